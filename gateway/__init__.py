@@ -1,0 +1,1 @@
+"""How things move: the HTTP application, the upstream client, caches, events and the emulator."""

@@ -1,0 +1,263 @@
+"""The fields that several request bodies share, with the API's limits.
+
+A check whose refusal has words of its own raises a PydanticCustomError whose context holds ``words`` (with ``{param}``
+for the place) and, where the place is a part of the value, ``suffix``.
+"""
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
+
+from gateway.emulator.objects import JsonObject, Metadata
+
+MAX_METADATA_PAIRS = 16
+MAX_METADATA_KEY = 64
+MAX_METADATA_VALUE = 512
+MAX_CONTENT = 256_000
+MAX_TEMPERATURE = 2
+_JSON_TYPES: dict[type, str] = {
+    str: "a string",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a decimal",
+    list: "an array",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+class Body(BaseModel):
+    """A JSON object from a client: no conversions, no unknown keys."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def json_type_name(value: Any) -> str:
+    """Return what the API calls a value's JSON type, with its article."""
+    return _JSON_TYPES.get(type(value), "an object")
+
+
+def type_tag(value: Any) -> str | None:
+    """Return the tag of a union member whose ``type`` names it; None if there is no type."""
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return f"<{kind}>" if isinstance(kind, str) else None
+
+
+def _string_or_array(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "<string>"
+    return "<array>" if isinstance(value, list | tuple) else None
+
+
+def _string_or_object(value: Any) -> str | None:
+    return "<string>" if isinstance(value, str) else type_tag(value)
+
+
+def _refusal(code: str, words: str, suffix: str = "") -> PydanticCustomError:
+    return PydanticCustomError(code, "{words}", {"words": words, "suffix": suffix})  # type: ignore[arg-type,misc,unused-ignore]
+
+
+def _checked_metadata(value: Any) -> Any:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _refusal(
+            "invalid_type",
+            f"Invalid type for '{{param}}': expected an object, but got {json_type_name(value)} instead.",
+        )
+    if len(value) > MAX_METADATA_PAIRS:
+        raise _refusal(
+            "object_above_max_properties",
+            f"Invalid '{{param}}': too many properties. Expected an object with at most {MAX_METADATA_PAIRS} "
+            f"properties, but got an object with {len(value)} properties instead.",
+        )
+    for key, one in value.items():
+        _check_pair(key, one)
+    return value
+
+
+def _check_pair(key: str, value: Any) -> None:
+    if len(key) > MAX_METADATA_KEY:
+        raise _refusal(
+            "property_name_above_max_length",
+            f"Invalid property name in '{{parent}}': '{key[:3]}...{key[-3:]}' is too long. Expected a string with "
+            f"maximum length {MAX_METADATA_KEY}, but got a string with length {len(key)} instead.",
+            f".{key}",
+        )
+    if not isinstance(value, str):
+        raise _refusal(
+            "invalid_type",
+            f"Invalid type for '{{param}}': expected a string, but got {json_type_name(value)} instead.",
+            f".{key}",
+        )
+    if len(value) > MAX_METADATA_VALUE:
+        raise _refusal(
+            "string_above_max_length",
+            f"Invalid '{{param}}': string too long. Expected a string with maximum length {MAX_METADATA_VALUE}, "
+            f"but got a string with length {len(value)} instead.",
+            f".{key}",
+        )
+
+
+MetadataField: TypeAlias = Annotated[Metadata, BeforeValidator(_checked_metadata)]
+FileIds: TypeAlias = Annotated[tuple[str, ...], Field(max_length=20)]
+Temperature: TypeAlias = Annotated[float, Field(ge=0, le=MAX_TEMPERATURE)]
+TopP: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+class CodeTool(Body):
+    """The code interpreter."""
+
+    type: Literal["code_interpreter"]
+
+    def stored(self) -> JsonObject:
+        """Return the tool as it is kept."""
+        return {"type": "code_interpreter"}
+
+
+class RetrievalTool(Body):
+    """Version 1's search of files, kept under its later name."""
+
+    type: Literal["retrieval"]
+
+    def stored(self) -> JsonObject:
+        """Return the tool as it is kept."""
+        return {"type": "file_search"}
+
+
+class FileSearchTool(Body):
+    """The search of files; its options are only echoed."""
+
+    type: Literal["file_search"]
+    file_search: JsonObject | None = None
+
+    def stored(self) -> JsonObject:
+        """Return the tool as it is kept."""
+        return {"type": "file_search"} if self.file_search is None else self.model_dump()
+
+
+class FunctionDescription(Body):
+    """A function of the client."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    description: str | None = None
+    parameters: JsonObject | None = None
+    strict: bool | None = None
+
+
+class FunctionTool(Body):
+    """A function tool, echoed with the API's own defaults: seen in recorded traffic."""
+
+    type: Literal["function"]
+    function: FunctionDescription
+
+    def stored(self) -> JsonObject:
+        """Return the tool as it is kept."""
+        function: JsonObject = {"name": self.function.name}
+        if self.function.description is not None:
+            function["description"] = self.function.description
+        function["parameters"] = self.function.parameters or {"type": "object", "properties": {}}
+        function["strict"] = bool(self.function.strict)
+        return {"type": "function", "function": function}
+
+
+ToolV1: TypeAlias = Annotated[
+    Annotated[CodeTool, Tag("<code_interpreter>")]
+    | Annotated[RetrievalTool, Tag("<retrieval>")]
+    | Annotated[FunctionTool, Tag("<function>")],
+    Discriminator(type_tag),
+]
+ToolV2: TypeAlias = Annotated[
+    Annotated[CodeTool, Tag("<code_interpreter>")]
+    | Annotated[FileSearchTool, Tag("<file_search>")]
+    | Annotated[FunctionTool, Tag("<function>")],
+    Discriminator(type_tag),
+]
+
+
+class CodeResources(Body):
+    """The files of the code interpreter."""
+
+    file_ids: FileIds = ()
+
+
+class VectorStore(Body):
+    """A vector store to be made; only the fact that it is made matters here."""
+
+    file_ids: tuple[str, ...] = ()
+    chunking_strategy: JsonObject | None = None
+    metadata: MetadataField = Field(default_factory=dict)
+
+
+class SearchResources(Body):
+    """The vector stores of the file search, named or to be made."""
+
+    vector_store_ids: Annotated[tuple[str, ...], Field(max_length=1)] = ()
+    vector_stores: Annotated[tuple[VectorStore, ...], Field(max_length=1)] = ()
+
+
+class ToolResources(Body):
+    """What tools may read."""
+
+    code_interpreter: CodeResources | None = None
+    file_search: SearchResources | None = None
+
+    def stored(self, vector_store_id: str) -> JsonObject:
+        """Return the resources as they are kept; a vector store to be made gets the id given."""
+        stored: JsonObject = {}
+        if self.code_interpreter is not None:
+            stored["code_interpreter"] = {"file_ids": list(self.code_interpreter.file_ids)}
+        if self.file_search is not None:
+            made = [vector_store_id] if self.file_search.vector_stores else []
+            stored["file_search"] = {"vector_store_ids": [*self.file_search.vector_store_ids, *made]}
+        return stored
+
+
+class ChosenFunction(Body):
+    """The name of a function to call."""
+
+    name: str
+
+
+class ChosenTool(Body):
+    """A tool that has to be used."""
+
+    type: Literal["function", "code_interpreter", "file_search"]
+    function: ChosenFunction | None = None
+
+
+ToolChoice: TypeAlias = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("<string>")]
+    | Annotated[ChosenTool, Tag("<function>")]
+    | Annotated[ChosenTool, Tag("<code_interpreter>")]
+    | Annotated[ChosenTool, Tag("<file_search>")],
+    Discriminator(_string_or_object),
+]
+
+
+class Format(Body):
+    """A form that answers must have; only echoed."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonObject | None = None
+
+
+ResponseFormat: TypeAlias = Annotated[
+    Annotated[Literal["auto"], Tag("<string>")]
+    | Annotated[Format, Tag("<text>")]
+    | Annotated[Format, Tag("<json_object>")]
+    | Annotated[Format, Tag("<json_schema>")],
+    Discriminator(_string_or_object),
+]
+
+
+class Truncation(Body):
+    """How much of a thread a run reads."""
+
+    type: Literal["auto", "last_messages"]
+    last_messages: Annotated[int, Field(ge=1)] | None = None
+
+
+STRING_OR_ARRAY = Discriminator(_string_or_array)

@@ -1,0 +1,71 @@
+"""Brings the store's runs up to the present: whoever reads or writes a thread first applies what has become due."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from gateway.emulator.events import Timeline
+from gateway.emulator.lifecycle import bounded_by_expiry, due
+from gateway.emulator.objects import Message, Run, Step
+from gateway.emulator.paging import ListQuery
+from gateway.emulator.progress import Progress, apply_all
+from gateway.emulator.store import Shelf, Store
+
+Changed = TypeVar("Changed", Step, Message)
+# No script makes nearly as many messages.
+_MAX_RUN_MESSAGES = 1000
+
+
+def catch_up(store: Store, partition: str, thread_id: str, now: float) -> None:
+    """Apply every event of the thread's runs whose instant has come."""
+    for run_id in store.runs_due(partition, thread_id, now):
+        timeline, applied = store.timeline(partition, run_id)
+        run = store.runs.get(partition, run_id)
+        if run is None:
+            continue
+        before = progress_of(store, partition, run)
+        events = due(timeline, applied, now)
+        after = apply_all(before, events)
+        _keep_changes(store.steps, partition, before.steps, after.steps)
+        _keep_changes(store.messages, partition, before.messages, after.messages)
+        store.runs.replace(partition, after.run)
+        store.keep_timeline(partition, after.run, timeline, applied + len(events))
+
+
+def begin(store: Store, partition: str, run: Run, future: Timeline) -> None:
+    """Keep a new run and all that will happen to it."""
+    store.runs.add(partition, run)
+    bounded = bounded_by_expiry(Progress(run, {}, {}), future)
+    store.keep_timeline(partition, run, bounded, 0)
+
+
+def intervene(store: Store, partition: str, progress: Progress, future: Timeline, now: float) -> Run:
+    """Put another future in the place of what was still to come, and return the run as it is now."""
+    timeline, applied = store.timeline(partition, progress.run.id)
+    bounded = bounded_by_expiry(progress, future)
+    store.keep_timeline(partition, progress.run, timeline[:applied] + bounded, applied)
+    catch_up(store, partition, progress.run.thread_id, now)
+    return store.runs.get(partition, progress.run.id) or progress.run
+
+
+def progress_of(store: Store, partition: str, run: Run) -> Progress:
+    """Return a run with its steps and messages, as they were when it was last brought up to date."""
+    everything = ListQuery(limit=_MAX_RUN_MESSAGES, order="asc")
+    messages, _ = store.messages.page(partition, run.thread_id, everything, run_id=run.id)
+    return Progress(
+        run,
+        {step.id: step for step in store.steps.all_of(partition, run.id)},
+        {message.id: message for message in messages},
+    )
+
+
+def _keep_changes(
+    shelf: Shelf[Changed],
+    partition: str,
+    before: Mapping[str, Changed],
+    after: Mapping[str, Changed],
+) -> None:
+    for object_id, stored in after.items():
+        if object_id not in before:
+            shelf.add(partition, stored)
+        elif before[object_id] != stored:
+            shelf.replace(partition, stored)

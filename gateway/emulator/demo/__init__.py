@@ -1,0 +1,1 @@
+"""The conversations that a seeded partition holds."""

@@ -1,0 +1,161 @@
+"""Tells a conversation that happened: through the same schedule and events that a live run goes through."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from gateway.emulator.catch_up import begin, catch_up, intervene, progress_of
+from gateway.emulator.lifecycle import cancellation, outputs_given
+from gateway.emulator.objects import (
+    RUN_LIFETIME_SECONDS,
+    Assistant,
+    Attachment,
+    ContentPart,
+    JsonObject,
+    Message,
+    Metadata,
+    Role,
+    Run,
+    TextPart,
+    Thread,
+    Usage,
+)
+from gateway.emulator.replies import token_count, tokens_of
+from gateway.emulator.schedule import schedule
+from gateway.emulator.script import Act, Script
+from gateway.emulator.store import Store
+
+_ID_LENGTH = 24
+_READING_SECONDS = 20
+
+
+class Narrator:
+    """Writes one demo thread, whose ids are readable and always the same: ``msg_demoRefund00000000000002``."""
+
+    def __init__(
+        self,
+        store: Store,
+        partition: str,
+        thread_id: str,
+        began_at: float,
+        *,
+        metadata: Metadata | None = None,
+        tool_resources: JsonObject | None = None,
+    ) -> None:
+        self.thread_id = thread_id
+        self.at = began_at
+        self._store = store
+        self._partition = partition
+        self._name = thread_id.removeprefix("thread_").rstrip("0123456789")
+        self._numbers: Counter[str] = Counter()
+        self._prompt_tokens = 0
+        thread = Thread(
+            id=thread_id,
+            created_at=int(began_at),
+            metadata=metadata or {},
+            tool_resources=tool_resources or {},
+        )
+        store.threads.add(partition, thread)
+
+    def mint(self, prefix: str) -> str:
+        """Return the next readable id of a kind in this thread."""
+        self._numbers[prefix] += 1
+        separator, length = ("-", _ID_LENGTH - 2) if prefix == "file" else ("_", _ID_LENGTH)
+        return prefix + separator + self._name + str(self._numbers[prefix]).zfill(length - len(self._name))
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.at += seconds
+
+    def say(
+        self,
+        *content: str | ContentPart,
+        role: Role = "user",
+        attachments: Sequence[Attachment] = (),
+        metadata: Metadata | None = None,
+    ) -> Message:
+        """Add a client's message, a little after what came before."""
+        self.wait(_READING_SECONDS)
+        message = Message(
+            id=self.mint("msg"),
+            thread_id=self.thread_id,
+            created_at=int(self.at),
+            role=role,
+            content=tuple(TextPart(value=part) if isinstance(part, str) else part for part in content),
+            attachments=tuple(attachments),
+            metadata=metadata or {},
+            completed_at=int(self.at),
+        )
+        self._prompt_tokens += token_count(message.content)
+        self._store.messages.add(self._partition, message)
+        return message
+
+    def run(
+        self,
+        assistant: Assistant,
+        *acts: Act,
+        outputs: Mapping[str, str] | None = None,
+        then: Sequence[Act] = (),
+        metadata: Metadata | None = None,
+        waits_until: float | None = None,
+        is_cancelled: bool = False,
+    ) -> Run:
+        """Let an assistant do these things; with ``outputs`` (by function name) it calls functions and goes on.
+
+        ``waits_until`` puts the expiry far off, for a run that is left waiting.
+        """
+        self.wait(1)
+        run = self._queued(assistant, metadata or {}, waits_until)
+        begin(self._store, self._partition, run, schedule(self._script(acts), self.at, self.mint))
+        # The longest of the acts takes less.
+        self.wait(12)
+        if is_cancelled:
+            self.wait(-10)
+            run = self._caught_up(run)
+            progress = progress_of(self._store, self._partition, run)
+            intervene(self._store, self._partition, progress, cancellation(progress, self.at), self.at)
+            self.wait(10)
+        if outputs is not None:
+            run = self._caught_up(run)
+            given = {call.id: outputs[call.name] for call in run.awaited_calls}
+            usage = Usage(self._prompt_tokens, sum(tokens_of(call.arguments) for call in run.awaited_calls))
+            progress = progress_of(self._store, self._partition, run)
+            future = (
+                *outputs_given(progress, given, usage, self.at),
+                *schedule(self._script(then), self.at, self.mint),
+            )
+            intervene(self._store, self._partition, progress, future, self.at)
+            self.wait(12)
+        return self._caught_up(run)
+
+    def modify_last_answer(self, run: Run, metadata: Metadata) -> None:
+        """Put metadata on the messages of a run, as a reader's rating would."""
+        for message in progress_of(self._store, self._partition, run).messages.values():
+            self._store.messages.replace(self._partition, replace(message, metadata=metadata))
+
+    def _script(self, acts: Sequence[Act]) -> Script:
+        return Script(tuple(acts), prompt_tokens=self._prompt_tokens)
+
+    def _caught_up(self, run: Run) -> Run:
+        catch_up(self._store, self._partition, self.thread_id, self.at)
+        return self._store.runs.get(self._partition, run.id) or run
+
+    def _queued(self, assistant: Assistant, metadata: Metadata, waits_until: float | None) -> Run:
+        created_at = int(self.at)
+        return Run(
+            id=self.mint("run"),
+            thread_id=self.thread_id,
+            assistant_id=assistant.id,
+            created_at=created_at,
+            expires_at=created_at + RUN_LIFETIME_SECONDS if waits_until is None else int(waits_until),
+            model=assistant.model,
+            instructions=assistant.instructions,
+            tools=assistant.tools,
+            tool_resources=assistant.tool_resources,
+            metadata=metadata,
+        )
+
+
+def marked_text(text: str, marks: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Return where each mark stands in the text, in code points: mark, start, end."""
+    return [(mark, text.index(mark), text.index(mark) + len(mark)) for mark in marks]

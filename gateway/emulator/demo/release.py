@@ -1,0 +1,37 @@
+"""Release notes: a run cut short by its token limit, one cancelled, one failed half-way, one that went well."""
+
+from gateway.emulator.demo.narrator import Narrator
+from gateway.emulator.objects import Assistant, Failure, TextPart
+from gateway.emulator.script import WriteMessage
+from gateway.emulator.store import Store
+
+THREAD_RELEASE = "thread_demoReleaseNotes00000001"
+RUN_INCOMPLETE = "run_demoReleaseNotes00000001"
+RUN_CANCELLED = "run_demoReleaseNotes00000002"
+RUN_FAILED_HALFWAY = "run_demoReleaseNotes00000003"
+_NOTES = """## 3.4.0 “Ñandú” 🪶
+
+- **Search** understands accents: `cafe` finds café, café and CAFÉ.
+- **Export** keeps emoji such as 👩‍👩‍👧‍👦 and 🏳️‍🌈 in one piece.
+- **Right to left**: שלום and مرحبا stand where they should.
+
+Thanks to Łukasz, Nguyễn and 小林 for their reports."""
+
+
+def tell(store: Store, partition: str, began_at: float, writer: Assistant) -> None:
+    """Tell how release notes were written, with some misfortune."""
+    story = Narrator(store, partition, THREAD_RELEASE, began_at, metadata={"title": "Release notes 3.4.0"})
+    story.say(
+        "Write release notes for 3.4.0: accents in search, emoji in export, right-to-left text. Thank Łukasz, Nguyễn "
+        "and 小林."
+    )
+    notes = (TextPart(value=_NOTES),)
+    story.run(writer, WriteMessage(notes, incomplete_reason="max_completion_tokens"))
+    story.wait(60)
+    story.run(writer, WriteMessage(notes), is_cancelled=True)
+    story.wait(60)
+    failure = Failure("server_error", "Sorry, something went wrong.")
+    story.run(writer, WriteMessage(notes, failure=failure))
+    story.wait(60)
+    story.run(writer, WriteMessage(notes), metadata={"attempt": "4"})
+    story.say("Perfect, that's it. 🎉")

@@ -1,0 +1,67 @@
+"""A support desk: an order looked up, a run that failed, and a refund that waits for a person's approval."""
+
+from gateway.emulator.demo.narrator import Narrator
+from gateway.emulator.objects import Assistant, Failure, ImageFilePart, TextPart
+from gateway.emulator.script import CallFunctions, Fail, WriteMessage
+from gateway.emulator.store import Store
+
+THREAD_SUPPORT = "thread_demoBrokenTeapot00000001"
+THREAD_REFUND = "thread_demoRefundPending0000001"
+RUN_FAILED = "run_demoBrokenTeapot00000001"
+RUN_WAITING = "run_demoRefundPending0000001"
+# A demo may stay open for months; a run that waits in it should not be found expired.
+_WAITING_SECONDS = 10 * 365 * 86_400
+
+
+def tell_teapot(store: Store, partition: str, began_at: float, support: Assistant) -> None:
+    """Tell of a broken teapot: the first run fails, the second looks the order up."""
+    story = Narrator(
+        store,
+        partition,
+        THREAD_SUPPORT,
+        began_at,
+        metadata={"title": "Teapot arrived broken", "priority": "high"},
+    )
+    story.say(
+        "Hi! Order 1047 arrived today, but the lid of the teapot is broken 😢 Here is a picture.",
+        ImageFilePart(file_id="file-demoTeapotPhoto0000001", detail="high"),
+    )
+    story.run(
+        support,
+        Fail(Failure("rate_limit_exceeded", "You exceeded your current quota, please try again later.")),
+    )
+    story.wait(45)
+    story.run(
+        support,
+        CallFunctions((("look_up_order", '{"order_number":"1047"}'),)),
+        outputs={"look_up_order": '{"order":"1047","item":"Teapot “Zoë”, 0.8 l","paid_eur":38.5,"age_days":3}'},
+        then=(
+            WriteMessage(
+                (
+                    TextPart(
+                        value="I'm sorry about the lid! Order 1047 (Teapot “Zoë”, 0.8 l) is three days old, so we can "
+                        "replace it for free. Shall I send a new lid, or would you rather return the teapot?"
+                    ),
+                )
+            ),
+        ),
+    )
+    story.say("A new lid is perfect, thank you! 🫖")
+    story.run(support, WriteMessage((TextPart(value="Done: it leaves tomorrow and should be with you by Friday. 📦"),)))
+
+
+def tell_refund(store: Store, partition: str, began_at: float, support: Assistant) -> None:
+    """Tell of a refund for which the run waits until someone hands in the function's output."""
+    story = Narrator(
+        store,
+        partition,
+        THREAD_REFUND,
+        began_at,
+        metadata={"title": "Refund for order 1052", "locale": "de"},
+    )
+    story.say("Bestellung 1052 ist nie angekommen. Ich möchte bitte mein Geld zurück. Grüße, Jürgen")
+    story.run(
+        support,
+        CallFunctions((("issue_refund", '{"order_number":"1052","reason":"never arrived"}'),)),
+        waits_until=began_at + _WAITING_SECONDS,
+    )

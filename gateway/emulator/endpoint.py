@@ -1,0 +1,124 @@
+"""Answers HTTP requests with operations: reads the request, performs one transaction, writes JSON."""
+
+import hashlib
+import itertools
+import json
+import logging
+import time
+
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from gateway.emulator import errors
+from gateway.emulator.auth import partition_of
+from gateway.emulator.calls import Call
+from gateway.emulator.clock import Clock
+from gateway.emulator.counts import UNKNOWN_OPERATION, LoggedRequest, RequestCounts
+from gateway.emulator.objects import ApiVersion, JsonObject
+from gateway.emulator.operations.registry import Operation
+from gateway.emulator.store import Store
+
+API_PREFIX = "/v1"
+_BETAS: dict[str, ApiVersion] = {"assistants=v1": "v1", "assistants=v2": "v2"}
+_logger = logging.getLogger(__name__)
+
+
+def endpoint(operation: Operation, store: Store, clock: Clock, path_known_in: frozenset[ApiVersion]) -> Handler:
+    """Return the handler of an operation; ``path_known_in`` are the versions in which its path exists at all."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        partition = partition_of(request.headers)
+        version = _version(request)
+        if version not in operation.versions:
+            refusal = errors.invalid_method if version in path_known_in else errors.invalid_url
+            raise refusal(request.method, request.path)
+        body = await request.read()
+        query = request.query
+        call = Call(
+            store=store,
+            partition=partition,
+            version=version,
+            now=clock.now(),
+            path=request.match_info,
+            query=query,
+            includes=frozenset([*query.getall("include[]", []), *query.getall("include", [])]),
+            body=body,
+        )
+        with store.transaction():
+            answered = operation.perform(call)
+        return json_response(answered)
+
+    return answer
+
+
+def api_middleware(counts: RequestCounts) -> Middleware:
+    """Return a middleware that gives every answer of the API its headers and errors their form, and counts them."""
+    numbers = itertools.count(1)
+
+    @web.middleware
+    async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not is_api_path(request.path):
+            return await handler(request)
+        started = time.perf_counter()
+        response = await _answer_or_refusal(request, handler)
+        elapsed_ms = round((time.perf_counter() - started) * 1000)
+        response.headers.update(
+            {
+                "openai-organization": "emulator",
+                "openai-processing-ms": str(max(1, elapsed_ms)),
+                "openai-version": "2020-10-01",
+                "x-request-id": _request_id(next(numbers)),
+            }
+        )
+        name = request.match_info.route.name or UNKNOWN_OPERATION
+        counts.record(LoggedRequest(name, request.method, request.path_qs, response.status))
+        return response
+
+    return around
+
+
+def json_response(answered: JsonObject, status: int = 200) -> web.Response:
+    """Return the object as the API prints it: indented by two spaces."""
+    try:
+        body = orjson.dumps(answered, option=orjson.OPT_INDENT_2)
+    except TypeError:
+        # orjson takes integers of 64 bits; a client's JSON schema, which is echoed, may hold longer ones.
+        body = json.dumps(answered, indent=2, ensure_ascii=False).encode()
+    return web.Response(body=body, status=status, content_type="application/json")
+
+
+def is_api_path(path: str) -> bool:
+    """Tell whether a path belongs to the API and not to the emulator's own pages."""
+    return path != "/" and not path.startswith("/_emulator/")
+
+
+async def _answer_or_refusal(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except errors.ApiError as error:
+        refusal = error
+    except web.HTTPRequestEntityTooLarge:
+        refusal = errors.body_too_large(request.client_max_size)
+    except web.HTTPMethodNotAllowed:
+        refusal = errors.invalid_method(request.method, request.path)
+    except web.HTTPNotFound:
+        refusal = errors.invalid_url(request.method, request.path)
+    except Exception:
+        _logger.exception("expected an answer to %s %s, got an exception", request.method, request.path)
+        refusal = errors.internal_error()
+    return json_response(refusal.body(), refusal.status)
+
+
+def _version(request: web.Request) -> ApiVersion:
+    # The header may name several betas, separated by commas.
+    for beta in request.headers.get("OpenAI-Beta", "").split(","):
+        version = _BETAS.get(beta.strip())
+        if version is not None:
+            return version
+    raise errors.invalid_beta()
+
+
+def _request_id(number: int) -> str:
+    """Return an id of the recorded form, ``req_`` and 32 hexadecimal digits."""
+    return "req_" + hashlib.sha256(f"request:{number}".encode()).hexdigest()[:32]

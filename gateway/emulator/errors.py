@@ -1,0 +1,166 @@
+"""Every refusal of the API as a value: status and error body, in the API's own words.
+
+Source: error bodies in recorded traffic and in reports of developers. A refusal whose words were found nowhere is
+marked "assumed"; it follows the API's general style.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+class ApiError(Exception):
+    """A refusal: the HTTP status and the four fields of the error body."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        param: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.type = "invalid_request_error" if status < 500 else "server_error"
+        self.param = param
+        self.code = code
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON object that tells a client of this refusal."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+def quoted_list(values: Iterable[str]) -> str:
+    """Return the values in single quotes, joined as the API joins them: ``'a', 'b', and 'c'``."""
+    quoted = [f"'{value}'" for value in values]
+    if len(quoted) <= 2:
+        return " and ".join(quoted)
+    return ", ".join(quoted[:-1]) + f", and {quoted[-1]}"
+
+
+def not_found(noun: str, object_id: str) -> ApiError:
+    """Refuse an id that names nothing in this partition (words for runs and messages assumed from the others)."""
+    return ApiError(f"No {noun} found with id '{object_id}'.", status=404)
+
+
+def wrong_prefix(param: str, value: str, prefix: str) -> ApiError:
+    """Refuse an id of another kind than the place it stands in."""
+    return ApiError(
+        f"Invalid '{param}': '{value}'. Expected an ID that begins with '{prefix}'.",
+        param=param,
+        code="invalid_value",
+    )
+
+
+def invalid_url(method: str, path: str) -> ApiError:
+    """Refuse a path that is no operation of the API in the version asked for."""
+    return ApiError(f"Invalid URL ({method} {path})", status=404)
+
+
+def invalid_method(method: str, path: str) -> ApiError:
+    """Refuse a method that a known path does not take (words assumed)."""
+    return ApiError(f"Invalid method for URL ({method} {path})", status=405)
+
+
+def missing_key() -> ApiError:
+    """Refuse a call without a key (words assumed)."""
+    return ApiError(
+        "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth "
+        "(i.e. Authorization: Bearer YOUR_KEY).",
+        status=401,
+    )
+
+
+def incorrect_key() -> ApiError:
+    """Refuse a key that the API does not know, without repeating it."""
+    return ApiError(
+        "Incorrect API key provided: sk-..., You can find your API key at "
+        "https://platform.openai.com/account/api-keys.",
+        status=401,
+        code="invalid_api_key",
+    )
+
+
+def session_key_needed() -> ApiError:
+    """Refuse to list threads, which the API does for its own web pages only (status assumed)."""
+    return ApiError(
+        "Your request to GET /v1/threads must be made with a session key (that is, it can only be made from the "
+        "browser). You made it with the following key type: secret.",
+        status=401,
+        code="missing_scope",
+    )
+
+
+def invalid_beta() -> ApiError:
+    """Refuse a call that does not say which version of the API it speaks."""
+    return ApiError(
+        "You must provide the 'OpenAI-Beta' header to access the Assistants API. Please try again by setting the "
+        "header 'OpenAI-Beta: assistants=v2'.",
+        code="invalid_beta",
+    )
+
+
+def malformed_json() -> ApiError:
+    """Refuse a body that is not JSON (words assumed)."""
+    return ApiError(
+        "We could not parse the JSON body of your request. The API expects a JSON payload, but what was sent was not "
+        "valid JSON.",
+    )
+
+
+def body_too_large(limit_bytes: int) -> ApiError:
+    """Refuse a body above the server's limit (words assumed)."""
+    return ApiError(f"Request body is too large. Expected at most {limit_bytes} bytes.", status=413)
+
+
+def internal_error() -> ApiError:
+    """Tell of a fault of the emulator itself, without its details."""
+    return ApiError("The server had an error while processing your request. Sorry about that!", status=500)
+
+
+def streaming_unavailable() -> ApiError:
+    """Refuse to stream a run."""
+    return ApiError("Streaming is not available on this server.", param="stream", code="unsupported_value")
+
+
+def unsupported_value(param: str, value: str, supported: Iterable[str]) -> ApiError:
+    """Refuse a value outside a closed set (words assumed from the API's general style)."""
+    return ApiError(
+        f"Invalid value: '{value}'. Supported values are: {quoted_list(supported)}.",
+        param=param,
+        code="invalid_value",
+    )
+
+
+def active_run(thread_id: str, run_id: str) -> ApiError:
+    """Refuse a second run on a busy thread."""
+    return ApiError(f"Thread {thread_id} already has an active run {run_id}.")
+
+
+def message_during_run(thread_id: str, run_id: str) -> ApiError:
+    """Refuse a message while a run of its thread is active."""
+    return ApiError(f"Can't add messages to {thread_id} while a run {run_id} is active.")
+
+
+def outputs_not_awaited(status: str) -> ApiError:
+    """Refuse tool outputs for a run that does not wait for any."""
+    return ApiError(f'Runs in status "{status}" do not accept tool outputs.')
+
+
+def outputs_incomplete(expected: Sequence[str], got: Sequence[str]) -> ApiError:
+    """Refuse tool outputs that do not answer every call exactly once."""
+    return ApiError(f"Expected tool outputs for call_ids {list(expected)!r}, got {list(got)!r}")
+
+
+def not_cancellable(status: str) -> ApiError:
+    """Refuse to cancel a run that has ended or is being cancelled."""
+    return ApiError(f"Cannot cancel run with status '{status}'.")
+
+
+def empty_thread() -> ApiError:
+    """Refuse a run that has nothing to answer."""
+    return ApiError(
+        "Run creation requires a Thread with a user message or an assistant with instructions.",
+        code="invalid_thread",
+    )

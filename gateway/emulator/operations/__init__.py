@@ -1,0 +1,1 @@
+"""What each REST operation does: a synchronous function from a call to a JSON object."""

@@ -1,0 +1,129 @@
+"""The operations on assistants, and version 1's on their files."""
+
+from dataclasses import replace
+from typing import Any
+
+from gateway.emulator import rendering
+from gateway.emulator.bodies.assistants import (
+    AssistantFileInput,
+    AssistantInput,
+    CreateAssistantV1,
+    CreateAssistantV2,
+    ModifyAssistantV1,
+    ModifyAssistantV2,
+)
+from gateway.emulator.bodies.parse import parse
+from gateway.emulator.calls import Call
+from gateway.emulator.errors import not_found
+from gateway.emulator.objects import Assistant, AttachedFile, JsonObject
+from gateway.emulator.operations.lookups import checked_cursors, find_assistant, find_page
+from gateway.emulator.paging import list_query, slice_of
+
+_ECHOED = ("model", "name", "description", "instructions", "metadata", "temperature", "top_p", "reasoning_effort")
+
+
+def list_assistants(call: Call) -> JsonObject:
+    """Return a page of the assistants."""
+    assistants, has_more = find_page(call, call.store.assistants, None, "asst", "assistant")
+    return rendering.page([rendering.assistant(one, call.version) for one in assistants], has_more=has_more)
+
+
+def create_assistant(call: Call) -> JsonObject:
+    """Make an assistant."""
+    body = parse(CreateAssistantV1, call.body) if call.version == "v1" else parse(CreateAssistantV2, call.body)
+    bare = Assistant(id=call.store.mint("asst"), created_at=call.second, model=body.model)
+    assistant = _changed(call, bare, body)
+    call.store.assistants.add(call.partition, assistant)
+    return rendering.assistant(assistant, call.version)
+
+
+def get_assistant(call: Call) -> JsonObject:
+    """Return an assistant."""
+    return rendering.assistant(find_assistant(call, call.path["assistant_id"]), call.version)
+
+
+def modify_assistant(call: Call) -> JsonObject:
+    """Change an assistant; what the body leaves out stays."""
+    body = parse(ModifyAssistantV1, call.body) if call.version == "v1" else parse(ModifyAssistantV2, call.body)
+    assistant = _changed(call, find_assistant(call, call.path["assistant_id"]), body)
+    call.store.assistants.replace(call.partition, assistant)
+    return rendering.assistant(assistant, call.version)
+
+
+def delete_assistant(call: Call) -> JsonObject:
+    """Delete an assistant; its runs stay (assumed)."""
+    assistant = find_assistant(call, call.path["assistant_id"])
+    call.store.assistants.delete(call.partition, assistant.id)
+    return rendering.deleted("assistant", assistant.id)
+
+
+def list_assistant_files(call: Call) -> JsonObject:
+    """Return a page of an assistant's files."""
+    assistant = find_assistant(call, call.path["assistant_id"])
+    known = list(rendering.assistant_file_ids(assistant))
+    page, has_more = slice_of(known, checked_cursors(list_query(call.query), known, "file"))
+    return rendering.page([_rendered_file(assistant, file_id) for file_id in page], has_more=has_more)
+
+
+def create_assistant_file(call: Call) -> JsonObject:
+    """Attach a file to an assistant; files themselves live elsewhere, so any id is taken."""
+    body = parse(AssistantFileInput, call.body)
+    assistant = find_assistant(call, call.path["assistant_id"])
+    if body.file_id not in rendering.assistant_file_ids(assistant):
+        assistant = replace(assistant, files=(*assistant.files, AttachedFile(body.file_id, call.second)))
+        call.store.assistants.replace(call.partition, assistant)
+    return _rendered_file(assistant, body.file_id)
+
+
+def get_assistant_file(call: Call) -> JsonObject:
+    """Return a file of an assistant."""
+    return _rendered_file(*_found_file(call))
+
+
+def delete_assistant_file(call: Call) -> JsonObject:
+    """Detach a file from an assistant."""
+    assistant, file_id = _found_file(call)
+    code = assistant.tool_resources.get("code_interpreter", {})
+    kept = [one for one in code.get("file_ids", []) if one != file_id]
+    changed = replace(
+        assistant,
+        files=tuple(file for file in assistant.files if file.file_id != file_id),
+        tool_resources={**assistant.tool_resources, **({"code_interpreter": {"file_ids": kept}} if code else {})},
+    )
+    call.store.assistants.replace(call.partition, changed)
+    return rendering.deleted("assistant.file", file_id)
+
+
+def _found_file(call: Call) -> tuple[Assistant, str]:
+    assistant = find_assistant(call, call.path["assistant_id"])
+    file_id = call.path["file_id"]
+    if file_id not in rendering.assistant_file_ids(assistant):
+        raise not_found("file", file_id)
+    return assistant, file_id
+
+
+def _rendered_file(assistant: Assistant, file_id: str) -> JsonObject:
+    times = {file.file_id: file.created_at for file in assistant.files}
+    return rendering.assistant_file(assistant.id, file_id, times.get(file_id, assistant.created_at))
+
+
+def _changed(call: Call, assistant: Assistant, body: AssistantInput) -> Assistant:
+    """Return the assistant with what the body says; what it does not say, or says as null where null is none, stays."""
+    given = body.model_fields_set
+    changes: dict[str, Any] = {name: getattr(body, name) for name in _ECHOED if name in given}
+    for name in ("model", "metadata"):
+        if changes.get(name, "") is None:
+            del changes[name]
+    if body.tools is not None:
+        changes["tools"] = tuple(tool.stored() for tool in body.tools)
+    if isinstance(body, ModifyAssistantV1):
+        if body.file_ids is not None:
+            changes["files"] = tuple(AttachedFile(file_id, call.second) for file_id in body.file_ids)
+        return replace(assistant, **changes)
+    if body.tool_resources is not None:
+        changes["tool_resources"] = body.tool_resources.stored(call.store.mint("vs"))
+        changes["files"] = ()
+    if body.response_format is not None:
+        chosen = body.response_format
+        changes["response_format"] = chosen if isinstance(chosen, str) else chosen.model_dump(exclude_none=True)
+    return replace(assistant, **changes)

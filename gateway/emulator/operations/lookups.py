@@ -1,0 +1,81 @@
+"""Finds what a path or a cursor names, or refuses it."""
+
+from gateway.emulator.calls import Call, checked_id
+from gateway.emulator.catch_up import catch_up
+from gateway.emulator.errors import not_found
+from gateway.emulator.objects import Assistant, Message, Run, Thread
+from gateway.emulator.paging import ListQuery, Position, list_query
+from gateway.emulator.store import Shelf, Stored
+
+
+def find_thread(call: Call) -> Thread:
+    """Return the thread of the path, its runs brought up to date."""
+    thread_id = call.path_id("thread_id")
+    thread = call.store.threads.get(call.partition, thread_id)
+    if thread is None:
+        raise not_found("thread", thread_id)
+    catch_up(call.store, call.partition, thread_id, call.now)
+    return thread
+
+
+def find_message(call: Call) -> Message:
+    """Return the message of the path."""
+    message_id = call.path_id("message_id")
+    thread = find_thread(call)
+    message = call.store.messages.get(call.partition, message_id, parent_id=thread.id)
+    if message is None:
+        raise not_found("message", message_id)
+    return message
+
+
+def find_run(call: Call) -> Run:
+    """Return the run of the path, as it is now."""
+    run_id = call.path_id("run_id")
+    thread = find_thread(call)
+    run = call.store.runs.get(call.partition, run_id, parent_id=thread.id)
+    if run is None:
+        raise not_found("run", run_id)
+    return run
+
+
+def find_assistant(call: Call, assistant_id: str) -> Assistant:
+    """Return the assistant of this id, which stands in the path or in a body."""
+    checked_id("assistant_id", assistant_id, "asst")
+    assistant = call.store.assistants.get(call.partition, assistant_id)
+    if assistant is None:
+        raise not_found("assistant", assistant_id)
+    return assistant
+
+
+def find_page(
+    call: Call,
+    shelf: Shelf[Stored],
+    parent_id: str | None,
+    prefix: str,
+    noun: str,
+    run_id: str | None = None,
+) -> tuple[list[Stored], bool]:
+    """Return the page that the query string asks for, and whether more lie in its direction.
+
+    A cursor that names nothing (any more) is refused as an unknown object is (assumed).
+    """
+    query = list_query(call.query)
+
+    def position_of(name: str, cursor: str | None) -> Position | None:
+        if cursor is None:
+            return None
+        position = shelf.position(call.partition, checked_id(name, cursor, prefix), parent_id)
+        if position is None:
+            raise not_found(noun, cursor)
+        return position
+
+    bounds = query.bounds(position_of("after", query.after), position_of("before", query.before))
+    return shelf.page(call.partition, parent_id, query, bounds, run_id)
+
+
+def checked_cursors(query: ListQuery, known: list[str], noun: str) -> ListQuery:
+    """Return the query of a short list if its cursors are in that list; refuse it otherwise (assumed)."""
+    for cursor in (query.after, query.before):
+        if cursor is not None and cursor not in known:
+            raise not_found(noun, cursor)
+    return query

@@ -1,0 +1,116 @@
+"""Makes a run out of a request and its assistant, and the situation that its script depends on."""
+
+from gateway.emulator.bodies.runs import RunOptions, RunOptionsV2, RunV1, RunV2, ThreadAndRunV2
+from gateway.emulator.calls import Call
+from gateway.emulator.errors import unsupported_value
+from gateway.emulator.ids import hashed_id
+from gateway.emulator.objects import (
+    RUN_LIFETIME_SECONDS,
+    Assistant,
+    JsonObject,
+    Message,
+    Run,
+    TextPart,
+    Thread,
+)
+from gateway.emulator.paging import ListQuery
+from gateway.emulator.rendering import assistant_file_ids, tool_resources
+from gateway.emulator.replies import token_count, tokens_of
+from gateway.emulator.script import SCENARIO_KEY, SCENARIOS, Situation
+
+# A run reads the newest messages only, as the "auto" truncation of the API does in its own way.
+_MESSAGES_READ = 100
+
+
+def new_run(call: Call, body: RunOptions, thread: Thread, assistant: Assistant) -> Run:
+    """Return a queued run; what the request leaves out comes from the assistant or is the API's default."""
+    scenario = body.metadata.get(SCENARIO_KEY)
+    if scenario is not None and scenario not in SCENARIOS:
+        raise unsupported_value(f"metadata.{SCENARIO_KEY}", scenario, SCENARIOS)
+    newer = body if isinstance(body, RunOptionsV2) else None
+    return Run(
+        id=call.store.mint("run"),
+        thread_id=thread.id,
+        assistant_id=assistant.id,
+        created_at=call.second,
+        expires_at=call.second + RUN_LIFETIME_SECONDS,
+        model=body.model or assistant.model,
+        instructions=_instructions(body, assistant),
+        tools=assistant.tools if body.tools is None else tuple(tool.stored() for tool in body.tools),
+        tool_resources=_resources(call, body, thread, assistant),
+        file_ids=assistant_file_ids(assistant),
+        metadata=body.metadata,
+        temperature=assistant.temperature if body.temperature is None else body.temperature,
+        top_p=assistant.top_p if body.top_p is None else body.top_p,
+        reasoning_effort=(newer.reasoning_effort if newer else None) or assistant.reasoning_effort,
+        max_completion_tokens=body.max_completion_tokens,
+        max_prompt_tokens=body.max_prompt_tokens,
+        truncation_strategy=(
+            {"type": "auto", "last_messages": None}
+            if body.truncation_strategy is None
+            else body.truncation_strategy.model_dump()
+        ),
+        response_format=_echoed(body.response_format, assistant.response_format),
+        tool_choice=_echoed(body.tool_choice, "auto"),
+        parallel_tool_calls=newer is None or newer.parallel_tool_calls is not False,
+    )
+
+
+def situation_of(call: Call, run: Run) -> Situation:
+    """Return what a run's script depends on: its options and its thread as it stands."""
+    thread = call.store.threads.get(call.partition, run.thread_id)
+    limit = run.truncation_strategy["last_messages"] or _MESSAGES_READ
+    newest, _ = call.store.messages.page(call.partition, run.thread_id, ListQuery(limit=min(limit, _MESSAGES_READ)))
+    question = next((text_of(message) for message in newest if message.role == "user"), "")
+    prompt = sum(token_count(message.content) for message in newest)
+    return Situation(
+        question=question,
+        tools=run.tools,
+        tool_choice=run.tool_choice,
+        parallel_tool_calls=run.parallel_tool_calls,
+        files=_searchable_files(run, thread, newest),
+        scenario=run.metadata.get(SCENARIO_KEY),
+        prompt_tokens=prompt + tokens_of(run.instructions or "") + sum(tokens_of(str(tool)) for tool in run.tools),
+        max_prompt_tokens=run.max_prompt_tokens,
+        max_completion_tokens=run.max_completion_tokens,
+    )
+
+
+def text_of(message: Message) -> str:
+    """Return all text of a message."""
+    return "\n".join(part.value for part in message.content if isinstance(part, TextPart))
+
+
+def _instructions(body: RunOptions, assistant: Assistant) -> str | None:
+    instructions = assistant.instructions if body.instructions is None else body.instructions
+    additional = body.additional_instructions if isinstance(body, RunV1 | RunV2) else None
+    return "\n".join(part for part in (instructions, additional) if part) or instructions
+
+
+def _resources(call: Call, body: RunOptions, thread: Thread, assistant: Assistant) -> JsonObject:
+    if isinstance(body, ThreadAndRunV2) and body.tool_resources is not None:
+        return body.tool_resources.stored(call.store.mint("vs"))
+    # That a thread's resources go before its assistant's is assumed.
+    return {**tool_resources(assistant), **thread.tool_resources}
+
+
+def _searchable_files(run: Run, thread: Thread | None, newest: list[Message]) -> tuple[str, ...]:
+    """Return the files that a search would read, newest messages first, each once.
+
+    What a vector store holds is not known here: each counts as one file.
+    """
+    attached = [
+        attachment.file_id
+        for message in newest
+        for attachment in message.attachments
+        if "file_search" in attachment.tools
+    ]
+    resources = (run.tool_resources, thread.tool_resources if thread else {})
+    stores = [one for resource in resources for one in resource.get("file_search", {}).get("vector_store_ids", [])]
+    return tuple(dict.fromkeys([*attached, *run.file_ids, *(hashed_id("file", one) for one in stores)]))
+
+
+def _echoed(given: object, default: object) -> object:
+    if given is None:
+        return default
+    return given if isinstance(given, str) else given.model_dump(exclude_none=True)  # type: ignore[attr-defined]

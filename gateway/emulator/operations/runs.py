@@ -1,0 +1,128 @@
+"""The operations on runs."""
+
+from dataclasses import replace
+
+from gateway.emulator import rendering
+from gateway.emulator.bodies.parse import parse
+from gateway.emulator.bodies.runs import (
+    RunOptions,
+    RunV1,
+    RunV2,
+    SubmitToolOutputs,
+    ThreadAndRunV1,
+    ThreadAndRunV2,
+)
+from gateway.emulator.bodies.threads import ModifyMetadata, ThreadV2
+from gateway.emulator.calls import Call
+from gateway.emulator.catch_up import begin, intervene, progress_of
+from gateway.emulator.errors import (
+    active_run,
+    empty_thread,
+    not_cancellable,
+    outputs_incomplete,
+    outputs_not_awaited,
+    streaming_unavailable,
+)
+from gateway.emulator.lifecycle import cancellation, outputs_given
+from gateway.emulator.objects import Assistant, JsonObject, Run, Thread, Usage
+from gateway.emulator.operations.lookups import find_assistant, find_page, find_run, find_thread
+from gateway.emulator.operations.run_making import new_run, situation_of
+from gateway.emulator.operations.threads import add_message, add_thread
+from gateway.emulator.replies import tokens_of
+from gateway.emulator.schedule import schedule
+from gateway.emulator.script import script_after_outputs, script_for
+
+_CANCELLABLE = frozenset({"queued", "in_progress", "requires_action"})
+
+
+def list_runs(call: Call) -> JsonObject:
+    """Return a page of a thread's runs."""
+    thread = find_thread(call)
+    runs, has_more = find_page(call, call.store.runs, thread.id, "run", "run")
+    return rendering.page([rendering.run(one, call.version) for one in runs], has_more=has_more)
+
+
+def create_run(call: Call) -> JsonObject:
+    """Start a run on a thread that has none in flight."""
+    body = parse(RunV1, call.body) if call.version == "v1" else parse(RunV2, call.body)
+    _refuse_stream(body.stream)
+    thread = find_thread(call)
+    assistant = find_assistant(call, body.assistant_id)
+    if (run_id := call.store.active_run_id(call.partition, thread.id)) is not None:
+        raise active_run(thread.id, run_id)
+    for message in body.additional_messages or ():
+        add_message(call, thread.id, message)
+    return rendering.run(_started(call, body, thread, assistant), call.version)
+
+
+def create_thread_and_run(call: Call) -> JsonObject:
+    """Make a thread and start a run on it."""
+    body = parse(ThreadAndRunV1, call.body) if call.version == "v1" else parse(ThreadAndRunV2, call.body)
+    _refuse_stream(body.stream)
+    assistant = find_assistant(call, body.assistant_id)
+    thread = add_thread(call, body.thread or ThreadV2())
+    return rendering.run(_started(call, body, thread, assistant), call.version)
+
+
+def get_run(call: Call) -> JsonObject:
+    """Return a run as it is now."""
+    return rendering.run(find_run(call), call.version)
+
+
+def modify_run(call: Call) -> JsonObject:
+    """Change a run's metadata, at any time: only the API of November 2023 refused it while the run was in flight."""
+    body = parse(ModifyMetadata, call.body)
+    run = find_run(call)
+    if body.metadata is not None:
+        run = replace(run, metadata=body.metadata)
+        call.store.runs.replace(call.partition, run)
+    return rendering.run(run, call.version)
+
+
+def cancel_run(call: Call) -> JsonObject:
+    """Ask for a run's cancellation; that a queued or waiting run can be cancelled too is assumed."""
+    run = find_run(call)
+    if run.status not in _CANCELLABLE:
+        raise not_cancellable(run.status)
+    progress = progress_of(call.store, call.partition, run)
+    cancelled = intervene(call.store, call.partition, progress, cancellation(progress, call.now), call.now)
+    return rendering.run(cancelled, call.version)
+
+
+def submit_tool_outputs(call: Call) -> JsonObject:
+    """Hand in the outputs of every function call that a run waits for; the run is then queued again."""
+    body = parse(SubmitToolOutputs, call.body)
+    _refuse_stream(body.stream)
+    run = find_run(call)
+    if run.status != "requires_action":
+        raise outputs_not_awaited(run.status)
+    expected = [function_call.id for function_call in run.awaited_calls]
+    got = [output.tool_call_id for output in body.tool_outputs]
+    if sorted(expected) != sorted(got):
+        raise outputs_incomplete(expected, got)
+    outputs = {output.tool_call_id: output.output for output in body.tool_outputs}
+    situation = situation_of(call, run)
+    written = sum(tokens_of(function_call.arguments) for function_call in run.awaited_calls)
+    progress = progress_of(call.store, call.partition, run)
+    script = script_after_outputs(
+        situation, tuple((function_call.name, outputs[function_call.id]) for function_call in run.awaited_calls)
+    )
+    future = (
+        *outputs_given(progress, outputs, Usage(situation.prompt_tokens, written), call.now),
+        *schedule(script, call.now, call.store.mint),
+    )
+    return rendering.run(intervene(call.store, call.partition, progress, future, call.now), call.version)
+
+
+def _started(call: Call, body: RunOptions, thread: Thread, assistant: Assistant) -> Run:
+    run = new_run(call, body, thread, assistant)
+    situation = situation_of(call, run)
+    if not situation.question and not run.instructions:
+        raise empty_thread()
+    begin(call.store, call.partition, run, schedule(script_for(situation), call.now, call.store.mint))
+    return run
+
+
+def _refuse_stream(stream: bool | None) -> None:
+    if stream:
+        raise streaming_unavailable()

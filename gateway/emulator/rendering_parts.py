@@ -1,0 +1,102 @@
+"""Renders what lies within messages and steps: content parts, annotations, attachments, tool calls; pure."""
+
+from gateway.emulator.objects import (
+    ApiVersion,
+    Attachment,
+    CodeCall,
+    CodeLogs,
+    CodeOutput,
+    ContentPart,
+    FileCitation,
+    FunctionCall,
+    ImageFilePart,
+    ImageUrlPart,
+    JsonObject,
+    RefusalPart,
+    SearchCall,
+    TextAnnotation,
+    TextPart,
+    ToolCall,
+)
+
+
+def content_part(part: ContentPart, version: ApiVersion) -> JsonObject:
+    """Return a content part as the API shows it."""
+    match part:
+        case TextPart():
+            annotations = [_annotation(annotation, version) for annotation in part.annotations]
+            return _text(part.value, annotations)
+        case ImageFilePart():
+            detail = {} if version == "v1" else {"detail": part.detail}
+            return {"type": "image_file", "image_file": {"file_id": part.file_id, **detail}}
+        case ImageUrlPart():
+            # Version 1 knows text and image files only; what it shows of newer parts is assumed.
+            if version == "v1":
+                return _text(part.url, [])
+            return {"type": "image_url", "image_url": {"url": part.url, "detail": part.detail}}
+        case RefusalPart():
+            if version == "v1":
+                return _text(part.refusal, [])
+            return {"type": "refusal", "refusal": part.refusal}
+
+
+def _text(value: str, annotations: list[JsonObject]) -> JsonObject:
+    return {"type": "text", "text": {"value": value, "annotations": annotations}}
+
+
+def _annotation(annotation: TextAnnotation, version: ApiVersion) -> JsonObject:
+    target: JsonObject = {"file_id": annotation.file_id}
+    # Version 2 dropped the quote.
+    if isinstance(annotation, FileCitation) and version == "v1":
+        target["quote"] = annotation.quote
+    return {
+        "type": annotation.kind,
+        "text": annotation.text,
+        "start_index": annotation.start_index,
+        "end_index": annotation.end_index,
+        annotation.kind: target,
+    }
+
+
+def attachment(attachment: Attachment) -> JsonObject:
+    """Return an attachment as version 2 shows it."""
+    return {"file_id": attachment.file_id, "tools": [{"type": name} for name in attachment.tools]}
+
+
+def tool_call(call: ToolCall, version: ApiVersion, *, with_search_content: bool) -> JsonObject:
+    """Return a tool call of a step as the API shows it; what a search read is shown only if asked for."""
+    match call:
+        case FunctionCall():
+            function = {"name": call.name, "arguments": call.arguments, "output": call.output}
+            return {"id": call.id, "type": "function", "function": function}
+        case CodeCall():
+            outputs = [_code_output(output) for output in call.outputs]
+            return {
+                "id": call.id,
+                "type": "code_interpreter",
+                "code_interpreter": {"input": call.input, "outputs": outputs},
+            }
+        case SearchCall():
+            if version == "v1":
+                return {"id": call.id, "type": "retrieval", "retrieval": {}}
+            return {
+                "id": call.id,
+                "type": "file_search",
+                "file_search": _search(call, with_content=with_search_content),
+            }
+
+
+def _search(call: SearchCall, *, with_content: bool) -> JsonObject:
+    results: list[JsonObject] = []
+    for result in call.results:
+        rendered: JsonObject = {"file_id": result.file_id, "file_name": result.file_name, "score": result.score}
+        if with_content:
+            rendered["content"] = [{"type": "text", "text": result.text}]
+        results.append(rendered)
+    return {"ranking_options": {"ranker": "default_2024_08_21", "score_threshold": 0.0}, "results": results}
+
+
+def _code_output(output: CodeOutput) -> JsonObject:
+    if isinstance(output, CodeLogs):
+        return {"type": "logs", "logs": output.logs}
+    return {"type": "image", "image": {"file_id": output.file_id}}

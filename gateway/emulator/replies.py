@@ -1,0 +1,131 @@
+"""Writes answers out of questions, with annotations at the right places; pure.
+
+Indexes count Unicode code points, as Python does. Tokens are counted as a quarter of the characters.
+"""
+
+from dataclasses import dataclass
+
+from gateway.emulator.ids import hashed_id
+from gateway.emulator.objects import (
+    ContentPart,
+    FileCitation,
+    FilePath,
+    ImageFilePart,
+    RefusalPart,
+    SearchResult,
+    TextAnnotation,
+    TextPart,
+)
+
+_CHARACTERS_PER_TOKEN = 4
+_DRAWING_WORDS = ("chart", "plot", "graph", "diagram", "image", "draw")
+_FILE_WORDS = ("csv", "file", "export", "spreadsheet", "download")
+
+
+@dataclass(frozen=True, slots=True)
+class CodeAnswer:
+    """A piece of code, what it put out, and the answer that builds on it."""
+
+    code: str
+    logs: str
+    image_file_id: str | None
+    parts: tuple[ContentPart, ...]
+
+
+def tokens_of(text: str) -> int:
+    """Return the number of tokens a text is counted as: at least one."""
+    return len(text) // _CHARACTERS_PER_TOKEN + 1
+
+
+def token_count(parts: tuple[ContentPart, ...]) -> int:
+    """Return the number of tokens that content is counted as; an image is as much as a short paragraph."""
+    total = 0
+    for part in parts:
+        match part:
+            case TextPart():
+                total += tokens_of(part.value)
+            case RefusalPart():
+                total += tokens_of(part.refusal)
+            case _:
+                total += 85
+    return total
+
+
+def answer_text(question: str) -> tuple[ContentPart, ...]:
+    """Return an answer with one paragraph for each sentence of the question."""
+    sentences = [sentence for sentence in _sentences(question) if sentence]
+    if not sentences:
+        return (TextPart(value="Hello! How can I help you today?"),)
+    lead = f"Here is what I can say about “{_shortened(sentences[0])}”."
+    points = [
+        f"{number}. {_shortened(sentence)}: the short answer is yes, and the details follow from what you wrote."
+        for number, sentence in enumerate(sentences, start=1)
+    ]
+    return (TextPart(value="\n\n".join([lead, *points, "Is there anything else you would like to know?"])),)
+
+
+def quoting_parts(outputs: tuple[tuple[str, str], ...]) -> tuple[ContentPart, ...]:
+    """Return an answer that quotes the output of each function call (name, output)."""
+    lines = [f"- {name}: {output}" for name, output in outputs]
+    return (TextPart(value="\n".join(["Here is what I found:", *lines])),)
+
+
+def cited_part(question: str, results: tuple[SearchResult, ...]) -> TextPart:
+    """Return an answer that cites each passage found, with annotations where the marks stand."""
+    value = f"About “{_shortened(question)}”, your files say:"
+    annotations: list[TextAnnotation] = []
+    for place, result in enumerate(results):
+        value += f"\n- {result.text}"
+        mark = f"【{place}:0†{result.file_name}】"
+        annotations.append(
+            FileCitation(
+                text=mark,
+                start_index=len(value),
+                end_index=len(value) + len(mark),
+                file_id=result.file_id,
+                quote=result.text,
+            )
+        )
+        value += mark
+    return TextPart(value=value, annotations=tuple(annotations))
+
+
+def code_answer(question: str, *, draws: bool) -> CodeAnswer:
+    """Return code about the question; it draws if told to or if the question speaks of it, likewise with files."""
+    words = question.casefold()
+    count = len(question.split())
+    code = f"words = {count}\nprint(f'{{words}} words, {{words ** 2}} pairs')"
+    image_file_id = None
+    parts: tuple[ContentPart, ...] = ()
+    if draws or any(word in words for word in _DRAWING_WORDS):
+        code += "\nplt.bar(['words', 'pairs'], [words, words ** 2])\nplt.savefig('/mnt/data/chart.png')"
+        image_file_id = hashed_id("file", f"chart:{question}")
+        parts = (ImageFilePart(file_id=image_file_id),)
+    text = TextPart(value=f"Your question has {count} words, which makes {count**2} pairs.")
+    if any(word in words for word in _FILE_WORDS):
+        code += "\npd.DataFrame({'words': [words]}).to_csv('/mnt/data/result.csv')"
+        text = _with_file_path(text.value, "sandbox:/mnt/data/result.csv", hashed_id("file", f"result:{question}"))
+    return CodeAnswer(code, f"{count} words, {count**2} pairs\n", image_file_id, (*parts, text))
+
+
+def file_name_for(file_id: str) -> str:
+    """Return a name for a file of which only the id is known."""
+    return f"{file_id.removeprefix('file-')[:8]}.md"
+
+
+def _with_file_path(value: str, path: str, file_id: str) -> TextPart:
+    before = f"{value} You can download the [result]("
+    annotation = FilePath(text=path, start_index=len(before), end_index=len(before) + len(path), file_id=file_id)
+    return TextPart(value=f"{before}{path}).", annotations=(annotation,))
+
+
+def _sentences(text: str) -> list[str]:
+    marked = text
+    # The wide marks are those of Chinese and Japanese.
+    for mark in "?!.。？！":  # noqa: RUF001
+        marked = marked.replace(mark, mark + "\n")
+    return [line.strip() for line in marked.splitlines()]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 200 else text[:199] + "…"

@@ -1,0 +1,55 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.emulator.bodies.fields import Body, FunctionTool, MetadataField, ToolResources, json_type_name
+
+
+class OnlyMetadata(Body):
+    metadata: MetadataField
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{}, {f"k{number}": "v" for number in range(16)}, {"k" * 64: "v" * 512}, {"": ""}, {"🎉" * 64: "京" * 512}],
+)
+def test_metadata_within_the_limits_is_taken(metadata: dict[str, str]) -> None:
+    assert OnlyMetadata(metadata=metadata).metadata == metadata
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{f"k{number}": "v" for number in range(17)}, {"k" * 65: "v"}, {"k": "v" * 513}, {"k": None}, {"k": 1}, [], "x"],
+)
+def test_metadata_beyond_the_limits_is_refused(metadata: Any) -> None:
+    with pytest.raises(ValidationError):
+        OnlyMetadata(metadata=metadata)
+
+
+def test_null_metadata_is_none() -> None:
+    assert OnlyMetadata.model_validate_json('{"metadata":null}').metadata == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [("", "a string"), (True, "a boolean"), (1, "an integer"), (1.5, "a decimal"), ([], "an array"), (None, "null")],
+)
+def test_json_types_have_their_articles(value: Any, name: str) -> None:
+    assert json_type_name(value) == name
+
+
+def test_a_function_is_kept_with_the_defaults_of_the_api() -> None:
+    tool = FunctionTool.model_validate_json('{"type":"function","function":{"name":"f"}}')
+    assert tool.stored() == {
+        "type": "function",
+        "function": {"name": "f", "parameters": {"type": "object", "properties": {}}, "strict": False},
+    }
+
+
+def test_a_vector_store_to_be_made_gets_its_id() -> None:
+    body = '{"file_search":{"vector_stores":[{"file_ids":["file-1"]}]},"code_interpreter":{}}'
+    assert ToolResources.model_validate_json(body).stored("vs_1") == {
+        "code_interpreter": {"file_ids": []},
+        "file_search": {"vector_store_ids": ["vs_1"]},
+    }

@@ -1,0 +1,85 @@
+from typing import Any
+
+import pytest
+
+from gateway.emulator.bodies.parse import parse
+from gateway.emulator.bodies.runs import RunV2
+from gateway.emulator.bodies.threads import ThreadV2
+from gateway.emulator.errors import ApiError
+
+RUN = b'{"assistant_id":"asst_1",'
+
+
+def test_no_body_and_null_are_an_empty_object() -> None:
+    assert parse(ThreadV2, b"") == parse(ThreadV2, b" null ") == parse(ThreadV2, b"{}")
+
+
+@pytest.mark.parametrize(
+    ("model", "raw", "message", "param", "code"),
+    [
+        (ThreadV2, b"[", "We could not parse the JSON body", None, None),
+        (ThreadV2, b"[]", "Invalid type for the request body: expected an object, but got an array", None,
+         "invalid_type"),
+        (ThreadV2, b'{"messages":[{"role":"user"}]}', "Missing required parameter: 'messages[0].content'.",
+         "messages[0].content", "missing_required_parameter"),
+        (ThreadV2, b'{"messages":[{"role":"user","contents":"x"}]}', "Unknown parameter: 'messages[0].contents'.",
+         "messages[0].contents", "unknown_parameter"),
+        (ThreadV2, b'{"messages":[{"role":"bob","content":"x"}]}',
+         "Invalid value: 'bob'. Supported values are: 'user' and 'assistant'.", "messages[0].role", "invalid_value"),
+        (ThreadV2, b'{"messages":[{"role":5,"content":"x"}]}',
+         "Invalid type for 'messages[0].role': expected a string, but got an integer instead.", "messages[0].role",
+         "invalid_type"),
+        (ThreadV2, b'{"messages":[{"role":"user","content":[{"type":"video"}]}]}',
+         "Invalid value: 'video'. Supported values are: 'text', 'image_file', and 'image_url'.",
+         "messages[0].content[0].type", "invalid_value"),
+        (ThreadV2, b'{"messages":[{"role":"user","content":[{}]}]}',
+         "Missing required parameter: 'messages[0].content[0].type'.", "messages[0].content[0].type",
+         "missing_required_parameter"),
+        (ThreadV2, b'{"messages":[{"role":"user","content":[{"type":1}]}]}',
+         "Invalid type for 'messages[0].content[0].type': expected a string, but got an integer instead.",
+         "messages[0].content[0].type", "invalid_type"),
+        (ThreadV2, b'{"messages":[{"role":"user","content":["x"]}]}',
+         "Invalid type for 'messages[0].content[0]': expected an object, but got a string instead.",
+         "messages[0].content[0]", "invalid_type"),
+        (ThreadV2, b'{"messages":[{"role":"user","content":null}]}',
+         "Invalid type for 'messages[0].content': expected one of a string or array of objects, but got null instead.",
+         "messages[0].content", "invalid_type"),
+        (ThreadV2, b'{"messages":[{"role":"user","content":""}]}', "Invalid 'messages[0].content': string too short.",
+         "messages[0].content", "string_below_min_length"),
+        (ThreadV2, b'{"messages":[{"role":"user","content":[]}]}', "Invalid 'messages[0].content': empty array.",
+         "messages[0].content", "empty_array"),
+        (ThreadV2, b'{"metadata":5}', "Invalid type for 'metadata': expected an object, but got an integer instead.",
+         "metadata", "invalid_type"),
+        (ThreadV2, b'{"metadata":{"{x}":1.5}}',
+         "Invalid type for 'metadata.{x}': expected a string, but got a decimal instead.", "metadata.{x}",
+         "invalid_type"),
+        (ThreadV2, b'{"messages":[' + b",".join([b'{"role":"user","content":"x"}'] * 33) + b"]}",
+         "Invalid 'messages': array too long. Expected an array with maximum length 32, but got an array with",
+         "messages", "array_above_max_length"),
+        (RunV2, RUN + b'"temperature":2.5}',
+         "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 2.5 instead.",
+         "temperature", "decimal_above_max_value"),
+        (RunV2, RUN + b'"max_prompt_tokens":3}',
+         "Invalid 'max_prompt_tokens': integer below minimum value. Expected a value >= 256, but got 3 instead.",
+         "max_prompt_tokens", "integer_below_min_value"),
+        (RunV2, RUN + b'"tool_choice":"maybe"}',
+         "Invalid value: 'maybe'. Supported values are: 'none', 'auto', and 'required'.", "tool_choice",
+         "invalid_value"),
+        (RunV2, RUN + b'"tool_choice":{"type":"x"}}',
+         "Invalid value: 'x'. Supported values are: 'function', 'code_interpreter', and 'file_search'.",
+         "tool_choice.type", "invalid_value"),
+        (RunV2, RUN + b'"tools":[{"type":"function","function":"s"}]}',
+         "Invalid type for 'tools[0].function': expected an object, but got a string instead.", "tools[0].function",
+         "invalid_type"),
+        (RunV2, RUN + b'"parallel_tool_calls":"yes"}',
+         "Invalid type for 'parallel_tool_calls': expected a boolean, but got a string instead.",
+         "parallel_tool_calls", "invalid_type"),
+        (RunV2, RUN + b'"temperature":NaN}', "Invalid ", "temperature", None),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(model: Any, raw: bytes, message: str, param: str | None, code: str | None) -> None:
+    with pytest.raises(ApiError) as refused:
+        parse(model, raw)
+    assert refused.value.message.startswith(message)
+    assert (refused.value.status, refused.value.param) == (400, param)
+    assert code is None or refused.value.code == code

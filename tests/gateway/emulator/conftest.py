@@ -1,0 +1,41 @@
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+
+from gateway.emulator.app import create_app
+from gateway.emulator.clock import ManualClock
+from gateway.emulator.store import Store
+from tests.gateway.emulator.driving import START, Api
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(START)
+
+
+@pytest.fixture
+async def api(
+    aiohttp_client: Callable[[web.Application], Awaitable[TestClient[Any, Any]]],
+    clock: ManualClock,
+) -> Api:
+    """An empty emulator."""
+    return Api(await aiohttp_client(create_app(clock=clock)), clock)
+
+
+@pytest.fixture
+async def demo(
+    aiohttp_client: Callable[[web.Application], Awaitable[TestClient[Any, Any]]],
+    clock: ManualClock,
+) -> Api:
+    """An emulator with the demo data in the partition of the key ``demo``."""
+    return Api(await aiohttp_client(create_app(clock=clock, seed_keys=["demo"])), clock, key="demo")
+
+
+@pytest.fixture
+def store() -> Any:
+    opened = Store(":memory:")
+    yield opened
+    opened.close()

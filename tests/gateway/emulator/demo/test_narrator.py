@@ -1,0 +1,28 @@
+from gateway.emulator.demo.assistants import support
+from gateway.emulator.demo.narrator import Narrator, marked_text
+from gateway.emulator.objects import TextPart
+from gateway.emulator.script import WriteMessage
+from gateway.emulator.store import Store
+from tests.gateway.emulator.driving import START
+
+
+def test_ids_are_readable_and_count(store: Store) -> None:
+    story = Narrator(store, "mine", "thread_demoTale0000000000000001", START)
+    assert [story.mint("msg"), story.mint("msg"), story.mint("run"), story.mint("file")] == [
+        "msg_demoTale0000000000000001",
+        "msg_demoTale0000000000000002",
+        "run_demoTale0000000000000001",
+        "file-demoTale00000000000001",
+    ]
+
+
+def test_a_told_run_ends_before_the_story_goes_on(store: Store) -> None:
+    story = Narrator(store, "mine", "thread_demoTale0000000000000001", START)
+    question = story.say("Why?")
+    run = story.run(support(START), WriteMessage((TextPart(value="Because."),)))
+    assert run.status == "completed"
+    assert question.created_at < run.created_at < story.at
+
+
+def test_marks_are_found_in_code_points() -> None:
+    assert marked_text("🏭 a 【0】", ["【0】"]) == [("【0】", 4, 7)]
