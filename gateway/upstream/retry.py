@@ -1,0 +1,41 @@
+"""Whether a failed read is sent again, and when. Pure; a write is never sent again.
+
+Again: what failed before an answer came or while it came (a refused or reset connection, a body cut short) and what
+the upstream calls passing (429, 502, 503, 504). A wait that the deadline forbids is not begun: the caller gets the
+error at once, with the upstream's own wish in `retry_after_ms`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from schema.errors import GatewayError
+
+MAX_FURTHER_TRIES = 2
+BASE_DELAY_SECONDS = 0.2
+MAX_BACKOFF_SECONDS = 5.0
+TRANSIENT_STATUSES = frozenset({429, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What kept an answer away, and whether the same read may well succeed in a moment."""
+
+    error: GatewayError
+    transient: bool = False
+
+
+def delay_before_retry(
+    failure: Failure, *, further_tries: int, remaining_seconds: float, random: Callable[[], float]
+) -> float | None:
+    """Seconds to wait before the read is sent again, or None when it is not to be.
+
+    `further_tries` were made already; `random` answers from 0 to 1. The delay has full jitter below a doubling bound.
+    What the upstream asked for with Retry-After is the least; the jitter comes on top, so that those who were told
+    the same moment do not all come in it.
+    """
+    if not failure.transient or further_tries >= MAX_FURTHER_TRIES:
+        return None
+    delay = random() * min(MAX_BACKOFF_SECONDS, BASE_DELAY_SECONDS * 2**further_tries)
+    if failure.error.retry_after_ms is not None:
+        delay += failure.error.retry_after_ms / 1000
+    return delay if delay < remaining_seconds else None

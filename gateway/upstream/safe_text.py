@@ -1,0 +1,43 @@
+"""Text of an upstream made fit for a caller's eyes: one line, short, and without credentials. Pure."""
+
+import re
+
+MAX_MESSAGE_LENGTH = 500
+REMOVED = "[removed]"
+
+_MIN_SECRET_LENGTH = 4
+_BREAKS = re.compile(r"[\s\x1c-\x1f\x85\u2028\u2029]+")
+# Control and format characters, direction overrides, and halves of surrogate pairs, which cannot be sent on.
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+_TOKENS = re.compile(
+    r"(?i:\b(?:bearer|basic)\s+)[\w.~+/=*-]{8,}"
+    r"|(?<![A-Za-z0-9])(?:sk|pk|rk|ek|sess)-[\w*.-]{6,}"
+    r"|(?<![A-Za-z0-9])eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"
+)
+
+
+def safe_text(text: str, credential: str | None = None, *, max_length: int = MAX_MESSAGE_LENGTH) -> str:
+    """Make one line of at most `max_length` characters in which no credential is left.
+
+    Removed are the credential that was sent, whole or without its scheme, whatever looks like an API key, a bearer
+    or basic token or a JWT, and control characters. Cutting comes last, so that no part of a credential survives it.
+    """
+    line = _one_line(text)
+    for secret in _secrets_of(credential):
+        line = line.replace(secret, REMOVED)
+    line = _TOKENS.sub(REMOVED, line)
+    return line if len(line) <= max_length else line[: max_length - 3] + "..."
+
+
+def _one_line(text: str) -> str:
+    return _UNSEEN.sub("", _BREAKS.sub(" ", text)).strip()
+
+
+def _secrets_of(credential: str | None) -> list[str]:
+    """The credential and its parts, longest first, without what is too short to be one or names a scheme."""
+    if credential is None:
+        return []
+    whole = _one_line(credential)
+    parts = whole.split(" ")
+    secrets = {whole, " ".join(parts[1:]), *parts[1:]}
+    return sorted((secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH), key=len, reverse=True)

@@ -1,0 +1,216 @@
+"""What every `ThreadsApi` promises, held against the same demo data: the client on the emulator, and the fake."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Literal
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from gateway.emulator import seed
+from gateway.emulator.app import create_app
+from gateway.emulator.clock import ManualClock
+from gateway.upstream.client import UpstreamClient
+from gateway.upstream.options import UpstreamOptions
+from schema.errors import ErrorCode, GatewayError
+from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.paging import Order, Window
+from schema.ports import (
+    AssistantPageKey,
+    MessageFilePageKey,
+    MessagePageKey,
+    RunPageKey,
+    RunStepPageKey,
+    ThreadsApi,
+)
+from schema.wire import Page
+from tests.contracts.world import World, walk_world
+from tests.support.fake_threads_api import V1, V2, FakeThreadsApi
+
+CREDENTIAL = "Bearer contract"
+NOBODY = "x" * 24
+THREADS = [
+    seed.THREAD_TRIP,
+    seed.THREAD_SUPPORT,
+    seed.THREAD_REFUND,
+    seed.THREAD_ANALYSIS,
+    seed.THREAD_RELEASE,
+    seed.THREAD_JOURNAL,
+]
+Version = Literal["v1", "v2"]
+
+
+@pytest.fixture(params=["v1", "v2"])
+def version(request: pytest.FixtureRequest) -> Version:
+    chosen: Version = request.param
+    return chosen
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[str]:
+    async with TestServer(create_app(clock=ManualClock(), seed_keys=["contract"])) as server:
+        yield str(server.make_url("/v1"))
+
+
+@pytest.fixture
+async def world(emulator: str, version: Version) -> World:
+    return await walk_world(emulator, THREADS, CREDENTIAL, version)
+
+
+@pytest.fixture(params=["client on the emulator", "fake"])
+async def api(
+    request: pytest.FixtureRequest, emulator: str, world: World, version: Version
+) -> AsyncIterator[ThreadsApi]:
+    if request.param == "fake":
+        yield FakeThreadsApi(**vars(world), capabilities={"v1": V1, "v2": V2}[version])
+        return
+    async with UpstreamClient(UpstreamOptions(emulator, version=version)) as client:
+        yield client.bind(CREDENTIAL)
+
+
+def codes(results: Sequence[object]) -> list[ErrorCode | None]:
+    return [result.code if isinstance(result, GatewayError) else None for result in results]
+
+
+def as_text(value: object) -> str:
+    """Compare by what is shown: raw parts keep the upstream's spaces."""
+    return repr(value)
+
+
+async def test_it_has_the_capabilities_of_its_version(api: ThreadsApi, version: Version) -> None:
+    assert api.capabilities == {"v1": V1, "v2": V2}[version]
+
+
+async def test_each_object_is_found_by_its_key_in_the_order_of_the_keys(
+    api: ThreadsApi, world: World, version: Version
+) -> None:
+    gets: list[tuple[Callable[[Any], Awaitable[Sequence[Any]]], dict[Any, Any]]] = [
+        (api.get_threads, world.threads),
+        (api.get_messages, world.messages),
+        (api.get_runs, world.runs),
+        (api.get_run_steps, world.run_steps),
+        (api.get_assistants, world.assistants),
+    ]
+    if version == "v1":
+        gets.append((api.get_message_files, world.message_files))
+    for get, table in gets:
+        keys = [*reversed(table), *table]
+        assert keys
+        got = await get(keys)
+        assert codes(got) == [None] * len(keys)
+        assert [(one.id, one.object, one.created_at) for one in got] == [
+            (table[key].id, table[key].object, table[key].created_at) for key in keys
+        ]
+
+
+async def test_no_keys_no_results(api: ThreadsApi) -> None:
+    assert list(await api.get_runs([])) == []
+    assert list(await api.list_runs([])) == []
+
+
+async def test_what_is_not_there_is_not_found_and_costs_only_its_key(api: ThreadsApi, world: World) -> None:
+    thread_id, run_id = next(iter(world.runs))
+    elsewhere = next(key.thread_id for key in world.threads if key.thread_id != thread_id)
+    missing = ErrorCode.NOT_FOUND
+    assert codes(await api.get_threads([ThreadKey(f"thread_{NOBODY}"), ThreadKey(thread_id)])) == [missing, None]
+    assert codes(
+        await api.get_runs([RunKey(thread_id, run_id), RunKey(elsewhere, run_id), RunKey(thread_id, f"run_{NOBODY}")])
+    ) == [None, missing, missing]
+    assert codes(await api.get_messages([MessageKey(thread_id, f"msg_{NOBODY}")])) == [missing]
+    assert codes(await api.get_run_steps([RunStepKey(thread_id, run_id, f"step_{NOBODY}")])) == [missing]
+    assert codes(await api.get_assistants([AssistantKey(f"asst_{NOBODY}")])) == [missing]
+
+
+async def test_a_list_of_an_owner_who_is_not_there_is_not_found(api: ThreadsApi, world: World) -> None:
+    window = Window(5, "asc")
+    nobody = f"thread_{NOBODY}"
+    thread_id = next(iter(world.threads)).thread_id
+    messages = [MessagePageKey(nobody, None, window), MessagePageKey(thread_id, None, window)]
+    assert codes(await api.list_messages(messages)) == [ErrorCode.NOT_FOUND, None]
+    assert codes(await api.list_runs([RunPageKey(nobody, window)])) == [ErrorCode.NOT_FOUND]
+    steps = RunStepPageKey(thread_id, f"run_{NOBODY}", window)
+    assert codes(await api.list_run_steps([steps])) == [ErrorCode.NOT_FOUND]
+
+
+async def test_a_list_after_what_is_not_there_is_not_found(api: ThreadsApi, world: World) -> None:
+    key = MessagePageKey(world.longest_thread, None, Window(5, "asc", f"msg_{NOBODY}"))
+    assert codes(await api.list_messages([key])) == [ErrorCode.NOT_FOUND]
+
+
+async def walked(
+    list_pages: Callable[[Any], Awaitable[Sequence[Any]]], key: Any, limit: int, order: Order
+) -> list[str]:
+    """The ids of a whole list, read page by page; each page is full but the last."""
+    ids: list[str] = []
+    window = Window(limit, order)
+    while True:
+        (page,) = await list_pages([key._replace(window=window)])
+        assert isinstance(page, Page), page
+        ids += [one.id for one in page.data]
+        if not page.has_more:
+            assert len(page.data) <= limit
+            return ids
+        assert len(page.data) == limit
+        window = Window(limit, order, ids[-1])
+
+
+@pytest.mark.parametrize("limit", [7, 100])
+async def test_a_list_walked_either_way_is_whole_and_in_order(api: ThreadsApi, world: World, limit: int) -> None:
+    thread_id = world.longest_thread
+    run_owner, run_id, _ = next(iter(world.run_steps))
+    first = Window(1, "asc")
+    lists: list[tuple[Callable[[Any], Awaitable[Sequence[Any]]], Any, list[str]]] = [
+        (
+            api.list_messages,
+            MessagePageKey(thread_id, None, first),
+            [key.message_id for key in world.messages if key.thread_id == thread_id],
+        ),
+        (
+            api.list_runs,
+            RunPageKey(run_owner, first),
+            [key.run_id for key in world.runs if key.thread_id == run_owner],
+        ),
+        (
+            api.list_run_steps,
+            RunStepPageKey(run_owner, run_id, first),
+            [key.step_id for key in world.run_steps if key[:2] == (run_owner, run_id)],
+        ),
+        (api.list_assistants, AssistantPageKey(first), [key.assistant_id for key in world.assistants]),
+    ]
+    for list_pages, key, expected in lists:
+        assert expected
+        assert await walked(list_pages, key, limit, "asc") == expected
+        assert await walked(list_pages, key, limit, "desc") == expected[::-1]
+
+
+async def test_messages_are_narrowed_to_the_run_that_wrote_them(api: ThreadsApi, world: World) -> None:
+    keys = [MessagePageKey(*key, Window(100, "asc")) for key in world.runs]
+    for key, page in zip(keys, await api.list_messages(keys), strict=True):
+        assert isinstance(page, Page)
+        assert [message.id for message in page.data] == [
+            message.id
+            for owner, message in world.messages.items()
+            if owner.thread_id == key.thread_id and message.run_id == key.run_id
+        ]
+
+
+async def test_one_batch_may_hold_pages_of_one_list_twice(api: ThreadsApi, world: World) -> None:
+    newest = MessagePageKey(world.longest_thread, None, Window(3, "desc"))
+    oldest = MessagePageKey(world.longest_thread, None, Window(3, "asc"))
+    pages = await api.list_messages([newest, oldest, newest])
+    assert as_text(pages[0]) == as_text(pages[2]) != as_text(pages[1])
+
+
+async def test_files_of_messages_are_there_in_version_1_alone(api: ThreadsApi, world: World, version: Version) -> None:
+    window = Window(10, "asc")
+    if version == "v2":
+        message = next(iter(world.messages))
+        unsupported = ErrorCode.UNSUPPORTED_BY_UPSTREAM
+        assert codes(await api.get_message_files([MessageFileKey(*message, "file-1")])) == [unsupported]
+        assert codes(await api.list_message_files([MessageFilePageKey(*message, window)])) == [unsupported]
+        return
+    thread_id, message_id, _ = next(iter(world.message_files))
+    (page,) = await api.list_message_files([MessageFilePageKey(thread_id, message_id, window)])
+    assert isinstance(page, Page)
+    assert [file.id for file in page.data] == [
+        key.file_id for key in world.message_files if key[:2] == (thread_id, message_id)
+    ]

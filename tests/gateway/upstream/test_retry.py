@@ -1,0 +1,57 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.upstream.retry import MAX_FURTHER_TRIES, Failure, delay_before_retry
+from schema.errors import ErrorCode, GatewayError
+
+
+def failure(retry_after_ms: int | None = None, *, transient: bool = True) -> Failure:
+    return Failure(GatewayError(ErrorCode.RATE_LIMITED, "slow down", retry_after_ms=retry_after_ms), transient)
+
+
+@pytest.mark.parametrize(
+    ("failed", "further_tries", "remaining_seconds", "fraction", "expected"),
+    [
+        (failure(), 0, 30.0, 1.0, 0.2),
+        (failure(), 0, 30.0, 0.0, 0.0),
+        (failure(), 1, 30.0, 1.0, 0.4),
+        (failure(), 1, 30.0, 0.25, 0.1),
+        (failure(), 2, 30.0, 1.0, None),
+        (failure(transient=False), 0, 30.0, 1.0, None),
+        (failure(2000), 0, 30.0, 0.0, 2.0),
+        (failure(2000), 0, 30.0, 1.0, 2.2),
+        (failure(30_000), 0, 30.0, 0.0, None),
+        (failure(0), 1, 30.0, 0.5, 0.2),
+        (failure(), 0, 0.1, 1.0, None),
+        (failure(), 0, -1.0, 0.0, None),
+    ],
+)
+def test_delay(
+    failed: Failure, further_tries: int, remaining_seconds: float, fraction: float, expected: float | None
+) -> None:
+    delay = delay_before_retry(
+        failed, further_tries=further_tries, remaining_seconds=remaining_seconds, random=lambda: fraction
+    )
+    assert delay == (expected if expected is None else pytest.approx(expected))
+
+
+@given(
+    st.none() | st.integers(0, 86_400_000),
+    st.booleans(),
+    st.integers(0, 5),
+    st.floats(-1, 60),
+    st.floats(0, 1),
+)
+def test_a_delay_keeps_every_promise_at_once(
+    retry_after_ms: int | None, transient: bool, further_tries: int, remaining_seconds: float, fraction: float
+) -> None:
+    failed = failure(retry_after_ms, transient=transient)
+    delay = delay_before_retry(
+        failed, further_tries=further_tries, remaining_seconds=remaining_seconds, random=lambda: fraction
+    )
+    if delay is None:
+        return
+    assert transient
+    assert further_tries < MAX_FURTHER_TRIES
+    assert (retry_after_ms or 0) / 1000 <= delay < remaining_seconds
