@@ -1,0 +1,47 @@
+"""A caller's identity towards one upstream."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """What an identity is an identity of: the same credential means another person elsewhere."""
+
+    url: str
+    organization: str | None = None
+    project: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whoever's credential a call carries.
+
+    `credential` is the value of the upstream call's `Authorization` header, None for a call without one. `digest`
+    names the principal wherever data is kept or shared; the credential cannot be read back from it.
+    """
+
+    credential: str | None = field(repr=False)
+    digest: str
+
+    @classmethod
+    def of(cls, credential: str | None, upstream: Upstream) -> Principal:
+        """Make the principal of a credential at an upstream."""
+        return cls(credential, _digest(credential, upstream))
+
+
+def _digest(credential: str | None, upstream: Upstream) -> str:
+    key = hashlib.blake2b(digest_size=32, person=b"threads-upstream")
+    for part in (upstream.url, upstream.organization, upstream.project):
+        key.update(_framed(part))
+    return hashlib.blake2b(_framed(credential), key=key.digest(), digest_size=32, person=b"threads-caller").hexdigest()
+
+
+def _framed(part: str | None) -> bytes:
+    """A part with its length before it, so that no two lists of parts are the same bytes; None differs from empty."""
+    if part is None:
+        return b"-"
+    data = part.encode("utf-8", "surrogateescape")
+    return b"%d:%b" % (len(data), data)

@@ -1,0 +1,250 @@
+"""The command line: `threads-gateway demo`, `serve`, `emulator` and `schema`.
+
+Whatever takes long to import is imported by the command that needs it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, NoReturn
+
+from gateway import config
+from gateway.config import BadSettingsError, Settings, load_settings
+from gateway.install_check import foreign_schema_package
+from gateway.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+REFUSED = 2
+"""Exit status of a program that refuses to start."""
+
+COMMANDS = {
+    "demo": "run the gateway over the bundled emulator with demo data: no key, no network",
+    "serve": "run the gateway over the Threads API at UPSTREAM_URL",
+    "emulator": "run the bundled emulator of the Threads API alone",
+    "schema": "print the GraphQL schema in SDL",
+}
+SOURCES = (
+    "Every flag has an environment variable, shown in brackets; the flag wins. "
+    "Secrets have a variable only: UPSTREAM_API_KEY is the gateway's own key, "
+    "for callers on this machine that bring none."
+)
+
+
+class CannotStartError(Exception):
+    """Why a command refuses to start, in one line."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit status: 0 at the end, 2 when it refused to start."""
+    arguments = _build_parser().parse_args(argv)
+    try:
+        _refuse_foreign_schema()
+        flags = {name: text for name, text in vars(arguments).items() if name != "command" and text is not None}
+        settings = load_settings(flags)
+        configure_logging(settings.gateway_log_level)
+        if arguments.command == "schema":
+            return _print_schema()
+        return asyncio.run(_run(arguments.command, settings))
+    except BadSettingsError as error:
+        return _refuse(error.faults)
+    except CannotStartError as error:
+        return _refuse([str(error)])
+    except KeyboardInterrupt:
+        # Interrupted before the command could ask to be told of signals: there is nothing to end yet.
+        return 128 + signal.SIGINT
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses in one line, as every other refusal, instead of after a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_refuse([f"{message} (see {self.prog} --help)"]))
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="threads-gateway",
+        description="A GraphQL gateway over the Threads REST API.",
+        epilog=SOURCES,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    documented = {setting.name: setting for setting in config.documented_settings()}
+    for command, summary in COMMANDS.items():
+        command_parser = commands.add_parser(
+            command, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=SOURCES, allow_abbrev=False
+        )
+        for name in config.COMMAND_SETTINGS[command]:
+            setting = documented[name]
+            if setting.flag is None:
+                continue
+            default = f", default {setting.default}" if setting.default else ""
+            help_text = f"{setting.description} [{setting.variable}{default}]".replace("%", "%%")
+            flags = [setting.flag]
+            if command == "emulator" and name.startswith("emulator_"):
+                flags.insert(0, setting.flag.replace("--emulator-", "--"))
+            command_parser.add_argument(*flags, dest=name, metavar="VALUE", help=help_text)
+    return parser
+
+
+def _refuse(faults: Sequence[str]) -> int:
+    for fault in faults:
+        sys.stderr.write(f"threads-gateway: {fault}\n")
+    return REFUSED
+
+
+def _refuse_foreign_schema() -> None:
+    foreign = foreign_schema_package()
+    if foreign is not None:
+        raise CannotStartError(
+            f"expected the package 'schema' to be the gateway's own, but '{foreign}' also installs one over it: "
+            "install the gateway into an environment of its own"
+        )
+
+
+def _version() -> str:
+    try:
+        return version("threads-gateway")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _print_schema() -> int:
+    from schema.root import build_schema  # noqa: PLC0415 - see the module's docstring
+
+    _say(build_schema().as_str())
+    return 0
+
+
+async def _run(command: str, settings: Settings) -> int:
+    stop = _stop_on_signals()
+    async with AsyncExitStack() as stack:
+        if command == "demo":
+            await _start_demo(stack, settings)
+        elif command == "serve":
+            await _start_gateway(stack, settings)
+        else:
+            await _start_emulator(stack, settings)
+        await stop.wait()
+        _say("Stopping.")
+    return 0
+
+
+async def _start_demo(stack: AsyncExitStack, settings: Settings) -> None:
+    from pydantic import SecretStr  # noqa: PLC0415 - see the module's docstring
+
+    from gateway.compose import DEMO_KEY  # noqa: PLC0415 - see the module's docstring
+
+    emulator_url = await stack.enter_async_context(_emulator(settings))
+    own = {"upstream_url": f"{emulator_url}/v1", "upstream_api_key": SecretStr(DEMO_KEY), "upstream_anonymous": False}
+    gateway_url = await stack.enter_async_context(_gateway(settings.model_copy(update=own)))
+    _say(f"""\
+Threads gateway, with demo data from the bundled emulator.
+
+  GraphiQL   {gateway_url}/graphql
+  GraphQL    curl -s {gateway_url}/graphql -H 'Content-Type: application/json' \
+-d '{{"query": "{{ assistants(first: 3) {{ nodes {{ name model }} }} }}"}}'
+  Emulator   {emulator_url}/ (its REST API: {emulator_url}/v1, key: {DEMO_KEY})
+
+Press Ctrl+C to stop.""")
+
+
+async def _start_gateway(stack: AsyncExitStack, settings: Settings) -> None:
+    if settings.upstream_url is None:
+        raise BadSettingsError([config.fault("upstream_url", None).replace("got None", "got none")])
+    gateway_url = await stack.enter_async_context(_gateway(settings))
+    graphiql = f"\n  GraphiQL   {gateway_url}/graphql" if settings.gateway_graphiql else ""
+    _say(f"""\
+Threads gateway over {settings.upstream_url.partition("?")[0]} (version {settings.upstream_version}).
+{graphiql}
+  GraphQL    {gateway_url}/graphql
+  Health     {gateway_url}/healthz, {gateway_url}/readyz
+
+Press Ctrl+C to stop.""")
+
+
+async def _start_emulator(stack: AsyncExitStack, settings: Settings) -> None:
+    from gateway.compose import DEMO_KEY  # noqa: PLC0415 - see the module's docstring
+
+    emulator_url = await stack.enter_async_context(_emulator(settings))
+    _say(f"""\
+Threads API emulator.
+
+  Base URL   {emulator_url}/v1
+  Demo key   {DEMO_KEY} (any other key starts with no data)
+  Page       {emulator_url}/
+
+Press Ctrl+C to stop.""")
+
+
+@asynccontextmanager
+async def _gateway(settings: Settings) -> AsyncIterator[str]:
+    from gateway.compose import build_gateway_app  # noqa: PLC0415 - see the module's docstring
+
+    async with _listening("gateway", settings, lambda: build_gateway_app(settings)) as url:
+        yield url
+
+
+@asynccontextmanager
+async def _emulator(settings: Settings) -> AsyncIterator[str]:
+    from gateway.compose import build_emulator_app  # noqa: PLC0415 - see the module's docstring
+    from gateway.emulator.database import DatabaseVersionError  # noqa: PLC0415 - see the module's docstring
+
+    try:
+        async with _listening("emulator", settings, lambda: build_emulator_app(settings)) as url:
+            yield url
+    except (sqlite3.Error, DatabaseVersionError) as error:
+        wanted = config.fault("emulator_database", settings.emulator_database)
+        raise CannotStartError(f"{wanted}, which cannot be used: {error}") from None
+
+
+@asynccontextmanager
+async def _listening(part: str, settings: Settings, build: Callable[[], web.Application]) -> AsyncIterator[str]:
+    """Serve a part on its address; raises `CannotStartError` where it cannot be had."""
+    from gateway.app import listening  # noqa: PLC0415 - see the module's docstring
+
+    host, port = getattr(settings, f"{part}_host"), getattr(settings, f"{part}_port")
+    server = listening(build(), host, port, shutdown_seconds=settings.gateway_shutdown_seconds)
+    try:
+        url = await server.__aenter__()
+    except OSError as error:
+        flags = f"{part.upper()}_HOST and {part.upper()}_PORT"
+        reason = error.strerror or str(error)
+        raise CannotStartError(f"{flags}: expected an address to listen on, got {host}:{port}, {reason}") from None
+    try:
+        yield url
+    finally:
+        await server.__aexit__(None, None, None)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event that the first SIGINT or SIGTERM sets; the second one ends the process as if nothing listened."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def on_signal() -> None:
+        stop.set()
+        for number in signals:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in signals:
+        loop.add_signal_handler(number, on_signal)
+    return stop
+
+
+def _say(text: str) -> None:
+    """Print to people and to programs that read our output through a pipe."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

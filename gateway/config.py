@@ -1,0 +1,220 @@
+"""Every setting: its name, type, default and meaning in one place; read from the environment and from flags.
+
+A field's name in capitals is its environment variable. Flags win over variables, and an empty variable counts as
+unset; no file is read. A secret has a variable only, so that it appears in no list of processes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+
+MAX_KEY_LENGTH = 8000
+"""Longest upstream key, in characters: with the word `Bearer` it still fits the 8 KiB that servers allow a header."""
+
+_VISIBLE_ASCII = re.compile(r"[!-~]+\Z")
+
+
+def _header_word(text: str) -> str:
+    if not _VISIBLE_ASCII.match(text) or len(text) > MAX_KEY_LENGTH:
+        raise ValueError
+    return text
+
+
+def _header_secret(secret: SecretStr) -> SecretStr:
+    _header_word(secret.get_secret_value())
+    return secret
+
+
+def _upstream_url(text: str) -> str:
+    parts = urlsplit(text)
+    _ = parts.port  # raises ValueError for one that is no number
+    refused = "@" in parts.netloc or "#" in text or not _VISIBLE_ASCII.match(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or refused:
+        raise ValueError
+    # A query goes with every call, as Azure's `?api-version=` must.
+    return text if parts.query else text.rstrip("/")
+
+
+def _expects(expected: str, **constraints: Any) -> Any:
+    """Bind a field to the words by which a bad value is refused, and to pydantic's constraints."""
+    return Field(json_schema_extra={"expected": expected}, **constraints)
+
+
+Port = Annotated[int, _expects("a port from 0 (any free one) to 65535", ge=0, le=65535)]
+Host = Annotated[str, _expects("a host name or an IP address", pattern=r"^[A-Za-z0-9.:_-]+$")]
+Seconds = Annotated[float, _expects("a number of seconds above 0, at most 3600", gt=0, le=3600)]
+Count = Annotated[int, _expects("an integer from 1 to 10000", ge=1, le=10_000)]
+Bytes = Annotated[int, _expects("a number of bytes from 1 to 1073741824", ge=1, le=1 << 30)]
+Flag = Annotated[bool, _expects("true or false")]
+HeaderWord = Annotated[str, AfterValidator(_header_word), _expects("visible ASCII characters without spaces")]
+Secret = Annotated[
+    SecretStr, AfterValidator(_header_secret), _expects("a key of visible ASCII characters without spaces")
+]
+
+
+class Settings(BaseSettings):
+    """All settings of all commands; each command takes those of its part (see `COMMAND_SETTINGS`)."""
+
+    model_config = SettingsConfigDict(
+        case_sensitive=False, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    gateway_host: Host = Field(default="127.0.0.1", description="Address that the gateway listens on.")
+    gateway_port: Port = Field(default=8000, description="Port that the gateway listens on; 0 takes a free one.")
+    gateway_graphiql: Flag = Field(default=True, description="Whether browsers get GraphiQL at /graphql.")
+    gateway_max_body_bytes: Bytes = Field(default=1 << 20, description="Largest request body.")
+    gateway_body_timeout_seconds: Seconds = Field(default=10.0, description="How long a request body may take.")
+    gateway_max_page_size: Count = Field(default=1000, description="Largest `first` or `last` of a connection.")
+    gateway_max_query_depth: Count = Field(default=30, description="Deepest nesting of fields in an operation.")
+    gateway_max_query_tokens: Annotated[int, _expects("an integer from 1 to 1000000", ge=1, le=1_000_000)] = Field(
+        default=10_000, description="Most lexical tokens in a document."
+    )
+    gateway_shutdown_seconds: Annotated[float, _expects("a number of seconds from 0 to 3600", ge=0, le=3600)] = Field(
+        default=10.0, description="How long a stopping gateway waits for operations under way."
+    )
+    gateway_log_level: Annotated[LogLevel, BeforeValidator(str.lower), _expects("debug, info, warning or error")] = (
+        Field(default="info", description="Least severe log line that is written to standard error.")
+    )
+
+    upstream_url: (
+        Annotated[str, AfterValidator(_upstream_url), _expects("an http(s) URL without credentials or fragment")] | None
+    ) = Field(default=None, description="Base URL of the Threads API, as https://host/v1; `serve` needs it.")
+    upstream_version: Annotated[Literal["v1", "v2"], _expects("v1 or v2")] = Field(
+        default="v2", description="Version of the API that the gateway speaks to the upstream."
+    )
+    upstream_api_key: Secret | None = Field(
+        default=None, description="The gateway's own key, for callers on this machine that bring none."
+    )
+    upstream_anonymous: Flag = Field(
+        default=False, description="Whether callers without a credential are passed on without one."
+    )
+    upstream_organization: HeaderWord | None = Field(default=None, description="Value of OpenAI-Organization.")
+    upstream_project: HeaderWord | None = Field(default=None, description="Value of OpenAI-Project.")
+    upstream_pool_size: Count = Field(default=200, description="Most connections to the upstream.")
+    upstream_concurrency: Count = Field(default=64, description="Most upstream calls at once of one operation.")
+    upstream_connect_timeout_seconds: Seconds = Field(default=5.0, description="How long connecting may take.")
+    upstream_timeout_seconds: Seconds = Field(default=30.0, description="How long one upstream call may take in all.")
+    upstream_max_response_bytes: Bytes = Field(default=64 << 20, description="Largest answer of the upstream.")
+
+    emulator_host: Host = Field(default="127.0.0.1", description="Address that the emulator listens on.")
+    emulator_port: Port = Field(default=8001, description="Port that the emulator listens on; 0 takes a free one.")
+    emulator_database: Annotated[str, _expects("the path of a SQLite file, or :memory:", min_length=1)] = Field(
+        default=":memory:", description="The emulator's SQLite file, or :memory: to forget all at the end."
+    )
+
+
+GATEWAY_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("gateway_"))
+UPSTREAM_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("upstream_"))
+EMULATOR_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("emulator_"))
+
+COMMAND_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "demo": (
+        *GATEWAY_SETTINGS,
+        *(name for name in UPSTREAM_SETTINGS if name not in {"upstream_url", "upstream_api_key", "upstream_anonymous"}),
+        *EMULATOR_SETTINGS,
+    ),
+    "serve": (*GATEWAY_SETTINGS, *UPSTREAM_SETTINGS),
+    "emulator": (*EMULATOR_SETTINGS, "gateway_log_level", "gateway_shutdown_seconds"),
+    "schema": (),
+}
+"""Which settings each command takes as flags."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingDoc:
+    """What a person may know about a setting; the default as text, empty where there is none."""
+
+    name: str
+    variable: str
+    flag: str | None
+    default: str
+    description: str
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a setting's value must never be shown."""
+    return "SecretStr" in repr(Settings.model_fields[name].annotation)
+
+
+def variable_of(name: str) -> str:
+    """The setting's environment variable."""
+    return name.upper()
+
+
+def flag_of(name: str) -> str | None:
+    """The setting's flag: its name, without `gateway-`; None for a secret."""
+    if is_secret(name):
+        return None
+    return "--" + name.removeprefix("gateway_").replace("_", "-")
+
+
+def documented_settings() -> Iterator[SettingDoc]:
+    """Each setting in the order of the model."""
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else _as_text(field.default)
+        yield SettingDoc(name, variable_of(name), flag_of(name), default, field.description or "")
+
+
+def render_settings_table() -> str:
+    """The README's table of settings, in Markdown."""
+    rows = ["| variable | flag | default | meaning |", "|---|---|---|---|"]
+    for setting in documented_settings():
+        flag = f"`{setting.flag}`" if setting.flag else "none: a secret"
+        default = f"`{setting.default}`" if setting.default else ""
+        rows.append(f"| `{setting.variable}` | {flag} | {default} | {setting.description} |")
+    return "\n".join(rows) + "\n"
+
+
+class BadSettingsError(Exception):
+    """Settings that the program refuses to start with; one line for each in `faults`, without any secret."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+def load_settings(flags: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from flags (by setting name) and the environment; raises `BadSettingsError`."""
+    try:
+        return Settings(**dict(flags or {}))  # type: ignore[arg-type]  # pydantic turns the texts into values
+    except ValidationError as error:
+        # A union reports each of its members; the first fault of a setting is enough.
+        by_name = {str(fault["loc"][0]).lower(): fault["input"] for fault in reversed(error.errors())}
+        raise BadSettingsError([fault(name, value) for name, value in sorted(by_name.items())]) from None
+
+
+def fault(name: str, value: object) -> str:
+    """Say of a refused setting what was expected and what came, unless it is secret or holds a password."""
+    names = " or ".join(filter(None, (variable_of(name), flag_of(name))))
+    shown = repr(value)
+    if is_secret(name) or (name == "upstream_url" and "@" in str(value)):
+        shown = "something else (not shown: it may hold a secret)"
+    elif len(shown) > 80:
+        shown = shown[:77] + "..."
+    return f"{names}: expected {_expected(name)}, got {shown}"
+
+
+def _expected(name: str) -> str:
+    found = _find_expected(Settings.model_json_schema()["properties"][name])
+    return found or "another value"
+
+
+def _find_expected(schema: Mapping[str, Any]) -> str | None:
+    if "expected" in schema:
+        return str(schema["expected"])
+    return next((words for part in schema.get("anyOf", ()) if (words := _find_expected(part))), None)
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,184 @@
+"""The GraphiQL page as text: a pure function of its tabs, its endpoint and its assets."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from graphql import GraphQLError, OperationDefinitionNode, parse
+
+TITLE = "Threads gateway"
+
+
+@dataclass(frozen=True)
+class Tab:
+    """One example: its operation's name, which GraphiQL shows as the title, its text, its variables as JSON text."""
+
+    name: str
+    query: str
+    variables: str | None = None
+
+
+def load_tabs(directory: Path) -> tuple[Tab, ...]:
+    """The `*.graphql` files of a directory in the order of their names.
+
+    The variables of `name.graphql` are in `name.variables.json`, where there is one. Raises ValueError for a file that
+    is no GraphQL document or variables that are no JSON object.
+    """
+    return tuple(_load_tab(path) for path in sorted(directory.glob("*.graphql")))
+
+
+def _load_tab(path: Path) -> Tab:
+    query = path.read_text(encoding="utf-8")
+    try:
+        document = parse(query)
+    except GraphQLError as error:
+        raise ValueError(f"expected a GraphQL document in {path}, got: {error.message}") from error
+    names = (
+        definition.name.value
+        for definition in document.definitions
+        if isinstance(definition, OperationDefinitionNode) and definition.name
+    )
+    return Tab(next(names, path.stem), query, _load_variables(path.with_suffix(".variables.json")))
+
+
+def _load_variables(path: Path) -> str | None:
+    if not path.exists():
+        return None
+    text = path.read_text(encoding="utf-8")
+    try:
+        is_object = isinstance(json.loads(text), dict)
+    except ValueError as error:
+        raise ValueError(f"expected a JSON object in {path}, got: {error}") from error
+    if not is_object:
+        raise ValueError(f"expected a JSON object in {path}, got {text.strip()[:40]!r}")
+    return text
+
+
+def content_security_policy(nonce: str) -> str:
+    """Permits this origin and the page's own script; Monaco needs inline styles and fonts in data URLs."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self' 'nonce-{nonce}'",
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data:",
+            "font-src 'self' data:",
+            "connect-src 'self'",
+            "worker-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+def render_page(*, tabs: Sequence[Tab], endpoint: str, nonce: str, assets: Mapping[str, str]) -> str:
+    """The page with every tab, the first one open.
+
+    `assets` maps the names of the asset files to their URLs. A browser keeps its edited tabs in its local storage,
+    apart from other GraphiQL pages of the origin, until the examples themselves change.
+    """
+    options = {
+        "title": TITLE,
+        "logo": "",
+        "endpoint": endpoint,
+        "subscriptionsProtocol": "WS",
+        "shouldPersistHeaders": False,
+        "defaultTabs": [{"query": tab.query, "variables": tab.variables} for tab in tabs],
+    }
+    workers = {
+        "editorWorkerService": assets["editor.worker.js"],
+        "graphql": assets["graphql.worker.js"],
+        "json": assets["json.worker.js"],
+    }
+    storage_prefix = f"threads-gateway/{_digest(tabs)}/"
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{TITLE}</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="{escape(assets["graphiql.css"])}">
+<style>html, body, #root {{ height: 100%; margin: 0; }}</style>
+</head>
+<body class="no-focus-outline">
+<noscript>GraphiQL needs JavaScript.</noscript>
+<div id="root"></div>
+<script nonce="{escape(nonce)}">
+const options = {_script_json(options)};
+const workers = {_script_json(workers)};
+const prefix = {_script_json(storage_prefix)};
+{_SCRIPT}</script>
+<script src="{escape(assets["graphiql.js"])}"></script>
+<script nonce="{escape(nonce)}">
+YogaGraphiQL.renderYogaGraphiQL(document.getElementById("root"), options);
+</script>
+</body>
+</html>
+"""
+
+
+_SCRIPT = """
+self.MonacoEnvironment = { globalAPI: false, getWorkerUrl: (moduleId, label) => workers[label] };
+
+options.storage = {
+  get length() { return localStorage.length; },
+  getItem: (key) => localStorage.getItem(prefix + key),
+  setItem: (key, value) => localStorage.setItem(prefix + key, value),
+  removeItem: (key) => localStorage.removeItem(prefix + key),
+  clear: () => Object.keys(localStorage).filter((key) => key.startsWith(prefix))
+    .forEach((key) => localStorage.removeItem(key)),
+};
+
+// GraphiQL opens the tab that holds this text: the tab that was open before, or the first example.
+function openTab() {
+  try {
+    const saved = JSON.parse(options.storage.getItem("graphiql:tabState"));
+    return saved.tabs[saved.activeTabIndex];
+  } catch {
+    return options.defaultTabs[0];
+  }
+}
+const tab = openTab();
+if (tab) {
+  options.query = tab.query ?? "";
+  options.variables = tab.variables ?? "";
+}
+
+// Without this the page writes the operation into its own address, and so into every access log.
+options.onEditQuery = () => {};
+"""
+
+
+def render_missing_page() -> str:
+    """What a browser is told by a gateway that was built without GraphiQL's files."""
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{TITLE}</title>
+<link rel="icon" href="data:,">
+</head>
+<body>
+<h1>{TITLE}</h1>
+<p>The GraphQL endpoint is up, but this installation has no GraphiQL: its files come from the npm registry while the
+package is built, and the registry could not be reached then.</p>
+<p>To get them, install again where the registry can be reached:
+<code>pip install --force-reinstall --no-deps .</code> in the source tree, with <code>-e</code> for an editable
+installation.</p>
+</body>
+</html>
+"""
+
+
+def _digest(tabs: Sequence[Tab]) -> str:
+    return hashlib.sha256(repr(tuple(tabs)).encode()).hexdigest()[:16]
+
+
+def _script_json(value: object) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e")

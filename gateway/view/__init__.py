@@ -1,0 +1,1 @@
+"""GraphQL over HTTP: what a request asks for, and what is answered."""

@@ -1,0 +1,97 @@
+"""Which media type a request may send and which one it gets back. Pure.
+
+Source: GraphQL over HTTP, "Media Types" (a request without `Accept`, or with `*/*`, gets `application/json`);
+RFC 9110 sections 12.4.2 and 12.5.1 for quality values and the precedence of ranges.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from email.message import Message
+from typing import NamedTuple
+
+GRAPHQL_RESPONSE = "application/graphql-response+json"
+JSON = "application/json"
+HTML = "text/html"
+
+_QUALITY = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)\Z")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+
+
+class MediaRange(NamedTuple):
+    """One entry of an `Accept` header, in lower case."""
+
+    main: str
+    sub: str
+    quality: float
+
+    def specificity(self, media_type: str) -> int | None:
+        """How precisely the range names a type: 2 exactly, 1 by its first half, 0 as anything; None not at all."""
+        main, _, sub = media_type.partition("/")
+        if (self.main, self.sub) == (main, sub):
+            return 2
+        if self.sub == "*" and self.main in {main, "*"}:
+            return 1 if self.main == main else 0
+        return None
+
+
+def choose_response_type(accept: str | None, *, html: bool = False) -> str | None:
+    """The media type to answer with, None where no acceptable one can be served.
+
+    The highest quality wins, then the more precise range, then what the header names first; under a wildcard it is
+    `application/json`. `html` says whether a page can be served too.
+    """
+    if accept is None or not accept.strip():
+        return JSON
+    ranges = list(_parse_accept(accept))
+    offers = [JSON, GRAPHQL_RESPONSE, *([HTML] if html else [])]
+    ranked = []
+    for preference, offer in enumerate(offers):
+        matches = [
+            (-specificity, position, media_range.quality)
+            for position, media_range in enumerate(ranges)
+            if (specificity := media_range.specificity(offer)) is not None
+        ]
+        if matches and min(matches)[2] > 0:
+            specificity, position, quality = min(matches)
+            ranked.append((-quality, specificity, position, preference, offer))
+    return min(ranked)[-1] if ranked else None
+
+
+def request_type_fault(content_type: str | None) -> str | None:
+    """Why a request body of this `Content-Type` is not read; None when it is JSON in UTF-8."""
+    if content_type is None:
+        return f"expected Content-Type: {JSON}, got none"
+    media_type, parameters = _parse_media_type(content_type)
+    if media_type != JSON:
+        return f"expected Content-Type: {JSON}, got {content_type[:80]!r}"
+    charset = parameters.get("charset", "utf-8")
+    if charset.lower() not in {"utf-8", "utf8"}:
+        return f"expected charset=utf-8, got {charset[:80]!r}"
+    return None
+
+
+def _parse_accept(accept: str) -> Iterator[MediaRange]:
+    for entry in _split_outside_quotes(accept):
+        media_type, parameters = _parse_media_type(entry)
+        main, slash, sub = media_type.partition("/")
+        if not (slash and _TOKEN.match(main) and _TOKEN.match(sub)) or (main == "*" and sub != "*"):
+            continue
+        quality = parameters.get("q", "1")
+        utf8 = parameters.get("charset", "utf-8").lower() in {"utf-8", "utf8"}
+        # Every answer is UTF-8: a range that asks for another charset names nothing that is served.
+        if utf8 and _QUALITY.match(quality):
+            yield MediaRange(main, sub, float(quality))
+
+
+def _parse_media_type(text: str) -> tuple[str, dict[str, str]]:
+    message = Message()
+    message["Content-Type"] = text.replace("\r", " ").replace("\n", " ")
+    parsed = message.get_params(failobj=[("", "")])
+    parameters = {name.lower(): str(value) for name, value in parsed[1:]}
+    return parsed[0][0].strip().lower(), parameters
+
+
+def _split_outside_quotes(text: str) -> Sequence[str]:
+    return [entry.strip() for entry in re.findall(r'(?:[^,"]|"(?:\\.|[^"\\])*"?)+', text) if entry.strip()]

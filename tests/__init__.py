@@ -1,0 +1,1 @@
+"""Tests of the Threads gateway: they mirror its two packages."""

@@ -1,0 +1,57 @@
+"""What tests of several directories share: a real emulator, a real gateway over it, and the running demo."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.support.emulator import Emulator, running_emulator
+from tests.support.gateway import Gateway, running_command, running_gateway, url_in
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """An empty emulator in memory, whose clock stands still; its REST client speaks version 2."""
+    async with running_emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def gateway(emulator: Emulator) -> AsyncIterator[Gateway]:
+    """A gateway over `emulator` by version 2; `execute` brings the key under which `emulator.post` writes."""
+    async with running_gateway(emulator.url, upstream_version="v2") as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def gateway_v1(emulator: Emulator) -> AsyncIterator[Gateway]:
+    """A gateway over `emulator` by version 1; from here on the emulator's REST client speaks version 1 too."""
+    emulator.version = "v1"
+    async with running_gateway(emulator.url, upstream_version="v1") as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def demo_gateway() -> Iterator[str]:
+    """The base URL of `threads-gateway demo`, run as a person runs it."""
+    with running_command("demo", "--port", "0", "--emulator-port", "0") as (_, printed):
+        yield url_in(printed, "GraphiQL")
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(request: pytest.FixtureRequest) -> None:
+    """Fails an asynchronous test that leaves a task behind."""
+    if inspect.iscoroutinefunction(getattr(request.node, "function", None)):
+        request.getfixturevalue("_no_tasks_left")
+
+
+@pytest.fixture
+async def _no_tasks_left() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    # What was cancelled a moment ago still has to notice.
+    for _ in range(3):
+        await asyncio.sleep(0)
+    left = [task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()]
+    assert left == [], f"tasks left behind: {left}"

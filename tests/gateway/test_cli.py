@@ -1,0 +1,141 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gateway import cli, config
+from gateway.cli import main
+from gateway.config import COMMAND_SETTINGS, Settings
+from schema.root import build_schema
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr(cli, "configure_logging", lambda level: None)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    """The lines by which a command refused to start."""
+    try:
+        status: object = main(arguments)
+    except SystemExit as ended:
+        status = ended.code
+    printed = capsys.readouterr()
+    assert status == 2
+    assert printed.out == ""
+    lines = printed.err.splitlines()
+    assert lines
+    assert all(line.startswith("threads-gateway: ") for line in lines)
+    return [line.removeprefix("threads-gateway: ") for line in lines]
+
+
+def help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMAND_SETTINGS)
+def test_help_names_every_flag_of_the_command_with_its_variable(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    text = help_of(capsys, command)
+    for setting in config.documented_settings():
+        listed = setting.name in COMMAND_SETTINGS[command] and setting.flag is not None
+        assert not listed or f"{setting.flag} VALUE" in text
+        assert (f"[{setting.variable}" in text) is listed
+
+
+def test_help_lists_the_commands_and_shows_no_secret(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPSTREAM_API_KEY", "sk-private")
+    text = help_of(capsys)
+    assert all(command in text for command in COMMAND_SETTINGS)
+    assert "UPSTREAM_API_KEY" in text
+    assert "sk-private" not in text + help_of(capsys, "serve")
+    assert "--upstream-api-key" not in help_of(capsys, "serve")
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("threads-gateway ")
+
+
+def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    assert capsys.readouterr().out.strip() == build_schema().as_str().strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["nonsense"], "invalid choice: 'nonsense'"),
+        (["serve", "--prot", "1"], "unrecognized arguments: --prot 1"),
+        (["serve", "--por", "1"], "unrecognized arguments: --por 1"),
+        (["schema", "--port", "1"], "unrecognized arguments: --port 1"),
+        (["demo", "--port"], "argument --port: expected one argument"),
+        (["demo", "--upstream-url", "http://x"], "unrecognized arguments: --upstream-url http://x"),
+    ],
+)
+def test_an_unknown_argument_is_refused_in_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    (line,) = refused(capsys, *arguments)
+    assert message in line
+    assert "--help)" in line
+
+
+def test_every_bad_value_has_its_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSTREAM_API_KEY", "sk private")
+    lines = refused(capsys, "serve", "--port", "eighty", "--upstream-url", "nowhere")
+    assert lines == [
+        "GATEWAY_PORT or --port: expected a port from 0 (any free one) to 65535, got 'eighty'",
+        (
+            "UPSTREAM_API_KEY: expected a key of visible ASCII characters without spaces, "
+            "got something else (not shown: it may hold a secret)"
+        ),
+        "UPSTREAM_URL or --upstream-url: expected an http(s) URL without credentials or fragment, got 'nowhere'",
+    ]
+
+
+def test_serving_needs_an_upstream(capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = refused(capsys, "serve", "--port", "0")
+    assert line == "UPSTREAM_URL or --upstream-url: expected an http(s) URL without credentials or fragment, got none"
+
+
+def test_a_database_that_cannot_be_written_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing" / "emulator.db")
+    (line,) = refused(capsys, "emulator", "--port", "0", "--database", missing)
+    assert line.startswith("EMULATOR_DATABASE or --emulator-database: expected the path of a SQLite file, or :memory:")
+    assert "unable to open database file" in line
+
+
+def test_a_file_that_is_no_database_of_the_emulator_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("not a database, but long enough to look at" * 50)
+    (line,) = refused(capsys, "demo", "--port", "0", "--emulator-port", "0", "--emulator-database", str(text))
+    assert "file is not a database" in line
+    other = tmp_path / "other.db"
+    connection = sqlite3.connect(other)
+    connection.execute("PRAGMA user_version = 99")
+    connection.execute("CREATE TABLE other (x)")
+    connection.close()
+    (line,) = refused(capsys, "emulator", "--port", "0", "--emulator-database", str(other))
+    assert "which cannot be used" in line
+
+
+def test_another_package_over_ours_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "foreign_schema_package", lambda: "schema")
+    (line,) = refused(capsys, "schema")
+    assert "'schema' also installs one over it" in line

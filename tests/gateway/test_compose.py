@@ -1,0 +1,50 @@
+import pytest
+
+from gateway.app import listening
+from gateway.compose import DEMO_KEY, build_emulator_app, build_gateway_app
+from gateway.config import Settings
+from gateway.upstream.options import UpstreamOptions
+from tests.support.emulator import Emulator
+from tests.support.gateway import running_gateway
+
+
+async def test_a_gateway_needs_an_upstream() -> None:
+    with pytest.raises(ValueError, match="expected settings with an upstream_url"):
+        build_gateway_app(Settings(upstream_url=None))
+
+
+def test_the_defaults_are_those_of_the_client() -> None:
+    options, settings = UpstreamOptions("http://upstream.test"), Settings()
+    assert settings.upstream_pool_size == options.pool_size
+    assert settings.upstream_concurrency == options.max_concurrency_per_operation
+    assert settings.upstream_connect_timeout_seconds == options.connect_timeout_seconds
+    assert settings.upstream_timeout_seconds == options.timeout_seconds
+    assert settings.upstream_max_response_bytes == options.max_response_bytes
+
+
+async def test_the_settings_reach_what_they_are_about(emulator: Emulator) -> None:
+    async with running_gateway(
+        emulator.url,
+        upstream_version="v1",
+        gateway_max_page_size=2,
+        gateway_max_query_depth=3,
+        gateway_max_query_tokens=20,
+        gateway_graphiql=False,
+    ) as gateway:
+        assert await gateway.data("{ upstream { version } }") == {"upstream": {"version": "v1"}}
+        page = await gateway.execute("{ assistants(first: 3) { nodes { id } } }")
+        assert "1 to 2" in page["errors"][0]["message"]
+        deep = await gateway.execute("{ assistants { edges { node { id } } } }")
+        assert "at most 3" in deep["errors"][0]["message"]
+        long = await gateway.execute("{" + " __typename" * 30 + "}")
+        assert "more than 20 tokens" in long["errors"][0]["message"]
+        assert (await gateway.get("/graphiql/assets/x/graphiql.js")).status == 404
+
+
+async def test_the_emulator_has_the_demos_data_under_its_key() -> None:
+    async with (
+        listening(build_emulator_app(Settings()), "127.0.0.1", 0) as url,
+        running_gateway(f"{url}/v1", upstream_api_key=DEMO_KEY) as gateway,
+    ):
+        reply = await gateway.post({"query": "{ assistants { nodes { name } } }"})
+        assert reply.json["data"]["assistants"]["nodes"]

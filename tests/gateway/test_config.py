@@ -1,0 +1,124 @@
+import pytest
+from pydantic import ValidationError
+
+from gateway import config
+from gateway.config import BadSettingsError, Settings, load_settings
+
+BAD_VALUES = {
+    "gateway_host": ("a b", "a host name or an IP address"),
+    "gateway_port": ("65536", "a port from 0 (any free one) to 65535"),
+    "gateway_graphiql": ("maybe", "true or false"),
+    "gateway_max_body_bytes": ("1 MiB", "a number of bytes from 1 to 1073741824"),
+    "gateway_body_timeout_seconds": ("0", "a number of seconds above 0, at most 3600"),
+    "gateway_max_page_size": ("0", "an integer from 1 to 10000"),
+    "gateway_max_query_depth": ("-1", "an integer from 1 to 10000"),
+    "gateway_max_query_tokens": ("many", "an integer from 1 to 1000000"),
+    "gateway_shutdown_seconds": ("nan", "a number of seconds from 0 to 3600"),
+    "gateway_log_level": ("loud", "debug, info, warning or error"),
+    "upstream_url": ("ftp://host", "an http(s) URL without credentials or fragment"),
+    "upstream_version": ("v3", "v1 or v2"),
+    "upstream_anonymous": ("2", "true or false"),
+    "upstream_organization": ("two words", "visible ASCII characters without spaces"),
+    "upstream_project": ("ü", "visible ASCII characters without spaces"),
+    "upstream_pool_size": ("1.5", "an integer from 1 to 10000"),
+    "upstream_concurrency": ("0", "an integer from 1 to 10000"),
+    "upstream_connect_timeout_seconds": ("inf", "a number of seconds above 0, at most 3600"),
+    "upstream_timeout_seconds": ("abc", "a number of seconds above 0, at most 3600"),
+    "upstream_max_response_bytes": ("0", "a number of bytes from 1 to 1073741824"),
+    "emulator_host": ("", "a host name or an IP address"),
+    "emulator_port": ("-1", "a port from 0 (any free one) to 65535"),
+    "emulator_database": ("", "the path of a SQLite file, or :memory:"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_every_setting_that_has_a_flag_has_a_bad_value_here() -> None:
+    assert set(BAD_VALUES) == {name for name in Settings.model_fields if not config.is_secret(name)}
+
+
+@pytest.mark.parametrize("name", BAD_VALUES)
+def test_a_bad_value_is_refused_with_what_was_expected_and_what_came(name: str) -> None:
+    value, expected = BAD_VALUES[name]
+    with pytest.raises(BadSettingsError) as refused:
+        load_settings({name: value})
+    assert refused.value.faults == [f"{name.upper()} or {config.flag_of(name)}: expected {expected}, got {value!r}"]
+
+
+def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_PORT", "x")
+    with pytest.raises(BadSettingsError) as refused:
+        load_settings({"gateway_host": "a b", "gateway_log_level": "loud"})
+    assert [line.split()[0] for line in refused.value.faults] == ["GATEWAY_HOST", "GATEWAY_LOG_LEVEL", "GATEWAY_PORT"]
+
+
+def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSTREAM_API_KEY", "secret with spaces")
+    with pytest.raises(BadSettingsError) as refused:
+        load_settings()
+    assert "secret with" not in str(refused.value)
+    assert str(refused.value).startswith("UPSTREAM_API_KEY: expected a key")
+    monkeypatch.setenv("UPSTREAM_API_KEY", "sk-secret")
+    assert "sk-secret" not in repr(load_settings())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:secret@host/v1",
+        "http://secret@host",
+        "http://host/#x",
+        "host/v1",
+        "http://",
+        "http://host:port",
+        "http://ho st",
+        "http://[::1",
+    ],
+)
+def test_an_upstream_url_is_checked_and_its_password_not_shown(url: str) -> None:
+    with pytest.raises(BadSettingsError, match="UPSTREAM_URL or --upstream-url: expected an http") as refused:
+        load_settings({"upstream_url": url})
+    assert "secret@" not in str(refused.value)
+
+
+def test_an_upstream_url_loses_its_last_slash() -> None:
+    assert load_settings({"upstream_url": "https://host:8443/v1/"}).upstream_url == "https://host:8443/v1"
+
+
+def test_an_upstream_url_may_carry_a_query() -> None:
+    url = "https://host/api/?api-version=v1"
+    assert load_settings({"upstream_url": url}).upstream_url == url
+
+
+def test_flags_win_over_variables_and_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_PORT", "9000")
+    monkeypatch.setenv("GATEWAY_HOST", "")
+    assert load_settings().gateway_port == 9000
+    assert load_settings({"gateway_port": "9001"}).gateway_port == 9001
+    assert load_settings().gateway_host == "127.0.0.1"
+
+
+def test_a_log_level_may_be_written_in_capitals() -> None:
+    assert load_settings({"gateway_log_level": "INFO"}).gateway_log_level == "info"
+
+
+def test_no_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    monkeypatch.chdir(str(tmp_path))
+    with open(".env", "w") as file:  # noqa: PTH123 - relative on purpose: where a file would be looked for
+        file.write("GATEWAY_PORT=9000\n")
+    assert load_settings().gateway_port == 8000
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        load_settings().gateway_port = 1  # type: ignore[misc]
+
+
+def test_a_long_value_is_cut() -> None:
+    with pytest.raises(BadSettingsError) as refused:
+        load_settings({"gateway_port": "9" * 500})
+    assert len(str(refused.value)) < 200

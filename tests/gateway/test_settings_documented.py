@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pytest
+
+from gateway.config import COMMAND_SETTINGS, Settings, documented_settings, is_secret, render_settings_table
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_every_setting_has_a_variable_a_flag_and_a_meaning() -> None:
+    settings = list(documented_settings())
+    assert [setting.name for setting in settings] == list(Settings.model_fields)
+    for setting in settings:
+        assert setting.variable == setting.name.upper()
+        assert (setting.flag is None) is is_secret(setting.name)
+        assert setting.description.endswith(".")
+
+
+def test_no_two_settings_share_a_flag() -> None:
+    flags = [setting.flag for setting in documented_settings() if setting.flag]
+    assert len(flags) == len(set(flags))
+
+
+def test_every_setting_belongs_to_a_command() -> None:
+    assert {name for names in COMMAND_SETTINGS.values() for name in names} == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_the_table_has_a_row_for_each_setting_with_its_default(name: str) -> None:
+    (row,) = [line for line in render_settings_table().splitlines() if f"`{name.upper()}`" in line]
+    default = Settings.model_fields[name].default
+    shown = {None: "", True: "true", False: "false"}.get(default, str(default).removesuffix(".0"))
+    assert row.split("|")[3].strip().strip("`") == shown
+
+
+def test_the_readme_lists_exactly_these_settings() -> None:
+    text = README.read_text(encoding="utf-8")
+    table = text.partition("<!-- settings -->\n")[2].partition("<!-- /settings -->")[0]
+    assert table.strip() == render_settings_table().strip()

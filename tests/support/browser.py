@@ -1,0 +1,76 @@
+"""Debian's Chromium without a window, kept to this machine's loopback addresses, its complaints collected."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import ConsoleMessage, Page, Request, async_playwright
+
+SCREENSHOTS = Path(__file__).parents[2] / ".cache" / "screenshots"
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+]
+
+
+@dataclass
+class Browser:
+    """A page of a fresh profile, with what it complained about and where it sent requests."""
+
+    page: Page
+    console_errors: list[str] = field(default_factory=list)
+    foreign_requests: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        self.page.on("console", self._on_console)
+        self.page.on("pageerror", lambda error: self.console_errors.append(str(error)))
+        self.page.on("request", self._on_request)
+        self.page.on("websocket", lambda socket: self._note_url(socket.url))
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.console_errors.append(f"{message.text} ({message.location})")
+
+    def _on_request(self, request: Request) -> None:
+        self._note_url(request.url)
+
+    def _note_url(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"data", "blob", "about"} and parts.hostname != "127.0.0.1":
+            self.foreign_requests.append(url)
+
+    async def save_screenshot(self, name: str) -> Path:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        path = SCREENSHOTS / f"{name}.png"
+        await self.page.screenshot(path=path)
+        return path
+
+
+def find_chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@asynccontextmanager
+async def open_browser() -> AsyncIterator[Browser]:
+    """A browser for one test; skips the test where there is no Chromium."""
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    async with (
+        async_playwright() as playwright,
+        await playwright.chromium.launch(executable_path=executable, args=FLAGS) as chromium,
+    ):
+        browser = Browser(await chromium.new_page(viewport={"width": 1400, "height": 900}))
+        browser.watch()
+        yield browser

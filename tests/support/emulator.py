@@ -1,0 +1,59 @@
+"""The bundled emulator on a loopback socket, driven by a test's clock."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from gateway.app import listening
+from gateway.emulator.app import create_app
+from gateway.emulator.clock import ManualClock
+from gateway.emulator.counts import COUNTS, RequestCounts
+
+KEY = "test-key"
+AUTHORIZATION = f"Bearer {KEY}"
+
+
+@dataclass
+class Emulator:
+    """A running emulator: its address, what it was asked, its clock, and a small REST client under `KEY`."""
+
+    root_url: str
+    counts: RequestCounts
+    clock: ManualClock
+    session: aiohttp.ClientSession = field(repr=False)
+    version: str = "v2"
+
+    @property
+    def url(self) -> str:
+        """The base URL of its API."""
+        return f"{self.root_url}/v1"
+
+    async def post(self, path: str, body: Mapping[str, Any] | None = None, **options: Any) -> Any:
+        """What the API answers to a POST; `path` begins after `/v1`. A status of 400 or more fails the test."""
+        return await self.send("POST", path, json=dict(body or {}), **options)
+
+    async def get(self, path: str, **options: Any) -> Any:
+        return await self.send("GET", path, **options)
+
+    async def delete(self, path: str, **options: Any) -> Any:
+        return await self.send("DELETE", path, **options)
+
+    async def send(self, method: str, path: str, *, key: str = KEY, version: str | None = None, **options: Any) -> Any:
+        headers = {"Authorization": f"Bearer {key}", "OpenAI-Beta": f"assistants={version or self.version}"}
+        async with self.session.request(method, self.url + path, headers=headers, **options) as response:
+            answer = await response.json()
+            assert response.status < 400, f"{method} {path}: {response.status} {answer}"
+            return answer
+
+
+@asynccontextmanager
+async def running_emulator(
+    *, seed_keys: tuple[str, ...] = (), version: str = "v2", clock: ManualClock | None = None
+) -> AsyncIterator[Emulator]:
+    clock = clock or ManualClock()
+    app = create_app(clock=clock, seed_keys=seed_keys)
+    async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
+        yield Emulator(url, app[COUNTS], clock, session, version)

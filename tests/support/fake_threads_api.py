@@ -1,0 +1,218 @@
+"""A `ThreadsApi` over plain dicts: what schema tests put behind the port, and whose calls they count.
+
+It answers as an upstream does: an object of an unknown thread is not found, a list has a natural order (by
+`created_at`, objects of one second in the order they were given), and an unknown `after` is not found.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, TypeAlias, TypeVar
+
+from schema.errors import ErrorCode, GatewayError
+from schema.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
+from schema.paging import UPSTREAM_PAGE_SIZE, Window
+from schema.ports import (
+    AssistantPageKey,
+    Capabilities,
+    MessageFilePageKey,
+    MessagePageKey,
+    Results,
+    RunPageKey,
+    RunStepPageKey,
+)
+from schema.wire import (
+    AssistantObject,
+    MessageFileObject,
+    MessageObject,
+    Page,
+    RunObject,
+    RunStepObject,
+    ThreadObject,
+    Timestamp,
+)
+
+PageKey: TypeAlias = MessagePageKey | RunPageKey | RunStepPageKey | AssistantPageKey | MessageFilePageKey
+Key: TypeAlias = NodeKey | PageKey
+
+V1 = Capabilities(
+    dialect="openai-v1",
+    version="v1",
+    streaming=True,
+    deletes_messages=False,
+    lists_threads=False,
+    message_files=True,
+)
+V2 = Capabilities(
+    dialect="openai-v2",
+    version="v2",
+    streaming=True,
+    deletes_messages=True,
+    lists_threads=False,
+    message_files=False,
+)
+
+
+class Listed(Protocol):
+    """What an object of a list needs."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def created_at(self) -> Timestamp: ...
+
+
+ListedT = TypeVar("ListedT", bound=Listed)
+KeyT = TypeVar("KeyT", bound=Key)
+NodeKeyT = TypeVar("NodeKeyT", bound=NodeKey)
+ValueT = TypeVar("ValueT")
+
+
+class FakeThreadsApi:
+    """Answers from the objects it was given; `calls` holds each port call's name and keys in order.
+
+    `fail` maps keys (of objects or of pages) to the error each is answered with; it may be changed at any time, as
+    may the tables of objects. A page key fails only when it is equal in every part, its window too.
+    """
+
+    def __init__(
+        self,
+        *,
+        threads: Mapping[ThreadKey, ThreadObject] | None = None,
+        messages: Mapping[MessageKey, MessageObject] | None = None,
+        runs: Mapping[RunKey, RunObject] | None = None,
+        run_steps: Mapping[RunStepKey, RunStepObject] | None = None,
+        assistants: Mapping[AssistantKey, AssistantObject] | None = None,
+        message_files: Mapping[MessageFileKey, MessageFileObject] | None = None,
+        fail: Mapping[Key, GatewayError] | None = None,
+        capabilities: Capabilities | None = None,
+    ) -> None:
+        self.threads = dict(threads or {})
+        self.messages = dict(messages or {})
+        self.runs = dict(runs or {})
+        self.run_steps = dict(run_steps or {})
+        self.assistants = dict(assistants or {})
+        self.message_files = dict(message_files or {})
+        self.fail: dict[Key, GatewayError] = dict(fail or {})
+        self.calls: list[tuple[str, tuple[Key, ...]]] = []
+        self._capabilities = capabilities or (V1 if message_files else V2)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    @property
+    def key_count(self) -> int:
+        """How many keys were asked for in all calls: about what a client would send upstream."""
+        return sum(len(keys) for _, keys in self.calls)
+
+    async def get_threads(self, keys: Sequence[ThreadKey]) -> Results[ThreadObject]:
+        return await self._answer("get_threads", keys, lambda key: _get(self.threads, key))
+
+    async def get_messages(self, keys: Sequence[MessageKey]) -> Results[MessageObject]:
+        return await self._answer("get_messages", keys, lambda key: _get(self.messages, key))
+
+    async def get_runs(self, keys: Sequence[RunKey]) -> Results[RunObject]:
+        return await self._answer("get_runs", keys, lambda key: _get(self.runs, key))
+
+    async def get_run_steps(self, keys: Sequence[RunStepKey]) -> Results[RunStepObject]:
+        return await self._answer("get_run_steps", keys, lambda key: _get(self.run_steps, key))
+
+    async def get_assistants(self, keys: Sequence[AssistantKey]) -> Results[AssistantObject]:
+        return await self._answer("get_assistants", keys, lambda key: _get(self.assistants, key))
+
+    async def get_message_files(self, keys: Sequence[MessageFileKey]) -> Results[MessageFileObject]:
+        return await self._answer("get_message_files", keys, self._message_file)
+
+    async def list_messages(self, keys: Sequence[MessagePageKey]) -> Results[Page[MessageObject]]:
+        return await self._answer("list_messages", keys, self._message_page)
+
+    async def list_runs(self, keys: Sequence[RunPageKey]) -> Results[Page[RunObject]]:
+        return await self._answer("list_runs", keys, self._run_page)
+
+    async def list_run_steps(self, keys: Sequence[RunStepPageKey]) -> Results[Page[RunStepObject]]:
+        return await self._answer("list_run_steps", keys, self._run_step_page)
+
+    async def list_assistants(self, keys: Sequence[AssistantPageKey]) -> Results[Page[AssistantObject]]:
+        return await self._answer("list_assistants", keys, lambda key: _page(self.assistants.values(), key.window))
+
+    async def list_message_files(self, keys: Sequence[MessageFilePageKey]) -> Results[Page[MessageFileObject]]:
+        return await self._answer("list_message_files", keys, self._message_file_page)
+
+    async def _answer(
+        self, name: str, keys: Sequence[KeyT], find: Callable[[KeyT], ValueT | GatewayError]
+    ) -> Results[ValueT]:
+        self.calls.append((name, tuple(keys)))
+        await asyncio.sleep(0)  # as every I/O does, so that a test sees what runs together
+        return [self._failure(key) or find(key) for key in keys]
+
+    def _failure(self, key: Key) -> GatewayError | None:
+        # Keys of different types may be equal, so their types are compared too.
+        return next((error for other, error in self.fail.items() if type(other) is type(key) and other == key), None)
+
+    def _message_file(self, key: MessageFileKey) -> MessageFileObject | GatewayError:
+        return _get(self.message_files, key) if self._capabilities.message_files else _unsupported()
+
+    def _message_page(self, key: MessagePageKey) -> Page[MessageObject] | GatewayError:
+        if (missing := _missing(self.threads, ThreadKey(key.thread_id))) is not None:
+            return missing
+        return _page(
+            (
+                message
+                for owner, message in self.messages.items()
+                if owner.thread_id == key.thread_id and key.run_id in {None, message.run_id}
+            ),
+            key.window,
+        )
+
+    def _run_page(self, key: RunPageKey) -> Page[RunObject] | GatewayError:
+        if (missing := _missing(self.threads, ThreadKey(key.thread_id))) is not None:
+            return missing
+        return _page((run for owner, run in self.runs.items() if owner.thread_id == key.thread_id), key.window)
+
+    def _run_step_page(self, key: RunStepPageKey) -> Page[RunStepObject] | GatewayError:
+        run_key = RunKey(key.thread_id, key.run_id)
+        if (missing := _missing(self.runs, run_key)) is not None:
+            return missing
+        return _page((step for owner, step in self.run_steps.items() if owner[:2] == run_key), key.window)
+
+    def _message_file_page(self, key: MessageFilePageKey) -> Page[MessageFileObject] | GatewayError:
+        if not self._capabilities.message_files:
+            return _unsupported()
+        message_key = MessageKey(key.thread_id, key.message_id)
+        if (missing := _missing(self.messages, message_key)) is not None:
+            return missing
+        return _page((file for owner, file in self.message_files.items() if owner[:2] == message_key), key.window)
+
+
+def _get(table: Mapping[NodeKeyT, ValueT], key: NodeKeyT) -> ValueT | GatewayError:
+    found = table.get(key)
+    return _not_found(key) if found is None else found
+
+
+def _missing(table: Mapping[NodeKeyT, object], key: NodeKeyT) -> GatewayError | None:
+    return None if key in table else _not_found(key)
+
+
+def _not_found(key: NodeKey) -> GatewayError:
+    kind = type(key).__name__.removesuffix("Key").lower()
+    return GatewayError(ErrorCode.NOT_FOUND, f"No {kind} found with id '{key[-1]}'.")
+
+
+def _unsupported() -> GatewayError:
+    return GatewayError(ErrorCode.UNSUPPORTED_BY_UPSTREAM, "Version v2 of the API has no files of messages.")
+
+
+def _page(objects: Iterable[ListedT], window: Window) -> Page[ListedT] | GatewayError:
+    if not 1 <= window.limit <= UPSTREAM_PAGE_SIZE:
+        return GatewayError(ErrorCode.BAD_USER_INPUT, f"Invalid 'limit': {window.limit}.", argument="limit")
+    ordered = sorted(objects, key=lambda listed: listed.created_at)
+    if window.backwards:
+        ordered.reverse()
+    start = 0
+    if window.after is not None:
+        ids = [listed.id for listed in ordered]
+        if window.after not in ids:
+            return GatewayError(ErrorCode.NOT_FOUND, f"No object found with id '{window.after}'.")
+        start = ids.index(window.after) + 1
+    end = start + window.limit
+    return Page(data=ordered[start:end], has_more=len(ordered) > end)

@@ -1,0 +1,97 @@
+"""A real gateway on a loopback socket, and the demo as a person starts it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import aiohttp
+from aiohttp import web
+
+from gateway.app import listening
+from gateway.compose import build_gateway_app
+from gateway.config import Settings
+from tests.support.graphql import GraphQLClient
+
+ROOT = Path(__file__).parents[2]
+
+
+class Gateway(GraphQLClient):
+    """A running gateway: its base URL `url`, its application, and a client of it."""
+
+    app: web.Application
+
+
+@asynccontextmanager
+async def running_gateway(upstream_url: str, **settings: Any) -> AsyncIterator[Gateway]:
+    """A gateway over this upstream, without any key of its own unless the settings give one."""
+    app = build_gateway_app(Settings(upstream_url=upstream_url, **settings))
+    async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
+        gateway = Gateway(url, session)
+        gateway.app = app
+        yield gateway
+
+
+def clean_environment(**variables: str) -> Mapping[str, str]:
+    """This process's environment without any setting of the gateway, so that a developer's own do not disturb."""
+    ours = {name.upper() for name in Settings.model_fields}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **variables}
+
+
+@contextmanager
+def running_command(
+    *arguments: str, log: Path = Path(os.devnull), **variables: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`threads-gateway` with these arguments as a process, and what it printed until it was ready.
+
+    Its standard error goes to `log`. It is ended at the end.
+    """
+    with log.open("w") as errors, _process(*arguments, errors=errors, **variables) as process:
+        yield process, _read_until_ready(process)
+
+
+@contextmanager
+def _process(*arguments: str, errors: IO[str], **variables: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gateway", *arguments],
+        cwd="/",
+        env=clean_environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def url_in(text: str, label: str) -> str:
+    """The base URL on the line that begins with a label."""
+    found = re.search(rf"^ *{label} .*?(http://[^\s/]+)", text, re.MULTILINE)
+    assert found, f"expected a line '{label} ... http://...', got: {text}"
+    return found[1]
+
+
+def _read_until_ready(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("Press Ctrl+C"):
+            return "".join(lines)
+    raise AssertionError(f"the program ended with status {process.wait()} after printing: {''.join(lines)}")

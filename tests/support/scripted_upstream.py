@@ -1,0 +1,129 @@
+"""An upstream whose every byte a test chooses: answers, resets, silence, bodies cut short, what is no HTTP at all."""
+
+import asyncio
+import json
+import socket
+import struct
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as it came; header names are in lower case."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Bytes to send, and what to do with the connection after them."""
+
+    sent: bytes = b""
+    then: str = "keep"  # or "close", "reset", "hang"
+
+
+RESET = Answer(then="reset")
+CLOSED = Answer(then="close")
+SILENCE = Answer(then="hang")
+
+Script: TypeAlias = Callable[[Request], Answer]
+
+
+def answer(status: int = 200, body: object = b"", **headers: str) -> Answer:
+    """A whole answer; a body that is no bytes is sent as JSON. `Retry_After="1"` becomes a header."""
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = {"Content-Type": "application/json", "Content-Length": str(len(sent))}
+    lines |= {name.replace("_", "-"): value for name, value in headers.items()}
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value)
+    return Answer(f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode() + sent)
+
+
+def cut_short(whole: Answer, missing_bytes: int = 1) -> Answer:
+    """The same answer with its end missing."""
+    return Answer(whole.sent[:-missing_bytes], then="close")
+
+
+@dataclass
+class ScriptedUpstream:
+    """Answers with `script`, one after the other, then with `always`; remembers what it was asked."""
+
+    script: deque[Answer | Script] = field(default_factory=deque)
+    always: Answer | Script = field(default_factory=answer)
+    requests: list[Request] = field(default_factory=list)
+    connections: int = 0
+    open_connections: int = 0
+    most_at_once: int = 0
+    url: str = ""
+    _waiting: int = 0
+
+    def plan(self, *answers: Answer | Script) -> None:
+        self.script.extend(answers)
+
+    @property
+    def targets(self) -> list[str]:
+        return [request.target for request in self.requests]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open_connections += 1
+        try:
+            while await self._serve_one(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.open_connections -= 1
+            writer.close()
+
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        first, *lines = head.strip().split("\r\n")
+        method, target, _ = first.split(" ")
+        headers = dict(line.split(": ", 1) for line in lines)
+        request = Request(method, target, {name.lower(): value for name, value in headers.items()})
+        self.requests.append(request)
+        self._waiting += 1
+        await asyncio.sleep(0)
+        self.most_at_once = max(self.most_at_once, self._waiting)
+        planned = self.script.popleft() if self.script else self.always
+        reply = planned(request) if callable(planned) else planned
+        writer.write(reply.sent)
+        await writer.drain()
+        if reply.then == "hang":
+            await reader.read()  # until the client leaves
+        self._waiting -= 1
+        if reply.then == "reset":
+            sock: socket.socket = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+        return reply.then == "keep"
+
+
+@asynccontextmanager
+async def scripted_upstream() -> AsyncIterator[ScriptedUpstream]:
+    """A running one; when it ends, no connection to it is left open."""
+    upstream = ScriptedUpstream()
+    connections: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
+        await upstream.serve(reader, writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    upstream.url = f"http://127.0.0.1:{port}/v1"
+    try:
+        yield upstream
+    finally:
+        server.close()
+        async with asyncio.timeout(5):
+            await asyncio.gather(*connections)
+        await server.wait_closed()
