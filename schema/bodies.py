@@ -1,0 +1,332 @@
+"""Request bodies in the upstream's names, checked before anything is sent. Pure.
+
+A mutation's input is turned into such a body field by field (`inputs.py`), so that a refusal's place in the body is
+its place in the input, but for the spelling. Dumped, a body holds only what was given.
+
+Source: the request schemas of the API's specification, versions 1 and 2, and the real service's error texts for the
+limits that only those tell (metadata; 32 first messages).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+MAX_METADATA_PAIRS = 16
+MAX_METADATA_KEY_LENGTH = 64
+MAX_METADATA_VALUE_LENGTH = 512
+MAX_CONTENT_LENGTH = 256_000
+MAX_FIRST_MESSAGES = 32
+MAX_MESSAGE_FILES = 10
+MAX_TOOL_FILES = 20
+MAX_RUN_TOOLS = 20
+MAX_ASSISTANT_TOOLS = 128
+
+
+def _check_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    if len(metadata) > MAX_METADATA_PAIRS:
+        raise PydanticCustomError(
+            "too_long",
+            "expected at most {max_length} pairs, got {actual_length}",
+            {"max_length": MAX_METADATA_PAIRS, "actual_length": len(metadata)},
+        )
+    for key, value in metadata.items():
+        _check_length("the key", key, key, MAX_METADATA_KEY_LENGTH)
+        _check_length("the value of", key, value, MAX_METADATA_VALUE_LENGTH)
+    return metadata
+
+
+def _check_length(what: str, key: str, text: str, max_length: int) -> None:
+    if len(text) > max_length:
+        raise PydanticCustomError(
+            "string_too_long",
+            "expected {what} '{key}' to have at most {max_length} characters, got {actual_length}",
+            {"what": what, "key": key[:20], "max_length": max_length, "actual_length": len(text)},
+        )
+
+
+MetadataBody: TypeAlias = Annotated[dict[str, str], AfterValidator(_check_metadata)]
+Id: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
+FileIds: TypeAlias = Annotated[list[Id], Field(max_length=MAX_TOOL_FILES)]
+Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+LongText: TypeAlias = Annotated[str, Field(max_length=MAX_CONTENT_LENGTH)]
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+TokenLimit: TypeAlias = Annotated[int, Field(ge=256)]
+Detail: TypeAlias = Literal["auto", "low", "high"]
+
+
+class Body(BaseModel):
+    """A request body or a part of one; takes what is known and nothing else."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    def to_wire(self) -> dict[str, Any]:
+        """Render what was given; what was not given is not there."""
+        return self.model_dump(exclude_unset=True, by_alias=True)
+
+
+class ImageFileBody(Body):
+    """`image_file` of a content part."""
+
+    file_id: Id
+    detail: Detail | None = None
+
+
+class ImageUrlBody(Body):
+    """`image_url` of a content part."""
+
+    url: Annotated[str, Field(min_length=1)]
+    detail: Detail | None = None
+
+
+class ContentPartBody(Body):
+    """One part of a message, whatever its kind."""
+
+    type: Literal["text", "image_file", "image_url"]
+    text: Annotated[str, Field(min_length=1, max_length=MAX_CONTENT_LENGTH)] | None = None
+    image_file: ImageFileBody | None = None
+    image_url: ImageUrlBody | None = None
+
+
+class KindBody(Body):
+    """Anything of which only the kind is said."""
+
+    type: str
+
+
+class AttachmentBody(Body):
+    """A file attached to a message (version 2)."""
+
+    file_id: Id
+    tools: list[KindBody]
+
+
+class MessageBody(Body):
+    """A message to be created. Its dumped content is a bare string where it is one text, as every server takes it."""
+
+    role: Literal["user", "assistant"]
+    content: Annotated[list[ContentPartBody], Field(min_length=1)]
+    attachments: list[AttachmentBody] | None = None
+    file_ids: Annotated[list[Id], Field(max_length=MAX_MESSAGE_FILES)] | None = None
+    metadata: MetadataBody | None = None
+
+
+class CodeInterpreterResourcesBody(Body):
+    """`tool_resources.code_interpreter`."""
+
+    file_ids: FileIds
+
+
+class StaticChunkingBody(Body):
+    """How files are cut for searching."""
+
+    max_chunk_size_tokens: Annotated[int, Field(ge=100, le=4096)]
+    chunk_overlap_tokens: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> StaticChunkingBody:
+        if self.chunk_overlap_tokens * 2 > self.max_chunk_size_tokens:
+            raise PydanticCustomError(
+                "overlap",
+                "expected an overlap of at most half the chunk, got {overlap} of {size}",
+                {"overlap": self.chunk_overlap_tokens, "size": self.max_chunk_size_tokens},
+            )
+        return self
+
+
+class ChunkingStrategyBody(Body):
+    """`chunking_strategy` of a vector store."""
+
+    type: Literal["auto", "static"]
+    static: StaticChunkingBody | None = None
+
+
+class VectorStoreBody(Body):
+    """A vector store to be made together with its owner."""
+
+    file_ids: list[Id] | None = None
+    chunking_strategy: ChunkingStrategyBody | None = None
+    metadata: MetadataBody | None = None
+
+
+class FileSearchResourcesBody(Body):
+    """`tool_resources.file_search`."""
+
+    vector_store_ids: Annotated[list[Id], Field(max_length=1)] | None = None
+    vector_stores: Annotated[list[VectorStoreBody], Field(max_length=1)] | None = None
+
+
+class ToolResourcesBody(Body):
+    """What the tools may use (version 2)."""
+
+    code_interpreter: CodeInterpreterResourcesBody | None = None
+    file_search: FileSearchResourcesBody | None = None
+
+
+class FunctionBody(Body):
+    """A function of the caller's program."""
+
+    name: Name
+    description: str | None = None
+    parameters: Any = None
+    strict: bool | None = None
+
+
+class RankingOptionsBody(Body):
+    """How the hits of a file search are ranked."""
+
+    score_threshold: Share
+    ranker: Literal["auto", "default_2024_08_21"] | None = None
+
+
+class FileSearchBody(Body):
+    """Options of a file search."""
+
+    max_num_results: Annotated[int, Field(ge=1, le=50)] | None = None
+    ranking_options: RankingOptionsBody | None = None
+
+
+class ToolBody(Body):
+    """One tool, whatever its kind."""
+
+    type: Literal["code_interpreter", "file_search", "retrieval", "function"]
+    function: FunctionBody | None = None
+    file_search: FileSearchBody | None = None
+
+
+class NamedFunctionBody(Body):
+    """A function, by its name."""
+
+    name: Name
+
+
+class ToolChoiceBody(Body):
+    """A tool that the model must use."""
+
+    type: Literal["code_interpreter", "file_search", "retrieval", "function"]
+    function: NamedFunctionBody | None = None
+
+
+class JsonSchemaBody(Body):
+    """A JSON Schema that the answer has to follow."""
+
+    name: Name
+    description: str | None = None
+    schema_: Any = Field(default=None, alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormatBody(Body):
+    """The form of the answer."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchemaBody | None = None
+
+
+class TruncationBody(Body):
+    """How much of its thread a run reads."""
+
+    type: Literal["auto", "last_messages"]
+    last_messages: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _count_is_said(self) -> TruncationBody:
+        if self.type == "last_messages" and self.last_messages is None:
+            raise PydanticCustomError("missing", "expected lastMessages with the type LAST_MESSAGES, got none")
+        return self
+
+
+Tools: TypeAlias = Annotated[list[ToolBody], Field(max_length=MAX_RUN_TOOLS)]
+FirstMessages: TypeAlias = Annotated[list[MessageBody], Field(max_length=MAX_FIRST_MESSAGES)]
+
+
+class ThreadBody(Body):
+    """createThread, and the thread of createThreadAndRun."""
+
+    messages: FirstMessages | None = None
+    tool_resources: ToolResourcesBody | None = None
+    metadata: MetadataBody | None = None
+
+
+class ThreadUpdateBody(Body):
+    """modifyThread."""
+
+    tool_resources: ToolResourcesBody | None = None
+    metadata: MetadataBody | None = None
+
+
+class MetadataUpdateBody(Body):
+    """modifyMessage and modifyRun."""
+
+    metadata: MetadataBody | None = None
+
+
+class _RunOptionsBody(Body):
+    """What createRun and createThreadAndRun share."""
+
+    assistant_id: Id
+    model: Annotated[str, Field(min_length=1)] | None = None
+    instructions: LongText | None = None
+    tools: Tools | None = None
+    metadata: MetadataBody | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Share | None = None
+    max_prompt_tokens: TokenLimit | None = None
+    max_completion_tokens: TokenLimit | None = None
+    truncation_strategy: TruncationBody | None = None
+    tool_choice: ToolChoiceBody | Literal["none", "auto", "required"] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormatBody | Literal["auto"] | None = None
+
+
+class RunBody(_RunOptionsBody):
+    """createRun."""
+
+    reasoning_effort: str | None = None
+    additional_instructions: LongText | None = None
+    additional_messages: FirstMessages | None = None
+
+
+class ThreadAndRunBody(_RunOptionsBody):
+    """createThreadAndRun."""
+
+    thread: ThreadBody | None = None
+    tool_resources: ToolResourcesBody | None = None
+
+
+class ToolOutputBody(Body):
+    """What the caller's program answers to one function call."""
+
+    tool_call_id: Id
+    output: str
+
+
+class ToolOutputsBody(Body):
+    """submitToolOuputsToRun."""
+
+    tool_outputs: Annotated[list[ToolOutputBody], Field(min_length=1)]
+
+
+class AssistantUpdateBody(Body):
+    """modifyAssistant."""
+
+    model: Annotated[str, Field(min_length=1)] | None = None
+    name: Annotated[str, Field(max_length=256)] | None = None
+    description: Annotated[str, Field(max_length=512)] | None = None
+    instructions: LongText | None = None
+    reasoning_effort: str | None = None
+    tools: Annotated[list[ToolBody], Field(max_length=MAX_ASSISTANT_TOOLS)] | None = None
+    tool_resources: ToolResourcesBody | None = None
+    file_ids: FileIds | None = None
+    metadata: MetadataBody | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Share | None = None
+    response_format: ResponseFormatBody | Literal["auto"] | None = None
+
+
+class AssistantBody(AssistantUpdateBody):
+    """createAssistant."""
+
+    model: Annotated[str, Field(min_length=1)]

@@ -1,0 +1,47 @@
+"""What a resolver may reach: one context for each operation."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import strawberry
+from graphql import FieldNode
+
+from schema.loaders import Loaders
+from schema.paging import PagingLimits
+from schema.ports import Capabilities, ThreadsApi
+from schema.selection import ResolveInfo, selected_fields
+
+
+class Context:
+    """The loaders, the limits and the upstream's capabilities of one operation, for one principal.
+
+    Made inside the running loop, closed when the operation is over.
+    """
+
+    def __init__(self, api: ThreadsApi, limits: PagingLimits | None = None, *, deadline_seconds: float = 60.0) -> None:
+        """Load and write through `api`, which already speaks for the principal."""
+        self.api = api
+        self.capabilities: Capabilities = api.capabilities
+        self.limits = limits or PagingLimits()
+        self.loaders = Loaders(api, deadline_seconds=deadline_seconds)
+        self._selected: dict[tuple[str, tuple[int, ...]], list[FieldNode]] = {}
+
+    def selected(self, info: ResolveInfo, type_name: str) -> list[FieldNode]:
+        """List what is selected on a node type below the current field; found out once for each place in a document."""
+        place = (type_name, tuple(map(id, info.field_nodes)))
+        known = self._selected.get(place)
+        if known is None:
+            known = self._selected[place] = selected_fields(info, type_name)
+        return known
+
+    def forget(self) -> None:
+        """Forget what was loaded: after a write, the same operation reads the new state."""
+        self.loaders = self.loaders.renewed()
+
+    async def aclose(self) -> None:
+        """End the loads that are still under way."""
+        await self.loaders.aclose()
+
+
+Info: TypeAlias = strawberry.Info[Context, None]

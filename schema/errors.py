@@ -1,0 +1,97 @@
+"""The one error that may reach a caller as it is; everything else is masked.
+
+A `GatewayError` carries what a program needs to act: a stable code, whether trying again can help and when, and
+the upstream's request id for a support ticket. Adapters return it as a value, one for each key that failed;
+resolvers raise it, and GraphQL puts `extensions` beside the message and the path.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Stable codes for `extensions.code`. A code is never renamed; new ones may be added."""
+
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    NOT_FOUND = "NOT_FOUND"
+    CONFLICT = "CONFLICT"
+    ACTIVE_RUN = "ACTIVE_RUN"
+    WRONG_STATE = "WRONG_STATE"
+    RATE_LIMITED = "RATE_LIMITED"
+    UNSUPPORTED_BY_UPSTREAM = "UNSUPPORTED_BY_UPSTREAM"
+    UPSTREAM_REFUSED = "UPSTREAM_REFUSED"
+    UPSTREAM_FAILED = "UPSTREAM_FAILED"
+    UPSTREAM_UNREACHABLE = "UPSTREAM_UNREACHABLE"
+    UPSTREAM_TIMEOUT = "UPSTREAM_TIMEOUT"
+    UPSTREAM_INVALID_RESPONSE = "UPSTREAM_INVALID_RESPONSE"
+    INTERNAL = "INTERNAL"
+
+
+RETRYABLE_CODES = frozenset(
+    {
+        ErrorCode.RATE_LIMITED,
+        ErrorCode.UPSTREAM_FAILED,
+        ErrorCode.UPSTREAM_UNREACHABLE,
+        ErrorCode.UPSTREAM_TIMEOUT,
+    }
+)
+"""Codes of failures that the same request may not meet again."""
+
+
+class GatewayError(Exception):
+    """A failure that its receiver may see: safe text, a stable code, and whether trying again can help."""
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        retryable: bool | None = None,
+        retry_after_ms: int | None = None,
+        upstream_request_id: str | None = None,
+        argument: str | None = None,
+    ) -> None:
+        """Hold what happened; `retryable` follows from the code unless it is said."""
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retryable = code in RETRYABLE_CODES if retryable is None else retryable
+        self.retry_after_ms = retry_after_ms
+        self.upstream_request_id = upstream_request_id
+        self.argument = argument
+
+    def about(self, argument: str) -> GatewayError:
+        """Make the same error with the caller's own name for the argument at fault."""
+        return GatewayError(
+            self.code,
+            f"Argument '{argument}': {self.message}",
+            retryable=self.retryable,
+            retry_after_ms=self.retry_after_ms,
+            upstream_request_id=self.upstream_request_id,
+            argument=argument,
+        )
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        """Render the machine-readable part; keys without a value are left out."""
+        rendered: dict[str, object] = {"code": self.code.value, "retryable": self.retryable}
+        if self.retry_after_ms is not None:
+            rendered["retryAfterMs"] = self.retry_after_ms
+        if self.upstream_request_id is not None:
+            rendered["upstreamRequestId"] = self.upstream_request_id
+        if self.argument is not None:
+            rendered["argument"] = self.argument
+        return rendered
+
+
+def bad_argument(argument: str, expected: str, got: object) -> GatewayError:
+    """Say which argument was refused, what was expected, and what came (cut to 80 characters)."""
+    shown = repr(got)
+    if len(shown) > 80:
+        shown = shown[:77] + "..."
+    return GatewayError(
+        ErrorCode.BAD_USER_INPUT, f"Argument '{argument}': expected {expected}, got {shown}.", argument=argument
+    )

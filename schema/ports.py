@@ -1,0 +1,177 @@
+"""What the schema asks of the world: Protocols that `gateway` implements, a cache decorates and a fake replaces.
+
+The port is plural. A read takes a batch of keys and answers with one value for each, in the same order: the
+object, or the `GatewayError` that kept it away. It never raises for a single key, so one failure costs one key.
+An implementation is bound to one principal: nothing in a key says whose data it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+
+from schema.bodies import (
+    AssistantBody,
+    AssistantUpdateBody,
+    MessageBody,
+    MetadataUpdateBody,
+    RunBody,
+    ThreadAndRunBody,
+    ThreadBody,
+    ThreadUpdateBody,
+    ToolOutputsBody,
+)
+from schema.errors import GatewayError
+from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.paging import Window
+from schema.wire import (
+    AssistantObject,
+    MessageFileObject,
+    MessageObject,
+    Page,
+    RunObject,
+    RunStepObject,
+    ThreadObject,
+)
+
+ValueT = TypeVar("ValueT")
+Results: TypeAlias = Sequence[ValueT | GatewayError]
+
+
+class MessagePageKey(NamedTuple):
+    """A page of a thread's messages, or of those that one run wrote."""
+
+    thread_id: str
+    run_id: str | None
+    window: Window
+
+
+class RunPageKey(NamedTuple):
+    """A page of a thread's runs."""
+
+    thread_id: str
+    window: Window
+
+
+class RunStepPageKey(NamedTuple):
+    """A page of a run's steps."""
+
+    thread_id: str
+    run_id: str
+    window: Window
+
+
+class AssistantPageKey(NamedTuple):
+    """A page of the assistants."""
+
+    window: Window
+
+
+class MessageFilePageKey(NamedTuple):
+    """A page of a message's files (version 1)."""
+
+    thread_id: str
+    message_id: str
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the upstream can do, so that a frontend can adapt."""
+
+    dialect: str
+    version: str
+    streaming: bool
+    deletes_messages: bool
+    lists_threads: bool
+    message_files: bool
+
+
+class ThreadsApi(Protocol):
+    """The upstream on behalf of one principal.
+
+    Reads are plural and give errors as values; every page key's window asks for at most `paging.UPSTREAM_PAGE_SIZE`
+    objects. A write is singular: it is sent at most once and raises a `GatewayError` when it failed, one that is not
+    retryable and says so where nobody knows whether the write took place. The `argument` of a refusal is the place
+    in the body, its parts joined by dots.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the upstream behind this port can do."""
+
+    async def get_threads(self, keys: Sequence[ThreadKey]) -> Results[ThreadObject]:
+        """Get threads."""
+
+    async def get_messages(self, keys: Sequence[MessageKey]) -> Results[MessageObject]:
+        """Get messages."""
+
+    async def get_runs(self, keys: Sequence[RunKey]) -> Results[RunObject]:
+        """Get runs."""
+
+    async def get_run_steps(self, keys: Sequence[RunStepKey]) -> Results[RunStepObject]:
+        """Get run steps."""
+
+    async def get_assistants(self, keys: Sequence[AssistantKey]) -> Results[AssistantObject]:
+        """Get assistants."""
+
+    async def get_message_files(self, keys: Sequence[MessageFileKey]) -> Results[MessageFileObject]:
+        """Get files of messages."""
+
+    async def list_messages(self, keys: Sequence[MessagePageKey]) -> Results[Page[MessageObject]]:
+        """List pages of messages."""
+
+    async def list_runs(self, keys: Sequence[RunPageKey]) -> Results[Page[RunObject]]:
+        """List pages of runs."""
+
+    async def list_run_steps(self, keys: Sequence[RunStepPageKey]) -> Results[Page[RunStepObject]]:
+        """List pages of run steps."""
+
+    async def list_assistants(self, keys: Sequence[AssistantPageKey]) -> Results[Page[AssistantObject]]:
+        """List pages of assistants."""
+
+    async def list_message_files(self, keys: Sequence[MessageFilePageKey]) -> Results[Page[MessageFileObject]]:
+        """List pages of files of messages."""
+
+    async def create_thread(self, body: ThreadBody) -> ThreadObject:
+        """Create a thread, with its first messages."""
+
+    async def update_thread(self, key: ThreadKey, body: ThreadUpdateBody) -> ThreadObject:
+        """Change a thread."""
+
+    async def delete_thread(self, key: ThreadKey) -> None:
+        """Delete a thread with all that is in it."""
+
+    async def create_message(self, thread: ThreadKey, body: MessageBody) -> MessageObject:
+        """Add a message to a thread."""
+
+    async def update_message(self, key: MessageKey, body: MetadataUpdateBody) -> MessageObject:
+        """Change a message."""
+
+    async def delete_message(self, key: MessageKey) -> None:
+        """Delete a message (version 2)."""
+
+    async def create_run(self, thread: ThreadKey, body: RunBody) -> RunObject:
+        """Start a run on a thread."""
+
+    async def create_thread_and_run(self, body: ThreadAndRunBody) -> RunObject:
+        """Create a thread and start a run on it; the run's `thread_id` says which."""
+
+    async def update_run(self, key: RunKey, body: MetadataUpdateBody) -> RunObject:
+        """Change a run."""
+
+    async def cancel_run(self, key: RunKey) -> RunObject:
+        """Tell a run to stop."""
+
+    async def submit_tool_outputs(self, key: RunKey, body: ToolOutputsBody) -> RunObject:
+        """Answer the function calls that a run waits for."""
+
+    async def create_assistant(self, body: AssistantBody) -> AssistantObject:
+        """Create an assistant."""
+
+    async def update_assistant(self, key: AssistantKey, body: AssistantUpdateBody) -> AssistantObject:
+        """Change an assistant."""
+
+    async def delete_assistant(self, key: AssistantKey) -> None:
+        """Delete an assistant."""

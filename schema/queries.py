@@ -1,0 +1,116 @@
+"""The ways into the graph."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+import strawberry
+
+from schema.arguments import read_id, read_node_id
+from schema.connections import After, Before, Connection, First, Last, connect
+from schema.context import Info
+from schema.described import about, described
+from schema.errors import bad_argument
+from schema.keys import AssistantKey, MessageKey, RunKey, ThreadKey
+from schema.nodes import NODE_TYPES, Assistant, Message, Node, Run, Thread, list_assistants
+from schema.references import find
+
+MAX_IDS = 100
+"""Most ids of one `nodes` or `threadsByIds`."""
+
+GlobalId = Annotated[strawberry.ID, strawberry.argument(description="The global ID.")]
+EitherId = Annotated[strawberry.ID, strawberry.argument(description="The global ID or the upstream's own id.")]
+
+
+@strawberry.type(description="What the server behind the gateway can do, so that a frontend can adapt.")
+class Upstream:
+    """Source: the dialect that the gateway was configured with."""
+
+    dialect: str = about("The profile that the gateway speaks to it in, such as `openai-v2`.")
+    version: str = about("The version of the API: `v1` or `v2`.")
+    streaming: bool = about("Whether it streams runs.")
+    deletes_messages: bool = about("Whether it can delete a message.")
+    lists_threads: bool = about("Whether it can list threads; the API itself cannot.")
+    message_files: bool = about("Whether messages have `files` (version 1 of the API).")
+
+
+@strawberry.type(description="Reading. An object that is not there is null, without an error.")
+class Query:
+    """Lookups by id, the assistants, and what the upstream can do."""
+
+    @described
+    async def node(self, info: Info, id: GlobalId) -> Node | None:
+        """Find any object by its global ID."""
+        key = read_node_id(id)
+        return await find(info, NODE_TYPES[type(key)], key)
+
+    @described
+    def nodes(
+        self,
+        info: Info,
+        ids: Annotated[list[strawberry.ID], strawberry.argument(description="Global IDs, at most 100.")],
+    ) -> list[Node | None]:
+        """Find objects by their global IDs: one for each ID, in their order, null for one that is not there."""
+        keys = [read_node_id(id_, "ids") for id_ in _bounded(ids)]
+        return cast("list[Node | None]", [find(info, NODE_TYPES[type(key)], key, "ids") for key in keys])
+
+    @described
+    async def thread(self, info: Info, id: EitherId) -> Thread | None:
+        """Find a thread."""
+        return await find(info, Thread, read_id(ThreadKey, id))
+
+    @described
+    def threads_by_ids(
+        self,
+        info: Info,
+        ids: Annotated[
+            list[strawberry.ID], strawberry.argument(description="Global IDs or upstream ids, at most 100.")
+        ],
+    ) -> list[Thread | None]:
+        """Find threads: one for each ID, in their order, null for one that is not there.
+
+        The API cannot list threads, so the frontend's own program keeps their ids.
+        """
+        keys = [read_id(ThreadKey, id_, "ids") for id_ in _bounded(ids)]
+        return cast("list[Thread | None]", [find(info, Thread, key, "ids") for key in keys])
+
+    @described
+    async def message(self, info: Info, id: GlobalId) -> Message | None:
+        """Find a message."""
+        return await find(info, Message, read_id(MessageKey, id))
+
+    @described
+    async def run(self, info: Info, id: GlobalId) -> Run | None:
+        """Find a run."""
+        return await find(info, Run, read_id(RunKey, id))
+
+    @described
+    async def assistant(self, info: Info, id: EitherId) -> Assistant | None:
+        """Find an assistant."""
+        return await find(info, Assistant, read_id(AssistantKey, id))
+
+    @described
+    def assistants(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Connection[Assistant] | None:
+        """The assistants, oldest first."""
+        return connect(list_assistants(info.context, first=first, after=after, last=last, before=before))
+
+    @described
+    def upstream(self, info: Info) -> Upstream:
+        """What the server behind the gateway can do, so that a frontend can adapt."""
+        can = info.context.capabilities
+        return Upstream(
+            dialect=can.dialect,
+            version=can.version,
+            streaming=can.streaming,
+            deletes_messages=can.deletes_messages,
+            lists_threads=can.lists_threads,
+            message_files=can.message_files,
+        )
+
+
+def _bounded(ids: list[strawberry.ID]) -> list[strawberry.ID]:
+    if len(ids) > MAX_IDS:
+        raise bad_argument("ids", f"at most {MAX_IDS} ids", f"{len(ids)} ids")
+    return ids

@@ -1,0 +1,138 @@
+"""Refusals of a mutation that its caller can act on, as data. Pure.
+
+They come from three places: the input's own checks (pydantic), an id that cannot be read, and the upstream. Whatever
+says nothing to act on (no credential, no connection, a fault) stays a GraphQL error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+import strawberry
+from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
+
+from schema.described import about
+from schema.errors import ErrorCode, GatewayError
+
+
+def _member(word: str, description: str) -> Any:
+    return strawberry.enum_value(word, description=description)
+
+
+@strawberry.enum(description="Why a mutation was refused.")
+class UserErrorCode(Enum):
+    """New members may be added."""
+
+    NOT_FOUND = _member("NOT_FOUND", "What the argument names is not there.")
+    INVALID_VALUE = _member("INVALID_VALUE", "The argument's value cannot be taken.")
+    TOO_LONG = _member("TOO_LONG", "A text is too long.")
+    TOO_MANY = _member("TOO_MANY", "A list or an object has too many members.")
+    ACTIVE_RUN = _member("ACTIVE_RUN", "A run still holds the thread; wait for it or cancel it.")
+    WRONG_STATE = _member("WRONG_STATE", "The run's present status does not allow it.")
+    MISSING_TOOL_OUTPUT = _member("MISSING_TOOL_OUTPUT", "A call that the run waits for has no output.")
+    UNSUPPORTED_BY_UPSTREAM = _member("UNSUPPORTED_BY_UPSTREAM", "This upstream, or its version, cannot do it.")
+    REFUSED = _member("REFUSED", "The upstream refused for a reason of its own; the message has it.")
+
+
+@strawberry.type(description="What the caller can act on. Everything else is a GraphQL error.")
+class UserError:
+    """A refusal as data, as Shopify's API gives it."""
+
+    code: UserErrorCode = about("Why, for a program.")
+    message: str = about("Why, for a person: what was expected and what came.")
+    field: list[str] | None = about(
+        "Path of the argument within `input`, in GraphQL's spelling; indexes count from 0. Null where none is to blame."
+    )
+
+
+class RefusedError(Exception):
+    """A mutation that is refused, with all its reasons."""
+
+    def __init__(self, errors: Sequence[UserError]) -> None:
+        super().__init__("; ".join(error.message for error in errors))
+        self.errors = list(errors)
+
+
+_OF_GATEWAY_ERROR: Mapping[ErrorCode, UserErrorCode] = {
+    ErrorCode.NOT_FOUND: UserErrorCode.NOT_FOUND,
+    ErrorCode.BAD_USER_INPUT: UserErrorCode.INVALID_VALUE,
+    ErrorCode.ACTIVE_RUN: UserErrorCode.ACTIVE_RUN,
+    ErrorCode.WRONG_STATE: UserErrorCode.WRONG_STATE,
+    ErrorCode.CONFLICT: UserErrorCode.WRONG_STATE,
+    ErrorCode.UNSUPPORTED_BY_UPSTREAM: UserErrorCode.UNSUPPORTED_BY_UPSTREAM,
+    ErrorCode.UPSTREAM_REFUSED: UserErrorCode.REFUSED,
+}
+_OF_PYDANTIC = {"string_too_long": UserErrorCode.TOO_LONG, "too_long": UserErrorCode.TOO_MANY}
+_NOT_FOUND = re.compile(r"No (thread|message|run|assistant) found")
+_TOO_LONG = re.compile(r"\btoo long\b")
+_TOO_MANY = re.compile(r"\btoo many\b")
+_FREE_NAMES = "metadata"
+
+
+def of_gateway_error(error: GatewayError, own_field: str | None = None) -> UserError | None:
+    """Make data of an upstream's refusal; None for what the caller cannot act on.
+
+    `own_field` names the argument that says what the mutation acts on: it is to blame where the upstream found
+    nothing and says no more.
+    """
+    code = _OF_GATEWAY_ERROR.get(error.code)
+    if code is None:
+        return None
+    field = None if error.argument is None else field_path(error.argument.split("."))
+    if code is UserErrorCode.NOT_FOUND:
+        named = _NOT_FOUND.match(error.message)
+        field = [f"{named[1]}Id"] if named else (field or [own_field] if own_field else field)
+    elif code is UserErrorCode.INVALID_VALUE:
+        if _TOO_LONG.search(error.message):
+            code = UserErrorCode.TOO_LONG
+        elif _TOO_MANY.search(error.message):
+            code = UserErrorCode.TOO_MANY
+    return UserError(code=code, message=error.message, field=field)
+
+
+def of_validation_error(error: ValidationError) -> list[UserError]:
+    """Make data of what pydantic found, one error for each place."""
+    found: dict[tuple[str, ...], UserError] = {}
+    for fault in error.errors(include_url=False):
+        if any(isinstance(part, str) and "literal[" in part for part in fault["loc"]):
+            continue  # the other reading of a word or object; the object's own fault says more
+        # A union's member stands in the place as a class name.
+        place = [str(part) for part in fault["loc"] if not str(part)[:1].isupper()]
+        field = field_path(place)
+        found.setdefault(
+            tuple(field),
+            UserError(
+                code=_OF_PYDANTIC.get(fault["type"], UserErrorCode.INVALID_VALUE),
+                message=_sentence(fault["msg"], fault["input"]),
+                field=field,
+            ),
+        )
+    return list(found.values())
+
+
+def field_path(parts: Sequence[str]) -> list[str]:
+    """Respell a place in a body as a place in the input; what lies below metadata has the caller's own names."""
+    path: list[str] = []
+    for part in parts:
+        path.append(part if _FREE_NAMES in path or part.isdigit() or not part.islower() else to_camel(part))
+    return path
+
+
+def _sentence(message: str, got: object) -> str:
+    for beginning, expected in (
+        ("Input should be ", "expected "),
+        ("String should ", "expected a string that should "),
+        ("List should ", "expected a list that should "),
+    ):
+        if message.startswith(beginning):
+            message = expected + message.removeprefix(beginning)
+    if ", got " in message:
+        return message
+    shown = repr(got)
+    if len(shown) > 60:
+        shown = f"{shown[:40]}... ({len(got) if isinstance(got, (str, list)) else len(shown)} in all)"
+    return f"{message}, got {shown}"

@@ -1,0 +1,117 @@
+"""Refusals become data where the caller can act on them, at the argument's place in GraphQL's spelling."""
+
+import pytest
+from pydantic import ValidationError
+
+from schema.bodies import MessageBody, RunBody
+from schema.errors import ErrorCode, GatewayError
+from schema.user_errors import UserErrorCode, field_path, of_gateway_error, of_validation_error
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (ErrorCode.NOT_FOUND, UserErrorCode.NOT_FOUND),
+        (ErrorCode.BAD_USER_INPUT, UserErrorCode.INVALID_VALUE),
+        (ErrorCode.ACTIVE_RUN, UserErrorCode.ACTIVE_RUN),
+        (ErrorCode.WRONG_STATE, UserErrorCode.WRONG_STATE),
+        (ErrorCode.CONFLICT, UserErrorCode.WRONG_STATE),
+        (ErrorCode.UNSUPPORTED_BY_UPSTREAM, UserErrorCode.UNSUPPORTED_BY_UPSTREAM),
+        (ErrorCode.UPSTREAM_REFUSED, UserErrorCode.REFUSED),
+    ],
+)
+def test_what_the_caller_can_act_on_is_data(code: ErrorCode, expected: UserErrorCode) -> None:
+    error = of_gateway_error(GatewayError(code, "Why."))
+    assert error is not None
+    assert (error.code, error.message, error.field) == (expected, "Why.", None)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        ErrorCode.UNAUTHENTICATED,
+        ErrorCode.FORBIDDEN,
+        ErrorCode.RATE_LIMITED,
+        ErrorCode.UPSTREAM_FAILED,
+        ErrorCode.UPSTREAM_UNREACHABLE,
+        ErrorCode.UPSTREAM_TIMEOUT,
+        ErrorCode.UPSTREAM_INVALID_RESPONSE,
+        ErrorCode.INTERNAL,
+    ],
+)
+def test_everything_else_is_not(code: ErrorCode) -> None:
+    assert of_gateway_error(GatewayError(code, "Why."), "threadId") is None
+
+
+@pytest.mark.parametrize(
+    ("message", "own_field", "field"),
+    [
+        ("No assistant found with id 'asst_a'.", "threadId", ["assistantId"]),
+        ("No thread found with id 'thread_a'.", "runId", ["threadId"]),
+        ("Resource not found", "threadId", ["threadId"]),
+        ("Resource not found", None, None),
+    ],
+)
+def test_what_is_not_there_is_blamed_on_the_argument_that_names_it(
+    message: str, own_field: str | None, field: list[str] | None
+) -> None:
+    error = of_gateway_error(GatewayError(ErrorCode.NOT_FOUND, message), own_field)
+    assert error is not None
+    assert error.field == field
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("Invalid 'content': string too long.", UserErrorCode.TOO_LONG),
+        ("Invalid 'metadata': too many properties.", UserErrorCode.TOO_MANY),
+        ("Invalid 'x': no.", UserErrorCode.INVALID_VALUE),
+    ],
+)
+def test_an_upstreams_words_tell_limits_from_bad_values(message: str, code: UserErrorCode) -> None:
+    error = of_gateway_error(GatewayError(ErrorCode.BAD_USER_INPUT, message, argument="a.b_c"))
+    assert error is not None
+    assert (error.code, error.field) == (code, ["a", "bC"])
+
+
+def test_a_place_is_respelled_but_for_the_callers_own_names() -> None:
+    assert field_path(["additional_messages", "0", "image_url", "url"]) == [
+        "additionalMessages",
+        "0",
+        "imageUrl",
+        "url",
+    ]
+    assert field_path(["metadata", "my_key", "x_y"]) == ["metadata", "my_key", "x_y"]
+    assert field_path(["threadId"]) == ["threadId"]
+
+
+def faults_of(
+    body: type[MessageBody] | type[RunBody], value: object
+) -> list[tuple[UserErrorCode, str, list[str] | None]]:
+    with pytest.raises(ValidationError) as refused:
+        body.model_validate(value)
+    return [(error.code, error.message, error.field) for error in of_validation_error(refused.value)]
+
+
+def test_each_place_at_fault_is_one_refusal_with_what_was_expected_and_what_came() -> None:
+    faults = faults_of(RunBody, {"assistant_id": "a", "temperature": 3, "max_prompt_tokens": 1})
+    assert faults == [
+        (UserErrorCode.INVALID_VALUE, "expected less than or equal to 2, got 3", ["temperature"]),
+        (UserErrorCode.INVALID_VALUE, "expected greater than or equal to 256, got 1", ["maxPromptTokens"]),
+    ]
+
+
+def test_a_union_is_refused_once_at_its_place_in_the_input() -> None:
+    ((code, _, field),) = faults_of(
+        RunBody, {"assistant_id": "a", "tool_choice": {"type": "function", "function": {"name": "!"}}}
+    )
+    assert (code, field) == (UserErrorCode.INVALID_VALUE, ["toolChoice", "function", "name"])
+
+
+def test_a_long_value_is_not_quoted_whole() -> None:
+    ((code, message, _),) = faults_of(
+        MessageBody, {"role": "user", "content": [{"type": "text", "text": "x" * 256_001}]}
+    )
+    assert code is UserErrorCode.TOO_LONG
+    assert "256001 in all" in message
+    assert len(message) < 200
