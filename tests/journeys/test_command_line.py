@@ -1,0 +1,122 @@
+"""The program as a person starts it, away from the source tree's directory."""
+
+import json
+import shlex
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.compose import DEMO_KEY
+from tests.support.gateway import clean_environment, running_command, url_in
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *arguments],
+        cwd="/",
+        env=clean_environment(**variables),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+def fetch(url: str, body: Any = None, **headers: str) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})  # noqa: S310 - ours
+    with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310 - ours
+        return json.loads(response.read())
+
+
+def test_help_comes_at_once() -> None:
+    started = time.perf_counter()
+    assert run("demo", "--help").returncode == 0
+    # Without aiohttp, strawberry and the schema it takes a third of this.
+    assert time.perf_counter() - started < 1.5
+
+
+def test_help_imports_neither_the_server_nor_the_schema() -> None:
+    done = run("-h")
+    code = "import sys, gateway.cli; print([name for name in ('aiohttp', 'strawberry') if name in sys.modules])"
+    imported = subprocess.run(
+        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, check=True, cwd="/"
+    )
+    assert (done.returncode, imported.stdout.strip()) == (0, "[]")
+
+
+def test_the_demo_says_where_to_look_and_its_curl_line_works() -> None:
+    with running_command("demo", "--port", "0", "--emulator-port", "0") as (_, printed):
+        gateway, emulator = url_in(printed, "GraphiQL"), url_in(printed, "Emulator")
+        (line,) = [line for line in printed.splitlines() if "curl" in line]
+        done = subprocess.run(
+            shlex.split(line[line.index("curl") :]), capture_output=True, text=True, check=True, timeout=20
+        )
+        answer = json.loads(done.stdout)
+        assert "errors" not in answer
+        assert len(answer["data"]["assistants"]["nodes"]) == 3
+        with urllib.request.urlopen(f"{emulator}/", timeout=20) as page:  # noqa: S310 - ours
+            assert "Threads API emulator" in page.read().decode()
+        assert fetch(f"{gateway}/readyz")["status"] == "ready"
+        assistants = fetch(
+            f"{emulator}/v1/assistants", Authorization=f"Bearer {DEMO_KEY}", **{"OpenAI-Beta": "assistants=v2"}
+        )
+        assert assistants["data"]
+
+
+def test_the_emulator_keeps_its_data_in_a_file_and_the_gateway_serves_it(tmp_path: Path) -> None:
+    emulator = ("emulator", "--port", "0", "--database", str(tmp_path / "emulator.db"))
+    credential = {"Authorization": "Bearer mine", "OpenAI-Beta": "assistants=v2"}
+    with running_command(*emulator) as (_, printed):
+        base = url_in(printed, "Base URL")
+        assert DEMO_KEY in printed
+        thread = fetch(f"{base}/v1/threads", {"metadata": {"kept": "yes"}}, **credential)
+    with running_command(*emulator) as (_, printed):
+        upstream = url_in(printed, "Base URL") + "/v1"
+        # The flag wins over the variable.
+        arguments = ("serve", "--port", "0", "--upstream-url", upstream)
+        with running_command(*arguments, UPSTREAM_URL="http://127.0.0.1:1") as (_, told):
+            body = {"query": "query ($id: ID!) { thread(id: $id) { metadata } }", "variables": {"id": thread["id"]}}
+            answer = fetch(url_in(told, "GraphQL") + "/graphql", body, **credential)
+            assert answer == {"data": {"thread": {"metadata": {"kept": "yes"}}}}
+
+
+@pytest.mark.parametrize(("command", "part"), [("demo", "EMULATOR"), ("serve", "GATEWAY"), ("emulator", "EMULATOR")])
+def test_a_port_in_use_is_refused(command: str, part: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        flags = ("--emulator-port", port, "--port", "0") if command == "demo" else ("--port", port)
+        done = run(command, *flags, UPSTREAM_URL="http://127.0.0.1:1/v1")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        f"threads-gateway: {part}_HOST and {part}_PORT: expected an address to listen on, got 127.0.0.1:{port}"
+    )
+    assert "address already in use" in line
+
+
+def test_a_demo_whose_gateway_cannot_listen_ends_its_emulator_too() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run("demo", "--emulator-port", "0", "--port", str(taken.getsockname()[1]))
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+def test_a_bad_variable_refuses_to_start() -> None:
+    done = run("demo", GATEWAY_PORT="http")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "threads-gateway: GATEWAY_PORT or --port: expected a port from 0 (any free one) to 65535, got 'http'\n"
+    )
+
+
+def test_the_schema_is_printed_as_sdl() -> None:
+    done = run("schema")
+    assert done.returncode == 0
+    assert "type Thread implements Node {" in done.stdout

@@ -1,0 +1,91 @@
+"""Whose credential a call carries, seen from the upstream."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.emulator import KEY, Emulator
+from tests.support.gateway import Gateway, running_command, running_gateway, url_in
+from tests.support.graphql import GraphQLClient
+
+BODY = {"query": "{ assistants { nodes { name } } }"}
+
+
+async def test_each_caller_sees_what_its_own_credential_opens(gateway: Gateway, emulator: Emulator) -> None:
+    for name in ("first", "second"):
+        await emulator.post("/assistants", {"model": "gpt-4o", "name": name}, key=name)
+    for name in ("first", "second"):
+        answer = await gateway.execute(BODY["query"], headers={"Authorization": f"Bearer {name}"})
+        assert answer == {"data": {"assistants": {"nodes": [{"name": name}]}}}
+
+
+async def test_a_caller_without_a_credential_costs_no_upstream_call(gateway: Gateway, emulator: Emulator) -> None:
+    for reply in (await gateway.post(BODY), await gateway.get(params=BODY)):
+        assert (reply.status, reply.headers["WWW-Authenticate"]) == (401, "Bearer")
+        (error,) = reply.json["errors"]
+        assert error["extensions"] == {"code": "UNAUTHENTICATED", "retryable": False}
+        assert "Expected an Authorization header" in error["message"]
+    assert emulator.counts.total == 0
+
+
+async def test_a_credential_that_the_upstream_refuses_is_told_by_its_code(gateway: Gateway) -> None:
+    answer = await gateway.execute(BODY["query"], headers={"Authorization": "Bearer sk-invalid-private"})
+    (error,) = answer["errors"]
+    assert error["extensions"]["code"] == "UNAUTHENTICATED"
+    assert "private" not in str(answer)
+
+
+async def test_the_gateways_own_key_serves_this_machine_alone(emulator: Emulator) -> None:
+    await emulator.post("/assistants", {"model": "gpt-4o", "name": "own"})
+    async with running_gateway(emulator.url, upstream_api_key=KEY) as gateway:
+        served = await gateway.post(BODY)
+        assert served.json == {"data": {"assistants": {"nodes": [{"name": "own"}]}}}
+        same_origin = await gateway.post(BODY, headers={"Origin": gateway.url, "Sec-Fetch-Site": "same-origin"})
+        assert same_origin.status == 200
+        emulator.counts.reset()
+        for headers in (
+            {"Host": "rebound.example"},
+            {"X-Forwarded-For": "192.0.2.7"},
+            {"Forwarded": "for=192.0.2.7"},
+            {"Origin": "http://localhost:3000"},
+            {"Origin": "null"},
+            {"Sec-Fetch-Site": "cross-site"},
+        ):
+            for reply in (await gateway.post(BODY, headers=headers), await gateway.get(params=BODY, headers=headers)):
+                assert reply.status == 401, headers
+                assert KEY not in str(reply)
+        assert emulator.counts.total == 0
+
+
+async def test_a_caller_with_a_credential_never_uses_the_gateways_own(emulator: Emulator) -> None:
+    await emulator.post("/assistants", {"model": "gpt-4o", "name": "own"})
+    async with running_gateway(emulator.url, upstream_api_key=KEY) as gateway:
+        answer = await gateway.execute(BODY["query"], headers={"Authorization": "Bearer other"})
+        assert answer == {"data": {"assistants": {"nodes": []}}}
+        empty = await gateway.post(BODY, headers={"Authorization": ""})
+        assert empty.status == 401
+
+
+async def test_an_upstream_without_keys_is_called_without_a_credential(emulator: Emulator) -> None:
+    async with running_gateway(emulator.url, upstream_anonymous=True) as gateway:
+        reply = await gateway.post(BODY)
+        assert reply.status == 200
+        assert emulator.counts.by_operation["listAssistants"] == 1
+        assert reply.json["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("level", ["debug", "info"])
+async def test_no_credential_reaches_the_log(emulator: Emulator, tmp_path: Path, level: str) -> None:
+    log = tmp_path / "log.txt"
+    settings: dict[str, Any] = {"UPSTREAM_URL": emulator.url, "UPSTREAM_API_KEY": "own-private"}
+    with running_command("serve", "--port", "0", "--log-level", level, log=log, **settings) as (_, printed):
+        client = GraphQLClient(url_in(printed, "GraphQL"), emulator.session)
+        for headers in (
+            {},
+            {"Authorization": "Bearer callers-private"},
+            {"Authorization": "Bearer sk-invalid-private"},
+        ):
+            assert (await client.post(BODY, headers=headers)).status == 200
+    assert "POST /graphql 200" in log.read_text()
+    assert "private" not in log.read_text() + printed

@@ -1,0 +1,125 @@
+"""Every example in `queries/` runs as it stands on the demo's data, and says in two lines what it is for."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from graphql import parse, validate
+from graphql.language import OperationDefinitionNode
+
+from gateway.compose import DEMO_KEY
+from schema.root import build_schema
+from tests.support.emulator import Emulator, running_emulator
+from tests.support.gateway import Gateway, running_gateway
+
+QUERIES = sorted((Path(__file__).parents[2] / "queries").glob("*.graphql"))
+SCHEMA = build_schema()._schema
+
+
+def each_query() -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
+
+
+@pytest.fixture
+async def demo_emulator() -> AsyncIterator[Emulator]:
+    async with running_emulator(seed_keys=(DEMO_KEY,)) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def demo(demo_emulator: Emulator) -> AsyncIterator[Gateway]:
+    async with running_gateway(demo_emulator.url, upstream_api_key=DEMO_KEY) as gateway:
+        yield gateway
+
+
+async def run(demo: Gateway, path: Path, **variables: Any) -> Any:
+    reply = await demo.post({"query": path.read_text(), "variables": variables})
+    assert reply.status == 200
+    assert "errors" not in reply.json, reply.json["errors"]
+    return reply.json["data"]
+
+
+def query(name: str) -> Path:
+    (found,) = [path for path in QUERIES if path.stem.endswith(name)]
+    return found
+
+
+def test_there_are_examples() -> None:
+    assert len(QUERIES) >= 8
+
+
+@each_query()
+def test_begins_with_a_comment_of_two_lines_and_holds_one_named_operation(path: Path) -> None:
+    first, second, third, *_ = path.read_text().splitlines()
+    assert first.startswith("# ")
+    assert second.startswith("# ")
+    assert not third.startswith("#")
+    (operation,) = [node for node in parse(path.read_text()).definitions if isinstance(node, OperationDefinitionNode)]
+    assert operation.name is not None
+
+
+@each_query()
+def test_is_valid_and_each_variable_has_a_default_or_may_be_null(path: Path) -> None:
+    document = parse(path.read_text())
+    assert validate(SCHEMA, document) == []
+    (operation,) = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    for variable in operation.variable_definitions or ():
+        assert variable.default_value is not None or variable.type.kind != "non_null_type"
+
+
+@each_query()
+async def test_runs_on_the_demo_without_an_error_and_without_a_null_at_its_root(path: Path, demo: Gateway) -> None:
+    data = await run(demo, path)
+    assert all(value is not None for value in data.values())
+
+
+async def test_inbox_holds_newest_messages_with_runs_and_steps(demo: Gateway) -> None:
+    threads = (await run(demo, query("inbox")))["threadsByIds"]
+    assert len(threads) == 4
+    answers = [message for thread in threads for message in thread["messages"]["nodes"] if message["run"]]
+    assert {step["type"] for answer in answers for step in answer["run"]["steps"]["nodes"]} == {
+        "MESSAGE_CREATION",
+        "TOOL_CALLS",
+    }
+    assert [thread["activeRun"] and thread["activeRun"]["status"] for thread in threads].count("REQUIRES_ACTION") == 1
+
+
+async def test_conversation_shows_citations_at_the_text_they_stand_for(demo: Gateway) -> None:
+    messages = (await run(demo, query("conversation")))["thread"]["messages"]["nodes"]
+    texts = [part for message in messages for part in message["content"] if part["__typename"] == "TextContent"]
+    spans = [(part["text"], span) for part in texts for span in part["annotations"]]
+    assert {span["__typename"] for _, span in spans} == {"FileCitation", "FilePath"}
+    assert all(text[span["startIndex"] : span["endIndex"]] == span["text"] for text, span in spans)
+
+
+async def test_run_with_steps_shows_code_and_what_came_of_it(demo: Gateway) -> None:
+    steps = (await run(demo, query("run-with-steps")))["run"]["steps"]["nodes"]
+    (call,) = steps[0]["details"]["toolCalls"]
+    assert "read_csv" in call["input"]
+    assert [output["__typename"] for output in call["outputs"]] == ["CodeInterpreterLogs", "CodeInterpreterImage"]
+    assert "Île-de-France" in steps[1]["details"]["message"]["text"]
+
+
+async def test_waiting_run_asks_for_outputs_with_parsed_arguments(demo: Gateway) -> None:
+    waiting = (await run(demo, query("waiting-run")))["thread"]["activeRun"]
+    (call,) = waiting["requiredAction"]["toolCalls"]
+    assert call["name"] == "issue_refund"
+    assert call["parsedArguments"] == {"order_number": "1052", "reason": "never arrived"}
+
+
+async def test_paging_forwards_and_backwards_gives_the_same_messages(demo: Gateway) -> None:
+    forwards: list[Any] = []
+    after, more = None, True
+    while more:
+        page = (await run(demo, query("page-forwards"), after=after))["thread"]["messages"]
+        forwards += [edge["node"] for edge in page["edges"]]
+        after, more = page["pageInfo"]["endCursor"], page["pageInfo"]["hasNextPage"]
+    backwards: list[Any] = []
+    before, more = None, True
+    while more:
+        page = (await run(demo, query("page-backwards"), before=before, size=60))["thread"]["messages"]
+        backwards = page["nodes"] + backwards
+        before, more = page["pageInfo"]["startCursor"], page["pageInfo"]["hasPreviousPage"]
+    assert len(forwards) == 140
+    assert backwards == forwards

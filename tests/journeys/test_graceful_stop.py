@@ -1,0 +1,121 @@
+"""A gateway that is told to stop finishes what it began, within its time, and ends with status 0."""
+
+import asyncio
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from gateway.app import listening
+from tests.support.gateway import running_command, url_in
+from tests.support.graphql import GraphQLClient
+
+BODY = {"query": "{ assistants { nodes { name } } }"}
+HEADERS = {"Authorization": "Bearer x"}
+EMPTY_PAGE: dict[str, Any] = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+
+
+class SlowUpstream:
+    """An upstream that says when it was asked and answers when it is let."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.let = asyncio.Event()
+        self.url = ""
+
+    async def answer(self, _: web.Request) -> web.Response:
+        self.asked.set()
+        await self.let.wait()
+        return web.json_response(EMPTY_PAGE)
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[SlowUpstream]:
+    slow = SlowUpstream()
+    app = web.Application()
+    app.router.add_get("/v1/assistants", slow.answer)
+    async with listening(app, "127.0.0.1", 0) as url:
+        slow.url = f"{url}/v1"
+        yield slow
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+async def status_of(process: subprocess.Popen[str]) -> int:
+    return await asyncio.to_thread(process.wait, 30)
+
+
+async def until_unready(client: GraphQLClient) -> None:
+    """Returns once the gateway says that it stops; it is asked again and again, each time over the socket."""
+    while (await client.get("/readyz")).json["checks"] != {"gateway": "stopping"}:
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_what_is_under_way_is_finished_while_readiness_turns_503_at_once(
+    upstream: SlowUpstream, session: aiohttp.ClientSession, number: signal.Signals
+) -> None:
+    with running_command("serve", "--port", "0", "--upstream-url", upstream.url) as (process, printed):
+        client = GraphQLClient(url_in(printed, "GraphQL"), session)
+        asked = asyncio.create_task(client.post(BODY, headers=HEADERS))
+        await upstream.asked.wait()
+        process.send_signal(number)
+        await until_unready(client)
+        assert (await client.get("/readyz")).status == 503
+        assert (await client.post(BODY, headers=HEADERS)).status == 503
+        upstream.let.set()
+        reply = await asked
+        assert (reply.status, reply.json) == (200, {"data": {"assistants": {"nodes": []}}})
+        assert await status_of(process) == 0
+
+
+async def test_what_takes_longer_than_its_time_is_ended_with_an_answer(
+    upstream: SlowUpstream, session: aiohttp.ClientSession
+) -> None:
+    arguments = ("serve", "--port", "0", "--upstream-url", upstream.url, "--shutdown-seconds", "0.05")
+    with running_command(*arguments) as (process, printed):
+        client = GraphQLClient(url_in(printed, "GraphQL"), session)
+        asked = asyncio.create_task(client.post(BODY, headers=HEADERS))
+        await upstream.asked.wait()
+        process.send_signal(signal.SIGTERM)
+        assert (await asked).status == 503
+        assert await status_of(process) == 0
+
+
+async def test_a_second_signal_ends_at_once(upstream: SlowUpstream, session: aiohttp.ClientSession) -> None:
+    with running_command("serve", "--port", "0", "--upstream-url", upstream.url) as (process, printed):
+        client = GraphQLClient(url_in(printed, "GraphQL"), session)
+        asked = asyncio.create_task(client.post(BODY, headers=HEADERS))
+        await upstream.asked.wait()
+        process.send_signal(signal.SIGTERM)
+        await until_unready(client)
+        process.send_signal(signal.SIGTERM)
+        assert await status_of(process) == -signal.SIGTERM
+        with pytest.raises(aiohttp.ClientError):
+            await asked
+
+
+async def test_an_idle_gateway_ends_although_a_connection_is_open(
+    upstream: SlowUpstream, session: aiohttp.ClientSession
+) -> None:
+    with running_command("serve", "--port", "0", "--upstream-url", upstream.url) as (process, printed):
+        client = GraphQLClient(url_in(printed, "GraphQL"), session)
+        assert (await client.get("/healthz")).status == 200
+        process.send_signal(signal.SIGTERM)
+        assert await status_of(process) == 0
+
+
+@pytest.mark.parametrize("command", ["demo", "emulator"])
+def test_the_other_commands_stop_the_same_way(command: str) -> None:
+    ports = ("--port", "0", "--emulator-port", "0") if command == "demo" else ("--port", "0")
+    with running_command(command, *ports) as (process, _):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0

@@ -1,0 +1,107 @@
+"""The house keeps its shape: floors, mirrored tests, small files, a tidy top level."""
+
+import ast
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TOP_LEVEL = {
+    "CHANGELOG.md", "LICENSE", "README.md", "constraints.txt", "docker", "gateway", "pyproject.toml", "queries",
+    "schema", "tests",
+}  # fmt: skip
+MAX_LINES = 400
+
+UNMIRRORED = {
+    "gateway/__main__.py": "three lines; tests/test_packaging.py runs the same command",
+}
+LONG = {
+    "schema/nodes.py": "Thread, Message, Run, RunStep and Assistant refer to each other, so they live together",
+}
+UNTRACKED = {".git", ".venv", ".cache", ".hypothesis", "build", "dist"}
+# Written so that this file does not hold what it forbids.
+FORBIDDEN_TEXT = {
+    "a registry's host": re.compile(r"\b(registry\.npm(?:js)\.org|py(?:pi)\.org|files\.python(?:hosted)\.org)"),
+    "a path of one machine": re.compile(r"(?<![\w.])/(home|Users|root|work)/\w"),
+}
+
+
+@cache
+def tracked_files() -> tuple[Path, ...]:
+    """What git tracks or would track; the directory's own files where there is no git."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+        return tuple(
+            sorted(
+                path
+                for path in found
+                if not (UNTRACKED & set(path.parts) or "__pycache__" in path.parts or "assets" in path.parts)
+            )
+        )
+    return tuple(sorted(Path(name) for name in listed.split("\0") if name and (ROOT / name).is_file()))
+
+
+def modules() -> list[Path]:
+    return [path for path in tracked_files() if path.parts[0] in {"schema", "gateway"} and path.suffix == ".py"]
+
+
+def test_the_import_contracts_hold() -> None:
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+    done = subprocess.run([*command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_module_has_its_test_file() -> None:
+    missing = [
+        f"{module} needs {test}"
+        for module in modules()
+        if module.name != "__init__.py" and module.as_posix() not in UNMIRRORED
+        if not (ROOT / (test := Path("tests") / module.with_name(f"test_{module.stem.strip('_')}.py"))).is_file()
+    ]
+    assert missing == []
+
+
+def test_every_file_can_be_held_in_the_head() -> None:
+    long = {
+        path.as_posix(): lines
+        for path in tracked_files()
+        if path.suffix == ".py" and (lines := len((ROOT / path).read_text().splitlines())) > MAX_LINES
+    }
+    assert {path: lines for path, lines in long.items() if path not in LONG} == {}
+
+
+@pytest.mark.parametrize("listed", [*UNMIRRORED, *LONG])
+def test_every_exception_is_about_a_file_that_may_exist(listed: str) -> None:
+    assert (ROOT / listed).parent.is_dir()
+
+
+def test_an_init_file_holds_only_a_docstring() -> None:
+    for module in modules():
+        if module.name == "__init__.py":
+            tree = ast.parse((ROOT / module).read_text())
+            assert ast.get_docstring(tree), f"{module} needs a docstring"
+            assert len(tree.body) == 1, f"{module} holds more than its docstring"
+
+
+def test_the_top_level_is_tidy() -> None:
+    entries = {path.parts[0] for path in tracked_files()}
+    assert {entry for entry in entries if not entry.startswith(".")} - TOP_LEVEL == set()
+
+
+@pytest.mark.parametrize("what", FORBIDDEN_TEXT)
+def test_no_tracked_text_names(what: str) -> None:
+    found = []
+    for path in tracked_files():
+        try:
+            text = (ROOT / path).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        found += [f"{path}: {match[0]}" for match in FORBIDDEN_TEXT[what].finditer(text)]
+    assert found == []

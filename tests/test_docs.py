@@ -1,0 +1,172 @@
+"""What the README shows is true: commands, answers, calls, tables, links."""
+
+import json
+import re
+import shlex
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.compose import DEMO_KEY
+from gateway.emulator.operations.registry import operations
+from schema.errors import RETRYABLE_CODES, ErrorCode
+from schema.root import build_schema
+from tests.support.emulator import Emulator, running_emulator
+from tests.support.gateway import Gateway, running_command, running_gateway
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    return [text for kind, text in BLOCKS if kind == language]
+
+
+def answers() -> list[tuple[str, str]]:
+    """Each operation that the README shows with the answer below it."""
+    return [
+        (query, answer)
+        for (kind, query), (next_kind, answer) in pairwise(BLOCKS)
+        if (kind, next_kind) == ("graphql", "json")
+    ]
+
+
+def table(name: str) -> list[list[str]]:
+    """The rows of a marked table, without its head."""
+    found = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", README, re.DOTALL)
+    assert found, f"expected a table between <!-- {name} --> and <!-- /{name} -->"
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in found[1].splitlines()[2:]]
+
+
+@pytest.fixture
+async def demo_emulator() -> AsyncIterator[Emulator]:
+    async with running_emulator(seed_keys=(DEMO_KEY,)) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def demo(demo_emulator: Emulator) -> AsyncIterator[Gateway]:
+    async with running_gateway(demo_emulator.url, upstream_api_key=DEMO_KEY) as gateway:
+        yield gateway
+
+
+async def answer_to(demo: Gateway, query: str) -> Any:
+    return (await demo.post({"query": query})).json
+
+
+async def test_the_shown_answers_are_the_demos(demo: Gateway) -> None:
+    shown = answers()
+    assert shown
+    for query, answer in shown:
+        assert await answer_to(demo, query) == json.loads(answer)
+
+
+async def test_the_shown_curl_command_gets_the_shown_answer(demo: Gateway) -> None:
+    (command,) = [block for block in blocks("sh") if block.startswith("curl ")]
+    body = json.loads(shlex.split(command)[-1])
+    answer = BLOCKS[[text for _, text in BLOCKS].index(command) + 1]
+    assert answer[0] == "json"
+    assert await answer_to(demo, body["query"]) == json.loads(answer[1])
+
+
+async def test_the_shown_calls_are_those_of_the_shown_query(demo: Gateway, demo_emulator: Emulator) -> None:
+    ((query, _),) = answers()
+    (calls,) = blocks("rest")
+    demo_emulator.counts.reset()
+    await answer_to(demo, query)
+    async with demo.session.get(f"{demo_emulator.root_url}/_emulator/requests") as reply:
+        log = (await reply.json())["log"]
+    made = [f"{entry['method']} {entry['path']}" for entry in log]
+    first, second = (part.splitlines() for part in calls.strip().split("\n\n"))
+    assert sorted(made[: len(first)]) == sorted(first)
+    assert sorted(made[len(first) :]) == sorted(second)
+
+
+def test_the_shown_start_of_the_demo_is_what_it_prints() -> None:
+    (shown,) = blocks("text")
+    with running_command("demo", "--port", "0", "--emulator-port", "0") as (_, printed):
+        pass
+    ports = re.compile(r"127\.0\.0\.1:\d+")
+    assert ports.sub("HOST", printed).strip() == ports.sub("HOST", shown).strip()
+
+
+def test_the_set_up_lines_are_one_line_each_and_the_gate_takes_the_same_steps() -> None:
+    run, test = (block.strip() for block in blocks("sh") if block.startswith("python3 -m venv"))
+    assert run.endswith("threads-gateway demo")
+    assert test.endswith("-m pytest")
+    gate = (ROOT / ".ci" / "run").read_text()
+    for step in ("python3 -m venv", "-c constraints.txt -e '.[test]'", "-m pytest"):
+        assert step in test
+        assert step in gate
+
+
+def test_every_error_code_is_in_the_table_with_its_retryability() -> None:
+    shown = {row[0].strip("`"): row[2] for row in table("codes")}
+    assert shown == {code.value: "yes" if code in RETRYABLE_CODES else "no" for code in ErrorCode}
+
+
+def test_every_example_is_in_the_table_with_its_first_comment() -> None:
+    shown = {tuple(row) for row in table("queries")}
+    files = sorted((ROOT / "queries").glob("*.graphql"))
+    assert shown == {
+        (f"[`{path.name}`](queries/{path.name})", path.read_text().splitlines()[0].removeprefix("# ")) for path in files
+    }
+
+
+# The operation ids of the API's specification, by version; version 1 alone has files of assistants and of messages.
+BOTH_VERSIONS = {
+    "createThread", "getThread", "modifyThread", "deleteThread", "listMessages", "createMessage", "getMessage",
+    "modifyMessage", "createRun", "listRuns", "getRun", "modifyRun", "cancelRun", "submitToolOuputsToRun",
+    "createThreadAndRun", "listRunSteps", "getRunStep", "createAssistant", "listAssistants", "getAssistant",
+    "modifyAssistant", "deleteAssistant",
+}  # fmt: skip
+VERSION_1 = {
+    "listMessageFiles", "getMessageFile", "listAssistantFiles", "createAssistantFile", "getAssistantFile",
+    "deleteAssistantFile",
+}  # fmt: skip
+VERSION_2 = {"deleteMessage"}
+
+
+def test_every_operation_of_both_versions_has_a_row() -> None:
+    shown = {row[0].strip("`"): (row[3], row[4]) for row in table("operations")}
+    assert shown == {
+        **dict.fromkeys(BOTH_VERSIONS, ("yes", "yes")),
+        **dict.fromkeys(VERSION_1, ("yes", "no")),
+        **dict.fromkeys(VERSION_2, ("no", "yes")),
+    }
+
+
+def test_the_emulator_has_every_operation_at_its_path() -> None:
+    shown = {row[0].strip("`"): row[1].strip("`") for row in table("operations")}
+    real = {known.name: f"{known.method} {known.path}" for known in operations()}
+    # The real service knows a list of threads, if only to refuse it; the specification does not.
+    assert real.keys() - shown.keys() == {"listThreads"}
+    assert {name: real[name] for name in shown} == shown
+
+
+def test_every_graphql_field_and_every_test_of_the_table_exists() -> None:
+    schema: Any = build_schema()._schema
+    for _, _, fields, _, _, test in table("operations"):
+        for field in re.findall(r"`([\w.]+)`", fields):
+            owner, _, name = field.rpartition(".")
+            owners = [owner] if owner else ["Query", "Mutation", "UpdateAssistantInput"]
+            assert any(name in schema.type_map[known].fields for known in owners), field
+        named = re.fullmatch(r"\[`(\w+)`\]\((\S+)\)", test)
+        assert named, f"expected a link to a test, got {test}"
+        assert re.search(rf"^(async )?def {named[1]}\(", (ROOT / named[2]).read_text(), re.MULTILINE), test
+
+
+def test_every_link_leads_to_a_file_of_this_repository() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_named_path_exists() -> None:
+    named = re.findall(r"`((?:schema|gateway|tests|queries|docker)/[\w./-]*)`", README)
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
