@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import strawberry
@@ -27,12 +28,16 @@ class Context:
         self.loaders = Loaders(api, deadline_seconds=deadline_seconds)
         self._selected: dict[tuple[str, tuple[int, ...]], list[FieldNode]] = {}
 
-    def selected(self, info: ResolveInfo, type_name: str) -> list[FieldNode]:
-        """List what is selected on a node type below the current field; found out once for each place in a document."""
-        place = (type_name, tuple(map(id, info.field_nodes)))
+    def selected(self, info: ResolveInfo, type_name: str, below: Sequence[FieldNode] | None = None) -> list[FieldNode]:
+        """List what is selected on a node type below some fields, by default the current one.
+
+        It is found out once for each place in a document.
+        """
+        nodes = info.field_nodes if below is None else below
+        place = (type_name, tuple(map(id, nodes)))
         known = self._selected.get(place)
         if known is None:
-            known = self._selected[place] = selected_fields(info, type_name)
+            known = self._selected[place] = selected_fields(info, type_name, nodes)
         return known
 
     def forget(self) -> None:

@@ -148,6 +148,35 @@ class PageLoader(PortLoader[PageKeyT, Page[ObjectT]]):
         super().__init__(fetch, batches)
         self._objects = objects
         self._key_of = key_of
+        self._asked: dict[PageKeyT, list[PageKeyT]] = {}
+
+    def load(self, key: PageKeyT) -> asyncio.Future[Page[ObjectT]]:
+        """Load a page, or cut it from one that was asked for before and holds it."""
+        self._look_among_asked(key)
+        return super().load(key)
+
+    def start(self, key: PageKeyT) -> None:
+        """Begin a load, unless a page that was asked for before holds this one."""
+        self._look_among_asked(key)
+        super().start(key)
+
+    def held(self, key: PageKeyT) -> Page[ObjectT] | None:
+        """Give a page that is here, or that a page that is here holds."""
+        if _with_limit(key, 0) in self._asked:
+            self._look_among_asked(key)
+        return super().held(key)
+
+    def _look_among_asked(self, key: PageKeyT) -> None:
+        """Memoise a page that follows from another of the same list and place."""
+        if key in self._cache:
+            return
+        asked = self._asked.setdefault(_with_limit(key, 0), [])
+        for other in asked:
+            page = super().held(other)
+            if other.window.limit >= key.window.limit or (page is not None and not page.has_more):
+                self._cache[key] = _cut_when_here(self._cache[other], key.window.limit)
+                return
+        asked.append(key)
 
     async def batch_load_fn(self, keys: list[PageKeyT]) -> list[Any]:
         """Fetch the longest of each group of pages and cut the others from it."""
@@ -172,6 +201,27 @@ def longest_windows(keys: Sequence[PageKeyT]) -> list[PageKeyT]:
 
 def _with_limit(key: PageKeyT, limit: int) -> PageKeyT:
     return cast("PageKeyT", key._replace(window=key.window._replace(limit=limit)))
+
+
+def _cut_when_here(source: asyncio.Future[Page[ObjectT]], limit: int) -> asyncio.Future[Page[ObjectT]]:
+    cut: asyncio.Future[Page[ObjectT]] = source.get_loop().create_future()
+
+    def settle(done: asyncio.Future[Page[ObjectT]]) -> None:
+        if cut.done():
+            return
+        if done.cancelled():
+            cut.cancel()
+        elif (error := done.exception()) is not None:
+            cut.set_exception(error)
+            cut.exception()  # whoever loads it will be told; nobody may
+        else:
+            cut.set_result(cast("Page[ObjectT]", _cut(done.result(), limit)))
+
+    if source.done():
+        settle(source)
+    else:
+        source.add_done_callback(settle)
+    return cut
 
 
 def _cut(page: Page[ObjectT] | BaseException, limit: int) -> Page[ObjectT] | BaseException:

@@ -78,6 +78,7 @@ from schema.wire import (
 )
 
 _Planner: TypeAlias = Callable[..., ConnectionPlan[Any]]
+_Reference: TypeAlias = Callable[[Any], tuple[type[Any], Any]]
 
 NOT_LOADED: Any = None
 """Stands for the wire object of a node of which only the key is needed."""
@@ -105,6 +106,7 @@ class Thread(Node):
     TYPE_NAME: ClassVar = "Thread"
     FIELDS_OF_KEY: ClassVar = _IDENTITY | {"messages", "runs", "activeRun"}
     LISTS: ClassVar[Mapping[str, _Planner]]
+    REFERENCES: ClassVar[Mapping[str, _Reference]] = {}
 
     key: strawberry.Private[ThreadKey]
     wire: strawberry.Private[ThreadObject] = NOT_LOADED
@@ -177,6 +179,7 @@ class Message(Node):
     TYPE_NAME: ClassVar = "Message"
     FIELDS_OF_KEY: ClassVar = _IDENTITY | {"thread", "files"}
     LISTS: ClassVar[Mapping[str, _Planner]]
+    REFERENCES: ClassVar[Mapping[str, _Reference]] = {}
 
     key: strawberry.Private[MessageKey]
     wire: strawberry.Private[MessageObject] = NOT_LOADED
@@ -288,6 +291,7 @@ class MessageFile(Node):
     TYPE_NAME: ClassVar = "MessageFile"
     FIELDS_OF_KEY: ClassVar = _IDENTITY | {"message"}
     LISTS: ClassVar[Mapping[str, _Planner]] = {}
+    REFERENCES: ClassVar[Mapping[str, _Reference]] = {}
 
     key: strawberry.Private[MessageFileKey]
     wire: strawberry.Private[MessageFileObject] = NOT_LOADED
@@ -320,6 +324,7 @@ class Run(Node):
     TYPE_NAME: ClassVar = "Run"
     FIELDS_OF_KEY: ClassVar = _IDENTITY | {"thread", "steps", "messages"}
     LISTS: ClassVar[Mapping[str, _Planner]]
+    REFERENCES: ClassVar[Mapping[str, _Reference]] = {}
 
     key: strawberry.Private[RunKey]
     wire: strawberry.Private[RunObject] = NOT_LOADED
@@ -533,6 +538,7 @@ class RunStep(Node):
     TYPE_NAME: ClassVar = "RunStep"
     FIELDS_OF_KEY: ClassVar = _IDENTITY | {"thread", "run"}
     LISTS: ClassVar[Mapping[str, _Planner]] = {}
+    REFERENCES: ClassVar[Mapping[str, _Reference]] = {}
 
     key: strawberry.Private[RunStepKey]
     wire: strawberry.Private[RunStepObject] = NOT_LOADED
@@ -640,6 +646,7 @@ class Assistant(Node):
     TYPE_NAME: ClassVar = "Assistant"
     FIELDS_OF_KEY: ClassVar = _IDENTITY
     LISTS: ClassVar[Mapping[str, _Planner]] = {}
+    REFERENCES: ClassVar[Mapping[str, _Reference]] = {}
 
     key: strawberry.Private[AssistantKey]
     wire: strawberry.Private[AssistantObject] = NOT_LOADED
@@ -812,3 +819,10 @@ def list_assistants(context: Context, **paging: Any) -> ConnectionPlan[Assistant
 Thread.LISTS = {"messages": _messages_of_thread, "runs": _runs_of_thread, "activeRun": _newest_run_of_thread}
 Message.LISTS = {"files": _files_of_message}
 Run.LISTS = {"steps": _steps_of_run, "messages": _messages_of_run}
+Message.REFERENCES = {"thread": lambda key: (Thread, ThreadKey(key.thread_id))}
+MessageFile.REFERENCES = {"message": lambda key: (Message, MessageKey(key.thread_id, key.message_id))}
+Run.REFERENCES = {"thread": lambda key: (Thread, ThreadKey(key.thread_id))}
+RunStep.REFERENCES = {
+    "thread": lambda key: (Thread, ThreadKey(key.thread_id)),
+    "run": lambda key: (Run, RunKey(key.thread_id, key.run_id)),
+}

@@ -8,10 +8,10 @@ round trips as it has true dependencies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
-from graphql import GraphQLError
+from graphql import FieldNode, GraphQLError
 
 from schema.connections import ConnectionPlan
 from schema.context import Context, Info
@@ -28,6 +28,8 @@ class LoadedNode(Protocol):
     """Fields that the key alone answers, lists among them."""
     LISTS: ClassVar[Mapping[str, Callable[..., ConnectionPlan[Any]]]]
     """Fields that show a page, each with the plan of it: a function of context, key and arguments."""
+    REFERENCES: ClassVar[Mapping[str, Callable[[Any], tuple[type[LoadedNode], Any]]]]
+    """Fields that lead to a node whose key follows from this node's key, each with its type and key."""
 
     def __init__(self, key: Any, wire: Any = None) -> None:
         """A node of a key and, once it is here, its wire object."""
@@ -48,7 +50,7 @@ def refer(info: Info, node_type: type[NodeT], key: Any) -> NodeT | None:
     A reference to an object that is not there gives null.
     """
     context = info.context
-    _start_lists(info, node_type, key)
+    _start(info, node_type, key)
     if names_of(context.selected(info._raw_info, node_type.TYPE_NAME)) <= node_type.FIELDS_OF_KEY:
         return node_type(key=key)
     wire = node_type.loader(context).held(key)
@@ -65,7 +67,7 @@ async def find(info: Info, node_type: type[NodeT], key: Any, argument: str = "id
     not found: the object that the cursor names may be gone. Raises a `GatewayError` that names the argument where
     the upstream will not take the id.
     """
-    plans = _start_lists(info, node_type, key)
+    plans = _start(info, node_type, key)
     proofs = [plan for plan in plans if plan.proves_owner and plan.key.window.after is None]
     selected = names_of(info.context.selected(info._raw_info, node_type.TYPE_NAME))
     needs_object = not proofs or not selected <= node_type.FIELDS_OF_KEY
@@ -92,19 +94,28 @@ async def _load(info: Info, node_type: type[NodeT], key: Any) -> NodeT | None:
         raise
 
 
-def _start_lists(info: Info, node_type: type[NodeT], key: Any) -> list[ConnectionPlan[Any]]:
-    """Start the first page of each list selected below the current field; bad arguments wait for their field."""
-    raw = info._raw_info
+def _start(
+    info: Info, node_type: type[LoadedNode], key: Any, below: Sequence[FieldNode] | None = None
+) -> list[ConnectionPlan[Any]]:
+    """Start whatever follows from the key alone: the first page of each list, and what references lead to.
+
+    Gives the plans of the node's own lists. Arguments that are refused wait for their field, which reports them.
+    """
+    context, raw = info.context, info._raw_info
     plans = []
-    for field in info.context.selected(raw, node_type.TYPE_NAME):
-        plan_of = node_type.LISTS.get(field.name.value)
-        if plan_of is None:
-            continue
-        try:
-            given = arguments_of(raw, node_type.TYPE_NAME, field)
-            plan = plan_of(info.context, key, **{_PYTHON_NAMES.get(name, name): given[name] for name in given})
-        except (GatewayError, GraphQLError):
-            continue
-        plan.loader.start(plan.first_page_key)
-        plans.append(plan)
+    for field in context.selected(raw, node_type.TYPE_NAME, below):
+        name = field.name.value
+        if (plan_of := node_type.LISTS.get(name)) is not None:
+            try:
+                given = arguments_of(raw, node_type.TYPE_NAME, field)
+                plan = plan_of(context, key, **{_PYTHON_NAMES.get(name, name): given[name] for name in given})
+            except (GatewayError, GraphQLError):
+                continue
+            plan.loader.start(plan.first_page_key)
+            plans.append(plan)
+        elif (reference := node_type.REFERENCES.get(name)) is not None:
+            target, target_key = reference(key)
+            if not names_of(context.selected(raw, target.TYPE_NAME, [field])) <= target.FIELDS_OF_KEY:
+                target.loader(context).start(target_key)
+            _start(info, target, target_key, [field])
     return plans

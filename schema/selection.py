@@ -23,8 +23,10 @@ ResolveInfo: TypeAlias = GraphQLResolveInfo[Any]
 NODE_INTERFACE = "Node"
 
 
-def selected_fields(info: ResolveInfo, type_name: str) -> list[FieldNode]:
-    """List the fields selected on a node type below the current field; `@skip` and `@include` are obeyed.
+def selected_fields(info: ResolveInfo, type_name: str, below: Sequence[FieldNode] | None = None) -> list[FieldNode]:
+    """List the fields selected on a node type below some fields, by default the current one.
+
+    `@skip` and `@include` are obeyed.
 
     Each fragment is entered once, as GraphQL's own collection of fields does, so the cost is linear in the document.
     """
@@ -47,7 +49,7 @@ def selected_fields(info: ResolveInfo, type_name: str) -> list[FieldNode]:
                 if fragment.type_condition.name.value in conditions:
                     collect(fragment.selection_set.selections)
 
-    for node in info.field_nodes:
+    for node in info.field_nodes if below is None else below:
         if node.selection_set is not None:
             collect(node.selection_set.selections)
     return found

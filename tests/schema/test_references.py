@@ -94,6 +94,41 @@ async def test_a_run_with_its_steps_and_messages_is_one_round_trip() -> None:
     assert at_once == all_calls == ["get_runs", "list_messages", "list_run_steps"]
 
 
+async def test_what_follows_from_the_key_through_a_reference_starts_at_once_too() -> None:
+    at_once, all_calls = await calls_before_any_answer(
+        """
+        query ($id: ID!) { run(id: $id) {
+          steps { nodes { id } } thread { metadata messages { nodes { id } } } } }
+        """,
+        {"id": to_global_id(RUN)},
+    )
+    assert at_once == all_calls == ["get_threads", "list_messages", "list_run_steps"]
+
+
+async def test_a_page_deeper_in_the_query_is_cut_from_the_longer_one_above_it() -> None:
+    api = conversation(5)
+    data = await data_of(
+        api,
+        """{ thread(id: "thread_1") { messages(last: 4) { nodes {
+             thread { messages(last: 2) { nodes { upstreamId } pageInfo { hasPreviousPage } } } } } } }""",
+    )
+    inner = data["thread"]["messages"]["nodes"][0]["thread"]["messages"]
+    assert inner == {"nodes": [{"upstreamId": "msg_4"}, {"upstreamId": "msg_5"}], "pageInfo": {"hasPreviousPage": True}}
+    assert called(api) == ["list_messages"]
+
+
+async def test_a_whole_list_that_is_here_answers_for_any_longer_page() -> None:
+    api = conversation(3)
+    data = await data_of(
+        api,
+        """{ thread(id: "thread_1") { messages(first: 5) { nodes {
+             thread { messages(first: 50) { nodes { upstreamId } pageInfo { hasNextPage } } } } } } }""",
+    )
+    inner = data["thread"]["messages"]["nodes"][0]["thread"]["messages"]
+    assert (len(inner["nodes"]), inner["pageInfo"]) == (3, {"hasNextPage": False})
+    assert called(api) == ["list_messages"]
+
+
 async def test_a_reference_of_which_only_the_key_is_selected_costs_no_call() -> None:
     api = conversation()
     document = """
