@@ -29,6 +29,7 @@ from schema.context import Info
 from schema.described import described
 from schema.errors import ErrorCode, GatewayError
 from schema.from_wire import required_action_of
+from schema.input_parts import given
 from schema.inputs import (
     CancelRunInput,
     CreateAssistantInput,
@@ -44,7 +45,6 @@ from schema.inputs import (
     UpdateMessageInput,
     UpdateRunInput,
     UpdateThreadInput,
-    given,
 )
 from schema.keys import AssistantKey, MessageKey, RunKey, ThreadKey, to_global_id
 from schema.nodes import Assistant, Message, Run, Thread

@@ -14,6 +14,7 @@ from tests.support.emulator import Emulator, running_emulator
 from tests.support.gateway import Gateway, running_gateway
 
 QUERIES = sorted((Path(__file__).parents[2] / "queries").glob("*.graphql"))
+DOCUMENTS = {path: path.read_text() for path in QUERIES}
 SCHEMA = build_schema()._schema
 
 
@@ -34,7 +35,7 @@ async def demo(demo_emulator: Emulator) -> AsyncIterator[Gateway]:
 
 
 async def run(demo: Gateway, path: Path, **variables: Any) -> Any:
-    reply = await demo.post({"query": path.read_text(), "variables": variables})
+    reply = await demo.post({"query": DOCUMENTS[path], "variables": variables})
     assert reply.status == 200
     assert "errors" not in reply.json, reply.json["errors"]
     return reply.json["data"]
@@ -51,17 +52,17 @@ def test_there_are_examples() -> None:
 
 @each_query()
 def test_begins_with_a_comment_of_two_lines_and_holds_one_named_operation(path: Path) -> None:
-    first, second, third, *_ = path.read_text().splitlines()
+    first, second, third, *_ = DOCUMENTS[path].splitlines()
     assert first.startswith("# ")
     assert second.startswith("# ")
     assert not third.startswith("#")
-    (operation,) = [node for node in parse(path.read_text()).definitions if isinstance(node, OperationDefinitionNode)]
+    (operation,) = [node for node in parse(DOCUMENTS[path]).definitions if isinstance(node, OperationDefinitionNode)]
     assert operation.name is not None
 
 
 @each_query()
 def test_is_valid_and_each_variable_has_a_default_or_may_be_null(path: Path) -> None:
-    document = parse(path.read_text())
+    document = parse(DOCUMENTS[path])
     assert validate(SCHEMA, document) == []
     (operation,) = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     for variable in operation.variable_definitions or ():

@@ -32,7 +32,8 @@ async def test_one_query_gives_thread_messages_run_steps_and_assistant(emulator:
         """query ($id: ID!) { thread(id: $id) { upstreamId createdAt messages(last: 10) { nodes {
              role text assistant { name } run { upstreamId status isTerminal usage { totalTokens }
                steps(first: 10) { nodes { type status details {
-                 ... on ToolCallsDetails { toolCalls { ... on CodeInterpreterToolCall { input outputs { __typename } } } }
+                 ... on ToolCallsDetails { toolCalls {
+                   ... on CodeInterpreterToolCall { input outputs { __typename } } } }
                  ... on MessageCreationDetails { messageId message { text } } } } } } } } } }""",
         {"id": thread_id},
     )
@@ -88,7 +89,8 @@ async def test_an_upstream_id_and_a_global_id_find_the_same_thread_in_one_call(
 ) -> None:
     thread_id, _ = await finished_run(emulator)
     data = await gateway.data(
-        "query ($upstream: ID!, $global: ID!) { a: thread(id: $upstream) { createdAt } b: thread(id: $global) { createdAt } }",
+        """query ($upstream: ID!, $global: ID!) {
+             a: thread(id: $upstream) { createdAt } b: thread(id: $global) { createdAt } }""",
         {"upstream": thread_id, "global": to_global_id(ThreadKey(thread_id))},
     )
     assert data["a"] == data["b"]

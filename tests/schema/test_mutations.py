@@ -3,16 +3,24 @@
 from typing import Any
 
 import pytest
+from graphql import GraphQLError
+from strawberry.types.execution import ExecutionResult
 
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import RunKey, to_global_id
 from schema.wire import RunObject
-from tests.schema.builders import THREAD, conversation, execute
+from tests.schema.builders import THREAD, conversation, data_of, execute
 from tests.support.fake_threads_api import FakeThreadsApi
 
 CREATE_MESSAGE = """mutation ($input: CreateMessageInput!) { createMessage(input: $input) {
     message { text } thread { messages { nodes { text } } } userErrors { code field } clientMutationId } }"""
 HELLO = {"threadId": "thread_1", "content": [{"text": "hello"}], "clientMutationId": "mark"}
+
+
+def only_error(result: ExecutionResult) -> GraphQLError:
+    assert result.errors is not None
+    (error,) = result.errors
+    return error
 
 
 def calls(api: FakeThreadsApi) -> list[str]:
@@ -21,9 +29,7 @@ def calls(api: FakeThreadsApi) -> list[str]:
 
 async def test_a_write_is_sent_once_and_what_follows_is_read_anew() -> None:
     api = conversation(2)
-    result = await execute(api, CREATE_MESSAGE, {"input": HELLO})
-    assert result.errors is None
-    payload = result.data["createMessage"]
+    payload = (await data_of(api, CREATE_MESSAGE, {"input": HELLO}))["createMessage"]
     assert [node["text"] for node in payload["thread"]["messages"]["nodes"]] == ["number 1", "number 2", "hello"]
     assert (payload["message"], payload["clientMutationId"]) == ({"text": "hello"}, "mark")
     assert calls(api) == ["create_message", "list_messages"]
@@ -32,9 +38,8 @@ async def test_a_write_is_sent_once_and_what_follows_is_read_anew() -> None:
 async def test_a_refusal_carries_the_callers_mark_and_no_object() -> None:
     api = conversation()
     api.fail_writes["create_message"] = GatewayError(ErrorCode.ACTIVE_RUN, "A run is active.")
-    result = await execute(api, CREATE_MESSAGE, {"input": HELLO})
-    assert result.errors is None
-    assert result.data["createMessage"] == {
+    data = await data_of(api, CREATE_MESSAGE, {"input": HELLO})
+    assert data["createMessage"] == {
         "message": None,
         "thread": None,
         "userErrors": [{"code": "ACTIVE_RUN", "field": None}],
@@ -50,7 +55,7 @@ async def test_a_fault_is_an_error_and_the_write_is_not_sent_again(code: ErrorCo
     api = conversation()
     api.fail_writes["create_message"] = GatewayError(code, "Why.", retryable=False)
     result = await execute(api, CREATE_MESSAGE, {"input": HELLO})
-    (error,) = result.errors or ()
+    error = only_error(result)
     assert error.extensions == {"code": code.value, "retryable": False}
     assert error.path == ["createMessage"]
     assert calls(api) == ["create_message"]
@@ -59,8 +64,8 @@ async def test_a_fault_is_an_error_and_the_write_is_not_sent_again(code: ErrorCo
 async def test_all_faults_of_an_input_are_told_at_once_and_nothing_is_sent() -> None:
     api = conversation()
     bad = {"threadId": "thread_1", "content": [{"text": ""}, {"text": "x" * 256_001}], "metadata": {"k" * 65: ""}}
-    result = await execute(api, CREATE_MESSAGE, {"input": bad})
-    assert [(error["code"], error["field"]) for error in result.data["createMessage"]["userErrors"]] == [
+    data = await data_of(api, CREATE_MESSAGE, {"input": bad})
+    assert [(error["code"], error["field"]) for error in data["createMessage"]["userErrors"]] == [
         ("INVALID_VALUE", ["content", "0", "text"]),
         ("TOO_LONG", ["content", "1", "text"]),
         ("TOO_LONG", ["metadata"]),
@@ -72,7 +77,7 @@ async def test_one_of_is_held_by_graphql_itself() -> None:
     api = conversation()
     both = {"threadId": "thread_1", "content": [{"text": "a", "imageFile": {"fileId": "file-a"}}]}
     result = await execute(api, CREATE_MESSAGE, {"input": both})
-    (error,) = result.errors or ()
+    error = only_error(result)
     assert "Exactly one" in error.message or "exactly one" in error.message
     assert calls(api) == []
 
@@ -84,7 +89,7 @@ async def test_a_run_that_was_started_nobody_knows_where_is_an_honest_error() ->
 
     query = """mutation { createThreadAndRun(input: { assistantId: "asst_1" }) { run { id } userErrors { code } } }"""
     result = await execute(Forgetful(), query)
-    (error,) = result.errors or ()
+    error = only_error(result)
     assert error.extensions == {"code": "UPSTREAM_INVALID_RESPONSE", "retryable": False}
     assert "the write has taken place" in error.message
 
@@ -93,8 +98,8 @@ async def test_outputs_are_only_sent_to_a_run_that_waits_for_them() -> None:
     api = conversation()
     query = """mutation ($id: ID!) { submitToolOutputs(input: {
         runId: $id, toolOutputs: [{ toolCallId: "call_1", output: "" }] }) { userErrors { code message } } }"""
-    result = await execute(api, query, {"id": to_global_id(RunKey(THREAD.thread_id, "run_1"))})
-    (error,) = result.data["submitToolOutputs"]["userErrors"]
+    data = await data_of(api, query, {"id": to_global_id(RunKey(THREAD.thread_id, "run_1"))})
+    (error,) = data["submitToolOutputs"]["userErrors"]
     assert error["code"] == "WRONG_STATE"
     assert "got one with status" in error["message"]
     assert calls(api) == ["get_runs"]
@@ -113,10 +118,10 @@ async def test_a_null_clears_in_an_update_and_is_nothing_in_a_creation() -> None
             return await super().update_assistant(key, body)
 
     api = Recording()
-    created = await execute(
+    created = await data_of(
         api, 'mutation { createAssistant(input: { model: "m", name: null }) { assistant { upstreamId } } }'
     )
-    made = created.data["createAssistant"]["assistant"]["upstreamId"]
+    made = created["createAssistant"]["assistant"]["upstreamId"]
     query = "mutation ($id: ID!) { updateAssistant(input: { assistantId: $id, name: null }) { userErrors { code } } }"
     await execute(api, query, {"id": made})
     assert seen == [{"model": "m"}, {"name": None}]

@@ -51,9 +51,13 @@ class Emulator:
 
 @asynccontextmanager
 async def running_emulator(
-    *, seed_keys: tuple[str, ...] = (), version: str = "v2", clock: ManualClock | None = None
+    *,
+    seed_keys: tuple[str, ...] = (),
+    version: str = "v2",
+    clock: ManualClock | None = None,
+    database: str = ":memory:",
 ) -> AsyncIterator[Emulator]:
     clock = clock or ManualClock()
-    app = create_app(clock=clock, seed_keys=seed_keys)
+    app = create_app(database=database, clock=clock, seed_keys=seed_keys)
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
         yield Emulator(url, app[COUNTS], clock, session, version)

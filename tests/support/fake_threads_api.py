@@ -6,8 +6,9 @@ It answers as an upstream does: an object of an unknown thread is not found, a l
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
+from gateway.upstream.dialects import DIALECTS, lacking
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
 from schema.paging import UPSTREAM_PAGE_SIZE, Window
@@ -30,26 +31,14 @@ from schema.wire import (
     ThreadObject,
     Timestamp,
 )
+from tests.support.fake_writes import FakeWrites, not_found
 
+WRITES = ("create_", "update_", "delete_", "cancel_", "submit_")
 PageKey: TypeAlias = MessagePageKey | RunPageKey | RunStepPageKey | AssistantPageKey | MessageFilePageKey
 Key: TypeAlias = NodeKey | PageKey
 
-V1 = Capabilities(
-    dialect="openai-v1",
-    version="v1",
-    streaming=True,
-    deletes_messages=False,
-    lists_threads=False,
-    message_files=True,
-)
-V2 = Capabilities(
-    dialect="openai-v2",
-    version="v2",
-    streaming=True,
-    deletes_messages=True,
-    lists_threads=False,
-    message_files=False,
-)
+V1 = DIALECTS["openai-v1"].capabilities
+V2 = DIALECTS["openai-v2"].capabilities
 
 
 class Listed(Protocol):
@@ -67,11 +56,14 @@ NodeKeyT = TypeVar("NodeKeyT", bound=NodeKey)
 ValueT = TypeVar("ValueT")
 
 
-class FakeThreadsApi:
+class FakeThreadsApi(FakeWrites):
     """Answers from the objects it was given; `calls` holds each port call's name and keys in order.
 
+    A write changes the tables as an upstream would (`fake_writes.py`); its body is in `bodies`.
+
     `fail` maps keys (of objects or of pages) to the error each is answered with; it may be changed at any time, as
-    may the tables of objects. A page key fails only when it is equal in every part, its window too.
+    may the tables of objects. A page key fails only when it is equal in every part, its window too. `fail_writes` maps
+    the names of writes to errors.
     """
 
     def __init__(
@@ -84,6 +76,7 @@ class FakeThreadsApi:
         assistants: Mapping[AssistantKey, AssistantObject] | None = None,
         message_files: Mapping[MessageFileKey, MessageFileObject] | None = None,
         fail: Mapping[Key, GatewayError] | None = None,
+        fail_writes: Mapping[str, GatewayError] | None = None,
         capabilities: Capabilities | None = None,
     ) -> None:
         self.threads = dict(threads or {})
@@ -93,7 +86,9 @@ class FakeThreadsApi:
         self.assistants = dict(assistants or {})
         self.message_files = dict(message_files or {})
         self.fail: dict[Key, GatewayError] = dict(fail or {})
+        self.fail_writes = dict(fail_writes or {})
         self.calls: list[tuple[str, tuple[Key, ...]]] = []
+        self.bodies: list[Any] = []
         self._capabilities = capabilities or (V1 if message_files else V2)
 
     @property
@@ -102,8 +97,8 @@ class FakeThreadsApi:
 
     @property
     def key_count(self) -> int:
-        """How many keys were asked for in all calls: about what a client would send upstream."""
-        return sum(len(keys) for _, keys in self.calls)
+        """How many keys were asked for, and how often was written: about what a client would send upstream."""
+        return sum(1 if name.startswith(WRITES) else len(keys) for name, keys in self.calls)
 
     async def get_threads(self, keys: Sequence[ThreadKey]) -> Results[ThreadObject]:
         return await self._answer("get_threads", keys, lambda key: _get(self.threads, key))
@@ -143,14 +138,25 @@ class FakeThreadsApi:
     ) -> Results[ValueT]:
         self.calls.append((name, tuple(keys)))
         await asyncio.sleep(0)  # as every I/O does, so that a test sees what runs together
-        return [self._failure(key) or find(key) for key in keys]
+        return [self.failure_of(key) or find(key) for key in keys]
 
-    def _failure(self, key: Key) -> GatewayError | None:
+    async def begin_write(self, name: str, key: NodeKey | None) -> None:
+        self.calls.append((name, () if key is None else (key,)))
+        await asyncio.sleep(0)
+        failure = self.fail_writes.get(name) or (None if key is None else self.failure_of(key))
+        if failure is not None:
+            raise failure
+
+    def failure_of(self, key: Key) -> GatewayError | None:
         # Keys of different types may be equal, so their types are compared too.
         return next((error for other, error in self.fail.items() if type(other) is type(key) and other == key), None)
 
     def _message_file(self, key: MessageFileKey) -> MessageFileObject | GatewayError:
-        return _get(self.message_files, key) if self._capabilities.message_files else _unsupported()
+        return (
+            _get(self.message_files, key)
+            if self._capabilities.message_files
+            else lacking(self._capabilities.dialect, "getMessageFile")
+        )
 
     def _message_page(self, key: MessagePageKey) -> Page[MessageObject] | GatewayError:
         if (missing := _missing(self.threads, ThreadKey(key.thread_id))) is not None:
@@ -177,7 +183,7 @@ class FakeThreadsApi:
 
     def _message_file_page(self, key: MessageFilePageKey) -> Page[MessageFileObject] | GatewayError:
         if not self._capabilities.message_files:
-            return _unsupported()
+            return lacking(self._capabilities.dialect, "listMessageFiles")
         message_key = MessageKey(key.thread_id, key.message_id)
         if (missing := _missing(self.messages, message_key)) is not None:
             return missing
@@ -186,20 +192,11 @@ class FakeThreadsApi:
 
 def _get(table: Mapping[NodeKeyT, ValueT], key: NodeKeyT) -> ValueT | GatewayError:
     found = table.get(key)
-    return _not_found(key) if found is None else found
+    return not_found(key) if found is None else found
 
 
 def _missing(table: Mapping[NodeKeyT, object], key: NodeKeyT) -> GatewayError | None:
-    return None if key in table else _not_found(key)
-
-
-def _not_found(key: NodeKey) -> GatewayError:
-    kind = type(key).__name__.removesuffix("Key").lower()
-    return GatewayError(ErrorCode.NOT_FOUND, f"No {kind} found with id '{key[-1]}'.")
-
-
-def _unsupported() -> GatewayError:
-    return GatewayError(ErrorCode.UNSUPPORTED_BY_UPSTREAM, "Version v2 of the API has no files of messages.")
+    return None if key in table else not_found(key)
 
 
 def _page(objects: Iterable[ListedT], window: Window) -> Page[ListedT] | GatewayError:

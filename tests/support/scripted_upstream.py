@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,11 @@ class Request:
     method: str
     target: str
     headers: dict[str, str]
+    body: bytes = b""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,14 @@ def answer(status: int = 200, body: object = b"", **headers: str) -> Answer:
 def cut_short(whole: Answer, missing_bytes: int = 1) -> Answer:
     """The same answer with its end missing."""
     return Answer(whole.sent[:-missing_bytes], then="close")
+
+
+def echo(request: Request) -> Answer:
+    """The object whose id ends the path, of no kind; or an empty list."""
+    path, _, query = request.target.partition("?")
+    if "limit=" in query:
+        return answer(body={"object": "list", "data": [], "has_more": False})
+    return answer(body={"id": path.rsplit("/", 1)[1], "created_at": 1})
 
 
 @dataclass
@@ -85,8 +98,9 @@ class ScriptedUpstream:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *lines = head.strip().split("\r\n")
         method, target, _ = first.split(" ")
-        headers = dict(line.split(": ", 1) for line in lines)
-        request = Request(method, target, {name.lower(): value for name, value in headers.items()})
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        request = Request(method, target, headers, body)
         self.requests.append(request)
         self._waiting += 1
         await asyncio.sleep(0)

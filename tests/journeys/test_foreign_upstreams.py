@@ -1,0 +1,255 @@
+"""Servers of this API differ in a hundred small ways; a frontend of the gateway sees none of them.
+
+Each test is one habit that a server was seen to have, as the JSON that it sends, read or written through GraphQL.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeAlias
+
+import pytest
+
+from schema.keys import MessageKey, to_global_id
+from tests.support.gateway import Gateway, running_gateway
+from tests.support.scripted_upstream import Answer, Request, ScriptedUpstream, answer, scripted_upstream
+
+Serve: TypeAlias = Callable[..., AbstractAsyncContextManager[Gateway]]
+NO_ROUTE = answer(404, {"detail": "Not Found"})
+ERRORS = "userErrors { code message field }"
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[ScriptedUpstream]:
+    async with scripted_upstream() as running:
+        yield running
+
+
+@pytest.fixture
+def serve(upstream: ScriptedUpstream) -> Serve:
+    """A gateway over a server that answers these calls (`GET /threads/t`) with this JSON, and no others."""
+
+    @asynccontextmanager
+    async def serve(routes: dict[str, Any], dialect: str = "lenient", **settings: Any) -> AsyncIterator[Gateway]:
+        def route(request: Request) -> Answer:
+            path = request.target.partition("?")[0].removeprefix("/v1")
+            found = routes.get(f"{request.method} {path}", NO_ROUTE)
+            return found if isinstance(found, Answer) else answer(body=found)
+
+        upstream.always = route
+        async with running_gateway(upstream.url, upstream_dialect=dialect, **settings) as gateway:
+            yield gateway
+
+    return serve
+
+
+async def test_ids_without_a_prefix(serve: Serve) -> None:
+    thread_id, run_id = "65f1a7c2d4e8b90012345678", "3f2b8c1e-9d4a-4c6b-8e7f-0a1b2c3d4e5f"
+    thread = {"id": thread_id, "object": "thread", "created_at": 1}
+    run = {"id": run_id, "object": "thread.run", "created_at": 1, "thread_id": thread_id, "status": "completed"}
+    routes = {f"GET /threads/{thread_id}": thread, f"GET /threads/{thread_id}/runs": {"data": [run]}}
+    routes[f"GET /threads/{thread_id}/runs/{run_id}"] = run
+    async with serve(routes) as gateway:
+        data = await gateway.data(
+            f'{{ thread(id: "{thread_id}") {{ id upstreamId runs {{ nodes {{ id status }} }} }} }}'
+        )
+        (found,) = data["thread"]["runs"]["nodes"]
+        assert (data["thread"]["upstreamId"], found["status"]) == (thread_id, "COMPLETED")
+        node = "query ($id: ID!) { node(id: $id) { ... on Run { upstreamId } } }"
+        assert (await gateway.data(node, {"id": found["id"]}))["node"] == {"upstreamId": run_id}
+
+
+async def test_fractional_times(serve: Serve) -> None:
+    run = {"id": "r", "created_at": 1795329859.0, "started_at": 1795329860.25, "status": "in_progress"}
+    async with serve({"GET /threads/t/runs": {"data": [run]}}) as gateway:
+        data = await gateway.data('{ thread(id: "t") { runs { nodes { createdAt startedAt } } } }')
+        (found,) = data["thread"]["runs"]["nodes"]
+        assert found["createdAt"].startswith("2026-11-22T06:44:19")
+        assert found["startedAt"].startswith("2026-11-22T06:44:20.25")
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ({"metadata_": {"title": "Tea"}, "updated_at": 2}, {"title": "Tea"}),
+        ({"metadata_": None}, {}),
+        ({"metadata": None}, {}),
+        ({}, {}),
+    ],
+)
+async def test_metadata_under_another_name_or_none(serve: Serve, sent: dict[str, Any], shown: object) -> None:
+    async with serve({"GET /threads/t": {"id": "t", "object": "thread", "created_at": 1} | sent}) as gateway:
+        assert await gateway.data('{ thread(id: "t") { metadata } }') == {"thread": {"metadata": shown}}
+
+
+async def test_null_tools_and_missing_keys(serve: Serve) -> None:
+    assistant = {"id": "a", "created_at": 1, "object": "assistant", "tools": None, "extra_body": {}}
+    async with serve({"GET /assistants/a": assistant}) as gateway:
+        fields = "model name tools { __typename } metadata temperature toolResources { vectorStoreIds }"
+        data = await gateway.data(f'{{ assistant(id: "a") {{ {fields} }} }}')
+        assert data["assistant"] == {
+            "model": "",
+            "name": None,
+            "tools": [],
+            "metadata": {},
+            "temperature": None,
+            "toolResources": None,
+        }
+
+
+async def test_a_run_that_waits_for_an_empty_object(serve: Serve) -> None:
+    run = {"id": "r", "created_at": 1, "status": "queued", "required_action": {}, "tools": None, "usage": None}
+    async with serve({"GET /threads/t/runs": {"data": [run]}}) as gateway:
+        query = '{ thread(id: "t") { runs { nodes { requiredAction { __typename } tools { __typename } } } } }'
+        assert (await gateway.data(query))["thread"]["runs"]["nodes"] == [{"requiredAction": None, "tools": []}]
+
+
+async def test_text_without_annotations_and_a_message_without_status(serve: Serve) -> None:
+    parts = [{"type": "text", "text": {"value": "Hi."}}, {"type": "text", "text": "Bare."}]
+    messages = [{"id": "m1", "created_at": 1, "role": "assistant", "content": parts}]
+    messages.append({"id": "m2", "created_at": 2, "role": "user", "content": "A string."})
+    async with serve({"GET /threads/t/messages": {"data": messages}}) as gateway:
+        query = '{ thread(id: "t") { messages { nodes { text status attachments { fileId } } } } }'
+        nodes = (await gateway.data(query))["thread"]["messages"]["nodes"]
+        assert [node["text"] for node in nodes] == ["Hi.\nBare.", "A string."]
+        assert all(node["attachments"] == [] for node in nodes)
+
+
+async def test_a_step_that_names_a_message_that_is_not_there(serve: Serve) -> None:
+    details = {"type": "message_creation", "message_creation": {"message_id": "msg_gone"}}
+    step = {"id": "s", "created_at": 1, "type": "message_creation", "status": "completed", "step_details": details}
+    routes = {
+        "GET /threads/t/runs/r": {"id": "r", "created_at": 1, "status": "completed"},
+        "GET /threads/t/runs/r/steps": {"data": [step]},
+        "GET /threads/t/messages/msg_gone": answer(404, {"detail": "Message msg_gone not found"}),
+    }
+    routes["GET /threads/t/runs"] = {"data": [routes["GET /threads/t/runs/r"]]}
+    async with serve(routes) as gateway:
+        inner = "details { ... on MessageCreationDetails { messageId message { text } } }"
+        query = f'{{ thread(id: "t") {{ runs {{ nodes {{ steps {{ nodes {{ {inner} }} }} }} }} }} }}'
+        reply = await gateway.execute(query)
+        (found,) = reply["data"]["thread"]["runs"]["nodes"][0]["steps"]["nodes"]
+        assert found["details"] == {"messageId": "msg_gone", "message": None}
+        assert [error["extensions"]["code"] for error in reply.get("errors", [])] in ([], ["NOT_FOUND"])
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"data": [{"id": "m1", "created_at": 1}, {"id": "m2", "created_at": 2}]},
+        {"object": "list", "data": [{"id": "m2", "created_at": 2}, {"id": "m1", "created_at": 1}], "has_more": False},
+    ],
+)
+async def test_lists_without_their_ends_or_in_the_only_order_that_the_server_knows(serve: Serve, page: object) -> None:
+    async with serve({"GET /threads/t/messages": page}) as gateway:
+        selection = "nodes { upstreamId } pageInfo { hasNextPage hasPreviousPage }"
+        lists = f"first: messages(first: 5) {{ {selection} }} last: messages(last: 5) {{ {selection} }}"
+        query = f'{{ thread(id: "t") {{ {lists} }} }}'
+        data = (await gateway.data(query))["thread"]
+        for connection in data.values():
+            assert [node["upstreamId"] for node in connection["nodes"]] == ["m1", "m2"]
+            assert connection["pageInfo"] == {"hasNextPage": False, "hasPreviousPage": False}
+
+
+async def test_creations_that_answer_201_and_a_run_that_is_over_at_once(
+    serve: Serve, upstream: ScriptedUpstream
+) -> None:
+    run = {"id": "r", "object": "thread.run", "created_at": 1, "thread_id": "t", "status": "completed"}
+    routes = {
+        "POST /threads": answer(201, {"id": "t", "object": "thread", "created_at": 1}),
+        "POST /threads/t/runs": answer(201, run),
+    }
+    async with serve(routes) as gateway:
+        create = f"mutation {{ createThread(input: {{}}) {{ thread {{ upstreamId }} {ERRORS} }} }}"
+        assert await gateway.data(create) == {"createThread": {"thread": {"upstreamId": "t"}, "userErrors": []}}
+        fields = f"run {{ upstreamId status isTerminal }} {ERRORS}"
+        start = f'mutation {{ createRun(input: {{threadId: "t", assistantId: "a"}}) {{ {fields} }} }}'
+        started = (await gateway.data(start))["createRun"]
+        assert started == {
+            "run": {"upstreamId": "r", "status": "COMPLETED", "isTerminal": True},
+            "userErrors": [],
+        }
+    assert [request.method for request in upstream.requests] == ["POST", "POST"]
+
+
+@pytest.mark.parametrize(
+    "confirmed",
+    [answer(204), answer(200), answer(200, b"null"), answer(200, {"success": True}), answer(202, {"id": "t"})],
+)
+async def test_a_deletion_in_other_words(serve: Serve, confirmed: Answer) -> None:
+    async with serve({"DELETE /threads/t": confirmed}) as gateway:
+        delete = f'mutation {{ deleteThread(input: {{threadId: "t"}}) {{ {ERRORS} }} }}'
+        deleted = (await gateway.data(delete))["deleteThread"]
+        assert deleted == {"userErrors": []}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "message"),
+    [
+        (404, {"detail": "Thread t not found"}, "NOT_FOUND", "Thread t not found"),
+        (404, {"error": {"code": "not_found", "message": "No thread."}}, "NOT_FOUND", "No thread."),
+        (500, b"Internal Server Error", "UPSTREAM_FAILED", "Internal Server Error"),
+        (
+            404,
+            {"message": "Route GET:/v1/threads/t not found", "error": "Not Found", "statusCode": 404},
+            "UNSUPPORTED_BY_UPSTREAM",
+            "The upstream (dialect lenient) has no operation getThread: Route GET:/v1/threads/t not found",
+        ),
+        (
+            405,
+            {"detail": "Method Not Allowed"},
+            "UNSUPPORTED_BY_UPSTREAM",
+            "The upstream (dialect lenient) has no operation getThread: Method Not Allowed",
+        ),
+    ],
+)
+async def test_errors_of_other_shapes(serve: Serve, status: int, body: object, code: str, message: str) -> None:
+    kind = "text/plain" if isinstance(body, bytes) else "application/json"
+    async with serve({"GET /threads/t": answer(status, body, Content_Type=kind)}) as gateway:
+        reply = await gateway.execute('{ thread(id: "t") { metadata } }')
+        if code == "NOT_FOUND":
+            assert reply["data"] == {"thread": None}
+            return
+        (error,) = reply["errors"]
+        assert (error["extensions"]["code"], error["message"]) == (code, message)
+
+
+async def test_what_a_server_cannot_do_is_said_to_be_so(serve: Serve, upstream: ScriptedUpstream) -> None:
+    message_id = to_global_id(MessageKey("t", "m"))
+    delete = f'mutation {{ deleteMessage(input: {{messageId: "{message_id}"}}) {{ {ERRORS} }} }}'
+    asked = {"lenient": 1, "azure-openai": 0, "openai-v1": 0}
+    for dialect, requests in asked.items():
+        upstream.requests.clear()
+        async with serve({}, dialect) as gateway:
+            (error,) = (await gateway.data(delete))["deleteMessage"]["userErrors"]
+            assert error["code"] == "UNSUPPORTED_BY_UPSTREAM"
+            assert error["message"].startswith(f"The upstream (dialect {dialect}) has no operation deleteMessage")
+        assert len(upstream.requests) == requests
+
+
+async def test_azure_gets_its_key_its_version_and_no_beta_header(serve: Serve, upstream: ScriptedUpstream) -> None:
+    thread = {"id": "t", "object": "thread", "created_at": 1, "metadata": {"a": "b"}}
+    async with serve({"GET /threads/t": thread}, "azure-openai") as gateway:
+        data = await gateway.data('{ thread(id: "t") { metadata } upstream { dialect version } }')
+        assert data["thread"] == {"metadata": {"a": "b"}}
+        assert data["upstream"] == {"dialect": "azure-openai", "version": "v2"}
+    (request,) = upstream.requests
+    assert request.target == "/v1/threads/t?api-version=2025-04-01-preview"
+    assert request.headers["api-key"] == "test-key"
+    assert not {"authorization", "openai-beta"} & request.headers.keys()
+
+
+async def test_foundry_gets_a_bearer_and_its_version(serve: Serve, upstream: ScriptedUpstream) -> None:
+    thread = {"id": "t", "object": "thread", "created_at": 1}
+    async with serve({"GET /threads/t": thread}, "azure-foundry", upstream_api_version="2025-05-15-preview") as gateway:
+        await gateway.data('{ thread(id: "t") { metadata } }')
+    (request,) = upstream.requests
+    assert request.target == "/v1/threads/t?api-version=2025-05-15-preview"
+    assert request.headers["authorization"] == "Bearer test-key"
+    assert not {"api-key", "openai-beta"} & request.headers.keys()
+
+
+async def test_a_lenient_server_is_asked_for_nothing_special(serve: Serve, upstream: ScriptedUpstream) -> None:
+    async with serve({"GET /threads/t/runs": {"data": []}, "GET /threads/t": {"id": "t", "created_at": 1}}) as gateway:
+        await gateway.data('{ thread(id: "t") { runs { nodes { id } } } }')
+    assert all("api-version" not in target and "include" not in target for target in upstream.targets)
+    assert {request.headers["openai-beta"] for request in upstream.requests} == {"assistants=v2"}

@@ -1,0 +1,245 @@
+"""The writes of the fake: what an upstream would do to the fake's tables, and what it would refuse.
+
+A body goes through the client's own rendering, so that what a version does not take is refused alike; the rest is
+written here once more, by the emulator's rules.
+"""
+
+import json
+from typing import Any, TypeVar
+
+import msgspec
+
+from gateway.upstream.dialects import DIALECTS
+from gateway.upstream.rendering import render_body
+from schema.bodies import (
+    AssistantBody,
+    AssistantUpdateBody,
+    Body,
+    MessageBody,
+    MetadataUpdateBody,
+    RunBody,
+    ThreadAndRunBody,
+    ThreadBody,
+    ThreadUpdateBody,
+    ToolOutputsBody,
+)
+from schema.errors import ErrorCode, GatewayError
+from schema.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
+from schema.ports import Capabilities
+from schema.run_status import is_terminal
+from schema.wire import (
+    NULL,
+    AssistantObject,
+    MessageFileObject,
+    MessageObject,
+    RunObject,
+    RunStepObject,
+    ThreadObject,
+)
+
+FIRST_SECOND = 1_900_000_000
+"""Later than anything a test gives: what is made comes last in its list."""
+
+KeyT = TypeVar("KeyT", bound=NodeKey)
+ObjectT = TypeVar("ObjectT")
+
+
+class FakeWrites:
+    """The writing half of the fake; the tables, and what each call is checked with, are the reading half's."""
+
+    threads: dict[ThreadKey, ThreadObject]
+    messages: dict[MessageKey, MessageObject]
+    runs: dict[RunKey, RunObject]
+    run_steps: dict[RunStepKey, RunStepObject]
+    assistants: dict[AssistantKey, AssistantObject]
+    message_files: dict[MessageFileKey, MessageFileObject]
+    bodies: list[Any]
+    _made = 0
+
+    @property
+    def capabilities(self) -> Capabilities:
+        raise NotImplementedError
+
+    async def begin_write(self, name: str, key: NodeKey | None) -> None:
+        """Note a write, and fail it where the test says so."""
+
+    async def create_thread(self, body: ThreadBody) -> ThreadObject:
+        await self.begin_write("create_thread", None)
+        return self._new_thread(self._sent(body))
+
+    async def update_thread(self, key: ThreadKey, body: ThreadUpdateBody) -> ThreadObject:
+        return await self._update("update_thread", self.threads, key, body)
+
+    async def delete_thread(self, key: ThreadKey) -> None:
+        await self._delete("delete_thread", self.threads, key)
+        tables: tuple[dict[Any, Any], ...] = (self.messages, self.runs, self.run_steps, self.message_files)
+        for table in tables:
+            for owned in [one for one in table if one.thread_id == key.thread_id]:
+                del table[owned]
+
+    async def create_message(self, thread: ThreadKey, body: MessageBody) -> MessageObject:
+        await self.begin_write("create_message", thread)
+        sent = self._sent(body)
+        _find(self.threads, thread)
+        if (run_id := self._active_run(thread)) is not None:
+            raise _refused(
+                ErrorCode.ACTIVE_RUN, f"Can't add messages to {thread.thread_id} while a run {run_id} is active."
+            )
+        return self._new_message(thread, sent)
+
+    async def update_message(self, key: MessageKey, body: MetadataUpdateBody) -> MessageObject:
+        return await self._update("update_message", self.messages, key, body)
+
+    async def delete_message(self, key: MessageKey) -> None:
+        if (obstacle := DIALECTS[self._dialect].obstacle_to("deleteMessage")) is not None:
+            raise obstacle
+        await self._delete("delete_message", self.messages, key)
+
+    async def create_run(self, thread: ThreadKey, body: RunBody) -> RunObject:
+        await self.begin_write("create_run", thread)
+        sent = self._sent(body)
+        _find(self.threads, thread)
+        assistant = _find(self.assistants, AssistantKey(body.assistant_id))
+        if (run_id := self._active_run(thread)) is not None:
+            raise _refused(ErrorCode.ACTIVE_RUN, f"Thread {thread.thread_id} already has an active run {run_id}.")
+        self._check_question(thread, sent, assistant)
+        for message in sent.get("additional_messages", ()):
+            self._new_message(thread, message)
+        return self._new_run(thread, sent, assistant)
+
+    async def create_thread_and_run(self, body: ThreadAndRunBody) -> RunObject:
+        await self.begin_write("create_thread_and_run", None)
+        sent = self._sent(body)
+        assistant = _find(self.assistants, AssistantKey(body.assistant_id))
+        thread = ThreadKey(self._new_thread(sent.get("thread", {})).id)
+        try:
+            self._check_question(thread, sent, assistant)
+        except GatewayError:
+            del self.threads[thread]
+            raise
+        return self._new_run(thread, sent, assistant)
+
+    async def update_run(self, key: RunKey, body: MetadataUpdateBody) -> RunObject:
+        return await self._update("update_run", self.runs, key, body)
+
+    async def cancel_run(self, key: RunKey) -> RunObject:
+        await self.begin_write("cancel_run", key)
+        run = _find(self.runs, key)
+        if run.status not in {"queued", "in_progress", "requires_action"}:
+            raise _refused(ErrorCode.WRONG_STATE, f"Cannot cancel run with status '{run.status}'.")
+        return self._keep(self.runs, key, msgspec.structs.replace(run, status="cancelling", required_action=NULL))
+
+    async def submit_tool_outputs(self, key: RunKey, body: ToolOutputsBody) -> RunObject:
+        await self.begin_write("submit_tool_outputs", key)
+        sent = self._sent(body)
+        run = _find(self.runs, key)
+        if run.status != "requires_action":
+            raise _refused(ErrorCode.WRONG_STATE, f'Runs in status "{run.status}" do not accept tool outputs.')
+        asked = json.loads(bytes(run.required_action))["submit_tool_outputs"]["tool_calls"]
+        expected = [call["id"] for call in asked]
+        got = [output["tool_call_id"] for output in sent["tool_outputs"]]
+        if sorted(expected) != sorted(got):
+            words = f"Expected tool outputs for call_ids {expected!r}, got {got!r}"
+            raise _refused(ErrorCode.BAD_USER_INPUT, words, argument="tool_outputs")
+        return self._keep(self.runs, key, msgspec.structs.replace(run, status="queued", required_action=NULL))
+
+    async def create_assistant(self, body: AssistantBody) -> AssistantObject:
+        await self.begin_write("create_assistant", None)
+        made = self._make(AssistantObject, "asst", "assistant", {"metadata": {}, "tools": []} | self._sent(body))
+        return self._keep(self.assistants, AssistantKey(made.id), made)
+
+    async def update_assistant(self, key: AssistantKey, body: AssistantUpdateBody) -> AssistantObject:
+        return await self._update("update_assistant", self.assistants, key, body)
+
+    async def delete_assistant(self, key: AssistantKey) -> None:
+        await self._delete("delete_assistant", self.assistants, key)
+
+    @property
+    def _dialect(self) -> Any:
+        return self.capabilities.dialect
+
+    def _sent(self, body: Body, *, keep_nulls: bool = False) -> Any:
+        """What a client would send."""
+        sent = json.loads(render_body(body, DIALECTS[self._dialect], keep_nulls=keep_nulls))
+        self.bodies.append(sent)
+        return sent
+
+    async def _update(self, name: str, table: dict[KeyT, ObjectT], key: KeyT, body: Body) -> ObjectT:
+        await self.begin_write(name, key)
+        sent = self._sent(body, keep_nulls=True)
+        found = _find(table, key)
+        # What cannot be null stays as it is.
+        given = {part: value for part, value in sent.items() if value is not None or part not in _NEVER_NULL}
+        fields = {part: getattr(found, part) for part in found.__struct_fields__}  # type: ignore[attr-defined]
+        return self._keep(table, key, msgspec.json.decode(msgspec.json.encode(fields | given), type=type(found)))
+
+    async def _delete(self, name: str, table: dict[KeyT, ObjectT], key: KeyT) -> None:
+        await self.begin_write(name, key)
+        _find(table, key)
+        del table[key]
+
+    def _keep(self, table: dict[KeyT, ObjectT], key: KeyT, made: ObjectT) -> ObjectT:
+        table[key] = made
+        return made
+
+    def _make(self, wire_type: type[ObjectT], prefix: str, kind: str, fields: dict[str, Any]) -> ObjectT:
+        self._made += 1
+        own = {"id": f"{prefix}_made{self._made}", "object": kind, "created_at": FIRST_SECOND + self._made}
+        return msgspec.json.decode(json.dumps(fields | own), type=wire_type)
+
+    def _new_thread(self, sent: dict[str, Any]) -> ThreadObject:
+        made = self._make(ThreadObject, "thread", "thread", {"metadata": {}} | sent)
+        self.threads[ThreadKey(made.id)] = made
+        for message in sent.get("messages", ()):
+            self._new_message(ThreadKey(made.id), message)
+        return made
+
+    def _new_message(self, thread: ThreadKey, sent: dict[str, Any]) -> MessageObject:
+        content = sent["content"]
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        shown = [
+            {"type": "text", "text": {"value": part["text"], "annotations": []}} if part["type"] == "text" else part
+            for part in parts
+        ]
+        made = self._make(MessageObject, "msg", "thread.message", {"metadata": {}} | sent | {"content": shown})
+        for file_id in made.file_ids or ():
+            file = MessageFileObject(file_id, made.created_at, "thread.message.file", made.id)
+            self.message_files[MessageFileKey(thread.thread_id, made.id, file_id)] = file
+        return self._keep(self.messages, MessageKey(thread.thread_id, made.id), made)
+
+    def _new_run(self, thread: ThreadKey, sent: dict[str, Any], assistant: AssistantObject) -> RunObject:
+        copied = {name: getattr(assistant, name) for name in ("model", "instructions", "tools", "temperature", "top_p")}
+        inherited = json.loads(msgspec.json.encode({"metadata": {}} | copied))
+        made = self._make(
+            RunObject, "run", "thread.run", inherited | sent | {"thread_id": thread.thread_id, "status": "queued"}
+        )
+        return self._keep(self.runs, RunKey(thread.thread_id, made.id), made)
+
+    def _active_run(self, thread: ThreadKey) -> str | None:
+        owned = (key.run_id for key, run in self.runs.items() if key[0] == thread[0] and not is_terminal(run.status))
+        return next(owned, None)
+
+    def _check_question(self, thread: ThreadKey, sent: dict[str, Any], assistant: AssistantObject) -> None:
+        asked = any(key[0] == thread[0] and message.role == "user" for key, message in self.messages.items())
+        if not (asked or sent.get("additional_messages") or sent.get("instructions") or assistant.instructions):
+            words = "Run creation requires a Thread with a user message or an assistant with instructions."
+            raise _refused(ErrorCode.BAD_USER_INPUT, words)
+
+
+_NEVER_NULL = {"metadata", "tools", "model", "tool_resources", "response_format", "file_ids"}
+
+
+def not_found(key: NodeKey) -> GatewayError:
+    """What an upstream says of an object that is not there."""
+    kind = type(key).__name__.removesuffix("Key").lower()
+    return GatewayError(ErrorCode.NOT_FOUND, f"No {kind} found with id '{key[-1]}'.")
+
+
+def _find(table: dict[KeyT, ObjectT], key: KeyT) -> ObjectT:
+    if key not in table:
+        raise not_found(key)
+    return table[key]
+
+
+def _refused(code: ErrorCode, message: str, *, argument: str | None = None) -> GatewayError:
+    return GatewayError(code, message, argument=argument)
