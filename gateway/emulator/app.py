@@ -2,18 +2,25 @@
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 from aiohttp import web
 
 from gateway.emulator.auth import digest_of
 from gateway.emulator.clock import Clock, SystemClock
-from gateway.emulator.counts import COUNTS, RequestCounts
-from gateway.emulator.endpoint import API_PREFIX, api_middleware, endpoint
+from gateway.emulator.counts import COUNTS, UNKNOWN_OPERATION, RequestCounts
+from gateway.emulator.endpoint import API_PREFIX, api_middleware, endpoint, refusal_middleware
+from gateway.emulator.fault_control import FAULTS, add_fault_control
+from gateway.emulator.faults import FaultRule, Faults
+from gateway.emulator.faulty_answers import fault_middleware
 from gateway.emulator.front_page import REQUESTS_PATH, reset_requests, show_front_page, show_requests
 from gateway.emulator.objects import ApiVersion
+from gateway.emulator.open_streams import OpenStreams
 from gateway.emulator.operations.registry import operations
 from gateway.emulator.seed import seed
 from gateway.emulator.store import Store
+
+STREAMS: Final = web.AppKey("STREAMS", OpenStreams)
 
 
 def create_app(
@@ -22,23 +29,38 @@ def create_app(
     clock: Clock | None = None,
     seed_keys: Sequence[str] = (),
     max_body_bytes: int = 4_194_304,
+    faults: Sequence[FaultRule] = (),
+    fault_control: bool = False,
 ) -> web.Application:
     """Return an application that serves the API under ``/v1`` from the database file.
 
-    Each of ``seed_keys`` finds the demo data in its partition. Raises DatabaseVersionError for a file of another
-    version.
+    Each of ``seed_keys`` finds the demo data in its partition. Requests meet the ``faults``, which a route changes
+    with ``fault_control``. Raises DatabaseVersionError for a file of another version, FaultRuleError for a rule that
+    no operation can meet.
     """
     clock = clock or SystemClock()
     counts = RequestCounts()
+    faults_in_force = Faults(faults, [*(operation.name for operation in operations()), UNKNOWN_OPERATION])
     store = Store(database)
     for key in seed_keys:
         seed(store, digest_of(key), clock.now())
-    app = web.Application(middlewares=[api_middleware(counts)], client_max_size=max_body_bytes)
+    streams = OpenStreams(store, clock)
+    middlewares = [api_middleware(counts), fault_middleware(faults_in_force, streams, clock), refusal_middleware]
+    app = web.Application(middlewares=middlewares, client_max_size=max_body_bytes)
     app[COUNTS] = counts
-    _add_operations(app, store, clock)
+    app[FAULTS] = faults_in_force
+    app[STREAMS] = streams
+    _add_operations(app, store, clock, streams)
     app.router.add_route("GET", "/", show_front_page)
     app.router.add_route("GET", REQUESTS_PATH, show_requests)
     app.router.add_route("DELETE", REQUESTS_PATH, reset_requests)
+    if fault_control:
+        add_fault_control(app)
+
+    async def end_streams(_: web.Application) -> None:
+        streams.stop()
+
+    app.on_shutdown.append(end_streams)
 
     async def close_store(_: web.Application) -> AsyncIterator[None]:
         yield
@@ -48,10 +70,10 @@ def create_app(
     return app
 
 
-def _add_operations(app: web.Application, store: Store, clock: Clock) -> None:
+def _add_operations(app: web.Application, store: Store, clock: Clock, streams: OpenStreams) -> None:
     known_paths: defaultdict[str, set[ApiVersion]] = defaultdict(set)
     for operation in operations():
         known_paths[operation.path] |= operation.versions
     for operation in operations():
-        handler = endpoint(operation, store, clock, frozenset(known_paths[operation.path]))
+        handler = endpoint(operation, store, clock, streams, frozenset(known_paths[operation.path]))
         app.router.add_route(operation.method, API_PREFIX + operation.path, handler, name=operation.name)

@@ -20,11 +20,15 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's own clock, but one that never goes back: what a stream has shown stays in the past."""
+
+    def __init__(self) -> None:
+        self._latest = 0.0
 
     def now(self) -> float:
         """Return the present instant in unix seconds."""
-        return time.time()
+        self._latest = max(self._latest, time.time())
+        return self._latest
 
     async def sleep_until(self, when: float) -> None:
         """Return once the machine's clock shows ``when`` or later."""

@@ -13,12 +13,16 @@ UNKNOWN_OPERATION = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class LoggedRequest:
-    """One request to the API; the path holds the query too, and no key ever."""
+    """One request to the API; the path holds the query too, and no key ever.
+
+    ``fault`` is what was made to go wrong with it; with a reset nobody got the status.
+    """
 
     operation: str
     method: str
     path: str
     status: int
+    fault: str | None = None
 
 
 class RequestCounts:
@@ -26,6 +30,7 @@ class RequestCounts:
 
     def __init__(self) -> None:
         self.by_operation: Counter[str] = Counter()
+        self.by_fault: Counter[str] = Counter()
         self._log: deque[LoggedRequest] = deque(maxlen=LOG_LENGTH)
 
     @property
@@ -41,12 +46,24 @@ class RequestCounts:
     def record(self, request: LoggedRequest) -> None:
         """Count a request that has been answered."""
         self.by_operation[request.operation] += 1
+        if request.fault is not None:
+            self.by_fault[request.fault] += 1
         self._log.append(request)
 
     def reset(self) -> None:
         """Forget everything that was counted."""
         self.by_operation.clear()
+        self.by_fault.clear()
         self._log.clear()
+
+
+FAULT_HEADER = "x-emulator-fault"
+
+
+def note_fault(response: web.StreamResponse, fault: str) -> None:
+    """Say in a header, for the log and for whoever wonders, what was made to go wrong; several join by a plus."""
+    earlier = response.headers.get(FAULT_HEADER)
+    response.headers[FAULT_HEADER] = fault if earlier is None else f"{earlier}+{fault}"
 
 
 COUNTS: Final = web.AppKey("COUNTS", RequestCounts)

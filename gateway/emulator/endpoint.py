@@ -1,4 +1,4 @@
-"""Answers HTTP requests with operations: reads the request, performs one transaction, writes JSON."""
+"""Answers HTTP requests with operations: reads the request, performs one transaction, writes JSON or a stream."""
 
 import hashlib
 import itertools
@@ -14,17 +14,22 @@ from gateway.emulator import errors
 from gateway.emulator.auth import partition_of
 from gateway.emulator.calls import Call
 from gateway.emulator.clock import Clock
-from gateway.emulator.counts import UNKNOWN_OPERATION, LoggedRequest, RequestCounts
+from gateway.emulator.counts import FAULT_HEADER, UNKNOWN_OPERATION, LoggedRequest, RequestCounts
+from gateway.emulator.event_stream import EventStreamResponse
 from gateway.emulator.objects import ApiVersion, JsonObject
+from gateway.emulator.open_streams import OpenStreams, ThreadKey
 from gateway.emulator.operations.registry import Operation
 from gateway.emulator.store import Store
+from gateway.emulator.stream_events import StreamedRun
 
 API_PREFIX = "/v1"
 _BETAS: dict[str, ApiVersion] = {"assistants=v1": "v1", "assistants=v2": "v2"}
 _logger = logging.getLogger(__name__)
 
 
-def endpoint(operation: Operation, store: Store, clock: Clock, path_known_in: frozenset[ApiVersion]) -> Handler:
+def endpoint(
+    operation: Operation, store: Store, clock: Clock, streams: OpenStreams, path_known_in: frozenset[ApiVersion]
+) -> Handler:
     """Return the handler of an operation; ``path_known_in`` are the versions in which its path exists at all."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -47,13 +52,17 @@ def endpoint(operation: Operation, store: Store, clock: Clock, path_known_in: fr
         )
         with store.transaction():
             answered = operation.perform(call)
+        if operation.method != "GET" and (thread_id := request.match_info.get("thread_id")):
+            streams.thread_changed(ThreadKey(partition, thread_id))
+        if isinstance(answered, StreamedRun):
+            return EventStreamResponse(streams.frames(partition, answered, version))
         return json_response(answered)
 
     return answer
 
 
 def api_middleware(counts: RequestCounts) -> Middleware:
-    """Return a middleware that gives every answer of the API its headers and errors their form, and counts them."""
+    """Return a middleware that gives every answer of the API its headers, and counts them."""
     numbers = itertools.count(1)
 
     @web.middleware
@@ -61,7 +70,7 @@ def api_middleware(counts: RequestCounts) -> Middleware:
         if not is_api_path(request.path):
             return await handler(request)
         started = time.perf_counter()
-        response = await _answer_or_refusal(request, handler)
+        response = await handler(request)
         elapsed_ms = round((time.perf_counter() - started) * 1000)
         response.headers.update(
             {
@@ -71,11 +80,31 @@ def api_middleware(counts: RequestCounts) -> Middleware:
                 "x-request-id": _request_id(next(numbers)),
             }
         )
-        name = request.match_info.route.name or UNKNOWN_OPERATION
-        counts.record(LoggedRequest(name, request.method, request.path_qs, response.status))
+        counts.record(
+            LoggedRequest(
+                operation_name(request),
+                request.method,
+                request.path_qs,
+                response.status,
+                response.headers.get(FAULT_HEADER),
+            )
+        )
         return response
 
     return around
+
+
+@web.middleware
+async def refusal_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give every refusal of the API, and every failure, the API's form."""
+    if not is_api_path(request.path):
+        return await handler(request)
+    return await _answer_or_refusal(request, handler)
+
+
+def operation_name(request: web.Request) -> str:
+    """Return the name of the operation that a request is for, known or not."""
+    return request.match_info.route.name or UNKNOWN_OPERATION
 
 
 def json_response(answered: JsonObject, status: int = 200) -> web.Response:

@@ -119,9 +119,23 @@ def internal_error() -> ApiError:
     return ApiError("The server had an error while processing your request. Sorry about that!", status=500)
 
 
-def streaming_unavailable() -> ApiError:
-    """Refuse to stream a run."""
-    return ApiError("Streaming is not available on this server.", param="stream", code="unsupported_value")
+def rate_limited() -> ApiError:
+    """Refuse for now, since too many requests came."""
+    return ApiError(
+        "You've exceeded the rate limit, please slow down and try again later.",
+        status=429,
+        code="rate_limit_exceeded",
+    )
+
+
+def bad_gateway() -> ApiError:
+    """Tell that a server in between got no good answer (words assumed)."""
+    return ApiError("Bad gateway.", status=502)
+
+
+def overloaded() -> ApiError:
+    """Tell that the server has too much to do (words assumed)."""
+    return ApiError("The server is currently overloaded. Please try again later.", status=503)
 
 
 def unsupported_value(param: str, value: str, supported: Iterable[str]) -> ApiError:

@@ -1,5 +1,6 @@
 """The emulator's own pages: what it is, and what it was asked. They need no key."""
 
+from collections import Counter
 from dataclasses import asdict
 from html import escape
 
@@ -24,6 +25,7 @@ async def show_requests(request: web.Request) -> web.Response:
         {
             "total": counts.total,
             "by_operation": dict(counts.by_operation),
+            "by_fault": dict(counts.by_fault),
             "log": [asdict(logged) for logged in counts.log],
         }
     )
@@ -37,10 +39,8 @@ async def reset_requests(request: web.Request) -> web.Response:
 
 def front_page(address: str, counts: RequestCounts) -> str:
     """Return the page's HTML."""
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{count}</td></tr>" for name, count in counts.by_operation.most_common()
-    )
-    table = f"<table><tr><th>operation</th><th>requests</th></tr>{rows}</table>" if rows else "<p>None yet.</p>"
+    table = _table("operation", counts.by_operation) or "<p>None yet.</p>"
+    faults = _table("fault", counts.by_fault)
     return f"""<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Threads API emulator</title></head>
@@ -51,8 +51,13 @@ scripts; no model is asked. Any key is taken, and each key sees its own data onl
 <p>The API is at <code>{escape(address)}</code>. Try:</p>
 <pre>curl {escape(address)}/assistants -H 'Authorization: Bearer demo-key' -H 'OpenAI-Beta: assistants=v2'</pre>
 <h2>{counts.total} requests so far</h2>
-{table}
+{table}{faults}
 <p>As JSON: <a href="{REQUESTS_PATH}">{REQUESTS_PATH}</a>; DELETE there starts the count again.</p>
 </body>
 </html>
 """
+
+
+def _table(what: str, counted: Counter[str]) -> str:
+    rows = "".join(f"<tr><td>{escape(name)}</td><td>{count}</td></tr>" for name, count in counted.most_common())
+    return f"<table><tr><th>{what}</th><th>requests</th></tr>{rows}</table>" if rows else ""

@@ -49,7 +49,10 @@ def cut_short(
     status: Literal["cancelled", "failed", "expired"],
     error: Failure | None = None,
 ) -> tuple[Event, ...]:
-    """Return the events that end a run before its time: open messages and steps first, then the run."""
+    """Return the events that end a run before its time: open steps and messages first, then the run.
+
+    That order is what the official SDKs list for a cancelled run; no such stream was recorded.
+    """
     messages = [
         MessageEnded(message_id=message.id, incomplete_reason=f"run_{status}")
         for message in progress.messages.values()
@@ -60,7 +63,7 @@ def cut_short(
         for step in progress.steps.values()
         if step.status == "in_progress"
     ]
-    return (*messages, *steps, RunEnded(status=status, error=error))
+    return (*steps, *messages, RunEnded(status=status, error=error))
 
 
 def bounded_by_expiry(progress: Progress, future: Timeline) -> Timeline:

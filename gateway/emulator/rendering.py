@@ -203,8 +203,13 @@ def tool_resources(assistant: Assistant) -> JsonObject:
     if "code_interpreter" in types:
         resources["code_interpreter"] = {"file_ids": list(assistant_file_ids(assistant))}
     if "file_search" in types:
-        resources.setdefault("file_search", {"vector_store_ids": [hashed_id("vs", assistant.id)]})
+        resources.setdefault("file_search", {"vector_store_ids": [own_store_id(assistant.id)]})
     return resources
+
+
+def own_store_id(assistant_id: str) -> str:
+    """Return the vector store that stands in version 2 for an assistant's files of version 1."""
+    return hashed_id("vs", assistant_id)
 
 
 def tool(tool: JsonObject, version: ApiVersion) -> JsonObject:

@@ -24,7 +24,7 @@ def content_part(part: ContentPart, version: ApiVersion) -> JsonObject:
     """Return a content part as the API shows it."""
     match part:
         case TextPart():
-            annotations = [_annotation(annotation, version) for annotation in part.annotations]
+            annotations = [annotation(one, version) for one in part.annotations]
             return _text(part.value, annotations)
         case ImageFilePart():
             detail = {} if version == "v1" else {"detail": part.detail}
@@ -44,7 +44,8 @@ def _text(value: str, annotations: list[JsonObject]) -> JsonObject:
     return {"type": "text", "text": {"value": value, "annotations": annotations}}
 
 
-def _annotation(annotation: TextAnnotation, version: ApiVersion) -> JsonObject:
+def annotation(annotation: TextAnnotation, version: ApiVersion) -> JsonObject:
+    """Return an annotation as a message read over REST shows it."""
     target: JsonObject = {"file_id": annotation.file_id}
     # Version 2 dropped the quote.
     if isinstance(annotation, FileCitation) and version == "v1":
@@ -70,7 +71,7 @@ def tool_call(call: ToolCall, version: ApiVersion, *, with_search_content: bool)
             function = {"name": call.name, "arguments": call.arguments, "output": call.output}
             return {"id": call.id, "type": "function", "function": function}
         case CodeCall():
-            outputs = [_code_output(output) for output in call.outputs]
+            outputs = [code_output(output) for output in call.outputs]
             return {
                 "id": call.id,
                 "type": "code_interpreter",
@@ -96,7 +97,8 @@ def _search(call: SearchCall, *, with_content: bool) -> JsonObject:
     return {"ranking_options": {"ranker": "default_2024_08_21", "score_threshold": 0.0}, "results": results}
 
 
-def _code_output(output: CodeOutput) -> JsonObject:
+def code_output(output: CodeOutput) -> JsonObject:
+    """Return what code put out as the API shows it."""
     if isinstance(output, CodeLogs):
         return {"type": "logs", "logs": output.logs}
     return {"type": "image", "image": {"file_id": output.file_id}}

@@ -7,6 +7,8 @@ from gateway.emulator.objects import Assistant, Message, Run, Thread
 from gateway.emulator.paging import ListQuery, Position, list_query
 from gateway.emulator.store import Shelf, Stored
 
+SEARCH_CONTENT = "step_details.tool_calls[*].file_search.results[*].content"
+
 
 def find_thread(call: Call) -> Thread:
     """Return the thread of the path, its runs brought up to date."""

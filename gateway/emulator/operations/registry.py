@@ -7,8 +7,9 @@ from typing import TypeAlias
 from gateway.emulator.calls import Call
 from gateway.emulator.objects import ApiVersion, JsonObject
 from gateway.emulator.operations import assistants, messages, runs, steps, threads
+from gateway.emulator.stream_events import StreamedRun
 
-Perform: TypeAlias = Callable[[Call], JsonObject]
+Perform: TypeAlias = Callable[[Call], JsonObject | StreamedRun]
 _BOTH: frozenset[ApiVersion] = frozenset({"v1", "v2"})
 _OLDER: frozenset[ApiVersion] = frozenset({"v1"})
 _NEWER: frozenset[ApiVersion] = frozenset({"v2"})

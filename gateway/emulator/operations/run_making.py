@@ -14,7 +14,7 @@ from gateway.emulator.objects import (
     Thread,
 )
 from gateway.emulator.paging import ListQuery
-from gateway.emulator.rendering import assistant_file_ids, tool_resources
+from gateway.emulator.rendering import assistant_file_ids, own_store_id, tool_resources
 from gateway.emulator.replies import token_count, tokens_of
 from gateway.emulator.script import SCENARIO_KEY, SCENARIOS, Situation
 
@@ -97,7 +97,7 @@ def _resources(call: Call, body: RunOptions, thread: Thread, assistant: Assistan
 def _searchable_files(run: Run, thread: Thread | None, newest: list[Message]) -> tuple[str, ...]:
     """Return the files that a search would read, newest messages first, each once.
 
-    What a vector store holds is not known here: each counts as one file.
+    What a vector store holds is not known here: each counts as one file, but for the one of files that are known.
     """
     attached = [
         attachment.file_id
@@ -107,7 +107,9 @@ def _searchable_files(run: Run, thread: Thread | None, newest: list[Message]) ->
     ]
     resources = (run.tool_resources, thread.tool_resources if thread else {})
     stores = [one for resource in resources for one in resource.get("file_search", {}).get("vector_store_ids", [])]
-    return tuple(dict.fromkeys([*attached, *run.file_ids, *(hashed_id("file", one) for one in stores)]))
+    own = own_store_id(run.assistant_id)
+    stored = [hashed_id("file", one) for one in stores if one != own]
+    return tuple(dict.fromkeys([*attached, *run.file_ids, *stored]))
 
 
 def _echoed(given: object, default: object) -> object:

@@ -21,16 +21,23 @@ from gateway.emulator.errors import (
     not_cancellable,
     outputs_incomplete,
     outputs_not_awaited,
-    streaming_unavailable,
 )
 from gateway.emulator.lifecycle import cancellation, outputs_given
 from gateway.emulator.objects import Assistant, JsonObject, Run, Thread, Usage
-from gateway.emulator.operations.lookups import find_assistant, find_page, find_run, find_thread
+from gateway.emulator.operations.lookups import (
+    SEARCH_CONTENT,
+    find_assistant,
+    find_page,
+    find_run,
+    find_thread,
+)
 from gateway.emulator.operations.run_making import new_run, situation_of
 from gateway.emulator.operations.threads import add_message, add_thread
+from gateway.emulator.progress import Progress
 from gateway.emulator.replies import tokens_of
 from gateway.emulator.schedule import schedule
 from gateway.emulator.script import script_after_outputs, script_for
+from gateway.emulator.stream_events import StreamedRun, opening
 
 _CANCELLABLE = frozenset({"queued", "in_progress", "requires_action"})
 
@@ -42,26 +49,26 @@ def list_runs(call: Call) -> JsonObject:
     return rendering.page([rendering.run(one, call.version) for one in runs], has_more=has_more)
 
 
-def create_run(call: Call) -> JsonObject:
-    """Start a run on a thread that has none in flight."""
+def create_run(call: Call) -> JsonObject | StreamedRun:
+    """Start a run on a thread that has none in flight; with ``stream``, show it as it goes."""
     body = parse(RunV1, call.body) if call.version == "v1" else parse(RunV2, call.body)
-    _refuse_stream(body.stream)
     thread = find_thread(call)
     assistant = find_assistant(call, body.assistant_id)
     if (run_id := call.store.active_run_id(call.partition, thread.id)) is not None:
         raise active_run(thread.id, run_id)
     for message in body.additional_messages or ():
         add_message(call, thread.id, message)
-    return rendering.run(_started(call, body, thread, assistant), call.version)
+    run = _started(call, body, thread, assistant)
+    return _streamed(call, run) if body.stream else rendering.run(run, call.version)
 
 
-def create_thread_and_run(call: Call) -> JsonObject:
-    """Make a thread and start a run on it."""
+def create_thread_and_run(call: Call) -> JsonObject | StreamedRun:
+    """Make a thread and start a run on it; with ``stream``, show both."""
     body = parse(ThreadAndRunV1, call.body) if call.version == "v1" else parse(ThreadAndRunV2, call.body)
-    _refuse_stream(body.stream)
     assistant = find_assistant(call, body.assistant_id)
     thread = add_thread(call, body.thread or ThreadV2())
-    return rendering.run(_started(call, body, thread, assistant), call.version)
+    run = _started(call, body, thread, assistant)
+    return _streamed(call, run, thread) if body.stream else rendering.run(run, call.version)
 
 
 def get_run(call: Call) -> JsonObject:
@@ -89,10 +96,12 @@ def cancel_run(call: Call) -> JsonObject:
     return rendering.run(cancelled, call.version)
 
 
-def submit_tool_outputs(call: Call) -> JsonObject:
-    """Hand in the outputs of every function call that a run waits for; the run is then queued again."""
+def submit_tool_outputs(call: Call) -> JsonObject | StreamedRun:
+    """Hand in the outputs of every function call that a run waits for; the run is then queued again.
+
+    With ``stream``, show it from here on; that begins with the completion of the step that waited.
+    """
     body = parse(SubmitToolOutputs, call.body)
-    _refuse_stream(body.stream)
     run = find_run(call)
     if run.status != "requires_action":
         raise outputs_not_awaited(run.status)
@@ -111,7 +120,11 @@ def submit_tool_outputs(call: Call) -> JsonObject:
         *outputs_given(progress, outputs, Usage(situation.prompt_tokens, written), call.now),
         *schedule(script, call.now, call.store.mint),
     )
-    return rendering.run(intervene(call.store, call.partition, progress, future, call.now), call.version)
+    _, happened = call.store.timeline(call.partition, run.id)
+    run = intervene(call.store, call.partition, progress, future, call.now)
+    if body.stream:
+        return StreamedRun((), progress, happened, with_search_content=SEARCH_CONTENT in call.includes)
+    return rendering.run(run, call.version)
 
 
 def _started(call: Call, body: RunOptions, thread: Thread, assistant: Assistant) -> Run:
@@ -123,6 +136,10 @@ def _started(call: Call, body: RunOptions, thread: Thread, assistant: Assistant)
     return run
 
 
-def _refuse_stream(stream: bool | None) -> None:
-    if stream:
-        raise streaming_unavailable()
+def _streamed(call: Call, run: Run, thread: Thread | None = None) -> StreamedRun:
+    return StreamedRun(
+        opening(run, call.version, thread),
+        Progress(run, {}, {}),
+        0,
+        with_search_content=SEARCH_CONTENT in call.includes,
+    )

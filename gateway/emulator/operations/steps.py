@@ -4,16 +4,14 @@ from gateway.emulator import rendering
 from gateway.emulator.calls import Call
 from gateway.emulator.errors import not_found
 from gateway.emulator.objects import JsonObject
-from gateway.emulator.operations.lookups import find_page, find_run
-
-_SEARCH_CONTENT = "step_details.tool_calls[*].file_search.results[*].content"
+from gateway.emulator.operations.lookups import SEARCH_CONTENT, find_page, find_run
 
 
 def list_run_steps(call: Call) -> JsonObject:
     """Return a page of a run's steps."""
     run = find_run(call)
     steps, has_more = find_page(call, call.store.steps, run.id, "step", "run step")
-    with_content = _SEARCH_CONTENT in call.includes
+    with_content = SEARCH_CONTENT in call.includes
     rendered = [rendering.step(one, call.version, with_search_content=with_content) for one in steps]
     return rendering.page(rendered, has_more=has_more)
 
@@ -25,4 +23,4 @@ def get_run_step(call: Call) -> JsonObject:
     step = call.store.steps.get(call.partition, step_id, parent_id=run.id)
     if step is None:
         raise not_found("run step", step_id)
-    return rendering.step(step, call.version, with_search_content=_SEARCH_CONTENT in call.includes)
+    return rendering.step(step, call.version, with_search_content=SEARCH_CONTENT in call.includes)

@@ -1,10 +1,14 @@
 """Drives an emulator over its socket, and makes objects for the tests of its pure parts."""
 
+import asyncio
 import io
-from collections.abc import Mapping
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
 from gateway.emulator.clock import ManualClock
@@ -28,6 +32,88 @@ class Reply:
     json: Any
     text: str
     headers: Mapping[str, str]
+
+
+Event = tuple[str, Any]
+
+
+def events_in(text: str) -> list[Event]:
+    """Return the events of a stream as name and data; fails where its framing is not the API's."""
+    assert text.endswith("\n\n") or not text
+    assert "\r" not in text
+    return [event_in(f"{frame}\n\n") for frame in text.split("\n\n")[:-1]]
+
+
+def event_in(frame: str) -> Event:
+    first, second, *rest = frame.split("\n")
+    assert rest == ["", ""], frame
+    name, data = first.removeprefix("event: "), second.removeprefix("data: ")
+    assert (first, second) == (f"event: {name}", f"data: {data}")
+    return name, data if name == "done" else json.loads(data)
+
+
+def names_of(events: Iterable[Event]) -> list[str]:
+    """Return the names of events without ``thread.``; deltas that follow each other count once."""
+    names: list[str] = []
+    for name, _ in events:
+        short = name.removeprefix("thread.")
+        if not (short.endswith("delta") and names and names[-1] == short):
+            names.append(short)
+    return names
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream that is being read from its socket."""
+
+    response: ClientResponse
+
+    async def next(self) -> Event:
+        return event_in((await self.response.content.readuntil(b"\n\n")).decode())
+
+    async def until(self, name: str) -> list[Event]:
+        """Return the events up to the first one of this name."""
+        events = [await self.next()]
+        while events[-1][0] != name:
+            events.append(await self.next())
+        return events
+
+    async def rest(self) -> list[Event]:
+        return events_in((await self.response.read()).decode())
+
+
+class Watched:
+    """A stream that is read without a socket, as fast as it comes; ``frames`` is what came so far."""
+
+    def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:
+        self.frames: list[bytes] = []
+        self._stream = frames
+        self._task = asyncio.create_task(self._read())
+
+    @property
+    def is_over(self) -> bool:
+        return self._task.done()
+
+    @property
+    def events(self) -> list[Event]:
+        return events_in(b"".join(self.frames).decode())
+
+    async def settle(self) -> list[Event]:
+        """Let everything happen that is due, and return all events so far."""
+        for _ in range(12):
+            await asyncio.sleep(0)
+        if self._task.done():
+            self._task.result()
+        return self.events
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._stream.aclose()
+
+    async def _read(self) -> None:
+        async for frame in self._stream:
+            self.frames.append(frame)
 
 
 @dataclass(frozen=True)
@@ -66,6 +152,27 @@ class Api:
     async def error(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         reply = await self.call(method, path, body)
         return reply.status, reply.json["error"]
+
+    @asynccontextmanager
+    async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[Stream]:
+        """Open a stream, which is closed at the end, read or not."""
+        headers = {"Authorization": f"Bearer {self.key}", "OpenAI-Beta": f"assistants={self.version}"}
+        async with self.client.post(f"/v1{path}", headers=headers, json={**body, "stream": True}) as response:
+            assert response.status == 200, await response.text()
+            yield Stream(response)
+
+    async def streamed(self, path: str, body: Mapping[str, Any], *, seconds: float = 60) -> list[Event]:
+        """Return all events of a stream during which so much time passes at once."""
+        async with self.stream(path, body) as stream:
+            self.clock.advance(seconds)
+            return await stream.rest()
+
+    async def streamed_run(
+        self, question: str = "What is a heron?", *, tools: Any = (), seconds: float = 60, **fields: Any
+    ) -> list[Event]:
+        """Return all events of a new run on a new thread."""
+        body = {"assistant_id": await self.new_assistant(tools=list(tools)), **fields}
+        return await self.streamed(f"/threads/{await self.new_thread(question)}/runs", body, seconds=seconds)
 
     async def new_assistant(self, **fields: Any) -> str:
         made = await self.ok("POST", "/assistants", {"model": "gpt-4o", **fields})

@@ -53,7 +53,7 @@ def test_an_intervention_replaces_what_was_to_come_and_keeps_what_happened(runni
     changed = intervene(running, "mine", progress, cancellation(progress, START + 1.6), START + 1.6)
     assert changed.status == "cancelling"
     timeline, applied = running.timeline("mine", "run_1")
-    assert [timed.event.kind for timed in timeline[applied:]] == ["message_ended", "step_ended", "run_ended"]
+    assert [timed.event.kind for timed in timeline[applied:]] == ["step_ended", "message_ended", "run_ended"]
     catch_up(running, "mine", "thread_1", START + 3)
     assert status(running) == "cancelled"
 

@@ -13,6 +13,12 @@ async def test_the_system_clock_tells_the_wall_time_and_does_not_wait_for_the_pa
     await clock.sleep_until(before)
 
 
+def test_the_system_clock_does_not_go_back_with_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, shown = SystemClock(), iter([100.0, 90.0, 101.0])
+    monkeypatch.setattr(time, "time", lambda: next(shown))
+    assert [clock.now() for _ in range(3)] == [100.0, 100.0, 101.0]
+
+
 async def test_the_system_clock_waits_until_its_own_time_has_come() -> None:
     clock = SystemClock()
     when = clock.now() + 0.001

@@ -9,7 +9,10 @@ def test_the_log_keeps_the_last_thousand_and_the_counters_all() -> None:
     assert counts.total == counts.by_operation["getThread"] == LOG_LENGTH + 5
     assert len(counts.log) == LOG_LENGTH
     assert counts.log[0].path == "/v1/threads/5"
+    counts.record(LoggedRequest("getThread", "GET", "/v1/threads/x", 503, "503"))
+    assert counts.by_fault == {"503": 1}
     counts.reset()
+    assert counts.by_fault == {}
     assert (counts.total, counts.by_operation, counts.log) == (0, {}, ())
 
 
@@ -18,20 +21,23 @@ async def test_requests_are_counted_under_their_names_refused_ones_too(api: Api)
     await api.ok("GET", f"/threads/{thread_id}/messages?limit=1")
     await api.call("GET", "/threads/thread_X")
     await api.call("GET", "/nowhere")
+    fault = {"fault": None}
     reply = await api.client.get("/_emulator/requests")
     assert await reply.json() == {
         "total": 4,
         "by_operation": {"createThread": 1, "listMessages": 1, "getThread": 1, "unknown": 1},
+        "by_fault": {},
         "log": [
-            {"operation": "createThread", "method": "POST", "path": "/v1/threads", "status": 200},
+            {"operation": "createThread", "method": "POST", "path": "/v1/threads", "status": 200, **fault},
             {
                 "operation": "listMessages",
                 "method": "GET",
                 "path": f"/v1/threads/{thread_id}/messages?limit=1",
                 "status": 200,
+                **fault,
             },
-            {"operation": "getThread", "method": "GET", "path": "/v1/threads/thread_X", "status": 404},
-            {"operation": "unknown", "method": "GET", "path": "/v1/nowhere", "status": 404},
+            {"operation": "getThread", "method": "GET", "path": "/v1/threads/thread_X", "status": 404, **fault},
+            {"operation": "unknown", "method": "GET", "path": "/v1/nowhere", "status": 404, **fault},
         ],
     }
     assert (await (await api.client.delete("/_emulator/requests")).json())["total"] == 0

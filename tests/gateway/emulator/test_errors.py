@@ -2,7 +2,15 @@ from typing import Any
 
 import pytest
 
-from gateway.emulator.errors import ApiError, outputs_incomplete, quoted_list
+from gateway.emulator.errors import (
+    ApiError,
+    bad_gateway,
+    internal_error,
+    outputs_incomplete,
+    overloaded,
+    quoted_list,
+    rate_limited,
+)
 from tests.gateway.emulator.driving import WEATHER_TOOL, Api
 
 SAME = {"type": "invalid_request_error"}
@@ -112,10 +120,6 @@ REFUSALS: list[tuple[str, str, Any, int, str, str | None, str | None]] = [
         "Missing required parameter: 'assistant_id'.", "assistant_id", "missing_required_parameter",
     ),
     ("POST", "/threads", {"colour": "red"}, 400, "Unknown parameter: 'colour'.", "colour", "unknown_parameter"),
-    (
-        "POST", "/threads/runs", {"assistant_id": "{asst}", "stream": True}, 400,
-        "Streaming is not available on this server.", "stream", "unsupported_value",
-    ),
     ("GET", "/nowhere", None, 404, "Invalid URL (GET /v1/nowhere)", None, None),
     ("PUT", "/threads", None, 405, "Invalid method for URL (PUT /v1/threads)", None, None),
     ("GET", "{thread}/messages?after=msg_X", None, 404, "No message found with id 'msg_X'.", None, None),
@@ -124,6 +128,23 @@ REFUSALS: list[tuple[str, str, Any, int, str, str | None, str | None]] = [
         "Invalid 'before': 'run_X'. Expected an ID that begins with 'msg'.", "before", "invalid_value",
     ),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "kind", "code"),
+    [
+        (rate_limited(), 429, "invalid_request_error", "rate_limit_exceeded"),
+        (internal_error(), 500, "server_error", None),
+        (bad_gateway(), 502, "server_error", None),
+        (overloaded(), 503, "server_error", None),
+    ],
+    ids=str,
+)
+def test_a_refusal_that_only_a_fault_brings_has_the_form_of_the_others(
+    refusal: ApiError, status: int, kind: str, code: str | None
+) -> None:
+    assert refusal.status == status
+    assert refusal.body()["error"] == {"message": refusal.message, "type": kind, "param": None, "code": code}
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_a_run_that_would_end_too_late_expires_in_the_middle() -> None:
 def test_what_is_open_ends_before_the_run(status: Literal["cancelled", "failed", "expired"]) -> None:
     half = apply_all(a_progress(), due(ANSWER, 0, START + 1.6))
     kinds = [event.kind for event in cut_short(half, status)]
-    assert kinds == ["message_ended", "step_ended", "run_ended"]
+    assert kinds == ["step_ended", "message_ended", "run_ended"]
 
 
 def test_a_cancelled_run_is_cancelling_for_a_second() -> None:

@@ -1,0 +1,203 @@
+"""Says which request meets which fault, so that clients can be tested against a bad upstream; pure but for counting.
+
+A rule names its requests (an operation, a pattern of operations or a method), a fault, and which of those requests
+it strikes: all, the first ones, every so-and-so-many-th, or a share of them chosen by a seed. Each rule counts its
+own requests; those of streams count the streams. Latencies add up; of other faults the first rule that strikes wins.
+"""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+METHODS: Final = frozenset({"GET", "POST", "DELETE"})
+FaultName: TypeAlias = Literal[
+    "latency",
+    "429",
+    "500",
+    "502",
+    "503",
+    "reset",
+    "truncated",
+    "html",
+    "cut",
+    "garbled",
+    "half-character",
+    "silent",
+]
+STREAM_FAULTS: Final[frozenset[str]] = frozenset({"cut", "garbled", "half-character", "silent"})
+_MAX_LATENCY_MS = 600_000
+_MAX_COUNT = 1_000_000
+# Which faults take an option; the others take it from no one.
+_ONLY_FOR: Final[dict[str, frozenset[str]]] = {
+    "latency_ms": frozenset({"latency"}),
+    "status": frozenset({"html"}),
+    "retry_after": frozenset({"429", "503"}),
+    "events": STREAM_FAULTS,
+}
+_SCHEDULES = ("first", "every", "probability")
+
+
+class FaultRuleError(ValueError):
+    """A rule that cannot be meant: what was expected, and what came."""
+
+
+class FaultRule(BaseModel):
+    """Which requests meet which fault.
+
+    ``operation`` is a name of the specification, a pattern such as ``list*``, or a method. With ``when`` ``after`` the
+    request takes effect and only its answer is lost; streams go wrong after ``events`` good events. ``retry_after``
+    is in seconds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operation: Annotated[str, Field(min_length=1, max_length=64)]
+    fault: FaultName
+    latency_ms: Annotated[int, Field(ge=1, le=_MAX_LATENCY_MS)] | None = None
+    status: Literal[200, 502] | None = None
+    retry_after: Annotated[int, Field(ge=0, le=86_400)] | None = None
+    events: Annotated[int, Field(ge=0, le=_MAX_COUNT)] | None = None
+    when: Literal["before", "after"] = "before"
+    first: Annotated[int, Field(ge=1, le=_MAX_COUNT)] | None = None
+    every: Annotated[int, Field(ge=1, le=_MAX_COUNT)] | None = None
+    probability: Annotated[float, Field(ge=0, le=1)] | None = None
+    seed: Annotated[int, Field(ge=0, le=_MAX_COUNT)] = 0
+
+    @model_validator(mode="after")
+    def _options_fit_together(self) -> "FaultRule":
+        for option, faults in _ONLY_FOR.items():
+            if getattr(self, option) is not None and self.fault not in faults:
+                _refuse(f"expected {option} only with {_listed(faults)}, got it with {self.fault}")
+        if self.fault == "latency" and self.latency_ms is None:
+            _refuse("expected latency_ms with latency, got none")
+        if self.fault in STREAM_FAULTS and self.when == "after":
+            _refuse(f"expected no 'when' with {self.fault}, since a stream begins after the write, got after")
+        schedules = [name for name in _SCHEDULES if getattr(self, name) is not None]
+        if len(schedules) > 1:
+            _refuse(f"expected at most one of {_listed(_SCHEDULES)}, got {' and '.join(schedules)}")
+        return self
+
+    @property
+    def is_of_streams(self) -> bool:
+        """Tell whether the fault is one of a stream under way."""
+        return self.fault in STREAM_FAULTS
+
+    def concerns(self, operation: str, method: str) -> bool:
+        """Tell whether the rule is about requests of this operation."""
+        return self.operation == method or fnmatchcase(operation, self.operation)
+
+    def strikes(self, number: int) -> bool:
+        """Tell whether the rule strikes the request of this number, counted from 1 among those it is about."""
+        if self.first is not None:
+            return number <= self.first
+        if self.every is not None:
+            return number % self.every == 0
+        if self.probability is not None:
+            return _share_of(self.seed, number) < self.probability
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """What one request meets; either latency is in seconds, ``rule`` is what takes the answer's place, if anything."""
+
+    latency_before: float = 0.0
+    latency_after: float = 0.0
+    rule: FaultRule | None = None
+
+    @property
+    def name(self) -> str | None:
+        """Return what the log calls it; None if the request is left alone."""
+        latency = "latency" if self.latency_before or self.latency_after else None
+        return "+".join(filter(None, (latency, self.rule.fault if self.rule else None))) or None
+
+
+@dataclass(slots=True)
+class RuleCount:
+    """How many requests a rule has been about, and how many of them it struck."""
+
+    seen: int = 0
+    struck: int = 0
+
+
+class Faults:
+    """The rules in force with their counts. Raises FaultRuleError for one that no operation can meet."""
+
+    def __init__(self, rules: Sequence[FaultRule], operations: Collection[str]) -> None:
+        self._operations = operations
+        self.counted: tuple[tuple[FaultRule, RuleCount], ...] = ()
+        self.replace(rules)
+
+    def replace(self, rules: Sequence[FaultRule]) -> None:
+        """Put other rules in force; they count from the beginning."""
+        for rule in rules:
+            if rule.operation not in METHODS and not any(rule.concerns(name, "") for name in self._operations):
+                raise FaultRuleError(
+                    f"expected an operation of the API as createRun, a pattern as list*, or one of {_listed(METHODS)}, "
+                    f"got {rule.operation!r}"
+                )
+        self.counted = tuple((rule, RuleCount()) for rule in rules)
+
+    def of_request(self, operation: str, method: str) -> Strike:
+        """Count a request and say what it meets before it is looked at any further."""
+        struck = self._struck(operation, method, of_streams=False)
+        latencies = [rule for rule in struck if rule.latency_ms is not None]
+        return Strike(
+            latency_before=sum((rule.latency_ms or 0) for rule in latencies if rule.when == "before") / 1000,
+            latency_after=sum((rule.latency_ms or 0) for rule in latencies if rule.when == "after") / 1000,
+            rule=next((rule for rule in struck if rule.latency_ms is None), None),
+        )
+
+    def of_stream(self, operation: str, method: str) -> FaultRule | None:
+        """Count a stream that begins and say what it will meet."""
+        return next(iter(self._struck(operation, method, of_streams=True)), None)
+
+    def _struck(self, operation: str, method: str, *, of_streams: bool) -> list[FaultRule]:
+        struck: list[FaultRule] = []
+        for rule, count in self.counted:
+            if rule.is_of_streams is not of_streams or not rule.concerns(operation, method):
+                continue
+            count.seen += 1
+            # A rule that another one forestalls has not struck.
+            is_forestalled = rule.latency_ms is None and any(other.latency_ms is None for other in struck)
+            if rule.strikes(count.seen) and not is_forestalled:
+                count.struck += 1
+                struck.append(rule)
+        return struck
+
+
+def described_error(error: ValidationError, where: str) -> FaultRuleError:
+    """Return the first thing that is wrong with a rule that someone sent, in words."""
+    first = error.errors(include_url=False)[0]
+    place = where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+    match first["type"]:
+        case "extra_forbidden":
+            words = f"expected only keys of a rule ({', '.join(FaultRule.model_fields)}), got another"
+        case "missing":
+            words = "expected a value, got none"
+        case "fault_rule":
+            words = first["msg"]
+        case _:
+            expected = first["msg"].removeprefix("Input should be ").partition(", unable")[0]
+            shown = repr(first["input"])
+            words = f"expected {expected}, got {shown if len(shown) <= 60 else shown[:57] + '...'}"
+    return FaultRuleError(f"{place.lstrip('.')}: {words}" if place else words)
+
+
+def _share_of(seed: int, number: int) -> float:
+    """Return a number from 0 up to 1 that is always the same for this seed and number."""
+    return int.from_bytes(hashlib.sha256(f"fault:{seed}:{number}".encode()).digest()[:8]) / 2.0**64
+
+
+def _refuse(words: str) -> None:
+    # Braces would be taken for a template; none of the words has any.
+    raise PydanticCustomError("fault_rule", words)
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(names))
