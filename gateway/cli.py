@@ -165,7 +165,7 @@ async def _start_gateway(stack: AsyncExitStack, settings: Settings) -> None:
     gateway_url = await stack.enter_async_context(_gateway(settings))
     graphiql = f"\n  GraphiQL   {gateway_url}/graphql" if settings.gateway_graphiql else ""
     _say(f"""\
-Threads gateway over {settings.upstream_url.partition("?")[0]} (version {settings.upstream_version}).
+Threads gateway over {settings.upstream_url.partition("?")[0]} (dialect {settings.upstream_dialect}).
 {graphiql}
   GraphQL    {gateway_url}/graphql
   Health     {gateway_url}/healthz, {gateway_url}/readyz
@@ -199,6 +199,7 @@ async def _gateway(settings: Settings) -> AsyncIterator[str]:
 async def _emulator(settings: Settings) -> AsyncIterator[str]:
     from gateway.compose import build_emulator_app  # noqa: PLC0415 - see the module's docstring
     from gateway.emulator.database import DatabaseVersionError  # noqa: PLC0415 - see the module's docstring
+    from gateway.emulator.faults import FaultRuleError  # noqa: PLC0415 - see the module's docstring
 
     try:
         async with _listening("emulator", settings, lambda: build_emulator_app(settings)) as url:
@@ -206,6 +207,8 @@ async def _emulator(settings: Settings) -> AsyncIterator[str]:
     except (sqlite3.Error, DatabaseVersionError) as error:
         wanted = config.fault("emulator_database", settings.emulator_database)
         raise CannotStartError(f"{wanted}, which cannot be used: {error}") from None
+    except FaultRuleError as error:
+        raise CannotStartError(f"{config.fault('emulator_faults', settings.emulator_faults)}: {error}") from None
 
 
 @asynccontextmanager

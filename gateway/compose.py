@@ -12,6 +12,7 @@ from gateway.auth.credentials import Keys
 from gateway.auth.principal import Principal, Upstream
 from gateway.config import Settings
 from gateway.emulator.app import create_app as create_emulator_app
+from gateway.emulator.fault_text import parse_fault_rules
 from gateway.graphiql.routes import graphiql_response, graphiql_routes, load_site, locate_queries
 from gateway.health import ReadinessProbe
 from gateway.upstream.client import UpstreamClient
@@ -37,7 +38,8 @@ def build_gateway_app(settings: Settings) -> web.Application:
     client = UpstreamClient(
         UpstreamOptions(
             base_url=settings.upstream_url,
-            version=settings.upstream_version,
+            dialect_name=settings.upstream_dialect,
+            api_version=settings.upstream_api_version,
             organization=settings.upstream_organization,
             project=settings.upstream_project,
             pool_size=settings.upstream_pool_size,
@@ -79,8 +81,16 @@ def build_gateway_app(settings: Settings) -> web.Application:
 
 
 def build_emulator_app(settings: Settings) -> web.Application:
-    """The bundled emulator with the demo's data under `DEMO_KEY`."""
-    return create_emulator_app(database=settings.emulator_database, seed_keys=(DEMO_KEY,))
+    """The bundled emulator with the demo's data under `DEMO_KEY`.
+
+    Raises FaultRuleError where the settings name faults that cannot be meant.
+    """
+    return create_emulator_app(
+        database=settings.emulator_database,
+        seed_keys=(DEMO_KEY,),
+        faults=parse_fault_rules(settings.emulator_faults or ""),
+        fault_control=settings.emulator_fault_control,
+    )
 
 
 def _graphiql() -> tuple[Callable[[web.Request], web.Response], Iterable[web.AbstractRouteDef]]:

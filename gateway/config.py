@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
@@ -20,6 +20,8 @@ LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 MAX_KEY_LENGTH = 8000
 """Longest upstream key, in characters: with the word `Bearer` it still fits the 8 KiB that servers allow a header."""
 
+_API_VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+_FAULT_RULE = re.compile(r"\s*[A-Za-z*?]+\s*(:\s*[\w.=-]+\s*)+\Z")
 _VISIBLE_ASCII = re.compile(r"[!-~]+\Z")
 
 
@@ -40,8 +42,23 @@ def _upstream_url(text: str) -> str:
     refused = "@" in parts.netloc or "#" in text or not _VISIBLE_ASCII.match(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or refused:
         raise ValueError
-    # A query goes with every call, as Azure's `?api-version=` must.
+    # A query goes with every call.
     return text if parts.query else text.rstrip("/")
+
+
+def _api_version(text: str, info: ValidationInfo) -> str:
+    takes_one = info.data.get("upstream_dialect") in {"azure-openai", "azure-foundry"}
+    said_elsewhere = "api-version=" in urlsplit(info.data.get("upstream_url") or "").query
+    if not takes_one or said_elsewhere or not _API_VERSION.match(text):
+        raise ValueError
+    return text
+
+
+def _fault_rules(text: str) -> str:
+    # The emulator reads them; this much shows whether they can be meant as rules at all.
+    if not all(_FAULT_RULE.match(rule) for rule in text.split(",")):
+        raise ValueError
+    return text
 
 
 def _expects(expected: str, **constraints: Any) -> Any:
@@ -76,7 +93,7 @@ class Settings(BaseSettings):
     gateway_max_page_size: Count = Field(default=1000, description="Largest `first` or `last` of a connection.")
     gateway_max_query_depth: Count = Field(default=30, description="Deepest nesting of fields in an operation.")
     gateway_max_query_tokens: Annotated[int, _expects("an integer from 1 to 1000000", ge=1, le=1_000_000)] = Field(
-        default=10_000, description="Most lexical tokens in a document."
+        default=4_000, description="Most lexical tokens in a document."
     )
     gateway_shutdown_seconds: Annotated[float, _expects("a number of seconds from 0 to 3600", ge=0, le=3600)] = Field(
         default=10.0, description="How long a stopping gateway waits for operations under way."
@@ -88,9 +105,18 @@ class Settings(BaseSettings):
     upstream_url: (
         Annotated[str, AfterValidator(_upstream_url), _expects("an http(s) URL without credentials or fragment")] | None
     ) = Field(default=None, description="Base URL of the Threads API, as https://host/v1; `serve` needs it.")
-    upstream_version: Annotated[Literal["v1", "v2"], _expects("v1 or v2")] = Field(
-        default="v2", description="Version of the API that the gateway speaks to the upstream."
-    )
+    upstream_dialect: Annotated[
+        Literal["openai-v1", "openai-v2", "azure-openai", "azure-foundry", "lenient"],
+        _expects("openai-v1, openai-v2, azure-openai, azure-foundry or lenient"),
+    ] = Field(default="openai-v2", description="Kind of server that the upstream is; see Dialects.")
+    upstream_api_version: (
+        Annotated[
+            str,
+            AfterValidator(_api_version),
+            _expects("a version as 2025-04-01-preview, with an azure dialect and none in UPSTREAM_URL"),
+        ]
+        | None
+    ) = Field(default=None, description="Value of `api-version` for an azure dialect, in place of its own default.")
     upstream_api_key: Secret | None = Field(
         default=None, description="The gateway's own key, for callers on this machine that bring none."
     )
@@ -110,16 +136,29 @@ class Settings(BaseSettings):
     emulator_database: Annotated[str, _expects("the path of a SQLite file, or :memory:", min_length=1)] = Field(
         default=":memory:", description="The emulator's SQLite file, or :memory: to forget all at the end."
     )
+    emulator_faults: (
+        Annotated[
+            str,
+            AfterValidator(_fault_rules),
+            _expects("fault rules as createRun:503:first=2,list*:latency=500ms,*:429:every=10:retry_after=3"),
+        ]
+        | None
+    ) = Field(default=None, description="What the emulator does wrong; see Try your error screens.")
+    emulator_fault_control: Flag = Field(
+        default=False, description="Whether /_emulator/faults changes, without a key, what the emulator does wrong."
+    )
 
 
 GATEWAY_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("gateway_"))
 UPSTREAM_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("upstream_"))
 EMULATOR_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("emulator_"))
 
+_NOT_OF_THE_DEMO = {"upstream_url", "upstream_api_version", "upstream_api_key", "upstream_anonymous"}
+
 COMMAND_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "demo": (
         *GATEWAY_SETTINGS,
-        *(name for name in UPSTREAM_SETTINGS if name not in {"upstream_url", "upstream_api_key", "upstream_anonymous"}),
+        *(name for name in UPSTREAM_SETTINGS if name not in _NOT_OF_THE_DEMO),
         *EMULATOR_SETTINGS,
     ),
     "serve": (*GATEWAY_SETTINGS, *UPSTREAM_SETTINGS),

@@ -20,7 +20,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 @pytest.fixture
 async def gateway(emulator: Emulator) -> AsyncIterator[Gateway]:
     """A gateway over `emulator` by version 2; `execute` brings the key under which `emulator.post` writes."""
-    async with running_gateway(emulator.url, upstream_version="v2") as gateway:
+    async with running_gateway(emulator.url, upstream_dialect="openai-v2") as gateway:
         yield gateway
 
 
@@ -28,7 +28,7 @@ async def gateway(emulator: Emulator) -> AsyncIterator[Gateway]:
 async def gateway_v1(emulator: Emulator) -> AsyncIterator[Gateway]:
     """A gateway over `emulator` by version 1; from here on the emulator's REST client speaks version 1 too."""
     emulator.version = "v1"
-    async with running_gateway(emulator.url, upstream_version="v1") as gateway:
+    async with running_gateway(emulator.url, upstream_dialect="openai-v1") as gateway:
         yield gateway
 
 

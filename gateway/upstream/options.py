@@ -1,24 +1,25 @@
-"""How the upstream is reached: an address, a version and limits."""
+"""How the upstream is reached: an address, a dialect and limits."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from yarl import URL
 
-from schema.ports import Capabilities
+from gateway.upstream.dialects import DIALECTS, Dialect, DialectName
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamOptions:
     """Where the upstream is and how much may be asked of it; refuses values that cannot work with a ValueError.
 
-    `base_url` is what stands before `/threads`, as in `https://host/v1`. A query in it goes with every call, as
-    Azure's `?api-version=` must. `timeout_seconds` is for one call of a port function, with everything in it:
+    `base_url` is what stands before `/threads`, as in `https://host/v1`. A query in it goes with every call.
+    `api_version` is for the dialects that take one, which have a default; the address may say it instead.
+    `timeout_seconds` is for one call of a port function, with everything in it:
     waiting for a free place, trying again, the pauses between.
     """
 
     base_url: str
-    version: Literal["v1", "v2"] = "v2"
+    dialect_name: DialectName = "openai-v2"
+    api_version: str | None = None
     organization: str | None = None
     project: str | None = None
     pool_size: int = 200
@@ -33,8 +34,12 @@ class UpstreamOptions:
             raise ValueError(f"base_url: expected http://host/path or https://host/path, got {_without_user(url)!r}")
         if url.user is not None or url.password is not None:
             raise ValueError("base_url: expected no credential in it, got one; the caller's own is sent upstream")
-        if self.version not in {"v1", "v2"}:
-            raise ValueError(f"version: expected 'v1' or 'v2', got {self.version!r}")
+        if self.dialect_name not in DIALECTS:
+            raise ValueError(f"dialect_name: expected one of {', '.join(DIALECTS)}, got {self.dialect_name!r}")
+        if self.api_version is not None and self.dialect.default_api_version is None:
+            raise ValueError(f"api_version: expected none with the dialect {self.dialect_name}, got one")
+        if self.api_version is not None and "api-version" in url.query:
+            raise ValueError("api_version: expected it once, got it in base_url too")
         for name in ("organization", "project"):
             if not is_header_value(getattr(self, name) or ""):
                 raise ValueError(f"{name}: expected text without control characters")
@@ -49,20 +54,17 @@ class UpstreamOptions:
                 raise ValueError(f"{name}: expected a number above 0, got {getattr(self, name)!r}")
 
     @property
-    def capabilities(self) -> Capabilities:
-        """What the API's specification promises for this version.
+    def dialect(self) -> Dialect:
+        """What is known of the upstream's kind."""
+        return DIALECTS[self.dialect_name]
 
-        Source: both versions stream runs; only version 1 has `listMessageFiles`, only version 2 `deleteMessage`;
-        neither lists threads.
-        """
-        return Capabilities(
-            dialect=f"openai-{self.version}",
-            version=self.version,
-            streaming=True,
-            deletes_messages=self.version == "v2",
-            lists_threads=False,
-            message_files=self.version == "v1",
-        )
+    @property
+    def query(self) -> str:
+        """What every call carries in its query, percent-encoded; often empty."""
+        url = URL(self.base_url)
+        if (default := self.dialect.default_api_version) is None or "api-version" in url.query:
+            return url.raw_query_string
+        return url.update_query({"api-version": self.api_version or default}).raw_query_string
 
 
 def is_header_value(text: str) -> bool:

@@ -49,6 +49,14 @@ _BLAMED = re.compile(
     r"|(?:querystring|params|headers|body)/(\S+) must "
 )
 _TRY_AGAIN = re.compile(r"\btry again (?:in|after) (\d{1,9}(?:\.\d{1,9})?) ?(ms|milliseconds?|s|seconds?|m|minutes?)\b")
+# The only sign of these refusals is their sentence. Source: error bodies of the real service.
+_SENTENCES: Mapping[re.Pattern[str], ErrorCode] = {
+    re.compile(r"already has an active run", re.IGNORECASE): ErrorCode.ACTIVE_RUN,
+    re.compile(r"can't add messages to .{1,300} while a run .{1,300} is active", re.IGNORECASE): ErrorCode.ACTIVE_RUN,
+    re.compile(r"runs in status .{1,40} do not accept tool outputs", re.IGNORECASE): ErrorCode.WRONG_STATE,
+    re.compile(r"cannot (?:cancel|update) run with status", re.IGNORECASE): ErrorCode.WRONG_STATE,
+}
+_MISSING_OUTPUTS = re.compile(r"expected tool outputs for call_ids ", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>([^<]*)</title>", re.IGNORECASE)
 
 
@@ -73,7 +81,7 @@ def read_refusal(
     into a delay.
     """
     if 300 <= status < 400:
-        return Failure(_redirect(status, headers, credential))
+        return Failure(_redirect(status, headers, credential), declined=True)
     said = explain(headers.get("content-type", ""), body)
     code = _code_of(status, said)
     message = safe_text(said.message or "", credential)
@@ -87,7 +95,7 @@ def read_refusal(
         upstream_request_id=request_id(headers, credential),
         argument=parameter if code is ErrorCode.BAD_USER_INPUT else None,
     )
-    return Failure(error, transient=status in TRANSIENT_STATUSES)
+    return Failure(error, transient=status in TRANSIENT_STATUSES, declined=_declines(status))
 
 
 def explain(content_type: str, body: bytes) -> Explanation:
@@ -130,6 +138,11 @@ def retry_after_ms(headers: Mapping[str, str], message: str, now_seconds: float)
     return None if seconds is None else math.ceil(min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS) * 1000)
 
 
+def _declines(status: int) -> bool:
+    """Tell whether the upstream has certainly not done what was asked; a proxy's 408 or 5xx does not say."""
+    return status == 501 or (status < 500 and status != 408)
+
+
 def _may_wait(status: int) -> bool:
     return status in {408, 429} or status >= 500
 
@@ -148,11 +161,17 @@ def _redirect(status: int, headers: Mapping[str, str], credential: str | None) -
 
 
 def _code_of(status: int, said: Explanation) -> ErrorCode:
+    sentence = said.message or ""
+    if status in {400, 409, 422}:
+        for words, refusal in _SENTENCES.items():
+            if words.search(sentence):
+                return refusal
     if status in {400, 422}:
-        blames = said.parameter is not None or "validation" in (said.code or "").lower()
+        kind = (said.code or "").lower()
+        blames = said.parameter is not None or "validation" in kind or kind == "invalid_thread"
         return ErrorCode.BAD_USER_INPUT if blames else ErrorCode.UPSTREAM_REFUSED
     # An id stands in quotes and may look like anything.
-    unquoted = _QUOTED.sub("", said.message or "")
+    unquoted = _QUOTED.sub("", sentence)
     if status == 404 and (said.is_html or said.of_router or _UNKNOWN_ROUTE.search(unquoted)):
         return ErrorCode.UNSUPPORTED_BY_UPSTREAM
     default = ErrorCode.UPSTREAM_FAILED if status >= 500 else ErrorCode.UPSTREAM_REFUSED
@@ -199,6 +218,8 @@ def _explain_fastapi_validation(problem: dict[Any, Any]) -> Explanation:
 
 
 def _of_sentence(message: str | None, *, of_router: bool = False) -> Explanation:
+    if _MISSING_OUTPUTS.match(message or ""):
+        return Explanation(message, "tool_outputs")
     blamed = _BLAMED.match(message or "")
     return Explanation(message, (blamed[1] or blamed[2]) if blamed else None, of_router=of_router)
 

@@ -46,6 +46,7 @@ class Route:
 
     operation: str
     path: str
+    method: str = "GET"
     filters: Sequence[str] = ()
     """Fields of the key that narrow a list, sent as query parameters of the same name where they are not None."""
     _parameters: Sequence[str] = field(init=False, repr=False, compare=False)
@@ -56,8 +57,8 @@ class Route:
         object.__setattr__(self, "_format", _PATH_PARAMETER.sub("%s", self.path))
 
     def to_object(self, key: object) -> UpstreamRequest:
-        """The call for one object; raises a `GatewayError` for an id that is no path segment."""
-        return UpstreamRequest(self.operation, self._path_of(key))
+        """The call about one object; raises a `GatewayError` for an id that is no path segment."""
+        return UpstreamRequest(self.operation, self._path_of(key), method=self.method)
 
     def to_page(self, key: Paged) -> UpstreamRequest:
         """The call for one page of a list; raises a `GatewayError` for an id that is no path segment."""

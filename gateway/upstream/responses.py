@@ -1,42 +1,17 @@
-"""From an upstream answer's status, headers and body to the wire object asked for, or to what kept it away. Pure.
-
-What is tolerated: fields, kinds and enum values that nobody knows, optional keys that are missing or null, lists that
-are null, fractional times, a byte order mark. What is not: an answer that would make the gateway say something untrue.
-"""
+"""From an upstream answer's status, headers and body to the value asked for, or to what kept it away. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
-from msgspec import UNSET, DecodeError, Struct, UnsetType, ValidationError, json
-
+from gateway.upstream.dialects import lacking
+from gateway.upstream.readers import Reader, UnexpectedReplyError
 from gateway.upstream.refusals import read_refusal, request_id
-from gateway.upstream.requests import Paged
 from gateway.upstream.retry import Failure
 from gateway.upstream.safe_text import safe_text
 from schema.errors import ErrorCode, GatewayError
-from schema.paging import Window
-from schema.wire import Page, Timestamp
-
-MAX_EXCERPT_LENGTH = 80
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-class WireObject(Protocol):
-    """What every object of the API has."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def created_at(self) -> Timestamp: ...
-    @property
-    def object(self) -> str | None: ...
-
 
 KeyT_contra = TypeVar("KeyT_contra", contravariant=True)
-ValueT_co = TypeVar("ValueT_co", covariant=True)
 ValueT = TypeVar("ValueT")
-ObjectT = TypeVar("ObjectT", bound=WireObject)
 
 
 class Reply(NamedTuple):
@@ -47,108 +22,25 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class UnexpectedReplyError(Exception):
-    """A successful answer that is not what was asked for: what was expected and what came."""
-
-    def __init__(self, expected: str, got: str, *, cut_short: bool = False) -> None:
-        super().__init__(f"expected {expected}, got {got}")
-        self.cut_short = cut_short
-
-
-class Reader(Protocol[KeyT_contra, ValueT_co]):
-    """Reads the body of a successful answer; raises `UnexpectedReplyError`."""
-
-    def read(self, key: KeyT_contra, body: bytes) -> ValueT_co: ...
-
-
-class _PageReply(Struct, Generic[ValueT]):
-    """A list reply before it is judged: servers leave out what they do not need."""
-
-    data: list[ValueT] | UnsetType | None = UNSET
-    object: str | None = None
-    has_more: bool | None = None
-
-
-@dataclass(frozen=True)
-class ObjectReader(Generic[ObjectT]):
-    """Reads one object, of the expected kind and with the id that its key ends with."""
-
-    wire_type: type[ObjectT]
-    kind: str
-    _decoder: json.Decoder[ObjectT] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_decoder", json.Decoder(self.wire_type))
-
-    def read(self, key: tuple[str, ...], body: bytes) -> ObjectT:
-        found = _decode(self._decoder, body, f"a {self.kind} object", within_data=False)
-        if found.object is not None and found.object != self.kind:
-            raise UnexpectedReplyError(f"an object of kind '{self.kind}'", f"one of kind '{found.object}'")
-        if found.id != key[-1]:
-            raise UnexpectedReplyError(f"the {self.kind} with id '{key[-1]}'", f"the one with id '{found.id}'")
-        return found
-
-
-@dataclass(frozen=True)
-class PageReader(Generic[ObjectT]):
-    """Reads one page of a list and holds it to the window that was asked for."""
-
-    wire_type: type[ObjectT]
-    kind: str
-    _decoder: json.Decoder[_PageReply[ObjectT]] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        # The wire type is only known here, so the type checker cannot follow.
-        object.__setattr__(self, "_decoder", json.Decoder(_PageReply[self.wire_type]))  # type: ignore[name-defined]
-
-    def read(self, key: Paged, body: bytes) -> Page[ObjectT]:
-        expected = f"a list of {self.kind} objects"
-        reply = _decode(self._decoder, body, expected, within_data=True)
-        if reply.object is not None and reply.object != "list":
-            raise UnexpectedReplyError(expected, f"an object of kind '{reply.object}'")
-        if reply.data is UNSET:
-            # Nothing says that this is a list at all; an empty page would claim that there are no objects.
-            raise UnexpectedReplyError(expected, f"no 'data' in {_excerpt(body)}")
-        # Servers written in Go send an empty list as null.
-        return fit_page(reply.data or [], reply.has_more, key.window)
-
-
-def fit_page(data: list[ObjectT], has_more: bool | None, window: Window) -> Page[ObjectT]:
-    """Hold a page to its window, for servers that ignore `limit`, `order` or `after`, or leave `has_more` out.
-
-    A whole list in the wrong order is turned round, and what is too much is cut off. Raises `UnexpectedReplyError`
-    where the page cannot be what was asked for: a part of a list in the wrong order, or one that has the object that
-    it should begin after. An empty page ends its list, as it does in the official SDKs.
-    """
-    if not data:
-        return Page(data=[], has_more=False)
-    if has_more is None:
-        has_more = len(data) >= window.limit
-    first, last = (data[-1], data[0]) if window.backwards else (data[0], data[-1])
-    if first.created_at > last.created_at:
-        if has_more or window.after is not None:
-            raise UnexpectedReplyError(f"a page in the order '{window.order}'", "one in the opposite order")
-        data.reverse()
-    if window.after is not None and any(found.id == window.after for found in data):
-        raise UnexpectedReplyError(f"a page after the object '{window.after}'", "one that contains it")
-    if len(data) > window.limit:
-        return Page(data=data[: window.limit], has_more=True)
-    return Page(data=data, has_more=has_more)
-
-
 def read_reply(
     reader: Reader[KeyT_contra, ValueT],
     key: KeyT_contra,
     reply: Reply,
     *,
     operation: str,
+    dialect: str,
     credential: str | None,
     now_seconds: float,
 ) -> ValueT | Failure:
     """Read any answer: the value asked for, or the failure that it is. Never raises."""
     status, headers, body = reply
     if not 200 <= status < 300:
-        return read_refusal(status, headers, body, credential=credential, now_seconds=now_seconds)
+        failure = read_refusal(status, headers, body, credential=credential, now_seconds=now_seconds)
+        error = failure.error
+        if error.code is not ErrorCode.UNSUPPORTED_BY_UPSTREAM:
+            return failure
+        unsupported = lacking(dialect, operation, error.message, upstream_request_id=error.upstream_request_id)
+        return Failure(unsupported, declined=True)
     try:
         return reader.read(key, body)
     except UnexpectedReplyError as unexpected:
@@ -171,47 +63,3 @@ def invalid_response(
         upstream_request_id=request_id(headers, credential),
     )
     return Failure(error, transient=cut_short)
-
-
-def _decode(decoder: json.Decoder[ValueT], body: bytes, expected: str, *, within_data: bool) -> ValueT:
-    body = body.removeprefix(_BYTE_ORDER_MARK)
-    try:
-        try:
-            return decoder.decode(body)
-        except ValidationError:
-            # Rare, so it may cost: the same once more with every null of an object left out.
-            return decoder.decode(json.encode(_without_nulls(json.decode(body), within_data=within_data)))
-    except ValidationError as error:
-        raise UnexpectedReplyError(expected, f"{_excerpt(body)} ({error})") from None
-    except RecursionError:
-        raise UnexpectedReplyError(expected, f"too deeply nested JSON: {_excerpt(body)}") from None
-    except DecodeError as error:
-        cut_short = bool(body) and "truncated" in str(error)
-        what = "JSON that was cut short" if cut_short else "what is not JSON"
-        raise UnexpectedReplyError(expected, f"{what}: {_excerpt(body)}", cut_short=cut_short) from None
-
-
-def _without_nulls(parsed: Any, *, within_data: bool) -> Any:
-    """Leave out the keys of an object that are null, so that null and missing mean the same where a type says so."""
-    if not isinstance(parsed, dict):
-        return parsed
-    if within_data:
-        data = parsed.get("data")
-        if not isinstance(data, list):
-            return parsed
-        return parsed | {"data": [_without_nulls(listed, within_data=False) for listed in data]}
-    return {
-        name: _without_nulls(value, within_data=False) if name in _PARTS_WITH_COUNTERS else value
-        for name, value in parsed.items()
-        if value is not None
-    }
-
-
-_PARTS_WITH_COUNTERS = {"usage", "truncation_strategy"}
-
-
-def _excerpt(body: bytes) -> str:
-    if not body:
-        return "an empty body"
-    shown = safe_text(body[:2000].decode("utf-8", "replace"), max_length=MAX_EXCERPT_LENGTH)
-    return f"'{shown}'"

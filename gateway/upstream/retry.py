@@ -1,4 +1,4 @@
-"""Whether a failed read is sent again, and when. Pure; a write is never sent again.
+"""Whether a failed read is sent again, and when; a write is never sent again. Pure.
 
 Again: what failed before an answer came or while it came (a refused or reset connection, a body cut short) and what
 the upstream calls passing (429, 502, 503, 504). A wait that the deadline forbids is not begun: the caller gets the
@@ -14,14 +14,20 @@ MAX_FURTHER_TRIES = 2
 BASE_DELAY_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 5.0
 TRANSIENT_STATUSES = frozenset({429, 502, 503, 504})
+MAY_HAVE_TAKEN_PLACE = "The write may have taken place: look before you send it again."
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What kept an answer away, and whether the same read may well succeed in a moment."""
+    """What kept an answer away.
+
+    `transient`: the same read may well succeed in a moment. `declined`: the upstream has said that it did not do what
+    was asked; after any other failure nobody knows.
+    """
 
     error: GatewayError
     transient: bool = False
+    declined: bool = False
 
 
 def delay_before_retry(
@@ -39,3 +45,21 @@ def delay_before_retry(
     if failure.error.retry_after_ms is not None:
         delay += failure.error.retry_after_ms / 1000
     return delay if delay < remaining_seconds else None
+
+
+def error_of_write(failure: Failure, *, sent: bool) -> GatewayError:
+    """The error of a write that failed: its message says so where the write may have taken place all the same.
+
+    `sent`: some of the request may have left. Then only a refusal is certain, and anything else is not retryable,
+    whatever its code promises: the same write once more might be the second.
+    """
+    error = failure.error
+    if failure.declined or not sent:
+        return error
+    return GatewayError(
+        error.code,
+        f"{error.message} {MAY_HAVE_TAKEN_PLACE}",
+        retryable=False,
+        upstream_request_id=error.upstream_request_id,
+        argument=error.argument,
+    )

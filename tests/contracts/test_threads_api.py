@@ -1,16 +1,11 @@
 """What every `ThreadsApi` promises, held against the same demo data: the client on the emulator, and the fake."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Literal
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestServer
 
-from gateway.emulator import seed
-from gateway.emulator.app import create_app
-from gateway.emulator.clock import ManualClock
-from gateway.upstream.client import UpstreamClient
-from gateway.upstream.options import UpstreamOptions
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.paging import Order, Window
@@ -22,49 +17,11 @@ from schema.ports import (
     RunStepPageKey,
     ThreadsApi,
 )
-from schema.wire import Page
-from tests.contracts.world import World, walk_world
-from tests.support.fake_threads_api import V1, V2, FakeThreadsApi
+from schema.wire import Page, RunStepObject
+from tests.contracts.world import World
+from tests.support.fake_threads_api import V1, V2
 
-CREDENTIAL = "Bearer contract"
 NOBODY = "x" * 24
-THREADS = [
-    seed.THREAD_TRIP,
-    seed.THREAD_SUPPORT,
-    seed.THREAD_REFUND,
-    seed.THREAD_ANALYSIS,
-    seed.THREAD_RELEASE,
-    seed.THREAD_JOURNAL,
-]
-Version = Literal["v1", "v2"]
-
-
-@pytest.fixture(params=["v1", "v2"])
-def version(request: pytest.FixtureRequest) -> Version:
-    chosen: Version = request.param
-    return chosen
-
-
-@pytest.fixture
-async def emulator() -> AsyncIterator[str]:
-    async with TestServer(create_app(clock=ManualClock(), seed_keys=["contract"])) as server:
-        yield str(server.make_url("/v1"))
-
-
-@pytest.fixture
-async def world(emulator: str, version: Version) -> World:
-    return await walk_world(emulator, THREADS, CREDENTIAL, version)
-
-
-@pytest.fixture(params=["client on the emulator", "fake"])
-async def api(
-    request: pytest.FixtureRequest, emulator: str, world: World, version: Version
-) -> AsyncIterator[ThreadsApi]:
-    if request.param == "fake":
-        yield FakeThreadsApi(**vars(world), capabilities={"v1": V1, "v2": V2}[version])
-        return
-    async with UpstreamClient(UpstreamOptions(emulator, version=version)) as client:
-        yield client.bind(CREDENTIAL)
 
 
 def codes(results: Sequence[object]) -> list[ErrorCode | None]:
@@ -76,12 +33,12 @@ def as_text(value: object) -> str:
     return repr(value)
 
 
-async def test_it_has_the_capabilities_of_its_version(api: ThreadsApi, version: Version) -> None:
+async def test_it_has_the_capabilities_of_its_version(api: ThreadsApi, version: str) -> None:
     assert api.capabilities == {"v1": V1, "v2": V2}[version]
 
 
 async def test_each_object_is_found_by_its_key_in_the_order_of_the_keys(
-    api: ThreadsApi, world: World, version: Version
+    api: ThreadsApi, world: World, version: str
 ) -> None:
     gets: list[tuple[Callable[[Any], Awaitable[Sequence[Any]]], dict[Any, Any]]] = [
         (api.get_threads, world.threads),
@@ -200,7 +157,7 @@ async def test_one_batch_may_hold_pages_of_one_list_twice(api: ThreadsApi, world
     assert as_text(pages[0]) == as_text(pages[2]) != as_text(pages[1])
 
 
-async def test_files_of_messages_are_there_in_version_1_alone(api: ThreadsApi, world: World, version: Version) -> None:
+async def test_files_of_messages_are_there_in_version_1_alone(api: ThreadsApi, world: World, version: str) -> None:
     window = Window(10, "asc")
     if version == "v2":
         message = next(iter(world.messages))
@@ -214,3 +171,18 @@ async def test_files_of_messages_are_there_in_version_1_alone(api: ThreadsApi, w
     assert [file.id for file in page.data] == [
         key.file_id for key in world.message_files if key[:2] == (thread_id, message_id)
     ]
+
+
+async def test_what_a_file_search_found_comes_with_its_text(api: ThreadsApi, world: World, version: str) -> None:
+    if version == "v1":
+        return  # it has no such thing
+    searches = [key for key, step in world.run_steps.items() if b"file_search" in bytes(step.step_details)]
+    assert searches
+    for key, got in zip(searches, await api.get_run_steps(searches), strict=True):
+        (page,) = await api.list_run_steps([RunStepPageKey(key.thread_id, key.run_id, Window(100, "asc"))])
+        assert isinstance(page, Page)
+        listed = next(step for step in page.data if step.id == key.step_id)
+        for step in (got, listed):
+            assert isinstance(step, RunStepObject)
+            calls = json.loads(bytes(step.step_details))["tool_calls"]
+            assert all(result["content"][0]["text"] for call in calls for result in call["file_search"]["results"])

@@ -17,6 +17,7 @@ from schema.wire import (
 )
 
 ObjectT = TypeVar("ObjectT")
+SEARCH_CONTENT = "&include[]=step_details.tool_calls[*].file_search.results[*].content"
 
 
 @dataclass
@@ -46,11 +47,11 @@ class _Walk:
             assert response.status == 200, await response.text()
             return msgspec.json.decode(await response.read(), type=wire_type)
 
-    async def all_of(self, path: str, wire_type: type[ObjectT]) -> list[ObjectT]:
+    async def all_of(self, path: str, wire_type: type[ObjectT], also: str = "") -> list[ObjectT]:
         found: list[dict[str, Any]] = []
         after = ""
         while True:
-            async with self.session.get(f"{self.base_url}{path}?limit=100&order=asc{after}") as response:
+            async with self.session.get(f"{self.base_url}{path}?limit=100&order=asc{also}{after}") as response:
                 assert response.status == 200, await response.text()
                 page = await response.json()
             found += page["data"]
@@ -82,5 +83,5 @@ async def _walk_thread(walk: _Walk, world: World, thread_id: str, version: str) 
                 world.message_files[MessageFileKey(thread_id, message.id, file.id)] = file
     for run in await walk.all_of(f"{one}/runs", RunObject):
         world.runs[RunKey(thread_id, run.id)] = run
-        for step in await walk.all_of(f"{one}/runs/{run.id}/steps", RunStepObject):
+        for step in await walk.all_of(f"{one}/runs/{run.id}/steps", RunStepObject, SEARCH_CONTENT):
             world.run_steps[RunStepKey(thread_id, run.id, step.id)] = step

@@ -117,6 +117,16 @@ def test_a_database_that_cannot_be_written_is_refused(capsys: pytest.CaptureFixt
     assert "unable to open database file" in line
 
 
+@pytest.mark.parametrize("command", ["demo", "emulator"])
+def test_fault_rules_that_nothing_can_meet_are_refused(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    (line,) = refused(capsys, command, "--emulator-port", "0", "--emulator-faults", "createRum:503")
+    assert line == (
+        "EMULATOR_FAULTS or --emulator-faults: expected fault rules as createRun:503:first=2,list*:latency=500ms,"
+        "*:429:every=10:retry_after=3, got 'createRum:503': expected an operation of the API as createRun, a pattern "
+        "as list*, or one of DELETE, GET, POST, got 'createRum'"
+    )
+
+
 def test_a_file_that_is_no_database_of_the_emulator_is_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -1,3 +1,7 @@
+import json
+import re
+from pathlib import Path
+
 import pytest
 
 from gateway.app import listening
@@ -25,7 +29,7 @@ def test_the_defaults_are_those_of_the_client() -> None:
 async def test_the_settings_reach_what_they_are_about(emulator: Emulator) -> None:
     async with running_gateway(
         emulator.url,
-        upstream_version="v1",
+        upstream_dialect="openai-v1",
         gateway_max_page_size=2,
         gateway_max_query_depth=3,
         gateway_max_query_tokens=20,
@@ -48,3 +52,32 @@ async def test_the_emulator_has_the_demos_data_under_its_key() -> None:
     ):
         reply = await gateway.post({"query": "{ assistants { nodes { name } } }"})
         assert reply.json["data"]["assistants"]["nodes"]
+
+
+async def test_the_readmes_faults_do_what_it_says() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"demo --emulator-faults '([^']+)'", readme)
+    (rules,) = re.findall(r"faults -d '([^']+)'", readme)
+    settings = Settings(emulator_faults=text, emulator_fault_control=True)
+    async with (
+        listening(build_emulator_app(settings), "127.0.0.1", 0) as url,
+        running_gateway(f"{url}/v1", upstream_api_key=DEMO_KEY) as gateway,
+    ):
+        query = {"query": "{ assistants(first: 1) { nodes { name } } }"}
+        (error,) = (await gateway.post(query)).json["errors"]
+        assert (error["extensions"]["code"], error["extensions"]["retryable"]) == ("UPSTREAM_FAILED", True)
+        async with gateway.session.put(f"{url}/_emulator/faults", json=json.loads(rules)) as reply:
+            assert (await reply.json())["rules"][0]["struck"] == 0
+        (error,) = (await gateway.post(query)).json["errors"]
+        assert (error["extensions"]["code"], error["extensions"]["retryAfterMs"]) == ("RATE_LIMITED", 30_000)
+        async with gateway.session.delete(f"{url}/_emulator/faults") as reply:
+            assert await reply.json() == {"rules": []}
+        assert (await gateway.post(query)).json["data"]["assistants"]["nodes"]
+
+
+async def test_the_emulator_does_nothing_wrong_and_has_no_control_unless_asked_for(emulator: Emulator) -> None:
+    async with (
+        listening(build_emulator_app(Settings()), "127.0.0.1", 0) as url,
+        emulator.session.get(f"{url}/_emulator/faults") as reply,
+    ):
+        assert reply.status == 404

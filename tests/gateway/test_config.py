@@ -16,7 +16,11 @@ BAD_VALUES = {
     "gateway_shutdown_seconds": ("nan", "a number of seconds from 0 to 3600"),
     "gateway_log_level": ("loud", "debug, info, warning or error"),
     "upstream_url": ("ftp://host", "an http(s) URL without credentials or fragment"),
-    "upstream_version": ("v3", "v1 or v2"),
+    "upstream_api_version": (
+        "2025-04-01",
+        "a version as 2025-04-01-preview, with an azure dialect and none in UPSTREAM_URL",
+    ),
+    "upstream_dialect": ("v3", "openai-v1, openai-v2, azure-openai, azure-foundry or lenient"),
     "upstream_anonymous": ("2", "true or false"),
     "upstream_organization": ("two words", "visible ASCII characters without spaces"),
     "upstream_project": ("ü", "visible ASCII characters without spaces"),
@@ -28,6 +32,11 @@ BAD_VALUES = {
     "emulator_host": ("", "a host name or an IP address"),
     "emulator_port": ("-1", "a port from 0 (any free one) to 65535"),
     "emulator_database": ("", "the path of a SQLite file, or :memory:"),
+    "emulator_faults": (
+        "createRun",
+        "fault rules as createRun:503:first=2,list*:latency=500ms,*:429:every=10:retry_after=3",
+    ),
+    "emulator_fault_control": ("perhaps", "true or false"),
 }
 
 
@@ -122,3 +131,22 @@ def test_a_long_value_is_cut() -> None:
     with pytest.raises(BadSettingsError) as refused:
         load_settings({"gateway_port": "9" * 500})
     assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "taken"),
+    [
+        ({"upstream_dialect": "azure-openai"}, True),
+        ({"upstream_dialect": "azure-foundry", "upstream_url": "https://host/x"}, True),
+        ({"upstream_dialect": "azure-openai", "upstream_url": "https://host/openai?api-version=2"}, False),
+        ({"upstream_dialect": "lenient"}, False),
+        ({}, False),
+    ],
+)
+def test_an_api_version_goes_with_an_azure_dialect_and_is_said_once(settings: dict[str, str], taken: bool) -> None:
+    given = settings | {"upstream_api_version": "2025-03-01-preview"}
+    if taken:
+        assert load_settings(given).upstream_api_version == "2025-03-01-preview"
+        return
+    with pytest.raises(BadSettingsError, match=r"UPSTREAM_API_VERSION .* with an azure dialect"):
+        load_settings(given)

@@ -2,7 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.retry import MAX_FURTHER_TRIES, Failure, delay_before_retry
+from gateway.upstream.retry import (
+    MAX_FURTHER_TRIES,
+    MAY_HAVE_TAKEN_PLACE,
+    Failure,
+    delay_before_retry,
+    error_of_write,
+)
 from schema.errors import ErrorCode, GatewayError
 
 
@@ -55,3 +61,19 @@ def test_a_delay_keeps_every_promise_at_once(
     assert transient
     assert further_tries < MAX_FURTHER_TRIES
     assert (retry_after_ms or 0) / 1000 <= delay < remaining_seconds
+
+
+@pytest.mark.parametrize(("sent", "declined"), [(False, False), (False, True), (True, True)])
+def test_a_write_that_certainly_did_not_take_place_fails_as_a_read_does(sent: bool, declined: bool) -> None:
+    failed = Failure(GatewayError(ErrorCode.RATE_LIMITED, "slow down", retry_after_ms=7), declined=declined)
+    assert error_of_write(failed, sent=sent) is failed.error
+    assert failed.error.retryable
+
+
+def test_a_write_of_which_nobody_knows_is_not_to_be_sent_again() -> None:
+    failed = Failure(
+        GatewayError(ErrorCode.UPSTREAM_FAILED, "Busy.", retry_after_ms=7, upstream_request_id="req_1"), transient=True
+    )
+    error = error_of_write(failed, sent=True)
+    assert error.extensions == {"code": "UPSTREAM_FAILED", "retryable": False, "upstreamRequestId": "req_1"}
+    assert error.message == f"Busy. {MAY_HAVE_TAKEN_PLACE}"

@@ -1,0 +1,119 @@
+import dataclasses
+import typing
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Settings
+from gateway.upstream import operations
+from gateway.upstream.dialects import DIALECTS, SEARCH_CONTENT, DialectName, lacking
+from schema.errors import ErrorCode, GatewayError
+
+README = Path(__file__).parents[3] / "README.md"
+ENTRA = "Bearer eyJ0eXAiOiJKV1QifQ.eyJhdWQiOiJ4In0.c2lnbmF0dXJl"
+
+
+def test_the_settings_know_each_dialect() -> None:
+    assert set(DIALECTS) == set(typing.get_args(DialectName))
+    assert set(typing.get_args(Settings.model_fields["upstream_dialect"].annotation)) == set(DIALECTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "deletes_messages", "lists_threads", "message_files"),
+    [
+        ("openai-v1", "v1", False, False, True),
+        ("openai-v2", "v2", True, False, False),
+        ("azure-openai", "v2", False, False, False),
+        ("azure-foundry", "v2", True, True, False),
+        ("lenient", "v2", True, False, False),
+    ],
+)
+def test_capabilities(
+    name: DialectName, version: str, deletes_messages: bool, lists_threads: bool, message_files: bool
+) -> None:
+    assert dataclasses.asdict(DIALECTS[name].capabilities) == {
+        "dialect": name,
+        "version": version,
+        "streaming": True,
+        "deletes_messages": deletes_messages,
+        "lists_threads": lists_threads,
+        "message_files": message_files,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "credential", "expected"),
+    [
+        ("openai-v1", None, {"OpenAI-Beta": "assistants=v1"}),
+        ("openai-v2", "Bearer k", {"OpenAI-Beta": "assistants=v2", "Authorization": "Bearer k"}),
+        ("openai-v2", "Custom  x", {"OpenAI-Beta": "assistants=v2", "Authorization": "Custom  x"}),
+        ("lenient", ENTRA, {"OpenAI-Beta": "assistants=v2", "Authorization": ENTRA}),
+        ("azure-openai", None, {}),
+        ("azure-openai", "Bearer 0123abcd", {"api-key": "0123abcd"}),
+        ("azure-openai", "bearer  0123abcd", {"api-key": "0123abcd"}),
+        ("azure-openai", "Bearer key.with.dots", {"api-key": "key.with.dots"}),
+        ("azure-openai", ENTRA, {"Authorization": ENTRA}),
+        ("azure-openai", "Basic abc", {"Authorization": "Basic abc"}),
+        ("azure-openai", "Bearer", {"Authorization": "Bearer"}),
+        ("azure-openai", "Bearer two words", {"Authorization": "Bearer two words"}),
+        ("azure-foundry", "Bearer 0123abcd", {"Authorization": "Bearer 0123abcd"}),
+        ("azure-foundry", ENTRA, {"Authorization": ENTRA}),
+    ],
+)
+def test_the_credential_goes_where_the_dialect_expects_it(
+    name: DialectName, credential: str | None, expected: dict[str, str]
+) -> None:
+    assert DIALECTS[name].headers_for(credential) == expected
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_the_text_of_search_results_is_asked_for_where_it_is_known(name: DialectName) -> None:
+    expected = SEARCH_CONTENT if name in {"openai-v2", "azure-openai", "azure-foundry"} else ""
+    dialect = DIALECTS[name]
+    assert [dialect.query_of(step) for step in ("getRunStep", "listRunSteps")] == [expected] * 2
+    assert dialect.query_of("getRun") == ""
+
+
+def test_only_azure_takes_an_api_version() -> None:
+    taking = {name: dialect.default_api_version for name, dialect in DIALECTS.items() if dialect.default_api_version}
+    assert taking == {"azure-openai": "2025-04-01-preview", "azure-foundry": "v1"}
+
+
+def test_the_readme_lists_the_dialects() -> None:
+    table = README.read_text().partition("<!-- dialects -->\n")[2].partition("<!-- /dialects -->")[0]
+    rows = [[cell.strip().strip("`") for cell in line.strip("|").split(" | ")] for line in table.splitlines()[2:]]
+    assert [(row[0], row[2][:9], row[3]) for row in rows] == [
+        (dialect.name, f"version {dialect.version[1:]}", dialect.default_api_version or "")
+        for dialect in DIALECTS.values()
+    ]
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_an_operation_that_is_known_not_to_be_there_is_refused(name: DialectName) -> None:
+    dialect = DIALECTS[name]
+    assert dialect.obstacle_to("getThread") is None
+    for operation in dialect.lacks:
+        refused = dialect.obstacle_to(operation)
+        assert isinstance(refused, GatewayError)
+        assert refused.code is ErrorCode.UNSUPPORTED_BY_UPSTREAM
+        assert refused.message == f"The upstream (dialect {name}) has no operation {operation}."
+
+
+def test_every_operation_that_is_lacking_is_one_of_ours() -> None:
+    ours = {
+        row.request(_AnyKey()).operation for row in vars(operations).values() if isinstance(row, operations.Operation)
+    }
+    assert frozenset().union(*(dialect.lacks for dialect in DIALECTS.values())) <= ours
+
+
+def test_what_the_upstream_said_is_passed_on() -> None:
+    error = lacking("lenient", "cancelRun", "Not Found", upstream_request_id="req_1")
+    assert error.message == "The upstream (dialect lenient) has no operation cancelRun: Not Found"
+    assert error.upstream_request_id == "req_1"
+
+
+class _AnyKey:
+    """Has every field that a key may have."""
+
+    thread_id = run_id = step_id = message_id = file_id = assistant_id = "x"
+    window = (1, "asc", None)
