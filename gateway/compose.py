@@ -58,7 +58,13 @@ def build_gateway_app(settings: Settings) -> web.Application:
         build_schema(max_depth=settings.gateway_max_query_depth, max_tokens=settings.gateway_max_query_tokens),
         bind,
         keys=Keys(f"Bearer {own.get_secret_value()}" if own else None, settings.upstream_anonymous),
-        upstream=Upstream(settings.upstream_url, settings.upstream_organization, settings.upstream_project),
+        upstream=Upstream(
+            settings.upstream_url,
+            settings.upstream_organization,
+            settings.upstream_project,
+            settings.upstream_dialect,
+            settings.upstream_api_version,
+        ),
         limits=ViewLimits(
             max_body_bytes=settings.gateway_max_body_bytes,
             body_timeout_seconds=settings.gateway_body_timeout_seconds,

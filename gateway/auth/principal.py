@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """What an identity is an identity of: the same credential means another person elsewhere."""
+    """What an identity is an identity of: the same credential means another person, or other data, elsewhere."""
 
     url: str
     organization: str | None = None
     project: str | None = None
+    dialect: str | None = None
+    api_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Principal:
 
 def _digest(credential: str | None, upstream: Upstream) -> str:
     key = hashlib.blake2b(digest_size=32, person=b"threads-upstream")
-    for part in (upstream.url, upstream.organization, upstream.project):
+    for part in astuple(upstream):
         key.update(_framed(part))
     return hashlib.blake2b(_framed(credential), key=key.digest(), digest_size=32, person=b"threads-caller").hexdigest()
 
