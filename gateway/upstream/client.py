@@ -16,6 +16,7 @@ from yarl import URL
 from gateway.upstream import operations
 from gateway.upstream.operations import Operation, Read, Write
 from gateway.upstream.options import UpstreamOptions, is_header_value
+from gateway.upstream.planning import load_through_lists
 from gateway.upstream.readers import Reader
 from gateway.upstream.rendering import render_body
 from gateway.upstream.requests import UpstreamRequest
@@ -36,6 +37,7 @@ from schema.bodies import (
 )
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.paging import Window
 from schema.ports import (
     AssistantPageKey,
     Capabilities,
@@ -171,10 +173,15 @@ class BoundThreadsApi:
         return await self._read_all(operations.GET_THREAD, keys)
 
     async def get_messages(self, keys: Sequence[MessageKey]) -> Results[MessageObject]:
-        return await self._read_all(operations.GET_MESSAGE, keys)
+        return await load_through_lists(
+            keys,
+            lambda thread_id, window: MessagePageKey(thread_id, None, window),
+            self.list_messages,
+            self._get_messages,
+        )
 
     async def get_runs(self, keys: Sequence[RunKey]) -> Results[RunObject]:
-        return await self._read_all(operations.GET_RUN, keys)
+        return await load_through_lists(keys, RunPageKey, self.list_runs, self._get_runs)
 
     async def get_run_steps(self, keys: Sequence[RunStepKey]) -> Results[RunStepObject]:
         return await self._read_all(operations.GET_RUN_STEP, keys)
@@ -241,6 +248,12 @@ class BoundThreadsApi:
 
     async def delete_assistant(self, key: AssistantKey) -> None:
         await self._write(operations.DELETE_ASSISTANT, key)
+
+    async def _get_messages(self, keys: Sequence[MessageKey]) -> Results[MessageObject]:
+        return await self._read_all(operations.GET_MESSAGE, keys)
+
+    async def _get_runs(self, keys: Sequence[RunKey]) -> Results[RunObject]:
+        return await self._read_all(operations.GET_RUN, keys)
 
     async def _read_all(self, read: Read[KeyT, ValueT], keys: Sequence[KeyT]) -> list[ValueT | GatewayError]:
         """Read every key once, all at the same time, until one deadline for all."""
@@ -382,3 +395,7 @@ def _late(timeout_seconds: float) -> GatewayError:
     return GatewayError(
         ErrorCode.UPSTREAM_TIMEOUT, f"Expected an answer of the upstream within {timeout_seconds:g} s, got none."
     )
+
+
+def _whole_thread(thread_id: str, window: Window) -> MessagePageKey:
+    return MessagePageKey(thread_id, None, window)
