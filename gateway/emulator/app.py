@@ -14,6 +14,8 @@ from gateway.emulator.fault_control import FAULTS, add_fault_control
 from gateway.emulator.faults import FaultRule, Faults
 from gateway.emulator.faulty_answers import fault_middleware
 from gateway.emulator.front_page import REQUESTS_PATH, reset_requests, show_front_page, show_requests
+from gateway.emulator.model.options import ModelOptions
+from gateway.emulator.model.runs import MODEL_RUNS, ModelRuns, fail_forsaken_runs
 from gateway.emulator.objects import ApiVersion
 from gateway.emulator.open_streams import OpenStreams
 from gateway.emulator.operations.registry import operations
@@ -31,12 +33,13 @@ def create_app(
     max_body_bytes: int = 4_194_304,
     faults: Sequence[FaultRule] = (),
     fault_control: bool = False,
+    model: ModelOptions | None = None,
 ) -> web.Application:
     """Return an application that serves the API under ``/v1`` from the database file.
 
     Each of ``seed_keys`` finds the demo data in its partition. Requests meet the ``faults``, which a route changes
-    with ``fault_control``. Raises DatabaseVersionError for a file of another version, FaultRuleError for a rule that
-    no operation can meet.
+    with ``fault_control``. With a ``model`` it is the model that answers, not a script. Raises DatabaseVersionError
+    for a file of another version, FaultRuleError for a rule that no operation can meet.
     """
     clock = clock or SystemClock()
     counts = RequestCounts()
@@ -50,7 +53,10 @@ def create_app(
     app[COUNTS] = counts
     app[FAULTS] = faults_in_force
     app[STREAMS] = streams
-    _add_operations(app, store, clock, streams)
+    # Whether a model is asked now or not: nobody goes on with what was asked before.
+    fail_forsaken_runs(store, clock.now())
+    model_runs = None if model is None else ModelRuns(store, clock, streams, model)
+    _add_operations(app, store, clock, streams, model_runs)
     app.router.add_route("GET", "/", show_front_page)
     app.router.add_route("GET", REQUESTS_PATH, show_requests)
     app.router.add_route("DELETE", REQUESTS_PATH, reset_requests)
@@ -67,13 +73,28 @@ def create_app(
         store.close()
 
     app.cleanup_ctx.append(close_store)
+    if model_runs is not None:
+        # Ends before the store closes.
+        _own_model_runs(app, model_runs)
     return app
 
 
-def _add_operations(app: web.Application, store: Store, clock: Clock, streams: OpenStreams) -> None:
+def _own_model_runs(app: web.Application, model_runs: ModelRuns) -> None:
+    app[MODEL_RUNS] = model_runs
+
+    async def run_model_runs(_: web.Application) -> AsyncIterator[None]:
+        async with model_runs:
+            yield
+
+    app.cleanup_ctx.append(run_model_runs)
+
+
+def _add_operations(
+    app: web.Application, store: Store, clock: Clock, streams: OpenStreams, model_runs: ModelRuns | None
+) -> None:
     known_paths: defaultdict[str, set[ApiVersion]] = defaultdict(set)
     for operation in operations():
         known_paths[operation.path] |= operation.versions
     for operation in operations():
-        handler = endpoint(operation, store, clock, streams, frozenset(known_paths[operation.path]))
+        handler = endpoint(operation, store, clock, streams, frozenset(known_paths[operation.path]), model_runs)
         app.router.add_route(operation.method, API_PREFIX + operation.path, handler, name=operation.name)

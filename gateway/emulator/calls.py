@@ -1,11 +1,11 @@
 """One request to the API, read so far as every operation needs it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.emulator.errors import wrong_prefix
 from gateway.emulator.ids import has_prefix
-from gateway.emulator.objects import ApiVersion
+from gateway.emulator.objects import ApiVersion, Run
 from gateway.emulator.store import Store
 
 _PATH_PREFIXES = {
@@ -19,7 +19,10 @@ _PATH_PREFIXES = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who asks for what, when; ``partition`` stands for the key, ``now`` is in unix seconds."""
+    """Who asks for what, when; ``partition`` stands for the key, ``now`` is in unix seconds.
+
+    Runs that a model shall answer (``with_model``) are put into ``for_model`` and taken up after the transaction.
+    """
 
     store: Store
     partition: str
@@ -29,6 +32,8 @@ class Call:
     query: Mapping[str, str]
     includes: frozenset[str]
     body: bytes
+    with_model: bool = False
+    for_model: list[Run] = field(default_factory=list)
 
     def path_id(self, name: str) -> str:
         """Return an id of the path; refuse one of another kind."""

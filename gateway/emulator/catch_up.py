@@ -1,10 +1,10 @@
 """Brings the store's runs up to the present: whoever reads or writes a thread first applies what has become due."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from gateway.emulator.events import Timeline
-from gateway.emulator.lifecycle import bounded_by_expiry, due
+from gateway.emulator.events import Event, Timeline
+from gateway.emulator.lifecycle import at_once, bounded_by_expiry, due
 from gateway.emulator.objects import Message, Run, Step
 from gateway.emulator.paging import ListQuery
 from gateway.emulator.progress import Progress, apply_all
@@ -25,9 +25,7 @@ def catch_up(store: Store, partition: str, thread_id: str, now: float) -> None:
         before = progress_of(store, partition, run)
         events = due(timeline, applied, now)
         after = apply_all(before, events)
-        _keep_changes(store.steps, partition, before.steps, after.steps)
-        _keep_changes(store.messages, partition, before.messages, after.messages)
-        store.runs.replace(partition, after.run)
+        _keep(store, partition, before, after)
         store.keep_timeline(partition, after.run, timeline, applied + len(events))
 
 
@@ -47,6 +45,17 @@ def intervene(store: Store, partition: str, progress: Progress, future: Timeline
     return store.runs.get(partition, progress.run.id) or progress.run
 
 
+def append(store: Store, partition: str, progress: Progress, events: Iterable[Event], now: float) -> Run:
+    """Let something happen to a run now that nobody could foresee, and return the run; it will expire as before."""
+    happening = at_once(events, now)
+    timeline, applied = store.timeline(partition, progress.run.id)
+    after = apply_all(progress, happening)
+    future = bounded_by_expiry(after, ())
+    _keep(store, partition, progress, after)
+    store.keep_timeline(partition, after.run, timeline[:applied] + happening + future, applied + len(happening))
+    return after.run
+
+
 def progress_of(store: Store, partition: str, run: Run) -> Progress:
     """Return a run with its steps and messages, as they were when it was last brought up to date."""
     everything = ListQuery(limit=_MAX_RUN_MESSAGES, order="asc")
@@ -56,6 +65,12 @@ def progress_of(store: Store, partition: str, run: Run) -> Progress:
         {step.id: step for step in store.steps.all_of(partition, run.id)},
         {message.id: message for message in messages},
     )
+
+
+def _keep(store: Store, partition: str, before: Progress, after: Progress) -> None:
+    _keep_changes(store.steps, partition, before.steps, after.steps)
+    _keep_changes(store.messages, partition, before.messages, after.messages)
+    store.runs.replace(partition, after.run)
 
 
 def _keep_changes(

@@ -16,6 +16,7 @@ from gateway.emulator.calls import Call
 from gateway.emulator.clock import Clock
 from gateway.emulator.counts import FAULT_HEADER, UNKNOWN_OPERATION, LoggedRequest, RequestCounts
 from gateway.emulator.event_stream import EventStreamResponse
+from gateway.emulator.model.runs import ModelRuns
 from gateway.emulator.objects import ApiVersion, JsonObject
 from gateway.emulator.open_streams import OpenStreams, ThreadKey
 from gateway.emulator.operations.registry import Operation
@@ -28,9 +29,17 @@ _logger = logging.getLogger(__name__)
 
 
 def endpoint(
-    operation: Operation, store: Store, clock: Clock, streams: OpenStreams, path_known_in: frozenset[ApiVersion]
+    operation: Operation,
+    store: Store,
+    clock: Clock,
+    streams: OpenStreams,
+    path_known_in: frozenset[ApiVersion],
+    model_runs: ModelRuns | None = None,
 ) -> Handler:
-    """Return the handler of an operation; ``path_known_in`` are the versions in which its path exists at all."""
+    """Return the handler of an operation; ``path_known_in`` are the versions in which its path exists at all.
+
+    With ``model_runs`` a model answers those runs that choose no scenario.
+    """
 
     async def answer(request: web.Request) -> web.StreamResponse:
         partition = partition_of(request.headers)
@@ -49,11 +58,17 @@ def endpoint(
             query=query,
             includes=frozenset([*query.getall("include[]", []), *query.getall("include", [])]),
             body=body,
+            with_model=model_runs is not None,
         )
         with store.transaction():
             answered = operation.perform(call)
         if operation.method != "GET" and (thread_id := request.match_info.get("thread_id")):
             streams.thread_changed(ThreadKey(partition, thread_id))
+            if model_runs is not None:
+                model_runs.thread_changed(ThreadKey(partition, thread_id))
+        if model_runs is not None:
+            for run in call.for_model:
+                model_runs.start(partition, run)
         if isinstance(answered, StreamedRun):
             return EventStreamResponse(streams.frames(partition, answered, version))
         return json_response(answered)

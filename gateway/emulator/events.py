@@ -30,9 +30,10 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequiresAction:
-    """The run waits for the outputs of the function calls of its open step."""
+    """The run waits for the outputs of the function calls of its open step, whose ``usage`` shows when it ends."""
 
     kind: Literal["run_requires_action"] = "run_requires_action"
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

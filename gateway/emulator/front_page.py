@@ -8,6 +8,7 @@ from aiohttp import web
 
 from gateway.emulator.counts import COUNTS, RequestCounts
 from gateway.emulator.endpoint import API_PREFIX, json_response
+from gateway.emulator.model.runs import MODEL_RUNS
 
 REQUESTS_PATH = "/_emulator/requests"
 
@@ -15,7 +16,8 @@ REQUESTS_PATH = "/_emulator/requests"
 async def show_front_page(request: web.Request) -> web.Response:
     """Return a page for a person who opens the emulator in a browser."""
     address = f"{request.scheme}://{request.host}{API_PREFIX}"
-    return web.Response(text=front_page(address, request.app[COUNTS]), content_type="text/html")
+    page = front_page(address, request.app[COUNTS], asks_model=MODEL_RUNS in request.app)
+    return web.Response(text=page, content_type="text/html")
 
 
 async def show_requests(request: web.Request) -> web.Response:
@@ -37,8 +39,9 @@ async def reset_requests(request: web.Request) -> web.Response:
     return await show_requests(request)
 
 
-def front_page(address: str, counts: RequestCounts) -> str:
+def front_page(address: str, counts: RequestCounts, *, asks_model: bool = False) -> str:
     """Return the page's HTML."""
+    answers = "its answers come from a model" if asks_model else "it answers from scripts; no model is asked"
     table = _table("operation", counts.by_operation) or "<p>None yet.</p>"
     faults = _table("fault", counts.by_fault)
     return f"""<!doctype html>
@@ -46,8 +49,8 @@ def front_page(address: str, counts: RequestCounts) -> str:
 <head><meta charset="utf-8"><title>Threads API emulator</title></head>
 <body>
 <h1>Threads API emulator</h1>
-<p>A server of the Threads (Assistants) REST API, versions 1 and 2, for development and tests. It answers from
-scripts; no model is asked. Any key is taken, and each key sees its own data only.</p>
+<p>A server of the Threads (Assistants) REST API, versions 1 and 2, for development and tests;
+{answers}. Any key is taken, and each key sees its own data only.</p>
 <p>The API is at <code>{escape(address)}</code>. Try:</p>
 <pre>curl {escape(address)}/assistants -H 'Authorization: Bearer demo-key' -H 'OpenAI-Beta: assistants=v2'</pre>
 <h2>{counts.total} requests so far</h2>

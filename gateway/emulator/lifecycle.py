@@ -15,6 +15,7 @@ from gateway.emulator.events import (
     RunCancelling,
     RunEnded,
     RunQueued,
+    RunRequiresAction,
     StepEnded,
     Timed,
     Timeline,
@@ -94,6 +95,14 @@ def outputs_given(progress: Progress, outputs: dict[str, str], usage: Usage, now
             events += [FunctionOutputGiven(step_id=step.id, call_id=call.id, output=outputs[call.id]) for call in calls]
             events.append(StepEnded(step_id=step.id, status="completed", usage=usage))
     return at_once((*events, RunQueued()), now)
+
+
+def awaited_usage(past: Timeline) -> Usage | None:
+    """Return what the step cost that waits for its outputs; None where only an estimate can tell."""
+    for timed in reversed(past):
+        if isinstance(timed.event, RunRequiresAction):
+            return timed.event.usage
+    return None
 
 
 def at_once(events: Iterable[Event], at: float) -> Timeline:

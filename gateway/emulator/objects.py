@@ -227,7 +227,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """An assistant's work on a thread; ``awaited_calls`` are what it waits for in requires_action."""
+    """An assistant's work on a thread; ``awaited_calls`` are what it waits for in requires_action.
+
+    One that ``asks_model`` is answered by a model, any other by a script.
+    """
 
     id: str
     thread_id: str
@@ -258,6 +261,7 @@ class Run:
     last_error: Failure | None = None
     incomplete_reason: str | None = None
     usage: Usage | None = None
+    asks_model: bool = False
 
     @property
     def is_terminal(self) -> bool:

@@ -122,9 +122,14 @@ class Situation:
     max_completion_tokens: int | None = None
 
 
+def needs_answer(situation: Situation) -> bool:
+    """Tell whether a model may answer: no scenario was chosen, and the prompt is within its limit."""
+    return situation.scenario is None and not _is_too_long(situation)
+
+
 def script_for(situation: Situation) -> Script:
     """Return what a run does when it starts."""
-    if situation.max_prompt_tokens is not None and situation.prompt_tokens > situation.max_prompt_tokens:
+    if _is_too_long(situation):
         acts: tuple[Act, ...] = (StopShort("max_prompt_tokens"),)
     else:
         acts = _scenario_acts(situation) or _usual_acts(situation)
@@ -134,6 +139,10 @@ def script_for(situation: Situation) -> Script:
 def script_after_outputs(situation: Situation, outputs: tuple[tuple[str, str], ...]) -> Script:
     """Return what a run does once its function calls (name, output) have been answered."""
     return _script(situation, (_answer(situation, quoting_parts(outputs)),))
+
+
+def _is_too_long(situation: Situation) -> bool:
+    return situation.max_prompt_tokens is not None and situation.prompt_tokens > situation.max_prompt_tokens
 
 
 def _script(situation: Situation, acts: tuple[Act, ...]) -> Script:

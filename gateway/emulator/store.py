@@ -1,6 +1,7 @@
 """Keeps every object in SQLite, apart for each key, and gives them back in a stable order."""
 
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
@@ -17,6 +18,7 @@ from gateway.emulator.paging import Bounds, ListQuery, Position
 Stored = TypeVar("Stored", Thread, Message, Run, Step, Assistant)
 
 _TIMELINE: TypeAdapter[Timeline] = TypeAdapter(Timeline)
+_DECODED_TIMELINES = 32
 _BOUNDS = """
     AND (:low_at IS NULL OR (created_at, sequence) > (:low_at, :low_sequence))
     AND (:high_at IS NULL OR (created_at, sequence) < (:high_at, :high_sequence))
@@ -129,6 +131,9 @@ class Store:
         self.runs = Shelf(self._connection, Run, "thread_id")
         self.steps = Shelf(self._connection, Step, "run_id")
         self.assistants = Shelf(self._connection, Assistant)
+        # The last timelines and what stood in the database for them: a model's run reads and writes its own at each
+        # piece of the answer, and to decode a long one takes longer than all else.
+        self._decoded: OrderedDict[tuple[str, str], tuple[str, Timeline]] = OrderedDict()
 
     def close(self) -> None:
         """Close the database; the store is of no use afterwards."""
@@ -155,6 +160,8 @@ class Store:
 
     def keep_timeline(self, partition: str, run: Run, timeline: Timeline, applied: int) -> None:
         """Keep a run's timeline, of which the first events have been applied."""
+        events = _TIMELINE.dump_json(timeline).decode()
+        self._remember(partition, run.id, events, timeline)
         self._connection.execute(
             "INSERT INTO timelines (partition, run_id, thread_id, applied, next_due, events) "
             "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (partition, run_id) DO UPDATE "
@@ -165,7 +172,7 @@ class Store:
                 run.thread_id,
                 applied,
                 next_due(timeline, applied),
-                _TIMELINE.dump_json(timeline).decode(),
+                events,
             ),
         )
 
@@ -175,7 +182,14 @@ class Store:
             "SELECT events, applied FROM timelines WHERE partition = ? AND run_id = ?",
             (partition, run_id),
         ).fetchone()
-        return ((), 0) if row is None else (_TIMELINE.validate_json(row[0]), row[1])
+        if row is None:
+            return (), 0
+        events, applied = row
+        known, timeline = self._decoded.get((partition, run_id), ("", ()))
+        if known != events:
+            timeline = _TIMELINE.validate_json(events)
+            self._remember(partition, run_id, events, timeline)
+        return timeline, applied
 
     def runs_due(self, partition: str, thread_id: str, now: float) -> list[str]:
         """Return the runs of a thread for which something has become due."""
@@ -187,6 +201,12 @@ class Store:
             )
         ]
 
+    def runs_in_flight(self) -> list[tuple[str, str, str]]:
+        """Return partition, thread and run of every run that has not ended."""
+        return self._connection.execute(
+            "SELECT partition, thread_id, run_id FROM timelines WHERE next_due IS NOT NULL"
+        ).fetchall()
+
     def active_run_id(self, partition: str, thread_id: str) -> str | None:
         """Return the run of a thread that has not ended; None if there is none.
 
@@ -197,6 +217,12 @@ class Store:
             (partition, thread_id),
         ).fetchone()
         return None if row is None else str(row[0])
+
+    def _remember(self, partition: str, run_id: str, events: str, timeline: Timeline) -> None:
+        self._decoded[partition, run_id] = (events, timeline)
+        self._decoded.move_to_end((partition, run_id))
+        while len(self._decoded) > _DECODED_TIMELINES:
+            self._decoded.popitem(last=False)
 
     def _next(self, name: str) -> int:
         row = self._connection.execute(

@@ -22,7 +22,7 @@ from gateway.emulator.errors import (
     outputs_incomplete,
     outputs_not_awaited,
 )
-from gateway.emulator.lifecycle import cancellation, outputs_given
+from gateway.emulator.lifecycle import awaited_usage, cancellation, outputs_given
 from gateway.emulator.objects import Assistant, JsonObject, Run, Thread, Usage
 from gateway.emulator.operations.lookups import (
     SEARCH_CONTENT,
@@ -36,7 +36,7 @@ from gateway.emulator.operations.threads import add_message, add_thread
 from gateway.emulator.progress import Progress
 from gateway.emulator.replies import tokens_of
 from gateway.emulator.schedule import schedule
-from gateway.emulator.script import script_after_outputs, script_for
+from gateway.emulator.script import needs_answer, script_after_outputs, script_for
 from gateway.emulator.stream_events import StreamedRun, opening
 
 _CANCELLABLE = frozenset({"queued", "in_progress", "requires_action"})
@@ -110,18 +110,19 @@ def submit_tool_outputs(call: Call) -> JsonObject | StreamedRun:
     if sorted(expected) != sorted(got):
         raise outputs_incomplete(expected, got)
     outputs = {output.tool_call_id: output.output for output in body.tool_outputs}
+    progress = progress_of(call.store, call.partition, run)
+    timeline, happened = call.store.timeline(call.partition, run.id)
     situation = situation_of(call, run)
     written = sum(tokens_of(function_call.arguments) for function_call in run.awaited_calls)
-    progress = progress_of(call.store, call.partition, run)
-    script = script_after_outputs(
-        situation, tuple((function_call.name, outputs[function_call.id]) for function_call in run.awaited_calls)
-    )
-    future = (
-        *outputs_given(progress, outputs, Usage(situation.prompt_tokens, written), call.now),
-        *schedule(script, call.now, call.store.mint),
-    )
-    _, happened = call.store.timeline(call.partition, run.id)
+    usage = awaited_usage(timeline[:happened]) or Usage(situation.prompt_tokens, written)
+    future = outputs_given(progress, outputs, usage, call.now)
+    asks_model = call.with_model and run.asks_model
+    if not asks_model:
+        answered = tuple((function_call.name, outputs[function_call.id]) for function_call in run.awaited_calls)
+        future += schedule(script_after_outputs(situation, answered), call.now, call.store.mint)
     run = intervene(call.store, call.partition, progress, future, call.now)
+    if asks_model:
+        call.for_model.append(run)
     if body.stream:
         return StreamedRun((), progress, happened, with_search_content=SEARCH_CONTENT in call.includes)
     return rendering.run(run, call.version)
@@ -132,7 +133,12 @@ def _started(call: Call, body: RunOptions, thread: Thread, assistant: Assistant)
     situation = situation_of(call, run)
     if not situation.question and not run.instructions:
         raise empty_thread()
-    begin(call.store, call.partition, run, schedule(script_for(situation), call.now, call.store.mint))
+    if call.with_model and needs_answer(situation):
+        run = replace(run, asks_model=True)
+        begin(call.store, call.partition, run, ())
+        call.for_model.append(run)
+    else:
+        begin(call.store, call.partition, run, schedule(script_for(situation), call.now, call.store.mint))
     return run
 
 

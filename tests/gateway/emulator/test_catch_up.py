@@ -1,8 +1,10 @@
 import pytest
 
-from gateway.emulator.catch_up import begin, catch_up, intervene, progress_of
+from gateway.emulator.catch_up import append, begin, catch_up, intervene, progress_of
+from gateway.emulator.events import RunEnded, RunStarted
 from gateway.emulator.lifecycle import cancellation
 from gateway.emulator.objects import TextPart, Thread
+from gateway.emulator.progress import Progress
 from gateway.emulator.schedule import schedule
 from gateway.emulator.script import Script, WriteMessage
 from gateway.emulator.store import Store
@@ -67,3 +69,23 @@ def test_a_message_deleted_while_it_is_written_stays_deleted(running: Store) -> 
     catch_up(running, "mine", "thread_1", START + 10)
     assert status(running) == "completed"
     assert running.messages.get("mine", message_id) is None
+
+
+def test_what_nobody_could_foresee_is_added_to_what_happened_and_the_run_still_expires(store: Store) -> None:
+    store.threads.add("mine", Thread(id="thread_1", created_at=START))
+    begin(store, "mine", a_run(), ())
+    started = append(store, "mine", Progress(a_run(), {}, {}), [RunStarted()], START + 3.5)
+    assert (started.status, started.started_at) == ("in_progress", START + 3)
+    assert store.runs.get("mine", "run_1") == started
+    timeline, applied = store.timeline("mine", "run_1")
+    assert ([timed.event.kind for timed in timeline], applied) == (["run_started", "run_ended"], 1)
+    catch_up(store, "mine", "thread_1", START + 600)
+    assert status(store) == "expired"
+
+
+def test_an_end_that_was_added_is_the_last_thing_to_happen(store: Store) -> None:
+    store.threads.add("mine", Thread(id="thread_1", created_at=START))
+    begin(store, "mine", a_run(), ())
+    append(store, "mine", Progress(a_run(), {}, {}), [RunStarted(), RunEnded(status="completed")], START + 3.5)
+    assert store.active_run_id("mine", "thread_1") is None
+    assert len(store.timeline("mine", "run_1")[0]) == 2

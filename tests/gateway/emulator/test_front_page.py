@@ -11,6 +11,8 @@ def test_the_page_says_where_the_api_is_and_escapes_what_it_shows() -> None:
     assert "<td>&lt;b&gt;</td><td>1</td>" in page
     assert "<td>latency+503</td><td>1</td>" in page
     assert "http://x/v1?&lt;" in page
+    assert "no model is asked" in page
+    assert "come from a model" in front_page("http://x/v1", counts, asks_model=True)
 
 
 async def test_a_person_sees_a_page_without_a_key_and_is_not_counted(api: Api) -> None:

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.emulator.lifecycle import bounded_by_expiry, cancellation, cut_short, due, next_due, outputs_given
+from gateway.emulator.events import RunQueued, RunRequiresAction
+from gateway.emulator.lifecycle import (
+    at_once,
+    awaited_usage,
+    bounded_by_expiry,
+    cancellation,
+    cut_short,
+    due,
+    next_due,
+    outputs_given,
+)
 from gateway.emulator.objects import FunctionCall, TextPart, Usage
 from gateway.emulator.progress import Progress, apply_all
 from gateway.emulator.schedule import schedule
@@ -83,3 +93,10 @@ def test_outputs_complete_the_waiting_step_and_queue_the_run() -> None:
     assert [call.output for call in calls] == ["out of f", "out of g"]
     assert (step.status, step.completed_at, step.usage) == ("completed", START + 20, Usage(5, 7))
     assert (after.run.status, after.run.awaited_calls, after.run.started_at) == ("queued", (), START + 1)
+
+
+def test_what_a_waiting_step_cost_is_what_its_last_answer_said() -> None:
+    first, last = RunRequiresAction(usage=Usage(1, 2)), RunRequiresAction(usage=Usage(3, 4))
+    assert awaited_usage(at_once([first, last, RunQueued()], START)) == Usage(3, 4)
+    assert awaited_usage(at_once([first, RunRequiresAction()], START)) is None
+    assert awaited_usage(()) is None

@@ -14,6 +14,7 @@ from gateway.emulator.script import (
     Situation,
     StopShort,
     WriteMessage,
+    needs_answer,
     script_after_outputs,
     script_for,
 )
@@ -101,3 +102,9 @@ def test_a_refusal_is_a_refusal() -> None:
 def test_the_same_situation_has_the_same_script(scenario: str | None) -> None:
     situation = Situation(question="Draw a chart, كيوتو 🎉", tools=(CODE_TOOL,), scenario=scenario)
     assert script_for(situation) == script_for(situation)
+
+
+def test_a_model_may_answer_unless_a_scenario_or_a_limit_says_otherwise() -> None:
+    assert needs_answer(Situation(question="Why?", prompt_tokens=256, max_prompt_tokens=256))
+    assert not needs_answer(Situation(question="Why?", prompt_tokens=257, max_prompt_tokens=256))
+    assert not any(needs_answer(Situation(question="Why?", scenario=scenario)) for scenario in SCENARIOS)

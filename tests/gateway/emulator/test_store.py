@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.emulator.events import RunEnded, RunStarted, Timed
 from gateway.emulator.objects import Message, Step, TextPart, Thread
 from gateway.emulator.paging import ListQuery
 from gateway.emulator.store import Store
@@ -115,3 +116,33 @@ def test_a_page_is_that_of_a_plain_list(
         assert has_more == (len(between) > limit)
     finally:
         store.close()
+
+
+def test_the_runs_in_flight_are_those_with_something_to_come(store: Store) -> None:
+    store.threads.add("mine", Thread(id="thread_1", created_at=1))
+    for name, applied in (("run_1", 0), ("run_2", 1)):
+        run = a_run(id=name)
+        store.runs.add("mine", run)
+        store.keep_timeline("mine", run, (Timed(5.0, RunEnded(status="completed")),), applied)
+    assert store.runs_in_flight() == [("mine", "thread_1", "run_1")]
+
+
+def test_a_timeline_is_read_from_the_database_whatever_was_read_before(store: Store) -> None:
+    store.threads.add("mine", Thread(id="thread_1", created_at=1))
+    started, ended = (Timed(5.0, RunStarted()),), (Timed(5.0, RunEnded(status="completed")),)
+    runs = [a_run(id=f"run_{number}") for number in range(40)]
+    for run in runs:
+        store.runs.add("mine", run)
+        store.keep_timeline("mine", run, started, 0)
+
+    def change_and_fail() -> None:
+        with store.transaction():
+            store.keep_timeline("mine", runs[-1], ended, 1)
+            assert store.timeline("mine", runs[-1].id) == (ended, 1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        change_and_fail()
+    # More than are remembered, and one whose change was taken back.
+    assert [store.timeline("mine", run.id) for run in runs] == [(started, 0)] * 40
+    assert store.timeline("yours", "run_1") == ((), 0)

@@ -1,0 +1,148 @@
+"""Reads a model's answer, streamed or whole, into small values; pure.
+
+Source: https://platform.openai.com/docs/api-reference/chat/streaming, and the habits of servers that follow it: no
+``[DONE]``, calls without an index, arguments as an object, comments to keep the connection open.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gateway.emulator.model import failures
+from gateway.emulator.objects import Usage
+
+_DONE = b"[DONE]"
+
+
+@dataclass(frozen=True, slots=True)
+class CallPiece:
+    """A piece of a function call; the first one of a call has its id and its name."""
+
+    index: int | None = None
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What one event of a stream adds to the answer; a whole answer is one chunk."""
+
+    text: str = ""
+    refusal: str = ""
+    calls: tuple[CallPiece, ...] = ()
+    finish_reason: str | None = None
+    usage: Usage | None = None
+
+
+class ChunkReader:
+    """Reads server-sent events from bytes, however they are split; ``is_done`` once the last event has come."""
+
+    def __init__(self) -> None:
+        self.is_done = False
+        self._has_finished = False
+        self._rest = b""
+        self._data: list[bytes] = []
+
+    def feed(self, data: bytes) -> tuple[Chunk, ...]:
+        """Return the chunks that these bytes complete. Raises ModelFailedError for what is no chunk."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        chunks: list[Chunk] = []
+        for line in lines:
+            self._take_line(line.removesuffix(b"\r"), chunks)
+        return tuple(chunks)
+
+    def end(self) -> tuple[Chunk, ...]:
+        """Return the chunk that no empty line has closed. Raises ModelFailedError if the answer has no end."""
+        chunks: list[Chunk] = []
+        # What was cut off within an event cannot be told from what is garbled, and cut off it is.
+        try:
+            for line in (self._rest, b""):
+                self._take_line(line.removesuffix(b"\r"), chunks)
+        except failures.ModelFailedError:
+            raise failures.cut_off() from None
+        if not (self.is_done or self._has_finished):
+            raise failures.cut_off()
+        return tuple(chunks)
+
+    def _take_line(self, line: bytes, chunks: list[Chunk]) -> None:
+        if line.startswith(b"data:"):
+            self._data.append(line[5:].strip())
+        elif not line and self._data:
+            data, self._data = b"\n".join(self._data), []
+            if data == _DONE:
+                self.is_done = True
+            elif not self.is_done:
+                chunks.append(chunk_in(data))
+                self._has_finished = self._has_finished or chunks[-1].finish_reason is not None
+
+
+def chunk_in(data: bytes) -> Chunk:
+    """Return the chunk that is written in JSON; of several choices the first. Raises ModelFailedError."""
+    try:
+        answer = _DECODER.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise failures.garbled() from None
+    if answer.error is not None:
+        raise failures.reported()
+    usage = None if answer.usage is None else answer.usage.counted()
+    if not answer.choices:
+        return Chunk(usage=usage)
+    choice = answer.choices[0]
+    said = choice.delta or choice.message or _Said()
+    return Chunk(
+        text=said.content or "",
+        refusal=said.refusal or "",
+        calls=tuple(call.piece() for call in said.tool_calls or ()),
+        finish_reason=choice.finish_reason,
+        usage=usage,
+    )
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: Any = None
+
+
+class _Call(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+    def piece(self) -> CallPiece:
+        function = self.function or _Function()
+        arguments = function.arguments
+        if arguments is not None and not isinstance(arguments, str):
+            arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+        return CallPiece(self.index, self.id or None, function.name or None, arguments or "")
+
+
+class _Said(msgspec.Struct):
+    content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Said | None = None
+    message: _Said | None = None
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+    def counted(self) -> Usage:
+        return Usage(max(0, self.prompt_tokens or 0), max(0, self.completion_tokens or 0))
+
+
+class _Answer(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: Any = None
+
+
+_DECODER = msgspec.json.Decoder(_Answer)
