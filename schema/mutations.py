@@ -131,7 +131,9 @@ class Mutation:
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(MessageKey, input.message_id, "messageId")
             wire = await api.update_message(key, _body(MetadataUpdateBody, input, "message_id", keep_nulls=True))
-            return {"message": Message(key=key, wire=wire)}
+            # Version 2 leaves them out of this answer alone: seen in recorded traffic of 2024 and 2025.
+            lacks = wire.attachments is None and not api.capabilities.message_files
+            return {"message": Message(key=key, wire=wire, lacks_attachments=lacks)}
 
         return await _carry_out(info, UpdateMessagePayload, input, write, "messageId")
 

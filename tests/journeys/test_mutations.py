@@ -77,6 +77,25 @@ async def test_a_message_is_created_changed_and_deleted(emulator: Emulator, gate
     assert deleted["thread"]["messages"]["nodes"] == [{"text": "What is the weather?"}]
 
 
+async def test_a_changed_message_shows_its_attachments_which_the_answer_to_the_change_lacks(
+    emulator: Emulator, gateway: Gateway
+) -> None:
+    attached = {"file_id": "file-abc123", "tools": [{"type": "file_search"}]}
+    message = {"role": "user", "content": "Read this.", "attachments": [attached]}
+    thread_id = (await emulator.post("/threads", {"messages": [message]}))["id"]
+    message_id = (await emulator.get(f"/threads/{thread_id}/messages"))["data"][0]["id"]
+    key = to_global_id(MessageKey(thread_id, message_id))
+    emulator.counts.reset()
+    changed = await succeed(gateway, "updateMessage", "message { metadata }", messageId=key, metadata={"a": "b"})
+    assert changed["message"] == {"metadata": {"a": "b"}}
+    assert emulator.counts.by_operation == {"modifyMessage": 1}
+    fields = "message { metadata attachments { fileId tools } }"
+    changed = await succeed(gateway, "updateMessage", fields, messageId=key, metadata={"c": "d"})
+    assert changed["message"]["metadata"] == {"c": "d"}
+    assert changed["message"]["attachments"] == [{"fileId": "file-abc123", "tools": ["FILE_SEARCH"]}]
+    assert emulator.counts.by_operation == {"modifyMessage": 2, "getMessage": 1}
+
+
 async def test_a_run_is_started_with_all_its_options_changed_and_cancelled(
     emulator: Emulator, gateway: Gateway
 ) -> None:

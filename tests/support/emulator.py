@@ -11,6 +11,9 @@ from gateway.app import listening
 from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
 from gateway.emulator.counts import COUNTS, RequestCounts
+from gateway.emulator.fault_control import FAULTS
+from gateway.emulator.fault_text import parse_fault_rules
+from gateway.emulator.faults import Faults
 
 KEY = "test-key"
 AUTHORIZATION = f"Bearer {KEY}"
@@ -23,6 +26,7 @@ class Emulator:
     root_url: str
     counts: RequestCounts
     clock: ManualClock
+    faults: Faults
     session: aiohttp.ClientSession = field(repr=False)
     version: str = "v2"
 
@@ -30,6 +34,10 @@ class Emulator:
     def url(self) -> str:
         """The base URL of its API."""
         return f"{self.root_url}/v1"
+
+    def misbehave(self, rules: str) -> None:
+        """Put these fault rules in force, as `--emulator-faults` takes them, in place of earlier ones."""
+        self.faults.replace(parse_fault_rules(rules))
 
     async def post(self, path: str, body: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """What the API answers to a POST; `path` begins after `/v1`. A status of 400 or more fails the test."""
@@ -60,4 +68,4 @@ async def running_emulator(
     clock = clock or ManualClock()
     app = create_app(database=database, clock=clock, seed_keys=seed_keys)
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
-        yield Emulator(url, app[COUNTS], clock, session, version)
+        yield Emulator(url, app[COUNTS], clock, app[FAULTS], session, version)

@@ -1,0 +1,347 @@
+"""One write or read in both its spellings, REST and GraphQL, and what either shows in the same plain words.
+
+A caller of `TwoWays` chooses the way at random and compares what it got with a model that knows neither.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self, TypeAlias, TypeVar
+
+from tests.support.emulator import Emulator, running_emulator
+from tests.support.gateway import Gateway, running_gateway
+
+Seen: TypeAlias = dict[str, Any]
+ResultT = TypeVar("ResultT")
+
+REFUSALS = {
+    # code of the user error: status of REST, words of its message
+    "NOT_FOUND": (404, "No "),
+    "ACTIVE_RUN": (400, "active"),
+    "WRONG_STATE": (400, "status"),
+    "MISSING_TOOL_OUTPUT": (400, "Expected tool outputs"),
+    "INVALID_VALUE": (400, "Run creation requires"),
+}
+FIELDS = {
+    "thread": "upstreamId metadata",
+    "message": """upstreamId role metadata runId assistantId attachments { fileId tools }
+        content { ... on TextContent { text } ... on ImageUrlContent { url detail } }""",
+    "run": """upstreamId status metadata assistantId tools { ... on FunctionTool { name } }
+        requiredAction { ... on SubmitToolOutputsAction { toolCalls { id } } }""",
+    "assistant": "upstreamId name model instructions metadata tools { ... on FunctionTool { name } }",
+}
+
+
+@dataclass(frozen=True)
+class Write:
+    """A mutation with its input beside the same write's method, path and body; `kind` is what comes back, if it does.
+
+    A path begins after `/v1`.
+    """
+
+    mutation: str
+    input: Seen
+    method: str
+    path: str
+    body: Seen | None = None
+    kind: str | None = None
+
+
+def function(name: str) -> Seen:
+    """A function tool without parameters, in the one shape of which both spellings are made."""
+    return {"name": name, "parameters": {"type": "object", "properties": {}}}
+
+
+def tools_sent(names: list[str]) -> tuple[list[Seen], list[Seen]]:
+    """Tools for GraphQL and for REST."""
+    return [{"function": function(name)} for name in names], [
+        {"type": "function", "function": function(name)} for name in names
+    ]
+
+
+@dataclass(frozen=True)
+class NewMessage:
+    """A message to be sent."""
+
+    role: str
+    texts: list[str]
+    image: str | None
+    files: list[str]
+    metadata: dict[str, str]
+
+    @property
+    def graphql(self) -> Seen:
+        content: list[Seen] = [{"text": text} for text in self.texts]
+        if self.image is not None:
+            content.append({"imageUrl": {"url": self.image, "detail": "LOW"}})
+        attachments = [{"fileId": file, "tools": ["FILE_SEARCH"]} for file in self.files]
+        return {
+            "role": self.role.upper(),
+            "content": content,
+            "attachments": attachments,
+            "metadata": self.metadata,
+        }
+
+    @property
+    def rest(self) -> Seen:
+        content: list[Seen] = [{"type": "text", "text": text} for text in self.texts]
+        if self.image is not None:
+            content.append({"type": "image_url", "image_url": {"url": self.image, "detail": "low"}})
+        attachments = [{"file_id": file, "tools": [{"type": "file_search"}]} for file in self.files]
+        # One part may be sent bare.
+        bare = content[0]["text"] if len(content) == 1 else content
+        return {"role": self.role, "content": bare, "attachments": attachments, "metadata": self.metadata}
+
+    def seen(self, message_id: str) -> Seen:
+        """What either way shows of it."""
+        return {
+            "id": message_id,
+            "role": self.role,
+            "content": [*self.texts, *([(self.image, "low")] if self.image is not None else [])],
+            "files": [(file, ["file_search"]) for file in self.files],
+            "metadata": self.metadata,
+            "run_id": None,
+            "assistant_id": None,
+        }
+
+
+def _thread_by_rest(got: Any) -> Seen:
+    return {"id": got["id"], "metadata": got["metadata"]}
+
+
+def _message_by_rest(got: Any) -> Seen:
+    parts = [
+        part["text"]["value"] if part["type"] == "text" else (part["image_url"]["url"], part["image_url"]["detail"])
+        for part in got["content"]
+    ]
+    same = {name: got[name] for name in ("id", "role", "metadata", "run_id", "assistant_id")} | {"content": parts}
+    if "attachments" not in got:
+        # As in the answer to a modification.
+        return same
+    return same | {"files": [(one["file_id"], [tool["type"] for tool in one["tools"]]) for one in got["attachments"]]}
+
+
+def _run_by_rest(got: Any) -> Seen:
+    action = got["required_action"]
+    calls = [] if action is None else [call["id"] for call in action["submit_tool_outputs"]["tool_calls"]]
+    tools = [tool["function"]["name"] for tool in got["tools"]]
+    same = {name: got[name] for name in ("id", "status", "metadata", "assistant_id")}
+    return same | {"calls": calls, "tools": tools}
+
+
+def _assistant_by_rest(got: Any) -> Seen:
+    same = {name: got[name] for name in ("id", "name", "model", "instructions", "metadata")}
+    return same | {"tools": [tool["function"]["name"] for tool in got["tools"]]}
+
+
+def _thread_by_graphql(got: Any) -> Seen:
+    return {"id": got["upstreamId"], "metadata": got["metadata"]}
+
+
+def _message_by_graphql(got: Any) -> Seen:
+    parts = [part["text"] if "text" in part else (part["url"], part["detail"].lower()) for part in got["content"]]
+    return {
+        "id": got["upstreamId"],
+        "role": got["role"].lower(),
+        "metadata": got["metadata"],
+        "run_id": got["runId"],
+        "assistant_id": got["assistantId"],
+        "content": parts,
+        "files": [(one["fileId"], [tool.lower() for tool in one["tools"]]) for one in got["attachments"]],
+    }
+
+
+def _run_by_graphql(got: Any) -> Seen:
+    action = got["requiredAction"]
+    return {
+        "id": got["upstreamId"],
+        "status": got["status"].lower(),
+        "metadata": got["metadata"],
+        "assistant_id": got["assistantId"],
+        "calls": [] if action is None else [call["id"] for call in action["toolCalls"]],
+        "tools": [tool["name"] for tool in got["tools"]],
+    }
+
+
+def _assistant_by_graphql(got: Any) -> Seen:
+    same = {name: got[name] for name in ("name", "model", "instructions", "metadata")}
+    return same | {"id": got["upstreamId"], "tools": [tool["name"] for tool in got["tools"]]}
+
+
+_BY_REST: dict[str, Callable[[Any], Seen]] = {
+    "thread": _thread_by_rest,
+    "message": _message_by_rest,
+    "run": _run_by_rest,
+    "assistant": _assistant_by_rest,
+}
+_BY_GRAPHQL: dict[str, Callable[[Any], Seen]] = {
+    "thread": _thread_by_graphql,
+    "message": _message_by_graphql,
+    "run": _run_by_graphql,
+    "assistant": _assistant_by_graphql,
+}
+
+
+@dataclass
+class TwoWays:
+    """A running emulator and a gateway over it, on a loop of their own; `key` says whose data they show."""
+
+    key: str = "nobody"
+    _runner: asyncio.Runner = field(default_factory=asyncio.Runner)
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    def __enter__(self) -> Self:
+        self._runner.__enter__()
+        self.emulator, self.gateway = self._runner.run(self._start())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            left = self._runner.run(self._stop())
+        finally:
+            self._runner.__exit__(kind, error, trace)
+        assert left == [], f"tasks left behind: {left}"
+
+    async def _start(self) -> tuple[Emulator, Gateway]:
+        emulator = await self._stack.enter_async_context(running_emulator())
+        return emulator, await self._stack.enter_async_context(running_gateway(emulator.url))
+
+    async def _stop(self) -> list[asyncio.Task[Any]]:
+        await self._stack.aclose()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+    def run(self, asked: Coroutine[Any, Any, ResultT]) -> ResultT:
+        async def bounded() -> ResultT:
+            async with asyncio.timeout(20):
+                return await asked
+
+        return self._runner.run(bounded())
+
+    def write(self, write: Write, *, by_rest: bool, refused: str | None = None) -> Seen:
+        """Carry it out, and give what it shows; where a code is given, the write must be refused by that code."""
+        return self._write_by_rest(write, refused) if by_rest else self._write_by_graphql(write, refused)
+
+    def _write_by_rest(self, write: Write, refused: str | None) -> Seen:
+        status, got = self.rest(write.method, write.path, write.body)
+        if refused is not None:
+            expected, words = REFUSALS[refused]
+            assert status == expected, (refused, status, got)
+            assert words in got["error"]["message"], (refused, got)
+            return {}
+        assert status == 200, got
+        if write.kind == "run":
+            return {**_run_by_rest(got), "thread_id": got["thread_id"]}
+        return {} if write.kind is None else _BY_REST[write.kind](got)
+
+    def _write_by_graphql(self, write: Write, refused: str | None) -> Seen:
+        fields = "deletedId" if write.kind is None else f"{write.kind} {{ {FIELDS[write.kind]} }}"
+        if write.kind == "run":
+            fields = f"run {{ {FIELDS['run']} thread {{ upstreamId }} }}"
+        type_name = write.mutation[0].upper() + write.mutation[1:]
+        query = f"""mutation ($input: {type_name}Input!) {{
+            {write.mutation}(input: $input) {{ {fields} userErrors {{ code message field }} }} }}"""
+        payload = self.graphql(query, input=write.input)[write.mutation]
+        if refused is not None:
+            assert [error["code"] for error in payload["userErrors"]] == [refused], payload
+            assert payload[write.kind or "deletedId"] is None
+            return {}
+        assert payload["userErrors"] == []
+        if write.kind is None:
+            assert payload["deletedId"]
+            return {}
+        got = payload[write.kind]
+        shown = _BY_GRAPHQL[write.kind](got)
+        return {**shown, "thread_id": got["thread"]["upstreamId"]} if write.kind == "run" else shown
+
+    def rest(self, method: str, path: str, body: Seen | None = None) -> tuple[int, Any]:
+        """The status and the answer, whatever they are."""
+
+        async def ask() -> tuple[int, Any]:
+            headers = {"Authorization": f"Bearer {self.key}", "OpenAI-Beta": "assistants=v2"}
+            async with self.emulator.session.request(
+                method, self.emulator.url + path, headers=headers, json=body
+            ) as reply:
+                return reply.status, await reply.json()
+
+        return self.run(ask())
+
+    def graphql(self, query: str, **variables: Any) -> Any:
+        """The data of an operation that must not fail."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        reply = self.run(self.gateway.execute(query, variables, headers=headers))
+        assert "errors" not in reply, reply["errors"]
+        return reply["data"]
+
+    def get_by_rest(self, kind: str, path: str) -> Seen | None:
+        """One object; None where there is none."""
+        status, got = self.rest("GET", path)
+        assert status in {200, 404}, got
+        return _BY_REST[kind](got) if status == 200 else None
+
+    def get_by_graphql(self, kind: str, global_id: str, *, by_node: bool) -> Seen | None:
+        """One object, by its own field or by `node`; None where there is none."""
+        type_name = kind.capitalize()
+        asked = f"node(id: $id) {{ ... on {type_name} {{" if by_node else f"{kind}(id: $id) {{ ... on {type_name} {{"
+        found = self.graphql(f"query ($id: ID!) {{ found: {asked} {FIELDS[kind]} }} }} }}", id=global_id)["found"]
+        return None if found is None else _BY_GRAPHQL[kind](found)
+
+    def list_of(
+        self,
+        kind: str,
+        thread_id: str | None,
+        *,
+        by_rest: bool,
+        size: int = 100,
+        backwards: bool = False,
+        run_id: str | None = None,
+    ) -> list[Seen]:
+        """A whole list of a thread or, without one, of the root, oldest first, read by pages from one of its ends."""
+        if by_rest:
+            path = f"/{kind}s" if thread_id is None else f"/threads/{thread_id}/{kind}s"
+            return self._list_by_rest(kind, path, size, backwards=backwards, run_id=run_id)
+        return self._list_by_graphql(kind, thread_id, size, backwards=backwards, run_id=run_id)
+
+    def _list_by_rest(self, kind: str, path: str, size: int, *, backwards: bool, run_id: str | None) -> list[Seen]:
+        found: list[Seen] = []
+        options = {"limit": str(size), "order": "desc" if backwards else "asc"}
+        if run_id is not None:
+            options["run_id"] = run_id
+        while True:
+            _, page = self.rest("GET", f"{path}?{'&'.join(f'{name}={value}' for name, value in options.items())}")
+            found += [_BY_REST[kind](one) for one in page["data"]]
+            if not page["has_more"]:
+                return found[::-1] if backwards else found
+            options["after"] = page["last_id"]
+
+    def _list_by_graphql(
+        self, kind: str, thread_id: str | None, size: int, *, backwards: bool, run_id: str | None
+    ) -> list[Seen]:
+        count, bound, onwards, end = (
+            ("last", "before", "hasPreviousPage", "startCursor")
+            if backwards
+            else ("first", "after", "hasNextPage", "endCursor")
+        )
+        extra = "" if run_id is None else f', runId: "{run_id}"'
+        connection = (
+            f"{kind}s({count}: $size, {bound}: $at{extra}) "
+            f"{{ nodes {{ {FIELDS[kind]} }} pageInfo {{ {onwards} {end} }} }}"
+        )
+        query = f"query ($size: Int!, $at: String) {{ {connection} }}"
+        if thread_id is not None:
+            query = f"query ($id: ID!, $size: Int!, $at: String) {{ thread(id: $id) {{ {connection} }} }}"
+        variables: Seen = {"size": size, "at": None} | ({} if thread_id is None else {"id": thread_id})
+        found: list[Seen] = []
+        while True:
+            data = self.graphql(query, **variables)
+            page = (data if thread_id is None else data["thread"])[f"{kind}s"]
+            nodes = [_BY_GRAPHQL[kind](node) for node in page["nodes"]]
+            found = [*nodes, *found] if backwards else [*found, *nodes]
+            if not page["pageInfo"][onwards]:
+                return found
+            variables["at"] = page["pageInfo"][end]
