@@ -20,6 +20,9 @@ MAX_LINE_BYTES = 32 * 1024
 MAX_HEADER_BYTES = 16 * 1024
 """Longest header: above what `Authorization` may have, so that one too long gets a clear answer."""
 
+IDLE_SECONDS = 75.0
+"""How long a connection may go without a whole request: beyond the 60 seconds after which load balancers let go."""
+
 FLUSH_SECONDS = 1.0
 """How long answers may take to leave once no operation is under way."""
 
@@ -43,8 +46,17 @@ def create_app(
 
 
 @asynccontextmanager
-async def listening(app: web.Application, host: str, port: int, *, shutdown_seconds: float = 0.0) -> AsyncIterator[str]:
+async def listening(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    shutdown_seconds: float = 0.0,
+    idle_seconds: float = IDLE_SECONDS,
+) -> AsyncIterator[str]:
     """Serve an application on a socket; gives its base URL, with the port that was really taken.
+
+    A connection that for `idle_seconds` sends nothing, or only a part of its headers, is closed.
 
     At the end, operations under way get `shutdown_seconds` while the socket still answers, so that a load balancer
     learns from `/readyz` that this process is leaving. Raises OSError where the address cannot be had.
@@ -57,6 +69,7 @@ async def listening(app: web.Application, host: str, port: int, *, shutdown_seco
         handle_signals=False,
         # Compressed bodies are refused, so nothing is unpacked on the way to that answer.
         auto_decompress=False,
+        keepalive_timeout=idle_seconds,
         max_field_size=MAX_HEADER_BYTES,
         max_line_size=MAX_LINE_BYTES,
         shutdown_timeout=FLUSH_SECONDS,

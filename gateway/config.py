@@ -61,6 +61,12 @@ def _fault_rules(text: str) -> str:
     return text
 
 
+def _redis_url(secret: SecretStr) -> SecretStr:
+    if urlsplit(secret.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError
+    return secret
+
+
 def _expects(expected: str, **constraints: Any) -> Any:
     """Bind a field to the words by which a bad value is refused, and to pydantic's constraints."""
     return Field(json_schema_extra={"expected": expected}, **constraints)
@@ -95,12 +101,30 @@ class Settings(BaseSettings):
     gateway_max_query_tokens: Annotated[int, _expects("an integer from 1 to 1000000", ge=1, le=1_000_000)] = Field(
         default=4_000, description="Most lexical tokens in a document."
     )
+    gateway_max_upstream_calls: Annotated[int, _expects("an integer from 1 to 1000000", ge=1, le=1_000_000)] = Field(
+        default=1_000, description="Most upstream calls that an operation may be predicted to make."
+    )
+    gateway_cost: Flag = Field(
+        default=False, description="Whether every answer reports its cost; see What an operation costs."
+    )
     gateway_shutdown_seconds: Annotated[float, _expects("a number of seconds from 0 to 3600", ge=0, le=3600)] = Field(
         default=10.0, description="How long a stopping gateway waits for operations under way."
     )
     gateway_log_level: Annotated[LogLevel, BeforeValidator(str.lower), _expects("debug, info, warning or error")] = (
         Field(default="info", description="Least severe log line that is written to standard error.")
     )
+
+    gateway_cache: Flag = Field(default=True, description="Whether answers of the upstream are kept.")
+    gateway_cache_bytes: Bytes = Field(default=64 << 20, description="Most memory that kept answers take, about.")
+    gateway_cache_entries: Annotated[int, _expects("an integer from 1 to 10000000", ge=1, le=10_000_000)] = Field(
+        default=50_000, description="Most answers that are kept in memory."
+    )
+
+    redis_url: (
+        Annotated[SecretStr, AfterValidator(_redis_url), _expects("a redis://, rediss:// or unix:// URL")] | None
+    ) = Field(default=None, description="A Redis or Valkey that all gateways share; it may hold a password.")
+    redis_cluster: Flag = Field(default=False, description="Whether that is a cluster.")
+    redis_deadline_seconds: Seconds = Field(default=0.05, description="How long a request waits for Redis.")
 
     upstream_url: (
         Annotated[str, AfterValidator(_upstream_url), _expects("an http(s) URL without credentials or fragment")] | None
@@ -127,6 +151,9 @@ class Settings(BaseSettings):
     upstream_project: HeaderWord | None = Field(default=None, description="Value of OpenAI-Project.")
     upstream_pool_size: Count = Field(default=200, description="Most connections to the upstream.")
     upstream_concurrency: Count = Field(default=64, description="Most upstream calls at once of one operation.")
+    upstream_concurrency_per_principal: Count = Field(
+        default=100, description="Most upstream calls at once of one credential; less than the pool holds."
+    )
     upstream_connect_timeout_seconds: Seconds = Field(default=5.0, description="How long connecting may take.")
     upstream_timeout_seconds: Seconds = Field(default=30.0, description="How long one upstream call may take in all.")
     upstream_max_response_bytes: Bytes = Field(default=64 << 20, description="Largest answer of the upstream.")
@@ -147,10 +174,24 @@ class Settings(BaseSettings):
     emulator_fault_control: Flag = Field(
         default=False, description="Whether /_emulator/faults changes, without a key, what the emulator does wrong."
     )
+    emulator_model_url: (
+        Annotated[str, AfterValidator(_upstream_url), _expects("an http(s) URL without credentials or fragment")] | None
+    ) = Field(
+        default=None,
+        description="Base URL of a chat-completions API, as http://127.0.0.1:11434/v1, to answer instead of scripts.",
+    )
+    emulator_model_key: Secret | None = Field(default=None, description="The emulator's key for EMULATOR_MODEL_URL.")
+    emulator_model: HeaderWord | None = Field(
+        default=None, description="Name of the model at EMULATOR_MODEL_URL, in place of each run's own `model`."
+    )
+    emulator_model_timeout_seconds: Seconds = Field(
+        default=60.0, description="Longest wait for the next piece of a model's answer."
+    )
 
 
 GATEWAY_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("gateway_"))
 UPSTREAM_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("upstream_"))
+REDIS_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("redis_"))
 EMULATOR_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("emulator_"))
 
 _NOT_OF_THE_DEMO = {"upstream_url", "upstream_api_version", "upstream_api_key", "upstream_anonymous"}
@@ -158,10 +199,11 @@ _NOT_OF_THE_DEMO = {"upstream_url", "upstream_api_version", "upstream_api_key", 
 COMMAND_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "demo": (
         *GATEWAY_SETTINGS,
+        *REDIS_SETTINGS,
         *(name for name in UPSTREAM_SETTINGS if name not in _NOT_OF_THE_DEMO),
         *EMULATOR_SETTINGS,
     ),
-    "serve": (*GATEWAY_SETTINGS, *UPSTREAM_SETTINGS),
+    "serve": (*GATEWAY_SETTINGS, *REDIS_SETTINGS, *UPSTREAM_SETTINGS),
     "emulator": (*EMULATOR_SETTINGS, "gateway_log_level", "gateway_shutdown_seconds"),
     "schema": (),
 }
@@ -227,7 +269,7 @@ def load_settings(flags: Mapping[str, str] | None = None) -> Settings:
         return Settings(**dict(flags or {}))  # type: ignore[arg-type]  # pydantic turns the texts into values
     except ValidationError as error:
         # A union reports each of its members; the first fault of a setting is enough.
-        by_name = {str(fault["loc"][0]).lower(): fault["input"] for fault in reversed(error.errors())}
+        by_name = {str(found["loc"][0]).lower(): found["input"] for found in reversed(error.errors())}
         raise BadSettingsError([fault(name, value) for name, value in sorted(by_name.items())]) from None
 
 
@@ -235,7 +277,7 @@ def fault(name: str, value: object) -> str:
     """Say of a refused setting what was expected and what came, unless it is secret or holds a password."""
     names = " or ".join(filter(None, (variable_of(name), flag_of(name))))
     shown = repr(value)
-    if is_secret(name) or (name == "upstream_url" and "@" in str(value)):
+    if is_secret(name) or (name.endswith("_url") and "@" in str(value)):
         shown = "something else (not shown: it may hold a secret)"
     elif len(shown) > 80:
         shown = shown[:77] + "..."

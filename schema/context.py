@@ -20,9 +20,18 @@ class Context:
     Made inside the running loop, closed when the operation is over.
     """
 
-    def __init__(self, api: ThreadsApi, limits: PagingLimits | None = None, *, deadline_seconds: float = 60.0) -> None:
-        """Load and write through `api`, which already speaks for the principal."""
+    def __init__(
+        self,
+        api: ThreadsApi,
+        limits: PagingLimits | None = None,
+        *,
+        deadline_seconds: float = 60.0,
+        reports_cost: bool = False,
+    ) -> None:
+        """Load and write through `api`, which already speaks for the principal; the answer may report its cost."""
         self.api = api
+        self.reports_cost = reports_cost
+        self.predicted_calls = 0
         self.capabilities: Capabilities = api.capabilities
         self.limits = limits or PagingLimits()
         self.loaders = Loaders(api, deadline_seconds=deadline_seconds)

@@ -1,7 +1,13 @@
-"""A validation rule that bounds how deep a document nests, in time linear in the document."""
+"""Rules that bound how deep a document nests and how often it repeats a field, each in time linear in the document.
+
+They are held before GraphQL's own rules run: one of those compares every two fields of the same name in a set, so it
+takes seconds for a document that repeats a field hundreds of times.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from graphql import (
@@ -14,7 +20,9 @@ from graphql import (
     SelectionSetNode,
     ValidationContext,
     ValidationRule,
+    validate,
 )
+from strawberry.extensions import SchemaExtension
 
 
 def depth_limit(max_depth: int) -> type[ValidationRule]:
@@ -59,3 +67,65 @@ def depth_limit(max_depth: int) -> type[ValidationRule]:
             return self._depth_of_fragment[name]
 
     return DepthLimitRule
+
+
+def repetition_limit(max_repetitions: int) -> type[ValidationRule]:
+    """Make a rule that refuses a set in which one name in the answer is selected more than so many times.
+
+    What fragments add to a set counts, each fragment once in a set.
+    """
+
+    class RepetitionLimitRule(ValidationRule):
+        """Counts each set of each operation and each fragment."""
+
+        def __init__(self, context: ValidationContext) -> None:
+            super().__init__(context)
+            self._of_fragment: dict[str, Counter[str]] = {}
+
+        def enter_selection_set(self, node: SelectionSetNode, *_args: Any) -> None:
+            """Report a name that is selected too often."""
+            counted = self._count(node)
+            name, times = max(counted.items(), key=lambda item: item[1], default=("", 0))
+            if times > max_repetitions:
+                message = f"'{name}' is selected {times} times in one place; expected at most {max_repetitions}."
+                self.report_error(GraphQLError(message, [node]))
+
+        def _count(self, selection_set: SelectionSetNode) -> Counter[str]:
+            counted: Counter[str] = Counter()
+            spread: set[str] = set()
+            for selection in selection_set.selections:
+                if isinstance(selection, FieldNode):
+                    counted[(selection.alias or selection.name).value] += 1
+                elif isinstance(selection, InlineFragmentNode):
+                    counted += self._count(selection.selection_set)
+                elif isinstance(selection, FragmentSpreadNode) and selection.name.value not in spread:
+                    spread.add(selection.name.value)
+                    counted += self._count_fragment(selection.name.value)
+            return counted
+
+        def _count_fragment(self, name: str) -> Counter[str]:
+            if name not in self._of_fragment:
+                self._of_fragment[name] = Counter()  # stands while the fragment itself is counted
+                fragment: FragmentDefinitionNode | None = self.context.get_fragment(name)
+                if fragment is not None:
+                    self._of_fragment[name] = self._count(fragment.selection_set)
+            return self._of_fragment[name]
+
+    return RepetitionLimitRule
+
+
+class DocumentLimits(SchemaExtension):
+    """Holds a document to some rules before GraphQL's own rules see it."""
+
+    def __init__(self, rules: Sequence[type[ValidationRule]]) -> None:
+        """Hold documents to these rules."""
+        self._rules = rules
+
+    def on_validate(self) -> Iterator[None]:
+        """Refuse what breaks a rule, unless an extension before this one has found the document valid."""
+        running = self.execution_context
+        document = running.graphql_document
+        if running.pre_execution_errors is None and document is not None:
+            graphql_schema = running.schema._schema
+            running.pre_execution_errors = validate(graphql_schema, document, self._rules) or None
+        yield

@@ -27,6 +27,8 @@ class ErrorCode(StrEnum):
     UPSTREAM_UNREACHABLE = "UPSTREAM_UNREACHABLE"
     UPSTREAM_TIMEOUT = "UPSTREAM_TIMEOUT"
     UPSTREAM_INVALID_RESPONSE = "UPSTREAM_INVALID_RESPONSE"
+    TOO_EXPENSIVE = "TOO_EXPENSIVE"
+    GATEWAY_STOPPING = "GATEWAY_STOPPING"
     INTERNAL = "INTERNAL"
 
 
@@ -36,6 +38,7 @@ RETRYABLE_CODES = frozenset(
         ErrorCode.UPSTREAM_FAILED,
         ErrorCode.UPSTREAM_UNREACHABLE,
         ErrorCode.UPSTREAM_TIMEOUT,
+        ErrorCode.GATEWAY_STOPPING,
     }
 )
 """Codes of failures that the same request may not meet again."""
@@ -87,11 +90,14 @@ class GatewayError(Exception):
         return rendered
 
 
+def shown(value: object) -> str:
+    """Write a value as an error message shows it: as Python does, cut to 80 characters."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 def bad_argument(argument: str, expected: str, got: object) -> GatewayError:
-    """Say which argument was refused, what was expected, and what came (cut to 80 characters)."""
-    shown = repr(got)
-    if len(shown) > 80:
-        shown = shown[:77] + "..."
+    """Say which argument was refused, what was expected, and what came."""
     return GatewayError(
-        ErrorCode.BAD_USER_INPUT, f"Argument '{argument}': expected {expected}, got {shown}.", argument=argument
+        ErrorCode.BAD_USER_INPUT, f"Argument '{argument}': expected {expected}, got {shown(got)}.", argument=argument
     )

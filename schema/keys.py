@@ -75,7 +75,7 @@ TYPE_NAMES = {key_type: name for name, key_type in KEY_TYPES.items()}
 MAX_ID_LENGTH = 256
 """Longest upstream id that is accepted, in characters; the longest seen in the wild has 40."""
 
-_UPSTREAM_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:@+-]*\Z")
+_UPSTREAM_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:@=+-]*\Z")
 
 
 class NotOpaqueError(ValueError):

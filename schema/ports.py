@@ -22,6 +22,7 @@ from schema.bodies import (
     ThreadUpdateBody,
     ToolOutputsBody,
 )
+from schema.cost import Cost
 from schema.errors import GatewayError
 from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.paging import Window
@@ -100,6 +101,10 @@ class ThreadsApi(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """What the upstream behind this port can do."""
+
+    @property
+    def cost(self) -> Cost:
+        """What was done through this port so far; a decorator gives, and counts into, the cost of what it wraps."""
 
     async def get_threads(self, keys: Sequence[ThreadKey]) -> Results[ThreadObject]:
         """Get threads."""

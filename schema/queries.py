@@ -41,8 +41,7 @@ class Query:
     @described
     async def node(self, info: Info, id: GlobalId) -> Node | None:
         """Find any object by its global ID."""
-        key = read_node_id(id)
-        return await find(info, NODE_TYPES[type(key)], key)
+        return await _find_node(info, id, "id")
 
     @described
     def nodes(
@@ -51,13 +50,12 @@ class Query:
         ids: Annotated[list[strawberry.ID], strawberry.argument(description="Global IDs, at most 100.")],
     ) -> list[Node | None]:
         """Find objects by their global IDs: one for each ID, in their order, null for one that is not there."""
-        keys = [read_node_id(id_, "ids") for id_ in _bounded(ids)]
-        return cast("list[Node | None]", [find(info, NODE_TYPES[type(key)], key, "ids") for key in keys])
+        return cast("list[Node | None]", [_find_node(info, id_, "ids") for id_ in _bounded(ids)])
 
     @described
     async def thread(self, info: Info, id: EitherId) -> Thread | None:
         """Find a thread."""
-        return await find(info, Thread, read_id(ThreadKey, id))
+        return await _find_thread(info, id, "id")
 
     @described
     def threads_by_ids(
@@ -71,8 +69,7 @@ class Query:
 
         The API cannot list threads, so the frontend's own program keeps their ids.
         """
-        keys = [read_id(ThreadKey, id_, "ids") for id_ in _bounded(ids)]
-        return cast("list[Thread | None]", [find(info, Thread, key, "ids") for key in keys])
+        return cast("list[Thread | None]", [_find_thread(info, id_, "ids") for id_ in _bounded(ids)])
 
     @described
     async def message(self, info: Info, id: GlobalId) -> Message | None:
@@ -108,6 +105,15 @@ class Query:
             lists_threads=can.lists_threads,
             message_files=can.message_files,
         )
+
+
+async def _find_node(info: Info, text: str, argument: str) -> Node | None:
+    key = read_node_id(text, argument)
+    return await find(info, NODE_TYPES[type(key)], key, argument)
+
+
+async def _find_thread(info: Info, text: str, argument: str) -> Thread | None:
+    return await find(info, Thread, read_id(ThreadKey, text, argument), argument)
 
 
 def _bounded(ids: list[strawberry.ID]) -> list[strawberry.ID]:

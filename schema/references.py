@@ -41,7 +41,8 @@ class LoadedNode(Protocol):
 
 NodeT = TypeVar("NodeT", bound=LoadedNode)
 
-_PYTHON_NAMES = {"runId": "run_id"}
+PYTHON_NAMES = {"runId": "run_id"}
+"""How the planners of lists call arguments whose name is another in GraphQL."""
 
 
 def refer(info: Info, node_type: type[NodeT], key: Any) -> NodeT | None:
@@ -108,7 +109,7 @@ def _start(
         if (plan_of := node_type.LISTS.get(name)) is not None:
             try:
                 given = arguments_of(raw, node_type.TYPE_NAME, field)
-                plan = plan_of(context, key, **{_PYTHON_NAMES.get(name, name): given[name] for name in given})
+                plan = plan_of(context, key, **{PYTHON_NAMES.get(name, name): given[name] for name in given})
             except (GatewayError, GraphQLError):
                 continue
             plan.loader.start(plan.first_page_key)

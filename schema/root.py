@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import strawberry
-from strawberry.extensions import AddValidationRules, MaxTokensLimiter, ParserCache, ValidationCache
+from strawberry.extensions import MaxTokensLimiter
 from strawberry.schema.config import StrawberryConfig
 
-from schema.document_limits import depth_limit
+from schema.call_budget import CallBudget
+from schema.document_cache import DocumentCache, KeptDocuments
+from schema.document_limits import DocumentLimits, depth_limit, repetition_limit
 from schema.extensions import PublicErrors
 from schema.mutations import Mutation
 from schema.nodes import Assistant, Message, MessageFile, Run, RunStep, Thread
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
     from graphql import GraphQLError
     from strawberry.types import ExecutionContext
 
-DOCUMENTS_KEPT = 256
-"""How many parsed and validated documents are kept; each spares its operation some 5 to 13 ms."""
+KEPT_CHARACTERS = 300_000
+"""How long all documents together are that stay parsed and validated: about 200 usual ones, at most some 85 MB."""
+
+MAX_REPETITIONS = 100
+"""How often one name may be selected in one place; a large frontend's merged fragments repeat `id` some dozen times."""
 
 
 class GatewaySchema(strawberry.Schema):
@@ -30,9 +35,14 @@ class GatewaySchema(strawberry.Schema):
         """Log nothing here: what is unexpected has been logged where it is masked, under its id."""
 
 
-def build_schema(*, max_depth: int = 30, max_tokens: int = 4_000) -> GatewaySchema:
-    """Build the schema; an operation may nest `max_depth` fields and its document hold `max_tokens` tokens."""
-    rule = depth_limit(max_depth)
+def build_schema(*, max_depth: int = 30, max_tokens: int = 4_000, max_upstream_calls: int = 1_000) -> GatewaySchema:
+    """Build the schema.
+
+    An operation may nest `max_depth` fields, its document hold `max_tokens` tokens, and it may be predicted to make
+    `max_upstream_calls` upstream calls.
+    """
+    rules = [depth_limit(max_depth), repetition_limit(MAX_REPETITIONS)]
+    kept = KeptDocuments(KEPT_CHARACTERS)
     return GatewaySchema(
         query=Query,
         mutation=Mutation,
@@ -40,9 +50,9 @@ def build_schema(*, max_depth: int = 30, max_tokens: int = 4_000) -> GatewaySche
         config=StrawberryConfig(scalar_map=SCALARS),
         extensions=[
             PublicErrors,
+            lambda: CallBudget(max_upstream_calls),
             lambda: MaxTokensLimiter(max_token_count=max_tokens),
-            lambda: AddValidationRules([rule]),
-            lambda: ParserCache(maxsize=DOCUMENTS_KEPT),
-            lambda: ValidationCache(maxsize=DOCUMENTS_KEPT),
+            lambda: DocumentCache(kept),
+            lambda: DocumentLimits(rules),
         ],
     )

@@ -105,3 +105,33 @@ def test_no_tracked_text_names(what: str) -> None:
             continue
         found += [f"{path}: {match[0]}" for match in FORBIDDEN_TEXT[what].finditer(text)]
     assert found == []
+
+
+def test_no_comprehension_names_its_variable_like_a_global_of_its_module() -> None:
+    """CPython 3.12.1 loses the global where another comprehension of the same function uses it: UnboundLocalError."""
+    found = []
+    for module in modules():
+        tree = ast.parse((ROOT / module).read_text())
+        known = {name for statement in tree.body for name in _bound_by(statement)}
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp)):
+                names = {
+                    name.id
+                    for generator in node.generators
+                    for name in ast.walk(generator.target)
+                    if isinstance(name, ast.Name)
+                }
+                found += [f"{module}:{node.lineno} {name}" for name in sorted(names & known)]
+    assert found == []
+
+
+def _bound_by(statement: ast.stmt) -> list[str]:
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return [statement.name]
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        return [(alias.asname or alias.name).split(".")[0] for alias in statement.names]
+    if isinstance(statement, ast.Assign):
+        return [target.id for target in statement.targets if isinstance(target, ast.Name)]
+    return (
+        [statement.target.id] if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) else []
+    )

@@ -86,6 +86,15 @@ async def test_the_shown_calls_are_those_of_the_shown_query(demo: Gateway, demo_
     assert sorted(made[len(first) :]) == sorted(second)
 
 
+async def test_the_shown_cost_is_that_of_the_shown_query(demo: Gateway) -> None:
+    ((query, _),) = answers()
+    (shown,) = [json.loads(block) for block in blocks("json") if "upstreamCalls" in block]
+    answer = (await demo.post({"query": query}, headers={"GraphQL-Cost": "1"})).json
+    for report in (shown, answer):
+        assert report["extensions"]["cost"].pop("upstreamMilliseconds") > 0
+    assert answer["extensions"] == shown["extensions"]
+
+
 def test_the_shown_start_of_the_demo_is_what_it_prints() -> None:
     (shown,) = blocks("text")
     with running_command("demo", "--port", "0", "--emulator-port", "0") as (_, printed):

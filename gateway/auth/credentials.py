@@ -18,10 +18,10 @@ from schema.errors import ErrorCode, GatewayError
 MAX_AUTHORIZATION_LENGTH = 8192
 """Longest `Authorization` that is passed on, in characters: common servers allow a header 8 KiB."""
 
-PROXY_HEADERS = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"})
-"""Headers that a proxy adds. Behind one, every caller seems to be on this machine."""
+PROXY_HEADERS = frozenset({"cdn-loop", "cf-connecting-ip", "forwarded", "true-client-ip", "via", "x-real-ip"})
+"""Headers that a proxy adds, beside all that begin with `X-Forwarded-`. Behind one, every caller seems to be here."""
 
-_PRINTABLE = re.compile(r"[\t -~\x80-\xff]+\Z")
+_PRINTABLE = re.compile(r"[\t -~\xa0-\xff]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Caller:
     headers: frozenset[str] = frozenset()
     origin: str | None = None
     fetch_site: str | None = None
+    is_http_1_0: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,10 @@ def own_key_obstacle(caller: Caller) -> str | None:
         return "it comes from another machine"
     if not names_loopback(caller.host):
         return "its Host is not localhost"
-    if caller.headers & PROXY_HEADERS:
+    if caller.headers & PROXY_HEADERS or any(name.startswith("x-forwarded-") for name in caller.headers):
         return "a proxy passed it on"
+    if caller.is_http_1_0:
+        return "it came by HTTP/1.0, as from a proxy that does not name itself"
     if caller.origin is not None and caller.origin.lower() != f"{caller.scheme}://{caller.host}".lower():
         return "it was sent by a page of another origin"
     if caller.fetch_site not in {None, "same-origin", "none"}:
@@ -117,7 +120,7 @@ def _checked(authorization: Sequence[str]) -> str:
     if len(value) > MAX_AUTHORIZATION_LENGTH:
         raise _malformed(f"an Authorization header of at most {MAX_AUTHORIZATION_LENGTH} characters, got {len(value)}")
     if not _PRINTABLE.match(value):
-        raise _malformed("an Authorization header without control characters")
+        raise _malformed("an Authorization header of printable Latin-1 characters")
     return value
 
 

@@ -55,7 +55,7 @@ def thread(thread: Thread, version: ApiVersion) -> JsonObject:
 def message(message: Message, version: ApiVersion) -> JsonObject:
     """Return a message as REST shows it, which is without its status."""
     files: JsonObject = (
-        {"file_ids": [attachment.file_id for attachment in message.attachments]}
+        {"file_ids": [one.file_id for one in message.attachments]}
         if version == "v1"
         else {"attachments": [attachment(one) for one in message.attachments]}
     )
@@ -81,7 +81,7 @@ def modified_message(message_: Message, version: ApiVersion) -> JsonObject:
     rendered = message(message_, version)
     rendered.pop("attachments", None)
     metadata = rendered.pop("metadata")
-    file_ids = [attachment.file_id for attachment in message_.attachments]
+    file_ids = [one.file_id for one in message_.attachments]
     return {**rendered, "file_ids": file_ids, "metadata": metadata}
 
 

@@ -2,12 +2,9 @@
 
 import asyncio
 import logging
-import random
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 import aiohttp
 from multidict import CIMultiDict
@@ -15,8 +12,9 @@ from yarl import URL
 
 from gateway.upstream import operations
 from gateway.upstream.operations import Operation, Read, Write
-from gateway.upstream.options import UpstreamOptions, is_header_value
+from gateway.upstream.options import is_header_value
 from gateway.upstream.planning import load_through_lists
+from gateway.upstream.pool import Departure, UpstreamPool, late
 from gateway.upstream.readers import Reader
 from gateway.upstream.rendering import render_body
 from gateway.upstream.requests import UpstreamRequest
@@ -35,6 +33,7 @@ from schema.bodies import (
     ThreadUpdateBody,
     ToolOutputsBody,
 )
+from schema.cost import Cost
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.paging import Window
@@ -60,54 +59,11 @@ from schema.wire import (
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
-USER_AGENT = "threads-gateway"
-PING_TIMEOUT_SECONDS = 2.0
-
 _log = logging.getLogger(__name__)
 
 
-class UpstreamClient:
-    """Owns the connections to one upstream; made and closed inside the running loop (`async with`).
-
-    `sleep`, `random_fraction` (0 to 1) and `now_seconds` (Unix time) are arguments for the sake of tests.
-    """
-
-    def __init__(
-        self,
-        options: UpstreamOptions,
-        *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        random_fraction: Callable[[], float] = random.random,
-        now_seconds: Callable[[], float] = time.time,
-    ) -> None:
-        self.options = options
-        self.capabilities = options.dialect.capabilities
-        self.sleep = sleep
-        self.random_fraction = random_fraction
-        self.now_seconds = now_seconds
-        self._prefix = str(URL(options.base_url).with_query(None)).rstrip("/")
-        self._query = options.query
-        # The deadline of a batch is its owner's; here only connecting is limited.
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=options.connect_timeout_seconds)
-        connector = aiohttp.TCPConnector(limit=options.pool_size)
-        self.session = _session(connector, timeout)
-        # The same connections, but it notes when a request begins to leave, which reads need not pay for.
-        noting = aiohttp.TraceConfig()
-        noting.on_request_headers_sent.append(_note_departure)
-        self.write_session = _session(connector, timeout, trace_configs=[noting], connector_owner=False)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close every connection; calls in flight fail."""
-        await self.write_session.close()
-        await self.session.close()
+class UpstreamClient(UpstreamPool):
+    """The upstream for any principal: connections, and a bound port for each operation."""
 
     def bind(self, credential: str | None) -> "BoundThreadsApi":
         """The port on behalf of one principal, for one GraphQL operation.
@@ -119,51 +75,18 @@ class UpstreamClient:
             raise GatewayError(ErrorCode.UNAUTHENTICATED, "Expected a credential without control characters.")
         return BoundThreadsApi(self, credential)
 
-    def url_of(self, request: UpstreamRequest) -> URL:
-        """The address of a call, which is encoded already."""
-        queries = (request.query, self.options.dialect.query_of(request.operation), self._query)
-        query = "&".join(filter(None, queries))
-        return URL(f"{self._prefix}{request.path}{'?' if query else ''}{query}", encoded=True)
-
-    def headers_for(self, credential: str | None) -> CIMultiDict[str]:
-        """The headers of every call on behalf of one principal."""
-        options = self.options
-        headers = CIMultiDict(options.dialect.headers_for(credential))
-        if options.organization is not None:
-            headers["OpenAI-Organization"] = options.organization
-        if options.project is not None:
-            headers["OpenAI-Project"] = options.project
-        return headers
-
-    async def ping(self, *, timeout_seconds: float = PING_TIMEOUT_SECONDS) -> GatewayError | None:
-        """Why the upstream cannot be reached, or None: any answer to the base URL below 500 is good enough.
-
-        No credential is sent and no body is read.
-        """
-        url = self.url_of(UpstreamRequest("ping", "/"))
-        try:
-            async with asyncio.timeout(timeout_seconds), self.session.get(url, allow_redirects=False) as response:
-                status = response.status
-        except TimeoutError:
-            return _late(timeout_seconds)
-        except (aiohttp.ClientError, OSError, RuntimeError) as error:
-            return transport_failure(error, "ping").error
-        if status >= 500:
-            return GatewayError(ErrorCode.UPSTREAM_FAILED, f"The upstream answered with status {status}.")
-        return None
-
 
 class BoundThreadsApi:
-    """The `ThreadsApi` port over HTTP, with one principal's credential; `calls` counts the requests it has sent."""
+    """The `ThreadsApi` port over HTTP, with one principal's credential; `cost` counts what it has sent."""
 
     def __init__(self, client: UpstreamClient, credential: str | None) -> None:
-        self.calls = 0
+        self.cost = Cost()
         self._client = client
         self._credential = credential
         self._headers = client.headers_for(credential)
-        self._headers_with_content = self._headers.copy()
-        self._headers_with_content["Content-Type"] = "application/json"
+        self._headers_with_content = CIMultiDict({**self._headers, "Content-Type": "application/json"})
         self._free_places = asyncio.Semaphore(client.options.max_concurrency_per_operation)
+        self._places_of_principal = client.places_of(credential)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -271,7 +194,7 @@ class BoundThreadsApi:
                 for task in unfinished:
                     task.cancel()
                 await asyncio.gather(*unfinished, return_exceptions=True)
-        return [_late(options.timeout_seconds) if (task := tasks[key]).cancelled() else task.result() for key in keys]
+        return [late(options.timeout_seconds) if (task := tasks[key]).cancelled() else task.result() for key in keys]
 
     async def _read(self, read: Read[KeyT, ValueT], key: KeyT, deadline: float) -> ValueT | GatewayError:
         """Read one key, as often as `retry` says; every failure is a value."""
@@ -282,7 +205,7 @@ class BoundThreadsApi:
             return refused
         further_tries = 0
         while True:
-            async with self._free_places:
+            async with self._free_places, self.cost.call():
                 outcome = await self._send(call)
             if not isinstance(outcome, Failure):
                 return outcome
@@ -303,13 +226,13 @@ class BoundThreadsApi:
         call = self._call(write, key)
         if body is not None:
             call.content = render_body(body, options.dialect, keep_nulls=write.clears)
-        call.departure = _Departure()
+        call.departure = Departure()
         outcome: ValueT | Failure
         try:
-            async with asyncio.timeout(options.timeout_seconds), self._free_places:
+            async with asyncio.timeout(options.timeout_seconds), self._free_places, self.cost.call():
                 outcome = await self._send(call)
         except TimeoutError:
-            outcome = Failure(_late(options.timeout_seconds))
+            outcome = Failure(late(options.timeout_seconds))
         if isinstance(outcome, Failure):
             raise error_of_write(outcome, sent=call.departure.begun)
         return outcome
@@ -324,7 +247,6 @@ class BoundThreadsApi:
         client, operation = self._client, call.request.operation
         session = client.session if call.departure is None else client.write_session
         headers = self._headers if call.content is None else self._headers_with_content
-        self.calls += 1
         try:
             async with session.request(
                 call.request.method,
@@ -353,13 +275,6 @@ class BoundThreadsApi:
 
 
 @dataclass(slots=True)
-class _Departure:
-    """Whether a request has begun to leave: from then on the upstream may act on it."""
-
-    begun: bool = False
-
-
-@dataclass(slots=True)
 class _Call(Generic[KeyT, ValueT]):
     """One call ready to be sent."""
 
@@ -368,33 +283,7 @@ class _Call(Generic[KeyT, ValueT]):
     request: UpstreamRequest
     url: URL
     content: bytes | None = None
-    departure: _Departure | None = None
-
-
-async def _note_departure(_: aiohttp.ClientSession, context: Any, __: aiohttp.TraceRequestHeadersSentParams) -> None:
-    context.trace_request_ctx.begun = True
-
-
-def _session(connector: aiohttp.TCPConnector, timeout: aiohttp.ClientTimeout, **options: Any) -> aiohttp.ClientSession:
-    session = aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=timeout,
-        headers={"Accept": "application/json", "User-Agent": USER_AGENT},
-        # A type without a body makes some servers refuse the call; one with a body gets its own.
-        skip_auto_headers=["Content-Type"],
-        **options,
-    )
-    # aiohttp sends a GET or a DELETE again by itself, unseen, after a lost connection. Here `retry` decides, every
-    # request is counted, and a write is sent once. There is no public switch; a test watches that this one works.
-    session._retry_connection = False
-    return session
-
-
-def _late(timeout_seconds: float) -> GatewayError:
-    return GatewayError(
-        ErrorCode.UPSTREAM_TIMEOUT, f"Expected an answer of the upstream within {timeout_seconds:g} s, got none."
-    )
+    departure: Departure | None = None
 
 
 def _whole_thread(thread_id: str, window: Window) -> MessagePageKey:

@@ -26,6 +26,7 @@ class UpstreamOptions:
     connect_timeout_seconds: float = 5.0
     timeout_seconds: float = 30.0
     max_concurrency_per_operation: int = 64
+    max_concurrency_per_principal: int = 100
     max_response_bytes: int = 64 * 1024 * 1024
 
     def __post_init__(self) -> None:
@@ -48,6 +49,7 @@ class UpstreamOptions:
             "connect_timeout_seconds",
             "timeout_seconds",
             "max_concurrency_per_operation",
+            "max_concurrency_per_principal",
             "max_response_bytes",
         ):
             if not getattr(self, name) > 0:

@@ -5,6 +5,7 @@ are null, fractional times, a byte order mark, `metadata_`. What is not: an answ
 something untrue.
 """
 
+import json as standard_json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
@@ -13,7 +14,7 @@ from msgspec import UNSET, DecodeError, Struct, UnsetType, ValidationError, json
 
 from gateway.upstream.requests import Paged
 from gateway.upstream.safe_text import safe_text
-from schema.keys import ThreadKey
+from schema.keys import ThreadKey, is_upstream_id
 from schema.paging import Window
 from schema.wire import Page, Timestamp
 
@@ -97,6 +98,7 @@ class CreatedReader(Generic[ObjectT]):
 
     def read(self, key: ThreadKey | None, body: bytes) -> ObjectT:
         made = _decode_kind(self._decoder, self.kind, body)
+        _check_id(made.id, f"a {self.kind} object")
         if self.names_thread and not _thread_of(made):
             raise UnexpectedReplyError(f"a {self.kind} object with a 'thread_id'", f"none in {_excerpt(body)}")
         if key is not None:
@@ -148,6 +150,8 @@ class PageReader(Generic[ObjectT]):
             # Nothing says that this is a list at all; an empty page would claim that there are no objects.
             raise UnexpectedReplyError(expected, f"no 'data' in {_excerpt(body)}")
         # Servers written in Go send an empty list as null.
+        for found in reply.data or ():
+            _check_id(found.id, expected)
         return fit_page(reply.data or [], reply.has_more, key.window)
 
 
@@ -172,6 +176,14 @@ def fit_page(data: list[ObjectT], has_more: bool | None, window: Window) -> Page
     if len(data) > window.limit:
         return Page(data=data[: window.limit], has_more=True)
     return Page(data=data, has_more=has_more)
+
+
+def _check_id(found: str, expected: str) -> None:
+    """Refuse what nobody could ask for by its id afterwards."""
+    if not is_upstream_id(found):
+        raise UnexpectedReplyError(
+            f"{expected} with ids that can stand in a URL's path", f"'{found[:MAX_EXCERPT_LENGTH]}'"
+        )
 
 
 def _decode_kind(decoder: json.Decoder[ObjectT], kind: str, body: bytes) -> ObjectT:
@@ -203,10 +215,12 @@ def _decode(decoder: json.Decoder[ValueT], body: bytes, expected: str, *, within
             return decoder.decode(json.encode(_each_object(json.decode(body), _without_nulls, within_data=within_data)))
     except ValidationError as error:
         raise UnexpectedReplyError(expected, f"{_excerpt(body)} ({error})") from None
+    except UnicodeDecodeError:
+        raise UnexpectedReplyError(expected, f"what is not UTF-8: {_excerpt(body)}") from None
     except RecursionError:
         raise UnexpectedReplyError(expected, f"too deeply nested JSON: {_excerpt(body)}") from None
     except DecodeError as error:
-        cut_short = bool(body) and "truncated" in str(error)
+        cut_short = bool(body) and "truncated" in str(error) and not _is_whole(body)
         what = "JSON that was cut short" if cut_short else "what is not JSON"
         raise UnexpectedReplyError(expected, f"{what}: {_excerpt(body)}", cut_short=cut_short) from None
 
@@ -240,6 +254,15 @@ def _with_metadata(found: dict[str, Any]) -> dict[str, Any]:
 
 
 _PARTS_WITH_COUNTERS = {"usage", "truncation_strategy"}
+
+
+def _is_whole(body: bytes) -> bool:
+    """Tell whether JSON is complete; msgspec says "truncated" of half a surrogate pair at a string's end too."""
+    try:
+        standard_json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _excerpt(body: bytes) -> str:

@@ -57,7 +57,7 @@ _SENTENCES: Mapping[re.Pattern[str], ErrorCode] = {
     re.compile(r"cannot (?:cancel|update) run with status", re.IGNORECASE): ErrorCode.WRONG_STATE,
 }
 _MISSING_OUTPUTS = re.compile(r"expected tool outputs for call_ids ", re.IGNORECASE)
-_TITLE = re.compile(r"<title[^>]*>([^<]*)</title>", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

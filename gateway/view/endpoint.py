@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 import strawberry
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.execution import ExecutionResult
@@ -24,7 +24,7 @@ from gateway.view.operations import Operations, OperationStoppedError
 from gateway.view.requests import GraphQLRequest, ambiguity, read_body, read_query_string
 from gateway.view.responses import error_response, json_response, result_response
 from schema.context import Context
-from schema.errors import ErrorCode, GatewayError
+from schema.errors import ErrorCode, GatewayError, shown
 from schema.paging import PagingLimits
 from schema.ports import ThreadsApi
 
@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 BindApi = Callable[[Principal], ThreadsApi]
 Page = Callable[[web.Request], web.Response]
+
+COST_HEADER = "GraphQL-Cost"
+"""With the value 1, the answer reports its cost in `extensions.cost`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,10 @@ class GraphQLEndpoint:
         limits: ViewLimits | None = None,
         page: Page | None = None,
         operations: Operations | None = None,
+        always_report_cost: bool = False,
     ) -> None:
         """Run operations of `schema` over the port that `bind` makes for a principal."""
+        self._always_report_cost = always_report_cost
         self._schema = schema
         self._bind = bind
         self._keys = keys
@@ -112,23 +117,27 @@ class GraphQLEndpoint:
             # A well-formed request that cannot be run: told apart by the media type, as a failed validation is.
             return error_response(400 if media_type == GRAPHQL_RESPONSE else 200, unclear, media_type)
         allowed = {OperationType.QUERY} if request.method == "GET" else {OperationType.QUERY, OperationType.MUTATION}
-        running = self._execute(asked, principal, allowed)
+        report_cost = self._always_report_cost or request.headers.get(COST_HEADER, "").strip() == "1"
+        running = self._execute(asked, principal, allowed, report_cost=report_cost)
         try:
             result = await self.operations.run(running, finish=request.method == "POST" and asked.may_write)
         except InvalidOperationTypeError as error:
             raise _wrong_operation_type(request.method, error) from None
-        except OperationStoppedError:
-            raise _stopping() from None
+        except OperationStoppedError as stopped:
+            raise (_ended() if stopped.begun and asked.may_write else _stopping()) from None
         except CannotGetOperationTypeError:
             unknown = _unknown_operation(asked.operation_name)
             return error_response(400 if media_type == GRAPHQL_RESPONSE else 200, unknown, media_type)
         return result_response(result, media_type)
 
     async def _execute(
-        self, asked: GraphQLRequest, principal: Principal, allowed: set[OperationType]
+        self, asked: GraphQLRequest, principal: Principal, allowed: set[OperationType], *, report_cost: bool
     ) -> ExecutionResult:
         context = Context(
-            self._bind(principal), self._limits.paging, deadline_seconds=self._limits.load_deadline_seconds
+            self._bind(principal),
+            self._limits.paging,
+            deadline_seconds=self._limits.load_deadline_seconds,
+            reports_cost=report_cost,
         )
         try:
             return await self._schema.execute(
@@ -195,6 +204,7 @@ def describe_caller(request: web.Request) -> Caller:
         headers=frozenset(name.lower() for name in request.headers),
         origin=request.headers.get("Origin"),
         fetch_site=request.headers.get("Sec-Fetch-Site"),
+        is_http_1_0=request.version < HttpVersion11,
     )
 
 
@@ -237,9 +247,8 @@ def _unknown_operation(name: str | None) -> GatewayError:
         return GatewayError(
             ErrorCode.BAD_USER_INPUT, "Expected a document with an operation, got none.", argument="query"
         )
-    shown = repr(name if len(name) <= 80 else name[:77] + "...")
     expected = "Expected 'operationName' to name an operation of the document"
-    return GatewayError(ErrorCode.BAD_USER_INPUT, f"{expected}, got {shown}.", argument="operationName")
+    return GatewayError(ErrorCode.BAD_USER_INPUT, f"{expected}, got {shown(name)}.", argument="operationName")
 
 
 def _refusal(status: int, message: str, *headers: tuple[str, str]) -> _Refusal:
@@ -250,8 +259,14 @@ def _method_refusal(message: str, allow: str) -> _Refusal:
     return _refusal(405, message, ("Allow", allow))
 
 
+def _ended() -> _Refusal:
+    # Without Retry-After, by which a proxy knows that it may ask another gateway (docker/nginx.conf).
+    message = "The gateway stopped before this was over; some of it may have been written."
+    return _Refusal(503, GatewayError(ErrorCode.GATEWAY_STOPPING, message, retryable=False), (("Connection", "close"),))
+
+
 def _stopping() -> _Refusal:
-    error = GatewayError(ErrorCode.INTERNAL, "The gateway is stopping; ask again.", retryable=True)
+    error = GatewayError(ErrorCode.GATEWAY_STOPPING, "The gateway is stopping; ask again.")
     return _Refusal(503, error, (("Retry-After", "1"), ("Connection", "close")))
 
 

@@ -10,7 +10,11 @@ ResultT = TypeVar("ResultT")
 
 
 class OperationStoppedError(Exception):
-    """The operation was ended because the gateway stops."""
+    """The operation was ended, or not even `begun`, because the gateway stops."""
+
+    def __init__(self, *, begun: bool) -> None:
+        super().__init__("the gateway stops")
+        self.begun = begun
 
 
 class Operations:
@@ -37,7 +41,7 @@ class Operations:
         """
         if self._stopping:
             operation.close()
-            raise OperationStoppedError
+            raise OperationStoppedError(begun=False)
         task = asyncio.create_task(operation)
         self._tasks.add(task)
         task.add_done_callback(self._over)
@@ -46,7 +50,7 @@ class Operations:
         except asyncio.CancelledError:
             waiter = asyncio.current_task()
             if task.cancelled() and (waiter is None or not waiter.cancelling()):
-                raise OperationStoppedError from None
+                raise OperationStoppedError(begun=True) from None
             if not finish:
                 task.cancel()
                 await asyncio.wait([task])

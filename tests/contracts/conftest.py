@@ -6,6 +6,8 @@ from typing import Literal
 import pytest
 from aiohttp.test_utils import TestServer
 
+from gateway.cache.api import CachedThreadsApi
+from gateway.cache.shared import CacheOptions, SharedCache
 from gateway.emulator import seed
 from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
@@ -15,6 +17,9 @@ from gateway.upstream.options import UpstreamOptions
 from schema.ports import ThreadsApi
 from tests.contracts.world import World, walk_world
 from tests.support.fake_threads_api import V1, V2, FakeThreadsApi
+from tests.support.valkey import _shared_valkey, valkey
+
+__all__ = ["_shared_valkey", "valkey"]  # fixtures
 
 CREDENTIAL = "Bearer contract"
 THREADS = [
@@ -45,7 +50,7 @@ async def world(emulator: str, version: Version) -> World:
     return await walk_world(emulator, THREADS, CREDENTIAL, version)
 
 
-@pytest.fixture(params=["client on the emulator", "fake"])
+@pytest.fixture(params=["client on the emulator", "fake", "cached in memory", "cached in Redis"])
 async def api(
     request: pytest.FixtureRequest, emulator: str, world: World, version: Version
 ) -> AsyncIterator[ThreadsApi]:
@@ -54,4 +59,10 @@ async def api(
         return
     names: dict[Version, DialectName] = {"v1": "openai-v1", "v2": "openai-v2"}
     async with UpstreamClient(UpstreamOptions(emulator, names[version])) as client:
-        yield client.bind(CREDENTIAL)
+        if not request.param.startswith("cached"):
+            yield client.bind(CREDENTIAL)
+            return
+        redis_url = request.getfixturevalue("valkey").url if request.param == "cached in Redis" else None
+        # A busy machine must not make the cache do without Redis.
+        async with SharedCache(CacheOptions(redis_url=redis_url, redis_deadline_seconds=5)) as shared:
+            yield CachedThreadsApi(client.bind(CREDENTIAL), shared, "contract")

@@ -1,3 +1,4 @@
+import asyncio
 import socket
 
 import pytest
@@ -44,6 +45,17 @@ async def test_an_address_in_use_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="address already in use"):
         async with listening(web.Application(), "127.0.0.1", taken.getsockname()[1]):
             pass
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET"])
+async def test_a_connection_without_a_whole_request_is_closed(sent: bytes) -> None:
+    async with listening(web.Application(), "127.0.0.1", 0, idle_seconds=0.05) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(sent)
+        async with asyncio.timeout(10):
+            assert (await reader.read()).count(b"HTTP/1.1 404") == sent.count(b"\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
 
 
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - for a moment, and nothing is behind it

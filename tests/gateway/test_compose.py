@@ -3,10 +3,13 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from gateway.app import listening
 from gateway.compose import DEMO_KEY, build_emulator_app, build_gateway_app
 from gateway.config import Settings
+from gateway.emulator.model.options import ModelOptions
+from gateway.emulator.model.runs import MODEL_RUNS
 from gateway.upstream.options import UpstreamOptions
 from tests.support.emulator import Emulator
 from tests.support.gateway import running_gateway
@@ -15,6 +18,11 @@ from tests.support.gateway import running_gateway
 async def test_a_gateway_needs_an_upstream() -> None:
     with pytest.raises(ValueError, match="expected settings with an upstream_url"):
         build_gateway_app(Settings(upstream_url=None))
+
+
+def test_a_models_defaults_are_those_of_the_emulator() -> None:
+    assert Settings().emulator_model_timeout_seconds == ModelOptions("http://model.test").timeout_seconds
+    assert MODEL_RUNS not in build_emulator_app(Settings(emulator_model="m", emulator_model_key=SecretStr("k")))
 
 
 def test_the_defaults_are_those_of_the_client() -> None:
@@ -33,6 +41,8 @@ async def test_the_settings_reach_what_they_are_about(emulator: Emulator) -> Non
         gateway_max_page_size=2,
         gateway_max_query_depth=3,
         gateway_max_query_tokens=20,
+        gateway_max_upstream_calls=1,
+        gateway_cost=True,
         gateway_graphiql=False,
     ) as gateway:
         assert await gateway.data("{ upstream { version } }") == {"upstream": {"version": "v1"}}
@@ -40,6 +50,9 @@ async def test_the_settings_reach_what_they_are_about(emulator: Emulator) -> Non
         assert "1 to 2" in page["errors"][0]["message"]
         deep = await gateway.execute("{ assistants { edges { node { id } } } }")
         assert "at most 3" in deep["errors"][0]["message"]
+        dear = await gateway.execute('{ threadsByIds(ids: ["x", "y"]) { metadata } }')
+        assert "expected at most 1" in dear["errors"][0]["message"]
+        assert dear["extensions"]["cost"]["predictedCalls"] == 2
         long = await gateway.execute("{" + " __typename" * 30 + "}")
         assert "more than 20 tokens" in long["errors"][0]["message"]
         assert (await gateway.get("/graphiql/assets/x/graphiql.js")).status == 404

@@ -13,6 +13,8 @@ BAD_VALUES = {
     "gateway_max_page_size": ("0", "an integer from 1 to 10000"),
     "gateway_max_query_depth": ("-1", "an integer from 1 to 10000"),
     "gateway_max_query_tokens": ("many", "an integer from 1 to 1000000"),
+    "gateway_max_upstream_calls": ("0", "an integer from 1 to 1000000"),
+    "gateway_cost": ("maybe", "true or false"),
     "gateway_shutdown_seconds": ("nan", "a number of seconds from 0 to 3600"),
     "gateway_log_level": ("loud", "debug, info, warning or error"),
     "upstream_url": ("ftp://host", "an http(s) URL without credentials or fragment"),
@@ -26,6 +28,12 @@ BAD_VALUES = {
     "upstream_project": ("ü", "visible ASCII characters without spaces"),
     "upstream_pool_size": ("1.5", "an integer from 1 to 10000"),
     "upstream_concurrency": ("0", "an integer from 1 to 10000"),
+    "upstream_concurrency_per_principal": ("0", "an integer from 1 to 10000"),
+    "gateway_cache": ("perhaps", "true or false"),
+    "gateway_cache_bytes": ("0", "a number of bytes from 1 to 1073741824"),
+    "gateway_cache_entries": ("0", "an integer from 1 to 10000000"),
+    "redis_cluster": ("perhaps", "true or false"),
+    "redis_deadline_seconds": ("0", "a number of seconds above 0, at most 3600"),
     "upstream_connect_timeout_seconds": ("inf", "a number of seconds above 0, at most 3600"),
     "upstream_timeout_seconds": ("abc", "a number of seconds above 0, at most 3600"),
     "upstream_max_response_bytes": ("0", "a number of bytes from 1 to 1073741824"),
@@ -37,6 +45,9 @@ BAD_VALUES = {
         "fault rules as createRun:503:first=2,list*:latency=500ms,*:429:every=10:retry_after=3",
     ),
     "emulator_fault_control": ("perhaps", "true or false"),
+    "emulator_model_url": ("ftp://host", "an http(s) URL without credentials or fragment"),
+    "emulator_model": ("two words", "visible ASCII characters without spaces"),
+    "emulator_model_timeout_seconds": ("0", "a number of seconds above 0, at most 3600"),
 }
 
 
@@ -150,3 +161,12 @@ def test_an_api_version_goes_with_an_azure_dialect_and_is_said_once(settings: di
         return
     with pytest.raises(BadSettingsError, match=r"UPSTREAM_API_VERSION .* with an azure dialect"):
         load_settings(given)
+
+
+def test_a_models_key_has_a_variable_only_and_its_urls_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config.flag_of("emulator_model_key") is None
+    monkeypatch.setenv("EMULATOR_MODEL_KEY", "sk-secret")
+    assert "sk-secret" not in repr(load_settings())
+    with pytest.raises(BadSettingsError, match="EMULATOR_MODEL_URL or --emulator-model-url") as refused:
+        load_settings({"emulator_model_url": "http://user:secret@host/v1"})
+    assert "secret@" not in str(refused.value)

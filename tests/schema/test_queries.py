@@ -93,6 +93,17 @@ async def test_one_failing_node_is_null_and_its_error_says_which() -> None:
     assert errors_of(result) == [(["nodes", 1], "UPSTREAM_TIMEOUT")]
 
 
+@pytest.mark.parametrize("field", ["nodes", "threadsByIds"])
+async def test_one_damaged_id_costs_only_its_own_place(field: str) -> None:
+    ids = [to_global_id(THREAD), "dam/aged", to_global_id(THREAD)]
+    document = f"query ($ids: [ID!]!) {{ {field}(ids: $ids) {{ id }} assistants {{ nodes {{ id }} }} }}"
+    result = await execute(conversation(), document, {"ids": ids})
+    assert result.data is not None
+    assert result.data[field] == [{"id": ids[0]}, None, {"id": ids[0]}]
+    assert result.data["assistants"]["nodes"]
+    assert errors_of(result) == [([field, 1], "BAD_USER_INPUT")]
+
+
 @pytest.mark.parametrize(
     ("field", "key"),
     [("thread", KEYS[1]), ("message", KEYS[2]), ("run", KEYS[1]), ("assistant", KEYS[0]), ("run", KEYS[3])],

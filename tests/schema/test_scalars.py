@@ -63,6 +63,14 @@ def test_metadata_as_an_input_has_only_strings(value: object) -> None:
     assert parse({"a": "b"}) == {"a": "b"}
 
 
+def test_a_refused_value_is_not_sent_back_whole() -> None:
+    parse = SCALARS[Metadata].parse_value
+    assert parse is not None
+    with pytest.raises(GraphQLError) as refused:
+        parse({"a": ["x" * 1_000_000]})
+    assert len(refused.value.message) < 200
+
+
 def test_a_time_is_never_an_input() -> None:
     parse = SCALARS[DateTime].parse_value
     assert parse is not None

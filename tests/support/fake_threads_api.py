@@ -6,9 +6,11 @@ It answers as an upstream does: an object of an unknown thread is not found, a l
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from gateway.upstream.dialects import DIALECTS, lacking
+from schema.cost import Cost
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
 from schema.paging import UPSTREAM_PAGE_SIZE, Window
@@ -87,6 +89,7 @@ class FakeThreadsApi(FakeWrites):
         self.message_files = dict(message_files or {})
         self.fail: dict[Key, GatewayError] = dict(fail or {})
         self.fail_writes = dict(fail_writes or {})
+        self.cost = Cost()
         self.calls: list[tuple[str, tuple[Key, ...]]] = []
         self.bodies: list[Any] = []
         self._capabilities = capabilities or (V1 if message_files else V2)
@@ -137,12 +140,16 @@ class FakeThreadsApi(FakeWrites):
         self, name: str, keys: Sequence[KeyT], find: Callable[[KeyT], ValueT | GatewayError]
     ) -> Results[ValueT]:
         self.calls.append((name, tuple(keys)))
-        await asyncio.sleep(0)  # as every I/O does, so that a test sees what runs together
+        async with AsyncExitStack() as calls:
+            for _ in keys:
+                await calls.enter_async_context(self.cost.call())
+            await asyncio.sleep(0)  # as every I/O does, so that a test sees what runs together
         return [self.failure_of(key) or find(key) for key in keys]
 
     async def begin_write(self, name: str, key: NodeKey | None) -> None:
         self.calls.append((name, () if key is None else (key,)))
-        await asyncio.sleep(0)
+        async with self.cost.call():
+            await asyncio.sleep(0)
         failure = self.fail_writes.get(name) or (None if key is None else self.failure_of(key))
         if failure is not None:
             raise failure

@@ -29,8 +29,11 @@ class Gateway(GraphQLClient):
 
 @asynccontextmanager
 async def running_gateway(upstream_url: str, **settings: Any) -> AsyncIterator[Gateway]:
-    """A gateway over this upstream, without any key of its own unless the settings give one."""
-    app = build_gateway_app(Settings(upstream_url=upstream_url, **settings))
+    """A gateway over this upstream, without a key of its own and without a cache unless the settings say otherwise.
+
+    Most journeys write behind the gateway's back, which a cache is allowed to notice later.
+    """
+    app = build_gateway_app(Settings(**{"upstream_url": upstream_url, "gateway_cache": False, **settings}))
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
         gateway = Gateway(url, session)
         gateway.app = app

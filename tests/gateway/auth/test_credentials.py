@@ -58,6 +58,8 @@ def test_the_gateways_own_key_serves_callers_on_this_machine(change: dict[str, s
         ({"host": "localhost/"}, "Host is not localhost"),
         ({"host": ""}, "Host is not localhost"),
         ({"headers": frozenset({"x-forwarded-for"})}, "a proxy passed it on"),
+        ({"headers": frozenset({"x-forwarded-proto"})}, "a proxy passed it on"),
+        ({"headers": frozenset({"cf-connecting-ip"})}, "a proxy passed it on"),
         ({"headers": frozenset({"forwarded"})}, "a proxy passed it on"),
         ({"origin": "http://localhost:3000"}, "another origin"),
         ({"origin": "https://localhost:8000"}, "another origin"),
@@ -74,6 +76,12 @@ def test_the_gateways_own_key_is_kept_from_everyone_else(change: dict[str, objec
     assert refused.value.status == 401
     assert refused.value.error.code is ErrorCode.UNAUTHENTICATED
     assert "own-secret" not in str(refused.value)
+
+
+def test_the_gateways_own_key_is_kept_from_http_1_0_which_old_proxies_speak() -> None:
+    obstacle = own_key_obstacle(replace(HERE, is_http_1_0=True))
+    assert obstacle is not None
+    assert "HTTP/1.0" in obstacle
 
 
 def test_without_any_key_a_call_is_refused_before_it_is_made() -> None:
@@ -93,9 +101,9 @@ def test_an_upstream_without_keys_is_called_without_a_credential_where_the_confi
     [
         ((" ",), 401, "is empty"),
         (("",), 401, "is empty"),
-        (("Bearer a\x00b",), 400, "without control characters"),
-        (("Bearer a\r\nb",), 400, "without control characters"),
-        (("Bearer \u0100",), 400, "without control characters"),
+        (("Bearer a\x00b",), 400, "of printable Latin-1 characters"),
+        (("Bearer a\r\nb",), 400, "of printable Latin-1 characters"),
+        (("Bearer \u0100",), 400, "of printable Latin-1 characters"),
         (("x" * (MAX_AUTHORIZATION_LENGTH + 1),), 400, "at most 8192 characters, got 8193"),
         (("Bearer a", "Bearer b"), 400, "one Authorization header, got 2"),
     ],

@@ -56,7 +56,7 @@ async def test_each_function_asks_its_operation(make_client: ClientMaker, upstre
         "/v1/assistants?limit=5&order=desc",
         "/v1/threads/t/messages/m/files?limit=5&order=desc",
     ]
-    assert api.calls == 11
+    assert api.cost.upstream_calls == 11
 
 
 async def test_what_is_sent(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
@@ -136,7 +136,7 @@ async def test_results_are_in_the_order_of_the_keys_and_duplicates_cost_one_call
     got = await api.get_threads([ThreadKey(name) for name in names])
     assert [thread.id for thread in got if isinstance(thread, ThreadObject)] == names
     assert sorted(upstream.targets) == ["/v1/threads/a", "/v1/threads/b", "/v1/threads/c"]
-    assert api.calls == 3
+    assert api.cost.upstream_calls == 3
 
 
 async def test_one_failing_key_does_not_touch_the_others(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:

@@ -103,7 +103,7 @@ async def test_a_write_meets(make_client: ClientMaker, upstream: ScriptedUpstrea
     api = make_client(timeout_seconds=seconds, max_response_bytes=1000).bind(None)
     error = await write_failure(api)
     assert (error.code, error.retryable, UNCERTAIN in error.message) == (code, retryable, uncertain)
-    assert (len(upstream.requests), api.calls) == (1, 1)
+    assert (len(upstream.requests), api.cost.upstream_calls) == (1, 1)
     assert error.retryable or error.retry_after_ms is None
 
 

@@ -44,7 +44,7 @@ async def test_a_passing_failure_is_met_by_another_try(
     (thread,) = await api.get_threads([T1])
     assert isinstance(thread, ThreadObject)
     assert len(upstream.requests) == 3
-    assert api.calls == 3
+    assert api.cost.upstream_calls == 3
     assert pauses == [0.1, 0.2]
 
 

@@ -104,7 +104,7 @@ async def test_each_write_is_one_call(
     assert getattr(got, "id", None) == (answered.get("id") if isinstance(answered, dict) else None)
     (request,) = upstream.requests
     assert f"{request.method} {request.target}" == call
-    assert api.calls == 1
+    assert api.cost.upstream_calls == 1
     if sent is None:
         # A server that finds the type of a body but none may refuse.
         assert request.body == b""
@@ -127,7 +127,7 @@ async def test_a_write_to_what_is_no_path_is_not_sent(api: BoundThreadsApi, upst
     with pytest.raises(GatewayError) as caught:
         await api.delete_thread(ThreadKey(".."))
     assert caught.value.code is ErrorCode.BAD_USER_INPUT
-    assert (upstream.requests, api.calls) == ([], 0)
+    assert (upstream.requests, api.cost.upstream_calls) == ([], 0)
 
 
 async def test_a_body_that_the_version_does_not_have_is_not_sent(
@@ -143,7 +143,7 @@ async def test_a_body_that_the_version_does_not_have_is_not_sent(
     )
     with pytest.raises(GatewayError, match="has no operation deleteMessage"):
         await api.delete_message(MESSAGE)
-    assert (upstream.requests, api.calls) == ([], 0)
+    assert (upstream.requests, api.cost.upstream_calls) == ([], 0)
 
 
 async def test_a_write_on_a_kept_connection_that_was_lost_is_not_sent_again(

@@ -124,6 +124,7 @@ def test_a_byte_order_mark_is_tolerated() -> None:
         (b"<html>login</html>", "got what is not JSON: '<html>login</html>'"),
         (b"topsecret1", "got what is not JSON: '[removed]'"),
         (b"\xff\xfe", "got what is not JSON"),
+        (b'{"id": "thread_1", "created_at": 1, "metadata": {"a": "\xff"}}', "got what is not UTF-8"),
         (b"[" * 100_000, "got "),
         (b'{"id":"thread_1","created_at":1,"new":' + b"[" * 100_000, "too deeply nested JSON"),
         ([], "Expected `object`, got `array`"),
@@ -383,6 +384,16 @@ def test_what_does_not_confirm_a_deletion_is_refused(body: object) -> None:
 
 @given(st.binary())
 def test_any_bytes_confirm_a_deletion_or_do_not(body: bytes) -> None:
-    outcome = read(DELETE_THREAD, ThreadKey("thread_1"), body)
-    if outcome is not None:
+    if (outcome := read(DELETE_THREAD, ThreadKey("thread_1"), body)) is not None:
         refused(outcome)
+
+
+def test_half_a_surrogate_pair_is_not_json_and_not_cut_short() -> None:
+    body = b'{"id": "thread_1", "object": "thread", "created_at": 1, "metadata": {"a": "\\ud800"}}'
+    assert not refused(read(GET_THREAD, ThreadKey("thread_1"), body)).retryable
+
+
+@pytest.mark.parametrize("found", ["", "../../x", "a b", "x" * 300])
+def test_what_nobody_could_ask_for_by_its_id_is_not_listed(found: str) -> None:
+    body = _bytes({"object": "list", "data": [MESSAGE | {"id": found}], "has_more": False})
+    assert "ids that can stand in a URL's path" in refused(read(LIST_MESSAGES, PAGE_KEY, body)).message

@@ -1,4 +1,5 @@
 import json
+import time
 from typing import Any
 
 import pytest
@@ -152,3 +153,9 @@ def test_any_bytes_and_headers_become_an_error(status: int, body: bytes, content
     got = read_refusal(status, headers, body, credential=None, now_seconds=NOW_SECONDS).error
     assert 0 < len(got.message) <= 500
     assert explain(content_type, body) == explain(content_type, body)
+
+
+def test_a_page_of_unfinished_titles_takes_linear_time() -> None:
+    began = time.process_time()
+    assert explain("text/html", b"<title" * 10_000).is_html
+    assert time.process_time() - began < 1

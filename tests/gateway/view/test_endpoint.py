@@ -139,6 +139,18 @@ async def test_an_operation_that_the_stop_ends_is_answered(gate: Gate) -> None:
         reply = await asked
         assert reply.status == 503
         assert reply.json["errors"][0]["message"] == "The gateway is stopping; ask again."
+        assert reply.headers["Retry-After"] == "1"
+
+
+async def test_a_write_that_the_stop_ends_is_not_to_be_repeated(gate: Gate) -> None:
+    async with serving(gated_schema(gate)) as (client, app):
+        asked = asyncio.create_task(client.post({"query": "mutation { write }"}, headers=HEADERS))
+        await gate.begun.wait()
+        await app[OPERATIONS].stop(0)
+        reply = await asked
+        assert reply.status == 503
+        assert reply.json["errors"][0]["extensions"]["retryable"] is False
+        assert "Retry-After" not in reply.headers
 
 
 async def test_every_operation_gets_a_context_of_its_own_which_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,8 +76,9 @@ async def test_stopping_waits_for_what_is_under_way() -> None:
 async def test_nothing_starts_any_more_once_it_stops() -> None:
     operations, gate = Operations(), Gate()
     await operations.stop(0)
-    with pytest.raises(OperationStoppedError):
+    with pytest.raises(OperationStoppedError) as refused:
         await operations.run(gate.operation(), finish=False)
+    assert not refused.value.begun
     assert not gate.begun.is_set()
 
 
@@ -86,6 +87,7 @@ async def test_stopping_ends_what_takes_too_long_and_says_so_to_its_waiter() -> 
     waiter = asyncio.create_task(operations.run(gate.operation(), finish=True))
     await gate.begun.wait()
     await operations.stop(0)
-    with pytest.raises(OperationStoppedError):
+    with pytest.raises(OperationStoppedError) as ended:
         await waiter
+    assert ended.value.begun
     assert gate.outcome == "cancelled"

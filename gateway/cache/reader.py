@@ -1,0 +1,64 @@
+"""The way of a batch of keys: memory, then Redis, then a call under way, then the upstream for what is left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.cache.asking import Asking
+from gateway.cache.lookup import Lookup
+from gateway.cache.shared import SharedCache
+from gateway.cache.wishes import Call, Fetch, Wish
+from schema.cost import Cost
+from schema.errors import RETRYABLE_CODES, GatewayError
+
+
+class Reader:
+    """Reads for one principal; counts what it saved."""
+
+    def __init__(self, shared: SharedCache, scope: str, cost: Cost) -> None:
+        self._shared = shared
+        self._cost = cost
+        self._lookup = Lookup(shared, scope)
+        self._asking = Asking(shared, scope)
+
+    async def read(self, keys: Sequence[Any], fetch: Fetch) -> list[Any]:
+        """Answer each key in its place; `fetch` is only asked for what nobody knows, in one call."""
+        shared = self._shared
+        call = Call(fetch, shared.ended_runs.begin_read(), shared.deadline())
+        wishes = [Wish.of(key) for key in dict.fromkeys(keys)]
+        answers: dict[Any, Any] = await self._lookup.find(wishes, call.until)
+        self._cost.cache_hits += len(answers)
+        missing = [wish for wish in wishes if wish.key not in answers]
+        if missing:
+            answers |= await self._ask(missing, call)
+        return [answers[key] for key in keys]
+
+    async def _ask(self, wishes: list[Wish], call: Call) -> dict[Any, Any]:
+        """Answer from calls under way and from the upstream; what fails there, from what is stale."""
+        known = [wish for wish in wishes if wish.is_known]
+        unknown = [wish for wish in wishes if not wish.is_known]
+        if not unknown:
+            answers = await self._ask_shared(known, call)
+        elif not known:
+            answers = await self._ask_alone(unknown, call)
+        else:
+            both = await asyncio.gather(self._ask_shared(known, call), self._ask_alone(unknown, call))
+            answers = both[0] | both[1]
+        for wish in wishes:
+            answer = answers[wish.key]
+            if wish.stale is not None and isinstance(answer, GatewayError) and answer.code in RETRYABLE_CODES:
+                answers[wish.key] = wish.stale
+                self._cost.stale_answers += 1
+        return answers
+
+    async def _ask_shared(self, wishes: list[Wish], call: Call) -> dict[Any, Any]:
+        answers, shared_calls = await self._asking.ask(wishes, call)
+        self._cost.shared_calls += shared_calls
+        return answers
+
+    async def _ask_alone(self, wishes: list[Wish], call: Call) -> dict[Any, Any]:
+        # Where no version can be read, nobody knows whether a write came between two reads: they share nothing.
+        keys = [wish.key for wish in wishes]
+        return dict(zip(keys, await call.fetch(keys), strict=True))

@@ -1,0 +1,162 @@
+"""Commands to Redis or Valkey, alone or as a cluster: within a deadline, behind a breaker, never an exception."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from gateway.cache.breaker import Breaker
+from gateway.cache.names import Place, redis_prefix
+
+Command: TypeAlias = tuple[str | bytes | int, ...]
+
+OPEN_SECONDS = 1.0
+"""How long nobody asks a Redis that did not answer."""
+
+CONNECT_SECONDS = 2.0
+"""How long the start waits for Redis, and how long finding the nodes of a cluster may take.
+
+Requests never wait beyond their deadline."""
+
+MAX_CONNECTIONS = 64
+
+_log = logging.getLogger(__name__)
+
+
+class RedisLink:
+    """One client for all principals; made inside the running loop, ended by `close`.
+
+    A command's own error (out of memory, not allowed) is None in its place; when Redis does not answer in time,
+    `send` gives None, and for a while it gives None at once.
+    """
+
+    def __init__(self, url: str, *, cluster: bool, deadline_seconds: float) -> None:
+        self.deadline_seconds = deadline_seconds
+        self.breaker = Breaker(asyncio.get_running_loop().time, open_seconds=OPEN_SECONDS)
+        self._client: Any = _cluster(url) if cluster else _single(url)
+        self._finding_nodes: asyncio.Task[Any] | None = None
+        self._is_cluster = cluster
+        self._closed = False
+
+    def deadline(self) -> float:
+        """Tell until when a caller that begins now waits, in the loop's time."""
+        return asyncio.get_running_loop().time() + self.deadline_seconds
+
+    async def connect(self) -> None:
+        """Make the first connection, with more time than a request has; a Redis that is down is left for later."""
+        until = asyncio.get_running_loop().time() + CONNECT_SECONDS
+        await self.send([("GET", "tg:hello")], until)
+
+    async def send(self, commands: Sequence[Command], until: float, *, insist: bool = False) -> list[Any] | None:
+        """Send commands in one round trip (on a cluster one for each node), and give their answers in order.
+
+        `insist` tries even while the breaker is open.
+        """
+        now = asyncio.get_running_loop().time
+        if self._closed or until <= now() or not (self.breaker.admits() or insist):
+            return None
+        try:
+            async with asyncio.timeout_at(until):
+                if self._is_cluster:
+                    await self._nodes_found()
+                pipeline = self._client.pipeline(transaction=False)
+                for command in commands:
+                    pipeline.execute_command(*command)
+                answers = await pipeline.execute(raise_on_error=False)
+        except Exception as error:
+            # A loop that was busy itself for this long says nothing about Redis.
+            if isinstance(error, TimeoutError) and now() - until > self.deadline_seconds / 2:
+                self.breaker.gave_up()
+            else:
+                self._failed(error)
+            return None
+        except BaseException:
+            self.breaker.gave_up()
+            raise
+        if answers and all(isinstance(answer, Exception) for answer in answers):
+            self._failed(answers[0])
+            return None
+        if not self.breaker.is_closed:
+            _log.warning("redis answers again")
+        self.breaker.succeeded()
+        return [None if isinstance(answer, Exception) else answer for answer in answers]
+
+    async def read(
+        self, scope: str, wanted: Mapping[str, Sequence[Place]], until: float
+    ) -> dict[tuple[str, Place], bytes | None] | None:
+        """Read keys of several kinds (`wanted`: kind to places), with one MGET (on a cluster one for each group)."""
+        slots: dict[str, list[tuple[str, Place]]] = {}
+        for kind, places in wanted.items():
+            for place in places:
+                slots.setdefault(place.group if self._is_cluster else "", []).append((kind, place))
+        asked = list(slots.values())
+        if not asked:
+            return {}
+        answers = await self.send(
+            [("MGET", *(redis_key(scope, kind, place) for kind, place in keys)) for keys in asked], until
+        )
+        if answers is None:
+            return None
+        read: dict[tuple[str, Place], bytes | None] = {}
+        for keys, answer in zip(asked, answers, strict=True):
+            read.update(zip(keys, answer or [None] * len(keys), strict=True))
+        return read
+
+    async def close(self) -> None:
+        """Close every connection."""
+        self._closed = True
+        if self._finding_nodes is not None:
+            self._finding_nodes.cancel()
+            await asyncio.wait([self._finding_nodes])
+        with contextlib.suppress(Exception):
+            await self._client.aclose()
+
+    async def _nodes_found(self) -> None:
+        finding = self._finding_nodes
+        if finding is None or (finding.done() and (finding.cancelled() or finding.exception() is not None)):
+            finding = self._finding_nodes = asyncio.create_task(self._find_nodes())
+            finding.add_done_callback(_take_note)
+        await asyncio.shield(finding)
+
+    async def _find_nodes(self) -> None:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await self._client.initialize()
+
+    def _failed(self, error: Exception) -> None:
+        if self.breaker.is_closed:
+            _log.warning("redis does not answer, the cache does without it: %s", type(error).__name__)
+        self.breaker.failed()
+
+
+def redis_key(scope: str, kind: str, place: Place) -> str:
+    """Name the Redis key of something of one principal; `kind` is one letter."""
+    return f"{redis_prefix(scope, place.group)}{kind}:{place.name}"
+
+
+def _take_note(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
+def _single(url: str) -> Redis:
+    # The deadline of each call is its caller's; a pool that is full makes callers wait, within the same deadline.
+    pool = BlockingConnectionPool.from_url(
+        url, max_connections=MAX_CONNECTIONS, timeout=None, socket_timeout=None, retry=Retry(NoBackoff(), 0)
+    )
+    return Redis.from_pool(pool)
+
+
+def _cluster(url: str) -> RedisCluster:
+    return RedisCluster.from_url(
+        url,
+        max_connections=MAX_CONNECTIONS,
+        socket_timeout=None,
+        retry=Retry(NoBackoff(), 0),
+    )

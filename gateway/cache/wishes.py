@@ -1,0 +1,64 @@
+"""What is known about one key of a batch on its way through the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+from gateway.cache.entries import Entry
+from gateway.cache.flights import FlightKey
+from gateway.cache.names import Key, Place, place_of
+from gateway.cache.policy import Answer
+from gateway.cache.store import Known
+from gateway.cache.tags import Tag, Tags, candidate_tags
+
+Fetch: TypeAlias = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
+"""Asks the upstream for some keys: one answer for each, in their order."""
+
+
+@dataclass(slots=True)
+class Wish:
+    """One key of a batch: `held` is what memory has, `stale` what may answer when the upstream fails.
+
+    `versions` are those of its tags when the read began; `is_known` is false while, or because, they are not.
+    """
+
+    key: Key
+    place: Place
+    tags: Tags
+    held: Entry | None = None
+    is_known: bool = False
+    versions: dict[Tag, str] = field(default_factory=dict)
+    stale: Answer | None = None
+
+    @classmethod
+    def of(cls, key: Key) -> Wish:
+        """Begin with a key."""
+        return cls(key, place_of(key), candidate_tags(key))
+
+    def note(self, known: Known | None) -> None:
+        """Note the versions that a store knows: all of them, or nothing is known."""
+        versions: Mapping[Tag, str] = {} if known is None else known.versions
+        self.is_known = all(tag in versions for tag in self.tags)
+        self.versions = {tag: versions[tag] for tag in self.tags} if self.is_known else {}
+
+    def flight(self, scope: str) -> FlightKey:
+        """Name the call that would answer it: another read's too, if no write came between."""
+        return FlightKey(scope, self.place, tuple(self.versions[tag] for tag in self.tags))
+
+
+class Landed(NamedTuple):
+    """An answer of the upstream, and whether another process asked for it."""
+
+    answer: Any
+    by_another_process: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """How the upstream is asked: through whom, at which moment the read began, and until when it waits for Redis."""
+
+    fetch: Fetch
+    moment: int
+    until: float

@@ -1,0 +1,154 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from gateway.cache.entries import may_be_kept
+from gateway.cache.names import Place
+from gateway.cache.redis_link import RedisLink, redis_key
+from gateway.cache.redis_store import MARK_MS, RedisStore
+from gateway.cache.tags import Tag
+from tests.gateway.cache.test_store import redis_store
+from tests.gateway.cache.upstream import until
+from tests.support.valkey import Valkey, running_valkey
+
+TAG = Tag("g", "all")
+FAR = float("inf")
+
+
+async def version(store: RedisStore) -> str | None:
+    known = await store.look_up("ann", [TAG], [], FAR)
+    return None if known is None else known.versions.get(TAG)
+
+
+async def test_two_processes_see_the_same_versions_and_each_others_writes(valkey: Valkey) -> None:
+    async with redis_store(valkey.url) as one, redis_store(valkey.url) as other:
+        first, same = await asyncio.gather(version(one), version(other))
+        assert first == same
+        await one.end_write("ann", [TAG])
+        assert await version(other) not in {None, first}
+
+
+async def test_while_a_write_is_under_way_nothing_may_be_kept_by_anybody(valkey: Valkey) -> None:
+    async with redis_store(valkey.url) as writer, redis_store(valkey.url) as reader:
+        await writer.begin_write("ann", [TAG])
+        marked = await version(reader)
+        assert marked is not None
+        assert not may_be_kept([marked])
+        # Should the writer die, the mark goes by itself.
+        assert 0 < valkey.command("PTTL", redis_key("ann", "t", TAG)) <= MARK_MS
+        await writer.end_write("ann", [TAG])
+        assert may_be_kept([await version(reader) or "w"])
+
+
+async def test_an_evicted_version_comes_back_as_another(valkey: Valkey) -> None:
+    async with redis_store(valkey.url) as store:
+        first = await version(store)
+        valkey.command("FLUSHALL")
+        assert await version(store) not in {None, first}
+
+
+async def test_what_is_no_version_is_replaced(valkey: Valkey) -> None:
+    async with redis_store(valkey.url) as store:
+        for garbage in (b"", b"v", b"\xff" * 20, b"v" + b"g" * 16):
+            valkey.command("SET", redis_key("ann", "t", TAG), garbage)
+            assert may_be_kept([await version(store) or "w"])
+
+
+async def test_a_key_of_another_type_leaves_the_tag_unknown(valkey: Valkey) -> None:
+    async with redis_store(valkey.url) as store:
+        valkey.command("LPUSH", redis_key("ann", "t", TAG), "x")
+        assert await version(store) is None
+        await store.end_write("ann", [TAG])
+        assert await version(store) is not None
+
+
+async def test_a_redis_that_takes_no_more_is_asked_but_not_written() -> None:
+    with running_valkey("--maxmemory-policy", "noeviction") as valkey:
+        async with redis_store(valkey.url) as store:
+            first = await version(store)
+            valkey.command("CONFIG", "SET", "maxmemory", 1)
+            other = Tag("g", "other")
+            known = await store.look_up("ann", [TAG, other], [Place("g", "x")], FAR)
+            assert known is not None
+            assert known.versions == {TAG: first}
+            await store.begin_write("ann", [TAG])
+            await store.end_write("ann", [TAG])
+            assert not store.owes
+            assert await version(store) is None
+
+
+async def test_a_change_that_redis_did_not_hear_of_is_owed_and_paid() -> None:
+    pauses = asyncio.Semaphore(0)
+
+    async def sleep(_: float) -> None:
+        await pauses.acquire()
+
+    with running_valkey() as valkey:
+        async with owing(valkey, sleep) as (store, other):
+            first = await version(other)
+            valkey.command("CLIENT", "PAUSE", 300, "ALL")
+            await store.end_write("ann", [TAG])
+            assert store.owes
+            # This process does without what depends on the tag, though Redis may still have the old version.
+            assert await version(store) is None
+            await until(lambda: bool(valkey.command("PING")))
+            pauses.release()
+            await until(lambda: not store.owes)
+            assert await version(other) not in {None, first}
+            assert await version(store) == await version(other)
+
+
+async def test_a_later_debt_for_the_same_tag_is_not_paid_by_an_earlier_payment(valkey: Valkey) -> None:
+    class SlowLink(RedisLink):
+        gate = asyncio.Event()
+
+        async def send(self, *arguments: Any, **options: Any) -> list[Any] | None:
+            answers = await super().send(*arguments, **options)
+            await self.gate.wait()
+            return answers
+
+    link = SlowLink(valkey.url, cluster=False, deadline_seconds=5)
+    store = RedisStore(link)
+    first = asyncio.create_task(store.end_write("ann", [TAG]))
+    await until(lambda: store.owes)
+    second = asyncio.create_task(store.end_write("ann", [TAG]))
+    await asyncio.sleep(0)
+    link.gate.set()
+    await asyncio.gather(first, second)
+    assert not store.owes
+    await store.close()
+    await link.close()
+
+
+async def test_what_is_owed_at_the_end_is_paid_if_redis_answers(valkey: Valkey) -> None:
+    link = RedisLink(valkey.url, cluster=False, deadline_seconds=5)
+    store = RedisStore(link)
+    async with redis_store(valkey.url) as other:
+        first = await version(other)
+        valkey.command("CLIENT", "PAUSE", 200, "ALL")
+        link.deadline_seconds = 0.01
+        await store.end_write("ann", [TAG])
+        debts = [store.owes]
+        link.deadline_seconds = 5
+        await store.close()
+        assert [*debts, store.owes] == [True, False]
+        assert await version(other) != first
+    await link.close()
+
+
+class owing:  # noqa: N801 # used as a function
+    """A store with a short deadline and pauses of the test's, and another with time."""
+
+    def __init__(self, valkey: Valkey, sleep: Callable[[float], Awaitable[None]]) -> None:
+        self.link = RedisLink(valkey.url, cluster=False, deadline_seconds=0.02)
+        self.store = RedisStore(self.link, sleep=sleep)
+        self.other = redis_store(valkey.url)
+
+    async def __aenter__(self) -> tuple[RedisStore, RedisStore]:
+        await self.link.connect()
+        return self.store, await self.other.__aenter__()
+
+    async def __aexit__(self, *exception: Any) -> None:
+        await self.other.__aexit__(*exception)
+        await self.store.close()
+        await self.link.close()

@@ -1,0 +1,128 @@
+"""What stands behind the cache in its tests: an upstream that holds reads back, and a small world for it."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from gateway.cache.api import CachedThreadsApi
+from gateway.cache.shared import SharedCache
+from schema.cost import Cost
+from schema.errors import ErrorCode, GatewayError
+from schema.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
+from schema.paging import Window
+from schema.ports import (
+    AssistantPageKey,
+    MessageFilePageKey,
+    MessagePageKey,
+    Results,
+    RunPageKey,
+    RunStepPageKey,
+    ThreadsApi,
+)
+from tests.support.fake_threads_api import V1, FakeThreadsApi, Key
+from tests.support.wire_samples import assistant, message, message_file, run, run_step, thread
+
+T = "thread_1"
+THREAD, OTHER_THREAD = ThreadKey(T), ThreadKey("thread_2")
+OPEN = Window(20, "asc")
+USER_MESSAGE, ANSWER = MessageKey(T, "msg_1"), MessageKey(T, "msg_2")
+ENDED, ACTIVE = RunKey(T, "run_1"), RunKey(T, "run_2")
+STEP = RunStepKey(T, "run_1", "step_1")
+ASSISTANT = AssistantKey("asst_1")
+FILE = MessageFileKey(T, "msg_1", "file-1")
+DOWN = GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "The upstream is down.")
+
+OBJECT_KEYS: tuple[NodeKey, ...] = (THREAD, USER_MESSAGE, ANSWER, ENDED, ACTIVE, STEP, ASSISTANT, FILE)
+PAGE_KEYS = (
+    MessagePageKey(T, None, OPEN),
+    MessagePageKey(T, "run_1", OPEN),
+    RunPageKey(T, OPEN),
+    RunStepPageKey(T, "run_1", OPEN),
+    AssistantPageKey(OPEN),
+    MessageFilePageKey(T, "msg_1", OPEN),
+)
+ALL_KEYS: tuple[Key, ...] = (*OBJECT_KEYS, *PAGE_KEYS)
+READS = {
+    ThreadKey: "get_threads",
+    MessageKey: "get_messages",
+    RunKey: "get_runs",
+    RunStepKey: "get_run_steps",
+    AssistantKey: "get_assistants",
+    MessageFileKey: "get_message_files",
+    MessagePageKey: "list_messages",
+    RunPageKey: "list_runs",
+    RunStepPageKey: "list_run_steps",
+    AssistantPageKey: "list_assistants",
+    MessageFilePageKey: "list_message_files",
+}
+
+KeyT = TypeVar("KeyT", bound=Key)
+ValueT = TypeVar("ValueT")
+
+
+class Upstream(FakeThreadsApi):
+    """A small world. With its gate shut, a read is answered by the state in which it met the upstream, but later."""
+
+    def __init__(self, owner: str = "anybody") -> None:
+        metadata = {"owner": owner}
+        super().__init__(
+            threads={THREAD: thread(T, metadata=metadata), OTHER_THREAD: thread("thread_2", metadata=metadata)},
+            messages={
+                USER_MESSAGE: message("msg_1", metadata=metadata, file_ids=["file-1"]),
+                ANSWER: message("msg_2", metadata=metadata, role="assistant", run_id="run_1"),
+            },
+            runs={
+                ENDED: run("run_1", metadata=metadata, tools=[{"type": "code_interpreter"}]),
+                ACTIVE: run("run_2", metadata=metadata, status="in_progress"),
+            },
+            run_steps={STEP: run_step("step_1", metadata=metadata, step_details={"type": "tool_calls"})},
+            assistants={ASSISTANT: assistant("asst_1", metadata=metadata)},
+            message_files={FILE: message_file("file-1", message_id=owner)},
+            capabilities=V1,
+        )
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.waiting = 0
+
+    async def _answer(
+        self, name: str, keys: Sequence[KeyT], find: Callable[[KeyT], ValueT | GatewayError]
+    ) -> Results[ValueT]:
+        answers = await super()._answer(name, keys, find)
+        self.waiting += 1
+        try:
+            await self.gate.wait()
+        finally:
+            self.waiting -= 1
+        return answers
+
+    def fails(self, *keys: Key) -> None:
+        """Let keys fail; the upstream may come back."""
+        self.fail = dict.fromkeys(keys, DOWN)
+
+
+class Counted:
+    """An upstream as one operation sees it: with a cost of its own."""
+
+    def __init__(self, upstream: FakeThreadsApi) -> None:
+        self.cost = Cost()
+        self._upstream = upstream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._upstream, name)
+
+
+def cached(upstream: FakeThreadsApi, shared: SharedCache, scope: str = "ann") -> CachedThreadsApi:
+    """The port of one operation."""
+    inner: ThreadsApi = Counted(upstream)
+    return CachedThreadsApi(inner, shared, scope)
+
+
+async def read(api: ThreadsApi, *keys: Key) -> list[Any]:
+    """Read keys of one type."""
+    return list(await getattr(api, READS[type(keys[0])])(keys))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let others go on until something is so; a test's own time limit ends what never is."""
+    while not condition():  # noqa: ASYNC110 # what is waited for happens in the loop or at a server
+        await asyncio.sleep(0.001)

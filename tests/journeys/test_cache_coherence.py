@@ -1,0 +1,278 @@
+"""A read that begins after a write has ended sees it, whichever process wrote and however their calls interleave.
+
+The machine drives two caches over one store and one upstream. Every read and write may be held back before it meets
+the upstream and on its way back. An answer is right when it is what the upstream showed at some moment from the time
+the read began until it was answered, or before a change whose write had not ended when the read began.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from schema.bodies import MessageBody, MetadataUpdateBody, RunBody, ThreadUpdateBody
+from schema.errors import ErrorCode, GatewayError
+from schema.keys import MessageKey
+from schema.paging import Window
+from schema.ports import MessagePageKey, RunPageKey
+from tests.gateway.cache.processes import processes
+from tests.gateway.cache.upstream import ACTIVE, ENDED, READS, THREAD, USER_MESSAGE, T, Upstream, cached
+from tests.support.fake_threads_api import FakeThreadsApi, Key
+from tests.support.valkey import running_valkey
+from tests.support.wire_samples import run
+
+KEYS: list[Key] = [
+    THREAD,
+    USER_MESSAGE,
+    MessageKey(T, "msg_made1"),
+    MessageKey(T, "msg_made2"),
+    ENDED,
+    ACTIVE,
+    MessagePageKey(T, None, Window(20, "asc")),
+    MessagePageKey(T, None, Window(2, "asc")),
+    MessagePageKey(T, None, Window(20, "desc")),
+    RunPageKey(T, Window(20, "asc")),
+]
+HELLO = MessageBody.model_validate({"role": "user", "content": [{"type": "text", "text": "Hello?"}]})
+HOLDS = st.sampled_from([0, 0, 0, 0, 1, 2, 3])
+"""In what places a call is held: before it meets the upstream (1), on its way back (2)."""
+UNKNOWN = GatewayError(ErrorCode.UPSTREAM_TIMEOUT, "Nobody knows.", retryable=False)
+
+
+def edited(number: int) -> dict[str, str]:
+    return {"edit": str(number)}
+
+
+WRITES: dict[str, Callable[[Any, int], Awaitable[Any]]] = {
+    "update_thread": lambda api, n: api.update_thread(THREAD, ThreadUpdateBody(metadata=edited(n))),
+    "update_message": lambda api, n: api.update_message(USER_MESSAGE, MetadataUpdateBody(metadata=edited(n))),
+    "create_message": lambda api, _: api.create_message(THREAD, HELLO),
+    "update_run": lambda api, n: api.update_run(ENDED, MetadataUpdateBody(metadata=edited(n))),
+    "create_run": lambda api, _: api.create_run(THREAD, RunBody(assistant_id="asst_1")),
+    "delete_thread": lambda api, _: api.delete_thread(THREAD),
+}
+
+
+MEETINGS: list[tuple[str, Key]] = [
+    ("update_thread", THREAD),
+    ("update_message", USER_MESSAGE),
+    ("update_message", KEYS[6]),
+    ("create_message", KEYS[7]),
+    ("update_run", ENDED),
+    ("create_run", KEYS[9]),
+]
+"""A write, and what shows it."""
+
+
+def shown(answer: Any) -> bytes:
+    return answer.code.encode() if isinstance(answer, GatewayError) else msgspec.json.encode(answer)
+
+
+def at_once(doing: Coroutine[Any, Any, Any]) -> Any:
+    """Run what only pretends to wait, without letting anything else run."""
+    try:
+        while True:
+            doing.send(None)
+    except StopIteration as done:
+        return done.value
+
+
+class World(Upstream):
+    """The upstream, with all it ever showed; each call is held where the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs[ACTIVE] = run("run_2", status="completed")  # which makes it a page of the settled
+        self.history: list[dict[Key, bytes]] = []
+        self.held: list[asyncio.Event] = []
+        self.unfinished: list[int] = []  # places in the history before the changes of writes under way
+
+    def note(self) -> None:
+        """Add what it shows now; nothing else happens meanwhile."""
+        plain = FakeThreadsApi(threads=self.threads, messages=self.messages, runs=self.runs, assistants=self.assistants)
+        state = {}
+        for key in KEYS:
+            (answer,) = at_once(getattr(plain, READS[type(key)])([key]))
+            state[key] = shown(answer)
+        self.history.append(state)
+
+    async def pass_by(self, holds: bool) -> None:
+        if holds:
+            event = asyncio.Event()
+            self.held.append(event)
+            await event.wait()
+
+
+class Held:
+    """The upstream as one operation sees it: its calls are held before and after."""
+
+    def __init__(self, world: World, before: bool, after: bool, *, fails: bool = False) -> None:
+        self.cost = world.cost
+        self.change: int | None = None
+        self._world, self._before, self._after, self._fails = world, before, after, fails
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._world, name)
+        if name in READS.values():
+            return lambda keys: self._call(method, keys)
+        return lambda *arguments: self._call(method, *arguments, writes=True)
+
+    async def _call(self, method: Any, *arguments: Any, writes: bool = False) -> Any:
+        await self._world.pass_by(self._before)
+        answer = await method(*arguments)
+        if writes:
+            self._world.unfinished.append(len(self._world.history) - 1)
+            self.change = self._world.unfinished[-1]
+            self._world.note()
+        await self._world.pass_by(self._after)
+        if writes and self._fails:
+            raise UNKNOWN
+        return answer
+
+
+class Coherence(RuleBasedStateMachine):
+    """Reads and writes of one principal through two processes (one, where there is no Redis)."""
+
+    redis_url: str | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.stack = AsyncExitStack()
+        self.world = World()
+        self.tasks: list[asyncio.Task[None]] = []
+        self.made = 0
+        self.caches = self.runner.run(self._open())
+
+    async def _open(self) -> list[Any]:
+        self.world.note()
+        count = 1 if self.redis_url is None else 2
+        caches = await self.stack.enter_async_context(processes(count, self.redis_url))
+        return caches * (3 - count)
+
+    @rule(process=st.integers(0, 1), keys=st.lists(st.sampled_from(KEYS), min_size=1, max_size=3), holds=HOLDS)
+    def read(self, process: int, keys: list[Key], holds: int) -> None:
+        same = [key for key in keys if type(key) is type(keys[0])]
+        self._begin(self._read(process, same, holds))
+
+    @rule(process=st.integers(0, 1), name=st.sampled_from(sorted(WRITES)), holds=HOLDS, fails=st.booleans())
+    def write(self, process: int, name: str, holds: int, fails: bool) -> None:
+        if name == "delete_thread" and self.made < 12:
+            return  # not so soon
+        self._begin(self._write(process, name, holds, fails=fails))
+
+    @rule(which=st.none() | st.integers(0, 5))
+    def let_go(self, which: int | None) -> None:
+        while self.world.held:
+            self.world.held.pop((which or 0) % len(self.world.held)).set()
+            if which is not None:
+                break
+        self.runner.run(self._proceed())
+
+    @rule(
+        processes=st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 1)),
+        meeting=st.sampled_from(MEETINGS),
+        holds=st.integers(0, 3),
+    )
+    def write_during_a_read(self, processes: tuple[int, int, int], meeting: tuple[str, Key], holds: int) -> None:
+        name, key = meeting
+        self._begin(self._read(processes[0], [key], holds))
+        self._begin(self._write(processes[1], name, 0, fails=False))
+        self._begin(self._read(processes[2], [key], 0))
+
+    @rule(process=st.integers(0, 1))
+    def lose_memory(self, process: int) -> None:
+        memory = self.caches[process].memory
+        for scope, place in list(memory._held):
+            memory.drop(scope, place)
+
+    def teardown(self) -> None:
+        try:
+            self.runner.run(self._end())
+        finally:
+            self.runner.close()
+
+    def _begin(self, doing: Coroutine[Any, Any, None]) -> None:
+        self.made += 1
+
+        async def begin() -> None:
+            self.tasks.append(asyncio.create_task(doing))
+            await self._proceed()
+
+        self.runner.run(begin())
+
+    async def _proceed(self) -> None:
+        """Let all go on for a while: some are done, some are held, some are still on their way."""
+        for _ in range(60):
+            await asyncio.sleep(0)
+        for task in [task for task in self.tasks if task.done()]:
+            self.tasks.remove(task)
+            task.result()
+
+    async def _end(self) -> None:
+        try:
+            while self.tasks:
+                while self.world.held:
+                    self.world.held.pop().set()
+                await self._proceed()
+                await asyncio.sleep(0.001)
+        finally:
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.gather(*self.tasks, return_exceptions=True)
+            await self.stack.aclose()
+
+    async def _read(self, process: int, keys: Sequence[Key], holds: int) -> None:
+        world = self.world
+        now = len(world.history) - 1
+        since = {
+            key: min(
+                [now, *(one for one in world.unfinished if world.history[one][key] != world.history[one + 1][key])]
+            )
+            for key in keys
+        }
+        inner: Any = Held(world, bool(holds & 1), bool(holds & 2))
+        answers = await getattr(cached(inner, self.caches[process]), READS[type(keys[0])])(keys)
+        for key, answer in zip(keys, answers, strict=True):
+            right = [state[key] for state in world.history[since[key] :]]
+            assert shown(answer) in right, f"{key}: expected one of {right}, got {shown(answer)!r}"
+
+    async def _write(self, process: int, name: str, holds: int, *, fails: bool) -> None:
+        world = self.world
+        held = Held(world, bool(holds & 1), bool(holds & 2), fails=fails)
+        inner: Any = held
+        with contextlib.suppress(GatewayError):
+            await WRITES[name](cached(inner, self.caches[process]), self.made)
+        if held.change is not None:
+            world.unfinished.remove(held.change)
+
+
+@pytest.mark.parametrize("store", ["memory", "redis"])
+@pytest.mark.timeout(300)
+def test_a_read_after_a_write_sees_it(store: str) -> None:
+    with running_valkey() as valkey:
+        url = valkey.url if store == "redis" else None
+
+        class Machine(Coherence):
+            redis_url = url
+
+            def __init__(self) -> None:
+                valkey.command("FLUSHALL")
+                super().__init__()
+
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=60,
+                stateful_step_count=30,
+                deadline=None,
+                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+            ),
+        )

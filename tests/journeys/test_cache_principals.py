@@ -1,0 +1,130 @@
+"""No principal ever gets, shares or outdates what is another's: values, tags, flights, leases."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.cache.shared import SharedCache
+from schema.bodies import AssistantUpdateBody, MetadataUpdateBody, ThreadUpdateBody
+from tests.gateway.cache.processes import processes
+from tests.gateway.cache.upstream import (
+    ACTIVE,
+    ALL_KEYS,
+    ASSISTANT,
+    ENDED,
+    THREAD,
+    USER_MESSAGE,
+    Upstream,
+    cached,
+    read,
+    until,
+)
+from tests.support.fake_threads_api import Key
+from tests.support.valkey import Valkey, running_valkey
+
+OWNERS = ("ann", "bob")
+WRITES = ("update_thread", "update_message", "update_run", "cancel_run", "update_assistant")
+STEPS = st.lists(
+    st.tuples(st.sampled_from(OWNERS), st.integers(0, 1), st.sampled_from([*ALL_KEYS, *WRITES])),
+    min_size=5,
+    max_size=25,
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Any:
+    with running_valkey() as valkey:
+        yield valkey
+
+
+@asynccontextmanager
+async def two_processes(server: Valkey | None) -> AsyncIterator[list[SharedCache]]:
+    if server is None:
+        async with processes(1, None) as (shared,):
+            yield [shared, shared]
+        return
+    server.command("FLUSHALL")
+    async with processes(2, server.url) as two:
+        yield two
+
+
+def owners_in(answers: list[Any]) -> set[str]:
+    """Whose every object of some answers is: each carries its owner's name."""
+    text = msgspec.json.encode(answers).decode()
+    return {owner for owner in OWNERS if owner in text}
+
+
+async def write(api: Any, name: str, owner: str) -> None:
+    metadata = {"owner": owner}
+    if name == "update_thread":
+        await api.update_thread(THREAD, ThreadUpdateBody(metadata=metadata))
+    elif name == "update_message":
+        await api.update_message(USER_MESSAGE, MetadataUpdateBody(metadata=metadata))
+    elif name == "update_run":
+        await api.update_run(ENDED, MetadataUpdateBody(metadata=metadata))
+    elif name == "cancel_run":
+        await api.run_moved_on(ACTIVE)
+    else:
+        await api.update_assistant(ASSISTANT, AssistantUpdateBody(metadata=metadata))
+
+
+@pytest.mark.parametrize("store", ["memory", "redis"])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+async def test_nothing_crosses(store: str, server: Valkey, steps: list[tuple[str, int, Any]]) -> None:
+    upstreams = {owner: Upstream(owner) for owner in OWNERS}
+
+    async def take(shared: SharedCache, owner: str, what: Any) -> None:
+        api = cached(upstreams[owner], shared, owner)
+        if isinstance(what, str):
+            await write(api, what, owner)
+        else:
+            assert owners_in(await read(api, what)) <= {owner}
+
+    async with two_processes(server if store == "redis" else None) as shared:
+        for owner, process, what in steps:
+            # Both ask at once, so that their flights and leases meet if they can.
+            other = OWNERS[1 - OWNERS.index(owner)]
+            await asyncio.gather(take(shared[process], owner, what), take(shared[process], other, what))
+        for owner, process, what in steps:
+            await take(shared[process], owner, what)
+
+
+@pytest.mark.parametrize("key", ALL_KEYS, ids=repr)
+@pytest.mark.parametrize("store", ["memory", "redis"])
+async def test_two_principals_who_ask_at_once_make_two_calls(store: str, server: Valkey, key: Key) -> None:
+    upstreams = {owner: Upstream(owner) for owner in OWNERS}
+    async with two_processes(server if store == "redis" else None) as shared:
+        for upstream in upstreams.values():
+            upstream.gate.clear()
+        reading = {
+            owner: asyncio.create_task(read(cached(upstreams[owner], shared[number], owner), key))
+            for number, owner in enumerate(OWNERS)
+        }
+        await until(lambda: all(upstream.waiting == 1 for upstream in upstreams.values()))
+        for upstream in upstreams.values():
+            upstream.gate.set()
+        for owner, task in reading.items():
+            assert owners_in(await task) <= {owner}
+
+
+@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("store", ["memory", "redis"])
+async def test_ones_writes_leave_the_others_cache_alone(store: str, server: Valkey, name: str) -> None:
+    upstreams = {owner: Upstream(owner) for owner in OWNERS}
+    kept = [key for key in ALL_KEYS if key not in {ACTIVE, ALL_KEYS[10]}]
+    async with two_processes(server if store == "redis" else None) as shared:
+        for key in kept:
+            await read(cached(upstreams["ann"], shared[0], "ann"), key)
+        await shared[0].settled()
+        upstreams["ann"].calls.clear()
+        await write(cached(upstreams["bob"], shared[1], "bob"), name, "bob")
+        for key in kept:
+            await read(cached(upstreams["ann"], shared[1], "ann"), key)
+        assert upstreams["ann"].calls == []

@@ -1,0 +1,97 @@
+"""What an operation may cost is known and held before its first call, and what it cost is told afterwards."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from graphql import parse
+
+from gateway.compose import DEMO_KEY
+from schema.prediction import predict_calls
+from schema.root import build_schema
+from tests.support.emulator import Emulator, running_emulator
+from tests.support.gateway import Gateway, running_gateway
+
+EXAMPLES = {path.stem: path.read_text() for path in sorted((Path(__file__).parents[2] / "queries").glob("*.graphql"))}
+ASKING = {"GraphQL-Cost": "1"}
+CORE: Any = build_schema()._schema
+INBOX = EXAMPLES["01-inbox"]
+
+
+@pytest.fixture
+async def demo_emulator() -> AsyncIterator[Emulator]:
+    async with running_emulator(seed_keys=(DEMO_KEY,)) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def demo(demo_emulator: Emulator) -> AsyncIterator[Gateway]:
+    async with running_gateway(demo_emulator.url, upstream_api_key=DEMO_KEY) as gateway:
+        yield gateway
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+async def test_an_example_takes_no_more_calls_than_predicted_and_reports_the_emulators_count(
+    name: str, demo: Gateway, demo_emulator: Emulator
+) -> None:
+    answer = (await demo.post({"query": EXAMPLES[name]}, headers=ASKING)).json
+    assert "errors" not in answer
+    cost = answer["extensions"]["cost"]
+    assert cost["upstreamCalls"] == demo_emulator.counts.total
+    assert cost["predictedCalls"] == predict_calls(CORE, parse(EXAMPLES[name]))
+    assert 1 <= cost["longestChain"] <= cost["upstreamCalls"] <= cost["predictedCalls"]
+    assert cost["upstreamMilliseconds"] > 0
+    assert (cost["cacheHits"], cost["sharedCalls"]) == (0, 0)
+
+
+async def test_calls_that_wait_for_each_other_make_a_chain(demo: Gateway) -> None:
+    thread = '{ thread(id: "thread_demoQuarterlySales000001") { metadata messages(last: 1) { nodes { %s } } } }'
+    for below, chain in (("role", 1), ("run { status assistant { name } }", 3)):
+        answer = (await demo.post({"query": thread % below}, headers=ASKING)).json
+        assert answer["extensions"]["cost"]["longestChain"] == chain
+
+
+@pytest.mark.parametrize("headers", [{}, {"GraphQL-Cost": "0"}, {"GraphQL-Cost": "yes"}])
+async def test_no_cost_is_reported_unless_it_is_asked_for(demo: Gateway, headers: dict[str, str]) -> None:
+    answer = (await demo.post({"query": "{ assistants { nodes { name } } }"}, headers=headers)).json
+    assert answer.keys() == {"data"}
+
+
+async def test_by_the_setting_every_answer_reports_its_cost(demo_emulator: Emulator) -> None:
+    async with running_gateway(demo_emulator.url, upstream_api_key=DEMO_KEY, gateway_cost=True) as gateway:
+        answer = (await gateway.post({"query": "{ upstream { version } }"})).json
+        assert answer["extensions"]["cost"] == {
+            "upstreamCalls": 0,
+            "cacheHits": 0,
+            "sharedCalls": 0,
+            "upstreamMilliseconds": 0.0,
+            "longestChain": 0,
+            "predictedCalls": 0,
+        }
+
+
+@pytest.mark.parametrize(("accept", "status"), [("application/json", 200), ("application/graphql-response+json", 400)])
+async def test_an_operation_above_the_limit_is_refused_before_any_call(
+    demo_emulator: Emulator, accept: str, status: int
+) -> None:
+    predicted = predict_calls(CORE, parse(INBOX))
+    for limit, refused in ((predicted, False), (predicted - 1, True)):
+        demo_emulator.counts.reset()
+        async with running_gateway(
+            demo_emulator.url, upstream_api_key=DEMO_KEY, gateway_max_upstream_calls=limit
+        ) as gateway:
+            reply = await gateway.post({"query": INBOX}, headers={"Accept": accept})
+        if not refused:
+            assert reply.json.keys() == {"data"}
+            continue
+        (error,) = reply.json["errors"]
+        assert (reply.status, reply.json.keys()) == (status, {"errors"})
+        assert f"{predicted} upstream calls; expected at most {limit}" in error["message"]
+        assert error["extensions"] == {
+            "code": "TOO_EXPENSIVE",
+            "retryable": False,
+            "predictedCalls": predicted,
+            "limit": limit,
+        }
+        assert demo_emulator.counts.total == 0

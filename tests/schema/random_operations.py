@@ -1,0 +1,186 @@
+"""Random valid operations, and the random data behind the port that they are asked of."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+
+from schema.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey, to_global_id
+from schema.paging import CursorScope
+from tests.support.fake_threads_api import V1, V2, FakeThreadsApi
+from tests.support.wire_samples import assistant, message, message_file, run, run_step, thread
+
+THREADS = [ThreadKey("thread_1"), ThreadKey("thread_2"), ThreadKey("thread_long"), ThreadKey("thread_missing")]
+SIZES = [1, 2, 3, 5, 20, 100, 101, 150, 250]
+LIST_OWNERS: dict[str, Callable[[int], NodeKey]] = {
+    "messages": lambda number: THREADS[number % 2],
+    "runs": lambda number: THREADS[number % 2],
+    "steps": lambda number: RunKey("thread_1", f"run_{number % 3}"),
+    "files": lambda number: MessageKey("thread_1", f"msg_{number % 4}"),
+}
+
+
+def random_world(seed: int) -> FakeThreadsApi:
+    """Two small threads and a long one, whose messages, runs and steps refer to each other at random."""
+    rng = random.Random(seed)
+    api = FakeThreadsApi(capabilities=rng.choice([V1, V2]))
+    for number in range(3):
+        api.assistants[AssistantKey(f"asst_{number}")] = assistant(f"asst_{number}", created_at=number)
+    for thread_id, length in (("thread_1", rng.randrange(8)), ("thread_2", rng.randrange(4)), ("thread_long", 230)):
+        api.threads[ThreadKey(thread_id)] = thread(thread_id)
+        for number in range(3):
+            status = rng.choice(["completed", "in_progress", "requires_action"])
+            fields = {"created_at": number, "status": status, "assistant_id": f"asst_{rng.randrange(4)}"}
+            api.runs[RunKey(thread_id, f"run_{number}")] = run(f"run_{number}", **fields)
+            for step in range(rng.randrange(3)):
+                wrote = {"type": "message_creation", "message_creation": {"message_id": f"msg_{rng.randrange(9)}"}}
+                api.run_steps[RunStepKey(thread_id, f"run_{number}", f"step_{step}")] = run_step(
+                    f"step_{step}", created_at=step, assistant_id="asst_1", type="message_creation", step_details=wrote
+                )
+        for number in range(length):
+            api.messages[MessageKey(thread_id, f"msg_{number}")] = message(
+                f"msg_{number}",
+                created_at=number,
+                run_id=rng.choice([None, "run_0", "run_1", "run_2", "run_gone"]),
+                assistant_id=rng.choice([None, "asst_0", "asst_1", "asst_gone"]),
+            )
+    for number in range(2):
+        api.message_files[MessageFileKey("thread_1", "msg_1", f"file-{number}")] = message_file(f"file-{number}")
+    return api
+
+
+class _Writer:
+    """Writes an operation as it is drawn; every field that has a choice gets an alias of its own, or a common one."""
+
+    def __init__(self, draw: Callable[..., Any]) -> None:
+        self.draw = draw
+        self.aliases = 0
+        self.fragments: list[str] = []
+
+    def one_of(self, *choices: Any) -> Any:
+        return self.draw(st.sampled_from(choices))
+
+    def alias(self) -> str:
+        self.aliases += 1
+        return f"f{self.aliases}"
+
+    def paging(self, name: str, depth: int, *, of_run: bool) -> str:
+        size = self.one_of(*(SIZES if depth == 0 else SIZES[:4]))
+        arguments = self.one_of(f"first: {size}", f"last: {size}", f"first: {size}, last: 1", "first: 0")
+        owner = LIST_OWNERS.get(name)
+        if owner is not None and self.one_of(True, False, False):
+            stem = {"messages": "msg_", "files": "file-"}.get(name, f"{name[:-1]}_")
+            cursor = CursorScope(name, owner(self.one_of(0, 1, 2))).cursor(f"{stem}{self.one_of(0, 1)}")
+            arguments += f', {"after" if arguments[0] == "f" else "before"}: "{cursor}"'
+        if name == "messages" and not of_run and self.one_of(True, False, False):
+            run_id = self.one_of("run_0", "run_1", to_global_id(RunKey("thread_1", "run_0")))
+            arguments += f', runId: "{run_id}"'
+        return f"({arguments})"
+
+    def listed(self, name: str, item: str, depth: int, *, of_run: bool = False) -> str:
+        shown = self.one_of("pageInfo { endCursor }", "nodes { %s }", "nodes { %s }", "edges { cursor node { %s } }")
+        if "%s" in shown:
+            shown %= self.selection(item, depth + 1)
+        return f"{self.alias()}: {name}{self.paging(name, depth, of_run=of_run)} {{ {shown} }}"
+
+    def below(self, name: str, item: str, depth: int) -> str:
+        return f"{self.alias()}: {name} {{ {self.selection(item, depth + 1)} }}"
+
+    def selection(self, type_name: str, depth: int) -> str:
+        plain = {
+            "Thread": ["metadata"],
+            "Message": ["role", "runId"],
+            "Run": ["status"],
+            "RunStep": ["type"],
+            "Assistant": ["name"],
+            "MessageFile": ["createdAt"],
+        }[type_name]
+        parts = [self.one_of("id", "__typename", *plain)]
+        for _ in range(self.one_of(0, 1, 1, 2, 3) if depth < 4 else 0):
+            field = self.field(type_name, depth)
+            if field is None:
+                break
+            parts.append(self.wrapped(field, type_name))
+        return " ".join(parts)
+
+    def wrapped(self, field: str, type_name: str) -> str:
+        name = f"Part{len(self.fragments)}"
+        wrapping = self.one_of(None, None, f"... on {type_name}", "... @skip(if: $yes)", "... @include(if: $yes)", name)
+        if wrapping == name:
+            self.fragments.append(f"fragment {name} on {type_name} {{ {field} }}")
+            return f"...{name} ...{name}"
+        return field if wrapping is None else f"{wrapping} {{ {field} }}"
+
+    def field(self, type_name: str, depth: int) -> str | None:
+        lists = {
+            "Thread": [("messages", "Message"), ("runs", "Run")],
+            "Message": [("files", "MessageFile")],
+            "Run": [("steps", "RunStep"), ("messages", "Message")],
+        }
+        references = {
+            "Thread": [("activeRun", "Run")],
+            "Message": [("thread", "Thread"), ("run", "Run"), ("assistant", "Assistant")],
+            "MessageFile": [("message", "Message")],
+            "Run": [("thread", "Thread"), ("assistant", "Assistant")],
+            "RunStep": [("thread", "Thread"), ("run", "Run"), ("assistant", "Assistant"), ("details", "Message")],
+        }
+        choices = [*lists.get(type_name, []), *references.get(type_name, [])]
+        if not choices:
+            return None
+        name, item = self.one_of(*choices)
+        if name == "details":
+            message = f"message {{ {self.selection('Message', depth + 1)} }}"
+            return f"{self.alias()}: details {{ ... on MessageCreationDetails {{ {message} }} }}"
+        if (name, item) in lists.get(type_name, []):
+            return self.listed(name, item, depth, of_run=type_name == "Run")
+        return self.below(name, item, depth)
+
+    def root(self) -> str:
+        kind = self.one_of("thread", "thread", "threadsByIds", "node", "nodes", "message", "run", "assistants")
+        run_key, message_key = RunKey("thread_1", "run_1"), MessageKey("thread_1", "msg_1")
+        if kind == "thread":
+            key = self.one_of(*THREADS)
+            id_ = self.one_of(key.thread_id, to_global_id(key), "not an id")
+            return f'{self.alias()}: thread(id: "{id_}") {{ {self.selection("Thread", 0)} }}'
+        if kind == "threadsByIds":
+            ids = " ".join(f'"{self.one_of(*THREADS).thread_id}"' for _ in range(self.one_of(0, 1, 2, 4)))
+            return f"{self.alias()}: threadsByIds(ids: [{ids}]) {{ {self.selection('Thread', 1)} }}"
+        if kind in {"node", "nodes"}:
+            keys = [THREADS[0], THREADS[1], run_key, RunKey("thread_2", "run_0"), message_key, AssistantKey("asst_1")]
+            ids = " ".join(f'"{to_global_id(self.one_of(*keys))}"' for _ in range(4))
+            argument = f"ids: [{ids}]" if kind == "nodes" else f"id: {ids.split()[0]}"
+            parts = " ".join(
+                f"... on {name} {{ {self.selection(name, 1)} }}" for name in ("Thread", "Run", "Message", "Assistant")
+            )
+            return f"{self.alias()}: {kind}({argument}) {{ {parts} }}"
+        if kind == "assistants":
+            return self.listed("assistants", "Assistant", 0)
+        key, type_name = (run_key, "Run") if kind == "run" else (message_key, "Message")
+        return f'{self.alias()}: {kind}(id: "{to_global_id(key)}") {{ {self.selection(type_name, 0)} }}'
+
+    def write(self) -> str:
+        run_id, message_id = to_global_id(RunKey("thread_1", "run_1")), to_global_id(MessageKey("thread_1", "msg_1"))
+        name, given, shown = self.one_of(
+            ("createMessage", 'threadId: "thread_1", content: [{ text: "x" }]', "message thread"),
+            ("createRun", 'threadId: "thread_2", assistantId: "asst_1"', "run thread"),
+            ("createThread", "metadata: {}", "thread"),
+            ("updateThread", 'threadId: "thread_1", metadata: { a: "b" }', "thread"),
+            ("cancelRun", f'runId: "{run_id}"', "run"),
+            ("submitToolOutputs", f'runId: "{run_id}", toolOutputs: [{{ toolCallId: "x", output: "y" }}]', "run"),
+            ("deleteMessage", f'messageId: "{message_id}"', "thread"),
+            ("deleteAssistant", 'assistantId: "asst_2"', ""),
+        )
+        parts = " ".join(f"{part} {{ {self.selection(part.title(), 1)} }}" for part in shown.split())
+        return f"{self.alias()}: {name}(input: {{ {given} }}) {{ userErrors {{ code }} {parts} }}"
+
+
+@st.composite
+def operations(draw: Callable[..., Any]) -> str:
+    """An operation that validation accepts; its variable `$yes` is true."""
+    writer = _Writer(draw)
+    kind, root = writer.one_of(("query", writer.root), ("query", writer.root), ("mutation", writer.write))
+    fields = " ".join(root() for _ in range(writer.one_of(1, 2, 3)))
+    return "\n".join(
+        [f"{kind} ($yes: Boolean! = true) {{ {fields} a: __typename @skip(if: $yes) }}", *writer.fragments]
+    )
