@@ -8,6 +8,9 @@ import pytest
 
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.gateway import Gateway, running_command, running_gateway, url_in
+from tests.support.valkey import _shared_valkey, valkey
+
+__all__ = ["_shared_valkey", "valkey"]  # fixtures
 
 
 @pytest.fixture

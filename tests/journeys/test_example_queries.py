@@ -1,5 +1,10 @@
-"""Every example in `queries/` runs as it stands on the demo's data, and says in two lines what it is for."""
+"""Every example in `queries/` runs as it stands on the demo's data, and says what it is for and what it costs.
 
+Two lines are for people, a third is the budget: the upstream calls, the longest chain of them, and the calls of the
+same query asked again at once.
+"""
+
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +17,10 @@ from gateway.compose import DEMO_KEY
 from schema.root import build_schema
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.gateway import Gateway, running_gateway
+from tests.support.valkey import Valkey
 
 QUERIES = sorted((Path(__file__).parents[2] / "queries").glob("*.graphql"))
+BUDGET = re.compile(r"# calls: (\d+), chain: (\d+)(?:, repeated: (\d+))?$")
 DOCUMENTS = {path: path.read_text() for path in QUERIES}
 SCHEMA = build_schema()._schema
 
@@ -51,11 +58,12 @@ def test_there_are_examples() -> None:
 
 
 @each_query()
-def test_begins_with_a_comment_of_two_lines_and_holds_one_named_operation(path: Path) -> None:
-    first, second, third, *_ = DOCUMENTS[path].splitlines()
+def test_begins_with_a_comment_of_two_lines_and_a_budget_and_holds_one_named_operation(path: Path) -> None:
+    first, second, budget, then, *_ = DOCUMENTS[path].splitlines()
     assert first.startswith("# ")
     assert second.startswith("# ")
-    assert not third.startswith("#")
+    assert BUDGET.match(budget)
+    assert not then.startswith("#")
     (operation,) = [node for node in parse(DOCUMENTS[path]).definitions if isinstance(node, OperationDefinitionNode)]
     assert operation.name is not None
 
@@ -124,3 +132,45 @@ async def test_paging_forwards_and_backwards_gives_the_same_messages(demo: Gatew
         before, more = page["pageInfo"]["startCursor"], page["pageInfo"]["hasPreviousPage"]
     assert len(forwards) == 140
     assert backwards == forwards
+
+
+async def check_budget(path: Path, emulator: Emulator, first: Gateway, again: Gateway) -> None:
+    """Hold an example to its budget: asked of a gateway that knows nothing, then of one that may know the answer."""
+    budget = BUDGET.match(DOCUMENTS[path].splitlines()[2])
+    assert budget is not None
+    emulator.counts.reset()
+    reply = (await first.post({"query": DOCUMENTS[path]})).json
+    assert emulator.counts.total == int(budget[1])
+    if again is first:
+        # Over Redis, calls that depend on nothing may still begin one after the other, as Redis answers.
+        assert reply["extensions"]["cost"]["longestChain"] == int(budget[2])
+    if budget[3] is not None:
+        if again is not first:
+            # An object that lies in Redis only within a page may be asked for once more, while the page is on its way.
+            emulator.counts.reset()
+            await again.post({"query": DOCUMENTS[path]})
+            assert emulator.counts.total <= max(int(budget[1]) // 4, int(budget[3]))
+        emulator.counts.reset()
+        assert (await again.post({"query": DOCUMENTS[path]})).json["data"] == reply["data"]
+        assert emulator.counts.total == int(budget[3])
+
+
+@each_query()
+async def test_costs_what_it_says_with_a_cache_in_memory(path: Path, demo_emulator: Emulator) -> None:
+    options = {"upstream_api_key": DEMO_KEY, "gateway_cache": True, "gateway_cost": True}
+    async with running_gateway(demo_emulator.url, **options) as gateway:
+        await check_budget(path, demo_emulator, gateway, gateway)
+
+
+@each_query()
+async def test_costs_what_it_says_in_two_processes_that_share_redis(
+    path: Path, demo_emulator: Emulator, valkey: Valkey
+) -> None:
+    # A machine that is busy with other tests must not turn a slow answer of Redis into a miss.
+    redis = {"redis_url": valkey.url, "redis_deadline_seconds": 5}
+    options = {"upstream_api_key": DEMO_KEY, "gateway_cache": True, "gateway_cost": True, **redis}
+    async with (
+        running_gateway(demo_emulator.url, **options) as first,
+        running_gateway(demo_emulator.url, **options) as second,
+    ):
+        await check_budget(path, demo_emulator, first, second)

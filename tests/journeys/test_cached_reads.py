@@ -1,0 +1,113 @@
+"""What a gateway has seen it does not ask for again, nobody sees another's, and a write is seen by all at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.support.emulator import Emulator
+from tests.support.gateway import Gateway, running_gateway
+from tests.support.mutating import assistant, succeed, thread_with_question
+from tests.support.valkey import Valkey
+
+CONVERSATION = """query ($id: ID!) { thread(id: $id) { metadata messages(last: 10) { nodes { role text
+    run { status steps { nodes { type } } } } pageInfo { hasPreviousPage } } } }"""
+
+
+@asynccontextmanager
+async def processes(emulator: Emulator, count: int, **settings: Any) -> AsyncIterator[list[Gateway]]:
+    """Gateways that keep what they see."""
+    async with AsyncExitStack() as stack:
+        options = {"gateway_cache": True, "gateway_cost": True, "redis_deadline_seconds": 5, **settings}
+        yield [await stack.enter_async_context(running_gateway(emulator.url, **options)) for _ in range(count)]
+
+
+async def answered_thread(emulator: Emulator) -> str:
+    """A thread whose question a run has answered."""
+    thread_id = await thread_with_question(emulator)
+    assistant_id = await assistant(emulator, tools=[{"type": "code_interpreter"}])
+    await emulator.post(f"/threads/{thread_id}/runs", {"assistant_id": assistant_id})
+    emulator.clock.advance(60)
+    emulator.counts.reset()
+    return thread_id
+
+
+async def test_a_conversation_asked_for_again_costs_no_call(emulator: Emulator) -> None:
+    thread_id = await answered_thread(emulator)
+    async with processes(emulator, 1) as (gateway,):
+        first = await gateway.execute(CONVERSATION, {"id": thread_id})
+        assert first["extensions"]["cost"]["upstreamCalls"] == emulator.counts.total > 0
+        emulator.counts.reset()
+        again = await gateway.execute(CONVERSATION, {"id": thread_id})
+    assert again["data"] == first["data"]
+    assert emulator.counts.total == again["extensions"]["cost"]["upstreamCalls"] == 0
+    assert again["extensions"]["cost"]["cacheHits"] > 0
+
+
+async def test_what_one_process_knows_the_other_does_not_ask_for(emulator: Emulator, valkey: Valkey) -> None:
+    thread_id = await answered_thread(emulator)
+    async with processes(emulator, 2, redis_url=valkey.url) as (one, other):
+        first = await one.data(CONVERSATION, {"id": thread_id})
+        emulator.counts.reset()
+        assert await other.data(CONVERSATION, {"id": thread_id}) == first
+    assert emulator.counts.total == 0
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_write_is_seen_by_every_process_at_once(emulator: Emulator, valkey: Valkey, shared: bool) -> None:
+    thread_id = await answered_thread(emulator)
+    redis = {"redis_url": valkey.url} if shared else {}
+    async with processes(emulator, 2 if shared else 1, **redis) as gateways:
+        writer, reader = gateways[0], gateways[-1]
+        for gateway in gateways:
+            await gateway.data(CONVERSATION, {"id": thread_id})
+        await succeed(writer, "createMessage", "__typename", threadId=thread_id, content=[{"text": "And now?"}])
+        await succeed(writer, "updateThread", "__typename", threadId=thread_id, metadata={"seen": "yes"})
+        emulator.counts.reset()
+        thread = (await reader.data(CONVERSATION, {"id": thread_id}))["thread"]
+    assert thread["messages"]["nodes"][-1]["text"] == "And now?"
+    assert thread["metadata"] == {"seen": "yes"}
+    # The run and its steps were not touched by the writes, and are not asked for again.
+    assert emulator.counts.by_operation == {"getThread": 1, "listMessages": 1}
+
+
+async def test_ten_browsers_that_ask_the_same_at_once_cost_the_calls_of_one(emulator: Emulator) -> None:
+    thread_id = await answered_thread(emulator)
+    async with processes(emulator, 1) as (gateway,):
+        answers = await asyncio.gather(*(gateway.data(CONVERSATION, {"id": thread_id}) for _ in range(10)))
+    assert all(answer == answers[0] for answer in answers)
+    assert emulator.counts.by_operation == {"getThread": 1, "listMessages": 1, "getRun": 1, "listRunSteps": 1}
+
+
+async def test_another_caller_is_given_nothing_of_it(emulator: Emulator, valkey: Valkey) -> None:
+    thread_id = await answered_thread(emulator)
+    async with processes(emulator, 2, redis_url=valkey.url) as (one, other):
+        assert (await one.data(CONVERSATION, {"id": thread_id}))["thread"] is not None
+        for gateway in (one, other):
+            theirs = await gateway.execute(CONVERSATION, {"id": thread_id}, {"Authorization": "Bearer somebody-else"})
+            assert theirs["data"] == {"thread": None}
+
+
+async def test_an_upstream_that_fails_is_stood_in_for_and_the_answer_says_so(emulator: Emulator) -> None:
+    thread_id = await answered_thread(emulator)
+    query = "query ($id: ID!) { thread(id: $id) { messages(first: 20) { nodes { text } } } }"
+    async with processes(emulator, 1, upstream_timeout_seconds=2) as (gateway,):
+        fresh = await gateway.execute(query, {"id": thread_id})
+        await succeed(gateway, "createMessage", "__typename", threadId=thread_id, content=[{"text": "And now?"}])
+        emulator.misbehave("GET:500")
+        outdated = await gateway.execute(query, {"id": thread_id})
+    assert "staleAnswers" not in fresh["extensions"]
+    # A write has outdated the page, so what was kept of it is not given out as if it were still true.
+    assert outdated["data"]["thread"] is None or outdated["data"]["thread"]["messages"] is None
+    assert [error["extensions"]["code"] for error in outdated["errors"]] == ["UPSTREAM_FAILED"]
+
+
+async def test_redis_that_is_not_there_costs_speed_only(emulator: Emulator, tmp_path: Any) -> None:
+    thread_id = await answered_thread(emulator)
+    missing = f"unix://{tmp_path}/nobody.sock"
+    async with processes(emulator, 1, redis_url=missing, redis_deadline_seconds=0.05) as (gateway,):
+        answers = [await gateway.data(CONVERSATION, {"id": thread_id}) for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert answers[0]["thread"] is not None
