@@ -1,0 +1,147 @@
+"""The compose file keeps to the specification's schema, and what it names exists."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.config import COMMAND_SETTINGS, Settings, is_secret, variable_of
+from tests.support.dockerfile import read_instructions
+
+DOCKER = Path(__file__).parents[2] / "docker"
+PATH = DOCKER / "compose.yaml"
+DEFAULT = re.compile(r"\$\{(\w+):-([^}]*)\}")
+GATEWAYS = ("gateway-1", "gateway-2", "gateway-3")
+
+
+def with_defaults(text: str) -> str:
+    """The text as an engine reads it where no variable is set."""
+    filled = DEFAULT.sub(lambda found: found[2], text)
+    assert "$" not in filled, f"expected a default for every variable, got {re.findall(r'.*[$].*', filled)}"
+    return filled
+
+
+FILE: dict[str, Any] = yaml.safe_load(with_defaults(PATH.read_text()))
+SERVICES: dict[str, dict[str, Any]] = FILE["services"]
+
+
+def seconds(text: str) -> float:
+    return float(text.removesuffix("s"))
+
+
+@pytest.mark.parametrize("filled", [False, True])
+def test_the_file_keeps_to_the_schema_of_the_compose_specification(tmp_path: Path, filled: bool) -> None:
+    path = PATH
+    if filled:
+        path = tmp_path / "compose.json"
+        path.write_text(json.dumps(FILE))
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_service_is_confined_and_restarted_and_limited() -> None:
+    assert set(SERVICES) == {"proxy", *GATEWAYS, "emulator", "valkey"}
+    for name, service in SERVICES.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["restart"] == "unless-stopped", name
+        assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}, name
+
+
+def test_every_image_is_built_from_here_or_has_a_version() -> None:
+    for name, service in SERVICES.items():
+        if build := service.get("build"):
+            context = DOCKER / build["context"]
+            assert (context / build["dockerfile"]).is_file(), name
+            steps = read_instructions((context / build["dockerfile"]).read_text())
+            arguments = {tuple(step.rest.split("=", 1)) for step in steps if step.word == "ARG"}
+            assert set(build["args"].items()) == arguments, name
+        else:
+            assert re.fullmatch(r"[a-z/]+:\d[\w.-]*", service["image"]), name
+
+
+def test_only_the_proxys_port_is_published_and_on_this_machine_alone() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"proxy": ["127.0.0.1:8000:8080"]}
+    assert "listen 8080 " in (DOCKER / "nginx.conf").read_text()
+    assert all("network_mode" not in service for service in SERVICES.values())
+
+
+def test_every_bound_file_and_every_volume_and_network_exists() -> None:
+    for name, service in SERVICES.items():
+        for mount in service.get("volumes", ()):
+            if mount["type"] == "bind":
+                assert (DOCKER / mount["source"]).is_file(), name
+                assert mount["read_only"] is True
+            else:
+                assert mount["source"] in FILE["volumes"], name
+        assert set(service["networks"]) <= set(FILE["networks"]), name
+
+
+@pytest.mark.parametrize(("service", "command"), [*((name, "serve") for name in GATEWAYS), ("emulator", "emulator")])
+def test_every_variable_is_a_setting_of_its_command_with_a_good_value(service: str, command: str) -> None:
+    assert SERVICES[service]["command"] == [command]
+    taken = {variable_of(name): name for name in COMMAND_SETTINGS[command]}
+    values = {taken[variable]: value for variable, value in SERVICES[service]["environment"].items() if value != ""}
+    Settings(**values)  # refuses a bad one
+    # The address of a store without a password is none, though the setting may hold one.
+    assert {name for name in values if is_secret(name)} <= {"redis_url"}
+
+
+def test_no_secret_stands_in_the_file() -> None:
+    assert not re.search(r"(?i)(password|secret|token|_key)\s*[:=]", PATH.read_text())
+    assert not re.search(r"://[^/\s]*@", PATH.read_text())
+
+
+def test_the_three_gateways_differ_in_their_address_alone() -> None:
+    addresses = {name: SERVICES[name]["networks"]["front"]["ipv4_address"] for name in GATEWAYS}
+    rest = [json.dumps({**SERVICES[name], "networks": None}, sort_keys=True) for name in GATEWAYS]
+    assert len(set(rest)) == 1
+    assert dict(host.split(":") for host in SERVICES["proxy"]["extra_hosts"]) == addresses
+    (subnet,) = FILE["networks"]["front"]["ipam"]["config"]
+    assert {f"{address.rpartition('.')[0]}.0/24" for address in addresses.values()} == {subnet["subnet"]}
+    servers = set(re.findall(r"server (gateway-\d):8000", (DOCKER / "nginx.conf").read_text()))
+    assert servers == set(GATEWAYS)
+    assert Settings.model_fields["gateway_port"].default == 8000
+
+
+def test_each_waits_for_the_health_of_what_it_needs() -> None:
+    healthy = {"condition": "service_healthy"}
+    assert SERVICES["proxy"]["depends_on"] == dict.fromkeys(GATEWAYS, healthy)
+    for name in GATEWAYS:
+        assert SERVICES[name]["depends_on"] == {"emulator": healthy, "valkey": healthy}
+    # The image brings the gateways' own.
+    assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == set(GATEWAYS)
+
+
+def test_everything_may_take_longer_to_stop_than_it_says_it_does() -> None:
+    for name in (*GATEWAYS, "emulator"):
+        needed = float(SERVICES[name]["environment"]["GATEWAY_SHUTDOWN_SECONDS"])
+        assert seconds(SERVICES[name]["stop_grace_period"]) > needed + 1
+    worker = re.search(r"worker_shutdown_timeout (\d+s);", (DOCKER / "nginx.conf").read_text())
+    assert worker
+    assert seconds(SERVICES["proxy"]["stop_grace_period"]) > seconds(worker[1])
+
+
+def test_gateways_and_proxy_agree_on_the_largest_body() -> None:
+    most = {SERVICES[name]["environment"]["GATEWAY_MAX_BODY_BYTES"] for name in GATEWAYS}
+    limit = re.search(r"client_max_body_size (\d+);", (DOCKER / "nginx.conf").read_text())
+    assert limit
+    assert most == {limit[1]}
+
+
+def test_the_emulators_data_are_in_its_volume_and_its_health_is_asked_where_it_listens() -> None:
+    emulator = SERVICES["emulator"]
+    (mount,) = emulator["volumes"]
+    assert emulator["environment"]["EMULATOR_DATABASE"].startswith(f"{mount['target']}/")
+    port = Settings.model_fields["emulator_port"].default
+    assert f"'127.0.0.1', {port}," in emulator["healthcheck"]["test"][-1]
+    assert SERVICES["gateway-1"]["environment"]["UPSTREAM_URL"] == f"http://emulator:{port}/v1"
+    assert FILE["networks"]["back"]["internal"] is True
