@@ -1,6 +1,6 @@
 """Inputs: what a caller gives to a mutation, in GraphQL's names. What they are made of is in `input_parts.py`.
 
-An explicit null is sent by updates alone, where it clears the value.
+An explicit null is sent by updates alone, where it clears a text or a number.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 import strawberry
 from pydantic import ValidationError
+from strawberry import UNSET
 
 from schema.arguments import read_id
 from schema.bodies import (
@@ -225,7 +226,7 @@ class Mutation:
     async def update_assistant(
         self, info: Info, input: Annotated[UpdateAssistantInput, _INPUT]
     ) -> UpdateAssistantPayload:
-        """Change what is given; the rest stays as it is, and null clears."""
+        """Change what is given; the rest stays as it is. Null clears texts and numbers, `{}` and `[]` the rest."""
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(AssistantKey, input.assistant_id, "assistantId")
@@ -259,7 +260,7 @@ async def _carry_out(
 
     Whatever came of it, the operation reads anew from here on: a write that failed may still have taken place.
     """
-    mark = source.client_mutation_id or None
+    mark = None if source.client_mutation_id is UNSET else source.client_mutation_id
     try:
         fields = await write(info.context.api)
     except ValidationError as error:
@@ -304,7 +305,8 @@ def _check_outputs(run: RunObject, body: ToolOutputsBody) -> None:
     """Refuse outputs that the run does not wait for, given twice, or missing; each call has exactly one."""
     action = required_action_of(run.required_action)
     if run.status != "requires_action" or not isinstance(action, SubmitToolOutputsAction):
-        message = f"expected a run that waits for tool outputs, got one with status {run.status}"
+        got = "whose required action cannot be read" if run.status == "requires_action" else f"with status {run.status}"
+        message = f"expected a run that waits for tool outputs, got one {got}"
         raise RefusedError([UserError(code=UserErrorCode.WRONG_STATE, message=message, field=["runId"])])
     open_calls = {call.id: call.name for call in action.tool_calls}
     errors = []

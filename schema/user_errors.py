@@ -67,7 +67,10 @@ _OF_GATEWAY_ERROR: Mapping[ErrorCode, UserErrorCode] = {
     ErrorCode.UPSTREAM_REFUSED: UserErrorCode.REFUSED,
 }
 _OF_PYDANTIC = {"string_too_long": UserErrorCode.TOO_LONG, "too_long": UserErrorCode.TOO_MANY}
-_NOT_FOUND = re.compile(r"No (thread|message|run|assistant) found")
+_NOT_FOUND = re.compile(r"No (thread|message|run|assistant) found|(Thread|Message|Run|Assistant) \S+ not found")
+_OTHER_THING = re.compile(r"\b(file|vector ?store|step|tool)\b", re.IGNORECASE)
+_QUOTED = re.compile(r"'[^']*'")
+_INDEX = re.compile(r"\[(\d+)\]")
 _TOO_LONG = re.compile(r"\btoo long\b")
 _TOO_MANY = re.compile(r"\btoo many\b")
 _FREE_NAMES = "metadata"
@@ -82,10 +85,15 @@ def of_gateway_error(error: GatewayError, own_field: str | None = None) -> UserE
     code = _OF_GATEWAY_ERROR.get(error.code)
     if code is None:
         return None
-    field = None if error.argument is None else field_path(error.argument.split("."))
+    field = None if error.argument is None else field_path(places_of(error.argument))
     if code is UserErrorCode.NOT_FOUND:
         named = _NOT_FOUND.match(error.message)
-        field = [f"{named[1]}Id"] if named else (field or [own_field] if own_field else field)
+        if named:
+            field = [f"{(named[1] or named[2]).lower()}Id"]
+        elif field is None and own_field and not _OTHER_THING.search(_QUOTED.sub("", error.message)):
+            field = [own_field]
+    elif code is UserErrorCode.WRONG_STATE and field is None and own_field:
+        field = [own_field]
     elif code is UserErrorCode.INVALID_VALUE:
         if _TOO_LONG.search(error.message):
             code = UserErrorCode.TOO_LONG
@@ -112,6 +120,13 @@ def of_validation_error(error: ValidationError) -> list[UserError]:
             ),
         )
     return list(found.values())
+
+
+def places_of(argument: str) -> list[str]:
+    """Split an upstream's `tools[0].function.name` into its steps; what lies below metadata is one free name."""
+    before, below, name = argument.partition(f"{_FREE_NAMES}.")
+    steps = [step for step in _INDEX.sub(r".\1", before).split(".") if step]
+    return [*steps, _FREE_NAMES, name] if below else steps
 
 
 def field_path(parts: Sequence[str]) -> list[str]:

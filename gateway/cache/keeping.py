@@ -97,4 +97,5 @@ class Keeper:
 
     def _lifetime(self, key: Key, answer: Answer, moment: int) -> Lifetime | None:
         ended = self._shared.ended_runs
-        return lifetime_of(key, answer, lambda run: ended.was_over(self._scope, run, moment))
+        now = self._shared.now_seconds()
+        return lifetime_of(key, answer, lambda run: ended.was_over(self._scope, run, moment), now)

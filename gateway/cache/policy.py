@@ -5,8 +5,9 @@
 | a terminal run, a final step, a settled message | 10 minutes | 6 hours |
 | a thread, an assistant, a file of a message | 1 minute | 6 hours |
 | a closed page of such objects | as its objects | as its objects |
-| a page that can still grow | 2 seconds | 1 hour |
-| an assistant's message of which nobody knows whether it is finished | 2 seconds | 1 hour |
+| a page that can still grow, with nothing recent in it | 2 seconds | 1 hour |
+| a message of which nobody knows whether it is finished, not recent | 2 seconds | 1 hour |
+| the same, recent: a run may be at work, and whoever sees its end must see its work | not kept | - |
 | "not found" | 3 seconds | - |
 | an active run, an unfinished step or message, a page that holds one, any other error | not kept | - |
 
@@ -45,6 +46,10 @@ FINISHED_MESSAGE_STATUSES = frozenset({"completed", "incomplete"})
 """Statuses in which a message is whole. Source: the message object's `status` in the API's specification."""
 
 
+RECENT_SECONDS = 900.0
+"""What is younger may still be changed by a run: one lives for 10 minutes, and clocks differ by some."""
+
+
 class Lifetime(NamedTuple):
     """How long a value answers, then how long it may still serve when the upstream fails.
 
@@ -64,18 +69,22 @@ ABSENT = Lifetime(3.0, 0.0, settled=False)
 MAX_LIFETIME_SECONDS = SETTLED.fresh_seconds + SETTLED.stale_seconds
 
 
-def lifetime_of(key: Key, answer: Answer, run_is_over: RunIsOver) -> Lifetime | None:
+def lifetime_of(key: Key, answer: Answer, run_is_over: RunIsOver, now_seconds: float) -> Lifetime | None:
     """Say how long an answer may be kept, None for not at all.
 
     `run_is_over` tells whether a run was known to be terminal before the answer was asked for; false where unknown.
+    `now_seconds` is Unix time.
     """
     if isinstance(answer, GatewayError):
         return ABSENT if answer.code is ErrorCode.NOT_FOUND else None
     if not isinstance(answer, Page):
-        return _of_object(key, answer, run_is_over)
-    shortest = SETTLED if is_closed(key, answer, run_is_over) else BRIEF
+        return _of_object(key, answer, run_is_over, now_seconds)
+    closed = is_closed(key, answer, run_is_over)
+    if not closed and _may_be_at_work(key, answer, now_seconds):
+        return None
+    shortest = SETTLED if closed else BRIEF
     for one in answer.data:
-        kept = _of_object(key, one, run_is_over)
+        kept = _of_object(key, one, run_is_over, now_seconds)
         if kept is None:
             return None
         shortest = Lifetime(
@@ -104,17 +113,28 @@ def is_closed(key: Key, page: Page[Any], run_is_over: RunIsOver) -> bool:
     return page.has_more and len(page.data) >= window.limit
 
 
-def _of_object(key: Key, kept: CachedObject, run_is_over: RunIsOver) -> Lifetime | None:
+def _may_be_at_work(key: Key, page: Page[Any], now_seconds: float) -> bool:
+    """Tell whether a run may be about to add to a page of messages or steps: an empty or a recent one."""
+    if not isinstance(key, (MessagePageKey, RunStepPageKey)):
+        return False
+    return not page.data or _is_recent(max(one.created_at for one in page.data), now_seconds)
+
+
+def _is_recent(created_at: float, now_seconds: float) -> bool:
+    return now_seconds - created_at < RECENT_SECONDS
+
+
+def _of_object(key: Key, kept: CachedObject, run_is_over: RunIsOver, now_seconds: float) -> Lifetime | None:
     if isinstance(kept, RunObject):
         return SETTLED if is_terminal(kept.status) else None
     if isinstance(kept, RunStepObject):
         return SETTLED if kept.status in FINAL_STEP_STATUSES else None
     if isinstance(kept, MessageObject):
-        return _of_message(key, kept, run_is_over)
+        return _of_message(key, kept, run_is_over, now_seconds)
     return EDITABLE
 
 
-def _of_message(key: Key, message: MessageObject, run_is_over: RunIsOver) -> Lifetime | None:
+def _of_message(key: Key, message: MessageObject, run_is_over: RunIsOver, now_seconds: float) -> Lifetime | None:
     # The real service leaves `status` out of messages that are read, so it often says nothing.
     if message.status in FINISHED_MESSAGE_STATUSES:
         return SETTLED
@@ -125,4 +145,6 @@ def _of_message(key: Key, message: MessageObject, run_is_over: RunIsOver) -> Lif
     if message.role == "user" or message.run_id is None:
         return SETTLED
     thread_id = getattr(key, "thread_id", "")
-    return SETTLED if run_is_over(RunKey(thread_id, message.run_id)) else BRIEF
+    if run_is_over(RunKey(thread_id, message.run_id)):
+        return SETTLED
+    return None if _is_recent(message.created_at, now_seconds) else BRIEF

@@ -17,7 +17,7 @@ from schema.bodies import Body
 from schema.errors import ErrorCode, GatewayError
 
 _FOREIGN_FIELDS: Mapping[str, frozenset[str]] = {
-    "v1": frozenset({"attachments", "tool_resources"}),
+    "v1": frozenset({"attachments", "tool_resources", "reasoning_effort", "parallel_tool_calls"}),
     "v2": frozenset({"file_ids"}),
 }
 _FOREIGN_TOOLS: Mapping[str, str] = {"v1": "file_search", "v2": "retrieval"}
@@ -46,10 +46,12 @@ class _Rendering:
     def object_at(self, place: tuple[str, ...], wire: Mapping[str, Any]) -> dict[str, Any]:
         rendered = {}
         for name, value in wire.items():
-            if value is None and not self._keep_nulls:
-                continue
             here = (*place, name)
-            if name in _FOREIGN_FIELDS[self._dialect.version] and "tool_resources" not in place:
+            is_foreign = name in _FOREIGN_FIELDS[self._dialect.version] and "tool_resources" not in place
+            # Only an object's own values are cleared; a null deeper down says that nothing was given.
+            if value is None and (is_foreign or place or not self._keep_nulls):
+                continue
+            if is_foreign:
                 raise self._refusal(here, f"'{name}'")
             rendered[name] = value if name in _FREE else self._value(here, value)
         return rendered

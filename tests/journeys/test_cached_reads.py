@@ -20,9 +20,9 @@ CONVERSATION = """query ($id: ID!) { thread(id: $id) { metadata messages(last: 1
 
 
 @pytest.fixture(autouse=True)
-def _time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps what may be kept for seconds only from ageing on a machine that is busy with other tests."""
-    monkeypatch.setattr(compose, "SharedCache", functools.partial(SharedCache, now_seconds=lambda: 1_800_000_000.0))
+def _one_clock(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    """Lets the cache live by the emulator's clock, which a busy machine does not move."""
+    monkeypatch.setattr(compose, "SharedCache", functools.partial(SharedCache, now_seconds=emulator.clock.now))
 
 
 @asynccontextmanager
@@ -34,11 +34,11 @@ async def processes(emulator: Emulator, count: int, **settings: Any) -> AsyncIte
 
 
 async def answered_thread(emulator: Emulator) -> str:
-    """A thread whose question a run has answered."""
+    """A thread whose question a run has answered, a day ago."""
     thread_id = await thread_with_question(emulator)
     assistant_id = await assistant(emulator, tools=[{"type": "code_interpreter"}])
     await emulator.post(f"/threads/{thread_id}/runs", {"assistant_id": assistant_id})
-    emulator.clock.advance(60)
+    emulator.clock.advance(86_400)
     emulator.counts.reset()
     return thread_id
 
@@ -123,3 +123,23 @@ async def test_redis_that_is_not_there_costs_speed_only(emulator: Emulator, tmp_
         answers = [await gateway.data(CONVERSATION, {"id": thread_id}) for _ in range(2)]
     assert answers[0] == answers[1]
     assert answers[0]["thread"] is not None
+
+
+async def test_a_poll_that_sees_the_end_of_a_run_sees_its_whole_answer(emulator: Emulator) -> None:
+    assistant_id = await assistant(emulator)
+    thread = {"messages": [{"content": [{"text": "Tell me a long story."}]}]}
+    query = """query ($id: ID!) { run(id: $id) { status messages { nodes { text } } steps { nodes { status } }
+        thread { messages(last: 5) { nodes { role text } } } } }"""
+    async with processes(emulator, 1) as (gateway,):
+        made = await succeed(gateway, "createThreadAndRun", "run { id }", assistantId=assistant_id, thread=thread)
+        variables = {"id": made["run"]["id"]}
+        seen: Any = {"status": "QUEUED"}
+        for _ in range(100):
+            emulator.clock.advance(0.25)
+            seen = (await gateway.data(query, variables))["run"]
+            if seen["status"] == "COMPLETED":
+                break
+        emulator.clock.advance(3600)
+        assert seen == (await gateway.data(query, variables))["run"]
+    assert seen["status"] == "COMPLETED"
+    assert seen["thread"]["messages"]["nodes"][-1]["text"] == seen["messages"]["nodes"][0]["text"] != ""

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from schema.bodies import MessageBody, RunBody
 from schema.errors import ErrorCode, GatewayError
-from schema.user_errors import UserErrorCode, field_path, of_gateway_error, of_validation_error
+from schema.user_errors import UserErrorCode, field_path, of_gateway_error, of_validation_error, places_of
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,9 @@ def test_everything_else_is_not(code: ErrorCode) -> None:
     [
         ("No assistant found with id 'asst_a'.", "threadId", ["assistantId"]),
         ("No thread found with id 'thread_a'.", "runId", ["threadId"]),
+        ("Assistant a1 not found", "threadId", ["assistantId"]),
+        ("No file found with id 'thread-file'.", "threadId", None),
+        ("Vector store vs_1 not found", "threadId", None),
         ("Resource not found", "threadId", ["threadId"]),
         ("Resource not found", None, None),
     ],
@@ -115,3 +118,17 @@ def test_a_long_value_is_not_quoted_whole() -> None:
     assert code is UserErrorCode.TOO_LONG
     assert "256001 in all" in message
     assert len(message) < 200
+
+
+@pytest.mark.parametrize(
+    ("argument", "places"),
+    [
+        ("tools[0].function.parameters", ["tools", "0", "function", "parameters"]),
+        ("messages[0].metadata.a.b[1]", ["messages", "0", "metadata", "a.b[1]"]),
+        ("metadata.k", ["metadata", "k"]),
+        ("content.1.text", ["content", "1", "text"]),
+        ("metadata", ["metadata"]),
+    ],
+)
+def test_an_upstreams_place_is_split_into_its_steps(argument: str, places: list[str]) -> None:
+    assert places_of(argument) == places

@@ -50,7 +50,7 @@ def test_nothing_given_is_an_empty_object() -> None:
 
 def test_nulls_are_sent_by_updates_alone() -> None:
     changes = {"name": None, "instructions": "x", "tool_resources": {"code_interpreter": None}}
-    assert rendered(AssistantUpdateBody, changes, keep_nulls=True) == changes
+    assert rendered(AssistantUpdateBody, changes, keep_nulls=True) == changes | {"tool_resources": {}}
     assert rendered(AssistantBody, ASSISTANT | changes) == ASSISTANT | {"instructions": "x", "tool_resources": {}}
 
 
@@ -84,7 +84,7 @@ CODE, SEARCH, RETRIEVAL = ({"type": kind} for kind in ("code_interpreter", "file
         ("v1", MessageBody, ATTACHED, "attachments"),
         ("v1", ThreadBody, {"messages": [MESSAGE, ATTACHED]}, "messages.1.attachments"),
         ("v1", ThreadBody, {"tool_resources": {}}, "tool_resources"),
-        ("v1", ThreadUpdateBody, {"tool_resources": None}, "tool_resources"),
+        ("v1", ThreadUpdateBody, {"tool_resources": {}}, "tool_resources"),
         ("v1", RunBody, RUN | {"additional_messages": [ATTACHED]}, "additional_messages.0.attachments"),
         ("v1", RunBody, RUN | {"tools": [CODE, SEARCH]}, "tools.1"),
         ("v1", RunBody, RUN | {"tool_choice": SEARCH}, "tool_choice"),
@@ -114,3 +114,18 @@ def test_any_json_that_a_caller_can_give_is_sent(default: object) -> None:
     function = {"name": "f", "parameters": {"default": default}}
     body = ASSISTANT | {"tools": [{"type": "function", "function": function}]}
     assert rendered(AssistantBody, body) == body
+
+
+def test_only_an_objects_own_nulls_clear_and_those_of_the_other_version_say_nothing() -> None:
+    given = {"name": None, "tool_resources": {"code_interpreter": None, "file_search": {"vector_store_ids": None}}}
+    cleared: dict[str, Any] = {"name": None, "tool_resources": {"file_search": {}}}
+    assert rendered(AssistantUpdateBody, given, keep_nulls=True) == cleared
+    assert rendered(AssistantUpdateBody, {"file_ids": None}, keep_nulls=True) == {}
+    assert rendered(AssistantUpdateBody, {"tool_resources": None}, "v1", keep_nulls=True) == {}
+
+
+@pytest.mark.parametrize("field", ["reasoning_effort", "parallel_tool_calls"])
+def test_what_version_1_never_had_is_refused_for_a_run(field: str) -> None:
+    with pytest.raises(GatewayError) as refused:
+        rendered(RunBody, RUN | {field: "low" if field == "reasoning_effort" else True}, "v1")
+    assert (refused.value.code, refused.value.argument) == (ErrorCode.UNSUPPORTED_BY_UPSTREAM, field)
