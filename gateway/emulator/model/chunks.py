@@ -5,7 +5,7 @@ Source: https://platform.openai.com/docs/api-reference/chat/streaming, and the h
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -35,6 +35,8 @@ class Chunk:
     calls: tuple[CallPiece, ...] = ()
     finish_reason: str | None = None
     usage: Usage | None = None
+    has_choice: bool = field(default=True, compare=False)
+    """False for a chunk beside the answer, such as one of usage alone."""
 
 
 class ChunkReader:
@@ -43,6 +45,7 @@ class ChunkReader:
     def __init__(self) -> None:
         self.is_done = False
         self._has_finished = False
+        self._has_choice = False
         self._rest = b""
         self._data: list[bytes] = []
 
@@ -65,6 +68,7 @@ class ChunkReader:
             raise failures.cut_off() from None
         if not (self.is_done or self._has_finished):
             raise failures.cut_off()
+        self._check_choice()
         return tuple(chunks)
 
     def _take_line(self, line: bytes, chunks: list[Chunk]) -> None:
@@ -73,10 +77,25 @@ class ChunkReader:
         elif not line and self._data:
             data, self._data = b"\n".join(self._data), []
             if data == _DONE:
+                self._check_choice()
                 self.is_done = True
             elif not self.is_done:
                 chunks.append(chunk_in(data))
                 self._has_finished = self._has_finished or chunks[-1].finish_reason is not None
+                self._has_choice = self._has_choice or chunks[-1].has_choice
+
+    def _check_choice(self) -> None:
+        """Refuse an answer that ends without having said anything, not even nothing."""
+        if not self._has_choice:
+            raise failures.garbled()
+
+
+def whole_answer_in(data: bytes) -> Chunk:
+    """Return an answer that came in one piece. Raises ModelFailedError for one without a choice."""
+    answer = chunk_in(data)
+    if not answer.has_choice:
+        raise failures.garbled()
+    return answer
 
 
 def chunk_in(data: bytes) -> Chunk:
@@ -89,7 +108,7 @@ def chunk_in(data: bytes) -> Chunk:
         raise failures.reported()
     usage = None if answer.usage is None else answer.usage.counted()
     if not answer.choices:
-        return Chunk(usage=usage)
+        return Chunk(usage=usage, has_choice=False)
     choice = answer.choices[0]
     said = choice.delta or choice.message or _Said()
     return Chunk(

@@ -8,7 +8,7 @@ from typing import Self
 import aiohttp
 
 from gateway.emulator.model import failures
-from gateway.emulator.model.chunks import Chunk, ChunkReader, chunk_in
+from gateway.emulator.model.chunks import Chunk, ChunkReader, whole_answer_in
 from gateway.emulator.model.options import ModelOptions
 from gateway.emulator.objects import JsonObject
 
@@ -66,6 +66,6 @@ class ModelServer:
                         yield ()
                     if reader.is_done:
                         return
-                yield reader.end() if is_stream else (chunk_in(whole),)
+                yield reader.end() if is_stream else (whole_answer_in(whole),)
         except (aiohttp.ClientError, OSError):
             raise (failures.cut_off() if has_begun else failures.unreachable()) from None

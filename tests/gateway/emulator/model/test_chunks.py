@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.emulator.model.chunks import CallPiece, Chunk, ChunkReader, chunk_in
+from gateway.emulator.model.chunks import CallPiece, Chunk, ChunkReader, chunk_in, whole_answer_in
 from gateway.emulator.model.failures import ModelFailedError
 from gateway.emulator.objects import Usage
 from tests.gateway.emulator.model.chat_server import DONE, call, completion, finish, frame, usage, words
@@ -103,3 +103,19 @@ def test_a_whole_answer_is_one_chunk() -> None:
 )
 def test_habits_of_servers_are_understood(answer: Any, chunk: Chunk) -> None:
     assert chunk_in(encoded(answer)) == chunk
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"ok": true}', b'{"choices": []}', b'{"detail": "no such model"}', b'{"choices": null}']
+)
+def test_an_answer_without_a_choice_is_none(data: bytes) -> None:
+    with pytest.raises(ModelFailedError, match="could not be read"):
+        whole_answer_in(data)
+    reader = ChunkReader()
+    with pytest.raises(ModelFailedError, match="could not be read"):
+        reader.feed(b"data: " + data + b"\n\ndata: [DONE]\n\n")
+
+
+def test_an_end_alone_is_no_answer() -> None:
+    with pytest.raises(ModelFailedError, match="could not be read"):
+        ChunkReader().feed(b"data: [DONE]\n\n")
