@@ -20,9 +20,11 @@ async def test_a_gateway_needs_an_upstream() -> None:
         build_gateway_app(Settings(upstream_url=None))
 
 
-def test_a_models_defaults_are_those_of_the_emulator() -> None:
+async def test_a_models_defaults_are_those_of_the_emulator() -> None:
     assert Settings().emulator_model_timeout_seconds == ModelOptions("http://model.test").timeout_seconds
-    assert MODEL_RUNS not in build_emulator_app(Settings(emulator_model="m", emulator_model_key=SecretStr("k")))
+    app = build_emulator_app(Settings(emulator_model="m", emulator_model_key=SecretStr("k")))
+    async with listening(app, "127.0.0.1", 0):  # an application that never runs never closes its database
+        assert MODEL_RUNS not in app
 
 
 def test_the_defaults_are_those_of_the_client() -> None:
