@@ -10,7 +10,7 @@ from graphql import FieldNode
 
 from schema.loaders import Loaders
 from schema.paging import PagingLimits
-from schema.ports import Capabilities, ThreadsApi
+from schema.ports import Capabilities, RunEvents, ThreadsApi
 from schema.selection import ResolveInfo, selected_fields
 
 
@@ -27,9 +27,17 @@ class Context:
         *,
         deadline_seconds: float = 60.0,
         reports_cost: bool = False,
+        events: RunEvents | None = None,
+        resume_after: str | None = None,
     ) -> None:
-        """Load and write through `api`, which already speaks for the principal; the answer may report its cost."""
+        """Load and write through `api`, which already speaks for the principal; the answer may report its cost.
+
+        `events` are what subscriptions follow, for the same principal; `resume_after` is the cursor of the last event
+        that a client says it has got, which wins over one in the document.
+        """
         self.api = api
+        self.events = events
+        self.resume_after = resume_after
         self.reports_cost = reports_cost
         self.predicted_calls = 0
         self.capabilities: Capabilities = api.capabilities

@@ -7,7 +7,7 @@ An implementation is bound to one principal: nothing in a key says whose data it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -26,6 +26,7 @@ from schema.cost import Cost
 from schema.errors import GatewayError
 from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.paging import Window
+from schema.run_events import RunEvent
 from schema.wire import (
     AssistantObject,
     MessageFileObject,
@@ -180,3 +181,47 @@ class ThreadsApi(Protocol):
 
     async def delete_assistant(self, key: AssistantKey) -> None:
         """Delete an assistant."""
+
+
+class EventFeed(Protocol):
+    """One reader's way through a log of events, in order; an asynchronous iterator that can be asked without waiting.
+
+    It ends after a run's terminal event. A reader that is too slow gets `LaggedChange` and the present state. It
+    costs nothing while nobody takes from it but its place in the log.
+    """
+
+    def take(self) -> RunEvent | None:
+        """Give the next event that is here; None where there is none yet.
+
+        Raises StopAsyncIteration at the end, and the `GatewayError` that keeps anything more from coming.
+        """
+
+    def on_news(self, callback: Callable[[], None]) -> None:
+        """Call `callback`, in the loop and never from within `take`, whenever `take` may have something to say."""
+
+    def __aiter__(self) -> EventFeed:
+        """Iterate over what `take` gives, waiting in between."""
+
+    async def __anext__(self) -> RunEvent:
+        """Give the next event, however long it takes to come."""
+
+    async def aclose(self) -> None:
+        """Leave. The last reader that leaves ends the polling of its run."""
+
+
+class RunEvents(Protocol):
+    """What happens in runs and on threads, for one principal.
+
+    `after` is a cursor of an event of the same log: the feed goes on behind it. Where the log no longer has that
+    place, the feed begins with a `FaultChange` of code `CURSOR_EXPIRED` and then as without a cursor. Every method
+    raises a `GatewayError` for a run or thread that cannot be had, and for a text that is no cursor of this log.
+    """
+
+    async def follow_status(self, key: RunKey, *, after: str | None = None) -> EventFeed:
+        """Follow a run's status: the present one (`Provenance.SNAPSHOT`), then each change; only `StatusChange`s."""
+
+    async def follow_run(self, key: RunKey, *, after: str | None = None) -> EventFeed:
+        """Follow all that happens in a run, beginning with the oldest `SnapshotChange` that is kept."""
+
+    async def follow_thread(self, key: ThreadKey, *, after: str | None = None) -> EventFeed:
+        """Follow new messages, new runs and their statuses, beginning with the status of every run under way."""

@@ -1,0 +1,1 @@
+"""The append-only log of run events, in memory or in Redis."""
