@@ -38,9 +38,13 @@ def create_app(
     app.add_routes(health_routes(probe))
     app.add_routes(routes)
 
+    async def close_endpoint(_: web.Application) -> None:
+        await endpoint.aclose()
+
     async def close_probe(_: web.Application) -> None:
         await probe.aclose()
 
+    app.on_shutdown.append(close_endpoint)
     app.on_cleanup.append(close_probe)
     return app
 

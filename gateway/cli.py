@@ -10,7 +10,7 @@ import asyncio
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, NoReturn
@@ -32,11 +32,6 @@ COMMANDS = {
     "emulator": "run the bundled emulator of the Threads API alone",
     "schema": "print the GraphQL schema in SDL",
 }
-SOURCES = (
-    "Every flag has an environment variable, shown in brackets; the flag wins. "
-    "Secrets have a variable only: UPSTREAM_API_KEY is the gateway's own key, "
-    "for callers on this machine that bring none."
-)
 
 
 class CannotStartError(Exception):
@@ -74,17 +69,22 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="threads-gateway",
         description="A GraphQL gateway over the Threads REST API.",
-        epilog=SOURCES,
+        epilog=_sources(config.Settings.model_fields),
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     documented = {setting.name: setting for setting in config.documented_settings()}
     for command, summary in COMMANDS.items():
+        names = config.COMMAND_SETTINGS[command]
         command_parser = commands.add_parser(
-            command, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=SOURCES, allow_abbrev=False
+            command,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=_sources(names),
+            allow_abbrev=False,
         )
-        for name in config.COMMAND_SETTINGS[command]:
+        for name in names:
             setting = documented[name]
             if setting.flag is None:
                 continue
@@ -95,6 +95,18 @@ def _build_parser() -> argparse.ArgumentParser:
                 flags.insert(0, setting.flag.replace("--emulator-", "--"))
             command_parser.add_argument(*flags, dest=name, metavar="VALUE", help=help_text)
     return parser
+
+
+def _sources(names: Iterable[str]) -> str:
+    """Say where these settings come from, in the help of whatever takes them."""
+    taken = set(names)
+    secrets = [
+        f"{setting.variable}: {setting.description}"
+        for setting in config.documented_settings()
+        if setting.name in taken and config.is_secret(setting.name)
+    ]
+    flags = "Every flag has an environment variable, shown in brackets; the flag wins."
+    return " ".join([flags, "Secrets have a variable only.", *secrets] if secrets else [flags])
 
 
 def _refuse(faults: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable, Iterable
 
@@ -10,19 +11,27 @@ from aiohttp import web
 from gateway.app import create_app
 from gateway.auth.credentials import Keys
 from gateway.auth.principal import Principal, Upstream
+from gateway.cache import tags
 from gateway.cache.api import CachedThreadsApi
 from gateway.cache.shared import CacheOptions, SharedCache
 from gateway.config import Settings
 from gateway.emulator.app import create_app as create_emulator_app
 from gateway.emulator.fault_text import parse_fault_rules
 from gateway.emulator.model.options import ModelOptions
+from gateway.events.hub import RunEventsHub
+from gateway.events.log.memory import MemoryLog
+from gateway.events.log.port import EventLog
+from gateway.events.log.redis_log import RedisLog
+from gateway.events.options import EventsOptions
 from gateway.graphiql.routes import graphiql_response, graphiql_routes, load_site, locate_queries
 from gateway.health import ReadinessProbe
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.options import UpstreamOptions
-from gateway.view.endpoint import GraphQLEndpoint, ViewLimits
+from gateway.view.endpoint import GraphQLEndpoint
+from gateway.view.limits import SubscriptionLimits, ViewLimits
+from schema.keys import RunKey, ThreadKey
 from schema.paging import PagingLimits
-from schema.ports import ThreadsApi
+from schema.ports import RunEvents, ThreadsApi
 from schema.root import build_schema
 
 DEMO_KEY = "demo-key"
@@ -34,39 +43,29 @@ def build_gateway_app(settings: Settings) -> web.Application:
 
     Raises ValueError where the settings name no upstream.
     """
-    if settings.upstream_url is None:
-        raise ValueError("expected settings with an upstream_url, got None")
+    options = _upstream_options(settings)
     # What fails for want of a file fails before connections are made.
     page, routes = _graphiql() if settings.gateway_graphiql else (None, ())
-    client = UpstreamClient(
-        UpstreamOptions(
-            base_url=settings.upstream_url,
-            dialect_name=settings.upstream_dialect,
-            api_version=settings.upstream_api_version,
-            organization=settings.upstream_organization,
-            project=settings.upstream_project,
-            pool_size=settings.upstream_pool_size,
-            connect_timeout_seconds=settings.upstream_connect_timeout_seconds,
-            timeout_seconds=settings.upstream_timeout_seconds,
-            max_concurrency_per_operation=settings.upstream_concurrency,
-            max_concurrency_per_principal=settings.upstream_concurrency_per_principal,
-            max_response_bytes=settings.upstream_max_response_bytes,
-        )
-    )
+    client = UpstreamClient(options)
+    shared = SharedCache(_cache_options(settings))
+    log = _event_log(settings)
 
-    shared = SharedCache(
-        CacheOptions(
-            enabled=settings.gateway_cache,
-            memory_bytes=settings.gateway_cache_bytes,
-            memory_entries=settings.gateway_cache_entries,
-            redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
-            redis_cluster=settings.redis_cluster,
-            redis_deadline_seconds=settings.redis_deadline_seconds,
-        )
+    async def forget_what_moved(scope: str, key: RunKey | ThreadKey) -> None:
+        await shared.store.end_write(scope, tags.seen_moving(key))
+
+    hub = RunEventsHub(
+        log,
+        EventsOptions(polls_per_second=settings.gateway_run_polls_per_second),
+        on_moved=forget_what_moved,
     )
 
     def bind(principal: Principal) -> ThreadsApi:
-        return CachedThreadsApi(client.bind(principal.credential), shared, principal.digest)
+        scope = principal.digest
+        upstream = client.bind(principal.credential, functools.partial(hub.take_stream, scope))
+        return CachedThreadsApi(upstream, shared, scope, functools.partial(hub.note_write, scope))
+
+    def bind_events(principal: Principal) -> RunEvents:
+        return hub.bind(principal.digest, lambda: client.bind(principal.credential))
 
     own = settings.upstream_api_key
     endpoint = GraphQLEndpoint(
@@ -76,22 +75,12 @@ def build_gateway_app(settings: Settings) -> web.Application:
             max_upstream_calls=settings.gateway_max_upstream_calls,
         ),
         bind,
+        bind_events,
         keys=Keys(f"Bearer {own.get_secret_value()}" if own else None, settings.upstream_anonymous),
         upstream=Upstream(
-            settings.upstream_url,
-            settings.upstream_organization,
-            settings.upstream_project,
-            settings.upstream_dialect,
-            settings.upstream_api_version,
+            options.base_url, options.organization, options.project, options.dialect_name, options.api_version
         ),
-        limits=ViewLimits(
-            max_body_bytes=settings.gateway_max_body_bytes,
-            body_timeout_seconds=settings.gateway_body_timeout_seconds,
-            max_query_tokens=settings.gateway_max_query_tokens,
-            # A load may take several calls one after the other, each with its own deadline.
-            load_deadline_seconds=2 * settings.upstream_timeout_seconds,
-            paging=PagingLimits(settings.gateway_max_page_size),
-        ),
+        limits=_view_limits(settings),
         page=page,
         always_report_cost=settings.gateway_cost,
     )
@@ -99,11 +88,81 @@ def build_gateway_app(settings: Settings) -> web.Application:
     app = create_app(endpoint, probe, routes)
 
     async def own_connections(_: web.Application) -> AsyncIterator[None]:
-        async with client, shared:
+        async with client, shared, contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(log.close)
+            stack.push_async_callback(hub.close)
             yield
 
     app.cleanup_ctx.append(own_connections)
     return app
+
+
+def _upstream_options(settings: Settings) -> UpstreamOptions:
+    if settings.upstream_url is None:
+        raise ValueError("expected settings with an upstream_url, got None")
+    return UpstreamOptions(
+        base_url=settings.upstream_url,
+        dialect_name=settings.upstream_dialect,
+        api_version=settings.upstream_api_version,
+        organization=settings.upstream_organization,
+        project=settings.upstream_project,
+        pool_size=settings.upstream_pool_size,
+        connect_timeout_seconds=settings.upstream_connect_timeout_seconds,
+        timeout_seconds=settings.upstream_timeout_seconds,
+        max_concurrency_per_operation=settings.upstream_concurrency,
+        max_concurrency_per_principal=settings.upstream_concurrency_per_principal,
+        max_response_bytes=settings.upstream_max_response_bytes,
+        max_streams=settings.upstream_max_streams,
+        stream_idle_seconds=settings.upstream_stream_idle_seconds,
+    )
+
+
+def _cache_options(settings: Settings) -> CacheOptions:
+    return CacheOptions(
+        enabled=settings.gateway_cache,
+        memory_bytes=settings.gateway_cache_bytes,
+        memory_entries=settings.gateway_cache_entries,
+        redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
+        redis_cluster=settings.redis_cluster,
+        redis_deadline_seconds=settings.redis_deadline_seconds,
+    )
+
+
+def _event_log(settings: Settings) -> EventLog:
+    if settings.redis_url is None:
+        return MemoryLog(
+            lease_seconds=settings.gateway_run_lease_seconds,
+            max_entries=settings.gateway_run_log_entries,
+            max_bytes=settings.gateway_run_log_bytes,
+            retention_seconds=settings.gateway_run_log_seconds,
+        )
+    return RedisLog(
+        settings.redis_url.get_secret_value(),
+        cluster=settings.redis_cluster,
+        lease_seconds=settings.gateway_run_lease_seconds,
+        max_entries=settings.gateway_run_log_entries,
+        retention_seconds=settings.gateway_run_log_seconds,
+    )
+
+
+def _view_limits(settings: Settings) -> ViewLimits:
+    return ViewLimits(
+        max_body_bytes=settings.gateway_max_body_bytes,
+        body_timeout_seconds=settings.gateway_body_timeout_seconds,
+        max_query_tokens=settings.gateway_max_query_tokens,
+        # A load may take several calls one after the other, each with its own deadline.
+        load_deadline_seconds=2 * settings.upstream_timeout_seconds,
+        paging=PagingLimits(settings.gateway_max_page_size),
+        subscriptions=SubscriptionLimits(
+            max_sockets=settings.gateway_max_sockets,
+            max_uninitialised_sockets=settings.gateway_max_uninitialised_sockets,
+            socket_init_seconds=settings.gateway_socket_init_seconds,
+            max_operations_per_socket=settings.gateway_max_operations_per_socket,
+            max_subscriptions_per_principal=settings.gateway_max_subscriptions_per_principal,
+            heartbeat_seconds=settings.gateway_heartbeat_seconds,
+            stalled_client_seconds=settings.gateway_stalled_client_seconds,
+        ),
+    )
 
 
 def build_emulator_app(settings: Settings) -> web.Application:

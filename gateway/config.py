@@ -76,6 +76,7 @@ Port = Annotated[int, _expects("a port from 0 (any free one) to 65535", ge=0, le
 Host = Annotated[str, _expects("a host name or an IP address", pattern=r"^[A-Za-z0-9.:_-]+$")]
 Seconds = Annotated[float, _expects("a number of seconds above 0, at most 3600", gt=0, le=3600)]
 Count = Annotated[int, _expects("an integer from 1 to 10000", ge=1, le=10_000)]
+Many = Annotated[int, _expects("an integer from 1 to 1000000", ge=1, le=1_000_000)]
 Bytes = Annotated[int, _expects("a number of bytes from 1 to 1073741824", ge=1, le=1 << 30)]
 Flag = Annotated[bool, _expects("true or false")]
 HeaderWord = Annotated[str, AfterValidator(_header_word), _expects("visible ASCII characters without spaces")]
@@ -104,8 +105,42 @@ class Settings(BaseSettings):
     gateway_max_upstream_calls: Annotated[int, _expects("an integer from 1 to 1000000", ge=1, le=1_000_000)] = Field(
         default=1_000, description="Most upstream calls that an operation may be predicted to make."
     )
+    gateway_run_lease_seconds: Seconds = Field(
+        default=3.0, description="How long a run that one gateway reads waits for another when that one dies."
+    )
+    gateway_run_log_entries: Annotated[int, _expects("an integer from 100 to 1000000", ge=100, le=1_000_000)] = Field(
+        default=10_000, description="Most events that are kept of one run."
+    )
+    gateway_run_log_bytes: Bytes = Field(
+        default=64 << 20, description="Most memory that kept events take without Redis, about."
+    )
+    gateway_run_log_seconds: Annotated[float, _expects("a number of seconds from 1 to 604800", ge=1, le=604_800)] = (
+        Field(default=3600.0, description="How long the events of a run are kept after the last one.")
+    )
+    gateway_run_polls_per_second: Count = Field(
+        default=50, description="Most calls a second by which runs and threads are watched, of this process."
+    )
     gateway_cost: Flag = Field(
         default=False, description="Whether every answer reports its cost; see What an operation costs."
+    )
+    gateway_max_sockets: Many = Field(default=10_000, description="Most WebSockets and event streams at once.")
+    gateway_max_uninitialised_sockets: Many = Field(
+        default=1_000, description="Most WebSockets at once that have not sent `connection_init` yet."
+    )
+    gateway_socket_init_seconds: Seconds = Field(
+        default=3.0, description="How long a WebSocket may take until it sends `connection_init`."
+    )
+    gateway_max_operations_per_socket: Many = Field(
+        default=100, description="Most operations at once on one WebSocket, queries included."
+    )
+    gateway_max_subscriptions_per_principal: Many = Field(
+        default=10_000, description="Most subscriptions at once under one credential."
+    )
+    gateway_heartbeat_seconds: Seconds = Field(
+        default=15.0, description="Time between two pings of a WebSocket or comments of an event stream."
+    )
+    gateway_stalled_client_seconds: Seconds = Field(
+        default=60.0, description="How long a client may take nothing of what waits for it before it is let go."
     )
     gateway_shutdown_seconds: Annotated[float, _expects("a number of seconds from 0 to 3600", ge=0, le=3600)] = Field(
         default=10.0, description="How long a stopping gateway waits for operations under way."
@@ -157,6 +192,13 @@ class Settings(BaseSettings):
     upstream_connect_timeout_seconds: Seconds = Field(default=5.0, description="How long connecting may take.")
     upstream_timeout_seconds: Seconds = Field(default=30.0, description="How long one upstream call may take in all.")
     upstream_max_response_bytes: Bytes = Field(default=64 << 20, description="Largest answer of the upstream.")
+    upstream_max_streams: Count = Field(
+        default=1000,
+        description="Most run streams of the upstream that are read at once; beyond them, runs are polled.",
+    )
+    upstream_stream_idle_seconds: Seconds = Field(
+        default=60.0, description="Longest silence of a run's stream before it is given up and the run is polled."
+    )
 
     emulator_host: Host = Field(default="127.0.0.1", description="Address that the emulator listens on.")
     emulator_port: Port = Field(default=8001, description="Port that the emulator listens on; 0 takes a free one.")

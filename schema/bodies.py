@@ -9,10 +9,11 @@ limits that only those tell (metadata; 32 first messages).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 MAX_METADATA_PAIRS = 16
 MAX_METADATA_KEY_LENGTH = 64
@@ -32,19 +33,24 @@ def _check_metadata(metadata: dict[str, str]) -> dict[str, str]:
             "expected at most {max_length} pairs, got {actual_length}",
             {"max_length": MAX_METADATA_PAIRS, "actual_length": len(metadata)},
         )
-    for key, value in metadata.items():
-        _check_length("the key", key, key, MAX_METADATA_KEY_LENGTH)
-        _check_length("the value of", key, value, MAX_METADATA_VALUE_LENGTH)
+    faults = [fault for pair in metadata.items() for fault in _faults_of_pair(*pair)]
+    if faults:
+        raise ValidationError.from_exception_data("metadata", faults)
     return metadata
 
 
-def _check_length(what: str, key: str, text: str, max_length: int) -> None:
-    if len(text) > max_length:
-        raise PydanticCustomError(
+def _faults_of_pair(key: str, value: str) -> Iterator[InitErrorDetails]:
+    """Find what is too long: a value at the place of its key, a key at the metadata's, lest it come back whole."""
+    if len(key) > MAX_METADATA_KEY_LENGTH:
+        fault = PydanticCustomError(
             "string_too_long",
-            "expected {what} '{key}' to have at most {max_length} characters, got {actual_length}",
-            {"what": what, "key": key[:20], "max_length": max_length, "actual_length": len(text)},
+            "expected keys of at most {max_length} characters, got one of {actual_length}",
+            {"max_length": MAX_METADATA_KEY_LENGTH, "actual_length": len(key)},
         )
+        yield InitErrorDetails(type=fault, input=key)
+    elif len(value) > MAX_METADATA_VALUE_LENGTH:
+        limit = {"max_length": MAX_METADATA_VALUE_LENGTH}
+        yield InitErrorDetails(type="string_too_long", loc=(key,), input=value, ctx=limit)
 
 
 MetadataBody: TypeAlias = Annotated[dict[str, str], AfterValidator(_check_metadata)]
@@ -55,6 +61,8 @@ LongText: TypeAlias = Annotated[str, Field(max_length=MAX_CONTENT_LENGTH)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 TokenLimit: TypeAlias = Annotated[int, Field(ge=256)]
 Detail: TypeAlias = Literal["auto", "low", "high"]
+# The names in it are nobody's business here, not even whether they are whole Unicode.
+JsonObject: TypeAlias = dict[Any, Any]
 
 
 class Body(BaseModel):
@@ -170,7 +178,7 @@ class FunctionBody(Body):
 
     name: Name
     description: str | None = None
-    parameters: Any = None
+    parameters: JsonObject | None = None
     strict: bool | None = None
 
 
@@ -214,7 +222,7 @@ class JsonSchemaBody(Body):
 
     name: Name
     description: str | None = None
-    schema_: Any = Field(default=None, alias="schema")
+    schema_: JsonObject | None = Field(default=None, alias="schema")
     strict: bool | None = None
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLError
+from graphql import DocumentNode, GraphQLError, GraphQLSchema
 from strawberry.extensions import SchemaExtension
 
 from schema.context import Context
@@ -23,27 +23,44 @@ class CallBudget(SchemaExtension):
         self._max_calls = max_calls
 
     def on_execute(self) -> Iterator[None]:
-        """Predict the calls; what is too expensive gets its error in place of an execution."""
+        """Predict the calls; what is too expensive is not executed."""
         running = self.execution_context
         context, document = running.context, running.graphql_document
         if isinstance(context, Context) and document is not None:
-            context.predicted_calls = predict_calls(
-                running.schema._schema, document, running.operation_name, running.variables, context.limits
+            hold_to_budget(
+                context, self._max_calls, running.schema._schema, document, running.operation_name, running.variables
             )
-            if context.predicted_calls > self._max_calls:
-                running.result = ExecutionResult(
-                    data=None, errors=[too_expensive(context.predicted_calls, self._max_calls)]
-                )
         yield
 
     def get_results(self) -> dict[str, Any]:
         """Report the cost where it was asked for, and stale answers always."""
         context = self.execution_context.context
-        if not isinstance(context, Context):
-            return {}
-        cost = context.api.cost
-        results: dict[str, Any] = {"cost": cost.report(context.predicted_calls)} if context.reports_cost else {}
-        return results | {"staleAnswers": cost.stale_answers} if cost.stale_answers else results
+        return report(context) if isinstance(context, Context) else {}
+
+
+def hold_to_budget(
+    context: Context,
+    max_calls: int,
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    operation_name: str | None,
+    variables: Mapping[str, Any] | None,
+) -> None:
+    """Predict the calls of an operation, of a subscription those of one event, and note them in the context.
+
+    Raises a `GraphQLError` where they are more than `max_calls`.
+    """
+    predicted = predict_calls(schema, document, operation_name, variables, context.limits)
+    context.predicted_calls = predicted
+    if predicted > max_calls:
+        raise too_expensive(predicted, max_calls)
+
+
+def report(context: Context) -> dict[str, Any]:
+    """Say what an operation has cost, where that was asked for, and how many answers were stale, if any were."""
+    cost = context.api.cost
+    results: dict[str, Any] = {"cost": cost.report(context.predicted_calls)} if context.reports_cost else {}
+    return results | {"staleAnswers": cost.stale_answers} if cost.stale_answers else results
 
 
 def too_expensive(predicted: int, limit: int) -> GraphQLError:

@@ -1,4 +1,7 @@
-"""Field makers that keep one text for reader and frontend: a resolver's docstring is its field's description."""
+"""Makers of fields and of enum members, each with the text that a frontend reads.
+
+A resolver's docstring is its field's description, so that there is one text for its reader and the frontend.
+"""
 
 from __future__ import annotations
 
@@ -28,3 +31,8 @@ def deprecated(reason: str) -> Callable[[Callable[..., Any]], Any]:
 def about(description: str) -> Any:
     """Make a plain GraphQL field with a description."""
     return strawberry.field(description=description)
+
+
+def member(word: str, description: str) -> Any:
+    """Make a member of a GraphQL enum, with a description; `word` is its value inside."""
+    return strawberry.enum_value(word, description=description)

@@ -7,7 +7,10 @@ resolvers raise it, and GraphQL puts `extensions` beside the message and the pat
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
+
+MAX_SHOWN_LENGTH = 80
 
 
 class ErrorCode(StrEnum):
@@ -28,6 +31,7 @@ class ErrorCode(StrEnum):
     UPSTREAM_TIMEOUT = "UPSTREAM_TIMEOUT"
     UPSTREAM_INVALID_RESPONSE = "UPSTREAM_INVALID_RESPONSE"
     TOO_EXPENSIVE = "TOO_EXPENSIVE"
+    TOO_MANY_OPERATIONS = "TOO_MANY_OPERATIONS"
     GATEWAY_STOPPING = "GATEWAY_STOPPING"
     INTERNAL = "INTERNAL"
 
@@ -38,6 +42,7 @@ RETRYABLE_CODES = frozenset(
         ErrorCode.UPSTREAM_FAILED,
         ErrorCode.UPSTREAM_UNREACHABLE,
         ErrorCode.UPSTREAM_TIMEOUT,
+        ErrorCode.TOO_MANY_OPERATIONS,
         ErrorCode.GATEWAY_STOPPING,
     }
 )
@@ -91,9 +96,16 @@ class GatewayError(Exception):
 
 
 def shown(value: object) -> str:
-    """Write a value as an error message shows it: as Python does, cut to 80 characters."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    """Write a value as an error message shows it: as JSON where it can, printable, cut to `MAX_SHOWN_LENGTH`."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=repr)
+    except (TypeError, ValueError):  # names that JSON has no spelling for, a value within itself
+        text = repr(value)
+    except RecursionError:
+        text = "something too deeply nested"
+    beginning = text[: MAX_SHOWN_LENGTH + 1]
+    printable = "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in beginning)
+    return printable if len(printable) <= MAX_SHOWN_LENGTH else printable[: MAX_SHOWN_LENGTH - 3] + "..."
 
 
 def bad_argument(argument: str, expected: str, got: object) -> GatewayError:

@@ -32,23 +32,29 @@ class PublicErrors(MaskErrors):
             _name_refusals([error])
             raise
 
-    def anonymise_error(self, error: GraphQLError) -> GraphQLError:
-        """Replace an unexpected error by one that only carries its log id."""
-        error_id = secrets.token_hex(8)
-        _log.error("unexpected error %s at %s", error_id, error.path, exc_info=error.original_error or error)
-        return GraphQLError(
-            f"Something unexpected went wrong in the gateway; its log has it under {error_id}.",
-            nodes=error.nodes,
-            source=error.source,
-            positions=error.positions,
-            path=error.path,
-            extensions={"code": ErrorCode.INTERNAL.value, "retryable": False, "errorId": error_id},
-        )
-
     def _process_errors(self, errors: list[GraphQLError]) -> list[GraphQLError]:
-        processed = super()._process_errors(errors)
-        _name_refusals(processed)
-        return processed
+        return public_errors(errors)
+
+
+def public_errors(errors: Iterable[GraphQLError]) -> list[GraphQLError]:
+    """Make errors that a caller may see of any: masked and logged, or passed on, and each with a code."""
+    shown = [_masked(error) if is_unexpected(error) else error for error in errors]
+    _name_refusals(shown)
+    return shown
+
+
+def _masked(error: GraphQLError) -> GraphQLError:
+    """Log an unexpected error and give one that only carries its log id."""
+    error_id = secrets.token_hex(8)
+    _log.error("unexpected error %s at %s", error_id, error.path, exc_info=error.original_error or error)
+    return GraphQLError(
+        f"Something unexpected went wrong in the gateway; its log has it under {error_id}.",
+        nodes=error.nodes,
+        source=error.source,
+        positions=error.positions,
+        path=error.path,
+        extensions={"code": ErrorCode.INTERNAL.value, "retryable": False, "errorId": error_id},
+    )
 
 
 def _name_refusals(errors: Iterable[GraphQLError]) -> None:

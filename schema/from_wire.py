@@ -43,6 +43,7 @@ from schema.scalars import JSON
 from schema.wire import (
     AttachmentObject,
     ContentPartObject,
+    Count,
     ErrorObject,
     RawList,
     RequiredActionObject,
@@ -54,10 +55,11 @@ from schema.wire import (
     UsageObject,
 )
 
-_CONTENT_PART = msgspec.json.Decoder(ContentPartObject)
-_TOOL = msgspec.json.Decoder(ToolObject)
-_TOOL_CALL = msgspec.json.Decoder(ToolCallObject)
-_REQUIRED_ACTION = msgspec.json.Decoder(RequiredActionObject)
+# Not strict: a whole number may be written as 4.0.
+_CONTENT_PART = msgspec.json.Decoder(ContentPartObject, strict=False)
+_TOOL = msgspec.json.Decoder(ToolObject, strict=False)
+_TOOL_CALL = msgspec.json.Decoder(ToolCallObject, strict=False)
+_REQUIRED_ACTION = msgspec.json.Decoder(RequiredActionObject, strict=False)
 
 
 def text_of(content: list[msgspec.Raw] | str | None) -> str:
@@ -196,19 +198,28 @@ def truncation_of(truncation: TruncationObject | None) -> TruncationStrategy | N
     """Type how much of its thread a run reads."""
     if truncation is None:
         return None
-    return TruncationStrategy(type=truncation.type, last_messages=truncation.last_messages)
+    return TruncationStrategy(type=truncation.type, last_messages=count_of(truncation.last_messages))
 
 
-def usage_of(usage: UsageObject | None) -> Usage | None:
-    """Type the tokens used; null until they are known."""
+def count_of(count: Count | None) -> int | None:
+    """Make an integer of a whole number, however it was written; what is no whole number is none."""
+    return int(count) if count is not None and count == int(count) else None
+
+
+def usage_of(sent: object) -> Usage | None:
+    """Type the tokens used; null until they are known, and where they cannot be read."""
+    try:
+        usage = msgspec.convert(sent, UsageObject | None, strict=False)
+    except msgspec.ValidationError:
+        return None
     if usage is None:
         return None
     cached = usage.prompt_token_details or usage.prompt_tokens_details
     reasoning = usage.completion_tokens_details
     return Usage(
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        total_tokens=usage.total_tokens,
+        prompt_tokens=usage.prompt_tokens or 0,
+        completion_tokens=usage.completion_tokens or 0,
+        total_tokens=usage.total_tokens or 0,
         cached_tokens=None if cached is None else cached.cached_tokens,
         reasoning_tokens=None if reasoning is None else reasoning.reasoning_tokens,
     )

@@ -13,17 +13,13 @@ from typing import Any
 import strawberry
 from strawberry import UNSET
 
-from schema.described import about
+from schema.described import about, member
 from schema.scalars import JSON, Metadata
 
 
 def optional(description: str, *, deprecated: str | None = None) -> Any:
     """Make an optional input field."""
     return strawberry.field(default=UNSET, description=description, deprecation_reason=deprecated)
-
-
-def _member(word: str, description: str) -> Any:
-    return strawberry.enum_value(word, description=description)
 
 
 _V1_FILES = "Version 1 of the API; use attachments."
@@ -35,25 +31,25 @@ _CONTENT = "The parts, at least one."
 class MessageRoleInput(Enum):
     """Source: `role` of the create message request."""
 
-    USER = _member("user", "The person, or the program that speaks for them.")
-    ASSISTANT = _member("assistant", "An assistant, as in a conversation that took place elsewhere.")
+    USER = member("user", "The person, or the program that speaks for them.")
+    ASSISTANT = member("assistant", "An assistant, as in a conversation that took place elsewhere.")
 
 
 @strawberry.enum(description="How closely the model is to look at an image.")
 class ImageDetailInput(Enum):
     """Source: `detail` of an image part."""
 
-    AUTO = _member("auto", "The model chooses.")
-    LOW = _member("low", "Few tokens.")
-    HIGH = _member("high", "In full resolution.")
+    AUTO = member("auto", "The model chooses.")
+    LOW = member("low", "Few tokens.")
+    HIGH = member("high", "In full resolution.")
 
 
 @strawberry.enum(description="A tool that may read an attached file.")
 class AttachmentToolInput(Enum):
     """Source: `attachments[].tools[].type`."""
 
-    CODE_INTERPRETER = _member("code_interpreter", "The code interpreter.")
-    FILE_SEARCH = _member("file_search", "The file search.")
+    CODE_INTERPRETER = member("code_interpreter", "The code interpreter.")
+    FILE_SEARCH = member("file_search", "The file search.")
 
     def to_wire(self) -> dict[str, str]:
         """Render as the upstream's object."""
@@ -64,56 +60,56 @@ class AttachmentToolInput(Enum):
 class BuiltInToolInput(Enum):
     """Source: the `type` of a tool."""
 
-    CODE_INTERPRETER = _member("code_interpreter", "Runs code.")
-    FILE_SEARCH = _member("file_search", "Searches files (version 2 of the API).")
-    RETRIEVAL = _member("retrieval", "Searches files (version 1 of the API).")
+    CODE_INTERPRETER = member("code_interpreter", "Runs code.")
+    FILE_SEARCH = member("file_search", "Searches files (version 2 of the API).")
+    RETRIEVAL = member("retrieval", "Searches files (version 1 of the API).")
 
 
 @strawberry.enum(description="Whether the model may or must call tools.")
 class ToolChoiceModeInput(Enum):
     """Source: `tool_choice`."""
 
-    NONE = _member("none", "It must not.")
-    AUTO = _member("auto", "It chooses.")
-    REQUIRED = _member("required", "It must.")
+    NONE = member("none", "It must not.")
+    AUTO = member("auto", "It chooses.")
+    REQUIRED = member("required", "It must.")
 
 
 @strawberry.enum(description="The form of an answer.")
 class ResponseFormatTypeInput(Enum):
     """Source: `response_format`."""
 
-    AUTO = _member("auto", "The model chooses.")
-    TEXT = _member("text", "Text.")
-    JSON_OBJECT = _member("json_object", "A JSON object; the instructions must ask for one as well.")
+    AUTO = member("auto", "The model chooses.")
+    TEXT = member("text", "Text.")
+    JSON_OBJECT = member("json_object", "A JSON object; the instructions must ask for one as well.")
 
 
 @strawberry.enum(description="How much of its thread a run reads.")
 class TruncationTypeInput(Enum):
     """Source: `truncation_strategy.type`."""
 
-    AUTO = _member("auto", "Messages in the middle are left out until the rest fits.")
-    LAST_MESSAGES = _member("last_messages", "The newest messages; `lastMessages` says how many.")
+    AUTO = member("auto", "Messages in the middle are left out until the rest fits.")
+    LAST_MESSAGES = member("last_messages", "The newest messages; `lastMessages` says how many.")
 
 
 @strawberry.enum(description="How much a reasoning model thinks.")
 class ReasoningEffortInput(Enum):
     """Source: `reasoning_effort`."""
 
-    NONE = _member("none", "Not at all.")
-    MINIMAL = _member("minimal", "As little as it can.")
-    LOW = _member("low", "A little.")
-    MEDIUM = _member("medium", "The default.")
-    HIGH = _member("high", "Much.")
-    XHIGH = _member("xhigh", "Very much.")
-    MAX = _member("max", "As much as it can.")
+    NONE = member("none", "Not at all.")
+    MINIMAL = member("minimal", "As little as it can.")
+    LOW = member("low", "A little.")
+    MEDIUM = member("medium", "The default.")
+    HIGH = member("high", "Much.")
+    XHIGH = member("xhigh", "Very much.")
+    MAX = member("max", "As much as it can.")
 
 
 @strawberry.enum(description="How the hits of a file search are ranked.")
 class FileSearchRankerInput(Enum):
     """Source: `ranking_options.ranker`."""
 
-    AUTO = _member("auto", "The newest ranking.")
-    DEFAULT_2024_08_21 = _member("default_2024_08_21", "The ranking of that day.")
+    AUTO = member("auto", "The newest ranking.")
+    DEFAULT_2024_08_21 = member("default_2024_08_21", "The ranking of that day.")
 
 
 @strawberry.input(description="An uploaded image.")

@@ -7,7 +7,7 @@ gets its error as a value. Every batch has a deadline, and `Loaders.aclose` ends
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from aiodataloader import DataLoader
@@ -148,7 +148,7 @@ class PageLoader(PortLoader[PageKeyT, Page[ObjectT]]):
         super().__init__(fetch, batches)
         self._objects = objects
         self._key_of = key_of
-        self._asked: dict[PageKeyT, list[PageKeyT]] = {}
+        self._asked: dict[Hashable, list[PageKeyT]] = {}
 
     def load(self, key: PageKeyT) -> asyncio.Future[Page[ObjectT]]:
         """Load a page, or cut it from one that was asked for before and holds it."""
@@ -162,7 +162,7 @@ class PageLoader(PortLoader[PageKeyT, Page[ObjectT]]):
 
     def held(self, key: PageKeyT) -> Page[ObjectT] | None:
         """Give a page that is here, or that a page that is here holds."""
-        if _with_limit(key, 0) in self._asked:
+        if _list_of(key) in self._asked:
             self._look_among_asked(key)
         return super().held(key)
 
@@ -170,7 +170,7 @@ class PageLoader(PortLoader[PageKeyT, Page[ObjectT]]):
         """Memoise a page that follows from another of the same list and place."""
         if key in self._cache:
             return
-        asked = self._asked.setdefault(_with_limit(key, 0), [])
+        asked = self._asked.setdefault(_list_of(key), [])
         for other in asked:
             page = super().held(other)
             if other.window.limit >= key.window.limit or (page is not None and not page.has_more):
@@ -192,15 +192,18 @@ class PageLoader(PortLoader[PageKeyT, Page[ObjectT]]):
 
 def longest_windows(keys: Sequence[PageKeyT]) -> list[PageKeyT]:
     """Say for each page key which of the keys has the page that holds it: the longest from the same place. Pure."""
-    longest: dict[PageKeyT, int] = {}
+    longest: dict[Hashable, PageKeyT] = {}
     for key in keys:
-        stem = _with_limit(key, 0)
-        longest[stem] = max(longest.get(stem, 0), key.window.limit)
-    return [_with_limit(key, longest[_with_limit(key, 0)]) for key in keys]
+        list_ = _list_of(key)
+        known = longest.get(list_)
+        if known is None or known.window.limit < key.window.limit:
+            longest[list_] = key
+    return [longest[_list_of(key)] for key in keys]
 
 
-def _with_limit(key: PageKeyT, limit: int) -> PageKeyT:
-    return cast("PageKeyT", key._replace(window=key.window._replace(limit=limit)))
+def _list_of(key: PageKey) -> Hashable:
+    """Name the list that a page is of, and the place where it begins: all of a key but its limit."""
+    return (key[:-1], key.window.order, key.window.after)
 
 
 def _cut_when_here(source: asyncio.Future[Page[ObjectT]], limit: int) -> asyncio.Future[Page[ObjectT]]:

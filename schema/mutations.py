@@ -28,7 +28,7 @@ from schema.bodies import (
 )
 from schema.context import Info
 from schema.described import described
-from schema.errors import ErrorCode, GatewayError
+from schema.errors import ErrorCode, GatewayError, shown
 from schema.from_wire import required_action_of
 from schema.input_parts import given
 from schema.inputs import (
@@ -313,7 +313,8 @@ def _check_outputs(run: RunObject, body: ToolOutputsBody) -> None:
     for index, output in enumerate(body.tool_outputs):
         if open_calls.pop(output.tool_call_id, None) is None:
             waiting = ", ".join(call.id for call in action.tool_calls)
-            message = f"expected one output for each of {waiting}, got {output.tool_call_id!r} (once more, or not open)"
+            got = shown(output.tool_call_id)
+            message = f"expected one output for each of {waiting}, got {got} (once more, or not open)"
             field = ["toolOutputs", str(index), "toolCallId"]
             errors.append(UserError(code=UserErrorCode.INVALID_VALUE, message=message, field=field))
     errors += [

@@ -30,6 +30,7 @@ from schema.enums import (
 from schema.from_wire import (
     attachments_of,
     content_of,
+    count_of,
     required_action_of,
     run_error_of,
     text_of,
@@ -441,12 +442,12 @@ class Run(Node):
     @described
     def max_prompt_tokens(self) -> int | None:
         """Most tokens that the run may read, where there is such a limit."""
-        return self.wire.max_prompt_tokens
+        return count_of(self.wire.max_prompt_tokens)
 
     @described
     def max_completion_tokens(self) -> int | None:
         """Most tokens that the run may write, where there is such a limit."""
-        return self.wire.max_completion_tokens
+        return count_of(self.wire.max_completion_tokens)
 
     @described
     def truncation_strategy(self) -> TruncationStrategy | None:
@@ -531,7 +532,7 @@ StepDetails: TypeAlias = Annotated[
     strawberry.union("StepDetails", description="What a step did."),
 ]
 
-_STEP_DETAILS = msgspec.json.Decoder(StepDetailsObject)
+_STEP_DETAILS = msgspec.json.Decoder(StepDetailsObject, strict=False)
 
 
 @strawberry.type(description="One thing that a run did: it wrote a message, or it called tools.")

@@ -17,8 +17,8 @@ from schema.raw_parts import decode_part, unknown_part
 from schema.scalars import JSON
 from schema.wire import AnnotationObject, CodeInterpreterOutputObject, RawList
 
-_ANNOTATION = msgspec.json.Decoder(AnnotationObject)
-_OUTPUT = msgspec.json.Decoder(CodeInterpreterOutputObject)
+_ANNOTATION = msgspec.json.Decoder(AnnotationObject, strict=False)
+_OUTPUT = msgspec.json.Decoder(CodeInterpreterOutputObject, strict=False)
 
 _KIND = "The upstream's name of the kind."
 _RAW = "The part as the upstream sent it."

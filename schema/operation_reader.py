@@ -27,7 +27,9 @@ from graphql import (
     get_argument_values,
     get_directive_values,
     get_named_type,
+    get_nullable_type,
     is_abstract_type,
+    is_list_type,
 )
 from graphql.execution.values import VariableValues, get_variable_values
 
@@ -65,8 +67,17 @@ class OperationReader:
 
     def definition(self, type_name: str, field: FieldNode) -> GraphQLField | None:
         """Find the field in the schema; None for `__typename` and the fields of introspection."""
+        return self.fields_of(type_name).get(field.name.value)
+
+    def fields_of(self, type_name: str) -> Mapping[str, GraphQLField]:
+        """Give the fields of a type; a union has none of its own."""
         fields: Mapping[str, GraphQLField] = getattr(self.schema.type_map[type_name], "fields", {})
-        return fields.get(field.name.value)
+        return fields
+
+    def is_list(self, type_name: str, field: FieldNode) -> bool:
+        """Tell whether a field gives several values."""
+        definition = self.definition(type_name, field)
+        return definition is not None and is_list_type(get_nullable_type(definition.type))
 
     def target(self, type_name: str, field: FieldNode) -> GraphQLCompositeType | None:
         """Give the type that a field has below it, where that is a node or can lead to one."""

@@ -9,6 +9,9 @@ place of the ids that only an answer will tell. What the gateway shares counts o
   known key (`message.thread`, `step.run`) is not loaded again;
 - a lookup with only lists selected is proved by a page; `activeRun` is a page of runs.
 
+Of a subscription it predicts one event, of the type that takes most: what comes with it costs nothing, and what is
+selected below that is loaded for each event anew. A snapshot is taken to hold `SNAPSHOT_SIZE` messages and steps.
+
 Everything below a page counts for as many objects as the page may hold, although the list may be shorter and many
 of its objects may refer to the same one. A page above the upstream's limit counts each upstream page. Not foreseen
 are calls that are sent again after a failure, and upstreams whose pages are shorter than they were asked to be. Objects
@@ -41,7 +44,7 @@ from schema.operation_reader import (
 from schema.paging import UPSTREAM_PAGE_SIZE, PagingLimits
 from schema.queries import MAX_IDS
 from schema.references import PYTHON_NAMES
-from schema.unfolded_bound import bound_calls
+from schema.unfolded_bound import SNAPSHOT_SIZE, bound_calls
 
 MAX_SELECTIONS = 10_000
 """How many selections are looked at one by one; operations that unfold to more get the looser linear bound."""
@@ -63,7 +66,10 @@ def predict_calls(
     variables: Mapping[str, Any] | None = None,
     limits: PagingLimits | None = None,
 ) -> int:
-    """Bound the upstream calls of an operation of a valid document; 0 where execution will refuse to begin."""
+    """Bound the upstream calls of an operation of a valid document; 0 where execution will refuse to begin.
+
+    Of a subscription it is one event that is bounded.
+    """
     limits = limits or PagingLimits()
     operation = find_operation(document, operation_name)
     values = None if operation is None else coerce_variables(schema, operation, variables)
@@ -73,6 +79,8 @@ def predict_calls(
     reader = OperationReader(schema, document, operation, values, max_selections=MAX_SELECTIONS)
     try:
         fields = reader.collect(root.name, [operation])
+        if operation.operation is OperationType.SUBSCRIPTION:
+            return sum(_predict_event(reader, limits, root.name, nodes) for nodes in fields.values())
         if operation.operation is not OperationType.MUTATION:
             return _predict_reads(reader, limits, root.name, fields)
         names = [nodes[0].name.value for nodes in fields.values() if reader.definition(root.name, nodes[0])]
@@ -89,6 +97,17 @@ def _predict_reads(reader: OperationReader, limits: PagingLimits, root_name: str
     for nodes in fields.values():
         prediction.enter(root_name, nodes, moment)
     return prediction.total()
+
+
+def _predict_event(reader: OperationReader, limits: PagingLimits, root_name: str, nodes: Sequence[FieldNode]) -> int:
+    """Bound the calls of one event, of whichever type takes most; it is rendered by loaders of its own."""
+    target = reader.target(root_name, nodes[0])
+    most = 0
+    for event_type in () if target is None else reader.object_types(target):
+        prediction = _Prediction(reader, limits)
+        prediction.enter_event(event_type, nodes)
+        most = max(most, prediction.total())
+    return most
 
 
 class _Each:
@@ -300,6 +319,23 @@ class _Prediction:
                 self._walk(node_type, key, fields, moment, {}, at_hand=True)
             else:
                 self._refer(node_type, key, inner, moment, {})
+
+    def enter_event(self, event_type: str, nodes: Sequence[FieldNode]) -> None:
+        """Follow what is selected on an event; the objects that come with it are at hand, as those of a page are."""
+        moment = _Moment()
+        thread = self._each("thread", None)
+        # Where the run comes with the event, so do the references that lead back to it.
+        run = self._each("run", None, is_listed="run" in self._reader.fields_of(event_type))
+        for inner in self._reader.collect(event_type, nodes).values():
+            name, target = inner[0].name.value, self._reader.target(event_type, inner[0])
+            if target is None:
+                continue
+            is_many = self._reader.is_list(event_type, inner[0])
+            own = run if target.name == "Run" else self._each(name, None, is_many=is_many, is_listed=True)
+            node_type, key_type = _NODE_TYPES_BY_NAME[target.name], _KEY_TYPES[target.name]
+            key = key_type(thread, run, own) if target.name == "RunStep" else key_type(thread, own)
+            sizes = {own: SNAPSHOT_SIZE} if is_many else {}
+            self._walk(node_type, key, self._reader.collect(target.name, inner), moment, sizes, at_hand=True)
 
     def _each(self, identity: object, owner: object, *, is_many: bool = False, is_listed: bool = False) -> _Each:
         if identity not in self._symbols:

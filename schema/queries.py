@@ -118,5 +118,5 @@ async def _find_thread(info: Info, text: str, argument: str) -> Thread | None:
 
 def _bounded(ids: list[strawberry.ID]) -> list[strawberry.ID]:
     if len(ids) > MAX_IDS:
-        raise bad_argument("ids", f"at most {MAX_IDS} ids", f"{len(ids)} ids")
+        raise bad_argument("ids", f"at most {MAX_IDS} ids", len(ids))
     return ids

@@ -17,8 +17,9 @@ StreamObject: TypeAlias = ThreadObject | MessageObject | RunObject | RunStepObje
 class StreamEvent:
     """One event: its name where it has one, and what it carries.
 
-    `wire` is an object of the API; `delta` a change of one, as plain JSON; `error` what the upstream says went wrong.
-    None of them: an event of a kind that nobody knows yet, or the last one (`is_done`).
+    `wire` is an object of the API; `delta` a change of one, as plain JSON; `error` what the upstream says went wrong;
+    `garbled` why this one event could not be read, which says nothing of those that follow. None of them: an event of
+    a kind that nobody knows yet, or the last one (`is_done`).
     """
 
     name: str | None = None
@@ -26,10 +27,11 @@ class StreamEvent:
     delta: dict[str, Any] | None = None
     error: GatewayError | None = None
     is_done: bool = False
+    garbled: GatewayError | None = None
 
     @property
     def ends_stream(self) -> bool:
-        """Whether nothing can follow: the end itself, an error, or a run that is over or waits for its caller."""
+        """Whether nothing has to follow: the end itself, an error, or a run that is over or waits for its caller."""
         run = self.wire if isinstance(self.wire, RunObject) else None
         over = run is not None and (is_terminal(run.status) or run.status == "requires_action")
         return self.is_done or self.error is not None or over
@@ -52,7 +54,7 @@ class RunStream(Protocol):
         """
 
     async def aclose(self) -> None:
-        """Let go of the connection; the run goes on."""
+        """Let go of the connection, at once; the run goes on. A `read` under way or to come finds the stream cut."""
 
 
 TakeStream: TypeAlias = Callable[[RunStream], Awaitable[RunObject]]

@@ -15,6 +15,9 @@ from schema.paging import DEFAULT_PAGE_SIZE, UPSTREAM_PAGE_SIZE
 
 MUTATION = "Mutation"
 
+SNAPSHOT_SIZE = UPSTREAM_PAGE_SIZE
+"""How many messages, and how many steps, a snapshot of a run is taken to hold; hardly any run has so many."""
+
 
 def bound_calls(reader: OperationReader, root_name: str, max_page_size: int) -> int:
     """Bound the calls of an operation as if every field asked for all that it needs by itself."""
@@ -64,7 +67,10 @@ class _Bound:
             return -(-size // UPSTREAM_PAGE_SIZE) + size * below
         if type_name.endswith(("Connection", "Edge")):
             return below
-        return len(given.get("ids", " ")) * (1 + below) if self._is_node(target) else below
+        if not self._is_node(target):
+            return below
+        single = SNAPSHOT_SIZE if self._reader.is_list(type_name, field) else 1
+        return (len(given["ids"]) if "ids" in given else single) * (1 + below)
 
     def _is_node(self, target: GraphQLCompositeType) -> bool:
         return target.name == NODE_INTERFACE or self._reader.applies(NODE_INTERFACE, target.name)

@@ -9,33 +9,29 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any
 
 import strawberry
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
 
-from schema.described import about
-from schema.errors import ErrorCode, GatewayError
-
-
-def _member(word: str, description: str) -> Any:
-    return strawberry.enum_value(word, description=description)
+from schema.described import about, member
+from schema.errors import ErrorCode, GatewayError, shown
 
 
 @strawberry.enum(description="Why a mutation was refused.")
 class UserErrorCode(Enum):
     """New members may be added."""
 
-    NOT_FOUND = _member("NOT_FOUND", "What the argument names is not there.")
-    INVALID_VALUE = _member("INVALID_VALUE", "The argument's value cannot be taken.")
-    TOO_LONG = _member("TOO_LONG", "A text is too long.")
-    TOO_MANY = _member("TOO_MANY", "A list or an object has too many members.")
-    ACTIVE_RUN = _member("ACTIVE_RUN", "A run still holds the thread; wait for it or cancel it.")
-    WRONG_STATE = _member("WRONG_STATE", "The run's present status does not allow it.")
-    MISSING_TOOL_OUTPUT = _member("MISSING_TOOL_OUTPUT", "A call that the run waits for has no output.")
-    UNSUPPORTED_BY_UPSTREAM = _member("UNSUPPORTED_BY_UPSTREAM", "This upstream, or its version, cannot do it.")
-    REFUSED = _member("REFUSED", "The upstream refused for a reason of its own; the message has it.")
+    NOT_FOUND = member("NOT_FOUND", "What the argument names is not there.")
+    INVALID_VALUE = member("INVALID_VALUE", "The argument's value cannot be taken.")
+    TOO_LONG = member("TOO_LONG", "A text is too long.")
+    TOO_MANY = member("TOO_MANY", "A list or an object has too many members.")
+    ACTIVE_RUN = member("ACTIVE_RUN", "A run still holds the thread; wait for it or cancel it.")
+    WRONG_STATE = member("WRONG_STATE", "The run's present status does not allow it.")
+    MISSING_TOOL_OUTPUT = member("MISSING_TOOL_OUTPUT", "A call that the run waits for has no output.")
+    UNSUPPORTED_BY_UPSTREAM = member("UNSUPPORTED_BY_UPSTREAM", "This upstream, or its version, cannot do it.")
+    REFUSED = member("REFUSED", "The upstream refused for a reason of its own; the message has it.")
 
 
 @strawberry.type(description="What the caller can act on. Everything else is a GraphQL error.")
@@ -67,6 +63,13 @@ _OF_GATEWAY_ERROR: Mapping[ErrorCode, UserErrorCode] = {
     ErrorCode.UPSTREAM_REFUSED: UserErrorCode.REFUSED,
 }
 _OF_PYDANTIC = {"string_too_long": UserErrorCode.TOO_LONG, "too_long": UserErrorCode.TOO_MANY}
+# What is counted of a value whose size is refused, and the key of the limit in pydantic's context.
+_SIZES = {
+    "string_too_long": ("at most", "character", "max_length"),
+    "string_too_short": ("at least", "character", "min_length"),
+    "too_long": ("at most", "item", "max_length"),
+    "too_short": ("at least", "item", "min_length"),
+}
 _NOT_FOUND = re.compile(r"No (thread|message|run|assistant) found|(Thread|Message|Run|Assistant) \S+ not found")
 _OTHER_THING = re.compile(r"\b(file|vector ?store|step|tool)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"'[^']*'")
@@ -106,19 +109,14 @@ def of_validation_error(error: ValidationError) -> list[UserError]:
     """Make data of what pydantic found, one error for each place."""
     found: dict[tuple[str, ...], UserError] = {}
     for fault in error.errors(include_url=False):
-        if any(isinstance(part, str) and "literal[" in part for part in fault["loc"]):
+        steps = [str(part) for part in fault["loc"]]
+        known = steps[: steps.index(_FREE_NAMES) + 1] if _FREE_NAMES in steps else steps
+        if any("literal[" in step for step in known):
             continue  # the other reading of a word or object; the object's own fault says more
         # A union's member stands in the place as a class name.
-        place = [str(part) for part in fault["loc"] if not str(part)[:1].isupper()]
-        field = field_path(place)
-        found.setdefault(
-            tuple(field),
-            UserError(
-                code=_OF_PYDANTIC.get(fault["type"], UserErrorCode.INVALID_VALUE),
-                message=_sentence(fault["msg"], fault["input"]),
-                field=field,
-            ),
-        )
+        field = field_path([step for step in known if not step[:1].isupper()] + steps[len(known) :])
+        code = _OF_PYDANTIC.get(fault["type"], UserErrorCode.INVALID_VALUE)
+        found.setdefault(tuple(field), UserError(code=code, message=_sentence(fault), field=field))
     return list(found.values())
 
 
@@ -137,17 +135,21 @@ def field_path(parts: Sequence[str]) -> list[str]:
     return path
 
 
-def _sentence(message: str, got: object) -> str:
+def _sentence(fault: ErrorDetails) -> str:
+    """Say what was expected and what came, in words and JSON spelling."""
+    message, got = fault["msg"], fault["input"]
+    if ", got " in message:
+        return message
+    if fault["type"] in _SIZES:
+        bound, thing, limit = _SIZES[fault["type"]]
+        count = fault["ctx"][limit]
+        return f"expected {bound} {count} {thing}{'' if count == 1 else 's'}, got {len(got)}"
+    if fault["type"] == "dict_type":
+        message = "expected a JSON object"
     for beginning, expected in (
         ("Input should be ", "expected "),
-        ("String should ", "expected a string that should "),
-        ("List should ", "expected a list that should "),
+        ("String should match ", "expected a string that matches "),
     ):
         if message.startswith(beginning):
             message = expected + message.removeprefix(beginning)
-    if ", got " in message:
-        return message
-    shown = repr(got)
-    if len(shown) > 60:
-        shown = f"{shown[:40]}... ({len(got) if isinstance(got, (str, list)) else len(shown)} in all)"
-    return f"{message}, got {shown}"
+    return f"{message}, got {shown(got)}"

@@ -2,8 +2,8 @@
 
 An object's envelope is decoded eagerly; what comes in many kinds (content parts, tools, step details, ...) stays raw
 JSON until a query selects it, and then each part is decoded on its own: a kind that is not known, or that has
-another shape than it should, costs only itself. Unknown fields are ignored. Optional keys may be missing or null.
-Times are Unix seconds, whole or fractional.
+another shape than it should, costs only itself. A usage is whatever came, as no answer is to be lost over it. Unknown
+fields are ignored. Optional keys may be missing or null. Times are Unix seconds, whole or fractional.
 
 Source: the API's specifications, versions 1 and 2, and recorded traffic of several servers.
 """
@@ -16,6 +16,9 @@ from msgspec import Raw, Struct
 
 Timestamp: TypeAlias = int | float
 """Unix time in seconds. The specification says whole seconds; some servers send fractions."""
+
+Count: TypeAlias = int | float
+"""A whole number. The specification says integer; some servers write it as `4.0`."""
 
 RawList: TypeAlias = list[Raw] | None
 StringList: TypeAlias = list[str] | None
@@ -127,9 +130,9 @@ class ReasoningTokensObject(_Wire, frozen=True):
 class UsageObject(_Wire, frozen=True):
     """Tokens that a run or a step has used."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
     prompt_token_details: CachedTokensObject | None = None
     prompt_tokens_details: CachedTokensObject | None = None
     completion_tokens_details: ReasoningTokensObject | None = None
@@ -139,7 +142,7 @@ class TruncationObject(_Wire, frozen=True):
     """How much of a thread a run reads."""
 
     type: str = "auto"
-    last_messages: int | None = None
+    last_messages: Count | None = None
 
 
 class RunObject(_Wire, frozen=True):
@@ -164,13 +167,13 @@ class RunObject(_Wire, frozen=True):
     tools: RawList = None
     temperature: float | None = None
     top_p: float | None = None
-    max_prompt_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    max_prompt_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
     truncation_strategy: TruncationObject | None = None
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     response_format: Any = None
-    usage: UsageObject | None = None
+    usage: Any = None
     file_ids: StringList = None
     metadata: MetadataObject = None
 
@@ -190,7 +193,7 @@ class RunStepObject(_Wire, frozen=True):
     cancelled_at: Timestamp | None = None
     failed_at: Timestamp | None = None
     completed_at: Timestamp | None = None
-    usage: UsageObject | None = None
+    usage: Any = None
     metadata: MetadataObject = None
 
 

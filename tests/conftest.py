@@ -8,9 +8,10 @@ import pytest
 
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.gateway import Gateway, running_command, running_gateway, url_in
+from tests.support.one_clock import one_clock
 from tests.support.valkey import _shared_valkey, valkey
 
-__all__ = ["_shared_valkey", "valkey"]  # fixtures
+__all__ = ["_shared_valkey", "one_clock", "valkey"]  # fixtures
 
 
 @pytest.fixture

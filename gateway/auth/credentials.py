@@ -73,6 +73,32 @@ def decide_credential(caller: Caller, keys: Keys) -> str | None:
     raise _unauthenticated("this gateway holds no key of its own")
 
 
+def decide_socket_credential(caller: Caller, offered: Sequence[str] | None, keys: Keys) -> str | None:
+    """The `Authorization` of all that goes over a WebSocket; raises `RefusedError`.
+
+    `caller` sent the request that became the socket; `offered` is what its first message says, which wins. A page of
+    another origin has to say it there: whatever else there is, it is not the page's own.
+    """
+    if offered is not None:
+        return _checked(offered)
+    if is_foreign_page(caller):
+        raise _unauthenticated("a page of another origin has to bring it in connection_init")
+    return decide_credential(caller, keys)
+
+
+def is_foreign_page(caller: Caller) -> bool:
+    """Whether a page of another origin caused a request.
+
+    Without asking first, a browser opens a WebSocket for any page, and may add a credential that it keeps for this
+    host. The scheme is not compared: a proxy may have taken TLS away.
+    """
+    if caller.fetch_site is not None:
+        return caller.fetch_site not in {"same-origin", "none"}
+    if caller.origin is None:
+        return False
+    return caller.origin.lower().rpartition("://")[2] != caller.host.lower()
+
+
 def own_key_obstacle(caller: Caller) -> str | None:
     """Why the gateway's own key may not serve this caller; None when it may."""
     if not is_loopback_address(caller.peer):

@@ -52,14 +52,22 @@ class CachedThreadsApi:
 
     `scope` names the principal in every key, tag, lease and shared call. A read that begins after a write through
     any gateway has ended sees that write; what changes behind the gateways' back is seen when the lifetime of what is
-    kept is over (`policy`). What the cache saved is counted into the inner port's `cost`.
+    kept is over (`policy`). What the cache saved is counted into the inner port's `cost`. `on_write` is told which run
+    and which thread was written, whatever came of it.
     """
 
-    def __init__(self, inner: ThreadsApi, shared: SharedCache, scope: str) -> None:
+    def __init__(
+        self,
+        inner: ThreadsApi,
+        shared: SharedCache,
+        scope: str,
+        on_write: Callable[[RunKey | ThreadKey], None] = lambda _: None,
+    ) -> None:
         self._inner = inner
         self._shared = shared
         self._scope = scope
         self._reader = Reader(shared, scope, inner.cost)
+        self._on_write = on_write
 
     @property
     def capabilities(self) -> Capabilities:
@@ -108,27 +116,27 @@ class CachedThreadsApi:
         return made
 
     async def update_thread(self, key: ThreadKey, body: ThreadUpdateBody) -> ThreadObject:
-        async with self._writing(tags.thread_updated(key)):
+        async with self._writing(tags.thread_updated(key), key):
             return await self._inner.update_thread(key, body)
 
     async def delete_thread(self, key: ThreadKey) -> None:
-        async with self._writing(tags.thread_deleted(key)):
+        async with self._writing(tags.thread_deleted(key), key):
             await self._inner.delete_thread(key)
 
     async def create_message(self, thread: ThreadKey, body: MessageBody) -> MessageObject:
-        async with self._writing(tags.message_added(thread)):
+        async with self._writing(tags.message_added(thread), thread):
             return await self._inner.create_message(thread, body)
 
     async def update_message(self, key: MessageKey, body: MetadataUpdateBody) -> MessageObject:
-        async with self._writing(tags.message_changed(key)):
+        async with self._writing(tags.message_changed(key), ThreadKey(key.thread_id)):
             return await self._inner.update_message(key, body)
 
     async def delete_message(self, key: MessageKey) -> None:
-        async with self._writing(tags.message_changed(key)):
+        async with self._writing(tags.message_changed(key), ThreadKey(key.thread_id)):
             await self._inner.delete_message(key)
 
     async def create_run(self, thread: ThreadKey, body: RunBody) -> RunObject:
-        async with self._writing(tags.run_begun(thread, body)):
+        async with self._writing(tags.run_begun(thread, body), thread):
             return await self._inner.create_run(thread, body)
 
     async def create_thread_and_run(self, body: ThreadAndRunBody) -> RunObject:
@@ -138,15 +146,15 @@ class CachedThreadsApi:
         return made
 
     async def update_run(self, key: RunKey, body: MetadataUpdateBody) -> RunObject:
-        async with self._writing(tags.run_updated(key)):
+        async with self._writing(tags.run_updated(key), key):
             return await self._inner.update_run(key, body)
 
     async def cancel_run(self, key: RunKey) -> RunObject:
-        async with self._writing(tags.run_moved_on(key)):
+        async with self._writing(tags.run_moved_on(key), key):
             return await self._inner.cancel_run(key)
 
     async def submit_tool_outputs(self, key: RunKey, body: ToolOutputsBody) -> RunObject:
-        async with self._writing(tags.run_moved_on(key)):
+        async with self._writing(tags.run_moved_on(key), key):
             return await self._inner.submit_tool_outputs(key, body)
 
     async def create_assistant(self, body: AssistantBody) -> AssistantObject:
@@ -161,10 +169,6 @@ class CachedThreadsApi:
         async with self._writing(tags.assistant_changed(key)):
             await self._inner.delete_assistant(key)
 
-    async def run_moved_on(self, key: RunKey) -> None:
-        """Forget, in every process, what an event of a run has outdated."""
-        await self._shared.store.end_write(self._scope, tags.run_moved_on(key))
-
     async def _read(
         self, keys: Sequence[KeyT], fetch: Callable[[Sequence[KeyT]], Awaitable[Results[ValueT]]]
     ) -> Results[ValueT]:
@@ -173,7 +177,7 @@ class CachedThreadsApi:
         return await self._reader.read(keys, fetch)
 
     @asynccontextmanager
-    async def _writing(self, changed: Tags) -> AsyncIterator[None]:
+    async def _writing(self, changed: Tags, written: RunKey | ThreadKey | None = None) -> AsyncIterator[None]:
         """Tell all processes of a write, before and after: also of one that failed, or of which nobody knows."""
         store = self._shared.store
         await store.begin_write(self._scope, changed)
@@ -181,3 +185,7 @@ class CachedThreadsApi:
             yield
         finally:
             await store.end_write(self._scope, changed)
+            if isinstance(written, RunKey):
+                self._on_write(written)
+            if written is not None:
+                self._on_write(ThreadKey(written.thread_id))

@@ -168,3 +168,10 @@ def assistant_made() -> Tags:
 def assistant_changed(key: AssistantKey) -> Tags:
     """An assistant was updated or deleted."""
     return (_assistant_tag(key), _ASSISTANT_EDITS)
+
+
+def seen_moving(key: RunKey | ThreadKey) -> Tags:
+    """Something new was seen of a run or a thread, whoever did it: also what no write of ours has outdated."""
+    group = group_of(key)
+    of_thread = tuple(Tag(group, name) for name in ("messages", "message-edits", "runs", "run-edits", "work"))
+    return tuple(dict.fromkeys((*of_thread, *run_moved_on(key)))) if isinstance(key, RunKey) else of_thread

@@ -1,26 +1,18 @@
 """The upstream client: one pool of connections for all, one bound port for each principal's operation."""
 
 import asyncio
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
-
-import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from gateway.upstream import operations
-from gateway.upstream.operations import Operation, Read, Write
+from gateway.upstream.calls import Call, Sender
+from gateway.upstream.operations import Read, Write
 from gateway.upstream.options import is_header_value
 from gateway.upstream.planning import load_through_lists
 from gateway.upstream.pool import Departure, UpstreamPool, late
-from gateway.upstream.readers import Reader
 from gateway.upstream.rendering import render_body
-from gateway.upstream.requests import UpstreamRequest
-from gateway.upstream.responses import Reply, read_reply
 from gateway.upstream.retry import Failure, delay_before_retry, error_of_write
-from gateway.upstream.transport import TooLargeError, read_body, transport_failure
+from gateway.upstream.streaming import send_streamed
 from schema.bodies import (
     AssistantBody,
     AssistantUpdateBody,
@@ -36,7 +28,6 @@ from schema.bodies import (
 from schema.cost import Cost
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
-from schema.paging import Window
 from schema.ports import (
     AssistantPageKey,
     Capabilities,
@@ -46,6 +37,7 @@ from schema.ports import (
     RunPageKey,
     RunStepPageKey,
 )
+from schema.run_streams import TakeStream
 from schema.wire import (
     AssistantObject,
     MessageFileObject,
@@ -59,32 +51,30 @@ from schema.wire import (
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
-_log = logging.getLogger(__name__)
-
 
 class UpstreamClient(UpstreamPool):
     """The upstream for any principal: connections, and a bound port for each operation."""
 
-    def bind(self, credential: str | None) -> "BoundThreadsApi":
+    def bind(self, credential: str | None, take_stream: TakeStream | None = None) -> "BoundThreadsApi":
         """The port on behalf of one principal, for one GraphQL operation.
 
-        `credential` is an Authorization header's value; the dialect says how it is sent. Raises a
-        `GatewayError` for one that cannot be a header.
+        `credential` is an Authorization header's value; the dialect says how it is sent. `take_stream` is given the
+        streams of runs that are set going; without it, none is asked for. Raises a `GatewayError` for a credential
+        that cannot be a header.
         """
         if credential is not None and not is_header_value(credential):
             raise GatewayError(ErrorCode.UNAUTHENTICATED, "Expected a credential without control characters.")
-        return BoundThreadsApi(self, credential)
+        return BoundThreadsApi(self, credential, take_stream)
 
 
 class BoundThreadsApi:
     """The `ThreadsApi` port over HTTP, with one principal's credential; `cost` counts what it has sent."""
 
-    def __init__(self, client: UpstreamClient, credential: str | None) -> None:
+    def __init__(self, client: UpstreamClient, credential: str | None, take_stream: TakeStream | None = None) -> None:
         self.cost = Cost()
         self._client = client
-        self._credential = credential
-        self._headers = client.headers_for(credential)
-        self._headers_with_content = CIMultiDict({**self._headers, "Content-Type": "application/json"})
+        self._sender = Sender(client, credential)
+        self._take_stream = take_stream
         self._free_places = asyncio.Semaphore(client.options.max_concurrency_per_operation)
         self._places_of_principal = client.places_of(credential)
 
@@ -149,10 +139,10 @@ class BoundThreadsApi:
         await self._write(operations.DELETE_MESSAGE, key)
 
     async def create_run(self, thread: ThreadKey, body: RunBody) -> RunObject:
-        return await self._write(operations.CREATE_RUN, thread, body)
+        return await self._start(operations.CREATE_RUN, thread, body, thread_id=thread.thread_id)
 
     async def create_thread_and_run(self, body: ThreadAndRunBody) -> RunObject:
-        return await self._write(operations.CREATE_THREAD_AND_RUN, None, body)
+        return await self._start(operations.CREATE_THREAD_AND_RUN, None, body, thread_id=None)
 
     async def update_run(self, key: RunKey, body: MetadataUpdateBody) -> RunObject:
         return await self._write(operations.UPDATE_RUN, key, body)
@@ -161,7 +151,8 @@ class BoundThreadsApi:
         return await self._write(operations.CANCEL_RUN, key)
 
     async def submit_tool_outputs(self, key: RunKey, body: ToolOutputsBody) -> RunObject:
-        return await self._write(operations.SUBMIT_TOOL_OUTPUTS, key, body)
+        write = operations.SUBMIT_TOOL_OUTPUTS
+        return await self._start(write, key, body, thread_id=key.thread_id, run_id=key.run_id)
 
     async def create_assistant(self, body: AssistantBody) -> AssistantObject:
         return await self._write(operations.CREATE_ASSISTANT, None, body)
@@ -200,13 +191,13 @@ class BoundThreadsApi:
         """Read one key, as often as `retry` says; every failure is a value."""
         client = self._client
         try:
-            call = self._call(read, key)
+            call = self._sender.prepare(read, key)
         except GatewayError as refused:
             return refused
         further_tries = 0
         while True:
-            async with self._free_places, self.cost.call():
-                outcome = await self._send(call)
+            async with self._free_places, self._places_of_principal, self.cost.call():
+                outcome = await self._sender.send(call)
             if not isinstance(outcome, Failure):
                 return outcome
             delay = delay_before_retry(
@@ -222,69 +213,58 @@ class BoundThreadsApi:
 
     async def _write(self, write: Write[KeyT, ValueT], key: KeyT, body: Body | None = None) -> ValueT:
         """Send a write once; raises the `GatewayError` that kept it from succeeding."""
-        options = self._client.options
-        call = self._call(write, key)
-        if body is not None:
-            call.content = render_body(body, options.dialect, keep_nulls=write.clears)
-        call.departure = Departure()
-        outcome: ValueT | Failure
+        call, departure = self._prepare(write, key, body)
+        return _written(await self._in_time(lambda: self._sender.send(call)), departure)
+
+    async def _start(
+        self,
+        write: Write[KeyT, RunObject],
+        key: KeyT,
+        body: Body,
+        *,
+        thread_id: str | None,
+        run_id: str | None = None,
+    ) -> RunObject:
+        """Send a write that sets a run going, once; as a stream where there is a taker and a place for it.
+
+        Its caller may leave as soon as it is sent: the run is under way, so its stream is still taken over.
+        """
+        sender, take_stream = self._sender, self._take_stream
+        if take_stream is None or not self.capabilities.streaming:
+            return await self._write(write, key, body)
+        call, departure = self._prepare(write, key, body, stream=True)
+
+        async def send() -> RunObject | Failure:
+            if self._client.stream_places.locked():
+                call.content = self._render(write, body)
+                return await sender.send(call)
+            return await send_streamed(sender, call, take_stream, thread_id=thread_id, run_id=run_id)
+
+        return _written(await self._client.see_through(self._in_time(send), departure), departure)
+
+    async def _in_time(self, send: Callable[[], Awaitable[ValueT | Failure]]) -> ValueT | Failure:
+        """Send in a place of the operation and one of the principal, until the deadline."""
+        seconds = self._client.options.timeout_seconds
         try:
-            async with asyncio.timeout(options.timeout_seconds), self._free_places, self.cost.call():
-                outcome = await self._send(call)
+            async with asyncio.timeout(seconds), self._free_places, self._places_of_principal, self.cost.call():
+                return await send()
         except TimeoutError:
-            outcome = Failure(late(options.timeout_seconds))
-        if isinstance(outcome, Failure):
-            raise error_of_write(outcome, sent=call.departure.begun)
-        return outcome
+            return Failure(late(seconds))
 
-    def _call(self, operation: Operation[KeyT, ValueT], key: KeyT) -> "_Call[KeyT, ValueT]":
-        request = operation.request(key)
-        if (obstacle := self._client.options.dialect.obstacle_to(request.operation)) is not None:
-            raise obstacle
-        return _Call(operation.reader, key, request, self._client.url_of(request))
+    def _prepare(
+        self, write: Write[KeyT, ValueT], key: KeyT, body: Body | None, *, stream: bool = False
+    ) -> tuple[Call[KeyT, ValueT], Departure]:
+        call = self._sender.prepare(write, key)
+        if body is not None:
+            call.content = self._render(write, body, stream=stream)
+        call.departure = Departure()
+        return call, call.departure
 
-    async def _send(self, call: "_Call[KeyT, ValueT]") -> ValueT | Failure:
-        client, operation = self._client, call.request.operation
-        session = client.session if call.departure is None else client.write_session
-        headers = self._headers if call.content is None else self._headers_with_content
-        try:
-            async with session.request(
-                call.request.method,
-                call.url,
-                headers=headers,
-                data=call.content,
-                allow_redirects=False,
-                trace_request_ctx=call.departure,
-            ) as response:
-                body = await read_body(response, client.options.max_response_bytes)
-            return read_reply(
-                call.reader,
-                call.key,
-                Reply(response.status, response.headers, body),
-                operation=operation,
-                dialect=client.options.dialect.name,
-                credential=self._credential,
-                now_seconds=client.now_seconds(),
-            )
-        except (aiohttp.ClientError, OSError, TooLargeError) as error:
-            return transport_failure(error, operation)
-        except Exception as error:
-            # A port function answers with its own errors alone; what nobody thought of must not pass through it.
-            _log.exception("upstream operation %s failed unexpectedly", operation)
-            return transport_failure(error, operation)
+    def _render(self, write: Write[KeyT, ValueT], body: Body, *, stream: bool = False) -> bytes:
+        return render_body(body, self._client.options.dialect, keep_nulls=write.clears, stream=stream)
 
 
-@dataclass(slots=True)
-class _Call(Generic[KeyT, ValueT]):
-    """One call ready to be sent."""
-
-    reader: Reader[KeyT, ValueT]
-    key: KeyT
-    request: UpstreamRequest
-    url: URL
-    content: bytes | None = None
-    departure: Departure | None = None
-
-
-def _whole_thread(thread_id: str, window: Window) -> MessagePageKey:
-    return MessagePageKey(thread_id, None, window)
+def _written(outcome: ValueT | Failure, departure: Departure) -> ValueT:
+    if isinstance(outcome, Failure):
+        raise error_of_write(outcome, sent=departure.begun)
+    return outcome

@@ -14,7 +14,9 @@ class UpstreamOptions:
     `base_url` is what stands before `/threads`, as in `https://host/v1`. A query in it goes with every call.
     `api_version` is for the dialects that take one, which have a default; the address may say it instead.
     `timeout_seconds` is for one call of a port function, with everything in it:
-    waiting for a free place, trying again, the pauses between.
+    waiting for a free place, trying again, the pauses between; of a run's stream, until its run is known.
+    Streams have connections of their own, `max_streams` at most; one that sends nothing for `stream_idle_seconds`
+    is given up.
     """
 
     base_url: str
@@ -28,6 +30,8 @@ class UpstreamOptions:
     max_concurrency_per_operation: int = 64
     max_concurrency_per_principal: int = 100
     max_response_bytes: int = 64 * 1024 * 1024
+    max_streams: int = 1000
+    stream_idle_seconds: float = 60.0
 
     def __post_init__(self) -> None:
         url = URL(self.base_url)
@@ -51,6 +55,8 @@ class UpstreamOptions:
             "max_concurrency_per_operation",
             "max_concurrency_per_principal",
             "max_response_bytes",
+            "max_streams",
+            "stream_idle_seconds",
         ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected a number above 0, got {getattr(self, name)!r}")

@@ -3,10 +3,10 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from weakref import WeakValueDictionary
 
 import aiohttp
@@ -15,8 +15,11 @@ from yarl import URL
 
 from gateway.upstream.options import UpstreamOptions
 from gateway.upstream.requests import UpstreamRequest
+from gateway.upstream.retry import Failure
 from gateway.upstream.transport import transport_failure
 from schema.errors import ErrorCode, GatewayError
+
+ValueT = TypeVar("ValueT")
 
 USER_AGENT = "threads-gateway"
 PING_TIMEOUT_SECONDS = 2.0
@@ -59,6 +62,12 @@ class UpstreamPool:
         noting = aiohttp.TraceConfig()
         noting.on_request_headers_sent.append(_note_departure)
         self.write_session = _session(connector, timeout, trace_configs=[noting], connector_owner=False)
+        # Streams last, so they have connections of their own and keep nobody waiting. Each is new: a write is not sent
+        # again, so it is not risked on a kept connection that may be lost by now.
+        stream_connector = aiohttp.TCPConnector(limit=options.max_streams, force_close=True)
+        self.stream_session = _session(stream_connector, timeout, trace_configs=[noting])
+        self.stream_places = asyncio.Semaphore(options.max_streams)
+        self._going_on: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,7 +78,11 @@ class UpstreamPool:
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection; calls in flight fail."""
+        """Close every connection; calls in flight fail, and streams are cut."""
+        for task in self._going_on:
+            task.cancel()
+        await asyncio.gather(*self._going_on, return_exceptions=True)
+        await self.stream_session.close()
         await self.write_session.close()
         await self.session.close()
 
@@ -96,6 +109,25 @@ class UpstreamPool:
             places = asyncio.Semaphore(self.options.max_concurrency_per_principal)
             self._places[credential] = places
         return places
+
+    async def see_through(self, work: Coroutine[Any, Any, ValueT | Failure], departure: Departure) -> ValueT | Failure:
+        """Await work that goes on without its caller, where he leaves after its request has begun to leave.
+
+        It then ends with its own deadline, or with the pool.
+        """
+        task = asyncio.create_task(work)
+        self._going_on.add(task)
+        task.add_done_callback(self._going_on.discard)
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            if not departure.begun:
+                task.cancel()
+                await asyncio.wait([task])
+            raise
+        if task.cancelled():
+            return Failure(GatewayError(ErrorCode.GATEWAY_STOPPING, "The gateway is stopping."))
+        return task.result()
 
     async def ping(self, *, timeout_seconds: float = PING_TIMEOUT_SECONDS) -> GatewayError | None:
         """Why the upstream cannot be reached, or None: any answer to the base URL below 500 is good enough.

@@ -74,10 +74,10 @@ class ObjectReader(Generic[ObjectT]):
         object.__setattr__(self, "_decoder", json.Decoder(self.wire_type))
 
     def read(self, key: tuple[str, ...], body: bytes) -> ObjectT:
-        found = _decode_kind(self._decoder, self.kind, body)
+        found = decode_kind(self._decoder, self.kind, body)
         if found.id != key[-1]:
             raise UnexpectedReplyError(f"the {self.kind} with id '{key[-1]}'", f"the one with id '{found.id}'")
-        _check_thread(found, key[0])
+        check_thread(found, key[0])
         return found
 
 
@@ -97,12 +97,12 @@ class CreatedReader(Generic[ObjectT]):
         object.__setattr__(self, "_decoder", json.Decoder(self.wire_type))
 
     def read(self, key: ThreadKey | None, body: bytes) -> ObjectT:
-        made = _decode_kind(self._decoder, self.kind, body)
-        _check_id(made.id, f"a {self.kind} object")
+        made = decode_kind(self._decoder, self.kind, body)
+        check_id(made.id, f"a {self.kind} object")
         if self.names_thread and not _thread_of(made):
             raise UnexpectedReplyError(f"a {self.kind} object with a 'thread_id'", f"none in {_excerpt(body)}")
         if key is not None:
-            _check_thread(made, key.thread_id)
+            check_thread(made, key.thread_id)
         return made
 
 
@@ -151,7 +151,7 @@ class PageReader(Generic[ObjectT]):
             raise UnexpectedReplyError(expected, f"no 'data' in {_excerpt(body)}")
         # Servers written in Go send an empty list as null.
         for found in reply.data or ():
-            _check_id(found.id, expected)
+            check_id(found.id, expected)
         return fit_page(reply.data or [], reply.has_more, key.window)
 
 
@@ -178,7 +178,7 @@ def fit_page(data: list[ObjectT], has_more: bool | None, window: Window) -> Page
     return Page(data=data, has_more=has_more)
 
 
-def _check_id(found: str, expected: str) -> None:
+def check_id(found: str, expected: str) -> None:
     """Refuse what nobody could ask for by its id afterwards."""
     if not is_upstream_id(found):
         raise UnexpectedReplyError(
@@ -186,7 +186,9 @@ def _check_id(found: str, expected: str) -> None:
         )
 
 
-def _decode_kind(decoder: json.Decoder[ObjectT], kind: str, body: bytes) -> ObjectT:
+def decode_kind(decoder: json.Decoder[ObjectT], kind: str, body: bytes) -> ObjectT:
+    """Decode an object that is of this kind or says nothing of its own; raises `UnexpectedReplyError`."""
+    """Decode an object that is of this kind or says nothing of its own; raises `UnexpectedReplyError`."""
     found = _decode(decoder, body, f"a {kind} object", within_data=False)
     if found.object is not None and found.object != kind:
         raise UnexpectedReplyError(f"an object of kind '{kind}'", f"one of kind '{found.object}'")
@@ -197,7 +199,7 @@ def _thread_of(found: object) -> str | None:
     return getattr(found, "thread_id", None)
 
 
-def _check_thread(found: WireObject, thread_id: str) -> None:
+def check_thread(found: WireObject, thread_id: str) -> None:
     """Refuse what says that it is in another thread; most objects say nothing of theirs."""
     if (named := _thread_of(found)) and named != thread_id:
         raise UnexpectedReplyError(f"what is in the thread '{thread_id}'", f"what is in the thread '{named}'")

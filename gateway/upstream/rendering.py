@@ -1,7 +1,7 @@
 """From a request body to the JSON that a version of the API takes. Pure.
 
 What the version has no place for is refused with its place in the body, since leaving it out would do something else
-than was asked.
+than was asked. The words of a refusal are for whoever wrote the GraphQL input, so it names things as GraphQL does.
 
 Source: the request schemas of the API's specification, versions 1 and 2.
 """
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from pydantic.alias_generators import to_camel
 
 from gateway.upstream.dialects import Dialect
 from schema.bodies import Body
@@ -25,13 +26,15 @@ _FOREIGN_TOOLS: Mapping[str, str] = {"v1": "file_search", "v2": "retrieval"}
 _FREE = frozenset({"metadata", "parameters", "schema"})
 
 
-def render_body(body: Body, dialect: Dialect, *, keep_nulls: bool) -> bytes:
+def render_body(body: Body, dialect: Dialect, *, keep_nulls: bool, stream: bool = False) -> bytes:
     """Render a body as JSON; raises a `GatewayError` for what the dialect's version does not have.
 
     Nulls are kept for an update, where they clear a value, and left out of everything else, where servers differ in
-    what they make of them.
+    what they make of them. `stream` asks for the run's events in place of the run.
     """
     rendered = _Rendering(dialect, keep_nulls).object_at((), body.to_wire())
+    if stream:
+        rendered["stream"] = True
     try:
         return msgspec.json.encode(rendered)
     except (UnicodeEncodeError, OverflowError):  # half a surrogate pair, or an integer beyond 64 bits
@@ -52,14 +55,14 @@ class _Rendering:
             if value is None and (is_foreign or place or not self._keep_nulls):
                 continue
             if is_foreign:
-                raise self._refusal(here, f"'{name}'")
+                raise self._refusal(here, f"'{to_camel(name)}'")
             rendered[name] = value if name in _FREE else self._value(here, value)
         return rendered
 
     def _value(self, place: tuple[str, ...], value: Any) -> Any:
         match value:
             case {"type": str() as kind} if kind == _FOREIGN_TOOLS[self._dialect.version]:
-                raise self._refusal(place, f"a tool '{kind}'")
+                raise self._refusal(place, f"a tool '{kind.upper()}'")
             case dict():
                 return self.object_at(place, value)
             case list() if place[-1] == "content":
@@ -78,7 +81,7 @@ class _Rendering:
                 return parts
         for index, part in enumerate(parts):
             if part.get("type") != "text":
-                raise self._refusal((*place, str(index)), f"a part '{part.get('type')}'")
+                raise self._refusal((*place, str(index)), f"a part '{to_camel(part['type'])}'")
         raise self._refusal(place, "a content of several parts")
 
     def _refusal(self, place: tuple[str, ...], what: str) -> GatewayError:

@@ -8,11 +8,11 @@ Source: the framing of server-sent events (https://html.spec.whatwg.org/multipag
 specification, and recorded streams of several servers.
 """
 
-import re
 from typing import Any
 
 import msgspec
 
+from gateway.upstream.readers import UnexpectedReplyError, check_id, decode_kind
 from gateway.upstream.refusals import explain
 from gateway.upstream.safe_text import safe_text
 from schema.errors import ErrorCode, GatewayError
@@ -22,8 +22,7 @@ from schema.wire import MessageObject, RunObject, RunStepObject, ThreadObject
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """Largest event that is taken, in bytes: a message has at most 256,000 characters."""
 
-_LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     "thread": msgspec.json.Decoder(ThreadObject),
@@ -34,69 +33,140 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
 
 
 class StreamDecoder:
-    """Turns bytes, however they are split, into events. An event that the stream breaks off in is none."""
+    """Turns bytes, however they are split, into events.
 
-    def __init__(self) -> None:
-        self._rest = b""
-        self._begun = False
+    `fault` is why it had to stop, once it had: from then on it gives nothing. `credential` is kept out of what
+    errors say.
+    """
+
+    def __init__(self, credential: str | None = None, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self.fault: GatewayError | None = None
+        self._credential = credential
+        self._max_event_bytes = max_event_bytes
+        self._beginning: bytes | None = b""
+        self._line: list[bytes] = []
+        self._ended_in_return = False
         self._name: str | None = None
         self._data: list[bytes] = []
+        self._size = 0
 
     def feed(self, data: bytes) -> list[StreamEvent]:
-        """Give the events that these bytes complete; raises a `GatewayError` for one that is too large."""
-        self._rest += data
-        if not self._begun:
-            if _BYTE_ORDER_MARK.startswith(self._rest):
-                return []
-            self._rest, self._begun = self._rest.removeprefix(_BYTE_ORDER_MARK), True
-        # A carriage return at the end may be half of a line's end; it waits for what follows.
-        *lines, self._rest = _LINE_END.split(self._rest)
-        events = [event for line in lines if (event := self._take(line)) is not None]
-        if len(self._rest) + sum(map(len, self._data)) > MAX_EVENT_BYTES:
-            raise _unreadable(f"an event of at most {MAX_EVENT_BYTES} bytes", "a larger one")
+        """Give the events that these bytes complete; sets `fault` behind them for one that is too large."""
+        data = self._without_mark(data)
+        if self._ended_in_return and data:
+            # Its line has ended already, since nothing says when the next byte comes.
+            data = data.removeprefix(b"\n")
+            self._ended_in_return = False
+        events: list[StreamEvent] = []
+        for line in data.splitlines(keepends=True):
+            if self.fault is not None:
+                return events
+            self._size += len(line)
+            if self._size > self._max_event_bytes:
+                expected = f"an event of at most {self._max_event_bytes} bytes"
+                self.fault = _unreadable(expected, "a larger one")
+                return events
+            self._line.append(line)
+            if line.endswith((b"\n", b"\r")):
+                events += self._end_line()
+        self._ended_in_return = data.endswith(b"\r")
         return events
 
-    def _take(self, line: bytes) -> StreamEvent | None:
-        if not line:
-            name, data = self._name, b"\n".join(self._data)
-            self._name, self._data = None, []
-            return read_event(name, data) if data else None
+    def end(self) -> list[StreamEvent]:
+        """Give the last event where only the end of its line, or the empty line behind it, is missing.
+
+        A part of an event is none.
+        """
+        if self.fault is not None:
+            return []
+        events = [*self._end_line(), *self._end_event()]
+        return [event for event in events if event.garbled is None]
+
+    def _without_mark(self, data: bytes) -> bytes:
+        if self._beginning is None:
+            return data
+        data = self._beginning + data
+        self._beginning = data if BYTE_ORDER_MARK.startswith(data) else None
+        return b"" if self._beginning is not None else data.removeprefix(BYTE_ORDER_MARK)
+
+    def _end_line(self) -> list[StreamEvent]:
+        whole = b"".join(self._line)
+        self._line.clear()
+        if not (line := whole.rstrip(b"\r\n")):
+            return self._end_event()
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data":
             self._data.append(value)
         elif field == b"event":
             self._name = value.decode("utf-8", "replace")
-        return None
+        else:
+            self._size -= len(whole)  # a comment, of which nothing is kept
+        return []
+
+    def _end_event(self) -> list[StreamEvent]:
+        name, data = self._name, b"\n".join(self._data)
+        self._name, self._data, self._size = None, [], 0
+        return [read_event(name, data, self._credential)] if data else []
 
 
-def read_event(name: str | None, data: bytes) -> StreamEvent:
-    """Read one event; what is no JSON object becomes an event with an error."""
-    if data.strip() == _DONE:
+class _Wrapped(msgspec.Struct):
+    """An object together with the name of its event, as some servers send it."""
+
+    event: str
+    data: msgspec.Raw
+
+
+def read_event(name: str | None, data: bytes, credential: str | None = None) -> StreamEvent:
+    """Read one event; one that cannot be read is `garbled`."""
+    if name == "done" or data.strip().strip(b'"') == _DONE:
         return StreamEvent(name, is_done=True)
+    if name == "error":
+        return StreamEvent(name, error=_reported(data, credential))
     try:
+        return _read_json(name, data, credential)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UnexpectedReplyError):
+        shown = safe_text(data[:2000].decode("utf-8", "replace"), credential, max_length=80)
+        return StreamEvent(name, garbled=_unreadable("an event of a run's stream", f"'{shown}'"))
+
+
+def _read_json(name: str | None, data: bytes, credential: str | None) -> StreamEvent:
+    parsed = msgspec.json.decode(data)
+    if isinstance(parsed, dict) and isinstance(parsed.get("event"), str) and "data" in parsed:
+        wrapped = msgspec.json.decode(data, type=_Wrapped)
+        name, data = wrapped.event, bytes(wrapped.data)
+        if name in {"done", "error"} or data.strip(b'"') == _DONE:
+            return read_event(name, data, credential)
         parsed = msgspec.json.decode(data)
-        if isinstance(parsed, dict) and isinstance(parsed.get("event"), str) and isinstance(parsed.get("data"), dict):
-            name, parsed = parsed["event"], parsed["data"]
-            data = msgspec.json.encode(parsed)
-        if not isinstance(parsed, dict):
-            raise msgspec.ValidationError("no object")
-        return _read_object(name, parsed, data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        shown = safe_text(data[:200].decode("utf-8", "replace"), max_length=80)
-        return StreamEvent(name, error=_unreadable("an event of a run's stream", f"'{shown}'"))
+    if not isinstance(parsed, dict):
+        raise UnexpectedReplyError("an object", "something else")
+    return _read_object(name, parsed, data, credential)
 
 
-def _read_object(name: str | None, parsed: dict[str, Any], data: bytes) -> StreamEvent:
+def _read_object(name: str | None, parsed: dict[str, Any], data: bytes, credential: str | None) -> StreamEvent:
     kind = parsed.get("object")
-    if name == "error" or (parsed.get("error") and not isinstance(kind, str)):
-        said = explain("application/json", data)
-        message = safe_text(said.message or "The upstream reported an error in the stream.")
-        return StreamEvent(name, error=GatewayError(ErrorCode.UPSTREAM_FAILED, message))
-    if isinstance(kind, str) and kind.endswith(".delta"):
+    if not isinstance(kind, str):
+        kind = "error" if parsed.get("error") else _kind_named(name or "")
+    if kind == "error":
+        return StreamEvent(name, error=_reported(data, credential))
+    if kind.endswith(".delta"):
         return StreamEvent(name, delta=parsed)
-    decoder = _DECODERS.get(kind) if isinstance(kind, str) else None
-    return StreamEvent(name, wire=None if decoder is None else decoder.decode(data))
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        return StreamEvent(name)
+    wire = decode_kind(decoder, kind, data)
+    check_id(wire.id, f"a {kind} object")
+    return StreamEvent(name, wire=wire)
+
+
+def _kind_named(name: str) -> str:
+    """The kind of an object that says nothing of its own: its event's name, without what happened to it."""
+    return name if name.endswith(".delta") else name.rpartition(".")[0]
+
+
+def _reported(data: bytes, credential: str | None) -> GatewayError:
+    message = safe_text(explain("application/json", data).message or "", credential)
+    return GatewayError(ErrorCode.UPSTREAM_FAILED, message or "The upstream reported an error in the stream.")
 
 
 def _unreadable(expected: str, got: str) -> GatewayError:

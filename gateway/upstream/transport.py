@@ -19,19 +19,19 @@ class TooLargeError(Exception):
         super().__init__(f"expected at most {max_bytes} bytes, got more")
 
 
-async def read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+async def read_body(response: aiohttp.ClientResponse, max_bytes: int, beginning: bytes = b"") -> bytes:
     """Read a body, decompressed, of at most `max_bytes`; raises `TooLargeError` as soon as it is known to be larger.
 
-    aiohttp decompresses at most a bounded piece ahead of what is read, so a small body that unpacks to a huge one
-    is met by the limit too.
+    `beginning` is what was read of it before. aiohttp decompresses at most a bounded piece ahead of what is read, so a
+    small body that unpacks to a huge one is met by the limit too.
     """
     declared = response.content_length
     if declared is not None and "Content-Encoding" not in response.headers:
         if declared > max_bytes:
             raise TooLargeError(max_bytes)
-        return await response.read()
-    chunks: list[bytes] = []
-    size = 0
+        return beginning + await response.read()
+    chunks = [beginning]
+    size = len(beginning)
     async for chunk in response.content.iter_any():
         size += len(chunk)
         if size > max_bytes:

@@ -2,62 +2,49 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
+from typing import TypeAlias
 
 import strawberry
-from aiohttp import HttpVersion11, web
-from aiohttp.http_exceptions import HttpProcessingError
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.types.execution import ExecutionResult
+from aiohttp import web
+from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from gateway.auth.credentials import Caller, Keys, RefusedError, decide_credential
+from gateway.auth.credentials import Keys, RefusedError, decide_credential
 from gateway.auth.principal import Principal, Upstream
-from gateway.view.media_types import GRAPHQL_RESPONSE, HTML, JSON, choose_response_type, request_type_fault
+from gateway.view.connections import Connections
+from gateway.view.deliveries import Deliveries
+from gateway.view.event_streams import EventStreams, single_response
+from gateway.view.executing import BindApi, BindEvents, Executor, masked
+from gateway.view.http_reading import describe_caller, read_request
+from gateway.view.limits import ViewLimits
+from gateway.view.media_types import (
+    EVENT_STREAM,
+    GRAPHQL_RESPONSE,
+    HTML,
+    JSON,
+    accepts_event_stream,
+    choose_response_type,
+)
 from gateway.view.operations import Operations, OperationStoppedError
-from gateway.view.requests import GraphQLRequest, ambiguity, read_body, read_query_string
-from gateway.view.responses import error_response, json_response, result_response
-from schema.context import Context
-from schema.errors import ErrorCode, GatewayError, shown
-from schema.paging import PagingLimits
-from schema.ports import ThreadsApi
+from gateway.view.refusals import Refusal, ended, method_refusal, refusal, stopping, wrong_operation_type
+from gateway.view.responses import error_body, error_response, result_body, result_response
+from gateway.view.socket_operations import SocketServices
+from gateway.view.websocket import asks_for_websocket, serve_socket
+from schema.errors import ErrorCode, GatewayError
 
 logger = logging.getLogger(__name__)
 
-BindApi = Callable[[Principal], ThreadsApi]
-Page = Callable[[web.Request], web.Response]
+Page: TypeAlias = Callable[[web.Request], web.Response]
 
 COST_HEADER = "GraphQL-Cost"
 """With the value 1, the answer reports its cost in `extensions.cost`."""
 
 
-@dataclass(frozen=True, slots=True)
-class ViewLimits:
-    """What one request may cost: its body, its document, one batch of its loads, one page of its connections."""
-
-    max_body_bytes: int = 1 << 20
-    body_timeout_seconds: float = 10.0
-    max_query_tokens: int = 10_000
-    load_deadline_seconds: float = 60.0
-    paging: PagingLimits = field(default_factory=PagingLimits)
-
-
-class _Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
-    def __init__(self, status: int, error: GatewayError, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        super().__init__(error.message)
-        self.status = status
-        self.error = error
-        self.headers = headers
-
-
 class GraphQLEndpoint:
-    """Answers `/graphql` by POST and GET, to the letter of GraphQL over HTTP.
+    """Answers `/graphql`: by POST and GET, to the letter of GraphQL over HTTP; as an event stream; as a WebSocket.
 
     A POST must be `application/json`, so a browser asks before it sends one for another site's page; nothing answers
     that question, so it is never sent. `page` renders what a browser gets that asks for HTML.
@@ -67,145 +54,92 @@ class GraphQLEndpoint:
         self,
         schema: strawberry.Schema,
         bind: BindApi,
+        bind_events: BindEvents | None = None,
         *,
         keys: Keys,
         upstream: Upstream,
         limits: ViewLimits | None = None,
         page: Page | None = None,
-        operations: Operations | None = None,
         always_report_cost: bool = False,
     ) -> None:
-        """Run operations of `schema` over the port that `bind` makes for a principal."""
-        self._always_report_cost = always_report_cost
-        self._schema = schema
-        self._bind = bind
+        """Run operations of `schema` over the ports that `bind` and `bind_events` make for a principal."""
         self._keys = keys
         self._upstream = upstream
-        self._limits = limits or ViewLimits()
         self._page = page
-        self.operations = operations or Operations()
+        self._executor = Executor(schema, bind, bind_events, limits=limits, always_report_cost=always_report_cost)
+        self.operations = Operations()
+        most = self._executor.limits.subscriptions
+        deliveries = Deliveries(self._executor, max_per_principal=most.max_subscriptions_per_principal)
+        self.connections = Connections(most, deliveries)
+        self.operations.at_stop(self.connections.send_away)
+        self._streams = EventStreams(self.connections)
+        self._sockets = SocketServices(self._executor, self.operations, self.connections, keys, upstream)
+
+    async def aclose(self) -> None:
+        """Send away whoever still follows something, and end what is under way for them."""
+        await self.connections.aclose()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request of any method."""
         started = time.perf_counter()
-        media_type = choose_response_type(
-            ",".join(request.headers.getall("Accept", [])) or None,
-            html=self._page is not None and request.method == "GET",
-        )
+        accept = ",".join(request.headers.getall("Accept", [])) or None
+        media_type = choose_response_type(accept, html=self._page is not None and request.method == "GET")
+        response: web.StreamResponse
         try:
             if request.method not in {"GET", "POST"}:
-                raise _method_refusal(f"Expected GET or POST, got {request.method}.", "GET, POST")
-            if media_type is None:
+                raise method_refusal(f"Expected GET or POST, got {request.method}.", "GET, POST")
+            if asks_for_websocket(request):
+                response = await self._open_socket(request)
+            elif media_type is None:
                 expected = f"Expected Accept to allow {GRAPHQL_RESPONSE} or {JSON}"
-                raise _refusal(406, f"{expected}, got {request.headers.get('Accept', '')[:80]!r}.")
-            if media_type == HTML and self._page is not None:
+                raise refusal(406, f"{expected}, got {request.headers.get('Accept', '')[:80]!r}.")
+            elif media_type == HTML and self._page is not None:
                 return self._page(request)
-            response = await self._answer(request, media_type)
-        except _Refusal as refusal:
-            response = error_response(refusal.status, refusal.error, media_type or JSON, dict(refusal.headers))
+            else:
+                response = await self._answer(request, media_type, accept)
+        except Refusal as refused:
+            error_type = GRAPHQL_RESPONSE if media_type == GRAPHQL_RESPONSE else JSON
+            response = error_response(refused.status, refused.error, error_type, dict(refused.headers))
         logger.info(
             "%s /graphql %d in %.0f ms", request.method, response.status, 1000 * (time.perf_counter() - started)
         )
         return response
 
-    async def _answer(self, request: web.Request, media_type: str) -> web.Response:
+    async def _open_socket(self, request: web.Request) -> web.StreamResponse:
         if self.operations.stopping:
-            raise _stopping()
+            raise stopping()
+        return await serve_socket(request, self._sockets)
+
+    async def _answer(self, request: web.Request, media_type: str, accept: str | None) -> web.StreamResponse:
+        if self.operations.stopping:
+            raise stopping()
         principal = self._principal(request)
-        asked = await self._read(request)
-        if (unclear := ambiguity(asked, self._limits.max_query_tokens)) is not None:
-            # A well-formed request that cannot be run: told apart by the media type, as a failed validation is.
-            return error_response(400 if media_type == GRAPHQL_RESPONSE else 200, unclear, media_type)
+        asked = await read_request(request, self._executor.limits)
+        if (unclear := self._executor.ambiguity(asked)) is not None:
+            return _unrunnable(unclear, media_type)
+        if accepts_event_stream(accept) and self._executor.is_subscription(asked):
+            return await self._streams.answer(request, asked, principal)
         allowed = {OperationType.QUERY} if request.method == "GET" else {OperationType.QUERY, OperationType.MUTATION}
-        report_cost = self._always_report_cost or request.headers.get(COST_HEADER, "").strip() == "1"
-        running = self._execute(asked, principal, allowed, report_cost=report_cost)
+        report_cost = request.headers.get(COST_HEADER, "").strip() == "1"
+        running = self._executor.execute(asked, principal, allowed, report_cost=report_cost)
         try:
             result = await self.operations.run(running, finish=request.method == "POST" and asked.may_write)
         except InvalidOperationTypeError as error:
-            raise _wrong_operation_type(request.method, error) from None
+            raise wrong_operation_type(request.method, error) from None
         except OperationStoppedError as stopped:
-            raise (_ended() if stopped.begun and asked.may_write else _stopping()) from None
-        except CannotGetOperationTypeError:
-            unknown = _unknown_operation(asked.operation_name)
-            return error_response(400 if media_type == GRAPHQL_RESPONSE else 200, unknown, media_type)
+            raise (ended() if stopped.begun and asked.may_write else stopping()) from None
+        except GatewayError as unknown:
+            return _unrunnable(unknown, media_type)
+        if media_type == EVENT_STREAM:
+            return single_response(result_body(result).body)
         return result_response(result, media_type)
-
-    async def _execute(
-        self, asked: GraphQLRequest, principal: Principal, allowed: set[OperationType], *, report_cost: bool
-    ) -> ExecutionResult:
-        context = Context(
-            self._bind(principal),
-            self._limits.paging,
-            deadline_seconds=self._limits.load_deadline_seconds,
-            reports_cost=report_cost,
-        )
-        try:
-            return await self._schema.execute(
-                asked.query,
-                variable_values=dict(asked.variables) if asked.variables else None,
-                context_value=context,
-                operation_name=asked.operation_name,
-                allowed_operation_types=allowed,
-            )
-        finally:
-            await context.aclose()
 
     def _principal(self, request: web.Request) -> Principal:
         try:
             return Principal.of(decide_credential(describe_caller(request), self._keys), self._upstream)
         except RefusedError as refused:
             challenge = (("WWW-Authenticate", "Bearer"),) if refused.status == 401 else ()
-            raise _Refusal(refused.status, refused.error, challenge) from None
-
-    async def _read(self, request: web.Request) -> GraphQLRequest:
-        try:
-            if request.method == "GET":
-                return read_query_string(_query_pairs(request))
-            return read_body(await self._read_bytes(request))
-        except GatewayError as error:
-            raise _Refusal(400, error) from None
-
-    async def _read_bytes(self, request: web.Request) -> bytes:
-        if (wrong := request_type_fault(request.headers.get("Content-Type"))) is not None:
-            raise _refusal(415, wrong[0].upper() + wrong[1:] + ".", ("Accept-Post", JSON))
-        encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-        if encoding not in {"", "identity"}:
-            expected = "Expected a body without Content-Encoding"
-            raise _refusal(415, f"{expected}, got {encoding[:80]!r}.", ("Accept-Encoding", "identity"))
-        most = self._limits.max_body_bytes
-        if (request.content_length or 0) > most:
-            raise _too_large(most)
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._limits.body_timeout_seconds):
-                async for chunk in request.content.iter_any():
-                    body += chunk
-                    if len(body) > most:
-                        raise _too_large(most)
-        except (web.RequestPayloadError, HttpProcessingError):
-            raise _refusal(400, "Expected a complete HTTP body, got a broken one.", ("Connection", "close")) from None
-        except TimeoutError:
-            late = (
-                f"Expected the whole body within {self._limits.body_timeout_seconds:g} s, got {len(body)} bytes of it."
-            )
-            raise _refusal(408, late, ("Connection", "close")) from None
-        return bytes(body)
-
-
-def describe_caller(request: web.Request) -> Caller:
-    """What the rules of credentials need to know of a request."""
-    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
-    hosts = request.headers.getall("Host", [])
-    return Caller(
-        peer=peer[0] if isinstance(peer, tuple) else None,
-        scheme=request.scheme,
-        host=hosts[0] if len(hosts) == 1 else "",
-        authorization=tuple(request.headers.getall("Authorization", [])),
-        headers=frozenset(name.lower() for name in request.headers),
-        origin=request.headers.get("Origin"),
-        fetch_site=request.headers.get("Sec-Fetch-Site"),
-        is_http_1_0=request.version < HttpVersion11,
-    )
+            raise Refusal(refused.status, refused.error, challenge) from None
 
 
 async def answer_failure(
@@ -220,55 +154,12 @@ async def answer_failure(
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         code = ErrorCode.NOT_FOUND if error.status == 404 else ErrorCode.BAD_USER_INPUT
         return error_response(error.status, GatewayError(code, f"{error.reason}."), headers=headers)
-    except Exception:
-        error_id = secrets.token_hex(8)
-        logger.exception("unexpected error %s", error_id)
-        message = f"Something unexpected went wrong in the gateway; its log has it under {error_id}."
-        extensions = {**GatewayError(ErrorCode.INTERNAL, message).extensions, "errorId": error_id}
-        return json_response({"errors": [{"message": message, "extensions": extensions}]}, 500)
+    except Exception as error:
+        return error_response(500, masked(error, "answering a request"))
 
 
-def _query_pairs(request: web.Request) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(request.rel_url.raw_query_string, keep_blank_values=True, errors="strict")
-    except ValueError:
-        raise GatewayError(ErrorCode.BAD_USER_INPUT, "Expected a query string in UTF-8, got other bytes.") from None
-
-
-def _wrong_operation_type(method: str, error: InvalidOperationTypeError) -> _Refusal:
-    kind = error.operation_type.value
-    if method == "GET" and error.operation_type is OperationType.MUTATION:
-        return _method_refusal("Expected a query by GET, got a mutation: send it by POST.", "POST")
-    return _refusal(400, f"Expected a query or a mutation over plain HTTP, got a {kind}.")
-
-
-def _unknown_operation(name: str | None) -> GatewayError:
-    if name is None:
-        return GatewayError(
-            ErrorCode.BAD_USER_INPUT, "Expected a document with an operation, got none.", argument="query"
-        )
-    expected = "Expected 'operationName' to name an operation of the document"
-    return GatewayError(ErrorCode.BAD_USER_INPUT, f"{expected}, got {shown(name)}.", argument="operationName")
-
-
-def _refusal(status: int, message: str, *headers: tuple[str, str]) -> _Refusal:
-    return _Refusal(status, GatewayError(ErrorCode.BAD_USER_INPUT, message), headers)
-
-
-def _method_refusal(message: str, allow: str) -> _Refusal:
-    return _refusal(405, message, ("Allow", allow))
-
-
-def _ended() -> _Refusal:
-    # Without Retry-After, by which a proxy knows that it may ask another gateway (docker/nginx.conf).
-    message = "The gateway stopped before this was over; some of it may have been written."
-    return _Refusal(503, GatewayError(ErrorCode.GATEWAY_STOPPING, message, retryable=False), (("Connection", "close"),))
-
-
-def _stopping() -> _Refusal:
-    error = GatewayError(ErrorCode.GATEWAY_STOPPING, "The gateway is stopping; ask again.")
-    return _Refusal(503, error, (("Retry-After", "1"), ("Connection", "close")))
-
-
-def _too_large(most: int) -> _Refusal:
-    return _refusal(413, f"Expected a body of at most {most} bytes, got more.", ("Connection", "close"))
+def _unrunnable(error: GatewayError, media_type: str) -> web.Response:
+    """Answer a well-formed request that cannot be run: told apart by the media type, as a failed validation is."""
+    if media_type == EVENT_STREAM:
+        return single_response({"errors": [error_body(error)]})
+    return error_response(400 if media_type == GRAPHQL_RESPONSE else 200, error, media_type)

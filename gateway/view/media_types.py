@@ -7,13 +7,14 @@ RFC 9110 sections 12.4.2 and 12.5.1 for quality values and the precedence of ran
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from email.message import Message
 from typing import NamedTuple
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
 HTML = "text/html"
+EVENT_STREAM = "text/event-stream"
 
 _QUALITY = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)\Z")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
@@ -40,12 +41,14 @@ def choose_response_type(accept: str | None, *, html: bool = False) -> str | Non
     """The media type to answer with, None where no acceptable one can be served.
 
     The highest quality wins, then the more precise range, then what the header names first; under a wildcard it is
-    `application/json`. `html` says whether a page can be served too.
+    `application/json`. `html` says whether a page can be served too; an event stream has to be named.
     """
     if accept is None or not accept.strip():
         return JSON
     ranges = list(_parse_accept(accept))
     offers = [JSON, GRAPHQL_RESPONSE, *([HTML] if html else [])]
+    if _names(ranges, EVENT_STREAM):
+        offers.append(EVENT_STREAM)
     ranked = []
     for preference, offer in enumerate(offers):
         matches = [
@@ -59,6 +62,11 @@ def choose_response_type(accept: str | None, *, html: bool = False) -> str | Non
     return min(ranked)[-1] if ranked else None
 
 
+def accepts_event_stream(accept: str | None) -> bool:
+    """Whether an event stream is named among what may be answered."""
+    return _names(_parse_accept(accept or ""), EVENT_STREAM)
+
+
 def request_type_fault(content_type: str | None) -> str | None:
     """Why a request body of this `Content-Type` is not read; None when it is JSON in UTF-8."""
     if content_type is None:
@@ -70,6 +78,10 @@ def request_type_fault(content_type: str | None) -> str | None:
     if charset.lower() not in {"utf-8", "utf8"}:
         return f"expected charset=utf-8, got {charset[:80]!r}"
     return None
+
+
+def _names(ranges: Iterable[MediaRange], media_type: str) -> bool:
+    return any(found.quality > 0 and found.specificity(media_type) == 2 for found in ranges)
 
 
 def _parse_accept(accept: str) -> Iterator[MediaRange]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
 ResultT = TypeVar("ResultT")
@@ -23,6 +23,7 @@ class Operations:
     def __init__(self) -> None:
         """Own nothing yet."""
         self._tasks: set[asyncio.Task[object]] = set()
+        self._told: list[Callable[[], None]] = []
         self._stopping = False
 
     @property
@@ -56,9 +57,15 @@ class Operations:
                 await asyncio.wait([task])
             raise
 
+    def at_stop(self, tell: Callable[[], None]) -> None:
+        """Call `tell` at the beginning of the stop: what only follows something need not wait for its end."""
+        self._told.append(tell)
+
     async def stop(self, timeout_seconds: float) -> None:
         """Let no more operations start, wait for those under way, and cancel what is left after the time."""
         self._stopping = True
+        while self._told:
+            self._told.pop()()
         if self._tasks and timeout_seconds > 0:
             await asyncio.wait(self._tasks, timeout=timeout_seconds)
         left = list(self._tasks)

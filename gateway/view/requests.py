@@ -46,7 +46,7 @@ def read_body(body: bytes) -> GraphQLRequest:
         raise _bad("Expected a JSON object, got an array: send one operation in each request, batches are not taken.")
     if not isinstance(parsed, dict):
         raise _bad(f"Expected a JSON object, got {_kind(parsed)}.")
-    return _request(parsed)
+    return read_parameters(parsed)
 
 
 def read_query_string(pairs: Sequence[tuple[str, str]]) -> GraphQLRequest:
@@ -69,7 +69,7 @@ def read_query_string(pairs: Sequence[tuple[str, str]]) -> GraphQLRequest:
                 raise _bad(f"Expected '{name}' to be JSON, got text that fails: {error.msg}.", name) from None
             except UnicodeEncodeError:
                 raise _bad(f"Expected '{name}' to be UTF-8.", name) from None
-    return _request(given)
+    return read_parameters(given)
 
 
 def ambiguity(request: GraphQLRequest, max_tokens: int) -> GatewayError | None:
@@ -92,7 +92,8 @@ def ambiguity(request: GraphQLRequest, max_tokens: int) -> GatewayError | None:
     )
 
 
-def _request(given: Mapping[str, Any]) -> GraphQLRequest:
+def read_parameters(given: Mapping[str, Any]) -> GraphQLRequest:
+    """Read the parameters of a request as JSON has them; raises a `GatewayError`, as `read_body` does."""
     query = given.get("query")
     if "query" not in given:
         raise _bad("Expected a parameter 'query' with a GraphQL document, got none.", "query")

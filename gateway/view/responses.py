@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import web
@@ -21,13 +21,15 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-def result_response(result: ExecutionResult, media_type: str) -> web.Response:
-    """Answer with what an execution gave.
+class ResultBody(NamedTuple):
+    """An execution's answer; `refused` where an error kept it from running at all, so that it has no `data`."""
 
-    An error that kept the operation from running at all has no path and leaves no data; then there is no `data` key,
-    and `application/graphql-response+json` says 400. `application/json` always says 200, so that a client need not
-    ask whether some proxy made the answer. Source: GraphQL over HTTP, "Status Codes".
-    """
+    body: dict[str, Any]
+    refused: bool
+
+
+def result_body(result: ExecutionResult) -> ResultBody:
+    """Write down what an execution gave; an error that kept it from running has no path and leaves no data."""
     errors = result.errors or []
     refused = bool(errors) and result.data is None and all(error.path is None for error in errors)
     body: dict[str, Any] = {}
@@ -37,8 +39,23 @@ def result_response(result: ExecutionResult, media_type: str) -> web.Response:
         body["data"] = result.data
     if result.extensions:
         body["extensions"] = result.extensions
+    return ResultBody(body, refused)
+
+
+def error_body(error: GatewayError) -> dict[str, Any]:
+    """Write down an error as GraphQL shows it."""
+    return {"message": error.message, "extensions": error.extensions}
+
+
+def result_response(result: ExecutionResult, media_type: str) -> web.Response:
+    """Answer with what an execution gave.
+
+    Where it was refused, `application/graphql-response+json` says 400. `application/json` always says 200, so that a
+    client need not ask whether some proxy made the answer. Source: GraphQL over HTTP, "Status Codes".
+    """
+    body, refused = result_body(result)
     status = 200
-    if refused and any((error.extensions or {}).get("code") == ErrorCode.INTERNAL for error in errors):
+    if refused and any(_code(error) == ErrorCode.INTERNAL for error in body["errors"]):
         status = 500
     elif refused and media_type == GRAPHQL_RESPONSE:
         status = 400
@@ -49,8 +66,7 @@ def error_response(
     status: int, error: GatewayError, media_type: str = JSON, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Answer with an error instead of an execution."""
-    body = {"errors": [{"message": error.message, "extensions": error.extensions}]}
-    return json_response(body, status, media_type, headers)
+    return json_response({"errors": [error_body(error)]}, status, media_type, headers)
 
 
 def json_response(
@@ -58,12 +74,17 @@ def json_response(
 ) -> web.Response:
     """Answer with JSON in UTF-8."""
     all_headers = {**HEADERS, **(headers or {}), "Content-Type": f"{media_type}; charset=utf-8"}
-    return web.Response(body=_encode(body), status=status, headers=all_headers)
+    return web.Response(body=encode_json(body), status=status, headers=all_headers)
 
 
-def _encode(body: Mapping[str, Any]) -> bytes:
+def encode_json(body: Mapping[str, Any]) -> bytes:
+    """Write JSON in UTF-8, on one line."""
     try:
         return orjson.dumps(body)
     except TypeError:
         # Half a surrogate pair, or an integer beyond 64 bits in what the upstream sent as any JSON.
         return json.dumps(body).encode()
+
+
+def _code(error: Mapping[str, Any]) -> object:
+    return (error.get("extensions") or {}).get("code")

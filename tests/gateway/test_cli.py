@@ -55,9 +55,19 @@ def test_help_lists_the_commands_and_shows_no_secret(
     monkeypatch.setenv("UPSTREAM_API_KEY", "sk-private")
     text = help_of(capsys)
     assert all(command in text for command in COMMAND_SETTINGS)
-    assert "UPSTREAM_API_KEY" in text
     assert "sk-private" not in text + help_of(capsys, "serve")
     assert "--upstream-api-key" not in help_of(capsys, "serve")
+
+
+def test_help_says_what_the_secrets_are(capsys: pytest.CaptureFixture[str]) -> None:
+    secrets = [setting for setting in config.documented_settings() if config.is_secret(setting.name)]
+    assert len(secrets) >= 3
+    taken = {(): tuple(Settings.model_fields)} | {(command,): names for command, names in COMMAND_SETTINGS.items()}
+    for command, names in taken.items():
+        text = " ".join(help_of(capsys, *command).split())
+        for setting in secrets:
+            assert (f"{setting.variable}: {setting.description}" in text) is (setting.name in names)
+        assert ("Secrets have a variable only." in text) is any(config.is_secret(name) for name in names)
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,28 +1,21 @@
 """What a gateway has seen it does not ask for again, nobody sees another's, and a write is seen by all at once."""
 
 import asyncio
-import functools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
-from gateway import compose
-from gateway.cache.shared import SharedCache
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutating import assistant, succeed, thread_with_question
 from tests.support.valkey import Valkey
 
+pytestmark = pytest.mark.usefixtures("one_clock")
+
 CONVERSATION = """query ($id: ID!) { thread(id: $id) { metadata messages(last: 10) { nodes { role text
     run { status steps { nodes { type } } } } pageInfo { hasPreviousPage } } } }"""
-
-
-@pytest.fixture(autouse=True)
-def _one_clock(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
-    """Lets the cache live by the emulator's clock, which a busy machine does not move."""
-    monkeypatch.setattr(compose, "SharedCache", functools.partial(SharedCache, now_seconds=emulator.clock.now))
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ Two lines are for people, a third is the budget: the upstream calls, the longest
 same query asked again at once.
 """
 
-import functools
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,8 +13,6 @@ import pytest
 from graphql import parse, validate
 from graphql.language import OperationDefinitionNode
 
-from gateway import compose
-from gateway.cache.shared import SharedCache
 from gateway.compose import DEMO_KEY
 from schema.root import build_schema
 from tests.support.emulator import Emulator, running_emulator
@@ -33,14 +30,15 @@ def each_query() -> pytest.MarkDecorator:
 
 
 @pytest.fixture
-async def demo_emulator() -> AsyncIterator[Emulator]:
+async def emulator() -> AsyncIterator[Emulator]:
+    """An emulator with the demo's data."""
     async with running_emulator(seed_keys=(DEMO_KEY,)) as emulator:
         yield emulator
 
 
 @pytest.fixture
-async def demo(demo_emulator: Emulator) -> AsyncIterator[Gateway]:
-    async with running_gateway(demo_emulator.url, upstream_api_key=DEMO_KEY) as gateway:
+async def demo(emulator: Emulator) -> AsyncIterator[Gateway]:
+    async with running_gateway(emulator.url, upstream_api_key=DEMO_KEY) as gateway:
         yield gateway
 
 
@@ -158,30 +156,24 @@ async def check_budget(path: Path, emulator: Emulator, first: Gateway, again: Ga
     raise AssertionError(f"expected {budget[3]} calls when asked again, got {emulator.counts.total}")
 
 
-@pytest.fixture
-def _one_clock(monkeypatch: pytest.MonkeyPatch, demo_emulator: Emulator) -> None:
-    """Lets the cache live by the emulator's clock, which a busy machine does not move."""
-    monkeypatch.setattr(compose, "SharedCache", functools.partial(SharedCache, now_seconds=demo_emulator.clock.now))
-
-
-@pytest.mark.usefixtures("_one_clock")
+@pytest.mark.usefixtures("one_clock")
 @each_query()
-async def test_costs_what_it_says_with_a_cache_in_memory(path: Path, demo_emulator: Emulator) -> None:
+async def test_costs_what_it_says_with_a_cache_in_memory(path: Path, emulator: Emulator) -> None:
     options = {"upstream_api_key": DEMO_KEY, "gateway_cache": True, "gateway_cost": True}
-    async with running_gateway(demo_emulator.url, **options) as gateway:
-        await check_budget(path, demo_emulator, gateway, gateway)
+    async with running_gateway(emulator.url, **options) as gateway:
+        await check_budget(path, emulator, gateway, gateway)
 
 
-@pytest.mark.usefixtures("_one_clock")
+@pytest.mark.usefixtures("one_clock")
 @each_query()
 async def test_costs_what_it_says_in_two_processes_that_share_redis(
-    path: Path, demo_emulator: Emulator, valkey: Valkey
+    path: Path, emulator: Emulator, valkey: Valkey
 ) -> None:
     # A machine that is busy with other tests must not turn a slow answer of Redis into a miss.
     redis = {"redis_url": valkey.url, "redis_deadline_seconds": 5}
     options = {"upstream_api_key": DEMO_KEY, "gateway_cache": True, "gateway_cost": True, **redis}
     async with (
-        running_gateway(demo_emulator.url, **options) as first,
-        running_gateway(demo_emulator.url, **options) as second,
+        running_gateway(emulator.url, **options) as first,
+        running_gateway(emulator.url, **options) as second,
     ):
-        await check_budget(path, demo_emulator, first, second)
+        await check_budget(path, emulator, first, second)

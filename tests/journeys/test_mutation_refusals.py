@@ -19,7 +19,7 @@ LONG = "x" * 256_001
         ({"content": [{"text": ""}]}, "INVALID_VALUE", ["content", "0", "text"]),
         ({"content": [{"text": "ok"}, {"text": LONG}]}, "TOO_LONG", ["content", "1", "text"]),
         ({"content": [{"text": "a"}], "metadata": {"k" * 65: "v"}}, "TOO_LONG", ["metadata"]),
-        ({"content": [{"text": "a"}], "metadata": {"k": "v" * 513}}, "TOO_LONG", ["metadata"]),
+        ({"content": [{"text": "a"}], "metadata": {"Kind": "v" * 513}}, "TOO_LONG", ["metadata", "Kind"]),
         ({"content": [{"text": "a"}], "metadata": {str(n): "" for n in range(17)}}, "TOO_MANY", ["metadata"]),
         ({"content": [{"text": "a"}], "threadId": "no id!"}, "INVALID_VALUE", ["threadId"]),
         ({"content": [{"text": "a"}], "fileIds": ["file-abc123"]}, "UNSUPPORTED_BY_UPSTREAM", ["fileIds"]),
@@ -43,6 +43,11 @@ async def test_a_message_beyond_the_known_limits_is_refused_before_any_call(
         ({"maxPromptTokens": 255}, "INVALID_VALUE", ["maxPromptTokens"]),
         ({"truncationStrategy": {"type": "LAST_MESSAGES"}}, "INVALID_VALUE", ["truncationStrategy"]),
         ({"tools": [{"function": {"name": "no spaces"}}]}, "INVALID_VALUE", ["tools", "0", "function", "name"]),
+        (
+            {"tools": [{"function": {"name": "f", "parameters": "{}"}}]},
+            "INVALID_VALUE",
+            ["tools", "0", "function", "parameters"],
+        ),
         ({"tools": [{"builtIn": "CODE_INTERPRETER"}] * 21}, "TOO_MANY", ["tools"]),
         ({"toolChoice": {"function": {"name": ""}}}, "INVALID_VALUE", ["toolChoice", "function", "name"]),
         ({"additionalMessages": [{"content": [{"text": "a"}]}] * 33}, "TOO_MANY", ["additionalMessages"]),
@@ -52,6 +57,11 @@ async def test_a_message_beyond_the_known_limits_is_refused_before_any_call(
             ["additionalMessages", "0", "content", "0", "text"],
         ),
         ({"responseFormat": {"jsonSchema": {"name": "?"}}}, "INVALID_VALUE", ["responseFormat", "jsonSchema", "name"]),
+        (
+            {"responseFormat": {"jsonSchema": {"name": "s", "schema": [1]}}},
+            "INVALID_VALUE",
+            ["responseFormat", "jsonSchema", "schema"],
+        ),
         ({"tools": [{"builtIn": "RETRIEVAL"}]}, "UNSUPPORTED_BY_UPSTREAM", ["tools", "0"]),
     ],
 )

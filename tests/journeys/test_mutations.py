@@ -213,6 +213,7 @@ async def test_outputs_that_are_missing_repeated_or_not_asked_for_are_refused_un
         runId=to_global_id(run),
         toolOutputs=[{"toolCallId": call_id, "output": "1"}, {"toolCallId": call_id, "output": "2"}],
     )
+    assert f'got "{call_id}" (once more' in twice["message"]
     assert (twice["code"], twice["field"]) == ("INVALID_VALUE", ["toolOutputs", "1", "toolCallId"])
     assert emulator.counts.by_operation == {"getRun": 2}
 

@@ -8,6 +8,14 @@ from hypothesis import strategies as st
 
 from schema.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey, to_global_id
 from schema.paging import CursorScope
+from schema.run_events import (
+    Change,
+    MessageCreatedChange,
+    MessageFinishedChange,
+    SnapshotChange,
+    StatusChange,
+    StepChange,
+)
 from tests.support.fake_threads_api import V1, V2, FakeThreadsApi
 from tests.support.wire_samples import assistant, message, message_file, run, run_step, thread
 
@@ -184,3 +192,38 @@ def operations(draw: Callable[..., Any]) -> str:
     return "\n".join(
         [f"{kind} ($yes: Boolean! = true) {{ {fields} a: __typename @skip(if: $yes) }}", *writer.fragments]
     )
+
+
+EVENT_OBJECTS = {
+    "RunSnapshot": [("run", "Run"), ("messages", "Message"), ("steps", "RunStep")],
+    "RunStatusChange": [("run", "Run")],
+    "StepChanged": [("step", "RunStep")],
+    "MessageCreated": [("message", "Message")],
+    "MessageFinished": [("message", "Message")],
+}
+
+
+@st.composite
+def subscriptions(draw: Callable[..., Any]) -> str:
+    """A subscription to all of `run_1` of `thread_1` that validation accepts; its variable `$yes` is true."""
+    writer = _Writer(draw)
+    parts = []
+    for event_type, objects in EVENT_OBJECTS.items():
+        fields = [
+            writer.below(name, item, 1) for name, item in (*objects, *objects) if writer.one_of(True, True, False)
+        ]
+        parts.append(f"... on {event_type} {{ cursor {' '.join(fields)} }}")
+    run_id = to_global_id(RunKey("thread_1", "run_1"))
+    followed = f'runEvents(runId: "{run_id}") {{ {" ".join(parts)} ... on Lagged @skip(if: $yes) {{ skipped }} }}'
+    return "\n".join([f"subscription ($yes: Boolean! = true) {{ {followed} }}", *writer.fragments])
+
+
+def random_changes(api: FakeThreadsApi) -> list[Change]:
+    """A change of each kind that comes with objects, all of `run_1` of `thread_1`."""
+    run_key = RunKey("thread_1", "run_1")
+    steps = [step for key, step in api.run_steps.items() if key[:2] == run_key]
+    messages = [message for key, message in api.messages.items() if key.thread_id == "thread_1"]
+    changes: list[Change] = [SnapshotChange(api.runs[run_key], steps, messages), StatusChange(api.runs[run_key])]
+    changes += [StepChange(step) for step in steps]
+    changes += [kind(message) for message in messages for kind in (MessageCreatedChange, MessageFinishedChange)]
+    return changes

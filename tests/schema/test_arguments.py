@@ -30,7 +30,7 @@ def test_a_global_id_of_another_type_is_refused_by_both_names_even_when_it_is_lo
     with pytest.raises(GatewayError) as refused:
         read_id(ThreadKey, foreign)
     assert refused.value.message.startswith(
-        "Argument 'id': expected the global ID of a Thread, not of a Message, got 'TWVz"
+        "Argument 'id': expected the global ID of a Thread, not of a Message, got \"TWVz"
     )
     assert (refused.value.code, refused.value.argument) == (ErrorCode.BAD_USER_INPUT, "id")
 

@@ -58,7 +58,7 @@ def test_takes_what_lies_within_the_limits_and_dumps_it_as_given(body_type: type
         (MessageBody, message(file_ids=["file-a"] * 11), "too_long", "file_ids"),
         (MessageBody, message(metadata={str(n): "" for n in range(17)}), "too_long", "metadata"),
         (MessageBody, message(metadata={"k" * 65: ""}), "string_too_long", "metadata"),
-        (MessageBody, message(metadata={"k": "v" * 513}), "string_too_long", "metadata"),
+        (MessageBody, message(metadata={"k": "v" * 513}), "string_too_long", "metadata.k"),
         (MessageBody, message(surprise=1), "extra_forbidden", "surprise"),
         (ThreadBody, {"messages": [MESSAGE] * 33}, "too_long", "messages"),
         (RunBody, RUN | {"temperature": 2.01}, "less_than_equal", "temperature"),
@@ -82,6 +82,12 @@ def test_takes_what_lies_within_the_limits_and_dumps_it_as_given(body_type: type
             "tool_resources.file_search.vector_store_ids",
         ),
         (ToolOutputsBody, {"tool_outputs": []}, "too_short", "tool_outputs"),
+        (
+            AssistantBody,
+            {"model": "m", "tools": [{"type": "function", "function": {"name": "f", "parameters": ["x"]}}]},
+            "dict_type",
+            "tools.0.function.parameters",
+        ),
     ],
 )
 def test_refuses_what_lies_beyond_a_limit_at_its_place(
@@ -109,3 +115,9 @@ def test_a_json_schema_is_dumped_under_its_own_name_however_deep() -> None:
     schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}, "strict": True}}
     body = RunBody.model_validate(RUN | {"response_format": schema})
     assert body.to_wire()["response_format"] == schema
+
+
+def test_every_pair_of_metadata_that_is_too_long_is_told() -> None:
+    with pytest.raises(ValidationError) as refused:
+        MetadataUpdateBody.model_validate({"metadata": {"a": "v" * 513, "k" * 65: "v" * 513, "b": "", "c": "v" * 600}})
+    assert [fault["loc"] for fault in refused.value.errors()] == [("metadata", "a"), ("metadata",), ("metadata", "c")]

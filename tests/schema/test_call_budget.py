@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from schema.call_budget import too_expensive
+from graphql import GraphQLError, parse
+
+from schema.call_budget import hold_to_budget, too_expensive
 from schema.context import Context
 from schema.root import build_schema
 from tests.schema.builders import conversation
@@ -59,6 +61,16 @@ async def test_what_is_refused_reports_its_cost_too() -> None:
 
 async def test_without_a_context_there_is_nothing_to_hold() -> None:
     assert (await FIVE.execute("{ __typename }")).data == {"__typename": "Query"}
+
+
+async def test_a_prediction_is_noted_in_the_context_whether_it_is_within_the_budget_or_not() -> None:
+    for most, refused in ((2, False), (1, True)):
+        context, error = Context(conversation()), None
+        try:
+            hold_to_budget(context, most, FIVE._schema, parse(TWO_CALLS), None, None)
+        except GraphQLError as raised:
+            error = raised
+        assert (context.predicted_calls, error is not None) == (2, refused)
 
 
 def test_the_refusal_names_no_operation_but_the_way_out() -> None:

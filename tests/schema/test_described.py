@@ -1,10 +1,18 @@
+from enum import Enum
+
 import strawberry
 
-from schema.described import about, deprecated, described
+from schema.described import about, deprecated, described, member
+
+
+@strawberry.enum
+class Colour(Enum):
+    RED = member("red", "As blood.")
 
 
 @strawberry.type
 class Query:
+    colour: Colour = about("An enum.")
     plain: int = about("A plain field.")
 
     @described
@@ -26,3 +34,8 @@ def test_a_fields_description_is_its_resolvers_docstring() -> None:
     assert fields["plain"].description == "A plain field."
     assert fields["resolved"].description == "A resolved field.\n\nWith a second paragraph."
     assert (fields["old"].description, fields["old"].deprecation_reason) == ("An old field.", "Use resolved.")
+
+
+def test_a_member_of_an_enum_has_its_word_and_its_description() -> None:
+    assert Colour("red") is Colour.RED
+    assert '"""As blood."""\n  RED' in strawberry.Schema(Query).as_str()

@@ -1,6 +1,6 @@
 import pytest
 
-from schema.errors import RETRYABLE_CODES, ErrorCode, GatewayError, bad_argument
+from schema.errors import MAX_SHOWN_LENGTH, RETRYABLE_CODES, ErrorCode, GatewayError, bad_argument, shown
 
 
 @pytest.mark.parametrize("code", ErrorCode)
@@ -39,3 +39,37 @@ def test_an_error_can_be_told_in_the_callers_own_words_for_the_argument() -> Non
     own = upstream.about("id")
     assert own.message == "Argument 'id': Invalid 'thread_id': 'x'."
     assert own.extensions == upstream.extensions | {"argument": "id"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (1.5, "1.5"),
+        ("Grüße", '"Grüße"'),
+        ('a "b"', r'"a \"b\""'),
+        ({"a": None, "b": [False, "x"]}, '{"a": null, "b": [false, "x"]}'),
+        ("\u202e\ud800", r'"\u202e\ud800"'),
+        ({"a": {1}}, '{"a": "{1}"}'),
+        ({(1, 2): 3}, "{(1, 2): 3}"),
+    ],
+)
+def test_a_value_is_shown_as_json_that_can_be_printed(value: object, text: str) -> None:
+    assert shown(value) == text
+
+
+@pytest.mark.parametrize("value", ["x" * 10_000, "\u202e" * 80, {"a": ["x" * 79]}])
+def test_a_long_value_is_shown_by_its_beginning(value: object) -> None:
+    assert len(shown(value)) == MAX_SHOWN_LENGTH
+    assert shown(value).endswith("...")
+
+
+def test_a_value_nested_too_deeply_or_within_itself_is_shown_all_the_same() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert shown(deep) == "something too deeply nested"
+    within: list[object] = []
+    within.append(within)
+    assert shown(within) == "[[...]]"

@@ -5,7 +5,7 @@ import pytest
 from graphql import GraphQLError, GraphQLSyntaxError, Source
 
 from schema.errors import ErrorCode, GatewayError
-from schema.extensions import code_of_refusal, is_unexpected
+from schema.extensions import code_of_refusal, is_unexpected, public_errors
 from schema.keys import ThreadKey
 from schema.ports import Results
 from schema.wire import ThreadObject
@@ -103,6 +103,21 @@ def test_the_code_of_a_refusal_says_how_far_the_operation_came() -> None:
     assert code_of_refusal(GraphQLSyntaxError(Source("{"), 0, "x")) == "GRAPHQL_PARSE_FAILED"
     assert code_of_refusal(GraphQLError("x")) == "GRAPHQL_VALIDATION_FAILED"
     assert code_of_refusal(GraphQLError("x", path=["thread"])) == "BAD_USER_INPUT"
+
+
+def test_errors_are_made_public_without_an_operation_too(caplog: pytest.LogCaptureFixture) -> None:
+    expected = GatewayError(ErrorCode.NOT_FOUND, "Not there.")
+    passed, refused, masked = public_errors(
+        [
+            GraphQLError("Not there.", path=["run"], original_error=expected),
+            GraphQLError("Unknown operation named 'A'."),
+            GraphQLError(SECRET, path=["run"], original_error=KeyError(SECRET)),
+        ]
+    )
+    assert passed.extensions == {"code": "NOT_FOUND", "retryable": False}
+    assert refused.extensions == {"code": "GRAPHQL_VALIDATION_FAILED", "retryable": False}
+    assert (masked.path, (masked.extensions or {})["code"], SECRET in masked.message) == (["run"], "INTERNAL", False)
+    assert len(caplog.records) == 1
 
 
 async def test_data_beside_an_error_stays() -> None:

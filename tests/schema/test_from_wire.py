@@ -5,6 +5,7 @@ from schema.enums import AttachmentTool, ImageDetail
 from schema.from_wire import (
     attachments_of,
     content_of,
+    count_of,
     required_action_of,
     run_error_of,
     text_of,
@@ -40,7 +41,7 @@ from schema.objects import (
     Usage,
 )
 from schema.scalars import JSON
-from schema.wire import ErrorObject, ToolResourcesObject, TruncationObject, UsageObject
+from schema.wire import Count, ErrorObject, ToolResourcesObject, TruncationObject
 from tests.support.wire_samples import decoded, message, raw, raws
 
 
@@ -258,8 +259,9 @@ def test_an_error_of_a_run_may_be_incomplete() -> None:
 
 
 def test_truncation() -> None:
-    strategy = decoded(TruncationObject, {"type": "last_messages", "last_messages": 5})
-    assert truncation_of(strategy) == TruncationStrategy(type="last_messages", last_messages=5)
+    for count in (5, 5.0):
+        strategy = decoded(TruncationObject, {"type": "last_messages", "last_messages": count})
+        assert truncation_of(strategy) == TruncationStrategy(type="last_messages", last_messages=5)
     assert truncation_of(None) is None
 
 
@@ -275,7 +277,25 @@ def test_truncation() -> None:
 )
 def test_usage_in_every_spelling(sent: dict[str, object], cached: int | None, reasoning: int | None) -> None:
     counters = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
-    assert usage_of(decoded(UsageObject, counters | sent)) == Usage(
+    assert usage_of(counters | sent) == Usage(
         prompt_tokens=1, completion_tokens=2, total_tokens=3, cached_tokens=cached, reasoning_tokens=reasoning
     )
-    assert usage_of(None) is None
+
+
+@pytest.mark.parametrize("sent", [None, 7, [], "4", {"prompt_tokens": 4.5}, {"completion_tokens_details": "none"}])
+def test_a_usage_that_cannot_be_read_is_none(sent: object) -> None:
+    assert usage_of(sent) is None
+
+
+def test_a_counter_may_be_a_float_or_null() -> None:
+    sent = {"prompt_tokens": 4.0, "total_tokens": None, "prompt_token_details": {"cached_tokens": 1.0}}
+    usage = usage_of(sent)
+    assert usage == Usage(prompt_tokens=4, completion_tokens=0, total_tokens=0, cached_tokens=1, reasoning_tokens=None)
+    assert usage is not None
+    assert type(usage.prompt_tokens) is type(usage.cached_tokens) is int
+
+
+@pytest.mark.parametrize(("count", "made"), [(None, None), (4, 4), (4.0, 4), (4.5, None), (1e300, int(1e300))])
+def test_a_count_is_an_integer(count: Count | None, made: int | None) -> None:
+    assert count_of(count) == made
+    assert not isinstance(count_of(count), float)

@@ -365,6 +365,14 @@ async def test_what_the_graph_cannot_hold_is_the_upstreams_fault_and_costs_its_o
     assert code == "UPSTREAM_INVALID_RESPONSE"
 
 
+async def test_a_count_that_came_as_a_float_is_an_integer_and_a_usage_that_cannot_be_read_is_none() -> None:
+    sent = run(max_prompt_tokens=300.0, max_completion_tokens=400.5, usage={"prompt_tokens": "many"})
+    made = await run_with("maxPromptTokens maxCompletionTokens usage { promptTokens }", sent)
+    assert repr(made) == repr({"maxPromptTokens": 300, "maxCompletionTokens": None, "usage": None})
+    step = await step_with("usage { promptTokens }", run_step(usage={"prompt_tokens": 4.0}))
+    assert repr(step) == repr({"usage": {"promptTokens": 4}})
+
+
 def test_every_node_type_names_its_own_fields() -> None:
     for key_type, node_type in NODE_TYPES.items():
         definition: Any = SCHEMA.get_type_by_name(node_type.TYPE_NAME)

@@ -76,3 +76,9 @@ def test_arguments_that_are_json_are_parsed(arguments: str, value: object) -> No
 @pytest.mark.parametrize("arguments", ["", "{", "{'a': 1}", '{"a": 1} x', "\ud800", "[" * 100_000, '{"a": 1e999}'])
 def test_arguments_that_are_no_json_are_null(arguments: str) -> None:
     assert parsed(arguments) is None
+
+
+def test_an_index_may_be_a_float() -> None:
+    spans = {"type": "file_path", "start_index": 1.0, "end_index": 2.0, "file_path": {"file_id": "f"}}
+    (path,) = TextContent(text="x", raw_annotations=raws(spans)).annotations()
+    assert repr((path.start_index, path.end_index)) == "(1, 2)"

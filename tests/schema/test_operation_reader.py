@@ -51,6 +51,23 @@ def test_only_what_can_lead_to_a_node_is_followed() -> None:
     assert reader.node_paths.isdisjoint({"Usage", "PageInfo", "Upstream", "MessageContent", "DeleteThreadPayload"})
 
 
+def test_a_field_may_give_several_values() -> None:
+    reader = reader_of("{ nodes(ids: []) { id } node(id: 1) { id } __typename }")
+    fields = reader.collect("Query", [reader.operation])
+    assert {name: reader.is_list("Query", nodes[0]) for name, nodes in fields.items()} == {
+        "nodes": True,
+        "node": False,
+        "__typename": False,
+    }
+
+
+def test_only_objects_and_interfaces_have_fields_of_their_own() -> None:
+    reader = reader_of("{ __typename }")
+    assert set(reader.fields_of("Node")) == {"id"}
+    assert "run" in reader.fields_of("RunSnapshot")
+    assert reader.fields_of("RunEvent") == {}
+
+
 def test_an_argument_or_a_condition_that_execution_refuses_raises_nothing() -> None:
     document = """
         query ($no: Boolean = true, $id: ID = "x") { thread(id: $id) @include(if: $no) { id } }

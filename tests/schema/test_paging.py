@@ -41,11 +41,11 @@ def test_relay_arguments_become_a_window(arguments: dict[str, object], window: W
         ({"last": 0}, "Argument 'last': expected an integer from 1 to 1000, got 0."),
         ({"last": 1001}, "Argument 'last': expected an integer from 1 to 1000, got 1001."),
         ({"first": 1, "last": 2}, "Argument 'last': expected either 'first' or 'last', not both, got 2."),
-        ({"after": "a", "before": "b"}, "Argument 'before': expected either 'after' or 'before', not both, got 'b'."),
-        ({"last": 1, "after": "a"}, "Argument 'after': expected 'before' as the companion of 'last', got 'a'."),
-        ({"first": 1, "before": "b"}, "Argument 'before': expected 'after' as the companion of 'first', got 'b'."),
-        ({"after": "abc"}, "Argument 'after': expected a cursor made by this gateway, got 'abc'."),
-        ({"before": ""}, "Argument 'before': expected a cursor made by this gateway, got ''."),
+        ({"after": "a", "before": "b"}, "Argument 'before': expected either 'after' or 'before', not both, got \"b\"."),
+        ({"last": 1, "after": "a"}, "Argument 'after': expected 'before' as the companion of 'last', got \"a\"."),
+        ({"first": 1, "before": "b"}, "Argument 'before': expected 'after' as the companion of 'first', got \"b\"."),
+        ({"after": "abc"}, "Argument 'after': expected a cursor made by this gateway, got \"abc\"."),
+        ({"before": ""}, "Argument 'before': expected a cursor made by this gateway, got \"\"."),
     ],
 )
 def test_a_refusal_names_the_argument_and_what_was_expected(arguments: dict[str, object], message: str) -> None:

@@ -13,7 +13,9 @@ from schema.keys import MessageKey, RunKey, ThreadKey, to_global_id
 from schema.paging import CursorScope, PagingLimits
 from schema.prediction import MAX_SELECTIONS, predict_calls
 from tests.schema.builders import SCHEMA, conversation, conversation_with_files, execute
-from tests.schema.random_operations import operations, random_world
+from tests.schema.following import begin, rendered
+from tests.schema.random_operations import operations, random_changes, random_world, subscriptions
+from tests.support.fake_run_events import FakeRunEvents, run_event
 
 QUERIES = Path(__file__).parents[2] / "queries"
 RUN = to_global_id(RunKey("thread_1", "run_1"))
@@ -215,6 +217,64 @@ async def test_no_operation_makes_more_calls_than_predicted(document: str, seed:
     api = random_world(seed)
     await execute(api, document)
     assert api.key_count <= predicted(document), api.calls
+
+
+FOLLOWED = "subscription { " + f'runEvents(runId: "{RUN}")' + " { %s } }"
+ASSISTANTS = "messages { assistant { name } }"
+
+
+@pytest.mark.parametrize(
+    ("selection", "calls"),
+    [
+        # ---- what comes with an event, and what leads back to it
+        ("cursor: __typename", 0),
+        ("... on RunStatusChange { status run { id status } }", 0),
+        ("... on TextDelta { value annotations { __typename } }", 0),
+        ("... on RunSnapshot { run { status } messages { text thread { id } } steps { status run { status } } }", 0),
+        ("... on MessageCreated { message { text } }", 0),
+        # ---- what is loaded for it
+        ("... on StepChanged { step { run { status } } }", 1),
+        ("... on RunStatusChange { run { thread { metadata } assistant { name } } }", 2),
+        ("... on RunStatusChange { run { messages { nodes { id } } steps { nodes { id } } } }", 2),
+        ("... on RunStatusChange { run { messages(first: 3) { nodes { assistant { name } } } } }", 1 + 3),
+        ("... on RunSnapshot { messages { thread { metadata } } run { thread { metadata } } }", 1),
+        (f"... on RunSnapshot {{ {ASSISTANTS} }}", 100),
+        (f"... on RunSnapshot {{ a: {ASSISTANTS} b: {ASSISTANTS} }}", 100),
+        ("... on RunSnapshot { steps { assistant { name } } messages { files(first: 2) { nodes { id } } } }", 200),
+        ("... on MessageFinished { message { run { status } } }", 1),
+        # ---- an event is of one type
+        (f"... on RunSnapshot {{ {ASSISTANTS} }} ... on StepChanged {{ step {{ run {{ status }} }} }}", 100),
+        ("... on MessageCreated { message { run { status } } } ... on StepChanged { step { run { status } } }", 1),
+    ],
+)
+def test_of_a_subscription_one_event_is_predicted_of_the_type_that_takes_most(selection: str, calls: int) -> None:
+    document = FOLLOWED % selection
+    assert validate(CORE, parse(document)) == []
+    assert predicted(document) == calls
+
+
+def test_every_way_to_follow_is_predicted() -> None:
+    samples = {
+        "runStatus": f'(runId: "{RUN}") {{ run {{ thread {{ metadata }} }} }}',
+        "runEvents": f'(runId: "{RUN}") {{ ... on MessageCreated {{ message {{ thread {{ metadata }} }} }} }}',
+        "threadEvents": '(threadId: "x") { ... on RunStatusChange { run { thread { metadata } } } }',
+    }
+    assert samples.keys() == CORE.subscription_type.fields.keys()
+    assert {name: predicted(f"subscription {{ {name}{rest} }}") for name, rest in samples.items()} == dict.fromkeys(
+        samples, 1
+    )
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(document=subscriptions(), seed=st.integers(0, 30))
+async def test_no_event_makes_more_calls_than_predicted(document: str, seed: int) -> None:
+    assert validate(CORE, parse(document)) == []
+    subscribed = await begin(FakeRunEvents(), document)
+    most = predicted(document)
+    for change in random_changes(random_world(seed)):
+        api = random_world(seed)
+        await rendered(subscribed, run_event(change), api)
+        assert api.key_count <= most, (type(change), api.calls)
 
 
 @pytest.mark.parametrize("api", [conversation(3), conversation_with_files()])

@@ -79,7 +79,7 @@ async def test_no_more_than_a_hundred_ids_are_taken(field: str) -> None:
     api = conversation()
     result = await execute(api, document, {"ids": [global_id] * 101})
     assert errors_of(result) == [([field], "BAD_USER_INPUT")]
-    assert "'ids': expected at most 100 ids, got '101 ids'" in str(result.errors)
+    assert "'ids': expected at most 100 ids, got 101" in str(result.errors)
     assert api.calls == []
     assert await data_of(api, document, {"ids": []}) == {field: []}
 
@@ -113,7 +113,9 @@ async def test_a_global_id_of_another_type_is_refused(field: str, key: NodeKey) 
     result = await execute(api, f"query ($id: ID!) {{ {field}(id: $id) {{ id }} }}", {"id": to_global_id(key)})
     assert result.data == {field: None}
     assert errors_of(result) == [([field], "BAD_USER_INPUT")]
-    assert f"Argument 'id': expected the global ID of a {field.capitalize()}, not of a" in str(result.errors)
+    assert result.errors is not None
+    expected = f"Argument 'id': expected the global ID of a {field.capitalize()}, not of a"
+    assert result.errors[0].message.startswith(expected)
     assert api.calls == []
 
 

@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 from graphql import parse
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from schema.operation_reader import OperationReader, coerce_variables, find_operation
 from schema.prediction import predict_calls
 from schema.unfolded_bound import bound_calls
 from tests.schema.builders import SCHEMA
-from tests.schema.random_operations import operations
+from tests.schema.random_operations import operations, subscriptions
 
 CORE: Any = SCHEMA._schema
 
@@ -41,6 +42,8 @@ def bound(document: str) -> int:
         ),
         ('{ thread(id: "x") { runs(first: 2000) @skip(if: false) { nodes { thread { id } } } } }', 1 + 1 + 1),
         ('{ thread(id: "x") { runs @skip(if: true) { nodes { id } } } }', 1),
+        ('subscription { runStatus(runId: "x") { run { thread { id } } } }', 1 + 1),
+        ('subscription { runEvents(runId: "x") { ... on RunSnapshot { steps { run { id } } run { id } } } }', 201),
     ],
 )
 def test_every_field_counts_for_itself(document: str, calls: int) -> None:
@@ -48,6 +51,6 @@ def test_every_field_counts_for_itself(document: str, calls: int) -> None:
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(operations())
+@given(st.one_of(operations(), subscriptions()))
 def test_it_is_never_below_the_prediction(document: str) -> None:
     assert predict_calls(CORE, parse(document)) <= bound(document)

@@ -88,6 +88,9 @@ def test_a_place_is_respelled_but_for_the_callers_own_names() -> None:
     assert field_path(["threadId"]) == ["threadId"]
 
 
+LONG_PAIRS = {"Colour": "v" * 513, "literal[1": "v" * 513, "k" * 65: "", "short": ""}
+
+
 def faults_of(
     body: type[MessageBody] | type[RunBody], value: object
 ) -> list[tuple[UserErrorCode, str, list[str] | None]]:
@@ -111,13 +114,49 @@ def test_a_union_is_refused_once_at_its_place_in_the_input() -> None:
     assert (code, field) == (UserErrorCode.INVALID_VALUE, ["toolChoice", "function", "name"])
 
 
-def test_a_long_value_is_not_quoted_whole() -> None:
-    ((code, message, _),) = faults_of(
-        MessageBody, {"role": "user", "content": [{"type": "text", "text": "x" * 256_001}]}
-    )
-    assert code is UserErrorCode.TOO_LONG
-    assert "256001 in all" in message
-    assert len(message) < 200
+def test_of_what_is_too_long_or_too_short_the_size_is_told() -> None:
+    text = {"type": "text", "text": "a"}
+    content = [text | {"text": "x" * 256_001}, text | {"text": ""}]
+    files = ["file-a"] * 11
+    faults = faults_of(MessageBody, {"role": "user", "content": content, "file_ids": files, "metadata": LONG_PAIRS})
+    assert faults == [
+        (UserErrorCode.TOO_LONG, "expected at most 256000 characters, got 256001", ["content", "0", "text"]),
+        (UserErrorCode.INVALID_VALUE, "expected at least 1 character, got 0", ["content", "1", "text"]),
+        (UserErrorCode.TOO_MANY, "expected at most 10 items, got 11", ["fileIds"]),
+        (UserErrorCode.TOO_LONG, "expected at most 512 characters, got 513", ["metadata", "Colour"]),
+        (UserErrorCode.TOO_LONG, "expected at most 512 characters, got 513", ["metadata", "literal[1"]),
+        (UserErrorCode.TOO_LONG, "expected keys of at most 64 characters, got one of 65", ["metadata"]),
+    ]
+    faults = faults_of(MessageBody, {"role": "user", "content": []})
+    assert faults == [(UserErrorCode.INVALID_VALUE, "expected at least 1 item, got 0", ["content"])]
+    faults = faults_of(MessageBody, {"role": "user", "content": [text], "metadata": {str(n): "" for n in range(17)}})
+    assert faults == [(UserErrorCode.TOO_MANY, "expected at most 16 pairs, got 17", ["metadata"])]
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "field"),
+    [
+        ({"temperature": {"a": None}}, 'expected a valid number, got {"a": null}', ["temperature"]),
+        ({"temperature": ["x" * 100]}, f'expected a valid number, got ["{"x" * 75}...', ["temperature"]),
+        (
+            {"tools": [{"type": "function", "function": {"name": "no spaces"}}]},
+            "expected a string that matches pattern '^[A-Za-z0-9_-]{1,64}$', got \"no spaces\"",
+            ["tools", "0", "function", "name"],
+        ),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "parameters": [True, None]}}]},
+            "expected a JSON object, got [true, null]",
+            ["tools", "0", "function", "parameters"],
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": "{}"}}},
+            'expected a JSON object, got "{}"',
+            ["responseFormat", "jsonSchema", "schema"],
+        ),
+    ],
+)
+def test_what_came_is_shown_as_json(given: dict[str, object], message: str, field: list[str]) -> None:
+    assert faults_of(RunBody, {"assistant_id": "asst_a", **given}) == [(UserErrorCode.INVALID_VALUE, message, field)]
 
 
 @pytest.mark.parametrize(

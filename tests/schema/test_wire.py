@@ -46,6 +46,14 @@ def test_optional_keys_may_be_null(wire_type: type[Any]) -> None:
     assert decoded(wire_type, {"id": "x_1", "created_at": 5} | optional).id == "x_1"
 
 
+def test_counts_may_be_floats_and_a_usage_anything() -> None:
+    strategy = {"type": "last_messages", "last_messages": 2.0}
+    for usage in ({"prompt_tokens": 4.0}, {"prompt_tokens": "many"}, [1.5], None):
+        sent = run(max_prompt_tokens=300.0, max_completion_tokens=300.0, truncation_strategy=strategy, usage=usage)
+        assert sent.usage == usage
+        assert sent.max_prompt_tokens == 300
+
+
 def test_times_may_have_fractions() -> None:
     assert message(created_at=1795329859.0, completed_at=1795329860.5).completed_at == 1795329860.5
 

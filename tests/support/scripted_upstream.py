@@ -31,6 +31,7 @@ class Answer:
 
     sent: bytes = b""
     then: str = "keep"  # or "close", "reset", "hang"
+    later: tuple[bytes | asyncio.Event, ...] = ()  # to be sent behind it, after each event that is set
 
 
 RESET = Answer(then="reset")
@@ -52,6 +53,23 @@ def answer(status: int = 200, body: object = b"", **headers: str) -> Answer:
 def cut_short(whole: Answer, missing_bytes: int = 1) -> Answer:
     """The same answer with its end missing."""
     return Answer(whole.sent[:-missing_bytes], then="close")
+
+
+def chunk(data: bytes) -> bytes:
+    """A piece of a chunked body; an empty one is its end."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def stream(
+    *pieces: bytes | asyncio.Event, then: str = "keep", whole: bool = True, status: int = 200, **headers: str
+) -> Answer:
+    """A chunked answer that sends its pieces one by one, each behind the events before it; `whole` has an end."""
+    lines = {"Content-Type": "text/event-stream; charset=utf-8", "Transfer-Encoding": "chunked"}
+    lines |= {name.replace("_", "-"): value for name, value in headers.items()}
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value)
+    later = tuple(chunk(piece) if isinstance(piece, bytes) else piece for piece in pieces)
+    sent = f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode()
+    return Answer(sent, then, (*later, chunk(b"")) if whole else later)
 
 
 def echo(request: Request) -> Answer:
@@ -109,6 +127,12 @@ class ScriptedUpstream:
         reply = planned(request) if callable(planned) else planned
         writer.write(reply.sent)
         await writer.drain()
+        for piece in reply.later:
+            if isinstance(piece, bytes):
+                writer.write(piece)
+                await writer.drain()
+            elif not await _set_before_end(piece, reader):
+                return False
         if reply.then == "hang":
             await reader.read()  # until the client leaves
         self._waiting -= 1
@@ -117,6 +141,16 @@ class ScriptedUpstream:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
         return reply.then == "keep"
+
+
+async def _set_before_end(event: asyncio.Event, reader: asyncio.StreamReader) -> bool:
+    """Whether an event is set while the client is still there."""
+    leaving, setting = asyncio.ensure_future(reader.read()), asyncio.ensure_future(event.wait())
+    await asyncio.wait([leaving, setting], return_when=asyncio.FIRST_COMPLETED)
+    for waiting in (leaving, setting):
+        waiting.cancel()
+    await asyncio.gather(leaving, setting, return_exceptions=True)
+    return event.is_set()
 
 
 @asynccontextmanager

@@ -1,12 +1,15 @@
 """A client of a scripted upstream: its principal, its sleep that takes no time, and what its failures are."""
 
+import asyncio
 from collections.abc import Callable
 from typing import TypeAlias
 
 from gateway.upstream.client import UpstreamClient
-from schema.errors import GatewayError
+from schema.errors import ErrorCode, GatewayError
 from schema.keys import ThreadKey
 from schema.ports import ThreadsApi
+from schema.run_streams import RunStream, StreamEvent
+from schema.wire import RunObject
 
 CREDENTIAL = "Bearer key-of-somebody"
 T1 = ThreadKey("thread_1")
@@ -27,3 +30,39 @@ async def failure(api: ThreadsApi) -> GatewayError:
     (got,) = await api.get_threads([T1])
     assert isinstance(got, GatewayError)
     return got
+
+
+class Taker:
+    """Stands for whoever takes streams over: gives the run once it is told of, and reads on whatever happens."""
+
+    def __init__(self) -> None:
+        self.streams: list[RunStream] = []
+        self.events: list[StreamEvent] = []
+        self.failure: GatewayError | None = None
+        self._reading: list[asyncio.Task[None]] = []
+
+    async def __call__(self, stream: RunStream) -> RunObject:
+        self.streams.append(stream)
+        told: asyncio.Future[RunObject] = asyncio.get_running_loop().create_future()
+        self._reading.append(asyncio.create_task(self._read(stream, told)))
+        return await asyncio.shield(told)
+
+    async def finished(self) -> None:
+        async with asyncio.timeout(20):
+            await asyncio.gather(*self._reading)
+
+    async def _read(self, stream: RunStream, told: asyncio.Future[RunObject]) -> None:
+        error = GatewayError(ErrorCode.UPSTREAM_INVALID_RESPONSE, "Expected a run, got none.")
+        try:
+            while events := await stream.read():
+                self.events += events
+                runs = [event.wire for event in events if isinstance(event.wire, RunObject)]
+                if runs and not told.done():
+                    told.set_result(runs[0])
+        except GatewayError as broken:
+            self.failure = error = broken
+        finally:
+            await stream.aclose()
+        if not told.done():
+            told.set_exception(error)
+            told.exception()  # nobody may be there any more to hear of it

@@ -10,7 +10,7 @@ from gateway.emulator.bodies.fields import (
     FileIds,
     MetadataField,
     ReasoningEffort,
-    ResponseFormat,
+    ResponseFormatV2,
     Temperature,
     ToolResources,
     ToolV1,
@@ -49,7 +49,7 @@ class ModifyAssistantV2(Body):
     temperature: Temperature | None = None
     top_p: TopP | None = None
     reasoning_effort: ReasoningEffort | None = None
-    response_format: ResponseFormat | None = None
+    response_format: ResponseFormatV2 | None = None
 
 
 class CreateAssistantV1(ModifyAssistantV1):

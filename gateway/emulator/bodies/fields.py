@@ -237,6 +237,12 @@ ToolChoice: TypeAlias = Annotated[
 ]
 
 
+class FormatV1(Body):
+    """A form that answers must have, in version 1; only echoed."""
+
+    type: Literal["text", "json_object"]
+
+
 class Format(Body):
     """A form that answers must have; only echoed."""
 
@@ -244,7 +250,13 @@ class Format(Body):
     json_schema: JsonObject | None = None
 
 
-ResponseFormat: TypeAlias = Annotated[
+ResponseFormatV1: TypeAlias = Annotated[
+    Annotated[Literal["auto"], Tag("<string>")]
+    | Annotated[FormatV1, Tag("<text>")]
+    | Annotated[FormatV1, Tag("<json_object>")],
+    Discriminator(_string_or_object),
+]
+ResponseFormatV2: TypeAlias = Annotated[
     Annotated[Literal["auto"], Tag("<string>")]
     | Annotated[Format, Tag("<text>")]
     | Annotated[Format, Tag("<json_object>")]

@@ -8,7 +8,8 @@ from gateway.emulator.bodies.fields import (
     Body,
     MetadataField,
     ReasoningEffort,
-    ResponseFormat,
+    ResponseFormatV1,
+    ResponseFormatV2,
     Temperature,
     ToolChoice,
     ToolResources,
@@ -40,7 +41,7 @@ class RunOptionsV1(Body):
     max_completion_tokens: TokenLimit | None = None
     truncation_strategy: Truncation | None = None
     tool_choice: ToolChoice | None = None
-    response_format: ResponseFormat | None = None
+    response_format: ResponseFormatV1 | None = None
 
 
 class RunOptionsV2(RunOptionsV1):
@@ -49,6 +50,7 @@ class RunOptionsV2(RunOptionsV1):
     tools: Annotated[tuple[ToolV2, ...], Field(max_length=MAX_RUN_TOOLS)] | None = None  # type: ignore[assignment]
     reasoning_effort: ReasoningEffort | None = None
     parallel_tool_calls: bool | None = None
+    response_format: ResponseFormatV2 | None = None  # type: ignore[assignment]
 
 
 class RunV1(RunOptionsV1):

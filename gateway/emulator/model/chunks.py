@@ -1,7 +1,7 @@
 """Reads a model's answer, streamed or whole, into small values; pure.
 
 Source: https://platform.openai.com/docs/api-reference/chat/streaming, and the habits of servers that follow it: no
-``[DONE]``, calls without an index, arguments as an object, comments to keep the connection open.
+``[DONE]``, calls without an index, numbers as ``4.0``, arguments as an object, comments to keep the connection open.
 """
 
 import json
@@ -40,25 +40,35 @@ class Chunk:
 
 
 class ChunkReader:
-    """Reads server-sent events from bytes, however they are split; ``is_done`` once the last event has come."""
+    """Reads server-sent events from bytes, however they are split.
+
+    ``is_done`` once the last event has come; ``failure`` once one has come that is no chunk, and nothing is read after
+    it: what came before it is good, so it is given first.
+    """
 
     def __init__(self) -> None:
         self.is_done = False
+        self.failure: failures.ModelFailedError | None = None
         self._has_finished = False
         self._has_choice = False
         self._rest = b""
         self._data: list[bytes] = []
 
     def feed(self, data: bytes) -> tuple[Chunk, ...]:
-        """Return the chunks that these bytes complete. Raises ModelFailedError for what is no chunk."""
+        """Return the chunks that these bytes complete, up to the ``failure`` if there is one."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         chunks: list[Chunk] = []
-        for line in lines:
-            self._take_line(line.removesuffix(b"\r"), chunks)
+        try:
+            for line in lines if self.failure is None else ():
+                self._take_line(line.removesuffix(b"\r"), chunks)
+        except failures.ModelFailedError as failure:
+            self.failure = failure.with_traceback(None)
         return tuple(chunks)
 
     def end(self) -> tuple[Chunk, ...]:
-        """Return the chunk that no empty line has closed. Raises ModelFailedError if the answer has no end."""
+        """Return the chunk that no empty line has closed. Raises ModelFailedError for an answer that is not whole."""
+        if self.failure is not None:
+            raise self.failure
         chunks: list[Chunk] = []
         # What was cut off within an event cannot be told from what is garbled, and cut off it is.
         try:
@@ -106,7 +116,7 @@ def chunk_in(data: bytes) -> Chunk:
         raise failures.garbled() from None
     if answer.error is not None:
         raise failures.reported()
-    usage = None if answer.usage is None else answer.usage.counted()
+    usage = _usage_in(answer.usage)
     if not answer.choices:
         return Chunk(usage=usage, has_choice=False)
     choice = answer.choices[0]
@@ -118,6 +128,15 @@ def chunk_in(data: bytes) -> Chunk:
         finish_reason=choice.finish_reason,
         usage=usage,
     )
+
+
+def _usage_in(raw: msgspec.Raw) -> Usage | None:
+    """Return what an answer says it cost; None for what cannot be read, as if it had said nothing."""
+    try:
+        usage = _USAGE_DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return None if usage is None else usage.counted()
 
 
 class _Function(msgspec.Struct):
@@ -160,8 +179,10 @@ class _Usage(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
     error: Any = None
 
 
-_DECODER = msgspec.json.Decoder(_Answer)
+# Not strict: a whole number may be written as 4.0.
+_DECODER = msgspec.json.Decoder(_Answer, strict=False)
+_USAGE_DECODER = msgspec.json.Decoder(_Usage | None, strict=False)

@@ -48,10 +48,11 @@ class ReplyWriter:
     """Writes one answer; ``prompt_tokens`` are what the request counts as if the model does not say.
 
     A call keeps the model's own id, which some servers insist on when they get its output, unless it has none or one
-    of ``taken_ids``.
+    of ``taken_ids``. ``failure`` is set by an answer with more calls than can be meant; what came before is good.
     """
 
     def __init__(self, mint: Mint, prompt_tokens: int, taken_ids: Collection[str] = ()) -> None:
+        self.failure: failures.ModelFailedError | None = None
         self._mint = mint
         self._prompt_tokens = prompt_tokens
         self._taken_ids = set(taken_ids)
@@ -66,16 +67,21 @@ class ReplyWriter:
         self._usage: Usage | None = None
 
     def add(self, chunk: Chunk) -> list[Event]:
-        """Return the events of the next piece. Raises ModelFailedError for more calls than can be meant."""
+        """Return the events of the next piece, up to the ``failure`` if there is one."""
         events: list[Event] = []
+        if self.failure is not None:
+            return events
         if chunk.text:
             message_id = self._open_message(events)
             if not self._has_text:
                 events.append(PartAdded(message_id=message_id, part=TextPart(value="")))
                 self._has_text = True
             events.append(TextGrown(message_id=message_id, index=0, text=chunk.text))
-        for piece in chunk.calls:
-            self._grow_call(piece, events)
+        try:
+            for piece in chunk.calls:
+                self._grow_call(piece, events)
+        except failures.ModelFailedError as failure:
+            self.failure = failure.with_traceback(None)
         self._refusal += chunk.refusal
         self._written += chunk.text + chunk.refusal + "".join(piece.arguments for piece in chunk.calls)
         self._finish_reason = chunk.finish_reason or self._finish_reason
@@ -83,7 +89,9 @@ class ReplyWriter:
         return events
 
     def end(self) -> list[Event]:
-        """Return the events of the answer's end. Raises ModelFailedError if a call has no name."""
+        """Return the events of the answer's end. Raises ModelFailedError if it failed or a call has no name."""
+        if self.failure is not None:
+            raise self.failure
         events: list[Event] = []
         usage = self._usage or Usage(self._prompt_tokens, tokens_of(self._written))
         if not self._calls or self._refusal:

@@ -130,6 +130,8 @@ class ModelRuns:
             while (chunks := await self._next(anext(pieces, None), progress.run.expires_at)) is not None:
                 if not self._happen(key, partial(_added, writer, chunks)):
                     return
+                if writer.failure is not None:
+                    raise writer.failure
         self._happen(key, lambda _: writer.end())
 
     async def _next(self, piece: Awaitable[Awaited], expires_at: float) -> Awaited:

@@ -40,7 +40,8 @@ class ModelServer:
     async def reply(self, body: JsonObject) -> AsyncGenerator[tuple[Chunk, ...], None]:
         """Yield the answer's pieces as they come, none at all for bytes that complete none.
 
-        A server that does not stream is understood too. Raises ModelFailedError for whatever is not a whole answer.
+        A server that does not stream is understood too. Raises ModelFailedError for whatever is not a whole answer,
+        after the pieces that came before it.
         """
         if self._session is None:
             message = "expected the model's server to be entered, got a request before"
@@ -61,6 +62,8 @@ class ModelServer:
                         raise failures.too_large(self._max_bytes)
                     if is_stream:
                         yield reader.feed(data)
+                        if reader.failure is not None:
+                            raise reader.failure
                     else:
                         whole += data
                         yield ()

@@ -6,6 +6,7 @@ writer that was thought dead and comes back cannot write any more. Readers read 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
@@ -26,6 +27,11 @@ class Position(NamedTuple):
 
     epoch: str
     number: int
+
+
+def new_epoch() -> str:
+    """Make up an epoch."""
+    return secrets.token_hex(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,10 @@ class EventLog(Protocol):
         """Read all entries behind a place, by default from the oldest that is kept."""
 
     async def append(self, name: LogName, lead: Lead, drafts: Sequence[Draft], *, ends: bool = False) -> None:
-        """Write changes down, all or none, in order; `ends` the log for good. Raises `NotLeadingError`."""
+        """Write changes down, all or none, in order; `ends` the log, and the lead, for good.
+
+        Raises `NotLeadingError`. What ends a log is a change, so there is at least one then.
+        """
 
     async def lead(self, name: LogName, *, preempt: bool = False) -> Lead | None:
         """Begin to lead; None where another leads (unless it is to be `preempt`ed) or the log has ended."""

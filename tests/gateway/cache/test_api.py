@@ -5,7 +5,7 @@ import pytest
 
 from gateway.cache.api import CachedThreadsApi
 from gateway.cache.shared import CacheOptions, SharedCache
-from gateway.cache.tags import thread_updated
+from gateway.cache.tags import seen_moving, thread_updated
 from schema.bodies import (
     AssistantBody,
     AssistantUpdateBody,
@@ -172,7 +172,7 @@ async def test_an_event_of_a_run_is_seen_in_every_process(caches: list[SharedCac
     (missing,) = await read(cached(upstream, reader), step)
     assert isinstance(missing, GatewayError)
     upstream.run_steps[step] = run_step("step_2")
-    await cached(upstream, writer).run_moved_on(ACTIVE)
+    await writer.store.end_write("ann", seen_moving(ACTIVE))
     (found,) = await read(cached(upstream, reader), step)
     assert found.id == "step_2"
 
@@ -199,3 +199,14 @@ async def test_switched_off_it_reads_through_and_still_tells_of_writes() -> None
         assert before is not None
         assert after is not None
         assert before.versions != after.versions
+
+
+async def test_whoever_wants_to_know_is_told_of_each_write_that_was_tried() -> None:
+    written: list[Any] = []
+    async with processes(1, None) as (shared,):
+        upstream = Upstream()
+        api = CachedThreadsApi(upstream, shared, "ann", written.append)
+        await api.cancel_run(ACTIVE)
+        with pytest.raises(GatewayError):
+            await api.cancel_run(RunKey(T, "run_gone"))
+    assert written == [ACTIVE, THREAD, RunKey(T, "run_gone"), THREAD]

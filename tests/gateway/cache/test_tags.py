@@ -71,6 +71,16 @@ WRITES: list[tuple[str, Tags, set[str]]] = [
     ),
     ("update_run", tags.run_updated(RunKey(T, "r1")), {"run", "listed run", *RUN_PAGES}),
     ("cancel_run", tags.run_moved_on(RunKey(T, "r1")), RUN_MOVED),
+    (
+        "run seen moving",
+        tags.seen_moving(RunKey(T, "r1")),
+        {*RUN_MOVED, *MESSAGES_MADE, *MESSAGE_PAGES, "listed message", "no run"},
+    ),
+    (
+        "thread seen moving",
+        tags.seen_moving(ThreadKey(T)),
+        {*RUN_PAGES, "listed run", "no run", *UNSETTLED, *MESSAGES_MADE, *MESSAGE_PAGES, "listed message"},
+    ),
     ("create_assistant", tags.assistant_made(), {"assistants", "no assistant"}),
     ("update_assistant", tags.assistant_changed(AssistantKey("a1")), {"assistant", "listed assistant", "assistants"}),
 ]

@@ -39,6 +39,8 @@ def test_a_base_url_is_taken(base_url: str) -> None:
         ({"pool_size": 0}, "pool_size: expected a number above 0, got 0"),
         ({"timeout_seconds": -1}, "timeout_seconds: expected"),
         ({"timeout_seconds": float("nan")}, "timeout_seconds: expected"),
+        ({"max_streams": 0}, "max_streams: expected a number above 0, got 0"),
+        ({"stream_idle_seconds": 0}, "stream_idle_seconds: expected a number above 0, got 0"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options: dict[str, Any], said: str) -> None:

@@ -11,13 +11,15 @@ from schema.keys import ThreadKey
 
 
 async def test_a_caller_with_many_slow_operations_does_not_keep_another_waiting() -> None:
-    under_way, most, release = 0, 0, asyncio.Event()
+    under_way, most, all_taken, release = 0, 0, asyncio.Event(), asyncio.Event()
 
     async def answer(request: web.Request) -> web.Response:
         nonlocal under_way, most
         if request.headers["Authorization"] == "Bearer greedy":
             under_way += 1
             most = max(most, under_way)
+            if under_way == 3:
+                all_taken.set()
             await release.wait()
             under_way -= 1
         thread_id = request.path.rpartition("/")[2]
@@ -31,6 +33,7 @@ async def test_a_caller_with_many_slow_operations_does_not_keep_another_waiting(
             keys = [ThreadKey(f"thread_{number}") for number in range(5)]
             greedy = [asyncio.create_task(client.bind("Bearer greedy").get_threads(keys)) for _ in range(3)]
             async with asyncio.timeout(20):
+                await all_taken.wait()
                 (found,) = await client.bind("Bearer modest").get_threads([ThreadKey("thread_mine")])
             assert getattr(found, "id", found) == "thread_mine"
             release.set()

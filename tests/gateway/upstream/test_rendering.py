@@ -109,6 +109,23 @@ def test_what_the_version_has_no_place_for_is_refused(
     rendered(kind, body, other, keep_nulls=kind is ThreadUpdateBody)
 
 
+@pytest.mark.parametrize(
+    ("version", "kind", "body", "named"),
+    [
+        ("v2", MessageBody, MESSAGE | {"file_ids": ["file-1"]}, "'fileIds'"),
+        ("v1", ThreadBody, {"tool_resources": {}}, "'toolResources'"),
+        ("v1", RunBody, RUN | {"tools": [SEARCH]}, "a tool 'FILE_SEARCH'"),
+        ("v2", RunBody, RUN | {"tool_choice": RETRIEVAL}, "a tool 'RETRIEVAL'"),
+        ("v1", MessageBody, MESSAGE | {"content": [TEXT, IMAGE]}, "a part 'imageUrl'"),
+    ],
+)
+def test_a_refusal_names_things_as_graphql_does(
+    version: str, kind: type[Body], body: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(GatewayError, match=f"has no place for {named}"):
+        rendered(kind, body, version)
+
+
 @pytest.mark.parametrize("default", [2**70, "\ud800", "é", 1.5])
 def test_any_json_that_a_caller_can_give_is_sent(default: object) -> None:
     function = {"name": "f", "parameters": {"default": default}}
@@ -129,3 +146,8 @@ def test_what_version_1_never_had_is_refused_for_a_run(field: str) -> None:
     with pytest.raises(GatewayError) as refused:
         rendered(RunBody, RUN | {field: "low" if field == "reasoning_effort" else True}, "v1")
     assert (refused.value.code, refused.value.argument) == (ErrorCode.UNSUPPORTED_BY_UPSTREAM, field)
+
+
+def test_a_stream_is_asked_for_in_the_body() -> None:
+    body = RunBody.model_validate(RUN)
+    assert json.loads(render_body(body, DIALECTS["openai-v2"], keep_nulls=False, stream=True)) == RUN | {"stream": True}

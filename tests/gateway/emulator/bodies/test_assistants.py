@@ -30,3 +30,13 @@ def test_each_version_has_its_own_way_to_name_files() -> None:
         CreateAssistantV2.model_validate_json('{"model":"m","file_ids":["file-1"]}')
     with pytest.raises(ValidationError):
         CreateAssistantV1.model_validate_json('{"model":"m","tool_resources":{}}')
+
+
+@pytest.mark.parametrize(
+    "field", ['"temperature":1', '"top_p":1', '"response_format":"auto"', '"reasoning_effort":"low"']
+)
+def test_version_1_has_no_sampling_and_no_format_of_assistants(field: str) -> None:
+    for older, newer in ((CreateAssistantV1, CreateAssistantV2), (ModifyAssistantV1, ModifyAssistantV2)):
+        newer.model_validate_json('{"model":"m",' + field + "}")
+        with pytest.raises(ValidationError):
+            older.model_validate_json('{"model":"m",' + field + "}")

@@ -1,9 +1,17 @@
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from gateway.emulator.bodies.fields import Body, FunctionTool, MetadataField, ToolResources, json_type_name
+from gateway.emulator.bodies.fields import (
+    Body,
+    FunctionTool,
+    MetadataField,
+    ResponseFormatV1,
+    ResponseFormatV2,
+    ToolResources,
+    json_type_name,
+)
 
 
 class OnlyMetadata(Body):
@@ -53,3 +61,15 @@ def test_a_vector_store_to_be_made_gets_its_id() -> None:
         "code_interpreter": {"file_ids": []},
         "file_search": {"vector_store_ids": ["vs_1"]},
     }
+
+
+def test_version_1_knows_no_json_schema() -> None:
+    first, second = TypeAdapter[Any](ResponseFormatV1), TypeAdapter[Any](ResponseFormatV2)
+    for form in ('"auto"', '{"type":"text"}', '{"type":"json_object"}'):
+        first.validate_json(form)
+        second.validate_json(form)
+    schema = '{"type":"json_schema","json_schema":{"name":"s"}}'
+    second.validate_json(schema)
+    for form in (schema, '{"type":"text","json_schema":{}}'):
+        with pytest.raises(ValidationError):
+            first.validate_json(form)

@@ -14,6 +14,8 @@ def test_an_assistant_is_all_that_a_run_needs(model: type[BaseModel]) -> None:
     [
         (RunV1, '"parallel_tool_calls":true'),
         (RunV1, '"tools":[{"type":"file_search"}]'),
+        (RunV1, '"response_format":{"type":"json_schema","json_schema":{"name":"s"}}'),
+        (ThreadAndRunV1, '"response_format":{"type":"json_schema","json_schema":{"name":"s"}}'),
         (RunV2, '"tools":[{"type":"retrieval"}]'),
         (RunV2, '"thread":{}'),
         (ThreadAndRunV2, '"additional_messages":[]'),
@@ -28,3 +30,9 @@ def test_what_belongs_to_another_version_or_request_is_refused(model: type[BaseM
 def test_an_output_left_out_is_empty() -> None:
     body = SubmitToolOutputs.model_validate_json('{"tool_outputs":[{"tool_call_id":"call_1"}]}')
     assert body.tool_outputs[0].output == ""
+
+
+@pytest.mark.parametrize("model", [RunV2, ThreadAndRunV2])
+def test_version_2_takes_a_json_schema(model: type[BaseModel]) -> None:
+    schema = '{"type":"json_schema","json_schema":{"name":"s"}}'
+    model.model_validate_json('{"assistant_id":"asst_1","response_format":' + schema + "}")

@@ -97,7 +97,12 @@ def test_a_whole_answer_is_one_chunk() -> None:
             {"choices": [{"delta": {"tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]}}]},
             Chunk(calls=(CallPiece(name="f", arguments='{"a":1}'),)),
         ),
+        ({"choices": [{"delta": {"tool_calls": [{"index": 1.0}]}}]}, Chunk(calls=(CallPiece(1),))),
         ({"usage": {"prompt_tokens": -1, "completion_tokens": None}}, Chunk(usage=Usage(0, 0))),
+        ({"usage": {"prompt_tokens": 4.0, "completion_tokens": 2.0}}, Chunk(usage=Usage(4, 2))),
+        ({"choices": [{"delta": {"content": "null"}}], "usage": {"prompt_tokens": 4.5}}, Chunk("null")),
+        ({"usage": ["?"]}, Chunk()),
+        ({"usage": {"prompt_tokens": "many"}}, Chunk()),
     ],
 )
 def test_habits_of_servers_are_understood(answer: Any, chunk: Chunk) -> None:
@@ -110,11 +115,22 @@ def test_habits_of_servers_are_understood(answer: Any, chunk: Chunk) -> None:
 def test_an_answer_without_a_choice_is_none(data: bytes) -> None:
     with pytest.raises(ModelFailedError, match="could not be read"):
         whole_answer_in(data)
-    reader = ChunkReader()
     with pytest.raises(ModelFailedError, match="could not be read"):
-        reader.feed(b"data: " + data + b"\n\ndata: [DONE]\n\n")
+        read(b"data: " + data + b"\n\ndata: [DONE]\n\n")
 
 
 def test_an_end_alone_is_no_answer() -> None:
     with pytest.raises(ModelFailedError, match="could not be read"):
-        ChunkReader().feed(b"data: [DONE]\n\n")
+        read(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("bad", [b"data: {\n\n", b'data: {"error": {}}\n\n'])
+def test_what_came_before_a_failure_is_given_and_nothing_after_it(bad: bytes) -> None:
+    good = b"".join(frame(one) for one in words("Hel", "lo"))
+    for pieces in ((good + bad + DONE,), (good + bad, DONE), (good, bad + DONE)):
+        reader = ChunkReader()
+        assert [chunk.text for piece in pieces for chunk in reader.feed(piece)] == ["Hel", "lo"]
+        assert not reader.is_done
+        with pytest.raises(ModelFailedError) as failed:
+            reader.end()
+        assert failed.value is reader.failure

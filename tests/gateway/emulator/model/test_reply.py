@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.emulator.events import Event, Timed
+from gateway.emulator.events import Event, Timed, ToolCallStarted
 from gateway.emulator.model.chunks import CallPiece, Chunk
 from gateway.emulator.model.failures import ModelFailedError
 from gateway.emulator.model.reply import MAX_CALLS, ReplyWriter
@@ -111,9 +111,15 @@ def test_an_id_of_an_earlier_answer_or_one_too_long_is_not_used_again() -> None:
     assert [call.id for call in calls(progress)] == ["call_2", "call_3", "fresh"]
 
 
-def test_more_calls_than_can_be_meant_are_refused() -> None:
+def test_more_calls_than_can_be_meant_are_refused_after_those_that_can() -> None:
+    pieces = tuple(CallPiece(place, f"c{place}", "f") for place in range(MAX_CALLS + 1))
     with pytest.raises(ModelFailedError):
-        written(Chunk(calls=tuple(CallPiece(place, f"c{place}", "f") for place in range(MAX_CALLS + 1))))
+        written(Chunk(calls=pieces))
+    writer = ReplyWriter(CountingMint(), 0)
+    events = writer.add(Chunk("Hi", calls=pieces))
+    assert sum(isinstance(event, ToolCallStarted) for event in events) == MAX_CALLS
+    assert writer.failure is not None
+    assert writer.add(Chunk("more")) == []
 
 
 @pytest.mark.parametrize(

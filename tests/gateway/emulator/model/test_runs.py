@@ -23,6 +23,7 @@ from tests.gateway.emulator.model.chat_server import (
     chunk,
     completion,
     finish,
+    frame,
     usage,
     words,
 )
@@ -221,6 +222,12 @@ async def test_a_failure_in_the_middle_ends_what_is_open(api: Api, model: ChatSe
     events = await api.streamed_run(seconds=0)
     assert names_of(events)[-4:] == ["run.step.failed", "message.incomplete", "run.failed", "done"]
     assert events[-3][1]["incomplete_details"] == {"reason": "run_failed"}
+
+
+async def test_the_words_before_a_failure_are_kept(api: Api, model: ChatServer, model_runs: ModelRuns) -> None:
+    model.will_stream(b"".join([*map(frame, words("Hel", "lo")), b"data: {\n\n"]))
+    path, run = await ended(api, model_runs)
+    assert (run["status"], await texts_of(api, path)) == ("failed", ["What is a heron?", "Hello"])
 
 
 async def test_an_unreachable_model_fails_the_run(aiohttp_client: Connect, clock: ManualClock) -> None:

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -81,6 +82,15 @@ async def test_a_connection_that_breaks(model: ChatServer, client: ModelServer, 
 async def test_a_whole_answer_that_is_none(model: ChatServer, client: ModelServer, body: bytes) -> None:
     model.will_answer(body)
     assert await failure(client) == "The model's answer could not be read."
+
+
+async def test_the_pieces_before_a_failure_are_given_at_once(model: ChatServer, client: ModelServer) -> None:
+    never = asyncio.Event()
+    model.will_stream(b"".join([*map(frame, words("Hel", "lo")), b"data: {\n\n"]), never)
+    async with aclosing(client.reply({"model": "m"})) as pieces:
+        assert await anext(pieces) == (Chunk("Hel"), Chunk("lo"))
+        with pytest.raises(ModelFailedError, match="could not be read"):
+            await anext(pieces)
 
 
 async def test_an_answer_may_not_be_too_large(model: ChatServer, client: ModelServer) -> None:

@@ -1,0 +1,106 @@
+"""Writes the log of one feed for as long as it leads: renews the lead, and shows what was written here at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gateway.events.feed import Feed
+from gateway.events.log.port import Draft, EventLog, Lead, LogUnavailableError, NotLeadingError
+from gateway.events.options import Sleep
+from schema.keys import ThreadKey
+from schema.run_events import Change, Provenance
+
+BeforeWriting: TypeAlias = Callable[[Feed, Sequence[Change]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pens:
+    """What every writer of a process needs; `begin` gives one."""
+
+    sleep: Sleep
+    before_writing: BeforeWriting
+    snapshot_every_entries: int = 1_000
+
+    async def begin(self, feed: Feed, *, preempt: bool = False) -> Writer | None:
+        """Lead the feed's log; None where another does (unless it is to be preempted) or the log has ended."""
+        while True:
+            log = feed.log
+            try:
+                lead = await log.lead(feed.name, preempt=preempt)
+            except LogUnavailableError:
+                await feed.go_alone(log)
+                continue
+            return None if lead is None else Writer(self, feed, log, lead)
+
+
+class Writer:
+    """The lead of one log, which has to be ended. Owns the task that renews it."""
+
+    def __init__(self, pens: Pens, feed: Feed, log: EventLog, lead: Lead) -> None:
+        self._pens = pens
+        self._feed = feed
+        self._log = log
+        self._lead = lead
+        self._renewing = asyncio.create_task(self._renew())
+
+    async def announce(self, changes: Sequence[Change]) -> None:
+        """Have forgotten whatever these changes make untrue."""
+        await self._pens.before_writing(self._feed, changes)
+
+    async def append(self, provenance: Provenance, changes: Sequence[Change], *, ends: bool = False) -> None:
+        """Write changes down and show them here; `ends` the log for good.
+
+        Raises `NotLeadingError` where another leads by now or the log has ended: then nothing was written.
+        """
+        if not changes:
+            return
+        feed = self._feed
+        await self.announce(changes)
+        drafts = [Draft(provenance, change) for change in changes]
+        if feed.needs_baseline(self._pens.snapshot_every_entries):
+            # A thread's baseline is not to be shown as something that happens.
+            as_before = Provenance.SNAPSHOT if isinstance(feed.name.key, ThreadKey) else provenance
+            drafts = [*(Draft(as_before, change) for change in feed.state.baseline()), *drafts]
+        shown_before = feed.mirrored
+        for attempt in itertools.count():
+            log = await self._followed_log()
+            try:
+                await log.append(feed.name, self._lead, drafts, ends=ends)
+            except LogUnavailableError:
+                if attempt:
+                    await feed.go_alone(log)
+            await feed.refresh()
+            # Where the store failed, nobody knows whether it was written; what was read back was.
+            if feed.mirrored - shown_before >= len(drafts):
+                return
+
+    async def end(self) -> None:
+        """Stop leading, so that another can begin at once."""
+        self._renewing.cancel()
+        await asyncio.wait([self._renewing])
+        with contextlib.suppress(LogUnavailableError):
+            await self._log.resign(self._feed.name, self._lead)
+
+    async def _followed_log(self) -> EventLog:
+        """Give the log that the feed follows, led by this writer."""
+        feed = self._feed
+        if self._log is not feed.log:
+            lead = await feed.log.lead(feed.name, preempt=True)
+            if lead is None:
+                raise NotLeadingError
+            self._log, self._lead = feed.log, lead
+        return self._log
+
+    async def _renew(self) -> None:
+        while True:
+            await self._pens.sleep(self._lead.lease_seconds / 3)
+            # A store that does not answer once may answer the next time; an append finds out.
+            with contextlib.suppress(LogUnavailableError):
+                log, lead = self._log, self._lead
+                if not await log.renew(self._feed.name, lead) and log is self._log:
+                    return

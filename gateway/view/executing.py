@@ -1,0 +1,156 @@
+"""Runs operations of one schema, each with a context of its own: what all transports do alike."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+import strawberry
+from strawberry.schema.exceptions import CannotGetOperationTypeError
+from strawberry.types.execution import ExecutionResult
+from strawberry.types.graphql import OperationType
+
+from gateway.auth.principal import Principal
+from gateway.view.limits import ViewLimits
+from gateway.view.refusals import unknown_operation
+from gateway.view.requests import GraphQLRequest, ambiguity
+from gateway.view.responses import encode_json, error_body
+from schema import subscribing
+from schema.context import Context
+from schema.errors import ErrorCode, GatewayError
+from schema.ports import RunEvents, ThreadsApi
+from schema.run_events import RunEvent
+from schema.subscribing import Subscribed
+
+if TYPE_CHECKING:
+    from schema.root import GatewaySchema
+
+logger = logging.getLogger(__name__)
+
+BindApi: TypeAlias = Callable[[Principal], ThreadsApi]
+BindEvents: TypeAlias = Callable[[Principal], RunEvents]
+
+
+class Executor:
+    """Runs queries and mutations, begins subscriptions and renders their events, for whatever principal asks."""
+
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        bind: BindApi,
+        bind_events: BindEvents | None = None,
+        *,
+        limits: ViewLimits | None = None,
+        always_report_cost: bool = False,
+    ) -> None:
+        """Run operations of `schema` over the ports that `bind` and `bind_events` make for a principal."""
+        self._schema = schema
+        self._bind = bind
+        self._bind_events = bind_events
+        self.limits = limits or ViewLimits()
+        self._always_report_cost = always_report_cost
+
+    def ambiguity(self, asked: GraphQLRequest) -> GatewayError | None:
+        """The error of a request that may mean several operations."""
+        return ambiguity(asked, self.limits.max_query_tokens)
+
+    def is_subscription(self, asked: GraphQLRequest) -> bool:
+        """Whether a request means a subscription; False too where nobody can tell what it means."""
+        if "subscription" not in asked.query:
+            return False
+        # Both packages name the same three kinds; only the values are sure to be equal.
+        kind = subscribing.operation_type_of(self._own_schema, asked.query, asked.operation_name)
+        return kind is not None and kind.value == OperationType.SUBSCRIPTION.value
+
+    async def execute(
+        self, asked: GraphQLRequest, principal: Principal, allowed: set[OperationType], *, report_cost: bool = False
+    ) -> ExecutionResult:
+        """Run a query or a mutation; raises strawberry's InvalidOperationTypeError for what is not `allowed`.
+
+        Raises a `GatewayError` where the request names no operation.
+        """
+        context = self._context(principal, report_cost=report_cost or self._always_report_cost)
+        try:
+            return await self._schema.execute(
+                asked.query,
+                variable_values=dict(asked.variables) if asked.variables else None,
+                context_value=context,
+                operation_name=asked.operation_name,
+                allowed_operation_types=allowed,
+            )
+        except CannotGetOperationTypeError:
+            raise unknown_operation(asked.operation_name) from None
+        finally:
+            await context.aclose()
+
+    async def subscribe(
+        self, asked: GraphQLRequest, principal: Principal, *, resume_after: str | None = None
+    ) -> Subscribed:
+        """Begin a subscription, behind the event of the cursor `resume_after`; raises `SubscriptionRefusedError`."""
+        context = self._context(principal, resume_after=resume_after)
+        try:
+            subscribed = await subscribing.subscribe(
+                self._own_schema,
+                asked.query,
+                variables=asked.variables,
+                operation_name=asked.operation_name,
+                context=context,
+            )
+        except BaseException:
+            await context.aclose()
+            raise
+        try:
+            await context.aclose()
+        except BaseException:  # cancelled: nobody else would leave the feed
+            await subscribed.feed.aclose()
+            raise
+        return subscribed
+
+    async def render(self, principal: Principal, subscribed: Subscribed, event: RunEvent) -> bytes:
+        """Execute a subscription's selection on one event; gives the answer as JSON, whatever happens."""
+        context = self._context(principal)
+        try:
+            return encode_json(await subscribed.render(event, context))
+        except Exception as error:
+            return encode_json({"data": None, "errors": [error_body(masked(error, "rendering an event"))]})
+        finally:
+            await context.aclose()
+
+    def _context(self, principal: Principal, *, report_cost: bool = False, resume_after: str | None = None) -> Context:
+        return Context(
+            self._bind(principal),
+            self.limits.paging,
+            deadline_seconds=self.limits.load_deadline_seconds,
+            reports_cost=report_cost,
+            events=self._bind_events(principal) if self._bind_events is not None else None,
+            resume_after=resume_after,
+        )
+
+    @property
+    def _own_schema(self) -> GatewaySchema:
+        return cast("GatewaySchema", self._schema)
+
+
+class MaskedError(GatewayError):
+    """An error that only carries the id under which the log has what happened."""
+
+    def __init__(self, error_id: str) -> None:
+        """Hold the id."""
+        super().__init__(
+            ErrorCode.INTERNAL, f"Something unexpected went wrong in the gateway; its log has it under {error_id}."
+        )
+        self.error_id = error_id
+
+    @property
+    def extensions(self) -> dict[str, object]:
+        """Render the machine-readable part with the id."""
+        return {**super().extensions, "errorId": self.error_id}
+
+
+def masked(error: Exception, doing: str) -> MaskedError:
+    """Log an exception that nobody expected, under an id, and make the error that may be shown."""
+    error_id = secrets.token_hex(8)
+    logger.error("unexpected error %s, %s", error_id, doing, exc_info=error)
+    return MaskedError(error_id)

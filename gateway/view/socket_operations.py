@@ -1,0 +1,203 @@
+"""The operations of one socket, each under the id that its client gave it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from strawberry.schema.exceptions import InvalidOperationTypeError
+from strawberry.types.graphql import OperationType
+
+from gateway.auth.credentials import Keys
+from gateway.auth.principal import Principal, Upstream
+from gateway.view.connections import Connections
+from gateway.view.deliveries import Delivery
+from gateway.view.executing import Executor, masked
+from gateway.view.expiry_timer import ExpiryTimer, expired_error
+from gateway.view.operations import Operations, OperationStoppedError
+from gateway.view.refusals import ended_error, stopping_error
+from gateway.view.requests import GraphQLRequest
+from gateway.view.responses import encode_json, error_body, result_body
+from gateway.view.turns import Player
+from gateway.view.ws_protocol import CloseCode, complete_message, error_message, next_message
+from schema.errors import ErrorCode, GatewayError
+from schema.subscribing import SubscriptionRefusedError
+
+_SINGLE = {OperationType.QUERY, OperationType.MUTATION}
+
+
+@dataclass(frozen=True, slots=True)
+class SocketServices:
+    """What all sockets share; `now` is the time by which credentials end."""
+
+    executor: Executor
+    operations: Operations
+    connections: Connections
+    keys: Keys
+    upstream: Upstream
+    now: Callable[[], float] = time.time
+
+
+class Line(Protocol):
+    """The way out of a socket; nothing that is sent waits, and what is sent after its end is dropped."""
+
+    def send(self, message: bytes) -> None: ...
+    def is_full(self) -> bool: ...
+    def wait_for_room(self, player: Player) -> None: ...
+    async def room(self) -> None: ...
+    def close_soon(self, code: CloseCode, reason: str) -> None: ...
+    def abort(self) -> None: ...
+
+
+Active: TypeAlias = "asyncio.Task[None] | Delivery"
+
+
+class SocketOperations:
+    """Runs a socket's queries and mutations, and follows its subscriptions.
+
+    A subscription has a task only while it begins. When the socket is left, queries are cancelled; what may write
+    goes on, owned by the gateway's `Operations`.
+    """
+
+    __slots__ = ("_active", "_expiry", "_leaving", "_line", "_principal", "_services", "_singles")
+
+    def __init__(self, services: SocketServices, line: Line) -> None:
+        """Nothing is under way, and nobody has said who they are."""
+        self._services = services
+        self._line = line
+        self._principal: Principal | None = None
+        self._active: dict[str, Active] = {}
+        self._singles = 0
+        self._leaving = False
+        self._expiry: ExpiryTimer | None = None
+
+    @property
+    def is_initialised(self) -> bool:
+        """Whether it is known who the client is."""
+        return self._principal is not None
+
+    @property
+    def active(self) -> Container[str]:
+        """The ids of what is under way."""
+        return self._active
+
+    def initialise(self, principal: Principal) -> None:
+        """Run everything for this principal."""
+        self._principal = principal
+
+    def begin(self, id_: str, asked: GraphQLRequest) -> None:
+        """Begin an operation. Its client asks again, elsewhere, for one that comes after `send_away`."""
+        most = self._services.connections.limits.max_operations_per_socket
+        if self._leaving or self._principal is None:
+            return
+        if len(self._active) >= most:
+            message = f"Expected at most {most} operations at once on one socket, got one more."
+            self.refuse(id_, GatewayError(ErrorCode.TOO_MANY_OPERATIONS, message))
+            return
+        self._active[id_] = self._services.connections.tasks.start(self._run(id_, asked, self._principal))
+
+    def refuse(self, id_: str, error: GatewayError) -> None:
+        """Answer an operation with an error."""
+        self.send_errors(id_, [error_body(error)])
+
+    def end(self, id_: str) -> None:
+        """Stop an operation whose answers nobody wants any more."""
+        _stop(self._active.pop(id_, None))
+
+    def leave(self) -> None:
+        """Stop everything: the socket is closed."""
+        self._leaving = True
+        if self._expiry is not None:
+            self._expiry.cancel()
+        while self._active:
+            _stop(self._active.popitem()[1])
+
+    def send_away(self) -> None:
+        """Have the client come back elsewhere, once what gives a single answer has been answered."""
+        self._leaving = True
+        if not self._singles:
+            self._line.close_soon(CloseCode.SERVICE_RESTART, "Service restart")
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._line.abort()
+
+    def is_full(self) -> bool:
+        return self._line.is_full()
+
+    def wait_for_room(self, player: Player) -> None:
+        self._line.wait_for_room(player)
+
+    def send_next(self, operation: str, payload: bytes, cursor: str) -> None:  # noqa: ARG002 - selected where wanted
+        self._line.send(next_message(operation, payload))
+
+    def send_errors(self, operation: str, errors: list[dict[str, Any]]) -> None:
+        self._active.pop(operation, None)
+        self._line.send(error_message(operation, errors))
+
+    def send_complete(self, operation: str) -> None:
+        self._active.pop(operation, None)
+        self._line.send(complete_message(operation))
+
+    async def _run(self, id_: str, asked: GraphQLRequest, principal: Principal) -> None:
+        """Run one operation to its end, or a subscription to its beginning. Cancelled, it says nothing more."""
+        try:
+            if (unclear := self._services.executor.ambiguity(asked)) is not None:
+                self.refuse(id_, unclear)
+            elif self._services.executor.is_subscription(asked):
+                await self._follow(id_, asked, principal)
+            else:
+                await self._answer(id_, asked, principal)
+        except SubscriptionRefusedError as refused:
+            self.send_errors(id_, refused.errors)
+        except GatewayError as error:
+            self.refuse(id_, error)
+        except ConnectionError:
+            return
+        except Exception as error:
+            self.refuse(id_, masked(error, "running an operation of a socket"))
+
+    async def _follow(self, id_: str, asked: GraphQLRequest, principal: Principal) -> None:
+        delivery = await self._services.connections.deliveries.begin(asked, principal)
+        self._active[id_] = delivery
+        if self._expiry is None:
+            self._expiry = ExpiryTimer(principal, self._expire, self._services.now)
+        delivery.start(self, id_)
+
+    async def _answer(self, id_: str, asked: GraphQLRequest, principal: Principal) -> None:
+        running = self._services.executor.execute(asked, principal, _SINGLE)
+        self._singles += 1
+        try:
+            body, refused = result_body(await self._services.operations.run(running, finish=asked.may_write))
+            await self._line.room()
+            if refused:
+                self.send_errors(id_, body["errors"])
+            else:
+                self.send_next(id_, encode_json(body), "")
+                self.send_complete(id_)
+        except OperationStoppedError as stopped:
+            raise (ended_error() if stopped.begun and asked.may_write else stopping_error()) from None
+        except InvalidOperationTypeError as error:
+            message = f"Expected a query, a mutation or a subscription, got a {error.operation_type.value}."
+            raise GatewayError(ErrorCode.BAD_USER_INPUT, message) from None
+        finally:
+            self._singles -= 1
+            if self._leaving:
+                asyncio.get_running_loop().call_soon(self.send_away)
+
+    def _expire(self) -> None:
+        for id_, active in list(self._active.items()):
+            if isinstance(active, Delivery):
+                active.leave()
+                self.refuse(id_, expired_error())
+        self._line.close_soon(CloseCode.FORBIDDEN, "Forbidden: the credential has expired")
+
+
+def _stop(active: Active | None) -> None:
+    if isinstance(active, Delivery):
+        active.leave()
+    elif active is not None:
+        active.cancel()

@@ -1,0 +1,98 @@
+"""Renders events: one selection executed on one event after another, for however many subscribers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+from weakref import WeakValueDictionary
+
+from graphql import ExecutionResult, GraphQLError
+from graphql.execution import Executor
+
+from schema.call_budget import report
+from schema.context import Context
+from schema.events import hold_objects
+from schema.extensions import public_errors
+from schema.paging import PagingLimits
+from schema.run_events import RunEvent
+
+
+class SelectionKey(NamedTuple):
+    """What is rendered of an event: equal for all whose rendering is equal.
+
+    It names neither the principal nor the log that the events come from, though variables and text imply the latter.
+    """
+
+    text: str
+    operation_name: str | None
+    variables: str
+    """As JSON; without those that only say from which place on events are wanted."""
+    limits: PagingLimits
+
+
+class Selection:
+    """One valid operation with its variables, ready to be executed on events.
+
+    It belongs to nobody: whatever is a subscriber's own is in the context that an event is rendered with.
+    """
+
+    __slots__ = ("__weakref__", "_compiled", "_shown", "_thread_id", "key", "predicted_calls")
+
+    def __init__(
+        self,
+        key: SelectionKey,
+        executor: Executor[Any],
+        thread_id: str,
+        shown: Callable[[RunEvent], Any],
+        *,
+        predicted_calls: int,
+    ) -> None:
+        """Take over what an executor has made of document and variables; `shown` types events of that thread."""
+        self.key = key
+        self.predicted_calls = predicted_calls
+        self._compiled = _executor(executor, None, None)  # so without the root and the context of whoever came first
+        self._thread_id = thread_id
+        self._shown = shown
+
+    async def render(self, event: RunEvent, context: Context) -> dict[str, Any]:
+        """Execute the operation on an event; raises nothing, since whatever goes wrong is among the `errors`."""
+        context.predicted_calls = self.predicted_calls
+        try:
+            result = await self._execute(event, context)
+        except Exception as error:
+            result = ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
+        rendered: dict[str, Any] = {"data": result.data}
+        if result.errors:
+            rendered["errors"] = [error.formatted for error in public_errors(result.errors)]
+        if extensions := report(context):
+            rendered["extensions"] = extensions
+        return rendered
+
+    async def _execute(self, event: RunEvent, context: Context) -> ExecutionResult:
+        hold_objects(event.change, self._thread_id, context.loaders)
+        # A new one each time: an executor remembers what it has collected, so that one for all events would grow.
+        executor = _executor(self._compiled, self._shown(event), context)
+        result: Any = executor.execute_operation(serially=False)
+        done: ExecutionResult = await result if executor.is_awaitable(result) else result
+        return done
+
+
+def _executor(like: Executor[Any], root: Any, context: Context | None) -> Executor[Any]:
+    """Make an executor of the same operation with the same variables, whose parts need no building again."""
+    return type(like)(
+        like.schema,
+        like.fragment_definitions,
+        like.fragments,
+        root,
+        context,
+        like.operation,
+        like.variable_values,
+        like.field_resolver,
+        like.type_resolver,
+        like.subscribe_field_resolver,
+        is_awaitable=like.is_awaitable,
+    )
+
+
+Selections: TypeAlias = WeakValueDictionary[SelectionKey, Selection]
+"""The selections that somebody is subscribed to: as many as there are different ones, and none once nobody is."""

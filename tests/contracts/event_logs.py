@@ -1,0 +1,122 @@
+"""Every event log, for the tests that hold against each: in memory, in one Redis, in a cluster."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pytest
+
+from gateway.events.log.memory import MemoryLog
+from gateway.events.log.port import (
+    Draft,
+    EventLog,
+    Lead,
+    LogName,
+    Reading,
+)
+from gateway.events.log.redis_log import RedisLog
+from schema.keys import RunKey
+from schema.run_events import Provenance, TextDeltaChange
+from tests.support.valkey import _shared_cluster, _shared_valkey, valkey, valkey_cluster
+
+__all__ = ["_shared_cluster", "_shared_valkey", "begin", "logs", "valkey", "valkey_cluster"]  # fixtures
+
+PATIENT_SECONDS = 10.0
+"""A deadline that no busy machine misses."""
+
+SHORT_LEASE_SECONDS = 0.2
+MAX_ENTRIES = 20
+RUN = LogName("scope", RunKey("thread_1", "run_1"))
+OTHER = LogName("scope", RunKey("thread_1", "run_2"))
+
+
+@dataclass
+class Logs:
+    """The same logs as two processes have them; one alone where they are in memory."""
+
+    here: EventLog
+    there: EventLog
+    pass_time: Callable[[float], None] = field(default=lambda seconds: None)
+    """Moves the clock on where it is a fake one; else the time passes by itself."""
+
+
+class Begin(Protocol):
+    """Begins logs whose leases last so many seconds."""
+
+    async def __call__(self, lease_seconds: float, max_entries: int = MAX_ENTRIES) -> Logs: ...
+
+
+@pytest.fixture(params=["memory", "redis", "cluster"])
+async def begin(request: pytest.FixtureRequest) -> AsyncIterator[Begin]:
+    async with AsyncExitStack() as stack:
+
+        def redis_log(lease_seconds: float, max_entries: int) -> RedisLog:
+            url = request.getfixturevalue("valkey").url if request.param == "redis" else cluster_url()
+            log = RedisLog(
+                url,
+                cluster=request.param == "cluster",
+                deadline_seconds=PATIENT_SECONDS,
+                lease_seconds=lease_seconds,
+                max_entries=max_entries,
+            )
+            stack.push_async_callback(log.close)
+            return log
+
+        def cluster_url() -> str:
+            url: str = request.getfixturevalue("valkey_cluster")[0].url
+            return url
+
+        async def begin(lease_seconds: float, max_entries: int = MAX_ENTRIES) -> Logs:
+            if request.param != "memory":
+                return Logs(redis_log(lease_seconds, max_entries), redis_log(lease_seconds, max_entries))
+            now = [0.0]
+            log = MemoryLog(now=lambda: now[0], lease_seconds=lease_seconds, max_entries=max_entries)
+            stack.push_async_callback(log.close)
+
+            def pass_time(seconds: float) -> None:
+                now[0] += seconds
+
+            return Logs(log, log, pass_time)
+
+        yield begin
+
+
+@pytest.fixture
+async def logs(begin: Begin) -> Logs:
+    """Logs with leases that do not run out."""
+    return await begin(600)
+
+
+def text(value: str) -> Draft:
+    return Draft(Provenance.STREAMED, TextDeltaChange("msg_1", 0, value))
+
+
+async def led(log: EventLog, name: LogName = RUN, *, preempt: bool = False) -> Lead:
+    lead = await log.lead(name, preempt=preempt)
+    assert lead is not None
+    return lead
+
+
+def texts(reading: Reading) -> list[str]:
+    return [entry.change.value for entry in reading.entries if isinstance(entry.change, TextDeltaChange)]
+
+
+def numbers(reading: Reading) -> list[int]:
+    return [entry.number for entry in reading.entries]
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(PATIENT_SECONDS):
+        while True:
+            if await holds():
+                return
+            await asyncio.sleep(0.005)
+
+
+async def written(log: EventLog, values: Sequence[str], name: LogName = RUN) -> Lead:
+    lead = await led(log, name)
+    for value in values:
+        await log.append(name, lead, [text(value)])
+    return lead

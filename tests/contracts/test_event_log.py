@@ -1,0 +1,198 @@
+"""One contract for every event log: what is written is read, everywhere, in order, and there is news of it."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+
+from gateway.events.log.port import Draft, LogName, NotLeadingError, Position, Reading
+from schema.keys import ThreadKey
+from schema.run_events import FaultChange, Provenance, SnapshotChange
+from tests.contracts.event_logs import (
+    MAX_ENTRIES,
+    OTHER,
+    PATIENT_SECONDS,
+    RUN,
+    Begin,
+    Logs,
+    _shared_cluster,
+    _shared_valkey,
+    begin,
+    led,
+    logs,
+    numbers,
+    text,
+    texts,
+    valkey,
+    valkey_cluster,
+    written,
+)
+from tests.support.wire_samples import message, run, run_step
+
+__all__ = ["_shared_cluster", "_shared_valkey", "begin", "logs", "valkey", "valkey_cluster"]  # fixtures
+
+
+async def test_a_log_that_was_never_written_holds_nothing(logs: Logs) -> None:
+    assert await logs.here.read(RUN) == Reading(None, ())
+    assert await logs.here.read(RUN, Position("epoch", 3)) == Reading(None, (), is_gap=True)
+    await led(logs.here)
+    assert await logs.here.read(RUN) == Reading(None, ())
+
+
+async def test_entries_are_read_everywhere_in_the_order_in_which_they_were_written(logs: Logs) -> None:
+    lead = await led(logs.here)
+    await logs.here.append(RUN, lead, [text("a"), text("b")])
+    await logs.here.append(RUN, lead, [text("c")])
+    for log in (logs.here, logs.there):
+        reading = await log.read(RUN)
+        assert texts(reading) == ["a", "b", "c"]
+        assert numbers(reading) == [1, 2, 3]
+        assert reading.epoch
+        assert not reading.has_ended
+        assert not reading.is_gap
+
+
+async def test_an_entry_comes_back_as_it_was_written(logs: Logs) -> None:
+    parts: list[object] = [{"type": "text", "text": {"value": "Ä\u2028" * 9000, "annotations": []}}]
+    snapshot = SnapshotChange(run(metadata={"a": "1"}), [run_step()], [message(content=parts)])
+    drafts = [
+        Draft(Provenance.SNAPSHOT, snapshot),
+        Draft(Provenance.POLLED, FaultChange("CODE", "Message.", final=True)),
+    ]
+    await logs.here.append(RUN, await led(logs.here), drafts)
+    first, second = (await logs.there.read(RUN)).entries
+    assert isinstance(first.change, SnapshotChange)
+    assert first.change.run.metadata == {"a": "1"}
+    assert bytes(_only(first.change.messages[0].content)) == bytes(_only(snapshot.messages[0].content))
+    assert first.provenance is Provenance.SNAPSHOT
+    assert first.at == second.at > 1_700_000_000
+    assert (second.provenance, second.change) == (drafts[1].provenance, drafts[1].change)
+
+
+def _only(parts: Any) -> Any:
+    (part,) = parts
+    return part
+
+
+async def test_one_reads_on_from_any_place_that_is_kept(logs: Logs) -> None:
+    await written(logs.here, "abcde")
+    epoch = (await logs.there.read(RUN)).epoch
+    assert epoch is not None
+    for number in range(6):
+        reading = await logs.there.read(RUN, Position(epoch, number))
+        assert texts(reading) == list("abcde")[number:]
+        assert not reading.is_gap
+        assert reading.epoch == epoch
+
+
+@pytest.mark.parametrize("place", [Position("other", 2), Position("", 0)])
+async def test_a_place_of_another_epoch_is_a_gap(logs: Logs, place: Position) -> None:
+    await written(logs.here, "abc")
+    reading = await logs.here.read(RUN, place)
+    assert reading.is_gap
+    assert texts(reading) == ["a", "b", "c"]
+
+
+async def test_a_place_that_was_never_reached_is_a_gap(logs: Logs) -> None:
+    await written(logs.here, "abc")
+    epoch = (await logs.here.read(RUN)).epoch
+    assert epoch is not None
+    reading = await logs.here.read(RUN, Position(epoch, 4))
+    assert reading.is_gap
+    assert texts(reading) == ["a", "b", "c"]
+
+
+async def test_only_the_newest_entries_are_kept_and_older_places_are_gaps(logs: Logs) -> None:
+    lead = await led(logs.here)
+    await logs.here.append(RUN, lead, [text(str(number)) for number in range(1, MAX_ENTRIES + 6)])
+    await logs.here.append(RUN, lead, [text("last")])
+    whole = await logs.there.read(RUN)
+    assert numbers(whole) == list(range(7, MAX_ENTRIES + 7))
+    assert not whole.is_gap
+    assert whole.epoch is not None
+    for number, is_gap in ((0, True), (5, True), (6, False), (7, False), (MAX_ENTRIES + 6, False)):
+        reading = await logs.there.read(RUN, Position(whole.epoch, number))
+        assert reading.is_gap is is_gap
+        assert numbers(reading) == list(range(7 if is_gap else number + 1, MAX_ENTRIES + 7))
+
+
+async def test_logs_keep_to_themselves(logs: Logs) -> None:
+    names = [RUN, OTHER, LogName("scope", ThreadKey("thread_1")), LogName("else", RUN.key)]
+    for name in names:
+        await written(logs.here, [str(names.index(name))], name)
+    readings = [await logs.there.read(name) for name in names]
+    assert [texts(reading) for reading in readings] == [["0"], ["1"], ["2"], ["3"]]
+    assert len({reading.epoch for reading in readings}) == 4
+
+
+async def test_a_log_that_has_ended_takes_nothing_more_and_is_led_by_nobody(logs: Logs) -> None:
+    lead = await led(logs.here)
+    await logs.here.append(RUN, lead, [text("a"), text("z")], ends=True)
+    for log in (logs.here, logs.there):
+        assert (await log.read(RUN)).has_ended
+        assert await log.lead(RUN) is None
+        assert await log.lead(RUN, preempt=True) is None
+        assert not await log.renew(RUN, lead)
+        with pytest.raises(NotLeadingError):
+            await log.append(RUN, lead, [text("b")])
+        with pytest.raises(NotLeadingError):
+            await log.append(RUN, lead, [text("b")], ends=True)
+        await log.resign(RUN, lead)
+    assert texts(await logs.there.read(RUN)) == ["a", "z"]
+
+
+async def test_nothing_to_write_changes_nothing(logs: Logs) -> None:
+    lead = await led(logs.here)
+    await logs.here.append(RUN, lead, [])
+    assert (await logs.here.read(RUN)).epoch is None
+    with pytest.raises(ValueError, match="expected a change that ends the log"):
+        await logs.here.append(RUN, lead, [], ends=True)
+
+
+async def test_what_others_append_and_the_end_of_their_lead_are_news(logs: Logs) -> None:
+    heard = asyncio.Event()
+    stop = logs.there.listen(RUN, heard.set)
+    lead = await led(logs.here)
+
+    async def brings_news(act: Awaitable[None]) -> None:
+        # The subscription may just have begun, which is a hint as well.
+        heard.clear()
+        await act
+        async with asyncio.timeout(PATIENT_SECONDS):
+            await heard.wait()
+
+    await brings_news(logs.here.append(RUN, lead, [text("a")]))
+    await brings_news(logs.here.resign(RUN, lead))
+    stop()
+    stop()
+
+
+async def test_who_listens_before_it_reads_misses_nothing(begin: Begin) -> None:
+    logs = await begin(600, max_entries=1000)
+    count = 60
+    seen: list[str] = []
+    news = asyncio.Event()
+    stop = logs.there.listen(RUN, news.set)
+
+    async def follow() -> None:
+        place = None
+        while True:
+            news.clear()
+            reading = await logs.there.read(RUN, place)
+            assert not reading.is_gap
+            seen.extend(texts(reading))
+            if reading.has_ended:
+                return
+            if reading.epoch is not None and reading.entries:
+                place = Position(reading.epoch, reading.entries[-1].number)
+            await news.wait()
+
+    following = asyncio.create_task(follow())
+    lead = await led(logs.here)
+    for number in range(count):
+        await logs.here.append(RUN, lead, [text(str(number))], ends=number == count - 1)
+    async with asyncio.timeout(PATIENT_SECONDS):
+        await following
+    assert seen == [str(number) for number in range(count)]
+    stop()

@@ -1,0 +1,195 @@
+"""One contract for every event log: one writes at a time, and who wrote before cannot write any more."""
+
+import asyncio
+import random
+
+import pytest
+
+from gateway.events.log.port import Lead, NotLeadingError, Position
+from schema.run_events import TextDeltaChange
+from tests.contracts.event_logs import (
+    OTHER,
+    RUN,
+    SHORT_LEASE_SECONDS,
+    Begin,
+    Logs,
+    _shared_cluster,
+    _shared_valkey,
+    begin,
+    eventually,
+    led,
+    logs,
+    numbers,
+    text,
+    texts,
+    valkey,
+    valkey_cluster,
+    written,
+)
+
+__all__ = ["_shared_cluster", "_shared_valkey", "begin", "logs", "valkey", "valkey_cluster"]  # fixtures
+
+
+async def test_one_leads_at_a_time_and_tokens_grow(logs: Logs) -> None:
+    first = await led(logs.here)
+    assert await logs.there.lead(RUN) is None
+    assert await logs.here.lead(RUN) is None
+    await led(logs.there, OTHER)
+    await logs.here.resign(RUN, first)
+    second = await led(logs.there)
+    assert await logs.here.lead(RUN) is None
+    third = await led(logs.here, preempt=True)
+    assert first.token < second.token < third.token
+
+
+async def test_who_was_preempted_writes_nothing_and_takes_nothing_away(logs: Logs) -> None:
+    old = await written(logs.here, "a")
+    new = await led(logs.there, preempt=True)
+    with pytest.raises(NotLeadingError):
+        await logs.here.append(RUN, old, [text("old")])
+    with pytest.raises(NotLeadingError):
+        await logs.here.append(RUN, old, [text("old")], ends=True)
+    assert not await logs.here.renew(RUN, old)
+    await logs.here.resign(RUN, old)
+    assert await logs.here.lead(RUN) is None
+    await logs.there.append(RUN, new, [text("b")])
+    assert texts(await logs.here.read(RUN)) == ["a", "b"]
+    assert numbers(await logs.here.read(RUN)) == [1, 2]
+
+
+async def test_who_resigned_writes_nothing(logs: Logs) -> None:
+    lead = await written(logs.here, "a")
+    await logs.here.resign(RUN, lead)
+    await logs.here.resign(RUN, lead)
+    assert not await logs.here.renew(RUN, lead)
+    with pytest.raises(NotLeadingError):
+        await logs.here.append(RUN, lead, [text("b")])
+
+
+async def test_a_made_up_lead_writes_nothing(logs: Logs) -> None:
+    for lead in (Lead(0, 1), Lead(1, 1), Lead(2**52, 1)):
+        with pytest.raises(NotLeadingError):
+            await logs.here.append(RUN, lead, [text("a")])
+        assert not await logs.here.renew(RUN, lead)
+        await logs.here.resign(RUN, lead)
+    assert (await logs.here.read(RUN)).epoch is None
+
+
+async def test_another_leads_once_the_lease_is_over(begin: Begin) -> None:
+    logs = await begin(SHORT_LEASE_SECONDS)
+    old = await led(logs.here)
+    assert old.lease_seconds == SHORT_LEASE_SECONDS
+    leads: list[Lead] = []
+
+    async def taken() -> bool:
+        logs.pass_time(SHORT_LEASE_SECONDS / 2)
+        lead = await logs.there.lead(RUN)
+        leads.extend([lead] if lead else [])
+        return lead is not None
+
+    await eventually(taken)
+    assert leads[0].token > old.token
+    with pytest.raises(NotLeadingError):
+        await logs.here.append(RUN, old, [text("old")])
+    assert not await logs.here.renew(RUN, old)
+
+
+async def test_a_lapsed_leader_writes_nothing_though_nobody_else_leads(begin: Begin) -> None:
+    logs = await begin(SHORT_LEASE_SECONDS)
+    lead = await led(logs.here)
+
+    async def lapsed() -> bool:
+        logs.pass_time(SHORT_LEASE_SECONDS / 2)
+        try:
+            await logs.here.append(RUN, lead, [text("a")])
+        except NotLeadingError:
+            return True
+        return False
+
+    await eventually(lapsed)
+    assert not await logs.here.renew(RUN, lead)
+
+
+async def test_a_leader_that_renews_goes_on(logs: Logs) -> None:
+    lead = await led(logs.here)
+    for number in range(3):
+        assert await logs.here.renew(RUN, lead)
+        assert await logs.there.lead(RUN) is None
+        await logs.here.append(RUN, lead, [text(str(number))])
+    assert await logs.here.renew(RUN, lead)
+
+
+async def test_a_wish_counts_for_a_lease(begin: Begin) -> None:
+    logs = await begin(SHORT_LEASE_SECONDS)
+    assert not await logs.here.is_wanted(RUN)
+    await logs.there.want(RUN)
+    await (await begin(600)).here.want(OTHER)
+
+    async def over() -> bool:
+        logs.pass_time(SHORT_LEASE_SECONDS / 2)
+        return not await logs.here.is_wanted(RUN)
+
+    await eventually(over)
+
+
+async def test_a_wish_is_heard_everywhere(logs: Logs) -> None:
+    await logs.here.want(RUN)
+    await logs.here.want(RUN)
+    assert await logs.there.is_wanted(RUN)
+    assert not await logs.there.is_wanted(OTHER)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whoever_writes_when_numbers_have_no_gap_and_nothing_is_lost_or_doubled(begin: Begin, seed: int) -> None:
+    logs = await begin(600, max_entries=1000)
+    seen: dict[int, str] = {}
+    confirmed: list[str] = []
+    refused: list[str] = []
+    randomness = random.Random(seed)
+    place: Position | None = None
+
+    async def write(who: int) -> None:
+        log = (logs.here, logs.there)[who % 2]
+        lead: Lead | None = None
+        for turn in range(12):
+            await asyncio.sleep(0)
+            if lead is None or randomness.random() < 0.3:
+                lead = await log.lead(RUN, preempt=randomness.random() < 0.5) or lead
+            values = [f"{who}/{turn}/{part}" for part in range(randomness.randint(1, 3))]
+            if lead is None:
+                continue
+            try:
+                await log.append(RUN, lead, [text(value) for value in values])
+                confirmed.extend(values)
+            except NotLeadingError:
+                refused.extend(values)
+                lead = None
+                continue
+            if randomness.random() < 0.2:
+                await log.resign(RUN, lead)
+                lead = None
+
+    async def follow(until: asyncio.Event) -> None:
+        nonlocal place
+        while True:
+            last_time = until.is_set()
+            reading = await logs.there.read(RUN, place)
+            for entry in reading.entries:
+                assert entry.number not in seen
+                assert isinstance(entry.change, TextDeltaChange)
+                seen[entry.number] = entry.change.value
+            if reading.epoch is not None and reading.entries:
+                assert not reading.is_gap
+                place = Position(reading.epoch, reading.entries[-1].number)
+            if last_time:
+                return
+            await asyncio.sleep(0)
+
+    done = asyncio.Event()
+    following = asyncio.create_task(follow(done))
+    await asyncio.gather(*map(write, range(4)))
+    done.set()
+    await following
+    assert list(seen) == list(range(1, len(seen) + 1))
+    assert sorted(seen.values()) == sorted(confirmed)
+    assert not set(refused) & set(confirmed)

@@ -1,0 +1,63 @@
+"""Subscriptions over a fake log, as a transport begins and renders them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from schema.context import Context
+from schema.keys import RunKey, ThreadKey, to_global_id
+from schema.paging import PagingLimits
+from schema.root import GatewaySchema
+from schema.run_events import Change, RunEvent
+from schema.subscribing import Subscribed, SubscriptionRefusedError, subscribe
+from tests.schema.builders import SCHEMA
+from tests.support.fake_run_events import FakeRunEvents, run_event
+from tests.support.fake_threads_api import FakeThreadsApi
+
+RUN_KEY = RunKey("thread_1", "run_1")
+RUN = to_global_id(RUN_KEY)
+THREAD_KEY = ThreadKey("thread_1")
+
+
+async def begin(
+    events: FakeRunEvents | None,
+    query: str,
+    variables: Mapping[str, Any] | None = None,
+    *,
+    schema: GatewaySchema = SCHEMA,
+    api: FakeThreadsApi | None = None,
+    operation_name: str | None = None,
+    resume_after: str | None = None,
+    limits: PagingLimits | None = None,
+) -> Subscribed:
+    """Begin a subscription with a context of its own that is closed afterwards."""
+    context = Context(api or FakeThreadsApi(), limits, events=events, resume_after=resume_after)
+    try:
+        return await subscribe(schema, query, variables=variables, operation_name=operation_name, context=context)
+    finally:
+        await context.aclose()
+
+
+async def refusal(events: FakeRunEvents | None, query: str, variables: Any = None, **options: Any) -> Any:
+    """The errors of a subscription that does not begin."""
+    try:
+        await begin(events, query, variables, **options)
+    except SubscriptionRefusedError as refused:
+        return refused.errors
+    raise AssertionError("expected a refusal")
+
+
+async def rendered(subscribed: Subscribed, event: RunEvent, api: FakeThreadsApi | None = None) -> Any:
+    """One event's answer, from a context of its own."""
+    context = Context(api or FakeThreadsApi())
+    try:
+        return await subscribed.render(event, context)
+    finally:
+        await context.aclose()
+
+
+async def shown(change: Change, selection: str, api: FakeThreadsApi | None = None) -> Any:
+    """What `selection` shows of a change in a run's log, with no error."""
+    subscribed = await begin(FakeRunEvents(), f'subscription {{ runEvents(runId: "{RUN}") {{ {selection} }} }}')
+    answer = await rendered(subscribed, run_event(change), api)
+    assert "errors" not in answer, answer
+    return answer["data"]["runEvents"]

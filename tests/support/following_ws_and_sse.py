@@ -1,0 +1,163 @@
+"""A gateway on a socket whose run events a test pushes, and small clients of its WebSockets and event streams."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from gateway.app import OPERATIONS, create_app, listening
+from gateway.auth.credentials import Keys
+from gateway.auth.principal import Upstream
+from gateway.health import ReadinessProbe
+from gateway.view.endpoint import GraphQLEndpoint
+from gateway.view.limits import SubscriptionLimits, ViewLimits
+from schema.errors import GatewayError
+from schema.keys import RunKey, to_global_id
+from schema.root import build_schema
+from schema.run_events import StatusChange
+from tests.support.fake_run_events import FakeRunEvents
+from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.graphql import GraphQLClient
+from tests.support.wire_samples import run
+
+RUN = to_global_id(RunKey("thread_1", "run_1"))
+STATUS = f'subscription {{ runStatus(runId: "{RUN}") {{ status }} }}'
+SUBPROTOCOL = "graphql-transport-ws"
+CREDENTIAL = {"Authorization": "Bearer x"}
+DEADLINE_SECONDS = 20.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Returns once a condition holds; fails the test where it takes too long."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def status(text: str) -> StatusChange:
+    """A run that is in this status now."""
+    return StatusChange(run(status=text))
+
+
+@dataclass
+class Socket:
+    """One WebSocket that speaks the protocol's messages."""
+
+    ws: aiohttp.ClientWebSocketResponse
+
+    async def send(self, **message: Any) -> None:
+        await self.ws.send_str(json.dumps(message))
+
+    async def receive(self) -> Any:
+        """The next message; a close is `(code, reason)`."""
+        message = await self.ws.receive(timeout=DEADLINE_SECONDS)
+        if message.type is aiohttp.WSMsgType.TEXT:
+            return json.loads(message.data)
+        assert message.type is aiohttp.WSMsgType.CLOSE, message
+        return message.data, message.extra
+
+    async def initialise(self, payload: Any = CREDENTIAL) -> None:
+        await self.send(type="connection_init", payload=payload)
+        assert await self.receive() == {"type": "connection_ack"}
+
+    async def subscribe(self, id: str = "1", query: str = STATUS, **payload: Any) -> None:
+        await self.send(type="subscribe", id=id, payload={"query": query, **payload})
+
+    async def closing(self) -> tuple[int, str]:
+        """The code and the reason of the close that comes next."""
+        received: tuple[int, str] = await self.receive()
+        assert isinstance(received, tuple), received
+        return received
+
+
+@dataclass
+class Following(GraphQLClient):
+    """A running gateway and the events that its subscriptions follow."""
+
+    endpoint: GraphQLEndpoint = field(repr=False)
+    app: web.Application = field(repr=False)
+    events: FakeRunEvents = field(repr=False)
+
+    @asynccontextmanager
+    async def socket(self, *, protocols: tuple[str, ...] = (SUBPROTOCOL,), **options: Any) -> AsyncIterator[Socket]:
+        url = self.url.replace("http", "ws", 1) + "/graphql"
+        async with self.session.ws_connect(url, protocols=protocols, **options) as ws:
+            yield Socket(ws)
+
+    @asynccontextmanager
+    async def initialised(self, payload: Any = CREDENTIAL) -> AsyncIterator[Socket]:
+        async with self.socket() as socket:
+            await socket.initialise(payload)
+            yield socket
+
+    @asynccontextmanager
+    async def stream(self, query: str = STATUS, **headers: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        """An event stream of one operation."""
+        headers = {**CREDENTIAL, "Accept": "text/event-stream", **headers}
+        async with self.session.post(f"{self.url}/graphql", json={"query": query}, headers=headers) as response:
+            yield response
+
+    async def followed(self, number: int = 1) -> None:
+        """Returns once that many feeds are open."""
+        await until(lambda: len(self.events.open_feeds) == number)
+
+    async def nobody_left(self) -> None:
+        """Returns once nothing is held for any client."""
+        connections = self.endpoint.connections
+        await until(
+            lambda: not (
+                len(connections)
+                or len(connections.tasks)
+                or len(connections.deliveries)
+                or connections.deliveries.groups
+                or self.events.open_feeds
+            )
+        )
+
+    async def stop(self) -> None:
+        """What a gateway does first that is told to stop."""
+        await self.app[OPERATIONS].stop(0)
+
+
+async def read_frame(response: aiohttp.ClientResponse) -> dict[str, str]:
+    """The next frame of an event stream, its fields by name; comments are passed over. Empty at the end."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while True:
+            text = (await response.content.readuntil(b"\n\n")).decode()
+            lines = [line for line in text.splitlines() if line and not line.startswith(":")]
+            if lines or not text:
+                return dict(line.split(": ", 1) if ": " in line else (line, "") for line in lines)
+
+
+@asynccontextmanager
+async def running_following(
+    *,
+    limits: SubscriptionLimits | None = None,
+    keys: Keys | None = None,
+    events: FakeRunEvents | None = None,
+    api: Any = None,
+    port: int = 0,
+) -> AsyncIterator[Following]:
+    """A gateway over a fake port, whose subscriptions follow what the test pushes."""
+    followed = events or FakeRunEvents()
+    bound = api or FakeThreadsApi()
+    endpoint = GraphQLEndpoint(
+        build_schema(),
+        lambda _: bound,
+        lambda _: followed,
+        keys=keys or Keys(),
+        upstream=Upstream("http://upstream.test"),
+        limits=ViewLimits(max_body_bytes=20_000, subscriptions=limits or SubscriptionLimits()),
+    )
+
+    async def never_asked() -> GatewayError | None:
+        raise AssertionError
+
+    app = create_app(endpoint, ReadinessProbe(never_asked))
+    async with listening(app, "127.0.0.1", port) as url, aiohttp.ClientSession() as session:
+        yield Following(url, session, endpoint, app, followed)

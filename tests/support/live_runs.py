@@ -1,0 +1,315 @@
+"""Live runs without a socket: a clock that stands still, one log, processes that share it, and streams by script."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+from gateway.emulator.clock import ManualClock
+from gateway.events.hub import RunEventsHub
+from gateway.events.log.memory import MemoryLog
+from gateway.events.log.port import (
+    Draft,
+    Lead,
+    LogName,
+    LogUnavailableError,
+    Position,
+    Reading,
+    StopListening,
+)
+from gateway.events.options import EventsOptions
+from schema.errors import GatewayError
+from schema.keys import MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.ports import EventFeed, RunEvents
+from schema.run_events import Change, MessageFinishedChange, RunEvent, SnapshotChange, StatusChange, StepChange
+from schema.run_streams import StreamEvent
+from schema.wire import MessageObject, RunObject, RunStepObject
+from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.wire_samples import message, run, run_step, thread
+
+SCOPE = "principal_1"
+THREAD = ThreadKey("thread_1")
+RUN = RunKey("thread_1", "run_1")
+
+Said: TypeAlias = Sequence[StreamEvent] | GatewayError
+
+
+class ScriptedStream:
+    """A stream that says what it is told to, batch by batch; without more it is silent."""
+
+    def __init__(self, *batches: Said, thread_id: str | None = "thread_1") -> None:
+        self.thread_id = thread_id
+        self.is_closed = False
+        self._said: asyncio.Queue[Said] = asyncio.Queue()
+        for batch in batches:
+            self.say(batch)
+
+    def say(self, batch: Said) -> None:
+        self._said.put_nowait(batch)
+
+    def end(self) -> None:
+        self.say(())
+
+    async def read(self) -> list[StreamEvent]:
+        said = await self._said.get()
+        if isinstance(said, GatewayError):
+            raise said
+        return list(said)
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+class FrailLog:
+    """One process's way to a log: it can die with its process, or be cut off from the store."""
+
+    def __init__(self, inner: MemoryLog) -> None:
+        self._inner = inner
+        self.is_dead = False
+        self.is_cut_off = False
+        self.dies_before: int | None = None
+        self.dies_after: int | None = None
+        self.calls = 0
+
+    def kill(self) -> None:
+        """Let nothing more reach the store, not even the word that this process stops."""
+        self.is_dead = True
+
+    def _check(self) -> None:
+        if self.is_cut_off:
+            raise LogUnavailableError
+
+    async def _reach(self) -> None:
+        self._check()
+        self.calls += 1
+        if self.is_dead or self.calls == self.dies_before:
+            self.is_dead = True
+            await asyncio.Event().wait()
+
+    async def _come_back(self) -> None:
+        if self.is_dead or (self.dies_after is not None and self.calls >= self.dies_after):
+            self.is_dead = True
+            await asyncio.Event().wait()
+
+    async def read(self, name: LogName, after: Position | None = None) -> Reading:
+        await self._reach()
+        return await self._inner.read(name, after)
+
+    async def append(self, name: LogName, lead: Lead, drafts: Sequence[Draft], *, ends: bool = False) -> None:
+        await self._reach()
+        await self._inner.append(name, lead, drafts, ends=ends)
+        await self._come_back()
+
+    async def lead(self, name: LogName, *, preempt: bool = False) -> Lead | None:
+        await self._reach()
+        lead = await self._inner.lead(name, preempt=preempt)
+        await self._come_back()
+        return lead
+
+    async def renew(self, name: LogName, lead: Lead) -> bool:
+        await self._reach()
+        return await self._inner.renew(name, lead)
+
+    async def resign(self, name: LogName, lead: Lead) -> None:
+        self._check()
+        if not self.is_dead:
+            await self._inner.resign(name, lead)
+
+    async def want(self, name: LogName) -> None:
+        await self._reach()
+        await self._inner.want(name)
+
+    async def is_wanted(self, name: LogName) -> bool:
+        await self._reach()
+        return await self._inner.is_wanted(name)
+
+    def listen(self, name: LogName, on_news: Callable[[], None]) -> StopListening:
+        return self._inner.listen(name, on_news)
+
+    async def close(self) -> None:
+        pass
+
+
+class Process:
+    """One process: a hub with its own way to the log, for one principal."""
+
+    def __init__(self, world: World, options: EventsOptions | None = None) -> None:
+        self.log = FrailLog(world.log)
+        self.moved: list[RunKey | ThreadKey] = []
+        self.hub = RunEventsHub(
+            self.log,
+            options,
+            now_seconds=world.clock.now,
+            now=world.clock.now,
+            sleep=world.sleep,
+            on_moved=self._on_moved,
+        )
+        self.events: RunEvents = self.hub.bind(SCOPE, lambda: world.api)
+
+    async def kill(self) -> None:
+        """End as a process does that is killed: nobody is told."""
+        self.log.kill()
+        await self.hub.close()
+
+    async def _on_moved(self, scope: str, key: RunKey | ThreadKey) -> None:
+        assert scope == SCOPE
+        self.moved.append(key)
+
+
+class World:
+    """An upstream, a log store and a clock, with any number of processes."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.log = MemoryLog(now=self.clock.now, now_seconds=self.clock.now)
+        self.api = FakeThreadsApi(threads={THREAD: thread()})
+        self.processes: list[Process] = []
+
+    async def sleep(self, seconds: float) -> None:
+        await self.clock.sleep_until(self.clock.now() + seconds)
+
+    def process(self, options: EventsOptions | None = None) -> Process:
+        process = Process(self, options)
+        self.processes.append(process)
+        return process
+
+    async def pass_seconds(self, seconds: float, step: float = 0.05) -> None:
+        """Let time go by in small steps, and everybody do what they do in it."""
+        await settle()
+        passed = 0.0
+        while passed < seconds - 1e-9:
+            self.clock.advance(step)
+            passed += step
+            await settle()
+
+    async def during(self, work: Awaitable[Any], seconds: float = 60.0) -> Any:
+        """Let time go by until some work is done."""
+        task = asyncio.ensure_future(work)
+        await settle()
+        deadline = self.clock.now() + seconds
+        while not task.done():
+            assert self.clock.now() < deadline, "expected the work to be done by now"
+            await self.pass_seconds(0.05)
+        return await task
+
+    # ---- what the upstream holds ----
+
+    def put_run(self, status: str, **fields: object) -> RunObject:
+        self.api.runs[RUN] = made = a_run(status, **fields)
+        return made
+
+    def put_step(self, made: RunStepObject) -> None:
+        self.api.run_steps[RunStepKey(*RUN, made.id)] = made
+
+    def put_message(self, made: MessageObject) -> None:
+        self.api.messages[MessageKey("thread_1", made.id)] = made
+
+    def polls(self, name: str = "get_runs") -> int:
+        return sum(1 for called, _ in self.api.calls if called == name)
+
+    async def close(self) -> None:
+        for process in self.processes:
+            await process.hub.close()
+        await self.log.close()
+
+
+async def settle() -> None:
+    """Let everybody go on until they wait for the clock."""
+    for _ in range(60):
+        await asyncio.sleep(0)
+
+
+# ---- objects and events ----
+
+
+def a_run(status: str, **fields: object) -> RunObject:
+    return run("run_1", status=status, thread_id="thread_1", **fields)
+
+
+def a_step(id: str = "step_1", status: str = "in_progress", **fields: object) -> RunStepObject:
+    details = {"type": "message_creation", "message_creation": {"message_id": "msg_1"}}
+    return run_step(id, status=status, type="message_creation", **({"step_details": details} | fields))
+
+
+def a_message(text: str = "", status: str | None = "in_progress", id: str = "msg_1", **fields: object) -> MessageObject:
+    content = [{"type": "text", "text": {"value": text, "annotations": []}}] if text else []
+    return message(id, **({"role": "assistant", "status": status, "run_id": "run_1", "content": content} | fields))
+
+
+def said(wire: Any, name: str | None = None) -> StreamEvent:
+    return StreamEvent(name, wire=wire)
+
+
+def text_delta(value: str, id: str = "msg_1", index: int = 0) -> StreamEvent:
+    content = [{"index": index, "type": "text", "text": {"value": value}}]
+    return StreamEvent(
+        "thread.message.delta", delta={"id": id, "object": "thread.message.delta", "delta": {"content": content}}
+    )
+
+
+DONE = StreamEvent("done", is_done=True)
+
+
+def simple_run(*words: str, end: str = "completed") -> list[StreamEvent]:
+    """A whole stream of a run that answers."""
+    text = "".join(words)
+    message_status = "completed" if end == "completed" else "incomplete"
+    return [
+        said(a_run("queued"), "thread.run.created"),
+        said(a_run("in_progress"), "thread.run.in_progress"),
+        said(a_step(), "thread.run.step.created"),
+        said(a_message(), "thread.message.created"),
+        *(text_delta(word) for word in words),
+        said(a_message(text, message_status), "thread.message.completed"),
+        said(a_step(status="completed" if end == "incomplete" else end), "thread.run.step.completed"),
+        said(a_run(end), f"thread.run.{end}"),
+        DONE,
+    ]
+
+
+async def take_all(feed: EventFeed) -> list[RunEvent]:
+    """Read a feed to its end."""
+    return [event async for event in _iterate(feed)]
+
+
+async def _iterate(feed: EventFeed) -> Any:
+    while True:
+        try:
+            yield await feed.__anext__()
+        except StopAsyncIteration:
+            return
+
+
+def take_now(feed: EventFeed) -> list[RunEvent]:
+    """Read what is there."""
+    taken = []
+    try:
+        while (event := feed.take()) is not None:
+            taken.append(event)
+    except StopAsyncIteration:
+        pass
+    return taken
+
+
+def kinds(events: Sequence[RunEvent]) -> list[str]:
+    """Name events shortly."""
+    return [kind(event.change) for event in events]
+
+
+def kind(change: Change) -> str:
+    match change:
+        case StatusChange(run=changed):
+            return changed.status
+        case SnapshotChange(run=shown):
+            return f"snapshot {shown.status}"
+        case StepChange(step=step):
+            return f"step {step.status}"
+        case MessageFinishedChange():
+            return "message finished"
+        case _:
+            return str(getattr(change, "code", None) or getattr(change, "value", None) or type(change).__name__)
+
+
+def statuses(events: Sequence[RunEvent]) -> list[str]:
+    return [event.change.run.status for event in events if isinstance(event.change, (StatusChange, SnapshotChange))]

@@ -1,0 +1,185 @@
+"""Runs that are followed: how they are started, what is asked of them, and what a reader must have been told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from schema.keys import RunKey, RunStepKey, ThreadKey, to_global_id
+from tests.support.emulator import Emulator
+from tests.support.gateway import Gateway
+from tests.support.live import Event
+from tests.support.mutating import WEATHER, assistant, succeed, thread_with_question
+
+RUN_EVENTS = """
+subscription ($run: ID!, $after: String) {
+  runEvents(runId: $run, after: $after) {
+    type: __typename
+    ... on RunSnapshot { cursor run { status } messages { id text } steps { id status } }
+    ... on RunStatusChange { cursor previous status provenance run { status lastError { code } incompleteReason } }
+    ... on StepChanged { cursor provenance step { id status } }
+    ... on ToolCallDelta { cursor stepId index callId name argumentsDelta codeDelta }
+    ... on MessageCreated { cursor provenance message { id text } }
+    ... on TextDelta { cursor messageId index value }
+    ... on MessageFinished { cursor provenance message { id text } }
+    ... on StreamError { cursor code reason: message final }
+    ... on Lagged { cursor skipped }
+  }
+}"""
+
+RUN_STATUS = """
+subscription ($run: ID!) { runStatus(runId: $run) { type: __typename cursor previous status provenance } }"""
+
+THREAD_EVENTS = """
+subscription ($thread: ID!, $after: String) {
+  threadEvents(threadId: $thread, after: $after) {
+    type: __typename
+    ... on RunStatusChange { cursor previous status provenance run { id } }
+    ... on MessageCreated { cursor provenance message { id role text } }
+    ... on MessageFinished { cursor provenance message { id role text } }
+    ... on StreamError { cursor code reason: message final }
+    ... on Lagged { cursor skipped }
+  }
+}"""
+
+TERMINAL = {"CANCELLED", "FAILED", "COMPLETED", "INCOMPLETE", "EXPIRED"}
+
+QUEUED_SECONDS = 1.0
+"""How long the emulator's runs are queued."""
+
+STEP_SECONDS = 0.4
+"""How long they then think, before a step and its message or tool call begin."""
+
+PIECE_SECONDS = 0.04
+"""How long each piece of a text or of arguments takes."""
+
+LONG_SECONDS = 60.0
+"""Enough for the emulator to end any run that does not wait."""
+
+
+@dataclass(frozen=True)
+class StartedRun:
+    """A run of the emulator; `id` is its global ID."""
+
+    key: RunKey
+    id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", to_global_id(self.key))
+
+    @property
+    def thread_id(self) -> str:
+        return to_global_id(ThreadKey(self.key.thread_id))
+
+    @property
+    def path(self) -> str:
+        """Where the API has it."""
+        return f"/threads/{self.key.thread_id}/runs/{self.key.run_id}"
+
+
+async def start_run(emulator: Emulator, gateway: Gateway, **options: Any) -> StartedRun:
+    """Start a run through a gateway, which answers while it is queued."""
+    thread_id = await thread_with_question(emulator)
+    assistant_id = await assistant(emulator)
+    fields = "run { id upstreamId status } thread { upstreamId }"
+    made = await succeed(gateway, "createRun", fields, threadId=thread_id, assistantId=assistant_id, **options)
+    assert made["run"]["status"] == "QUEUED"
+    run = StartedRun(RunKey(thread_id, made["run"]["upstreamId"]))
+    assert made["run"]["id"] == run.id
+    return run
+
+
+async def start_tool_run(emulator: Emulator, gateway: Gateway) -> StartedRun:
+    """Start a run through a gateway that will call a function."""
+    return await start_run(emulator, gateway, tools=[{"function": {**WEATHER["function"]}}])  # type: ignore[dict-item]
+
+
+async def start_elsewhere(emulator: Emulator, **options: Any) -> StartedRun:
+    """Start a run past all gateways."""
+    thread_id = await thread_with_question(emulator)
+    assistant_id = await assistant(emulator)
+    run = await emulator.post(f"/threads/{thread_id}/runs", {"assistant_id": assistant_id, **options})
+    return StartedRun(RunKey(thread_id, run["id"]))
+
+
+async def submit(gateway: Gateway, emulator: Emulator, run: StartedRun, output: str = "22 °C") -> None:
+    """Answer the function calls that a run waits for."""
+    waiting = await emulator.get(run.path)
+    calls = waiting["required_action"]["submit_tool_outputs"]["tool_calls"]
+    outputs = [{"toolCallId": call["id"], "output": output} for call in calls]
+    await succeed(gateway, "submitToolOutputs", "run { status }", runId=run.id, toolOutputs=outputs)
+
+
+def statuses(events: Sequence[Event]) -> list[str]:
+    """The statuses in the order in which a reader was told of them, each linked to the one before."""
+    told: list[str] = []
+    for event in events:
+        if event["type"] == "RunSnapshot":
+            if not told or told[-1] != event["run"]["status"]:
+                told.append(event["run"]["status"])
+        elif event["type"] == "RunStatusChange":
+            if told:
+                assert event["previous"] == told[-1], f"{event} after {told}"
+            assert event["status"] not in told[-1:], f"{event} told twice"
+            told.append(event["status"])
+    return told
+
+
+def hold_to_truth(events: Sequence[Event], truth: Sequence[Event]) -> None:
+    """Fail unless a reader of a whole run could make of its events what the upstream has by now.
+
+    One end, the last event; each message finished once and whole; pieces of text that make it up, unless the reader
+    was told that some of them are lost: then they are a part of it, from the beginning and nothing twice.
+    """
+    assert sum(_is_end(event) for event in events) == 1, events
+    assert _is_end(events[-1]), events[-1]
+    final = {message["id"]: message["text"] for message in truth}
+    pieces: dict[str, str] = {}
+    finished: dict[str, str] = {}
+    is_lossy = any(event["type"] == "StreamError" for event in events)
+    for event in events:
+        match event["type"]:
+            case "RunSnapshot":
+                pieces = {message["id"]: message["text"] for message in event["messages"] if message["text"]}
+                if event["run"]["status"] in TERMINAL:
+                    finished |= pieces
+            case "MessageCreated":
+                assert event["message"]["id"] not in pieces, f"{event} told twice"
+                if event["message"]["text"]:
+                    assert event["provenance"] == "POLLED"
+            case "TextDelta":
+                assert event["messageId"] not in finished, f"{event} after the end of its message"
+                pieces[event["messageId"]] = pieces.get(event["messageId"], "") + event["value"]
+            case "MessageFinished":
+                assert event["message"]["id"] not in finished, f"{event} told twice"
+                finished[event["message"]["id"]] = event["message"]["text"]
+    assert finished == final
+    for message_id, text in pieces.items():
+        whole = final[message_id]
+        assert text == whole or (is_lossy and whole.startswith(text)), f"{text!r} of {whole!r}"
+
+
+async def truth_of(emulator: Emulator, run: StartedRun) -> list[Event]:
+    """The messages that a run wrote, as the upstream has them."""
+    path = f"/threads/{run.key.thread_id}/messages?run_id={run.key.run_id}&order=asc"
+    listed = (await emulator.get(path))["data"]
+    return [{"id": _message_id(run, one["id"]), "text": _text(one)} for one in listed]
+
+
+def step_id(run: StartedRun, upstream_id: str) -> str:
+    return to_global_id(RunStepKey(*run.key, upstream_id))
+
+
+def _message_id(run: StartedRun, upstream_id: str) -> str:
+    from schema.keys import MessageKey
+
+    return to_global_id(MessageKey(run.key.thread_id, upstream_id))
+
+
+def _text(message: dict[str, Any]) -> str:
+    return "\n".join(part["text"]["value"] for part in message["content"] if part["type"] == "text")
+
+
+def _is_end(event: Event) -> bool:
+    if event["type"] == "RunSnapshot":
+        return event["run"]["status"] in TERMINAL
+    return event["type"] == "RunStatusChange" and event["status"] in TERMINAL

@@ -1,0 +1,15 @@
+"""One clock for the emulator and for the cache of the gateways over it."""
+
+import functools
+
+import pytest
+
+from gateway import compose
+from gateway.cache.shared import SharedCache
+from tests.support.emulator import Emulator
+
+
+@pytest.fixture
+def one_clock(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    """Lets the cache live by the clock of the test's `emulator`, which a busy machine does not move."""
+    monkeypatch.setattr(compose, "SharedCache", functools.partial(SharedCache, now_seconds=emulator.clock.now))
