@@ -90,6 +90,8 @@ def build_gateway_app(settings: Settings) -> web.Application:
     async def own_connections(_: web.Application) -> AsyncIterator[None]:
         async with client, shared, contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(log.close)
+            if isinstance(log, RedisLog):
+                await log.connect()
             stack.push_async_callback(hub.close)
             yield
 

@@ -6,7 +6,7 @@ for the place) and, where the place is a part of the value, ``suffix``.
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag
 from pydantic_core import PydanticCustomError
 
 from gateway.emulator.objects import JsonObject, Metadata
@@ -228,7 +228,20 @@ class ChosenTool(Body):
     function: ChosenFunction | None = None
 
 
-ToolChoice: TypeAlias = Annotated[
+class ChosenRetrieval(Body):
+    """Version 1's search of files, which has to be used; kept under its later name."""
+
+    type: Annotated[Literal["retrieval"], PlainSerializer(lambda _: "file_search")]
+
+
+ToolChoiceV1: TypeAlias = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("<string>")]
+    | Annotated[ChosenTool, Tag("<function>")]
+    | Annotated[ChosenTool, Tag("<code_interpreter>")]
+    | Annotated[ChosenRetrieval, Tag("<retrieval>")],
+    Discriminator(_string_or_object),
+]
+ToolChoiceV2: TypeAlias = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag("<string>")]
     | Annotated[ChosenTool, Tag("<function>")]
     | Annotated[ChosenTool, Tag("<code_interpreter>")]

@@ -11,7 +11,8 @@ from gateway.emulator.bodies.fields import (
     ResponseFormatV1,
     ResponseFormatV2,
     Temperature,
-    ToolChoice,
+    ToolChoiceV1,
+    ToolChoiceV2,
     ToolResources,
     ToolV1,
     ToolV2,
@@ -40,7 +41,7 @@ class RunOptionsV1(Body):
     max_prompt_tokens: TokenLimit | None = None
     max_completion_tokens: TokenLimit | None = None
     truncation_strategy: Truncation | None = None
-    tool_choice: ToolChoice | None = None
+    tool_choice: ToolChoiceV1 | None = None
     response_format: ResponseFormatV1 | None = None
 
 
@@ -50,6 +51,7 @@ class RunOptionsV2(RunOptionsV1):
     tools: Annotated[tuple[ToolV2, ...], Field(max_length=MAX_RUN_TOOLS)] | None = None  # type: ignore[assignment]
     reasoning_effort: ReasoningEffort | None = None
     parallel_tool_calls: bool | None = None
+    tool_choice: ToolChoiceV2 | None = None  # type: ignore[assignment]
     response_format: ResponseFormatV2 | None = None  # type: ignore[assignment]
 
 

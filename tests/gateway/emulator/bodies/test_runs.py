@@ -17,6 +17,8 @@ def test_an_assistant_is_all_that_a_run_needs(model: type[BaseModel]) -> None:
         (RunV1, '"response_format":{"type":"json_schema","json_schema":{"name":"s"}}'),
         (ThreadAndRunV1, '"response_format":{"type":"json_schema","json_schema":{"name":"s"}}'),
         (RunV2, '"tools":[{"type":"retrieval"}]'),
+        (RunV1, '"tool_choice":{"type":"file_search"}'),
+        (RunV2, '"tool_choice":{"type":"retrieval"}'),
         (RunV2, '"thread":{}'),
         (ThreadAndRunV2, '"additional_messages":[]'),
         (ThreadAndRunV1, '"tool_resources":{}'),
@@ -36,3 +38,8 @@ def test_an_output_left_out_is_empty() -> None:
 def test_version_2_takes_a_json_schema(model: type[BaseModel]) -> None:
     schema = '{"type":"json_schema","json_schema":{"name":"s"}}'
     model.model_validate_json('{"assistant_id":"asst_1","response_format":' + schema + "}")
+
+
+def test_version_1_chooses_retrieval_which_is_kept_under_its_later_name() -> None:
+    body = RunV1.model_validate_json('{"assistant_id":"asst_1","tool_choice":{"type":"retrieval"}}')
+    assert body.model_dump()["tool_choice"] == {"type": "file_search"}
