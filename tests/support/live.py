@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import json
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -11,9 +10,8 @@ from typing import Any, TypeAlias
 import aiohttp
 
 from tests.support.emulator import KEY
+from tests.support.following_ws_and_sse import DEADLINE_SECONDS, SUBPROTOCOL, Socket, read_frame
 from tests.support.graphql import GraphQLClient
-
-DEADLINE_SECONDS = 20.0
 
 Event: TypeAlias = dict[str, Any]
 
@@ -92,65 +90,61 @@ class Reader:
         return f"<{'over' if self.is_over else 'open'} {self.errors=} {[*map(_brief, self.events)]}>"
 
 
-class Socket:
-    """An initialised WebSocket; `close_code` is set once the gateway has closed it."""
+class LiveSocket:
+    """An initialised WebSocket whose messages go to the readers that they are for."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.close_code: int | None = None
+    def __init__(self, socket: Socket) -> None:
         self._socket = socket
         self._readers: dict[str, Reader] = {}
         self._ids = itertools.count(1)
-        self._closed = asyncio.Event()
+        self._closed: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
 
     async def subscribe(self, query: str, **variables: Any) -> Reader:
         reader = Reader()
         reader.id = str(next(self._ids))
         self._readers[reader.id] = reader
-        payload = {"query": query, "variables": variables}
-        await self._socket.send_json({"id": reader.id, "type": "subscribe", "payload": payload})
+        await self._socket.subscribe(reader.id, query, variables=variables)
         return reader
 
     async def unsubscribe(self, reader: Reader) -> None:
-        await self._socket.send_json({"id": reader.id, "type": "complete"})
+        await self._socket.send(id=reader.id, type="complete")
         self._readers.pop(reader.id).end()
 
-    async def closed(self) -> int | None:
-        """Wait for the gateway to close it; gives the code."""
+    async def closing(self) -> int | None:
+        """Wait for the gateway to close it, and give the code; None where it just went away."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            await self._closed.wait()
-        return self.close_code
+            return await asyncio.shield(self._closed)
 
     async def read(self) -> None:
         """Hand out what comes until the socket is closed."""
-        async for frame in self._socket:
+        async for frame in self._socket.ws:
             message = json.loads(frame.data)
-            reader = self._readers.get(message.get("id", ""))
+            reader = self._readers.get(message["id"])
             if reader is None:
-                assert message["type"] in {"next", "complete"}, message  # of a subscription that was left
-            elif message["type"] == "next":
+                continue  # of a subscription that was left
+            if message["type"] == "next":
                 assert not reader.is_over, f"{message} after the end of {reader}"
                 reader.take(message["payload"])
             else:
                 reader.end(completed=message["type"] == "complete", errors=message.get("payload"))
-        self.close_code = self._socket.close_code
         for reader in self._readers.values():
             reader.end()
-        self._closed.set()
+        code = self._socket.ws.close_code
+        self._closed.set_result(None if code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE else code)
 
 
 @asynccontextmanager
-async def open_socket(gateway: GraphQLClient, *, key: str = KEY) -> AsyncIterator[Socket]:
+async def open_socket(gateway: GraphQLClient, *, key: str = KEY) -> AsyncIterator[LiveSocket]:
     """A WebSocket of the principal of `key`."""
-    url = f"{gateway.url}/graphql"
-    async with gateway.session.ws_connect(url, protocols=("graphql-transport-ws",)) as raw:
-        await raw.send_json({"type": "connection_init", "payload": {"Authorization": f"Bearer {key}"}})
-        assert await raw.receive_json(timeout=DEADLINE_SECONDS) == {"type": "connection_ack"}
-        socket = Socket(raw)
+    async with gateway.session.ws_connect(f"{gateway.url}/graphql", protocols=(SUBPROTOCOL,)) as ws:
+        raw = Socket(ws)
+        await raw.initialise({"Authorization": f"Bearer {key}"})
+        socket = LiveSocket(raw)
         reading = asyncio.create_task(socket.read())
         try:
             yield socket
         finally:
-            await raw.close()
+            await ws.close()
             await reading
 
 
@@ -177,42 +171,19 @@ async def open_stream(
 
 
 async def _read_stream(response: aiohttp.ClientResponse, reader: Reader) -> None:
-    """Read events as a browser does: fields on lines, a blank line behind each event."""
-    fields: dict[str, str] = {}
-    buffer = b""
     try:
-        async for piece in response.content.iter_any():
-            *lines, buffer = (buffer + piece).split(b"\n")
-            for line in lines:
-                name, _, value = line.decode().partition(":")
-                if name:
-                    fields[name] = value.removeprefix(" ")
-                elif not line and fields:
-                    _take_stream_event(fields, reader)
-                    fields = {}
+        while fields := await read_frame(response):
+            if "retry" in fields:
+                reader.retry_ms = int(fields["retry"])
+            reader.last_event_id = fields.get("id", reader.last_event_id)
+            if fields.get("event") == "complete":
+                reader.end(completed=True)
+            elif fields.get("event") == "next":
+                assert not reader.is_over, f"{fields} after the end of {reader}"
+                reader.take(json.loads(fields["data"]))
     except aiohttp.ClientPayloadError:
         pass  # the gateway is gone
     reader.end()
-
-
-def _take_stream_event(fields: dict[str, str], reader: Reader) -> None:
-    if "retry" in fields:
-        reader.retry_ms = int(fields["retry"])
-    if "id" in fields:
-        reader.last_event_id = fields["id"]
-    if fields.get("event") == "complete":
-        reader.end(completed=True)
-    elif fields.get("event") == "next":
-        assert not reader.is_over, f"{fields} after the end of {reader}"
-        reader.take(json.loads(fields["data"]))
-
-
-async def until(condition: Callable[[], object], *, seconds: float = DEADLINE_SECONDS) -> None:
-    """Wait for a condition that nobody tells of."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.005)
 
 
 def _flat(event: Event) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from schema.keys import RunKey, RunStepKey, ThreadKey, to_global_id
+from schema.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_global_id
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway
 from tests.support.live import Event
@@ -15,7 +15,7 @@ subscription ($run: ID!, $after: String) {
   runEvents(runId: $run, after: $after) {
     type: __typename
     ... on RunSnapshot { cursor run { status } messages { id text } steps { id status } }
-    ... on RunStatusChange { cursor previous status provenance run { status lastError { code } incompleteReason } }
+    ... on RunStatusChange { cursor previous status provenance run { lastError { code } incompleteReason } }
     ... on StepChanged { cursor provenance step { id status } }
     ... on ToolCallDelta { cursor stepId index callId name argumentsDelta codeDelta }
     ... on MessageCreated { cursor provenance message { id text } }
@@ -90,7 +90,7 @@ async def start_run(emulator: Emulator, gateway: Gateway, **options: Any) -> Sta
 
 async def start_tool_run(emulator: Emulator, gateway: Gateway) -> StartedRun:
     """Start a run through a gateway that will call a function."""
-    return await start_run(emulator, gateway, tools=[{"function": {**WEATHER["function"]}}])  # type: ignore[dict-item]
+    return await start_run(emulator, gateway, tools=[{"function": WEATHER["function"]}])
 
 
 async def start_elsewhere(emulator: Emulator, **options: Any) -> StartedRun:
@@ -170,8 +170,6 @@ def step_id(run: StartedRun, upstream_id: str) -> str:
 
 
 def _message_id(run: StartedRun, upstream_id: str) -> str:
-    from schema.keys import MessageKey
-
     return to_global_id(MessageKey(run.key.thread_id, upstream_id))
 
 

@@ -1,10 +1,12 @@
 """A client of a scripted upstream: its principal, its sleep that takes no time, and what its failures are."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import TypeAlias
 
 from gateway.upstream.client import UpstreamClient
+from schema.bodies import RunBody
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import ThreadKey
 from schema.ports import ThreadsApi
@@ -14,6 +16,8 @@ from schema.wire import RunObject
 CREDENTIAL = "Bearer key-of-somebody"
 T1 = ThreadKey("thread_1")
 WHOLE = {"id": "thread_1", "object": "thread", "created_at": 1}
+RUN_OBJECT = {"id": "run_1", "object": "thread.run", "created_at": 1, "thread_id": "thread_1"}
+LAST_EVENT = b"event: done\ndata: [DONE]\n\n"
 
 ClientMaker: TypeAlias = Callable[..., UpstreamClient]
 
@@ -30,6 +34,15 @@ async def failure(api: ThreadsApi) -> GatewayError:
     (got,) = await api.get_threads([T1])
     assert isinstance(got, GatewayError)
     return got
+
+
+def run_event(status: str) -> bytes:
+    """`RUN_OBJECT` in this status, as an event of its stream."""
+    return b"data: " + json.dumps(RUN_OBJECT | {"status": status}).encode() + b"\n\n"
+
+
+async def create_run(api: ThreadsApi) -> RunObject:
+    return await api.create_run(T1, RunBody(assistant_id="asst_1", model=None))
 
 
 class Taker:

@@ -51,7 +51,7 @@ class RunOptionsV2(RunOptionsV1):
     tools: Annotated[tuple[ToolV2, ...], Field(max_length=MAX_RUN_TOOLS)] | None = None  # type: ignore[assignment]
     reasoning_effort: ReasoningEffort | None = None
     parallel_tool_calls: bool | None = None
-    tool_choice: ToolChoiceV2 | None = None  # type: ignore[assignment]
+    tool_choice: ToolChoiceV2 | None = None
     response_format: ResponseFormatV2 | None = None  # type: ignore[assignment]
 
 

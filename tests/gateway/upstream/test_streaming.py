@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,29 +13,30 @@ from gateway.upstream.streaming import looks_like_events
 from schema.bodies import RunBody, ThreadAndRunBody, ToolOutputsBody
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import RunKey, ThreadKey
-from schema.run_streams import RunStream
-from schema.wire import RunObject, ThreadObject
+from schema.wire import RunObject
 from tests.support.scripted_upstream import (
     RESET,
-    SILENCE,
     Answer,
-    Request,
     ScriptedUpstream,
     answer,
     cut_short,
     echo,
     stream,
 )
-from tests.support.upstream_client import CREDENTIAL, T1, ClientMaker, Taker
+from tests.support.upstream_client import (
+    CREDENTIAL,
+    LAST_EVENT,
+    RUN_OBJECT,
+    T1,
+    ClientMaker,
+    Taker,
+    create_run,
+    run_event,
+)
 
 THREAD, RUN = ThreadKey("thread_1"), RunKey("thread_1", "run_1")
-OBJECT = {"id": "run_1", "object": "thread.run", "created_at": 1, "thread_id": "thread_1"}
 OUTPUTS = ToolOutputsBody.model_validate({"tool_outputs": [{"tool_call_id": "call_1", "output": "ok"}]})
 Start = Callable[[BoundThreadsApi], Awaitable[RunObject]]
-
-
-def create_run(api: BoundThreadsApi) -> Awaitable[RunObject]:
-    return api.create_run(THREAD, RunBody(assistant_id="asst_1", model=None))
 
 
 def create_thread_and_run(api: BoundThreadsApi) -> Awaitable[RunObject]:
@@ -53,14 +53,6 @@ STARTS: list[tuple[Start, str, dict[str, Any], str | None]] = [
     (submit, "/v1/threads/thread_1/runs/run_1/submit_tool_outputs", OUTPUTS.to_wire(), "thread_1"),
 ]
 EACH_START = pytest.mark.parametrize(("start", "target", "body", "thread_id"), STARTS, ids=["run", "both", "submit"])
-
-
-def run(status: str) -> bytes:
-    return b"data: " + json.dumps(OBJECT | {"status": status}).encode() + b"\n\n"
-
-
-DONE = b"event: done\ndata: [DONE]\n\n"
-WHOLE = stream(run("queued"), run("in_progress"), run("completed"), DONE)
 
 
 @pytest.fixture
@@ -94,7 +86,7 @@ async def test_the_run_is_given_as_soon_as_its_stream_tells_of_it(
     thread_id: str | None,
 ) -> None:
     more = asyncio.Event()
-    upstream.plan(stream(run("queued"), more, run("completed"), DONE))
+    upstream.plan(stream(run_event("queued"), more, run_event("completed"), LAST_EVENT))
     assert (await start(api)).status == "queued"
     assert api.cost.upstream_calls == len(api.cost.spans) == 1
     assert [stream.thread_id for stream in taker.streams] == [thread_id]
@@ -122,7 +114,7 @@ async def test_no_stream_is_asked_for_where_nobody_takes_it(
     body: dict[str, Any],
     thread_id: str | None,
 ) -> None:
-    upstream.plan(answer(200, OBJECT))
+    upstream.plan(answer(200, RUN_OBJECT))
     await start(client.bind(CREDENTIAL))
     (request,) = upstream.requests
     assert request.json == body
@@ -141,9 +133,9 @@ REFUSALS = [
     answer(200, b"<html><title>Log in</title>", Content_Type="text/html"),
     answer(200, b""),
     answer(200, b'{"id": "run_'),
-    answer(200, OBJECT | {"thread_id": "thread_2"}),
+    answer(200, RUN_OBJECT | {"thread_id": "thread_2"}),
     cut_short(answer(400, {"error": {"message": "x"}})),
-    cut_short(answer(200, OBJECT)),
+    cut_short(answer(200, RUN_OBJECT)),
     answer(200, b"x" * 2000),
     answer(200, b" " * 2000, Content_Length="", Transfer_Encoding=""),
     RESET,
@@ -185,10 +177,10 @@ async def test_a_body_that_the_version_does_not_have_is_not_sent(
 @pytest.mark.parametrize(
     "answered",
     [
-        answer(200, OBJECT),
-        answer(201, b"\xef\xbb\xbf" + json.dumps(OBJECT, indent=2).encode()),
-        answer(200, OBJECT, Content_Type="text/event-stream"),
-        stream(b"  \n", json.dumps(OBJECT).encode(), Content_Type="text/event-stream"),
+        answer(200, RUN_OBJECT),
+        answer(201, b"\xef\xbb\xbf" + json.dumps(RUN_OBJECT, indent=2).encode()),
+        answer(200, RUN_OBJECT, Content_Type="text/event-stream"),
+        stream(b"  \n", json.dumps(RUN_OBJECT).encode(), Content_Type="text/event-stream"),
     ],
 )
 async def test_a_server_that_knows_nothing_of_streams_is_believed(
@@ -207,7 +199,7 @@ async def test_a_server_that_knows_nothing_of_streams_is_believed(
 async def test_a_stream_is_known_by_its_bytes(
     api: BoundThreadsApi, upstream: ScriptedUpstream, taker: Taker, content_type: str, beginning: bytes
 ) -> None:
-    whole = beginning + run("queued") + run("completed")
+    whole = beginning + run_event("queued") + run_event("completed")
     upstream.plan(stream(*(whole[at : at + 1] for at in range(20)), whole[20:], Content_Type=content_type))
     assert (await create_run(api)).status == "queued"
     await taker.finished()
@@ -230,8 +222,8 @@ BROKEN = {
     "cut": stream(b": hello\n\n", then="close", whole=False),
     "ended": stream(b": hello\n\n"),
     "error": stream(b'event: error\ndata: {"error": {"message": "No."}}\n\n'),
-    "another thread": stream(run("queued").replace(b"thread_1", b"thread_2")),
-    "only deltas": stream(b'data: {"object": "thread.message.delta", "delta": {}}\n\n', DONE),
+    "another thread": stream(run_event("queued").replace(b"thread_1", b"thread_2")),
+    "only deltas": stream(b'data: {"object": "thread.message.delta", "delta": {}}\n\n', LAST_EVENT),
 }
 
 
@@ -245,143 +237,6 @@ async def test_a_stream_that_tells_of_no_run_is_a_write_that_may_have_taken_plac
     assert not caught.value.retryable
     await taker.finished()
     assert len(upstream.requests) == 1
-    assert free(client)
-
-
-async def test_a_run_that_no_stream_tells_of_within_the_deadline_is_late(
-    make_client: ClientMaker, upstream: ScriptedUpstream, taker: Taker
-) -> None:
-    client = make_client(timeout_seconds=0.1)
-    for silent in (SILENCE, stream(then="hang", whole=False), stream(b": hello\n\n", then="hang", whole=False)):
-        upstream.plan(silent)
-        with pytest.raises(GatewayError) as caught:
-            await create_run(client.bind(CREDENTIAL, taker))
-        assert (caught.value.code, caught.value.retryable) == (ErrorCode.UPSTREAM_TIMEOUT, False)
-        assert caught.value.message.endswith(MAY_HAVE_TAKEN_PLACE)
-    await taker.finished()
-    assert len(taker.streams) == 1
-    assert taker.failure is not None
-    assert client.stream_places._value == client.options.max_streams
-
-
-async def test_with_all_places_taken_a_run_is_created_without_a_stream(
-    client: UpstreamClient, api: BoundThreadsApi, upstream: ScriptedUpstream, taker: Taker
-) -> None:
-    more = asyncio.Event()
-    upstream.plan(stream(run("queued"), more, run("completed"), DONE), answer(200, OBJECT), WHOLE)
-    await create_run(api)
-    await create_run(api)
-    more.set()
-    await taker.finished()
-    await create_run(api)
-    assert ["stream" in request.json for request in upstream.requests] == [True, False, True]
-    await taker.finished()
-
-
-async def test_streams_keep_no_read_waiting(make_client: ClientMaker, upstream: ScriptedUpstream, taker: Taker) -> None:
-    client = make_client(pool_size=1, max_concurrency_per_operation=1, max_concurrency_per_principal=1, max_streams=3)
-    more = asyncio.Event()
-    upstream.plan(*[stream(run("queued"), more, run("completed"))] * 3)
-    api = client.bind(CREDENTIAL, taker)
-    for _ in range(3):
-        await create_run(api)
-    (thread,) = await api.get_threads([T1])
-    assert isinstance(thread, ThreadObject)
-    more.set()
-    await taker.finished()
-
-
-async def test_a_caller_who_leaves_once_it_is_sent_leaves_the_run_and_its_stream(
-    client: UpstreamClient, api: BoundThreadsApi, upstream: ScriptedUpstream, taker: Taker
-) -> None:
-    asked, more = asyncio.Event(), asyncio.Event()
-
-    def note(_: Request) -> Answer:
-        asked.set()
-        return Answer(b"", later=(more, WHOLE.sent, *WHOLE.later))
-
-    upstream.plan(note)
-    writing = asyncio.ensure_future(create_run(api))
-    await asked.wait()
-    writing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await writing
-    more.set()
-    async with asyncio.timeout(20):
-        while not taker.streams:  # noqa: ASYNC110 - its arrival is what is tested
-            await asyncio.sleep(0)
-    await taker.finished()
-    assert len(taker.events) == 4
-    assert taker.failure is None
-    assert free(client)
-
-
-async def test_a_caller_who_leaves_before_it_is_sent_leaves_nothing(
-    make_client: ClientMaker, upstream: ScriptedUpstream, taker: Taker
-) -> None:
-    asked, client = asyncio.Event(), make_client(max_concurrency_per_principal=1)
-
-    def note(_: Request) -> Answer:
-        asked.set()
-        return SILENCE
-
-    upstream.plan(note)
-    reading = asyncio.ensure_future(_read(client.bind(CREDENTIAL)))
-    await asked.wait()
-    writing = asyncio.ensure_future(create_run(client.bind(CREDENTIAL, taker)))
-    await asyncio.sleep(0)
-    writing.cancel()
-    reading.cancel()
-    await asyncio.gather(writing, reading, return_exceptions=True)
-    assert writing.cancelled()
-    await _read(client.bind(CREDENTIAL))
-    assert [request.method for request in upstream.requests] == ["GET", "GET"]
-    assert free(client)
-
-
-async def _read(api: BoundThreadsApi) -> None:
-    await api.get_threads([T1])
-
-
-async def test_a_client_that_closes_ends_the_writes_under_way(
-    client: UpstreamClient, api: BoundThreadsApi, upstream: ScriptedUpstream
-) -> None:
-    asked = asyncio.Event()
-
-    def note(_: Request) -> Answer:
-        asked.set()
-        return SILENCE
-
-    upstream.plan(note)
-    writing = asyncio.ensure_future(create_run(api))
-    await asked.wait()
-    await client.close()
-    with pytest.raises(GatewayError, match=MAY_HAVE_TAKEN_PLACE) as caught:
-        await writing
-    assert (caught.value.code, caught.value.retryable) == (ErrorCode.GATEWAY_STOPPING, False)
-
-
-async def test_a_client_that_closes_cuts_the_streams(
-    client: UpstreamClient, api: BoundThreadsApi, upstream: ScriptedUpstream, taker: Taker
-) -> None:
-    upstream.plan(stream(run("queued"), then="hang", whole=False))
-    await create_run(api)
-    await client.close()
-    await taker.finished()
-    assert taker.failure is not None
-
-
-async def test_a_taker_with_a_fault_of_its_own_does_not_keep_the_stream(
-    client: UpstreamClient, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def take(_: RunStream) -> RunObject:
-        raise ZeroDivisionError
-
-    upstream.plan(WHOLE)
-    with caplog.at_level(logging.ERROR), pytest.raises(GatewayError) as caught:
-        await create_run(client.bind(CREDENTIAL, take))
-    assert caught.value.code is ErrorCode.INTERNAL
-    assert "createRun failed unexpectedly" in caplog.text
     assert free(client)
 
 
