@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from gateway import config
 from gateway.config import BadSettingsError, Settings, load_settings
+from gateway.garbage import spare_what_stays
 from gateway.install_check import foreign_schema_package
 from gateway.telemetry import configure_logging
 
@@ -147,6 +148,7 @@ async def _run(command: str, settings: Settings) -> int:
             await _start_gateway(stack, settings)
         else:
             await _start_emulator(stack, settings)
+        spare_what_stays()
         await stop.wait()
         _say("Stopping.")
     return 0
