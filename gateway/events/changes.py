@@ -29,7 +29,7 @@ from schema.run_status import is_terminal
 from schema.run_streams import StreamEvent
 from schema.wire import MessageObject, RunObject, RunStepObject
 
-_MAX_INDEX = 10_000
+_MAX_INDEX = 1_000
 
 
 def changes_of_stream_event(state: RunState, event: StreamEvent) -> list[Change]:

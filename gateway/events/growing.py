@@ -13,6 +13,10 @@ from schema.wire import ContentPartObject, MessageObject, RunStepObject, TextBod
 _PART = msgspec.json.Decoder(ContentPartObject)
 
 
+# Stands for a part that was not told of in pieces, an image perhaps, so that those behind it keep their places.
+_NO_TEXT = Raw(b'{"type":"text","text":{"value":"","annotations":[]}}')
+
+
 class _GrowingText:
     """A text part, in pieces."""
 
@@ -56,9 +60,8 @@ class GrowingContent:
     def content(self) -> list[Raw]:
         """Show the parts as they are so far, in order."""
         if self._shown is None:
-            self._shown = [
-                part.shown() if isinstance(part, _GrowingText) else part for _, part in sorted(self._parts.items())
-            ]
+            parts = (self._parts.get(place, _NO_TEXT) for place in range(max(self._parts, default=-1) + 1))
+            self._shown = [part.shown() if isinstance(part, _GrowingText) else part for part in parts]
         return self._shown
 
     @property
@@ -100,7 +103,7 @@ class GrowingCalls:
     def details(self) -> Raw:
         """Show the step's details as they are so far."""
         if self._shown is None:
-            calls = [call for _, call in sorted(self._calls.items())]
+            calls = [self._calls.get(place, {}) for place in range(max(self._calls, default=-1) + 1)]
             self._shown = Raw(msgspec.json.encode({"type": "tool_calls", "tool_calls": calls}))
         return self._shown
 

@@ -142,7 +142,7 @@ class RunState:
             self._streamed |= self._messages.keys() - self._finished
 
     def _create(self, message: MessageObject, provenance: Provenance) -> None:
-        if message.id in self._finished:
+        if message.id in self._finished or (message.id in self._messages and not message.content):
             return
         if message.content:
             # What the object has already holds the pieces that came before it.

@@ -3,86 +3,124 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
-from aiohttp.abc import AbstractStreamWriter
-
-from gateway.view.owned_tasks import OwnedTasks
 from gateway.view.turns import Player, Turns
 
-BUFFER_BYTES = 16 * 1024
+BUFFER_BYTES = 32 * 1024
 """How much may wait for a client before nothing more is sent to it; one answer may go beyond."""
+
+_SHORTEST_LOOK_SECONDS = 0.01
+_LONGEST_LOOK_SECONDS = 0.32
 
 
 class ClientFlow:
     """One connection's room for answers.
 
     It is full while more than `BUFFER_BYTES` wait. A client that takes nothing at all for `stalled_seconds` meanwhile
-    is given up by `on_stalled`.
+    is given up by `on_stalled`. While somebody waits for room, a timer looks now and then; the writers of aiohttp
+    share one future that no waiter may be cancelled on, so it is not awaited here.
     """
 
-    __slots__ = ("_on_stalled", "_players", "_stalled_seconds", "_task", "_tasks", "_transport", "_turns", "_writer")
+    __slots__ = (
+        "_left_bytes",
+        "_look_seconds",
+        "_on_stalled",
+        "_players",
+        "_stalled_at",
+        "_stalled_seconds",
+        "_timer",
+        "_transport",
+        "_turns",
+        "_waiters",
+    )
 
     def __init__(
-        self,
-        transport: asyncio.Transport,
-        writer: AbstractStreamWriter,
-        turns: Turns,
-        tasks: OwnedTasks,
-        stalled_seconds: float,
-        on_stalled: Callable[[], None],
+        self, transport: asyncio.Transport, turns: Turns, stalled_seconds: float, on_stalled: Callable[[], None]
     ) -> None:
-        """Watch a transport; `writer` waits for its room, in a task of `tasks`."""
-        transport.set_write_buffer_limits(high=BUFFER_BYTES)
+        """Watch a transport."""
         self._transport = transport
-        self._writer = writer
         self._turns = turns
-        self._tasks = tasks
         self._stalled_seconds = stalled_seconds
         self._on_stalled = on_stalled
-        self._task: asyncio.Task[None] | None = None
-        self._players: list[Player] = []
+        self._players: list[Player] | None = None
+        self._waiters: list[asyncio.Future[None]] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._look_seconds = 0.0
+        self._left_bytes = 0
+        self._stalled_at = 0.0
+        _notice_dead_peer(transport, stalled_seconds)
 
     def is_full(self) -> bool:
         """Whether the client has to take something first."""
-        return self._task is not None or self._transport.get_write_buffer_size() > BUFFER_BYTES
+        return self._transport.get_write_buffer_size() > BUFFER_BYTES
 
     def wait_for_room(self, player: Player) -> None:
         """Give a player a turn once there is room."""
+        if self._players is None:
+            self._players = []
         self._players.append(player)
-        if self._task is None:
-            self._task = self._tasks.start(self._wait())
+        self._watch()
 
     async def room(self) -> None:
-        """Wait until there is room; at once where there is some."""
+        """Wait until there is room; raises ConnectionError where the connection is lost meanwhile."""
         if self.is_full():
-            await self._drained()
+            if self._waiters is None:
+                self._waiters = []
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            self._watch()
+            await waiter
 
     def close(self) -> None:
         """Wait for nothing more."""
-        self._players.clear()
-        if self._task is not None:
-            self._task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        waiters, self._waiters, self._players = self._waiters, None, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_exception(ConnectionResetError("the connection is closed"))
+                waiter.exception()  # it may have nobody any more who looks
 
-    async def _wait(self) -> None:
-        try:
-            await self._drained()
-        except ConnectionError:
-            self._players.clear()  # it is lost; its owner hears of that by itself
-        finally:
-            self._task = None
-        players, self._players = self._players, []
-        for player in players:
+    def _watch(self) -> None:
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._left_bytes = self._transport.get_write_buffer_size()
+            self._stalled_at = loop.time() + self._stalled_seconds
+            self._look_seconds = min(_SHORTEST_LOOK_SECONDS, self._stalled_seconds)
+            self._timer = loop.call_later(self._look_seconds, self._look)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        left_bytes = self._transport.get_write_buffer_size()
+        if left_bytes <= BUFFER_BYTES:
+            self._timer = None
+            self._let_go()
+            return
+        if left_bytes < self._left_bytes:
+            self._look_seconds = _SHORTEST_LOOK_SECONDS
+            self._stalled_at = loop.time() + self._stalled_seconds
+        elif loop.time() >= self._stalled_at:
+            self._on_stalled()
+            return
+        self._left_bytes = left_bytes
+        self._timer = loop.call_later(self._look_seconds, self._look)
+        self._look_seconds = min(2 * self._look_seconds, _LONGEST_LOOK_SECONDS)
+
+    def _let_go(self) -> None:
+        players, self._players = self._players, None
+        waiters, self._waiters = self._waiters, None
+        for player in players or ():
             self._turns.add(player)
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
 
-    async def _drained(self) -> None:
-        waiting_bytes = self._transport.get_write_buffer_size()
-        while True:
-            try:
-                async with asyncio.timeout(self._stalled_seconds):
-                    return await self._writer.drain()
-            except TimeoutError:
-                before, waiting_bytes = waiting_bytes, self._transport.get_write_buffer_size()
-                if waiting_bytes >= before:
-                    self._on_stalled()
-                    raise ConnectionResetError("the client takes nothing") from None
+
+def _notice_dead_peer(transport: asyncio.Transport, seconds: float) -> None:
+    """Have the system end a connection whose peer acknowledges nothing for that long, where it can."""
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    found = transport.get_extra_info("socket")
+    if option is not None and found is not None and found.family in {socket.AF_INET, socket.AF_INET6}:
+        found.setsockopt(socket.IPPROTO_TCP, option, max(1, int(1000 * seconds)))

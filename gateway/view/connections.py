@@ -126,9 +126,10 @@ class Place:
 
 
 def at_once(sending: Coroutine[object, object, object]) -> None:
-    """Send without waiting for room: whatever sends writes first and waits then. A lost connection is no error."""
+    """Send what is sent without waiting for room. A lost connection is no error here: its owner hears of it."""
     try:
         sending.send(None)
     except (StopIteration, ConnectionError):
         return
     sending.close()
+    raise RuntimeError("expected to send at once, but had to wait")

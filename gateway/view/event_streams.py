@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import StreamWriter
 
 from gateway.auth.principal import Principal
 from gateway.view.client_flow import ClientFlow
@@ -79,36 +80,27 @@ class EventStreams:
 class EventStream:
     """One stream that is open."""
 
-    __slots__ = ("_beat", "_connections", "_end", "_flow", "_response", "_transport")
+    __slots__ = ("_beat", "_connections", "_end", "_flow", "_transport", "_writer")
 
-    def __init__(self, response: web.StreamResponse, connections: Connections, transport: asyncio.Transport) -> None:
-        """Send to `response`, once it is open."""
-        self._response = response
+    def __init__(self, transport: asyncio.Transport, writer: StreamWriter, connections: Connections) -> None:
+        """Send over a response whose headers are on their way, and a first comment with them."""
+        self._writer = writer
         self._connections = connections
         self._transport = transport
-        self._flow: ClientFlow
+        seconds = connections.limits.stalled_client_seconds
+        self._flow = ClientFlow(transport, connections.deliveries.turns, seconds, transport.abort)
         self._beat: asyncio.TimerHandle | None = None
         self._end = asyncio.get_running_loop().create_future()
+        connections.add(self)
+        self._keep_alive()
 
     @classmethod
     async def open(cls, request: web.Request, response: web.StreamResponse, connections: Connections) -> EventStream:
-        """Send the headers and a first comment."""
+        """Send the headers; raises ConnectionError where the client has left."""
         writer = await response.prepare(request)
-        if request.transport is None or writer is None:
+        if request.transport is None or not isinstance(writer, StreamWriter):
             raise ConnectionResetError("the client has left")
-        stream = cls(response, connections, request.transport)
-        limits = connections.limits
-        stream._flow = ClientFlow(
-            request.transport,
-            writer,
-            connections.deliveries.turns,
-            connections.tasks,
-            limits.stalled_client_seconds,
-            stream.abort,
-        )
-        connections.add(stream)
-        stream._keep_alive()
-        return stream
+        return cls(request.transport, writer, connections)
 
     async def over(self) -> None:
         """Wait for the last word, and until the client has taken most of what was sent."""
@@ -155,7 +147,7 @@ class EventStream:
 
     def _send(self, frames: bytes) -> None:
         if not self._end.done():
-            at_once(self._response.write(frames))
+            at_once(self._writer.write(frames, drain=False))
 
     def _keep_alive(self) -> None:
         if not self._flow.is_full():

@@ -6,7 +6,6 @@ import asyncio
 import sys
 
 from aiohttp import WSMsgType, web
-from aiohttp.abc import AbstractStreamWriter
 
 from gateway.auth.credentials import RefusedError, decide_socket_credential
 from gateway.auth.principal import Principal
@@ -55,13 +54,13 @@ async def serve_socket(request: web.Request, services: SocketServices) -> web.St
             # Room is waited for here, not in the middle of sending.
             writer_limit=sys.maxsize,
         )
-        writer = await socket.prepare(request)
+        await socket.prepare(request)
         if request.transport is None:
             return socket
         if socket.ws_protocol != SUBPROTOCOL:
             await _close(socket, CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
             return socket
-        line = SocketLine(socket, request.transport, writer, connections)
+        line = SocketLine(socket, request.transport, connections)
         operations = SocketOperations(services, line)
         connections.add(operations)
         init_timer = asyncio.get_running_loop().call_later(
@@ -99,19 +98,13 @@ class SocketLine:
 
     __slots__ = ("_connections", "_flow", "_socket", "_transport")
 
-    def __init__(
-        self,
-        socket: web.WebSocketResponse,
-        transport: asyncio.Transport,
-        writer: AbstractStreamWriter,
-        connections: Connections,
-    ) -> None:
+    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport, connections: Connections) -> None:
         """Send over an open socket."""
         self._socket = socket
         self._transport = transport
         self._connections = connections
         turns, stalled_seconds = connections.deliveries.turns, connections.limits.stalled_client_seconds
-        self._flow = ClientFlow(transport, writer, turns, connections.tasks, stalled_seconds, transport.abort)
+        self._flow = ClientFlow(transport, turns, stalled_seconds, transport.abort)
 
     def send(self, message: bytes) -> None:
         """Send a message at once, or drop it where the socket is closed."""

@@ -49,8 +49,8 @@ QUEUED_SECONDS = 1.0
 STEP_SECONDS = 0.4
 """How long they then think, before a step and its message or tool call begin."""
 
-PIECE_SECONDS = 0.04
-"""How long each piece of a text or of arguments takes."""
+PIECE_SECONDS = 0.0401
+"""How long each piece of a text or of arguments takes, and a little more: times are rounded."""
 
 LONG_SECONDS = 60.0
 """Enough for the emulator to end any run that does not wait."""

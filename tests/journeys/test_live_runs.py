@@ -1,0 +1,246 @@
+"""A run that is started through the gateway, followed by subscription as a browser follows it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from schema.keys import RunKey, to_global_id
+from tests.support.emulator import Emulator
+from tests.support.following_ws_and_sse import until
+from tests.support.gateway import Gateway, running_gateway
+from tests.support.live import LiveSocket, open_socket, open_stream
+from tests.support.live_stories import (
+    LONG_SECONDS,
+    PIECE_SECONDS,
+    QUEUED_SECONDS,
+    RUN_EVENTS,
+    RUN_STATUS,
+    STEP_SECONDS,
+    StartedRun,
+    hold_to_truth,
+    start_elsewhere,
+    start_run,
+    start_tool_run,
+    statuses,
+    submit,
+    truth_of,
+)
+from tests.support.mutating import assistant, succeed
+
+
+@pytest.fixture
+async def socket(gateway: Gateway) -> AsyncIterator[LiveSocket]:
+    async with open_socket(gateway) as socket:
+        yield socket
+
+
+async def test_a_run_is_followed_word_by_word_by_one_streaming_create_and_nothing_else(
+    emulator: Emulator, gateway: Gateway, socket: LiveSocket
+) -> None:
+    run = await start_run(emulator, gateway)
+    emulator.counts.reset()
+    reader = await socket.subscribe(RUN_EVENTS, run=run.id)
+    await reader.has("RunSnapshot")
+    assert reader.events[0]["run"] == {"status": "QUEUED"}
+    assert reader.events[0]["messages"] == []
+    emulator.clock.advance(QUEUED_SECONDS)
+    await reader.has("RunStatusChange", previous="QUEUED", status="IN_PROGRESS", provenance="STREAMED")
+    emulator.clock.advance(STEP_SECONDS)
+    await reader.has("MessageCreated", provenance="STREAMED")
+    while not reader.of_type("MessageFinished"):
+        known = len(reader.events)
+        emulator.clock.advance(PIECE_SECONDS)
+        await reader.until(lambda reader, known=known: len(reader.events) > known)
+    assert statuses(reader.events) == ["QUEUED", "IN_PROGRESS"]
+    emulator.clock.advance(LONG_SECONDS)
+    events = await reader.finished()
+
+    assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
+    hold_to_truth(events, await truth_of(emulator, run))
+    pieces = [event["value"] for event in events if event["type"] == "TextDelta"]
+    (finished,) = (event for event in events if event["type"] == "MessageFinished")
+    assert len(pieces) > 10
+    assert "".join(pieces) == finished["message"]["text"]
+    assert {event["provenance"] for event in events if "provenance" in event} == {"STREAMED"}
+    assert len({event["cursor"] for event in events}) == len(events)
+    assert emulator.counts.by_operation == {"createRun": 1, "listMessages": 1}  # the latter is this test's own
+
+
+async def test_a_thread_and_its_run_made_in_one_call_are_followed_as_well(
+    emulator: Emulator, gateway: Gateway
+) -> None:
+    assistant_id = await assistant(emulator)
+    made = await succeed(
+        gateway,
+        "createThreadAndRun",
+        "run { id upstreamId status } thread { upstreamId }",
+        assistantId=assistant_id,
+        thread={"messages": [{"content": [{"text": "Hello"}]}]},
+    )
+    assert made["run"]["status"] == "QUEUED"
+    run = StartedRun(RunKey(made["thread"]["upstreamId"], made["run"]["upstreamId"]))
+    async with open_stream(gateway, RUN_EVENTS, run=made["run"]["id"]) as reader:
+        emulator.clock.advance(LONG_SECONDS)
+        events = await reader.finished()
+    assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
+    hold_to_truth(events, await truth_of(emulator, run))
+    assert "getRun" not in emulator.counts.by_operation
+    assert emulator.counts.by_operation["createThreadAndRun"] == 1
+
+
+async def test_a_run_goes_on_and_is_all_there_although_nobody_followed_it(
+    emulator: Emulator, gateway: Gateway, socket: LiveSocket
+) -> None:
+    run = await start_run(emulator, gateway)
+    emulator.clock.advance(LONG_SECONDS)
+    await until(lambda: emulator.counts.by_operation["createRun"] == 1)
+    reader = await socket.subscribe(RUN_EVENTS, run=run.id)
+    events = await reader.finished()
+    assert statuses(events)[-1] == "COMPLETED"
+    hold_to_truth(events, await truth_of(emulator, run))
+
+
+async def test_the_status_is_told_at_once_then_each_change_of_it_and_ends_with_the_run(
+    emulator: Emulator, gateway: Gateway, socket: LiveSocket
+) -> None:
+    run = await start_run(emulator, gateway)
+    reader = await socket.subscribe(RUN_STATUS, run=run.id)
+    await reader.has("RunStatusChange")
+    told = [("QUEUED", None, "SNAPSHOT")]
+    assert [(one["status"], one["previous"], one["provenance"]) for one in reader.events] == told
+    emulator.clock.advance(QUEUED_SECONDS)
+    await reader.has("RunStatusChange", 2)
+    emulator.clock.advance(LONG_SECONDS)
+    events = await reader.finished()
+    told += [("IN_PROGRESS", "QUEUED", "STREAMED"), ("COMPLETED", "IN_PROGRESS", "STREAMED")]
+    assert [(one["status"], one["previous"], one["provenance"]) for one in events] == told
+
+
+async def test_the_status_of_a_run_that_is_over_is_one_event_and_the_end(
+    emulator: Emulator, gateway: Gateway, socket: LiveSocket
+) -> None:
+    run = await start_elsewhere(emulator)
+    emulator.clock.advance(LONG_SECONDS)
+    for reader in [await socket.subscribe(RUN_STATUS, run=run.id) for _ in range(2)]:
+        (event,) = await reader.finished()
+        assert (event["status"], event["previous"], event["provenance"]) == ("COMPLETED", None, "SNAPSHOT")
+    async with open_stream(gateway, RUN_EVENTS, run=run.id) as stream:
+        (snapshot,) = await stream.finished()
+        assert (snapshot["type"], snapshot["run"]) == ("RunSnapshot", {"status": "COMPLETED"})
+        hold_to_truth([snapshot], await truth_of(emulator, run))
+
+
+async def test_a_selection_below_the_run_shows_at_each_event_what_is_so_by_then(emulator: Emulator) -> None:
+    deep = """subscription ($run: ID!) { runStatus(runId: $run) { type: __typename status
+        run { status thread { messages { nodes { text } } activeRun { status } } } } }"""
+    async with running_gateway(emulator.url, gateway_cache=True) as gateway, open_socket(gateway) as socket:
+        run = await start_run(emulator, gateway)
+        reader = await socket.subscribe(deep, run=run.id)
+        for seconds, status in ((0, "QUEUED"), (QUEUED_SECONDS, "IN_PROGRESS"), (LONG_SECONDS, "COMPLETED")):
+            emulator.clock.advance(seconds)
+            await reader.has("RunStatusChange", status=status)
+        events = await reader.finished()
+        (answer,) = await truth_of(emulator, run)
+    shown = [[node["text"] for node in event["run"]["thread"]["messages"]["nodes"]] for event in events]
+    question = "What is the weather?"
+    assert shown == [[question], [question], [question, answer["text"]]]
+    assert [event["run"]["status"] for event in events] == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
+    active = [event["run"]["thread"]["activeRun"] for event in events]
+    assert active == [{"status": "QUEUED"}, {"status": "IN_PROGRESS"}, None]
+
+
+@pytest.mark.parametrize("scenario", ["fail", "rate_limit", "incomplete", "stuck", "tool_error"])
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["streamed", "polled"])
+async def test_both_subscriptions_end_with_the_run_however_it_ends(
+    emulator: Emulator, gateway: Gateway, socket: LiveSocket, scenario: str, elsewhere: bool
+) -> None:
+    metadata = {"emulator": scenario}
+    if elsewhere:
+        run = await start_elsewhere(emulator, metadata=metadata)
+    else:
+        run = await start_run(emulator, gateway, metadata=metadata)
+    events = await socket.subscribe(RUN_EVENTS, run=run.id)
+    status = await socket.subscribe(RUN_STATUS, run=run.id)
+    await asyncio.gather(events.has("RunSnapshot"), status.has("RunStatusChange"))
+    emulator.clock.advance(QUEUED_SECONDS)
+    await asyncio.gather(*(one.has("RunStatusChange", status="IN_PROGRESS") for one in (events, status)))
+    emulator.clock.advance(3600)
+    end = {"incomplete": "INCOMPLETE", "stuck": "EXPIRED"}.get(scenario, "FAILED")
+    await asyncio.gather(events.finished(), status.finished())
+    assert statuses(events.events) == statuses(status.events) == ["QUEUED", "IN_PROGRESS", end]
+    hold_to_truth(events.events, await truth_of(emulator, run))
+    run_shown = events.events[-1]["run"]
+    assert run_shown["incompleteReason"] == ("max_completion_tokens" if end == "INCOMPLETE" else None)
+    assert (run_shown["lastError"] is not None) == (end == "FAILED")
+
+
+async def test_a_run_that_is_cancelled_is_told_to_be_cancelling_then_cancelled(
+    emulator: Emulator, gateway: Gateway, socket: LiveSocket
+) -> None:
+    run = await start_run(emulator, gateway)
+    events = await socket.subscribe(RUN_EVENTS, run=run.id)
+    status = await socket.subscribe(RUN_STATUS, run=run.id)
+    await asyncio.gather(events.has("RunSnapshot"), status.has("RunStatusChange"))
+    emulator.clock.advance(QUEUED_SECONDS + STEP_SECONDS + 3 * PIECE_SECONDS)
+    await events.has("TextDelta", 3)
+    await succeed(gateway, "cancelRun", "run { status }", runId=run.id)
+    await asyncio.gather(*(one.has("RunStatusChange", status="CANCELLING") for one in (events, status)))
+    emulator.clock.advance(LONG_SECONDS)
+    await asyncio.gather(events.finished(), status.finished())
+    told = ["QUEUED", "IN_PROGRESS", "CANCELLING", "CANCELLED"]
+    assert statuses(events.events) == statuses(status.events) == told
+    hold_to_truth(events.events, await truth_of(emulator, run))
+
+
+async def test_a_tool_call_is_followed_through_its_outputs_by_the_same_subscription(
+    emulator: Emulator, gateway: Gateway, socket: LiveSocket
+) -> None:
+    run = await start_tool_run(emulator, gateway)
+    reader = await socket.subscribe(RUN_EVENTS, run=run.id)
+    emulator.clock.advance(LONG_SECONDS)
+    await reader.has("RunStatusChange", status="REQUIRES_ACTION")
+    pieces = reader.of_type("ToolCallDelta")
+    assert reader.events.index(pieces[-1]) < len(reader.events) - 1
+    assert (pieces[0]["name"], pieces[0]["index"]) == ("get_weather", 0)
+    waiting = (await emulator.get(run.path))["required_action"]["submit_tool_outputs"]["tool_calls"][0]
+    assert "".join(piece["argumentsDelta"] or "" for piece in pieces) == waiting["function"]["arguments"]
+    assert pieces[0]["callId"] == waiting["id"]
+
+    emulator.counts.reset()
+    await submit(gateway, emulator, run)
+    await reader.has("RunStatusChange", previous="REQUIRES_ACTION", status="QUEUED")
+    emulator.clock.advance(LONG_SECONDS)
+    events = await reader.finished()
+    told = ["QUEUED", "IN_PROGRESS", "REQUIRES_ACTION", "QUEUED", "IN_PROGRESS", "COMPLETED"]
+    assert statuses(events) == told
+    hold_to_truth(events, await truth_of(emulator, run))
+    assert "22 °C" in reader.of_type("MessageFinished")[0]["message"]["text"]
+    assert emulator.counts.by_operation["submitToolOuputsToRun"] == 1
+
+
+async def test_another_principals_run_cannot_be_followed(emulator: Emulator, gateway: Gateway) -> None:
+    run = await start_run(emulator, gateway)
+    async with open_socket(gateway) as own, open_socket(gateway, key="other") as other:
+        reader = await own.subscribe(RUN_EVENTS, run=run.id)
+        await reader.has("RunSnapshot")
+        emulator.clock.advance(QUEUED_SECONDS)
+        await reader.has("RunStatusChange")
+        for query in (RUN_EVENTS, RUN_STATUS):
+            stranger = await (await other.subscribe(query, run=run.id)).ended()
+            assert [error["extensions"]["code"] for error in stranger.errors or ()] == ["NOT_FOUND"]
+            assert stranger.events == []
+        resumed = await (await other.subscribe(RUN_EVENTS, run=run.id, after=reader.cursor)).ended()
+        assert [error["extensions"]["code"] for error in resumed.errors or ()] == ["NOT_FOUND"]
+        emulator.clock.advance(LONG_SECONDS)
+        await reader.finished()
+        # Nor does the log that is over by now know anybody else.
+        late = await (await other.subscribe(RUN_EVENTS, run=run.id)).ended()
+        assert ([error["extensions"]["code"] for error in late.errors or ()], late.events) == (["NOT_FOUND"], [])
+
+
+async def test_a_run_that_does_not_exist_is_refused(gateway: Gateway, socket: LiveSocket) -> None:
+    unknown = to_global_id(RunKey("thread_missing", "run_missing"))
+    for query in (RUN_EVENTS, RUN_STATUS):
+        reader = await (await socket.subscribe(query, run=unknown)).ended()
+        assert [error["extensions"]["code"] for error in reader.errors or ()] == ["NOT_FOUND"]

@@ -1,0 +1,179 @@
+"""Runs and threads that others change: one process asks, in place of all who want to know."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tests.support.emulator import Emulator
+from tests.support.following_ws_and_sse import until
+from tests.support.gateway import Gateway
+from tests.support.live import LiveSocket, open_socket
+from tests.support.live_stories import (
+    LONG_SECONDS,
+    QUEUED_SECONDS,
+    RUN_EVENTS,
+    RUN_STATUS,
+    STEP_SECONDS,
+    THREAD_EVENTS,
+    StartedRun,
+    hold_to_truth,
+    start_elsewhere,
+    start_run,
+    statuses,
+    truth_of,
+)
+from tests.support.mutating import WEATHER, succeed
+
+
+@pytest.fixture
+async def socket(gateway: Gateway) -> AsyncIterator[LiveSocket]:
+    async with open_socket(gateway) as socket:
+        yield socket
+
+
+async def polls_until_the_end(emulator: Emulator, run: StartedRun) -> dict[str, int]:
+    """Give what was asked of the upstream since the counts were reset, and that nothing is asked any more."""
+    asked = dict(emulator.counts.by_operation)
+    await emulator.get(run.path)
+    assert emulator.counts.total == sum(asked.values()) + 1
+    return asked
+
+
+async def test_a_run_started_elsewhere_is_polled_with_its_steps_and_messages(
+    emulator: Emulator, socket: LiveSocket
+) -> None:
+    run = await start_elsewhere(emulator)
+    reader = await socket.subscribe(RUN_EVENTS, run=run.id)
+    await reader.has("RunSnapshot")
+    emulator.clock.advance(QUEUED_SECONDS)
+    await reader.has("RunStatusChange", status="IN_PROGRESS")
+    emulator.clock.advance(STEP_SECONDS)
+    await reader.has("StepChanged")
+    emulator.clock.advance(LONG_SECONDS)
+    events = await reader.finished()
+    assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
+    hold_to_truth(events, await truth_of(emulator, run))
+    assert {event["provenance"] for event in events if "provenance" in event} == {"POLLED"}
+    assert not reader.of_type("TextDelta", "ToolCallDelta", "StreamError")
+    assert [step["step"]["status"] for step in reader.of_type("StepChanged")] == ["IN_PROGRESS", "COMPLETED"]
+
+
+async def test_who_wants_only_the_status_causes_no_looks_at_messages_and_steps(
+    emulator: Emulator, socket: LiveSocket
+) -> None:
+    run = await start_elsewhere(emulator)
+    emulator.counts.reset()
+    reader = await socket.subscribe(RUN_STATUS, run=run.id)
+    await reader.has("RunStatusChange", status="QUEUED")
+    emulator.clock.advance(QUEUED_SECONDS)
+    await reader.has("RunStatusChange", status="IN_PROGRESS")
+    emulator.clock.advance(STEP_SECONDS)
+    await until(lambda: emulator.counts.by_operation["getRun"] >= 3)
+    assert emulator.counts.by_operation.keys() == {"getRun"}
+    emulator.clock.advance(LONG_SECONDS)
+    events = await reader.finished()
+    assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
+    assert [event["provenance"] for event in events] == ["SNAPSHOT", "POLLED", "POLLED"]
+
+
+async def test_a_hundred_subscribers_cost_the_polls_of_one(emulator: Emulator, gateway: Gateway) -> None:
+    run = await start_elsewhere(emulator)
+    async with AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(open_socket(gateway)) for _ in range(10)]
+        emulator.counts.reset()
+        readers = [await socket.subscribe(RUN_EVENTS, run=run.id) for socket in sockets for _ in range(10)]
+        for condition in ("RunSnapshot", "RunStatusChange", "StepChanged"):
+            await asyncio.gather(*(reader.has(condition) for reader in readers))
+            emulator.clock.advance(QUEUED_SECONDS if condition == "RunSnapshot" else STEP_SECONDS)
+        emulator.clock.advance(LONG_SECONDS)
+        await asyncio.gather(*(reader.finished() for reader in readers))
+        asked = await polls_until_the_end(emulator, run)
+        assert all(reader.events == readers[0].events for reader in readers)
+    looks = asked["getRun"]
+    # Four things happened, and each had to be found; a look costs three calls at most.
+    assert 4 <= looks <= 20
+    assert asked.keys() == {"getRun", "listRunSteps", "listMessages"}
+    assert max(asked.values()) == looks
+
+
+async def test_the_last_reader_leaving_ends_the_polls(emulator: Emulator, socket: LiveSocket) -> None:
+    run = await start_elsewhere(emulator)
+    readers = [await socket.subscribe(RUN_STATUS, run=run.id) for _ in range(2)]
+    await asyncio.gather(*(reader.has("RunStatusChange") for reader in readers))
+    await socket.unsubscribe(readers[0])
+    seen = emulator.counts.by_operation["getRun"]
+    await until(lambda: emulator.counts.by_operation["getRun"] >= seen + 2)
+    before = asyncio.all_tasks()
+    await socket.unsubscribe(readers[1])
+    await until(lambda: before - asyncio.all_tasks())  # the watcher
+    asked = emulator.counts.total
+    again = await socket.subscribe(RUN_STATUS, run=run.id)
+    await again.has("RunStatusChange")
+    assert emulator.counts.total <= asked + 2
+
+
+async def test_a_run_elsewhere_that_waits_is_told_and_goes_on_with_the_outputs_given_there(
+    emulator: Emulator, socket: LiveSocket
+) -> None:
+    run = await start_elsewhere(emulator, tools=[WEATHER])
+    reader = await socket.subscribe(RUN_EVENTS, run=run.id)
+    emulator.clock.advance(QUEUED_SECONDS)
+    await reader.until(lambda reader: "IN_PROGRESS" in statuses(reader.events))
+    emulator.clock.advance(LONG_SECONDS)
+    await reader.has("RunStatusChange", status="REQUIRES_ACTION")
+    waiting = (await emulator.get(run.path))["required_action"]["submit_tool_outputs"]["tool_calls"][0]
+    outputs = {"tool_outputs": [{"tool_call_id": waiting["id"], "output": "22 °C"}]}
+    await emulator.post(f"{run.path}/submit_tool_outputs", outputs)
+    await reader.has("RunStatusChange", previous="REQUIRES_ACTION", status="QUEUED")
+    emulator.clock.advance(LONG_SECONDS)
+    events = await reader.finished()
+    assert statuses(events)[-3:] == ["REQUIRES_ACTION", "QUEUED", "COMPLETED"]
+    hold_to_truth(events, await truth_of(emulator, run))
+
+
+async def test_a_thread_tells_of_each_message_and_run_once_whoever_made_them(
+    emulator: Emulator, gateway: Gateway, socket: LiveSocket
+) -> None:
+    run = await start_run(emulator, gateway)
+    reader = await socket.subscribe(THREAD_EVENTS, thread=run.thread_id)
+    await reader.has("RunStatusChange", status="QUEUED")
+    emulator.clock.advance(QUEUED_SECONDS)
+    await reader.has("RunStatusChange", status="IN_PROGRESS")
+    emulator.clock.advance(LONG_SECONDS)
+    await reader.has("RunStatusChange", status="COMPLETED")
+    await reader.has("MessageFinished")
+
+    path = f"/threads/{run.key.thread_id}"
+    await emulator.post(f"{path}/messages", {"role": "user", "content": "By REST?"})
+    await reader.has("MessageCreated", 2)
+    content = [{"text": "By the gateway?"}]
+    await succeed(gateway, "createMessage", "message { id }", threadId=run.thread_id, content=content)
+    await reader.has("MessageCreated", 3)
+    assistant_id = (await emulator.get("/assistants"))["data"][0]["id"]
+    second = await emulator.post(f"{path}/runs", {"assistant_id": assistant_id})
+    await reader.has("RunStatusChange", 2, status="QUEUED")
+    emulator.clock.advance(QUEUED_SECONDS)
+    await reader.has("RunStatusChange", 2, status="IN_PROGRESS")
+    emulator.clock.advance(LONG_SECONDS)
+    await reader.has("RunStatusChange", 2, status="COMPLETED")
+    await reader.has("MessageFinished", 4)
+
+    by_run: dict[str, list[str]] = {}
+    for event in reader.of_type("RunStatusChange"):
+        by_run.setdefault(event["run"]["id"], []).append(event["status"])
+    other = StartedRun(run.key._replace(run_id=second["id"]))
+    assert by_run == dict.fromkeys((run.id, other.id), ["QUEUED", "IN_PROGRESS", "COMPLETED"])
+    for kind in ("MessageCreated", "MessageFinished"):
+        ids = [event["message"]["id"] for event in reader.of_type(kind)]
+        assert len(set(ids)) == len(ids) == 4, kind
+    texts = [event["message"]["text"] for event in reader.of_type("MessageFinished")]
+    answers = [(await truth_of(emulator, one))[0]["text"] for one in (run, other)]
+    assert texts == [answers[0], "By REST?", "By the gateway?", answers[1]]
+    assert not reader.of_type("StreamError", "Lagged")
+
+    seen = [event["cursor"] for event in reader.events]
+    resumed = await socket.subscribe(THREAD_EVENTS, thread=run.thread_id, after=seen[5])
+    await resumed.until(lambda resumed: len(resumed.events) == len(seen) - 6)
+    assert resumed.events == reader.events[6:]
