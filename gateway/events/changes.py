@@ -36,8 +36,9 @@ def changes_of_stream_event(state: RunState, event: StreamEvent) -> list[Change]
     """Give what differs from the state; nothing where the run is over or, but for the run itself, not yet known."""
     if state.is_over:
         return []
-    if event.error is not None:
-        return [FaultChange(event.error.code.value, event.error.message)]
+    fault = event.error or event.garbled
+    if fault is not None:
+        return [FaultChange(fault.code.value, fault.message)]
     if isinstance(event.wire, RunObject):
         return status_changes(state, event.wire)
     if not state.has_begun:
@@ -55,7 +56,7 @@ def first_snapshot(run: RunObject, earlier: Sequence[StreamEvent]) -> SnapshotCh
     # What a run that is over did is still to be taken in.
     state.apply(SnapshotChange(msgspec.structs.replace(run, status="in_progress"), [], []))
     for event in earlier:
-        if event.error is None and not isinstance(event.wire, RunObject):
+        if not isinstance(event.wire, RunObject):
             for change in changes_of_stream_event(state, event):
                 state.apply(change, Provenance.STREAMED)
     snapshot = state.snapshot()

@@ -37,6 +37,47 @@ class _Outcome(Enum):
     """The run is over, but not all that it did was told: whoever watches looks before the end is shown."""
 
 
+class _Telling:
+    """The state of a run as its stream tells it, ahead of the log."""
+
+    def __init__(self, state: RunState) -> None:
+        self.state = state
+        self.changes: list[Change] = []
+        self._end: StatusChange | None = None
+
+    @property
+    def end(self) -> StatusChange | None:
+        """The end that was told before all that leads to it."""
+        return self._end
+
+    def hear(self, event: StreamEvent) -> _Outcome:
+        """Take in one event; what it tells is added to `changes`."""
+        for change in changes_of_stream_event(self.state, event):
+            if isinstance(change, StatusChange) and is_terminal(change.run.status):
+                self._end = self._end or change
+            else:
+                self._tell(change)
+        if self._end is not None:
+            if self.state.is_settled:
+                self._tell(self._end)
+            elif event.is_done or event.error is not None:
+                return _Outcome.UNSETTLED
+        if self.state.is_over:
+            return _Outcome.ENDED
+        if event.error is not None:
+            return _Outcome.BROKE
+        if event.is_done:
+            self._tell(FaultChange(STREAM_INTERRUPTED, "The run's stream ended before the run did."))
+            return _Outcome.BROKE
+        run = event.wire if isinstance(event.wire, RunObject) else None
+        waits = run is not None and self.state.run is not None and run.id == self.state.run.id
+        return _Outcome.WAITS if waits and run.status == "requires_action" else _Outcome.GOES_ON
+
+    def _tell(self, change: Change) -> None:
+        self.state.apply(change, Provenance.STREAMED)
+        self.changes.append(change)
+
+
 class Producer:
     """One stream and its run; `run` is to be a task that outlives whoever asked for the run.
 
@@ -126,11 +167,11 @@ class Producer:
         try:
             if writer is not None and isinstance(run, RunObject):
                 await feed.refresh()
-                state = RunState() if not isinstance(feed.state, RunState) else feed.state.copy()
-                outcome = await self._open(writer, state, run, events, place)
+                telling = _Telling(feed.state.copy() if isinstance(feed.state, RunState) else RunState())
+                outcome = await self._open(writer, telling, run, events, place)
                 self._answer(run)
                 while outcome is _Outcome.GOES_ON:
-                    outcome = await self._go_on(writer, state)
+                    outcome = await self._go_on(writer, telling)
         except NotLeadingError:
             pass  # another stream of the same run goes on with its log
         finally:
@@ -144,61 +185,40 @@ class Producer:
             self._run.set_result(run)
 
     async def _open(
-        self, writer: Writer, state: RunState, run: RunObject, events: Sequence[StreamEvent], place: int
+        self, writer: Writer, telling: _Telling, run: RunObject, events: Sequence[StreamEvent], place: int
     ) -> _Outcome:
         """Write what was read so far; a log that holds nothing begins with the run."""
-        if state.has_begun:
-            return await self._take(writer, state, [], events)
+        if telling.state.has_begun:
+            return await self._take(writer, telling, events)
         snapshot = first_snapshot(run, events[:place])
-        trial = RunState()
-        trial.apply(snapshot, Provenance.STREAMED)
-        if is_terminal(run.status) and not trial.is_settled:
-            return _Outcome.UNSETTLED
-        state.apply(snapshot, Provenance.STREAMED)
-        return await self._take(writer, state, [snapshot], events[place:])
+        if is_terminal(run.status):
+            # As if it had been at work until now, so that its end waits for all that leads to it.
+            snapshot = SnapshotChange(msgspec.structs.replace(run, status="in_progress"), snapshot.steps, snapshot.messages)
+        telling.begin(snapshot)
+        return await self._take(writer, telling, events[place:])
 
-    async def _go_on(self, writer: Writer, state: RunState) -> _Outcome:
+    async def _go_on(self, writer: Writer, telling: _Telling) -> _Outcome:
         """Read and write the next events."""
         try:
             events = await self._stream.read()
         except GatewayError as error:
+            if telling.end is not None:
+                return _Outcome.UNSETTLED
             await writer.append(Provenance.STREAMED, [FaultChange(STREAM_INTERRUPTED, error.message)])
             return _Outcome.BROKE
-        if not events:
-            events = [StreamEvent(is_done=True)]
-        return await self._take(writer, state, [], events)
+        return await self._take(writer, telling, events or [StreamEvent(is_done=True)])
 
-    async def _take(
-        self, writer: Writer, state: RunState, changes: list[Change], events: Sequence[StreamEvent]
-    ) -> _Outcome:
-        outcome = _Outcome.ENDED if state.is_over else _Outcome.GOES_ON
+    async def _take(self, writer: Writer, telling: _Telling, events: Sequence[StreamEvent]) -> _Outcome:
+        outcome = _Outcome.GOES_ON
         for event in events:
+            outcome = telling.hear(event)
             if outcome is not _Outcome.GOES_ON:
                 break
-            outcome = _gather(state, event, changes)
-        if outcome is _Outcome.UNSETTLED and state.run is not None:
-            await writer.announce([StatusChange(state.run)])
+        if outcome is _Outcome.UNSETTLED and telling.end is not None:
+            await writer.announce([telling.end])
+        changes, telling.changes = telling.changes, []
         await writer.append(Provenance.STREAMED, changes, ends=outcome is _Outcome.ENDED)
         return outcome
-
-
-def _gather(state: RunState, event: StreamEvent, changes: list[Change]) -> _Outcome:
-    """Add what one event tells to `changes` and to the state."""
-    for change in changes_of_stream_event(state, event):
-        if isinstance(change, StatusChange) and is_terminal(change.run.status) and not state.is_settled:
-            return _Outcome.UNSETTLED
-        state.apply(change, Provenance.STREAMED)
-        changes.append(change)
-    if state.is_over:
-        return _Outcome.ENDED
-    if event.error is not None:
-        return _Outcome.BROKE
-    if isinstance(event.wire, RunObject) and state.run is not None and event.wire.id == state.run.id:
-        return _Outcome.WAITS if event.wire.status == "requires_action" else _Outcome.GOES_ON
-    if event.is_done:
-        changes.append(FaultChange(STREAM_INTERRUPTED, "The run's stream ended before the run did."))
-        return _Outcome.BROKE
-    return _Outcome.GOES_ON
 
 
 def _unreadable(expected: str) -> GatewayError:

@@ -70,6 +70,8 @@ class EventStreams:
                     await stream.over()
                 finally:
                     timer.cancel()
+            except ConnectionError:
+                pass  # the client has left
             finally:
                 delivery.leave()
                 if stream is not None:
