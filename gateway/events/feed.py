@@ -185,14 +185,17 @@ class Feed:
             self.fail(GatewayError(ErrorCode.INTERNAL, "The run log could not be read."))
 
     async def _read_all(self) -> None:
+        failed = 0
         while self._is_stale and not self.has_ended:
             self._is_stale = False
             log = self.log
             try:
                 reading = await log.read(self.name, self._position)
             except LogUnavailableError:
-                await self.go_alone(log)
+                failed += 1
                 self._is_stale = True
+                if failed > 1:
+                    await self.go_alone(log)
                 continue
             if log is self.log:
                 self._mirror(reading)

@@ -7,6 +7,7 @@ told so and goes on from the present state.
 from __future__ import annotations
 
 import asyncio
+import logging
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,6 +26,8 @@ from schema.run_events import (
     TextDeltaChange,
     ToolCallDeltaChange,
 )
+
+_logger = logging.getLogger(__name__)
 
 CURSOR_EXPIRED = FaultChange("CURSOR_EXPIRED", "What came after this cursor is no longer kept; the present follows.")
 
@@ -158,7 +161,10 @@ class Lane:
     def tell(self) -> None:
         """Tell all readers that there may be something for them."""
         for reader in tuple(self.readers):
-            reader.wake()
+            try:
+                reader.wake()
+            except Exception:  # one reader's own fault is not to be another's
+                _logger.exception("A reader of run events failed.")
 
     def _drop_oldest(self) -> None:
         self._events.popleft()

@@ -11,14 +11,14 @@ from enum import Enum, auto
 from gateway.events.changes import changes_of_stream_event, first_snapshot
 from gateway.events.followed import Followed
 from gateway.events.log.port import NotLeadingError
-from gateway.events.run_state import RunState
+from gateway.events.run_state import FINAL_STEP_STATUSES, RunState
 from gateway.events.writer import Pens, Writer
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import RunKey
-from schema.run_events import Change, FaultChange, Provenance, StatusChange
+from schema.run_events import Change, FaultChange, Provenance, SnapshotChange, StatusChange
 from schema.run_status import is_terminal
 from schema.run_streams import RunStream, StreamEvent
-from schema.wire import RunObject, ThreadObject
+from schema.wire import MessageObject, RunObject, RunStepObject, ThreadObject
 
 _logger = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ class _Telling:
     """The state of a run as its stream tells it, ahead of the log."""
 
     def __init__(self, state: RunState) -> None:
+        self.is_partial = False
+        """Whether some of what the run did was told to nobody here."""
         self.state = state
         self.changes: list[Change] = []
         self._end: StatusChange | None = None
@@ -50,6 +52,10 @@ class _Telling:
         """The end that was told before all that leads to it."""
         return self._end
 
+    def begin(self, snapshot: SnapshotChange) -> None:
+        """Begin with a run of which nothing was known."""
+        self._tell(snapshot)
+
     def hear(self, event: StreamEvent) -> _Outcome:
         """Take in one event; what it tells is added to `changes`."""
         for change in changes_of_stream_event(self.state, event):
@@ -58,9 +64,9 @@ class _Telling:
             else:
                 self._tell(change)
         if self._end is not None:
-            if self.state.is_settled:
+            if self.state.is_settled and not self.is_partial:
                 self._tell(self._end)
-            elif event.is_done or event.error is not None:
+            elif self.is_partial or event.is_done or event.error is not None:
                 return _Outcome.UNSETTLED
         if self.state.is_over:
             return _Outcome.ENDED
@@ -69,9 +75,9 @@ class _Telling:
         if event.is_done:
             self._tell(FaultChange(STREAM_INTERRUPTED, "The run's stream ended before the run did."))
             return _Outcome.BROKE
-        run = event.wire if isinstance(event.wire, RunObject) else None
-        waits = run is not None and self.state.run is not None and run.id == self.state.run.id
-        return _Outcome.WAITS if waits and run.status == "requires_action" else _Outcome.GOES_ON
+        if isinstance(event.wire, RunObject) and self.state.run is not None and event.wire.id == self.state.run.id:
+            return _Outcome.WAITS if event.wire.status == "requires_action" else _Outcome.GOES_ON
+        return _Outcome.GOES_ON
 
     def _tell(self, change: Change) -> None:
         self.state.apply(change, Provenance.STREAMED)
@@ -190,12 +196,20 @@ class Producer:
         """Write what was read so far; a log that holds nothing begins with the run."""
         if telling.state.has_begun:
             return await self._take(writer, telling, events)
-        snapshot = first_snapshot(run, events[:place])
         if is_terminal(run.status):
-            # As if it had been at work until now, so that its end waits for all that leads to it.
-            snapshot = SnapshotChange(msgspec.structs.replace(run, status="in_progress"), snapshot.steps, snapshot.messages)
-        telling.begin(snapshot)
+            return await self._write_whole(writer, first_snapshot(run, events))
+        # Of a run that had begun before, the log does not know what it did until now.
+        has_worked = any(isinstance(event.wire, (RunStepObject, MessageObject)) for event in events[:place])
+        telling.is_partial = has_worked or run.started_at is not None
+        telling.begin(first_snapshot(run, events[:place]))
         return await self._take(writer, telling, events[place:])
+
+    async def _write_whole(self, writer: Writer, snapshot: SnapshotChange) -> _Outcome:
+        """Write a run that was over when it was first told of."""
+        if any(step.status not in FINAL_STEP_STATUSES for step in snapshot.steps):
+            return _Outcome.UNSETTLED
+        await writer.append(Provenance.STREAMED, [snapshot], ends=True)
+        return _Outcome.ENDED
 
     async def _go_on(self, writer: Writer, telling: _Telling) -> _Outcome:
         """Read and write the next events."""

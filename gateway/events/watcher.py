@@ -88,7 +88,7 @@ class Watcher:
         feed = self._feed
         await feed.refresh()
         unchanged = failed = 0
-        while not feed.is_over():
+        while writer.leads and not feed.is_over():
             self._attention.clear()
             wants_all = self._wants_all() or await self._is_wanted()
             await self._turns.take()

@@ -28,14 +28,16 @@ class Pens:
 
     async def begin(self, feed: Feed, *, preempt: bool = False) -> Writer | None:
         """Lead the feed's log; None where another does (unless it is to be preempted) or the log has ended."""
-        while True:
+        for failed in itertools.count(1):
             log = feed.log
             try:
                 lead = await log.lead(feed.name, preempt=preempt)
             except LogUnavailableError:
-                await feed.go_alone(log)
-                continue
-            return None if lead is None else Writer(self, feed, log, lead)
+                if failed > 1:
+                    await feed.go_alone(log)
+            else:
+                return None if lead is None else Writer(self, feed, log, lead)
+        raise AssertionError("expected to be left by a return")
 
 
 class Writer:
@@ -46,6 +48,8 @@ class Writer:
         self._feed = feed
         self._log = log
         self._lead = lead
+        self.leads = True
+        """Whether this writer leads, for all that it knows."""
         self._renewing = asyncio.create_task(self._renew())
 
     async def announce(self, changes: Sequence[Change]) -> None:
@@ -61,21 +65,24 @@ class Writer:
             return
         feed = self._feed
         await self.announce(changes)
-        drafts = [Draft(provenance, change) for change in changes]
-        if feed.needs_baseline(self._pens.snapshot_every_entries):
-            # A thread's baseline is not to be shown as something that happens.
-            as_before = Provenance.SNAPSHOT if isinstance(feed.name.key, ThreadKey) else provenance
-            drafts = [*(Draft(as_before, change) for change in feed.state.baseline()), *drafts]
         shown_before = feed.mirrored
         for attempt in itertools.count():
             log = await self._followed_log()
+            drafts = self._drafts(provenance, changes)
+            was_written = True
             try:
                 await log.append(feed.name, self._lead, drafts, ends=ends)
+            except NotLeadingError:
+                was_written = False
+                await self._lead_again(log, shown_before)
             except LogUnavailableError:
+                was_written = False
                 if attempt:
                     await feed.go_alone(log)
             await feed.refresh()
-            # Where the store failed, nobody knows whether it was written; what was read back was.
+            if was_written and feed.log is log:
+                return
+            # Nobody knows what the store has by now; what was read back, readers have.
             if feed.mirrored - shown_before >= len(drafts):
                 return
 
@@ -86,6 +93,31 @@ class Writer:
         with contextlib.suppress(LogUnavailableError):
             await self._log.resign(self._feed.name, self._lead)
 
+    def _drafts(self, provenance: Provenance, changes: Sequence[Change]) -> list[Draft]:
+        """Draft the changes, behind what the log is about where it should be told that again."""
+        feed = self._feed
+        drafts = [Draft(provenance, change) for change in changes]
+        if not feed.needs_baseline(self._pens.snapshot_every_entries):
+            return drafts
+        # A thread's baseline is not to be shown as something that happens.
+        as_before = Provenance.SNAPSHOT if isinstance(feed.name.key, ThreadKey) else provenance
+        return [*(Draft(as_before, change) for change in feed.state.baseline()), *drafts]
+
+    async def _lead_again(self, log: EventLog, shown_before: int) -> None:
+        """Lead once more where nobody has led meanwhile: the store came back empty, or a lease ran out unnoticed.
+
+        Raises `NotLeadingError` where somebody else leads, or has written.
+        """
+        feed = self._feed
+        await feed.refresh()
+        if feed.is_over() or feed.mirrored != shown_before:
+            raise NotLeadingError
+        with contextlib.suppress(LogUnavailableError):
+            lead = await log.lead(feed.name)
+            if lead is None:
+                raise NotLeadingError
+            self._lead, self.leads = lead, True
+
     async def _followed_log(self) -> EventLog:
         """Give the log that the feed follows, led by this writer."""
         feed = self._feed
@@ -93,14 +125,15 @@ class Writer:
             lead = await feed.log.lead(feed.name, preempt=True)
             if lead is None:
                 raise NotLeadingError
-            self._log, self._lead = feed.log, lead
+            self._log, self._lead, self.leads = feed.log, lead, True
         return self._log
 
     async def _renew(self) -> None:
         while True:
             await self._pens.sleep(self._lead.lease_seconds / 3)
-            # A store that does not answer once may answer the next time; an append finds out.
+            # A store that does not answer once may answer the next time; an append may lead again.
             with contextlib.suppress(LogUnavailableError):
-                log, lead = self._log, self._lead
-                if not await log.renew(self._feed.name, lead) and log is self._log:
-                    return
+                lead = self._lead
+                is_renewed = await self._log.renew(self._feed.name, lead)
+                if lead is self._lead:
+                    self.leads = is_renewed

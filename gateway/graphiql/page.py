@@ -10,6 +10,7 @@ from pathlib import Path
 from graphql import GraphQLError, OperationDefinitionNode, parse
 
 TITLE = "Threads gateway"
+_SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,6 @@ def render_page(*, tabs: Sequence[Tab], endpoint: str, nonce: str, assets: Mappi
     options = {
         "title": TITLE,
         "logo": "",
-        "endpoint": endpoint,
-        "subscriptionsProtocol": "WS",
         "shouldPersistHeaders": False,
         "defaultTabs": [{"query": tab.query, "variables": tab.variables} for tab in tabs],
     }
@@ -103,12 +102,16 @@ def render_page(*, tabs: Sequence[Tab], endpoint: str, nonce: str, assets: Mappi
 <title>{TITLE}</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="{escape(assets["graphiql.css"])}">
-<style>html, body, #root {{ height: 100%; margin: 0; }}</style>
+<style>
+html, body, #root {{ height: 100%; margin: 0; }}
+.graphiql-logo {{ white-space: nowrap; }}
+</style>
 </head>
 <body class="no-focus-outline">
 <noscript>GraphiQL needs JavaScript.</noscript>
 <div id="root"></div>
 <script nonce="{escape(nonce)}">
+const endpoint = {_script_json(endpoint)};
 const options = {_script_json(options)};
 const workers = {_script_json(workers)};
 const prefix = {_script_json(storage_prefix)};
@@ -119,38 +122,6 @@ YogaGraphiQL.renderYogaGraphiQL(document.getElementById("root"), options);
 </script>
 </body>
 </html>
-"""
-
-
-_SCRIPT = """
-self.MonacoEnvironment = { globalAPI: false, getWorkerUrl: (moduleId, label) => workers[label] };
-
-options.storage = {
-  get length() { return localStorage.length; },
-  getItem: (key) => localStorage.getItem(prefix + key),
-  setItem: (key, value) => localStorage.setItem(prefix + key, value),
-  removeItem: (key) => localStorage.removeItem(prefix + key),
-  clear: () => Object.keys(localStorage).filter((key) => key.startsWith(prefix))
-    .forEach((key) => localStorage.removeItem(key)),
-};
-
-// GraphiQL opens the tab that holds this text: the tab that was open before, or the first example.
-function openTab() {
-  try {
-    const saved = JSON.parse(options.storage.getItem("graphiql:tabState"));
-    return saved.tabs[saved.activeTabIndex];
-  } catch {
-    return options.defaultTabs[0];
-  }
-}
-const tab = openTab();
-if (tab) {
-  options.query = tab.query ?? "";
-  options.variables = tab.variables ?? "";
-}
-
-// Without this the page writes the operation into its own address, and so into every access log.
-options.onEditQuery = () => {};
 """
 
 

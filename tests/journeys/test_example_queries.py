@@ -1,32 +1,34 @@
 """Every example in `queries/` runs as it stands on the demo's data, and says what it is for and what it costs.
 
 Two lines are for people, a third is the budget: the upstream calls, the longest chain of them, and the calls of the
-same query asked again at once.
+same query asked again at once. `test_example_subscriptions` says what the budget of a subscription is.
 """
 
-import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import parse, validate
-from graphql.language import OperationDefinitionNode
+from graphql import OperationType, parse, validate
 
 from gateway.compose import DEMO_KEY
 from schema.root import build_schema
 from tests.support.emulator import Emulator, running_emulator
+from tests.support.examples import Example, load_examples
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.valkey import Valkey
 
-QUERIES = sorted((Path(__file__).parents[2] / "queries").glob("*.graphql"))
-BUDGET = re.compile(r"# calls: (\d+), chain: (\d+)(?:, repeated: (\d+))?$")
-DOCUMENTS = {path: path.read_text() for path in QUERIES}
+EXAMPLES = load_examples()
 SCHEMA = build_schema()._schema
 
 
+def each_example() -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+
+
 def each_query() -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
+    """Those that are one query or mutation."""
+    single = [example for example in EXAMPLES if OperationType.SUBSCRIPTION not in example.kinds]
+    return pytest.mark.parametrize("example", single, ids=lambda example: example.name)
 
 
 @pytest.fixture
@@ -42,45 +44,51 @@ async def demo(emulator: Emulator) -> AsyncIterator[Gateway]:
         yield gateway
 
 
-async def run(demo: Gateway, path: Path, **variables: Any) -> Any:
-    reply = await demo.post({"query": DOCUMENTS[path], "variables": variables})
+async def run(demo: Gateway, example: Example, **variables: Any) -> Any:
+    reply = await demo.post({"query": example.text, "variables": variables})
     assert reply.status == 200
     assert "errors" not in reply.json, reply.json["errors"]
     return reply.json["data"]
 
 
-def query(name: str) -> Path:
-    (found,) = [path for path in QUERIES if path.stem.endswith(name)]
+def query(name: str) -> Example:
+    (found,) = [example for example in EXAMPLES if example.name.endswith(name)]
     return found
 
 
 def test_there_are_examples() -> None:
-    assert len(QUERIES) >= 8
+    assert len(EXAMPLES) >= 8
 
 
-@each_query()
-def test_begins_with_a_comment_of_two_lines_and_a_budget_and_holds_one_named_operation(path: Path) -> None:
-    first, second, budget, then, *_ = DOCUMENTS[path].splitlines()
+@each_example()
+def test_begins_with_a_comment_of_two_lines_and_a_budget(example: Example) -> None:
+    first, second, _, then, *_ = example.text.splitlines()
     assert first.startswith("# ")
     assert second.startswith("# ")
-    assert BUDGET.match(budget)
+    assert example.budget
     assert not then.startswith("#")
-    (operation,) = [node for node in parse(DOCUMENTS[path]).definitions if isinstance(node, OperationDefinitionNode)]
-    assert operation.name is not None
+
+
+@each_example()
+def test_holds_one_named_operation_or_a_mutation_and_what_follows_its_run(example: Example) -> None:
+    """What is started and followed stands in one file, so that it is one tab of GraphiQL, which knows the run's id."""
+    assert len(example.kinds) == 1 or example.kinds == (OperationType.MUTATION, OperationType.SUBSCRIPTION)
+    assert all(operation.name for operation in example.operations)
+
+
+@each_example()
+def test_is_valid_and_each_variable_has_a_default_or_may_be_null(example: Example) -> None:
+    assert validate(SCHEMA, parse(example.text)) == []
+    for operation in example.operations:
+        for variable in operation.variable_definitions or ():
+            assert variable.default_value is not None or variable.type.kind != "non_null_type"
 
 
 @each_query()
-def test_is_valid_and_each_variable_has_a_default_or_may_be_null(path: Path) -> None:
-    document = parse(DOCUMENTS[path])
-    assert validate(SCHEMA, document) == []
-    (operation,) = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    for variable in operation.variable_definitions or ():
-        assert variable.default_value is not None or variable.type.kind != "non_null_type"
-
-
-@each_query()
-async def test_runs_on_the_demo_without_an_error_and_without_a_null_at_its_root(path: Path, demo: Gateway) -> None:
-    data = await run(demo, path)
+async def test_runs_on_the_demo_without_an_error_and_without_a_null_at_its_root(
+    example: Example, demo: Gateway
+) -> None:
+    data = await run(demo, example)
     assert all(value is not None for value in data.values())
 
 
@@ -135,39 +143,38 @@ async def test_paging_forwards_and_backwards_gives_the_same_messages(demo: Gatew
     assert backwards == forwards
 
 
-async def check_budget(path: Path, emulator: Emulator, first: Gateway, again: Gateway) -> None:
+async def check_budget(example: Example, emulator: Emulator, first: Gateway, again: Gateway) -> None:
     """Hold an example to its budget: asked of a gateway that knows nothing, then of one that may know the answer."""
-    budget = BUDGET.match(DOCUMENTS[path].splitlines()[2])
-    assert budget is not None
+    budget = example.budget
     emulator.counts.reset()
-    reply = (await first.post({"query": DOCUMENTS[path]})).json
-    assert emulator.counts.total == int(budget[1])
+    reply = (await first.post({"query": example.text})).json
+    assert emulator.counts.total == budget["calls"]
     if again is first:
         # Over Redis, calls that depend on nothing may still begin one after the other, as Redis answers.
-        assert reply["extensions"]["cost"]["longestChain"] == int(budget[2])
-    if budget[3] is None:
+        assert reply["extensions"]["cost"]["longestChain"] == budget["chain"]
+    if "repeated" not in budget:
         return
     # What another process has seen takes a moment to lie in Redis.
     for _ in range(20):
         emulator.counts.reset()
-        assert (await again.post({"query": DOCUMENTS[path]})).json["data"] == reply["data"]
-        if emulator.counts.total == int(budget[3]):
+        assert (await again.post({"query": example.text})).json["data"] == reply["data"]
+        if emulator.counts.total == budget["repeated"]:
             return
-    raise AssertionError(f"expected {budget[3]} calls when asked again, got {emulator.counts.total}")
+    raise AssertionError(f"expected {budget['repeated']} calls when asked again, got {emulator.counts.total}")
 
 
 @pytest.mark.usefixtures("one_clock")
 @each_query()
-async def test_costs_what_it_says_with_a_cache_in_memory(path: Path, emulator: Emulator) -> None:
+async def test_costs_what_it_says_with_a_cache_in_memory(example: Example, emulator: Emulator) -> None:
     options = {"upstream_api_key": DEMO_KEY, "gateway_cache": True, "gateway_cost": True}
     async with running_gateway(emulator.url, **options) as gateway:
-        await check_budget(path, emulator, gateway, gateway)
+        await check_budget(example, emulator, gateway, gateway)
 
 
 @pytest.mark.usefixtures("one_clock")
 @each_query()
 async def test_costs_what_it_says_in_two_processes_that_share_redis(
-    path: Path, emulator: Emulator, valkey: Valkey
+    example: Example, emulator: Emulator, valkey: Valkey
 ) -> None:
     # A machine that is busy with other tests must not turn a slow answer of Redis into a miss.
     redis = {"redis_url": valkey.url, "redis_deadline_seconds": 5}
@@ -176,4 +183,4 @@ async def test_costs_what_it_says_in_two_processes_that_share_redis(
         running_gateway(emulator.url, **options) as first,
         running_gateway(emulator.url, **options) as second,
     ):
-        await check_budget(path, emulator, first, second)
+        await check_budget(example, emulator, first, second)

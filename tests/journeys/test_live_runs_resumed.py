@@ -14,7 +14,6 @@ from tests.support.live_stories import (
     QUEUED_SECONDS,
     RUN_EVENTS,
     STEP_SECONDS,
-    StartedRun,
     hold_to_truth,
     start_run,
     statuses,
@@ -96,7 +95,7 @@ async def test_what_is_no_cursor_of_this_run_is_refused(
         refused = await (await socket.subscribe(RUN_EVENTS, run=run.id, after=damaged)).ended()
         (error,) = refused.errors or ()
         assert error["extensions"]["code"] == "BAD_USER_INPUT"
-        assert "after: expected a cursor made by this gateway for this run" in error["message"]
+        assert "'after': expected a cursor made by this gateway for this run" in error["message"]
         async with open_stream(gateway, RUN_EVENTS, last_event_id=damaged, run=run.id) as stream:
             (error,) = (await stream.ended()).errors or ()
             assert error["extensions"]["code"] == "BAD_USER_INPUT"

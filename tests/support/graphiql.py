@@ -1,6 +1,9 @@
 """GraphiQL as a person uses it: its tabs, its run button, its result pane."""
 
+import contextlib
+import json
 import re
+from collections.abc import Mapping
 
 from playwright.async_api import Locator, Page, expect
 
@@ -18,23 +21,54 @@ async def tab_titles(page: Page) -> list[str]:
 
 
 async def choose_tab(page: Page, title: str) -> None:
-    await page.locator(".graphiql-tab-button", has_text=title).click()
+    """Opens a tab, and waits for its text in the editor.
+
+    While GraphiQL starts, it may make its editor anew with the text of the first tab; a person is slower than that.
+    """
+    editor = page.locator(".graphiql-query-editor")
+    for timeout_ms in (2_000, 2_000, 20_000):
+        await page.locator(".graphiql-tab-button", has_text=re.compile(f"^{re.escape(title)}$")).click()
+        with contextlib.suppress(AssertionError):
+            await expect(editor).to_contain_text(title, timeout=timeout_ms)
+            return
+    raise AssertionError(f"the tab {title} does not show its text")
 
 
-async def run(page: Page, expected: str) -> str:
-    """Presses the run button; the result pane's text once `expected` appears in it."""
+async def run(page: Page, expected: str, *, operation: str | None = None) -> str:
+    """Presses the run button; the result pane's text once `expected` appears in it.
+
+    A tab with several operations asks which one: `operation`.
+    """
     result = page.locator(".result-window")
     # Monaco draws spaces as no-break spaces.
     pattern = re.compile(re.escape(expected).replace(r"\ ", r"\s"))
-    await page.locator(".graphiql-execute-button").click()
+    await _press(page, operation)
     try:
         await expect(result).to_contain_text(pattern)
     except AssertionError:
-        if TOO_EARLY in await _text_of(result):
-            await page.locator(".graphiql-execute-button").click()
+        if TOO_EARLY in await text_of(result):
+            await _press(page, operation)
         await expect(result).to_contain_text(pattern, timeout=20_000)
-    return await _text_of(result)
+    return await text_of(result)
 
 
-async def _text_of(result: Locator) -> str:
+async def set_headers(page: Page, headers: Mapping[str, str]) -> None:
+    """Types into the header editor of the open tab."""
+    await page.get_by_role("button", name="Headers", exact=True).click()
+    await page.locator(".monaco-editor[data-uri$='request-headers.json']").click()
+    # Monaco closes brackets and quotes by itself.
+    await page.keyboard.insert_text(json.dumps(headers))
+
+
+async def text_of(result: Locator) -> str:
     return (await result.inner_text()).replace("\N{NO-BREAK SPACE}", " ")
+
+
+async def _press(page: Page, operation: str | None) -> None:
+    button = page.locator(".graphiql-execute-button")
+    if operation is not None:
+        # It has a menu as soon as GraphiQL has read the tab's document.
+        await expect(button).to_have_attribute("aria-haspopup", "menu")
+    await button.click()
+    if operation is not None:
+        await page.get_by_role("menuitem", name=operation, exact=True).click()

@@ -76,6 +76,11 @@ class FrailLog:
         """Let nothing more reach the store, not even the word that this process stops."""
         self.is_dead = True
 
+    def lose_all(self) -> MemoryLog:
+        """Give the store that stands, empty, where the old one was."""
+        self._inner = MemoryLog()
+        return self._inner
+
     def _check(self) -> None:
         if self.is_cut_off:
             raise LogUnavailableError

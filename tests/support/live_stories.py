@@ -7,7 +7,7 @@ from typing import Any
 from schema.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_global_id
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway
-from tests.support.live import Event
+from tests.support.live import Event, Reader
 from tests.support.mutating import WEATHER, assistant, succeed, thread_with_question
 
 RUN_EVENTS = """
@@ -109,6 +109,19 @@ async def submit(gateway: Gateway, emulator: Emulator, run: StartedRun, output: 
     await succeed(gateway, "submitToolOutputs", "run { status }", runId=run.id, toolOutputs=outputs)
 
 
+async def write_message(emulator: Emulator, reader: Reader) -> None:
+    """Let a run that is in progress write its message piece by piece, without letting it end."""
+    emulator.clock.advance(STEP_SECONDS)
+    await reader.has("MessageCreated")
+    pieces = 0
+    while not reader.of_type("MessageFinished"):
+        pieces += 1
+        emulator.clock.advance(PIECE_SECONDS)
+        await reader.until(
+            lambda reader, count=pieces: len(reader.of_type("TextDelta")) >= count or reader.of_type("MessageFinished")
+        )
+
+
 def statuses(events: Sequence[Event]) -> list[str]:
     """The statuses in the order in which a reader was told of them, each linked to the one before."""
     told: list[str] = []
@@ -127,35 +140,47 @@ def statuses(events: Sequence[Event]) -> list[str]:
 def hold_to_truth(events: Sequence[Event], truth: Sequence[Event]) -> None:
     """Fail unless a reader of a whole run could make of its events what the upstream has by now.
 
-    One end, the last event; each message finished once and whole; pieces of text that make it up, unless the reader
-    was told that some of them are lost: then they are a part of it, from the beginning and nothing twice.
+    One end, the last event; each message begun and finished once, and whole; pieces of text that make it up. Where
+    the reader was told of an error before, some of the pieces may be missing, but none comes twice.
     """
-    assert sum(_is_end(event) for event in events) == 1, events
-    assert _is_end(events[-1]), events[-1]
+    assert [_is_end(event) for event in events] == [False] * (len(events) - 1) + [True], events
     final = {message["id"]: message["text"] for message in truth}
-    pieces: dict[str, str] = {}
+    created: set[str] = set()
+    pieces: dict[str, list[str]] = {}
     finished: dict[str, str] = {}
-    is_lossy = any(event["type"] == "StreamError" for event in events)
     for event in events:
         match event["type"]:
             case "RunSnapshot":
-                pieces = {message["id"]: message["text"] for message in event["messages"] if message["text"]}
-                if event["run"]["status"] in TERMINAL:
-                    finished |= pieces
+                pieces = {message["id"]: [message["text"]] for message in event["messages"] if message["text"]}
+                created = {message["id"] for message in event["messages"]}
+                if _is_end(event):
+                    finished |= {message["id"]: message["text"] for message in event["messages"]}
             case "MessageCreated":
-                assert event["message"]["id"] not in pieces, f"{event} told twice"
-                if event["message"]["text"]:
-                    assert event["provenance"] == "POLLED"
+                assert event["message"]["id"] not in created, f"{event} told twice"
+                created.add(event["message"]["id"])
+                assert not event["message"]["text"] or event["provenance"] == "POLLED"
             case "TextDelta":
                 assert event["messageId"] not in finished, f"{event} after the end of its message"
-                pieces[event["messageId"]] = pieces.get(event["messageId"], "") + event["value"]
+                pieces.setdefault(event["messageId"], []).append(event["value"])
             case "MessageFinished":
                 assert event["message"]["id"] not in finished, f"{event} told twice"
                 finished[event["message"]["id"]] = event["message"]["text"]
     assert finished == final
-    for message_id, text in pieces.items():
+    is_lossy = any(event["type"] == "StreamError" for event in events)
+    for message_id, told in pieces.items():
         whole = final[message_id]
-        assert text == whole or (is_lossy and whole.startswith(text)), f"{text!r} of {whole!r}"
+        assert "".join(told) == whole or (is_lossy and _are_parts_of(whole, told)), f"{told} of {whole!r}"
+
+
+def _are_parts_of(whole: str, parts: Sequence[str]) -> bool:
+    """Whether the parts stand in a text in this order, none of them over another."""
+    place = 0
+    for part in parts:
+        found = whole.find(part, place)
+        if found < 0:
+            return False
+        place = found + len(part)
+    return True
 
 
 async def truth_of(emulator: Emulator, run: StartedRun) -> list[Event]:

@@ -8,6 +8,8 @@ from gateway.auth.credentials import (
     Keys,
     RefusedError,
     decide_credential,
+    decide_socket_credential,
+    is_foreign_page,
     is_loopback_address,
     names_loopback,
     own_key_obstacle,
@@ -133,3 +135,47 @@ def test_addresses_and_names_of_this_machine() -> None:
     assert not is_loopback_address(None)
     assert names_loopback("[::1]")
     assert not names_loopback("0")
+
+
+@pytest.mark.parametrize(
+    ("change", "foreign"),
+    [
+        ({}, False),
+        ({"origin": "http://localhost:8000"}, False),
+        ({"origin": "HTTPS://LOCALHOST:8000"}, False),
+        ({"origin": "http://localhost:3000"}, True),
+        ({"origin": "null"}, True),
+        ({"origin": "https://elsewhere.example", "fetch_site": "same-origin"}, False),
+        ({"origin": "http://localhost:8000", "fetch_site": "cross-site"}, True),
+        ({"fetch_site": "same-site"}, True),
+        ({"fetch_site": "none"}, False),
+    ],
+)
+def test_a_page_of_another_origin_is_told_by_what_its_browser_says(change: dict[str, str], foreign: bool) -> None:
+    assert is_foreign_page(replace(HERE, **change)) is foreign  # type: ignore[arg-type]
+
+
+FOREIGN = replace(HERE, origin="https://elsewhere.example", authorization=("Basic dTpw",))
+
+
+def test_a_socket_takes_what_its_first_message_offers_before_all_else() -> None:
+    for caller in (HERE, FOREIGN, replace(HERE, authorization=("Bearer request",))):
+        assert decide_socket_credential(caller, ("Bearer offered",), OWN) == "Bearer offered"
+
+
+def test_a_socket_falls_back_to_its_request() -> None:
+    assert decide_socket_credential(replace(AWAY, authorization=("Bearer request",)), None, OWN) == "Bearer request"
+    assert decide_socket_credential(HERE, None, OWN) == "Bearer own-secret"
+    assert decide_socket_credential(AWAY, None, Keys(anonymous=True)) is None
+
+
+@pytest.mark.parametrize("keys", [Keys(), OWN, Keys(anonymous=True)])
+def test_a_foreign_page_gets_nothing_that_it_does_not_offer_itself(keys: Keys) -> None:
+    with pytest.raises(RefusedError, match="another origin"):
+        decide_socket_credential(FOREIGN, None, keys)
+
+
+@pytest.mark.parametrize("offered", [("",), ("Bearer a", "Bearer b"), ("Bearer \n",), ("x" * 9_000,)])
+def test_a_malformed_offer_is_refused(offered: tuple[str, ...]) -> None:
+    with pytest.raises(RefusedError):
+        decide_socket_credential(HERE, offered, OWN)

@@ -1,4 +1,4 @@
-"""Runs are followed from any process, at any time, whoever is killed: each status once, in order, and one end."""
+"""What a process promises to its readers, its callers and its upstream."""
 
 import asyncio
 import contextlib
@@ -6,11 +6,12 @@ import contextlib
 import pytest
 
 from gateway.events.growing import texts_of
+from gateway.events.hub import RunEventsHub
 from gateway.events.lane import LaneBounds
 from gateway.events.options import EventsOptions
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import RunKey
-from schema.run_events import MessageCreatedChange, Provenance, RunEvent, StatusChange
+from schema.run_events import Provenance
 from tests.support.live_runs import (
     RUN,
     SCOPE,
@@ -27,133 +28,7 @@ from tests.support.live_runs import (
     statuses,
     take_all,
     take_now,
-    text_delta,
 )
-
-ENDS = ("completed", "cancelled", "expired", "failed", "incomplete")
-LIFE = ("queued", "in_progress", "requires_action", "queued", "in_progress")
-
-
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("joins_at", range(len(LIFE) + 1))
-async def test_whoever_joins_a_polled_run_at_any_time_sees_one_end(world: World, end: str, joins_at: int) -> None:
-    process = world.process()
-    seen: list[str] = []
-    reading = None
-    for place, status in enumerate([*LIFE, end]):
-        world.put_run(status)
-        if place == joins_at:
-            feed = await process.events.follow_status(RUN)
-            reading = asyncio.ensure_future(take_all(feed))
-        await world.pass_seconds(4, step=0.25)
-    assert reading is not None
-    events = await world.during(reading)
-    seen = statuses(events)
-    assert seen == [*LIFE, end][joins_at:]
-    assert events[0].provenance is Provenance.SNAPSHOT
-    assert [event.change.previous for event in events if isinstance(event.change, StatusChange)] == [
-        None,
-        *seen[:-1],
-    ]
-    await feed.aclose()
-
-
-@pytest.mark.parametrize("end", ENDS)
-async def test_every_end_ends_what_is_streamed(world: World, end: str) -> None:
-    process = world.process()
-    await process.hub.take_stream(SCOPE, ScriptedStream(simple_run("Hi", end=end)))
-    status, run = await process.events.follow_status(RUN), await process.events.follow_run(RUN)
-    assert statuses(await world.during(take_all(status)))[-1] == end
-    assert statuses(await world.during(take_all(run))) == ["queued", "in_progress", end]
-    await status.aclose()
-    await run.aclose()
-
-
-@pytest.mark.parametrize("stage", range(len(simple_run("a", "b", "c")) + 1))
-async def test_who_joins_a_stream_on_another_process_sees_all_of_it(world: World, stage: int) -> None:
-    here, there = world.process(), world.process()
-    events = simple_run("a", "b", "c")
-    stream = ScriptedStream(events[: max(stage, 1)])
-    await here.hub.take_stream(SCOPE, stream)
-    feed = await there.events.follow_run(RUN)
-    for event in events[max(stage, 1) :]:
-        stream.say([event])
-    seen = await world.during(take_all(feed))
-    assert kinds(seen) == [
-        "snapshot queued", "in_progress", "step in_progress", "MessageCreatedChange", "a", "b", "c",
-        "message finished", "step completed", "completed",
-    ]  # fmt: skip
-    assert world.api.calls == []
-    await feed.aclose()
-
-
-@pytest.mark.parametrize("stage", range(1, len(simple_run("a", "b", "c"))))
-@pytest.mark.parametrize("kind", ["status", "run"])
-async def test_the_survivor_sees_every_status_once_when_who_streams_is_killed(
-    world: World, stage: int, kind: str
-) -> None:
-    here, there = world.process(), world.process()
-    events = simple_run("a", "b", "c")
-    await here.hub.take_stream(SCOPE, ScriptedStream(events[:stage]))
-    follow = there.events.follow_status if kind == "status" else there.events.follow_run
-    world.put_run("in_progress" if stage > 1 else "queued")
-    feed = await follow(RUN)
-    reading = asyncio.ensure_future(take_all(feed))
-    await world.pass_seconds(0.2)
-    await here.kill()
-    await world.pass_seconds(5)
-    world.put_step(a_step(status="completed"))
-    world.put_message(a_message("abc", None))
-    world.put_run("in_progress")
-    await world.pass_seconds(7)
-    world.put_run("completed")
-    seen = await world.during(reading)
-    found = statuses(seen)
-    assert found == sorted(set(found), key=["queued", "in_progress", "completed"].index)
-    assert found[-1] == "completed"
-    if kind == "run":
-        names = kinds(seen)
-        assert names.count("message finished") == 1
-        has_all = stage >= events.index(text_delta("c")) + 1
-        was_created = stage >= 4
-        assert ("TOKENS_LOST" in names) is (was_created and not has_all)
-        assert names[-1] == "completed"
-    await feed.aclose()
-
-
-@pytest.mark.parametrize("stage", range(len(LIFE)))
-async def test_the_survivor_sees_every_status_once_when_who_polls_is_killed(world: World, stage: int) -> None:
-    leader, other = world.process(), world.process()
-    life = [*LIFE, "completed"]
-    world.put_run(life[0])
-    first = await leader.events.follow_status(RUN)
-    feed = await other.events.follow_status(RUN)
-    reading = asyncio.ensure_future(take_all(feed))
-    for place, status in enumerate(life):
-        world.put_run(status)
-        await world.pass_seconds(8)
-        if place == stage:
-            await leader.kill()
-    assert statuses(await world.during(reading)) == life
-    await first.aclose()
-    await feed.aclose()
-
-
-async def test_a_process_that_stops_hands_over_at_once(world: World) -> None:
-    leader, other = world.process(), world.process()
-    world.put_run("queued")
-    first = await world.during(leader.events.follow_status(RUN))
-    second = await world.during(other.events.follow_status(RUN))
-    take_now(second)
-    await leader.hub.close()
-    with pytest.raises(GatewayError) as stopped:
-        await take_all(first)
-    assert stopped.value.code is ErrorCode.GATEWAY_STOPPING
-    world.put_run("completed")
-    await world.pass_seconds(0.5)
-    assert statuses(take_now(second)) == ["completed"]
-    await first.aclose()
-    await second.aclose()
 
 
 async def test_a_thousand_readers_cost_one_chain_of_polls_and_the_last_one_ends_it(world: World) -> None:
@@ -270,45 +145,6 @@ async def test_a_credential_that_ends_ends_its_readers(world: World, code: Error
     again = await world.during(process.events.follow_status(RUN))
     assert statuses(take_now(again)) == ["queued"]
     await again.aclose()
-
-
-async def test_a_reader_goes_on_behind_its_cursor_on_any_process(world: World) -> None:
-    here, there = world.process(), world.process()
-    events = simple_run("a", "b", "c")
-    stream = ScriptedStream(events[:6])
-    await here.hub.take_stream(SCOPE, stream)
-    feed = await here.events.follow_run(RUN)
-    before = take_now(feed)
-    await feed.aclose()
-    stream.say(events[6:])
-    await settle()
-    for process in (here, there):
-        for place, event in enumerate(before):
-            resumed = await process.events.follow_run(RUN, after=event.cursor)
-            after = await take_all(resumed)
-            assert kinds(before[: place + 1] + after) == [
-                "snapshot queued", "in_progress", "step in_progress", "MessageCreatedChange", "a", "b", "c",
-                "message finished", "step completed", "completed",
-            ]  # fmt: skip
-            await resumed.aclose()
-
-
-async def test_a_cursor_of_another_epoch_has_expired(world: World) -> None:
-    process = world.process()
-    world.put_run("queued")
-    feed = await world.during(process.events.follow_run(RUN))
-    (event,) = take_now(feed)
-    await feed.aclose()
-    elsewhere = World()
-    elsewhere.put_run("in_progress")
-    stranger = elsewhere.process()
-    resumed = await elsewhere.during(stranger.events.follow_run(RUN, after=event.cursor))
-    assert kinds(take_now(resumed)) == ["CURSOR_EXPIRED", "snapshot in_progress"]
-    await resumed.aclose()
-    status = await stranger.events.follow_status(RUN, after=event.cursor)
-    assert statuses(take_now(status)) == ["in_progress"]
-    await status.aclose()
-    await elsewhere.close()
 
 
 async def test_a_slow_reader_is_told_what_it_missed_and_memory_is_bounded(world: World) -> None:
@@ -472,18 +308,6 @@ async def test_a_thread_that_is_deleted_ends_its_readers(world: World) -> None:
     await feed.aclose()
 
 
-async def test_a_thread_that_is_killed_over_misses_nothing(world: World) -> None:
-    leader, other = world.process(), world.process()
-    first = await world.during(leader.events.follow_thread(THREAD))
-    second = await world.during(other.events.follow_thread(THREAD))
-    await leader.kill()
-    world.put_message(a_message("Hi", None, run_id=None))
-    await world.pass_seconds(10)
-    assert kinds(take_now(second)) == ["MessageCreatedChange", "message finished"]
-    await first.aclose()
-    await second.aclose()
-
-
 async def test_nothing_begins_on_a_hub_that_stops(world: World) -> None:
     process = world.process()
     await process.hub.close()
@@ -495,71 +319,14 @@ async def test_nothing_begins_on_a_hub_that_stops(world: World) -> None:
     assert stream.is_closed
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("call", range(1, 40))
-async def test_who_writes_may_die_at_any_call_of_the_store(world: World, moment: str, call: int) -> None:
-    """The stream's process dies in the middle of any one call, its word to the store given or not."""
-    here, there = world.process(), world.process()
-    setattr(here.log, f"dies_{moment}", call)
-    stream = ScriptedStream()
-    starting = asyncio.ensure_future(here.hub.take_stream(SCOPE, stream))
-    world.put_run("queued")
-    feed = await world.during(there.events.follow_run(RUN))
-    reading = asyncio.ensure_future(take_all(feed))
-    for event in simple_run("a", "b", "c"):
-        stream.say([event])
-        await world.pass_seconds(0.1)
-    await here.kill()
-    with contextlib.suppress(GatewayError):
-        await starting
-    world.put_step(a_step(status="completed"))
-    world.put_message(a_message("abc", None))
-    world.put_run("completed")
-    seen = await world.during(reading)
-    found = statuses(seen)
-    assert found == sorted(set(found), key=["queued", "in_progress", "completed"].index)
-    assert found[-1] == "completed"
-    names = kinds(seen)
-    assert names[-1] == "completed"
-    assert names.count("message finished") == names.count("MessageCreatedChange") == 1
-    text = "".join(name for name in names if name in {"a", "b", "c"})
-    assert text in {"", "a", "ab", "abc"}
-    assert ("TOKENS_LOST" in names) is (text not in {"", "abc"} or (not text and here.log.is_dead and _streamed(seen)))
+async def test_what_cannot_be_forgotten_keeps_no_event_away(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(_: str, __: object) -> None:
+        raise RuntimeError
+
+    hub = RunEventsHub(world.log, now_seconds=world.clock.now, now=world.clock.now, sleep=world.sleep, on_moved=fail)
+    await hub.take_stream(SCOPE, ScriptedStream(simple_run("a")))
+    feed = await hub.bind(SCOPE, lambda: world.api).follow_status(RUN)
+    assert statuses(await world.during(take_all(feed)))[-1] == "completed"
     await feed.aclose()
-
-
-def _streamed(events: list[RunEvent]) -> bool:
-    """Whether a message was told of by a stream."""
-    return any(
-        isinstance(event.change, MessageCreatedChange) and event.provenance is Provenance.STREAMED for event in events
-    )
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("call", range(1, 38))
-async def test_who_polls_may_die_at_any_call_of_the_store(world: World, moment: str, call: int) -> None:
-    leader, other = world.process(), world.process()
-    setattr(leader.log, f"dies_{moment}", call)
-    world.put_run("queued")
-    opening = asyncio.ensure_future(leader.events.follow_run(RUN))
-    await settle()
-    feed = await world.during(other.events.follow_run(RUN))
-    reading = asyncio.ensure_future(take_all(feed))
-    await world.pass_seconds(1)
-    world.put_run("in_progress")
-    world.put_step(a_step())
-    world.put_message(a_message("Hel", None))
-    await world.pass_seconds(10, step=0.25)
-    world.put_step(a_step(status="completed"))
-    world.put_message(a_message("Hello", None))
-    await world.pass_seconds(10, step=0.25)
-    assert leader.log.is_dead
-    world.put_run("completed")
-    assert kinds(await world.during(reading)) == [
-        "snapshot queued", "step in_progress", "MessageCreatedChange", "in_progress",
-        "step completed", "message finished", "completed",
-    ]  # fmt: skip
-    await leader.kill()
-    with contextlib.suppress(GatewayError):
-        await (await opening).aclose()
-    await feed.aclose()
+    await hub.close()
+    assert caplog.records

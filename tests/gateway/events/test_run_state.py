@@ -83,7 +83,8 @@ def test_nothing_is_known_at_first() -> None:
     assert not state.is_over
     assert state.is_settled
     assert state.baseline() == []
-    assert state.message("msg_1") is state.step("step_1") is None
+    assert state.message("msg_1") is None
+    assert state.step("step_1") is None
     with pytest.raises(ValueError, match="something is known"):
         state.snapshot()
 

@@ -38,9 +38,7 @@ async def gateway() -> AsyncIterator[Following]:
 
 
 def frames_of(body: bytes) -> list[dict[str, str]]:
-    return [
-        dict(line.split(": ", 1) for line in frame.splitlines()) for frame in body.decode().split("\n\n") if frame
-    ]
+    return [dict(line.split(": ", 1) for line in frame.splitlines()) for frame in body.decode().split("\n\n") if frame]
 
 
 def test_a_single_answer_is_one_next_and_the_end() -> None:

@@ -2,7 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.view.media_types import GRAPHQL_RESPONSE, HTML, JSON, choose_response_type, request_type_fault
+from gateway.view.media_types import (
+    EVENT_STREAM,
+    GRAPHQL_RESPONSE,
+    HTML,
+    JSON,
+    accepts_event_stream,
+    choose_response_type,
+    request_type_fault,
+)
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
@@ -30,7 +38,14 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
         (f"*/*;q=0.5, {GRAPHQL_RESPONSE};q=0", JSON),
         ("application/json;q=0, */*", GRAPHQL_RESPONSE),
         ("multipart/mixed;deferSpec=20220824, application/json", JSON),
-        ('text/event-stream;note="a, b", application/json', JSON),
+        ('text/csv;note="a, b", application/json', JSON),
+        ("text/event-stream", EVENT_STREAM),
+        ("text/event-stream, application/json", EVENT_STREAM),
+        ("application/json, text/event-stream", JSON),
+        ("application/json;q=0.9, text/event-stream", EVENT_STREAM),
+        ("*/*, text/event-stream", EVENT_STREAM),
+        ("*/*, text/event-stream;q=0.5", JSON),
+        ("text/*", None),
         ("application/json;q=0", None),
         ("text/plain", None),
         ("text/html", None),
@@ -94,3 +109,17 @@ def test_json_in_utf8_is_read(content_type: str) -> None:
 )
 def test_a_body_of_another_type_is_not_read(content_type: str | None, fault: str) -> None:
     assert fault in str(request_type_fault(content_type))
+
+
+@pytest.mark.parametrize(
+    ("accept", "accepts"),
+    [
+        (None, False),
+        ("*/*", False),
+        ("text/*", False),
+        ("text/event-stream;q=0", False),
+        ("application/json, Text/Event-Stream;q=0.1", True),
+    ],
+)
+def test_an_event_stream_is_only_accepted_by_its_name(accept: str | None, accepts: bool) -> None:
+    assert accepts_event_stream(accept) is accepts

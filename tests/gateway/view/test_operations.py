@@ -91,3 +91,11 @@ async def test_stopping_ends_what_takes_too_long_and_says_so_to_its_waiter() -> 
         await waiter
     assert ended.value.begun
     assert gate.outcome == "cancelled"
+
+
+async def test_whoever_asked_is_told_once_at_the_beginning_of_the_stop() -> None:
+    operations, told = Operations(), []
+    operations.at_stop(lambda: told.append(operations.stopping))
+    await operations.stop(0)
+    await operations.stop(0)
+    assert told == [True]

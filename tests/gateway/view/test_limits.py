@@ -1,0 +1,33 @@
+import pytest
+
+from gateway.app import listening
+from gateway.compose import build_gateway_app
+from gateway.config import Settings
+from gateway.view.connections import Connections
+from gateway.view.limits import SubscriptionLimits, ViewLimits
+
+
+def test_the_limits_are_those_of_the_settings() -> None:
+    defaults = Settings.model_fields
+    limits = SubscriptionLimits()
+    for name in SubscriptionLimits.__slots__:
+        assert getattr(limits, name) == defaults[f"gateway_{name}"].default
+    assert ViewLimits().subscriptions == limits
+
+
+async def test_every_setting_reaches_the_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[SubscriptionLimits] = []
+    init = Connections.__init__
+
+    def noting(self: Connections, limits: SubscriptionLimits, deliveries: object) -> None:
+        seen.append(limits)
+        init(self, limits, deliveries)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Connections, "__init__", noting)
+    chosen = {name: number for number, name in enumerate(SubscriptionLimits.__slots__, 2)}
+    settings = Settings(
+        upstream_url="http://127.0.0.1:1/v1", **{f"gateway_{name}": value for name, value in chosen.items()}
+    )
+    async with listening(build_gateway_app(settings), "127.0.0.1", 0):
+        pass
+    assert seen == [SubscriptionLimits(**chosen)]

@@ -1,0 +1,74 @@
+"""npm's own graphql-sse client follows runs."""
+
+from schema.errors import ErrorCode, GatewayError
+from tests.support.following_ws_and_sse import STATUS, running_following, status
+from tests.support.npm_ws_and_sse import npm_client
+from tests.support.ports import free_port
+
+
+def next_of(text: str) -> object:
+    return {"next": {"data": {"runStatus": {"status": text}}}}
+
+
+async def test_it_gets_each_event_and_the_end() -> None:
+    async with running_following() as gateway, npm_client("sse", gateway.url, STATUS) as told:
+        await gateway.followed()
+        for text in ("queued", "completed"):
+            gateway.events.push(status(text))
+        gateway.events.end()
+        assert await told == [next_of("QUEUED"), next_of("COMPLETED"), {"complete": None}]
+        await gateway.nobody_left()
+
+
+async def test_it_leaves_when_it_has_seen_enough() -> None:
+    async with running_following() as gateway, npm_client("sse", gateway.url, STATUS, most=1) as told:
+        await gateway.followed()
+        gateway.events.push(status("queued"))
+        assert (await told)[0] == next_of("QUEUED")
+        await gateway.nobody_left()
+
+
+async def test_it_runs_a_query() -> None:
+    async with running_following() as gateway, npm_client("sse", gateway.url, "{ __typename }") as told:
+        assert await told == [{"next": {"data": {"__typename": "Query"}}}, {"complete": None}]
+
+
+async def test_it_is_told_of_errors() -> None:
+    async with running_following() as gateway:
+        async with npm_client("sse", gateway.url, "subscription { nonsense }") as told:
+            refused, complete = await told
+            assert refused["next"]["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+            assert complete == {"complete": None}
+        async with npm_client("sse", gateway.url, STATUS) as told:
+            await gateway.followed()
+            gateway.events.fail(GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "It is away."))
+            failed, complete = await told
+            assert failed["next"]["errors"][0]["message"] == "It is away."
+            assert complete == {"complete": None}
+        await gateway.nobody_left()
+
+
+async def test_it_comes_back_after_a_restart() -> None:
+    port = free_port()
+    async with running_following(port=port) as first:
+        restarted = npm_client("sse", first.url, STATUS)
+        told = await restarted.__aenter__()
+        await first.followed()
+        async with first.initialised() as witness:
+            await witness.subscribe()
+            await first.followed(2)
+            first.events.push(status("queued"))
+            await witness.receive()  # its turn comes after the other's
+        await first.stop()
+        await first.nobody_left()
+    async with running_following(port=port) as second:
+        await second.followed()
+        second.events.push(status("completed"))
+        second.events.end()
+        lines = await told
+        assert {"retry": None} in lines
+        assert [line for line in lines if line != {"retry": None}] == [
+            next_of("QUEUED"), next_of("COMPLETED"), {"complete": None},
+        ]  # fmt: skip
+        await second.nobody_left()
+    await restarted.__aexit__(None, None, None)

@@ -1,0 +1,220 @@
+"""Every subscription in `queries/` shows something real of the demo, and costs what its file says.
+
+Its budget is what it takes until its first event, or until it is open where nothing has happened yet; `repeated` is
+what a second subscriber adds. Where a mutation stands beside it, the budget is the mutation's, and `followed` is what
+the subscription adds until the run is over. A run that waits for outputs is looked at again and again, so it has none.
+"""
+
+import functools
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from graphql import OperationType
+
+from gateway import compose
+from gateway.compose import DEMO_KEY
+from gateway.events.options import EventsOptions
+from gateway.events.pacing import Pace
+from tests.support.emulator import Emulator, running_emulator
+from tests.support.examples import Example, Stream, following, load_examples
+from tests.support.gateway import Gateway, running_gateway
+from tests.support.valkey import Valkey
+
+MUTATION, SUBSCRIPTION = OperationType.MUTATION, OperationType.SUBSCRIPTION
+ALONE = [example for example in load_examples() if example.kinds == (SUBSCRIPTION,)]
+BESIDE_ITS_MUTATION = [example for example in load_examples() if example.kinds == (MUTATION, SUBSCRIPTION)]
+# Nothing has happened since the demo's threads were written.
+QUIET = {"16-thread-events"}
+LONG_ENOUGH_SECONDS = 60
+
+
+def each(examples: list[Example]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("example", examples, ids=lambda example: example.name)
+
+
+def named(name: str) -> Example:
+    (found,) = [example for example in ALONE + BESIDE_ITS_MUTATION if example.name.endswith(name)]
+    return found
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """An emulator with the demo's data, whose clock a test drives."""
+    async with running_emulator(seed_keys=(DEMO_KEY,)) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def demo(emulator: Emulator) -> AsyncIterator[Gateway]:
+    async with running_gateway(emulator.url, upstream_api_key=DEMO_KEY) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def looks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps what is watched from being looked at again, so that only what a subscription itself needs is counted."""
+    hour = 3600.0
+    rarely = Pace(hour, hour, waiting_shortest_seconds=hour, waiting_longest_seconds=hour)
+    monkeypatch.setattr(compose, "EventsOptions", functools.partial(EventsOptions, pace=rarely))
+
+
+async def start(gateway: Gateway, example: Example) -> str:
+    """Run an example's mutation; the id of the run that it started."""
+    body = {"query": example.text, "operationName": example.named(MUTATION)}
+    answer = (await gateway.post(body)).json
+    assert "errors" not in answer, answer
+    (payload,) = answer["data"].values()
+    assert payload["userErrors"] == []
+    run_id: str = payload["run"]["id"]
+    return run_id
+
+
+async def first_event(example: Example, stream: Stream) -> Any:
+    return None if example.name in QUIET else await stream.event()
+
+
+async def read_to_the_end(stream: Stream, emulator: Emulator) -> list[Any]:
+    """All events of a run that has just begun, until it is over or waits."""
+    events = [await stream.event()]
+    emulator.clock.advance(LONG_ENOUGH_SECONDS)
+    async for event in stream.events():
+        events.append(event)
+        if event.get("run", {}).get("status") == "REQUIRES_ACTION":
+            break
+    return events
+
+
+def test_there_are_both_kinds() -> None:
+    assert len(ALONE) >= 3
+    assert len(BESIDE_ITS_MUTATION) >= 2
+
+
+@each([example for example in ALONE + BESIDE_ITS_MUTATION if example.name not in QUIET])
+async def test_begins_with_the_demos_data(example: Example, demo: Gateway) -> None:
+    async with following(demo, example.text, operation_name=example.named(SUBSCRIPTION)) as stream:
+        assert (await stream.event()) is not None
+
+
+async def test_chat_is_followed_word_by_word(demo: Gateway, emulator: Emulator) -> None:
+    chat = named("chat")
+    run = await start(demo, chat)
+    async with following(demo, chat.text, operation_name=chat.named(SUBSCRIPTION), run=run) as stream:
+        first, *events = await read_to_the_end(stream, emulator)
+    assert first == {"__typename": "RunSnapshot", "run": {"status": "QUEUED"}, "messages": []}
+    words = [event["value"] for event in events if event["__typename"] == "TextDelta"]
+    (whole,) = [event["message"]["text"] for event in events if event["__typename"] == "MessageFinished"]
+    assert len(words) > 5
+    assert "".join(words) == whole
+    assert events[-1] == {"__typename": "RunStatusChange", "previous": "IN_PROGRESS", "status": "COMPLETED"}
+
+
+async def test_tool_calls_come_in_pieces_then_whole(demo: Gateway, emulator: Emulator) -> None:
+    trip = named("tool-calls")
+    run = await start(demo, trip)
+    async with following(demo, trip.text, operation_name=trip.named(SUBSCRIPTION), run=run) as stream:
+        *events, last = await read_to_the_end(stream, emulator)
+    pieces = [event for event in events if event["__typename"] == "ToolCallDelta"]
+    asked = last["run"]["requiredAction"]["toolCalls"]
+    assert [piece["callId"] for piece in pieces if piece["callId"]] == [call["id"] for call in asked]
+    assert [piece["name"] for piece in pieces if piece["name"]] == ["get_weather", "find_trains"]
+    assert all(call["parsedArguments"] for call in asked)
+
+
+async def test_status_comes_with_what_lies_below_the_run(demo: Gateway) -> None:
+    async with following(demo, named("run-status").text) as stream:
+        (event,) = [event async for event in stream.events()]
+    assert (event["previous"], event["status"], event["provenance"]) == (None, "COMPLETED", "SNAPSHOT")
+    assert len(event["run"]["steps"]["nodes"]) == 2
+
+
+async def test_resume_says_what_is_lost_then_shows_what_is_there(demo: Gateway) -> None:
+    async with following(demo, named("resume").text) as stream:
+        lost, there = [event async for event in stream.events()]
+    assert (lost["code"], lost["final"]) == ("CURSOR_EXPIRED", False)
+    assert there["run"]["status"] == "COMPLETED"
+    async with following(demo, named("resume").text, after=there["cursor"]) as stream:
+        assert [event async for event in stream.events()] == []
+
+
+async def test_thread_events_show_what_reply_writes(demo: Gateway, emulator: Emulator) -> None:
+    async with following(demo, named("thread-events").text) as stream:
+        (reply,) = [example for example in load_examples() if example.name.endswith("reply")]
+        assert "errors" not in (await demo.post({"query": reply.text})).json
+        emulator.clock.advance(LONG_ENOUGH_SECONDS)
+        events = []
+        async for event in stream.events():
+            events.append(event)
+            if event.get("status") == "COMPLETED":
+                break
+    texts = [event["message"]["text"] for event in events if event["__typename"] == "MessageCreated"]
+    assert texts[0] == "Please make it shorter."
+
+
+@pytest.mark.usefixtures("one_clock", "looks_once")
+@each(ALONE)
+async def test_a_subscription_costs_what_it_says_and_a_second_one_nothing_more(
+    example: Example, emulator: Emulator
+) -> None:
+    async with running_gateway(emulator.url, upstream_api_key=DEMO_KEY, gateway_cache=True) as gateway:
+        await check_budget(example, emulator, gateway, gateway)
+
+
+@pytest.mark.usefixtures("one_clock", "looks_once")
+@each(ALONE)
+async def test_a_subscriber_of_another_process_costs_nothing_more(
+    example: Example, emulator: Emulator, valkey: Valkey
+) -> None:
+    redis = {"redis_url": valkey.url, "redis_deadline_seconds": 5}
+    options = {"upstream_api_key": DEMO_KEY, "gateway_cache": True, **redis}
+    async with (
+        running_gateway(emulator.url, **options) as first,
+        running_gateway(emulator.url, **options) as second,
+    ):
+        await check_budget(example, emulator, first, second)
+
+
+async def check_budget(example: Example, emulator: Emulator, first: Gateway, again: Gateway) -> None:
+    emulator.counts.reset()
+    async with following(first, example.text) as stream:
+        await first_event(example, stream)
+        assert emulator.counts.total == example.budget["calls"]
+        # What another process has seen takes a moment to lie in Redis.
+        for _ in range(20):
+            emulator.counts.reset()
+            async with following(again, example.text) as second_stream:
+                await first_event(example, second_stream)
+            if emulator.counts.total == example.budget["repeated"]:
+                return
+    raise AssertionError(f"expected {example.budget['repeated']} calls of a second one, got {emulator.counts.total}")
+
+
+@pytest.mark.usefixtures("one_clock", "looks_once")
+@each(BESIDE_ITS_MUTATION)
+async def test_what_is_started_here_is_followed_at_its_price(example: Example, emulator: Emulator) -> None:
+    async with running_gateway(emulator.url, upstream_api_key=DEMO_KEY, gateway_cache=True) as gateway:
+        await check_followed(example, emulator, gateway, gateway)
+
+
+@pytest.mark.usefixtures("one_clock", "looks_once")
+@each(BESIDE_ITS_MUTATION)
+async def test_what_another_process_has_started_is_followed_at_the_same_price(
+    example: Example, emulator: Emulator, valkey: Valkey
+) -> None:
+    redis = {"redis_url": valkey.url, "redis_deadline_seconds": 5}
+    options = {"upstream_api_key": DEMO_KEY, "gateway_cache": True, **redis}
+    async with (
+        running_gateway(emulator.url, **options) as first,
+        running_gateway(emulator.url, **options) as second,
+    ):
+        await check_followed(example, emulator, first, second)
+
+
+async def check_followed(example: Example, emulator: Emulator, first: Gateway, follower: Gateway) -> None:
+    emulator.counts.reset()
+    run = await start(first, example)
+    assert emulator.counts.total == example.budget["calls"]
+    async with following(follower, example.text, operation_name=example.named(SUBSCRIPTION), run=run) as stream:
+        await read_to_the_end(stream, emulator)
+    if "followed" in example.budget:
+        assert emulator.counts.total == example.budget["calls"] + example.budget["followed"]

@@ -1,0 +1,69 @@
+"""A person starts a run in GraphiQL and watches it there; one whose gateway holds no key brings a header."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from gateway.compose import DEMO_KEY
+from tests.support.browser import open_browser
+from tests.support.emulator import running_emulator
+from tests.support.gateway import running_gateway
+from tests.support.graphiql import choose_tab, open_graphiql, run, set_headers, text_of
+
+pytestmark = pytest.mark.browser
+COMPLETE = re.compile(r'"subscription":\s"complete"')
+
+
+async def test_a_run_that_is_started_in_graphiql_is_watched_there_word_by_word(demo_gateway: str) -> None:
+    async with open_browser() as browser:
+        page, result = browser.page, browser.page.locator(".result-window")
+        await open_graphiql(page, f"{demo_gateway}/graphql")
+        await choose_tab(page, "Chat")
+        assert '"QUEUED"' in await run(page, '"QUEUED"', operation="Chat")
+        await browser.save_screenshot("graphiql-run-started")
+
+        # Nothing was copied: the page knows which run this document has started.
+        await run(page, '"newestFirst"', operation="ChatEvents")
+        await expect(result).to_contain_text("TextDelta", timeout=20_000)
+        assert '"subscription": "open"' in await text_of(result)
+        await browser.save_screenshot("graphiql-run-watched")
+        await expect(result).to_contain_text(COMPLETE, timeout=20_000)
+        assert '"status": "COMPLETED"' in await text_of(result)
+        await browser.save_screenshot("graphiql-run-over")
+
+        assert browser.console_errors == []
+        assert browser.foreign_requests == []
+
+
+async def test_a_subscription_can_be_stopped(demo_gateway: str) -> None:
+    async with open_browser() as browser:
+        page = browser.page
+        await open_graphiql(page, f"{demo_gateway}/graphql")
+        await choose_tab(page, "PlanTrip")
+        async with page.expect_websocket() as opened:
+            assert "REQUIRES_ACTION" in await run(page, "REQUIRES_ACTION", operation="ToolCalls")
+        socket = await opened.value
+        await page.get_by_role("button", name="Stop query (Ctrl-Enter)").click()
+        await expect(page.get_by_role("button", name="Execute query (Ctrl-Enter)")).to_be_visible()
+        if not socket.is_closed():
+            await socket.wait_for_event("close")
+        await browser.save_screenshot("graphiql-tool-calls")
+        assert browser.console_errors == []
+
+
+async def test_a_header_of_the_editor_opens_the_socket_of_a_gateway_without_a_key() -> None:
+    async with (
+        running_emulator(seed_keys=(DEMO_KEY,)) as emulator,
+        running_gateway(emulator.url) as gateway,
+        open_browser() as browser,
+    ):
+        page = browser.page
+        await open_graphiql(page, f"{gateway.url}/graphql")
+        await choose_tab(page, "Resume")
+        assert "Forbidden" in await run(page, "closed: 4403")
+        await browser.save_screenshot("graphiql-refused")
+
+        await set_headers(page, {"Authorization": f"Bearer {DEMO_KEY}"})
+        assert '"RunSnapshot"' in await run(page, '"subscription": "complete"')
+        assert browser.foreign_requests == []

@@ -1,0 +1,250 @@
+"""A run's stream that goes wrong: the reader gets the truth, or an honest error and then the truth."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from schema.keys import MessageKey, RunKey, to_global_id
+from tests.support.emulator import Emulator
+from tests.support.gateway import Gateway, running_gateway
+from tests.support.live import LiveSocket, Reader, open_socket, open_stream
+from tests.support.live_stories import (
+    LONG_SECONDS,
+    PIECE_SECONDS,
+    QUEUED_SECONDS,
+    RUN_EVENTS,
+    RUN_STATUS,
+    STEP_SECONDS,
+    StartedRun,
+    hold_to_truth,
+    start_run,
+    statuses,
+    truth_of,
+)
+from tests.support.mutating import succeed
+from tests.support.scripted_upstream import Answer, Request, ScriptedUpstream, answer, scripted_upstream, stream
+
+RUN = StartedRun(RunKey("thread_1", "run_1"))
+TEXT = "Good morning."
+
+
+@pytest.fixture
+async def socket(gateway: Gateway) -> AsyncIterator[LiveSocket]:
+    async with open_socket(gateway) as socket:
+        yield socket
+
+
+@pytest.mark.parametrize("events", [2, 3, 6, 9, 14])
+async def test_a_stream_that_is_cut_is_said_to_be_and_the_run_is_polled_to_its_end(
+    emulator: Emulator, gateway: Gateway, socket: LiveSocket, events: int
+) -> None:
+    emulator.misbehave(f"createRun:cut:events={events}")
+    run = await start_run(emulator, gateway)
+    reader = await socket.subscribe(RUN_EVENTS, run=run.id)
+    status = await socket.subscribe(RUN_STATUS, run=run.id)
+    await asyncio.gather(reader.has("RunSnapshot"), status.has("RunStatusChange"))
+    emulator.clock.advance(QUEUED_SECONDS)
+    await asyncio.gather(*(one.has("RunStatusChange", status="IN_PROGRESS") for one in (reader, status)))
+    emulator.clock.advance(STEP_SECONDS + 8 * PIECE_SECONDS)
+    await reader.has("MessageCreated")
+    await reader.has("StreamError", code="STREAM_INTERRUPTED", final=False)
+    emulator.clock.advance(LONG_SECONDS)
+    await asyncio.gather(reader.finished(), status.finished())
+    assert statuses(reader.events) == statuses(status.events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
+    hold_to_truth(reader.events, await truth_of(emulator, run))
+    codes = [error["code"] for error in reader.of_type("StreamError")]
+    assert codes == ["STREAM_INTERRUPTED", "TOKENS_LOST"] if events > 6 else ["STREAM_INTERRUPTED"]
+
+
+@pytest.mark.parametrize("events", [2, 3, 6, 9, 14])
+@pytest.mark.parametrize("fault", ["garbled", "half-character"])
+async def test_an_event_that_cannot_be_read_is_told_of_and_costs_no_more_than_itself(
+    emulator: Emulator, gateway: Gateway, socket: LiveSocket, fault: str, events: int
+) -> None:
+    emulator.misbehave(f"createRun:{fault}:events={events}")
+    run = await start_run(emulator, gateway)
+    reader = await socket.subscribe(RUN_EVENTS, run=run.id)
+    status = await socket.subscribe(RUN_STATUS, run=run.id)
+    await asyncio.gather(reader.has("RunSnapshot"), status.has("RunStatusChange"))
+    emulator.clock.advance(LONG_SECONDS)
+    await asyncio.gather(reader.finished(), status.finished())
+    (error,) = reader.of_type("StreamError")
+    assert (error["code"], error["final"]) == ("UPSTREAM_INVALID_RESPONSE", False)
+    unread = ["IN_PROGRESS"] if events == 2 else []
+    told = [one for one in ("QUEUED", "IN_PROGRESS", "COMPLETED") if one not in unread]
+    assert statuses(reader.events) == statuses(status.events) == told
+    hold_to_truth(reader.events, await truth_of(emulator, run))
+
+
+async def test_a_stream_that_falls_silent_is_given_up_and_the_run_is_polled(emulator: Emulator) -> None:
+    emulator.misbehave("createRun:silent:events=10")
+    async with running_gateway(emulator.url, upstream_stream_idle_seconds=0.3) as gateway:
+        run = await start_run(emulator, gateway)
+        async with open_stream(gateway, RUN_EVENTS, run=run.id) as reader:
+            emulator.clock.advance(QUEUED_SECONDS + STEP_SECONDS + 5 * PIECE_SECONDS)
+            await reader.has("TextDelta")
+            await reader.has("StreamError", code="STREAM_INTERRUPTED")
+            emulator.clock.advance(LONG_SECONDS)
+            events = await reader.finished()
+            hold_to_truth(events, await truth_of(emulator, run))
+            assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
+            assert [error["code"] for error in reader.of_type("StreamError")] == ["STREAM_INTERRUPTED", "TOKENS_LOST"]
+
+
+def run_object(status: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": "run_1",
+        "object": "thread.run",
+        "created_at": 1,
+        "thread_id": "thread_1",
+        "assistant_id": "asst_1",
+        "status": status,
+        **fields,
+    }
+
+
+def message_object(status: str | None, text: str = "") -> dict[str, Any]:
+    content = [{"type": "text", "text": {"value": text, "annotations": []}}] if text else []
+    return {
+        "id": "msg_1",
+        "object": "thread.message",
+        "created_at": 2,
+        "thread_id": "thread_1",
+        "run_id": "run_1",
+        "assistant_id": "asst_1",
+        "role": "assistant",
+        "status": status,
+        "content": content,
+    }
+
+
+def delta(value: str) -> dict[str, Any]:
+    content = [{"index": 0, "type": "text", "text": {"value": value}}]
+    return {"id": "msg_1", "object": "thread.message.delta", "delta": {"content": content}}
+
+
+def frame(name: str, data: Any) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+DONE = b"event: done\ndata: [DONE]\n\n"
+CREATED = frame("thread.run.created", run_object("queued"))
+PROGRESS = frame("thread.run.in_progress", run_object("in_progress"))
+MESSAGE = frame("thread.message.created", message_object("in_progress"))
+PIECES = [frame("thread.message.delta", delta(piece)) for piece in ("Good ", "morning", ".")]
+WRITTEN = frame("thread.message.completed", message_object("completed", TEXT))
+COMPLETED = frame("thread.run.completed", run_object("completed"))
+UNKNOWN = [
+    frame("thread.run.pondering", {"id": "pond_1", "object": "thread.run.pond", "depth": 3}),
+    frame("thread.run.step.delta", "no object"),
+    frame("gossip", [1, 2]),
+    b": a comment\n\n",
+    b"retry: 10\n\n",
+]
+
+
+def upstream_that_says(*frames: bytes, afterwards: str = "completed") -> Callable[[Request], Answer]:
+    """Streams these frames to who creates a run; to who asks, the run is as it is `afterwards`, with its message."""
+
+    def reply(request: Request) -> Answer:
+        path = request.target.partition("?")[0]
+        if request.method == "POST":
+            return stream(*frames)
+        if path.endswith("/messages"):
+            return answer(body=listing(message_object(None, TEXT)))
+        if path.endswith("/steps"):
+            return answer(body=listing())
+        return answer(body=run_object(afterwards))
+
+    return reply
+
+
+def listing(*data: Any) -> dict[str, Any]:
+    return {"object": "list", "data": list(data), "has_more": False}
+
+
+async def told_of(upstream: ScriptedUpstream, *frames: bytes, afterwards: str = "completed") -> Reader:
+    """All that a reader is told of a run whose stream says this."""
+    upstream.always = upstream_that_says(*frames, afterwards=afterwards)
+    async with running_gateway(upstream.url) as gateway:
+        await succeed(gateway, "createRun", "run { id }", threadId="thread_1", assistantId="asst_1")
+        async with open_stream(gateway, RUN_EVENTS, run=RUN.id) as reader:
+            await reader.finished()
+    return reader
+
+
+def pieces_of(reader: Reader) -> Sequence[str]:
+    return [event["value"] for event in reader.of_type("TextDelta")]
+
+
+def hold(reader: Reader, status: str = "COMPLETED") -> None:
+    """Fail unless the reader knows the message and the end."""
+    hold_to_truth(reader.events, [{"id": to_global_id(MessageKey("thread_1", "msg_1")), "text": TEXT}])
+    assert statuses(reader.events)[-1] == status
+
+
+async def test_what_nobody_knows_is_passed_over() -> None:
+    async with scripted_upstream() as upstream:
+        frames = [CREATED, *UNKNOWN, PROGRESS, *UNKNOWN, MESSAGE, *PIECES, *UNKNOWN, WRITTEN, COMPLETED, DONE]
+        reader = await told_of(upstream, *frames)
+        hold(reader)
+        assert "".join(pieces_of(reader)) == TEXT
+        assert statuses(reader.events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
+        assert [request.method for request in upstream.requests] == ["POST"]
+
+
+async def test_the_status_is_that_of_the_run_whatever_the_event_is_called() -> None:
+    incomplete = frame("thread.run.completed", run_object("incomplete", incomplete_details={"reason": "max_tokens"}))
+    working = frame("thread.run.completed", run_object("in_progress"))
+    async with scripted_upstream() as upstream:
+        frames = [CREATED, working, MESSAGE, *PIECES, WRITTEN, incomplete, DONE]
+        reader = await told_of(upstream, *frames, afterwards="incomplete")
+        hold(reader, "INCOMPLETE")
+        assert statuses(reader.events) == ["QUEUED", "IN_PROGRESS", "INCOMPLETE"]
+
+
+REORDERED = {
+    "pieces before their message": [CREATED, PROGRESS, PIECES[0], MESSAGE, *PIECES[1:], WRITTEN, COMPLETED, DONE],
+    "an older status after a newer one": [CREATED, PROGRESS, MESSAGE, *PIECES, WRITTEN, COMPLETED, PROGRESS, DONE],
+    "the end before the message": [CREATED, PROGRESS, MESSAGE, *PIECES, COMPLETED, WRITTEN, DONE],
+    "everything twice": [one for part in (CREATED, PROGRESS, MESSAGE) for one in (part, part)]
+    + [*PIECES, WRITTEN, WRITTEN, COMPLETED, COMPLETED, DONE, DONE],
+    "pieces after their end": [CREATED, PROGRESS, MESSAGE, *PIECES, WRITTEN, *PIECES, COMPLETED, DONE],
+    "the end and nothing before it": [CREATED, COMPLETED, DONE],
+    "nothing but the end": [COMPLETED, DONE],
+    "no message at all": [CREATED, PROGRESS, COMPLETED, DONE],
+    "an end of the stream in its middle": [CREATED, PROGRESS, MESSAGE, *PIECES, DONE],
+    "no last words": [CREATED, PROGRESS, MESSAGE, *PIECES, WRITTEN, COMPLETED],
+    "another run's events in between": [
+        CREATED,
+        frame("thread.run.completed", {**run_object("completed"), "id": "run_2"}),
+        PROGRESS,
+        MESSAGE,
+        *PIECES,
+        WRITTEN,
+        COMPLETED,
+        DONE,
+    ],
+}
+
+
+@pytest.mark.parametrize("frames", REORDERED.values(), ids=REORDERED)
+async def test_out_of_order_or_twice_the_reader_still_gets_the_truth(frames: list[bytes]) -> None:
+    async with scripted_upstream() as upstream:
+        reader = await told_of(upstream, *frames)
+        hold(reader)
+        told = statuses(reader.events)
+        assert [status for status in ("QUEUED", "IN_PROGRESS", "COMPLETED") if status in told] == told
+
+
+async def test_an_error_in_the_stream_is_told_and_the_run_polled() -> None:
+    error = frame("error", {"error": {"message": "The server had an error.", "type": "server_error"}})
+    async with scripted_upstream() as upstream:
+        reader = await told_of(upstream, CREATED, PROGRESS, MESSAGE, PIECES[0], error, DONE, afterwards="failed")
+        hold(reader, "FAILED")
+        told = [(error["code"], error["final"]) for error in reader.of_type("StreamError")]
+        assert len(told) == 2
+        assert told[1] == ("TOKENS_LOST", False)

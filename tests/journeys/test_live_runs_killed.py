@@ -1,0 +1,269 @@
+"""The process that holds a run's stream, or watches a run, is killed at every stage: readers elsewhere miss nothing.
+
+The victim is a process of its own. It streams one run, which was started through it, and leads the watch over
+another, which was started elsewhere. The survivor has readers of both. The upstream's clock stands still unless the
+test advances it, so nothing happens before the survivor has caught up.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from schema.keys import RunKey
+from tests.support.emulator import Emulator
+from tests.support.following_ws_and_sse import until
+from tests.support.gateway import Gateway, running_command, running_gateway, url_in
+from tests.support.live import LiveSocket, Reader, open_socket
+from tests.support.live_stories import (
+    LONG_SECONDS,
+    PIECE_SECONDS,
+    QUEUED_SECONDS,
+    RUN_EVENTS,
+    RUN_STATUS,
+    STEP_SECONDS,
+    StartedRun,
+    hold_to_truth,
+    start_elsewhere,
+    start_run,
+    start_tool_run,
+    statuses,
+    submit,
+    truth_of,
+    write_message,
+)
+from tests.support.mutating import WEATHER, assistant, mutate, thread_with_question
+from tests.support.valkey import Valkey
+
+LEASE_SECONDS = 0.5
+TAKEOVER_SECONDS = 10.0
+"""Much longer than a lease and a look, since the machine may be busy; much shorter than for ever."""
+
+WITH_TOOL = ["QUEUED", "IN_PROGRESS", "REQUIRES_ACTION", "QUEUED", "IN_PROGRESS", "COMPLETED"]
+
+
+@dataclass
+class Story:
+    """Two runs, the process that will be killed, and the readers on the other gateway."""
+
+    emulator: Emulator
+    victim: Gateway
+    process: subprocess.Popen[str]
+    survivor: Gateway
+    socket: LiveSocket
+    victims_socket: LiveSocket
+    streamed: StartedRun = field(init=False)
+    watched: StartedRun = field(init=False)
+    readers: list[Reader] = field(default_factory=list)
+
+    @property
+    def of_streamed(self) -> Reader:
+        return self.readers[0]
+
+    @property
+    def of_watched(self) -> Reader:
+        return self.readers[2]
+
+    async def begin(self, *, tools: bool = False) -> None:
+        """Start both runs at the same instant, and have them followed."""
+        if tools:
+            self.streamed = await start_tool_run(self.emulator, self.victim)
+            self.watched = await start_elsewhere(self.emulator, tools=[WEATHER])
+        else:
+            self.streamed = await start_run(self.emulator, self.victim)
+            self.watched = await start_elsewhere(self.emulator)
+        await (await self.victims_socket.subscribe(RUN_EVENTS, run=self.watched.id)).has("RunSnapshot")
+        await self.follow()
+        await self.all_told("QUEUED")
+
+    async def follow(self) -> None:
+        for run in (self.streamed, self.watched):
+            self.readers += [await self.socket.subscribe(query, run=run.id) for query in (RUN_EVENTS, RUN_STATUS)]
+
+    async def all_told(self, status: str) -> None:
+        """Wait until the last thing that every reader knows of its run is this status."""
+        async with asyncio.timeout(TAKEOVER_SECONDS):
+            await asyncio.gather(
+                *(reader.until(lambda reader: statuses(reader.events)[-1:] == [status]) for reader in self.readers)
+            )
+
+    async def advance(self, seconds: float, status: str) -> None:
+        self.emulator.clock.advance(seconds)
+        await self.all_told(status)
+
+    def kill(self) -> None:
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    async def submit(self, gateway: Gateway) -> None:
+        """Give both runs the outputs that they wait for, the streamed one through this gateway."""
+        await submit(gateway, self.emulator, self.streamed)
+        waiting = await self.emulator.get(self.watched.path)
+        (call,) = waiting["required_action"]["submit_tool_outputs"]["tool_calls"]
+        outputs = [{"tool_call_id": call["id"], "output": "23 °C"}]
+        await self.emulator.post(f"{self.watched.path}/submit_tool_outputs", {"tool_outputs": outputs})
+        await self.all_told("QUEUED")
+
+    async def finish(self, told: list[str] | None = None) -> None:
+        """Let the runs end, and compare what the readers were told with the truth."""
+        self.emulator.clock.advance(LONG_SECONDS)
+        async with asyncio.timeout(TAKEOVER_SECONDS):
+            await asyncio.gather(*(reader.finished() for reader in self.readers))
+        for reader in self.readers:
+            assert statuses(reader.events) == (told or ["QUEUED", "IN_PROGRESS", "COMPLETED"]), reader
+        for reader, run in ((self.of_streamed, self.streamed), (self.of_watched, self.watched)):
+            hold_to_truth(reader.events, await truth_of(self.emulator, run))
+        assert not self.of_watched.of_type("StreamError", "Lagged", "TextDelta")
+
+    def lost(self) -> list[str]:
+        return [event["code"] for event in self.of_streamed.of_type("StreamError")]
+
+
+@asynccontextmanager
+async def two_processes(emulator: Emulator, valkey: Valkey, log: Path) -> AsyncIterator[Story]:
+    shared: dict[str, Any] = {"redis_url": valkey.url, "gateway_run_lease_seconds": LEASE_SECONDS}
+    environment = {name.upper(): str(value) for name, value in shared.items()}
+    arguments = ("serve", "--port", "0", "--upstream-url", emulator.url)
+    async with running_gateway(emulator.url, **shared) as survivor, open_socket(survivor) as socket:
+        with running_command(*arguments, log=log, **environment) as (process, printed):
+            victim = Gateway(url_in(printed, "GraphQL"), survivor.session)
+            async with open_socket(victim) as victims_socket:
+                yield Story(emulator, victim, process, survivor, socket, victims_socket)
+
+
+async def before_it_is_known(story: Story) -> None:
+    """The upstream has made the run, but nobody was told of it; the watcher has asked, and has no answer."""
+    emulator = story.emulator
+    thread_id, assistant_id = await thread_with_question(emulator), await assistant(emulator)
+    story.watched = await start_elsewhere(emulator)
+    emulator.misbehave("createRun:latency=300ms:when=after,getRun:latency=300ms:when=after")
+    values = {"threadId": thread_id, "assistantId": assistant_id}
+    creating = asyncio.create_task(mutate(story.victim, "createRun", "run { id }", **values))
+    await story.victims_socket.subscribe(RUN_EVENTS, run=story.watched.id)
+    await until(lambda: all(count.seen for _, count in emulator.faults.counted))
+    story.kill()
+    with pytest.raises(aiohttp.ClientError):
+        await creating
+    emulator.misbehave("")
+    (run,) = (await emulator.get(f"/threads/{thread_id}/runs"))["data"]
+    story.streamed = StartedRun(RunKey(thread_id, run["id"]))
+    await story.follow()
+    await story.all_told("QUEUED")
+    await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
+    await story.finish()
+    assert story.lost() == []
+
+
+async def queued(story: Story) -> None:
+    await story.begin()
+    story.kill()
+    await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
+    await story.finish()
+    assert story.lost() == []
+
+
+async def in_progress(story: Story) -> None:
+    await story.begin()
+    await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
+    story.kill()
+    await story.finish()
+    assert story.lost() == []
+
+
+async def writing(story: Story, pieces: int) -> None:
+    await story.begin()
+    await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
+    story.emulator.clock.advance(STEP_SECONDS + pieces * PIECE_SECONDS)
+    await story.of_streamed.has("TextDelta", pieces)
+    await story.of_watched.has("MessageCreated")
+    story.kill()
+    await story.finish()
+    assert story.lost() == ["TOKENS_LOST"]
+
+
+async def first_piece(story: Story) -> None:
+    await writing(story, 1)
+
+
+async def middle_piece(story: Story) -> None:
+    await writing(story, 12)
+
+
+async def message_written(story: Story) -> None:
+    await story.begin()
+    await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
+    await write_messages(story)
+    story.kill()
+    await story.finish()
+    assert story.lost() == []
+    assert story.of_streamed.of_type("MessageFinished")[0]["provenance"] == "STREAMED"
+
+
+async def terminal_status_not_yet_told(story: Story) -> None:
+    """The upstream has told the victim of the end, but that is dead before it says so."""
+    await story.begin()
+    await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
+    await write_messages(story)
+    os.kill(story.process.pid, signal.SIGSTOP)
+    story.emulator.clock.advance(LONG_SECONDS)
+    story.kill()
+    await story.finish()
+    assert story.lost() == []
+
+
+async def write_messages(story: Story) -> None:
+    """Let both runs write their messages, without letting them end."""
+    await write_message(story.emulator, story.of_streamed)
+    await story.of_watched.has("MessageFinished")
+    assert [statuses(reader.events)[-1] for reader in story.readers] == ["IN_PROGRESS"] * 4
+
+
+async def waiting_for_outputs(story: Story) -> None:
+    await story.begin(tools=True)
+    await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
+    await story.advance(LONG_SECONDS, "REQUIRES_ACTION")
+    story.kill()
+    await story.submit(story.survivor)
+    await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
+    await story.finish(WITH_TOOL)
+    assert story.lost() == []
+
+
+async def given_outputs(story: Story) -> None:
+    await story.begin(tools=True)
+    await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
+    await story.advance(LONG_SECONDS, "REQUIRES_ACTION")
+    await story.submit(story.victim)
+    story.kill()
+    await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
+    await story.finish(WITH_TOOL)
+    assert story.lost() == []
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        before_it_is_known,
+        queued,
+        in_progress,
+        first_piece,
+        middle_piece,
+        message_written,
+        terminal_status_not_yet_told,
+        waiting_for_outputs,
+        given_outputs,
+    ],
+)
+async def test_whoever_survives_sees_each_status_once_and_each_message_whole(
+    emulator: Emulator, valkey: Valkey, tmp_path: Path, stage: Callable[[Story], Awaitable[None]]
+) -> None:
+    async with two_processes(emulator, valkey, tmp_path / "victim.log") as story:
+        await stage(story)

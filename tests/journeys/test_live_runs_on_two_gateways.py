@@ -1,0 +1,218 @@
+"""Two gateways and one Redis: what one of them is told, the readers of both know; Redis may be away."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.support.emulator import Emulator
+from tests.support.gateway import Gateway, running_gateway
+from tests.support.live import open_socket, open_stream
+from tests.support.live_stories import (
+    LONG_SECONDS,
+    PIECE_SECONDS,
+    QUEUED_SECONDS,
+    RUN_EVENTS,
+    RUN_STATUS,
+    STEP_SECONDS,
+    THREAD_EVENTS,
+    hold_to_truth,
+    start_elsewhere,
+    start_run,
+    start_tool_run,
+    statuses,
+    submit,
+    truth_of,
+)
+from tests.support.valkey import Valkey, running_valkey
+
+LEASE_SECONDS = 0.5
+
+
+@asynccontextmanager
+async def two_gateways(emulator: Emulator, redis_url: str, **settings: Any) -> AsyncIterator[tuple[Gateway, Gateway]]:
+    shared = {"redis_url": redis_url, "gateway_run_lease_seconds": LEASE_SECONDS, **settings}
+    async with running_gateway(emulator.url, **shared) as one, running_gateway(emulator.url, **shared) as other:
+        yield one, other
+
+
+async def test_what_one_gateway_starts_another_shows_from_the_beginning_whenever_its_reader_joins(
+    emulator: Emulator, valkey: Valkey
+) -> None:
+    async with two_gateways(emulator, valkey.url) as (one, other):
+        run = await start_run(emulator, one)
+        async with open_socket(one) as at_one, open_socket(other) as at_other:
+            here = await at_one.subscribe(RUN_EVENTS, run=run.id)
+            there = await at_other.subscribe(RUN_EVENTS, run=run.id)
+            await there.has("RunSnapshot")
+            emulator.clock.advance(QUEUED_SECONDS + STEP_SECONDS + 5 * PIECE_SECONDS)
+            await asyncio.gather(*(reader.has("TextDelta", 5) for reader in (here, there)))
+            late = await at_other.subscribe(RUN_EVENTS, run=run.id)
+            await late.has("TextDelta", 5)
+            resumed = await at_other.subscribe(RUN_EVENTS, run=run.id, after=here.events[3]["cursor"])
+            emulator.clock.advance(LONG_SECONDS)
+            events = await here.finished()
+            assert await there.finished() == await late.finished() == events
+            assert await resumed.finished() == events[4:]
+            after_all = await at_other.subscribe(RUN_EVENTS, run=run.id, after=events[-3]["cursor"])
+            assert await after_all.finished() == events[-2:]
+            hold_to_truth(events, await truth_of(emulator, run))
+    assert emulator.counts.by_operation["createRun"] == 1
+    assert "getRun" not in emulator.counts.by_operation
+
+
+async def test_a_run_elsewhere_is_polled_by_one_gateway_of_the_two(emulator: Emulator, valkey: Valkey) -> None:
+    run = await start_elsewhere(emulator)
+    async with (
+        two_gateways(emulator, valkey.url) as (one, other),
+        open_socket(one) as at_one,
+        open_socket(other) as at_other,
+    ):
+        emulator.counts.reset()
+        # The one that asks wants the status only; the other wants all, and says so.
+        status = await at_one.subscribe(RUN_STATUS, run=run.id)
+        await status.has("RunStatusChange")
+        events = await at_other.subscribe(RUN_EVENTS, run=run.id)
+        await events.has("RunSnapshot")
+        emulator.clock.advance(QUEUED_SECONDS)
+        await asyncio.gather(*(one.has("RunStatusChange", status="IN_PROGRESS") for one in (status, events)))
+        emulator.clock.advance(STEP_SECONDS)
+        await events.has("StepChanged")
+        emulator.clock.advance(LONG_SECONDS)
+        assert statuses(await status.finished()) == statuses(await events.finished())
+        assert statuses(events.events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
+        asked = emulator.counts.by_operation["getRun"]
+        hold_to_truth(events.events, await truth_of(emulator, run))
+    assert asked <= 15
+
+
+async def test_a_query_after_an_event_sees_the_new_state_on_every_gateway(emulator: Emulator, valkey: Valkey) -> None:
+    state = """query ($run: ID!) { run(id: $run) { status messages { nodes { text } } thread { activeRun { id } } } }"""
+    async with two_gateways(emulator, valkey.url, gateway_cache=True) as gateways:
+        run = await start_run(emulator, gateways[0])
+        async with open_socket(gateways[1]) as socket:
+            reader = await socket.subscribe(RUN_EVENTS, run=run.id)
+            await reader.has("RunSnapshot")
+            for seconds, status in ((0, "QUEUED"), (QUEUED_SECONDS, "IN_PROGRESS"), (LONG_SECONDS, "COMPLETED")):
+                emulator.clock.advance(seconds)
+                await reader.until(lambda reader, status=status: statuses(reader.events)[-1] == status)
+                truth = await truth_of(emulator, run)
+                for gateway in reversed(gateways):
+                    shown = (await gateway.data(state, {"run": run.id}))["run"]
+                    assert shown["status"] == status
+                    assert [node["text"] for node in shown["messages"]["nodes"]] == [one["text"] for one in truth]
+                    assert (shown["thread"]["activeRun"] is None) == (status == "COMPLETED")
+
+
+async def test_outputs_given_to_one_gateway_go_on_for_the_reader_of_the_other(
+    emulator: Emulator, valkey: Valkey
+) -> None:
+    async with two_gateways(emulator, valkey.url) as (one, other), open_socket(other) as socket:
+        run = await start_tool_run(emulator, one)
+        reader = await socket.subscribe(RUN_EVENTS, run=run.id)
+        emulator.clock.advance(LONG_SECONDS)
+        await reader.has("RunStatusChange", status="REQUIRES_ACTION")
+        await submit(other, emulator, run)
+        emulator.clock.advance(LONG_SECONDS)
+        events = await reader.finished()
+        told = ["QUEUED", "IN_PROGRESS", "REQUIRES_ACTION", "QUEUED", "IN_PROGRESS", "COMPLETED"]
+        assert statuses(events) == told
+        hold_to_truth(events, await truth_of(emulator, run))
+
+
+async def test_a_thread_is_followed_on_the_other_gateway_than_it_is_written_on(
+    emulator: Emulator, valkey: Valkey
+) -> None:
+    async with two_gateways(emulator, valkey.url) as (one, other), open_socket(other) as socket:
+        run = await start_run(emulator, one)
+        reader = await socket.subscribe(THREAD_EVENTS, thread=run.thread_id)
+        await reader.has("RunStatusChange", status="QUEUED")
+        emulator.clock.advance(QUEUED_SECONDS)
+        await reader.has("RunStatusChange", status="IN_PROGRESS")
+        emulator.clock.advance(LONG_SECONDS)
+        await reader.has("RunStatusChange", status="COMPLETED")
+        (finished,) = reader.of_type("MessageFinished")
+        assert [finished["message"]["text"]] == [one["text"] for one in await truth_of(emulator, run)]
+
+
+async def test_two_principals_never_meet_in_redis(emulator: Emulator, valkey: Valkey) -> None:
+    async with two_gateways(emulator, valkey.url) as (one, other):
+        run = await start_run(emulator, one)
+        async with open_stream(one, RUN_EVENTS, run=run.id) as own:
+            await own.has("RunSnapshot")
+            for after in (None, own.cursor):
+                async with open_stream(other, RUN_EVENTS, key="other", run=run.id, last_event_id=after) as stranger:
+                    await stranger.ended()
+                    assert [error["extensions"]["code"] for error in stranger.errors or ()] == ["NOT_FOUND"]
+                    assert stranger.events == []
+
+
+async def test_without_redis_from_the_start_runs_are_followed_within_each_gateway(
+    emulator: Emulator, tmp_path: Any
+) -> None:
+    async with two_gateways(emulator, f"unix://{tmp_path}/nobody.sock") as (one, other):
+        run = await start_run(emulator, one)
+        async with open_socket(one) as at_one, open_socket(other) as at_other:
+            here = await at_one.subscribe(RUN_EVENTS, run=run.id)
+            there = await at_other.subscribe(RUN_EVENTS, run=run.id)
+            await asyncio.gather(here.has("RunSnapshot"), there.has("RunSnapshot"))
+            emulator.clock.advance(QUEUED_SECONDS)
+            await asyncio.gather(*(one.has("RunStatusChange") for one in (here, there)))
+            emulator.clock.advance(LONG_SECONDS)
+            for reader, provenance in ((here, "STREAMED"), (there, "POLLED")):
+                events = await reader.finished()
+                assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
+                hold_to_truth(events, await truth_of(emulator, run))
+                assert {event["provenance"] for event in events if "provenance" in event} == {provenance}
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["stays away", "comes back empty"])
+async def test_readers_lose_nothing_when_redis_dies_in_the_middle(emulator: Emulator, back: bool) -> None:
+    with running_valkey() as redis:
+        async with two_gateways(emulator, redis.url) as (one, other):
+            streamed, polled = await start_run(emulator, one), await start_elsewhere(emulator)
+            async with open_socket(one) as at_one, open_socket(other) as at_other:
+                here = await at_one.subscribe(RUN_EVENTS, run=streamed.id)
+                there = await at_other.subscribe(RUN_EVENTS, run=streamed.id)
+                watched = [await socket.subscribe(RUN_EVENTS, run=polled.id) for socket in (at_one, at_other)]
+                await asyncio.gather(*(reader.has("RunSnapshot") for reader in (here, there, *watched)))
+                emulator.clock.advance(QUEUED_SECONDS + STEP_SECONDS + 5 * PIECE_SECONDS)
+                await asyncio.gather(*(reader.has("TextDelta", 5) for reader in (here, there)))
+                await asyncio.gather(*(reader.has("StepChanged") for reader in watched))
+                before = len(here.events)
+                redis.kill()
+                if back:
+                    redis.start()
+                emulator.clock.advance(5 * PIECE_SECONDS)
+                await here.has("TextDelta", 10)
+                emulator.clock.advance(LONG_SECONDS)
+                events = await here.finished()
+                assert not here.of_type("StreamError", "Lagged")
+                assert {event["provenance"] for event in events[before:] if "provenance" in event} == {"STREAMED"}
+                hold_to_truth(events, await truth_of(emulator, streamed))
+                for reader in (here, there, *watched):
+                    assert statuses(await reader.finished()) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
+                hold_to_truth(there.events, await truth_of(emulator, streamed))
+                for reader in watched:
+                    hold_to_truth(reader.events, await truth_of(emulator, polled))
+
+
+async def test_a_redis_that_hangs_holds_nobody_up(emulator: Emulator) -> None:
+    with running_valkey() as redis:
+        async with two_gateways(emulator, redis.url) as (one, _), open_socket(one) as socket:
+            run = await start_run(emulator, one)
+            reader = await socket.subscribe(RUN_EVENTS, run=run.id)
+            await reader.has("RunSnapshot")
+            os.kill(redis.command("INFO", "server")["process_id"], signal.SIGSTOP)
+            emulator.clock.advance(LONG_SECONDS)
+            events = await reader.finished()
+            assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
+            hold_to_truth(events, await truth_of(emulator, run))
+            other = await start_run(emulator, one)
+            reader = await socket.subscribe(RUN_EVENTS, run=other.id)
+            emulator.clock.advance(LONG_SECONDS)
+            await reader.finished()

@@ -1,0 +1,33 @@
+"""npm's own clients of GraphQL over WebSocket and over server-sent events, run beside a gateway of this process."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.node import npm_install, run_node
+
+PACKAGES = ("graphql-sse@2.6.1", "graphql-ws@6.4.2", "graphql@16.15.0", "ws@8.23.0")
+SUPPORT = Path(__file__).parent
+
+
+@asynccontextmanager
+async def npm_client(kind: str, url: str, query: str, *, most: int | None = None) -> AsyncIterator[asyncio.Task[Any]]:
+    """The client of `kind` (`ws` or `sse`) at work; the task gives the list of all that it was told."""
+    directory = await asyncio.to_thread(npm_install, PACKAGES)
+    script = SUPPORT / f"graphql_{kind}_client.mjs"
+    endpoint = f"{url.replace('http', 'ws', 1) if kind == 'ws' else url}/graphql"
+    arguments = [endpoint, query, "Bearer x", *([str(most)] if most is not None else [])]
+
+    async def told() -> list[Any]:
+        done = await asyncio.to_thread(run_node, script, *arguments, directory=directory)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    task = asyncio.create_task(told())
+    try:
+        yield task
+    finally:
+        await asyncio.gather(task, return_exceptions=True)
