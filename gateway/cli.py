@@ -165,7 +165,7 @@ async def _start_demo(stack: AsyncExitStack, settings: Settings) -> None:
     _say(f"""\
 Threads gateway, with demo data from the bundled emulator.
 
-  GraphiQL   {gateway_url}/graphql
+  GraphiQL   {gateway_url}/graphql (its tab Chat starts a run and follows it)
   GraphQL    curl -s {gateway_url}/graphql -H 'Content-Type: application/json' \
 -d '{{"query": "{{ assistants(first: 3) {{ nodes {{ name model }} }} }}"}}'
   Emulator   {emulator_url}/ (its REST API: {emulator_url}/v1, key: {DEMO_KEY})

@@ -12,9 +12,14 @@ import pytest
 
 from gateway.compose import DEMO_KEY
 from gateway.emulator.operations.registry import operations
+from gateway.events.lane import CURSOR_EXPIRED
+from gateway.events.polled_changes import TOKENS_LOST
+from gateway.events.producer import STREAM_INTERRUPTED
+from gateway.view.ws_protocol import SUBPROTOCOL, CloseCode
 from schema.errors import RETRYABLE_CODES, ErrorCode
 from schema.root import build_schema
 from tests.support.emulator import Emulator, running_emulator
+from tests.support.examples import following
 from tests.support.gateway import Gateway, running_command, running_gateway
 
 ROOT = Path(__file__).parents[1]
@@ -66,7 +71,7 @@ async def test_the_shown_answers_are_the_demos(demo: Gateway) -> None:
 
 
 async def test_the_shown_curl_command_gets_the_shown_answer(demo: Gateway) -> None:
-    (command,) = [block for block in blocks("sh") if block.startswith("curl ")]
+    (command,) = [block for block in blocks("sh") if block.startswith("curl -s ")]
     body = json.loads(shlex.split(command)[-1])
     answer = BLOCKS[[text for _, text in BLOCKS].index(command) + 1]
     assert answer[0] == "json"
@@ -93,6 +98,75 @@ async def test_the_shown_cost_is_that_of_the_shown_query(demo: Gateway) -> None:
     for report in (shown, answer):
         assert report["extensions"]["cost"].pop("upstreamMilliseconds") > 0
     assert answer["extensions"] == shown["extensions"]
+
+
+async def test_the_shown_frames_are_those_of_the_shown_run_and_all_of_it_is_one_call(
+    demo: Gateway, demo_emulator: Emulator
+) -> None:
+    (document,) = [text for text in blocks("graphql") if "subscription" in text]
+    (shown,) = blocks("jsonl")
+    frames = [json.loads(line)["data"]["runEvents"] for line in shown.splitlines()]
+    demo_emulator.counts.reset()
+    started = (await demo.post({"query": document, "operationName": "Chat"})).json
+    run = started["data"]["createThreadAndRun"]["run"]["id"]
+    async with following(demo, document, operation_name="ChatEvents", run=run) as stream:
+        came = [await stream.event()]
+        demo_emulator.clock.advance(60)
+        came += [event async for event in stream.events()]
+    assert came[: len(frames)] == frames
+    async with following(demo, document, operation_name="ChatEvents", run=run) as late:
+        assert [event async for event in late.events()] == came
+    assert demo_emulator.counts.total == 1
+
+
+async def test_the_shown_curl_command_of_an_event_stream_gets_the_shown_one_and_goes_on_behind_it(
+    demo: Gateway,
+) -> None:
+    (command,) = [block for block in blocks("sh") if block.startswith("curl -sN ")]
+    (shown,) = blocks("sse")
+    ids = re.compile(r"^id: (.*)$", re.MULTILINE)
+    first = await curl(demo, command, last="")
+    assert lines_of(ids.sub("id: X", first)) == lines_of(ids.sub("id: X", shown))
+    assert lines_of(await curl(demo, command, last=ids.findall(first)[-1])) == [":", "event: complete", "data:"]
+
+
+async def curl(demo: Gateway, command: str, **variables: str) -> str:
+    """What a `curl` command would show; a header without a value is left out, as curl does."""
+    for name, value in variables.items():
+        command = command.replace(f"${name}", value)
+    words = shlex.split(command)
+    headers = dict(words[place + 1].split(": ", 1) for place, word in enumerate(words) if word == "-H")
+    sent = {name: value for name, value in headers.items() if value}
+    async with demo.session.post(f"{demo.url}/graphql", data=words[-1], headers=sent) as response:
+        return await response.text()
+
+
+def lines_of(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
+
+
+async def test_the_shown_first_messages_of_a_socket_say_who_it_is_for(demo_emulator: Emulator) -> None:
+    shown = [block for block in blocks("json") if "connection_init" in block]
+    assert len(shown) == 2
+    async with running_gateway(demo_emulator.url) as gateway:
+        url = f"{gateway.url}/graphql"
+        for message in shown:
+            async with gateway.session.ws_connect(url, protocols=(SUBPROTOCOL,)) as socket:
+                await socket.send_str(message.replace("...", DEMO_KEY))
+                assert await socket.receive_json() == {"type": "connection_ack"}
+        async with gateway.session.ws_connect(url, protocols=(SUBPROTOCOL,)) as socket:
+            await socket.send_json({"type": "connection_init"})
+            await socket.receive()
+            assert socket.close_code == CloseCode.FORBIDDEN
+
+
+def test_every_close_code_is_in_the_table() -> None:
+    assert [int(row[0]) for row in table("closes")] == sorted(CloseCode)
+
+
+def test_every_fault_of_following_is_in_the_table() -> None:
+    named = {code for row in table("faults") for code in re.findall(r"`([A-Z_]+)`", row[0])}
+    assert named == {CURSOR_EXPIRED.code, STREAM_INTERRUPTED, TOKENS_LOST}
 
 
 def test_the_shown_start_of_the_demo_is_what_it_prints() -> None:

@@ -64,7 +64,8 @@ class _Telling:
             else:
                 self._tell(change)
         if self._end is not None:
-            if self.state.is_settled and not self.is_partial:
+            did_something = self.state.has_worked or self._end.run.status != "completed"
+            if self.state.is_settled and did_something and not self.is_partial:
                 self._tell(self._end)
             elif self.is_partial or event.is_done or event.error is not None:
                 return _Outcome.UNSETTLED
@@ -206,7 +207,8 @@ class Producer:
 
     async def _write_whole(self, writer: Writer, snapshot: SnapshotChange) -> _Outcome:
         """Write a run that was over when it was first told of."""
-        if any(step.status not in FINAL_STEP_STATUSES for step in snapshot.steps):
+        did_something = snapshot.steps or snapshot.messages or snapshot.run.status != "completed"
+        if not did_something or any(step.status not in FINAL_STEP_STATUSES for step in snapshot.steps):
             return _Outcome.UNSETTLED
         await writer.append(Provenance.STREAMED, [snapshot], ends=True)
         return _Outcome.ENDED

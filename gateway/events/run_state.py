@@ -53,6 +53,11 @@ class RunState:
         return self.run is not None and is_terminal(self.run.status)
 
     @property
+    def has_worked(self) -> bool:
+        """Whether anything is known that the run did."""
+        return bool(self._steps or self._messages)
+
+    @property
     def is_settled(self) -> bool:
         """Whether no step and no message is under way."""
         open_steps = (step for step in self._steps.values() if step.status not in FINAL_STEP_STATUSES)

@@ -50,6 +50,8 @@ class Writer:
         self._lead = lead
         self.leads = True
         """Whether this writer leads, for all that it knows."""
+        self._mirrored: int | None = None
+        """How much was mirrored when this writer last wrote."""
         self._renewing = asyncio.create_task(self._renew())
 
     async def announce(self, changes: Sequence[Change]) -> None:
@@ -74,16 +76,15 @@ class Writer:
                 await log.append(feed.name, self._lead, drafts, ends=ends)
             except NotLeadingError:
                 was_written = False
-                await self._lead_again(log, shown_before)
+                await self._lead_again(log, shown_before if self._mirrored is None else self._mirrored)
             except LogUnavailableError:
                 was_written = False
                 if attempt:
                     await feed.go_alone(log)
             await feed.refresh()
-            if was_written and feed.log is log:
-                return
-            # Nobody knows what the store has by now; what was read back, readers have.
-            if feed.mirrored - shown_before >= len(drafts):
+            # Where the store failed, nobody knows what it has by now; what was read back, readers have.
+            if (was_written and feed.log is log) or feed.mirrored - shown_before >= len(drafts):
+                self._mirrored = feed.mirrored
                 return
 
     async def end(self) -> None:

@@ -34,7 +34,7 @@ def each(examples: list[Example]) -> pytest.MarkDecorator:
 
 
 def named(name: str) -> Example:
-    (found,) = [example for example in ALONE + BESIDE_ITS_MUTATION if example.name.endswith(name)]
+    (found,) = [example for example in load_examples() if example.name.endswith(name)]
     return found
 
 
@@ -121,6 +121,23 @@ async def test_tool_calls_come_in_pieces_then_whole(demo: Gateway, emulator: Emu
     assert all(call["parsedArguments"] for call in asked)
 
 
+async def test_answered_tool_calls_go_on_in_the_subscription_that_is_open(demo: Gateway, emulator: Emulator) -> None:
+    trip, answer = named("tool-calls"), named("answer-tool-calls")
+    async with following(demo, trip.text, operation_name=trip.named(SUBSCRIPTION)) as stream:
+        waiting = await stream.event()
+        assert waiting["run"]["status"] == "REQUIRES_ACTION"
+        answered = (await demo.post({"query": answer.text})).json["data"]["submitToolOutputs"]
+        assert answered["userErrors"] == []
+        emulator.clock.advance(LONG_ENOUGH_SECONDS)
+        events = [event async for event in stream.events()]
+    assert [event["run"]["status"] for event in events if event["__typename"] == "RunStatusChange"] == [
+        "QUEUED",
+        "IN_PROGRESS",
+        "COMPLETED",
+    ]
+    assert "refunded" in next(event["message"]["text"] for event in events if event["__typename"] == "MessageFinished")
+
+
 async def test_status_comes_with_what_lies_below_the_run(demo: Gateway) -> None:
     async with following(demo, named("run-status").text) as stream:
         (event,) = [event async for event in stream.events()]
@@ -139,8 +156,7 @@ async def test_resume_says_what_is_lost_then_shows_what_is_there(demo: Gateway) 
 
 async def test_thread_events_show_what_reply_writes(demo: Gateway, emulator: Emulator) -> None:
     async with following(demo, named("thread-events").text) as stream:
-        (reply,) = [example for example in load_examples() if example.name.endswith("reply")]
-        assert "errors" not in (await demo.post({"query": reply.text})).json
+        assert "errors" not in (await demo.post({"query": named("reply").text})).json
         emulator.clock.advance(LONG_ENOUGH_SECONDS)
         events = []
         async for event in stream.events():

@@ -9,7 +9,7 @@ from gateway.compose import DEMO_KEY
 from tests.support.browser import open_browser
 from tests.support.emulator import running_emulator
 from tests.support.gateway import running_gateway
-from tests.support.graphiql import choose_tab, open_graphiql, run, set_headers, text_of
+from tests.support.graphiql import choose_tab, open_graphiql, run, set_headers, set_variables, text_of
 
 pytestmark = pytest.mark.browser
 COMPLETE = re.compile(r'"subscription":\s"complete"')
@@ -50,6 +50,18 @@ async def test_a_subscription_can_be_stopped(demo_gateway: str) -> None:
             await socket.wait_for_event("close")
         await browser.save_screenshot("graphiql-tool-calls")
         assert browser.console_errors == []
+
+
+async def test_a_run_that_the_variables_name_is_followed_or_refused_in_words(demo_gateway: str) -> None:
+    async with open_browser() as browser:
+        page = browser.page
+        await open_graphiql(page, f"{demo_gateway}/graphql")
+        await choose_tab(page, "Chat")
+        await run(page, '"QUEUED"', operation="Chat")
+        await set_variables(page, {"run": "nonsense"})
+        refused = await run(page, '"subscription": "refused"', operation="ChatEvents")
+        assert '"BAD_USER_INPUT"' in refused
+        await browser.save_screenshot("graphiql-bad-run")
 
 
 async def test_a_header_of_the_editor_opens_the_socket_of_a_gateway_without_a_key() -> None:

@@ -35,7 +35,7 @@ DEADLINE_SECONDS = 20.0
 async def until(condition: Callable[[], bool]) -> None:
     """Returns once a condition holds; fails the test where it takes too long."""
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.001)
 
 
@@ -109,15 +109,9 @@ class Following(GraphQLClient):
     async def nobody_left(self) -> None:
         """Returns once nothing is held for any client."""
         connections = self.endpoint.connections
-        await until(
-            lambda: not (
-                len(connections)
-                or len(connections.tasks)
-                or len(connections.deliveries)
-                or connections.deliveries.groups
-                or self.events.open_feeds
-            )
-        )
+        await until(lambda: not len(connections) and not len(connections.tasks))
+        await until(lambda: not len(connections.deliveries) and not connections.deliveries.groups)
+        await until(lambda: not self.events.open_feeds)
 
     async def stop(self) -> None:
         """What a gateway does first that is told to stop."""
@@ -131,7 +125,7 @@ async def read_frame(response: aiohttp.ClientResponse) -> dict[str, str]:
             text = (await response.content.readuntil(b"\n\n")).decode()
             lines = [line for line in text.splitlines() if line and not line.startswith(":")]
             if lines or not text:
-                return dict(line.split(": ", 1) if ": " in line else (line, "") for line in lines)
+                return {name: value for name, _, value in (line.partition(": ") for line in lines)}
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from playwright.async_api import Locator, Page, expect
 
@@ -53,11 +54,11 @@ async def run(page: Page, expected: str, *, operation: str | None = None) -> str
 
 
 async def set_headers(page: Page, headers: Mapping[str, str]) -> None:
-    """Types into the header editor of the open tab."""
-    await page.get_by_role("button", name="Headers", exact=True).click()
-    await page.locator(".monaco-editor[data-uri$='request-headers.json']").click()
-    # Monaco closes brackets and quotes by itself.
-    await page.keyboard.insert_text(json.dumps(headers))
+    await _fill(page, "Headers", "request-headers.json", headers)
+
+
+async def set_variables(page: Page, variables: Mapping[str, Any]) -> None:
+    await _fill(page, "Variables", "variables.json", variables)
 
 
 async def text_of(result: Locator) -> str:
@@ -72,3 +73,11 @@ async def _press(page: Page, operation: str | None) -> None:
     await button.click()
     if operation is not None:
         await page.get_by_role("menuitem", name=operation, exact=True).click()
+
+
+async def _fill(page: Page, title: str, file_name: str, value: object) -> None:
+    """Types into one of the open tab's small editors."""
+    await page.get_by_role("button", name=title, exact=True).click()
+    await page.locator(f".monaco-editor[data-uri$='{file_name}']").click()
+    # Key by key, Monaco would close brackets and quotes by itself.
+    await page.keyboard.insert_text(json.dumps(value))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from schema.errors import ErrorCode, GatewayError
-from schema.run_events import Provenance, StatusChange
+from schema.run_events import MessageFinishedChange, Provenance, SnapshotChange, StatusChange
 from schema.run_streams import StreamEvent
 from tests.support.live_runs import (
     DONE,
@@ -204,9 +204,9 @@ async def test_a_second_stream_of_the_same_run_takes_the_log_over(world: World) 
     await settle()
     assert first.is_closed
     assert await read_log(world) == ["snapshot queued"]
-    second.say([said(a_run("completed"))])
+    second.say([said(a_run("failed"))])
     await settle()
-    assert await read_log(world) == ["snapshot queued", "completed"]
+    assert await read_log(world) == ["snapshot queued", "failed"]
 
 
 async def test_a_stream_of_a_run_that_is_over_writes_nothing(world: World) -> None:
@@ -266,4 +266,23 @@ async def test_a_run_that_had_begun_before_its_log_is_completed_by_a_look(world:
     await process.hub.take_stream(SCOPE, stream)
     feed = await process.events.follow_run(RUN)
     assert kinds(await world.during(take_all(feed))) == [*WHOLE[:-1], "step completed", "completed"]
+    await feed.aclose()
+
+
+@pytest.mark.parametrize(
+    "events", [[said(a_run("queued")), said(a_run("completed")), DONE], [said(a_run("completed"))]]
+)
+async def test_a_run_that_completes_without_a_word_of_what_it_did_is_looked_at(
+    world: World, events: list[StreamEvent]
+) -> None:
+    process = world.process()
+    world.put_step(a_step(status="completed"))
+    world.put_message(a_message("Hello", None))
+    world.put_run("completed")
+    await process.hub.take_stream(SCOPE, ScriptedStream(events))
+    feed = await world.during(process.events.follow_run(RUN))
+    taken = await world.during(take_all(feed))
+    known = [one for event in taken if isinstance(event.change, SnapshotChange) for one in event.change.messages]
+    finished = [event.change.message for event in taken if isinstance(event.change, MessageFinishedChange)]
+    assert [message.id for message in [*known, *finished]] == ["msg_1"]
     await feed.aclose()

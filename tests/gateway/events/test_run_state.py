@@ -82,6 +82,7 @@ def test_nothing_is_known_at_first() -> None:
     assert not state.has_begun
     assert not state.is_over
     assert state.is_settled
+    assert not state.has_worked
     assert state.baseline() == []
     assert state.message("msg_1") is None
     assert state.step("step_1") is None
@@ -97,6 +98,7 @@ def test_a_message_shows_the_text_so_far_until_it_is_finished() -> None:
     assert texts_of(shown) == ["Hello"]
     assert shown.status == "in_progress"
     assert not state.is_settled
+    assert state.has_worked
     assert state.was_streamed("msg_1")
     state.apply(MessageFinishedChange(a_message("Hello!", None)), Provenance.STREAMED)
     state.apply(TextDeltaChange("msg_1", 0, "late"), Provenance.STREAMED)

@@ -111,8 +111,8 @@ async def test_who_was_preempted_polls_no_more(world: World) -> None:
     polls = world.polls()
     await world.pass_seconds(60, step=0.5)
     assert world.polls() == polls
-    stream.say([said(a_run("completed"))])
-    assert kinds(await world.during(take_all(feed))) == ["snapshot queued", "completed"]
+    stream.say([said(a_run("failed"))])
+    assert kinds(await world.during(take_all(feed))) == ["snapshot queued", "failed"]
     await feed.aclose()
 
 

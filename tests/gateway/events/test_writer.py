@@ -66,6 +66,53 @@ async def test_only_one_leads_until_it_ends_or_is_preempted(world: World) -> Non
         await followed.feed.close()
 
 
+async def test_a_lead_that_ran_out_is_taken_again_where_nobody_else_has_led(world: World) -> None:
+    followed = HandFed(world)
+    writer = await pens(world).begin(followed.feed)
+    assert writer is not None
+    await writer.append(Provenance.STREAMED, [BEGINNING])
+    world.clock.advance(60)  # at once: nobody could renew anything
+    await writer.append(Provenance.STREAMED, [StatusChange(a_run("in_progress"), "queued")])
+    assert await logged(world) == ["snapshot queued", "in_progress"]
+    await world.pass_seconds(30, step=0.5)
+    assert await pens(world).begin(followed.feed) is None
+    await writer.end()
+    await followed.feed.close()
+
+
+async def test_a_lead_that_ran_out_is_lost_where_somebody_else_has_written(world: World) -> None:
+    first, second = HandFed(world), HandFed(world)
+    writer = await pens(world).begin(first.feed)
+    assert writer is not None
+    await writer.append(Provenance.STREAMED, [BEGINNING])
+    world.clock.advance(60)
+    other = await pens(world).begin(second.feed)
+    assert other is not None
+    await other.append(Provenance.POLLED, [StatusChange(a_run("in_progress"), "queued")])
+    await other.end()
+    with pytest.raises(NotLeadingError):
+        await writer.append(Provenance.STREAMED, [StatusChange(a_run("in_progress"), "queued")])
+    assert await logged(world) == ["snapshot queued", "in_progress"]
+    await writer.end()
+    for followed in (first, second):
+        await followed.feed.close()
+
+
+async def test_a_store_that_comes_back_empty_is_told_all_and_readers_notice_nothing(world: World) -> None:
+    followed = HandFed(world)
+    writer = await pens(world).begin(followed.feed)
+    assert writer is not None
+    reader = followed.reader()
+    await writer.append(Provenance.STREAMED, [BEGINNING])
+    await writer.append(Provenance.STREAMED, [StatusChange(a_run("in_progress"), "queued")])
+    world.log = followed.log.lose_all()
+    await writer.append(Provenance.STREAMED, [StepChange(a_step("step_1"))])
+    assert await logged(world) == ["snapshot in_progress", "step in_progress"]
+    assert kinds(take_now(reader)) == ["snapshot queued", "in_progress", "step in_progress"]
+    await writer.end()
+    await followed.feed.close()
+
+
 async def test_nothing_follows_the_end(world: World) -> None:
     followed = HandFed(world)
     writer = await pens(world).begin(followed.feed)

@@ -10,6 +10,7 @@ from gateway.view.limits import SubscriptionLimits
 from gateway.view.refusals import Refusal
 from schema.root import build_schema
 from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.following_ws_and_sse import until
 
 
 def connections(**limits: Any) -> Connections:
@@ -93,8 +94,7 @@ async def test_what_is_left_to_send_gets_a_moment_and_no_more(monkeypatch: pytes
     monkeypatch.setattr("gateway.view.connections.LEAVE_SECONDS", 0.0)
     slow = Transport(9)
     owner.abort_later(cast("asyncio.Transport", slow))
-    while not slow.aborted:
-        await asyncio.sleep(0)
+    await until(lambda: slow.aborted)
 
 
 async def test_sending_at_once_tolerates_a_lost_connection_and_nothing_that_waits() -> None:

@@ -69,7 +69,7 @@ async def world() -> AsyncIterator[World]:
 
 
 def answer(text: str, cursor: str, name: str = "1") -> tuple[str, str, str]:
-    return name, '{"data":{"runStatus":{"status":"%s"}}}' % text, cursor
+    return name, f'{{"data":{{"runStatus":{{"status":"{text}"}}}}}}', cursor
 
 
 async def test_events_come_in_order_and_then_the_end(world: World) -> None:

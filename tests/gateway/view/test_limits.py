@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from gateway.app import listening
@@ -24,10 +26,9 @@ async def test_every_setting_reaches_the_connections(monkeypatch: pytest.MonkeyP
         init(self, limits, deliveries)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Connections, "__init__", noting)
-    chosen = {name: number for number, name in enumerate(SubscriptionLimits.__slots__, 2)}
-    settings = Settings(
-        upstream_url="http://127.0.0.1:1/v1", **{f"gateway_{name}": value for name, value in chosen.items()}
-    )
+    chosen: dict[str, Any] = {name: number for number, name in enumerate(SubscriptionLimits.__slots__, 2)}
+    given: dict[str, Any] = {f"gateway_{name}": value for name, value in chosen.items()}
+    settings = Settings(upstream_url="http://127.0.0.1:1/v1", **given)
     async with listening(build_gateway_app(settings), "127.0.0.1", 0):
         pass
     assert seen == [SubscriptionLimits(**chosen)]
