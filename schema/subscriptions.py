@@ -1,4 +1,4 @@
-"""The ways to follow what happens: the present state first, then each change."""
+"""The ways to follow what happens: of a run the present state first, then each change; of a thread what is new."""
 
 from __future__ import annotations
 
@@ -69,7 +69,10 @@ def _subscription(resolver: Callable[..., Any]) -> Any:
     return strawberry.subscription(resolver=resolver, description=inspect.getdoc(resolver))
 
 
-@strawberry.type(description="Following. Each begins with the present state, or behind the cursor that it is given.")
+@strawberry.type(
+    description="Following. A run's begins with the present state, a thread's with what happens next, and each behind "
+    "the cursor that it is given."
+)
 class Subscription:
     """One run's status, all of one run, all of one thread."""
 

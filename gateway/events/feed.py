@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from gateway.events.cursors import to_cursor
@@ -207,7 +207,7 @@ class Feed:
         entries = reading.entries
         ends = [lane.end for lane, _ in self._lanes]
         first = entries[0].number if entries else 0
-        if self._position is None or (self._is_gone and first == 1):
+        if self._position is None or (self._is_gone and first == 1 and self._is_known(entries)):
             self._begin_after(first - 1)
         elif reading.epoch != self._position.epoch:
             self._skip(None, first - 1)
@@ -225,6 +225,11 @@ class Feed:
         for (lane, _), end in zip(self._lanes, ends, strict=True):
             if lane.end != end or self.has_ended:
                 lane.tell()
+
+    def _is_known(self, entries: Sequence[Entry]) -> bool:
+        """Whether a log that was lost begins anew with what is known here, and no more."""
+        baseline = self.state.baseline()
+        return [entry.change for entry in entries[: len(baseline)]] == baseline
 
     def _take(self, entry: Entry, epoch: str) -> None:
         self._position = Position(epoch, entry.number)

@@ -83,7 +83,7 @@ function follow(request, headers) {
           shown.newestFirst = [event.errors ? event : event.data, ...shown.newestFirst].slice(0, MOST_SHOWN);
           observer.next(shown);
         },
-        error: (errors) => finish("refused", errors),
+        error: (errors) => finish(shown.events ? "ended with an error" : "refused", errors),
         complete: () => finish("complete"),
       };
       socket.onopen = () => send({ type: "connection_init", payload: { headers } });

@@ -34,7 +34,7 @@ def each(examples: list[Example]) -> pytest.MarkDecorator:
 
 
 def named(name: str) -> Example:
-    (found,) = [example for example in load_examples() if example.name.endswith(name)]
+    (found,) = [example for example in load_examples() if example.name[len("01-") :] == name]
     return found
 
 

@@ -100,7 +100,7 @@ async def test_the_status_is_told_at_once_then_each_change_of_it_and_ends_with_t
     run = await start_run(emulator, gateway)
     reader = await socket.subscribe(RUN_STATUS, run=run.id)
     await reader.has("RunStatusChange")
-    told = [("QUEUED", None, "SNAPSHOT")]
+    told: list[tuple[str, str | None, str]] = [("QUEUED", None, "SNAPSHOT")]
     assert [(one["status"], one["previous"], one["provenance"]) for one in reader.events] == told
     emulator.clock.advance(QUEUED_SECONDS)
     await reader.has("RunStatusChange", 2)
@@ -221,19 +221,19 @@ async def test_another_principals_run_cannot_be_followed(emulator: Emulator, gat
         await reader.has("RunStatusChange")
         for query in (RUN_EVENTS, RUN_STATUS):
             stranger = await (await other.subscribe(query, run=run.id)).ended()
-            assert [error["extensions"]["code"] for error in stranger.errors or ()] == ["NOT_FOUND"]
+            assert stranger.refusals == ["NOT_FOUND"]
             assert stranger.events == []
         resumed = await (await other.subscribe(RUN_EVENTS, run=run.id, after=reader.cursor)).ended()
-        assert [error["extensions"]["code"] for error in resumed.errors or ()] == ["NOT_FOUND"]
+        assert resumed.refusals == ["NOT_FOUND"]
         emulator.clock.advance(LONG_SECONDS)
         await reader.finished()
         # Nor does the log that is over by now know anybody else.
         late = await (await other.subscribe(RUN_EVENTS, run=run.id)).ended()
-        assert ([error["extensions"]["code"] for error in late.errors or ()], late.events) == (["NOT_FOUND"], [])
+        assert (late.refusals, late.events) == (["NOT_FOUND"], [])
 
 
 async def test_a_run_that_does_not_exist_is_refused(gateway: Gateway, socket: LiveSocket) -> None:
     unknown = to_global_id(RunKey("thread_missing", "run_missing"))
     for query in (RUN_EVENTS, RUN_STATUS):
         reader = await (await socket.subscribe(query, run=unknown)).ended()
-        assert [error["extensions"]["code"] for error in reader.errors or ()] == ["NOT_FOUND"]
+        assert reader.refusals == ["NOT_FOUND"]

@@ -37,6 +37,7 @@ from tests.support.live_stories import (
     start_tool_run,
     statuses,
     submit,
+    told,
     truth_of,
     write_message,
 )
@@ -47,7 +48,8 @@ LEASE_SECONDS = 0.5
 TAKEOVER_SECONDS = 10.0
 """Much longer than a lease and a look, since the machine may be busy; much shorter than for ever."""
 
-WITH_TOOL = ["QUEUED", "IN_PROGRESS", "REQUIRES_ACTION", "QUEUED", "IN_PROGRESS", "COMPLETED"]
+PLAIN = ("QUEUED", "IN_PROGRESS", "COMPLETED")
+WITH_TOOL = ("QUEUED", "IN_PROGRESS", "REQUIRES_ACTION", *PLAIN)
 
 
 @dataclass
@@ -91,9 +93,7 @@ class Story:
     async def all_told(self, status: str) -> None:
         """Wait until the last thing that every reader knows of its run is this status."""
         async with asyncio.timeout(TAKEOVER_SECONDS):
-            await asyncio.gather(
-                *(reader.until(lambda reader: statuses(reader.events)[-1:] == [status]) for reader in self.readers)
-            )
+            await asyncio.gather(*(told(reader, status) for reader in self.readers))
 
     async def advance(self, seconds: float, status: str) -> None:
         self.emulator.clock.advance(seconds)
@@ -112,13 +112,13 @@ class Story:
         await self.emulator.post(f"{self.watched.path}/submit_tool_outputs", {"tool_outputs": outputs})
         await self.all_told("QUEUED")
 
-    async def finish(self, told: list[str] | None = None) -> None:
+    async def finish(self, expected: tuple[str, ...] = PLAIN) -> None:
         """Let the runs end, and compare what the readers were told with the truth."""
         self.emulator.clock.advance(LONG_SECONDS)
         async with asyncio.timeout(TAKEOVER_SECONDS):
             await asyncio.gather(*(reader.finished() for reader in self.readers))
         for reader in self.readers:
-            assert statuses(reader.events) == (told or ["QUEUED", "IN_PROGRESS", "COMPLETED"]), reader
+            assert statuses(reader.events) == list(expected), reader
         for reader, run in ((self.of_streamed, self.streamed), (self.of_watched, self.watched)):
             hold_to_truth(reader.events, await truth_of(self.emulator, run))
         assert not self.of_watched.of_type("StreamError", "Lagged", "TextDelta")
@@ -226,6 +226,49 @@ async def write_messages(story: Story) -> None:
     assert [statuses(reader.events)[-1] for reader in story.readers] == ["IN_PROGRESS"] * 4
 
 
+async def held_up(story: Story) -> None:
+    """The victim is not dead: it only stands still for longer than its lease, and then goes on where it was."""
+    await story.begin()
+    await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
+    story.emulator.clock.advance(STEP_SECONDS + 5 * PIECE_SECONDS)
+    await story.of_streamed.has("TextDelta", 5)
+    await story.of_watched.has("MessageCreated")
+    os.kill(story.process.pid, signal.SIGSTOP)
+    asked = story.emulator.counts.by_operation["getRun"]
+    await until(lambda: story.emulator.counts.by_operation["getRun"] >= asked + 2)  # others have taken over
+    late = await story.socket.subscribe(RUN_EVENTS, run=story.streamed.id, after=story.of_streamed.cursor)
+    os.kill(story.process.pid, signal.SIGCONT)
+    before = list(story.of_streamed.events)
+    await story.finish()
+    assert [*before, *await late.finished()] == story.of_streamed.events
+
+
+async def nobody_reading(story: Story) -> None:
+    """The log is all that the victim leaves; who comes later takes over from there."""
+    story.streamed = await start_run(story.emulator, story.victim)
+    story.watched = await start_elsewhere(story.emulator)
+    readers = [await story.victims_socket.subscribe(RUN_EVENTS, run=one.id) for one in (story.streamed, story.watched)]
+    await asyncio.gather(*(told(reader, "QUEUED") for reader in readers))
+    story.emulator.clock.advance(QUEUED_SECONDS + STEP_SECONDS + 5 * PIECE_SECONDS)
+    await readers[0].has("TextDelta", 5)
+    await readers[1].has("MessageCreated")
+    story.kill()
+    story.emulator.clock.advance(LONG_SECONDS)
+    await story.follow()
+    again = [
+        await story.socket.subscribe(RUN_EVENTS, run=run.id, after=reader.cursor)
+        for run, reader in ((story.streamed, readers[0]), (story.watched, readers[1]))
+    ]
+    async with asyncio.timeout(TAKEOVER_SECONDS):
+        await asyncio.gather(*(reader.finished() for reader in (*again, *story.readers)))
+    for here, there, whole in zip(readers, again, (story.of_streamed, story.of_watched), strict=True):
+        assert [*here.events, *there.events] == whole.events
+        assert statuses(whole.events)[-1] == "COMPLETED"
+    hold_to_truth(story.of_streamed.events, await truth_of(story.emulator, story.streamed))
+    hold_to_truth(story.of_watched.events, await truth_of(story.emulator, story.watched))
+    assert story.lost() == ["TOKENS_LOST"]
+
+
 async def waiting_for_outputs(story: Story) -> None:
     await story.begin(tools=True)
     await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
@@ -260,6 +303,8 @@ async def given_outputs(story: Story) -> None:
         terminal_status_not_yet_told,
         waiting_for_outputs,
         given_outputs,
+        held_up,
+        nobody_reading,
     ],
 )
 async def test_whoever_survives_sees_each_status_once_and_each_message_whole(

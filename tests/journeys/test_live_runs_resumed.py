@@ -93,12 +93,10 @@ async def test_what_is_no_cursor_of_this_run_is_refused(
     await reader.has("RunSnapshot")
     for damaged in ("nonsense", reader.cursor[:-3], reader.cursor, to_opaque("event", "Run", "1")):
         refused = await (await socket.subscribe(RUN_EVENTS, run=run.id, after=damaged)).ended()
-        (error,) = refused.errors or ()
-        assert error["extensions"]["code"] == "BAD_USER_INPUT"
-        assert "'after': expected a cursor made by this gateway for this run" in error["message"]
+        assert refused.refusals == ["BAD_USER_INPUT"]
+        assert "'after': expected a cursor made by this gateway for this run" in str(refused.errors)
         async with open_stream(gateway, RUN_EVENTS, last_event_id=damaged, run=run.id) as stream:
-            (error,) = (await stream.ended()).errors or ()
-            assert error["extensions"]["code"] == "BAD_USER_INPUT"
+            assert (await stream.ended()).refusals == ["BAD_USER_INPUT"]
 
 
 async def test_after_a_restart_without_redis_a_cursor_has_expired_and_the_present_follows(emulator: Emulator) -> None:

@@ -107,7 +107,7 @@ async def test_the_last_reader_leaving_ends_the_polls(emulator: Emulator, socket
     await until(lambda: emulator.counts.by_operation["getRun"] >= seen + 2)
     before = asyncio.all_tasks()
     await socket.unsubscribe(readers[1])
-    await until(lambda: before - asyncio.all_tasks())  # the watcher
+    await until(lambda: bool(before - asyncio.all_tasks()))  # the watcher
     asked = emulator.counts.total
     again = await socket.subscribe(RUN_STATUS, run=run.id)
     await again.has("RunStatusChange")

@@ -38,6 +38,11 @@ class Reader:
         cursor: str = self.events[-1]["cursor"]
         return cursor
 
+    @property
+    def refusals(self) -> list[str]:
+        """The codes of `errors`."""
+        return [error["extensions"]["code"] for error in self.errors or ()]
+
     def of_type(self, *names: str) -> list[Event]:
         return [event for event in self.events if event["type"] in names]
 

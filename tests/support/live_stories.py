@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from schema.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_global_id
@@ -109,6 +110,11 @@ async def submit(gateway: Gateway, emulator: Emulator, run: StartedRun, output: 
     await succeed(gateway, "submitToolOutputs", "run { status }", runId=run.id, toolOutputs=outputs)
 
 
+async def told(reader: Reader, status: str) -> None:
+    """Wait until this is the last status that a reader was told of."""
+    await reader.until(lambda reader: statuses(reader.events)[-1:] == [status])
+
+
 async def write_message(emulator: Emulator, reader: Reader) -> None:
     """Let a run that is in progress write its message piece by piece, without letting it end."""
     emulator.clock.advance(STEP_SECONDS)
@@ -117,9 +123,11 @@ async def write_message(emulator: Emulator, reader: Reader) -> None:
     while not reader.of_type("MessageFinished"):
         pieces += 1
         emulator.clock.advance(PIECE_SECONDS)
-        await reader.until(
-            lambda reader, count=pieces: len(reader.of_type("TextDelta")) >= count or reader.of_type("MessageFinished")
-        )
+        await reader.until(partial(_has_written, pieces=pieces))
+
+
+def _has_written(reader: Reader, pieces: int) -> bool:
+    return len(reader.of_type("TextDelta")) >= pieces or bool(reader.of_type("MessageFinished"))
 
 
 def statuses(events: Sequence[Event]) -> list[str]:

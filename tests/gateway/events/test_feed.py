@@ -10,7 +10,7 @@ from gateway.events.log.port import Draft, Position
 from schema.errors import ErrorCode, GatewayError
 from schema.run_events import Change, Provenance, SnapshotChange, StatusChange
 from tests.support.hand_fed import BEGINNING, NAME, HandFed
-from tests.support.live_runs import World, a_run, kinds, settle, take_now
+from tests.support.live_runs import World, a_run, a_step, kinds, settle, take_now
 
 
 async def write(log: MemoryLog, *changes: Change, ends: bool = False) -> None:
@@ -72,6 +72,20 @@ async def test_who_was_there_when_the_log_was_lost_misses_nothing(world: World) 
     assert not followed.feed.needs_baseline(1_000)
     assert followed.feed.needs_baseline(1)
     assert followed.feed.number_in_log(Position("other", 1)) is None
+    await followed.feed.close()
+
+
+async def test_who_had_not_read_all_when_the_log_was_lost_is_told_so(world: World) -> None:
+    followed = HandFed(world)
+    await write(world.log, BEGINNING)
+    await followed.feed.refresh()
+    reader = followed.reader()
+    take_now(reader)
+    store = followed.log.lose_all()
+    await followed.feed.refresh()
+    await write(store, SnapshotChange(a_run("in_progress"), [a_step()], []), StatusChange(a_run("cancelling")))
+    await followed.feed.refresh()
+    assert kinds(take_now(reader)) == ["CURSOR_EXPIRED", "snapshot cancelling"]
     await followed.feed.close()
 
 
