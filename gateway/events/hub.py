@@ -94,8 +94,8 @@ class RunEventsHub:
         self._own(self._producing, producer.run())
         return await producer.first_run()
 
-    def note_write(self, scope: str, key: ThreadKey) -> None:
-        """Have a thread looked at soon, since it was written."""
+    def note_write(self, scope: str, key: RunKey | ThreadKey) -> None:
+        """Have a run or a thread looked at soon, since it was written through this process."""
         followed = self._latest.get(LogName(scope, key))
         if followed is not None:
             followed.look_now()

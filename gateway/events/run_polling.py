@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from gateway.events.polled_changes import changes_of_poll
-from gateway.events.polling import Seen, only
+from gateway.events.polling import FATAL_CODES, Seen, only
 from gateway.events.run_state import RunState
 from schema.errors import GatewayError
 from schema.keys import RunKey
@@ -62,8 +62,9 @@ class RunPoller:
         fault = None
         if failures and is_over:
             self._failed_ends += 1
-            if failures[0].retryable and self._failed_ends < _MAX_FAILED_ENDS:
-                raise failures[0]
+            passing = [failure for failure in failures if failure.code not in FATAL_CODES]
+            if passing and self._failed_ends < _MAX_FAILED_ENDS:
+                raise passing[0]
             fault = FaultChange(failures[0].code.value, failures[0].message)
         return RunLook(
             self._state,

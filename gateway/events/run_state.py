@@ -107,6 +107,8 @@ class RunState:
         other = RunState()
         for change in self.baseline():
             other.apply(change)
+        # A snapshot says in the messages themselves which are finished; the state need not.
+        other._messages |= {name: self._messages[name] for name in self._messages.keys() & self._finished}
         other._finished = set(self._finished)
         other._streamed = set(self._streamed)
         return other

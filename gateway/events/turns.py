@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 
@@ -31,4 +32,9 @@ class Turns:
         pause_seconds = self._next_at - self._tolerance_seconds - now
         self._next_at = max(self._next_at, now) + self._interval_seconds
         if pause_seconds > 0:
-            await self._sleep(pause_seconds)
+            try:
+                await self._sleep(pause_seconds)
+            except asyncio.CancelledError:
+                # Who leaves without a turn is not to keep those waiting who come later.
+                self._next_at -= self._interval_seconds
+                raise

@@ -52,6 +52,8 @@ class Writer:
         """Whether this writer leads, for all that it knows."""
         self._mirrored: int | None = None
         """How much was mirrored when this writer last wrote."""
+        self._serial = 0
+        """Names what is appended, so that nothing is written twice where the store's answer was lost."""
         self._renewing = asyncio.create_task(self._renew())
 
     async def announce(self, changes: Sequence[Change]) -> None:
@@ -61,19 +63,30 @@ class Writer:
     async def append(self, provenance: Provenance, changes: Sequence[Change], *, ends: bool = False) -> None:
         """Write changes down and show them here; `ends` the log for good.
 
-        Raises `NotLeadingError` where another leads by now or the log has ended: then nothing was written.
+        Raises `NotLeadingError` where another leads by now or the log has ended: then no more was written.
         """
-        if not changes:
-            return
         feed = self._feed
-        await self.announce(changes)
+        # Changes tell what differs from what is mirrored now: whoever writes meanwhile makes them untrue.
         shown_before = feed.mirrored
+        await self.announce(changes)
+        # What is written at once has to leave room in a short log for what the log is about.
+        most = self._pens.snapshot_every_entries
+        for begin in range(0, len(changes), most):
+            part = changes[begin : begin + most]
+            await self._append_part(provenance, part, shown_before, ends=ends and begin + most >= len(changes))
+            shown_before = feed.mirrored
+
+    async def _append_part(
+        self, provenance: Provenance, changes: Sequence[Change], shown_before: int, *, ends: bool
+    ) -> None:
+        feed = self._feed
+        self._serial += 1
         for attempt in itertools.count():
             log = await self._followed_log()
             drafts = self._drafts(provenance, changes)
             was_written = True
             try:
-                await log.append(feed.name, self._lead, drafts, ends=ends)
+                await log.append(feed.name, self._lead, drafts, ends=ends, serial=self._serial)
             except NotLeadingError:
                 was_written = False
                 await self._lead_again(log, shown_before if self._mirrored is None else self._mirrored)

@@ -23,10 +23,11 @@ from tests.support.live_stories import (
     start_tool_run,
     statuses,
     submit,
+    told,
     truth_of,
     write_message,
 )
-from tests.support.mutating import assistant, succeed
+from tests.support.mutating import assistant, succeed, thread_with_question
 
 
 @pytest.fixture
@@ -100,14 +101,14 @@ async def test_the_status_is_told_at_once_then_each_change_of_it_and_ends_with_t
     run = await start_run(emulator, gateway)
     reader = await socket.subscribe(RUN_STATUS, run=run.id)
     await reader.has("RunStatusChange")
-    told: list[tuple[str, str | None, str]] = [("QUEUED", None, "SNAPSHOT")]
-    assert [(one["status"], one["previous"], one["provenance"]) for one in reader.events] == told
+    expected: list[tuple[str, str | None, str]] = [("QUEUED", None, "SNAPSHOT")]
+    assert [(one["status"], one["previous"], one["provenance"]) for one in reader.events] == expected
     emulator.clock.advance(QUEUED_SECONDS)
     await reader.has("RunStatusChange", 2)
     emulator.clock.advance(LONG_SECONDS)
     events = await reader.finished()
-    told += [("IN_PROGRESS", "QUEUED", "STREAMED"), ("COMPLETED", "IN_PROGRESS", "STREAMED")]
-    assert [(one["status"], one["previous"], one["provenance"]) for one in events] == told
+    expected += [("IN_PROGRESS", "QUEUED", "STREAMED"), ("COMPLETED", "IN_PROGRESS", "STREAMED")]
+    assert [(one["status"], one["previous"], one["provenance"]) for one in events] == expected
 
 
 async def test_the_status_of_a_run_that_is_over_is_one_event_and_the_end(
@@ -181,8 +182,8 @@ async def test_a_run_that_is_cancelled_is_told_to_be_cancelling_then_cancelled(
     await asyncio.gather(*(one.has("RunStatusChange", status="CANCELLING") for one in (events, status)))
     emulator.clock.advance(LONG_SECONDS)
     await asyncio.gather(events.finished(), status.finished())
-    told = ["QUEUED", "IN_PROGRESS", "CANCELLING", "CANCELLED"]
-    assert statuses(events.events) == statuses(status.events) == told
+    expected = ["QUEUED", "IN_PROGRESS", "CANCELLING", "CANCELLED"]
+    assert statuses(events.events) == statuses(status.events) == expected
     hold_to_truth(events.events, await truth_of(emulator, run))
 
 
@@ -205,8 +206,8 @@ async def test_a_tool_call_is_followed_through_its_outputs_by_the_same_subscript
     await reader.has("RunStatusChange", previous="REQUIRES_ACTION", status="QUEUED")
     emulator.clock.advance(LONG_SECONDS)
     events = await reader.finished()
-    told = ["QUEUED", "IN_PROGRESS", "REQUIRES_ACTION", "QUEUED", "IN_PROGRESS", "COMPLETED"]
-    assert statuses(events) == told
+    before = ["QUEUED", "IN_PROGRESS", "REQUIRES_ACTION"]
+    assert statuses(events) == [*before, "QUEUED", "IN_PROGRESS", "COMPLETED"]
     hold_to_truth(events, await truth_of(emulator, run))
     assert "22 °C" in reader.of_type("MessageFinished")[0]["message"]["text"]
     assert emulator.counts.by_operation["submitToolOuputsToRun"] == 1
@@ -237,3 +238,57 @@ async def test_a_run_that_does_not_exist_is_refused(gateway: Gateway, socket: Li
     for query in (RUN_EVENTS, RUN_STATUS):
         reader = await (await socket.subscribe(query, run=unknown)).ended()
         assert reader.refusals == ["NOT_FOUND"]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["streamed", "polled"])
+async def test_whenever_one_subscribes_the_end_comes_once_and_the_whole_run_before_it(
+    emulator: Emulator, gateway: Gateway, socket: LiveSocket, elsewhere: bool
+) -> None:
+    run = await start_elsewhere(emulator) if elsewhere else await start_run(emulator, gateway)
+    readers = []
+    for _ in range(13):  # until after its end, without waiting for anybody
+        readers += [await socket.subscribe(query, run=run.id) for query in (RUN_EVENTS, RUN_STATUS)]
+        emulator.clock.advance(0.2)
+        readers += [await socket.subscribe(query, run=run.id) for query in (RUN_EVENTS, RUN_STATUS)]
+    await asyncio.gather(*(reader.finished() for reader in readers))
+    truth = await truth_of(emulator, run)
+    for place, reader in enumerate(readers):
+        seen = statuses(reader.events)
+        assert seen == [one for one in ("QUEUED", "IN_PROGRESS", "COMPLETED") if one in seen]
+        if place % 2 == 0:
+            hold_to_truth(reader.events, truth)
+            assert not reader.of_type("StreamError", "Lagged")
+        assert seen[-1] == "COMPLETED"
+
+
+async def test_one_socket_is_enough_to_start_a_run_follow_it_and_look_at_what_it_did(
+    emulator: Emulator, socket: LiveSocket
+) -> None:
+    thread_id, assistant_id = await thread_with_question(emulator), await assistant(emulator)
+    starting = await socket.subscribe(
+        "mutation ($input: CreateRunInput!) { createRun(input: $input) { type: __typename run { id } } }",
+        input={"threadId": thread_id, "assistantId": assistant_id},
+    )
+    (made,) = await starting.finished()
+    reader = await socket.subscribe(RUN_EVENTS, run=made["run"]["id"])
+    emulator.clock.advance(LONG_SECONDS)
+    events = await reader.finished()
+    looking = await socket.subscribe(
+        "query ($run: ID!) { run(id: $run) { type: __typename status messages { nodes { id text } } } }",
+        run=made["run"]["id"],
+    )
+    (shown,) = await looking.finished()
+    assert shown["status"] == "COMPLETED"
+    hold_to_truth(events, shown["messages"]["nodes"])
+
+
+async def test_a_status_stream_is_resumed_behind_the_status_that_is_known(emulator: Emulator, gateway: Gateway) -> None:
+    run = await start_run(emulator, gateway)
+    async with open_stream(gateway, RUN_STATUS, run=run.id) as first:
+        await told(first, "QUEUED")
+        emulator.clock.advance(QUEUED_SECONDS)
+        await told(first, "IN_PROGRESS")
+    emulator.clock.advance(LONG_SECONDS)
+    async with open_stream(gateway, RUN_STATUS, last_event_id=first.last_event_id, run=run.id) as again:
+        (event,) = await again.finished()
+    assert (event["previous"], event["status"]) == ("IN_PROGRESS", "COMPLETED")

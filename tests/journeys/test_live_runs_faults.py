@@ -18,10 +18,13 @@ from tests.support.live_stories import (
     RUN_EVENTS,
     RUN_STATUS,
     STEP_SECONDS,
+    THREAD_EVENTS,
     StartedRun,
     hold_to_truth,
+    start_elsewhere,
     start_run,
     statuses,
+    told,
     truth_of,
 )
 from tests.support.mutating import succeed
@@ -74,8 +77,8 @@ async def test_an_event_that_cannot_be_read_is_told_of_and_costs_no_more_than_it
     (error,) = reader.of_type("StreamError")
     assert (error["code"], error["final"]) == ("UPSTREAM_INVALID_RESPONSE", False)
     unread = ["IN_PROGRESS"] if events == 2 else []
-    told = [one for one in ("QUEUED", "IN_PROGRESS", "COMPLETED") if one not in unread]
-    assert statuses(reader.events) == statuses(status.events) == told
+    expected = [one for one in ("QUEUED", "IN_PROGRESS", "COMPLETED") if one not in unread]
+    assert statuses(reader.events) == statuses(status.events) == expected
     hold_to_truth(reader.events, await truth_of(emulator, run))
 
 
@@ -92,6 +95,48 @@ async def test_a_stream_that_falls_silent_is_given_up_and_the_run_is_polled(emul
             hold_to_truth(events, await truth_of(emulator, run))
             assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
             assert [error["code"] for error in reader.of_type("StreamError")] == ["STREAM_INTERRUPTED", "TOKENS_LOST"]
+
+
+@pytest.mark.parametrize("fault", ["503", "429:retry_after=1", "reset", "html", "truncated"])
+async def test_looks_that_fail_are_repeated_until_the_truth_is_known(
+    emulator: Emulator, gateway: Gateway, socket: LiveSocket, fault: str
+) -> None:
+    run = await start_elsewhere(emulator)
+    reader = await socket.subscribe(RUN_EVENTS, run=run.id)
+    await told(reader, "QUEUED")
+    emulator.misbehave(f"getRun:{fault}:first=1,listMessages:{fault}:first=1,listRunSteps:{fault}:first=1")
+    emulator.clock.advance(LONG_SECONDS)
+    events = await reader.finished()
+    assert statuses(events) == ["QUEUED", "COMPLETED"]
+    emulator.misbehave("")
+    hold_to_truth(events, await truth_of(emulator, run))
+
+
+async def test_an_upstream_that_is_away_at_first_is_an_error_that_may_be_tried_again(
+    emulator: Emulator, gateway: Gateway, socket: LiveSocket
+) -> None:
+    run = await start_elsewhere(emulator)
+    emulator.misbehave("getRun:503")
+    refused = await (await socket.subscribe(RUN_EVENTS, run=run.id)).ended()
+    assert [error["extensions"]["retryable"] for error in refused.errors or ()] == [True]
+    emulator.misbehave("")
+    await told(await socket.subscribe(RUN_EVENTS, run=run.id), "QUEUED")
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["streamed", "polled"])
+async def test_a_thread_that_is_deleted_takes_its_runs_along(
+    emulator: Emulator, gateway: Gateway, socket: LiveSocket, elsewhere: bool
+) -> None:
+    run = await start_elsewhere(emulator) if elsewhere else await start_run(emulator, gateway)
+    readers = [
+        await socket.subscribe(RUN_EVENTS, run=run.id),
+        await socket.subscribe(RUN_STATUS, run=run.id),
+        await socket.subscribe(THREAD_EVENTS, thread=run.thread_id),
+    ]
+    await asyncio.gather(*(reader.until(lambda reader: reader.events) for reader in readers))
+    await emulator.delete(f"/threads/{run.key.thread_id}")
+    for reader in readers:
+        assert (await reader.ended()).refusals == ["NOT_FOUND"]
 
 
 def run_object(status: str, **fields: Any) -> dict[str, Any]:
@@ -236,8 +281,8 @@ async def test_out_of_order_or_twice_the_reader_still_gets_the_truth(frames: lis
     async with scripted_upstream() as upstream:
         reader = await told_of(upstream, *frames)
         hold(reader)
-        told = statuses(reader.events)
-        assert [status for status in ("QUEUED", "IN_PROGRESS", "COMPLETED") if status in told] == told
+        seen = statuses(reader.events)
+        assert [status for status in ("QUEUED", "IN_PROGRESS", "COMPLETED") if status in seen] == seen
 
 
 async def test_an_error_in_the_stream_is_told_and_the_run_polled() -> None:
@@ -245,6 +290,6 @@ async def test_an_error_in_the_stream_is_told_and_the_run_polled() -> None:
     async with scripted_upstream() as upstream:
         reader = await told_of(upstream, CREATED, PROGRESS, MESSAGE, PIECES[0], error, DONE, afterwards="failed")
         hold(reader, "FAILED")
-        told = [(error["code"], error["final"]) for error in reader.of_type("StreamError")]
-        assert len(told) == 2
-        assert told[1] == ("TOKENS_LOST", False)
+        errors = [(error["code"], error["final"]) for error in reader.of_type("StreamError")]
+        assert len(errors) == 2
+        assert errors[1] == ("TOKENS_LOST", False)

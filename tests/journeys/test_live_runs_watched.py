@@ -177,3 +177,15 @@ async def test_a_thread_tells_of_each_message_and_run_once_whoever_made_them(
     resumed = await socket.subscribe(THREAD_EVENTS, thread=run.thread_id, after=seen[5])
     await resumed.until(lambda resumed: len(resumed.events) == len(seen) - 6)
     assert resumed.events == reader.events[6:]
+
+
+async def test_another_principals_thread_cannot_be_followed(emulator: Emulator, gateway: Gateway) -> None:
+    run = await start_elsewhere(emulator)
+    async with open_socket(gateway) as own, open_socket(gateway, key="other") as other:
+        reader = await own.subscribe(THREAD_EVENTS, thread=run.thread_id)
+        await reader.has("RunStatusChange")
+        for after in (None, reader.cursor):
+            stranger = await other.subscribe(THREAD_EVENTS, thread=run.thread_id, after=after)
+            assert (await stranger.ended()).refusals == ["NOT_FOUND"]
+            assert stranger.events == []
+        assert not reader.is_over

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 import strawberry
-from graphql import GraphQLObjectType, get_named_type, is_leaf_type
+from graphql import GraphQLObjectType, get_named_type, is_abstract_type, is_leaf_type
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strawberry.schema.config import StrawberryConfig
@@ -55,10 +56,66 @@ async def _answer(schema: strawberry.Schema, document: str, api: FakeThreadsApi,
     return orjson.dumps(result.data), errors
 
 
-def _all_leaves(type_name: str) -> str:
+def _all_below(type_name: str, depth: int) -> str:
+    """Select every field without arguments, and all below it; each under a name that is its type's own."""
     type_ = GENERAL._schema.type_map[type_name]
+    if is_abstract_type(type_):
+        possible = [one.name for one in GENERAL._schema.get_possible_types(type_)]
+        return " ".join(["__typename", *(f"... on {name} {{ {_all_below(name, depth)} }}" for name in possible)])
     assert isinstance(type_, GraphQLObjectType)
-    return " ".join(name for name, field in type_.fields.items() if is_leaf_type(get_named_type(field.type)))
+    selected = ["__typename"]
+    for name, field in type_.fields.items():
+        named = get_named_type(field.type)
+        if field.args or (not is_leaf_type(named) and not depth):
+            continue
+        below = "" if is_leaf_type(named) else f" {{ {_all_below(named.name, depth - 1)} }}"
+        selected.append(f"{type_name}_{name}: {name}{below}")
+    return " ".join(selected)
+
+
+def _rich() -> FakeThreadsApi:
+    """A conversation with parts of every kind, known and unknown, whole and broken."""
+    api = conversation()
+    citation = {
+        "type": "file_citation",
+        "text": "[1]",
+        "start_index": 0,
+        "end_index": 3,
+        "file_citation": {"file_id": "f"},
+    }
+    path = {"type": "file_path", "text": "[2]", "start_index": 4.0, "end_index": 7, "file_path": {"file_id": "g"}}
+    content = [
+        {"type": "text", "text": {"value": "[1] [2]", "annotations": [citation, path, {"type": "new"}, 7]}},
+        {"type": "image_file", "image_file": {"file_id": "file_1", "detail": "low"}},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+        {"type": "refusal", "refusal": "No."},
+        {"type": "hologram"},
+        {"type": "text", "text": 5},
+        None,
+    ]
+    api.messages[MESSAGE] = message(
+        "msg_1", content=content, run_id="run_1", assistant_id="asst_1", metadata={"a": "b"}
+    )
+    calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{broken"}}, {"type": "odd"}]
+    tools = [{"type": "function", "function": {"name": "f"}}, {"type": "file_search"}, {"type": "odd"}]
+    api.runs[RUN] = run(
+        "run_1",
+        status="requires_action",
+        required_action={"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": calls}},
+        tools=tools,
+        tool_choice={"type": "function", "function": {"name": "f"}},
+        response_format={"type": "json_schema", "json_schema": {"name": "s"}},
+        usage={"prompt_tokens": 1, "prompt_token_details": {"cached_tokens": 1}},
+        last_error={"code": "new_code", "message": "Something."},
+    )
+    code = {
+        "type": "code_interpreter",
+        "code_interpreter": {"input": "1", "outputs": [{"type": "logs", "logs": "1"}, {}]},
+    }
+    api.run_steps[STEP] = run_step(
+        "step_1", type="tool_calls", step_details={"type": "tool_calls", "tool_calls": [code, *calls]}
+    )
+    return api
 
 
 @pytest.mark.filterwarnings("ignore:.*is deprecated")  # the schema's own deprecated fields are asked for too
@@ -69,15 +126,26 @@ async def test_random_operations_are_answered_the_same(document: str, seed: int)
     assert same == await _answer(GENERAL, document, random_world(seed), yes=True)
 
 
+@pytest.mark.filterwarnings("ignore:.*is deprecated")  # the schema's own deprecated fields are asked for too
 @pytest.mark.parametrize("key", [ThreadKey("thread_1"), MESSAGE, RUN, STEP], ids=lambda key: type(key).__name__)
-async def test_every_leaf_is_answered_the_same(key: Any) -> None:
+async def test_everything_is_answered_the_same(key: Any) -> None:
     name = type(key).__name__.removesuffix("Key")
-    document = f'{{ node(id: "{to_global_id(key)}") {{ ... on {name} {{ __typename {_all_leaves(name)} }} }} }}'
-    api = conversation()
-    api.run_steps[STEP] = run_step("step_1", type="message_creation", usage={"prompt_tokens": 1})
-    plain = await _answer(PLAIN, document, api)
-    assert b'"createdAt":"' in plain[0]
-    assert plain == await _answer(GENERAL, document, api)
+    document = f'{{ node(id: "{to_global_id(key)}") {{ ... on {name} {{ {_all_below(name, 3)} }} }} }}'
+    plain = await _answer(PLAIN, document, _rich())
+    assert plain[0].count(b'"') > 40
+    assert plain == await _answer(GENERAL, document, _rich())
+
+
+@pytest.mark.parametrize("number", [1.5, 2**31, 1e300, -1])
+async def test_a_number_is_answered_or_refused_the_same(number: float) -> None:
+    document = f'{{ run(id: "{to_global_id(RUN)}") {{ id maxPromptTokens usage {{ promptTokens totalTokens }} }} }}'
+    answers = []
+    for schema in (PLAIN, GENERAL):
+        api = FakeThreadsApi()
+        wire = run("run_1")
+        api.runs[RUN] = msgspec.structs.replace(wire, max_prompt_tokens=number, usage={"prompt_tokens": number})
+        answers.append(await _answer(schema, document, api))
+    assert answers[0] == answers[1]
 
 
 async def test_a_value_that_its_type_refuses_is_reported_the_same() -> None:

@@ -38,6 +38,12 @@ EXAMPLES = {
     "09-ask": 1 + 1,
     "10-reply": 2,
     "11-answer-tool-calls": 2,
+    # Of a document with two operations it is the first, the mutation.
+    "12-chat": 1,
+    "13-tool-calls": 1,
+    "14-run-status": 2,
+    "15-resume": 0,
+    "16-thread-events": 0,
 }
 
 

@@ -101,9 +101,11 @@ class FrailLog:
         await self._reach()
         return await self._inner.read(name, after)
 
-    async def append(self, name: LogName, lead: Lead, drafts: Sequence[Draft], *, ends: bool = False) -> None:
+    async def append(
+        self, name: LogName, lead: Lead, drafts: Sequence[Draft], *, ends: bool = False, serial: int | None = None
+    ) -> None:
         await self._reach()
-        await self._inner.append(name, lead, drafts, ends=ends)
+        await self._inner.append(name, lead, drafts, ends=ends, serial=serial)
         await self._come_back()
 
     async def lead(self, name: LogName, *, preempt: bool = False) -> Lead | None:

@@ -50,6 +50,7 @@ class _Log:
     number: int = 0
     has_ended: bool = False
     token: int = 0
+    serial: int = 0
     led_until: float = 0.0
     wanted_until: float = 0.0
     written_at: float = 0.0
@@ -102,7 +103,9 @@ class MemoryLog:
             return Reading(log.epoch, tuple(log.entries), log.has_ended, is_gap=True)
         return Reading(log.epoch, tuple(log.entries[after.number - first :]), log.has_ended)
 
-    async def append(self, name: LogName, lead: Lead, drafts: Sequence[Draft], *, ends: bool = False) -> None:
+    async def append(
+        self, name: LogName, lead: Lead, drafts: Sequence[Draft], *, ends: bool = False, serial: int | None = None
+    ) -> None:
         if not drafts:
             if ends:
                 raise ValueError("expected a change that ends the log")
@@ -110,6 +113,10 @@ class MemoryLog:
         log = self._kept(name)
         if log is None or not self._leads(log, lead):
             raise NotLeadingError
+        if serial is not None:
+            if serial <= log.serial:
+                return
+            log.serial = serial
         at = self._now_seconds()
         log.epoch = log.epoch or new_epoch()
         self._write(log, [Entry(log.number + place, at, *draft) for place, draft in enumerate(drafts, 1)])
@@ -124,7 +131,7 @@ class MemoryLog:
         if log.has_ended or (log.led_until > self._now() and not preempt):
             return None
         self._token += 1
-        log.token = self._token
+        log.token, log.serial = self._token, 0
         log.written_at = self._now()
         log.led_until = self._now() + self._lease_seconds
         self._make_room()

@@ -90,9 +90,12 @@ class EventLog(Protocol):
     async def read(self, name: LogName, after: Position | None = None) -> Reading:
         """Read all entries behind a place, by default from the oldest that is kept."""
 
-    async def append(self, name: LogName, lead: Lead, drafts: Sequence[Draft], *, ends: bool = False) -> None:
+    async def append(
+        self, name: LogName, lead: Lead, drafts: Sequence[Draft], *, ends: bool = False, serial: int | None = None
+    ) -> None:
         """Write changes down, all or none, in order; `ends` the log, and the lead, for good.
 
+        A `serial` that is not larger than the last one of the same lead was written before: nothing is then.
         Raises `NotLeadingError`. What ends a log is a change, so there is at least one then.
         """
 

@@ -73,7 +73,9 @@ class RedisLog:
                 return reading
         raise LogUnavailableError("the log is trimmed faster than it is read")
 
-    async def append(self, name: LogName, lead: Lead, drafts: Sequence[Draft], *, ends: bool = False) -> None:
+    async def append(
+        self, name: LogName, lead: Lead, drafts: Sequence[Draft], *, ends: bool = False, serial: int | None = None
+    ) -> None:
         if not drafts:
             if ends:
                 raise ValueError("expected a change that ends the log")
@@ -84,7 +86,7 @@ class RedisLog:
         except codec.UnwritableError as error:
             raise LogUnavailableError(f"a change cannot be written: {error}") from error
         names = names_of(name)
-        limits = (self._retention_ms, self._max_entries, int(ends), names.channel)
+        limits = (self._retention_ms, self._max_entries, int(ends), names.channel, serial or 0)
         if not await self._redis.run(APPEND, names.keys, (lead.token, new_epoch(), *limits, *entries)):
             raise NotLeadingError
 

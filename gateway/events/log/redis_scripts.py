@@ -1,8 +1,8 @@
 """What happens to a log in Redis, each step at once: the Lua scripts.
 
 `KEYS` are the stream, the meta hash and the lease. The stream holds the entries under the ids `1-0`, `2-0`, ...; the
-hash the epoch, the number of the last entry, the token of the last leader and whether the log has ended; the lease is
-that token, for as long as it lasts. Any of them may be evicted, expire or be overwritten by a stranger: a log whose
+hash the epoch, the number of the last entry, the token of the last leader and the serial of what it wrote last, and
+whether the log has ended; the lease is that token, for as long as it lasts. Any of them may be evicted, expire or be overwritten by a stranger: a log whose
 parts do not fit together is lost. Nobody writes on in it, and whoever leads next begins it anew, with another epoch.
 A token is at least the time in microseconds, so it grows even where the last one was forgotten.
 """
@@ -81,7 +81,7 @@ return {log.epoch, log.number, log.ended and 1 or 0, known and 0 or 1, entries}
 APPEND = Script(
     _STATE
     + """
--- ARGV: token, an epoch to begin with, milliseconds to keep, most entries, whether it ends, channel, entries.
+-- ARGV: token, an epoch to begin with, milliseconds to keep, most entries, whether it ends, channel, serial (0: none), entries.
 local log = state()
 if not leads(log, ARGV[1]) or log.ended or log.lost then
   if log.lost and tried('GET', lease) == ARGV[1] then
@@ -90,12 +90,14 @@ if not leads(log, ARGV[1]) or log.ended or log.lost then
   end
   return 0
 end
+local serial = tonumber(ARGV[7])
+if serial > 0 and serial <= whole(redis.call('HGET', meta, 'serial')) then return 1 end
 log.epoch = log.epoch or ARGV[2]
-for index = 7, #ARGV do
+for index = 8, #ARGV do
   log.number = log.number + 1
   redis.call('XADD', stream, 'MAXLEN', '=', ARGV[4], decimal(log.number) .. '-0', 'e', ARGV[index])
 end
-redis.call('HSET', meta, 'epoch', log.epoch, 'number', decimal(log.number), 'ended', ARGV[5])
+redis.call('HSET', meta, 'epoch', log.epoch, 'number', decimal(log.number), 'ended', ARGV[5], 'serial', decimal(serial))
 keep(log, ARGV[3])
 if ARGV[5] == '1' then redis.call('DEL', lease) end
 redis.call('PUBLISH', ARGV[6], '')
@@ -113,7 +115,7 @@ if log.lost or not log.token then redis.call('DEL', meta) end
 if log.lost then redis.call('DEL', stream) end
 local now = redis.call('TIME')
 local token = decimal(math.max(now[1] * 1000000 + now[2], whole(log.token) + 1))
-redis.call('HSET', meta, 'token', token)
+redis.call('HSET', meta, 'token', token, 'serial', '0')
 keep(log, ARGV[2])
 redis.call('SET', lease, token, 'PX', ARGV[1])
 return token

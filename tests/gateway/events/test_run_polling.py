@@ -68,9 +68,10 @@ async def test_parts_that_fail_do_not_keep_a_run_that_works_away(world: World) -
     assert [type(change) for change in seen.changes] == [StatusChange]
 
 
-async def test_an_end_waits_for_its_parts_but_not_for_ever(world: World) -> None:
+@pytest.mark.parametrize("code", [ErrorCode.UPSTREAM_FAILED, ErrorCode.UPSTREAM_INVALID_RESPONSE])
+async def test_an_end_waits_for_its_parts_but_not_for_ever(world: World, code: ErrorCode) -> None:
     world.put_run("completed")
-    world.api.fail = {MESSAGES: GatewayError(ErrorCode.UPSTREAM_FAILED, "No.")}
+    world.api.fail = {MESSAGES: GatewayError(code, "No.")}
     poller = RunPoller(RUN, begun())
     for _ in range(4):
         with pytest.raises(GatewayError):

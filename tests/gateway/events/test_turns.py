@@ -31,3 +31,14 @@ async def test_after_a_pause_there_is_a_burst_again_but_no_larger_one(world: Wor
     assert [task.done() for task in tasks] == [True, True, False, False]
     await world.pass_seconds(1)
     await asyncio.gather(*tasks)
+
+
+async def test_who_leaves_while_waiting_gives_the_turn_back(world: World) -> None:
+    turns = Turns(per_second=10, burst=1, now=world.clock.now, sleep=world.sleep)
+    await turns.take()
+    left = [asyncio.ensure_future(turns.take()) for _ in range(1000)]
+    await settle()
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    await world.during(turns.take(), seconds=0.3)
