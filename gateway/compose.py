@@ -55,7 +55,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
 
     hub = RunEventsHub(
         log,
-        EventsOptions(polls_per_second=settings.gateway_run_polls_per_second),
+        events_options(settings),
         on_moved=forget_what_moved,
     )
 
@@ -144,6 +144,17 @@ def _event_log(settings: Settings) -> EventLog:
         lease_seconds=settings.gateway_run_lease_seconds,
         max_entries=settings.gateway_run_log_entries,
         retention_seconds=settings.gateway_run_log_seconds,
+    )
+
+
+def events_options(settings: Settings) -> EventsOptions:
+    """The bounds of run events that the settings mean."""
+    usual = EventsOptions()
+    return EventsOptions(
+        polls_per_second=settings.gateway_run_polls_per_second,
+        # However short a log is, what is kept of it has to say what it is about.
+        snapshot_every_entries=min(usual.snapshot_every_entries, settings.gateway_run_log_entries // 4),
+        follow_seconds=min(usual.follow_seconds, settings.gateway_run_lease_seconds / 3),
     )
 
 

@@ -6,8 +6,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
-from graphql import ExecutionResult, GraphQLError
+from graphql import (
+    ExecutionResult,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLFieldResolver,
+    GraphQLSchema,
+    GraphQLTypeResolver,
+    OperationDefinitionNode,
+)
 from graphql.execution import Executor
+from graphql.execution.values import VariableValues
 
 from schema.call_budget import report
 from schema.context import Context
@@ -50,7 +59,7 @@ class Selection:
         """Take over what an executor has made of document and variables; `shown` types events of that thread."""
         self.key = key
         self.predicted_calls = predicted_calls
-        self._compiled = _executor(executor, None, None)  # so without the root and the context of whoever came first
+        self._compiled = _Compiled.by(executor)
         self._thread_id = thread_id
         self._shown = shown
 
@@ -71,27 +80,60 @@ class Selection:
     async def _execute(self, event: RunEvent, context: Context) -> ExecutionResult:
         hold_objects(event.change, self._thread_id, context.loaders)
         # A new one each time: an executor remembers what it has collected, so that one for all events would grow.
-        executor = _executor(self._compiled, self._shown(event), context)
+        executor = self._compiled.executor(self._shown(event), context)
         result: Any = executor.execute_operation(serially=False)
         done: ExecutionResult = await result if executor.is_awaitable(result) else result
         return done
 
 
-def _executor(like: Executor[Any], root: Any, context: Context | None) -> Executor[Any]:
-    """Make an executor of the same operation with the same variables, whose parts need no building again."""
-    return type(like)(
-        like.schema,
-        like.fragment_definitions,
-        like.fragments,
-        root,
-        context,
-        like.operation,
-        like.variable_values,
-        like.field_resolver,
-        like.type_resolver,
-        like.subscribe_field_resolver,
-        is_awaitable=like.is_awaitable,
-    )
+class _Compiled(NamedTuple):
+    """What an executor has made of document and variables, without the root and the context of whoever came first.
+
+    An executor itself takes ten times the memory of this, and there is one for each run that somebody follows.
+    """
+
+    kind: type[Executor[Any]]
+    schema: GraphQLSchema
+    fragment_definitions: dict[str, FragmentDefinitionNode]
+    fragments: dict[str, Any]
+    operation: OperationDefinitionNode
+    variable_values: VariableValues
+    field_resolver: GraphQLFieldResolver
+    type_resolver: GraphQLTypeResolver
+    subscribe_field_resolver: GraphQLFieldResolver
+    is_awaitable: Any
+
+    @classmethod
+    def by(cls, executor: Executor[Any]) -> _Compiled:
+        """Take over the parts of an executor that need no building again."""
+        return cls(
+            type(executor),
+            executor.schema,
+            executor.fragment_definitions,
+            executor.fragments,
+            executor.operation,
+            executor.variable_values,
+            executor.field_resolver,
+            executor.type_resolver,
+            executor.subscribe_field_resolver,
+            executor.is_awaitable,
+        )
+
+    def executor(self, root: Any, context: Context) -> Executor[Any]:
+        """Make an executor of the same operation with the same variables."""
+        return self.kind(
+            self.schema,
+            self.fragment_definitions,
+            self.fragments,
+            root,
+            context,
+            self.operation,
+            self.variable_values,
+            self.field_resolver,
+            self.type_resolver,
+            self.subscribe_field_resolver,
+            is_awaitable=self.is_awaitable,
+        )
 
 
 Selections: TypeAlias = WeakValueDictionary[SelectionKey, Selection]

@@ -75,7 +75,7 @@ TYPE_NAMES = {key_type: name for name, key_type in KEY_TYPES.items()}
 MAX_ID_LENGTH = 256
 """Longest upstream id that is accepted, in characters; the longest seen in the wild has 40."""
 
-_NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_.~-]*\Z")  # what `quote` leaves as it is
+_NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_.~:-]*\Z")  # what `quote` leaves as it is, and the separator
 _UPSTREAM_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:@=+-]*\Z")
 
 
@@ -90,7 +90,9 @@ def is_upstream_id(text: str) -> bool:
 
 def to_opaque(*parts: str) -> str:
     """Make an opaque text of some parts, with check digits over all of them."""
-    body = ":".join(part if _NEEDS_NO_QUOTES.match(part) else quote(part, safe="") for part in parts)
+    body = ":".join(parts)
+    if body.count(":") >= len(parts) or not _NEEDS_NO_QUOTES.match(body):
+        body = ":".join(quote(part, safe="") for part in parts)
     return _encode(f"{body}:{_check(body)}".encode())
 
 

@@ -206,7 +206,9 @@ def _key(
     names = {definition.variable.name.value for definition in operation.variable_definitions or ()} - places
     given = {name: value for name, value in (variables or {}).items() if name in names}
     name = operation.name.value if operation.name else None
-    return SelectionKey(query, name, json.dumps(given, sort_keys=True, default=repr), context.limits)
+    # The document's own text, where it is kept: equal to that of each request, but one for all of them.
+    text = document.loc.source.body if document.loc else query
+    return SelectionKey(text, name, json.dumps(given, sort_keys=True, default=repr), context.limits)
 
 
 def _variables_of_place(document: DocumentNode, operation: OperationDefinitionNode) -> set[str]:

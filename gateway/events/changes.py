@@ -67,12 +67,12 @@ def status_changes(state: RunState, run: RunObject) -> list[Change]:
     """Give the change of a run's status; a terminal one is the last, and what else changed of a run is no event."""
     if state.run is None:
         return [SnapshotChange(run, [], [])]
-    if run.id != state.run.id or not _may_follow(state.run.status, run.status):
+    if run.id != state.run.id or not may_follow(state.run.status, run.status):
         return []
     return [StatusChange(run, state.run.status)]
 
 
-def _may_follow(known: str, status: str) -> bool:
+def may_follow(known: str, status: str) -> bool:
     """Tell whether a status is news, and not an old one that comes late.
 
     Only a run that waited for its caller is queued again, and one that is to stop does nothing else any more.

@@ -11,7 +11,7 @@ from gateway.events.feed import Feed
 from gateway.events.lane import Lane
 from gateway.events.log.memory import MemoryLog
 from gateway.events.log.port import EventLog, LogName
-from gateway.events.options import EventsOptions, Sleep
+from gateway.events.options import EventsOptions, Sleep, wait_for_any
 from gateway.events.polling import Poller
 from gateway.events.run_polling import RunPoller
 from gateway.events.run_state import RunState
@@ -81,15 +81,18 @@ class Followed:
         if self._watcher is not None:
             self._watcher.look_now()
 
-    async def begin(self, open_api: Callable[[], ThreadsApi]) -> None:
+    async def begin(self, open_api: Callable[[], ThreadsApi], *, with_present: bool = True) -> None:
         """Have all that is known mirrored, and something be known; a reader has to be there already.
 
+        What nobody watched for a while is looked at first, for readers who are to begin `with_present` state.
         Raises the `GatewayError` that keeps that from coming.
         """
         self._open_api = open_api
         await self.feed.refresh()
         self.watch()
         if self.feed.state.has_begun:
+            if with_present and self._watcher is not None:
+                await wait_for_any(self._watcher.is_current, self._around.options.open_seconds, self._around.sleep)
             return
         beginning = asyncio.ensure_future(self.feed.begun())
         patience = asyncio.ensure_future(self._around.sleep(self._around.options.open_seconds))

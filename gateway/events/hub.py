@@ -113,7 +113,7 @@ class RunEventsHub:
         if followed.wants_all() and not wanted_all:
             followed.look_now()
         try:
-            await followed.begin(open_api)
+            await followed.begin(open_api, with_present=position is None)
         except BaseException:
             await reader.aclose()
             raise

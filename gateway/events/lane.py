@@ -23,6 +23,7 @@ from schema.run_events import (
     LaggedChange,
     RunEvent,
     SnapshotChange,
+    StatusChange,
     TextDeltaChange,
     ToolCallDeltaChange,
 )
@@ -178,12 +179,13 @@ class Lane:
 class Reader:
     """One reader's way through a lane; begins where `start` says."""
 
-    __slots__ = ("__weakref__", "_begin", "_callback", "_has_left", "_lane", "_place", "_prelude", "_waiter")
+    __slots__ = ("__weakref__", "_begin", "_callback", "_has_left", "_lane", "_last", "_place", "_prelude", "_waiter")
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._place = self._begin = lane.end
         self._prelude: Sequence[RunEvent] = ()
+        self._last: Change | None = None
         self._callback: Callable[[], None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._has_left = False
@@ -226,6 +228,7 @@ class Reader:
             event = lane.at(self._place)
             self._place += 1
             if self._place - 1 == self._begin or not isinstance(event.change, SnapshotChange):
+                self._last = event.change
                 return event
         if lane.source.error is not None:
             raise lane.source.error.with_traceback(None)
@@ -267,7 +270,7 @@ class Reader:
 
     def _next_of_prelude(self) -> RunEvent:
         first, *rest = self._prelude
-        self._prelude = rest
+        self._prelude, self._last = rest, first.change
         return first
 
     def _catch_up(self) -> None:
@@ -278,8 +281,13 @@ class Reader:
             missed: Change = CURSOR_EXPIRED if lost else LaggedChange(lane.end - self._place)
             self._prelude = (lane.source.event(missed, resumable=False), *lane.present())
         else:
-            self._prelude = lane.present()
+            # Who is not told that anything was missed is not to be told the same again either.
+            self._prelude = tuple(event for event in lane.present() if not _is_same_status(event.change, self._last))
         self._place = lane.end
+
+
+def _is_same_status(change: Change, last: Change | None) -> bool:
+    return isinstance(change, StatusChange) and isinstance(last, StatusChange) and change.run.status == last.run.status
 
 
 def _size_of(change: Change) -> int:

@@ -26,12 +26,16 @@ FATAL_CODES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look showed that was not known before; `is_waiting` for what waits for its caller."""
+    """What a look showed that was not known before; `is_waiting` for what waits for its caller.
+
+    `retry_after_ms` is what the upstream asked for where it kept a part of it away.
+    """
 
     changes: Sequence[Change]
     provenance: Provenance = Provenance.POLLED
     ends: bool = False
     is_waiting: bool = False
+    retry_after_ms: int | None = None
 
 
 class Look(Protocol):

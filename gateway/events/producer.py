@@ -58,6 +58,7 @@ class _Telling:
 
     def hear(self, event: StreamEvent) -> _Outcome:
         """Take in one event; what it tells is added to `changes`."""
+        self.is_partial = self.is_partial or event.garbled is not None
         for change in changes_of_stream_event(self.state, event):
             if isinstance(change, StatusChange) and is_terminal(change.run.status):
                 self._end = self._end or change
@@ -195,13 +196,13 @@ class Producer:
         self, writer: Writer, telling: _Telling, run: RunObject, events: Sequence[StreamEvent], place: int
     ) -> _Outcome:
         """Write what was read so far; a log that holds nothing begins with the run."""
+        # Of a run that had worked before, only streams that told all of it until now leave nothing out.
+        has_worked = any(isinstance(event.wire, (RunStepObject, MessageObject)) for event in events[:place])
+        telling.is_partial = (has_worked or run.started_at is not None) and not telling.state.is_told_whole
         if telling.state.has_begun:
             return await self._take(writer, telling, events)
         if is_terminal(run.status):
             return await self._write_whole(writer, first_snapshot(run, events))
-        # Of a run that had begun before, the log does not know what it did until now.
-        has_worked = any(isinstance(event.wire, (RunStepObject, MessageObject)) for event in events[:place])
-        telling.is_partial = has_worked or run.started_at is not None
         telling.begin(first_snapshot(run, events[:place]))
         return await self._take(writer, telling, events[place:])
 

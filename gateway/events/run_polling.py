@@ -22,13 +22,17 @@ _MAX_FAILED_ENDS = 5
 
 @dataclass(frozen=True, slots=True)
 class RunLook:
-    """A run as it was fetched; steps and messages are None where they were not, `fault` says why."""
+    """A run as it was fetched; steps and messages are None where they were not, `fault` says why, at the end.
+
+    `retry_after_ms` is when the upstream wants to be asked for them again.
+    """
 
     state: RunState
     run: RunObject
     steps: list[RunStepObject] | None = None
     messages: list[MessageObject] | None = None
     fault: FaultChange | None = None
+    retry_after_ms: int | None = None
 
     def compare(self) -> Seen:
         changes = changes_of_poll(self.state, self.run, self.steps, self.messages)
@@ -36,7 +40,8 @@ class RunLook:
         if self.fault is not None and ends:
             has_begun = self.state.has_begun
             changes = [*changes[:-1], self.fault, changes[-1]] if has_begun else [changes[0]]
-        return Seen(changes, ends=ends, is_waiting=self.run.status == "requires_action")
+        is_waiting = self.run.status == "requires_action"
+        return Seen(changes, ends=ends, is_waiting=is_waiting, retry_after_ms=self.retry_after_ms)
 
 
 class RunPoller:
@@ -72,6 +77,7 @@ class RunPoller:
             None if isinstance(steps, GatewayError) else steps,
             None if isinstance(messages, GatewayError) else messages,
             fault,
+            max((failure.retry_after_ms or 0 for failure in failures), default=None),
         )
 
     async def _steps(self, api: ThreadsApi) -> list[RunStepObject] | GatewayError:

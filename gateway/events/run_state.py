@@ -41,6 +41,7 @@ class RunState:
         self._calls: dict[str, GrowingCalls] = {}
         self._finished: set[str] = set()
         self._streamed: set[str] = set()
+        self._is_streamed_so_far = False
 
     @property
     def has_begun(self) -> bool:
@@ -56,6 +57,11 @@ class RunState:
     def has_worked(self) -> bool:
         """Whether anything is known that the run did."""
         return bool(self._steps or self._messages)
+
+    @property
+    def is_told_whole(self) -> bool:
+        """Whether streams have told all that the run did until now, as far as one that waits for its caller."""
+        return self._is_streamed_so_far and self.run is not None and self.run.status == "requires_action"
 
     @property
     def is_settled(self) -> bool:
@@ -111,6 +117,7 @@ class RunState:
         other._messages |= {name: self._messages[name] for name in self._messages.keys() & self._finished}
         other._finished = set(self._finished)
         other._streamed = set(self._streamed)
+        other._is_streamed_so_far = self._is_streamed_so_far
         return other
 
     def apply(self, change: Change, provenance: Provenance = Provenance.POLLED) -> None:
@@ -120,6 +127,7 @@ class RunState:
                 self._restart(change, provenance)
             case StatusChange(run=run):
                 self.run = run
+                self._is_streamed_so_far = self._is_streamed_so_far and provenance is Provenance.STREAMED
             case StepChange(step=step):
                 self._steps[step.id] = step
                 self._calls.pop(step.id, None)
@@ -137,6 +145,9 @@ class RunState:
                 pass  # a fault tells of the way here, not of the run
 
     def _restart(self, snapshot: SnapshotChange, provenance: Provenance) -> None:
+        # A stream that begins behind the run's beginning does not know what came before.
+        began_here = self.run is None and snapshot.run.started_at is None and not snapshot.steps
+        self._is_streamed_so_far = (began_here or self._is_streamed_so_far) and provenance is Provenance.STREAMED
         self.run = snapshot.run
         self._steps = {step.id: step for step in snapshot.steps}
         self._messages = {message.id: message for message in snapshot.messages}

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from gateway.events.changes import may_follow
 from gateway.events.run_state import FINISHED_MESSAGE_STATUSES
 from schema.run_events import (
     Change,
@@ -40,8 +41,6 @@ class LookedAt:
 
 class ThreadState:
     """The present state of one thread; takes any change at any time and never fails."""
-
-    is_over = False
 
     def __init__(self) -> None:
         self.has_begun = False
@@ -138,7 +137,7 @@ def changes_of_thread(state: ThreadState, seen: LookedAt) -> list[Change]:
     ended: list[Change] = []
     for run in runs.values():
         known = state.run(run.id)
-        if known is not None and (known.status == run.status or is_terminal(known.status)):
+        if known is not None and not may_follow(known.status, run.status):
             continue
         change = StatusChange(run, None if known is None else known.status)
         (ended if is_terminal(run.status) else begun).append(change)

@@ -11,7 +11,7 @@ from gateway.events.feed import Feed
 from gateway.events.log.port import LogUnavailableError, NotLeadingError
 from gateway.events.options import EventsOptions, Sleep, wait_for_any
 from gateway.events.pacing import next_poll_delay
-from gateway.events.polling import FATAL_CODES, Poller
+from gateway.events.polling import FATAL_CODES, Poller, Seen
 from gateway.events.turns import Turns
 from gateway.events.writer import Pens, Writer
 from schema.errors import ErrorCode, GatewayError
@@ -44,6 +44,8 @@ class Watcher:
         self._options = options
         self._sleep = sleep
         self._attention = asyncio.Event()
+        self.is_current = asyncio.Event()
+        """Whether what the log holds is the present: a look was tried here, or another leads, or nobody watches."""
 
     def look_now(self) -> None:
         """Look sooner than planned: something has happened, or somebody wants more."""
@@ -58,6 +60,7 @@ class Watcher:
                 await feed.refresh()
                 writer = None if feed.is_over() else await self._pens.begin(feed)
                 if writer is None:
+                    self.is_current.set()
                     await self._stand_by()
                     continue
                 try:
@@ -71,6 +74,8 @@ class Watcher:
         except Exception:
             _logger.exception("Watching %s failed.", feed.name.key)
             feed.fail(GatewayError(ErrorCode.INTERNAL, "What happens could not be watched."))
+        finally:
+            self.is_current.set()
 
     async def _stand_by(self) -> None:
         """Wait until there is a reason to try to lead, and let the leader know what is wanted here."""
@@ -103,13 +108,27 @@ class Watcher:
             seen = look.compare()
             unchanged = 0 if seen.changes else unchanged + 1
             await writer.append(seen.provenance, seen.changes, ends=seen.ends)
-            delay = next_poll_delay(self._options.pace, unchanged_polls=unchanged, is_waiting=seen.is_waiting)
-            if not feed.is_over() and await wait_for_any(self._attention, delay, self._sleep):
+            self.is_current.set()
+            if not feed.is_over() and await self._wait_after(seen, unchanged):
                 unchanged = 0
+
+    async def _wait_after(self, seen: Seen, unchanged: int) -> bool:
+        """Wait until the next look; tells whether something happened meanwhile."""
+        delay = next_poll_delay(
+            self._options.pace,
+            unchanged_polls=unchanged,
+            is_waiting=seen.is_waiting,
+            retry_after_ms=seen.retry_after_ms,
+        )
+        if seen.retry_after_ms:
+            await self._sleep(delay)
+            return self._attention.is_set()
+        return await wait_for_any(self._attention, delay, self._sleep)
 
     def _delay_after(self, error: GatewayError, failed: int) -> float:
         if error.code in FATAL_CODES:
             raise error
+        self.is_current.set()
         if not self._feed.state.has_begun:
             self._feed.disappoint(error)
         return next_poll_delay(self._options.pace, failed_polls=failed, retry_after_ms=error.retry_after_ms)

@@ -65,6 +65,8 @@ class Writer:
 
         Raises `NotLeadingError` where another leads by now or the log has ended: then no more was written.
         """
+        if not changes:
+            return
         feed = self._feed
         # Changes tell what differs from what is mirrored now: whoever writes meanwhile makes them untrue.
         shown_before = feed.mirrored

@@ -35,8 +35,16 @@ class Operations:
         """Count the operations under way."""
         return len(self._tasks)
 
-    async def run(self, operation: Coroutine[object, object, ResultT], *, finish: bool) -> ResultT:
+    async def run(
+        self,
+        operation: Coroutine[object, object, ResultT],
+        *,
+        finish: bool,
+        on_left: Callable[[asyncio.Task[ResultT]], None] | None = None,
+    ) -> ResultT:
         """Await an operation; when the waiter is cancelled, cancel it too unless it is to `finish` on its own.
+
+        One that then goes on is shown to `on_left`.
 
         Returns or raises what the operation does; raises `OperationStoppedError` when `stop` ended it, or came first.
         """
@@ -55,6 +63,8 @@ class Operations:
             if not finish:
                 task.cancel()
                 await asyncio.wait([task])
+            elif on_left is not None and not task.done():
+                on_left(task)
             raise
 
     def at_stop(self, tell: Callable[[], None]) -> None:

@@ -59,10 +59,10 @@ class SocketOperations:
     """Runs a socket's queries and mutations, and follows its subscriptions.
 
     A subscription has a task only while it begins. When the socket is left, queries are cancelled; what may write
-    goes on, owned by the gateway's `Operations`.
+    goes on, owned by the gateway's `Operations`, and so it does, still counted, when its client completes it.
     """
 
-    __slots__ = ("_active", "_expiry", "_leaving", "_line", "_principal", "_services", "_singles")
+    __slots__ = ("_active", "_expiry", "_leaving", "_line", "_principal", "_services", "_singles", "_unwanted")
 
     def __init__(self, services: SocketServices, line: Line) -> None:
         """Nothing is under way, and nobody has said who they are."""
@@ -71,6 +71,7 @@ class SocketOperations:
         self._principal: Principal | None = None
         self._active: dict[str, Active] = {}
         self._singles = 0
+        self._unwanted = 0
         self._leaving = False
         self._expiry: ExpiryTimer | None = None
 
@@ -93,7 +94,7 @@ class SocketOperations:
         most = self._services.connections.limits.max_operations_per_socket
         if self._leaving or self._principal is None:
             return
-        if len(self._active) >= most:
+        if len(self._active) + self._unwanted >= most:
             message = f"Expected at most {most} operations at once on one socket, got one more."
             self.refuse(id_, GatewayError(ErrorCode.TOO_MANY_OPERATIONS, message))
             return
@@ -171,7 +172,9 @@ class SocketOperations:
         running = self._services.executor.execute(asked, principal, _SINGLE)
         self._singles += 1
         try:
-            body, refused = result_body(await self._services.operations.run(running, finish=asked.may_write))
+            operations = self._services.operations
+            result = await operations.run(running, finish=asked.may_write, on_left=self._count_unwanted)
+            body, refused = result_body(result)
             await self._line.room()
             if refused:
                 self.send_errors(id_, body["errors"])
@@ -187,6 +190,15 @@ class SocketOperations:
             self._singles -= 1
             if self._leaving:
                 asyncio.get_running_loop().call_soon(self.send_away)
+
+    def _count_unwanted(self, task: asyncio.Task[Any]) -> None:
+        """Count what still runs although its client has completed it: it costs as much as one that is wanted."""
+
+        def over(_: asyncio.Task[Any]) -> None:
+            self._unwanted -= 1
+
+        self._unwanted += 1
+        task.add_done_callback(over)
 
     def _expire(self) -> None:
         for id_, active in list(self._active.items()):

@@ -41,8 +41,10 @@ class Turns:
 
     def _play(self) -> None:
         waiting = self._waiting
-        for _ in range(min(self._per_round, len(waiting))):
-            waiting.popleft().take_turn()
-            if not waiting:  # they may have been sent away
-                break
-        self._handle = asyncio.get_running_loop().call_soon(self._play) if waiting else None
+        try:
+            for _ in range(min(self._per_round, len(waiting))):
+                waiting.popleft().take_turn()
+                if not waiting:  # they may have been sent away
+                    break
+        finally:  # whatever one of them does, the others are not forgotten
+            self._handle = asyncio.get_running_loop().call_soon(self._play) if waiting else None

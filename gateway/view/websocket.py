@@ -82,6 +82,12 @@ async def serve_socket(request: web.Request, services: SocketServices) -> web.St
                         await _close(socket, decision.code, decision.reason)
                     else:
                         _act(decision, operations, line)
+                    if isinstance(decision, Begin):
+                        # Reading a document takes the loop's time: others get theirs before the next one is read.
+                        await asyncio.sleep(0)
+                    del decision
+                # What was said is not kept until the client says something else: a document may be long.
+                del message
                 await line.room()
         except ConnectionError:
             pass  # lost while there was something to send

@@ -53,6 +53,18 @@ async def test_entries_are_read_everywhere_in_the_order_in_which_they_were_writt
         assert not reading.is_gap
 
 
+async def test_what_is_tried_twice_is_written_once_however_late_the_first_try_comes(logs: Logs) -> None:
+    lead = await led(logs.here)
+    await logs.here.append(RUN, lead, [text("a")], serial=1)
+    await logs.here.append(RUN, lead, [text("a")], serial=1)
+    await logs.here.append(RUN, lead, [text("b")], serial=2)
+    await logs.here.append(RUN, lead, [text("a")], serial=1)
+    assert texts(await logs.here.read(RUN)) == ["a", "b"]
+    lead = await led(logs.there, preempt=True)
+    await logs.there.append(RUN, lead, [text("c")], serial=1)
+    assert texts(await logs.here.read(RUN)) == ["a", "b", "c"]
+
+
 async def test_an_entry_comes_back_as_it_was_written(logs: Logs) -> None:
     parts: list[object] = [{"type": "text", "text": {"value": "Ä\u2028" * 9000, "annotations": []}}]
     snapshot = SnapshotChange(run(metadata={"a": "1"}), [run_step()], [message(content=parts)])

@@ -6,10 +6,11 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.app import listening
-from gateway.compose import DEMO_KEY, build_emulator_app, build_gateway_app
+from gateway.compose import DEMO_KEY, build_emulator_app, build_gateway_app, events_options
 from gateway.config import Settings
 from gateway.emulator.model.options import ModelOptions
 from gateway.emulator.model.runs import MODEL_RUNS
+from gateway.events.options import EventsOptions
 from gateway.upstream.options import UpstreamOptions
 from tests.support.emulator import Emulator
 from tests.support.gateway import running_gateway
@@ -58,6 +59,14 @@ async def test_the_settings_reach_what_they_are_about(emulator: Emulator) -> Non
         long = await gateway.execute("{" + " __typename" * 30 + "}")
         assert "more than 20 tokens" in long["errors"][0]["message"]
         assert (await gateway.get("/graphiql/assets/x/graphiql.js")).status == 404
+
+
+def test_a_short_log_says_often_what_it_is_about_and_a_short_lease_is_tried_for_often() -> None:
+    usual, options = EventsOptions(), events_options(Settings())
+    assert (options.snapshot_every_entries, options.follow_seconds) == (1000, usual.follow_seconds)
+    short = events_options(Settings(gateway_run_log_entries=100, gateway_run_lease_seconds=0.3))
+    assert short.snapshot_every_entries == 25
+    assert short.follow_seconds == pytest.approx(0.1)
 
 
 async def test_the_emulator_has_the_demos_data_under_its_key() -> None:

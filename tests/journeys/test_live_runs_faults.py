@@ -182,10 +182,9 @@ MESSAGE = frame("thread.message.created", message_object("in_progress"))
 PIECES = [frame("thread.message.delta", delta(piece)) for piece in ("Good ", "morning", ".")]
 WRITTEN = frame("thread.message.completed", message_object("completed", TEXT))
 COMPLETED = frame("thread.run.completed", run_object("completed"))
+UNREADABLE = [frame("thread.run.step.delta", "no object"), frame("thread.message.delta", [1, 2])]
 UNKNOWN = [
     frame("thread.run.pondering", {"id": "pond_1", "object": "thread.run.pond", "depth": 3}),
-    frame("thread.run.step.delta", "no object"),
-    frame("gossip", [1, 2]),
     b": a comment\n\n",
     b"retry: 10\n\n",
 ]
@@ -239,6 +238,16 @@ async def test_what_nobody_knows_is_passed_over() -> None:
         assert "".join(pieces_of(reader)) == TEXT
         assert statuses(reader.events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
         assert [request.method for request in upstream.requests] == ["POST"]
+
+
+async def test_events_without_objects_cost_a_look_at_the_end_and_no_more() -> None:
+    async with scripted_upstream() as upstream:
+        frames = [CREATED, *UNREADABLE, PROGRESS, MESSAGE, *PIECES, *UNREADABLE, WRITTEN, COMPLETED, DONE]
+        reader = await told_of(upstream, *frames)
+        hold(reader)
+        assert "".join(pieces_of(reader)) == TEXT
+        assert len(upstream.requests) <= 4
+        assert {error["code"] for error in reader.of_type("StreamError")} <= {"UPSTREAM_INVALID_RESPONSE"}
 
 
 async def test_the_status_is_that_of_the_run_whatever_the_event_is_called() -> None:

@@ -44,7 +44,7 @@ from tests.support.live_stories import (
 from tests.support.mutating import WEATHER, assistant, mutate, thread_with_question
 from tests.support.valkey import Valkey
 
-LEASE_SECONDS = 0.5
+LEASE_SECONDS = 1.0
 TAKEOVER_SECONDS = 10.0
 """Much longer than a lease and a look, since the machine may be busy; much shorter than for ever."""
 

@@ -31,12 +31,10 @@ from tests.support.live_stories import (
 )
 from tests.support.valkey import Valkey, running_valkey
 
-LEASE_SECONDS = 0.5
-
 
 @asynccontextmanager
 async def two_gateways(emulator: Emulator, redis_url: str, **settings: Any) -> AsyncIterator[tuple[Gateway, Gateway]]:
-    shared = {"redis_url": redis_url, "gateway_run_lease_seconds": LEASE_SECONDS, **settings}
+    shared = {"redis_url": redis_url, **settings}
     async with running_gateway(emulator.url, **shared) as one, running_gateway(emulator.url, **shared) as other:
         yield one, other
 

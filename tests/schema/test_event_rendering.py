@@ -5,11 +5,13 @@ import logging
 import weakref
 from typing import Any
 
+import orjson
 import pytest
+from graphql.execution import Executor
 
 from schema.context import Context
 from schema.errors import ErrorCode, GatewayError
-from schema.keys import ThreadKey
+from schema.keys import RunKey, ThreadKey, to_global_id
 from schema.ports import Results
 from schema.run_events import SnapshotChange, StatusChange
 from schema.wire import ThreadObject
@@ -111,3 +113,14 @@ async def test_a_selection_is_kept_as_long_as_somebody_is_subscribed_to_it() -> 
     subscribers.clear()
     gc.collect()
     assert key not in SCHEMA.selections
+
+
+async def test_selections_that_differ_in_their_variables_hold_one_text_and_no_executor() -> None:
+    text = b'"subscription Small($id: ID!) { runStatus(runId: $id) { status } }"'
+    events, ids = FakeRunEvents(), [to_global_id(RunKey("thread_1", run_id)) for run_id in ("run_1", "run_2")]
+    first, second = [await begin(events, orjson.loads(text), {"id": id_}) for id_ in ids]
+    assert first.selection != second.selection
+    assert first.selection.text is second.selection.text
+    gc.collect()
+    kept = [part for part in gc.get_objects() if isinstance(part, Executor)]
+    assert [part for part in kept if part.operation.name and part.operation.name.value == "Small"] == []

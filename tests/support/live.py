@@ -22,7 +22,6 @@ class Reader:
     def __init__(self) -> None:
         self.events: list[Event] = []
         """The value of the only field of each answer."""
-        self.extensions: list[Any] = []
         self.errors: list[Any] | None = None
         """What it was refused or ended with, or what went wrong with one of its events."""
         self.has_completed = False
@@ -80,7 +79,6 @@ class Reader:
         if payload.get("data"):
             (event,) = payload["data"].values()
             self.events.append(event)
-            self.extensions.append(payload.get("extensions"))
         self._news.set()
 
     def end(self, *, completed: bool = False, errors: list[Any] | None = None) -> None:

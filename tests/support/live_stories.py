@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from schema.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_global_id
+from schema.keys import MessageKey, RunKey, ThreadKey, to_global_id
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway
 from tests.support.live import Event, Reader
@@ -196,10 +196,6 @@ async def truth_of(emulator: Emulator, run: StartedRun) -> list[Event]:
     path = f"/threads/{run.key.thread_id}/messages?run_id={run.key.run_id}&order=asc"
     listed = (await emulator.get(path))["data"]
     return [{"id": _message_id(run, one["id"]), "text": _text(one)} for one in listed]
-
-
-def step_id(run: StartedRun, upstream_id: str) -> str:
-    return to_global_id(RunStepKey(*run.key, upstream_id))
 
 
 def _message_id(run: StartedRun, upstream_id: str) -> str:

@@ -1,10 +1,11 @@
 """What happens to a log in Redis, each step at once: the Lua scripts.
 
 `KEYS` are the stream, the meta hash and the lease. The stream holds the entries under the ids `1-0`, `2-0`, ...; the
-hash the epoch, the number of the last entry, the token of the last leader and the serial of what it wrote last, and
-whether the log has ended; the lease is that token, for as long as it lasts. Any of them may be evicted, expire or be overwritten by a stranger: a log whose
-parts do not fit together is lost. Nobody writes on in it, and whoever leads next begins it anew, with another epoch.
-A token is at least the time in microseconds, so it grows even where the last one was forgotten.
+hash the epoch, the number of the last entry, the token of the last leader, the serial of what it wrote last and
+whether the log has ended; the lease is that token, for as long as it lasts. Any of them may be evicted, expire or be
+overwritten by a stranger: a log whose parts do not fit together is lost. Nobody writes on in it, and whoever leads
+next begins it anew, with another epoch. A token is at least the time in microseconds, so it grows even where the last
+one was forgotten.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ return {log.epoch, log.number, log.ended and 1 or 0, known and 0 or 1, entries}
 APPEND = Script(
     _STATE
     + """
--- ARGV: token, an epoch to begin with, milliseconds to keep, most entries, whether it ends, channel, serial (0: none), entries.
+-- ARGV: token, an epoch to begin with, milliseconds to keep, most entries, whether it ends, channel,
+-- serial (0: none), entries.
 local log = state()
 if not leads(log, ARGV[1]) or log.ended or log.lost then
   if log.lost and tried('GET', lease) == ARGV[1] then

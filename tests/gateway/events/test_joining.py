@@ -4,12 +4,18 @@ import asyncio
 
 import pytest
 
-from schema.run_events import Provenance, StatusChange
+from gateway.events.growing import texts_of
+from gateway.events.log.memory import MemoryLog
+from gateway.events.options import EventsOptions
+from schema.errors import ErrorCode, GatewayError
+from schema.run_events import Provenance, SnapshotChange, StatusChange
 from tests.support.live_runs import (
     RUN,
     SCOPE,
+    THREAD,
     ScriptedStream,
     World,
+    a_message,
     kinds,
     settle,
     simple_run,
@@ -112,3 +118,55 @@ async def test_a_cursor_of_another_epoch_has_expired(world: World) -> None:
     assert statuses(take_now(status)) == ["in_progress"]
     await status.aclose()
     await elsewhere.close()
+
+
+async def test_who_joins_late_finds_the_beginning_of_a_log_that_is_shorter_than_what_came_at_once() -> None:
+    world = World()
+    world.log = MemoryLog(now=world.clock.now, now_seconds=world.clock.now, max_entries=100)
+    options = EventsOptions(snapshot_every_entries=25)
+    here, there = world.process(options), world.process(options)
+    words = [str(number) for number in range(330)]
+    await here.hub.take_stream(SCOPE, ScriptedStream(simple_run(*words)[:-4]))
+    await settle()
+    feed = await world.during(there.events.follow_run(RUN))
+    snapshot, *later = take_now(feed)
+    assert isinstance(snapshot.change, SnapshotChange)
+    (message,) = snapshot.change.messages
+    assert "".join([*texts_of(message), *kinds(later)]) == "".join(words)
+    await feed.aclose()
+    await world.close()
+
+
+async def test_what_nobody_watched_for_a_while_begins_with_its_present(world: World) -> None:
+    process = world.process()
+    world.put_run("in_progress")
+    follows = process.events.follow_status(RUN), process.events.follow_thread(THREAD)
+    before = [await world.during(follow) for follow in follows]
+    (status,), (under_way,) = map(take_now, before)
+    for feed in before:
+        await feed.aclose()
+    world.put_message(a_message("Old", None))
+    world.put_run("completed")
+    await world.pass_seconds(600, step=5)
+    assert world.polls() == 1
+    new = await world.during(process.events.follow_status(RUN))
+    assert kinds(await take_all(new)) == ["completed"]
+    thread = await world.during(process.events.follow_thread(THREAD))
+    await world.pass_seconds(10)
+    assert take_now(thread) == []
+    assert kinds(take_now(await process.events.follow_status(RUN, after=status.cursor))) == ["completed"]
+    resumed = await process.events.follow_thread(THREAD, after=under_way.cursor)
+    assert kinds(take_now(resumed)) == ["MessageCreatedChange", "message finished", "completed"]
+    for feed in (new, thread, resumed):
+        await feed.aclose()
+
+
+async def test_what_cannot_be_looked_at_again_begins_with_what_was_known(world: World) -> None:
+    process = world.process()
+    world.put_run("in_progress")
+    feed = await world.during(process.events.follow_status(RUN))
+    await feed.aclose()
+    world.api.fail[RUN] = GatewayError(ErrorCode.UPSTREAM_FAILED, "No.")
+    feed = await process.events.follow_status(RUN)
+    assert kinds(take_now(feed)) == ["in_progress"]
+    await feed.aclose()

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.events.lane import CURSOR_EXPIRED, Lane, LaneBounds, Reader
 from schema.errors import ErrorCode, GatewayError
-from schema.run_events import Change, LaggedChange, Provenance, RunEvent, SnapshotChange, TextDeltaChange
+from schema.run_events import Change, LaggedChange, Provenance, RunEvent, SnapshotChange, StatusChange, TextDeltaChange
 from tests.support.live_runs import a_run, kinds, settle, take_now
 
 SNAPSHOT = SnapshotChange(a_run("queued"), [], [])
@@ -257,3 +257,17 @@ async def test_a_reader_that_fails_harms_no_other(caplog: pytest.LogCaptureFixtu
     add(lane, 1)
     assert calls == [1, 1]
     assert len(caplog.records) == 2
+
+
+def test_who_is_not_told_of_lag_is_not_told_the_same_status_twice() -> None:
+    present: list[Change] = [StatusChange(a_run("in_progress"))]
+    lane = a_lane(Source(), present=present, tells_of_lag=False)
+    knows, knew_before = begin(lane), begin(lane)
+    assert kinds(take_now(knows)) == kinds(take_now(knew_before)) == ["in_progress"]
+    lane.skip(None, 0)
+    assert kinds(take_now(knows)) == []
+    present[:] = [StatusChange(a_run("cancelling"))]
+    lane.skip(None, 0)
+    assert kinds(take_now(knows)) == kinds(take_now(knew_before)) == ["cancelling"]
+    add(lane, 1, change=StatusChange(a_run("cancelled"), "cancelling"))
+    assert kinds(take_now(knows)) == ["cancelled"]

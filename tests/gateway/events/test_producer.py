@@ -187,11 +187,64 @@ async def test_a_run_that_waits_is_let_go_of_and_goes_on_in_the_same_log(world: 
     await taking
     world.put_run("in_progress")
     await world.pass_seconds(10)
+    world.put_run("completed")
     second.say([said(a_run("completed")), DONE])
     taken = await world.during(take_all(feed))
     assert statuses(taken) == ["queued", "in_progress", "requires_action", "queued", "in_progress", "completed"]
     assert kinds(taken).count("step completed") == 1
     assert [event.provenance for event in taken if isinstance(event.change, StatusChange)][2] is Provenance.POLLED
+    await feed.aclose()
+
+
+@pytest.mark.parametrize("watched", ["at first", "until it waited"])
+async def test_what_a_run_did_before_its_stream_is_shown_before_its_end(world: World, watched: str) -> None:
+    process = world.process()
+    world.put_run("queued" if watched == "at first" else "requires_action")
+    status = await world.during(process.events.follow_status(RUN))
+    await status.aclose()
+    world.put_step(a_step("step_0", "completed"))
+    world.put_message(a_message("Before", None, "msg_0"))
+    stream = ScriptedStream([said(a_run("queued", started_at=1)), said(a_run("in_progress", started_at=1))])
+    await process.hub.take_stream(SCOPE, stream)
+    feed = await process.events.follow_run(RUN)
+    world.put_step(a_step(status="completed"))
+    world.put_message(a_message("Hi", None))
+    world.put_run("completed")
+    stream.say([said(a_step(status="completed")), said(a_message("Hi", "completed")), said(a_run("completed")), DONE])
+    taken = await world.during(take_all(feed))
+    assert statuses(taken)[-2:] == ["in_progress", "completed"]
+    finished = [event.change.message.id for event in taken if isinstance(event.change, MessageFinishedChange)]
+    assert sorted(finished) == ["msg_0", "msg_1"]
+    assert kinds(taken).count("step completed") == 2
+    await feed.aclose()
+
+
+async def test_a_run_that_was_streamed_until_it_waited_is_streamed_to_its_end(world: World) -> None:
+    here, there = world.process(), world.process()
+    first = ScriptedStream([said(a_run("queued")), said(a_run("in_progress")), said(a_run("requires_action"))])
+    await here.hub.take_stream(SCOPE, first)
+    await settle()
+    second = ScriptedStream([said(a_run("queued", started_at=1))], simple_run("Hi")[1:])
+    await there.hub.take_stream(SCOPE, second)
+    feed = await there.events.follow_run(RUN)
+    taken = await take_all(feed)
+    assert {event.provenance for event in taken} == {Provenance.STREAMED}
+    assert world.api.calls == []
+    await feed.aclose()
+
+
+async def test_a_step_that_came_garbled_is_shown_before_the_end(world: World) -> None:
+    process = world.process()
+    stream = ScriptedStream([said(a_run("queued")), said(a_run("in_progress"))])
+    await process.hub.take_stream(SCOPE, stream)
+    feed = await process.events.follow_run(RUN)
+    world.put_run("completed")
+    world.put_step(a_step(status="completed"))
+    world.put_message(a_message("Hi", None))
+    stream.say([StreamEvent("thread.run.step.completed", garbled=CUT)])
+    stream.say([said(a_message("Hi", "completed")), said(a_run("completed")), DONE])
+    taken = await world.during(take_all(feed))
+    assert kinds(taken)[-2:] == ["step completed", "completed"]
     await feed.aclose()
 
 
@@ -236,6 +289,9 @@ async def test_events_of_another_run_and_garbled_ones_are_passed_over(world: Wor
     process = world.process()
     events = simple_run("Hel", "lo")
     odd = [said(run("run_2", status="requires_action", thread_id="thread_1")), StreamEvent("x", garbled=CUT)]
+    world.put_step(a_step(status="completed"))
+    world.put_message(a_message("Hello", None))
+    world.put_run("completed")
     await process.hub.take_stream(SCOPE, ScriptedStream([*events[:4], *odd, text_delta("Hel"), *events[5:]]))
     feed = await process.events.follow_run(RUN)
     assert kinds(await take_all(feed)) == [*WHOLE[:4], "UPSTREAM_UNREACHABLE", *WHOLE[4:]]

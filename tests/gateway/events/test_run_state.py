@@ -169,3 +169,16 @@ def test_an_incomplete_message_is_marked_as_one() -> None:
     ended = a_message("Hel", None, incomplete_details={"reason": "max_tokens"})
     state = folded([SnapshotChange(a_run("in_progress"), [], []), MessageFinishedChange(ended)])
     assert state.snapshot().messages[0].status == "incomplete"
+
+
+def test_only_streams_that_go_on_from_the_beginning_tell_all_that_a_run_did() -> None:
+    waits: list[Change] = [StatusChange(a_run("in_progress")), StatusChange(a_run("requires_action"))]
+    begun: list[Change] = [SnapshotChange(a_run("queued"), [], [])]
+    assert not folded(begun).is_told_whole
+    assert folded([*begun, *waits]).is_told_whole
+    assert folded([*begun, *waits]).copy().is_told_whole
+    assert folded(folded([*begun, *waits]).baseline(), folded([*begun, *waits])).is_told_whole
+    assert not folded([SnapshotChange(a_run("queued", started_at=1), [], []), *waits]).is_told_whole
+    polled = folded(begun)
+    polled.apply(waits[0], Provenance.POLLED)
+    assert not folded(waits[1:], polled).is_told_whole

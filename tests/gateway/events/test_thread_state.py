@@ -154,3 +154,9 @@ def test_however_seldom_one_looks_each_thing_is_told_once(looks: list[int]) -> N
     rest = iter(LIFE)
     assert all(status in rest for status in statuses)
     assert isinstance(told[-1], StatusChange)
+
+
+def test_an_old_status_that_comes_late_is_no_news() -> None:
+    state = begun([run(status="in_progress")])
+    assert looked(state, [run(status="queued")], []) == []
+    assert [type(change) for change in looked(state, [run(status="completed")], [])] == [StatusChange]

@@ -3,6 +3,8 @@
 import pytest
 
 from schema.errors import ErrorCode, GatewayError
+from schema.paging import UPSTREAM_PAGE_SIZE, Window
+from schema.ports import RunStepPageKey
 from tests.support.live_runs import (
     RUN,
     SCOPE,
@@ -126,4 +128,20 @@ async def test_a_fault_of_our_own_is_an_error_and_no_silence(world: World, caplo
         await world.during(take_all(feed))
     assert failed.value.code is ErrorCode.INTERNAL
     assert len(caplog.records) == 1
+    await feed.aclose()
+
+
+async def test_parts_that_are_refused_are_asked_for_again_as_late_as_the_upstream_says(world: World) -> None:
+    process = world.process()
+    world.put_run("in_progress")
+    feed = await world.during(process.events.follow_run(RUN))
+    steps = RunStepPageKey(*RUN, Window(UPSTREAM_PAGE_SIZE, "asc"))
+    world.api.fail[steps] = GatewayError(ErrorCode.RATE_LIMITED, "Slow down.", retry_after_ms=20_000)
+    await world.pass_seconds(6)
+    polls = world.polls("list_run_steps")
+    process.hub.note_write(SCOPE, RUN)
+    await world.pass_seconds(12)
+    assert world.polls("list_run_steps") == polls
+    await world.pass_seconds(10)
+    assert world.polls("list_run_steps") > polls
     await feed.aclose()

@@ -198,6 +198,55 @@ async def test_a_store_that_is_away_while_nothing_is_written_costs_nothing(world
     await followed.feed.close()
 
 
+async def test_an_append_that_is_done_long_after_it_was_given_up_doubles_nothing(world: World) -> None:
+    followed = HandFed(world)
+    writer = await pens(world).begin(followed.feed)
+    assert writer is not None
+    append = followed.log.append
+    stuck: list[tuple[tuple[object, ...], dict[str, object]]] = []
+
+    async def slow(*call: object, **how: object) -> None:
+        if not stuck:
+            stuck.append((call, how))
+            raise LogUnavailableError
+        await append(*call, **how)  # type: ignore[arg-type]
+
+    followed.log.append = slow  # type: ignore[method-assign]
+    await writer.append(Provenance.STREAMED, [BEGINNING])
+    await writer.append(Provenance.STREAMED, [StatusChange(a_run("in_progress"), "queued")])
+    ((call, how),) = stuck
+    await append(*call, **how)  # type: ignore[arg-type]
+    assert await logged(world) == ["snapshot queued", "in_progress"]
+    await writer.end()
+    await followed.feed.close()
+
+
+async def test_what_another_writes_while_changes_are_announced_makes_them_void(world: World) -> None:
+    first, second = HandFed(world), HandFed(world)
+    seen: list[Change] = [StatusChange(a_run("in_progress"), "queued")]
+
+    async def preempted(feed: Feed, changes: Sequence[Change]) -> None:
+        if list(changes) == seen:
+            other = await pens(world).begin(second.feed, preempt=True)
+            assert other is not None
+            await other.append(Provenance.STREAMED, [StatusChange(a_run("in_progress"), "queued")])
+            await other.end()
+            await feed.refresh()
+
+    for changes in ([BEGINNING], seen):
+        writer = await Pens(world.sleep, preempted).begin(first.feed)
+        assert writer is not None
+        if changes == seen:
+            with pytest.raises(NotLeadingError):
+                await writer.append(Provenance.POLLED, changes)
+        else:
+            await writer.append(Provenance.POLLED, changes)
+        await writer.end()
+    assert await logged(world) == ["snapshot queued", "in_progress"]
+    for followed in (first, second):
+        await followed.feed.close()
+
+
 async def test_more_than_the_log_keeps_is_written_once(world: World) -> None:
     followed = HandFed(world)
     writer = await pens(world).begin(followed.feed)
@@ -205,6 +254,6 @@ async def test_more_than_the_log_keeps_is_written_once(world: World) -> None:
     steps = [StepChange(a_step(f"step_{number}")) for number in range(20_000)]
     await writer.append(Provenance.STREAMED, [BEGINNING, *steps])
     entries = (await world.log.read(NAME)).entries
-    assert entries[-1].number == 20_001
+    assert entries[-1].number == 20_001 + 19  # with what the log is about, again and again
     await writer.end()
     await followed.feed.close()

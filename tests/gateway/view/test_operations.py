@@ -61,6 +61,20 @@ async def test_an_operation_that_writes_goes_on_when_its_caller_leaves() -> None
     assert gate.outcome == "finished"
 
 
+async def test_what_goes_on_without_its_caller_is_shown_once() -> None:
+    operations, gate, left = Operations(), Gate(), list[asyncio.Task[str]]()
+    waiter = asyncio.create_task(operations.run(gate.operation(), finish=True, on_left=left.append))
+    await gate.begun.wait()
+    waiter.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    (task,) = left
+    gate.let.set()
+    assert await task == "answer"
+    assert await operations.run(gate.operation(), finish=True, on_left=left.append) == "answer"
+    assert left == [task]
+
+
 async def test_stopping_waits_for_what_is_under_way() -> None:
     operations, gate = Operations(), Gate()
     waiter = asyncio.create_task(operations.run(gate.operation(), finish=False))

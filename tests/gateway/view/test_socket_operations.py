@@ -165,6 +165,23 @@ async def test_a_mutation_is_finished_although_nobody_is_told(gated: World, gate
     assert gated.line.sent == []
 
 
+async def test_what_goes_on_although_it_is_completed_counts_among_the_operations(gated: World, gate: Gate) -> None:
+    for _ in range(SubscriptionLimits().max_operations_per_socket):
+        gated.begin("mutation { write }")
+        await gate.begun.wait()
+        gate.begun.clear()
+        gated.operations.end("1")
+    await until(lambda: not len(gated.connections.tasks))
+    gated.begin("{ __typename }")
+    (refused,) = gated.line.sent
+    assert refused["payload"][0]["extensions"]["code"] == "TOO_MANY_OPERATIONS"
+    gate.let.set()
+    await until(lambda: not len(gated.all_operations))
+    gated.begin("{ __typename }")
+    await until(lambda: len(gated.line.sent) == 3)
+    assert [message["type"] for message in gated.line.sent] == ["error", "next", "complete"]
+
+
 async def test_an_id_is_free_at_once_when_its_client_has_completed_it(gated: World, gate: Gate) -> None:
     gated.begin("{ wait }")
     await gate.begun.wait()

@@ -63,3 +63,19 @@ async def test_all_may_be_sent_away_in_the_middle_of_a_round() -> None:
         turns.add(player)
     await rounds(3)
     assert log == []
+
+
+async def test_one_that_raises_takes_no_turn_from_the_others() -> None:
+    turns, log, raised = Turns(), list[str](), list[BaseException]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, about: raised.append(about["exception"]))
+
+    class Broken:
+        def take_turn(self) -> None:
+            raise ValueError("broken")
+
+    for player in (Broken(), Player(turns, "a", log)):
+        turns.add(player)
+    await rounds(3)
+    turns.add(Player(turns, "b", log))
+    await rounds(2)
+    assert (log, [str(error) for error in raised]) == (["a", "b"], ["broken"])

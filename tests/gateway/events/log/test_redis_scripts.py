@@ -22,7 +22,7 @@ def lead(server: Valkey, *, preempt: int = 0) -> bytes | None:
 
 def append(server: Valkey, token: bytes | None, *entries: str, epoch: str = "epoch", ends: int = 0) -> bool:
     assert token is not None
-    return bool(run(server, APPEND, token, epoch, FOREVER_MS, 100, ends, "channel", *entries))
+    return bool(run(server, APPEND, token, epoch, FOREVER_MS, 100, ends, "channel", 0, *entries))
 
 
 def read(server: Valkey, epoch: str = "", number: int = 0) -> tuple[bytes | None, list[bytes]]:
@@ -121,7 +121,7 @@ def test_everything_is_kept_for_a_while_only(valkey: Valkey) -> None:
     token = run(valkey, LEAD, 5000, 7000, 0)
     assert 0 < valkey.command("PTTL", LEASE) <= 5000
     assert 5000 < valkey.command("PTTL", META) <= 7000
-    assert run(valkey, APPEND, token, "epoch", 9000, 100, 0, "channel", "a") == 1
+    assert run(valkey, APPEND, token, "epoch", 9000, 100, 0, "channel", 0, "a") == 1
     for key in (STREAM, META):
         assert 7000 < valkey.command("PTTL", key) <= 9000
     assert run(valkey, RENEW, token, 11_000, 13_000) == 1
