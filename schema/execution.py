@@ -18,6 +18,7 @@ from typing import Any, TypeAlias, cast
 
 from graphql import (
     GraphQLEnumType,
+    GraphQLError,
     GraphQLField,
     GraphQLID,
     GraphQLInterfaceType,
@@ -136,7 +137,10 @@ class PlainFieldsExecutor(StrawberryGraphQLCoreExecutionContext):
 
     def _object(self, type_: GraphQLObjectType, details: Any) -> Read | None:
         class_ = _class_of(type_)
-        collected = self.collect_subfields(type_, details)
+        try:
+            collected = self.collect_subfields(type_, details)
+        except GraphQLError:  # a null for an @include: graphql-core says so where it belongs
+            return None
         if class_ is None or collected.new_defer_usages:
             return None
         plan = self._plan_of(type_, collected.grouped_field_set)
@@ -159,9 +163,11 @@ class PlainFieldsExecutor(StrawberryGraphQLCoreExecutionContext):
         type_ = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
         if refer is None or field.args or not isinstance(type_, GraphQLObjectType):
             return None
-        selected = {one[0].node.name.value for one in self.collect_subfields(type_, details).grouped_field_set.values()}
         show = self._object(type_, details)
-        if show is None or not selected <= getattr(_class_of(type_), "FIELDS_OF_KEY", frozenset()) | {_TYPENAME}:
+        if show is None:
+            return None
+        selected = {one[0].node.name.value for one in self.collect_subfields(type_, details).grouped_field_set.values()}
+        if not selected <= getattr(_class_of(type_), "FIELDS_OF_KEY", frozenset()) | {_TYPENAME}:
             return None
 
         def read(parent: Any) -> Any:

@@ -164,3 +164,14 @@ async def test_a_value_that_its_type_refuses_is_reported_the_same() -> None:
     general = await _answer(GENERAL, document, api)
     assert plain[0] == general[0]
     assert [path for _, path, _ in plain[1]] == [path for _, path, _ in general[1]]
+
+
+async def test_a_null_for_a_condition_is_reported_at_its_field_and_takes_no_sibling_along() -> None:
+    api = FakeThreadsApi()
+    api.runs[RUN] = run("run_1", usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3})
+    document = f"""query ($more: Boolean = true) {{
+        run(id: "{to_global_id(RUN)}") {{ status usage {{ totalTokens promptTokens @include(if: $more) }} }}
+    }}"""
+    answers = [await _answer(schema, document, api, more=None) for schema in (PLAIN, GENERAL)]
+    assert answers[0] == answers[1]
+    assert orjson.loads(answers[0][0]) == {"run": {"status": "COMPLETED", "usage": None}}
