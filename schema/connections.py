@@ -39,16 +39,32 @@ class PageInfo:
 
     has_next_page: bool = about("Whether newer ones follow this page.")
     has_previous_page: bool = about("Whether older ones precede this page.")
-    start_cursor: str | None = about("The cursor of the first edge; null on an empty page.")
-    end_cursor: str | None = about("The cursor of the last edge; null on an empty page.")
+    object_ids: strawberry.Private[list[str]]
+    scope: strawberry.Private[CursorScope]
+
+    @described
+    def start_cursor(self) -> str | None:
+        """The cursor of the first edge; null on an empty page."""
+        return self.scope.cursor(self.object_ids[0]) if self.object_ids else None
+
+    @described
+    def end_cursor(self) -> str | None:
+        """The cursor of the last edge; null on an empty page."""
+        return self.scope.cursor(self.object_ids[-1]) if self.object_ids else None
 
 
 @strawberry.type(description="One object in a list, and its place there.")
 class Edge(Generic[NodeT]):
     """Relay's edge."""
 
-    cursor: str = about("The place, to page on from. Opaque.")
     node: NodeT = about("The object.")
+    object_id: strawberry.Private[str]
+    scope: strawberry.Private[CursorScope]
+
+    @described
+    def cursor(self) -> str:
+        """The place, to page on from. Opaque."""
+        return self.scope.cursor(self.object_id)
 
 
 @strawberry.type(description="A page of a list, oldest first.")
@@ -57,15 +73,14 @@ class Connection(Generic[NodeT]):
 
     nodes: list[NodeT] = about("The objects of this page.")
     page_info: PageInfo = about("Where this page stands in its list.")
-    object_ids: strawberry.Private[list[str]]
-    scope: strawberry.Private[CursorScope]
 
     @described
     def edges(self) -> list[Edge[NodeT]]:
         """The objects of this page, each with its cursor."""
+        scope, object_ids = self.page_info.scope, self.page_info.object_ids
         return [
-            Edge(cursor=self.scope.cursor(object_id), node=node)
-            for object_id, node in zip(self.object_ids, self.nodes, strict=True)
+            Edge(node=node, object_id=object_id, scope=scope)
+            for object_id, node in zip(object_ids, self.nodes, strict=True)
         ]
 
 
@@ -139,12 +154,10 @@ def _connection_of(plan: ConnectionPlan[NodeT], page: Page[Any]) -> Connection[N
     came_from_somewhere = window.after is not None
     return Connection(
         nodes=[plan.make_node(item) for item in objects],
-        object_ids=object_ids,
-        scope=plan.scope,
         page_info=PageInfo(
             has_next_page=came_from_somewhere if window.backwards else page.has_more,
             has_previous_page=page.has_more if window.backwards else came_from_somewhere,
-            start_cursor=plan.scope.cursor(object_ids[0]) if object_ids else None,
-            end_cursor=plan.scope.cursor(object_ids[-1]) if object_ids else None,
+            object_ids=object_ids,
+            scope=plan.scope,
         ),
     )

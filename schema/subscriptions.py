@@ -70,8 +70,8 @@ def _subscription(resolver: Callable[..., Any]) -> Any:
 
 
 @strawberry.type(
-    description="Following. A run's begins with the present state, a thread's with what happens next, and each behind "
-    "the cursor that it is given."
+    description="Following. A run's begins with the present state, a thread's with its runs under way, and each goes "
+    "on behind the cursor that it is given."
 )
 class Subscription:
     """One run's status, all of one run, all of one thread."""
