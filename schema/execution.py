@@ -129,8 +129,10 @@ class PlainFieldsExecutor(StrawberryGraphQLCoreExecutionContext):
         if isinstance(type_, GraphQLObjectType):
             return self._object(type_, details)
         if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
-            possible = {_class_of(one): self._object(one, details) for one in self.schema.get_possible_types(type_)}
-            if None not in possible and all(show is not None for show in possible.values()):
+            types = self.schema.get_possible_types(type_)
+            possible = {_class_of(one): self._object(one, details) for one in types}
+            tell_types_apart = len(possible) == len(types) and None not in possible
+            if tell_types_apart and all(show is not None for show in possible.values()):
                 shows = cast("Mapping[type, Read]", possible)
                 return lambda value: shows[type(value)](value)
         return None
@@ -200,7 +202,9 @@ def _resolver(get: Read) -> Callable[[Any, Any], Any]:
 
 def _class_of(type_: GraphQLObjectType) -> type | None:
     """Give the class whose instances are of a type; None for one that was not made of a class."""
-    return getattr(type_.extensions.get(_STRAWBERRY), "origin", None)
+    definition = type_.extensions.get(_STRAWBERRY)
+    generic = getattr(definition, "concrete_of", None)
+    return getattr(generic or definition, "origin", None)
 
 
 def _list(show_item: Read) -> Read:
