@@ -1,19 +1,19 @@
 """What an operation may cost is known and held before its first call, and what it cost is told afterwards."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import parse
+from graphql import OperationType, parse
 
 from gateway.compose import DEMO_KEY
 from schema.prediction import predict_calls
 from schema.root import build_schema
 from tests.support.emulator import Emulator, running_emulator
+from tests.support.examples import load_examples
 from tests.support.gateway import Gateway, running_gateway
 
-EXAMPLES = {path.stem: path.read_text() for path in sorted((Path(__file__).parents[2] / "queries").glob("*.graphql"))}
+EXAMPLES = {one.name: one.text for one in load_examples() if OperationType.SUBSCRIPTION not in one.kinds}
 ASKING = {"GraphQL-Cost": "1"}
 CORE: Any = build_schema()._schema
 INBOX = EXAMPLES["01-inbox"]
