@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
 from gateway.cache.breaker import Breaker
 from gateway.cache.names import Place, redis_prefix
+from gateway.redis_client import CONNECT_SECONDS, RedisClient
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 
 OPEN_SECONDS = 1.0
 """How long nobody asks a Redis that did not answer."""
-
-CONNECT_SECONDS = 2.0
-"""How long the start waits for Redis, and how long finding the nodes of a cluster may take.
-
-Requests never wait beyond their deadline."""
-
-MAX_CONNECTIONS = 64
 
 _log = logging.getLogger(__name__)
 
@@ -40,9 +29,7 @@ class RedisLink:
     def __init__(self, url: str, *, cluster: bool, deadline_seconds: float) -> None:
         self.deadline_seconds = deadline_seconds
         self.breaker = Breaker(asyncio.get_running_loop().time, open_seconds=OPEN_SECONDS)
-        self._client: Any = _cluster(url) if cluster else _single(url)
-        self._finding_nodes: asyncio.Task[Any] | None = None
-        self._is_cluster = cluster
+        self._client = RedisClient(url, cluster=cluster)
         self._closed = False
 
     def deadline(self) -> float:
@@ -64,9 +51,8 @@ class RedisLink:
             return None
         try:
             async with asyncio.timeout_at(until):
-                if self._is_cluster:
-                    await self._nodes_found()
-                pipeline = self._client.pipeline(transaction=False)
+                await self._client.ready()
+                pipeline = self._client.commands.pipeline(transaction=False)
                 for command in commands:
                     pipeline.execute_command(*command)
                 answers = await pipeline.execute(raise_on_error=False)
@@ -95,7 +81,7 @@ class RedisLink:
         slots: dict[str, list[tuple[str, Place]]] = {}
         for kind, places in wanted.items():
             for place in places:
-                slots.setdefault(place.group if self._is_cluster else "", []).append((kind, place))
+                slots.setdefault(place.group if self._client.is_cluster else "", []).append((kind, place))
         asked = list(slots.values())
         if not asked:
             return {}
@@ -112,22 +98,7 @@ class RedisLink:
     async def close(self) -> None:
         """Close every connection."""
         self._closed = True
-        if self._finding_nodes is not None:
-            self._finding_nodes.cancel()
-            await asyncio.wait([self._finding_nodes])
-        with contextlib.suppress(Exception):
-            await self._client.aclose()
-
-    async def _nodes_found(self) -> None:
-        finding = self._finding_nodes
-        if finding is None or (finding.done() and (finding.cancelled() or finding.exception() is not None)):
-            finding = self._finding_nodes = asyncio.create_task(self._find_nodes())
-            finding.add_done_callback(_take_note)
-        await asyncio.shield(finding)
-
-    async def _find_nodes(self) -> None:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            await self._client.initialize()
+        await self._client.close()
 
     def _failed(self, error: Exception) -> None:
         if self.breaker.is_closed:
@@ -138,25 +109,3 @@ class RedisLink:
 def redis_key(scope: str, kind: str, place: Place) -> str:
     """Name the Redis key of something of one principal; `kind` is one letter."""
     return f"{redis_prefix(scope, place.group)}{kind}:{place.name}"
-
-
-def _take_note(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()
-
-
-def _single(url: str) -> Redis:
-    # The deadline of each call is its caller's; a pool that is full makes callers wait, within the same deadline.
-    pool = BlockingConnectionPool.from_url(
-        url, max_connections=MAX_CONNECTIONS, timeout=None, socket_timeout=None, retry=Retry(NoBackoff(), 0)
-    )
-    return Redis.from_pool(pool)
-
-
-def _cluster(url: str) -> RedisCluster:
-    return RedisCluster.from_url(
-        url,
-        max_connections=MAX_CONNECTIONS,
-        socket_timeout=None,
-        retry=Retry(NoBackoff(), 0),
-    )

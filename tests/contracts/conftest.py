@@ -17,9 +17,6 @@ from gateway.upstream.options import UpstreamOptions
 from schema.ports import ThreadsApi
 from tests.contracts.world import World, walk_world
 from tests.support.fake_threads_api import V1, V2, FakeThreadsApi
-from tests.support.valkey import _shared_valkey, valkey
-
-__all__ = ["_shared_valkey", "valkey"]  # fixtures
 
 CREDENTIAL = "Bearer contract"
 THREADS = [

@@ -19,9 +19,8 @@ from gateway.events.log.port import (
 from gateway.events.log.redis_log import RedisLog
 from schema.keys import RunKey
 from schema.run_events import Provenance, TextDeltaChange
-from tests.support.valkey import _shared_cluster, _shared_valkey, valkey, valkey_cluster
 
-__all__ = ["_shared_cluster", "_shared_valkey", "begin", "logs", "valkey", "valkey_cluster"]  # fixtures
+__all__ = ["begin", "logs"]  # fixtures
 
 PATIENT_SECONDS = 10.0
 """A deadline that no busy machine misses."""

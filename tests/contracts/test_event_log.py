@@ -16,21 +16,17 @@ from tests.contracts.event_logs import (
     RUN,
     Begin,
     Logs,
-    _shared_cluster,
-    _shared_valkey,
     begin,
     led,
     logs,
     numbers,
     text,
     texts,
-    valkey,
-    valkey_cluster,
     written,
 )
 from tests.support.wire_samples import message, run, run_step
 
-__all__ = ["_shared_cluster", "_shared_valkey", "begin", "logs", "valkey", "valkey_cluster"]  # fixtures
+__all__ = ["begin", "logs"]  # fixtures
 
 
 async def test_a_log_that_was_never_written_holds_nothing(logs: Logs) -> None:

@@ -13,8 +13,6 @@ from tests.contracts.event_logs import (
     SHORT_LEASE_SECONDS,
     Begin,
     Logs,
-    _shared_cluster,
-    _shared_valkey,
     begin,
     eventually,
     led,
@@ -22,12 +20,10 @@ from tests.contracts.event_logs import (
     numbers,
     text,
     texts,
-    valkey,
-    valkey_cluster,
     written,
 )
 
-__all__ = ["_shared_cluster", "_shared_valkey", "begin", "logs", "valkey", "valkey_cluster"]  # fixtures
+__all__ = ["begin", "logs"]  # fixtures
 
 
 async def test_one_leads_at_a_time_and_tokens_grow(logs: Logs) -> None:

@@ -8,19 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 
 from gateway.events.log.port import LogUnavailableError
 from gateway.events.log.redis_scripts import Script
-
-CONNECT_SECONDS = 2.0
-"""How long the start waits for Redis, and how long finding the nodes of a cluster may take."""
-
-MAX_CONNECTIONS = 64
+from gateway.redis_client import CONNECT_SECONDS, RedisClient
 
 
 class RedisConnection:
@@ -31,9 +24,7 @@ class RedisConnection:
 
     def __init__(self, url: str, *, cluster: bool, deadline_seconds: float) -> None:
         self._deadline_seconds = deadline_seconds
-        self._client: Any = _cluster(url) if cluster else _single(url)
-        self._is_cluster = cluster
-        self._finding_nodes: asyncio.Task[Any] | None = None
+        self._client = RedisClient(url, cluster=cluster)
         self._closed = False
 
     async def connect(self) -> None:
@@ -46,30 +37,27 @@ class RedisConnection:
         rest = (len(keys), *keys, *arguments)
         async with self._trying(self._deadline_seconds):
             try:
-                return await self._client.execute_command("EVALSHA", script.sha, *rest)
+                return await self._client.commands.execute_command("EVALSHA", script.sha, *rest)
             except NoScriptError:
-                return await self._client.execute_command("EVAL", script.text, *rest)
+                return await self._client.commands.execute_command("EVAL", script.text, *rest)
 
     async def command(self, *words: str | bytes | int, deadline_seconds: float | None = None) -> Any:
         """Send a command and give its answer; raises `LogUnavailableError`."""
         async with self._trying(deadline_seconds or self._deadline_seconds):
-            return await self._client.execute_command(*words)
+            return await self._client.commands.execute_command(*words)
 
     async def open_pubsub(self) -> PubSub:
         """Make what subscribes to channels; on a cluster every node hears what is published on any."""
         async with self._trying(CONNECT_SECONDS):
-            if self._is_cluster:
-                return self._client.pubsub(node=self._client.get_random_node())  # type: ignore[no-any-return]
-            return self._client.pubsub()  # type: ignore[no-any-return]
+            client = self._client.commands
+            if self._client.is_cluster:
+                return client.pubsub(node=client.get_random_node())  # type: ignore[no-any-return]
+            return client.pubsub()  # type: ignore[no-any-return]
 
     async def close(self) -> None:
         """Close every connection."""
         self._closed = True
-        if self._finding_nodes is not None:
-            self._finding_nodes.cancel()
-            await asyncio.wait([self._finding_nodes])
-        with contextlib.suppress(Exception):
-            await self._client.aclose()
+        await self._client.close()
 
     @asynccontextmanager
     async def _trying(self, deadline_seconds: float) -> AsyncIterator[None]:
@@ -77,26 +65,10 @@ class RedisConnection:
             raise LogUnavailableError("the log was closed")
         try:
             async with within(deadline_seconds):
-                if self._is_cluster:
-                    await self._nodes_found()
+                await self._client.ready()
                 yield
         except Exception as error:
             raise LogUnavailableError(f"{type(error).__name__}: {error}") from error
-
-    async def _nodes_found(self) -> None:
-        # Finding them takes longer than a command may, so it outlives the command that waits for it.
-        finding = self._finding_nodes
-        if finding is None or (finding.done() and (finding.cancelled() or finding.exception() is not None)):
-            finding = self._finding_nodes = asyncio.create_task(self._find_nodes())
-            finding.add_done_callback(_take_note)
-        await asyncio.wait([finding])
-        if finding.cancelled():
-            raise ConnectionError("closed before the nodes were found")
-        finding.result()
-
-    async def _find_nodes(self) -> None:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            await self._client.initialize()
 
 
 @asynccontextmanager
@@ -122,20 +94,3 @@ async def within(seconds: float) -> AsyncIterator[None]:
         finally:
             for timer in timers:
                 timer.cancel()
-
-
-def _take_note(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()
-
-
-def _single(url: str) -> Redis:
-    # The deadline of each command is ours; a pool that is full makes callers wait, within the same deadline.
-    pool = BlockingConnectionPool.from_url(
-        url, max_connections=MAX_CONNECTIONS, timeout=None, socket_timeout=None, retry=Retry(NoBackoff(), 0)
-    )
-    return Redis.from_pool(pool)
-
-
-def _cluster(url: str) -> RedisCluster:
-    return RedisCluster.from_url(url, max_connections=MAX_CONNECTIONS, socket_timeout=None, retry=Retry(NoBackoff(), 0))

@@ -12,7 +12,8 @@ from redis.asyncio.client import PubSub
 
 from gateway.events.log.listeners import Listeners
 from gateway.events.log.port import StopListening
-from gateway.events.log.redis_connection import CONNECT_SECONDS, within
+from gateway.events.log.redis_connection import within
+from gateway.redis_client import CONNECT_SECONDS
 
 REMINDER_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 0.1
