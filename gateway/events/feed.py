@@ -133,11 +133,8 @@ class Feed:
 
     async def refresh(self) -> None:
         """Mirror all that the log holds by now."""
-        self._is_stale = True
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read())
         # Who waits here is not to be cancelled because the reading is.
-        await asyncio.wait([self._reading])
+        await asyncio.wait([self._read_on()])
 
     async def go_alone(self, failed: EventLog) -> None:
         """Go on with a log of this process, where `failed` is the one that is followed."""
@@ -152,8 +149,7 @@ class Feed:
                 self._position = Position(new_epoch(), self._position.number)
                 mark = Entry(self._position.number, self._now_seconds(), Provenance.SNAPSHOT, self._mark())
                 own.adopt(self.name, self._position.epoch, [mark], has_ended=self.has_ended)
-                for lane, _ in self._lanes:
-                    lane.begin_after(self._position.number)
+                self._begin_after(self._position.number)
             self._stop_listening = own.listen(self.name, self._on_hint)
             self.hint.set()
 
@@ -173,9 +169,14 @@ class Feed:
 
     def _on_hint(self) -> None:
         self.hint.set()
+        self._read_on()
+
+    def _read_on(self) -> asyncio.Task[None]:
+        """Have what the log holds by now read, by the one task that reads it."""
         self._is_stale = True
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read())
+        return self._reading
 
     async def _read(self) -> None:
         try:

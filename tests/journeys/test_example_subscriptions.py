@@ -7,6 +7,7 @@ the subscription adds until the run is over. A run that waits for outputs is loo
 
 import functools
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -181,13 +182,19 @@ async def test_a_subscription_costs_what_it_says_and_a_second_one_nothing_more(
 async def test_a_subscriber_of_another_process_costs_nothing_more(
     example: Example, emulator: Emulator, valkey: Valkey
 ) -> None:
+    async with two_gateways(emulator, valkey) as (first, second):
+        await check_budget(example, emulator, first, second)
+
+
+@asynccontextmanager
+async def two_gateways(emulator: Emulator, valkey: Valkey) -> AsyncIterator[tuple[Gateway, Gateway]]:
     redis = {"redis_url": valkey.url, "redis_deadline_seconds": 5}
     options = {"upstream_api_key": DEMO_KEY, "gateway_cache": True, **redis}
     async with (
         running_gateway(emulator.url, **options) as first,
         running_gateway(emulator.url, **options) as second,
     ):
-        await check_budget(example, emulator, first, second)
+        yield first, second
 
 
 async def check_budget(example: Example, emulator: Emulator, first: Gateway, again: Gateway) -> None:
@@ -217,12 +224,7 @@ async def test_what_is_started_here_is_followed_at_its_price(example: Example, e
 async def test_what_another_process_has_started_is_followed_at_the_same_price(
     example: Example, emulator: Emulator, valkey: Valkey
 ) -> None:
-    redis = {"redis_url": valkey.url, "redis_deadline_seconds": 5}
-    options = {"upstream_api_key": DEMO_KEY, "gateway_cache": True, **redis}
-    async with (
-        running_gateway(emulator.url, **options) as first,
-        running_gateway(emulator.url, **options) as second,
-    ):
+    async with two_gateways(emulator, valkey) as (first, second):
         await check_followed(example, emulator, first, second)
 
 
