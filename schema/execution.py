@@ -51,8 +51,15 @@ def make_plain(schema: GraphQLSchema) -> None:
                     field.extensions[_GET] = get
 
 
+class DocumentPlans:
+    """How the places of one document are executed, kept as long as the document; found out when they are met."""
+
+
 class PlainFieldsExecutor(StrawberryGraphQLCoreExecutionContext):
     """Strawberry's executor, which reads the plain fields of an object itself."""
+
+    plans: DocumentPlans | None = None
+    """Set before execution by whoever keeps the document."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -112,14 +112,14 @@ class PortLoader(DataLoader[KeyT, ValueT]):
 
     def load(self, key: KeyT) -> asyncio.Future[ValueT]:
         """Load one key. Cancelling whoever waits does not cancel the load, since others may wait for it too."""
+        return asyncio.shield(self.start(key))
+
+    def start(self, key: KeyT) -> asyncio.Future[ValueT]:
+        """Begin a load and give its future, which others share: it may be looked at and called back, not cancelled."""
         future = super().load(key)
         if not future.done():
-            future.add_done_callback(_take_note)  # whoever waits may be gone by the time that it fails
-        return asyncio.shield(future)
-
-    def start(self, key: KeyT) -> None:
-        """Begin a load that a later `load` will wait for; its failure is only reported there."""
-        super().load(key).add_done_callback(_take_note)
+            future.add_done_callback(_take_note)  # a failure is reported where somebody asks for the value
+        return future
 
     def held(self, key: KeyT) -> ValueT | None:
         """Give what is already here, without waiting; None when it is not, or when it could not be had."""
@@ -150,15 +150,10 @@ class PageLoader(PortLoader[PageKeyT, Page[ObjectT]]):
         self._key_of = key_of
         self._asked: dict[Hashable, list[PageKeyT]] = {}
 
-    def load(self, key: PageKeyT) -> asyncio.Future[Page[ObjectT]]:
-        """Load a page, or cut it from one that was asked for before and holds it."""
+    def start(self, key: PageKeyT) -> asyncio.Future[Page[ObjectT]]:
+        """Begin to load a page, or cut it from one that was asked for before and holds it."""
         self._look_among_asked(key)
-        return super().load(key)
-
-    def start(self, key: PageKeyT) -> None:
-        """Begin a load, unless a page that was asked for before holds this one."""
-        self._look_among_asked(key)
-        super().start(key)
+        return super().start(key)
 
     def held(self, key: PageKeyT) -> Page[ObjectT] | None:
         """Give a page that is here, or that a page that is here holds."""
