@@ -162,7 +162,6 @@ def _view_limits(settings: Settings) -> ViewLimits:
     return ViewLimits(
         max_body_bytes=settings.gateway_max_body_bytes,
         body_timeout_seconds=settings.gateway_body_timeout_seconds,
-        max_query_tokens=settings.gateway_max_query_tokens,
         # A load may take several calls one after the other, each with its own deadline.
         load_deadline_seconds=2 * settings.upstream_timeout_seconds,
         paging=PagingLimits(settings.gateway_max_page_size),

@@ -10,6 +10,7 @@ import strawberry
 
 from schema.described import about, described
 from schema.errors import ErrorCode, GatewayError
+from schema.later import when
 from schema.loaders import PageLoader
 from schema.paging import UPSTREAM_PAGE_SIZE, CursorScope, Window
 from schema.wire import Page
@@ -104,10 +105,11 @@ class ConnectionPlan(Generic[NodeT]):
 
 def connect(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
     """Open a connection: at once where its page is at hand, else as an awaitable, which GraphQL execution awaits."""
-    held = plan.loader.held(plan.first_page_key)
-    if held is not None and plan.key.window.limit <= UPSTREAM_PAGE_SIZE:
-        return _connection_of(plan, _continued(held, plan.key.window.after, set()))
-    return cast("Connection[NodeT]", _walk_and_connect(plan))
+    if plan.key.window.limit > UPSTREAM_PAGE_SIZE:
+        return cast("Connection[NodeT]", _walk_and_connect(plan))
+    after = plan.key.window.after
+    first_page = plan.loader.start(plan.first_page_key)
+    return when(first_page, lambda load: _connection_of(plan, _continued(load.result(), after, set())))
 
 
 async def _walk_and_connect(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import strawberry
-from graphql import FieldNode
 
 from schema.loaders import Loaders
 from schema.paging import PagingLimits
 from schema.ports import Capabilities, RunEvents, ThreadsApi
-from schema.selection import ResolveInfo, selected_fields
 
 
 class Context:
@@ -43,19 +40,8 @@ class Context:
         self.capabilities: Capabilities = api.capabilities
         self.limits = limits or PagingLimits()
         self.loaders = Loaders(api, deadline_seconds=deadline_seconds)
-        self._selected: dict[tuple[str, tuple[int, ...]], list[FieldNode]] = {}
-
-    def selected(self, info: ResolveInfo, type_name: str, below: Sequence[FieldNode] | None = None) -> list[FieldNode]:
-        """List what is selected on a node type below some fields, by default the current one.
-
-        It is found out once for each place in a document.
-        """
-        nodes = info.field_nodes if below is None else below
-        place = (type_name, tuple(map(id, nodes)))
-        known = self._selected.get(place)
-        if known is None:
-            known = self._selected[place] = selected_fields(info, type_name, nodes)
-        return known
+        self.places: dict[Any, Any] = {}
+        """What was found out about places in the document; execution puts the dictionary of a kept document here."""
 
     def forget(self) -> None:
         """Forget what was loaded: after a write, the same operation reads the new state."""

@@ -7,7 +7,6 @@ takes seconds for a document that repeats a field hundreds of times.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 from graphql import (
@@ -20,9 +19,7 @@ from graphql import (
     SelectionSetNode,
     ValidationContext,
     ValidationRule,
-    validate,
 )
-from strawberry.extensions import SchemaExtension
 
 
 def depth_limit(max_depth: int) -> type[ValidationRule]:
@@ -112,20 +109,3 @@ def repetition_limit(max_repetitions: int) -> type[ValidationRule]:
             return self._of_fragment[name]
 
     return RepetitionLimitRule
-
-
-class DocumentLimits(SchemaExtension):
-    """Holds a document to some rules before GraphQL's own rules see it."""
-
-    def __init__(self, rules: Sequence[type[ValidationRule]]) -> None:
-        """Hold documents to these rules."""
-        self._rules = rules
-
-    def on_validate(self) -> Iterator[None]:
-        """Refuse what breaks a rule, unless an extension before this one has found the document valid."""
-        running = self.execution_context
-        document = running.graphql_document
-        if running.pre_execution_errors is None and document is not None:
-            graphql_schema = running.schema._schema
-            running.pre_execution_errors = validate(graphql_schema, document, self._rules) or None
-        yield

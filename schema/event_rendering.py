@@ -9,7 +9,6 @@ from weakref import WeakValueDictionary
 from graphql import (
     ExecutionResult,
     FragmentDefinitionNode,
-    GraphQLError,
     GraphQLFieldResolver,
     GraphQLSchema,
     GraphQLTypeResolver,
@@ -21,8 +20,12 @@ from graphql.execution.values import VariableValues
 from schema.call_budget import report
 from schema.context import Context
 from schema.events import hold_objects
-from schema.extensions import public_errors
+from schema.execution.executor import CompiledExecutor
+from schema.execution.plans import DocumentPlans
+from schema.operation_reader import OperationReader
 from schema.paging import PagingLimits
+from schema.prediction import predict_calls
+from schema.public_errors import graphql_errors, public_errors
 from schema.run_events import RunEvent
 
 
@@ -45,34 +48,33 @@ class Selection:
     It belongs to nobody: whatever is a subscriber's own is in the context that an event is rendered with.
     """
 
-    __slots__ = ("__weakref__", "_compiled", "_shown", "_thread_id", "key", "predicted_calls")
+    __slots__ = ("__weakref__", "_compiled", "_predicted_calls", "_shown", "_thread_id", "key")
 
     def __init__(
         self,
         key: SelectionKey,
-        executor: Executor[Any],
+        executor: CompiledExecutor,
         thread_id: str,
         shown: Callable[[RunEvent], Any],
-        *,
-        predicted_calls: int,
     ) -> None:
         """Take over what an executor has made of document and variables; `shown` types events of that thread."""
         self.key = key
-        self.predicted_calls = predicted_calls
+        self._predicted_calls: int | None = None
         self._compiled = _Compiled.by(executor)
         self._thread_id = thread_id
         self._shown = shown
 
     async def render(self, event: RunEvent, context: Context) -> dict[str, Any]:
         """Execute the operation on an event; raises nothing, since whatever goes wrong is among the `errors`."""
-        context.predicted_calls = self.predicted_calls
         try:
             result = await self._execute(event, context)
         except Exception as error:
-            result = ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
+            result = ExecutionResult(None, graphql_errors(error))
         rendered: dict[str, Any] = {"data": result.data}
         if result.errors:
             rendered["errors"] = [error.formatted for error in public_errors(result.errors)]
+        if context.reports_cost:
+            context.predicted_calls = self._predicted()
         if extensions := report(context):
             rendered["extensions"] = extensions
         return rendered
@@ -85,6 +87,11 @@ class Selection:
         done: ExecutionResult = await result if executor.is_awaitable(result) else result
         return done
 
+    def _predicted(self) -> int:
+        if self._predicted_calls is None:
+            self._predicted_calls = predict_calls(OperationReader.of(self._compiled), self.key.limits)
+        return self._predicted_calls
+
 
 class _Compiled(NamedTuple):
     """What an executor has made of document and variables, without the root and the context of whoever came first.
@@ -92,7 +99,7 @@ class _Compiled(NamedTuple):
     An executor itself takes ten times the memory of this, and there is one for each run that somebody follows.
     """
 
-    kind: type[Executor[Any]]
+    kind: type[CompiledExecutor]
     schema: GraphQLSchema
     fragment_definitions: dict[str, FragmentDefinitionNode]
     fragments: dict[str, Any]
@@ -102,9 +109,10 @@ class _Compiled(NamedTuple):
     type_resolver: GraphQLTypeResolver
     subscribe_field_resolver: GraphQLFieldResolver
     is_awaitable: Any
+    plans: DocumentPlans | None
 
     @classmethod
-    def by(cls, executor: Executor[Any]) -> _Compiled:
+    def by(cls, executor: CompiledExecutor) -> _Compiled:
         """Take over the parts of an executor that need no building again."""
         return cls(
             type(executor),
@@ -117,11 +125,12 @@ class _Compiled(NamedTuple):
             executor.type_resolver,
             executor.subscribe_field_resolver,
             executor.is_awaitable,
+            executor.plans,
         )
 
     def executor(self, root: Any, context: Context) -> Executor[Any]:
         """Make an executor of the same operation with the same variables."""
-        return self.kind(
+        executor = self.kind(
             self.schema,
             self.fragment_definitions,
             self.fragments,
@@ -134,6 +143,8 @@ class _Compiled(NamedTuple):
             self.subscribe_field_resolver,
             is_awaitable=self.is_awaitable,
         )
+        executor.plans = self.plans
+        return executor
 
 
 Selections: TypeAlias = WeakValueDictionary[SelectionKey, Selection]

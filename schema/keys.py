@@ -9,9 +9,9 @@ that this gateway made. They hold no secret and grant nothing: the upstream deci
 
 from __future__ import annotations
 
-import binascii
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64, crc_hqx
 from typing import NamedTuple, TypeAlias
 from urllib.parse import quote, unquote
 
@@ -76,6 +76,9 @@ MAX_ID_LENGTH = 256
 """Longest upstream id that is accepted, in characters; the longest seen in the wild has 40."""
 
 _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_.~:-]*\Z")  # what `quote` leaves as it is, and the separator
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+# CRC-16 finds every change within 16 neighbouring bits, so each wrong character of a text; cut CRC-32s do not.
+_CHECK_START = 0xFFFF
 _UPSTREAM_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:@=+-]*\Z")
 
 
@@ -93,7 +96,8 @@ def to_opaque(*parts: str) -> str:
     body = ":".join(parts)
     if body.count(":") >= len(parts) or not _NEEDS_NO_QUOTES.match(body):
         body = ":".join(quote(part, safe="") for part in parts)
-    return _encode(f"{body}:{_check(body)}".encode())
+    raw = body.encode()
+    return _encode(b"%b:%04x" % (raw, crc_hqx(raw, _CHECK_START)))
 
 
 def from_opaque(text: str) -> list[str]:
@@ -134,9 +138,8 @@ def looks_like_damaged_global_id(text: str) -> bool:
 
 
 def _encode(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=\n").decode()
 
 
 def _check(body: str) -> str:
-    # This code finds every change within 16 neighbouring bits, so each wrong character of a text; cut CRC-32s do not.
-    return f"{binascii.crc_hqx(body.encode(), 0xFFFF):04x}"
+    return f"{crc_hqx(body.encode(), _CHECK_START):04x}"

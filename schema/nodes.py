@@ -7,9 +7,10 @@ list or another node begins.
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, TypeAlias, cast
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
 import strawberry
@@ -50,6 +51,7 @@ from schema.keys import (
     ThreadKey,
     to_global_id,
 )
+from schema.later import when
 from schema.loaders import PortLoader
 from schema.objects import (
     Attachment,
@@ -72,6 +74,7 @@ from schema.wire import (
     AssistantObject,
     MessageFileObject,
     MessageObject,
+    Page,
     RunObject,
     RunStepObject,
     StepDetailsObject,
@@ -165,12 +168,15 @@ class Thread(Node):
         return connect(_runs_of_thread(info.context, self.key, first=first, after=after, last=last, before=before))
 
     @described
-    async def active_run(self, info: Info) -> Run | None:
+    def active_run(self, info: Info) -> Run | None:
         """The run that still holds the thread, if there is one: while it does, no message and no run can be added."""
         plan = _newest_run_of_thread(info.context, self.key)
-        page = await plan.loader.load(plan.first_page_key)
-        newest = page.data[0] if page.data else None
-        return None if newest is None or is_terminal(newest.status) else plan.make_node(newest)
+
+        def active(load: Future[Page[RunObject]]) -> Run | None:
+            newest = next(iter(load.result().data), None)
+            return None if newest is None or is_terminal(newest.status) else plan.make_node(newest)
+
+        return when(plan.loader.start(plan.first_page_key), active)
 
 
 @strawberry.type(description="One contribution to a thread.")
@@ -245,7 +251,8 @@ class Message(Node):
     def attachments(self, info: Info) -> list[Attachment]:
         """The attached files (version 2 of the API)."""
         if self.lacks_attachments:
-            return cast("list[Attachment]", _attachments_read(info.context, self.key))  # GraphQL execution awaits it
+            load = info.context.loaders.messages.start(self.key)
+            return when(load, lambda message: attachments_of(message.result().attachments))
         return attachments_of(self.wire.attachments)
 
     @described
@@ -830,7 +837,3 @@ RunStep.REFERENCES = {
     "thread": lambda key: (Thread, ThreadKey(key.thread_id)),
     "run": lambda key: (Run, RunKey(key.thread_id, key.run_id)),
 }
-
-
-async def _attachments_read(context: Context, key: MessageKey) -> list[Attachment]:
-    return attachments_of((await context.loaders.messages.load(key)).attachments)

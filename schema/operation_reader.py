@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from graphql import (
-    DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -31,12 +30,28 @@ from graphql import (
     is_abstract_type,
     is_list_type,
 )
-from graphql.execution.values import VariableValues, get_variable_values
+from graphql.execution.values import VariableValues
 
 NODE_INTERFACE = "Node"
 
 Fields: TypeAlias = dict[str, list[FieldNode]]
 """The fields of one object by their names in the answer; those of one name are merged, as execution merges them."""
+
+MAX_SELECTIONS = 10_000
+"""How many selections of an operation are looked at one by one."""
+
+
+class Prepared(Protocol):
+    """One operation of a valid document with its variables, as an executor has it before it is executed."""
+
+    @property
+    def schema(self) -> GraphQLSchema: ...
+    @property
+    def operation(self) -> OperationDefinitionNode: ...
+    @property
+    def fragment_definitions(self) -> dict[str, FragmentDefinitionNode]: ...
+    @property
+    def variable_values(self) -> VariableValues: ...
 
 
 class TooManySelectionsError(Exception):
@@ -49,21 +64,30 @@ class OperationReader:
     def __init__(
         self,
         schema: GraphQLSchema,
-        document: DocumentNode,
         operation: OperationDefinitionNode,
+        fragments: Mapping[str, FragmentDefinitionNode],
         variables: VariableValues,
         *,
-        max_selections: int,
+        max_selections: int = MAX_SELECTIONS,
     ) -> None:
-        """Read `operation` of a document that is valid."""
+        """Read `operation` of a document that is valid and has these `fragments`."""
         self.schema = schema
         self.operation = operation
-        self.fragments = {
-            part.name.value: part for part in document.definitions if isinstance(part, FragmentDefinitionNode)
-        }
+        self.fragments = fragments
         self.node_paths = _types_that_lead_to_nodes(schema)
         self._variables = variables
         self._selections_left = max_selections
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> OperationReader:
+        """Read what is about to be executed."""
+        return cls(prepared.schema, prepared.operation, prepared.fragment_definitions, prepared.variable_values)
+
+    @property
+    def root_name(self) -> str | None:
+        """The type that the operation begins with; None where the schema has none for it."""
+        root = self.schema.get_root_type(self.operation.operation)
+        return None if root is None else root.name
 
     def definition(self, type_name: str, field: FieldNode) -> GraphQLField | None:
         """Find the field in the schema; None for `__typename` and the fields of introspection."""
@@ -159,22 +183,6 @@ class OperationReader:
                 self._collect(type_name, fragment.selection_set.selections, found, entered)
 
 
-def find_operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode | None:
-    """Find the operation that a request means: by its name, or the first one."""
-    operations = (part for part in document.definitions if isinstance(part, OperationDefinitionNode))
-    return next((part for part in operations if name is None or (part.name and part.name.value == name)), None)
-
-
-def coerce_variables(
-    schema: GraphQLSchema, operation: OperationDefinitionNode, given: Mapping[str, Any] | None
-) -> VariableValues | None:
-    """Coerce variables as execution will; None where it will refuse them."""
-    if not operation.variable_definitions:
-        return VariableValues({}, {})
-    values = get_variable_values(schema, operation.variable_definitions, dict(given or {}))
-    return values if isinstance(values, VariableValues) else None
-
-
 @lru_cache(maxsize=16)
 def _types_that_lead_to_nodes(schema: GraphQLSchema) -> frozenset[str]:
     """Name the types from which a selection can reach a node: the nodes, and whatever has a field that leads on."""
@@ -183,7 +191,8 @@ def _types_that_lead_to_nodes(schema: GraphQLSchema) -> frozenset[str]:
         for name, of_type in schema.type_map.items()
         if isinstance(of_type, (GraphQLObjectType, GraphQLInterfaceType, GraphQLUnionType)) and name[:2] != "__"
     }
-    found = {NODE_INTERFACE, *(part.name for part in _possible(schema, composites[NODE_INTERFACE]))}
+    node = composites.get(NODE_INTERFACE)
+    found = set() if node is None else {NODE_INTERFACE, *(part.name for part in _possible(schema, node))}
     grown = True
     while grown:
         more = {

@@ -26,28 +26,18 @@ from math import prod
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
-from graphql import DocumentNode, FieldNode, GraphQLSchema, OperationType
+from graphql import FieldNode, OperationType
 
 from schema.arguments import read_id, read_node_id
 from schema.connections import ConnectionPlan
 from schema.errors import GatewayError
 from schema.keys import KEY_TYPES, TYPE_NAMES, AssistantKey, NodeKey, ThreadKey
 from schema.nodes import NODE_TYPES, list_assistants
-from schema.operation_reader import (
-    NODE_INTERFACE,
-    Fields,
-    OperationReader,
-    TooManySelectionsError,
-    coerce_variables,
-    find_operation,
-)
+from schema.operation_reader import NODE_INTERFACE, Fields, OperationReader, TooManySelectionsError
 from schema.paging import UPSTREAM_PAGE_SIZE, PagingLimits
 from schema.queries import MAX_IDS
 from schema.references import PYTHON_NAMES
 from schema.unfolded_bound import SNAPSHOT_SIZE, bound_calls
-
-MAX_SELECTIONS = 10_000
-"""How many selections are looked at one by one; operations that unfold to more get the looser linear bound."""
 
 _KEY_TYPES: Mapping[str, Any] = KEY_TYPES
 """The key types, made of symbols here."""
@@ -59,36 +49,31 @@ _Extent: TypeAlias = tuple[int, ...]
 _Sizes: TypeAlias = Mapping["_Each", int]
 
 
-def predict_calls(
-    schema: GraphQLSchema,
-    document: DocumentNode,
-    operation_name: str | None = None,
-    variables: Mapping[str, Any] | None = None,
-    limits: PagingLimits | None = None,
-) -> int:
-    """Bound the upstream calls of an operation of a valid document; 0 where execution will refuse to begin.
+def predict_calls(reader: OperationReader, limits: PagingLimits) -> int:
+    """Bound the upstream calls of an operation, of a subscription those of one event.
 
-    Of a subscription it is one event that is bounded.
+    It is never above the linear bound, which is all there is for an operation that unfolds to too many selections.
     """
-    limits = limits or PagingLimits()
-    operation = find_operation(document, operation_name)
-    values = None if operation is None else coerce_variables(schema, operation, variables)
-    root = None if operation is None else schema.get_root_type(operation.operation)
-    if operation is None or values is None or root is None:
-        return 0
-    reader = OperationReader(schema, document, operation, values, max_selections=MAX_SELECTIONS)
+    bound = bound_calls(reader, limits.max_page_size)
     try:
-        fields = reader.collect(root.name, [operation])
-        if operation.operation is OperationType.SUBSCRIPTION:
-            return sum(_predict_event(reader, limits, root.name, nodes) for nodes in fields.values())
-        if operation.operation is not OperationType.MUTATION:
-            return _predict_reads(reader, limits, root.name, fields)
-        names = [nodes[0].name.value for nodes in fields.values() if reader.definition(root.name, nodes[0])]
-        writes = sum(1 + _READS_BEFORE_WRITING.get(name, 0) for name in names)
-        # What was loaded is forgotten after each write.
-        return writes + sum(_predict_reads(reader, limits, root.name, {name: fields[name]}) for name in fields)
+        return min(bound, _predict(reader, limits))
     except TooManySelectionsError:
-        return bound_calls(reader, root.name, limits.max_page_size)
+        return bound
+
+
+def _predict(reader: OperationReader, limits: PagingLimits) -> int:
+    root_name, kind = reader.root_name, reader.operation.operation
+    if root_name is None:
+        return 0
+    fields = reader.collect(root_name, [reader.operation])
+    if kind is OperationType.SUBSCRIPTION:
+        return sum(_predict_event(reader, limits, root_name, nodes) for nodes in fields.values())
+    if kind is not OperationType.MUTATION:
+        return _predict_reads(reader, limits, root_name, fields)
+    names = [nodes[0].name.value for nodes in fields.values() if reader.definition(root_name, nodes[0])]
+    writes = sum(1 + _READS_BEFORE_WRITING.get(name, 0) for name in names)
+    # What was loaded is forgotten after each write.
+    return writes + sum(_predict_reads(reader, limits, root_name, {name: fields[name]}) for name in fields)
 
 
 def _predict_reads(reader: OperationReader, limits: PagingLimits, root_name: str, fields: Fields) -> int:

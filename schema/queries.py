@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 import strawberry
 
@@ -10,10 +11,13 @@ from schema.arguments import read_id, read_node_id
 from schema.connections import After, Before, Connection, First, Last, connect
 from schema.context import Info
 from schema.described import about, described
-from schema.errors import bad_argument
+from schema.errors import GatewayError, bad_argument
 from schema.keys import AssistantKey, MessageKey, RunKey, ThreadKey
+from schema.later import failed
 from schema.nodes import NODE_TYPES, Assistant, Message, Node, Run, Thread, list_assistants
 from schema.references import find
+
+NodeT = TypeVar("NodeT")
 
 MAX_IDS = 100
 """Most ids of one `nodes` or `threadsByIds`."""
@@ -39,9 +43,9 @@ class Query:
     """Lookups by id, the assistants, and what the upstream can do."""
 
     @described
-    async def node(self, info: Info, id: GlobalId) -> Node | None:
+    def node(self, info: Info, id: GlobalId) -> Node | None:
         """Find any object by its global ID."""
-        return await _find_node(info, id, "id")
+        return _find_node(info, id, "id")
 
     @described
     def nodes(
@@ -50,12 +54,12 @@ class Query:
         ids: Annotated[list[strawberry.ID], strawberry.argument(description="Global IDs, at most 100.")],
     ) -> list[Node | None]:
         """Find objects by their global IDs: one for each ID, in their order, null for one that is not there."""
-        return cast("list[Node | None]", [_find_node(info, id_, "ids") for id_ in _bounded(ids)])
+        return _each(_bounded(ids), lambda id_: _find_node(info, id_, "ids"))
 
     @described
-    async def thread(self, info: Info, id: EitherId) -> Thread | None:
+    def thread(self, info: Info, id: EitherId) -> Thread | None:
         """Find a thread."""
-        return await _find_thread(info, id, "id")
+        return _find_thread(info, id, "id")
 
     @described
     def threads_by_ids(
@@ -69,22 +73,22 @@ class Query:
 
         The API cannot list threads, so the frontend's own program keeps their ids.
         """
-        return cast("list[Thread | None]", [_find_thread(info, id_, "ids") for id_ in _bounded(ids)])
+        return _each(_bounded(ids), lambda id_: _find_thread(info, id_, "ids"))
 
     @described
-    async def message(self, info: Info, id: GlobalId) -> Message | None:
+    def message(self, info: Info, id: GlobalId) -> Message | None:
         """Find a message."""
-        return await find(info, Message, read_id(MessageKey, id))
+        return find(info, Message, read_id(MessageKey, id))
 
     @described
-    async def run(self, info: Info, id: GlobalId) -> Run | None:
+    def run(self, info: Info, id: GlobalId) -> Run | None:
         """Find a run."""
-        return await find(info, Run, read_id(RunKey, id))
+        return find(info, Run, read_id(RunKey, id))
 
     @described
-    async def assistant(self, info: Info, id: EitherId) -> Assistant | None:
+    def assistant(self, info: Info, id: EitherId) -> Assistant | None:
         """Find an assistant."""
-        return await find(info, Assistant, read_id(AssistantKey, id))
+        return find(info, Assistant, read_id(AssistantKey, id))
 
     @described
     def assistants(
@@ -107,13 +111,24 @@ class Query:
         )
 
 
-async def _find_node(info: Info, text: str, argument: str) -> Node | None:
+def _find_node(info: Info, text: str, argument: str) -> Node | None:
     key = read_node_id(text, argument)
-    return await find(info, NODE_TYPES[type(key)], key, argument)
+    return find(info, NODE_TYPES[type(key)], key, argument)
 
 
-async def _find_thread(info: Info, text: str, argument: str) -> Thread | None:
-    return await find(info, Thread, read_id(ThreadKey, text, argument), argument)
+def _find_thread(info: Info, text: str, argument: str) -> Thread | None:
+    return find(info, Thread, read_id(ThreadKey, text, argument), argument)
+
+
+def _each(ids: list[strawberry.ID], find_one: Callable[[str], NodeT | None]) -> list[NodeT | None]:
+    """Find each by itself, so that one ID that is refused takes no other along."""
+    found: list[NodeT | None] = []
+    for id_ in ids:
+        try:
+            found.append(find_one(id_))
+        except GatewayError as error:
+            found.append(failed(error))
+    return found
 
 
 def _bounded(ids: list[strawberry.ID]) -> list[strawberry.ID]:

@@ -8,16 +8,18 @@ round trips as it has true dependencies.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, TypeVar, cast
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from graphql import FieldNode, GraphQLError
 
 from schema.connections import ConnectionPlan
 from schema.context import Context, Info
 from schema.errors import ErrorCode, GatewayError
+from schema.later import when
 from schema.loaders import PortLoader
-from schema.selection import arguments_of, names_of
+from schema.selection import Arguments, names_of, selected_fields, variables_of
 
 
 class LoadedNode(Protocol):
@@ -45,78 +47,106 @@ PYTHON_NAMES = {"runId": "run_id"}
 """How the planners of lists call arguments whose name is another in GraphQL."""
 
 
+class _Below(NamedTuple):
+    """What is selected on a node at a place in a document, as far as loading is concerned."""
+
+    key_is_enough: bool
+    lists: Sequence[tuple[Callable[..., ConnectionPlan[Any]], Arguments]]
+    references: Sequence[tuple[Callable[[Any], tuple[type[LoadedNode], Any]], FieldNode]]
+
+
 def refer(info: Info, node_type: type[NodeT], key: Any) -> NodeT | None:
-    """Follow a reference: at once where no call is needed, else as an awaitable, which GraphQL execution awaits.
+    """Follow a reference: at once where no call is needed, else as a `Later`, which GraphQL execution awaits.
 
     A reference to an object that is not there gives null.
     """
-    context = info.context
-    _start(info, node_type, key)
-    if names_of(context.selected(info._raw_info, node_type.TYPE_NAME)) <= node_type.FIELDS_OF_KEY:
+    below = _below(info, node_type, info._raw_info.field_nodes)
+    if below.lists or below.references:
+        _start(info, below, key)
+    if below.key_is_enough:
         return node_type(key=key)
-    wire = node_type.loader(context).held(key)
-    if wire is not None:
-        return node_type(key=key, wire=wire)
-    return cast("NodeT", _load(info, node_type, key))
+    return when(node_type.loader(info.context).start(key), lambda load: _loaded(node_type, key, load))
 
 
-async def find(info: Info, node_type: type[NodeT], key: Any, argument: str = "id") -> NodeT | None:
-    """Look an object up by an id that came from outside; null where there is no such object.
+def find(info: Info, node_type: type[NodeT], key: Any, argument: str = "id") -> NodeT | None:
+    """Look an object up by an id that came from outside: null where there is no such object. It may come `Later`.
 
     Where only lists of it are selected, a page of one of them proves that it exists, and it is not fetched itself.
     A page that fails in another way is reported by its own field. A page behind a cursor proves nothing when it is
     not found: the object that the cursor names may be gone. Raises a `GatewayError` that names the argument where
     the upstream will not take the id.
     """
-    plans = _start(info, node_type, key)
+    below = _below(info, node_type, info._raw_info.field_nodes)
+    plans = _start(info, below, key)
     proofs = [plan for plan in plans if plan.proves_owner and plan.key.window.after is None]
-    selected = names_of(info.context.selected(info._raw_info, node_type.TYPE_NAME))
-    needs_object = not proofs or not selected <= node_type.FIELDS_OF_KEY
-    try:
-        if needs_object:
-            return await _load(info, node_type, key)
-        await proofs[0].loader.load(proofs[0].first_page_key)
-    except GatewayError as error:
-        if error.code is ErrorCode.NOT_FOUND:
-            return None
-        if error.code is ErrorCode.BAD_USER_INPUT and error.argument in key._fields:
-            raise error.about(argument) from error
-        if needs_object:
-            raise
-    return node_type(key=key)
+    is_proof = bool(proofs) and below.key_is_enough
+
+    def finish(load: asyncio.Future[Any]) -> NodeT | None:
+        try:
+            wire = load.result()
+        except GatewayError as error:
+            if error.code is ErrorCode.NOT_FOUND:
+                return None
+            if error.code is ErrorCode.BAD_USER_INPUT and error.argument in key._fields:
+                raise error.about(argument) from error
+            if not is_proof:
+                raise
+        return node_type(key=key) if is_proof else node_type(key=key, wire=wire)
+
+    if is_proof:
+        return when(proofs[0].loader.start(proofs[0].first_page_key), finish)
+    return when(node_type.loader(info.context).start(key), finish)
 
 
-async def _load(info: Info, node_type: type[NodeT], key: Any) -> NodeT | None:
+def _loaded(node_type: type[NodeT], key: Any, load: asyncio.Future[Any]) -> NodeT | None:
     try:
-        return node_type(key=key, wire=await node_type.loader(info.context).load(key))
+        return node_type(key=key, wire=load.result())
     except GatewayError as error:
         if error.code is ErrorCode.NOT_FOUND:
             return None
         raise
 
 
-def _start(
-    info: Info, node_type: type[LoadedNode], key: Any, below: Sequence[FieldNode] | None = None
-) -> list[ConnectionPlan[Any]]:
+def _below(info: Info, node_type: type[LoadedNode], nodes: Sequence[FieldNode]) -> _Below:
+    """Find out what is selected on a node below some fields, once for each place in a document."""
+    place = (node_type, *map(id, nodes))
+    known: _Below | None = info.context.places.get(place)
+    if known is None:
+        known = info.context.places[place] = _look_below(info, node_type, nodes)
+    return known
+
+
+def _look_below(info: Info, node_type: type[LoadedNode], nodes: Sequence[FieldNode]) -> _Below:
+    raw = info._raw_info
+    fields = selected_fields(raw, node_type.TYPE_NAME, nodes)
+    definitions = raw.schema.type_map[node_type.TYPE_NAME].fields  # type: ignore[attr-defined]  # an object type
+    lists, references = [], []
+    for field in fields:
+        name = field.name.value
+        if (planner := node_type.LISTS.get(name)) is not None:
+            lists.append((planner, Arguments(definitions[name], field, PYTHON_NAMES)))
+        elif (reference := node_type.REFERENCES.get(name)) is not None:
+            references.append((reference, field))
+    return _Below(names_of(fields) <= node_type.FIELDS_OF_KEY, lists, references)
+
+
+def _start(info: Info, below: _Below, key: Any) -> list[ConnectionPlan[Any]]:
     """Start whatever follows from the key alone: the first page of each list, and what references lead to.
 
     Gives the plans of the node's own lists. Arguments that are refused wait for their field, which reports them.
     """
-    context, raw = info.context, info._raw_info
     plans = []
-    for field in context.selected(raw, node_type.TYPE_NAME, below):
-        name = field.name.value
-        if (plan_of := node_type.LISTS.get(name)) is not None:
-            try:
-                given = arguments_of(raw, node_type.TYPE_NAME, field)
-                plan = plan_of(context, key, **{PYTHON_NAMES.get(name, name): given[name] for name in given})
-            except (GatewayError, GraphQLError):
-                continue
-            plan.loader.start(plan.first_page_key)
-            plans.append(plan)
-        elif (reference := node_type.REFERENCES.get(name)) is not None:
-            target, target_key = reference(key)
-            if not names_of(context.selected(raw, target.TYPE_NAME, [field])) <= target.FIELDS_OF_KEY:
-                target.loader(context).start(target_key)
-            _start(info, target, target_key, [field])
+    for planner, arguments in below.lists:
+        try:
+            plan = planner(info.context, key, **arguments.of(variables_of(info._raw_info)))
+        except (GatewayError, GraphQLError):
+            continue
+        plan.loader.start(plan.first_page_key)
+        plans.append(plan)
+    for reference, field in below.references:
+        target, target_key = reference(key)
+        selected = _below(info, target, [field])
+        if not selected.key_is_enough:
+            target.loader(info.context).start(target_key)
+        _start(info, selected, target_key)
     return plans

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 from weakref import WeakValueDictionary
 
 import strawberry
-from strawberry.extensions import MaxTokensLimiter
+from graphql import ValidationRule
+from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.execution import ExecutionResult
+from strawberry.types.graphql import OperationType
 
-from schema.call_budget import CallBudget
-from schema.document_cache import DocumentCache, KeptDocuments
-from schema.document_limits import DocumentLimits, depth_limit, repetition_limit
+from schema.call_budget import hold_to_budget, report
+from schema.context import Context
+from schema.document_limits import depth_limit, repetition_limit
+from schema.documents import Documents, KeptDocuments, ReadDocument
 from schema.event_rendering import Selections
-from schema.execution import PlainFieldsExecutor, make_plain
-from schema.extensions import PublicErrors
+from schema.execution.executor import CompiledExecutor
+from schema.execution.fields import open_fields
+from schema.executors import build_executor
 from schema.mutations import Mutation
 from schema.nodes import Assistant, Message, MessageFile, Run, RunStep, Thread
+from schema.public_errors import graphql_errors, public_errors
 from schema.queries import Query
 from schema.scalars import SCALARS
 from schema.subscriptions import Subscription
-
-if TYPE_CHECKING:
-    from graphql import GraphQLError, ValidationRule
-    from strawberry.types import ExecutionContext
 
 KEPT_CHARACTERS = 300_000
 """How long all documents together are that stay parsed and validated: about 200 usual ones, at most some 85 MB."""
 
 MAX_REPETITIONS = 100
 """How often one name may be selected in one place; a large frontend's merged fragments repeat `id` some dozen times."""
+
+_SINGLE = frozenset({OperationType.QUERY, OperationType.MUTATION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +45,109 @@ class OperationLimits:
 
     max_tokens: int
     max_upstream_calls: int
-    rules: tuple[type[ValidationRule], ...]
+    rules: tuple[type[ValidationRule], ...] = ()
     """Held before GraphQL's own."""
 
 
 class GatewaySchema(strawberry.Schema):
-    """The schema, whose errors are logged once and only if nobody expected them (`extensions.public_errors`)."""
+    """A schema whose operations take one lean way, each held to the same limits.
 
-    def __init__(self, limits: OperationLimits) -> None:
+    Strawberry makes the types; of its ways to execute there is only `execute`. Subscriptions begin in `subscribing`.
+    """
+
+    def __init__(
+        self,
+        query: type,
+        mutation: type | None = None,
+        subscription: type | None = None,
+        *,
+        types: Iterable[type] = (),
+        limits: OperationLimits,
+    ) -> None:
         """Assemble it; each schema keeps its own documents, since it is by its limits that they were found valid."""
-        self.limits = limits
-        self.documents = KeptDocuments(KEPT_CHARACTERS)
-        self.selections: Selections = WeakValueDictionary()
         super().__init__(
-            query=Query,
-            mutation=Mutation,
-            subscription=Subscription,
-            types=[Thread, Message, MessageFile, Run, RunStep, Assistant],
+            query=query,
+            mutation=mutation,
+            subscription=subscription,
+            types=types,
             config=StrawberryConfig(scalar_map=SCALARS),
-            execution_context_class=PlainFieldsExecutor,
-            extensions=[
-                PublicErrors,
-                lambda: CallBudget(limits.max_upstream_calls),
-                lambda: MaxTokensLimiter(max_token_count=limits.max_tokens),
-                lambda: DocumentCache(self.documents),
-                lambda: DocumentLimits(limits.rules),
-            ],
+            execution_context_class=CompiledExecutor,
         )
-        make_plain(self._schema)
+        open_fields(self._schema)
+        self.limits = limits
+        kept = KeptDocuments(KEPT_CHARACTERS)
+        self.documents = Documents(self._schema, kept, max_tokens=limits.max_tokens, rules=limits.rules)
+        self.selections: Selections = WeakValueDictionary()
 
-    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Log nothing here: what is unexpected has been logged where it is masked, under its id."""
+    async def execute(
+        self,
+        query: str | None,
+        variable_values: dict[str, Any] | None = None,
+        context_value: Any | None = None,
+        root_value: Any | None = None,
+        operation_name: str | None = None,
+        allowed_operation_types: Iterable[OperationType] | None = None,
+        operation_extensions: dict[str, Any] | None = None,
+    ) -> ExecutionResult:
+        """Read a document and execute its query or mutation, as `execute_document` does."""
+        return await self.execute_document(
+            self.documents.read(query or ""),
+            variable_values,
+            context_value,
+            root_value,
+            operation_name,
+            allowed_operation_types,
+            operation_extensions,
+        )
+
+    async def execute_document(
+        self,
+        document: ReadDocument,
+        variable_values: dict[str, Any] | None = None,
+        context_value: Any | None = None,
+        root_value: Any | None = None,
+        operation_name: str | None = None,
+        allowed_operation_types: Iterable[OperationType] | None = None,
+        operation_extensions: dict[str, Any] | None = None,
+    ) -> ExecutionResult:
+        """Execute a query or a mutation; whatever goes wrong in it is among the `errors`, as a caller may see it.
+
+        Raises strawberry's `CannotGetOperationTypeError` where the document lacks the operation, and its
+        `InvalidOperationTypeError` for one of another type than allowed, valid or not.
+        """
+        _check_type(document, operation_name, allowed_operation_types)
+        context = context_value if isinstance(context_value, Context) else None
+        try:
+            executor = build_executor(
+                self,
+                document,
+                operation_name=operation_name,
+                variables=variable_values,
+                context=context_value,
+                root=root_value,
+                extensions=operation_extensions,
+            )
+            if context is not None:
+                hold_to_budget(context, self.limits.max_upstream_calls, executor)
+            result: Any = executor.execute_operation()
+            if optimized_is_awaitable(result):
+                result = await result
+            data, errors = result.data, result.errors
+        except Exception as error:
+            data, errors = None, graphql_errors(error)
+        extensions = {} if context is None else report(context)
+        return ExecutionResult(data, public_errors(errors) if errors else None, extensions)
+
+
+def _check_type(document: ReadDocument, name: str | None, allowed: Iterable[OperationType] | None) -> None:
+    operation = document.operation(name)
+    if operation is not None:
+        # Both packages name the same three kinds; only the values are sure to be equal.
+        kind = OperationType(operation.operation.value)
+        if kind not in (_SINGLE if allowed is None else allowed):
+            raise InvalidOperationTypeError(kind)
+    elif document.is_parsed and (name is not None or not document.operations):
+        raise CannotGetOperationTypeError(name)
 
 
 def build_schema(*, max_depth: int = 30, max_tokens: int = 4_000, max_upstream_calls: int = 1_000) -> GatewaySchema:
@@ -79,4 +157,10 @@ def build_schema(*, max_depth: int = 30, max_tokens: int = 4_000, max_upstream_c
     `max_upstream_calls` upstream calls, a subscription for each of its events.
     """
     rules = (depth_limit(max_depth), repetition_limit(MAX_REPETITIONS))
-    return GatewaySchema(OperationLimits(max_tokens, max_upstream_calls, rules))
+    return GatewaySchema(
+        Query,
+        Mutation,
+        Subscription,
+        types=[Thread, Message, MessageFile, Run, RunStep, Assistant],
+        limits=OperationLimits(max_tokens, max_upstream_calls, rules),
+    )

@@ -8,11 +8,16 @@ from typing import Any, TypeAlias
 from graphql import (
     FieldNode,
     FragmentSpreadNode,
+    GraphQLField,
     GraphQLIncludeDirective,
     GraphQLResolveInfo,
     GraphQLSkipDirective,
     InlineFragmentNode,
+    ListValueNode,
+    ObjectValueNode,
     SelectionNode,
+    ValueNode,
+    VariableNode,
     get_argument_values,
     get_directive_values,
 )
@@ -55,13 +60,38 @@ def selected_fields(info: ResolveInfo, type_name: str, below: Sequence[FieldNode
     return found
 
 
-def arguments_of(info: ResolveInfo, type_name: str, field: FieldNode) -> Mapping[str, Any]:
-    """Coerce the arguments of a field below the current one, as execution will do when it gets there."""
-    definition = info.schema.type_map[type_name].fields[field.name.value]  # type: ignore[attr-defined]  # an object type
-    return get_argument_values(definition, field, _variables(info))
+class Arguments:
+    """The arguments of a field in a document, by the names that Python gives them; coerced once where they can be."""
+
+    __slots__ = ("_coerced", "_definition", "_names", "_node")
+
+    def __init__(self, definition: GraphQLField, node: FieldNode, python_names: Mapping[str, str]) -> None:
+        """Read the arguments of `node`; one that has no Python name keeps its own."""
+        self._definition = definition
+        self._node = node
+        self._names = python_names
+        self._coerced: Mapping[str, Any] | None = None
+
+    def of(self, variables: VariableValues) -> Mapping[str, Any]:
+        """Coerce them as execution does; raises a `GraphQLError` for what it refuses."""
+        if self._coerced is not None:
+            return self._coerced
+        given = get_argument_values(self._definition, self._node, variables)
+        coerced = {self._names.get(name, name): value for name, value in given.items()}
+        if not any(_has_variable(argument.value) for argument in self._node.arguments or ()):
+            self._coerced = coerced
+        return coerced
 
 
-def _variables(info: ResolveInfo) -> VariableValues:
+def _has_variable(value: ValueNode) -> bool:
+    if isinstance(value, ListValueNode):
+        return any(map(_has_variable, value.values))
+    if isinstance(value, ObjectValueNode):
+        return any(_has_variable(field.value) for field in value.fields)
+    return isinstance(value, VariableNode)
+
+
+def variables_of(info: ResolveInfo) -> VariableValues:
     """Give the variables as graphql-core's own functions want them; strawberry hands resolvers the bare values."""
     values: Any = info.variable_values
     return VariableValues({}, getattr(values, "coerced", values))
@@ -70,10 +100,10 @@ def _variables(info: ResolveInfo) -> VariableValues:
 def _included(selection: SelectionNode, info: ResolveInfo) -> bool:
     if not selection.directives:
         return True
-    skip = get_directive_values(GraphQLSkipDirective, selection, _variables(info))
+    skip = get_directive_values(GraphQLSkipDirective, selection, variables_of(info))
     if skip and skip["if"]:
         return False
-    include = get_directive_values(GraphQLIncludeDirective, selection, _variables(info))
+    include = get_directive_values(GraphQLIncludeDirective, selection, variables_of(info))
     return not include or bool(include["if"])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from graphql import (
     DocumentNode,
@@ -20,22 +20,19 @@ from graphql import (
     VariableDefinitionNode,
     VariableNode,
     Visitor,
-    parse,
-    specified_rules,
-    validate,
     visit,
 )
 from graphql.execution import ExecutionResult, Executor, create_source_event_stream
 from strawberry.execution import optimized_is_awaitable
-from strawberry.schema.schema import validate_document
 
 from schema.call_budget import hold_to_budget
 from schema.context import Context
+from schema.documents import ReadDocument
 from schema.errors import ErrorCode, GatewayError
 from schema.event_rendering import Selection, SelectionKey
-from schema.extensions import public_errors
-from schema.operation_reader import find_operation
+from schema.executors import build_executor
 from schema.ports import EventFeed
+from schema.public_errors import RefusedError, graphql_errors, public_errors
 from schema.root import GatewaySchema
 from schema.run_events import RunEvent
 from schema.subscriptions import Followed
@@ -83,7 +80,7 @@ class Subscribed:
 
 async def subscribe(
     schema: GatewaySchema,
-    query: str,
+    document: ReadDocument,
     *,
     variables: Mapping[str, Any] | None,
     operation_name: str | None,
@@ -94,95 +91,27 @@ async def subscribe(
     `context` serves only to begin it and may be closed afterwards; its `resume_after` wins over an `after` argument.
     """
     try:
-        document = _read(schema, query)
-        executor = _executor(schema, document, variables, operation_name, context)
-        key = _key(query, document, executor.operation, variables, context)
+        executor = build_executor(schema, document, operation_name=operation_name, variables=variables, context=context)
+        _check_type(executor.operation)
+        key = _key(document, executor.operation, variables, context)
         selection = schema.selections.get(key)
         if selection is None:
-            _hold_to_budget(schema, document, executor.operation, variables, context)
+            hold_to_budget(context, schema.limits.max_upstream_calls, executor)
         followed = await _follow(executor)
-    except _RefusalError as refusal:
-        raise SubscriptionRefusedError([dict(error.formatted) for error in public_errors(refusal.errors)]) from None
+    except (RefusedError, GraphQLError) as refusal:
+        errors = public_errors(graphql_errors(refusal))
+        raise SubscriptionRefusedError([dict(error.formatted) for error in errors]) from None
     if selection is None:
-        made = Selection(key, executor, followed.log.thread_id, followed.shown, predicted_calls=context.predicted_calls)
+        made = Selection(key, executor, followed.log.thread_id, followed.shown)
         selection = schema.selections.setdefault(key, made)  # another may have been first meanwhile
     return Subscribed(followed.feed, selection)
 
 
-def operation_type_of(schema: GatewaySchema, query: str, operation_name: str | None) -> OperationType | None:
-    """Tell what kind of operation a request means; None where its document cannot be read or does not say which.
-
-    `subscribe` refuses such a request, and says why.
-    """
-    try:
-        document = schema.documents.find(query) or parse(query, max_tokens=schema.limits.max_tokens)
-    except GraphQLError:
-        return None
-    operations = sum(isinstance(part, OperationDefinitionNode) for part in document.definitions)
-    operation = find_operation(document, operation_name)
-    return None if operation is None or (operation_name is None and operations > 1) else operation.operation
-
-
-class _RefusalError(Exception):
-    def __init__(self, errors: list[GraphQLError]) -> None:
-        super().__init__()
-        self.errors = errors
-
-
-def _read(schema: GatewaySchema, text: str) -> DocumentNode:
-    """Parse and validate a document, unless it is kept, as the schema's extensions do."""
-    document = schema.documents.find(text)
-    if document is not None:
-        return document
-    core = schema._schema
-    try:
-        document = parse(text, max_tokens=schema.limits.max_tokens)
-    except GraphQLError as error:
-        raise _RefusalError([error]) from None
-    errors = validate(core, document, schema.limits.rules) or validate_document(core, document, tuple(specified_rules))
-    if errors:
-        raise _RefusalError(errors)
-    schema.documents.keep(text, document)
-    return document
-
-
-def _executor(
-    schema: GatewaySchema,
-    document: DocumentNode,
-    variables: Mapping[str, Any] | None,
-    operation_name: str | None,
-    context: Context,
-) -> Executor[Any]:
-    """Choose the operation and coerce its variables."""
-    executor = schema.execution_context_class.build(
-        schema._schema,
-        document,
-        context_value=context,
-        raw_variable_values=dict(variables or {}),
-        operation_name=operation_name,
-        is_awaitable=cast("Any", optimized_is_awaitable),
-    )
-    if isinstance(executor, list):
-        raise _RefusalError(executor)
-    kind = executor.operation.operation
+def _check_type(operation: OperationDefinitionNode) -> None:
+    kind = operation.operation
     if kind is not OperationType.SUBSCRIPTION:
         wrong = GatewayError(ErrorCode.BAD_USER_INPUT, f"Expected a subscription, got a {kind.value}.")
-        raise _RefusalError([GraphQLError(wrong.message, original_error=wrong)])
-    return executor
-
-
-def _hold_to_budget(
-    schema: GatewaySchema,
-    document: DocumentNode,
-    operation: OperationDefinitionNode,
-    variables: Mapping[str, Any] | None,
-    context: Context,
-) -> None:
-    name = operation.name.value if operation.name else None
-    try:
-        hold_to_budget(context, schema.limits.max_upstream_calls, schema._schema, document, name, variables)
-    except GraphQLError as error:
-        raise _RefusalError([error]) from None
+        raise GraphQLError(wrong.message, original_error=wrong)
 
 
 async def _follow(executor: Executor[Any]) -> Followed[Any]:
@@ -190,25 +119,23 @@ async def _follow(executor: Executor[Any]) -> Followed[Any]:
     if optimized_is_awaitable(stream):
         stream = await stream
     if isinstance(stream, ExecutionResult):
-        raise _RefusalError(stream.errors or [])
+        raise RefusedError(stream.errors or [])
     followed: Followed[Any] = stream
     return followed
 
 
 def _key(
-    query: str,
-    document: DocumentNode,
+    document: ReadDocument,
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any] | None,
     context: Context,
 ) -> SelectionKey:
-    places = _variables_of_place(document, operation)
+    places = _variables_of_place(document.node, operation)
     names = {definition.variable.name.value for definition in operation.variable_definitions or ()} - places
     given = {name: value for name, value in (variables or {}).items() if name in names}
     name = operation.name.value if operation.name else None
-    # The document's own text, where it is kept: equal to that of each request, but one for all of them.
-    text = document.loc.source.body if document.loc else query
-    return SelectionKey(text, name, json.dumps(given, sort_keys=True, default=repr), context.limits)
+    # The text of a kept document is equal to that of each request, but one for all of them.
+    return SelectionKey(document.text, name, json.dumps(given, sort_keys=True, default=repr), context.limits)
 
 
 def _variables_of_place(document: DocumentNode, operation: OperationDefinitionNode) -> set[str]:

@@ -19,9 +19,10 @@ SNAPSHOT_SIZE = UPSTREAM_PAGE_SIZE
 """How many messages, and how many steps, a snapshot of a run is taken to hold; hardly any run has so many."""
 
 
-def bound_calls(reader: OperationReader, root_name: str, max_page_size: int) -> int:
+def bound_calls(reader: OperationReader, max_page_size: int) -> int:
     """Bound the calls of an operation as if every field asked for all that it needs by itself."""
-    return _Bound(reader, max_page_size).below(root_name, reader.operation.selection_set)
+    root_name = reader.root_name
+    return 0 if root_name is None else _Bound(reader, max_page_size).below(root_name, reader.operation.selection_set)
 
 
 class _Bound:
@@ -61,16 +62,20 @@ class _Bound:
         if target is None:
             return 0
         below = max(self.below(name, field.selection_set) for name in self._reader.object_types(target))
-        given = self._reader.arguments(type_name, field) or {}
+        # Arguments are coerced only where they matter, since that takes longer than all the rest.
         if target.name.endswith("Connection"):
-            size = self._page_size(given)
+            size = self._page_size(self._reader.arguments(type_name, field) or {})
             return -(-size // UPSTREAM_PAGE_SIZE) + size * below
-        if type_name.endswith(("Connection", "Edge")):
+        if type_name.endswith(("Connection", "Edge")) or not self._is_node(target):
             return below
-        if not self._is_node(target):
-            return below
-        single = SNAPSHOT_SIZE if self._reader.is_list(type_name, field) else 1
-        return (len(given["ids"]) if "ids" in given else single) * (1 + below)
+        return self._count(type_name, field) * (1 + below)
+
+    def _count(self, type_name: str, field: FieldNode) -> int:
+        """Bound how many nodes a field gives."""
+        if not self._reader.is_list(type_name, field):
+            return 1
+        given = self._reader.arguments(type_name, field) or {}
+        return len(given["ids"]) if "ids" in given else SNAPSHOT_SIZE
 
     def _is_node(self, target: GraphQLCompositeType) -> bool:
         return target.name == NODE_INTERFACE or self._reader.applies(NODE_INTERFACE, target.name)

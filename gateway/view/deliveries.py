@@ -7,14 +7,15 @@ from collections import Counter
 from typing import Any, Protocol
 
 from gateway.auth.principal import Principal
-from gateway.view.executing import Executor, masked
+from gateway.view.executing import Executor
 from gateway.view.owned_tasks import OwnedTasks
 from gateway.view.renderings import RenderGroup, Rendering
-from gateway.view.requests import GraphQLRequest
+from gateway.view.requests import ReadRequest
 from gateway.view.responses import error_body
 from gateway.view.turns import Player, Turns
 from schema.errors import ErrorCode, GatewayError
 from schema.ports import EventFeed
+from schema.public_errors import masked
 from schema.run_events import RunEvent
 from schema.subscribing import Subscribed
 
@@ -146,7 +147,7 @@ class Deliveries:
         """The groups that have members."""
         return list(self._groups.values())
 
-    async def begin(self, asked: GraphQLRequest, principal: Principal, *, resume_after: str | None = None) -> Delivery:
+    async def begin(self, request: ReadRequest, principal: Principal, *, resume_after: str | None = None) -> Delivery:
         """Begin a subscription; whoever calls starts what it gets, and leaves it.
 
         Raises `SubscriptionRefusedError`, and a `GatewayError` where the principal has too many.
@@ -159,7 +160,7 @@ class Deliveries:
             )
         self._by_principal[digest] += 1
         try:
-            subscribed = await self._executor.subscribe(asked, principal, resume_after=resume_after)
+            subscribed = await self._executor.subscribe(request, principal, resume_after=resume_after)
         except BaseException:
             self._release(digest)
             raise

@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-import strawberry
 from aiohttp import web
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
@@ -17,7 +16,7 @@ from gateway.auth.principal import Principal, Upstream
 from gateway.view.connections import Connections
 from gateway.view.deliveries import Deliveries
 from gateway.view.event_streams import EventStreams, single_response
-from gateway.view.executing import BindApi, BindEvents, Executor, masked
+from gateway.view.executing import BindApi, BindEvents, Executor
 from gateway.view.http_reading import describe_caller, read_request
 from gateway.view.limits import ViewLimits
 from gateway.view.media_types import (
@@ -34,6 +33,8 @@ from gateway.view.responses import error_body, error_response, result_body, resu
 from gateway.view.socket_operations import SocketServices
 from gateway.view.websocket import asks_for_websocket, serve_socket
 from schema.errors import ErrorCode, GatewayError
+from schema.public_errors import masked
+from schema.root import GatewaySchema
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class GraphQLEndpoint:
 
     def __init__(
         self,
-        schema: strawberry.Schema,
+        schema: GatewaySchema,
         bind: BindApi,
         bind_events: BindEvents | None = None,
         *,
@@ -115,13 +116,14 @@ class GraphQLEndpoint:
             raise stopping()
         principal = self._principal(request)
         asked = await read_request(request, self._executor.limits)
-        if (unclear := self._executor.ambiguity(asked)) is not None:
+        read = self._executor.read(asked)
+        if (unclear := read.ambiguity) is not None:
             return _unrunnable(unclear, media_type)
-        if accepts_event_stream(accept) and self._executor.is_subscription(asked):
-            return await self._streams.answer(request, asked, principal)
+        if accepts_event_stream(accept) and read.is_subscription:
+            return await self._streams.answer(request, read, principal)
         allowed = {OperationType.QUERY} if request.method == "GET" else {OperationType.QUERY, OperationType.MUTATION}
         report_cost = request.headers.get(COST_HEADER, "").strip() == "1"
-        running = self._executor.execute(asked, principal, allowed, report_cost=report_cost)
+        running = self._executor.execute(read, principal, allowed, report_cost=report_cost)
         try:
             result = await self.operations.run(running, finish=request.method == "POST" and asked.may_write)
         except InvalidOperationTypeError as error:

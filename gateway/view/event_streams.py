@@ -16,7 +16,7 @@ from gateway.view.connections import Connections, at_once
 from gateway.view.expiry_timer import ExpiryTimer, expired_error
 from gateway.view.media_types import EVENT_STREAM
 from gateway.view.refusals import Refusal
-from gateway.view.requests import GraphQLRequest
+from gateway.view.requests import ReadRequest
 from gateway.view.responses import HEADERS, encode_json, error_body
 from gateway.view.sse_frames import COME_BACK, COMPLETE, HEARTBEAT, next_frame
 from gateway.view.turns import Player
@@ -44,7 +44,7 @@ class EventStreams:
         self._connections = connections
         self._now = now
 
-    async def answer(self, request: web.Request, asked: GraphQLRequest, principal: Principal) -> web.StreamResponse:
+    async def answer(self, request: web.Request, read: ReadRequest, principal: Principal) -> web.StreamResponse:
         """Follow a subscription until it ends or its client leaves; raises a `Refusal`.
 
         The client's `Last-Event-ID` is the cursor of the last event that it has got.
@@ -52,7 +52,7 @@ class EventStreams:
         with self._connections.take_place():
             try:
                 delivery = await self._connections.deliveries.begin(
-                    asked, principal, resume_after=request.headers.get("Last-Event-ID") or None
+                    read, principal, resume_after=request.headers.get("Last-Event-ID") or None
                 )
             except SubscriptionRefusedError as refused:
                 return single_response({"errors": refused.errors})

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import secrets
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TypeAlias
 
-import strawberry
 from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
@@ -15,19 +12,15 @@ from strawberry.types.graphql import OperationType
 from gateway.auth.principal import Principal
 from gateway.view.limits import ViewLimits
 from gateway.view.refusals import unknown_operation
-from gateway.view.requests import GraphQLRequest, ambiguity
+from gateway.view.requests import GraphQLRequest, ReadRequest
 from gateway.view.responses import encode_json, error_body
 from schema import subscribing
 from schema.context import Context
-from schema.errors import ErrorCode, GatewayError
 from schema.ports import RunEvents, ThreadsApi
+from schema.public_errors import masked
+from schema.root import GatewaySchema
 from schema.run_events import RunEvent
 from schema.subscribing import Subscribed
-
-if TYPE_CHECKING:
-    from schema.root import GatewaySchema
-
-logger = logging.getLogger(__name__)
 
 BindApi: TypeAlias = Callable[[Principal], ThreadsApi]
 BindEvents: TypeAlias = Callable[[Principal], RunEvents]
@@ -38,7 +31,7 @@ class Executor:
 
     def __init__(
         self,
-        schema: strawberry.Schema,
+        schema: GatewaySchema,
         bind: BindApi,
         bind_events: BindEvents | None = None,
         *,
@@ -52,29 +45,22 @@ class Executor:
         self.limits = limits or ViewLimits()
         self._always_report_cost = always_report_cost
 
-    def ambiguity(self, asked: GraphQLRequest) -> GatewayError | None:
-        """The error of a request that may mean several operations."""
-        return ambiguity(asked, self.limits.max_query_tokens)
-
-    def is_subscription(self, asked: GraphQLRequest) -> bool:
-        """Whether a request means a subscription; False too where nobody can tell what it means."""
-        if "subscription" not in asked.query:
-            return False
-        # Both packages name the same three kinds; only the values are sure to be equal.
-        kind = subscribing.operation_type_of(self._own_schema, asked.query, asked.operation_name)
-        return kind is not None and kind.value == OperationType.SUBSCRIPTION.value
+    def read(self, asked: GraphQLRequest) -> ReadRequest:
+        """Read the document of a request, whatever it is worth."""
+        return ReadRequest(asked, self._schema.documents.read(asked.query))
 
     async def execute(
-        self, asked: GraphQLRequest, principal: Principal, allowed: set[OperationType], *, report_cost: bool = False
+        self, request: ReadRequest, principal: Principal, allowed: set[OperationType], *, report_cost: bool = False
     ) -> ExecutionResult:
         """Run a query or a mutation; raises strawberry's InvalidOperationTypeError for what is not `allowed`.
 
         Raises a `GatewayError` where the request names no operation.
         """
+        asked = request.asked
         context = self._context(principal, report_cost=report_cost or self._always_report_cost)
         try:
-            return await self._schema.execute(
-                asked.query,
+            return await self._schema.execute_document(
+                request.document,
                 variable_values=dict(asked.variables) if asked.variables else None,
                 context_value=context,
                 operation_name=asked.operation_name,
@@ -86,16 +72,16 @@ class Executor:
             await context.aclose()
 
     async def subscribe(
-        self, asked: GraphQLRequest, principal: Principal, *, resume_after: str | None = None
+        self, request: ReadRequest, principal: Principal, *, resume_after: str | None = None
     ) -> Subscribed:
         """Begin a subscription, behind the event of the cursor `resume_after`; raises `SubscriptionRefusedError`."""
         context = self._context(principal, resume_after=resume_after)
         try:
             subscribed = await subscribing.subscribe(
-                self._own_schema,
-                asked.query,
-                variables=asked.variables,
-                operation_name=asked.operation_name,
+                self._schema,
+                request.document,
+                variables=request.asked.variables,
+                operation_name=request.asked.operation_name,
                 context=context,
             )
         except BaseException:
@@ -127,30 +113,3 @@ class Executor:
             events=self._bind_events(principal) if self._bind_events is not None else None,
             resume_after=resume_after,
         )
-
-    @property
-    def _own_schema(self) -> GatewaySchema:
-        return cast("GatewaySchema", self._schema)
-
-
-class MaskedError(GatewayError):
-    """An error that only carries the id under which the log has what happened."""
-
-    def __init__(self, error_id: str) -> None:
-        """Hold the id."""
-        super().__init__(
-            ErrorCode.INTERNAL, f"Something unexpected went wrong in the gateway; its log has it under {error_id}."
-        )
-        self.error_id = error_id
-
-    @property
-    def extensions(self) -> dict[str, object]:
-        """Render the machine-readable part with the id."""
-        return {**super().extensions, "errorId": self.error_id}
-
-
-def masked(error: Exception, doing: str) -> MaskedError:
-    """Log an exception that nobody expected, under an id, and make the error that may be shown."""
-    error_id = secrets.token_hex(8)
-    logger.error("unexpected error %s, %s", error_id, doing, exc_info=error)
-    return MaskedError(error_id)

@@ -34,7 +34,6 @@ class ViewLimits:
 
     max_body_bytes: int = 1 << 20
     body_timeout_seconds: float = 10.0
-    max_query_tokens: int = 10_000
     load_deadline_seconds: float = 60.0
     paging: PagingLimits = field(default_factory=PagingLimits)
     subscriptions: SubscriptionLimits = field(default_factory=SubscriptionLimits)

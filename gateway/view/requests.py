@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from graphql import GraphQLError, OperationDefinitionNode, parse
+from graphql import OperationType
 
+from schema.documents import ReadDocument
 from schema.errors import ErrorCode, GatewayError
 
 PARAMETERS = ("query", "operationName", "variables", "extensions")
@@ -30,6 +31,34 @@ class GraphQLRequest:
     def may_write(self) -> bool:
         """Whether the operation may be a mutation: a document without that word holds none."""
         return "mutation" in self.query
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """A request whose document has been read: for better or worse, and for the last time."""
+
+    asked: GraphQLRequest
+    document: ReadDocument
+
+    @property
+    def is_subscription(self) -> bool:
+        """Whether it means a subscription; False too where nobody can tell what it means."""
+        operation = self.document.operation(self.asked.operation_name)
+        return operation is not None and operation.operation is OperationType.SUBSCRIPTION
+
+    @property
+    def ambiguity(self) -> GatewayError | None:
+        """The error of a document with several operations and no `operationName` to choose one; None for any other.
+
+        An operation without a name that stands beside others could not be chosen: validation refuses it.
+        """
+        operations = () if self.asked.operation_name is not None else self.document.operations
+        if len(operations) < 2 or any(operation.name is None for operation in operations):
+            return None
+        return _bad(
+            f"Expected 'operationName' to choose one of the document's {len(operations)} operations, got none.",
+            "operationName",
+        )
 
 
 def read_body(body: bytes) -> GraphQLRequest:
@@ -70,26 +99,6 @@ def read_query_string(pairs: Sequence[tuple[str, str]]) -> GraphQLRequest:
             except UnicodeEncodeError:
                 raise _bad(f"Expected '{name}' to be UTF-8.", name) from None
     return read_parameters(given)
-
-
-def ambiguity(request: GraphQLRequest, max_tokens: int) -> GatewayError | None:
-    """The error of a document with several operations and no `operationName` to choose one; None for any other.
-
-    Strawberry would run the first one. Most documents hold one such word, and are not looked at more closely.
-    """
-    words = sum(request.query.count(word) for word in ("query", "mutation", "subscription"))
-    if request.operation_name is not None or words < 2:
-        return None
-    try:
-        document = parse(request.query, max_tokens=max_tokens)
-    except (GraphQLError, RecursionError):
-        return None  # execution says what is wrong
-    operations = sum(isinstance(definition, OperationDefinitionNode) for definition in document.definitions)
-    if operations < 2:
-        return None
-    return _bad(
-        f"Expected 'operationName' to choose one of the document's {operations} operations, got none.", "operationName"
-    )
 
 
 def read_parameters(given: Mapping[str, Any]) -> GraphQLRequest:

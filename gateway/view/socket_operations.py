@@ -15,15 +15,16 @@ from gateway.auth.credentials import Keys
 from gateway.auth.principal import Principal, Upstream
 from gateway.view.connections import Connections
 from gateway.view.deliveries import Delivery
-from gateway.view.executing import Executor, masked
+from gateway.view.executing import Executor
 from gateway.view.expiry_timer import ExpiryTimer, expired_error
 from gateway.view.operations import Operations, OperationStoppedError
 from gateway.view.refusals import ended_error, stopping_error
-from gateway.view.requests import GraphQLRequest
+from gateway.view.requests import GraphQLRequest, ReadRequest
 from gateway.view.responses import encode_json, error_body, result_body
 from gateway.view.turns import Player
 from gateway.view.ws_protocol import CloseCode, complete_message, error_message, next_message
 from schema.errors import ErrorCode, GatewayError
+from schema.public_errors import masked
 from schema.subscribing import SubscriptionRefusedError
 
 _SINGLE = {OperationType.QUERY, OperationType.MUTATION}
@@ -146,12 +147,13 @@ class SocketOperations:
     async def _run(self, id_: str, asked: GraphQLRequest, principal: Principal) -> None:
         """Run one operation to its end, or a subscription to its beginning. Cancelled, it says nothing more."""
         try:
-            if (unclear := self._services.executor.ambiguity(asked)) is not None:
+            request = self._services.executor.read(asked)
+            if (unclear := request.ambiguity) is not None:
                 self.refuse(id_, unclear)
-            elif self._services.executor.is_subscription(asked):
-                await self._follow(id_, asked, principal)
+            elif request.is_subscription:
+                await self._follow(id_, request, principal)
             else:
-                await self._answer(id_, asked, principal)
+                await self._answer(id_, request, principal)
         except SubscriptionRefusedError as refused:
             self.send_errors(id_, refused.errors)
         except GatewayError as error:
@@ -161,19 +163,19 @@ class SocketOperations:
         except Exception as error:
             self.refuse(id_, masked(error, "running an operation of a socket"))
 
-    async def _follow(self, id_: str, asked: GraphQLRequest, principal: Principal) -> None:
-        delivery = await self._services.connections.deliveries.begin(asked, principal)
+    async def _follow(self, id_: str, request: ReadRequest, principal: Principal) -> None:
+        delivery = await self._services.connections.deliveries.begin(request, principal)
         self._active[id_] = delivery
         if self._expiry is None:
             self._expiry = ExpiryTimer(principal, self._expire, self._services.now)
         delivery.start(self, id_)
 
-    async def _answer(self, id_: str, asked: GraphQLRequest, principal: Principal) -> None:
-        running = self._services.executor.execute(asked, principal, _SINGLE)
+    async def _answer(self, id_: str, request: ReadRequest, principal: Principal) -> None:
+        running = self._services.executor.execute(request, principal, _SINGLE)
         self._singles += 1
         try:
             operations = self._services.operations
-            result = await operations.run(running, finish=asked.may_write, on_left=self._count_unwanted)
+            result = await operations.run(running, finish=request.asked.may_write, on_left=self._count_unwanted)
             body, refused = result_body(result)
             await self._line.room()
             if refused:
@@ -182,7 +184,7 @@ class SocketOperations:
                 self.send_next(id_, encode_json(body), "")
                 self.send_complete(id_)
         except OperationStoppedError as stopped:
-            raise (ended_error() if stopped.begun and asked.may_write else stopping_error()) from None
+            raise (ended_error() if stopped.begun and request.asked.may_write else stopping_error()) from None
         except InvalidOperationTypeError as error:
             message = f"Expected a query, a mutation or a subscription, got a {error.operation_type.value}."
             raise GatewayError(ErrorCode.BAD_USER_INPUT, message) from None

@@ -1,21 +1,18 @@
 """What an operation may cost is known and held before its first call, and what it cost is told afterwards."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-from graphql import OperationType, parse
+from graphql import OperationType
 
 from gateway.compose import DEMO_KEY
-from schema.prediction import predict_calls
-from schema.root import build_schema
+from tests.schema.reading import predicted
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.examples import load_examples
 from tests.support.gateway import Gateway, running_gateway
 
 EXAMPLES = {one.name: one.text for one in load_examples() if OperationType.SUBSCRIPTION not in one.kinds}
 ASKING = {"GraphQL-Cost": "1"}
-CORE: Any = build_schema()._schema
 INBOX = EXAMPLES["01-inbox"]
 
 
@@ -39,7 +36,7 @@ async def test_an_example_takes_no_more_calls_than_predicted_and_reports_the_emu
     assert "errors" not in answer
     cost = answer["extensions"]["cost"]
     assert cost["upstreamCalls"] == demo_emulator.counts.total
-    assert cost["predictedCalls"] == predict_calls(CORE, parse(EXAMPLES[name]))
+    assert cost["predictedCalls"] == predicted(EXAMPLES[name])
     assert 1 <= cost["longestChain"] <= cost["upstreamCalls"] <= cost["predictedCalls"]
     assert cost["upstreamMilliseconds"] > 0
     assert (cost["cacheHits"], cost["sharedCalls"]) == (0, 0)
@@ -75,8 +72,8 @@ async def test_by_the_setting_every_answer_reports_its_cost(demo_emulator: Emula
 async def test_an_operation_above_the_limit_is_refused_before_any_call(
     demo_emulator: Emulator, accept: str, status: int
 ) -> None:
-    predicted = predict_calls(CORE, parse(INBOX))
-    for limit, refused in ((predicted, False), (predicted - 1, True)):
+    calls = predicted(INBOX)
+    for limit, refused in ((calls, False), (calls - 1, True)):
         demo_emulator.counts.reset()
         async with running_gateway(
             demo_emulator.url, upstream_api_key=DEMO_KEY, gateway_max_upstream_calls=limit
@@ -87,11 +84,11 @@ async def test_an_operation_above_the_limit_is_refused_before_any_call(
             continue
         (error,) = reply.json["errors"]
         assert (reply.status, reply.json.keys()) == (status, {"errors"})
-        assert f"{predicted} upstream calls; expected at most {limit}" in error["message"]
+        assert f"{calls} upstream calls; expected at most {limit}" in error["message"]
         assert error["extensions"] == {
             "code": "TOO_EXPENSIVE",
             "retryable": False,
-            "predictedCalls": predicted,
+            "predictedCalls": calls,
             "limit": limit,
         }
         assert demo_emulator.counts.total == 0

@@ -32,7 +32,9 @@ async def begin(
     """Begin a subscription with a context of its own that is closed afterwards."""
     context = Context(api or FakeThreadsApi(), limits, events=events, resume_after=resume_after)
     try:
-        return await subscribe(schema, query, variables=variables, operation_name=operation_name, context=context)
+        return await subscribe(
+            schema, schema.documents.read(query), variables=variables, operation_name=operation_name, context=context
+        )
     finally:
         await context.aclose()
 

@@ -2,12 +2,15 @@
 
 from typing import Any
 
-from graphql import GraphQLError, parse
+import pytest
+from graphql import GraphQLError
 
 from schema.call_budget import hold_to_budget, too_expensive
 from schema.context import Context
+from schema.prediction import predict_calls
 from schema.root import build_schema
 from tests.schema.builders import conversation
+from tests.schema.reading import prepared
 from tests.support.fake_threads_api import FakeThreadsApi
 
 TWO_CALLS = '{ thread(id: "thread_1") { metadata messages { nodes { text } } } }'
@@ -63,14 +66,33 @@ async def test_without_a_context_there_is_nothing_to_hold() -> None:
     assert (await FIVE.execute("{ __typename }")).data == {"__typename": "Query"}
 
 
-async def test_a_prediction_is_noted_in_the_context_whether_it_is_within_the_budget_or_not() -> None:
+async def test_a_prediction_is_noted_where_it_is_reported_whether_it_is_within_the_budget_or_not() -> None:
     for most, refused in ((2, False), (1, True)):
-        context, error = Context(conversation()), None
+        context, error = Context(conversation(), reports_cost=True), None
         try:
-            hold_to_budget(context, most, FIVE._schema, parse(TWO_CALLS), None, None)
+            hold_to_budget(context, most, prepared(TWO_CALLS))
         except GraphQLError as raised:
             error = raised
         assert (context.predicted_calls, error is not None) == (2, refused)
+
+
+SHARED = '{ a: thread(id: "thread_1") { metadata } b: thread(id: "thread_1") { metadata } }'
+
+
+@pytest.mark.parametrize(("most", "looked_closely", "refused"), [(2, False, False), (1, True, False), (0, True, True)])
+async def test_calls_are_predicted_closely_only_where_the_cheap_bound_is_above_the_limit(
+    most: int, looked_closely: bool, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[object] = []
+
+    def counted(*given: Any) -> int:
+        looked.append(given)
+        return predict_calls(*given)
+
+    monkeypatch.setattr("schema.call_budget.predict_calls", counted)
+    result = await run(conversation(), SHARED, schema=build_schema(max_upstream_calls=most))
+    assert bool(looked) is looked_closely
+    assert bool(result.errors) is refused
 
 
 def test_the_refusal_names_no_operation_but_the_way_out() -> None:

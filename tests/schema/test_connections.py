@@ -62,7 +62,7 @@ class Stubborn(FakeThreadsApi):
         self._window = window
         self._page = page
 
-    async def list_messages(self, keys: Sequence[MessagePageKey]) -> Results[Page[MessageObject]]:
+    async def list_messages(self, keys: Sequence[MessagePageKey], **_: object) -> Results[Page[MessageObject]]:
         found = await super().list_messages([key._replace(window=self._window(key.window)) for key in keys])
         return [page if isinstance(page, GatewayError) else self._page(page) for page in found]
 
@@ -146,7 +146,7 @@ async def test_an_upstream_that_ignores_limit_gives_no_more_than_was_asked_for(w
     everything = [f"msg_{number}" for number in range(180)]
 
     class Unlimited(Stubborn):
-        async def list_messages(self, keys: Sequence[MessagePageKey]) -> Results[Page[MessageObject]]:
+        async def list_messages(self, keys: Sequence[MessagePageKey], **_: object) -> Results[Page[MessageObject]]:
             (key,) = keys
             start = 0 if key.window.after is None else everything.index(key.window.after) + 1
             return [Page(data=list(self.messages.values())[start:], has_more=False)]

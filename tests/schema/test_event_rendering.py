@@ -102,6 +102,22 @@ async def test_a_selection_holds_nothing_of_whoever_began_it() -> None:
     assert (await rendered(subscribed, EVENT, conversation()))["data"]["runStatus"]["status"] == "COMPLETED"
 
 
+async def test_every_event_is_executed_by_the_plans_of_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[object] = []
+    kind: Any = SCHEMA.execution_context_class
+    execute_operation = kind.execute_operation
+
+    def noted(executor: Any, **options: Any) -> Any:
+        used.append(executor.plans)
+        return execute_operation(executor, **options)
+
+    monkeypatch.setattr(kind, "execute_operation", noted)
+    subscribed = await begin(FakeRunEvents(), METADATA)
+    for _ in range(2):
+        await rendered(subscribed, EVENT, conversation())
+    assert used == [SCHEMA.documents.read(METADATA).plans] * 2
+
+
 async def test_a_selection_is_kept_as_long_as_somebody_is_subscribed_to_it() -> None:
     events = FakeRunEvents()
     document = METADATA.replace("status", "kept: status")

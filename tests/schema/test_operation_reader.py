@@ -1,14 +1,12 @@
 """One operation is read as execution would collect it."""
 
-from typing import Any
-
 import pytest
-from graphql import parse
+from graphql import OperationDefinitionNode, build_schema, parse
+from graphql.execution.values import VariableValues
 
-from schema.operation_reader import OperationReader, TooManySelectionsError, coerce_variables, find_operation
-from tests.schema.builders import SCHEMA
+from schema.operation_reader import OperationReader, TooManySelectionsError
+from tests.schema.reading import reader_of
 
-CORE: Any = SCHEMA._schema
 DOCUMENT = """
     query ($yes: Boolean! = true, $size: Int = 7) {
         a: upstream { version }
@@ -17,15 +15,6 @@ DOCUMENT = """
     }
     fragment Part on Query { thread(id: "x") @skip(if: $yes) { id } c: thread(id: "y") @include(if: $yes) { id } }
 """
-
-
-def reader_of(document: str, variables: dict[str, Any] | None = None, *, most: int = 100) -> OperationReader:
-    parsed = parse(document)
-    operation = find_operation(parsed, None)
-    assert operation is not None
-    values = coerce_variables(CORE, operation, variables)
-    assert values is not None
-    return OperationReader(CORE, parsed, operation, values, max_selections=most)
 
 
 def test_fields_of_one_name_are_merged_and_what_is_skipped_is_left_out() -> None:
@@ -83,9 +72,16 @@ def test_unfolding_has_an_end() -> None:
         reader.collect("Query", [reader.operation])
 
 
-def test_variables_that_execution_refuses_are_none() -> None:
-    operation = find_operation(parse("query A ($n: Int!) { __typename }"), "A")
-    assert operation is not None
-    assert coerce_variables(CORE, operation, {"n": "many"}) is None
-    assert coerce_variables(CORE, operation, None) is None
-    assert find_operation(parse("query A { __typename }"), "B") is None
+def test_an_operation_that_the_schema_has_no_type_for_has_no_root() -> None:
+    assert reader_of("{ __typename }").root_name == "Query"
+    bare = build_schema("type Query { a: Int }")
+    (operation,) = parse("mutation { a }").definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    assert OperationReader(bare, operation, {}, VariableValues({}, {})).root_name is None
+
+
+def test_a_schema_without_nodes_leads_to_none() -> None:
+    bare = build_schema("type Query { a: Query }")
+    (operation,) = parse("{ a { __typename } }").definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    assert OperationReader(bare, operation, {}, VariableValues({}, {})).node_paths == frozenset()

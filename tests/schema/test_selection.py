@@ -6,9 +6,11 @@ from graphql import (
     GraphQLSchema,
     build_schema,
     graphql_sync,
+    parse,
 )
+from graphql.execution.values import VariableValues
 
-from schema.selection import arguments_of, names_of, selected_fields
+from schema.selection import Arguments, names_of, selected_fields, variables_of
 
 SDL = """
     interface Node { id: ID! }
@@ -98,11 +100,15 @@ def test_names_are_given_once_whatever_their_aliases() -> None:
     assert found == [{"id", "title"}]
 
 
-def test_arguments_are_coerced_as_execution_does() -> None:
+def test_arguments_are_coerced_as_execution_does_and_named_as_python_does() -> None:
     found: list[Mapping[str, Any]] = []
 
     def resolve(_: object, info: Any) -> None:
-        found.extend(arguments_of(info, "Thread", field) for field in selected_fields(info, "Thread"))
+        definition = info.schema.type_map["Thread"].fields["messages"]
+        for field in selected_fields(info, "Thread"):
+            arguments = Arguments(definition, field, {"after": "behind"})
+            found.append(arguments.of(variables_of(info)))
+            assert arguments.of(variables_of(info)) == found[-1]
 
     document = """
         query ($first: Int, $absent: String) {
@@ -114,4 +120,17 @@ def test_arguments_are_coerced_as_execution_does() -> None:
         }
     """
     _execute(document, {"first": 5}, resolve)
-    assert found == [{"first": 20}, {"first": 5}, {"first": None, "after": "x"}]
+    assert found == [{"first": 20}, {"first": 5}, {"first": None, "behind": "x"}]
+
+
+def test_only_arguments_without_variables_are_kept_between_operations() -> None:
+    field = build_schema(SDL).type_map["Thread"].fields["messages"]  # type: ignore[attr-defined]  # an object type
+    fixed, varying = (
+        Arguments(field, parse(f"{{ messages{given} {{ id }} }}").definitions[0].selection_set.selections[0], {})  # type: ignore[attr-defined]  # an operation
+        for given in ("(first: 3)", "(first: $first)")
+    )
+    for first in (1, 2):
+        variables = VariableValues({}, {"first": first})
+        assert fixed.of(variables) == {"first": 3}
+        assert varying.of(variables) == {"first": first}
+    assert fixed.of(variables) is fixed.of(variables)

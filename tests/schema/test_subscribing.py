@@ -4,15 +4,13 @@ import logging
 from typing import Any
 
 import pytest
-from graphql import OperationType
 
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import RunKey, to_global_id
 from schema.paging import PagingLimits
 from schema.root import build_schema
 from schema.run_events import StatusChange
-from schema.subscribing import operation_type_of
-from tests.schema.builders import SCHEMA, execute
+from tests.schema.builders import execute
 from tests.schema.following import RUN, begin, refusal, rendered
 from tests.support.fake_run_events import FakeRunEvents, run_event
 from tests.support.fake_threads_api import FakeThreadsApi
@@ -57,6 +55,7 @@ async def test_the_feed_is_the_one_that_was_opened_for_it() -> None:
         (OF_RUN, {"id": None}, "GRAPHQL_VALIDATION_FAILED"),
         (OF_RUN, {"id": 1.5}, "GRAPHQL_VALIDATION_FAILED"),
         (TWO, {"id": RUN}, "GRAPHQL_VALIDATION_FAILED"),
+        ("fragment F on Run { id }", {}, "GRAPHQL_VALIDATION_FAILED"),
         ("{ __typename }", {}, "BAD_USER_INPUT"),
         ("mutation { createThread(input: {}) { clientMutationId } }", {}, "BAD_USER_INPUT"),
     ],
@@ -119,11 +118,10 @@ async def test_an_unexpected_failure_is_masked_and_logged_under_its_id(caplog: p
 async def test_a_document_is_validated_once_for_queries_and_subscriptions_alike() -> None:
     schema = build_schema()
     await begin(FakeRunEvents(), TWO, {"id": RUN}, schema=schema, operation_name="Watch")
-    document = schema.documents.find(TWO)
-    assert document is not None
+    document = schema.documents.read(TWO)
     await schema.execute(TWO, operation_name="Other")
     await begin(FakeRunEvents(), TWO, {"id": RUN}, schema=schema, operation_name="Watch")
-    assert schema.documents.find(TWO) is document
+    assert schema.documents.read(TWO) is document
 
 
 async def test_those_who_see_the_same_share_one_selection() -> None:
@@ -178,30 +176,6 @@ async def test_each_is_rendered_by_its_own_variables() -> None:
     assert first.selection != second.selection
     event = run_event(StatusChange(run("run_2")))
     assert (await rendered(second, event))["data"]["runStatus"]["run"]["id"] == OTHER_RUN
-
-
-@pytest.mark.parametrize(
-    ("document", "name", "kind"),
-    [
-        ("{ __typename }", None, OperationType.QUERY),
-        ("mutation { x }", None, OperationType.MUTATION),
-        (FIXED, None, OperationType.SUBSCRIPTION),
-        (TWO, "Watch", OperationType.SUBSCRIPTION),
-        (TWO, "Other", OperationType.QUERY),
-        (TWO, None, None),
-        (TWO, "Nobody", None),
-        ("fragment F on Run { id }", None, None),
-        ("{", None, None),
-        ("{ a" * 1_900, None, None),
-        ("{ a " + "a " * 5_000 + "}", None, None),
-    ],
-)
-async def test_a_transport_can_ask_beforehand_what_kind_of_operation_is_meant(
-    document: str, name: str | None, kind: OperationType | None
-) -> None:
-    assert operation_type_of(SCHEMA, document, name) is kind
-    if kind is None:  # then this says why
-        assert await refusal(FakeRunEvents(), document, operation_name=name)
 
 
 async def test_a_query_beside_a_subscription_is_still_a_query() -> None:

@@ -3,27 +3,31 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from inspect import isawaitable
 from typing import Any
 
 import pytest
+from graphql import parse
+from graphql import subscribe as graphql_subscribe
 
 from schema.context import Context
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import RunKey, ThreadKey, to_global_id
-from schema.root import GatewaySchema, build_schema
+from schema.root import build_schema
 from schema.run_events import FaultChange, LaggedChange, MessageCreatedChange, Provenance, StatusChange
-from tests.schema.builders import SCHEMA, called, conversation
+from tests.schema.builders import SCHEMA, called, conversation, ticks
 from tests.schema.following import RUN, RUN_KEY, THREAD_KEY, begin, refusal
 from tests.support.fake_run_events import FakeRunEvents
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import message, run, thread
 
+CORE: Any = SCHEMA._schema
 STATUS = f'subscription {{ runStatus(runId: "{RUN}") {{ status }} }}'
 DEEP = f'subscription {{ runStatus(runId: "{RUN}") {{ run {{ thread {{ metadata }} }} }} }}'
 
 
 class Plainly:
-    """Strawberry's own `subscribe`, whose next result is asked for at once."""
+    """The results of a plain GraphQL subscription, of which the next is asked for at once."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -41,12 +45,14 @@ class Plainly:
 
 
 @asynccontextmanager
-async def plainly(
-    events: FakeRunEvents, document: str, api: FakeThreadsApi | None = None, schema: GatewaySchema = SCHEMA
-) -> AsyncIterator[Plainly]:
+async def plainly(events: FakeRunEvents, document: str, api: FakeThreadsApi | None = None) -> AsyncIterator[Plainly]:
     context = Context(api or FakeThreadsApi(), events=events)
-    running = Plainly(await schema.subscribe(document, context_value=context))
+    stream: Any = graphql_subscribe(
+        CORE, parse(document), context_value=context, executor_class=SCHEMA.execution_context_class
+    )
+    running = Plainly(await stream if isawaitable(stream) else stream)
     try:
+        await ticks()
         async with asyncio.timeout(10):
             yield running
     finally:
@@ -91,8 +97,9 @@ async def test_a_failing_feed_ends_with_the_error_that_its_reader_may_see() -> N
     async with plainly(events, STATUS) as running:
         await events.first_follow.wait()
         events.fail(GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "Gone."))
-        (error,) = (await running.result()).errors
-    assert (error.message, error.extensions["code"]) == ("Gone.", "UPSTREAM_UNREACHABLE")
+        with pytest.raises(GatewayError, match="Gone") as failed:
+            await running.result()
+    assert failed.value.code is ErrorCode.UPSTREAM_UNREACHABLE
 
 
 @pytest.mark.parametrize(
@@ -106,9 +113,8 @@ async def test_a_failing_feed_ends_with_the_error_that_its_reader_may_see() -> N
 )
 async def test_it_is_held_to_what_a_query_is_held_to(document: str, code: str) -> None:
     events = FakeRunEvents()
-    async with plainly(events, document, schema=build_schema(max_upstream_calls=0)) as running:
-        result = await running.result()
-    assert [error.extensions["code"] for error in result.errors] == [code]
+    errors = await refusal(events, document, schema=build_schema(max_upstream_calls=0))
+    assert [error["extensions"]["code"] for error in errors] == [code]
     assert events.followed == []
 
 

@@ -1,29 +1,17 @@
 """The loose bound is never below the tighter prediction, and takes time in proportion to the document."""
 
-from typing import Any
-
 import pytest
-from graphql import parse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schema.operation_reader import OperationReader, coerce_variables, find_operation
-from schema.prediction import predict_calls
 from schema.unfolded_bound import bound_calls
-from tests.schema.builders import SCHEMA
-from tests.schema.random_operations import operations, subscriptions
-
-CORE: Any = SCHEMA._schema
+from tests.schema.builders import execute
+from tests.schema.random_operations import operations, random_world, subscriptions
+from tests.schema.reading import predicted, reader_of
 
 
 def bound(document: str) -> int:
-    parsed = parse(document)
-    operation = find_operation(parsed, None)
-    assert operation is not None
-    values = coerce_variables(CORE, operation, None)
-    assert values is not None
-    root = CORE.get_root_type(operation.operation)
-    return bound_calls(OperationReader(CORE, parsed, operation, values, max_selections=0), root.name, 1000)
+    return bound_calls(reader_of(document, most=0), 1000)
 
 
 @pytest.mark.parametrize(
@@ -53,4 +41,12 @@ def test_every_field_counts_for_itself(document: str, calls: int) -> None:
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(operations(), subscriptions()))
 def test_it_is_never_below_the_prediction(document: str) -> None:
-    assert predict_calls(CORE, parse(document)) <= bound(document)
+    assert predicted(document) <= bound(document)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(document=operations(), seed=st.integers(0, 30))
+async def test_no_operation_makes_more_calls(document: str, seed: int) -> None:
+    api = random_world(seed)
+    await execute(api, document)
+    assert api.key_count <= bound(document), api.calls

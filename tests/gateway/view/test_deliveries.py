@@ -56,7 +56,7 @@ class World:
         self.deliveries = Deliveries(self.executor, max_per_principal=3)
 
     async def follow(self, outlet: FakeOutlet, name: str = "1", principal: Principal = ALICE) -> Delivery:
-        delivery = await self.deliveries.begin(ASKED, principal)
+        delivery = await self.deliveries.begin(self.executor.read(ASKED), principal)
         delivery.start(outlet, name)
         return delivery
 
@@ -135,7 +135,7 @@ async def test_a_full_outlet_waits_and_keeps_nobody_else_waiting(world: World) -
 
 async def test_one_that_is_far_behind_takes_several_turns(world: World) -> None:
     outlet = FakeOutlet()
-    delivery = await world.deliveries.begin(ASKED, ALICE)
+    delivery = await world.deliveries.begin(world.executor.read(ASKED), ALICE)
     for _ in range(3 * PER_TURN):
         world.events.push(status("queued"))
     delivery.start(outlet)
@@ -168,7 +168,7 @@ async def test_a_refused_subscription_takes_no_place(world: World) -> None:
     world.events.refuse = GatewayError(ErrorCode.NOT_FOUND, "no")
     for _ in range(4):
         with pytest.raises(SubscriptionRefusedError):
-            await world.deliveries.begin(ASKED, ALICE)
+            await world.deliveries.begin(world.executor.read(ASKED), ALICE)
     assert len(world.deliveries) == 0
 
 

@@ -16,9 +16,11 @@ from gateway.health import ReadinessProbe
 from gateway.view.endpoint import GraphQLEndpoint
 from schema.context import Context
 from schema.ports import ThreadsApi
+from schema.root import GatewaySchema, OperationLimits
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.graphql import GraphQLClient
 
+LIMITS = OperationLimits(max_tokens=1_000, max_upstream_calls=10)
 HEADERS = {"Authorization": "Bearer x", "Content-Type": "application/json"}
 
 
@@ -44,7 +46,7 @@ class Gate:
         return self.outcome
 
 
-def gated_schema(gate: Gate) -> strawberry.Schema:
+def gated_schema(gate: Gate) -> GatewaySchema:
     @strawberry.type
     class Query:
         @strawberry.field
@@ -61,7 +63,7 @@ def gated_schema(gate: Gate) -> strawberry.Schema:
         async def write(self) -> str:
             return await gate.passed()
 
-    return strawberry.Schema(query=Query, mutation=Mutation)
+    return GatewaySchema(Query, Mutation, limits=LIMITS)
 
 
 def fake_api(_: Principal) -> ThreadsApi:
@@ -70,7 +72,7 @@ def fake_api(_: Principal) -> ThreadsApi:
 
 @asynccontextmanager
 async def serving(
-    schema: strawberry.Schema, bind: Callable[[Principal], ThreadsApi] = fake_api
+    schema: GatewaySchema, bind: Callable[[Principal], ThreadsApi] = fake_api
 ) -> AsyncIterator[tuple[GraphQLClient, web.Application]]:
     endpoint = GraphQLEndpoint(schema, bind, keys=Keys(), upstream=Upstream("http://upstream.test"))
 
@@ -168,10 +170,11 @@ async def test_every_operation_gets_a_context_of_its_own_which_is_closed(monkeyp
     class Query:
         @strawberry.field
         def fails(self, info: strawberry.Info[Context, None]) -> str | None:
-            seen.append(info.context)
+            if info.context not in seen:  # a field that fails may be asked again
+                seen.append(info.context)
             raise ValueError
 
-    async with serving(strawberry.Schema(query=Query)) as (client, _):
+    async with serving(GatewaySchema(Query, limits=LIMITS)) as (client, _):
         for _ in range(2):
             await client.post({"query": "{ fails }"}, headers=HEADERS)
     assert closed == seen

@@ -3,10 +3,11 @@ from typing import Any
 
 import orjson
 import pytest
+from graphql import DocumentNode, parse
 from strawberry.types.graphql import OperationType
 
 from gateway.auth.principal import Principal, Upstream
-from gateway.view.executing import Executor, masked
+from gateway.view.executing import Executor
 from gateway.view.requests import GraphQLRequest
 from schema.context import Context
 from schema.errors import GatewayError
@@ -30,28 +31,14 @@ def executor(events: FakeRunEvents) -> Executor:
     return Executor(build_schema(), lambda _: FakeThreadsApi(), lambda _: events)
 
 
-@pytest.mark.parametrize(
-    ("query", "name", "is_one"),
-    [
-        (STATUS, None, True),
-        ("{ subscription: __typename }", None, False),
-        ("query A { __typename } subscription B { nonsense }", "B", True),
-        ("query A { __typename } subscription B { nonsense }", "A", False),
-        ("subscription {", None, False),
-        ("{ __typename }", None, False),
-    ],
-)
-def test_a_subscription_is_told_from_the_rest(executor: Executor, query: str, name: str | None, is_one: bool) -> None:
-    assert executor.is_subscription(GraphQLRequest(query, name)) is is_one
-
-
 async def test_a_document_without_an_operation_is_refused(executor: Executor) -> None:
+    request = GraphQLRequest("fragment F on Query { __typename }")
     with pytest.raises(GatewayError, match="got none"):
-        await executor.execute(GraphQLRequest("fragment F on Query { __typename }"), PRINCIPAL, {OperationType.QUERY})
+        await executor.execute(executor.read(request), PRINCIPAL, {OperationType.QUERY})
 
 
 async def test_an_event_is_rendered_as_json(executor: Executor, events: FakeRunEvents) -> None:
-    subscribed = await executor.subscribe(GraphQLRequest(STATUS), PRINCIPAL)
+    subscribed = await executor.subscribe(executor.read(GraphQLRequest(STATUS)), PRINCIPAL)
     rendered = await executor.render(PRINCIPAL, subscribed, events.push(status("queued")))
     assert rendered == b'{"data":{"runStatus":{"status":"QUEUED"}}}'
 
@@ -83,7 +70,7 @@ async def test_a_subscription_that_is_cancelled_while_it_begins_leaves_its_feed(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(Context, "aclose", slow_close)
-    beginning = asyncio.create_task(executor.subscribe(GraphQLRequest(STATUS), PRINCIPAL))
+    beginning = asyncio.create_task(executor.subscribe(executor.read(GraphQLRequest(STATUS)), PRINCIPAL))
     await closing.wait()
     beginning.cancel()
     await asyncio.wait([beginning])
@@ -92,8 +79,19 @@ async def test_a_subscription_that_is_cancelled_while_it_begins_leaves_its_feed(
     assert events.open_feeds == []
 
 
-def test_a_masked_error_has_the_id_that_the_log_has(caplog: pytest.LogCaptureFixture) -> None:
-    error = masked(ValueError("private detail"), "testing")
-    assert str(error.extensions["errorId"]) in error.message
-    assert str(error.extensions["errorId"]) in caplog.text
-    assert "private" not in error.message
+async def test_a_request_is_read_once_however_often_it_is_looked_at(
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+
+    def counted(text: str, **options: Any) -> DocumentNode:
+        parsed.append(text)
+        return parse(text, **options)
+
+    monkeypatch.setattr("schema.documents.parse", counted)
+    for query in ("{", "{ nonsense }", "query { upstream { version } } #" + "x" * 100_000):  # none of them is kept
+        request = executor.read(GraphQLRequest(query))
+        assert (request.ambiguity, request.is_subscription) == (None, False)
+        await executor.execute(request, PRINCIPAL, {OperationType.QUERY})
+        assert parsed.pop() == query
+    assert parsed == []

@@ -5,8 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.view.requests import GraphQLRequest, ambiguity, read_body, read_query_string
+from gateway.view.requests import GraphQLRequest, ReadRequest, read_body, read_query_string
 from schema.errors import ErrorCode, GatewayError
+from schema.root import build_schema
+from tests.support.following_ws_and_sse import STATUS
+
+DOCUMENTS = build_schema().documents
 
 
 def test_a_body_with_every_parameter_is_read() -> None:
@@ -85,6 +89,10 @@ def test_a_document_without_the_word_holds_no_mutation(query: str, may_write: bo
     assert GraphQLRequest(query).may_write is may_write
 
 
+def read(request: GraphQLRequest) -> ReadRequest:
+    return ReadRequest(request, DOCUMENTS.read(request.query))
+
+
 @pytest.mark.parametrize(
     ("request_", "ambiguous"),
     [
@@ -93,11 +101,27 @@ def test_a_document_without_the_word_holds_no_mutation(query: str, may_write: bo
         (GraphQLRequest("query A { a } query B { b }", "B"), False),
         (GraphQLRequest("query A { a query }"), False),
         (GraphQLRequest("{ a }"), False),
+        (GraphQLRequest("{ a } { b }"), False),
         (GraphQLRequest("query A { query B {"), False),
     ],
 )
 def test_several_operations_need_a_name_to_choose_one(request_: GraphQLRequest, ambiguous: bool) -> None:
-    error = ambiguity(request_, max_tokens=1000)
+    error = read(request_).ambiguity
     assert (error is not None) is ambiguous
     if error is not None:
         assert "Expected 'operationName' to choose one of the document's 2 operations" in error.message
+
+
+@pytest.mark.parametrize(
+    ("query", "name", "is_one"),
+    [
+        (STATUS, None, True),
+        ("{ subscription: __typename }", None, False),
+        ("query A { __typename } subscription B { nonsense }", "B", True),
+        ("query A { __typename } subscription B { nonsense }", "A", False),
+        ("subscription {", None, False),
+        ("{ __typename }", None, False),
+    ],
+)
+def test_a_subscription_is_told_from_the_rest(query: str, name: str | None, is_one: bool) -> None:
+    assert read(GraphQLRequest(query, name)).is_subscription is is_one

@@ -20,7 +20,7 @@ from gateway.view.requests import GraphQLRequest
 from gateway.view.socket_operations import SocketOperations, SocketServices
 from gateway.view.turns import Player
 from gateway.view.ws_protocol import CloseCode
-from schema.root import build_schema
+from schema.root import GatewaySchema, OperationLimits, build_schema
 from tests.support.fake_run_events import FakeRunEvents
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.following_ws_and_sse import STATUS, status, until
@@ -72,7 +72,7 @@ class Gate:
         return self.outcome
 
 
-def gated_schema(gate: Gate) -> strawberry.Schema:
+def gated_schema(gate: Gate) -> GatewaySchema:
     @strawberry.type
     class Query:
         @strawberry.field
@@ -85,11 +85,11 @@ def gated_schema(gate: Gate) -> strawberry.Schema:
         async def write(self) -> str:
             return await gate.passed()
 
-    return strawberry.Schema(query=Query, mutation=Mutation)
+    return GatewaySchema(Query, Mutation, limits=OperationLimits(max_tokens=1_000, max_upstream_calls=10))
 
 
 class World:
-    def __init__(self, schema: strawberry.Schema | None = None, now: float = 0.0) -> None:
+    def __init__(self, schema: GatewaySchema | None = None, now: float = 0.0) -> None:
         self.events = FakeRunEvents()
         self.now = now
         executor = Executor(schema or build_schema(), lambda _: FakeThreadsApi(), lambda _: self.events)

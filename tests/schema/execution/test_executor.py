@@ -1,5 +1,6 @@
-"""Plain fields are executed as graphql-core would: the same data, the same errors, in the same order."""
+"""Compiled operations are answered as graphql-core would: the same data in the same order, and the same errors."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -12,32 +13,41 @@ from hypothesis import strategies as st
 from strawberry.schema.config import StrawberryConfig
 
 from schema.context import Context
-from schema.execution import PlainFieldsExecutor, make_plain
-from schema.extensions import PublicErrors
+from schema.execution import executor
+from schema.execution.attempt import Attempt
+from schema.execution.executor import CompiledExecutor
+from schema.execution.fields import open_fields
 from schema.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_global_id
 from schema.nodes import Assistant, Message, MessageFile, Run, RunStep, Thread
+from schema.public_errors import public_errors
 from schema.queries import Query
 from schema.scalars import SCALARS
-from tests.schema.builders import conversation
+from tests.schema.builders import GatedThreadsApi, conversation, ticks
 from tests.schema.random_operations import operations, random_world
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import message, run, run_step, thread
 
 
-def _schema(*, plain: bool) -> strawberry.Schema:
+class Unaided(CompiledExecutor):
+    """Fails where graphql-core would execute a field."""
+
+    def execute_field(self, *_: Any) -> Any:
+        raise AssertionError("expected everything to be executed by plans")
+
+
+def _schema(executor_class: type[CompiledExecutor] | None) -> strawberry.Schema:
     built = strawberry.Schema(
         query=Query,
         types=[Thread, Message, MessageFile, Run, RunStep, Assistant],
         config=StrawberryConfig(scalar_map=SCALARS),
-        extensions=[PublicErrors],
-        execution_context_class=PlainFieldsExecutor if plain else None,
+        execution_context_class=executor_class,
     )
-    if plain:
-        make_plain(built._schema)
+    if executor_class is not None:
+        open_fields(built._schema)
     return built
 
 
-PLAIN, GENERAL = _schema(plain=True), _schema(plain=False)
+COMPILED, UNAIDED, GENERAL = _schema(CompiledExecutor), _schema(Unaided), _schema(None)
 MESSAGE, RUN, STEP = (
     MessageKey("thread_1", "msg_1"),
     RunKey("thread_1", "run_1"),
@@ -51,9 +61,15 @@ async def _answer(schema: strawberry.Schema, document: str, api: FakeThreadsApi,
         result = await schema.execute(document, variable_values=variables, context_value=context)
     finally:
         await context.aclose()
-    errors = [(error.message, error.path, error.extensions) for error in result.errors or []]
+    errors = [(error.message, error.path, error.extensions) for error in public_errors(result.errors or [])]
+    errors.sort(key=lambda error: repr(error[1]))  # they come as they are met, which is a matter of time
     # As text, so that the order of the fields counts too.
     return orjson.dumps(result.data), errors
+
+
+def _asked(api: FakeThreadsApi) -> list[Any]:
+    """What was asked of the port, however it was put together."""
+    return sorted((name, repr(key)) for name, keys in api.calls for key in keys)
 
 
 def _all_below(type_name: str, depth: int) -> str:
@@ -122,8 +138,10 @@ def _rich() -> FakeThreadsApi:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(document=operations(), seed=st.integers(0, 20))
 async def test_random_operations_are_answered_the_same(document: str, seed: int) -> None:
-    same = await _answer(PLAIN, document, random_world(seed), yes=True)
-    assert same == await _answer(GENERAL, document, random_world(seed), yes=True)
+    compiled, general = random_world(seed), random_world(seed)
+    answer = await _answer(COMPILED, document, compiled, yes=True)
+    assert answer == await _answer(GENERAL, document, general, yes=True)
+    assert _asked(compiled) == _asked(general)
 
 
 @pytest.mark.filterwarnings("ignore:.*is deprecated")  # the schema's own deprecated fields are asked for too
@@ -131,16 +149,16 @@ async def test_random_operations_are_answered_the_same(document: str, seed: int)
 async def test_everything_is_answered_the_same(key: Any) -> None:
     name = type(key).__name__.removesuffix("Key")
     document = f'{{ node(id: "{to_global_id(key)}") {{ ... on {name} {{ {_all_below(name, 3)} }} }} }}'
-    plain = await _answer(PLAIN, document, _rich())
-    assert plain[0].count(b'"') > 40
-    assert plain == await _answer(GENERAL, document, _rich())
+    compiled = await _answer(COMPILED, document, _rich())
+    assert compiled[0].count(b'"') > 40
+    assert compiled == await _answer(GENERAL, document, _rich())
 
 
 @pytest.mark.parametrize("number", [1.5, 2**31, 1e300, -1])
 async def test_a_number_is_answered_or_refused_the_same(number: float) -> None:
     document = f'{{ run(id: "{to_global_id(RUN)}") {{ id maxPromptTokens usage {{ promptTokens totalTokens }} }} }}'
     answers = []
-    for schema in (PLAIN, GENERAL):
+    for schema in (COMPILED, GENERAL):
         api = FakeThreadsApi()
         wire = run("run_1")
         api.runs[RUN] = msgspec.structs.replace(wire, max_prompt_tokens=number, usage={"prompt_tokens": number})
@@ -158,12 +176,12 @@ async def test_a_value_that_its_type_refuses_is_reported_the_same() -> None:
         run(id: "{to_global_id(RUN)}") {{ maxPromptTokens usage {{ promptTokens completionTokens }} status }}
         message(id: "{to_global_id(MESSAGE)}") {{ role createdAt id }}
     }}"""
-    plain = await _answer(PLAIN, document, api)
-    assert plain[1]
+    compiled = await _answer(COMPILED, document, api)
+    assert compiled[1]
     # An unexpected error has a log id of its own.
     general = await _answer(GENERAL, document, api)
-    assert plain[0] == general[0]
-    assert [path for _, path, _ in plain[1]] == [path for _, path, _ in general[1]]
+    assert compiled[0] == general[0]
+    assert [path for _, path, _ in compiled[1]] == [path for _, path, _ in general[1]]
 
 
 async def test_a_null_for_a_condition_is_reported_at_its_field_and_takes_no_sibling_along() -> None:
@@ -172,6 +190,63 @@ async def test_a_null_for_a_condition_is_reported_at_its_field_and_takes_no_sibl
     document = f"""query ($more: Boolean = true) {{
         run(id: "{to_global_id(RUN)}") {{ status usage {{ totalTokens promptTokens @include(if: $more) }} }}
     }}"""
-    answers = [await _answer(schema, document, api, more=None) for schema in (PLAIN, GENERAL)]
+    answers = [await _answer(schema, document, api, more=None) for schema in (COMPILED, GENERAL)]
     assert answers[0] == answers[1]
     assert orjson.loads(answers[0][0]) == {"run": {"status": "COMPLETED", "usage": None}}
+
+
+async def test_nothing_usual_is_left_to_graphql_core() -> None:
+    document = """query ($id: ID!, $last: Int) {
+        thread(id: $id) {
+            __typename metadata
+            messages(last: $last) {
+                edges { cursor node { text content { __typename } run { status thread { id } } } }
+            }
+            runs(first: 101) {
+                nodes { usage { totalTokens } steps { nodes { details { __typename } run { model } } } }
+            }
+            activeRun { status }
+        }
+        many: threadsByIds(ids: [$id, "thread_gone"]) { id createdAt }
+        nodes(ids: ["VGhyZWFkOnRocmVhZF8xOjRhODM"]) { id ... on Thread { createdAt } }
+        upstream { version }
+    }"""
+    unaided = await _answer(UNAIDED, document, conversation(), id="thread_1", last=2)
+    assert unaided == await _answer(GENERAL, document, conversation(), id="thread_1", last=2)
+    assert unaided[1] == []
+
+
+async def test_what_failed_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = []
+
+    class Counted(Attempt):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            attempts.append(self)
+
+    monkeypatch.setattr(executor, "Attempt", Counted)
+    api = FakeThreadsApi(threads={ThreadKey(f"thread_{number}"): thread(f"thread_{number}") for number in range(20)})
+    refused = to_global_id(MESSAGE)
+    aliases = " ".join(
+        f't{number}: threadsByIds(ids: ["thread_{number}", "{refused}"]) {{ createdAt }}' for number in range(20)
+    )
+    compiled = await _answer(COMPILED, f"{{ {aliases} }}", api)
+    assert len(compiled[1]) == 20
+    # The operation itself, then what is below its fields; afterwards no more are made.
+    assert len(attempts) <= executor.MAX_FAILED_ATTEMPTS + 20
+    assert sorted(key[0] for _, keys in api.calls for key in keys) == sorted(f"thread_{n}" for n in range(20))
+
+
+async def test_an_operation_whose_caller_leaves_leaves_nothing_behind() -> None:
+    api = GatedThreadsApi(conversation(150))
+    before = asyncio.all_tasks()
+    context = Context(api)
+    document = '{ thread(id: "thread_1") { createdAt messages(first: 150) { nodes { id } } activeRun { id } } }'
+    running = asyncio.create_task(COMPILED.execute(document, context_value=context))
+    await ticks()
+    assert api.calls
+    running.cancel()
+    await asyncio.wait([running])
+    await context.aclose()
+    await ticks()
+    assert asyncio.all_tasks() == before

@@ -5,9 +5,9 @@ import pytest
 from graphql import GraphQLError, GraphQLSyntaxError, Source
 
 from schema.errors import ErrorCode, GatewayError
-from schema.extensions import code_of_refusal, is_unexpected, public_errors
 from schema.keys import ThreadKey
 from schema.ports import Results
+from schema.public_errors import RefusedError, code_of_refusal, graphql_errors, is_unexpected, masked, public_errors
 from schema.wire import ThreadObject
 from tests.schema.builders import THREAD, conversation, errors_of, execute
 from tests.support.fake_threads_api import FakeThreadsApi
@@ -127,3 +127,19 @@ async def test_data_beside_an_error_stays() -> None:
     result = await execute(api, '{ a: thread(id: "thread_1") { metadata } b: thread(id: "thread_2") { metadata } }')
     assert result.data == {"a": {"metadata": {"topic": "tea"}}, "b": None}
     assert errors_of(result) == [(["b"], "UPSTREAM_FAILED")]
+
+
+def test_a_masked_error_has_the_id_that_the_log_has(caplog: pytest.LogCaptureFixture) -> None:
+    error = masked(ValueError("private detail"), "testing")
+    assert str(error.extensions["errorId"]) in error.message
+    assert str(error.extensions["errorId"]) in caplog.text
+    assert "private" not in error.message
+
+
+def test_whatever_ends_an_operation_is_written_down_as_errors_of_graphql() -> None:
+    refused, broken = GraphQLError("Refused."), KeyError("x")
+    assert graphql_errors(RefusedError([refused, refused])) == [refused, refused]
+    assert graphql_errors(refused) == [refused]
+    (written,) = graphql_errors(broken)
+    assert written.original_error is broken
+    assert is_unexpected(written)

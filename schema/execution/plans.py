@@ -1,0 +1,260 @@
+"""Compiles what is selected on an object into one function, which reads it without GraphQL's bookkeeping. Pure.
+
+A plan is made when its place in a document is first met, and kept with the document; it knows no principal, no
+variables and no object. Only the values of `@skip` and `@include` are part of it, so there is one for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias, cast
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLID,
+    GraphQLInterfaceType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLString,
+    GraphQLUnionType,
+    SelectionSetNode,
+    VariableNode,
+    is_leaf_type,
+)
+from graphql.execution import Executor
+from graphql.execution.collect_fields import FieldDetails, GroupedFieldSet
+
+from schema.execution.attempt import Attempt, Show, UnusualError
+from schema.execution.fields import DirectCall, class_of, direct_call
+from schema.later import Later
+from schema.selection import Arguments
+
+Places: TypeAlias = dict[Any, Any]
+Details: TypeAlias = list[FieldDetails]
+Fetch: TypeAlias = Callable[[Any, Attempt, dict[str, Any], str], None]
+
+MAX_PLACES = 5_000
+MAX_VARIANTS = 8
+
+
+class Plan(NamedTuple):
+    """How the selected fields of an object are shown, by their names in the answer."""
+
+    reads: Sequence[tuple[str, Show]]
+    """All fields, in their order; of those that are fetched, only the place is held."""
+    fetches: Sequence[tuple[str, Fetch]]
+
+    def show(self, parent: Any, attempt: Attempt) -> dict[str, Any]:
+        """Show the fields of an object, what has to be waited for as soon as it is here."""
+        shown = {name: read(parent, attempt) for name, read in self.reads}
+        for name, fetch in self.fetches:
+            fetch(parent, attempt, shown, name)
+        return shown
+
+
+class DocumentPlans:
+    """How the places of one document are executed, kept as long as the document; found out when they are met."""
+
+    def __init__(self) -> None:
+        """Know no place yet."""
+        self._conditions: dict[int, Sequence[str]] = {}
+        self._variants: dict[Any, Places] = {}
+
+    def places_of(self, executor: Executor[Any]) -> Places:
+        """Give the places of an operation under the conditions that its variables mean."""
+        operation = id(executor.operation)
+        conditions = self._conditions.get(operation)
+        if conditions is None:
+            fragments = executor.fragment_definitions.values()
+            sets = (part.selection_set for part in (executor.operation, *fragments))
+            conditions = self._conditions[operation] = sorted(_conditions(sets))
+        values = executor.variable_values.coerced
+        variant = (operation, *(values.get(name) for name in conditions))
+        places = self._variants.get(variant)
+        if places is None or len(places) > MAX_PLACES:
+            if len(self._variants) >= MAX_VARIANTS:
+                self._variants.clear()
+            places = self._variants[variant] = {}
+        return places
+
+
+def plan_of(type_: GraphQLObjectType, fields: GroupedFieldSet, places: Places) -> Plan | None:
+    """Find the plan of some fields of a type; None where graphql-core has to execute them."""
+    place = (type_.name, *(id(one.node) for details in fields.values() for one in details))
+    if place not in places:
+        places[place] = _compile(type_, fields)
+    return cast("Plan | None", places[place])
+
+
+def _compile(type_: GraphQLObjectType, fields: GroupedFieldSet) -> Plan | None:
+    reads: list[tuple[str, Show]] = []
+    fetches: list[tuple[str, Fetch]] = []
+    for name, details in fields.items():
+        if any(one.defer_usage or one.fragment_variable_values for one in details):
+            return None
+        field_name = details[0].node.name.value
+        if field_name == "__typename":
+            reads.append((name, _constant(type_.name)))
+            continue
+        field = type_.fields.get(field_name)
+        call = None if field is None else direct_call(field)
+        show = None if field is None else _show_of(field.type, details)
+        if field is None or call is None or show is None:
+            return None
+        if call.is_plain:
+            reads.append((name, _read(call.function, show)))
+        else:
+            reads.append((name, _nothing_yet))  # holds the field's place in the answer
+            fetches.append((name, _fetch(call, field, details, show)))
+
+    return Plan(reads, fetches)
+
+
+def _constant(text: str) -> Show:
+    return lambda _parent, _attempt: text
+
+
+def _nothing_yet(_parent: Any, _attempt: Attempt) -> None:
+    return None
+
+
+def _read(get: Callable[[Any], Any], show: Show) -> Show:
+    """Make the function that shows a plain field of its parent."""
+    return lambda parent, attempt: show(get(parent), attempt)
+
+
+def _fetch(call: DirectCall, field: GraphQLField, details: Details, show: Show) -> Fetch:
+    """Make the function that calls a field's own with what it wants to be given, and settles what it gives."""
+    function = call.function
+    nodes = [one.node for one in details]
+    arguments = Arguments(field, nodes[0], call.python_names)
+    place = object()
+
+    def fetch(parent: Any, attempt: Attempt, shown: dict[str, Any], name: str) -> None:
+        given = attempt.given.get(place)
+        if given is None:
+            given = dict(arguments.of(attempt.executor.variable_values))
+            if call.wants_info:
+                given["info"] = attempt.info(nodes)
+            attempt.given[place] = given
+        attempt.settle(function(parent, **given), shown, name, show)
+
+    return fetch
+
+
+def _show_of(type_: Any, details: Details) -> Show | None:
+    """Make the function that shows a value of a type."""
+    if isinstance(type_, GraphQLNonNull):
+        return _show_present(type_.of_type, details)
+    show = _show_present(type_, details)
+    return None if show is None else lambda value, attempt: None if value is None else show(value, attempt)
+
+
+def _show_present(type_: Any, details: Details) -> Show | None:
+    if is_leaf_type(type_):
+        return _leaf(type_)
+    if isinstance(type_, GraphQLList):
+        show_item = _show_of(type_.of_type, details)
+        return None if show_item is None else _list(show_item)
+    if isinstance(type_, GraphQLObjectType):
+        return _object(type_, details)
+    if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
+        return _one_of(type_, details)
+    return None
+
+
+def _object(type_: GraphQLObjectType, details: Details) -> Show | None:
+    class_ = class_of(type_)
+    return None if class_ is None else _instance(type_, class_, details)
+
+
+def _instance(type_: GraphQLObjectType, class_: type, details: Details) -> Show:
+    # The same as `Plan.show`, one call less for each object.
+    reads: Sequence[tuple[str, Show]] | None = None
+    fetches: Sequence[tuple[str, Fetch]] = ()
+
+    def show(value: Any, attempt: Attempt) -> dict[str, Any]:
+        nonlocal reads, fetches
+        if type(value) is not class_:
+            raise UnusualError
+        if reads is None:
+            collected = attempt.executor.collect_subfields(type_, details)
+            plan = plan_of(type_, collected.grouped_field_set, attempt.places)
+            if plan is None or collected.new_defer_usages:
+                raise UnusualError
+            reads, fetches = plan
+        shown = {name: read(value, attempt) for name, read in reads}
+        for name, fetch in fetches:
+            fetch(value, attempt, shown, name)
+        return shown
+
+    return show
+
+
+def _one_of(type_: GraphQLUnionType | GraphQLInterfaceType, details: Details) -> Show:
+    """Show a value by its class, which tells its type."""
+    shows: dict[type, Show] = {}
+
+    def show(value: Any, attempt: Attempt) -> Any:
+        show_instance = shows.get(type(value))
+        if show_instance is None:
+            schema = attempt.executor.schema
+            possible = [one for one in schema.get_possible_types(type_) if class_of(one) is type(value)]
+            if len(possible) != 1:
+                raise UnusualError
+            show_instance = shows[type(value)] = _instance(possible[0], type(value), details)
+        return show_instance(value, attempt)
+
+    return show
+
+
+def _list(show_item: Show) -> Show:
+    def show(value: Any, attempt: Attempt) -> list[Any]:
+        if type(value) not in {list, tuple}:
+            raise UnusualError
+        if Later in map(type, value):
+            shown: list[Any] = [None] * len(value)
+            for index, item in enumerate(value):
+                attempt.settle(item, shown, index, show_item)
+            return shown
+        return [show_item(item, attempt) for item in value]
+
+    return show
+
+
+def _leaf(type_: Any) -> Show:
+    names: Mapping[Any, str] = {}
+    if isinstance(type_, GraphQLEnumType):
+        names = {value.value: name for name, value in type_.values.items()}
+        return lambda value, _attempt: names[value.value]
+    coerce = type_.coerce_output_value
+
+    def show(value: Any, _attempt: Attempt) -> Any:
+        coerced = coerce(value)
+        if value is None or coerced is None:
+            raise UnusualError
+        return coerced
+
+    def show_text(value: Any, attempt: Attempt) -> Any:
+        return value if type(value) is str else show(value, attempt)
+
+    return show_text if type_ in {GraphQLString, GraphQLID} else show
+
+
+def _conditions(sets: Iterable[SelectionSetNode | None]) -> set[str]:
+    """Name the variables that say whether something is selected."""
+    names: set[str] = set()
+    for selections in sets:
+        for selection in selections.selections if selections else ():
+            names.update(
+                argument.value.name.value
+                for directive in selection.directives or ()
+                for argument in directive.arguments or ()
+                if isinstance(argument.value, VariableNode)
+            )
+            below = getattr(selection, "selection_set", None)
+            if below is not None:
+                names |= _conditions([below])
+    return names

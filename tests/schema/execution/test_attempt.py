@@ -1,0 +1,104 @@
+"""An attempt waits for exactly what was not at hand, and ends when all of it is shown or something is unusual."""
+
+import asyncio
+from typing import Any
+
+from schema.execution.attempt import Attempt
+from schema.later import Later
+
+
+def attempt() -> Attempt:
+    nothing: Any = None
+    return Attempt(nothing, {})
+
+
+def as_it_is(value: Any, _: Attempt) -> Any:
+    return value
+
+
+async def test_values_at_hand_are_put_in_their_places_at_once() -> None:
+    running, shown = attempt(), {"a": None}
+    running.settle(1, shown, "a", as_it_is)
+    assert shown == {"a": 1}
+    assert not running.waiting
+    assert await running.shown()
+
+
+async def test_values_under_way_are_put_there_when_they_come_in_whatever_order() -> None:
+    running, shown = attempt(), [None, None]
+    loads = [asyncio.get_running_loop().create_future() for _ in shown]
+    for index, load in enumerate(loads):
+        running.settle(Later(load, asyncio.Future.result), shown, index, as_it_is)
+    whole = asyncio.ensure_future(running.shown())
+    for index in (1, 0):
+        assert not whole.done()
+        loads[index].set_result(index)
+        await asyncio.sleep(0)
+    assert await whole
+    assert shown == [0, 1]
+
+
+async def test_what_follows_from_an_answer_is_waited_for_too() -> None:
+    running, shown = attempt(), {"a": None}
+    loop = asyncio.get_running_loop()
+    first, second = loop.create_future(), loop.create_future()
+
+    def show(value: Any, attempt: Attempt) -> dict[str, Any]:
+        inner: dict[str, Any] = {"b": None}
+        attempt.settle(Later(second, lambda load: load.result() + value), inner, "b", as_it_is)
+        return inner
+
+    running.settle(Later(first, asyncio.Future.result), shown, "a", show)
+    whole = asyncio.ensure_future(running.shown())
+    first.set_result(1)
+    await asyncio.sleep(0)
+    assert shown == {"a": {"b": None}}
+    assert not whole.done()
+    second.set_result(1)
+    assert await whole
+    assert shown == {"a": {"b": 2}}
+
+
+async def test_one_failure_ends_it_and_what_comes_afterwards_changes_nothing() -> None:
+    running, shown = attempt(), {"a": None, "b": None}
+    loop = asyncio.get_running_loop()
+    failing, late = loop.create_future(), loop.create_future()
+    running.settle(Later(failing, asyncio.Future.result), shown, "a", as_it_is)
+    running.settle(Later(late, asyncio.Future.result), shown, "b", as_it_is)
+    failing.set_exception(ValueError("no"))
+    assert not await running.shown()
+    late.set_result(1)
+    await asyncio.sleep(0)
+    assert shown == {"a": None, "b": None}
+
+
+async def test_a_load_that_is_cancelled_is_a_failure_and_no_cancellation() -> None:
+    running, shown = attempt(), {"a": None}
+    load = asyncio.get_running_loop().create_future()
+    running.settle(Later(load, asyncio.Future.result), shown, "a", as_it_is)
+    load.cancel()
+    assert not await running.shown()
+
+
+async def test_who_stops_waiting_ends_the_tasks_of_the_attempt_and_no_load() -> None:
+    running, shown = attempt(), {"a": None, "b": None}
+    load: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    ended = []
+
+    async def walk() -> None:
+        try:
+            await asyncio.shield(load)
+        finally:
+            ended.append(True)
+
+    running.settle(walk(), shown, "a", as_it_is)
+    running.settle(Later(load, asyncio.Future.result), shown, "b", as_it_is)
+    waiting = asyncio.create_task(running.shown())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert ended == [True]
+    assert not load.done()

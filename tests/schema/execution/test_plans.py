@@ -1,0 +1,114 @@
+"""Plans are made once for each place of a document, and mean the same for every principal and all variables."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from graphql import parse
+
+from schema.context import Context
+from schema.execution import plans as plans_module
+from schema.execution.executor import CompiledExecutor
+from schema.execution.plans import DocumentPlans
+from tests.schema.builders import SCHEMA, conversation
+
+CORE = SCHEMA._schema
+DOCUMENT = """
+    query ($id: ID!, $many: Int = 1, $more: Boolean = true, $loud: Boolean = false) {
+        thread(id: $id) {
+            id
+            messages(first: $many) { nodes { text ...Who @include(if: $more) } }
+            createdAt @skip(if: $loud)
+        }
+    }
+    fragment Who on Message { role run { id } }
+"""
+
+
+class Compiled(CompiledExecutor):
+    """Fails where graphql-core would execute a field."""
+
+    def execute_field(self, *_: Any) -> Any:
+        raise AssertionError("expected everything to be executed by plans")
+
+
+async def answer(plans: DocumentPlans, document: Any, variables: Mapping[str, Any]) -> Any:
+    context = Context(conversation(3))
+    executor = Compiled.build(CORE, document, context_value=context, raw_variable_values=dict(variables))
+    assert isinstance(executor, Compiled)
+    executor.plans = plans
+    result: Any = executor.execute_operation()
+    result = await result if executor.is_awaitable(result) else result
+    await context.aclose()
+    assert result.errors is None
+    return result.data
+
+
+async def test_a_plan_serves_all_values_of_variables() -> None:
+    plans, document = DocumentPlans(), parse(DOCUMENT)
+    first = await answer(plans, document, {"id": "thread_1", "many": 2})
+    assert [node["text"] for node in first["thread"]["messages"]["nodes"]] == ["number 1", "number 2"]
+    places = plans.places_of(executor_of(document, {"id": "thread_1"}))
+    known = dict(places)
+    second = await answer(plans, document, {"id": "thread_2", "many": 3})
+    assert second == {"thread": None}
+    third = await answer(plans, document, {"id": "thread_1"})
+    assert third["thread"]["messages"] == {"nodes": [{"text": "number 1", "role": "USER", "run": None}]}
+    assert places == known
+
+
+async def test_what_is_skipped_has_plans_of_its_own() -> None:
+    plans, document = DocumentPlans(), parse(DOCUMENT)
+    for variables, fields in (
+        ({}, {"id", "messages", "createdAt"}),
+        ({"loud": True}, {"id", "messages"}),
+        ({"loud": False, "more": False}, {"id", "messages", "createdAt"}),
+        ({}, {"id", "messages", "createdAt"}),
+    ):
+        thread = (await answer(plans, document, {"id": "thread_1", **variables}))["thread"]
+        assert set(thread) == fields
+        assert ("role" in thread["messages"]["nodes"][0]) is variables.get("more", True)
+
+
+async def test_two_operations_of_one_document_do_not_meet() -> None:
+    document = parse('query A { thread(id: "thread_1") { id } } query B { thread(id: "thread_1") { createdAt } }')
+    plans = DocumentPlans()
+    for name, field in (("A", "id"), ("B", "createdAt"), ("A", "id")):
+        executor = Compiled.build(CORE, document, context_value=Context(conversation()), operation_name=name)
+        assert isinstance(executor, Compiled)
+        executor.plans = plans
+        result: Any = executor.execute_operation()
+        assert set((await result).data["thread"]) == {field}
+
+
+def executor_of(document: Any, variables: Mapping[str, Any]) -> CompiledExecutor:
+    executor = CompiledExecutor.build(CORE, document, raw_variable_values=dict(variables))
+    assert isinstance(executor, CompiledExecutor)
+    return executor
+
+
+def test_only_so_many_conditions_are_kept() -> None:
+    names = [f"c{number}" for number in range(5)]
+    variables = ", ".join(f"${name}: Boolean!" for name in names)
+    fields = " ".join(f"{name}: __typename @skip(if: ${name})" for name in names)
+    document, plans = parse(f"query ({variables}) {{ {fields} }}"), DocumentPlans()
+    for number in range(32):
+        given = {name: bool(number >> bit & 1) for bit, name in enumerate(names)}
+        places = plans.places_of(executor_of(document, given))
+        assert plans.places_of(executor_of(document, given)) is places
+        assert len(plans._variants) <= plans_module.MAX_VARIANTS
+
+
+def test_only_so_many_places_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans_module, "MAX_PLACES", 3)
+    document, plans = parse("{ __typename }"), DocumentPlans()
+    places = plans.places_of(executor_of(document, {}))
+    places.update(dict.fromkeys(range(4)))
+    assert plans.places_of(executor_of(document, {})) == {}
+
+
+def test_what_nobody_can_call_directly_has_no_plan() -> None:
+    executor = executor_of(parse("{ __schema { types { name } } __typename }"), {})
+    result: Any = executor.execute_operation()
+    assert result.errors is None
+    assert result.data["__typename"] == "Query"

@@ -1,0 +1,45 @@
+"""Operations as prediction sees them: chosen, and their variables coerced, but not executed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphql import GraphQLError, parse
+from graphql.execution import Executor
+
+from schema.operation_reader import MAX_SELECTIONS, OperationReader
+from schema.paging import PagingLimits
+from schema.prediction import predict_calls
+from tests.schema.builders import SCHEMA
+
+CORE: Any = SCHEMA._schema
+
+
+def prepared(document: str, variables: Mapping[str, Any] | None = None, *, name: str | None = None) -> Executor[Any]:
+    """An executor of the operation that is named, or of the first one."""
+    parsed: Any = parse(document)
+    if name is None:
+        operation = next(part for part in parsed.definitions if part.kind == "operation_definition")
+        name = operation.name.value if operation.name else None
+    built = Executor.build(CORE, parsed, raw_variable_values=dict(variables or {}), operation_name=name)
+    if isinstance(built, list):
+        raise GraphQLError(str(built))
+    return built
+
+
+def reader_of(
+    document: str, variables: Mapping[str, Any] | None = None, *, name: str | None = None, most: int = MAX_SELECTIONS
+) -> OperationReader:
+    """A reader of one operation of a valid document."""
+    of = prepared(document, variables, name=name)
+    return OperationReader(of.schema, of.operation, of.fragment_definitions, of.variable_values, max_selections=most)
+
+
+def predicted(
+    document: str,
+    variables: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    limits: PagingLimits | None = None,
+) -> int:
+    """The predicted calls of one operation of a valid document."""
+    return predict_calls(reader_of(document, variables, name=name), limits or PagingLimits())
