@@ -36,12 +36,20 @@ class Cost:
     @asynccontextmanager
     async def call(self) -> AsyncIterator[None]:
         """Count an upstream call from its beginning, and keep its span once it has ended in whatever way."""
-        self.upstream_calls += 1
-        began = self.clock()
+        began = self.begin_call()
         try:
             yield
         finally:
-            self.spans.append(Span(began, self.clock()))
+            self.end_call(began)
+
+    def begin_call(self) -> float:
+        """Count an upstream call that begins now; gives what `end_call` is to be told."""
+        self.upstream_calls += 1
+        return self.clock()
+
+    def end_call(self, began: float) -> None:
+        """Keep the span of a call that has ended in whatever way."""
+        self.spans.append(Span(began, self.clock()))
 
     def report(self, predicted_calls: int) -> dict[str, object]:
         """Render `extensions.cost`."""

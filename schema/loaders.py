@@ -7,18 +7,20 @@ gets its error as a value. Every batch has a deadline, and `Loaders.aclose` ends
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from aiodataloader import DataLoader
 
-from schema.errors import ErrorCode, GatewayError
+from schema.batches import Batches, Fetch
+from schema.errors import GatewayError
 from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.ports import (
     AssistantPageKey,
+    FetchLists,
     MessageFilePageKey,
     MessagePageKey,
-    Results,
     RunPageKey,
     RunStepPageKey,
     ThreadsApi,
@@ -50,51 +52,9 @@ ObjectT = TypeVar("ObjectT", bound=HasId)
 
 PageKey: TypeAlias = MessagePageKey | RunPageKey | RunStepPageKey | AssistantPageKey | MessageFilePageKey
 PageKeyT = TypeVar("PageKeyT", bound=PageKey)
-Fetch: TypeAlias = Callable[[Sequence[KeyT]], Awaitable[Results[ValueT]]]
-
-
-class Batches:
-    """The batches of one operation that are under way: their deadline, and their end."""
-
-    def __init__(self, deadline_seconds: float) -> None:
-        """Bound each batch by a deadline."""
-        self._deadline_seconds = deadline_seconds
-        self._under_way: set[asyncio.Task[Any]] = set()
-        self._closed = False
-
-    async def run(self, fetch: Fetch[KeyT, ValueT], keys: Sequence[KeyT]) -> list[ValueT | BaseException]:
-        """Fetch a batch; what cannot be had is an error in its place, and never raised."""
-        if self._closed:
-            return [_ended() for _ in keys]
-        task = asyncio.current_task()
-        if task is not None:
-            self._under_way.add(task)
-        try:
-            async with asyncio.timeout(self._deadline_seconds):
-                return list(await fetch(keys))
-        except TimeoutError:
-            message = f"The upstream did not answer within {self._deadline_seconds:g} seconds."
-            return [GatewayError(ErrorCode.UPSTREAM_TIMEOUT, message) for _ in keys]
-        except asyncio.CancelledError:
-            # The operation is over. Raised, the cancellation would leave whoever waits for the batch waiting for ever.
-            return [_ended() for _ in keys]
-        except Exception as error:
-            return [error for _ in keys]
-        finally:
-            if task is not None:
-                self._under_way.discard(task)
-
-    async def aclose(self) -> None:
-        """Cancel the batches that are under way, and wait until they have ended."""
-        self._closed = True
-        for task in self._under_way:
-            task.cancel()
-        if self._under_way:
-            await asyncio.wait(self._under_way)
-
-
-def _ended() -> GatewayError:
-    return GatewayError(ErrorCode.INTERNAL, "The operation ended before this was loaded.", retryable=True)
+ObjectKeyT = TypeVar("ObjectKeyT", bound=tuple[str, ...])
+Owner: TypeAlias = tuple[str, ...]
+"""What the keys of the objects of one list have in common: all but the object's own id."""
 
 
 class PortLoader(DataLoader[KeyT, ValueT]):
@@ -108,7 +68,7 @@ class PortLoader(DataLoader[KeyT, ValueT]):
 
     async def batch_load_fn(self, keys: list[KeyT]) -> list[Any]:
         """Fetch a batch: one value or error for each key, in their order."""
-        return await self._batches.run(self._fetch, keys)
+        return self._settle(keys, await self._batches.run(self._fetch, keys))
 
     def load(self, key: KeyT) -> asyncio.Future[ValueT]:
         """Load one key. Cancelling whoever waits does not cancel the load, since others may wait for it too."""
@@ -116,10 +76,7 @@ class PortLoader(DataLoader[KeyT, ValueT]):
 
     def start(self, key: KeyT) -> asyncio.Future[ValueT]:
         """Begin a load and give its future, which others share: it may be looked at and called back, not cancelled."""
-        future = super().load(key)
-        if not future.done():
-            future.add_done_callback(_take_note)  # a failure is reported where somebody asks for the value
-        return future
+        return super().load(key)
 
     def held(self, key: KeyT) -> ValueT | None:
         """Give what is already here, without waiting; None when it is not, or when it could not be had."""
@@ -128,26 +85,78 @@ class PortLoader(DataLoader[KeyT, ValueT]):
             return None
         return future.result()
 
+    def _settle(self, keys: Sequence[KeyT], answers: list[Any]) -> list[Any]:
+        """Resolve loads that are not yet resolved."""
+        for key, answer in zip(keys, answers, strict=True):
+            future = self._cache.get(key)
+            if future is None or future.done():
+                continue
+            if isinstance(answer, BaseException):
+                future.set_exception(answer)
+                future.exception()  # a failure is reported where somebody asks for the value
+            else:
+                future.set_result(answer)
+        return answers
 
-def _take_note(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled():
-        future.exception()
+
+class ObjectLoader(PortLoader[ObjectKeyT, ObjectT]):
+    """Loads objects that pages may hold: what a page that was noted holds is here without a load.
+
+    A page is only looked through when one of its owner's objects is asked for, which for most pages never happens.
+    """
+
+    def __init__(self, fetch: Fetch[ObjectKeyT, ObjectT], batches: Batches) -> None:
+        """Load through `fetch`; `batches` owns the calls."""
+        super().__init__(fetch, batches)
+        self._noted: dict[Owner, list[Page[ObjectT]]] = {}
+        self._listed: dict[Owner, dict[str, ObjectT]] = {}
+
+    def note(self, owner: Owner, page: Page[ObjectT]) -> None:
+        """Note a page of an owner's objects: their keys without the id. What is here already is not replaced."""
+        self._noted.setdefault(owner, []).append(page)
+
+    def start(self, key: ObjectKeyT) -> asyncio.Future[ObjectT]:
+        """Begin a load, unless a page has held the object."""
+        if key not in self._cache and (listed := self._on_a_page(key)) is not None:
+            self.prime(key, listed)
+        return super().start(key)
+
+    def held(self, key: ObjectKeyT) -> ObjectT | None:
+        """Give what is already here, by itself or on a page."""
+        return super().held(key) if key in self._cache else self._on_a_page(key)
+
+    def _on_a_page(self, key: ObjectKeyT) -> ObjectT | None:
+        owner = key[:-1]
+        for page in self._noted.pop(owner, ()):
+            listed = self._listed.setdefault(owner, {})
+            for item in page.data:
+                listed.setdefault(item.id, item)
+        found = self._listed.get(owner)
+        return None if found is None else found.get(key[-1])
 
 
 class PageLoader(PortLoader[PageKeyT, Page[ObjectT]]):
-    """Loads pages; pages of one list from one place share the longest, and each primes the loader of its objects."""
+    """Loads pages; pages of one list from one place share the longest, and each is noted by the loader of its objects.
+
+    The pages of each thread are given out as soon as they are here, so that what follows from one thread does not
+    wait for the slowest. What was asked of one thread together is given out together (`Arrivals`): what follows is
+    more of that thread, whose many single loads are one call only if they are made together, and none if another of
+    its pages holds the object. For the same reason single objects wait for their whole batch. Measured on 8 threads
+    with answers of random delay: no more calls than when all wait for all, and up to a fifth less waiting.
+    """
 
     def __init__(
         self,
-        fetch: Fetch[PageKeyT, Page[ObjectT]],
+        fetch: FetchLists[PageKeyT, Page[ObjectT]],
         batches: Batches,
-        objects: PortLoader[Any, ObjectT],
-        key_of: Callable[[PageKeyT, str], Any],
+        objects: ObjectLoader[Any, ObjectT],
+        owner_of: Callable[[PageKeyT], Owner],
     ) -> None:
-        """Load through `fetch` and prime `objects`; `key_of` makes an object's key of its page's and its id."""
+        """Load through `fetch`; `objects` are told what the pages hold, whose owner `owner_of` names."""
         super().__init__(fetch, batches)
+        self._fetch_lists = fetch
         self._objects = objects
-        self._key_of = key_of
+        self._owner_of = owner_of
         self._asked: dict[Hashable, list[PageKeyT]] = {}
 
     def start(self, key: PageKeyT) -> asyncio.Future[Page[ObjectT]]:
@@ -169,20 +178,47 @@ class PageLoader(PortLoader[PageKeyT, Page[ObjectT]]):
         for other in asked:
             page = super().held(other)
             if other.window.limit >= key.window.limit or (page is not None and not page.has_more):
-                self._cache[key] = _cut_when_here(self._cache[other], key.window.limit)
+                self._cache[key] = _cut_when_here(self._cache[other], key)
                 return
         asked.append(key)
 
     async def batch_load_fn(self, keys: list[PageKeyT]) -> list[Any]:
         """Fetch the longest of each group of pages and cut the others from it."""
-        longest = longest_windows(keys)
-        wanted = list(dict.fromkeys(longest))
-        pages = dict(zip(wanted, await super().batch_load_fn(wanted), strict=True))
-        for key, page in pages.items():
-            if isinstance(page, Page):
-                for item in page.data:
-                    self._objects.prime(self._key_of(key, item.id), item)
-        return [_cut(pages[source], key.window.limit) for key, source in zip(keys, longest, strict=True)]
+        sources = longest_windows(keys)
+        cut_from: dict[PageKeyT, list[PageKeyT]] = {}
+        for key, source in zip(keys, sources, strict=True):
+            cut_from.setdefault(source, []).append(key)
+        here: dict[PageKeyT, Any] = {}
+        for source, page in zip(
+            cut_from, await self._batches.run(self._landing(cut_from, here), cut_from), strict=True
+        ):
+            if source not in here:
+                self._arrive(here, source, page)
+        return self._settle(keys, [_cut(here[source], key) for key, source in zip(keys, sources, strict=True)])
+
+    def _landing(
+        self, cut_from: Mapping[PageKeyT, list[PageKeyT]], here: dict[PageKeyT, Any]
+    ) -> Fetch[PageKeyT, Page[ObjectT]]:
+        """Fetch so that each thread's pages are given out as soon as they are here."""
+        threads = [_thread_of(source) for source in cut_from]
+        if len(set(threads)) == 1:
+            return self._fetch  # they are here together anyway
+        arrivals = self._batches.arrivals()
+        arrivals.expect(threads)
+
+        def give_out(source: PageKeyT) -> None:
+            self._settle(cut_from[source], [_cut(here[source], key) for key in cut_from[source]])
+
+        def land(source: PageKeyT, page: Page[ObjectT] | GatewayError) -> None:
+            self._arrive(here, source, page)
+            arrivals.arrive(_thread_of(source), partial(give_out, source))
+
+        return partial(self._fetch_lists, land=land)
+
+    def _arrive(self, here: dict[PageKeyT, Any], key: PageKeyT, page: Page[ObjectT] | BaseException) -> None:
+        here[key] = page
+        if isinstance(page, Page):
+            self._objects.note(self._owner_of(key), page)
 
 
 def longest_windows(keys: Sequence[PageKeyT]) -> list[PageKeyT]:
@@ -201,7 +237,12 @@ def _list_of(key: PageKey) -> Hashable:
     return (key[:-1], key.window.order, key.window.after)
 
 
-def _cut_when_here(source: asyncio.Future[Page[ObjectT]], limit: int) -> asyncio.Future[Page[ObjectT]]:
+def _thread_of(key: PageKey) -> str | None:
+    """Name the thread that a page is of; assistants are in none."""
+    return None if isinstance(key, AssistantPageKey) else key.thread_id
+
+
+def _cut_when_here(source: asyncio.Future[Page[ObjectT]], key: PageKey) -> asyncio.Future[Page[ObjectT]]:
     cut: asyncio.Future[Page[ObjectT]] = source.get_loop().create_future()
 
     def settle(done: asyncio.Future[Page[ObjectT]]) -> None:
@@ -213,7 +254,7 @@ def _cut_when_here(source: asyncio.Future[Page[ObjectT]], limit: int) -> asyncio
             cut.set_exception(error)
             cut.exception()  # whoever loads it will be told; nobody may
         else:
-            cut.set_result(cast("Page[ObjectT]", _cut(done.result(), limit)))
+            cut.set_result(cast("Page[ObjectT]", _cut(done.result(), key)))
 
     if source.done():
         settle(source)
@@ -222,7 +263,8 @@ def _cut_when_here(source: asyncio.Future[Page[ObjectT]], limit: int) -> asyncio
     return cut
 
 
-def _cut(page: Page[ObjectT] | BaseException, limit: int) -> Page[ObjectT] | BaseException:
+def _cut(page: Page[ObjectT] | BaseException, key: PageKey) -> Page[ObjectT] | BaseException:
+    limit = key.window.limit
     if isinstance(page, BaseException) or len(page.data) <= limit:
         return page
     return Page(data=page.data[:limit], has_more=True)
@@ -236,33 +278,33 @@ class Loaders:
         self._api = api
         self._batches = batches or Batches(deadline_seconds)
         self.threads: PortLoader[ThreadKey, ThreadObject] = PortLoader(api.get_threads, self._batches)
-        self.messages: PortLoader[MessageKey, MessageObject] = PortLoader(api.get_messages, self._batches)
-        self.runs: PortLoader[RunKey, RunObject] = PortLoader(api.get_runs, self._batches)
-        self.run_steps: PortLoader[RunStepKey, RunStepObject] = PortLoader(api.get_run_steps, self._batches)
-        self.assistants: PortLoader[AssistantKey, AssistantObject] = PortLoader(api.get_assistants, self._batches)
-        self.message_files: PortLoader[MessageFileKey, MessageFileObject] = PortLoader(
+        self.messages: ObjectLoader[MessageKey, MessageObject] = ObjectLoader(api.get_messages, self._batches)
+        self.runs: ObjectLoader[RunKey, RunObject] = ObjectLoader(api.get_runs, self._batches)
+        self.run_steps: ObjectLoader[RunStepKey, RunStepObject] = ObjectLoader(api.get_run_steps, self._batches)
+        self.assistants: ObjectLoader[AssistantKey, AssistantObject] = ObjectLoader(api.get_assistants, self._batches)
+        self.message_files: ObjectLoader[MessageFileKey, MessageFileObject] = ObjectLoader(
             api.get_message_files, self._batches
         )
         self.message_pages: PageLoader[MessagePageKey, MessageObject] = PageLoader(
-            api.list_messages, self._batches, self.messages, lambda page, id_: MessageKey(page.thread_id, id_)
+            api.list_messages, self._batches, self.messages, lambda page: (page.thread_id,)
         )
         self.run_pages: PageLoader[RunPageKey, RunObject] = PageLoader(
-            api.list_runs, self._batches, self.runs, lambda page, id_: RunKey(page.thread_id, id_)
+            api.list_runs, self._batches, self.runs, lambda page: (page.thread_id,)
         )
         self.run_step_pages: PageLoader[RunStepPageKey, RunStepObject] = PageLoader(
             api.list_run_steps,
             self._batches,
             self.run_steps,
-            lambda page, id_: RunStepKey(page.thread_id, page.run_id, id_),
+            lambda page: (page.thread_id, page.run_id),
         )
         self.assistant_pages: PageLoader[AssistantPageKey, AssistantObject] = PageLoader(
-            api.list_assistants, self._batches, self.assistants, lambda _, id_: AssistantKey(id_)
+            api.list_assistants, self._batches, self.assistants, lambda _: ()
         )
         self.message_file_pages: PageLoader[MessageFilePageKey, MessageFileObject] = PageLoader(
             api.list_message_files,
             self._batches,
             self.message_files,
-            lambda page, id_: MessageFileKey(page.thread_id, page.message_id, id_),
+            lambda page: (page.thread_id, page.message_id),
         )
 
     def renewed(self) -> Loaders:

@@ -37,8 +37,19 @@ from schema.wire import (
     ThreadObject,
 )
 
+KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
+ValueT_co = TypeVar("ValueT_co", covariant=True)
 Results: TypeAlias = Sequence[ValueT | GatewayError]
+Land: TypeAlias = Callable[[KeyT, ValueT | GatewayError], None]
+"""Told of a key's answer, or of the error in its place, as soon as it is here. Never raises."""
+
+
+class FetchLists(Protocol[KeyT, ValueT_co]):
+    """A function of the port that reads lists."""
+
+    async def __call__(self, keys: Sequence[KeyT], *, land: Land[KeyT, ValueT_co] | None = None) -> Results[ValueT_co]:
+        """Read a batch."""
 
 
 class MessagePageKey(NamedTuple):
@@ -97,6 +108,11 @@ class ThreadsApi(Protocol):
     objects. A write is singular: it is sent at most once and raises a `GatewayError` when it failed, one that is not
     retryable and says so where nobody knows whether the write took place. The `argument` of a refusal is the place
     in the body, its parts joined by dots.
+
+    Lists may land: `land` is told of each answer at most once, in the running loop, and of none after the read has
+    ended or was cancelled; not every key need land, and what is returned is complete and the same. So the slowest
+    list of a batch holds up none of the others. Single objects do not land: what waits for them is mostly a leaf, and
+    what does follow (references of one thread's objects) takes fewer calls when it is asked for together.
     """
 
     @property
@@ -125,19 +141,32 @@ class ThreadsApi(Protocol):
     async def get_message_files(self, keys: Sequence[MessageFileKey]) -> Results[MessageFileObject]:
         """Get files of messages."""
 
-    async def list_messages(self, keys: Sequence[MessagePageKey]) -> Results[Page[MessageObject]]:
+    async def list_messages(
+        self, keys: Sequence[MessagePageKey], *, land: Land[MessagePageKey, Page[MessageObject]] | None = None
+    ) -> Results[Page[MessageObject]]:
         """List pages of messages."""
 
-    async def list_runs(self, keys: Sequence[RunPageKey]) -> Results[Page[RunObject]]:
+    async def list_runs(
+        self, keys: Sequence[RunPageKey], *, land: Land[RunPageKey, Page[RunObject]] | None = None
+    ) -> Results[Page[RunObject]]:
         """List pages of runs."""
 
-    async def list_run_steps(self, keys: Sequence[RunStepPageKey]) -> Results[Page[RunStepObject]]:
+    async def list_run_steps(
+        self, keys: Sequence[RunStepPageKey], *, land: Land[RunStepPageKey, Page[RunStepObject]] | None = None
+    ) -> Results[Page[RunStepObject]]:
         """List pages of run steps."""
 
-    async def list_assistants(self, keys: Sequence[AssistantPageKey]) -> Results[Page[AssistantObject]]:
+    async def list_assistants(
+        self, keys: Sequence[AssistantPageKey], *, land: Land[AssistantPageKey, Page[AssistantObject]] | None = None
+    ) -> Results[Page[AssistantObject]]:
         """List pages of assistants."""
 
-    async def list_message_files(self, keys: Sequence[MessageFilePageKey]) -> Results[Page[MessageFileObject]]:
+    async def list_message_files(
+        self,
+        keys: Sequence[MessageFilePageKey],
+        *,
+        land: Land[MessageFilePageKey, Page[MessageFileObject]] | None = None,
+    ) -> Results[Page[MessageFileObject]]:
         """List pages of files of messages."""
 
     async def create_thread(self, body: ThreadBody) -> ThreadObject:

@@ -26,6 +26,8 @@ from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunSte
 from schema.ports import (
     AssistantPageKey,
     Capabilities,
+    FetchLists,
+    Land,
     MessageFilePageKey,
     MessagePageKey,
     Results,
@@ -95,20 +97,33 @@ class CachedThreadsApi:
     async def get_message_files(self, keys: Sequence[MessageFileKey]) -> Results[MessageFileObject]:
         return await self._read(keys, self._inner.get_message_files)
 
-    async def list_messages(self, keys: Sequence[MessagePageKey]) -> Results[Page[MessageObject]]:
-        return await self._read(keys, self._inner.list_messages)
+    async def list_messages(
+        self, keys: Sequence[MessagePageKey], *, land: Land[MessagePageKey, Page[MessageObject]] | None = None
+    ) -> Results[Page[MessageObject]]:
+        return await self._list(keys, self._inner.list_messages, land)
 
-    async def list_runs(self, keys: Sequence[RunPageKey]) -> Results[Page[RunObject]]:
-        return await self._read(keys, self._inner.list_runs)
+    async def list_runs(
+        self, keys: Sequence[RunPageKey], *, land: Land[RunPageKey, Page[RunObject]] | None = None
+    ) -> Results[Page[RunObject]]:
+        return await self._list(keys, self._inner.list_runs, land)
 
-    async def list_run_steps(self, keys: Sequence[RunStepPageKey]) -> Results[Page[RunStepObject]]:
-        return await self._read(keys, self._inner.list_run_steps)
+    async def list_run_steps(
+        self, keys: Sequence[RunStepPageKey], *, land: Land[RunStepPageKey, Page[RunStepObject]] | None = None
+    ) -> Results[Page[RunStepObject]]:
+        return await self._list(keys, self._inner.list_run_steps, land)
 
-    async def list_assistants(self, keys: Sequence[AssistantPageKey]) -> Results[Page[AssistantObject]]:
-        return await self._read(keys, self._inner.list_assistants)
+    async def list_assistants(
+        self, keys: Sequence[AssistantPageKey], *, land: Land[AssistantPageKey, Page[AssistantObject]] | None = None
+    ) -> Results[Page[AssistantObject]]:
+        return await self._list(keys, self._inner.list_assistants, land)
 
-    async def list_message_files(self, keys: Sequence[MessageFilePageKey]) -> Results[Page[MessageFileObject]]:
-        return await self._read(keys, self._inner.list_message_files)
+    async def list_message_files(
+        self,
+        keys: Sequence[MessageFilePageKey],
+        *,
+        land: Land[MessageFilePageKey, Page[MessageFileObject]] | None = None,
+    ) -> Results[Page[MessageFileObject]]:
+        return await self._list(keys, self._inner.list_message_files, land)
 
     async def create_thread(self, body: ThreadBody) -> ThreadObject:
         made = await self._inner.create_thread(body)
@@ -175,6 +190,13 @@ class CachedThreadsApi:
         if not self._shared.options.enabled:
             return await fetch(keys)
         return await self._reader.read(keys, fetch)
+
+    async def _list(
+        self, keys: Sequence[KeyT], fetch: FetchLists[KeyT, ValueT], land: Land[KeyT, ValueT] | None
+    ) -> Results[ValueT]:
+        if not self._shared.options.enabled:
+            return await fetch(keys, land=land)
+        return await self._reader.read(keys, fetch, land)
 
     @asynccontextmanager
     async def _writing(self, changed: Tags, written: RunKey | ThreadKey | None = None) -> AsyncIterator[None]:

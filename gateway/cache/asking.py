@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.cache import codec
 from gateway.cache.flights import FlightKey, Land
-from gateway.cache.keeping import Keeper
+from gateway.cache.keeping import Keeper, Kept
 from gateway.cache.leases import Leases, lease_of
 from gateway.cache.lookup import Lookup
 from gateway.cache.names import Place
@@ -23,7 +23,7 @@ from schema.wire import Page
 class _Asked:
     """What the upstream answered, what others may have of it, and what may be kept for all."""
 
-    answers: list[tuple[Wish, Any]]
+    pages: list[tuple[Wish, Page[Any], Kept | None]] = field(default_factory=list)
     packed: dict[FlightKey, bytes] = field(default_factory=dict)
     values: dict[Place, Stored] = field(default_factory=dict)
 
@@ -45,7 +45,12 @@ class Asking:
         async def lead(keys: list[FlightKey], land: Land[Landed]) -> None:
             await self._lead({key: flights[key] for key in keys}, land, call)
 
-        landed = await self._shared.flights.fly(flights, lead, on_leading=led.add)
+        def tell(key: FlightKey, one: Landed) -> None:
+            if call.land is not None:
+                call.land(flights[key].key, one.answer)
+
+        on_landing = None if call.land is None else tell
+        landed = await self._shared.flights.fly(flights, lead, on_leading=led.add, on_landing=on_landing)
         shared_calls = sum(1 for key, one in landed.items() if key not in led or one.by_another_process)
         return {wish.key: landed[key].answer for key, wish in flights.items()}, shared_calls
 
@@ -122,23 +127,32 @@ class Asking:
         shared, keeper = self._shared, self._keeper
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        answers = await call.fetch([wish.key for wish in flights.values()])
-        shared.note_call(loop.time() - begun)
-        outcome = _Asked(list(zip(flights.values(), answers, strict=True)))
+        outcome = _Asked()
         asked.append(outcome)
-        for (flight, wish), answer in zip(flights.items(), answers, strict=True):
-            keeper.learn(wish.key, answer)
+        under_way = {wish.key: (flight, wish) for flight, wish in flights.items()}
+
+        def take(key: Any, answer: Any) -> None:
+            if key not in under_way:
+                return
+            flight, wish = under_way.pop(key)
+            keeper.learn(key, answer)
             kept = keeper.keep(wish, answer, call.moment, hand_over=shared.leases is not None)
             if kept is not None and shared.store.holds_values:
                 outcome.packed[flight] = packed = codec.compress(kept.data)
                 if kept.ttl_seconds:
                     outcome.values[wish.place] = Stored(packed, kept.ttl_seconds)
+            if isinstance(answer, Page):
+                outcome.pages.append((wish, answer, kept))
             land(flight, Landed(answer, by_another_process=False))
 
+        answers = await call.ask(list(under_way), take)
+        shared.note_call(loop.time() - begun)
+        for wish, answer in zip(flights.values(), answers, strict=True):
+            take(wish.key, answer)
+
     async def _keep(self, asked: _Asked, call: Call) -> None:
-        for wish, answer in asked.answers:
-            if isinstance(answer, Page):
-                self._keeper.prime(wish, answer, call.moment)
+        for wish, page, kept in asked.pages:
+            self._keeper.hold(wish, page, call.moment, kept)
         if asked.values:
             await self._shared.store.keep(self._scope, asked.values)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from gateway.cache.names import Place
 
@@ -39,6 +39,7 @@ class _Crew:
 class _Flight:
     landed: asyncio.Future[object]
     crew: _Crew
+    watches: list[_Watch] = field(default_factory=list)
 
 
 class Flights(Generic[ResultT]):
@@ -54,10 +55,12 @@ class Flights(Generic[ResultT]):
         lead: Callable[[list[FlightKey], Land[ResultT]], Awaitable[None]],
         *,
         on_leading: Callable[[FlightKey], None] = lambda _: None,
+        on_landing: Callable[[FlightKey, ResultT], None] | None = None,
     ) -> dict[FlightKey, ResultT]:
         """Get the results of all wanted; `lead` asks for those not under way and lands each as soon as it is here.
 
-        `on_leading` is told which are asked for here. When the caller is cancelled, others still get their results.
+        `on_leading` is told which are asked for here, `on_landing` of each result when it is here. When the caller
+        is cancelled, others still get their results.
         Raises what `lead` raised before it landed one.
         """
         if not wanted:
@@ -71,9 +74,16 @@ class Flights(Generic[ResultT]):
         crews = {flight.crew for flight in boarded.values()}
         for crew in crews:
             crew.passengers += 1
+        watch = None
+        if on_landing is not None:
+            watch = _Watch(on_landing)
+            for flight in boarded.values():
+                flight.watches.append(watch)
         try:
             await asyncio.wait([flight.landed for flight in boarded.values()])
         finally:
+            if watch is not None:
+                watch.end()
             abandoned = [task for crew in crews if (task := self._leave(crew)) is not None]
             if abandoned:
                 await asyncio.wait(abandoned)
@@ -107,9 +117,12 @@ class Flights(Generic[ResultT]):
         self, crew: _Crew, own: list[FlightKey], lead: Callable[[list[FlightKey], Land[ResultT]], Awaitable[None]]
     ) -> None:
         def land(key: FlightKey, result: ResultT) -> None:
-            self._take_off_board(key, crew.flights[key])
-            if not crew.flights[key].landed.done():
-                crew.flights[key].landed.set_result(result)
+            flight = crew.flights[key]
+            self._take_off_board(key, flight)
+            if not flight.landed.done():
+                flight.landed.set_result(result)
+                for watch in flight.watches:
+                    watch.tell(key, result)
 
         failure: BaseException = asyncio.CancelledError()
         try:
@@ -136,6 +149,21 @@ class Flights(Generic[ResultT]):
     def _take_off_board(self, key: FlightKey, flight: _Flight) -> None:
         if self._boarding.get(key) is flight:
             del self._boarding[key]
+
+
+class _Watch:
+    """A passenger who is told of each flight that lands, until it leaves."""
+
+    def __init__(self, tell: Callable[[FlightKey, Any], None]) -> None:
+        self.tell = tell
+
+    def end(self) -> None:
+        """Tell of no more."""
+        self.tell = _tell_nobody
+
+
+def _tell_nobody(_: FlightKey, __: object) -> None:
+    pass
 
 
 def _fail(future: asyncio.Future[object], failure: BaseException) -> None:

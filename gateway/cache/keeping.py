@@ -7,9 +7,9 @@ from typing import Any
 
 from gateway.cache import codec
 from gateway.cache.entries import Entry, may_be_kept
-from gateway.cache.names import Key, place_of
-from gateway.cache.pages import objects_of
-from gateway.cache.policy import Answer, Lifetime, lifetime_of
+from gateway.cache.names import Key, Place, place_of
+from gateway.cache.pages import PageHeld, owner_of
+from gateway.cache.policy import MAX_LIFETIME_SECONDS, Answer, Lifetime, lifetime_of
 from gateway.cache.redis_link import redis_key
 from gateway.cache.shared import SharedCache
 from gateway.cache.tags import dependencies
@@ -22,10 +22,11 @@ from schema.wire import Page, RunObject
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An answer as it can be shared, and how long it may be kept: 0 for one that is only handed over."""
+    """An answer as it can be shared, when it came, and how long it may be kept: 0 for one that is only handed over."""
 
     data: bytes
     ttl_seconds: float
+    stored_at: float
 
 
 class Keeper:
@@ -60,33 +61,61 @@ class Keeper:
             return None
         if entry.fresh_seconds:
             self._shared.memory.put(self._scope, wish.place, entry, len(data))
-        return Kept(data, entry.fresh_seconds + entry.stale_seconds)
+        return Kept(data, entry.fresh_seconds + entry.stale_seconds, now)
 
-    def prime(self, wish: Wish, page: Page[Any], moment: int) -> None:
-        """Keep the objects of a page in memory; other processes find them by the page."""
-        now = self._shared.now_seconds()
-        if not may_be_kept(wish.versions.values()):
+    def hold(self, wish: Wish, page: Page[Any], moment: int, kept: Kept | None) -> None:
+        """Hold a page in memory for the sake of its objects; other processes find them by the page."""
+        shared = self._shared
+        if not page.data or not may_be_kept(wish.versions.values()):
             return
-        # What is known from a page depends on the page's tags alone, so objects of one kind share their versions.
-        versions: dict[bool, dict[str, str]] = {}
-        for key, one in objects_of(wish.key, page):
-            lifetime = self._lifetime(key, one, moment)
-            if lifetime is None:
+        if kept is not None and kept.ttl_seconds >= MAX_LIFETIME_SECONDS:
+            # Its own entry lives as long as any object, under all the versions on which one may depend.
+            shared.pages.note(self._scope, owner_of(wish.key), PageHeld(wish.place, moment, kept.stored_at))
+            return
+        now = shared.now_seconds()
+        # It answers nothing as a page.
+        versions = {tag.name: version for tag, version in wish.versions.items()}
+        entry = Entry(page, versions, now, 0.0, MAX_LIFETIME_SECONDS)
+        data = codec.encode("", entry) if kept is None else kept.data
+        if data is None:
+            return
+        place = Place(wish.place.group, f"of/{wish.place.name}")
+        shared.memory.put(self._scope, place, entry, len(data))
+        shared.pages.note(self._scope, owner_of(wish.key), PageHeld(place, moment, now))
+
+    def from_pages(self, key: Key, held: Entry | None) -> Entry | None:
+        """Give what memory holds of an object: `held`, or an entry made from a page that was read after it."""
+        shared = self._shared
+        for page in shared.pages.of(self._scope, key, float("-inf") if held is None else held.stored_at):
+            listed = shared.memory.get(self._scope, page.place)
+            if listed is None or not isinstance(listed.value, Page) or listed.stored_at != page.stored_at:
+                shared.pages.forget(self._scope, key, page)
                 continue
-            if lifetime.settled not in versions:
-                tags = dependencies(key, found=True, settled=lifetime.settled, from_page=True)
-                versions[lifetime.settled] = {tag.name: wish.versions[tag] for tag in tags}
-            place = place_of(key)
-            name = redis_key(self._scope, "v", place)
-            entry = Entry(one, versions[lifetime.settled], now, lifetime.fresh_seconds, lifetime.stale_seconds)
-            # Decoded once more, so that no object keeps the text of the whole page alive.
-            data = codec.encode(name, entry)
-            own = None if data is None else codec.decode(type(key), name, data)
-            if data is not None and own is not None:
-                self._shared.memory.put(self._scope, place, own, len(data))
+            one = next((one for one in listed.value.data if one.id == key[-1]), None)
+            if one is not None:
+                return self._taken_out(key, one, listed, page.moment) or held
+        return held
+
+    def _taken_out(self, key: Key, one: Any, listed: Entry, moment: int) -> Entry | None:
+        """Make an entry of an object of a page, as long-lived as its own state allowed when the page was read."""
+        lifetime = self._lifetime(key, one, moment, listed.stored_at)
+        if lifetime is None:
+            return None
+        tags = dependencies(key, found=True, settled=lifetime.settled, from_page=True)
+        versions = {tag.name: listed.versions[tag.name] for tag in tags}
+        entry = Entry(one, versions, listed.stored_at, lifetime.fresh_seconds, lifetime.stale_seconds)
+        place = place_of(key)
+        name = redis_key(self._scope, "v", place)
+        # Decoded once more, so that no object keeps the text of the whole page alive.
+        data = codec.encode(name, entry)
+        own = None if data is None else codec.decode(type(key), name, data)
+        if data is None or own is None or not own.is_usable(self._shared.now_seconds()):
+            return None
+        self._shared.memory.put(self._scope, place, own, len(data))
+        return own
 
     def _entry(self, wish: Wish, answer: Answer, moment: int, now: float) -> Entry | None:
-        lifetime = self._lifetime(wish.key, answer, moment)
+        lifetime = self._lifetime(wish.key, answer, moment, now)
         if lifetime is None:
             return None
         tags = dependencies(wish.key, found=not isinstance(answer, GatewayError), settled=lifetime.settled)
@@ -95,7 +124,6 @@ class Keeper:
             return None
         return Entry(answer, versions, now, lifetime.fresh_seconds, lifetime.stale_seconds)
 
-    def _lifetime(self, key: Key, answer: Answer, moment: int) -> Lifetime | None:
+    def _lifetime(self, key: Key, answer: Answer, moment: int, now: float) -> Lifetime | None:
         ended = self._shared.ended_runs
-        now = self._shared.now_seconds()
         return lifetime_of(key, answer, lambda run: ended.was_over(self._scope, run, moment), now)

@@ -2,8 +2,8 @@
 
 Nobody waits on a holder that died (its lease ends when it is not renewed), nor longer than asking would take. An
 answer is handed over under the holder's own token, which only those know who already waited: whoever comes later
-takes a lease of their own, so what may not be kept is never kept by this. In another process "later" is later by the
-time that giving the lease back takes.
+takes a lease of their own, so what may not be kept is never kept by this. In another process "later" is later by what
+is left of the holder's batch, and the time that giving the lease back takes.
 """
 
 from __future__ import annotations
@@ -34,27 +34,33 @@ class Leases:
     def __init__(self, link: RedisLink, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._link = link
         self._sleep = sleep
-        self._answered: set[str] = set()
+        self._own: set[str] = set()
 
     async def take(self, scope: str, leases: Collection[Place], until: float) -> tuple[str, dict[Place, str]]:
         """Take leases; gives this read's token, and the tokens of those who hold what it did not get."""
         token = secrets.token_hex(8)
+        self._own.add(token)
+        own_before = frozenset(self._own)  # one of them may be given back while this waits for Redis
         commands: list[Command] = []
         for lease in leases:
             key = redis_key(scope, "l", lease)
             commands += [("SET", key, token, "NX", "PX", int(LEASE_SECONDS * 1000)), ("GET", key)]
-        answers = await self._link.send(commands, until) if commands else None
-        if answers is None:
-            return token, {}
-        holders = {lease: _text(answer) for lease, answer in zip(leases, answers[1::2], strict=True)}
-        # A holder of this process that has its answer is about to give the lease back.
-        free = {None, token, *self._answered}
-        return token, {lease: holder for lease, holder in holders.items() if holder is not None and holder not in free}
+        try:
+            answers = await self._link.send(commands, until) if commands else None
+        except BaseException:
+            self._own.discard(token)
+            raise
+        holders = dict(zip(leases, map(_text, answers[1::2]), strict=True)) if answers is not None else {}
+        # Reads of this process share their flights: a holder of it that is met here has landed its answer before.
+        own = own_before | self._own
+        held = {lease: holder for lease, holder in holders.items() if holder is not None and holder not in own}
+        if len(held) == len(leases):
+            self._own.discard(token)  # it holds nothing that it would give back
+        return token, held
 
     async def held_during(self, scope: str, leases: Collection[Place], token: str, work: Awaitable[Any]) -> None:
         """Do work as the holder of leases, which are renewed until it is done."""
         task = asyncio.ensure_future(work)
-        task.add_done_callback(lambda _: self._answered.add(token))
         try:
             while not (await asyncio.wait([task], timeout=RENEWAL_SECONDS))[0]:
                 keys = [redis_key(scope, "l", lease) for lease in leases]
@@ -78,7 +84,7 @@ class Leases:
             if commands:
                 await self._link.send(commands, self._link.deadline())
         finally:
-            self._answered.discard(token)
+            self._own.discard(token)
 
     async def wait(self, scope: str, holders: Mapping[Place, str], limit_seconds: float) -> dict[Place, bytes]:
         """Wait for what others asked for; what is missing in the result has to be asked for after all."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.cache import codec
 from gateway.cache.entries import Entry
+from gateway.cache.keeping import Keeper
 from gateway.cache.policy import Answer
 from gateway.cache.redis_link import redis_key
 from gateway.cache.shared import SharedCache
@@ -19,6 +20,7 @@ class Lookup:
     def __init__(self, shared: SharedCache, scope: str) -> None:
         self._shared = shared
         self._scope = scope
+        self._keeper = Keeper(shared, scope)
 
     async def find(self, wishes: list[Wish], until: float) -> dict[Any, Answer]:
         """Give by key what is held and valid, and note on each wish what else was found out.
@@ -29,7 +31,7 @@ class Lookup:
         answers: dict[Any, Answer] = {}
         now = shared.now_seconds()
         for wish in wishes:
-            wish.held = shared.memory.get(self._scope, wish.place)
+            wish.held = self._keeper.from_pages(wish.key, shared.memory.get(self._scope, wish.place))
         unheld = [wish for wish in wishes if wish.held is None or not wish.held.is_fresh(now)]
         outdated = self._take(wishes, answers, await self._look_up(wishes, unheld, until))
         if outdated and shared.store.holds_values:

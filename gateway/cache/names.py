@@ -54,6 +54,7 @@ def group_of(key: Key) -> str:
     return thread_group(key.thread_id)
 
 
+@lru_cache(maxsize=8192)
 def thread_group(thread_id: str) -> str:
     """Name the group of a thread."""
     return f"thread/{quoted(thread_id)}"
@@ -72,11 +73,11 @@ def quoted(part: str) -> str:
 
 
 def _part(part: str | Window | None) -> str:
+    if isinstance(part, str):
+        return quoted(part)
     if part is None:
         return "%"  # which no quoted text is
-    if isinstance(part, Window):
-        return f"{part.limit}/{part.order}/{_part(part.after)}"
-    return quoted(part)
+    return f"{part.limit}/{part.order}/{_part(part.after)}"
 
 
 @lru_cache(maxsize=4096)

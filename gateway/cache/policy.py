@@ -82,11 +82,14 @@ def lifetime_of(key: Key, answer: Answer, run_is_over: RunIsOver, now_seconds: f
     closed = is_closed(key, answer, run_is_over)
     if not closed and _may_be_at_work(key, answer, now_seconds):
         return None
-    shortest = SETTLED if closed else BRIEF
+    shortest = latest = SETTLED if closed else BRIEF
     for one in answer.data:
         kept = _of_object(key, one, run_is_over, now_seconds)
         if kept is None:
             return None
+        if kept is latest:
+            continue  # as most objects of a page are alike
+        latest = kept
         shortest = Lifetime(
             min(shortest.fresh_seconds, kept.fresh_seconds),
             min(shortest.stale_seconds, kept.stale_seconds),
@@ -125,12 +128,12 @@ def _is_recent(created_at: float, now_seconds: float) -> bool:
 
 
 def _of_object(key: Key, kept: CachedObject, run_is_over: RunIsOver, now_seconds: float) -> Lifetime | None:
-    if isinstance(kept, RunObject):
-        return SETTLED if is_terminal(kept.status) else None
-    if isinstance(kept, RunStepObject):
-        return SETTLED if kept.status in FINAL_STEP_STATUSES else None
     if isinstance(kept, MessageObject):
         return _of_message(key, kept, run_is_over, now_seconds)
+    if isinstance(kept, RunStepObject):
+        return SETTLED if kept.status in FINAL_STEP_STATUSES else None
+    if isinstance(kept, RunObject):
+        return SETTLED if is_terminal(kept.status) else None
     return EDITABLE
 
 

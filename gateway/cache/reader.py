@@ -12,6 +12,7 @@ from gateway.cache.shared import SharedCache
 from gateway.cache.wishes import Call, Fetch, Wish
 from schema.cost import Cost
 from schema.errors import RETRYABLE_CODES, GatewayError
+from schema.ports import Land
 
 
 class Reader:
@@ -23,16 +24,25 @@ class Reader:
         self._lookup = Lookup(shared, scope)
         self._asking = Asking(shared, scope)
 
-    async def read(self, keys: Sequence[Any], fetch: Fetch) -> list[Any]:
+    async def read(self, keys: Sequence[Any], fetch: Fetch, land: Land[Any, Any] | None = None) -> list[Any]:
         """Answer each key in its place; `fetch` is only asked for what nobody knows, in one call."""
         shared = self._shared
-        call = Call(fetch, shared.ended_runs.begin_read(), shared.deadline())
-        wishes = [Wish.of(key) for key in dict.fromkeys(keys)]
-        answers: dict[Any, Any] = await self._lookup.find(wishes, call.until)
+        wishes = {key: Wish.of(key) for key in keys}
+        moment, until = shared.ended_runs.begin_read(), shared.deadline()
+        answers: dict[Any, Any] = await self._lookup.find(list(wishes.values()), until)
         self._cost.cache_hits += len(answers)
-        missing = [wish for wish in wishes if wish.key not in answers]
-        if missing:
-            answers |= await self._ask(missing, call)
+        missing = [wish for key, wish in wishes.items() if key not in answers]
+        if not missing:
+            return [answers[key] for key in keys]
+        tell = None
+        if land is not None:
+            for key, answer in answers.items():
+                land(key, answer)
+
+            def tell(key: Any, answer: Any) -> None:
+                land(key, _or_stale(wishes[key], answer))
+
+        answers |= await self._ask(missing, Call(fetch, moment, until, tell))
         return [answers[key] for key in keys]
 
     async def _ask(self, wishes: list[Wish], call: Call) -> dict[Any, Any]:
@@ -48,9 +58,8 @@ class Reader:
             answers = both[0] | both[1]
         for wish in wishes:
             answer = answers[wish.key]
-            if wish.stale is not None and isinstance(answer, GatewayError) and answer.code in RETRYABLE_CODES:
-                answers[wish.key] = wish.stale
-                self._cost.stale_answers += 1
+            answers[wish.key] = settled = _or_stale(wish, answer)
+            self._cost.stale_answers += settled is not answer
         return answers
 
     async def _ask_shared(self, wishes: list[Wish], call: Call) -> dict[Any, Any]:
@@ -61,4 +70,11 @@ class Reader:
     async def _ask_alone(self, wishes: list[Wish], call: Call) -> dict[Any, Any]:
         # Where no version can be read, nobody knows whether a write came between two reads: they share nothing.
         keys = [wish.key for wish in wishes]
-        return dict(zip(keys, await call.fetch(keys), strict=True))
+        return dict(zip(keys, await call.ask(keys, call.land), strict=True))
+
+
+def _or_stale(wish: Wish, answer: Any) -> Any:
+    """What a wish is answered with: what is stale in place of an error that would pass."""
+    if wish.stale is not None and isinstance(answer, GatewayError) and answer.code in RETRYABLE_CODES:
+        return wish.stale
+    return answer

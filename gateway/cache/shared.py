@@ -13,6 +13,7 @@ from gateway.cache.ended_runs import EndedRuns
 from gateway.cache.flights import Flights
 from gateway.cache.leases import Leases
 from gateway.cache.memory import MemoryTier
+from gateway.cache.pages import PagesHeld
 from gateway.cache.redis_link import RedisLink
 from gateway.cache.redis_store import RedisStore
 from gateway.cache.store import LocalStore, Store
@@ -56,6 +57,7 @@ class SharedCache:
         self.memory = MemoryTier(
             max_bytes=options.memory_bytes, max_entries=options.memory_entries, now_seconds=now_seconds
         )
+        self.pages = PagesHeld(options.memory_entries)
         self.flights: Flights[Any] = Flights()
         self.ended_runs = EndedRuns()
         self.call_seconds = options.first_guess_seconds

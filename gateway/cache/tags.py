@@ -22,7 +22,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, TypeAlias
+from itertools import product
+from typing import Any, TypeAlias, cast
 
 from gateway.cache.names import ASSISTANTS, Key, Place, group_of, quoted, thread_group
 from schema.bodies import RunBody
@@ -48,29 +49,24 @@ def dependencies(key: Key, *, found: bool, settled: bool, from_page: bool = Fals
 
     An object known `from_page` has its page's tags in place of its own, whose version nobody asked for.
     """
-    group = group_of(key)
-    kept = [
-        name
-        for name in (tag.name for tag in candidate_tags(key))
-        if _counts(name, key, found=found, settled=settled, from_page=from_page)
-    ]
-    return tuple(Tag(group, name) for name in kept)
+    candidates = candidate_tags(key)
+    return tuple([candidates[place] for place in _COUNTING[type(key), found, settled, from_page]])
 
 
-def _counts(name: str, key: Key, *, found: bool, settled: bool, from_page: bool) -> bool:
+def _counts(name: str, key_type: type[Key], *, found: bool, settled: bool, from_page: bool) -> bool:
     if name == "work" or name.startswith("steps/"):
         return not settled
-    if isinstance(key, MessageKey | RunKey | AssistantKey):
+    if key_type in {MessageKey, RunKey, AssistantKey}:
         if name.endswith("-edits"):
             return from_page
         if name.startswith(("message/", "run/", "assistant/")):
             return not from_page
-    finds_one = isinstance(key, MessageKey | RunKey | AssistantKey | MessageFileKey | MessageFilePageKey)
+    finds_one = key_type in {MessageKey, RunKey, AssistantKey, MessageFileKey, MessageFilePageKey}
     return not (found and finds_one and name in {"messages", "runs", "assistants"})
 
 
 def _named(*names: str) -> Callable[[str, Any], Tags]:
-    return lambda group, _: tuple(Tag(group, name) for name in names)
+    return lambda group, _: tuple([Tag(group, name) for name in names])
 
 
 def _of_message(group: str, key: MessageKey | MessageFileKey | MessageFilePageKey) -> Tags:
@@ -113,6 +109,17 @@ _CANDIDATES: dict[type[Key], Callable[[str, Any], Tags]] = {
     MessageFileKey: _of_message,
     MessageFilePageKey: _of_message,
 }
+
+_COUNTING = {
+    (key_type, found, settled, from_page): tuple(
+        place
+        for place, tag in enumerate(candidates("", cast("Any", key_type)(*["some"] * len(key_type._fields))))
+        if _counts(tag.name, key_type, found=found, settled=settled, from_page=from_page)
+    )
+    for key_type, candidates in _CANDIDATES.items()
+    for found, settled, from_page in product((True, False), repeat=3)
+}
+"""Which of a key's candidates count, by their places: the same for all keys of a type."""
 
 
 def thread_made(thread_id: str) -> Tags:

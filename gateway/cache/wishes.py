@@ -13,8 +13,8 @@ from gateway.cache.policy import Answer
 from gateway.cache.store import Known
 from gateway.cache.tags import Tag, Tags, candidate_tags
 
-Fetch: TypeAlias = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
-"""Asks the upstream for some keys: one answer for each, in their order."""
+Fetch: TypeAlias = Callable[..., Awaitable[Sequence[Any]]]
+"""Asks the upstream for some keys: one answer for each, in their order. One for lists takes `land` too."""
 
 
 @dataclass(slots=True)
@@ -57,8 +57,16 @@ class Landed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """How the upstream is asked: through whom, at which moment the read began, and until when it waits for Redis."""
+    """How the upstream is asked: through whom, at which moment the read began, and until when it waits for Redis.
+
+    `land` is told of each answer as soon as it is here, where somebody wants to know; then the fetch can land, too.
+    """
 
     fetch: Fetch
     moment: int
     until: float
+    land: Callable[[Any, Any], None] | None = None
+
+    def ask(self, keys: Sequence[Any], land: Callable[[Any, Any], None] | None) -> Awaitable[Sequence[Any]]:
+        """Ask for some keys; `land` may be told of each answer before all are here."""
+        return self.fetch(keys) if self.land is None else self.fetch(keys, land=land)

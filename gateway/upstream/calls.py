@@ -46,7 +46,7 @@ class Sender:
     def prepare(self, operation: Operation[KeyT, ValueT], key: KeyT) -> Call[KeyT, ValueT]:
         """The call of an operation for a key; raises a `GatewayError` for one that need not be sent."""
         request = operation.request(key)
-        if (obstacle := self.pool.options.dialect.obstacle_to(request.operation)) is not None:
+        if (obstacle := self.pool.dialect.obstacle_to(request.operation)) is not None:
             raise obstacle
         return Call(operation.reader, key, request, self.pool.url_of(request))
 
@@ -75,7 +75,7 @@ class Sender:
             call.key,
             Reply(response.status, response.headers, body),
             operation=call.request.operation,
-            dialect=self.pool.options.dialect.name,
+            dialect=self.pool.dialect.name,
             credential=self.credential,
             now_seconds=self.pool.now_seconds(),
         )

@@ -31,6 +31,7 @@ from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunSte
 from schema.ports import (
     AssistantPageKey,
     Capabilities,
+    Land,
     MessageFilePageKey,
     MessagePageKey,
     Results,
@@ -105,20 +106,33 @@ class BoundThreadsApi:
     async def get_message_files(self, keys: Sequence[MessageFileKey]) -> Results[MessageFileObject]:
         return await self._read_all(operations.GET_MESSAGE_FILE, keys)
 
-    async def list_messages(self, keys: Sequence[MessagePageKey]) -> Results[Page[MessageObject]]:
-        return await self._read_all(operations.LIST_MESSAGES, keys)
+    async def list_messages(
+        self, keys: Sequence[MessagePageKey], *, land: Land[MessagePageKey, Page[MessageObject]] | None = None
+    ) -> Results[Page[MessageObject]]:
+        return await self._read_all(operations.LIST_MESSAGES, keys, land)
 
-    async def list_runs(self, keys: Sequence[RunPageKey]) -> Results[Page[RunObject]]:
-        return await self._read_all(operations.LIST_RUNS, keys)
+    async def list_runs(
+        self, keys: Sequence[RunPageKey], *, land: Land[RunPageKey, Page[RunObject]] | None = None
+    ) -> Results[Page[RunObject]]:
+        return await self._read_all(operations.LIST_RUNS, keys, land)
 
-    async def list_run_steps(self, keys: Sequence[RunStepPageKey]) -> Results[Page[RunStepObject]]:
-        return await self._read_all(operations.LIST_RUN_STEPS, keys)
+    async def list_run_steps(
+        self, keys: Sequence[RunStepPageKey], *, land: Land[RunStepPageKey, Page[RunStepObject]] | None = None
+    ) -> Results[Page[RunStepObject]]:
+        return await self._read_all(operations.LIST_RUN_STEPS, keys, land)
 
-    async def list_assistants(self, keys: Sequence[AssistantPageKey]) -> Results[Page[AssistantObject]]:
-        return await self._read_all(operations.LIST_ASSISTANTS, keys)
+    async def list_assistants(
+        self, keys: Sequence[AssistantPageKey], *, land: Land[AssistantPageKey, Page[AssistantObject]] | None = None
+    ) -> Results[Page[AssistantObject]]:
+        return await self._read_all(operations.LIST_ASSISTANTS, keys, land)
 
-    async def list_message_files(self, keys: Sequence[MessageFilePageKey]) -> Results[Page[MessageFileObject]]:
-        return await self._read_all(operations.LIST_MESSAGE_FILES, keys)
+    async def list_message_files(
+        self,
+        keys: Sequence[MessageFilePageKey],
+        *,
+        land: Land[MessageFilePageKey, Page[MessageFileObject]] | None = None,
+    ) -> Results[Page[MessageFileObject]]:
+        return await self._read_all(operations.LIST_MESSAGE_FILES, keys, land)
 
     async def create_thread(self, body: ThreadBody) -> ThreadObject:
         return await self._write(operations.CREATE_THREAD, None, body)
@@ -169,14 +183,16 @@ class BoundThreadsApi:
     async def _get_runs(self, keys: Sequence[RunKey]) -> Results[RunObject]:
         return await self._read_all(operations.GET_RUN, keys)
 
-    async def _read_all(self, read: Read[KeyT, ValueT], keys: Sequence[KeyT]) -> list[ValueT | GatewayError]:
-        """Read every key once, all at the same time, until one deadline for all."""
+    async def _read_all(
+        self, read: Read[KeyT, ValueT], keys: Sequence[KeyT], land: Land[KeyT, ValueT] | None = None
+    ) -> list[ValueT | GatewayError]:
+        """Read every key once, all at the same time, until one deadline for all; what is not late lands."""
         options = self._client.options
         deadline = asyncio.get_running_loop().time() + options.timeout_seconds
         tasks: dict[KeyT, asyncio.Task[ValueT | GatewayError]] = {}
         for key in dict.fromkeys(keys):
             reading = self._read(read, key, deadline)
-            tasks[key] = asyncio.create_task(reading)
+            tasks[key] = asyncio.create_task(reading if land is None else _landing(reading, key, land))
         try:
             if tasks:
                 await asyncio.wait(tasks.values(), timeout=options.timeout_seconds)
@@ -196,8 +212,7 @@ class BoundThreadsApi:
             return refused
         further_tries = 0
         while True:
-            async with self._free_places, self._places_of_principal, self.cost.call():
-                outcome = await self._sender.send(call)
+            outcome = await self._in_a_place(lambda: self._sender.send(call))
             if not isinstance(outcome, Failure):
                 return outcome
             delay = delay_before_retry(
@@ -243,13 +258,30 @@ class BoundThreadsApi:
         return _written(await self._client.see_through(self._in_time(send), departure), departure)
 
     async def _in_time(self, send: Callable[[], Awaitable[ValueT | Failure]]) -> ValueT | Failure:
-        """Send in a place of the operation and one of the principal, until the deadline."""
+        """Send in a place, until the deadline."""
         seconds = self._client.options.timeout_seconds
         try:
-            async with asyncio.timeout(seconds), self._free_places, self._places_of_principal, self.cost.call():
-                return await send()
+            async with asyncio.timeout(seconds):
+                return await self._in_a_place(send)
         except TimeoutError:
             return Failure(late(seconds))
+
+    async def _in_a_place(self, send: Callable[[], Awaitable[ValueT | Failure]]) -> ValueT | Failure:
+        """Send in a place of the operation and one of the principal, and count it."""
+        # Nested blocks, not context managers: with many reads, what those cost beside the call itself is seen.
+        await self._free_places.acquire()
+        try:
+            await self._places_of_principal.acquire()
+            try:
+                began = self.cost.begin_call()
+                try:
+                    return await send()
+                finally:
+                    self.cost.end_call(began)
+            finally:
+                self._places_of_principal.release()
+        finally:
+            self._free_places.release()
 
     def _prepare(
         self, write: Write[KeyT, ValueT], key: KeyT, body: Body | None, *, stream: bool = False
@@ -262,6 +294,14 @@ class BoundThreadsApi:
 
     def _render(self, write: Write[KeyT, ValueT], body: Body, *, stream: bool = False) -> bytes:
         return render_body(body, self._client.options.dialect, keep_nulls=write.clears, stream=stream)
+
+
+async def _landing(
+    reading: Awaitable[ValueT | GatewayError], key: KeyT, land: Land[KeyT, ValueT]
+) -> ValueT | GatewayError:
+    answer = await reading
+    land(key, answer)
+    return answer
 
 
 def _written(outcome: ValueT | Failure, departure: Departure) -> ValueT:

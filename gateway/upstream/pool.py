@@ -51,21 +51,25 @@ class UpstreamPool:
         self.sleep = sleep
         self.random_fraction = random_fraction
         self.now_seconds = now_seconds
-        self._prefix = str(URL(options.base_url).with_query(None)).rstrip("/")
+        self.dialect = options.dialect
+        base = URL(options.base_url)
+        self._scheme = base.scheme
+        self._authority = base.raw_authority
+        self._prefix = base.raw_path.rstrip("/")
         self._query = options.query
         self._places: WeakValueDictionary[str | None, asyncio.Semaphore] = WeakValueDictionary()
         # The deadline of a batch is its owner's; here only connecting is limited.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=options.connect_timeout_seconds)
         connector = aiohttp.TCPConnector(limit=options.pool_size)
-        self.session = _session(connector, timeout)
+        self.session = _session(connector, timeout)  # for GETs alone
         # The same connections, but it notes when a request begins to leave, which reads need not pay for.
         noting = aiohttp.TraceConfig()
         noting.on_request_headers_sent.append(_note_departure)
-        self.write_session = _session(connector, timeout, trace_configs=[noting], connector_owner=False)
+        self.write_session = _session(connector, timeout, connector_owner=False, **_writing(noting))
         # Streams last, so they have connections of their own and keep nobody waiting. Each is new: a write is not sent
         # again, so it is not risked on a kept connection that may be lost by now.
         stream_connector = aiohttp.TCPConnector(limit=options.max_streams, force_close=True)
-        self.stream_session = _session(stream_connector, timeout, trace_configs=[noting])
+        self.stream_session = _session(stream_connector, timeout, **_writing(noting))
         self.stream_places = asyncio.Semaphore(options.max_streams)
         self._going_on: set[asyncio.Task[Any]] = set()
 
@@ -88,14 +92,20 @@ class UpstreamPool:
 
     def url_of(self, request: UpstreamRequest) -> URL:
         """The address of a call, which is encoded already."""
-        queries = (request.query, self.options.dialect.query_of(request.operation), self._query)
-        query = "&".join(filter(None, queries))
-        return URL(f"{self._prefix}{request.path}{'?' if query else ''}{query}", encoded=True)
+        queries = (request.query, self.dialect.query_of(request.operation), self._query)
+        # Put together from its parts, which takes less than half the time of taking a text apart.
+        return URL.build(
+            scheme=self._scheme,
+            authority=self._authority,
+            path=f"{self._prefix}{request.path}",
+            query_string="&".join(filter(None, queries)),
+            encoded=True,
+        )
 
     def headers_for(self, credential: str | None) -> CIMultiDict[str]:
         """The headers of every call on behalf of one principal."""
         options = self.options
-        headers = CIMultiDict(options.dialect.headers_for(credential))
+        headers = CIMultiDict(self.dialect.headers_for(credential))
         if options.organization is not None:
             headers["OpenAI-Organization"] = options.organization
         if options.project is not None:
@@ -158,14 +168,17 @@ async def _note_departure(_: aiohttp.ClientSession, context: Any, __: aiohttp.Tr
     context.trace_request_ctx.begun = True
 
 
+def _writing(noting: aiohttp.TraceConfig) -> dict[str, Any]:
+    # A type without a body makes some servers refuse the call; one with a body gets its own. A GET is given none.
+    return {"trace_configs": [noting], "skip_auto_headers": ["Content-Type"]}
+
+
 def _session(connector: aiohttp.TCPConnector, timeout: aiohttp.ClientTimeout, **options: Any) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=timeout,
         headers={"Accept": "application/json", "User-Agent": USER_AGENT},
-        # A type without a body makes some servers refuse the call; one with a body gets its own.
-        skip_auto_headers=["Content-Type"],
         **options,
     )
     # aiohttp sends a GET or a DELETE again by itself, unseen, after a lost connection. Here `retry` decides, every

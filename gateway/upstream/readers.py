@@ -150,9 +150,11 @@ class PageReader(Generic[ObjectT]):
             # Nothing says that this is a list at all; an empty page would claim that there are no objects.
             raise UnexpectedReplyError(expected, f"no 'data' in {_excerpt(body)}")
         # Servers written in Go send an empty list as null.
-        for found in reply.data or ():
-            check_id(found.id, expected)
-        return fit_page(reply.data or [], reply.has_more, key.window)
+        data = reply.data or []
+        for found in data:
+            if not is_upstream_id(found.id):
+                check_id(found.id, expected)
+        return fit_page(data, reply.has_more, key.window)
 
 
 def fit_page(data: list[ObjectT], has_more: bool | None, window: Window) -> Page[ObjectT]:

@@ -6,7 +6,7 @@ Source: paths, parameters and operation ids of the API's specification, versions
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import quote, urlencode
 
 from schema.errors import bad_argument
@@ -18,8 +18,7 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+\Z")
 _DOT_SEGMENTS = {"", ".", ".."}
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
+class UpstreamRequest(NamedTuple):
     """One REST call: `path` and `query` are percent-encoded and go behind the base URL as they are."""
 
     operation: str
@@ -64,8 +63,10 @@ class Route:
         """The call for one page of a list; raises a `GatewayError` for an id that is no path segment."""
         limit, order, after = key.window
         query = f"limit={limit}&order={order}"
-        narrowing = [("after", after), *((name, getattr(key, name)) for name in self.filters)]
-        if given := [(name, value) for name, value in narrowing if value is not None]:
+        given = [(name, value) for name in self.filters if (value := getattr(key, name)) is not None]
+        if after is not None:
+            given.insert(0, ("after", after))
+        if given:
             query = f"{query}&{urlencode(given, quote_via=quote, safe='')}"
         return UpstreamRequest(self.operation, self._path_of(key), query)
 
@@ -81,7 +82,7 @@ def path_segment(name: str, text: str) -> str:
     """
     if text in _DOT_SEGMENTS or len(text) > MAX_ID_LENGTH:
         raise bad_argument(name, "an id that can stand in a URL's path", text)
-    if _PLAIN_ID.match(text):
+    if _PLAIN_ID.match(text) is not None:
         return text
     try:
         return quote(text, safe="")

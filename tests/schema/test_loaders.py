@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schema.batches import Batches
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import AssistantKey, MessageKey, RunKey, RunStepKey
-from schema.loaders import Batches, Loaders, PortLoader, longest_windows
+from schema.loaders import Loaders, PortLoader, longest_windows
 from schema.paging import Window
 from schema.ports import MessagePageKey, Results, RunPageKey, RunStepPageKey
 from schema.wire import MessageObject, Page
@@ -231,7 +232,7 @@ async def test_a_page_that_was_cut_from_a_failed_one_fails_too() -> None:
 
 async def test_a_page_holds_no_more_than_was_asked_of_a_generous_upstream() -> None:
     class Generous(FakeThreadsApi):
-        async def list_messages(self, keys: Sequence[MessagePageKey]) -> Results[Page[MessageObject]]:
+        async def list_messages(self, keys: Sequence[MessagePageKey], **_: object) -> Results[Page[MessageObject]]:
             return await super().list_messages([key._replace(window=Window(100, "asc")) for key in keys])
 
     api = Generous(threads={THREAD: thread()}, messages=conversation(messages=5).messages)
@@ -258,6 +259,21 @@ async def test_keys_of_different_types_with_equal_parts_do_not_mix() -> None:
         loaders.threads.load(THREAD), loaders.assistants.load(AssistantKey("thread_1"))
     )
     assert (found_thread.id, found_assistant.id) == ("thread_1", "asst_1")
+
+
+async def test_what_was_loaded_is_not_replaced_by_what_a_page_holds() -> None:
+    loaders = Loaders(conversation())
+    key = MessageKey("thread_1", "msg_1")
+    first = await loaders.messages.load(key)
+    second = first.__class__(id="msg_1", created_at=9)
+    for page in (Page(data=[second]), Page(data=[first])):
+        loaders.messages.note(("thread_1",), page)
+    assert loaders.messages.held(key) is first
+    other = Loaders(conversation()).messages
+    for page in (Page(data=[second]), Page(data=[first])):
+        other.note(("thread_1",), page)
+        assert other.held(key) is second
+    assert await other.load(key) is second
 
 
 page_keys = st.builds(

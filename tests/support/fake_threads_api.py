@@ -17,6 +17,7 @@ from schema.paging import UPSTREAM_PAGE_SIZE, Window
 from schema.ports import (
     AssistantPageKey,
     Capabilities,
+    Land,
     MessageFilePageKey,
     MessagePageKey,
     Results,
@@ -121,20 +122,33 @@ class FakeThreadsApi(FakeWrites):
     async def get_message_files(self, keys: Sequence[MessageFileKey]) -> Results[MessageFileObject]:
         return await self._answer("get_message_files", keys, self._message_file)
 
-    async def list_messages(self, keys: Sequence[MessagePageKey]) -> Results[Page[MessageObject]]:
-        return await self._answer("list_messages", keys, self._message_page)
+    async def list_messages(
+        self, keys: Sequence[MessagePageKey], *, land: Land[MessagePageKey, Page[MessageObject]] | None = None
+    ) -> Results[Page[MessageObject]]:
+        return await self._list("list_messages", keys, self._message_page, land)
 
-    async def list_runs(self, keys: Sequence[RunPageKey]) -> Results[Page[RunObject]]:
-        return await self._answer("list_runs", keys, self._run_page)
+    async def list_runs(
+        self, keys: Sequence[RunPageKey], *, land: Land[RunPageKey, Page[RunObject]] | None = None
+    ) -> Results[Page[RunObject]]:
+        return await self._list("list_runs", keys, self._run_page, land)
 
-    async def list_run_steps(self, keys: Sequence[RunStepPageKey]) -> Results[Page[RunStepObject]]:
-        return await self._answer("list_run_steps", keys, self._run_step_page)
+    async def list_run_steps(
+        self, keys: Sequence[RunStepPageKey], *, land: Land[RunStepPageKey, Page[RunStepObject]] | None = None
+    ) -> Results[Page[RunStepObject]]:
+        return await self._list("list_run_steps", keys, self._run_step_page, land)
 
-    async def list_assistants(self, keys: Sequence[AssistantPageKey]) -> Results[Page[AssistantObject]]:
-        return await self._answer("list_assistants", keys, lambda key: _page(self.assistants.values(), key.window))
+    async def list_assistants(
+        self, keys: Sequence[AssistantPageKey], *, land: Land[AssistantPageKey, Page[AssistantObject]] | None = None
+    ) -> Results[Page[AssistantObject]]:
+        return await self._list("list_assistants", keys, lambda key: _page(self.assistants.values(), key.window), land)
 
-    async def list_message_files(self, keys: Sequence[MessageFilePageKey]) -> Results[Page[MessageFileObject]]:
-        return await self._answer("list_message_files", keys, self._message_file_page)
+    async def list_message_files(
+        self,
+        keys: Sequence[MessageFilePageKey],
+        *,
+        land: Land[MessageFilePageKey, Page[MessageFileObject]] | None = None,
+    ) -> Results[Page[MessageFileObject]]:
+        return await self._list("list_message_files", keys, self._message_file_page, land)
 
     async def _answer(
         self, name: str, keys: Sequence[KeyT], find: Callable[[KeyT], ValueT | GatewayError]
@@ -145,6 +159,19 @@ class FakeThreadsApi(FakeWrites):
                 await calls.enter_async_context(self.cost.call())
             await asyncio.sleep(0)  # as every I/O does, so that a test sees what runs together
         return [self.failure_of(key) or find(key) for key in keys]
+
+    async def _list(
+        self,
+        name: str,
+        keys: Sequence[KeyT],
+        find: Callable[[KeyT], ValueT | GatewayError],
+        land: Land[KeyT, ValueT] | None,
+    ) -> Results[ValueT]:
+        answers = await self._answer(name, keys, find)
+        if land is not None:
+            for key, answer in dict(zip(keys, answers, strict=True)).items():
+                land(key, answer)
+        return answers
 
     async def begin_write(self, name: str, key: NodeKey | None) -> None:
         self.calls.append((name, () if key is None else (key,)))

@@ -125,6 +125,32 @@ async def test_answers_do_not_wait_for_what_the_leader_does_afterwards() -> None
     await flights.settled()
 
 
+async def test_each_passenger_is_told_of_what_has_landed_while_it_waits_for_the_rest() -> None:
+    flights, told, others = Flights[str](), [], []
+    go_on, failed = asyncio.Event(), asyncio.Event()
+
+    async def lead(keys: list[FlightKey], land: Land[str]) -> None:
+        land(keys[0], "here")
+        await go_on.wait()
+        land(keys[1], "later")
+        await failed.wait()
+        raise ZeroDivisionError
+
+    keys = [flight("a"), flight("b"), flight("c")]
+    first = asyncio.create_task(flights.fly(keys, lead, on_landing=lambda key, _: told.append(key)))
+    await until(lambda: bool(told))
+    assert told == keys[:1]
+    second = asyncio.create_task(flights.fly(keys[1:], lead, on_landing=lambda key, _: others.append(key)))
+    await asyncio.sleep(0)
+    first.cancel()
+    go_on.set()
+    await until(lambda: bool(others))
+    failed.set()
+    with pytest.raises(ZeroDivisionError):
+        await second
+    assert (told, others) == (keys[:1], keys[1:2])
+
+
 async def test_closing_ends_what_is_under_way() -> None:
     flights, lead = Flights[str](), Lead()
     caller = asyncio.create_task(flights.fly([flight("a")], lead))

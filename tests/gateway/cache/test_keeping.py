@@ -2,12 +2,13 @@ import pytest
 
 from gateway.cache.keeping import Keeper
 from gateway.cache.names import place_of
-from gateway.cache.pages import objects_of
+from gateway.cache.pages import object_key
 from gateway.cache.wishes import Wish
 from schema.keys import RunKey
+from schema.paging import Window
 from schema.ports import MessagePageKey, RunPageKey
 from schema.wire import Page
-from tests.gateway.cache.processes import processes
+from tests.gateway.cache.processes import Clock, processes
 from tests.gateway.cache.upstream import ACTIVE, ENDED, OPEN, PAGE_KEYS, THREAD, T, Upstream, cached, read
 from tests.support.fake_threads_api import Key
 from tests.support.wire_samples import run, thread
@@ -20,7 +21,7 @@ async def test_a_page_holds_its_objects_ready_each_as_long_as_its_own_state_allo
         (page,) = await read(cached(upstream, shared), page_key)
         await shared.settled()
         upstream.calls.clear()
-        objects = [(key, one) for key, one in objects_of(page_key, page) if key != ACTIVE]
+        objects = [(key, one) for one in page.data if (key := object_key(page_key, one.id)) != ACTIVE]
         assert objects
         for key, one in objects:
             assert repr(await read(cached(upstream, shared), key))[:60] == repr([one])[:60]
@@ -30,16 +31,54 @@ async def test_a_page_holds_its_objects_ready_each_as_long_as_its_own_state_allo
             assert len(upstream.calls) == 1
 
 
-async def test_objects_do_not_keep_the_text_of_their_page_alive() -> None:
+async def test_an_object_is_taken_out_of_its_page_once_and_does_not_keep_the_pages_text_alive() -> None:
     upstream = Upstream()
     async with processes(1, None) as (shared,):
         (page,) = await read(cached(upstream, shared), MessagePageKey(T, None, OPEN))
         await shared.settled()
-        for key, one in objects_of(MessagePageKey(T, None, OPEN), page):
-            held = shared.memory.get("ann", place_of(key))
-            assert held is not None
-            assert held.value == one
-            assert held.value is not one
+        for one in page.data:
+            key = object_key(MessagePageKey(T, None, OPEN), one.id)
+            assert shared.memory.get("ann", place_of(key)) is None
+            (first,) = await read(cached(upstream, shared), key)
+            assert first == one
+            assert first is not one
+            assert (await read(cached(upstream, shared), key))[0] is first
+
+
+async def test_an_object_is_what_the_latest_page_says_and_lives_from_when_that_was_read() -> None:
+    upstream, clock = Upstream(), Clock()
+    ended = RunPageKey(T, Window(1, "asc"))
+    async with processes(1, None, clock) as (shared,):
+
+        async def owner() -> str:
+            ((found,),) = [await read(cached(upstream, shared), ENDED)]
+            return str(found.metadata["owner"])
+
+        await read(cached(upstream, shared), ENDED)
+        upstream.runs[ENDED] = run("run_1", metadata={"owner": "behind"})
+        clock.now += 400
+        assert await owner() == "anybody"
+        await read(cached(upstream, shared), ended)
+        await shared.settled()
+        clock.now += 400
+        assert await owner() == "behind"
+        upstream.runs[ENDED] = run("run_1", metadata={"owner": "later"})
+        clock.now += 199
+        assert await owner() == "behind"
+        clock.now += 1
+        assert await owner() == "later"
+
+
+async def test_an_object_of_a_page_that_had_to_leave_is_asked_for() -> None:
+    upstream = Upstream()
+    async with processes(1, None) as (shared,):
+        await read(cached(upstream, shared), RunPageKey(T, OPEN))
+        await shared.settled()
+        (held,) = shared.pages.of("ann", ENDED, 0)
+        shared.memory.drop("ann", held.place)
+        await read(cached(upstream, shared), ENDED)
+        assert len(upstream.calls) == 2
+        assert shared.pages.of("ann", ENDED, 0) == []
 
 
 async def test_a_page_of_runs_tells_which_are_over() -> None:
@@ -72,5 +111,5 @@ async def test_nothing_is_kept_that_was_read_while_its_tags_were_being_written()
             assert keeper.keep(wish, value, 1, hand_over=False) is None
         page = Wish.of(RunPageKey(T, OPEN))
         page.versions = dict.fromkeys(page.tags, "w1")
-        keeper.prime(page, Page([run()]), 1)
+        keeper.hold(page, Page([run()]), 1, None)
         assert len(shared.memory) == 0

@@ -34,13 +34,32 @@ def test_a_lease_is_that_of_a_read_under_the_same_versions() -> None:
     assert handover_of(LEASE, "x") != handover_of(LEASE, "y")
 
 
-async def test_one_holds_a_lease_and_the_others_learn_who(leases: Leases) -> None:
+async def test_one_holds_a_lease_and_other_processes_learn_who(leases: Leases, link: RedisLink) -> None:
+    others = Leases(link)
     token, holders = await leases.take("ann", [LEASE], FAR)
     assert holders == {}
-    _, holders = await leases.take("ann", [LEASE, OTHER], FAR)
+    _, holders = await others.take("ann", [LEASE, OTHER], FAR)
     assert holders == {LEASE: token}
-    _, holders = await leases.take("bob", [LEASE], FAR)
+    _, holders = await others.take("bob", [LEASE], FAR)
     assert holders == {}
+
+
+async def test_a_process_does_not_wait_for_itself(leases: Leases, link: RedisLink) -> None:
+    token, _ = await leases.take("ann", [LEASE], FAR)
+    second, holders = await leases.take("ann", [LEASE], FAR)
+    assert holders == {}
+    await leases.end("ann", [LEASE], second, {})  # it gives back nothing that is not its own
+    assert (await Leases(link).take("ann", [LEASE], FAR))[1] == {LEASE: token}
+
+
+async def test_a_process_does_not_wait_for_itself_while_it_gives_a_lease_back(leases: Leases) -> None:
+    for _ in range(30):
+        token, _ = await leases.take("ann", [LEASE], FAR)
+        ending = asyncio.create_task(leases.end("ann", [LEASE], token, {LEASE: b"answer"}))
+        second, holders = await leases.take("ann", [LEASE], FAR)
+        await ending
+        assert holders == {}
+        await leases.end("ann", [LEASE], second, {})
 
 
 async def test_those_who_wait_get_the_answer_and_those_who_come_later_do_not(leases: Leases) -> None:

@@ -1,12 +1,16 @@
 """The whole way of a read, in one process, over each kind of store."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.cache.api import CachedThreadsApi
 from gateway.cache.shared import SharedCache
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import MessageKey, ThreadKey
+from schema.paging import Window
+from schema.ports import AssistantPageKey
 from schema.wire import ThreadObject
 from tests.gateway.cache.processes import Clock, processes
 from tests.gateway.cache.upstream import (
@@ -23,6 +27,7 @@ from tests.gateway.cache.upstream import (
     Upstream,
     cached,
     read,
+    until,
 )
 from tests.support.fake_threads_api import Key
 from tests.support.wire_samples import thread
@@ -118,6 +123,42 @@ async def test_when_the_upstream_fails_what_is_stale_answers_and_is_counted(shar
     assert (api.cost.cache_hits, api.cost.stale_answers) == (0, 1)
     clock.now += 6 * 3600
     assert await read(cached(upstream, shared), THREAD) == [DOWN]
+
+
+async def test_what_is_stale_lands_in_place_of_a_failure(shared: SharedCache, clock: Clock) -> None:
+    upstream = Upstream()
+    stale, missing = (AssistantPageKey(Window(size, "asc")) for size in (5, 6))
+    (first,) = await cached(upstream, shared).list_assistants([stale])
+    upstream.fails(stale, missing)
+    clock.now += 3000
+    api = cached(upstream, shared)
+    landed: dict[AssistantPageKey, object] = {}
+    answers = await api.list_assistants([stale, missing], land=landed.__setitem__)
+    assert repr(answers[0]) == repr(first)
+    assert answers[1] is DOWN
+    assert landed == {stale: answers[0], missing: DOWN}
+    assert api.cost.stale_answers == 1
+
+
+async def test_what_is_kept_lands_before_what_is_asked_for(shared: SharedCache) -> None:
+    upstream = Upstream()
+    kept, missing = (AssistantPageKey(Window(size, "asc")) for size in (1, 6))
+    await cached(upstream, shared).list_assistants([kept])
+    await shared.settled()
+    upstream.gate.clear()
+    landed: dict[AssistantPageKey, object] = {}
+    reading = asyncio.create_task(_list_assistants(cached(upstream, shared), [missing, kept], landed))
+    await until(lambda: upstream.waiting == 1)
+    assert list(landed) == [kept]
+    upstream.gate.set()
+    answers = await reading
+    assert landed == {kept: answers[1], missing: answers[0]}
+
+
+async def _list_assistants(
+    api: CachedThreadsApi, keys: list[AssistantPageKey], landed: dict[AssistantPageKey, object]
+) -> list[object]:
+    return list(await api.list_assistants(keys, land=landed.__setitem__))
 
 
 async def test_a_refusal_is_an_answer_and_no_failure(shared: SharedCache, clock: Clock) -> None:

@@ -5,9 +5,8 @@ import pytest
 
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import ThreadKey
-from schema.ports import (
-    ThreadsApi,
-)
+from schema.paging import Window
+from schema.ports import RunPageKey, ThreadsApi
 from schema.wire import ThreadObject
 from tests.support.scripted_upstream import (
     SILENCE,
@@ -43,6 +42,16 @@ async def test_the_deadline_keeps_what_came_in_time(make_client: ClientMaker, up
         assert isinstance(late, GatewayError)
         assert (late.code, late.retryable) == (ErrorCode.UPSTREAM_TIMEOUT, True)
         assert late.message == "Expected an answer of the upstream within 0.2 s, got none."
+
+
+async def test_what_is_late_does_not_land(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
+    upstream.always = lambda request: SILENCE if "/b/" in request.target else echo(request)
+    here, late = (RunPageKey(thread_id, Window(5, "asc")) for thread_id in "ab")
+    landed: list[object] = []
+    api = make_client(timeout_seconds=0.2).bind(None)
+    answers = await api.list_runs([here, late, late], land=lambda key, answer: landed.append((key, answer)))
+    assert landed == [(here, answers[0])]
+    assert [getattr(answer, "code", None) for answer in answers] == [None, *[ErrorCode.UPSTREAM_TIMEOUT] * 2]
 
 
 async def test_those_who_wait_for_a_place_have_the_same_deadline(
