@@ -1,4 +1,4 @@
-"""What the loaders of one operation share: which batches are under way, until when, and what arrives together."""
+"""The batches of one operation: which are under way, until when, and what of one is given out together."""
 
 from __future__ import annotations
 
@@ -17,16 +17,12 @@ Fetch: TypeAlias = Callable[[Sequence[KeyT]], Awaitable[Results[ValueT]]]
 
 
 class Arrivals:
-    """The pages that were asked for in one turn of the loop: a thread's are given out once all of them are here."""
+    """The pages of one batch: a thread's are given out once all of them are here."""
 
-    def __init__(self) -> None:
-        """Expect nothing yet."""
-        self._missing: Counter[str | None] = Counter()
-        self._here: dict[str | None, list[Callable[[], None]]] = {}
-
-    def expect(self, threads: Iterable[str | None]) -> None:
+    def __init__(self, threads: Iterable[str | None]) -> None:
         """Expect a page of each of these threads."""
-        self._missing.update(threads)
+        self._missing = Counter(threads)
+        self._here: dict[str | None, list[Callable[[], None]]] = {}
 
     def arrive(self, thread_id: str | None, give_out: Callable[[], None]) -> None:
         """Note a page that was expected; `give_out` is called when the last of its thread has arrived."""
@@ -45,17 +41,6 @@ class Batches:
         self._deadline_seconds = deadline_seconds
         self._under_way: set[asyncio.Task[Any]] = set()
         self._closed = False
-        self._arrivals: Arrivals | None = None
-
-    def arrivals(self) -> Arrivals:
-        """Give what all batches of this turn of the loop share."""
-        if self._arrivals is None:
-            self._arrivals = Arrivals()
-            asyncio.get_running_loop().call_soon(self._end_turn)
-        return self._arrivals
-
-    def _end_turn(self) -> None:
-        self._arrivals = None
 
     async def run(self, fetch: Fetch[KeyT, ValueT], keys: Collection[KeyT]) -> list[ValueT | BaseException]:
         """Fetch a batch; what cannot be had is an error in its place, and never raised."""

@@ -827,7 +827,7 @@ def list_assistants(context: Context, **paging: Any) -> ConnectionPlan[Assistant
     )
 
 
-Thread.LISTS = {"messages": _messages_of_thread, "runs": _runs_of_thread, "activeRun": _newest_run_of_thread}
+Thread.LISTS = {"runs": _runs_of_thread, "activeRun": _newest_run_of_thread, "messages": _messages_of_thread}
 Message.LISTS = {"files": _files_of_message}
 Run.LISTS = {"steps": _steps_of_run, "messages": _messages_of_run}
 Message.REFERENCES = {"thread": lambda key: (Thread, ThreadKey(key.thread_id))}

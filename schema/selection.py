@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from graphql import (
     FieldNode,
+    FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLField,
     GraphQLIncludeDirective,
@@ -24,6 +25,7 @@ from graphql import (
 from graphql.execution.values import VariableValues
 
 ResolveInfo: TypeAlias = GraphQLResolveInfo[Any]
+Fragments: TypeAlias = Mapping[str, FragmentDefinitionNode]
 
 NODE_INTERFACE = "Node"
 
@@ -58,6 +60,28 @@ def selected_fields(info: ResolveInfo, type_name: str, below: Sequence[FieldNode
         if node.selection_set is not None:
             collect(node.selection_set.selections)
     return found
+
+
+def selects_any(names: Collection[str], below: Sequence[FieldNode], fragments: Fragments) -> bool:
+    """Tell whether a field of one of these names is selected anywhere below some fields, on whatever type.
+
+    Conditions are not looked at, and each fragment is entered once.
+    """
+    sets = [node.selection_set for node in below]
+    entered: set[str] = set()
+    while sets:
+        selections = sets.pop()
+        for selection in selections.selections if selections else ():
+            if isinstance(selection, FragmentSpreadNode):
+                name = selection.name.value
+                if name not in entered:
+                    entered.add(name)
+                    sets.append(fragments[name].selection_set)
+                continue
+            if isinstance(selection, FieldNode) and selection.name.value in names:
+                return True
+            sets.append(selection.selection_set)  # type: ignore[attr-defined]  # a field or an inline fragment
+    return False
 
 
 class Arguments:

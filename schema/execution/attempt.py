@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 Show: TypeAlias = Callable[[Any, "Attempt"], Any]
 """Makes of a value what the answer shows of it. It raises where graphql-core has to look."""
+
+_Arrived: TypeAlias = tuple[Callable[[Any], Any], Any, Any, Any, Show]
+"""How a load is finished, the load, the holder and the place of what it gives, and how that is shown."""
+
+
+PAUSE_SECONDS = 0.003
+"""How long what leads to no further load waits, so that what does leaves first; longer while the loop is busy."""
+
+MAX_PAUSES = 10
 
 
 class UnusualError(Exception):
@@ -45,7 +54,7 @@ class PlaceInfo:
 class Attempt:
     """Executes the fields of one object and all below it; it is over when they are shown, or when one is unusual."""
 
-    __slots__ = ("done", "executor", "failed", "given", "places", "tasks", "waiting")
+    __slots__ = ("_leaves", "_timer", "done", "executor", "failed", "given", "places", "tasks", "waiting")
 
     def __init__(self, executor: Executor[Any], places: dict[Any, Any]) -> None:
         """Execute for an operation; `places` keeps the plans of its document."""
@@ -56,22 +65,30 @@ class Attempt:
         self.waiting = 0
         self.failed = False
         self.done: asyncio.Future[None] | None = None
+        self._leaves: list[_Arrived] = []
+        self._timer: asyncio.TimerHandle | None = None
         self.tasks: set[asyncio.Task[Any]] = set()
         """The coroutines that fields gave, as far as they are under way."""
 
-    def settle(self, value: Any, holder: Any, at: Any, show: Show) -> None:
-        """Show a field's value at its place in `holder`: now, or as soon as it is here."""
-        if type(value) is Later:
-            self.wait(value, holder, at, show)
-        elif type(value) is CoroutineType:
-            self._run(value, holder, at, show)
-        else:
-            holder[at] = show(value, self)
+    def settle(self, value: Any, holder: Any, at: Any, show: Show, *, leads_on: bool = True) -> None:
+        """Show a field's value at its place in `holder`: now, or as soon as it is here.
 
-    def wait(self, later: Later[Any], holder: Any, at: Any, show: Show) -> None:
-        """Show a value in its place as soon as its load is done."""
-        self.waiting += 1
-        later.load.add_done_callback(partial(self._arrived, later.finish, holder, at, show))
+        What does not lead on to other loads is shown a little later while others are awaited.
+        """
+        if type(value) is Later:
+            self.waiting += 1
+            arrived = partial(self._arrived, value.finish, holder, at, show, leads_on)
+            value.load.add_done_callback(arrived)
+        elif type(value) is CoroutineType:
+            task = asyncio.create_task(value)
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+            self.settle(Later(task, asyncio.Future.result), holder, at, show, leads_on=leads_on)
+        elif leads_on or not self.waiting:
+            holder[at] = show(value, self)
+        else:
+            self.waiting += 1
+            self._put_off((_itself, value, holder, at, show))
 
     def info(self, nodes: Sequence[FieldNode]) -> PlaceInfo:
         """Make the `info` of the field at some nodes of the document."""
@@ -94,24 +111,62 @@ class Attempt:
     def give_up(self) -> None:
         """Show nothing more."""
         self.failed = True
+        self._leaves.clear()
+        if self._timer is not None:
+            self._timer.cancel()
         for task in self.tasks:
             task.cancel()
         if self.done is not None and not self.done.done():
             self.done.set_result(None)
 
-    def _run(self, value: Coroutine[Any, Any, Any], holder: Any, at: Any, show: Show) -> None:
-        task = asyncio.create_task(value)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-        self.wait(Later(task, asyncio.Future.result), holder, at, show)
-
     def _arrived(
-        self, finish: Callable[[Any], Any], holder: Any, at: Any, show: Show, load: asyncio.Future[Any]
+        self,
+        finish: Callable[[Any], Any],
+        holder: Any,
+        at: Any,
+        show: Show,
+        leads_on: bool,
+        load: asyncio.Future[Any],
     ) -> None:
         if self.failed:
             if not load.cancelled():
                 load.exception()  # graphql-core asks for it again, or nobody does
             return
+        arrived = (finish, load, holder, at, show)
+        if leads_on:
+            self._show(arrived)
+        else:
+            self._put_off(arrived)
+        if self._leaves and len(self._leaves) == self.waiting:
+            self._show_leaves()
+
+    def _put_off(self, arrived: _Arrived) -> None:
+        self._leaves.append(arrived)
+        if self._timer is None:
+            self._pause(MAX_PAUSES)
+
+    def _pause(self, pauses_left: int) -> None:
+        """Wait until the loop has nothing else to do, which it shows by being on time."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + PAUSE_SECONDS
+
+        def look() -> None:
+            if pauses_left and loop.time() - due > PAUSE_SECONDS / 4:
+                self._pause(pauses_left - 1)
+            else:
+                self._show_leaves()
+
+        self._timer = loop.call_at(due, look)
+
+    def _show_leaves(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._leaves:
+            self._show(self._leaves.pop())
+
+    def _show(self, arrived: _Arrived) -> None:
+        finish, load, holder, at, show = arrived
         try:
             holder[at] = show(finish(load), self)
         except (Exception, asyncio.CancelledError):  # the load's own cancellation, not that of who waits here
@@ -120,3 +175,7 @@ class Attempt:
         self.waiting -= 1
         if not self.waiting and self.done is not None and not self.done.done():
             self.done.set_result(None)
+
+
+def _itself(value: Any) -> Any:
+    return value

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from graphql import GraphQLField, GraphQLObjectType, GraphQLScalarType, GraphQLSchema, get_named_type
+from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLScalarType, GraphQLSchema, get_named_type
 from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import StrawberryResolver
+
+from schema.selection import Fragments, selects_any
 
 Function: TypeAlias = Callable[..., Any]
 
 _STRAWBERRY = "strawberry-definition"
 _DIRECT = "direct-call"
+_LEADING_ON = "not-plain"
 _INFO = "info"
 
 
@@ -31,14 +34,24 @@ class DirectCall(NamedTuple):
 
 def open_fields(schema: GraphQLSchema) -> None:
     """Note of each field of a schema how it is called directly, and let graphql-core call the plain ones so too."""
+    not_plain: set[str] = set()
+    roots = {schema.query_type, schema.mutation_type, schema.subscription_type}
     for type_ in schema.type_map.values():
         if isinstance(type_, GraphQLObjectType):
-            for field in type_.fields.values():
+            for name, field in type_.fields.items():
                 call = _call_of(field)
                 if call is not None:
                     field.extensions[_DIRECT] = call
                     if call.is_plain and field.subscribe is None:
                         field.resolve = _resolver(call.function)
+                if type_ not in roots and (call is None or not call.is_plain):
+                    not_plain.add(name)
+    schema.extensions[_LEADING_ON] = frozenset(not_plain)
+
+
+def leads_on(schema: GraphQLSchema, below: Sequence[FieldNode], fragments: Fragments) -> bool:
+    """Tell whether what is selected below some fields may have to be waited for, judged by the names of the fields."""
+    return selects_any(schema.extensions.get(_LEADING_ON, ()), below, fragments)
 
 
 def direct_call(field: GraphQLField) -> DirectCall | None:

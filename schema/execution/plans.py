@@ -27,7 +27,7 @@ from graphql.execution import Executor
 from graphql.execution.collect_fields import FieldDetails, GroupedFieldSet
 
 from schema.execution.attempt import Attempt, Show, UnusualError
-from schema.execution.fields import DirectCall, class_of, direct_call
+from schema.execution.fields import DirectCall, class_of, direct_call, leads_on
 from schema.later import Later
 from schema.selection import Arguments
 
@@ -131,15 +131,21 @@ def _fetch(call: DirectCall, field: GraphQLField, details: Details, show: Show) 
     nodes = [one.node for one in details]
     arguments = Arguments(field, nodes[0], call.python_names)
     place = object()
+    leads: bool | None = None
 
     def fetch(parent: Any, attempt: Attempt, shown: dict[str, Any], name: str) -> None:
+        nonlocal leads
         given = attempt.given.get(place)
         if given is None:
-            given = dict(arguments.of(attempt.executor.variable_values))
+            executor = attempt.executor
+            if leads is None:
+                # What takes no arguments is no list, so it is shown as fast as it is put off.
+                leads = not field.args or leads_on(executor.schema, nodes, executor.fragment_definitions)
+            given = dict(arguments.of(executor.variable_values))
             if call.wants_info:
                 given["info"] = attempt.info(nodes)
             attempt.given[place] = given
-        attempt.settle(function(parent, **given), shown, name, show)
+        attempt.settle(function(parent, **given), shown, name, show, leads_on=leads is not False)
 
     return fetch
 

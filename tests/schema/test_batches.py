@@ -34,19 +34,9 @@ async def test_closing_ends_what_is_under_way_and_what_comes_after() -> None:
 
 
 def test_what_is_expected_of_a_thread_is_given_out_when_the_last_of_it_arrives() -> None:
-    arrivals, given = Arrivals(), []
-    arrivals.expect(["a", "b"])
-    arrivals.expect(["a", None])
+    arrivals, given = Arrivals(["a", "b", "a", None]), []
     arrivals.arrive("a", lambda: given.append("a1"))
     arrivals.arrive(None, lambda: given.append("assistants"))
     assert given == ["assistants"]
     arrivals.arrive("a", lambda: given.append("a2"))
     assert given == ["assistants", "a1", "a2"]
-
-
-async def test_the_batches_of_one_turn_of_the_loop_share_their_arrivals() -> None:
-    batches = Batches(60)
-    first = batches.arrivals()
-    assert batches.arrivals() is first
-    await asyncio.sleep(0)
-    assert batches.arrivals() is not first

@@ -44,13 +44,17 @@ class ByHand:
 
 
 def run_pages(
-    by_hand: ByHand, batches: Batches | None = None
+    by_hand: ByHand, batches: Batches | None = None, *, single: list[list[RunKey]] | None = None
 ) -> tuple[PageLoader[RunPageKey, RunObject], ObjectLoader[RunKey, RunObject]]:
-    async def unasked(_: Sequence[RunKey]) -> Results[RunObject]:
-        raise AssertionError("expected no single load")
+    """Loaders of runs; batches of single loads are noted in `single`, without which there may be none."""
+
+    async def get_runs(keys: Sequence[RunKey]) -> Results[RunObject]:
+        assert single is not None, "expected no single load"
+        single.append(list(keys))
+        return [run(key.run_id) for key in keys]
 
     batches = batches or Batches(60)
-    objects: ObjectLoader[RunKey, RunObject] = ObjectLoader(unasked, batches)
+    objects: ObjectLoader[RunKey, RunObject] = ObjectLoader(get_runs, batches)
     return PageLoader(by_hand, batches, objects, lambda page: (page.thread_id,)), objects
 
 
@@ -96,27 +100,49 @@ async def test_the_pages_of_one_thread_are_here_together() -> None:
     await asyncio.gather(*started.values())
 
 
-async def test_a_threads_pages_of_two_kinds_that_were_asked_for_together_are_here_together() -> None:
-    runs, messages, batches = ByHand(), ByHand(), Batches(60)
-    first, _ = run_pages(runs, batches)
-    second, _ = run_pages(messages, batches)
-    started = [pages.start(run_page(thread_id)) for thread_id in "ab" for pages in (first, second)]
+async def test_an_object_waits_for_the_pages_that_were_asked_for_before() -> None:
+    by_hand = ByHand()
+    single: list[list[RunKey]] = []
+    pages, objects = run_pages(by_hand, single=single)
+    pages.start(run_page("a"))
+    pages.start(run_page("a", after="run_1"))
     await ticks()
-    runs.answer(run_page("a"), Page(data=[]))
-    messages.answer(run_page("b"), Page(data=[]))
-    assert not any(future.done() for future in started)
-    messages.answer(run_page("a"), Page(data=[]))
-    assert [future.done() for future in started] == [True, True, False, False]
-    # What was asked for later is another matter.
-    third, _ = run_pages(later := ByHand(), batches)
-    more = {thread_id: third.start(run_page(thread_id)) for thread_id in "bc"}
+    found, missing, elsewhere = (
+        objects.start(RunKey(*key)) for key in (("a", "run_2"), ("a", "run_3"), ("b", "run_1"))
+    )
     await ticks()
-    later.answer(run_page("b"), Page(data=[]))
-    assert more["b"].done()
-    assert not started[2].done()
-    runs.answer(run_page("b"), Page(data=[]))
-    later.answer(run_page("c"), Page(data=[]))
-    await asyncio.gather(*started, *more.values())
+    assert single == [[RunKey("b", "run_1")]]
+    by_hand.answer(run_page("a"), Page(data=[run("run_1")]))
+    await ticks()
+    assert not found.done()
+    by_hand.answer(run_page("a", after="run_1"), Page(data=[run("run_2")]))
+    assert (await found).id == "run_2"
+    await asyncio.gather(missing, elsewhere)
+    assert single[1:] == [[RunKey("a", "run_3")]]
+
+
+async def test_an_object_does_not_wait_for_a_page_that_is_asked_for_with_it() -> None:
+    by_hand = ByHand()
+    single: list[list[RunKey]] = []
+    pages, objects = run_pages(by_hand, single=single)
+    page = pages.start(run_page("a"))
+    run_1 = objects.start(RunKey("a", "run_1"))
+    await run_1
+    assert single == [[RunKey("a", "run_1")]]
+    by_hand.answer(run_page("a"), Page(data=[run("run_1")]))
+    await page
+
+
+async def test_an_object_is_loaded_where_the_page_that_may_hold_it_fails() -> None:
+    by_hand = ByHand()
+    single: list[list[RunKey]] = []
+    pages, objects = run_pages(by_hand, single=single)
+    page = pages.start(run_page("a"))
+    await ticks()
+    run_1 = objects.start(RunKey("a", "run_1"))
+    by_hand.answer(run_page("a"), GatewayError(ErrorCode.UPSTREAM_FAILED, "Down."))
+    assert (await run_1).id == "run_1"
+    assert isinstance(page.exception(), GatewayError)
 
 
 async def test_one_threads_pages_alone_need_not_land() -> None:

@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 import strawberry
-from graphql import GraphQLField, GraphQLObjectType
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLField,
+    GraphQLObjectType,
+    OperationDefinitionNode,
+    parse,
+)
 
-from schema.execution.fields import class_of, direct_call, open_fields
+from schema.execution.fields import class_of, direct_call, leads_on, open_fields
 from schema.root import build_schema
 
 
@@ -129,3 +136,24 @@ def test_nearly_every_field_of_the_gateway_is_called_directly() -> None:
     left = {one.name for one in objects for field in one.fields.values() if direct_call(field) is None}
     assert left == {"Mutation"}
     assert [one.name for one in objects if class_of(one) is None] == []
+
+
+@pytest.mark.parametrize(
+    ("selected", "leads"),
+    [
+        ("messages { nodes { id text content { __typename } } }", False),
+        ("messages { edges { cursor node { role } } pageInfo { endCursor } }", False),
+        ("messages { nodes { run { id } } }", True),
+        ("messages { edges { node { ... on Message { ...Written } } } }", True),
+        ("runs { nodes { ... { usage { totalTokens } } } }", False),
+        ("runs { nodes { steps { nodes { id } } } }", True),
+    ],
+)
+def test_only_what_may_have_to_be_waited_for_leads_on(selected: str, leads: bool) -> None:
+    document = parse(f"{{ {selected} }} fragment Written on Message {{ text ...Written assistant {{ id }} }}")
+    operation, fragment = document.definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    assert isinstance(fragment, FragmentDefinitionNode)
+    (field,) = operation.selection_set.selections
+    assert isinstance(field, FieldNode)
+    assert leads_on(build_schema()._schema, [field], {"Written": fragment}) is leads
