@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from aiodataloader import DataLoader
@@ -300,41 +300,69 @@ def _cut(page: Page[ObjectT] | BaseException, key: PageKey) -> Page[ObjectT] | B
 
 
 class Loaders:
-    """All loaders of one operation, on behalf of one principal."""
+    """All loaders of one operation, on behalf of one principal; each is made when it is first used."""
 
     def __init__(self, api: ThreadsApi, *, deadline_seconds: float = 60.0, batches: Batches | None = None) -> None:
         """Load through `api`, each batch within the deadline; `batches` are those of loaders that came before."""
         self._api = api
         self._batches = batches or Batches(deadline_seconds)
-        self.threads: PortLoader[ThreadKey, ThreadObject] = PortLoader(api.get_threads, self._batches)
-        self.messages: ObjectLoader[MessageKey, MessageObject] = ObjectLoader(api.get_messages, self._batches)
-        self.runs: ObjectLoader[RunKey, RunObject] = ObjectLoader(api.get_runs, self._batches)
-        self.run_steps: ObjectLoader[RunStepKey, RunStepObject] = ObjectLoader(api.get_run_steps, self._batches)
-        self.assistants: ObjectLoader[AssistantKey, AssistantObject] = ObjectLoader(api.get_assistants, self._batches)
-        self.message_files: ObjectLoader[MessageFileKey, MessageFileObject] = ObjectLoader(
-            api.get_message_files, self._batches
-        )
-        self.message_pages: PageLoader[MessagePageKey, MessageObject] = PageLoader(
-            api.list_messages, self._batches, self.messages, lambda page: (page.thread_id,)
-        )
-        self.run_pages: PageLoader[RunPageKey, RunObject] = PageLoader(
-            api.list_runs, self._batches, self.runs, lambda page: (page.thread_id,)
-        )
-        self.run_step_pages: PageLoader[RunStepPageKey, RunStepObject] = PageLoader(
-            api.list_run_steps,
-            self._batches,
-            self.run_steps,
-            lambda page: (page.thread_id, page.run_id),
-        )
-        self.assistant_pages: PageLoader[AssistantPageKey, AssistantObject] = PageLoader(
-            api.list_assistants, self._batches, self.assistants, lambda _: ()
-        )
-        self.message_file_pages: PageLoader[MessageFilePageKey, MessageFileObject] = PageLoader(
-            api.list_message_files,
-            self._batches,
-            self.message_files,
-            lambda page: (page.thread_id, page.message_id),
-        )
+
+    @cached_property
+    def threads(self) -> PortLoader[ThreadKey, ThreadObject]:
+        """Loads threads."""
+        return PortLoader(self._api.get_threads, self._batches)
+
+    @cached_property
+    def messages(self) -> ObjectLoader[MessageKey, MessageObject]:
+        """Loads messages."""
+        return ObjectLoader(self._api.get_messages, self._batches)
+
+    @cached_property
+    def runs(self) -> ObjectLoader[RunKey, RunObject]:
+        """Loads runs."""
+        return ObjectLoader(self._api.get_runs, self._batches)
+
+    @cached_property
+    def run_steps(self) -> ObjectLoader[RunStepKey, RunStepObject]:
+        """Loads run steps."""
+        return ObjectLoader(self._api.get_run_steps, self._batches)
+
+    @cached_property
+    def assistants(self) -> ObjectLoader[AssistantKey, AssistantObject]:
+        """Loads assistants."""
+        return ObjectLoader(self._api.get_assistants, self._batches)
+
+    @cached_property
+    def message_files(self) -> ObjectLoader[MessageFileKey, MessageFileObject]:
+        """Loads files of messages."""
+        return ObjectLoader(self._api.get_message_files, self._batches)
+
+    @cached_property
+    def message_pages(self) -> PageLoader[MessagePageKey, MessageObject]:
+        """Loads pages of messages."""
+        return PageLoader(self._api.list_messages, self._batches, self.messages, lambda page: (page.thread_id,))
+
+    @cached_property
+    def run_pages(self) -> PageLoader[RunPageKey, RunObject]:
+        """Loads pages of runs."""
+        return PageLoader(self._api.list_runs, self._batches, self.runs, lambda page: (page.thread_id,))
+
+    @cached_property
+    def run_step_pages(self) -> PageLoader[RunStepPageKey, RunStepObject]:
+        """Loads pages of run steps."""
+        fetch, objects = self._api.list_run_steps, self.run_steps
+        return PageLoader(fetch, self._batches, objects, lambda page: (page.thread_id, page.run_id))
+
+    @cached_property
+    def assistant_pages(self) -> PageLoader[AssistantPageKey, AssistantObject]:
+        """Loads pages of assistants."""
+        return PageLoader(self._api.list_assistants, self._batches, self.assistants, lambda _: ())
+
+    @cached_property
+    def message_file_pages(self) -> PageLoader[MessageFilePageKey, MessageFileObject]:
+        """Loads pages of files of messages."""
+        fetch, objects = self._api.list_message_files, self.message_files
+        return PageLoader(fetch, self._batches, objects, lambda page: (page.thread_id, page.message_id))
 
     def renewed(self) -> Loaders:
         """Make loaders that remember nothing; loads under way still end with the operation."""
