@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from functools import lru_cache
 from typing import TypeVar
 
 import strawberry
@@ -92,10 +94,14 @@ EnumT = TypeVar("EnumT", bound=Enum)
 
 def recognize(kind: type[EnumT], word: str) -> EnumT:
     """Find the enum's member for an upstream word, `UNRECOGNIZED` for one that is not known."""
-    try:
-        return kind(word)
-    except ValueError:
-        return kind["UNRECOGNIZED"]  # every enum of this module has it
+    members: Mapping[str, EnumT] = _members_of(kind)
+    return members.get(word) or members[""]
+
+
+@lru_cache
+def _members_of(kind: type[EnumT]) -> Mapping[str, EnumT]:
+    """The members by their upstream words; that of `UNRECOGNIZED`, which every enum of this module has, is empty."""
+    return {member.value: member for member in kind}
 
 
 def recognize_optional(kind: type[EnumT], word: str | None) -> EnumT | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from graphql import (
+    GraphQLBoolean,
     GraphQLEnumType,
     GraphQLField,
     GraphQLID,
@@ -21,6 +22,7 @@ from graphql import (
     GraphQLUnionType,
     SelectionSetNode,
     VariableNode,
+    get_nullable_type,
     is_leaf_type,
 )
 from graphql.execution import Executor
@@ -34,6 +36,9 @@ from schema.selection import Arguments
 Places: TypeAlias = dict[Any, Any]
 Details: TypeAlias = list[FieldDetails]
 Fetch: TypeAlias = Callable[[Any, Attempt, dict[str, Any], str], None]
+
+_AS_THEY_ARE: Mapping[Any, type] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
+"""Types whose values of a Python type need no look."""
 
 MAX_PLACES = 5_000
 MAX_VARIANTS = 8
@@ -104,7 +109,7 @@ def _compile(type_: GraphQLObjectType, fields: GroupedFieldSet) -> Plan | None:
         if field is None or call is None or show is None:
             return None
         if call.is_plain:
-            reads.append((name, _read(call.function, show)))
+            reads.append((name, _read(call.function, field.type, show)))
         else:
             reads.append((name, _nothing_yet))  # holds the field's place in the answer
             fetches.append((name, _fetch(call, field, details, show)))
@@ -120,9 +125,17 @@ def _nothing_yet(_parent: Any, _attempt: Attempt) -> None:
     return None
 
 
-def _read(get: Callable[[Any], Any], show: Show) -> Show:
+def _read(get: Callable[[Any], Any], type_: Any, show: Show) -> Show:
     """Make the function that shows a plain field of its parent."""
-    return lambda parent, attempt: show(get(parent), attempt)
+    shown_as_it_is = _AS_THEY_ARE.get(get_nullable_type(type_))
+    if shown_as_it_is is None:
+        return lambda parent, attempt: show(get(parent), attempt)
+
+    def read(parent: Any, attempt: Attempt) -> Any:
+        value = get(parent)
+        return value if type(value) is shown_as_it_is else show(value, attempt)
+
+    return read
 
 
 def _fetch(call: DirectCall, field: GraphQLField, details: Details, show: Show) -> Fetch:
@@ -231,10 +244,9 @@ def _list(show_item: Show) -> Show:
 
 
 def _leaf(type_: Any) -> Show:
-    names: Mapping[Any, str] = {}
     if isinstance(type_, GraphQLEnumType):
         names = {value.value: name for name, value in type_.values.items()}
-        return lambda value, _attempt: names[value.value]
+        return lambda value, _attempt: names[value._value_]
     coerce = type_.coerce_output_value
 
     def show(value: Any, _attempt: Attempt) -> Any:
@@ -243,10 +255,7 @@ def _leaf(type_: Any) -> Show:
             raise UnusualError
         return coerced
 
-    def show_text(value: Any, attempt: Attempt) -> Any:
-        return value if type(value) is str else show(value, attempt)
-
-    return show_text if type_ in {GraphQLString, GraphQLID} else show
+    return show
 
 
 def _conditions(sets: Iterable[SelectionSetNode | None]) -> set[str]:
