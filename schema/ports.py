@@ -7,9 +7,9 @@ An implementation is bound to one principal: nothing in a key says whose data it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from schema.bodies import (
     AssistantBody,
@@ -25,7 +25,7 @@ from schema.bodies import (
 from schema.cost import Cost
 from schema.errors import GatewayError
 from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
-from schema.paging import Window
+from schema.paging import PagingLimits, Window
 from schema.run_events import RunEvent
 from schema.wire import (
     AssistantObject,
@@ -210,6 +210,34 @@ class ThreadsApi(Protocol):
 
     async def delete_assistant(self, key: AssistantKey) -> None:
         """Delete an assistant."""
+
+
+class Question(NamedTuple):
+    """What a query's data depends on beside the answers of the port: equal questions read and show the same.
+
+    `variables` are JSON whose keys are sorted, `schema` stands for all that is the same for a process.
+    """
+
+    schema: Hashable
+    text: str
+    operation_name: str | None
+    variables: bytes
+    limits: PagingLimits
+    capabilities: Capabilities
+
+
+@runtime_checkable
+class Repeats(Protocol):
+    """A port of one operation and one principal that knows whole answers again."""
+
+    async def find_repeat(self, question: Question) -> bytes | None:
+        """Give the data of the same query as JSON, if all reads for it would be answered as then; asks nobody."""
+
+    def keep_repeat(self, question: Question, data: bytes) -> None:
+        """Keep the data of the query that was executed over this port, if it can be known again.
+
+        It had no errors, and nothing was written.
+        """
 
 
 class EventFeed(Protocol):

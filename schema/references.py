@@ -92,8 +92,6 @@ def find(info: Info, node_type: type[NodeT], key: Any, argument: str = "id") -> 
     the upstream will not take the id.
     """
     below = _below(info, node_type, info._raw_info.field_nodes)
-    if not below.key_is_enough:
-        node_type.loader(info.context).start(key)
     plans = _start(info, below, key)
     proofs = [plan for plan in plans if plan.proves_owner and plan.key.window.after is None]
     is_proof = bool(proofs) and below.key_is_enough
