@@ -101,7 +101,7 @@ def recognize(kind: type[EnumT], word: str) -> EnumT:
 @lru_cache
 def _members_of(kind: type[EnumT]) -> Mapping[str, EnumT]:
     """The members by their upstream words; that of `UNRECOGNIZED`, which every enum of this module has, is empty."""
-    return {member.value: member for member in kind}
+    return {one.value: one for one in kind}
 
 
 def recognize_optional(kind: type[EnumT], word: str | None) -> EnumT | None:

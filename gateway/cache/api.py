@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from gateway.cache import tags
+from gateway.cache.notes import Notes
 from gateway.cache.reader import Reader
 from gateway.cache.shared import SharedCache
 from gateway.cache.tags import Tags
@@ -22,6 +23,7 @@ from schema.bodies import (
     ToolOutputsBody,
 )
 from schema.cost import Cost
+from schema.errors import GatewayError
 from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.ports import (
     AssistantPageKey,
@@ -30,6 +32,7 @@ from schema.ports import (
     Land,
     MessageFilePageKey,
     MessagePageKey,
+    Question,
     Results,
     RunPageKey,
     RunStepPageKey,
@@ -69,6 +72,7 @@ class CachedThreadsApi:
         self._shared = shared
         self._scope = scope
         self._reader = Reader(shared, scope, inner.cost)
+        self._notes = Notes(shared, scope, inner.cost)
         self._on_write = on_write
 
     @property
@@ -78,6 +82,13 @@ class CachedThreadsApi:
     @property
     def cost(self) -> Cost:
         return self._inner.cost
+
+    async def find_repeat(self, question: Question) -> bytes | None:
+        return await self._notes.find(question) if self._shared.options.enabled else None
+
+    def keep_repeat(self, question: Question, data: bytes) -> None:
+        if self._shared.options.enabled:
+            self._notes.keep(question, data)
 
     async def get_threads(self, keys: Sequence[ThreadKey]) -> Results[ThreadObject]:
         return await self._read(keys, self._inner.get_threads)
@@ -189,14 +200,30 @@ class CachedThreadsApi:
     ) -> Results[ValueT]:
         if not self._shared.options.enabled:
             return await fetch(keys)
-        return await self._reader.read(keys, fetch)
+        self._notes.begin(keys)
+        answers = await self._reader.read(keys, fetch)
+        for key, answer in zip(keys, answers, strict=True):
+            self._notes.note(key, answer)
+        return answers
 
     async def _list(
         self, keys: Sequence[KeyT], fetch: FetchLists[KeyT, ValueT], land: Land[KeyT, ValueT] | None
     ) -> Results[ValueT]:
         if not self._shared.options.enabled:
             return await fetch(keys, land=land)
-        return await self._reader.read(keys, fetch, land)
+        self._notes.begin(keys)
+        note_and_land = None
+        if land is not None:
+
+            def note_and_land(key: KeyT, answer: ValueT | GatewayError) -> None:
+                # The operation may be over before the slowest list is, since it knows what it wants to know.
+                self._notes.note(key, answer)
+                land(key, answer)
+
+        answers = await self._reader.read(keys, fetch, note_and_land)
+        for key, answer in zip(keys, answers, strict=True):
+            self._notes.note(key, answer)
+        return answers
 
     @asynccontextmanager
     async def _writing(self, changed: Tags, written: RunKey | ThreadKey | None = None) -> AsyncIterator[None]:

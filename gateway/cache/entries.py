@@ -15,7 +15,7 @@ BEING_WRITTEN = "w"
 """How the version of a tag begins while a write is under way: under it nothing is kept."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Entry:
     """An answer as it is kept. `versions` are those of its tags, by name; the tags lie in the value's own group.
 

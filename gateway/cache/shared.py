@@ -16,9 +16,13 @@ from gateway.cache.memory import MemoryTier
 from gateway.cache.pages import PagesHeld
 from gateway.cache.redis_link import RedisLink
 from gateway.cache.redis_store import RedisStore
+from gateway.cache.repeats import RepeatsTier
 from gateway.cache.store import LocalStore, Store
 
 _WEIGHT_OF_THE_LATEST = 0.2
+
+_REPEATS_SHARE = 8
+"""One part in so many of the memory is for whole answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +58,11 @@ class SharedCache:
     ) -> None:
         self.options = options = options or CacheOptions()
         self.now_seconds = now_seconds
+        for_repeats = options.memory_bytes // _REPEATS_SHARE
         self.memory = MemoryTier(
-            max_bytes=options.memory_bytes, max_entries=options.memory_entries, now_seconds=now_seconds
+            max_bytes=options.memory_bytes - for_repeats, max_entries=options.memory_entries, now_seconds=now_seconds
         )
+        self.repeats = RepeatsTier(for_repeats)
         self.pages = PagesHeld(options.memory_entries)
         self.flights: Flights[Any] = Flights()
         self.ended_runs = EndedRuns()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
+import orjson
+from graphql import OperationType as DocumentOperationType
 from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
@@ -16,7 +18,7 @@ from gateway.view.requests import GraphQLRequest, ReadRequest
 from gateway.view.responses import encode_json, error_body
 from schema import subscribing
 from schema.context import Context
-from schema.ports import RunEvents, ThreadsApi
+from schema.ports import Question, Repeats, RunEvents, ThreadsApi
 from schema.public_errors import masked
 from schema.root import GatewaySchema
 from schema.run_events import RunEvent
@@ -54,12 +56,21 @@ class Executor:
     ) -> ExecutionResult:
         """Run a query or a mutation; raises strawberry's InvalidOperationTypeError for what is not `allowed`.
 
-        Raises a `GatewayError` where the request names no operation.
+        Raises a `GatewayError` where the request names no operation. The data is encoded already where the port knows
+        whole answers again; it is not asked for one where the cost is reported, which is that of an execution.
         """
         asked = request.asked
-        context = self._context(principal, report_cost=report_cost or self._always_report_cost)
+        api = self._bind(principal)
+        report_cost = report_cost or self._always_report_cost
+        repeats = api if isinstance(api, Repeats) and not report_cost else None
+        question = None if repeats is None else self._question(request, api, allowed)
+        if repeats is not None and question is not None:
+            data = await repeats.find_repeat(question)
+            if data is not None:
+                return ExecutionResult(_encoded(data), None, {})
+        context = self._context(api, principal, report_cost=report_cost)
         try:
-            return await self._schema.execute_document(
+            result = await self._schema.execute_document(
                 request.document,
                 variable_values=dict(asked.variables) if asked.variables else None,
                 context_value=context,
@@ -70,12 +81,15 @@ class Executor:
             raise unknown_operation(asked.operation_name) from None
         finally:
             await context.aclose()
+        if repeats is not None and question is not None:
+            _keep(repeats, question, result)
+        return result
 
     async def subscribe(
         self, request: ReadRequest, principal: Principal, *, resume_after: str | None = None
     ) -> Subscribed:
         """Begin a subscription, behind the event of the cursor `resume_after`; raises `SubscriptionRefusedError`."""
-        context = self._context(principal, resume_after=resume_after)
+        context = self._context(self._bind(principal), principal, resume_after=resume_after)
         try:
             subscribed = await subscribing.subscribe(
                 self._schema,
@@ -96,7 +110,7 @@ class Executor:
 
     async def render(self, principal: Principal, subscribed: Subscribed, event: RunEvent) -> bytes:
         """Execute a subscription's selection on one event; gives the answer as JSON, whatever happens."""
-        context = self._context(principal)
+        context = self._context(self._bind(principal), principal)
         try:
             return encode_json(await subscribed.render(event, context))
         except Exception as error:
@@ -104,12 +118,47 @@ class Executor:
         finally:
             await context.aclose()
 
-    def _context(self, principal: Principal, *, report_cost: bool = False, resume_after: str | None = None) -> Context:
+    def _question(self, request: ReadRequest, api: ThreadsApi, allowed: set[OperationType]) -> Question | None:
+        """Tell what is asked; None for what is no valid query, or not to be told from another."""
+        asked, document = request.asked, request.document
+        operation = document.operation(asked.operation_name)
+        if document.errors or operation is None or operation.operation is not DocumentOperationType.QUERY:
+            return None
+        if OperationType.QUERY not in allowed:
+            return None
+        try:
+            variables = orjson.dumps(asked.variables or {}, option=orjson.OPT_SORT_KEYS)
+        except TypeError:  # half a surrogate pair
+            return None
+        return Question(
+            self._schema, document.text, asked.operation_name, variables, self.limits.paging, api.capabilities
+        )
+
+    def _context(
+        self, api: ThreadsApi, principal: Principal, *, report_cost: bool = False, resume_after: str | None = None
+    ) -> Context:
         return Context(
-            self._bind(principal),
+            api,
             self.limits.paging,
             deadline_seconds=self.limits.load_deadline_seconds,
             reports_cost=report_cost,
             events=self._bind_events(principal) if self._bind_events is not None else None,
             resume_after=resume_after,
         )
+
+
+def _keep(repeats: Repeats, question: Question, result: ExecutionResult) -> None:
+    """Keep an answer that has nothing but data, and put the data as it is kept into the answer."""
+    if result.errors or result.extensions:
+        return
+    try:
+        data = orjson.dumps(result.data)
+    except TypeError:  # what `encode_json` has another way for
+        return
+    repeats.keep_repeat(question, data)
+    result.data = _encoded(data)
+
+
+def _encoded(data: bytes) -> dict[str, Any]:
+    """Data that is JSON already; nobody but `encode_json` looks into what an execution gave."""
+    return cast("dict[str, Any]", orjson.Fragment(data))

@@ -2,7 +2,8 @@
 
 The machine drives two caches over one store and one upstream. Every read and write may be held back before it meets
 the upstream and on its way back. An answer is right when it is what the upstream showed at some moment from the time
-the read began until it was answered, or before a change whose write had not ended when the read began.
+the read began until it was answered, or before a change whose write had not ended when the read began. Some reads are
+whole operations, whose answers the gateway may give again without reading.
 """
 
 import asyncio
@@ -17,11 +18,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from gateway.cache.api import CachedThreadsApi
 from schema.bodies import MessageBody, MetadataUpdateBody, RunBody, ThreadUpdateBody
 from schema.errors import ErrorCode, GatewayError
 from schema.keys import MessageKey
 from schema.paging import Window
 from schema.ports import MessagePageKey, RunPageKey
+from tests.gateway.cache.asking_again import question
 from tests.gateway.cache.processes import processes
 from tests.gateway.cache.upstream import ACTIVE, ENDED, READS, THREAD, USER_MESSAGE, T, Upstream, cached
 from tests.support.fake_threads_api import FakeThreadsApi, Key
@@ -141,6 +144,7 @@ class Coherence(RuleBasedStateMachine):
     """Reads and writes of one principal through two processes (one, where there is no Redis)."""
 
     redis_url: str | None = None
+    given_again = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -162,6 +166,11 @@ class Coherence(RuleBasedStateMachine):
         same = [key for key in keys if type(key) is type(keys[0])]
         self._begin(self._read(process, same, holds))
 
+    @rule(process=st.integers(0, 1), keys=st.lists(st.sampled_from(KEYS), min_size=1, max_size=3), holds=HOLDS)
+    def ask_whole(self, process: int, keys: list[Key], holds: int) -> None:
+        self._begin(self._read(process, keys, holds, whole=True))
+        self._begin(self._read(process, keys, 0, whole=True))
+
     @rule(process=st.integers(0, 1), name=st.sampled_from(sorted(WRITES)), holds=HOLDS, fails=st.booleans())
     def write(self, process: int, name: str, holds: int, fails: bool) -> None:
         if name == "delete_thread" and self.made < 12:
@@ -180,12 +189,15 @@ class Coherence(RuleBasedStateMachine):
         processes=st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 1)),
         meeting=st.sampled_from(MEETINGS),
         holds=st.integers(0, 3),
+        whole=st.booleans(),
     )
-    def write_during_a_read(self, processes: tuple[int, int, int], meeting: tuple[str, Key], holds: int) -> None:
+    def write_during_a_read(
+        self, processes: tuple[int, int, int], meeting: tuple[str, Key], holds: int, whole: bool
+    ) -> None:
         name, key = meeting
-        self._begin(self._read(processes[0], [key], holds))
+        self._begin(self._read(processes[0], [key], holds, whole=whole))
         self._begin(self._write(processes[1], name, 0, fails=False))
-        self._begin(self._read(processes[2], [key], 0))
+        self._begin(self._read(processes[2], [key], 0, whole=whole))
 
     @rule(process=st.integers(0, 1))
     def lose_memory(self, process: int) -> None:
@@ -229,7 +241,7 @@ class Coherence(RuleBasedStateMachine):
             await asyncio.gather(*self.tasks, return_exceptions=True)
             await self.stack.aclose()
 
-    async def _read(self, process: int, keys: Sequence[Key], holds: int) -> None:
+    async def _read(self, process: int, keys: Sequence[Key], holds: int, *, whole: bool = False) -> None:
         world = self.world
         now = len(world.history) - 1
         since = {
@@ -239,10 +251,25 @@ class Coherence(RuleBasedStateMachine):
             for key in keys
         }
         inner: Any = Held(world, bool(holds & 1), bool(holds & 2))
-        answers = await getattr(cached(inner, self.caches[process]), READS[type(keys[0])])(keys)
-        for key, answer in zip(keys, answers, strict=True):
+        api = cached(inner, self.caches[process])
+        read = self._ask_whole if whole else self._read_batch
+        for key, answer in zip(keys, await read(api, keys), strict=True):
             right = [state[key] for state in world.history[since[key] :]]
-            assert shown(answer) in right, f"{key}: expected one of {right}, got {shown(answer)!r}"
+            assert answer in right, f"{key}: expected one of {right}, got {answer!r}"
+
+    async def _read_batch(self, api: CachedThreadsApi, keys: Sequence[Key]) -> list[bytes]:
+        return [shown(answer) for answer in await getattr(api, READS[type(keys[0])])(keys)]
+
+    async def _ask_whole(self, api: CachedThreadsApi, keys: Sequence[Key]) -> list[bytes]:
+        """Read keys of any type one after the other, as one operation that may have been answered before."""
+        asked = question(repr(keys))
+        data = await api.find_repeat(asked)
+        if data is not None:
+            type(self).given_again += 1
+            return data.split(b"\n")
+        answers = [answer for key in keys for answer in await self._read_batch(api, [key])]
+        api.keep_repeat(asked, b"\n".join(answers))
+        return answers
 
     async def _write(self, process: int, name: str, holds: int, *, fails: bool) -> None:
         world = self.world
@@ -276,3 +303,4 @@ def test_a_read_after_a_write_sees_it(store: str) -> None:
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
             ),
         )
+        assert Machine.given_again > 0

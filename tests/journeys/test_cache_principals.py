@@ -1,6 +1,7 @@
-"""No principal ever gets, shares or outdates what is another's: values, tags, flights, leases."""
+"""No principal ever gets, shares or outdates what is another's: values, tags, flights, leases, whole answers."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from gateway.cache import tags
 from gateway.cache.shared import SharedCache
 from schema.bodies import AssistantUpdateBody, MetadataUpdateBody, ThreadUpdateBody
+from schema.root import build_schema
+from tests.gateway.cache.asking_again import ask, executor
 from tests.gateway.cache.processes import processes
 from tests.gateway.cache.upstream import (
     ACTIVE,
@@ -28,8 +31,17 @@ from tests.gateway.cache.upstream import (
 )
 from tests.support.fake_threads_api import Key
 from tests.support.valkey import Valkey, running_valkey
+from tests.support.wire_samples import run
 
 OWNERS = ("ann", "bob")
+SCHEMA = build_schema()
+QUERIES = (
+    '{ thread(id: "thread_1") { metadata } assistants { nodes { metadata } } }',
+    """{ threadsByIds(ids: ["thread_1", "thread_2"]) { metadata
+        messages { nodes { metadata files { nodes { id } } } } } }""",
+    '{ thread(id: "thread_1") { runs { nodes { metadata assistant { metadata } steps { nodes { metadata } } } } } }',
+    '{ assistant(id: "asst_1") { metadata } thread(id: "thread_1") { id messages(last: 1) { nodes { metadata } } } }',
+)
 WRITES = ("update_thread", "update_message", "update_run", "run event", "update_assistant")
 STEPS = st.lists(
     st.tuples(st.sampled_from(OWNERS), st.integers(0, 1), st.sampled_from([*ALL_KEYS, *WRITES])),
@@ -95,6 +107,45 @@ async def test_nothing_crosses(store: str, server: Valkey, steps: list[tuple[str
             await asyncio.gather(take(shared[process], owner, what), take(shared[process], other, what))
         for owner, process, what in steps:
             await take(shared[process], owner, what)
+
+
+@pytest.mark.parametrize("store", ["memory", "redis"])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(OWNERS), st.integers(0, 1), st.sampled_from(QUERIES) | st.sampled_from([*QUERIES, *WRITES])
+        ),
+        min_size=10,
+        max_size=25,
+    ),
+    ends=st.booleans(),
+)
+async def test_a_whole_answer_given_again_is_ones_own_and_what_an_execution_would_give(
+    store: str, server: Valkey, steps: list[tuple[str, int, str]], ends: bool
+) -> None:
+    upstreams = {owner: Upstream(owner) for owner in OWNERS}
+    if ends:
+        for upstream in upstreams.values():  # a page with an active run is never kept
+            upstream.runs[ACTIVE] = run("run_2", status="completed", metadata=upstream.runs[ENDED].metadata)
+    plain = executor(SCHEMA, upstreams.__getitem__)
+    edits = itertools.count()
+
+    async def take(shared: SharedCache, owner: str, what: str) -> None:
+        if what == "run event":
+            await shared.store.end_write(owner, tags.seen_moving(ACTIVE))
+        elif what in WRITES:
+            await write(cached(upstreams[owner], shared, owner), what, f"{owner} {next(edits)}")
+        else:
+            answer = await ask(executor(SCHEMA, upstreams.__getitem__, shared), what, owner=owner)
+            assert answer == await ask(plain, what, owner=owner)
+            assert owners_in([answer.decode()]) == {owner}
+
+    async with two_processes(server if store == "redis" else None) as shared:
+        for owner, process, what in steps:
+            other = OWNERS[1 - OWNERS.index(owner)]
+            await asyncio.gather(take(shared[process], owner, what), take(shared[process], other, what))
+            await take(shared[1 - process], owner, what)
 
 
 @pytest.mark.parametrize("key", ALL_KEYS, ids=repr)

@@ -26,7 +26,8 @@ def test_every_function_of_the_port_takes_keys_and_gives_results_and_lists_may_l
 
 async def test_every_function_of_the_port_has_its_loader() -> None:
     loaders = Loaders(FakeThreadsApi())
-    behind = {loader._fetch.__name__ for loader in vars(loaders).values() if hasattr(loader, "_fetch")}
+    made = [getattr(loaders, name) for name in vars(Loaders)]
+    behind = {loader._fetch.__name__ for loader in made if hasattr(loader, "_fetch")}
     assert behind == port_functions()
     await loaders.aclose()
 

@@ -1,0 +1,65 @@
+"""Queries over the cache as the view runs them, for tests of what is given again."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from strawberry.types.graphql import OperationType
+
+from gateway.auth.principal import Principal
+from gateway.cache.shared import SharedCache
+from gateway.view.executing import Executor
+from gateway.view.requests import GraphQLRequest
+from gateway.view.responses import encode_json, result_body
+from schema.paging import PagingLimits
+from schema.ports import Question, ThreadsApi
+from schema.root import GatewaySchema
+from tests.gateway.cache.upstream import Upstream, cached
+from tests.support.fake_threads_api import V1, FakeThreadsApi
+
+
+def question(text: str = "{ __typename }", variables: bytes = b"{}", name: str | None = None) -> Question:
+    """A question that differs from others by its text, its variables and its name."""
+    return Question("schema", text, name, variables, PagingLimits(), V1)
+
+
+def executor(
+    schema: GatewaySchema, upstream: Callable[[str], FakeThreadsApi], shared: SharedCache | None = None
+) -> Executor:
+    """Runs operations, each over its principal's upstream; without a cache where none is given."""
+
+    def bind(principal: Principal) -> ThreadsApi:
+        inner = upstream(principal.digest)
+        return inner if shared is None else cached(inner, shared, principal.digest)
+
+    return Executor(schema, bind)
+
+
+async def ask(
+    executor: Executor,
+    query: str,
+    variables: Mapping[str, Any] | None = None,
+    *,
+    owner: str = "ann",
+    name: str | None = None,
+    allowed: frozenset[OperationType] = frozenset({OperationType.QUERY, OperationType.MUTATION}),
+    report_cost: bool = False,
+) -> bytes:
+    """The answer as it is sent."""
+    request = executor.read(GraphQLRequest(query, name, variables))
+    result = await executor.execute(request, Principal(None, owner), set(allowed), report_cost=report_cost)
+    return encode_json(result_body(result).body)
+
+
+class Counting:
+    """An upstream, and how many operations were executed over it."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        self.upstream = Upstream()
+        self.executed = 0
+        execute = GatewaySchema.execute_document
+
+        async def counted(schema: Any, *arguments: Any, **named: Any) -> Any:
+            self.executed += 1
+            return await execute(schema, *arguments, **named)
+
+        monkeypatch.setattr(GatewaySchema, "execute_document", counted)
