@@ -160,12 +160,14 @@ class _Prediction:
             self._list(None, list_assistants, given, nodes, target.name, moment, {})
 
     def _lookup(self, type_name: str, ids: Sequence[str], nodes: Sequence[FieldNode], moment: _Moment) -> None:
-        try:
-            found = {_read_key(type_name, text) for text in ids[: MAX_IDS + 1]}
-        except GatewayError:
-            return
         if len(ids) > MAX_IDS:
             return
+        found = set()
+        for text in ids:
+            try:
+                found.add(_read_key(type_name, text))
+            except GatewayError:  # one that is refused takes no other along
+                continue
         by_type: dict[type[NodeKey], set[NodeKey]] = {}
         for key in found:
             by_type.setdefault(type(key), set()).add(key)
