@@ -105,10 +105,10 @@ class ConnectionPlan(Generic[NodeT]):
 
 def connect(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
     """Open a connection: at once where its page is at hand, else as an awaitable, which GraphQL execution awaits."""
-    if plan.key.window.limit > UPSTREAM_PAGE_SIZE:
-        return cast("Connection[NodeT]", _walk_and_connect(plan))
     after = plan.key.window.after
     first_page = plan.loader.start(plan.first_page_key)
+    if plan.key.window.limit > UPSTREAM_PAGE_SIZE:
+        return cast("Connection[NodeT]", _walk_and_connect(plan))
     return when(first_page, lambda load: _connection_of(plan, _continued(load.result(), after, set())))
 
 

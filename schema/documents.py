@@ -21,6 +21,9 @@ from strawberry.schema.schema import validate_document
 from schema.execution.plans import DocumentPlans
 from schema.public_errors import graphql_errors
 
+CHARACTERS_OF_A_PLANNED_FIELD = 3
+"""What a planned field takes, in characters of a document whose syntax tree takes as much; measured."""
+
 _NOTHING = DocumentNode(definitions=())
 
 
@@ -56,32 +59,46 @@ class KeptDocuments:
     """The documents that were used last, of `max_characters` together.
 
     Their number alone would be no bound, since callers choose them: the syntax tree of a document takes up to 300
-    bytes for each of its characters.
+    bytes for each of its characters. What is planned of a document counts as the characters that would take as much.
     """
 
     def __init__(self, max_characters: int) -> None:
         """Keep nothing yet."""
         self._max_characters = max_characters
-        self._kept: OrderedDict[str, ReadDocument] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[ReadDocument, int]] = OrderedDict()
         self._characters = 0
 
     def find(self, text: str) -> ReadDocument | None:
         """The document of this text, where it is kept."""
-        document = self._kept.get(text)
+        document, _ = self._kept.get(text, (None, 0))
         if document is not None:
-            self._kept.move_to_end(text)
+            self._weigh(document)
         return document
 
     def keep(self, document: ReadDocument) -> None:
         """Keep a document in place of those not used for longest; not one that would take a tenth of the room."""
-        text = document.text
-        if len(text) * 10 > self._max_characters or text in self._kept:
-            return
-        self._kept[text] = document
-        self._characters += len(text)
-        while self._characters > self._max_characters:
-            dropped, _ = self._kept.popitem(last=False)
-            self._characters -= len(dropped)
+        if len(document.text) * 10 <= self._max_characters and document.text not in self._kept:
+            self._weigh(document)
+
+    def weigh_again(self, document: ReadDocument) -> None:
+        """Note what a document takes after it was executed, if it is kept."""
+        kept, _ = self._kept.get(document.text, (None, 0))
+        if kept is document:
+            self._weigh(document)
+
+    def _weigh(self, document: ReadDocument) -> None:
+        """Note that a document is used, and what it takes by now; its plans begin anew where they are too much."""
+        planned = CHARACTERS_OF_A_PLANNED_FIELD * document.plans.size
+        if planned * 10 > self._max_characters:
+            document.plans.forget()
+            planned = 0
+        _, before = self._kept.pop(document.text, (None, 0))
+        now = len(document.text) + planned
+        self._kept[document.text] = (document, now)
+        self._characters += now - before
+        while self._characters > self._max_characters and len(self._kept) > 1:
+            _, (_, characters) = self._kept.popitem(last=False)
+            self._characters -= characters
 
 
 class Documents:
@@ -104,6 +121,10 @@ class Documents:
             if not document.errors:
                 self._kept.keep(document)
         return document
+
+    def executed(self, document: ReadDocument) -> None:
+        """Note that a document was executed, which may have planned more of it."""
+        self._kept.weigh_again(document)
 
     def _read(self, text: str) -> ReadDocument:
         node = _NOTHING

@@ -31,7 +31,7 @@ from schema.scalars import SCALARS
 from schema.subscriptions import Subscription
 
 KEPT_CHARACTERS = 300_000
-"""How long all documents together are that stay parsed and validated: about 200 usual ones, at most some 85 MB."""
+"""How long all documents together are that stay read and planned: about 200 usual ones, at most some 100 MB."""
 
 MAX_REPETITIONS = 100
 """How often one name may be selected in one place; a large frontend's merged fragments repeat `id` some dozen times."""
@@ -135,6 +135,8 @@ class GatewaySchema(strawberry.Schema):
             data, errors = result.data, result.errors
         except Exception as error:
             data, errors = None, graphql_errors(error)
+        finally:
+            self.documents.executed(document)
         extensions = {} if context is None else report(context)
         return ExecutionResult(data, public_errors(errors) if errors else None, extensions)
 

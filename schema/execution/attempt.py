@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from graphql.execution import Executor
     from graphql.execution.values import VariableValues
 
+    from schema.execution.plans import Places
+
 Show: TypeAlias = Callable[[Any, "Attempt"], Any]
 """Makes of a value what the answer shows of it. It raises where graphql-core has to look."""
 
@@ -56,7 +58,7 @@ class Attempt:
 
     __slots__ = ("_leaves", "_timer", "done", "executor", "failed", "given", "places", "tasks", "waiting")
 
-    def __init__(self, executor: Executor[Any], places: dict[Any, Any]) -> None:
+    def __init__(self, executor: Executor[Any], places: Places) -> None:
         """Execute for an operation; `places` keeps the plans of its document."""
         self.executor = executor
         self.places = places

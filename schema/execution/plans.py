@@ -7,7 +7,7 @@ variables and no object. Only the values of `@skip` and `@include` are part of i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias
 
 from graphql import (
     GraphQLBoolean,
@@ -33,15 +33,17 @@ from schema.execution.fields import DirectCall, class_of, direct_call, leads_on
 from schema.later import Later
 from schema.selection import Arguments
 
-Places: TypeAlias = dict[Any, Any]
 Details: TypeAlias = list[FieldDetails]
 Fetch: TypeAlias = Callable[[Any, Attempt, dict[str, Any], str], None]
 
 _AS_THEY_ARE: Mapping[Any, type] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
 """Types whose values of a Python type need no look."""
 
-MAX_PLACES = 5_000
+MAX_FIELDS = 10_000
+"""How many fields are planned of an operation; a large page of a large frontend selects some hundred."""
+
 MAX_VARIANTS = 8
+"""How many sets of conditions have plans at a time, in one document."""
 
 
 class Plan(NamedTuple):
@@ -59,13 +61,50 @@ class Plan(NamedTuple):
         return shown
 
 
+class Places(dict[Any, Any]):
+    """What was found out about the places of an operation under certain conditions.
+
+    `fields` counts what is planned. Where that is more than anybody means, nothing is: graphql-core executes it all.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fields = 0
+        self.are_too_many = False
+
+    def plan(self, place: Any, type_: GraphQLObjectType, fields: GroupedFieldSet) -> Plan | None:
+        """Plan the fields of one more place."""
+        if self.are_too_many:
+            return None
+        self.fields += len(fields)
+        if self.fields > MAX_FIELDS:
+            self.clear()
+            self.fields, self.are_too_many = 0, True
+            return None
+        plan = self[place] = _compile(type_, fields)
+        return plan
+
+
 class DocumentPlans:
-    """How the places of one document are executed, kept as long as the document; found out when they are met."""
+    """How the places of one document are executed, kept as long as the document; found out when they are met.
+
+    A place that merges fragments in a way of its own has a plan of its own, so the document's length is no bound of
+    `size`; whoever keeps it looks at that.
+    """
 
     def __init__(self) -> None:
         """Know no place yet."""
         self._conditions: dict[int, Sequence[str]] = {}
         self._variants: dict[Any, Places] = {}
+
+    @property
+    def size(self) -> int:
+        """How many fields and places there are plans of; each takes up to a kilobyte."""
+        return sum(places.fields + len(places) for places in self._variants.values())
+
+    def forget(self) -> None:
+        """Know no place any more; operations under way keep what they have."""
+        self._variants.clear()
 
     def places_of(self, executor: Executor[Any]) -> Places:
         """Give the places of an operation under the conditions that its variables mean."""
@@ -77,20 +116,19 @@ class DocumentPlans:
             conditions = self._conditions[operation] = sorted(_conditions(sets))
         values = executor.variable_values.coerced
         variant = (operation, *(values.get(name) for name in conditions))
-        places = self._variants.get(variant)
-        if places is None or len(places) > MAX_PLACES:
+        places = self._variants.pop(variant, None)
+        if places is None:
+            places = Places()
             if len(self._variants) >= MAX_VARIANTS:
-                self._variants.clear()
-            places = self._variants[variant] = {}
+                del self._variants[next(iter(self._variants))]
+        self._variants[variant] = places  # the last used is the last
         return places
 
 
 def plan_of(type_: GraphQLObjectType, fields: GroupedFieldSet, places: Places) -> Plan | None:
     """Find the plan of some fields of a type; None where graphql-core has to execute them."""
     place = (type_.name, *(id(one.node) for details in fields.values() for one in details))
-    if place not in places:
-        places[place] = _compile(type_, fields)
-    return cast("Plan | None", places[place])
+    return places[place] if place in places else places.plan(place, type_, fields)
 
 
 def _compile(type_: GraphQLObjectType, fields: GroupedFieldSet) -> Plan | None:
@@ -152,7 +190,7 @@ def _fetch(call: DirectCall, field: GraphQLField, details: Details, show: Show) 
         if given is None:
             executor = attempt.executor
             if leads is None:
-                # What takes no arguments is no list, so it is shown as fast as it is put off.
+                # What takes no arguments is no page, so it is mostly shown as fast as it is put off.
                 leads = not field.args or leads_on(executor.schema, nodes, executor.fragment_definitions)
             given = dict(arguments.of(executor.variable_values))
             if call.wants_info:

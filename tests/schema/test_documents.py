@@ -4,6 +4,7 @@ import pytest
 from graphql import DocumentNode, GraphQLError, OperationType, ValidationRule, build_schema, parse
 
 from schema.documents import Documents, KeptDocuments, ReadDocument
+from schema.execution.plans import Places
 
 NODE = parse("{ a }")
 
@@ -52,6 +53,40 @@ def test_one_long_document_does_not_drive_the_others_out() -> None:
     kept.keep(document("long", 11))
     assert kept.find(text("long", 11)) is None
     assert kept.find(text("short"))
+
+
+def planned(name: str, fields: int) -> ReadDocument:
+    made = document(name)
+    places = Places()
+    places.fields = fields
+    made.plans._variants["always"] = places
+    return made
+
+
+def test_what_is_planned_of_a_document_counts_with_it() -> None:
+    kept = KeptDocuments(1000)
+    kept.keep(first := document("first"))
+    kept.keep(document("other"))
+    for number in range(9):
+        kept.keep(planned(str(number), 30))
+    assert kept.find(text("first")) is first
+    kept.keep(planned("9", 30))
+    kept.keep(planned("10", 30))
+    assert kept.find(text("other")) is None
+    assert kept.find(text("first")) is first
+    assert first.plans.size == 0
+
+
+def test_plans_that_take_too_much_begin_anew() -> None:
+    kept = KeptDocuments(1000)
+    kept.keep(a := planned("a", 30))
+    assert a.plans.size == 30
+    a.plans._variants["always"].fields = 40
+    kept.weigh_again(planned("a", 30))
+    assert a.plans.size == 40
+    kept.weigh_again(a)
+    assert a.plans.size == 0
+    assert kept.find(text("a")) is a
 
 
 def counting(documents: list[str]) -> type[ValidationRule]:

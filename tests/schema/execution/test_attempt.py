@@ -4,12 +4,13 @@ import asyncio
 from typing import Any
 
 from schema.execution.attempt import Attempt
+from schema.execution.plans import Places
 from schema.later import Later
 
 
 def attempt() -> Attempt:
     nothing: Any = None
-    return Attempt(nothing, {})
+    return Attempt(nothing, Places())
 
 
 def as_it_is(value: Any, _: Attempt) -> Any:

@@ -18,7 +18,10 @@ from schema.execution.attempt import Attempt
 from schema.execution.executor import CompiledExecutor
 from schema.execution.fields import open_fields
 from schema.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_global_id
+from schema.mutations import Mutation
 from schema.nodes import Assistant, Message, MessageFile, Run, RunStep, Thread
+from schema.paging import Window
+from schema.ports import AssistantPageKey
 from schema.public_errors import public_errors
 from schema.queries import Query
 from schema.scalars import SCALARS
@@ -38,6 +41,7 @@ class Unaided(CompiledExecutor):
 def _schema(executor_class: type[CompiledExecutor] | None) -> strawberry.Schema:
     built = strawberry.Schema(
         query=Query,
+        mutation=Mutation,
         types=[Thread, Message, MessageFile, Run, RunStep, Assistant],
         config=StrawberryConfig(scalar_map=SCALARS),
         execution_context_class=executor_class,
@@ -216,7 +220,9 @@ async def test_nothing_usual_is_left_to_graphql_core() -> None:
     assert unaided[1] == []
 
 
-async def test_what_failed_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_failed_is_done_again_by_the_objects_it_lies_in_and_asked_for_by_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     attempts = []
 
     class Counted(Attempt):
@@ -226,15 +232,24 @@ async def test_what_failed_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(executor, "Attempt", Counted)
     api = FakeThreadsApi(threads={ThreadKey(f"thread_{number}"): thread(f"thread_{number}") for number in range(20)})
-    refused = to_global_id(MESSAGE)
-    aliases = " ".join(
-        f't{number}: threadsByIds(ids: ["thread_{number}", "{refused}"]) {{ createdAt }}' for number in range(20)
-    )
+    fields = (f't{number}: threadsByIds(ids: ["thread_{number}", "{to_global_id(MESSAGE)}"])' for number in range(20))
+    aliases = " ".join(f"{field} {{ createdAt }}" for field in fields)
     compiled = await _answer(COMPILED, f"{{ {aliases} }}", api)
     assert len(compiled[1]) == 20
-    # The operation itself, then what is below its fields; afterwards no more are made.
-    assert len(attempts) <= executor.MAX_FAILED_ATTEMPTS + 20
+    assert len(attempts) == 1 + 20  # the operation, then each thread
     assert sorted(key[0] for _, keys in api.calls for key in keys) == sorted(f"thread_{n}" for n in range(20))
+
+
+async def test_a_walk_that_is_begun_again_shares_its_first_page() -> None:
+    api = conversation()
+    document = """{
+        a: assistants(first: 150) { nodes { id } }
+        b: assistants(first: 20) { nodes { id } }
+        node(id: "bad") { id }
+    }"""
+    compiled = await _answer(COMPILED, document, api)
+    assert len(compiled[1]) == 1
+    assert api.calls == [("list_assistants", (AssistantPageKey(Window(100, "asc")),))]
 
 
 async def test_an_operation_whose_caller_leaves_leaves_nothing_behind() -> None:

@@ -92,19 +92,40 @@ def test_only_so_many_conditions_are_kept() -> None:
     variables = ", ".join(f"${name}: Boolean!" for name in names)
     fields = " ".join(f"{name}: __typename @skip(if: ${name})" for name in names)
     document, plans = parse(f"query ({variables}) {{ {fields} }}"), DocumentPlans()
+    first = plans.places_of(executor_of(document, dict.fromkeys(names, False)))
     for number in range(32):
         given = {name: bool(number >> bit & 1) for bit, name in enumerate(names)}
         places = plans.places_of(executor_of(document, given))
         assert plans.places_of(executor_of(document, given)) is places
         assert len(plans._variants) <= plans_module.MAX_VARIANTS
+        # The one that is used again and again stays.
+        assert plans.places_of(executor_of(document, dict.fromkeys(names, False))) is first
 
 
-def test_only_so_many_places_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plans_module, "MAX_PLACES", 3)
-    document, plans = parse("{ __typename }"), DocumentPlans()
-    places = plans.places_of(executor_of(document, {}))
-    places.update(dict.fromkeys(range(4)))
-    assert plans.places_of(executor_of(document, {})) == {}
+async def test_a_document_knows_how_much_is_planned_of_it() -> None:
+    plans = DocumentPlans()
+    assert plans.size == 0
+    await answer(plans, parse("{ upstream { version dialect } }"), {})
+    small = plans.size
+    assert small >= 3
+    many = " ".join(f"f{number}: version" for number in range(50))
+    await answer(plans, parse(f"{{ upstream {{ {many} }} }}"), {})
+    assert plans.size >= small + 51
+    plans.forget()
+    assert plans.size == 0
+
+
+async def test_of_what_is_too_large_nothing_is_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans_module, "MAX_FIELDS", 5)
+    plans, document = DocumentPlans(), parse("{ upstream { version dialect streaming listsThreads messageFiles } }")
+    for _ in range(2):
+        executor = CompiledExecutor.build(CORE, document, context_value=Context(conversation()))
+        assert isinstance(executor, CompiledExecutor)
+        executor.plans = plans
+        result: Any = executor.execute_operation()
+        assert result.errors is None
+        assert len(result.data["upstream"]) == 5
+        assert plans.size == 0
 
 
 def test_what_nobody_can_call_directly_has_no_plan() -> None:
