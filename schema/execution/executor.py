@@ -3,9 +3,9 @@
 Most of an answer is made by functions of what is at hand. They are called in one go, and what has to be waited for is
 put in its place when it is here, without the bookkeeping that GraphQL's general algorithm does for each field.
 Whatever is unusual (a null that must not be, an exception, a value that its type refuses) is handed back to
-graphql-core, which executes those fields from the beginning and words the error; the objects below them are again
-tried by their plans, so that what failed is done once for each object that it lies in. Nothing is asked of the
-upstream twice by that: what was loaded is memoised for the operation, errors too.
+graphql-core, which executes those fields from the beginning and words the error; the objects in their lists are again
+tried by their plans. Nothing is asked of the upstream twice by that: what was loaded is memoised for the operation,
+errors too.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._places: Places | None = None
+        self._has_failed = False
 
     def execute_fields(
         self,
@@ -44,19 +45,21 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         by_core = partial(super().execute_fields, parent_type, source_value, path, grouped_field_set, position_context)
         places = self._places if self._places is not None else self._find_places()
         plan = plan_of(parent_type, grouped_field_set, places)
-        if plan is None:
+        if plan is None or (self._has_failed and plan.holds_many):
             return by_core()
         attempt = Attempt(self, places)
         try:
             shown = plan.show(source_value, attempt)
         except Exception:  # graphql-core meets it again, and reports it
             attempt.give_up()
+            self._has_failed = True
             return self._when_shown(attempt, {}, by_core) if attempt.tasks else by_core()
         return self._when_shown(attempt, shown, by_core) if attempt.waiting else shown
 
     async def _when_shown(self, attempt: Attempt, shown: dict[str, Any], by_core: Callable[[], Any]) -> Any:
         if await attempt.shown():
             return shown
+        self._has_failed = True
         again = by_core()
         return await again if self.is_awaitable(again) else again
 

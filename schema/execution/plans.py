@@ -52,6 +52,8 @@ class Plan(NamedTuple):
     reads: Sequence[tuple[str, Show]]
     """All fields, in their order; of those that are fetched, only the place is held."""
     fetches: Sequence[tuple[str, Fetch]]
+    holds_many: bool
+    """Whether a list that may be long lies in it: where something in it has failed, it is left to graphql-core."""
 
     def show(self, parent: Any, attempt: Attempt) -> dict[str, Any]:
         """Show the fields of an object, what has to be waited for as soon as it is here."""
@@ -134,6 +136,7 @@ def plan_of(type_: GraphQLObjectType, fields: GroupedFieldSet, places: Places) -
 def _compile(type_: GraphQLObjectType, fields: GroupedFieldSet) -> Plan | None:
     reads: list[tuple[str, Show]] = []
     fetches: list[tuple[str, Fetch]] = []
+    holds_many = "nodes" in type_.fields
     for name, details in fields.items():
         if any(one.defer_usage or one.fragment_variable_values for one in details):
             return None
@@ -151,8 +154,9 @@ def _compile(type_: GraphQLObjectType, fields: GroupedFieldSet) -> Plan | None:
         else:
             reads.append((name, _nothing_yet))  # holds the field's place in the answer
             fetches.append((name, _fetch(call, field, details, show)))
+            holds_many = holds_many or bool(field.args)  # what takes arguments is a page, or a lookup
 
-    return Plan(reads, fetches)
+    return Plan(reads, fetches, holds_many)
 
 
 def _constant(text: str) -> Show:
@@ -241,7 +245,7 @@ def _instance(type_: GraphQLObjectType, class_: type, details: Details) -> Show:
             plan = plan_of(type_, collected.grouped_field_set, attempt.places)
             if plan is None or collected.new_defer_usages:
                 raise UnusualError
-            reads, fetches = plan
+            reads, fetches, _ = plan
         shown = {name: read(value, attempt) for name, read in reads}
         for name, fetch in fetches:
             fetch(value, attempt, shown, name)
