@@ -69,7 +69,7 @@ class Keeper:
         if not page.data or not may_be_kept(wish.versions.values()):
             return
         if kept is not None and kept.ttl_seconds >= MAX_LIFETIME_SECONDS:
-            # Its own entry lives as long as any object, under all the versions on which one may depend.
+            # Its own entry lives as long as any object, under all the versions on which a settled one depends.
             shared.pages.note(self._scope, owner_of(wish.key), PageHeld(wish.place, moment, kept.stored_at))
             return
         now = shared.now_seconds()
@@ -91,7 +91,7 @@ class Keeper:
             if listed is None or not isinstance(listed.value, Page) or listed.stored_at != page.stored_at:
                 shared.pages.forget(self._scope, key, page)
                 continue
-            one = next((one for one in listed.value.data if one.id == key[-1]), None)
+            one = page.search(listed, key[-1])
             if one is not None:
                 return self._taken_out(key, one, listed, page.moment) or held
         return held
@@ -102,7 +102,10 @@ class Keeper:
         if lifetime is None:
             return None
         tags = dependencies(key, found=True, settled=lifetime.settled, from_page=True)
-        versions = {tag.name: listed.versions[tag.name] for tag in tags}
+        versions = {tag.name: listed.versions[tag.name] for tag in tags if tag.name in listed.versions}
+        if len(versions) < len(tags):
+            # The page was settled, but nobody remembers any more that the run was over.
+            return None
         entry = Entry(one, versions, listed.stored_at, lifetime.fresh_seconds, lifetime.stale_seconds)
         place = place_of(key)
         name = redis_key(self._scope, "v", place)

@@ -7,59 +7,97 @@ costs: measured, a third of all that 150 reads take.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from weakref import ref
 
+from gateway.cache.entries import Entry
 from gateway.cache.names import Key, Place
-from schema.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey
+from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey
 from schema.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 
 Owner: TypeAlias = tuple[type[Key], tuple[Any, ...]]
 """What the objects of one list have in common: the type of their keys, and all of a key but the object's own id."""
 
-MAX_PAGES_OF_AN_OWNER = 64
+MAX_PAGES_OF_AN_OWNER = 16
 """So many of the latest pages are looked through for one object."""
 
 
-class PageHeld(NamedTuple):
+@dataclass(slots=True, eq=False)
+class PageHeld:
     """Where a page is kept for the sake of its objects, and at which moment and Unix time it was read."""
 
     place: Place
     moment: int
     stored_at: float
+    _indexed: ref[Entry] | None = field(default=None, init=False, repr=False)
+    _index: dict[object, int] = field(default_factory=dict, init=False, repr=False)
+
+    def may_hold(self, object_id: object) -> bool:
+        """Tell whether an object may be on the page: any may, until the page was searched and once it is gone."""
+        return not self._index or object_id in self._index
+
+    def search(self, listed: Entry, object_id: object) -> Any | None:
+        """Give an object of the page, None when it is not there; `listed` is what the tier holds of the page."""
+        if self._indexed is None or self._indexed() is not listed:
+            self._make_index(listed)
+        position = self._index.get(object_id)
+        return None if position is None else listed.value.data[position]  # type: ignore[union-attr]
+
+    def _make_index(self, listed: Entry) -> None:
+        index: dict[object, int] = {one.id: position for position, one in enumerate(listed.value.data)}  # type: ignore[union-attr]
+        self._index = index
+        # There are many more notes than pages that fit into the tier, so the index goes when the page does.
+        self._indexed = ref(listed, lambda _: index.clear())
 
 
 class PagesHeld:
-    """Which pages were read, latest first, of at most `max_owners` owners; the pages themselves lie in a tier."""
+    """Which pages were read, latest first, at most `max_pages` of all owners; the pages themselves lie in a tier."""
 
-    def __init__(self, max_owners: int) -> None:
-        self._max_owners = max_owners
+    def __init__(self, max_pages: int) -> None:
+        self._max_pages = max_pages
         self._pages: OrderedDict[tuple[str, Owner], dict[Place, PageHeld]] = OrderedDict()
+        self._count = 0
+
+    def __len__(self) -> int:
+        """Count the pages."""
+        return self._count
 
     def note(self, scope: str, owner: Owner, page: PageHeld) -> None:
-        """Note a page that was read, in place of an older one of the same place."""
+        """Note a page that was read, in place of an older one of the same place.
+
+        Where there are too many, one leaves of the owner whose latest page is the oldest.
+        """
         pages = self._pages.setdefault((scope, owner), {})
         self._pages.move_to_end((scope, owner))
-        pages.pop(page.place, None)
+        if pages.pop(page.place, None) is None:
+            self._count += 1
         pages[page.place] = page
         if len(pages) > MAX_PAGES_OF_AN_OWNER:
-            del pages[next(iter(pages))]
-        if len(self._pages) > self._max_owners:
-            self._pages.popitem(last=False)
+            self._remove((scope, owner), next(iter(pages)))
+        if self._count > self._max_pages:
+            oldest, its_pages = next(iter(self._pages.items()))
+            self._remove(oldest, next(iter(its_pages)))
 
     def of(self, scope: str, key: Key, after: float) -> list[PageHeld]:
         """List the pages read after a time that may hold an object, latest first."""
         pages = self._pages.get((scope, (type(key), key[:-1])))
         if pages is None:
             return []
-        return [page for page in reversed(pages.values()) if page.stored_at > after]
+        return [page for page in reversed(pages.values()) if page.stored_at > after and page.may_hold(key[-1])]
 
     def forget(self, scope: str, key: Key, page: PageHeld) -> None:
         """Forget a page that its tier no longer has."""
-        pages = self._pages.get((scope, (type(key), key[:-1])), {})
-        if pages.get(page.place) is page:
-            del pages[page.place]
-            if not pages:
-                del self._pages[scope, (type(key), key[:-1])]
+        owner = (scope, (type(key), key[:-1]))
+        if self._pages.get(owner, {}).get(page.place) is page:
+            self._remove(owner, page.place)
+
+    def _remove(self, owner: tuple[str, Owner], place: Place) -> None:
+        pages = self._pages[owner]
+        del pages[place]
+        self._count -= 1
+        if not pages:
+            del self._pages[owner]
 
 
 def owner_of(key: Key) -> Owner:
@@ -76,10 +114,3 @@ def owner_of(key: Key) -> Owner:
         case MessageFilePageKey(thread_id=thread_id, message_id=message_id):
             return MessageFileKey, (thread_id, message_id)
     raise TypeError(f"expected the key of a page, got {key!r}")
-
-
-def object_key(page_key: Key, object_id: str) -> NodeKey:
-    """Make the key under which an object of a page is found alone."""
-    key_type, owner = owner_of(page_key)
-    made: NodeKey = key_type(*owner, object_id)  # type: ignore[assignment, call-arg]
-    return made

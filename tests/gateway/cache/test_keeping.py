@@ -1,15 +1,29 @@
 import pytest
 
+from gateway.cache.ended_runs import EndedRuns
 from gateway.cache.keeping import Keeper
 from gateway.cache.names import place_of
-from gateway.cache.pages import object_key
 from gateway.cache.wishes import Wish
+from schema.errors import GatewayError
 from schema.keys import RunKey
 from schema.paging import Window
 from schema.ports import MessagePageKey, RunPageKey
 from schema.wire import Page
 from tests.gateway.cache.processes import Clock, processes
-from tests.gateway.cache.upstream import ACTIVE, ENDED, OPEN, PAGE_KEYS, THREAD, T, Upstream, cached, read
+from tests.gateway.cache.upstream import (
+    ACTIVE,
+    ANSWER,
+    ENDED,
+    OPEN,
+    PAGE_KEYS,
+    THREAD,
+    USER_MESSAGE,
+    T,
+    Upstream,
+    cached,
+    object_key,
+    read,
+)
 from tests.support.fake_threads_api import Key
 from tests.support.wire_samples import run, thread
 
@@ -79,6 +93,38 @@ async def test_an_object_of_a_page_that_had_to_leave_is_asked_for() -> None:
         await read(cached(upstream, shared), ENDED)
         assert len(upstream.calls) == 2
         assert shared.pages.of("ann", ENDED, 0) == []
+
+
+async def test_a_message_whose_run_is_no_longer_known_to_be_over_is_not_taken_out_of_its_settled_page() -> None:
+    upstream = Upstream()
+    async with processes(1, None) as (shared,):
+        shared.ended_runs = EndedRuns(max_runs=1)
+        await read(cached(upstream, shared), ENDED)
+        await read(cached(upstream, shared), MessagePageKey(T, "run_1", OPEN))
+        await shared.settled()
+        shared.ended_runs.learn("bob", ENDED, "completed")
+        upstream.calls.clear()
+        asked = [USER_MESSAGE, ANSWER]
+        assert await read(cached(upstream, shared), *asked) == [upstream.messages[key] for key in asked]
+        assert len(upstream.calls) == 1
+
+
+async def test_an_object_is_found_on_whichever_page_has_it_and_asked_for_when_none_has() -> None:
+    upstream = Upstream()
+    last, absent = RunKey(T, "run_3"), RunKey(T, "run_4")
+    upstream.runs[last] = run("run_3", created_at=2_000)
+    async with processes(1, None) as (shared,):
+        for window in (Window(2, "asc"), Window(1, "desc")):
+            await read(cached(upstream, shared), RunPageKey(T, window))
+            await shared.settled()
+        upstream.calls.clear()
+        for _ in range(2):
+            assert [found.id for found in await read(cached(upstream, shared), ENDED, last)] == ["run_1", "run_3"]
+        assert upstream.calls == []
+        assert isinstance((await read(cached(upstream, shared), absent))[0], GatewayError)
+        assert len(upstream.calls) == 1
+        assert shared.pages.of("ann", absent, 0) == []
+        assert len(shared.pages) == 2
 
 
 async def test_a_page_of_runs_tells_which_are_over() -> None:

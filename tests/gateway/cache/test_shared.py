@@ -3,7 +3,9 @@ import asyncio
 import pytest
 
 from gateway.cache.shared import CacheOptions, SharedCache
-from tests.gateway.cache.upstream import THREAD, Upstream, cached, read, until
+from schema.paging import Window
+from schema.ports import RunPageKey
+from tests.gateway.cache.upstream import THREAD, T, Upstream, cached, read, until
 
 
 async def test_closing_ends_the_reads_under_way() -> None:
@@ -34,3 +36,12 @@ async def test_a_start_without_redis_is_no_error() -> None:
 async def test_its_deadline_is_that_of_the_options() -> None:
     async with SharedCache(CacheOptions(redis_deadline_seconds=2.0)) as shared:
         assert shared.deadline() == pytest.approx(asyncio.get_running_loop().time() + 2, abs=0.1)
+
+
+async def test_no_more_pages_are_noted_than_entries_are_kept() -> None:
+    upstream = Upstream()
+    async with SharedCache(CacheOptions(memory_entries=3)) as shared:
+        for limit in range(1, 6):
+            await read(cached(upstream, shared), RunPageKey(T, Window(limit, "asc")))
+            await shared.settled()
+        assert len(shared.pages) == 3

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from gateway.cache.api import CachedThreadsApi
+from gateway.cache.pages import owner_of
 from gateway.cache.shared import SharedCache
 from schema.cost import Cost
 from schema.errors import ErrorCode, GatewayError
@@ -120,6 +121,12 @@ def cached(upstream: FakeThreadsApi, shared: SharedCache, scope: str = "ann") ->
 async def read(api: ThreadsApi, *keys: Key) -> list[Any]:
     """Read keys of one type."""
     return list(await getattr(api, READS[type(keys[0])])(keys))
+
+
+def object_key(page_key: Key, object_id: str) -> Any:
+    """Make the key under which an object of a page is found alone."""
+    key_type, owner = owner_of(page_key)
+    return key_type(*owner, object_id)  # type: ignore[call-arg]
 
 
 async def until(condition: Callable[[], bool]) -> None:
