@@ -12,6 +12,12 @@ from playwright.async_api import Locator, Page, expect
 TOO_EARLY = re.compile(r"Cannot\sinfer\soperation|Unknown\sop|to\sname\san\soperation")
 
 
+# Written some time after the last change, and so after it has read the operation's name.
+_HAS_STORED_ITS_ACTIVE_TAB = """index => Object.entries(localStorage).some(
+    ([key, value]) => key.endsWith("graphiql:tabState") && JSON.parse(value).activeTabIndex === index
+)"""
+
+
 async def open_graphiql(page: Page, url: str) -> None:
     await page.goto(url)
     await expect(page.get_by_role("button", name="Execute query (Ctrl-Enter)")).to_be_visible(timeout=30_000)
@@ -22,15 +28,18 @@ async def tab_titles(page: Page) -> list[str]:
 
 
 async def choose_tab(page: Page, title: str) -> None:
-    """Opens a tab, and waits for its text in the editor.
+    """Opens a tab, waits for its text in the editor, and until GraphiQL has made it its own.
 
-    While GraphiQL starts, it may make its editor anew with the text of the first tab; a person is slower than that.
+    While GraphiQL starts, it may make its editor anew with the text of the first tab; and for a moment it runs a new
+    tab's text under the last one's operation name. A person is slower than that.
     """
+    index = (await tab_titles(page)).index(title)
     editor = page.locator(".graphiql-query-editor")
     for timeout_ms in (2_000, 2_000, 20_000):
         await page.locator(".graphiql-tab-button", has_text=re.compile(f"^{re.escape(title)}$")).click()
         with contextlib.suppress(AssertionError):
             await expect(editor).to_contain_text(title, timeout=timeout_ms)
+            await page.wait_for_function(_HAS_STORED_ITS_ACTIVE_TAB, arg=index)
             return
     raise AssertionError(f"the tab {title} does not show its text")
 
