@@ -97,7 +97,7 @@ def to_opaque(*parts: str) -> str:
     if body.count(":") >= len(parts) or not _NEEDS_NO_QUOTES.match(body):
         body = ":".join(quote(part, safe="") for part in parts)
     raw = body.encode()
-    return _encode(b"%b:%04x" % (raw, crc_hqx(raw, _CHECK_START)))
+    return _encode(b"%b:%b" % (raw, _check(raw)))
 
 
 def from_opaque(text: str) -> list[str]:
@@ -108,7 +108,7 @@ def from_opaque(text: str) -> list[str]:
     except ValueError as error:
         raise NotOpaqueError(text) from error
     # The decoder skips foreign characters and spare bits; only the very text that was made is taken.
-    if not body or check != _check(body) or _encode(raw) != text:
+    if not body or check.encode() != _check(body.encode()) or _encode(raw) != text:
         raise NotOpaqueError(text)
     return [unquote(part) for part in body.split(":")]
 
@@ -141,5 +141,5 @@ def _encode(raw: bytes) -> str:
     return b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=\n").decode()
 
 
-def _check(body: str) -> str:
-    return f"{crc_hqx(body.encode(), _CHECK_START):04x}"
+def _check(body: bytes) -> bytes:
+    return b"%04x" % crc_hqx(body, _CHECK_START)
