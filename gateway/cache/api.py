@@ -200,27 +200,31 @@ class CachedThreadsApi:
     ) -> Results[ValueT]:
         if not self._shared.options.enabled:
             return await fetch(keys)
-        self._notes.begin(keys)
-        answers = await self._reader.read(keys, fetch)
-        for key, answer in zip(keys, answers, strict=True):
-            self._notes.note(key, answer)
-        return answers
+        return await self._read_and_note(keys, fetch)
 
     async def _list(
         self, keys: Sequence[KeyT], fetch: FetchLists[KeyT, ValueT], land: Land[KeyT, ValueT] | None
     ) -> Results[ValueT]:
         if not self._shared.options.enabled:
             return await fetch(keys, land=land)
+        if land is None:
+            return await self._read_and_note(keys, fetch)
+
+        def note_and_land(key: KeyT, answer: ValueT | GatewayError) -> None:
+            # The operation may be over before the slowest list is, since it knows what it wants to know.
+            self._notes.note(key, answer)
+            land(key, answer)
+
+        return await self._read_and_note(keys, fetch, note_and_land)
+
+    async def _read_and_note(
+        self,
+        keys: Sequence[KeyT],
+        fetch: Callable[..., Awaitable[Results[ValueT]]],
+        land: Land[KeyT, ValueT] | None = None,
+    ) -> Results[ValueT]:
         self._notes.begin(keys)
-        note_and_land = None
-        if land is not None:
-
-            def note_and_land(key: KeyT, answer: ValueT | GatewayError) -> None:
-                # The operation may be over before the slowest list is, since it knows what it wants to know.
-                self._notes.note(key, answer)
-                land(key, answer)
-
-        answers = await self._reader.read(keys, fetch, note_and_land)
+        answers = await self._reader.read(keys, fetch, land)
         for key, answer in zip(keys, answers, strict=True):
             self._notes.note(key, answer)
         return answers

@@ -43,7 +43,7 @@ class Entry:
 
     def holds(self, group: str, versions: Mapping[Tag, str]) -> bool:
         """Tell whether none of its tags has changed; one whose version is unknown may have."""
-        for name, version in self.versions.items():  # noqa: SIM110 # as above
+        for name, version in self.versions.items():  # noqa: SIM110 # as in `may_be_kept`
             if versions.get(Tag(group, name)) != version:
                 return False
         return True
