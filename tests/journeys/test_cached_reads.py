@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway, running_gateway
-from tests.support.mutating import assistant, succeed, thread_with_question
+from tests.support.mutating import answered_thread, assistant, succeed
 from tests.support.valkey import Valkey
 
 pytestmark = pytest.mark.usefixtures("one_clock")
@@ -24,16 +24,6 @@ async def processes(emulator: Emulator, count: int, **settings: Any) -> AsyncIte
     async with AsyncExitStack() as stack:
         options = {"gateway_cache": True, "gateway_cost": True, "redis_deadline_seconds": 5, **settings}
         yield [await stack.enter_async_context(running_gateway(emulator.url, **options)) for _ in range(count)]
-
-
-async def answered_thread(emulator: Emulator) -> str:
-    """A thread whose question a run has answered, a day ago."""
-    thread_id = await thread_with_question(emulator)
-    assistant_id = await assistant(emulator, tools=[{"type": "code_interpreter"}])
-    await emulator.post(f"/threads/{thread_id}/runs", {"assistant_id": assistant_id})
-    emulator.clock.advance(86_400)
-    emulator.counts.reset()
-    return thread_id
 
 
 async def test_a_conversation_asked_for_again_costs_no_call(emulator: Emulator) -> None:

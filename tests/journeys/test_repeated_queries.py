@@ -12,7 +12,7 @@ from schema.root import GatewaySchema
 from tests.support.emulator import AUTHORIZATION, Emulator
 from tests.support.following_ws_and_sse import SUBPROTOCOL, Socket
 from tests.support.gateway import Gateway, running_gateway
-from tests.support.mutating import assistant, succeed, thread_with_question
+from tests.support.mutating import answered_thread, assistant, succeed
 from tests.support.valkey import Valkey
 
 pytestmark = pytest.mark.usefixtures("one_clock")
@@ -37,13 +37,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 async def thread_id(emulator: Emulator) -> str:
-    """A thread whose question a run has answered, a day ago."""
-    thread_id = await thread_with_question(emulator)
-    assistant_id = await assistant(emulator, tools=[{"type": "code_interpreter"}])
-    await emulator.post(f"/threads/{thread_id}/runs", {"assistant_id": assistant_id})
-    emulator.clock.advance(86_400)
-    emulator.counts.reset()
-    return thread_id
+    return await answered_thread(emulator)
 
 
 @pytest.fixture

@@ -56,3 +56,13 @@ async def waiting_run(emulator: Emulator) -> tuple[RunKey, str]:
     run = await emulator.get(f"/threads/{thread_id}/runs/{run['id']}")
     (call,) = run["required_action"]["submit_tool_outputs"]["tool_calls"]
     return RunKey(thread_id, run["id"]), call["id"]
+
+
+async def answered_thread(emulator: Emulator) -> str:
+    """A thread whose question a run has answered, a day ago."""
+    thread_id = await thread_with_question(emulator)
+    assistant_id = await assistant(emulator, tools=[{"type": "code_interpreter"}])
+    await emulator.post(f"/threads/{thread_id}/runs", {"assistant_id": assistant_id})
+    emulator.clock.advance(86_400)
+    emulator.counts.reset()
+    return thread_id
