@@ -1,1 +1,1 @@
-"""How things move: the HTTP application, the upstream client, caches, events and the emulator."""
+"""The running gateway: server, identity, upstream client, cache, run log and emulator."""

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from gateway import config
 from gateway.config import BadSettingsError, Settings, load_settings
-from gateway.garbage import spare_what_stays
 from gateway.install_check import foreign_schema_package
-from gateway.telemetry import configure_logging
+from gateway.server.garbage_collection import spare_what_stays
+from gateway.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -212,8 +212,8 @@ async def _gateway(settings: Settings) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _emulator(settings: Settings) -> AsyncIterator[str]:
     from gateway.compose import build_emulator_app  # noqa: PLC0415 - see the module's docstring
-    from gateway.emulator.database import DatabaseVersionError  # noqa: PLC0415 - see the module's docstring
-    from gateway.emulator.faults import FaultRuleError  # noqa: PLC0415 - see the module's docstring
+    from gateway.emulator.faults.fault_rules import FaultRuleError  # noqa: PLC0415 - see the module's docstring
+    from gateway.emulator.state.database import DatabaseVersionError  # noqa: PLC0415 - see the module's docstring
 
     try:
         async with _listening("emulator", settings, lambda: build_emulator_app(settings)) as url:
@@ -228,7 +228,7 @@ async def _emulator(settings: Settings) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _listening(part: str, settings: Settings, build: Callable[[], web.Application]) -> AsyncIterator[str]:
     """Serve a part on its address; raises `CannotStartError` where it cannot be had."""
-    from gateway.app import listening  # noqa: PLC0415 - see the module's docstring
+    from gateway.server.app import listening  # noqa: PLC0415 - see the module's docstring
 
     host, port = getattr(settings, f"{part}_host"), getattr(settings, f"{part}_port")
     server = listening(build(), host, port, shutdown_seconds=settings.gateway_shutdown_seconds)

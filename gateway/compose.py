@@ -8,30 +8,30 @@ from collections.abc import AsyncIterator, Callable, Iterable
 
 from aiohttp import web
 
-from gateway.app import create_app
-from gateway.auth.credentials import Keys
-from gateway.auth.principal import Principal, Upstream
 from gateway.cache import tags
-from gateway.cache.api import CachedThreadsApi
-from gateway.cache.shared import CacheOptions, SharedCache
+from gateway.cache.cached_threads_api import CachedThreadsApi
+from gateway.cache.shared_cache import CacheOptions, SharedCache
 from gateway.config import Settings
 from gateway.emulator.app import create_app as create_emulator_app
-from gateway.emulator.fault_text import parse_fault_rules
-from gateway.emulator.model.options import ModelOptions
-from gateway.events.hub import RunEventsHub
-from gateway.events.log.memory import MemoryLog
-from gateway.events.log.port import EventLog
-from gateway.events.log.redis_log import RedisLog
-from gateway.events.options import EventsOptions
-from gateway.graphiql.routes import graphiql_response, graphiql_routes, load_site, locate_queries
-from gateway.health import ReadinessProbe
-from gateway.upstream.client import UpstreamClient
-from gateway.upstream.options import UpstreamOptions
-from gateway.view.endpoint import GraphQLEndpoint
-from gateway.view.limits import SubscriptionLimits, ViewLimits
-from schema.keys import RunKey, ThreadKey
-from schema.paging import PagingLimits
-from schema.ports import RunEvents, ThreadsApi
+from gateway.emulator.faults.fault_text import parse_fault_rules
+from gateway.emulator.model.model_options import ModelOptions
+from gateway.identity.credentials import Keys
+from gateway.identity.principal import Principal, Upstream
+from gateway.run_log.hub import RunEventsHub
+from gateway.run_log.run_log_options import EventsOptions
+from gateway.run_log.store.event_log import EventLog
+from gateway.run_log.store.memory_log import MemoryLog
+from gateway.run_log.store.redis_log import RedisLog
+from gateway.server.app import create_app
+from gateway.server.endpoint import GraphQLEndpoint
+from gateway.server.graphiql.routes import graphiql_response, graphiql_routes, load_site, locate_queries
+from gateway.server.health import ReadinessProbe
+from gateway.server.http.request_limits import SubscriptionLimits, ViewLimits
+from gateway.upstream.threads_api_client import UpstreamClient
+from gateway.upstream.upstream_options import UpstreamOptions
+from schema.contract.keys import RunKey, ThreadKey
+from schema.contract.paging import PagingLimits
+from schema.contract.ports import RunEvents, ThreadsApi
 from schema.root import build_schema
 
 DEMO_KEY = "demo-key"

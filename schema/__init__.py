@@ -1,1 +1,1 @@
-"""What things are: the public GraphQL schema, the upstream's objects, and the ports between them. No I/O here."""
+"""The public graph over the Threads API and what executes it. No network I/O here."""

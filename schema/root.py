@@ -15,20 +15,20 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from schema.call_budget import hold_to_budget, report
-from schema.context import Context
-from schema.document_limits import depth_limit, repetition_limit
-from schema.documents import Documents, KeptDocuments, ReadDocument
-from schema.event_rendering import Selections
-from schema.execution.executor import CompiledExecutor
-from schema.execution.fields import open_fields
-from schema.executors import build_executor
-from schema.mutations import Mutation
-from schema.nodes import Assistant, Message, MessageFile, Run, RunStep, Thread
-from schema.public_errors import graphql_errors, public_errors
-from schema.queries import Query
-from schema.scalars import SCALARS
-from schema.subscriptions import Subscription
+from schema.engine.build_executor import build_executor
+from schema.engine.context import Context
+from schema.engine.direct_calls import open_fields
+from schema.engine.documents import Documents, KeptDocuments, ReadDocument
+from schema.engine.executor import CompiledExecutor
+from schema.engine.public_errors import graphql_errors, public_errors
+from schema.graph.mutations import Mutation
+from schema.graph.nodes import Assistant, Message, MessageFile, Run, RunStep, Thread
+from schema.graph.queries import Query
+from schema.graph.scalars import SCALARS
+from schema.graph.subscriptions import Subscription
+from schema.operations.call_budget import hold_to_budget, report
+from schema.operations.document_limits import depth_limit, repetition_limit
+from schema.operations.event_execution import Selections
 
 KEPT_CHARACTERS = 300_000
 """How long all documents together are that stay read and planned: about 200 usual ones, at most some 100 MB."""

@@ -12,11 +12,11 @@ import pytest
 
 from gateway.compose import DEMO_KEY
 from gateway.emulator.operations.registry import operations
-from gateway.events.lane import CURSOR_EXPIRED
-from gateway.events.polled_changes import TOKENS_LOST
-from gateway.events.producer import STREAM_INTERRUPTED
-from gateway.view.ws_protocol import SUBPROTOCOL, CloseCode
-from schema.errors import RETRYABLE_CODES, ErrorCode
+from gateway.run_log.poll_diff import TOKENS_LOST
+from gateway.run_log.replay_buffer import CURSOR_EXPIRED
+from gateway.run_log.stream_recorder import STREAM_INTERRUPTED
+from gateway.server.live.graphql_transport_ws import SUBPROTOCOL, CloseCode
+from schema.contract.errors import RETRYABLE_CODES, ErrorCode
 from schema.root import build_schema
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.examples import following

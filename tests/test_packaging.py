@@ -55,10 +55,10 @@ def test_the_wheel_holds_examples_assets_and_schema(wheel: Path) -> None:
     assert examples <= names
     assert {
         "schema/schema.graphql",
-        "gateway/graphiql/assets/graphiql.js",
-        "gateway/graphiql/assets/LICENSE.txt",
+        "gateway/server/graphiql/assets/graphiql.js",
+        "gateway/server/graphiql/assets/LICENSE.txt",
     } <= names
-    assert "gateway/graphiql/build_hook.py" not in names
+    assert "gateway/server/graphiql/build_hook.py" not in names
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"schema", "gateway"}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from schema.keys import RunKey
-from schema.run_status import is_terminal
+from schema.contract.keys import RunKey
+from schema.contract.run_status import is_terminal
 
 
 class EndedRuns:

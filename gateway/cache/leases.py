@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from gateway.cache.names import Place
+from gateway.cache.cache_keys import Place
 from gateway.cache.redis_link import Command, RedisLink, redis_key
 
 LEASE_SECONDS = 0.4

@@ -20,12 +20,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-from gateway.cache.names import Key
-from schema.errors import ErrorCode, GatewayError
-from schema.keys import RunKey
-from schema.ports import MessagePageKey, RunStepPageKey
-from schema.run_status import is_terminal
-from schema.wire import (
+from gateway.cache.cache_keys import Key
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import RunKey
+from schema.contract.ports import MessagePageKey, RunStepPageKey
+from schema.contract.run_status import is_terminal
+from schema.contract.wire import (
     AssistantObject,
     MessageFileObject,
     MessageObject,

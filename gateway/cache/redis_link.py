@@ -7,9 +7,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from gateway.cache.breaker import Breaker
-from gateway.cache.names import Place, redis_prefix
-from gateway.redis_client import CONNECT_SECONDS, RedisClient
+from gateway.cache.cache_keys import Place, redis_prefix
+from gateway.redis.circuit_breaker import Breaker
+from gateway.redis.client import CONNECT_SECONDS, RedisClient
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 

@@ -16,12 +16,12 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
-from gateway.cache.entries import BEING_WRITTEN
-from gateway.cache.names import Place
+from gateway.cache.cache_keys import Place
+from gateway.cache.entry import BEING_WRITTEN
 from gateway.cache.policy import MAX_LIFETIME_SECONDS
 from gateway.cache.redis_link import Command, RedisLink, redis_key
-from gateway.cache.store import Known, Stored
 from gateway.cache.tags import Tag
+from gateway.cache.version_store import Known, Stored
 
 MARK_MS = 60_000
 """How long tags stay marked when the writer died."""

@@ -25,10 +25,10 @@ from functools import lru_cache
 from itertools import product
 from typing import Any, TypeAlias, cast
 
-from gateway.cache.names import ASSISTANTS, Key, Place, group_of, quoted, thread_group
-from schema.bodies import RunBody
-from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
-from schema.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
+from gateway.cache.cache_keys import ASSISTANTS, Key, Place, group_of, quoted, thread_group
+from schema.contract.bodies import RunBody
+from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 
 Tag: TypeAlias = Place
 Tags: TypeAlias = tuple[Tag, ...]

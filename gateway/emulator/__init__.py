@@ -1,1 +1,1 @@
-"""The bundled Threads API server: a stranger to the gateway, which it meets only over HTTP."""
+"""The bundled Threads API server. It imports nothing else of this project and is reached over HTTP only."""

@@ -6,21 +6,21 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.emulator.auth import digest_of
 from gateway.emulator.clock import Clock, SystemClock
-from gateway.emulator.counts import COUNTS, UNKNOWN_OPERATION, RequestCounts
-from gateway.emulator.endpoint import API_PREFIX, api_middleware, endpoint, refusal_middleware
-from gateway.emulator.fault_control import FAULTS, add_fault_control
-from gateway.emulator.faults import FaultRule, Faults
-from gateway.emulator.faulty_answers import fault_middleware
-from gateway.emulator.front_page import REQUESTS_PATH, reset_requests, show_front_page, show_requests
-from gateway.emulator.model.options import ModelOptions
-from gateway.emulator.model.runs import MODEL_RUNS, ModelRuns, fail_forsaken_runs
+from gateway.emulator.demo.seed import seed
+from gateway.emulator.faults.fault_control import FAULTS, add_fault_control
+from gateway.emulator.faults.fault_rules import FaultRule, Faults
+from gateway.emulator.faults.faulty_answers import fault_middleware
+from gateway.emulator.http.api_endpoint import API_PREFIX, api_middleware, endpoint, refusal_middleware
+from gateway.emulator.http.front_page import REQUESTS_PATH, reset_requests, show_front_page, show_requests
+from gateway.emulator.http.partitions import digest_of
+from gateway.emulator.http.request_counts import COUNTS, UNKNOWN_OPERATION, RequestCounts
+from gateway.emulator.model.model_options import ModelOptions
+from gateway.emulator.model.model_runs import MODEL_RUNS, ModelRuns, fail_forsaken_runs
 from gateway.emulator.objects import ApiVersion
-from gateway.emulator.open_streams import OpenStreams
 from gateway.emulator.operations.registry import operations
-from gateway.emulator.seed import seed
-from gateway.emulator.store import Store
+from gateway.emulator.state.store import Store
+from gateway.emulator.streams.open_streams import OpenStreams
 
 STREAMS: Final = web.AppKey("STREAMS", OpenStreams)
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from schema.errors import ErrorCode, GatewayError
-from schema.ports import Capabilities
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.ports import Capabilities
 
 Version: TypeAlias = Literal["v1", "v2"]
 DialectName: TypeAlias = Literal["openai-v1", "openai-v2", "azure-openai", "azure-foundry", "lenient"]

@@ -8,7 +8,7 @@ error at once, with the upstream's own wish in `retry_after_ms`.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from schema.errors import GatewayError
+from schema.contract.errors import GatewayError
 
 MAX_FURTHER_TRIES = 2
 BASE_DELAY_SECONDS = 0.2

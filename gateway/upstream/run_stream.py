@@ -13,13 +13,13 @@ import aiohttp
 import msgspec
 from aiohttp.http import HttpProcessingError
 
-from gateway.upstream.readers import UnexpectedReplyError, check_thread
-from gateway.upstream.refusals import request_id
+from gateway.upstream.error_replies import request_id
+from gateway.upstream.event_decoder import StreamDecoder
+from gateway.upstream.reply_readers import UnexpectedReplyError, check_thread
 from gateway.upstream.safe_text import safe_text
-from gateway.upstream.stream import StreamDecoder
-from schema.errors import ErrorCode, GatewayError
-from schema.run_streams import StreamEvent
-from schema.wire import RunObject, ThreadObject
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.run_streams import StreamEvent
+from schema.contract.wire import RunObject, ThreadObject
 
 GRACE_SECONDS = 1.0
 """How long more is waited for behind an event that ended the stream, in all."""

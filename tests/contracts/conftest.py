@@ -6,15 +6,15 @@ from typing import Literal
 import pytest
 from aiohttp.test_utils import TestServer
 
-from gateway.cache.api import CachedThreadsApi
-from gateway.cache.shared import CacheOptions, SharedCache
-from gateway.emulator import seed
+from gateway.cache.cached_threads_api import CachedThreadsApi
+from gateway.cache.shared_cache import CacheOptions, SharedCache
 from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
-from gateway.upstream.client import UpstreamClient
+from gateway.emulator.demo import seed
 from gateway.upstream.dialects import DialectName
-from gateway.upstream.options import UpstreamOptions
-from schema.ports import ThreadsApi
+from gateway.upstream.threads_api_client import UpstreamClient
+from gateway.upstream.upstream_options import UpstreamOptions
+from schema.contract.ports import ThreadsApi
 from tests.contracts.world import World, walk_world
 from tests.support.fake_threads_api import V1, V2, FakeThreadsApi
 

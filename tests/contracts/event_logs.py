@@ -8,17 +8,11 @@ from typing import Protocol
 
 import pytest
 
-from gateway.events.log.memory import MemoryLog
-from gateway.events.log.port import (
-    Draft,
-    EventLog,
-    Lead,
-    LogName,
-    Reading,
-)
-from gateway.events.log.redis_log import RedisLog
-from schema.keys import RunKey
-from schema.run_events import Provenance, TextDeltaChange
+from gateway.run_log.store.event_log import Draft, EventLog, Lead, LogName, Reading
+from gateway.run_log.store.memory_log import MemoryLog
+from gateway.run_log.store.redis_log import RedisLog
+from schema.contract.keys import RunKey
+from schema.contract.run_events import Provenance, TextDeltaChange
 
 __all__ = ["begin", "logs"]  # fixtures
 

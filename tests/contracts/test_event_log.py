@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway.events.log.port import Draft, LogName, NotLeadingError, Position, Reading
-from schema.keys import ThreadKey
-from schema.run_events import FaultChange, Provenance, SnapshotChange
+from gateway.run_log.store.event_log import Draft, LogName, NotLeadingError, Position, Reading
+from schema.contract.keys import ThreadKey
+from schema.contract.run_events import FaultChange, Provenance, SnapshotChange
 from tests.contracts.event_logs import (
     MAX_ENTRIES,
     OTHER,

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from gateway.events.log.port import Lead, NotLeadingError, Position
-from schema.run_events import TextDeltaChange
+from gateway.run_log.store.event_log import Lead, NotLeadingError, Position
+from schema.contract.run_events import TextDeltaChange
 from tests.contracts.event_logs import (
     OTHER,
     RUN,

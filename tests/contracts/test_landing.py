@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from gateway.cache.api import CachedThreadsApi
-from gateway.cache.shared import CacheOptions, SharedCache
-from gateway.upstream.client import UpstreamClient
-from gateway.upstream.options import UpstreamOptions
-from schema.errors import ErrorCode, GatewayError
-from schema.paging import Window
-from schema.ports import (
+from gateway.cache.cached_threads_api import CachedThreadsApi
+from gateway.cache.shared_cache import CacheOptions, SharedCache
+from gateway.upstream.threads_api_client import UpstreamClient
+from gateway.upstream.upstream_options import UpstreamOptions
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.paging import Window
+from schema.contract.ports import (
     AssistantPageKey,
     MessageFilePageKey,
     MessagePageKey,

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from schema.errors import ErrorCode, GatewayError
-from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
-from schema.paging import Order, Window
-from schema.ports import (
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.paging import Order, Window
+from schema.contract.ports import (
     AssistantPageKey,
     MessageFilePageKey,
     MessagePageKey,
@@ -17,7 +17,7 @@ from schema.ports import (
     RunStepPageKey,
     ThreadsApi,
 )
-from schema.wire import Page, RunStepObject
+from schema.contract.wire import Page, RunStepObject
 from tests.contracts.world import World
 from tests.support.fake_threads_api import V1, V2
 

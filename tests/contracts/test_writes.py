@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from schema.bodies import (
+from schema.contract.bodies import (
     AssistantBody,
     AssistantUpdateBody,
     MessageBody,
@@ -17,11 +17,11 @@ from schema.bodies import (
     ThreadUpdateBody,
     ToolOutputsBody,
 )
-from schema.errors import ErrorCode, GatewayError
-from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, ThreadKey
-from schema.paging import Window
-from schema.ports import MessagePageKey, ThreadsApi
-from schema.wire import Page, RunObject, ThreadObject
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, ThreadKey
+from schema.contract.paging import Window
+from schema.contract.ports import MessagePageKey, ThreadsApi
+from schema.contract.wire import Page, RunObject, ThreadObject
 from tests.contracts.world import World
 
 NOBODY = "x" * 24

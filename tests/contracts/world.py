@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import aiohttp
 import msgspec
 
-from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
-from schema.wire import (
+from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.wire import (
     AssistantObject,
     MessageFileObject,
     MessageObject,

@@ -97,7 +97,7 @@ def test_the_image_prints_the_schema_and_has_graphiql(image: Stage) -> None:
     printed = run_in(image, [str(program), "schema"], image.root / "data")
     assert printed.strip() == (ROOT / "schema" / "schema.graphql").read_text().strip()
     (packages,) = (image.root / "opt/threads-gateway/lib").glob("python*/site-packages")
-    assert (packages / "gateway/graphiql/assets/graphiql.js").stat().st_size > 1_000_000
+    assert (packages / "gateway/server/graphiql/assets/graphiql.js").stat().st_size > 1_000_000
     assert list((packages / "gateway/_queries").glob("*.graphql"))
 
 

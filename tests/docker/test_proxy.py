@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.app import listening
 from gateway.compose import DEMO_KEY
 from gateway.config import Settings
+from gateway.server.app import listening
 from tests.docker.conftest import FleetOver
 from tests.support.graphql import GraphQLClient
 from tests.support.nginx import local_configuration, nginx_command

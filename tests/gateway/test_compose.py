@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from gateway.app import listening
 from gateway.compose import DEMO_KEY, build_emulator_app, build_gateway_app, events_options
 from gateway.config import Settings
-from gateway.emulator.model.options import ModelOptions
-from gateway.emulator.model.runs import MODEL_RUNS
-from gateway.events.options import EventsOptions
-from gateway.upstream.options import UpstreamOptions
+from gateway.emulator.model.model_options import ModelOptions
+from gateway.emulator.model.model_runs import MODEL_RUNS
+from gateway.run_log.run_log_options import EventsOptions
+from gateway.server.app import listening
+from gateway.upstream.upstream_options import UpstreamOptions
 from tests.support.emulator import Emulator
 from tests.support.gateway import running_gateway
 

@@ -18,12 +18,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from gateway.cache.api import CachedThreadsApi
-from schema.bodies import MessageBody, MetadataUpdateBody, RunBody, ThreadUpdateBody
-from schema.errors import ErrorCode, GatewayError
-from schema.keys import MessageKey
-from schema.paging import Window
-from schema.ports import MessagePageKey, RunPageKey
+from gateway.cache.cached_threads_api import CachedThreadsApi
+from schema.contract.bodies import MessageBody, MetadataUpdateBody, RunBody, ThreadUpdateBody
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import MessageKey
+from schema.contract.paging import Window
+from schema.contract.ports import MessagePageKey, RunPageKey
 from tests.gateway.cache.asking_again import question
 from tests.gateway.cache.processes import processes
 from tests.gateway.cache.upstream import ACTIVE, ENDED, READS, THREAD, USER_MESSAGE, T, Upstream, cached

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.cache.redis_link import OPEN_SECONDS
-from gateway.cache.shared import CacheOptions, SharedCache
-from schema.bodies import MessageBody, ThreadUpdateBody
-from schema.keys import ThreadKey
-from schema.ports import MessagePageKey
+from gateway.cache.shared_cache import CacheOptions, SharedCache
+from schema.contract.bodies import MessageBody, ThreadUpdateBody
+from schema.contract.keys import ThreadKey
+from schema.contract.ports import MessagePageKey
 from tests.gateway.cache.processes import PATIENT_SECONDS, processes
 from tests.gateway.cache.upstream import ALL_KEYS, OPEN, THREAD, T, Upstream, cached, read, until
 from tests.support.valkey import Valkey, running_cluster, running_valkey

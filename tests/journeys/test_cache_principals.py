@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.cache import tags
-from gateway.cache.shared import SharedCache
-from schema.bodies import AssistantUpdateBody, MetadataUpdateBody, ThreadUpdateBody
+from gateway.cache.shared_cache import SharedCache
+from schema.contract.bodies import AssistantUpdateBody, MetadataUpdateBody, ThreadUpdateBody
 from schema.root import build_schema
 from tests.gateway.cache.asking_again import ask, executor
 from tests.gateway.cache.processes import processes

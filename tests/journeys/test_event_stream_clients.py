@@ -1,6 +1,6 @@
 """npm's own graphql-sse client follows runs."""
 
-from schema.errors import ErrorCode, GatewayError
+from schema.contract.errors import ErrorCode, GatewayError
 from tests.support.following_ws_and_sse import STATUS, running_following, status
 from tests.support.npm_ws_and_sse import npm_client
 from tests.support.ports import free_port

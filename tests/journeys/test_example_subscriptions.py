@@ -15,8 +15,8 @@ from graphql import OperationType
 
 from gateway import compose
 from gateway.compose import DEMO_KEY
-from gateway.events.options import EventsOptions
-from gateway.events.pacing import Pace
+from gateway.run_log.poll_interval import Pace
+from gateway.run_log.run_log_options import EventsOptions
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.examples import Example, Stream, following, load_examples
 from tests.support.gateway import Gateway, running_gateway

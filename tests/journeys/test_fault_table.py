@@ -19,8 +19,8 @@ import pytest
 
 from gateway import compose
 from gateway.emulator.clock import ManualClock
-from gateway.upstream.client import UpstreamClient
-from schema.keys import RunKey, to_global_id
+from gateway.upstream.threads_api_client import UpstreamClient
+from schema.contract.keys import RunKey, to_global_id
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutating import assistant, thread_with_question, waiting_run

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from schema.keys import MessageKey, to_global_id
+from schema.contract.keys import MessageKey, to_global_id
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.scripted_upstream import Answer, Request, ScriptedUpstream, answer, scripted_upstream
 

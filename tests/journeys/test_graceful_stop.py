@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.app import listening
+from gateway.server.app import listening
 from tests.support.gateway import running_command, url_in
 from tests.support.graphql import GraphQLClient
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.graphiql.page import load_tabs
-from gateway.graphiql.routes import locate_queries
+from gateway.server.graphiql.page import load_tabs
+from gateway.server.graphiql.routes import locate_queries
 from tests.support.browser import open_browser
 from tests.support.graphiql import open_graphiql, run, tab_titles
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from schema.keys import RunKey, to_global_id
+from schema.contract.keys import RunKey, to_global_id
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.live import LiveSocket, open_socket, open_stream

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schema.keys import MessageKey, RunKey, to_global_id
+from schema.contract.keys import MessageKey, RunKey, to_global_id
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.live import LiveSocket, Reader, open_socket, open_stream

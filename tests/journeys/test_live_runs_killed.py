@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from schema.keys import RunKey
+from schema.contract.keys import RunKey
 from tests.support.emulator import Emulator
 from tests.support.following_ws_and_sse import until
 from tests.support.gateway import Gateway, running_command, running_gateway, url_in

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from schema.keys import to_opaque
+from schema.contract.keys import to_opaque
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.live import LiveSocket, Reader, open_socket, open_stream

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from schema.keys import RunKey
+from schema.contract.keys import RunKey
 from tests.support.emulator import Emulator
 from tests.support.following_ws_and_sse import DEADLINE_SECONDS, until
 from tests.support.gateway import Gateway, running_command, running_gateway, url_in
@@ -153,7 +153,7 @@ async def test_nothing_is_left_of_runs_that_were_followed(emulator: Emulator, va
 def at_work() -> list[str]:
     """The tasks that stream or watch."""
     tasks = (repr(task) for task in asyncio.all_tasks())
-    return [task for task in tasks if "gateway/events/" in task and "redis_news" not in task]
+    return [task for task in tasks if "gateway/run_log/" in task and "redis_notifications" not in task]
 
 
 async def test_a_gateway_that_stops_leaves_no_task_and_no_connection_of_what_is_under_way(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schema.keys import AssistantKey, MessageKey, RunKey, to_global_id
+from schema.contract.keys import AssistantKey, MessageKey, RunKey, to_global_id
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway
 from tests.support.mutating import assistant, refusal, succeed, thread_with_question

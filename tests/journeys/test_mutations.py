@@ -1,6 +1,6 @@
 """Everything that the REST API can write, written through the gateway; refusals are data that a frontend can act on."""
 
-from schema.keys import AssistantKey, MessageKey, to_global_id
+from schema.contract.keys import AssistantKey, MessageKey, to_global_id
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway
 from tests.support.mutating import assistant, mutate, refusal, succeed, thread_with_question, waiting_run

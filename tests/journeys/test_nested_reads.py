@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from gateway.app import listening
-from schema.keys import MessageKey, RunKey, ThreadKey, to_global_id
+from gateway.server.app import listening
+from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_global_id
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway, running_gateway
 

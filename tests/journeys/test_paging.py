@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.emulator.auth import digest_of
+from gateway.emulator.http.partitions import digest_of
 from gateway.emulator.objects import Message, TextPart
-from gateway.emulator.store import Store
-from schema.keys import RunKey, to_global_id
+from gateway.emulator.state.store import Store
+from schema.contract.keys import RunKey, to_global_id
 from tests.support.emulator import KEY, Emulator, running_emulator
 from tests.support.gateway import Gateway
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schema.errors import ErrorCode
+from schema.contract.errors import ErrorCode
 from schema.root import GatewaySchema
 from tests.support.emulator import AUTHORIZATION, Emulator
 from tests.support.following_ws_and_sse import SUBPROTOCOL, Socket

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from schema.keys import AssistantKey, MessageKey, NodeKey, RunKey, ThreadKey, to_global_id
+from schema.contract.keys import AssistantKey, MessageKey, NodeKey, RunKey, ThreadKey, to_global_id
 from tests.support.naive_model import CANCELLABLE, Model, Run, Thread
 from tests.support.two_ways import NewMessage, Seen, TwoWays, Write, tools_sent
 

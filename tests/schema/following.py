@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from schema.context import Context
-from schema.keys import RunKey, ThreadKey, to_global_id
-from schema.paging import PagingLimits
+from schema.contract.keys import RunKey, ThreadKey, to_global_id
+from schema.contract.paging import PagingLimits
+from schema.contract.run_events import Change, RunEvent
+from schema.engine.context import Context
+from schema.operations.start_subscription import Subscribed, SubscriptionRefusedError, subscribe
 from schema.root import GatewaySchema
-from schema.run_events import Change, RunEvent
-from schema.subscribing import Subscribed, SubscriptionRefusedError, subscribe
 from tests.schema.builders import SCHEMA
 from tests.support.fake_run_events import FakeRunEvents, run_event
 from tests.support.fake_threads_api import FakeThreadsApi

@@ -6,9 +6,18 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schema.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey, to_global_id
-from schema.paging import CursorScope
-from schema.run_events import (
+from schema.contract.keys import (
+    AssistantKey,
+    MessageFileKey,
+    MessageKey,
+    NodeKey,
+    RunKey,
+    RunStepKey,
+    ThreadKey,
+    to_global_id,
+)
+from schema.contract.paging import CursorScope
+from schema.contract.run_events import (
     Change,
     MessageCreatedChange,
     MessageFinishedChange,

@@ -6,9 +6,9 @@ from typing import Any
 from graphql import GraphQLError, parse
 from graphql.execution import Executor
 
-from schema.operation_reader import MAX_SELECTIONS, OperationReader
-from schema.paging import PagingLimits
-from schema.prediction import predict_calls
+from schema.contract.paging import PagingLimits
+from schema.operations.call_prediction import predict_calls
+from schema.operations.operation_reader import MAX_SELECTIONS, OperationReader
 from tests.schema.builders import SCHEMA
 
 CORE: Any = SCHEMA._schema

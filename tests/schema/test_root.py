@@ -17,7 +17,7 @@ from graphql import build_schema as build_from_sdl
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from schema.context import Context
+from schema.engine.context import Context
 from schema.root import GatewaySchema, OperationLimits, build_schema
 from tests.schema.builders import SCHEMA, conversation, data_of, execute
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import aiohttp
 
-from gateway.app import listening
 from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
-from gateway.emulator.counts import COUNTS, RequestCounts
-from gateway.emulator.fault_control import FAULTS
-from gateway.emulator.fault_text import parse_fault_rules
-from gateway.emulator.faults import Faults
+from gateway.emulator.faults.fault_control import FAULTS
+from gateway.emulator.faults.fault_rules import Faults
+from gateway.emulator.faults.fault_text import parse_fault_rules
+from gateway.emulator.http.request_counts import COUNTS, RequestCounts
+from gateway.server.app import listening
 
 KEY = "test-key"
 AUTHORIZATION = f"Bearer {KEY}"

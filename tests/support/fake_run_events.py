@@ -4,9 +4,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from schema.errors import GatewayError
-from schema.keys import RunKey, ThreadKey
-from schema.run_events import Change, Provenance, RunEvent
+from schema.contract.errors import GatewayError
+from schema.contract.keys import RunKey, ThreadKey
+from schema.contract.run_events import Change, Provenance, RunEvent
 
 FIRST_MOMENT = 1_700_000_000.0
 """When the first event is written down; each further one comes a second later."""

@@ -10,11 +10,11 @@ from contextlib import AsyncExitStack
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from gateway.upstream.dialects import DIALECTS, lacking
-from schema.cost import Cost
-from schema.errors import ErrorCode, GatewayError
-from schema.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
-from schema.paging import UPSTREAM_PAGE_SIZE, Window
-from schema.ports import (
+from schema.contract.cost import Cost
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
+from schema.contract.ports import (
     AssistantPageKey,
     Capabilities,
     Land,
@@ -24,7 +24,7 @@ from schema.ports import (
     RunPageKey,
     RunStepPageKey,
 )
-from schema.wire import (
+from schema.contract.wire import (
     AssistantObject,
     MessageFileObject,
     MessageObject,

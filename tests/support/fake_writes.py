@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from gateway.upstream.body_rendering import render_body
 from gateway.upstream.dialects import DIALECTS
-from gateway.upstream.rendering import render_body
-from schema.bodies import (
+from schema.contract.bodies import (
     AssistantBody,
     AssistantUpdateBody,
     Body,
@@ -23,11 +23,11 @@ from schema.bodies import (
     ThreadUpdateBody,
     ToolOutputsBody,
 )
-from schema.errors import ErrorCode, GatewayError
-from schema.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
-from schema.ports import Capabilities
-from schema.run_status import is_terminal
-from schema.wire import (
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.ports import Capabilities
+from schema.contract.run_status import is_terminal
+from schema.contract.wire import (
     NULL,
     AssistantObject,
     MessageFileObject,

@@ -10,16 +10,16 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from gateway.app import OPERATIONS, create_app, listening
-from gateway.auth.credentials import Keys
-from gateway.auth.principal import Upstream
-from gateway.health import ReadinessProbe
-from gateway.view.endpoint import GraphQLEndpoint
-from gateway.view.limits import SubscriptionLimits, ViewLimits
-from schema.errors import GatewayError
-from schema.keys import RunKey, to_global_id
+from gateway.identity.credentials import Keys
+from gateway.identity.principal import Upstream
+from gateway.server.app import OPERATIONS, create_app, listening
+from gateway.server.endpoint import GraphQLEndpoint
+from gateway.server.health import ReadinessProbe
+from gateway.server.http.request_limits import SubscriptionLimits, ViewLimits
+from schema.contract.errors import GatewayError
+from schema.contract.keys import RunKey, to_global_id
+from schema.contract.run_events import StatusChange
 from schema.root import build_schema
-from schema.run_events import StatusChange
 from tests.support.fake_run_events import FakeRunEvents
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.graphql import GraphQLClient

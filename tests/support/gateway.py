@@ -13,9 +13,9 @@ from typing import IO, Any
 import aiohttp
 from aiohttp import web
 
-from gateway.app import listening
 from gateway.compose import build_gateway_app
 from gateway.config import Settings
+from gateway.server.app import listening
 from tests.support.graphql import GraphQLClient
 
 ROOT = Path(__file__).parents[2]

@@ -1,11 +1,11 @@
 """A feed whose log is written by hand."""
 
-from gateway.events.feed import Feed
-from gateway.events.lane import Lane, LaneBounds, Reader
-from gateway.events.log.memory import MemoryLog
-from gateway.events.log.port import LogName
-from gateway.events.run_state import RunState
-from schema.run_events import SnapshotChange
+from gateway.run_log.log_mirror import Feed
+from gateway.run_log.replay_buffer import Lane, LaneBounds, Reader
+from gateway.run_log.run_state import RunState
+from gateway.run_log.store.event_log import LogName
+from gateway.run_log.store.memory_log import MemoryLog
+from schema.contract.run_events import SnapshotChange
 from tests.support.live_runs import RUN, SCOPE, FrailLog, World, a_run
 
 NAME = LogName(SCOPE, RUN)

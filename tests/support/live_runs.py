@@ -7,24 +7,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
 from gateway.emulator.clock import ManualClock
-from gateway.events.hub import RunEventsHub
-from gateway.events.log.memory import MemoryLog
-from gateway.events.log.port import (
-    Draft,
-    Lead,
-    LogName,
-    LogUnavailableError,
-    Position,
-    Reading,
-    StopListening,
-)
-from gateway.events.options import EventsOptions
-from schema.errors import GatewayError
-from schema.keys import MessageKey, RunKey, RunStepKey, ThreadKey
-from schema.ports import EventFeed, RunEvents
-from schema.run_events import Change, MessageFinishedChange, RunEvent, SnapshotChange, StatusChange, StepChange
-from schema.run_streams import StreamEvent
-from schema.wire import MessageObject, RunObject, RunStepObject
+from gateway.run_log.hub import RunEventsHub
+from gateway.run_log.run_log_options import EventsOptions
+from gateway.run_log.store.event_log import Draft, Lead, LogName, LogUnavailableError, Position, Reading, StopListening
+from gateway.run_log.store.memory_log import MemoryLog
+from schema.contract.errors import GatewayError
+from schema.contract.keys import MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.ports import EventFeed, RunEvents
+from schema.contract.run_events import Change, MessageFinishedChange, RunEvent, SnapshotChange, StatusChange, StepChange
+from schema.contract.run_streams import StreamEvent
+from schema.contract.wire import MessageObject, RunObject, RunStepObject
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import message, run, run_step, thread
 

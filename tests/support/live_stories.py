@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from schema.keys import MessageKey, RunKey, ThreadKey, to_global_id
+from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_global_id
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway
 from tests.support.live import Event, Reader

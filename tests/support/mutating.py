@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schema.keys import RunKey
+from schema.contract.keys import RunKey
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway
 

@@ -7,7 +7,7 @@ up are learned from what it shows first, and must stay.
 from dataclasses import dataclass, field
 from typing import Any
 
-from schema.keys import NodeKey
+from schema.contract.keys import NodeKey
 
 LIFETIME_SECONDS = 600
 SURELY_DONE_SECONDS = 60

@@ -5,7 +5,7 @@ import functools
 import pytest
 
 from gateway import compose
-from gateway.cache.shared import SharedCache
+from gateway.cache.shared_cache import SharedCache
 from tests.support.emulator import Emulator
 
 

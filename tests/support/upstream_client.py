@@ -5,13 +5,13 @@ import json
 from collections.abc import Callable
 from typing import TypeAlias
 
-from gateway.upstream.client import UpstreamClient
-from schema.bodies import RunBody
-from schema.errors import ErrorCode, GatewayError
-from schema.keys import ThreadKey
-from schema.ports import ThreadsApi
-from schema.run_streams import RunStream, StreamEvent
-from schema.wire import RunObject
+from gateway.upstream.threads_api_client import UpstreamClient
+from schema.contract.bodies import RunBody
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import ThreadKey
+from schema.contract.ports import ThreadsApi
+from schema.contract.run_streams import RunStream, StreamEvent
+from schema.contract.wire import RunObject
 
 CREDENTIAL = "Bearer key-of-somebody"
 T1 = ThreadKey("thread_1")

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
-from schema.wire import (
+from schema.contract.wire import (
     AssistantObject,
     MessageFileObject,
     MessageObject,

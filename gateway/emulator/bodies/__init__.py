@@ -1,1 +1,1 @@
-"""What clients may send: one pydantic model for each request body and API version."""
+"""JSON bodies and queries of the API: what clients send, and what they get back."""

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from gateway.emulator.bodies.api_errors import ApiError, malformed_json, unsupported_value
 from gateway.emulator.bodies.fields import Body, json_type_name
-from gateway.emulator.errors import ApiError, malformed_json, unsupported_value
 
 AnyBody = TypeVar("AnyBody", bound=Body)
 

@@ -1,6 +1,6 @@
 """A data analysis: attachments, code with logs and a chart, a file to download, citations of the handbook."""
 
-from gateway.emulator.demo.assistants import FILE_HANDBOOK, FILE_SALES
+from gateway.emulator.demo.demo_assistants import FILE_HANDBOOK, FILE_SALES
 from gateway.emulator.demo.narrator import Narrator, marked_text
 from gateway.emulator.objects import (
     Assistant,
@@ -13,8 +13,8 @@ from gateway.emulator.objects import (
     SearchResult,
     TextPart,
 )
-from gateway.emulator.script import RunCode, SearchFiles, WriteMessage
-from gateway.emulator.store import Store
+from gateway.emulator.runs.script import RunCode, SearchFiles, WriteMessage
+from gateway.emulator.state.store import Store
 
 THREAD_ANALYSIS = "thread_demoQuarterlySales000001"
 RUN_CODE = "run_demoQuarterlySales000001"

@@ -2,8 +2,8 @@
 
 from gateway.emulator.demo.narrator import Narrator
 from gateway.emulator.objects import Assistant, TextPart
-from gateway.emulator.script import WriteMessage
-from gateway.emulator.store import Store
+from gateway.emulator.runs.script import WriteMessage
+from gateway.emulator.state.store import Store
 
 THREAD_JOURNAL = "thread_demoWorkJournal000000001"
 JOURNAL_DAYS = 70

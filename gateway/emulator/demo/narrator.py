@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from gateway.emulator.catch_up import begin, catch_up, intervene, progress_of
-from gateway.emulator.lifecycle import cancellation, outputs_given
 from gateway.emulator.objects import (
     RUN_LIFETIME_SECONDS,
     Assistant,
@@ -20,10 +18,12 @@ from gateway.emulator.objects import (
     Thread,
     Usage,
 )
-from gateway.emulator.replies import token_count, tokens_of
-from gateway.emulator.schedule import schedule
-from gateway.emulator.script import Act, Script
-from gateway.emulator.store import Store
+from gateway.emulator.runs.answer_texts import token_count, tokens_of
+from gateway.emulator.runs.lifecycle import cancellation, outputs_given
+from gateway.emulator.runs.schedule import schedule
+from gateway.emulator.runs.script import Act, Script
+from gateway.emulator.state.catch_up import begin, catch_up, intervene, progress_of
+from gateway.emulator.state.store import Store
 
 _ID_LENGTH = 24
 _READING_SECONDS = 20

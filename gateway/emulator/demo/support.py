@@ -2,8 +2,8 @@
 
 from gateway.emulator.demo.narrator import Narrator
 from gateway.emulator.objects import Assistant, Failure, ImageFilePart, TextPart
-from gateway.emulator.script import CallFunctions, Fail, WriteMessage
-from gateway.emulator.store import Store
+from gateway.emulator.runs.script import CallFunctions, Fail, WriteMessage
+from gateway.emulator.state.store import Store
 
 THREAD_SUPPORT = "thread_demoBrokenTeapot00000001"
 THREAD_REFUND = "thread_demoRefundPending0000001"

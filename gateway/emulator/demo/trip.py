@@ -2,8 +2,8 @@
 
 from gateway.emulator.demo.narrator import Narrator
 from gateway.emulator.objects import Assistant, ImageUrlPart, RefusalPart, TextPart
-from gateway.emulator.script import CallFunctions, WriteMessage
-from gateway.emulator.store import Store
+from gateway.emulator.runs.script import CallFunctions, WriteMessage
+from gateway.emulator.state.store import Store
 
 THREAD_TRIP = "thread_demoTripToKyoto000000001"
 

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from gateway.emulator import rendering
-from gateway.emulator.bodies.assistants import (
+from gateway.emulator.bodies import reply_objects
+from gateway.emulator.bodies.api_errors import not_found
+from gateway.emulator.bodies.assistant_bodies import (
     AssistantFileInput,
     AssistantInput,
     CreateAssistantV1,
@@ -12,12 +13,11 @@ from gateway.emulator.bodies.assistants import (
     ModifyAssistantV1,
     ModifyAssistantV2,
 )
+from gateway.emulator.bodies.list_query import list_query, slice_of
 from gateway.emulator.bodies.parse import parse
-from gateway.emulator.calls import Call
-from gateway.emulator.errors import not_found
 from gateway.emulator.objects import Assistant, AttachedFile, JsonObject
+from gateway.emulator.operations.call import Call
 from gateway.emulator.operations.lookups import checked_cursors, find_assistant, find_page
-from gateway.emulator.paging import list_query, slice_of
 
 _ECHOED = ("model", "name", "description", "instructions", "metadata", "temperature", "top_p", "reasoning_effort")
 
@@ -25,7 +25,7 @@ _ECHOED = ("model", "name", "description", "instructions", "metadata", "temperat
 def list_assistants(call: Call) -> JsonObject:
     """Return a page of the assistants."""
     assistants, has_more = find_page(call, call.store.assistants, None, "asst", "assistant")
-    return rendering.page([rendering.assistant(one, call.version) for one in assistants], has_more=has_more)
+    return reply_objects.page([reply_objects.assistant(one, call.version) for one in assistants], has_more=has_more)
 
 
 def create_assistant(call: Call) -> JsonObject:
@@ -34,12 +34,12 @@ def create_assistant(call: Call) -> JsonObject:
     bare = Assistant(id=call.store.mint("asst"), created_at=call.second, model=body.model)
     assistant = _changed(call, bare, body)
     call.store.assistants.add(call.partition, assistant)
-    return rendering.assistant(assistant, call.version)
+    return reply_objects.assistant(assistant, call.version)
 
 
 def get_assistant(call: Call) -> JsonObject:
     """Return an assistant."""
-    return rendering.assistant(find_assistant(call, call.path["assistant_id"]), call.version)
+    return reply_objects.assistant(find_assistant(call, call.path["assistant_id"]), call.version)
 
 
 def modify_assistant(call: Call) -> JsonObject:
@@ -47,29 +47,29 @@ def modify_assistant(call: Call) -> JsonObject:
     body = parse(ModifyAssistantV1, call.body) if call.version == "v1" else parse(ModifyAssistantV2, call.body)
     assistant = _changed(call, find_assistant(call, call.path["assistant_id"]), body)
     call.store.assistants.replace(call.partition, assistant)
-    return rendering.assistant(assistant, call.version)
+    return reply_objects.assistant(assistant, call.version)
 
 
 def delete_assistant(call: Call) -> JsonObject:
     """Delete an assistant; its runs stay (assumed)."""
     assistant = find_assistant(call, call.path["assistant_id"])
     call.store.assistants.delete(call.partition, assistant.id)
-    return rendering.deleted("assistant", assistant.id)
+    return reply_objects.deleted("assistant", assistant.id)
 
 
 def list_assistant_files(call: Call) -> JsonObject:
     """Return a page of an assistant's files."""
     assistant = find_assistant(call, call.path["assistant_id"])
-    known = list(rendering.assistant_file_ids(assistant))
+    known = list(reply_objects.assistant_file_ids(assistant))
     page, has_more = slice_of(known, checked_cursors(list_query(call.query), known, "file"))
-    return rendering.page([_rendered_file(assistant, file_id) for file_id in page], has_more=has_more)
+    return reply_objects.page([_rendered_file(assistant, file_id) for file_id in page], has_more=has_more)
 
 
 def create_assistant_file(call: Call) -> JsonObject:
     """Attach a file to an assistant; files themselves live elsewhere, so any id is taken."""
     body = parse(AssistantFileInput, call.body)
     assistant = find_assistant(call, call.path["assistant_id"])
-    if body.file_id not in rendering.assistant_file_ids(assistant):
+    if body.file_id not in reply_objects.assistant_file_ids(assistant):
         assistant = replace(assistant, files=(*assistant.files, AttachedFile(body.file_id, call.second)))
         call.store.assistants.replace(call.partition, assistant)
     return _rendered_file(assistant, body.file_id)
@@ -91,20 +91,20 @@ def delete_assistant_file(call: Call) -> JsonObject:
         tool_resources={**assistant.tool_resources, **({"code_interpreter": {"file_ids": kept}} if code else {})},
     )
     call.store.assistants.replace(call.partition, changed)
-    return rendering.deleted("assistant.file", file_id)
+    return reply_objects.deleted("assistant.file", file_id)
 
 
 def _found_file(call: Call) -> tuple[Assistant, str]:
     assistant = find_assistant(call, call.path["assistant_id"])
     file_id = call.path["file_id"]
-    if file_id not in rendering.assistant_file_ids(assistant):
+    if file_id not in reply_objects.assistant_file_ids(assistant):
         raise not_found("file", file_id)
     return assistant, file_id
 
 
 def _rendered_file(assistant: Assistant, file_id: str) -> JsonObject:
     times = {file.file_id: file.created_at for file in assistant.files}
-    return rendering.assistant_file(assistant.id, file_id, times.get(file_id, assistant.created_at))
+    return reply_objects.assistant_file(assistant.id, file_id, times.get(file_id, assistant.created_at))
 
 
 def _changed(call: Call, assistant: Assistant, body: AssistantInput) -> Assistant:

@@ -1,11 +1,11 @@
 """Finds what a path or a cursor names, or refuses it."""
 
-from gateway.emulator.calls import Call, checked_id
-from gateway.emulator.catch_up import catch_up
-from gateway.emulator.errors import not_found
+from gateway.emulator.bodies.api_errors import not_found
+from gateway.emulator.bodies.list_query import ListQuery, Position, list_query
 from gateway.emulator.objects import Assistant, Message, Run, Thread
-from gateway.emulator.paging import ListQuery, Position, list_query
-from gateway.emulator.store import Shelf, Stored
+from gateway.emulator.operations.call import Call, checked_id
+from gateway.emulator.state.catch_up import catch_up
+from gateway.emulator.state.store import Shelf, Stored
 
 SEARCH_CONTENT = "step_details.tool_calls[*].file_search.results[*].content"
 

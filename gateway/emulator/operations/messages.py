@@ -2,15 +2,15 @@
 
 from dataclasses import replace
 
-from gateway.emulator import rendering
+from gateway.emulator.bodies import reply_objects
+from gateway.emulator.bodies.api_errors import message_during_run, not_found
+from gateway.emulator.bodies.list_query import list_query, slice_of
 from gateway.emulator.bodies.parse import parse
-from gateway.emulator.bodies.threads import MessageV1, MessageV2, ModifyMetadata
-from gateway.emulator.calls import Call, checked_id
-from gateway.emulator.errors import message_during_run, not_found
+from gateway.emulator.bodies.thread_bodies import MessageV1, MessageV2, ModifyMetadata
 from gateway.emulator.objects import JsonObject
+from gateway.emulator.operations.call import Call, checked_id
 from gateway.emulator.operations.lookups import checked_cursors, find_message, find_page, find_thread
 from gateway.emulator.operations.threads import add_message
-from gateway.emulator.paging import list_query, slice_of
 
 
 def list_messages(call: Call) -> JsonObject:
@@ -21,7 +21,7 @@ def list_messages(call: Call) -> JsonObject:
         # A run that made no message, or none that exists, has an empty list (assumed).
         checked_id("run_id", run_id, "run")
     messages, has_more = find_page(call, call.store.messages, thread.id, "msg", "message", run_id)
-    return rendering.page([rendering.message(one, call.version) for one in messages], has_more=has_more)
+    return reply_objects.page([reply_objects.message(one, call.version) for one in messages], has_more=has_more)
 
 
 def create_message(call: Call) -> JsonObject:
@@ -30,12 +30,12 @@ def create_message(call: Call) -> JsonObject:
     thread = find_thread(call)
     if (run_id := call.store.active_run_id(call.partition, thread.id)) is not None:
         raise message_during_run(thread.id, run_id)
-    return rendering.message(add_message(call, thread.id, body), call.version)
+    return reply_objects.message(add_message(call, thread.id, body), call.version)
 
 
 def get_message(call: Call) -> JsonObject:
     """Return a message."""
-    return rendering.message(find_message(call), call.version)
+    return reply_objects.message(find_message(call), call.version)
 
 
 def modify_message(call: Call) -> JsonObject:
@@ -45,14 +45,14 @@ def modify_message(call: Call) -> JsonObject:
     if body.metadata is not None:
         message = replace(message, metadata=body.metadata)
         call.store.messages.replace(call.partition, message)
-    return rendering.modified_message(message, call.version)
+    return reply_objects.modified_message(message, call.version)
 
 
 def delete_message(call: Call) -> JsonObject:
     """Delete a message, at any time (assumed while a run is active)."""
     message = find_message(call)
     call.store.messages.delete(call.partition, message.id)
-    return rendering.deleted("thread.message", message.id)
+    return reply_objects.deleted("thread.message", message.id)
 
 
 def list_message_files(call: Call) -> JsonObject:
@@ -60,7 +60,7 @@ def list_message_files(call: Call) -> JsonObject:
     message = find_message(call)
     known = [attachment.file_id for attachment in message.attachments]
     page, has_more = slice_of(known, checked_cursors(list_query(call.query), known, "file"))
-    return rendering.page([rendering.message_file(message, file_id) for file_id in page], has_more=has_more)
+    return reply_objects.page([reply_objects.message_file(message, file_id) for file_id in page], has_more=has_more)
 
 
 def get_message_file(call: Call) -> JsonObject:
@@ -69,4 +69,4 @@ def get_message_file(call: Call) -> JsonObject:
     file_id = call.path["file_id"]
     if file_id not in [attachment.file_id for attachment in message.attachments]:
         raise not_found("file", file_id)
-    return rendering.message_file(message, file_id)
+    return reply_objects.message_file(message, file_id)

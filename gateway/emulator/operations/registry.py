@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from gateway.emulator.calls import Call
 from gateway.emulator.objects import ApiVersion, JsonObject
 from gateway.emulator.operations import assistants, messages, runs, steps, threads
-from gateway.emulator.stream_events import StreamedRun
+from gateway.emulator.operations.call import Call
+from gateway.emulator.streams.stream_events import StreamedRun
 
 Perform: TypeAlias = Callable[[Call], JsonObject | StreamedRun]
 _BOTH: frozenset[ApiVersion] = frozenset({"v1", "v2"})

@@ -1,8 +1,9 @@
 """Makes a run out of a request and its assistant, and the situation that its script depends on."""
 
-from gateway.emulator.bodies.runs import RunOptions, RunOptionsV2, RunV1, RunV2, ThreadAndRunV2
-from gateway.emulator.calls import Call
-from gateway.emulator.errors import unsupported_value
+from gateway.emulator.bodies.api_errors import unsupported_value
+from gateway.emulator.bodies.list_query import ListQuery
+from gateway.emulator.bodies.reply_objects import assistant_file_ids, own_store_id, tool_resources
+from gateway.emulator.bodies.run_bodies import RunOptions, RunOptionsV2, RunV1, RunV2, ThreadAndRunV2
 from gateway.emulator.ids import hashed_id
 from gateway.emulator.objects import (
     RUN_LIFETIME_SECONDS,
@@ -13,10 +14,9 @@ from gateway.emulator.objects import (
     TextPart,
     Thread,
 )
-from gateway.emulator.paging import ListQuery
-from gateway.emulator.rendering import assistant_file_ids, own_store_id, tool_resources
-from gateway.emulator.replies import token_count, tokens_of
-from gateway.emulator.script import SCENARIO_KEY, SCENARIOS, Situation
+from gateway.emulator.operations.call import Call
+from gateway.emulator.runs.answer_texts import token_count, tokens_of
+from gateway.emulator.runs.script import SCENARIO_KEY, SCENARIOS, Situation
 
 # A run reads the newest messages only, as the "auto" truncation of the API does in its own way.
 _MESSAGES_READ = 100

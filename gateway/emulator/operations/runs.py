@@ -2,9 +2,16 @@
 
 from dataclasses import replace
 
-from gateway.emulator import rendering
+from gateway.emulator.bodies import reply_objects
+from gateway.emulator.bodies.api_errors import (
+    active_run,
+    empty_thread,
+    not_cancellable,
+    outputs_incomplete,
+    outputs_not_awaited,
+)
 from gateway.emulator.bodies.parse import parse
-from gateway.emulator.bodies.runs import (
+from gateway.emulator.bodies.run_bodies import (
     RunOptions,
     RunV1,
     RunV2,
@@ -12,18 +19,9 @@ from gateway.emulator.bodies.runs import (
     ThreadAndRunV1,
     ThreadAndRunV2,
 )
-from gateway.emulator.bodies.threads import ModifyMetadata, ThreadV2
-from gateway.emulator.calls import Call
-from gateway.emulator.catch_up import begin, intervene, progress_of
-from gateway.emulator.errors import (
-    active_run,
-    empty_thread,
-    not_cancellable,
-    outputs_incomplete,
-    outputs_not_awaited,
-)
-from gateway.emulator.lifecycle import awaited_usage, cancellation, outputs_given
+from gateway.emulator.bodies.thread_bodies import ModifyMetadata, ThreadV2
 from gateway.emulator.objects import Assistant, JsonObject, Run, Thread, Usage
+from gateway.emulator.operations.call import Call
 from gateway.emulator.operations.lookups import (
     SEARCH_CONTENT,
     find_assistant,
@@ -33,11 +31,13 @@ from gateway.emulator.operations.lookups import (
 )
 from gateway.emulator.operations.run_making import new_run, situation_of
 from gateway.emulator.operations.threads import add_message, add_thread
-from gateway.emulator.progress import Progress
-from gateway.emulator.replies import tokens_of
-from gateway.emulator.schedule import schedule
-from gateway.emulator.script import needs_answer, script_after_outputs, script_for
-from gateway.emulator.stream_events import StreamedRun, opening
+from gateway.emulator.runs.answer_texts import tokens_of
+from gateway.emulator.runs.lifecycle import awaited_usage, cancellation, outputs_given
+from gateway.emulator.runs.progress import Progress
+from gateway.emulator.runs.schedule import schedule
+from gateway.emulator.runs.script import needs_answer, script_after_outputs, script_for
+from gateway.emulator.state.catch_up import begin, intervene, progress_of
+from gateway.emulator.streams.stream_events import StreamedRun, opening
 
 _CANCELLABLE = frozenset({"queued", "in_progress", "requires_action"})
 
@@ -46,7 +46,7 @@ def list_runs(call: Call) -> JsonObject:
     """Return a page of a thread's runs."""
     thread = find_thread(call)
     runs, has_more = find_page(call, call.store.runs, thread.id, "run", "run")
-    return rendering.page([rendering.run(one, call.version) for one in runs], has_more=has_more)
+    return reply_objects.page([reply_objects.run(one, call.version) for one in runs], has_more=has_more)
 
 
 def create_run(call: Call) -> JsonObject | StreamedRun:
@@ -59,7 +59,7 @@ def create_run(call: Call) -> JsonObject | StreamedRun:
     for message in body.additional_messages or ():
         add_message(call, thread.id, message)
     run = _started(call, body, thread, assistant)
-    return _streamed(call, run) if body.stream else rendering.run(run, call.version)
+    return _streamed(call, run) if body.stream else reply_objects.run(run, call.version)
 
 
 def create_thread_and_run(call: Call) -> JsonObject | StreamedRun:
@@ -68,12 +68,12 @@ def create_thread_and_run(call: Call) -> JsonObject | StreamedRun:
     assistant = find_assistant(call, body.assistant_id)
     thread = add_thread(call, body.thread or ThreadV2())
     run = _started(call, body, thread, assistant)
-    return _streamed(call, run, thread) if body.stream else rendering.run(run, call.version)
+    return _streamed(call, run, thread) if body.stream else reply_objects.run(run, call.version)
 
 
 def get_run(call: Call) -> JsonObject:
     """Return a run as it is now."""
-    return rendering.run(find_run(call), call.version)
+    return reply_objects.run(find_run(call), call.version)
 
 
 def modify_run(call: Call) -> JsonObject:
@@ -83,7 +83,7 @@ def modify_run(call: Call) -> JsonObject:
     if body.metadata is not None:
         run = replace(run, metadata=body.metadata)
         call.store.runs.replace(call.partition, run)
-    return rendering.run(run, call.version)
+    return reply_objects.run(run, call.version)
 
 
 def cancel_run(call: Call) -> JsonObject:
@@ -93,7 +93,7 @@ def cancel_run(call: Call) -> JsonObject:
         raise not_cancellable(run.status)
     progress = progress_of(call.store, call.partition, run)
     cancelled = intervene(call.store, call.partition, progress, cancellation(progress, call.now), call.now)
-    return rendering.run(cancelled, call.version)
+    return reply_objects.run(cancelled, call.version)
 
 
 def submit_tool_outputs(call: Call) -> JsonObject | StreamedRun:
@@ -125,7 +125,7 @@ def submit_tool_outputs(call: Call) -> JsonObject | StreamedRun:
         call.for_model.append(run)
     if body.stream:
         return StreamedRun((), progress, happened, with_search_content=SEARCH_CONTENT in call.includes)
-    return rendering.run(run, call.version)
+    return reply_objects.run(run, call.version)
 
 
 def _started(call: Call, body: RunOptions, thread: Thread, assistant: Assistant) -> Run:

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from gateway.emulator import rendering
+from gateway.emulator.bodies import reply_objects
+from gateway.emulator.bodies.api_errors import session_key_needed
 from gateway.emulator.bodies.parse import parse
-from gateway.emulator.bodies.threads import (
+from gateway.emulator.bodies.thread_bodies import (
     MessageInput,
     ModifyMetadata,
     ModifyThreadV2,
@@ -12,21 +13,20 @@ from gateway.emulator.bodies.threads import (
     ThreadV1,
     ThreadV2,
 )
-from gateway.emulator.calls import Call
-from gateway.emulator.errors import session_key_needed
 from gateway.emulator.objects import JsonObject, Message, Thread
+from gateway.emulator.operations.call import Call
 from gateway.emulator.operations.lookups import find_thread
 
 
 def create_thread(call: Call) -> JsonObject:
     """Make a thread, with messages if any are given."""
     body = parse(ThreadV1, call.body) if call.version == "v1" else parse(ThreadV2, call.body)
-    return rendering.thread(add_thread(call, body), call.version)
+    return reply_objects.thread(add_thread(call, body), call.version)
 
 
 def get_thread(call: Call) -> JsonObject:
     """Return a thread."""
-    return rendering.thread(find_thread(call), call.version)
+    return reply_objects.thread(find_thread(call), call.version)
 
 
 def modify_thread(call: Call) -> JsonObject:
@@ -38,14 +38,14 @@ def modify_thread(call: Call) -> JsonObject:
     if isinstance(body, ModifyThreadV2) and body.tool_resources is not None:
         thread = replace(thread, tool_resources=body.tool_resources.stored(call.store.mint("vs")))
     call.store.threads.replace(call.partition, thread)
-    return rendering.thread(thread, call.version)
+    return reply_objects.thread(thread, call.version)
 
 
 def delete_thread(call: Call) -> JsonObject:
     """Delete a thread with its messages, runs and steps, even while a run is active (assumed)."""
     thread = find_thread(call)
     call.store.threads.delete(call.partition, thread.id)
-    return rendering.deleted("thread", thread.id)
+    return reply_objects.deleted("thread", thread.id)
 
 
 def list_threads(call: Call) -> JsonObject:  # noqa: ARG001 - every operation takes its call

@@ -5,13 +5,13 @@ from typing import Any
 
 from strawberry.types.graphql import OperationType
 
-from gateway.auth.principal import Principal
-from gateway.cache.shared import SharedCache
-from gateway.view.executing import Executor
-from gateway.view.requests import GraphQLRequest
-from gateway.view.responses import encode_json, result_body
-from schema.paging import PagingLimits
-from schema.ports import Question, ThreadsApi
+from gateway.cache.shared_cache import SharedCache
+from gateway.identity.principal import Principal
+from gateway.server.http.graphql_request import GraphQLRequest
+from gateway.server.http.graphql_response import encode_json, result_body
+from gateway.server.http.operation_runner import Executor
+from schema.contract.paging import PagingLimits
+from schema.contract.ports import Question, ThreadsApi
 from schema.root import GatewaySchema
 from tests.gateway.cache.upstream import Upstream, cached
 from tests.support.fake_threads_api import V1, FakeThreadsApi

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from gateway.cache.shared import CacheOptions, SharedCache
+from gateway.cache.shared_cache import CacheOptions, SharedCache
 
 PATIENT_SECONDS = 5.0
 """A deadline for Redis that no busy machine misses."""

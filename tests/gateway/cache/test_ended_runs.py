@@ -1,5 +1,5 @@
 from gateway.cache.ended_runs import EndedRuns
-from schema.keys import RunKey
+from schema.contract.keys import RunKey
 
 RUN = RunKey("thread_1", "run_1")
 

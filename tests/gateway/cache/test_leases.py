@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.cache import leases as module
+from gateway.cache.cache_keys import Place
 from gateway.cache.leases import Leases, handover_of, lease_of
-from gateway.cache.names import Place
 from gateway.cache.redis_link import RedisLink, redis_key
 from tests.gateway.cache.upstream import until
 from tests.support.valkey import Valkey

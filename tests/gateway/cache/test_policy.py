@@ -13,12 +13,12 @@ from gateway.cache.policy import (
     is_closed,
     lifetime_of,
 )
-from schema.errors import ErrorCode, GatewayError
-from schema.keys import RunKey
-from schema.paging import Window
-from schema.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
-from schema.run_status import TERMINAL_STATUSES
-from schema.wire import Page
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import RunKey
+from schema.contract.paging import Window
+from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
+from schema.contract.run_status import TERMINAL_STATUSES
+from schema.contract.wire import Page
 from tests.gateway.cache.upstream import ANSWER, ASSISTANT, ENDED, FILE, STEP, THREAD, T
 from tests.support.fake_threads_api import Key
 from tests.support.wire_samples import assistant, message, message_file, run, run_step, thread

@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.cache.names import Place
+from gateway.cache.cache_keys import Place
 from gateway.cache.redis_link import Command, RedisLink, redis_key
 from tests.support.valkey import Valkey, running_valkey
 

@@ -2,12 +2,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from gateway.cache.entries import may_be_kept
-from gateway.cache.names import Place
+from gateway.cache.cache_keys import Place
+from gateway.cache.entry import may_be_kept
 from gateway.cache.redis_link import RedisLink, redis_key
 from gateway.cache.redis_store import MARK_MS, RedisStore
 from gateway.cache.tags import Tag
-from tests.gateway.cache.test_store import redis_store
+from tests.gateway.cache.test_version_store import redis_store
 from tests.gateway.cache.upstream import until
 from tests.support.valkey import Valkey, running_valkey
 

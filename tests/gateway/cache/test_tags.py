@@ -3,11 +3,11 @@ from typing import Any
 import pytest
 
 from gateway.cache import tags
-from gateway.cache.names import group_of
+from gateway.cache.cache_keys import group_of
 from gateway.cache.tags import Tag, Tags, candidate_tags, dependencies
-from schema.bodies import RunBody
-from schema.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
-from schema.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
+from schema.contract.bodies import RunBody
+from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 from tests.gateway.cache.upstream import ALL_KEYS, OPEN, T
 from tests.support.fake_threads_api import Key
 

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from gateway.cache.api import CachedThreadsApi
-from gateway.cache.pages import owner_of
-from gateway.cache.shared import SharedCache
-from schema.cost import Cost
-from schema.errors import ErrorCode, GatewayError
-from schema.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
-from schema.paging import Window
-from schema.ports import (
+from gateway.cache.cached_threads_api import CachedThreadsApi
+from gateway.cache.page_index import owner_of
+from gateway.cache.shared_cache import SharedCache
+from schema.contract.cost import Cost
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.paging import Window
+from schema.contract.ports import (
     AssistantPageKey,
     MessageFilePageKey,
     MessagePageKey,

@@ -7,7 +7,7 @@ from aiohttp.test_utils import TestClient
 
 from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
-from gateway.emulator.store import Store
+from gateway.emulator.state.store import Store
 from tests.gateway.emulator.driving import START, Api
 
 

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient
 
 from gateway.emulator.clock import ManualClock
 from gateway.emulator.objects import Run
-from gateway.emulator.progress import Progress
+from gateway.emulator.runs.progress import Progress
 
 START = 1_800_000_000
 WEATHER_TOOL = {

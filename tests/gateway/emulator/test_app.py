@@ -9,8 +9,8 @@ from aiohttp.test_utils import TestClient
 
 from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
-from gateway.emulator.counts import COUNTS
-from gateway.emulator.database import DatabaseVersionError
+from gateway.emulator.http.request_counts import COUNTS
+from gateway.emulator.state.database import DatabaseVersionError
 from tests.gateway.emulator.driving import Api
 
 Connect = Callable[[web.Application], Awaitable[TestClient[Any, Any]]]

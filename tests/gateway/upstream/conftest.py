@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from gateway.upstream.client import BoundThreadsApi, UpstreamClient
-from gateway.upstream.options import UpstreamOptions
+from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
+from gateway.upstream.upstream_options import UpstreamOptions
 from tests.support.scripted_upstream import ScriptedUpstream, echo, scripted_upstream
 from tests.support.upstream_client import CREDENTIAL, ClientMaker, Pauses
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from gateway.config import Settings
-from gateway.upstream import operations
+from gateway.upstream import rest_operations
 from gateway.upstream.dialects import DIALECTS, SEARCH_CONTENT, DialectName, lacking
-from schema.errors import ErrorCode, GatewayError
+from schema.contract.errors import ErrorCode, GatewayError
 
 README = Path(__file__).parents[3] / "README.md"
 ENTRA = "Bearer eyJ0eXAiOiJKV1QifQ.eyJhdWQiOiJ4In0.c2lnbmF0dXJl"
@@ -101,7 +101,9 @@ def test_an_operation_that_is_known_not_to_be_there_is_refused(name: DialectName
 
 def test_every_operation_that_is_lacking_is_one_of_ours() -> None:
     ours = {
-        row.request(_AnyKey()).operation for row in vars(operations).values() if isinstance(row, operations.Operation)
+        row.request(_AnyKey()).operation
+        for row in vars(rest_operations).values()
+        if isinstance(row, rest_operations.Operation)
     }
     assert frozenset().union(*(dialect.lacks for dialect in DIALECTS.values())) <= ours
 

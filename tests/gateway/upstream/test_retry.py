@@ -9,7 +9,7 @@ from gateway.upstream.retry import (
     delay_before_retry,
     error_of_write,
 )
-from schema.errors import ErrorCode, GatewayError
+from schema.contract.errors import ErrorCode, GatewayError
 
 
 def failure(retry_after_ms: int | None = None, *, transient: bool = True) -> Failure:

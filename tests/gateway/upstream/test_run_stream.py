@@ -11,11 +11,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from gateway.upstream.event_decoder import MAX_EVENT_BYTES
 from gateway.upstream.run_stream import UpstreamRunStream
-from gateway.upstream.stream import MAX_EVENT_BYTES
-from schema.errors import ErrorCode, GatewayError
-from schema.run_streams import StreamEvent
-from schema.wire import MessageObject, RunObject
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.run_streams import StreamEvent
+from schema.contract.wire import MessageObject, RunObject
 from tests.support.scripted_upstream import Answer, ScriptedUpstream, chunk, stream
 
 RUN = {"id": "run_1", "object": "thread.run", "created_at": 1, "thread_id": "thread_1", "status": "in_progress"}

@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
+from gateway.emulator.bodies.api_errors import ApiError
 from gateway.emulator.bodies.parse import parse
-from gateway.emulator.bodies.runs import RunV2
-from gateway.emulator.bodies.threads import ThreadV2
-from gateway.emulator.errors import ApiError
+from gateway.emulator.bodies.run_bodies import RunV2
+from gateway.emulator.bodies.thread_bodies import ThreadV2
 
 RUN = b'{"assistant_id":"asst_1",'
 

@@ -1,4 +1,4 @@
-from gateway.emulator.seed import FILE_CHART, FILE_HANDBOOK, FILE_REPORT, RUN_CODE, RUN_SEARCH, THREAD_ANALYSIS
+from gateway.emulator.demo.seed import FILE_CHART, FILE_HANDBOOK, FILE_REPORT, RUN_CODE, RUN_SEARCH, THREAD_ANALYSIS
 from tests.gateway.emulator.driving import Api
 
 

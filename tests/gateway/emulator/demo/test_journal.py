@@ -1,4 +1,4 @@
-from gateway.emulator.seed import THREAD_JOURNAL
+from gateway.emulator.demo.seed import THREAD_JOURNAL
 from tests.gateway.emulator.driving import Api
 
 

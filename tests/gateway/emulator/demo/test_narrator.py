@@ -1,8 +1,8 @@
-from gateway.emulator.demo.assistants import support
+from gateway.emulator.demo.demo_assistants import support
 from gateway.emulator.demo.narrator import Narrator, marked_text
 from gateway.emulator.objects import TextPart
-from gateway.emulator.script import WriteMessage
-from gateway.emulator.store import Store
+from gateway.emulator.runs.script import WriteMessage
+from gateway.emulator.state.store import Store
 from tests.gateway.emulator.driving import START
 
 

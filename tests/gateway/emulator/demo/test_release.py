@@ -1,4 +1,4 @@
-from gateway.emulator.seed import RUN_CANCELLED, RUN_FAILED_HALFWAY, RUN_INCOMPLETE, THREAD_RELEASE
+from gateway.emulator.demo.seed import RUN_CANCELLED, RUN_FAILED_HALFWAY, RUN_INCOMPLETE, THREAD_RELEASE
 from tests.gateway.emulator.driving import Api
 
 

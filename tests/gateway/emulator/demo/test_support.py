@@ -1,4 +1,4 @@
-from gateway.emulator.seed import RUN_FAILED, RUN_WAITING, THREAD_REFUND, THREAD_SUPPORT
+from gateway.emulator.demo.seed import RUN_FAILED, RUN_WAITING, THREAD_REFUND, THREAD_SUPPORT
 from tests.gateway.emulator.driving import Api
 
 

@@ -1,4 +1,4 @@
-from gateway.emulator.seed import THREAD_TRIP
+from gateway.emulator.demo.seed import THREAD_TRIP
 from tests.gateway.emulator.driving import Api
 
 

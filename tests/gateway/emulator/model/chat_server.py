@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from gateway.app import listening
+from gateway.server.app import listening
 
 Json = dict[str, Any]
 Piece = Json | bytes | asyncio.Event

@@ -1,8 +1,8 @@
 import pytest
 
-from gateway.emulator.errors import ApiError
+from gateway.emulator.bodies.api_errors import ApiError
+from gateway.emulator.bodies.list_query import ListQuery
 from gateway.emulator.operations.lookups import checked_cursors
-from gateway.emulator.paging import ListQuery
 from tests.gateway.emulator.driving import Api
 
 

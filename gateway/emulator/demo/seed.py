@@ -1,0 +1,78 @@
+"""Fills a partition with the demo: conversations whose ids are always the same, so that examples can name them.
+
+| id                  | what it shows                                                                            |
+|---------------------|------------------------------------------------------------------------------------------|
+| THREAD_TRIP         | parallel function calls with their outputs, image_url, a refusal, CJK and Arabic         |
+| THREAD_SUPPORT      | RUN_FAILED, then a completed run with a function call, image_file                        |
+| THREAD_REFUND       | RUN_WAITING in requires_action; it expires only after ten years, for demos left open     |
+| THREAD_ANALYSIS     | RUN_CODE (code, logs, image, file_path) and RUN_SEARCH (file_citation), attachments      |
+| THREAD_RELEASE      | RUN_INCOMPLETE, RUN_CANCELLED, RUN_FAILED_HALFWAY, then a completed run; combining marks |
+| THREAD_JOURNAL      | 140 messages                                                                             |
+| ASSISTANT_CONCIERGE | two functions                                                                            |
+| ASSISTANT_SUPPORT   | two functions, one to be approved by a person                                            |
+| ASSISTANT_ANALYST   | code_interpreter and file_search                                                         |
+| ASSISTANT_WRITER    | no tools                                                                                 |
+"""
+
+from gateway.emulator.demo import analysis, demo_assistants, journal, release, support, trip
+from gateway.emulator.demo.analysis import FILE_CHART, FILE_REPORT, RUN_CODE, RUN_SEARCH, THREAD_ANALYSIS
+from gateway.emulator.demo.demo_assistants import (
+    ASSISTANT_ANALYST,
+    ASSISTANT_CONCIERGE,
+    ASSISTANT_SUPPORT,
+    ASSISTANT_WRITER,
+    FILE_HANDBOOK,
+    FILE_SALES,
+)
+from gateway.emulator.demo.journal import THREAD_JOURNAL
+from gateway.emulator.demo.release import RUN_CANCELLED, RUN_FAILED_HALFWAY, RUN_INCOMPLETE, THREAD_RELEASE
+from gateway.emulator.demo.support import RUN_FAILED, RUN_WAITING, THREAD_REFUND, THREAD_SUPPORT
+from gateway.emulator.demo.trip import THREAD_TRIP
+from gateway.emulator.state.store import Store
+
+__all__ = [
+    "ASSISTANT_ANALYST",
+    "ASSISTANT_CONCIERGE",
+    "ASSISTANT_SUPPORT",
+    "ASSISTANT_WRITER",
+    "FILE_CHART",
+    "FILE_HANDBOOK",
+    "FILE_REPORT",
+    "FILE_SALES",
+    "RUN_CANCELLED",
+    "RUN_CODE",
+    "RUN_FAILED",
+    "RUN_FAILED_HALFWAY",
+    "RUN_INCOMPLETE",
+    "RUN_SEARCH",
+    "RUN_WAITING",
+    "THREAD_ANALYSIS",
+    "THREAD_JOURNAL",
+    "THREAD_REFUND",
+    "THREAD_RELEASE",
+    "THREAD_SUPPORT",
+    "THREAD_TRIP",
+    "seed",
+]
+
+_DAY_SECONDS = 86_400
+
+
+def seed(store: Store, partition: str, now: float) -> None:
+    """Put the demo into a partition, once: what was deleted or changed since stays so. Times lie before ``now``."""
+    with store.transaction():
+        if not store.mark_once(f"seeded:{partition}"):
+            return
+        made_at = int(now - 90 * _DAY_SECONDS)
+        concierge = demo_assistants.concierge(made_at)
+        analyst = demo_assistants.analyst(made_at + 3600)
+        writer = demo_assistants.writer(made_at + 7200)
+        desk = demo_assistants.support(made_at + 10_800)
+        for assistant in (concierge, analyst, writer, desk):
+            store.assistants.add(partition, assistant)
+        journal.tell(store, partition, now - journal.JOURNAL_DAYS * _DAY_SECONDS, writer)
+        release.tell(store, partition, now - 9 * _DAY_SECONDS, writer)
+        analysis.tell(store, partition, now - 5 * _DAY_SECONDS, analyst)
+        support.tell_teapot(store, partition, now - 2 * _DAY_SECONDS, desk)
+        trip.tell(store, partition, now - 1 * _DAY_SECONDS, concierge)
+        support.tell_refund(store, partition, now - 3600, desk)

@@ -1,0 +1,1 @@
+"""Faults on request: rules, their textual form, and the responses that they spoil."""

@@ -1,0 +1,168 @@
+"""Answers HTTP requests with operations: reads the request, performs one transaction, writes JSON or a stream."""
+
+import hashlib
+import itertools
+import json
+import logging
+import time
+
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from gateway.emulator.bodies import api_errors
+from gateway.emulator.clock import Clock
+from gateway.emulator.http.event_stream import EventStreamResponse
+from gateway.emulator.http.partitions import partition_of
+from gateway.emulator.http.request_counts import FAULT_HEADER, UNKNOWN_OPERATION, LoggedRequest, RequestCounts
+from gateway.emulator.model.model_runs import ModelRuns
+from gateway.emulator.objects import ApiVersion, JsonObject
+from gateway.emulator.operations.call import Call
+from gateway.emulator.operations.registry import Operation
+from gateway.emulator.state.store import Store
+from gateway.emulator.streams.open_streams import OpenStreams, ThreadKey
+from gateway.emulator.streams.stream_events import StreamedRun
+
+API_PREFIX = "/v1"
+_BETAS: dict[str, ApiVersion] = {"assistants=v1": "v1", "assistants=v2": "v2"}
+_logger = logging.getLogger(__name__)
+
+
+def endpoint(
+    operation: Operation,
+    store: Store,
+    clock: Clock,
+    streams: OpenStreams,
+    path_known_in: frozenset[ApiVersion],
+    model_runs: ModelRuns | None = None,
+) -> Handler:
+    """Return the handler of an operation; ``path_known_in`` are the versions in which its path exists at all.
+
+    With ``model_runs`` a model answers those runs that choose no scenario.
+    """
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        partition = partition_of(request.headers)
+        version = _version(request)
+        if version not in operation.versions:
+            refusal = api_errors.invalid_method if version in path_known_in else api_errors.invalid_url
+            raise refusal(request.method, request.path)
+        body = await request.read()
+        query = request.query
+        call = Call(
+            store=store,
+            partition=partition,
+            version=version,
+            now=clock.now(),
+            path=request.match_info,
+            query=query,
+            includes=frozenset([*query.getall("include[]", []), *query.getall("include", [])]),
+            body=body,
+            with_model=model_runs is not None,
+        )
+        with store.transaction():
+            answered = operation.perform(call)
+        if operation.method != "GET" and (thread_id := request.match_info.get("thread_id")):
+            streams.thread_changed(ThreadKey(partition, thread_id))
+            if model_runs is not None:
+                model_runs.thread_changed(ThreadKey(partition, thread_id))
+        if model_runs is not None:
+            for run in call.for_model:
+                model_runs.start(partition, run)
+        if isinstance(answered, StreamedRun):
+            return EventStreamResponse(streams.frames(partition, answered, version))
+        return json_response(answered)
+
+    return answer
+
+
+def api_middleware(counts: RequestCounts) -> Middleware:
+    """Return a middleware that gives every answer of the API its headers, and counts them."""
+    numbers = itertools.count(1)
+
+    @web.middleware
+    async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not is_api_path(request.path):
+            return await handler(request)
+        started = time.perf_counter()
+        response = await handler(request)
+        elapsed_ms = round((time.perf_counter() - started) * 1000)
+        response.headers.update(
+            {
+                "openai-organization": "emulator",
+                "openai-processing-ms": str(max(1, elapsed_ms)),
+                "openai-version": "2020-10-01",
+                "x-request-id": _request_id(next(numbers)),
+            }
+        )
+        counts.record(
+            LoggedRequest(
+                operation_name(request),
+                request.method,
+                request.path_qs,
+                response.status,
+                response.headers.get(FAULT_HEADER),
+            )
+        )
+        return response
+
+    return around
+
+
+@web.middleware
+async def refusal_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give every refusal of the API, and every failure, the API's form."""
+    if not is_api_path(request.path):
+        return await handler(request)
+    return await _answer_or_refusal(request, handler)
+
+
+def operation_name(request: web.Request) -> str:
+    """Return the name of the operation that a request is for, known or not."""
+    return request.match_info.route.name or UNKNOWN_OPERATION
+
+
+def json_response(answered: JsonObject, status: int = 200) -> web.Response:
+    """Return the object as the API prints it: indented by two spaces."""
+    try:
+        body = orjson.dumps(answered, option=orjson.OPT_INDENT_2)
+    except TypeError:
+        # orjson takes integers of 64 bits; a client's JSON schema, which is echoed, may hold longer ones.
+        body = json.dumps(answered, indent=2, ensure_ascii=False).encode()
+    return web.Response(body=body, status=status, content_type="application/json")
+
+
+def is_api_path(path: str) -> bool:
+    """Tell whether a path belongs to the API and not to the emulator's own pages."""
+    return path != "/" and not path.startswith("/_emulator/")
+
+
+async def _answer_or_refusal(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except api_errors.ApiError as error:
+        refusal = error
+    except web.HTTPRequestEntityTooLarge:
+        refusal = api_errors.body_too_large(request.client_max_size)
+    except web.HTTPMethodNotAllowed:
+        refusal = api_errors.invalid_method(request.method, request.path)
+    except web.HTTPNotFound:
+        refusal = api_errors.invalid_url(request.method, request.path)
+    except Exception:
+        _logger.exception("expected an answer to %s %s, got an exception", request.method, request.path)
+        refusal = api_errors.internal_error()
+    return json_response(refusal.body(), refusal.status)
+
+
+def _version(request: web.Request) -> ApiVersion:
+    # The header may name several betas, separated by commas.
+    for beta in request.headers.get("OpenAI-Beta", "").split(","):
+        version = _BETAS.get(beta.strip())
+        if version is not None:
+            return version
+    raise api_errors.invalid_beta()
+
+
+def _request_id(number: int) -> str:
+    """Return an id of the recorded form, ``req_`` and 32 hexadecimal digits."""
+    return "req_" + hashlib.sha256(f"request:{number}".encode()).hexdigest()[:32]

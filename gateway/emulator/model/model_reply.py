@@ -1,0 +1,183 @@
+"""Turns a model's answer into the events of a run's life, as its pieces come; pure.
+
+Text becomes a message, function calls a step that waits for their outputs. Text before calls is a message of its own,
+whose step costs nothing: the usage of an answer is known at its end and stands with its last step.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from gateway.emulator.ids import Mint
+from gateway.emulator.model import failures
+from gateway.emulator.model.chunks import CallPiece, Chunk
+from gateway.emulator.objects import FunctionCall, RefusalPart, TextPart, Usage
+from gateway.emulator.runs.answer_texts import tokens_of
+from gateway.emulator.runs.timeline_events import (
+    Event,
+    MessageEnded,
+    MessageStarted,
+    PartAdded,
+    RunEnded,
+    RunRequiresAction,
+    StepEnded,
+    StepStarted,
+    TextGrown,
+    ToolCallGrown,
+    ToolCallStarted,
+)
+
+# What the chat-completions API offers at most as tools, so no honest answer has more calls.
+MAX_CALLS = 128
+_MAX_ID_LENGTH = 256
+_NO_USAGE = Usage(0, 0)
+# The message's reason and the run's. The specification lists no reason of the run for a content filter; that such a
+# run ends as incomplete is how Azure's own specification describes it, and the word is assumed from the message's.
+_CUT_SHORT = {"length": ("max_tokens", "max_completion_tokens"), "content_filter": ("content_filter", "content_filter")}
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    """A call that the model is still writing; ``call_id`` is its id in the run once its name is known."""
+
+    given_id: str | None
+    call_id: str | None = None
+    arguments: str = ""
+
+
+class ReplyWriter:
+    """Writes one answer; ``prompt_tokens`` are what the request counts as if the model does not say.
+
+    A call keeps the model's own id, which some servers insist on when they get its output, unless it has none or one
+    of ``taken_ids``. ``failure`` is set by an answer with more calls than can be meant; what came before is good.
+    """
+
+    def __init__(self, mint: Mint, prompt_tokens: int, taken_ids: Collection[str] = ()) -> None:
+        self.failure: failures.ModelFailedError | None = None
+        self._mint = mint
+        self._prompt_tokens = prompt_tokens
+        self._taken_ids = set(taken_ids)
+        self._message: tuple[str, str] | None = None
+        self._has_text = False
+        self._calls_step: str | None = None
+        self._calls: list[_OpenCall] = []
+        self._call_at: dict[int | None, _OpenCall] = {}
+        self._refusal = ""
+        self._written = ""
+        self._finish_reason: str | None = None
+        self._usage: Usage | None = None
+
+    def add(self, chunk: Chunk) -> list[Event]:
+        """Return the events of the next piece, up to the ``failure`` if there is one."""
+        events: list[Event] = []
+        if self.failure is not None:
+            return events
+        if chunk.text:
+            message_id = self._open_message(events)
+            if not self._has_text:
+                events.append(PartAdded(message_id=message_id, part=TextPart(value="")))
+                self._has_text = True
+            events.append(TextGrown(message_id=message_id, index=0, text=chunk.text))
+        try:
+            for piece in chunk.calls:
+                self._grow_call(piece, events)
+        except failures.ModelFailedError as failure:
+            self.failure = failure.with_traceback(None)
+        self._refusal += chunk.refusal
+        self._written += chunk.text + chunk.refusal + "".join(piece.arguments for piece in chunk.calls)
+        self._finish_reason = chunk.finish_reason or self._finish_reason
+        self._usage = chunk.usage or self._usage
+        return events
+
+    def end(self) -> list[Event]:
+        """Return the events of the answer's end. Raises ModelFailedError if it failed or a call has no name."""
+        if self.failure is not None:
+            raise self.failure
+        events: list[Event] = []
+        usage = self._usage or Usage(self._prompt_tokens, tokens_of(self._written))
+        if not self._calls or self._refusal:
+            self._finish_content(events)
+        if self._finish_reason in _CUT_SHORT:
+            message_reason, run_reason = _CUT_SHORT[self._finish_reason]
+            if self._calls_step is not None:
+                # No recording shows a call cut short by a limit, so the step's status is assumed.
+                self._close_message(events, _NO_USAGE)
+                events.append(StepEnded(step_id=self._calls_step, status="cancelled", usage=usage))
+            else:
+                self._close_message(events, usage, message_reason)
+            events.append(RunEnded(status="incomplete", incomplete_reason=run_reason))
+        elif self._calls:
+            if any(call.call_id is None for call in self._calls):
+                raise failures.garbled()
+            self._close_message(events, _NO_USAGE)
+            events.append(RunRequiresAction(usage=usage))
+        else:
+            self._close_message(events, usage)
+            events.append(RunEnded(status="completed"))
+        return events
+
+    def _open_message(self, events: list[Event]) -> str:
+        if self._message is None:
+            step_id, message_id = self._mint("step"), self._mint("msg")
+            self._message, self._has_text = (step_id, message_id), False
+            events.append(StepStarted(step_id=step_id, message_id=message_id))
+            events.append(MessageStarted(message_id=message_id))
+        return self._message[1]
+
+    def _finish_content(self, events: list[Event]) -> None:
+        """Give the message its refusal; one that says nothing gets an empty text, which clients can show."""
+        message_id = self._open_message(events)
+        if self._refusal:
+            events.append(PartAdded(message_id=message_id, part=RefusalPart(refusal=self._refusal)))
+        elif not self._has_text:
+            events.append(PartAdded(message_id=message_id, part=TextPart(value="")))
+
+    def _close_message(self, events: list[Event], usage: Usage, reason: str | None = None) -> None:
+        if self._message is None:
+            return
+        step_id, message_id = self._message
+        # The step of a message cut off by a limit is completed all the same: seen in a recorded stream.
+        events.append(MessageEnded(message_id=message_id, incomplete_reason=reason))
+        events.append(StepEnded(step_id=step_id, status="completed", usage=usage))
+        self._message = None
+
+    def _grow_call(self, piece: CallPiece, events: list[Event]) -> None:
+        call = self._call_of(piece)
+        call.arguments += piece.arguments
+        if call.call_id is None:
+            if piece.name is None:
+                return
+            self._close_message(events, _NO_USAGE)
+            if self._calls_step is None:
+                self._calls_step = self._mint("step")
+                events.append(StepStarted(step_id=self._calls_step))
+            call.call_id = self._new_call_id(call.given_id)
+            started = FunctionCall(id=call.call_id, name=piece.name)
+            events.append(ToolCallStarted(step_id=self._calls_step, call=started))
+        if call.arguments and self._calls_step is not None:
+            events.append(ToolCallGrown(step_id=self._calls_step, call_id=call.call_id, text=call.arguments))
+            call.arguments = ""
+
+    def _call_of(self, piece: CallPiece) -> _OpenCall:
+        """Return the call that a piece belongs to.
+
+        Some servers number every call alike, or none: then another id, or another name, begins another call.
+        """
+        call = self._call_at.get(piece.index)
+        if call is not None:
+            has_other_id = piece.id is not None and call.given_id is not None and piece.id != call.given_id
+            is_another = piece.index is None and piece.name is not None and call.call_id is not None
+            if not (has_other_id or is_another):
+                call.given_id = call.given_id or piece.id
+                return call
+        if len(self._calls) == MAX_CALLS:
+            raise failures.garbled()
+        call = _OpenCall(piece.id)
+        self._calls.append(call)
+        self._call_at[piece.index] = call
+        return call
+
+    def _new_call_id(self, given: str | None) -> str:
+        is_usable = given is not None and len(given) <= _MAX_ID_LENGTH and given not in self._taken_ids
+        call_id = given if is_usable and given is not None else self._mint("call")
+        self._taken_ids.add(call_id)
+        return call_id

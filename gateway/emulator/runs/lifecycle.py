@@ -1,0 +1,110 @@
+"""Says what is due in a run's life, and how an intervention changes what is still to come; pure.
+
+queued -> in_progress -> completed | incomplete | failed, by way of requires_action and queued again when the run
+calls functions. A run that has not ended at its ``expires_at`` expires; one that is cancelled ends a second later.
+Nothing is lost however late one looks: each event carries its own instant.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from gateway.emulator.objects import Failure, FunctionCall, Usage
+from gateway.emulator.runs.progress import Progress, apply_all
+from gateway.emulator.runs.timeline_events import (
+    Event,
+    FunctionOutputGiven,
+    MessageEnded,
+    RunCancelling,
+    RunEnded,
+    RunQueued,
+    RunRequiresAction,
+    StepEnded,
+    Timed,
+    Timeline,
+)
+
+# Seen in recorded traffic: the reply says cancelling, the next read cancelled.
+CANCELLATION_SECONDS = 1.0
+_STEP_STATUS: dict[str, Literal["cancelled", "failed", "expired"]] = {
+    "cancelled": "cancelled",
+    "failed": "failed",
+    "expired": "expired",
+}
+
+
+def due(timeline: Timeline, applied: int, now: float) -> Timeline:
+    """Return the events after the first ``applied`` ones whose instant has come."""
+    count = applied
+    while count < len(timeline) and timeline[count].at <= now:
+        count += 1
+    return timeline[applied:count]
+
+
+def next_due(timeline: Timeline, applied: int) -> float | None:
+    """Return the instant of the first event that has not been applied; None if there is none."""
+    return timeline[applied].at if applied < len(timeline) else None
+
+
+def cut_short(
+    progress: Progress,
+    status: Literal["cancelled", "failed", "expired"],
+    error: Failure | None = None,
+) -> tuple[Event, ...]:
+    """Return the events that end a run before its time: open steps and messages first, then the run.
+
+    That order is what the official SDKs list for a cancelled run; no such stream was recorded.
+    """
+    messages = [
+        MessageEnded(message_id=message.id, incomplete_reason=f"run_{status}")
+        for message in progress.messages.values()
+        if message.status == "in_progress"
+    ]
+    steps = [
+        StepEnded(step_id=step.id, status=_STEP_STATUS[status], error=error)
+        for step in progress.steps.values()
+        if step.status == "in_progress"
+    ]
+    return (*steps, *messages, RunEnded(status=status, error=error))
+
+
+def bounded_by_expiry(progress: Progress, future: Timeline) -> Timeline:
+    """Return the future of a run as far as its lifetime allows: what would come later gives way to its expiry.
+
+    A future that waits (for tool outputs, or for ever) ends by expiring too.
+    """
+    deadline = progress.run.expires_at
+    kept = tuple(timed for timed in future if timed.at < deadline)
+    last = apply_all(progress, kept)
+    if last.run.is_terminal:
+        return kept
+    return kept + at_once(cut_short(last, "expired"), float(deadline))
+
+
+def cancellation(progress: Progress, now: float) -> Timeline:
+    """Return the future of a run that is cancelled now: cancelling at once, cancelled a little later."""
+    ending = at_once(cut_short(progress, "cancelled"), now + CANCELLATION_SECONDS)
+    return (Timed(now, RunCancelling()), *ending)
+
+
+def outputs_given(progress: Progress, outputs: dict[str, str], usage: Usage, now: float) -> Timeline:
+    """Return the events of handing in tool outputs: the waiting steps complete, the run queues again."""
+    events: list[Event] = []
+    for step in progress.steps.values():
+        calls = [call for call in step.tool_calls if isinstance(call, FunctionCall)]
+        if step.status == "in_progress" and calls:
+            events += [FunctionOutputGiven(step_id=step.id, call_id=call.id, output=outputs[call.id]) for call in calls]
+            events.append(StepEnded(step_id=step.id, status="completed", usage=usage))
+    return at_once((*events, RunQueued()), now)
+
+
+def awaited_usage(past: Timeline) -> Usage | None:
+    """Return what the step cost that waits for its outputs; None where only an estimate can tell."""
+    for timed in reversed(past):
+        if isinstance(timed.event, RunRequiresAction):
+            return timed.event.usage
+    return None
+
+
+def at_once(events: Iterable[Event], at: float) -> Timeline:
+    """Return the events, all at the same instant."""
+    return tuple(Timed(at, event) for event in events)

@@ -1,0 +1,245 @@
+"""Decides what a run does, from its tools and the latest user message; pure and always the same.
+
+Without tools it writes one answer. A search tool with files searches them and cites; the code interpreter runs a
+few lines, and draws if the question speaks of a chart; function tools are called once each, and after their outputs
+came an answer quotes them. The run's metadata ``{"emulator": SCENARIO}`` chooses something else:
+
+| scenario       | what happens                                                                       |
+|----------------|------------------------------------------------------------------------------------|
+| ``fail``       | half of the answer, then failed with ``server_error``                              |
+| ``rate_limit`` | failed with ``rate_limit_exceeded`` before any answer                              |
+| ``incomplete`` | half of the answer, then incomplete with ``max_completion_tokens``                 |
+| ``slow``       | the usual, ten times slower                                                        |
+| ``stuck``      | in progress without any step until it expires                                      |
+| ``tool_error`` | a tool call whose step fails, then failed with ``tool_user_error``                 |
+| ``refusal``    | a message whose content is a refusal                                               |
+| ``image``      | the code interpreter draws an image, with or without the tool                      |
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from gateway.emulator.objects import (
+    CodeImage,
+    CodeLogs,
+    CodeOutput,
+    ContentPart,
+    Failure,
+    JsonObject,
+    RefusalPart,
+    SearchResult,
+)
+from gateway.emulator.runs.answer_texts import (
+    answer_text,
+    cited_part,
+    code_answer,
+    file_name_for,
+    quoting_parts,
+    token_count,
+)
+from gateway.emulator.runs.function_arguments import arguments_for
+
+SCENARIO_KEY = "emulator"
+SCENARIOS = ("fail", "rate_limit", "incomplete", "slow", "stuck", "tool_error", "refusal", "image")
+
+
+@dataclass(frozen=True, slots=True)
+class WriteMessage:
+    """Write a message of these parts; with a reason, stop in the middle of it."""
+
+    parts: tuple[ContentPart, ...]
+    incomplete_reason: str | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallFunctions:
+    """Call the client's functions (name, JSON arguments) and wait for their outputs."""
+
+    calls: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunCode:
+    """Run code; with a failure, the step fails after the code was written."""
+
+    input: str
+    outputs: tuple[CodeOutput, ...]
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFiles:
+    """Search files and find these passages."""
+
+    results: tuple[SearchResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StopShort:
+    """End as incomplete without writing anything."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """End as failed without writing anything."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """Do nothing until the run expires."""
+
+
+Act: TypeAlias = WriteMessage | CallFunctions | RunCode | SearchFiles | StopShort | Fail | Hang
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What a run does from here, in order; ``pace`` multiplies every delay."""
+
+    acts: tuple[Act, ...]
+    pace: float = 1.0
+    prompt_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """All that a run's script depends on; ``files`` are the ids that a search tool may read."""
+
+    question: str
+    tools: tuple[JsonObject, ...] = ()
+    tool_choice: Any = "auto"
+    parallel_tool_calls: bool = True
+    files: tuple[str, ...] = ()
+    scenario: str | None = None
+    prompt_tokens: int = 0
+    max_prompt_tokens: int | None = None
+    max_completion_tokens: int | None = None
+
+
+def needs_answer(situation: Situation) -> bool:
+    """Tell whether a model may answer: no scenario was chosen, and the prompt is within its limit."""
+    return situation.scenario is None and not _is_too_long(situation)
+
+
+def script_for(situation: Situation) -> Script:
+    """Return what a run does when it starts."""
+    if _is_too_long(situation):
+        acts: tuple[Act, ...] = (StopShort("max_prompt_tokens"),)
+    else:
+        acts = _scenario_acts(situation) or _usual_acts(situation)
+    return _script(situation, acts)
+
+
+def script_after_outputs(situation: Situation, outputs: tuple[tuple[str, str], ...]) -> Script:
+    """Return what a run does once its function calls (name, output) have been answered."""
+    return _script(situation, (_answer(situation, quoting_parts(outputs)),))
+
+
+def _is_too_long(situation: Situation) -> bool:
+    return situation.max_prompt_tokens is not None and situation.prompt_tokens > situation.max_prompt_tokens
+
+
+def _script(situation: Situation, acts: tuple[Act, ...]) -> Script:
+    return Script(acts, pace=10.0 if situation.scenario == "slow" else 1.0, prompt_tokens=situation.prompt_tokens)
+
+
+def _scenario_acts(situation: Situation) -> tuple[Act, ...]:
+    question = situation.question
+    match situation.scenario:
+        case "fail":
+            failure = Failure("server_error", "Sorry, something went wrong.")
+            return (WriteMessage(answer_text(question), failure=failure),)
+        case "rate_limit":
+            return (Fail(Failure("rate_limit_exceeded", "You exceeded your current quota, please try again later.")),)
+        case "incomplete":
+            return (WriteMessage(answer_text(question), incomplete_reason="max_completion_tokens"),)
+        case "stuck":
+            return (Hang(),)
+        case "tool_error":
+            # The upstream's list of codes is open: Azure's servers add this one.
+            failure = Failure("tool_user_error", "The code interpreter could not run the code.")
+            return (RunCode("raise RuntimeError('no data')", (), failure=failure),)
+        case "refusal":
+            return (WriteMessage(_refusal(question)),)
+        case "image":
+            return _code_acts(situation, draws=True)
+        case _:
+            return ()
+
+
+def _usual_acts(situation: Situation) -> tuple[Act, ...]:
+    usable = _usable_tools(situation)
+    acts: list[Act] = []
+    results: tuple[SearchResult, ...] = ()
+    if {"file_search", "retrieval"} & usable.keys() and situation.files:
+        results = _search_results(situation)
+        acts.append(SearchFiles(results))
+    if functions := usable.get("function"):
+        if not situation.parallel_tool_calls:
+            functions = functions[:1]
+        acts.append(CallFunctions(tuple(_function_call(tool, situation.question) for tool in functions)))
+        return tuple(acts)
+    if "code_interpreter" in usable:
+        return (*acts, *_code_acts(situation, draws=False))
+    if results:
+        return (*acts, _answer(situation, (cited_part(situation.question, results),)))
+    return (*acts, _answer(situation, answer_text(situation.question)))
+
+
+def _usable_tools(situation: Situation) -> dict[str, list[JsonObject]]:
+    """Return the tools that the choice allows, by type."""
+    choice = situation.tool_choice
+    usable: dict[str, list[JsonObject]] = {}
+    if choice == "none":
+        return usable
+    for tool in situation.tools:
+        if isinstance(choice, dict):
+            wanted = choice.get("function", {}).get("name") if choice["type"] == "function" else None
+            if tool["type"] != choice["type"] or (wanted and tool["function"]["name"] != wanted):
+                continue
+        usable.setdefault(tool["type"], []).append(tool)
+    return usable
+
+
+def _function_call(tool: JsonObject, question: str) -> tuple[str, str]:
+    function = tool["function"]
+    # Compact JSON, as in recorded traffic.
+    arguments = arguments_for(function.get("parameters") or {}, question)
+    return function["name"], json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+
+
+def _search_results(situation: Situation) -> tuple[SearchResult, ...]:
+    return tuple(
+        SearchResult(
+            file_id=file_id,
+            file_name=file_name_for(file_id),
+            score=round(0.95 - 0.07 * place, 2),
+            text=f"Passage {place + 1} on: {situation.question[:120]}",
+        )
+        for place, file_id in enumerate(situation.files[:5])
+    )
+
+
+def _code_acts(situation: Situation, *, draws: bool) -> tuple[Act, ...]:
+    answer = code_answer(situation.question, draws=draws)
+    outputs: tuple[CodeOutput, ...] = (CodeLogs(logs=answer.logs),)
+    if answer.image_file_id:
+        outputs = (*outputs, CodeImage(file_id=answer.image_file_id))
+    return (RunCode(answer.code, outputs), _answer(situation, answer.parts))
+
+
+def _answer(situation: Situation, parts: tuple[ContentPart, ...]) -> WriteMessage:
+    limit = situation.max_completion_tokens
+    if limit is not None and token_count(parts) > limit:
+        return WriteMessage(parts, incomplete_reason="max_completion_tokens")
+    return WriteMessage(parts)
+
+
+def _refusal(question: str) -> tuple[ContentPart, ...]:
+    return (RefusalPart(refusal=f"I'm sorry, I can't help with that: {question[:80]}"),)

@@ -1,0 +1,1 @@
+"""The emulator's state in SQLite, and bringing its runs up to the present."""

@@ -1,0 +1,233 @@
+"""Keeps every object in SQLite, apart for each key, and gives them back in a stable order."""
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter
+
+from gateway.emulator.bodies.list_query import Bounds, ListQuery, Position
+from gateway.emulator.ids import hashed_id
+from gateway.emulator.objects import Assistant, Message, Run, Step, Thread
+from gateway.emulator.runs.lifecycle import next_due
+from gateway.emulator.runs.timeline_events import Timeline
+from gateway.emulator.state.database import open_database
+
+Stored = TypeVar("Stored", Thread, Message, Run, Step, Assistant)
+
+_TIMELINE: TypeAdapter[Timeline] = TypeAdapter(Timeline)
+_DECODED_TIMELINES = 32
+_BOUNDS = """
+    AND (:low_at IS NULL OR (created_at, sequence) > (:low_at, :low_sequence))
+    AND (:high_at IS NULL OR (created_at, sequence) < (:high_at, :high_sequence))
+"""
+_SELECT = """
+    SELECT document FROM objects
+    WHERE partition = :partition AND kind = :kind AND parent_id IS :parent_id
+    AND (:run_id IS NULL OR run_id = :run_id)
+"""
+_UPWARDS = f"{_SELECT} {_BOUNDS} ORDER BY created_at, sequence LIMIT :limit"
+_DOWNWARDS = f"{_SELECT} {_BOUNDS} ORDER BY created_at DESC, sequence DESC LIMIT :limit"
+
+
+class Shelf(Generic[Stored]):
+    """The objects of one kind."""
+
+    def __init__(self, connection: sqlite3.Connection, kind: type[Stored], parent: str | None = None) -> None:
+        self._connection = connection
+        self._kind = kind.__name__
+        self._parent = parent
+        self._adapter: TypeAdapter[Stored] = TypeAdapter(kind)
+
+    def add(self, partition: str, stored: Stored) -> None:
+        """Keep a new object."""
+        parent_id = getattr(stored, self._parent) if self._parent else None
+        run_id = getattr(stored, "run_id", None)
+        self._connection.execute(
+            "INSERT INTO objects (partition, kind, id, parent_id, run_id, created_at, document) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (partition, self._kind, stored.id, parent_id, run_id, stored.created_at, self._dumped(stored)),
+        )
+
+    def get(self, partition: str, object_id: str, *, parent_id: str | None = None) -> Stored | None:
+        """Return the object of this id (and parent, if one is named); None if there is none."""
+        row = self._connection.execute(
+            "SELECT document FROM objects WHERE partition = ? AND id = ? AND kind = ? AND (? IS NULL OR parent_id = ?)",
+            (partition, object_id, self._kind, parent_id, parent_id),
+        ).fetchone()
+        return None if row is None else self._adapter.validate_json(row[0])
+
+    def replace(self, partition: str, stored: Stored) -> None:
+        """Keep the new state of an object; its place in lists does not change."""
+        self._connection.execute(
+            "UPDATE objects SET document = ? WHERE partition = ? AND id = ?",
+            (self._dumped(stored), partition, stored.id),
+        )
+
+    def delete(self, partition: str, object_id: str) -> None:
+        """Forget an object and all that belongs to it."""
+        self._connection.execute("DELETE FROM objects WHERE partition = ? AND id = ?", (partition, object_id))
+
+    def position(self, partition: str, object_id: str, parent_id: str | None) -> Position | None:
+        """Return where an object stands among its siblings; None if it is not one of them."""
+        row = self._connection.execute(
+            "SELECT created_at, sequence FROM objects WHERE partition = ? AND id = ? AND kind = ? AND parent_id IS ?",
+            (partition, object_id, self._kind, parent_id),
+        ).fetchone()
+        return None if row is None else Position(*row)
+
+    def page(
+        self,
+        partition: str,
+        parent_id: str | None,
+        query: ListQuery,
+        bounds: Bounds | None = None,
+        run_id: str | None = None,
+    ) -> tuple[list[Stored], bool]:
+        """Return the objects that the query asks for, in its order, and whether more lie in its direction."""
+        bounds = bounds or Bounds()
+        rows = self._connection.execute(
+            _UPWARDS if query.scans_upwards else _DOWNWARDS,
+            {
+                "partition": partition,
+                "kind": self._kind,
+                "parent_id": parent_id,
+                "run_id": run_id,
+                "low_at": bounds.low.created_at if bounds.low else None,
+                "low_sequence": bounds.low.sequence if bounds.low else None,
+                "high_at": bounds.high.created_at if bounds.high else None,
+                "high_sequence": bounds.high.sequence if bounds.high else None,
+                # One more than asked for tells whether there is more.
+                "limit": query.limit + 1,
+            },
+        ).fetchall()
+        found = [self._adapter.validate_json(row[0]) for row in rows[: query.limit]]
+        if query.walks_back:
+            found.reverse()
+        return found, len(rows) > query.limit
+
+    def all_of(self, partition: str, parent_id: str) -> list[Stored]:
+        """Return every object of a parent, oldest first."""
+        rows = self._connection.execute(
+            "SELECT document FROM objects WHERE partition = ? AND kind = ? AND parent_id = ? "
+            "ORDER BY created_at, sequence",
+            (partition, self._kind, parent_id),
+        ).fetchall()
+        return [self._adapter.validate_json(row[0]) for row in rows]
+
+    def _dumped(self, stored: Stored) -> str:
+        return self._adapter.dump_json(stored).decode()
+
+
+class Store:
+    """All shelves of one database, and the timelines of its runs."""
+
+    def __init__(self, database: str) -> None:
+        self._connection = open_database(database)
+        self.threads = Shelf(self._connection, Thread)
+        self.messages = Shelf(self._connection, Message, "thread_id")
+        self.runs = Shelf(self._connection, Run, "thread_id")
+        self.steps = Shelf(self._connection, Step, "run_id")
+        self.assistants = Shelf(self._connection, Assistant)
+        # The last timelines and what stood in the database for them: a model's run reads and writes its own at each
+        # piece of the answer, and to decode a long one takes longer than all else.
+        self._decoded: OrderedDict[tuple[str, str], tuple[str, Timeline]] = OrderedDict()
+
+    def close(self) -> None:
+        """Close the database; the store is of no use afterwards."""
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Keep everything written within, or nothing of it if an exception leaves."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def mint(self, prefix: str) -> str:
+        """Return an id that this database has never given out, not even before a restart."""
+        return hashed_id(prefix, str(self._next("ids")))
+
+    def mark_once(self, name: str) -> bool:
+        """Leave a lasting mark; tell whether it is the first one of this name."""
+        return self._next(name) == 1
+
+    def keep_timeline(self, partition: str, run: Run, timeline: Timeline, applied: int) -> None:
+        """Keep a run's timeline, of which the first events have been applied."""
+        events = _TIMELINE.dump_json(timeline).decode()
+        self._remember(partition, run.id, events, timeline)
+        self._connection.execute(
+            "INSERT INTO timelines (partition, run_id, thread_id, applied, next_due, events) "
+            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (partition, run_id) DO UPDATE "
+            "SET applied = excluded.applied, next_due = excluded.next_due, events = excluded.events",
+            (
+                partition,
+                run.id,
+                run.thread_id,
+                applied,
+                next_due(timeline, applied),
+                events,
+            ),
+        )
+
+    def timeline(self, partition: str, run_id: str) -> tuple[Timeline, int]:
+        """Return a run's timeline and how many of its events have been applied."""
+        row = self._connection.execute(
+            "SELECT events, applied FROM timelines WHERE partition = ? AND run_id = ?",
+            (partition, run_id),
+        ).fetchone()
+        if row is None:
+            return (), 0
+        events, applied = row
+        known, timeline = self._decoded.get((partition, run_id), ("", ()))
+        if known != events:
+            timeline = _TIMELINE.validate_json(events)
+            self._remember(partition, run_id, events, timeline)
+        return timeline, applied
+
+    def runs_due(self, partition: str, thread_id: str, now: float) -> list[str]:
+        """Return the runs of a thread for which something has become due."""
+        return [
+            row[0]
+            for row in self._connection.execute(
+                "SELECT run_id FROM timelines WHERE partition = ? AND thread_id = ? AND next_due <= ?",
+                (partition, thread_id, now),
+            )
+        ]
+
+    def runs_in_flight(self) -> list[tuple[str, str, str]]:
+        """Return partition, thread and run of every run that has not ended."""
+        return self._connection.execute(
+            "SELECT partition, thread_id, run_id FROM timelines WHERE next_due IS NOT NULL"
+        ).fetchall()
+
+    def active_run_id(self, partition: str, thread_id: str) -> str | None:
+        """Return the run of a thread that has not ended; None if there is none.
+
+        Every run that has not ended has something to come, be it its expiry.
+        """
+        row: Any = self._connection.execute(
+            "SELECT run_id FROM timelines WHERE partition = ? AND thread_id = ? AND next_due IS NOT NULL",
+            (partition, thread_id),
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def _remember(self, partition: str, run_id: str, events: str, timeline: Timeline) -> None:
+        self._decoded[partition, run_id] = (events, timeline)
+        self._decoded.move_to_end((partition, run_id))
+        while len(self._decoded) > _DECODED_TIMELINES:
+            self._decoded.popitem(last=False)
+
+    def _next(self, name: str) -> int:
+        row = self._connection.execute(
+            "INSERT INTO counters (name, value) VALUES (?, 1) "
+            "ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
+            (name,),
+        ).fetchone()
+        return int(row[0])

@@ -1,0 +1,90 @@
+"""Renders what a stream adds to a message or to a step, piece by piece; pure.
+
+Source: recorded streams. Only the first piece of a text has ``annotations``; no delta has a role.
+"""
+
+from dataclasses import replace
+
+from gateway.emulator.bodies.reply_parts import annotation, code_output, content_part, tool_call
+from gateway.emulator.objects import (
+    ApiVersion,
+    CodeCall,
+    FileCitation,
+    JsonObject,
+    Message,
+    SearchCall,
+    Step,
+    TextAnnotation,
+    TextPart,
+)
+from gateway.emulator.runs.timeline_events import (
+    AnnotationAdded,
+    CodeOutputAdded,
+    PartAdded,
+    TextGrown,
+    ToolCallGrown,
+    ToolCallStarted,
+)
+
+
+def message_delta(
+    before: Message, event: PartAdded | TextGrown | AnnotationAdded, version: ApiVersion
+) -> JsonObject | None:
+    """Return what an event adds to a message as it was before; None for an empty text, which is shown as it grows."""
+    match event:
+        case PartAdded(part=TextPart(value="")):
+            return None
+        case PartAdded(part=part):
+            content: JsonObject = {"index": len(before.content), **content_part(part, version)}
+        case TextGrown(index=index, text=text):
+            part = before.content[index]
+            is_first = isinstance(part, TextPart) and not part.value
+            content = _text(index, {"value": text, **({"annotations": []} if is_first else {})})
+        case AnnotationAdded(index=index):
+            part = before.content[index]
+            place = len(part.annotations) if isinstance(part, TextPart) else 0
+            content = _text(index, {"annotations": [{"index": place, **_annotation(event.annotation, version)}]})
+    return {"id": before.id, "object": "thread.message.delta", "delta": {"content": [content]}}
+
+
+def step_delta(
+    before: Step, event: ToolCallStarted | ToolCallGrown | CodeOutputAdded, version: ApiVersion
+) -> JsonObject:
+    """Return what an event adds to a step as it was before."""
+    match event:
+        case ToolCallStarted(call=started):
+            # What a search found is shown with the completed step only.
+            call = replace(started, results=()) if isinstance(started, SearchCall) else started
+            shown = {"index": len(before.tool_calls), **tool_call(call, version, with_search_content=False)}
+        case ToolCallGrown(call_id=call_id, text=text):
+            index = _index(before, call_id)
+            key, field = (
+                ("code_interpreter", "input")
+                if isinstance(before.tool_calls[index], CodeCall)
+                else ("function", "arguments")
+            )
+            shown = {"index": index, "type": key, key: {field: text}}
+        case CodeOutputAdded(call_id=call_id, output=output):
+            index = _index(before, call_id)
+            call = before.tool_calls[index]
+            place = len(call.outputs) if isinstance(call, CodeCall) else 0
+            outputs = [{"index": place, **code_output(output)}]
+            shown = {"index": index, "type": "code_interpreter", "code_interpreter": {"outputs": outputs}}
+    details = {"type": "tool_calls", "tool_calls": [shown]}
+    return {"id": before.id, "object": "thread.run.step.delta", "delta": {"step_details": details}}
+
+
+def _index(step: Step, call_id: str) -> int:
+    return [call.id for call in step.tool_calls].index(call_id)
+
+
+def _text(index: int, text: JsonObject) -> JsonObject:
+    return {"index": index, "type": "text", "text": text}
+
+
+def _annotation(added: TextAnnotation, version: ApiVersion) -> JsonObject:
+    rendered = annotation(added, version)
+    if isinstance(added, FileCitation):
+        # A stream has the quote in version 2 too, if only an empty one.
+        rendered["file_citation"].setdefault("quote", "")
+    return rendered

@@ -1,0 +1,130 @@
+"""Shows runs as streams while their time goes by: waits for the clock, and for whoever changes a run meanwhile.
+
+A stream only looks on. The run goes on by the clock whether anybody reads or not, so closing a stream stops nothing.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.emulator.bodies.api_errors import not_found
+from gateway.emulator.clock import Clock
+from gateway.emulator.objects import ApiVersion, Message
+from gateway.emulator.runs.lifecycle import due, next_due
+from gateway.emulator.runs.progress import Progress, apply
+from gateway.emulator.state.store import Store
+from gateway.emulator.streams import sse_frame
+from gateway.emulator.streams.stream_events import StreamedRun, ends_stream, shown_events
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadKey:
+    """A thread of a partition."""
+
+    partition: str
+    thread_id: str
+
+
+class OpenStreams:
+    """All streams that are being read, and the two things that can happen to them from outside."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._bells: defaultdict[ThreadKey, set[asyncio.Event]] = defaultdict(set)
+        self._stopped = asyncio.Event()
+
+    def __len__(self) -> int:
+        return sum(len(bells) for bells in self._bells.values())
+
+    def thread_changed(self, thread: ThreadKey) -> None:
+        """Let the streams of a thread look anew, since a request may have changed what is to come."""
+        for bell in self._bells.get(thread, ()):
+            bell.set()
+
+    def stop(self) -> None:
+        """End every stream where it is, without ``done``: the server stops, the run does not."""
+        self._stopped.set()
+        for bells in self._bells.values():
+            for bell in bells:
+                bell.set()
+
+    async def stopped(self) -> None:
+        """Return once the server stops."""
+        await self._stopped.wait()
+
+    async def frames(self, partition: str, streamed: StreamedRun, version: ApiVersion) -> AsyncGenerator[bytes, None]:
+        """Yield the frames of a run's stream, each when it is due, until the run ends or waits for its client."""
+        progress, happened = streamed.progress, streamed.happened
+        run_id = progress.run.id
+        thread = ThreadKey(partition, progress.run.thread_id)
+        for event in streamed.opening:
+            yield sse_frame.frame(event.name, event.data)
+        with self._bell(thread) as bell:
+            # Rung, so that the first round reads the timeline.
+            bell.set()
+            while not self._stopped.is_set():
+                if bell.is_set():
+                    bell.clear()
+                    # What has happened is a prefix that no intervention changes, so the count stays right.
+                    timeline, _ = self._store.timeline(partition, run_id)
+                    progress = self._with_metadata(partition, progress)
+                if not timeline:
+                    # The thread was deleted under the stream. That a stream ends so is assumed.
+                    yield sse_frame.frame("error", not_found("run", run_id).body())
+                    yield sse_frame.DONE
+                    return
+                for timed in due(timeline, happened, self._clock.now()):
+                    before, progress, happened = progress, apply(progress, timed), happened + 1
+                    for event in shown_events(
+                        before, timed.event, progress, version, with_search_content=streamed.with_search_content
+                    ):
+                        yield sse_frame.frame(event.name, event.data)
+                    if ends_stream(timed.event):
+                        yield sse_frame.DONE
+                        return
+                upcoming = next_due(timeline, happened)
+                if upcoming is None:
+                    message = f"expected the timeline of {run_id} to have an end, got {happened} events without one"
+                    raise ValueError(message)
+                if not bell.is_set():
+                    await _first_of(self._clock.sleep_until(upcoming), bell.wait())
+
+    @contextmanager
+    def _bell(self, thread: ThreadKey) -> Iterator[asyncio.Event]:
+        bell = asyncio.Event()
+        self._bells[thread].add(bell)
+        try:
+            yield bell
+        finally:
+            self._bells[thread].discard(bell)
+            if not self._bells[thread]:
+                del self._bells[thread]
+
+    def _with_metadata(self, partition: str, progress: Progress) -> Progress:
+        """Return the progress with the metadata that clients have put on the run and its messages meanwhile."""
+        run = self._store.runs.get(partition, progress.run.id) or progress.run
+
+        def current(message: Message) -> Message:
+            stored = self._store.messages.get(partition, message.id) or message
+            return replace(message, metadata=stored.metadata)
+
+        return replace(
+            progress,
+            run=replace(progress.run, metadata=run.metadata),
+            messages={message.id: current(message) for message in progress.messages.values()},
+        )
+
+
+async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Return as soon as one of the waits is over; the others end with it."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

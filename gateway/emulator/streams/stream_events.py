@@ -1,0 +1,148 @@
+"""Says which events a stream shows for each event of a run's life, and in which form; pure.
+
+Inside a stream, objects have keys that REST leaves out: a message its status, a thread and a run the interpreter's
+files. Source: recorded streams.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from gateway.emulator.bodies import reply_objects
+from gateway.emulator.objects import ApiVersion, JsonObject, Message, Run, Thread
+from gateway.emulator.runs.progress import Progress
+from gateway.emulator.runs.timeline_events import (
+    AnnotationAdded,
+    CodeOutputAdded,
+    Event,
+    FunctionOutputGiven,
+    MessageEnded,
+    MessageStarted,
+    PartAdded,
+    RunCancelling,
+    RunEnded,
+    RunQueued,
+    RunRequiresAction,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+    TextGrown,
+    ToolCallGrown,
+    ToolCallStarted,
+)
+from gateway.emulator.streams.deltas import message_delta, step_delta
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One event of a stream."""
+
+    name: str
+    data: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedRun:
+    """An answer that is a stream: what it begins with, and the run whose later events it shows.
+
+    ``happened`` is the number of events of the run's timeline that have already gone into ``progress``.
+    """
+
+    opening: tuple[StreamEvent, ...]
+    progress: Progress
+    happened: int
+    with_search_content: bool = False
+
+
+def opening(run: Run, version: ApiVersion, thread: Thread | None = None) -> tuple[StreamEvent, ...]:
+    """Return the events that a new run's stream begins with; ``thread`` is the one made together with the run."""
+    made = () if thread is None else (StreamEvent("thread.created", _thread(thread, version)),)
+    shown = _run(run, version)
+    return (*made, StreamEvent("thread.run.created", shown), StreamEvent("thread.run.queued", shown))
+
+
+def shown_events(
+    before: Progress, event: Event, after: Progress, version: ApiVersion, *, with_search_content: bool = False
+) -> Sequence[StreamEvent]:
+    """Return what a stream shows of an event that led from one progress to the other."""
+    match event:
+        case RunQueued() | RunStarted() | RunRequiresAction() | RunCancelling() | RunEnded():
+            return (StreamEvent(_run_event_name(after.run, version), _run(after.run, version)),)
+        case StepStarted(step_id=step_id):
+            step = reply_objects.step(after.steps[step_id], version)
+            return (StreamEvent("thread.run.step.created", step), StreamEvent("thread.run.step.in_progress", step))
+        case StepEnded(step_id=step_id, status=status):
+            step = reply_objects.step(after.steps[step_id], version, with_search_content=with_search_content)
+            return (StreamEvent(f"thread.run.step.{status}", step),)
+        case ToolCallStarted() | ToolCallGrown() | CodeOutputAdded():
+            return (StreamEvent("thread.run.step.delta", step_delta(before.steps[event.step_id], event, version)),)
+        case FunctionOutputGiven():
+            # Seen with the completed step, which follows at once.
+            return ()
+        case MessageStarted() | MessageEnded() | PartAdded() | TextGrown() | AnnotationAdded():
+            return _message_events(before, event, after, version)
+        case unknown:
+            assert_never(unknown)
+
+
+def ends_stream(event: Event) -> bool:
+    """Tell whether a stream is over after this event: the run has ended, or waits for its client."""
+    return isinstance(event, RunEnded | RunRequiresAction)
+
+
+def _message_events(
+    before: Progress,
+    event: MessageStarted | MessageEnded | PartAdded | TextGrown | AnnotationAdded,
+    after: Progress,
+    version: ApiVersion,
+) -> Sequence[StreamEvent]:
+    message = after.messages.get(event.message_id)
+    if message is None:
+        return ()
+    match event:
+        case MessageStarted():
+            shown = _message(message, version)
+            return (StreamEvent("thread.message.created", shown), StreamEvent("thread.message.in_progress", shown))
+        case MessageEnded():
+            return (StreamEvent(f"thread.message.{message.status}", _message(message, version)),)
+        case _:
+            delta = message_delta(before.messages[event.message_id], event, version)
+            return () if delta is None else (StreamEvent("thread.message.delta", delta),)
+
+
+def _run_event_name(run: Run, version: ApiVersion) -> str:
+    # Version 1 had no event of this name and sent the completed one: so its specification, and a recorded stream.
+    if run.status == "incomplete" and version == "v1":
+        return "thread.run.completed"
+    return f"thread.run.{run.status}"
+
+
+def _run(run: Run, version: ApiVersion) -> JsonObject:
+    return _with_interpreter_files(reply_objects.run(run, version))
+
+
+def _thread(thread: Thread, version: ApiVersion) -> JsonObject:
+    return _with_interpreter_files(reply_objects.thread(thread, version))
+
+
+def _with_interpreter_files(rendered: JsonObject) -> JsonObject:
+    """Return the object with the empty list of files that REST leaves out."""
+    if rendered.get("tool_resources") == {}:
+        rendered["tool_resources"] = {"code_interpreter": {"file_ids": []}}
+    return rendered
+
+
+def _message(message: Message, version: ApiVersion) -> JsonObject:
+    """Return a message with its status, where a stream has it."""
+    status: JsonObject = {
+        "status": message.status,
+        "incomplete_details": None if message.incomplete_reason is None else {"reason": message.incomplete_reason},
+        "incomplete_at": message.incomplete_at,
+        "completed_at": message.completed_at,
+    }
+    shown: JsonObject = {}
+    for key, value in reply_objects.message(message, version).items():
+        if key == "role":
+            shown |= status
+        shown[key] = value
+    return shown

@@ -1,0 +1,1 @@
+"""The identity of a caller: its credential, its principal, and when its token expires."""

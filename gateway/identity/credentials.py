@@ -1,0 +1,159 @@
+"""Decides which credential an operation carries upstream. Pure.
+
+A caller's own `Authorization` is passed on as it is: the upstream judges it. Where the configuration holds a key, it
+serves callers that bring none, but only those who could read the configuration anyway: a program on this machine,
+or a page that this gateway served to a browser on this machine. Everyone else is refused before any call is made.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from schema.contract.errors import ErrorCode, GatewayError
+
+MAX_AUTHORIZATION_LENGTH = 8192
+"""Longest `Authorization` that is passed on, in characters: common servers allow a header 8 KiB."""
+
+PROXY_HEADERS = frozenset({"cdn-loop", "cf-connecting-ip", "forwarded", "true-client-ip", "via", "x-real-ip"})
+"""Headers that a proxy adds, beside all that begin with `X-Forwarded-`. Behind one, every caller seems to be here."""
+
+_PRINTABLE = re.compile(r"[\t -~\xa0-\xff]+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What a request says about its sender.
+
+    `peer` is the address of the socket's other end; `headers` the names of all headers, in lower case.
+    """
+
+    peer: str | None
+    scheme: str
+    host: str
+    authorization: Sequence[str] = field(default=(), repr=False)
+    headers: frozenset[str] = frozenset()
+    origin: str | None = None
+    fetch_site: str | None = None
+    is_http_1_0: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What the configuration gives: the gateway's own credential, and whether callers may go without any."""
+
+    own: str | None = field(default=None, repr=False)
+    anonymous: bool = False
+
+
+class RefusedError(Exception):
+    """A request that gets no credential: the HTTP status to answer with and the error to show."""
+
+    def __init__(self, status: int, error: GatewayError) -> None:
+        super().__init__(error.message)
+        self.status = status
+        self.error = error
+
+
+def decide_credential(caller: Caller, keys: Keys) -> str | None:
+    """The `Authorization` for the upstream, None for a call without one; raises `RefusedError`."""
+    if caller.authorization:
+        return _checked(caller.authorization)
+    if keys.own is not None:
+        obstacle = own_key_obstacle(caller)
+        if obstacle is None:
+            return keys.own
+        if not keys.anonymous:
+            raise _unauthenticated(f"the gateway's own key is kept from this request, because {obstacle}")
+    if keys.anonymous:
+        return None
+    raise _unauthenticated("this gateway holds no key of its own")
+
+
+def decide_socket_credential(caller: Caller, offered: Sequence[str] | None, keys: Keys) -> str | None:
+    """The `Authorization` of all that goes over a WebSocket; raises `RefusedError`.
+
+    `caller` sent the request that became the socket; `offered` is what its first message says, which wins. A page of
+    another origin has to say it there: whatever else there is, it is not the page's own.
+    """
+    if offered is not None:
+        return _checked(offered)
+    if is_foreign_page(caller):
+        raise _unauthenticated("a page of another origin has to bring it in connection_init")
+    return decide_credential(caller, keys)
+
+
+def is_foreign_page(caller: Caller) -> bool:
+    """Whether a page of another origin caused a request.
+
+    Without asking first, a browser opens a WebSocket for any page, and may add a credential that it keeps for this
+    host. The scheme is not compared: a proxy may have taken TLS away.
+    """
+    if caller.fetch_site is not None:
+        return caller.fetch_site not in {"same-origin", "none"}
+    if caller.origin is None:
+        return False
+    return caller.origin.lower().rpartition("://")[2] != caller.host.lower()
+
+
+def own_key_obstacle(caller: Caller) -> str | None:
+    """Why the gateway's own key may not serve this caller; None when it may."""
+    if not is_loopback_address(caller.peer):
+        return "it comes from another machine"
+    if not names_loopback(caller.host):
+        return "its Host is not localhost"
+    if caller.headers & PROXY_HEADERS or any(name.startswith("x-forwarded-") for name in caller.headers):
+        return "a proxy passed it on"
+    if caller.is_http_1_0:
+        return "it came by HTTP/1.0, as from a proxy that does not name itself"
+    if caller.origin is not None and caller.origin.lower() != f"{caller.scheme}://{caller.host}".lower():
+        return "it was sent by a page of another origin"
+    if caller.fetch_site not in {None, "same-origin", "none"}:
+        return "it was caused by a page of another origin"
+    return None
+
+
+def is_loopback_address(address: str | None) -> bool:
+    """Tell whether a socket's address is of this machine alone."""
+    try:
+        found = ipaddress.ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return False
+    # Before Python 3.13 an IPv4 address written as IPv6 is not seen through.
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback
+
+
+def names_loopback(host: str) -> bool:
+    """Tell whether a `Host` header names this machine: a rebound DNS name of another site does not."""
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.netloc == host and parts.hostname in {"localhost", "127.0.0.1", "::1"} and "@" not in host
+
+
+def _checked(authorization: Sequence[str]) -> str:
+    if len(authorization) > 1:
+        raise _malformed(f"one Authorization header, got {len(authorization)}")
+    (value,) = authorization
+    if not value.strip():
+        raise _unauthenticated("the Authorization header is empty")
+    if len(value) > MAX_AUTHORIZATION_LENGTH:
+        raise _malformed(f"an Authorization header of at most {MAX_AUTHORIZATION_LENGTH} characters, got {len(value)}")
+    if not _PRINTABLE.match(value):
+        raise _malformed("an Authorization header of printable Latin-1 characters")
+    return value
+
+
+def _unauthenticated(reason: str) -> RefusedError:
+    message = f"Expected an Authorization header, as 'Authorization: Bearer <key of the upstream>': {reason}."
+    return RefusedError(401, GatewayError(ErrorCode.UNAUTHENTICATED, message))
+
+
+def _malformed(expected: str) -> RefusedError:
+    return RefusedError(400, GatewayError(ErrorCode.UNAUTHENTICATED, f"Expected {expected}."))

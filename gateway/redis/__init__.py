@@ -1,0 +1,1 @@
+"""The Redis client and circuit breaker that cache and run log share."""

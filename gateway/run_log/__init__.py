@@ -1,0 +1,1 @@
+"""Run events: recorders write them into an append-only log, readers follow it from any cursor."""

@@ -1,0 +1,147 @@
+"""What is being written: a message's texts and a step's tool calls, gathered piece by piece. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from schema.contract.run_events import TextDeltaChange, ToolCallDeltaChange
+from schema.contract.wire import ContentPartObject, MessageObject, RunStepObject, TextBodyObject
+
+_PART = msgspec.json.Decoder(ContentPartObject)
+
+
+# Stands for a part that was not told of in pieces, an image perhaps, so that those behind it keep their places.
+_NO_TEXT = Raw(b'{"type":"text","text":{"value":"","annotations":[]}}')
+
+
+class _GrowingText:
+    """A text part, in pieces."""
+
+    __slots__ = ("annotations", "pieces")
+
+    def __init__(self, body: TextBodyObject) -> None:
+        self.pieces = [body.value] if body.value else []
+        self.annotations = list(body.annotations or ())
+
+    def shown(self) -> Raw:
+        text = {"value": "".join(self.pieces), "annotations": self.annotations}
+        return Raw(msgspec.json.encode({"type": "text", "text": text}))
+
+
+class GrowingContent:
+    """A message's content while its texts grow; pieces for what is no text are dropped."""
+
+    __slots__ = ("_parts", "_shown")
+
+    def __init__(self, content: list[Raw] | str | None = None) -> None:
+        self._shown: list[Raw] | None = None
+        self._parts: dict[int, Raw | _GrowingText]
+        if isinstance(content, str):
+            self._parts = {0: _GrowingText(TextBodyObject(content))}
+        else:
+            self._parts = dict(enumerate(content or ()))
+
+    def add(self, delta: TextDeltaChange) -> None:
+        """Take one more piece."""
+        part = self._parts.get(delta.index)
+        if not isinstance(part, _GrowingText):
+            body = TextBodyObject() if part is None else text_body(part)
+            if body is None:
+                return
+            part = self._parts[delta.index] = _GrowingText(body)
+        if delta.value:
+            part.pieces.append(delta.value)
+        part.annotations += delta.annotations
+        self._shown = None
+
+    def content(self) -> list[Raw]:
+        """Show the parts as they are so far, in order."""
+        if self._shown is None:
+            parts = (self._parts.get(place, _NO_TEXT) for place in range(max(self._parts, default=-1) + 1))
+            self._shown = [part.shown() if isinstance(part, _GrowingText) else part for part in parts]
+        return self._shown
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing came yet."""
+        return not self._parts
+
+
+class GrowingCalls:
+    """A step's tool calls while their arguments and code grow."""
+
+    __slots__ = ("_calls", "_shown")
+
+    def __init__(self, details: Raw) -> None:
+        self._shown: Raw | None = None
+        self._calls: dict[int, dict[str, Any]] = {}
+        known = msgspec.json.decode(details)
+        calls = known.get("tool_calls") if isinstance(known, dict) else None
+        if isinstance(calls, list):
+            self._calls = {place: dict(call) for place, call in enumerate(calls) if isinstance(call, dict)}
+
+    def add(self, delta: ToolCallDeltaChange) -> None:
+        """Take one more piece."""
+        call = self._calls.setdefault(delta.index, {})
+        if delta.call_id is not None:
+            call["id"] = delta.call_id
+        if delta.name is not None or delta.arguments is not None:
+            call.setdefault("type", "function")
+            function = call["function"] = _fields(call.get("function"), name="", arguments="")
+            function["name"] = delta.name or function["name"]
+            function["arguments"] += delta.arguments or ""
+        if delta.code is not None:
+            call.setdefault("type", "code_interpreter")
+            code = call["code_interpreter"] = _fields(call.get("code_interpreter"), input="")
+            code.setdefault("outputs", [])
+            code["input"] += delta.code
+        self._shown = None
+
+    def details(self) -> Raw:
+        """Show the step's details as they are so far."""
+        if self._shown is None:
+            calls = [self._calls.get(place, {}) for place in range(max(self._calls, default=-1) + 1)]
+            self._shown = Raw(msgspec.json.encode({"type": "tool_calls", "tool_calls": calls}))
+        return self._shown
+
+
+def text_body(part: Raw) -> TextBodyObject | None:
+    """Give the text of a content part; None for a part of another kind."""
+    try:
+        decoded = _PART.decode(part)
+    except msgspec.ValidationError:
+        return None
+    if decoded.type not in {"text", ""} or decoded.text is None:
+        return None
+    return TextBodyObject(decoded.text) if isinstance(decoded.text, str) else decoded.text
+
+
+def texts_of(message: MessageObject) -> list[str]:
+    """Give the texts of a message, without those that are empty."""
+    if isinstance(message.content, str):
+        return [message.content] if message.content else []
+    bodies = (text_body(part) for part in message.content or ())
+    return [body.value for body in bodies if body is not None and body.value]
+
+
+def with_content(message: MessageObject, growing: GrowingContent | None) -> MessageObject:
+    """Give a message with the content that it has so far."""
+    return message if growing is None else msgspec.structs.replace(message, content=growing.content())
+
+
+def with_calls(step: RunStepObject, growing: GrowingCalls | None) -> RunStepObject:
+    """Give a step with the tool calls that it has so far."""
+    if growing is None:
+        return step
+    return msgspec.structs.replace(step, step_details=growing.details(), type=step.type or "tool_calls")
+
+
+def _fields(known: object, **missing: str) -> dict[str, Any]:
+    """Give an object's fields, those that are to grow as texts."""
+    fields = dict(known) if isinstance(known, dict) else {}
+    return fields | {
+        name: fields[name] if isinstance(fields.get(name), str) else text for name, text in missing.items()
+    }

@@ -1,0 +1,55 @@
+"""What a look at a run tells that was not known before. Pure.
+
+Texts that were only looked at never become pieces of text. Where pieces were to come and did not, the reader is told
+so, and gets the message as it stands once it is finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gateway.run_log.partial_content import texts_of
+from gateway.run_log.run_state import RunState, completed_message_ids, is_whole
+from gateway.run_log.stream_diff import status_changes, step_changes
+from schema.contract.run_events import Change, FaultChange, MessageCreatedChange, MessageFinishedChange, SnapshotChange
+from schema.contract.wire import MessageObject, RunObject, RunStepObject
+
+TOKENS_LOST = "TOKENS_LOST"
+
+
+def changes_of_poll(
+    state: RunState,
+    run: RunObject,
+    steps: Sequence[RunStepObject] | None = None,
+    messages: Sequence[MessageObject] | None = None,
+) -> list[Change]:
+    """Give what differs from the state, the run's status last; steps and messages are oldest first.
+
+    Steps and messages of a run that is over were read after the run itself; None for what was not looked at.
+    """
+    if state.is_over:
+        return []
+    own = [message for message in messages or () if message.run_id == run.id]
+    if state.run is None:
+        return [SnapshotChange(run, list(steps or ()), own)]
+    if run.id != state.run.id:
+        return []
+    known_steps = [change for step in steps or () for change in step_changes(state, step, streamed=False)]
+    completed = completed_message_ids(steps or ())
+    known_messages = [change for message in own for change in _message_changes(state, message, run, completed)]
+    return [*known_steps, *known_messages, *status_changes(state, run)]
+
+
+def _message_changes(
+    state: RunState, message: MessageObject, run: RunObject, completed: frozenset[str]
+) -> Iterator[Change]:
+    if state.is_finished(message.id):
+        return
+    known = state.message(message.id)
+    if known is None:
+        yield MessageCreatedChange(message)
+    if not is_whole(message, run, completed):
+        return
+    if known is not None and state.was_streamed(message.id) and texts_of(known) != texts_of(message):
+        yield FaultChange(TOKENS_LOST, "Some of this message's text was lost on the way; the whole message follows.")
+    yield MessageFinishedChange(message)

@@ -1,0 +1,109 @@
+"""Looks at one run: the run alone, or with its steps and the messages that it wrote."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from gateway.run_log.poll_diff import changes_of_poll
+from gateway.run_log.poller import FATAL_CODES, Seen, only
+from gateway.run_log.run_state import RunState
+from schema.contract.errors import GatewayError
+from schema.contract.keys import RunKey
+from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
+from schema.contract.ports import MessagePageKey, RunStepPageKey, ThreadsApi
+from schema.contract.run_events import FaultChange
+from schema.contract.run_status import is_terminal
+from schema.contract.wire import MessageObject, RunObject, RunStepObject
+
+_MAX_PAGES = 10
+_MAX_FAILED_ENDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RunLook:
+    """A run as it was fetched; steps and messages are None where they were not, `fault` says why, at the end.
+
+    `retry_after_ms` is when the upstream wants to be asked for them again.
+    """
+
+    state: RunState
+    run: RunObject
+    steps: list[RunStepObject] | None = None
+    messages: list[MessageObject] | None = None
+    fault: FaultChange | None = None
+    retry_after_ms: int | None = None
+
+    def compare(self) -> Seen:
+        changes = changes_of_poll(self.state, self.run, self.steps, self.messages)
+        ends = bool(changes) and is_terminal(self.run.status)
+        if self.fault is not None and ends:
+            has_begun = self.state.has_begun
+            changes = [*changes[:-1], self.fault, changes[-1]] if has_begun else [changes[0]]
+        is_waiting = self.run.status == "requires_action"
+        return Seen(changes, ends=ends, is_waiting=is_waiting, retry_after_ms=self.retry_after_ms)
+
+
+class RunPoller:
+    """Looks at one run again and again; knows how often its end could not be seen whole."""
+
+    def __init__(self, key: RunKey, state: RunState) -> None:
+        self._key = key
+        self._state = state
+        self._failed_ends = 0
+
+    async def look(self, api: ThreadsApi, *, wants_all: bool) -> RunLook:
+        """Fetch the run, then what it did where that is wanted, and always where the run is over.
+
+        Raises the `GatewayError` that keeps the run away, or the whole of one that is over: its end is not to be
+        shown before all that came before it. After some failures it is.
+        """
+        run = only(await api.get_runs([self._key]))
+        is_over = is_terminal(run.status)
+        if not (wants_all or is_over):
+            return RunLook(self._state, run)
+        steps, messages = await asyncio.gather(self._steps(api), self._messages(api))
+        failures = [part for part in (steps, messages) if isinstance(part, GatewayError)]
+        fault = None
+        if failures and is_over:
+            self._failed_ends += 1
+            passing = [failure for failure in failures if failure.code not in FATAL_CODES]
+            if passing and self._failed_ends < _MAX_FAILED_ENDS:
+                raise passing[0]
+            fault = FaultChange(failures[0].code.value, failures[0].message)
+        return RunLook(
+            self._state,
+            run,
+            None if isinstance(steps, GatewayError) else steps,
+            None if isinstance(messages, GatewayError) else messages,
+            fault,
+            max((failure.retry_after_ms or 0 for failure in failures), default=None),
+        )
+
+    async def _steps(self, api: ThreadsApi) -> list[RunStepObject] | GatewayError:
+        found: list[RunStepObject] = []
+        for _ in range(_MAX_PAGES):
+            window = Window(UPSTREAM_PAGE_SIZE, "asc", found[-1].id if found else None)
+            (page,) = await api.list_run_steps([RunStepPageKey(*self._key, window)])
+            if isinstance(page, GatewayError):
+                return page
+            found += page.data
+            if not page.has_more or not page.data:
+                break
+        return found
+
+    async def _messages(self, api: ThreadsApi) -> list[MessageObject] | GatewayError:
+        # Newest first: where a server does not know the filter, the run's messages are among the latest.
+        found: list[MessageObject] = []
+        thread_id, run_id = self._key
+        after = None
+        for _ in range(_MAX_PAGES):
+            window = Window(UPSTREAM_PAGE_SIZE, "desc", after)
+            (page,) = await api.list_messages([MessagePageKey(thread_id, run_id, window)])
+            if isinstance(page, GatewayError):
+                return page
+            found += [message for message in page.data if message.run_id == run_id]
+            if not page.has_more or not page.data or page.data[-1].run_id != run_id:
+                break
+            after = page.data[-1].id
+        return found[::-1]

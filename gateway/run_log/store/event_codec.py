@@ -1,0 +1,102 @@
+"""Entries as bytes: a header that only this version of the program writes, then JSON. Pure.
+
+Raw parts stay as they are. Whatever else is found is no entry, never an error. Large entries are compressed, as that
+takes less time than sending and keeping them whole; most are far below the bound.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from types import ModuleType
+
+import msgspec
+
+from gateway.run_log.store.event_log import Entry
+from schema.contract import run_events, wire
+from schema.contract.run_events import Change, Provenance
+
+FORMAT_VERSION = 1
+MIN_COMPRESSED_BYTES = 16_384
+MAX_DECODED_BYTES = 256 << 20
+_COMPRESSION_LEVEL = 1
+_PLAIN, _COMPRESSED = b"j", b"z"
+
+
+class UnwritableError(ValueError):
+    """The change holds something that JSON cannot."""
+
+
+class _Stored(msgspec.Struct, array_like=True, gc=False):
+    at: float
+    provenance: Provenance
+    change: Change
+
+
+def fingerprint(*modules: ModuleType) -> bytes:
+    """Name the definitions of all structs of some modules: another field, type, tag or default makes another name."""
+    structs = {
+        one
+        for module in modules
+        for one in vars(module).values()
+        if isinstance(one, type) and issubclass(one, msgspec.Struct)
+    }
+    described = sorted(
+        (struct.__name__, str(struct.__struct_config__.tag), list(map(_described, msgspec.structs.fields(struct))))
+        for struct in structs
+    )
+    return hashlib.blake2b(repr((FORMAT_VERSION, described)).encode(), digest_size=8).digest()
+
+
+def _described(field: msgspec.structs.FieldInfo) -> tuple[str, str, str]:
+    # A raw default shows where it lies in memory.
+    default = bytes(field.default) if isinstance(field.default, msgspec.Raw) else field.default
+    return field.encode_name, str(field.type), repr(default)
+
+
+FINGERPRINT = fingerprint(wire, run_events)
+"""What only a program with the same definitions has."""
+
+_HEADER = b"TE" + FINGERPRINT
+_BODY_FROM = len(_HEADER) + 1
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[_Stored] = msgspec.json.Decoder(_Stored)
+
+
+def encode(at: float, provenance: Provenance, change: Change) -> bytes:
+    """Encode what an entry holds beside its number; raises `UnwritableError`."""
+    try:
+        body = _ENCODER.encode(_Stored(at, provenance, change))
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise UnwritableError(str(error)) from error
+    if len(body) < MIN_COMPRESSED_BYTES:
+        return _HEADER + _PLAIN + body
+    return _HEADER + _COMPRESSED + zlib.compress(body, _COMPRESSION_LEVEL)
+
+
+def decode(number: int, data: bytes) -> Entry | None:
+    """Read entry `number` back; None for what is none, or was written by another version."""
+    if not data.startswith(_HEADER):
+        return None
+    body: bytes | None = data[_BODY_FROM:]
+    mark = data[len(_HEADER) : _BODY_FROM]
+    if mark == _COMPRESSED:
+        body = _decompressed(data[_BODY_FROM:])
+    elif mark != _PLAIN:
+        return None
+    if body is None:
+        return None
+    try:
+        stored = _DECODER.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return Entry(number, stored.at, stored.provenance, stored.change)
+
+
+def _decompressed(data: bytes) -> bytes | None:
+    inflater = zlib.decompressobj()
+    try:
+        body = inflater.decompress(data, MAX_DECODED_BYTES)
+    except zlib.error:
+        return None
+    return body if inflater.eof and not inflater.unused_data else None

@@ -1,0 +1,253 @@
+"""Logs of one process: bounded in entries, in bytes and in age; the least used go first.
+
+A log that is led or listened to is never dropped, but may lose its oldest entries.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import msgspec
+
+from gateway.run_log.store.event_log import (
+    Draft,
+    Entry,
+    Lead,
+    LogName,
+    NotLeadingError,
+    Position,
+    Reading,
+    StopListening,
+    new_epoch,
+)
+from gateway.run_log.store.listeners import Listeners
+
+LOG_OVERHEAD_BYTES = 1500
+"""What a log costs beside its entries."""
+
+ENTRY_OVERHEAD_BYTES = 400
+"""What an entry costs beside its text."""
+
+TEXT_FACTOR = 2
+"""How many bytes a change takes for each byte of its text, about."""
+
+_ROOM = 7 / 8  # what is made when there is none, so that it need not be made for each entry
+_ENCODER = msgspec.json.Encoder()
+
+
+@dataclass(slots=True)
+class _Log:
+    """One log. Its entries are numbered without a gap; its lead is over at `led_until`."""
+
+    epoch: str = ""
+    entries: list[Entry] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    size_bytes: int = LOG_OVERHEAD_BYTES
+    number: int = 0
+    has_ended: bool = False
+    token: int = 0
+    serial: int = 0
+    led_until: float = 0.0
+    wanted_until: float = 0.0
+    written_at: float = 0.0
+
+    def trim(self, count: int) -> int:
+        """Lose the oldest entries; give what they took."""
+        lost = sum(self.sizes[:count])
+        self.size_bytes -= lost
+        del self.entries[:count], self.sizes[:count]
+        return lost
+
+
+class MemoryLog:
+    """The logs of a gateway without Redis; `now` is a clock that does not go back, `now_seconds` gives Unix time."""
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        now_seconds: Callable[[], float] = time.time,
+        lease_seconds: float = 3.0,
+        max_entries: int = 10_000,
+        max_bytes: int = 64 << 20,
+        retention_seconds: float = 3600.0,
+    ) -> None:
+        self._now = now
+        self._now_seconds = now_seconds
+        self._lease_seconds = lease_seconds
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._retention_seconds = retention_seconds
+        self._logs: OrderedDict[LogName, _Log] = OrderedDict()
+        self._listeners: Listeners[LogName] = Listeners()
+        self._token = 0
+        self._sweep_at = now() + retention_seconds
+        self.size_bytes = 0
+
+    def __len__(self) -> int:
+        """Count the logs."""
+        return len(self._logs)
+
+    async def read(self, name: LogName, after: Position | None = None) -> Reading:
+        log = self._kept(name)
+        if log is None or not log.number:
+            return Reading(None, (), is_gap=after is not None)
+        first = log.number - len(log.entries)
+        if after is None:
+            return Reading(log.epoch, tuple(log.entries), log.has_ended)
+        if after.epoch != log.epoch or not first <= after.number <= log.number:
+            return Reading(log.epoch, tuple(log.entries), log.has_ended, is_gap=True)
+        return Reading(log.epoch, tuple(log.entries[after.number - first :]), log.has_ended)
+
+    async def append(
+        self, name: LogName, lead: Lead, drafts: Sequence[Draft], *, ends: bool = False, serial: int | None = None
+    ) -> None:
+        if not drafts:
+            if ends:
+                raise ValueError("expected a change that ends the log")
+            return
+        log = self._kept(name)
+        if log is None or not self._leads(log, lead):
+            raise NotLeadingError
+        if serial is not None:
+            if serial <= log.serial:
+                return
+            log.serial = serial
+        at = self._now_seconds()
+        log.epoch = log.epoch or new_epoch()
+        self._write(log, [Entry(log.number + place, at, *draft) for place, draft in enumerate(drafts, 1)])
+        if ends:
+            log.has_ended = True
+            log.led_until = 0.0
+        self._listeners.tell(name)
+        self._make_room()
+
+    async def lead(self, name: LogName, *, preempt: bool = False) -> Lead | None:
+        log = self._kept_or_new(name)
+        if log.has_ended or (log.led_until > self._now() and not preempt):
+            return None
+        self._token += 1
+        log.token, log.serial = self._token, 0
+        log.written_at = self._now()
+        log.led_until = self._now() + self._lease_seconds
+        self._make_room()
+        return Lead(log.token, self._lease_seconds)
+
+    async def renew(self, name: LogName, lead: Lead) -> bool:
+        log = self._kept(name)
+        if log is None or not self._leads(log, lead):
+            return False
+        log.led_until = self._now() + self._lease_seconds
+        log.written_at = self._now()
+        return True
+
+    async def resign(self, name: LogName, lead: Lead) -> None:
+        log = self._kept(name)
+        if log is not None and self._leads(log, lead):
+            log.led_until = 0.0
+            self._listeners.tell(name)
+
+    async def want(self, name: LogName) -> None:
+        self._kept_or_new(name).wanted_until = self._now() + self._lease_seconds
+        self._make_room()
+
+    async def is_wanted(self, name: LogName) -> bool:
+        log = self._kept(name)
+        return log is not None and log.wanted_until > self._now()
+
+    def listen(self, name: LogName, on_news: Callable[[], None]) -> StopListening:
+        return self._listeners.add(name, on_news)
+
+    def adopt(self, name: LogName, epoch: str, entries: Sequence[Entry], *, has_ended: bool = False) -> None:
+        """Go on with a log of another store, in place of what is here under its name; nobody leads it then.
+
+        `epoch` is a new one: the other store may go on under the old one, with other entries.
+        """
+        if any(later.number != earlier.number + 1 for earlier, later in pairwise(entries)):
+            raise ValueError("expected entries numbered without a gap")
+        if name in self._logs:
+            self._drop(name)
+        if not entries:
+            return
+        log = self._kept_or_new(name)
+        log.epoch, log.number, log.has_ended = epoch, entries[0].number - 1, has_ended
+        self._write(log, entries)
+        self._listeners.tell(name)
+        self._make_room()
+
+    async def close(self) -> None:
+        """Forget everything and call nobody any more."""
+        self._listeners.close()
+        self._logs.clear()
+        self.size_bytes = 0
+
+    def _write(self, log: _Log, entries: Sequence[Entry]) -> None:
+        sizes = [_size_of(entry) for entry in entries]
+        log.entries += entries
+        log.sizes += sizes
+        log.number += len(entries)
+        log.written_at = self._now()
+        log.size_bytes += sum(sizes)
+        self.size_bytes += sum(sizes)
+        self.size_bytes -= log.trim(max(0, len(log.entries) - self._max_entries))
+
+    def _leads(self, log: _Log, lead: Lead) -> bool:
+        return log.token == lead.token and log.led_until > self._now()
+
+    def _kept(self, name: LogName) -> _Log | None:
+        """Give a log and note that it was used; None where there is none or it is too old."""
+        log = self._logs.get(name)
+        if log is None:
+            return None
+        if self._is_too_old(name, log):
+            self._drop(name)
+            return None
+        self._logs.move_to_end(name)
+        return log
+
+    def _kept_or_new(self, name: LogName) -> _Log:
+        log = self._kept(name)
+        if log is None:
+            log = self._logs[name] = _Log(written_at=self._now())
+            self.size_bytes += log.size_bytes
+        return log
+
+    def _is_idle(self, name: LogName, log: _Log) -> bool:
+        return log.led_until <= self._now() and name not in self._listeners
+
+    def _is_too_old(self, name: LogName, log: _Log) -> bool:
+        return self._now() - log.written_at > self._retention_seconds and self._is_idle(name, log)
+
+    def _drop(self, name: LogName) -> None:
+        self.size_bytes -= self._logs.pop(name).size_bytes
+
+    def _make_room(self) -> None:
+        if self._now() >= self._sweep_at:
+            self._sweep_at = self._now() + self._retention_seconds / 10
+            for name in [name for name, log in self._logs.items() if self._is_too_old(name, log)]:
+                self._drop(name)
+        if self.size_bytes <= self._max_bytes:
+            return
+        target_bytes = int(self._max_bytes * _ROOM)
+        for name in [name for name, log in self._logs.items() if self._is_idle(name, log)]:
+            if self.size_bytes <= target_bytes:
+                return
+            self._drop(name)
+        # All that is left is in use: whatever holds most loses its older half, until only the latest entries are left.
+        while self.size_bytes > target_bytes and self._logs:
+            largest = max(self._logs.values(), key=lambda log: len(log.entries) > 1 and log.size_bytes)
+            if len(largest.entries) <= 1:
+                return
+            self.size_bytes -= largest.trim(len(largest.entries) // 2)
+
+
+def _size_of(entry: Entry) -> int:
+    try:
+        text_bytes = len(_ENCODER.encode(entry.change))
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError):
+        text_bytes = 4 * ENTRY_OVERHEAD_BYTES
+    return ENTRY_OVERHEAD_BYTES + TEXT_FACTOR * text_bytes

@@ -1,0 +1,96 @@
+"""Commands to Redis or Valkey, alone or as a cluster, each within a deadline; what goes wrong has one name."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio.client import PubSub
+from redis.exceptions import NoScriptError
+
+from gateway.redis.client import CONNECT_SECONDS, RedisClient
+from gateway.run_log.store.event_log import LogUnavailableError
+from gateway.run_log.store.redis_scripts import Script
+
+
+class RedisConnection:
+    """One client for all logs; made inside the running loop, ended by `close`.
+
+    Nothing is tried twice: a script whose answer was lost may have run.
+    """
+
+    def __init__(self, url: str, *, cluster: bool, deadline_seconds: float) -> None:
+        self._deadline_seconds = deadline_seconds
+        self._client = RedisClient(url, cluster=cluster)
+        self._closed = False
+
+    async def connect(self) -> None:
+        """Make the first connection, with more time than a command has; a Redis that is down is left for later."""
+        with contextlib.suppress(LogUnavailableError):
+            await self.command("EXISTS", "te:hello", deadline_seconds=CONNECT_SECONDS)
+
+    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]) -> Any:
+        """Run a script and give its answer; raises `LogUnavailableError`."""
+        rest = (len(keys), *keys, *arguments)
+        async with self._trying(self._deadline_seconds):
+            try:
+                return await self._client.commands.execute_command("EVALSHA", script.sha, *rest)
+            except NoScriptError:
+                return await self._client.commands.execute_command("EVAL", script.text, *rest)
+
+    async def command(self, *words: str | bytes | int, deadline_seconds: float | None = None) -> Any:
+        """Send a command and give its answer; raises `LogUnavailableError`."""
+        async with self._trying(deadline_seconds or self._deadline_seconds):
+            return await self._client.commands.execute_command(*words)
+
+    async def open_pubsub(self) -> PubSub:
+        """Make what subscribes to channels; on a cluster every node hears what is published on any."""
+        async with self._trying(CONNECT_SECONDS):
+            client = self._client.commands
+            if self._client.is_cluster:
+                return client.pubsub(node=client.get_random_node())  # type: ignore[no-any-return]
+            return client.pubsub()  # type: ignore[no-any-return]
+
+    async def close(self) -> None:
+        """Close every connection."""
+        self._closed = True
+        await self._client.close()
+
+    @asynccontextmanager
+    async def _trying(self, deadline_seconds: float) -> AsyncIterator[None]:
+        if self._closed:
+            raise LogUnavailableError("the log was closed")
+        try:
+            async with within(deadline_seconds):
+                await self._client.ready()
+                yield
+        except Exception as error:
+            raise LogUnavailableError(f"{type(error).__name__}: {error}") from error
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """Raise TimeoutError where the body takes longer.
+
+    A loop that was busy itself for half that time says nothing about what is waited for: then it waits once more.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    timers: list[asyncio.TimerHandle] = []
+    async with asyncio.timeout(None) as scope:
+
+        def give_up() -> None:
+            if len(timers) == 1 and loop.time() - until > seconds / 2:
+                timers.append(loop.call_later(seconds, give_up))
+            else:
+                scope.reschedule(loop.time())
+
+        timers.append(loop.call_at(until, give_up))
+        try:
+            yield
+        finally:
+            for timer in timers:
+                timer.cancel()

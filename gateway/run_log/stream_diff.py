@@ -1,0 +1,184 @@
+"""What a run's stream tells that was not known before. Pure.
+
+An event that comes twice, too late, out of order, for another run or of a kind that nobody knows tells nothing. What
+an event says is in its object, never in its name; the name only decides where an object has no status of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from gateway.run_log.run_state import FINAL_STEP_STATUSES, FINISHED_MESSAGE_STATUSES, RunState
+from schema.contract.run_events import (
+    Change,
+    FaultChange,
+    MessageCreatedChange,
+    MessageFinishedChange,
+    Provenance,
+    SnapshotChange,
+    StatusChange,
+    StepChange,
+    TextDeltaChange,
+    ToolCallDeltaChange,
+)
+from schema.contract.run_status import is_terminal
+from schema.contract.run_streams import StreamEvent
+from schema.contract.wire import MessageObject, RunObject, RunStepObject
+
+_MAX_INDEX = 1_000
+
+
+def changes_of_stream_event(state: RunState, event: StreamEvent) -> list[Change]:
+    """Give what differs from the state; nothing where the run is over or, but for the run itself, not yet known."""
+    if state.is_over:
+        return []
+    fault = event.error or event.garbled
+    if fault is not None:
+        return [FaultChange(fault.code.value, fault.message)]
+    if isinstance(event.wire, RunObject):
+        return status_changes(state, event.wire)
+    if not state.has_begun:
+        return []
+    if isinstance(event.wire, RunStepObject):
+        return step_changes(state, event.wire, streamed=True)
+    if isinstance(event.wire, MessageObject):
+        return _message_changes(state, event.wire, event.name or "")
+    return [] if event.delta is None else list(_deltas(state, event.delta))
+
+
+def first_snapshot(run: RunObject, earlier: Sequence[StreamEvent]) -> SnapshotChange:
+    """Show a run as a stream first told of it, with what the stream had told `earlier`."""
+    state = RunState()
+    # What a run that is over did is still to be taken in.
+    state.apply(SnapshotChange(msgspec.structs.replace(run, status="in_progress"), [], []))
+    for event in earlier:
+        if not isinstance(event.wire, RunObject):
+            for change in changes_of_stream_event(state, event):
+                state.apply(change, Provenance.STREAMED)
+    snapshot = state.snapshot()
+    return SnapshotChange(run, snapshot.steps, snapshot.messages)
+
+
+def status_changes(state: RunState, run: RunObject) -> list[Change]:
+    """Give the change of a run's status; a terminal one is the last, and what else changed of a run is no event."""
+    if state.run is None:
+        return [SnapshotChange(run, [], [])]
+    if run.id != state.run.id or not may_follow(state.run.status, run.status):
+        return []
+    return [StatusChange(run, state.run.status)]
+
+
+def may_follow(known: str, status: str) -> bool:
+    """Tell whether a status is news, and not an old one that comes late.
+
+    Only a run that waited for its caller is queued again, and one that is to stop does nothing else any more.
+    Source: the life cycle of runs in the API's documentation.
+    """
+    if is_terminal(known) or status == known:
+        return False
+    if known == "cancelling":
+        return is_terminal(status)
+    return not (known == "in_progress" and status == "queued")
+
+
+def step_changes(state: RunState, step: RunStepObject, *, streamed: bool) -> list[Change]:
+    """Give the change of a step, which never leaves a final status."""
+    known = state.step(step.id)
+    if known is not None:
+        if known.status in FINAL_STEP_STATUSES and step.status not in FINAL_STEP_STATUSES:
+            return []
+        if known.status == step.status:
+            # While a stream tells of calls piece by piece, an object that comes along has fewer of them.
+            if streamed and state.is_growing(step.id) and step.status not in FINAL_STEP_STATUSES:
+                return []
+            if _essence(known) == _essence(step):
+                return []
+    return [StepChange(step)]
+
+
+def _message_changes(state: RunState, message: MessageObject, name: str) -> list[Change]:
+    if state.run is None or message.run_id not in {None, state.run.id} or state.is_finished(message.id):
+        return []
+    changes: list[Change] = [] if state.message(message.id) is not None else [MessageCreatedChange(message)]
+    if message.status is None:
+        ended = message.completed_at is not None or message.incomplete_at is not None
+        finished = ended or name.endswith((".completed", ".incomplete"))
+    else:
+        finished = message.status in FINISHED_MESSAGE_STATUSES
+    return [*changes, MessageFinishedChange(message)] if finished else changes
+
+
+def _deltas(state: RunState, delta: dict[str, Any]) -> Iterator[Change]:
+    object_id, body = delta.get("id"), delta.get("delta")
+    if not isinstance(object_id, str) or not isinstance(body, dict):
+        return
+    if delta.get("object") == "thread.message.delta":
+        if not state.is_finished(object_id):
+            yield from _text_deltas(object_id, body)
+    elif delta.get("object") == "thread.run.step.delta":
+        step = state.step(object_id)
+        if step is None or step.status not in FINAL_STEP_STATUSES:
+            yield from _call_deltas(object_id, body)
+
+
+def _text_deltas(message_id: str, body: dict[str, Any]) -> Iterator[Change]:
+    for place, part in _objects(body.get("content")):
+        text = part.get("text")
+        if isinstance(text, str):
+            text = {"value": text}
+        if not isinstance(text, dict):
+            continue
+        value = _text(text.get("value")) or ""
+        noted = text.get("annotations")
+        annotations = [Raw(msgspec.json.encode(one)) for one in noted] if isinstance(noted, list) else []
+        if value or annotations:
+            yield TextDeltaChange(message_id, place, value, annotations)
+
+
+def _call_deltas(step_id: str, body: dict[str, Any]) -> Iterator[Change]:
+    details = body.get("step_details")
+    for place, call in _objects(details.get("tool_calls") if isinstance(details, dict) else None):
+        function, code = _object(call.get("function")), _object(call.get("code_interpreter"))
+        change = ToolCallDeltaChange(
+            step_id,
+            place,
+            call_id=_text(call.get("id")),
+            name=_text(function.get("name")),
+            arguments=_text(function.get("arguments")),
+            code=_text(code.get("input")),
+        )
+        if change != ToolCallDeltaChange(step_id, place):
+            yield change
+
+
+def _objects(listed: object) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Go through a list of objects with the place that each names, or else has."""
+    for place, one in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(one, dict):
+            index = one.get("index", place)
+            if type(index) is int and 0 <= index < _MAX_INDEX:
+                yield index, one
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _essence(step: RunStepObject) -> tuple[object, ...]:
+    return step.status, step.last_error, step.usage, _bare(msgspec.json.decode(step.step_details))
+
+
+def _bare(value: Any) -> Any:
+    """Leave out what some servers write and others do not: nulls, what is empty, and the numbers of list items."""
+    if isinstance(value, dict):
+        fields = {name: _bare(part) for name, part in value.items() if name != "index"}
+        return {name: part for name, part in fields.items() if part not in (None, "", [], {})}
+    return [_bare(part) for part in value] if isinstance(value, list) else value

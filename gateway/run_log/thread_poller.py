@@ -1,0 +1,76 @@
+"""Looks at one thread: its latest runs and messages."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gateway.run_log.poller import Seen, only
+from gateway.run_log.thread_state import LookedAt, ThreadState, changes_of_thread
+from schema.contract.errors import GatewayError
+from schema.contract.keys import RunKey, ThreadKey
+from schema.contract.paging import Window
+from schema.contract.ports import MessagePageKey, RunPageKey, ThreadsApi
+from schema.contract.run_events import Provenance
+from schema.contract.wire import MessageObject, Page, RunObject
+
+_PAGE_SIZE = 20
+_MAX_PAGES = 5
+
+ObjectT = TypeVar("ObjectT", MessageObject, RunObject)
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadLook:
+    """A thread as it was fetched."""
+
+    state: ThreadState
+    seen: LookedAt
+
+    def compare(self) -> Seen:
+        provenance = Provenance.POLLED if self.state.has_begun else Provenance.SNAPSHOT
+        return Seen(changes_of_thread(self.state, self.seen), provenance)
+
+
+class ThreadPoller:
+    """Looks at one thread again and again."""
+
+    def __init__(self, key: ThreadKey, state: ThreadState) -> None:
+        self._key = key
+        self._state = state
+
+    async def look(self, api: ThreadsApi, *, wants_all: bool) -> ThreadLook:
+        """Fetch the runs, then the messages, so that what a run that is over wrote is there.
+
+        Raises the `GatewayError` that keeps either away.
+        """
+        del wants_all
+        thread_id = self._key.thread_id
+        state = self._state
+
+        async def run_page(window: Window) -> Page[RunObject]:
+            return only(await api.list_runs([RunPageKey(thread_id, window)]))
+
+        async def message_page(window: Window) -> Page[MessageObject]:
+            return only(await api.list_messages([MessagePageKey(thread_id, None, window)]))
+
+        runs = await self._newest(run_page, lambda run: state.run(run.id) is not None)
+        fetched = {run.id for run in runs}
+        hidden = [RunKey(thread_id, run.id) for run in state.runs_under_way if run.id not in fetched]
+        if hidden:
+            runs += [run for run in await api.get_runs(hidden) if not isinstance(run, GatewayError)]
+        messages = await self._newest(message_page, lambda message: state.has_message(message.id))
+        return ThreadLook(state, LookedAt(runs, messages))
+
+    async def _newest(
+        self, fetch: Callable[[Window], Awaitable[Page[ObjectT]]], is_known: Callable[[ObjectT], bool]
+    ) -> list[ObjectT]:
+        """Fetch the newest objects, at least down to one that is known."""
+        found: list[ObjectT] = []
+        for _ in range(_MAX_PAGES if self._state.has_begun else 1):
+            page = await fetch(Window(_PAGE_SIZE, "desc", found[-1].id if found else None))
+            found += page.data
+            if not page.has_more or not page.data or any(map(is_known, page.data)):
+                break
+        return found

@@ -1,0 +1,183 @@
+"""A thread as its log tells it: its runs and its latest messages. Pure.
+
+A thread's log begins with a mark (a snapshot of no run, with the latest messages) and the status of each run, all
+with the provenance `SNAPSHOT`: they say what had happened before, so that whoever polls next misses nothing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gateway.run_log.run_state import FINISHED_MESSAGE_STATUSES
+from gateway.run_log.stream_diff import may_follow
+from schema.contract.run_events import (
+    Change,
+    MessageCreatedChange,
+    MessageFinishedChange,
+    Provenance,
+    SnapshotChange,
+    StatusChange,
+)
+from schema.contract.run_status import is_terminal
+from schema.contract.wire import MessageObject, RunObject
+
+NO_RUN = RunObject(id="", created_at=0)
+
+_MAX_KNOWN = 200
+
+ValueT = TypeVar("ValueT")
+
+
+@dataclass(frozen=True, slots=True)
+class LookedAt:
+    """What a look at a thread showed, newest first: its latest runs, then its latest messages."""
+
+    runs: Sequence[RunObject]
+    messages: Sequence[MessageObject]
+
+
+class ThreadState:
+    """The present state of one thread; takes any change at any time and never fails."""
+
+    def __init__(self) -> None:
+        self.has_begun = False
+        self._runs: OrderedDict[str, RunObject] = OrderedDict()
+        self._messages: OrderedDict[str, MessageObject] = OrderedDict()
+        self._finished: OrderedDict[str, None] = OrderedDict()
+
+    @property
+    def runs_under_way(self) -> list[RunObject]:
+        """The runs that are not terminal, oldest first."""
+        return [run for run in self._runs.values() if not is_terminal(run.status)]
+
+    def run(self, run_id: str) -> RunObject | None:
+        """Give a run as it was last seen."""
+        return self._runs.get(run_id)
+
+    def has_message(self, message_id: str) -> bool:
+        """Whether a message was seen; the oldest may be forgotten."""
+        return message_id in self._messages
+
+    def is_finished(self, message_id: str) -> bool:
+        """Whether the thread's readers were told that a message is whole, or never have to be."""
+        return message_id in self._finished
+
+    @property
+    def newest_at(self) -> float:
+        """When the newest message that was seen was made; 0 where there was none."""
+        return max((message.created_at for message in self._messages.values()), default=0)
+
+    def baseline(self) -> list[Change]:
+        """Give the changes of which this state can be made anew."""
+        if not self.has_begun:
+            return []
+        latest = list(self._messages.values())[-20:]
+        mark = SnapshotChange(
+            NO_RUN, [], [_marked(message, is_finished=message.id in self._finished) for message in latest]
+        )
+        return [mark, *(StatusChange(run) for run in list(self._runs.values())[-20:])]
+
+    def apply(self, change: Change, _: Provenance = Provenance.POLLED) -> None:
+        """Lay one change upon the state."""
+        match change:
+            case SnapshotChange(messages=messages):
+                self.has_begun = True
+                self._runs.clear()
+                self._messages.clear()
+                self._finished.clear()
+                for message in messages:
+                    self._see(message)
+                    if message.role == "user" or message.status in FINISHED_MESSAGE_STATUSES:
+                        _keep(self._finished, message.id, None)
+            case StatusChange(run=run):
+                self._runs[run.id] = run
+                self._forget_runs()
+            case MessageCreatedChange(message=message):
+                self._see(message)
+                if message.role == "user":
+                    _keep(self._finished, message.id, None)
+            case MessageFinishedChange(message=message):
+                self._see(message)
+                _keep(self._finished, message.id, None)
+            case _:
+                pass
+
+    def _see(self, message: MessageObject) -> None:
+        _keep(self._messages, message.id, _envelope(message, message.status))
+
+    def _forget_runs(self) -> None:
+        if len(self._runs) > _MAX_KNOWN:
+            over = next((name for name, run in self._runs.items() if is_terminal(run.status)), next(iter(self._runs)))
+            del self._runs[over]
+
+
+def changes_of_thread(state: ThreadState, seen: LookedAt) -> list[Change]:
+    """Give what differs from the state, oldest first; what ends comes after what it ends with.
+
+    Of a thread that nothing is known of, its baseline: to be written with the provenance `SNAPSHOT`.
+    """
+    runs = {run.id: run for run in reversed(seen.runs)}
+    messages = list(reversed(seen.messages))
+    if not state.has_begun:
+        mark = [_marked(message, is_finished=_is_whole(message, runs)) for message in messages]
+        return [SnapshotChange(NO_RUN, [], mark), *(StatusChange(run) for run in runs.values())]
+    new = _new_messages(state, messages)
+    created: list[Change] = [MessageCreatedChange(message) for message in new]
+    new_ids = {message.id for message in new}
+    written = [message for message in messages if state.has_message(message.id) or message.id in new_ids]
+    finished: list[Change] = [
+        MessageFinishedChange(message)
+        for message in written
+        if message.role != "user" and not state.is_finished(message.id) and _is_whole(message, runs)
+    ]
+    begun: list[Change] = []
+    ended: list[Change] = []
+    for run in runs.values():
+        known = state.run(run.id)
+        if known is not None and not may_follow(known.status, run.status):
+            continue
+        change = StatusChange(run, None if known is None else known.status)
+        (ended if is_terminal(run.status) else begun).append(change)
+    asked = [change for change in created if isinstance(change, MessageCreatedChange) and change.message.role == "user"]
+    answered = [change for change in created if change not in asked]
+    return [*asked, *begun, *answered, *finished, *ended]
+
+
+def _new_messages(state: ThreadState, messages: Sequence[MessageObject]) -> list[MessageObject]:
+    """Pick the messages that came after those that were seen; one deleted may bring an older one into view."""
+    last_known = max((place for place, one in enumerate(messages) if state.has_message(one.id)), default=-1)
+    newest_at = state.newest_at
+    return [
+        message
+        for place, message in enumerate(messages)
+        if not state.has_message(message.id) and (message.created_at >= newest_at or 0 <= last_known < place)
+    ]
+
+
+def _is_whole(message: MessageObject, runs: dict[str, RunObject]) -> bool:
+    if message.role == "user" or message.status in FINISHED_MESSAGE_STATUSES:
+        return True
+    run = None if message.run_id is None else runs.get(message.run_id)
+    return is_terminal(run.status) if run is not None else message.status is None
+
+
+def _marked(message: MessageObject, *, is_finished: bool) -> MessageObject:
+    return _envelope(message, "completed" if is_finished else "in_progress")
+
+
+def _envelope(message: MessageObject, status: str | None) -> MessageObject:
+    """Leave out what is not needed to know a message again."""
+    return MessageObject(
+        id=message.id, created_at=message.created_at, role=message.role, status=status, run_id=message.run_id
+    )
+
+
+def _keep(table: OrderedDict[str, ValueT], name: str, value: ValueT) -> None:
+    """Put a value last in a bounded table."""
+    table[name] = value
+    table.move_to_end(name)
+    while len(table) > _MAX_KNOWN:
+        table.popitem(last=False)

@@ -1,0 +1,1 @@
+"""The HTTP server: the application, its endpoint, health checks and GraphiQL."""

@@ -1,0 +1,101 @@
+"""The aiohttp application and the socket it listens on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from gateway.server.endpoint import GraphQLEndpoint, answer_failure
+from gateway.server.health import ReadinessProbe, health_routes
+from gateway.server.http.operation_tasks import Operations
+
+OPERATIONS = web.AppKey("operations", Operations)
+"""The operations under way; `listening` waits for them before it closes."""
+
+MAX_LINE_BYTES = 32 * 1024
+"""Longest request line: a GET carries its document in it."""
+
+MAX_HEADER_BYTES = 16 * 1024
+"""Longest header: above what `Authorization` may have, so that one too long gets a clear answer."""
+
+IDLE_SECONDS = 75.0
+"""How long a connection may go without a whole request: beyond the 60 seconds after which load balancers let go."""
+
+FLUSH_SECONDS = 1.0
+"""How long answers may take to leave once no operation is under way."""
+
+
+def create_app(
+    endpoint: GraphQLEndpoint, probe: ReadinessProbe, routes: Iterable[web.AbstractRouteDef] = ()
+) -> web.Application:
+    """The gateway's routes: `/graphql`, health, whatever `routes` adds, and `/` leading to `/graphql`."""
+    app = web.Application(middlewares=[_failures])
+    app[OPERATIONS] = endpoint.operations
+    app.router.add_route("*", "/graphql", endpoint.handle)
+    app.router.add_get("/", _to_graphql)
+    app.add_routes(health_routes(probe))
+    app.add_routes(routes)
+
+    async def close_endpoint(_: web.Application) -> None:
+        await endpoint.aclose()
+
+    async def close_probe(_: web.Application) -> None:
+        await probe.aclose()
+
+    app.on_shutdown.append(close_endpoint)
+    app.on_cleanup.append(close_probe)
+    return app
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    shutdown_seconds: float = 0.0,
+    idle_seconds: float = IDLE_SECONDS,
+) -> AsyncIterator[str]:
+    """Serve an application on a socket; gives its base URL, with the port that was really taken.
+
+    A connection that for `idle_seconds` sends nothing, or only a part of its headers, is closed.
+
+    At the end, operations under way get `shutdown_seconds` while the socket still answers, so that a load balancer
+    learns from `/readyz` that this process is leaving. Raises OSError where the address cannot be had.
+    """
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        # A caller that leaves ends its operation; those that write are shielded by `Operations`.
+        handler_cancellation=True,
+        handle_signals=False,
+        # Compressed bodies are refused, so nothing is unpacked on the way to that answer.
+        auto_decompress=False,
+        keepalive_timeout=idle_seconds,
+        max_field_size=MAX_HEADER_BYTES,
+        max_line_size=MAX_LINE_BYTES,
+        shutdown_timeout=FLUSH_SECONDS,
+    )
+    try:
+        await runner.setup()
+        await web.TCPSite(runner, host, port).start()
+        yield _url(runner.addresses[0])
+    finally:
+        if OPERATIONS in app:
+            await app[OPERATIONS].stop(shutdown_seconds)
+        await runner.cleanup()
+
+
+def _url(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
+    host, port = address[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what to open, not what to bind
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+async def _to_graphql(request: web.Request) -> web.StreamResponse:  # noqa: ARG001 - a handler's signature
+    raise web.HTTPFound("/graphql")
+
+
+_failures = web.middleware(answer_failure)

@@ -1,0 +1,1 @@
+"""GraphQL over HTTP: reading a request, running its operation, writing its response."""

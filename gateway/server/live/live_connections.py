@@ -1,0 +1,135 @@
+"""The connections that stay: WebSockets and event streams, counted, bounded, and sent away when the gateway stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Protocol
+
+from gateway.server.http.owned_tasks import OwnedTasks
+from gateway.server.http.refusals import crowded
+from gateway.server.http.request_limits import SubscriptionLimits
+from gateway.server.live.fan_out import Deliveries
+
+LEAVE_SECONDS = 1.0
+"""How long a client that is sent away may take for the last of what was sent to it."""
+
+
+class Connection(Protocol):
+    """One client that stays."""
+
+    def send_away(self) -> None:
+        """Tell the client to come back, to whatever gateway answers then; again and again at no harm."""
+
+    def abort(self) -> None:
+        """End the connection at once."""
+
+
+class Connections:
+    """All connections of this process that stay, and the tasks that some of them need for a moment."""
+
+    def __init__(self, limits: SubscriptionLimits, deliveries: Deliveries) -> None:
+        """Nobody is connected yet."""
+        self.limits = limits
+        self.deliveries = deliveries
+        self.tasks = OwnedTasks()
+        self._taken = 0
+        self._uninitialised = 0
+        self._open: set[Connection] = set()
+        self._none_left = asyncio.Event()
+        self._lingering: dict[asyncio.Transport, asyncio.TimerHandle] = {}
+
+    def __len__(self) -> int:
+        """Count the connections."""
+        return self._taken
+
+    def take_place(self, *, initialised: bool = True) -> Place:
+        """Take one of the places, to be released; raises a `Refusal` where none is left."""
+        if self._taken >= self.limits.max_sockets:
+            raise crowded(f"Expected at most {self.limits.max_sockets} WebSockets and event streams, got one more.")
+        if not initialised and self._uninitialised >= self.limits.max_uninitialised_sockets:
+            most = self.limits.max_uninitialised_sockets
+            raise crowded(f"Expected at most {most} WebSockets without connection_init, got one more.")
+        return Place(self, initialised=initialised)
+
+    def count(self, *, places: int = 0, uninitialised: int = 0) -> None:
+        """Count places that are taken or released."""
+        self._taken += places
+        self._uninitialised += uninitialised
+
+    def add(self, connection: Connection) -> None:
+        """Have a connection told when the gateway stops."""
+        self._open.add(connection)
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection that is over."""
+        self._open.discard(connection)
+        if not self._open:
+            self._none_left.set()
+
+    def send_away(self) -> None:
+        """Tell all clients to come back."""
+        for connection in list(self._open):
+            connection.send_away()
+
+    def abort_later(self, transport: asyncio.Transport) -> None:
+        """Give a client a moment to take what was sent to it last, where there is something left."""
+        if transport.get_write_buffer_size() and transport not in self._lingering:
+            loop = asyncio.get_running_loop()
+            self._lingering[transport] = loop.call_later(LEAVE_SECONDS, self._abort, transport)
+
+    async def aclose(self) -> None:
+        """Send away who is left, and end what then does not end by itself."""
+        self.send_away()
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                while self._open:
+                    self._none_left.clear()
+                    await self._none_left.wait()
+        except TimeoutError:
+            for connection in list(self._open):
+                connection.abort()
+        for transport, handle in list(self._lingering.items()):
+            handle.cancel()
+            self._abort(transport)
+        await self.tasks.aclose()
+        await self.deliveries.aclose()
+
+    def _abort(self, transport: asyncio.Transport) -> None:
+        self._lingering.pop(transport, None)
+        transport.abort()
+
+
+class Place:
+    """One of the places, held until it is released."""
+
+    __slots__ = ("_connections", "_initialised")
+
+    def __init__(self, connections: Connections, *, initialised: bool) -> None:
+        """Take it."""
+        self._connections = connections
+        self._initialised = initialised
+        connections.count(places=1, uninitialised=0 if initialised else 1)
+
+    def initialise(self) -> None:
+        """Stand among the uninitialised no longer."""
+        if not self._initialised:
+            self._initialised = True
+            self._connections.count(uninitialised=-1)
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.initialise()
+        self._connections.count(places=-1)
+
+
+def at_once(sending: Coroutine[object, object, object]) -> None:
+    """Send what is sent without waiting for room. A lost connection is no error here: its owner hears of it."""
+    try:
+        sending.send(None)
+    except (StopIteration, ConnectionError):
+        return
+    sending.close()
+    raise RuntimeError("expected to send at once, but had to wait")

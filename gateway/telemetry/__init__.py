@@ -1,0 +1,1 @@
+"""Observability of the gateway: its logs."""

@@ -1,0 +1,65 @@
+"""From an upstream answer's status, headers and body to the value asked for, or to what kept it away. Pure."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
+
+from gateway.upstream.dialects import lacking
+from gateway.upstream.error_replies import read_refusal, request_id
+from gateway.upstream.reply_readers import Reader, UnexpectedReplyError
+from gateway.upstream.retry import Failure
+from gateway.upstream.safe_text import safe_text
+from schema.contract.errors import ErrorCode, GatewayError
+
+KeyT_contra = TypeVar("KeyT_contra", contravariant=True)
+ValueT = TypeVar("ValueT")
+
+
+class Reply(NamedTuple):
+    """An answer as it came; `headers` are looked up whatever their case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def read_reply(
+    reader: Reader[KeyT_contra, ValueT],
+    key: KeyT_contra,
+    reply: Reply,
+    *,
+    operation: str,
+    dialect: str,
+    credential: str | None,
+    now_seconds: float,
+) -> ValueT | Failure:
+    """Read any answer: the value asked for, or the failure that it is. Never raises."""
+    status, headers, body = reply
+    if not 200 <= status < 300:
+        failure = read_refusal(status, headers, body, credential=credential, now_seconds=now_seconds)
+        error = failure.error
+        if error.code is not ErrorCode.UNSUPPORTED_BY_UPSTREAM:
+            return failure
+        unsupported = lacking(dialect, operation, error.message, upstream_request_id=error.upstream_request_id)
+        return Failure(unsupported, declined=True)
+    try:
+        return reader.read(key, body)
+    except UnexpectedReplyError as unexpected:
+        return invalid_response(
+            f"Upstream operation {operation}: {unexpected}.",
+            headers,
+            credential=credential,
+            cut_short=unexpected.cut_short,
+        )
+
+
+def invalid_response(
+    message: str, headers: Mapping[str, str], *, credential: str | None, cut_short: bool = False
+) -> Failure:
+    """The failure of an answer that cannot be read; one that was cut short may well come whole the next time."""
+    error = GatewayError(
+        ErrorCode.UPSTREAM_INVALID_RESPONSE,
+        safe_text(message, credential),
+        retryable=cut_short,
+        upstream_request_id=request_id(headers, credential),
+    )
+    return Failure(error, transient=cut_short)

@@ -1,1 +1,0 @@
-"""GraphQL over HTTP: what a request asks for, and what is answered."""

@@ -1,1 +1,0 @@
-"""GraphQL execution: operations are compiled to plain calls, and whatever is unusual is handed to graphql-core."""

@@ -1,0 +1,50 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.cache.cache_keys import group_of, place_of, quoted, redis_prefix
+from schema.contract.keys import MessageKey, RunKey, ThreadKey
+from schema.contract.paging import Window
+from schema.contract.ports import MessagePageKey, RunPageKey
+from tests.gateway.cache.upstream import ALL_KEYS
+from tests.support.fake_threads_api import Key
+
+TEXTS = st.text(max_size=8) | st.sampled_from(["", "a/b", "%", "a:b", "{x}", "messages"])
+WINDOWS = st.builds(Window, st.integers(1, 100), st.sampled_from(["asc", "desc"]), st.none() | TEXTS)
+KEYS: st.SearchStrategy[Key] = st.one_of(
+    st.builds(ThreadKey, TEXTS),
+    st.builds(MessageKey, TEXTS, TEXTS),
+    st.builds(RunKey, TEXTS, TEXTS),
+    st.builds(MessagePageKey, TEXTS, st.none() | TEXTS, WINDOWS),
+    st.builds(RunPageKey, TEXTS, WINDOWS),
+)
+
+
+def test_every_type_of_key_has_a_place_of_its_own() -> None:
+    assert len({place_of(key) for key in ALL_KEYS}) == len(ALL_KEYS)
+
+
+@given(KEYS, KEYS)
+def test_two_keys_share_a_place_only_when_they_are_the_same(one: Key, other: Key) -> None:
+    same = type(one) is type(other) and one == other
+    assert (place_of(one) == place_of(other)) == same
+
+
+@given(TEXTS)
+def test_no_id_breaks_out_of_its_part(text: str) -> None:
+    assert not set("/{}@") & set(quoted(text))
+
+
+@pytest.mark.parametrize(("one", "other"), [*itertools.combinations(["ann", "bob", "ann/thread/x", ""], 2)])
+def test_no_two_principals_share_a_redis_key(one: str, other: str) -> None:
+    group = group_of(ThreadKey("t"))
+    assert redis_prefix(one, group) != redis_prefix(other, group)
+
+
+def test_a_thread_of_a_principal_is_one_hash_tag() -> None:
+    prefix = redis_prefix("ann", group_of(MessageKey("t", "m")))
+    assert prefix == redis_prefix("ann", group_of(RunPageKey("t", Window(1, "asc"))))
+    assert prefix.startswith("tg:{")
+    assert prefix.endswith("/thread/t}:")

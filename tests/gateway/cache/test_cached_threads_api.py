@@ -1,0 +1,212 @@
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+import pytest
+
+from gateway.cache.cached_threads_api import CachedThreadsApi
+from gateway.cache.shared_cache import CacheOptions, SharedCache
+from gateway.cache.tags import seen_moving, thread_updated
+from schema.contract.bodies import (
+    AssistantBody,
+    AssistantUpdateBody,
+    MessageBody,
+    MetadataUpdateBody,
+    RunBody,
+    ThreadAndRunBody,
+    ThreadBody,
+    ThreadUpdateBody,
+    ToolOutputsBody,
+)
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import RunKey, RunStepKey, ThreadKey
+from schema.contract.ports import AssistantPageKey, MessagePageKey, RunPageKey
+from tests.gateway.cache.processes import processes
+from tests.gateway.cache.upstream import (
+    ACTIVE,
+    ASSISTANT,
+    ENDED,
+    OPEN,
+    OTHER_THREAD,
+    THREAD,
+    USER_MESSAGE,
+    T,
+    Upstream,
+    cached,
+    read,
+)
+from tests.support.fake_threads_api import V1, V2, Key
+from tests.support.wire_samples import run, run_step
+
+Write: TypeAlias = Callable[[CachedThreadsApi], Awaitable[Any]]
+
+EDITED = MetadataUpdateBody(metadata={"owner": "edited"})
+HELLO = {"role": "user", "content": [{"type": "text", "text": "Hello?"}]}
+WAITING = RunKey("thread_2", "run_3")
+OTHER_MESSAGES = MessagePageKey("thread_2", None, OPEN)
+RUN_WITH_MESSAGES = RunBody.model_validate({"assistant_id": "asst_1", "additional_messages": [HELLO]})
+OUTPUTS = ToolOutputsBody.model_validate({"tool_outputs": [{"tool_call_id": "call_1", "output": "done"}]})
+
+# (name, write, what was read before and has to show it afterwards)
+WRITES: list[tuple[str, Write, Sequence[Key]]] = [
+    ("update_thread", lambda api: api.update_thread(THREAD, ThreadUpdateBody(metadata={"owner": "edited"})), [THREAD]),
+    ("delete_thread", lambda api: api.delete_thread(THREAD), [THREAD, USER_MESSAGE, MessagePageKey(T, None, OPEN)]),
+    (
+        "create_message",
+        lambda api: api.create_message(OTHER_THREAD, MessageBody.model_validate(HELLO)),
+        [OTHER_MESSAGES],
+    ),
+    (
+        "update_message",
+        lambda api: api.update_message(USER_MESSAGE, EDITED),
+        [USER_MESSAGE, MessagePageKey(T, None, OPEN)],
+    ),
+    (
+        "delete_message",
+        lambda api: api.delete_message(USER_MESSAGE),
+        [USER_MESSAGE, MessagePageKey(T, None, OPEN)],
+    ),
+    (
+        "create_run",
+        lambda api: api.create_run(OTHER_THREAD, RUN_WITH_MESSAGES),
+        [OTHER_MESSAGES, RunPageKey("thread_2", OPEN)],
+    ),
+    ("update_run", lambda api: api.update_run(ENDED, EDITED), [ENDED, RunPageKey(T, OPEN)]),
+    ("cancel_run", lambda api: api.cancel_run(ACTIVE), [ACTIVE, RunPageKey(T, OPEN)]),
+    ("submit_tool_outputs", lambda api: api.submit_tool_outputs(WAITING, OUTPUTS), [WAITING]),
+    ("create_assistant", lambda api: api.create_assistant(AssistantBody(model="gpt-4o")), [AssistantPageKey(OPEN)]),
+    (
+        "update_assistant",
+        lambda api: api.update_assistant(ASSISTANT, AssistantUpdateBody(name="New")),
+        [ASSISTANT, AssistantPageKey(OPEN)],
+    ),
+    ("delete_assistant", lambda api: api.delete_assistant(ASSISTANT), [ASSISTANT, AssistantPageKey(OPEN)]),
+]
+
+
+@pytest.fixture(params=["memory", "redis", "cluster"])
+async def caches(request: pytest.FixtureRequest) -> AsyncIterator[list[SharedCache]]:
+    """The writer's cache and the reader's: another process where there is a Redis."""
+    if request.param == "memory":
+        async with processes(1, None) as (shared,):
+            yield [shared, shared]
+        return
+    cluster = request.param == "cluster"
+    server = request.getfixturevalue("valkey_cluster")[0] if cluster else request.getfixturevalue("valkey")
+    async with processes(2, server.url, cluster=cluster) as two:
+        yield two
+
+
+def upstream_for(write: str) -> Upstream:
+    upstream = Upstream()
+    if write == "delete_message":
+        upstream._capabilities = V2
+    if write == "submit_tool_outputs":
+        calls = {"submit_tool_outputs": {"tool_calls": [{"id": "call_1"}]}}
+        upstream.runs[WAITING] = run("run_3", status="requires_action", required_action=calls)
+    return upstream
+
+
+@pytest.mark.parametrize(("name", "write", "keys"), WRITES, ids=[row[0] for row in WRITES])
+async def test_a_read_after_a_write_sees_it_in_every_process(
+    caches: list[SharedCache], name: str, write: Write, keys: Sequence[Key]
+) -> None:
+    upstream = upstream_for(name)
+    writer, reader = caches
+    before = [repr(await read(cached(upstream, shared), key)) for key in keys for shared in (writer, reader)][1::2]
+    await write(cached(upstream, writer))
+    after = [repr(await read(cached(upstream, reader), key)) for key in keys]
+    assert after == [repr(await read(upstream, key)) for key in keys]
+    assert not set(before) & set(after)
+
+
+@pytest.mark.parametrize(("name", "write", "keys"), WRITES, ids=[row[0] for row in WRITES])
+async def test_a_write_that_failed_may_have_changed_what_it_was_to_change(
+    name: str, write: Write, keys: Sequence[Key]
+) -> None:
+    upstream = upstream_for(name)
+    async with processes(1, None) as (shared,):
+        for key in keys:
+            await read(cached(upstream, shared), key)
+        upstream.fail_writes = {name: GatewayError(ErrorCode.UPSTREAM_TIMEOUT, "Nobody knows.", retryable=False)}
+        with pytest.raises(GatewayError, match="Nobody knows"):
+            await write(cached(upstream, shared))
+        upstream.calls.clear()
+        for key in keys:
+            await read(cached(upstream, shared), key)
+        assert len(upstream.calls) == len(keys)
+
+
+async def test_what_is_made_is_found_though_it_was_not_before(caches: list[SharedCache]) -> None:
+    upstream = Upstream()
+    writer, reader = caches
+    made = [ThreadKey("thread_made1"), ThreadKey("thread_made2")]
+    for key in made:
+        (answer,) = await read(cached(upstream, reader), key)
+        assert isinstance(answer, GatewayError)
+    await cached(upstream, writer).create_thread(ThreadBody())
+    body = {"assistant_id": "asst_1", "thread": {"messages": [HELLO]}}
+    await cached(upstream, writer).create_thread_and_run(ThreadAndRunBody.model_validate(body))
+    for key in made:
+        (answer,) = await read(cached(upstream, reader), key)
+        assert answer.id == key.thread_id
+
+
+async def test_a_message_that_is_added_leaves_the_rest_of_its_thread_in_place(caches: list[SharedCache]) -> None:
+    upstream = Upstream()
+    upstream.runs[ACTIVE] = run("run_2", status="completed")
+    keys: list[Key] = [THREAD, USER_MESSAGE, ENDED, RunPageKey(T, OPEN)]
+    writer, reader = caches
+    for key in keys:
+        await read(cached(upstream, reader), key)
+    await cached(upstream, writer).create_message(THREAD, MessageBody.model_validate(HELLO))
+    upstream.calls.clear()
+    for key in keys:
+        await read(cached(upstream, reader), key)
+    assert upstream.calls == []
+
+
+async def test_an_event_of_a_run_is_seen_in_every_process(caches: list[SharedCache]) -> None:
+    upstream = Upstream()
+    writer, reader = caches
+    step = RunStepKey(T, "run_2", "step_2")
+    (missing,) = await read(cached(upstream, reader), step)
+    assert isinstance(missing, GatewayError)
+    upstream.run_steps[step] = run_step("step_2")
+    await writer.store.end_write("ann", seen_moving(ACTIVE))
+    (found,) = await read(cached(upstream, reader), step)
+    assert found.id == "step_2"
+
+
+async def test_its_capabilities_and_its_cost_are_those_of_the_inner_port() -> None:
+    async with processes(1, None) as (shared,):
+        inner = Upstream()
+        api = CachedThreadsApi(inner, shared, "ann")
+        assert api.capabilities is V1
+        assert api.cost is inner.cost
+
+
+async def test_switched_off_it_reads_through_and_still_tells_of_writes() -> None:
+    upstream = Upstream()
+    async with SharedCache(CacheOptions(enabled=False)) as shared:
+        for _ in range(2):
+            await read(cached(upstream, shared), THREAD)
+        assert len(upstream.calls) == 2
+        assert len(shared.memory) == 0
+        tags = thread_updated(THREAD)
+        before = await shared.store.look_up("ann", tags, [], 0)
+        await cached(upstream, shared).update_thread(THREAD, ThreadUpdateBody(metadata={}))
+        after = await shared.store.look_up("ann", tags, [], 0)
+        assert before is not None
+        assert after is not None
+        assert before.versions != after.versions
+
+
+async def test_whoever_wants_to_know_is_told_of_each_write_that_was_tried() -> None:
+    written: list[Any] = []
+    async with processes(1, None) as (shared,):
+        upstream = Upstream()
+        api = CachedThreadsApi(upstream, shared, "ann", written.append)
+        await api.cancel_run(ACTIVE)
+        with pytest.raises(GatewayError):
+            await api.cancel_run(RunKey(T, "run_gone"))
+    assert written == [ACTIVE, THREAD, RunKey(T, "run_gone"), THREAD]

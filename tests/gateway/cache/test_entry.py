@@ -1,0 +1,41 @@
+import pytest
+
+from gateway.cache.entry import CLOCK_SKEW_SECONDS, Entry, may_be_kept
+from gateway.cache.tags import Tag
+from tests.support.wire_samples import thread
+
+ENTRY = Entry(thread(), {"all": "v1", "thread": "v2"}, stored_at=1000.0, fresh_seconds=10.0, stale_seconds=20.0)
+
+
+@pytest.mark.parametrize(
+    ("now", "fresh", "usable"),
+    [
+        (1000.0, True, True),
+        (1009.9, True, True),
+        (1010.0, False, True),
+        (1029.9, False, True),
+        (1030.0, False, False),
+        (1000.0 - CLOCK_SKEW_SECONDS, True, True),
+        (900.0, False, False),
+    ],
+)
+def test_an_entry_is_fresh_then_stale_then_nothing(now: float, fresh: bool, usable: bool) -> None:
+    assert (ENTRY.is_fresh(now), ENTRY.is_usable(now)) == (fresh, usable)
+
+
+@pytest.mark.parametrize(
+    ("versions", "holds"),
+    [
+        ({Tag("g", "all"): "v1", Tag("g", "thread"): "v2", Tag("g", "other"): "v9"}, True),
+        ({Tag("g", "all"): "v1", Tag("g", "thread"): "v3"}, False),
+        ({Tag("g", "all"): "v1"}, False),
+        ({Tag("h", "all"): "v1", Tag("h", "thread"): "v2"}, False),
+    ],
+)
+def test_an_entry_holds_while_each_of_its_tags_has_its_version(versions: dict[Tag, str], holds: bool) -> None:
+    assert ENTRY.holds("g", versions) is holds
+
+
+def test_nothing_is_kept_under_a_tag_that_is_being_written() -> None:
+    assert may_be_kept(["v1", "v2"])
+    assert not may_be_kept(["v1", "w2"])

@@ -1,0 +1,160 @@
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.cache import entry_codec
+from gateway.cache.entry import Entry
+from schema.contract import wire
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import MessageKey, RunKey, ThreadKey
+from schema.contract.ports import MessagePageKey
+from schema.contract.wire import Page
+from tests.gateway.cache.upstream import ALL_KEYS, Upstream, read
+from tests.support.fake_threads_api import Key
+from tests.support.wire_samples import message, raws, run, thread
+
+NAME = "tg:{x}v:thread/1"
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+TIMES = st.integers(0, 2**40) | st.floats(0, 2**40)
+MESSAGES = st.builds(
+    message,
+    st.text(max_size=5),
+    created_at=TIMES,
+    role=st.sampled_from(["user", "assistant", "é"]),
+    status=st.none() | st.text(max_size=5),
+    content=st.none() | st.text(max_size=5) | st.lists(JSON, max_size=3),
+    metadata=st.none() | st.dictionaries(st.text(max_size=5), JSON, max_size=3),
+)
+
+
+def entry(value: Any, **versions: str) -> Entry:
+    return Entry(value, versions, 1000.5, 60.0, 600.0)
+
+
+def shown(kept: Entry | None) -> Any:
+    """Raw parts are equal only to themselves, so values are compared by their text."""
+    assert kept is not None
+    value = kept.value
+    text = str(value) if isinstance(value, GatewayError) else msgspec.json.encode(value)
+    return type(value), text, kept.versions, kept.stored_at, kept.fresh_seconds, kept.stale_seconds
+
+
+def round_trip(key_type: type[Key], kept: Entry) -> Entry | None:
+    data = entry_codec.encode(NAME, kept)
+    assert data is not None
+    back = entry_codec.decode(key_type, NAME, data)
+    assert shown(entry_codec.decode(key_type, NAME, entry_codec.compress(data))) == shown(back)
+    return back
+
+
+@given(MESSAGES, st.dictionaries(st.text(max_size=5), st.text(max_size=5)))
+def test_an_object_comes_back_as_it_was(kept: wire.MessageObject, versions: dict[str, str]) -> None:
+    assert shown(round_trip(MessageKey, entry(kept, **versions))) == shown(entry(kept, **versions))
+
+
+@given(st.lists(MESSAGES, max_size=4), st.booleans())
+def test_a_page_comes_back_as_it_was(data: list[wire.MessageObject], has_more: bool) -> None:
+    page = Page(data, has_more)
+    assert shown(round_trip(MessagePageKey, entry(page))) == shown(entry(page))
+
+
+async def test_every_type_of_key_has_its_codec() -> None:
+    assert set(entry_codec.WIRE_TYPES) == {type(key) for key in ALL_KEYS}
+    for key in ALL_KEYS:
+        (value,) = await read(Upstream(), key)
+        assert shown(round_trip(type(key), entry(value))) == shown(entry(value))
+
+
+def test_raw_parts_keep_their_very_text() -> None:
+    kept = run(tools=None)
+    odd = msgspec.structs.replace(kept, tools=[msgspec.Raw(b'{"type" :  "new"}'), *raws({"type": "function"})])
+    back = round_trip(RunKey, entry(odd))
+    assert back is not None
+    assert isinstance(back.value, wire.RunObject)
+    assert back.value.tools is not None
+    assert [bytes(tool) for tool in back.value.tools] == [b'{"type" :  "new"}', b'{"type": "function"}']
+
+
+def test_not_found_comes_back_without_what_was_of_that_request_alone() -> None:
+    error = GatewayError(ErrorCode.NOT_FOUND, "No.", argument="id", upstream_request_id="req_1", retry_after_ms=5)
+    back = round_trip(ThreadKey, entry(error))
+    assert back is not None
+    assert isinstance(back.value, GatewayError)
+    assert back.value.extensions == {"code": "NOT_FOUND", "retryable": False, "argument": "id"}
+    assert back.value.message == "No."
+
+
+def test_what_is_large_is_compressed() -> None:
+    data = entry_codec.encode(NAME, entry(thread(metadata={"text": "x" * entry_codec.MIN_COMPRESSED_BYTES})))
+    assert data is not None
+    assert len(entry_codec.compress(data)) < len(data) / 10
+    small = entry_codec.encode(NAME, entry(thread()))
+    assert small is not None
+    assert entry_codec.compress(small) is small
+
+
+@given(st.binary(max_size=60))
+def test_garbage_is_a_miss(data: bytes) -> None:
+    good = entry_codec.encode(NAME, entry(thread()))
+    assert good is not None
+    start = len(entry_codec._HEADER) + 8
+    for damaged in (
+        data,
+        good[:start] + data,
+        good[: start + 1] + data,
+        entry_codec._HEADER + data,
+        good + data + b"x",
+    ):
+        assert entry_codec.decode(ThreadKey, NAME, damaged) is None
+
+
+def test_a_value_cut_short_anywhere_is_a_miss() -> None:
+    good = entry_codec.encode(NAME, entry(thread(metadata={"text": "x" * entry_codec.MIN_COMPRESSED_BYTES})))
+    assert good is not None
+    packed = entry_codec.compress(good)
+    for size in (*range(60), len(packed) - 1):
+        assert entry_codec.decode(ThreadKey, NAME, packed[:size]) is None
+        assert entry_codec.decode(ThreadKey, NAME, good[:size]) is None
+
+
+def test_what_inflates_without_end_is_a_miss(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = entry_codec.encode(NAME, entry(thread(metadata={"text": "x" * entry_codec.MIN_COMPRESSED_BYTES})))
+    assert good is not None
+    packed = entry_codec.compress(good)
+    monkeypatch.setattr(entry_codec, "MAX_DECODED_BYTES", 1000)
+    assert entry_codec.decode(ThreadKey, NAME, packed) is None
+
+
+def test_a_value_of_another_place_or_another_program_is_a_miss() -> None:
+    good = entry_codec.encode(NAME, entry(thread()))
+    assert good is not None
+    assert entry_codec.decode(ThreadKey, "tg:{y}v:thread/1", good) is None
+    assert entry_codec.decode(MessagePageKey, NAME, good) is None
+    assert entry_codec.decode(ThreadKey, NAME, b"TG" + bytes(8) + good[10:]) is None
+
+
+def test_what_cannot_be_written_is_not_kept() -> None:
+    assert entry_codec.encode(NAME, entry(thread(metadata={"n": 1}))) is not None
+    assert entry_codec.encode(NAME, entry(wire.ThreadObject("t", 1, metadata={"n": object()}))) is None
+
+
+class _Old(msgspec.Struct):
+    id: str
+
+
+class _New(msgspec.Struct):
+    id: str | None = None
+
+
+def test_the_fingerprint_is_that_of_the_definitions() -> None:
+    assert entry_codec.fingerprint() == entry_codec.fingerprint()
+    old, new = SimpleNamespace(Thing=_Old), SimpleNamespace(Thing=_New)
+    assert entry_codec.fingerprint(old) != entry_codec.fingerprint(new)

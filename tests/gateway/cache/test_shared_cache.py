@@ -1,0 +1,47 @@
+import asyncio
+
+import pytest
+
+from gateway.cache.shared_cache import CacheOptions, SharedCache
+from schema.contract.paging import Window
+from schema.contract.ports import RunPageKey
+from tests.gateway.cache.upstream import THREAD, T, Upstream, cached, read, until
+
+
+async def test_closing_ends_the_reads_under_way() -> None:
+    upstream = Upstream()
+    upstream.gate.clear()
+    async with SharedCache() as shared:
+        reading = asyncio.create_task(read(cached(upstream, shared), THREAD))
+        await until(lambda: upstream.waiting == 1)
+    assert upstream.waiting == 0
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
+async def test_it_learns_how_long_asking_takes() -> None:
+    shared = SharedCache(CacheOptions(first_guess_seconds=1.0))
+    for _ in range(50):
+        shared.note_call(0.01)
+    assert shared.call_seconds == pytest.approx(0.01, abs=0.001)
+    await shared.close()
+
+
+async def test_a_start_without_redis_is_no_error() -> None:
+    upstream = Upstream()
+    async with SharedCache(CacheOptions(redis_url="unix:///nowhere/valkey.sock")) as shared:
+        assert len(await read(cached(upstream, shared), THREAD)) == 1
+
+
+async def test_its_deadline_is_that_of_the_options() -> None:
+    async with SharedCache(CacheOptions(redis_deadline_seconds=2.0)) as shared:
+        assert shared.deadline() == pytest.approx(asyncio.get_running_loop().time() + 2, abs=0.1)
+
+
+async def test_no_more_pages_are_noted_than_entries_are_kept() -> None:
+    upstream = Upstream()
+    async with SharedCache(CacheOptions(memory_entries=3)) as shared:
+        for limit in range(1, 6):
+            await read(cached(upstream, shared), RunPageKey(T, Window(limit, "asc")))
+            await shared.settled()
+        assert len(shared.pages) == 3

@@ -1,0 +1,100 @@
+"""What every store promises, held against both; and what each does besides, in its own file."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.cache.cache_keys import Place
+from gateway.cache.entry import may_be_kept
+from gateway.cache.redis_link import RedisLink
+from gateway.cache.redis_store import RedisStore
+from gateway.cache.tags import Tag
+from gateway.cache.version_store import LocalStore, Store, Stored
+from tests.support.valkey import Valkey
+
+TAGS = (Tag("g", "all"), Tag("g", "thread"), Tag("h", "all"))
+FAR = float("inf")
+
+
+@asynccontextmanager
+async def redis_store(url: str, *, cluster: bool = False) -> AsyncIterator[RedisStore]:
+    link = RedisLink(url, cluster=cluster, deadline_seconds=5)
+    store = RedisStore(link)
+    try:
+        await link.connect()
+        yield store
+    finally:
+        await store.close()
+        await link.close()
+
+
+@pytest.fixture(params=["memory", "redis", "cluster"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    if request.param == "memory":
+        yield LocalStore()
+    elif request.param == "redis":
+        valkey: Valkey = request.getfixturevalue("valkey")
+        async with redis_store(valkey.url) as store:
+            yield store
+    else:
+        servers: list[Valkey] = request.getfixturevalue("valkey_cluster")
+        async with redis_store(servers[0].url, cluster=True) as store:
+            yield store
+
+
+async def versions(store: Store, scope: str = "ann") -> dict[Tag, str]:
+    known = await store.look_up(scope, TAGS, [], FAR)
+    assert known is not None
+    return dict(known.versions)
+
+
+async def test_every_tag_has_a_version_that_stays(store: Store) -> None:
+    first = await versions(store)
+    assert set(first) == set(TAGS)
+    assert len(set(first.values())) == len(TAGS)
+    assert may_be_kept(first.values())
+    assert await versions(store) == first
+
+
+async def test_a_write_changes_the_versions_of_its_tags_alone(store: Store) -> None:
+    before = await versions(store)
+    changed = TAGS[0]
+    await store.begin_write("ann", [changed])
+    await store.end_write("ann", [changed])
+    after = await versions(store)
+    assert {tag for tag in TAGS if before[tag] != after[tag]} == {changed}
+    assert may_be_kept(after.values())
+
+
+async def test_principals_have_versions_of_their_own(store: Store) -> None:
+    ann, bob = await versions(store), await versions(store, "bob")
+    assert not set(ann.values()) & set(bob.values())
+    await store.end_write("ann", TAGS)
+    assert await versions(store, "bob") == bob
+
+
+async def test_what_is_kept_is_found_where_values_are_held(store: Store) -> None:
+    places = [Place("g", "one"), Place("h", "two"), Place("h", "three")]
+    await store.keep("ann", {place: Stored(place.name.encode(), 60.0) for place in places[:2]})
+    known = await store.look_up("ann", TAGS, places, FAR)
+    assert known is not None
+    assert known.values == ({place: place.name.encode() for place in places[:2]} if store.holds_values else {})
+    other = await store.look_up("bob", TAGS, places, FAR)
+    assert other is not None
+    assert other.values == {}
+
+
+async def test_nothing_asked_is_nothing_known(store: Store) -> None:
+    await store.keep("ann", {})
+    await store.begin_write("ann", [])
+    await store.end_write("ann", [])
+    known = await store.look_up("ann", [], [], FAR)
+    assert known is not None
+    assert (known.versions, known.values) == ({}, {})
+
+
+async def test_a_forgotten_version_comes_back_as_another() -> None:
+    store = LocalStore(max_tags=2)
+    first = await versions(store)
+    assert await versions(store) != first

@@ -1,0 +1,221 @@
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+
+from gateway.emulator.app import STREAMS, create_app
+from gateway.emulator.clock import ManualClock
+from gateway.emulator.faults.fault_text import parse_fault_rules
+from gateway.emulator.faults.faulty_answers import garbled, with_half_character
+from gateway.emulator.http.request_counts import COUNTS
+from gateway.emulator.streams.sse_frame import DONE
+from tests.gateway.emulator.driving import Api, Stream, event_in, names_of
+
+Connect = Callable[[web.Application], Awaitable[TestClient[Any, Any]]]
+Faulty = Callable[[str], Awaitable[Api]]
+WHOLE = ["run.created", "run.queued", "run.in_progress"]
+
+
+@pytest.fixture
+def faulty(aiohttp_client: Connect, clock: ManualClock) -> Faulty:
+    async def make(text: str) -> Api:
+        return Api(await aiohttp_client(create_app(clock=clock, faults=parse_fault_rules(text))), clock)
+
+    return make
+
+
+def faults_of(api: Api) -> dict[str, int]:
+    app = api.client.app
+    assert app is not None
+    return dict(app[COUNTS].by_fault)
+
+
+async def assistants(api: Api) -> int:
+    """Return how many assistants there are, by a read that no rule of these tests is about."""
+    return len((await api.ok("GET", "/assistants"))["data"])
+
+
+async def open_stream(api: Api) -> tuple[str, dict[str, Any]]:
+    return f"/threads/{await api.new_thread('Hi')}/runs", {"assistant_id": await api.new_assistant()}
+
+
+@pytest.mark.parametrize(("fault", "status"), [("429", 429), ("500", 500), ("502", 502), ("503", 503)])
+@pytest.mark.parametrize(("when", "written"), [("before", 0), ("after", 1)])
+async def test_a_status_comes_in_the_place_of_the_answer(
+    faulty: Faulty, fault: str, status: int, when: str, written: int
+) -> None:
+    api = await faulty(f"createAssistant:{fault}:when={when}")
+    reply = await api.call("POST", "/assistants", {"model": "gpt-4o"})
+    assert (reply.status, list(reply.json)) == (status, ["error"])
+    assert reply.headers["x-request-id"].startswith("req_")
+    assert "Retry-After" not in reply.headers
+    assert await assistants(api) == written
+    assert faults_of(api) == {fault: 1}
+
+
+@pytest.mark.parametrize("fault", ["429", "503"])
+async def test_a_refusal_may_say_when_to_come_again(faulty: Faulty, fault: str) -> None:
+    api = await faulty(f"*:{fault}:retry_after=3")
+    assert (await api.call("GET", "/assistants")).headers["Retry-After"] == "3"
+
+
+@pytest.mark.parametrize(("when", "written"), [("before", 0), ("after", 1)])
+async def test_a_reset_comes_before_or_after_the_write(faulty: Faulty, when: str, written: int) -> None:
+    api = await faulty(f"POST:reset:when={when}")
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await api.call("POST", "/assistants", {"model": "gpt-4o"})
+    assert await assistants(api) == written
+    assert faults_of(api) == {"reset": 1}
+
+
+@pytest.mark.parametrize(("when", "written"), [("before", 0), ("after", 1)])
+async def test_a_body_ends_before_its_length(faulty: Faulty, when: str, written: int) -> None:
+    api = await faulty(f"POST:truncated:when={when}")
+    headers = {"Authorization": "Bearer sk-test", "OpenAI-Beta": "assistants=v2"}
+    async with api.client.post("/v1/assistants", headers=headers, json={"model": "gpt-4o"}) as response:
+        assert response.status == 200
+        assert int(response.headers["Content-Length"]) > 20
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+    assert await assistants(api) == written
+
+
+@pytest.mark.parametrize(("fault", "status"), [("html", 200), ("html=502", 502)])
+@pytest.mark.parametrize(("when", "written"), [("before", 0), ("after", 1)])
+async def test_a_page_comes_in_the_place_of_json(
+    faulty: Faulty, fault: str, status: int, when: str, written: int
+) -> None:
+    api = await faulty(f"createAssistant:{fault}:when={when}")
+    headers = {"Authorization": "Bearer sk-test", "OpenAI-Beta": "assistants=v2"}
+    async with api.client.post("/v1/assistants", headers=headers, json={"model": "gpt-4o"}) as response:
+        assert (response.status, response.content_type) == (status, "text/html")
+        assert (await response.text()).startswith("<html>")
+    assert await assistants(api) == written
+
+
+@pytest.mark.parametrize(("when", "early"), [("before", 0), ("after", 1)])
+async def test_latency_comes_before_or_after_the_write(faulty: Faulty, when: str, early: int) -> None:
+    api = await faulty(f"createAssistant:latency=500ms:when={when}")
+    slow = asyncio.create_task(api.new_assistant())
+    for _ in range(10):
+        # The read takes its time by the socket, not by the clock.
+        written = await assistants(api)
+    assert written == early
+    assert not slow.done()
+    api.clock.advance(0.5)
+    await slow
+    assert await assistants(api) == 1
+    assert faults_of(api) == {"latency": 1}
+
+
+async def test_a_refused_write_meets_faults_like_any_other_answer(faulty: Faulty) -> None:
+    api = await faulty("createAssistant:truncated:when=after,getAssistant:503:when=after")
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await api.call("POST", "/assistants", {})
+    assert (await api.call("GET", "/assistants/asst_X")).status == 503
+
+
+async def test_only_the_first_ones_go_wrong_and_a_patient_client_gets_through(faulty: Faulty) -> None:
+    api = await faulty("createAssistant:503:first=2")
+    statuses = [(await api.call("POST", "/assistants", {"model": "gpt-4o"})).status for _ in range(3)]
+    assert statuses == [503, 503, 200]
+    assert await assistants(api) == 1
+
+
+async def test_pages_of_the_emulator_itself_are_never_struck(faulty: Faulty) -> None:
+    api = await faulty("*:503")
+    assert (await api.call("GET", "/nowhere")).status == 503
+    assert (await api.client.get("/")).status == 200
+    page = await (await api.client.get("/_emulator/requests")).json()
+    assert page["by_fault"] == {"503": 1}
+    assert page["log"][0] == {
+        "operation": "unknown", "method": "GET", "path": "/v1/nowhere", "status": 503, "fault": "503",
+    }  # fmt: skip
+
+
+async def test_a_stream_is_cut_without_its_end(faulty: Faulty) -> None:
+    api = await faulty("createRun:cut:events=3")
+    path, body = await open_stream(api)
+    async with api.stream(path, body) as stream:
+        api.clock.advance(60)
+        assert names_of([await stream.next() for _ in range(3)]) == WHOLE
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await stream.rest()
+    (run,) = (await api.ok("GET", path))["data"]
+    assert run["status"] == "completed"
+    assert faults_of(api) == {"cut": 1}
+
+
+async def next_raw(stream: Stream) -> bytes:
+    return await stream.response.content.readuntil(b"\n\n")
+
+
+async def test_one_line_of_a_stream_is_not_json_and_the_rest_goes_on(faulty: Faulty) -> None:
+    api = await faulty("createRun:garbled:events=2")
+    path, body = await open_stream(api)
+    async with api.stream(path, body) as stream:
+        api.clock.advance(60)
+        assert names_of([await stream.next() for _ in range(2)]) == WHOLE[:2]
+        spoiled = (await next_raw(stream)).decode()
+        assert spoiled.startswith("event: thread.run.in_progress\ndata: {")
+        with pytest.raises(json.JSONDecodeError):
+            event_in(spoiled)
+        assert names_of(await stream.rest())[-1] == "done"
+
+
+async def test_one_line_of_a_stream_is_not_utf_8_and_the_rest_goes_on(faulty: Faulty) -> None:
+    api = await faulty("createRun:half-character:events=2")
+    path, body = await open_stream(api)
+    async with api.stream(path, body) as stream:
+        api.clock.advance(60)
+        assert names_of([await stream.next() for _ in range(2)]) == WHOLE[:2]
+        spoiled = await next_raw(stream)
+        with pytest.raises(UnicodeDecodeError):
+            spoiled.decode()
+        assert names_of(await stream.rest())[-1] == "done"
+
+
+async def test_a_silent_stream_stays_open_until_the_server_stops(faulty: Faulty) -> None:
+    api = await faulty("createRun:silent:events=2")
+    path, body = await open_stream(api)
+    async with api.stream(path, body) as stream:
+        api.clock.advance(60)
+        assert names_of([await stream.next() for _ in range(2)]) == WHOLE[:2]
+        api.clock.advance(700)
+        (run,) = (await api.ok("GET", path))["data"]
+        assert run["status"] == "completed"
+        assert not stream.response.content.at_eof()
+        app = api.client.app
+        assert app is not None
+        app[STREAMS].stop()
+        assert await stream.rest() == []
+
+
+async def test_a_stream_that_ends_sooner_is_whole(faulty: Faulty) -> None:
+    api = await faulty("*:cut:events=500")
+    assert names_of(await api.streamed_run())[-1] == "done"
+
+
+async def test_a_write_that_would_stream_is_made_though_its_answer_is_lost(faulty: Faulty) -> None:
+    api = await faulty("createRun:truncated:when=after")
+    path, body = await open_stream(api)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        async with api.stream(path, body) as stream:
+            await stream.rest()
+    assert len((await api.ok("GET", path))["data"]) == 1
+
+
+def test_the_last_event_can_be_spoiled_too() -> None:
+    assert garbled(DONE) == b"event: done\ndata: [DO\n\n"
+    assert with_half_character(DONE) == b"event: done\ndata: [D\xe2\x82ONE]\n\n"
+
+
+def test_a_spoiled_frame_keeps_its_framing() -> None:
+    frame = b'event: x\ndata: {"a":1}\n\n'
+    assert garbled(frame) == b'event: x\ndata: {"a\n\n'
+    assert with_half_character(frame) == b'event: x\ndata: {"\xe2\x82a":1}\n\n'

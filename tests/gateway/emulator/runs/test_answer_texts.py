@@ -1,0 +1,63 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.emulator.objects import ImageFilePart, RefusalPart, SearchResult, TextPart
+from gateway.emulator.runs.answer_texts import (
+    answer_text,
+    cited_part,
+    code_answer,
+    quoting_parts,
+    token_count,
+    tokens_of,
+)
+
+
+@given(st.text())
+def test_any_question_has_an_answer_and_always_the_same(question: str) -> None:
+    (part,) = answer_text(question)
+    assert isinstance(part, TextPart)
+    assert part.value
+    assert (part,) == answer_text(question)
+
+
+def test_a_longer_question_has_a_longer_answer() -> None:
+    assert token_count(answer_text("What? " * 30)) > 256 > token_count(answer_text("What?"))
+
+
+def test_outputs_are_quoted_with_their_names() -> None:
+    (part,) = quoting_parts((("get_food", "tacos 🌮"),))
+    assert isinstance(part, TextPart)
+    assert "- get_food: tacos 🌮" in part.value
+
+
+@given(st.text(max_size=50), st.lists(st.text(max_size=20), min_size=1, max_size=4))
+def test_citations_stand_where_their_indexes_say(question: str, passages: list[str]) -> None:
+    results = tuple(
+        SearchResult(file_id=f"file-{number}", file_name="é🎉.md", score=0.5, text=text)
+        for number, text in enumerate(passages)
+    )
+    part = cited_part(question, results)
+    assert len(part.annotations) == len(results)
+    for annotation in part.annotations:
+        assert part.value[annotation.start_index : annotation.end_index] == annotation.text
+
+
+def test_code_draws_when_the_question_speaks_of_it() -> None:
+    assert code_answer("How many?", draws=False).image_file_id is None
+    drawn = code_answer("Draw a CHART 📈", draws=False)
+    assert isinstance(drawn.parts[0], ImageFilePart)
+    assert drawn.parts[0].file_id == drawn.image_file_id
+
+
+def test_a_file_to_download_is_annotated_where_it_stands() -> None:
+    (part,) = code_answer("Ça va? Make a csv 🎉", draws=False).parts
+    assert isinstance(part, TextPart)
+    (annotation,) = part.annotations
+    assert (
+        part.value[annotation.start_index : annotation.end_index] == annotation.text == "sandbox:/mnt/data/result.csv"
+    )
+
+
+def test_tokens_are_a_quarter_of_the_characters() -> None:
+    assert (tokens_of(""), tokens_of("x" * 40)) == (1, 11)
+    assert token_count((RefusalPart(refusal="x" * 40), ImageFilePart(file_id="file-1"))) == 96

@@ -1,0 +1,110 @@
+import json
+from typing import Any
+
+import pytest
+
+from gateway.emulator.objects import RefusalPart, TextPart
+from gateway.emulator.runs.script import (
+    SCENARIOS,
+    CallFunctions,
+    Fail,
+    Hang,
+    RunCode,
+    SearchFiles,
+    Situation,
+    StopShort,
+    WriteMessage,
+    needs_answer,
+    script_after_outputs,
+    script_for,
+)
+from tests.gateway.emulator.driving import TIME_TOOL, WEATHER_TOOL
+
+CODE_TOOL = {"type": "code_interpreter"}
+SEARCH_TOOL = {"type": "file_search"}
+
+
+def kinds(**fields: Any) -> list[type]:
+    return [type(act) for act in script_for(Situation(**{"question": "What is in Kyoto?", **fields})).acts]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, [WriteMessage]),
+        ({"tools": (WEATHER_TOOL,)}, [CallFunctions]),
+        ({"tools": (WEATHER_TOOL,), "tool_choice": "none"}, [WriteMessage]),
+        ({"tools": (CODE_TOOL,)}, [RunCode, WriteMessage]),
+        ({"tools": (SEARCH_TOOL,)}, [WriteMessage]),
+        ({"tools": (SEARCH_TOOL,), "files": ("file-1",)}, [SearchFiles, WriteMessage]),
+        ({"tools": (SEARCH_TOOL, CODE_TOOL), "files": ("file-1",)}, [SearchFiles, RunCode, WriteMessage]),
+        ({"tools": (SEARCH_TOOL, WEATHER_TOOL), "files": ("file-1",)}, [SearchFiles, CallFunctions]),
+        ({"tools": (CODE_TOOL, WEATHER_TOOL), "tool_choice": {"type": "code_interpreter"}}, [RunCode, WriteMessage]),
+        ({"prompt_tokens": 300, "max_prompt_tokens": 256}, [StopShort]),
+        ({"scenario": "fail"}, [WriteMessage]),
+        ({"scenario": "rate_limit"}, [Fail]),
+        ({"scenario": "incomplete"}, [WriteMessage]),
+        ({"scenario": "slow"}, [WriteMessage]),
+        ({"scenario": "stuck"}, [Hang]),
+        ({"scenario": "tool_error"}, [RunCode]),
+        ({"scenario": "refusal"}, [WriteMessage]),
+        ({"scenario": "image"}, [RunCode, WriteMessage]),
+    ],
+)
+def test_what_a_run_does_follows_from_its_situation(fields: dict[str, Any], expected: list[type]) -> None:
+    assert kinds(**fields) == expected
+
+
+def calls(**fields: Any) -> tuple[tuple[str, str], ...]:
+    (act,) = script_for(Situation(question="What is in Kyoto?", tools=(WEATHER_TOOL, TIME_TOOL), **fields)).acts
+    assert isinstance(act, CallFunctions)
+    return act.calls
+
+
+def test_each_function_is_called_once_with_arguments_of_its_schema() -> None:
+    (weather, arguments), (time, nothing) = calls()
+    assert (weather, time) == ("get_weather", "get_time")
+    assert json.loads(arguments) == {"city": "Kyoto"}
+    assert nothing == "{}"
+
+
+def test_a_choice_or_the_wish_for_one_at_a_time_is_honoured() -> None:
+    chosen = {"type": "function", "function": {"name": "get_time"}}
+    assert [name for name, _ in calls(tool_choice=chosen)] == ["get_time"]
+    assert [name for name, _ in calls(parallel_tool_calls=False)] == ["get_weather"]
+    assert len(calls(tool_choice="required")) == 2
+
+
+def test_outputs_are_quoted_in_the_answer() -> None:
+    (act,) = script_after_outputs(Situation(question="Food?"), (("get_food", "tacos"),)).acts
+    assert isinstance(act, WriteMessage)
+    assert isinstance(act.parts[0], TextPart)
+    assert "tacos" in act.parts[0].value
+
+
+def test_an_answer_longer_than_its_limit_is_incomplete() -> None:
+    (act,) = script_for(Situation(question="What? " * 40, max_completion_tokens=256)).acts
+    assert isinstance(act, WriteMessage)
+    assert act.incomplete_reason == "max_completion_tokens"
+
+
+def test_a_slow_run_keeps_another_pace() -> None:
+    assert script_for(Situation(question="x", scenario="slow")).pace == 10.0
+
+
+def test_a_refusal_is_a_refusal() -> None:
+    (act,) = script_for(Situation(question="x", scenario="refusal")).acts
+    assert isinstance(act, WriteMessage)
+    assert isinstance(act.parts[0], RefusalPart)
+
+
+@pytest.mark.parametrize("scenario", [None, *SCENARIOS])
+def test_the_same_situation_has_the_same_script(scenario: str | None) -> None:
+    situation = Situation(question="Draw a chart, كيوتو 🎉", tools=(CODE_TOOL,), scenario=scenario)
+    assert script_for(situation) == script_for(situation)
+
+
+def test_a_model_may_answer_unless_a_scenario_or_a_limit_says_otherwise() -> None:
+    assert needs_answer(Situation(question="Why?", prompt_tokens=256, max_prompt_tokens=256))
+    assert not needs_answer(Situation(question="Why?", prompt_tokens=257, max_prompt_tokens=256))
+    assert not any(needs_answer(Situation(question="Why?", scenario=scenario)) for scenario in SCENARIOS)

@@ -1,0 +1,53 @@
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.identity.token_expiry import expires_at
+
+
+def token(claims: Any) -> str:
+    text = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
+    return f"eyJhbGciOiJub25lIn0.{base64.urlsafe_b64encode(text).decode().rstrip('=')}.signature"
+
+
+@pytest.mark.parametrize("expiry", [1_700_000_000, 1_700_000_000.25, 0, -5])
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", " BEARER "])
+def test_a_json_web_token_says_when_it_ends(scheme: str, expiry: float) -> None:
+    assert expires_at(f"{scheme} {token({'exp': expiry, 'sub': 'ä' * 3})}") == expiry
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer sk-key",
+        "Basic dTpw",
+        f"Basic {token({'exp': 1})}",
+        "Bearer a.b.c",
+        "Bearer a.b.c.d",
+        "Bearer ..",
+        f"Bearer {token({})}",
+        f"Bearer {token([1])}",
+        f"Bearer {token({'exp': '1700000000'})}",
+        f"Bearer {token({'exp': True})}",
+        f"Bearer {token({'exp': None})}",
+        f"Bearer {token({'exp': 1e300})}",
+        f"Bearer {token(b'{')}",
+        f"Bearer {token(bytes([255]))}",
+        "Bearer e30.ü.x",
+        "Bearer e30.eyJ.x",
+    ],
+)
+def test_nothing_else_has_an_end(credential: str | None) -> None:
+    assert expires_at(credential) is None
+
+
+@given(st.text(), st.text(), st.text())
+def test_no_text_is_too_strange(head: str, claims: str, signature: str) -> None:
+    expires_at(f"Bearer {head}.{claims}.{signature}")

@@ -1,0 +1,44 @@
+"""Logs in Redis, for their tests."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from gateway.run_log.store.event_log import Draft, Lead, LogName, Reading
+from gateway.run_log.store.redis_log import RedisLog
+from schema.contract.keys import RunKey
+from schema.contract.run_events import Provenance, TextDeltaChange
+
+PATIENT_SECONDS = 10.0
+RUN = LogName("scope", RunKey("thread_1", "run_1"))
+
+
+@asynccontextmanager
+async def logging(url: str, *, deadline_seconds: float = PATIENT_SECONDS, **options: Any) -> AsyncIterator[RedisLog]:
+    log = RedisLog(url, deadline_seconds=deadline_seconds, **options)
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+def text(value: str) -> Draft:
+    return Draft(Provenance.STREAMED, TextDeltaChange("msg_1", 0, value))
+
+
+def texts(reading: Reading) -> list[str]:
+    return [entry.change.value for entry in reading.entries if isinstance(entry.change, TextDeltaChange)]
+
+
+async def led(log: RedisLog) -> Lead:
+    lead = await log.lead(RUN)
+    assert lead is not None
+    return lead
+
+
+async def written(log: RedisLog, *values: str) -> tuple[Lead, str]:
+    lead = await led(log)
+    await log.append(RUN, lead, [text(value) for value in values])
+    epoch = (await log.read(RUN)).epoch
+    assert epoch is not None
+    return lead, epoch

@@ -1,0 +1,153 @@
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.run_log.store import event_codec
+from gateway.run_log.store.event_log import Entry
+from schema.contract import run_events, wire
+from schema.contract.run_events import (
+    Change,
+    FaultChange,
+    LaggedChange,
+    MessageCreatedChange,
+    MessageFinishedChange,
+    Provenance,
+    SnapshotChange,
+    StatusChange,
+    StepChange,
+    TextDeltaChange,
+    ToolCallDeltaChange,
+)
+from tests.support.wire_samples import message, raw, raws, run, run_step
+
+WORDS = st.text(max_size=5)
+MAYBE = st.none() | WORDS
+SMALL = st.integers(0, 2**31)
+CHANGES: st.SearchStrategy[Change] = st.one_of(
+    st.builds(
+        SnapshotChange,
+        st.builds(run, WORDS, metadata=st.none() | st.dictionaries(WORDS, WORDS, max_size=2)),
+        st.lists(st.builds(run_step, WORDS), max_size=2),
+        st.lists(st.builds(message, WORDS, content=MAYBE), max_size=2),
+    ),
+    st.builds(StatusChange, st.builds(run, status=WORDS), MAYBE),
+    st.builds(StepChange, st.builds(run_step, WORDS, status=WORDS)),
+    st.builds(ToolCallDeltaChange, WORDS, SMALL, MAYBE, MAYBE, MAYBE, MAYBE),
+    st.builds(MessageCreatedChange, st.builds(message, WORDS)),
+    st.builds(TextDeltaChange, WORDS, SMALL, WORDS, st.lists(st.builds(raw, WORDS), max_size=2)),
+    st.builds(MessageFinishedChange, st.builds(message, WORDS, content=MAYBE)),
+    st.builds(FaultChange, WORDS, WORDS, st.booleans()),
+    st.builds(LaggedChange, SMALL),
+)
+DELTA = TextDeltaChange("msg_1", 0, "word")
+LARGE = TextDeltaChange("msg_1", 0, "x" * event_codec.MIN_COMPRESSED_BYTES)
+
+
+def encoded(change: Change) -> bytes:
+    return event_codec.encode(1000.5, Provenance.STREAMED, change)
+
+
+def shown(entry: Entry | None) -> Any:
+    """Raw parts are equal only to themselves, so changes are compared by their text."""
+    assert entry is not None
+    return entry.number, entry.at, entry.provenance, type(entry.change), msgspec.json.encode(entry.change)
+
+
+@given(SMALL, st.floats(0, 2**40), st.sampled_from(Provenance), CHANGES)
+def test_an_entry_comes_back_as_it_was(number: int, at: float, provenance: Provenance, change: Change) -> None:
+    back = event_codec.decode(number, event_codec.encode(at, provenance, change))
+    assert shown(back) == shown(Entry(number, at, provenance, change))
+
+
+def test_every_kind_of_change_is_tried_above() -> None:
+    kinds = {one for one in vars(run_events).values() if isinstance(one, type) and one.__name__.endswith("Change")}
+    assert kinds - {run_events._Change} == {type(one) for one in _one_of_each()}
+    for change in _one_of_each():
+        assert shown(event_codec.decode(1, encoded(change))) == shown(Entry(1, 1000.5, Provenance.STREAMED, change))
+
+
+def _one_of_each() -> list[Change]:
+    return [
+        SnapshotChange(run(), [run_step()], [message()]),
+        StatusChange(run()),
+        StepChange(run_step()),
+        ToolCallDeltaChange("step_1", 0),
+        MessageCreatedChange(message()),
+        DELTA,
+        MessageFinishedChange(message()),
+        FaultChange("CODE", "Message."),
+        LaggedChange(1),
+    ]
+
+
+def test_raw_parts_keep_their_very_text() -> None:
+    odd = msgspec.structs.replace(run(), tools=[msgspec.Raw(b'{"type" :  "new"}'), *raws({"type": "function"})])
+    back = event_codec.decode(1, encoded(StatusChange(odd)))
+    assert back is not None
+    assert isinstance(back.change, StatusChange)
+    assert back.change.run.tools is not None
+    assert [bytes(tool) for tool in back.change.run.tools] == [b'{"type" :  "new"}', b'{"type": "function"}']
+
+
+def test_what_is_large_is_compressed() -> None:
+    assert len(encoded(LARGE)) < event_codec.MIN_COMPRESSED_BYTES / 10
+    assert b"word" in encoded(DELTA)
+
+
+def test_a_small_change_takes_few_bytes() -> None:
+    assert len(encoded(DELTA)) < 150
+
+
+def test_what_json_cannot_hold_is_said_to_be_so() -> None:
+    with pytest.raises(event_codec.UnwritableError):
+        encoded(TextDeltaChange("msg_1", 0, "\ud800"))
+
+
+@given(st.binary(max_size=60))
+def test_garbage_is_no_entry(data: bytes) -> None:
+    good = encoded(DELTA)
+    header = event_codec._HEADER
+    for damaged in (data, header + data, header + b"j" + data, header + b"z" + data, good + data + b"x"):
+        assert event_codec.decode(1, damaged) is None
+
+
+def test_an_entry_cut_short_anywhere_is_none() -> None:
+    for good in (encoded(DELTA), encoded(LARGE)):
+        assert all(event_codec.decode(1, good[:size]) is None for size in range(len(good)))
+    assert event_codec.decode(1, encoded(LARGE) + b"x") is None
+
+
+def test_what_inflates_without_end_is_no_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = encoded(LARGE)
+    monkeypatch.setattr(event_codec, "MAX_DECODED_BYTES", 1000)
+    assert event_codec.decode(1, good) is None
+
+
+def test_what_another_program_wrote_is_no_entry() -> None:
+    good = encoded(DELTA)
+    assert event_codec.decode(1, b"TE" + bytes(8) + good[10:]) is None
+    assert event_codec.decode(1, b"TG" + good[2:]) is None
+
+
+def test_other_definitions_have_another_fingerprint() -> None:
+    def module(*structs: type) -> ModuleType:
+        made = ModuleType("made")
+        vars(made).update({struct.__name__: struct for struct in structs})
+        return made
+
+    one = msgspec.defstruct("One", [("field", str, "default")], tag="one")
+    others = [
+        msgspec.defstruct("One", [("field", str, "other")], tag="one"),
+        msgspec.defstruct("One", [("field", int, "default")], tag="one"),
+        msgspec.defstruct("One", [("renamed", str, "default")], tag="one"),
+        msgspec.defstruct("One", [("field", str, "default")], tag="two"),
+        msgspec.defstruct("Two", [("field", str, "default")], tag="one"),
+    ]
+    prints = {event_codec.fingerprint(module(struct)) for struct in (one, *others)}
+    assert len(prints) == 6
+    assert event_codec.fingerprint(module(one), module()) == event_codec.fingerprint(module(one))
+    assert event_codec.fingerprint(wire, run_events) == event_codec.FINGERPRINT != event_codec.fingerprint(wire)

@@ -1,0 +1,69 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.run_log.event_cursors import read_cursor, to_cursor
+from gateway.run_log.store.event_log import Position, new_epoch
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import RunKey, ThreadKey, to_global_id, to_opaque
+
+RUN = RunKey("thread_1", "run_1")
+THREAD = ThreadKey("thread_1")
+KEYS = st.builds(RunKey, st.text(), st.text()) | st.builds(ThreadKey, st.text())
+EPOCHS = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
+
+
+@given(KEYS, EPOCHS, st.integers(1, 10**15 - 1))
+def test_a_place_comes_back_as_it_was(key: RunKey | ThreadKey, epoch: str, number: int) -> None:
+    assert read_cursor(to_cursor(key, Position(epoch, number)), key) == Position(epoch, number)
+
+
+def test_the_epochs_that_are_made_up_can_be_written() -> None:
+    epoch = new_epoch()
+    assert read_cursor(to_cursor(RUN, Position(epoch, 1)), RUN).epoch == epoch
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "abc",
+        "é",
+        "\ud800",
+        "MQ",
+        to_global_id(RUN),
+        to_opaque("event"),
+        to_opaque("event", "Run", *RUN, "epoch"),
+        to_opaque("event", "Run", *RUN, "epoch", "1", "2"),
+        to_opaque("message", "Run", *RUN, "epoch", "1"),
+        to_cursor(RunKey("thread_1", "run_2"), Position("epoch", 1)),
+        to_cursor(RunKey("thread_2", "run_1"), Position("epoch", 1)),
+        to_cursor(THREAD, Position("epoch", 1)),
+        to_cursor(RUN, Position("epoch", 1))[:-1],
+    ],
+)
+def test_a_text_that_is_no_cursor_of_the_run_is_refused(text: str) -> None:
+    with pytest.raises(GatewayError) as refused:
+        read_cursor(text, RUN)
+    assert refused.value.code is ErrorCode.BAD_USER_INPUT
+    assert refused.value.argument == "after"
+    assert "expected a cursor made by this gateway for this run, got " in refused.value.message
+
+
+def test_a_run_s_cursor_is_none_of_its_thread() -> None:
+    with pytest.raises(GatewayError, match="made by this gateway for this thread, got "):
+        read_cursor(to_cursor(RUN, Position("epoch", 1)), THREAD)
+
+
+@pytest.mark.parametrize(
+    "number", ["", "0", "-1", "+1", "01", "1.0", " 1", "1_0", "\uff11", "\u0663", "1\n", "9" * 16, "1e3"]
+)
+def test_a_number_that_no_log_counts_is_refused(number: str) -> None:
+    with pytest.raises(GatewayError):
+        read_cursor(to_opaque("event", "Run", *RUN, "epoch", number), RUN)
+
+
+@pytest.mark.parametrize("epoch", ["", "a b", "a\n", "é", "a" * 65])
+def test_an_epoch_that_no_log_has_is_refused(epoch: str) -> None:
+    with pytest.raises(GatewayError):
+        read_cursor(to_opaque("event", "Run", *RUN, epoch, "1"), RUN)

@@ -1,0 +1,63 @@
+"""What is followed has a watcher while it needs one, and patience that ends."""
+
+import asyncio
+
+import pytest
+
+from gateway.run_log.store.event_log import LogName
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import RunKey
+from tests.support.live_runs import RUN, SCOPE, ScriptedStream, World, a_run, kinds, said, settle, take_now
+
+
+async def test_nobody_waits_for_ever_for_another_process_to_tell_of_a_run(world: World) -> None:
+    lead = await world.log.lead(LogName(SCOPE, RUN))
+    assert lead is not None
+    process = world.process()
+    opening = asyncio.ensure_future(process.events.follow_run(RUN))
+    for _ in range(35):
+        await world.log.renew(LogName(SCOPE, RUN), lead)
+        await world.pass_seconds(1, step=0.5)
+    with pytest.raises(GatewayError) as late:
+        await opening
+    assert late.value.code is ErrorCode.UPSTREAM_TIMEOUT
+    assert late.value.retryable
+
+
+async def test_who_gives_up_while_it_begins_leaves_nothing_behind(world: World) -> None:
+    lead = await world.log.lead(LogName(SCOPE, RUN))
+    assert lead is not None
+    process = world.process()
+    opening = asyncio.ensure_future(process.events.follow_run(RUN))
+    await settle()
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    calls = process.log.calls
+    await world.pass_seconds(10)
+    assert process.log.calls == calls
+
+
+async def test_nobody_polls_what_is_streamed_here(world: World) -> None:
+    process = world.process()
+    world.put_run("queued")
+    before = await process.events.follow_run(RUN)
+    await world.pass_seconds(1)
+    stream = ScriptedStream([said(a_run("queued"))])
+    await process.hub.take_stream(SCOPE, stream)
+    polls = world.polls()
+    await world.pass_seconds(10)
+    assert world.polls() == polls
+    stream.say([said(a_run("in_progress"))])
+    await settle()
+    assert kinds(take_now(before)) == ["snapshot queued", "in_progress"]
+    await before.aclose()
+
+
+async def test_principals_share_nothing(world: World) -> None:
+    process = world.process()
+    await process.hub.take_stream(SCOPE, ScriptedStream([said(a_run("in_progress"))]))
+    stranger = process.hub.bind("principal_2", lambda: world.api)
+    with pytest.raises(GatewayError) as missing:
+        await world.during(stranger.follow_run(RunKey("thread_1", "run_1")))
+    assert missing.value.code is ErrorCode.NOT_FOUND

@@ -1,0 +1,332 @@
+"""What a process promises to its readers, its callers and its upstream."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from gateway.run_log.hub import RunEventsHub
+from gateway.run_log.partial_content import texts_of
+from gateway.run_log.replay_buffer import LaneBounds
+from gateway.run_log.run_log_options import EventsOptions
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import RunKey
+from schema.contract.run_events import Provenance
+from tests.support.live_runs import (
+    RUN,
+    SCOPE,
+    THREAD,
+    ScriptedStream,
+    World,
+    a_message,
+    a_run,
+    a_step,
+    kinds,
+    said,
+    settle,
+    simple_run,
+    statuses,
+    take_all,
+    take_now,
+)
+
+
+async def test_a_thousand_readers_cost_one_chain_of_polls_and_the_last_one_ends_it(world: World) -> None:
+    process = world.process()
+    world.put_run("in_progress")
+    feeds = await asyncio.gather(*(process.events.follow_status(RUN) for _ in range(1000)))
+    await world.pass_seconds(1)
+    alone = World()
+    alone.put_run("in_progress")
+    single = await alone.process().events.follow_status(RUN)
+    await alone.pass_seconds(1)
+    assert abs(world.polls() - alone.polls()) <= 1
+    assert len({id(feed.take()) for feed in feeds}) == 1
+    for feed in feeds[1:]:
+        await feed.aclose()
+    before = world.polls()
+    await world.pass_seconds(10, step=0.5)
+    assert world.polls() > before
+    await feeds[0].aclose()
+    before = world.polls()
+    await world.pass_seconds(20, step=0.5)
+    assert world.polls() == before
+    await single.aclose()
+    await alone.close()
+
+
+async def test_steps_and_messages_are_fetched_for_who_wants_them_and_at_the_end(world: World) -> None:
+    leader, other = world.process(), world.process()
+    world.put_run("in_progress")
+    status = await world.during(leader.events.follow_status(RUN))
+    await world.pass_seconds(2)
+    assert world.polls("list_run_steps") == world.polls("list_messages") == 0
+    run = await world.during(other.events.follow_run(RUN))
+    await world.pass_seconds(10)
+    assert world.polls("list_run_steps") == world.polls("list_messages") > 0
+    await run.aclose()
+    await world.pass_seconds(5)
+    before = world.polls("list_run_steps")
+    await world.pass_seconds(10)
+    assert world.polls("list_run_steps") == before
+    world.put_message(a_message("Hi", None))
+    world.put_run("completed")
+    await world.during(take_all(status))
+    assert world.polls("list_run_steps") == before + 1
+    late = await other.events.follow_run(RUN)
+    assert kinds(take_now(late)) == [
+        "snapshot in_progress", "MessageCreatedChange", "message finished", "completed",
+    ]  # fmt: skip
+    for feed in (status, late):
+        await feed.aclose()
+
+
+async def test_a_run_that_is_over_is_shown_whole_and_ends_at_once(world: World) -> None:
+    process = world.process()
+    world.put_message(a_message("Hi", None))
+    world.put_step(a_step(status="completed"))
+    world.put_run("completed")
+    feed = await world.during(process.events.follow_run(RUN))
+    (event,) = await take_all(feed)
+    assert kinds([event]) == ["snapshot completed"]
+    status = await process.events.follow_status(RUN)
+    assert statuses(await take_all(status)) == ["completed"]
+    assert world.polls() == 1
+    await feed.aclose()
+    await status.aclose()
+
+
+async def test_what_cannot_be_had_is_said_at_once(world: World) -> None:
+    process = world.process()
+    for follow in (process.events.follow_status, process.events.follow_run):
+        with pytest.raises(GatewayError) as missing:
+            await world.during(follow(RunKey("thread_1", "run_9")))
+        assert missing.value.code is ErrorCode.NOT_FOUND
+    world.put_run("queued")
+    world.api.fail[RUN] = GatewayError(ErrorCode.UPSTREAM_FAILED, "No.")
+    with pytest.raises(GatewayError) as failed:
+        await world.during(process.events.follow_status(RUN))
+    assert failed.value.code is ErrorCode.UPSTREAM_FAILED
+    with pytest.raises(GatewayError) as refused:
+        await process.events.follow_status(RUN, after="x")
+    assert refused.value.code is ErrorCode.BAD_USER_INPUT
+    polls = world.polls()
+    await world.pass_seconds(5)
+    assert world.polls() == polls
+
+
+async def test_a_failing_upstream_is_asked_again_as_late_as_it_says(world: World) -> None:
+    process = world.process()
+    world.put_run("queued")
+    feed = await world.during(process.events.follow_status(RUN))
+    world.api.fail[RUN] = GatewayError(ErrorCode.RATE_LIMITED, "Slow down.", retry_after_ms=20_000)
+    await world.pass_seconds(6)
+    polls = world.polls()
+    del world.api.fail[RUN]
+    world.put_run("completed")
+    await world.pass_seconds(10)
+    assert world.polls() == polls
+    assert statuses(await world.during(take_all(feed))) == ["queued", "completed"]
+    await feed.aclose()
+
+
+@pytest.mark.parametrize("code", [ErrorCode.NOT_FOUND, ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN])
+async def test_a_credential_that_ends_ends_its_readers(world: World, code: ErrorCode) -> None:
+    process = world.process()
+    world.put_run("queued")
+    feed = await world.during(process.events.follow_status(RUN))
+    take_now(feed)
+    world.api.fail[RUN] = GatewayError(code, "No.")
+    with pytest.raises(GatewayError) as ended:
+        await world.during(take_all(feed))
+    assert ended.value.code is code
+    await feed.aclose()
+    del world.api.fail[RUN]
+    again = await world.during(process.events.follow_status(RUN))
+    assert statuses(take_now(again)) == ["queued"]
+    await again.aclose()
+
+
+async def test_a_slow_reader_is_told_what_it_missed_and_memory_is_bounded(world: World) -> None:
+    process = world.process(EventsOptions(mirror=LaneBounds(entries=50)))
+    events = simple_run(*("x" for _ in range(500)))
+    stream = ScriptedStream(events[:4])
+    await process.hub.take_stream(SCOPE, stream)
+    slow, quick, status = [
+        await process.events.follow_run(RUN),
+        await process.events.follow_run(RUN),
+        await process.events.follow_status(RUN),
+    ]
+    taken = 0
+    for place in range(4, len(events) - 4, 20):
+        stream.say(events[place : min(place + 20, len(events) - 4)])
+        await settle()
+        taken += len(take_now(quick))
+    assert taken == 4 + 500
+    behind = take_now(slow)
+    assert kinds(behind) == ["LaggedChange", "snapshot in_progress"]
+    assert behind[0].change.skipped == 4 + 500  # type: ignore[union-attr]
+    (shown,) = behind[1].change.messages  # type: ignore[union-attr]
+    assert texts_of(shown) == ["x" * 500]
+    stream.say(events[-4:])
+    assert kinds(await take_all(slow)) == ["message finished", "step completed", "completed"]
+    assert statuses(await take_all(status)) == ["in_progress", "completed"]
+    for feed in (slow, quick, status):
+        await feed.aclose()
+
+
+async def test_news_is_told_in_the_loop_and_never_from_within_take(world: World) -> None:
+    process = world.process()
+    stream = ScriptedStream([said(a_run("queued"))])
+    await process.hub.take_stream(SCOPE, stream)
+    feed = await process.events.follow_run(RUN)
+    taken: list[str] = []
+    taking = False
+
+    def on_news() -> None:
+        nonlocal taking
+        assert not taking
+        taking = True
+        taken.extend(kinds(take_now(feed)))
+        taking = False
+
+    feed.on_news(on_news)
+    await settle()
+    assert taken == ["snapshot queued"]
+    stream.say([said(a_run("in_progress"))])
+    await settle()
+    assert taken == ["snapshot queued", "in_progress"]
+    await feed.aclose()
+
+
+async def test_a_stream_goes_on_when_its_caller_and_all_readers_leave(world: World) -> None:
+    process = world.process()
+    stream = ScriptedStream()
+    caller = asyncio.ensure_future(process.hub.take_stream(SCOPE, stream))
+    await settle()
+    caller.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await caller
+    events = simple_run("a")
+    stream.say(events[:3])
+    await settle()
+    feed = await process.events.follow_run(RUN)
+    await feed.aclose()
+    stream.say(events[3:])
+    await settle()
+    assert stream.is_closed
+    late = await process.events.follow_run(RUN)
+    assert statuses(await take_all(late)) == ["queued", "in_progress", "completed"]
+    await late.aclose()
+
+
+async def test_what_moves_is_told_before_it_is_shown(world: World) -> None:
+    process = world.process()
+    stream = ScriptedStream([said(a_run("queued"))])
+    await process.hub.take_stream(SCOPE, stream)
+    assert process.moved == [RUN]
+    stream.say([said(a_step())])
+    await settle()
+    assert process.moved == [RUN]
+    stream.say([said(a_run("in_progress"))])
+    await settle()
+    assert process.moved == [RUN, RUN]
+
+
+@pytest.mark.parametrize("stage", range(1, 8))
+async def test_without_the_store_a_process_goes_on_alone(
+    world: World, stage: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = world.process()
+    events = simple_run("a", "b", "c")
+    stream = ScriptedStream(events[:stage])
+    await process.hub.take_stream(SCOPE, stream)
+    feed = await process.events.follow_run(RUN)
+    early = take_now(feed)
+    process.log.is_cut_off = True
+    stream.say(events[stage:])
+    seen = [*early, *await world.during(take_all(feed))]
+    assert kinds(seen) == [
+        "snapshot queued", "in_progress", "step in_progress", "MessageCreatedChange", "a", "b", "c",
+        "message finished", "step completed", "completed",
+    ]  # fmt: skip
+    assert len(caplog.records) == 1
+    again = await process.events.follow_run(RUN, after=early[-1].cursor)
+    assert kinds(take_now(again))[0] == "CURSOR_EXPIRED"
+    await feed.aclose()
+    await again.aclose()
+
+
+async def test_without_the_store_a_run_is_polled_alone(world: World) -> None:
+    process = world.process()
+    process.log.is_cut_off = True
+    world.put_run("queued")
+    feed = await world.during(process.events.follow_status(RUN))
+    world.put_run("completed")
+    assert statuses(await world.during(take_all(feed))) == ["queued", "completed"]
+    await feed.aclose()
+
+
+async def test_a_thread_is_followed_whoever_writes_it(world: World) -> None:
+    leader, other = world.process(), world.process()
+    world.put_run("in_progress")
+    feeds = [await world.during(process.events.follow_thread(THREAD)) for process in (leader, other)]
+    await world.pass_seconds(3)
+    world.put_message(a_message("Hi", None))
+    world.put_run("completed")
+    for feed in feeds:
+        await world.pass_seconds(6)
+        events = take_now(feed)
+        assert kinds(events) == ["in_progress", "MessageCreatedChange", "message finished", "completed"]
+        assert events[0].provenance is Provenance.SNAPSHOT
+        assert events[-1].change.previous == "in_progress"  # type: ignore[union-attr]
+        resumed = await leader.events.follow_thread(THREAD, after=events[1].cursor)
+        assert kinds(take_now(resumed)) == ["message finished", "completed"]
+        await resumed.aclose()
+        await feed.aclose()
+
+
+async def test_a_write_has_the_thread_looked_at_at_once(world: World) -> None:
+    process = world.process()
+    feed = await world.during(process.events.follow_thread(THREAD))
+    await world.pass_seconds(30, step=0.5)
+    take_now(feed)
+    world.put_message(a_message("Hi", None, run_id=None))
+    process.hub.note_write(SCOPE, THREAD)
+    await settle()
+    assert kinds(take_now(feed)) == ["MessageCreatedChange", "message finished"]
+    await feed.aclose()
+
+
+async def test_a_thread_that_is_deleted_ends_its_readers(world: World) -> None:
+    process = world.process()
+    feed = await world.during(process.events.follow_thread(THREAD))
+    del world.api.threads[THREAD]
+    with pytest.raises(GatewayError) as ended:
+        await world.during(take_all(feed))
+    assert ended.value.code is ErrorCode.NOT_FOUND
+    await feed.aclose()
+
+
+async def test_nothing_begins_on_a_hub_that_stops(world: World) -> None:
+    process = world.process()
+    await process.hub.close()
+    stream = ScriptedStream(simple_run("a"))
+    for begin in (process.events.follow_run(RUN), process.hub.take_stream(SCOPE, stream)):
+        with pytest.raises(GatewayError) as stopped:
+            await begin
+        assert stopped.value.code is ErrorCode.GATEWAY_STOPPING
+    assert stream.is_closed
+
+
+async def test_what_cannot_be_forgotten_keeps_no_event_away(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(_: str, __: object) -> None:
+        raise RuntimeError
+
+    hub = RunEventsHub(world.log, now_seconds=world.clock.now, now=world.clock.now, sleep=world.sleep, on_moved=fail)
+    await hub.take_stream(SCOPE, ScriptedStream(simple_run("a")))
+    feed = await hub.bind(SCOPE, lambda: world.api).follow_status(RUN)
+    assert statuses(await world.during(take_all(feed)))[-1] == "completed"
+    await feed.aclose()
+    await hub.close()
+    assert caplog.records

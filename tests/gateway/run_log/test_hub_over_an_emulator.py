@@ -1,0 +1,76 @@
+"""Runs of a real upstream, streamed and polled, of every kind that the emulator's script knows."""
+
+import functools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.run_log.hub import RunEventsHub
+from gateway.run_log.store.memory_log import MemoryLog
+from gateway.upstream.threads_api_client import UpstreamClient
+from gateway.upstream.upstream_options import UpstreamOptions
+from schema.contract.bodies import RunBody
+from schema.contract.keys import RunKey, ThreadKey
+from schema.contract.ports import RunEvents, ThreadsApi
+from schema.contract.run_events import MessageFinishedChange, Provenance, RunEvent, TextDeltaChange
+from tests.support.emulator import AUTHORIZATION, Emulator
+from tests.support.live_runs import SCOPE, statuses, take_all
+
+
+@asynccontextmanager
+async def a_gateway(emulator: Emulator) -> AsyncIterator[tuple[ThreadsApi, RunEvents]]:
+    log = MemoryLog()
+    async with UpstreamClient(UpstreamOptions(base_url=emulator.url, dialect_name="openai-v2")) as client:
+        hub = RunEventsHub(log)
+        take_stream = functools.partial(hub.take_stream, SCOPE)
+        try:
+            yield (
+                client.bind(AUTHORIZATION, take_stream),
+                hub.bind(SCOPE, lambda: client.bind(AUTHORIZATION)),
+            )
+        finally:
+            await hub.close()
+            await log.close()
+
+
+async def a_thread(emulator: Emulator, question: str) -> tuple[ThreadKey, str]:
+    assistant = await emulator.post("/assistants", {"model": "gpt-4o"})
+    thread = await emulator.post("/threads", {"messages": [{"role": "user", "content": question}]})
+    return ThreadKey(thread["id"]), assistant["id"]
+
+
+def text_of(events: list[RunEvent]) -> str:
+    return "".join(event.change.value for event in events if isinstance(event.change, TextDeltaChange))
+
+
+async def test_a_run_made_here_is_followed_word_by_word_at_no_call_more(emulator: Emulator) -> None:
+    async with a_gateway(emulator) as (api, events):
+        thread, assistant_id = await a_thread(emulator, "Hello!")
+        run = await api.create_run(thread, RunBody(assistant_id=assistant_id, model=None))
+        calls = emulator.counts.total
+        feeds = [await events.follow_run(RunKey(*thread, run.id)) for _ in range(3)]
+        emulator.clock.advance(60)
+        for feed in feeds:
+            taken = await take_all(feed)
+            assert statuses(taken) == ["queued", "in_progress", "completed"]
+            (finished,) = [event.change for event in taken if isinstance(event.change, MessageFinishedChange)]
+            assert text_of(taken)
+            assert finished.message.status == "completed"
+            assert {event.provenance for event in taken} == {Provenance.STREAMED}
+            await feed.aclose()
+        assert emulator.counts.total == calls
+
+
+@pytest.mark.parametrize("kind", ["status", "run"])
+async def test_a_run_made_elsewhere_is_followed_to_its_end(emulator: Emulator, kind: str) -> None:
+    async with a_gateway(emulator) as (_, events):
+        thread, assistant_id = await a_thread(emulator, "Hello!")
+        run = await emulator.post(f"/threads/{thread.thread_id}/runs", {"assistant_id": assistant_id})
+        key = RunKey(*thread, run["id"])
+        feed = await (events.follow_status(key) if kind == "status" else events.follow_run(key))
+        emulator.clock.advance(60)
+        taken = await take_all(feed)
+        assert statuses(taken) == ["queued", "completed"]
+        assert text_of(taken) == ""
+        await feed.aclose()

@@ -1,0 +1,101 @@
+"""Processes that share a real Redis: one log, one upstream reader, and no end when the Redis is gone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.run_log.hub import RunEventsHub
+from gateway.run_log.store.redis_log import RedisLog
+from schema.contract.ports import RunEvents
+from tests.support.live_runs import (
+    RUN,
+    SCOPE,
+    THREAD,
+    ScriptedStream,
+    World,
+    a_message,
+    kinds,
+    settle,
+    simple_run,
+    statuses,
+    take_all,
+    take_now,
+)
+from tests.support.valkey import Valkey
+
+WORDS = [str(number) for number in range(2_000)]
+
+
+@asynccontextmanager
+async def a_process(url: str, world: World) -> AsyncIterator[tuple[RunEventsHub, RunEvents]]:
+    # Generous, since the machine that tests may be busy.
+    log = RedisLog(url, deadline_seconds=5.0)
+    await log.connect()
+    hub = RunEventsHub(log)
+    try:
+        yield hub, hub.bind(SCOPE, lambda: world.api)
+    finally:
+        await hub.close()
+        await log.close()
+
+
+async def test_a_stream_is_followed_on_another_process(valkey: Valkey, world: World) -> None:
+    async with a_process(valkey.url, world) as (hub, here), a_process(valkey.url, world) as (_, there):
+        events = simple_run(*WORDS)
+        stream = ScriptedStream(events[:5])
+        await hub.take_stream(SCOPE, stream)
+        feeds = [await here.follow_run(RUN), await there.follow_run(RUN)]
+        for place in range(5, len(events), 10):
+            stream.say(events[place : place + 10])
+            await asyncio.sleep(0)
+        first, second = [kinds(await take_all(feed)) for feed in feeds]
+        assert first == second
+        assert first[4 : 4 + len(WORDS)] == WORDS
+        assert first[-1] == "completed"
+        assert world.api.calls == []
+        for feed in feeds:
+            await feed.aclose()
+
+
+async def test_who_polls_hands_over_and_the_other_misses_nothing(valkey: Valkey, world: World) -> None:
+    world.put_run("queued")
+    async with a_process(valkey.url, world) as (hub, here), a_process(valkey.url, world) as (_, there):
+        first, second = await here.follow_status(RUN), await there.follow_status(RUN)
+        await hub.close()
+        world.put_run("completed")
+        assert statuses(await take_all(second)) == ["queued", "completed"]
+        await first.aclose()
+        await second.aclose()
+
+
+async def test_a_thread_is_followed_on_two_processes(valkey: Valkey, world: World) -> None:
+    async with a_process(valkey.url, world) as (_, here), a_process(valkey.url, world) as (_, there):
+        feeds = [await here.follow_thread(THREAD), await there.follow_thread(THREAD)]
+        world.put_message(a_message("Hi", None, run_id=None))
+        for feed in feeds:
+            assert kinds([await anext(feed), await anext(feed)]) == ["MessageCreatedChange", "message finished"]
+            await feed.aclose()
+
+
+async def test_a_redis_that_is_gone_ends_nothing(
+    valkey: Valkey, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with a_process(valkey.url, world) as (hub, here):
+        events = simple_run("a", "b", "c")
+        stream = ScriptedStream(events[:5])
+        await hub.take_stream(SCOPE, stream)
+        feed = await here.follow_run(RUN)
+        before = take_now(feed)
+        valkey.kill()
+        for event in events[5:]:
+            stream.say([event])
+            await settle()
+        assert kinds([*before, *await take_all(feed)]) == [
+            "snapshot queued", "in_progress", "step in_progress", "MessageCreatedChange", "a", "b", "c",
+            "message finished", "step completed", "completed",
+        ]  # fmt: skip
+        assert sum("alone" in record.message for record in caplog.records) == 1
+        await feed.aclose()
+        valkey.start()

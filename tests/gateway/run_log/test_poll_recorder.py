@@ -1,0 +1,147 @@
+"""One process polls for all, as quickly as things change; the others stand by."""
+
+import pytest
+
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
+from schema.contract.ports import RunStepPageKey
+from tests.support.live_runs import (
+    RUN,
+    SCOPE,
+    ScriptedStream,
+    World,
+    a_run,
+    kinds,
+    said,
+    settle,
+    statuses,
+    take_all,
+    take_now,
+)
+
+
+async def test_it_looks_quickly_after_a_change_and_slower_without(world: World) -> None:
+    process = world.process()
+    world.put_run("queued")
+    feed = await process.events.follow_status(RUN)
+    await world.pass_seconds(2)
+    quick = world.polls()
+    assert quick >= 4
+    await world.pass_seconds(20)
+    slow = world.polls()
+    await world.pass_seconds(20)
+    assert world.polls() - slow <= 5
+    world.put_run("in_progress")
+    await world.pass_seconds(6)
+    changed = world.polls()
+    await world.pass_seconds(1.3)
+    assert world.polls() > changed
+    assert statuses(take_now(feed)) == ["queued", "in_progress"]
+    await feed.aclose()
+
+
+async def test_only_one_of_many_processes_polls(world: World) -> None:
+    processes = [world.process() for _ in range(4)]
+    world.put_run("in_progress")
+    feeds = [await world.during(process.events.follow_status(RUN)) for process in processes]
+    before = world.polls()
+    await world.pass_seconds(30, step=0.25)
+    assert world.polls() - before <= 12
+    world.put_run("completed")
+    for feed in feeds:
+        assert statuses(await world.during(take_all(feed))) == ["in_progress", "completed"]
+        await feed.aclose()
+
+
+async def test_a_reader_who_wants_more_is_served_at_once(world: World) -> None:
+    process = world.process()
+    world.put_run("in_progress")
+    status = await process.events.follow_status(RUN)
+    await world.pass_seconds(30, step=0.5)
+    polls = world.polls("list_run_steps")
+    run = await process.events.follow_run(RUN)
+    await settle()
+    assert world.polls("list_run_steps") == polls + 1
+    another = await process.events.follow_run(RUN)
+    await settle()
+    assert world.polls("list_run_steps") == polls + 1
+    for feed in (status, run, another):
+        await feed.aclose()
+
+
+async def test_failures_end_nobody_and_are_written_nowhere(world: World) -> None:
+    process = world.process()
+    world.put_run("queued")
+    feed = await process.events.follow_run(RUN)
+    world.api.fail[RUN] = GatewayError(ErrorCode.UPSTREAM_INVALID_RESPONSE, "No.")
+    await world.pass_seconds(120, step=0.5)
+    assert 5 <= world.polls() <= 20
+    del world.api.fail[RUN]
+    world.put_run("completed")
+    await world.pass_seconds(31, step=0.5)
+    assert kinds(take_now(feed)) == ["snapshot queued", "completed"]
+    await feed.aclose()
+
+
+async def test_a_slow_look_does_not_cost_the_lead(world: World) -> None:
+    leader, other = world.process(), world.process()
+    world.put_run("queued")
+    first = await leader.events.follow_status(RUN)
+    second = await world.during(other.events.follow_status(RUN))
+    get_runs = world.api.get_runs
+
+    async def slowly(keys: list[object]) -> object:
+        await world.sleep(20)
+        return await get_runs(keys)  # type: ignore[arg-type]
+
+    world.api.get_runs = slowly  # type: ignore[assignment, method-assign]
+    before = world.polls()
+    await world.pass_seconds(65, step=0.5)
+    assert world.polls() - before <= 3
+    for feed in (first, second):
+        await feed.aclose()
+
+
+async def test_who_was_preempted_polls_no_more(world: World) -> None:
+    here, there = world.process(), world.process()
+    world.put_run("queued")
+    feed = await there.events.follow_run(RUN)
+    await world.pass_seconds(1)
+    stream = ScriptedStream([said(a_run("queued"))])
+    await here.hub.take_stream(SCOPE, stream)
+    await world.pass_seconds(5)
+    polls = world.polls()
+    await world.pass_seconds(60, step=0.5)
+    assert world.polls() == polls
+    stream.say([said(a_run("failed"))])
+    assert kinds(await world.during(take_all(feed))) == ["snapshot queued", "failed"]
+    await feed.aclose()
+
+
+async def test_a_fault_of_our_own_is_an_error_and_no_silence(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    process = world.process()
+    world.put_run("queued")
+    feed = await process.events.follow_status(RUN)
+    take_now(feed)
+    world.api.get_runs = None  # type: ignore[assignment, method-assign]
+    with pytest.raises(GatewayError) as failed:
+        await world.during(take_all(feed))
+    assert failed.value.code is ErrorCode.INTERNAL
+    assert len(caplog.records) == 1
+    await feed.aclose()
+
+
+async def test_parts_that_are_refused_are_asked_for_again_as_late_as_the_upstream_says(world: World) -> None:
+    process = world.process()
+    world.put_run("in_progress")
+    feed = await world.during(process.events.follow_run(RUN))
+    steps = RunStepPageKey(*RUN, Window(UPSTREAM_PAGE_SIZE, "asc"))
+    world.api.fail[steps] = GatewayError(ErrorCode.RATE_LIMITED, "Slow down.", retry_after_ms=20_000)
+    await world.pass_seconds(6)
+    polls = world.polls("list_run_steps")
+    process.hub.note_write(SCOPE, RUN)
+    await world.pass_seconds(12)
+    assert world.polls("list_run_steps") == polls
+    await world.pass_seconds(10)
+    assert world.polls("list_run_steps") > polls
+    await feed.aclose()

@@ -1,0 +1,281 @@
+"""A lane holds each event once; each reader goes its own way through it."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from gateway.run_log.replay_buffer import CURSOR_EXPIRED, Lane, LaneBounds, Reader
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.run_events import (
+    Change,
+    LaggedChange,
+    Provenance,
+    RunEvent,
+    SnapshotChange,
+    StatusChange,
+    TextDeltaChange,
+)
+from tests.support.live_runs import a_run, kinds, settle, take_now
+
+SNAPSHOT = SnapshotChange(a_run("queued"), [], [])
+
+
+class Source:
+    """What stands behind a lane, by hand."""
+
+    def __init__(self) -> None:
+        self.has_ended = False
+        self.error: GatewayError | None = None
+        self.left = 0
+
+    def event(self, change: Change, *, resumable: bool) -> RunEvent:
+        return RunEvent("here" if resumable else "nowhere", 1.0, Provenance.SNAPSHOT, change)
+
+    async def leave(self, reader: Reader) -> None:
+        self.left += 1
+
+
+def a_lane(
+    source: Source,
+    entries: int = 10,
+    size_bytes: int = 1 << 20,
+    present: Sequence[Change] = (SNAPSHOT,),
+    **habits: bool,
+) -> Lane:
+    return Lane(source, LaneBounds(entries, size_bytes), lambda: present, **habits)
+
+
+def add(lane: Lane, *numbers: int, change: Change | None = None) -> None:
+    for number in numbers:
+        change_ = change or TextDeltaChange("msg_1", 0, str(number))
+        lane.add(RunEvent(f"cursor {number}", 1.0, Provenance.STREAMED, change_), number)
+    lane.tell()
+
+
+def begin(lane: Lane) -> Reader:
+    reader = Reader(lane)
+    reader.start()
+    return reader
+
+
+def test_a_reader_begins_with_the_present_and_goes_on() -> None:
+    lane = a_lane(Source())
+    add(lane, 1, 2)
+    reader = begin(lane)
+    add(lane, 3)
+    assert kinds(take_now(reader)) == ["snapshot queued", "3"]
+    assert reader.take() is None
+
+
+def test_the_present_is_one_object_for_all_until_something_comes() -> None:
+    lane = a_lane(Source())
+    first, second = begin(lane).take(), begin(lane).take()
+    assert first is second
+    add(lane, 1)
+    assert begin(lane).take() is not first
+
+
+def test_only_the_last_event_of_the_present_can_be_resumed_behind() -> None:
+    lane = a_lane(Source(), present=[TextDeltaChange("msg_1", 0, "a"), TextDeltaChange("msg_1", 0, "b")])
+    assert [event.cursor for event in take_now(begin(lane))] == ["nowhere", "here"]
+
+
+def test_a_reader_may_begin_at_the_oldest_snapshot_and_sees_no_other() -> None:
+    lane = a_lane(Source(), entries=4, begins_with_snapshot=True)
+    add(lane, 1, change=SNAPSHOT)
+    add(lane, 2)
+    first = begin(lane)
+    add(lane, 3, change=SNAPSHOT)
+    add(lane, 4)
+    assert kinds(take_now(first)) == ["snapshot queued", "2", "4"]
+    assert kinds(take_now(begin(lane))) == ["snapshot queued", "2", "4"]
+    add(lane, 5, 6)
+    assert kinds(take_now(begin(lane))) == ["snapshot queued", "4", "5", "6"]
+    assert kinds(take_now(first)) == ["5", "6"]
+
+
+def test_a_reader_resumes_behind_a_number_that_is_held() -> None:
+    lane = a_lane(Source(), entries=3)
+    lane.begin_after(0)
+    add(lane, 1, 2, 3, 4, 5)
+    for number, expected in ((2, ["3", "4", "5"]), (4, ["5"]), (5, [])):
+        reader = Reader(lane)
+        reader.resume(number, "mine")
+        assert kinds(take_now(reader)) == expected
+    for lost in (1, None):
+        reader = Reader(lane)
+        reader.resume(lost, "mine")
+        fault, shown = take_now(reader)
+        assert fault.change is CURSOR_EXPIRED
+        assert fault.cursor == "mine"
+        assert kinds([shown]) == ["snapshot queued"]
+
+
+def test_a_lane_that_does_not_tell_of_lag_only_shows_the_present() -> None:
+    lane = a_lane(Source(), entries=2, tells_of_lag=False)
+    reader = begin(lane)
+    take_now(reader)
+    add(lane, 1, 2, 3)
+    assert kinds(take_now(reader)) == ["snapshot queued"]
+    resumed = Reader(lane)
+    resumed.resume(None, "mine")
+    assert kinds(take_now(resumed)) == ["snapshot queued"]
+
+
+def test_a_slow_reader_is_told_how_much_it_missed() -> None:
+    lane = a_lane(Source(), entries=3)
+    slow = begin(lane)
+    slow.take()
+    add(lane, 1, 2, 3, 4)
+    lagged, shown = take_now(slow)
+    assert lagged.change == LaggedChange(4)
+    assert lagged.cursor == "nowhere"
+    assert kinds([shown]) == ["snapshot queued"]
+    add(lane, 5)
+    assert kinds(take_now(slow)) == ["5"]
+
+
+def test_a_lane_is_bounded_in_bytes_but_holds_the_last_event() -> None:
+    lane = a_lane(Source(), entries=1000, size_bytes=5_000)
+    for number in range(100):
+        add(lane, number, change=TextDeltaChange("msg_1", 0, "x" * 100))
+    assert lane.size_bytes <= 5_000
+    assert lane.end - lane.start >= 2
+    add(lane, 100, change=TextDeltaChange("msg_1", 0, "x" * 100_000))
+    assert lane.end - lane.start == 1
+
+
+def test_a_gap_in_the_log_is_a_lag_and_a_new_log_is_an_expired_cursor() -> None:
+    lane = a_lane(Source())
+    reader = begin(lane)
+    take_now(reader)
+    add(lane, 1)
+    lane.skip(5, 6)
+    add(lane, 7)
+    lagged, _ = take_now(reader)
+    assert lagged.change == LaggedChange(7)
+    assert lane.place_after(5) is None
+    assert lane.place_after(6) == lane.start
+    lane.skip(None, 0)
+    add(lane, 1)
+    assert take_now(reader)[0].change is CURSOR_EXPIRED
+    add(lane, 2)
+    assert kinds(take_now(reader)) == ["2"]
+
+
+def test_the_end_comes_after_all_that_is_held() -> None:
+    source = Source()
+    lane = a_lane(source)
+    reader = begin(lane)
+    add(lane, 1)
+    source.has_ended = True
+    assert [reader.take() is not None for _ in range(2)] == [True, True]
+    for _ in range(2):
+        with pytest.raises(StopAsyncIteration):
+            reader.take()
+
+
+def test_an_error_comes_after_all_that_is_held_and_again() -> None:
+    source = Source()
+    lane = a_lane(source)
+    reader = begin(lane)
+    source.error = GatewayError(ErrorCode.FORBIDDEN, "No.")
+    assert reader.take() is not None
+    for _ in range(2):
+        with pytest.raises(GatewayError):
+            reader.take()
+
+
+async def test_waiting_ends_with_an_event_with_the_end_and_with_leaving() -> None:
+    source = Source()
+    lane = a_lane(source, present=[])
+    reader, leaver = begin(lane), begin(lane)
+    assert aiter(reader) is reader
+    waiting, leaving = asyncio.ensure_future(anext(reader)), asyncio.ensure_future(anext(leaver))
+    await settle()
+    await leaver.aclose()
+    await leaver.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await leaving
+    assert source.left == 1
+    assert lane.readers == {reader}
+    add(lane, 1)
+    assert kinds([await waiting]) == ["1"]
+    waiting = asyncio.ensure_future(anext(reader))
+    await settle()
+    source.has_ended = True
+    lane.tell()
+    with pytest.raises(StopAsyncIteration):
+        await waiting
+
+
+async def test_a_cancelled_wait_loses_nothing() -> None:
+    lane = a_lane(Source(), present=[])
+    reader = begin(lane)
+    waiting = asyncio.ensure_future(anext(reader))
+    await settle()
+    add(lane, 1)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert kinds([await anext(reader)]) == ["1"]
+
+
+async def test_news_is_called_for_what_is_there_and_for_what_comes_but_not_after_leaving() -> None:
+    lane = a_lane(Source())
+    reader = begin(lane)
+    calls: list[int] = []
+    reader.on_news(lambda: calls.append(1))
+    assert calls == []
+    await settle()
+    assert calls == [1]
+    add(lane, 1)
+    assert calls == [1, 1]
+    await reader.aclose()
+    add(lane, 2)
+    assert calls == [1, 1]
+
+
+async def test_a_reader_may_leave_while_all_are_told() -> None:
+    lane = a_lane(Source(), present=[])
+    readers = [begin(lane) for _ in range(3)]
+    leaving: list[asyncio.Task[None]] = []
+
+    def leave() -> None:
+        leaving.extend(asyncio.ensure_future(reader.aclose()) for reader in readers)
+
+    for reader in readers:
+        reader.on_news(leave)
+    add(lane, 1)
+    await asyncio.gather(*leaving)
+    assert lane.readers == set()
+
+
+async def test_a_reader_that_fails_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    lane = a_lane(Source(), present=[])
+    readers = [begin(lane) for _ in range(2)]
+    calls: list[int] = []
+
+    def fail() -> None:
+        calls.append(1)
+        raise RuntimeError
+
+    for reader in readers:
+        reader.on_news(fail)
+    add(lane, 1)
+    assert calls == [1, 1]
+    assert len(caplog.records) == 2
+
+
+def test_who_is_not_told_of_lag_is_not_told_the_same_status_twice() -> None:
+    present: list[Change] = [StatusChange(a_run("in_progress"))]
+    lane = a_lane(Source(), present=present, tells_of_lag=False)
+    knows, knew_before = begin(lane), begin(lane)
+    assert kinds(take_now(knows)) == kinds(take_now(knew_before)) == ["in_progress"]
+    lane.skip(None, 0)
+    assert kinds(take_now(knows)) == []
+    present[:] = [StatusChange(a_run("cancelling"))]
+    lane.skip(None, 0)
+    assert kinds(take_now(knows)) == kinds(take_now(knew_before)) == ["cancelling"]
+    add(lane, 1, change=StatusChange(a_run("cancelled"), "cancelling"))
+    assert kinds(take_now(knows)) == ["cancelled"]

@@ -1,0 +1,36 @@
+"""Waiting ends with what is waited for or with time, and leaves nothing behind."""
+
+import asyncio
+
+import pytest
+
+from gateway.run_log.run_log_options import EventsOptions, wait_for_any
+from tests.support.live_runs import World, settle
+
+
+async def test_waiting_ends_with_the_event(world: World) -> None:
+    event = asyncio.Event()
+    waiting = asyncio.ensure_future(wait_for_any(event, 10, world.sleep))
+    await settle()
+    assert not waiting.done()
+    event.set()
+    assert await waiting
+    assert await wait_for_any(event, 10, world.sleep)
+
+
+async def test_waiting_ends_with_time(world: World) -> None:
+    assert not await world.during(wait_for_any(asyncio.Event(), 1, world.sleep))
+
+
+async def test_waiting_that_is_cancelled_leaves_no_task(world: World) -> None:
+    waiting = asyncio.ensure_future(wait_for_any(asyncio.Event(), 10, world.sleep))
+    await settle()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+def test_the_bounds_are_sane() -> None:
+    options = EventsOptions()
+    assert options.snapshot_every_entries < options.mirror.entries
+    assert options.settle_seconds < options.follow_seconds < options.open_seconds

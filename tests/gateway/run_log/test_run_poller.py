@@ -1,0 +1,90 @@
+"""A look at a run costs no more calls than are wanted, and the end is not shown before all that leads to it."""
+
+import pytest
+
+from gateway.run_log.run_poller import RunPoller
+from gateway.run_log.run_state import RunState
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.paging import Window
+from schema.contract.ports import MessagePageKey, RunStepPageKey
+from schema.contract.run_events import FaultChange, SnapshotChange, StatusChange
+from tests.support.live_runs import RUN, World, a_message, a_run, a_step
+
+STEPS = RunStepPageKey(*RUN, Window(100, "asc"))
+MESSAGES = MessagePageKey("thread_1", "run_1", Window(100, "desc"))
+
+
+def begun() -> RunState:
+    state = RunState()
+    state.apply(SnapshotChange(a_run("in_progress"), [], []))
+    return state
+
+
+@pytest.mark.parametrize(
+    ("status", "wants_all", "calls"),
+    [("in_progress", False, 1), ("in_progress", True, 3), ("completed", False, 3), ("requires_action", False, 1)],
+)
+async def test_no_more_is_fetched_than_is_wanted(world: World, status: str, wants_all: bool, calls: int) -> None:
+    world.put_run(status)
+    look = await RunPoller(RUN, RunState()).look(world.api, wants_all=wants_all)
+    seen = look.compare()
+    assert len(world.api.calls) == calls
+    assert seen.ends is (status == "completed")
+    assert seen.is_waiting is (status == "requires_action")
+
+
+async def test_long_lists_are_walked_to_their_end(world: World) -> None:
+    world.put_run("completed")
+    for number in range(250):
+        world.put_step(a_step(f"step_{number:03}", created_at=number))
+        world.put_message(a_message("x", None, f"msg_{number:03}", created_at=number))
+    (change,) = (await RunPoller(RUN, RunState()).look(world.api, wants_all=True)).compare().changes
+    assert isinstance(change, SnapshotChange)
+    assert [step.id for step in change.steps] == [f"step_{number:03}" for number in range(250)]
+    assert [message.id for message in change.messages] == [f"msg_{number:03}" for number in range(250)]
+
+
+async def test_a_server_that_does_not_know_the_filter_is_not_walked_through(world: World) -> None:
+    world.put_run("in_progress")
+    for number in range(250):
+        world.put_message(a_message("x", None, f"msg_{number:03}", created_at=number, run_id="run_0"))
+    world.put_message(a_message("x", None, created_at=999))
+    listed = world.api.list_messages
+
+    async def unfiltered(keys: list[MessagePageKey]) -> object:
+        return await listed([key._replace(run_id=None) for key in keys])
+
+    world.api.list_messages = unfiltered  # type: ignore[assignment, method-assign]
+    (change,) = (await RunPoller(RUN, RunState()).look(world.api, wants_all=True)).compare().changes
+    assert isinstance(change, SnapshotChange)
+    assert [message.id for message in change.messages] == ["msg_1"]
+    assert world.polls("list_messages") == 1
+
+
+async def test_parts_that_fail_do_not_keep_a_run_that_works_away(world: World) -> None:
+    world.put_run("requires_action")
+    world.api.fail = {STEPS: GatewayError(ErrorCode.UPSTREAM_FAILED, "No.")}
+    seen = (await RunPoller(RUN, begun()).look(world.api, wants_all=True)).compare()
+    assert [type(change) for change in seen.changes] == [StatusChange]
+
+
+@pytest.mark.parametrize("code", [ErrorCode.UPSTREAM_FAILED, ErrorCode.UPSTREAM_INVALID_RESPONSE])
+async def test_an_end_waits_for_its_parts_but_not_for_ever(world: World, code: ErrorCode) -> None:
+    world.put_run("completed")
+    world.api.fail = {MESSAGES: GatewayError(code, "No.")}
+    poller = RunPoller(RUN, begun())
+    for _ in range(4):
+        with pytest.raises(GatewayError):
+            await poller.look(world.api, wants_all=False)
+    seen = (await poller.look(world.api, wants_all=False)).compare()
+    assert [type(change) for change in seen.changes] == [FaultChange, StatusChange]
+    assert seen.ends
+
+
+async def test_an_end_does_not_wait_for_parts_that_cannot_be_had(world: World) -> None:
+    world.put_run("completed")
+    world.api.fail = {STEPS: GatewayError(ErrorCode.UNSUPPORTED_BY_UPSTREAM, "No.")}
+    seen = (await RunPoller(RUN, begun()).look(world.api, wants_all=False)).compare()
+    assert [type(change) for change in seen.changes] == [FaultChange, StatusChange]
+    first = (await RunPoller(RUN, RunState()).look(world.api, wants_all=False)).compare()
+    assert [type(change) for change in first.changes] == [SnapshotChange]

@@ -1,0 +1,184 @@
+"""The state is what the log tells, wherever one begins to read."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.run_log.partial_content import texts_of
+from gateway.run_log.run_state import RunState, completed_message_ids, is_whole
+from schema.contract.run_events import (
+    Change,
+    FaultChange,
+    LaggedChange,
+    MessageCreatedChange,
+    MessageFinishedChange,
+    Provenance,
+    SnapshotChange,
+    StatusChange,
+    StepChange,
+    TextDeltaChange,
+    ToolCallDeltaChange,
+)
+from tests.support.live_runs import a_message, a_run, a_step
+from tests.support.wire_samples import run_step
+
+STATUSES = ["queued", "in_progress", "requires_action", "completed", "failed"]
+MESSAGE_IDS = st.sampled_from(["msg_1", "msg_2"])
+STEP_IDS = st.sampled_from(["step_1", "step_2"])
+
+
+def changes() -> st.SearchStrategy[Change]:
+    words = st.sampled_from(["", "a", "bc"])
+    status = st.sampled_from([None, "in_progress", "completed", "incomplete"])
+    messages: Any = st.builds(a_message, words, status, MESSAGE_IDS)
+    steps: Any = st.builds(a_step, STEP_IDS, st.sampled_from(["in_progress", "completed"]))
+    runs: Any = st.sampled_from(STATUSES).map(a_run)
+    texts = st.sampled_from([None, "", "x"])
+    index = st.integers(0, 2)
+    return st.one_of(
+        st.builds(StatusChange, runs),
+        st.builds(StepChange, steps),
+        st.builds(MessageCreatedChange, messages),
+        st.builds(MessageFinishedChange, messages),
+        st.builds(TextDeltaChange, MESSAGE_IDS, index, words),
+        st.builds(ToolCallDeltaChange, STEP_IDS, index, texts, texts, texts, texts),
+        st.builds(SnapshotChange, runs, st.lists(steps, max_size=2), st.lists(messages, max_size=2)),
+        st.just(FaultChange("X", "x")),
+        st.just(LaggedChange(3)),
+    )
+
+
+def folded(told: list[Change], state: RunState | None = None) -> RunState:
+    state = state or RunState()
+    for change in told:
+        state.apply(change, Provenance.STREAMED)
+    return state
+
+
+@given(st.lists(changes(), max_size=12), st.lists(changes(), max_size=12))
+def test_a_copy_goes_on_as_the_whole_log_does(before: list[Change], after: list[Change]) -> None:
+    begun: list[Change] = [SnapshotChange(a_run("queued"), [], [])]
+    # A snapshot holds no piece of what is not there yet, so a copy begins where nothing came too early.
+    known: list[Change] = [MessageCreatedChange(a_message(id=id)) for id in ("msg_1", "msg_2")]
+    known += [StepChange(a_step(id)) for id in ("step_1", "step_2")]
+    rest = [change for change in before if not isinstance(change, SnapshotChange)]
+    state = folded([*begun, *known, *rest])
+    copied = state.copy()
+    assert copied.snapshot() == state.snapshot()
+    assert folded(after, copied).snapshot() == folded(after, state).snapshot()
+
+
+@given(st.lists(changes(), max_size=12))
+def test_a_snapshot_applied_is_the_state_itself(told: list[Change]) -> None:
+    state = folded([SnapshotChange(a_run("queued"), [], []), *told])
+    again = folded(state.baseline())
+    assert again.snapshot() == state.snapshot()
+
+
+def test_nothing_is_known_at_first() -> None:
+    state = RunState()
+    assert not state.has_begun
+    assert not state.is_over
+    assert state.is_settled
+    assert not state.has_worked
+    assert state.baseline() == []
+    assert state.message("msg_1") is None
+    assert state.step("step_1") is None
+    with pytest.raises(ValueError, match="something is known"):
+        state.snapshot()
+
+
+def test_a_message_shows_the_text_so_far_until_it_is_finished() -> None:
+    state = folded([SnapshotChange(a_run("in_progress"), [], []), MessageCreatedChange(a_message())])
+    state.apply(TextDeltaChange("msg_1", 0, "Hel"), Provenance.STREAMED)
+    state.apply(TextDeltaChange("msg_1", 0, "lo"), Provenance.STREAMED)
+    (shown,) = state.snapshot().messages
+    assert texts_of(shown) == ["Hello"]
+    assert shown.status == "in_progress"
+    assert not state.is_settled
+    assert state.has_worked
+    assert state.was_streamed("msg_1")
+    state.apply(MessageFinishedChange(a_message("Hello!", None)), Provenance.STREAMED)
+    state.apply(TextDeltaChange("msg_1", 0, "late"), Provenance.STREAMED)
+    state.apply(MessageCreatedChange(a_message()), Provenance.STREAMED)
+    (shown,) = state.snapshot().messages
+    assert texts_of(shown) == ["Hello!"]
+    assert shown.status == "completed"
+    assert state.is_settled
+
+
+def test_pieces_that_come_before_their_message_are_kept() -> None:
+    state = folded([SnapshotChange(a_run("in_progress"), [], []), TextDeltaChange("msg_1", 0, "Hel")])
+    assert state.snapshot().messages == []
+    state.apply(MessageCreatedChange(a_message()))
+    (shown,) = state.snapshot().messages
+    assert texts_of(shown) == ["Hel"]
+    whole = folded([TextDeltaChange("msg_1", 0, "Hel"), MessageCreatedChange(a_message("Hello"))])
+    known = whole.message("msg_1")
+    assert known is not None
+    assert texts_of(known) == ["Hello"]
+
+
+def test_a_step_that_is_final_takes_no_more_pieces() -> None:
+    state = folded([StepChange(a_step(status="completed")), ToolCallDeltaChange("step_1", 0, arguments="{}")])
+    assert state.step("step_1") == a_step(status="completed")
+    assert not state.is_growing("step_1")
+
+
+def test_a_new_step_object_replaces_the_pieces() -> None:
+    state = folded([StepChange(a_step()), ToolCallDeltaChange("step_1", 0, arguments="{}")])
+    assert state.is_growing("step_1")
+    state.apply(StepChange(a_step(status="completed")))
+    assert not state.is_growing("step_1")
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "expired", "incomplete"])
+def test_a_terminal_run_is_over(status: str) -> None:
+    assert folded([StatusChange(a_run(status))]).is_over
+
+
+def test_a_run_its_steps_or_the_message_itself_tell_that_it_is_whole() -> None:
+    working = a_run("in_progress")
+    assert is_whole(a_message(status="completed"), working, ())
+    assert is_whole(a_message(status="incomplete"), working, ())
+    assert is_whole(a_message(status=None, completed_at=1), working, ())
+    assert is_whole(a_message(status=None), working, {"msg_1"})
+    assert is_whole(a_message(status="in_progress"), a_run("failed"), ())
+    assert not is_whole(a_message(status=None), working, {"msg_2"})
+    assert not is_whole(a_message(status="in_progress"), working, {"msg_1"})
+
+
+def test_completed_steps_name_their_messages() -> None:
+    odd = run_step("step_3", status="completed", type="message_creation", step_details=[3])
+    assert completed_message_ids([a_step(status="completed"), odd]) == {"msg_1"}
+    assert completed_message_ids([a_step()]) == frozenset()
+
+
+def test_what_a_stream_left_unfinished_is_known_from_its_snapshot() -> None:
+    state = RunState()
+    state.apply(SnapshotChange(a_run("in_progress"), [], [a_message("Hel")]), Provenance.STREAMED)
+    assert state.was_streamed("msg_1")
+    looked_at = RunState()
+    looked_at.apply(SnapshotChange(a_run("in_progress"), [], [a_message("Hel")]), Provenance.POLLED)
+    assert not looked_at.was_streamed("msg_1")
+
+
+def test_an_incomplete_message_is_marked_as_one() -> None:
+    ended = a_message("Hel", None, incomplete_details={"reason": "max_tokens"})
+    state = folded([SnapshotChange(a_run("in_progress"), [], []), MessageFinishedChange(ended)])
+    assert state.snapshot().messages[0].status == "incomplete"
+
+
+def test_only_streams_that_go_on_from_the_beginning_tell_all_that_a_run_did() -> None:
+    waits: list[Change] = [StatusChange(a_run("in_progress")), StatusChange(a_run("requires_action"))]
+    begun: list[Change] = [SnapshotChange(a_run("queued"), [], [])]
+    assert not folded(begun).is_told_whole
+    assert folded([*begun, *waits]).is_told_whole
+    assert folded([*begun, *waits]).copy().is_told_whole
+    assert folded(folded([*begun, *waits]).baseline(), folded([*begun, *waits])).is_told_whole
+    assert not folded([SnapshotChange(a_run("queued", started_at=1), [], []), *waits]).is_told_whole
+    polled = folded(begun)
+    polled.apply(waits[0], Provenance.POLLED)
+    assert not folded(waits[1:], polled).is_told_whole

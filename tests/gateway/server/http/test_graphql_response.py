@@ -1,0 +1,65 @@
+import json
+
+import pytest
+from aiohttp import web
+from graphql import GraphQLError
+from strawberry.types.execution import ExecutionResult
+
+from gateway.server.http.graphql_response import error_response, json_response, result_response
+from gateway.server.http.media_types import GRAPHQL_RESPONSE, JSON
+from schema.contract.errors import ErrorCode, GatewayError
+
+
+def body_of(response: web.Response) -> object:
+    assert isinstance(response.body, bytes)
+    return json.loads(response.body)
+
+
+@pytest.mark.parametrize(("media_type", "status"), [(JSON, 200), (GRAPHQL_RESPONSE, 400)])
+def test_a_request_that_could_not_run_has_no_data_key(media_type: str, status: int) -> None:
+    response = result_response(ExecutionResult(data=None, errors=[GraphQLError("no such field")]), media_type)
+    assert response.status == status
+    assert body_of(response) == {"errors": [{"message": "no such field"}]}
+
+
+@pytest.mark.parametrize("media_type", [JSON, GRAPHQL_RESPONSE])
+def test_an_error_within_the_execution_leaves_a_null_and_status_200(media_type: str) -> None:
+    failure = GatewayError(ErrorCode.NOT_FOUND, "No thread.")
+    error = GraphQLError("No thread.", path=["thread"], original_error=failure, extensions=failure.extensions)
+    response = result_response(ExecutionResult(data=None, errors=[error]), media_type)
+    assert response.status == 200
+    assert body_of(response) == {
+        "errors": [
+            {"message": "No thread.", "path": ["thread"], "extensions": {"code": "NOT_FOUND", "retryable": False}}
+        ],
+        "data": None,
+    }
+
+
+def test_a_masked_failure_before_the_execution_is_500() -> None:
+    error = GraphQLError("Internal error 1.", extensions={"code": "INTERNAL"})
+    assert result_response(ExecutionResult(data=None, errors=[error]), JSON).status == 500
+
+
+def test_extensions_are_answered_where_there_are_some() -> None:
+    assert body_of(result_response(ExecutionResult({"a": 1}, None, {}), JSON)) == {"data": {"a": 1}}
+    assert body_of(result_response(ExecutionResult({"a": 1}, None, {"b": 2}), JSON)) == {
+        "data": {"a": 1},
+        "extensions": {"b": 2},
+    }
+
+
+def test_values_that_orjson_refuses_are_still_answered() -> None:
+    value = {"data": {"big": 2**70, "half": "\ud800"}}
+    assert body_of(json_response(value, 200)) == value
+
+
+def test_no_cache_keeps_an_answer_and_no_browser_guesses_its_type() -> None:
+    response = error_response(401, GatewayError(ErrorCode.UNAUTHENTICATED, "No."), headers={"X-More": "1"})
+    assert dict(response.headers) == {
+        "Cache-Control": "private, no-store",
+        "Vary": "Accept, Authorization",
+        "X-Content-Type-Options": "nosniff",
+        "X-More": "1",
+        "Content-Type": "application/json; charset=utf-8",
+    }

@@ -1,0 +1,45 @@
+import asyncio
+import logging
+
+import pytest
+
+from gateway.server.http.owned_tasks import OwnedTasks
+
+
+async def test_a_task_is_owned_until_it_is_over() -> None:
+    tasks, let = OwnedTasks(), asyncio.Event()
+
+    async def wait() -> None:
+        await let.wait()
+
+    task = tasks.start(wait())
+    await tasks.wait(0)
+    assert (len(tasks), task.done()) == (1, False)
+    let.set()
+    await tasks.wait(10)
+    assert (len(tasks), task.done()) == (0, True)
+
+
+async def test_what_is_left_at_the_end_is_cancelled_and_has_noticed() -> None:
+    tasks = OwnedTasks()
+
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    task = tasks.start(forever())
+    await tasks.aclose()
+    assert task.cancelled()
+    await tasks.wait(0)
+
+
+async def test_a_failure_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    tasks = OwnedTasks()
+
+    async def fails() -> None:
+        raise ValueError("why")
+
+    tasks.start(fails())
+    await tasks.wait(10)
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.exc_info is not None
+    assert "why" in str(record.exc_info[1])

@@ -1,0 +1,33 @@
+import pytest
+from strawberry.schema.exceptions import InvalidOperationTypeError
+from strawberry.types.graphql import OperationType
+
+from gateway.server.http.refusals import Refusal, crowded, ended, stopping, unknown_operation, wrong_operation_type
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "status", "word"),
+    [
+        ("POST", OperationType.SUBSCRIPTION, 400, "graphql-transport-ws"),
+        ("GET", OperationType.SUBSCRIPTION, 400, "text/event-stream"),
+        ("GET", OperationType.MUTATION, 405, "POST"),
+        ("POST", OperationType.QUERY, 400, "got a query"),
+    ],
+)
+def test_a_wrong_kind_of_operation_is_told_how_to_go(method: str, kind: OperationType, status: int, word: str) -> None:
+    refused = wrong_operation_type(method, InvalidOperationTypeError(kind))
+    assert refused.status == status
+    assert word in refused.error.message
+
+
+def test_only_what_was_not_begun_may_be_sent_to_another_gateway() -> None:
+    def may_be_repeated(refused: Refusal) -> bool:
+        return "Retry-After" in dict(refused.headers)
+
+    assert [may_be_repeated(refused) for refused in (stopping(), crowded("x"), ended())] == [True, True, False]
+    assert [refused.error.retryable for refused in (stopping(), crowded("x"), ended())] == [True, True, False]
+
+
+def test_an_operation_that_is_not_there_is_named() -> None:
+    assert unknown_operation(None).argument == "query"
+    assert "Nobody" in unknown_operation("Nobody").message

@@ -1,0 +1,218 @@
+"""An event stream as its reader sees it, frame by frame."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.server.http.request_limits import SubscriptionLimits
+from gateway.server.live.event_streams import single_response
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import RunKey
+from schema.contract.run_events import StatusChange
+from tests.support.following_ws_and_sse import (
+    CREDENTIAL,
+    DEADLINE_SECONDS,
+    STATUS,
+    Following,
+    read_frame,
+    running_following,
+    status,
+)
+from tests.support.wire_samples import run
+
+LIMITS = SubscriptionLimits()
+COMPLETE = {"event": "complete", "data": ""}
+STREAM = {**CREDENTIAL, "Accept": "text/event-stream"}
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Following]:
+    async with running_following() as gateway:
+        yield gateway
+        await gateway.nobody_left()
+
+
+def frames_of(body: bytes) -> list[dict[str, str]]:
+    return [dict(line.split(": ", 1) for line in frame.splitlines()) for frame in body.decode().split("\n\n") if frame]
+
+
+def test_a_single_answer_is_one_next_and_the_end() -> None:
+    body = single_response({"data": {"text": "two\nlines"}}).body
+    assert body == b'event: next\ndata: {"data":{"text":"two\\nlines"}}\n\nevent: complete\ndata: \n\n'
+
+
+async def test_a_subscription_is_a_stream_of_events_with_their_cursors(gateway: Following) -> None:
+    async with gateway.stream() as response:
+        assert (response.status, response.content_type) == (200, "text/event-stream")
+        assert response.headers["X-Accel-Buffering"] == "no"
+        assert "no-store" in response.headers["Cache-Control"]
+        assert await response.content.readuntil(b"\n\n") == b":\n\n"
+        await gateway.followed()
+        gateway.events.push(status("queued"))
+        gateway.events.push(status("completed"))
+        gateway.events.end()
+        for text, cursor in (("QUEUED", "cursor-1"), ("COMPLETED", "cursor-2")):
+            frame = await read_frame(response)
+            assert (frame["event"], frame["id"]) == ("next", cursor)
+            assert json.loads(frame["data"]) == {"data": {"runStatus": {"status": text}}}
+        assert await read_frame(response) == COMPLETE
+        assert await response.content.read() == b""
+
+
+async def test_the_last_event_id_is_where_the_feed_begins(gateway: Following) -> None:
+    async with gateway.stream(**{"Last-Event-ID": "cursor-7"}):
+        await gateway.followed()
+    async with gateway.stream(**{"Last-Event-ID": ""}):
+        await gateway.followed()
+    key = RunKey("thread_1", "run_1")
+    assert gateway.events.followed == [("status", key, "cursor-7"), ("status", key, None)]
+
+
+async def test_a_browsers_event_source_asks_by_get(gateway: Following) -> None:
+    async with gateway.session.get(f"{gateway.url}/graphql", params={"query": STATUS}, headers=STREAM) as response:
+        await gateway.followed()
+        gateway.events.end()
+        assert await read_frame(response) == COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("subscription { nonsense }", "GRAPHQL_VALIDATION_FAILED"),
+        ("{ nonsense }", "GRAPHQL_VALIDATION_FAILED"),
+        ("{", "GRAPHQL_PARSE_FAILED"),
+        ("subscription {", "GRAPHQL_PARSE_FAILED"),
+        ("query A { __typename } query B { __typename }", "BAD_USER_INPUT"),
+        ("fragment F on Query { __typename }", "BAD_USER_INPUT"),
+    ],
+)
+async def test_what_cannot_run_is_told_within_the_stream(gateway: Following, query: str, code: str) -> None:
+    async with gateway.stream(query) as response:
+        assert (response.status, response.content_type) == (200, "text/event-stream")
+        first, last = frames_of(await response.read())
+    body = json.loads(first["data"])
+    assert (first["event"], last) == ("next", COMPLETE)
+    assert body["errors"][0]["extensions"]["code"] == code
+    assert "data" not in body
+
+
+async def test_a_refused_subscription_is_told_within_the_stream(gateway: Following) -> None:
+    gateway.events.refuse = GatewayError(ErrorCode.NOT_FOUND, "No such run.")
+    async with gateway.stream() as response:
+        first, _ = frames_of(await response.read())
+    assert json.loads(first["data"])["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+
+
+async def test_a_failed_feed_is_told_before_the_end(gateway: Following) -> None:
+    async with gateway.stream() as response:
+        await gateway.followed()
+        gateway.events.fail(GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "It is away."))
+        assert json.loads((await read_frame(response))["data"])["errors"][0]["message"] == "It is away."
+        assert await read_frame(response) == COMPLETE
+
+
+async def test_a_query_is_one_answer_and_the_end(gateway: Following) -> None:
+    async with gateway.stream("{ __typename }") as response:
+        first, last = frames_of(await response.read())
+    assert (json.loads(first["data"]), last) == ({"data": {"__typename": "Query"}}, COMPLETE)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "status"),
+    [
+        ("POST", {"json": {"query": STATUS}, "headers": {"Accept": "text/event-stream"}}, 401),
+        ("POST", {"json": {}, "headers": STREAM}, 400),
+        ("POST", {"data": "{}", "headers": {**STREAM, "Content-Type": "text/plain"}}, 415),
+        ("GET", {"params": {"query": "mutation { __typename }"}, "headers": STREAM}, 405),
+        ("PUT", {"headers": STREAM}, 405),
+    ],
+)
+async def test_what_is_no_graphql_request_is_refused_by_http(
+    gateway: Following, method: str, options: Any, status: int
+) -> None:
+    reply = await gateway.send(method, "/graphql", **options)
+    assert reply.status == status
+    assert reply.json["errors"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "streams"),
+    [
+        ("application/json, text/event-stream", False),
+        ("text/event-stream, application/json", True),
+        ("application/json;q=0.5, text/event-stream", True),
+        ("application/json, text/event-stream;q=0.5", False),
+        ("*/*", False),
+        ("text/*, application/json;q=0.1", False),
+        ("*/*, text/event-stream;q=0", False),
+    ],
+)
+async def test_a_query_is_answered_as_its_accept_header_prefers(gateway: Following, accept: str, streams: bool) -> None:
+    reply = await gateway.post({"query": "{ __typename }"}, headers={**CREDENTIAL, "Accept": accept})
+    assert reply.status == 200
+    assert reply.headers["Content-Type"].startswith("text/event-stream" if streams else "application/json")
+
+
+async def test_a_subscription_is_a_stream_wherever_a_stream_is_accepted(gateway: Following) -> None:
+    async with gateway.stream(Accept="application/json, text/event-stream;q=0.1") as response:
+        await gateway.followed()
+        assert response.content_type == "text/event-stream"
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/graphql-response+json"])
+async def test_a_plain_subscription_is_told_how_it_has_to_be_sent(gateway: Following, accept: str) -> None:
+    reply = await gateway.post({"query": STATUS}, headers={**CREDENTIAL, "Accept": accept})
+    assert reply.status == 400
+    message = reply.json["errors"][0]["message"]
+    assert "graphql-transport-ws" in message
+    assert "text/event-stream" in message
+
+
+async def test_a_client_that_leaves_is_left(gateway: Following) -> None:
+    async with gateway.stream():
+        await gateway.followed()
+    await gateway.nobody_left()
+
+
+async def test_comments_keep_an_idle_stream_open() -> None:
+    async with running_following(limits=replace(LIMITS, heartbeat_seconds=0.01)) as gateway:
+        async with gateway.stream() as response, asyncio.timeout(DEADLINE_SECONDS):
+            for _ in range(3):
+                assert await response.content.readuntil(b"\n\n") == b":\n\n"
+        await gateway.nobody_left()
+
+
+async def test_a_client_that_reads_nothing_is_given_up() -> None:
+    async with running_following(limits=replace(LIMITS, stalled_client_seconds=0.05)) as gateway:
+        query = STATUS.replace("status }", "run { model } }")
+        async with gateway.stream(query):
+            await gateway.followed()
+            heavy = StatusChange(run(status="in_progress", model="x" * 50_000))
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while gateway.events.open_feeds:
+                    gateway.events.push(heavy)
+                    await asyncio.sleep(0)
+        await gateway.nobody_left()
+
+
+async def test_a_stop_ends_the_stream_without_a_complete_so_that_clients_come_back(gateway: Following) -> None:
+    async with gateway.stream() as response:
+        await gateway.followed()
+        await gateway.stop()
+        assert await read_frame(response) == {"retry": "1000"}
+        assert await response.content.read() == b""
+    async with gateway.stream() as refused:
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+
+
+async def test_a_stream_ends_with_its_credential(gateway: Following) -> None:
+    claims = base64.urlsafe_b64encode(b'{"exp": 1700000000}').decode().rstrip("=")
+    async with gateway.stream(Authorization=f"Bearer e30.{claims}.sig") as response:
+        error = json.loads((await read_frame(response))["data"])["errors"][0]
+        assert error["extensions"]["code"] == "UNAUTHENTICATED"
+        assert await read_frame(response) == COMPLETE

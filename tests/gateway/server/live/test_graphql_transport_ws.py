@@ -1,0 +1,180 @@
+"""What each message means; the protocol's own words are in PROTOCOL.md of npm's graphql-ws."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.server.http.graphql_request import GraphQLRequest
+from gateway.server.live.graphql_transport_ws import (
+    MAX_REASON_BYTES,
+    Begin,
+    Close,
+    CloseCode,
+    Decision,
+    End,
+    Ignore,
+    Initialise,
+    Refuse,
+    Reply,
+    complete_message,
+    credentials_in,
+    decide,
+    error_message,
+    next_message,
+    short_reason,
+)
+
+
+def decided(message: Any, *, is_initialised: bool = True, active: frozenset[str] = frozenset()) -> Decision:
+    text = message if isinstance(message, str) else json.dumps(message)
+    return decide(text, is_initialised=is_initialised, active=active)
+
+
+def subscribe(**payload: Any) -> dict[str, Any]:
+    return {"type": "subscribe", "id": "1", "payload": {"query": "{ a }", **payload}}
+
+
+@pytest.mark.parametrize(
+    ("message", "decision"),
+    [
+        ({"type": "connection_init"}, Initialise({})),
+        ({"type": "connection_init", "payload": None}, Initialise({})),
+        ({"type": "connection_init", "payload": {"a": 1}}, Initialise({"a": 1})),
+        ({"type": "ping"}, Reply(b'{"type":"pong"}')),
+        ({"type": "ping", "payload": None}, Reply(b'{"type":"pong"}')),
+        ({"type": "ping", "payload": {"a": [1]}}, Reply(b'{"type":"pong","payload":{"a":[1]}}')),
+        ({"type": "pong", "payload": {"a": 1}}, Ignore()),
+        ({"type": "complete", "id": "1"}, End("1")),
+        (subscribe(), Close(CloseCode.UNAUTHORIZED, "Unauthorized")),
+    ],
+)
+def test_before_the_first_init(message: Any, decision: Decision) -> None:
+    assert decided(message, is_initialised=False) == decision
+
+
+@pytest.mark.parametrize(
+    ("message", "decision"),
+    [
+        ({"type": "connection_init"}, Close(CloseCode.TOO_MANY_INITS, "Too many initialisation requests")),
+        (subscribe(), Begin("1", GraphQLRequest("{ a }"))),
+        (
+            subscribe(operationName="A", variables={"v": 1}, extensions={"e": 2}),
+            Begin("1", GraphQLRequest("{ a }", "A", {"v": 1}, {"e": 2})),
+        ),
+        (subscribe(operationName=None, variables=None, extensions=None), Begin("1", GraphQLRequest("{ a }"))),
+        ({**subscribe(), "unknown": True}, Begin("1", GraphQLRequest("{ a }"))),
+        ({"type": "complete", "id": "unknown"}, End("unknown")),
+        ({"type": "ping"}, Reply(b'{"type":"pong"}')),
+    ],
+)
+def test_after_the_first_init(message: Any, decision: Decision) -> None:
+    assert decided(message) == decision
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "nonsense",
+        '{"type": "ping"',
+        '{"type": "ping", "payload": {"half": "\\ud800"}}',
+        [],
+        "1",
+        {},
+        {"type": None},
+        {"type": 1},
+        {"type": ["ping"]},
+        {"type": "unknown"},
+        {"type": "PING"},
+        {"type": "connection_ack"},
+        {"type": "next", "id": "1", "payload": {}},
+        {"type": "error", "id": "1", "payload": []},
+        {"type": "connection_init", "payload": "text"},
+        {"type": "ping", "payload": []},
+        {"type": "pong", "payload": 1},
+        {"type": "complete"},
+        {"type": "complete", "id": ""},
+        {"type": "complete", "id": 1},
+        {"type": "subscribe", "id": "1"},
+        {"type": "subscribe", "payload": {"query": "{ a }"}},
+        {**subscribe(), "id": ""},
+        {**subscribe(), "id": 1},
+        {**subscribe(), "id": "x" * 257},
+        {**subscribe(), "payload": "{ a }"},
+        subscribe(query=None),
+        subscribe(query=1),
+        subscribe(operationName=1),
+        subscribe(variables=[]),
+        subscribe(extensions="x"),
+    ],
+)
+@pytest.mark.parametrize("is_initialised", [False, True])
+def test_what_the_protocol_does_not_know_closes_the_socket(message: Any, is_initialised: bool) -> None:
+    decision = decided(message, is_initialised=is_initialised)
+    assert isinstance(decision, Close)
+    assert decision.code is CloseCode.BAD_MESSAGE
+    assert 0 < len(decision.reason) <= MAX_REASON_BYTES
+
+
+def test_an_id_may_be_used_again_but_not_twice_at_once() -> None:
+    exists = Close(CloseCode.SUBSCRIBER_EXISTS, "Subscriber for 1 already exists")
+    assert decided(subscribe(), active=frozenset({"1"})) == exists
+    assert isinstance(decided(subscribe(), active=frozenset({"2"})), Begin)
+
+
+def test_an_empty_document_is_an_error_of_its_operation() -> None:
+    decision = decided(subscribe(query="  "))
+    assert isinstance(decision, Refuse)
+    assert decision.id == "1"
+    assert "empty" in decision.error.message
+
+
+def test_a_ping_nested_too_deep_to_be_written_is_answered_without_its_payload() -> None:
+    deep = '{"type": "ping", "payload": {"a": ' + "[" * 500 + "]" * 500 + "}}"
+    assert decided(deep) == Reply(b'{"type":"pong"}')
+
+
+@given(st.text() | st.recursive(st.none() | st.booleans() | st.text(), st.lists).map(json.dumps))
+def test_every_text_is_decided_about(text: str) -> None:
+    assert isinstance(decide(text, is_initialised=True, active=()), Decision)
+
+
+@pytest.mark.parametrize(
+    ("payload", "found"),
+    [
+        ({}, None),
+        ({"token": "x"}, None),
+        ({"authorization": None}, None),
+        ({"headers": "Authorization: x"}, None),
+        ({"headers": {"accept": "x"}}, None),
+        ({"Authorization": "Bearer a"}, ("Bearer a",)),
+        ({"aUTHORIZATION": "Bearer a"}, ("Bearer a",)),
+        ({"headers": {"authorization": "Bearer a"}}, ("Bearer a",)),
+        ({"Authorization": ""}, ("",)),
+        ({"Authorization": ["Bearer a"]}, ("",)),
+        ({"Authorization": "Bearer a", "headers": {"Authorization": "Bearer b"}}, ("Bearer a", "Bearer b")),
+    ],
+)
+def test_the_credential_is_found_where_clients_put_it(payload: Any, found: tuple[str, ...] | None) -> None:
+    assert credentials_in(payload) == found
+
+
+@given(st.text())
+def test_a_reason_fits_into_a_close_frame_and_is_text(reason: str) -> None:
+    short = short_reason(reason)
+    assert len(short) <= MAX_REASON_BYTES
+    short.decode()
+
+
+def test_the_messages_of_an_operation() -> None:
+    id_ = 'a"b'
+    assert json.loads(next_message(id_, b'{"data":1}')) == {"type": "next", "id": id_, "payload": {"data": 1}}
+    assert json.loads(error_message(id_, [{"message": "no"}])) == {
+        "type": "error",
+        "id": id_,
+        "payload": [{"message": "no"}],
+    }
+    assert json.loads(complete_message(id_)) == {"type": "complete", "id": id_}

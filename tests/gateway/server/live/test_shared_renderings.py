@@ -1,0 +1,96 @@
+import asyncio
+
+from gateway.server.http.owned_tasks import OwnedTasks
+from gateway.server.live.fair_queue import Turns
+from gateway.server.live.shared_renderings import REMEMBERED, REMEMBERED_BYTES, RenderGroup, Rendering
+from schema.contract.run_events import LaggedChange, RunEvent
+from tests.support.fake_run_events import run_event
+
+
+def event(number: int = 1) -> RunEvent:
+    return run_event(LaggedChange(skipped=number), number=number)
+
+
+class World:
+    """A group whose renderings a test lets happen."""
+
+    def __init__(self, payload: bytes = b"{}") -> None:
+        self.let = asyncio.Event()
+        self.let.set()
+        self.rendered: list[str] = []
+        self.tasks = OwnedTasks()
+        self.payload = payload
+        self.group = RenderGroup(("digest", "selection"), self.render, self.tasks, Turns())
+        self.group.members = 2
+
+    async def render(self, event: RunEvent) -> bytes:
+        await self.let.wait()
+        self.rendered.append(event.cursor)
+        return self.payload
+
+    async def ready(self, event: RunEvent) -> Rendering:
+        found = self.group.rendering_of(event)
+        await self.tasks.wait(10)
+        assert found.payload == self.payload
+        return found
+
+
+class Player:
+    turns = 0
+
+    def take_turn(self) -> None:
+        self.turns += 1
+
+
+async def test_an_event_is_rendered_once_for_all_who_ask_and_wakes_those_who_wait() -> None:
+    world, players = World(), [Player(), Player()]
+    world.let.clear()
+    first, same = event(), event()
+    found = world.group.rendering_of(first)
+    assert world.group.rendering_of(first) is found
+    assert world.group.rendering_of(same) is not found  # equal, but another event
+    found.waiting.extend(players)
+    world.let.set()
+    await world.tasks.wait(10)
+    await asyncio.sleep(0)
+    assert [player.turns for player in players] == [1, 1]
+    assert world.group.renders == len(world.rendered) == 2
+
+
+async def test_what_every_member_was_sent_is_forgotten() -> None:
+    world, one = World(), event()
+    found = await world.ready(one)
+    world.group.count_sent(found)
+    assert world.group.rendering_of(one) is found
+    world.group.count_sent(found)
+    assert await world.ready(one) is not found
+
+
+async def test_the_oldest_are_forgotten_beyond_their_number() -> None:
+    world = World()
+    events = [event(number) for number in range(REMEMBERED + 1)]
+    made = [await world.ready(one) for one in events]
+    assert world.group.rendering_of(events[1]) is made[1]
+    assert await world.ready(events[0]) is not made[0]
+
+
+async def test_the_oldest_are_forgotten_beyond_their_bytes_but_never_the_newest() -> None:
+    world = World(b"x" * (REMEMBERED_BYTES // 2 + 1))
+    first, second = event(1), event(2)
+    made = await world.ready(first)
+    newest = await world.ready(second)
+    assert world.group.rendering_of(second) is newest
+    assert await world.ready(first) is not made
+    huge = World(b"x" * (REMEMBERED_BYTES + 1))
+    alone = await huge.ready(first)
+    assert huge.group.rendering_of(first) is alone
+
+
+async def test_the_end_of_a_group_ends_its_rendering() -> None:
+    world = World()
+    world.let.clear()
+    found = world.group.rendering_of(event())
+    await asyncio.sleep(0)
+    world.group.end()
+    await world.tasks.wait(10)
+    assert (found.payload, len(world.tasks)) == (None, 0)

@@ -1,0 +1,394 @@
+"""The protocol over a real socket: each close code, each limit, and nothing left behind."""
+
+import asyncio
+import base64
+import json
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.identity.credentials import Keys
+from gateway.server.http.request_limits import SubscriptionLimits
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.run_events import StatusChange
+from tests.support.following_ws_and_sse import (
+    CREDENTIAL,
+    STATUS,
+    SUBPROTOCOL,
+    Following,
+    running_following,
+    status,
+    until,
+)
+from tests.support.wire_samples import run
+
+LIMITS = SubscriptionLimits()
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Following]:
+    async with running_following() as gateway:
+        yield gateway
+        await gateway.nobody_left()
+
+
+def next_of(text: str, id: str = "1") -> dict[str, Any]:
+    return {"type": "next", "id": id, "payload": {"data": {"runStatus": {"status": text}}}}
+
+
+async def test_a_subscription_brings_each_event_and_the_end(gateway: Following) -> None:
+    async with gateway.initialised() as socket:
+        await socket.subscribe("a")
+        await gateway.followed()
+        gateway.events.push(status("queued"))
+        assert await socket.receive() == next_of("QUEUED", "a")
+        gateway.events.push(status("in_progress"))
+        gateway.events.push(status("completed"))
+        gateway.events.end()
+        assert [await socket.receive() for _ in range(2)] == [next_of("IN_PROGRESS", "a"), next_of("COMPLETED", "a")]
+        assert await socket.receive() == {"type": "complete", "id": "a"}
+        await until(lambda: not gateway.events.open_feeds)
+
+
+async def test_a_subscription_that_its_client_completes_is_left_and_its_id_is_free_again(gateway: Following) -> None:
+    async with gateway.initialised() as socket:
+        for _ in range(2):
+            await socket.subscribe()
+            await gateway.followed()
+            await socket.send(type="complete", id="1")
+            await gateway.followed(0)
+        await socket.send(type="complete", id="unknown")
+        await socket.send(type="ping", payload={"still": "here"})
+        assert await socket.receive() == {"type": "pong", "payload": {"still": "here"}}
+
+
+async def test_a_failed_feed_is_an_error_of_its_operation(gateway: Following) -> None:
+    async with gateway.initialised() as socket:
+        await socket.subscribe()
+        await gateway.followed()
+        gateway.events.fail(GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "It is away."))
+        (error,) = (message := await socket.receive())["payload"]
+        assert (message["type"], message["id"]) == ("error", "1")
+        assert error == {
+            "message": "It is away.",
+            "extensions": {"code": "UPSTREAM_UNREACHABLE", "retryable": True},
+        }
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("subscription { nonsense }", "GRAPHQL_VALIDATION_FAILED"),
+        ("{ nonsense }", "GRAPHQL_VALIDATION_FAILED"),
+        ("subscription {", "GRAPHQL_PARSE_FAILED"),
+        ("", "BAD_USER_INPUT"),
+        ("query A { __typename } query B { __typename }", "BAD_USER_INPUT"),
+        ("fragment F on Query { __typename }", "BAD_USER_INPUT"),
+    ],
+)
+async def test_what_cannot_run_is_an_error_and_the_socket_stays(gateway: Following, query: str, code: str) -> None:
+    async with gateway.initialised() as socket:
+        await socket.subscribe("bad", query)
+        message = await socket.receive()
+        assert (message["type"], message["id"]) == ("error", "bad")
+        assert message["payload"][0]["extensions"]["code"] == code
+        await socket.send(type="ping")
+        assert await socket.receive() == {"type": "pong"}
+
+
+async def test_a_refused_subscription_is_an_error(gateway: Following) -> None:
+    gateway.events.refuse = GatewayError(ErrorCode.NOT_FOUND, "No such run.")
+    async with gateway.initialised() as socket:
+        await socket.subscribe()
+        message = await socket.receive()
+        assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "NOT_FOUND")
+
+
+async def test_a_query_is_one_answer_and_the_end(gateway: Following) -> None:
+    async with gateway.initialised() as socket:
+        await socket.subscribe("q", "query Q($x: Boolean!) { __typename @include(if: $x) }", variables={"x": True})
+        payload = {"data": {"__typename": "Query"}}
+        assert await socket.receive() == {"type": "next", "id": "q", "payload": payload}
+        assert await socket.receive() == {"type": "complete", "id": "q"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [
+        (["nonsense"], 4400),
+        (['{"type": "next", "id": "1"}'], 4400),
+        ([b'{"type": "connection_init"}'], 4400),
+        ([{"type": "subscribe", "id": "1", "payload": {"query": STATUS}}], 4401),
+        ([{"type": "connection_init"}], 4403),
+        ([{"type": "connection_init", "payload": {"Authorization": ""}}], 4403),
+        ([{"type": "connection_init", "payload": {"authorization": 1}}], 4403),
+        ([{"type": "connection_init", "payload": CREDENTIAL}] * 2, 4429),
+        (
+            [
+                {"type": "connection_init", "payload": CREDENTIAL},
+                {"type": "subscribe", "id": "1", "payload": {"query": STATUS}},
+                {"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }"}},
+            ],
+            4409,
+        ),
+        ([{"type": "ping", "payload": {"long": "x" * 20_000}}], 1009),
+    ],
+)
+async def test_each_fault_has_its_close_code(gateway: Following, messages: list[Any], code: int) -> None:
+    async with gateway.socket() as socket:
+        for message in messages:
+            if isinstance(message, bytes):
+                await socket.ws.send_bytes(message)
+            else:
+                await socket.ws.send_str(message if isinstance(message, str) else json.dumps(message))
+        while isinstance(received := await socket.receive(), dict):
+            assert received == {"type": "connection_ack"}
+        assert received[0] == code
+        assert len(received[1].encode()) <= 123
+
+
+@pytest.mark.parametrize("protocols", [(), ("graphql-ws",), ("graphql-ws", "other")])
+async def test_another_subprotocol_is_closed_with_4406(gateway: Following, protocols: tuple[str, ...]) -> None:
+    async with gateway.socket(protocols=protocols) as socket:
+        assert await socket.closing() == (4406, "Subprotocol not acceptable")
+
+
+async def test_the_subprotocol_is_found_among_others(gateway: Following) -> None:
+    async with gateway.socket(protocols=("graphql-ws", SUBPROTOCOL)) as socket:
+        assert socket.ws.protocol == SUBPROTOCOL
+        await socket.initialise()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"Authorization": "Bearer x"},
+        {"authorization": "Bearer x", "other": 1},
+        {"AUTHORIZATION": "Bearer x"},
+        {"headers": {"Authorization": "Bearer x"}},
+    ],
+)
+async def test_the_credential_may_come_with_the_first_message(gateway: Following, payload: Any) -> None:
+    async with gateway.socket() as socket:
+        await socket.initialise(payload)
+
+
+async def test_the_credential_may_come_with_the_request(gateway: Following) -> None:
+    async with gateway.socket(headers=CREDENTIAL) as socket:
+        await socket.initialise(None)
+
+
+async def test_a_page_of_another_origin_has_to_bring_its_credential_itself() -> None:
+    async with running_following(keys=Keys("Bearer own", anonymous=True)) as gateway:
+        foreign = {**CREDENTIAL, "Origin": "https://elsewhere.example"}
+        async with gateway.socket(headers=foreign) as socket:
+            await socket.send(type="connection_init")
+            code, reason = await socket.closing()
+            assert code == 4403
+            assert "another origin" in reason
+        async with gateway.socket(headers=foreign) as socket:
+            await socket.initialise()
+        async with gateway.socket(headers={"Origin": gateway.url}) as socket:
+            await socket.initialise(None)
+        async with gateway.socket() as socket:
+            await socket.initialise(None)
+
+
+async def test_a_socket_that_does_not_begin_in_time_is_closed() -> None:
+    async with running_following(limits=replace(LIMITS, socket_init_seconds=0.01)) as gateway:
+        async with gateway.socket() as socket:
+            assert await socket.closing() == (4408, "Connection initialisation timeout")
+        await gateway.nobody_left()
+
+
+async def refused_upgrade(gateway: Following) -> tuple[int, str]:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        async with gateway.socket():
+            pass
+    assert refused.value.headers is not None
+    return refused.value.status, refused.value.headers["Retry-After"]
+
+
+async def test_sockets_beyond_their_number_are_refused_before_they_open() -> None:
+    async with running_following(limits=replace(LIMITS, max_sockets=2)) as gateway:
+        async with gateway.initialised(), gateway.initialised():
+            assert await refused_upgrade(gateway) == (503, "1")
+            async with gateway.stream() as response:
+                assert response.status == 503
+        await gateway.nobody_left()
+        async with gateway.initialised():
+            pass
+
+
+async def test_uninitialised_sockets_are_counted_apart() -> None:
+    async with running_following(limits=replace(LIMITS, max_uninitialised_sockets=1)) as gateway:
+        async with gateway.initialised(), gateway.socket() as second:
+            assert await refused_upgrade(gateway) == (503, "1")
+            await second.initialise()
+            async with gateway.socket():
+                assert await refused_upgrade(gateway) == (503, "1")
+        await gateway.nobody_left()
+        async with gateway.initialised():
+            pass
+
+
+async def test_operations_of_a_socket_and_subscriptions_of_a_principal_are_bounded() -> None:
+    limits = replace(LIMITS, max_operations_per_socket=2, max_subscriptions_per_principal=3)
+    async with running_following(limits=limits) as gateway, gateway.initialised() as first:
+        for id_ in ("1", "2"):
+            await first.subscribe(id_)
+        await first.subscribe("3")
+        message = await first.receive()
+        assert (message["id"], message["payload"][0]["extensions"]["code"]) == ("3", "TOO_MANY_OPERATIONS")
+        await gateway.followed(2)
+        async with gateway.initialised() as second:
+            await second.subscribe("a")
+            await gateway.followed(3)
+            await second.subscribe("b")
+            message = await second.receive()
+            assert (message["id"], message["payload"][0]["extensions"]["code"]) == ("b", "TOO_MANY_OPERATIONS")
+            async with gateway.stream() as response:
+                assert response.status == 429
+            async with gateway.initialised({"Authorization": "Bearer another"}) as another:
+                await another.subscribe()
+                await gateway.followed(4)
+
+
+async def test_a_client_that_leaves_without_a_word_leaves_nothing_behind(gateway: Following) -> None:
+    async with gateway.initialised() as socket:
+        await socket.subscribe()
+        await gateway.followed()
+        transport = socket.ws.get_extra_info("socket")
+        assert transport is not None
+    await gateway.nobody_left()
+
+
+class RawSocket:
+    """A WebSocket client that answers nothing by itself."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def open(cls, url: str, **options: Any) -> "RawSocket":
+        host, port = url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port), **options)
+        key = base64.b64encode(os.urandom(16)).decode()
+        writer.write(
+            f"GET /graphql HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
+            f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\nAuthorization: Bearer x\r\n\r\n".encode()
+        )
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += await reader.read(1)
+        assert b" 101 " in head
+        return cls(reader, writer)
+
+    def send(self, message: dict[str, Any]) -> None:
+        text = json.dumps(message).encode()
+        self.writer.write(bytes([0x81, 0x80 | 126]) + len(text).to_bytes(2, "big") + bytes(4) + text)
+
+    async def aclose(self) -> None:
+        self.writer.close()
+        await asyncio.gather(self.writer.wait_closed(), return_exceptions=True)
+
+
+async def test_a_peer_that_answers_no_ping_is_noticed() -> None:
+    async with running_following(limits=replace(LIMITS, heartbeat_seconds=0.02)) as gateway:
+        client = await RawSocket.open(gateway.url)
+        client.send({"type": "connection_init"})
+        async with asyncio.timeout(10):
+            while await client.reader.read(100):
+                pass
+        await gateway.nobody_left()
+        await client.aclose()
+
+
+async def test_a_client_that_reads_nothing_is_given_up_and_keeps_nobody_else_waiting() -> None:
+    async with running_following(limits=replace(LIMITS, stalled_client_seconds=0.05)) as gateway:
+        slow = await RawSocket.open(gateway.url, limit=1)
+        slow.send({"type": "connection_init"})
+        slow.send({"type": "subscribe", "id": "s", "payload": {"query": STATUS.replace("{ status", "{ run { model }")}})
+        await gateway.followed(1)
+        async with gateway.initialised() as quick:
+            await quick.subscribe()
+            await gateway.followed(2)
+            heavy = StatusChange(run(status="in_progress", model="x" * 20_000))
+            for _ in range(5_000):
+                if len(gateway.events.open_feeds) < 2:
+                    break
+                gateway.events.push(heavy)
+                assert await quick.receive() == next_of("IN_PROGRESS")
+            else:
+                pytest.fail("expected the slow client to be given up")
+        await gateway.nobody_left()
+        await slow.aclose()
+
+
+async def test_a_client_that_floods_with_pings_and_reads_nothing_is_not_read_any_further() -> None:
+    async with running_following(limits=replace(LIMITS, stalled_client_seconds=0.2)) as gateway:
+        client = await RawSocket.open(gateway.url, limit=1)
+        ping = bytes([0x89, 0x80 | 125, 0, 0, 0, 0]) + b"x" * 125
+
+        async def flood() -> None:
+            while True:
+                client.writer.write(ping * 100)
+                await client.writer.drain()
+
+        async with asyncio.timeout(60):
+            with pytest.raises(ConnectionError):
+                await flood()
+        await gateway.nobody_left()
+        await client.aclose()
+
+
+async def test_a_thousand_subscribers_of_one_selection_cost_one_rendering_an_event() -> None:
+    async with running_following() as gateway:
+        sockets = [await RawSocket.open(gateway.url) for _ in range(50)]
+        for number, socket in enumerate(sockets):
+            socket.send({"type": "connection_init"})
+            for operation in range(20):
+                id_ = f"{number}-{operation}"
+                socket.send({"type": "subscribe", "id": id_, "payload": {"query": STATUS}})
+        await gateway.followed(1000)
+        (group,) = gateway.endpoint.connections.deliveries.groups
+        for text in ("queued", "in_progress", "completed"):
+            gateway.events.push(status(text))
+        for socket in sockets:
+            async with asyncio.timeout(20):
+                for _ in range(60):
+                    await socket.reader.readuntil(b'"}}}}')
+        assert (group.members, group.renders) == (1000, 3)
+        for socket in sockets:
+            await socket.aclose()
+        await gateway.nobody_left()
+
+
+async def test_a_stop_tells_every_socket_to_come_back(gateway: Following) -> None:
+    async with gateway.initialised() as socket, gateway.socket() as uninitialised:
+        await socket.subscribe()
+        await gateway.followed()
+        await gateway.stop()
+        assert await socket.closing() == (1012, "Service restart")
+        assert await uninitialised.closing() == (1012, "Service restart")
+        assert await refused_upgrade(gateway) == (503, "1")
+    await gateway.nobody_left()
+
+
+async def test_a_subscription_ends_with_its_credential() -> None:
+    claims = base64.urlsafe_b64encode(b'{"exp": 1700000000.5}').decode().rstrip("=")
+    async with running_following() as gateway:
+        async with gateway.initialised({"Authorization": f"Bearer e30.{claims}.sig"}) as socket:
+            await socket.subscribe("q", "{ __typename }")
+            assert [(await socket.receive())["type"] for _ in range(2)] == ["next", "complete"]
+            await socket.subscribe()
+            message = await socket.receive()
+            assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "UNAUTHENTICATED")
+            code, reason = await socket.closing()
+            assert (code, reason) == (4403, "Forbidden: the credential has expired")
+        await gateway.nobody_left()

@@ -1,0 +1,80 @@
+import asyncio
+import socket
+
+import pytest
+from aiohttp import web
+
+from gateway.server.app import listening
+from tests.support.emulator import Emulator
+from tests.support.gateway import Gateway, running_gateway
+
+
+async def test_the_root_leads_to_graphql(gateway: Gateway) -> None:
+    reply = await gateway.get("/")
+    assert (reply.status, reply.headers["Location"]) == (302, "/graphql")
+
+
+@pytest.mark.parametrize("path", ["/nonsense", "/graphql/", "/graphiql/assets/0/none.js", "/healthz/x"])
+async def test_an_unknown_path_is_answered_in_json(gateway: Gateway, path: str) -> None:
+    reply = await gateway.get(path, headers={"Accept": "text/html"})
+    assert reply.status == 404
+    assert reply.json == {
+        "errors": [{"message": "Not Found.", "extensions": {"code": "NOT_FOUND", "retryable": False}}]
+    }
+
+
+async def test_a_path_says_which_methods_it_has(gateway: Gateway) -> None:
+    reply = await gateway.send("DELETE", "/healthz")
+    assert (reply.status, reply.headers["Allow"]) == (405, "GET,HEAD")
+    assert reply.json["errors"][0]["message"] == "Method Not Allowed."
+
+
+async def test_health_is_told_of_a_real_upstream(gateway: Gateway) -> None:
+    assert (await gateway.get("/healthz")).json == {"status": "ok"}
+    assert (await gateway.get("/readyz")).json == {"status": "ready", "checks": {"upstream": "ok"}}
+
+
+async def test_an_upstream_that_is_not_there_makes_the_gateway_unready() -> None:
+    async with running_gateway("http://127.0.0.1:1/v1") as gateway:
+        reply = await gateway.get("/readyz")
+        assert reply.status == 503
+        assert reply.json["checks"]["upstream"].startswith("UPSTREAM_UNREACHABLE: ")
+
+
+async def test_an_address_in_use_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="address already in use"):
+        async with listening(web.Application(), "127.0.0.1", taken.getsockname()[1]):
+            pass
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET"])
+async def test_a_connection_without_a_whole_request_is_closed(sent: bytes) -> None:
+    async with listening(web.Application(), "127.0.0.1", 0, idle_seconds=0.05) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(sent)
+        async with asyncio.timeout(10):
+            assert (await reader.read()).count(b"HTTP/1.1 404") == sent.count(b"\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - for a moment, and nothing is behind it
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("127.0.0.1", "http://127.0.0.1:"), (ALL_ADDRESSES, "http://127.0.0.1:"), ("localhost", "http://127.0.0.1:")],
+)
+async def test_the_url_is_one_that_can_be_opened(host: str, shown: str) -> None:
+    async with listening(web.Application(), host, 0) as url:
+        assert url.startswith(shown)
+        assert int(url.rpartition(":")[2]) > 0
+
+
+async def test_a_header_just_over_the_limit_of_a_credential_gets_a_clear_answer(
+    gateway: Gateway, emulator: Emulator
+) -> None:
+    reply = await gateway.post({"query": "{ __typename }"}, headers={"Authorization": "x" * 8193})
+    assert reply.status == 400
+    assert "at most 8192 characters, got 8193" in reply.json["errors"][0]["message"]
+    assert emulator.counts.total == 0

@@ -1,0 +1,161 @@
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from gateway.upstream.error_replies import explain, read_refusal, retry_after_ms
+from gateway.upstream.retry import Failure
+from schema.contract.errors import ErrorCode, GatewayError
+
+NOW_SECONDS = 1_795_329_859.0  # Sun, 22 Nov 2026 06:44:19 GMT
+JSON = "application/json; charset=utf-8"
+
+
+def openai(message: object, *, param: str | None = None, code: str | None = None, type: str | None = None) -> bytes:
+    kind = type or "invalid_request_error"
+    return json.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}}).encode()
+
+
+def refused(status: int, body: bytes = b"", content_type: str = JSON, **headers: str) -> Failure:
+    given_headers = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
+    given_headers["Content-Type"] = content_type
+    return read_refusal(status, given_headers, body, credential="Bearer topsecret1", now_seconds=NOW_SECONDS)
+
+
+def error(status: int, body: bytes = b"", content_type: str = JSON, **headers: str) -> GatewayError:
+    return refused(status, body, content_type, **headers).error
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, ErrorCode.UPSTREAM_REFUSED),
+        (401, ErrorCode.UNAUTHENTICATED),
+        (402, ErrorCode.UPSTREAM_REFUSED),
+        (403, ErrorCode.FORBIDDEN),
+        (404, ErrorCode.NOT_FOUND),
+        (405, ErrorCode.UNSUPPORTED_BY_UPSTREAM),
+        (408, ErrorCode.UPSTREAM_TIMEOUT),
+        (409, ErrorCode.CONFLICT),
+        (410, ErrorCode.UPSTREAM_REFUSED),
+        (413, ErrorCode.BAD_USER_INPUT),
+        (418, ErrorCode.UPSTREAM_REFUSED),
+        (422, ErrorCode.UPSTREAM_REFUSED),
+        (429, ErrorCode.RATE_LIMITED),
+        (451, ErrorCode.UPSTREAM_REFUSED),
+        (500, ErrorCode.UPSTREAM_FAILED),
+        (501, ErrorCode.UNSUPPORTED_BY_UPSTREAM),
+        (502, ErrorCode.UPSTREAM_FAILED),
+        (503, ErrorCode.UPSTREAM_FAILED),
+        (504, ErrorCode.UPSTREAM_TIMEOUT),
+        (529, ErrorCode.UPSTREAM_FAILED),
+        (999, ErrorCode.UPSTREAM_FAILED),
+        (301, ErrorCode.UPSTREAM_INVALID_RESPONSE),
+        (304, ErrorCode.UPSTREAM_INVALID_RESPONSE),
+        (307, ErrorCode.UPSTREAM_INVALID_RESPONSE),
+    ],
+)
+def test_a_status_alone_gives_the_code(status: int, code: ErrorCode) -> None:
+    assert error(status).code is code
+
+
+@pytest.mark.parametrize("status", [100, *range(300, 600)])
+def test_only_what_passes_is_tried_again(status: int) -> None:
+    assert refused(status).transient == (status in {429, 502, 503, 504})
+
+
+@pytest.mark.parametrize("status", range(300, 600))
+def test_only_a_refusal_says_that_nothing_was_done(status: int) -> None:
+    assert refused(status).declined == (status not in {408, *range(500, 600)} or status == 501)
+
+
+def test_a_parameter_is_named_only_where_the_input_is_at_fault() -> None:
+    assert error(404, openai("No thread found with id 'x'.", param="thread_id")).argument is None
+
+
+def test_a_thread_whose_id_speaks_of_routes_is_just_not_found() -> None:
+    assert error(404, openai("The thread 'url' and the run 'path' were not found")).code is ErrorCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("name", ["X-Request-ID", "apim_request_id", "request_id"])
+def test_the_upstreams_request_id_is_kept(name: str) -> None:
+    assert error(500, b"", JSON, **{name: "req_1\t2"}).upstream_request_id == "req_1 2"
+
+
+def test_a_redirect_says_why_it_is_not_followed_and_not_where_it_led() -> None:
+    got = error(302, Location="https://elsewhere.example/?key=topsecret1", x_request_id="req_1")
+    assert "elsewhere.example" not in got.message
+    assert "credential must not travel" in got.message
+    assert got.upstream_request_id == "req_1"
+
+
+@pytest.mark.parametrize(
+    ("headers", "message", "expected"),
+    [
+        ({}, "", None),
+        ({"Retry-After": "7"}, "", 7000),
+        ({"Retry-After": "0.25"}, "", 250),
+        ({"Retry-After": "-3"}, "", 0),
+        ({"Retry-After": "999999999"}, "", 86_400_000),
+        ({"Retry-After": "inf"}, "", None),
+        ({"Retry-After": "nan"}, "", None),
+        ({"Retry-After": "soon"}, "", None),
+        ({"Retry-After": "Sun, 22 Nov 2026 06:44:29 GMT"}, "", 10_000),
+        ({"Retry-After": "Sun, 22 Nov 2026 06:44:09 GMT"}, "", 0),
+        ({"Retry-After": "Sun, 99 Nov 2026 06:44:09 GMT"}, "", None),
+        ({"retry-after-ms": "150.5"}, "", 151),
+        ({"retry-after-ms": "150", "Retry-After": "7"}, "", 150),
+        ({"retry-after-ms": "x", "Retry-After": "7"}, "", 7000),
+        ({}, "slow down, please try again after 6.937 seconds.", 6937),
+        ({}, "Please try again in 20s.", 20_000),
+        ({}, "Please try again in 20ms.", 20),
+        ({}, "Please try again in 2 minutes.", 120_000),
+        ({}, "Please try again in 2m0s.", None),
+        ({"Retry-After": "1"}, "Please try again in 20s.", 1000),
+    ],
+)
+def test_retry_after(headers: dict[str, str], message: str, expected: int | None) -> None:
+    assert retry_after_ms(CIMultiDict(headers), message, NOW_SECONDS) == expected
+
+
+@pytest.mark.parametrize(("status", "expected"), [(429, 3000), (503, 3000), (408, 3000), (404, None), (400, None)])
+def test_retry_after_is_passed_on_where_trying_again_can_help(status: int, expected: int | None) -> None:
+    assert error(status, retry_after="3").retry_after_ms == expected
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["error", "detail", "message", "loc", "msg", "param", "code", "type", "title"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.integers(300, 599), JSON_VALUES)
+def test_any_json_becomes_an_error(status: int, body: Any) -> None:
+    got = error(status, json.dumps(body).encode())
+    assert 0 < len(got.message) <= 500
+
+
+@given(st.integers(300, 599), st.binary(), st.text(), st.text())
+def test_any_bytes_and_headers_become_an_error(status: int, body: bytes, content_type: str, header: str) -> None:
+    headers = CIMultiDict({"content-type": content_type, "retry-after": header, "x-request-id": header})
+    got = read_refusal(status, headers, body, credential=None, now_seconds=NOW_SECONDS).error
+    assert 0 < len(got.message) <= 500
+    assert explain(content_type, body) == explain(content_type, body)
+
+
+def test_a_page_of_unfinished_titles_takes_linear_time() -> None:
+    began = time.process_time()
+    assert explain("text/html", b"<title" * 10_000).is_html
+    assert time.process_time() - began < 1

@@ -1,0 +1,235 @@
+"""A run's stream is read whatever its server's habits; its objects are believed, not the names beside them."""
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.upstream.event_decoder import MAX_EVENT_BYTES, StreamDecoder, read_event
+from schema.contract.errors import ErrorCode
+from schema.contract.run_streams import StreamEvent
+from schema.contract.wire import MessageObject, RunObject, RunStepObject, ThreadObject
+
+RUN = {"id": "run_1", "object": "thread.run", "created_at": 1, "thread_id": "thread_1", "status": "in_progress"}
+MESSAGE = {"id": "msg_1", "object": "thread.message", "created_at": 1, "role": "assistant", "status": "in_progress"}
+DELTA = {"id": "msg_1", "object": "thread.message.delta", "delta": {"content": [{"index": 0, "type": "text"}]}}
+
+
+def frame(name: str | None, data: Any) -> bytes:
+    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    return (f"event: {name}\n" if name else "").encode() + f"data: {text}\n\n".encode()
+
+
+def read(*pieces: bytes) -> list[StreamEvent]:
+    decoder = StreamDecoder()
+    return [event for piece in pieces for event in decoder.feed(piece)]
+
+
+STREAM = (
+    frame("thread.created", {"id": "thread_1", "object": "thread", "created_at": 1})
+    + frame("thread.run.created", RUN | {"status": "queued"})
+    + frame("thread.message.created", MESSAGE)
+    + frame("thread.message.delta", DELTA | {"delta": {"content": "né\u2028日本 🙂"}})
+    + frame("thread.run.completed", RUN | {"status": "completed"})
+    + frame("done", "[DONE]")
+)
+EVENTS = read(STREAM)
+
+
+def test_a_stream_is_objects_deltas_and_an_end() -> None:
+    kinds = [type(event.wire) for event in EVENTS]
+    assert kinds == [ThreadObject, RunObject, MessageObject, type(None), RunObject, type(None)]
+    assert EVENTS[3].delta is not None
+    assert EVENTS[3].delta["delta"]["content"] == "né\u2028日本 🙂"
+    assert [event.ends_stream for event in EVENTS] == [False, False, False, False, True, True]
+    assert EVENTS[5].is_done
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=6), st.sampled_from([b"\n", b"\r\n", b"\r"]))
+def test_it_does_not_matter_where_a_stream_is_split_nor_how_its_lines_end(places: list[int], end: bytes) -> None:
+    stream = STREAM.replace(b"\n", end) + b"\n"
+    ends = sorted({0, *(place for place in places if place < len(stream)), len(stream)})
+    pieces = [stream[start:stop] for start, stop in itertools.pairwise(ends)]
+    assert read(*pieces) == EVENTS
+
+
+def test_a_stream_is_read_byte_by_byte_behind_a_byte_order_mark_and_past_comments() -> None:
+    stream = b"\xef\xbb\xbf: hello\nid: 1\nretry: 5\n" + STREAM
+    assert read(*(stream[place : place + 1] for place in range(len(stream)))) == EVENTS
+
+
+def test_a_stream_without_event_lines_says_the_same() -> None:
+    bare = [StreamEvent(None, event.wire, event.delta, event.error, event.is_done) for event in EVENTS]
+    without_names = b"\n".join(line for line in STREAM.split(b"\n") if not line.startswith(b"event:"))
+    assert read(without_names) == bare
+
+
+def test_an_object_that_is_wrapped_together_with_its_name_is_unwrapped() -> None:
+    (event,) = read(frame(None, {"event": "thread.run.created", "data": RUN}))
+    assert event == read_event("thread.run.created", json.dumps(RUN).encode())
+
+
+def test_a_stream_without_done_ends_where_its_run_does() -> None:
+    (event,) = read(frame("thread.run.requires_action", RUN | {"status": "requires_action"}))
+    assert event.ends_stream
+
+
+def test_the_status_is_the_objects_own_whatever_the_event_is_called() -> None:
+    (event,) = read(frame("thread.run.completed", RUN | {"status": "incomplete"}))
+    assert isinstance(event.wire, RunObject)
+    assert event.wire.status == "incomplete"
+    (event,) = read(frame("thread.run.completed", RUN))
+    assert not event.ends_stream
+
+
+def test_foreign_ids_fractional_times_and_missing_keys_are_read() -> None:
+    foreign = {"id": "65f0c0ffee65f0c0ffee65f0", "object": "thread.run", "created_at": 1795329859.5, "tools": None}
+    (event,) = read(frame(None, foreign))
+    assert isinstance(event.wire, RunObject)
+    assert (event.wire.id, event.wire.created_at) == ("65f0c0ffee65f0c0ffee65f0", 1795329859.5)
+
+
+def test_an_event_of_an_unknown_kind_is_passed_over() -> None:
+    (event,) = read(frame("thread.weather", {"object": "thread.weather", "rain": True}))
+    assert event == StreamEvent("thread.weather")
+    assert not event.ends_stream
+
+
+def test_an_event_that_the_stream_breaks_off_in_is_none() -> None:
+    assert read(STREAM[: STREAM.index(b"[DONE]")]) == EVENTS[:-1]
+
+
+GARBAGE = ['{"id": "run_1", "object": "thr', "[1]", '"text"', '{"object": "thread.run"}', '{"event": "x", "data": 1}']
+
+
+@pytest.mark.parametrize("garbage", [*GARBAGE, json.dumps(RUN | {"id": "a/b c"})])
+def test_what_cannot_be_read_costs_only_itself(garbage: str) -> None:
+    event, after = read(frame("thread.run.created", garbage) + frame("thread.run.queued", RUN))
+    assert event.garbled is not None
+    assert event.garbled.code is ErrorCode.UPSTREAM_INVALID_RESPONSE
+    assert event.garbled.message.startswith("Expected an event of a run's stream, got '")
+    assert not event.ends_stream
+    assert (event.error, event.wire) == (None, None)
+    assert isinstance(after.wire, RunObject)
+
+
+SAID = {"message": "The server had an error.", "type": "server_error"}
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("error", {"error": SAID}),
+        ("error", SAID),
+        ("error", "The server had an error."),
+        (None, {"error": SAID}),
+        (None, {"error": "The server had an error."}),
+        (None, SAID | {"object": "error"}),
+        (None, {"event": "error", "data": {"error": SAID}}),
+        (None, {"event": "error", "data": "The server had an error."}),
+    ],
+)
+def test_an_error_of_the_upstream_is_passed_on_and_ends_the_stream(name: str | None, data: object) -> None:
+    (event,) = read(frame(name, data))
+    assert event.error is not None
+    assert (event.error.code, event.error.message) == (ErrorCode.UPSTREAM_FAILED, "The server had an error.")
+    assert event.ends_stream
+
+
+def test_an_error_without_words_says_at_least_that_it_is_one() -> None:
+    assert read(frame("error", {}))[0].error is not None
+
+
+def test_no_error_shows_the_callers_credential() -> None:
+    decoder = StreamDecoder("Bearer key-of-somebody")
+    reported, garbled = decoder.feed(
+        frame("error", {"error": "key-of-somebody may not"}) + frame(None, "[key-of-somebody")
+    )
+    assert reported.error is not None
+    assert garbled.garbled is not None
+    assert reported.error.message == "[removed] may not"
+    assert "somebody" not in garbled.garbled.message
+
+
+@pytest.mark.parametrize(
+    "end", [b"data: [DONE]\n\n", b"event: done\ndata: {}\n\n", b'data: {"event": "done", "data": "[DONE]"}\n\n']
+)
+def test_the_end_is_known_in_whatever_way_it_is_written(end: bytes) -> None:
+    (event,) = read(end)
+    assert event.is_done
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "kind"),
+    [
+        ("thread.created", {"id": "thread_1", "created_at": 1}, ThreadObject),
+        ("thread.message.completed", MESSAGE | {"object": None}, MessageObject),
+        ("thread.run.queued", {name: value for name, value in RUN.items() if name != "object"}, RunObject),
+        ("thread.run.step.created", {"id": "step_1", "created_at": 1}, RunStepObject),
+    ],
+)
+def test_an_object_that_does_not_say_what_it_is_is_what_its_event_is_about(
+    name: str, data: object, kind: type[object]
+) -> None:
+    (event,) = read(frame(name, data))
+    assert isinstance(event.wire, kind)
+    (delta,) = read(frame("thread.run.step.delta", {"id": "step_1", "delta": {}}))
+    assert delta.delta == {"id": "step_1", "delta": {}}
+
+
+def test_nulls_and_misspelt_metadata_are_read_as_in_answers() -> None:
+    odd = RUN | {"status": None, "usage": {"prompt_tokens": None}, "metadata_": {"a": "b"}}
+    (event,) = read(frame(None, odd))
+    assert isinstance(event.wire, RunObject)
+    assert (event.wire.status, event.wire.metadata) == ("", {"a": "b"})
+
+
+@pytest.mark.parametrize("missing", [b"\n", b"\n\n"])
+def test_an_end_without_its_last_lines_is_given_with_the_last_bytes(missing: bytes) -> None:
+    decoder = StreamDecoder()
+    assert decoder.feed(STREAM.removesuffix(missing)) + decoder.end() == EVENTS
+    assert decoder.end() == []
+
+
+def test_half_an_event_is_none_at_the_end_either() -> None:
+    decoder = StreamDecoder()
+    assert decoder.feed(STREAM[:-30]) == EVENTS[:-2]
+    assert decoder.end() == []
+
+
+def test_a_carriage_return_ends_a_line_without_waiting_for_what_follows() -> None:
+    decoder = StreamDecoder()
+    (event,) = decoder.feed(b"data: [DONE]\r\r")
+    assert event.is_done
+    assert decoder.feed(b"") == []
+    assert [event.is_done for event in decoder.feed(b"\ndata: [DONE]\r\n\r")] == [True]
+
+
+@pytest.mark.parametrize("piece", [1 << 30, 1 << 16])
+@pytest.mark.parametrize(
+    "endless",
+    [b"data: " + b"x" * (MAX_EVENT_BYTES + 1), b"data: " + b"x" * MAX_EVENT_BYTES + b"\n\n", b"data\n" * 1_700_000],
+)
+def test_an_event_that_is_too_large_is_a_fault_behind_what_came_before(endless: bytes, piece: int) -> None:
+    decoder = StreamDecoder()
+    whole = STREAM + endless + STREAM
+    pieces = [whole[start : start + piece] for start in range(0, len(whole), piece)]
+    assert [event for piece in pieces for event in decoder.feed(piece)] == EVENTS
+    assert decoder.fault is not None
+    assert "at most 8388608 bytes" in decoder.fault.message
+    assert decoder.end() == []
+
+
+def test_comments_are_no_event_however_many_they_are() -> None:
+    decoder = StreamDecoder(max_event_bytes=20)
+    assert decoder.feed(b": ping\n" * 100 + b"data: [DONE]\n\n")[0].is_done
+    assert decoder.fault is None
+
+
+@given(st.binary())
+def test_any_bytes_are_read_without_a_fault(data: bytes) -> None:
+    for event in read(data + b"\n\n"):
+        assert isinstance(event, StreamEvent)

@@ -1,0 +1,68 @@
+import json
+from typing import Any
+
+import pytest
+from multidict import CIMultiDict
+
+from gateway.upstream.reply_outcome import Reply, invalid_response, read_reply
+from gateway.upstream.rest_operations import GET_THREAD
+from gateway.upstream.retry import Failure
+from schema.contract.errors import ErrorCode
+from schema.contract.keys import ThreadKey
+from schema.contract.wire import ThreadObject
+
+
+def read(status: int, body: object) -> Any:
+    return read_reply(
+        GET_THREAD.reader,
+        ThreadKey("thread_1"),
+        Reply(status, CIMultiDict({"X-Request-Id": "req_1"}), json.dumps(body).encode()),
+        operation="getThread",
+        dialect="lenient",
+        credential="Bearer topsecret1",
+        now_seconds=0,
+    )
+
+
+def test_a_success_is_the_value() -> None:
+    assert isinstance(read(200, {"id": "thread_1", "created_at": 1}), ThreadObject)
+
+
+def test_a_failure_status_is_read_as_a_refusal() -> None:
+    outcome = read(404, {"error": {"message": "No thread found."}})
+    assert isinstance(outcome, Failure)
+    assert (outcome.error.code, outcome.error.message) == (ErrorCode.NOT_FOUND, "No thread found.")
+    assert outcome.declined
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (404, {"detail": "Not Found"}, "Not Found"),
+        (405, {"detail": "Method Not Allowed"}, "Method Not Allowed"),
+        (501, {}, "The upstream answered with status 501 and no message."),
+    ],
+)
+def test_an_operation_that_is_not_there_is_named_with_the_dialect(status: int, body: object, said: str) -> None:
+    outcome = read(status, body)
+    assert isinstance(outcome, Failure)
+    assert outcome.error.code is ErrorCode.UNSUPPORTED_BY_UPSTREAM
+    assert outcome.error.message == f"The upstream (dialect lenient) has no operation getThread: {said}"
+    assert outcome.error.upstream_request_id == "req_1"
+    assert outcome.declined
+    assert not outcome.transient
+
+
+def test_another_object_is_no_answer() -> None:
+    outcome = read(200, {"id": "thread_2", "created_at": 1})
+    assert isinstance(outcome, Failure)
+    assert outcome.error.code is ErrorCode.UPSTREAM_INVALID_RESPONSE
+    assert outcome.error.message.startswith("Upstream operation getThread: expected the thread with id 'thread_1'")
+    assert not outcome.declined
+
+
+@pytest.mark.parametrize("cut_short", [True, False])
+def test_what_was_cut_short_may_come_whole_the_next_time(cut_short: bool) -> None:
+    failure = invalid_response("topsecret1", {}, credential="Bearer topsecret1", cut_short=cut_short)
+    assert (failure.transient, failure.error.retryable) == (cut_short, cut_short)
+    assert failure.error.message == "[removed]"

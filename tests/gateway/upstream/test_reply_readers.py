@@ -1,0 +1,399 @@
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from gateway.upstream.reply_outcome import Reply, read_reply
+from gateway.upstream.reply_readers import UnexpectedReplyError, fit_page
+from gateway.upstream.rest_operations import (
+    CREATE_MESSAGE,
+    CREATE_RUN,
+    CREATE_THREAD,
+    CREATE_THREAD_AND_RUN,
+    DELETE_THREAD,
+    GET_MESSAGE,
+    GET_RUN,
+    GET_THREAD,
+    LIST_MESSAGES,
+    Operation,
+)
+from gateway.upstream.retry import Failure
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import MessageKey, RunKey, ThreadKey
+from schema.contract.paging import Order, Window
+from schema.contract.ports import MessagePageKey
+from schema.contract.wire import MessageObject, Page, RunObject, ThreadObject
+
+CREDENTIAL = "Bearer topsecret1"
+THREAD = {"id": "thread_1", "object": "thread", "created_at": 1, "metadata": {}, "tool_resources": {}}
+MESSAGE = {"id": "msg_1", "object": "thread.message", "created_at": 1, "role": "user", "content": []}
+PAGE_KEY = MessagePageKey("thread_1", None, Window(2, "asc"))
+
+
+def read(what: Operation[Any, Any], key: Any, body: bytes, status: int = 200) -> Any:
+    reply = Reply(status, CIMultiDict({"X-Request-Id": "req_1"}), body)
+    return read_reply(
+        what.reader, key, reply, operation="testIt", dialect="openai-v2", credential=CREDENTIAL, now_seconds=0
+    )
+
+
+def read_thread(body: object, status: int = 200) -> Any:
+    return read(GET_THREAD, ThreadKey("thread_1"), _bytes(body), status)
+
+
+def read_page(body: object, key: MessagePageKey = PAGE_KEY) -> Any:
+    return read(LIST_MESSAGES, key, _bytes(body))
+
+
+def refused(outcome: object) -> GatewayError:
+    assert isinstance(outcome, Failure)
+    assert outcome.error.code is ErrorCode.UPSTREAM_INVALID_RESPONSE
+    assert outcome.error.upstream_request_id == "req_1"
+    assert outcome.transient == outcome.error.retryable
+    return outcome.error
+
+
+def _bytes(body: object) -> bytes:
+    return body if isinstance(body, bytes) else json.dumps(body).encode()
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 206, 299])
+def test_any_success_is_read(status: int) -> None:
+    thread = read_thread(THREAD, status)
+    assert isinstance(thread, ThreadObject)
+    assert (thread.id, thread.created_at) == ("thread_1", 1)
+
+
+@pytest.mark.parametrize(
+    "habit",
+    [
+        {"object": None},
+        {"created_at": 1795329859.5},
+        {"metadata": None},
+        {"tool_resources": None},
+        {"tool_resources": {"code_interpreter": None, "file_search": {"vector_store_ids": None}}},
+        {"metadata_": {"a": "b"}, "updated_at": 2, "extra_body": [1, {}]},
+    ],
+)
+def test_a_foreign_habit_of_threads_is_tolerated(habit: dict[str, Any]) -> None:
+    assert isinstance(read_thread(THREAD | habit), ThreadObject)
+
+
+@pytest.mark.parametrize(
+    "habit",
+    [
+        {"status": "thinking", "model": "new"},
+        {"status": None},
+        {"tools": None, "file_ids": None, "required_action": {}, "usage": None},
+        {"usage": {"prompt_tokens": None, "completion_tokens": 3, "total_tokens": 3}},
+        {"truncation_strategy": {"type": None, "last_messages": None}},
+        {"truncation_strategy": {"type": "auto"}, "tool_choice": {"type": "new"}, "response_format": {"type": "new"}},
+        {"tools": [{"type": "new", "new": {}}, {"type": "function", "function": 7}]},
+        {"last_error": {"code": "new_code", "message": None}},
+        {"expires_at": 1.0, "started_at": None},
+    ],
+)
+def test_a_foreign_habit_of_runs_is_tolerated(habit: dict[str, Any]) -> None:
+    body = _bytes({"id": "run_1", "object": "thread.run", "created_at": 1.0, "status": "queued"} | habit)
+    assert isinstance(read(GET_RUN, RunKey("thread_1", "run_1"), body), RunObject)
+
+
+def test_leaving_out_nulls_keeps_what_users_wrote() -> None:
+    body = MESSAGE | {"role": None, "metadata": {"kept": None}, "content": [{"type": "text", "text": None}]}
+    message = read(GET_MESSAGE, MessageKey("thread_1", "msg_1"), _bytes(body))
+    assert isinstance(message, MessageObject)
+    assert message.role == ""
+    assert message.metadata == {"kept": None}
+    assert isinstance(message.content, list)
+    assert json.loads(bytes(message.content[0])) == {"type": "text", "text": None}
+
+
+def test_a_byte_order_mark_is_tolerated() -> None:
+    assert isinstance(read_thread(b"\xef\xbb\xbf" + _bytes(THREAD)), ThreadObject)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "got what is not JSON: an empty body"),
+        (b"OK", "got what is not JSON: 'OK'"),
+        (b"<html>login</html>", "got what is not JSON: '<html>login</html>'"),
+        (b"topsecret1", "got what is not JSON: '[removed]'"),
+        (b"\xff\xfe", "got what is not JSON"),
+        (b'{"id": "thread_1", "created_at": 1, "metadata": {"a": "\xff"}}', "got what is not UTF-8"),
+        (b"[" * 100_000, "got "),
+        (b'{"id":"thread_1","created_at":1,"new":' + b"[" * 100_000, "too deeply nested JSON"),
+        ([], "Expected `object`, got `array`"),
+        ({}, "missing required field `id`"),
+        ({"error": {"message": "no"}}, "missing required field `id`"),
+        ({"id": "thread_1"}, "missing required field `created_at`"),
+        (THREAD | {"created_at": "yesterday"}, "Expected `int | float`, got `str`"),
+        (THREAD | {"created_at": None}, "missing required field `created_at`"),
+        (THREAD | {"object": "thread.run"}, "expected an object of kind 'thread', got one of kind 'thread.run'"),
+        (THREAD | {"object": "thread.deleted"}, "got one of kind 'thread.deleted'"),
+        (THREAD | {"id": "thread_2"}, "expected the thread with id 'thread_1', got the one with id 'thread_2'"),
+        (_bytes(THREAD) + b"x", "got what is not JSON"),
+        ({"object": "list", "data": [THREAD]}, "missing required field `id`"),
+    ],
+)
+def test_a_success_that_is_not_the_thread_is_refused(body: object, said: str) -> None:
+    error = refused(read_thread(body))
+    assert said in error.message
+    assert error.message.startswith("Upstream operation testIt: expected ")
+    assert "topsecret1" not in error.message
+    assert not error.retryable
+
+
+def test_every_truncation_of_an_object_is_seen_and_may_be_tried_again() -> None:
+    body = _bytes(THREAD)
+    for length in range(1, len(body)):
+        outcome = read_thread(body[:length])
+        assert refused(outcome).retryable
+        assert outcome.transient
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    refused(read_thread(body))
+    refused(read_page(body))
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*THREAD, "data", "has_more", "first_id"]), inner, max_size=5)
+    ),
+    max_leaves=15,
+)
+
+
+@given(JSON_VALUES)
+def test_any_json_is_read_or_refused(body: Any) -> None:
+    for outcome in (read_thread(body), read_page(body)):
+        if not isinstance(outcome, ThreadObject | Page):
+            refused(outcome)
+
+
+def page(*created_at: float, has_more: object = False) -> dict[str, Any]:
+    data = [MESSAGE | {"id": f"msg_{second}", "created_at": second} for second in created_at]
+    return {"object": "list", "data": data, "has_more": has_more}
+
+
+def ids(outcome: Any) -> list[str]:
+    assert isinstance(outcome, Page)
+    return [message.id for message in outcome.data]
+
+
+def test_a_page_is_read() -> None:
+    got = read_page(page(1, 2, has_more=True))
+    assert ids(got) == ["msg_1", "msg_2"]
+    assert got.has_more
+    assert all(isinstance(message, MessageObject) for message in got.data)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False},
+        {"object": "list", "data": [], "has_more": True},
+        {"object": "list", "data": None},
+        {"data": [], "has_more": None},
+    ],
+)
+def test_an_empty_page_ends_its_list(body: object) -> None:
+    got = read_page(body)
+    assert ids(got) == []
+    assert not got.has_more
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({}, "no 'data' in '{}'"),
+        ({"object": "list", "has_more": False}, "no 'data' in"),
+        ({"error": {"message": "no"}}, "no 'data' in"),
+        ([], "Expected `object`, got `array`"),
+        ({"data": {}}, "Expected `array | null`, got `object`"),
+        ({"data": "x"}, "Expected `array | null`, got `str`"),
+        ({"data": [7]}, "Expected `object`, got `int`"),
+        ({"data": [MESSAGE | {"id": None}]}, "missing required field `id`"),
+        (MESSAGE, "kind 'thread.message'"),
+        ({"object": "page", "data": []}, "kind 'page'"),
+    ],
+)
+def test_a_success_that_is_no_page_is_refused(body: object, said: str) -> None:
+    assert said in refused(read_page(body)).message
+
+
+def test_nulls_in_the_objects_of_a_page_are_tolerated() -> None:
+    assert ids(read_page({"data": [MESSAGE | {"role": None, "content": None}]})) == ["msg_1"]
+
+
+@pytest.mark.parametrize(
+    ("body", "window", "expected", "has_more"),
+    [
+        (page(1, 2, has_more=None), Window(2, "asc"), [1, 2], True),
+        (page(1, has_more=None), Window(2, "asc"), [1], False),
+        (page(1, 2, 3), Window(2, "asc"), [1, 2], True),
+        (page(3, 2, 1), Window(2, "desc"), [3, 2], True),
+        (page(3, 2, 1), Window(5, "asc"), [1, 2, 3], False),
+        (page(1, 2, 3), Window(5, "desc"), [3, 2, 1], False),
+        (page(3, 2, 1), Window(2, "asc"), [1, 2], True),
+        (page(5, 5, 5), Window(5, "desc"), [5, 5, 5], False),
+    ],
+)
+def test_a_page_of_a_careless_server_is_held_to_its_window(
+    body: object, window: Window, expected: list[int], has_more: bool
+) -> None:
+    got = read_page(body, MessagePageKey("thread_1", None, window))
+    assert ids(got) == [f"msg_{second}" for second in expected]
+    assert got.has_more == has_more
+
+
+@pytest.mark.parametrize(
+    ("body", "window", "said"),
+    [
+        (page(3, 2, has_more=True), Window(2, "asc"), "expected a page in the order 'asc', got one in the opposite"),
+        (page(3, 2), Window(2, "asc", "msg_9"), "order 'asc'"),
+        (page(1, 2), Window(2, "asc", "msg_1"), "expected a page after the object 'msg_1', got one that contains it"),
+    ],
+)
+def test_a_page_that_cannot_be_what_was_asked_for_is_refused(body: object, window: Window, said: str) -> None:
+    assert said in refused(read_page(body, MessagePageKey("thread_1", None, window))).message
+
+
+@given(
+    st.lists(st.integers(0, 5), max_size=12),
+    st.none() | st.booleans(),
+    st.integers(1, 12),
+    st.sampled_from(["asc", "desc"]),
+)
+def test_a_page_never_breaks_its_window(seconds: list[int], has_more: bool | None, limit: int, order: Order) -> None:
+    seconds = sorted(seconds, reverse=order == "desc")
+    data = [MessageObject(id=f"msg_{place}", created_at=second) for place, second in enumerate(seconds)]
+    got = fit_page(list(data), has_more, Window(limit, order))
+    assert got.data == data[:limit]
+    assert got.has_more == (
+        len(data) > limit or (bool(data) and (len(data) == limit if has_more is None else has_more))
+    )
+
+
+def test_the_wire_types_are_read_from_raw_parts_alone() -> None:
+    body = MESSAGE | {"content": [{"type": "hologram", "hologram": {"x": 1}}]}
+    message = read(GET_MESSAGE, MessageKey("thread_1", "msg_1"), _bytes(body))
+    assert isinstance(message.content[0], msgspec.Raw)
+
+
+def test_an_unexpected_reply_says_both_sides() -> None:
+    assert str(UnexpectedReplyError("a", "b")) == "expected a, got b"
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ({"metadata_": {"a": "b"}}, {"a": "b"}),
+        ({"metadata_": {"a": "b"}, "metadata": None}, {"a": "b"}),
+        ({"metadata_": {"a": "b"}, "metadata": {}}, {}),
+        ({"metadata_": None}, None),
+        ({"metadata": {"metadata_": "b"}}, {"metadata_": "b"}),
+    ],
+)
+def test_metadata_has_another_name_on_some_servers(sent: dict[str, Any], expected: object) -> None:
+    bare = {"id": "thread_1", "created_at": 1}
+    thread = read_thread(bare | sent)
+    assert isinstance(thread, ThreadObject)
+    assert thread.metadata == expected
+    (message,) = read_page({"data": [MESSAGE | {"metadata": None} | sent]}).data
+    assert message.metadata == expected
+
+
+def test_a_run_of_another_thread_is_not_the_one_asked_for() -> None:
+    run = {"id": "run_1", "created_at": 1, "object": "thread.run", "status": "queued"}
+    key = RunKey("thread_1", "run_1")
+    for whole in (run, run | {"thread_id": None}, run | {"thread_id": "thread_1"}):
+        assert isinstance(read(GET_RUN, key, _bytes(whole)), RunObject)
+        assert isinstance(read(CREATE_RUN, ThreadKey("thread_1"), _bytes(whole)), RunObject)
+    elsewhere = _bytes(run | {"thread_id": "thread_2"})
+    for outcome in (read(GET_RUN, key, elsewhere), read(CREATE_RUN, ThreadKey("thread_1"), elsewhere)):
+        assert (
+            "expected what is in the thread 'thread_1', got what is in the thread 'thread_2'"
+            in refused(outcome).message
+        )
+
+
+def test_a_run_with_a_new_thread_has_to_name_it() -> None:
+    run = {"id": "run_1", "created_at": 1, "object": "thread.run", "status": "completed"}
+    assert read(CREATE_THREAD_AND_RUN, None, _bytes(run | {"thread_id": "thread_9"})).thread_id == "thread_9"
+    for nameless in (run, run | {"thread_id": None}, run | {"thread_id": ""}):
+        assert (
+            "expected a thread.run object with a 'thread_id'"
+            in refused(read(CREATE_THREAD_AND_RUN, None, _bytes(nameless))).message
+        )
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_what_was_made_has_the_id_that_the_upstream_gave_it(status: int) -> None:
+    made = read(CREATE_MESSAGE, ThreadKey("thread_1"), _bytes(MESSAGE | {"id": "65f0c0ffee"}), status)
+    assert made.id == "65f0c0ffee"
+    assert "kind 'thread.message'" in refused(read(CREATE_THREAD, None, _bytes(MESSAGE))).message
+    assert "an empty body" in refused(read(CREATE_THREAD, None, b"", status)).message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\r\n",
+        b"null",
+        b"true",
+        b"\xef\xbb\xbf{}",
+        {"id": "thread_1", "object": "thread.deleted", "deleted": True},
+        {"id": "thread_1", "deleted": True},
+        {"deleted": True},
+        {"success": True},
+        {"message": "Deleted.", "error": None},
+        THREAD,
+    ],
+)
+def test_a_deletion_is_confirmed_in_many_words(body: object) -> None:
+    assert read(DELETE_THREAD, ThreadKey("thread_1"), _bytes(body)) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"id": "thread_1", "object": "thread.deleted", "deleted": False},
+        {"id": "thread_2", "object": "thread.deleted", "deleted": True},
+        {"error": {"message": "no"}},
+        b"<html>please log in</html>",
+        b'{"id": "thread_1"',
+        b"[" * 100_000,
+    ],
+)
+def test_what_does_not_confirm_a_deletion_is_refused(body: object) -> None:
+    assert (
+        "expected that the thread with id 'thread_1' is deleted"
+        in refused(read(DELETE_THREAD, ThreadKey("thread_1"), _bytes(body))).message
+    )
+
+
+@given(st.binary())
+def test_any_bytes_confirm_a_deletion_or_do_not(body: bytes) -> None:
+    if (outcome := read(DELETE_THREAD, ThreadKey("thread_1"), body)) is not None:
+        refused(outcome)
+
+
+def test_half_a_surrogate_pair_is_not_json_and_not_cut_short() -> None:
+    body = b'{"id": "thread_1", "object": "thread", "created_at": 1, "metadata": {"a": "\\ud800"}}'
+    assert not refused(read(GET_THREAD, ThreadKey("thread_1"), body)).retryable
+
+
+@pytest.mark.parametrize("found", ["", "../../x", "a b", "x" * 300])
+def test_what_nobody_could_ask_for_by_its_id_is_not_listed(found: str) -> None:
+    body = _bytes({"object": "list", "data": [MESSAGE | {"id": found}], "has_more": False})
+    assert "ids that can stand in a URL's path" in refused(read(LIST_MESSAGES, PAGE_KEY, body)).message

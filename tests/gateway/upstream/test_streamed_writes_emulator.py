@@ -1,0 +1,130 @@
+"""The bundled emulator streams its runs to the client, in both versions of the API."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from gateway.emulator.clock import ManualClock
+from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
+from gateway.upstream.upstream_options import UpstreamOptions
+from schema.contract.bodies import RunBody, ThreadAndRunBody, ToolOutputsBody
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import RunKey, ThreadKey
+from schema.contract.wire import RunObject, ThreadObject
+from tests.support.emulator import AUTHORIZATION, Emulator, running_emulator
+from tests.support.upstream_client import Taker
+
+WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
+
+
+class EagerClock(ManualClock):
+    """Moves on to whatever instant someone waits for, so that a stream comes without anybody waiting."""
+
+    async def sleep_until(self, when: float) -> None:
+        self.advance(max(0.0, when - self.now()))
+        await asyncio.sleep(0)
+
+
+@pytest.fixture(params=["v1", "v2"])
+async def emulator(request: pytest.FixtureRequest) -> AsyncIterator[Emulator]:
+    async with running_emulator(version=request.param, clock=EagerClock()) as running:
+        yield running
+
+
+Bind = Callable[[Taker], BoundThreadsApi]
+
+
+@pytest.fixture
+async def bind(emulator: Emulator) -> AsyncIterator[Bind]:
+    options = UpstreamOptions(emulator.url, "openai-v1" if emulator.version == "v1" else "openai-v2")
+    async with UpstreamClient(options) as client:
+        yield lambda taker: client.bind(AUTHORIZATION, taker)
+        assert client.stream_places._value == client.options.max_streams
+
+
+async def assistant_id(emulator: Emulator, **fields: Any) -> str:
+    made = await emulator.post("/assistants", {"model": "gpt-4o", "instructions": "Answer."} | fields)
+    return str(made["id"])
+
+
+async def thread(emulator: Emulator) -> ThreadKey:
+    made = await emulator.post("/threads", {"messages": [{"role": "user", "content": "How is the weather?"}]})
+    return ThreadKey(made["id"])
+
+
+def names(taker: Taker) -> list[str | None]:
+    return [event.name for event in taker.events if event.delta is None]
+
+
+ANSWER = [
+    "thread.run.step.created",
+    "thread.run.step.in_progress",
+    "thread.message.created",
+    "thread.message.in_progress",
+    "thread.message.completed",
+    "thread.run.step.completed",
+    "thread.run.completed",
+    "done",
+]
+BEGINNING = ["thread.run.created", "thread.run.queued", "thread.run.in_progress"]
+
+
+async def test_a_run_is_streamed_from_its_creation_to_its_end(emulator: Emulator, bind: Bind) -> None:
+    taker, key = Taker(), await thread(emulator)
+    run = await bind(taker).create_run(key, RunBody(assistant_id=await assistant_id(emulator)))
+    assert (run.thread_id, run.status) == (key.thread_id, "queued")
+    await taker.finished()
+    assert taker.failure is None
+    assert names(taker) == [*BEGINNING, *ANSWER]
+    assert [stream.thread_id for stream in taker.streams] == [key.thread_id]
+    assert emulator.counts.by_operation["createRun"] == 1
+
+
+async def test_a_thread_that_is_made_with_its_run_comes_first(emulator: Emulator, bind: Bind) -> None:
+    taker = Taker()
+    message = {"role": "user", "content": [{"type": "text", "text": "Hi"}]}
+    body = {"assistant_id": await assistant_id(emulator), "thread": {"messages": [message]}}
+    run = await bind(taker).create_thread_and_run(ThreadAndRunBody.model_validate(body))
+    await taker.finished()
+    assert names(taker) == ["thread.created", *BEGINNING, *ANSWER]
+    assert isinstance(taker.events[0].wire, ThreadObject)
+    assert taker.events[0].wire.id == run.thread_id
+    assert [stream.thread_id for stream in taker.streams] == [None]
+
+
+async def test_outputs_of_functions_are_answered_by_a_stream(emulator: Emulator, bind: Bind) -> None:
+    before, after, key = Taker(), Taker(), await thread(emulator)
+    run = await bind(before).create_run(key, RunBody(assistant_id=await assistant_id(emulator, tools=[WEATHER])))
+    await before.finished()
+    assert names(before)[-2:] == ["thread.run.requires_action", "done"]
+    waiting = before.events[-2].wire
+    assert isinstance(waiting, RunObject)
+    (call,) = json.loads(bytes(waiting.required_action))["submit_tool_outputs"]["tool_calls"]
+    outputs = ToolOutputsBody.model_validate({"tool_outputs": [{"tool_call_id": call["id"], "output": "Rain"}]})
+    again = await bind(after).submit_tool_outputs(RunKey(key.thread_id, run.id), outputs)
+    assert again.id == run.id
+    await after.finished()
+    assert after.failure is None
+    assert names(after) == ["thread.run.step.completed", "thread.run.queued", "thread.run.in_progress", *ANSWER]
+
+
+async def test_a_refusal_is_raised_and_nothing_taken(emulator: Emulator, bind: Bind) -> None:
+    taker = Taker()
+    with pytest.raises(GatewayError) as caught:
+        await bind(taker).create_run(ThreadKey("thread_of_nobody"), RunBody(assistant_id=await assistant_id(emulator)))
+    assert caught.value.code is ErrorCode.NOT_FOUND
+    assert not taker.streams
+
+
+@pytest.mark.parametrize("fault", ["cut", "garbled", "half-character"])
+async def test_a_stream_that_goes_wrong_in_the_middle_is_told_of(emulator: Emulator, bind: Bind, fault: str) -> None:
+    taker, key = Taker(), await thread(emulator)
+    emulator.misbehave(f"createRun:{fault}:events=8")
+    run = await bind(taker).create_run(key, RunBody(assistant_id=await assistant_id(emulator)))
+    await taker.finished()
+    assert run.status == "queued"
+    assert taker.failure is not None or any(event.garbled for event in taker.events)
+    assert names(taker)[:3] == BEGINNING

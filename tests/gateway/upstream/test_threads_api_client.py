@@ -1,0 +1,198 @@
+import pytest
+
+from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
+from gateway.upstream.upstream_options import UpstreamOptions
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.paging import Window
+from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
+from schema.contract.wire import Page, ThreadObject
+from tests.support.scripted_upstream import (
+    RESET,
+    SILENCE,
+    Answer,
+    Request,
+    ScriptedUpstream,
+    answer,
+    echo,
+)
+from tests.support.upstream_client import T1, WHOLE, ClientMaker
+
+
+async def test_each_function_asks_its_operation(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
+    api = make_client(dialect_name="openai-v1").bind(None)
+    newest = Window(5, "desc")
+    answers = [
+        *await api.get_threads([T1]),
+        *await api.get_messages([MessageKey("t", "m")]),
+        *await api.get_runs([RunKey("t", "r")]),
+        *await api.get_run_steps([RunStepKey("t", "r", "s")]),
+        *await api.get_assistants([AssistantKey("a")]),
+        *await api.get_message_files([MessageFileKey("t", "m", "f")]),
+        *await api.list_messages([MessagePageKey("t", "r", newest)]),
+        *await api.list_runs([RunPageKey("t", newest)]),
+        *await api.list_run_steps([RunStepPageKey("t", "r", newest)]),
+        *await api.list_assistants([AssistantPageKey(newest)]),
+        *await api.list_message_files([MessageFilePageKey("t", "m", newest)]),
+    ]
+    assert not [got for got in answers if isinstance(got, GatewayError)]
+    assert [isinstance(got, Page) for got in answers] == [False] * 6 + [True] * 5
+    assert upstream.targets == [
+        "/v1/threads/thread_1",
+        "/v1/threads/t/messages/m",
+        "/v1/threads/t/runs/r",
+        "/v1/threads/t/runs/r/steps/s",
+        "/v1/assistants/a",
+        "/v1/threads/t/messages/m/files/f",
+        "/v1/threads/t/messages?limit=5&order=desc&run_id=r",
+        "/v1/threads/t/runs?limit=5&order=desc",
+        "/v1/threads/t/runs/r/steps?limit=5&order=desc",
+        "/v1/assistants?limit=5&order=desc",
+        "/v1/threads/t/messages/m/files?limit=5&order=desc",
+    ]
+    assert api.cost.upstream_calls == 11
+
+
+async def test_what_is_sent(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
+    client = make_client(dialect_name="openai-v1", organization="org-1", project="proj_1")
+    await client.bind("Custom  as it  came").get_threads([T1])
+    headers = upstream.requests[0].headers
+    assert headers["authorization"] == "Custom  as it  came"
+    assert headers["openai-beta"] == "assistants=v1"
+    assert headers["openai-organization"] == "org-1"
+    assert headers["openai-project"] == "proj_1"
+    assert headers["user-agent"] == "threads-gateway"
+    assert headers["accept"] == "application/json"
+
+
+async def test_without_a_credential_none_is_sent(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
+    await make_client().bind(None).get_threads([T1])
+    headers = upstream.requests[0].headers
+    assert not {"authorization", "openai-organization", "openai-project", "cookie"} & headers.keys()
+    assert headers["openai-beta"] == "assistants=v2"
+
+
+async def test_two_principals_share_connections_but_no_credential_and_no_cookie(
+    make_client: ClientMaker, upstream: ScriptedUpstream
+) -> None:
+    upstream.plan(answer(body=WHOLE, Set_Cookie="session=first; Path=/"))
+    client = make_client()
+    await client.bind("Bearer first").get_threads([T1])
+    await client.bind("Bearer second").get_threads([T1])
+    assert upstream.connections == 1
+    assert [request.headers["authorization"] for request in upstream.requests] == ["Bearer first", "Bearer second"]
+    assert "cookie" not in upstream.requests[1].headers
+
+
+@pytest.mark.parametrize("credential", ["Bearer a\r\nX-Evil: 1", "Bearer \x00", "Bearer \x7f"])
+async def test_a_credential_that_is_no_header_is_refused(make_client: ClientMaker, credential: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        make_client().bind(credential)
+    assert caught.value.code is ErrorCode.UNAUTHENTICATED
+
+
+async def test_the_query_of_the_base_url_goes_with_every_call(
+    make_client: ClientMaker, upstream: ScriptedUpstream
+) -> None:
+    api = make_client(base_url=f"{upstream.url}/?api-version=2024-05-01%2Bpreview").bind(None)
+    await api.get_threads([T1])
+    await api.list_runs([RunPageKey("t", Window(1, "asc"))])
+    assert upstream.targets == [
+        "/v1/threads/thread_1?api-version=2024-05-01%2Bpreview",
+        "/v1/threads/t/runs?limit=1&order=asc&api-version=2024-05-01%2Bpreview",
+    ]
+
+
+async def test_an_encoded_id_arrives_as_it_was_encoded(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
+    await api.get_threads([ThreadKey("a/../b?c=%2F#d é")])
+    assert upstream.targets == ["/v1/threads/a%2F..%2Fb%3Fc%3D%252F%23d%20%C3%A9"]
+
+
+async def test_a_key_that_is_no_path_costs_only_itself_and_no_call(
+    api: BoundThreadsApi, upstream: ScriptedUpstream
+) -> None:
+    bad, good = await api.get_threads([ThreadKey(".."), T1])
+    assert isinstance(bad, GatewayError)
+    assert bad.code is ErrorCode.BAD_USER_INPUT
+    assert isinstance(good, ThreadObject)
+    assert upstream.targets == ["/v1/threads/thread_1"]
+
+
+async def test_no_keys_no_calls(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
+    assert await api.get_threads([]) == []
+    assert not upstream.requests
+
+
+async def test_results_are_in_the_order_of_the_keys_and_duplicates_cost_one_call(
+    api: BoundThreadsApi, upstream: ScriptedUpstream
+) -> None:
+    names = ["b", "a", "b", "c", "a", "b"]
+    got = await api.get_threads([ThreadKey(name) for name in names])
+    assert [thread.id for thread in got if isinstance(thread, ThreadObject)] == names
+    assert sorted(upstream.targets) == ["/v1/threads/a", "/v1/threads/b", "/v1/threads/c"]
+    assert api.cost.upstream_calls == 3
+
+
+async def test_one_failing_key_does_not_touch_the_others(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
+    def only_b_is_there(request: Request) -> Answer:
+        return echo(request) if request.target.endswith("/b") else answer(404, {"error": {"message": "No."}})
+
+    upstream.always = only_b_is_there
+    a, b, c = await api.get_threads([ThreadKey("a"), ThreadKey("b"), ThreadKey("c")])
+    assert isinstance(b, ThreadObject)
+    for missing in (a, c):
+        assert isinstance(missing, GatewayError)
+        assert missing.code is ErrorCode.NOT_FOUND
+
+
+async def test_version_2_has_no_message_files_and_is_not_asked(
+    make_client: ClientMaker, upstream: ScriptedUpstream
+) -> None:
+    api = make_client(dialect_name="openai-v2").bind(None)
+    got = [
+        *await api.get_message_files([MessageFileKey("t", "m", "f")] * 2),
+        *await api.list_message_files([MessageFilePageKey("t", "m", Window(1, "asc"))]),
+    ]
+    assert [error.code for error in got if isinstance(error, GatewayError)] == [ErrorCode.UNSUPPORTED_BY_UPSTREAM] * 3
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 401, 404, 499])
+async def test_ping_takes_any_answer_and_sends_no_credential(
+    make_client: ClientMaker, upstream: ScriptedUpstream, status: int
+) -> None:
+    upstream.always = answer(status, b"", Location="/")
+    assert await make_client().ping() is None
+    assert upstream.targets == ["/v1/"]
+    assert "authorization" not in upstream.requests[0].headers
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (answer(500, b""), ErrorCode.UPSTREAM_FAILED),
+        (answer(503, b""), ErrorCode.UPSTREAM_FAILED),
+        (RESET, ErrorCode.UPSTREAM_UNREACHABLE),
+        (SILENCE, ErrorCode.UPSTREAM_TIMEOUT),
+    ],
+)
+async def test_ping_says_why_not(
+    make_client: ClientMaker, upstream: ScriptedUpstream, said: Answer, code: ErrorCode
+) -> None:
+    upstream.always = said
+    error = await make_client().ping(timeout_seconds=0.2)
+    assert error is not None
+    assert error.code is code
+
+
+async def test_ping_after_closing_is_an_error(make_client: ClientMaker) -> None:
+    client = make_client()
+    await client.close()
+    assert await client.ping() is not None
+
+
+async def test_the_client_closes_with_its_block(upstream: ScriptedUpstream) -> None:
+    async with UpstreamClient(UpstreamOptions(upstream.url)) as client:
+        await client.bind(None).get_threads([T1])
+        assert upstream.open_connections == 1
+    assert client.session.closed

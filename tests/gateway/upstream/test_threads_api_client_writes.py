@@ -1,0 +1,224 @@
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from gateway.upstream.threads_api_client import BoundThreadsApi
+from schema.contract.bodies import (
+    AssistantBody,
+    AssistantUpdateBody,
+    MessageBody,
+    MetadataUpdateBody,
+    RunBody,
+    ThreadAndRunBody,
+    ThreadBody,
+    ThreadUpdateBody,
+    ToolOutputsBody,
+)
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import AssistantKey, MessageKey, RunKey, ThreadKey
+from tests.support.scripted_upstream import SILENCE, Answer, Request, ScriptedUpstream, answer
+from tests.support.upstream_client import WHOLE, ClientMaker
+
+THREAD, MESSAGE, RUN, ASSISTANT = ThreadKey("t"), MessageKey("t", "m"), RunKey("t", "r"), AssistantKey("a")
+HELLO: dict[str, Any] = {"role": "user", "content": [{"type": "text", "text": "Hi"}]}
+TAG = MetadataUpdateBody(metadata={"a": "b"})
+OUTPUTS = ToolOutputsBody.model_validate({"tool_outputs": [{"tool_call_id": "call_1", "output": "ok"}]})
+DELETED = {"deleted": True}
+
+
+def made(id: str, **fields: object) -> dict[str, object]:
+    return {"id": id, "created_at": 1} | fields
+
+
+Write = Callable[[BoundThreadsApi], Awaitable[Any]]
+WRITES: list[tuple[Write, object, str, object]] = [
+    (lambda api: api.create_thread(ThreadBody()), made("t"), "POST /v1/threads", {}),
+    (
+        lambda api: api.update_thread(THREAD, ThreadUpdateBody(metadata=None)),
+        made("t"),
+        "POST /v1/threads/t",
+        {"metadata": None},
+    ),
+    (lambda api: api.delete_thread(THREAD), DELETED, "DELETE /v1/threads/t", None),
+    (
+        lambda api: api.create_message(THREAD, MessageBody.model_validate(HELLO)),
+        made("m"),
+        "POST /v1/threads/t/messages",
+        {"role": "user", "content": "Hi"},
+    ),
+    (
+        lambda api: api.update_message(MESSAGE, TAG),
+        made("m"),
+        "POST /v1/threads/t/messages/m",
+        {"metadata": {"a": "b"}},
+    ),
+    (lambda api: api.delete_message(MESSAGE), DELETED, "DELETE /v1/threads/t/messages/m", None),
+    (
+        lambda api: api.create_run(THREAD, RunBody(assistant_id="a", model=None)),
+        made("r", thread_id="t"),
+        "POST /v1/threads/t/runs",
+        {"assistant_id": "a"},
+    ),
+    (
+        lambda api: api.create_thread_and_run(ThreadAndRunBody(assistant_id="a")),
+        made("r", thread_id="t"),
+        "POST /v1/threads/runs",
+        {"assistant_id": "a"},
+    ),
+    (lambda api: api.update_run(RUN, TAG), made("r"), "POST /v1/threads/t/runs/r", {"metadata": {"a": "b"}}),
+    (lambda api: api.cancel_run(RUN), made("r"), "POST /v1/threads/t/runs/r/cancel", None),
+    (
+        lambda api: api.submit_tool_outputs(RUN, OUTPUTS),
+        made("r"),
+        "POST /v1/threads/t/runs/r/submit_tool_outputs",
+        {"tool_outputs": [{"tool_call_id": "call_1", "output": "ok"}]},
+    ),
+    (lambda api: api.create_assistant(AssistantBody(model="m")), made("a"), "POST /v1/assistants", {"model": "m"}),
+    (
+        lambda api: api.update_assistant(ASSISTANT, AssistantUpdateBody(name=None)),
+        made("a"),
+        "POST /v1/assistants/a",
+        {"name": None},
+    ),
+    (lambda api: api.delete_assistant(ASSISTANT), DELETED, "DELETE /v1/assistants/a", None),
+]
+EACH_WRITE = pytest.mark.parametrize(("write", "answered", "call", "sent"), WRITES, ids=[row[2] for row in WRITES])
+
+
+@EACH_WRITE
+@pytest.mark.parametrize("status", [200, 201])
+async def test_each_write_is_one_call(
+    api: BoundThreadsApi,
+    upstream: ScriptedUpstream,
+    write: Write,
+    answered: object,
+    call: str,
+    sent: object,
+    status: int,
+) -> None:
+    upstream.always = answer(status, answered)
+    got = await write(api)
+    assert getattr(got, "id", None) == (answered.get("id") if isinstance(answered, dict) else None)
+    (request,) = upstream.requests
+    assert f"{request.method} {request.target}" == call
+    assert api.cost.upstream_calls == 1
+    if sent is None:
+        # A server that finds the type of a body but none may refuse.
+        assert request.body == b""
+        assert "content-type" not in request.headers
+    else:
+        assert request.json == sent
+        assert request.headers["content-type"] == "application/json"
+    assert request.headers["authorization"] == "Bearer key-of-somebody"
+    assert request.headers["openai-beta"] == "assistants=v2"
+
+
+@pytest.mark.parametrize("confirmed", [answer(204), answer(200), answer(200, {"id": "t", "deleted": True})])
+async def test_a_deletion_needs_no_body(api: BoundThreadsApi, upstream: ScriptedUpstream, confirmed: Answer) -> None:
+    upstream.always = confirmed
+    await api.delete_thread(THREAD)
+    assert len(upstream.requests) == 1
+
+
+async def test_a_write_to_what_is_no_path_is_not_sent(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
+    with pytest.raises(GatewayError) as caught:
+        await api.delete_thread(ThreadKey(".."))
+    assert caught.value.code is ErrorCode.BAD_USER_INPUT
+    assert (upstream.requests, api.cost.upstream_calls) == ([], 0)
+
+
+async def test_a_body_that_the_version_does_not_have_is_not_sent(
+    make_client: ClientMaker, upstream: ScriptedUpstream
+) -> None:
+    api = make_client(dialect_name="openai-v1").bind(None)
+    attached = HELLO | {"attachments": [{"file_id": "file-1", "tools": []}]}
+    with pytest.raises(GatewayError) as caught:
+        await api.create_thread(ThreadBody.model_validate({"messages": [attached]}))
+    assert (caught.value.code, caught.value.argument) == (
+        ErrorCode.UNSUPPORTED_BY_UPSTREAM,
+        "messages.0.attachments",
+    )
+    with pytest.raises(GatewayError, match="has no operation deleteMessage"):
+        await api.delete_message(MESSAGE)
+    assert (upstream.requests, api.cost.upstream_calls) == ([], 0)
+
+
+async def test_a_write_on_a_kept_connection_that_was_lost_is_not_sent_again(
+    api: BoundThreadsApi, upstream: ScriptedUpstream
+) -> None:
+    upstream.plan(answer(200, WHOLE), Answer(then="close"))
+    await api.create_thread(ThreadBody())
+    with pytest.raises(GatewayError) as caught:
+        await api.delete_thread(THREAD)
+    assert not caught.value.retryable
+    assert [request.method for request in upstream.requests] == ["POST", "DELETE"]
+
+
+async def test_writes_share_the_connections_of_reads(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
+    upstream.always = answer(200, WHOLE)
+    await api.get_threads([ThreadKey("thread_1")])
+    await api.create_thread(ThreadBody())
+    assert upstream.connections == 1
+
+
+async def test_a_write_that_waited_for_its_place_in_vain_was_not_sent(
+    make_client: ClientMaker, upstream: ScriptedUpstream
+) -> None:
+    asked = asyncio.Event()
+
+    def note(_: Request) -> Answer:
+        asked.set()
+        return SILENCE
+
+    upstream.always = note
+    api = make_client(timeout_seconds=0.2, max_concurrency_per_operation=1).bind(None)
+    reading = asyncio.create_task(_read(api))
+    await asked.wait()
+    api._client.options = dataclasses.replace(api._client.options, timeout_seconds=0.05)
+    with pytest.raises(GatewayError) as caught:
+        await api.create_thread(ThreadBody())
+    assert (caught.value.code, caught.value.retryable) == (ErrorCode.UPSTREAM_TIMEOUT, True)
+    await reading
+    assert [request.method for request in upstream.requests] == ["GET"]
+
+
+async def _read(api: BoundThreadsApi) -> None:
+    await api.get_threads([THREAD])
+
+
+async def test_a_write_that_its_caller_gives_up_leaves_nothing_behind(
+    make_client: ClientMaker, upstream: ScriptedUpstream
+) -> None:
+    asked = asyncio.Event()
+
+    def note(_: Request) -> Answer:
+        asked.set()
+        return SILENCE
+
+    upstream.always = note
+    api = make_client().bind(None)
+    writing = asyncio.ensure_future(api.create_thread(ThreadBody()))
+    await asked.wait()
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert len(upstream.requests) == 1
+
+
+async def test_what_is_sent_is_utf_8(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
+    upstream.always = answer(200, made("t"))
+    await api.create_thread(ThreadBody(metadata={"tag": "é 📊"}))
+    assert upstream.requests[0].body == '{"metadata":{"tag":"é 📊"}}'.encode()
+
+
+async def test_azure_openai_gets_a_key_and_a_version(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
+    upstream.always = answer(200, made("t"))
+    api = make_client(dialect_name="azure-openai", api_version="2024-05-01-preview").bind("Bearer 0123abcd")
+    await api.create_thread(ThreadBody())
+    (request,) = upstream.requests
+    assert request.target == "/v1/threads?api-version=2024-05-01-preview"
+    assert request.headers["api-key"] == "0123abcd"
+    assert not {"authorization", "openai-beta"} & request.headers.keys()

@@ -1,0 +1,64 @@
+"""What an operation cost, counted and measured."""
+
+from itertools import combinations, pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schema.contract.cost import Cost, Span, longest_chain, seconds_covered
+
+SPANS = st.lists(
+    st.tuples(st.integers(0, 20), st.integers(0, 5)).map(lambda drawn: Span(drawn[0], sum(drawn))), max_size=8
+)
+
+
+@pytest.mark.parametrize(
+    ("spans", "chain", "seconds"),
+    [
+        ([], 0, 0),
+        ([Span(1, 3)], 1, 2),
+        ([Span(0, 2), Span(0, 2), Span(1, 3)], 1, 3),
+        ([Span(0, 2), Span(2, 3), Span(5, 6)], 3, 4),
+        ([Span(0, 9), Span(1, 2), Span(3, 4)], 2, 9),
+        ([Span(3, 4), Span(0, 1)], 2, 2),
+    ],
+)
+def test_a_chain_is_what_began_when_the_one_before_had_ended(spans: list[Span], chain: int, seconds: float) -> None:
+    assert longest_chain(spans) == chain
+    assert seconds_covered(spans) == seconds
+
+
+@given(SPANS)
+def test_no_chain_is_longer(spans: list[Span]) -> None:
+    def is_chain(chosen: tuple[Span, ...]) -> bool:
+        ordered = sorted(chosen, key=lambda span: (span.ended, span.began))
+        return all(one.ended <= next_.began for one, next_ in pairwise(ordered))
+
+    chains = (len(some) for size in range(len(spans) + 1) for some in combinations(spans, size) if is_chain(some))
+    assert longest_chain(spans) == max(chains)
+
+
+@given(SPANS)
+def test_the_time_covered_is_counted_once(spans: list[Span]) -> None:
+    seconds = {second for span in spans for second in range(int(span.began), int(span.ended))}
+    assert seconds_covered(spans) == len(seconds)
+
+
+async def test_a_call_is_counted_when_it_begins_and_has_its_span_when_it_ends() -> None:
+    now = iter([1.0, 1.25, 2.0, 2.5])
+    cost = Cost(clock=lambda: next(now))
+    async with cost.call():
+        assert (cost.upstream_calls, cost.spans) == (1, [])
+    with pytest.raises(KeyError):
+        async with cost.call():
+            raise KeyError
+    assert cost.spans == [Span(1.0, 1.25), Span(2.0, 2.5)]
+    assert cost.report(7) == {
+        "upstreamCalls": 2,
+        "cacheHits": 0,
+        "sharedCalls": 0,
+        "upstreamMilliseconds": 750.0,
+        "longestChain": 2,
+        "predictedCalls": 7,
+    }

@@ -1,0 +1,75 @@
+import pytest
+
+from schema.contract.errors import MAX_SHOWN_LENGTH, RETRYABLE_CODES, ErrorCode, GatewayError, bad_argument, shown
+
+
+@pytest.mark.parametrize("code", ErrorCode)
+def test_whether_trying_again_can_help_follows_from_the_code_unless_it_is_said(code: ErrorCode) -> None:
+    assert GatewayError(code, "no").extensions == {"code": code.value, "retryable": code in RETRYABLE_CODES}
+    assert GatewayError(code, "no", retryable=True).extensions["retryable"] is True
+    assert GatewayError(code, "no", retryable=False).extensions["retryable"] is False
+
+
+def test_extensions_hold_what_a_program_needs_to_act() -> None:
+    error = GatewayError(
+        ErrorCode.RATE_LIMITED, "slow down", retry_after_ms=0, upstream_request_id="req_1", argument="id"
+    )
+    assert str(error) == error.message == "slow down"
+    assert error.extensions == {
+        "code": "RATE_LIMITED",
+        "retryable": True,
+        "retryAfterMs": 0,
+        "upstreamRequestId": "req_1",
+        "argument": "id",
+    }
+
+
+@pytest.mark.parametrize("got", ["x" * 10_000, "\n\x00" * 100, None, 5, ["x"] * 1000])
+def test_a_refused_argument_is_shown_short_and_without_control_characters(got: object) -> None:
+    error = bad_argument("id", "an id", got)
+    assert error.message.startswith("Argument 'id': expected an id, got ")
+    assert len(error.message) < 130
+    assert error.message.isprintable()
+
+
+def test_an_error_can_be_told_in_the_callers_own_words_for_the_argument() -> None:
+    upstream = GatewayError(
+        ErrorCode.BAD_USER_INPUT, "Invalid 'thread_id': 'x'.", upstream_request_id="req_1", argument="thread_id"
+    )
+    own = upstream.about("id")
+    assert own.message == "Argument 'id': Invalid 'thread_id': 'x'."
+    assert own.extensions == upstream.extensions | {"argument": "id"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (1.5, "1.5"),
+        ("Grüße", '"Grüße"'),
+        ('a "b"', r'"a \"b\""'),
+        ({"a": None, "b": [False, "x"]}, '{"a": null, "b": [false, "x"]}'),
+        ("\u202e\ud800", r'"\u202e\ud800"'),
+        ({"a": {1}}, '{"a": "{1}"}'),
+        ({(1, 2): 3}, "{(1, 2): 3}"),
+    ],
+)
+def test_a_value_is_shown_as_json_that_can_be_printed(value: object, text: str) -> None:
+    assert shown(value) == text
+
+
+@pytest.mark.parametrize("value", ["x" * 10_000, "\u202e" * 80, {"a": ["x" * 79]}])
+def test_a_long_value_is_shown_by_its_beginning(value: object) -> None:
+    assert len(shown(value)) == MAX_SHOWN_LENGTH
+    assert shown(value).endswith("...")
+
+
+def test_a_value_nested_too_deeply_or_within_itself_is_shown_all_the_same() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert shown(deep) == "something too deeply nested"
+    within: list[object] = []
+    within.append(within)
+    assert shown(within) == "[[...]]"

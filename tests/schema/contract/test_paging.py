@@ -1,0 +1,113 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import ThreadKey, to_global_id, to_opaque
+from schema.contract.paging import CursorScope, PagingLimits, Window, plan_window
+
+SCOPE = CursorScope("messages", ("thread_1",))
+LIMITS = PagingLimits()
+CURSOR = SCOPE.cursor("msg_1")
+
+sizes = st.none() | st.integers(-3, 3) | st.sampled_from([999, 1000, 1001, 2**31 - 1])
+cursors = st.none() | st.text(max_size=8) | st.sampled_from([CURSOR, CursorScope("runs").cursor("run_1"), "msg_1"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "window"),
+    [
+        ({}, Window(20, "asc")),
+        ({"first": 3}, Window(3, "asc")),
+        ({"first": 1000}, Window(1000, "asc")),
+        ({"last": 3}, Window(3, "desc")),
+        ({"after": CURSOR}, Window(20, "asc", "msg_1")),
+        ({"first": 2, "after": CURSOR}, Window(2, "asc", "msg_1")),
+        ({"before": CURSOR}, Window(20, "desc", "msg_1")),
+        ({"last": 1, "before": CURSOR}, Window(1, "desc", "msg_1")),
+        ({"first": None, "last": 1, "after": None}, Window(1, "desc")),
+    ],
+)
+def test_relay_arguments_become_a_window(arguments: dict[str, object], window: Window) -> None:
+    assert plan_window(SCOPE, LIMITS, **arguments) == window  # type: ignore[arg-type]  # a table of keyword arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"first": 0}, "Argument 'first': expected an integer from 1 to 1000, got 0."),
+        ({"first": -1}, "Argument 'first': expected an integer from 1 to 1000, got -1."),
+        ({"first": 1001}, "Argument 'first': expected an integer from 1 to 1000, got 1001."),
+        ({"last": 0}, "Argument 'last': expected an integer from 1 to 1000, got 0."),
+        ({"last": 1001}, "Argument 'last': expected an integer from 1 to 1000, got 1001."),
+        ({"first": 1, "last": 2}, "Argument 'last': expected either 'first' or 'last', not both, got 2."),
+        ({"after": "a", "before": "b"}, "Argument 'before': expected either 'after' or 'before', not both, got \"b\"."),
+        ({"last": 1, "after": "a"}, "Argument 'after': expected 'before' as the companion of 'last', got \"a\"."),
+        ({"first": 1, "before": "b"}, "Argument 'before': expected 'after' as the companion of 'first', got \"b\"."),
+        ({"after": "abc"}, "Argument 'after': expected a cursor made by this gateway, got \"abc\"."),
+        ({"before": ""}, "Argument 'before': expected a cursor made by this gateway, got \"\"."),
+    ],
+)
+def test_a_refusal_names_the_argument_and_what_was_expected(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(GatewayError) as refused:
+        plan_window(SCOPE, LIMITS, **arguments)  # type: ignore[arg-type]  # a table of keyword arguments
+    assert refused.value.message == message
+    assert refused.value.argument is not None
+    assert f"'{refused.value.argument}'" in message
+
+
+@given(sizes, cursors, sizes, cursors)
+@settings(deadline=None, max_examples=500)
+def test_any_combination_gives_a_window_or_an_error_that_names_an_argument(
+    first: int | None, after: str | None, last: int | None, before: str | None
+) -> None:
+    given_arguments = {"first": first, "after": after, "last": last, "before": before}
+    planned: Window | GatewayError
+    try:
+        planned = plan_window(SCOPE, LIMITS, first=first, after=after, last=last, before=before)
+    except GatewayError as error:
+        planned = error
+    if isinstance(planned, GatewayError):
+        assert planned.code is ErrorCode.BAD_USER_INPUT
+        assert planned.argument is not None
+        assert given_arguments[planned.argument] is not None
+    else:
+        assert 1 <= planned.limit <= LIMITS.max_page_size
+        assert planned.after in {None, "msg_1"}
+        assert planned.backwards is (last is not None or before is not None)
+
+
+def test_the_most_that_a_page_may_hold_is_a_setting() -> None:
+    with pytest.raises(GatewayError, match="from 1 to 5, got 6"):
+        plan_window(SCOPE, PagingLimits(max_page_size=5), first=6)
+
+
+@given(st.text("abcXYZ019_.~:@+-", max_size=40).map(lambda rest: f"m{rest}"))
+@settings(deadline=None, max_examples=100)
+def test_a_cursor_gives_back_its_object_id(object_id: str) -> None:
+    assert SCOPE.object_id(SCOPE.cursor(object_id), "after") == object_id
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        CursorScope("messages", ("thread_2",)).cursor("msg_1"),
+        CursorScope("messages", ("thread_1", "run_1")).cursor("msg_1"),
+        CursorScope("messages").cursor("msg_1"),
+        CursorScope("runs", ("thread_1",)).cursor("run_1"),
+        to_global_id(ThreadKey("thread_1")),
+        to_opaque("cursor", "messages", "thread_1", "../runs"),
+        to_opaque("cursor", "messages", "thread_1", ""),
+        to_opaque("cursor", "messages", "thread_1"),
+    ],
+)
+def test_a_cursor_of_another_list_is_refused(foreign: str) -> None:
+    with pytest.raises(GatewayError, match="expected a cursor of this messages connection"):
+        SCOPE.object_id(foreign, "after")
+
+
+@pytest.mark.parametrize("damaged", [CURSOR[:-1], CURSOR[1:], CURSOR + "A", CURSOR.swapcase(), "x" * 10_000, "é", "\0"])
+def test_a_damaged_cursor_is_refused(damaged: str) -> None:
+    with pytest.raises(GatewayError, match="Argument 'before': expected a cursor made by this gateway") as refused:
+        SCOPE.object_id(damaged, "before")
+    assert len(refused.value.message) < 200

@@ -1,0 +1,298 @@
+import asyncio
+import gc
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import AssistantKey, MessageKey, RunKey, RunStepKey
+from schema.contract.paging import Window
+from schema.contract.ports import MessagePageKey, Results, RunPageKey, RunStepPageKey
+from schema.contract.wire import MessageObject, Page
+from schema.engine.batches import Batches
+from schema.engine.loaders import Loaders, PortLoader, longest_windows
+from tests.schema.builders import THREAD, GatedThreadsApi, conversation, ticks
+from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.wire_samples import thread
+
+
+class Echo:
+    """A port function that gives each key back, an error for the keys named `bad`, and holds its answers on demand."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.cancelled = 0
+
+    async def __call__(self, keys: Sequence[str]) -> Results[str]:
+        self.batches.append(list(keys))
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return [_not_found(key) if key == "bad" else key.upper() for key in keys]
+
+
+def _not_found(key: str) -> GatewayError:
+    return GatewayError(ErrorCode.NOT_FOUND, f"no {key}")
+
+
+def loading(fetch: Echo, deadline_seconds: float = 60) -> tuple[PortLoader[str, str], Batches]:
+    batches = Batches(deadline_seconds)
+    return PortLoader(fetch, batches), batches
+
+
+async def test_loads_of_one_tick_are_one_batch_with_each_key_once() -> None:
+    echo = Echo()
+    loader, _ = loading(echo)
+    assert await asyncio.gather(*map(loader.load, ["a", "b", "a", "c"])) == ["A", "B", "A", "C"]
+    assert echo.batches == [["a", "b", "c"]]
+
+
+async def test_an_error_is_a_value_that_costs_only_its_own_key() -> None:
+    echo = Echo()
+    loader, _ = loading(echo)
+    a, bad, b = await asyncio.gather(*map(loader.load, ["a", "bad", "b"]), return_exceptions=True)
+    assert (a, b) == ("A", "B")
+    assert isinstance(bad, GatewayError)
+
+
+async def test_what_was_loaded_is_kept_and_so_is_its_failure() -> None:
+    echo = Echo()
+    loader, _ = loading(echo)
+    for _ in range(2):
+        assert await loader.load("a") == "A"
+        with pytest.raises(GatewayError, match="no bad"):
+            await loader.load("bad")
+    assert echo.batches == [["a"], ["bad"]]
+
+
+async def test_what_was_primed_is_not_loaded_and_does_not_replace_what_is_here() -> None:
+    echo = Echo()
+    loader, _ = loading(echo)
+    loader.prime("a", "primed")
+    loader.prime("a", "too late")
+    assert await loader.load("a") == "primed"
+    assert echo.batches == []
+
+
+async def test_held_gives_only_what_is_here() -> None:
+    echo = Echo()
+    echo.gate.clear()
+    loader, _ = loading(echo)
+    assert loader.held("a") is None
+    loader.start("a")
+    loader.start("bad")
+    await ticks()
+    assert loader.held("a") is None
+    echo.gate.set()
+    await ticks()
+    assert (loader.held("a"), loader.held("bad")) == ("A", None)
+
+
+async def test_a_started_load_is_shared_by_those_who_wait_for_it_later() -> None:
+    echo = Echo()
+    loader, _ = loading(echo)
+    loader.start("a")
+    await ticks()
+    assert await loader.load("a") == "A"
+    assert echo.batches == [["a"]]
+
+
+async def test_the_failure_of_a_started_load_that_nobody_waits_for_leaves_no_warning() -> None:
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    loader, _ = loading(Echo())
+    loader.start("bad")
+    await ticks()
+    del loader
+    gc.collect()
+    await ticks()
+    assert reported == []
+
+
+async def test_a_load_that_fails_after_whoever_waited_for_it_is_gone_leaves_no_warning() -> None:
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    echo = Echo()
+    echo.gate.clear()
+    loader, batches = loading(echo)
+    waiting = [asyncio.ensure_future(loader.load(key)) for key in ("a", "bad")]
+    await ticks()
+    for future in waiting:
+        future.cancel()
+    await ticks()
+    await batches.aclose()
+    await ticks()
+    del loader, waiting, future
+    gc.collect()
+    await ticks()
+    assert reported == []
+
+
+async def test_cancelling_one_who_waits_does_not_cancel_the_others() -> None:
+    echo = Echo()
+    echo.gate.clear()
+    loader, _ = loading(echo)
+    impatient, patient = (asyncio.ensure_future(loader.load("a")) for _ in range(2))
+    await ticks()
+    impatient.cancel()
+    await ticks()
+    echo.gate.set()
+    assert await patient == "A"
+    assert impatient.cancelled()
+    assert (echo.batches, echo.cancelled) == ([["a"]], 0)
+
+
+async def test_a_batch_that_misses_its_deadline_is_a_timeout_for_each_of_its_keys() -> None:
+    echo = Echo()
+    echo.gate.clear()
+    loader, _ = loading(echo, deadline_seconds=0)
+    failures = await asyncio.gather(loader.load("a"), loader.load("b"), return_exceptions=True)
+    assert [failure.extensions for failure in failures if isinstance(failure, GatewayError)] == [
+        {"code": "UPSTREAM_TIMEOUT", "retryable": True}
+    ] * 2
+    assert echo.cancelled == 1
+
+
+async def test_a_batch_that_raises_fails_each_of_its_keys() -> None:
+    async def broken(keys: Sequence[str]) -> Results[str]:
+        raise LookupError("broken")
+
+    loader: PortLoader[str, str] = PortLoader(broken, Batches(60))
+    failures = await asyncio.gather(loader.load("a"), loader.load("b"), return_exceptions=True)
+    assert [str(failure) for failure in failures] == ["broken", "broken"]
+
+
+async def test_closing_ends_what_is_under_way_and_whoever_waits_for_it() -> None:
+    echo = Echo()
+    echo.gate.clear()
+    loader, batches = loading(echo)
+    waiting = asyncio.ensure_future(loader.load("a"))
+    loader.start("b")
+    await ticks()
+    await batches.aclose()
+    with pytest.raises(GatewayError, match="ended before this was loaded"):
+        await waiting
+    assert echo.cancelled == 1
+
+
+async def test_nothing_is_asked_after_closing() -> None:
+    echo = Echo()
+    loader, batches = loading(echo)
+    queued = asyncio.ensure_future(loader.load("a"))
+    await batches.aclose()
+    with pytest.raises(GatewayError, match="ended before this was loaded"):
+        await queued
+    with pytest.raises(GatewayError, match="ended before this was loaded"):
+        await loader.load("b")
+    await batches.aclose()
+    assert echo.batches == []
+
+
+async def test_the_loaders_of_one_operation_end_together() -> None:
+    api = GatedThreadsApi(conversation())
+    loaders = Loaders(api)
+    loaders.threads.start(THREAD)
+    loaders.run_pages.start(RunPageKey("thread_1", Window(1, "asc")))
+    await ticks()
+    assert len(api.calls) == 2
+    await loaders.aclose()
+    for waiting in (loaders.threads.load(THREAD), loaders.runs.load(RunKey("thread_1", "run_1"))):
+        with pytest.raises(GatewayError, match="ended before this was loaded"):
+            await waiting
+
+
+def message_page(limit: int, after: str | None = None) -> MessagePageKey:
+    return MessagePageKey("thread_1", None, Window(limit, "asc", after))
+
+
+async def test_pages_from_one_place_are_one_call_for_the_longest() -> None:
+    api = conversation(messages=5)
+    loaders = Loaders(api)
+    pages = await asyncio.gather(*(loaders.message_pages.load(message_page(limit)) for limit in (2, 5, 4)))
+    assert [[item.id[-1] for item in page.data] for page in pages] == [list("12"), list("12345"), list("1234")]
+    assert [page.has_more for page in pages] == [True, False, True]
+    assert api.calls == [("list_messages", (message_page(5),))]
+
+
+async def test_a_page_that_was_cut_from_a_failed_one_fails_too() -> None:
+    api = conversation()
+    api.fail[message_page(5)] = _not_found("page")
+    loaders = Loaders(api)
+    failures = await asyncio.gather(
+        *(loaders.message_pages.load(message_page(limit)) for limit in (2, 5)), return_exceptions=True
+    )
+    assert [str(failure) for failure in failures] == ["no page", "no page"]
+
+
+async def test_a_page_holds_no_more_than_was_asked_of_a_generous_upstream() -> None:
+    class Generous(FakeThreadsApi):
+        async def list_messages(self, keys: Sequence[MessagePageKey], **_: object) -> Results[Page[MessageObject]]:
+            return await super().list_messages([key._replace(window=Window(100, "asc")) for key in keys])
+
+    api = Generous(threads={THREAD: thread()}, messages=conversation(messages=5).messages)
+    page = await Loaders(api).message_pages.load(message_page(2))
+    assert ([item.id for item in page.data], page.has_more) == (["msg_1", "msg_2"], True)
+
+
+async def test_a_page_primes_the_loader_of_its_objects() -> None:
+    api = conversation()
+    loaders = Loaders(api)
+    await loaders.message_pages.load(message_page(2))
+    await loaders.run_step_pages.load(RunStepPageKey("thread_1", "run_1", Window(5, "desc")))
+    assert loaders.messages.held(MessageKey("thread_1", "msg_2")) is not None
+    assert loaders.messages.held(MessageKey("thread_1", "msg_3")) is None
+    assert (await loaders.run_steps.load(RunStepKey("thread_1", "run_1", "step_1"))).id == "step_1"
+    assert [name for name, _ in api.calls] == ["list_messages", "list_run_steps"]
+
+
+async def test_keys_of_different_types_with_equal_parts_do_not_mix() -> None:
+    api = conversation()
+    api.assistants[AssistantKey("thread_1")] = next(iter(api.assistants.values()))
+    loaders = Loaders(api)
+    found_thread, found_assistant = await asyncio.gather(
+        loaders.threads.load(THREAD), loaders.assistants.load(AssistantKey("thread_1"))
+    )
+    assert (found_thread.id, found_assistant.id) == ("thread_1", "asst_1")
+
+
+async def test_what_was_loaded_is_not_replaced_by_what_a_page_holds() -> None:
+    loaders = Loaders(conversation())
+    key = MessageKey("thread_1", "msg_1")
+    first = await loaders.messages.load(key)
+    second = first.__class__(id="msg_1", created_at=9)
+    for page in (Page(data=[second]), Page(data=[first])):
+        loaders.messages.note(("thread_1",), page)
+    assert loaders.messages.held(key) is first
+    other = Loaders(conversation()).messages
+    for page in (Page(data=[second]), Page(data=[first])):
+        other.note(("thread_1",), page)
+        assert other.held(key) is second
+    assert await other.load(key) is second
+
+
+page_keys = st.builds(
+    MessagePageKey,
+    st.sampled_from(["t1", "t2"]),
+    st.sampled_from([None, "r"]),
+    st.builds(Window, st.integers(1, 5), st.sampled_from(["asc", "desc"]), st.sampled_from([None, "m"])),
+)
+
+
+@given(st.lists(page_keys, max_size=12))
+@settings(deadline=None, max_examples=200)
+def test_each_page_is_taken_from_the_longest_that_starts_at_its_place(keys: list[MessagePageKey]) -> None:
+    def stem(key: MessagePageKey) -> MessagePageKey:
+        return key._replace(window=key.window._replace(limit=0))
+
+    sources = longest_windows(keys)
+    assert len(sources) == len(keys)
+    for key, source in zip(keys, sources, strict=True):
+        assert source in keys
+        assert stem(source) == stem(key)
+        assert source.window.limit == max(other.window.limit for other in keys if stem(other) == stem(key))

@@ -1,0 +1,152 @@
+import logging
+from typing import Any
+
+import pytest
+from graphql import GraphQLError, GraphQLSyntaxError, Source
+
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import ThreadKey
+from schema.contract.ports import Results
+from schema.contract.wire import ThreadObject
+from schema.engine.public_errors import (
+    RefusedError,
+    code_of_refusal,
+    graphql_errors,
+    is_unexpected,
+    masked,
+    public_errors,
+)
+from tests.schema.builders import THREAD, conversation, errors_of, execute
+from tests.support.fake_threads_api import FakeThreadsApi
+
+SECRET = "sk-very-secret"
+
+
+class BrokenThreadsApi(FakeThreadsApi):
+    async def get_threads(self, keys: Any) -> Results[ThreadObject]:
+        raise RuntimeError(f"broken with {SECRET}")
+
+
+async def test_an_unexpected_error_is_masked_and_logged_under_the_id_that_the_caller_gets(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    result = await execute(BrokenThreadsApi(), '{ a: thread(id: "thread_1") { createdAt } }')
+    (error,) = result.errors or []
+    assert error.extensions is not None
+    assert result.data == {"a": None}
+    assert error.path == ["a"]
+    assert SECRET not in str(error.formatted)
+    assert (error.extensions["code"], error.extensions["retryable"]) == ("INTERNAL", False)
+    assert error.extensions["errorId"] in error.message
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert str(error.extensions["errorId"]) in record.message
+    assert SECRET in caplog.text  # the log says what happened
+
+
+async def test_each_unexpected_error_has_its_own_id(caplog: pytest.LogCaptureFixture) -> None:
+    result = await execute(BrokenThreadsApi(), '{ a: thread(id: "x") { createdAt } b: thread(id: "y") { createdAt } }')
+    ids = {error.extensions["errorId"] for error in result.errors or [] if error.extensions}
+    assert len(ids) == len(caplog.records) == 2
+
+
+async def test_an_expected_error_passes_with_what_a_program_needs_and_is_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    api = conversation()
+    api.fail[THREAD] = GatewayError(
+        ErrorCode.RATE_LIMITED, "Slow down.", retry_after_ms=500, upstream_request_id="req_1"
+    )
+    result = await execute(api, '{ thread(id: "thread_1") { createdAt } }')
+    (error,) = result.errors or []
+    assert (error.message, error.path) == ("Slow down.", ["thread"])
+    assert error.extensions == {
+        "code": "RATE_LIMITED",
+        "retryable": True,
+        "retryAfterMs": 500,
+        "upstreamRequestId": "req_1",
+    }
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("document", "variables", "code"),
+    [
+        ("{", {}, "GRAPHQL_PARSE_FAILED"),
+        ("{ a" * 3000, {}, "GRAPHQL_PARSE_FAILED"),
+        ("{ __typename " * 12_000, {}, "GRAPHQL_PARSE_FAILED"),
+        ("{ nonsense }", {}, "GRAPHQL_VALIDATION_FAILED"),
+        ("{ assistants(first: 99999999999) { nodes { id } } }", {}, "GRAPHQL_VALIDATION_FAILED"),
+        ('{ assistants(first: "1") { nodes { id } } }', {}, "GRAPHQL_VALIDATION_FAILED"),
+        ("mutation { x }", {}, "GRAPHQL_VALIDATION_FAILED"),
+        ("query ($n: Int) { assistants(first: $n) { nodes { id } } }", {"n": "1"}, "GRAPHQL_VALIDATION_FAILED"),
+        ("query ($n: Int) { assistants(first: $n) { nodes { id } } }", {"n": 2**31}, "GRAPHQL_VALIDATION_FAILED"),
+        ("query ($id: ID!) { thread(id: $id) { id } }", {}, "GRAPHQL_VALIDATION_FAILED"),
+        ("query ($id: ID!) { thread(id: $id) { id } }", {"id": None}, "GRAPHQL_VALIDATION_FAILED"),
+        ("query ($id: ID!) { thread(id: $id) { id } }", {"id": 1.5}, "GRAPHQL_VALIDATION_FAILED"),
+        ("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", {"ids": [None]}, "GRAPHQL_VALIDATION_FAILED"),
+    ],
+)
+async def test_graphqls_own_refusals_have_a_code_and_are_not_logged(
+    document: str, variables: dict[str, Any], code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = conversation()
+    for _ in range(2):  # the second answer may come from a cache
+        result = await execute(api, document, variables)
+        assert result.data is None
+        assert {found for _, found in errors_of(result)} == {code}
+    assert api.calls == []
+    assert caplog.records == []
+
+
+def test_what_is_unexpected_is_an_exception_of_neither_kind() -> None:
+    assert is_unexpected(GraphQLError("x", original_error=KeyError("x")))
+    assert not is_unexpected(GraphQLError("x", original_error=GatewayError(ErrorCode.NOT_FOUND, "x")))
+    assert not is_unexpected(GraphQLError("x", original_error=GraphQLError("x")))
+    assert not is_unexpected(GraphQLError("x"))
+
+
+def test_the_code_of_a_refusal_says_how_far_the_operation_came() -> None:
+    assert code_of_refusal(GraphQLSyntaxError(Source("{"), 0, "x")) == "GRAPHQL_PARSE_FAILED"
+    assert code_of_refusal(GraphQLError("x")) == "GRAPHQL_VALIDATION_FAILED"
+    assert code_of_refusal(GraphQLError("x", path=["thread"])) == "BAD_USER_INPUT"
+
+
+def test_errors_are_made_public_without_an_operation_too(caplog: pytest.LogCaptureFixture) -> None:
+    expected = GatewayError(ErrorCode.NOT_FOUND, "Not there.")
+    passed, refused, masked = public_errors(
+        [
+            GraphQLError("Not there.", path=["run"], original_error=expected),
+            GraphQLError("Unknown operation named 'A'."),
+            GraphQLError(SECRET, path=["run"], original_error=KeyError(SECRET)),
+        ]
+    )
+    assert passed.extensions == {"code": "NOT_FOUND", "retryable": False}
+    assert refused.extensions == {"code": "GRAPHQL_VALIDATION_FAILED", "retryable": False}
+    assert (masked.path, (masked.extensions or {})["code"], SECRET in masked.message) == (["run"], "INTERNAL", False)
+    assert len(caplog.records) == 1
+
+
+async def test_data_beside_an_error_stays() -> None:
+    api = conversation()
+    api.threads[ThreadKey("thread_2")] = api.threads[THREAD]
+    api.fail[ThreadKey("thread_2")] = GatewayError(ErrorCode.UPSTREAM_FAILED, "Down.")
+    result = await execute(api, '{ a: thread(id: "thread_1") { metadata } b: thread(id: "thread_2") { metadata } }')
+    assert result.data == {"a": {"metadata": {"topic": "tea"}}, "b": None}
+    assert errors_of(result) == [(["b"], "UPSTREAM_FAILED")]
+
+
+def test_a_masked_error_has_the_id_that_the_log_has(caplog: pytest.LogCaptureFixture) -> None:
+    error = masked(ValueError("private detail"), "testing")
+    assert str(error.extensions["errorId"]) in error.message
+    assert str(error.extensions["errorId"]) in caplog.text
+    assert "private" not in error.message
+
+
+def test_whatever_ends_an_operation_is_written_down_as_errors_of_graphql() -> None:
+    refused, broken = GraphQLError("Refused."), KeyError("x")
+    assert graphql_errors(RefusedError([refused, refused])) == [refused, refused]
+    assert graphql_errors(refused) == [refused]
+    (written,) = graphql_errors(broken)
+    assert written.original_error is broken
+    assert is_unexpected(written)

@@ -1,0 +1,255 @@
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_global_id
+from schema.contract.paging import CursorScope, Window
+from schema.contract.ports import MessagePageKey, Results
+from schema.contract.wire import MessageObject, Page
+from schema.graph.connections import walk
+from tests.schema.builders import THREAD, conversation, conversation_with_files, data_of, errors_of, execute
+from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.wire_samples import message, thread
+
+PAGE = """
+    query ($first: Int, $after: String, $last: Int, $before: String) {
+        thread(id: "thread_1") {
+            messages(first: $first, after: $after, last: $last, before: $before) {
+                nodes { upstreamId }
+                edges { cursor node { upstreamId } }
+                pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+            }
+        }
+    }
+"""
+SCOPE = CursorScope("messages", THREAD)
+
+
+def conversation_of(times: Sequence[int]) -> FakeThreadsApi:
+    """A thread with a message for each time; messages of one second keep the order in which they are given."""
+    return FakeThreadsApi(
+        threads={THREAD: thread()},
+        messages={
+            MessageKey("thread_1", f"msg_{number}"): message(f"msg_{number}", created_at=created_at)
+            for number, created_at in enumerate(times)
+        },
+    )
+
+
+def ids_of(connection: Any) -> list[str]:
+    return [node["upstreamId"] for node in connection["nodes"]]
+
+
+async def page_of(api: FakeThreadsApi, **arguments: object) -> Any:
+    return (await data_of(api, PAGE, arguments))["thread"]["messages"]
+
+
+class Stubborn(FakeThreadsApi):
+    """An upstream that changes each window that it is asked for, and each page that it gives."""
+
+    def __init__(
+        self,
+        source: FakeThreadsApi,
+        *,
+        window: Callable[[Window], Window] = lambda window: window,
+        page: Callable[[Page[MessageObject]], Page[MessageObject]] = lambda page: page,
+    ) -> None:
+        super().__init__(threads=source.threads, messages=source.messages)
+        self._window = window
+        self._page = page
+
+    async def list_messages(self, keys: Sequence[MessagePageKey], **_: object) -> Results[Page[MessageObject]]:
+        found = await super().list_messages([key._replace(window=self._window(key.window)) for key in keys])
+        return [page if isinstance(page, GatewayError) else self._page(page) for page in found]
+
+
+@given(
+    times=st.lists(st.integers(1, 4), max_size=14),
+    size=st.integers(1, 6),
+    forwards=st.booleans(),
+)
+@settings(deadline=None, max_examples=60)
+async def test_walking_all_pages_gives_exactly_the_list(times: list[int], size: int, forwards: bool) -> None:
+    naive = [f"msg_{number}" for number in sorted(range(len(times)), key=lambda number: times[number])]
+    api = conversation_of(times)
+    walked: list[str] = []
+    cursor: str | None = None
+    for _ in range(len(times) + 2):
+        window = {"first": size, "after": cursor} if forwards else {"last": size, "before": cursor}
+        page = await page_of(api, **window)
+        ids, info = ids_of(page), page["pageInfo"]
+        assert [edge["node"]["upstreamId"] for edge in page["edges"]] == ids
+        cursors = [edge["cursor"] for edge in page["edges"]]
+        assert (info["startCursor"], info["endCursor"]) == ((cursors[0], cursors[-1]) if cursors else (None, None))
+        walked = walked + ids if forwards else ids + walked
+        onwards = info["hasNextPage"] if forwards else info["hasPreviousPage"]
+        back = info["hasPreviousPage"] if forwards else info["hasNextPage"]
+        assert back is (cursor is not None)
+        assert onwards is (len(walked) < len(naive))
+        if not onwards:
+            break
+        cursor = info["endCursor"] if forwards else info["startCursor"]
+    assert walked == naive
+
+
+@given(times=st.lists(st.integers(1, 3), min_size=1, max_size=10), data=st.data())
+@settings(deadline=None, max_examples=60)
+async def test_a_page_from_any_cursor_is_a_slice_of_the_list(times: list[int], data: st.DataObject) -> None:
+    naive = [f"msg_{number}" for number in sorted(range(len(times)), key=lambda number: times[number])]
+    place = data.draw(st.integers(0, len(naive) - 1))
+    size = data.draw(st.integers(1, 12))
+    cursor = SCOPE.cursor(naive[place])
+    api = conversation_of(times)
+    after = await page_of(api, first=size, after=cursor)
+    before = await page_of(api, last=size, before=cursor)
+    assert ids_of(after) == naive[place + 1 :][:size]
+    assert ids_of(before) == naive[:place][-size:]
+    assert after["pageInfo"]["hasNextPage"] is (place + 1 + size < len(naive))
+    assert before["pageInfo"]["hasPreviousPage"] is (place > size)
+
+
+async def test_without_a_size_a_page_holds_twenty() -> None:
+    api = conversation_of(range(30))
+    assert ids_of(await page_of(api)) == [f"msg_{number}" for number in range(20)]
+    assert ids_of(await page_of(api, first=None, after=None)) == [f"msg_{number}" for number in range(20)]
+    assert ids_of(await page_of(api, before=SCOPE.cursor("msg_25"))) == [f"msg_{number}" for number in range(5, 25)]
+
+
+@pytest.mark.parametrize("size", [{"first": 250}, {"last": 250}, {"first": 1000}, {"first": 100}, {"last": 101}])
+async def test_beyond_a_hundred_the_upstreams_pages_are_walked_and_no_further_than_needed(size: dict[str, int]) -> None:
+    everything = [f"msg_{number}" for number in range(320)]
+    api = conversation_of(range(320))
+    page = await page_of(api, **size)
+    (wanted,) = size.values()
+    expected = everything[:wanted] if "first" in size else everything[-wanted:]
+    assert ids_of(page) == expected
+    onwards = page["pageInfo"]["hasNextPage" if "first" in size else "hasPreviousPage"]
+    assert onwards is (wanted < 320)
+    assert len(api.calls) == -(-min(wanted, 320) // 100)
+
+
+async def test_an_empty_list_is_an_empty_page() -> None:
+    page = await page_of(conversation_of([]))
+    assert page == {
+        "nodes": [],
+        "edges": [],
+        "pageInfo": {"hasNextPage": False, "hasPreviousPage": False, "startCursor": None, "endCursor": None},
+    }
+
+
+@pytest.mark.parametrize("wanted", [2, 150])
+async def test_an_upstream_that_ignores_limit_gives_no_more_than_was_asked_for(wanted: int) -> None:
+    everything = [f"msg_{number}" for number in range(180)]
+
+    class Unlimited(Stubborn):
+        async def list_messages(self, keys: Sequence[MessagePageKey], **_: object) -> Results[Page[MessageObject]]:
+            (key,) = keys
+            start = 0 if key.window.after is None else everything.index(key.window.after) + 1
+            return [Page(data=list(self.messages.values())[start:], has_more=False)]
+
+    page = await page_of(Unlimited(conversation_of(range(180))), first=wanted)
+    assert ids_of(page) == everything[:wanted]
+    assert page["pageInfo"]["hasNextPage"] is True
+
+
+@pytest.mark.parametrize("arguments", [{"first": 150}, {"first": 5, "after": SCOPE.cursor("msg_2")}])
+async def test_an_upstream_that_ignores_after_is_an_error_and_not_an_endless_walk(arguments: dict[str, object]) -> None:
+    api = Stubborn(conversation_of(range(120)), window=lambda window: window._replace(after=None))
+    result = await execute(api, PAGE, arguments)
+    assert result.data == {"thread": {"messages": None}}
+    assert errors_of(result) == [(["thread", "messages"], "UPSTREAM_INVALID_RESPONSE")]
+    assert "twice" in str(result.errors)
+
+
+async def test_an_object_that_is_listed_twice_is_an_error_wherever_the_page_comes_from() -> None:
+    api = Stubborn(conversation_of(range(3)), page=lambda page: Page(data=[*page.data, page.data[0]]))
+    result = await execute(api, PAGE, {"first": 10})
+    assert errors_of(result) == [(["thread", "messages"], "UPSTREAM_INVALID_RESPONSE")]
+
+
+@pytest.mark.parametrize("wanted", [10, 150])
+async def test_an_upstream_that_always_has_more_ends_at_an_empty_page(wanted: int) -> None:
+    api = Stubborn(conversation_of(range(10)), page=lambda page: Page(data=page.data, has_more=True))
+    page = await page_of(api, first=wanted)
+    assert len(page["nodes"]) == 10
+    last = await page_of(api, first=wanted, after=page["pageInfo"]["endCursor"])
+    assert last["nodes"] == []
+    assert last["pageInfo"]["hasNextPage"] is False
+
+
+async def test_an_upstream_that_never_has_more_is_believed() -> None:
+    api = Stubborn(conversation_of(range(150)), page=lambda page: Page(data=page.data, has_more=False))
+    page = await page_of(api, first=150)
+    assert (len(page["nodes"]), page["pageInfo"]["hasNextPage"]) == (100, False)
+
+
+async def test_a_walk_that_fails_on_its_way_fails_as_a_whole() -> None:
+    api = conversation_of(range(150))
+    api.fail[MessagePageKey("thread_1", None, Window(50, "asc", "msg_99"))] = GatewayError(
+        ErrorCode.UPSTREAM_FAILED, "Down."
+    )
+    result = await execute(api, PAGE, {"first": 150})
+    assert result.data == {"thread": {"messages": None}}
+    assert errors_of(result) == [(["thread", "messages"], "UPSTREAM_FAILED")]
+
+
+async def test_the_walk_asks_for_no_more_than_is_missing() -> None:
+    asked: list[Window] = []
+
+    async def load(key: MessagePageKey) -> Page[MessageObject]:
+        asked.append(key.window)
+        first = len(asked) * 1000
+        return Page(data=[message(f"msg_{first + number}") for number in range(key.window.limit)], has_more=True)
+
+    page = await walk(load, MessagePageKey("thread_1", None, Window(205, "desc", "msg_x")))
+    assert (len(page.data), page.has_more) == (205, True)
+    assert asked == [Window(100, "desc", "msg_x"), Window(100, "desc", "msg_1099"), Window(5, "desc", "msg_2099")]
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        CursorScope("messages", ThreadKey("thread_2")).cursor("msg_1"),
+        CursorScope("messages", RunKey("thread_1", "run_1")).cursor("msg_1"),
+        CursorScope("runs", THREAD).cursor("run_1"),
+        to_global_id(MessageKey("thread_1", "msg_1")),
+        SCOPE.cursor("msg_1")[:-2],
+        "msg_1",
+        "",
+        "é",
+        "x" * 10_000,
+    ],
+)
+@pytest.mark.parametrize("argument", ["after", "before"])
+async def test_a_cursor_of_another_list_is_refused_and_costs_only_its_field(foreign: str, argument: str) -> None:
+    result = await execute(conversation(), PAGE, {argument: foreign})
+    assert result.data == {"thread": {"messages": None}}
+    assert errors_of(result) == [(["thread", "messages"], "BAD_USER_INPUT")]
+    (error,) = result.errors or []
+    assert error.extensions is not None
+    assert error.extensions["argument"] == argument
+
+
+async def test_every_connection_pages_by_its_own_cursors() -> None:
+    document = """
+        query ($after: String) {
+            assistants(first: 1, after: $after) { pageInfo { endCursor hasNextPage } nodes { upstreamId } }
+        }
+    """
+    first = await data_of(conversation(), document)
+    cursor = first["assistants"]["pageInfo"]["endCursor"]
+    assert (await data_of(conversation(), document, {"after": cursor}))["assistants"]["nodes"] == []
+    files = """
+        query ($id: ID!, $after: String) {
+            message(id: $id) { files(first: 1, after: $after) { nodes { upstreamId } pageInfo { endCursor } } }
+        }
+    """
+    variables = {"id": to_global_id(MessageKey("thread_1", "msg_1"))}
+    page = (await data_of(conversation_with_files(), files, variables))["message"]["files"]
+    assert page["nodes"] == [{"upstreamId": "file-1"}]
+    rest = await data_of(conversation_with_files(), files, variables | {"after": page["pageInfo"]["endCursor"]})
+    assert rest["message"]["files"]["nodes"] == [{"upstreamId": "file-2"}]

@@ -1,0 +1,301 @@
+import msgspec
+import pytest
+
+from schema.contract.wire import Count, ErrorObject, ToolResourcesObject, TruncationObject
+from schema.graph.enums import AttachmentTool, ImageDetail
+from schema.graph.from_wire import (
+    attachments_of,
+    content_of,
+    count_of,
+    required_action_of,
+    run_error_of,
+    text_of,
+    tool_calls_of,
+    tool_resources_of,
+    tools_of,
+    truncation_of,
+    usage_of,
+)
+from schema.graph.leaf_types import (
+    Attachment,
+    CodeInterpreterTool,
+    CodeInterpreterToolCall,
+    FileSearchResult,
+    FileSearchTool,
+    FileSearchToolCall,
+    FunctionTool,
+    FunctionToolCall,
+    ImageFileContent,
+    ImageUrlContent,
+    RefusalContent,
+    RetrievalTool,
+    RetrievalToolCall,
+    RunError,
+    SubmitToolOutputsAction,
+    TextContent,
+    ToolResources,
+    TruncationStrategy,
+    UnknownContent,
+    UnknownRequiredAction,
+    UnknownTool,
+    UnknownToolCall,
+    Usage,
+)
+from schema.graph.scalars import JSON
+from tests.support.wire_samples import decoded, message, raw, raws
+
+
+@pytest.mark.parametrize(
+    ("sent", "made"),
+    [
+        ({"type": "text", "text": {"value": "hello"}}, TextContent(text="hello", raw_annotations=None)),
+        ({"type": "text", "text": {"value": "", "annotations": []}}, TextContent(text="", raw_annotations=[])),
+        ({"type": "text", "text": "hello"}, TextContent(text="hello", raw_annotations=None)),
+        ({"type": "image_file", "image_file": {"file_id": "f"}}, ImageFileContent(file_id="f", detail=None)),
+        (
+            {"type": "image_file", "image_file": {"file_id": "f", "detail": "ultra"}},
+            ImageFileContent(file_id="f", detail=ImageDetail.UNRECOGNIZED),
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": "https://x.test", "detail": "low"}},
+            ImageUrlContent(url="https://x.test", detail=ImageDetail.LOW),
+        ),
+        ({"type": "refusal", "refusal": "No."}, RefusalContent(refusal="No.")),
+    ],
+)
+def test_a_content_part_of_a_known_kind(sent: object, made: object) -> None:
+    assert content_of(raws(sent)) == [made]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"type": "hologram", "hologram": {"a": [1, None]}},
+        {"type": "text", "text": {"value": None}},
+        {"type": "text"},
+        {"type": "image_file", "image_file": {}},
+        {"type": "image_url", "image_url": "https://x.test"},
+        {"type": "refusal", "refusal": {"reason": "x"}},
+    ],
+)
+def test_a_content_part_of_an_unknown_kind_or_shape_keeps_its_json_and_costs_only_itself(
+    sent: dict[str, object],
+) -> None:
+    known = {"type": "text", "text": {"value": "hello"}}
+    assert content_of(raws(known, sent)) == [
+        TextContent(text="hello", raw_annotations=None),
+        UnknownContent(type=str(sent["type"]), raw=JSON(sent)),
+    ]
+
+
+def test_content_without_a_kind_or_without_anything() -> None:
+    assert content_of(raws({}, None)) == [UnknownContent(type="", raw=JSON({}))] * 2
+    assert content_of(None) == content_of([]) == []
+
+
+def test_text_is_the_text_parts_joined_by_newlines() -> None:
+    parts = [
+        {"type": "text", "text": {"value": "one"}},
+        {"type": "refusal", "refusal": "No."},
+        {"type": "text", "text": "two"},
+    ]
+    assert text_of(message(content=parts).content) == "one\ntwo"
+    assert text_of(message(content="bare").content) == "bare"
+    assert text_of(message(content=None).content) == ""
+
+
+@pytest.mark.parametrize(
+    ("sent", "made"),
+    [
+        ({"type": "code_interpreter"}, CodeInterpreterTool(type="code_interpreter")),
+        ({"type": "retrieval"}, RetrievalTool(type="retrieval")),
+        ({"type": "file_search"}, FileSearchTool(type="file_search", max_num_results=None)),
+        (
+            {"type": "file_search", "file_search": {"max_num_results": 5, "ranking_options": {}}},
+            FileSearchTool(type="file_search", max_num_results=5),
+        ),
+        (
+            {"type": "function", "function": {"name": "f"}},
+            FunctionTool(name="f", description=None, parameters=None, strict=None),
+        ),
+        (
+            {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}, "strict": False}},
+            FunctionTool(name="f", description=None, parameters=JSON({"type": "object"}), strict=False),
+        ),
+        ({"type": "function"}, UnknownTool(type="function", raw=JSON({"type": "function"}))),
+        (
+            {"type": "bing_grounding", "x": 1},
+            UnknownTool(type="bing_grounding", raw=JSON({"type": "bing_grounding", "x": 1})),
+        ),
+        ("code_interpreter", UnknownTool(type="", raw=JSON("code_interpreter"))),
+    ],
+)
+def test_tools(sent: object, made: object) -> None:
+    assert tools_of(raws(sent)) == [made]
+    assert tools_of(None) == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "made"),
+    [
+        (
+            {"type": "function", "id": "call_1", "function": {"name": "f", "arguments": "{}"}},
+            FunctionToolCall(id="call_1", name="f", arguments="{}", output=None),
+        ),
+        (
+            {"type": "code_interpreter", "id": "call_1", "code_interpreter": {"input": "1", "outputs": None}},
+            CodeInterpreterToolCall(id="call_1", input="1", raw_outputs=None),
+        ),
+        ({"type": "retrieval", "id": "call_1", "retrieval": {}}, RetrievalToolCall(id="call_1")),
+        (
+            {"type": "file_search", "id": "call_1"},
+            FileSearchToolCall(id="call_1", ranker=None, score_threshold=None, results=[]),
+        ),
+        (
+            {
+                "type": "file_search",
+                "id": "call_1",
+                "file_search": {
+                    "ranking_options": {"ranker": "auto", "score_threshold": 0},
+                    "results": [
+                        {"file_id": "f", "file_name": "n", "score": 1, "content": [{"text": "a"}, {}]},
+                        {"file_id": "g"},
+                    ],
+                },
+            },
+            FileSearchToolCall(
+                id="call_1",
+                ranker="auto",
+                score_threshold=0.0,
+                results=[
+                    FileSearchResult(file_id="f", file_name="n", score=1.0, content=["a"]),
+                    FileSearchResult(file_id="g", file_name="", score=0.0, content=[]),
+                ],
+            ),
+        ),
+    ],
+)
+def test_a_tool_call_of_a_known_kind(sent: object, made: object) -> None:
+    assert tool_calls_of(raws(sent)) == [made]
+    assert tool_calls_of(None) == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "call_id"),
+    [
+        ({"type": "browser", "id": "call_1", "browser": {}}, "call_1"),
+        ({"type": "browser"}, None),
+        ({"type": "function", "id": "call_1"}, "call_1"),
+        ({"type": "function", "function": {"name": "f"}}, None),
+        ({"type": "function", "id": "call_1", "function": {"name": "f", "arguments": {"a": 1}}}, None),
+        ({"type": "retrieval", "id": None}, None),
+    ],
+)
+def test_a_tool_call_of_an_unknown_kind_or_shape_keeps_its_json(sent: dict[str, object], call_id: str | None) -> None:
+    assert tool_calls_of(raws(sent)) == [UnknownToolCall(id=call_id, type=str(sent["type"]), raw=JSON(sent))]
+
+
+FUNCTION_CALL = {"type": "function", "id": "call_1", "function": {"name": "f", "arguments": "{}"}}
+
+
+def test_a_required_action_asks_for_the_outputs_of_function_calls() -> None:
+    action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": [FUNCTION_CALL]}}
+    assert required_action_of(raw(action)) == SubmitToolOutputsAction(
+        tool_calls=[FunctionToolCall(id="call_1", name="f", arguments="{}", output=None)]
+    )
+    empty = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": None}}
+    assert required_action_of(raw(empty)) == SubmitToolOutputsAction(tool_calls=[])
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"type": "submit_tool_approval", "submit_tool_approval": {"tool_calls": [FUNCTION_CALL]}},
+        {"type": "submit_tool_outputs"},
+        {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": [FUNCTION_CALL, {"type": "mcp"}]}},
+        {"submit_tool_outputs": {"tool_calls": [FUNCTION_CALL]}},
+    ],
+)
+def test_an_unknown_required_action_keeps_its_json(action: dict[str, object]) -> None:
+    assert required_action_of(raw(action)) == UnknownRequiredAction(type=str(action.get("type", "")), raw=JSON(action))
+
+
+@pytest.mark.parametrize("nothing", [b"null", b"{}", b"{ }", b"{\n  }"])
+def test_an_empty_required_action_is_null_however_it_is_spaced(nothing: bytes) -> None:
+    assert required_action_of(msgspec.Raw(nothing)) is None
+
+
+def test_attachments() -> None:
+    sent = message(
+        attachments=[{"file_id": "f", "tools": [{"type": "file_search"}, {"type": "new"}, {}]}, {"tools": None}]
+    )
+    assert attachments_of(sent.attachments) == [
+        Attachment(
+            file_id="f", tools=[AttachmentTool.FILE_SEARCH, AttachmentTool.UNRECOGNIZED, AttachmentTool.UNRECOGNIZED]
+        ),
+        Attachment(file_id=None, tools=[]),
+    ]
+    assert attachments_of(message(attachments=None).attachments) == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "files", "stores"),
+    [
+        ({}, [], []),
+        ({"code_interpreter": None, "file_search": {"vector_store_ids": None}}, [], []),
+        ({"code_interpreter": {"file_ids": ["f"]}, "file_search": {"vector_store_ids": ["v"]}}, ["f"], ["v"]),
+    ],
+)
+def test_tool_resources(sent: object, files: list[str], stores: list[str]) -> None:
+    made = tool_resources_of(decoded(ToolResourcesObject, sent))
+    assert made == ToolResources(code_interpreter_file_ids=files, vector_store_ids=stores)
+    assert tool_resources_of(None) is None
+
+
+def test_an_error_of_a_run_may_be_incomplete() -> None:
+    assert run_error_of(decoded(ErrorObject, {"code": "own_word"})) == RunError(code="own_word", message="")
+    assert run_error_of(decoded(ErrorObject, {"code": None, "message": "x"})) == RunError(code="", message="x")
+    assert run_error_of(None) is None
+
+
+def test_truncation() -> None:
+    for count in (5, 5.0):
+        strategy = decoded(TruncationObject, {"type": "last_messages", "last_messages": count})
+        assert truncation_of(strategy) == TruncationStrategy(type="last_messages", last_messages=5)
+    assert truncation_of(None) is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "cached", "reasoning"),
+    [
+        ({}, None, None),
+        ({"prompt_token_details": {"cached_tokens": 4}}, 4, None),
+        ({"prompt_tokens_details": {"cached_tokens": 4}}, 4, None),
+        ({"prompt_tokens_details": None, "completion_tokens_details": {"reasoning_tokens": 3}}, None, 3),
+        ({"prompt_token_details": {}, "completion_tokens_details": {}}, None, None),
+    ],
+)
+def test_usage_in_every_spelling(sent: dict[str, object], cached: int | None, reasoning: int | None) -> None:
+    counters = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    assert usage_of(counters | sent) == Usage(
+        prompt_tokens=1, completion_tokens=2, total_tokens=3, cached_tokens=cached, reasoning_tokens=reasoning
+    )
+
+
+@pytest.mark.parametrize("sent", [None, 7, [], "4", {"prompt_tokens": 4.5}, {"completion_tokens_details": "none"}])
+def test_a_usage_that_cannot_be_read_is_none(sent: object) -> None:
+    assert usage_of(sent) is None
+
+
+def test_a_counter_may_be_a_float_or_null() -> None:
+    sent = {"prompt_tokens": 4.0, "total_tokens": None, "prompt_token_details": {"cached_tokens": 1.0}}
+    usage = usage_of(sent)
+    assert usage == Usage(prompt_tokens=4, completion_tokens=0, total_tokens=0, cached_tokens=1, reasoning_tokens=None)
+    assert usage is not None
+    assert type(usage.prompt_tokens) is type(usage.cached_tokens) is int
+
+
+@pytest.mark.parametrize(("count", "made"), [(None, None), (4, 4), (4.0, 4), (4.5, None), (1e300, int(1e300))])
+def test_a_count_is_an_integer(count: Count | None, made: int | None) -> None:
+    assert count_of(count) == made
+    assert not isinstance(count_of(count), float)

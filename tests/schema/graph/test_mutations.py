@@ -1,0 +1,127 @@
+"""Each mutation sends one write, forgets what was loaded, and turns refusals into data; faults stay errors."""
+
+from typing import Any
+
+import pytest
+from graphql import GraphQLError
+from strawberry.types.execution import ExecutionResult
+
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import RunKey, to_global_id
+from schema.contract.wire import RunObject
+from tests.schema.builders import THREAD, conversation, data_of, execute
+from tests.support.fake_threads_api import FakeThreadsApi
+
+CREATE_MESSAGE = """mutation ($input: CreateMessageInput!) { createMessage(input: $input) {
+    message { text } thread { messages { nodes { text } } } userErrors { code field } clientMutationId } }"""
+HELLO = {"threadId": "thread_1", "content": [{"text": "hello"}], "clientMutationId": "mark"}
+
+
+def only_error(result: ExecutionResult) -> GraphQLError:
+    assert result.errors is not None
+    (error,) = result.errors
+    return error
+
+
+def calls(api: FakeThreadsApi) -> list[str]:
+    return [name for name, _ in api.calls]
+
+
+async def test_a_write_is_sent_once_and_what_follows_is_read_anew() -> None:
+    api = conversation(2)
+    payload = (await data_of(api, CREATE_MESSAGE, {"input": HELLO}))["createMessage"]
+    assert [node["text"] for node in payload["thread"]["messages"]["nodes"]] == ["number 1", "number 2", "hello"]
+    assert (payload["message"], payload["clientMutationId"]) == ({"text": "hello"}, "mark")
+    assert calls(api) == ["create_message", "list_messages"]
+
+
+async def test_a_refusal_carries_the_callers_mark_and_no_object() -> None:
+    api = conversation()
+    api.fail_writes["create_message"] = GatewayError(ErrorCode.ACTIVE_RUN, "A run is active.")
+    data = await data_of(api, CREATE_MESSAGE, {"input": HELLO})
+    assert data["createMessage"] == {
+        "message": None,
+        "thread": None,
+        "userErrors": [{"code": "ACTIVE_RUN", "field": None}],
+        "clientMutationId": "mark",
+    }
+
+
+@pytest.mark.parametrize(
+    "code",
+    [ErrorCode.UPSTREAM_TIMEOUT, ErrorCode.UPSTREAM_UNREACHABLE, ErrorCode.UNAUTHENTICATED, ErrorCode.RATE_LIMITED],
+)
+async def test_a_fault_is_an_error_and_the_write_is_not_sent_again(code: ErrorCode) -> None:
+    api = conversation()
+    api.fail_writes["create_message"] = GatewayError(code, "Why.", retryable=False)
+    result = await execute(api, CREATE_MESSAGE, {"input": HELLO})
+    error = only_error(result)
+    assert error.extensions == {"code": code.value, "retryable": False}
+    assert error.path == ["createMessage"]
+    assert calls(api) == ["create_message"]
+
+
+async def test_all_faults_of_an_input_are_told_at_once_and_nothing_is_sent() -> None:
+    api = conversation()
+    bad = {"threadId": "thread_1", "content": [{"text": ""}, {"text": "x" * 256_001}], "metadata": {"k" * 65: ""}}
+    data = await data_of(api, CREATE_MESSAGE, {"input": bad})
+    assert [(error["code"], error["field"]) for error in data["createMessage"]["userErrors"]] == [
+        ("INVALID_VALUE", ["content", "0", "text"]),
+        ("TOO_LONG", ["content", "1", "text"]),
+        ("TOO_LONG", ["metadata"]),
+    ]
+    assert calls(api) == []
+
+
+async def test_one_of_is_held_by_graphql_itself() -> None:
+    api = conversation()
+    both = {"threadId": "thread_1", "content": [{"text": "a", "imageFile": {"fileId": "file-a"}}]}
+    result = await execute(api, CREATE_MESSAGE, {"input": both})
+    error = only_error(result)
+    assert "Exactly one" in error.message or "exactly one" in error.message
+    assert calls(api) == []
+
+
+async def test_a_run_that_was_started_nobody_knows_where_is_an_honest_error() -> None:
+    class Forgetful(FakeThreadsApi):
+        async def create_thread_and_run(self, body: Any) -> RunObject:
+            return RunObject(id="run_9", created_at=1, status="queued")
+
+    query = """mutation { createThreadAndRun(input: { assistantId: "asst_1" }) { run { id } userErrors { code } } }"""
+    result = await execute(Forgetful(), query)
+    error = only_error(result)
+    assert error.extensions == {"code": "UPSTREAM_INVALID_RESPONSE", "retryable": False}
+    assert "the write has taken place" in error.message
+
+
+async def test_outputs_are_only_sent_to_a_run_that_waits_for_them() -> None:
+    api = conversation()
+    query = """mutation ($id: ID!) { submitToolOutputs(input: {
+        runId: $id, toolOutputs: [{ toolCallId: "call_1", output: "" }] }) { userErrors { code message } } }"""
+    data = await data_of(api, query, {"id": to_global_id(RunKey(THREAD.thread_id, "run_1"))})
+    (error,) = data["submitToolOutputs"]["userErrors"]
+    assert error["code"] == "WRONG_STATE"
+    assert "got one with status" in error["message"]
+    assert calls(api) == ["get_runs"]
+
+
+async def test_a_null_clears_in_an_update_and_is_nothing_in_a_creation() -> None:
+    seen: list[dict[str, Any]] = []
+
+    class Recording(FakeThreadsApi):
+        async def create_assistant(self, body: Any) -> Any:
+            seen.append(body.to_wire())
+            return await super().create_assistant(body)
+
+        async def update_assistant(self, key: Any, body: Any) -> Any:
+            seen.append(body.to_wire())
+            return await super().update_assistant(key, body)
+
+    api = Recording()
+    created = await data_of(
+        api, 'mutation { createAssistant(input: { model: "m", name: null }) { assistant { upstreamId } } }'
+    )
+    made = created["createAssistant"]["assistant"]["upstreamId"]
+    query = "mutation ($id: ID!) { updateAssistant(input: { assistantId: $id, name: null }) { userErrors { code } } }"
+    await execute(api, query, {"id": made})
+    assert seen == [{"model": "m"}, {"name": None}]

@@ -1,0 +1,78 @@
+from datetime import UTC, datetime
+
+import pytest
+from graphql import GraphQLError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.graph.scalars import SCALARS, DateTime, Metadata, date_time, metadata, to_rfc3339
+
+LAST_SECOND = 253_402_300_799  # of the year 9999
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (1_699_009_709, "2023-11-03T11:08:29Z"),
+        (1_699_009_709.0, "2023-11-03T11:08:29Z"),
+        (1_699_009_709.25, "2023-11-03T11:08:29.250Z"),
+        (LAST_SECOND, "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_a_time_is_rfc_3339_in_utc(seconds: float, text: str) -> None:
+    assert to_rfc3339(seconds) == text
+
+
+@given(st.integers(0, LAST_SECOND))
+@settings(deadline=None, max_examples=100)
+def test_a_whole_second_is_kept_exactly(seconds: int) -> None:
+    assert datetime.fromisoformat(to_rfc3339(seconds)) == datetime.fromtimestamp(seconds, UTC)
+
+
+@pytest.mark.parametrize("seconds", [1_699_009_709_000, 1e20, 1e308, -1e20])
+def test_a_time_beyond_the_calendar_is_the_upstreams_fault(seconds: float) -> None:
+    with pytest.raises(GatewayError, match="expected Unix seconds") as refused:
+        to_rfc3339(seconds)
+    assert refused.value.code is ErrorCode.UPSTREAM_INVALID_RESPONSE
+
+
+def test_a_missing_time_is_null_and_the_epoch_is_a_time() -> None:
+    assert date_time(None) is None
+    assert date_time(0) is not None
+
+
+def test_metadata_is_an_object_of_strings_whatever_came() -> None:
+    assert metadata(None) == {}
+    assert metadata({"a": "b", "n": 1, "yes": True, "none": None, "list": [1, {"x": "y"}]}) == {
+        "a": "b",
+        "n": "1",
+        "yes": "true",
+        "none": "null",
+        "list": '[1, {"x": "y"}]',
+    }
+
+
+@pytest.mark.parametrize("value", ["text", 5, ["a"], {"a": 1}, {"a": None}, None])
+def test_metadata_as_an_input_has_only_strings(value: object) -> None:
+    parse = SCALARS[Metadata].parse_value
+    assert parse is not None
+    with pytest.raises(GraphQLError, match="Expected an object whose values are strings"):
+        parse(value)
+    assert parse({"a": "b"}) == {"a": "b"}
+
+
+def test_a_refused_value_is_not_sent_back_whole() -> None:
+    parse = SCALARS[Metadata].parse_value
+    assert parse is not None
+    with pytest.raises(GraphQLError) as refused:
+        parse({"a": ["x" * 1_000_000]})
+    assert len(refused.value.message) < 200
+
+
+def test_a_time_is_never_an_input() -> None:
+    parse = SCALARS[DateTime].parse_value
+    assert parse is not None
+    with pytest.raises(GraphQLError, match="never an input"):
+        parse("2026-11-23T09:30:00Z")

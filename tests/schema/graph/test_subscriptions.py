@@ -1,0 +1,213 @@
+"""The subscriptions of the graph, as plain GraphQL execution runs them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from inspect import isawaitable
+from typing import Any
+
+import pytest
+from graphql import parse
+from graphql import subscribe as graphql_subscribe
+
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import RunKey, ThreadKey, to_global_id
+from schema.contract.run_events import FaultChange, LaggedChange, MessageCreatedChange, Provenance, StatusChange
+from schema.engine.context import Context
+from schema.root import build_schema
+from tests.schema.builders import SCHEMA, called, conversation, ticks
+from tests.schema.following import RUN, RUN_KEY, THREAD_KEY, begin, refusal
+from tests.support.fake_run_events import FakeRunEvents
+from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.wire_samples import message, run, thread
+
+CORE: Any = SCHEMA._schema
+STATUS = f'subscription {{ runStatus(runId: "{RUN}") {{ status }} }}'
+DEEP = f'subscription {{ runStatus(runId: "{RUN}") {{ run {{ thread {{ metadata }} }} }} }}'
+
+
+class Plainly:
+    """The results of a plain GraphQL subscription, of which the next is asked for at once."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._next = asyncio.ensure_future(anext(stream))
+
+    async def result(self) -> Any:
+        found = await self._next
+        self._next = asyncio.ensure_future(anext(self._stream))
+        return found
+
+    async def aclose(self) -> None:
+        self._next.cancel()
+        await asyncio.gather(self._next, return_exceptions=True)
+        await self._stream.aclose()
+
+
+@asynccontextmanager
+async def plainly(events: FakeRunEvents, document: str, api: FakeThreadsApi | None = None) -> AsyncIterator[Plainly]:
+    context = Context(api or FakeThreadsApi(), events=events)
+    stream: Any = graphql_subscribe(
+        CORE, parse(document), context_value=context, executor_class=SCHEMA.execution_context_class
+    )
+    running = Plainly(await stream if isawaitable(stream) else stream)
+    try:
+        await ticks()
+        async with asyncio.timeout(10):
+            yield running
+    finally:
+        await running.aclose()
+        await context.aclose()
+
+
+async def test_each_event_is_one_result_and_the_end_is_the_end() -> None:
+    events = FakeRunEvents()
+    async with plainly(events, STATUS) as running:
+        await events.first_follow.wait()
+        for change in (StatusChange(run(status="queued")), StatusChange(run(status="completed"), "queued")):
+            events.push(change)
+            assert (await running.result()).data == {"runStatus": {"status": change.run.status.upper()}}
+        events.end()
+        with pytest.raises(StopAsyncIteration):
+            await running.result()
+    assert events.open_feeds == []
+
+
+async def test_leaving_closes_the_feed() -> None:
+    events = FakeRunEvents()
+    async with plainly(events, STATUS):
+        await events.first_follow.wait()
+        assert len(events.open_feeds) == 1
+    assert events.open_feeds == []
+
+
+async def test_what_one_event_has_loaded_is_loaded_again_for_the_next() -> None:
+    events, api = FakeRunEvents(), conversation()
+    async with plainly(events, DEEP, api) as running:
+        await events.first_follow.wait()
+        for topic in ("tea", "coffee"):
+            api.threads[THREAD_KEY] = thread(metadata={"topic": topic})
+            events.push(StatusChange(run()))
+            assert (await running.result()).data["runStatus"]["run"]["thread"] == {"metadata": {"topic": topic}}
+    assert called(api) == ["get_threads", "get_threads"]
+
+
+async def test_a_failing_feed_ends_with_the_error_that_its_reader_may_see() -> None:
+    events = FakeRunEvents()
+    async with plainly(events, STATUS) as running:
+        await events.first_follow.wait()
+        events.fail(GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "Gone."))
+        with pytest.raises(GatewayError, match="Gone") as failed:
+            await running.result()
+    assert failed.value.code is ErrorCode.UPSTREAM_UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        ("subscription {", "GRAPHQL_PARSE_FAILED"),
+        ("subscription { nonsense }", "GRAPHQL_VALIDATION_FAILED"),
+        ('subscription { runStatus(runId: "run_1") { status } }', "BAD_USER_INPUT"),
+        (DEEP, "TOO_EXPENSIVE"),
+    ],
+)
+async def test_it_is_held_to_what_a_query_is_held_to(document: str, code: str) -> None:
+    events = FakeRunEvents()
+    errors = await refusal(events, document, schema=build_schema(max_upstream_calls=0))
+    assert [error["extensions"]["code"] for error in errors] == [code]
+    assert events.followed == []
+
+
+@pytest.mark.parametrize(
+    ("field", "what", "key"),
+    [
+        (f'runStatus(runId: "{RUN}")', "status", RUN_KEY),
+        (f'runEvents(runId: "{RUN}")', "run", RUN_KEY),
+        ('threadEvents(threadId: "thread_1")', "thread", THREAD_KEY),
+        (f'threadEvents(threadId: "{to_global_id(THREAD_KEY)}")', "thread", THREAD_KEY),
+    ],
+)
+async def test_each_field_follows_what_it_names(field: str, what: str, key: RunKey | ThreadKey) -> None:
+    events = FakeRunEvents()
+    await begin(events, f"subscription {{ {field} {{ __typename }} }}")
+    assert events.followed == [(what, key, None)]
+
+
+@pytest.mark.parametrize(
+    "field", [f'runEvents(runId: "{RUN}", after: $after)', 'threadEvents(threadId: "thread_1", after: $after)']
+)
+async def test_it_begins_behind_a_cursor(field: str) -> None:
+    events = FakeRunEvents()
+    document = f"subscription ($after: String) {{ {field} {{ __typename }} }}"
+    await begin(events, document, {"after": "cursor-3"})
+    await begin(events, document, {"after": None})
+    await begin(events, document)
+    assert [after for _, _, after in events.followed] == ["cursor-3", None, None]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        f'runStatus(runId: "{RUN}")',
+        f'runEvents(runId: "{RUN}", after: "cursor-3")',
+        'threadEvents(threadId: "thread_1", after: "cursor-3")',
+    ],
+)
+async def test_what_the_client_says_it_has_got_wins_over_its_document(field: str) -> None:
+    events = FakeRunEvents()
+    await begin(events, f"subscription {{ {field} {{ __typename }} }}", resume_after="cursor-9")
+    assert [after for _, _, after in events.followed] == ["cursor-9"]
+
+
+async def test_a_thread_shows_messages_runs_and_what_was_missed() -> None:
+    events = FakeRunEvents()
+    parts = "... on MessageCreated { message { text } } ... on RunStatusChange { run { upstreamId } provenance }"
+    faults = "... on StreamError { code } ... on Lagged { skipped }"
+    document = f'subscription {{ threadEvents(threadId: "thread_1") {{ {parts} {faults} }} }}'
+    shown = []
+    async with plainly(events, document) as running:
+        await events.first_follow.wait()
+        for change in (
+            FaultChange("CURSOR_EXPIRED", "Too old."),
+            MessageCreatedChange(message()),
+            StatusChange(run("run_7")),
+            LaggedChange(3),
+        ):
+            events.push(change, Provenance.POLLED)
+            shown.append((await running.result()).data["threadEvents"])
+    assert shown == [
+        {"code": "CURSOR_EXPIRED"},
+        {"message": {"text": ""}},
+        {"run": {"upstreamId": "run_7"}, "provenance": "POLLED"},
+        {"skipped": 3},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "argument"),
+    [
+        ('runStatus(runId: "run_1")', "runId"),
+        ('runEvents(runId: "thread_1")', "runId"),
+        (f'runEvents(runId: "{to_global_id(THREAD_KEY)}")', "runId"),
+        (f'threadEvents(threadId: "{RUN}")', "threadId"),
+    ],
+)
+async def test_an_id_that_does_not_say_which_object_is_refused(field: str, argument: str) -> None:
+    events = FakeRunEvents()
+    (error,) = await refusal(events, f"subscription {{ {field} {{ __typename }} }}")
+    assert (error["extensions"]["code"], error["extensions"]["argument"]) == ("BAD_USER_INPUT", argument)
+    assert events.followed == []
+
+
+async def test_an_id_that_the_upstream_will_not_take_is_named_as_the_caller_knows_it() -> None:
+    events = FakeRunEvents()
+    events.refuse = GatewayError(ErrorCode.BAD_USER_INPUT, "Bad id.", argument="run_id")
+    (error,) = await refusal(events, STATUS)
+    assert (error["message"], error["extensions"]["argument"]) == ("Argument 'runId': Bad id.", "runId")
+
+
+async def test_where_nothing_can_be_followed_a_subscription_says_so() -> None:
+    (error,) = await refusal(None, STATUS)
+    assert error["message"] == "Subscriptions are not served here."
+    assert error["extensions"] == {"code": "UNSUPPORTED_BY_UPSTREAM", "retryable": False}
+    assert error["path"] == ["runStatus"]

@@ -1,0 +1,173 @@
+"""Refusals become data where the caller can act on them, at the argument's place in GraphQL's spelling."""
+
+import pytest
+from pydantic import ValidationError
+
+from schema.contract.bodies import MessageBody, RunBody
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.graph.user_errors import UserErrorCode, field_path, of_gateway_error, of_validation_error, places_of
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (ErrorCode.NOT_FOUND, UserErrorCode.NOT_FOUND),
+        (ErrorCode.BAD_USER_INPUT, UserErrorCode.INVALID_VALUE),
+        (ErrorCode.ACTIVE_RUN, UserErrorCode.ACTIVE_RUN),
+        (ErrorCode.WRONG_STATE, UserErrorCode.WRONG_STATE),
+        (ErrorCode.CONFLICT, UserErrorCode.WRONG_STATE),
+        (ErrorCode.UNSUPPORTED_BY_UPSTREAM, UserErrorCode.UNSUPPORTED_BY_UPSTREAM),
+        (ErrorCode.UPSTREAM_REFUSED, UserErrorCode.REFUSED),
+    ],
+)
+def test_what_the_caller_can_act_on_is_data(code: ErrorCode, expected: UserErrorCode) -> None:
+    error = of_gateway_error(GatewayError(code, "Why."))
+    assert error is not None
+    assert (error.code, error.message, error.field) == (expected, "Why.", None)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        ErrorCode.UNAUTHENTICATED,
+        ErrorCode.FORBIDDEN,
+        ErrorCode.RATE_LIMITED,
+        ErrorCode.UPSTREAM_FAILED,
+        ErrorCode.UPSTREAM_UNREACHABLE,
+        ErrorCode.UPSTREAM_TIMEOUT,
+        ErrorCode.UPSTREAM_INVALID_RESPONSE,
+        ErrorCode.INTERNAL,
+    ],
+)
+def test_everything_else_is_not(code: ErrorCode) -> None:
+    assert of_gateway_error(GatewayError(code, "Why."), "threadId") is None
+
+
+@pytest.mark.parametrize(
+    ("message", "own_field", "field"),
+    [
+        ("No assistant found with id 'asst_a'.", "threadId", ["assistantId"]),
+        ("No thread found with id 'thread_a'.", "runId", ["threadId"]),
+        ("Assistant a1 not found", "threadId", ["assistantId"]),
+        ("No file found with id 'thread-file'.", "threadId", None),
+        ("Vector store vs_1 not found", "threadId", None),
+        ("Resource not found", "threadId", ["threadId"]),
+        ("Resource not found", None, None),
+    ],
+)
+def test_what_is_not_there_is_blamed_on_the_argument_that_names_it(
+    message: str, own_field: str | None, field: list[str] | None
+) -> None:
+    error = of_gateway_error(GatewayError(ErrorCode.NOT_FOUND, message), own_field)
+    assert error is not None
+    assert error.field == field
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("Invalid 'content': string too long.", UserErrorCode.TOO_LONG),
+        ("Invalid 'metadata': too many properties.", UserErrorCode.TOO_MANY),
+        ("Invalid 'x': no.", UserErrorCode.INVALID_VALUE),
+    ],
+)
+def test_an_upstreams_words_tell_limits_from_bad_values(message: str, code: UserErrorCode) -> None:
+    error = of_gateway_error(GatewayError(ErrorCode.BAD_USER_INPUT, message, argument="a.b_c"))
+    assert error is not None
+    assert (error.code, error.field) == (code, ["a", "bC"])
+
+
+def test_a_place_is_respelled_but_for_the_callers_own_names() -> None:
+    assert field_path(["additional_messages", "0", "image_url", "url"]) == [
+        "additionalMessages",
+        "0",
+        "imageUrl",
+        "url",
+    ]
+    assert field_path(["metadata", "my_key", "x_y"]) == ["metadata", "my_key", "x_y"]
+    assert field_path(["threadId"]) == ["threadId"]
+
+
+LONG_PAIRS = {"Colour": "v" * 513, "literal[1": "v" * 513, "k" * 65: "", "short": ""}
+
+
+def faults_of(
+    body: type[MessageBody] | type[RunBody], value: object
+) -> list[tuple[UserErrorCode, str, list[str] | None]]:
+    with pytest.raises(ValidationError) as refused:
+        body.model_validate(value)
+    return [(error.code, error.message, error.field) for error in of_validation_error(refused.value)]
+
+
+def test_each_place_at_fault_is_one_refusal_with_what_was_expected_and_what_came() -> None:
+    faults = faults_of(RunBody, {"assistant_id": "a", "temperature": 3, "max_prompt_tokens": 1})
+    assert faults == [
+        (UserErrorCode.INVALID_VALUE, "expected less than or equal to 2, got 3", ["temperature"]),
+        (UserErrorCode.INVALID_VALUE, "expected greater than or equal to 256, got 1", ["maxPromptTokens"]),
+    ]
+
+
+def test_a_union_is_refused_once_at_its_place_in_the_input() -> None:
+    ((code, _, field),) = faults_of(
+        RunBody, {"assistant_id": "a", "tool_choice": {"type": "function", "function": {"name": "!"}}}
+    )
+    assert (code, field) == (UserErrorCode.INVALID_VALUE, ["toolChoice", "function", "name"])
+
+
+def test_of_what_is_too_long_or_too_short_the_size_is_told() -> None:
+    text = {"type": "text", "text": "a"}
+    content = [text | {"text": "x" * 256_001}, text | {"text": ""}]
+    files = ["file-a"] * 11
+    faults = faults_of(MessageBody, {"role": "user", "content": content, "file_ids": files, "metadata": LONG_PAIRS})
+    assert faults == [
+        (UserErrorCode.TOO_LONG, "expected at most 256000 characters, got 256001", ["content", "0", "text"]),
+        (UserErrorCode.INVALID_VALUE, "expected at least 1 character, got 0", ["content", "1", "text"]),
+        (UserErrorCode.TOO_MANY, "expected at most 10 items, got 11", ["fileIds"]),
+        (UserErrorCode.TOO_LONG, "expected at most 512 characters, got 513", ["metadata", "Colour"]),
+        (UserErrorCode.TOO_LONG, "expected at most 512 characters, got 513", ["metadata", "literal[1"]),
+        (UserErrorCode.TOO_LONG, "expected keys of at most 64 characters, got one of 65", ["metadata"]),
+    ]
+    faults = faults_of(MessageBody, {"role": "user", "content": []})
+    assert faults == [(UserErrorCode.INVALID_VALUE, "expected at least 1 item, got 0", ["content"])]
+    faults = faults_of(MessageBody, {"role": "user", "content": [text], "metadata": {str(n): "" for n in range(17)}})
+    assert faults == [(UserErrorCode.TOO_MANY, "expected at most 16 pairs, got 17", ["metadata"])]
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "field"),
+    [
+        ({"temperature": {"a": None}}, 'expected a valid number, got {"a": null}', ["temperature"]),
+        ({"temperature": ["x" * 100]}, f'expected a valid number, got ["{"x" * 75}...', ["temperature"]),
+        (
+            {"tools": [{"type": "function", "function": {"name": "no spaces"}}]},
+            "expected a string that matches pattern '^[A-Za-z0-9_-]{1,64}$', got \"no spaces\"",
+            ["tools", "0", "function", "name"],
+        ),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "parameters": [True, None]}}]},
+            "expected a JSON object, got [true, null]",
+            ["tools", "0", "function", "parameters"],
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": "{}"}}},
+            'expected a JSON object, got "{}"',
+            ["responseFormat", "jsonSchema", "schema"],
+        ),
+    ],
+)
+def test_what_came_is_shown_as_json(given: dict[str, object], message: str, field: list[str]) -> None:
+    assert faults_of(RunBody, {"assistant_id": "asst_a", **given}) == [(UserErrorCode.INVALID_VALUE, message, field)]
+
+
+@pytest.mark.parametrize(
+    ("argument", "places"),
+    [
+        ("tools[0].function.parameters", ["tools", "0", "function", "parameters"]),
+        ("messages[0].metadata.a.b[1]", ["messages", "0", "metadata", "a.b[1]"]),
+        ("metadata.k", ["metadata", "k"]),
+        ("content.1.text", ["content", "1", "text"]),
+        ("metadata", ["metadata"]),
+    ],
+)
+def test_an_upstreams_place_is_split_into_its_steps(argument: str, places: list[str]) -> None:
+    assert places_of(argument) == places

@@ -1,0 +1,99 @@
+"""An operation is held to a number of calls, and says what it cost where that is asked for."""
+
+from typing import Any
+
+import pytest
+from graphql import GraphQLError
+
+from schema.engine.context import Context
+from schema.operations.call_budget import hold_to_budget, too_expensive
+from schema.operations.call_prediction import predict_calls
+from schema.root import build_schema
+from tests.schema.builders import conversation
+from tests.schema.reading import prepared
+from tests.support.fake_threads_api import FakeThreadsApi
+
+TWO_CALLS = '{ thread(id: "thread_1") { metadata messages { nodes { text } } } }'
+FIVE = build_schema(max_upstream_calls=5)
+
+
+async def run(api: FakeThreadsApi, document: str, *, schema: Any = FIVE, reports_cost: bool = False) -> Any:
+    context = Context(api, reports_cost=reports_cost)
+    result = await schema.execute(document, context_value=context)
+    await context.aclose()
+    return result
+
+
+async def test_an_operation_above_the_limit_makes_no_call_and_says_both_numbers() -> None:
+    api = conversation()
+    result = await run(api, '{ thread(id: "thread_1") { messages(first: 5) { nodes { run { status } } } } }')
+    (error,) = result.errors
+    assert result.data is None
+    assert error.path is None
+    assert "6 upstream calls; expected at most 5" in error.message
+    assert error.extensions == {"code": "TOO_EXPENSIVE", "retryable": False, "predictedCalls": 6, "limit": 5}
+    assert api.calls == []
+
+
+async def test_an_operation_may_take_exactly_the_limit() -> None:
+    api = conversation()
+    result = await run(api, '{ thread(id: "thread_1") { messages(first: 4) { nodes { run { status } } } } }')
+    assert result.errors is None
+    assert api.key_count == 2
+
+
+async def test_a_mutation_above_the_limit_writes_nothing() -> None:
+    api = conversation()
+    writes = " ".join(f"w{number}: createThread(input: {{}}) {{ thread {{ id }} }}" for number in range(6))
+    assert (await run(api, f"mutation {{ {writes} }}")).data is None
+    assert api.calls == []
+
+
+async def test_the_cost_is_reported_only_where_it_is_asked_for() -> None:
+    assert not (await run(conversation(), TWO_CALLS)).extensions
+    report = (await run(conversation(), TWO_CALLS, reports_cost=True)).extensions["cost"]
+    assert report.pop("upstreamMilliseconds") >= 0
+    assert report == {"upstreamCalls": 2, "cacheHits": 0, "sharedCalls": 0, "longestChain": 1, "predictedCalls": 2}
+
+
+async def test_what_is_refused_reports_its_cost_too() -> None:
+    document = '{ thread(id: "thread_1") { messages(first: 5) { nodes { run { status } } } } }'
+    report = (await run(conversation(), document, reports_cost=True)).extensions["cost"]
+    assert (report["upstreamCalls"], report["predictedCalls"]) == (0, 6)
+
+
+async def test_without_a_context_there_is_nothing_to_hold() -> None:
+    assert (await FIVE.execute("{ __typename }")).data == {"__typename": "Query"}
+
+
+async def test_a_prediction_is_noted_where_it_is_reported_whether_it_is_within_the_budget_or_not() -> None:
+    for most, refused in ((2, False), (1, True)):
+        context, error = Context(conversation(), reports_cost=True), None
+        try:
+            hold_to_budget(context, most, prepared(TWO_CALLS))
+        except GraphQLError as raised:
+            error = raised
+        assert (context.predicted_calls, error is not None) == (2, refused)
+
+
+SHARED = '{ a: thread(id: "thread_1") { metadata } b: thread(id: "thread_1") { metadata } }'
+
+
+@pytest.mark.parametrize(("most", "looked_closely", "refused"), [(2, False, False), (1, True, False), (0, True, True)])
+async def test_calls_are_predicted_closely_only_where_the_cheap_bound_is_above_the_limit(
+    most: int, looked_closely: bool, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[object] = []
+
+    def counted(*given: Any) -> int:
+        looked.append(given)
+        return predict_calls(*given)
+
+    monkeypatch.setattr("schema.operations.call_budget.predict_calls", counted)
+    result = await run(conversation(), SHARED, schema=build_schema(max_upstream_calls=most))
+    assert bool(looked) is looked_closely
+    assert bool(result.errors) is refused
+
+
+def test_the_refusal_names_no_operation_but_the_way_out() -> None:
+    assert too_expensive(7, 3).message.endswith("Ask for shorter pages, or for less below each object.")

@@ -1,0 +1,299 @@
+"""The predicted number of upstream calls: exact where it can be, and never below what is really called."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from graphql import parse, validate
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_global_id
+from schema.contract.paging import CursorScope, PagingLimits
+from schema.engine.context import Context
+from schema.operations.call_upper_bound import bound_calls
+from schema.operations.operation_reader import MAX_SELECTIONS
+from tests.schema.builders import SCHEMA, conversation, conversation_with_files, execute
+from tests.schema.following import begin, rendered
+from tests.schema.random_operations import operations, random_changes, random_world, subscriptions
+from tests.schema.reading import CORE, predicted, reader_of
+from tests.support.fake_run_events import FakeRunEvents, run_event
+
+QUERIES = Path(__file__).parents[3] / "queries"
+RUN = to_global_id(RunKey("thread_1", "run_1"))
+
+
+EXAMPLES = {
+    "01-inbox": 4 * (1 + 1 + 1) + 12 * (1 + 1),
+    "02-conversation": 2 + 20,
+    "03-run-with-steps": 1 + 1 + 1 + 20,
+    "04-waiting-run": 1,
+    "05-page-forwards": 2,
+    "06-page-backwards": 1,
+    "07-nodes": 3,
+    "08-assistants": 1,
+    "09-ask": 1 + 1,
+    "10-reply": 2,
+    "11-answer-tool-calls": 2,
+    # Of a document with two operations it is the first, the mutation.
+    "12-chat": 1,
+    "13-tool-calls": 1,
+    "14-run-status": 2,
+    "15-resume": 0,
+    "16-thread-events": 0,
+}
+
+
+def test_each_example_has_its_number() -> None:
+    assert {path.stem: predicted(path.read_text()) for path in sorted(QUERIES.glob("*.graphql"))} == EXAMPLES
+
+
+TWENTY_ALIASES = " ".join(f't{number}: thread(id: "thread_1") {{ metadata }}' for number in range(20))
+SEVERAL_TYPES = "{ ... on Run { status steps { nodes { id } } } ... on Thread { runs { nodes { id } } } }"
+IN_RUN = f'runId: "{RUN}", toolOutputs: []'
+IN_X = 'threadId: "x", assistantId: "y"'
+PARTS = "run { thread { metadata } } thread { metadata }"
+THREAD = '{ thread(id: "thread_1") { %s } }'
+
+
+@pytest.mark.parametrize(
+    ("document", "calls"),
+    [
+        # ---- lookups, and what proves them
+        (THREAD % "id", 1),
+        (THREAD % "metadata", 1),
+        (THREAD % "metadata messages { nodes { text } }", 2),
+        (THREAD % "id messages { nodes { text } } runs { nodes { status } }", 2),
+        (THREAD % "activeRun { status } runs(last: 5) { nodes { status } }", 1),
+        ('{ threadsByIds(ids: ["x", "no id", "y"]) { metadata runs { nodes { id } } } }', 4),
+        ('{ thread(id: "no id") { metadata } }', 0),
+        (f'{{ run(id: "{RUN}") {{ id messages {{ nodes {{ text }} }} }} }}', 2),
+        (f'{{ run(id: "{RUN}") {{ id steps {{ nodes {{ type }} }} }} }}', 1),
+        # ---- what is asked for more than once
+        (f"{{ {TWENTY_ALIASES} }}", 1),
+        ('{ a: thread(id: "x") { metadata } b: thread(id: "x") { messages { nodes { id } } } }', 2),
+        (f'{{ a: thread(id: "{to_global_id(ThreadKey("x"))}") {{ metadata }} b: thread(id: "x") {{ createdAt }} }}', 1),
+        (THREAD % "a: messages(first: 2) { nodes { id } } b: messages(first: 7) { nodes { id } }", 1),
+        (THREAD % "a: messages(first: 2) { nodes { id } } b: messages(last: 7) { nodes { id } }", 2),
+        (THREAD % "a: messages(first: 9) { nodes { id } } b: messages(first: 3) { nodes { run { status } } }", 1 + 3),
+        (THREAD % "messages { nodes { run { id steps(first: 2) { nodes { id } } } } }", 1 + 20),
+        # ---- pages above the upstream's limit
+        (THREAD % "messages(first: 1000) { nodes { id } }", 10),
+        (THREAD % "messages(first: 101) { nodes { id } }", 2),
+        (THREAD % "a: messages(first: 150) { nodes { id } } b: messages(first: 250) { nodes { id } }", 3 + 1),
+        # ---- references
+        (THREAD % "messages(last: 3) { nodes { run { id thread { id } } assistant { id } thread { id } } }", 1),
+        (THREAD % "messages(last: 3) { nodes { run { status } assistant { name } } }", 1 + 3 + 3),
+        (THREAD % "messages(last: 3) { nodes { run { status assistant { name } } } }", 1 + 3 + 3),
+        (THREAD % "messages(last: 3) { nodes { thread { metadata runs { nodes { id } } } } }", 1 + 1 + 1),
+        (THREAD % "messages(last: 9) { nodes { thread { messages(last: 3) { nodes { id } } } } }", 1),
+        (THREAD % "messages(last: 3) { nodes { thread { messages(last: 9) { nodes { id } } } } }", 2),
+        (THREAD % "runs(first: 2) { nodes { steps { nodes { run { status } thread { metadata } } } } }", 1 + 2 + 1),
+        (
+            THREAD % "runs(first: 2) { edges { node { steps(first: 3) { nodes { assistant { id name } } } } } }",
+            1 + 2 + 6,
+        ),
+        (THREAD % "messages(first: 2) { nodes { files { nodes { message { role } } } } }", 1 + 2),
+        # ---- conditions, fragments, several types
+        (
+            THREAD
+            % "metadata @skip(if: true) runs { nodes { id } } ... @include(if: false) { messages { nodes { id } } }",
+            1,
+        ),
+        (
+            f'{{ nodes(ids: ["{RUN}", "{to_global_id(ThreadKey("x"))}"]) {SEVERAL_TYPES} }}',
+            2 + 1,
+        ),
+        (f'{{ node(id: "{RUN}") {{ id ... on Node {{ ... on Run {{ thread {{ metadata }} }} }} }} }}', 2),
+        ('{ threadsByIds(ids: ["x", "y", "x"]) { metadata messages(last: 5) { nodes { run { status } } } } }', 2 * 7),
+        # ---- writes
+        ('mutation { deleteAssistant(input: { assistantId: "asst_1" }) { deletedId } }', 1),
+        ("mutation { createThread(input: {}) { thread { metadata messages { nodes { id } } } } }", 1 + 1),
+        (f"mutation {{ createRun(input: {{ {IN_X} }}) {{ run {{ status }} thread {{ id }} }} }}", 1),
+        (f"mutation {{ createRun(input: {{ {IN_X} }}) {{ {PARTS} }} }}", 2),
+        (
+            f"mutation {{ submitToolOutputs(input: {{ {IN_RUN} }}) {{ run {{ status assistant {{ name }} }} }} }}",
+            1 + 1 + 1,
+        ),
+        # ---- nothing
+        ("{ upstream { version } __typename __schema { types { name fields { name } } } }", 0),
+        ('{ thread(id: "not an id") { metadata } }', 0),
+        ("{ assistants(first: 0) { nodes { id } } }", 1),
+        ("{ assistants(first: 5) { nodes { id } } b: assistants(first: 9) { nodes { model } } }", 1),
+    ],
+)
+def test_what_is_shared_counts_once(document: str, calls: int) -> None:
+    assert validate(CORE, parse(document)) == []
+    assert predicted(document) == calls
+
+
+def test_a_cursor_of_one_list_below_many_objects_is_a_page_of_each() -> None:
+    cursor = CursorScope("steps", RunKey("thread_1", "run_1")).cursor("step_1")
+    assert (
+        predicted(THREAD % f'runs(first: 4) {{ nodes {{ steps(first: 2, after: "{cursor}") {{ nodes {{ id }} }} }} }}')
+        == 5
+    )
+
+
+def test_cursors_of_what_a_mutation_changed_are_places_of_their_own() -> None:
+    cursors = [CursorScope("runs", ThreadKey("x")).cursor(f"run_{number}") for number in range(2)]
+    pages = " ".join(
+        f'r{at}: runs(first: 1, after: "{cursor}") {{ nodes {{ id }} }}' for at, cursor in enumerate(cursors)
+    )
+    assert predicted(f'mutation {{ updateThread(input: {{ threadId: "x" }}) {{ thread {{ {pages} }} }} }}') == 1 + 2
+
+
+def test_a_page_behind_a_cursor_proves_nothing() -> None:
+    cursor = CursorScope("messages", ThreadKey("thread_1")).cursor("msg_1")
+    assert predicted(THREAD % f'id messages(first: 2, after: "{cursor}") {{ nodes {{ id }} }}') == 2
+
+
+def test_the_variables_are_those_of_the_request() -> None:
+    document = """
+        query ($id: ID!, $size: Int = 3, $all: Boolean! = false) {
+            thread(id: $id) {
+                messages(last: $size) { nodes { run { status } } }
+                runs @include(if: $all) { nodes { id } }
+            }
+        }
+    """
+    assert predicted(document, {"id": "x"}) == 4
+    assert predicted(document, {"id": "x", "size": 7, "all": True}) == 9
+    assert predicted(document, {"id": "x", "size": None}) == 21
+
+
+def test_a_page_that_is_refused_has_nothing_below_it() -> None:
+    document = THREAD % "messages(first: 50) { nodes { run { status } } }"
+    assert predicted(document) == 51
+    assert predicted(document, limits=PagingLimits(max_page_size=49)) == 2
+
+
+def test_the_operation_is_the_one_that_is_named() -> None:
+    document = "query A { upstream { version } } query B { assistants { nodes { id } } }"
+    assert [predicted(document, name=name) for name in ("A", "B")] == [0, 1]
+
+
+def test_fragments_that_unfold_without_end_are_bounded_in_time() -> None:
+    levels, aliases = 8, 9
+    fragments = [
+        f"fragment F{n} on Thread {{ "
+        + " ".join(f"a{a}: messages(first: {a + 1}) {{ nodes {{ thread {{ ...F{n + 1} }} }} }}" for a in range(aliases))
+        + " }"
+        for n in range(levels)
+    ]
+    document = " ".join([THREAD % "...F0", *fragments, f"fragment F{levels} on Thread {{ metadata }}"])
+    assert validate(CORE, parse(document)) == []
+    assert aliases**levels > 1000 * MAX_SELECTIONS
+    assert predicted(document) > 1000
+
+
+def test_every_way_into_the_graph_is_predicted() -> None:
+    samples = {
+        "node": f'(id: "{RUN}") {{ ... on Run {{ status }} }}',
+        "nodes": f'(ids: ["{RUN}"]) {{ ... on Run {{ status }} }}',
+        "thread": '(id: "x") { metadata }',
+        "threadsByIds": '(ids: ["x"]) { metadata }',
+        "message": f'(id: "{to_global_id(MessageKey("x", "y"))}") {{ role }}',
+        "run": f'(id: "{RUN}") {{ status }}',
+        "assistant": '(id: "x") { name }',
+        "assistants": "{ nodes { name } }",
+    }
+    assert samples.keys() | {"upstream"} == CORE.query_type.fields.keys()
+    assert {name: predicted(f"{{ {name}{rest} }}") for name, rest in samples.items()} == dict.fromkeys(samples, 1)
+
+
+@pytest.mark.parametrize("name", CORE.mutation_type.fields)
+def test_every_mutation_counts_its_write(name: str) -> None:
+    input_type = str(CORE.mutation_type.fields[name].args["input"].type).rstrip("!")
+    document = f"mutation ($in: {input_type}) {{ {name}(input: $in) {{ clientMutationId }} }}"
+    assert predicted(document) == (2 if name == "submitToolOutputs" else 1)
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(document=operations(), seed=st.integers(0, 30))
+async def test_no_operation_makes_more_calls_than_predicted(document: str, seed: int) -> None:
+    assert validate(CORE, parse(document)) == []
+    api = random_world(seed)
+    await execute(api, document)
+    assert api.key_count <= predicted(document), api.calls
+
+
+FOLLOWED = "subscription { " + f'runEvents(runId: "{RUN}")' + " { %s } }"
+ASSISTANTS = "messages { assistant { name } }"
+
+
+@pytest.mark.parametrize(
+    ("selection", "calls"),
+    [
+        # ---- what comes with an event, and what leads back to it
+        ("cursor: __typename", 0),
+        ("... on RunStatusChange { status run { id status } }", 0),
+        ("... on TextDelta { value annotations { __typename } }", 0),
+        ("... on RunSnapshot { run { status } messages { text thread { id } } steps { status run { status } } }", 0),
+        ("... on MessageCreated { message { text } }", 0),
+        # ---- what is loaded for it
+        ("... on StepChanged { step { run { status } } }", 1),
+        ("... on RunStatusChange { run { thread { metadata } assistant { name } } }", 2),
+        ("... on RunStatusChange { run { messages { nodes { id } } steps { nodes { id } } } }", 2),
+        ("... on RunStatusChange { run { messages(first: 3) { nodes { assistant { name } } } } }", 1 + 3),
+        ("... on RunSnapshot { messages { thread { metadata } } run { thread { metadata } } }", 1),
+        (f"... on RunSnapshot {{ {ASSISTANTS} }}", 100),
+        (f"... on RunSnapshot {{ a: {ASSISTANTS} b: {ASSISTANTS} }}", 100),
+        ("... on RunSnapshot { steps { assistant { name } } messages { files(first: 2) { nodes { id } } } }", 200),
+        ("... on MessageFinished { message { run { status } } }", 1),
+        # ---- an event is of one type
+        (f"... on RunSnapshot {{ {ASSISTANTS} }} ... on StepChanged {{ step {{ run {{ status }} }} }}", 100),
+        ("... on MessageCreated { message { run { status } } } ... on StepChanged { step { run { status } } }", 1),
+    ],
+)
+def test_of_a_subscription_one_event_is_predicted_of_the_type_that_takes_most(selection: str, calls: int) -> None:
+    document = FOLLOWED % selection
+    assert validate(CORE, parse(document)) == []
+    assert predicted(document) == calls
+
+
+def test_every_way_to_follow_is_predicted() -> None:
+    samples = {
+        "runStatus": f'(runId: "{RUN}") {{ run {{ thread {{ metadata }} }} }}',
+        "runEvents": f'(runId: "{RUN}") {{ ... on MessageCreated {{ message {{ thread {{ metadata }} }} }} }}',
+        "threadEvents": '(threadId: "x") { ... on RunStatusChange { run { thread { metadata } } } }',
+    }
+    assert samples.keys() == CORE.subscription_type.fields.keys()
+    assert {name: predicted(f"subscription {{ {name}{rest} }}") for name, rest in samples.items()} == dict.fromkeys(
+        samples, 1
+    )
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(document=subscriptions(), seed=st.integers(0, 30))
+async def test_no_event_makes_more_calls_than_predicted(document: str, seed: int) -> None:
+    assert validate(CORE, parse(document)) == []
+    subscribed = await begin(FakeRunEvents(), document)
+    most = predicted(document)
+    for change in random_changes(random_world(seed)):
+        api = random_world(seed)
+        await rendered(subscribed, run_event(change), api)
+        assert api.key_count <= most, (type(change), api.calls)
+
+
+def test_it_is_never_above_the_linear_bound_even_where_pages_of_one_list_differ_in_length() -> None:
+    runs = "{ run { status } }"
+    long_outside = f"a: messages(first: 1000) {{ nodes {{ files(first: 1) {{ nodes {{ message {runs} }} }} }} }}"
+    long_inside = f"b: messages(first: 1) {{ nodes {{ files(first: 1000) {{ nodes {{ message {runs} }} }} }} }}"
+    document = THREAD % f"{long_outside} {long_inside}"
+    assert validate(CORE, parse(document)) == []
+    assert predicted(document) <= bound_calls(reader_of(document), 1000)
+
+
+@pytest.mark.parametrize("api", [conversation(3), conversation_with_files()])
+async def test_the_context_holds_what_was_predicted_where_the_cost_is_reported(api: Any) -> None:
+    for reports_cost, noted in ((True, 2), (False, 0)):
+        context = Context(api, reports_cost=reports_cost)
+        await SCHEMA.execute(THREAD % "metadata messages { nodes { text } }", context_value=context)
+        await context.aclose()
+        assert context.predicted_calls == noted
+    assert api.key_count == 4

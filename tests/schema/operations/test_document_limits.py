@@ -1,0 +1,101 @@
+import time
+from typing import Any
+
+import pytest
+from graphql import GraphQLError, GraphQLSchema, build_schema, parse, validate
+
+from schema.operations.document_limits import depth_limit, repetition_limit
+from schema.root import build_schema as gateway_schema
+
+SDL: GraphQLSchema = build_schema("type Query { a: Query b: Query leaf: Int }")
+
+
+def faults(document: str, most: int) -> list[str]:
+    errors: list[GraphQLError] = validate(SDL, parse(document), [depth_limit(most)])
+    return [error.message for error in errors]
+
+
+def nested(levels: int) -> str:
+    return "{ a " * (levels - 1) + "{ leaf }" + " }" * (levels - 1)
+
+
+def test_a_document_may_be_exactly_as_deep_as_the_limit() -> None:
+    assert faults(nested(5), 5) == []
+    assert faults(nested(6), 5) == ["The operation is 6 fields deep; expected at most 5."]
+
+
+def test_fragments_count_as_what_they_hold_and_not_for_themselves() -> None:
+    document = """
+        query Deep { ...One }
+        fragment One on Query { ... on Query { a { ...Two } } }
+        fragment Two on Query { leaf }
+    """
+    assert faults(document, 2) == []
+    assert faults(document, 1) == ["Operation 'Deep' is 2 fields deep; expected at most 1."]
+
+
+def test_each_operation_of_a_document_is_measured() -> None:
+    assert faults("query A { leaf } query B { a { leaf } } query C { a { leaf } }", 1) == [
+        "Operation 'B' is 2 fields deep; expected at most 1.",
+        "Operation 'C' is 2 fields deep; expected at most 1.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{ ...A } fragment A on Query { ...A }",
+        "{ ...A } fragment A on Query { a { ...B } } fragment B on Query { b { ...A } }",
+        "{ ...Missing }",
+    ],
+)
+def test_a_cyclic_or_missing_fragment_ends(document: str) -> None:
+    assert faults(document, 10) == []
+
+
+def test_fragments_that_double_at_each_step_take_linear_time() -> None:
+    steps = 60
+    spreads = " ".join(
+        f"fragment F{step} on Query {{ a {{ ...F{step + 1} }} b {{ ...F{step + 1} }} }}" for step in range(steps)
+    )
+    began = time.process_time()
+    found: list[Any] = faults(f"{{ ...F0 }} {spreads} fragment F{steps} on Query {{ leaf }}", steps + 1)
+    assert found == []
+    assert time.process_time() - began < 2  # unfolded, it would be 2 ** 60 fields
+
+
+def repeated(document: str, most: int) -> list[str]:
+    errors: list[GraphQLError] = validate(SDL, parse(document), [repetition_limit(most)])
+    return [error.message for error in errors]
+
+
+def test_a_field_may_be_repeated_exactly_as_often_as_the_limit() -> None:
+    assert repeated("{ leaf leaf leaf }", 3) == []
+    assert repeated("{ leaf leaf leaf leaf }", 3) == ["'leaf' is selected 4 times in one place; expected at most 3."]
+
+
+def test_names_are_counted_as_the_answer_has_them_and_sets_for_themselves() -> None:
+    assert repeated("{ x: leaf y: leaf z: leaf a { leaf } b { leaf } }", 1) == []
+    assert len(repeated("{ a { x: leaf x: leaf } }", 1)) == 1
+
+
+def test_what_fragments_add_counts_once_for_each_fragment() -> None:
+    document = "{ leaf ...A ...A ... on Query { leaf ...B } } fragment A on Query { leaf } fragment B on Query { ...A }"
+    assert repeated(document, 4) == []
+    assert repeated(document, 3) == ["'leaf' is selected 4 times in one place; expected at most 3."]
+
+
+@pytest.mark.parametrize("document", ["{ ...A } fragment A on Query { leaf ...A }", "{ ...Missing }"])
+def test_counting_a_cyclic_or_missing_fragment_ends(document: str) -> None:
+    assert repeated(document, 10) == []
+
+
+async def test_a_field_repeated_hundreds_of_times_is_refused_before_it_costs_anything() -> None:
+    document = "{ " + 'thread(id: "a") { id } ' * 380 + "}"
+    began = time.process_time()
+    result = await gateway_schema().execute(document)
+    assert time.process_time() - began < 0.3
+    assert result.errors is not None
+    assert [error.message for error in result.errors] == [
+        "'thread' is selected 380 times in one place; expected at most 100."
+    ]
