@@ -16,9 +16,9 @@ from gateway.emulator.app import create_app as create_emulator_app
 from gateway.emulator.faults.fault_text import parse_fault_rules
 from gateway.emulator.model.model_options import ModelOptions
 from gateway.identity.credentials import Keys
-from gateway.identity.principal import Principal, Upstream
-from gateway.run_log.hub import RunEventsHub
-from gateway.run_log.run_log_options import EventsOptions
+from gateway.identity.principal import Principal, UpstreamIdentity
+from gateway.run_log.hub import RunLogHub
+from gateway.run_log.run_log_options import RunLogOptions
 from gateway.run_log.store.event_log import EventLog
 from gateway.run_log.store.memory_log import MemoryLog
 from gateway.run_log.store.redis_log import RedisLog
@@ -26,7 +26,7 @@ from gateway.server.app import create_app
 from gateway.server.endpoint import GraphQLEndpoint
 from gateway.server.graphiql.routes import graphiql_response, graphiql_routes, load_site, locate_queries
 from gateway.server.health import ReadinessProbe
-from gateway.server.http.request_limits import SubscriptionLimits, ViewLimits
+from gateway.server.http.request_limits import RequestLimits, SubscriptionLimits
 from gateway.upstream.threads_api_client import UpstreamClient
 from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.keys import RunKey, ThreadKey
@@ -53,7 +53,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
     async def forget_what_moved(scope: str, key: RunKey | ThreadKey) -> None:
         await shared.store.end_write(scope, tags.seen_moving(key))
 
-    hub = RunEventsHub(
+    hub = RunLogHub(
         log,
         events_options(settings),
         on_moved=forget_what_moved,
@@ -77,7 +77,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
         bind,
         bind_events,
         keys=Keys(f"Bearer {own.get_secret_value()}" if own else None, settings.upstream_anonymous),
-        upstream=Upstream(
+        upstream=UpstreamIdentity(
             options.base_url, options.organization, options.project, options.dialect_name, options.api_version
         ),
         limits=_view_limits(settings),
@@ -147,10 +147,10 @@ def _event_log(settings: Settings) -> EventLog:
     )
 
 
-def events_options(settings: Settings) -> EventsOptions:
+def events_options(settings: Settings) -> RunLogOptions:
     """The bounds of run events that the settings mean."""
-    usual = EventsOptions()
-    return EventsOptions(
+    usual = RunLogOptions()
+    return RunLogOptions(
         polls_per_second=settings.gateway_run_polls_per_second,
         # However short a log is, what is kept of it has to say what it is about.
         snapshot_every_entries=min(usual.snapshot_every_entries, settings.gateway_run_log_entries // 4),
@@ -158,8 +158,8 @@ def events_options(settings: Settings) -> EventsOptions:
     )
 
 
-def _view_limits(settings: Settings) -> ViewLimits:
-    return ViewLimits(
+def _view_limits(settings: Settings) -> RequestLimits:
+    return RequestLimits(
         max_body_bytes=settings.gateway_max_body_bytes,
         body_timeout_seconds=settings.gateway_body_timeout_seconds,
         # A load may take several calls one after the other, each with its own deadline.

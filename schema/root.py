@@ -17,18 +17,18 @@ from strawberry.types.graphql import OperationType
 
 from schema.engine.build_executor import build_executor
 from schema.engine.context import Context
-from schema.engine.direct_calls import open_fields
-from schema.engine.documents import Documents, KeptDocuments, ReadDocument
+from schema.engine.direct_calls import enable_direct_calls
+from schema.engine.documents import DocumentCache, DocumentReader, ParsedDocument
 from schema.engine.executor import CompiledExecutor
-from schema.engine.public_errors import graphql_errors, public_errors
+from schema.engine.public_errors import to_graphql_errors, to_public_errors
 from schema.graph.mutations import Mutation
 from schema.graph.nodes import Assistant, Message, MessageFile, Run, RunStep, Thread
 from schema.graph.queries import Query
 from schema.graph.scalars import SCALARS
 from schema.graph.subscriptions import Subscription
-from schema.operations.call_budget import hold_to_budget, report
+from schema.operations.call_budget import enforce_call_budget, report_cost
 from schema.operations.document_limits import depth_limit, repetition_limit
-from schema.operations.event_execution import Selections
+from schema.operations.event_execution import EventSelections
 
 KEPT_CHARACTERS = 300_000
 """How long all documents together are that stay read and planned: about 200 usual ones, at most some 100 MB."""
@@ -73,11 +73,11 @@ class GatewaySchema(strawberry.Schema):
             config=StrawberryConfig(scalar_map=SCALARS),
             execution_context_class=CompiledExecutor,
         )
-        open_fields(self._schema)
+        enable_direct_calls(self._schema)
         self.limits = limits
-        kept = KeptDocuments(KEPT_CHARACTERS)
-        self.documents = Documents(self._schema, kept, max_tokens=limits.max_tokens, rules=limits.rules)
-        self.selections: Selections = WeakValueDictionary()
+        kept = DocumentCache(KEPT_CHARACTERS)
+        self.documents = DocumentReader(self._schema, kept, max_tokens=limits.max_tokens, rules=limits.rules)
+        self.selections: EventSelections = WeakValueDictionary()
 
     async def execute(
         self,
@@ -102,7 +102,7 @@ class GatewaySchema(strawberry.Schema):
 
     async def execute_document(
         self,
-        document: ReadDocument,
+        document: ParsedDocument,
         variable_values: dict[str, Any] | None = None,
         context_value: Any | None = None,
         root_value: Any | None = None,
@@ -128,20 +128,20 @@ class GatewaySchema(strawberry.Schema):
                 extensions=operation_extensions,
             )
             if context is not None:
-                hold_to_budget(context, self.limits.max_upstream_calls, executor)
+                enforce_call_budget(context, self.limits.max_upstream_calls, executor)
             result: Any = executor.execute_operation()
             if optimized_is_awaitable(result):
                 result = await result
             data, errors = result.data, result.errors
         except Exception as error:
-            data, errors = None, graphql_errors(error)
+            data, errors = None, to_graphql_errors(error)
         finally:
             self.documents.executed(document)
-        extensions = {} if context is None else report(context)
-        return ExecutionResult(data, public_errors(errors) if errors else None, extensions)
+        extensions = {} if context is None else report_cost(context)
+        return ExecutionResult(data, to_public_errors(errors) if errors else None, extensions)
 
 
-def _check_type(document: ReadDocument, name: str | None, allowed: Iterable[OperationType] | None) -> None:
+def _check_type(document: ParsedDocument, name: str | None, allowed: Iterable[OperationType] | None) -> None:
     operation = document.operation(name)
     if operation is not None:
         # Both packages name the same three kinds; only the values are sure to be equal.

@@ -40,7 +40,7 @@ _STEMS: dict[type[Key], str] = {
 }
 
 
-class Place(NamedTuple):
+class CacheKey(NamedTuple):
     """Where something of one principal lies: a value, a tag or a lease."""
 
     group: str
@@ -62,9 +62,9 @@ def thread_group(thread_id: str) -> str:
 
 # Keys of different types may be equal, so the type counts.
 @lru_cache(maxsize=8192, typed=True)
-def place_of(key: Key) -> Place:
+def to_cache_key(key: Key) -> CacheKey:
     """Name the place of a key's value."""
-    return Place(group_of(key), "/".join([_STEMS[type(key)], *map(_part, key)]))
+    return CacheKey(group_of(key), "/".join([_STEMS[type(key)], *map(_part, key)]))
 
 
 def quoted(part: str) -> str:

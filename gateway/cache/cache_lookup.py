@@ -6,38 +6,38 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from gateway.cache.cache_keys import Key, Place, place_of
-from gateway.cache.entry import Entry
+from gateway.cache.cache_keys import CacheKey, Key, to_cache_key
+from gateway.cache.entry import CacheEntry
 from gateway.cache.policy import Answer
 from gateway.cache.single_flight import FlightKey
 from gateway.cache.tags import Tag, Tags, candidate_tags
-from gateway.cache.version_store import Known
+from gateway.cache.version_store import KnownVersions
 
 Fetch: TypeAlias = Callable[..., Awaitable[Sequence[Any]]]
-"""Asks the upstream for some keys: one answer for each, in their order. One for lists takes `land` too."""
+"""Asks the upstream for some keys: one answer for each, in their order. One for lists takes `on_result` too."""
 
 
 @dataclass(slots=True)
-class Wish:
+class CacheLookup:
     """One key of a batch: `held` is what memory has, `stale` what may answer when the upstream fails.
 
     `versions` are those of its tags when the read began; `is_known` is false while, or because, they are not.
     """
 
     key: Key
-    place: Place
+    place: CacheKey
     tags: Tags
-    held: Entry | None = None
+    held: CacheEntry | None = None
     is_known: bool = False
     versions: dict[Tag, str] = field(default_factory=dict)
     stale: Answer | None = None
 
     @classmethod
-    def of(cls, key: Key) -> Wish:
+    def of(cls, key: Key) -> CacheLookup:
         """Begin with a key."""
-        return cls(key, place_of(key), candidate_tags(key))
+        return cls(key, to_cache_key(key), candidate_tags(key))
 
-    def note(self, known: Known | None) -> None:
+    def note(self, known: KnownVersions | None) -> None:
         """Note the versions that a store knows: all of them, or nothing is known."""
         versions: Mapping[Tag, str] = {} if known is None else known.versions
         self.is_known = all(tag in versions for tag in self.tags)
@@ -48,7 +48,7 @@ class Wish:
         return FlightKey(scope, self.place, tuple(self.versions[tag] for tag in self.tags))
 
 
-class Landed(NamedTuple):
+class UpstreamResult(NamedTuple):
     """An answer of the upstream, and whether another process asked for it."""
 
     answer: Any
@@ -56,17 +56,17 @@ class Landed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class UpstreamRead:
     """How the upstream is asked: through whom, at which moment the read began, and until when it waits for Redis.
 
-    `land` is told of each answer as soon as it is here, where somebody wants to know; then the fetch can land, too.
+    `on_result`, where given, gets each answer as soon as it arrives; then the fetch takes it, too.
     """
 
     fetch: Fetch
     moment: int
     until: float
-    land: Callable[[Any, Any], None] | None = None
+    on_result: Callable[[Any, Any], None] | None = None
 
-    def ask(self, keys: Sequence[Any], land: Callable[[Any, Any], None] | None) -> Awaitable[Sequence[Any]]:
-        """Ask for some keys; `land` may be told of each answer before all are here."""
-        return self.fetch(keys) if self.land is None else self.fetch(keys, land=land)
+    def ask(self, keys: Sequence[Any], on_result: Callable[[Any, Any], None] | None) -> Awaitable[Sequence[Any]]:
+        """Ask for some keys; `on_result` may be told of each answer before all are here."""
+        return self.fetch(keys) if self.on_result is None else self.fetch(keys, on_result=on_result)

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from gateway.cache import tags
-from gateway.cache.read_through import Reader
-from gateway.cache.response_cache import Notes
+from gateway.cache.read_through import ReadThrough
+from gateway.cache.response_cache import ResponseRecorder
 from gateway.cache.shared_cache import SharedCache
 from gateway.cache.tags import Tags
 from schema.contract.bodies import (
@@ -29,10 +29,10 @@ from schema.contract.ports import (
     AssistantPageKey,
     Capabilities,
     FetchLists,
-    Land,
     MessageFilePageKey,
     MessagePageKey,
-    Question,
+    OnResult,
+    ResponseKey,
     Results,
     RunPageKey,
     RunStepPageKey,
@@ -71,8 +71,8 @@ class CachedThreadsApi:
         self._inner = inner
         self._shared = shared
         self._scope = scope
-        self._reader = Reader(shared, scope, inner.cost)
-        self._notes = Notes(shared, scope, inner.cost)
+        self._reader = ReadThrough(shared, scope, inner.cost)
+        self._notes = ResponseRecorder(shared, scope, inner.cost)
         self._on_write = on_write
 
     @property
@@ -83,10 +83,10 @@ class CachedThreadsApi:
     def cost(self) -> Cost:
         return self._inner.cost
 
-    async def find_repeat(self, question: Question) -> bytes | None:
+    async def find_response(self, question: ResponseKey) -> bytes | None:
         return await self._notes.find(question) if self._shared.options.enabled else None
 
-    def keep_repeat(self, question: Question, data: bytes) -> None:
+    def store_response(self, question: ResponseKey, data: bytes) -> None:
         if self._shared.options.enabled:
             self._notes.keep(question, data)
 
@@ -109,32 +109,35 @@ class CachedThreadsApi:
         return await self._read(keys, self._inner.get_message_files)
 
     async def list_messages(
-        self, keys: Sequence[MessagePageKey], *, land: Land[MessagePageKey, Page[MessageObject]] | None = None
+        self, keys: Sequence[MessagePageKey], *, on_result: OnResult[MessagePageKey, Page[MessageObject]] | None = None
     ) -> Results[Page[MessageObject]]:
-        return await self._list(keys, self._inner.list_messages, land)
+        return await self._list(keys, self._inner.list_messages, on_result)
 
     async def list_runs(
-        self, keys: Sequence[RunPageKey], *, land: Land[RunPageKey, Page[RunObject]] | None = None
+        self, keys: Sequence[RunPageKey], *, on_result: OnResult[RunPageKey, Page[RunObject]] | None = None
     ) -> Results[Page[RunObject]]:
-        return await self._list(keys, self._inner.list_runs, land)
+        return await self._list(keys, self._inner.list_runs, on_result)
 
     async def list_run_steps(
-        self, keys: Sequence[RunStepPageKey], *, land: Land[RunStepPageKey, Page[RunStepObject]] | None = None
+        self, keys: Sequence[RunStepPageKey], *, on_result: OnResult[RunStepPageKey, Page[RunStepObject]] | None = None
     ) -> Results[Page[RunStepObject]]:
-        return await self._list(keys, self._inner.list_run_steps, land)
+        return await self._list(keys, self._inner.list_run_steps, on_result)
 
     async def list_assistants(
-        self, keys: Sequence[AssistantPageKey], *, land: Land[AssistantPageKey, Page[AssistantObject]] | None = None
+        self,
+        keys: Sequence[AssistantPageKey],
+        *,
+        on_result: OnResult[AssistantPageKey, Page[AssistantObject]] | None = None,
     ) -> Results[Page[AssistantObject]]:
-        return await self._list(keys, self._inner.list_assistants, land)
+        return await self._list(keys, self._inner.list_assistants, on_result)
 
     async def list_message_files(
         self,
         keys: Sequence[MessageFilePageKey],
         *,
-        land: Land[MessageFilePageKey, Page[MessageFileObject]] | None = None,
+        on_result: OnResult[MessageFilePageKey, Page[MessageFileObject]] | None = None,
     ) -> Results[Page[MessageFileObject]]:
-        return await self._list(keys, self._inner.list_message_files, land)
+        return await self._list(keys, self._inner.list_message_files, on_result)
 
     async def create_thread(self, body: ThreadBody) -> ThreadObject:
         made = await self._inner.create_thread(body)
@@ -203,17 +206,17 @@ class CachedThreadsApi:
         return await self._read_and_note(keys, fetch)
 
     async def _list(
-        self, keys: Sequence[KeyT], fetch: FetchLists[KeyT, ValueT], land: Land[KeyT, ValueT] | None
+        self, keys: Sequence[KeyT], fetch: FetchLists[KeyT, ValueT], on_result: OnResult[KeyT, ValueT] | None
     ) -> Results[ValueT]:
         if not self._shared.options.enabled:
-            return await fetch(keys, land=land)
-        if land is None:
+            return await fetch(keys, on_result=on_result)
+        if on_result is None:
             return await self._read_and_note(keys, fetch)
 
         def note_and_land(key: KeyT, answer: ValueT | GatewayError) -> None:
             # The operation may be over before the slowest list is, since it knows what it wants to know.
             self._notes.note(key, answer)
-            land(key, answer)
+            on_result(key, answer)
 
         return await self._read_and_note(keys, fetch, note_and_land)
 
@@ -221,10 +224,10 @@ class CachedThreadsApi:
         self,
         keys: Sequence[KeyT],
         fetch: Callable[..., Awaitable[Results[ValueT]]],
-        land: Land[KeyT, ValueT] | None = None,
+        on_result: OnResult[KeyT, ValueT] | None = None,
     ) -> Results[ValueT]:
         self._notes.begin(keys)
-        answers = await self._reader.read(keys, fetch, land)
+        answers = await self._reader.read(keys, fetch, on_result)
         for key, answer in zip(keys, answers, strict=True):
             self._notes.note(key, answer)
         return answers

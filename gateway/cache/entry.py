@@ -16,7 +16,7 @@ BEING_WRITTEN = "w"
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
-class Entry:
+class CacheEntry:
     """An answer as it is kept. `versions` are those of its tags, by name; the tags lie in the value's own group.
 
     `stored_at` is Unix time in seconds. An entry that is fresh for 0 seconds was only handed over.

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from gateway.cache.cache_keys import Key
-from gateway.cache.entry import Entry
+from gateway.cache.entry import CacheEntry
 from schema.contract import wire
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
@@ -83,7 +83,7 @@ _DECODERS: dict[type[Key], Any] = {
 }
 
 
-def encode(name: str, entry: Entry) -> bytes | None:
+def encode(name: str, entry: CacheEntry) -> bytes | None:
     """Encode an entry under the full name of its place; None for a value that cannot be written."""
     value = entry.value
     absent = None
@@ -106,7 +106,7 @@ def compress(data: bytes) -> bytes:
     return data[:start] + _COMPRESSED + zlib.compress(data[_BODY_FROM:], _COMPRESSION_LEVEL)
 
 
-def decode(key_type: type[Key], name: str, data: bytes) -> Entry | None:
+def decode(key_type: type[Key], name: str, data: bytes) -> CacheEntry | None:
     """Read an entry back; None for what is not one, not of this place, or written by another version."""
     if not data.startswith(_HEADER) or data[len(_HEADER) : _BODY_FROM - 1] != _mark_of(name):
         return None
@@ -124,7 +124,7 @@ def decode(key_type: type[Key], name: str, data: bytes) -> Entry | None:
         value = GatewayError(ErrorCode.NOT_FOUND, stored.absent.message, argument=stored.absent.argument)
     if value is None:
         return None
-    return Entry(value, stored.versions, stored.stored_at, stored.fresh_seconds, stored.stale_seconds)
+    return CacheEntry(value, stored.versions, stored.stored_at, stored.fresh_seconds, stored.stale_seconds)
 
 
 def _mark_of(name: str) -> bytes:

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from gateway.cache.cache_keys import Place
+from gateway.cache.cache_keys import CacheKey
 from gateway.cache.redis_link import Command, RedisLink, redis_key
 
 LEASE_SECONDS = 0.4
@@ -36,7 +36,7 @@ class Leases:
         self._sleep = sleep
         self._own: set[str] = set()
 
-    async def take(self, scope: str, leases: Collection[Place], until: float) -> tuple[str, dict[Place, str]]:
+    async def take(self, scope: str, leases: Collection[CacheKey], until: float) -> tuple[str, dict[CacheKey, str]]:
         """Take leases; gives this read's token, and the tokens of those who hold what it did not get."""
         token = secrets.token_hex(8)
         self._own.add(token)
@@ -58,7 +58,7 @@ class Leases:
             self._own.discard(token)  # it holds nothing that it would give back
         return token, held
 
-    async def held_during(self, scope: str, leases: Collection[Place], token: str, work: Awaitable[Any]) -> None:
+    async def held_during(self, scope: str, leases: Collection[CacheKey], token: str, work: Awaitable[Any]) -> None:
         """Do work as the holder of leases, which are renewed until it is done."""
         task = asyncio.ensure_future(work)
         try:
@@ -72,7 +72,9 @@ class Leases:
                 task.cancel()
                 await asyncio.wait([task])
 
-    async def end(self, scope: str, leases: Collection[Place], token: str, answers: Mapping[Place, bytes]) -> None:
+    async def end(
+        self, scope: str, leases: Collection[CacheKey], token: str, answers: Mapping[CacheKey, bytes]
+    ) -> None:
         """Give leases back and hand the answers over to those who wait."""
         commands: list[Command] = []
         for lease in leases:
@@ -86,12 +88,12 @@ class Leases:
         finally:
             self._own.discard(token)
 
-    async def wait(self, scope: str, holders: Mapping[Place, str], limit_seconds: float) -> dict[Place, bytes]:
+    async def wait(self, scope: str, holders: Mapping[CacheKey, str], limit_seconds: float) -> dict[CacheKey, bytes]:
         """Wait for what others asked for; what is missing in the result has to be asked for after all."""
         loop = asyncio.get_running_loop()
         until = loop.time() + limit_seconds
         waiting = dict(holders)
-        answers: dict[Place, bytes] = {}
+        answers: dict[CacheKey, bytes] = {}
         pause = FIRST_PAUSE_SECONDS
         while waiting:
             handovers = {lease: handover_of(lease, token) for lease, token in waiting.items()}
@@ -113,15 +115,15 @@ class Leases:
         return answers
 
 
-def lease_of(place: Place, versions: Sequence[str]) -> Place:
+def lease_of(place: CacheKey, versions: Sequence[str]) -> CacheKey:
     """Name the lease of a read: two reads share it only when no write came between them."""
     digest = hashlib.blake2b(" ".join(versions).encode(), digest_size=8).hexdigest()
-    return Place(place.group, f"{place.name}@{digest}")
+    return CacheKey(place.group, f"{place.name}@{digest}")
 
 
-def handover_of(lease: Place, token: str) -> Place:
+def handover_of(lease: CacheKey, token: str) -> CacheKey:
     """Name where the holder of a lease leaves its answer."""
-    return Place(lease.group, f"{lease.name}@{token}")
+    return CacheKey(lease.group, f"{lease.name}@{token}")
 
 
 def _text(data: bytes | None) -> str | None:

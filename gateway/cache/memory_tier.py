@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.cache.cache_keys import Place
-from gateway.cache.entry import Entry
+from gateway.cache.cache_keys import CacheKey
+from gateway.cache.entry import CacheEntry
 
 ENTRY_OVERHEAD_BYTES = 600
 """What an entry costs beside its text: its place, its versions, its share of the table."""
@@ -18,7 +18,7 @@ TEXT_FACTOR = 2
 
 @dataclass(slots=True)
 class _Held:
-    entry: Entry
+    entry: CacheEntry
     size_bytes: int
 
 
@@ -29,14 +29,14 @@ class MemoryTier:
         self._max_bytes = max_bytes
         self._max_entries = max_entries
         self._now_seconds = now_seconds
-        self._held: OrderedDict[tuple[str, Place], _Held] = OrderedDict()
+        self._held: OrderedDict[tuple[str, CacheKey], _Held] = OrderedDict()
         self.size_bytes = 0
 
     def __len__(self) -> int:
         """Count the entries."""
         return len(self._held)
 
-    def get(self, scope: str, place: Place) -> Entry | None:
+    def get(self, scope: str, place: CacheKey) -> CacheEntry | None:
         """Give an entry that is fresh or may still serve, whatever its tags say; None when there is none."""
         held = self._held.get((scope, place))
         if held is None:
@@ -47,7 +47,7 @@ class MemoryTier:
         self._held.move_to_end((scope, place))
         return held.entry
 
-    def put(self, scope: str, place: Place, entry: Entry, text_bytes: int) -> None:
+    def put(self, scope: str, place: CacheKey, entry: CacheEntry, text_bytes: int) -> None:
         """Keep an entry whose encoded text has this many bytes; one that is too large for the tier is not kept."""
         self.drop(scope, place)
         size_bytes = ENTRY_OVERHEAD_BYTES + TEXT_FACTOR * text_bytes
@@ -59,7 +59,7 @@ class MemoryTier:
             _, oldest = self._held.popitem(last=False)
             self.size_bytes -= oldest.size_bytes
 
-    def drop(self, scope: str, place: Place) -> None:
+    def drop(self, scope: str, place: CacheKey) -> None:
         """Forget an entry."""
         held = self._held.pop((scope, place), None)
         if held is not None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from weakref import ref
 
-from gateway.cache.cache_keys import Key, Place
-from gateway.cache.entry import Entry
+from gateway.cache.cache_keys import CacheKey, Key
+from gateway.cache.entry import CacheEntry
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey
 from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 
@@ -24,46 +24,46 @@ MAX_PAGES_OF_AN_OWNER = 16
 
 
 @dataclass(slots=True, eq=False)
-class PageHeld:
+class IndexedPage:
     """Where a page is kept for the sake of its objects, and at which moment and Unix time it was read."""
 
-    place: Place
+    place: CacheKey
     moment: int
     stored_at: float
-    _indexed: ref[Entry] | None = field(default=None, init=False, repr=False)
+    _indexed: ref[CacheEntry] | None = field(default=None, init=False, repr=False)
     _index: dict[object, int] = field(default_factory=dict, init=False, repr=False)
 
     def may_hold(self, object_id: object) -> bool:
         """Tell whether an object may be on the page: any may, until the page was searched and once it is gone."""
         return not self._index or object_id in self._index
 
-    def search(self, listed: Entry, object_id: object) -> Any | None:
+    def search(self, listed: CacheEntry, object_id: object) -> Any | None:
         """Give an object of the page, None when it is not there; `listed` is what the tier holds of the page."""
         if self._indexed is None or self._indexed() is not listed:
             self._make_index(listed)
         position = self._index.get(object_id)
         return None if position is None else listed.value.data[position]  # type: ignore[union-attr]
 
-    def _make_index(self, listed: Entry) -> None:
+    def _make_index(self, listed: CacheEntry) -> None:
         index: dict[object, int] = {one.id: position for position, one in enumerate(listed.value.data)}  # type: ignore[union-attr]
         self._index = index
         # There are many more notes than pages that fit into the tier, so the index goes when the page does.
         self._indexed = ref(listed, lambda _: index.clear())
 
 
-class PagesHeld:
+class PageIndex:
     """Which pages were read, latest first, at most `max_pages` of all owners; the pages themselves lie in a tier."""
 
     def __init__(self, max_pages: int) -> None:
         self._max_pages = max_pages
-        self._pages: OrderedDict[tuple[str, Owner], dict[Place, PageHeld]] = OrderedDict()
+        self._pages: OrderedDict[tuple[str, Owner], dict[CacheKey, IndexedPage]] = OrderedDict()
         self._count = 0
 
     def __len__(self) -> int:
         """Count the pages."""
         return self._count
 
-    def note(self, scope: str, owner: Owner, page: PageHeld) -> None:
+    def note(self, scope: str, owner: Owner, page: IndexedPage) -> None:
         """Note a page that was read, in place of an older one of the same place.
 
         Where there are too many, one leaves of the owner whose latest page is the oldest.
@@ -79,20 +79,20 @@ class PagesHeld:
             oldest, its_pages = next(iter(self._pages.items()))
             self._remove(oldest, next(iter(its_pages)))
 
-    def of(self, scope: str, key: Key, after: float) -> list[PageHeld]:
+    def of(self, scope: str, key: Key, after: float) -> list[IndexedPage]:
         """List the pages read after a time that may hold an object, latest first."""
         pages = self._pages.get((scope, (type(key), key[:-1])))
         if pages is None:
             return []
         return [page for page in reversed(pages.values()) if page.stored_at > after and page.may_hold(key[-1])]
 
-    def forget(self, scope: str, key: Key, page: PageHeld) -> None:
+    def forget(self, scope: str, key: Key, page: IndexedPage) -> None:
         """Forget a page that its tier no longer has."""
         owner = (scope, (type(key), key[:-1]))
         if self._pages.get(owner, {}).get(page.place) is page:
             self._remove(owner, page.place)
 
-    def _remove(self, owner: tuple[str, Owner], place: Place) -> None:
+    def _remove(self, owner: tuple[str, Owner], place: CacheKey) -> None:
         pages = self._pages[owner]
         del pages[place]
         self._count -= 1

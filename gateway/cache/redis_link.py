@@ -7,8 +7,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from gateway.cache.cache_keys import Place, redis_prefix
-from gateway.redis.circuit_breaker import Breaker
+from gateway.cache.cache_keys import CacheKey, redis_prefix
+from gateway.redis.circuit_breaker import CircuitBreaker
 from gateway.redis.client import CONNECT_SECONDS, RedisClient
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
@@ -16,7 +16,7 @@ Command: TypeAlias = tuple[str | bytes | int, ...]
 OPEN_SECONDS = 1.0
 """How long nobody asks a Redis that did not answer."""
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 class RedisLink:
@@ -28,7 +28,7 @@ class RedisLink:
 
     def __init__(self, url: str, *, cluster: bool, deadline_seconds: float) -> None:
         self.deadline_seconds = deadline_seconds
-        self.breaker = Breaker(asyncio.get_running_loop().time, open_seconds=OPEN_SECONDS)
+        self.breaker = CircuitBreaker(asyncio.get_running_loop().time, open_seconds=OPEN_SECONDS)
         self._client = RedisClient(url, cluster=cluster)
         self._closed = False
 
@@ -70,15 +70,15 @@ class RedisLink:
             self._failed(answers[0])
             return None
         if not self.breaker.is_closed:
-            _log.warning("redis answers again")
+            _logger.warning("redis answers again")
         self.breaker.succeeded()
         return [None if isinstance(answer, Exception) else answer for answer in answers]
 
     async def read(
-        self, scope: str, wanted: Mapping[str, Sequence[Place]], until: float
-    ) -> dict[tuple[str, Place], bytes | None] | None:
+        self, scope: str, wanted: Mapping[str, Sequence[CacheKey]], until: float
+    ) -> dict[tuple[str, CacheKey], bytes | None] | None:
         """Read keys of several kinds (`wanted`: kind to places), with one MGET (on a cluster one for each group)."""
-        slots: dict[str, list[tuple[str, Place]]] = {}
+        slots: dict[str, list[tuple[str, CacheKey]]] = {}
         for kind, places in wanted.items():
             for place in places:
                 slots.setdefault(place.group if self._client.is_cluster else "", []).append((kind, place))
@@ -90,7 +90,7 @@ class RedisLink:
         )
         if answers is None:
             return None
-        read: dict[tuple[str, Place], bytes | None] = {}
+        read: dict[tuple[str, CacheKey], bytes | None] = {}
         for keys, answer in zip(asked, answers, strict=True):
             read.update(zip(keys, answer or [None] * len(keys), strict=True))
         return read
@@ -102,10 +102,10 @@ class RedisLink:
 
     def _failed(self, error: Exception) -> None:
         if self.breaker.is_closed:
-            _log.warning("redis does not answer, the cache does without it: %s", type(error).__name__)
+            _logger.warning("redis does not answer, the cache does without it: %s", type(error).__name__)
         self.breaker.failed()
 
 
-def redis_key(scope: str, kind: str, place: Place) -> str:
+def redis_key(scope: str, kind: str, place: CacheKey) -> str:
     """Name the Redis key of something of one principal; `kind` is one letter."""
     return f"{redis_prefix(scope, place.group)}{kind}:{place.name}"

@@ -16,12 +16,12 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
-from gateway.cache.cache_keys import Place
+from gateway.cache.cache_keys import CacheKey
 from gateway.cache.entry import BEING_WRITTEN
 from gateway.cache.policy import MAX_LIFETIME_SECONDS
 from gateway.cache.redis_link import Command, RedisLink, redis_key
 from gateway.cache.tags import Tag
-from gateway.cache.version_store import Known, Stored
+from gateway.cache.version_store import KnownVersions, StoredValue
 
 MARK_MS = 60_000
 """How long tags stay marked when the writer died."""
@@ -36,7 +36,7 @@ MAX_KEYS_AT_ONCE = 1000
 _VERSION = re.compile(rb"[vw][0-9a-f]{16}\Z")
 
 
-class RedisStore:
+class RedisVersionStore:
     """The store of several processes; owns one task, which lives while a debt does. Ended by `close`."""
 
     holds_values = True
@@ -53,7 +53,9 @@ class RedisStore:
         """Whether a change could not be told yet."""
         return bool(self._owed)
 
-    async def look_up(self, scope: str, tags: Collection[Tag], places: Collection[Place], until: float) -> Known | None:
+    async def look_up(
+        self, scope: str, tags: Collection[Tag], places: Collection[CacheKey], until: float
+    ) -> KnownVersions | None:
         """Read versions and values with one MGET; make the versions that are missing in one more round trip."""
         asked = [tag for tag in tags if (scope, tag) not in self._owed]
         read = await self._link.read(scope, {"t": asked, "v": list(places)}, until)
@@ -66,10 +68,10 @@ class RedisStore:
         values = {place: data for place in places if (data := read["v", place]) is not None}
         # A debt may have come up meanwhile.
         known = {tag: one for tag, one in versions.items() if one is not None and (scope, tag) not in self._owed}
-        return Known(known, values)
+        return KnownVersions(known, values)
 
     async def _make(
-        self, scope: str, tags: list[Tag], read: Mapping[tuple[str, Place], bytes | None], until: float
+        self, scope: str, tags: list[Tag], read: Mapping[tuple[str, CacheKey], bytes | None], until: float
     ) -> dict[Tag, str | None]:
         commands: list[Command] = []
         for tag in tags:
@@ -82,7 +84,7 @@ class RedisStore:
             return {}
         return {tag: _version(answer) for tag, answer in zip(tags, answers[1::2], strict=True)}
 
-    async def keep(self, scope: str, values: Mapping[Place, Stored]) -> None:
+    async def keep(self, scope: str, values: Mapping[CacheKey, StoredValue]) -> None:
         """Keep values, if Redis takes them in time."""
         commands: list[Command] = [
             ("SET", redis_key(scope, "v", place), value.data, "PX", max(1, int(value.ttl_seconds * 1000)))

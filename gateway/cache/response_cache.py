@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import ref
 
-from gateway.cache.cache_keys import Key, Place, place_of
-from gateway.cache.response_tier import Repeat
+from gateway.cache.cache_keys import CacheKey, Key, to_cache_key
+from gateway.cache.response_tier import CachedResponse
 from gateway.cache.shared_cache import SharedCache
-from gateway.cache.storing import Keeper
+from gateway.cache.storing import ResultStorer
 from gateway.cache.tags import Tag
 from schema.contract.cost import Cost
-from schema.contract.ports import Question
+from schema.contract.ports import ResponseKey
 
 _UNDER_WAY = object()
 
 
-class Notes:
+class ResponseRecorder:
     """Knows a principal's questions again, and notes for one operation what its answer is made of.
 
     A query's data is a function of its question and of the port's answers. So what was rendered is right as long as
@@ -28,26 +28,26 @@ class Notes:
         self._shared = shared
         self._scope = scope
         self._cost = cost
-        self._keeper = Keeper(shared, scope)
+        self._keeper = ResultStorer(shared, scope)
         # By place, since keys of different types may be equal.
-        self._noted: dict[Place, tuple[Key, Any]] = {}
+        self._noted: dict[CacheKey, tuple[Key, Any]] = {}
         self._contradicted = False
 
     def begin(self, keys: Sequence[Any]) -> None:
         """Note that a read begins: an operation that is over before has not seen all of it."""
         for key in keys:
-            self._noted.setdefault(place_of(key), (key, _UNDER_WAY))
+            self._noted.setdefault(to_cache_key(key), (key, _UNDER_WAY))
 
     def note(self, key: Any, answer: Any) -> None:
         """Note an answer, or the same once more."""
-        place = place_of(key)
+        place = to_cache_key(key)
         _, before = self._noted[place]
         if before is _UNDER_WAY:
             self._noted[place] = (key, answer)
         elif before is not answer:
             self._contradicted = True
 
-    async def find(self, question: Question) -> bytes | None:
+    async def find(self, question: ResponseKey) -> bytes | None:
         """Give the data that was kept, if every read for it would be answered from memory as then; else forget it."""
         repeats = self._shared.repeats
         repeat = repeats.get(self._scope, question)
@@ -59,7 +59,7 @@ class Notes:
         repeats.drop(self._scope, question, repeat)
         return None
 
-    def keep(self, question: Question, data: bytes) -> None:
+    def keep(self, question: ResponseKey, data: bytes) -> None:
         """Keep the data of an operation, if memory holds all it was made of; what it does not hold may differ soon."""
         memory, now = self._shared.memory, self._shared.now_seconds()
         parts = []
@@ -77,10 +77,10 @@ class Notes:
             latest_stored_at = max(latest_stored_at, entry.stored_at)
             fresh_until = min(fresh_until, entry.stored_at + entry.fresh_seconds)
             parts.append((key, place, ref(entry)))
-        repeat = Repeat(data, tuple(parts), versions, latest_stored_at, fresh_until)
+        repeat = CachedResponse(data, tuple(parts), versions, latest_stored_at, fresh_until)
         self._shared.repeats.put(self._scope, question, repeat)
 
-    async def _is_true(self, repeat: Repeat) -> bool:
+    async def _is_true(self, repeat: CachedResponse) -> bool:
         """Look all parts up as reads would: first in memory, then their versions, in one go."""
         shared, scope = self._shared, self._scope
         if not repeat.is_fresh(shared.now_seconds()):

@@ -12,12 +12,12 @@ from typing import Any, Self
 from gateway.cache.ended_runs import EndedRuns
 from gateway.cache.leases import Leases
 from gateway.cache.memory_tier import MemoryTier
-from gateway.cache.page_index import PagesHeld
+from gateway.cache.page_index import PageIndex
 from gateway.cache.redis_link import RedisLink
-from gateway.cache.redis_store import RedisStore
-from gateway.cache.response_tier import RepeatsTier
-from gateway.cache.single_flight import Flights
-from gateway.cache.version_store import LocalStore, Store
+from gateway.cache.redis_store import RedisVersionStore
+from gateway.cache.response_tier import ResponseTier
+from gateway.cache.single_flight import SingleFlight
+from gateway.cache.version_store import LocalVersionStore, VersionStore
 
 _WEIGHT_OF_THE_LATEST = 0.2
 
@@ -62,22 +62,22 @@ class SharedCache:
         self.memory = MemoryTier(
             max_bytes=options.memory_bytes - for_repeats, max_entries=options.memory_entries, now_seconds=now_seconds
         )
-        self.repeats = RepeatsTier(for_repeats)
-        self.pages = PagesHeld(options.memory_entries)
-        self.flights: Flights[Any] = Flights()
+        self.repeats = ResponseTier(for_repeats)
+        self.pages = PageIndex(options.memory_entries)
+        self.flights: SingleFlight[Any] = SingleFlight()
         self.ended_runs = EndedRuns()
         self.call_seconds = options.first_guess_seconds
-        self.store: Store
+        self.store: VersionStore
         self.leases: Leases | None = None
         self._link: RedisLink | None = None
-        self._redis_store: RedisStore | None = None
+        self._redis_store: RedisVersionStore | None = None
         if options.redis_url is None:
-            self.store = LocalStore()
+            self.store = LocalVersionStore()
         else:
             self._link = RedisLink(
                 options.redis_url, cluster=options.redis_cluster, deadline_seconds=options.redis_deadline_seconds
             )
-            self.store = self._redis_store = RedisStore(self._link, sleep=sleep)
+            self.store = self._redis_store = RedisVersionStore(self._link, sleep=sleep)
             self.leases = Leases(self._link, sleep=sleep)
 
     async def __aenter__(self) -> Self:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from gateway.cache.cache_keys import Place
+from gateway.cache.cache_keys import CacheKey
 
 ResultT = TypeVar("ResultT")
 
@@ -21,7 +21,7 @@ class FlightKey(NamedTuple):
     """What makes two reads the same."""
 
     scope: str
-    place: Place
+    place: CacheKey
     versions: tuple[str, ...]
 
 
@@ -42,7 +42,7 @@ class _Flight:
     watches: list[_Watch] = field(default_factory=list)
 
 
-class Flights(Generic[ResultT]):
+class SingleFlight(Generic[ResultT]):
     """The reads under way of all principals; owns their tasks until they are over."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class Flights(Generic[ResultT]):
     async def _fly(
         self, crew: _Crew, own: list[FlightKey], lead: Callable[[list[FlightKey], Land[ResultT]], Awaitable[None]]
     ) -> None:
-        def land(key: FlightKey, result: ResultT) -> None:
+        def on_result(key: FlightKey, result: ResultT) -> None:
             flight = crew.flights[key]
             self._take_off_board(key, flight)
             if not flight.landed.done():
@@ -126,7 +126,7 @@ class Flights(Generic[ResultT]):
 
         failure: BaseException = asyncio.CancelledError()
         try:
-            await lead(own, land)
+            await lead(own, on_result)
             failure = RuntimeError("expected a result for every flight, got none for some")
         except Exception as error:
             failure = error

@@ -25,12 +25,12 @@ from functools import lru_cache
 from itertools import product
 from typing import Any, TypeAlias, cast
 
-from gateway.cache.cache_keys import ASSISTANTS, Key, Place, group_of, quoted, thread_group
+from gateway.cache.cache_keys import ASSISTANTS, CacheKey, Key, group_of, quoted, thread_group
 from schema.contract.bodies import RunBody
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 
-Tag: TypeAlias = Place
+Tag: TypeAlias = CacheKey
 Tags: TypeAlias = tuple[Tag, ...]
 
 _ASSISTANTS = Tag(ASSISTANTS, "assistants")

@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.cache import entry_codec
-from gateway.cache.cache_lookup import Wish
-from gateway.cache.entry import Entry
+from gateway.cache.cache_lookup import CacheLookup
+from gateway.cache.entry import CacheEntry
 from gateway.cache.policy import Answer
 from gateway.cache.redis_link import redis_key
 from gateway.cache.shared_cache import SharedCache
-from gateway.cache.storing import Keeper
-from gateway.cache.version_store import Known
+from gateway.cache.storing import ResultStorer
+from gateway.cache.version_store import KnownVersions
 
 
-class Lookup:
+class TierLookup:
     """Looks up for one principal."""
 
     def __init__(self, shared: SharedCache, scope: str) -> None:
         self._shared = shared
         self._scope = scope
-        self._keeper = Keeper(shared, scope)
+        self._keeper = ResultStorer(shared, scope)
 
-    async def find(self, wishes: list[Wish], until: float) -> dict[Any, Answer]:
+    async def find(self, wishes: list[CacheLookup], until: float) -> dict[Any, Answer]:
         """Give by key what is held and valid, and note on each wish what else was found out.
 
         There is one look-up, and a second only for what memory held and another process has changed.
@@ -38,15 +38,19 @@ class Lookup:
             self._take(outdated, answers, await self._look_up(outdated, outdated, until))
         return answers
 
-    def decode(self, wish: Wish, data: bytes) -> Entry | None:
+    def decode(self, wish: CacheLookup, data: bytes) -> CacheEntry | None:
         """Read an entry of this principal; None for what is none."""
         return entry_codec.decode(type(wish.key), redis_key(self._scope, "v", wish.place), data)
 
-    async def _look_up(self, wishes: list[Wish], unheld: list[Wish], until: float) -> Known | None:
+    async def _look_up(
+        self, wishes: list[CacheLookup], unheld: list[CacheLookup], until: float
+    ) -> KnownVersions | None:
         tags = dict.fromkeys(tag for wish in wishes for tag in wish.tags)
         return await self._shared.store.look_up(self._scope, tags, [wish.place for wish in unheld], until)
 
-    def _take(self, wishes: list[Wish], answers: dict[Any, Answer], known: Known | None) -> list[Wish]:
+    def _take(
+        self, wishes: list[CacheLookup], answers: dict[Any, Answer], known: KnownVersions | None
+    ) -> list[CacheLookup]:
         """Note what was looked up; gives the wishes that memory held fresh, but not as it is now."""
         outdated = []
         now = self._shared.now_seconds()
@@ -64,7 +68,7 @@ class Lookup:
                 outdated.append(wish)
         return outdated
 
-    def _best(self, wish: Wish, known: Known, now: float) -> Entry | None:
+    def _best(self, wish: CacheLookup, known: KnownVersions, now: float) -> CacheEntry | None:
         """Give the younger of the entries that are valid; what came from Redis is in memory from now on."""
         group = wish.place.group
         held = wish.held if wish.held is not None and wish.held.holds(group, known.versions) else None

@@ -7,29 +7,29 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.cache.cache_keys import Place
+from gateway.cache.cache_keys import CacheKey
 from gateway.cache.tags import Tag
 
 MAX_LOCAL_TAGS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownVersions:
     """What a store knows: a version for each tag that it could read, and the bytes of the values that it has."""
 
     versions: Mapping[Tag, str]
-    values: Mapping[Place, bytes] = field(default_factory=dict)
+    values: Mapping[CacheKey, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredValue:
     """A value to be kept: its bytes, and after how long nobody needs them."""
 
     data: bytes
     ttl_seconds: float
 
 
-class Store(Protocol):
+class VersionStore(Protocol):
     """Versions and values by principal. Never raises: what fails is not known, or not kept.
 
     `until` is a time of the running loop after which the caller does not wait.
@@ -39,10 +39,12 @@ class Store(Protocol):
     def holds_values(self) -> bool:
         """Whether values can be found here at all."""
 
-    async def look_up(self, scope: str, tags: Collection[Tag], places: Collection[Place], until: float) -> Known | None:
+    async def look_up(
+        self, scope: str, tags: Collection[Tag], places: Collection[CacheKey], until: float
+    ) -> KnownVersions | None:
         """Read versions and values in one go; a tag without a version gets one. None when nothing is known."""
 
-    async def keep(self, scope: str, values: Mapping[Place, Stored]) -> None:
+    async def keep(self, scope: str, values: Mapping[CacheKey, StoredValue]) -> None:
         """Keep values for all processes."""
 
     async def begin_write(self, scope: str, tags: Collection[Tag]) -> None:
@@ -52,7 +54,7 @@ class Store(Protocol):
         """Give tags new versions; once it returns, nobody in this process sees a value of before the write."""
 
 
-class LocalStore:
+class LocalVersionStore:
     """The store of a gateway that is one process. A version that is forgotten comes back as another."""
 
     holds_values = False
@@ -66,13 +68,13 @@ class LocalStore:
         self,
         scope: str,
         tags: Collection[Tag],
-        places: Collection[Place],  # noqa: ARG002 # values are the memory tier's
+        places: Collection[CacheKey],  # noqa: ARG002 # values are the memory tier's
         until: float,  # noqa: ARG002 # nothing here takes time
-    ) -> Known:
+    ) -> KnownVersions:
         """Read versions."""
-        return Known({tag: self._version(scope, tag) for tag in tags})
+        return KnownVersions({tag: self._version(scope, tag) for tag in tags})
 
-    async def keep(self, scope: str, values: Mapping[Place, Stored]) -> None:
+    async def keep(self, scope: str, values: Mapping[CacheKey, StoredValue]) -> None:
         """Keep nothing: the memory tier already does."""
 
     async def begin_write(self, scope: str, tags: Collection[Tag]) -> None:

@@ -49,7 +49,7 @@ class Keys:
     anonymous: bool = False
 
 
-class RefusedError(Exception):
+class CredentialRefusedError(Exception):
     """A request that gets no credential: the HTTP status to answer with and the error to show."""
 
     def __init__(self, status: int, error: GatewayError) -> None:
@@ -59,7 +59,7 @@ class RefusedError(Exception):
 
 
 def decide_credential(caller: Caller, keys: Keys) -> str | None:
-    """The `Authorization` for the upstream, None for a call without one; raises `RefusedError`."""
+    """The `Authorization` for the upstream, None for a call without one; raises `CredentialRefusedError`."""
     if caller.authorization:
         return _checked(caller.authorization)
     if keys.own is not None:
@@ -74,7 +74,7 @@ def decide_credential(caller: Caller, keys: Keys) -> str | None:
 
 
 def decide_socket_credential(caller: Caller, offered: Sequence[str] | None, keys: Keys) -> str | None:
-    """The `Authorization` of all that goes over a WebSocket; raises `RefusedError`.
+    """The `Authorization` of all that goes over a WebSocket; raises `CredentialRefusedError`.
 
     `caller` sent the request that became the socket; `offered` is what its first message says, which wins. A page of
     another origin has to say it there: whatever else there is, it is not the page's own.
@@ -150,10 +150,10 @@ def _checked(authorization: Sequence[str]) -> str:
     return value
 
 
-def _unauthenticated(reason: str) -> RefusedError:
+def _unauthenticated(reason: str) -> CredentialRefusedError:
     message = f"Expected an Authorization header, as 'Authorization: Bearer <key of the upstream>': {reason}."
-    return RefusedError(401, GatewayError(ErrorCode.UNAUTHENTICATED, message))
+    return CredentialRefusedError(401, GatewayError(ErrorCode.UNAUTHENTICATED, message))
 
 
-def _malformed(expected: str) -> RefusedError:
-    return RefusedError(400, GatewayError(ErrorCode.UNAUTHENTICATED, f"Expected {expected}."))
+def _malformed(expected: str) -> CredentialRefusedError:
+    return CredentialRefusedError(400, GatewayError(ErrorCode.UNAUTHENTICATED, f"Expected {expected}."))

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Upstream:
+class UpstreamIdentity:
     """What an identity is an identity of: the same credential means another person, or other data, elsewhere."""
 
     url: str
@@ -29,12 +29,12 @@ class Principal:
     digest: str
 
     @classmethod
-    def of(cls, credential: str | None, upstream: Upstream) -> Principal:
+    def of(cls, credential: str | None, upstream: UpstreamIdentity) -> Principal:
         """Make the principal of a credential at an upstream."""
         return cls(credential, _digest(credential, upstream))
 
 
-def _digest(credential: str | None, upstream: Upstream) -> str:
+def _digest(credential: str | None, upstream: UpstreamIdentity) -> str:
     key = hashlib.blake2b(digest_size=32, person=b"threads-upstream")
     for part in astuple(upstream):
         key.update(_framed(part))

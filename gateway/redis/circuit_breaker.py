@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-class Breaker:
+class CircuitBreaker:
     """Tells whether a service is worth a try; `now_seconds` is any clock that does not go back."""
 
     def __init__(self, now_seconds: Callable[[], float], *, open_seconds: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gateway.run_log.store.event_log import Position
+from gateway.run_log.store.event_log import LogPosition
 from schema.contract.errors import bad_argument
 from schema.contract.keys import TYPE_NAMES, NotOpaqueError, RunKey, ThreadKey, from_opaque, to_opaque
 
@@ -13,12 +13,12 @@ _EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _NUMBER = re.compile(r"[1-9][0-9]{0,14}\Z")
 
 
-def to_cursor(key: RunKey | ThreadKey, position: Position) -> str:
+def to_cursor(key: RunKey | ThreadKey, position: LogPosition) -> str:
     """Make the cursor of the event at a place in the log of `key`."""
     return to_opaque(_KIND, TYPE_NAMES[type(key)], *key, position.epoch, str(position.number))
 
 
-def read_cursor(text: str, key: RunKey | ThreadKey) -> Position:
+def read_cursor(text: str, key: RunKey | ThreadKey) -> LogPosition:
     """Read a cursor that was made for `key`; raises `BAD_USER_INPUT` for any other text."""
     try:
         *owner, epoch, number = from_opaque(text)
@@ -26,7 +26,7 @@ def read_cursor(text: str, key: RunKey | ThreadKey) -> Position:
         raise _refused(text, key) from None
     if owner != [_KIND, TYPE_NAMES[type(key)], *key] or not _EPOCH.match(epoch) or not _NUMBER.match(number):
         raise _refused(text, key)
-    return Position(epoch, int(number))
+    return LogPosition(epoch, int(number))
 
 
 def _refused(text: str, key: RunKey | ThreadKey) -> Exception:

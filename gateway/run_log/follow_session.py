@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from gateway.run_log.log_mirror import Feed
-from gateway.run_log.log_writer import Pens
-from gateway.run_log.poll_recorder import Watcher
+from gateway.run_log.log_mirror import LogMirror
+from gateway.run_log.log_writer import LogWriterFactory
+from gateway.run_log.poll_recorder import PollRecorder
 from gateway.run_log.poller import Poller
-from gateway.run_log.rate_limiter import Turns
-from gateway.run_log.replay_buffer import Lane
-from gateway.run_log.run_log_options import EventsOptions, Sleep, wait_for_any
+from gateway.run_log.rate_limiter import RateLimiter
+from gateway.run_log.replay_buffer import ReplayBuffer
+from gateway.run_log.run_log_options import RunLogOptions, Sleep, wait_for_any
 from gateway.run_log.run_poller import RunPoller
 from gateway.run_log.run_state import RunState
 from gateway.run_log.store.event_log import EventLog, LogName
@@ -26,7 +26,7 @@ from schema.contract.ports import ThreadsApi
 from schema.contract.run_events import Change, Provenance, RunEvent, SnapshotChange, StatusChange
 
 
-class Kind(Enum):
+class FollowKind(Enum):
     """What a reader follows."""
 
     STATUS = "status"
@@ -35,30 +35,30 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class SharedServices:
     """What all that is followed in a process shares."""
 
     log: EventLog
-    options: EventsOptions
-    turns: Turns
-    pens: Pens
+    options: RunLogOptions
+    turns: RateLimiter
+    pens: LogWriterFactory
     local_log: Callable[[], MemoryLog]
     now_seconds: Callable[[], float]
     sleep: Sleep
 
 
-class Followed:
+class FollowSession:
     """One run or thread; `on_leave` is called after a reader has left. Owns the watcher's task."""
 
     def __init__(
-        self, name: LogName, surroundings: Surroundings, on_leave: Callable[[Followed], Awaitable[None]]
+        self, name: LogName, surroundings: SharedServices, on_leave: Callable[[FollowSession], Awaitable[None]]
     ) -> None:
         self._around = surroundings
         self._watching: asyncio.Task[None] | None = None
-        self._watcher: Watcher | None = None
+        self._watcher: PollRecorder | None = None
         self._open_api: Callable[[], ThreadsApi] | None = None
         self.producers = 0
-        self.lanes: dict[Kind, Lane] = {}
+        self.lanes: dict[FollowKind, ReplayBuffer] = {}
         self._poller: Poller
         if isinstance(name.key, RunKey):
             run_state = RunState()
@@ -114,7 +114,7 @@ class Followed:
         if self._watching is not None and not self._watching.done():
             return
         around = self._around
-        self._watcher = Watcher(
+        self._watcher = PollRecorder(
             feed,
             self._poller,
             open_api=self._open_fresh_api,
@@ -147,17 +147,19 @@ class Followed:
 
     def wants_all(self) -> bool:
         """Whether a reader here wants more than the status."""
-        return any(kind is not Kind.STATUS and lane.readers for kind, lane in self.lanes.items())
+        return any(kind is not FollowKind.STATUS and lane.readers for kind, lane in self.lanes.items())
 
     def _new_feed(
-        self, name: LogName, state: RunState | ThreadState, on_leave: Callable[[Followed], Awaitable[None]]
-    ) -> Feed:
+        self, name: LogName, state: RunState | ThreadState, on_leave: Callable[[FollowSession], Awaitable[None]]
+    ) -> LogMirror:
         around = self._around
 
-        async def left(_: Feed) -> None:
+        async def left(_: LogMirror) -> None:
             await on_leave(self)
 
-        return Feed(name, around.log, state, local_log=around.local_log, now_seconds=around.now_seconds, on_leave=left)
+        return LogMirror(
+            name, around.log, state, local_log=around.local_log, now_seconds=around.now_seconds, on_leave=left
+        )
 
     def _add_run_lanes(self, state: RunState) -> None:
         def present_run() -> list[Change]:
@@ -167,9 +169,9 @@ class Followed:
             return [] if state.run is None else [StatusChange(state.run)]
 
         bounds = self._around.options.mirror
-        events = Lane(self.feed, bounds, present_run, begins_with_snapshot=True)
-        statuses = Lane(self.feed, bounds, present_status, tells_of_lag=False)
-        self.lanes = {Kind.RUN: events, Kind.STATUS: statuses}
+        events = ReplayBuffer(self.feed, bounds, present_run, begins_with_snapshot=True)
+        statuses = ReplayBuffer(self.feed, bounds, present_status, tells_of_lag=False)
+        self.lanes = {FollowKind.RUN: events, FollowKind.STATUS: statuses}
         self.feed.add_lane(events, lambda _: True)
         self.feed.add_lane(statuses, lambda event: isinstance(event.change, StatusChange))
 
@@ -180,6 +182,6 @@ class Followed:
         def happens(event: RunEvent) -> bool:
             return event.provenance is not Provenance.SNAPSHOT and not isinstance(event.change, SnapshotChange)
 
-        lane = Lane(self.feed, self._around.options.mirror, present_thread)
-        self.lanes = {Kind.THREAD: lane}
+        lane = ReplayBuffer(self.feed, self._around.options.mirror, present_thread)
+        self.lanes = {FollowKind.THREAD: lane}
         self.feed.add_lane(lane, happens)

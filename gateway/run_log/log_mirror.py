@@ -12,19 +12,27 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from gateway.run_log.event_cursors import to_cursor
-from gateway.run_log.replay_buffer import Lane, Reader
-from gateway.run_log.store.event_log import Entry, EventLog, LogName, LogUnavailableError, Position, Reading, new_epoch
+from gateway.run_log.replay_buffer import EventReader, ReplayBuffer
+from gateway.run_log.store.event_log import (
+    EventLog,
+    LogEntry,
+    LogName,
+    LogPosition,
+    LogSlice,
+    LogUnavailableError,
+    new_epoch,
+)
 from gateway.run_log.store.memory_log import MemoryLog
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import Change, FaultChange, Provenance, RunEvent, SnapshotChange
 
 _logger = logging.getLogger(__name__)
 
-_NOWHERE = Position("-", 1)
+_NOWHERE = LogPosition("-", 1)
 """A place in no log: a cursor of it always leads to the present."""
 
 
-class State(Protocol):
+class LogState(Protocol):
     """What the entries of a log make."""
 
     @property
@@ -38,18 +46,18 @@ class State(Protocol):
         """Give the changes of which the state can be made anew."""
 
 
-class Feed:
+class LogMirror:
     """The mirror of one log; owns the task that reads it. `lanes` are made by `add_lane` before `open`."""
 
     def __init__(
         self,
         name: LogName,
         log: EventLog,
-        state: State,
+        state: LogState,
         *,
         local_log: Callable[[], MemoryLog],
         now_seconds: Callable[[], float],
-        on_leave: Callable[[Feed], Awaitable[None]],
+        on_leave: Callable[[LogMirror], Awaitable[None]],
     ) -> None:
         self.name = name
         self.log = log
@@ -58,12 +66,12 @@ class Feed:
         self.has_ended = False
         self.error: GatewayError | None = None
         self.hint = asyncio.Event()
-        self._lanes: list[tuple[Lane, Callable[[RunEvent], bool]]] = []
+        self._lanes: list[tuple[ReplayBuffer, Callable[[RunEvent], bool]]] = []
         self._local_log = local_log
         self._own_log: MemoryLog | None = None
         self._now_seconds = now_seconds
         self._on_leave = on_leave
-        self._position: Position | None = None
+        self._position: LogPosition | None = None
         self._is_gone = False
         self._since_snapshot = 0
         self._is_stale = False
@@ -85,7 +93,7 @@ class Feed:
         """Whether the log should be told again what it is about: after so many entries, or since it was lost."""
         return self.state.has_begun and (self._is_gone or self._since_snapshot >= every_entries)
 
-    def add_lane(self, lane: Lane, shows: Callable[[RunEvent], bool]) -> None:
+    def add_lane(self, lane: ReplayBuffer, shows: Callable[[RunEvent], bool]) -> None:
         """Have a lane filled with the events that it shows."""
         self._lanes.append((lane, shows))
 
@@ -93,11 +101,11 @@ class Feed:
         position = self._position if resumable and self._position is not None else _NOWHERE
         return RunEvent(to_cursor(self.name.key, position), self._now_seconds(), Provenance.SNAPSHOT, change)
 
-    async def leave(self, reader: Reader) -> None:
+    async def leave(self, reader: EventReader) -> None:
         del reader
         await self._on_leave(self)
 
-    def number_in_log(self, position: Position) -> int | None:
+    def number_in_log(self, position: LogPosition) -> int | None:
         """Give the number of the entry that a cursor names; None where it is not of this log."""
         if self._position is None or position.epoch != self._position.epoch or position.number > self._position.number:
             return None
@@ -146,8 +154,8 @@ class Feed:
             self.log = self._own_log = own = self._local_log()
             if self._position is not None:
                 # The other store may go on under the old epoch, with other entries.
-                self._position = Position(new_epoch(), self._position.number)
-                mark = Entry(self._position.number, self._now_seconds(), Provenance.SNAPSHOT, self._mark())
+                self._position = LogPosition(new_epoch(), self._position.number)
+                mark = LogEntry(self._position.number, self._now_seconds(), Provenance.SNAPSHOT, self._mark())
                 own.adopt(self.name, self._position.epoch, [mark], has_ended=self.has_ended)
                 self._begin_after(self._position.number)
             self._stop_listening = own.listen(self.name, self._on_hint)
@@ -159,7 +167,7 @@ class Feed:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
-        self.disappoint(stopping())
+        self.disappoint(stopping_error())
         if self._own_log is not None:
             await self._own_log.close()
 
@@ -201,7 +209,7 @@ class Feed:
             if log is self.log:
                 self._mirror(reading)
 
-    def _mirror(self, reading: Reading) -> None:
+    def _mirror(self, reading: LogSlice) -> None:
         if reading.epoch is None:
             self._is_gone = self._position is not None
             return
@@ -227,13 +235,13 @@ class Feed:
             if lane.end != end or self.has_ended:
                 lane.tell()
 
-    def _is_known(self, entries: Sequence[Entry]) -> bool:
+    def _is_known(self, entries: Sequence[LogEntry]) -> bool:
         """Whether a log that was lost begins anew with what is known here, and no more."""
         baseline = self.state.baseline()
         return [entry.change for entry in entries[: len(baseline)]] == baseline
 
-    def _take(self, entry: Entry, epoch: str) -> None:
-        self._position = Position(epoch, entry.number)
+    def _take(self, entry: LogEntry, epoch: str) -> None:
+        self._position = LogPosition(epoch, entry.number)
         self.mirrored += 1
         self._since_snapshot = 0 if isinstance(entry.change, SnapshotChange) else self._since_snapshot + 1
         self.state.apply(entry.change, entry.provenance)
@@ -251,7 +259,7 @@ class Feed:
             lane.skip(count, number)
 
 
-def stopping() -> GatewayError:
+def stopping_error() -> GatewayError:
     """Say that the gateway goes away and another will do."""
     return GatewayError(
         ErrorCode.GATEWAY_STOPPING, "The gateway is stopping; come back with the cursor of the last event."

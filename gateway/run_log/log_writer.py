@@ -9,24 +9,24 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from gateway.run_log.log_mirror import Feed
+from gateway.run_log.log_mirror import LogMirror
 from gateway.run_log.run_log_options import Sleep
-from gateway.run_log.store.event_log import Draft, EventLog, Lead, LogUnavailableError, NotLeadingError
+from gateway.run_log.store.event_log import Draft, EventLog, LeaseLostError, LogUnavailableError, WriterLease
 from schema.contract.keys import ThreadKey
 from schema.contract.run_events import Change, Provenance
 
-BeforeWriting: TypeAlias = Callable[[Feed, Sequence[Change]], Awaitable[None]]
+BeforeWriting: TypeAlias = Callable[[LogMirror, Sequence[Change]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Pens:
+class LogWriterFactory:
     """What every writer of a process needs; `begin` gives one."""
 
     sleep: Sleep
     before_writing: BeforeWriting
     snapshot_every_entries: int = 1_000
 
-    async def begin(self, feed: Feed, *, preempt: bool = False) -> Writer | None:
+    async def begin(self, feed: LogMirror, *, preempt: bool = False) -> LogWriter | None:
         """Lead the feed's log; None where another does (unless it is to be preempted) or the log has ended."""
         for failed in itertools.count(1):
             log = feed.log
@@ -36,14 +36,14 @@ class Pens:
                 if failed > 1:
                     await feed.go_alone(log)
             else:
-                return None if lead is None else Writer(self, feed, log, lead)
+                return None if lead is None else LogWriter(self, feed, log, lead)
         raise AssertionError("expected to be left by a return")
 
 
-class Writer:
+class LogWriter:
     """The lead of one log, which has to be ended. Owns the task that renews it."""
 
-    def __init__(self, pens: Pens, feed: Feed, log: EventLog, lead: Lead) -> None:
+    def __init__(self, pens: LogWriterFactory, feed: LogMirror, log: EventLog, lead: WriterLease) -> None:
         self._pens = pens
         self._feed = feed
         self._log = log
@@ -63,7 +63,7 @@ class Writer:
     async def append(self, provenance: Provenance, changes: Sequence[Change], *, ends: bool = False) -> None:
         """Write changes down and show them here; `ends` the log for good.
 
-        Raises `NotLeadingError` where another leads by now or the log has ended: then no more was written.
+        Raises `LeaseLostError` where another leads by now or the log has ended: then no more was written.
         """
         if not changes:
             return
@@ -89,7 +89,7 @@ class Writer:
             was_written = True
             try:
                 await log.append(feed.name, self._lead, drafts, ends=ends, serial=self._serial)
-            except NotLeadingError:
+            except LeaseLostError:
                 was_written = False
                 await self._lead_again(log, shown_before if self._mirrored is None else self._mirrored)
             except LogUnavailableError:
@@ -122,16 +122,16 @@ class Writer:
     async def _lead_again(self, log: EventLog, shown_before: int) -> None:
         """Lead once more where nobody has led meanwhile: the store came back empty, or a lease ran out unnoticed.
 
-        Raises `NotLeadingError` where somebody else leads, or has written.
+        Raises `LeaseLostError` where somebody else leads, or has written.
         """
         feed = self._feed
         await feed.refresh()
         if feed.is_over() or feed.mirrored != shown_before:
-            raise NotLeadingError
+            raise LeaseLostError
         with contextlib.suppress(LogUnavailableError):
             lead = await log.lead(feed.name)
             if lead is None:
-                raise NotLeadingError
+                raise LeaseLostError
             self._lead, self.leads = lead, True
 
     async def _followed_log(self) -> EventLog:
@@ -140,7 +140,7 @@ class Writer:
         if self._log is not feed.log:
             lead = await feed.log.lead(feed.name, preempt=True)
             if lead is None:
-                raise NotLeadingError
+                raise LeaseLostError
             self._log, self._lead, self.leads = feed.log, lead, True
         return self._log
 

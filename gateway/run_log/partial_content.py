@@ -31,7 +31,7 @@ class _GrowingText:
         return Raw(msgspec.json.encode({"type": "text", "text": text}))
 
 
-class GrowingContent:
+class PartialContent:
     """A message's content while its texts grow; pieces for what is no text are dropped."""
 
     __slots__ = ("_parts", "_shown")
@@ -70,7 +70,7 @@ class GrowingContent:
         return not self._parts
 
 
-class GrowingCalls:
+class PartialToolCalls:
     """A step's tool calls while their arguments and code grow."""
 
     __slots__ = ("_calls", "_shown")
@@ -127,12 +127,12 @@ def texts_of(message: MessageObject) -> list[str]:
     return [body.value for body in bodies if body is not None and body.value]
 
 
-def with_content(message: MessageObject, growing: GrowingContent | None) -> MessageObject:
+def with_content(message: MessageObject, growing: PartialContent | None) -> MessageObject:
     """Give a message with the content that it has so far."""
     return message if growing is None else msgspec.structs.replace(message, content=growing.content())
 
 
-def with_calls(step: RunStepObject, growing: GrowingCalls | None) -> RunStepObject:
+def with_calls(step: RunStepObject, growing: PartialToolCalls | None) -> RunStepObject:
     """Give a step with the tool calls that it has so far."""
     if growing is None:
         return step

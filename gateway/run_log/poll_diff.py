@@ -17,7 +17,7 @@ from schema.contract.wire import MessageObject, RunObject, RunStepObject
 TOKENS_LOST = "TOKENS_LOST"
 
 
-def changes_of_poll(
+def diff_poll(
     state: RunState,
     run: RunObject,
     steps: Sequence[RunStepObject] | None = None,

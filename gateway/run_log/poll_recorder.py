@@ -7,32 +7,32 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from gateway.run_log.log_mirror import Feed
-from gateway.run_log.log_writer import Pens, Writer
+from gateway.run_log.log_mirror import LogMirror
+from gateway.run_log.log_writer import LogWriter, LogWriterFactory
 from gateway.run_log.poll_interval import next_poll_delay
-from gateway.run_log.poller import FATAL_CODES, Poller, Seen
-from gateway.run_log.rate_limiter import Turns
-from gateway.run_log.run_log_options import EventsOptions, Sleep, wait_for_any
-from gateway.run_log.store.event_log import LogUnavailableError, NotLeadingError
+from gateway.run_log.poller import FATAL_CODES, PollDiff, Poller
+from gateway.run_log.rate_limiter import RateLimiter
+from gateway.run_log.run_log_options import RunLogOptions, Sleep, wait_for_any
+from gateway.run_log.store.event_log import LeaseLostError, LogUnavailableError
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.ports import ThreadsApi
 
 _logger = logging.getLogger(__name__)
 
 
-class Watcher:
+class PollRecorder:
     """Keeps the log of one feed going while this process has readers of it."""
 
     def __init__(
         self,
-        feed: Feed,
+        feed: LogMirror,
         poller: Poller,
         *,
         open_api: Callable[[], ThreadsApi],
-        pens: Pens,
+        pens: LogWriterFactory,
         wants_all: Callable[[], bool],
-        turns: Turns,
-        options: EventsOptions,
+        turns: RateLimiter,
+        options: RunLogOptions,
         sleep: Sleep,
     ) -> None:
         self._feed = feed
@@ -65,7 +65,7 @@ class Watcher:
                     continue
                 try:
                     await self._lead(writer)
-                except NotLeadingError:
+                except LeaseLostError:
                     pass
                 finally:
                     await writer.end()
@@ -89,7 +89,7 @@ class Watcher:
             # Most news is the leader's own; trying to lead after each would be too often.
             await self._sleep(self._options.settle_seconds)
 
-    async def _lead(self, writer: Writer) -> None:
+    async def _lead(self, writer: LogWriter) -> None:
         feed = self._feed
         await feed.refresh()
         unchanged = failed = 0
@@ -112,7 +112,7 @@ class Watcher:
             if not feed.is_over() and await self._wait_after(seen, unchanged):
                 unchanged = 0
 
-    async def _wait_after(self, seen: Seen, unchanged: int) -> bool:
+    async def _wait_after(self, seen: PollDiff, unchanged: int) -> bool:
         """Wait until the next look; tells whether something happened meanwhile."""
         delay = next_poll_delay(
             self._options.pace,

@@ -25,7 +25,7 @@ FATAL_CODES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PollDiff:
     """What a look showed that was not known before; `is_waiting` for what waits for its caller.
 
     `retry_after_ms` is what the upstream asked for where it kept a part of it away.
@@ -38,17 +38,17 @@ class Seen:
     retry_after_ms: int | None = None
 
 
-class Look(Protocol):
+class PollResult(Protocol):
     """What was fetched, to be compared with what is known by then."""
 
-    def compare(self) -> Seen:
+    def compare(self) -> PollDiff:
         """Tell what differs."""
 
 
 class Poller(Protocol):
     """Looks at one run or thread."""
 
-    async def look(self, api: ThreadsApi, *, wants_all: bool) -> Look:
+    async def look(self, api: ThreadsApi, *, wants_all: bool) -> PollResult:
         """Fetch; raises the `GatewayError` that keeps it away."""
 
 

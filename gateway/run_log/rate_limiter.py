@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 
-class Turns:
+class RateLimiter:
     """At most `per_second` turns a second, and `burst` at once after a pause; who comes first has the first turn.
 
     `now` is a clock that does not go back.

@@ -36,14 +36,14 @@ _OVERHEAD_BYTES = 500
 
 
 @dataclass(frozen=True, slots=True)
-class LaneBounds:
+class ReplayBufferLimits:
     """How much a lane holds."""
 
     entries: int = 10_000
     size_bytes: int = 8 << 20
 
 
-class Source(Protocol):
+class ReplaySource(Protocol):
     """What stands behind a lane."""
 
     @property
@@ -57,11 +57,11 @@ class Source(Protocol):
     def event(self, change: Change, *, resumable: bool) -> RunEvent:
         """Make an event of the present; one that is not `resumable` leads whoever comes back to the present again."""
 
-    async def leave(self, reader: Reader) -> None:
+    async def leave(self, reader: EventReader) -> None:
         """Note that a reader has left."""
 
 
-class Lane:
+class ReplayBuffer:
     """Events that follow each other; `present` says what a reader is shown who begins with the present state.
 
     `tells_of_lag`: whether readers are told when they were too slow. `begins_with_snapshot`: whether a reader without
@@ -70,8 +70,8 @@ class Lane:
 
     def __init__(
         self,
-        source: Source,
-        bounds: LaneBounds,
+        source: ReplaySource,
+        bounds: ReplayBufferLimits,
         present: Callable[[], Sequence[Change]],
         *,
         tells_of_lag: bool = True,
@@ -80,7 +80,7 @@ class Lane:
         self.source = source
         self.tells_of_lag = tells_of_lag
         self.begins_with_snapshot = begins_with_snapshot
-        self.readers: set[Reader] = set()
+        self.readers: set[EventReader] = set()
         self.start = 0
         self.size_bytes = 0
         self._bounds = bounds
@@ -176,12 +176,12 @@ class Lane:
         self.start += 1
 
 
-class Reader:
+class EventReader:
     """One reader's way through a lane; begins where `start` says."""
 
     __slots__ = ("__weakref__", "_begin", "_callback", "_has_left", "_lane", "_last", "_place", "_prelude", "_waiter")
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: ReplayBuffer) -> None:
         self._lane = lane
         self._place = self._begin = lane.end
         self._prelude: Sequence[RunEvent] = ()
@@ -192,7 +192,7 @@ class Reader:
         lane.readers.add(self)
 
     @property
-    def lane(self) -> Lane:
+    def lane(self) -> ReplayBuffer:
         return self._lane
 
     def start(self) -> None:
@@ -249,7 +249,7 @@ class Reader:
         if self._callback is not None and not self._has_left:
             self._callback()
 
-    def __aiter__(self) -> Reader:
+    def __aiter__(self) -> EventReader:
         return self
 
     async def __anext__(self) -> RunEvent:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from gateway.run_log.poll_interval import Pace
-from gateway.run_log.replay_buffer import LaneBounds
+from gateway.run_log.replay_buffer import ReplayBufferLimits
 
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class EventsOptions:
+class RunLogOptions:
     """How much is held, how often is asked, and how long is waited.
 
     `mirror` bounds what each feed holds of its log. `snapshot_every_entries`: how often a writer says again what its
@@ -23,7 +23,7 @@ class EventsOptions:
     `settle_seconds`: how long it waits for more news before it tries.
     """
 
-    mirror: LaneBounds = field(default_factory=LaneBounds)
+    mirror: ReplayBufferLimits = field(default_factory=ReplayBufferLimits)
     pace: Pace = field(default_factory=Pace)
     snapshot_every_entries: int = 1_000
     polls_per_second: float = 50.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from gateway.run_log.poll_diff import changes_of_poll
-from gateway.run_log.poller import FATAL_CODES, Seen, only
+from gateway.run_log.poll_diff import diff_poll
+from gateway.run_log.poller import FATAL_CODES, PollDiff, only
 from gateway.run_log.run_state import RunState
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey
@@ -21,7 +21,7 @@ _MAX_FAILED_ENDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class RunLook:
+class RunPollResult:
     """A run as it was fetched; steps and messages are None where they were not, `fault` says why, at the end.
 
     `retry_after_ms` is when the upstream wants to be asked for them again.
@@ -34,14 +34,14 @@ class RunLook:
     fault: FaultChange | None = None
     retry_after_ms: int | None = None
 
-    def compare(self) -> Seen:
-        changes = changes_of_poll(self.state, self.run, self.steps, self.messages)
+    def compare(self) -> PollDiff:
+        changes = diff_poll(self.state, self.run, self.steps, self.messages)
         ends = bool(changes) and is_terminal(self.run.status)
         if self.fault is not None and ends:
             has_begun = self.state.has_begun
             changes = [*changes[:-1], self.fault, changes[-1]] if has_begun else [changes[0]]
         is_waiting = self.run.status == "requires_action"
-        return Seen(changes, ends=ends, is_waiting=is_waiting, retry_after_ms=self.retry_after_ms)
+        return PollDiff(changes, ends=ends, is_waiting=is_waiting, retry_after_ms=self.retry_after_ms)
 
 
 class RunPoller:
@@ -52,7 +52,7 @@ class RunPoller:
         self._state = state
         self._failed_ends = 0
 
-    async def look(self, api: ThreadsApi, *, wants_all: bool) -> RunLook:
+    async def look(self, api: ThreadsApi, *, wants_all: bool) -> RunPollResult:
         """Fetch the run, then what it did where that is wanted, and always where the run is over.
 
         Raises the `GatewayError` that keeps the run away, or the whole of one that is over: its end is not to be
@@ -61,7 +61,7 @@ class RunPoller:
         run = only(await api.get_runs([self._key]))
         is_over = is_terminal(run.status)
         if not (wants_all or is_over):
-            return RunLook(self._state, run)
+            return RunPollResult(self._state, run)
         steps, messages = await asyncio.gather(self._steps(api), self._messages(api))
         failures = [part for part in (steps, messages) if isinstance(part, GatewayError)]
         fault = None
@@ -71,7 +71,7 @@ class RunPoller:
             if passing and self._failed_ends < _MAX_FAILED_ENDS:
                 raise passing[0]
             fault = FaultChange(failures[0].code.value, failures[0].message)
-        return RunLook(
+        return RunPollResult(
             self._state,
             run,
             None if isinstance(steps, GatewayError) else steps,

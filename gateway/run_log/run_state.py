@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from gateway.run_log.partial_content import GrowingCalls, GrowingContent, with_calls, with_content
+from gateway.run_log.partial_content import PartialContent, PartialToolCalls, with_calls, with_content
 from schema.contract.run_events import (
     Change,
     MessageCreatedChange,
@@ -37,8 +37,8 @@ class RunState:
         self.run: RunObject | None = None
         self._steps: dict[str, RunStepObject] = {}
         self._messages: dict[str, MessageObject] = {}
-        self._contents: dict[str, GrowingContent] = {}
-        self._calls: dict[str, GrowingCalls] = {}
+        self._contents: dict[str, PartialContent] = {}
+        self._calls: dict[str, PartialToolCalls] = {}
         self._finished: set[str] = set()
         self._streamed: set[str] = set()
         self._is_streamed_so_far = False
@@ -175,7 +175,7 @@ class RunState:
         content = self._contents.get(delta.message_id)
         if content is None:
             message = self._messages.get(delta.message_id)
-            content = self._contents[delta.message_id] = GrowingContent(None if message is None else message.content)
+            content = self._contents[delta.message_id] = PartialContent(None if message is None else message.content)
         content.add(delta)
         self._streamed.add(delta.message_id)
 
@@ -185,7 +185,7 @@ class RunState:
             return
         calls = self._calls.get(delta.step_id)
         if calls is None:
-            calls = self._calls[delta.step_id] = GrowingCalls(NULL if step is None else step.step_details)
+            calls = self._calls[delta.step_id] = PartialToolCalls(NULL if step is None else step.step_details)
         calls.add(delta)
 
 

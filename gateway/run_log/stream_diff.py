@@ -32,7 +32,7 @@ from schema.contract.wire import MessageObject, RunObject, RunStepObject
 _MAX_INDEX = 1_000
 
 
-def changes_of_stream_event(state: RunState, event: StreamEvent) -> list[Change]:
+def diff_stream_event(state: RunState, event: StreamEvent) -> list[Change]:
     """Give what differs from the state; nothing where the run is over or, but for the run itself, not yet known."""
     if state.is_over:
         return []
@@ -57,7 +57,7 @@ def first_snapshot(run: RunObject, earlier: Sequence[StreamEvent]) -> SnapshotCh
     state.apply(SnapshotChange(msgspec.structs.replace(run, status="in_progress"), [], []))
     for event in earlier:
         if not isinstance(event.wire, RunObject):
-            for change in changes_of_stream_event(state, event):
+            for change in diff_stream_event(state, event):
                 state.apply(change, Provenance.STREAMED)
     snapshot = state.snapshot()
     return SnapshotChange(run, snapshot.steps, snapshot.messages)

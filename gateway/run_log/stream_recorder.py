@@ -8,11 +8,11 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum, auto
 
-from gateway.run_log.follow_session import Followed
-from gateway.run_log.log_writer import Pens, Writer
+from gateway.run_log.follow_session import FollowSession
+from gateway.run_log.log_writer import LogWriter, LogWriterFactory
 from gateway.run_log.run_state import FINAL_STEP_STATUSES, RunState
-from gateway.run_log.store.event_log import NotLeadingError
-from gateway.run_log.stream_diff import changes_of_stream_event, first_snapshot
+from gateway.run_log.store.event_log import LeaseLostError
+from gateway.run_log.stream_diff import diff_stream_event, first_snapshot
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.run_events import Change, FaultChange, Provenance, SnapshotChange, StatusChange
@@ -59,7 +59,7 @@ class _Telling:
     def hear(self, event: StreamEvent) -> _Outcome:
         """Take in one event; what it tells is added to `changes`."""
         self.is_partial = self.is_partial or event.garbled is not None
-        for change in changes_of_stream_event(self.state, event):
+        for change in diff_stream_event(self.state, event):
             if isinstance(change, StatusChange) and is_terminal(change.run.status):
                 self._end = self._end or change
             else:
@@ -86,7 +86,7 @@ class _Telling:
         self.changes.append(change)
 
 
-class Producer:
+class StreamRecorder:
     """One stream and its run; `run` is to be a task that outlives whoever asked for the run.
 
     `enter` gives what is followed under a run's key, where a producer is counted already; `leave` gives it back.
@@ -96,9 +96,9 @@ class Producer:
         self,
         stream: RunStream,
         *,
-        pens: Pens,
-        enter: Callable[[RunKey], Followed],
-        leave: Callable[[Followed], Awaitable[None]],
+        pens: LogWriterFactory,
+        enter: Callable[[RunKey], FollowSession],
+        leave: Callable[[FollowSession], Awaitable[None]],
     ) -> None:
         self._stream = stream
         self._pens = pens
@@ -168,7 +168,7 @@ class Producer:
                     return events, place, RunKey(thread_id, event.wire.id)
         raise _unreadable("a stream that tells of its run, got one that ended before")
 
-    async def _write(self, followed: Followed, events: list[StreamEvent], place: int) -> None:
+    async def _write(self, followed: FollowSession, events: list[StreamEvent], place: int) -> None:
         feed = followed.feed
         run = events[place].wire
         writer = await self._pens.begin(feed, preempt=True)
@@ -180,7 +180,7 @@ class Producer:
                 self._answer(run)
                 while outcome is _Outcome.GOES_ON:
                     outcome = await self._go_on(writer, telling)
-        except NotLeadingError:
+        except LeaseLostError:
             pass  # another stream of the same run goes on with its log
         finally:
             if isinstance(run, RunObject):
@@ -193,7 +193,7 @@ class Producer:
             self._run.set_result(run)
 
     async def _open(
-        self, writer: Writer, telling: _Telling, run: RunObject, events: Sequence[StreamEvent], place: int
+        self, writer: LogWriter, telling: _Telling, run: RunObject, events: Sequence[StreamEvent], place: int
     ) -> _Outcome:
         """Write what was read so far; a log that holds nothing begins with the run."""
         # Of a run that had worked before, only streams that told all of it until now leave nothing out.
@@ -206,7 +206,7 @@ class Producer:
         telling.begin(first_snapshot(run, events[:place]))
         return await self._take(writer, telling, events[place:])
 
-    async def _write_whole(self, writer: Writer, snapshot: SnapshotChange) -> _Outcome:
+    async def _write_whole(self, writer: LogWriter, snapshot: SnapshotChange) -> _Outcome:
         """Write a run that was over when it was first told of."""
         did_something = snapshot.steps or snapshot.messages or snapshot.run.status != "completed"
         if not did_something or any(step.status not in FINAL_STEP_STATUSES for step in snapshot.steps):
@@ -214,7 +214,7 @@ class Producer:
         await writer.append(Provenance.STREAMED, [snapshot], ends=True)
         return _Outcome.ENDED
 
-    async def _go_on(self, writer: Writer, telling: _Telling) -> _Outcome:
+    async def _go_on(self, writer: LogWriter, telling: _Telling) -> _Outcome:
         """Read and write the next events."""
         try:
             events = await self._stream.read()
@@ -225,7 +225,7 @@ class Producer:
             return _Outcome.BROKE
         return await self._take(writer, telling, events or [StreamEvent(is_done=True)])
 
-    async def _take(self, writer: Writer, telling: _Telling, events: Sequence[StreamEvent]) -> _Outcome:
+    async def _take(self, writer: LogWriter, telling: _Telling, events: Sequence[StreamEvent]) -> _Outcome:
         outcome = _Outcome.GOES_ON
         for event in events:
             outcome = telling.hear(event)

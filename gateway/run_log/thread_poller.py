@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gateway.run_log.poller import Seen, only
-from gateway.run_log.thread_state import LookedAt, ThreadState, changes_of_thread
+from gateway.run_log.poller import PollDiff, only
+from gateway.run_log.thread_state import LookedAt, ThreadState, diff_thread
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.paging import Window
@@ -22,15 +22,15 @@ ObjectT = TypeVar("ObjectT", MessageObject, RunObject)
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadLook:
+class ThreadPollResult:
     """A thread as it was fetched."""
 
     state: ThreadState
     seen: LookedAt
 
-    def compare(self) -> Seen:
+    def compare(self) -> PollDiff:
         provenance = Provenance.POLLED if self.state.has_begun else Provenance.SNAPSHOT
-        return Seen(changes_of_thread(self.state, self.seen), provenance)
+        return PollDiff(diff_thread(self.state, self.seen), provenance)
 
 
 class ThreadPoller:
@@ -40,7 +40,7 @@ class ThreadPoller:
         self._key = key
         self._state = state
 
-    async def look(self, api: ThreadsApi, *, wants_all: bool) -> ThreadLook:
+    async def look(self, api: ThreadsApi, *, wants_all: bool) -> ThreadPollResult:
         """Fetch the runs, then the messages, so that what a run that is over wrote is there.
 
         Raises the `GatewayError` that keeps either away.
@@ -61,7 +61,7 @@ class ThreadPoller:
         if hidden:
             runs += [run for run in await api.get_runs(hidden) if not isinstance(run, GatewayError)]
         messages = await self._newest(message_page, lambda message: state.has_message(message.id))
-        return ThreadLook(state, LookedAt(runs, messages))
+        return ThreadPollResult(state, LookedAt(runs, messages))
 
     async def _newest(
         self, fetch: Callable[[Window], Awaitable[Page[ObjectT]]], is_known: Callable[[ObjectT], bool]

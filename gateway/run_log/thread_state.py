@@ -114,7 +114,7 @@ class ThreadState:
             del self._runs[over]
 
 
-def changes_of_thread(state: ThreadState, seen: LookedAt) -> list[Change]:
+def diff_thread(state: ThreadState, seen: LookedAt) -> list[Change]:
     """Give what differs from the state, oldest first; what ends comes after what it ends with.
 
     Of a thread that nothing is known of, its baseline: to be written with the provenance `SNAPSHOT`.

@@ -9,9 +9,9 @@ from aiohttp import web
 
 from gateway.server.endpoint import GraphQLEndpoint, answer_failure
 from gateway.server.health import ReadinessProbe, health_routes
-from gateway.server.http.operation_tasks import Operations
+from gateway.server.http.operation_tasks import OperationTasks
 
-OPERATIONS = web.AppKey("operations", Operations)
+OPERATIONS = web.AppKey("operations", OperationTasks)
 """The operations under way; `listening` waits for them before it closes."""
 
 MAX_LINE_BYTES = 32 * 1024
@@ -68,7 +68,7 @@ async def listening(
     runner = web.AppRunner(
         app,
         access_log=None,
-        # A caller that leaves ends its operation; those that write are shielded by `Operations`.
+        # A caller that leaves ends its operation; those that write are shielded by `OperationTasks`.
         handler_cancellation=True,
         handle_signals=False,
         # Compressed bodies are refused, so nothing is unpacked on the way to that answer.

@@ -11,8 +11,8 @@ from aiohttp import web
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from gateway.identity.credentials import Keys, RefusedError, decide_credential
-from gateway.identity.principal import Principal, Upstream
+from gateway.identity.credentials import CredentialRefusedError, Keys, decide_credential
+from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.server.http.graphql_response import error_body, error_response, result_body, result_response
 from gateway.server.http.media_types import (
     EVENT_STREAM,
@@ -22,21 +22,21 @@ from gateway.server.http.media_types import (
     accepts_event_stream,
     choose_response_type,
 )
-from gateway.server.http.operation_runner import BindApi, BindEvents, Executor
-from gateway.server.http.operation_tasks import Operations, OperationStoppedError
+from gateway.server.http.operation_runner import BindApi, BindEvents, OperationRunner
+from gateway.server.http.operation_tasks import OperationStoppedError, OperationTasks
 from gateway.server.http.refusals import Refusal, ended, method_refusal, refusal, stopping, wrong_operation_type
-from gateway.server.http.request_limits import ViewLimits
+from gateway.server.http.request_limits import RequestLimits
 from gateway.server.http.request_reader import describe_caller, read_request
 from gateway.server.live.event_streams import EventStreams, single_response
-from gateway.server.live.fan_out import Deliveries
-from gateway.server.live.live_connections import Connections
+from gateway.server.live.fan_out import FanOut
+from gateway.server.live.live_connections import LiveConnections
 from gateway.server.live.socket_operations import SocketServices
 from gateway.server.live.websocket import asks_for_websocket, serve_socket
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.engine.public_errors import masked
+from schema.engine.public_errors import mask_error
 from schema.root import GatewaySchema
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 Page: TypeAlias = Callable[[web.Request], web.Response]
 
@@ -58,8 +58,8 @@ class GraphQLEndpoint:
         bind_events: BindEvents | None = None,
         *,
         keys: Keys,
-        upstream: Upstream,
-        limits: ViewLimits | None = None,
+        upstream: UpstreamIdentity,
+        limits: RequestLimits | None = None,
         page: Page | None = None,
         always_report_cost: bool = False,
     ) -> None:
@@ -67,11 +67,13 @@ class GraphQLEndpoint:
         self._keys = keys
         self._upstream = upstream
         self._page = page
-        self._executor = Executor(schema, bind, bind_events, limits=limits, always_report_cost=always_report_cost)
-        self.operations = Operations()
+        self._executor = OperationRunner(
+            schema, bind, bind_events, limits=limits, always_report_cost=always_report_cost
+        )
+        self.operations = OperationTasks()
         most = self._executor.limits.subscriptions
-        deliveries = Deliveries(self._executor, max_per_principal=most.max_subscriptions_per_principal)
-        self.connections = Connections(most, deliveries)
+        deliveries = FanOut(self._executor, max_per_principal=most.max_subscriptions_per_principal)
+        self.connections = LiveConnections(most, deliveries)
         self.operations.at_stop(self.connections.send_away)
         self._streams = EventStreams(self.connections)
         self._sockets = SocketServices(self._executor, self.operations, self.connections, keys, upstream)
@@ -101,7 +103,7 @@ class GraphQLEndpoint:
         except Refusal as refused:
             error_type = GRAPHQL_RESPONSE if media_type == GRAPHQL_RESPONSE else JSON
             response = error_response(refused.status, refused.error, error_type, dict(refused.headers))
-        logger.info(
+        _logger.info(
             "%s /graphql %d in %.0f ms", request.method, response.status, 1000 * (time.perf_counter() - started)
         )
         return response
@@ -139,7 +141,7 @@ class GraphQLEndpoint:
     def _principal(self, request: web.Request) -> Principal:
         try:
             return Principal.of(decide_credential(describe_caller(request), self._keys), self._upstream)
-        except RefusedError as refused:
+        except CredentialRefusedError as refused:
             challenge = (("WWW-Authenticate", "Bearer"),) if refused.status == 401 else ()
             raise Refusal(refused.status, refused.error, challenge) from None
 
@@ -157,7 +159,7 @@ async def answer_failure(
         code = ErrorCode.NOT_FOUND if error.status == 404 else ErrorCode.BAD_USER_INPUT
         return error_response(error.status, GatewayError(code, f"{error.reason}."), headers=headers)
     except Exception as error:
-        return error_response(500, masked(error, "answering a request"))
+        return error_response(500, mask_error(error, "answering a request"))
 
 
 def _unrunnable(error: GatewayError, media_type: str) -> web.Response:

@@ -9,24 +9,24 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.upstream.connection_pool import Departure, UpstreamPool
-from gateway.upstream.reply_outcome import Reply, read_reply
-from gateway.upstream.reply_readers import Reader
-from gateway.upstream.rest_operations import Operation
+from gateway.upstream.reply_outcome import UpstreamReply, read_reply
+from gateway.upstream.reply_readers import ReplyReader
+from gateway.upstream.rest_operations import RestOperation
 from gateway.upstream.rest_requests import UpstreamRequest
-from gateway.upstream.retry import Failure
+from gateway.upstream.retry import CallFailure
 from gateway.upstream.transport_failures import TooLargeError, read_body, transport_failure
 
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Call(Generic[KeyT, ValueT]):
+class UpstreamCall(Generic[KeyT, ValueT]):
     """One call ready to be sent; `departure` is that of a write."""
 
-    reader: Reader[KeyT, ValueT]
+    reader: ReplyReader[KeyT, ValueT]
     key: KeyT
     request: UpstreamRequest
     url: URL
@@ -34,7 +34,7 @@ class Call(Generic[KeyT, ValueT]):
     departure: Departure | None = None
 
 
-class Sender:
+class CallSender:
     """Sends calls with one principal's credential; what keeps an answer away is a value."""
 
     def __init__(self, pool: UpstreamPool, credential: str | None) -> None:
@@ -43,14 +43,14 @@ class Sender:
         self.headers = pool.headers_for(credential)
         self.headers_with_content = CIMultiDict({**self.headers, "Content-Type": "application/json"})
 
-    def prepare(self, operation: Operation[KeyT, ValueT], key: KeyT) -> Call[KeyT, ValueT]:
+    def prepare(self, operation: RestOperation[KeyT, ValueT], key: KeyT) -> UpstreamCall[KeyT, ValueT]:
         """The call of an operation for a key; raises a `GatewayError` for one that need not be sent."""
         request = operation.request(key)
         if (obstacle := self.pool.dialect.obstacle_to(request.operation)) is not None:
             raise obstacle
-        return Call(operation.reader, key, request, self.pool.url_of(request))
+        return UpstreamCall(operation.reader, key, request, self.pool.url_of(request))
 
-    async def send(self, call: Call[KeyT, ValueT]) -> ValueT | Failure:
+    async def send(self, call: UpstreamCall[KeyT, ValueT]) -> ValueT | CallFailure:
         """Send a call once and read its answer."""
         session = self.pool.session if call.departure is None else self.pool.write_session
         headers = self.headers if call.content is None else self.headers_with_content
@@ -68,24 +68,26 @@ class Sender:
         except Exception as error:
             return self.failure(call, error)
 
-    def read(self, call: Call[KeyT, ValueT], response: aiohttp.ClientResponse, body: bytes) -> ValueT | Failure:
+    def read(
+        self, call: UpstreamCall[KeyT, ValueT], response: aiohttp.ClientResponse, body: bytes
+    ) -> ValueT | CallFailure:
         """Read a whole answer."""
         return read_reply(
             call.reader,
             call.key,
-            Reply(response.status, response.headers, body),
+            UpstreamReply(response.status, response.headers, body),
             operation=call.request.operation,
             dialect=self.pool.dialect.name,
             credential=self.credential,
             now_seconds=self.pool.now_seconds(),
         )
 
-    def failure(self, call: Call[KeyT, ValueT], error: Exception) -> Failure:
+    def failure(self, call: UpstreamCall[KeyT, ValueT], error: Exception) -> CallFailure:
         """The failure that an exception means.
 
         A port function answers with its own errors alone; what nobody thought of must not pass through it.
         """
         operation = call.request.operation
         if not isinstance(error, aiohttp.ClientError | OSError | TooLargeError):
-            _log.error("upstream operation %s failed unexpectedly", operation, exc_info=error)
+            _logger.error("upstream operation %s failed unexpectedly", operation, exc_info=error)
         return transport_failure(error, operation)

@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.upstream.rest_requests import UpstreamRequest
-from gateway.upstream.retry import Failure
+from gateway.upstream.retry import CallFailure
 from gateway.upstream.transport_failures import transport_failure
 from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.errors import ErrorCode, GatewayError
@@ -120,7 +120,9 @@ class UpstreamPool:
             self._places[credential] = places
         return places
 
-    async def see_through(self, work: Coroutine[Any, Any, ValueT | Failure], departure: Departure) -> ValueT | Failure:
+    async def see_through(
+        self, work: Coroutine[Any, Any, ValueT | CallFailure], departure: Departure
+    ) -> ValueT | CallFailure:
         """Await work that goes on without its caller, where he leaves after its request has begun to leave.
 
         It then ends with its own deadline, or with the pool.
@@ -136,7 +138,7 @@ class UpstreamPool:
                 await asyncio.wait([task])
             raise
         if task.cancelled():
-            return Failure(GatewayError(ErrorCode.GATEWAY_STOPPING, "The gateway is stopping."))
+            return CallFailure(GatewayError(ErrorCode.GATEWAY_STOPPING, "The gateway is stopping."))
         return task.result()
 
     async def ping(self, *, timeout_seconds: float = PING_TIMEOUT_SECONDS) -> GatewayError | None:

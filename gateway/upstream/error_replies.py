@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.upstream.retry import TRANSIENT_STATUSES, Failure
+from gateway.upstream.retry import TRANSIENT_STATUSES, CallFailure
 from gateway.upstream.safe_text import safe_text
 from schema.contract.errors import ErrorCode, GatewayError
 
@@ -74,14 +74,14 @@ class Explanation:
 
 def read_refusal(
     status: int, headers: Mapping[str, str], body: bytes, *, credential: str | None, now_seconds: float
-) -> Failure:
+) -> CallFailure:
     """The error that an answer with a status other than 2xx means; `headers` are read whatever their case.
 
     Its message is the upstream's own, without credentials. `now_seconds` (Unix time) turns a date in Retry-After
     into a delay.
     """
     if 300 <= status < 400:
-        return Failure(_redirect(status, headers, credential), declined=True)
+        return CallFailure(_redirect(status, headers, credential), declined=True)
     said = explain(headers.get("content-type", ""), body)
     code = _code_of(status, said)
     message = safe_text(said.message or "", credential)
@@ -95,7 +95,7 @@ def read_refusal(
         upstream_request_id=request_id(headers, credential),
         argument=parameter if code is ErrorCode.BAD_USER_INPUT else None,
     )
-    return Failure(error, transient=status in TRANSIENT_STATUSES, declined=_declines(status))
+    return CallFailure(error, transient=status in TRANSIENT_STATUSES, declined=_declines(status))
 
 
 def explain(content_type: str, body: bytes) -> Explanation:

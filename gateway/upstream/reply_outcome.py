@@ -5,8 +5,8 @@ from typing import NamedTuple, TypeVar
 
 from gateway.upstream.dialects import lacking
 from gateway.upstream.error_replies import read_refusal, request_id
-from gateway.upstream.reply_readers import Reader, UnexpectedReplyError
-from gateway.upstream.retry import Failure
+from gateway.upstream.reply_readers import ReplyReader, UnexpectedReplyError
+from gateway.upstream.retry import CallFailure
 from gateway.upstream.safe_text import safe_text
 from schema.contract.errors import ErrorCode, GatewayError
 
@@ -14,7 +14,7 @@ KeyT_contra = TypeVar("KeyT_contra", contravariant=True)
 ValueT = TypeVar("ValueT")
 
 
-class Reply(NamedTuple):
+class UpstreamReply(NamedTuple):
     """An answer as it came; `headers` are looked up whatever their case."""
 
     status: int
@@ -23,15 +23,15 @@ class Reply(NamedTuple):
 
 
 def read_reply(
-    reader: Reader[KeyT_contra, ValueT],
+    reader: ReplyReader[KeyT_contra, ValueT],
     key: KeyT_contra,
-    reply: Reply,
+    reply: UpstreamReply,
     *,
     operation: str,
     dialect: str,
     credential: str | None,
     now_seconds: float,
-) -> ValueT | Failure:
+) -> ValueT | CallFailure:
     """Read any answer: the value asked for, or the failure that it is. Never raises."""
     status, headers, body = reply
     if not 200 <= status < 300:
@@ -40,7 +40,7 @@ def read_reply(
         if error.code is not ErrorCode.UNSUPPORTED_BY_UPSTREAM:
             return failure
         unsupported = lacking(dialect, operation, error.message, upstream_request_id=error.upstream_request_id)
-        return Failure(unsupported, declined=True)
+        return CallFailure(unsupported, declined=True)
     try:
         return reader.read(key, body)
     except UnexpectedReplyError as unexpected:
@@ -54,7 +54,7 @@ def read_reply(
 
 def invalid_response(
     message: str, headers: Mapping[str, str], *, credential: str | None, cut_short: bool = False
-) -> Failure:
+) -> CallFailure:
     """The failure of an answer that cannot be read; one that was cut short may well come whole the next time."""
     error = GatewayError(
         ErrorCode.UPSTREAM_INVALID_RESPONSE,
@@ -62,4 +62,4 @@ def invalid_response(
         retryable=cut_short,
         upstream_request_id=request_id(headers, credential),
     )
-    return Failure(error, transient=cut_short)
+    return CallFailure(error, transient=cut_short)

@@ -48,7 +48,7 @@ class UnexpectedReplyError(Exception):
         self.cut_short = cut_short
 
 
-class Reader(Protocol[KeyT_contra, ValueT_co]):
+class ReplyReader(Protocol[KeyT_contra, ValueT_co]):
     """Reads the body of a successful answer; raises `UnexpectedReplyError`."""
 
     def read(self, key: KeyT_contra, body: bytes) -> ValueT_co: ...

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from gateway.upstream.reply_readers import CreatedReader, DeletionReader, ObjectReader, PageReader, Reader
+from gateway.upstream.reply_readers import CreatedReader, DeletionReader, ObjectReader, PageReader, ReplyReader
 from gateway.upstream.rest_requests import Route, UpstreamRequest
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
@@ -26,127 +26,127 @@ ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True, slots=True)
-class Operation(Generic[KeyT, ValueT]):
+class RestOperation(Generic[KeyT, ValueT]):
     """What is asked for a key, and how the answer is read."""
 
     request: Callable[[KeyT], UpstreamRequest]
-    reader: Reader[KeyT, ValueT]
+    reader: ReplyReader[KeyT, ValueT]
 
 
 @dataclass(frozen=True, slots=True)
-class Read(Operation[KeyT, ValueT]):
+class ReadOperation(RestOperation[KeyT, ValueT]):
     """An operation that may be sent any number of times."""
 
 
 @dataclass(frozen=True, slots=True)
-class Write(Operation[KeyT, ValueT]):
+class WriteOperation(RestOperation[KeyT, ValueT]):
     """An operation that is sent once; `clears`: a null in its body clears a value."""
 
     clears: bool = False
 
 
-GET_THREAD: Read[ThreadKey, ThreadObject] = Read(
+GET_THREAD: ReadOperation[ThreadKey, ThreadObject] = ReadOperation(
     Route("getThread", "/threads/{thread_id}").to_object,
     ObjectReader(ThreadObject, "thread"),
 )
-GET_MESSAGE: Read[MessageKey, MessageObject] = Read(
+GET_MESSAGE: ReadOperation[MessageKey, MessageObject] = ReadOperation(
     Route("getMessage", "/threads/{thread_id}/messages/{message_id}").to_object,
     ObjectReader(MessageObject, "thread.message"),
 )
-GET_RUN: Read[RunKey, RunObject] = Read(
+GET_RUN: ReadOperation[RunKey, RunObject] = ReadOperation(
     Route("getRun", "/threads/{thread_id}/runs/{run_id}").to_object,
     ObjectReader(RunObject, "thread.run"),
 )
-GET_RUN_STEP: Read[RunStepKey, RunStepObject] = Read(
+GET_RUN_STEP: ReadOperation[RunStepKey, RunStepObject] = ReadOperation(
     Route("getRunStep", "/threads/{thread_id}/runs/{run_id}/steps/{step_id}").to_object,
     ObjectReader(RunStepObject, "thread.run.step"),
 )
-GET_ASSISTANT: Read[AssistantKey, AssistantObject] = Read(
+GET_ASSISTANT: ReadOperation[AssistantKey, AssistantObject] = ReadOperation(
     Route("getAssistant", "/assistants/{assistant_id}").to_object,
     ObjectReader(AssistantObject, "assistant"),
 )
-GET_MESSAGE_FILE: Read[MessageFileKey, MessageFileObject] = Read(
+GET_MESSAGE_FILE: ReadOperation[MessageFileKey, MessageFileObject] = ReadOperation(
     Route("getMessageFile", "/threads/{thread_id}/messages/{message_id}/files/{file_id}").to_object,
     ObjectReader(MessageFileObject, "thread.message.file"),
 )
-LIST_MESSAGES: Read[MessagePageKey, Page[MessageObject]] = Read(
+LIST_MESSAGES: ReadOperation[MessagePageKey, Page[MessageObject]] = ReadOperation(
     Route("listMessages", "/threads/{thread_id}/messages", filters=("run_id",)).to_page,
     PageReader(MessageObject, "thread.message"),
 )
-LIST_RUNS: Read[RunPageKey, Page[RunObject]] = Read(
+LIST_RUNS: ReadOperation[RunPageKey, Page[RunObject]] = ReadOperation(
     Route("listRuns", "/threads/{thread_id}/runs").to_page,
     PageReader(RunObject, "thread.run"),
 )
-LIST_RUN_STEPS: Read[RunStepPageKey, Page[RunStepObject]] = Read(
+LIST_RUN_STEPS: ReadOperation[RunStepPageKey, Page[RunStepObject]] = ReadOperation(
     Route("listRunSteps", "/threads/{thread_id}/runs/{run_id}/steps").to_page,
     PageReader(RunStepObject, "thread.run.step"),
 )
-LIST_ASSISTANTS: Read[AssistantPageKey, Page[AssistantObject]] = Read(
+LIST_ASSISTANTS: ReadOperation[AssistantPageKey, Page[AssistantObject]] = ReadOperation(
     Route("listAssistants", "/assistants").to_page,
     PageReader(AssistantObject, "assistant"),
 )
-LIST_MESSAGE_FILES: Read[MessageFilePageKey, Page[MessageFileObject]] = Read(
+LIST_MESSAGE_FILES: ReadOperation[MessageFilePageKey, Page[MessageFileObject]] = ReadOperation(
     Route("listMessageFiles", "/threads/{thread_id}/messages/{message_id}/files").to_page,
     PageReader(MessageFileObject, "thread.message.file"),
 )
 
-CREATE_THREAD: Write[None, ThreadObject] = Write(
+CREATE_THREAD: WriteOperation[None, ThreadObject] = WriteOperation(
     Route("createThread", "/threads", "POST").to_object,
     CreatedReader(ThreadObject, "thread"),
 )
-UPDATE_THREAD: Write[ThreadKey, ThreadObject] = Write(
+UPDATE_THREAD: WriteOperation[ThreadKey, ThreadObject] = WriteOperation(
     Route("modifyThread", "/threads/{thread_id}", "POST").to_object,
     ObjectReader(ThreadObject, "thread"),
     clears=True,
 )
-DELETE_THREAD: Write[ThreadKey, None] = Write(
+DELETE_THREAD: WriteOperation[ThreadKey, None] = WriteOperation(
     Route("deleteThread", "/threads/{thread_id}", "DELETE").to_object,
     DeletionReader("thread"),
 )
-CREATE_MESSAGE: Write[ThreadKey, MessageObject] = Write(
+CREATE_MESSAGE: WriteOperation[ThreadKey, MessageObject] = WriteOperation(
     Route("createMessage", "/threads/{thread_id}/messages", "POST").to_object,
     CreatedReader(MessageObject, "thread.message"),
 )
-UPDATE_MESSAGE: Write[MessageKey, MessageObject] = Write(
+UPDATE_MESSAGE: WriteOperation[MessageKey, MessageObject] = WriteOperation(
     Route("modifyMessage", "/threads/{thread_id}/messages/{message_id}", "POST").to_object,
     ObjectReader(MessageObject, "thread.message"),
     clears=True,
 )
-DELETE_MESSAGE: Write[MessageKey, None] = Write(
+DELETE_MESSAGE: WriteOperation[MessageKey, None] = WriteOperation(
     Route("deleteMessage", "/threads/{thread_id}/messages/{message_id}", "DELETE").to_object,
     DeletionReader("thread.message"),
 )
-CREATE_RUN: Write[ThreadKey, RunObject] = Write(
+CREATE_RUN: WriteOperation[ThreadKey, RunObject] = WriteOperation(
     Route("createRun", "/threads/{thread_id}/runs", "POST").to_object,
     CreatedReader(RunObject, "thread.run"),
 )
-CREATE_THREAD_AND_RUN: Write[None, RunObject] = Write(
+CREATE_THREAD_AND_RUN: WriteOperation[None, RunObject] = WriteOperation(
     Route("createThreadAndRun", "/threads/runs", "POST").to_object,
     CreatedReader(RunObject, "thread.run", names_thread=True),
 )
-UPDATE_RUN: Write[RunKey, RunObject] = Write(
+UPDATE_RUN: WriteOperation[RunKey, RunObject] = WriteOperation(
     Route("modifyRun", "/threads/{thread_id}/runs/{run_id}", "POST").to_object,
     ObjectReader(RunObject, "thread.run"),
     clears=True,
 )
-CANCEL_RUN: Write[RunKey, RunObject] = Write(
+CANCEL_RUN: WriteOperation[RunKey, RunObject] = WriteOperation(
     Route("cancelRun", "/threads/{thread_id}/runs/{run_id}/cancel", "POST").to_object,
     ObjectReader(RunObject, "thread.run"),
 )
-SUBMIT_TOOL_OUTPUTS: Write[RunKey, RunObject] = Write(
+SUBMIT_TOOL_OUTPUTS: WriteOperation[RunKey, RunObject] = WriteOperation(
     Route("submitToolOuputsToRun", "/threads/{thread_id}/runs/{run_id}/submit_tool_outputs", "POST").to_object,
     ObjectReader(RunObject, "thread.run"),
 )
-CREATE_ASSISTANT: Write[None, AssistantObject] = Write(
+CREATE_ASSISTANT: WriteOperation[None, AssistantObject] = WriteOperation(
     Route("createAssistant", "/assistants", "POST").to_object,
     CreatedReader(AssistantObject, "assistant"),
 )
-UPDATE_ASSISTANT: Write[AssistantKey, AssistantObject] = Write(
+UPDATE_ASSISTANT: WriteOperation[AssistantKey, AssistantObject] = WriteOperation(
     Route("modifyAssistant", "/assistants/{assistant_id}", "POST").to_object,
     ObjectReader(AssistantObject, "assistant"),
     clears=True,
 )
-DELETE_ASSISTANT: Write[AssistantKey, None] = Write(
+DELETE_ASSISTANT: WriteOperation[AssistantKey, None] = WriteOperation(
     Route("deleteAssistant", "/assistants/{assistant_id}", "DELETE").to_object,
     DeletionReader("assistant"),
 )

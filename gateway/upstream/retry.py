@@ -18,7 +18,7 @@ MAY_HAVE_TAKEN_PLACE = "The write may have taken place: look before you send it 
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class CallFailure:
     """What kept an answer away.
 
     `transient`: the same read may well succeed in a moment. `declined`: the upstream has said that it did not do what
@@ -31,7 +31,7 @@ class Failure:
 
 
 def delay_before_retry(
-    failure: Failure, *, further_tries: int, remaining_seconds: float, random: Callable[[], float]
+    failure: CallFailure, *, further_tries: int, remaining_seconds: float, random: Callable[[], float]
 ) -> float | None:
     """Seconds to wait before the read is sent again, or None when it is not to be.
 
@@ -47,7 +47,7 @@ def delay_before_retry(
     return delay if delay < remaining_seconds else None
 
 
-def error_of_write(failure: Failure, *, sent: bool) -> GatewayError:
+def error_of_write(failure: CallFailure, *, sent: bool) -> GatewayError:
     """The error of a write that failed: its message says so where the write may have taken place all the same.
 
     `sent`: some of the request may have left. Then only a refusal is certain, and anything else is not retryable,

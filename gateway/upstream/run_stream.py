@@ -24,7 +24,7 @@ from schema.contract.wire import RunObject, ThreadObject
 GRACE_SECONDS = 1.0
 """How long more is waited for behind an event that ended the stream, in all."""
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 class UpstreamRunStream:
@@ -176,7 +176,7 @@ class UpstreamRunStream:
 
     def _broken(self, error: Exception) -> GatewayError:
         if not isinstance(error, aiohttp.ClientError | HttpProcessingError | OSError):
-            _log.error("a run's stream broke unexpectedly", exc_info=error)
+            _logger.error("a run's stream broke unexpectedly", exc_info=error)
         lost = isinstance(error, aiohttp.ClientConnectionError | OSError)
         return self._cut_short(ErrorCode.UPSTREAM_UNREACHABLE if lost else ErrorCode.UPSTREAM_INVALID_RESPONSE)
 

@@ -8,9 +8,9 @@ from typing import TypeVar
 import aiohttp
 from multidict import CIMultiDict
 
-from gateway.upstream.call_sender import Call, Sender
+from gateway.upstream.call_sender import CallSender, UpstreamCall
 from gateway.upstream.event_decoder import BYTE_ORDER_MARK, read_event
-from gateway.upstream.retry import Failure
+from gateway.upstream.retry import CallFailure
 from gateway.upstream.run_stream import UpstreamRunStream
 from gateway.upstream.transport_failures import TooLargeError, read_body
 from schema.contract.errors import GatewayError
@@ -24,13 +24,13 @@ _LINE_BEGINNINGS = (b":", b"data:", b"event:", b"id:", b"retry:")
 
 
 async def send_streamed(
-    sender: Sender,
-    call: Call[KeyT, RunObject],
+    sender: CallSender,
+    call: UpstreamCall[KeyT, RunObject],
     take_stream: TakeStream,
     *,
     thread_id: str | None,
     run_id: str | None = None,
-) -> RunObject | Failure:
+) -> RunObject | CallFailure:
     """Send a write whose body asks for a stream, once, and hand its stream over; gives the run.
 
     Takes a place among the streams, of which one has to be free. A stream that was not taken over is closed, also
@@ -44,7 +44,7 @@ async def send_streamed(
         run = await take_stream(opened)
         is_taken = True
     except GatewayError as error:
-        return Failure(error)
+        return CallFailure(error)
     except Exception as error:
         return sender.failure(call, error)
     finally:
@@ -54,8 +54,8 @@ async def send_streamed(
 
 
 async def _open(
-    sender: Sender, call: Call[KeyT, RunObject], thread_id: str | None, run_id: str | None
-) -> UpstreamRunStream | RunObject | Failure:
+    sender: CallSender, call: UpstreamCall[KeyT, RunObject], thread_id: str | None, run_id: str | None
+) -> UpstreamRunStream | RunObject | CallFailure:
     pool = sender.pool
     await pool.stream_places.acquire()
     response: aiohttp.ClientResponse | None = None
@@ -96,13 +96,13 @@ async def _open(
 
 
 def _read_whole(
-    sender: Sender, call: Call[KeyT, RunObject], response: aiohttp.ClientResponse, body: bytes
-) -> RunObject | Failure:
+    sender: CallSender, call: UpstreamCall[KeyT, RunObject], response: aiohttp.ClientResponse, body: bytes
+) -> RunObject | CallFailure:
     """Read an answer that is no stream: the run, a refusal, or an error under a status that promised more."""
     outcome = sender.read(call, response, body)
-    if isinstance(outcome, Failure) and 200 <= response.status < 300:
+    if isinstance(outcome, CallFailure) and 200 <= response.status < 300:
         reported = read_event(None, body.removeprefix(BYTE_ORDER_MARK), sender.credential).error
-        return outcome if reported is None else Failure(reported)
+        return outcome if reported is None else CallFailure(reported)
     return outcome
 
 

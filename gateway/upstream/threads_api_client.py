@@ -6,11 +6,11 @@ from typing import TypeVar
 
 from gateway.upstream import rest_operations
 from gateway.upstream.body_rendering import render_body
-from gateway.upstream.call_sender import Call, Sender
+from gateway.upstream.call_sender import CallSender, UpstreamCall
 from gateway.upstream.connection_pool import Departure, UpstreamPool, late
 from gateway.upstream.list_planning import load_through_lists
-from gateway.upstream.rest_operations import Read, Write
-from gateway.upstream.retry import Failure, delay_before_retry, error_of_write
+from gateway.upstream.rest_operations import ReadOperation, WriteOperation
+from gateway.upstream.retry import CallFailure, delay_before_retry, error_of_write
 from gateway.upstream.streamed_writes import send_streamed
 from gateway.upstream.upstream_options import is_header_value
 from schema.contract.bodies import (
@@ -31,9 +31,9 @@ from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKe
 from schema.contract.ports import (
     AssistantPageKey,
     Capabilities,
-    Land,
     MessageFilePageKey,
     MessagePageKey,
+    OnResult,
     Results,
     RunPageKey,
     RunStepPageKey,
@@ -74,7 +74,7 @@ class BoundThreadsApi:
     def __init__(self, client: UpstreamClient, credential: str | None, take_stream: TakeStream | None = None) -> None:
         self.cost = Cost()
         self._client = client
-        self._sender = Sender(client, credential)
+        self._sender = CallSender(client, credential)
         self._take_stream = take_stream
         self._free_places = asyncio.Semaphore(client.options.max_concurrency_per_operation)
         self._places_of_principal = client.places_of(credential)
@@ -107,32 +107,35 @@ class BoundThreadsApi:
         return await self._read_all(rest_operations.GET_MESSAGE_FILE, keys)
 
     async def list_messages(
-        self, keys: Sequence[MessagePageKey], *, land: Land[MessagePageKey, Page[MessageObject]] | None = None
+        self, keys: Sequence[MessagePageKey], *, on_result: OnResult[MessagePageKey, Page[MessageObject]] | None = None
     ) -> Results[Page[MessageObject]]:
-        return await self._read_all(rest_operations.LIST_MESSAGES, keys, land)
+        return await self._read_all(rest_operations.LIST_MESSAGES, keys, on_result)
 
     async def list_runs(
-        self, keys: Sequence[RunPageKey], *, land: Land[RunPageKey, Page[RunObject]] | None = None
+        self, keys: Sequence[RunPageKey], *, on_result: OnResult[RunPageKey, Page[RunObject]] | None = None
     ) -> Results[Page[RunObject]]:
-        return await self._read_all(rest_operations.LIST_RUNS, keys, land)
+        return await self._read_all(rest_operations.LIST_RUNS, keys, on_result)
 
     async def list_run_steps(
-        self, keys: Sequence[RunStepPageKey], *, land: Land[RunStepPageKey, Page[RunStepObject]] | None = None
+        self, keys: Sequence[RunStepPageKey], *, on_result: OnResult[RunStepPageKey, Page[RunStepObject]] | None = None
     ) -> Results[Page[RunStepObject]]:
-        return await self._read_all(rest_operations.LIST_RUN_STEPS, keys, land)
+        return await self._read_all(rest_operations.LIST_RUN_STEPS, keys, on_result)
 
     async def list_assistants(
-        self, keys: Sequence[AssistantPageKey], *, land: Land[AssistantPageKey, Page[AssistantObject]] | None = None
+        self,
+        keys: Sequence[AssistantPageKey],
+        *,
+        on_result: OnResult[AssistantPageKey, Page[AssistantObject]] | None = None,
     ) -> Results[Page[AssistantObject]]:
-        return await self._read_all(rest_operations.LIST_ASSISTANTS, keys, land)
+        return await self._read_all(rest_operations.LIST_ASSISTANTS, keys, on_result)
 
     async def list_message_files(
         self,
         keys: Sequence[MessageFilePageKey],
         *,
-        land: Land[MessageFilePageKey, Page[MessageFileObject]] | None = None,
+        on_result: OnResult[MessageFilePageKey, Page[MessageFileObject]] | None = None,
     ) -> Results[Page[MessageFileObject]]:
-        return await self._read_all(rest_operations.LIST_MESSAGE_FILES, keys, land)
+        return await self._read_all(rest_operations.LIST_MESSAGE_FILES, keys, on_result)
 
     async def create_thread(self, body: ThreadBody) -> ThreadObject:
         return await self._write(rest_operations.CREATE_THREAD, None, body)
@@ -184,7 +187,7 @@ class BoundThreadsApi:
         return await self._read_all(rest_operations.GET_RUN, keys)
 
     async def _read_all(
-        self, read: Read[KeyT, ValueT], keys: Sequence[KeyT], land: Land[KeyT, ValueT] | None = None
+        self, read: ReadOperation[KeyT, ValueT], keys: Sequence[KeyT], on_result: OnResult[KeyT, ValueT] | None = None
     ) -> list[ValueT | GatewayError]:
         """Read every key once, all at the same time, until one deadline for all; what is not late lands."""
         options = self._client.options
@@ -192,7 +195,7 @@ class BoundThreadsApi:
         tasks: dict[KeyT, asyncio.Task[ValueT | GatewayError]] = {}
         for key in dict.fromkeys(keys):
             reading = self._read(read, key, deadline)
-            tasks[key] = asyncio.create_task(reading if land is None else _landing(reading, key, land))
+            tasks[key] = asyncio.create_task(reading if on_result is None else _landing(reading, key, on_result))
         try:
             if tasks:
                 await asyncio.wait(tasks.values(), timeout=options.timeout_seconds)
@@ -203,7 +206,7 @@ class BoundThreadsApi:
                 await asyncio.gather(*unfinished, return_exceptions=True)
         return [late(options.timeout_seconds) if (task := tasks[key]).cancelled() else task.result() for key in keys]
 
-    async def _read(self, read: Read[KeyT, ValueT], key: KeyT, deadline: float) -> ValueT | GatewayError:
+    async def _read(self, read: ReadOperation[KeyT, ValueT], key: KeyT, deadline: float) -> ValueT | GatewayError:
         """Read one key, as often as `retry` says; every failure is a value."""
         client = self._client
         try:
@@ -213,7 +216,7 @@ class BoundThreadsApi:
         further_tries = 0
         while True:
             outcome = await self._in_a_place(lambda: self._sender.send(call))
-            if not isinstance(outcome, Failure):
+            if not isinstance(outcome, CallFailure):
                 return outcome
             delay = delay_before_retry(
                 outcome,
@@ -226,14 +229,14 @@ class BoundThreadsApi:
             further_tries += 1
             await client.sleep(delay)
 
-    async def _write(self, write: Write[KeyT, ValueT], key: KeyT, body: Body | None = None) -> ValueT:
+    async def _write(self, write: WriteOperation[KeyT, ValueT], key: KeyT, body: Body | None = None) -> ValueT:
         """Send a write once; raises the `GatewayError` that kept it from succeeding."""
         call, departure = self._prepare(write, key, body)
         return _written(await self._in_time(lambda: self._sender.send(call)), departure)
 
     async def _start(
         self,
-        write: Write[KeyT, RunObject],
+        write: WriteOperation[KeyT, RunObject],
         key: KeyT,
         body: Body,
         *,
@@ -249,7 +252,7 @@ class BoundThreadsApi:
             return await self._write(write, key, body)
         call, departure = self._prepare(write, key, body, stream=True)
 
-        async def send() -> RunObject | Failure:
+        async def send() -> RunObject | CallFailure:
             if self._client.stream_places.locked():
                 call.content = self._render(write, body)
                 return await sender.send(call)
@@ -257,16 +260,16 @@ class BoundThreadsApi:
 
         return _written(await self._client.see_through(self._in_time(send), departure), departure)
 
-    async def _in_time(self, send: Callable[[], Awaitable[ValueT | Failure]]) -> ValueT | Failure:
+    async def _in_time(self, send: Callable[[], Awaitable[ValueT | CallFailure]]) -> ValueT | CallFailure:
         """Send in a place, until the deadline."""
         seconds = self._client.options.timeout_seconds
         try:
             async with asyncio.timeout(seconds):
                 return await self._in_a_place(send)
         except TimeoutError:
-            return Failure(late(seconds))
+            return CallFailure(late(seconds))
 
-    async def _in_a_place(self, send: Callable[[], Awaitable[ValueT | Failure]]) -> ValueT | Failure:
+    async def _in_a_place(self, send: Callable[[], Awaitable[ValueT | CallFailure]]) -> ValueT | CallFailure:
         """Send in a place of the operation and one of the principal, and count it."""
         # Nested blocks, not context managers: with many reads, what those cost beside the call itself is seen.
         await self._free_places.acquire()
@@ -284,27 +287,27 @@ class BoundThreadsApi:
             self._free_places.release()
 
     def _prepare(
-        self, write: Write[KeyT, ValueT], key: KeyT, body: Body | None, *, stream: bool = False
-    ) -> tuple[Call[KeyT, ValueT], Departure]:
+        self, write: WriteOperation[KeyT, ValueT], key: KeyT, body: Body | None, *, stream: bool = False
+    ) -> tuple[UpstreamCall[KeyT, ValueT], Departure]:
         call = self._sender.prepare(write, key)
         if body is not None:
             call.content = self._render(write, body, stream=stream)
         call.departure = Departure()
         return call, call.departure
 
-    def _render(self, write: Write[KeyT, ValueT], body: Body, *, stream: bool = False) -> bytes:
+    def _render(self, write: WriteOperation[KeyT, ValueT], body: Body, *, stream: bool = False) -> bytes:
         return render_body(body, self._client.options.dialect, keep_nulls=write.clears, stream=stream)
 
 
 async def _landing(
-    reading: Awaitable[ValueT | GatewayError], key: KeyT, land: Land[KeyT, ValueT]
+    reading: Awaitable[ValueT | GatewayError], key: KeyT, on_result: OnResult[KeyT, ValueT]
 ) -> ValueT | GatewayError:
     answer = await reading
-    land(key, answer)
+    on_result(key, answer)
     return answer
 
 
-def _written(outcome: ValueT | Failure, departure: Departure) -> ValueT:
-    if isinstance(outcome, Failure):
+def _written(outcome: ValueT | CallFailure, departure: Departure) -> ValueT:
+    if isinstance(outcome, CallFailure):
         raise error_of_write(outcome, sent=departure.begun)
     return outcome

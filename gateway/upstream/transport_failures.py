@@ -8,7 +8,7 @@ import ssl
 import aiohttp
 
 from gateway.upstream.reply_outcome import invalid_response
-from gateway.upstream.retry import Failure
+from gateway.upstream.retry import CallFailure
 from schema.contract.errors import ErrorCode, GatewayError
 
 
@@ -40,7 +40,7 @@ async def read_body(response: aiohttp.ClientResponse, max_bytes: int, beginning:
     return b"".join(chunks)
 
 
-def transport_failure(error: Exception, operation: str) -> Failure:
+def transport_failure(error: Exception, operation: str) -> CallFailure:
     """The failure that an exception of the HTTP client means."""
     match error:
         case TooLargeError():
@@ -60,9 +60,9 @@ def transport_failure(error: Exception, operation: str) -> Failure:
         case aiohttp.ClientError() | OSError():
             return _unreachable("the connection was refused or lost before an answer", transient=True)
         case _:
-            return Failure(GatewayError(ErrorCode.INTERNAL, "The upstream could not be asked."))
+            return CallFailure(GatewayError(ErrorCode.INTERNAL, "The upstream could not be asked."))
 
 
-def _unreachable(reason: str, *, transient: bool) -> Failure:
+def _unreachable(reason: str, *, transient: bool) -> CallFailure:
     error = GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, f"The upstream could not be reached: {reason}.")
-    return Failure(error, transient=transient)
+    return CallFailure(error, transient=transient)

@@ -41,14 +41,16 @@ KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 ValueT_co = TypeVar("ValueT_co", covariant=True)
 Results: TypeAlias = Sequence[ValueT | GatewayError]
-Land: TypeAlias = Callable[[KeyT, ValueT | GatewayError], None]
+OnResult: TypeAlias = Callable[[KeyT, ValueT | GatewayError], None]
 """Told of a key's answer, or of the error in its place, as soon as it is here. Never raises."""
 
 
 class FetchLists(Protocol[KeyT, ValueT_co]):
     """A function of the port that reads lists."""
 
-    async def __call__(self, keys: Sequence[KeyT], *, land: Land[KeyT, ValueT_co] | None = None) -> Results[ValueT_co]:
+    async def __call__(
+        self, keys: Sequence[KeyT], *, on_result: OnResult[KeyT, ValueT_co] | None = None
+    ) -> Results[ValueT_co]:
         """Read a batch."""
 
 
@@ -109,7 +111,7 @@ class ThreadsApi(Protocol):
     retryable and says so where nobody knows whether the write took place. The `argument` of a refusal is the place
     in the body, its parts joined by dots.
 
-    Lists may land: `land` is told of each answer at most once, in the running loop, and of none after the read has
+    Lists may land: `on_result` is told of each answer at most once, in the running loop, and of none after the read has
     ended or was cancelled; not every key need land, and what is returned is complete and the same. So the slowest
     list of a batch holds up none of the others. Single objects do not land: what waits for them is mostly a leaf, and
     what does follow (references of one thread's objects) takes fewer calls when it is asked for together.
@@ -142,22 +144,25 @@ class ThreadsApi(Protocol):
         """Get files of messages."""
 
     async def list_messages(
-        self, keys: Sequence[MessagePageKey], *, land: Land[MessagePageKey, Page[MessageObject]] | None = None
+        self, keys: Sequence[MessagePageKey], *, on_result: OnResult[MessagePageKey, Page[MessageObject]] | None = None
     ) -> Results[Page[MessageObject]]:
         """List pages of messages."""
 
     async def list_runs(
-        self, keys: Sequence[RunPageKey], *, land: Land[RunPageKey, Page[RunObject]] | None = None
+        self, keys: Sequence[RunPageKey], *, on_result: OnResult[RunPageKey, Page[RunObject]] | None = None
     ) -> Results[Page[RunObject]]:
         """List pages of runs."""
 
     async def list_run_steps(
-        self, keys: Sequence[RunStepPageKey], *, land: Land[RunStepPageKey, Page[RunStepObject]] | None = None
+        self, keys: Sequence[RunStepPageKey], *, on_result: OnResult[RunStepPageKey, Page[RunStepObject]] | None = None
     ) -> Results[Page[RunStepObject]]:
         """List pages of run steps."""
 
     async def list_assistants(
-        self, keys: Sequence[AssistantPageKey], *, land: Land[AssistantPageKey, Page[AssistantObject]] | None = None
+        self,
+        keys: Sequence[AssistantPageKey],
+        *,
+        on_result: OnResult[AssistantPageKey, Page[AssistantObject]] | None = None,
     ) -> Results[Page[AssistantObject]]:
         """List pages of assistants."""
 
@@ -165,7 +170,7 @@ class ThreadsApi(Protocol):
         self,
         keys: Sequence[MessageFilePageKey],
         *,
-        land: Land[MessageFilePageKey, Page[MessageFileObject]] | None = None,
+        on_result: OnResult[MessageFilePageKey, Page[MessageFileObject]] | None = None,
     ) -> Results[Page[MessageFileObject]]:
         """List pages of files of messages."""
 
@@ -212,7 +217,7 @@ class ThreadsApi(Protocol):
         """Delete an assistant."""
 
 
-class Question(NamedTuple):
+class ResponseKey(NamedTuple):
     """What a query's data depends on beside the answers of the port: equal questions read and show the same.
 
     `variables` are JSON whose keys are sorted, `schema` stands for all that is the same for a process.
@@ -227,13 +232,13 @@ class Question(NamedTuple):
 
 
 @runtime_checkable
-class Repeats(Protocol):
+class ResponseCache(Protocol):
     """A port of one operation and one principal that knows whole answers again."""
 
-    async def find_repeat(self, question: Question) -> bytes | None:
+    async def find_response(self, question: ResponseKey) -> bytes | None:
         """Give the data of the same query as JSON, if all reads for it would be answered as then; asks nobody."""
 
-    def keep_repeat(self, question: Question, data: bytes) -> None:
+    def store_response(self, question: ResponseKey, data: bytes) -> None:
         """Keep the data of the query that was executed over this port, if it can be known again.
 
         It had no errors, and nothing was written.

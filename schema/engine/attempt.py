@@ -8,16 +8,16 @@ from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from schema.engine.deferred import Later
+from schema.engine.deferred import Deferred
 
 if TYPE_CHECKING:
     from graphql import FieldNode, FragmentDefinitionNode, GraphQLSchema
     from graphql.execution import Executor
     from graphql.execution.values import VariableValues
 
-    from schema.engine.plans import Places
+    from schema.engine.plans import PositionPlans
 
-Show: TypeAlias = Callable[[Any, "Attempt"], Any]
+Show: TypeAlias = Callable[[Any, "PlanExecution"], Any]
 """Makes of a value what the answer shows of it. It raises where graphql-core has to look."""
 
 _Arrived: TypeAlias = tuple[Callable[[Any], Any], Any, Any, Any, Show]
@@ -30,11 +30,11 @@ PAUSE_SECONDS = 0.003
 MAX_PAUSES = 10
 
 
-class UnusualError(Exception):
+class NotCompilableError(Exception):
     """Something that graphql-core has to look at; its caller never sees it."""
 
 
-class Place(NamedTuple):
+class DocumentPosition(NamedTuple):
     """What a resolver may ask of the place in the document where its field stands (as `_raw_info` of its `info`)."""
 
     field_nodes: Sequence[FieldNode]
@@ -43,22 +43,22 @@ class Place(NamedTuple):
     variable_values: VariableValues
 
 
-class PlaceInfo:
+class PositionInfo:
     """The `info` of a field that is called directly: of strawberry's, what our resolvers ask for."""
 
     __slots__ = ("_raw_info", "context")
 
-    def __init__(self, context: Any, place: Place) -> None:
+    def __init__(self, context: Any, place: DocumentPosition) -> None:
         self.context = context
         self._raw_info = place
 
 
-class Attempt:
+class PlanExecution:
     """Executes the fields of one object and all below it; it is over when they are shown, or when one is unusual."""
 
     __slots__ = ("_leaves", "_timer", "done", "executor", "failed", "given", "places", "tasks", "waiting")
 
-    def __init__(self, executor: Executor[Any], places: Places) -> None:
+    def __init__(self, executor: Executor[Any], places: PositionPlans) -> None:
         """Execute for an operation; `places` keeps the plans of its document."""
         self.executor = executor
         self.places = places
@@ -77,7 +77,7 @@ class Attempt:
 
         What does not lead on to other loads is shown a little later while others are awaited.
         """
-        if type(value) is Later:
+        if type(value) is Deferred:
             self.waiting += 1
             arrived = partial(self._arrived, value.finish, holder, at, show, leads_on)
             value.load.add_done_callback(arrived)
@@ -85,18 +85,18 @@ class Attempt:
             task = asyncio.create_task(value)
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
-            self.settle(Later(task, asyncio.Future.result), holder, at, show, leads_on=leads_on)
+            self.settle(Deferred(task, asyncio.Future.result), holder, at, show, leads_on=leads_on)
         elif leads_on or not self.waiting:
             holder[at] = show(value, self)
         else:
             self.waiting += 1
             self._put_off((_itself, value, holder, at, show))
 
-    def info(self, nodes: Sequence[FieldNode]) -> PlaceInfo:
+    def info(self, nodes: Sequence[FieldNode]) -> PositionInfo:
         """Make the `info` of the field at some nodes of the document."""
         executor = self.executor
-        place = Place(nodes, executor.schema, executor.fragment_definitions, executor.variable_values)
-        return PlaceInfo(executor.context_value, place)
+        place = DocumentPosition(nodes, executor.schema, executor.fragment_definitions, executor.variable_values)
+        return PositionInfo(executor.context_value, place)
 
     async def shown(self) -> bool:
         """Wait until all is shown; False where something was unusual. Whoever stops waiting ends the attempt."""

@@ -8,14 +8,14 @@ from typing import Any, cast
 import strawberry
 from strawberry.execution import optimized_is_awaitable
 
-from schema.engine.documents import ReadDocument
+from schema.engine.documents import ParsedDocument
 from schema.engine.executor import CompiledExecutor
-from schema.engine.public_errors import RefusedError
+from schema.engine.public_errors import OperationRefusedError
 
 
 def build_executor(
     schema: strawberry.Schema,
-    document: ReadDocument,
+    document: ParsedDocument,
     *,
     operation_name: str | None,
     variables: Mapping[str, Any] | None,
@@ -23,12 +23,12 @@ def build_executor(
     root: Any = None,
     extensions: dict[str, Any] | None = None,
 ) -> CompiledExecutor:
-    """Choose the operation of a valid document and coerce its variables; raises `RefusedError`.
+    """Choose the operation of a valid document and coerce its variables; raises `OperationRefusedError`.
 
     `root` is the value that the operation begins with, `extensions` those of the request.
     """
     if document.errors:
-        raise RefusedError(document.errors)
+        raise OperationRefusedError(document.errors)
     executor = schema.execution_context_class.build(
         schema._schema,
         document.node,
@@ -40,7 +40,7 @@ def build_executor(
         operation_extensions=extensions,
     )
     if isinstance(executor, list):
-        raise RefusedError(executor)
+        raise OperationRefusedError(executor)
     built = cast("CompiledExecutor", executor)
     built.plans = document.plans
     return built

@@ -10,7 +10,7 @@ LoadedT = TypeVar("LoadedT")
 ValueT = TypeVar("ValueT")
 
 
-class Later(Generic[ValueT]):
+class Deferred(Generic[ValueT]):
     """What `finish` makes of a load once it is done, in whatever way. Whoever waits for it cannot cancel the load."""
 
     __slots__ = ("finish", "load")
@@ -27,14 +27,14 @@ class Later(Generic[ValueT]):
         return self.finish(self.load)
 
 
-def when(load: asyncio.Future[LoadedT], finish: Callable[[asyncio.Future[LoadedT]], ValueT]) -> ValueT:
-    """Give what follows from a load: at once where it is done, else as a `Later`, which GraphQL execution awaits."""
-    return finish(load) if load.done() else cast("ValueT", Later(load, finish))
+def then(load: asyncio.Future[LoadedT], finish: Callable[[asyncio.Future[LoadedT]], ValueT]) -> ValueT:
+    """Give what follows from a load: at once where it is done, else as a `Deferred`, which GraphQL execution awaits."""
+    return finish(load) if load.done() else cast("ValueT", Deferred(load, finish))
 
 
-def failed(error: Exception) -> Any:
-    """Give a `Later` that raises, for one item of a list whose others are well."""
+def deferred_error(error: Exception) -> Any:
+    """Give a `Deferred` that raises, for one item of a list whose others are well."""
     load = asyncio.get_running_loop().create_future()
     load.set_exception(error)
     load.exception()  # nobody may wait for it
-    return Later(load, asyncio.Future.result)
+    return Deferred(load, asyncio.Future.result)

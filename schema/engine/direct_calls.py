@@ -32,7 +32,7 @@ class DirectCall(NamedTuple):
     """Whether the parent is all that it is given, and its value is at hand."""
 
 
-def open_fields(schema: GraphQLSchema) -> None:
+def enable_direct_calls(schema: GraphQLSchema) -> None:
     """Note of each field of a schema how it is called directly, and let graphql-core call the plain ones so too."""
     not_plain: set[str] = set()
     roots = {schema.query_type, schema.mutation_type, schema.subscription_type}

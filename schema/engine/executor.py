@@ -17,9 +17,9 @@ from typing import Any
 from graphql import GraphQLObjectType
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from schema.engine.attempt import Attempt
+from schema.engine.attempt import PlanExecution
 from schema.engine.context import Context
-from schema.engine.plans import DocumentPlans, Places, plan_of
+from schema.engine.plans import DocumentPlans, PositionPlans, find_plan
 
 
 class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
@@ -30,7 +30,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._places: Places | None = None
+        self._places: PositionPlans | None = None
         self._has_failed = False
 
     def execute_fields(
@@ -44,10 +44,10 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         """Execute the fields of one object; gives their values by name, or an awaitable of that."""
         by_core = partial(super().execute_fields, parent_type, source_value, path, grouped_field_set, position_context)
         places = self._places if self._places is not None else self._find_places()
-        plan = plan_of(parent_type, grouped_field_set, places)
+        plan = find_plan(parent_type, grouped_field_set, places)
         if plan is None or (self._has_failed and plan.holds_many):
             return by_core()
-        attempt = Attempt(self, places)
+        attempt = PlanExecution(self, places)
         try:
             shown = plan.show(source_value, attempt)
         except Exception:  # graphql-core meets it again, and reports it
@@ -56,14 +56,14 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             return self._when_shown(attempt, {}, by_core) if attempt.tasks else by_core()
         return self._when_shown(attempt, shown, by_core) if attempt.waiting else shown
 
-    async def _when_shown(self, attempt: Attempt, shown: dict[str, Any], by_core: Callable[[], Any]) -> Any:
+    async def _when_shown(self, attempt: PlanExecution, shown: dict[str, Any], by_core: Callable[[], Any]) -> Any:
         if await attempt.shown():
             return shown
         self._has_failed = True
         again = by_core()
         return await again if self.is_awaitable(again) else again
 
-    def _find_places(self) -> Places:
+    def _find_places(self) -> PositionPlans:
         places = self._places = (self.plans or DocumentPlans()).places_of(self)
         if isinstance(self.context_value, Context):
             self.context_value.places = places

@@ -238,11 +238,11 @@ class PageLoader(PortLoader[PageKeyT, Page[ObjectT]]):
         def give_out(source: PageKeyT) -> None:
             self._settle(cut_from[source], [_cut(here[source], key) for key in cut_from[source]])
 
-        def land(source: PageKeyT, page: Page[ObjectT] | GatewayError) -> None:
+        def on_result(source: PageKeyT, page: Page[ObjectT] | GatewayError) -> None:
             self._arrive(here, source, page)
             arrivals.arrive(_thread_of(source), partial(give_out, source))
 
-        return partial(self._fetch_lists, land=land)
+        return partial(self._fetch_lists, on_result=on_result)
 
     def _arrive(self, here: dict[PageKeyT, Any], key: PageKeyT, page: Page[ObjectT] | BaseException) -> None:
         here[key] = page

@@ -28,13 +28,13 @@ from graphql import (
 from graphql.execution import Executor
 from graphql.execution.collect_fields import FieldDetails, GroupedFieldSet
 
-from schema.engine.attempt import Attempt, Show, UnusualError
-from schema.engine.deferred import Later
+from schema.engine.attempt import NotCompilableError, PlanExecution, Show
+from schema.engine.deferred import Deferred
 from schema.engine.direct_calls import DirectCall, class_of, direct_call, leads_on
 from schema.engine.selection import Arguments
 
 Details: TypeAlias = list[FieldDetails]
-Fetch: TypeAlias = Callable[[Any, Attempt, dict[str, Any], str], None]
+Fetch: TypeAlias = Callable[[Any, PlanExecution, dict[str, Any], str], None]
 
 _AS_THEY_ARE: Mapping[Any, type] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
 """Types whose values of a Python type need no look."""
@@ -55,7 +55,7 @@ class Plan(NamedTuple):
     holds_many: bool
     """Whether a list that may be long lies in it: where something in it has failed, it is left to graphql-core."""
 
-    def show(self, parent: Any, attempt: Attempt) -> dict[str, Any]:
+    def show(self, parent: Any, attempt: PlanExecution) -> dict[str, Any]:
         """Show the fields of an object, what has to be waited for as soon as it is here."""
         shown = {name: read(parent, attempt) for name, read in self.reads}
         for name, fetch in self.fetches:
@@ -63,7 +63,7 @@ class Plan(NamedTuple):
         return shown
 
 
-class Places(dict[Any, Any]):
+class PositionPlans(dict[Any, Any]):
     """What was found out about the places of an operation under certain conditions.
 
     `fields` counts what is planned. Where that is more than anybody means, nothing is: graphql-core executes it all.
@@ -97,7 +97,7 @@ class DocumentPlans:
     def __init__(self) -> None:
         """Know no place yet."""
         self._conditions: dict[int, Sequence[str]] = {}
-        self._variants: dict[Any, Places] = {}
+        self._variants: dict[Any, PositionPlans] = {}
 
     @property
     def size(self) -> int:
@@ -108,7 +108,7 @@ class DocumentPlans:
         """Know no place any more; operations under way keep what they have."""
         self._variants.clear()
 
-    def places_of(self, executor: Executor[Any]) -> Places:
+    def places_of(self, executor: Executor[Any]) -> PositionPlans:
         """Give the places of an operation under the conditions that its variables mean."""
         operation = id(executor.operation)
         conditions = self._conditions.get(operation)
@@ -120,14 +120,14 @@ class DocumentPlans:
         variant = (operation, *(values.get(name) for name in conditions))
         places = self._variants.pop(variant, None)
         if places is None:
-            places = Places()
+            places = PositionPlans()
             if len(self._variants) >= MAX_VARIANTS:
                 del self._variants[next(iter(self._variants))]
         self._variants[variant] = places  # the last used is the last
         return places
 
 
-def plan_of(type_: GraphQLObjectType, fields: GroupedFieldSet, places: Places) -> Plan | None:
+def find_plan(type_: GraphQLObjectType, fields: GroupedFieldSet, places: PositionPlans) -> Plan | None:
     """Find the plan of some fields of a type; None where graphql-core has to execute them."""
     place = (type_.name, *(id(one.node) for details in fields.values() for one in details))
     return places[place] if place in places else places.plan(place, type_, fields)
@@ -163,7 +163,7 @@ def _constant(text: str) -> Show:
     return lambda _parent, _attempt: text
 
 
-def _nothing_yet(_parent: Any, _attempt: Attempt) -> None:
+def _nothing_yet(_parent: Any, _attempt: PlanExecution) -> None:
     return None
 
 
@@ -173,7 +173,7 @@ def _read(get: Callable[[Any], Any], type_: Any, show: Show) -> Show:
     if shown_as_it_is is None:
         return lambda parent, attempt: show(get(parent), attempt)
 
-    def read(parent: Any, attempt: Attempt) -> Any:
+    def read(parent: Any, attempt: PlanExecution) -> Any:
         value = get(parent)
         return value if type(value) is shown_as_it_is else show(value, attempt)
 
@@ -188,7 +188,7 @@ def _fetch(call: DirectCall, field: GraphQLField, details: Details, show: Show) 
     place = object()
     leads: bool | None = None
 
-    def fetch(parent: Any, attempt: Attempt, shown: dict[str, Any], name: str) -> None:
+    def fetch(parent: Any, attempt: PlanExecution, shown: dict[str, Any], name: str) -> None:
         nonlocal leads
         given = attempt.given.get(place)
         if given is None:
@@ -236,15 +236,15 @@ def _instance(type_: GraphQLObjectType, class_: type, details: Details) -> Show:
     reads: Sequence[tuple[str, Show]] | None = None
     fetches: Sequence[tuple[str, Fetch]] = ()
 
-    def show(value: Any, attempt: Attempt) -> dict[str, Any]:
+    def show(value: Any, attempt: PlanExecution) -> dict[str, Any]:
         nonlocal reads, fetches
         if type(value) is not class_:
-            raise UnusualError
+            raise NotCompilableError
         if reads is None:
             collected = attempt.executor.collect_subfields(type_, details)
-            plan = plan_of(type_, collected.grouped_field_set, attempt.places)
+            plan = find_plan(type_, collected.grouped_field_set, attempt.places)
             if plan is None or collected.new_defer_usages:
-                raise UnusualError
+                raise NotCompilableError
             reads, fetches, _ = plan
         shown = {name: read(value, attempt) for name, read in reads}
         for name, fetch in fetches:
@@ -258,13 +258,13 @@ def _one_of(type_: GraphQLUnionType | GraphQLInterfaceType, details: Details) ->
     """Show a value by its class, which tells its type."""
     shows: dict[type, Show] = {}
 
-    def show(value: Any, attempt: Attempt) -> Any:
+    def show(value: Any, attempt: PlanExecution) -> Any:
         show_instance = shows.get(type(value))
         if show_instance is None:
             schema = attempt.executor.schema
             possible = [one for one in schema.get_possible_types(type_) if class_of(one) is type(value)]
             if len(possible) != 1:
-                raise UnusualError
+                raise NotCompilableError
             show_instance = shows[type(value)] = _instance(possible[0], type(value), details)
         return show_instance(value, attempt)
 
@@ -272,10 +272,10 @@ def _one_of(type_: GraphQLUnionType | GraphQLInterfaceType, details: Details) ->
 
 
 def _list(show_item: Show) -> Show:
-    def show(value: Any, attempt: Attempt) -> list[Any]:
+    def show(value: Any, attempt: PlanExecution) -> list[Any]:
         if type(value) not in {list, tuple}:
-            raise UnusualError
-        if Later in map(type, value):
+            raise NotCompilableError
+        if Deferred in map(type, value):
             shown: list[Any] = [None] * len(value)
             for index, item in enumerate(value):
                 attempt.settle(item, shown, index, show_item)
@@ -291,10 +291,10 @@ def _leaf(type_: Any) -> Show:
         return lambda value, _attempt: names[value._value_]
     coerce = type_.coerce_output_value
 
-    def show(value: Any, _attempt: Attempt) -> Any:
+    def show(value: Any, _attempt: PlanExecution) -> Any:
         coerced = coerce(value)
         if value is None or coerced is None:
-            raise UnusualError
+            raise NotCompilableError
         return coerced
 
     return show

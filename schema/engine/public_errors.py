@@ -10,10 +10,10 @@ from graphql import GraphQLError, GraphQLSyntaxError
 
 from schema.contract.errors import ErrorCode, GatewayError
 
-_log = logging.getLogger("schema.errors")
+_logger = logging.getLogger("schema.errors")
 
 
-class RefusedError(Exception):
+class OperationRefusedError(Exception):
     """An operation that is not begun; `errors` say why, not yet made public."""
 
     def __init__(self, errors: Sequence[GraphQLError]) -> None:
@@ -38,21 +38,21 @@ class MaskedError(GatewayError):
         return {**super().extensions, "errorId": self.error_id}
 
 
-def masked(error: Exception, doing: str) -> MaskedError:
+def mask_error(error: Exception, doing: str) -> MaskedError:
     """Log an exception that nobody expected, under an id, and make the error that may be shown."""
     error_id = secrets.token_hex(8)
-    _log.error("unexpected error %s, %s", error_id, doing, exc_info=error)
+    _logger.error("unexpected error %s, %s", error_id, doing, exc_info=error)
     return MaskedError(error_id)
 
 
-def graphql_errors(error: Exception) -> list[GraphQLError]:
+def to_graphql_errors(error: Exception) -> list[GraphQLError]:
     """Write down whatever ended an operation as GraphQL's errors, not yet made public."""
-    if isinstance(error, RefusedError):
+    if isinstance(error, OperationRefusedError):
         return error.errors
     return [error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)]
 
 
-def public_errors(errors: Iterable[GraphQLError]) -> list[GraphQLError]:
+def to_public_errors(errors: Iterable[GraphQLError]) -> list[GraphQLError]:
     """Make errors that a caller may see of any, each with a code.
 
     Let through is what was meant for the caller: `GatewayError`s, and GraphQL's own refusals of a document or its
@@ -63,7 +63,7 @@ def public_errors(errors: Iterable[GraphQLError]) -> list[GraphQLError]:
 
 def _hidden(error: GraphQLError) -> GraphQLError:
     """Mask an error, but for its place."""
-    shown = masked(error.original_error or error, f"at {error.path}")
+    shown = mask_error(error.original_error or error, f"at {error.path}")
     return GraphQLError(
         shown.message,
         nodes=error.nodes,

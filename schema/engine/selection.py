@@ -131,6 +131,6 @@ def _included(selection: SelectionNode, info: ResolveInfo) -> bool:
     return not include or bool(include["if"])
 
 
-def names_of(fields: Sequence[FieldNode]) -> frozenset[str]:
+def field_names(fields: Sequence[FieldNode]) -> frozenset[str]:
     """Name the fields, each once."""
     return frozenset(field.name.value for field in fields)

@@ -11,9 +11,9 @@ import strawberry
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.paging import UPSTREAM_PAGE_SIZE, CursorScope, Window
 from schema.contract.wire import Page
-from schema.engine.deferred import when
+from schema.engine.deferred import then
 from schema.engine.loaders import PageLoader
-from schema.graph.documented_field import about, described
+from schema.graph.documented_field import documented_field, plain_field
 
 NodeT = TypeVar("NodeT")
 
@@ -38,17 +38,17 @@ Before: TypeAlias = Annotated[
 class PageInfo:
     """Relay's page info."""
 
-    has_next_page: bool = about("Whether newer ones follow this page.")
-    has_previous_page: bool = about("Whether older ones precede this page.")
+    has_next_page: bool = plain_field("Whether newer ones follow this page.")
+    has_previous_page: bool = plain_field("Whether older ones precede this page.")
     object_ids: strawberry.Private[list[str]]
     scope: strawberry.Private[CursorScope]
 
-    @described
+    @documented_field
     def start_cursor(self) -> str | None:
         """The cursor of the first edge; null on an empty page."""
         return self.scope.cursor(self.object_ids[0]) if self.object_ids else None
 
-    @described
+    @documented_field
     def end_cursor(self) -> str | None:
         """The cursor of the last edge; null on an empty page."""
         return self.scope.cursor(self.object_ids[-1]) if self.object_ids else None
@@ -58,11 +58,11 @@ class PageInfo:
 class Edge(Generic[NodeT]):
     """Relay's edge."""
 
-    node: NodeT = about("The object.")
+    node: NodeT = plain_field("The object.")
     object_id: strawberry.Private[str]
     scope: strawberry.Private[CursorScope]
 
-    @described
+    @documented_field
     def cursor(self) -> str:
         """The place, to page on from. Opaque."""
         return self.scope.cursor(self.object_id)
@@ -72,10 +72,10 @@ class Edge(Generic[NodeT]):
 class Connection(Generic[NodeT]):
     """Relay's connection, with its nodes also at hand without edges."""
 
-    nodes: list[NodeT] = about("The objects of this page.")
-    page_info: PageInfo = about("Where this page stands in its list.")
+    nodes: list[NodeT] = plain_field("The objects of this page.")
+    page_info: PageInfo = plain_field("Where this page stands in its list.")
 
-    @described
+    @documented_field
     def edges(self) -> list[Edge[NodeT]]:
         """The objects of this page, each with its cursor."""
         scope, object_ids = self.page_info.scope, self.page_info.object_ids
@@ -103,20 +103,20 @@ class ConnectionPlan(Generic[NodeT]):
         return self.key._replace(window=window._replace(limit=min(window.limit, UPSTREAM_PAGE_SIZE)))
 
 
-def connect(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
+def open_connection(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
     """Open a connection: at once where its page is at hand, else as an awaitable, which GraphQL execution awaits."""
     after = plan.key.window.after
     first_page = plan.loader.start(plan.first_page_key)
     if plan.key.window.limit > UPSTREAM_PAGE_SIZE:
         return cast("Connection[NodeT]", _walk_and_connect(plan))
-    return when(first_page, lambda load: _connection_of(plan, _continued(load.result(), after, set())))
+    return then(first_page, lambda load: _connection_of(plan, _continued(load.result(), after, set())))
 
 
 async def _walk_and_connect(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
-    return _connection_of(plan, await walk(plan.loader.load, plan.key))
+    return _connection_of(plan, await walk_pages(plan.loader.load, plan.key))
 
 
-async def walk(load: Callable[[Any], Awaitable[Page[Any]]], key: Any) -> Page[Any]:
+async def walk_pages(load: Callable[[Any], Awaitable[Page[Any]]], key: Any) -> Page[Any]:
     """Collect a window page by page. The upstream gives at most 100 objects a page and is asked no further than needed.
 
     Raises what `load` raises, and a `GatewayError` for an upstream that gives an object twice, as one that

@@ -14,7 +14,7 @@ import strawberry
 ResolverT = TypeVar("ResolverT", bound=Callable[..., Any])
 
 
-def described(resolver: Callable[..., Any]) -> Any:
+def documented_field(resolver: Callable[..., Any]) -> Any:
     """Make a GraphQL field of a resolver, described by the resolver's docstring."""
     return strawberry.field(resolver=resolver, description=inspect.getdoc(resolver))
 
@@ -28,11 +28,11 @@ def deprecated(reason: str) -> Callable[[Callable[..., Any]], Any]:
     return make
 
 
-def about(description: str) -> Any:
+def plain_field(description: str) -> Any:
     """Make a plain GraphQL field with a description."""
     return strawberry.field(description=description)
 
 
-def member(word: str, description: str) -> Any:
+def enum_member(word: str, description: str) -> Any:
     """Make a member of a GraphQL enum, with a description; `word` is its value inside."""
     return strawberry.enum_value(word, description=description)

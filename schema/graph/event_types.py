@@ -27,7 +27,7 @@ from schema.contract.run_events import (
 )
 from schema.contract.wire import MessageObject, RawList, RunObject
 from schema.engine.loaders import Loaders
-from schema.graph.documented_field import about, described, member
+from schema.graph.documented_field import documented_field, enum_member, plain_field
 from schema.graph.enums import RunStatus, recognize, recognize_optional
 from schema.graph.leaf_types import Annotation, TextContent
 from schema.graph.nodes import Message, Run, RunStep
@@ -38,76 +38,76 @@ from schema.graph.scalars import DateTime
 class Provenance(Enum):
     """As `run_events.Provenance`."""
 
-    SNAPSHOT = member("SNAPSHOT", "It was so when this gateway first looked.")
-    STREAMED = member("STREAMED", "The upstream said so while it happened.")
-    POLLED = member("POLLED", "The gateway asked, and found it changed; it may have happened a little earlier.")
+    SNAPSHOT = enum_member("SNAPSHOT", "It was so when this gateway first looked.")
+    STREAMED = enum_member("STREAMED", "The upstream said so while it happened.")
+    POLLED = enum_member("POLLED", "The gateway asked, and found it changed; it may have happened a little earlier.")
 
 
 @strawberry.type
 class _Event:
     """What every event has."""
 
-    cursor: str = about("The place behind this event: `after` it, a subscription goes on with the next.")
-    at: DateTime = about("When the gateway came to know of it.")
+    cursor: str = plain_field("The place behind this event: `after` it, a subscription goes on with the next.")
+    at: DateTime = plain_field("When the gateway came to know of it.")
 
 
 @strawberry.type(description="A run as it stands: what a subscription to it begins with.")
 class RunSnapshot(_Event):
     """Made of `SnapshotChange`."""
 
-    run: Run = about("The run.")
-    messages: list[Message] = about("What it has written so far, oldest first.")
-    steps: list[RunStep] = about("What it has done so far, oldest first.")
+    run: Run = plain_field("The run.")
+    messages: list[Message] = plain_field("What it has written so far, oldest first.")
+    steps: list[RunStep] = plain_field("What it has done so far, oldest first.")
 
 
 @strawberry.type(description="A run in another status than before.")
 class RunStatusChange(_Event):
     """Made of `StatusChange`."""
 
-    previous: RunStatus | None = about("The status before; null where none was known.")
-    status: RunStatus = about("The status now.")
-    run: Run = about("The run, as it was at this moment.")
-    provenance: Provenance = about("How this became known.")
+    previous: RunStatus | None = plain_field("The status before; null where none was known.")
+    status: RunStatus = plain_field("The status now.")
+    run: Run = plain_field("The run, as it was at this moment.")
+    provenance: Provenance = plain_field("How this became known.")
 
 
 @strawberry.type(description="A step that is new, or not as it was.")
 class StepChanged(_Event):
     """Made of `StepChange`."""
 
-    step: RunStep = about("The step, as it was at this moment.")
-    provenance: Provenance = about("How this became known.")
+    step: RunStep = plain_field("The step, as it was at this moment.")
+    provenance: Provenance = plain_field("How this became known.")
 
 
 @strawberry.type(description="A piece of a tool call that the model is writing.")
 class ToolCallDelta(_Event):
     """Made of `ToolCallDeltaChange`."""
 
-    step_id: strawberry.ID = about("The global ID of the step.")
-    index: int = about("Which of the step's tool calls, from 0.")
-    call_id: str | None = about("The call's id, with its first piece.")
-    name: str | None = about("The function's name, with its first piece.")
-    arguments_delta: str | None = about("To be appended to a function's arguments.")
-    code_delta: str | None = about("To be appended to the code interpreter's input.")
+    step_id: strawberry.ID = plain_field("The global ID of the step.")
+    index: int = plain_field("Which of the step's tool calls, from 0.")
+    call_id: str | None = plain_field("The call's id, with its first piece.")
+    name: str | None = plain_field("The function's name, with its first piece.")
+    arguments_delta: str | None = plain_field("To be appended to a function's arguments.")
+    code_delta: str | None = plain_field("To be appended to the code interpreter's input.")
 
 
 @strawberry.type(description="A message that is new; one that a run is writing has no content yet.")
 class MessageCreated(_Event):
     """Made of `MessageCreatedChange`."""
 
-    message: Message = about("The message, as it was at this moment.")
-    provenance: Provenance = about("How this became known.")
+    message: Message = plain_field("The message, as it was at this moment.")
+    provenance: Provenance = plain_field("How this became known.")
 
 
 @strawberry.type(description="A piece of text that the model is writing.")
 class TextDelta(_Event):
     """Made of `TextDeltaChange`."""
 
-    message_id: strawberry.ID = about("The global ID of the message.")
-    index: int = about("Which of the message's parts, from 0.")
-    value: str = about("To be appended.")
+    message_id: strawberry.ID = plain_field("The global ID of the message.")
+    index: int = plain_field("Which of the message's parts, from 0.")
+    value: str = plain_field("To be appended.")
     raw_annotations: strawberry.Private[RawList]
 
-    @described
+    @documented_field
     def annotations(self) -> list[Annotation]:
         """The annotations that came with this piece; their indices count from the beginning of the whole text."""
         found: list[Annotation] = TextContent(text=self.value, raw_annotations=self.raw_annotations).annotations()
@@ -118,24 +118,26 @@ class TextDelta(_Event):
 class MessageFinished(_Event):
     """Made of `MessageFinishedChange`."""
 
-    message: Message = about("The message, whole.")
-    provenance: Provenance = about("How this became known.")
+    message: Message = plain_field("The message, whole.")
+    provenance: Provenance = plain_field("How this became known.")
 
 
 @strawberry.type(description="Something went wrong while a run or a thread was followed.")
 class StreamError(_Event):
     """Made of `FaultChange`."""
 
-    code: str = about("What happened, for a program: such as `CURSOR_EXPIRED`, `STREAM_INTERRUPTED`, `TOKENS_LOST`.")
-    message: str = about("What happened, for a person.")
-    final: bool = about("False when what was lost can still be read.")
+    code: str = plain_field(
+        "What happened, for a program: such as `CURSOR_EXPIRED`, `STREAM_INTERRUPTED`, `TOKENS_LOST`."
+    )
+    message: str = plain_field("What happened, for a person.")
+    final: bool = plain_field("False when what was lost can still be read.")
 
 
 @strawberry.type(description="The subscriber was too slow; the present state follows.")
 class Lagged(_Event):
     """Made of `LaggedChange`."""
 
-    skipped: int = about("How many events were skipped.")
+    skipped: int = plain_field("How many events were skipped.")
 
 
 AnyRunEvent: TypeAlias = Annotated[
@@ -157,7 +159,7 @@ AnyThreadEvent: TypeAlias = Annotated[
 ]
 
 
-def run_event_of(event: RunEvent, key: RunKey) -> AnyRunEvent:
+def run_event_from_log(event: RunEvent, key: RunKey) -> AnyRunEvent:
     """Type an event of a run's log."""
     change, cursor, at = event.change, event.cursor, DateTime(event.at)
     match change:
@@ -193,10 +195,10 @@ def run_event_of(event: RunEvent, key: RunKey) -> AnyRunEvent:
                 raw_annotations=change.annotations,
             )
         case _:
-            return thread_event_of(event, ThreadKey(key.thread_id))
+            return thread_event_from_log(event, ThreadKey(key.thread_id))
 
 
-def thread_event_of(event: RunEvent, key: ThreadKey) -> AnyThreadEvent:
+def thread_event_from_log(event: RunEvent, key: ThreadKey) -> AnyThreadEvent:
     """Type an event of a thread's log; raises for a change that no such log holds."""
     change, cursor, at = event.change, event.cursor, DateTime(event.at)
     match change:
@@ -223,7 +225,7 @@ def thread_event_of(event: RunEvent, key: ThreadKey) -> AnyThreadEvent:
             raise TypeError(f"expected a change of a thread, got {type(change).__name__}")
 
 
-def hold_objects(change: Change, thread_id: str, loaders: Loaders) -> None:
+def prime_loaders(change: Change, thread_id: str, loaders: Loaders) -> None:
     """Let loaders know the objects that came with a change: what leads back to one of them needs no call."""
     match change:
         case StatusChange():

@@ -62,12 +62,12 @@ _TOOL_CALL = msgspec.json.Decoder(ToolCallObject, strict=False)
 _REQUIRED_ACTION = msgspec.json.Decoder(RequiredActionObject, strict=False)
 
 
-def text_of(content: list[msgspec.Raw] | str | None) -> str:
+def text_from_content(content: list[msgspec.Raw] | str | None) -> str:
     """Join the text parts of a message by newlines."""
-    return "\n".join(part.text for part in content_of(content) if isinstance(part, TextContent))
+    return "\n".join(part.text for part in content_from_wire(content) if isinstance(part, TextContent))
 
 
-def content_of(content: list[msgspec.Raw] | str | None) -> list[MessageContent]:
+def content_from_wire(content: list[msgspec.Raw] | str | None) -> list[MessageContent]:
     """Type the parts of a message. Some servers send a bare string, which is one text part."""
     if isinstance(content, str):
         return [TextContent(text=content, raw_annotations=None)]
@@ -91,7 +91,7 @@ def _content_part_of(raw: msgspec.Raw) -> MessageContent:
             return UnknownContent(type=kind, raw=value)
 
 
-def tools_of(tools: RawList) -> list[Tool]:
+def tools_from_wire(tools: RawList) -> list[Tool]:
     """Type the tools of a run or an assistant; null is none."""
     return [_tool_of(raw) for raw in tools or ()]
 
@@ -116,7 +116,7 @@ def _tool_of(raw: msgspec.Raw) -> Tool:
             return UnknownTool(type=kind, raw=value)
 
 
-def tool_calls_of(calls: RawList) -> list[ToolCall]:
+def tool_calls_from_wire(calls: RawList) -> list[ToolCall]:
     """Type the tool calls of a step; null is none."""
     return [_tool_call_of(raw) for raw in calls or ()]
 
@@ -153,11 +153,11 @@ def _tool_call_of(raw: msgspec.Raw) -> ToolCall:
             return UnknownToolCall(id=None if call is None else call.id, type=kind, raw=value)
 
 
-def required_action_of(raw: msgspec.Raw) -> RequiredAction | None:
+def required_action_from_wire(raw: msgspec.Raw) -> RequiredAction | None:
     """Type what a run waits for. Null, and the empty object of some servers, are nothing."""
     action = decode_part(_REQUIRED_ACTION, raw)
     if action is not None and action.type == "submit_tool_outputs" and action.submit_tool_outputs is not None:
-        calls = tool_calls_of(action.submit_tool_outputs.tool_calls)
+        calls = tool_calls_from_wire(action.submit_tool_outputs.tool_calls)
         functions = [call for call in calls if isinstance(call, FunctionToolCall)]
         if len(functions) == len(calls):
             return SubmitToolOutputsAction(tool_calls=functions)
@@ -167,7 +167,7 @@ def required_action_of(raw: msgspec.Raw) -> RequiredAction | None:
     return UnknownRequiredAction(type=kind, raw=value)
 
 
-def attachments_of(attachments: list[AttachmentObject] | None) -> list[Attachment]:
+def attachments_from_wire(attachments: list[AttachmentObject] | None) -> list[Attachment]:
     """Type the attachments of a message; null is none."""
     return [
         Attachment(
@@ -178,7 +178,7 @@ def attachments_of(attachments: list[AttachmentObject] | None) -> list[Attachmen
     ]
 
 
-def tool_resources_of(resources: ToolResourcesObject | None) -> ToolResources | None:
+def tool_resources_from_wire(resources: ToolResourcesObject | None) -> ToolResources | None:
     """Type tool resources; null where the upstream sends none, as version 1 does."""
     if resources is None:
         return None
@@ -189,24 +189,24 @@ def tool_resources_of(resources: ToolResourcesObject | None) -> ToolResources | 
     )
 
 
-def run_error_of(error: ErrorObject | None) -> RunError | None:
+def run_error_from_wire(error: ErrorObject | None) -> RunError | None:
     """Type the error of a run or a step."""
     return None if error is None else RunError(code=error.code or "", message=error.message or "")
 
 
-def truncation_of(truncation: TruncationObject | None) -> TruncationStrategy | None:
+def truncation_from_wire(truncation: TruncationObject | None) -> TruncationStrategy | None:
     """Type how much of its thread a run reads."""
     if truncation is None:
         return None
-    return TruncationStrategy(type=truncation.type, last_messages=count_of(truncation.last_messages))
+    return TruncationStrategy(type=truncation.type, last_messages=integer_from_wire(truncation.last_messages))
 
 
-def count_of(count: Count | None) -> int | None:
+def integer_from_wire(count: Count | None) -> int | None:
     """Make an integer of a whole number, however it was written; what is no whole number is none."""
     return int(count) if count is not None and count == int(count) else None
 
 
-def usage_of(sent: object) -> Usage | None:
+def usage_from_wire(sent: object) -> Usage | None:
     """Type the tokens used; null until they are known, and where they cannot be read."""
     try:
         usage = msgspec.convert(sent, UsageObject | None, strict=False)

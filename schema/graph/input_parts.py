@@ -13,7 +13,7 @@ from typing import Any
 import strawberry
 from strawberry import UNSET
 
-from schema.graph.documented_field import about, member
+from schema.graph.documented_field import enum_member, plain_field
 from schema.graph.scalars import JSON, Metadata
 
 
@@ -31,25 +31,25 @@ _CONTENT = "The parts, at least one."
 class MessageRoleInput(Enum):
     """Source: `role` of the create message request."""
 
-    USER = member("user", "The person, or the program that speaks for them.")
-    ASSISTANT = member("assistant", "An assistant, as in a conversation that took place elsewhere.")
+    USER = enum_member("user", "The person, or the program that speaks for them.")
+    ASSISTANT = enum_member("assistant", "An assistant, as in a conversation that took place elsewhere.")
 
 
 @strawberry.enum(description="How closely the model is to look at an image.")
 class ImageDetailInput(Enum):
     """Source: `detail` of an image part."""
 
-    AUTO = member("auto", "The model chooses.")
-    LOW = member("low", "Few tokens.")
-    HIGH = member("high", "In full resolution.")
+    AUTO = enum_member("auto", "The model chooses.")
+    LOW = enum_member("low", "Few tokens.")
+    HIGH = enum_member("high", "In full resolution.")
 
 
 @strawberry.enum(description="A tool that may read an attached file.")
 class AttachmentToolInput(Enum):
     """Source: `attachments[].tools[].type`."""
 
-    CODE_INTERPRETER = member("code_interpreter", "The code interpreter.")
-    FILE_SEARCH = member("file_search", "The file search.")
+    CODE_INTERPRETER = enum_member("code_interpreter", "The code interpreter.")
+    FILE_SEARCH = enum_member("file_search", "The file search.")
 
     def to_wire(self) -> dict[str, str]:
         """Render as the upstream's object."""
@@ -60,63 +60,63 @@ class AttachmentToolInput(Enum):
 class BuiltInToolInput(Enum):
     """Source: the `type` of a tool."""
 
-    CODE_INTERPRETER = member("code_interpreter", "Runs code.")
-    FILE_SEARCH = member("file_search", "Searches files (version 2 of the API).")
-    RETRIEVAL = member("retrieval", "Searches files (version 1 of the API).")
+    CODE_INTERPRETER = enum_member("code_interpreter", "Runs code.")
+    FILE_SEARCH = enum_member("file_search", "Searches files (version 2 of the API).")
+    RETRIEVAL = enum_member("retrieval", "Searches files (version 1 of the API).")
 
 
 @strawberry.enum(description="Whether the model may or must call tools.")
 class ToolChoiceModeInput(Enum):
     """Source: `tool_choice`."""
 
-    NONE = member("none", "It must not.")
-    AUTO = member("auto", "It chooses.")
-    REQUIRED = member("required", "It must.")
+    NONE = enum_member("none", "It must not.")
+    AUTO = enum_member("auto", "It chooses.")
+    REQUIRED = enum_member("required", "It must.")
 
 
 @strawberry.enum(description="The form of an answer.")
 class ResponseFormatTypeInput(Enum):
     """Source: `response_format`."""
 
-    AUTO = member("auto", "The model chooses.")
-    TEXT = member("text", "Text.")
-    JSON_OBJECT = member("json_object", "A JSON object; the instructions must ask for one as well.")
+    AUTO = enum_member("auto", "The model chooses.")
+    TEXT = enum_member("text", "Text.")
+    JSON_OBJECT = enum_member("json_object", "A JSON object; the instructions must ask for one as well.")
 
 
 @strawberry.enum(description="How much of its thread a run reads.")
 class TruncationTypeInput(Enum):
     """Source: `truncation_strategy.type`."""
 
-    AUTO = member("auto", "Messages in the middle are left out until the rest fits.")
-    LAST_MESSAGES = member("last_messages", "The newest messages; `lastMessages` says how many.")
+    AUTO = enum_member("auto", "Messages in the middle are left out until the rest fits.")
+    LAST_MESSAGES = enum_member("last_messages", "The newest messages; `lastMessages` says how many.")
 
 
 @strawberry.enum(description="How much a reasoning model thinks.")
 class ReasoningEffortInput(Enum):
     """Source: `reasoning_effort`."""
 
-    NONE = member("none", "Not at all.")
-    MINIMAL = member("minimal", "As little as it can.")
-    LOW = member("low", "A little.")
-    MEDIUM = member("medium", "The default.")
-    HIGH = member("high", "Much.")
-    XHIGH = member("xhigh", "Very much.")
-    MAX = member("max", "As much as it can.")
+    NONE = enum_member("none", "Not at all.")
+    MINIMAL = enum_member("minimal", "As little as it can.")
+    LOW = enum_member("low", "A little.")
+    MEDIUM = enum_member("medium", "The default.")
+    HIGH = enum_member("high", "Much.")
+    XHIGH = enum_member("xhigh", "Very much.")
+    MAX = enum_member("max", "As much as it can.")
 
 
 @strawberry.enum(description="How the hits of a file search are ranked.")
 class FileSearchRankerInput(Enum):
     """Source: `ranking_options.ranker`."""
 
-    AUTO = member("auto", "The newest ranking.")
-    DEFAULT_2024_08_21 = member("default_2024_08_21", "The ranking of that day.")
+    AUTO = enum_member("auto", "The newest ranking.")
+    DEFAULT_2024_08_21 = enum_member("default_2024_08_21", "The ranking of that day.")
 
 
 @strawberry.input(description="An uploaded image.")
 class ImageFileInput:
     """Source: `image_file` of a content part."""
 
-    file_id: strawberry.ID = about("The image's file, uploaded for vision.")
+    file_id: strawberry.ID = plain_field("The image's file, uploaded for vision.")
     detail: ImageDetailInput | None = optional("How closely the model is to look at it; by default it chooses.")
 
 
@@ -124,7 +124,7 @@ class ImageFileInput:
 class ImageUrlInput:
     """Source: `image_url` of a content part."""
 
-    url: str = about("The image's address.")
+    url: str = plain_field("The image's address.")
     detail: ImageDetailInput | None = optional("How closely the model is to look at it; by default it chooses.")
 
 
@@ -146,8 +146,8 @@ class MessageContentInput:
 class AttachmentInput:
     """Source: `attachments` of the create message request."""
 
-    file_id: strawberry.ID = about("The file.")
-    tools: list[AttachmentToolInput] = about("The tools that may read it.")
+    file_id: strawberry.ID = plain_field("The file.")
+    tools: list[AttachmentToolInput] = plain_field("The tools that may read it.")
 
 
 @strawberry.input(description="A message that is created together with something else.")
@@ -155,7 +155,7 @@ class NewMessageInput:
     """Source: the create message request."""
 
     role: MessageRoleInput = strawberry.field(default=MessageRoleInput.USER, description="Who speaks.")
-    content: list[MessageContentInput] = about(_CONTENT)
+    content: list[MessageContentInput] = plain_field(_CONTENT)
     attachments: list[AttachmentInput] | None = optional("Attached files (version 2 of the API).")
     file_ids: list[strawberry.ID] | None = optional("Attached files, at most 10.", deprecated=_V1_FILES)
     metadata: Metadata | None = optional(METADATA)
@@ -165,15 +165,15 @@ class NewMessageInput:
 class CodeInterpreterResourcesInput:
     """Source: `tool_resources.code_interpreter`."""
 
-    file_ids: list[strawberry.ID] = about("The files, at most 20.")
+    file_ids: list[strawberry.ID] = plain_field("The files, at most 20.")
 
 
 @strawberry.input(description="How files are cut into chunks for searching.")
 class StaticChunkingInput:
     """Source: `chunking_strategy.static`."""
 
-    max_chunk_size_tokens: int = about("Most tokens of a chunk, from 100 to 4,096.")
-    chunk_overlap_tokens: int = about("Tokens that neighbours share; at most half a chunk.")
+    max_chunk_size_tokens: int = plain_field("Most tokens of a chunk, from 100 to 4,096.")
+    chunk_overlap_tokens: int = plain_field("Tokens that neighbours share; at most half a chunk.")
 
 
 @strawberry.input(one_of=True, description="How files are cut into chunks: exactly one of these.")
@@ -217,7 +217,7 @@ class ToolResourcesInput:
 class FunctionToolInput:
     """Source: `function` of a tool."""
 
-    name: str = about("Its name: letters, digits, `_` and `-`, up to 64.")
+    name: str = plain_field("Its name: letters, digits, `_` and `-`, up to 64.")
     description: str | None = optional("What it does, for the model.")
     parameters: JSON | None = optional("Its parameters as a JSON Schema object.")
     strict: bool | None = optional("Whether the model has to keep to the schema exactly.")
@@ -227,7 +227,7 @@ class FunctionToolInput:
 class RankingOptionsInput:
     """Source: `ranking_options` of a file search."""
 
-    score_threshold: float = about("Hits below this score are left out; from 0 to 1.")
+    score_threshold: float = plain_field("Hits below this score are left out; from 0 to 1.")
     ranker: FileSearchRankerInput | None = optional("The ranking.")
 
 
@@ -257,7 +257,7 @@ class ToolInput:
 class NamedFunctionInput:
     """Source: `tool_choice.function`."""
 
-    name: str = about("The function's name.")
+    name: str = plain_field("The function's name.")
 
 
 @strawberry.input(one_of=True, description="Which tool the model may or must call: exactly one of these.")
@@ -280,7 +280,7 @@ class ToolChoiceInput:
 class JsonSchemaFormatInput:
     """Source: `response_format.json_schema`."""
 
-    name: str = about("A name: letters, digits, `_` and `-`, up to 64.")
+    name: str = plain_field("A name: letters, digits, `_` and `-`, up to 64.")
     description: str | None = optional("What it is for, for the model.")
     schema: JSON | None = optional("The JSON Schema object.")
     strict: bool | None = optional("Whether the model has to keep to it exactly.")
@@ -305,7 +305,7 @@ class ResponseFormatInput:
 class TruncationStrategyInput:
     """Source: `truncation_strategy`."""
 
-    type: TruncationTypeInput = about("The way.")
+    type: TruncationTypeInput = plain_field("The way.")
     last_messages: int | None = optional("How many of the newest messages, for `LAST_MESSAGES`; at least 1.")
 
 

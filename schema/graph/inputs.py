@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import strawberry
 
-from schema.graph.documented_field import about
+from schema.graph.documented_field import plain_field
 from schema.graph.input_parts import (
     METADATA,
     NewMessageInput,
@@ -39,7 +39,7 @@ class CreateThreadInput(NewThreadInput):
 class UpdateThreadInput:
     """Source: modifyThread."""
 
-    thread_id: strawberry.ID = about("The thread: its global ID or upstream id.")
+    thread_id: strawberry.ID = plain_field("The thread: its global ID or upstream id.")
     tool_resources: ToolResourcesInput | None = optional("What the tools may use from now on.")
     metadata: Metadata | None = optional(f"The metadata from now on. {METADATA}")
     client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
@@ -49,7 +49,7 @@ class UpdateThreadInput:
 class DeleteThreadInput:
     """Source: deleteThread."""
 
-    thread_id: strawberry.ID = about("The thread: its global ID or upstream id.")
+    thread_id: strawberry.ID = plain_field("The thread: its global ID or upstream id.")
     client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
 
 
@@ -57,7 +57,7 @@ class DeleteThreadInput:
 class CreateMessageInput(NewMessageInput):
     """Source: createMessage."""
 
-    thread_id: strawberry.ID = about("The thread: its global ID or upstream id.")
+    thread_id: strawberry.ID = plain_field("The thread: its global ID or upstream id.")
     client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
 
 
@@ -65,7 +65,7 @@ class CreateMessageInput(NewMessageInput):
 class UpdateMessageInput:
     """Source: modifyMessage."""
 
-    message_id: strawberry.ID = about("The message: its global ID.")
+    message_id: strawberry.ID = plain_field("The message: its global ID.")
     metadata: Metadata | None = optional(f"The metadata from now on. {METADATA}")
     client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
 
@@ -74,7 +74,7 @@ class UpdateMessageInput:
 class DeleteMessageInput:
     """Source: deleteMessage."""
 
-    message_id: strawberry.ID = about("The message: its global ID.")
+    message_id: strawberry.ID = plain_field("The message: its global ID.")
     client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
 
 
@@ -82,7 +82,7 @@ class DeleteMessageInput:
 class RunOptionsInput:
     """Source: what createRun and createThreadAndRun share."""
 
-    assistant_id: strawberry.ID = about("The assistant: its global ID or upstream id.")
+    assistant_id: strawberry.ID = plain_field("The assistant: its global ID or upstream id.")
     model: str | None = optional("The model, in place of the assistant's.")
     instructions: str | None = optional("The instructions, in place of the assistant's; up to 256,000 characters.")
     tools: list[ToolInput] | None = optional("The tools, in place of the assistant's; at most 20.")
@@ -101,7 +101,7 @@ class RunOptionsInput:
 class CreateRunInput(RunOptionsInput):
     """Source: createRun."""
 
-    thread_id: strawberry.ID = about("The thread: its global ID or upstream id.")
+    thread_id: strawberry.ID = plain_field("The thread: its global ID or upstream id.")
     reasoning_effort: ReasoningEffortInput | None = optional("How much a reasoning model thinks.")
     additional_instructions: str | None = optional("Instructions behind the assistant's own.")
     additional_messages: list[NewMessageInput] | None = optional("Messages to be added first, at most 32.")
@@ -121,7 +121,7 @@ class CreateThreadAndRunInput(RunOptionsInput):
 class UpdateRunInput:
     """Source: modifyRun."""
 
-    run_id: strawberry.ID = about("The run: its global ID.")
+    run_id: strawberry.ID = plain_field("The run: its global ID.")
     metadata: Metadata | None = optional(f"The metadata from now on. {METADATA}")
     client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
 
@@ -130,7 +130,7 @@ class UpdateRunInput:
 class CancelRunInput:
     """Source: cancelRun."""
 
-    run_id: strawberry.ID = about("The run: its global ID.")
+    run_id: strawberry.ID = plain_field("The run: its global ID.")
     client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
 
 
@@ -138,16 +138,16 @@ class CancelRunInput:
 class ToolOutputInput:
     """Source: `tool_outputs` of submitToolOuputsToRun."""
 
-    tool_call_id: str = about("The call's id, as in `requiredAction`.")
-    output: str = about("The answer, for the model.")
+    tool_call_id: str = plain_field("The call's id, as in `requiredAction`.")
+    output: str = plain_field("The answer, for the model.")
 
 
 @strawberry.input(description="The answers to all function calls that a run waits for.")
 class SubmitToolOutputsInput:
     """Source: submitToolOuputsToRun."""
 
-    run_id: strawberry.ID = about("The run: its global ID.")
-    tool_outputs: list[ToolOutputInput] = about("One output for each call.")
+    run_id: strawberry.ID = plain_field("The run: its global ID.")
+    tool_outputs: list[ToolOutputInput] = plain_field("One output for each call.")
     client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
 
 
@@ -172,7 +172,7 @@ class AssistantOptionsInput:
 class CreateAssistantInput(AssistantOptionsInput):
     """Source: createAssistant."""
 
-    model: str = about("The model that answers.")
+    model: str = plain_field("The model that answers.")
     client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
 
 
@@ -180,7 +180,7 @@ class CreateAssistantInput(AssistantOptionsInput):
 class UpdateAssistantInput(AssistantOptionsInput):
     """Source: modifyAssistant."""
 
-    assistant_id: strawberry.ID = about("The assistant: its global ID or upstream id.")
+    assistant_id: strawberry.ID = plain_field("The assistant: its global ID or upstream id.")
     model: str | None = optional("The model that answers from now on.")
     client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
 
@@ -189,5 +189,5 @@ class UpdateAssistantInput(AssistantOptionsInput):
 class DeleteAssistantInput:
     """Source: deleteAssistant."""
 
-    assistant_id: strawberry.ID = about("The assistant: its global ID or upstream id.")
+    assistant_id: strawberry.ID = plain_field("The assistant: its global ID or upstream id.")
     client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)

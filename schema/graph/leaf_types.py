@@ -12,7 +12,7 @@ import msgspec
 import strawberry
 
 from schema.contract.wire import AnnotationObject, CodeInterpreterOutputObject, RawList
-from schema.graph.documented_field import about, described
+from schema.graph.documented_field import documented_field, plain_field
 from schema.graph.enums import AttachmentTool, ImageDetail
 from schema.graph.lenient_parts import decode_part, unknown_part
 from schema.graph.scalars import JSON
@@ -31,29 +31,29 @@ _END = "Index behind the last character of `text`."
 class UnknownAnnotation:
     """Fallback of `Annotation`."""
 
-    type: str = about(_KIND)
-    raw: JSON = about(_RAW)
+    type: str = plain_field(_KIND)
+    raw: JSON = plain_field(_RAW)
 
 
 @strawberry.type(description="A place in a file that a message quotes.")
 class FileCitation:
     """Source: an annotation of type `file_citation`."""
 
-    text: str = about(_SPAN_TEXT)
-    start_index: int = about(_START)
-    end_index: int = about(_END)
-    file_id: str = about("The file that is cited.")
-    quote: str | None = about("The words that are cited, where the upstream gives them.")
+    text: str = plain_field(_SPAN_TEXT)
+    start_index: int = plain_field(_START)
+    end_index: int = plain_field(_END)
+    file_id: str = plain_field("The file that is cited.")
+    quote: str | None = plain_field("The words that are cited, where the upstream gives them.")
 
 
 @strawberry.type(description="A file that a tool made and a message links to.")
 class FilePath:
     """Source: an annotation of type `file_path`."""
 
-    text: str = about(_SPAN_TEXT)
-    start_index: int = about(_START)
-    end_index: int = about(_END)
-    file_id: str = about("The file that was made.")
+    text: str = plain_field(_SPAN_TEXT)
+    start_index: int = plain_field(_START)
+    end_index: int = plain_field(_END)
+    file_id: str = plain_field("The file that was made.")
 
 
 Annotation: TypeAlias = Annotated[
@@ -86,10 +86,10 @@ def _annotation_of(raw: msgspec.Raw) -> Annotation:
 class TextContent:
     """Source: a content part of type `text`."""
 
-    text: str = about("The text, with the annotations' placeholders in it.")
+    text: str = plain_field("The text, with the annotations' placeholders in it.")
     raw_annotations: strawberry.Private[RawList]
 
-    @described
+    @documented_field
     def annotations(self) -> list[Annotation]:
         """What stretches of the text stand for, in the order of the upstream."""
         return [_annotation_of(raw) for raw in self.raw_annotations or ()]
@@ -99,31 +99,31 @@ class TextContent:
 class ImageFileContent:
     """Source: a content part of type `image_file`."""
 
-    file_id: str = about("The image's file.")
-    detail: ImageDetail | None = about("How closely the model looks at it; null where the upstream does not say.")
+    file_id: str = plain_field("The image's file.")
+    detail: ImageDetail | None = plain_field("How closely the model looks at it; null where the upstream does not say.")
 
 
 @strawberry.type(description="An image in a message, by its address.")
 class ImageUrlContent:
     """Source: a content part of type `image_url`."""
 
-    url: str = about("The image's address.")
-    detail: ImageDetail | None = about("How closely the model looks at it; null where the upstream does not say.")
+    url: str = plain_field("The image's address.")
+    detail: ImageDetail | None = plain_field("How closely the model looks at it; null where the upstream does not say.")
 
 
 @strawberry.type(description="A refusal: the model would not answer.")
 class RefusalContent:
     """Source: a content part of type `refusal`."""
 
-    refusal: str = about("What the model said instead.")
+    refusal: str = plain_field("What the model said instead.")
 
 
 @strawberry.type(description="A content part of a kind that this gateway does not know yet.")
 class UnknownContent:
     """Fallback of `MessageContent`."""
 
-    type: str = about(_KIND)
-    raw: JSON = about(_RAW)
+    type: str = plain_field(_KIND)
+    raw: JSON = plain_field(_RAW)
 
 
 MessageContent: TypeAlias = Annotated[
@@ -136,86 +136,90 @@ MessageContent: TypeAlias = Annotated[
 class Attachment:
     """Source: `attachments` of the message object."""
 
-    file_id: str | None = about("The file.")
-    tools: list[AttachmentTool] = about("The tools that may read it.")
+    file_id: str | None = plain_field("The file.")
+    tools: list[AttachmentTool] = plain_field("The tools that may read it.")
 
 
 @strawberry.type(description="What the tools of a thread or an assistant may use (version 2 of the API).")
 class ToolResources:
     """Source: `tool_resources`."""
 
-    code_interpreter_file_ids: list[str] = about("Files that the code interpreter may read.")
-    vector_store_ids: list[str] = about("Vector stores that the file search looks into.")
+    code_interpreter_file_ids: list[str] = plain_field("Files that the code interpreter may read.")
+    vector_store_ids: list[str] = plain_field("Vector stores that the file search looks into.")
 
 
 @strawberry.type(description="Why a run or a step failed.")
 class RunError:
     """Source: `last_error`."""
 
-    code: str = about(
+    code: str = plain_field(
         "`server_error`, `rate_limit_exceeded`, `invalid_prompt`, or another word of the upstream; empty where it "
         "gave none."
     )
-    message: str = about("A sentence for people; empty where the upstream gave none.")
+    message: str = plain_field("A sentence for people; empty where the upstream gave none.")
 
 
 @strawberry.type(description="How much of its thread a run reads.")
 class TruncationStrategy:
     """Source: `truncation_strategy`."""
 
-    type: str = about("`auto`, `last_messages`, or another word of the upstream.")
-    last_messages: int | None = about("How many of the newest messages are read, for `last_messages`.")
+    type: str = plain_field("`auto`, `last_messages`, or another word of the upstream.")
+    last_messages: int | None = plain_field("How many of the newest messages are read, for `last_messages`.")
 
 
 @strawberry.type(description="Tokens used.")
 class Usage:
     """Source: `usage`."""
 
-    prompt_tokens: int = about("Tokens read.")
-    completion_tokens: int = about("Tokens written.")
-    total_tokens: int = about("Both together.")
-    cached_tokens: int | None = about("Those of the tokens read that came from a cache, where the upstream says so.")
-    reasoning_tokens: int | None = about("Those of the tokens written that were reasoning, where the upstream says so.")
+    prompt_tokens: int = plain_field("Tokens read.")
+    completion_tokens: int = plain_field("Tokens written.")
+    total_tokens: int = plain_field("Both together.")
+    cached_tokens: int | None = plain_field(
+        "Those of the tokens read that came from a cache, where the upstream says so."
+    )
+    reasoning_tokens: int | None = plain_field(
+        "Those of the tokens written that were reasoning, where the upstream says so."
+    )
 
 
 @strawberry.type(description="Runs code.")
 class CodeInterpreterTool:
     """Source: a tool of type `code_interpreter`."""
 
-    type: str = about("Always `code_interpreter`.")
+    type: str = plain_field("Always `code_interpreter`.")
 
 
 @strawberry.type(description="Searches files (version 2 of the API).")
 class FileSearchTool:
     """Source: a tool of type `file_search`."""
 
-    type: str = about("Always `file_search`.")
-    max_num_results: int | None = about("Most results of one search, where it is set.")
+    type: str = plain_field("Always `file_search`.")
+    max_num_results: int | None = plain_field("Most results of one search, where it is set.")
 
 
 @strawberry.type(description="Searches files (version 1 of the API).")
 class RetrievalTool:
     """Source: a tool of type `retrieval`."""
 
-    type: str = about("Always `retrieval`.")
+    type: str = plain_field("Always `retrieval`.")
 
 
 @strawberry.type(description="A function of the caller's program.")
 class FunctionTool:
     """Source: a tool of type `function`."""
 
-    name: str = about("The function's name.")
-    description: str | None = about("What it does, for the model.")
-    parameters: JSON | None = about("Its parameters as a JSON Schema object.")
-    strict: bool | None = about("Whether the model has to keep to the schema exactly.")
+    name: str = plain_field("The function's name.")
+    description: str | None = plain_field("What it does, for the model.")
+    parameters: JSON | None = plain_field("Its parameters as a JSON Schema object.")
+    strict: bool | None = plain_field("Whether the model has to keep to the schema exactly.")
 
 
 @strawberry.type(description="A tool of a kind that this gateway does not know yet.")
 class UnknownTool:
     """Fallback of `Tool`."""
 
-    type: str = about(_KIND)
-    raw: JSON = about(_RAW)
+    type: str = plain_field(_KIND)
+    raw: JSON = plain_field(_RAW)
 
 
 Tool: TypeAlias = Annotated[
@@ -228,22 +232,22 @@ Tool: TypeAlias = Annotated[
 class CodeInterpreterLogs:
     """Source: an output of type `logs`."""
 
-    logs: str = about("The text.")
+    logs: str = plain_field("The text.")
 
 
 @strawberry.type(description="An image that the code made.")
 class CodeInterpreterImage:
     """Source: an output of type `image`."""
 
-    file_id: str = about("The image's file.")
+    file_id: str = plain_field("The image's file.")
 
 
 @strawberry.type(description="An output of a kind that this gateway does not know yet.")
 class UnknownCodeInterpreterOutput:
     """Fallback of `CodeInterpreterOutput`."""
 
-    type: str = about(_KIND)
-    raw: JSON = about(_RAW)
+    type: str = plain_field(_KIND)
+    raw: JSON = plain_field(_RAW)
 
 
 CodeInterpreterOutput: TypeAlias = Annotated[
@@ -267,11 +271,11 @@ def _output_of(raw: msgspec.Raw) -> CodeInterpreterOutput:
 class CodeInterpreterToolCall:
     """Source: a tool call of type `code_interpreter`."""
 
-    id: str = about("The call's id, upstream.")
-    input: str = about("The code.")
+    id: str = plain_field("The call's id, upstream.")
+    input: str = plain_field("The code.")
     raw_outputs: strawberry.Private[RawList]
 
-    @described
+    @documented_field
     def outputs(self) -> list[CodeInterpreterOutput]:
         """What came of it, in the order of the upstream."""
         return [_output_of(raw) for raw in self.raw_outputs or ()]
@@ -281,39 +285,39 @@ class CodeInterpreterToolCall:
 class FileSearchResult:
     """Source: `file_search.results` of a tool call."""
 
-    file_id: str = about("The file.")
-    file_name: str = about("The file's name.")
-    score: float = about("How well it fits, from 0 to 1.")
-    content: list[str] = about("The pieces that were found; empty where the upstream keeps them back.")
+    file_id: str = plain_field("The file.")
+    file_name: str = plain_field("The file's name.")
+    score: float = plain_field("How well it fits, from 0 to 1.")
+    content: list[str] = plain_field("The pieces that were found; empty where the upstream keeps them back.")
 
 
 @strawberry.type(description="A search in files.")
 class FileSearchToolCall:
     """Source: a tool call of type `file_search`."""
 
-    id: str = about("The call's id, upstream.")
-    ranker: str | None = about("The ranking that was used.")
-    score_threshold: float | None = about("Hits below this score were left out; from 0 to 1.")
-    results: list[FileSearchResult] = about("The hits.")
+    id: str = plain_field("The call's id, upstream.")
+    ranker: str | None = plain_field("The ranking that was used.")
+    score_threshold: float | None = plain_field("Hits below this score were left out; from 0 to 1.")
+    results: list[FileSearchResult] = plain_field("The hits.")
 
 
 @strawberry.type(description="A search in files (version 1 of the API, which tells no more of it).")
 class RetrievalToolCall:
     """Source: a tool call of type `retrieval`."""
 
-    id: str = about("The call's id, upstream.")
+    id: str = plain_field("The call's id, upstream.")
 
 
 @strawberry.type(description="A call of a function of the caller's program.")
 class FunctionToolCall:
     """Source: a tool call of type `function`."""
 
-    id: str = about("The call's id, upstream; an output is submitted under it.")
-    name: str = about("The function's name.")
-    arguments: str = about("The arguments as the model wrote them.")
-    output: str | None = about("What the caller's program answered; null until then.")
+    id: str = plain_field("The call's id, upstream; an output is submitted under it.")
+    name: str = plain_field("The function's name.")
+    arguments: str = plain_field("The arguments as the model wrote them.")
+    output: str | None = plain_field("What the caller's program answered; null until then.")
 
-    @described
+    @documented_field
     def parsed_arguments(self) -> JSON | None:
         """The arguments as JSON. Null when the model wrote no valid JSON; `arguments` has its text."""
         try:
@@ -326,9 +330,9 @@ class FunctionToolCall:
 class UnknownToolCall:
     """Fallback of `ToolCall`."""
 
-    id: str | None = about("The call's id, upstream, if it has one.")
-    type: str = about(_KIND)
-    raw: JSON = about(_RAW)
+    id: str | None = plain_field("The call's id, upstream, if it has one.")
+    type: str = plain_field(_KIND)
+    raw: JSON = plain_field(_RAW)
 
 
 ToolCall: TypeAlias = Annotated[
@@ -341,15 +345,15 @@ ToolCall: TypeAlias = Annotated[
 class SubmitToolOutputsAction:
     """Source: a required action of type `submit_tool_outputs`."""
 
-    tool_calls: list[FunctionToolCall] = about("The calls; each needs one output.")
+    tool_calls: list[FunctionToolCall] = plain_field("The calls; each needs one output.")
 
 
 @strawberry.type(description="The run waits for something that this gateway does not know yet.")
 class UnknownRequiredAction:
     """Fallback of `RequiredAction`."""
 
-    type: str = about(_KIND)
-    raw: JSON = about(_RAW)
+    type: str = plain_field(_KIND)
+    raw: JSON = plain_field(_RAW)
 
 
 RequiredAction: TypeAlias = Annotated[

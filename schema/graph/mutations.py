@@ -30,8 +30,8 @@ from schema.contract.keys import AssistantKey, MessageKey, RunKey, ThreadKey, to
 from schema.contract.ports import ThreadsApi
 from schema.contract.wire import RunObject
 from schema.engine.context import Info
-from schema.graph.documented_field import described
-from schema.graph.from_wire import required_action_of
+from schema.graph.documented_field import documented_field
+from schema.graph.from_wire import required_action_from_wire
 from schema.graph.id_arguments import read_id
 from schema.graph.input_parts import given
 from schema.graph.inputs import (
@@ -69,7 +69,13 @@ from schema.graph.payloads import (
     UpdateRunPayload,
     UpdateThreadPayload,
 )
-from schema.graph.user_errors import RefusedError, UserError, UserErrorCode, of_gateway_error, of_validation_error
+from schema.graph.user_errors import (
+    MutationRefusedError,
+    UserError,
+    UserErrorCode,
+    user_error_from_gateway_error,
+    user_errors_from_validation_error,
+)
 
 PayloadT = TypeVar("PayloadT", bound=Payload)
 BodyT = TypeVar("BodyT", bound=Body)
@@ -81,7 +87,7 @@ _INPUT = strawberry.argument(description="What to do.")
 class Mutation:
     """One field for each write of the API."""
 
-    @described
+    @documented_field
     async def create_thread(self, info: Info, input: Annotated[CreateThreadInput, _INPUT]) -> CreateThreadPayload:
         """Create a thread, with its first messages if there are some."""
 
@@ -91,7 +97,7 @@ class Mutation:
 
         return await _carry_out(info, CreateThreadPayload, input, write)
 
-    @described
+    @documented_field
     async def update_thread(self, info: Info, input: Annotated[UpdateThreadInput, _INPUT]) -> UpdateThreadPayload:
         """Change what is given; the rest stays as it is."""
 
@@ -102,7 +108,7 @@ class Mutation:
 
         return await _carry_out(info, UpdateThreadPayload, input, write, "threadId")
 
-    @described
+    @documented_field
     async def delete_thread(self, info: Info, input: Annotated[DeleteThreadInput, _INPUT]) -> DeleteThreadPayload:
         """Delete a thread with all that is in it."""
 
@@ -113,7 +119,7 @@ class Mutation:
 
         return await _carry_out(info, DeleteThreadPayload, input, write, "threadId")
 
-    @described
+    @documented_field
     async def create_message(self, info: Info, input: Annotated[CreateMessageInput, _INPUT]) -> CreateMessagePayload:
         """Add a message to a thread; not while a run is active on it."""
 
@@ -125,7 +131,7 @@ class Mutation:
 
         return await _carry_out(info, CreateMessagePayload, input, write, "threadId")
 
-    @described
+    @documented_field
     async def update_message(self, info: Info, input: Annotated[UpdateMessageInput, _INPUT]) -> UpdateMessagePayload:
         """Change a message's metadata."""
 
@@ -138,7 +144,7 @@ class Mutation:
 
         return await _carry_out(info, UpdateMessagePayload, input, write, "messageId")
 
-    @described
+    @documented_field
     async def delete_message(self, info: Info, input: Annotated[DeleteMessageInput, _INPUT]) -> DeleteMessagePayload:
         """Delete a message (version 2 of the API)."""
 
@@ -149,7 +155,7 @@ class Mutation:
 
         return await _carry_out(info, DeleteMessagePayload, input, write, "messageId")
 
-    @described
+    @documented_field
     async def create_run(self, info: Info, input: Annotated[CreateRunInput, _INPUT]) -> CreateRunPayload:
         """Start a run on a thread; not while another is active on it."""
 
@@ -161,7 +167,7 @@ class Mutation:
 
         return await _carry_out(info, CreateRunPayload, input, write, "threadId")
 
-    @described
+    @documented_field
     async def create_thread_and_run(
         self, info: Info, input: Annotated[CreateThreadAndRunInput, _INPUT]
     ) -> CreateThreadAndRunPayload:
@@ -175,7 +181,7 @@ class Mutation:
 
         return await _carry_out(info, CreateThreadAndRunPayload, input, write)
 
-    @described
+    @documented_field
     async def update_run(self, info: Info, input: Annotated[UpdateRunInput, _INPUT]) -> UpdateRunPayload:
         """Change a run's metadata."""
 
@@ -186,7 +192,7 @@ class Mutation:
 
         return await _carry_out(info, UpdateRunPayload, input, write, "runId")
 
-    @described
+    @documented_field
     async def cancel_run(self, info: Info, input: Annotated[CancelRunInput, _INPUT]) -> CancelRunPayload:
         """Tell a run to stop; one that is terminal cannot."""
 
@@ -196,7 +202,7 @@ class Mutation:
 
         return await _carry_out(info, CancelRunPayload, input, write, "runId")
 
-    @described
+    @documented_field
     async def submit_tool_outputs(
         self, info: Info, input: Annotated[SubmitToolOutputsInput, _INPUT]
     ) -> SubmitToolOutputsPayload:
@@ -210,7 +216,7 @@ class Mutation:
 
         return await _carry_out(info, SubmitToolOutputsPayload, input, write, "runId")
 
-    @described
+    @documented_field
     async def create_assistant(
         self, info: Info, input: Annotated[CreateAssistantInput, _INPUT]
     ) -> CreateAssistantPayload:
@@ -222,7 +228,7 @@ class Mutation:
 
         return await _carry_out(info, CreateAssistantPayload, input, write)
 
-    @described
+    @documented_field
     async def update_assistant(
         self, info: Info, input: Annotated[UpdateAssistantInput, _INPUT]
     ) -> UpdateAssistantPayload:
@@ -235,7 +241,7 @@ class Mutation:
 
         return await _carry_out(info, UpdateAssistantPayload, input, write, "assistantId")
 
-    @described
+    @documented_field
     async def delete_assistant(
         self, info: Info, input: Annotated[DeleteAssistantInput, _INPUT]
     ) -> DeleteAssistantPayload:
@@ -264,11 +270,11 @@ async def _carry_out(
     try:
         fields = await write(info.context.api)
     except ValidationError as error:
-        return payload_type(user_errors=of_validation_error(error), client_mutation_id=mark)
-    except RefusedError as refused:
+        return payload_type(user_errors=user_errors_from_validation_error(error), client_mutation_id=mark)
+    except MutationRefusedError as refused:
         return payload_type(user_errors=refused.errors, client_mutation_id=mark)
     except GatewayError as error:
-        user_error = of_gateway_error(error, own_field)
+        user_error = user_error_from_gateway_error(error, own_field)
         if user_error is None:
             raise
         return payload_type(user_errors=[user_error], client_mutation_id=mark)
@@ -303,11 +309,11 @@ def _thread_id_of(run: RunObject) -> str:
 
 def _check_outputs(run: RunObject, body: ToolOutputsBody) -> None:
     """Refuse outputs that the run does not wait for, given twice, or missing; each call has exactly one."""
-    action = required_action_of(run.required_action)
+    action = required_action_from_wire(run.required_action)
     if run.status != "requires_action" or not isinstance(action, SubmitToolOutputsAction):
         got = "whose required action cannot be read" if run.status == "requires_action" else f"with status {run.status}"
         message = f"expected a run that waits for tool outputs, got one {got}"
-        raise RefusedError([UserError(code=UserErrorCode.WRONG_STATE, message=message, field=["runId"])])
+        raise MutationRefusedError([UserError(code=UserErrorCode.WRONG_STATE, message=message, field=["runId"])])
     open_calls = {call.id: call.name for call in action.tool_calls}
     errors = []
     for index, output in enumerate(body.tool_outputs):
@@ -326,4 +332,4 @@ def _check_outputs(run: RunObject, body: ToolOutputsBody) -> None:
         for call_id, name in open_calls.items()
     ]
     if errors:
-        raise RefusedError(errors)
+        raise MutationRefusedError(errors)

@@ -39,10 +39,10 @@ from schema.contract.wire import (
     ThreadObject,
 )
 from schema.engine.context import Context, Info
-from schema.engine.deferred import when
+from schema.engine.deferred import then
 from schema.engine.loaders import PortLoader
-from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, connect
-from schema.graph.documented_field import about, deprecated, described
+from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, open_connection
+from schema.graph.documented_field import deprecated, documented_field, plain_field
 from schema.graph.enums import (
     MessageRole,
     MessageStatus,
@@ -53,17 +53,17 @@ from schema.graph.enums import (
     recognize_optional,
 )
 from schema.graph.from_wire import (
-    attachments_of,
-    content_of,
-    count_of,
-    required_action_of,
-    run_error_of,
-    text_of,
-    tool_calls_of,
-    tool_resources_of,
-    tools_of,
-    truncation_of,
-    usage_of,
+    attachments_from_wire,
+    content_from_wire,
+    integer_from_wire,
+    required_action_from_wire,
+    run_error_from_wire,
+    text_from_content,
+    tool_calls_from_wire,
+    tool_resources_from_wire,
+    tools_from_wire,
+    truncation_from_wire,
+    usage_from_wire,
 )
 from schema.graph.id_arguments import read_run_id_within
 from schema.graph.leaf_types import (
@@ -78,7 +78,7 @@ from schema.graph.leaf_types import (
     Usage,
 )
 from schema.graph.lenient_parts import decode_part, unknown_part
-from schema.graph.references import refer
+from schema.graph.references import follow_reference
 from schema.graph.scalars import JSON, DateTime, Metadata, date_time, metadata
 
 _Planner: TypeAlias = Callable[..., ConnectionPlan[Any]]
@@ -97,7 +97,7 @@ class Node:
 
     key: strawberry.Private[NodeKey]
 
-    @described
+    @documented_field
     def id(self) -> strawberry.ID:
         """The global ID: opaque, the same in every session and process."""
         return strawberry.ID(to_global_id(self.key))
@@ -120,27 +120,27 @@ class Thread(Node):
         """The loader of threads."""
         return context.loaders.threads
 
-    @described
+    @documented_field
     def upstream_id(self) -> str:
         """The upstream's own id, such as `thread_abc123`."""
         return self.key.thread_id
 
-    @described
+    @documented_field
     def created_at(self) -> DateTime:
         """When the thread was created."""
         return DateTime(self.wire.created_at)
 
-    @described
+    @documented_field
     def metadata(self) -> Metadata:
         """What the caller's program keeps with the thread."""
         return metadata(self.wire.metadata)
 
-    @described
+    @documented_field
     def tool_resources(self) -> ToolResources | None:
         """What the tools may use in this thread; null in version 1 of the API."""
-        return tool_resources_of(self.wire.tool_resources)
+        return tool_resources_from_wire(self.wire.tool_resources)
 
-    @described
+    @documented_field
     def messages(
         self,
         info: Info,
@@ -154,20 +154,22 @@ class Thread(Node):
         ] = None,
     ) -> Connection[Message] | None:
         """The messages, oldest first: `last: 20` is the newest twenty, in reading order."""
-        return connect(
+        return open_connection(
             _messages_of_thread(
                 info.context, self.key, first=first, after=after, last=last, before=before, run_id=run_id
             )
         )
 
-    @described
+    @documented_field
     def runs(
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[Run] | None:
         """The runs, oldest first."""
-        return connect(_runs_of_thread(info.context, self.key, first=first, after=after, last=last, before=before))
+        return open_connection(
+            _runs_of_thread(info.context, self.key, first=first, after=after, last=last, before=before)
+        )
 
-    @described
+    @documented_field
     def active_run(self, info: Info) -> Run | None:
         """The run that still holds the thread, if there is one: while it does, no message and no run can be added."""
         plan = _newest_run_of_thread(info.context, self.key)
@@ -176,7 +178,7 @@ class Thread(Node):
             newest = next(iter(load.result().data), None)
             return None if newest is None or is_terminal(newest.status) else plan.make_node(newest)
 
-        return when(plan.loader.start(plan.first_page_key), active)
+        return then(plan.loader.start(plan.first_page_key), active)
 
 
 @strawberry.type(description="One contribution to a thread.")
@@ -197,97 +199,99 @@ class Message(Node):
         """The loader of messages."""
         return context.loaders.messages
 
-    @described
+    @documented_field
     def upstream_id(self) -> str:
         """The upstream's own id, such as `msg_abc123`."""
         return self.key.message_id
 
-    @described
+    @documented_field
     def created_at(self) -> DateTime:
         """When the message was created."""
         return DateTime(self.wire.created_at)
 
-    @described
+    @documented_field
     def thread(self, info: Info) -> Thread | None:
         """The thread that it belongs to; null where that could not be read."""
-        return refer(info, Thread, ThreadKey(self.key.thread_id))
+        return follow_reference(info, Thread, ThreadKey(self.key.thread_id))
 
-    @described
+    @documented_field
     def role(self) -> MessageRole:
         """Who wrote it."""
         return recognize(MessageRole, self.wire.role)
 
-    @described
+    @documented_field
     def status(self) -> MessageStatus | None:
         """How far it has come. Null where the upstream leaves it out, as it does for messages read by REST."""
         return recognize_optional(MessageStatus, self.wire.status)
 
-    @described
+    @documented_field
     def incomplete_reason(self) -> str | None:
         """Why it was cut off, such as `max_tokens` or `content_filter`."""
         return self.wire.incomplete_details.reason if self.wire.incomplete_details else None
 
-    @described
+    @documented_field
     def completed_at(self) -> DateTime | None:
         """When it was completed, where the upstream says so."""
         return date_time(self.wire.completed_at)
 
-    @described
+    @documented_field
     def incomplete_at(self) -> DateTime | None:
         """When it was cut off, where the upstream says so."""
         return date_time(self.wire.incomplete_at)
 
-    @described
+    @documented_field
     def text(self) -> str:
         """The text parts, joined by newlines; empty where there are none."""
-        return text_of(self.wire.content)
+        return text_from_content(self.wire.content)
 
-    @described
+    @documented_field
     def content(self) -> list[MessageContent]:
         """All parts, in order."""
-        return content_of(self.wire.content)
+        return content_from_wire(self.wire.content)
 
-    @described
+    @documented_field
     def attachments(self, info: Info) -> list[Attachment]:
         """The attached files (version 2 of the API)."""
         if self.lacks_attachments:
             load = info.context.loaders.messages.start(self.key)
-            return when(load, lambda message: attachments_of(message.result().attachments))
-        return attachments_of(self.wire.attachments)
+            return then(load, lambda message: attachments_from_wire(message.result().attachments))
+        return attachments_from_wire(self.wire.attachments)
 
-    @described
+    @documented_field
     def assistant_id(self) -> str | None:
         """The upstream id of the assistant that wrote it; null for a person's message."""
         return self.wire.assistant_id
 
-    @described
+    @documented_field
     def assistant(self, info: Info) -> Assistant | None:
         """The assistant that wrote it; null for a person's message, or where it is no longer there."""
         assistant_id = self.wire.assistant_id
-        return refer(info, Assistant, AssistantKey(assistant_id)) if assistant_id else None
+        return follow_reference(info, Assistant, AssistantKey(assistant_id)) if assistant_id else None
 
-    @described
+    @documented_field
     def run_id(self) -> str | None:
         """The upstream id of the run that wrote it; null for a person's message."""
         return self.wire.run_id
 
-    @described
+    @documented_field
     def run(self, info: Info) -> Run | None:
         """The run that wrote it; null for a person's message, or where it is no longer there."""
         run_id = self.wire.run_id
-        return refer(info, Run, RunKey(self.key.thread_id, run_id)) if run_id else None
+        return follow_reference(info, Run, RunKey(self.key.thread_id, run_id)) if run_id else None
 
-    @described
+    @documented_field
     def metadata(self) -> Metadata:
         """What the caller's program keeps with the message."""
         return metadata(self.wire.metadata)
 
-    @described
+    @documented_field
     def files(
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[MessageFile] | None:
         """The attached files, oldest first (version 1 of the API; version 2 has `attachments`)."""
-        return connect(_files_of_message(info.context, self.key, first=first, after=after, last=last, before=before))
+        return open_connection(
+            _files_of_message(info.context, self.key, first=first, after=after, last=last, before=before)
+        )
 
     @deprecated("Version 1 of the API; use attachments.")
     def file_ids(self) -> list[str]:
@@ -312,20 +316,20 @@ class MessageFile(Node):
         """The loader of message files."""
         return context.loaders.message_files
 
-    @described
+    @documented_field
     def upstream_id(self) -> str:
         """The upstream's own id, such as `file-abc123`."""
         return self.key.file_id
 
-    @described
+    @documented_field
     def created_at(self) -> DateTime:
         """When the file was attached."""
         return DateTime(self.wire.created_at)
 
-    @described
+    @documented_field
     def message(self, info: Info) -> Message | None:
         """The message that it is attached to; null where that could not be read."""
-        return refer(info, Message, MessageKey(self.key.thread_id, self.key.message_id))
+        return follow_reference(info, Message, MessageKey(self.key.thread_id, self.key.message_id))
 
 
 @strawberry.type(description="An assistant at work on a thread.")
@@ -345,160 +349,164 @@ class Run(Node):
         """The loader of runs."""
         return context.loaders.runs
 
-    @described
+    @documented_field
     def upstream_id(self) -> str:
         """The upstream's own id, such as `run_abc123`."""
         return self.key.run_id
 
-    @described
+    @documented_field
     def created_at(self) -> DateTime:
         """When the run was created."""
         return DateTime(self.wire.created_at)
 
-    @described
+    @documented_field
     def thread(self, info: Info) -> Thread | None:
         """The thread that it works on; null where that could not be read."""
-        return refer(info, Thread, ThreadKey(self.key.thread_id))
+        return follow_reference(info, Thread, ThreadKey(self.key.thread_id))
 
-    @described
+    @documented_field
     def assistant_id(self) -> str | None:
         """The upstream id of the assistant at work."""
         return self.wire.assistant_id
 
-    @described
+    @documented_field
     def assistant(self, info: Info) -> Assistant | None:
         """The assistant at work; null where it is no longer there."""
         assistant_id = self.wire.assistant_id
-        return refer(info, Assistant, AssistantKey(assistant_id)) if assistant_id else None
+        return follow_reference(info, Assistant, AssistantKey(assistant_id)) if assistant_id else None
 
-    @described
+    @documented_field
     def status(self) -> RunStatus:
         """How far it has come."""
         return recognize(RunStatus, self.wire.status)
 
-    @described
+    @documented_field
     def is_terminal(self) -> bool:
         """Whether its status can no longer change."""
         return is_terminal(self.wire.status)
 
-    @described
+    @documented_field
     def required_action(self) -> RequiredAction | None:
         """What it waits for; null unless it waits for the caller."""
-        return required_action_of(self.wire.required_action)
+        return required_action_from_wire(self.wire.required_action)
 
-    @described
+    @documented_field
     def last_error(self) -> RunError | None:
         """Why it failed; null unless it did."""
-        return run_error_of(self.wire.last_error)
+        return run_error_from_wire(self.wire.last_error)
 
-    @described
+    @documented_field
     def incomplete_reason(self) -> str | None:
         """The limit that it ran into, such as `max_completion_tokens`; null unless it did."""
         return self.wire.incomplete_details.reason if self.wire.incomplete_details else None
 
-    @described
+    @documented_field
     def expires_at(self) -> DateTime | None:
         """When it will expire unless it is finished; null once it is terminal."""
         return date_time(self.wire.expires_at)
 
-    @described
+    @documented_field
     def started_at(self) -> DateTime | None:
         """When it was last taken up; null until then."""
         return date_time(self.wire.started_at)
 
-    @described
+    @documented_field
     def cancelled_at(self) -> DateTime | None:
         """When it was cancelled; null unless it was."""
         return date_time(self.wire.cancelled_at)
 
-    @described
+    @documented_field
     def failed_at(self) -> DateTime | None:
         """When it failed; null unless it did."""
         return date_time(self.wire.failed_at)
 
-    @described
+    @documented_field
     def completed_at(self) -> DateTime | None:
         """When it was completed; null unless it was."""
         return date_time(self.wire.completed_at)
 
-    @described
+    @documented_field
     def model(self) -> str | None:
         """The model that answers."""
         return self.wire.model
 
-    @described
+    @documented_field
     def instructions(self) -> str | None:
         """What the model was told for this run."""
         return self.wire.instructions
 
-    @described
+    @documented_field
     def tools(self) -> list[Tool]:
         """What the model may use in this run."""
-        return tools_of(self.wire.tools)
+        return tools_from_wire(self.wire.tools)
 
-    @described
+    @documented_field
     def temperature(self) -> float | None:
         """How freely the model words its answer, from 0 to 2."""
         return self.wire.temperature
 
-    @described
+    @documented_field
     def top_p(self) -> float | None:
         """The share of likely words that the model chooses from, from 0 to 1."""
         return self.wire.top_p
 
-    @described
+    @documented_field
     def max_prompt_tokens(self) -> int | None:
         """Most tokens that the run may read, where there is such a limit."""
-        return count_of(self.wire.max_prompt_tokens)
+        return integer_from_wire(self.wire.max_prompt_tokens)
 
-    @described
+    @documented_field
     def max_completion_tokens(self) -> int | None:
         """Most tokens that the run may write, where there is such a limit."""
-        return count_of(self.wire.max_completion_tokens)
+        return integer_from_wire(self.wire.max_completion_tokens)
 
-    @described
+    @documented_field
     def truncation_strategy(self) -> TruncationStrategy | None:
         """How much of the thread the run reads."""
-        return truncation_of(self.wire.truncation_strategy)
+        return truncation_from_wire(self.wire.truncation_strategy)
 
-    @described
+    @documented_field
     def tool_choice(self) -> JSON | None:
         """Which tool the model must use: `none`, `auto`, `required`, or an object that names one."""
         return _json(self.wire.tool_choice)
 
-    @described
+    @documented_field
     def parallel_tool_calls(self) -> bool | None:
         """Whether the model may call several functions at once."""
         return self.wire.parallel_tool_calls
 
-    @described
+    @documented_field
     def response_format(self) -> JSON | None:
         """The form of the answer: `auto`, or an object that describes one."""
         return _json(self.wire.response_format)
 
-    @described
+    @documented_field
     def usage(self) -> Usage | None:
         """Tokens used; null until the run is terminal."""
-        return usage_of(self.wire.usage)
+        return usage_from_wire(self.wire.usage)
 
-    @described
+    @documented_field
     def metadata(self) -> Metadata:
         """What the caller's program keeps with the run."""
         return metadata(self.wire.metadata)
 
-    @described
+    @documented_field
     def steps(
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[RunStep] | None:
         """What the run has done, oldest first."""
-        return connect(_steps_of_run(info.context, self.key, first=first, after=after, last=last, before=before))
+        return open_connection(
+            _steps_of_run(info.context, self.key, first=first, after=after, last=last, before=before)
+        )
 
-    @described
+    @documented_field
     def messages(
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[Message] | None:
         """What the run has written, oldest first."""
-        return connect(_messages_of_run(info.context, self.key, first=first, after=after, last=last, before=before))
+        return open_connection(
+            _messages_of_run(info.context, self.key, first=first, after=after, last=last, before=before)
+        )
 
     @deprecated(_VERSION_1)
     def file_ids(self) -> list[str]:
@@ -510,28 +518,28 @@ class Run(Node):
 class MessageCreationDetails:
     """Source: step details of type `message_creation`."""
 
-    message_id: str = about("The upstream id of the message.")
+    message_id: str = plain_field("The upstream id of the message.")
     key: strawberry.Private[MessageKey]
 
-    @described
+    @documented_field
     def message(self, info: Info) -> Message | None:
         """The message; null where it is no longer there."""
-        return refer(info, Message, self.key)
+        return follow_reference(info, Message, self.key)
 
 
 @strawberry.type(description="The step called tools.")
 class ToolCallsDetails:
     """Source: step details of type `tool_calls`."""
 
-    tool_calls: list[ToolCall] = about("The calls, in order.")
+    tool_calls: list[ToolCall] = plain_field("The calls, in order.")
 
 
 @strawberry.type(description="The step did something that this gateway does not know yet.")
 class UnknownStepDetails:
     """Fallback of `StepDetails`."""
 
-    type: str = about("The upstream's name of the kind; empty where it names none.")
-    raw: JSON = about("The details as the upstream sent them.")
+    type: str = plain_field("The upstream's name of the kind; empty where it names none.")
+    raw: JSON = plain_field("The details as the upstream sent them.")
 
 
 StepDetails: TypeAlias = Annotated[
@@ -559,48 +567,48 @@ class RunStep(Node):
         """The loader of run steps."""
         return context.loaders.run_steps
 
-    @described
+    @documented_field
     def upstream_id(self) -> str:
         """The upstream's own id, such as `step_abc123`."""
         return self.key.step_id
 
-    @described
+    @documented_field
     def created_at(self) -> DateTime:
         """When the step began."""
         return DateTime(self.wire.created_at)
 
-    @described
+    @documented_field
     def thread(self, info: Info) -> Thread | None:
         """The thread that its run works on; null where that could not be read."""
-        return refer(info, Thread, ThreadKey(self.key.thread_id))
+        return follow_reference(info, Thread, ThreadKey(self.key.thread_id))
 
-    @described
+    @documented_field
     def run(self, info: Info) -> Run | None:
         """The run that it is part of; null where that could not be read."""
-        return refer(info, Run, RunKey(self.key.thread_id, self.key.run_id))
+        return follow_reference(info, Run, RunKey(self.key.thread_id, self.key.run_id))
 
-    @described
+    @documented_field
     def assistant_id(self) -> str | None:
         """The upstream id of the assistant at work."""
         return self.wire.assistant_id
 
-    @described
+    @documented_field
     def assistant(self, info: Info) -> Assistant | None:
         """The assistant at work; null where it is no longer there."""
         assistant_id = self.wire.assistant_id
-        return refer(info, Assistant, AssistantKey(assistant_id)) if assistant_id else None
+        return follow_reference(info, Assistant, AssistantKey(assistant_id)) if assistant_id else None
 
-    @described
+    @documented_field
     def type(self) -> RunStepType:
         """What kind of work it did."""
         return recognize(RunStepType, self.wire.type)
 
-    @described
+    @documented_field
     def status(self) -> RunStepStatus:
         """How far it has come."""
         return recognize(RunStepStatus, self.wire.status)
 
-    @described
+    @documented_field
     def details(self) -> StepDetails:
         """What it did."""
         raw = self.wire.step_details
@@ -609,42 +617,42 @@ class RunStep(Node):
                 message = MessageKey(self.key.thread_id, created.message_id)
                 return MessageCreationDetails(message_id=created.message_id, key=message)
             case StepDetailsObject(type="tool_calls", tool_calls=calls):
-                return ToolCallsDetails(tool_calls=tool_calls_of(calls))
+                return ToolCallsDetails(tool_calls=tool_calls_from_wire(calls))
             case _:
                 kind, value = unknown_part(raw)
                 return UnknownStepDetails(type=kind, raw=value)
 
-    @described
+    @documented_field
     def last_error(self) -> RunError | None:
         """Why it failed; null unless it did."""
-        return run_error_of(self.wire.last_error)
+        return run_error_from_wire(self.wire.last_error)
 
-    @described
+    @documented_field
     def expired_at(self) -> DateTime | None:
         """When it expired; null unless it did."""
         return date_time(self.wire.expired_at)
 
-    @described
+    @documented_field
     def cancelled_at(self) -> DateTime | None:
         """When it was cancelled; null unless it was."""
         return date_time(self.wire.cancelled_at)
 
-    @described
+    @documented_field
     def failed_at(self) -> DateTime | None:
         """When it failed; null unless it did."""
         return date_time(self.wire.failed_at)
 
-    @described
+    @documented_field
     def completed_at(self) -> DateTime | None:
         """When it was completed; null until then."""
         return date_time(self.wire.completed_at)
 
-    @described
+    @documented_field
     def usage(self) -> Usage | None:
         """Tokens used; null until the step is completed."""
-        return usage_of(self.wire.usage)
+        return usage_from_wire(self.wire.usage)
 
-    @described
+    @documented_field
     def metadata(self) -> Metadata:
         """What the caller's program keeps with the step; most servers send none."""
         return metadata(self.wire.metadata)
@@ -667,62 +675,62 @@ class Assistant(Node):
         """The loader of assistants."""
         return context.loaders.assistants
 
-    @described
+    @documented_field
     def upstream_id(self) -> str:
         """The upstream's own id, such as `asst_abc123`."""
         return self.key.assistant_id
 
-    @described
+    @documented_field
     def created_at(self) -> DateTime:
         """When the assistant was created."""
         return DateTime(self.wire.created_at)
 
-    @described
+    @documented_field
     def name(self) -> str | None:
         """Its name."""
         return self.wire.name
 
-    @described
+    @documented_field
     def description(self) -> str | None:
         """What it is for."""
         return self.wire.description
 
-    @described
+    @documented_field
     def model(self) -> str:
         """The model that answers."""
         return self.wire.model
 
-    @described
+    @documented_field
     def instructions(self) -> str | None:
         """What the model is told."""
         return self.wire.instructions
 
-    @described
+    @documented_field
     def tools(self) -> list[Tool]:
         """What the model may use."""
-        return tools_of(self.wire.tools)
+        return tools_from_wire(self.wire.tools)
 
-    @described
+    @documented_field
     def tool_resources(self) -> ToolResources | None:
         """What its tools may use; null in version 1 of the API."""
-        return tool_resources_of(self.wire.tool_resources)
+        return tool_resources_from_wire(self.wire.tool_resources)
 
-    @described
+    @documented_field
     def temperature(self) -> float | None:
         """How freely the model words its answer, from 0 to 2."""
         return self.wire.temperature
 
-    @described
+    @documented_field
     def top_p(self) -> float | None:
         """The share of likely words that the model chooses from, from 0 to 1."""
         return self.wire.top_p
 
-    @described
+    @documented_field
     def response_format(self) -> JSON | None:
         """The form of its answers: `auto`, or an object that describes one."""
         return _json(self.wire.response_format)
 
-    @described
+    @documented_field
     def metadata(self) -> Metadata:
         """What the caller's program keeps with the assistant."""
         return metadata(self.wire.metadata)

@@ -11,9 +11,9 @@ import strawberry
 
 from schema.contract.keys import ThreadKey
 from schema.engine.context import Info
-from schema.graph.documented_field import described
+from schema.graph.documented_field import documented_field
 from schema.graph.nodes import Assistant, Message, Run, Thread
-from schema.graph.references import refer
+from schema.graph.references import follow_reference
 from schema.graph.user_errors import UserError
 
 
@@ -42,10 +42,10 @@ class _InThreadPayload(Payload):
 
     thread_key: strawberry.Private[ThreadKey | None] = None
 
-    @described
+    @documented_field
     def thread(self, info: Info) -> Thread | None:
         """The thread that it belongs to, as it is now. Null where it was refused."""
-        return refer(info, Thread, self.thread_key) if self.thread_key else None
+        return follow_reference(info, Thread, self.thread_key) if self.thread_key else None
 
 
 @strawberry.type(description="The answer of createThread.")

@@ -10,12 +10,12 @@ import strawberry
 from schema.contract.errors import GatewayError, bad_argument
 from schema.contract.keys import AssistantKey, MessageKey, RunKey, ThreadKey
 from schema.engine.context import Info
-from schema.engine.deferred import failed
-from schema.graph.connections import After, Before, Connection, First, Last, connect
-from schema.graph.documented_field import about, described
+from schema.engine.deferred import deferred_error
+from schema.graph.connections import After, Before, Connection, First, Last, open_connection
+from schema.graph.documented_field import documented_field, plain_field
 from schema.graph.id_arguments import read_id, read_node_id
 from schema.graph.nodes import NODE_TYPES, Assistant, Message, Node, Run, Thread, list_assistants
-from schema.graph.references import find
+from schema.graph.references import look_up
 
 NodeT = TypeVar("NodeT")
 
@@ -30,24 +30,24 @@ EitherId = Annotated[strawberry.ID, strawberry.argument(description="The global 
 class Upstream:
     """Source: the dialect that the gateway was configured with."""
 
-    dialect: str = about("The profile that the gateway speaks to it in, such as `openai-v2`.")
-    version: str = about("The version of the API: `v1` or `v2`.")
-    streaming: bool = about("Whether it streams runs.")
-    deletes_messages: bool = about("Whether it can delete a message.")
-    lists_threads: bool = about("Whether it can list threads; the API itself cannot.")
-    message_files: bool = about("Whether messages have `files` (version 1 of the API).")
+    dialect: str = plain_field("The profile that the gateway speaks to it in, such as `openai-v2`.")
+    version: str = plain_field("The version of the API: `v1` or `v2`.")
+    streaming: bool = plain_field("Whether it streams runs.")
+    deletes_messages: bool = plain_field("Whether it can delete a message.")
+    lists_threads: bool = plain_field("Whether it can list threads; the API itself cannot.")
+    message_files: bool = plain_field("Whether messages have `files` (version 1 of the API).")
 
 
 @strawberry.type(description="Reading. An object that is not there is null, without an error.")
 class Query:
     """Lookups by id, the assistants, and what the upstream can do."""
 
-    @described
+    @documented_field
     def node(self, info: Info, id: GlobalId) -> Node | None:
         """Find any object by its global ID."""
         return _find_node(info, id, "id")
 
-    @described
+    @documented_field
     def nodes(
         self,
         info: Info,
@@ -56,12 +56,12 @@ class Query:
         """Find objects by their global IDs: one for each ID, in their order, null for one that is not there."""
         return _each(_bounded(ids), lambda id_: _find_node(info, id_, "ids"))
 
-    @described
+    @documented_field
     def thread(self, info: Info, id: EitherId) -> Thread | None:
         """Find a thread."""
         return _find_thread(info, id, "id")
 
-    @described
+    @documented_field
     def threads_by_ids(
         self,
         info: Info,
@@ -75,29 +75,29 @@ class Query:
         """
         return _each(_bounded(ids), lambda id_: _find_thread(info, id_, "ids"))
 
-    @described
+    @documented_field
     def message(self, info: Info, id: GlobalId) -> Message | None:
         """Find a message."""
-        return find(info, Message, read_id(MessageKey, id))
+        return look_up(info, Message, read_id(MessageKey, id))
 
-    @described
+    @documented_field
     def run(self, info: Info, id: GlobalId) -> Run | None:
         """Find a run."""
-        return find(info, Run, read_id(RunKey, id))
+        return look_up(info, Run, read_id(RunKey, id))
 
-    @described
+    @documented_field
     def assistant(self, info: Info, id: EitherId) -> Assistant | None:
         """Find an assistant."""
-        return find(info, Assistant, read_id(AssistantKey, id))
+        return look_up(info, Assistant, read_id(AssistantKey, id))
 
-    @described
+    @documented_field
     def assistants(
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[Assistant] | None:
         """The assistants, oldest first."""
-        return connect(list_assistants(info.context, first=first, after=after, last=last, before=before))
+        return open_connection(list_assistants(info.context, first=first, after=after, last=last, before=before))
 
-    @described
+    @documented_field
     def upstream(self, info: Info) -> Upstream:
         """What the server behind the gateway can do, so that a frontend can adapt."""
         can = info.context.capabilities
@@ -113,11 +113,11 @@ class Query:
 
 def _find_node(info: Info, text: str, argument: str) -> Node | None:
     key = read_node_id(text, argument)
-    return find(info, NODE_TYPES[type(key)], key, argument)
+    return look_up(info, NODE_TYPES[type(key)], key, argument)
 
 
 def _find_thread(info: Info, text: str, argument: str) -> Thread | None:
-    return find(info, Thread, read_id(ThreadKey, text, argument), argument)
+    return look_up(info, Thread, read_id(ThreadKey, text, argument), argument)
 
 
 def _each(ids: list[strawberry.ID], find_one: Callable[[str], NodeT | None]) -> list[NodeT | None]:
@@ -127,7 +127,7 @@ def _each(ids: list[strawberry.ID], find_one: Callable[[str], NodeT | None]) -> 
         try:
             found.append(find_one(id_))
         except GatewayError as error:
-            found.append(failed(error))
+            found.append(deferred_error(error))
     return found
 
 

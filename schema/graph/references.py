@@ -18,10 +18,10 @@ from graphql import FieldNode, GraphQLError, GraphQLField, get_named_type
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.wire import Page
 from schema.engine.context import Context, Info
-from schema.engine.deferred import when
+from schema.engine.deferred import then
 from schema.engine.direct_calls import leads_on
 from schema.engine.loaders import PortLoader
-from schema.engine.selection import Arguments, names_of, selected_fields, variables_of
+from schema.engine.selection import Arguments, field_names, selected_fields, variables_of
 from schema.graph.connections import ConnectionPlan
 
 
@@ -70,7 +70,7 @@ class _Below(NamedTuple):
     references: Sequence[tuple[Callable[[Any], tuple[type[LoadedNode], Any]], FieldNode]]
 
 
-def refer(info: Info, node_type: type[NodeT], key: Any) -> NodeT | None:
+def follow_reference(info: Info, node_type: type[NodeT], key: Any) -> NodeT | None:
     """Follow a reference: at once where no call is needed, else as a `Later`, which GraphQL execution awaits.
 
     A reference to an object that is not there gives null.
@@ -80,10 +80,10 @@ def refer(info: Info, node_type: type[NodeT], key: Any) -> NodeT | None:
         _start(info, below, key)
     if below.key_is_enough:
         return node_type(key=key)
-    return when(node_type.loader(info.context).start(key), lambda load: _loaded(node_type, key, load))
+    return then(node_type.loader(info.context).start(key), lambda load: _loaded(node_type, key, load))
 
 
-def find(info: Info, node_type: type[NodeT], key: Any, argument: str = "id") -> NodeT | None:
+def look_up(info: Info, node_type: type[NodeT], key: Any, argument: str = "id") -> NodeT | None:
     """Look an object up by an id that came from outside: null where there is no such object. It may come `Later`.
 
     Where only lists of it are selected, a page of one of them proves that it exists, and it is not fetched itself.
@@ -109,8 +109,8 @@ def find(info: Info, node_type: type[NodeT], key: Any, argument: str = "id") -> 
         return node_type(key=key) if is_proof else node_type(key=key, wire=wire)
 
     if is_proof:
-        return when(proofs[0].loader.start(proofs[0].first_page_key), finish)
-    return when(node_type.loader(info.context).start(key), finish)
+        return then(proofs[0].loader.start(proofs[0].first_page_key), finish)
+    return then(node_type.loader(info.context).start(key), finish)
 
 
 def _loaded(node_type: type[NodeT], key: Any, load: asyncio.Future[Any]) -> NodeT | None:
@@ -145,7 +145,7 @@ def _look_below(info: Info, node_type: type[LoadedNode], nodes: Sequence[FieldNo
             lists.append(_ListBelow(planner, Arguments(definitions[name], field, PYTHON_NAMES), nodes))
         elif (reference := node_type.REFERENCES.get(name)) is not None:
             references.append((reference, field))
-    return _Below(names_of(fields) <= node_type.FIELDS_OF_KEY, lists, references)
+    return _Below(field_names(fields) <= node_type.FIELDS_OF_KEY, lists, references)
 
 
 def _nodes_of(info: Info, definition: GraphQLField, field: FieldNode) -> list[FieldNode]:

@@ -17,9 +17,9 @@ from schema.graph.event_types import (
     AnyRunEvent,
     AnyThreadEvent,
     RunStatusChange,
-    hold_objects,
-    run_event_of,
-    thread_event_of,
+    prime_loaders,
+    run_event_from_log,
+    thread_event_from_log,
 )
 from schema.graph.id_arguments import read_id
 
@@ -35,7 +35,7 @@ After: TypeAlias = Annotated[
 ]
 
 
-class Followed(Generic[ShownT]):
+class TypedFeed(Generic[ShownT]):
     """A feed as GraphQL reads it: each event typed, and loaded afresh what is selected below it."""
 
     __slots__ = ("_context", "feed", "log", "shown")
@@ -49,7 +49,7 @@ class Followed(Generic[ShownT]):
         self.shown = shown
         self._context = context
 
-    def __aiter__(self) -> Followed[ShownT]:
+    def __aiter__(self) -> TypedFeed[ShownT]:
         """Give itself: it is read once."""
         return self
 
@@ -57,7 +57,7 @@ class Followed(Generic[ShownT]):
         """Give the next event; what the one before it has loaded is forgotten."""
         event = await self.feed.__anext__()
         self._context.forget()
-        hold_objects(event.change, self.log.thread_id, self._context.loaders)
+        prime_loaders(event.change, self.log.thread_id, self._context.loaders)
         return self.shown(event)
 
     async def aclose(self) -> None:
@@ -82,7 +82,8 @@ class Subscription:
         key, context = read_id(RunKey, run_id, "runId"), info.context
         feed = await _opened(_events(context).follow_status(key, after=context.resume_after), key, "runId")
         return cast(
-            "AsyncIterator[RunStatusChange]", Followed(feed, key, lambda event: run_event_of(event, key), context)
+            "AsyncIterator[RunStatusChange]",
+            TypedFeed(feed, key, lambda event: run_event_from_log(event, key), context),
         )
 
     @_subscription
@@ -90,7 +91,7 @@ class Subscription:
         """Everything that happens in a run, from a cursor or from its beginning; ends with the run."""
         key, context = read_id(RunKey, run_id, "runId"), info.context
         feed = await _opened(_events(context).follow_run(key, after=_place(context, after)), key, "runId")
-        return Followed(feed, key, lambda event: run_event_of(event, key), context)
+        return TypedFeed(feed, key, lambda event: run_event_from_log(event, key), context)
 
     @_subscription
     async def thread_events(
@@ -99,7 +100,7 @@ class Subscription:
         """New messages and runs of a thread and what becomes of them, whoever made them."""
         key, context = read_id(ThreadKey, thread_id, "threadId"), info.context
         feed = await _opened(_events(context).follow_thread(key, after=_place(context, after)), key, "threadId")
-        return Followed(feed, key, lambda event: thread_event_of(event, key), context)
+        return TypedFeed(feed, key, lambda event: thread_event_from_log(event, key), context)
 
 
 def _events(context: Context) -> RunEvents:

@@ -16,36 +16,36 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from schema.contract.errors import ErrorCode, GatewayError, shown
-from schema.graph.documented_field import about, member
+from schema.graph.documented_field import enum_member, plain_field
 
 
 @strawberry.enum(description="Why a mutation was refused.")
 class UserErrorCode(Enum):
     """New members may be added."""
 
-    NOT_FOUND = member("NOT_FOUND", "What the argument names is not there.")
-    INVALID_VALUE = member("INVALID_VALUE", "The argument's value cannot be taken.")
-    TOO_LONG = member("TOO_LONG", "A text is too long.")
-    TOO_MANY = member("TOO_MANY", "A list or an object has too many members.")
-    ACTIVE_RUN = member("ACTIVE_RUN", "A run still holds the thread; wait for it or cancel it.")
-    WRONG_STATE = member("WRONG_STATE", "The run's present status does not allow it.")
-    MISSING_TOOL_OUTPUT = member("MISSING_TOOL_OUTPUT", "A call that the run waits for has no output.")
-    UNSUPPORTED_BY_UPSTREAM = member("UNSUPPORTED_BY_UPSTREAM", "This upstream, or its version, cannot do it.")
-    REFUSED = member("REFUSED", "The upstream refused for a reason of its own; the message has it.")
+    NOT_FOUND = enum_member("NOT_FOUND", "What the argument names is not there.")
+    INVALID_VALUE = enum_member("INVALID_VALUE", "The argument's value cannot be taken.")
+    TOO_LONG = enum_member("TOO_LONG", "A text is too long.")
+    TOO_MANY = enum_member("TOO_MANY", "A list or an object has too many members.")
+    ACTIVE_RUN = enum_member("ACTIVE_RUN", "A run still holds the thread; wait for it or cancel it.")
+    WRONG_STATE = enum_member("WRONG_STATE", "The run's present status does not allow it.")
+    MISSING_TOOL_OUTPUT = enum_member("MISSING_TOOL_OUTPUT", "A call that the run waits for has no output.")
+    UNSUPPORTED_BY_UPSTREAM = enum_member("UNSUPPORTED_BY_UPSTREAM", "This upstream, or its version, cannot do it.")
+    REFUSED = enum_member("REFUSED", "The upstream refused for a reason of its own; the message has it.")
 
 
 @strawberry.type(description="What the caller can act on. Everything else is a GraphQL error.")
 class UserError:
     """A refusal as data, as Shopify's API gives it."""
 
-    code: UserErrorCode = about("Why, for a program.")
-    message: str = about("Why, for a person: what was expected and what came.")
-    field: list[str] | None = about(
+    code: UserErrorCode = plain_field("Why, for a program.")
+    message: str = plain_field("Why, for a person: what was expected and what came.")
+    field: list[str] | None = plain_field(
         "Path of the argument within `input`, in GraphQL's spelling; indexes count from 0. Null where none is to blame."
     )
 
 
-class RefusedError(Exception):
+class MutationRefusedError(Exception):
     """A mutation that is refused, with all its reasons."""
 
     def __init__(self, errors: Sequence[UserError]) -> None:
@@ -79,7 +79,7 @@ _TOO_MANY = re.compile(r"\btoo many\b")
 _FREE_NAMES = "metadata"
 
 
-def of_gateway_error(error: GatewayError, own_field: str | None = None) -> UserError | None:
+def user_error_from_gateway_error(error: GatewayError, own_field: str | None = None) -> UserError | None:
     """Make data of an upstream's refusal; None for what the caller cannot act on.
 
     `own_field` names the argument that says what the mutation acts on: it is to blame where the upstream found
@@ -105,7 +105,7 @@ def of_gateway_error(error: GatewayError, own_field: str | None = None) -> UserE
     return UserError(code=code, message=error.message, field=field)
 
 
-def of_validation_error(error: ValidationError) -> list[UserError]:
+def user_errors_from_validation_error(error: ValidationError) -> list[UserError]:
     """Make data of what pydantic found, one error for each place."""
     found: dict[tuple[str, ...], UserError] = {}
     for fault in error.errors(include_url=False):

@@ -10,25 +10,25 @@ from graphql.execution import Executor
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.context import Context
 from schema.operations.call_prediction import predict_calls
-from schema.operations.call_upper_bound import bound_calls
+from schema.operations.call_upper_bound import call_upper_bound
 from schema.operations.operation_reader import OperationReader
 
 
-def hold_to_budget(context: Context, max_calls: int, executor: Executor[Any]) -> None:
+def enforce_call_budget(context: Context, max_calls: int, executor: Executor[Any]) -> None:
     """Refuse an operation that is predicted to make more than `max_calls` upstream calls; raises a `GraphQLError`.
 
     Of a subscription it is the calls of one event. The prediction is noted in the context where the cost is reported.
     """
     reader = OperationReader.of(executor)
     # The prediction is never above the bound, which takes a tenth of its time.
-    if not context.reports_cost and bound_calls(reader, context.limits.max_page_size) <= max_calls:
+    if not context.reports_cost and call_upper_bound(reader, context.limits.max_page_size) <= max_calls:
         return
     predicted = context.predicted_calls = predict_calls(reader, context.limits)
     if predicted > max_calls:
         raise too_expensive(predicted, max_calls)
 
 
-def report(context: Context) -> dict[str, Any]:
+def report_cost(context: Context) -> dict[str, Any]:
     """Say what an operation has cost, where that was asked for, and how many answers were stale, if any were."""
     cost = context.api.cost
     results: dict[str, Any] = {"cost": cost.report(context.predicted_calls)} if context.reports_cost else {}

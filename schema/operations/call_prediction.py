@@ -36,7 +36,7 @@ from schema.graph.id_arguments import read_id, read_node_id
 from schema.graph.nodes import NODE_TYPES, list_assistants
 from schema.graph.queries import MAX_IDS
 from schema.graph.references import PYTHON_NAMES
-from schema.operations.call_upper_bound import SNAPSHOT_SIZE, bound_calls
+from schema.operations.call_upper_bound import SNAPSHOT_SIZE, call_upper_bound
 from schema.operations.operation_reader import NODE_INTERFACE, Fields, OperationReader, TooManySelectionsError
 
 _KEY_TYPES: Mapping[str, Any] = KEY_TYPES
@@ -54,7 +54,7 @@ def predict_calls(reader: OperationReader, limits: PagingLimits) -> int:
 
     It is never above the linear bound, which is all there is for an operation that unfolds to too many selections.
     """
-    bound = bound_calls(reader, limits.max_page_size)
+    bound = call_upper_bound(reader, limits.max_page_size)
     try:
         return min(bound, _predict(reader, limits))
     except TooManySelectionsError:

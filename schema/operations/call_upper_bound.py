@@ -19,7 +19,7 @@ SNAPSHOT_SIZE = UPSTREAM_PAGE_SIZE
 """How many messages, and how many steps, a snapshot of a run is taken to hold; hardly any run has so many."""
 
 
-def bound_calls(reader: OperationReader, max_page_size: int) -> int:
+def call_upper_bound(reader: OperationReader, max_page_size: int) -> int:
     """Bound the calls of an operation as if every field asked for all that it needs by itself."""
     root_name = reader.root_name
     return 0 if root_name is None else _Bound(reader, max_page_size).below(root_name, reader.operation.selection_set)

@@ -22,14 +22,14 @@ from schema.contract.run_events import RunEvent
 from schema.engine.context import Context
 from schema.engine.executor import CompiledExecutor
 from schema.engine.plans import DocumentPlans
-from schema.engine.public_errors import graphql_errors, public_errors
-from schema.graph.event_types import hold_objects
-from schema.operations.call_budget import report
+from schema.engine.public_errors import to_graphql_errors, to_public_errors
+from schema.graph.event_types import prime_loaders
+from schema.operations.call_budget import report_cost
 from schema.operations.call_prediction import predict_calls
 from schema.operations.operation_reader import OperationReader
 
 
-class SelectionKey(NamedTuple):
+class EventSelectionKey(NamedTuple):
     """What is rendered of an event: equal for all whose rendering is equal.
 
     It names neither the principal nor the log that the events come from, though variables and text imply the latter.
@@ -42,7 +42,7 @@ class SelectionKey(NamedTuple):
     limits: PagingLimits
 
 
-class Selection:
+class EventSelection:
     """One valid operation with its variables, ready to be executed on events.
 
     It belongs to nobody: whatever is a subscriber's own is in the context that an event is rendered with.
@@ -52,7 +52,7 @@ class Selection:
 
     def __init__(
         self,
-        key: SelectionKey,
+        key: EventSelectionKey,
         executor: CompiledExecutor,
         thread_id: str,
         shown: Callable[[RunEvent], Any],
@@ -69,18 +69,18 @@ class Selection:
         try:
             result = await self._execute(event, context)
         except Exception as error:
-            result = ExecutionResult(None, graphql_errors(error))
+            result = ExecutionResult(None, to_graphql_errors(error))
         rendered: dict[str, Any] = {"data": result.data}
         if result.errors:
-            rendered["errors"] = [error.formatted for error in public_errors(result.errors)]
+            rendered["errors"] = [error.formatted for error in to_public_errors(result.errors)]
         if context.reports_cost:
             context.predicted_calls = self._predicted()
-        if extensions := report(context):
+        if extensions := report_cost(context):
             rendered["extensions"] = extensions
         return rendered
 
     async def _execute(self, event: RunEvent, context: Context) -> ExecutionResult:
-        hold_objects(event.change, self._thread_id, context.loaders)
+        prime_loaders(event.change, self._thread_id, context.loaders)
         # A new one each time: an executor remembers what it has collected, so that one for all events would grow.
         executor = self._compiled.executor(self._shown(event), context)
         result: Any = executor.execute_operation(serially=False)
@@ -147,5 +147,5 @@ class _Compiled(NamedTuple):
         return executor
 
 
-Selections: TypeAlias = WeakValueDictionary[SelectionKey, Selection]
+EventSelections: TypeAlias = WeakValueDictionary[EventSelectionKey, EventSelection]
 """The selections that somebody is subscribed to: as many as there are different ones, and none once nobody is."""

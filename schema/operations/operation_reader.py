@@ -41,7 +41,7 @@ MAX_SELECTIONS = 10_000
 """How many selections of an operation are looked at one by one."""
 
 
-class Prepared(Protocol):
+class PreparedOperation(Protocol):
     """One operation of a valid document with its variables, as an executor has it before it is executed."""
 
     @property
@@ -79,7 +79,7 @@ class OperationReader:
         self._selections_left = max_selections
 
     @classmethod
-    def of(cls, prepared: Prepared) -> OperationReader:
+    def of(cls, prepared: PreparedOperation) -> OperationReader:
         """Read what is about to be executed."""
         return cls(prepared.schema, prepared.operation, prepared.fragment_definitions, prepared.variable_values)
 

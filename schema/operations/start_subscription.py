@@ -30,11 +30,11 @@ from schema.contract.ports import EventFeed
 from schema.contract.run_events import RunEvent
 from schema.engine.build_executor import build_executor
 from schema.engine.context import Context
-from schema.engine.documents import ReadDocument
-from schema.engine.public_errors import RefusedError, graphql_errors, public_errors
-from schema.graph.subscriptions import Followed
-from schema.operations.call_budget import hold_to_budget
-from schema.operations.event_execution import Selection, SelectionKey
+from schema.engine.documents import ParsedDocument
+from schema.engine.public_errors import OperationRefusedError, to_graphql_errors, to_public_errors
+from schema.graph.subscriptions import TypedFeed
+from schema.operations.call_budget import enforce_call_budget
+from schema.operations.event_execution import EventSelection, EventSelectionKey
 from schema.root import GatewaySchema
 
 
@@ -47,7 +47,7 @@ class SubscriptionRefusedError(Exception):
         self.errors = errors
 
 
-class Subscribed:
+class StartedSubscription:
     """One subscription that has begun: its own feed, and how its events are rendered, which is shared with its like.
 
     Whoever holds it closes the feed.
@@ -55,13 +55,13 @@ class Subscribed:
 
     __slots__ = ("_selection", "feed")
 
-    def __init__(self, feed: EventFeed, selection: Selection) -> None:
+    def __init__(self, feed: EventFeed, selection: EventSelection) -> None:
         """Show what `selection` selects of the events of `feed`."""
         self.feed = feed
         self._selection = selection
 
     @property
-    def selection(self) -> SelectionKey:
+    def selection(self) -> EventSelectionKey:
         """What is rendered: equal for subscriptions whose renderings are equal, if they are one principal's.
 
         A variable that only says `after` which event to begin is no part of it.
@@ -78,14 +78,14 @@ class Subscribed:
         return await self._selection.render(event, context)
 
 
-async def subscribe(
+async def start_subscription(
     schema: GatewaySchema,
-    document: ReadDocument,
+    document: ParsedDocument,
     *,
     variables: Mapping[str, Any] | None,
     operation_name: str | None,
     context: Context,
-) -> Subscribed:
+) -> StartedSubscription:
     """Begin a subscription, held to every limit that a query is held to; raises `SubscriptionRefusedError`.
 
     `context` serves only to begin it and may be closed afterwards; its `resume_after` wins over an `after` argument.
@@ -96,15 +96,15 @@ async def subscribe(
         key = _key(document, executor.operation, variables, context)
         selection = schema.selections.get(key)
         if selection is None:
-            hold_to_budget(context, schema.limits.max_upstream_calls, executor)
+            enforce_call_budget(context, schema.limits.max_upstream_calls, executor)
         followed = await _follow(executor)
-    except (RefusedError, GraphQLError) as refusal:
-        errors = public_errors(graphql_errors(refusal))
+    except (OperationRefusedError, GraphQLError) as refusal:
+        errors = to_public_errors(to_graphql_errors(refusal))
         raise SubscriptionRefusedError([dict(error.formatted) for error in errors]) from None
     if selection is None:
-        made = Selection(key, executor, followed.log.thread_id, followed.shown)
+        made = EventSelection(key, executor, followed.log.thread_id, followed.shown)
         selection = schema.selections.setdefault(key, made)  # another may have been first meanwhile
-    return Subscribed(followed.feed, selection)
+    return StartedSubscription(followed.feed, selection)
 
 
 def _check_type(operation: OperationDefinitionNode) -> None:
@@ -114,28 +114,28 @@ def _check_type(operation: OperationDefinitionNode) -> None:
         raise GraphQLError(wrong.message, original_error=wrong)
 
 
-async def _follow(executor: Executor[Any]) -> Followed[Any]:
+async def _follow(executor: Executor[Any]) -> TypedFeed[Any]:
     stream: Any = create_source_event_stream(executor)
     if optimized_is_awaitable(stream):
         stream = await stream
     if isinstance(stream, ExecutionResult):
-        raise RefusedError(stream.errors or [])
-    followed: Followed[Any] = stream
+        raise OperationRefusedError(stream.errors or [])
+    followed: TypedFeed[Any] = stream
     return followed
 
 
 def _key(
-    document: ReadDocument,
+    document: ParsedDocument,
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any] | None,
     context: Context,
-) -> SelectionKey:
+) -> EventSelectionKey:
     places = _variables_of_place(document.node, operation)
     names = {definition.variable.name.value for definition in operation.variable_definitions or ()} - places
     given = {name: value for name, value in (variables or {}).items() if name in names}
     name = operation.name.value if operation.name else None
     # The text of a kept document is equal to that of each request, but one for all of them.
-    return SelectionKey(document.text, name, json.dumps(given, sort_keys=True, default=repr), context.limits)
+    return EventSelectionKey(document.text, name, json.dumps(given, sort_keys=True, default=repr), context.limits)
 
 
 def _variables_of_place(document: DocumentNode, operation: OperationDefinitionNode) -> set[str]:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pytest
 
-from gateway.run_log.store.event_log import Draft, EventLog, Lead, LogName, Reading
+from gateway.run_log.store.event_log import Draft, EventLog, LogName, LogSlice, WriterLease
 from gateway.run_log.store.memory_log import MemoryLog
 from gateway.run_log.store.redis_log import RedisLog
 from schema.contract.keys import RunKey
@@ -86,17 +86,17 @@ def text(value: str) -> Draft:
     return Draft(Provenance.STREAMED, TextDeltaChange("msg_1", 0, value))
 
 
-async def led(log: EventLog, name: LogName = RUN, *, preempt: bool = False) -> Lead:
+async def led(log: EventLog, name: LogName = RUN, *, preempt: bool = False) -> WriterLease:
     lead = await log.lead(name, preempt=preempt)
     assert lead is not None
     return lead
 
 
-def texts(reading: Reading) -> list[str]:
+def texts(reading: LogSlice) -> list[str]:
     return [entry.change.value for entry in reading.entries if isinstance(entry.change, TextDeltaChange)]
 
 
-def numbers(reading: Reading) -> list[int]:
+def numbers(reading: LogSlice) -> list[int]:
     return [entry.number for entry in reading.entries]
 
 
@@ -108,7 +108,7 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def written(log: EventLog, values: Sequence[str], name: LogName = RUN) -> Lead:
+async def written(log: EventLog, values: Sequence[str], name: LogName = RUN) -> WriterLease:
     lead = await led(log, name)
     for value in values:
         await log.append(name, lead, [text(value)])

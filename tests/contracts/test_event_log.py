@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.run_log.store.event_log import Draft, LogName, NotLeadingError, Position, Reading
+from gateway.run_log.store.event_log import Draft, LeaseLostError, LogName, LogPosition, LogSlice
 from schema.contract.keys import ThreadKey
 from schema.contract.run_events import FaultChange, Provenance, SnapshotChange
 from tests.contracts.event_logs import (
@@ -30,10 +30,10 @@ __all__ = ["begin", "logs"]  # fixtures
 
 
 async def test_a_log_that_was_never_written_holds_nothing(logs: Logs) -> None:
-    assert await logs.here.read(RUN) == Reading(None, ())
-    assert await logs.here.read(RUN, Position("epoch", 3)) == Reading(None, (), is_gap=True)
+    assert await logs.here.read(RUN) == LogSlice(None, ())
+    assert await logs.here.read(RUN, LogPosition("epoch", 3)) == LogSlice(None, (), is_gap=True)
     await led(logs.here)
-    assert await logs.here.read(RUN) == Reading(None, ())
+    assert await logs.here.read(RUN) == LogSlice(None, ())
 
 
 async def test_entries_are_read_everywhere_in_the_order_in_which_they_were_written(logs: Logs) -> None:
@@ -88,14 +88,14 @@ async def test_one_reads_on_from_any_place_that_is_kept(logs: Logs) -> None:
     epoch = (await logs.there.read(RUN)).epoch
     assert epoch is not None
     for number in range(6):
-        reading = await logs.there.read(RUN, Position(epoch, number))
+        reading = await logs.there.read(RUN, LogPosition(epoch, number))
         assert texts(reading) == list("abcde")[number:]
         assert not reading.is_gap
         assert reading.epoch == epoch
 
 
-@pytest.mark.parametrize("place", [Position("other", 2), Position("", 0)])
-async def test_a_place_of_another_epoch_is_a_gap(logs: Logs, place: Position) -> None:
+@pytest.mark.parametrize("place", [LogPosition("other", 2), LogPosition("", 0)])
+async def test_a_place_of_another_epoch_is_a_gap(logs: Logs, place: LogPosition) -> None:
     await written(logs.here, "abc")
     reading = await logs.here.read(RUN, place)
     assert reading.is_gap
@@ -106,7 +106,7 @@ async def test_a_place_that_was_never_reached_is_a_gap(logs: Logs) -> None:
     await written(logs.here, "abc")
     epoch = (await logs.here.read(RUN)).epoch
     assert epoch is not None
-    reading = await logs.here.read(RUN, Position(epoch, 4))
+    reading = await logs.here.read(RUN, LogPosition(epoch, 4))
     assert reading.is_gap
     assert texts(reading) == ["a", "b", "c"]
 
@@ -120,7 +120,7 @@ async def test_only_the_newest_entries_are_kept_and_older_places_are_gaps(logs: 
     assert not whole.is_gap
     assert whole.epoch is not None
     for number, is_gap in ((0, True), (5, True), (6, False), (7, False), (MAX_ENTRIES + 6, False)):
-        reading = await logs.there.read(RUN, Position(whole.epoch, number))
+        reading = await logs.there.read(RUN, LogPosition(whole.epoch, number))
         assert reading.is_gap is is_gap
         assert numbers(reading) == list(range(7 if is_gap else number + 1, MAX_ENTRIES + 7))
 
@@ -142,9 +142,9 @@ async def test_a_log_that_has_ended_takes_nothing_more_and_is_led_by_nobody(logs
         assert await log.lead(RUN) is None
         assert await log.lead(RUN, preempt=True) is None
         assert not await log.renew(RUN, lead)
-        with pytest.raises(NotLeadingError):
+        with pytest.raises(LeaseLostError):
             await log.append(RUN, lead, [text("b")])
-        with pytest.raises(NotLeadingError):
+        with pytest.raises(LeaseLostError):
             await log.append(RUN, lead, [text("b")], ends=True)
         await log.resign(RUN, lead)
     assert texts(await logs.there.read(RUN)) == ["a", "z"]
@@ -193,7 +193,7 @@ async def test_who_listens_before_it_reads_misses_nothing(begin: Begin) -> None:
             if reading.has_ended:
                 return
             if reading.epoch is not None and reading.entries:
-                place = Position(reading.epoch, reading.entries[-1].number)
+                place = LogPosition(reading.epoch, reading.entries[-1].number)
             await news.wait()
 
     following = asyncio.create_task(follow())

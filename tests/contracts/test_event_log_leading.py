@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from gateway.run_log.store.event_log import Lead, NotLeadingError, Position
+from gateway.run_log.store.event_log import LeaseLostError, LogPosition, WriterLease
 from schema.contract.run_events import TextDeltaChange
 from tests.contracts.event_logs import (
     OTHER,
@@ -41,9 +41,9 @@ async def test_one_leads_at_a_time_and_tokens_grow(logs: Logs) -> None:
 async def test_who_was_preempted_writes_nothing_and_takes_nothing_away(logs: Logs) -> None:
     old = await written(logs.here, "a")
     new = await led(logs.there, preempt=True)
-    with pytest.raises(NotLeadingError):
+    with pytest.raises(LeaseLostError):
         await logs.here.append(RUN, old, [text("old")])
-    with pytest.raises(NotLeadingError):
+    with pytest.raises(LeaseLostError):
         await logs.here.append(RUN, old, [text("old")], ends=True)
     assert not await logs.here.renew(RUN, old)
     await logs.here.resign(RUN, old)
@@ -58,13 +58,13 @@ async def test_who_resigned_writes_nothing(logs: Logs) -> None:
     await logs.here.resign(RUN, lead)
     await logs.here.resign(RUN, lead)
     assert not await logs.here.renew(RUN, lead)
-    with pytest.raises(NotLeadingError):
+    with pytest.raises(LeaseLostError):
         await logs.here.append(RUN, lead, [text("b")])
 
 
 async def test_a_made_up_lead_writes_nothing(logs: Logs) -> None:
-    for lead in (Lead(0, 1), Lead(1, 1), Lead(2**52, 1)):
-        with pytest.raises(NotLeadingError):
+    for lead in (WriterLease(0, 1), WriterLease(1, 1), WriterLease(2**52, 1)):
+        with pytest.raises(LeaseLostError):
             await logs.here.append(RUN, lead, [text("a")])
         assert not await logs.here.renew(RUN, lead)
         await logs.here.resign(RUN, lead)
@@ -75,7 +75,7 @@ async def test_another_leads_once_the_lease_is_over(begin: Begin) -> None:
     logs = await begin(SHORT_LEASE_SECONDS)
     old = await led(logs.here)
     assert old.lease_seconds == SHORT_LEASE_SECONDS
-    leads: list[Lead] = []
+    leads: list[WriterLease] = []
 
     async def taken() -> bool:
         logs.pass_time(SHORT_LEASE_SECONDS / 2)
@@ -85,7 +85,7 @@ async def test_another_leads_once_the_lease_is_over(begin: Begin) -> None:
 
     await eventually(taken)
     assert leads[0].token > old.token
-    with pytest.raises(NotLeadingError):
+    with pytest.raises(LeaseLostError):
         await logs.here.append(RUN, old, [text("old")])
     assert not await logs.here.renew(RUN, old)
 
@@ -98,7 +98,7 @@ async def test_a_lapsed_leader_writes_nothing_though_nobody_else_leads(begin: Be
         logs.pass_time(SHORT_LEASE_SECONDS / 2)
         try:
             await logs.here.append(RUN, lead, [text("a")])
-        except NotLeadingError:
+        except LeaseLostError:
             return True
         return False
 
@@ -142,11 +142,11 @@ async def test_whoever_writes_when_numbers_have_no_gap_and_nothing_is_lost_or_do
     confirmed: list[str] = []
     refused: list[str] = []
     randomness = random.Random(seed)
-    place: Position | None = None
+    place: LogPosition | None = None
 
     async def write(who: int) -> None:
         log = (logs.here, logs.there)[who % 2]
-        lead: Lead | None = None
+        lead: WriterLease | None = None
         for turn in range(12):
             await asyncio.sleep(0)
             if lead is None or randomness.random() < 0.3:
@@ -157,7 +157,7 @@ async def test_whoever_writes_when_numbers_have_no_gap_and_nothing_is_lost_or_do
             try:
                 await log.append(RUN, lead, [text(value) for value in values])
                 confirmed.extend(values)
-            except NotLeadingError:
+            except LeaseLostError:
                 refused.extend(values)
                 lead = None
                 continue
@@ -176,7 +176,7 @@ async def test_whoever_writes_when_numbers_have_no_gap_and_nothing_is_lost_or_do
                 seen[entry.number] = entry.change.value
             if reading.epoch is not None and reading.entries:
                 assert not reading.is_gap
-                place = Position(reading.epoch, reading.entries[-1].number)
+                place = LogPosition(reading.epoch, reading.entries[-1].number)
             if last_time:
                 return
             await asyncio.sleep(0)

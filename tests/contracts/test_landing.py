@@ -67,7 +67,7 @@ async def test_what_lands_is_what_is_returned_and_lands_once(api: ThreadsApi, wo
         assert len(keys) > 1
         for asked in ([*keys, keys[0]], keys[:2], []):  # what is kept by now is mixed with what is not
             landed = Landed()
-            answers = dict(zip(asked, await list_pages(asked, land=landed), strict=True))
+            answers = dict(zip(asked, await list_pages(asked, on_result=landed), strict=True))
             assert answers.keys() == set(asked)
             assert set(Counter(landed.keys).values()) <= {1}
             assert all(answers[key] is value for key, value in landed.pairs)
@@ -139,4 +139,4 @@ async def test_after_cancellation_nothing_lands(bind: Bind, release: asyncio.Eve
 
 
 async def _read(api: ThreadsApi, keys: list[RunPageKey], landed: Landed) -> list[Any]:
-    return list(await api.list_runs(keys, land=landed))
+    return list(await api.list_runs(keys, on_result=landed))

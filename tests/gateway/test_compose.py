@@ -9,7 +9,7 @@ from gateway.compose import DEMO_KEY, build_emulator_app, build_gateway_app, eve
 from gateway.config import Settings
 from gateway.emulator.model.model_options import ModelOptions
 from gateway.emulator.model.model_runs import MODEL_RUNS
-from gateway.run_log.run_log_options import EventsOptions
+from gateway.run_log.run_log_options import RunLogOptions
 from gateway.server.app import listening
 from gateway.upstream.upstream_options import UpstreamOptions
 from tests.support.emulator import Emulator
@@ -62,7 +62,7 @@ async def test_the_settings_reach_what_they_are_about(emulator: Emulator) -> Non
 
 
 def test_a_short_log_says_often_what_it_is_about_and_a_short_lease_is_tried_for_often() -> None:
-    usual, options = EventsOptions(), events_options(Settings())
+    usual, options = RunLogOptions(), events_options(Settings())
     assert (options.snapshot_every_entries, options.follow_seconds) == (1000, usual.follow_seconds)
     short = events_options(Settings(gateway_run_log_entries=100, gateway_run_lease_seconds=0.3))
     assert short.snapshot_every_entries == 25

@@ -263,12 +263,12 @@ class Coherence(RuleBasedStateMachine):
     async def _ask_whole(self, api: CachedThreadsApi, keys: Sequence[Key]) -> list[bytes]:
         """Read keys of any type one after the other, as one operation that may have been answered before."""
         asked = question(repr(keys))
-        data = await api.find_repeat(asked)
+        data = await api.find_response(asked)
         if data is not None:
             type(self).given_again += 1
             return data.split(b"\n")
         answers = [answer for key in keys for answer in await self._read_batch(api, [key])]
-        api.keep_repeat(asked, b"\n".join(answers))
+        api.store_response(asked, b"\n".join(answers))
         return answers
 
     async def _write(self, process: int, name: str, holds: int, *, fails: bool) -> None:

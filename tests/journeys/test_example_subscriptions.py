@@ -16,7 +16,7 @@ from graphql import OperationType
 from gateway import compose
 from gateway.compose import DEMO_KEY
 from gateway.run_log.poll_interval import Pace
-from gateway.run_log.run_log_options import EventsOptions
+from gateway.run_log.run_log_options import RunLogOptions
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.examples import Example, Stream, following, load_examples
 from tests.support.gateway import Gateway, running_gateway
@@ -57,7 +57,7 @@ def looks_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps what is watched from being looked at again, so that only what a subscription itself needs is counted."""
     hour = 3600.0
     rarely = Pace(hour, hour, waiting_shortest_seconds=hour, waiting_longest_seconds=hour)
-    monkeypatch.setattr(compose, "EventsOptions", functools.partial(EventsOptions, pace=rarely))
+    monkeypatch.setattr(compose, "RunLogOptions", functools.partial(RunLogOptions, pace=rarely))
 
 
 async def start(gateway: Gateway, example: Example) -> str:

@@ -7,7 +7,7 @@ from schema.contract.keys import RunKey, ThreadKey, to_global_id
 from schema.contract.paging import PagingLimits
 from schema.contract.run_events import Change, RunEvent
 from schema.engine.context import Context
-from schema.operations.start_subscription import Subscribed, SubscriptionRefusedError, subscribe
+from schema.operations.start_subscription import StartedSubscription, SubscriptionRefusedError, start_subscription
 from schema.root import GatewaySchema
 from tests.schema.builders import SCHEMA
 from tests.support.fake_run_events import FakeRunEvents, run_event
@@ -28,11 +28,11 @@ async def begin(
     operation_name: str | None = None,
     resume_after: str | None = None,
     limits: PagingLimits | None = None,
-) -> Subscribed:
+) -> StartedSubscription:
     """Begin a subscription with a context of its own that is closed afterwards."""
     context = Context(api or FakeThreadsApi(), limits, events=events, resume_after=resume_after)
     try:
-        return await subscribe(
+        return await start_subscription(
             schema, schema.documents.read(query), variables=variables, operation_name=operation_name, context=context
         )
     finally:
@@ -48,7 +48,7 @@ async def refusal(events: FakeRunEvents | None, query: str, variables: Any = Non
     raise AssertionError("expected a refusal")
 
 
-async def rendered(subscribed: Subscribed, event: RunEvent, api: FakeThreadsApi | None = None) -> Any:
+async def rendered(subscribed: StartedSubscription, event: RunEvent, api: FakeThreadsApi | None = None) -> Any:
     """One event's answer, from a context of its own."""
     context = Context(api or FakeThreadsApi())
     try:

@@ -17,9 +17,9 @@ from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
 from schema.contract.ports import (
     AssistantPageKey,
     Capabilities,
-    Land,
     MessageFilePageKey,
     MessagePageKey,
+    OnResult,
     Results,
     RunPageKey,
     RunStepPageKey,
@@ -123,32 +123,37 @@ class FakeThreadsApi(FakeWrites):
         return await self._answer("get_message_files", keys, self._message_file)
 
     async def list_messages(
-        self, keys: Sequence[MessagePageKey], *, land: Land[MessagePageKey, Page[MessageObject]] | None = None
+        self, keys: Sequence[MessagePageKey], *, on_result: OnResult[MessagePageKey, Page[MessageObject]] | None = None
     ) -> Results[Page[MessageObject]]:
-        return await self._list("list_messages", keys, self._message_page, land)
+        return await self._list("list_messages", keys, self._message_page, on_result)
 
     async def list_runs(
-        self, keys: Sequence[RunPageKey], *, land: Land[RunPageKey, Page[RunObject]] | None = None
+        self, keys: Sequence[RunPageKey], *, on_result: OnResult[RunPageKey, Page[RunObject]] | None = None
     ) -> Results[Page[RunObject]]:
-        return await self._list("list_runs", keys, self._run_page, land)
+        return await self._list("list_runs", keys, self._run_page, on_result)
 
     async def list_run_steps(
-        self, keys: Sequence[RunStepPageKey], *, land: Land[RunStepPageKey, Page[RunStepObject]] | None = None
+        self, keys: Sequence[RunStepPageKey], *, on_result: OnResult[RunStepPageKey, Page[RunStepObject]] | None = None
     ) -> Results[Page[RunStepObject]]:
-        return await self._list("list_run_steps", keys, self._run_step_page, land)
+        return await self._list("list_run_steps", keys, self._run_step_page, on_result)
 
     async def list_assistants(
-        self, keys: Sequence[AssistantPageKey], *, land: Land[AssistantPageKey, Page[AssistantObject]] | None = None
+        self,
+        keys: Sequence[AssistantPageKey],
+        *,
+        on_result: OnResult[AssistantPageKey, Page[AssistantObject]] | None = None,
     ) -> Results[Page[AssistantObject]]:
-        return await self._list("list_assistants", keys, lambda key: _page(self.assistants.values(), key.window), land)
+        return await self._list(
+            "list_assistants", keys, lambda key: _page(self.assistants.values(), key.window), on_result
+        )
 
     async def list_message_files(
         self,
         keys: Sequence[MessageFilePageKey],
         *,
-        land: Land[MessageFilePageKey, Page[MessageFileObject]] | None = None,
+        on_result: OnResult[MessageFilePageKey, Page[MessageFileObject]] | None = None,
     ) -> Results[Page[MessageFileObject]]:
-        return await self._list("list_message_files", keys, self._message_file_page, land)
+        return await self._list("list_message_files", keys, self._message_file_page, on_result)
 
     async def _answer(
         self, name: str, keys: Sequence[KeyT], find: Callable[[KeyT], ValueT | GatewayError]
@@ -165,12 +170,12 @@ class FakeThreadsApi(FakeWrites):
         name: str,
         keys: Sequence[KeyT],
         find: Callable[[KeyT], ValueT | GatewayError],
-        land: Land[KeyT, ValueT] | None,
+        on_result: OnResult[KeyT, ValueT] | None,
     ) -> Results[ValueT]:
         answers = await self._answer(name, keys, find)
-        if land is not None:
+        if on_result is not None:
             for key, answer in dict(zip(keys, answers, strict=True)).items():
-                land(key, answer)
+                on_result(key, answer)
         return answers
 
     async def begin_write(self, name: str, key: NodeKey | None) -> None:

@@ -11,11 +11,11 @@ import aiohttp
 from aiohttp import web
 
 from gateway.identity.credentials import Keys
-from gateway.identity.principal import Upstream
+from gateway.identity.principal import UpstreamIdentity
 from gateway.server.app import OPERATIONS, create_app, listening
 from gateway.server.endpoint import GraphQLEndpoint
 from gateway.server.health import ReadinessProbe
-from gateway.server.http.request_limits import SubscriptionLimits, ViewLimits
+from gateway.server.http.request_limits import RequestLimits, SubscriptionLimits
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey, to_global_id
 from schema.contract.run_events import StatusChange
@@ -145,8 +145,8 @@ async def running_following(
         lambda _: bound,
         lambda _: followed,
         keys=keys or Keys(),
-        upstream=Upstream("http://upstream.test"),
-        limits=ViewLimits(max_body_bytes=20_000, subscriptions=limits or SubscriptionLimits()),
+        upstream=UpstreamIdentity("http://upstream.test"),
+        limits=RequestLimits(max_body_bytes=20_000, subscriptions=limits or SubscriptionLimits()),
     )
 
     async def never_asked() -> GatewayError | None:

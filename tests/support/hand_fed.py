@@ -1,7 +1,7 @@
 """A feed whose log is written by hand."""
 
-from gateway.run_log.log_mirror import Feed
-from gateway.run_log.replay_buffer import Lane, LaneBounds, Reader
+from gateway.run_log.log_mirror import LogMirror
+from gateway.run_log.replay_buffer import EventReader, ReplayBuffer, ReplayBufferLimits
 from gateway.run_log.run_state import RunState
 from gateway.run_log.store.event_log import LogName
 from gateway.run_log.store.memory_log import MemoryLog
@@ -17,9 +17,9 @@ class HandFed:
 
     def __init__(self, world: World) -> None:
         self.log = FrailLog(world.log)
-        self.left: list[Feed] = []
+        self.left: list[LogMirror] = []
         self.state = RunState()
-        self.feed = Feed(
+        self.feed = LogMirror(
             NAME,
             self.log,
             self.state,
@@ -27,13 +27,13 @@ class HandFed:
             now_seconds=world.clock.now,
             on_leave=self._leave,
         )
-        self.lane = Lane(self.feed, LaneBounds(), self.state.baseline, begins_with_snapshot=True)
+        self.lane = ReplayBuffer(self.feed, ReplayBufferLimits(), self.state.baseline, begins_with_snapshot=True)
         self.feed.add_lane(self.lane, lambda _: True)
 
-    async def _leave(self, feed: Feed) -> None:
+    async def _leave(self, feed: LogMirror) -> None:
         self.left.append(feed)
 
-    def reader(self) -> Reader:
-        reader = Reader(self.lane)
+    def reader(self) -> EventReader:
+        reader = EventReader(self.lane)
         reader.start()
         return reader

@@ -7,9 +7,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
 from gateway.emulator.clock import ManualClock
-from gateway.run_log.hub import RunEventsHub
-from gateway.run_log.run_log_options import EventsOptions
-from gateway.run_log.store.event_log import Draft, Lead, LogName, LogUnavailableError, Position, Reading, StopListening
+from gateway.run_log.hub import RunLogHub
+from gateway.run_log.run_log_options import RunLogOptions
+from gateway.run_log.store.event_log import (
+    Draft,
+    LogName,
+    LogPosition,
+    LogSlice,
+    LogUnavailableError,
+    StopListening,
+    WriterLease,
+)
 from gateway.run_log.store.memory_log import MemoryLog
 from schema.contract.errors import GatewayError
 from schema.contract.keys import MessageKey, RunKey, RunStepKey, ThreadKey
@@ -89,28 +97,34 @@ class FrailLog:
             self.is_dead = True
             await asyncio.Event().wait()
 
-    async def read(self, name: LogName, after: Position | None = None) -> Reading:
+    async def read(self, name: LogName, after: LogPosition | None = None) -> LogSlice:
         await self._reach()
         return await self._inner.read(name, after)
 
     async def append(
-        self, name: LogName, lead: Lead, drafts: Sequence[Draft], *, ends: bool = False, serial: int | None = None
+        self,
+        name: LogName,
+        lead: WriterLease,
+        drafts: Sequence[Draft],
+        *,
+        ends: bool = False,
+        serial: int | None = None,
     ) -> None:
         await self._reach()
         await self._inner.append(name, lead, drafts, ends=ends, serial=serial)
         await self._come_back()
 
-    async def lead(self, name: LogName, *, preempt: bool = False) -> Lead | None:
+    async def lead(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
         await self._reach()
         lead = await self._inner.lead(name, preempt=preempt)
         await self._come_back()
         return lead
 
-    async def renew(self, name: LogName, lead: Lead) -> bool:
+    async def renew(self, name: LogName, lead: WriterLease) -> bool:
         await self._reach()
         return await self._inner.renew(name, lead)
 
-    async def resign(self, name: LogName, lead: Lead) -> None:
+    async def resign(self, name: LogName, lead: WriterLease) -> None:
         self._check()
         if not self.is_dead:
             await self._inner.resign(name, lead)
@@ -133,10 +147,10 @@ class FrailLog:
 class Process:
     """One process: a hub with its own way to the log, for one principal."""
 
-    def __init__(self, world: World, options: EventsOptions | None = None) -> None:
+    def __init__(self, world: World, options: RunLogOptions | None = None) -> None:
         self.log = FrailLog(world.log)
         self.moved: list[RunKey | ThreadKey] = []
-        self.hub = RunEventsHub(
+        self.hub = RunLogHub(
             self.log,
             options,
             now_seconds=world.clock.now,
@@ -168,7 +182,7 @@ class World:
     async def sleep(self, seconds: float) -> None:
         await self.clock.sleep_until(self.clock.now() + seconds)
 
-    def process(self, options: EventsOptions | None = None) -> Process:
+    def process(self, options: RunLogOptions | None = None) -> Process:
         process = Process(self, options)
         self.processes.append(process)
         return process

@@ -17,7 +17,7 @@ DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 
 
-class Position(NamedTuple):
+class ListPosition(NamedTuple):
     """Where an object stands: its second, then its number of insertion."""
 
     created_at: int
@@ -28,8 +28,8 @@ class Position(NamedTuple):
 class Bounds:
     """The open interval of positions that a page may hold; None is no bound."""
 
-    low: Position | None = None
-    high: Position | None = None
+    low: ListPosition | None = None
+    high: ListPosition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class ListQuery:
         """Tell whether the page is read from older to newer."""
         return (self.order == "asc") != self.walks_back
 
-    def bounds(self, after: Position | None, before: Position | None) -> Bounds:
+    def bounds(self, after: ListPosition | None, before: ListPosition | None) -> Bounds:
         """Return the interval between the cursors' positions, whichever way the list runs."""
         return Bounds(after, before) if self.order == "asc" else Bounds(before, after)
 

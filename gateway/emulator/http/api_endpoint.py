@@ -17,8 +17,8 @@ from gateway.emulator.http.partitions import partition_of
 from gateway.emulator.http.request_counts import FAULT_HEADER, UNKNOWN_OPERATION, LoggedRequest, RequestCounts
 from gateway.emulator.model.model_runs import ModelRuns
 from gateway.emulator.objects import ApiVersion, JsonObject
-from gateway.emulator.operations.call import Call
-from gateway.emulator.operations.registry import Operation
+from gateway.emulator.operations.call import ApiCall
+from gateway.emulator.operations.registry import ApiOperation
 from gateway.emulator.state.store import Store
 from gateway.emulator.streams.open_streams import OpenStreams, ThreadKey
 from gateway.emulator.streams.stream_events import StreamedRun
@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 
 
 def endpoint(
-    operation: Operation,
+    operation: ApiOperation,
     store: Store,
     clock: Clock,
     streams: OpenStreams,
@@ -49,7 +49,7 @@ def endpoint(
             raise refusal(request.method, request.path)
         body = await request.read()
         query = request.query
-        call = Call(
+        call = ApiCall(
             store=store,
             partition=partition,
             version=version,

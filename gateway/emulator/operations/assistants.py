@@ -16,19 +16,19 @@ from gateway.emulator.bodies.assistant_bodies import (
 from gateway.emulator.bodies.list_query import list_query, slice_of
 from gateway.emulator.bodies.parse import parse
 from gateway.emulator.objects import Assistant, AttachedFile, JsonObject
-from gateway.emulator.operations.call import Call
+from gateway.emulator.operations.call import ApiCall
 from gateway.emulator.operations.lookups import checked_cursors, find_assistant, find_page
 
 _ECHOED = ("model", "name", "description", "instructions", "metadata", "temperature", "top_p", "reasoning_effort")
 
 
-def list_assistants(call: Call) -> JsonObject:
+def list_assistants(call: ApiCall) -> JsonObject:
     """Return a page of the assistants."""
     assistants, has_more = find_page(call, call.store.assistants, None, "asst", "assistant")
     return reply_objects.page([reply_objects.assistant(one, call.version) for one in assistants], has_more=has_more)
 
 
-def create_assistant(call: Call) -> JsonObject:
+def create_assistant(call: ApiCall) -> JsonObject:
     """Make an assistant."""
     body = parse(CreateAssistantV1, call.body) if call.version == "v1" else parse(CreateAssistantV2, call.body)
     bare = Assistant(id=call.store.mint("asst"), created_at=call.second, model=body.model)
@@ -37,12 +37,12 @@ def create_assistant(call: Call) -> JsonObject:
     return reply_objects.assistant(assistant, call.version)
 
 
-def get_assistant(call: Call) -> JsonObject:
+def get_assistant(call: ApiCall) -> JsonObject:
     """Return an assistant."""
     return reply_objects.assistant(find_assistant(call, call.path["assistant_id"]), call.version)
 
 
-def modify_assistant(call: Call) -> JsonObject:
+def modify_assistant(call: ApiCall) -> JsonObject:
     """Change an assistant; what the body leaves out stays."""
     body = parse(ModifyAssistantV1, call.body) if call.version == "v1" else parse(ModifyAssistantV2, call.body)
     assistant = _changed(call, find_assistant(call, call.path["assistant_id"]), body)
@@ -50,14 +50,14 @@ def modify_assistant(call: Call) -> JsonObject:
     return reply_objects.assistant(assistant, call.version)
 
 
-def delete_assistant(call: Call) -> JsonObject:
+def delete_assistant(call: ApiCall) -> JsonObject:
     """Delete an assistant; its runs stay (assumed)."""
     assistant = find_assistant(call, call.path["assistant_id"])
     call.store.assistants.delete(call.partition, assistant.id)
     return reply_objects.deleted("assistant", assistant.id)
 
 
-def list_assistant_files(call: Call) -> JsonObject:
+def list_assistant_files(call: ApiCall) -> JsonObject:
     """Return a page of an assistant's files."""
     assistant = find_assistant(call, call.path["assistant_id"])
     known = list(reply_objects.assistant_file_ids(assistant))
@@ -65,7 +65,7 @@ def list_assistant_files(call: Call) -> JsonObject:
     return reply_objects.page([_rendered_file(assistant, file_id) for file_id in page], has_more=has_more)
 
 
-def create_assistant_file(call: Call) -> JsonObject:
+def create_assistant_file(call: ApiCall) -> JsonObject:
     """Attach a file to an assistant; files themselves live elsewhere, so any id is taken."""
     body = parse(AssistantFileInput, call.body)
     assistant = find_assistant(call, call.path["assistant_id"])
@@ -75,12 +75,12 @@ def create_assistant_file(call: Call) -> JsonObject:
     return _rendered_file(assistant, body.file_id)
 
 
-def get_assistant_file(call: Call) -> JsonObject:
+def get_assistant_file(call: ApiCall) -> JsonObject:
     """Return a file of an assistant."""
     return _rendered_file(*_found_file(call))
 
 
-def delete_assistant_file(call: Call) -> JsonObject:
+def delete_assistant_file(call: ApiCall) -> JsonObject:
     """Detach a file from an assistant."""
     assistant, file_id = _found_file(call)
     code = assistant.tool_resources.get("code_interpreter", {})
@@ -94,7 +94,7 @@ def delete_assistant_file(call: Call) -> JsonObject:
     return reply_objects.deleted("assistant.file", file_id)
 
 
-def _found_file(call: Call) -> tuple[Assistant, str]:
+def _found_file(call: ApiCall) -> tuple[Assistant, str]:
     assistant = find_assistant(call, call.path["assistant_id"])
     file_id = call.path["file_id"]
     if file_id not in reply_objects.assistant_file_ids(assistant):
@@ -107,7 +107,7 @@ def _rendered_file(assistant: Assistant, file_id: str) -> JsonObject:
     return reply_objects.assistant_file(assistant.id, file_id, times.get(file_id, assistant.created_at))
 
 
-def _changed(call: Call, assistant: Assistant, body: AssistantInput) -> Assistant:
+def _changed(call: ApiCall, assistant: Assistant, body: AssistantInput) -> Assistant:
     """Return the assistant with what the body says; what it does not say, or says as null where null is none, stays."""
     given = body.model_fields_set
     changes: dict[str, Any] = {name: getattr(body, name) for name in _ECHOED if name in given}

@@ -18,7 +18,7 @@ _PATH_PREFIXES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiCall:
     """Who asks for what, when; ``partition`` stands for the key, ``now`` is in unix seconds.
 
     Runs that a model shall answer (``with_model``) are put into ``for_model`` and taken up after the transaction.

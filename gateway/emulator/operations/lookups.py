@@ -1,16 +1,16 @@
 """Finds what a path or a cursor names, or refuses it."""
 
 from gateway.emulator.bodies.api_errors import not_found
-from gateway.emulator.bodies.list_query import ListQuery, Position, list_query
+from gateway.emulator.bodies.list_query import ListPosition, ListQuery, list_query
 from gateway.emulator.objects import Assistant, Message, Run, Thread
-from gateway.emulator.operations.call import Call, checked_id
+from gateway.emulator.operations.call import ApiCall, checked_id
 from gateway.emulator.state.catch_up import catch_up
-from gateway.emulator.state.store import Shelf, Stored
+from gateway.emulator.state.store import ObjectTable, Stored
 
 SEARCH_CONTENT = "step_details.tool_calls[*].file_search.results[*].content"
 
 
-def find_thread(call: Call) -> Thread:
+def find_thread(call: ApiCall) -> Thread:
     """Return the thread of the path, its runs brought up to date."""
     thread_id = call.path_id("thread_id")
     thread = call.store.threads.get(call.partition, thread_id)
@@ -20,7 +20,7 @@ def find_thread(call: Call) -> Thread:
     return thread
 
 
-def find_message(call: Call) -> Message:
+def find_message(call: ApiCall) -> Message:
     """Return the message of the path."""
     message_id = call.path_id("message_id")
     thread = find_thread(call)
@@ -30,7 +30,7 @@ def find_message(call: Call) -> Message:
     return message
 
 
-def find_run(call: Call) -> Run:
+def find_run(call: ApiCall) -> Run:
     """Return the run of the path, as it is now."""
     run_id = call.path_id("run_id")
     thread = find_thread(call)
@@ -40,7 +40,7 @@ def find_run(call: Call) -> Run:
     return run
 
 
-def find_assistant(call: Call, assistant_id: str) -> Assistant:
+def find_assistant(call: ApiCall, assistant_id: str) -> Assistant:
     """Return the assistant of this id, which stands in the path or in a body."""
     checked_id("assistant_id", assistant_id, "asst")
     assistant = call.store.assistants.get(call.partition, assistant_id)
@@ -50,8 +50,8 @@ def find_assistant(call: Call, assistant_id: str) -> Assistant:
 
 
 def find_page(
-    call: Call,
-    shelf: Shelf[Stored],
+    call: ApiCall,
+    shelf: ObjectTable[Stored],
     parent_id: str | None,
     prefix: str,
     noun: str,
@@ -63,7 +63,7 @@ def find_page(
     """
     query = list_query(call.query)
 
-    def position_of(name: str, cursor: str | None) -> Position | None:
+    def position_of(name: str, cursor: str | None) -> ListPosition | None:
         if cursor is None:
             return None
         position = shelf.position(call.partition, checked_id(name, cursor, prefix), parent_id)

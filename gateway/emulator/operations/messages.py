@@ -8,12 +8,12 @@ from gateway.emulator.bodies.list_query import list_query, slice_of
 from gateway.emulator.bodies.parse import parse
 from gateway.emulator.bodies.thread_bodies import MessageV1, MessageV2, ModifyMetadata
 from gateway.emulator.objects import JsonObject
-from gateway.emulator.operations.call import Call, checked_id
+from gateway.emulator.operations.call import ApiCall, checked_id
 from gateway.emulator.operations.lookups import checked_cursors, find_message, find_page, find_thread
 from gateway.emulator.operations.threads import add_message
 
 
-def list_messages(call: Call) -> JsonObject:
+def list_messages(call: ApiCall) -> JsonObject:
     """Return a page of a thread's messages, of one run if ``run_id`` says so."""
     thread = find_thread(call)
     run_id = call.query.get("run_id")
@@ -24,7 +24,7 @@ def list_messages(call: Call) -> JsonObject:
     return reply_objects.page([reply_objects.message(one, call.version) for one in messages], has_more=has_more)
 
 
-def create_message(call: Call) -> JsonObject:
+def create_message(call: ApiCall) -> JsonObject:
     """Add a message to a thread that no run is working on."""
     body = parse(MessageV1, call.body) if call.version == "v1" else parse(MessageV2, call.body)
     thread = find_thread(call)
@@ -33,12 +33,12 @@ def create_message(call: Call) -> JsonObject:
     return reply_objects.message(add_message(call, thread.id, body), call.version)
 
 
-def get_message(call: Call) -> JsonObject:
+def get_message(call: ApiCall) -> JsonObject:
     """Return a message."""
     return reply_objects.message(find_message(call), call.version)
 
 
-def modify_message(call: Call) -> JsonObject:
+def modify_message(call: ApiCall) -> JsonObject:
     """Change a message's metadata, at any time (assumed while a run is active)."""
     body = parse(ModifyMetadata, call.body)
     message = find_message(call)
@@ -48,14 +48,14 @@ def modify_message(call: Call) -> JsonObject:
     return reply_objects.modified_message(message, call.version)
 
 
-def delete_message(call: Call) -> JsonObject:
+def delete_message(call: ApiCall) -> JsonObject:
     """Delete a message, at any time (assumed while a run is active)."""
     message = find_message(call)
     call.store.messages.delete(call.partition, message.id)
     return reply_objects.deleted("thread.message", message.id)
 
 
-def list_message_files(call: Call) -> JsonObject:
+def list_message_files(call: ApiCall) -> JsonObject:
     """Return a page of a message's files."""
     message = find_message(call)
     known = [attachment.file_id for attachment in message.attachments]
@@ -63,7 +63,7 @@ def list_message_files(call: Call) -> JsonObject:
     return reply_objects.page([reply_objects.message_file(message, file_id) for file_id in page], has_more=has_more)
 
 
-def get_message_file(call: Call) -> JsonObject:
+def get_message_file(call: ApiCall) -> JsonObject:
     """Return a file of a message."""
     message = find_message(call)
     file_id = call.path["file_id"]

@@ -14,7 +14,7 @@ from gateway.emulator.objects import (
     TextPart,
     Thread,
 )
-from gateway.emulator.operations.call import Call
+from gateway.emulator.operations.call import ApiCall
 from gateway.emulator.runs.answer_texts import token_count, tokens_of
 from gateway.emulator.runs.script import SCENARIO_KEY, SCENARIOS, Situation
 
@@ -22,7 +22,7 @@ from gateway.emulator.runs.script import SCENARIO_KEY, SCENARIOS, Situation
 _MESSAGES_READ = 100
 
 
-def new_run(call: Call, body: RunOptions, thread: Thread, assistant: Assistant) -> Run:
+def new_run(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assistant) -> Run:
     """Return a queued run; what the request leaves out comes from the assistant or is the API's default."""
     scenario = body.metadata.get(SCENARIO_KEY)
     if scenario is not None and scenario not in SCENARIOS:
@@ -56,7 +56,7 @@ def new_run(call: Call, body: RunOptions, thread: Thread, assistant: Assistant) 
     )
 
 
-def situation_of(call: Call, run: Run) -> Situation:
+def situation_of(call: ApiCall, run: Run) -> Situation:
     """Return what a run's script depends on: its options and its thread as it stands."""
     thread = call.store.threads.get(call.partition, run.thread_id)
     limit = run.truncation_strategy["last_messages"] or _MESSAGES_READ
@@ -87,7 +87,7 @@ def _instructions(body: RunOptions, assistant: Assistant) -> str | None:
     return "\n".join(part for part in (instructions, additional) if part) or instructions
 
 
-def _resources(call: Call, body: RunOptions, thread: Thread, assistant: Assistant) -> JsonObject:
+def _resources(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assistant) -> JsonObject:
     if isinstance(body, ThreadAndRunV2) and body.tool_resources is not None:
         return body.tool_resources.stored(call.store.mint("vs"))
     # That a thread's resources go before its assistant's is assumed.

@@ -21,7 +21,7 @@ from gateway.emulator.bodies.run_bodies import (
 )
 from gateway.emulator.bodies.thread_bodies import ModifyMetadata, ThreadV2
 from gateway.emulator.objects import Assistant, JsonObject, Run, Thread, Usage
-from gateway.emulator.operations.call import Call
+from gateway.emulator.operations.call import ApiCall
 from gateway.emulator.operations.lookups import (
     SEARCH_CONTENT,
     find_assistant,
@@ -42,14 +42,14 @@ from gateway.emulator.streams.stream_events import StreamedRun, opening
 _CANCELLABLE = frozenset({"queued", "in_progress", "requires_action"})
 
 
-def list_runs(call: Call) -> JsonObject:
+def list_runs(call: ApiCall) -> JsonObject:
     """Return a page of a thread's runs."""
     thread = find_thread(call)
     runs, has_more = find_page(call, call.store.runs, thread.id, "run", "run")
     return reply_objects.page([reply_objects.run(one, call.version) for one in runs], has_more=has_more)
 
 
-def create_run(call: Call) -> JsonObject | StreamedRun:
+def create_run(call: ApiCall) -> JsonObject | StreamedRun:
     """Start a run on a thread that has none in flight; with ``stream``, show it as it goes."""
     body = parse(RunV1, call.body) if call.version == "v1" else parse(RunV2, call.body)
     thread = find_thread(call)
@@ -62,7 +62,7 @@ def create_run(call: Call) -> JsonObject | StreamedRun:
     return _streamed(call, run) if body.stream else reply_objects.run(run, call.version)
 
 
-def create_thread_and_run(call: Call) -> JsonObject | StreamedRun:
+def create_thread_and_run(call: ApiCall) -> JsonObject | StreamedRun:
     """Make a thread and start a run on it; with ``stream``, show both."""
     body = parse(ThreadAndRunV1, call.body) if call.version == "v1" else parse(ThreadAndRunV2, call.body)
     assistant = find_assistant(call, body.assistant_id)
@@ -71,12 +71,12 @@ def create_thread_and_run(call: Call) -> JsonObject | StreamedRun:
     return _streamed(call, run, thread) if body.stream else reply_objects.run(run, call.version)
 
 
-def get_run(call: Call) -> JsonObject:
+def get_run(call: ApiCall) -> JsonObject:
     """Return a run as it is now."""
     return reply_objects.run(find_run(call), call.version)
 
 
-def modify_run(call: Call) -> JsonObject:
+def modify_run(call: ApiCall) -> JsonObject:
     """Change a run's metadata, at any time: only the API of November 2023 refused it while the run was in flight."""
     body = parse(ModifyMetadata, call.body)
     run = find_run(call)
@@ -86,7 +86,7 @@ def modify_run(call: Call) -> JsonObject:
     return reply_objects.run(run, call.version)
 
 
-def cancel_run(call: Call) -> JsonObject:
+def cancel_run(call: ApiCall) -> JsonObject:
     """Ask for a run's cancellation; that a queued or waiting run can be cancelled too is assumed."""
     run = find_run(call)
     if run.status not in _CANCELLABLE:
@@ -96,7 +96,7 @@ def cancel_run(call: Call) -> JsonObject:
     return reply_objects.run(cancelled, call.version)
 
 
-def submit_tool_outputs(call: Call) -> JsonObject | StreamedRun:
+def submit_tool_outputs(call: ApiCall) -> JsonObject | StreamedRun:
     """Hand in the outputs of every function call that a run waits for; the run is then queued again.
 
     With ``stream``, show it from here on; that begins with the completion of the step that waited.
@@ -128,7 +128,7 @@ def submit_tool_outputs(call: Call) -> JsonObject | StreamedRun:
     return reply_objects.run(run, call.version)
 
 
-def _started(call: Call, body: RunOptions, thread: Thread, assistant: Assistant) -> Run:
+def _started(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assistant) -> Run:
     run = new_run(call, body, thread, assistant)
     situation = situation_of(call, run)
     if not situation.question and not run.instructions:
@@ -142,7 +142,7 @@ def _started(call: Call, body: RunOptions, thread: Thread, assistant: Assistant)
     return run
 
 
-def _streamed(call: Call, run: Run, thread: Thread | None = None) -> StreamedRun:
+def _streamed(call: ApiCall, run: Run, thread: Thread | None = None) -> StreamedRun:
     return StreamedRun(
         opening(run, call.version, thread),
         Progress(run, {}, {}),

@@ -3,11 +3,11 @@
 from gateway.emulator.bodies import reply_objects
 from gateway.emulator.bodies.api_errors import not_found
 from gateway.emulator.objects import JsonObject
-from gateway.emulator.operations.call import Call
+from gateway.emulator.operations.call import ApiCall
 from gateway.emulator.operations.lookups import SEARCH_CONTENT, find_page, find_run
 
 
-def list_run_steps(call: Call) -> JsonObject:
+def list_run_steps(call: ApiCall) -> JsonObject:
     """Return a page of a run's steps."""
     run = find_run(call)
     steps, has_more = find_page(call, call.store.steps, run.id, "step", "run step")
@@ -16,7 +16,7 @@ def list_run_steps(call: Call) -> JsonObject:
     return reply_objects.page(rendered, has_more=has_more)
 
 
-def get_run_step(call: Call) -> JsonObject:
+def get_run_step(call: ApiCall) -> JsonObject:
     """Return a step of a run."""
     step_id = call.path_id("step_id")
     run = find_run(call)

@@ -14,22 +14,22 @@ from gateway.emulator.bodies.thread_bodies import (
     ThreadV2,
 )
 from gateway.emulator.objects import JsonObject, Message, Thread
-from gateway.emulator.operations.call import Call
+from gateway.emulator.operations.call import ApiCall
 from gateway.emulator.operations.lookups import find_thread
 
 
-def create_thread(call: Call) -> JsonObject:
+def create_thread(call: ApiCall) -> JsonObject:
     """Make a thread, with messages if any are given."""
     body = parse(ThreadV1, call.body) if call.version == "v1" else parse(ThreadV2, call.body)
     return reply_objects.thread(add_thread(call, body), call.version)
 
 
-def get_thread(call: Call) -> JsonObject:
+def get_thread(call: ApiCall) -> JsonObject:
     """Return a thread."""
     return reply_objects.thread(find_thread(call), call.version)
 
 
-def modify_thread(call: Call) -> JsonObject:
+def modify_thread(call: ApiCall) -> JsonObject:
     """Change a thread's metadata or tool resources; what the body leaves out stays."""
     body = parse(ModifyMetadata, call.body) if call.version == "v1" else parse(ModifyThreadV2, call.body)
     thread = find_thread(call)
@@ -41,19 +41,19 @@ def modify_thread(call: Call) -> JsonObject:
     return reply_objects.thread(thread, call.version)
 
 
-def delete_thread(call: Call) -> JsonObject:
+def delete_thread(call: ApiCall) -> JsonObject:
     """Delete a thread with its messages, runs and steps, even while a run is active (assumed)."""
     thread = find_thread(call)
     call.store.threads.delete(call.partition, thread.id)
     return reply_objects.deleted("thread", thread.id)
 
 
-def list_threads(call: Call) -> JsonObject:  # noqa: ARG001 - every operation takes its call
+def list_threads(call: ApiCall) -> JsonObject:  # noqa: ARG001 - every operation takes its call
     """Refuse: the API lists threads for its own web pages only."""
     raise session_key_needed()
 
 
-def add_thread(call: Call, body: ThreadInput) -> Thread:
+def add_thread(call: ApiCall, body: ThreadInput) -> Thread:
     """Keep a new thread and its first messages; return the thread."""
     resources = body.tool_resources.stored(call.store.mint("vs")) if body.tool_resources is not None else {}
     thread = Thread(
@@ -68,7 +68,7 @@ def add_thread(call: Call, body: ThreadInput) -> Thread:
     return thread
 
 
-def add_message(call: Call, thread_id: str, body: MessageInput) -> Message:
+def add_message(call: ApiCall, thread_id: str, body: MessageInput) -> Message:
     """Keep and return a client's message."""
     message = Message(
         id=call.store.mint("msg"),

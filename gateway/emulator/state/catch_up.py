@@ -8,7 +8,7 @@ from gateway.emulator.objects import Message, Run, Step
 from gateway.emulator.runs.lifecycle import at_once, bounded_by_expiry, due
 from gateway.emulator.runs.progress import Progress, apply_all
 from gateway.emulator.runs.timeline_events import Event, Timeline
-from gateway.emulator.state.store import Shelf, Store
+from gateway.emulator.state.store import ObjectTable, Store
 
 Changed = TypeVar("Changed", Step, Message)
 # No script makes nearly as many messages.
@@ -74,7 +74,7 @@ def _keep(store: Store, partition: str, before: Progress, after: Progress) -> No
 
 
 def _keep_changes(
-    shelf: Shelf[Changed],
+    shelf: ObjectTable[Changed],
     partition: str,
     before: Mapping[str, Changed],
     after: Mapping[str, Changed],

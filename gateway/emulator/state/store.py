@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
-from gateway.emulator.bodies.list_query import Bounds, ListQuery, Position
+from gateway.emulator.bodies.list_query import Bounds, ListPosition, ListQuery
 from gateway.emulator.ids import hashed_id
 from gateway.emulator.objects import Assistant, Message, Run, Step, Thread
 from gateway.emulator.runs.lifecycle import next_due
@@ -32,7 +32,7 @@ _UPWARDS = f"{_SELECT} {_BOUNDS} ORDER BY created_at, sequence LIMIT :limit"
 _DOWNWARDS = f"{_SELECT} {_BOUNDS} ORDER BY created_at DESC, sequence DESC LIMIT :limit"
 
 
-class Shelf(Generic[Stored]):
+class ObjectTable(Generic[Stored]):
     """The objects of one kind."""
 
     def __init__(self, connection: sqlite3.Connection, kind: type[Stored], parent: str | None = None) -> None:
@@ -70,13 +70,13 @@ class Shelf(Generic[Stored]):
         """Forget an object and all that belongs to it."""
         self._connection.execute("DELETE FROM objects WHERE partition = ? AND id = ?", (partition, object_id))
 
-    def position(self, partition: str, object_id: str, parent_id: str | None) -> Position | None:
+    def position(self, partition: str, object_id: str, parent_id: str | None) -> ListPosition | None:
         """Return where an object stands among its siblings; None if it is not one of them."""
         row = self._connection.execute(
             "SELECT created_at, sequence FROM objects WHERE partition = ? AND id = ? AND kind = ? AND parent_id IS ?",
             (partition, object_id, self._kind, parent_id),
         ).fetchone()
-        return None if row is None else Position(*row)
+        return None if row is None else ListPosition(*row)
 
     def page(
         self,
@@ -126,11 +126,11 @@ class Store:
 
     def __init__(self, database: str) -> None:
         self._connection = open_database(database)
-        self.threads = Shelf(self._connection, Thread)
-        self.messages = Shelf(self._connection, Message, "thread_id")
-        self.runs = Shelf(self._connection, Run, "thread_id")
-        self.steps = Shelf(self._connection, Step, "run_id")
-        self.assistants = Shelf(self._connection, Assistant)
+        self.threads = ObjectTable(self._connection, Thread)
+        self.messages = ObjectTable(self._connection, Message, "thread_id")
+        self.runs = ObjectTable(self._connection, Run, "thread_id")
+        self.steps = ObjectTable(self._connection, Step, "run_id")
+        self.assistants = ObjectTable(self._connection, Assistant)
         # The last timelines and what stood in the database for them: a model's run reads and writes its own at each
         # piece of the answer, and to decode a long one takes longer than all else.
         self._decoded: OrderedDict[tuple[str, str], tuple[str, Timeline]] = OrderedDict()

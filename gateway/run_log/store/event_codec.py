@@ -12,7 +12,7 @@ from types import ModuleType
 
 import msgspec
 
-from gateway.run_log.store.event_log import Entry
+from gateway.run_log.store.event_log import LogEntry
 from schema.contract import run_events, wire
 from schema.contract.run_events import Change, Provenance
 
@@ -74,7 +74,7 @@ def encode(at: float, provenance: Provenance, change: Change) -> bytes:
     return _HEADER + _COMPRESSED + zlib.compress(body, _COMPRESSION_LEVEL)
 
 
-def decode(number: int, data: bytes) -> Entry | None:
+def decode(number: int, data: bytes) -> LogEntry | None:
     """Read entry `number` back; None for what is none, or was written by another version."""
     if not data.startswith(_HEADER):
         return None
@@ -90,7 +90,7 @@ def decode(number: int, data: bytes) -> Entry | None:
         stored = _DECODER.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    return Entry(number, stored.at, stored.provenance, stored.change)
+    return LogEntry(number, stored.at, stored.provenance, stored.change)
 
 
 def _decompressed(data: bytes) -> bytes | None:

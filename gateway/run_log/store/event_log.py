@@ -22,7 +22,7 @@ class LogName(NamedTuple):
     key: RunKey | ThreadKey
 
 
-class Position(NamedTuple):
+class LogPosition(NamedTuple):
     """A place in a log, behind entry `number`; a log that was lost and begun anew has another `epoch`."""
 
     epoch: str
@@ -35,7 +35,7 @@ def new_epoch() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """One change as it is kept: its number (one more than that of the entry before), when and how it became known."""
 
     number: int
@@ -45,7 +45,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class LogSlice:
     """What a log holds behind a place: entries without a gap, and whether nothing can follow them.
 
     `epoch` is None for a log that holds nothing. `is_gap` says that the place asked for is no longer kept, or of
@@ -53,7 +53,7 @@ class Reading:
     """
 
     epoch: str | None
-    entries: Sequence[Entry]
+    entries: Sequence[LogEntry]
     has_ended: bool = False
     is_gap: bool = False
 
@@ -65,7 +65,7 @@ class Draft(NamedTuple):
     change: Change
 
 
-class NotLeadingError(Exception):
+class LeaseLostError(Exception):
     """The writer no longer leads: another does, its time ran out, or the log has ended. Nothing was written."""
 
 
@@ -74,7 +74,7 @@ class LogUnavailableError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Lead:
+class WriterLease:
     """The right to write a log, for `lease_seconds` from now or until renewed."""
 
     token: int
@@ -87,25 +87,31 @@ StopListening: TypeAlias = Callable[[], None]
 class EventLog(Protocol):
     """All logs of one store. Each method but `listen` raises `LogUnavailableError` where the store is not there."""
 
-    async def read(self, name: LogName, after: Position | None = None) -> Reading:
+    async def read(self, name: LogName, after: LogPosition | None = None) -> LogSlice:
         """Read all entries behind a place, by default from the oldest that is kept."""
 
     async def append(
-        self, name: LogName, lead: Lead, drafts: Sequence[Draft], *, ends: bool = False, serial: int | None = None
+        self,
+        name: LogName,
+        lead: WriterLease,
+        drafts: Sequence[Draft],
+        *,
+        ends: bool = False,
+        serial: int | None = None,
     ) -> None:
         """Write changes down, all or none, in order; `ends` the log, and the lead, for good.
 
         A `serial` that is not larger than the last one of the same lead was written before: nothing is then.
-        Raises `NotLeadingError`. What ends a log is a change, so there is at least one then.
+        Raises `LeaseLostError`. What ends a log is a change, so there is at least one then.
         """
 
-    async def lead(self, name: LogName, *, preempt: bool = False) -> Lead | None:
+    async def lead(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
         """Begin to lead; None where another leads (unless it is to be `preempt`ed) or the log has ended."""
 
-    async def renew(self, name: LogName, lead: Lead) -> bool:
+    async def renew(self, name: LogName, lead: WriterLease) -> bool:
         """Lead for another `lease_seconds`; False where that is no longer so."""
 
-    async def resign(self, name: LogName, lead: Lead) -> None:
+    async def resign(self, name: LogName, lead: WriterLease) -> None:
         """Stop leading, so that another can begin at once; nothing where another leads already."""
 
     async def want(self, name: LogName) -> None:

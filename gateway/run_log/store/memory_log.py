@@ -15,13 +15,13 @@ import msgspec
 
 from gateway.run_log.store.event_log import (
     Draft,
-    Entry,
-    Lead,
+    LeaseLostError,
+    LogEntry,
     LogName,
-    NotLeadingError,
-    Position,
-    Reading,
+    LogPosition,
+    LogSlice,
     StopListening,
+    WriterLease,
     new_epoch,
 )
 from gateway.run_log.store.listeners import Listeners
@@ -44,7 +44,7 @@ class _Log:
     """One log. Its entries are numbered without a gap; its lead is over at `led_until`."""
 
     epoch: str = ""
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[LogEntry] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     size_bytes: int = LOG_OVERHEAD_BYTES
     number: int = 0
@@ -92,19 +92,25 @@ class MemoryLog:
         """Count the logs."""
         return len(self._logs)
 
-    async def read(self, name: LogName, after: Position | None = None) -> Reading:
+    async def read(self, name: LogName, after: LogPosition | None = None) -> LogSlice:
         log = self._kept(name)
         if log is None or not log.number:
-            return Reading(None, (), is_gap=after is not None)
+            return LogSlice(None, (), is_gap=after is not None)
         first = log.number - len(log.entries)
         if after is None:
-            return Reading(log.epoch, tuple(log.entries), log.has_ended)
+            return LogSlice(log.epoch, tuple(log.entries), log.has_ended)
         if after.epoch != log.epoch or not first <= after.number <= log.number:
-            return Reading(log.epoch, tuple(log.entries), log.has_ended, is_gap=True)
-        return Reading(log.epoch, tuple(log.entries[after.number - first :]), log.has_ended)
+            return LogSlice(log.epoch, tuple(log.entries), log.has_ended, is_gap=True)
+        return LogSlice(log.epoch, tuple(log.entries[after.number - first :]), log.has_ended)
 
     async def append(
-        self, name: LogName, lead: Lead, drafts: Sequence[Draft], *, ends: bool = False, serial: int | None = None
+        self,
+        name: LogName,
+        lead: WriterLease,
+        drafts: Sequence[Draft],
+        *,
+        ends: bool = False,
+        serial: int | None = None,
     ) -> None:
         if not drafts:
             if ends:
@@ -112,21 +118,21 @@ class MemoryLog:
             return
         log = self._kept(name)
         if log is None or not self._leads(log, lead):
-            raise NotLeadingError
+            raise LeaseLostError
         if serial is not None:
             if serial <= log.serial:
                 return
             log.serial = serial
         at = self._now_seconds()
         log.epoch = log.epoch or new_epoch()
-        self._write(log, [Entry(log.number + place, at, *draft) for place, draft in enumerate(drafts, 1)])
+        self._write(log, [LogEntry(log.number + place, at, *draft) for place, draft in enumerate(drafts, 1)])
         if ends:
             log.has_ended = True
             log.led_until = 0.0
         self._listeners.tell(name)
         self._make_room()
 
-    async def lead(self, name: LogName, *, preempt: bool = False) -> Lead | None:
+    async def lead(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
         log = self._kept_or_new(name)
         if log.has_ended or (log.led_until > self._now() and not preempt):
             return None
@@ -135,9 +141,9 @@ class MemoryLog:
         log.written_at = self._now()
         log.led_until = self._now() + self._lease_seconds
         self._make_room()
-        return Lead(log.token, self._lease_seconds)
+        return WriterLease(log.token, self._lease_seconds)
 
-    async def renew(self, name: LogName, lead: Lead) -> bool:
+    async def renew(self, name: LogName, lead: WriterLease) -> bool:
         log = self._kept(name)
         if log is None or not self._leads(log, lead):
             return False
@@ -145,7 +151,7 @@ class MemoryLog:
         log.written_at = self._now()
         return True
 
-    async def resign(self, name: LogName, lead: Lead) -> None:
+    async def resign(self, name: LogName, lead: WriterLease) -> None:
         log = self._kept(name)
         if log is not None and self._leads(log, lead):
             log.led_until = 0.0
@@ -162,7 +168,7 @@ class MemoryLog:
     def listen(self, name: LogName, on_news: Callable[[], None]) -> StopListening:
         return self._listeners.add(name, on_news)
 
-    def adopt(self, name: LogName, epoch: str, entries: Sequence[Entry], *, has_ended: bool = False) -> None:
+    def adopt(self, name: LogName, epoch: str, entries: Sequence[LogEntry], *, has_ended: bool = False) -> None:
         """Go on with a log of another store, in place of what is here under its name; nobody leads it then.
 
         `epoch` is a new one: the other store may go on under the old one, with other entries.
@@ -185,7 +191,7 @@ class MemoryLog:
         self._logs.clear()
         self.size_bytes = 0
 
-    def _write(self, log: _Log, entries: Sequence[Entry]) -> None:
+    def _write(self, log: _Log, entries: Sequence[LogEntry]) -> None:
         sizes = [_size_of(entry) for entry in entries]
         log.entries += entries
         log.sizes += sizes
@@ -195,7 +201,7 @@ class MemoryLog:
         self.size_bytes += sum(sizes)
         self.size_bytes -= log.trim(max(0, len(log.entries) - self._max_entries))
 
-    def _leads(self, log: _Log, lead: Lead) -> bool:
+    def _leads(self, log: _Log, lead: WriterLease) -> bool:
         return log.token == lead.token and log.led_until > self._now()
 
     def _kept(self, name: LogName) -> _Log | None:
@@ -245,7 +251,7 @@ class MemoryLog:
             self.size_bytes -= largest.trim(len(largest.entries) // 2)
 
 
-def _size_of(entry: Entry) -> int:
+def _size_of(entry: LogEntry) -> int:
     try:
         text_bytes = len(_ENCODER.encode(entry.change))
     except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError):

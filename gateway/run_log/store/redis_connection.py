@@ -13,7 +13,7 @@ from redis.exceptions import NoScriptError
 
 from gateway.redis.client import CONNECT_SECONDS, RedisClient
 from gateway.run_log.store.event_log import LogUnavailableError
-from gateway.run_log.store.redis_scripts import Script
+from gateway.run_log.store.redis_scripts import RedisScript
 
 
 class RedisConnection:
@@ -32,7 +32,9 @@ class RedisConnection:
         with contextlib.suppress(LogUnavailableError):
             await self.command("EXISTS", "te:hello", deadline_seconds=CONNECT_SECONDS)
 
-    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]) -> Any:
+    async def run(
+        self, script: RedisScript, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]
+    ) -> Any:
         """Run a script and give its answer; raises `LogUnavailableError`."""
         rest = (len(keys), *keys, *arguments)
         async with self._trying(self._deadline_seconds):

@@ -14,19 +14,19 @@ from typing import Any, NamedTuple
 from gateway.run_log.store import event_codec
 from gateway.run_log.store.event_log import (
     Draft,
-    Entry,
-    Lead,
+    LeaseLostError,
+    LogEntry,
     LogName,
+    LogPosition,
+    LogSlice,
     LogUnavailableError,
-    NotLeadingError,
-    Position,
-    Reading,
     StopListening,
+    WriterLease,
     new_epoch,
 )
 from gateway.run_log.store.redis_connection import RedisConnection
 from gateway.run_log.store.redis_names import names_of
-from gateway.run_log.store.redis_notifications import RedisNews
+from gateway.run_log.store.redis_notifications import RedisNotifications
 from gateway.run_log.store.redis_scripts import APPEND, FORGET, LEAD, READ, RENEW, RESIGN
 
 ENTRIES_AT_ONCE = 256
@@ -60,13 +60,13 @@ class RedisLog:
         self._max_entries = max_entries
         self._now_seconds = now_seconds
         self._redis = RedisConnection(url, cluster=cluster, deadline_seconds=deadline_seconds)
-        self._news = RedisNews(self._redis.open_pubsub, sleep=sleep)
+        self._news = RedisNotifications(self._redis.open_pubsub, sleep=sleep)
 
     async def connect(self) -> None:
         """Make the first connection; a Redis that is down is left for later."""
         await self._redis.connect()
 
-    async def read(self, name: LogName, after: Position | None = None) -> Reading:
+    async def read(self, name: LogName, after: LogPosition | None = None) -> LogSlice:
         for _ in range(MAX_BEGINNINGS):
             reading = await self._read_all(name, after)
             if reading is not None:
@@ -74,7 +74,13 @@ class RedisLog:
         raise LogUnavailableError("the log is trimmed faster than it is read")
 
     async def append(
-        self, name: LogName, lead: Lead, drafts: Sequence[Draft], *, ends: bool = False, serial: int | None = None
+        self,
+        name: LogName,
+        lead: WriterLease,
+        drafts: Sequence[Draft],
+        *,
+        ends: bool = False,
+        serial: int | None = None,
     ) -> None:
         if not drafts:
             if ends:
@@ -88,18 +94,18 @@ class RedisLog:
         names = names_of(name)
         limits = (self._retention_ms, self._max_entries, int(ends), names.channel, serial or 0)
         if not await self._redis.run(APPEND, names.keys, (lead.token, new_epoch(), *limits, *entries)):
-            raise NotLeadingError
+            raise LeaseLostError
 
-    async def lead(self, name: LogName, *, preempt: bool = False) -> Lead | None:
+    async def lead(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
         arguments = (self._lease_ms, self._retention_ms, int(preempt))
         token = await self._redis.run(LEAD, names_of(name).keys, arguments)
-        return None if token is None else Lead(int(token), self._lease_seconds)
+        return None if token is None else WriterLease(int(token), self._lease_seconds)
 
-    async def renew(self, name: LogName, lead: Lead) -> bool:
+    async def renew(self, name: LogName, lead: WriterLease) -> bool:
         arguments = (lead.token, self._lease_ms, self._retention_ms)
         return bool(await self._redis.run(RENEW, names_of(name).keys, arguments))
 
-    async def resign(self, name: LogName, lead: Lead) -> None:
+    async def resign(self, name: LogName, lead: WriterLease) -> None:
         names = names_of(name)
         await self._redis.run(RESIGN, names.keys, (lead.token, names.channel))
 
@@ -116,26 +122,26 @@ class RedisLog:
         await self._news.close()
         await self._redis.close()
 
-    async def _read_all(self, name: LogName, after: Position | None) -> Reading | None:
+    async def _read_all(self, name: LogName, after: LogPosition | None) -> LogSlice | None:
         """Read a part at a time; None where the log lost what comes next before it was read."""
-        entries: list[Entry] = []
+        entries: list[LogEntry] = []
         place, is_gap = after, False
         while True:
             some = await self._read_some(name, place)
             if some is None:
-                return Reading(None, (), is_gap=after is not None)
+                return LogSlice(None, (), is_gap=after is not None)
             if some.is_gap and entries:
                 return None
             is_gap = is_gap or (some.is_gap and after is not None)
             entries += some.entries
             if not entries or entries[-1].number >= some.number:
-                return Reading(some.epoch, tuple(entries), some.has_ended, is_gap)
-            place = Position(some.epoch, entries[-1].number)
+                return LogSlice(some.epoch, tuple(entries), some.has_ended, is_gap)
+            place = LogPosition(some.epoch, entries[-1].number)
 
-    async def _read_some(self, name: LogName, after: Position | None) -> _Some | None:
+    async def _read_some(self, name: LogName, after: LogPosition | None) -> _Some | None:
         """Read the next entries; None where the log holds nothing, or nothing that can be read."""
         names = names_of(name)
-        place = after or Position("", 0)
+        place = after or LogPosition("", 0)
         answer = await self._redis.run(READ, names.keys, (*place, ENTRIES_AT_ONCE))
         epoch, number, has_ended, is_gap, found = answer
         if epoch is None:
@@ -154,12 +160,12 @@ class _Some(NamedTuple):
     number: int
     has_ended: bool
     is_gap: bool
-    entries: list[Entry]
+    entries: list[LogEntry]
 
 
-def _entries(found: list[Any], first: int | None) -> list[Entry] | None:
+def _entries(found: list[Any], first: int | None) -> list[LogEntry] | None:
     """Decode entries that follow each other; None where one is missing or cannot be read."""
-    entries: list[Entry] = []
+    entries: list[LogEntry] = []
     for item in found:
         number = int(item[0].partition(b"-")[0])
         entry = event_codec.decode(number, item[1][1])

@@ -21,10 +21,10 @@ LONGEST_PAUSE_SECONDS = 5.0
 ANCHOR = "te:hello"
 """A channel on which nothing is told; subscribed to, so that the connection always is."""
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
-class RedisNews:
+class RedisNotifications:
     """Listeners by channel; owns one task from the first listener until `close`.
 
     A message may be lost, so everybody is reminded every `REMINDER_SECONDS`, and after each new connection.
@@ -88,7 +88,7 @@ class RedisNews:
                     tasks.create_task(self._watch(pubsub))
             except Exception as error:
                 if self._is_connected:
-                    _log.warning("redis tells no news, trying again: %s", _named(error))
+                    _logger.warning("redis tells no news, trying again: %s", _named(error))
                 self._is_connected = False
             await self._sleep(self._pause_seconds)
             self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
@@ -112,7 +112,7 @@ class RedisNews:
                 self._listeners.tell(message["channel"].decode())
                 self._pause_seconds = FIRST_PAUSE_SECONDS
             if not self._is_connected:
-                _log.warning("redis tells news again")
+                _logger.warning("redis tells news again")
                 self._is_connected = True
         raise ConnectionError("the subscription ended")
 

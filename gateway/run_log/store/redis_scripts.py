@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class RedisScript:
     """A script and the name by which Redis knows it once it has run."""
 
     text: str
@@ -65,7 +65,7 @@ local function keep(log, milliseconds)
 end
 """
 
-READ = Script(
+READ = RedisScript(
     _STATE
     + """
 -- ARGV: epoch (empty: from the oldest), number, count. Gives epoch, number, ended, gap, entries.
@@ -79,7 +79,7 @@ return {log.epoch, log.number, log.ended and 1 or 0, known and 0 or 1, entries}
 """
 )
 
-APPEND = Script(
+APPEND = RedisScript(
     _STATE
     + """
 -- ARGV: token, an epoch to begin with, milliseconds to keep, most entries, whether it ends, channel,
@@ -107,7 +107,7 @@ return 1
 """
 )
 
-LEAD = Script(
+LEAD = RedisScript(
     _STATE
     + """
 -- ARGV: milliseconds of the lease, milliseconds to keep, whether to preempt. Gives the token.
@@ -124,7 +124,7 @@ return token
 """
 )
 
-RENEW = Script(
+RENEW = RedisScript(
     _STATE
     + """
 -- ARGV: token, milliseconds of the lease, milliseconds to keep.
@@ -136,7 +136,7 @@ return 1
 """
 )
 
-RESIGN = Script(
+RESIGN = RedisScript(
     _STATE
     + """
 -- ARGV: token, channel.
@@ -147,7 +147,7 @@ return 1
 """
 )
 
-FORGET = Script(
+FORGET = RedisScript(
     _STATE
     + """
 -- ARGV: epoch, channel.

@@ -13,7 +13,7 @@ import orjson
 from graphql import OperationType
 
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.engine.documents import ReadDocument
+from schema.engine.documents import ParsedDocument
 
 PARAMETERS = ("query", "operationName", "variables", "extensions")
 
@@ -34,11 +34,11 @@ class GraphQLRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadRequest:
+class ParsedRequest:
     """A request whose document has been read: for better or worse, and for the last time."""
 
     asked: GraphQLRequest
-    document: ReadDocument
+    document: ParsedDocument
 
     @property
     def is_subscription(self) -> bool:

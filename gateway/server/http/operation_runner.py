@@ -12,23 +12,23 @@ from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from gateway.identity.principal import Principal
-from gateway.server.http.graphql_request import GraphQLRequest, ReadRequest
+from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_json, error_body
 from gateway.server.http.refusals import unknown_operation
-from gateway.server.http.request_limits import ViewLimits
-from schema.contract.ports import Question, Repeats, RunEvents, ThreadsApi
+from gateway.server.http.request_limits import RequestLimits
+from schema.contract.ports import ResponseCache, ResponseKey, RunEvents, ThreadsApi
 from schema.contract.run_events import RunEvent
 from schema.engine.context import Context
-from schema.engine.public_errors import masked
+from schema.engine.public_errors import mask_error
 from schema.operations import start_subscription
-from schema.operations.start_subscription import Subscribed
+from schema.operations.start_subscription import StartedSubscription
 from schema.root import GatewaySchema
 
 BindApi: TypeAlias = Callable[[Principal], ThreadsApi]
 BindEvents: TypeAlias = Callable[[Principal], RunEvents]
 
 
-class Executor:
+class OperationRunner:
     """Runs queries and mutations, begins subscriptions and renders their events, for whatever principal asks."""
 
     def __init__(
@@ -37,22 +37,22 @@ class Executor:
         bind: BindApi,
         bind_events: BindEvents | None = None,
         *,
-        limits: ViewLimits | None = None,
+        limits: RequestLimits | None = None,
         always_report_cost: bool = False,
     ) -> None:
         """Run operations of `schema` over the ports that `bind` and `bind_events` make for a principal."""
         self._schema = schema
         self._bind = bind
         self._bind_events = bind_events
-        self.limits = limits or ViewLimits()
+        self.limits = limits or RequestLimits()
         self._always_report_cost = always_report_cost
 
-    def read(self, asked: GraphQLRequest) -> ReadRequest:
+    def read(self, asked: GraphQLRequest) -> ParsedRequest:
         """Read the document of a request, whatever it is worth."""
-        return ReadRequest(asked, self._schema.documents.read(asked.query))
+        return ParsedRequest(asked, self._schema.documents.read(asked.query))
 
     async def execute(
-        self, request: ReadRequest, principal: Principal, allowed: set[OperationType], *, report_cost: bool = False
+        self, request: ParsedRequest, principal: Principal, allowed: set[OperationType], *, report_cost: bool = False
     ) -> ExecutionResult:
         """Run a query or a mutation; raises strawberry's InvalidOperationTypeError for what is not `allowed`.
 
@@ -62,10 +62,10 @@ class Executor:
         asked = request.asked
         api = self._bind(principal)
         report_cost = report_cost or self._always_report_cost
-        repeats = api if isinstance(api, Repeats) and not report_cost else None
+        repeats = api if isinstance(api, ResponseCache) and not report_cost else None
         question = None if repeats is None else self._question(request, api, allowed)
         if repeats is not None and question is not None:
-            data = await repeats.find_repeat(question)
+            data = await repeats.find_response(question)
             if data is not None:
                 return ExecutionResult(_encoded(data), None, {})
         context = self._context(api, principal, report_cost=report_cost)
@@ -86,12 +86,12 @@ class Executor:
         return result
 
     async def subscribe(
-        self, request: ReadRequest, principal: Principal, *, resume_after: str | None = None
-    ) -> Subscribed:
+        self, request: ParsedRequest, principal: Principal, *, resume_after: str | None = None
+    ) -> StartedSubscription:
         """Begin a subscription, behind the event of the cursor `resume_after`; raises `SubscriptionRefusedError`."""
         context = self._context(self._bind(principal), principal, resume_after=resume_after)
         try:
-            subscribed = await start_subscription.subscribe(
+            subscribed = await start_subscription.start_subscription(
                 self._schema,
                 request.document,
                 variables=request.asked.variables,
@@ -108,17 +108,17 @@ class Executor:
             raise
         return subscribed
 
-    async def render(self, principal: Principal, subscribed: Subscribed, event: RunEvent) -> bytes:
+    async def render(self, principal: Principal, subscribed: StartedSubscription, event: RunEvent) -> bytes:
         """Execute a subscription's selection on one event; gives the answer as JSON, whatever happens."""
         context = self._context(self._bind(principal), principal)
         try:
             return encode_json(await subscribed.render(event, context))
         except Exception as error:
-            return encode_json({"data": None, "errors": [error_body(masked(error, "rendering an event"))]})
+            return encode_json({"data": None, "errors": [error_body(mask_error(error, "rendering an event"))]})
         finally:
             await context.aclose()
 
-    def _question(self, request: ReadRequest, api: ThreadsApi, allowed: set[OperationType]) -> Question | None:
+    def _question(self, request: ParsedRequest, api: ThreadsApi, allowed: set[OperationType]) -> ResponseKey | None:
         """Tell what is asked; None for what is no valid query, or not to be told from another."""
         asked, document = request.asked, request.document
         operation = document.operation(asked.operation_name)
@@ -130,7 +130,7 @@ class Executor:
             variables = orjson.dumps(asked.variables or {}, option=orjson.OPT_SORT_KEYS)
         except TypeError:  # half a surrogate pair
             return None
-        return Question(
+        return ResponseKey(
             self._schema, document.text, asked.operation_name, variables, self.limits.paging, api.capabilities
         )
 
@@ -147,7 +147,7 @@ class Executor:
         )
 
 
-def _keep(repeats: Repeats, question: Question, result: ExecutionResult) -> None:
+def _keep(repeats: ResponseCache, question: ResponseKey, result: ExecutionResult) -> None:
     """Keep an answer that has nothing but data, and put the data as it is kept into the answer."""
     if result.errors or result.extensions:
         return
@@ -155,7 +155,7 @@ def _keep(repeats: Repeats, question: Question, result: ExecutionResult) -> None
         data = orjson.dumps(result.data)
     except TypeError:  # what `encode_json` has another way for
         return
-    repeats.keep_repeat(question, data)
+    repeats.store_response(question, data)
     result.data = _encoded(data)
 
 

@@ -17,7 +17,7 @@ class OperationStoppedError(Exception):
         self.begun = begun
 
 
-class Operations:
+class OperationTasks:
     """Every operation runs as a task of its own, which this owns until it is over."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 class OwnedTasks:
@@ -42,4 +42,4 @@ class OwnedTasks:
     def _over(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("unexpected error", exc_info=error)
+            _logger.error("unexpected error", exc_info=error)

@@ -26,7 +26,7 @@ class SubscriptionLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class ViewLimits:
+class RequestLimits:
     """What one request may cost: its body, its document, one batch of its loads, one page of its connections.
 
     `subscriptions` are the limits of what stays.

@@ -12,11 +12,11 @@ from gateway.identity.credentials import Caller
 from gateway.server.http.graphql_request import GraphQLRequest, read_body, read_query_string
 from gateway.server.http.media_types import JSON, request_type_fault
 from gateway.server.http.refusals import Refusal, refusal, too_large
-from gateway.server.http.request_limits import ViewLimits
+from gateway.server.http.request_limits import RequestLimits
 from schema.contract.errors import ErrorCode, GatewayError
 
 
-async def read_request(request: web.Request, limits: ViewLimits) -> GraphQLRequest:
+async def read_request(request: web.Request, limits: RequestLimits) -> GraphQLRequest:
     """Read the operation of a GET or a POST; raises a `Refusal`."""
     try:
         if request.method == "GET":
@@ -49,7 +49,7 @@ def _query_pairs(request: web.Request) -> list[tuple[str, str]]:
         raise GatewayError(ErrorCode.BAD_USER_INPUT, "Expected a query string in UTF-8, got other bytes.") from None
 
 
-async def _read_bytes(request: web.Request, limits: ViewLimits) -> bytes:
+async def _read_bytes(request: web.Request, limits: RequestLimits) -> bytes:
     if (wrong := request_type_fault(request.headers.get("Content-Type"))) is not None:
         raise refusal(415, wrong[0].upper() + wrong[1:] + ".", ("Accept-Post", JSON))
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from gateway.server.live.fair_queue import Player, Turns
+from gateway.server.live.fair_queue import FairQueue, QueueMember
 
 BUFFER_BYTES = 32 * 1024
 """How much may wait for a client before nothing more is sent to it; one answer may go beyond."""
@@ -15,7 +15,7 @@ _SHORTEST_LOOK_SECONDS = 0.01
 _LONGEST_LOOK_SECONDS = 0.32
 
 
-class ClientFlow:
+class BackPressure:
     """One connection's room for answers.
 
     It is full while more than `BUFFER_BYTES` wait. A client that takes nothing at all for `stalled_seconds` meanwhile
@@ -37,14 +37,14 @@ class ClientFlow:
     )
 
     def __init__(
-        self, transport: asyncio.Transport, turns: Turns, stalled_seconds: float, on_stalled: Callable[[], None]
+        self, transport: asyncio.Transport, turns: FairQueue, stalled_seconds: float, on_stalled: Callable[[], None]
     ) -> None:
         """Watch a transport."""
         self._transport = transport
         self._turns = turns
         self._stalled_seconds = stalled_seconds
         self._on_stalled = on_stalled
-        self._players: list[Player] | None = None
+        self._players: list[QueueMember] | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._look_seconds = 0.0
@@ -56,7 +56,7 @@ class ClientFlow:
         """Whether the client has to take something first."""
         return self._transport.get_write_buffer_size() > BUFFER_BYTES
 
-    def wait_for_room(self, player: Player) -> None:
+    def wait_for_room(self, player: QueueMember) -> None:
         """Give a player a turn once there is room."""
         if self._players is None:
             self._players = []

@@ -11,14 +11,14 @@ from aiohttp import web
 from aiohttp.http import StreamWriter
 
 from gateway.identity.principal import Principal
-from gateway.server.http.graphql_request import ReadRequest
+from gateway.server.http.graphql_request import ParsedRequest
 from gateway.server.http.graphql_response import HEADERS, encode_json, error_body
 from gateway.server.http.media_types import EVENT_STREAM
 from gateway.server.http.refusals import Refusal
-from gateway.server.live.back_pressure import ClientFlow
+from gateway.server.live.back_pressure import BackPressure
 from gateway.server.live.expiry_timer import ExpiryTimer, expired_error
-from gateway.server.live.fair_queue import Player
-from gateway.server.live.live_connections import Connections, at_once
+from gateway.server.live.fair_queue import QueueMember
+from gateway.server.live.live_connections import LiveConnections, at_once
 from gateway.server.live.sse_frames import COME_BACK, COMPLETE, HEARTBEAT, next_frame
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.operations.start_subscription import SubscriptionRefusedError
@@ -39,12 +39,12 @@ def single_response(body: Mapping[str, Any]) -> web.Response:
 class EventStreams:
     """Answers subscriptions with streams of events."""
 
-    def __init__(self, connections: Connections, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, connections: LiveConnections, *, now: Callable[[], float] = time.time) -> None:
         """Count the streams among `connections`; `now` is the time by which credentials end."""
         self._connections = connections
         self._now = now
 
-    async def answer(self, request: web.Request, read: ReadRequest, principal: Principal) -> web.StreamResponse:
+    async def answer(self, request: web.Request, read: ParsedRequest, principal: Principal) -> web.StreamResponse:
         """Follow a subscription until it ends or its client leaves; raises a `Refusal`.
 
         The client's `Last-Event-ID` is the cursor of the last event that it has got.
@@ -84,20 +84,22 @@ class EventStream:
 
     __slots__ = ("_beat", "_connections", "_end", "_flow", "_transport", "_writer")
 
-    def __init__(self, transport: asyncio.Transport, writer: StreamWriter, connections: Connections) -> None:
+    def __init__(self, transport: asyncio.Transport, writer: StreamWriter, connections: LiveConnections) -> None:
         """Send over a response whose headers are on their way, and a first comment with them."""
         self._writer = writer
         self._connections = connections
         self._transport = transport
         seconds = connections.limits.stalled_client_seconds
-        self._flow = ClientFlow(transport, connections.deliveries.turns, seconds, transport.abort)
+        self._flow = BackPressure(transport, connections.deliveries.turns, seconds, transport.abort)
         self._beat: asyncio.TimerHandle | None = None
         self._end = asyncio.get_running_loop().create_future()
         connections.add(self)
         self._keep_alive()
 
     @classmethod
-    async def open(cls, request: web.Request, response: web.StreamResponse, connections: Connections) -> EventStream:
+    async def open(
+        cls, request: web.Request, response: web.StreamResponse, connections: LiveConnections
+    ) -> EventStream:
         """Send the headers; raises ConnectionError where the client has left."""
         writer = await response.prepare(request)
         if request.transport is None or not isinstance(writer, StreamWriter):
@@ -112,7 +114,7 @@ class EventStream:
     def is_full(self) -> bool:
         return self._flow.is_full()
 
-    def wait_for_room(self, player: Player) -> None:
+    def wait_for_room(self, player: QueueMember) -> None:
         self._flow.wait_for_room(player)
 
     def send_next(self, operation: str, payload: bytes, cursor: str) -> None:  # noqa: ARG002 - a stream has only one

@@ -10,23 +10,23 @@ PER_ROUND = 32
 """How many get their turn before the loop does other things: about a millisecond of sending."""
 
 
-class Player(Protocol):
+class QueueMember(Protocol):
     """Who takes turns."""
 
     def take_turn(self) -> None:
         """Do a small piece of work, at once; it never raises."""
 
 
-class Turns:
+class FairQueue:
     """A queue of those who wait for their turn. It costs nothing while nobody does: no task, only a callback."""
 
     def __init__(self, per_round: int = PER_ROUND) -> None:
         """Nobody waits yet."""
         self._per_round = per_round
-        self._waiting: deque[Player] = deque()
+        self._waiting: deque[QueueMember] = deque()
         self._handle: asyncio.Handle | None = None
 
-    def add(self, player: Player) -> None:
+    def add(self, player: QueueMember) -> None:
         """Put one at the end of the queue; whoever calls sees to it that it stands there once."""
         self._waiting.append(player)
         if self._handle is None:

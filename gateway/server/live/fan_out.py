@@ -7,29 +7,29 @@ from collections import Counter
 from typing import Any, Protocol
 
 from gateway.identity.principal import Principal
-from gateway.server.http.graphql_request import ReadRequest
+from gateway.server.http.graphql_request import ParsedRequest
 from gateway.server.http.graphql_response import error_body
-from gateway.server.http.operation_runner import Executor
+from gateway.server.http.operation_runner import OperationRunner
 from gateway.server.http.owned_tasks import OwnedTasks
-from gateway.server.live.fair_queue import Player, Turns
-from gateway.server.live.shared_renderings import RenderGroup, Rendering
+from gateway.server.live.fair_queue import FairQueue, QueueMember
+from gateway.server.live.shared_renderings import RenderGroup, SharedRendering
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.ports import EventFeed
 from schema.contract.run_events import RunEvent
-from schema.engine.public_errors import masked
-from schema.operations.start_subscription import Subscribed
+from schema.engine.public_errors import mask_error
+from schema.operations.start_subscription import StartedSubscription
 
 PER_TURN = 8
 """How many events one subscriber that is behind is sent before it is another's turn."""
 
 
-class Outlet(Protocol):
+class EventSink(Protocol):
     """A client's connection. Sending never waits and never raises: what can no longer be sent is dropped."""
 
     def is_full(self) -> bool:
         """Whether the client has not yet taken what was sent before."""
 
-    def wait_for_room(self, player: Player) -> None:
+    def wait_for_room(self, player: QueueMember) -> None:
         """Give a player a turn once there is room."""
 
     def send_next(self, operation: str, payload: bytes, cursor: str) -> None:
@@ -42,7 +42,7 @@ class Outlet(Protocol):
         """Say that nothing of the operation follows."""
 
 
-class Delivery:
+class Subscriber:
     """One subscription on its way to one client. While there is no news it is an entry in its feed and nothing more.
 
     It gets a turn when there is news, when what it waits for is rendered, and when its client has room again; so a
@@ -51,18 +51,18 @@ class Delivery:
 
     __slots__ = ("_busy", "_deliveries", "_feed", "_group", "_operation", "_outlet", "_over", "_rendering")
 
-    def __init__(self, deliveries: Deliveries, feed: EventFeed, group: RenderGroup) -> None:
+    def __init__(self, deliveries: FanOut, feed: EventFeed, group: RenderGroup) -> None:
         """Hold the feed, which is left with `leave`."""
         self._deliveries = deliveries
         self._feed = feed
         self._group = group
-        self._outlet: Outlet
+        self._outlet: EventSink
         self._operation = ""
-        self._rendering: Rendering | None = None
+        self._rendering: SharedRendering | None = None
         self._busy = False
         self._over = False
 
-    def start(self, outlet: Outlet, operation: str = "") -> None:
+    def start(self, outlet: EventSink, operation: str = "") -> None:
         """Bring what is there, and what comes, to `outlet` under the name of `operation`."""
         self._outlet = outlet
         self._operation = operation
@@ -81,7 +81,7 @@ class Delivery:
         try:
             self._send_some()
         except Exception as error:
-            self._fail(masked(error, "delivering an event"))
+            self._fail(mask_error(error, "delivering an event"))
 
     def _on_news(self) -> None:
         if not self._busy and not self._over:
@@ -108,7 +108,7 @@ class Delivery:
             self._outlet.send_next(self._operation, rendering.payload, rendering.event.cursor)
         self._deliveries.turns.add(self)
 
-    def _next_rendering(self) -> Rendering | None:
+    def _next_rendering(self) -> SharedRendering | None:
         try:
             event: RunEvent | None = self._feed.take()
         except StopAsyncIteration:
@@ -126,17 +126,17 @@ class Delivery:
             self._outlet.send_errors(self._operation, [error_body(error)])
 
 
-class Deliveries:
+class FanOut:
     """All subscriptions of this process, whatever they are followed by."""
 
-    def __init__(self, executor: Executor, *, max_per_principal: int = 10_000) -> None:
+    def __init__(self, executor: OperationRunner, *, max_per_principal: int = 10_000) -> None:
         """Begin and render subscriptions by `executor`."""
         self._executor = executor
         self._max_per_principal = max_per_principal
         self._by_principal: Counter[str] = Counter()
         self._groups: dict[tuple[str, Any], RenderGroup] = {}
         self._tasks = OwnedTasks()
-        self.turns = Turns()
+        self.turns = FairQueue()
 
     def __len__(self) -> int:
         """Count the subscriptions, those included that are about to begin."""
@@ -147,7 +147,9 @@ class Deliveries:
         """The groups that have members."""
         return list(self._groups.values())
 
-    async def begin(self, request: ReadRequest, principal: Principal, *, resume_after: str | None = None) -> Delivery:
+    async def begin(
+        self, request: ParsedRequest, principal: Principal, *, resume_after: str | None = None
+    ) -> Subscriber:
         """Begin a subscription; whoever calls starts what it gets, and leaves it.
 
         Raises `SubscriptionRefusedError`, and a `GatewayError` where the principal has too many.
@@ -166,7 +168,7 @@ class Deliveries:
             raise
         group = self._group_of(principal, subscribed)
         group.members += 1
-        return Delivery(self, subscribed.feed, group)
+        return Subscriber(self, subscribed.feed, group)
 
     def count_out(self, group: RenderGroup, feed: EventFeed) -> None:
         """A member of a group has left its feed; the last one takes the group along."""
@@ -184,7 +186,7 @@ class Deliveries:
         await self._tasks.wait(1.0)
         await self._tasks.aclose()
 
-    def _group_of(self, principal: Principal, subscribed: Subscribed) -> RenderGroup:
+    def _group_of(self, principal: Principal, subscribed: StartedSubscription) -> RenderGroup:
         key = (principal.digest, subscribed.selection)
         group = self._groups.get(key)
         if group is None:

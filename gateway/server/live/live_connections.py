@@ -9,13 +9,13 @@ from typing import Protocol
 from gateway.server.http.owned_tasks import OwnedTasks
 from gateway.server.http.refusals import crowded
 from gateway.server.http.request_limits import SubscriptionLimits
-from gateway.server.live.fan_out import Deliveries
+from gateway.server.live.fan_out import FanOut
 
 LEAVE_SECONDS = 1.0
 """How long a client that is sent away may take for the last of what was sent to it."""
 
 
-class Connection(Protocol):
+class LiveConnection(Protocol):
     """One client that stays."""
 
     def send_away(self) -> None:
@@ -25,17 +25,17 @@ class Connection(Protocol):
         """End the connection at once."""
 
 
-class Connections:
+class LiveConnections:
     """All connections of this process that stay, and the tasks that some of them need for a moment."""
 
-    def __init__(self, limits: SubscriptionLimits, deliveries: Deliveries) -> None:
+    def __init__(self, limits: SubscriptionLimits, deliveries: FanOut) -> None:
         """Nobody is connected yet."""
         self.limits = limits
         self.deliveries = deliveries
         self.tasks = OwnedTasks()
         self._taken = 0
         self._uninitialised = 0
-        self._open: set[Connection] = set()
+        self._open: set[LiveConnection] = set()
         self._none_left = asyncio.Event()
         self._lingering: dict[asyncio.Transport, asyncio.TimerHandle] = {}
 
@@ -43,25 +43,25 @@ class Connections:
         """Count the connections."""
         return self._taken
 
-    def take_place(self, *, initialised: bool = True) -> Place:
+    def take_place(self, *, initialised: bool = True) -> ConnectionSlot:
         """Take one of the places, to be released; raises a `Refusal` where none is left."""
         if self._taken >= self.limits.max_sockets:
             raise crowded(f"Expected at most {self.limits.max_sockets} WebSockets and event streams, got one more.")
         if not initialised and self._uninitialised >= self.limits.max_uninitialised_sockets:
             most = self.limits.max_uninitialised_sockets
             raise crowded(f"Expected at most {most} WebSockets without connection_init, got one more.")
-        return Place(self, initialised=initialised)
+        return ConnectionSlot(self, initialised=initialised)
 
     def count(self, *, places: int = 0, uninitialised: int = 0) -> None:
         """Count places that are taken or released."""
         self._taken += places
         self._uninitialised += uninitialised
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: LiveConnection) -> None:
         """Have a connection told when the gateway stops."""
         self._open.add(connection)
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: LiveConnection) -> None:
         """Forget a connection that is over."""
         self._open.discard(connection)
         if not self._open:
@@ -100,12 +100,12 @@ class Connections:
         transport.abort()
 
 
-class Place:
+class ConnectionSlot:
     """One of the places, held until it is released."""
 
     __slots__ = ("_connections", "_initialised")
 
-    def __init__(self, connections: Connections, *, initialised: bool) -> None:
+    def __init__(self, connections: LiveConnections, *, initialised: bool) -> None:
         """Take it."""
         self._connections = connections
         self._initialised = initialised
@@ -117,7 +117,7 @@ class Place:
             self._initialised = True
             self._connections.count(uninitialised=-1)
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> ConnectionSlot:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 
 from gateway.server.http.owned_tasks import OwnedTasks
-from gateway.server.live.fair_queue import Player, Turns
+from gateway.server.live.fair_queue import FairQueue, QueueMember
 from schema.contract.run_events import RunEvent
 
 REMEMBERED = 64
@@ -17,7 +17,7 @@ REMEMBERED_BYTES = 1 << 20
 """How long they are together at most; the newest one is remembered whatever it is long."""
 
 
-class Rendering:
+class SharedRendering:
     """One event as JSON, once that is there; those who `wait` get a turn then."""
 
     __slots__ = ("event", "payload", "sent", "task", "waiting")
@@ -28,7 +28,7 @@ class Rendering:
         self.payload: bytes | None = None
         self.sent = 0
         self.task: asyncio.Task[None] | None = None
-        self.waiting: list[Player] = []
+        self.waiting: list[QueueMember] = []
 
 
 class RenderGroup:
@@ -41,7 +41,11 @@ class RenderGroup:
     __slots__ = ("_bytes", "_remembered", "_render", "_tasks", "_turns", "key", "members", "renders")
 
     def __init__(
-        self, key: tuple[str, Hashable], render: Callable[[RunEvent], Awaitable[bytes]], tasks: OwnedTasks, turns: Turns
+        self,
+        key: tuple[str, Hashable],
+        render: Callable[[RunEvent], Awaitable[bytes]],
+        tasks: OwnedTasks,
+        turns: FairQueue,
     ) -> None:
         """A group that has no member yet; `render` never raises."""
         self.key = key
@@ -50,22 +54,22 @@ class RenderGroup:
         self._render = render
         self._tasks = tasks
         self._turns = turns
-        self._remembered: OrderedDict[int, Rendering] | None = None
+        self._remembered: OrderedDict[int, SharedRendering] | None = None
         self._bytes = 0
 
-    def rendering_of(self, event: RunEvent) -> Rendering:
+    def rendering_of(self, event: RunEvent) -> SharedRendering:
         """The rendering of an event, begun by whoever asks first."""
         if self._remembered is None:
             self._remembered = OrderedDict()
         found = self._remembered.get(id(event))
         if found is None:
-            found = self._remembered[id(event)] = Rendering(event)
+            found = self._remembered[id(event)] = SharedRendering(event)
             self._forget_oldest()
             self.renders += 1
             found.task = self._tasks.start(self._fill(found))
         return found
 
-    def count_sent(self, rendering: Rendering) -> None:
+    def count_sent(self, rendering: SharedRendering) -> None:
         """Note that one member more has been sent this."""
         rendering.sent += 1
         if rendering.sent >= self.members:
@@ -77,7 +81,7 @@ class RenderGroup:
             if rendering.task is not None:
                 rendering.task.cancel()
 
-    def _forget(self, rendering: Rendering) -> None:
+    def _forget(self, rendering: SharedRendering) -> None:
         remembered, key = self._remembered, id(rendering.event)
         if remembered is not None and remembered.get(key) is rendering:
             del remembered[key]
@@ -91,7 +95,7 @@ class RenderGroup:
                 return
             self._forget(next(iter(self._remembered.values())))
 
-    async def _fill(self, rendering: Rendering) -> None:
+    async def _fill(self, rendering: SharedRendering) -> None:
         rendering.payload = payload = await self._render(rendering.event)
         rendering.task = None
         if self._remembered is not None and self._remembered.get(id(rendering.event)) is rendering:

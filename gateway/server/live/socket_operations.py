@@ -12,19 +12,19 @@ from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
 from gateway.identity.credentials import Keys
-from gateway.identity.principal import Principal, Upstream
-from gateway.server.http.graphql_request import GraphQLRequest, ReadRequest
+from gateway.identity.principal import Principal, UpstreamIdentity
+from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_json, error_body, result_body
-from gateway.server.http.operation_runner import Executor
-from gateway.server.http.operation_tasks import Operations, OperationStoppedError
+from gateway.server.http.operation_runner import OperationRunner
+from gateway.server.http.operation_tasks import OperationStoppedError, OperationTasks
 from gateway.server.http.refusals import ended_error, stopping_error
 from gateway.server.live.expiry_timer import ExpiryTimer, expired_error
-from gateway.server.live.fair_queue import Player
-from gateway.server.live.fan_out import Delivery
+from gateway.server.live.fair_queue import QueueMember
+from gateway.server.live.fan_out import Subscriber
 from gateway.server.live.graphql_transport_ws import CloseCode, complete_message, error_message, next_message
-from gateway.server.live.live_connections import Connections
+from gateway.server.live.live_connections import LiveConnections
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.engine.public_errors import masked
+from schema.engine.public_errors import mask_error
 from schema.operations.start_subscription import SubscriptionRefusedError
 
 _SINGLE = {OperationType.QUERY, OperationType.MUTATION}
@@ -34,38 +34,38 @@ _SINGLE = {OperationType.QUERY, OperationType.MUTATION}
 class SocketServices:
     """What all sockets share; `now` is the time by which credentials end."""
 
-    executor: Executor
-    operations: Operations
-    connections: Connections
+    executor: OperationRunner
+    operations: OperationTasks
+    connections: LiveConnections
     keys: Keys
-    upstream: Upstream
+    upstream: UpstreamIdentity
     now: Callable[[], float] = time.time
 
 
-class Line(Protocol):
+class SocketOutput(Protocol):
     """The way out of a socket; nothing that is sent waits, and what is sent after its end is dropped."""
 
     def send(self, message: bytes) -> None: ...
     def is_full(self) -> bool: ...
-    def wait_for_room(self, player: Player) -> None: ...
+    def wait_for_room(self, player: QueueMember) -> None: ...
     async def room(self) -> None: ...
     def close_soon(self, code: CloseCode, reason: str) -> None: ...
     def abort(self) -> None: ...
 
 
-Active: TypeAlias = "asyncio.Task[None] | Delivery"
+Active: TypeAlias = "asyncio.Task[None] | Subscriber"
 
 
 class SocketOperations:
     """Runs a socket's queries and mutations, and follows its subscriptions.
 
     A subscription has a task only while it begins. When the socket is left, queries are cancelled; what may write
-    goes on, owned by the gateway's `Operations`, and so it does, still counted, when its client completes it.
+    goes on, owned by the gateway's `OperationTasks`, and so it does, still counted, when its client completes it.
     """
 
     __slots__ = ("_active", "_expiry", "_leaving", "_line", "_principal", "_services", "_singles", "_unwanted")
 
-    def __init__(self, services: SocketServices, line: Line) -> None:
+    def __init__(self, services: SocketServices, line: SocketOutput) -> None:
         """Nothing is under way, and nobody has said who they are."""
         self._services = services
         self._line = line
@@ -130,7 +130,7 @@ class SocketOperations:
     def is_full(self) -> bool:
         return self._line.is_full()
 
-    def wait_for_room(self, player: Player) -> None:
+    def wait_for_room(self, player: QueueMember) -> None:
         self._line.wait_for_room(player)
 
     def send_next(self, operation: str, payload: bytes, cursor: str) -> None:  # noqa: ARG002 - selected where wanted
@@ -161,16 +161,16 @@ class SocketOperations:
         except ConnectionError:
             return
         except Exception as error:
-            self.refuse(id_, masked(error, "running an operation of a socket"))
+            self.refuse(id_, mask_error(error, "running an operation of a socket"))
 
-    async def _follow(self, id_: str, request: ReadRequest, principal: Principal) -> None:
+    async def _follow(self, id_: str, request: ParsedRequest, principal: Principal) -> None:
         delivery = await self._services.connections.deliveries.begin(request, principal)
         self._active[id_] = delivery
         if self._expiry is None:
             self._expiry = ExpiryTimer(principal, self._expire, self._services.now)
         delivery.start(self, id_)
 
-    async def _answer(self, id_: str, request: ReadRequest, principal: Principal) -> None:
+    async def _answer(self, id_: str, request: ParsedRequest, principal: Principal) -> None:
         running = self._services.executor.execute(request, principal, _SINGLE)
         self._singles += 1
         try:
@@ -204,14 +204,14 @@ class SocketOperations:
 
     def _expire(self) -> None:
         for id_, active in list(self._active.items()):
-            if isinstance(active, Delivery):
+            if isinstance(active, Subscriber):
                 active.leave()
                 self.refuse(id_, expired_error())
         self._line.close_soon(CloseCode.FORBIDDEN, "Forbidden: the credential has expired")
 
 
 def _stop(active: Active | None) -> None:
-    if isinstance(active, Delivery):
+    if isinstance(active, Subscriber):
         active.leave()
     elif active is not None:
         active.cancel()

@@ -7,11 +7,11 @@ import sys
 
 from aiohttp import WSMsgType, web
 
-from gateway.identity.credentials import RefusedError, decide_socket_credential
+from gateway.identity.credentials import CredentialRefusedError, decide_socket_credential
 from gateway.identity.principal import Principal
 from gateway.server.http.request_reader import describe_caller
-from gateway.server.live.back_pressure import ClientFlow
-from gateway.server.live.fair_queue import Player
+from gateway.server.live.back_pressure import BackPressure
+from gateway.server.live.fair_queue import QueueMember
 from gateway.server.live.graphql_transport_ws import (
     ACKNOWLEDGED,
     SUBPROTOCOL,
@@ -27,7 +27,7 @@ from gateway.server.live.graphql_transport_ws import (
     decide,
     short_reason,
 )
-from gateway.server.live.live_connections import LEAVE_SECONDS, Connections, at_once
+from gateway.server.live.live_connections import LEAVE_SECONDS, LiveConnections, at_once
 from gateway.server.live.socket_operations import SocketOperations, SocketServices
 
 _OVER = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
@@ -60,7 +60,7 @@ async def serve_socket(request: web.Request, services: SocketServices) -> web.St
         if socket.ws_protocol != SUBPROTOCOL:
             await _close(socket, CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
             return socket
-        line = SocketLine(socket, request.transport, connections)
+        line = WebSocketOutput(socket, request.transport, connections)
         operations = SocketOperations(services, line)
         connections.add(operations)
         init_timer = asyncio.get_running_loop().call_later(
@@ -99,18 +99,20 @@ async def serve_socket(request: web.Request, services: SocketServices) -> web.St
     return socket
 
 
-class SocketLine:
+class WebSocketOutput:
     """The way out of one socket."""
 
     __slots__ = ("_connections", "_flow", "_socket", "_transport")
 
-    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport, connections: Connections) -> None:
+    def __init__(
+        self, socket: web.WebSocketResponse, transport: asyncio.Transport, connections: LiveConnections
+    ) -> None:
         """Send over an open socket."""
         self._socket = socket
         self._transport = transport
         self._connections = connections
         turns, stalled_seconds = connections.deliveries.turns, connections.limits.stalled_client_seconds
-        self._flow = ClientFlow(transport, turns, stalled_seconds, transport.abort)
+        self._flow = BackPressure(transport, turns, stalled_seconds, transport.abort)
 
     def send(self, message: bytes) -> None:
         """Send a message at once, or drop it where the socket is closed."""
@@ -121,7 +123,7 @@ class SocketLine:
         """Whether the client has to take something first."""
         return self._flow.is_full()
 
-    def wait_for_room(self, player: Player) -> None:
+    def wait_for_room(self, player: QueueMember) -> None:
         """Give a player a turn once there is room."""
         self._flow.wait_for_room(player)
 
@@ -153,13 +155,13 @@ def _initialise(
 ) -> Decision:
     try:
         credential = decide_socket_credential(describe_caller(request), credentials_in(asked.payload), services.keys)
-    except RefusedError as refused:
+    except CredentialRefusedError as refused:
         return Close(CloseCode.FORBIDDEN, f"Forbidden: {refused.error.message.rpartition(': ')[2]}")
     operations.initialise(Principal.of(credential, services.upstream))
     return Reply(ACKNOWLEDGED)
 
 
-def _act(decision: Decision, operations: SocketOperations, line: SocketLine) -> None:
+def _act(decision: Decision, operations: SocketOperations, line: WebSocketOutput) -> None:
     if isinstance(decision, Reply):
         line.send(decision.message)
     elif isinstance(decision, Begin):

@@ -9,33 +9,33 @@ from gateway.cache.shared_cache import SharedCache
 from gateway.identity.principal import Principal
 from gateway.server.http.graphql_request import GraphQLRequest
 from gateway.server.http.graphql_response import encode_json, result_body
-from gateway.server.http.operation_runner import Executor
+from gateway.server.http.operation_runner import OperationRunner
 from schema.contract.paging import PagingLimits
-from schema.contract.ports import Question, ThreadsApi
+from schema.contract.ports import ResponseKey, ThreadsApi
 from schema.root import GatewaySchema
 from tests.gateway.cache.upstream import Upstream, cached
 from tests.support.fake_threads_api import V1, FakeThreadsApi
 
 
-def question(text: str = "{ __typename }", variables: bytes = b"{}", name: str | None = None) -> Question:
+def question(text: str = "{ __typename }", variables: bytes = b"{}", name: str | None = None) -> ResponseKey:
     """A question that differs from others by its text, its variables and its name."""
-    return Question("schema", text, name, variables, PagingLimits(), V1)
+    return ResponseKey("schema", text, name, variables, PagingLimits(), V1)
 
 
 def executor(
     schema: GatewaySchema, upstream: Callable[[str], FakeThreadsApi], shared: SharedCache | None = None
-) -> Executor:
+) -> OperationRunner:
     """Runs operations, each over its principal's upstream; without a cache where none is given."""
 
     def bind(principal: Principal) -> ThreadsApi:
         inner = upstream(principal.digest)
         return inner if shared is None else cached(inner, shared, principal.digest)
 
-    return Executor(schema, bind)
+    return OperationRunner(schema, bind)
 
 
 async def ask(
-    executor: Executor,
+    executor: OperationRunner,
     query: str,
     variables: Mapping[str, Any] | None = None,
     *,

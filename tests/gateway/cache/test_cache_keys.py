@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache.cache_keys import group_of, place_of, quoted, redis_prefix
+from gateway.cache.cache_keys import group_of, quoted, redis_prefix, to_cache_key
 from schema.contract.keys import MessageKey, RunKey, ThreadKey
 from schema.contract.paging import Window
 from schema.contract.ports import MessagePageKey, RunPageKey
@@ -23,13 +23,13 @@ KEYS: st.SearchStrategy[Key] = st.one_of(
 
 
 def test_every_type_of_key_has_a_place_of_its_own() -> None:
-    assert len({place_of(key) for key in ALL_KEYS}) == len(ALL_KEYS)
+    assert len({to_cache_key(key) for key in ALL_KEYS}) == len(ALL_KEYS)
 
 
 @given(KEYS, KEYS)
 def test_two_keys_share_a_place_only_when_they_are_the_same(one: Key, other: Key) -> None:
     same = type(one) is type(other) and one == other
-    assert (place_of(one) == place_of(other)) == same
+    assert (to_cache_key(one) == to_cache_key(other)) == same
 
 
 @given(TEXTS)

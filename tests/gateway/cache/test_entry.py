@@ -1,10 +1,10 @@
 import pytest
 
-from gateway.cache.entry import CLOCK_SKEW_SECONDS, Entry, may_be_kept
+from gateway.cache.entry import CLOCK_SKEW_SECONDS, CacheEntry, may_be_kept
 from gateway.cache.tags import Tag
 from tests.support.wire_samples import thread
 
-ENTRY = Entry(thread(), {"all": "v1", "thread": "v2"}, stored_at=1000.0, fresh_seconds=10.0, stale_seconds=20.0)
+ENTRY = CacheEntry(thread(), {"all": "v1", "thread": "v2"}, stored_at=1000.0, fresh_seconds=10.0, stale_seconds=20.0)
 
 
 @pytest.mark.parametrize(

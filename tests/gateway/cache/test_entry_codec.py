@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cache import entry_codec
-from gateway.cache.entry import Entry
+from gateway.cache.entry import CacheEntry
 from schema.contract import wire
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import MessageKey, RunKey, ThreadKey
@@ -35,11 +35,11 @@ MESSAGES = st.builds(
 )
 
 
-def entry(value: Any, **versions: str) -> Entry:
-    return Entry(value, versions, 1000.5, 60.0, 600.0)
+def entry(value: Any, **versions: str) -> CacheEntry:
+    return CacheEntry(value, versions, 1000.5, 60.0, 600.0)
 
 
-def shown(kept: Entry | None) -> Any:
+def shown(kept: CacheEntry | None) -> Any:
     """Raw parts are equal only to themselves, so values are compared by their text."""
     assert kept is not None
     value = kept.value
@@ -47,7 +47,7 @@ def shown(kept: Entry | None) -> Any:
     return type(value), text, kept.versions, kept.stored_at, kept.fresh_seconds, kept.stale_seconds
 
 
-def round_trip(key_type: type[Key], kept: Entry) -> Entry | None:
+def round_trip(key_type: type[Key], kept: CacheEntry) -> CacheEntry | None:
     data = entry_codec.encode(NAME, kept)
     assert data is not None
     back = entry_codec.decode(key_type, NAME, data)

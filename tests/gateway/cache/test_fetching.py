@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.cache import leases
-from gateway.cache.cache_keys import place_of
+from gateway.cache.cache_keys import to_cache_key
 from gateway.cache.redis_link import redis_key
 from schema.contract.errors import GatewayError
 from schema.contract.keys import ThreadKey
@@ -100,7 +100,7 @@ async def test_nobody_waits_for_a_process_that_died(valkey: Valkey) -> None:
     async with processes(2, valkey.url) as (one, other):
         dead = asyncio.create_task(read(cached(upstream, one), THREAD))
         await until(lambda: upstream.waiting == 1)
-        (held,) = valkey.command("KEYS", redis_key("ann", "l", place_of(THREAD)).replace("[", "?") + "*")
+        (held,) = valkey.command("KEYS", redis_key("ann", "l", to_cache_key(THREAD)).replace("[", "?") + "*")
         valkey.command("DEL", held)
         alive = asyncio.create_task(read(cached(upstream, other), THREAD))
         await until(lambda: upstream.waiting == 2)

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.cache import leases as module
-from gateway.cache.cache_keys import Place
+from gateway.cache.cache_keys import CacheKey
 from gateway.cache.leases import Leases, handover_of, lease_of
 from gateway.cache.redis_link import RedisLink, redis_key
 from tests.gateway.cache.upstream import until
 from tests.support.valkey import Valkey
 
-PLACE = Place("g", "thread/1")
+PLACE = CacheKey("g", "thread/1")
 LEASE, OTHER = lease_of(PLACE, ["v1"]), lease_of(PLACE, ["v2"])
 FAR = float("inf")
 

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache.cache_keys import Place
-from gateway.cache.entry import Entry
+from gateway.cache.cache_keys import CacheKey
+from gateway.cache.entry import CacheEntry
 from gateway.cache.memory_tier import ENTRY_OVERHEAD_BYTES, TEXT_FACTOR, MemoryTier
 from tests.support.wire_samples import thread
 
@@ -19,12 +19,12 @@ def tier(clock: Clock | None = None, *, max_bytes: int = 100_000, max_entries: i
     return MemoryTier(max_bytes=max_bytes, max_entries=max_entries, now_seconds=clock or Clock())
 
 
-def entry(stored_at: float = 1000.0) -> Entry:
-    return Entry(thread(), {}, stored_at, 10.0, 20.0)
+def entry(stored_at: float = 1000.0) -> CacheEntry:
+    return CacheEntry(thread(), {}, stored_at, 10.0, 20.0)
 
 
-def place(name: object) -> Place:
-    return Place("g", str(name))
+def place(name: object) -> CacheKey:
+    return CacheKey("g", str(name))
 
 
 def test_an_entry_is_there_until_it_is_of_no_use() -> None:

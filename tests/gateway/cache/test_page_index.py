@@ -2,9 +2,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.cache.cache_keys import Place
-from gateway.cache.entry import Entry
-from gateway.cache.page_index import MAX_PAGES_OF_AN_OWNER, PageHeld, PagesHeld, owner_of
+from gateway.cache.cache_keys import CacheKey
+from gateway.cache.entry import CacheEntry
+from gateway.cache.page_index import MAX_PAGES_OF_AN_OWNER, IndexedPage, PageIndex, owner_of
 from schema.contract.keys import MessageKey, RunKey
 from schema.contract.wire import MessageObject, Page
 from tests.gateway.cache.upstream import (
@@ -24,12 +24,12 @@ OWNER = (MessageKey, ("thread_1",))
 LONG_AGO = float("-inf")
 
 
-def page(name: object, stored_at: float = 1.0) -> PageHeld:
-    return PageHeld(Place("g", str(name)), 1, stored_at)
+def page(name: object, stored_at: float = 1.0) -> IndexedPage:
+    return IndexedPage(CacheKey("g", str(name)), 1, stored_at)
 
 
-def listed(*objects: MessageObject) -> Entry:
-    return Entry(Page(list(objects)), {}, 1.0, 10.0, 20.0)
+def listed(*objects: MessageObject) -> CacheEntry:
+    return CacheEntry(Page(list(objects)), {}, 1.0, 10.0, 20.0)
 
 
 async def test_each_object_of_a_page_has_the_key_under_which_it_is_found_alone() -> None:
@@ -52,7 +52,7 @@ def test_what_is_no_page_has_no_owner() -> None:
 
 
 def test_the_pages_that_may_hold_an_object_are_those_of_its_owner_and_principal_latest_first() -> None:
-    pages = PagesHeld(max_pages=10)
+    pages = PageIndex(max_pages=10)
     for number in (1, 2, 3):
         pages.note("ann", OWNER, page(number, stored_at=float(number)))
     pages.note("ann", OWNER, page(1, stored_at=4.0))
@@ -63,7 +63,7 @@ def test_the_pages_that_may_hold_an_object_are_those_of_its_owner_and_principal_
 
 
 def test_a_page_that_is_gone_is_forgotten_unless_it_was_read_again() -> None:
-    pages = PagesHeld(max_pages=10)
+    pages = PageIndex(max_pages=10)
     old, new = page(1), page(1, stored_at=2.0)
     pages.note("ann", OWNER, old)
     pages.note("ann", OWNER, new)
@@ -75,7 +75,7 @@ def test_a_page_that_is_gone_is_forgotten_unless_it_was_read_again() -> None:
 
 
 def test_a_page_once_searched_is_no_candidate_for_what_is_not_on_it_until_it_is_gone() -> None:
-    pages, held = PagesHeld(max_pages=10), page(1)
+    pages, held = PageIndex(max_pages=10), page(1)
     pages.note("ann", OWNER, held)
     first, second = message("msg_1"), message("msg_2")
     entry = listed(first)
@@ -99,14 +99,14 @@ def test_a_page_is_gone_through_once_however_many_objects_are_looked_for() -> No
             return super().__iter__()
 
     held, objects = page(1), Counted([message(f"msg_{number}") for number in range(100)])
-    entry = Entry(Page(objects), {}, 1.0, 10.0, 20.0)
+    entry = CacheEntry(Page(objects), {}, 1.0, 10.0, 20.0)
     for number in range(200):
         assert held.search(entry, f"msg_{number}") is (objects[number] if number < 100 else None)
     assert objects.times == 1
 
 
 def test_no_more_pages_of_one_owner_are_noted_than_may_be() -> None:
-    pages = PagesHeld(max_pages=100)
+    pages = PageIndex(max_pages=100)
     for number in range(MAX_PAGES_OF_AN_OWNER + 5):
         pages.note("ann", OWNER, page(number))
     names = [held.place.name for held in pages.of("ann", USER_MESSAGE, LONG_AGO)]
@@ -115,7 +115,7 @@ def test_no_more_pages_of_one_owner_are_noted_than_may_be() -> None:
 
 
 def test_no_more_pages_of_all_owners_are_noted_than_may_be_and_the_oldest_owners_leave_first() -> None:
-    pages = PagesHeld(max_pages=5)
+    pages = PageIndex(max_pages=5)
     for number in range(3):
         pages.note("ann", OWNER, page(number))
     pages.note("ann", (RunKey, ("thread_1",)), page(1))
@@ -128,7 +128,7 @@ def test_no_more_pages_of_all_owners_are_noted_than_may_be_and_the_oldest_owners
 
 
 def test_pages_read_again_count_once_and_forgotten_ones_not_at_all() -> None:
-    pages = PagesHeld(max_pages=2)
+    pages = PageIndex(max_pages=2)
     held = page(1)
     for one in (page(1), page(1), held, page(2)):
         pages.note("ann", OWNER, one)

@@ -133,7 +133,7 @@ async def test_what_is_stale_lands_in_place_of_a_failure(shared: SharedCache, cl
     clock.now += 3000
     api = cached(upstream, shared)
     landed: dict[AssistantPageKey, object] = {}
-    answers = await api.list_assistants([stale, missing], land=landed.__setitem__)
+    answers = await api.list_assistants([stale, missing], on_result=landed.__setitem__)
     assert repr(answers[0]) == repr(first)
     assert answers[1] is DOWN
     assert landed == {stale: answers[0], missing: DOWN}
@@ -158,7 +158,7 @@ async def test_what_is_kept_lands_before_what_is_asked_for(shared: SharedCache) 
 async def _list_assistants(
     api: CachedThreadsApi, keys: list[AssistantPageKey], landed: dict[AssistantPageKey, object]
 ) -> list[object]:
-    return list(await api.list_assistants(keys, land=landed.__setitem__))
+    return list(await api.list_assistants(keys, on_result=landed.__setitem__))
 
 
 async def test_a_refusal_is_an_answer_and_no_failure(shared: SharedCache, clock: Clock) -> None:

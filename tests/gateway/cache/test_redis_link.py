@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.cache.cache_keys import Place
+from gateway.cache.cache_keys import CacheKey
 from gateway.cache.redis_link import Command, RedisLink, redis_key
 from tests.support.valkey import Valkey, running_valkey
 
@@ -21,7 +21,7 @@ async def linked(url: str, *, cluster: bool = False, deadline_seconds: float = 5
 
 
 def test_a_key_names_the_principal_the_kind_and_the_place() -> None:
-    place = Place("thread/t", "thread/t")
+    place = CacheKey("thread/t", "thread/t")
     assert redis_key("ann", "v", place).endswith("/thread/t}:v:thread/t")
     keys = {redis_key(scope, kind, place) for scope in ("ann", "bob") for kind in "vt"}
     assert len(keys) == 4
@@ -33,7 +33,7 @@ async def test_commands_are_answered_in_their_order(valkey: Valkey) -> None:
 
 
 async def test_a_batch_is_one_mget(valkey: Valkey) -> None:
-    places = [Place(f"g{number}", "x") for number in range(20)]
+    places = [CacheKey(f"g{number}", "x") for number in range(20)]
     async with linked(valkey.url) as link:
         await link.connect()
         valkey.command("CONFIG", "RESETSTAT")
@@ -45,7 +45,7 @@ async def test_a_batch_is_one_mget(valkey: Valkey) -> None:
 
 
 async def test_on_a_cluster_a_batch_is_one_mget_for_each_group(valkey_cluster: list[Valkey]) -> None:
-    places = [Place(f"g{number}", "x") for number in range(20)]
+    places = [CacheKey(f"g{number}", "x") for number in range(20)]
     async with linked(valkey_cluster[0].url, cluster=True) as link:
         await link.connect()
         commands: list[Command] = [("SET", redis_key("ann", "v", place), place.group) for place in places]
@@ -79,7 +79,7 @@ async def test_a_redis_that_is_down_is_no_error(cluster: bool) -> None:
         await link.connect()
         assert await link.send([("GET", "a")], FAR) is None
         assert not link.breaker.is_closed
-        assert await link.read("ann", {"v": [Place("g", "x")]}, FAR) is None
+        assert await link.read("ann", {"v": [CacheKey("g", "x")]}, FAR) is None
         assert await link.read("ann", {"v": []}, FAR) == {}
 
 

@@ -2,10 +2,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from gateway.cache.cache_keys import Place
+from gateway.cache.cache_keys import CacheKey
 from gateway.cache.entry import may_be_kept
 from gateway.cache.redis_link import RedisLink, redis_key
-from gateway.cache.redis_store import MARK_MS, RedisStore
+from gateway.cache.redis_store import MARK_MS, RedisVersionStore
 from gateway.cache.tags import Tag
 from tests.gateway.cache.test_version_store import redis_store
 from tests.gateway.cache.upstream import until
@@ -15,7 +15,7 @@ TAG = Tag("g", "all")
 FAR = float("inf")
 
 
-async def version(store: RedisStore) -> str | None:
+async def version(store: RedisVersionStore) -> str | None:
     known = await store.look_up("ann", [TAG], [], FAR)
     return None if known is None else known.versions.get(TAG)
 
@@ -68,7 +68,7 @@ async def test_a_redis_that_takes_no_more_is_asked_but_not_written() -> None:
             first = await version(store)
             valkey.command("CONFIG", "SET", "maxmemory", 1)
             other = Tag("g", "other")
-            known = await store.look_up("ann", [TAG, other], [Place("g", "x")], FAR)
+            known = await store.look_up("ann", [TAG, other], [CacheKey("g", "x")], FAR)
             assert known is not None
             assert known.versions == {TAG: first}
             await store.begin_write("ann", [TAG])
@@ -108,7 +108,7 @@ async def test_a_later_debt_for_the_same_tag_is_not_paid_by_an_earlier_payment(v
             return answers
 
     link = SlowLink(valkey.url, cluster=False, deadline_seconds=5)
-    store = RedisStore(link)
+    store = RedisVersionStore(link)
     first = asyncio.create_task(store.end_write("ann", [TAG]))
     await until(lambda: store.owes)
     second = asyncio.create_task(store.end_write("ann", [TAG]))
@@ -122,7 +122,7 @@ async def test_a_later_debt_for_the_same_tag_is_not_paid_by_an_earlier_payment(v
 
 async def test_what_is_owed_at_the_end_is_paid_if_redis_answers(valkey: Valkey) -> None:
     link = RedisLink(valkey.url, cluster=False, deadline_seconds=5)
-    store = RedisStore(link)
+    store = RedisVersionStore(link)
     async with redis_store(valkey.url) as other:
         first = await version(other)
         valkey.command("CLIENT", "PAUSE", 200, "ALL")
@@ -141,10 +141,10 @@ class owing:  # noqa: N801 # used as a function
 
     def __init__(self, valkey: Valkey, sleep: Callable[[float], Awaitable[None]]) -> None:
         self.link = RedisLink(valkey.url, cluster=False, deadline_seconds=0.02)
-        self.store = RedisStore(self.link, sleep=sleep)
+        self.store = RedisVersionStore(self.link, sleep=sleep)
         self.other = redis_store(valkey.url)
 
-    async def __aenter__(self) -> tuple[RedisStore, RedisStore]:
+    async def __aenter__(self) -> tuple[RedisVersionStore, RedisVersionStore]:
         await self.link.connect()
         return self.store, await self.other.__aenter__()
 

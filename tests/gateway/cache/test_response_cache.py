@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from gateway.cache.cache_keys import place_of
-from gateway.cache.response_cache import Notes
-from gateway.cache.response_tier import RepeatsTier
+from gateway.cache.cache_keys import to_cache_key
+from gateway.cache.response_cache import ResponseRecorder
+from gateway.cache.response_tier import ResponseTier
 from gateway.cache.shared_cache import CacheOptions, SharedCache
 from schema.contract.bodies import ThreadUpdateBody
 from schema.contract.cost import Cost
@@ -43,12 +43,12 @@ async def keep(upstream: Upstream, shared: SharedCache, *keys: Key, scope: str =
     api = cached(upstream, shared, scope)
     for key in keys:
         await read(api, key)
-    api.keep_repeat(ASKED, DATA)
+    api.store_response(ASKED, DATA)
     await shared.settled()
 
 
 async def found(upstream: Upstream, shared: SharedCache, scope: str = "ann") -> bytes | None:
-    return await cached(upstream, shared, scope).find_repeat(ASKED)
+    return await cached(upstream, shared, scope).find_response(ASKED)
 
 
 async def update(upstream: Upstream, shared: SharedCache, scope: str = "ann") -> None:
@@ -61,7 +61,7 @@ async def test_it_is_found_without_a_call_and_counts_what_it_saved(two: list[Sha
     upstream.calls.clear()
     api = cached(upstream, two[0])
     for times in (1, 2):
-        assert await api.find_repeat(ASKED) == DATA
+        assert await api.find_response(ASKED) == DATA
         assert api.cost.cache_hits == times * len(STEADY)
     assert upstream.calls == []
 
@@ -89,7 +89,7 @@ async def test_what_was_read_before_a_write_of_the_same_operations_time_is_not_g
     await read(api, THREAD)
     await update(upstream, two[1])
     await read(api, ENDED)
-    api.keep_repeat(ASKED, DATA)
+    api.store_response(ASKED, DATA)
     assert await found(upstream, two[0]) is None
 
 
@@ -100,7 +100,7 @@ async def test_two_versions_of_one_tag_are_not_kept_together() -> None:
         await read(api, RunPageKey(T, Window(1, "asc")))
         await shared.store.end_write("ann", [tag for tag in _tags(shared) if tag.name == "runs"])
         await read(api, RunKey(T, "run_9"))
-        api.keep_repeat(ASKED, DATA)
+        api.store_response(ASKED, DATA)
         assert len(shared.repeats) == 0
 
 
@@ -148,7 +148,7 @@ async def test_what_memory_has_let_go_is_not_vouched_for() -> None:
     async with processes(1, None) as (shared,):
         for key in STEADY:
             await keep(upstream, shared, *STEADY)
-            shared.memory.drop("ann", place_of(key))
+            shared.memory.drop("ann", to_cache_key(key))
             assert await found(upstream, shared) is None
 
 
@@ -181,9 +181,9 @@ async def test_keys_of_two_types_that_are_equal_are_two() -> None:
             assert one == other
             api = cached(upstream, shared)
             await keep(upstream, shared, one, other)
-            assert await api.find_repeat(ASKED) == DATA
+            assert await api.find_response(ASKED) == DATA
             assert api.cost.cache_hits == 2
-            shared.memory.drop("ann", place_of(other))
+            shared.memory.drop("ann", to_cache_key(other))
             assert await found(upstream, shared) is None
 
 
@@ -208,12 +208,12 @@ class Landing(Upstream):
         self.messages.clear()
         self.end = asyncio.Event()
 
-    async def list_run_steps(self, keys: Sequence[RunStepPageKey], *, land: Any = None) -> Any:
+    async def list_run_steps(self, keys: Sequence[RunStepPageKey], *, on_result: Any = None) -> Any:
         pages = {key: Page(data=[run_step("step_1")], has_more=False) for key in keys}
-        if land is not None:
+        if on_result is not None:
             for key, page in pages.items():
                 if key.run_id == "run_1":
-                    land(key, page)
+                    on_result(key, page)
         await self.end.wait()
         return list(pages.values())
 
@@ -228,13 +228,13 @@ async def test_what_has_landed_is_noted_and_what_is_under_way_keeps_the_rest_fro
     async with processes(1, None) as (shared,):
         await read(cached(upstream, shared), ENDED, RunKey(T, "run_3"))
         api, landed = cached(upstream, shared), asyncio.Event()
-        reading = asyncio.create_task(api.list_run_steps(keys, land=lambda *_: landed.set()))
+        reading = asyncio.create_task(api.list_run_steps(keys, on_result=lambda *_: landed.set()))
         await landed.wait()
-        api.keep_repeat(ASKED, DATA)
+        api.store_response(ASKED, DATA)
         assert len(shared.repeats) == kept
         upstream.end.set()
         await reading
-        api.keep_repeat(ASKED, DATA)
+        api.store_response(ASKED, DATA)
         assert await found(upstream, shared) == DATA
 
 
@@ -243,12 +243,12 @@ async def test_an_operation_that_was_answered_twice_in_two_ways_is_not_kept() ->
     async with processes(1, None) as (shared,):
         (held,) = await read(cached(upstream, shared), THREAD)
         for second, kept in ((held, 1), (copy.copy(held), 0)):
-            notes = Notes(shared, "ann", Cost())
+            notes = ResponseRecorder(shared, "ann", Cost())
             notes.begin([THREAD])
             notes.note(THREAD, held)
             notes.begin([THREAD])
             notes.note(THREAD, second)
-            shared.repeats = RepeatsTier(1_000_000)
+            shared.repeats = ResponseTier(1_000_000)
             notes.keep(ASKED, DATA)
             assert len(shared.repeats) == kept
 
@@ -296,7 +296,7 @@ async def test_what_has_expired_or_is_gone_from_memory_is_not_looked_up(valkey: 
         assert await found(upstream, shared) is None
         assert "cmdstat_mget" not in valkey.command("INFO", "commandstats")
         await keep(upstream, shared, ENDED)
-        shared.memory.drop("ann", place_of(ENDED))
+        shared.memory.drop("ann", to_cache_key(ENDED))
         valkey.command("CONFIG", "RESETSTAT")
         assert await found(upstream, shared) is None
         assert "cmdstat_mget" not in valkey.command("INFO", "commandstats")
@@ -308,9 +308,9 @@ async def test_however_many_variables_take_no_more_than_their_share_of_the_memor
         for number in range(20):
             api = cached(upstream, shared)
             await read(api, THREAD)
-            api.keep_repeat(question(variables=b"%d" % number), b"x" * 3_000)
+            api.store_response(question(variables=b"%d" % number), b"x" * 3_000)
             assert shared.repeats.size_bytes <= 50_000
             assert shared.repeats.size_bytes + shared.memory.size_bytes <= 400_000
         assert 1 < len(shared.repeats) < 20
         last = question(variables=b"19")
-        assert await cached(upstream, shared).find_repeat(last) is not None
+        assert await cached(upstream, shared).find_response(last) is not None

@@ -4,34 +4,34 @@ from weakref import ref
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache.cache_keys import place_of
-from gateway.cache.entry import Entry
-from gateway.cache.response_tier import LARGEST_SHARE, Repeat, RepeatsTier
-from schema.contract.ports import Question
+from gateway.cache.cache_keys import to_cache_key
+from gateway.cache.entry import CacheEntry
+from gateway.cache.response_tier import LARGEST_SHARE, CachedResponse, ResponseTier
+from schema.contract.ports import ResponseKey
 from tests.gateway.cache.asking_again import question
 from tests.gateway.cache.upstream import THREAD
 from tests.support.wire_samples import thread
 
 
-def repeat(data_bytes: int = 10, *, stored_at: float = 100.0, fresh_until: float = 200.0) -> Repeat:
-    return Repeat(b"x" * data_bytes, (), {}, stored_at, fresh_until)
+def repeat(data_bytes: int = 10, *, stored_at: float = 100.0, fresh_until: float = 200.0) -> CachedResponse:
+    return CachedResponse(b"x" * data_bytes, (), {}, stored_at, fresh_until)
 
 
 def test_a_repeat_is_found_by_its_principal_and_its_whole_question_only() -> None:
-    tier = RepeatsTier(1_000_000)
+    tier = ResponseTier(1_000_000)
     asked = question("{ a }", b'{"n":1}', "A")
     kept = repeat()
     tier.put("ann", asked, kept)
     assert tier.get("ann", question("{ a }", b'{"n":1}', "A")) is kept
     assert tier.get("bob", asked) is None
     for place in range(len(asked)):
-        other: Any = Question._make([*asked[:place], object(), *asked[place + 1 :]])
+        other: Any = ResponseKey._make([*asked[:place], object(), *asked[place + 1 :]])
         assert tier.get("ann", other) is None
 
 
 def test_what_is_asked_again_stays_and_the_least_used_leaves() -> None:
     one = question("{ a }")
-    tier = RepeatsTier(11 * repeat().size_bytes(one))
+    tier = ResponseTier(11 * repeat().size_bytes(one))
     asked = [question(f"{{ {name} }}") for name in "abcdefghijk"]
     for each in asked:
         tier.put("ann", each, repeat())
@@ -43,7 +43,7 @@ def test_what_is_asked_again_stays_and_the_least_used_leaves() -> None:
 
 def test_what_would_take_more_than_a_tenth_of_the_room_is_not_kept_nor_is_what_it_replaces() -> None:
     asked = question()
-    tier = RepeatsTier(LARGEST_SHARE * repeat().size_bytes(asked))
+    tier = ResponseTier(LARGEST_SHARE * repeat().size_bytes(asked))
     tier.put("ann", asked, repeat())
     assert len(tier) == 1
     tier.put("ann", asked, repeat(11))
@@ -51,7 +51,7 @@ def test_what_would_take_more_than_a_tenth_of_the_room_is_not_kept_nor_is_what_i
 
 
 def test_only_the_very_repeat_is_dropped() -> None:
-    tier = RepeatsTier(1_000_000)
+    tier = ResponseTier(1_000_000)
     first, second = repeat(), repeat()
     tier.put("ann", question(), first)
     tier.put("ann", question(), second)
@@ -63,7 +63,7 @@ def test_only_the_very_repeat_is_dropped() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["put", "get", "drop"]), st.integers(0, 9), st.integers(0, 4000))))
 def test_it_never_outgrows_its_bound(steps: list[tuple[str, int, int]]) -> None:
-    tier = RepeatsTier(20_000)
+    tier = ResponseTier(20_000)
     for action, number, size in steps:
         asked = question(variables=b"%d" % number)
         if action == "put":
@@ -80,14 +80,14 @@ def test_it_never_outgrows_its_bound(steps: list[tuple[str, int, int]]) -> None:
 
 
 def test_all_that_a_repeat_holds_counts() -> None:
-    entry = Entry(thread(), {}, 0.0, 1.0, 1.0)
-    part = (THREAD, place_of(THREAD), ref(entry))
+    entry = CacheEntry(thread(), {}, 0.0, 1.0, 1.0)
+    part = (THREAD, to_cache_key(THREAD), ref(entry))
     sizes = [
         repeat().size_bytes(question()),
         repeat(11).size_bytes(question()),
         repeat().size_bytes(question("{ __typename #\N{SNOWMAN} }")),
         repeat().size_bytes(question(variables=b'{"a":1}')),
-        Repeat(b"x" * 10, (part,), {}, 0.0, 1.0).size_bytes(question()),
+        CachedResponse(b"x" * 10, (part,), {}, 0.0, 1.0).size_bytes(question()),
     ]
     assert all(size > sizes[0] for size in sizes[1:])
 

@@ -2,13 +2,13 @@ import asyncio
 
 import pytest
 
-from gateway.cache.cache_keys import Place
-from gateway.cache.single_flight import FlightKey, Flights, Land
+from gateway.cache.cache_keys import CacheKey
+from gateway.cache.single_flight import FlightKey, Land, SingleFlight
 from tests.gateway.cache.upstream import until
 
 
 def flight(name: str, version: str = "v1") -> FlightKey:
-    return FlightKey("ann", Place("g", name), (version,))
+    return FlightKey("ann", CacheKey("g", name), (version,))
 
 
 class Lead:
@@ -19,7 +19,7 @@ class Lead:
         self.led: list[list[str]] = []
         self.cancelled = 0
 
-    async def __call__(self, keys: list[FlightKey], land: Land[str]) -> None:
+    async def __call__(self, keys: list[FlightKey], on_result: Land[str]) -> None:
         self.led.append([key.place.name for key in keys])
         try:
             await self.gate.wait()
@@ -27,11 +27,11 @@ class Lead:
             self.cancelled += 1
             raise
         for key in keys:
-            land(key, f"<{key.place.name}>")
+            on_result(key, f"<{key.place.name}>")
 
 
 async def test_identical_reads_under_way_are_one_call() -> None:
-    flights, lead = Flights[str](), Lead()
+    flights, lead = SingleFlight[str](), Lead()
     first = asyncio.create_task(flights.fly([flight("a"), flight("b")], lead))
     await until(lambda: bool(lead.led))
     second = asyncio.create_task(flights.fly([flight("b"), flight("c")], lead))
@@ -45,7 +45,7 @@ async def test_identical_reads_under_way_are_one_call() -> None:
 
 
 async def test_the_caller_learns_which_it_leads() -> None:
-    flights, lead = Flights[str](), Lead()
+    flights, lead = SingleFlight[str](), Lead()
     lead.gate.set()
     led: list[FlightKey] = []
     await flights.fly([flight("a")], lead, on_leading=led.append)
@@ -54,7 +54,7 @@ async def test_the_caller_learns_which_it_leads() -> None:
 
 
 async def test_a_read_that_begins_after_a_write_boards_nothing_that_began_before() -> None:
-    flights, lead = Flights[str](), Lead()
+    flights, lead = SingleFlight[str](), Lead()
     before = asyncio.create_task(flights.fly([flight("a", "v1")], lead))
     await until(lambda: bool(lead.led))
     after = asyncio.create_task(flights.fly([flight("a", "v2")], lead))
@@ -65,7 +65,7 @@ async def test_a_read_that_begins_after_a_write_boards_nothing_that_began_before
 
 @pytest.mark.parametrize("leaver", [0, 1])
 async def test_whoever_leaves_takes_nobody_along(leaver: int) -> None:
-    flights, lead = Flights[str](), Lead()
+    flights, lead = SingleFlight[str](), Lead()
     callers = [asyncio.create_task(flights.fly([flight("a")], lead)) for _ in range(2)]
     await until(lambda: bool(lead.led))
     callers[leaver].cancel()
@@ -77,7 +77,7 @@ async def test_whoever_leaves_takes_nobody_along(leaver: int) -> None:
 
 
 async def test_a_call_that_nobody_waits_for_any_more_is_ended() -> None:
-    flights, lead = Flights[str](), Lead()
+    flights, lead = SingleFlight[str](), Lead()
     callers = [asyncio.create_task(flights.fly([flight("a")], lead)) for _ in range(2)]
     await until(lambda: bool(lead.led))
     for caller in callers:
@@ -96,7 +96,7 @@ async def test_what_the_leader_raises_reaches_all_on_board() -> None:
         await gate.wait()
         raise ValueError("expected an upstream, got none")
 
-    flights = Flights[str]()
+    flights = SingleFlight[str]()
     callers = [asyncio.create_task(flights.fly([flight("a")], lead)) for _ in range(2)]
     await asyncio.sleep(0)
     gate.set()
@@ -105,34 +105,34 @@ async def test_what_the_leader_raises_reaches_all_on_board() -> None:
 
 
 async def test_a_leader_who_forgets_a_flight_leaves_nobody_waiting() -> None:
-    async def lead(keys: list[FlightKey], land: Land[str]) -> None:
-        land(keys[0], "<a>")
+    async def lead(keys: list[FlightKey], on_result: Land[str]) -> None:
+        on_result(keys[0], "<a>")
 
     with pytest.raises(RuntimeError, match="expected a result for every flight"):
-        await Flights[str]().fly([flight("a"), flight("b")], lead)
+        await SingleFlight[str]().fly([flight("a"), flight("b")], lead)
 
 
 async def test_answers_do_not_wait_for_what_the_leader_does_afterwards() -> None:
     gate = asyncio.Event()
 
-    async def lead(keys: list[FlightKey], land: Land[str]) -> None:
-        land(keys[0], "<a>")
+    async def lead(keys: list[FlightKey], on_result: Land[str]) -> None:
+        on_result(keys[0], "<a>")
         await gate.wait()
 
-    flights = Flights[str]()
+    flights = SingleFlight[str]()
     assert await flights.fly([flight("a")], lead) == {flight("a"): "<a>"}
     gate.set()
     await flights.settled()
 
 
 async def test_each_passenger_is_told_of_what_has_landed_while_it_waits_for_the_rest() -> None:
-    flights, told, others = Flights[str](), [], []
+    flights, told, others = SingleFlight[str](), [], []
     go_on, failed = asyncio.Event(), asyncio.Event()
 
-    async def lead(keys: list[FlightKey], land: Land[str]) -> None:
-        land(keys[0], "here")
+    async def lead(keys: list[FlightKey], on_result: Land[str]) -> None:
+        on_result(keys[0], "here")
         await go_on.wait()
-        land(keys[1], "later")
+        on_result(keys[1], "later")
         await failed.wait()
         raise ZeroDivisionError
 
@@ -152,7 +152,7 @@ async def test_each_passenger_is_told_of_what_has_landed_while_it_waits_for_the_
 
 
 async def test_closing_ends_what_is_under_way() -> None:
-    flights, lead = Flights[str](), Lead()
+    flights, lead = SingleFlight[str](), Lead()
     caller = asyncio.create_task(flights.fly([flight("a")], lead))
     await until(lambda: bool(lead.led))
     await flights.close()

@@ -1,9 +1,9 @@
 import pytest
 
-from gateway.cache.cache_keys import place_of
-from gateway.cache.cache_lookup import Wish
+from gateway.cache.cache_keys import to_cache_key
+from gateway.cache.cache_lookup import CacheLookup
 from gateway.cache.ended_runs import EndedRuns
-from gateway.cache.storing import Keeper
+from gateway.cache.storing import ResultStorer
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.paging import Window
@@ -52,7 +52,7 @@ async def test_an_object_is_taken_out_of_its_page_once_and_does_not_keep_the_pag
         await shared.settled()
         for one in page.data:
             key = object_key(MessagePageKey(T, None, OPEN), one.id)
-            assert shared.memory.get("ann", place_of(key)) is None
+            assert shared.memory.get("ann", to_cache_key(key)) is None
             (first,) = await read(cached(upstream, shared), key)
             assert first == one
             assert first is not one
@@ -129,7 +129,7 @@ async def test_an_object_is_found_on_whichever_page_has_it_and_asked_for_when_no
 
 async def test_a_page_of_runs_tells_which_are_over() -> None:
     async with processes(1, None) as (shared,):
-        keeper = Keeper(shared, "ann")
+        keeper = ResultStorer(shared, "ann")
         keeper.learn(RunPageKey(T, OPEN), Page([run("run_1"), run("run_2", status="queued")]))
         keeper.learn(RunKey(T, "run_3"), run("run_3", status="failed"))
         moment = shared.ended_runs.begin_read()
@@ -140,9 +140,9 @@ async def test_a_page_of_runs_tells_which_are_over() -> None:
 @pytest.mark.parametrize(("hand_over", "shares"), [(True, True), (False, False)])
 async def test_what_may_not_be_kept_is_only_handed_over(hand_over: bool, shares: bool) -> None:
     async with processes(1, None) as (shared,):
-        wish = Wish.of(ACTIVE)
+        wish = CacheLookup.of(ACTIVE)
         wish.versions = dict.fromkeys(wish.tags, "v1")
-        kept = Keeper(shared, "ann").keep(wish, run(status="queued"), 1, hand_over=hand_over)
+        kept = ResultStorer(shared, "ann").keep(wish, run(status="queued"), 1, hand_over=hand_over)
         assert (kept is not None) is shares
         assert kept is None or kept.ttl_seconds == 0
         assert len(shared.memory) == 0
@@ -150,12 +150,12 @@ async def test_what_may_not_be_kept_is_only_handed_over(hand_over: bool, shares:
 
 async def test_nothing_is_kept_that_was_read_while_its_tags_were_being_written() -> None:
     async with processes(1, None) as (shared,):
-        keeper = Keeper(shared, "ann")
+        keeper = ResultStorer(shared, "ann")
         for key, value in ((THREAD, thread()), (ENDED, run())):
-            wish = Wish.of(key)
+            wish = CacheLookup.of(key)
             wish.versions = dict.fromkeys(wish.tags, "w1")
             assert keeper.keep(wish, value, 1, hand_over=False) is None
-        page = Wish.of(RunPageKey(T, OPEN))
+        page = CacheLookup.of(RunPageKey(T, OPEN))
         page.versions = dict.fromkeys(page.tags, "w1")
         keeper.hold(page, Page([run()]), 1, None)
         assert len(shared.memory) == 0

@@ -1,7 +1,7 @@
-from gateway.cache.cache_keys import place_of
-from gateway.cache.cache_lookup import Wish
+from gateway.cache.cache_keys import to_cache_key
+from gateway.cache.cache_lookup import CacheLookup
 from gateway.cache.redis_link import redis_key
-from gateway.cache.tier_lookup import Lookup
+from gateway.cache.tier_lookup import TierLookup
 from tests.gateway.cache.processes import processes
 from tests.gateway.cache.upstream import THREAD, Upstream, cached, read
 from tests.support.valkey import Valkey
@@ -14,7 +14,7 @@ async def test_what_memory_holds_does_not_travel_again(valkey: Valkey) -> None:
     async with processes(1, valkey.url) as (shared,):
         await read(cached(upstream, shared), THREAD)
         await shared.settled()
-        valkey.command("DEL", redis_key("ann", "v", place_of(THREAD)))
+        valkey.command("DEL", redis_key("ann", "v", to_cache_key(THREAD)))
         valkey.command("CONFIG", "RESETSTAT")
         await read(cached(upstream, shared), THREAD)
     assert len(upstream.calls) == 1
@@ -46,7 +46,7 @@ async def test_what_redis_gave_is_in_memory_from_then_on(valkey: Valkey) -> None
         await read(cached(upstream, one), THREAD)
         await one.settled()
         await read(cached(upstream, other), THREAD)
-        assert other.memory.get("ann", place_of(THREAD)) is not None
+        assert other.memory.get("ann", to_cache_key(THREAD)) is not None
 
 
 async def test_without_versions_nothing_is_found() -> None:
@@ -54,7 +54,7 @@ async def test_without_versions_nothing_is_found() -> None:
     async with processes(1, "unix:///nowhere/valkey.sock") as (shared,):
         await read(cached(upstream, shared), THREAD)
         assert len(shared.memory) == 0
-        wish = Wish.of(THREAD)
-        assert await Lookup(shared, "ann").find([wish], FAR) == {}
+        wish = CacheLookup.of(THREAD)
+        assert await TierLookup(shared, "ann").find([wish], FAR) == {}
         assert not wish.is_known
-        assert Lookup(shared, "ann").decode(wish, b"garbage") is None
+        assert TierLookup(shared, "ann").decode(wish, b"garbage") is None

@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.cache.cache_keys import Place
+from gateway.cache.cache_keys import CacheKey
 from gateway.cache.entry import may_be_kept
 from gateway.cache.redis_link import RedisLink
-from gateway.cache.redis_store import RedisStore
+from gateway.cache.redis_store import RedisVersionStore
 from gateway.cache.tags import Tag
-from gateway.cache.version_store import LocalStore, Store, Stored
+from gateway.cache.version_store import LocalVersionStore, StoredValue, VersionStore
 from tests.support.valkey import Valkey
 
 TAGS = (Tag("g", "all"), Tag("g", "thread"), Tag("h", "all"))
@@ -18,9 +18,9 @@ FAR = float("inf")
 
 
 @asynccontextmanager
-async def redis_store(url: str, *, cluster: bool = False) -> AsyncIterator[RedisStore]:
+async def redis_store(url: str, *, cluster: bool = False) -> AsyncIterator[RedisVersionStore]:
     link = RedisLink(url, cluster=cluster, deadline_seconds=5)
-    store = RedisStore(link)
+    store = RedisVersionStore(link)
     try:
         await link.connect()
         yield store
@@ -30,9 +30,9 @@ async def redis_store(url: str, *, cluster: bool = False) -> AsyncIterator[Redis
 
 
 @pytest.fixture(params=["memory", "redis", "cluster"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[VersionStore]:
     if request.param == "memory":
-        yield LocalStore()
+        yield LocalVersionStore()
     elif request.param == "redis":
         valkey: Valkey = request.getfixturevalue("valkey")
         async with redis_store(valkey.url) as store:
@@ -43,13 +43,13 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
             yield store
 
 
-async def versions(store: Store, scope: str = "ann") -> dict[Tag, str]:
+async def versions(store: VersionStore, scope: str = "ann") -> dict[Tag, str]:
     known = await store.look_up(scope, TAGS, [], FAR)
     assert known is not None
     return dict(known.versions)
 
 
-async def test_every_tag_has_a_version_that_stays(store: Store) -> None:
+async def test_every_tag_has_a_version_that_stays(store: VersionStore) -> None:
     first = await versions(store)
     assert set(first) == set(TAGS)
     assert len(set(first.values())) == len(TAGS)
@@ -57,7 +57,7 @@ async def test_every_tag_has_a_version_that_stays(store: Store) -> None:
     assert await versions(store) == first
 
 
-async def test_a_write_changes_the_versions_of_its_tags_alone(store: Store) -> None:
+async def test_a_write_changes_the_versions_of_its_tags_alone(store: VersionStore) -> None:
     before = await versions(store)
     changed = TAGS[0]
     await store.begin_write("ann", [changed])
@@ -67,16 +67,16 @@ async def test_a_write_changes_the_versions_of_its_tags_alone(store: Store) -> N
     assert may_be_kept(after.values())
 
 
-async def test_principals_have_versions_of_their_own(store: Store) -> None:
+async def test_principals_have_versions_of_their_own(store: VersionStore) -> None:
     ann, bob = await versions(store), await versions(store, "bob")
     assert not set(ann.values()) & set(bob.values())
     await store.end_write("ann", TAGS)
     assert await versions(store, "bob") == bob
 
 
-async def test_what_is_kept_is_found_where_values_are_held(store: Store) -> None:
-    places = [Place("g", "one"), Place("h", "two"), Place("h", "three")]
-    await store.keep("ann", {place: Stored(place.name.encode(), 60.0) for place in places[:2]})
+async def test_what_is_kept_is_found_where_values_are_held(store: VersionStore) -> None:
+    places = [CacheKey("g", "one"), CacheKey("h", "two"), CacheKey("h", "three")]
+    await store.keep("ann", {place: StoredValue(place.name.encode(), 60.0) for place in places[:2]})
     known = await store.look_up("ann", TAGS, places, FAR)
     assert known is not None
     assert known.values == ({place: place.name.encode() for place in places[:2]} if store.holds_values else {})
@@ -85,7 +85,7 @@ async def test_what_is_kept_is_found_where_values_are_held(store: Store) -> None
     assert other.values == {}
 
 
-async def test_nothing_asked_is_nothing_known(store: Store) -> None:
+async def test_nothing_asked_is_nothing_known(store: VersionStore) -> None:
     await store.keep("ann", {})
     await store.begin_write("ann", [])
     await store.end_write("ann", [])
@@ -95,6 +95,6 @@ async def test_nothing_asked_is_nothing_known(store: Store) -> None:
 
 
 async def test_a_forgotten_version_comes_back_as_another() -> None:
-    store = LocalStore(max_tags=2)
+    store = LocalVersionStore(max_tags=2)
     first = await versions(store)
     assert await versions(store) != first

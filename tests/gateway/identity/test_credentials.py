@@ -5,8 +5,8 @@ import pytest
 from gateway.identity.credentials import (
     MAX_AUTHORIZATION_LENGTH,
     Caller,
+    CredentialRefusedError,
     Keys,
-    RefusedError,
     decide_credential,
     decide_socket_credential,
     is_foreign_page,
@@ -73,7 +73,7 @@ def test_the_gateways_own_key_serves_callers_on_this_machine(change: dict[str, s
 def test_the_gateways_own_key_is_kept_from_everyone_else(change: dict[str, object], reason: str) -> None:
     caller = replace(HERE, **change)  # type: ignore[arg-type]
     assert reason in str(own_key_obstacle(caller))
-    with pytest.raises(RefusedError, match=reason) as refused:
+    with pytest.raises(CredentialRefusedError, match=reason) as refused:
         decide_credential(caller, OWN)
     assert refused.value.status == 401
     assert refused.value.error.code is ErrorCode.UNAUTHENTICATED
@@ -87,7 +87,9 @@ def test_the_gateways_own_key_is_kept_from_http_1_0_which_old_proxies_speak() ->
 
 
 def test_without_any_key_a_call_is_refused_before_it_is_made() -> None:
-    with pytest.raises(RefusedError, match=r"Expected an Authorization header.*holds no key of its own") as refused:
+    with pytest.raises(
+        CredentialRefusedError, match=r"Expected an Authorization header.*holds no key of its own"
+    ) as refused:
         decide_credential(HERE, Keys())
     assert refused.value.status == 401
 
@@ -113,7 +115,7 @@ def test_an_upstream_without_keys_is_called_without_a_credential_where_the_confi
 def test_a_malformed_authorization_is_refused_and_not_shown(
     authorization: tuple[str, ...], status: int, message: str
 ) -> None:
-    with pytest.raises(RefusedError, match=message) as refused:
+    with pytest.raises(CredentialRefusedError, match=message) as refused:
         decide_credential(replace(HERE, authorization=authorization), OWN)
     assert refused.value.status == status
     assert refused.value.error.code is ErrorCode.UNAUTHENTICATED
@@ -171,11 +173,11 @@ def test_a_socket_falls_back_to_its_request() -> None:
 
 @pytest.mark.parametrize("keys", [Keys(), OWN, Keys(anonymous=True)])
 def test_a_foreign_page_gets_nothing_that_it_does_not_offer_itself(keys: Keys) -> None:
-    with pytest.raises(RefusedError, match="another origin"):
+    with pytest.raises(CredentialRefusedError, match="another origin"):
         decide_socket_credential(FOREIGN, None, keys)
 
 
 @pytest.mark.parametrize("offered", [("",), ("Bearer a", "Bearer b"), ("Bearer \n",), ("x" * 9_000,)])
 def test_a_malformed_offer_is_refused(offered: tuple[str, ...]) -> None:
-    with pytest.raises(RefusedError):
+    with pytest.raises(CredentialRefusedError):
         decide_socket_credential(HERE, offered, OWN)

@@ -1,16 +1,16 @@
-from gateway.redis.circuit_breaker import Breaker
+from gateway.redis.circuit_breaker import CircuitBreaker
 from tests.gateway.cache.test_memory_tier import Clock
 
 
 def test_it_admits_all_until_one_fails() -> None:
-    breaker = Breaker(Clock(), open_seconds=1)
+    breaker = CircuitBreaker(Clock(), open_seconds=1)
     assert [breaker.admits() for _ in range(3)] == [True, True, True]
     assert breaker.is_closed
 
 
 def test_after_a_failure_nobody_tries_for_a_while_then_one_does() -> None:
     clock = Clock()
-    breaker = Breaker(clock, open_seconds=1)
+    breaker = CircuitBreaker(clock, open_seconds=1)
     breaker.failed()
     assert not breaker.is_closed
     assert not breaker.admits()
@@ -20,7 +20,7 @@ def test_after_a_failure_nobody_tries_for_a_while_then_one_does() -> None:
 
 def test_one_success_admits_all_again() -> None:
     clock = Clock()
-    breaker = Breaker(clock, open_seconds=1)
+    breaker = CircuitBreaker(clock, open_seconds=1)
     breaker.failed()
     clock.now += 1
     assert breaker.admits()
@@ -31,7 +31,7 @@ def test_one_success_admits_all_again() -> None:
 
 def test_a_probe_that_fails_begins_another_pause() -> None:
     clock = Clock()
-    breaker = Breaker(clock, open_seconds=1)
+    breaker = CircuitBreaker(clock, open_seconds=1)
     breaker.failed()
     clock.now += 1
     assert breaker.admits()
@@ -43,7 +43,7 @@ def test_a_probe_that_fails_begins_another_pause() -> None:
 
 def test_a_probe_that_is_given_up_is_the_next_ones() -> None:
     clock = Clock()
-    breaker = Breaker(clock, open_seconds=1)
+    breaker = CircuitBreaker(clock, open_seconds=1)
     breaker.failed()
     clock.now += 1
     assert breaker.admits()

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.run_log.event_cursors import read_cursor, to_cursor
-from gateway.run_log.store.event_log import Position, new_epoch
+from gateway.run_log.store.event_log import LogPosition, new_epoch
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, ThreadKey, to_global_id, to_opaque
 
@@ -15,12 +15,12 @@ EPOCHS = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 
 @given(KEYS, EPOCHS, st.integers(1, 10**15 - 1))
 def test_a_place_comes_back_as_it_was(key: RunKey | ThreadKey, epoch: str, number: int) -> None:
-    assert read_cursor(to_cursor(key, Position(epoch, number)), key) == Position(epoch, number)
+    assert read_cursor(to_cursor(key, LogPosition(epoch, number)), key) == LogPosition(epoch, number)
 
 
 def test_the_epochs_that_are_made_up_can_be_written() -> None:
     epoch = new_epoch()
-    assert read_cursor(to_cursor(RUN, Position(epoch, 1)), RUN).epoch == epoch
+    assert read_cursor(to_cursor(RUN, LogPosition(epoch, 1)), RUN).epoch == epoch
 
 
 @pytest.mark.parametrize(
@@ -36,10 +36,10 @@ def test_the_epochs_that_are_made_up_can_be_written() -> None:
         to_opaque("event", "Run", *RUN, "epoch"),
         to_opaque("event", "Run", *RUN, "epoch", "1", "2"),
         to_opaque("message", "Run", *RUN, "epoch", "1"),
-        to_cursor(RunKey("thread_1", "run_2"), Position("epoch", 1)),
-        to_cursor(RunKey("thread_2", "run_1"), Position("epoch", 1)),
-        to_cursor(THREAD, Position("epoch", 1)),
-        to_cursor(RUN, Position("epoch", 1))[:-1],
+        to_cursor(RunKey("thread_1", "run_2"), LogPosition("epoch", 1)),
+        to_cursor(RunKey("thread_2", "run_1"), LogPosition("epoch", 1)),
+        to_cursor(THREAD, LogPosition("epoch", 1)),
+        to_cursor(RUN, LogPosition("epoch", 1))[:-1],
     ],
 )
 def test_a_text_that_is_no_cursor_of_the_run_is_refused(text: str) -> None:
@@ -52,7 +52,7 @@ def test_a_text_that_is_no_cursor_of_the_run_is_refused(text: str) -> None:
 
 def test_a_run_s_cursor_is_none_of_its_thread() -> None:
     with pytest.raises(GatewayError, match="made by this gateway for this thread, got "):
-        read_cursor(to_cursor(RUN, Position("epoch", 1)), THREAD)
+        read_cursor(to_cursor(RUN, LogPosition("epoch", 1)), THREAD)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ import contextlib
 
 import pytest
 
-from gateway.run_log.hub import RunEventsHub
+from gateway.run_log.hub import RunLogHub
 from gateway.run_log.partial_content import texts_of
-from gateway.run_log.replay_buffer import LaneBounds
-from gateway.run_log.run_log_options import EventsOptions
+from gateway.run_log.replay_buffer import ReplayBufferLimits
+from gateway.run_log.run_log_options import RunLogOptions
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.run_events import Provenance
@@ -148,7 +148,7 @@ async def test_a_credential_that_ends_ends_its_readers(world: World, code: Error
 
 
 async def test_a_slow_reader_is_told_what_it_missed_and_memory_is_bounded(world: World) -> None:
-    process = world.process(EventsOptions(mirror=LaneBounds(entries=50)))
+    process = world.process(RunLogOptions(mirror=ReplayBufferLimits(entries=50)))
     events = simple_run(*("x" for _ in range(500)))
     stream = ScriptedStream(events[:4])
     await process.hub.take_stream(SCOPE, stream)
@@ -323,7 +323,7 @@ async def test_what_cannot_be_forgotten_keeps_no_event_away(world: World, caplog
     async def fail(_: str, __: object) -> None:
         raise RuntimeError
 
-    hub = RunEventsHub(world.log, now_seconds=world.clock.now, now=world.clock.now, sleep=world.sleep, on_moved=fail)
+    hub = RunLogHub(world.log, now_seconds=world.clock.now, now=world.clock.now, sleep=world.sleep, on_moved=fail)
     await hub.take_stream(SCOPE, ScriptedStream(simple_run("a")))
     feed = await hub.bind(SCOPE, lambda: world.api).follow_status(RUN)
     assert statuses(await world.during(take_all(feed)))[-1] == "completed"

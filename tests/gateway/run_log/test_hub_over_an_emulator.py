@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.run_log.hub import RunEventsHub
+from gateway.run_log.hub import RunLogHub
 from gateway.run_log.store.memory_log import MemoryLog
 from gateway.upstream.threads_api_client import UpstreamClient
 from gateway.upstream.upstream_options import UpstreamOptions
@@ -22,7 +22,7 @@ from tests.support.live_runs import SCOPE, statuses, take_all
 async def a_gateway(emulator: Emulator) -> AsyncIterator[tuple[ThreadsApi, RunEvents]]:
     log = MemoryLog()
     async with UpstreamClient(UpstreamOptions(base_url=emulator.url, dialect_name="openai-v2")) as client:
-        hub = RunEventsHub(log)
+        hub = RunLogHub(log)
         take_stream = functools.partial(hub.take_stream, SCOPE)
         try:
             yield (

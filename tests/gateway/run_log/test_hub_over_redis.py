@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.run_log.hub import RunEventsHub
+from gateway.run_log.hub import RunLogHub
 from gateway.run_log.store.redis_log import RedisLog
 from schema.contract.ports import RunEvents
 from tests.support.live_runs import (
@@ -29,11 +29,11 @@ WORDS = [str(number) for number in range(2_000)]
 
 
 @asynccontextmanager
-async def a_process(url: str, world: World) -> AsyncIterator[tuple[RunEventsHub, RunEvents]]:
+async def a_process(url: str, world: World) -> AsyncIterator[tuple[RunLogHub, RunEvents]]:
     # Generous, since the machine that tests may be busy.
     log = RedisLog(url, deadline_seconds=5.0)
     await log.connect()
-    hub = RunEventsHub(log)
+    hub = RunLogHub(log)
     try:
         yield hub, hub.bind(SCOPE, lambda: world.api)
     finally:

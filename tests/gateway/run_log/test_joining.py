@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.run_log.partial_content import texts_of
-from gateway.run_log.run_log_options import EventsOptions
+from gateway.run_log.run_log_options import RunLogOptions
 from gateway.run_log.store.memory_log import MemoryLog
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import Provenance, SnapshotChange, StatusChange
@@ -123,7 +123,7 @@ async def test_a_cursor_of_another_epoch_has_expired(world: World) -> None:
 async def test_who_joins_late_finds_the_beginning_of_a_log_that_is_shorter_than_what_came_at_once() -> None:
     world = World()
     world.log = MemoryLog(now=world.clock.now, now_seconds=world.clock.now, max_entries=100)
-    options = EventsOptions(snapshot_every_entries=25)
+    options = RunLogOptions(snapshot_every_entries=25)
     here, there = world.process(options), world.process(options)
     words = [str(number) for number in range(330)]
     await here.hub.take_stream(SCOPE, ScriptedStream(simple_run(*words)[:-4]))

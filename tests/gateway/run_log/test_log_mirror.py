@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from gateway.run_log.log_mirror import stopping
-from gateway.run_log.store.event_log import Draft, Position
+from gateway.run_log.log_mirror import stopping_error
+from gateway.run_log.store.event_log import Draft, LogPosition
 from gateway.run_log.store.memory_log import MemoryLog
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import Change, Provenance, SnapshotChange, StatusChange
@@ -71,7 +71,7 @@ async def test_who_was_there_when_the_log_was_lost_misses_nothing(world: World) 
     assert kinds(take_now(reader)) == ["in_progress"]
     assert not followed.feed.needs_baseline(1_000)
     assert followed.feed.needs_baseline(1)
-    assert followed.feed.number_in_log(Position("other", 1)) is None
+    assert followed.feed.number_in_log(LogPosition("other", 1)) is None
     await followed.feed.close()
 
 
@@ -108,8 +108,8 @@ async def test_without_its_store_a_feed_goes_on_alone_and_knows_no_old_cursor(
     assert kinds(seen) == ["snapshot queued", "in_progress"]
     reading = await own.read(NAME)
     assert reading.epoch is not None
-    assert followed.feed.number_in_log(Position(reading.epoch, 2)) == 2
-    assert followed.feed.number_in_log(Position(reading.epoch, 3)) is None
+    assert followed.feed.number_in_log(LogPosition(reading.epoch, 2)) == 2
+    assert followed.feed.number_in_log(LogPosition(reading.epoch, 3)) is None
     await followed.feed.close()
 
 
@@ -118,7 +118,7 @@ async def test_an_error_ends_all_readers_and_who_waits_for_the_beginning(world: 
     reader = followed.reader()
     waiting = asyncio.ensure_future(followed.feed.begun())
     await settle()
-    followed.feed.fail(stopping())
+    followed.feed.fail(stopping_error())
     followed.feed.fail(GatewayError(ErrorCode.INTERNAL, "Too late."))
     for attempt in (waiting, followed.feed.begun()):
         with pytest.raises(GatewayError) as stopped:
@@ -133,7 +133,7 @@ async def test_a_log_that_has_ended_cannot_fail(world: World) -> None:
     followed = HandFed(world)
     await write(world.log, SnapshotChange(a_run("completed"), [], []), ends=True)
     await followed.feed.begun() if followed.state.has_begun else await followed.feed.refresh()
-    followed.feed.fail(stopping())
+    followed.feed.fail(stopping_error())
     assert followed.feed.error is None
     assert followed.feed.is_over()
     await followed.feed.close()

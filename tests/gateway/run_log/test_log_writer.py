@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.run_log.log_mirror import Feed
-from gateway.run_log.log_writer import Pens
-from gateway.run_log.store.event_log import LogUnavailableError, NotLeadingError
+from gateway.run_log.log_mirror import LogMirror
+from gateway.run_log.log_writer import LogWriterFactory
+from gateway.run_log.store.event_log import LeaseLostError, LogUnavailableError
 from schema.contract.run_events import Change, Provenance, SnapshotChange, StatusChange, StepChange
 from tests.support.hand_fed import BEGINNING, NAME, HandFed
 from tests.support.live_runs import World, a_run, a_step, kind, kinds, take_now
@@ -20,13 +20,13 @@ class Told:
         self.changes: list[Change] = []
         self.shown: list[int] = []
 
-    async def __call__(self, feed: Feed, changes: Sequence[Change]) -> None:
+    async def __call__(self, feed: LogMirror, changes: Sequence[Change]) -> None:
         self.changes += changes
         self.shown.append(feed.mirrored)
 
 
-def pens(world: World, every: int = 1000) -> Pens:
-    return Pens(world.sleep, Told(), every)
+def pens(world: World, every: int = 1000) -> LogWriterFactory:
+    return LogWriterFactory(world.sleep, Told(), every)
 
 
 async def logged(world: World) -> list[str]:
@@ -35,7 +35,7 @@ async def logged(world: World) -> list[str]:
 
 async def test_what_is_written_is_announced_before_it_is_shown(world: World) -> None:
     followed, told = HandFed(world), Told()
-    writer = await Pens(world.sleep, told).begin(followed.feed)
+    writer = await LogWriterFactory(world.sleep, told).begin(followed.feed)
     assert writer is not None
     await writer.append(Provenance.POLLED, [])
     await writer.append(Provenance.POLLED, [BEGINNING])
@@ -54,7 +54,7 @@ async def test_only_one_leads_until_it_ends_or_is_preempted(world: World) -> Non
     assert await pens(world).begin(second.feed) is None
     usurper = await pens(world).begin(second.feed, preempt=True)
     assert usurper is not None
-    with pytest.raises(NotLeadingError):
+    with pytest.raises(LeaseLostError):
         await writer.append(Provenance.POLLED, [BEGINNING])
     await writer.end()
     await usurper.append(Provenance.POLLED, [BEGINNING])
@@ -90,7 +90,7 @@ async def test_a_lead_that_ran_out_is_lost_where_somebody_else_has_written(world
     assert other is not None
     await other.append(Provenance.POLLED, [StatusChange(a_run("in_progress"), "queued")])
     await other.end()
-    with pytest.raises(NotLeadingError):
+    with pytest.raises(LeaseLostError):
         await writer.append(Provenance.STREAMED, [StatusChange(a_run("in_progress"), "queued")])
     assert await logged(world) == ["snapshot queued", "in_progress"]
     await writer.end()
@@ -118,7 +118,7 @@ async def test_nothing_follows_the_end(world: World) -> None:
     writer = await pens(world).begin(followed.feed)
     assert writer is not None
     await writer.append(Provenance.POLLED, [SnapshotChange(a_run("completed"), [], [])], ends=True)
-    with pytest.raises(NotLeadingError):
+    with pytest.raises(LeaseLostError):
         await writer.append(Provenance.POLLED, [StatusChange(a_run("failed"))])
     await writer.end()
     assert await pens(world).begin(followed.feed, preempt=True) is None
@@ -225,7 +225,7 @@ async def test_what_another_writes_while_changes_are_announced_makes_them_void(w
     first, second = HandFed(world), HandFed(world)
     seen: list[Change] = [StatusChange(a_run("in_progress"), "queued")]
 
-    async def preempted(feed: Feed, changes: Sequence[Change]) -> None:
+    async def preempted(feed: LogMirror, changes: Sequence[Change]) -> None:
         if list(changes) == seen:
             other = await pens(world).begin(second.feed, preempt=True)
             assert other is not None
@@ -234,10 +234,10 @@ async def test_what_another_writes_while_changes_are_announced_makes_them_void(w
             await feed.refresh()
 
     for changes in ([BEGINNING], seen):
-        writer = await Pens(world.sleep, preempted).begin(first.feed)
+        writer = await LogWriterFactory(world.sleep, preempted).begin(first.feed)
         assert writer is not None
         if changes == seen:
-            with pytest.raises(NotLeadingError):
+            with pytest.raises(LeaseLostError):
                 await writer.append(Provenance.POLLED, changes)
         else:
             await writer.append(Provenance.POLLED, changes)

@@ -2,7 +2,14 @@
 
 import msgspec
 
-from gateway.run_log.partial_content import GrowingCalls, GrowingContent, text_body, texts_of, with_calls, with_content
+from gateway.run_log.partial_content import (
+    PartialContent,
+    PartialToolCalls,
+    text_body,
+    texts_of,
+    with_calls,
+    with_content,
+)
 from schema.contract.run_events import TextDeltaChange, ToolCallDeltaChange
 from schema.contract.wire import NULL
 from tests.support.wire_samples import message, raw, raws, run_step
@@ -10,7 +17,7 @@ from tests.support.wire_samples import message, raw, raws, run_step
 IMAGE = {"type": "image_file", "image_file": {"file_id": "file-1"}}
 
 
-def shown(growing: GrowingContent) -> list[object]:
+def shown(growing: PartialContent) -> list[object]:
     return [msgspec.json.decode(part) for part in growing.content()]
 
 
@@ -19,7 +26,7 @@ def text(value: str, *annotations: object) -> dict[str, object]:
 
 
 def test_pieces_of_text_are_appended_part_by_part() -> None:
-    growing = GrowingContent()
+    growing = PartialContent()
     assert growing.is_empty
     for index, value in ((0, "Hel"), (1, "Wor"), (0, "lo"), (1, "ld")):
         growing.add(TextDeltaChange("msg_1", index, value))
@@ -28,24 +35,24 @@ def test_pieces_of_text_are_appended_part_by_part() -> None:
 
 
 def test_annotations_are_gathered() -> None:
-    growing = GrowingContent()
+    growing = PartialContent()
     growing.add(TextDeltaChange("msg_1", 0, "x", raws({"a": 1})))
     growing.add(TextDeltaChange("msg_1", 0, "", raws({"b": 2})))
     assert shown(growing) == [text("x", {"a": 1}, {"b": 2})]
 
 
 def test_pieces_go_on_from_what_is_there() -> None:
-    growing = GrowingContent(raws(IMAGE, text("Hel", {"a": 1})))
+    growing = PartialContent(raws(IMAGE, text("Hel", {"a": 1})))
     growing.add(TextDeltaChange("msg_1", 1, "lo"))
     growing.add(TextDeltaChange("msg_1", 0, "no text"))
     assert shown(growing) == [IMAGE, text("Hello", {"a": 1})]
-    old = GrowingContent("Hel")
+    old = PartialContent("Hel")
     old.add(TextDeltaChange("msg_1", 0, "lo"))
     assert shown(old) == [text("Hello")]
 
 
 def test_the_same_list_is_shown_until_something_comes() -> None:
-    growing = GrowingContent(raws(text("a")))
+    growing = PartialContent(raws(text("a")))
     assert growing.content() is growing.content()
     sample = message(content=[text("a")])
     assert with_content(sample, None) is sample
@@ -53,7 +60,7 @@ def test_the_same_list_is_shown_until_something_comes() -> None:
 
 
 def test_arguments_and_code_are_appended_call_by_call() -> None:
-    growing = GrowingCalls(NULL)
+    growing = PartialToolCalls(NULL)
     growing.add(ToolCallDeltaChange("step_1", 0, call_id="call_1", name="add", arguments=""))
     growing.add(ToolCallDeltaChange("step_1", 1, call_id="call_2", code="1"))
     growing.add(ToolCallDeltaChange("step_1", 0, arguments="{}"))
@@ -71,7 +78,7 @@ def test_arguments_and_code_are_appended_call_by_call() -> None:
 def test_calls_go_on_from_what_is_there() -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{", "output": None}}
     step = run_step(type="tool_calls", step_details={"type": "tool_calls", "tool_calls": [call]})
-    growing = GrowingCalls(step.step_details)
+    growing = PartialToolCalls(step.step_details)
     growing.add(ToolCallDeltaChange("step_1", 0, arguments="}"))
     (shown_call,) = msgspec.json.decode(with_calls(step, growing).step_details)["tool_calls"]
     assert shown_call["function"] == {"name": "add", "arguments": "{}", "output": None}
@@ -80,7 +87,7 @@ def test_calls_go_on_from_what_is_there() -> None:
 
 def test_odd_details_cost_only_themselves() -> None:
     for odd in (NULL, raw([]), raw({"tool_calls": 3}), raw({"tool_calls": [3, {"function": 4}]})):
-        growing = GrowingCalls(odd)
+        growing = PartialToolCalls(odd)
         growing.add(ToolCallDeltaChange("step_1", 1, arguments="{}"))
         assert b'"arguments":"{}"' in bytes(memoryview(growing.details()))
 
@@ -96,9 +103,9 @@ def test_only_a_text_part_has_a_text() -> None:
 
 
 def test_what_was_not_told_of_keeps_its_place() -> None:
-    growing = GrowingContent()
+    growing = PartialContent()
     growing.add(TextDeltaChange("msg_1", 1, "b"))
     assert shown(growing) == [text(""), text("b")]
-    calls = GrowingCalls(NULL)
+    calls = PartialToolCalls(NULL)
     calls.add(ToolCallDeltaChange("step_1", 1, call_id="call_2"))
     assert msgspec.json.decode(calls.details())["tool_calls"] == [{}, {"id": "call_2"}]

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.run_log.poll_diff import changes_of_poll
+from gateway.run_log.poll_diff import diff_poll
 from gateway.run_log.run_state import RunState
-from gateway.run_log.stream_diff import changes_of_stream_event
+from gateway.run_log.stream_diff import diff_stream_event
 from schema.contract.run_events import (
     FaultChange,
     MessageCreatedChange,
@@ -30,7 +30,7 @@ def begun(status: str = "in_progress") -> RunState:
 
 
 def looked(state: RunState, *look: object) -> list[type]:
-    changes = changes_of_poll(state, *look)  # type: ignore[arg-type]
+    changes = diff_poll(state, *look)  # type: ignore[arg-type]
     for change in changes:
         state.apply(change)
     return [type(change) for change in changes]
@@ -38,9 +38,9 @@ def looked(state: RunState, *look: object) -> list[type]:
 
 def test_the_first_look_shows_the_whole_run() -> None:
     stranger = a_message(id="msg_2", run_id="run_2")
-    (change,) = changes_of_poll(RunState(), a_run("completed"), [a_step()], [a_message("a", None), stranger])
+    (change,) = diff_poll(RunState(), a_run("completed"), [a_step()], [a_message("a", None), stranger])
     assert change == SnapshotChange(a_run("completed"), [a_step()], [a_message("a", None)])
-    assert changes_of_poll(RunState(), a_run("queued")) == [SnapshotChange(a_run("queued"), [], [])]
+    assert diff_poll(RunState(), a_run("queued")) == [SnapshotChange(a_run("queued"), [], [])]
 
 
 def test_a_second_look_at_the_same_tells_nothing() -> None:
@@ -86,7 +86,7 @@ def test_after_any_part_of_a_stream_a_look_at_the_end_completes_it(stage: int, t
     state = RunState()
     told = []
     for event in WHOLE[:stage]:
-        for change in changes_of_stream_event(state, event):
+        for change in diff_stream_event(state, event):
             state.apply(change, Provenance.STREAMED)
             told.append(change)
     was_over = state.is_over
@@ -94,7 +94,7 @@ def test_after_any_part_of_a_stream_a_look_at_the_end_completes_it(stage: int, t
     pieces = "".join(change.value for change in told if isinstance(change, TextDeltaChange))
     was_created = state.message("msg_1") is not None
     message = a_message(text, "completed" if has_status else None)
-    changes = changes_of_poll(state, a_run("completed"), [a_step(status="completed")], [message])
+    changes = diff_poll(state, a_run("completed"), [a_step(status="completed")], [message])
     told += changes
     assert sum(isinstance(change, MessageCreatedChange) for change in told) == 1
     assert sum(isinstance(change, MessageFinishedChange) for change in told) == 1

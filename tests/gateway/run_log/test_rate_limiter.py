@@ -2,12 +2,12 @@
 
 import asyncio
 
-from gateway.run_log.rate_limiter import Turns
+from gateway.run_log.rate_limiter import RateLimiter
 from tests.support.live_runs import World, settle
 
 
 async def test_turns_are_given_out_evenly_after_a_burst(world: World) -> None:
-    turns = Turns(per_second=10, burst=3, now=world.clock.now, sleep=world.sleep)
+    turns = RateLimiter(per_second=10, burst=3, now=world.clock.now, sleep=world.sleep)
     begin = world.clock.now()
     taken: list[float] = []
 
@@ -24,7 +24,7 @@ async def test_turns_are_given_out_evenly_after_a_burst(world: World) -> None:
 
 
 async def test_after_a_pause_there_is_a_burst_again_but_no_larger_one(world: World) -> None:
-    turns = Turns(per_second=10, burst=2, now=world.clock.now, sleep=world.sleep)
+    turns = RateLimiter(per_second=10, burst=2, now=world.clock.now, sleep=world.sleep)
     await world.pass_seconds(10, step=1)
     tasks = [asyncio.ensure_future(turns.take()) for _ in range(4)]
     await settle()
@@ -34,7 +34,7 @@ async def test_after_a_pause_there_is_a_burst_again_but_no_larger_one(world: Wor
 
 
 async def test_who_leaves_while_waiting_gives_the_turn_back(world: World) -> None:
-    turns = Turns(per_second=10, burst=1, now=world.clock.now, sleep=world.sleep)
+    turns = RateLimiter(per_second=10, burst=1, now=world.clock.now, sleep=world.sleep)
     await turns.take()
     left = [asyncio.ensure_future(turns.take()) for _ in range(1000)]
     await settle()

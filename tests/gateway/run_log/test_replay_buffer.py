@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.run_log.replay_buffer import CURSOR_EXPIRED, Lane, LaneBounds, Reader
+from gateway.run_log.replay_buffer import CURSOR_EXPIRED, EventReader, ReplayBuffer, ReplayBufferLimits
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import (
     Change,
@@ -32,7 +32,7 @@ class Source:
     def event(self, change: Change, *, resumable: bool) -> RunEvent:
         return RunEvent("here" if resumable else "nowhere", 1.0, Provenance.SNAPSHOT, change)
 
-    async def leave(self, reader: Reader) -> None:
+    async def leave(self, reader: EventReader) -> None:
         self.left += 1
 
 
@@ -42,19 +42,19 @@ def a_lane(
     size_bytes: int = 1 << 20,
     present: Sequence[Change] = (SNAPSHOT,),
     **habits: bool,
-) -> Lane:
-    return Lane(source, LaneBounds(entries, size_bytes), lambda: present, **habits)
+) -> ReplayBuffer:
+    return ReplayBuffer(source, ReplayBufferLimits(entries, size_bytes), lambda: present, **habits)
 
 
-def add(lane: Lane, *numbers: int, change: Change | None = None) -> None:
+def add(lane: ReplayBuffer, *numbers: int, change: Change | None = None) -> None:
     for number in numbers:
         change_ = change or TextDeltaChange("msg_1", 0, str(number))
         lane.add(RunEvent(f"cursor {number}", 1.0, Provenance.STREAMED, change_), number)
     lane.tell()
 
 
-def begin(lane: Lane) -> Reader:
-    reader = Reader(lane)
+def begin(lane: ReplayBuffer) -> EventReader:
+    reader = EventReader(lane)
     reader.start()
     return reader
 
@@ -100,11 +100,11 @@ def test_a_reader_resumes_behind_a_number_that_is_held() -> None:
     lane.begin_after(0)
     add(lane, 1, 2, 3, 4, 5)
     for number, expected in ((2, ["3", "4", "5"]), (4, ["5"]), (5, [])):
-        reader = Reader(lane)
+        reader = EventReader(lane)
         reader.resume(number, "mine")
         assert kinds(take_now(reader)) == expected
     for lost in (1, None):
-        reader = Reader(lane)
+        reader = EventReader(lane)
         reader.resume(lost, "mine")
         fault, shown = take_now(reader)
         assert fault.change is CURSOR_EXPIRED
@@ -118,7 +118,7 @@ def test_a_lane_that_does_not_tell_of_lag_only_shows_the_present() -> None:
     take_now(reader)
     add(lane, 1, 2, 3)
     assert kinds(take_now(reader)) == ["snapshot queued"]
-    resumed = Reader(lane)
+    resumed = EventReader(lane)
     resumed.resume(None, "mine")
     assert kinds(take_now(resumed)) == ["snapshot queued"]
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.run_log.run_log_options import EventsOptions, wait_for_any
+from gateway.run_log.run_log_options import RunLogOptions, wait_for_any
 from tests.support.live_runs import World, settle
 
 
@@ -31,6 +31,6 @@ async def test_waiting_that_is_cancelled_leaves_no_task(world: World) -> None:
 
 
 def test_the_bounds_are_sane() -> None:
-    options = EventsOptions()
+    options = RunLogOptions()
     assert options.snapshot_every_entries < options.mirror.entries
     assert options.settle_seconds < options.follow_seconds < options.open_seconds

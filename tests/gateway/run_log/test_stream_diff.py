@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.run_log.partial_content import texts_of
 from gateway.run_log.run_state import RunState
-from gateway.run_log.stream_diff import changes_of_stream_event, first_snapshot
+from gateway.run_log.stream_diff import diff_stream_event, first_snapshot
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import (
     Change,
@@ -38,7 +38,7 @@ def told(*events: StreamEvent, state: RunState | None = None) -> list[Change]:
     state = state or RunState()
     found = []
     for event in events:
-        for change in changes_of_stream_event(state, event):
+        for change in diff_stream_event(state, event):
             state.apply(change, Provenance.STREAMED)
             found.append(change)
     return found

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.run_log.thread_state import NO_RUN, LookedAt, ThreadState, changes_of_thread
+from gateway.run_log.thread_state import NO_RUN, LookedAt, ThreadState, diff_thread
 from schema.contract.run_events import (
     Change,
     FaultChange,
@@ -24,7 +24,7 @@ def seen(runs: list[RunObject], messages: list[MessageObject]) -> LookedAt:
 
 
 def looked(state: ThreadState, runs: list[RunObject], messages: list[MessageObject]) -> list[Change]:
-    changes = changes_of_thread(state, seen(runs, messages))
+    changes = diff_thread(state, seen(runs, messages))
     for change in changes:
         state.apply(change)
     return changes

@@ -10,7 +10,7 @@ import strawberry
 from aiohttp import web
 
 from gateway.identity.credentials import Keys
-from gateway.identity.principal import Principal, Upstream
+from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.server.app import OPERATIONS, create_app, listening
 from gateway.server.endpoint import GraphQLEndpoint
 from gateway.server.health import ReadinessProbe
@@ -74,7 +74,7 @@ def fake_api(_: Principal) -> ThreadsApi:
 async def serving(
     schema: GatewaySchema, bind: Callable[[Principal], ThreadsApi] = fake_api
 ) -> AsyncIterator[tuple[GraphQLClient, web.Application]]:
-    endpoint = GraphQLEndpoint(schema, bind, keys=Keys(), upstream=Upstream("http://upstream.test"))
+    endpoint = GraphQLEndpoint(schema, bind, keys=Keys(), upstream=UpstreamIdentity("http://upstream.test"))
 
     async def never_asked() -> None:
         raise AssertionError

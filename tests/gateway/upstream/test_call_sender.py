@@ -2,9 +2,9 @@ import logging
 
 import pytest
 
-from gateway.upstream.call_sender import Sender
+from gateway.upstream.call_sender import CallSender
 from gateway.upstream.rest_operations import DELETE_MESSAGE, GET_THREAD
-from gateway.upstream.retry import Failure
+from gateway.upstream.retry import CallFailure
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import MessageKey
 from schema.contract.wire import ThreadObject
@@ -13,20 +13,20 @@ from tests.support.upstream_client import CREDENTIAL, T1, WHOLE, ClientMaker
 
 
 async def test_a_call_is_sent_once_and_its_answer_read(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
-    sender = Sender(make_client(), CREDENTIAL)
+    sender = CallSender(make_client(), CREDENTIAL)
     upstream.plan(answer(200, WHOLE), answer(503, b"busy"))
     call = sender.prepare(GET_THREAD, T1)
     got = await sender.send(call)
     assert isinstance(got, ThreadObject)
     failed = await sender.send(call)
-    assert isinstance(failed, Failure)
+    assert isinstance(failed, CallFailure)
     assert failed.error.code is ErrorCode.UPSTREAM_FAILED
     assert len(upstream.requests) == 2
     assert all(request.headers["authorization"] == CREDENTIAL for request in upstream.requests)
 
 
 async def test_a_call_that_the_dialect_does_not_have_is_not_made(make_client: ClientMaker) -> None:
-    sender = Sender(make_client(dialect_name="openai-v1"), None)
+    sender = CallSender(make_client(dialect_name="openai-v1"), None)
     with pytest.raises(GatewayError, match="has no operation deleteMessage"):
         sender.prepare(DELETE_MESSAGE, MessageKey("t", "m"))
 
@@ -34,7 +34,7 @@ async def test_a_call_that_the_dialect_does_not_have_is_not_made(make_client: Cl
 async def test_what_nobody_thought_of_is_logged_and_masked(
     make_client: ClientMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sender = Sender(make_client(), CREDENTIAL)
+    sender = CallSender(make_client(), CREDENTIAL)
     with caplog.at_level(logging.ERROR):
         failed = sender.failure(sender.prepare(GET_THREAD, T1), ZeroDivisionError("secret"))
     assert failed.error.message == "The upstream could not be asked."

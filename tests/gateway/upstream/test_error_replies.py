@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from gateway.upstream.error_replies import explain, read_refusal, retry_after_ms
-from gateway.upstream.retry import Failure
+from gateway.upstream.retry import CallFailure
 from schema.contract.errors import ErrorCode, GatewayError
 
 NOW_SECONDS = 1_795_329_859.0  # Sun, 22 Nov 2026 06:44:19 GMT
@@ -20,7 +20,7 @@ def openai(message: object, *, param: str | None = None, code: str | None = None
     return json.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}}).encode()
 
 
-def refused(status: int, body: bytes = b"", content_type: str = JSON, **headers: str) -> Failure:
+def refused(status: int, body: bytes = b"", content_type: str = JSON, **headers: str) -> CallFailure:
     given_headers = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
     given_headers["Content-Type"] = content_type
     return read_refusal(status, given_headers, body, credential="Bearer topsecret1", now_seconds=NOW_SECONDS)

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from gateway.upstream.reply_outcome import Reply, invalid_response, read_reply
+from gateway.upstream.reply_outcome import UpstreamReply, invalid_response, read_reply
 from gateway.upstream.rest_operations import GET_THREAD
-from gateway.upstream.retry import Failure
+from gateway.upstream.retry import CallFailure
 from schema.contract.errors import ErrorCode
 from schema.contract.keys import ThreadKey
 from schema.contract.wire import ThreadObject
@@ -16,7 +16,7 @@ def read(status: int, body: object) -> Any:
     return read_reply(
         GET_THREAD.reader,
         ThreadKey("thread_1"),
-        Reply(status, CIMultiDict({"X-Request-Id": "req_1"}), json.dumps(body).encode()),
+        UpstreamReply(status, CIMultiDict({"X-Request-Id": "req_1"}), json.dumps(body).encode()),
         operation="getThread",
         dialect="lenient",
         credential="Bearer topsecret1",
@@ -30,7 +30,7 @@ def test_a_success_is_the_value() -> None:
 
 def test_a_failure_status_is_read_as_a_refusal() -> None:
     outcome = read(404, {"error": {"message": "No thread found."}})
-    assert isinstance(outcome, Failure)
+    assert isinstance(outcome, CallFailure)
     assert (outcome.error.code, outcome.error.message) == (ErrorCode.NOT_FOUND, "No thread found.")
     assert outcome.declined
 
@@ -45,7 +45,7 @@ def test_a_failure_status_is_read_as_a_refusal() -> None:
 )
 def test_an_operation_that_is_not_there_is_named_with_the_dialect(status: int, body: object, said: str) -> None:
     outcome = read(status, body)
-    assert isinstance(outcome, Failure)
+    assert isinstance(outcome, CallFailure)
     assert outcome.error.code is ErrorCode.UNSUPPORTED_BY_UPSTREAM
     assert outcome.error.message == f"The upstream (dialect lenient) has no operation getThread: {said}"
     assert outcome.error.upstream_request_id == "req_1"
@@ -55,7 +55,7 @@ def test_an_operation_that_is_not_there_is_named_with_the_dialect(status: int, b
 
 def test_another_object_is_no_answer() -> None:
     outcome = read(200, {"id": "thread_2", "created_at": 1})
-    assert isinstance(outcome, Failure)
+    assert isinstance(outcome, CallFailure)
     assert outcome.error.code is ErrorCode.UPSTREAM_INVALID_RESPONSE
     assert outcome.error.message.startswith("Upstream operation getThread: expected the thread with id 'thread_1'")
     assert not outcome.declined

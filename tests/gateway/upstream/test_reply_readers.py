@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from gateway.upstream.reply_outcome import Reply, read_reply
+from gateway.upstream.reply_outcome import UpstreamReply, read_reply
 from gateway.upstream.reply_readers import UnexpectedReplyError, fit_page
 from gateway.upstream.rest_operations import (
     CREATE_MESSAGE,
@@ -19,9 +19,9 @@ from gateway.upstream.rest_operations import (
     GET_RUN,
     GET_THREAD,
     LIST_MESSAGES,
-    Operation,
+    RestOperation,
 )
-from gateway.upstream.retry import Failure
+from gateway.upstream.retry import CallFailure
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import MessageKey, RunKey, ThreadKey
 from schema.contract.paging import Order, Window
@@ -34,8 +34,8 @@ MESSAGE = {"id": "msg_1", "object": "thread.message", "created_at": 1, "role": "
 PAGE_KEY = MessagePageKey("thread_1", None, Window(2, "asc"))
 
 
-def read(what: Operation[Any, Any], key: Any, body: bytes, status: int = 200) -> Any:
-    reply = Reply(status, CIMultiDict({"X-Request-Id": "req_1"}), body)
+def read(what: RestOperation[Any, Any], key: Any, body: bytes, status: int = 200) -> Any:
+    reply = UpstreamReply(status, CIMultiDict({"X-Request-Id": "req_1"}), body)
     return read_reply(
         what.reader, key, reply, operation="testIt", dialect="openai-v2", credential=CREDENTIAL, now_seconds=0
     )
@@ -50,7 +50,7 @@ def read_page(body: object, key: MessagePageKey = PAGE_KEY) -> Any:
 
 
 def refused(outcome: object) -> GatewayError:
-    assert isinstance(outcome, Failure)
+    assert isinstance(outcome, CallFailure)
     assert outcome.error.code is ErrorCode.UPSTREAM_INVALID_RESPONSE
     assert outcome.error.upstream_request_id == "req_1"
     assert outcome.transient == outcome.error.retryable

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from gateway.upstream import rest_operations
-from gateway.upstream.rest_operations import Read, Write
+from gateway.upstream.rest_operations import ReadOperation, WriteOperation
 from schema.contract.keys import AssistantKey, MessageKey, RunKey, ThreadKey
 
 THREAD, MESSAGE, RUN = ThreadKey("t"), MessageKey("t", "m"), RunKey("t", "r")
@@ -33,15 +33,15 @@ def rows(kind: type[Any]) -> dict[str, Any]:
     ],
 )
 def test_each_write_has_its_call(name: str, key: object, operation: str, call: str) -> None:
-    request = rows(Write)[name].request(key)
+    request = rows(WriteOperation)[name].request(key)
     assert (request.operation, f"{request.method} {request.target}") == (operation, call)
 
 
 def test_updates_alone_can_clear() -> None:
-    clearing = {name for name, row in rows(Write).items() if row.clears}
+    clearing = {name for name, row in rows(WriteOperation).items() if row.clears}
     assert clearing == {"UPDATE_THREAD", "UPDATE_MESSAGE", "UPDATE_RUN", "UPDATE_ASSISTANT"}
 
 
 def test_every_row_is_a_read_or_a_write() -> None:
-    assert len(rows(Read)) == 11
-    assert len(rows(Write)) == 14
+    assert len(rows(ReadOperation)) == 11
+    assert len(rows(WriteOperation)) == 14

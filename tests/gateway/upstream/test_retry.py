@@ -5,15 +5,15 @@ from hypothesis import strategies as st
 from gateway.upstream.retry import (
     MAX_FURTHER_TRIES,
     MAY_HAVE_TAKEN_PLACE,
-    Failure,
+    CallFailure,
     delay_before_retry,
     error_of_write,
 )
 from schema.contract.errors import ErrorCode, GatewayError
 
 
-def failure(retry_after_ms: int | None = None, *, transient: bool = True) -> Failure:
-    return Failure(GatewayError(ErrorCode.RATE_LIMITED, "slow down", retry_after_ms=retry_after_ms), transient)
+def failure(retry_after_ms: int | None = None, *, transient: bool = True) -> CallFailure:
+    return CallFailure(GatewayError(ErrorCode.RATE_LIMITED, "slow down", retry_after_ms=retry_after_ms), transient)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def failure(retry_after_ms: int | None = None, *, transient: bool = True) -> Fai
     ],
 )
 def test_delay(
-    failed: Failure, further_tries: int, remaining_seconds: float, fraction: float, expected: float | None
+    failed: CallFailure, further_tries: int, remaining_seconds: float, fraction: float, expected: float | None
 ) -> None:
     delay = delay_before_retry(
         failed, further_tries=further_tries, remaining_seconds=remaining_seconds, random=lambda: fraction
@@ -65,13 +65,13 @@ def test_a_delay_keeps_every_promise_at_once(
 
 @pytest.mark.parametrize(("sent", "declined"), [(False, False), (False, True), (True, True)])
 def test_a_write_that_certainly_did_not_take_place_fails_as_a_read_does(sent: bool, declined: bool) -> None:
-    failed = Failure(GatewayError(ErrorCode.RATE_LIMITED, "slow down", retry_after_ms=7), declined=declined)
+    failed = CallFailure(GatewayError(ErrorCode.RATE_LIMITED, "slow down", retry_after_ms=7), declined=declined)
     assert error_of_write(failed, sent=sent) is failed.error
     assert failed.error.retryable
 
 
 def test_a_write_of_which_nobody_knows_is_not_to_be_sent_again() -> None:
-    failed = Failure(
+    failed = CallFailure(
         GatewayError(ErrorCode.UPSTREAM_FAILED, "Busy.", retry_after_ms=7, upstream_request_id="req_1"), transient=True
     )
     error = error_of_write(failed, sent=True)

@@ -49,7 +49,7 @@ async def test_what_is_late_does_not_land(make_client: ClientMaker, upstream: Sc
     here, late = (RunPageKey(thread_id, Window(5, "asc")) for thread_id in "ab")
     landed: list[object] = []
     api = make_client(timeout_seconds=0.2).bind(None)
-    answers = await api.list_runs([here, late, late], land=lambda key, answer: landed.append((key, answer)))
+    answers = await api.list_runs([here, late, late], on_result=lambda key, answer: landed.append((key, answer)))
     assert landed == [(here, answers[0])]
     assert [getattr(answer, "code", None) for answer in answers] == [None, *[ErrorCode.UPSTREAM_TIMEOUT] * 2]
 

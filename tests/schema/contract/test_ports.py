@@ -18,10 +18,10 @@ def port_functions() -> set[str]:
     return {name for name in vars(ThreadsApi) if name.startswith(("get_", "list_"))}
 
 
-def test_every_function_of_the_port_takes_keys_and_gives_results_and_lists_may_land() -> None:
+def test_every_function_of_the_port_takes_keys_and_gives_results_and_lists_tell_of_each() -> None:
     for name in port_functions():
-        landing = {"land"} if name.startswith("list_") else set()
-        assert set(get_type_hints(getattr(ThreadsApi, name))) == {"keys", "return"} | landing, name
+        callback = {"on_result"} if name.startswith("list_") else set()
+        assert set(get_type_hints(getattr(ThreadsApi, name))) == {"keys", "return"} | callback, name
 
 
 async def test_every_function_of_the_port_has_its_loader() -> None:

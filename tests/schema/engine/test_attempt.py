@@ -3,17 +3,17 @@
 import asyncio
 from typing import Any
 
-from schema.engine.attempt import Attempt
-from schema.engine.deferred import Later
-from schema.engine.plans import Places
+from schema.engine.attempt import PlanExecution
+from schema.engine.deferred import Deferred
+from schema.engine.plans import PositionPlans
 
 
-def attempt() -> Attempt:
+def attempt() -> PlanExecution:
     nothing: Any = None
-    return Attempt(nothing, Places())
+    return PlanExecution(nothing, PositionPlans())
 
 
-def as_it_is(value: Any, _: Attempt) -> Any:
+def as_it_is(value: Any, _: PlanExecution) -> Any:
     return value
 
 
@@ -29,7 +29,7 @@ async def test_values_under_way_are_put_there_when_they_come_in_whatever_order()
     running, shown = attempt(), [None, None]
     loads = [asyncio.get_running_loop().create_future() for _ in shown]
     for index, load in enumerate(loads):
-        running.settle(Later(load, asyncio.Future.result), shown, index, as_it_is)
+        running.settle(Deferred(load, asyncio.Future.result), shown, index, as_it_is)
     whole = asyncio.ensure_future(running.shown())
     for index in (1, 0):
         assert not whole.done()
@@ -44,12 +44,12 @@ async def test_what_follows_from_an_answer_is_waited_for_too() -> None:
     loop = asyncio.get_running_loop()
     first, second = loop.create_future(), loop.create_future()
 
-    def show(value: Any, attempt: Attempt) -> dict[str, Any]:
+    def show(value: Any, attempt: PlanExecution) -> dict[str, Any]:
         inner: dict[str, Any] = {"b": None}
-        attempt.settle(Later(second, lambda load: load.result() + value), inner, "b", as_it_is)
+        attempt.settle(Deferred(second, lambda load: load.result() + value), inner, "b", as_it_is)
         return inner
 
-    running.settle(Later(first, asyncio.Future.result), shown, "a", show)
+    running.settle(Deferred(first, asyncio.Future.result), shown, "a", show)
     whole = asyncio.ensure_future(running.shown())
     first.set_result(1)
     await asyncio.sleep(0)
@@ -65,8 +65,8 @@ async def test_one_failure_ends_it_and_what_comes_afterwards_changes_nothing() -
     shown: dict[str, Any] = {"a": None, "b": None}
     loop = asyncio.get_running_loop()
     failing, late = loop.create_future(), loop.create_future()
-    running.settle(Later(failing, asyncio.Future.result), shown, "a", as_it_is)
-    running.settle(Later(late, asyncio.Future.result), shown, "b", as_it_is)
+    running.settle(Deferred(failing, asyncio.Future.result), shown, "a", as_it_is)
+    running.settle(Deferred(late, asyncio.Future.result), shown, "b", as_it_is)
     failing.set_exception(ValueError("no"))
     assert not await running.shown()
     late.set_result(1)
@@ -77,7 +77,7 @@ async def test_one_failure_ends_it_and_what_comes_afterwards_changes_nothing() -
 async def test_a_load_that_is_cancelled_is_a_failure_and_no_cancellation() -> None:
     running, shown = attempt(), {"a": None}
     load = asyncio.get_running_loop().create_future()
-    running.settle(Later(load, asyncio.Future.result), shown, "a", as_it_is)
+    running.settle(Deferred(load, asyncio.Future.result), shown, "a", as_it_is)
     load.cancel()
     assert not await running.shown()
 
@@ -95,7 +95,7 @@ async def test_who_stops_waiting_ends_the_tasks_of_the_attempt_and_no_load() -> 
             ended.append(True)
 
     running.settle(walk(), shown, "a", as_it_is)
-    running.settle(Later(load, asyncio.Future.result), shown, "b", as_it_is)
+    running.settle(Deferred(load, asyncio.Future.result), shown, "b", as_it_is)
     waiting = asyncio.create_task(running.shown())
     await asyncio.sleep(0)
     waiting.cancel()
@@ -114,12 +114,12 @@ async def test_what_leads_to_nothing_is_shown_once_what_leads_on_has_left() -> N
     leaf, more = loop.create_future(), loop.create_future()
     seen = asyncio.Event()
 
-    def see(value: Any, _: Attempt) -> Any:
+    def see(value: Any, _: PlanExecution) -> Any:
         seen.set()
         return value
 
-    running.settle(Later(leaf, asyncio.Future.result), shown, "leaf", see, leads_on=False)
-    running.settle(Later(more, asyncio.Future.result), shown, "more", as_it_is)
+    running.settle(Deferred(leaf, asyncio.Future.result), shown, "leaf", see, leads_on=False)
+    running.settle(Deferred(more, asyncio.Future.result), shown, "more", as_it_is)
     running.settle(1, shown, "at_hand", as_it_is, leads_on=False)
     leaf.set_result(2)
     await asyncio.sleep(0)
@@ -137,7 +137,7 @@ async def test_where_nothing_else_is_awaited_nothing_is_put_off() -> None:
     load = asyncio.get_running_loop().create_future()
     running.settle(1, shown, "a", as_it_is, leads_on=False)
     assert shown["a"] == 1
-    running.settle(Later(load, asyncio.Future.result), shown, "b", as_it_is, leads_on=False)
+    running.settle(Deferred(load, asyncio.Future.result), shown, "b", as_it_is, leads_on=False)
     load.set_result(2)
     await asyncio.sleep(0)
     assert shown["b"] == 2
@@ -149,7 +149,7 @@ async def test_what_was_put_off_is_shown_with_the_last_that_arrives() -> None:
     shown: dict[str, Any] = {"a": None, "b": None}
     loads = [asyncio.get_running_loop().create_future() for _ in shown]
     for name, load in zip(shown, loads, strict=True):
-        running.settle(Later(load, asyncio.Future.result), shown, name, as_it_is, leads_on=False)
+        running.settle(Deferred(load, asyncio.Future.result), shown, name, as_it_is, leads_on=False)
     for load in loads:
         load.set_result(1)
     await asyncio.sleep(0)
@@ -161,8 +161,8 @@ async def test_what_was_put_off_is_dropped_with_the_attempt() -> None:
     running = attempt()
     shown: dict[str, Any] = {"a": None, "b": None}
     loads = [asyncio.get_running_loop().create_future() for _ in shown]
-    running.settle(Later(loads[0], asyncio.Future.result), shown, "a", as_it_is, leads_on=False)
-    running.settle(Later(loads[1], asyncio.Future.result), shown, "b", as_it_is)
+    running.settle(Deferred(loads[0], asyncio.Future.result), shown, "a", as_it_is, leads_on=False)
+    running.settle(Deferred(loads[1], asyncio.Future.result), shown, "b", as_it_is)
     loads[0].set_result(1)
     await asyncio.sleep(0)
     loads[1].set_exception(ValueError("no"))

@@ -6,7 +6,7 @@ import pytest
 from graphql import OperationType
 
 from schema.engine.build_executor import build_executor
-from schema.engine.public_errors import RefusedError
+from schema.engine.public_errors import OperationRefusedError
 from tests.schema.builders import SCHEMA
 
 TWO = "query A ($n: Int = 3) { assistants(first: $n) { nodes { id } } } mutation B { nothing: __typename }"
@@ -37,5 +37,5 @@ def test_the_executor_has_the_plans_of_its_document_the_operation_and_its_variab
 def test_what_cannot_begin_says_why(
     text: str, name: str | None, variables: dict[str, Any] | None, message: str
 ) -> None:
-    with pytest.raises(RefusedError, match=message):
+    with pytest.raises(OperationRefusedError, match=message):
         built(text, name, variables)

@@ -15,7 +15,7 @@ from graphql import (
     parse,
 )
 
-from schema.engine.direct_calls import class_of, direct_call, leads_on, open_fields
+from schema.engine.direct_calls import class_of, direct_call, enable_direct_calls, leads_on
 from schema.root import build_schema
 
 
@@ -74,7 +74,7 @@ class Subscription:
 @pytest.fixture
 def schema() -> strawberry.Schema:
     built = strawberry.Schema(query=Query, subscription=Subscription)
-    open_fields(built._schema)
+    enable_direct_calls(built._schema)
     return built
 
 

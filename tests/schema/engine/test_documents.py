@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 from graphql import DocumentNode, GraphQLError, OperationType, ValidationRule, build_schema, parse
 
-from schema.engine.documents import Documents, KeptDocuments, ReadDocument
-from schema.engine.plans import Places
+from schema.engine.documents import DocumentCache, DocumentReader, ParsedDocument
+from schema.engine.plans import PositionPlans
 
 NODE = parse("{ a }")
 
@@ -13,19 +13,19 @@ def text(name: str, length: int = 10) -> str:
     return name.ljust(length)
 
 
-def document(name: str, length: int = 10) -> ReadDocument:
-    return ReadDocument(text(name, length), NODE)
+def document(name: str, length: int = 10) -> ParsedDocument:
+    return ParsedDocument(text(name, length), NODE)
 
 
 def test_a_kept_document_is_the_very_one() -> None:
-    kept = KeptDocuments(100)
+    kept = DocumentCache(100)
     assert kept.find(text("a")) is None
     kept.keep(a := document("a"))
     assert kept.find(text("a")) is a
 
 
 def test_all_documents_together_are_bounded_and_the_one_not_used_for_longest_goes_first() -> None:
-    kept = KeptDocuments(100)
+    kept = DocumentCache(100)
     for name in "abcdefghij":
         kept.keep(document(name))
     assert kept.find(text("a"))
@@ -39,7 +39,7 @@ def test_all_documents_together_are_bounded_and_the_one_not_used_for_longest_goe
 
 
 def test_the_same_document_counts_once() -> None:
-    kept = KeptDocuments(100)
+    kept = DocumentCache(100)
     for _ in range(50):
         kept.keep(document("a"))
     for name in "bcdefghij":
@@ -48,23 +48,23 @@ def test_the_same_document_counts_once() -> None:
 
 
 def test_one_long_document_does_not_drive_the_others_out() -> None:
-    kept = KeptDocuments(100)
+    kept = DocumentCache(100)
     kept.keep(document("short"))
     kept.keep(document("long", 11))
     assert kept.find(text("long", 11)) is None
     assert kept.find(text("short"))
 
 
-def planned(name: str, fields: int) -> ReadDocument:
+def planned(name: str, fields: int) -> ParsedDocument:
     made = document(name)
-    places = Places()
+    places = PositionPlans()
     places.fields = fields
     made.plans._variants["always"] = places
     return made
 
 
 def test_what_is_planned_of_a_document_counts_with_it() -> None:
-    kept = KeptDocuments(1000)
+    kept = DocumentCache(1000)
     kept.keep(first := document("first"))
     kept.keep(document("other"))
     for number in range(9):
@@ -78,7 +78,7 @@ def test_what_is_planned_of_a_document_counts_with_it() -> None:
 
 
 def test_plans_that_take_too_much_begin_anew() -> None:
-    kept = KeptDocuments(1000)
+    kept = DocumentCache(1000)
     kept.keep(a := planned("a", 30))
     assert a.plans.size == 30
     a.plans._variants["always"].fields = 40
@@ -97,8 +97,10 @@ def counting(documents: list[str]) -> type[ValidationRule]:
     return Count
 
 
-def reading(*rules: type[ValidationRule], max_tokens: int = 100) -> Documents:
-    return Documents(build_schema("type Query { a: Int }"), KeptDocuments(1000), max_tokens=max_tokens, rules=rules)
+def reading(*rules: type[ValidationRule], max_tokens: int = 100) -> DocumentReader:
+    return DocumentReader(
+        build_schema("type Query { a: Int }"), DocumentCache(1000), max_tokens=max_tokens, rules=rules
+    )
 
 
 def test_a_valid_document_is_read_once() -> None:

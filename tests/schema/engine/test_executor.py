@@ -16,11 +16,11 @@ from schema.contract.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_g
 from schema.contract.paging import Window
 from schema.contract.ports import AssistantPageKey
 from schema.engine import executor
-from schema.engine.attempt import Attempt
+from schema.engine.attempt import PlanExecution
 from schema.engine.context import Context
-from schema.engine.direct_calls import open_fields
+from schema.engine.direct_calls import enable_direct_calls
 from schema.engine.executor import CompiledExecutor
-from schema.engine.public_errors import public_errors
+from schema.engine.public_errors import to_public_errors
 from schema.graph.mutations import Mutation
 from schema.graph.nodes import Assistant, Message, MessageFile, Run, RunStep, Thread
 from schema.graph.queries import Query
@@ -47,7 +47,7 @@ def _schema(executor_class: type[CompiledExecutor] | None) -> strawberry.Schema:
         execution_context_class=executor_class,
     )
     if executor_class is not None:
-        open_fields(built._schema)
+        enable_direct_calls(built._schema)
     return built
 
 
@@ -65,7 +65,7 @@ async def _answer(schema: strawberry.Schema, document: str, api: FakeThreadsApi,
         result = await schema.execute(document, variable_values=variables, context_value=context)
     finally:
         await context.aclose()
-    errors = [(error.message, error.path, error.extensions) for error in public_errors(result.errors or [])]
+    errors = [(error.message, error.path, error.extensions) for error in to_public_errors(result.errors or [])]
     errors.sort(key=lambda error: repr(error[1]))  # they come as they are met, which is a matter of time
     # As text, so that the order of the fields counts too.
     return orjson.dumps(result.data), errors
@@ -225,12 +225,12 @@ async def test_what_failed_is_done_again_by_the_objects_it_lies_in_and_asked_for
 ) -> None:
     attempts = []
 
-    class Counted(Attempt):
+    class Counted(PlanExecution):
         def __init__(self, *args: Any) -> None:
             super().__init__(*args)
             attempts.append(self)
 
-    monkeypatch.setattr(executor, "Attempt", Counted)
+    monkeypatch.setattr(executor, "PlanExecution", Counted)
     api = FakeThreadsApi(threads={ThreadKey(f"thread_{number}"): thread(f"thread_{number}") for number in range(20)})
     fields = (f't{number}: threadsByIds(ids: ["thread_{number}", "{to_global_id(MESSAGE)}"])' for number in range(20))
     aliases = " ".join(f"{field} {{ createdAt }}" for field in fields)

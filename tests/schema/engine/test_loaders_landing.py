@@ -8,7 +8,7 @@ import pytest
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.paging import Window
-from schema.contract.ports import Land, Results, RunPageKey
+from schema.contract.ports import OnResult, Results, RunPageKey
 from schema.contract.wire import Page, RunObject
 from schema.engine.batches import Batches
 from schema.engine.loaders import ObjectLoader, PageLoader
@@ -23,22 +23,22 @@ class ByHand:
 
     def __init__(self) -> None:
         self.batches: list[list[RunPageKey]] = []
-        self.land: Land[RunPageKey, Page[RunObject]] | None = None
+        self.on_result: OnResult[RunPageKey, Page[RunObject]] | None = None
         self._answers: dict[RunPageKey, Page[RunObject] | GatewayError] = {}
         self._whole = asyncio.Event()
 
     async def __call__(
-        self, keys: Sequence[RunPageKey], *, land: Land[RunPageKey, Page[RunObject]] | None = None
+        self, keys: Sequence[RunPageKey], *, on_result: OnResult[RunPageKey, Page[RunObject]] | None = None
     ) -> Results[Page[RunObject]]:
         self.batches.append(list(keys))
-        self.land = land
+        self.on_result = on_result
         await self._whole.wait()
         return [self._answers[key] for key in keys]
 
     def answer(self, key: RunPageKey, page: Page[RunObject] | GatewayError) -> None:
         self._answers[key] = page
-        if self.land is not None:
-            self.land(key, page)
+        if self.on_result is not None:
+            self.on_result(key, page)
         if set(self._answers) >= {key for keys in self.batches for key in keys}:
             self._whole.set()
 
@@ -150,7 +150,7 @@ async def test_one_threads_pages_alone_need_not_land() -> None:
     pages, _ = run_pages(by_hand)
     early, late = pages.start(run_page("a")), pages.start(run_page("a", after="run_1"))
     await ticks()
-    assert by_hand.land is None
+    assert by_hand.on_result is None
     by_hand.answer(run_page("a"), Page(data=[]))
     by_hand.answer(run_page("a", after="run_1"), Page(data=[]))
     await asyncio.gather(early, late)

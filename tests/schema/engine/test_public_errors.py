@@ -9,12 +9,12 @@ from schema.contract.keys import ThreadKey
 from schema.contract.ports import Results
 from schema.contract.wire import ThreadObject
 from schema.engine.public_errors import (
-    RefusedError,
+    OperationRefusedError,
     code_of_refusal,
-    graphql_errors,
     is_unexpected,
-    masked,
-    public_errors,
+    mask_error,
+    to_graphql_errors,
+    to_public_errors,
 )
 from tests.schema.builders import THREAD, conversation, errors_of, execute
 from tests.support.fake_threads_api import FakeThreadsApi
@@ -114,7 +114,7 @@ def test_the_code_of_a_refusal_says_how_far_the_operation_came() -> None:
 
 def test_errors_are_made_public_without_an_operation_too(caplog: pytest.LogCaptureFixture) -> None:
     expected = GatewayError(ErrorCode.NOT_FOUND, "Not there.")
-    passed, refused, masked = public_errors(
+    passed, refused, mask_error = to_public_errors(
         [
             GraphQLError("Not there.", path=["run"], original_error=expected),
             GraphQLError("Unknown operation named 'A'."),
@@ -123,7 +123,11 @@ def test_errors_are_made_public_without_an_operation_too(caplog: pytest.LogCaptu
     )
     assert passed.extensions == {"code": "NOT_FOUND", "retryable": False}
     assert refused.extensions == {"code": "GRAPHQL_VALIDATION_FAILED", "retryable": False}
-    assert (masked.path, (masked.extensions or {})["code"], SECRET in masked.message) == (["run"], "INTERNAL", False)
+    assert (mask_error.path, (mask_error.extensions or {})["code"], SECRET in mask_error.message) == (
+        ["run"],
+        "INTERNAL",
+        False,
+    )
     assert len(caplog.records) == 1
 
 
@@ -137,7 +141,7 @@ async def test_data_beside_an_error_stays() -> None:
 
 
 def test_a_masked_error_has_the_id_that_the_log_has(caplog: pytest.LogCaptureFixture) -> None:
-    error = masked(ValueError("private detail"), "testing")
+    error = mask_error(ValueError("private detail"), "testing")
     assert str(error.extensions["errorId"]) in error.message
     assert str(error.extensions["errorId"]) in caplog.text
     assert "private" not in error.message
@@ -145,8 +149,8 @@ def test_a_masked_error_has_the_id_that_the_log_has(caplog: pytest.LogCaptureFix
 
 def test_whatever_ends_an_operation_is_written_down_as_errors_of_graphql() -> None:
     refused, broken = GraphQLError("Refused."), KeyError("x")
-    assert graphql_errors(RefusedError([refused, refused])) == [refused, refused]
-    assert graphql_errors(refused) == [refused]
-    (written,) = graphql_errors(broken)
+    assert to_graphql_errors(OperationRefusedError([refused, refused])) == [refused, refused]
+    assert to_graphql_errors(refused) == [refused]
+    (written,) = to_graphql_errors(broken)
     assert written.original_error is broken
     assert is_unexpected(written)

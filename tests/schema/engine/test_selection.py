@@ -10,7 +10,7 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues
 
-from schema.engine.selection import Arguments, names_of, selected_fields, variables_of
+from schema.engine.selection import Arguments, field_names, selected_fields, variables_of
 
 SDL = """
     interface Node { id: ID! }
@@ -95,7 +95,7 @@ def test_names_are_given_once_whatever_their_aliases() -> None:
     _execute(
         "{ thread { a: id b: id title } }",
         None,
-        lambda _, info: found.append(names_of(selected_fields(info, "Thread"))),
+        lambda _, info: found.append(field_names(selected_fields(info, "Thread"))),
     )
     assert found == [{"id", "title"}]
 

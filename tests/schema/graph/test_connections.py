@@ -10,7 +10,7 @@ from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_global_id
 from schema.contract.paging import CursorScope, Window
 from schema.contract.ports import MessagePageKey, Results
 from schema.contract.wire import MessageObject, Page
-from schema.graph.connections import walk
+from schema.graph.connections import walk_pages
 from tests.schema.builders import THREAD, conversation, conversation_with_files, data_of, errors_of, execute
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import message, thread
@@ -205,7 +205,7 @@ async def test_the_walk_asks_for_no_more_than_is_missing() -> None:
         first = len(asked) * 1000
         return Page(data=[message(f"msg_{first + number}") for number in range(key.window.limit)], has_more=True)
 
-    page = await walk(load, MessagePageKey("thread_1", None, Window(205, "desc", "msg_x")))
+    page = await walk_pages(load, MessagePageKey("thread_1", None, Window(205, "desc", "msg_x")))
     assert (len(page.data), page.has_more) == (205, True)
     assert asked == [Window(100, "desc", "msg_x"), Window(100, "desc", "msg_1099"), Window(5, "desc", "msg_2099")]
 

@@ -2,20 +2,20 @@ from enum import Enum
 
 import strawberry
 
-from schema.graph.documented_field import about, deprecated, described, member
+from schema.graph.documented_field import deprecated, documented_field, enum_member, plain_field
 
 
 @strawberry.enum
 class Colour(Enum):
-    RED = member("red", "As blood.")
+    RED = enum_member("red", "As blood.")
 
 
 @strawberry.type
 class Query:
-    colour: Colour = about("An enum.")
-    plain: int = about("A plain field.")
+    colour: Colour = plain_field("An enum.")
+    plain: int = plain_field("A plain field.")
 
-    @described
+    @documented_field
     def resolved(self) -> int:
         """A resolved field.
 

@@ -19,7 +19,7 @@ from schema.contract.run_events import (
 )
 from schema.contract.run_events import Provenance as Source
 from schema.engine.loaders import Loaders
-from schema.graph.event_types import Provenance, hold_objects, run_event_of, thread_event_of
+from schema.graph.event_types import Provenance, prime_loaders, run_event_from_log, thread_event_from_log
 from tests.schema.builders import CALLED, called, conversation
 from tests.schema.following import RUN, RUN_KEY, shown
 from tests.support.fake_run_events import run_event
@@ -141,19 +141,19 @@ async def test_every_event_has_its_cursor_and_its_moment(change: Change) -> None
 
 
 def test_a_thread_tells_whose_run_it_is_by_the_run_itself() -> None:
-    event: Any = thread_event_of(run_event(StatusChange(run("run_7"))), ThreadKey("thread_1"))
+    event: Any = thread_event_from_log(run_event(StatusChange(run("run_7"))), ThreadKey("thread_1"))
     assert event.run.key == RunKey("thread_1", "run_7")
 
 
 @pytest.mark.parametrize("change", [SnapshotChange(run(), [], []), StepChange(run_step()), TextDeltaChange("m", 0, "")])
 def test_what_no_thread_log_holds_is_not_shown_as_something_else(change: Change) -> None:
     with pytest.raises(TypeError, match=type(change).__name__):
-        thread_event_of(run_event(change), ThreadKey("thread_1"))
+        thread_event_from_log(run_event(change), ThreadKey("thread_1"))
 
 
 @pytest.mark.parametrize("source", Source)
 def test_every_provenance_has_its_word(source: Source) -> None:
-    event: Any = run_event_of(run_event(StatusChange(run()), source), RUN_KEY)
+    event: Any = run_event_from_log(run_event(StatusChange(run()), source), RUN_KEY)
     assert event.provenance is Provenance[source.name]
 
 
@@ -182,8 +182,8 @@ async def test_a_deeper_selection_is_loaded_in_as_few_calls_as_below_any_list() 
 async def test_objects_are_held_under_their_own_keys() -> None:
     loaders = Loaders(FakeThreadsApi())
     for change in (MessageCreatedChange(message("msg_1")), MessageFinishedChange(message("msg_2")), LaggedChange(1)):
-        hold_objects(change, "thread_1", loaders)
-    hold_objects(StatusChange(run("run_1")), "thread_1", loaders)
+        prime_loaders(change, "thread_1", loaders)
+    prime_loaders(StatusChange(run("run_1")), "thread_1", loaders)
     assert loaders.messages.held(MessageKey("thread_1", "msg_1")) == message("msg_1")
     assert loaders.messages.held(MessageKey("thread_1", "msg_2")) == message("msg_2")
     assert loaders.runs.held(RUN_KEY) == run("run_1")

@@ -4,17 +4,17 @@ import pytest
 from schema.contract.wire import Count, ErrorObject, ToolResourcesObject, TruncationObject
 from schema.graph.enums import AttachmentTool, ImageDetail
 from schema.graph.from_wire import (
-    attachments_of,
-    content_of,
-    count_of,
-    required_action_of,
-    run_error_of,
-    text_of,
-    tool_calls_of,
-    tool_resources_of,
-    tools_of,
-    truncation_of,
-    usage_of,
+    attachments_from_wire,
+    content_from_wire,
+    integer_from_wire,
+    required_action_from_wire,
+    run_error_from_wire,
+    text_from_content,
+    tool_calls_from_wire,
+    tool_resources_from_wire,
+    tools_from_wire,
+    truncation_from_wire,
+    usage_from_wire,
 )
 from schema.graph.leaf_types import (
     Attachment,
@@ -64,7 +64,7 @@ from tests.support.wire_samples import decoded, message, raw, raws
     ],
 )
 def test_a_content_part_of_a_known_kind(sent: object, made: object) -> None:
-    assert content_of(raws(sent)) == [made]
+    assert content_from_wire(raws(sent)) == [made]
 
 
 @pytest.mark.parametrize(
@@ -82,15 +82,15 @@ def test_a_content_part_of_an_unknown_kind_or_shape_keeps_its_json_and_costs_onl
     sent: dict[str, object],
 ) -> None:
     known = {"type": "text", "text": {"value": "hello"}}
-    assert content_of(raws(known, sent)) == [
+    assert content_from_wire(raws(known, sent)) == [
         TextContent(text="hello", raw_annotations=None),
         UnknownContent(type=str(sent["type"]), raw=JSON(sent)),
     ]
 
 
 def test_content_without_a_kind_or_without_anything() -> None:
-    assert content_of(raws({}, None)) == [UnknownContent(type="", raw=JSON({}))] * 2
-    assert content_of(None) == content_of([]) == []
+    assert content_from_wire(raws({}, None)) == [UnknownContent(type="", raw=JSON({}))] * 2
+    assert content_from_wire(None) == content_from_wire([]) == []
 
 
 def test_text_is_the_text_parts_joined_by_newlines() -> None:
@@ -99,9 +99,9 @@ def test_text_is_the_text_parts_joined_by_newlines() -> None:
         {"type": "refusal", "refusal": "No."},
         {"type": "text", "text": "two"},
     ]
-    assert text_of(message(content=parts).content) == "one\ntwo"
-    assert text_of(message(content="bare").content) == "bare"
-    assert text_of(message(content=None).content) == ""
+    assert text_from_content(message(content=parts).content) == "one\ntwo"
+    assert text_from_content(message(content="bare").content) == "bare"
+    assert text_from_content(message(content=None).content) == ""
 
 
 @pytest.mark.parametrize(
@@ -131,8 +131,8 @@ def test_text_is_the_text_parts_joined_by_newlines() -> None:
     ],
 )
 def test_tools(sent: object, made: object) -> None:
-    assert tools_of(raws(sent)) == [made]
-    assert tools_of(None) == []
+    assert tools_from_wire(raws(sent)) == [made]
+    assert tools_from_wire(None) == []
 
 
 @pytest.mark.parametrize(
@@ -176,8 +176,8 @@ def test_tools(sent: object, made: object) -> None:
     ],
 )
 def test_a_tool_call_of_a_known_kind(sent: object, made: object) -> None:
-    assert tool_calls_of(raws(sent)) == [made]
-    assert tool_calls_of(None) == []
+    assert tool_calls_from_wire(raws(sent)) == [made]
+    assert tool_calls_from_wire(None) == []
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_tool_call_of_a_known_kind(sent: object, made: object) -> None:
     ],
 )
 def test_a_tool_call_of_an_unknown_kind_or_shape_keeps_its_json(sent: dict[str, object], call_id: str | None) -> None:
-    assert tool_calls_of(raws(sent)) == [UnknownToolCall(id=call_id, type=str(sent["type"]), raw=JSON(sent))]
+    assert tool_calls_from_wire(raws(sent)) == [UnknownToolCall(id=call_id, type=str(sent["type"]), raw=JSON(sent))]
 
 
 FUNCTION_CALL = {"type": "function", "id": "call_1", "function": {"name": "f", "arguments": "{}"}}
@@ -200,11 +200,11 @@ FUNCTION_CALL = {"type": "function", "id": "call_1", "function": {"name": "f", "
 
 def test_a_required_action_asks_for_the_outputs_of_function_calls() -> None:
     action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": [FUNCTION_CALL]}}
-    assert required_action_of(raw(action)) == SubmitToolOutputsAction(
+    assert required_action_from_wire(raw(action)) == SubmitToolOutputsAction(
         tool_calls=[FunctionToolCall(id="call_1", name="f", arguments="{}", output=None)]
     )
     empty = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": None}}
-    assert required_action_of(raw(empty)) == SubmitToolOutputsAction(tool_calls=[])
+    assert required_action_from_wire(raw(empty)) == SubmitToolOutputsAction(tool_calls=[])
 
 
 @pytest.mark.parametrize(
@@ -217,25 +217,27 @@ def test_a_required_action_asks_for_the_outputs_of_function_calls() -> None:
     ],
 )
 def test_an_unknown_required_action_keeps_its_json(action: dict[str, object]) -> None:
-    assert required_action_of(raw(action)) == UnknownRequiredAction(type=str(action.get("type", "")), raw=JSON(action))
+    assert required_action_from_wire(raw(action)) == UnknownRequiredAction(
+        type=str(action.get("type", "")), raw=JSON(action)
+    )
 
 
 @pytest.mark.parametrize("nothing", [b"null", b"{}", b"{ }", b"{\n  }"])
 def test_an_empty_required_action_is_null_however_it_is_spaced(nothing: bytes) -> None:
-    assert required_action_of(msgspec.Raw(nothing)) is None
+    assert required_action_from_wire(msgspec.Raw(nothing)) is None
 
 
 def test_attachments() -> None:
     sent = message(
         attachments=[{"file_id": "f", "tools": [{"type": "file_search"}, {"type": "new"}, {}]}, {"tools": None}]
     )
-    assert attachments_of(sent.attachments) == [
+    assert attachments_from_wire(sent.attachments) == [
         Attachment(
             file_id="f", tools=[AttachmentTool.FILE_SEARCH, AttachmentTool.UNRECOGNIZED, AttachmentTool.UNRECOGNIZED]
         ),
         Attachment(file_id=None, tools=[]),
     ]
-    assert attachments_of(message(attachments=None).attachments) == []
+    assert attachments_from_wire(message(attachments=None).attachments) == []
 
 
 @pytest.mark.parametrize(
@@ -247,22 +249,22 @@ def test_attachments() -> None:
     ],
 )
 def test_tool_resources(sent: object, files: list[str], stores: list[str]) -> None:
-    made = tool_resources_of(decoded(ToolResourcesObject, sent))
+    made = tool_resources_from_wire(decoded(ToolResourcesObject, sent))
     assert made == ToolResources(code_interpreter_file_ids=files, vector_store_ids=stores)
-    assert tool_resources_of(None) is None
+    assert tool_resources_from_wire(None) is None
 
 
 def test_an_error_of_a_run_may_be_incomplete() -> None:
-    assert run_error_of(decoded(ErrorObject, {"code": "own_word"})) == RunError(code="own_word", message="")
-    assert run_error_of(decoded(ErrorObject, {"code": None, "message": "x"})) == RunError(code="", message="x")
-    assert run_error_of(None) is None
+    assert run_error_from_wire(decoded(ErrorObject, {"code": "own_word"})) == RunError(code="own_word", message="")
+    assert run_error_from_wire(decoded(ErrorObject, {"code": None, "message": "x"})) == RunError(code="", message="x")
+    assert run_error_from_wire(None) is None
 
 
 def test_truncation() -> None:
     for count in (5, 5.0):
         strategy = decoded(TruncationObject, {"type": "last_messages", "last_messages": count})
-        assert truncation_of(strategy) == TruncationStrategy(type="last_messages", last_messages=5)
-    assert truncation_of(None) is None
+        assert truncation_from_wire(strategy) == TruncationStrategy(type="last_messages", last_messages=5)
+    assert truncation_from_wire(None) is None
 
 
 @pytest.mark.parametrize(
@@ -277,19 +279,19 @@ def test_truncation() -> None:
 )
 def test_usage_in_every_spelling(sent: dict[str, object], cached: int | None, reasoning: int | None) -> None:
     counters = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
-    assert usage_of(counters | sent) == Usage(
+    assert usage_from_wire(counters | sent) == Usage(
         prompt_tokens=1, completion_tokens=2, total_tokens=3, cached_tokens=cached, reasoning_tokens=reasoning
     )
 
 
 @pytest.mark.parametrize("sent", [None, 7, [], "4", {"prompt_tokens": 4.5}, {"completion_tokens_details": "none"}])
 def test_a_usage_that_cannot_be_read_is_none(sent: object) -> None:
-    assert usage_of(sent) is None
+    assert usage_from_wire(sent) is None
 
 
 def test_a_counter_may_be_a_float_or_null() -> None:
     sent = {"prompt_tokens": 4.0, "total_tokens": None, "prompt_token_details": {"cached_tokens": 1.0}}
-    usage = usage_of(sent)
+    usage = usage_from_wire(sent)
     assert usage == Usage(prompt_tokens=4, completion_tokens=0, total_tokens=0, cached_tokens=1, reasoning_tokens=None)
     assert usage is not None
     assert type(usage.prompt_tokens) is type(usage.cached_tokens) is int
@@ -297,5 +299,5 @@ def test_a_counter_may_be_a_float_or_null() -> None:
 
 @pytest.mark.parametrize(("count", "made"), [(None, None), (4, 4), (4.0, 4), (4.5, None), (1e300, int(1e300))])
 def test_a_count_is_an_integer(count: Count | None, made: int | None) -> None:
-    assert count_of(count) == made
-    assert not isinstance(count_of(count), float)
+    assert integer_from_wire(count) == made
+    assert not isinstance(integer_from_wire(count), float)

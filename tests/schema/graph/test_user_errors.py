@@ -5,7 +5,13 @@ from pydantic import ValidationError
 
 from schema.contract.bodies import MessageBody, RunBody
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.graph.user_errors import UserErrorCode, field_path, of_gateway_error, of_validation_error, places_of
+from schema.graph.user_errors import (
+    UserErrorCode,
+    field_path,
+    places_of,
+    user_error_from_gateway_error,
+    user_errors_from_validation_error,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +27,7 @@ from schema.graph.user_errors import UserErrorCode, field_path, of_gateway_error
     ],
 )
 def test_what_the_caller_can_act_on_is_data(code: ErrorCode, expected: UserErrorCode) -> None:
-    error = of_gateway_error(GatewayError(code, "Why."))
+    error = user_error_from_gateway_error(GatewayError(code, "Why."))
     assert error is not None
     assert (error.code, error.message, error.field) == (expected, "Why.", None)
 
@@ -40,7 +46,7 @@ def test_what_the_caller_can_act_on_is_data(code: ErrorCode, expected: UserError
     ],
 )
 def test_everything_else_is_not(code: ErrorCode) -> None:
-    assert of_gateway_error(GatewayError(code, "Why."), "threadId") is None
+    assert user_error_from_gateway_error(GatewayError(code, "Why."), "threadId") is None
 
 
 @pytest.mark.parametrize(
@@ -58,7 +64,7 @@ def test_everything_else_is_not(code: ErrorCode) -> None:
 def test_what_is_not_there_is_blamed_on_the_argument_that_names_it(
     message: str, own_field: str | None, field: list[str] | None
 ) -> None:
-    error = of_gateway_error(GatewayError(ErrorCode.NOT_FOUND, message), own_field)
+    error = user_error_from_gateway_error(GatewayError(ErrorCode.NOT_FOUND, message), own_field)
     assert error is not None
     assert error.field == field
 
@@ -72,7 +78,7 @@ def test_what_is_not_there_is_blamed_on_the_argument_that_names_it(
     ],
 )
 def test_an_upstreams_words_tell_limits_from_bad_values(message: str, code: UserErrorCode) -> None:
-    error = of_gateway_error(GatewayError(ErrorCode.BAD_USER_INPUT, message, argument="a.b_c"))
+    error = user_error_from_gateway_error(GatewayError(ErrorCode.BAD_USER_INPUT, message, argument="a.b_c"))
     assert error is not None
     assert (error.code, error.field) == (code, ["a", "bC"])
 
@@ -96,7 +102,7 @@ def faults_of(
 ) -> list[tuple[UserErrorCode, str, list[str] | None]]:
     with pytest.raises(ValidationError) as refused:
         body.model_validate(value)
-    return [(error.code, error.message, error.field) for error in of_validation_error(refused.value)]
+    return [(error.code, error.message, error.field) for error in user_errors_from_validation_error(refused.value)]
 
 
 def test_each_place_at_fault_is_one_refusal_with_what_was_expected_and_what_came() -> None:

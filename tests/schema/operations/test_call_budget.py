@@ -6,7 +6,7 @@ import pytest
 from graphql import GraphQLError
 
 from schema.engine.context import Context
-from schema.operations.call_budget import hold_to_budget, too_expensive
+from schema.operations.call_budget import enforce_call_budget, too_expensive
 from schema.operations.call_prediction import predict_calls
 from schema.root import build_schema
 from tests.schema.builders import conversation
@@ -70,7 +70,7 @@ async def test_a_prediction_is_noted_where_it_is_reported_whether_it_is_within_t
     for most, refused in ((2, False), (1, True)):
         context, error = Context(conversation(), reports_cost=True), None
         try:
-            hold_to_budget(context, most, prepared(TWO_CALLS))
+            enforce_call_budget(context, most, prepared(TWO_CALLS))
         except GraphQLError as raised:
             error = raised
         assert (context.predicted_calls, error is not None) == (2, refused)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_global_id
 from schema.contract.paging import CursorScope, PagingLimits
 from schema.engine.context import Context
-from schema.operations.call_upper_bound import bound_calls
+from schema.operations.call_upper_bound import call_upper_bound
 from schema.operations.operation_reader import MAX_SELECTIONS
 from tests.schema.builders import SCHEMA, conversation, conversation_with_files, execute
 from tests.schema.following import begin, rendered
@@ -286,7 +286,7 @@ def test_it_is_never_above_the_linear_bound_even_where_pages_of_one_list_differ_
     long_inside = f"b: messages(first: 1) {{ nodes {{ files(first: 1000) {{ nodes {{ message {runs} }} }} }} }}"
     document = THREAD % f"{long_outside} {long_inside}"
     assert validate(CORE, parse(document)) == []
-    assert predicted(document) <= bound_calls(reader_of(document), 1000)
+    assert predicted(document) <= call_upper_bound(reader_of(document), 1000)
 
 
 @pytest.mark.parametrize("api", [conversation(3), conversation_with_files()])

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schema.operations.call_upper_bound import bound_calls
+from schema.operations.call_upper_bound import call_upper_bound
 from tests.schema.builders import execute
 from tests.schema.random_operations import operations, random_world, subscriptions
 from tests.schema.reading import predicted, reader_of
 
 
 def bound(document: str) -> int:
-    return bound_calls(reader_of(document, most=0), 1000)
+    return call_upper_bound(reader_of(document, most=0), 1000)
 
 
 @pytest.mark.parametrize(

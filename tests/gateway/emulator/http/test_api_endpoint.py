@@ -103,7 +103,7 @@ async def test_a_fault_of_the_emulator_is_a_500_without_details(
     def broken(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("gateway.emulator.state.store.Shelf.page", broken)
+    monkeypatch.setattr("gateway.emulator.state.store.ObjectTable.page", broken)
     reply = await api.call("GET", "/assistants")
     assert (reply.status, reply.json["error"]["type"]) == (500, "server_error")
     assert "secret" not in reply.text

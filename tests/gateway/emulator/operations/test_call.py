@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.emulator.bodies.api_errors import ApiError
-from gateway.emulator.operations.call import Call, checked_id
+from gateway.emulator.operations.call import ApiCall, checked_id
 from gateway.emulator.state.store import Store
 
 
@@ -13,7 +13,7 @@ def test_an_id_of_another_kind_is_refused_under_its_own_name() -> None:
 
 
 def test_a_call_knows_its_second_and_checks_its_path(store: Store) -> None:
-    call = Call(
+    call = ApiCall(
         store=store,
         partition="mine",
         version="v2",

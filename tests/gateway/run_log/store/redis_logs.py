@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from gateway.run_log.store.event_log import Draft, Lead, LogName, Reading
+from gateway.run_log.store.event_log import Draft, LogName, LogSlice, WriterLease
 from gateway.run_log.store.redis_log import RedisLog
 from schema.contract.keys import RunKey
 from schema.contract.run_events import Provenance, TextDeltaChange
@@ -26,17 +26,17 @@ def text(value: str) -> Draft:
     return Draft(Provenance.STREAMED, TextDeltaChange("msg_1", 0, value))
 
 
-def texts(reading: Reading) -> list[str]:
+def texts(reading: LogSlice) -> list[str]:
     return [entry.change.value for entry in reading.entries if isinstance(entry.change, TextDeltaChange)]
 
 
-async def led(log: RedisLog) -> Lead:
+async def led(log: RedisLog) -> WriterLease:
     lead = await log.lead(RUN)
     assert lead is not None
     return lead
 
 
-async def written(log: RedisLog, *values: str) -> tuple[Lead, str]:
+async def written(log: RedisLog, *values: str) -> tuple[WriterLease, str]:
     lead = await led(log)
     await log.append(RUN, lead, [text(value) for value in values])
     epoch = (await log.read(RUN)).epoch

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.run_log.store import event_codec
-from gateway.run_log.store.event_log import Entry
+from gateway.run_log.store.event_log import LogEntry
 from schema.contract import run_events, wire
 from schema.contract.run_events import (
     Change,
@@ -51,7 +51,7 @@ def encoded(change: Change) -> bytes:
     return event_codec.encode(1000.5, Provenance.STREAMED, change)
 
 
-def shown(entry: Entry | None) -> Any:
+def shown(entry: LogEntry | None) -> Any:
     """Raw parts are equal only to themselves, so changes are compared by their text."""
     assert entry is not None
     return entry.number, entry.at, entry.provenance, type(entry.change), msgspec.json.encode(entry.change)
@@ -60,14 +60,14 @@ def shown(entry: Entry | None) -> Any:
 @given(SMALL, st.floats(0, 2**40), st.sampled_from(Provenance), CHANGES)
 def test_an_entry_comes_back_as_it_was(number: int, at: float, provenance: Provenance, change: Change) -> None:
     back = event_codec.decode(number, event_codec.encode(at, provenance, change))
-    assert shown(back) == shown(Entry(number, at, provenance, change))
+    assert shown(back) == shown(LogEntry(number, at, provenance, change))
 
 
 def test_every_kind_of_change_is_tried_above() -> None:
     kinds = {one for one in vars(run_events).values() if isinstance(one, type) and one.__name__.endswith("Change")}
     assert kinds - {run_events._Change} == {type(one) for one in _one_of_each()}
     for change in _one_of_each():
-        assert shown(event_codec.decode(1, encoded(change))) == shown(Entry(1, 1000.5, Provenance.STREAMED, change))
+        assert shown(event_codec.decode(1, encoded(change))) == shown(LogEntry(1, 1000.5, Provenance.STREAMED, change))
 
 
 def _one_of_each() -> list[Change]:

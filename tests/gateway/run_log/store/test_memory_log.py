@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.run_log.store.event_log import Draft, Entry, Lead, LogName, NotLeadingError, Position
+from gateway.run_log.store.event_log import Draft, LeaseLostError, LogEntry, LogName, LogPosition, WriterLease
 from gateway.run_log.store.memory_log import LOG_OVERHEAD_BYTES, MemoryLog
 from schema.contract.keys import RunKey
 from schema.contract.run_events import FaultChange, Provenance, TextDeltaChange
@@ -46,7 +46,7 @@ def memory_log(clock: Clock, *, max_bytes: int = 1 << 20, max_entries: int = 100
     )
 
 
-async def led(log: MemoryLog, of: LogName) -> Lead:
+async def led(log: MemoryLog, of: LogName) -> WriterLease:
     lead = await log.lead(of)
     assert lead is not None
     return lead
@@ -81,7 +81,7 @@ async def test_a_lead_lasts_as_long_as_its_lease(clock: Clock) -> None:
     await log.append(name(), lead, [text("a")])
     clock.now += 0.1
     assert not await log.renew(name(), lead)
-    with pytest.raises(NotLeadingError):
+    with pytest.raises(LeaseLostError):
         await log.append(name(), lead, [text("b")])
     assert (await led(log, name())).token > lead.token
     assert await numbers(log, name()) == [1]
@@ -129,7 +129,7 @@ async def test_a_log_begun_anew_has_another_epoch_and_a_greater_token(clock: Clo
     after = await led(log, name())
     await log.append(name(), after, [text("b")])
     assert first.epoch is not None
-    second = await log.read(name(), Position(first.epoch, 1))
+    second = await log.read(name(), LogPosition(first.epoch, 1))
     assert second.is_gap
     assert second.epoch != first.epoch
     assert after.token > before.token
@@ -166,7 +166,7 @@ async def test_logs_in_use_stay_but_lose_their_oldest_entries(clock: Clock) -> N
     for number in (1, 2):
         kept = await numbers(log, name(number))
         assert kept == list(range(kept[0], 51))
-        assert (await log.read(name(number), Position("", 1))).is_gap
+        assert (await log.read(name(number), LogPosition("", 1))).is_gap
 
 
 async def test_the_latest_entry_stays_however_large_it_is(clock: Clock) -> None:
@@ -196,17 +196,17 @@ async def test_a_change_that_cannot_be_written_as_text_is_kept_all_the_same(cloc
     assert await numbers(log, name()) == [1]
 
 
-def entries(first: int, last: int) -> list[Entry]:
+def entries(first: int, last: int) -> list[LogEntry]:
     fault = FaultChange("CODE", "Message.")
-    return [Entry(number, UNIX, Provenance.POLLED, fault) for number in range(first, last + 1)]
+    return [LogEntry(number, UNIX, Provenance.POLLED, fault) for number in range(first, last + 1)]
 
 
 async def test_an_adopted_log_goes_on_under_its_new_epoch(clock: Clock) -> None:
     log = memory_log(clock)
     log.adopt(name(), "new", entries(7, 9))
-    assert (await log.read(name(), Position("new", 8))).entries == tuple(entries(9, 9))
-    assert (await log.read(name(), Position("old", 8))).is_gap
-    assert (await log.read(name(), Position("new", 5))).is_gap
+    assert (await log.read(name(), LogPosition("new", 8))).entries == tuple(entries(9, 9))
+    assert (await log.read(name(), LogPosition("old", 8))).is_gap
+    assert (await log.read(name(), LogPosition("new", 5))).is_gap
     lead = await led(log, name())
     await log.append(name(), lead, [text("a")])
     reading = await log.read(name())
@@ -220,7 +220,7 @@ async def test_an_adopted_log_takes_the_place_of_what_was_here(clock: Clock) -> 
     await log.append(name(), lead, [text("a")])
     log.adopt(name(), "new", entries(3, 4))
     assert await numbers(log, name()) == [3, 4]
-    with pytest.raises(NotLeadingError):
+    with pytest.raises(LeaseLostError):
         await log.append(name(), lead, [text("b")])
     log.adopt(name(), "newer", [])
     assert (await log.read(name())).epoch is None

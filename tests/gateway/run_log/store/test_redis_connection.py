@@ -8,10 +8,10 @@ import pytest
 
 from gateway.run_log.store.event_log import LogUnavailableError
 from gateway.run_log.store.redis_connection import RedisConnection, within
-from gateway.run_log.store.redis_scripts import Script
+from gateway.run_log.store.redis_scripts import RedisScript
 from tests.support.valkey import Valkey, running_valkey
 
-ECHO = Script("return {KEYS[1], ARGV[1]}")
+ECHO = RedisScript("return {KEYS[1], ARGV[1]}")
 PATIENT_SECONDS = 10.0
 
 
@@ -46,7 +46,7 @@ async def test_on_a_cluster_a_script_runs_where_its_keys_are(valkey_cluster: lis
 async def test_an_error_of_redis_is_no_other_than_that_it_does_not_answer(valkey: Valkey) -> None:
     async with connected(valkey.url) as connection:
         with pytest.raises(LogUnavailableError, match="ResponseError"):
-            await connection.run(Script("return redis.call('GET')"), ["a"], [])
+            await connection.run(RedisScript("return redis.call('GET')"), ["a"], [])
         with pytest.raises(LogUnavailableError, match="ResponseError"):
             await connection.command("HGET", "a")
 

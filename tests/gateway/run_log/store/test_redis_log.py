@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.run_log.store import event_codec, redis_log
-from gateway.run_log.store.event_log import LogName, LogUnavailableError, NotLeadingError, Position, Reading
+from gateway.run_log.store.event_log import LeaseLostError, LogName, LogPosition, LogSlice, LogUnavailableError
 from gateway.run_log.store.redis_log import RedisLog
 from gateway.run_log.store.redis_names import names_of
 from tests.gateway.run_log.store.redis_logs import PATIENT_SECONDS, RUN, led, logging, text, texts, written
@@ -34,8 +34,8 @@ async def test_a_long_log_is_read_in_parts(log: RedisLog, valkey: Valkey) -> Non
     values = [str(number) for number in range(3 * redis_log.ENTRIES_AT_ONCE)]
     _, epoch = await written(log, *values)
     assert texts(await log.read(RUN)) == values
-    assert texts(await log.read(RUN, Position(epoch, 7))) == values[7:]
-    reading = await log.read(RUN, Position("other", 7))
+    assert texts(await log.read(RUN, LogPosition(epoch, 7))) == values[7:]
+    reading = await log.read(RUN, LogPosition("other", 7))
     assert texts(reading) == values
     assert reading.is_gap
 
@@ -46,7 +46,7 @@ class _Trimming(RedisLog):
     between: Callable[[int], None]
     parts = 0
 
-    async def _read_some(self, name: LogName, after: Position | None) -> Any:
+    async def _read_some(self, name: LogName, after: LogPosition | None) -> Any:
         some = await super()._read_some(name, after)
         self.parts += 1
         self.between(self.parts)
@@ -66,7 +66,7 @@ async def test_a_log_that_is_trimmed_while_it_is_read_is_read_again(trimming: _T
     _, epoch = await written(trimming, *values)
     trimming.parts = 0
     trimming.between = lambda part: valkey.command("XTRIM", NAMES.stream, "MAXLEN", 10) if part == 1 else None
-    reading = await trimming.read(RUN, Position(epoch, 0))
+    reading = await trimming.read(RUN, LogPosition(epoch, 0))
     assert texts(reading) == values[-10:]
     assert reading.is_gap
 
@@ -91,7 +91,7 @@ async def test_a_log_that_goes_while_it_is_read_is_lost(trimming: _Trimming, val
     _, epoch = await written(trimming, *map(str, range(2 * redis_log.ENTRIES_AT_ONCE)))
     trimming.parts = 0
     trimming.between = lambda part: valkey.command("DEL", *NAMES.keys)
-    assert await trimming.read(RUN, Position(epoch, 1)) == Reading(None, (), is_gap=True)
+    assert await trimming.read(RUN, LogPosition(epoch, 1)) == LogSlice(None, (), is_gap=True)
 
 
 async def test_a_reader_that_never_catches_up_is_told_so(trimming: _Trimming, valkey: Valkey) -> None:
@@ -118,7 +118,7 @@ async def test_garbage_under_a_key_costs_the_log_at_most(
     await log.want(RUN)
     valkey.command("DEL", key)
     valkey.command(wrong[0], key, *wrong[1:])
-    after = Position(epoch, 1)
+    after = LogPosition(epoch, 1)
     reading = await log.read(RUN, after)
     assert reading.epoch in {None, epoch}
     assert reading.is_gap is (reading.epoch is None)
@@ -128,7 +128,7 @@ async def test_garbage_under_a_key_costs_the_log_at_most(
     assert await log.is_wanted(RUN)
     try:
         await log.append(RUN, lead, [text("b")])
-    except NotLeadingError:
+    except LeaseLostError:
         lead = await led(log)
         await log.append(RUN, lead, [text("b")])
     assert texts(await log.read(RUN, after)) == ["b"]
@@ -156,15 +156,15 @@ async def test_a_log_with_an_entry_that_cannot_be_read_is_lost_and_begun_anew(
         valkey.command("XADD", NAMES.stream, f"{number}-0", name, held)
     # Whoever needs not read it does not notice.
     if place < 3:
-        assert texts(await log.read(RUN, Position(epoch, place))) == ["x"] * (3 - place)
-    assert await log.read(RUN, Position(epoch, place - 1)) == Reading(None, (), is_gap=True)
-    assert await log.read(RUN) == Reading(None, ())
-    with pytest.raises(NotLeadingError):
+        assert texts(await log.read(RUN, LogPosition(epoch, place))) == ["x"] * (3 - place)
+    assert await log.read(RUN, LogPosition(epoch, place - 1)) == LogSlice(None, (), is_gap=True)
+    assert await log.read(RUN) == LogSlice(None, ())
+    with pytest.raises(LeaseLostError):
         await log.append(RUN, lead, [text("d")])
     fresh = await led(log)
     assert fresh.token > lead.token
     await log.append(RUN, fresh, [text("new")])
-    reading = await log.read(RUN, Position(epoch, 3))
+    reading = await log.read(RUN, LogPosition(epoch, 3))
     assert texts(reading) == ["new"]
     assert reading.entries[0].number == 1
     assert reading.epoch != epoch
@@ -174,12 +174,12 @@ async def test_a_log_with_an_entry_that_cannot_be_read_is_lost_and_begun_anew(
 async def test_an_entry_of_many_fields_or_with_a_neighbour_missing_loses_the_log(log: RedisLog, valkey: Valkey) -> None:
     _, epoch = await written(log, "a", "b", "c", "d")
     valkey.command("XDEL", NAMES.stream, "2-0")
-    assert await log.read(RUN, Position(epoch, 1)) == Reading(None, (), is_gap=True)
+    assert await log.read(RUN, LogPosition(epoch, 1)) == LogSlice(None, (), is_gap=True)
     assert valkey.command("EXISTS", *NAMES.keys) == 1  # the token is still known
     await log.append(RUN, await led(log), [text("a")])
     valkey.command("DEL", NAMES.stream)
     valkey.command("XADD", NAMES.stream, "1-0", "e", encoded("a"), "f", "g")
-    assert await log.read(RUN) == Reading(None, ())
+    assert await log.read(RUN) == LogSlice(None, ())
 
 
 async def test_a_lost_log_is_news(log: RedisLog, valkey: Valkey) -> None:

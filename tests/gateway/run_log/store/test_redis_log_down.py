@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gateway.run_log.store.event_log import Lead, LogUnavailableError, NotLeadingError, Position, Reading
+from gateway.run_log.store.event_log import LeaseLostError, LogPosition, LogSlice, LogUnavailableError, WriterLease
 from gateway.run_log.store.redis_log import RedisLog
 from tests.gateway.run_log.store.redis_logs import PATIENT_SECONDS, RUN, led, logging, text, texts, written
 from tests.support.valkey import running_valkey
@@ -26,7 +26,7 @@ async def test_a_full_redis_writes_nothing_or_all() -> None:
             assert texts(await log.read(RUN)) == ["a", "b", "c"]
 
 
-async def unavailable_for(log: RedisLog, lead: Lead) -> float:
+async def unavailable_for(log: RedisLog, lead: WriterLease) -> float:
     """Tries everything; gives the longest time that anything took to say that Redis is not there."""
     longest = 0.0
     for attempt in (
@@ -56,14 +56,14 @@ async def test_a_redis_that_is_killed_is_missed_in_time_and_found_again() -> Non
             async with asyncio.timeout(PATIENT_SECONDS):
                 while True:
                     try:
-                        reading = await log.read(RUN, Position(epoch, 1))
+                        reading = await log.read(RUN, LogPosition(epoch, 1))
                     except LogUnavailableError:
                         continue
                     break
-            assert reading == Reading(None, (), is_gap=True)
+            assert reading == LogSlice(None, (), is_gap=True)
             fresh = await led(log)
             assert fresh.token > lead.token
-            with pytest.raises(NotLeadingError):
+            with pytest.raises(LeaseLostError):
                 await log.append(RUN, lead, [text("old")])
             await log.append(RUN, fresh, [text("new")])
             assert (await log.read(RUN)).epoch != epoch
@@ -94,4 +94,4 @@ async def test_a_redis_that_hangs_is_missed_in_time_and_found_again() -> None:
 async def test_a_redis_that_was_never_there_is_missed_in_time() -> None:
     async with logging("redis://127.0.0.1:1", deadline_seconds=0.25) as log:
         await log.connect()
-        assert await unavailable_for(log, Lead(1, 1)) < 2
+        assert await unavailable_for(log, WriterLease(1, 1)) < 2

@@ -11,7 +11,7 @@ from gateway.run_log.store.redis_notifications import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
     REMINDER_SECONDS,
-    RedisNews,
+    RedisNotifications,
 )
 from tests.support.valkey import Valkey, running_valkey
 
@@ -62,9 +62,11 @@ class Sleeps:
 
 
 @asynccontextmanager
-async def telling(url: str, *, cluster: bool = False, sleep: Sleep = asyncio.sleep) -> AsyncIterator[RedisNews]:
+async def telling(
+    url: str, *, cluster: bool = False, sleep: Sleep = asyncio.sleep
+) -> AsyncIterator[RedisNotifications]:
     connection = RedisConnection(url, cluster=cluster, deadline_seconds=PATIENT_SECONDS)
-    news = RedisNews(connection.open_pubsub, sleep=sleep)
+    news = RedisNotifications(connection.open_pubsub, sleep=sleep)
     try:
         yield news
     finally:
@@ -208,7 +210,7 @@ async def test_a_connection_that_answers_is_kept(valkey: Valkey) -> None:
     async def short(seconds: float) -> None:
         await asyncio.sleep(0.1)
 
-    news = RedisNews(open_pubsub, sleep=short)
+    news = RedisNotifications(open_pubsub, sleep=short)
     ear = Ear()
     news.listen("one", ear)
     for _ in range(5):

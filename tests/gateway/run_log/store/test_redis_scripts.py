@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from gateway.run_log.store.redis_scripts import APPEND, FORGET, LEAD, READ, RENEW, RESIGN, Script
+from gateway.run_log.store.redis_scripts import APPEND, FORGET, LEAD, READ, RENEW, RESIGN, RedisScript
 from tests.support.valkey import Valkey
 
 SCRIPTS = [READ, APPEND, LEAD, RENEW, RESIGN, FORGET]
@@ -11,7 +11,7 @@ STREAM, META, LEASE = KEYS = ("{x}stream", "{x}meta", "{x}lease")
 FOREVER_MS = 10_000_000
 
 
-def run(server: Valkey, script: Script, *arguments: Any) -> Any:
+def run(server: Valkey, script: RedisScript, *arguments: Any) -> Any:
     return server.command("EVAL", script.text, 3, *KEYS, *arguments)
 
 
@@ -31,7 +31,7 @@ def read(server: Valkey, epoch: str = "", number: int = 0) -> tuple[bytes | None
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_redis_calls_a_script_as_we_do(valkey: Valkey, script: Script) -> None:
+def test_redis_calls_a_script_as_we_do(valkey: Valkey, script: RedisScript) -> None:
     assert valkey.command("SCRIPT LOAD", script.text) == script.sha
 
 

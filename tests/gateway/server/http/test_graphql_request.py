@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.server.http.graphql_request import GraphQLRequest, ReadRequest, read_body, read_query_string
+from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest, read_body, read_query_string
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.root import build_schema
 from tests.support.following_ws_and_sse import STATUS
@@ -89,8 +89,8 @@ def test_a_document_without_the_word_holds_no_mutation(query: str, may_write: bo
     assert GraphQLRequest(query).may_write is may_write
 
 
-def read(request: GraphQLRequest) -> ReadRequest:
-    return ReadRequest(request, DOCUMENTS.read(request.query))
+def read(request: GraphQLRequest) -> ParsedRequest:
+    return ParsedRequest(request, DOCUMENTS.read(request.query))
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ from graphql import DocumentNode, parse
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from gateway.identity.principal import Principal, Upstream
+from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.server.http.graphql_request import GraphQLRequest
-from gateway.server.http.operation_runner import Executor
+from gateway.server.http.operation_runner import OperationRunner
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import LaggedChange
 from schema.engine.context import Context
-from schema.operations.start_subscription import Subscribed
+from schema.operations.start_subscription import StartedSubscription
 from schema.root import build_schema
 from tests.gateway.cache.asking_again import Counting, ask
 from tests.gateway.cache.asking_again import executor as executor_over
@@ -25,7 +25,7 @@ from tests.support.fake_run_events import FakeFeed, FakeRunEvents, run_event
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.following_ws_and_sse import STATUS, status
 
-PRINCIPAL = Principal.of("Bearer x", Upstream("http://upstream.test"))
+PRINCIPAL = Principal.of("Bearer x", UpstreamIdentity("http://upstream.test"))
 
 
 RUN = "query Named($id: ID!) { thread(id: $id) { metadata } }"
@@ -38,26 +38,26 @@ def events() -> FakeRunEvents:
 
 
 @pytest.fixture
-def executor(events: FakeRunEvents) -> Executor:
-    return Executor(build_schema(), lambda _: FakeThreadsApi(), lambda _: events)
+def executor(events: FakeRunEvents) -> OperationRunner:
+    return OperationRunner(build_schema(), lambda _: FakeThreadsApi(), lambda _: events)
 
 
-async def test_a_document_without_an_operation_is_refused(executor: Executor) -> None:
+async def test_a_document_without_an_operation_is_refused(executor: OperationRunner) -> None:
     request = GraphQLRequest("fragment F on Query { __typename }")
     with pytest.raises(GatewayError, match="got none"):
         await executor.execute(executor.read(request), PRINCIPAL, {OperationType.QUERY})
 
 
-async def test_an_event_is_rendered_as_json(executor: Executor, events: FakeRunEvents) -> None:
+async def test_an_event_is_rendered_as_json(executor: OperationRunner, events: FakeRunEvents) -> None:
     subscribed = await executor.subscribe(executor.read(GraphQLRequest(STATUS)), PRINCIPAL)
     rendered = await executor.render(PRINCIPAL, subscribed, events.push(status("queued")))
     assert rendered == b'{"data":{"runStatus":{"status":"QUEUED"}}}'
 
 
 async def test_a_rendering_that_fails_unexpectedly_is_masked(
-    executor: Executor, caplog: pytest.LogCaptureFixture
+    executor: OperationRunner, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Broken(Subscribed):
+    class Broken(StartedSubscription):
         def __init__(self) -> None:
             self.feed = FakeFeed()
 
@@ -72,7 +72,7 @@ async def test_a_rendering_that_fails_unexpectedly_is_masked(
 
 
 async def test_a_subscription_that_is_cancelled_while_it_begins_leaves_its_feed(
-    executor: Executor, events: FakeRunEvents, monkeypatch: pytest.MonkeyPatch
+    executor: OperationRunner, events: FakeRunEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closing = asyncio.Event()
 
@@ -91,7 +91,7 @@ async def test_a_subscription_that_is_cancelled_while_it_begins_leaves_its_feed(
 
 
 async def test_a_request_is_read_once_however_often_it_is_looked_at(
-    executor: Executor, monkeypatch: pytest.MonkeyPatch
+    executor: OperationRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parsed: list[str] = []
 
@@ -114,14 +114,14 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
 
 
 @pytest.fixture
-async def caching(counting: Counting) -> AsyncIterator[Executor]:
+async def caching(counting: Counting) -> AsyncIterator[OperationRunner]:
     """An executor over a cache of its own."""
     async with processes(1, None) as (shared,):
         yield executor_over(build_schema(), lambda _: counting.upstream, shared)
 
 
 async def test_a_query_asked_again_is_answered_the_same_without_being_executed(
-    caching: Executor, counting: Counting
+    caching: OperationRunner, counting: Counting
 ) -> None:
     answers = [await ask(caching, RUN, {"id": T}) for _ in range(3)]
     assert answers == [b'{"data":{"thread":{"metadata":{"owner":"anybody"}}}}'] * 3
@@ -129,7 +129,7 @@ async def test_a_query_asked_again_is_answered_the_same_without_being_executed(
 
 
 async def test_what_asks_the_upstream_for_nothing_is_not_executed_again_either(
-    caching: Executor, counting: Counting
+    caching: OperationRunner, counting: Counting
 ) -> None:
     query = "{ upstream { version } __schema { queryType { name } } }"
     assert await ask(caching, query) == await ask(caching, query)
@@ -137,7 +137,7 @@ async def test_what_asks_the_upstream_for_nothing_is_not_executed_again_either(
 
 
 async def test_another_principal_document_operation_or_variable_is_another_question(
-    caching: Executor, counting: Counting
+    caching: OperationRunner, counting: Counting
 ) -> None:
     await ask(caching, RUN, {"id": T})
     await ask(caching, RUN, {"id": T}, owner="bob")
@@ -147,7 +147,9 @@ async def test_another_principal_document_operation_or_variable_is_another_quest
     assert counting.executed == 5
 
 
-async def test_variables_differ_as_json_does_but_not_by_their_order(caching: Executor, counting: Counting) -> None:
+async def test_variables_differ_as_json_does_but_not_by_their_order(
+    caching: OperationRunner, counting: Counting
+) -> None:
     unlike: list[dict[str, Any]] = [{"n": 1}, {"n": 1.0}, {"n": None}, {}, {"n": 1, "on": True}]
     for variables in unlike:
         assert b"errors" not in await ask(caching, BY_NUMBER, variables)
@@ -160,7 +162,7 @@ async def test_variables_differ_as_json_does_but_not_by_their_order(caching: Exe
 
 
 async def test_what_is_no_valid_query_or_had_errors_is_executed_each_time(
-    caching: Executor, counting: Counting
+    caching: OperationRunner, counting: Counting
 ) -> None:
     counting.upstream.fails(ENDED)
     mutation = """mutation { updateThread(input: {threadId: "thread_1", metadata: {}}) { userErrors { code } } }"""
@@ -175,7 +177,7 @@ async def test_what_is_no_valid_query_or_had_errors_is_executed_each_time(
 
 @pytest.mark.parametrize("variables", [{"more": "\ud800"}, {"more": 2**70}])
 async def test_variables_that_cannot_be_written_down_are_no_question(
-    caching: Executor, counting: Counting, variables: dict[str, Any]
+    caching: OperationRunner, counting: Counting, variables: dict[str, Any]
 ) -> None:
     for _ in range(2):
         assert b"owner" in await ask(caching, RUN, {"id": T, **variables})
@@ -183,7 +185,7 @@ async def test_variables_that_cannot_be_written_down_are_no_question(
 
 
 async def test_data_that_cannot_be_written_the_fast_way_is_answered_as_before(
-    caching: Executor, counting: Counting
+    caching: OperationRunner, counting: Counting
 ) -> None:
     half = msgspec.structs.replace(counting.upstream.threads[THREAD], metadata={"half": "\ud800"})
     counting.upstream.threads[THREAD] = half
@@ -192,13 +194,13 @@ async def test_data_that_cannot_be_written_the_fast_way_is_answered_as_before(
     assert counting.executed == 2
 
 
-async def test_a_query_is_not_answered_where_none_is_allowed(caching: Executor) -> None:
+async def test_a_query_is_not_answered_where_none_is_allowed(caching: OperationRunner) -> None:
     await ask(caching, RUN, {"id": T})
     with pytest.raises(InvalidOperationTypeError):
         await ask(caching, RUN, {"id": T}, allowed=frozenset({OperationType.MUTATION}))
 
 
-async def test_a_cost_that_is_reported_is_that_of_an_execution(caching: Executor, counting: Counting) -> None:
+async def test_a_cost_that_is_reported_is_that_of_an_execution(caching: OperationRunner, counting: Counting) -> None:
     costs = [orjson.loads(await ask(caching, RUN, {"id": T}, report_cost=True)) for _ in range(2)]
     assert [cost["extensions"]["cost"]["cacheHits"] for cost in costs] == [0, 1]
     await ask(caching, RUN, {"id": T})
@@ -224,7 +226,7 @@ async def test_an_answer_that_was_stale_is_asked_for_again(counting: Counting) -
     assert counting.executed == 4
 
 
-async def test_a_mutation_over_the_same_cache_is_seen(caching: Executor, counting: Counting) -> None:
+async def test_a_mutation_over_the_same_cache_is_seen(caching: OperationRunner, counting: Counting) -> None:
     await ask(caching, RUN, {"id": T})
     mutation = (
         'mutation { updateThread(input: {threadId: "thread_1", metadata: {seen: "yes"}}) { userErrors { code } } }'

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from gateway.server.http.operation_tasks import Operations, OperationStoppedError
+from gateway.server.http.operation_tasks import OperationStoppedError, OperationTasks
 
 
 class Gate:
@@ -25,7 +25,7 @@ class Gate:
 
 
 async def test_an_operations_result_and_its_exception_reach_the_waiter() -> None:
-    operations, gate = Operations(), Gate()
+    operations, gate = OperationTasks(), Gate()
     gate.let.set()
     assert await operations.run(gate.operation(), finish=False) == "answer"
 
@@ -38,7 +38,7 @@ async def test_an_operations_result_and_its_exception_reach_the_waiter() -> None
 
 
 async def test_an_operation_ends_when_its_caller_leaves() -> None:
-    operations, gate = Operations(), Gate()
+    operations, gate = OperationTasks(), Gate()
     waiter = asyncio.create_task(operations.run(gate.operation(), finish=False))
     await gate.begun.wait()
     waiter.cancel()
@@ -49,7 +49,7 @@ async def test_an_operation_ends_when_its_caller_leaves() -> None:
 
 
 async def test_an_operation_that_writes_goes_on_when_its_caller_leaves() -> None:
-    operations, gate = Operations(), Gate()
+    operations, gate = OperationTasks(), Gate()
     waiter = asyncio.create_task(operations.run(gate.operation(), finish=True))
     await gate.begun.wait()
     waiter.cancel()
@@ -62,7 +62,7 @@ async def test_an_operation_that_writes_goes_on_when_its_caller_leaves() -> None
 
 
 async def test_what_goes_on_without_its_caller_is_shown_once() -> None:
-    operations, gate, left = Operations(), Gate(), list[asyncio.Task[str]]()
+    operations, gate, left = OperationTasks(), Gate(), list[asyncio.Task[str]]()
     waiter = asyncio.create_task(operations.run(gate.operation(), finish=True, on_left=left.append))
     await gate.begun.wait()
     waiter.cancel()
@@ -76,7 +76,7 @@ async def test_what_goes_on_without_its_caller_is_shown_once() -> None:
 
 
 async def test_stopping_waits_for_what_is_under_way() -> None:
-    operations, gate = Operations(), Gate()
+    operations, gate = OperationTasks(), Gate()
     waiter = asyncio.create_task(operations.run(gate.operation(), finish=False))
     await gate.begun.wait()
     stopping = asyncio.create_task(operations.stop(10))
@@ -88,7 +88,7 @@ async def test_stopping_waits_for_what_is_under_way() -> None:
 
 
 async def test_nothing_starts_any_more_once_it_stops() -> None:
-    operations, gate = Operations(), Gate()
+    operations, gate = OperationTasks(), Gate()
     await operations.stop(0)
     with pytest.raises(OperationStoppedError) as refused:
         await operations.run(gate.operation(), finish=False)
@@ -97,7 +97,7 @@ async def test_nothing_starts_any_more_once_it_stops() -> None:
 
 
 async def test_stopping_ends_what_takes_too_long_and_says_so_to_its_waiter() -> None:
-    operations, gate = Operations(), Gate()
+    operations, gate = OperationTasks(), Gate()
     waiter = asyncio.create_task(operations.run(gate.operation(), finish=True))
     await gate.begun.wait()
     await operations.stop(0)
@@ -108,7 +108,7 @@ async def test_stopping_ends_what_takes_too_long_and_says_so_to_its_waiter() -> 
 
 
 async def test_whoever_asked_is_told_once_at_the_beginning_of_the_stop() -> None:
-    operations, told = Operations(), []
+    operations, told = OperationTasks(), []
     operations.at_stop(lambda: told.append(operations.stopping))
     await operations.stop(0)
     await operations.stop(0)

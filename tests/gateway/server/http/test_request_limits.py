@@ -5,8 +5,8 @@ import pytest
 from gateway.compose import build_gateway_app
 from gateway.config import Settings
 from gateway.server.app import listening
-from gateway.server.http.request_limits import SubscriptionLimits, ViewLimits
-from gateway.server.live.live_connections import Connections
+from gateway.server.http.request_limits import RequestLimits, SubscriptionLimits
+from gateway.server.live.live_connections import LiveConnections
 
 
 def test_the_limits_are_those_of_the_settings() -> None:
@@ -14,18 +14,18 @@ def test_the_limits_are_those_of_the_settings() -> None:
     limits = SubscriptionLimits()
     for name in SubscriptionLimits.__slots__:
         assert getattr(limits, name) == defaults[f"gateway_{name}"].default
-    assert ViewLimits().subscriptions == limits
+    assert RequestLimits().subscriptions == limits
 
 
 async def test_every_setting_reaches_the_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[SubscriptionLimits] = []
-    init = Connections.__init__
+    init = LiveConnections.__init__
 
-    def noting(self: Connections, limits: SubscriptionLimits, deliveries: object) -> None:
+    def noting(self: LiveConnections, limits: SubscriptionLimits, deliveries: object) -> None:
         seen.append(limits)
         init(self, limits, deliveries)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Connections, "__init__", noting)
+    monkeypatch.setattr(LiveConnections, "__init__", noting)
     chosen: dict[str, Any] = {name: number for number, name in enumerate(SubscriptionLimits.__slots__, 2)}
     given: dict[str, Any] = {f"gateway_{name}": value for name, value in chosen.items()}
     settings = Settings(upstream_url="http://127.0.0.1:1/v1", **given)

@@ -11,7 +11,7 @@ from gateway.identity.credentials import Caller
 from gateway.server.app import listening
 from gateway.server.http.graphql_request import GraphQLRequest
 from gateway.server.http.refusals import Refusal
-from gateway.server.http.request_limits import ViewLimits
+from gateway.server.http.request_limits import RequestLimits
 from gateway.server.http.request_reader import describe_caller, read_request
 
 JSON = {"Content-Type": "application/json"}
@@ -28,7 +28,7 @@ class Reader:
     async def read(self, request: web.Request) -> web.Response:
         self.caller = describe_caller(request)
         try:
-            self.found = await read_request(request, ViewLimits(max_body_bytes=100, body_timeout_seconds=0.05))
+            self.found = await read_request(request, RequestLimits(max_body_bytes=100, body_timeout_seconds=0.05))
         except Refusal as refused:
             self.found = refused
         return web.Response()

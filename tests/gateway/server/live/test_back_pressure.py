@@ -3,8 +3,8 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.server.live.back_pressure import BUFFER_BYTES, ClientFlow
-from gateway.server.live.fair_queue import Turns
+from gateway.server.live.back_pressure import BUFFER_BYTES, BackPressure
+from gateway.server.live.fair_queue import FairQueue
 
 
 class FakeTransport:
@@ -28,9 +28,9 @@ class Player:
         self.turn.set()
 
 
-def flow_over(transport: FakeTransport, stalled_seconds: float = 60.0) -> tuple[ClientFlow, asyncio.Event]:
+def flow_over(transport: FakeTransport, stalled_seconds: float = 60.0) -> tuple[BackPressure, asyncio.Event]:
     stalled = asyncio.Event()
-    return ClientFlow(cast("asyncio.Transport", transport), Turns(), stalled_seconds, stalled.set), stalled
+    return BackPressure(cast("asyncio.Transport", transport), FairQueue(), stalled_seconds, stalled.set), stalled
 
 
 async def test_there_is_room_until_more_than_the_buffer_waits() -> None:

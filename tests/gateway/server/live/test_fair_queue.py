@@ -1,12 +1,12 @@
 import asyncio
 
-from gateway.server.live.fair_queue import Turns
+from gateway.server.live.fair_queue import FairQueue
 
 
 class Player:
     """Notes its turns, and comes again as often as it is told to."""
 
-    def __init__(self, turns: Turns, name: str, log: list[str], again: int = 0) -> None:
+    def __init__(self, turns: FairQueue, name: str, log: list[str], again: int = 0) -> None:
         self.turns, self.name, self.log, self.again = turns, name, log, again
 
     def take_turn(self) -> None:
@@ -22,7 +22,7 @@ async def rounds(number: int) -> None:
 
 
 async def test_each_gets_its_turn_in_order_and_who_comes_again_stands_last() -> None:
-    turns, log = Turns(), list[str]()
+    turns, log = FairQueue(), list[str]()
     for player in (Player(turns, "a", log, again=2), Player(turns, "b", log)):
         turns.add(player)
     assert log == []
@@ -31,7 +31,7 @@ async def test_each_gets_its_turn_in_order_and_who_comes_again_stands_last() -> 
 
 
 async def test_the_loop_does_other_things_between_rounds() -> None:
-    turns, log = Turns(per_round=2), list[str]()
+    turns, log = FairQueue(per_round=2), list[str]()
     for name in "abcde":
         turns.add(Player(turns, name, log))
     seen = []
@@ -42,7 +42,7 @@ async def test_the_loop_does_other_things_between_rounds() -> None:
 
 
 async def test_who_is_sent_away_gets_no_turn() -> None:
-    turns, log = Turns(), list[str]()
+    turns, log = FairQueue(), list[str]()
     turns.add(Player(turns, "a", log))
     turns.stop()
     await rounds(2)
@@ -52,7 +52,7 @@ async def test_who_is_sent_away_gets_no_turn() -> None:
 
 
 async def test_all_may_be_sent_away_in_the_middle_of_a_round() -> None:
-    turns = Turns()
+    turns = FairQueue()
 
     class Stopper:
         def take_turn(self) -> None:
@@ -66,7 +66,7 @@ async def test_all_may_be_sent_away_in_the_middle_of_a_round() -> None:
 
 
 async def test_one_that_raises_takes_no_turn_from_the_others() -> None:
-    turns, log, raised = Turns(), list[str](), list[BaseException]()
+    turns, log, raised = FairQueue(), list[str](), list[BaseException]()
     asyncio.get_running_loop().set_exception_handler(lambda _, about: raised.append(about["exception"]))
 
     class Broken:

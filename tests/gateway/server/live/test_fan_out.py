@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from gateway.identity.principal import Principal, Upstream
+from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.server.http.graphql_request import GraphQLRequest
-from gateway.server.http.operation_runner import Executor
-from gateway.server.live.fair_queue import Player
-from gateway.server.live.fan_out import PER_TURN, Deliveries, Delivery
+from gateway.server.http.operation_runner import OperationRunner
+from gateway.server.live.fair_queue import QueueMember
+from gateway.server.live.fan_out import PER_TURN, FanOut, Subscriber
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.operations.start_subscription import SubscriptionRefusedError
 from schema.root import build_schema
@@ -16,8 +16,8 @@ from tests.support.fake_run_events import FakeRunEvents
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.following_ws_and_sse import STATUS, status, until
 
-ALICE = Principal.of("Bearer alice", Upstream("http://upstream.test"))
-BOB = Principal.of("Bearer bob", Upstream("http://upstream.test"))
+ALICE = Principal.of("Bearer alice", UpstreamIdentity("http://upstream.test"))
+BOB = Principal.of("Bearer bob", UpstreamIdentity("http://upstream.test"))
 ASKED = GraphQLRequest(STATUS)
 
 
@@ -27,13 +27,13 @@ class FakeOutlet:
     def __init__(self) -> None:
         self.sent: list[Any] = []
         self.full = False
-        self.parked: list[Player] = []
+        self.parked: list[QueueMember] = []
         self.breaks = False
 
     def is_full(self) -> bool:
         return self.full
 
-    def wait_for_room(self, player: Player) -> None:
+    def wait_for_room(self, player: QueueMember) -> None:
         self.parked.append(player)
 
     def send_next(self, operation: str, payload: bytes, cursor: str) -> None:
@@ -52,10 +52,10 @@ class World:
     def __init__(self) -> None:
         self.events = FakeRunEvents()
         api = FakeThreadsApi()
-        self.executor = Executor(build_schema(), lambda _: api, lambda _: self.events)
-        self.deliveries = Deliveries(self.executor, max_per_principal=3)
+        self.executor = OperationRunner(build_schema(), lambda _: api, lambda _: self.events)
+        self.deliveries = FanOut(self.executor, max_per_principal=3)
 
-    async def follow(self, outlet: FakeOutlet, name: str = "1", principal: Principal = ALICE) -> Delivery:
+    async def follow(self, outlet: FakeOutlet, name: str = "1", principal: Principal = ALICE) -> Subscriber:
         delivery = await self.deliveries.begin(self.executor.read(ASKED), principal)
         delivery.start(outlet, name)
         return delivery

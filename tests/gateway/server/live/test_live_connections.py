@@ -3,25 +3,25 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.server.http.operation_runner import Executor
+from gateway.server.http.operation_runner import OperationRunner
 from gateway.server.http.refusals import Refusal
 from gateway.server.http.request_limits import SubscriptionLimits
-from gateway.server.live.fan_out import Deliveries
-from gateway.server.live.live_connections import Connections, at_once
+from gateway.server.live.fan_out import FanOut
+from gateway.server.live.live_connections import LiveConnections, at_once
 from schema.root import build_schema
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.following_ws_and_sse import until
 
 
-def connections(**limits: Any) -> Connections:
-    executor = Executor(build_schema(), lambda _: FakeThreadsApi())
-    return Connections(SubscriptionLimits(**limits), Deliveries(executor))
+def connections(**limits: Any) -> LiveConnections:
+    executor = OperationRunner(build_schema(), lambda _: FakeThreadsApi())
+    return LiveConnections(SubscriptionLimits(**limits), FanOut(executor))
 
 
 class Client:
     """A connection that leaves when it is told, or is stubborn."""
 
-    def __init__(self, owner: Connections, *, stubborn: bool = False) -> None:
+    def __init__(self, owner: LiveConnections, *, stubborn: bool = False) -> None:
         self.owner, self.stubborn, self.log = owner, stubborn, list[str]()
         owner.add(self)
 

@@ -1,8 +1,8 @@
 import asyncio
 
 from gateway.server.http.owned_tasks import OwnedTasks
-from gateway.server.live.fair_queue import Turns
-from gateway.server.live.shared_renderings import REMEMBERED, REMEMBERED_BYTES, RenderGroup, Rendering
+from gateway.server.live.fair_queue import FairQueue
+from gateway.server.live.shared_renderings import REMEMBERED, REMEMBERED_BYTES, RenderGroup, SharedRendering
 from schema.contract.run_events import LaggedChange, RunEvent
 from tests.support.fake_run_events import run_event
 
@@ -20,7 +20,7 @@ class World:
         self.rendered: list[str] = []
         self.tasks = OwnedTasks()
         self.payload = payload
-        self.group = RenderGroup(("digest", "selection"), self.render, self.tasks, Turns())
+        self.group = RenderGroup(("digest", "selection"), self.render, self.tasks, FairQueue())
         self.group.members = 2
 
     async def render(self, event: RunEvent) -> bytes:
@@ -28,7 +28,7 @@ class World:
         self.rendered.append(event.cursor)
         return self.payload
 
-    async def ready(self, event: RunEvent) -> Rendering:
+    async def ready(self, event: RunEvent) -> SharedRendering:
         found = self.group.rendering_of(event)
         await self.tasks.wait(10)
         assert found.payload == self.payload

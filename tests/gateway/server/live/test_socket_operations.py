@@ -10,22 +10,22 @@ import pytest
 import strawberry
 
 from gateway.identity.credentials import Keys
-from gateway.identity.principal import Principal, Upstream
+from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.server.http.graphql_request import GraphQLRequest
-from gateway.server.http.operation_runner import Executor
-from gateway.server.http.operation_tasks import Operations
+from gateway.server.http.operation_runner import OperationRunner
+from gateway.server.http.operation_tasks import OperationTasks
 from gateway.server.http.request_limits import SubscriptionLimits
-from gateway.server.live.fair_queue import Player
-from gateway.server.live.fan_out import Deliveries
+from gateway.server.live.fair_queue import QueueMember
+from gateway.server.live.fan_out import FanOut
 from gateway.server.live.graphql_transport_ws import CloseCode
-from gateway.server.live.live_connections import Connections
+from gateway.server.live.live_connections import LiveConnections
 from gateway.server.live.socket_operations import SocketOperations, SocketServices
 from schema.root import GatewaySchema, OperationLimits, build_schema
 from tests.support.fake_run_events import FakeRunEvents
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.following_ws_and_sse import STATUS, status, until
 
-UPSTREAM = Upstream("http://upstream.test")
+UPSTREAM = UpstreamIdentity("http://upstream.test")
 
 
 class FakeLine:
@@ -41,7 +41,7 @@ class FakeLine:
     def is_full(self) -> bool:
         return False
 
-    def wait_for_room(self, player: Player) -> None:
+    def wait_for_room(self, player: QueueMember) -> None:
         raise AssertionError
 
     async def room(self) -> None:
@@ -92,9 +92,9 @@ class World:
     def __init__(self, schema: GatewaySchema | None = None, now: float = 0.0) -> None:
         self.events = FakeRunEvents()
         self.now = now
-        executor = Executor(schema or build_schema(), lambda _: FakeThreadsApi(), lambda _: self.events)
-        self.all_operations = Operations()
-        self.connections = Connections(SubscriptionLimits(), Deliveries(executor))
+        executor = OperationRunner(schema or build_schema(), lambda _: FakeThreadsApi(), lambda _: self.events)
+        self.all_operations = OperationTasks()
+        self.connections = LiveConnections(SubscriptionLimits(), FanOut(executor))
         services = SocketServices(executor, self.all_operations, self.connections, Keys(), UPSTREAM, lambda: self.now)
         self.line = FakeLine()
         self.operations = SocketOperations(services, self.line)
