@@ -1,4 +1,4 @@
-"""What the README shows is true: commands, answers, calls, tables, links."""
+"""The documentation is true: commands, answers, calls, tables and links of every page."""
 
 import json
 import re
@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from gateway.cli import _build_parser
 from gateway.compose import DEMO_KEY
+from gateway.config import COMMAND_SETTINGS, Settings, load_settings
 from gateway.emulator.operations.registry import operations
 from gateway.run_log.poll_diff import TOKENS_LOST
 from gateway.run_log.replay_buffer import CURSOR_EXPIRED
@@ -21,30 +23,21 @@ from schema.root import build_schema
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.examples import following
 from tests.support.gateway import Gateway, running_command, running_gateway
+from tests.support.pages import PAGES, blocks, table
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+README = PAGES["README.md"]
+MAX_README_LINES = 250
 
 
-def blocks(language: str) -> list[str]:
-    return [text for kind, text in BLOCKS if kind == language]
-
-
-def answers() -> list[tuple[str, str]]:
-    """Each operation that the README shows with the answer below it."""
+def shown_answers() -> list[tuple[str, str]]:
+    """Each operation that a page shows with its answer right below it."""
     return [
-        (query, answer)
-        for (kind, query), (next_kind, answer) in pairwise(BLOCKS)
-        if (kind, next_kind) == ("graphql", "json")
+        (query.text, answer.text)
+        for page in PAGES.values()
+        for query, answer in pairwise(page.blocks)
+        if (query.language, answer.language) == ("graphql", "json")
     ]
-
-
-def table(name: str) -> list[list[str]]:
-    """The rows of a marked table, without its head."""
-    found = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", README, re.DOTALL)
-    assert found, f"expected a table between <!-- {name} --> and <!-- /{name} -->"
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in found[1].splitlines()[2:]]
 
 
 @pytest.fixture
@@ -64,7 +57,7 @@ async def answer_to(demo: Gateway, query: str) -> Any:
 
 
 async def test_the_shown_answers_are_the_demos(demo: Gateway) -> None:
-    shown = answers()
+    shown = shown_answers()
     assert shown
     for query, answer in shown:
         assert await answer_to(demo, query) == json.loads(answer)
@@ -73,13 +66,14 @@ async def test_the_shown_answers_are_the_demos(demo: Gateway) -> None:
 async def test_the_shown_curl_command_gets_the_shown_answer(demo: Gateway) -> None:
     (command,) = [block for block in blocks("sh") if block.startswith("curl -s ")]
     body = json.loads(shlex.split(command)[-1])
-    answer = BLOCKS[[text for _, text in BLOCKS].index(command) + 1]
-    assert answer[0] == "json"
-    assert await answer_to(demo, body["query"]) == json.loads(answer[1])
+    (answer,) = [
+        after.text for before, after in pairwise(README.blocks) if before.text == command and after.language == "json"
+    ]
+    assert await answer_to(demo, body["query"]) == json.loads(answer)
 
 
 async def test_the_shown_calls_are_those_of_the_shown_query(demo: Gateway, demo_emulator: Emulator) -> None:
-    ((query, _),) = answers()
+    ((query, _),) = shown_answers()
     (calls,) = blocks("rest")
     demo_emulator.counts.reset()
     await answer_to(demo, query)
@@ -92,7 +86,7 @@ async def test_the_shown_calls_are_those_of_the_shown_query(demo: Gateway, demo_
 
 
 async def test_the_shown_cost_is_that_of_the_shown_query(demo: Gateway) -> None:
-    ((query, _),) = answers()
+    ((query, _),) = shown_answers()
     (shown,) = [json.loads(block) for block in blocks("json") if "upstreamCalls" in block]
     answer = (await demo.post({"query": query}, headers={"GraphQL-Cost": "1"})).json
     for report in (shown, answer):
@@ -178,7 +172,9 @@ def test_the_shown_start_of_the_demo_is_what_it_prints() -> None:
 
 
 def test_the_set_up_lines_are_one_line_each_and_the_gate_takes_the_same_steps() -> None:
-    run, test = (block.strip() for block in blocks("sh") if block.startswith("python3 -m venv"))
+    shown = [block.text.strip() for block in README.blocks if block.text.startswith("python3 -m venv")]
+    run, test = shown
+    assert all("\n" not in line for line in shown)
     assert run.endswith("threads-gateway demo")
     assert test.endswith("-m pytest")
     gate = (ROOT / ".ci" / "run").read_text()
@@ -192,12 +188,11 @@ def test_every_error_code_is_in_the_table_with_its_retryability() -> None:
     assert shown == {code.value: "yes" if code in RETRYABLE_CODES else "no" for code in ErrorCode}
 
 
-def test_every_example_is_in_the_table_with_its_first_comment() -> None:
-    shown = {tuple(row) for row in table("queries")}
+def test_every_example_is_in_the_table_once_and_in_order_with_its_first_comment() -> None:
     files = sorted((ROOT / "queries").glob("*.graphql"))
-    assert shown == {
-        (f"[`{path.name}`](queries/{path.name})", path.read_text().splitlines()[0].removeprefix("# ")) for path in files
-    }
+    assert table("queries") == [
+        [f"[`{path.name}`]({path.name})", path.read_text().splitlines()[0].removeprefix("# ")] for path in files
+    ]
 
 
 # The operation ids of the API's specification, by version; version 1 alone has files of assistants and of messages.
@@ -240,16 +235,37 @@ def test_every_graphql_field_and_every_test_of_the_table_exists() -> None:
             assert any(name in schema.type_map[known].fields for known in owners), field
         named = re.fullmatch(r"\[`(\w+)`\]\((\S+)\)", test)
         assert named, f"expected a link to a test, got {test}"
-        assert re.search(rf"^(async )?def {named[1]}\(", (ROOT / named[2]).read_text(), re.MULTILINE), test
+        file = ROOT / "gateway" / named[2]  # the table stands in gateway/README.md
+        assert re.search(rf"^(async )?def {named[1]}\(", file.read_text(), re.MULTILINE), test
 
 
-def test_every_link_leads_to_a_file_of_this_repository() -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_leads_to_a_file_of_this_repository_and_to_a_heading_of_it(name: str) -> None:
+    page = PAGES[name]
+    for target, _, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(#([^)]+))?\)", page.prose):
+        path = (page.directory / target).resolve() if target else ROOT / name
+        assert path.exists(), f"{name} links to {target}"
+        if anchor:
+            known = PAGES[path.relative_to(ROOT).as_posix()].anchors
+            assert anchor in known, f"{name} links to {target}#{anchor}"
 
 
-def test_every_named_path_exists() -> None:
-    named = re.findall(r"`((?:schema|gateway|tests|queries|docker)/[\w./-]*)`", README)
-    assert named
+@pytest.mark.parametrize("name", PAGES)
+def test_every_named_path_exists(name: str) -> None:
+    named = re.findall(r"`((?:schema|gateway|tests|queries|docker)/[\w./-]*)`", PAGES[name].prose)
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.text.splitlines()) <= MAX_README_LINES
+
+
+def test_every_command_line_of_the_pages_is_one_that_the_program_takes() -> None:
+    lines = [line for block in blocks("sh") for line in block.splitlines() if "threads-gateway " in line]
+    assert len(lines) >= 4
+    for line in lines:
+        assignments = [word for word in shlex.split(line) if re.match(r"[A-Z_]+=", word)]
+        assert {word.partition("=")[0].lower() for word in assignments} <= set(Settings.model_fields), line
+        flags = vars(_build_parser().parse_args(shlex.split(line.partition("threads-gateway ")[2])))
+        assert flags.pop("command") in COMMAND_SETTINGS
+        load_settings({name: value for name, value in flags.items() if value is not None})  # raises for a bad value

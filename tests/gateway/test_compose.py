@@ -1,6 +1,5 @@
 import json
 import re
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -14,6 +13,7 @@ from gateway.server.app import listening
 from gateway.upstream.upstream_options import UpstreamOptions
 from tests.support.emulator import Emulator
 from tests.support.gateway import running_gateway
+from tests.support.pages import PAGES
 
 
 async def test_a_gateway_needs_an_upstream() -> None:
@@ -78,10 +78,10 @@ async def test_the_emulator_has_the_demos_data_under_its_key() -> None:
         assert reply.json["data"]["assistants"]["nodes"]
 
 
-async def test_the_readmes_faults_do_what_it_says() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (text,) = re.findall(r"demo --emulator-faults '([^']+)'", readme)
-    (rules,) = re.findall(r"faults -d '([^']+)'", readme)
+async def test_the_faults_of_the_documentation_do_what_it_says() -> None:
+    page = PAGES["gateway/README.md"].text
+    (text,) = re.findall(r"demo --emulator-faults '([^']+)'", page)
+    (rules,) = re.findall(r"faults -d '([^']+)'", page)
     settings = Settings(emulator_faults=text, emulator_fault_control=True)
     async with (
         listening(build_emulator_app(settings), "127.0.0.1", 0) as url,

@@ -1,10 +1,7 @@
-from pathlib import Path
-
 import pytest
 
 from gateway.config import COMMAND_SETTINGS, Settings, documented_settings, is_secret, render_settings_table
-
-README = Path(__file__).parents[2] / "README.md"
+from tests.support.pages import table_text
 
 
 def test_every_setting_has_a_variable_a_flag_and_a_meaning() -> None:
@@ -33,7 +30,5 @@ def test_the_table_has_a_row_for_each_setting_with_its_default(name: str) -> Non
     assert row.split("|")[3].strip().strip("`") == shown
 
 
-def test_the_readme_lists_exactly_these_settings() -> None:
-    text = README.read_text(encoding="utf-8")
-    table = text.partition("<!-- settings -->\n")[2].partition("<!-- /settings -->")[0]
-    assert table.strip() == render_settings_table().strip()
+def test_the_documentation_lists_exactly_these_settings() -> None:
+    assert table_text("settings").strip() == render_settings_table().strip()

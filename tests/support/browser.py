@@ -1,5 +1,6 @@
 """Debian's Chromium without a window, kept to this machine's loopback addresses, its complaints collected."""
 
+import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import ConsoleMessage, Page, Request, async_playwright
 
-SCREENSHOTS = Path(__file__).parents[2] / ".cache" / "screenshots"
+ROOT = Path(__file__).parents[2]
+SCREENSHOTS = ROOT / ".cache" / "screenshots"
+PICTURES = ROOT / ".pictures"
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -55,6 +58,13 @@ class Browser:
         path = SCREENSHOTS / f"{name}.png"
         await self.page.screenshot(path=path)
         return path
+
+    async def save_picture(self, name: str) -> None:
+        """Save a screenshot, and make it the documentation's picture of this name if the environment asks for it."""
+        screenshot = await self.save_screenshot(name)
+        if os.environ.get("THREADS_GATEWAY_UPDATE_PICTURES") == "1":
+            PICTURES.mkdir(exist_ok=True)
+            shutil.copyfile(screenshot, PICTURES / screenshot.name)
 
 
 def find_chromium() -> str | None:

@@ -1,6 +1,5 @@
 import dataclasses
 import typing
-from pathlib import Path
 
 import pytest
 
@@ -8,8 +7,8 @@ from gateway.config import Settings
 from gateway.upstream import rest_operations
 from gateway.upstream.dialects import DIALECTS, SEARCH_CONTENT, DialectName, lacking
 from schema.contract.errors import ErrorCode, GatewayError
+from tests.support.pages import table
 
-README = Path(__file__).parents[3] / "README.md"
 ENTRA = "Bearer eyJ0eXAiOiJKV1QifQ.eyJhdWQiOiJ4In0.c2lnbmF0dXJl"
 
 
@@ -79,9 +78,8 @@ def test_only_azure_takes_an_api_version() -> None:
     assert taking == {"azure-openai": "2025-04-01-preview", "azure-foundry": "v1"}
 
 
-def test_the_readme_lists_the_dialects() -> None:
-    table = README.read_text().partition("<!-- dialects -->\n")[2].partition("<!-- /dialects -->")[0]
-    rows = [[cell.strip().strip("`") for cell in line.strip("|").split(" | ")] for line in table.splitlines()[2:]]
+def test_the_documentation_lists_the_dialects() -> None:
+    rows = [[cell.strip("`") for cell in row] for row in table("dialects")]
     assert [(row[0], row[2][:9], row[3]) for row in rows] == [
         (dialect.name, f"version {dialect.version[1:]}", dialect.default_api_version or "")
         for dialect in DIALECTS.values()
