@@ -15,11 +15,10 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from schema.engine.build_executor import build_executor
 from schema.engine.context import Context
 from schema.engine.direct_calls import enable_direct_calls
 from schema.engine.documents import DocumentCache, DocumentReader, ParsedDocument
-from schema.engine.executor import CompiledExecutor
+from schema.engine.executor import CompiledExecutor, build_executor
 from schema.engine.public_errors import to_graphql_errors, to_public_errors
 from schema.graph.mutations import Mutation
 from schema.graph.nodes import Assistant, Message, MessageFile, Run, RunStep, Thread
@@ -91,7 +90,7 @@ class GatewaySchema(strawberry.Schema):
     ) -> ExecutionResult:
         """Read a document and execute its query or mutation, as `execute_document` does."""
         return await self.execute_document(
-            self.documents.read(query or ""),
+            self.documents.parse(query or ""),
             variable_values,
             context_value,
             root_value,
@@ -136,13 +135,13 @@ class GatewaySchema(strawberry.Schema):
         except Exception as error:
             data, errors = None, to_graphql_errors(error)
         finally:
-            self.documents.executed(document)
+            self.documents.on_executed(document)
         extensions = {} if context is None else report_cost(context)
         return ExecutionResult(data, to_public_errors(errors) if errors else None, extensions)
 
 
 def _check_type(document: ParsedDocument, name: str | None, allowed: Iterable[OperationType] | None) -> None:
-    operation = document.operation(name)
+    operation = document.find_operation(name)
     if operation is not None:
         # Both packages name the same three kinds; only the values are sure to be equal.
         kind = OperationType(operation.operation.value)

@@ -28,7 +28,7 @@ from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKe
 from schema.contract.ports import (
     AssistantPageKey,
     Capabilities,
-    FetchLists,
+    FetchPages,
     MessageFilePageKey,
     MessagePageKey,
     OnResult,
@@ -206,7 +206,7 @@ class CachedThreadsApi:
         return await self._read_and_note(keys, fetch)
 
     async def _list(
-        self, keys: Sequence[KeyT], fetch: FetchLists[KeyT, ValueT], on_result: OnResult[KeyT, ValueT] | None
+        self, keys: Sequence[KeyT], fetch: FetchPages[KeyT, ValueT], on_result: OnResult[KeyT, ValueT] | None
     ) -> Results[ValueT]:
         if not self._shared.options.enabled:
             return await fetch(keys, on_result=on_result)

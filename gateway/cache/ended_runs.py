@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from schema.contract.keys import RunKey
-from schema.contract.run_status import is_terminal
+from schema.contract.run_events import is_terminal
 
 
 class EndedRuns:

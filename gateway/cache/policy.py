@@ -24,7 +24,7 @@ from gateway.cache.cache_keys import Key
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.ports import MessagePageKey, RunStepPageKey
-from schema.contract.run_status import is_terminal
+from schema.contract.run_events import is_terminal
 from schema.contract.wire import (
     AssistantObject,
     MessageFileObject,

@@ -6,7 +6,7 @@ import re
 
 from gateway.run_log.store.event_log import LogPosition
 from schema.contract.errors import bad_argument
-from schema.contract.keys import TYPE_NAMES, NotOpaqueError, RunKey, ThreadKey, from_opaque, to_opaque
+from schema.contract.keys import TYPE_NAMES, InvalidOpaqueTextError, RunKey, ThreadKey, from_opaque, to_opaque
 
 _KIND = "event"
 _EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
@@ -22,7 +22,7 @@ def read_cursor(text: str, key: RunKey | ThreadKey) -> LogPosition:
     """Read a cursor that was made for `key`; raises `BAD_USER_INPUT` for any other text."""
     try:
         *owner, epoch, number = from_opaque(text)
-    except (NotOpaqueError, ValueError):
+    except (InvalidOpaqueTextError, ValueError):
         raise _refused(text, key) from None
     if owner != [_KIND, TYPE_NAMES[type(key)], *key] or not _EPOCH.match(epoch) or not _NUMBER.match(number):
         raise _refused(text, key)

@@ -214,7 +214,7 @@ class EventReader:
             self._prelude = (RunEvent(cursor, event.at, event.provenance, event.change),)
         self.start()
 
-    def take(self) -> RunEvent | None:
+    def poll_event(self) -> RunEvent | None:
         if self._has_left:
             raise StopAsyncIteration
         lane = self._lane
@@ -236,7 +236,7 @@ class EventReader:
             raise StopAsyncIteration
         return None
 
-    def on_news(self, callback: Callable[[], None]) -> None:
+    def on_available(self, callback: Callable[[], None]) -> None:
         self._callback = callback
         lane = self._lane
         if self._prelude or self._place < lane.end or lane.source.has_ended or lane.source.error is not None:
@@ -253,7 +253,7 @@ class EventReader:
         return self
 
     async def __anext__(self) -> RunEvent:
-        while (event := self.take()) is None:
+        while (event := self.poll_event()) is None:
             if self._waiter is None or self._waiter.done():
                 self._waiter = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._waiter)

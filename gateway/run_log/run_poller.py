@@ -12,8 +12,7 @@ from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
 from schema.contract.ports import MessagePageKey, RunStepPageKey, ThreadsApi
-from schema.contract.run_events import FaultChange
-from schema.contract.run_status import is_terminal
+from schema.contract.run_events import FaultChange, is_terminal
 from schema.contract.wire import MessageObject, RunObject, RunStepObject
 
 _MAX_PAGES = 10

@@ -17,8 +17,8 @@ from schema.contract.run_events import (
     StepChange,
     TextDeltaChange,
     ToolCallDeltaChange,
+    is_terminal,
 )
-from schema.contract.run_status import is_terminal
 from schema.contract.wire import NULL, MessageObject, RunObject, RunStepObject, StepDetailsObject
 
 FINISHED_MESSAGE_STATUSES = frozenset({"completed", "incomplete"})

@@ -24,8 +24,8 @@ from schema.contract.run_events import (
     StepChange,
     TextDeltaChange,
     ToolCallDeltaChange,
+    is_terminal,
 )
-from schema.contract.run_status import is_terminal
 from schema.contract.run_streams import StreamEvent
 from schema.contract.wire import MessageObject, RunObject, RunStepObject
 
@@ -36,7 +36,7 @@ def diff_stream_event(state: RunState, event: StreamEvent) -> list[Change]:
     """Give what differs from the state; nothing where the run is over or, but for the run itself, not yet known."""
     if state.is_over:
         return []
-    fault = event.error or event.garbled
+    fault = event.error or event.decode_error
     if fault is not None:
         return [FaultChange(fault.code.value, fault.message)]
     if isinstance(event.wire, RunObject):

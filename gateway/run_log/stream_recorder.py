@@ -15,8 +15,7 @@ from gateway.run_log.store.event_log import LeaseLostError
 from gateway.run_log.stream_diff import diff_stream_event, first_snapshot
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
-from schema.contract.run_events import Change, FaultChange, Provenance, SnapshotChange, StatusChange
-from schema.contract.run_status import is_terminal
+from schema.contract.run_events import Change, FaultChange, Provenance, SnapshotChange, StatusChange, is_terminal
 from schema.contract.run_streams import RunStream, StreamEvent
 from schema.contract.wire import MessageObject, RunObject, RunStepObject, ThreadObject
 
@@ -58,7 +57,7 @@ class _Telling:
 
     def hear(self, event: StreamEvent) -> _Outcome:
         """Take in one event; what it tells is added to `changes`."""
-        self.is_partial = self.is_partial or event.garbled is not None
+        self.is_partial = self.is_partial or event.decode_error is not None
         for change in diff_stream_event(self.state, event):
             if isinstance(change, StatusChange) and is_terminal(change.run.status):
                 self._end = self._end or change
@@ -153,7 +152,7 @@ class StreamRecorder:
         """Read until a run is told of; gives the events, the run's place among them, and its key."""
         events: list[StreamEvent] = []
         thread_id = self._stream.thread_id
-        while len(events) < _MAX_EARLY_EVENTS and (batch := await self._stream.read()):
+        while len(events) < _MAX_EARLY_EVENTS and (batch := await self._stream.read_events()):
             events += batch
             for place in range(len(events) - len(batch), len(events)):
                 event = events[place]
@@ -217,7 +216,7 @@ class StreamRecorder:
     async def _go_on(self, writer: LogWriter, telling: _Telling) -> _Outcome:
         """Read and write the next events."""
         try:
-            events = await self._stream.read()
+            events = await self._stream.read_events()
         except GatewayError as error:
             if telling.end is not None:
                 return _Outcome.UNSETTLED

@@ -20,8 +20,8 @@ from schema.contract.run_events import (
     Provenance,
     SnapshotChange,
     StatusChange,
+    is_terminal,
 )
-from schema.contract.run_status import is_terminal
 from schema.contract.wire import MessageObject, RunObject
 
 NO_RUN = RunObject(id="", created_at=0)

@@ -80,7 +80,7 @@ class StreamDecoder:
         if self.fault is not None:
             return []
         events = [*self._end_line(), *self._end_event()]
-        return [event for event in events if event.garbled is None]
+        return [event for event in events if event.decode_error is None]
 
     def _without_mark(self, data: bytes) -> bytes:
         if self._beginning is None:
@@ -118,7 +118,7 @@ class _Wrapped(msgspec.Struct):
 
 
 def read_event(name: str | None, data: bytes, credential: str | None = None) -> StreamEvent:
-    """Read one event; one that cannot be read is `garbled`."""
+    """Read one event; one that cannot be read is `decode_error`."""
     if name == "done" or data.strip().strip(b'"') == _DONE:
         return StreamEvent(name, is_done=True)
     if name == "error":
@@ -127,7 +127,7 @@ def read_event(name: str | None, data: bytes, credential: str | None = None) -> 
         return _read_json(name, data, credential)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UnexpectedReplyError):
         shown = safe_text(data[:2000].decode("utf-8", "replace"), credential, max_length=80)
-        return StreamEvent(name, garbled=_unreadable("an event of a run's stream", f"'{shown}'"))
+        return StreamEvent(name, decode_error=_unreadable("an event of a run's stream", f"'{shown}'"))
 
 
 def _read_json(name: str | None, data: bytes, credential: str | None) -> StreamEvent:

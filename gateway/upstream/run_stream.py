@@ -71,7 +71,7 @@ class UpstreamRunStream:
     def thread_id(self) -> str | None:
         return self._asked_thread_id
 
-    async def read(self) -> list[StreamEvent]:
+    async def read_events(self) -> list[StreamEvent]:
         """Give the next events; none at the end; raises the `GatewayError` of a stream that broke, each time."""
         while self._is_open:
             try:

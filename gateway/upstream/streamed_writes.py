@@ -14,7 +14,7 @@ from gateway.upstream.retry import CallFailure
 from gateway.upstream.run_stream import UpstreamRunStream
 from gateway.upstream.transport_failures import TooLargeError, read_body
 from schema.contract.errors import GatewayError
-from schema.contract.run_streams import TakeStream
+from schema.contract.run_streams import StreamConsumer
 from schema.contract.wire import RunObject
 
 KeyT = TypeVar("KeyT")
@@ -26,7 +26,7 @@ _LINE_BEGINNINGS = (b":", b"data:", b"event:", b"id:", b"retry:")
 async def send_streamed(
     sender: CallSender,
     call: UpstreamCall[KeyT, RunObject],
-    take_stream: TakeStream,
+    take_stream: StreamConsumer,
     *,
     thread_id: str | None,
     run_id: str | None = None,

@@ -38,7 +38,7 @@ from schema.contract.ports import (
     RunPageKey,
     RunStepPageKey,
 )
-from schema.contract.run_streams import TakeStream
+from schema.contract.run_streams import StreamConsumer
 from schema.contract.wire import (
     AssistantObject,
     MessageFileObject,
@@ -56,7 +56,7 @@ ValueT = TypeVar("ValueT")
 class UpstreamClient(UpstreamPool):
     """The upstream for any principal: connections, and a bound port for each operation."""
 
-    def bind(self, credential: str | None, take_stream: TakeStream | None = None) -> "BoundThreadsApi":
+    def bind(self, credential: str | None, take_stream: StreamConsumer | None = None) -> "BoundThreadsApi":
         """The port on behalf of one principal, for one GraphQL operation.
 
         `credential` is an Authorization header's value; the dialect says how it is sent. `take_stream` is given the
@@ -71,7 +71,9 @@ class UpstreamClient(UpstreamPool):
 class BoundThreadsApi:
     """The `ThreadsApi` port over HTTP, with one principal's credential; `cost` counts what it has sent."""
 
-    def __init__(self, client: UpstreamClient, credential: str | None, take_stream: TakeStream | None = None) -> None:
+    def __init__(
+        self, client: UpstreamClient, credential: str | None, take_stream: StreamConsumer | None = None
+    ) -> None:
         self.cost = Cost()
         self._client = client
         self._sender = CallSender(client, credential)
@@ -276,7 +278,7 @@ class BoundThreadsApi:
         try:
             await self._places_of_principal.acquire()
             try:
-                began = self.cost.begin_call()
+                began = self.cost.start_call()
                 try:
                     return await send()
                 finally:

@@ -1,10 +1,10 @@
 """Request bodies in the upstream's names, checked before anything is sent. Pure.
 
-A mutation's input is turned into such a body field by field (`inputs.py`), so that a refusal's place in the body is
-its place in the input, but for the spelling. Dumped, a body holds only what was given.
+A mutation's input is converted to such a body field by field (`inputs.py`), so that the path of a refusal in the body
+is its path in the input, apart from the spelling. A dumped body holds only the fields that were set.
 
-Source: the request schemas of the API's specification, versions 1 and 2, and the real service's error texts for the
-limits that only those tell (metadata; 32 first messages).
+Source: the request schemas of the API's specification, versions 1 and 2 (`CreateMessageRequest` and so on). Some limits
+(metadata; 32 first messages) stand only in the real service's error texts.
 """
 
 from __future__ import annotations
@@ -33,14 +33,18 @@ def _check_metadata(metadata: dict[str, str]) -> dict[str, str]:
             "expected at most {max_length} pairs, got {actual_length}",
             {"max_length": MAX_METADATA_PAIRS, "actual_length": len(metadata)},
         )
-    faults = [fault for pair in metadata.items() for fault in _faults_of_pair(*pair)]
+    faults = [fault for pair in metadata.items() for fault in _find_pair_errors(*pair)]
     if faults:
         raise ValidationError.from_exception_data("metadata", faults)
     return metadata
 
 
-def _faults_of_pair(key: str, value: str) -> Iterator[InitErrorDetails]:
-    """Find what is too long: a value at the place of its key, a key at the metadata's, lest it come back whole."""
+def _find_pair_errors(key: str, value: str) -> Iterator[InitErrorDetails]:
+    """Find keys and values that are too long.
+
+    The error of a value has the path of its key. The error of a key has the path of the metadata, so that the long key
+    is not repeated in the path.
+    """
     if len(key) > MAX_METADATA_KEY_LENGTH:
         fault = PydanticCustomError(
             "string_too_long",
@@ -58,20 +62,20 @@ Id: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
 FileIds: TypeAlias = Annotated[list[Id], Field(max_length=MAX_TOOL_FILES)]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 LongText: TypeAlias = Annotated[str, Field(max_length=MAX_CONTENT_LENGTH)]
-Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 TokenLimit: TypeAlias = Annotated[int, Field(ge=256)]
 Detail: TypeAlias = Literal["auto", "low", "high"]
-# The names in it are nobody's business here, not even whether they are whole Unicode.
+# The keys are not checked here, not even for valid Unicode.
 JsonObject: TypeAlias = dict[Any, Any]
 
 
 class Body(BaseModel):
-    """A request body or a part of one; takes what is known and nothing else."""
+    """A request body or a part of one. Unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     def to_wire(self) -> dict[str, Any]:
-        """Render what was given; what was not given is not there."""
+        """Dump the fields that were set, and no others."""
         return self.model_dump(exclude_unset=True, by_alias=True)
 
 
@@ -90,7 +94,7 @@ class ImageUrlBody(Body):
 
 
 class ContentPartBody(Body):
-    """One part of a message, whatever its kind."""
+    """One part of a message, of any kind."""
 
     type: Literal["text", "image_file", "image_url"]
     text: Annotated[str, Field(min_length=1, max_length=MAX_CONTENT_LENGTH)] | None = None
@@ -99,7 +103,7 @@ class ContentPartBody(Body):
 
 
 class KindBody(Body):
-    """Anything of which only the kind is said."""
+    """An object with only a kind."""
 
     type: str
 
@@ -112,7 +116,7 @@ class AttachmentBody(Body):
 
 
 class MessageBody(Body):
-    """A message to be created. Its dumped content is a bare string where it is one text, as every server takes it."""
+    """A message to create. The upstream client sends content of one text as a bare string, which every server takes."""
 
     role: Literal["user", "assistant"]
     content: Annotated[list[ContentPartBody], Field(min_length=1)]
@@ -128,13 +132,13 @@ class CodeInterpreterResourcesBody(Body):
 
 
 class StaticChunkingBody(Body):
-    """How files are cut for searching."""
+    """The sizes of the chunks into which files are cut for search."""
 
     max_chunk_size_tokens: Annotated[int, Field(ge=100, le=4096)]
     chunk_overlap_tokens: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
-    def _overlap_fits(self) -> StaticChunkingBody:
+    def _check_overlap(self) -> StaticChunkingBody:
         if self.chunk_overlap_tokens * 2 > self.max_chunk_size_tokens:
             raise PydanticCustomError(
                 "overlap",
@@ -152,7 +156,7 @@ class ChunkingStrategyBody(Body):
 
 
 class VectorStoreBody(Body):
-    """A vector store to be made together with its owner."""
+    """A vector store to create together with the object that uses it."""
 
     file_ids: list[Id] | None = None
     chunking_strategy: ChunkingStrategyBody | None = None
@@ -167,7 +171,7 @@ class FileSearchResourcesBody(Body):
 
 
 class ToolResourcesBody(Body):
-    """What the tools may use (version 2)."""
+    """The resources of the tools (version 2)."""
 
     code_interpreter: CodeInterpreterResourcesBody | None = None
     file_search: FileSearchResourcesBody | None = None
@@ -183,9 +187,9 @@ class FunctionBody(Body):
 
 
 class RankingOptionsBody(Body):
-    """How the hits of a file search are ranked."""
+    """The ranking of a file search's results."""
 
-    score_threshold: Share
+    score_threshold: Fraction
     ranker: Literal["auto", "default_2024_08_21"] | None = None
 
 
@@ -197,7 +201,7 @@ class FileSearchBody(Body):
 
 
 class ToolBody(Body):
-    """One tool, whatever its kind."""
+    """One tool, of any kind."""
 
     type: Literal["code_interpreter", "file_search", "retrieval", "function"]
     function: FunctionBody | None = None
@@ -218,7 +222,7 @@ class ToolChoiceBody(Body):
 
 
 class JsonSchemaBody(Body):
-    """A JSON Schema that the answer has to follow."""
+    """A JSON Schema that the model's output must follow."""
 
     name: Name
     description: str | None = None
@@ -227,20 +231,20 @@ class JsonSchemaBody(Body):
 
 
 class ResponseFormatBody(Body):
-    """The form of the answer."""
+    """The format of the model's output."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaBody | None = None
 
 
 class TruncationBody(Body):
-    """How much of its thread a run reads."""
+    """The part of its thread that a run reads."""
 
     type: Literal["auto", "last_messages"]
     last_messages: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
-    def _count_is_said(self) -> TruncationBody:
+    def _require_count(self) -> TruncationBody:
         if self.type == "last_messages" and self.last_messages is None:
             raise PydanticCustomError("missing", "expected lastMessages with the type LAST_MESSAGES, got none")
         return self
@@ -272,7 +276,7 @@ class MetadataUpdateBody(Body):
 
 
 class _RunOptionsBody(Body):
-    """What createRun and createThreadAndRun share."""
+    """The fields that createRun and createThreadAndRun share."""
 
     assistant_id: Id
     model: Annotated[str, Field(min_length=1)] | None = None
@@ -280,7 +284,7 @@ class _RunOptionsBody(Body):
     tools: Tools | None = None
     metadata: MetadataBody | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Share | None = None
+    top_p: Fraction | None = None
     max_prompt_tokens: TokenLimit | None = None
     max_completion_tokens: TokenLimit | None = None
     truncation_strategy: TruncationBody | None = None
@@ -305,7 +309,7 @@ class ThreadAndRunBody(_RunOptionsBody):
 
 
 class ToolOutputBody(Body):
-    """What the caller's program answers to one function call."""
+    """The result of one function call in the caller's program."""
 
     tool_call_id: Id
     output: str
@@ -330,7 +334,7 @@ class AssistantUpdateBody(Body):
     file_ids: FileIds | None = None
     metadata: MetadataBody | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Share | None = None
+    top_p: Fraction | None = None
     response_format: ResponseFormatBody | Literal["auto"] | None = None
 
 

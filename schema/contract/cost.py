@@ -1,4 +1,4 @@
-"""What one operation cost: its upstream calls as spans of time, and what a cache saved. Pure but for the counting."""
+"""The cost of one operation: its upstream calls as time spans, and the calls that a cache saved."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from typing import NamedTuple
 
 
 class Span(NamedTuple):
-    """A stretch of time, in seconds of one monotonic clock."""
+    """A span of time, in seconds of one monotonic clock."""
 
-    began: float
+    started: float
     ended: float
 
 
 @dataclass(slots=True)
 class Cost:
-    """The cost of one operation, filled while it runs. A decorator of the port counts into the cost of what it wraps.
+    """The cost of one operation, counted while it runs. A decorator of the port counts into the cost of its inner port.
 
-    `upstream_calls`: requests sent upstream, each further try among them. `cache_hits`: keys answered from a cache.
-    `shared_calls`: keys answered by a call of another operation that was under way. `stale_answers`: keys answered
-    from an expired entry because the upstream failed. `clock` gives seconds and never goes back.
+    Attributes:
+        clock: Returns seconds, and never goes back.
+        upstream_calls: Requests sent upstream, retries included.
+        cache_hits: Keys that a cache served.
+        shared_calls: Keys that a call of another operation, already in flight, served.
+        stale_answers: Keys that an expired entry served, because the upstream failed.
     """
 
     clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
@@ -31,58 +34,58 @@ class Cost:
     shared_calls: int = 0
     stale_answers: int = 0
     spans: list[Span] = field(default_factory=list)
-    """The calls that have ended."""
+    """The spans of the calls that have ended."""
 
     @asynccontextmanager
-    async def call(self) -> AsyncIterator[None]:
-        """Count an upstream call from its beginning, and keep its span once it has ended in whatever way."""
-        began = self.begin_call()
+    async def measure_call(self) -> AsyncIterator[None]:
+        """Count an upstream call when it starts, and record its span when it ends or fails."""
+        started = self.start_call()
         try:
             yield
         finally:
-            self.end_call(began)
+            self.end_call(started)
 
-    def begin_call(self) -> float:
-        """Count an upstream call that begins now; gives what `end_call` is to be told."""
+    def start_call(self) -> float:
+        """Count an upstream call that starts now. Returns its start time, for `end_call`."""
         self.upstream_calls += 1
         return self.clock()
 
-    def end_call(self, began: float) -> None:
-        """Keep the span of a call that has ended in whatever way."""
-        self.spans.append(Span(began, self.clock()))
+    def end_call(self, started: float) -> None:
+        """Record the span of a call that has ended or failed."""
+        self.spans.append(Span(started, self.clock()))
 
-    def report(self, predicted_calls: int) -> dict[str, object]:
+    def to_extension(self, predicted_calls: int) -> dict[str, object]:
         """Render `extensions.cost`."""
         return {
             "upstreamCalls": self.upstream_calls,
             "cacheHits": self.cache_hits,
             "sharedCalls": self.shared_calls,
-            "upstreamMilliseconds": round(1000 * seconds_covered(self.spans), 1),
+            "upstreamMilliseconds": round(1000 * covered_seconds(self.spans), 1),
             "longestChain": longest_chain(self.spans),
             "predictedCalls": predicted_calls,
         }
 
 
 def longest_chain(spans: Sequence[Span]) -> int:
-    """Count the longest run of calls of which each began when the one before had ended.
+    """Return the length of the longest chain of calls, in which each call started after the previous one had ended.
 
-    That is how many round trips the calls took one after the other, whatever ran beside them.
+    This is the number of sequential round trips, however many calls ran in parallel.
     """
     length = 0
     free_from = float("-inf")
-    # What ends first leaves most room for the rest, so it is always in some longest chain.
-    for span in sorted(spans, key=lambda span: (span.ended, span.began)):
-        if span.began >= free_from:
+    # The call that ends first leaves most time for the others, so it is always part of a longest chain.
+    for span in sorted(spans, key=lambda span: (span.ended, span.started)):
+        if span.started >= free_from:
             length += 1
             free_from = span.ended
     return length
 
 
-def seconds_covered(spans: Sequence[Span]) -> float:
-    """Add up the time in which at least one call was under way."""
+def covered_seconds(spans: Sequence[Span]) -> float:
+    """Return the total time during which at least one call was in flight."""
     covered = 0.0
     until = float("-inf")
     for span in sorted(spans):
-        covered += max(0.0, span.ended - max(span.began, until))
+        covered += max(0.0, span.ended - max(span.started, until))
         until = max(until, span.ended)
     return covered

@@ -1,8 +1,8 @@
-"""The one error that may reach a caller as it is; everything else is masked.
+"""`GatewayError`, the one error that may reach a caller unchanged. All other errors are masked.
 
-A `GatewayError` carries what a program needs to act: a stable code, whether trying again can help and when, and
-the upstream's request id for a support ticket. Adapters return it as a value, one for each key that failed;
-resolvers raise it, and GraphQL puts `extensions` beside the message and the path.
+It carries the facts that a program needs to act: a stable code, whether and when to retry, and the upstream's request
+id for a support ticket. Adapters return it as a value, one for each key that failed. Resolvers raise it, and GraphQL
+puts `extensions` beside the message and the path.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 
-MAX_SHOWN_LENGTH = 80
+MAX_VALUE_LENGTH = 80
 
 
 class ErrorCode(StrEnum):
-    """Stable codes for `extensions.code`. A code is never renamed; new ones may be added."""
+    """Stable codes for `extensions.code`. A code is never renamed. New codes may be added."""
 
     BAD_USER_INPUT = "BAD_USER_INPUT"
     UNAUTHENTICATED = "UNAUTHENTICATED"
@@ -46,11 +46,11 @@ RETRYABLE_CODES = frozenset(
         ErrorCode.GATEWAY_STOPPING,
     }
 )
-"""Codes of failures that the same request may not meet again."""
+"""Codes of failures that a retry of the same request may avoid."""
 
 
 class GatewayError(Exception):
-    """A failure that its receiver may see: safe text, a stable code, and whether trying again can help."""
+    """A failure that a caller may see: a safe message, a stable code, and whether a retry can help."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class GatewayError(Exception):
         upstream_request_id: str | None = None,
         argument: str | None = None,
     ) -> None:
-        """Hold what happened; `retryable` follows from the code unless it is said."""
+        """Describe the failure. Without `retryable`, the code decides whether a retry can help."""
         super().__init__(message)
         self.code = code
         self.message = message
@@ -71,8 +71,8 @@ class GatewayError(Exception):
         self.upstream_request_id = upstream_request_id
         self.argument = argument
 
-    def about(self, argument: str) -> GatewayError:
-        """Make the same error with the caller's own name for the argument at fault."""
+    def with_argument(self, argument: str) -> GatewayError:
+        """Return the same error, with the caller's own name for the refused argument."""
         return GatewayError(
             self.code,
             f"Argument '{argument}': {self.message}",
@@ -84,7 +84,7 @@ class GatewayError(Exception):
 
     @property
     def extensions(self) -> dict[str, object]:
-        """Render the machine-readable part; keys without a value are left out."""
+        """The machine-readable part, without the keys that have no value."""
         rendered: dict[str, object] = {"code": self.code.value, "retryable": self.retryable}
         if self.retry_after_ms is not None:
             rendered["retryAfterMs"] = self.retry_after_ms
@@ -95,21 +95,23 @@ class GatewayError(Exception):
         return rendered
 
 
-def shown(value: object) -> str:
-    """Write a value as an error message shows it: as JSON where it can, printable, cut to `MAX_SHOWN_LENGTH`."""
+def format_value(value: object) -> str:
+    """Format a value for an error message: as JSON if possible, printable, cut to `MAX_VALUE_LENGTH` characters."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=repr)
-    except (TypeError, ValueError):  # names that JSON has no spelling for, a value within itself
+    except (TypeError, ValueError):  # keys that JSON cannot represent, or a circular value
         text = repr(value)
     except RecursionError:
         text = "something too deeply nested"
-    beginning = text[: MAX_SHOWN_LENGTH + 1]
+    beginning = text[: MAX_VALUE_LENGTH + 1]
     printable = "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in beginning)
-    return printable if len(printable) <= MAX_SHOWN_LENGTH else printable[: MAX_SHOWN_LENGTH - 3] + "..."
+    return printable if len(printable) <= MAX_VALUE_LENGTH else printable[: MAX_VALUE_LENGTH - 3] + "..."
 
 
 def bad_argument(argument: str, expected: str, got: object) -> GatewayError:
-    """Say which argument was refused, what was expected, and what came."""
+    """Make the error of a refused argument: its name, the expectation, and the value."""
     return GatewayError(
-        ErrorCode.BAD_USER_INPUT, f"Argument '{argument}': expected {expected}, got {shown(got)}.", argument=argument
+        ErrorCode.BAD_USER_INPUT,
+        f"Argument '{argument}': expected {expected}, got {format_value(got)}.",
+        argument=argument,
     )

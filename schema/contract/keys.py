@@ -1,10 +1,10 @@
-"""Typed identities: one NamedTuple for each kind of object, and the global IDs and cursors made of them.
+"""Keys: one NamedTuple for each kind of object, and the global IDs and cursors made from them.
 
-A key is a loader key, the payload of a global ID and the stem of a cache key at once. Two keys of different types
-with equal parts compare equal (they are tuples), so a table never mixes key types.
+A key is used as a loader key, as the payload of a global ID and as the start of a cache key. Two keys of different
+types with equal parts compare equal (they are tuples), so a dictionary never mixes key types.
 
-Global IDs and cursors are opaque texts with check digits, so that a damaged or invented one is told apart from one
-that this gateway made. They hold no secret and grant nothing: the upstream decides what a caller may see.
+Global IDs and cursors are opaque texts with check digits, so that the gateway can detect a damaged or invented one.
+They hold no secret and grant no access: the upstream decides what a caller may see.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class ThreadKey(NamedTuple):
 
 
 class MessageKey(NamedTuple):
-    """Identity of a message: upstream, a message is only found within its thread."""
+    """Identity of a message. The upstream finds a message only within its thread."""
 
     thread_id: str
     message_id: str
 
 
 class RunKey(NamedTuple):
-    """Identity of a run: upstream, a run is only found within its thread."""
+    """Identity of a run. The upstream finds a run only within its thread."""
 
     thread_id: str
     run_id: str
@@ -68,67 +68,67 @@ KEY_TYPES: dict[str, type[NodeKey]] = {
     "Assistant": AssistantKey,
     "MessageFile": MessageFileKey,
 }
-"""GraphQL type name to key type."""
+"""Key types by GraphQL type name."""
 
 TYPE_NAMES = {key_type: name for name, key_type in KEY_TYPES.items()}
 
 MAX_ID_LENGTH = 256
-"""Longest upstream id that is accepted, in characters; the longest seen in the wild has 40."""
+"""Limit of an upstream id, in characters. The longest that was seen in real traffic has 40."""
 
-_NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_.~:-]*\Z")  # what `quote` leaves as it is, and the separator
+_NEEDS_NO_QUOTING = re.compile(r"[A-Za-z0-9_.~:-]*\Z")  # what `quote` leaves unchanged, and the separator
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
-# CRC-16 finds every change within 16 neighbouring bits, so each wrong character of a text; cut CRC-32s do not.
-_CHECK_START = 0xFFFF
+# CRC-16 detects every change within 16 adjacent bits, so each wrong character of a text. A truncated CRC-32 does not.
+_CRC_START = 0xFFFF
 _UPSTREAM_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:@=+-]*\Z")
 
 
-class NotOpaqueError(ValueError):
-    """The text is not one that this gateway made."""
+class InvalidOpaqueTextError(ValueError):
+    """A text that this gateway did not make, or that was damaged."""
 
 
 def is_upstream_id(text: str) -> bool:
-    """Tell whether a text can be an upstream object's id: one URL path segment of harmless characters."""
+    """Return whether a text can be an upstream object's id: one URL path segment of harmless characters."""
     return len(text) <= MAX_ID_LENGTH and _UPSTREAM_ID.match(text) is not None
 
 
 def to_opaque(*parts: str) -> str:
-    """Make an opaque text of some parts, with check digits over all of them."""
+    """Make an opaque text from parts, with check digits over all of them."""
     body = ":".join(parts)
-    if body.count(":") >= len(parts) or not _NEEDS_NO_QUOTES.match(body):
+    if body.count(":") >= len(parts) or not _NEEDS_NO_QUOTING.match(body):
         body = ":".join(quote(part, safe="") for part in parts)
     raw = body.encode()
-    return _encode(b"%b:%b" % (raw, _check(raw)))
+    return _to_url_safe_base64(b"%b:%b" % (raw, _check_digits(raw)))
 
 
 def from_opaque(text: str) -> list[str]:
-    """Read the parts of an opaque text back; raises `NotOpaqueError` for one that was damaged or never made."""
+    """Return the parts of an opaque text. Raises `InvalidOpaqueTextError` for a damaged or invented text."""
     try:
         raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
         body, _, check = raw.decode("ascii").rpartition(":")
     except ValueError as error:
-        raise NotOpaqueError(text) from error
-    # The decoder skips foreign characters and spare bits; only the very text that was made is taken.
-    if not body or check.encode() != _check(body.encode()) or _encode(raw) != text:
-        raise NotOpaqueError(text)
+        raise InvalidOpaqueTextError(text) from error
+    # The decoder skips foreign characters and spare bits, so compare with the text that this gateway would make.
+    if not body or check.encode() != _check_digits(body.encode()) or _to_url_safe_base64(raw) != text:
+        raise InvalidOpaqueTextError(text)
     return [unquote(part) for part in body.split(":")]
 
 
 def to_global_id(key: NodeKey) -> str:
-    """Make the global ID of an object: its GraphQL type and its key."""
+    """Make the global ID of an object from its GraphQL type and its key."""
     return to_opaque(TYPE_NAMES[type(key)], *key)
 
 
 def from_global_id(text: str) -> NodeKey:
-    """Read a global ID; raises `NotOpaqueError` for anything that this gateway did not make."""
+    """Return the key in a global ID. Raises `InvalidOpaqueTextError` for a text that this gateway did not make."""
     type_name, *parts = from_opaque(text)
     key_type = KEY_TYPES.get(type_name)
     if key_type is None or len(parts) != len(key_type._fields) or not all(map(is_upstream_id, parts)):
-        raise NotOpaqueError(text)
+        raise InvalidOpaqueTextError(text)
     return key_type(*parts)
 
 
 def looks_like_damaged_global_id(text: str) -> bool:
-    """Tell whether a text that is no global ID begins as one does, so that it is not taken for an upstream id."""
+    """Return whether an invalid global ID starts like a valid one, so that it is not treated as an upstream id."""
     readable = text[: len(text) // 4 * 4]
     try:
         raw = urlsafe_b64decode(readable.encode("ascii"))
@@ -137,9 +137,9 @@ def looks_like_damaged_global_id(text: str) -> bool:
     return any(raw.startswith(f"{type_name}:".encode()) for type_name in KEY_TYPES)
 
 
-def _encode(raw: bytes) -> str:
+def _to_url_safe_base64(raw: bytes) -> str:
     return b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=\n").decode()
 
 
-def _check(body: bytes) -> bytes:
-    return b"%04x" % crc_hqx(body, _CHECK_START)
+def _check_digits(body: bytes) -> bytes:
+    return b"%04x" % crc_hqx(body, _CRC_START)

@@ -1,8 +1,8 @@
-"""What the schema asks of the world: Protocols that `gateway` implements, a cache decorates and a fake replaces.
+"""The ports of `schema`: Protocols that `gateway` implements, a cache decorates and a fake replaces.
 
-The port is plural. A read takes a batch of keys and answers with one value for each, in the same order: the
-object, or the `GatewayError` that kept it away. It never raises for a single key, so one failure costs one key.
-An implementation is bound to one principal: nothing in a key says whose data it names.
+The port is plural. A read takes a batch of keys and returns one value for each, in the same order: the object, or the
+`GatewayError` in its place. It never raises for a single key, so one failure costs one key. An implementation is bound
+to one principal: a key does not say whose data it names.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ ValueT = TypeVar("ValueT")
 ValueT_co = TypeVar("ValueT_co", covariant=True)
 Results: TypeAlias = Sequence[ValueT | GatewayError]
 OnResult: TypeAlias = Callable[[KeyT, ValueT | GatewayError], None]
-"""Told of a key's answer, or of the error in its place, as soon as it is here. Never raises."""
+"""Receives the result of a key, or the error in its place, as soon as it arrives. Never raises."""
 
 
-class FetchLists(Protocol[KeyT, ValueT_co]):
-    """A function of the port that reads lists."""
+class FetchPages(Protocol[KeyT, ValueT_co]):
+    """A function of the port that reads pages of lists."""
 
     async def __call__(
         self, keys: Sequence[KeyT], *, on_result: OnResult[KeyT, ValueT_co] | None = None
     ) -> Results[ValueT_co]:
-        """Read a batch."""
+        """Read a batch of pages."""
 
 
 class MessagePageKey(NamedTuple):
-    """A page of a thread's messages, or of those that one run wrote."""
+    """A page of a thread's messages, or of the messages that one run wrote."""
 
     thread_id: str
     run_id: str | None
@@ -78,7 +78,7 @@ class RunStepPageKey(NamedTuple):
 
 
 class AssistantPageKey(NamedTuple):
-    """A page of the assistants."""
+    """A page of the list of assistants."""
 
     window: Window
 
@@ -93,7 +93,7 @@ class MessageFilePageKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the upstream can do, so that a frontend can adapt."""
+    """The features of the upstream, so that a frontend can adapt."""
 
     dialect: str
     version: str
@@ -104,26 +104,29 @@ class Capabilities:
 
 
 class ThreadsApi(Protocol):
-    """The upstream on behalf of one principal.
+    """The upstream API, for one principal.
 
-    Reads are plural and give errors as values; every page key's window asks for at most `paging.UPSTREAM_PAGE_SIZE`
-    objects. A write is singular: it is sent at most once and raises a `GatewayError` when it failed, one that is not
-    retryable and says so where nobody knows whether the write took place. The `argument` of a refusal is the place
-    in the body, its parts joined by dots.
+    Reads are plural and return errors as values. The window of a page key asks for at most `paging.UPSTREAM_PAGE_SIZE`
+    objects.
 
-    Lists may land: `on_result` is told of each answer at most once, in the running loop, and of none after the read has
-    ended or was cancelled; not every key need land, and what is returned is complete and the same. So the slowest
-    list of a batch holds up none of the others. Single objects do not land: what waits for them is mostly a leaf, and
-    what does follow (references of one thread's objects) takes fewer calls when it is asked for together.
+    Writes are singular. A write is sent at most once, and raises a `GatewayError` if it failed. If it is unknown
+    whether the write took place, the error says so and is not retryable. The `argument` of a refusal is the path in the
+    body, its parts joined by dots.
+
+    Lists can return partial results: `on_result` gets each result at most once, in the running event loop, and none
+    after the read has ended or was cancelled. It need not be called for every key. The returned results are complete
+    and the same. So the slowest list of a batch does not delay the others. Reads of single objects have no partial
+    results: the values that wait for them are mostly leaves, and the loads that do follow (references of one thread's
+    objects) take fewer calls when they start together.
     """
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the upstream behind this port can do."""
+        """The features of the upstream behind this port."""
 
     @property
     def cost(self) -> Cost:
-        """What was done through this port so far; a decorator gives, and counts into, the cost of what it wraps."""
+        """The cost of all calls through this port so far. A decorator shares the cost of its inner port."""
 
     async def get_threads(self, keys: Sequence[ThreadKey]) -> Results[ThreadObject]:
         """Get threads."""
@@ -181,7 +184,7 @@ class ThreadsApi(Protocol):
         """Change a thread."""
 
     async def delete_thread(self, key: ThreadKey) -> None:
-        """Delete a thread with all that is in it."""
+        """Delete a thread with its contents."""
 
     async def create_message(self, thread: ThreadKey, body: MessageBody) -> MessageObject:
         """Add a message to a thread."""
@@ -196,16 +199,16 @@ class ThreadsApi(Protocol):
         """Start a run on a thread."""
 
     async def create_thread_and_run(self, body: ThreadAndRunBody) -> RunObject:
-        """Create a thread and start a run on it; the run's `thread_id` says which."""
+        """Create a thread and start a run on it. The run's `thread_id` names the thread."""
 
     async def update_run(self, key: RunKey, body: MetadataUpdateBody) -> RunObject:
         """Change a run."""
 
     async def cancel_run(self, key: RunKey) -> RunObject:
-        """Tell a run to stop."""
+        """Request the cancellation of a run."""
 
     async def submit_tool_outputs(self, key: RunKey, body: ToolOutputsBody) -> RunObject:
-        """Answer the function calls that a run waits for."""
+        """Submit the results of the function calls that a run waits for."""
 
     async def create_assistant(self, body: AssistantBody) -> AssistantObject:
         """Create an assistant."""
@@ -218,9 +221,9 @@ class ThreadsApi(Protocol):
 
 
 class ResponseKey(NamedTuple):
-    """What a query's data depends on beside the answers of the port: equal questions read and show the same.
+    """The key of a cached response. Queries with equal keys and equal port results have the same data.
 
-    `variables` are JSON whose keys are sorted, `schema` stands for all that is the same for a process.
+    `variables` is JSON with sorted keys. `schema` stands for all inputs that are the same throughout a process.
     """
 
     schema: Hashable
@@ -233,57 +236,65 @@ class ResponseKey(NamedTuple):
 
 @runtime_checkable
 class ResponseCache(Protocol):
-    """A port of one operation and one principal that knows whole answers again."""
+    """A port of one operation and one principal that also caches whole responses."""
 
-    async def find_response(self, question: ResponseKey) -> bytes | None:
-        """Give the data of the same query as JSON, if all reads for it would be answered as then; asks nobody."""
+    async def find_response(self, key: ResponseKey) -> bytes | None:
+        """Return the cached data of a query as JSON, if all its reads would still have the same results.
 
-    def store_response(self, question: ResponseKey, data: bytes) -> None:
-        """Keep the data of the query that was executed over this port, if it can be known again.
+        Sends no request upstream.
+        """
 
-        It had no errors, and nothing was written.
+    def store_response(self, key: ResponseKey, data: bytes) -> None:
+        """Cache the data of the query that was executed over this port, if its reads can be checked later.
+
+        The query must have had no errors and no writes.
         """
 
 
 class EventFeed(Protocol):
-    """One reader's way through a log of events, in order; an asynchronous iterator that can be asked without waiting.
+    """One subscriber's ordered view of an event log: an asynchronous iterator that can also be polled.
 
-    It ends after a run's terminal event. A reader that is too slow gets `LaggedChange` and the present state. It
-    costs nothing while nobody takes from it but its place in the log.
+    It ends after a run's terminal event. A subscriber that is too slow gets `LaggedChange` and the current state. An
+    idle feed costs no more than its position in the log.
     """
 
-    def take(self) -> RunEvent | None:
-        """Give the next event that is here; None where there is none yet.
+    def poll_event(self) -> RunEvent | None:
+        """Return the next event without waiting, or None if there is none yet.
 
-        Raises StopAsyncIteration at the end, and the `GatewayError` that keeps anything more from coming.
+        Raises:
+            StopAsyncIteration: The feed has ended.
+            GatewayError: The feed has failed; no more events will come.
         """
 
-    def on_news(self, callback: Callable[[], None]) -> None:
-        """Call `callback`, in the loop and never from within `take`, whenever `take` may have something to say."""
+    def on_available(self, callback: Callable[[], None]) -> None:
+        """Register a callback for the moments when `poll_event` may have a new result.
+
+        It is called in the event loop, and never from within `poll_event`.
+        """
 
     def __aiter__(self) -> EventFeed:
-        """Iterate over what `take` gives, waiting in between."""
+        """Iterate over the events, and wait between them."""
 
     async def __anext__(self) -> RunEvent:
-        """Give the next event, however long it takes to come."""
+        """Wait for the next event."""
 
     async def aclose(self) -> None:
-        """Leave. The last reader that leaves ends the polling of its run."""
+        """Unsubscribe. When the last subscriber of a run unsubscribes, its polling ends."""
 
 
 class RunEvents(Protocol):
-    """What happens in runs and on threads, for one principal.
+    """The events of runs and threads, for one principal.
 
-    `after` is a cursor of an event of the same log: the feed goes on behind it. Where the log no longer has that
-    place, the feed begins with a `FaultChange` of code `CURSOR_EXPIRED` and then as without a cursor. Every method
-    raises a `GatewayError` for a run or thread that cannot be had, and for a text that is no cursor of this log.
+    `after` is the cursor of an event in the same log: the feed continues after it. If the log no longer holds that
+    position, the feed starts with a `FaultChange` of code `CURSOR_EXPIRED`, and then as without a cursor. Every method
+    raises a `GatewayError` for a run or thread that cannot be read, and for a text that is no cursor of this log.
     """
 
     async def follow_status(self, key: RunKey, *, after: str | None = None) -> EventFeed:
-        """Follow a run's status: the present one (`Provenance.SNAPSHOT`), then each change; only `StatusChange`s."""
+        """Follow a run's status: the current one (`Provenance.SNAPSHOT`), then each change. Only `StatusChange`s."""
 
     async def follow_run(self, key: RunKey, *, after: str | None = None) -> EventFeed:
-        """Follow all that happens in a run, beginning with the oldest `SnapshotChange` that is kept."""
+        """Follow all events of a run, from the oldest `SnapshotChange` in the log on."""
 
     async def follow_thread(self, key: ThreadKey, *, after: str | None = None) -> EventFeed:
-        """Follow new messages, new runs and their statuses, beginning with the status of every run under way."""
+        """Follow new messages, new runs and their statuses, from the status of every active run on."""

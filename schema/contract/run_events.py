@@ -1,7 +1,7 @@
-"""What happens in a run or on a thread, as a run log keeps it: changes in the upstream's own names and units.
+"""Run events: the changes of a run or a thread as the run log stores them, in the upstream's own names and units.
 
-A `RunEvent` is one change with its cursor, its time and its provenance. What reads a run's stream and what polls a
-run make the same changes of it, so a reader need not know which of them was at work.
+A `RunEvent` is one change with its cursor, its time and its provenance. The recorder of a run's stream and the poller
+of a run produce the same changes, so a reader need not know which of them was at work.
 """
 
 from __future__ import annotations
@@ -14,9 +14,17 @@ from msgspec import Raw, Struct
 
 from schema.contract.wire import MessageObject, RunObject, RunStepObject
 
+TERMINAL_STATUSES = frozenset({"cancelled", "failed", "completed", "incomplete", "expired"})
+"""Statuses of a run that cannot change. Source: the schema `RunObject`, `status`."""
+
+
+def is_terminal(status: str) -> bool:
+    """Return whether a run in this status can never change again. An unknown status may still change."""
+    return status in TERMINAL_STATUSES
+
 
 class Provenance(StrEnum):
-    """How the gateway came to know of a change."""
+    """The way in which the gateway learned of a change."""
 
     SNAPSHOT = "SNAPSHOT"
     STREAMED = "STREAMED"
@@ -24,13 +32,13 @@ class Provenance(StrEnum):
 
 
 class _Change(Struct, frozen=True, gc=False, tag_field="kind"):
-    """Base of all changes: immutable, told apart by `kind` where they are written down."""
+    """Base of all changes: immutable. In stored form the field `kind` tells them apart."""
 
 
 class SnapshotChange(_Change, frozen=True, tag="snapshot"):
-    """A run as it stands, with its steps and the messages that it wrote, oldest first.
+    """The current state of a run, with its steps and the messages that it wrote, oldest first.
 
-    A log begins with one; others in it are only there for those who find its beginning gone.
+    A log begins with a snapshot. Later snapshots serve readers that find its beginning gone.
     """
 
     run: RunObject
@@ -39,20 +47,20 @@ class SnapshotChange(_Change, frozen=True, tag="snapshot"):
 
 
 class StatusChange(_Change, frozen=True, tag="status"):
-    """A run in another status than before; `previous` is None where nothing was known of it."""
+    """A run whose status changed. `previous` is None if the run was not known before."""
 
     run: RunObject
     previous: str | None = None
 
 
 class StepChange(_Change, frozen=True, tag="step"):
-    """A step that is new or not as it was."""
+    """A new or changed step."""
 
     step: RunStepObject
 
 
 class ToolCallDeltaChange(_Change, frozen=True, tag="tool_call_delta"):
-    """A piece of a step's tool call number `index`, to be appended; `call_id` and `name` come with its first piece."""
+    """A part to append to a step's tool call number `index`. The first part brings `call_id` and `name`."""
 
     step_id: str
     index: int
@@ -63,13 +71,13 @@ class ToolCallDeltaChange(_Change, frozen=True, tag="tool_call_delta"):
 
 
 class MessageCreatedChange(_Change, frozen=True, tag="message_created"):
-    """A message that is new; one that a run is writing has no content yet."""
+    """A new message. A message that a run is still writing has no content yet."""
 
     message: MessageObject
 
 
 class TextDeltaChange(_Change, frozen=True, tag="text_delta"):
-    """A piece of the text of a message's part number `index`, to be appended, with the annotations that came along."""
+    """A piece of text to append to a message's part number `index`, with the annotations that came with it."""
 
     message_id: str
     index: int
@@ -78,13 +86,13 @@ class TextDeltaChange(_Change, frozen=True, tag="text_delta"):
 
 
 class MessageFinishedChange(_Change, frozen=True, tag="message_finished"):
-    """A message that nothing is added to any more, whole."""
+    """A complete message. Nothing will be added to it."""
 
     message: MessageObject
 
 
 class FaultChange(_Change, frozen=True, tag="fault"):
-    """What went wrong while the run was followed; not `final` where what was lost can still be read."""
+    """A fault while the run was followed. It is not `final` if the lost data can still be read."""
 
     code: str
     message: str
@@ -92,7 +100,7 @@ class FaultChange(_Change, frozen=True, tag="fault"):
 
 
 class LaggedChange(_Change, frozen=True, tag="lagged"):
-    """A reader was too slow for `skipped` events; the present state follows. In no log: it is one reader's own."""
+    """A subscriber was too slow and missed `skipped` events. The current state follows. It is never stored in a log."""
 
     skipped: int
 
@@ -112,7 +120,7 @@ Change: TypeAlias = (
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class RunEvent:
-    """One change: when it was written down (Unix time), how it became known, and the opaque cursor behind it."""
+    """One change with its opaque cursor. `at` is the Unix time in seconds when it was recorded."""
 
     cursor: str
     at: float

@@ -1,4 +1,4 @@
-"""A run's stream as the upstream sends it, and who takes it: what lies between the upstream and the run log."""
+"""Run streams: the interface between the upstream, which sends a run's stream, and the run log, which consumes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from schema.contract.errors import GatewayError
-from schema.contract.run_status import is_terminal
+from schema.contract.run_events import is_terminal
 from schema.contract.wire import MessageObject, RunObject, RunStepObject, ThreadObject
 
 StreamObject: TypeAlias = ThreadObject | MessageObject | RunObject | RunStepObject
@@ -15,11 +15,15 @@ StreamObject: TypeAlias = ThreadObject | MessageObject | RunObject | RunStepObje
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """One event: its name where it has one, and what it carries.
+    """One event of a run's stream. An event of an unknown kind carries nothing but its name.
 
-    `wire` is an object of the API; `delta` a change of one, as plain JSON; `error` what the upstream says went wrong;
-    `garbled` why this one event could not be read, which says nothing of those that follow. None of them: an event of
-    a kind that nobody knows yet, or the last one (`is_done`).
+    Attributes:
+        name: The event's name, if it has one.
+        wire: An object of the API.
+        delta: A change of an object, as plain JSON.
+        error: The upstream's report of a failure.
+        is_done: Whether this is the last event.
+        decode_error: The reason why this event could not be decoded. Later events may still be fine.
     """
 
     name: str | None = None
@@ -27,36 +31,40 @@ class StreamEvent:
     delta: dict[str, Any] | None = None
     error: GatewayError | None = None
     is_done: bool = False
-    garbled: GatewayError | None = None
+    decode_error: GatewayError | None = None
 
     @property
     def ends_stream(self) -> bool:
-        """Whether nothing has to follow: the end itself, an error, or a run that is over or waits for its caller."""
+        """Whether the stream may end here: last event, error, or a run that is over or waits for its caller."""
         run = self.wire if isinstance(self.wire, RunObject) else None
         over = run is not None and (is_terminal(run.status) or run.status == "requires_action")
         return self.is_done or self.error is not None or over
 
 
 class RunStream(Protocol):
-    """An open stream of one run, owned by whoever holds it.
-
-    `thread_id` is the thread that the request named; None where it made one, which the run then names.
-    """
+    """An open stream of one run. Its owner must close it."""
 
     @property
     def thread_id(self) -> str | None:
-        """The thread of the run, where the request named it."""
+        """The thread that the request named. None if the request creates one; the run then names it."""
 
-    async def read(self) -> list[StreamEvent]:
-        """Give the next events, in order, at least one; none at the end of the stream.
+    async def read_events(self) -> list[StreamEvent]:
+        """Wait for the next events.
 
-        Raises a `GatewayError` where the stream broke: cut short, unreadable, or silent for too long.
+        Returns:
+            At least one event, in order. No event means the end of the stream.
+
+        Raises:
+            GatewayError: The stream broke: it was cut short, unreadable, or silent for too long.
         """
 
     async def aclose(self) -> None:
-        """Let go of the connection, at once; the run goes on. A `read` under way or to come finds the stream cut."""
+        """Close the connection at once. The run goes on. A `read_events` in flight or later finds a broken stream."""
 
 
-TakeStream: TypeAlias = Callable[[RunStream], Awaitable[RunObject]]
-"""Takes a stream over and gives its run as soon as the run exists. Whatever becomes of the caller, what was taken
-over goes on. Raises the `GatewayError` of a stream that ended before it told of a run."""
+StreamConsumer: TypeAlias = Callable[[RunStream], Awaitable[RunObject]]
+"""Takes ownership of a stream, and returns its run as soon as the run exists.
+
+The consumer goes on when its caller is cancelled. It raises the `GatewayError` of a stream that ended before it named a
+run.
+"""

@@ -1,11 +1,12 @@
-"""The upstream's objects in its own names and units, for both versions of the API and its many servers.
+"""Wire objects: the upstream's objects in its own names and units, for both versions of the API and its many servers.
 
-An object's envelope is decoded eagerly; what comes in many kinds (content parts, tools, step details, ...) stays raw
-JSON until a query selects it, and then each part is decoded on its own: a kind that is not known, or that has
-another shape than it should, costs only itself. A usage is whatever came, as no answer is to be lost over it. Unknown
-fields are ignored. Optional keys may be missing or null. Times are Unix seconds, whole or fractional.
+An object's envelope is decoded eagerly. Parts of many kinds (content parts, tools, step details, ...) stay raw JSON
+until a query selects them. Then each part is decoded on its own, so that an unknown kind or an unexpected shape costs
+only that part. A usage may be any JSON, so that no object is lost because of it. Unknown fields are ignored. Optional
+keys may be missing or null. Times are Unix seconds, whole or fractional.
 
-Source: the API's specifications, versions 1 and 2, and recorded traffic of several servers.
+Source: the schemas `ThreadObject`, `MessageObject`, `RunObject`, `RunStepObject` and `AssistantObject` of the API's
+specification, versions 1 and 2, and recorded traffic of several servers.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ StringList: TypeAlias = list[str] | None
 MetadataObject: TypeAlias = dict[str, Any] | None
 
 NULL = Raw(b"null")
-"""A raw part that is null or missing. (A raw field cannot be optional: it takes null as it takes all else.)"""
+"""A raw part that is null or missing. (A raw field cannot be optional: it accepts null like any other JSON.)"""
 
 
 class _Wire(Struct, frozen=True, gc=False):
@@ -45,7 +46,7 @@ class VectorStoreIdsObject(_Wire, frozen=True):
 
 
 class ToolResourcesObject(_Wire, frozen=True):
-    """What the tools of a thread or an assistant may use (version 2)."""
+    """The resources of the tools of a thread or an assistant (version 2)."""
 
     code_interpreter: FileIdsObject | None = None
     file_search: VectorStoreIdsObject | None = None
@@ -75,7 +76,7 @@ class AttachmentObject(_Wire, frozen=True):
 
 
 class KindObject(_Wire, frozen=True):
-    """Anything of which only the kind matters."""
+    """An object of which only the kind matters."""
 
     type: str = ""
 
@@ -139,7 +140,7 @@ class UsageObject(_Wire, frozen=True):
 
 
 class TruncationObject(_Wire, frozen=True):
-    """How much of a thread a run reads."""
+    """The part of a thread that a run reads."""
 
     type: str = "auto"
     last_messages: Count | None = None
@@ -220,7 +221,7 @@ ObjectT = TypeVar("ObjectT")
 
 
 class Page(_Wire, Generic[ObjectT], frozen=True):
-    """One upstream list reply. The place to continue from is the last object's id."""
+    """One upstream list reply. The next page starts after the last object's id."""
 
     data: list[ObjectT]
     has_more: bool = False
@@ -251,7 +252,7 @@ class ImageUrlBodyObject(_Wire, frozen=True):
 
 
 class ContentPartObject(_Wire, frozen=True):
-    """One part of a message's content, whatever its kind."""
+    """One part of a message's content, of any kind."""
 
     type: str = ""
     text: TextBodyObject | str | None = None
@@ -268,7 +269,7 @@ class CitedFileObject(_Wire, frozen=True):
 
 
 class AnnotationObject(_Wire, frozen=True):
-    """One annotation of a text part, whatever its kind."""
+    """One annotation of a text part, of any kind."""
 
     type: str = ""
     text: str = ""
@@ -294,7 +295,7 @@ class FileSearchOptionsObject(_Wire, frozen=True):
 
 
 class ToolObject(_Wire, frozen=True):
-    """One tool of a run or an assistant, whatever its kind."""
+    """One tool of a run or an assistant, of any kind."""
 
     type: str = ""
     function: FunctionObject | None = None
@@ -310,7 +311,7 @@ class FunctionCallObject(_Wire, frozen=True):
 
 
 class CodeInterpreterOutputObject(_Wire, frozen=True):
-    """One output of a code interpreter's call, whatever its kind."""
+    """One output of a code interpreter's call, of any kind."""
 
     type: str = ""
     logs: str | None = None
@@ -354,7 +355,7 @@ class FileSearchCallObject(_Wire, frozen=True):
 
 
 class ToolCallObject(_Wire, frozen=True):
-    """One tool call, whatever its kind."""
+    """One tool call, of any kind."""
 
     type: str = ""
     id: str | None = None
@@ -370,7 +371,7 @@ class CreatedMessageObject(_Wire, frozen=True):
 
 
 class StepDetailsObject(_Wire, frozen=True):
-    """What a step has done, whatever its kind."""
+    """The details of a step, of any kind."""
 
     type: str = ""
     message_creation: CreatedMessageObject | None = None
@@ -384,7 +385,7 @@ class SubmitToolOutputsObject(_Wire, frozen=True):
 
 
 class RequiredActionObject(_Wire, frozen=True):
-    """What a run waits for, whatever its kind."""
+    """The action that a run waits for, of any kind."""
 
     type: str = ""
     submit_tool_outputs: SubmitToolOutputsObject | None = None

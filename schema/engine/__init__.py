@@ -1,1 +1,1 @@
-"""Execution of documents: reading, planning, loading in batches, and graphql-core for whatever is unusual."""
+"""Execution of documents: parsing, planning and batched loading, with graphql-core for unusual cases."""

@@ -1,4 +1,4 @@
-"""The batches of one operation: which are under way, until when, and what of one is given out together."""
+"""The batches of one operation: their deadline, their end, and the order in which they release their pages."""
 
 from __future__ import annotations
 
@@ -14,41 +14,42 @@ KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
 Fetch: TypeAlias = Callable[[Sequence[KeyT]], Awaitable[Results[ValueT]]]
+"""Fetches a batch: one value or error per key, in the order of the keys."""
 
 
-class Arrivals:
-    """The pages of one batch: a thread's are given out once all of them are here."""
+class ThreadBarrier:
+    """Releases the pages of each thread together, when all of them have arrived."""
 
-    def __init__(self, threads: Iterable[str | None]) -> None:
-        """Expect a page of each of these threads."""
-        self._missing = Counter(threads)
-        self._here: dict[str | None, list[Callable[[], None]]] = {}
+    def __init__(self, thread_ids: Iterable[str | None]) -> None:
+        """Expect one page per item of `thread_ids`."""
+        self._expected = Counter(thread_ids)
+        self._arrived: dict[str | None, list[Callable[[], None]]] = {}
 
-    def arrive(self, thread_id: str | None, give_out: Callable[[], None]) -> None:
-        """Note a page that was expected; `give_out` is called when the last of its thread has arrived."""
-        here = self._here.setdefault(thread_id, [])
-        here.append(give_out)
-        if len(here) == self._missing[thread_id]:
-            for give in here:
-                give()
+    def add_page(self, thread_id: str | None, release: Callable[[], None]) -> None:
+        """Add a page that has arrived. The last page of a thread calls `release` of all pages of that thread."""
+        arrived = self._arrived.setdefault(thread_id, [])
+        arrived.append(release)
+        if len(arrived) == self._expected[thread_id]:
+            for release_page in arrived:
+                release_page()
 
 
-class Batches:
-    """The batches of one operation that are under way: their deadline, and their end."""
+class BatchRunner:
+    """Runs the batches of one operation, each within a deadline."""
 
     def __init__(self, deadline_seconds: float) -> None:
         """Bound each batch by a deadline."""
         self._deadline_seconds = deadline_seconds
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._in_flight: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    async def run(self, fetch: Fetch[KeyT, ValueT], keys: Collection[KeyT]) -> list[ValueT | BaseException]:
-        """Fetch a batch; what cannot be had is an error in its place, and never raised."""
+    async def run_batch(self, fetch: Fetch[KeyT, ValueT], keys: Collection[KeyT]) -> list[ValueT | BaseException]:
+        """Fetch a batch. Returns one value or error per key, in their order; never raises."""
         if self._closed:
-            return [_ended() for _ in keys]
+            return [_operation_ended_error() for _ in keys]
         task = asyncio.current_task()
         if task is not None:
-            self._under_way.add(task)
+            self._in_flight.add(task)
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 return list(await fetch(list(keys)))
@@ -56,22 +57,22 @@ class Batches:
             message = f"The upstream did not answer within {self._deadline_seconds:g} seconds."
             return [GatewayError(ErrorCode.UPSTREAM_TIMEOUT, message) for _ in keys]
         except asyncio.CancelledError:
-            # The operation is over. Raised, the cancellation would leave whoever waits for the batch waiting for ever.
-            return [_ended() for _ in keys]
+            # The operation is over. If this raised, the waiters of the batch would wait for ever.
+            return [_operation_ended_error() for _ in keys]
         except Exception as error:
             return [error for _ in keys]
         finally:
             if task is not None:
-                self._under_way.discard(task)
+                self._in_flight.discard(task)
 
     async def aclose(self) -> None:
-        """Cancel the batches that are under way, and wait until they have ended."""
+        """Cancel the batches in flight, and wait until they have ended."""
         self._closed = True
-        for task in self._under_way:
+        for task in self._in_flight:
             task.cancel()
-        if self._under_way:
-            await asyncio.wait(self._under_way)
+        if self._in_flight:
+            await asyncio.wait(self._in_flight)
 
 
-def _ended() -> GatewayError:
+def _operation_ended_error() -> GatewayError:
     return GatewayError(ErrorCode.INTERNAL, "The operation ended before this was loaded.", retryable=True)

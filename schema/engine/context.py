@@ -1,4 +1,4 @@
-"""What a resolver may reach: one context for each operation."""
+"""The context of one operation: the loaders, limits and ports that its resolvers use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from schema.engine.loaders import Loaders
 class Context:
     """The loaders, the limits and the upstream's capabilities of one operation, for one principal.
 
-    Made inside the running loop, closed when the operation is over.
+    Make it inside the running event loop, and close it when the operation is over.
     """
 
     def __init__(
@@ -27,10 +27,10 @@ class Context:
         events: RunEvents | None = None,
         resume_after: str | None = None,
     ) -> None:
-        """Load and write through `api`, which already speaks for the principal; the answer may report its cost.
+        """Load and write through `api`, which is bound to the principal.
 
-        `events` are what subscriptions follow, for the same principal; `resume_after` is the cursor of the last event
-        that a client says it has got, which wins over one in the document.
+        `events` serves subscriptions, for the same principal. `resume_after` is the cursor of the last event that the
+        client received; it wins over a cursor in the document. With `reports_cost` the response reports its cost.
         """
         self.api = api
         self.events = events
@@ -40,15 +40,15 @@ class Context:
         self.capabilities: Capabilities = api.capabilities
         self.limits = limits or PagingLimits()
         self.loaders = Loaders(api, deadline_seconds=deadline_seconds)
-        self.places: dict[Any, Any] = {}
-        """What was found out about places in the document; execution puts the dictionary of a kept document here."""
+        self.position_plans: dict[Any, Any] = {}
+        """Plans and facts by position in the document. The executor sets the dictionary of a cached document here."""
 
-    def forget(self) -> None:
-        """Forget what was loaded: after a write, the same operation reads the new state."""
-        self.loaders = self.loaders.renewed()
+    def reset_loaders(self) -> None:
+        """Drop the loaded values, so that the same operation reads the new state after a write."""
+        self.loaders = self.loaders.make_fresh()
 
     async def aclose(self) -> None:
-        """End the loads that are still under way."""
+        """Cancel the loads in flight."""
         await self.loaders.aclose()
 
 

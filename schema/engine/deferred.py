@@ -1,4 +1,4 @@
-"""A value that follows from a load under way, without a task that waits for it."""
+"""A value that will be computed from a load in flight, without a task that waits for it."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ ValueT = TypeVar("ValueT")
 
 
 class Deferred(Generic[ValueT]):
-    """What `finish` makes of a load once it is done, in whatever way. Whoever waits for it cannot cancel the load."""
+    """A value that `finish` computes when a load is done or has failed. Cancelling a waiter leaves the load running."""
 
     __slots__ = ("finish", "load")
 
     def __init__(self, load: asyncio.Future[Any], finish: Callable[[asyncio.Future[Any]], ValueT]) -> None:
-        """Follow a load; `finish` is given it when it is done, and may raise what it raised."""
+        """Defer until `load` is done. `finish` gets the finished load, and may raise its error."""
         self.load = load
         self.finish = finish
 
     def __await__(self) -> Generator[Any, None, ValueT]:
-        """Wait for the load."""
+        """Wait for the load, then compute the value."""
         if not self.load.done():
             yield from asyncio.wait([self.load]).__await__()
         return self.finish(self.load)
 
 
 def then(load: asyncio.Future[LoadedT], finish: Callable[[asyncio.Future[LoadedT]], ValueT]) -> ValueT:
-    """Give what follows from a load: at once where it is done, else as a `Deferred`, which GraphQL execution awaits."""
+    """Compute a value from a load: now if the load is done, else as a `Deferred`, which GraphQL execution awaits."""
     return finish(load) if load.done() else cast("ValueT", Deferred(load, finish))
 
 
 def deferred_error(error: Exception) -> Any:
-    """Give a `Deferred` that raises, for one item of a list whose others are well."""
+    """Make a `Deferred` that raises: for one failed item of a list, so that the other items stay."""
     load = asyncio.get_running_loop().create_future()
     load.set_exception(error)
-    load.exception()  # nobody may wait for it
+    load.exception()  # marks it as retrieved, since there may be no waiter
     return Deferred(load, asyncio.Future.result)

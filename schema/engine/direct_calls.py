@@ -1,4 +1,4 @@
-"""Finds the fields that can be called as the plain functions they are, without what stands around them."""
+"""Direct calls: fields whose Python function can be called without the wrappers of strawberry and graphql-core."""
 
 from __future__ import annotations
 
@@ -17,68 +17,68 @@ Function: TypeAlias = Callable[..., Any]
 
 _STRAWBERRY = "strawberry-definition"
 _DIRECT = "direct-call"
-_LEADING_ON = "not-plain"
+_LOADING_FIELDS = "loading-fields"
 _INFO = "info"
 
 
 class DirectCall(NamedTuple):
-    """How a field's function is called: with its parent, and by name with `info`, if it wants that, and arguments."""
+    """A field's function. Call it with the parent object, and by keyword with its arguments and, if wanted, `info`."""
 
     function: Function
     wants_info: bool
     python_names: Mapping[str, str]
-    """The arguments: what Python calls them, by their names in GraphQL."""
+    """The Python names of the arguments, by their GraphQL names."""
     is_plain: bool
-    """Whether the parent is all that it is given, and its value is at hand."""
+    """Whether the parent is its only argument, and it returns its value without a wait."""
 
 
 def enable_direct_calls(schema: GraphQLSchema) -> None:
-    """Note of each field of a schema how it is called directly, and let graphql-core call the plain ones so too."""
-    not_plain: set[str] = set()
+    """Store the direct call of each field in the schema, and make graphql-core call the plain fields directly too."""
+    loading_fields: set[str] = set()
     roots = {schema.query_type, schema.mutation_type, schema.subscription_type}
     for type_ in schema.type_map.values():
         if isinstance(type_, GraphQLObjectType):
             for name, field in type_.fields.items():
-                call = _call_of(field)
+                call = _direct_call_from_field(field)
                 if call is not None:
                     field.extensions[_DIRECT] = call
                     if call.is_plain and field.subscribe is None:
-                        field.resolve = _resolver(call.function)
+                        field.resolve = _core_resolver(call.function)
                 if type_ not in roots and (call is None or not call.is_plain):
-                    not_plain.add(name)
-    schema.extensions[_LEADING_ON] = frozenset(not_plain)
+                    loading_fields.add(name)
+    schema.extensions[_LOADING_FIELDS] = frozenset(loading_fields)
 
 
-def leads_on(schema: GraphQLSchema, below: Sequence[FieldNode], fragments: Fragments) -> bool:
-    """Tell whether what is selected below some fields may have to be waited for, judged by the names of the fields."""
-    return selects_any(schema.extensions.get(_LEADING_ON, ()), below, fragments)
+def may_start_loads(schema: GraphQLSchema, nodes: Sequence[FieldNode], fragments: Fragments) -> bool:
+    """Return whether the selections below some field nodes may start loads, judged by the names of the fields."""
+    return selects_any(schema.extensions.get(_LOADING_FIELDS, ()), nodes, fragments)
 
 
-def direct_call(field: GraphQLField) -> DirectCall | None:
-    """Say how a field is called directly; None where graphql-core and strawberry have to."""
+def find_direct_call(field: GraphQLField) -> DirectCall | None:
+    """Find the direct call of a field. Returns None if graphql-core and strawberry must call it."""
     return cast("DirectCall | None", field.extensions.get(_DIRECT))
 
 
-def class_of(type_: GraphQLObjectType) -> type | None:
-    """Give the class whose instances are of a type; None for one that was not made of a class."""
+def python_class(type_: GraphQLObjectType) -> type | None:
+    """Find the Python class whose instances have a GraphQL type. Returns None if the type was not made from a class."""
     definition = type_.extensions.get(_STRAWBERRY)
     generic = getattr(definition, "concrete_of", None)
     return getattr(generic or definition, "origin", None)
 
 
-def _call_of(field: GraphQLField) -> DirectCall | None:
+def _direct_call_from_field(field: GraphQLField) -> DirectCall | None:
     definition = field.extensions.get(_STRAWBERRY)
     if not isinstance(definition, StrawberryField) or definition.extensions:
         return None
     if field.subscribe is not None:
-        return _plain(lambda event: event)
+        return _plain_call(lambda event: event)
     resolver = definition.base_resolver
     if resolver is None:
-        return _plain(attrgetter(definition.python_name))
-    return _call_of_resolver(field, definition, resolver)
+        return _plain_call(attrgetter(definition.python_name))
+    return _direct_call_from_resolver(field, definition, resolver)
 
 
-def _call_of_resolver(
+def _direct_call_from_resolver(
     field: GraphQLField, definition: StrawberryField, resolver: StrawberryResolver[Any]
 ) -> DirectCall | None:
     function = cast("Function", resolver.wrapped_func)
@@ -93,9 +93,9 @@ def _call_of_resolver(
     return DirectCall(function, wants_info, python_names, is_plain)
 
 
-def _plain(function: Function) -> DirectCall:
+def _plain_call(function: Function) -> DirectCall:
     return DirectCall(function, wants_info=False, python_names={}, is_plain=True)
 
 
-def _resolver(get: Function) -> Callable[[Any, Any], Any]:
+def _core_resolver(get: Function) -> Callable[[Any, Any], Any]:
     return lambda parent, _info: get(parent)

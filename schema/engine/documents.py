@@ -1,4 +1,4 @@
-"""Reads documents: a request's text is parsed and validated once, and not even that where it is kept."""
+"""Documents: a request's text is parsed and validated once, and not again while it is in the document cache."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from strawberry.schema.schema import validate_document
 from schema.engine.plans import DocumentPlans
 from schema.engine.public_errors import to_graphql_errors
 
-CHARACTERS_OF_A_PLANNED_FIELD = 3
-"""What a planned field takes, in characters of a document whose syntax tree takes as much; measured."""
+CHARACTERS_PER_PLANNED_FIELD = 3
+"""The size of a planned field, as the characters of a document whose syntax tree is as large. Measured."""
 
-_NOTHING = DocumentNode(definitions=())
+_EMPTY_DOCUMENT = DocumentNode(definitions=())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ParsedDocument:
-    """A document as it was read once, valid unless it has `errors`; one that cannot be parsed has an empty `node`."""
+    """A parsed document, valid unless it has `errors`. A text that cannot be parsed has an empty `node`."""
 
     text: str
     node: DocumentNode
     errors: Sequence[GraphQLError] = ()
     plans: DocumentPlans = field(default_factory=DocumentPlans)
-    """How its places are executed, kept as long as the document."""
+    """The plans for its positions, stored as long as the document."""
 
     @property
     def is_parsed(self) -> bool:
-        """Whether there are definitions to look at, valid or not."""
-        return self.node is not _NOTHING
+        """Whether it has definitions, valid or not."""
+        return self.node is not _EMPTY_DOCUMENT
 
     @property
     def operations(self) -> list[OperationDefinitionNode]:
-        """The operations, in their order."""
+        """The operations, in document order."""
         return [part for part in self.node.definitions if isinstance(part, OperationDefinitionNode)]
 
-    def operation(self, name: str | None) -> OperationDefinitionNode | None:
-        """Find the operation that a request means; None where none has the name, or a name has to choose one."""
+    def find_operation(self, name: str | None) -> OperationDefinitionNode | None:
+        """Find the operation that a request names. Without a name, the document must have exactly one operation."""
         operations = self.operations
         if name is None:
             return operations[0] if len(operations) == 1 else None
@@ -56,85 +56,85 @@ class ParsedDocument:
 
 
 class DocumentCache:
-    """The documents that were used last, of `max_characters` together.
+    """An LRU cache of parsed documents, limited to `max_characters` in total.
 
-    Their number alone would be no bound, since callers choose them: the syntax tree of a document takes up to 300
-    bytes for each of its characters. What is planned of a document counts as the characters that would take as much.
+    A limit on their number would be no bound, since callers choose the documents: a syntax tree takes up to 300 bytes
+    per character. The plans of a document count as the characters that take as much memory.
     """
 
     def __init__(self, max_characters: int) -> None:
-        """Keep nothing yet."""
+        """Start with an empty cache."""
         self._max_characters = max_characters
-        self._kept: OrderedDict[str, tuple[ParsedDocument, int]] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[ParsedDocument, int]] = OrderedDict()
         self._characters = 0
 
-    def find(self, text: str) -> ParsedDocument | None:
-        """The document of this text, where it is kept."""
-        document, _ = self._kept.get(text, (None, 0))
+    def get(self, text: str) -> ParsedDocument | None:
+        """Return the document of a text if it is in the cache."""
+        document, _ = self._entries.get(text, (None, 0))
         if document is not None:
-            self._weigh(document)
+            self._touch(document)
         return document
 
-    def keep(self, document: ParsedDocument) -> None:
-        """Keep a document in place of those not used for longest; not one that would take a tenth of the room."""
-        if len(document.text) * 10 <= self._max_characters and document.text not in self._kept:
-            self._weigh(document)
+    def store(self, document: ParsedDocument) -> None:
+        """Store a document and evict the least recently used. A document over a tenth of the limit is not stored."""
+        if len(document.text) * 10 <= self._max_characters and document.text not in self._entries:
+            self._touch(document)
 
-    def weigh_again(self, document: ParsedDocument) -> None:
-        """Note what a document takes after it was executed, if it is kept."""
-        kept, _ = self._kept.get(document.text, (None, 0))
-        if kept is document:
-            self._weigh(document)
+    def update_size(self, document: ParsedDocument) -> None:
+        """Measure a document again after its execution, if it is in the cache."""
+        cached, _ = self._entries.get(document.text, (None, 0))
+        if cached is document:
+            self._touch(document)
 
-    def _weigh(self, document: ParsedDocument) -> None:
-        """Note that a document is used, and what it takes by now; its plans begin anew where they are too much."""
-        planned = CHARACTERS_OF_A_PLANNED_FIELD * document.plans.size
+    def _touch(self, document: ParsedDocument) -> None:
+        """Mark a document as just used and measure it. Plans that are too large are dropped, and compiled again."""
+        planned = CHARACTERS_PER_PLANNED_FIELD * document.plans.size
         if planned * 10 > self._max_characters:
-            document.plans.forget()
+            document.plans.clear()
             planned = 0
-        _, before = self._kept.pop(document.text, (None, 0))
-        now = len(document.text) + planned
-        self._kept[document.text] = (document, now)
-        self._characters += now - before
-        while self._characters > self._max_characters and len(self._kept) > 1:
-            _, (_, characters) = self._kept.popitem(last=False)
-            self._characters -= characters
+        _, size_before = self._entries.pop(document.text, (None, 0))
+        size = len(document.text) + planned
+        self._entries[document.text] = (document, size)
+        self._characters += size - size_before
+        while self._characters > self._max_characters and len(self._entries) > 1:
+            _, (_, evicted_size) = self._entries.popitem(last=False)
+            self._characters -= evicted_size
 
 
 class DocumentReader:
-    """Reads the documents of one schema by one set of limits, and keeps those that are valid."""
+    """Parses and validates the documents of one schema by one set of limits, and caches the valid ones."""
 
     def __init__(
-        self, schema: GraphQLSchema, kept: DocumentCache, *, max_tokens: int, rules: Sequence[type[ValidationRule]]
+        self, schema: GraphQLSchema, cache: DocumentCache, *, max_tokens: int, rules: Sequence[type[ValidationRule]]
     ) -> None:
-        """Hold documents to `max_tokens` and to `rules`, and only then to GraphQL's own rules."""
+        """Limit documents to `max_tokens` tokens, and validate by `rules` before GraphQL's own rules."""
         self._schema = schema
-        self._kept = kept
+        self._cache = cache
         self._max_tokens = max_tokens
         self._rules = rules
 
-    def read(self, text: str) -> ParsedDocument:
-        """Read a document, valid or not; takes 5 to 13 ms where it is not kept. Raises nothing."""
-        document = self._kept.find(text)
+    def parse(self, text: str) -> ParsedDocument:
+        """Parse and validate a document, or take it from the cache. Raises nothing; a cache miss takes 5 to 13 ms."""
+        document = self._cache.get(text)
         if document is None:
-            document = self._read(text)
+            document = self._parse_uncached(text)
             if not document.errors:
-                self._kept.keep(document)
+                self._cache.store(document)
         return document
 
-    def executed(self, document: ParsedDocument) -> None:
-        """Note that a document was executed, which may have planned more of it."""
-        self._kept.weigh_again(document)
+    def on_executed(self, document: ParsedDocument) -> None:
+        """Update the cached size of a document after its execution, which may have added plans."""
+        self._cache.update_size(document)
 
-    def _read(self, text: str) -> ParsedDocument:
-        node = _NOTHING
+    def _parse_uncached(self, text: str) -> ParsedDocument:
+        node = _EMPTY_DOCUMENT
         try:
             node = parse(text, max_tokens=self._max_tokens)
-            return ParsedDocument(text, node, self._faults(node))
-        except Exception as error:  # a refusal, or what nobody expected and is masked later
+            return ParsedDocument(text, node, self._validate(node))
+        except Exception as error:  # a refusal, or an unexpected error that is masked in the response
             return ParsedDocument(text, node, to_graphql_errors(error))
 
-    def _faults(self, node: DocumentNode) -> list[GraphQLError]:
-        # One of GraphQL's rules takes seconds for what ours refuse.
-        faults = validate(self._schema, node, self._rules)
-        return faults or validate_document(self._schema, node, tuple(specified_rules))
+    def _validate(self, node: DocumentNode) -> list[GraphQLError]:
+        # Our rules come first: one of GraphQL's rules takes seconds for a document that ours refuse.
+        errors = validate(self._schema, node, self._rules)
+        return errors or validate_document(self._schema, node, tuple(specified_rules))

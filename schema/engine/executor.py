@@ -1,36 +1,40 @@
-"""Executes operations by compiled plans, and by graphql-core whatever is unusual.
+"""The executor of an operation: made from a parsed document, executing by compiled plans and by graphql-core.
 
-Most of an answer is made by functions of what is at hand. They are called in one go, and what has to be waited for is
-put in its place when it is here, without the bookkeeping that GraphQL's general algorithm does for each field.
-Whatever is unusual (a null that must not be, an exception, a value that its type refuses) is handed back to
-graphql-core, which executes those fields from the beginning and words the error; the objects in their lists are again
-tried by their plans. Nothing is asked of the upstream twice by that: what was loaded is memoised for the operation,
-errors too.
+Most of a response is computed by functions from values at hand. The executor calls them in one go. A value that needs
+a load is filled in when the load is done, without the bookkeeping of GraphQL's general algorithm for each field.
+
+An unusual value (a null for a non-null type, an exception, a value that its type refuses) makes graphql-core execute
+the object's fields again from the start, and word the error. The objects in its lists are then tried by plans again.
+Nothing is fetched from the upstream twice because of that: loaded values and errors are memoised for the operation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
+import strawberry
 from graphql import GraphQLObjectType
+from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from schema.engine.attempt import PlanExecution
 from schema.engine.context import Context
-from schema.engine.plans import DocumentPlans, PositionPlans, find_plan
+from schema.engine.documents import ParsedDocument
+from schema.engine.plan_execution import PlanExecution, PositionPlans
+from schema.engine.plans import DocumentPlans, find_plan
+from schema.engine.public_errors import OperationRefusedError
 
 
 class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
     """Strawberry's executor, which executes the fields of an object by a plan where it can."""
 
     plans: DocumentPlans | None = None
-    """The plans of the document; set before execution by whoever keeps them."""
+    """The plans of the document, set before execution."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._places: PositionPlans | None = None
+        self._position_plans: PositionPlans | None = None
         self._has_failed = False
 
     def execute_fields(
@@ -41,30 +45,67 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         grouped_field_set: Any,
         position_context: Any,
     ) -> Any:
-        """Execute the fields of one object; gives their values by name, or an awaitable of that."""
+        """Execute the fields of one object. Returns their values by response name, or an awaitable of that."""
         by_core = partial(super().execute_fields, parent_type, source_value, path, grouped_field_set, position_context)
-        places = self._places if self._places is not None else self._find_places()
-        plan = find_plan(parent_type, grouped_field_set, places)
-        if plan is None or (self._has_failed and plan.holds_many):
+        plans = self._position_plans if self._position_plans is not None else self._find_plans()
+        plan = find_plan(parent_type, grouped_field_set, plans)
+        if plan is None or (self._has_failed and plan.may_hold_long_list):
             return by_core()
-        attempt = PlanExecution(self, places)
+        execution = PlanExecution(self, plans)
         try:
-            shown = plan.show(source_value, attempt)
+            response = plan.execute(source_value, execution)
         except Exception:  # graphql-core meets it again, and reports it
-            attempt.give_up()
+            execution.abort()
             self._has_failed = True
-            return self._when_shown(attempt, {}, by_core) if attempt.tasks else by_core()
-        return self._when_shown(attempt, shown, by_core) if attempt.waiting else shown
+            return self._wait(execution, {}, by_core) if execution.tasks else by_core()
+        return self._wait(execution, response, by_core) if execution.pending else response
 
-    async def _when_shown(self, attempt: PlanExecution, shown: dict[str, Any], by_core: Callable[[], Any]) -> Any:
-        if await attempt.shown():
-            return shown
+    async def _wait(self, execution: PlanExecution, response: dict[str, Any], by_core: Callable[[], Any]) -> Any:
+        """Wait for the pending values; after a failure let graphql-core execute the fields."""
+        if await execution.wait():
+            return response
         self._has_failed = True
-        again = by_core()
-        return await again if self.is_awaitable(again) else again
+        result = by_core()
+        return await result if self.is_awaitable(result) else result
 
-    def _find_places(self) -> PositionPlans:
-        places = self._places = (self.plans or DocumentPlans()).places_of(self)
+    def _find_plans(self) -> PositionPlans:
+        plans = self._position_plans = (self.plans or DocumentPlans()).find_variant(self)
         if isinstance(self.context_value, Context):
-            self.context_value.places = places
-        return places
+            self.context_value.position_plans = plans
+        return plans
+
+
+def build_executor(
+    schema: strawberry.Schema,
+    document: ParsedDocument,
+    *,
+    operation_name: str | None,
+    variables: Mapping[str, Any] | None,
+    context: Any,
+    root: Any = None,
+    extensions: dict[str, Any] | None = None,
+) -> CompiledExecutor:
+    """Make the executor of one operation of a document, with its variables coerced.
+
+    `root` is the parent value of the root fields. `extensions` are those of the request.
+
+    Raises:
+        OperationRefusedError: The document is invalid, names no such operation, or the variables are refused.
+    """
+    if document.errors:
+        raise OperationRefusedError(document.errors)
+    executor = schema.execution_context_class.build(
+        schema._schema,
+        document.node,
+        root_value=root,
+        context_value=context,
+        raw_variable_values=dict(variables or {}),
+        operation_name=operation_name,
+        is_awaitable=cast("Any", optimized_is_awaitable),
+        operation_extensions=extensions,
+    )
+    if isinstance(executor, list):
+        raise OperationRefusedError(executor)
+    built = cast("CompiledExecutor", executor)
+    built.plans = document.plans
+    return built

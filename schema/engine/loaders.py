@@ -1,7 +1,7 @@
-"""One loader for each kind of key: batches what one operation asks for, and memoises it for that operation.
+"""Loaders, one per kind of key. They batch the loads of one operation, and memoise the results for that operation.
 
-Loaders live as long as one operation and are made inside the running loop. A batch never raises: a key that failed
-gets its error as a value. Every batch has a deadline, and `Loaders.aclose` ends whatever is still under way.
+Loaders live as long as one operation, and are made inside the running event loop. A batch never raises: a key that
+failed gets its error as a value. Every batch has a deadline, and `Loaders.aclose` ends the batches in flight.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from schema.contract.errors import GatewayError
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.ports import (
     AssistantPageKey,
-    FetchLists,
+    FetchPages,
     MessageFilePageKey,
     MessagePageKey,
     RunPageKey,
@@ -33,14 +33,14 @@ from schema.contract.wire import (
     RunStepObject,
     ThreadObject,
 )
-from schema.engine.batches import Arrivals, Batches, Fetch
+from schema.engine.batches import BatchRunner, Fetch, ThreadBarrier
 
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
 
 class HasId(Protocol):
-    """An upstream object that can be identified."""
+    """An upstream object with an id."""
 
     @property
     def id(self) -> str:
@@ -53,246 +53,251 @@ ObjectT = TypeVar("ObjectT", bound=HasId)
 PageKey: TypeAlias = MessagePageKey | RunPageKey | RunStepPageKey | AssistantPageKey | MessageFilePageKey
 PageKeyT = TypeVar("PageKeyT", bound=PageKey)
 ObjectKeyT = TypeVar("ObjectKeyT", bound=tuple[str, ...])
-Owner: TypeAlias = tuple[str, ...]
-"""What the keys of the objects of one list have in common: all but the object's own id."""
+ParentKey: TypeAlias = tuple[str, ...]
+"""The common part of the keys of one list's objects: all but the object's own id."""
 
 
 class PortLoader(DataLoader[KeyT, ValueT]):
-    """Loads by key through one function of the port."""
+    """Loads values by key through one function of the port."""
 
-    def __init__(self, fetch: Fetch[KeyT, ValueT], batches: Batches) -> None:
-        """Load through `fetch`; `batches` owns the calls."""
+    def __init__(self, fetch: Fetch[KeyT, ValueT], batches: BatchRunner) -> None:
+        """Load through `fetch`, in batches that `batches` runs."""
         super().__init__()
         self._fetch = fetch
         self._batches = batches
 
     async def batch_load_fn(self, keys: list[KeyT]) -> list[Any]:
-        """Fetch a batch: one value or error for each key, in their order."""
-        return self._settle(keys, await self._batches.run(self._fetch, keys))
+        """Fetch a batch. Returns one value or error per key, in their order."""
+        return self._resolve_futures(keys, await self._batches.run_batch(self._fetch, keys))
 
     def load(self, key: KeyT) -> asyncio.Future[ValueT]:
-        """Load one key. Cancelling whoever waits does not cancel the load, since others may wait for it too."""
-        return asyncio.shield(self.start(key))
+        """Load one key. Cancelling the returned future does not cancel the load, since other callers share it."""
+        return asyncio.shield(self.start_load(key))
 
-    def start(self, key: KeyT) -> asyncio.Future[ValueT]:
-        """Begin a load and give its future, which others share: it may be looked at and called back, not cancelled."""
+    def start_load(self, key: KeyT) -> asyncio.Future[ValueT]:
+        """Start a load and return its shared future. Callers may read it and add callbacks, but not cancel it."""
         return super().load(key)
 
-    def held(self, key: KeyT) -> ValueT | None:
-        """Give what is already here, without waiting; None when it is not, or when it could not be had."""
+    def peek(self, key: KeyT) -> ValueT | None:
+        """Return a loaded value without waiting. Returns None if it is not loaded yet, or its load failed."""
         future = self._cache.get(key)
         if future is None or not future.done() or future.cancelled() or future.exception() is not None:
             return None
         return future.result()
 
-    def _settle(self, keys: Sequence[KeyT], answers: list[Any]) -> list[Any]:
-        """Resolve loads that are not yet resolved."""
-        for key, answer in zip(keys, answers, strict=True):
+    def _resolve_futures(self, keys: Sequence[KeyT], results: list[Any]) -> list[Any]:
+        """Resolve the futures of these keys, if they are not resolved yet."""
+        for key, result in zip(keys, results, strict=True):
             future = self._cache.get(key)
             if future is None or future.done():
                 continue
-            if isinstance(answer, BaseException):
-                future.set_exception(answer)
-                future.exception()  # a failure is reported where somebody asks for the value
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+                future.exception()  # marks it as retrieved: a failure is reported only where the value is used
             else:
-                future.set_result(answer)
-        return answers
+                future.set_result(result)
+        return results
 
 
 class ObjectLoader(PortLoader[ObjectKeyT, ObjectT]):
-    """Loads objects that pages may hold: what a page that was noted holds is here without a load.
+    """Loads objects. An object on a loaded page needs no load of its own.
 
-    A page is only looked through when one of its owner's objects is asked for, which for most pages never happens.
-    What a page that was asked for before may hold waits for it. A reference is found in an answer that was mostly
-    asked for together with that page, so it hardly ever waits for long, and what it costs is no matter of chance.
+    A page is indexed only when an object of its list is loaded, which never happens for most pages.
+
+    A load waits for the pages that were requested earlier and may hold the object. A reference is usually found in a
+    response that was requested together with that page. So the wait is short, and the number of calls does not depend
+    on chance.
     """
 
-    def __init__(self, fetch: Fetch[ObjectKeyT, ObjectT], batches: Batches) -> None:
-        """Load through `fetch`; `batches` owns the calls."""
+    def __init__(self, fetch: Fetch[ObjectKeyT, ObjectT], batches: BatchRunner) -> None:
+        """Load through `fetch`, in batches that `batches` runs."""
         super().__init__(fetch, batches)
-        self._noted: dict[Owner, list[Page[ObjectT]]] = {}
-        self._listed: dict[Owner, dict[str, ObjectT]] = {}
-        self._expected: dict[Owner, list[asyncio.Future[Any]]] = {}
+        self._unindexed_pages: dict[ParentKey, list[Page[ObjectT]]] = {}
+        self._indexed_objects: dict[ParentKey, dict[str, ObjectT]] = {}
+        self._expected_pages: dict[ParentKey, list[asyncio.Future[Any]]] = {}
 
-    def expect(self, owner: Owner, page: asyncio.Future[Page[ObjectT]]) -> None:
-        """Expect a page of an owner's objects, which has been asked for."""
-        self._expected.setdefault(owner, []).append(page)
+    def expect_page(self, parent_key: ParentKey, page: asyncio.Future[Page[ObjectT]]) -> None:
+        """Register a requested page of the parent's objects, so that later loads wait for it."""
+        self._expected_pages.setdefault(parent_key, []).append(page)
 
-    def note(self, owner: Owner, page: Page[ObjectT]) -> None:
-        """Note a page of an owner's objects: their keys without the id. What is here already is not replaced."""
-        self._noted.setdefault(owner, []).append(page)
+    def prime_page(self, parent_key: ParentKey, page: Page[ObjectT]) -> None:
+        """Prime the loader with a page of the parent's objects. It does not replace loaded or primed objects."""
+        self._unindexed_pages.setdefault(parent_key, []).append(page)
 
-    def start(self, key: ObjectKeyT) -> asyncio.Future[ObjectT]:
-        """Begin a load, unless a page has held the object or one that is expected may."""
+    def start_load(self, key: ObjectKeyT) -> asyncio.Future[ObjectT]:
+        """Start a load, unless a loaded page holds the object or an expected page may hold it."""
         if key not in self._cache:
-            if (listed := self._on_a_page(key)) is not None:
+            if (listed := self._find_on_pages(key)) is not None:
                 self.prime(key, listed)
-            elif pages := [page for page in self._expected.pop(key[:-1], ()) if not page.done()]:
-                self._expected[key[:-1]] = pages
-                self._load_behind(key, pages)
-        return super().start(key)
+            elif pages := [page for page in self._expected_pages.pop(key[:-1], ()) if not page.done()]:
+                self._expected_pages[key[:-1]] = pages
+                self._load_after_pages(key, pages)
+        return super().start_load(key)
 
-    def held(self, key: ObjectKeyT) -> ObjectT | None:
-        """Give what is already here, by itself or on a page."""
-        return super().held(key) if key in self._cache else self._on_a_page(key)
+    def peek(self, key: ObjectKeyT) -> ObjectT | None:
+        """Return an object that is loaded, by itself or on a page."""
+        return super().peek(key) if key in self._cache else self._find_on_pages(key)
 
-    def _load_behind(self, key: ObjectKeyT, pages: Sequence[asyncio.Future[Page[ObjectT]]]) -> None:
-        """Take an object from one of some pages when all are here, or load it then."""
+    def _load_after_pages(self, key: ObjectKeyT, pages: Sequence[asyncio.Future[Page[ObjectT]]]) -> None:
+        """Wait for all these pages. Then take the object from one of them, or load it."""
         load: asyncio.Future[ObjectT] = self.loop.create_future()
         self._cache[key] = load
-        missing = len(pages)
+        pending = len(pages)
 
-        def arrived(_: object) -> None:
-            nonlocal missing
-            missing -= 1
-            if missing or load.done():
+        def on_page_done(_: object) -> None:
+            nonlocal pending
+            pending -= 1
+            if pending or load.done():
                 return
-            if (listed := self._on_a_page(key)) is not None:
+            if (listed := self._find_on_pages(key)) is not None:
                 load.set_result(listed)
             else:
                 self.do_resolve_reject(key, load)
 
         for page in pages:
-            page.add_done_callback(arrived)
+            page.add_done_callback(on_page_done)
 
-    def _on_a_page(self, key: ObjectKeyT) -> ObjectT | None:
-        owner = key[:-1]
-        for page in self._noted.pop(owner, ()):
-            listed = self._listed.setdefault(owner, {})
+    def _find_on_pages(self, key: ObjectKeyT) -> ObjectT | None:
+        parent_key = key[:-1]
+        for page in self._unindexed_pages.pop(parent_key, ()):
+            indexed = self._indexed_objects.setdefault(parent_key, {})
             for item in page.data:
-                listed.setdefault(item.id, item)
-        found = self._listed.get(owner)
+                indexed.setdefault(item.id, item)
+        found = self._indexed_objects.get(parent_key)
         return None if found is None else found.get(key[-1])
 
 
 class PageLoader(PortLoader[PageKeyT, Page[ObjectT]]):
-    """Loads pages; pages of one list from one place share the longest, and each is noted by the loader of its objects.
+    """Loads pages. Pages of one list from one position share the longest; each page primes the loader of its objects.
 
-    The pages of each thread are given out as soon as they are here, so that what follows from one thread does not
-    wait for the slowest. The pages of one list that were asked for together are given out together (`Arrivals`): what
-    follows is more of that thread, whose many single loads are one call only if they are made together. For the same
-    reason single objects wait for their whole batch.
+    The pages of a thread are released as soon as they have arrived, so that the loads that depend on them do not wait
+    for the slowest thread. Pages of one thread that were requested together are released together (`ThreadBarrier`):
+    the loads that follow are more of that thread, and many single loads are one call only if they start together. For
+    the same reason single objects wait for their whole batch.
     """
 
     def __init__(
         self,
-        fetch: FetchLists[PageKeyT, Page[ObjectT]],
-        batches: Batches,
+        fetch: FetchPages[PageKeyT, Page[ObjectT]],
+        batches: BatchRunner,
         objects: ObjectLoader[Any, ObjectT],
-        owner_of: Callable[[PageKeyT], Owner],
+        to_parent_key: Callable[[PageKeyT], ParentKey],
     ) -> None:
-        """Load through `fetch`; `objects` are told what the pages hold, whose owner `owner_of` names."""
+        """Load through `fetch`, and prime `objects` with each page under the key that `to_parent_key` returns."""
         super().__init__(fetch, batches)
-        self._fetch_lists = fetch
+        self._fetch_pages = fetch
         self._objects = objects
-        self._owner_of = owner_of
-        self._asked: dict[Hashable, list[PageKeyT]] = {}
+        self._to_parent_key = to_parent_key
+        self._started_keys: dict[Hashable, list[PageKeyT]] = {}
 
-    def start(self, key: PageKeyT) -> asyncio.Future[Page[ObjectT]]:
-        """Begin to load a page, or cut it from one that was asked for before and holds it."""
-        self._look_among_asked(key)
-        return super().start(key)
+    def start_load(self, key: PageKeyT) -> asyncio.Future[Page[ObjectT]]:
+        """Start to load a page, or cut it from an earlier requested page that holds it."""
+        self._reuse_longer_page(key)
+        return super().start_load(key)
 
-    def held(self, key: PageKeyT) -> Page[ObjectT] | None:
-        """Give a page that is here, or that a page that is here holds."""
-        if _list_of(key) in self._asked:
-            self._look_among_asked(key)
-        return super().held(key)
+    def peek(self, key: PageKeyT) -> Page[ObjectT] | None:
+        """Return a page that is loaded, by itself or as part of a longer page."""
+        if _list_position(key) in self._started_keys:
+            self._reuse_longer_page(key)
+        return super().peek(key)
 
-    def _look_among_asked(self, key: PageKeyT) -> None:
-        """Memoise a page that follows from another of the same list and place."""
+    def _reuse_longer_page(self, key: PageKeyT) -> None:
+        """Memoise a page that can be cut from another page of the same list and position."""
         if key in self._cache:
             return
-        asked = self._asked.setdefault(_list_of(key), [])
-        for other in asked:
-            page = super().held(other)
+        started = self._started_keys.setdefault(_list_position(key), [])
+        for other in started:
+            page = super().peek(other)
             if other.window.limit >= key.window.limit or (page is not None and not page.has_more):
-                self._cache[key] = _cut_when_here(self._cache[other], key)
+                self._cache[key] = _cut_future(self._cache[other], key)
                 return
-        asked.append(key)
+        started.append(key)
 
     async def batch_load_fn(self, keys: list[PageKeyT]) -> list[Any]:
-        """Fetch the longest of each group of pages and cut the others from it."""
-        sources = longest_windows(keys)
-        cut_from: dict[PageKeyT, list[PageKeyT]] = {}
+        """Fetch the longest page of each list and position, and cut the others from it."""
+        sources = longest_page_keys(keys)
+        keys_by_source: dict[PageKeyT, list[PageKeyT]] = {}
         for key, source in zip(keys, sources, strict=True):
-            cut_from.setdefault(source, []).append(key)
-            self._objects.expect(self._owner_of(key), self._cache[key])
-        here: dict[PageKeyT, Any] = {}
-        for source, page in zip(
-            cut_from, await self._batches.run(self._landing(cut_from, here), cut_from), strict=True
-        ):
-            if source not in here:
-                self._arrive(here, source, page)
-        return self._settle(keys, [_cut(here[source], key) for key, source in zip(keys, sources, strict=True)])
+            keys_by_source.setdefault(source, []).append(key)
+            self._objects.expect_page(self._to_parent_key(key), self._cache[key])
+        pages: dict[PageKeyT, Any] = {}
+        fetch = self._fetch_by_thread(keys_by_source, pages)
+        for source, page in zip(keys_by_source, await self._batches.run_batch(fetch, keys_by_source), strict=True):
+            if source not in pages:
+                self._add_page(pages, source, page)
+        return self._resolve_futures(
+            keys, [_cut_page(pages[source], key) for key, source in zip(keys, sources, strict=True)]
+        )
 
-    def _landing(
-        self, cut_from: Mapping[PageKeyT, list[PageKeyT]], here: dict[PageKeyT, Any]
+    def _fetch_by_thread(
+        self, keys_by_source: Mapping[PageKeyT, list[PageKeyT]], pages: dict[PageKeyT, Any]
     ) -> Fetch[PageKeyT, Page[ObjectT]]:
-        """Fetch so that each thread's pages are given out as soon as they are here."""
-        threads = [_thread_of(source) for source in cut_from]
-        if len(set(threads)) == 1:
-            return self._fetch  # they are here together anyway
-        arrivals = Arrivals(threads)
+        """Make the fetch function that releases each thread's pages as soon as they have arrived."""
+        thread_ids = [_thread_id(source) for source in keys_by_source]
+        if len(set(thread_ids)) == 1:
+            return self._fetch  # all pages are released together anyway
+        barrier = ThreadBarrier(thread_ids)
 
-        def give_out(source: PageKeyT) -> None:
-            self._settle(cut_from[source], [_cut(here[source], key) for key in cut_from[source]])
+        def release(source: PageKeyT) -> None:
+            keys = keys_by_source[source]
+            self._resolve_futures(keys, [_cut_page(pages[source], key) for key in keys])
 
         def on_result(source: PageKeyT, page: Page[ObjectT] | GatewayError) -> None:
-            self._arrive(here, source, page)
-            arrivals.arrive(_thread_of(source), partial(give_out, source))
+            self._add_page(pages, source, page)
+            barrier.add_page(_thread_id(source), partial(release, source))
 
-        return partial(self._fetch_lists, on_result=on_result)
+        return partial(self._fetch_pages, on_result=on_result)
 
-    def _arrive(self, here: dict[PageKeyT, Any], key: PageKeyT, page: Page[ObjectT] | BaseException) -> None:
-        here[key] = page
+    def _add_page(self, pages: dict[PageKeyT, Any], key: PageKeyT, page: Page[ObjectT] | BaseException) -> None:
+        pages[key] = page
         if isinstance(page, Page):
-            self._objects.note(self._owner_of(key), page)
+            self._objects.prime_page(self._to_parent_key(key), page)
 
 
-def longest_windows(keys: Sequence[PageKeyT]) -> list[PageKeyT]:
-    """Say for each page key which of the keys has the page that holds it: the longest from the same place. Pure."""
+def longest_page_keys(keys: Sequence[PageKeyT]) -> list[PageKeyT]:
+    """Find for each page key the key of the longest page from the same position of the same list. Pure."""
     longest: dict[Hashable, PageKeyT] = {}
     for key in keys:
-        list_ = _list_of(key)
-        known = longest.get(list_)
+        position = _list_position(key)
+        known = longest.get(position)
         if known is None or known.window.limit < key.window.limit:
-            longest[list_] = key
-    return [longest[_list_of(key)] for key in keys]
+            longest[position] = key
+    return [longest[_list_position(key)] for key in keys]
 
 
-def _list_of(key: PageKey) -> Hashable:
-    """Name the list that a page is of, and the place where it begins: all of a key but its limit."""
+def _list_position(key: PageKey) -> Hashable:
+    """Return the list of a page and the position where it begins: all parts of a key but its limit."""
     return (key[:-1], key.window.order, key.window.after)
 
 
-def _thread_of(key: PageKey) -> str | None:
-    """Name the thread that a page is of; assistants are in none."""
+def _thread_id(key: PageKey) -> str | None:
+    """Return the thread of a page. Assistants belong to no thread."""
     return None if isinstance(key, AssistantPageKey) else key.thread_id
 
 
-def _cut_when_here(source: asyncio.Future[Page[ObjectT]], key: PageKey) -> asyncio.Future[Page[ObjectT]]:
+def _cut_future(source: asyncio.Future[Page[ObjectT]], key: PageKey) -> asyncio.Future[Page[ObjectT]]:
+    """Make the future of a page that will be cut from a longer one."""
     cut: asyncio.Future[Page[ObjectT]] = source.get_loop().create_future()
 
-    def settle(done: asyncio.Future[Page[ObjectT]]) -> None:
+    def on_done(done: asyncio.Future[Page[ObjectT]]) -> None:
         if cut.done():
             return
         if done.cancelled():
             cut.cancel()
         elif (error := done.exception()) is not None:
             cut.set_exception(error)
-            cut.exception()  # whoever loads it will be told; nobody may
+            cut.exception()  # marks it as retrieved, since there may be no waiter
         else:
-            cut.set_result(cast("Page[ObjectT]", _cut(done.result(), key)))
+            cut.set_result(cast("Page[ObjectT]", _cut_page(done.result(), key)))
 
     if source.done():
-        settle(source)
+        on_done(source)
     else:
-        source.add_done_callback(settle)
+        source.add_done_callback(on_done)
     return cut
 
 
-def _cut(page: Page[ObjectT] | BaseException, key: PageKey) -> Page[ObjectT] | BaseException:
+def _cut_page(page: Page[ObjectT] | BaseException, key: PageKey) -> Page[ObjectT] | BaseException:
     limit = key.window.limit
     if isinstance(page, BaseException) or len(page.data) <= limit:
         return page
@@ -300,12 +305,12 @@ def _cut(page: Page[ObjectT] | BaseException, key: PageKey) -> Page[ObjectT] | B
 
 
 class Loaders:
-    """All loaders of one operation, on behalf of one principal; each is made when it is first used."""
+    """All loaders of one operation, for one principal. Each is made on first use."""
 
-    def __init__(self, api: ThreadsApi, *, deadline_seconds: float = 60.0, batches: Batches | None = None) -> None:
-        """Load through `api`, each batch within the deadline; `batches` are those of loaders that came before."""
+    def __init__(self, api: ThreadsApi, *, deadline_seconds: float = 60.0, batches: BatchRunner | None = None) -> None:
+        """Load through `api`, each batch within the deadline. Earlier loaders of the operation share `batches`."""
         self._api = api
-        self._batches = batches or Batches(deadline_seconds)
+        self._batches = batches or BatchRunner(deadline_seconds)
 
     @cached_property
     def threads(self) -> PortLoader[ThreadKey, ThreadObject]:
@@ -364,10 +369,10 @@ class Loaders:
         fetch, objects = self._api.list_message_files, self.message_files
         return PageLoader(fetch, self._batches, objects, lambda page: (page.thread_id, page.message_id))
 
-    def renewed(self) -> Loaders:
-        """Make loaders that remember nothing; loads under way still end with the operation."""
+    def make_fresh(self) -> Loaders:
+        """Make loaders that hold no values. Loads in flight still end with the operation."""
         return Loaders(self._api, batches=self._batches)
 
     async def aclose(self) -> None:
-        """End the loads that are still under way."""
+        """Cancel the loads in flight."""
         await self._batches.aclose()

@@ -1,7 +1,7 @@
-"""Compiles what is selected on an object into one function, which reads it without GraphQL's bookkeeping. Pure.
+"""Compiles the selected fields of an object into functions that execute them without GraphQL's bookkeeping. Pure.
 
-A plan is made when its place in a document is first met, and kept with the document; it knows no principal, no
-variables and no object. Only the values of `@skip` and `@include` are part of it, so there is one for each.
+A plan is compiled when its position in a document is first met, and stored with the document. It depends on no
+principal, no object and no variables, but for the values of `@skip` and `@include`: each set of those has its own plan.
 """
 
 from __future__ import annotations
@@ -28,280 +28,274 @@ from graphql import (
 from graphql.execution import Executor
 from graphql.execution.collect_fields import FieldDetails, GroupedFieldSet
 
-from schema.engine.attempt import NotCompilableError, PlanExecution, Show
 from schema.engine.deferred import Deferred
-from schema.engine.direct_calls import DirectCall, class_of, direct_call, leads_on
+from schema.engine.direct_calls import DirectCall, find_direct_call, may_start_loads, python_class
+from schema.engine.plan_execution import Completer, NotCompilableError, PlanExecution, PositionPlans
 from schema.engine.selection import Arguments
 
-Details: TypeAlias = list[FieldDetails]
-Fetch: TypeAlias = Callable[[Any, PlanExecution, dict[str, Any], str], None]
+FieldDetailsList: TypeAlias = list[FieldDetails]
+ResolveField: TypeAlias = Callable[[Any, PlanExecution, dict[str, Any], str], None]
+"""Calls a field's function with the parent object, and completes its value into the response under a name."""
 
-_AS_THEY_ARE: Mapping[Any, type] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
-"""Types whose values of a Python type need no look."""
+_UNCHANGED_TYPES: Mapping[Any, type] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
+"""GraphQL types whose values of this Python type are complete as they are."""
 
 MAX_FIELDS = 10_000
-"""How many fields are planned of an operation; a large page of a large frontend selects some hundred."""
+"""Limit of planned fields per operation. A large page of a large frontend selects some hundred."""
 
 MAX_VARIANTS = 8
-"""How many sets of conditions have plans at a time, in one document."""
+"""Limit of condition sets that have plans at a time, per document."""
 
 
 class Plan(NamedTuple):
-    """How the selected fields of an object are shown, by their names in the answer."""
+    """The compiled fields of an object, by their response names."""
 
-    reads: Sequence[tuple[str, Show]]
-    """All fields, in their order; of those that are fetched, only the place is held."""
-    fetches: Sequence[tuple[str, Fetch]]
-    holds_many: bool
-    """Whether a list that may be long lies in it: where something in it has failed, it is left to graphql-core."""
+    completers: Sequence[tuple[str, Completer]]
+    """All fields in response order. A resolved field has a placeholder here, which holds its position."""
+    resolvers: Sequence[tuple[str, ResolveField]]
+    may_hold_long_list: bool
+    """Whether the fields may hold a long list. After a failure, graphql-core executes such an object."""
 
-    def show(self, parent: Any, attempt: PlanExecution) -> dict[str, Any]:
-        """Show the fields of an object, what has to be waited for as soon as it is here."""
-        shown = {name: read(parent, attempt) for name, read in self.reads}
-        for name, fetch in self.fetches:
-            fetch(parent, attempt, shown, name)
-        return shown
-
-
-class PositionPlans(dict[Any, Any]):
-    """What was found out about the places of an operation under certain conditions.
-
-    `fields` counts what is planned. Where that is more than anybody means, nothing is: graphql-core executes it all.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fields = 0
-        self.are_too_many = False
-
-    def plan(self, place: Any, type_: GraphQLObjectType, fields: GroupedFieldSet) -> Plan | None:
-        """Plan the fields of one more place."""
-        if self.are_too_many:
-            return None
-        self.fields += len(fields)
-        if self.fields > MAX_FIELDS:
-            self.clear()
-            self.fields, self.are_too_many = 0, True
-            return None
-        plan = self[place] = _compile(type_, fields)
-        return plan
+    def execute(self, parent: Any, execution: PlanExecution) -> dict[str, Any]:
+        """Execute the fields of an object. Pending values are added to the result when their loads are done."""
+        response = {name: complete(parent, execution) for name, complete in self.completers}
+        for name, resolve in self.resolvers:
+            resolve(parent, execution, response, name)
+        return response
 
 
 class DocumentPlans:
-    """How the places of one document are executed, kept as long as the document; found out when they are met.
+    """The plans of one document, compiled on first use and stored as long as the document.
 
-    A place that merges fragments in a way of its own has a plan of its own, so the document's length is no bound of
-    `size`; whoever keeps it looks at that.
+    A position that merges fragments in its own way has its own plan, so the document's length does not limit `size`.
+    The document cache does.
     """
 
     def __init__(self) -> None:
-        """Know no place yet."""
+        """Start without plans."""
         self._conditions: dict[int, Sequence[str]] = {}
         self._variants: dict[Any, PositionPlans] = {}
 
     @property
     def size(self) -> int:
-        """How many fields and places there are plans of; each takes up to a kilobyte."""
-        return sum(places.fields + len(places) for places in self._variants.values())
+        """The number of planned fields and positions. Each takes up to a kilobyte."""
+        return sum(plans.field_count + len(plans) for plans in self._variants.values())
 
-    def forget(self) -> None:
-        """Know no place any more; operations under way keep what they have."""
+    def clear(self) -> None:
+        """Drop all plans. Running operations go on with the plans that they have."""
         self._variants.clear()
 
-    def places_of(self, executor: Executor[Any]) -> PositionPlans:
-        """Give the places of an operation under the conditions that its variables mean."""
+    def find_variant(self, executor: Executor[Any]) -> PositionPlans:
+        """Find or make the plans of an operation for the `@skip` and `@include` conditions that its variables set."""
         operation = id(executor.operation)
         conditions = self._conditions.get(operation)
         if conditions is None:
             fragments = executor.fragment_definitions.values()
             sets = (part.selection_set for part in (executor.operation, *fragments))
-            conditions = self._conditions[operation] = sorted(_conditions(sets))
+            conditions = self._conditions[operation] = sorted(_condition_variables(sets))
         values = executor.variable_values.coerced
         variant = (operation, *(values.get(name) for name in conditions))
-        places = self._variants.pop(variant, None)
-        if places is None:
-            places = PositionPlans()
+        plans = self._variants.pop(variant, None)
+        if plans is None:
+            plans = PositionPlans()
             if len(self._variants) >= MAX_VARIANTS:
                 del self._variants[next(iter(self._variants))]
-        self._variants[variant] = places  # the last used is the last
-        return places
+        self._variants[variant] = plans  # the dictionary is in order of last use
+        return plans
 
 
-def find_plan(type_: GraphQLObjectType, fields: GroupedFieldSet, places: PositionPlans) -> Plan | None:
-    """Find the plan of some fields of a type; None where graphql-core has to execute them."""
-    place = (type_.name, *(id(one.node) for details in fields.values() for one in details))
-    return places[place] if place in places else places.plan(place, type_, fields)
+def find_plan(type_: GraphQLObjectType, fields: GroupedFieldSet, plans: PositionPlans) -> Plan | None:
+    """Find or compile the plan of some fields of a type. Returns None if graphql-core must execute them."""
+    position = (type_.name, *(id(one.node) for details in fields.values() for one in details))
+    return plans[position] if position in plans else _add_plan(plans, position, type_, fields)
 
 
-def _compile(type_: GraphQLObjectType, fields: GroupedFieldSet) -> Plan | None:
-    reads: list[tuple[str, Show]] = []
-    fetches: list[tuple[str, Fetch]] = []
-    holds_many = "nodes" in type_.fields
+def _add_plan(plans: PositionPlans, position: Any, type_: GraphQLObjectType, fields: GroupedFieldSet) -> Plan | None:
+    if plans.is_over_limit:
+        return None
+    plans.field_count += len(fields)
+    if plans.field_count > MAX_FIELDS:
+        plans.clear()
+        plans.field_count, plans.is_over_limit = 0, True
+        return None
+    plan = plans[position] = _compile_plan(type_, fields)
+    return plan
+
+
+def _compile_plan(type_: GraphQLObjectType, fields: GroupedFieldSet) -> Plan | None:
+    completers: list[tuple[str, Completer]] = []
+    resolvers: list[tuple[str, ResolveField]] = []
+    may_hold_long_list = "nodes" in type_.fields
     for name, details in fields.items():
         if any(one.defer_usage or one.fragment_variable_values for one in details):
             return None
         field_name = details[0].node.name.value
         if field_name == "__typename":
-            reads.append((name, _constant(type_.name)))
+            completers.append((name, _constant_completer(type_.name)))
             continue
         field = type_.fields.get(field_name)
-        call = None if field is None else direct_call(field)
-        show = None if field is None else _show_of(field.type, details)
-        if field is None or call is None or show is None:
+        call = None if field is None else find_direct_call(field)
+        complete = None if field is None else _completer(field.type, details)
+        if field is None or call is None or complete is None:
             return None
         if call.is_plain:
-            reads.append((name, _read(call.function, field.type, show)))
+            completers.append((name, _plain_field(call.function, field.type, complete)))
         else:
-            reads.append((name, _nothing_yet))  # holds the field's place in the answer
-            fetches.append((name, _fetch(call, field, details, show)))
-            holds_many = holds_many or bool(field.args)  # what takes arguments is a page, or a lookup
+            completers.append((name, _placeholder))
+            resolvers.append((name, _resolved_field(call, field, details, complete)))
+            may_hold_long_list = may_hold_long_list or bool(field.args)  # a field with arguments is a page or a lookup
 
-    return Plan(reads, fetches, holds_many)
-
-
-def _constant(text: str) -> Show:
-    return lambda _parent, _attempt: text
+    return Plan(completers, resolvers, may_hold_long_list)
 
 
-def _nothing_yet(_parent: Any, _attempt: PlanExecution) -> None:
+def _constant_completer(text: str) -> Completer:
+    return lambda _parent, _execution: text
+
+
+def _placeholder(_parent: Any, _execution: PlanExecution) -> None:
     return None
 
 
-def _read(get: Callable[[Any], Any], type_: Any, show: Show) -> Show:
-    """Make the function that shows a plain field of its parent."""
-    shown_as_it_is = _AS_THEY_ARE.get(get_nullable_type(type_))
-    if shown_as_it_is is None:
-        return lambda parent, attempt: show(get(parent), attempt)
+def _plain_field(get: Callable[[Any], Any], type_: Any, complete: Completer) -> Completer:
+    """Make the function that completes a plain field of its parent."""
+    unchanged_type = _UNCHANGED_TYPES.get(get_nullable_type(type_))
+    if unchanged_type is None:
+        return lambda parent, execution: complete(get(parent), execution)
 
-    def read(parent: Any, attempt: PlanExecution) -> Any:
+    def complete_field(parent: Any, execution: PlanExecution) -> Any:
         value = get(parent)
-        return value if type(value) is shown_as_it_is else show(value, attempt)
+        return value if type(value) is unchanged_type else complete(value, execution)
 
-    return read
+    return complete_field
 
 
-def _fetch(call: DirectCall, field: GraphQLField, details: Details, show: Show) -> Fetch:
-    """Make the function that calls a field's own with what it wants to be given, and settles what it gives."""
+def _resolved_field(
+    call: DirectCall, field: GraphQLField, details: FieldDetailsList, complete: Completer
+) -> ResolveField:
+    """Make the function that calls a field's function with its arguments and completes the result."""
     function = call.function
     nodes = [one.node for one in details]
     arguments = Arguments(field, nodes[0], call.python_names)
-    place = object()
-    leads: bool | None = None
+    position = object()
+    starts_loads: bool | None = None
 
-    def fetch(parent: Any, attempt: PlanExecution, shown: dict[str, Any], name: str) -> None:
-        nonlocal leads
-        given = attempt.given.get(place)
-        if given is None:
-            executor = attempt.executor
-            if leads is None:
-                # What takes no arguments is no page, so it is mostly shown as fast as it is put off.
-                leads = not field.args or leads_on(executor.schema, nodes, executor.fragment_definitions)
-            given = dict(arguments.of(executor.variable_values))
+    def resolve(parent: Any, execution: PlanExecution, response: dict[str, Any], name: str) -> None:
+        nonlocal starts_loads
+        by_name = execution.arguments.get(position)
+        if by_name is None:
+            executor = execution.executor
+            if starts_loads is None:
+                # A field without arguments is no page: completing it takes about as long as postponing it.
+                starts_loads = not field.args or may_start_loads(executor.schema, nodes, executor.fragment_definitions)
+            by_name = dict(arguments.coerce(executor.variable_values))
             if call.wants_info:
-                given["info"] = attempt.info(nodes)
-            attempt.given[place] = given
-        attempt.settle(function(parent, **given), shown, name, show, leads_on=leads is not False)
+                by_name["info"] = execution.make_info(nodes)
+            execution.arguments[position] = by_name
+        value = function(parent, **by_name)
+        execution.complete_value(value, response, name, complete, starts_loads=starts_loads is not False)
 
-    return fetch
+    return resolve
 
 
-def _show_of(type_: Any, details: Details) -> Show | None:
-    """Make the function that shows a value of a type."""
+def _completer(type_: Any, details: FieldDetailsList) -> Completer | None:
+    """Make the function that completes a value of a type. Returns None if there is none for the type."""
     if isinstance(type_, GraphQLNonNull):
-        return _show_present(type_.of_type, details)
-    show = _show_present(type_, details)
-    return None if show is None else lambda value, attempt: None if value is None else show(value, attempt)
+        return _non_null_completer(type_.of_type, details)
+    complete = _non_null_completer(type_, details)
+    if complete is None:
+        return None
+    return lambda value, execution: None if value is None else complete(value, execution)
 
 
-def _show_present(type_: Any, details: Details) -> Show | None:
+def _non_null_completer(type_: Any, details: FieldDetailsList) -> Completer | None:
     if is_leaf_type(type_):
-        return _leaf(type_)
+        return _leaf_completer(type_)
     if isinstance(type_, GraphQLList):
-        show_item = _show_of(type_.of_type, details)
-        return None if show_item is None else _list(show_item)
+        complete_item = _completer(type_.of_type, details)
+        return None if complete_item is None else _list_completer(complete_item)
     if isinstance(type_, GraphQLObjectType):
-        return _object(type_, details)
+        return _object_completer(type_, details)
     if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
-        return _one_of(type_, details)
+        return _abstract_completer(type_, details)
     return None
 
 
-def _object(type_: GraphQLObjectType, details: Details) -> Show | None:
-    class_ = class_of(type_)
-    return None if class_ is None else _instance(type_, class_, details)
+def _object_completer(type_: GraphQLObjectType, details: FieldDetailsList) -> Completer | None:
+    class_ = python_class(type_)
+    return None if class_ is None else _instance_completer(type_, class_, details)
 
 
-def _instance(type_: GraphQLObjectType, class_: type, details: Details) -> Show:
-    # The same as `Plan.show`, one call less for each object.
-    reads: Sequence[tuple[str, Show]] | None = None
-    fetches: Sequence[tuple[str, Fetch]] = ()
+def _instance_completer(type_: GraphQLObjectType, class_: type, details: FieldDetailsList) -> Completer:
+    # This does the same as `Plan.execute`, with one call less for each object.
+    completers: Sequence[tuple[str, Completer]] | None = None
+    resolvers: Sequence[tuple[str, ResolveField]] = ()
 
-    def show(value: Any, attempt: PlanExecution) -> dict[str, Any]:
-        nonlocal reads, fetches
+    def complete(value: Any, execution: PlanExecution) -> dict[str, Any]:
+        nonlocal completers, resolvers
         if type(value) is not class_:
             raise NotCompilableError
-        if reads is None:
-            collected = attempt.executor.collect_subfields(type_, details)
-            plan = find_plan(type_, collected.grouped_field_set, attempt.places)
+        if completers is None:
+            collected = execution.executor.collect_subfields(type_, details)
+            plan = find_plan(type_, collected.grouped_field_set, execution.plans)
             if plan is None or collected.new_defer_usages:
                 raise NotCompilableError
-            reads, fetches, _ = plan
-        shown = {name: read(value, attempt) for name, read in reads}
-        for name, fetch in fetches:
-            fetch(value, attempt, shown, name)
-        return shown
+            completers, resolvers, _ = plan
+        response = {name: complete_field(value, execution) for name, complete_field in completers}
+        for name, resolve in resolvers:
+            resolve(value, execution, response, name)
+        return response
 
-    return show
+    return complete
 
 
-def _one_of(type_: GraphQLUnionType | GraphQLInterfaceType, details: Details) -> Show:
-    """Show a value by its class, which tells its type."""
-    shows: dict[type, Show] = {}
+def _abstract_completer(type_: GraphQLUnionType | GraphQLInterfaceType, details: FieldDetailsList) -> Completer:
+    """Make the function that completes a value of a union or an interface. The value's class tells its type."""
+    completers: dict[type, Completer] = {}
 
-    def show(value: Any, attempt: PlanExecution) -> Any:
-        show_instance = shows.get(type(value))
-        if show_instance is None:
-            schema = attempt.executor.schema
-            possible = [one for one in schema.get_possible_types(type_) if class_of(one) is type(value)]
+    def complete(value: Any, execution: PlanExecution) -> Any:
+        complete_instance = completers.get(type(value))
+        if complete_instance is None:
+            schema = execution.executor.schema
+            possible = [one for one in schema.get_possible_types(type_) if python_class(one) is type(value)]
             if len(possible) != 1:
                 raise NotCompilableError
-            show_instance = shows[type(value)] = _instance(possible[0], type(value), details)
-        return show_instance(value, attempt)
+            complete_instance = completers[type(value)] = _instance_completer(possible[0], type(value), details)
+        return complete_instance(value, execution)
 
-    return show
+    return complete
 
 
-def _list(show_item: Show) -> Show:
-    def show(value: Any, attempt: PlanExecution) -> list[Any]:
+def _list_completer(complete_item: Completer) -> Completer:
+    def complete(value: Any, execution: PlanExecution) -> list[Any]:
         if type(value) not in {list, tuple}:
             raise NotCompilableError
         if Deferred in map(type, value):
-            shown: list[Any] = [None] * len(value)
+            items: list[Any] = [None] * len(value)
             for index, item in enumerate(value):
-                attempt.settle(item, shown, index, show_item)
-            return shown
-        return [show_item(item, attempt) for item in value]
+                execution.complete_value(item, items, index, complete_item)
+            return items
+        return [complete_item(item, execution) for item in value]
 
-    return show
+    return complete
 
 
-def _leaf(type_: Any) -> Show:
+def _leaf_completer(type_: Any) -> Completer:
     if isinstance(type_, GraphQLEnumType):
         names = {value.value: name for name, value in type_.values.items()}
-        return lambda value, _attempt: names[value._value_]
+        return lambda value, _execution: names[value._value_]
     coerce = type_.coerce_output_value
 
-    def show(value: Any, _attempt: PlanExecution) -> Any:
+    def complete(value: Any, _execution: PlanExecution) -> Any:
         coerced = coerce(value)
         if value is None or coerced is None:
             raise NotCompilableError
         return coerced
 
-    return show
+    return complete
 
 
-def _conditions(sets: Iterable[SelectionSetNode | None]) -> set[str]:
-    """Name the variables that say whether something is selected."""
+def _condition_variables(sets: Iterable[SelectionSetNode | None]) -> set[str]:
+    """Collect the names of the variables in `@skip` and `@include`, at any depth."""
     names: set[str] = set()
     for selections in sets:
         for selection in selections.selections if selections else ():
@@ -313,5 +307,5 @@ def _conditions(sets: Iterable[SelectionSetNode | None]) -> set[str]:
             )
             below = getattr(selection, "selection_set", None)
             if below is not None:
-                names |= _conditions([below])
+                names |= _condition_variables([below])
     return names

@@ -1,4 +1,4 @@
-"""What a query selects below a field, so that loads can start together and none starts for nothing. Pure."""
+"""The selections of a query below a field, so that loads can start together and no needless load starts. Pure."""
 
 from __future__ import annotations
 
@@ -30,12 +30,11 @@ Fragments: TypeAlias = Mapping[str, FragmentDefinitionNode]
 NODE_INTERFACE = "Node"
 
 
-def selected_fields(info: ResolveInfo, type_name: str, below: Sequence[FieldNode] | None = None) -> list[FieldNode]:
-    """List the fields selected on a node type below some fields, by default the current one.
+def selected_fields(info: ResolveInfo, type_name: str, nodes: Sequence[FieldNode] | None = None) -> list[FieldNode]:
+    """List the fields selected on a node type below some field nodes, by default those of the current field.
 
-    `@skip` and `@include` are obeyed.
-
-    Each fragment is entered once, as GraphQL's own collection of fields does, so the cost is linear in the document.
+    `@skip` and `@include` apply. Each fragment is entered once, as GraphQL's own field collection does, so the cost is
+    linear in the document.
     """
     found: list[FieldNode] = []
     entered: set[str] = set()
@@ -43,7 +42,7 @@ def selected_fields(info: ResolveInfo, type_name: str, below: Sequence[FieldNode
 
     def collect(selections: Iterable[SelectionNode]) -> None:
         for selection in selections:
-            if not _included(selection, info):
+            if not _is_included(selection, info):
                 continue
             if isinstance(selection, FieldNode):
                 found.append(selection)
@@ -56,18 +55,18 @@ def selected_fields(info: ResolveInfo, type_name: str, below: Sequence[FieldNode
                 if fragment.type_condition.name.value in conditions:
                     collect(fragment.selection_set.selections)
 
-    for node in info.field_nodes if below is None else below:
+    for node in info.field_nodes if nodes is None else nodes:
         if node.selection_set is not None:
             collect(node.selection_set.selections)
     return found
 
 
-def selects_any(names: Collection[str], below: Sequence[FieldNode], fragments: Fragments) -> bool:
-    """Tell whether a field of one of these names is selected anywhere below some fields, on whatever type.
+def selects_any(names: Collection[str], nodes: Sequence[FieldNode], fragments: Fragments) -> bool:
+    """Return whether a field with one of these names is selected anywhere below some field nodes, on any type.
 
-    Conditions are not looked at, and each fragment is entered once.
+    `@skip` and `@include` are ignored. Each fragment is entered once.
     """
-    sets = [node.selection_set for node in below]
+    sets = [node.selection_set for node in nodes]
     entered: set[str] = set()
     while sets:
         selections = sets.pop()
@@ -85,23 +84,23 @@ def selects_any(names: Collection[str], below: Sequence[FieldNode], fragments: F
 
 
 class Arguments:
-    """The arguments of a field in a document, by the names that Python gives them; coerced once where they can be."""
+    """The arguments of a field in a document, by their Python names. Without variables they are coerced only once."""
 
     __slots__ = ("_coerced", "_definition", "_names", "_node")
 
     def __init__(self, definition: GraphQLField, node: FieldNode, python_names: Mapping[str, str]) -> None:
-        """Read the arguments of `node`; one that has no Python name keeps its own."""
+        """Read the arguments of `node`. An argument without an entry in `python_names` keeps its GraphQL name."""
         self._definition = definition
         self._node = node
         self._names = python_names
         self._coerced: Mapping[str, Any] | None = None
 
-    def of(self, variables: VariableValues) -> Mapping[str, Any]:
-        """Coerce them as execution does; raises a `GraphQLError` for what it refuses."""
+    def coerce(self, variables: VariableValues) -> Mapping[str, Any]:
+        """Coerce the arguments as execution does. Raises the `GraphQLError` of a refused value."""
         if self._coerced is not None:
             return self._coerced
-        given = get_argument_values(self._definition, self._node, variables)
-        coerced = {self._names.get(name, name): value for name, value in given.items()}
+        values = get_argument_values(self._definition, self._node, variables)
+        coerced = {self._names.get(name, name): value for name, value in values.items()}
         if not any(_has_variable(argument.value) for argument in self._node.arguments or ()):
             self._coerced = coerced
         return coerced
@@ -115,22 +114,22 @@ def _has_variable(value: ValueNode) -> bool:
     return isinstance(value, VariableNode)
 
 
-def variables_of(info: ResolveInfo) -> VariableValues:
-    """Give the variables as graphql-core's own functions want them; strawberry hands resolvers the bare values."""
+def variables_from_info(info: ResolveInfo) -> VariableValues:
+    """Return the variables as graphql-core's functions take them. Strawberry gives resolvers the bare values."""
     values: Any = info.variable_values
     return VariableValues({}, getattr(values, "coerced", values))
 
 
-def _included(selection: SelectionNode, info: ResolveInfo) -> bool:
+def _is_included(selection: SelectionNode, info: ResolveInfo) -> bool:
     if not selection.directives:
         return True
-    skip = get_directive_values(GraphQLSkipDirective, selection, variables_of(info))
+    skip = get_directive_values(GraphQLSkipDirective, selection, variables_from_info(info))
     if skip and skip["if"]:
         return False
-    include = get_directive_values(GraphQLIncludeDirective, selection, variables_of(info))
+    include = get_directive_values(GraphQLIncludeDirective, selection, variables_from_info(info))
     return not include or bool(include["if"])
 
 
 def field_names(fields: Sequence[FieldNode]) -> frozenset[str]:
-    """Name the fields, each once."""
+    """Return the names of the fields, without duplicates."""
     return frozenset(field.name.value for field in fields)

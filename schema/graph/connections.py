@@ -46,12 +46,12 @@ class PageInfo:
     @documented_field
     def start_cursor(self) -> str | None:
         """The cursor of the first edge; null on an empty page."""
-        return self.scope.cursor(self.object_ids[0]) if self.object_ids else None
+        return self.scope.to_cursor(self.object_ids[0]) if self.object_ids else None
 
     @documented_field
     def end_cursor(self) -> str | None:
         """The cursor of the last edge; null on an empty page."""
-        return self.scope.cursor(self.object_ids[-1]) if self.object_ids else None
+        return self.scope.to_cursor(self.object_ids[-1]) if self.object_ids else None
 
 
 @strawberry.type(description="One object in a list, and its place there.")
@@ -65,7 +65,7 @@ class Edge(Generic[NodeT]):
     @documented_field
     def cursor(self) -> str:
         """The place, to page on from. Opaque."""
-        return self.scope.cursor(self.object_id)
+        return self.scope.to_cursor(self.object_id)
 
 
 @strawberry.type(description="A page of a list, oldest first.")
@@ -106,7 +106,7 @@ class ConnectionPlan(Generic[NodeT]):
 def open_connection(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
     """Open a connection: at once where its page is at hand, else as an awaitable, which GraphQL execution awaits."""
     after = plan.key.window.after
-    first_page = plan.loader.start(plan.first_page_key)
+    first_page = plan.loader.start_load(plan.first_page_key)
     if plan.key.window.limit > UPSTREAM_PAGE_SIZE:
         return cast("Connection[NodeT]", _walk_and_connect(plan))
     return then(first_page, lambda load: _connection_of(plan, _continued(load.result(), after, set())))

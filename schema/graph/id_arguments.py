@@ -9,8 +9,8 @@ from schema.contract.keys import (
     KEY_TYPES,
     TYPE_NAMES,
     AssistantKey,
+    InvalidOpaqueTextError,
     NodeKey,
-    NotOpaqueError,
     RunKey,
     ThreadKey,
     from_global_id,
@@ -29,7 +29,7 @@ def read_id(key_type: type[KeyT], text: str, argument: str = "id") -> KeyT:
     wanted = TYPE_NAMES[cast("type[NodeKey]", key_type)]
     try:
         key = from_global_id(text)
-    except NotOpaqueError:
+    except InvalidOpaqueTextError:
         if key_type in UPSTREAM_ID_SUFFICES and is_upstream_id(text) and not looks_like_damaged_global_id(text):
             return cast("KeyT", key_type._make((text,)))
         expected = (
@@ -47,7 +47,7 @@ def read_node_id(text: str, argument: str = "id") -> NodeKey:
     """Read an `ID` argument that may name an object of any type; only a global ID says which."""
     try:
         return from_global_id(text)
-    except NotOpaqueError:
+    except InvalidOpaqueTextError:
         kinds = ", ".join(KEY_TYPES)
         raise bad_argument(argument, f"a global ID, of one of {kinds}", text) from None
 
@@ -56,7 +56,7 @@ def read_run_id_within(thread: ThreadKey, text: str, argument: str = "runId") ->
     """Read an `ID` argument that names a run of a known thread: its global ID, or its upstream id."""
     try:
         key = from_global_id(text)
-    except NotOpaqueError:
+    except InvalidOpaqueTextError:
         if is_upstream_id(text) and not looks_like_damaged_global_id(text):
             return text
         raise bad_argument(argument, "the global ID or the upstream id of a Run", text) from None

@@ -25,7 +25,7 @@ from schema.contract.bodies import (
     ThreadUpdateBody,
     ToolOutputsBody,
 )
-from schema.contract.errors import ErrorCode, GatewayError, shown
+from schema.contract.errors import ErrorCode, GatewayError, format_value
 from schema.contract.keys import AssistantKey, MessageKey, RunKey, ThreadKey, to_global_id
 from schema.contract.ports import ThreadsApi
 from schema.contract.wire import RunObject
@@ -279,7 +279,7 @@ async def _carry_out(
             raise
         return payload_type(user_errors=[user_error], client_mutation_id=mark)
     finally:
-        info.context.forget()
+        info.context.reset_loaders()
     return payload_type(client_mutation_id=mark, **fields)
 
 
@@ -319,7 +319,7 @@ def _check_outputs(run: RunObject, body: ToolOutputsBody) -> None:
     for index, output in enumerate(body.tool_outputs):
         if open_calls.pop(output.tool_call_id, None) is None:
             waiting = ", ".join(call.id for call in action.tool_calls)
-            got = shown(output.tool_call_id)
+            got = format_value(output.tool_call_id)
             message = f"expected one output for each of {waiting}, got {got} (once more, or not open)"
             field = ["toolOutputs", str(index), "toolCallId"]
             errors.append(UserError(code=UserErrorCode.INVALID_VALUE, message=message, field=field))

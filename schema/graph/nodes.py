@@ -25,9 +25,9 @@ from schema.contract.keys import (
     ThreadKey,
     to_global_id,
 )
-from schema.contract.paging import CursorScope, Window, plan_window
+from schema.contract.paging import CursorScope, Window, window_from_arguments
 from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
-from schema.contract.run_status import is_terminal
+from schema.contract.run_events import is_terminal
 from schema.contract.wire import (
     AssistantObject,
     MessageFileObject,
@@ -178,7 +178,7 @@ class Thread(Node):
             newest = next(iter(load.result().data), None)
             return None if newest is None or is_terminal(newest.status) else plan.make_node(newest)
 
-        return then(plan.loader.start(plan.first_page_key), active)
+        return then(plan.loader.start_load(plan.first_page_key), active)
 
 
 @strawberry.type(description="One contribution to a thread.")
@@ -253,7 +253,7 @@ class Message(Node):
     def attachments(self, info: Info) -> list[Attachment]:
         """The attached files (version 2 of the API)."""
         if self.lacks_attachments:
-            load = info.context.loaders.messages.start(self.key)
+            load = info.context.loaders.messages.start_load(self.key)
             return then(load, lambda message: attachments_from_wire(message.result().attachments))
         return attachments_from_wire(self.wire.attachments)
 
@@ -776,7 +776,7 @@ def _messages_of_run(context: Context, key: RunKey, **paging: Any) -> Connection
 def _message_list(
     context: Context, thread_id: str, run_id: str | None, scope: CursorScope, paging: Mapping[str, Any]
 ) -> ConnectionPlan[Message]:
-    window = plan_window(scope, context.limits, **paging)
+    window = window_from_arguments(scope, context.limits, **paging)
     return ConnectionPlan(
         context.loaders.message_pages,
         MessagePageKey(thread_id, run_id, window),
@@ -787,7 +787,7 @@ def _message_list(
 
 def _runs_of_thread(context: Context, key: ThreadKey, **paging: Any) -> ConnectionPlan[Run]:
     scope = CursorScope("runs", key)
-    window = plan_window(scope, context.limits, **paging)
+    window = window_from_arguments(scope, context.limits, **paging)
     return _run_list(context, key, scope, window)
 
 
@@ -808,7 +808,7 @@ def _steps_of_run(context: Context, key: RunKey, **paging: Any) -> ConnectionPla
     scope = CursorScope("steps", key)
     return ConnectionPlan(
         context.loaders.run_step_pages,
-        RunStepPageKey(key.thread_id, key.run_id, plan_window(scope, context.limits, **paging)),
+        RunStepPageKey(key.thread_id, key.run_id, window_from_arguments(scope, context.limits, **paging)),
         scope,
         lambda wire: RunStep(key=RunStepKey(key.thread_id, key.run_id, wire.id), wire=wire),
     )
@@ -818,7 +818,7 @@ def _files_of_message(context: Context, key: MessageKey, **paging: Any) -> Conne
     scope = CursorScope("files", key)
     return ConnectionPlan(
         context.loaders.message_file_pages,
-        MessageFilePageKey(key.thread_id, key.message_id, plan_window(scope, context.limits, **paging)),
+        MessageFilePageKey(key.thread_id, key.message_id, window_from_arguments(scope, context.limits, **paging)),
         scope,
         lambda wire: MessageFile(key=MessageFileKey(key.thread_id, key.message_id, wire.id), wire=wire),
     )
@@ -829,7 +829,7 @@ def list_assistants(context: Context, **paging: Any) -> ConnectionPlan[Assistant
     scope = CursorScope("assistants")
     return ConnectionPlan(
         context.loaders.assistant_pages,
-        AssistantPageKey(plan_window(scope, context.limits, **paging)),
+        AssistantPageKey(window_from_arguments(scope, context.limits, **paging)),
         scope,
         lambda wire: Assistant(key=AssistantKey(wire.id), wire=wire),
     )

@@ -19,9 +19,9 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.wire import Page
 from schema.engine.context import Context, Info
 from schema.engine.deferred import then
-from schema.engine.direct_calls import leads_on
+from schema.engine.direct_calls import may_start_loads
 from schema.engine.loaders import PortLoader
-from schema.engine.selection import Arguments, field_names, selected_fields, variables_of
+from schema.engine.selection import Arguments, field_names, selected_fields, variables_from_info
 from schema.graph.connections import ConnectionPlan
 
 
@@ -80,7 +80,7 @@ def follow_reference(info: Info, node_type: type[NodeT], key: Any) -> NodeT | No
         _start(info, below, key)
     if below.key_is_enough:
         return node_type(key=key)
-    return then(node_type.loader(info.context).start(key), lambda load: _loaded(node_type, key, load))
+    return then(node_type.loader(info.context).start_load(key), lambda load: _loaded(node_type, key, load))
 
 
 def look_up(info: Info, node_type: type[NodeT], key: Any, argument: str = "id") -> NodeT | None:
@@ -103,14 +103,14 @@ def look_up(info: Info, node_type: type[NodeT], key: Any, argument: str = "id") 
             if error.code is ErrorCode.NOT_FOUND:
                 return None
             if error.code is ErrorCode.BAD_USER_INPUT and error.argument in key._fields:
-                raise error.about(argument) from error
+                raise error.with_argument(argument) from error
             if not is_proof:
                 raise
         return node_type(key=key) if is_proof else node_type(key=key, wire=wire)
 
     if is_proof:
-        return then(proofs[0].loader.start(proofs[0].first_page_key), finish)
-    return then(node_type.loader(info.context).start(key), finish)
+        return then(proofs[0].loader.start_load(proofs[0].first_page_key), finish)
+    return then(node_type.loader(info.context).start_load(key), finish)
 
 
 def _loaded(node_type: type[NodeT], key: Any, load: asyncio.Future[Any]) -> NodeT | None:
@@ -125,9 +125,9 @@ def _loaded(node_type: type[NodeT], key: Any, load: asyncio.Future[Any]) -> Node
 def _below(info: Info, node_type: type[LoadedNode], nodes: Sequence[FieldNode]) -> _Below:
     """Find out what is selected on a node below some fields, once for each place in a document."""
     place = (node_type, *map(id, nodes))
-    known: _Below | None = info.context.places.get(place)
+    known: _Below | None = info.context.position_plans.get(place)
     if known is None:
-        known = info.context.places[place] = _look_below(info, node_type, nodes)
+        known = info.context.position_plans[place] = _look_below(info, node_type, nodes)
     return known
 
 
@@ -141,7 +141,7 @@ def _look_below(info: Info, node_type: type[LoadedNode], nodes: Sequence[FieldNo
         name = field.name.value
         if (planner := node_type.LISTS.get(name)) is not None:
             nodes = _nodes_of(info, definitions[name], field)
-            nodes = nodes if leads_on(raw.schema, nodes, raw.fragments) else []
+            nodes = nodes if may_start_loads(raw.schema, nodes, raw.fragments) else []
             lists.append(_ListBelow(planner, Arguments(definitions[name], field, PYTHON_NAMES), nodes))
         elif (reference := node_type.REFERENCES.get(name)) is not None:
             references.append((reference, field))
@@ -180,10 +180,10 @@ def _start(info: Info, below: _Below, key: Any) -> list[ConnectionPlan[Any]]:
     plans = []
     for planner, arguments, nodes in below.lists:
         try:
-            plan = planner(info.context, key, **arguments.of(variables_of(info._raw_info)))
+            plan = planner(info.context, key, **arguments.coerce(variables_from_info(info._raw_info)))
         except (GatewayError, GraphQLError):
             continue
-        page = plan.loader.start(plan.first_page_key)
+        page = plan.loader.start_load(plan.first_page_key)
         if nodes:
             page.add_done_callback(partial(_start_below, info, plan, nodes))
         plans.append(plan)
@@ -191,7 +191,7 @@ def _start(info: Info, below: _Below, key: Any) -> list[ConnectionPlan[Any]]:
         target, target_key = reference(key)
         selected = _below(info, target, [field])
         if not selected.key_is_enough:
-            target.loader(info.context).start(target_key)
+            target.loader(info.context).start_load(target_key)
         _start(info, selected, target_key)
     return plans
 

@@ -11,7 +11,7 @@ import strawberry
 from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
 
-from schema.contract.errors import ErrorCode, GatewayError, shown
+from schema.contract.errors import ErrorCode, GatewayError, format_value
 from schema.contract.wire import MetadataObject, Timestamp
 
 DateTime = NewType("DateTime", float)
@@ -43,12 +43,12 @@ def metadata(value: MetadataObject) -> Metadata:
 
 
 def _no_input(value: object) -> DateTime:
-    raise GraphQLError(f"A DateTime is never an input, got {shown(value)}.")
+    raise GraphQLError(f"A DateTime is never an input, got {format_value(value)}.")
 
 
 def _parse_metadata(value: object) -> Metadata:
     if not isinstance(value, Mapping) or not all(isinstance(item, str) for item in value.values()):
-        raise GraphQLError(f"Expected an object whose values are strings, got {shown(value)}.")
+        raise GraphQLError(f"Expected an object whose values are strings, got {format_value(value)}.")
     return Metadata(dict(value))
 
 

@@ -56,7 +56,7 @@ class TypedFeed(Generic[ShownT]):
     async def __anext__(self) -> ShownT:
         """Give the next event; what the one before it has loaded is forgotten."""
         event = await self.feed.__anext__()
-        self._context.forget()
+        self._context.reset_loaders()
         prime_loaders(event.change, self.log.thread_id, self._context.loaders)
         return self.shown(event)
 
@@ -119,5 +119,5 @@ async def _opened(opening: Awaitable[EventFeed], key: RunKey | ThreadKey, argume
         return await opening
     except GatewayError as error:
         if error.code is ErrorCode.BAD_USER_INPUT and error.argument in key._fields:
-            raise error.about(argument) from error
+            raise error.with_argument(argument) from error
         raise

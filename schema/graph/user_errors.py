@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
-from schema.contract.errors import ErrorCode, GatewayError, shown
+from schema.contract.errors import ErrorCode, GatewayError, format_value
 from schema.graph.documented_field import enum_member, plain_field
 
 
@@ -152,4 +152,4 @@ def _sentence(fault: ErrorDetails) -> str:
     ):
         if message.startswith(beginning):
             message = expected + message.removeprefix(beginning)
-    return f"{message}, got {shown(got)}"
+    return f"{message}, got {format_value(got)}"

@@ -31,7 +31,7 @@ def enforce_call_budget(context: Context, max_calls: int, executor: Executor[Any
 def report_cost(context: Context) -> dict[str, Any]:
     """Say what an operation has cost, where that was asked for, and how many answers were stale, if any were."""
     cost = context.api.cost
-    results: dict[str, Any] = {"cost": cost.report(context.predicted_calls)} if context.reports_cost else {}
+    results: dict[str, Any] = {"cost": cost.to_extension(context.predicted_calls)} if context.reports_cost else {}
     return results | {"staleAnswers": cost.stale_answers} if cost.stale_answers else results
 
 

@@ -28,9 +28,9 @@ from strawberry.execution import optimized_is_awaitable
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.ports import EventFeed
 from schema.contract.run_events import RunEvent
-from schema.engine.build_executor import build_executor
 from schema.engine.context import Context
 from schema.engine.documents import ParsedDocument
+from schema.engine.executor import build_executor
 from schema.engine.public_errors import OperationRefusedError, to_graphql_errors, to_public_errors
 from schema.graph.subscriptions import TypedFeed
 from schema.operations.call_budget import enforce_call_budget

@@ -6,7 +6,7 @@ import pytest
 from graphql import OperationType
 
 from gateway.compose import DEMO_KEY
-from tests.schema.reading import predicted
+from tests.schema.operation_helpers import predicted
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.examples import load_examples
 from tests.support.gateway import Gateway, running_gateway

@@ -88,7 +88,7 @@ class _Writer:
         owner = LIST_OWNERS.get(name)
         if owner is not None and self.one_of(True, False, False):
             stem = {"messages": "msg_", "files": "file-"}.get(name, f"{name[:-1]}_")
-            cursor = CursorScope(name, owner(self.one_of(0, 1, 2))).cursor(f"{stem}{self.one_of(0, 1)}")
+            cursor = CursorScope(name, owner(self.one_of(0, 1, 2))).to_cursor(f"{stem}{self.one_of(0, 1)}")
             arguments += f', {"after" if arguments[0] == "f" else "before"}: "{cursor}"'
         if name == "messages" and not of_run and self.one_of(True, False, False):
             run_id = self.one_of("run_0", "run_1", to_global_id(RunKey("thread_1", "run_0")))

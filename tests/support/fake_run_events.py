@@ -37,21 +37,21 @@ class FakeFeed:
         self._end = end
         self._tell()
 
-    def take(self) -> RunEvent | None:
+    def poll_event(self) -> RunEvent | None:
         if self._here:
             return self._here.popleft()
         if self._end is not None:
             raise self._end
         return None
 
-    def on_news(self, callback: Callable[[], None]) -> None:
+    def on_available(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
 
     def __aiter__(self) -> "FakeFeed":
         return self
 
     async def __anext__(self) -> RunEvent:
-        while (event := self.take()) is None:
+        while (event := self.poll_event()) is None:
             self._news.clear()
             await self._news.wait()
         return event

@@ -161,7 +161,7 @@ class FakeThreadsApi(FakeWrites):
         self.calls.append((name, tuple(keys)))
         async with AsyncExitStack() as calls:
             for _ in keys:
-                await calls.enter_async_context(self.cost.call())
+                await calls.enter_async_context(self.cost.measure_call())
             await asyncio.sleep(0)  # as every I/O does, so that a test sees what runs together
         return [self.failure_of(key) or find(key) for key in keys]
 
@@ -180,7 +180,7 @@ class FakeThreadsApi(FakeWrites):
 
     async def begin_write(self, name: str, key: NodeKey | None) -> None:
         self.calls.append((name, () if key is None else (key,)))
-        async with self.cost.call():
+        async with self.cost.measure_call():
             await asyncio.sleep(0)
         failure = self.fail_writes.get(name) or (None if key is None else self.failure_of(key))
         if failure is not None:

@@ -51,7 +51,7 @@ class ScriptedStream:
     def end(self) -> None:
         self.say(())
 
-    async def read(self) -> list[StreamEvent]:
+    async def read_events(self) -> list[StreamEvent]:
         said = await self._said.get()
         if isinstance(said, GatewayError):
             raise said
@@ -298,7 +298,7 @@ def take_now(feed: EventFeed) -> list[RunEvent]:
     """Read what is there."""
     taken = []
     try:
-        while (event := feed.take()) is not None:
+        while (event := feed.poll_event()) is not None:
             taken.append(event)
     except StopAsyncIteration:
         pass

@@ -67,7 +67,7 @@ class Taker:
     async def _read(self, stream: RunStream, told: asyncio.Future[RunObject]) -> None:
         error = GatewayError(ErrorCode.UPSTREAM_INVALID_RESPONSE, "Expected a run, got none.")
         try:
-            while events := await stream.read():
+            while events := await stream.read_events():
                 self.events += events
                 runs = [event.wire for event in events if isinstance(event.wire, RunObject)]
                 if runs and not told.done():

@@ -43,7 +43,7 @@ class ParsedRequest:
     @property
     def is_subscription(self) -> bool:
         """Whether it means a subscription; False too where nobody can tell what it means."""
-        operation = self.document.operation(self.asked.operation_name)
+        operation = self.document.find_operation(self.asked.operation_name)
         return operation is not None and operation.operation is OperationType.SUBSCRIPTION
 
     @property

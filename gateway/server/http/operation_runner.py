@@ -49,7 +49,7 @@ class OperationRunner:
 
     def read(self, asked: GraphQLRequest) -> ParsedRequest:
         """Read the document of a request, whatever it is worth."""
-        return ParsedRequest(asked, self._schema.documents.read(asked.query))
+        return ParsedRequest(asked, self._schema.documents.parse(asked.query))
 
     async def execute(
         self, request: ParsedRequest, principal: Principal, allowed: set[OperationType], *, report_cost: bool = False
@@ -121,7 +121,7 @@ class OperationRunner:
     def _question(self, request: ParsedRequest, api: ThreadsApi, allowed: set[OperationType]) -> ResponseKey | None:
         """Tell what is asked; None for what is no valid query, or not to be told from another."""
         asked, document = request.asked, request.document
-        operation = document.operation(asked.operation_name)
+        operation = document.find_operation(asked.operation_name)
         if document.errors or operation is None or operation.operation is not DocumentOperationType.QUERY:
             return None
         if OperationType.QUERY not in allowed:

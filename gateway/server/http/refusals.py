@@ -6,7 +6,7 @@ from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
 from gateway.server.http.media_types import EVENT_STREAM
-from schema.contract.errors import ErrorCode, GatewayError, shown
+from schema.contract.errors import ErrorCode, GatewayError, format_value
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
@@ -81,4 +81,4 @@ def unknown_operation(name: str | None) -> GatewayError:
             ErrorCode.BAD_USER_INPUT, "Expected a document with an operation, got none.", argument="query"
         )
     expected = "Expected 'operationName' to name an operation of the document"
-    return GatewayError(ErrorCode.BAD_USER_INPUT, f"{expected}, got {shown(name)}.", argument="operationName")
+    return GatewayError(ErrorCode.BAD_USER_INPUT, f"{expected}, got {format_value(name)}.", argument="operationName")

@@ -66,7 +66,7 @@ class Subscriber:
         """Bring what is there, and what comes, to `outlet` under the name of `operation`."""
         self._outlet = outlet
         self._operation = operation
-        self._feed.on_news(self._on_news)
+        self._feed.on_available(self._on_news)
         self._on_news()
 
     def leave(self) -> None:
@@ -110,7 +110,7 @@ class Subscriber:
 
     def _next_rendering(self) -> SharedRendering | None:
         try:
-            event: RunEvent | None = self._feed.take()
+            event: RunEvent | None = self._feed.poll_event()
         except StopAsyncIteration:
             self.leave()
             self._outlet.send_complete(self._operation)

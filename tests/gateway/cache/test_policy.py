@@ -17,7 +17,7 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.paging import Window
 from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
-from schema.contract.run_status import TERMINAL_STATUSES
+from schema.contract.run_events import TERMINAL_STATUSES
 from schema.contract.wire import Page
 from tests.gateway.cache.upstream import ANSWER, ASSISTANT, ENDED, FILE, STEP, THREAD, T
 from tests.support.fake_threads_api import Key

@@ -41,7 +41,7 @@ async def test_a_thousand_readers_cost_one_chain_of_polls_and_the_last_one_ends_
     single = await alone.process().events.follow_status(RUN)
     await alone.pass_seconds(1)
     assert abs(world.polls() - alone.polls()) <= 1
-    assert len({id(feed.take()) for feed in feeds}) == 1
+    assert len({id(feed.poll_event()) for feed in feeds}) == 1
     for feed in feeds[1:]:
         await feed.aclose()
     before = world.polls()
@@ -190,7 +190,7 @@ async def test_news_is_told_in_the_loop_and_never_from_within_take(world: World)
         taken.extend(kinds(take_now(feed)))
         taking = False
 
-    feed.on_news(on_news)
+    feed.on_available(on_news)
     await settle()
     assert taken == ["snapshot queued"]
     stream.say([said(a_run("in_progress"))])

@@ -125,7 +125,7 @@ async def test_an_error_ends_all_readers_and_who_waits_for_the_beginning(world: 
             await attempt
         assert stopped.value.code is ErrorCode.GATEWAY_STOPPING
     with pytest.raises(GatewayError):
-        reader.take()
+        reader.poll_event()
     await followed.feed.close()
 
 
@@ -159,7 +159,7 @@ async def test_a_fault_of_the_log_is_an_error_and_no_silence(world: World, caplo
     followed.feed.log = None  # type: ignore[assignment]
     await followed.feed.refresh()
     with pytest.raises(GatewayError) as failed:
-        reader.take()
+        reader.poll_event()
     assert failed.value.code is ErrorCode.INTERNAL
     assert len(caplog.records) == 1
     await followed.feed.close()

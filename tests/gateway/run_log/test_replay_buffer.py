@@ -65,15 +65,15 @@ def test_a_reader_begins_with_the_present_and_goes_on() -> None:
     reader = begin(lane)
     add(lane, 3)
     assert kinds(take_now(reader)) == ["snapshot queued", "3"]
-    assert reader.take() is None
+    assert reader.poll_event() is None
 
 
 def test_the_present_is_one_object_for_all_until_something_comes() -> None:
     lane = a_lane(Source())
-    first, second = begin(lane).take(), begin(lane).take()
+    first, second = begin(lane).poll_event(), begin(lane).poll_event()
     assert first is second
     add(lane, 1)
-    assert begin(lane).take() is not first
+    assert begin(lane).poll_event() is not first
 
 
 def test_only_the_last_event_of_the_present_can_be_resumed_behind() -> None:
@@ -126,7 +126,7 @@ def test_a_lane_that_does_not_tell_of_lag_only_shows_the_present() -> None:
 def test_a_slow_reader_is_told_how_much_it_missed() -> None:
     lane = a_lane(Source(), entries=3)
     slow = begin(lane)
-    slow.take()
+    slow.poll_event()
     add(lane, 1, 2, 3, 4)
     lagged, shown = take_now(slow)
     assert lagged.change == LaggedChange(4)
@@ -170,10 +170,10 @@ def test_the_end_comes_after_all_that_is_held() -> None:
     reader = begin(lane)
     add(lane, 1)
     source.has_ended = True
-    assert [reader.take() is not None for _ in range(2)] == [True, True]
+    assert [reader.poll_event() is not None for _ in range(2)] == [True, True]
     for _ in range(2):
         with pytest.raises(StopAsyncIteration):
-            reader.take()
+            reader.poll_event()
 
 
 def test_an_error_comes_after_all_that_is_held_and_again() -> None:
@@ -181,10 +181,10 @@ def test_an_error_comes_after_all_that_is_held_and_again() -> None:
     lane = a_lane(source)
     reader = begin(lane)
     source.error = GatewayError(ErrorCode.FORBIDDEN, "No.")
-    assert reader.take() is not None
+    assert reader.poll_event() is not None
     for _ in range(2):
         with pytest.raises(GatewayError):
-            reader.take()
+            reader.poll_event()
 
 
 async def test_waiting_ends_with_an_event_with_the_end_and_with_leaving() -> None:
@@ -225,7 +225,7 @@ async def test_news_is_called_for_what_is_there_and_for_what_comes_but_not_after
     lane = a_lane(Source())
     reader = begin(lane)
     calls: list[int] = []
-    reader.on_news(lambda: calls.append(1))
+    reader.on_available(lambda: calls.append(1))
     assert calls == []
     await settle()
     assert calls == [1]
@@ -245,7 +245,7 @@ async def test_a_reader_may_leave_while_all_are_told() -> None:
         leaving.extend(asyncio.ensure_future(reader.aclose()) for reader in readers)
 
     for reader in readers:
-        reader.on_news(leave)
+        reader.on_available(leave)
     add(lane, 1)
     await asyncio.gather(*leaving)
     assert lane.readers == set()
@@ -261,7 +261,7 @@ async def test_a_reader_that_fails_harms_no_other(caplog: pytest.LogCaptureFixtu
         raise RuntimeError
 
     for reader in readers:
-        reader.on_news(fail)
+        reader.on_available(fail)
     add(lane, 1)
     assert calls == [1, 1]
     assert len(caplog.records) == 2

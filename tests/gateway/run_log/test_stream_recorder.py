@@ -241,7 +241,7 @@ async def test_a_step_that_came_garbled_is_shown_before_the_end(world: World) ->
     world.put_run("completed")
     world.put_step(a_step(status="completed"))
     world.put_message(a_message("Hi", None))
-    stream.say([StreamEvent("thread.run.step.completed", garbled=CUT)])
+    stream.say([StreamEvent("thread.run.step.completed", decode_error=CUT)])
     stream.say([said(a_message("Hi", "completed")), said(a_run("completed")), DONE])
     taken = await world.during(take_all(feed))
     assert kinds(taken)[-2:] == ["step completed", "completed"]
@@ -288,7 +288,7 @@ async def test_a_silent_stream_keeps_its_lead(world: World) -> None:
 async def test_events_of_another_run_and_garbled_ones_are_passed_over(world: World) -> None:
     process = world.process()
     events = simple_run("Hel", "lo")
-    odd = [said(run("run_2", status="requires_action", thread_id="thread_1")), StreamEvent("x", garbled=CUT)]
+    odd = [said(run("run_2", status="requires_action", thread_id="thread_1")), StreamEvent("x", decode_error=CUT)]
     world.put_step(a_step(status="completed"))
     world.put_message(a_message("Hello", None))
     world.put_run("completed")

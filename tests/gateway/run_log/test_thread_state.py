@@ -11,8 +11,8 @@ from schema.contract.run_events import (
     MessageFinishedChange,
     SnapshotChange,
     StatusChange,
+    is_terminal,
 )
-from schema.contract.run_status import is_terminal
 from schema.contract.wire import MessageObject, RunObject
 from tests.support.live_runs import a_message
 from tests.support.wire_samples import message, run

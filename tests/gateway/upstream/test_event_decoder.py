@@ -108,9 +108,9 @@ GARBAGE = ['{"id": "run_1", "object": "thr', "[1]", '"text"', '{"object": "threa
 @pytest.mark.parametrize("garbage", [*GARBAGE, json.dumps(RUN | {"id": "a/b c"})])
 def test_what_cannot_be_read_costs_only_itself(garbage: str) -> None:
     event, after = read(frame("thread.run.created", garbage) + frame("thread.run.queued", RUN))
-    assert event.garbled is not None
-    assert event.garbled.code is ErrorCode.UPSTREAM_INVALID_RESPONSE
-    assert event.garbled.message.startswith("Expected an event of a run's stream, got '")
+    assert event.decode_error is not None
+    assert event.decode_error.code is ErrorCode.UPSTREAM_INVALID_RESPONSE
+    assert event.decode_error.message.startswith("Expected an event of a run's stream, got '")
     assert not event.ends_stream
     assert (event.error, event.wire) == (None, None)
     assert isinstance(after.wire, RunObject)
@@ -149,9 +149,9 @@ def test_no_error_shows_the_callers_credential() -> None:
         frame("error", {"error": "key-of-somebody may not"}) + frame(None, "[key-of-somebody")
     )
     assert reported.error is not None
-    assert garbled.garbled is not None
+    assert garbled.decode_error is not None
     assert reported.error.message == "[removed] may not"
-    assert "somebody" not in garbled.garbled.message
+    assert "somebody" not in garbled.decode_error.message
 
 
 @pytest.mark.parametrize(

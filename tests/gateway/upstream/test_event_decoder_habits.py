@@ -126,7 +126,7 @@ def shape_of(event: StreamEvent) -> str:
             return "message"
         case ThreadObject():
             return "thread"
-    marks = {"delta": event.delta, "error": event.error, "garbled": event.garbled, "done": event.is_done or None}
+    marks = {"delta": event.delta, "error": event.error, "garbled": event.decode_error, "done": event.is_done or None}
     return next((name for name, mark in marks.items() if mark is not None), "unknown")
 
 

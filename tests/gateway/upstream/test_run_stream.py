@@ -54,7 +54,7 @@ class Opened:
         """The statuses of the runs to come, up to the end of the stream."""
         events = []
         async with asyncio.timeout(20):
-            while read := await self.stream.read():
+            while read := await self.stream.read_events():
                 events += read
         return statuses(events)
 
@@ -95,14 +95,14 @@ async def test_events_come_in_order_up_to_the_end(open_stream: Open) -> None:
     opened = await open_stream(stream(run("queued"), run("in_progress"), run("completed"), DONE))
     assert opened.stream.thread_id == "thread_1"
     assert await opened.rest() == ["queued", "in_progress", "completed", None]
-    assert await opened.stream.read() == []
+    assert await opened.stream.read_events() == []
     assert opened.closed == [True]
 
 
 async def test_events_come_as_soon_as_they_are_sent(open_stream: Open) -> None:
     more = asyncio.Event()
     opened = await open_stream(stream(run("queued"), more, run("completed")))
-    assert statuses(await opened.stream.read()) == ["queued"]
+    assert statuses(await opened.stream.read_events()) == ["queued"]
     more.set()
     assert await opened.rest() == ["completed"]
 
@@ -144,11 +144,11 @@ async def test_a_stream_that_broke_says_so_behind_all_that_came_before(
     assert caught.value.code in {ErrorCode.UPSTREAM_INVALID_RESPONSE, ErrorCode.UPSTREAM_UNREACHABLE}
     assert opened.closed == [True]
     with pytest.raises(GatewayError, match=CUT):
-        await opened.stream.read()
+        await opened.stream.read_events()
 
 
 async def _read_into(read: list[StreamEvent], stream: UpstreamRunStream) -> None:
-    while events := await stream.read():
+    while events := await stream.read_events():
         read += events
 
 
@@ -176,7 +176,7 @@ async def test_nothing_is_read_behind_done(open_stream: Open) -> None:
 async def test_what_comes_behind_an_end_within_its_grace_is_given(open_stream: Open) -> None:
     more = asyncio.Event()
     opened = await open_stream(stream(run("requires_action"), more, run("queued"), then="close", whole=False))
-    assert statuses(await opened.stream.read()) == ["requires_action"]
+    assert statuses(await opened.stream.read_events()) == ["requires_action"]
     more.set()
     assert await opened.rest() == ["queued"]
 
@@ -194,9 +194,9 @@ async def test_a_run_that_is_not_over_whatever_its_event_is_called_is_followed_f
 
 async def test_a_silent_stream_is_given_up(open_stream: Open) -> None:
     opened = await open_stream(stream(run("queued"), then="hang", whole=False), idle_seconds=0.05)
-    assert statuses(await opened.stream.read()) == ["queued"]
+    assert statuses(await opened.stream.read_events()) == ["queued"]
     with pytest.raises(GatewayError) as caught:
-        await opened.stream.read()
+        await opened.stream.read_events()
     assert caught.value.code is ErrorCode.UPSTREAM_TIMEOUT
     assert caught.value.message == "Expected an event of the run's stream within 0.05 s, got none."
     assert opened.closed == [True]
@@ -204,17 +204,17 @@ async def test_a_silent_stream_is_given_up(open_stream: Open) -> None:
 
 async def test_a_garbled_event_is_told_of_and_read_past(open_stream: Open) -> None:
     opened = await open_stream(stream(run("queued") + b"data: {\n\n" + run("completed")))
-    queued, garbled, completed = await opened.stream.read()
-    assert garbled.garbled is not None
+    queued, garbled, completed = await opened.stream.read_events()
+    assert garbled.decode_error is not None
     assert statuses([queued, completed]) == ["queued", "completed"]
-    assert await opened.stream.read() == []
+    assert await opened.stream.read_events() == []
 
 
 async def test_an_event_that_is_too_large_ends_the_stream_behind_what_came_before(open_stream: Open) -> None:
     opened = await open_stream(stream(run("queued") + b"data: " + b"x" * MAX_EVENT_BYTES, then="hang"))
-    assert statuses(await opened.stream.read()) == ["queued"]
+    assert statuses(await opened.stream.read_events()) == ["queued"]
     with pytest.raises(GatewayError, match="an event of at most 8388608 bytes") as caught:
-        await opened.stream.read()
+        await opened.stream.read_events()
     assert caught.value.code is ErrorCode.UPSTREAM_INVALID_RESPONSE
 
 
@@ -222,7 +222,7 @@ async def test_a_very_long_line_is_read(open_stream: Open) -> None:
     text = "x" * 6_000_000
     message = {"id": "msg_1", "object": "thread.message", "created_at": 1, "content": text}
     opened = await open_stream(stream(event(message), DONE))
-    read, *_ = await opened.stream.read()
+    read, *_ = await opened.stream.read_events()
     assert isinstance(read.wire, MessageObject)
     assert read.wire.content == text
 
@@ -241,14 +241,14 @@ async def test_a_stream_whose_compression_breaks_was_cut(open_stream: Open, capl
     with caplog.at_level(logging.ERROR):
         opened = await open_stream(stream(b"no gzip at all", Content_Encoding="gzip"))
         with pytest.raises(GatewayError, match=CUT):
-            await opened.stream.read()
+            await opened.stream.read_events()
     assert not caplog.records
 
 
 async def test_closing_is_done_at_once_and_wakes_whoever_reads(open_stream: Open) -> None:
     opened = await open_stream(stream(run("queued"), then="hang", whole=False))
-    assert statuses(await opened.stream.read()) == ["queued"]
-    reading = asyncio.ensure_future(opened.stream.read())
+    assert statuses(await opened.stream.read_events()) == ["queued"]
+    reading = asyncio.ensure_future(opened.stream.read_events())
     await asyncio.sleep(0)
     await opened.stream.aclose()
     await opened.stream.aclose()
@@ -256,20 +256,20 @@ async def test_closing_is_done_at_once_and_wakes_whoever_reads(open_stream: Open
     with pytest.raises(GatewayError, match=CUT):
         await reading
     with pytest.raises(GatewayError, match=CUT):
-        await opened.stream.read()
+        await opened.stream.read_events()
 
 
 async def test_closing_a_stream_that_has_ended_is_no_failure(open_stream: Open) -> None:
     opened = await open_stream(stream(run("completed"), then="hang", whole=False))
-    assert statuses(await opened.stream.read()) == ["completed"]
+    assert statuses(await opened.stream.read_events()) == ["completed"]
     await opened.stream.aclose()
-    assert await opened.stream.read() == []
+    assert await opened.stream.read_events() == []
 
 
 async def test_a_reading_that_is_cancelled_loses_nothing(open_stream: Open) -> None:
     more = asyncio.Event()
     opened = await open_stream(stream(more, run("queued"), run("completed")))
-    reading = asyncio.ensure_future(opened.stream.read())
+    reading = asyncio.ensure_future(opened.stream.read_events())
     await asyncio.sleep(0)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -308,7 +308,7 @@ async def test_each_run_names_its_thread_even_where_its_server_does_not(
     open_stream: Open, asked: str | None, before: bytes
 ) -> None:
     opened = await open_stream(stream(before + run("completed", thread_id=None)), thread_id=asked)
-    *_, completed = await opened.stream.read()
+    *_, completed = await opened.stream.read_events()
     assert isinstance(completed.wire, RunObject)
     assert completed.wire.thread_id == "thread_1"
     assert opened.stream.thread_id == asked
@@ -318,5 +318,5 @@ async def test_a_failure_names_the_request_but_no_credential(open_stream: Open) 
     answered = stream(X_Request_Id="req_key-of-somebody")
     opened = await open_stream(answered, credential="Bearer key-of-somebody")
     with pytest.raises(GatewayError) as caught:
-        await opened.stream.read()
+        await opened.stream.read_events()
     assert caught.value.upstream_request_id == "req_[removed]"

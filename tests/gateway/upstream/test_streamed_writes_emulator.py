@@ -126,5 +126,5 @@ async def test_a_stream_that_goes_wrong_in_the_middle_is_told_of(emulator: Emula
     run = await bind(taker).create_run(key, RunBody(assistant_id=await assistant_id(emulator)))
     await taker.finished()
     assert run.status == "queued"
-    assert taker.failure is not None or any(event.garbled for event in taker.events)
+    assert taker.failure is not None or any(event.decode_error for event in taker.events)
     assert names(taker)[:3] == BEGINNING

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schema.contract.cost import Cost, Span, longest_chain, seconds_covered
+from schema.contract.cost import Cost, Span, covered_seconds, longest_chain
 
 SPANS = st.lists(
     st.tuples(st.integers(0, 20), st.integers(0, 5)).map(lambda drawn: Span(drawn[0], sum(drawn))), max_size=8
@@ -26,14 +26,14 @@ SPANS = st.lists(
 )
 def test_a_chain_is_what_began_when_the_one_before_had_ended(spans: list[Span], chain: int, seconds: float) -> None:
     assert longest_chain(spans) == chain
-    assert seconds_covered(spans) == seconds
+    assert covered_seconds(spans) == seconds
 
 
 @given(SPANS)
 def test_no_chain_is_longer(spans: list[Span]) -> None:
     def is_chain(chosen: tuple[Span, ...]) -> bool:
-        ordered = sorted(chosen, key=lambda span: (span.ended, span.began))
-        return all(one.ended <= next_.began for one, next_ in pairwise(ordered))
+        ordered = sorted(chosen, key=lambda span: (span.ended, span.started))
+        return all(one.ended <= next_.started for one, next_ in pairwise(ordered))
 
     chains = (len(some) for size in range(len(spans) + 1) for some in combinations(spans, size) if is_chain(some))
     assert longest_chain(spans) == max(chains)
@@ -41,20 +41,20 @@ def test_no_chain_is_longer(spans: list[Span]) -> None:
 
 @given(SPANS)
 def test_the_time_covered_is_counted_once(spans: list[Span]) -> None:
-    seconds = {second for span in spans for second in range(int(span.began), int(span.ended))}
-    assert seconds_covered(spans) == len(seconds)
+    seconds = {second for span in spans for second in range(int(span.started), int(span.ended))}
+    assert covered_seconds(spans) == len(seconds)
 
 
 async def test_a_call_is_counted_when_it_begins_and_has_its_span_when_it_ends() -> None:
     now = iter([1.0, 1.25, 2.0, 2.5])
     cost = Cost(clock=lambda: next(now))
-    async with cost.call():
+    async with cost.measure_call():
         assert (cost.upstream_calls, cost.spans) == (1, [])
     with pytest.raises(KeyError):
-        async with cost.call():
+        async with cost.measure_call():
             raise KeyError
     assert cost.spans == [Span(1.0, 1.25), Span(2.0, 2.5)]
-    assert cost.report(7) == {
+    assert cost.to_extension(7) == {
         "upstreamCalls": 2,
         "cacheHits": 0,
         "sharedCalls": 0,

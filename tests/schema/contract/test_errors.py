@@ -1,6 +1,13 @@
 import pytest
 
-from schema.contract.errors import MAX_SHOWN_LENGTH, RETRYABLE_CODES, ErrorCode, GatewayError, bad_argument, shown
+from schema.contract.errors import (
+    MAX_VALUE_LENGTH,
+    RETRYABLE_CODES,
+    ErrorCode,
+    GatewayError,
+    bad_argument,
+    format_value,
+)
 
 
 @pytest.mark.parametrize("code", ErrorCode)
@@ -36,7 +43,7 @@ def test_an_error_can_be_told_in_the_callers_own_words_for_the_argument() -> Non
     upstream = GatewayError(
         ErrorCode.BAD_USER_INPUT, "Invalid 'thread_id': 'x'.", upstream_request_id="req_1", argument="thread_id"
     )
-    own = upstream.about("id")
+    own = upstream.with_argument("id")
     assert own.message == "Argument 'id': Invalid 'thread_id': 'x'."
     assert own.extensions == upstream.extensions | {"argument": "id"}
 
@@ -56,20 +63,20 @@ def test_an_error_can_be_told_in_the_callers_own_words_for_the_argument() -> Non
     ],
 )
 def test_a_value_is_shown_as_json_that_can_be_printed(value: object, text: str) -> None:
-    assert shown(value) == text
+    assert format_value(value) == text
 
 
 @pytest.mark.parametrize("value", ["x" * 10_000, "\u202e" * 80, {"a": ["x" * 79]}])
 def test_a_long_value_is_shown_by_its_beginning(value: object) -> None:
-    assert len(shown(value)) == MAX_SHOWN_LENGTH
-    assert shown(value).endswith("...")
+    assert len(format_value(value)) == MAX_VALUE_LENGTH
+    assert format_value(value).endswith("...")
 
 
 def test_a_value_nested_too_deeply_or_within_itself_is_shown_all_the_same() -> None:
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]
-    assert shown(deep) == "something too deeply nested"
+    assert format_value(deep) == "something too deeply nested"
     within: list[object] = []
     within.append(within)
-    assert shown(within) == "[[...]]"
+    assert format_value(within) == "[[...]]"

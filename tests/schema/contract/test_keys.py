@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from schema.contract.keys import (
     KEY_TYPES,
     MAX_ID_LENGTH,
+    InvalidOpaqueTextError,
     MessageKey,
     NodeKey,
-    NotOpaqueError,
     RunKey,
     ThreadKey,
     from_global_id,
@@ -61,7 +61,7 @@ def test_a_global_id_with_one_wrong_character_is_refused(key: NodeKey, data: st.
     text = to_global_id(key)
     place = data.draw(st.integers(0, len(text) - 1))
     wrong = data.draw(st.sampled_from(OPAQUE + "*=/+ é").filter(lambda character: character != text[place]))
-    with pytest.raises(NotOpaqueError):
+    with pytest.raises(InvalidOpaqueTextError):
         from_global_id(text[:place] + wrong + text[place + 1 :])
 
 
@@ -70,7 +70,7 @@ def test_each_wrong_character_at_each_place_of_one_global_id_is_refused() -> Non
     text = to_global_id(RunKey("thread_YGIAd1JmFEwvHMLCbokK1XXY", "run_p0PfbaUpgMvejGkqSCtDbxAl"))
     for place, right in enumerate(text):
         for wrong in OPAQUE.replace(right, ""):
-            with pytest.raises(NotOpaqueError):
+            with pytest.raises(InvalidOpaqueTextError):
                 from_global_id(text[:place] + wrong + text[place + 1 :])
 
 
@@ -78,14 +78,14 @@ def test_each_wrong_character_at_each_place_of_one_global_id_is_refused() -> Non
 @settings(deadline=None, max_examples=200)
 def test_a_truncated_global_id_is_refused(key: NodeKey, data: st.DataObject) -> None:
     text = to_global_id(key)
-    with pytest.raises(NotOpaqueError):
+    with pytest.raises(InvalidOpaqueTextError):
         from_global_id(text[: data.draw(st.integers(0, len(text) - 1))])
 
 
 @given(st.text(max_size=60))
 @settings(deadline=None, max_examples=300)
 def test_any_other_text_is_refused_as_not_opaque_and_never_with_another_exception(text: str) -> None:
-    with pytest.raises(NotOpaqueError):
+    with pytest.raises(InvalidOpaqueTextError):
         from_global_id(text)
 
 
@@ -93,7 +93,7 @@ def test_any_other_text_is_refused_as_not_opaque_and_never_with_another_exceptio
 def test_an_object_has_one_global_id_and_no_other_spelling_of_it(extra: str) -> None:
     text = to_global_id(ThreadKey("thread_1"))
     for other in (text + extra, extra + text, text[:4] + extra + text[4:]):
-        with pytest.raises(NotOpaqueError):
+        with pytest.raises(InvalidOpaqueTextError):
             from_global_id(other)
 
 
@@ -113,7 +113,7 @@ def test_an_object_has_one_global_id_and_no_other_spelling_of_it(extra: str) -> 
     ],
 )
 def test_a_well_made_text_of_anything_but_an_object_is_refused(text: str) -> None:
-    with pytest.raises(NotOpaqueError):
+    with pytest.raises(InvalidOpaqueTextError):
         from_global_id(text)
 
 

@@ -4,14 +4,14 @@ from hypothesis import strategies as st
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import ThreadKey, to_global_id, to_opaque
-from schema.contract.paging import CursorScope, PagingLimits, Window, plan_window
+from schema.contract.paging import CursorScope, PagingLimits, Window, window_from_arguments
 
 SCOPE = CursorScope("messages", ("thread_1",))
 LIMITS = PagingLimits()
-CURSOR = SCOPE.cursor("msg_1")
+CURSOR = SCOPE.to_cursor("msg_1")
 
 sizes = st.none() | st.integers(-3, 3) | st.sampled_from([999, 1000, 1001, 2**31 - 1])
-cursors = st.none() | st.text(max_size=8) | st.sampled_from([CURSOR, CursorScope("runs").cursor("run_1"), "msg_1"])
+cursors = st.none() | st.text(max_size=8) | st.sampled_from([CURSOR, CursorScope("runs").to_cursor("run_1"), "msg_1"])
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ cursors = st.none() | st.text(max_size=8) | st.sampled_from([CURSOR, CursorScope
     ],
 )
 def test_relay_arguments_become_a_window(arguments: dict[str, object], window: Window) -> None:
-    assert plan_window(SCOPE, LIMITS, **arguments) == window  # type: ignore[arg-type]  # a table of keyword arguments
+    assert window_from_arguments(SCOPE, LIMITS, **arguments) == window  # type: ignore[arg-type]  # a table of keyword arguments
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_relay_arguments_become_a_window(arguments: dict[str, object], window: W
 )
 def test_a_refusal_names_the_argument_and_what_was_expected(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(GatewayError) as refused:
-        plan_window(SCOPE, LIMITS, **arguments)  # type: ignore[arg-type]  # a table of keyword arguments
+        window_from_arguments(SCOPE, LIMITS, **arguments)  # type: ignore[arg-type]  # a table of keyword arguments
     assert refused.value.message == message
     assert refused.value.argument is not None
     assert f"'{refused.value.argument}'" in message
@@ -64,7 +64,7 @@ def test_any_combination_gives_a_window_or_an_error_that_names_an_argument(
     given_arguments = {"first": first, "after": after, "last": last, "before": before}
     planned: Window | GatewayError
     try:
-        planned = plan_window(SCOPE, LIMITS, first=first, after=after, last=last, before=before)
+        planned = window_from_arguments(SCOPE, LIMITS, first=first, after=after, last=last, before=before)
     except GatewayError as error:
         planned = error
     if isinstance(planned, GatewayError):
@@ -79,22 +79,22 @@ def test_any_combination_gives_a_window_or_an_error_that_names_an_argument(
 
 def test_the_most_that_a_page_may_hold_is_a_setting() -> None:
     with pytest.raises(GatewayError, match="from 1 to 5, got 6"):
-        plan_window(SCOPE, PagingLimits(max_page_size=5), first=6)
+        window_from_arguments(SCOPE, PagingLimits(max_page_size=5), first=6)
 
 
 @given(st.text("abcXYZ019_.~:@+-", max_size=40).map(lambda rest: f"m{rest}"))
 @settings(deadline=None, max_examples=100)
 def test_a_cursor_gives_back_its_object_id(object_id: str) -> None:
-    assert SCOPE.object_id(SCOPE.cursor(object_id), "after") == object_id
+    assert SCOPE.object_id_from_cursor(SCOPE.to_cursor(object_id), "after") == object_id
 
 
 @pytest.mark.parametrize(
     "foreign",
     [
-        CursorScope("messages", ("thread_2",)).cursor("msg_1"),
-        CursorScope("messages", ("thread_1", "run_1")).cursor("msg_1"),
-        CursorScope("messages").cursor("msg_1"),
-        CursorScope("runs", ("thread_1",)).cursor("run_1"),
+        CursorScope("messages", ("thread_2",)).to_cursor("msg_1"),
+        CursorScope("messages", ("thread_1", "run_1")).to_cursor("msg_1"),
+        CursorScope("messages").to_cursor("msg_1"),
+        CursorScope("runs", ("thread_1",)).to_cursor("run_1"),
         to_global_id(ThreadKey("thread_1")),
         to_opaque("cursor", "messages", "thread_1", "../runs"),
         to_opaque("cursor", "messages", "thread_1", ""),
@@ -103,11 +103,11 @@ def test_a_cursor_gives_back_its_object_id(object_id: str) -> None:
 )
 def test_a_cursor_of_another_list_is_refused(foreign: str) -> None:
     with pytest.raises(GatewayError, match="expected a cursor of this messages connection"):
-        SCOPE.object_id(foreign, "after")
+        SCOPE.object_id_from_cursor(foreign, "after")
 
 
 @pytest.mark.parametrize("damaged", [CURSOR[:-1], CURSOR[1:], CURSOR + "A", CURSOR.swapcase(), "x" * 10_000, "é", "\0"])
 def test_a_damaged_cursor_is_refused(damaged: str) -> None:
     with pytest.raises(GatewayError, match="Argument 'before': expected a cursor made by this gateway") as refused:
-        SCOPE.object_id(damaged, "before")
+        SCOPE.object_id_from_cursor(damaged, "before")
     assert len(refused.value.message) < 200

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from schema.contract.run_events import (
+    TERMINAL_STATUSES,
     Change,
     FaultChange,
     LaggedChange,
@@ -17,7 +18,9 @@ from schema.contract.run_events import (
     StepChange,
     TextDeltaChange,
     ToolCallDeltaChange,
+    is_terminal,
 )
+from schema.graph.enums import RunStatus
 from tests.support.fake_run_events import run_event
 from tests.support.wire_samples import message, raws, run, run_step
 
@@ -68,3 +71,14 @@ def test_what_has_been_written_down_never_changes() -> None:
 
 def test_provenance_is_written_as_its_word() -> None:
     assert [str(word) for word in Provenance] == ["SNAPSHOT", "STREAMED", "POLLED"]
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress", "requires_action", "cancelling", "", "paused"])
+def test_a_status_that_may_still_change_is_not_terminal(status: str) -> None:
+    assert not is_terminal(status)
+
+
+@pytest.mark.parametrize("status", sorted(TERMINAL_STATUSES))
+def test_a_terminal_status_is_one_that_the_graph_knows_and_describes_as_terminal(status: str) -> None:
+    assert is_terminal(status)
+    assert RunStatus(status) is not RunStatus.UNRECOGNIZED

@@ -28,6 +28,6 @@ def test_an_error_and_the_end_itself_end_the_stream() -> None:
 
 
 def test_a_delta_an_unknown_event_and_a_garbled_one_do_not() -> None:
-    assert not StreamEvent(garbled=GatewayError(ErrorCode.UPSTREAM_INVALID_RESPONSE, "Unreadable.")).ends_stream
+    assert not StreamEvent(decode_error=GatewayError(ErrorCode.UPSTREAM_INVALID_RESPONSE, "Unreadable.")).ends_stream
     assert not StreamEvent(name="thread.message.delta", delta={"id": "msg_1"}).ends_stream
     assert not StreamEvent(name="thread.surprise").ends_stream

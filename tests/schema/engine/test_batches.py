@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.ports import Results
-from schema.engine.batches import Arrivals, Batches
+from schema.engine.batches import BatchRunner, ThreadBarrier
 
 
 async def upper(keys: Sequence[str]) -> Results[str]:
@@ -15,28 +15,28 @@ async def hang(_: Sequence[str]) -> Results[str]:
     return []
 
 
-def codes(answers: list[str | BaseException]) -> list[object]:
-    return [answer.code if isinstance(answer, GatewayError) else answer for answer in answers]
+def codes(results: list[str | BaseException]) -> list[object]:
+    return [result.code if isinstance(result, GatewayError) else result for result in results]
 
 
 async def test_a_batch_gives_an_answer_or_an_error_for_each_key() -> None:
-    assert await Batches(60).run(upper, ["a", "b"]) == ["A", "B"]
-    assert codes(await Batches(0).run(hang, ["a", "b"])) == [ErrorCode.UPSTREAM_TIMEOUT] * 2
+    assert await BatchRunner(60).run_batch(upper, ["a", "b"]) == ["A", "B"]
+    assert codes(await BatchRunner(0).run_batch(hang, ["a", "b"])) == [ErrorCode.UPSTREAM_TIMEOUT] * 2
 
 
 async def test_closing_ends_what_is_under_way_and_what_comes_after() -> None:
-    batches = Batches(60)
-    running = asyncio.create_task(batches.run(hang, ["a"]))
+    batches = BatchRunner(60)
+    running = asyncio.create_task(batches.run_batch(hang, ["a"]))
     await asyncio.sleep(0)
     await batches.aclose()
     assert codes(await running) == [ErrorCode.INTERNAL]
-    assert codes(await batches.run(upper, ["a"])) == [ErrorCode.INTERNAL]
+    assert codes(await batches.run_batch(upper, ["a"])) == [ErrorCode.INTERNAL]
 
 
 def test_what_is_expected_of_a_thread_is_given_out_when_the_last_of_it_arrives() -> None:
-    arrivals, given = Arrivals(["a", "b", "a", None]), []
-    arrivals.arrive("a", lambda: given.append("a1"))
-    arrivals.arrive(None, lambda: given.append("assistants"))
-    assert given == ["assistants"]
-    arrivals.arrive("a", lambda: given.append("a2"))
-    assert given == ["assistants", "a1", "a2"]
+    barrier, released = ThreadBarrier(["a", "b", "a", None]), []
+    barrier.add_page("a", lambda: released.append("a1"))
+    barrier.add_page(None, lambda: released.append("assistants"))
+    assert released == ["assistants"]
+    barrier.add_page("a", lambda: released.append("a2"))
+    assert released == ["assistants", "a1", "a2"]

@@ -24,7 +24,7 @@ async def test_each_context_loads_afresh() -> None:
 async def test_closing_a_context_ends_its_loads() -> None:
     api = GatedThreadsApi(conversation())
     context = Context(api)
-    context.loaders.threads.start(next(iter(api.threads)))
+    context.loaders.threads.start_load(next(iter(api.threads)))
     await ticks()
     await context.aclose()
     assert len(api.calls) == 1

@@ -15,7 +15,7 @@ from graphql import (
     parse,
 )
 
-from schema.engine.direct_calls import class_of, direct_call, enable_direct_calls, leads_on
+from schema.engine.direct_calls import enable_direct_calls, find_direct_call, may_start_loads, python_class
 from schema.root import build_schema
 
 
@@ -87,14 +87,14 @@ def field_of(schema: strawberry.Schema, name: str, type_name: str = "Query") -> 
 
 def test_attributes_and_functions_of_the_parent_are_plain(schema: strawberry.Schema) -> None:
     for name, value in (("attribute", "a"), ("plain", "p")):
-        call = direct_call(field_of(schema, name))
+        call = find_direct_call(field_of(schema, name))
         assert call is not None
         assert call.is_plain
         assert call.function(Query()) == value
 
 
 def test_arguments_go_by_their_python_names_and_info_by_its_own(schema: strawberry.Schema) -> None:
-    counted, informed = (direct_call(field_of(schema, name)) for name in ("counted", "informed"))
+    counted, informed = (find_direct_call(field_of(schema, name)) for name in ("counted", "informed"))
     assert counted is not None
     assert informed is not None
     assert (counted.python_names, counted.wants_info) == ({"howMany": "how_many"}, False)
@@ -104,17 +104,17 @@ def test_arguments_go_by_their_python_names_and_info_by_its_own(schema: strawber
 
 @pytest.mark.parametrize("name", ["wished", "coloured", "alone"])
 def test_inputs_enums_and_other_signatures_are_left_to_strawberry(schema: strawberry.Schema, name: str) -> None:
-    assert direct_call(field_of(schema, name)) is None
+    assert find_direct_call(field_of(schema, name)) is None
 
 
 def test_what_has_to_be_awaited_is_not_plain(schema: strawberry.Schema) -> None:
-    call = direct_call(field_of(schema, "awaited"))
+    call = find_direct_call(field_of(schema, "awaited"))
     assert call is not None
     assert (call.is_plain, call.wants_info, call.python_names) == (False, False, {})
 
 
 async def test_the_event_of_a_subscription_is_its_field(schema: strawberry.Schema) -> None:
-    call = direct_call(field_of(schema, "numbers", "Subscription"))
+    call = find_direct_call(field_of(schema, "numbers", "Subscription"))
     assert call is not None
     assert call.function(7) == 7
     stream: Any = await schema.subscribe("subscription { numbers(upto: 2) }")
@@ -133,9 +133,9 @@ async def test_graphql_core_goes_on_answering_every_field(schema: strawberry.Sch
 def test_nearly_every_field_of_the_gateway_is_called_directly() -> None:
     types = build_schema()._schema.type_map
     objects = [one for one in types.values() if isinstance(one, GraphQLObjectType) and not one.name.startswith("__")]
-    left = {one.name for one in objects for field in one.fields.values() if direct_call(field) is None}
+    left = {one.name for one in objects for field in one.fields.values() if find_direct_call(field) is None}
     assert left == {"Mutation"}
-    assert [one.name for one in objects if class_of(one) is None] == []
+    assert [one.name for one in objects if python_class(one) is None] == []
 
 
 @pytest.mark.parametrize(
@@ -156,4 +156,4 @@ def test_only_what_may_have_to_be_waited_for_leads_on(selected: str, leads: bool
     assert isinstance(fragment, FragmentDefinitionNode)
     (field,) = operation.selection_set.selections
     assert isinstance(field, FieldNode)
-    assert leads_on(build_schema()._schema, [field], {"Written": fragment}) is leads
+    assert may_start_loads(build_schema()._schema, [field], {"Written": fragment}) is leads

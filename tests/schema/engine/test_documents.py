@@ -4,7 +4,7 @@ import pytest
 from graphql import DocumentNode, GraphQLError, OperationType, ValidationRule, build_schema, parse
 
 from schema.engine.documents import DocumentCache, DocumentReader, ParsedDocument
-from schema.engine.plans import PositionPlans
+from schema.engine.plan_execution import PositionPlans
 
 NODE = parse("{ a }")
 
@@ -18,75 +18,75 @@ def document(name: str, length: int = 10) -> ParsedDocument:
 
 
 def test_a_kept_document_is_the_very_one() -> None:
-    kept = DocumentCache(100)
-    assert kept.find(text("a")) is None
-    kept.keep(a := document("a"))
-    assert kept.find(text("a")) is a
+    cache = DocumentCache(100)
+    assert cache.get(text("a")) is None
+    cache.store(a := document("a"))
+    assert cache.get(text("a")) is a
 
 
 def test_all_documents_together_are_bounded_and_the_one_not_used_for_longest_goes_first() -> None:
-    kept = DocumentCache(100)
+    cache = DocumentCache(100)
     for name in "abcdefghij":
-        kept.keep(document(name))
-    assert kept.find(text("a"))
-    kept.keep(document("k"))
-    assert [name for name in "abcdefghijk" if kept.find(text(name))] == list("acdefghijk")
-    kept.keep(document("l", 5))
-    kept.keep(document("m", 5))
-    assert [name for name in "abcdefghijk" if kept.find(text(name))] == list("cdefghijk")
-    assert kept.find(text("l", 5))
-    assert kept.find(text("m", 5))
+        cache.store(document(name))
+    assert cache.get(text("a"))
+    cache.store(document("k"))
+    assert [name for name in "abcdefghijk" if cache.get(text(name))] == list("acdefghijk")
+    cache.store(document("l", 5))
+    cache.store(document("m", 5))
+    assert [name for name in "abcdefghijk" if cache.get(text(name))] == list("cdefghijk")
+    assert cache.get(text("l", 5))
+    assert cache.get(text("m", 5))
 
 
 def test_the_same_document_counts_once() -> None:
-    kept = DocumentCache(100)
+    cache = DocumentCache(100)
     for _ in range(50):
-        kept.keep(document("a"))
+        cache.store(document("a"))
     for name in "bcdefghij":
-        kept.keep(document(name))
-    assert kept.find(text("a"))
+        cache.store(document(name))
+    assert cache.get(text("a"))
 
 
 def test_one_long_document_does_not_drive_the_others_out() -> None:
-    kept = DocumentCache(100)
-    kept.keep(document("short"))
-    kept.keep(document("long", 11))
-    assert kept.find(text("long", 11)) is None
-    assert kept.find(text("short"))
+    cache = DocumentCache(100)
+    cache.store(document("short"))
+    cache.store(document("long", 11))
+    assert cache.get(text("long", 11)) is None
+    assert cache.get(text("short"))
 
 
 def planned(name: str, fields: int) -> ParsedDocument:
     made = document(name)
-    places = PositionPlans()
-    places.fields = fields
-    made.plans._variants["always"] = places
+    plans = PositionPlans()
+    plans.field_count = fields
+    made.plans._variants["always"] = plans
     return made
 
 
 def test_what_is_planned_of_a_document_counts_with_it() -> None:
-    kept = DocumentCache(1000)
-    kept.keep(first := document("first"))
-    kept.keep(document("other"))
+    cache = DocumentCache(1000)
+    cache.store(first := document("first"))
+    cache.store(document("other"))
     for number in range(9):
-        kept.keep(planned(str(number), 30))
-    assert kept.find(text("first")) is first
-    kept.keep(planned("9", 30))
-    kept.keep(planned("10", 30))
-    assert kept.find(text("other")) is None
-    assert kept.find(text("first")) is first
+        cache.store(planned(str(number), 30))
+    assert cache.get(text("first")) is first
+    cache.store(planned("9", 30))
+    cache.store(planned("10", 30))
+    assert cache.get(text("other")) is None
+    assert cache.get(text("first")) is first
     assert first.plans.size == 0
 
 
 def test_plans_that_take_too_much_begin_anew() -> None:
-    kept = DocumentCache(1000)
-    kept.keep(a := planned("a", 30))
+    cache = DocumentCache(1000)
+    cache.store(a := planned("a", 30))
     assert a.plans.size == 30
-    a.plans._variants["always"].fields = 40
-    kept.weigh_again(planned("a", 30))
+    a.plans._variants["always"].field_count = 40
+    cache.update_size(planned("a", 30))
     assert a.plans.size == 40
-    kept.weigh_again(a)
+    cache.update_size(a)
     assert a.plans.size == 0
-    assert kept.find(text("a")) is a
+    assert cache.get(text("a")) is a
 
 
 def counting(documents: list[str]) -> type[ValidationRule]:
@@ -97,7 +97,7 @@ def counting(documents: list[str]) -> type[ValidationRule]:
     return Count
 
 
-def reading(*rules: type[ValidationRule], max_tokens: int = 100) -> DocumentReader:
+def document_reader(*rules: type[ValidationRule], max_tokens: int = 100) -> DocumentReader:
     return DocumentReader(
         build_schema("type Query { a: Int }"), DocumentCache(1000), max_tokens=max_tokens, rules=rules
     )
@@ -105,18 +105,18 @@ def reading(*rules: type[ValidationRule], max_tokens: int = 100) -> DocumentRead
 
 def test_a_valid_document_is_read_once() -> None:
     validated: list[str] = []
-    documents = reading(counting(validated))
-    first = documents.read("{ a }")
+    documents = document_reader(counting(validated))
+    first = documents.parse("{ a }")
     assert not first.errors
-    assert documents.read("{ a }") is documents.read("{ a }") is first
+    assert documents.parse("{ a }") is documents.parse("{ a }") is first
     assert validated == ["validated"]
 
 
 def test_what_is_not_valid_is_read_again_each_time() -> None:
     validated: list[str] = []
-    documents = reading(counting(validated))
+    documents = document_reader(counting(validated))
     for text_, parsed in (("{ b }", True), ("{", False)):
-        first, second = documents.read(text_), documents.read(text_)
+        first, second = documents.parse(text_), documents.parse(text_)
         assert first is not second
         assert len(first.errors) == len(second.errors) == 1
         assert first.is_parsed is second.is_parsed is parsed
@@ -128,11 +128,11 @@ def test_our_own_rules_are_held_before_graphqls() -> None:
         def enter_document(self, node: DocumentNode, *_: Any) -> None:
             self.report_error(GraphQLError("Refused."))
 
-    assert [error.message for error in reading(Refuse).read("{ b }").errors] == ["Refused."]
+    assert [error.message for error in document_reader(Refuse).parse("{ b }").errors] == ["Refused."]
 
 
 def test_a_document_longer_than_allowed_is_not_parsed_to_its_end() -> None:
-    (error,) = reading(max_tokens=3).read("{ a a }").errors
+    (error,) = document_reader(max_tokens=3).parse("{ a a }").errors
     assert "more than 3 tokens" in error.message
 
 
@@ -141,7 +141,7 @@ def test_what_nobody_expected_is_an_error_of_the_document() -> None:
         def enter_document(self, node: DocumentNode, *_: Any) -> None:
             raise KeyError("x")
 
-    (error,) = reading(Break).read("{ a }").errors
+    (error,) = document_reader(Break).parse("{ a }").errors
     assert isinstance(error.original_error, KeyError)
 
 
@@ -168,5 +168,5 @@ TWO = WATCH + " query Other { __typename }"
 def test_the_operation_is_the_one_that_is_named_or_stands_alone_valid_or_not(
     document: str, name: str | None, kind: OperationType | None
 ) -> None:
-    operation = reading().read(document).operation(name)
+    operation = document_reader().parse(document).find_operation(name)
     assert (None if operation is None else operation.operation) is kind

@@ -7,7 +7,7 @@ import msgspec
 import orjson
 import pytest
 import strawberry
-from graphql import GraphQLObjectType, get_named_type, is_abstract_type, is_leaf_type
+from graphql import GraphQLObjectType, OperationType, get_named_type, is_abstract_type, is_leaf_type
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strawberry.schema.config import StrawberryConfig
@@ -16,16 +16,16 @@ from schema.contract.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_g
 from schema.contract.paging import Window
 from schema.contract.ports import AssistantPageKey
 from schema.engine import executor
-from schema.engine.attempt import PlanExecution
 from schema.engine.context import Context
 from schema.engine.direct_calls import enable_direct_calls
-from schema.engine.executor import CompiledExecutor
-from schema.engine.public_errors import to_public_errors
+from schema.engine.executor import CompiledExecutor, build_executor
+from schema.engine.plan_execution import PlanExecution
+from schema.engine.public_errors import OperationRefusedError, to_public_errors
 from schema.graph.mutations import Mutation
 from schema.graph.nodes import Assistant, Message, MessageFile, Run, RunStep, Thread
 from schema.graph.queries import Query
 from schema.graph.scalars import SCALARS
-from tests.schema.builders import GatedThreadsApi, conversation, ticks
+from tests.schema.builders import SCHEMA, GatedThreadsApi, conversation, ticks
 from tests.schema.random_operations import operations, random_world
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import message, run, run_step, thread
@@ -265,3 +265,35 @@ async def test_an_operation_whose_caller_leaves_leaves_nothing_behind() -> None:
     await context.aclose()
     await ticks()
     assert asyncio.all_tasks() == before
+
+
+TWO = "query A ($n: Int = 3) { assistants(first: $n) { nodes { id } } } mutation B { nothing: __typename }"
+
+
+def built(text: str, name: str | None = None, variables: dict[str, Any] | None = None) -> Any:
+    document = SCHEMA.documents.parse(text)
+    return build_executor(SCHEMA, document, operation_name=name, variables=variables, context=None)
+
+
+def test_the_executor_has_the_plans_of_its_document_the_operation_and_its_variables() -> None:
+    first, second = built(TWO, "A"), built(TWO, "B")
+    assert first.plans is second.plans is SCHEMA.documents.parse(TWO).plans
+    assert [one.operation.operation for one in (first, second)] == [OperationType.QUERY, OperationType.MUTATION]
+    assert first.variable_values.coerced == {"n": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "variables", "message"),
+    [
+        ("{", None, None, "Syntax Error"),
+        ("{ nonsense }", None, None, "Cannot query field 'nonsense'"),
+        (TWO, None, None, "Must provide operation name"),
+        (TWO, "C", None, "Unknown operation named 'C'"),
+        (TWO, "A", {"n": "many"}, "Int cannot represent"),
+    ],
+)
+def test_what_cannot_begin_says_why(
+    text: str, name: str | None, variables: dict[str, Any] | None, message: str
+) -> None:
+    with pytest.raises(OperationRefusedError, match=message):
+        built(text, name, variables)

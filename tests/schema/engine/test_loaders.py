@@ -11,8 +11,8 @@ from schema.contract.keys import AssistantKey, MessageKey, RunKey, RunStepKey
 from schema.contract.paging import Window
 from schema.contract.ports import MessagePageKey, Results, RunPageKey, RunStepPageKey
 from schema.contract.wire import MessageObject, Page
-from schema.engine.batches import Batches
-from schema.engine.loaders import Loaders, PortLoader, longest_windows
+from schema.engine.batches import BatchRunner
+from schema.engine.loaders import Loaders, PortLoader, longest_page_keys
 from tests.schema.builders import THREAD, GatedThreadsApi, conversation, ticks
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import thread
@@ -41,8 +41,8 @@ def _not_found(key: str) -> GatewayError:
     return GatewayError(ErrorCode.NOT_FOUND, f"no {key}")
 
 
-def loading(fetch: Echo, deadline_seconds: float = 60) -> tuple[PortLoader[str, str], Batches]:
-    batches = Batches(deadline_seconds)
+def loading(fetch: Echo, deadline_seconds: float = 60) -> tuple[PortLoader[str, str], BatchRunner]:
+    batches = BatchRunner(deadline_seconds)
     return PortLoader(fetch, batches), batches
 
 
@@ -84,20 +84,20 @@ async def test_held_gives_only_what_is_here() -> None:
     echo = Echo()
     echo.gate.clear()
     loader, _ = loading(echo)
-    assert loader.held("a") is None
-    loader.start("a")
-    loader.start("bad")
+    assert loader.peek("a") is None
+    loader.start_load("a")
+    loader.start_load("bad")
     await ticks()
-    assert loader.held("a") is None
+    assert loader.peek("a") is None
     echo.gate.set()
     await ticks()
-    assert (loader.held("a"), loader.held("bad")) == ("A", None)
+    assert (loader.peek("a"), loader.peek("bad")) == ("A", None)
 
 
 async def test_a_started_load_is_shared_by_those_who_wait_for_it_later() -> None:
     echo = Echo()
     loader, _ = loading(echo)
-    loader.start("a")
+    loader.start_load("a")
     await ticks()
     assert await loader.load("a") == "A"
     assert echo.batches == [["a"]]
@@ -107,7 +107,7 @@ async def test_the_failure_of_a_started_load_that_nobody_waits_for_leaves_no_war
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     loader, _ = loading(Echo())
-    loader.start("bad")
+    loader.start_load("bad")
     await ticks()
     del loader
     gc.collect()
@@ -163,7 +163,7 @@ async def test_a_batch_that_raises_fails_each_of_its_keys() -> None:
     async def broken(keys: Sequence[str]) -> Results[str]:
         raise LookupError("broken")
 
-    loader: PortLoader[str, str] = PortLoader(broken, Batches(60))
+    loader: PortLoader[str, str] = PortLoader(broken, BatchRunner(60))
     failures = await asyncio.gather(loader.load("a"), loader.load("b"), return_exceptions=True)
     assert [str(failure) for failure in failures] == ["broken", "broken"]
 
@@ -173,7 +173,7 @@ async def test_closing_ends_what_is_under_way_and_whoever_waits_for_it() -> None
     echo.gate.clear()
     loader, batches = loading(echo)
     waiting = asyncio.ensure_future(loader.load("a"))
-    loader.start("b")
+    loader.start_load("b")
     await ticks()
     await batches.aclose()
     with pytest.raises(GatewayError, match="ended before this was loaded"):
@@ -197,8 +197,8 @@ async def test_nothing_is_asked_after_closing() -> None:
 async def test_the_loaders_of_one_operation_end_together() -> None:
     api = GatedThreadsApi(conversation())
     loaders = Loaders(api)
-    loaders.threads.start(THREAD)
-    loaders.run_pages.start(RunPageKey("thread_1", Window(1, "asc")))
+    loaders.threads.start_load(THREAD)
+    loaders.run_pages.start_load(RunPageKey("thread_1", Window(1, "asc")))
     await ticks()
     assert len(api.calls) == 2
     await loaders.aclose()
@@ -245,8 +245,8 @@ async def test_a_page_primes_the_loader_of_its_objects() -> None:
     loaders = Loaders(api)
     await loaders.message_pages.load(message_page(2))
     await loaders.run_step_pages.load(RunStepPageKey("thread_1", "run_1", Window(5, "desc")))
-    assert loaders.messages.held(MessageKey("thread_1", "msg_2")) is not None
-    assert loaders.messages.held(MessageKey("thread_1", "msg_3")) is None
+    assert loaders.messages.peek(MessageKey("thread_1", "msg_2")) is not None
+    assert loaders.messages.peek(MessageKey("thread_1", "msg_3")) is None
     assert (await loaders.run_steps.load(RunStepKey("thread_1", "run_1", "step_1"))).id == "step_1"
     assert [name for name, _ in api.calls] == ["list_messages", "list_run_steps"]
 
@@ -267,12 +267,12 @@ async def test_what_was_loaded_is_not_replaced_by_what_a_page_holds() -> None:
     first = await loaders.messages.load(key)
     second = first.__class__(id="msg_1", created_at=9)
     for page in (Page(data=[second]), Page(data=[first])):
-        loaders.messages.note(("thread_1",), page)
-    assert loaders.messages.held(key) is first
+        loaders.messages.prime_page(("thread_1",), page)
+    assert loaders.messages.peek(key) is first
     other = Loaders(conversation()).messages
     for page in (Page(data=[second]), Page(data=[first])):
-        other.note(("thread_1",), page)
-        assert other.held(key) is second
+        other.prime_page(("thread_1",), page)
+        assert other.peek(key) is second
     assert await other.load(key) is second
 
 
@@ -290,7 +290,7 @@ def test_each_page_is_taken_from_the_longest_that_starts_at_its_place(keys: list
     def stem(key: MessagePageKey) -> MessagePageKey:
         return key._replace(window=key.window._replace(limit=0))
 
-    sources = longest_windows(keys)
+    sources = longest_page_keys(keys)
     assert len(sources) == len(keys)
     for key, source in zip(keys, sources, strict=True):
         assert source in keys

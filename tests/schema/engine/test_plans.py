@@ -48,13 +48,13 @@ async def test_a_plan_serves_all_values_of_variables() -> None:
     plans, document = DocumentPlans(), parse(DOCUMENT)
     first = await answer(plans, document, {"id": "thread_1", "many": 2})
     assert [node["text"] for node in first["thread"]["messages"]["nodes"]] == ["number 1", "number 2"]
-    places = plans.places_of(executor_of(document, {"id": "thread_1"}))
-    known = dict(places)
+    position_plans = plans.find_variant(executor_of(document, {"id": "thread_1"}))
+    known = dict(position_plans)
     second = await answer(plans, document, {"id": "thread_2", "many": 3})
     assert second == {"thread": None}
     third = await answer(plans, document, {"id": "thread_1"})
     assert third["thread"]["messages"] == {"nodes": [{"text": "number 1", "role": "USER", "run": None}]}
-    assert places == known
+    assert position_plans == known
 
 
 async def test_what_is_skipped_has_plans_of_its_own() -> None:
@@ -92,14 +92,14 @@ def test_only_so_many_conditions_are_kept() -> None:
     variables = ", ".join(f"${name}: Boolean!" for name in names)
     fields = " ".join(f"{name}: __typename @skip(if: ${name})" for name in names)
     document, plans = parse(f"query ({variables}) {{ {fields} }}"), DocumentPlans()
-    first = plans.places_of(executor_of(document, dict.fromkeys(names, False)))
+    first = plans.find_variant(executor_of(document, dict.fromkeys(names, False)))
     for number in range(32):
         given = {name: bool(number >> bit & 1) for bit, name in enumerate(names)}
-        places = plans.places_of(executor_of(document, given))
-        assert plans.places_of(executor_of(document, given)) is places
+        position_plans = plans.find_variant(executor_of(document, given))
+        assert plans.find_variant(executor_of(document, given)) is position_plans
         assert len(plans._variants) <= plans_module.MAX_VARIANTS
         # The one that is used again and again stays.
-        assert plans.places_of(executor_of(document, dict.fromkeys(names, False))) is first
+        assert plans.find_variant(executor_of(document, dict.fromkeys(names, False))) is first
 
 
 async def test_a_document_knows_how_much_is_planned_of_it() -> None:
@@ -111,7 +111,7 @@ async def test_a_document_knows_how_much_is_planned_of_it() -> None:
     many = " ".join(f"f{number}: version" for number in range(50))
     await answer(plans, parse(f"{{ upstream {{ {many} }} }}"), {})
     assert plans.size >= small + 51
-    plans.forget()
+    plans.clear()
     assert plans.size == 0
 
 

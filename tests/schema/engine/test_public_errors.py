@@ -10,9 +10,9 @@ from schema.contract.ports import Results
 from schema.contract.wire import ThreadObject
 from schema.engine.public_errors import (
     OperationRefusedError,
-    code_of_refusal,
     is_unexpected,
     mask_error,
+    refusal_code,
     to_graphql_errors,
     to_public_errors,
 )
@@ -107,9 +107,9 @@ def test_what_is_unexpected_is_an_exception_of_neither_kind() -> None:
 
 
 def test_the_code_of_a_refusal_says_how_far_the_operation_came() -> None:
-    assert code_of_refusal(GraphQLSyntaxError(Source("{"), 0, "x")) == "GRAPHQL_PARSE_FAILED"
-    assert code_of_refusal(GraphQLError("x")) == "GRAPHQL_VALIDATION_FAILED"
-    assert code_of_refusal(GraphQLError("x", path=["thread"])) == "BAD_USER_INPUT"
+    assert refusal_code(GraphQLSyntaxError(Source("{"), 0, "x")) == "GRAPHQL_PARSE_FAILED"
+    assert refusal_code(GraphQLError("x")) == "GRAPHQL_VALIDATION_FAILED"
+    assert refusal_code(GraphQLError("x", path=["thread"])) == "BAD_USER_INPUT"
 
 
 def test_errors_are_made_public_without_an_operation_too(caplog: pytest.LogCaptureFixture) -> None:

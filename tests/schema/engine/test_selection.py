@@ -10,7 +10,7 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues
 
-from schema.engine.selection import Arguments, field_names, selected_fields, variables_of
+from schema.engine.selection import Arguments, field_names, selected_fields, variables_from_info
 
 SDL = """
     interface Node { id: ID! }
@@ -107,8 +107,8 @@ def test_arguments_are_coerced_as_execution_does_and_named_as_python_does() -> N
         definition = info.schema.type_map["Thread"].fields["messages"]
         for field in selected_fields(info, "Thread"):
             arguments = Arguments(definition, field, {"after": "behind"})
-            found.append(arguments.of(variables_of(info)))
-            assert arguments.of(variables_of(info)) == found[-1]
+            found.append(arguments.coerce(variables_from_info(info)))
+            assert arguments.coerce(variables_from_info(info)) == found[-1]
 
     document = """
         query ($first: Int, $absent: String) {
@@ -131,6 +131,6 @@ def test_only_arguments_without_variables_are_kept_between_operations() -> None:
     )
     for first in (1, 2):
         variables = VariableValues({}, {"first": first})
-        assert fixed.of(variables) == {"first": 3}
-        assert varying.of(variables) == {"first": first}
-    assert fixed.of(variables) is fixed.of(variables)
+        assert fixed.coerce(variables) == {"first": 3}
+        assert varying.coerce(variables) == {"first": first}
+    assert fixed.coerce(variables) is fixed.coerce(variables)

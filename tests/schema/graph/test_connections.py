@@ -102,7 +102,7 @@ async def test_a_page_from_any_cursor_is_a_slice_of_the_list(times: list[int], d
     naive = [f"msg_{number}" for number in sorted(range(len(times)), key=lambda number: times[number])]
     place = data.draw(st.integers(0, len(naive) - 1))
     size = data.draw(st.integers(1, 12))
-    cursor = SCOPE.cursor(naive[place])
+    cursor = SCOPE.to_cursor(naive[place])
     api = conversation_of(times)
     after = await page_of(api, first=size, after=cursor)
     before = await page_of(api, last=size, before=cursor)
@@ -116,7 +116,7 @@ async def test_without_a_size_a_page_holds_twenty() -> None:
     api = conversation_of(range(30))
     assert ids_of(await page_of(api)) == [f"msg_{number}" for number in range(20)]
     assert ids_of(await page_of(api, first=None, after=None)) == [f"msg_{number}" for number in range(20)]
-    assert ids_of(await page_of(api, before=SCOPE.cursor("msg_25"))) == [f"msg_{number}" for number in range(5, 25)]
+    assert ids_of(await page_of(api, before=SCOPE.to_cursor("msg_25"))) == [f"msg_{number}" for number in range(5, 25)]
 
 
 @pytest.mark.parametrize("size", [{"first": 250}, {"last": 250}, {"first": 1000}, {"first": 100}, {"last": 101}])
@@ -156,7 +156,7 @@ async def test_an_upstream_that_ignores_limit_gives_no_more_than_was_asked_for(w
     assert page["pageInfo"]["hasNextPage"] is True
 
 
-@pytest.mark.parametrize("arguments", [{"first": 150}, {"first": 5, "after": SCOPE.cursor("msg_2")}])
+@pytest.mark.parametrize("arguments", [{"first": 150}, {"first": 5, "after": SCOPE.to_cursor("msg_2")}])
 async def test_an_upstream_that_ignores_after_is_an_error_and_not_an_endless_walk(arguments: dict[str, object]) -> None:
     api = Stubborn(conversation_of(range(120)), window=lambda window: window._replace(after=None))
     result = await execute(api, PAGE, arguments)
@@ -213,11 +213,11 @@ async def test_the_walk_asks_for_no_more_than_is_missing() -> None:
 @pytest.mark.parametrize(
     "foreign",
     [
-        CursorScope("messages", ThreadKey("thread_2")).cursor("msg_1"),
-        CursorScope("messages", RunKey("thread_1", "run_1")).cursor("msg_1"),
-        CursorScope("runs", THREAD).cursor("run_1"),
+        CursorScope("messages", ThreadKey("thread_2")).to_cursor("msg_1"),
+        CursorScope("messages", RunKey("thread_1", "run_1")).to_cursor("msg_1"),
+        CursorScope("runs", THREAD).to_cursor("run_1"),
         to_global_id(MessageKey("thread_1", "msg_1")),
-        SCOPE.cursor("msg_1")[:-2],
+        SCOPE.to_cursor("msg_1")[:-2],
         "msg_1",
         "",
         "é",

@@ -21,7 +21,7 @@ from schema.contract.run_events import Provenance as Source
 from schema.engine.loaders import Loaders
 from schema.graph.event_types import Provenance, prime_loaders, run_event_from_log, thread_event_from_log
 from tests.schema.builders import CALLED, called, conversation
-from tests.schema.following import RUN, RUN_KEY, shown
+from tests.schema.subscription_helpers import RUN, RUN_KEY, shown
 from tests.support.fake_run_events import run_event
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import message, raws, run, run_step
@@ -184,7 +184,7 @@ async def test_objects_are_held_under_their_own_keys() -> None:
     for change in (MessageCreatedChange(message("msg_1")), MessageFinishedChange(message("msg_2")), LaggedChange(1)):
         prime_loaders(change, "thread_1", loaders)
     prime_loaders(StatusChange(run("run_1")), "thread_1", loaders)
-    assert loaders.messages.held(MessageKey("thread_1", "msg_1")) == message("msg_1")
-    assert loaders.messages.held(MessageKey("thread_1", "msg_2")) == message("msg_2")
-    assert loaders.runs.held(RUN_KEY) == run("run_1")
-    assert loaders.runs.held(RunKey("thread_2", "run_1")) is None
+    assert loaders.messages.peek(MessageKey("thread_1", "msg_1")) == message("msg_1")
+    assert loaders.messages.peek(MessageKey("thread_1", "msg_2")) == message("msg_2")
+    assert loaders.runs.peek(RUN_KEY) == run("run_1")
+    assert loaders.runs.peek(RunKey("thread_2", "run_1")) is None

@@ -16,7 +16,7 @@ from schema.contract.run_events import FaultChange, LaggedChange, MessageCreated
 from schema.engine.context import Context
 from schema.root import build_schema
 from tests.schema.builders import SCHEMA, called, conversation, ticks
-from tests.schema.following import RUN, RUN_KEY, THREAD_KEY, begin, refusal
+from tests.schema.subscription_helpers import RUN, RUN_KEY, THREAD_KEY, begin, refusal
 from tests.support.fake_run_events import FakeRunEvents
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import message, run, thread

@@ -10,7 +10,7 @@ from schema.operations.call_budget import enforce_call_budget, too_expensive
 from schema.operations.call_prediction import predict_calls
 from schema.root import build_schema
 from tests.schema.builders import conversation
-from tests.schema.reading import prepared
+from tests.schema.operation_helpers import prepared
 from tests.support.fake_threads_api import FakeThreadsApi
 
 TWO_CALLS = '{ thread(id: "thread_1") { metadata messages { nodes { text } } } }'

@@ -14,9 +14,9 @@ from schema.engine.context import Context
 from schema.operations.call_upper_bound import call_upper_bound
 from schema.operations.operation_reader import MAX_SELECTIONS
 from tests.schema.builders import SCHEMA, conversation, conversation_with_files, execute
-from tests.schema.following import begin, rendered
+from tests.schema.operation_helpers import CORE, predicted, reader_of
 from tests.schema.random_operations import operations, random_changes, random_world, subscriptions
-from tests.schema.reading import CORE, predicted, reader_of
+from tests.schema.subscription_helpers import begin, rendered
 from tests.support.fake_run_events import FakeRunEvents, run_event
 
 QUERIES = Path(__file__).parents[3] / "queries"
@@ -128,7 +128,7 @@ def test_what_is_shared_counts_once(document: str, calls: int) -> None:
 
 
 def test_a_cursor_of_one_list_below_many_objects_is_a_page_of_each() -> None:
-    cursor = CursorScope("steps", RunKey("thread_1", "run_1")).cursor("step_1")
+    cursor = CursorScope("steps", RunKey("thread_1", "run_1")).to_cursor("step_1")
     assert (
         predicted(THREAD % f'runs(first: 4) {{ nodes {{ steps(first: 2, after: "{cursor}") {{ nodes {{ id }} }} }} }}')
         == 5
@@ -136,7 +136,7 @@ def test_a_cursor_of_one_list_below_many_objects_is_a_page_of_each() -> None:
 
 
 def test_cursors_of_what_a_mutation_changed_are_places_of_their_own() -> None:
-    cursors = [CursorScope("runs", ThreadKey("x")).cursor(f"run_{number}") for number in range(2)]
+    cursors = [CursorScope("runs", ThreadKey("x")).to_cursor(f"run_{number}") for number in range(2)]
     pages = " ".join(
         f'r{at}: runs(first: 1, after: "{cursor}") {{ nodes {{ id }} }}' for at, cursor in enumerate(cursors)
     )
@@ -144,7 +144,7 @@ def test_cursors_of_what_a_mutation_changed_are_places_of_their_own() -> None:
 
 
 def test_a_page_behind_a_cursor_proves_nothing() -> None:
-    cursor = CursorScope("messages", ThreadKey("thread_1")).cursor("msg_1")
+    cursor = CursorScope("messages", ThreadKey("thread_1")).to_cursor("msg_1")
     assert predicted(THREAD % f'id messages(first: 2, after: "{cursor}") {{ nodes {{ id }} }}') == 2
 
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from schema.operations.call_upper_bound import call_upper_bound
 from tests.schema.builders import execute
+from tests.schema.operation_helpers import predicted, reader_of
 from tests.schema.random_operations import operations, random_world, subscriptions
-from tests.schema.reading import predicted, reader_of
 
 
 def bound(document: str) -> int:

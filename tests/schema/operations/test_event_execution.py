@@ -16,7 +16,7 @@ from schema.contract.run_events import SnapshotChange, StatusChange
 from schema.contract.wire import ThreadObject
 from schema.engine.context import Context
 from tests.schema.builders import SCHEMA, conversation
-from tests.schema.following import RUN, THREAD_KEY, begin, rendered
+from tests.schema.subscription_helpers import RUN, THREAD_KEY, begin, rendered
 from tests.support.fake_run_events import FakeRunEvents, run_event
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import run, thread
@@ -115,7 +115,7 @@ async def test_every_event_is_executed_by_the_plans_of_the_document(monkeypatch:
     subscribed = await begin(FakeRunEvents(), METADATA)
     for _ in range(2):
         await rendered(subscribed, EVENT, conversation())
-    assert used == [SCHEMA.documents.read(METADATA).plans] * 2
+    assert used == [SCHEMA.documents.parse(METADATA).plans] * 2
 
 
 async def test_a_selection_is_kept_as_long_as_somebody_is_subscribed_to_it() -> None:

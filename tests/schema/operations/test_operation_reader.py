@@ -5,7 +5,7 @@ from graphql import OperationDefinitionNode, build_schema, parse
 from graphql.execution.values import VariableValues
 
 from schema.operations.operation_reader import OperationReader, TooManySelectionsError
-from tests.schema.reading import reader_of
+from tests.schema.operation_helpers import reader_of
 
 DOCUMENT = """
     query ($yes: Boolean! = true, $size: Int = 7) {

@@ -11,7 +11,7 @@ from schema.contract.paging import PagingLimits
 from schema.contract.run_events import StatusChange
 from schema.root import build_schema
 from tests.schema.builders import execute
-from tests.schema.following import RUN, begin, refusal, rendered
+from tests.schema.subscription_helpers import RUN, begin, refusal, rendered
 from tests.support.fake_run_events import FakeRunEvents, run_event
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import run
@@ -28,7 +28,7 @@ async def test_the_feed_is_the_one_that_was_opened_for_it() -> None:
     first, second = await begin(events, FIXED), await begin(events, FIXED)
     assert [first.feed, second.feed] == events.feeds
     event = events.push(StatusChange(run(status="queued")))
-    assert first.feed.take() is second.feed.take() is event
+    assert first.feed.poll_event() is second.feed.poll_event() is event
     assert (
         await rendered(first, event) == await rendered(second, event) == {"data": {"runStatus": {"status": "QUEUED"}}}
     )
@@ -118,10 +118,10 @@ async def test_an_unexpected_failure_is_masked_and_logged_under_its_id(caplog: p
 async def test_a_document_is_validated_once_for_queries_and_subscriptions_alike() -> None:
     schema = build_schema()
     await begin(FakeRunEvents(), TWO, {"id": RUN}, schema=schema, operation_name="Watch")
-    document = schema.documents.read(TWO)
+    document = schema.documents.parse(TWO)
     await schema.execute(TWO, operation_name="Other")
     await begin(FakeRunEvents(), TWO, {"id": RUN}, schema=schema, operation_name="Watch")
-    assert schema.documents.read(TWO) is document
+    assert schema.documents.parse(TWO) is document
 
 
 async def test_those_who_see_the_same_share_one_selection() -> None:

@@ -90,7 +90,7 @@ def test_a_document_without_the_word_holds_no_mutation(query: str, may_write: bo
 
 
 def read(request: GraphQLRequest) -> ParsedRequest:
-    return ParsedRequest(request, DOCUMENTS.read(request.query))
+    return ParsedRequest(request, DOCUMENTS.parse(request.query))
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ async def begin(
     context = Context(api or FakeThreadsApi(), limits, events=events, resume_after=resume_after)
     try:
         return await start_subscription(
-            schema, schema.documents.read(query), variables=variables, operation_name=operation_name, context=context
+            schema, schema.documents.parse(query), variables=variables, operation_name=operation_name, context=context
         )
     finally:
         await context.aclose()

@@ -10,7 +10,7 @@ from schema.contract.keys import RunKey
 from schema.contract.paging import Window
 from schema.contract.ports import OnResult, Results, RunPageKey
 from schema.contract.wire import Page, RunObject
-from schema.engine.batches import Batches
+from schema.engine.batches import BatchRunner
 from schema.engine.loaders import ObjectLoader, PageLoader
 from tests.schema.builders import ticks
 from tests.support.wire_samples import run
@@ -44,7 +44,7 @@ class ByHand:
 
 
 def run_pages(
-    by_hand: ByHand, batches: Batches | None = None, *, single: list[list[RunKey]] | None = None
+    by_hand: ByHand, batches: BatchRunner | None = None, *, single: list[list[RunKey]] | None = None
 ) -> tuple[PageLoader[RunPageKey, RunObject], ObjectLoader[RunKey, RunObject]]:
     """Loaders of runs; batches of single loads are noted in `single`, without which there may be none."""
 
@@ -53,7 +53,7 @@ def run_pages(
         single.append(list(keys))
         return [run(key.run_id) for key in keys]
 
-    batches = batches or Batches(60)
+    batches = batches or BatchRunner(60)
     objects: ObjectLoader[RunKey, RunObject] = ObjectLoader(get_runs, batches)
     return PageLoader(by_hand, batches, objects, lambda page: (page.thread_id,)), objects
 
@@ -66,11 +66,11 @@ async def test_the_page_of_one_thread_does_not_wait_for_that_of_another() -> Non
     by_hand = ByHand()
     pages, runs = run_pages(by_hand)
     slow, short, quick, refused = run_page("a"), run_page("b", 1), run_page("b"), run_page("c")
-    started = {key: pages.start(key) for key in (slow, short, quick, refused)}
+    started = {key: pages.start_load(key) for key in (slow, short, quick, refused)}
     await ticks()
     assert by_hand.batches == [[slow, quick, refused]]
     held_when_here: list[object] = []
-    started[quick].add_done_callback(lambda _: held_when_here.append(runs.held(RunKey("b", "run_2"))))
+    started[quick].add_done_callback(lambda _: held_when_here.append(runs.peek(RunKey("b", "run_2"))))
     listed = Page(data=[run("run_1"), run("run_2")])
     by_hand.answer(quick, listed)
     by_hand.answer(refused, REFUSED)
@@ -78,7 +78,7 @@ async def test_the_page_of_one_thread_does_not_wait_for_that_of_another() -> Non
     assert started[quick].result() is listed
     assert [one.id for one in started[short].result().data] == ["run_1"]
     assert isinstance(started[refused].exception(), GatewayError)
-    assert pages.held(quick) is listed
+    assert pages.peek(quick) is listed
     await ticks()
     assert held_when_here == [listed.data[1]]
     by_hand.answer(slow, Page(data=[]))
@@ -90,7 +90,7 @@ async def test_the_pages_of_one_thread_are_here_together() -> None:
     by_hand = ByHand()
     pages, _ = run_pages(by_hand)
     early, late, other = run_page("a"), run_page("a", after="run_1"), run_page("b")
-    started = {key: pages.start(key) for key in (early, late, other)}
+    started = {key: pages.start_load(key) for key in (early, late, other)}
     await ticks()
     by_hand.answer(early, Page(data=[run("run_1")]))
     assert [future.done() for future in started.values()] == [False, False, False]
@@ -104,11 +104,11 @@ async def test_an_object_waits_for_the_pages_that_were_asked_for_before() -> Non
     by_hand = ByHand()
     single: list[list[RunKey]] = []
     pages, objects = run_pages(by_hand, single=single)
-    pages.start(run_page("a"))
-    pages.start(run_page("a", after="run_1"))
+    pages.start_load(run_page("a"))
+    pages.start_load(run_page("a", after="run_1"))
     await ticks()
     found, missing, elsewhere = (
-        objects.start(RunKey(*key)) for key in (("a", "run_2"), ("a", "run_3"), ("b", "run_1"))
+        objects.start_load(RunKey(*key)) for key in (("a", "run_2"), ("a", "run_3"), ("b", "run_1"))
     )
     await ticks()
     assert single == [[RunKey("b", "run_1")]]
@@ -125,8 +125,8 @@ async def test_an_object_does_not_wait_for_a_page_that_is_asked_for_with_it() ->
     by_hand = ByHand()
     single: list[list[RunKey]] = []
     pages, objects = run_pages(by_hand, single=single)
-    page = pages.start(run_page("a"))
-    run_1 = objects.start(RunKey("a", "run_1"))
+    page = pages.start_load(run_page("a"))
+    run_1 = objects.start_load(RunKey("a", "run_1"))
     await run_1
     assert single == [[RunKey("a", "run_1")]]
     by_hand.answer(run_page("a"), Page(data=[run("run_1")]))
@@ -137,9 +137,9 @@ async def test_an_object_is_loaded_where_the_page_that_may_hold_it_fails() -> No
     by_hand = ByHand()
     single: list[list[RunKey]] = []
     pages, objects = run_pages(by_hand, single=single)
-    page = pages.start(run_page("a"))
+    page = pages.start_load(run_page("a"))
     await ticks()
-    run_1 = objects.start(RunKey("a", "run_1"))
+    run_1 = objects.start_load(RunKey("a", "run_1"))
     by_hand.answer(run_page("a"), GatewayError(ErrorCode.UPSTREAM_FAILED, "Down."))
     assert (await run_1).id == "run_1"
     assert isinstance(page.exception(), GatewayError)
@@ -148,7 +148,7 @@ async def test_an_object_is_loaded_where_the_page_that_may_hold_it_fails() -> No
 async def test_one_threads_pages_alone_need_not_land() -> None:
     by_hand = ByHand()
     pages, _ = run_pages(by_hand)
-    early, late = pages.start(run_page("a")), pages.start(run_page("a", after="run_1"))
+    early, late = pages.start_load(run_page("a")), pages.start_load(run_page("a", after="run_1"))
     await ticks()
     assert by_hand.on_result is None
     by_hand.answer(run_page("a"), Page(data=[]))
@@ -157,9 +157,9 @@ async def test_one_threads_pages_alone_need_not_land() -> None:
 
 
 async def test_a_page_that_lands_after_its_operation_has_ended_changes_nothing() -> None:
-    by_hand, batches = ByHand(), Batches(60)
+    by_hand, batches = ByHand(), BatchRunner(60)
     pages, _ = run_pages(by_hand, batches)
-    started = [pages.start(run_page(thread_id)) for thread_id in "ab"]
+    started = [pages.start_load(run_page(thread_id)) for thread_id in "ab"]
     await ticks()
     await batches.aclose()
     await ticks()

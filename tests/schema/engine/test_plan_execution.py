@@ -1,0 +1,169 @@
+"""An attempt waits for exactly what was not at hand, and ends when all of it is response or something is unusual."""
+
+import asyncio
+from typing import Any
+
+from schema.engine.deferred import Deferred
+from schema.engine.plan_execution import PlanExecution, PositionPlans
+
+
+def new_execution() -> PlanExecution:
+    nothing: Any = None
+    return PlanExecution(nothing, PositionPlans())
+
+
+def unchanged(value: Any, _: PlanExecution) -> Any:
+    return value
+
+
+async def test_values_at_hand_are_put_in_their_places_at_once() -> None:
+    execution, response = new_execution(), {"a": None}
+    execution.complete_value(1, response, "a", unchanged)
+    assert response == {"a": 1}
+    assert not execution.pending
+    assert await execution.wait()
+
+
+async def test_values_under_way_are_put_there_when_they_come_in_whatever_order() -> None:
+    execution, response = new_execution(), [None, None]
+    loads = [asyncio.get_running_loop().create_future() for _ in response]
+    for index, load in enumerate(loads):
+        execution.complete_value(Deferred(load, asyncio.Future.result), response, index, unchanged)
+    whole = asyncio.ensure_future(execution.wait())
+    for index in (1, 0):
+        assert not whole.done()
+        loads[index].set_result(index)
+        await asyncio.sleep(0)
+    assert await whole
+    assert response == [0, 1]
+
+
+async def test_what_follows_from_an_answer_is_waited_for_too() -> None:
+    execution, response = new_execution(), {"a": None}
+    loop = asyncio.get_running_loop()
+    first, second = loop.create_future(), loop.create_future()
+
+    def complete(value: Any, execution: PlanExecution) -> dict[str, Any]:
+        inner: dict[str, Any] = {"b": None}
+        execution.complete_value(Deferred(second, lambda load: load.result() + value), inner, "b", unchanged)
+        return inner
+
+    execution.complete_value(Deferred(first, asyncio.Future.result), response, "a", complete)
+    whole = asyncio.ensure_future(execution.wait())
+    first.set_result(1)
+    await asyncio.sleep(0)
+    assert response == {"a": {"b": None}}
+    assert not whole.done()
+    second.set_result(1)
+    assert await whole
+    assert response == {"a": {"b": 2}}
+
+
+async def test_one_failure_ends_it_and_what_comes_afterwards_changes_nothing() -> None:
+    execution = new_execution()
+    response: dict[str, Any] = {"a": None, "b": None}
+    loop = asyncio.get_running_loop()
+    failing, late = loop.create_future(), loop.create_future()
+    execution.complete_value(Deferred(failing, asyncio.Future.result), response, "a", unchanged)
+    execution.complete_value(Deferred(late, asyncio.Future.result), response, "b", unchanged)
+    failing.set_exception(ValueError("no"))
+    assert not await execution.wait()
+    late.set_result(1)
+    await asyncio.sleep(0)
+    assert response == {"a": None, "b": None}
+
+
+async def test_a_load_that_is_cancelled_is_a_failure_and_no_cancellation() -> None:
+    execution, response = new_execution(), {"a": None}
+    load = asyncio.get_running_loop().create_future()
+    execution.complete_value(Deferred(load, asyncio.Future.result), response, "a", unchanged)
+    load.cancel()
+    assert not await execution.wait()
+
+
+async def test_who_stops_waiting_ends_the_tasks_of_the_attempt_and_no_load() -> None:
+    execution = new_execution()
+    response: dict[str, Any] = {"a": None, "b": None}
+    load: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    ended = []
+
+    async def walk() -> None:
+        try:
+            await asyncio.shield(load)
+        finally:
+            ended.append(True)
+
+    execution.complete_value(walk(), response, "a", unchanged)
+    execution.complete_value(Deferred(load, asyncio.Future.result), response, "b", unchanged)
+    waiting = asyncio.create_task(execution.wait())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert ended == [True]
+    assert not load.done()
+
+
+async def test_what_leads_to_nothing_is_shown_once_what_leads_on_has_left() -> None:
+    execution = new_execution()
+    response: dict[str, Any] = {"leaf": None, "at_hand": None, "more": None}
+    loop = asyncio.get_running_loop()
+    leaf, more = loop.create_future(), loop.create_future()
+    seen = asyncio.Event()
+
+    def see(value: Any, _: PlanExecution) -> Any:
+        seen.set()
+        return value
+
+    execution.complete_value(Deferred(leaf, asyncio.Future.result), response, "leaf", see, starts_loads=False)
+    execution.complete_value(Deferred(more, asyncio.Future.result), response, "more", unchanged)
+    execution.complete_value(1, response, "at_hand", unchanged, starts_loads=False)
+    leaf.set_result(2)
+    await asyncio.sleep(0)
+    assert response == {"leaf": None, "at_hand": None, "more": None}
+    await asyncio.wait_for(seen.wait(), 5)
+    assert response == {"leaf": 2, "at_hand": 1, "more": None}
+    more.set_result(3)
+    assert await execution.wait()
+    assert response["more"] == 3
+
+
+async def test_where_nothing_else_is_awaited_nothing_is_put_off() -> None:
+    execution = new_execution()
+    response: dict[str, Any] = {"a": None, "b": None}
+    load = asyncio.get_running_loop().create_future()
+    execution.complete_value(1, response, "a", unchanged, starts_loads=False)
+    assert response["a"] == 1
+    execution.complete_value(Deferred(load, asyncio.Future.result), response, "b", unchanged, starts_loads=False)
+    load.set_result(2)
+    await asyncio.sleep(0)
+    assert response["b"] == 2
+    assert await execution.wait()
+
+
+async def test_what_was_put_off_is_shown_with_the_last_that_arrives() -> None:
+    execution = new_execution()
+    response: dict[str, Any] = {"a": None, "b": None}
+    loads = [asyncio.get_running_loop().create_future() for _ in response]
+    for name, load in zip(response, loads, strict=True):
+        execution.complete_value(Deferred(load, asyncio.Future.result), response, name, unchanged, starts_loads=False)
+    for load in loads:
+        load.set_result(1)
+    await asyncio.sleep(0)
+    assert response == {"a": 1, "b": 1}
+    assert await execution.wait()
+
+
+async def test_what_was_put_off_is_dropped_with_the_attempt() -> None:
+    execution = new_execution()
+    response: dict[str, Any] = {"a": None, "b": None}
+    loads = [asyncio.get_running_loop().create_future() for _ in response]
+    execution.complete_value(Deferred(loads[0], asyncio.Future.result), response, "a", unchanged, starts_loads=False)
+    execution.complete_value(Deferred(loads[1], asyncio.Future.result), response, "b", unchanged)
+    loads[0].set_result(1)
+    await asyncio.sleep(0)
+    loads[1].set_exception(ValueError("no"))
+    assert not await execution.wait()
+    assert response == {"a": None, "b": None}
