@@ -1,4 +1,4 @@
-"""A small conversation behind the port, and the real schema over it."""
+"""Builders of test data: a small conversation behind the port, and the real schema over it."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ ValueT = TypeVar("ValueT")
 
 
 class GatedThreadsApi(FakeThreadsApi):
-    """Answers nothing before its gate opens, so that a test sees which calls are started without an answer."""
+    """A fake port that returns no result before its gate opens, so that a test sees which calls start without one."""
 
     def __init__(self, source: FakeThreadsApi) -> None:
         super().__init__(
@@ -40,13 +40,13 @@ class GatedThreadsApi(FakeThreadsApi):
     async def _answer(
         self, name: str, keys: Sequence[KeyT], find: Callable[[KeyT], ValueT | GatewayError]
     ) -> Results[ValueT]:
-        answers = await super()._answer(name, keys, find)
+        results = await super()._answer(name, keys, find)
         await self.gate.wait()
-        return answers
+        return results
 
 
 def conversation(messages: int = 3) -> FakeThreadsApi:
-    """`thread_1`: messages by turns of a person and of `run_1`, which took two steps for `asst_1`."""
+    """Make `thread_1`, with alternating messages of a user and of `run_1`, which took two steps for `asst_1`."""
     return FakeThreadsApi(
         threads={THREAD: thread(metadata={"topic": "tea"})},
         messages={
@@ -74,7 +74,7 @@ WROTE = {"type": "message_creation", "message_creation": {"message_id": "msg_2"}
 
 
 def conversation_with_files() -> FakeThreadsApi:
-    """`msg_1` of `thread_1` with two files, over version 1 of the API."""
+    """Make `msg_1` of `thread_1` with two files, over version 1 of the API."""
     return FakeThreadsApi(
         threads={THREAD: thread()},
         messages={MessageKey("thread_1", "msg_1"): message(file_ids=["file-1", "file-2"])},
@@ -89,7 +89,7 @@ async def execute(
     *,
     limits: PagingLimits | None = None,
 ) -> ExecutionResult:
-    """Run one operation as the gateway does: with a context of its own that is closed afterwards."""
+    """Execute one operation as the gateway does: with its own context, which is closed afterwards."""
     context = Context(api, limits)
     try:
         result = await SCHEMA.execute(query, variable_values=dict(variables or {}), context_value=context)
@@ -100,14 +100,14 @@ async def execute(
 
 
 async def data_of(api: FakeThreadsApi, query: str, variables: Mapping[str, Any] | None = None) -> Any:
-    """The data of an operation that has no errors."""
+    """Execute an operation and return its data. It must have no errors."""
     result = await execute(api, query, variables)
     assert result.errors is None
     return result.data
 
 
 def errors_of(result: ExecutionResult) -> list[tuple[list[str | int] | None, object]]:
-    """Path and code of each error; every error that reaches a caller says whether trying again can help."""
+    """Return path and code of each error. Every public error must say whether a retry can help."""
     found = []
     for error in result.errors or []:
         assert error.extensions is not None
@@ -117,11 +117,11 @@ def errors_of(result: ExecutionResult) -> list[tuple[list[str | int] | None, obj
 
 
 def called(api: FakeThreadsApi) -> list[str]:
-    """The names of the port calls, sorted."""
+    """Return the sorted names of the port calls."""
     return sorted(name for name, _ in api.calls)
 
 
 async def ticks(count: int = 40) -> None:
-    """Let everything that can run without an answer run."""
+    """Let all tasks run that wait for no result."""
     for _ in range(count):
         await asyncio.sleep(0)

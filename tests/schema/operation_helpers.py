@@ -1,4 +1,4 @@
-"""Operations as prediction sees them: chosen, and their variables coerced, but not executed."""
+"""Helpers that prepare operations for prediction: selected, with coerced variables, but not executed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ CORE: Any = SCHEMA._schema
 
 
 def prepared(document: str, variables: Mapping[str, Any] | None = None, *, name: str | None = None) -> Executor[Any]:
-    """An executor of the operation that is named, or of the first one."""
+    """Make graphql-core's executor of the named operation, or of the first one."""
     parsed: Any = parse(document)
     if name is None:
         operation = next(part for part in parsed.definitions if part.kind == "operation_definition")
@@ -29,9 +29,15 @@ def prepared(document: str, variables: Mapping[str, Any] | None = None, *, name:
 def reader_of(
     document: str, variables: Mapping[str, Any] | None = None, *, name: str | None = None, most: int = MAX_SELECTIONS
 ) -> OperationReader:
-    """A reader of one operation of a valid document."""
-    of = prepared(document, variables, name=name)
-    return OperationReader(of.schema, of.operation, of.fragment_definitions, of.variable_values, max_selections=most)
+    """Make the reader of one operation of a valid document."""
+    executor = prepared(document, variables, name=name)
+    return OperationReader(
+        executor.schema,
+        executor.operation,
+        executor.fragment_definitions,
+        executor.variable_values,
+        max_selections=most,
+    )
 
 
 def predicted(
@@ -41,5 +47,5 @@ def predicted(
     name: str | None = None,
     limits: PagingLimits | None = None,
 ) -> int:
-    """The predicted calls of one operation of a valid document."""
+    """Predict the calls of one operation of a valid document."""
     return predict_calls(reader_of(document, variables, name=name), limits or PagingLimits())

@@ -1,4 +1,4 @@
-"""Random valid operations, and the random data behind the port that they are asked of."""
+"""Random valid operations, and random data behind the port to execute them on."""
 
 import random
 from collections.abc import Callable
@@ -30,7 +30,7 @@ from tests.support.wire_samples import assistant, message, message_file, run, ru
 
 THREADS = [ThreadKey("thread_1"), ThreadKey("thread_2"), ThreadKey("thread_long"), ThreadKey("thread_missing")]
 SIZES = [1, 2, 3, 5, 20, 100, 101, 150, 250]
-LIST_OWNERS: dict[str, Callable[[int], NodeKey]] = {
+LIST_PARENTS: dict[str, Callable[[int], NodeKey]] = {
     "messages": lambda number: THREADS[number % 2],
     "runs": lambda number: THREADS[number % 2],
     "steps": lambda number: RunKey("thread_1", f"run_{number % 3}"),
@@ -39,7 +39,7 @@ LIST_OWNERS: dict[str, Callable[[int], NodeKey]] = {
 
 
 def random_world(seed: int) -> FakeThreadsApi:
-    """Two small threads and a long one, whose messages, runs and steps refer to each other at random."""
+    """Make two small threads and a long one, whose messages, runs and steps refer to each other at random."""
     rng = random.Random(seed)
     api = FakeThreadsApi(capabilities=rng.choice([V1, V2]))
     for number in range(3):
@@ -68,7 +68,7 @@ def random_world(seed: int) -> FakeThreadsApi:
 
 
 class _Writer:
-    """Writes an operation as it is drawn; every field that has a choice gets an alias of its own, or a common one."""
+    """Writes a random operation. Every field with arguments or subfields gets its own alias."""
 
     def __init__(self, draw: Callable[..., Any]) -> None:
         self.draw = draw
@@ -85,23 +85,23 @@ class _Writer:
     def paging(self, name: str, depth: int, *, of_run: bool) -> str:
         size = self.one_of(*(SIZES if depth == 0 else SIZES[:4]))
         arguments = self.one_of(f"first: {size}", f"last: {size}", f"first: {size}, last: 1", "first: 0")
-        owner = LIST_OWNERS.get(name)
-        if owner is not None and self.one_of(True, False, False):
-            stem = {"messages": "msg_", "files": "file-"}.get(name, f"{name[:-1]}_")
-            cursor = CursorScope(name, owner(self.one_of(0, 1, 2))).to_cursor(f"{stem}{self.one_of(0, 1)}")
+        parent = LIST_PARENTS.get(name)
+        if parent is not None and self.one_of(True, False, False):
+            prefix = {"messages": "msg_", "files": "file-"}.get(name, f"{name[:-1]}_")
+            cursor = CursorScope(name, parent(self.one_of(0, 1, 2))).to_cursor(f"{prefix}{self.one_of(0, 1)}")
             arguments += f', {"after" if arguments[0] == "f" else "before"}: "{cursor}"'
         if name == "messages" and not of_run and self.one_of(True, False, False):
             run_id = self.one_of("run_0", "run_1", to_global_id(RunKey("thread_1", "run_0")))
             arguments += f', runId: "{run_id}"'
         return f"({arguments})"
 
-    def listed(self, name: str, item: str, depth: int, *, of_run: bool = False) -> str:
-        shown = self.one_of("pageInfo { endCursor }", "nodes { %s }", "nodes { %s }", "edges { cursor node { %s } }")
-        if "%s" in shown:
-            shown %= self.selection(item, depth + 1)
-        return f"{self.alias()}: {name}{self.paging(name, depth, of_run=of_run)} {{ {shown} }}"
+    def connection(self, name: str, item: str, depth: int, *, of_run: bool = False) -> str:
+        selected = self.one_of("pageInfo { endCursor }", "nodes { %s }", "nodes { %s }", "edges { cursor node { %s } }")
+        if "%s" in selected:
+            selected %= self.selection(item, depth + 1)
+        return f"{self.alias()}: {name}{self.paging(name, depth, of_run=of_run)} {{ {selected} }}"
 
-    def below(self, name: str, item: str, depth: int) -> str:
+    def reference(self, name: str, item: str, depth: int) -> str:
         return f"{self.alias()}: {name} {{ {self.selection(item, depth + 1)} }}"
 
     def selection(self, type_name: str, depth: int) -> str:
@@ -150,8 +150,8 @@ class _Writer:
             message = f"message {{ {self.selection('Message', depth + 1)} }}"
             return f"{self.alias()}: details {{ ... on MessageCreationDetails {{ {message} }} }}"
         if (name, item) in lists.get(type_name, []):
-            return self.listed(name, item, depth, of_run=type_name == "Run")
-        return self.below(name, item, depth)
+            return self.connection(name, item, depth, of_run=type_name == "Run")
+        return self.reference(name, item, depth)
 
     def root(self) -> str:
         kind = self.one_of("thread", "thread", "threadsByIds", "node", "nodes", "message", "run", "assistants")
@@ -172,13 +172,13 @@ class _Writer:
             )
             return f"{self.alias()}: {kind}({argument}) {{ {parts} }}"
         if kind == "assistants":
-            return self.listed("assistants", "Assistant", 0)
+            return self.connection("assistants", "Assistant", 0)
         key, type_name = (run_key, "Run") if kind == "run" else (message_key, "Message")
         return f'{self.alias()}: {kind}(id: "{to_global_id(key)}") {{ {self.selection(type_name, 0)} }}'
 
     def write(self) -> str:
         run_id, message_id = to_global_id(RunKey("thread_1", "run_1")), to_global_id(MessageKey("thread_1", "msg_1"))
-        name, given, shown = self.one_of(
+        name, arguments, payload = self.one_of(
             ("createMessage", 'threadId: "thread_1", content: [{ text: "x" }]', "message thread"),
             ("createRun", 'threadId: "thread_2", assistantId: "asst_1"', "run thread"),
             ("createThread", "metadata: {}", "thread"),
@@ -188,13 +188,13 @@ class _Writer:
             ("deleteMessage", f'messageId: "{message_id}"', "thread"),
             ("deleteAssistant", 'assistantId: "asst_2"', ""),
         )
-        parts = " ".join(f"{part} {{ {self.selection(part.title(), 1)} }}" for part in shown.split())
-        return f"{self.alias()}: {name}(input: {{ {given} }}) {{ userErrors {{ code }} {parts} }}"
+        parts = " ".join(f"{part} {{ {self.selection(part.title(), 1)} }}" for part in payload.split())
+        return f"{self.alias()}: {name}(input: {{ {arguments} }}) {{ userErrors {{ code }} {parts} }}"
 
 
 @st.composite
 def operations(draw: Callable[..., Any]) -> str:
-    """An operation that validation accepts; its variable `$yes` is true."""
+    """Draw an operation that validation accepts. Its variable `$yes` is true."""
     writer = _Writer(draw)
     kind, root = writer.one_of(("query", writer.root), ("query", writer.root), ("mutation", writer.write))
     fields = " ".join(root() for _ in range(writer.one_of(1, 2, 3)))
@@ -214,12 +214,12 @@ EVENT_OBJECTS = {
 
 @st.composite
 def subscriptions(draw: Callable[..., Any]) -> str:
-    """A subscription to all of `run_1` of `thread_1` that validation accepts; its variable `$yes` is true."""
+    """Draw a valid subscription to all events of `run_1` of `thread_1`. Its variable `$yes` is true."""
     writer = _Writer(draw)
     parts = []
     for event_type, objects in EVENT_OBJECTS.items():
         fields = [
-            writer.below(name, item, 1) for name, item in (*objects, *objects) if writer.one_of(True, True, False)
+            writer.reference(name, item, 1) for name, item in (*objects, *objects) if writer.one_of(True, True, False)
         ]
         parts.append(f"... on {event_type} {{ cursor {' '.join(fields)} }}")
     run_id = to_global_id(RunKey("thread_1", "run_1"))
@@ -228,7 +228,7 @@ def subscriptions(draw: Callable[..., Any]) -> str:
 
 
 def random_changes(api: FakeThreadsApi) -> list[Change]:
-    """A change of each kind that comes with objects, all of `run_1` of `thread_1`."""
+    """Make a change of each kind that carries objects, all of `run_1` of `thread_1`."""
     run_key = RunKey("thread_1", "run_1")
     steps = [step for key, step in api.run_steps.items() if key[:2] == run_key]
     messages = [message for key, message in api.messages.items() if key.thread_id == "thread_1"]

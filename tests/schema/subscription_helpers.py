@@ -1,4 +1,4 @@
-"""Subscriptions over a fake log, as a transport begins and renders them."""
+"""Helpers that start subscriptions over a fake log and render events, as a transport does."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +29,7 @@ async def begin(
     resume_after: str | None = None,
     limits: PagingLimits | None = None,
 ) -> StartedSubscription:
-    """Begin a subscription with a context of its own that is closed afterwards."""
+    """Start a subscription with its own context, which is closed afterwards."""
     context = Context(api or FakeThreadsApi(), limits, events=events, resume_after=resume_after)
     try:
         return await start_subscription(
@@ -40,7 +40,7 @@ async def begin(
 
 
 async def refusal(events: FakeRunEvents | None, query: str, variables: Any = None, **options: Any) -> Any:
-    """The errors of a subscription that does not begin."""
+    """Return the errors of a subscription that is refused."""
     try:
         await begin(events, query, variables, **options)
     except SubscriptionRefusedError as refused:
@@ -49,7 +49,7 @@ async def refusal(events: FakeRunEvents | None, query: str, variables: Any = Non
 
 
 async def rendered(subscribed: StartedSubscription, event: RunEvent, api: FakeThreadsApi | None = None) -> Any:
-    """One event's answer, from a context of its own."""
+    """Render one event with its own context."""
     context = Context(api or FakeThreadsApi())
     try:
         return await subscribed.render(event, context)
@@ -58,8 +58,8 @@ async def rendered(subscribed: StartedSubscription, event: RunEvent, api: FakeTh
 
 
 async def shown(change: Change, selection: str, api: FakeThreadsApi | None = None) -> Any:
-    """What `selection` shows of a change in a run's log, with no error."""
+    """Return the data that `selection` reads from a change in a run's log. It must have no errors."""
     subscribed = await begin(FakeRunEvents(), f'subscription {{ runEvents(runId: "{RUN}") {{ {selection} }} }}')
-    answer = await rendered(subscribed, run_event(change), api)
-    assert "errors" not in answer, answer
-    return answer["data"]["runEvents"]
+    response = await rendered(subscribed, run_event(change), api)
+    assert "errors" not in response, response
+    return response["data"]["runEvents"]

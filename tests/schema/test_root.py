@@ -31,7 +31,7 @@ def test_the_sdl_in_the_repository_is_the_schemas_own() -> None:
 
 
 def test_everything_in_the_schema_is_described() -> None:
-    bare = []
+    undescribed = []
     for name, named in build_from_sdl(SCHEMA.as_str()).type_map.items():
         if name.startswith("__"):
             continue
@@ -43,10 +43,10 @@ def test_everything_in_the_schema_is_described() -> None:
                 described += [(f"{name}.{field_name}({key}:)", value.description) for key, value in arguments.items()]
         if isinstance(named, GraphQLEnumType):
             described += [(f"{name}.{key}", value.description) for key, value in named.values.items()]
-        bare += [
+        undescribed += [
             what for what, text in described if not text and what not in {"Boolean", "Float", "ID", "Int", "String"}
         ]
-    assert bare == []
+    assert undescribed == []
 
 
 async def test_an_introspection_client_can_build_the_schema() -> None:
@@ -64,14 +64,16 @@ async def test_an_introspection_client_can_build_the_schema() -> None:
     assert print_schema(lexicographic_sort_schema(seen)) == own
 
 
-@pytest.mark.parametrize(("turns", "refused"), [(7, False), (8, True)])
-async def test_an_operation_may_be_exactly_as_deep_as_the_limit(turns: int, refused: bool) -> None:
-    document = '{ thread(id: "thread_1") ' + "{ messages { nodes { thread " * turns + "{ id }" + " } } }" * turns + " }"
+@pytest.mark.parametrize(("levels", "refused"), [(7, False), (8, True)])
+async def test_an_operation_may_be_exactly_as_deep_as_the_limit(levels: int, refused: bool) -> None:
+    document = (
+        '{ thread(id: "thread_1") ' + "{ messages { nodes { thread " * levels + "{ id }" + " } } }" * levels + " }"
+    )
     result = await build_schema(max_depth=2 + 3 * 7).execute(document, context_value=Context(conversation(1)))
     assert ("fields deep" in str(result)) is refused
 
 
-async def test_the_limits_of_documents_are_those_that_the_schema_was_built_with() -> None:
+async def test_document_limits_are_those_that_the_schema_was_built_with() -> None:
     shallow = build_schema(max_depth=2)
     short = build_schema(max_tokens=5)
     deep = '{ thread(id: "x") { messages { nodes { id } } } }'
@@ -80,14 +82,14 @@ async def test_the_limits_of_documents_are_those_that_the_schema_was_built_with(
         assert message in str(result)
 
 
-async def test_a_repeated_document_is_answered_by_its_own_variables() -> None:
+async def test_a_repeated_document_uses_its_own_variables() -> None:
     document = "query ($id: ID!) { assistant(id: $id) { upstreamId model } }"
     api = conversation()
     assert (await data_of(api, document, {"id": "asst_1"}))["assistant"]["upstreamId"] == "asst_1"
     assert (await data_of(api, document, {"id": "asst_2"}))["assistant"] is None
 
 
-async def test_the_same_document_is_judged_anew_by_another_schema() -> None:
+async def test_another_schema_validates_the_same_document_again() -> None:
     document = '{ thread(id: "thread_1") { messages { nodes { upstreamId } } } }'
     refused = await build_schema(max_depth=3).execute(document)
     assert "expected at most 3" in str(refused)
@@ -122,7 +124,7 @@ async def test_an_operation_of_another_type_than_allowed_is_refused_valid_or_not
 
 
 @pytest.mark.parametrize(("document", "name"), [("fragment F on Run { id }", None), (TWO, "C"), (TWO, "")])
-async def test_an_operation_that_is_not_there_is_told_from_one_that_is_refused(document: str, name: str | None) -> None:
+async def test_a_missing_operation_is_distinguished_from_a_refused_one(document: str, name: str | None) -> None:
     with pytest.raises(CannotGetOperationTypeError):
         await SCHEMA.execute(document, operation_name=name)
 
@@ -135,7 +137,7 @@ async def test_one_of_several_operations_is_never_chosen_for_the_caller() -> Non
     ]
 
 
-async def test_whatever_breaks_an_execution_is_masked_and_logged(
+async def test_an_unexpected_exception_is_masked_and_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:
@@ -150,7 +152,7 @@ async def test_whatever_breaks_an_execution_is_masked_and_logged(
     assert "private detail" in caplog.text
 
 
-async def test_other_types_are_executed_by_the_same_way() -> None:
+async def test_a_schema_of_other_types_is_executed_the_same_way() -> None:
     @strawberry.type
     class Bare:
         @strawberry.field

@@ -1,4 +1,4 @@
-"""Request bodies take what the specification allows, at its limits, and nothing else."""
+"""Request bodies accept the values that the specification allows, up to its limits, and no others."""
 
 from typing import Any
 
@@ -44,12 +44,14 @@ def message(**changes: Any) -> dict[str, Any]:
         (ToolOutputsBody, {"tool_outputs": [{"tool_call_id": "call_a", "output": ""}]}),
     ],
 )
-def test_takes_what_lies_within_the_limits_and_dumps_it_as_given(body_type: type[Body], value: dict[str, Any]) -> None:
+def test_a_body_within_the_limits_is_accepted_and_dumped_unchanged(
+    body_type: type[Body], value: dict[str, Any]
+) -> None:
     assert body_type.model_validate(value).to_wire() == value
 
 
 @pytest.mark.parametrize(
-    ("body_type", "value", "kind", "place"),
+    ("body_type", "value", "kind", "path"),
     [
         (MessageBody, message(content=[{"type": "text", "text": "x" * 256_001}]), "string_too_long", "content.0.text"),
         (MessageBody, message(content=[{"type": "text", "text": ""}]), "string_too_short", "content.0.text"),
@@ -90,13 +92,13 @@ def test_takes_what_lies_within_the_limits_and_dumps_it_as_given(body_type: type
         ),
     ],
 )
-def test_refuses_what_lies_beyond_a_limit_at_its_place(
-    body_type: type[Body], value: dict[str, Any], kind: str, place: str
+def test_a_value_beyond_a_limit_is_refused_with_its_path(
+    body_type: type[Body], value: dict[str, Any], kind: str, path: str
 ) -> None:
-    with pytest.raises(ValidationError) as refused:
+    with pytest.raises(ValidationError) as error:
         body_type.model_validate(value)
-    (fault,) = refused.value.errors()
-    assert (fault["type"], ".".join(map(str, fault["loc"]))) == (kind, place)
+    (fault,) = error.value.errors()
+    assert (fault["type"], ".".join(map(str, fault["loc"]))) == (kind, path)
 
 
 def test_an_overlap_of_more_than_half_a_chunk_is_refused() -> None:
@@ -106,18 +108,18 @@ def test_an_overlap_of_more_than_half_a_chunk_is_refused() -> None:
         ThreadBody.model_validate({"tool_resources": {"file_search": {"vector_stores": [store]}}})
 
 
-def test_a_null_that_was_given_is_dumped_and_what_was_not_given_is_not() -> None:
+def test_an_explicit_null_is_dumped_and_an_unset_field_is_not() -> None:
     assert MetadataUpdateBody.model_validate({"metadata": None}).to_wire() == {"metadata": None}
     assert MetadataUpdateBody.model_validate({}).to_wire() == {}
 
 
-def test_a_json_schema_is_dumped_under_its_own_name_however_deep() -> None:
+def test_a_nested_json_schema_is_dumped_under_its_own_name() -> None:
     schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}, "strict": True}}
     body = RunBody.model_validate(RUN | {"response_format": schema})
     assert body.to_wire()["response_format"] == schema
 
 
-def test_every_pair_of_metadata_that_is_too_long_is_told() -> None:
-    with pytest.raises(ValidationError) as refused:
+def test_every_metadata_pair_that_is_too_long_has_its_own_error() -> None:
+    with pytest.raises(ValidationError) as error:
         MetadataUpdateBody.model_validate({"metadata": {"a": "v" * 513, "k" * 65: "v" * 513, "b": "", "c": "v" * 600}})
-    assert [fault["loc"] for fault in refused.value.errors()] == [("metadata", "a"), ("metadata",), ("metadata", "c")]
+    assert [fault["loc"] for fault in error.value.errors()] == [("metadata", "a"), ("metadata",), ("metadata", "c")]

@@ -1,4 +1,4 @@
-"""What an operation cost, counted and measured."""
+"""The cost of an operation: the counts and the time spans of its calls."""
 
 from itertools import combinations, pairwise
 
@@ -24,13 +24,15 @@ SPANS = st.lists(
         ([Span(3, 4), Span(0, 1)], 2, 2),
     ],
 )
-def test_a_chain_is_what_began_when_the_one_before_had_ended(spans: list[Span], chain: int, seconds: float) -> None:
+def test_each_call_of_a_chain_starts_after_the_previous_one_has_ended(
+    spans: list[Span], chain: int, seconds: float
+) -> None:
     assert longest_chain(spans) == chain
     assert covered_seconds(spans) == seconds
 
 
 @given(SPANS)
-def test_no_chain_is_longer(spans: list[Span]) -> None:
+def test_there_is_no_chain_longer_than_the_longest(spans: list[Span]) -> None:
     def is_chain(chosen: tuple[Span, ...]) -> bool:
         ordered = sorted(chosen, key=lambda span: (span.ended, span.started))
         return all(one.ended <= next_.started for one, next_ in pairwise(ordered))
@@ -40,12 +42,12 @@ def test_no_chain_is_longer(spans: list[Span]) -> None:
 
 
 @given(SPANS)
-def test_the_time_covered_is_counted_once(spans: list[Span]) -> None:
+def test_overlapping_time_is_counted_once(spans: list[Span]) -> None:
     seconds = {second for span in spans for second in range(int(span.started), int(span.ended))}
     assert covered_seconds(spans) == len(seconds)
 
 
-async def test_a_call_is_counted_when_it_begins_and_has_its_span_when_it_ends() -> None:
+async def test_a_call_is_counted_when_it_starts_and_recorded_when_it_ends_or_fails() -> None:
     now = iter([1.0, 1.25, 2.0, 2.5])
     cost = Cost(clock=lambda: next(now))
     async with cost.measure_call():

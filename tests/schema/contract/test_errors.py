@@ -11,13 +11,13 @@ from schema.contract.errors import (
 
 
 @pytest.mark.parametrize("code", ErrorCode)
-def test_whether_trying_again_can_help_follows_from_the_code_unless_it_is_said(code: ErrorCode) -> None:
+def test_the_code_decides_whether_a_retry_can_help_unless_it_is_set(code: ErrorCode) -> None:
     assert GatewayError(code, "no").extensions == {"code": code.value, "retryable": code in RETRYABLE_CODES}
     assert GatewayError(code, "no", retryable=True).extensions["retryable"] is True
     assert GatewayError(code, "no", retryable=False).extensions["retryable"] is False
 
 
-def test_extensions_hold_what_a_program_needs_to_act() -> None:
+def test_extensions_hold_the_facts_that_a_program_needs() -> None:
     error = GatewayError(
         ErrorCode.RATE_LIMITED, "slow down", retry_after_ms=0, upstream_request_id="req_1", argument="id"
     )
@@ -39,7 +39,7 @@ def test_a_refused_argument_is_shown_short_and_without_control_characters(got: o
     assert error.message.isprintable()
 
 
-def test_an_error_can_be_told_in_the_callers_own_words_for_the_argument() -> None:
+def test_an_error_can_take_the_callers_own_name_for_the_argument() -> None:
     upstream = GatewayError(
         ErrorCode.BAD_USER_INPUT, "Invalid 'thread_id': 'x'.", upstream_request_id="req_1", argument="thread_id"
     )
@@ -62,17 +62,17 @@ def test_an_error_can_be_told_in_the_callers_own_words_for_the_argument() -> Non
         ({(1, 2): 3}, "{(1, 2): 3}"),
     ],
 )
-def test_a_value_is_shown_as_json_that_can_be_printed(value: object, text: str) -> None:
+def test_a_value_is_formatted_as_printable_json(value: object, text: str) -> None:
     assert format_value(value) == text
 
 
 @pytest.mark.parametrize("value", ["x" * 10_000, "\u202e" * 80, {"a": ["x" * 79]}])
-def test_a_long_value_is_shown_by_its_beginning(value: object) -> None:
+def test_a_long_value_is_cut(value: object) -> None:
     assert len(format_value(value)) == MAX_VALUE_LENGTH
     assert format_value(value).endswith("...")
 
 
-def test_a_value_nested_too_deeply_or_within_itself_is_shown_all_the_same() -> None:
+def test_a_deeply_nested_or_circular_value_can_be_formatted() -> None:
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]

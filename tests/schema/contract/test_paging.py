@@ -49,11 +49,11 @@ def test_relay_arguments_become_a_window(arguments: dict[str, object], window: W
     ],
 )
 def test_a_refusal_names_the_argument_and_what_was_expected(arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(GatewayError) as refused:
+    with pytest.raises(GatewayError) as error:
         window_from_arguments(SCOPE, LIMITS, **arguments)  # type: ignore[arg-type]  # a table of keyword arguments
-    assert refused.value.message == message
-    assert refused.value.argument is not None
-    assert f"'{refused.value.argument}'" in message
+    assert error.value.message == message
+    assert error.value.argument is not None
+    assert f"'{error.value.argument}'" in message
 
 
 @given(sizes, cursors, sizes, cursors)
@@ -77,14 +77,14 @@ def test_any_combination_gives_a_window_or_an_error_that_names_an_argument(
         assert planned.backwards is (last is not None or before is not None)
 
 
-def test_the_most_that_a_page_may_hold_is_a_setting() -> None:
+def test_the_page_size_limit_is_a_setting() -> None:
     with pytest.raises(GatewayError, match="from 1 to 5, got 6"):
         window_from_arguments(SCOPE, PagingLimits(max_page_size=5), first=6)
 
 
 @given(st.text("abcXYZ019_.~:@+-", max_size=40).map(lambda rest: f"m{rest}"))
 @settings(deadline=None, max_examples=100)
-def test_a_cursor_gives_back_its_object_id(object_id: str) -> None:
+def test_a_cursor_decodes_to_its_object_id(object_id: str) -> None:
     assert SCOPE.object_id_from_cursor(SCOPE.to_cursor(object_id), "after") == object_id
 
 
@@ -108,6 +108,6 @@ def test_a_cursor_of_another_list_is_refused(foreign: str) -> None:
 
 @pytest.mark.parametrize("damaged", [CURSOR[:-1], CURSOR[1:], CURSOR + "A", CURSOR.swapcase(), "x" * 10_000, "é", "\0"])
 def test_a_damaged_cursor_is_refused(damaged: str) -> None:
-    with pytest.raises(GatewayError, match="Argument 'before': expected a cursor made by this gateway") as refused:
+    with pytest.raises(GatewayError, match="Argument 'before': expected a cursor made by this gateway") as error:
         SCOPE.object_id_from_cursor(damaged, "before")
-    assert len(refused.value.message) < 200
+    assert len(error.value.message) < 200

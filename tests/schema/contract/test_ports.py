@@ -14,23 +14,23 @@ from tests.support.fake_threads_api import FakeThreadsApi
 PAGE_KEYS = [AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey]
 
 
-def port_functions() -> set[str]:
+def read_functions() -> set[str]:
     return {name for name in vars(ThreadsApi) if name.startswith(("get_", "list_"))}
 
 
-def test_every_function_of_the_port_takes_keys_and_gives_results_and_lists_tell_of_each() -> None:
-    for name in port_functions():
+def test_every_read_takes_keys_and_only_lists_take_a_callback() -> None:
+    for name in read_functions():
         callback = {"on_result"} if name.startswith("list_") else set()
         assert set(get_type_hints(getattr(ThreadsApi, name))) == {"keys", "return"} | callback, name
 
 
-async def test_every_function_of_the_port_has_its_loader() -> None:
+async def test_every_read_of_the_port_has_a_loader() -> None:
     loaders = Loaders(FakeThreadsApi())
     made = [getattr(loaders, name) for name in vars(Loaders)]
-    behind = {loader._fetch.__name__ for loader in made if hasattr(loader, "_fetch")}
-    assert behind == port_functions()
+    fetched = {loader._fetch.__name__ for loader in made if hasattr(loader, "_fetch")}
+    assert fetched == read_functions()
     await loaders.aclose()
 
 
-def test_every_page_key_has_a_window_so_that_loaders_can_widen_it() -> None:
+def test_every_page_key_has_a_window() -> None:
     assert all("window" in get_type_hints(key) for key in PAGE_KEYS)

@@ -1,4 +1,4 @@
-"""Changes are written down and read back as they were, whatever kind they are of."""
+"""Changes of every kind are encoded and decoded without loss."""
 
 from typing import Any, get_args
 
@@ -37,22 +37,22 @@ SAMPLES: list[Change] = [
 ]
 
 
-def test_there_is_a_sample_of_every_kind() -> None:
+def test_there_is_a_sample_of_every_kind_of_change() -> None:
     assert {type(sample) for sample in SAMPLES} == set(get_args(Change))
 
 
 @pytest.mark.parametrize("change", SAMPLES, ids=lambda change: type(change).__name__)
-def test_a_change_that_was_written_down_is_read_back(change: Change) -> None:
-    written = msgspec.json.encode(change)
+def test_an_encoded_change_can_be_decoded(change: Change) -> None:
+    encoded = msgspec.json.encode(change)
     kind: Any = Change
-    read = msgspec.json.decode(written, type=kind)
-    assert type(read) is type(change)
-    assert msgspec.json.encode(read) == written
+    decoded = msgspec.json.decode(encoded, type=kind)
+    assert type(decoded) is type(change)
+    assert msgspec.json.encode(decoded) == encoded
 
 
-def test_kinds_are_told_apart_by_a_word_of_their_own() -> None:
-    words = [msgspec.json.decode(msgspec.json.encode(sample))["kind"] for sample in SAMPLES]
-    assert len(set(words)) == len(SAMPLES)
+def test_each_kind_of_change_has_its_own_tag() -> None:
+    tags = [msgspec.json.decode(msgspec.json.encode(sample))["kind"] for sample in SAMPLES]
+    assert len(set(tags)) == len(SAMPLES)
 
 
 def test_a_change_of_an_unknown_kind_is_refused() -> None:
@@ -61,7 +61,7 @@ def test_a_change_of_an_unknown_kind_is_refused() -> None:
         msgspec.json.decode(b'{"kind": "surprise"}', type=kind)
 
 
-def test_what_has_been_written_down_never_changes() -> None:
+def test_changes_and_events_are_immutable() -> None:
     change, event = StatusChange(run()), run_event(LaggedChange(1))
     with pytest.raises(AttributeError):
         change.previous = "queued"  # type: ignore[misc]
@@ -69,8 +69,8 @@ def test_what_has_been_written_down_never_changes() -> None:
         event.cursor = "other"  # type: ignore[misc]
 
 
-def test_provenance_is_written_as_its_word() -> None:
-    assert [str(word) for word in Provenance] == ["SNAPSHOT", "STREAMED", "POLLED"]
+def test_a_provenance_is_a_string() -> None:
+    assert [str(one) for one in Provenance] == ["SNAPSHOT", "STREAMED", "POLLED"]
 
 
 @pytest.mark.parametrize("status", ["queued", "in_progress", "requires_action", "cancelling", "", "paused"])
@@ -79,6 +79,6 @@ def test_a_status_that_may_still_change_is_not_terminal(status: str) -> None:
 
 
 @pytest.mark.parametrize("status", sorted(TERMINAL_STATUSES))
-def test_a_terminal_status_is_one_that_the_graph_knows_and_describes_as_terminal(status: str) -> None:
+def test_each_terminal_status_is_known_to_the_graph(status: str) -> None:
     assert is_terminal(status)
     assert RunStatus(status) is not RunStatus.UNRECOGNIZED

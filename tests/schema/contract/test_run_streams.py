@@ -1,4 +1,4 @@
-"""An event of a stream says whether anything can follow it."""
+"""Stream events: each says whether the stream may end after it."""
 
 import pytest
 
@@ -12,8 +12,8 @@ def test_a_run_that_is_over_or_waits_for_its_caller_ends_the_stream(status: str)
     assert StreamEvent(name="thread.run.created", wire=run(status=status)).ends_stream
 
 
-@pytest.mark.parametrize("status", ["queued", "in_progress", "cancelling", "a word nobody knows"])
-def test_a_run_under_way_does_not_end_the_stream_whatever_the_event_is_called(status: str) -> None:
+@pytest.mark.parametrize("status", ["queued", "in_progress", "cancelling", "an unknown status"])
+def test_an_active_run_does_not_end_the_stream_under_any_event_name(status: str) -> None:
     assert not StreamEvent(name="thread.run.completed", wire=run(status=status)).ends_stream
 
 
@@ -22,12 +22,12 @@ def test_no_other_object_ends_the_stream(wire: object) -> None:
     assert not StreamEvent(wire=wire).ends_stream  # type: ignore[arg-type]
 
 
-def test_an_error_and_the_end_itself_end_the_stream() -> None:
+def test_an_error_and_the_last_event_end_the_stream() -> None:
     assert StreamEvent(name="error", error=GatewayError(ErrorCode.UPSTREAM_FAILED, "Broken.")).ends_stream
     assert StreamEvent(name="done", is_done=True).ends_stream
 
 
-def test_a_delta_an_unknown_event_and_a_garbled_one_do_not() -> None:
+def test_a_delta_an_unknown_event_and_an_unreadable_one_do_not_end_the_stream() -> None:
     assert not StreamEvent(decode_error=GatewayError(ErrorCode.UPSTREAM_INVALID_RESPONSE, "Unreadable.")).ends_stream
     assert not StreamEvent(name="thread.message.delta", delta={"id": "msg_1"}).ends_stream
     assert not StreamEvent(name="thread.surprise").ends_stream

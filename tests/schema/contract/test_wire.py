@@ -1,4 +1,4 @@
-"""What other servers send beside the specification, one sample of each habit."""
+"""Wire objects accept the deviations of real servers from the specification, one sample of each."""
 
 import gc
 from typing import Any
@@ -31,7 +31,7 @@ def test_only_an_id_and_a_time_are_needed(wire_type: type[Any]) -> None:
 @pytest.mark.parametrize(
     "sent", [{"id": "x_1"}, {"created_at": 5}, {"id": 5, "created_at": 5}, {"id": "x", "created_at": "5"}, []]
 )
-def test_without_an_id_or_a_time_there_is_no_object(wire_type: type[Any], sent: object) -> None:
+def test_an_object_without_an_id_or_a_time_is_refused(wire_type: type[Any], sent: object) -> None:
     with pytest.raises(msgspec.ValidationError):
         decoded(wire_type, sent)
 
@@ -46,7 +46,7 @@ def test_optional_keys_may_be_null(wire_type: type[Any]) -> None:
     assert decoded(wire_type, {"id": "x_1", "created_at": 5} | optional).id == "x_1"
 
 
-def test_counts_may_be_floats_and_a_usage_anything() -> None:
+def test_counts_may_be_floats_and_a_usage_any_json() -> None:
     strategy = {"type": "last_messages", "last_messages": 2.0}
     for usage in ({"prompt_tokens": 4.0}, {"prompt_tokens": "many"}, [1.5], None):
         sent = run(max_prompt_tokens=300.0, max_completion_tokens=300.0, truncation_strategy=strategy, usage=usage)
@@ -69,18 +69,18 @@ def test_content_may_be_a_bare_string() -> None:
     assert message(content="hello").content == "hello"
 
 
-def test_metadata_may_hold_what_is_no_string() -> None:
+def test_metadata_values_need_not_be_strings() -> None:
     assert message(metadata={"a": 1, "b": None}).metadata == {"a": 1, "b": None}
 
 
-def test_unions_of_a_run_come_as_they_are() -> None:
+def test_union_fields_of_a_run_stay_undecoded() -> None:
     made = run(tools=None, tool_choice={"type": "function"}, response_format="auto", required_action={"type": "new"})
     assert (made.tools, made.tool_choice, made.response_format) == (None, {"type": "function"}, "auto")
     assert bytes(made.required_action) == b'{"type": "new"}'
     assert bytes(run().required_action) == b"null"
 
 
-def test_a_page_needs_neither_ends_nor_has_more() -> None:
+def test_a_page_needs_only_its_data() -> None:
     page = decoded(Page[ThreadObject], {"data": [{"id": "thread_1", "created_at": 5}]})
     assert (page.has_more, page.data[0].id) == (False, "thread_1")
 
@@ -88,5 +88,5 @@ def test_a_page_needs_neither_ends_nor_has_more() -> None:
 def test_wire_objects_are_immutable_and_invisible_to_the_garbage_collector() -> None:
     made = message()
     with pytest.raises(AttributeError, match="immutable"):
-        made.role = "assistant"  # type: ignore[misc]  # the test tries what is forbidden
+        made.role = "assistant"  # type: ignore[misc]  # the assignment is expected to fail
     assert not gc.is_tracked(made)

@@ -19,12 +19,12 @@ def codes(results: list[str | BaseException]) -> list[object]:
     return [result.code if isinstance(result, GatewayError) else result for result in results]
 
 
-async def test_a_batch_gives_an_answer_or_an_error_for_each_key() -> None:
+async def test_a_batch_returns_a_value_or_an_error_for_each_key() -> None:
     assert await BatchRunner(60).run_batch(upper, ["a", "b"]) == ["A", "B"]
     assert codes(await BatchRunner(0).run_batch(hang, ["a", "b"])) == [ErrorCode.UPSTREAM_TIMEOUT] * 2
 
 
-async def test_closing_ends_what_is_under_way_and_what_comes_after() -> None:
+async def test_closing_ends_batches_in_flight_and_later_ones() -> None:
     batches = BatchRunner(60)
     running = asyncio.create_task(batches.run_batch(hang, ["a"]))
     await asyncio.sleep(0)
@@ -33,7 +33,7 @@ async def test_closing_ends_what_is_under_way_and_what_comes_after() -> None:
     assert codes(await batches.run_batch(upper, ["a"])) == [ErrorCode.INTERNAL]
 
 
-def test_what_is_expected_of_a_thread_is_given_out_when_the_last_of_it_arrives() -> None:
+def test_the_pages_of_a_thread_are_released_when_the_last_one_arrives() -> None:
     barrier, released = ThreadBarrier(["a", "b", "a", None]), []
     barrier.add_page("a", lambda: released.append("a1"))
     barrier.add_page(None, lambda: released.append("assistants"))

@@ -6,7 +6,7 @@ from tests.schema.builders import GatedThreadsApi, conversation, data_of, execut
 from tests.support.fake_threads_api import V1, V2
 
 
-async def test_a_context_knows_the_limits_and_what_the_upstream_can_do() -> None:
+async def test_a_context_has_the_limits_and_the_upstreams_capabilities() -> None:
     api = conversation()
     assert Context(api).limits == PagingLimits()
     assert Context(api, PagingLimits(5)).limits.max_page_size == 5
@@ -14,7 +14,7 @@ async def test_a_context_knows_the_limits_and_what_the_upstream_can_do() -> None
     assert Context(type(api)(capabilities=V1)).capabilities == V1
 
 
-async def test_each_context_loads_afresh() -> None:
+async def test_each_context_loads_again() -> None:
     api = conversation()
     for _ in range(2):
         await data_of(api, '{ thread(id: "thread_1") { createdAt } }')
@@ -39,7 +39,7 @@ async def test_a_page_may_hold_no_more_than_the_limits_of_the_context() -> None:
     ]
 
 
-async def test_what_is_selected_is_found_for_each_place_and_type_of_a_document() -> None:
+async def test_selections_are_found_for_each_position_and_type_of_a_document() -> None:
     # The same fragment below two fields of different types, and one field under two aliases.
     document = """
         query ($thread: ID!, $yes: Boolean!) {

@@ -1,4 +1,4 @@
-"""Which fields are called as the functions they are."""
+"""Direct calls: the fields that are called as plain functions, and those left to strawberry."""
 
 from collections.abc import AsyncIterator
 from enum import Enum
@@ -25,7 +25,7 @@ class Colour(Enum):
 
 
 @strawberry.input
-class Wish:
+class Paint:
     colour: Colour
 
 
@@ -50,8 +50,8 @@ class Query:
         return f"{info.field_name}{id}"
 
     @strawberry.field
-    def wished(self, wish: Wish) -> str:
-        return wish.colour.value
+    def painted(self, paint: Paint) -> str:
+        return paint.colour.value
 
     @strawberry.field
     def coloured(self, colour: Colour = Colour.RED) -> str:
@@ -93,7 +93,7 @@ def test_attributes_and_functions_of_the_parent_are_plain(schema: strawberry.Sch
         assert call.function(Query()) == value
 
 
-def test_arguments_go_by_their_python_names_and_info_by_its_own(schema: strawberry.Schema) -> None:
+def test_arguments_are_passed_by_their_python_names_and_info_by_its_own(schema: strawberry.Schema) -> None:
     counted, informed = (find_direct_call(field_of(schema, name)) for name in ("counted", "informed"))
     assert counted is not None
     assert informed is not None
@@ -102,12 +102,12 @@ def test_arguments_go_by_their_python_names_and_info_by_its_own(schema: strawber
     assert not counted.is_plain
 
 
-@pytest.mark.parametrize("name", ["wished", "coloured", "alone"])
+@pytest.mark.parametrize("name", ["painted", "coloured", "alone"])
 def test_inputs_enums_and_other_signatures_are_left_to_strawberry(schema: strawberry.Schema, name: str) -> None:
     assert find_direct_call(field_of(schema, name)) is None
 
 
-def test_what_has_to_be_awaited_is_not_plain(schema: strawberry.Schema) -> None:
+def test_an_awaitable_field_is_not_plain(schema: strawberry.Schema) -> None:
     call = find_direct_call(field_of(schema, "awaited"))
     assert call is not None
     assert (call.is_plain, call.wants_info, call.python_names) == (False, False, {})
@@ -121,9 +121,9 @@ async def test_the_event_of_a_subscription_is_its_field(schema: strawberry.Schem
     assert [event.data async for event in stream] == [{"numbers": 0}, {"numbers": 1}]
 
 
-async def test_graphql_core_goes_on_answering_every_field(schema: strawberry.Schema) -> None:
+async def test_graphql_core_can_still_execute_every_field(schema: strawberry.Schema) -> None:
     document = (
-        '{ attribute plain awaited counted(howMany: 2) informed(id: "1") wished(wish: {colour: RED}) coloured alone }'
+        '{ attribute plain awaited counted(howMany: 2) informed(id: "1") painted(paint: {colour: RED}) coloured alone }'
     )
     result = await schema.execute(document, root_value=Query())
     assert result.errors is None
@@ -139,7 +139,7 @@ def test_nearly_every_field_of_the_gateway_is_called_directly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("selected", "leads"),
+    ("selected", "starts_loads"),
     [
         ("messages { nodes { id text content { __typename } } }", False),
         ("messages { edges { cursor node { role } } pageInfo { endCursor } }", False),
@@ -149,11 +149,11 @@ def test_nearly_every_field_of_the_gateway_is_called_directly() -> None:
         ("runs { nodes { steps { nodes { id } } } }", True),
     ],
 )
-def test_only_what_may_have_to_be_waited_for_leads_on(selected: str, leads: bool) -> None:
+def test_only_selections_of_loading_fields_may_start_loads(selected: str, starts_loads: bool) -> None:
     document = parse(f"{{ {selected} }} fragment Written on Message {{ text ...Written assistant {{ id }} }}")
     operation, fragment = document.definitions
     assert isinstance(operation, OperationDefinitionNode)
     assert isinstance(fragment, FragmentDefinitionNode)
     (field,) = operation.selection_set.selections
     assert isinstance(field, FieldNode)
-    assert may_start_loads(build_schema()._schema, [field], {"Written": fragment}) is leads
+    assert may_start_loads(build_schema()._schema, [field], {"Written": fragment}) is starts_loads

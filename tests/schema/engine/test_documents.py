@@ -17,14 +17,14 @@ def document(name: str, length: int = 10) -> ParsedDocument:
     return ParsedDocument(text(name, length), NODE)
 
 
-def test_a_kept_document_is_the_very_one() -> None:
+def test_the_cache_returns_the_stored_document_itself() -> None:
     cache = DocumentCache(100)
     assert cache.get(text("a")) is None
     cache.store(a := document("a"))
     assert cache.get(text("a")) is a
 
 
-def test_all_documents_together_are_bounded_and_the_one_not_used_for_longest_goes_first() -> None:
+def test_the_total_size_is_limited_and_the_least_recently_used_document_is_evicted() -> None:
     cache = DocumentCache(100)
     for name in "abcdefghij":
         cache.store(document(name))
@@ -47,7 +47,7 @@ def test_the_same_document_counts_once() -> None:
     assert cache.get(text("a"))
 
 
-def test_one_long_document_does_not_drive_the_others_out() -> None:
+def test_one_long_document_does_not_evict_the_others() -> None:
     cache = DocumentCache(100)
     cache.store(document("short"))
     cache.store(document("long", 11))
@@ -63,7 +63,7 @@ def planned(name: str, fields: int) -> ParsedDocument:
     return made
 
 
-def test_what_is_planned_of_a_document_counts_with_it() -> None:
+def test_the_plans_of_a_document_count_towards_its_size() -> None:
     cache = DocumentCache(1000)
     cache.store(first := document("first"))
     cache.store(document("other"))
@@ -77,7 +77,7 @@ def test_what_is_planned_of_a_document_counts_with_it() -> None:
     assert first.plans.size == 0
 
 
-def test_plans_that_take_too_much_begin_anew() -> None:
+def test_plans_that_are_too_large_are_dropped() -> None:
     cache = DocumentCache(1000)
     cache.store(a := planned("a", 30))
     assert a.plans.size == 30
@@ -103,7 +103,7 @@ def document_reader(*rules: type[ValidationRule], max_tokens: int = 100) -> Docu
     )
 
 
-def test_a_valid_document_is_read_once() -> None:
+def test_a_valid_document_is_parsed_once() -> None:
     validated: list[str] = []
     documents = document_reader(counting(validated))
     first = documents.parse("{ a }")
@@ -112,7 +112,7 @@ def test_a_valid_document_is_read_once() -> None:
     assert validated == ["validated"]
 
 
-def test_what_is_not_valid_is_read_again_each_time() -> None:
+def test_an_invalid_document_is_parsed_each_time() -> None:
     validated: list[str] = []
     documents = document_reader(counting(validated))
     for text_, parsed in (("{ b }", True), ("{", False)):
@@ -123,7 +123,7 @@ def test_what_is_not_valid_is_read_again_each_time() -> None:
     assert validated == ["validated"] * 2
 
 
-def test_our_own_rules_are_held_before_graphqls() -> None:
+def test_our_own_rules_are_checked_before_graphqls() -> None:
     class Refuse(ValidationRule):
         def enter_document(self, node: DocumentNode, *_: Any) -> None:
             self.report_error(GraphQLError("Refused."))
@@ -131,12 +131,12 @@ def test_our_own_rules_are_held_before_graphqls() -> None:
     assert [error.message for error in document_reader(Refuse).parse("{ b }").errors] == ["Refused."]
 
 
-def test_a_document_longer_than_allowed_is_not_parsed_to_its_end() -> None:
+def test_a_document_with_too_many_tokens_is_not_parsed_to_its_end() -> None:
     (error,) = document_reader(max_tokens=3).parse("{ a a }").errors
     assert "more than 3 tokens" in error.message
 
 
-def test_what_nobody_expected_is_an_error_of_the_document() -> None:
+def test_an_unexpected_exception_is_an_error_of_the_document() -> None:
     class Break(ValidationRule):
         def enter_document(self, node: DocumentNode, *_: Any) -> None:
             raise KeyError("x")
@@ -158,14 +158,14 @@ TWO = WATCH + " query Other { __typename }"
         (TWO, "Watch", OperationType.SUBSCRIPTION),
         (TWO, "Other", OperationType.QUERY),
         (TWO, None, None),
-        (TWO, "Nobody", None),
+        (TWO, "Missing", None),
         ("fragment F on Run { id }", None, None),
         ("{", None, None),
         ("{ a" * 1_900, None, None),
         ("{ a " + "a " * 5_000 + "}", None, None),
     ],
 )
-def test_the_operation_is_the_one_that_is_named_or_stands_alone_valid_or_not(
+def test_the_operation_is_the_named_or_the_only_one_even_if_invalid(
     document: str, name: str | None, kind: OperationType | None
 ) -> None:
     operation = document_reader().parse(document).find_operation(name)

@@ -1,4 +1,4 @@
-"""Compiled operations are answered as graphql-core would: the same data in the same order, and the same errors."""
+"""Compiled execution gives the same data in the same order, and the same errors, as graphql-core."""
 
 import asyncio
 from typing import Any
@@ -31,15 +31,15 @@ from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import message, run, run_step, thread
 
 
-class Unaided(CompiledExecutor):
-    """Fails where graphql-core would execute a field."""
+class PlansOnly(CompiledExecutor):
+    """An executor that fails if graphql-core has to execute a field."""
 
     def execute_field(self, *_: Any) -> Any:
-        raise AssertionError("expected everything to be executed by plans")
+        raise AssertionError("expected all fields to be executed by plans")
 
 
 def _schema(executor_class: type[CompiledExecutor] | None) -> strawberry.Schema:
-    built = strawberry.Schema(
+    schema = strawberry.Schema(
         query=Query,
         mutation=Mutation,
         types=[Thread, Message, MessageFile, Run, RunStep, Assistant],
@@ -47,11 +47,11 @@ def _schema(executor_class: type[CompiledExecutor] | None) -> strawberry.Schema:
         execution_context_class=executor_class,
     )
     if executor_class is not None:
-        enable_direct_calls(built._schema)
-    return built
+        enable_direct_calls(schema._schema)
+    return schema
 
 
-COMPILED, UNAIDED, GENERAL = _schema(CompiledExecutor), _schema(Unaided), _schema(None)
+COMPILED, PLANS_ONLY, CORE = _schema(CompiledExecutor), _schema(PlansOnly), _schema(None)
 MESSAGE, RUN, STEP = (
     MessageKey("thread_1", "msg_1"),
     RunKey("thread_1", "run_1"),
@@ -59,28 +59,28 @@ MESSAGE, RUN, STEP = (
 )
 
 
-async def _answer(schema: strawberry.Schema, document: str, api: FakeThreadsApi, **variables: Any) -> Any:
+async def _execute(schema: strawberry.Schema, document: str, api: FakeThreadsApi, **variables: Any) -> Any:
     context = Context(api)
     try:
         result = await schema.execute(document, variable_values=variables, context_value=context)
     finally:
         await context.aclose()
     errors = [(error.message, error.path, error.extensions) for error in to_public_errors(result.errors or [])]
-    errors.sort(key=lambda error: repr(error[1]))  # they come as they are met, which is a matter of time
-    # As text, so that the order of the fields counts too.
+    errors.sort(key=lambda error: repr(error[1]))  # errors come in the order of time
+    # Compare text, so that the order of the fields counts too.
     return orjson.dumps(result.data), errors
 
 
-def _asked(api: FakeThreadsApi) -> list[Any]:
-    """What was asked of the port, however it was put together."""
+def _called_keys(api: FakeThreadsApi) -> list[Any]:
+    """Return the port's calls as single keys, without their batches."""
     return sorted((name, repr(key)) for name, keys in api.calls for key in keys)
 
 
 def _all_below(type_name: str, depth: int) -> str:
-    """Select every field without arguments, and all below it; each under a name that is its type's own."""
-    type_ = GENERAL._schema.type_map[type_name]
+    """Write a selection of every field without arguments, at any depth, with aliases that are unique per type."""
+    type_ = CORE._schema.type_map[type_name]
     if is_abstract_type(type_):
-        possible = [one.name for one in GENERAL._schema.get_possible_types(type_)]
+        possible = [one.name for one in CORE._schema.get_possible_types(type_)]
         return " ".join(["__typename", *(f"... on {name} {{ {_all_below(name, depth)} }}" for name in possible)])
     assert isinstance(type_, GraphQLObjectType)
     selected = ["__typename"]
@@ -93,8 +93,8 @@ def _all_below(type_name: str, depth: int) -> str:
     return " ".join(selected)
 
 
-def _rich() -> FakeThreadsApi:
-    """A conversation with parts of every kind, known and unknown, whole and broken."""
+def _rich_conversation() -> FakeThreadsApi:
+    """Make a conversation with parts of every kind: known, unknown, valid and broken."""
     api = conversation()
     citation = {
         "type": "file_citation",
@@ -138,39 +138,39 @@ def _rich() -> FakeThreadsApi:
     return api
 
 
-@pytest.mark.filterwarnings("ignore:.*is deprecated")  # the schema's own deprecated fields are asked for too
+@pytest.mark.filterwarnings("ignore:.*is deprecated")  # the test also selects the schema's deprecated fields
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(document=operations(), seed=st.integers(0, 20))
-async def test_random_operations_are_answered_the_same(document: str, seed: int) -> None:
-    compiled, general = random_world(seed), random_world(seed)
-    answer = await _answer(COMPILED, document, compiled, yes=True)
-    assert answer == await _answer(GENERAL, document, general, yes=True)
-    assert _asked(compiled) == _asked(general)
+async def test_random_operations_have_the_same_result(document: str, seed: int) -> None:
+    compiled, core = random_world(seed), random_world(seed)
+    result = await _execute(COMPILED, document, compiled, yes=True)
+    assert result == await _execute(CORE, document, core, yes=True)
+    assert _called_keys(compiled) == _called_keys(core)
 
 
-@pytest.mark.filterwarnings("ignore:.*is deprecated")  # the schema's own deprecated fields are asked for too
+@pytest.mark.filterwarnings("ignore:.*is deprecated")  # the test also selects the schema's deprecated fields
 @pytest.mark.parametrize("key", [ThreadKey("thread_1"), MESSAGE, RUN, STEP], ids=lambda key: type(key).__name__)
-async def test_everything_is_answered_the_same(key: Any) -> None:
+async def test_every_field_has_the_same_result(key: Any) -> None:
     name = type(key).__name__.removesuffix("Key")
     document = f'{{ node(id: "{to_global_id(key)}") {{ ... on {name} {{ {_all_below(name, 3)} }} }} }}'
-    compiled = await _answer(COMPILED, document, _rich())
+    compiled = await _execute(COMPILED, document, _rich_conversation())
     assert compiled[0].count(b'"') > 40
-    assert compiled == await _answer(GENERAL, document, _rich())
+    assert compiled == await _execute(CORE, document, _rich_conversation())
 
 
 @pytest.mark.parametrize("number", [1.5, 2**31, 1e300, -1])
-async def test_a_number_is_answered_or_refused_the_same(number: float) -> None:
+async def test_a_number_has_the_same_result_or_refusal(number: float) -> None:
     document = f'{{ run(id: "{to_global_id(RUN)}") {{ id maxPromptTokens usage {{ promptTokens totalTokens }} }} }}'
-    answers = []
-    for schema in (COMPILED, GENERAL):
+    results = []
+    for schema in (COMPILED, CORE):
         api = FakeThreadsApi()
         wire = run("run_1")
         api.runs[RUN] = msgspec.structs.replace(wire, max_prompt_tokens=number, usage={"prompt_tokens": number})
-        answers.append(await _answer(schema, document, api))
-    assert answers[0] == answers[1]
+        results.append(await _execute(schema, document, api))
+    assert results[0] == results[1]
 
 
-async def test_a_value_that_its_type_refuses_is_reported_the_same() -> None:
+async def test_a_value_that_its_type_refuses_has_the_same_error() -> None:
     api = FakeThreadsApi()
     api.threads[ThreadKey("thread_1")] = thread("thread_1", created_at=1e300)
     api.runs[RUN] = run("run_1", usage={"prompt_tokens": 2**40}, max_prompt_tokens=2**40)
@@ -180,26 +180,26 @@ async def test_a_value_that_its_type_refuses_is_reported_the_same() -> None:
         run(id: "{to_global_id(RUN)}") {{ maxPromptTokens usage {{ promptTokens completionTokens }} status }}
         message(id: "{to_global_id(MESSAGE)}") {{ role createdAt id }}
     }}"""
-    compiled = await _answer(COMPILED, document, api)
+    compiled = await _execute(COMPILED, document, api)
     assert compiled[1]
-    # An unexpected error has a log id of its own.
-    general = await _answer(GENERAL, document, api)
-    assert compiled[0] == general[0]
-    assert [path for _, path, _ in compiled[1]] == [path for _, path, _ in general[1]]
+    # Messages differ, because an unexpected error has its own log id.
+    core = await _execute(CORE, document, api)
+    assert compiled[0] == core[0]
+    assert [path for _, path, _ in compiled[1]] == [path for _, path, _ in core[1]]
 
 
-async def test_a_null_for_a_condition_is_reported_at_its_field_and_takes_no_sibling_along() -> None:
+async def test_a_null_condition_is_reported_at_its_field_and_does_not_affect_siblings() -> None:
     api = FakeThreadsApi()
     api.runs[RUN] = run("run_1", usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3})
     document = f"""query ($more: Boolean = true) {{
         run(id: "{to_global_id(RUN)}") {{ status usage {{ totalTokens promptTokens @include(if: $more) }} }}
     }}"""
-    answers = [await _answer(schema, document, api, more=None) for schema in (COMPILED, GENERAL)]
-    assert answers[0] == answers[1]
-    assert orjson.loads(answers[0][0]) == {"run": {"status": "COMPLETED", "usage": None}}
+    results = [await _execute(schema, document, api, more=None) for schema in (COMPILED, CORE)]
+    assert results[0] == results[1]
+    assert orjson.loads(results[0][0]) == {"run": {"status": "COMPLETED", "usage": None}}
 
 
-async def test_nothing_usual_is_left_to_graphql_core() -> None:
+async def test_ordinary_fields_are_executed_by_plans_alone() -> None:
     document = """query ($id: ID!, $last: Int) {
         thread(id: $id) {
             __typename metadata
@@ -215,44 +215,44 @@ async def test_nothing_usual_is_left_to_graphql_core() -> None:
         nodes(ids: ["VGhyZWFkOnRocmVhZF8xOjRhODM"]) { id ... on Thread { createdAt } }
         upstream { version }
     }"""
-    unaided = await _answer(UNAIDED, document, conversation(), id="thread_1", last=2)
-    assert unaided == await _answer(GENERAL, document, conversation(), id="thread_1", last=2)
-    assert unaided[1] == []
+    plans_only = await _execute(PLANS_ONLY, document, conversation(), id="thread_1", last=2)
+    assert plans_only == await _execute(CORE, document, conversation(), id="thread_1", last=2)
+    assert plans_only[1] == []
 
 
-async def test_what_failed_is_done_again_by_the_objects_it_lies_in_and_asked_for_by_none(
+async def test_after_a_failure_only_the_enclosing_objects_are_executed_again_without_new_calls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    attempts = []
+    executions = []
 
     class Counted(PlanExecution):
         def __init__(self, *args: Any) -> None:
             super().__init__(*args)
-            attempts.append(self)
+            executions.append(self)
 
     monkeypatch.setattr(executor, "PlanExecution", Counted)
     api = FakeThreadsApi(threads={ThreadKey(f"thread_{number}"): thread(f"thread_{number}") for number in range(20)})
     fields = (f't{number}: threadsByIds(ids: ["thread_{number}", "{to_global_id(MESSAGE)}"])' for number in range(20))
     aliases = " ".join(f"{field} {{ createdAt }}" for field in fields)
-    compiled = await _answer(COMPILED, f"{{ {aliases} }}", api)
+    compiled = await _execute(COMPILED, f"{{ {aliases} }}", api)
     assert len(compiled[1]) == 20
-    assert len(attempts) == 1 + 20  # the operation, then each thread
+    assert len(executions) == 1 + 20  # the operation, then each thread
     assert sorted(key[0] for _, keys in api.calls for key in keys) == sorted(f"thread_{n}" for n in range(20))
 
 
-async def test_a_walk_that_is_begun_again_shares_its_first_page() -> None:
+async def test_a_page_walk_that_is_executed_again_shares_its_first_page() -> None:
     api = conversation()
     document = """{
         a: assistants(first: 150) { nodes { id } }
         b: assistants(first: 20) { nodes { id } }
         node(id: "bad") { id }
     }"""
-    compiled = await _answer(COMPILED, document, api)
+    compiled = await _execute(COMPILED, document, api)
     assert len(compiled[1]) == 1
     assert api.calls == [("list_assistants", (AssistantPageKey(Window(100, "asc")),))]
 
 
-async def test_an_operation_whose_caller_leaves_leaves_nothing_behind() -> None:
+async def test_a_cancelled_operation_leaves_no_task_behind() -> None:
     api = GatedThreadsApi(conversation(150))
     before = asyncio.all_tasks()
     context = Context(api)
@@ -270,13 +270,13 @@ async def test_an_operation_whose_caller_leaves_leaves_nothing_behind() -> None:
 TWO = "query A ($n: Int = 3) { assistants(first: $n) { nodes { id } } } mutation B { nothing: __typename }"
 
 
-def built(text: str, name: str | None = None, variables: dict[str, Any] | None = None) -> Any:
+def build(text: str, name: str | None = None, variables: dict[str, Any] | None = None) -> Any:
     document = SCHEMA.documents.parse(text)
     return build_executor(SCHEMA, document, operation_name=name, variables=variables, context=None)
 
 
-def test_the_executor_has_the_plans_of_its_document_the_operation_and_its_variables() -> None:
-    first, second = built(TWO, "A"), built(TWO, "B")
+def test_a_built_executor_has_the_documents_plans_the_operation_and_its_variables() -> None:
+    first, second = build(TWO, "A"), build(TWO, "B")
     assert first.plans is second.plans is SCHEMA.documents.parse(TWO).plans
     assert [one.operation.operation for one in (first, second)] == [OperationType.QUERY, OperationType.MUTATION]
     assert first.variable_values.coerced == {"n": 3}
@@ -292,8 +292,8 @@ def test_the_executor_has_the_plans_of_its_document_the_operation_and_its_variab
         (TWO, "A", {"n": "many"}, "Int cannot represent"),
     ],
 )
-def test_what_cannot_begin_says_why(
+def test_an_operation_that_cannot_start_is_refused_with_the_reason(
     text: str, name: str | None, variables: dict[str, Any] | None, message: str
 ) -> None:
     with pytest.raises(OperationRefusedError, match=message):
-        built(text, name, variables)
+        build(text, name, variables)

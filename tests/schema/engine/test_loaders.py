@@ -19,7 +19,7 @@ from tests.support.wire_samples import thread
 
 
 class Echo:
-    """A port function that gives each key back, an error for the keys named `bad`, and holds its answers on demand."""
+    """A port function that returns each key in upper case and an error for `bad`, once its gate is open."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
@@ -41,29 +41,29 @@ def _not_found(key: str) -> GatewayError:
     return GatewayError(ErrorCode.NOT_FOUND, f"no {key}")
 
 
-def loading(fetch: Echo, deadline_seconds: float = 60) -> tuple[PortLoader[str, str], BatchRunner]:
+def make_loader(fetch: Echo, deadline_seconds: float = 60) -> tuple[PortLoader[str, str], BatchRunner]:
     batches = BatchRunner(deadline_seconds)
     return PortLoader(fetch, batches), batches
 
 
 async def test_loads_of_one_tick_are_one_batch_with_each_key_once() -> None:
     echo = Echo()
-    loader, _ = loading(echo)
+    loader, _ = make_loader(echo)
     assert await asyncio.gather(*map(loader.load, ["a", "b", "a", "c"])) == ["A", "B", "A", "C"]
     assert echo.batches == [["a", "b", "c"]]
 
 
-async def test_an_error_is_a_value_that_costs_only_its_own_key() -> None:
+async def test_an_error_affects_only_its_own_key() -> None:
     echo = Echo()
-    loader, _ = loading(echo)
+    loader, _ = make_loader(echo)
     a, bad, b = await asyncio.gather(*map(loader.load, ["a", "bad", "b"]), return_exceptions=True)
     assert (a, b) == ("A", "B")
     assert isinstance(bad, GatewayError)
 
 
-async def test_what_was_loaded_is_kept_and_so_is_its_failure() -> None:
+async def test_values_and_errors_are_memoised() -> None:
     echo = Echo()
-    loader, _ = loading(echo)
+    loader, _ = make_loader(echo)
     for _ in range(2):
         assert await loader.load("a") == "A"
         with pytest.raises(GatewayError, match="no bad"):
@@ -71,19 +71,19 @@ async def test_what_was_loaded_is_kept_and_so_is_its_failure() -> None:
     assert echo.batches == [["a"], ["bad"]]
 
 
-async def test_what_was_primed_is_not_loaded_and_does_not_replace_what_is_here() -> None:
+async def test_a_primed_value_is_not_loaded_and_replaces_no_other() -> None:
     echo = Echo()
-    loader, _ = loading(echo)
+    loader, _ = make_loader(echo)
     loader.prime("a", "primed")
     loader.prime("a", "too late")
     assert await loader.load("a") == "primed"
     assert echo.batches == []
 
 
-async def test_held_gives_only_what_is_here() -> None:
+async def test_peek_returns_only_loaded_values() -> None:
     echo = Echo()
     echo.gate.clear()
-    loader, _ = loading(echo)
+    loader, _ = make_loader(echo)
     assert loader.peek("a") is None
     loader.start_load("a")
     loader.start_load("bad")
@@ -94,19 +94,19 @@ async def test_held_gives_only_what_is_here() -> None:
     assert (loader.peek("a"), loader.peek("bad")) == ("A", None)
 
 
-async def test_a_started_load_is_shared_by_those_who_wait_for_it_later() -> None:
+async def test_a_started_load_is_shared_with_later_callers() -> None:
     echo = Echo()
-    loader, _ = loading(echo)
+    loader, _ = make_loader(echo)
     loader.start_load("a")
     await ticks()
     assert await loader.load("a") == "A"
     assert echo.batches == [["a"]]
 
 
-async def test_the_failure_of_a_started_load_that_nobody_waits_for_leaves_no_warning() -> None:
+async def test_the_failure_of_a_load_without_waiters_logs_no_warning() -> None:
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
-    loader, _ = loading(Echo())
+    loader, _ = make_loader(Echo())
     loader.start_load("bad")
     await ticks()
     del loader
@@ -115,12 +115,12 @@ async def test_the_failure_of_a_started_load_that_nobody_waits_for_leaves_no_war
     assert reported == []
 
 
-async def test_a_load_that_fails_after_whoever_waited_for_it_is_gone_leaves_no_warning() -> None:
+async def test_a_load_that_fails_after_its_waiters_were_cancelled_logs_no_warning() -> None:
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     echo = Echo()
     echo.gate.clear()
-    loader, batches = loading(echo)
+    loader, batches = make_loader(echo)
     waiting = [asyncio.ensure_future(loader.load(key)) for key in ("a", "bad")]
     await ticks()
     for future in waiting:
@@ -134,10 +134,10 @@ async def test_a_load_that_fails_after_whoever_waited_for_it_is_gone_leaves_no_w
     assert reported == []
 
 
-async def test_cancelling_one_who_waits_does_not_cancel_the_others() -> None:
+async def test_cancelling_one_waiter_does_not_cancel_the_others() -> None:
     echo = Echo()
     echo.gate.clear()
-    loader, _ = loading(echo)
+    loader, _ = make_loader(echo)
     impatient, patient = (asyncio.ensure_future(loader.load("a")) for _ in range(2))
     await ticks()
     impatient.cancel()
@@ -148,10 +148,10 @@ async def test_cancelling_one_who_waits_does_not_cancel_the_others() -> None:
     assert (echo.batches, echo.cancelled) == ([["a"]], 0)
 
 
-async def test_a_batch_that_misses_its_deadline_is_a_timeout_for_each_of_its_keys() -> None:
+async def test_a_batch_that_misses_its_deadline_is_a_timeout_for_each_key() -> None:
     echo = Echo()
     echo.gate.clear()
-    loader, _ = loading(echo, deadline_seconds=0)
+    loader, _ = make_loader(echo, deadline_seconds=0)
     failures = await asyncio.gather(loader.load("a"), loader.load("b"), return_exceptions=True)
     assert [failure.extensions for failure in failures if isinstance(failure, GatewayError)] == [
         {"code": "UPSTREAM_TIMEOUT", "retryable": True}
@@ -159,7 +159,7 @@ async def test_a_batch_that_misses_its_deadline_is_a_timeout_for_each_of_its_key
     assert echo.cancelled == 1
 
 
-async def test_a_batch_that_raises_fails_each_of_its_keys() -> None:
+async def test_a_batch_that_raises_fails_each_key() -> None:
     async def broken(keys: Sequence[str]) -> Results[str]:
         raise LookupError("broken")
 
@@ -168,10 +168,10 @@ async def test_a_batch_that_raises_fails_each_of_its_keys() -> None:
     assert [str(failure) for failure in failures] == ["broken", "broken"]
 
 
-async def test_closing_ends_what_is_under_way_and_whoever_waits_for_it() -> None:
+async def test_closing_ends_loads_in_flight_and_their_waiters() -> None:
     echo = Echo()
     echo.gate.clear()
-    loader, batches = loading(echo)
+    loader, batches = make_loader(echo)
     waiting = asyncio.ensure_future(loader.load("a"))
     loader.start_load("b")
     await ticks()
@@ -181,9 +181,9 @@ async def test_closing_ends_what_is_under_way_and_whoever_waits_for_it() -> None
     assert echo.cancelled == 1
 
 
-async def test_nothing_is_asked_after_closing() -> None:
+async def test_nothing_is_fetched_after_closing() -> None:
     echo = Echo()
-    loader, batches = loading(echo)
+    loader, batches = make_loader(echo)
     queued = asyncio.ensure_future(loader.load("a"))
     await batches.aclose()
     with pytest.raises(GatewayError, match="ended before this was loaded"):
@@ -211,7 +211,7 @@ def message_page(limit: int, after: str | None = None) -> MessagePageKey:
     return MessagePageKey("thread_1", None, Window(limit, "asc", after))
 
 
-async def test_pages_from_one_place_are_one_call_for_the_longest() -> None:
+async def test_pages_from_one_position_are_one_call_for_the_longest() -> None:
     api = conversation(messages=5)
     loaders = Loaders(api)
     pages = await asyncio.gather(*(loaders.message_pages.load(message_page(limit)) for limit in (2, 5, 4)))
@@ -220,7 +220,7 @@ async def test_pages_from_one_place_are_one_call_for_the_longest() -> None:
     assert api.calls == [("list_messages", (message_page(5),))]
 
 
-async def test_a_page_that_was_cut_from_a_failed_one_fails_too() -> None:
+async def test_a_page_cut_from_a_failed_page_fails_too() -> None:
     api = conversation()
     api.fail[message_page(5)] = _not_found("page")
     loaders = Loaders(api)
@@ -230,7 +230,7 @@ async def test_a_page_that_was_cut_from_a_failed_one_fails_too() -> None:
     assert [str(failure) for failure in failures] == ["no page", "no page"]
 
 
-async def test_a_page_holds_no_more_than_was_asked_of_a_generous_upstream() -> None:
+async def test_a_page_is_cut_to_its_limit_if_the_upstream_returns_more() -> None:
     class Generous(FakeThreadsApi):
         async def list_messages(self, keys: Sequence[MessagePageKey], **_: object) -> Results[Page[MessageObject]]:
             return await super().list_messages([key._replace(window=Window(100, "asc")) for key in keys])
@@ -261,7 +261,7 @@ async def test_keys_of_different_types_with_equal_parts_do_not_mix() -> None:
     assert (found_thread.id, found_assistant.id) == ("thread_1", "asst_1")
 
 
-async def test_what_was_loaded_is_not_replaced_by_what_a_page_holds() -> None:
+async def test_a_page_does_not_replace_a_loaded_object() -> None:
     loaders = Loaders(conversation())
     key = MessageKey("thread_1", "msg_1")
     first = await loaders.messages.load(key)
@@ -286,13 +286,15 @@ page_keys = st.builds(
 
 @given(st.lists(page_keys, max_size=12))
 @settings(deadline=None, max_examples=200)
-def test_each_page_is_taken_from_the_longest_that_starts_at_its_place(keys: list[MessagePageKey]) -> None:
-    def stem(key: MessagePageKey) -> MessagePageKey:
+def test_each_page_is_cut_from_the_longest_one_at_its_position(keys: list[MessagePageKey]) -> None:
+    def without_limit(key: MessagePageKey) -> MessagePageKey:
         return key._replace(window=key.window._replace(limit=0))
 
     sources = longest_page_keys(keys)
     assert len(sources) == len(keys)
     for key, source in zip(keys, sources, strict=True):
         assert source in keys
-        assert stem(source) == stem(key)
-        assert source.window.limit == max(other.window.limit for other in keys if stem(other) == stem(key))
+        assert without_limit(source) == without_limit(key)
+        assert source.window.limit == max(
+            other.window.limit for other in keys if without_limit(other) == without_limit(key)
+        )

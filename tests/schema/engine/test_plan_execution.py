@@ -1,4 +1,4 @@
-"""An attempt waits for exactly what was not at hand, and ends when all of it is response or something is unusual."""
+"""A plan execution waits for exactly the pending values, and ends when all are complete or one has failed."""
 
 import asyncio
 from typing import Any
@@ -16,7 +16,7 @@ def unchanged(value: Any, _: PlanExecution) -> Any:
     return value
 
 
-async def test_values_at_hand_are_put_in_their_places_at_once() -> None:
+async def test_available_values_are_completed_at_once() -> None:
     execution, response = new_execution(), {"a": None}
     execution.complete_value(1, response, "a", unchanged)
     assert response == {"a": 1}
@@ -24,21 +24,21 @@ async def test_values_at_hand_are_put_in_their_places_at_once() -> None:
     assert await execution.wait()
 
 
-async def test_values_under_way_are_put_there_when_they_come_in_whatever_order() -> None:
+async def test_pending_values_are_completed_as_they_arrive_in_any_order() -> None:
     execution, response = new_execution(), [None, None]
     loads = [asyncio.get_running_loop().create_future() for _ in response]
     for index, load in enumerate(loads):
         execution.complete_value(Deferred(load, asyncio.Future.result), response, index, unchanged)
-    whole = asyncio.ensure_future(execution.wait())
+    waiter = asyncio.ensure_future(execution.wait())
     for index in (1, 0):
-        assert not whole.done()
+        assert not waiter.done()
         loads[index].set_result(index)
         await asyncio.sleep(0)
-    assert await whole
+    assert await waiter
     assert response == [0, 1]
 
 
-async def test_what_follows_from_an_answer_is_waited_for_too() -> None:
+async def test_loads_that_a_completed_value_starts_are_awaited_too() -> None:
     execution, response = new_execution(), {"a": None}
     loop = asyncio.get_running_loop()
     first, second = loop.create_future(), loop.create_future()
@@ -49,17 +49,17 @@ async def test_what_follows_from_an_answer_is_waited_for_too() -> None:
         return inner
 
     execution.complete_value(Deferred(first, asyncio.Future.result), response, "a", complete)
-    whole = asyncio.ensure_future(execution.wait())
+    waiter = asyncio.ensure_future(execution.wait())
     first.set_result(1)
     await asyncio.sleep(0)
     assert response == {"a": {"b": None}}
-    assert not whole.done()
+    assert not waiter.done()
     second.set_result(1)
-    assert await whole
+    assert await waiter
     assert response == {"a": {"b": 2}}
 
 
-async def test_one_failure_ends_it_and_what_comes_afterwards_changes_nothing() -> None:
+async def test_one_failure_ends_the_execution_and_later_values_are_ignored() -> None:
     execution = new_execution()
     response: dict[str, Any] = {"a": None, "b": None}
     loop = asyncio.get_running_loop()
@@ -73,7 +73,7 @@ async def test_one_failure_ends_it_and_what_comes_afterwards_changes_nothing() -
     assert response == {"a": None, "b": None}
 
 
-async def test_a_load_that_is_cancelled_is_a_failure_and_no_cancellation() -> None:
+async def test_a_cancelled_load_is_a_failure_and_does_not_cancel_the_waiter() -> None:
     execution, response = new_execution(), {"a": None}
     load = asyncio.get_running_loop().create_future()
     execution.complete_value(Deferred(load, asyncio.Future.result), response, "a", unchanged)
@@ -81,7 +81,7 @@ async def test_a_load_that_is_cancelled_is_a_failure_and_no_cancellation() -> No
     assert not await execution.wait()
 
 
-async def test_who_stops_waiting_ends_the_tasks_of_the_attempt_and_no_load() -> None:
+async def test_cancelling_the_wait_ends_the_executions_tasks_and_no_load() -> None:
     execution = new_execution()
     response: dict[str, Any] = {"a": None, "b": None}
     load: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -106,7 +106,7 @@ async def test_who_stops_waiting_ends_the_tasks_of_the_attempt_and_no_load() -> 
     assert not load.done()
 
 
-async def test_what_leads_to_nothing_is_shown_once_what_leads_on_has_left() -> None:
+async def test_a_value_that_starts_no_loads_is_completed_after_those_that_do() -> None:
     execution = new_execution()
     response: dict[str, Any] = {"leaf": None, "at_hand": None, "more": None}
     loop = asyncio.get_running_loop()
@@ -130,7 +130,7 @@ async def test_what_leads_to_nothing_is_shown_once_what_leads_on_has_left() -> N
     assert response["more"] == 3
 
 
-async def test_where_nothing_else_is_awaited_nothing_is_put_off() -> None:
+async def test_no_value_is_postponed_if_nothing_else_is_pending() -> None:
     execution = new_execution()
     response: dict[str, Any] = {"a": None, "b": None}
     load = asyncio.get_running_loop().create_future()
@@ -143,7 +143,7 @@ async def test_where_nothing_else_is_awaited_nothing_is_put_off() -> None:
     assert await execution.wait()
 
 
-async def test_what_was_put_off_is_shown_with_the_last_that_arrives() -> None:
+async def test_postponed_values_are_completed_with_the_last_one() -> None:
     execution = new_execution()
     response: dict[str, Any] = {"a": None, "b": None}
     loads = [asyncio.get_running_loop().create_future() for _ in response]
@@ -156,7 +156,7 @@ async def test_what_was_put_off_is_shown_with_the_last_that_arrives() -> None:
     assert await execution.wait()
 
 
-async def test_what_was_put_off_is_dropped_with_the_attempt() -> None:
+async def test_postponed_values_are_dropped_if_the_execution_fails() -> None:
     execution = new_execution()
     response: dict[str, Any] = {"a": None, "b": None}
     loads = [asyncio.get_running_loop().create_future() for _ in response]

@@ -1,4 +1,4 @@
-"""Plans are made once for each place of a document, and mean the same for every principal and all variables."""
+"""Plans are compiled once per position of a document, and serve every principal and all variables."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,17 +25,17 @@ DOCUMENT = """
 """
 
 
-class Compiled(CompiledExecutor):
-    """Fails where graphql-core would execute a field."""
+class PlansOnly(CompiledExecutor):
+    """An executor that fails if graphql-core has to execute a field."""
 
     def execute_field(self, *_: Any) -> Any:
-        raise AssertionError("expected everything to be executed by plans")
+        raise AssertionError("expected all fields to be executed by plans")
 
 
-async def answer(plans: DocumentPlans, document: Any, variables: Mapping[str, Any]) -> Any:
+async def execute(plans: DocumentPlans, document: Any, variables: Mapping[str, Any]) -> Any:
     context = Context(conversation(3))
-    executor = Compiled.build(CORE, document, context_value=context, raw_variable_values=dict(variables))
-    assert isinstance(executor, Compiled)
+    executor = PlansOnly.build(CORE, document, context_value=context, raw_variable_values=dict(variables))
+    assert isinstance(executor, PlansOnly)
     executor.plans = plans
     result: Any = executor.execute_operation()
     result = await result if executor.is_awaitable(result) else result
@@ -46,18 +46,18 @@ async def answer(plans: DocumentPlans, document: Any, variables: Mapping[str, An
 
 async def test_a_plan_serves_all_values_of_variables() -> None:
     plans, document = DocumentPlans(), parse(DOCUMENT)
-    first = await answer(plans, document, {"id": "thread_1", "many": 2})
+    first = await execute(plans, document, {"id": "thread_1", "many": 2})
     assert [node["text"] for node in first["thread"]["messages"]["nodes"]] == ["number 1", "number 2"]
-    position_plans = plans.find_variant(executor_of(document, {"id": "thread_1"}))
+    position_plans = plans.find_variant(make_executor(document, {"id": "thread_1"}))
     known = dict(position_plans)
-    second = await answer(plans, document, {"id": "thread_2", "many": 3})
+    second = await execute(plans, document, {"id": "thread_2", "many": 3})
     assert second == {"thread": None}
-    third = await answer(plans, document, {"id": "thread_1"})
+    third = await execute(plans, document, {"id": "thread_1"})
     assert third["thread"]["messages"] == {"nodes": [{"text": "number 1", "role": "USER", "run": None}]}
     assert position_plans == known
 
 
-async def test_what_is_skipped_has_plans_of_its_own() -> None:
+async def test_each_set_of_conditions_has_its_own_plans() -> None:
     plans, document = DocumentPlans(), parse(DOCUMENT)
     for variables, fields in (
         ({}, {"id", "messages", "createdAt"}),
@@ -65,57 +65,57 @@ async def test_what_is_skipped_has_plans_of_its_own() -> None:
         ({"loud": False, "more": False}, {"id", "messages", "createdAt"}),
         ({}, {"id", "messages", "createdAt"}),
     ):
-        thread = (await answer(plans, document, {"id": "thread_1", **variables}))["thread"]
+        thread = (await execute(plans, document, {"id": "thread_1", **variables}))["thread"]
         assert set(thread) == fields
         assert ("role" in thread["messages"]["nodes"][0]) is variables.get("more", True)
 
 
-async def test_two_operations_of_one_document_do_not_meet() -> None:
+async def test_two_operations_of_one_document_have_separate_plans() -> None:
     document = parse('query A { thread(id: "thread_1") { id } } query B { thread(id: "thread_1") { createdAt } }')
     plans = DocumentPlans()
     for name, field in (("A", "id"), ("B", "createdAt"), ("A", "id")):
-        executor = Compiled.build(CORE, document, context_value=Context(conversation()), operation_name=name)
-        assert isinstance(executor, Compiled)
+        executor = PlansOnly.build(CORE, document, context_value=Context(conversation()), operation_name=name)
+        assert isinstance(executor, PlansOnly)
         executor.plans = plans
         result: Any = executor.execute_operation()
         assert set((await result).data["thread"]) == {field}
 
 
-def executor_of(document: Any, variables: Mapping[str, Any]) -> CompiledExecutor:
+def make_executor(document: Any, variables: Mapping[str, Any]) -> CompiledExecutor:
     executor = CompiledExecutor.build(CORE, document, raw_variable_values=dict(variables))
     assert isinstance(executor, CompiledExecutor)
     return executor
 
 
-def test_only_so_many_conditions_are_kept() -> None:
+def test_the_number_of_condition_sets_is_limited() -> None:
     names = [f"c{number}" for number in range(5)]
     variables = ", ".join(f"${name}: Boolean!" for name in names)
     fields = " ".join(f"{name}: __typename @skip(if: ${name})" for name in names)
     document, plans = parse(f"query ({variables}) {{ {fields} }}"), DocumentPlans()
-    first = plans.find_variant(executor_of(document, dict.fromkeys(names, False)))
+    first = plans.find_variant(make_executor(document, dict.fromkeys(names, False)))
     for number in range(32):
-        given = {name: bool(number >> bit & 1) for bit, name in enumerate(names)}
-        position_plans = plans.find_variant(executor_of(document, given))
-        assert plans.find_variant(executor_of(document, given)) is position_plans
+        values = {name: bool(number >> bit & 1) for bit, name in enumerate(names)}
+        position_plans = plans.find_variant(make_executor(document, values))
+        assert plans.find_variant(make_executor(document, values)) is position_plans
         assert len(plans._variants) <= plans_module.MAX_VARIANTS
-        # The one that is used again and again stays.
-        assert plans.find_variant(executor_of(document, dict.fromkeys(names, False))) is first
+        # The most recently used set stays.
+        assert plans.find_variant(make_executor(document, dict.fromkeys(names, False))) is first
 
 
-async def test_a_document_knows_how_much_is_planned_of_it() -> None:
+async def test_a_document_measures_its_plans() -> None:
     plans = DocumentPlans()
     assert plans.size == 0
-    await answer(plans, parse("{ upstream { version dialect } }"), {})
+    await execute(plans, parse("{ upstream { version dialect } }"), {})
     small = plans.size
     assert small >= 3
     many = " ".join(f"f{number}: version" for number in range(50))
-    await answer(plans, parse(f"{{ upstream {{ {many} }} }}"), {})
+    await execute(plans, parse(f"{{ upstream {{ {many} }} }}"), {})
     assert plans.size >= small + 51
     plans.clear()
     assert plans.size == 0
 
 
-async def test_of_what_is_too_large_nothing_is_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_operation_over_the_limit_has_no_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plans_module, "MAX_FIELDS", 5)
     plans, document = DocumentPlans(), parse("{ upstream { version dialect streaming listsThreads messageFiles } }")
     for _ in range(2):
@@ -128,8 +128,8 @@ async def test_of_what_is_too_large_nothing_is_planned(monkeypatch: pytest.Monke
         assert plans.size == 0
 
 
-def test_what_nobody_can_call_directly_has_no_plan() -> None:
-    executor = executor_of(parse("{ __schema { types { name } } __typename }"), {})
+def test_a_field_without_a_direct_call_has_no_plan() -> None:
+    executor = make_executor(parse("{ __schema { types { name } } __typename }"), {})
     result: Any = executor.execute_operation()
     assert result.errors is None
     assert result.data["__typename"] == "Query"

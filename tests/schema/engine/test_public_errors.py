@@ -91,7 +91,7 @@ async def test_graphqls_own_refusals_have_a_code_and_are_not_logged(
     document: str, variables: dict[str, Any], code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     api = conversation()
-    for _ in range(2):  # the second answer may come from a cache
+    for _ in range(2):  # the second result may come from a cache
         result = await execute(api, document, variables)
         assert result.data is None
         assert {found for _, found in errors_of(result)} == {code}
@@ -99,22 +99,22 @@ async def test_graphqls_own_refusals_have_a_code_and_are_not_logged(
     assert caplog.records == []
 
 
-def test_what_is_unexpected_is_an_exception_of_neither_kind() -> None:
+def test_an_exception_of_another_kind_is_unexpected() -> None:
     assert is_unexpected(GraphQLError("x", original_error=KeyError("x")))
     assert not is_unexpected(GraphQLError("x", original_error=GatewayError(ErrorCode.NOT_FOUND, "x")))
     assert not is_unexpected(GraphQLError("x", original_error=GraphQLError("x")))
     assert not is_unexpected(GraphQLError("x"))
 
 
-def test_the_code_of_a_refusal_says_how_far_the_operation_came() -> None:
+def test_the_code_of_a_refusal_names_the_step_that_refused() -> None:
     assert refusal_code(GraphQLSyntaxError(Source("{"), 0, "x")) == "GRAPHQL_PARSE_FAILED"
     assert refusal_code(GraphQLError("x")) == "GRAPHQL_VALIDATION_FAILED"
     assert refusal_code(GraphQLError("x", path=["thread"])) == "BAD_USER_INPUT"
 
 
-def test_errors_are_made_public_without_an_operation_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_errors_can_be_made_public_without_an_operation(caplog: pytest.LogCaptureFixture) -> None:
     expected = GatewayError(ErrorCode.NOT_FOUND, "Not there.")
-    passed, refused, mask_error = to_public_errors(
+    passed, refused, masked = to_public_errors(
         [
             GraphQLError("Not there.", path=["run"], original_error=expected),
             GraphQLError("Unknown operation named 'A'."),
@@ -123,7 +123,7 @@ def test_errors_are_made_public_without_an_operation_too(caplog: pytest.LogCaptu
     )
     assert passed.extensions == {"code": "NOT_FOUND", "retryable": False}
     assert refused.extensions == {"code": "GRAPHQL_VALIDATION_FAILED", "retryable": False}
-    assert (mask_error.path, (mask_error.extensions or {})["code"], SECRET in mask_error.message) == (
+    assert (masked.path, (masked.extensions or {})["code"], SECRET in masked.message) == (
         ["run"],
         "INTERNAL",
         False,
@@ -140,17 +140,17 @@ async def test_data_beside_an_error_stays() -> None:
     assert errors_of(result) == [(["b"], "UPSTREAM_FAILED")]
 
 
-def test_a_masked_error_has_the_id_that_the_log_has(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_masked_error_has_the_id_of_its_log_entry(caplog: pytest.LogCaptureFixture) -> None:
     error = mask_error(ValueError("private detail"), "testing")
     assert str(error.extensions["errorId"]) in error.message
     assert str(error.extensions["errorId"]) in caplog.text
     assert "private" not in error.message
 
 
-def test_whatever_ends_an_operation_is_written_down_as_errors_of_graphql() -> None:
+def test_any_exception_converts_to_graphql_errors() -> None:
     refused, broken = GraphQLError("Refused."), KeyError("x")
     assert to_graphql_errors(OperationRefusedError([refused, refused])) == [refused, refused]
     assert to_graphql_errors(refused) == [refused]
-    (written,) = to_graphql_errors(broken)
-    assert written.original_error is broken
-    assert is_unexpected(written)
+    (converted,) = to_graphql_errors(broken)
+    assert converted.original_error is broken
+    assert is_unexpected(converted)

@@ -21,7 +21,7 @@ SDL = """
 
 
 def selected(document: str, variables: Mapping[str, Any] | None = None, type_name: str = "Thread") -> list[str]:
-    """What is found selected on a type below the first root field."""
+    """Return the fields that are found selected on a type below the first root field."""
     found: list[list[str]] = []
 
     def resolve(_: object, info: Any) -> None:
@@ -65,7 +65,7 @@ def test_each_fragment_is_entered_once() -> None:
     assert selected(f"{{ thread {{ ...F0 ...F0 }} }} {doubling} fragment F50 on Thread {{ title }}") == ["title"]
 
 
-def test_skip_and_include_are_obeyed_with_their_variables() -> None:
+def test_skip_and_include_apply_with_their_variables() -> None:
     document = """
         query ($yes: Boolean!, $no: Boolean = false) {
             thread {
@@ -82,7 +82,7 @@ def test_skip_and_include_are_obeyed_with_their_variables() -> None:
     assert selected(document, {"yes": True}) == ["messages", "title"]
 
 
-def test_all_places_that_merge_into_one_field_count() -> None:
+def test_all_nodes_that_merge_into_one_field_count() -> None:
     assert selected("{ thread { id } thread { title } ...Q } fragment Q on Query { thread { messages { id } } }") == [
         "id",
         "title",
@@ -90,7 +90,7 @@ def test_all_places_that_merge_into_one_field_count() -> None:
     ]
 
 
-def test_names_are_given_once_whatever_their_aliases() -> None:
+def test_field_names_are_unique_and_ignore_aliases() -> None:
     found: list[frozenset[str]] = []
     _execute(
         "{ thread { a: id b: id title } }",
@@ -100,7 +100,7 @@ def test_names_are_given_once_whatever_their_aliases() -> None:
     assert found == [{"id", "title"}]
 
 
-def test_arguments_are_coerced_as_execution_does_and_named_as_python_does() -> None:
+def test_arguments_are_coerced_and_get_their_python_names() -> None:
     found: list[Mapping[str, Any]] = []
 
     def resolve(_: object, info: Any) -> None:
@@ -123,7 +123,7 @@ def test_arguments_are_coerced_as_execution_does_and_named_as_python_does() -> N
     assert found == [{"first": 20}, {"first": 5}, {"first": None, "behind": "x"}]
 
 
-def test_only_arguments_without_variables_are_kept_between_operations() -> None:
+def test_only_arguments_without_variables_are_coerced_once() -> None:
     field = build_schema(SDL).type_map["Thread"].fields["messages"]  # type: ignore[attr-defined]  # an object type
     fixed, varying = (
         Arguments(field, parse(f"{{ messages{given} {{ id }} }}").definitions[0].selection_set.selections[0], {})  # type: ignore[attr-defined]  # an operation
