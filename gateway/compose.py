@@ -51,7 +51,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
     log = _event_log(settings)
 
     async def forget_what_moved(scope: str, key: RunKey | ThreadKey) -> None:
-        await shared.store.end_write(scope, tags.seen_moving(key))
+        await shared.store.end_write(scope, tags.change_observed(key))
 
     hub = RunLogHub(
         log,

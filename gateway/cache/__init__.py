@@ -1,1 +1,1 @@
-"""The cache behind the port: what is kept, how long, for whom, and how it is found again."""
+"""The cache behind the port: lifetimes, invalidation, the memory and Redis tiers, and the read-through."""

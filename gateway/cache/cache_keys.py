@@ -1,7 +1,8 @@
-"""What cached things are called: the group that keeps them together, and a name that no two keys share. Pure.
+"""Cache keys: where each cached thing of a principal is stored. Pure.
 
-A group is a thread with all that is in it, or the assistants: all that one value depends on lies in one group. In
-Redis a group of one principal is one hash tag, so that one MGET finds its values and their tags on a cluster too.
+A cache key has a group and a name. A group is one thread with all its content, or all assistants. A value and every
+tag that it depends on lie in the same group. In Redis, one principal's group is one hash tag, so that one MGET finds
+its values and their tags on a cluster too.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessageP
 PageKey: TypeAlias = MessagePageKey | RunPageKey | RunStepPageKey | AssistantPageKey | MessageFilePageKey
 Key: TypeAlias = NodeKey | PageKey
 
-ASSISTANTS = "assistants"
-"""The group of all assistants."""
+ASSISTANTS_GROUP = "assistants"
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+\Z")  # what `quote` leaves as it is
+_UNQUOTED = re.compile(r"[A-Za-z0-9_.~-]+\Z")  # text that `quote` does not change
 
-_STEMS: dict[type[Key], str] = {
+_NAME_PREFIXES: dict[type[Key], str] = {
     ThreadKey: "thread",
     MessageKey: "message",
     RunKey: "run",
@@ -41,47 +41,47 @@ _STEMS: dict[type[Key], str] = {
 
 
 class CacheKey(NamedTuple):
-    """Where something of one principal lies: a value, a tag or a lease."""
+    """The address of a value, a tag or a lease of one principal; no two keys have the same one."""
 
     group: str
     name: str
 
 
-def group_of(key: Key) -> str:
-    """Name the group of a key."""
+def to_group(key: Key) -> str:
+    """Return the group of a key."""
     if isinstance(key, AssistantKey | AssistantPageKey):
-        return ASSISTANTS
-    return thread_group(key.thread_id)
+        return ASSISTANTS_GROUP
+    return to_thread_group(key.thread_id)
 
 
 @lru_cache(maxsize=8192)
-def thread_group(thread_id: str) -> str:
-    """Name the group of a thread."""
-    return f"thread/{quoted(thread_id)}"
+def to_thread_group(thread_id: str) -> str:
+    """Return the group of a thread."""
+    return f"thread/{quote_id(thread_id)}"
 
 
 # Keys of different types may be equal, so the type counts.
 @lru_cache(maxsize=8192, typed=True)
 def to_cache_key(key: Key) -> CacheKey:
-    """Name the place of a key's value."""
-    return CacheKey(group_of(key), "/".join([_STEMS[type(key)], *map(_part, key)]))
+    """Return the cache key of a key's value."""
+    return CacheKey(to_group(key), "/".join([_NAME_PREFIXES[type(key)], *map(_to_name_part, key)]))
 
 
-def quoted(part: str) -> str:
-    """Write an id so that it holds no separator and no brace."""
-    return part if _PLAIN.match(part) else quote(part, safe="", errors="surrogatepass")
+def quote_id(upstream_id: str) -> str:
+    """Quote an upstream id, so that it holds no separator and no brace."""
+    return upstream_id if _UNQUOTED.match(upstream_id) else quote(upstream_id, safe="", errors="surrogatepass")
 
 
-def _part(part: str | Window | None) -> str:
+def _to_name_part(part: str | Window | None) -> str:
     if isinstance(part, str):
-        return quoted(part)
+        return quote_id(part)
     if part is None:
-        return "%"  # which no quoted text is
-    return f"{part.limit}/{part.order}/{_part(part.after)}"
+        return "%"  # no quoted id is equal to it
+    return f"{part.limit}/{part.order}/{_to_name_part(part.after)}"
 
 
 @lru_cache(maxsize=4096)
 def redis_prefix(scope: str, group: str) -> str:
-    """Begin every Redis key of one principal's group; the braces are its hash tag."""
+    """Return the start of every Redis key of one principal's group; the text in braces is its hash tag."""
     digest = hashlib.blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=16, person=b"threads-cache")
     return f"tg:{{{base64.urlsafe_b64encode(digest.digest()).rstrip(b'=').decode()}/{group}}}:"

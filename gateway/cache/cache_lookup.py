@@ -1,4 +1,4 @@
-"""What is known about one key of a batch on its way through the cache."""
+"""The state of one key of a batch while it is read through the cache, and the parameters of an upstream read."""
 
 from __future__ import annotations
 
@@ -8,65 +8,66 @@ from typing import Any, NamedTuple, TypeAlias
 
 from gateway.cache.cache_keys import CacheKey, Key, to_cache_key
 from gateway.cache.entry import CacheEntry
-from gateway.cache.policy import Answer
+from gateway.cache.policy import Result
 from gateway.cache.single_flight import FlightKey
 from gateway.cache.tags import Tag, Tags, candidate_tags
 from gateway.cache.version_store import KnownVersions
 
 Fetch: TypeAlias = Callable[..., Awaitable[Sequence[Any]]]
-"""Asks the upstream for some keys: one answer for each, in their order. One for lists takes `on_result` too."""
+"""Reads keys from the upstream: one result for each, in order. A fetch of lists takes `on_result` too."""
 
 
 @dataclass(slots=True)
 class CacheLookup:
-    """One key of a batch: `held` is what memory has, `stale` what may answer when the upstream fails.
+    """One key of a batch.
 
-    `versions` are those of its tags when the read began; `is_known` is false while, or because, they are not.
+    `memory_entry` is the key's entry in memory, `stale_result` a result that may be used if the upstream fails.
+    `versions` are those that the key's tags had when the read began; empty if `has_versions` is false.
     """
 
     key: Key
-    place: CacheKey
+    cache_key: CacheKey
     tags: Tags
-    held: CacheEntry | None = None
-    is_known: bool = False
+    memory_entry: CacheEntry | None = None
+    has_versions: bool = False
     versions: dict[Tag, str] = field(default_factory=dict)
-    stale: Answer | None = None
+    stale_result: Result | None = None
 
     @classmethod
-    def of(cls, key: Key) -> CacheLookup:
-        """Begin with a key."""
+    def for_key(cls, key: Key) -> CacheLookup:
+        """Start the look-up of a key."""
         return cls(key, to_cache_key(key), candidate_tags(key))
 
-    def note(self, known: KnownVersions | None) -> None:
-        """Note the versions that a store knows: all of them, or nothing is known."""
+    def set_versions(self, known: KnownVersions | None) -> None:
+        """Set the versions of the key's tags: all of them, or none if one is unknown."""
         versions: Mapping[Tag, str] = {} if known is None else known.versions
-        self.is_known = all(tag in versions for tag in self.tags)
-        self.versions = {tag: versions[tag] for tag in self.tags} if self.is_known else {}
+        self.has_versions = all(tag in versions for tag in self.tags)
+        self.versions = {tag: versions[tag] for tag in self.tags} if self.has_versions else {}
 
-    def flight(self, scope: str) -> FlightKey:
-        """Name the call that would answer it: another read's too, if no write came between."""
-        return FlightKey(scope, self.place, tuple(self.versions[tag] for tag in self.tags))
+    def flight_key(self, scope: str) -> FlightKey:
+        """Return the key of the flight that reads it; two reads have the same one if no write came between them."""
+        return FlightKey(scope, self.cache_key, tuple(self.versions[tag] for tag in self.tags))
 
 
 class UpstreamResult(NamedTuple):
-    """An answer of the upstream, and whether another process asked for it."""
+    """A result of the upstream, and whether another process fetched it."""
 
-    answer: Any
-    by_another_process: bool
+    result: Any
+    from_another_process: bool
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRead:
-    """How the upstream is asked: through whom, at which moment the read began, and until when it waits for Redis.
+    """The parameters of an upstream read: its fetch, the read's number, and the deadline of waiting for Redis.
 
-    `on_result`, where given, gets each answer as soon as it arrives; then the fetch takes it, too.
+    `on_result`, if any, gets each result as soon as it arrives; in this case the fetch takes one as well.
     """
 
     fetch: Fetch
-    moment: int
-    until: float
+    read_number: int
+    redis_deadline: float
     on_result: Callable[[Any, Any], None] | None = None
 
-    def ask(self, keys: Sequence[Any], on_result: Callable[[Any, Any], None] | None) -> Awaitable[Sequence[Any]]:
-        """Ask for some keys; `on_result` may be told of each answer before all are here."""
+    def fetch_keys(self, keys: Sequence[Any], on_result: Callable[[Any, Any], None] | None) -> Awaitable[Sequence[Any]]:
+        """Fetch keys; a fetch of lists calls `on_result` for a result that arrives before the others."""
         return self.fetch(keys) if self.on_result is None else self.fetch(keys, on_result=on_result)

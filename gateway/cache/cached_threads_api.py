@@ -1,4 +1,4 @@
-"""The port, cached: what the inner port answers, kept and shared for one principal."""
+"""The port over the cache: results of the inner port, stored and shared for one principal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeVar
 from gateway.cache import tags
 from gateway.cache.read_through import ReadThrough
 from gateway.cache.response_cache import ResponseRecorder
+from gateway.cache.result_storer import ResultStorer
 from gateway.cache.shared_cache import SharedCache
 from gateway.cache.tags import Tags
 from schema.contract.bodies import (
@@ -53,12 +54,12 @@ ValueT = TypeVar("ValueT")
 
 
 class CachedThreadsApi:
-    """The `ThreadsApi` of one principal for one operation, over an inner one of the same principal.
+    """The cached `ThreadsApi` of one principal for one operation, over an inner one of the same principal.
 
-    `scope` names the principal in every key, tag, lease and shared call. A read that begins after a write through
-    any gateway has ended sees that write; what changes behind the gateways' back is seen when the lifetime of what is
-    kept is over (`policy`). What the cache saved is counted into the inner port's `cost`. `on_write` is told which run
-    and which thread was written, whatever came of it.
+    `scope` names the principal in every key, tag, lease and shared call. A read that begins after a write through any
+    gateway has ended sees that write. A change made directly at the upstream is seen when the lifetime of the stored
+    value is over (`policy`). The calls that the cache saved are counted in the inner port's `cost`. `on_write` is
+    called with the run and the thread of each write, even if the write failed.
     """
 
     def __init__(
@@ -71,8 +72,9 @@ class CachedThreadsApi:
         self._inner = inner
         self._shared = shared
         self._scope = scope
-        self._reader = ReadThrough(shared, scope, inner.cost)
-        self._notes = ResponseRecorder(shared, scope, inner.cost)
+        storer = ResultStorer(shared, scope)
+        self._read_through = ReadThrough(shared, storer, scope, inner.cost)
+        self._recorder = ResponseRecorder(shared, storer, scope, inner.cost)
         self._on_write = on_write
 
     @property
@@ -83,12 +85,12 @@ class CachedThreadsApi:
     def cost(self) -> Cost:
         return self._inner.cost
 
-    async def find_response(self, question: ResponseKey) -> bytes | None:
-        return await self._notes.find(question) if self._shared.options.enabled else None
+    async def find_response(self, response_key: ResponseKey) -> bytes | None:
+        return await self._recorder.find_response(response_key) if self._shared.options.enabled else None
 
-    def store_response(self, question: ResponseKey, data: bytes) -> None:
+    def store_response(self, response_key: ResponseKey, data: bytes) -> None:
         if self._shared.options.enabled:
-            self._notes.keep(question, data)
+            self._recorder.store_response(response_key, data)
 
     async def get_threads(self, keys: Sequence[ThreadKey]) -> Results[ThreadObject]:
         return await self._read(keys, self._inner.get_threads)
@@ -140,62 +142,62 @@ class CachedThreadsApi:
         return await self._list(keys, self._inner.list_message_files, on_result)
 
     async def create_thread(self, body: ThreadBody) -> ThreadObject:
-        made = await self._inner.create_thread(body)
-        await self._shared.store.end_write(self._scope, tags.thread_made(made.id))
-        return made
+        created = await self._inner.create_thread(body)
+        await self._shared.store.end_write(self._scope, tags.thread_created(created.id))
+        return created
 
     async def update_thread(self, key: ThreadKey, body: ThreadUpdateBody) -> ThreadObject:
-        async with self._writing(tags.thread_updated(key), key):
+        async with self._invalidate_around(tags.thread_updated(key), key):
             return await self._inner.update_thread(key, body)
 
     async def delete_thread(self, key: ThreadKey) -> None:
-        async with self._writing(tags.thread_deleted(key), key):
+        async with self._invalidate_around(tags.thread_deleted(key), key):
             await self._inner.delete_thread(key)
 
     async def create_message(self, thread: ThreadKey, body: MessageBody) -> MessageObject:
-        async with self._writing(tags.message_added(thread), thread):
+        async with self._invalidate_around(tags.message_created(thread), thread):
             return await self._inner.create_message(thread, body)
 
     async def update_message(self, key: MessageKey, body: MetadataUpdateBody) -> MessageObject:
-        async with self._writing(tags.message_changed(key), ThreadKey(key.thread_id)):
+        async with self._invalidate_around(tags.message_changed(key), ThreadKey(key.thread_id)):
             return await self._inner.update_message(key, body)
 
     async def delete_message(self, key: MessageKey) -> None:
-        async with self._writing(tags.message_changed(key), ThreadKey(key.thread_id)):
+        async with self._invalidate_around(tags.message_changed(key), ThreadKey(key.thread_id)):
             await self._inner.delete_message(key)
 
     async def create_run(self, thread: ThreadKey, body: RunBody) -> RunObject:
-        async with self._writing(tags.run_begun(thread, body), thread):
+        async with self._invalidate_around(tags.run_created(thread, body), thread):
             return await self._inner.create_run(thread, body)
 
     async def create_thread_and_run(self, body: ThreadAndRunBody) -> RunObject:
-        made = await self._inner.create_thread_and_run(body)
-        if made.thread_id is not None:
-            await self._shared.store.end_write(self._scope, tags.thread_made(made.thread_id))
-        return made
+        created = await self._inner.create_thread_and_run(body)
+        if created.thread_id is not None:
+            await self._shared.store.end_write(self._scope, tags.thread_created(created.thread_id))
+        return created
 
     async def update_run(self, key: RunKey, body: MetadataUpdateBody) -> RunObject:
-        async with self._writing(tags.run_updated(key), key):
+        async with self._invalidate_around(tags.run_updated(key), key):
             return await self._inner.update_run(key, body)
 
     async def cancel_run(self, key: RunKey) -> RunObject:
-        async with self._writing(tags.run_moved_on(key), key):
+        async with self._invalidate_around(tags.run_progressed(key), key):
             return await self._inner.cancel_run(key)
 
     async def submit_tool_outputs(self, key: RunKey, body: ToolOutputsBody) -> RunObject:
-        async with self._writing(tags.run_moved_on(key), key):
+        async with self._invalidate_around(tags.run_progressed(key), key):
             return await self._inner.submit_tool_outputs(key, body)
 
     async def create_assistant(self, body: AssistantBody) -> AssistantObject:
-        async with self._writing(tags.assistant_made()):
+        async with self._invalidate_around(tags.assistant_created()):
             return await self._inner.create_assistant(body)
 
     async def update_assistant(self, key: AssistantKey, body: AssistantUpdateBody) -> AssistantObject:
-        async with self._writing(tags.assistant_changed(key)):
+        async with self._invalidate_around(tags.assistant_changed(key)):
             return await self._inner.update_assistant(key, body)
 
     async def delete_assistant(self, key: AssistantKey) -> None:
-        async with self._writing(tags.assistant_changed(key)):
+        async with self._invalidate_around(tags.assistant_changed(key)):
             await self._inner.delete_assistant(key)
 
     async def _read(
@@ -203,7 +205,7 @@ class CachedThreadsApi:
     ) -> Results[ValueT]:
         if not self._shared.options.enabled:
             return await fetch(keys)
-        return await self._read_and_note(keys, fetch)
+        return await self._read_recorded(keys, fetch)
 
     async def _list(
         self, keys: Sequence[KeyT], fetch: FetchPages[KeyT, ValueT], on_result: OnResult[KeyT, ValueT] | None
@@ -211,30 +213,30 @@ class CachedThreadsApi:
         if not self._shared.options.enabled:
             return await fetch(keys, on_result=on_result)
         if on_result is None:
-            return await self._read_and_note(keys, fetch)
+            return await self._read_recorded(keys, fetch)
 
-        def note_and_land(key: KeyT, answer: ValueT | GatewayError) -> None:
-            # The operation may be over before the slowest list is, since it knows what it wants to know.
-            self._notes.note(key, answer)
-            on_result(key, answer)
+        def record_and_forward(key: KeyT, result: ValueT | GatewayError) -> None:
+            # The operation may end before the slowest list arrives, if it does not need that list.
+            self._recorder.record_result(key, result)
+            on_result(key, result)
 
-        return await self._read_and_note(keys, fetch, note_and_land)
+        return await self._read_recorded(keys, fetch, record_and_forward)
 
-    async def _read_and_note(
+    async def _read_recorded(
         self,
         keys: Sequence[KeyT],
         fetch: Callable[..., Awaitable[Results[ValueT]]],
         on_result: OnResult[KeyT, ValueT] | None = None,
     ) -> Results[ValueT]:
-        self._notes.begin(keys)
-        answers = await self._reader.read(keys, fetch, on_result)
-        for key, answer in zip(keys, answers, strict=True):
-            self._notes.note(key, answer)
-        return answers
+        self._recorder.record_start(keys)
+        results = await self._read_through.read(keys, fetch, on_result)
+        for key, result in zip(keys, results, strict=True):
+            self._recorder.record_result(key, result)
+        return results
 
     @asynccontextmanager
-    async def _writing(self, changed: Tags, written: RunKey | ThreadKey | None = None) -> AsyncIterator[None]:
-        """Tell all processes of a write, before and after: also of one that failed, or of which nobody knows."""
+    async def _invalidate_around(self, changed: Tags, written: RunKey | ThreadKey | None = None) -> AsyncIterator[None]:
+        """Invalidate tags in all processes around a write, also one that fails or whose outcome is unknown."""
         store = self._shared.store
         await store.begin_write(self._scope, changed)
         try:

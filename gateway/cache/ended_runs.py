@@ -1,4 +1,4 @@
-"""Which runs were seen in a terminal state, and when: such a run never changes again, nor does what it wrote."""
+"""The runs that were seen in a terminal state: such a run never changes again, nor do the objects that it wrote."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from schema.contract.run_events import is_terminal
 class EndedRuns:
     """The runs of all principals that this process saw ended, at most `max_runs` of them.
 
-    Time is counted in moments, one for each read: only what was asked for after a run was known to be over is
-    known to be its last word.
+    Reads are numbered in the order in which they begin. Only a read that began after a run was known to have ended is
+    sure to return the final state of that run's objects.
     """
 
     def __init__(self, max_runs: int = 20_000) -> None:
         self._max_runs = max_runs
-        self._seen: OrderedDict[tuple[str, RunKey], int] = OrderedDict()
-        self._moment = 0
+        self._seen_at: OrderedDict[tuple[str, RunKey], int] = OrderedDict()
+        self._read_number = 0
 
     def begin_read(self) -> int:
-        """Give the moment at which a read begins."""
-        self._moment += 1
-        return self._moment
+        """Return the number of a read that begins now."""
+        self._read_number += 1
+        return self._read_number
 
-    def learn(self, scope: str, key: RunKey, status: str) -> None:
-        """Note a run's status."""
-        if not is_terminal(status) or (scope, key) in self._seen:
+    def record_status(self, scope: str, key: RunKey, status: str) -> None:
+        """Record the status of a run; only the first terminal one counts."""
+        if not is_terminal(status) or (scope, key) in self._seen_at:
             return
-        self._seen[scope, key] = self._moment
-        if len(self._seen) > self._max_runs:
-            self._seen.popitem(last=False)
+        self._seen_at[scope, key] = self._read_number
+        if len(self._seen_at) > self._max_runs:
+            self._seen_at.popitem(last=False)
 
-    def was_over(self, scope: str, key: RunKey, moment: int) -> bool:
-        """Tell whether a run was known to be over before the read of that moment began."""
-        seen = self._seen.get((scope, key))
-        return seen is not None and seen < moment
+    def ended_before(self, scope: str, key: RunKey, read_number: int) -> bool:
+        """Return whether a run was known to have ended before the read with this number began."""
+        seen_at = self._seen_at.get((scope, key))
+        return seen_at is not None and seen_at < read_number

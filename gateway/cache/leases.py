@@ -1,9 +1,11 @@
-"""Who asks the upstream, among processes that share a Redis: one holds a short lease, others wait for its answer.
+"""Leases: single flight among processes that share a Redis.
 
-Nobody waits on a holder that died (its lease ends when it is not renewed), nor longer than asking would take. An
-answer is handed over under the holder's own token, which only those know who already waited: whoever comes later
-takes a lease of their own, so what may not be kept is never kept by this. In another process "later" is later by what
-is left of the holder's batch, and the time that giving the lease back takes.
+The process that holds the short lease of a read fetches from the upstream; the others wait for its result. They do not
+wait for a holder that died (its lease expires when it is not renewed), nor longer than a fetch would take.
+
+A result is handed over under the holder's own token, which only those processes know that were already waiting. A
+later read takes a lease of its own, so a result that may not be stored is never reused after this. For another
+process, "later" comes later by the rest of the holder's batch and by the time that releasing the lease takes.
 """
 
 from __future__ import annotations
@@ -23,108 +25,122 @@ HANDOVER_MS = 2_000
 FIRST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 0.02
 
-# A lease is only touched by its holder.
+# Only its holder changes a lease.
 _RENEW = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2]) or 0"
-_END = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
+_RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
 
 
 class Leases:
-    """The leases of one process. Never raises: without Redis, every process asks for itself."""
+    """The leases of one process. Never raises: without Redis, every process fetches for itself."""
 
     def __init__(self, link: RedisLink, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._link = link
         self._sleep = sleep
-        self._own: set[str] = set()
+        self._own_tokens: set[str] = set()
 
-    async def take(self, scope: str, leases: Collection[CacheKey], until: float) -> tuple[str, dict[CacheKey, str]]:
-        """Take leases; gives this read's token, and the tokens of those who hold what it did not get."""
+    async def acquire_leases(
+        self, scope: str, leases: Collection[CacheKey], deadline: float
+    ) -> tuple[str, dict[CacheKey, str]]:
+        """Try to acquire leases.
+
+        Returns:
+            The token of this read, and the holder's token for each lease that another process holds.
+        """
         token = secrets.token_hex(8)
-        self._own.add(token)
-        own_before = frozenset(self._own)  # one of them may be given back while this waits for Redis
+        self._own_tokens.add(token)
+        own_before = frozenset(self._own_tokens)  # one of them may be released while this waits for Redis
         commands: list[Command] = []
         for lease in leases:
             key = redis_key(scope, "l", lease)
             commands += [("SET", key, token, "NX", "PX", int(LEASE_SECONDS * 1000)), ("GET", key)]
         try:
-            answers = await self._link.send(commands, until) if commands else None
+            replies = await self._link.send_commands(commands, deadline) if commands else None
         except BaseException:
-            self._own.discard(token)
+            self._own_tokens.discard(token)
             raise
-        holders = dict(zip(leases, map(_text, answers[1::2]), strict=True)) if answers is not None else {}
-        # Reads of this process share their flights: a holder of it that is met here has landed its answer before.
-        own = own_before | self._own
+        holders = dict(zip(leases, map(_to_text, replies[1::2]), strict=True)) if replies is not None else {}
+        # Reads of this process share their flights, so one of its own that still holds a lease has its result already.
+        own = own_before | self._own_tokens
         held = {lease: holder for lease, holder in holders.items() if holder is not None and holder not in own}
         if len(held) == len(leases):
-            self._own.discard(token)  # it holds nothing that it would give back
+            self._own_tokens.discard(token)  # it holds no lease that it would release
         return token, held
 
-    async def held_during(self, scope: str, leases: Collection[CacheKey], token: str, work: Awaitable[Any]) -> None:
-        """Do work as the holder of leases, which are renewed until it is done."""
+    async def run_while_holding(
+        self, scope: str, leases: Collection[CacheKey], token: str, work: Awaitable[Any]
+    ) -> None:
+        """Run `work` as the holder of leases, and renew them until it is done."""
         task = asyncio.ensure_future(work)
         try:
             while not (await asyncio.wait([task], timeout=RENEWAL_SECONDS))[0]:
                 keys = [redis_key(scope, "l", lease) for lease in leases]
                 renewals: list[Command] = [("EVAL", _RENEW, 1, key, token, int(LEASE_SECONDS * 1000)) for key in keys]
-                await self._link.send(renewals, self._link.deadline())
+                await self._link.send_commands(renewals, self._link.new_deadline())
             await task
         finally:
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task])
 
-    async def end(
-        self, scope: str, leases: Collection[CacheKey], token: str, answers: Mapping[CacheKey, bytes]
+    async def release_leases(
+        self, scope: str, leases: Collection[CacheKey], token: str, results: Mapping[CacheKey, bytes]
     ) -> None:
-        """Give leases back and hand the answers over to those who wait."""
+        """Release leases, and hand the encoded results over to the processes that wait."""
         commands: list[Command] = []
         for lease in leases:
-            if lease in answers:
-                handover = redis_key(scope, "a", handover_of(lease, token))
-                commands.append(("SET", handover, answers[lease], "PX", HANDOVER_MS))
-            commands.append(("EVAL", _END, 1, redis_key(scope, "l", lease), token))
+            if lease in results:
+                handover = redis_key(scope, "a", to_handover_key(lease, token))
+                commands.append(("SET", handover, results[lease], "PX", HANDOVER_MS))
+            commands.append(("EVAL", _RELEASE, 1, redis_key(scope, "l", lease), token))
         try:
             if commands:
-                await self._link.send(commands, self._link.deadline())
+                await self._link.send_commands(commands, self._link.new_deadline())
         finally:
-            self._own.discard(token)
+            self._own_tokens.discard(token)
 
-    async def wait(self, scope: str, holders: Mapping[CacheKey, str], limit_seconds: float) -> dict[CacheKey, bytes]:
-        """Wait for what others asked for; what is missing in the result has to be asked for after all."""
+    async def wait_for_results(
+        self, scope: str, holders: Mapping[CacheKey, str], timeout_seconds: float
+    ) -> dict[CacheKey, bytes]:
+        """Wait for the results of other processes, given the holder's token for each lease.
+
+        Returns:
+            The encoded results by lease. The caller has to fetch those that are missing.
+        """
         loop = asyncio.get_running_loop()
-        until = loop.time() + limit_seconds
+        give_up_at = loop.time() + timeout_seconds
         waiting = dict(holders)
-        answers: dict[CacheKey, bytes] = {}
+        results: dict[CacheKey, bytes] = {}
         pause = FIRST_PAUSE_SECONDS
         while waiting:
-            handovers = {lease: handover_of(lease, token) for lease, token in waiting.items()}
-            read = await self._link.read(
-                scope, {"a": list(handovers.values()), "l": list(waiting)}, self._link.deadline()
+            handovers = {lease: to_handover_key(lease, token) for lease, token in waiting.items()}
+            found = await self._link.read_keys(
+                scope, {"a": list(handovers.values()), "l": list(waiting)}, self._link.new_deadline()
             )
-            if read is None:
+            if found is None:
                 break
             for lease, handover in handovers.items():
-                if (answer := read["a", handover]) is not None:
-                    answers[lease] = answer
+                if (result := found["a", handover]) is not None:
+                    results[lease] = result
                     del waiting[lease]
-                elif _text(read["l", lease]) != waiting[lease]:
-                    del waiting[lease]  # its holder has no answer to give, or is no more
-            if not waiting or loop.time() + pause >= until:
+                elif _to_text(found["l", lease]) != waiting[lease]:
+                    del waiting[lease]  # its holder has no result to hand over, or died
+            if not waiting or loop.time() + pause >= give_up_at:
                 break
             await self._sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-        return answers
+        return results
 
 
-def lease_of(place: CacheKey, versions: Sequence[str]) -> CacheKey:
-    """Name the lease of a read: two reads share it only when no write came between them."""
+def to_lease_key(cache_key: CacheKey, versions: Sequence[str]) -> CacheKey:
+    """Return the lease of a read: two reads share it only if no write came between them."""
     digest = hashlib.blake2b(" ".join(versions).encode(), digest_size=8).hexdigest()
-    return CacheKey(place.group, f"{place.name}@{digest}")
+    return CacheKey(cache_key.group, f"{cache_key.name}@{digest}")
 
 
-def handover_of(lease: CacheKey, token: str) -> CacheKey:
-    """Name where the holder of a lease leaves its answer."""
+def to_handover_key(lease: CacheKey, token: str) -> CacheKey:
+    """Return the cache key under which the holder of a lease hands its result over."""
     return CacheKey(lease.group, f"{lease.name}@{token}")
 
 
-def _text(data: bytes | None) -> str | None:
+def _to_text(data: bytes | None) -> str | None:
     return None if data is None else data.decode("latin-1")

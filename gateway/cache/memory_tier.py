@@ -1,4 +1,4 @@
-"""The tier in front: decoded entries of this process, bounded by bytes and by number, the least used leave first."""
+"""The memory tier: decoded entries of this process, bounded by bytes and by number, least recently used out first."""
 
 from __future__ import annotations
 
@@ -10,57 +10,57 @@ from gateway.cache.cache_keys import CacheKey
 from gateway.cache.entry import CacheEntry
 
 ENTRY_OVERHEAD_BYTES = 600
-"""What an entry costs beside its text: its place, its versions, its share of the table."""
+"""The bytes that an entry takes besides its text: its cache key, its versions, its share of the table."""
 
-TEXT_FACTOR = 2
-"""How many bytes a decoded object takes for each byte of its text, about."""
+BYTES_PER_TEXT_BYTE = 2
+"""About how many bytes a decoded object takes for each byte of its text."""
 
 
 @dataclass(slots=True)
-class _Held:
+class _SizedEntry:
     entry: CacheEntry
     size_bytes: int
 
 
 class MemoryTier:
-    """Entries by principal and place; `now_seconds` gives Unix time."""
+    """Entries by principal and cache key; `now_seconds` returns Unix time."""
 
     def __init__(self, *, max_bytes: int, max_entries: int, now_seconds: Callable[[], float]) -> None:
         self._max_bytes = max_bytes
         self._max_entries = max_entries
         self._now_seconds = now_seconds
-        self._held: OrderedDict[tuple[str, CacheKey], _Held] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, CacheKey], _SizedEntry] = OrderedDict()
         self.size_bytes = 0
 
     def __len__(self) -> int:
         """Count the entries."""
-        return len(self._held)
+        return len(self._entries)
 
-    def get(self, scope: str, place: CacheKey) -> CacheEntry | None:
-        """Give an entry that is fresh or may still serve, whatever its tags say; None when there is none."""
-        held = self._held.get((scope, place))
-        if held is None:
+    def get_entry(self, scope: str, cache_key: CacheKey) -> CacheEntry | None:
+        """Return an entry that is fresh or stale, or None; the versions of its tags are not checked."""
+        sized = self._entries.get((scope, cache_key))
+        if sized is None:
             return None
-        if not held.entry.is_usable(self._now_seconds()):
-            self.drop(scope, place)
+        if not sized.entry.is_usable(self._now_seconds()):
+            self.remove_entry(scope, cache_key)
             return None
-        self._held.move_to_end((scope, place))
-        return held.entry
+        self._entries.move_to_end((scope, cache_key))
+        return sized.entry
 
-    def put(self, scope: str, place: CacheKey, entry: CacheEntry, text_bytes: int) -> None:
-        """Keep an entry whose encoded text has this many bytes; one that is too large for the tier is not kept."""
-        self.drop(scope, place)
-        size_bytes = ENTRY_OVERHEAD_BYTES + TEXT_FACTOR * text_bytes
+    def store_entry(self, scope: str, cache_key: CacheKey, entry: CacheEntry, text_bytes: int) -> None:
+        """Store an entry whose encoded text has `text_bytes` bytes, unless it is too large for the tier."""
+        self.remove_entry(scope, cache_key)
+        size_bytes = ENTRY_OVERHEAD_BYTES + BYTES_PER_TEXT_BYTE * text_bytes
         if size_bytes > self._max_bytes:
             return
-        self._held[scope, place] = _Held(entry, size_bytes)
+        self._entries[scope, cache_key] = _SizedEntry(entry, size_bytes)
         self.size_bytes += size_bytes
-        while self.size_bytes > self._max_bytes or len(self._held) > self._max_entries:
-            _, oldest = self._held.popitem(last=False)
+        while self.size_bytes > self._max_bytes or len(self._entries) > self._max_entries:
+            _, oldest = self._entries.popitem(last=False)
             self.size_bytes -= oldest.size_bytes
 
-    def drop(self, scope: str, place: CacheKey) -> None:
-        """Forget an entry."""
-        held = self._held.pop((scope, place), None)
-        if held is not None:
-            self.size_bytes -= held.size_bytes
+    def remove_entry(self, scope: str, cache_key: CacheKey) -> None:
+        """Remove an entry, if there is one."""
+        sized = self._entries.pop((scope, cache_key), None)
+        if sized is not None:
+            self.size_bytes -= sized.size_bytes

@@ -1,7 +1,7 @@
-"""Objects known from pages: a page is kept as one, and an object is taken out of it when somebody asks for it.
+"""An index of the pages in memory, so that an object can be read from a page that holds it.
 
-Most objects of a page are never asked for on their own, so making an entry of each would be most of what keeping
-costs: measured, a third of all that 150 reads take.
+A page is stored as one entry. Its objects get entries of their own only when they are read: most are never read
+alone, and an entry for each would be most of the cost of storing (measured: a third of the time of 150 reads).
 """
 
 from __future__ import annotations
@@ -16,93 +16,96 @@ from gateway.cache.entry import CacheEntry
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey
 from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 
-Owner: TypeAlias = tuple[type[Key], tuple[Any, ...]]
-"""What the objects of one list have in common: the type of their keys, and all of a key but the object's own id."""
+ListKey: TypeAlias = tuple[type[Key], tuple[Any, ...]]
+"""The list that an object belongs to: the type of the object's key, and the key's parts without the object's id."""
 
-MAX_PAGES_OF_AN_OWNER = 16
-"""So many of the latest pages are looked through for one object."""
+MAX_PAGES_PER_LIST = 16
+"""The number of pages, the latest, that are searched for one object."""
 
 
 @dataclass(slots=True, eq=False)
 class IndexedPage:
-    """Where a page is kept for the sake of its objects, and at which moment and Unix time it was read."""
+    """A page in memory: its cache key, the number of the read that returned it, and the Unix time of that read."""
 
-    place: CacheKey
-    moment: int
+    cache_key: CacheKey
+    read_number: int
     stored_at: float
     _indexed: ref[CacheEntry] | None = field(default=None, init=False, repr=False)
-    _index: dict[object, int] = field(default_factory=dict, init=False, repr=False)
+    _positions: dict[object, int] = field(default_factory=dict, init=False, repr=False)
 
-    def may_hold(self, object_id: object) -> bool:
-        """Tell whether an object may be on the page: any may, until the page was searched and once it is gone."""
-        return not self._index or object_id in self._index
+    def may_contain(self, object_id: object) -> bool:
+        """Return whether the object may be on the page; true for any id before the first search and after eviction."""
+        return not self._positions or object_id in self._positions
 
-    def search(self, listed: CacheEntry, object_id: object) -> Any | None:
-        """Give an object of the page, None when it is not there; `listed` is what the tier holds of the page."""
-        if self._indexed is None or self._indexed() is not listed:
-            self._make_index(listed)
-        position = self._index.get(object_id)
-        return None if position is None else listed.value.data[position]  # type: ignore[union-attr]
+    def find_object(self, page_entry: CacheEntry, object_id: object) -> Any | None:
+        """Return an object of the page, or None if it is not on it; `page_entry` is the page's entry in memory."""
+        if self._indexed is None or self._indexed() is not page_entry:
+            self._build_index(page_entry)
+        position = self._positions.get(object_id)
+        return None if position is None else page_entry.value.data[position]  # type: ignore[union-attr]
 
-    def _make_index(self, listed: CacheEntry) -> None:
-        index: dict[object, int] = {one.id: position for position, one in enumerate(listed.value.data)}  # type: ignore[union-attr]
-        self._index = index
-        # There are many more notes than pages that fit into the tier, so the index goes when the page does.
-        self._indexed = ref(listed, lambda _: index.clear())
+    def _build_index(self, page_entry: CacheEntry) -> None:
+        positions: dict[object, int] = {
+            item.id: position
+            for position, item in enumerate(page_entry.value.data)  # type: ignore[union-attr]
+        }
+        self._positions = positions
+        # There are many more indexed pages than fit into memory, so the positions go when the page's entry does.
+        self._indexed = ref(page_entry, lambda _: positions.clear())
 
 
 class PageIndex:
-    """Which pages were read, latest first, at most `max_pages` of all owners; the pages themselves lie in a tier."""
+    """The pages that were read, latest first, at most `max_pages` of all lists; the memory tier holds their entries."""
 
     def __init__(self, max_pages: int) -> None:
         self._max_pages = max_pages
-        self._pages: OrderedDict[tuple[str, Owner], dict[CacheKey, IndexedPage]] = OrderedDict()
+        self._pages: OrderedDict[tuple[str, ListKey], dict[CacheKey, IndexedPage]] = OrderedDict()
         self._count = 0
 
     def __len__(self) -> int:
         """Count the pages."""
         return self._count
 
-    def note(self, scope: str, owner: Owner, page: IndexedPage) -> None:
-        """Note a page that was read, in place of an older one of the same place.
+    def add_page(self, scope: str, list_key: ListKey, page: IndexedPage) -> None:
+        """Add a page that was read; it replaces one with the same cache key.
 
-        Where there are too many, one leaves of the owner whose latest page is the oldest.
+        Above the limit, a page leaves of the list whose latest page is the oldest.
         """
-        pages = self._pages.setdefault((scope, owner), {})
-        self._pages.move_to_end((scope, owner))
-        if pages.pop(page.place, None) is None:
+        pages = self._pages.setdefault((scope, list_key), {})
+        self._pages.move_to_end((scope, list_key))
+        if pages.pop(page.cache_key, None) is None:
             self._count += 1
-        pages[page.place] = page
-        if len(pages) > MAX_PAGES_OF_AN_OWNER:
-            self._remove((scope, owner), next(iter(pages)))
+        pages[page.cache_key] = page
+        if len(pages) > MAX_PAGES_PER_LIST:
+            self._remove((scope, list_key), next(iter(pages)))
         if self._count > self._max_pages:
             oldest, its_pages = next(iter(self._pages.items()))
             self._remove(oldest, next(iter(its_pages)))
 
-    def of(self, scope: str, key: Key, after: float) -> list[IndexedPage]:
-        """List the pages read after a time that may hold an object, latest first."""
+    def find_pages(self, scope: str, key: Key, newer_than: float) -> list[IndexedPage]:
+        """List the pages that may hold an object and were stored after a Unix time, latest first."""
         pages = self._pages.get((scope, (type(key), key[:-1])))
         if pages is None:
             return []
-        return [page for page in reversed(pages.values()) if page.stored_at > after and page.may_hold(key[-1])]
+        return [page for page in reversed(pages.values()) if page.stored_at > newer_than and page.may_contain(key[-1])]
 
-    def forget(self, scope: str, key: Key, page: IndexedPage) -> None:
-        """Forget a page that its tier no longer has."""
-        owner = (scope, (type(key), key[:-1]))
-        if self._pages.get(owner, {}).get(page.place) is page:
-            self._remove(owner, page.place)
+    def remove_page(self, scope: str, key: Key, page: IndexedPage) -> None:
+        """Remove a page of an object's list that is no longer in memory."""
+        list_id = (scope, (type(key), key[:-1]))
+        if self._pages.get(list_id, {}).get(page.cache_key) is page:
+            self._remove(list_id, page.cache_key)
 
-    def _remove(self, owner: tuple[str, Owner], place: CacheKey) -> None:
-        pages = self._pages[owner]
-        del pages[place]
+    def _remove(self, list_id: tuple[str, ListKey], cache_key: CacheKey) -> None:
+        pages = self._pages[list_id]
+        del pages[cache_key]
         self._count -= 1
         if not pages:
-            del self._pages[owner]
+            del self._pages[list_id]
 
 
-def owner_of(key: Key) -> Owner:
-    """Name the owner of a page's objects."""
-    match key:
+def to_list_key(page_key: Key) -> ListKey:
+    """Return the list that a page is part of."""
+    match page_key:
         case MessagePageKey(thread_id=thread_id):
             return MessageKey, (thread_id,)
         case RunPageKey(thread_id=thread_id):
@@ -113,4 +116,4 @@ def owner_of(key: Key) -> Owner:
             return AssistantKey, ()
         case MessageFilePageKey(thread_id=thread_id, message_id=message_id):
             return MessageFileKey, (thread_id, message_id)
-    raise TypeError(f"expected the key of a page, got {key!r}")
+    raise TypeError(f"expected the key of a page, got {page_key!r}")

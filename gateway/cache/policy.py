@@ -1,18 +1,18 @@
-"""What may be kept, and how long: a function of the object's own state. Pure.
+"""The lifetime of a result in the cache: a function of the object's own state. Pure.
 
-| what came | fresh | serves a failing upstream until |
+| result | fresh | usable when the upstream fails, until |
 |---|---|---|
 | a terminal run, a final step, a settled message | 10 minutes | 6 hours |
 | a thread, an assistant, a file of a message | 1 minute | 6 hours |
 | a closed page of such objects | as its objects | as its objects |
 | a page that can still grow, with nothing recent in it | 2 seconds | 1 hour |
-| a message of which nobody knows whether it is finished, not recent | 2 seconds | 1 hour |
-| the same, recent: a run may be at work, and whoever sees its end must see its work | not kept | - |
+| a message that may be unfinished, not recent | 2 seconds | 1 hour |
+| the same, recent: a run may be writing, and a reader who sees its end must see its work | not stored | - |
 | "not found" | 3 seconds | - |
-| an active run, an unfinished step or message, a page that holds one, any other error | not kept | - |
+| an active run, an unfinished step or message, a page that holds one, any other error | not stored | - |
 
-The fresh time is also the window in which a change made behind the gateway's back (metadata changed or an object
-deleted by another program) may go unseen. What is written through the gateway is seen at once (`tags`).
+A change that another program makes directly at the upstream (metadata changed, an object deleted) may go unseen for
+the fresh time. A write through the gateway is seen at once (`tags`).
 """
 
 from __future__ import annotations
@@ -36,24 +36,23 @@ from schema.contract.wire import (
 )
 
 CachedObject: TypeAlias = ThreadObject | MessageObject | RunObject | RunStepObject | AssistantObject | MessageFileObject
-Answer: TypeAlias = CachedObject | Page[Any] | GatewayError
-RunIsOver: TypeAlias = Callable[[RunKey], bool]
+Result: TypeAlias = CachedObject | Page[Any] | GatewayError
+RunHasEnded: TypeAlias = Callable[[RunKey], bool]
 
 FINAL_STEP_STATUSES = frozenset({"completed", "failed", "cancelled", "expired"})
-"""Statuses in which a step cannot change. Source: the run step object's `status` in the API's specification."""
+"""Statuses in which a step cannot change. Source: `status` of schema `RunStepObject` in the API's specification."""
 
 FINISHED_MESSAGE_STATUSES = frozenset({"completed", "incomplete"})
-"""Statuses in which a message is whole. Source: the message object's `status` in the API's specification."""
-
+"""Statuses in which a message is complete. Source: `status` of schema `MessageObject` in the API's specification."""
 
 RECENT_SECONDS = 900.0
-"""What is younger may still be changed by a run: one lives for 10 minutes, and clocks differ by some."""
+"""The age below which a run may still change an object: a run lives for 10 minutes, and clocks differ."""
 
 
 class Lifetime(NamedTuple):
-    """How long a value answers, then how long it may still serve when the upstream fails.
+    """How long a value is fresh, then how long it may still be used when the upstream fails.
 
-    `settled`: no run that works, and none that begins, changes it any more.
+    `settled` means that no run, active or future, changes the value any more.
     """
 
     fresh_seconds: float
@@ -63,50 +62,50 @@ class Lifetime(NamedTuple):
 
 SETTLED = Lifetime(600.0, 21_000.0, settled=True)
 EDITABLE = Lifetime(60.0, 21_540.0, settled=True)
-BRIEF = Lifetime(2.0, 3_598.0, settled=False)
-ABSENT = Lifetime(3.0, 0.0, settled=False)
+SHORT = Lifetime(2.0, 3_598.0, settled=False)
+NOT_FOUND = Lifetime(3.0, 0.0, settled=False)
 
 MAX_LIFETIME_SECONDS = SETTLED.fresh_seconds + SETTLED.stale_seconds
 
 
-def lifetime_of(key: Key, answer: Answer, run_is_over: RunIsOver, now_seconds: float) -> Lifetime | None:
-    """Say how long an answer may be kept, None for not at all.
+def choose_lifetime(key: Key, result: Result, run_has_ended: RunHasEnded, now_seconds: float) -> Lifetime | None:
+    """Return the lifetime of a result, or None if it may not be stored.
 
-    `run_is_over` tells whether a run was known to be terminal before the answer was asked for; false where unknown.
-    `now_seconds` is Unix time.
+    `run_has_ended` returns whether a run was known to be terminal before the read of the result began, false if that
+    is unknown. `now_seconds` is Unix time.
     """
-    if isinstance(answer, GatewayError):
-        return ABSENT if answer.code is ErrorCode.NOT_FOUND else None
-    if not isinstance(answer, Page):
-        return _of_object(key, answer, run_is_over, now_seconds)
-    closed = is_closed(key, answer, run_is_over)
-    if not closed and _may_be_at_work(key, answer, now_seconds):
+    if isinstance(result, GatewayError):
+        return NOT_FOUND if result.code is ErrorCode.NOT_FOUND else None
+    if not isinstance(result, Page):
+        return _object_lifetime(key, result, run_has_ended, now_seconds)
+    closed = is_page_closed(key, result, run_has_ended)
+    if not closed and _run_may_add_objects(key, result, now_seconds):
         return None
-    shortest = latest = SETTLED if closed else BRIEF
-    for one in answer.data:
-        kept = _of_object(key, one, run_is_over, now_seconds)
-        if kept is None:
+    shortest = latest = SETTLED if closed else SHORT
+    for item in result.data:
+        lifetime = _object_lifetime(key, item, run_has_ended, now_seconds)
+        if lifetime is None:
             return None
-        if kept is latest:
-            continue  # as most objects of a page are alike
-        latest = kept
+        if lifetime is latest:
+            continue  # most objects of a page have the same lifetime
+        latest = lifetime
         shortest = Lifetime(
-            min(shortest.fresh_seconds, kept.fresh_seconds),
-            min(shortest.stale_seconds, kept.stale_seconds),
-            shortest.settled and kept.settled,
+            min(shortest.fresh_seconds, lifetime.fresh_seconds),
+            min(shortest.stale_seconds, lifetime.stale_seconds),
+            shortest.settled and lifetime.settled,
         )
     return shortest
 
 
-def is_closed(key: Key, page: Page[Any], run_is_over: RunIsOver) -> bool:
-    """Tell whether no new object can enter a page: new ones come at the other side, or not at all.
+def is_page_closed(key: Key, page: Page[Any], run_has_ended: RunHasEnded) -> bool:
+    """Return whether no new object can enter a page: new objects come at the other end of the list, or not at all.
 
-    Oldest first, a full page with more behind it is closed. Newest first, a page behind a cursor is, since what is
-    new comes before the cursor. What a run that is over wrote is whole.
+    Oldest first, a full page with more objects after it is closed. Newest first, a page after a cursor is closed, since
+    new objects come before the cursor. A page of the messages or steps of an ended run is closed.
     """
     if isinstance(key, RunStepPageKey) or (isinstance(key, MessagePageKey) and key.run_id is not None):
         run_id = key.run_id
-        if run_id is not None and run_is_over(RunKey(key.thread_id, run_id)):
+        if run_id is not None and run_has_ended(RunKey(key.thread_id, run_id)):
             return True
     window = getattr(key, "window", None)
     if window is None:
@@ -116,38 +115,40 @@ def is_closed(key: Key, page: Page[Any], run_is_over: RunIsOver) -> bool:
     return page.has_more and len(page.data) >= window.limit
 
 
-def _may_be_at_work(key: Key, page: Page[Any], now_seconds: float) -> bool:
-    """Tell whether a run may be about to add to a page of messages or steps: an empty or a recent one."""
+def _run_may_add_objects(key: Key, page: Page[Any], now_seconds: float) -> bool:
+    """Return whether a run may soon add to a page of messages or steps: if it is empty or holds a recent object."""
     if not isinstance(key, (MessagePageKey, RunStepPageKey)):
         return False
-    return not page.data or _is_recent(max(one.created_at for one in page.data), now_seconds)
+    return not page.data or _is_recent(max(item.created_at for item in page.data), now_seconds)
 
 
 def _is_recent(created_at: float, now_seconds: float) -> bool:
     return now_seconds - created_at < RECENT_SECONDS
 
 
-def _of_object(key: Key, kept: CachedObject, run_is_over: RunIsOver, now_seconds: float) -> Lifetime | None:
-    if isinstance(kept, MessageObject):
-        return _of_message(key, kept, run_is_over, now_seconds)
-    if isinstance(kept, RunStepObject):
-        return SETTLED if kept.status in FINAL_STEP_STATUSES else None
-    if isinstance(kept, RunObject):
-        return SETTLED if is_terminal(kept.status) else None
+def _object_lifetime(key: Key, value: CachedObject, run_has_ended: RunHasEnded, now_seconds: float) -> Lifetime | None:
+    if isinstance(value, MessageObject):
+        return _message_lifetime(key, value, run_has_ended, now_seconds)
+    if isinstance(value, RunStepObject):
+        return SETTLED if value.status in FINAL_STEP_STATUSES else None
+    if isinstance(value, RunObject):
+        return SETTLED if is_terminal(value.status) else None
     return EDITABLE
 
 
-def _of_message(key: Key, message: MessageObject, run_is_over: RunIsOver, now_seconds: float) -> Lifetime | None:
-    # The real service leaves `status` out of messages that are read, so it often says nothing.
+def _message_lifetime(
+    key: Key, message: MessageObject, run_has_ended: RunHasEnded, now_seconds: float
+) -> Lifetime | None:
+    # The real service leaves `status` out when a message is read, so it is often missing.
     if message.status in FINISHED_MESSAGE_STATUSES:
         return SETTLED
     if message.status == "in_progress":
         return None
     if message.status is not None:
-        return BRIEF
+        return SHORT
     if message.role == "user" or message.run_id is None:
         return SETTLED
     thread_id = getattr(key, "thread_id", "")
-    if run_is_over(RunKey(thread_id, message.run_id)):
+    if run_has_ended(RunKey(thread_id, message.run_id)):
         return SETTLED
-    return None if _is_recent(message.created_at, now_seconds) else BRIEF
+    return None if _is_recent(message.created_at, now_seconds) else SHORT

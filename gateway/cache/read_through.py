@@ -1,80 +1,330 @@
-"""The way of a batch of keys: memory, then Redis, then a call under way, then the upstream for what is left."""
+"""The read-through of a batch of keys: memory, then Redis, then reads in flight, then the upstream for the misses."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.cache.cache_lookup import CacheLookup, Fetch, UpstreamRead
-from gateway.cache.fetching import MissFetcher
+from gateway.cache import entry_codec
+from gateway.cache.cache_keys import CacheKey
+from gateway.cache.cache_lookup import CacheLookup, Fetch, UpstreamRead, UpstreamResult
+from gateway.cache.entry import CacheEntry
+from gateway.cache.leases import Leases, to_lease_key
+from gateway.cache.policy import Result
+from gateway.cache.redis_link import redis_key
+from gateway.cache.result_storer import ResultStorer, StoredResult
 from gateway.cache.shared_cache import SharedCache
-from gateway.cache.tier_lookup import TierLookup
+from gateway.cache.single_flight import FlightKey, OnFlightResult
+from gateway.cache.version_store import KnownVersions, StoredValue
 from schema.contract.cost import Cost
 from schema.contract.errors import RETRYABLE_CODES, GatewayError
 from schema.contract.ports import OnResult
+from schema.contract.wire import Page
+
+
+@dataclass(slots=True)
+class _FetchedBatch:
+    """A fetched batch: its pages, the encoded results for waiting processes, and the values to store in Redis."""
+
+    pages: list[tuple[CacheLookup, Page[Any], StoredResult | None]] = field(default_factory=list)
+    encoded: dict[FlightKey, bytes] = field(default_factory=dict)
+    values: dict[CacheKey, StoredValue] = field(default_factory=dict)
 
 
 class ReadThrough:
-    """Reads for one principal; counts what it saved."""
+    """Reads keys for one principal through the cache, and counts in `cost` the calls that it saved."""
 
-    def __init__(self, shared: SharedCache, scope: str, cost: Cost) -> None:
+    def __init__(self, shared: SharedCache, storer: ResultStorer, scope: str, cost: Cost) -> None:
         self._shared = shared
+        self._storer = storer
+        self._scope = scope
         self._cost = cost
-        self._lookup = TierLookup(shared, scope)
-        self._asking = MissFetcher(shared, scope)
 
     async def read(self, keys: Sequence[Any], fetch: Fetch, on_result: OnResult[Any, Any] | None = None) -> list[Any]:
-        """Answer each key in its place; `fetch` is only asked for what nobody knows, in one call."""
+        """Return one result for each key, in order; `fetch` gets the misses only, in as few calls as possible."""
         shared = self._shared
-        wishes = {key: CacheLookup.of(key) for key in keys}
-        moment, until = shared.ended_runs.begin_read(), shared.deadline()
-        answers: dict[Any, Any] = await self._lookup.find(list(wishes.values()), until)
-        self._cost.cache_hits += len(answers)
-        missing = [wish for key, wish in wishes.items() if key not in answers]
-        if not missing:
-            return [answers[key] for key in keys]
-        tell = None
+        lookups = {key: CacheLookup.for_key(key) for key in keys}
+        read_number, deadline = shared.ended_runs.begin_read(), shared.redis_deadline()
+        results: dict[Any, Any] = await self._find_cached(list(lookups.values()), deadline)
+        self._cost.cache_hits += len(results)
+        misses = [lookup for key, lookup in lookups.items() if key not in results]
+        if not misses:
+            return [results[key] for key in keys]
+        forward = None
         if on_result is not None:
-            for key, answer in answers.items():
-                on_result(key, answer)
+            for key, result in results.items():
+                on_result(key, result)
 
-            def tell(key: Any, answer: Any) -> None:
-                on_result(key, _or_stale(wishes[key], answer))
+            def forward(key: Any, result: Any) -> None:
+                on_result(key, _replace_failure(lookups[key], result))
 
-        answers |= await self._ask(missing, UpstreamRead(fetch, moment, until, tell))
-        return [answers[key] for key in keys]
+        results |= await self._read_misses(misses, UpstreamRead(fetch, read_number, deadline, forward))
+        return [results[key] for key in keys]
 
-    async def _ask(self, wishes: list[CacheLookup], call: UpstreamRead) -> dict[Any, Any]:
-        """Answer from calls under way and from the upstream; what fails there, from what is stale."""
-        known = [wish for wish in wishes if wish.is_known]
-        unknown = [wish for wish in wishes if not wish.is_known]
-        if not unknown:
-            answers = await self._ask_shared(known, call)
-        elif not known:
-            answers = await self._ask_alone(unknown, call)
+    # Memory and Redis
+
+    async def _find_cached(self, lookups: list[CacheLookup], deadline: float) -> dict[Any, Result]:
+        """Return the fresh and current cached results by key, and set versions and stale results on the look-ups.
+
+        The version store is read once for the whole batch, and a second time only for entries that are fresh in memory
+        but that another process has changed.
+        """
+        shared = self._shared
+        results: dict[Any, Result] = {}
+        now = shared.now_seconds()
+        for lookup in lookups:
+            lookup.memory_entry = self._storer.find_in_memory(lookup.key, lookup.cache_key)
+        not_fresh = [
+            lookup for lookup in lookups if lookup.memory_entry is None or not lookup.memory_entry.is_fresh(now)
+        ]
+        outdated = self._add_current(results, lookups, await self._look_up(lookups, not_fresh, deadline))
+        if outdated and shared.store.holds_values:
+            self._add_current(results, outdated, await self._look_up(outdated, outdated, deadline))
+        return results
+
+    async def _look_up(
+        self, lookups: list[CacheLookup], with_values: list[CacheLookup], deadline: float
+    ) -> KnownVersions | None:
+        """Read the versions of all tags, and the shared values of some look-ups, from the version store."""
+        tags = dict.fromkeys(tag for lookup in lookups for tag in lookup.tags)
+        cache_keys = [lookup.cache_key for lookup in with_values]
+        return await self._shared.store.look_up(self._scope, tags, cache_keys, deadline)
+
+    def _add_current(
+        self, results: dict[Any, Result], lookups: list[CacheLookup], known: KnownVersions | None
+    ) -> list[CacheLookup]:
+        """Add the results that are fresh and current; returns the look-ups whose fresh entry in memory is outdated."""
+        outdated = []
+        now = self._shared.now_seconds()
+        for lookup in lookups:
+            lookup.set_versions(known)
+            lookup.stale_result = None
+            if known is None or not lookup.has_versions:
+                continue
+            entry = self._find_current_entry(lookup, known, now)
+            if entry is not None and entry.is_fresh(now):
+                results[lookup.key] = entry.value
+            elif entry is not None:
+                lookup.stale_result = entry.value
+            elif lookup.memory_entry is not None and lookup.memory_entry.is_fresh(now):
+                outdated.append(lookup)
+        return outdated
+
+    def _find_current_entry(self, lookup: CacheLookup, known: KnownVersions, now: float) -> CacheEntry | None:
+        """Return the newer of the current entries in memory and in Redis; the one from Redis is stored in memory."""
+        group = lookup.cache_key.group
+        ours = lookup.memory_entry
+        if ours is not None and not ours.is_current(group, known.versions):
+            ours = None
+        data = known.values.get(lookup.cache_key)
+        theirs = None if data is None else self._decode(lookup, data)
+        if data is None or theirs is None or not (theirs.is_usable(now) and theirs.is_current(group, known.versions)):
+            return ours
+        if ours is not None and ours.stored_at >= theirs.stored_at:
+            return ours
+        self._shared.memory.store_entry(self._scope, lookup.cache_key, theirs, len(data))
+        return theirs
+
+    def _decode(self, lookup: CacheLookup, data: bytes) -> CacheEntry | None:
+        return entry_codec.decode(type(lookup.key), redis_key(self._scope, "v", lookup.cache_key), data)
+
+    # Misses
+
+    async def _read_misses(self, lookups: list[CacheLookup], upstream_read: UpstreamRead) -> dict[Any, Any]:
+        """Return results from reads in flight and from the upstream; a stale result replaces a passing failure."""
+        with_versions = [lookup for lookup in lookups if lookup.has_versions]
+        without_versions = [lookup for lookup in lookups if not lookup.has_versions]
+        if not without_versions:
+            results = await self._read_shared(with_versions, upstream_read)
+        elif not with_versions:
+            results = await self._read_unshared(without_versions, upstream_read)
         else:
-            both = await asyncio.gather(self._ask_shared(known, call), self._ask_alone(unknown, call))
-            answers = both[0] | both[1]
-        for wish in wishes:
-            answer = answers[wish.key]
-            answers[wish.key] = settled = _or_stale(wish, answer)
-            self._cost.stale_answers += settled is not answer
-        return answers
+            shared, unshared = await asyncio.gather(
+                self._read_shared(with_versions, upstream_read), self._read_unshared(without_versions, upstream_read)
+            )
+            results = shared | unshared
+        for lookup in lookups:
+            result = results[lookup.key]
+            results[lookup.key] = returned = _replace_failure(lookup, result)
+            self._cost.stale_answers += returned is not result
+        return results
 
-    async def _ask_shared(self, wishes: list[CacheLookup], call: UpstreamRead) -> dict[Any, Any]:
-        answers, shared_calls = await self._asking.ask(wishes, call)
-        self._cost.shared_calls += shared_calls
-        return answers
+    async def _read_unshared(self, lookups: list[CacheLookup], upstream_read: UpstreamRead) -> dict[Any, Any]:
+        # Without versions it is unknown whether a write came between two reads, so they share nothing.
+        keys = [lookup.key for lookup in lookups]
+        return dict(zip(keys, await upstream_read.fetch_keys(keys, upstream_read.on_result), strict=True))
 
-    async def _ask_alone(self, wishes: list[CacheLookup], call: UpstreamRead) -> dict[Any, Any]:
-        # Where no version can be read, nobody knows whether a write came between two reads: they share nothing.
-        keys = [wish.key for wish in wishes]
-        return dict(zip(keys, await call.ask(keys, call.on_result), strict=True))
+    async def _read_shared(self, lookups: list[CacheLookup], upstream_read: UpstreamRead) -> dict[Any, Any]:
+        """Read in single flight: once for all callers, in this process and in others."""
+        lookups_by_flight = {lookup.flight_key(self._scope): lookup for lookup in lookups}
+        started: set[FlightKey] = set()
+
+        async def fetch(flight_keys: list[FlightKey], on_result: OnFlightResult[UpstreamResult]) -> None:
+            own_lookups = {flight_key: lookups_by_flight[flight_key] for flight_key in flight_keys}
+            await self._fetch_or_wait(own_lookups, on_result, upstream_read)
+
+        def forward(flight_key: FlightKey, upstream_result: UpstreamResult) -> None:
+            if upstream_read.on_result is not None:
+                upstream_read.on_result(lookups_by_flight[flight_key].key, upstream_result.result)
+
+        results = await self._shared.single_flight.run(
+            lookups_by_flight,
+            fetch,
+            on_start=started.add,
+            on_result=None if upstream_read.on_result is None else forward,
+        )
+        self._cost.shared_calls += sum(
+            1
+            for flight_key, upstream_result in results.items()
+            if flight_key not in started or upstream_result.from_another_process
+        )
+        return {lookup.key: results[flight_key].result for flight_key, lookup in lookups_by_flight.items()}
+
+    # Leases: single flight among processes
+
+    async def _fetch_or_wait(
+        self,
+        lookups: dict[FlightKey, CacheLookup],
+        on_result: OnFlightResult[UpstreamResult],
+        upstream_read: UpstreamRead,
+    ) -> None:
+        """Fetch from the upstream, or wait for another process that already does."""
+        leases = self._shared.leases
+        if leases is None:
+            await self._fetch_and_store(lookups, on_result, upstream_read)
+            return
+        flights_by_lease = {
+            to_lease_key(flight_key.cache_key, flight_key.versions): flight_key for flight_key in lookups
+        }
+        token, holders = await leases.acquire_leases(self._scope, flights_by_lease, upstream_read.redis_deadline)
+        ours = {lease: flight_key for lease, flight_key in flights_by_lease.items() if lease not in holders}
+        theirs = {lease: flight_key for lease, flight_key in flights_by_lease.items() if lease in holders}
+        reads: list[Coroutine[Any, Any, None]] = []
+        if ours:
+            reads.append(self._fetch_as_holder(leases, lookups, ours, token, on_result, upstream_read))
+        if theirs:
+            reads.append(self._wait_for_holders(leases, lookups, theirs, holders, on_result, upstream_read))
+        await _run_together(reads)
+
+    async def _fetch_as_holder(
+        self,
+        leases: Leases,
+        lookups: Mapping[FlightKey, CacheLookup],
+        ours: Mapping[CacheKey, FlightKey],
+        token: str,
+        on_result: OnFlightResult[UpstreamResult],
+        upstream_read: UpstreamRead,
+    ) -> None:
+        """Fetch as the holder of leases, and hand the results over to the processes that wait."""
+        batch = _FetchedBatch()
+        own_lookups = {flight_key: lookups[flight_key] for flight_key in ours.values()}
+        work = self._fetch(own_lookups, on_result, upstream_read, batch)
+        try:
+            await leases.run_while_holding(self._scope, ours, token, work)
+        finally:
+            handovers = {
+                lease: batch.encoded[flight_key] for lease, flight_key in ours.items() if flight_key in batch.encoded
+            }
+            await leases.release_leases(self._scope, ours, token, handovers)
+        await self._store_batch(batch, upstream_read)
+
+    async def _wait_for_holders(
+        self,
+        leases: Leases,
+        lookups: Mapping[FlightKey, CacheLookup],
+        theirs: Mapping[CacheKey, FlightKey],
+        holders: Mapping[CacheKey, str],
+        on_result: OnFlightResult[UpstreamResult],
+        upstream_read: UpstreamRead,
+    ) -> None:
+        """Wait for the results of other processes, and fetch those that are not handed over."""
+        handovers = await leases.wait_for_results(self._scope, holders, self._shared.upstream_seconds)
+        missing = {}
+        for lease, flight_key in theirs.items():
+            lookup = lookups[flight_key]
+            entry = self._decode(lookup, handovers[lease]) if lease in handovers else None
+            if entry is None:
+                missing[flight_key] = lookup
+                continue
+            if entry.fresh_seconds:
+                self._shared.memory.store_entry(self._scope, lookup.cache_key, entry, len(handovers[lease]))
+            self._storer.record_ended_runs(lookup.key, entry.value)
+            on_result(flight_key, UpstreamResult(entry.value, from_another_process=True))
+        if missing:
+            await self._fetch_and_store(missing, on_result, upstream_read)
+
+    # Upstream
+
+    async def _fetch_and_store(
+        self,
+        lookups: Mapping[FlightKey, CacheLookup],
+        on_result: OnFlightResult[UpstreamResult],
+        upstream_read: UpstreamRead,
+    ) -> None:
+        batch = _FetchedBatch()
+        await self._fetch(lookups, on_result, upstream_read, batch)
+        await asyncio.sleep(0)  # the waiters go on first
+        await self._store_batch(batch, upstream_read)
+
+    async def _fetch(
+        self,
+        lookups: Mapping[FlightKey, CacheLookup],
+        on_result: OnFlightResult[UpstreamResult],
+        upstream_read: UpstreamRead,
+        batch: _FetchedBatch,
+    ) -> None:
+        """Fetch from the upstream, store each result in memory as it arrives, and fill `batch`."""
+        shared, storer = self._shared, self._storer
+        loop = asyncio.get_running_loop()
+        started_at = loop.time()
+        in_flight = {lookup.key: (flight_key, lookup) for flight_key, lookup in lookups.items()}
+
+        def add_result(key: Any, result: Any) -> None:
+            if key not in in_flight:
+                return
+            flight_key, lookup = in_flight.pop(key)
+            storer.record_ended_runs(key, result)
+            stored = storer.store_result(
+                lookup, result, upstream_read.read_number, for_waiters=shared.leases is not None
+            )
+            if stored is not None and shared.store.holds_values:
+                batch.encoded[flight_key] = encoded = entry_codec.compress(stored.data)
+                if stored.ttl_seconds:
+                    batch.values[lookup.cache_key] = StoredValue(encoded, stored.ttl_seconds)
+            if isinstance(result, Page):
+                batch.pages.append((lookup, result, stored))
+            on_result(flight_key, UpstreamResult(result, from_another_process=False))
+
+        results = await upstream_read.fetch_keys(list(in_flight), add_result)
+        shared.record_upstream_seconds(loop.time() - started_at)
+        for lookup, result in zip(lookups.values(), results, strict=True):
+            add_result(lookup.key, result)
+
+    async def _store_batch(self, batch: _FetchedBatch, upstream_read: UpstreamRead) -> None:
+        """Index the pages of a batch, and store its values in Redis."""
+        for lookup, page, stored in batch.pages:
+            self._storer.index_page(lookup, page, upstream_read.read_number, stored)
+        if batch.values:
+            await self._shared.store.store_values(self._scope, batch.values)
 
 
-def _or_stale(wish: CacheLookup, answer: Any) -> Any:
-    """What a wish is answered with: what is stale in place of an error that would pass."""
-    if wish.stale is not None and isinstance(answer, GatewayError) and answer.code in RETRYABLE_CODES:
-        return wish.stale
-    return answer
+def _replace_failure(lookup: CacheLookup, result: Any) -> Any:
+    """Return the stale result, if there is one, instead of an error that a retry may solve."""
+    if lookup.stale_result is not None and isinstance(result, GatewayError) and result.code in RETRYABLE_CODES:
+        return lookup.stale_result
+    return result
+
+
+async def _run_together(coroutines: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run coroutines concurrently; if one fails, cancel the others and raise its error."""
+    if len(coroutines) == 1:
+        await coroutines[0]
+        return
+    try:
+        async with asyncio.TaskGroup() as group:
+            for coroutine in coroutines:
+                group.create_task(coroutine)
+    except ExceptionGroup as group_error:
+        raise group_error.exceptions[0] from group_error

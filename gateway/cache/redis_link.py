@@ -1,4 +1,4 @@
-"""Commands to Redis or Valkey, alone or as a cluster: within a deadline, behind a breaker, never an exception."""
+"""Commands to Redis or Valkey, alone or as a cluster: with a deadline, behind a circuit breaker, never raising."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from gateway.redis.client import CONNECT_SECONDS, RedisClient
 Command: TypeAlias = tuple[str | bytes | int, ...]
 
 OPEN_SECONDS = 1.0
-"""How long nobody asks a Redis that did not answer."""
+"""How long the circuit breaker stays open after Redis did not answer."""
 
 _logger = logging.getLogger(__name__)
 
 
 class RedisLink:
-    """One client for all principals; made inside the running loop, ended by `close`.
+    """One client for all principals; created inside the running loop, ended by `close`.
 
-    A command's own error (out of memory, not allowed) is None in its place; when Redis does not answer in time,
-    `send` gives None, and for a while it gives None at once.
+    An error of a single command (out of memory, not allowed) is None in that command's place. If Redis does not
+    answer in time, `send_commands` returns None, and then returns None at once while the circuit breaker is open.
     """
 
     def __init__(self, url: str, *, cluster: bool, deadline_seconds: float) -> None:
@@ -32,80 +32,89 @@ class RedisLink:
         self._client = RedisClient(url, cluster=cluster)
         self._closed = False
 
-    def deadline(self) -> float:
-        """Tell until when a caller that begins now waits, in the loop's time."""
+    def new_deadline(self) -> float:
+        """Return the time, in the loop's time, until which a caller that begins now waits."""
         return asyncio.get_running_loop().time() + self.deadline_seconds
 
     async def connect(self) -> None:
-        """Make the first connection, with more time than a request has; a Redis that is down is left for later."""
-        until = asyncio.get_running_loop().time() + CONNECT_SECONDS
-        await self.send([("GET", "tg:hello")], until)
+        """Open the first connection, with more time than a request has; a Redis that is down is tried again later."""
+        deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS
+        await self.send_commands([("GET", "tg:hello")], deadline)
 
-    async def send(self, commands: Sequence[Command], until: float, *, insist: bool = False) -> list[Any] | None:
-        """Send commands in one round trip (on a cluster one for each node), and give their answers in order.
+    async def send_commands(
+        self, commands: Sequence[Command], deadline: float, *, ignore_breaker: bool = False
+    ) -> list[Any] | None:
+        """Send commands in one round trip (on a cluster, one for each node).
 
-        `insist` tries even while the breaker is open.
+        `ignore_breaker` sends them even while the circuit breaker is open.
+
+        Returns:
+            One reply for each command, in order, None for a command that failed; or None if Redis did not answer.
         """
         now = asyncio.get_running_loop().time
-        if self._closed or until <= now() or not (self.breaker.admits() or insist):
+        if self._closed or deadline <= now() or not (self.breaker.allow_request() or ignore_breaker):
             return None
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout_at(deadline):
                 await self._client.ready()
                 pipeline = self._client.commands.pipeline(transaction=False)
                 for command in commands:
                     pipeline.execute_command(*command)
-                answers = await pipeline.execute(raise_on_error=False)
+                replies = await pipeline.execute(raise_on_error=False)
         except Exception as error:
-            # A loop that was busy itself for this long says nothing about Redis.
-            if isinstance(error, TimeoutError) and now() - until > self.deadline_seconds / 2:
-                self.breaker.gave_up()
+            # If the loop itself was busy for this long, the timeout says nothing about Redis.
+            if isinstance(error, TimeoutError) and now() - deadline > self.deadline_seconds / 2:
+                self.breaker.record_abandoned()
             else:
-                self._failed(error)
+                self._record_failure(error)
             return None
         except BaseException:
-            self.breaker.gave_up()
+            self.breaker.record_abandoned()
             raise
-        if answers and all(isinstance(answer, Exception) for answer in answers):
-            self._failed(answers[0])
+        if replies and all(isinstance(reply, Exception) for reply in replies):
+            self._record_failure(replies[0])
             return None
         if not self.breaker.is_closed:
             _logger.warning("redis answers again")
-        self.breaker.succeeded()
-        return [None if isinstance(answer, Exception) else answer for answer in answers]
+        self.breaker.record_success()
+        return [None if isinstance(reply, Exception) else reply for reply in replies]
 
-    async def read(
-        self, scope: str, wanted: Mapping[str, Sequence[CacheKey]], until: float
+    async def read_keys(
+        self, scope: str, cache_keys_by_kind: Mapping[str, Sequence[CacheKey]], deadline: float
     ) -> dict[tuple[str, CacheKey], bytes | None] | None:
-        """Read keys of several kinds (`wanted`: kind to places), with one MGET (on a cluster one for each group)."""
-        slots: dict[str, list[tuple[str, CacheKey]]] = {}
-        for kind, places in wanted.items():
-            for place in places:
-                slots.setdefault(place.group if self._client.is_cluster else "", []).append((kind, place))
-        asked = list(slots.values())
-        if not asked:
+        """Read keys of several kinds with one MGET (on a cluster, one for each group).
+
+        Returns:
+            The value, or None, by kind and cache key; or None if Redis did not answer.
+        """
+        batches: dict[str, list[tuple[str, CacheKey]]] = {}
+        for kind, cache_keys in cache_keys_by_kind.items():
+            for cache_key in cache_keys:
+                batches.setdefault(cache_key.group if self._client.is_cluster else "", []).append((kind, cache_key))
+        if not batches:
             return {}
-        answers = await self.send(
-            [("MGET", *(redis_key(scope, kind, place) for kind, place in keys)) for keys in asked], until
+        replies = await self.send_commands(
+            [("MGET", *(redis_key(scope, kind, cache_key) for kind, cache_key in batch)) for batch in batches.values()],
+            deadline,
         )
-        if answers is None:
+        if replies is None:
             return None
-        read: dict[tuple[str, CacheKey], bytes | None] = {}
-        for keys, answer in zip(asked, answers, strict=True):
-            read.update(zip(keys, answer or [None] * len(keys), strict=True))
-        return read
+        values: dict[tuple[str, CacheKey], bytes | None] = {}
+        for batch, reply in zip(batches.values(), replies, strict=True):
+            values.update(zip(batch, reply or [None] * len(batch), strict=True))
+        return values
 
     async def close(self) -> None:
         """Close every connection."""
         self._closed = True
         await self._client.close()
 
-    def _failed(self, error: Exception) -> None:
+    def _record_failure(self, error: Exception) -> None:
         if self.breaker.is_closed:
             _logger.warning("redis does not answer, the cache does without it: %s", type(error).__name__)
-        self.breaker.failed()
+        self.breaker.record_failure()
 
 
-def redis_key(scope: str, kind: str, place: CacheKey) -> str:
-    """Name the Redis key of something of one principal; `kind` is one letter."""
-    return f"{redis_prefix(scope, place.group)}{kind}:{place.name}"
+def redis_key(scope: str, kind: str, cache_key: CacheKey) -> str:
+    """Return the Redis key of one principal's cache key; `kind` is one letter."""
+    return f"{redis_prefix(scope, cache_key.group)}{kind}:{cache_key.name}"

@@ -1,12 +1,12 @@
-"""Versions and values in Redis, for all processes.
+"""Versions and values in Redis, shared by all processes.
 
-A new version of a tag is made by deleting the key: whoever needs it next sets another random one (`SET NX`), so a
-tag that was evicted is as good as a changed one and never revives what was kept under it. While a write is under way
-its tags are marked; the mark goes by itself should the writer die. A version that could not be changed because Redis
-did not answer is owed: this process does without the tag's values until the debt is paid.
+To change a version, its key is deleted; the next reader that needs it sets another random one (`SET NX`). So an
+evicted tag counts as a changed one, and never makes the values stored under it valid again. While a write is in
+progress its tags are marked; the mark expires by itself if the writer dies. If Redis does not answer when a version
+has to change, the invalidation stays pending: this process does not use values of the tag until Redis has taken it.
 
-What this cannot do: a Redis that loses changes it has confirmed (a restart from an old snapshot, a failover to a
-replica that lags) may bring back values from before a write, until they expire. Run it without persistence.
+The limit: a Redis that loses confirmed changes (a restart from an old snapshot, a failover to a replica that lags) may
+bring back values from before a write, until they expire. Run it without persistence.
 """
 
 from __future__ import annotations
@@ -17,128 +17,135 @@ import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from gateway.cache.cache_keys import CacheKey
-from gateway.cache.entry import BEING_WRITTEN
+from gateway.cache.entry import WRITE_MARK
 from gateway.cache.policy import MAX_LIFETIME_SECONDS
 from gateway.cache.redis_link import Command, RedisLink, redis_key
 from gateway.cache.tags import Tag
 from gateway.cache.version_store import KnownVersions, StoredValue
 
-MARK_MS = 60_000
-"""How long tags stay marked when the writer died."""
+WRITE_MARK_MS = 60_000
+"""How long tags stay marked after their writer died."""
 
-TAG_MS = int(4 * MAX_LIFETIME_SECONDS * 1000)
-"""How long a version is remembered; one that goes earlier than a value only makes the value a miss."""
+VERSION_TTL_MS = int(4 * MAX_LIFETIME_SECONDS * 1000)
+"""How long a version is stored; one that expires before a value only makes the value a miss."""
 
-RETRY_SECONDS = 0.25
-SETTLING_DEADLINE_SECONDS = 2.0
-MAX_KEYS_AT_ONCE = 1000
+RETRY_INTERVAL_SECONDS = 0.25
+RETRY_DEADLINE_SECONDS = 2.0
+MAX_TAGS_PER_RETRY = 1000
 
 _VERSION = re.compile(rb"[vw][0-9a-f]{16}\Z")
 
 
 class RedisVersionStore:
-    """The store of several processes; owns one task, which lives while a debt does. Ended by `close`."""
+    """The store of several processes. Owns one task, which runs while invalidations are pending. Ended by `close`."""
 
     holds_values = True
 
     def __init__(self, link: RedisLink, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._link = link
         self._sleep = sleep
-        self._owed: dict[tuple[str, Tag], int] = {}
-        self._serial = 0
-        self._settling: asyncio.Task[None] | None = None
+        self._pending: dict[tuple[str, Tag], int] = {}  # to the number of the write that invalidated the tag last
+        self._write_number = 0
+        self._retrying: asyncio.Task[None] | None = None
 
     @property
-    def owes(self) -> bool:
-        """Whether a change could not be told yet."""
-        return bool(self._owed)
+    def has_pending_invalidations(self) -> bool:
+        """Whether Redis has not yet confirmed every invalidation."""
+        return bool(self._pending)
 
     async def look_up(
-        self, scope: str, tags: Collection[Tag], places: Collection[CacheKey], until: float
+        self, scope: str, tags: Collection[Tag], cache_keys: Collection[CacheKey], deadline: float
     ) -> KnownVersions | None:
-        """Read versions and values with one MGET; make the versions that are missing in one more round trip."""
-        asked = [tag for tag in tags if (scope, tag) not in self._owed]
-        read = await self._link.read(scope, {"t": asked, "v": list(places)}, until)
-        if read is None:
+        """Read versions and values with one MGET; create the versions that are missing in one more round trip."""
+        usable_tags = [tag for tag in tags if (scope, tag) not in self._pending]
+        found = await self._link.read_keys(scope, {"t": usable_tags, "v": list(cache_keys)}, deadline)
+        if found is None:
             return None
-        versions = {tag: _version(read["t", tag]) for tag in asked}
+        versions = {tag: _parse_version(found["t", tag]) for tag in usable_tags}
         missing = [tag for tag, version in versions.items() if version is None]
         if missing:
-            versions |= await self._make(scope, missing, read, until)
-        values = {place: data for place in places if (data := read["v", place]) is not None}
-        # A debt may have come up meanwhile.
-        known = {tag: one for tag, one in versions.items() if one is not None and (scope, tag) not in self._owed}
+            versions |= await self._create_versions(scope, missing, found, deadline)
+        values = {cache_key: data for cache_key in cache_keys if (data := found["v", cache_key]) is not None}
+        # An invalidation may have become pending meanwhile.
+        known = {
+            tag: version
+            for tag, version in versions.items()
+            if version is not None and (scope, tag) not in self._pending
+        }
         return KnownVersions(known, values)
 
-    async def _make(
-        self, scope: str, tags: list[Tag], read: Mapping[tuple[str, CacheKey], bytes | None], until: float
+    async def _create_versions(
+        self, scope: str, tags: list[Tag], found: Mapping[tuple[str, CacheKey], bytes | None], deadline: float
     ) -> dict[Tag, str | None]:
         commands: list[Command] = []
         for tag in tags:
-            # What is there and is no version is overwritten.
-            only_new = ("NX",) if read["t", tag] is None else ()
+            # A value that is there but is no version is overwritten.
+            only_new = ("NX",) if found["t", tag] is None else ()
             key = redis_key(scope, "t", tag)
-            commands += [("SET", key, _new_version("v"), "PX", TAG_MS, *only_new), ("GET", key)]
-        answers = await self._link.send(commands, until)
-        if answers is None:
+            commands += [("SET", key, _new_version("v"), "PX", VERSION_TTL_MS, *only_new), ("GET", key)]
+        replies = await self._link.send_commands(commands, deadline)
+        if replies is None:
             return {}
-        return {tag: _version(answer) for tag, answer in zip(tags, answers[1::2], strict=True)}
+        return {tag: _parse_version(reply) for tag, reply in zip(tags, replies[1::2], strict=True)}
 
-    async def keep(self, scope: str, values: Mapping[CacheKey, StoredValue]) -> None:
-        """Keep values, if Redis takes them in time."""
+    async def store_values(self, scope: str, values: Mapping[CacheKey, StoredValue]) -> None:
+        """Store values, if Redis takes them in time."""
         commands: list[Command] = [
-            ("SET", redis_key(scope, "v", place), value.data, "PX", max(1, int(value.ttl_seconds * 1000)))
-            for place, value in values.items()
+            ("SET", redis_key(scope, "v", cache_key), value.data, "PX", max(1, int(value.ttl_seconds * 1000)))
+            for cache_key, value in values.items()
         ]
         if commands:
-            await self._link.send(commands, self._link.deadline())
+            await self._link.send_commands(commands, self._link.new_deadline())
 
     async def begin_write(self, scope: str, tags: Collection[Tag]) -> None:
-        """Mark tags, within half the deadline; the other half is for the end."""
-        mark = _new_version(BEING_WRITTEN)
-        commands: list[Command] = [("SET", redis_key(scope, "t", tag), mark, "PX", MARK_MS) for tag in tags]
+        """Mark tags, within half the deadline; the other half is for `end_write`."""
+        mark = _new_version(WRITE_MARK)
+        commands: list[Command] = [("SET", redis_key(scope, "t", tag), mark, "PX", WRITE_MARK_MS) for tag in tags]
         if commands:
-            await self._link.send(commands, self._half_deadline())
+            await self._link.send_commands(commands, self._new_half_deadline())
 
     async def end_write(self, scope: str, tags: Collection[Tag]) -> None:
-        """Delete versions, within half the deadline; what fails is owed, and this process acts as if it were done."""
+        """Delete versions, within half the deadline.
+
+        An invalidation that fails stays pending and is retried; this process acts as if it had succeeded.
+        """
         for tag in tags:
-            self._serial += 1
-            self._owed[scope, tag] = self._serial
+            self._write_number += 1
+            self._pending[scope, tag] = self._write_number
         try:
-            await self._pay([(scope, tag) for tag in tags], self._half_deadline())
+            await self._send_invalidations([(scope, tag) for tag in tags], self._new_half_deadline())
         finally:
-            if self._owed and (self._settling is None or self._settling.done()):
-                self._settling = asyncio.create_task(self._settle())
+            if self._pending and (self._retrying is None or self._retrying.done()):
+                self._retrying = asyncio.create_task(self._retry_pending())
 
     async def close(self) -> None:
-        """Pay what is owed if Redis answers now, and end."""
-        if self._settling is not None:
-            self._settling.cancel()
-            await asyncio.wait([self._settling])
-        await self._pay(list(self._owed), self._link.deadline())
+        """Send the pending invalidations once more, and end."""
+        if self._retrying is not None:
+            self._retrying.cancel()
+            await asyncio.wait([self._retrying])
+        await self._send_invalidations(list(self._pending), self._link.new_deadline())
 
-    async def _settle(self) -> None:
-        while self._owed:
-            await self._sleep(RETRY_SECONDS)
-            until = asyncio.get_running_loop().time() + SETTLING_DEADLINE_SECONDS
-            await self._pay(list(self._owed)[:MAX_KEYS_AT_ONCE], until)
+    async def _retry_pending(self) -> None:
+        while self._pending:
+            await self._sleep(RETRY_INTERVAL_SECONDS)
+            deadline = asyncio.get_running_loop().time() + RETRY_DEADLINE_SECONDS
+            await self._send_invalidations(list(self._pending)[:MAX_TAGS_PER_RETRY], deadline)
 
-    async def _pay(self, debts: list[tuple[str, Tag]], until: float) -> None:
-        if not debts:
+    async def _send_invalidations(self, scoped_tags: list[tuple[str, Tag]], deadline: float) -> None:
+        if not scoped_tags:
             return
-        serials = [self._owed[debt] for debt in debts]
-        answers = await self._link.send(
-            [("DEL", redis_key(scope, "t", tag)) for scope, tag in debts], until, insist=True
+        write_numbers = [self._pending[scoped_tag] for scoped_tag in scoped_tags]
+        replies = await self._link.send_commands(
+            [("DEL", redis_key(scope, "t", tag)) for scope, tag in scoped_tags], deadline, ignore_breaker=True
         )
-        if answers is None:
+        if replies is None:
             return
-        for debt, serial, answer in zip(debts, serials, answers, strict=True):
-            # A later write of the same tag has its own debt.
-            if answer is not None and self._owed.get(debt) == serial:
-                del self._owed[debt]
+        for scoped_tag, write_number, reply in zip(scoped_tags, write_numbers, replies, strict=True):
+            # A later write of the same tag has a pending invalidation of its own.
+            if reply is not None and self._pending.get(scoped_tag) == write_number:
+                del self._pending[scoped_tag]
 
-    def _half_deadline(self) -> float:
+    def _new_half_deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._link.deadline_seconds / 2
 
 
@@ -146,5 +153,5 @@ def _new_version(kind: str) -> str:
     return kind + secrets.token_hex(8)
 
 
-def _version(data: bytes | None) -> str | None:
+def _parse_version(data: bytes | None) -> str | None:
     return data.decode() if data is not None and _VERSION.match(data) else None

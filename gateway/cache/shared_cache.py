@@ -1,4 +1,4 @@
-"""What all operations of one process share: the tiers, the store, the reads under way."""
+"""The parts of the cache that all operations of one process share: the tiers, the store, the reads in flight."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from gateway.cache.memory_tier import MemoryTier
 from gateway.cache.page_index import PageIndex
 from gateway.cache.redis_link import RedisLink
 from gateway.cache.redis_store import RedisVersionStore
-from gateway.cache.response_tier import ResponseTier
+from gateway.cache.response_cache import ResponseTier
 from gateway.cache.single_flight import SingleFlight
 from gateway.cache.version_store import LocalVersionStore, VersionStore
 
-_WEIGHT_OF_THE_LATEST = 0.2
+_LATEST_CALL_WEIGHT = 0.2
+"""The weight of the latest call in the moving average of upstream times."""
 
-_REPEATS_SHARE = 8
-"""One part in so many of the memory is for whole answers."""
+_RESPONSE_MEMORY_DIVISOR = 8
+"""The response cache gets one part in so many of the memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheOptions:
-    """How much is kept and where.
+    """The size of the cache, and its Redis.
 
-    Without a `redis_url` the gateway is taken for the only process. `redis_deadline_seconds` bounds what a request
-    waits for Redis. Switched off (`enabled`), reads all go to the upstream, but writes still tell other processes.
-    `first_guess_seconds` is how long an upstream call is thought to take before the first was measured.
+    Without a `redis_url` the gateway counts as the only process. `redis_deadline_seconds` bounds how long a request
+    waits for Redis. With `enabled` false, all reads go to the upstream, but writes still invalidate the values of other
+    processes. `initial_upstream_seconds` is the assumed time of an upstream call until the first one was measured.
     """
 
     enabled: bool = True
@@ -40,13 +41,13 @@ class CacheOptions:
     redis_url: str | None = None
     redis_cluster: bool = False
     redis_deadline_seconds: float = 0.05
-    first_guess_seconds: float = 0.25
+    initial_upstream_seconds: float = 0.25
 
 
 class SharedCache:
-    """Built once for each process, inside the running loop; `async with` closes what it holds.
+    """The shared cache of one process; created inside the running loop, closed by `async with`.
 
-    `now_seconds` gives Unix time; it and `sleep` are arguments for the sake of tests.
+    `now_seconds` returns Unix time; it and `sleep` are arguments so that tests can replace them.
     """
 
     def __init__(
@@ -58,15 +59,15 @@ class SharedCache:
     ) -> None:
         self.options = options = options or CacheOptions()
         self.now_seconds = now_seconds
-        for_repeats = options.memory_bytes // _REPEATS_SHARE
+        response_bytes = options.memory_bytes // _RESPONSE_MEMORY_DIVISOR
         self.memory = MemoryTier(
-            max_bytes=options.memory_bytes - for_repeats, max_entries=options.memory_entries, now_seconds=now_seconds
+            max_bytes=options.memory_bytes - response_bytes, max_entries=options.memory_entries, now_seconds=now_seconds
         )
-        self.repeats = ResponseTier(for_repeats)
-        self.pages = PageIndex(options.memory_entries)
-        self.flights: SingleFlight[Any] = SingleFlight()
+        self.responses = ResponseTier(response_bytes)
+        self.page_index = PageIndex(options.memory_entries)
+        self.single_flight: SingleFlight[Any] = SingleFlight()
         self.ended_runs = EndedRuns()
-        self.call_seconds = options.first_guess_seconds
+        self.upstream_seconds = options.initial_upstream_seconds
         self.store: VersionStore
         self.leases: Leases | None = None
         self._link: RedisLink | None = None
@@ -90,21 +91,21 @@ class SharedCache:
     ) -> None:
         await self.close()
 
-    def deadline(self) -> float:
-        """Tell until when a read that begins now waits for Redis, in the loop's time."""
+    def redis_deadline(self) -> float:
+        """Return the time, in the loop's time, until which a read that begins now waits for Redis."""
         return asyncio.get_running_loop().time() + self.options.redis_deadline_seconds
 
-    def note_call(self, seconds: float) -> None:
-        """Learn how long asking the upstream takes."""
-        self.call_seconds += _WEIGHT_OF_THE_LATEST * (seconds - self.call_seconds)
+    def record_upstream_seconds(self, seconds: float) -> None:
+        """Record how long an upstream call took, in the moving average `upstream_seconds`."""
+        self.upstream_seconds += _LATEST_CALL_WEIGHT * (seconds - self.upstream_seconds)
 
-    async def settled(self) -> None:
-        """Wait until all that was read is kept."""
-        await self.flights.settled()
+    async def wait_until_idle(self) -> None:
+        """Wait until no read is in flight and every result is stored."""
+        await self.single_flight.wait_until_idle()
 
     async def close(self) -> None:
-        """End the reads under way, tell Redis what is owed, close its connections."""
-        await self.flights.close()
+        """Cancel the reads in flight, send pending invalidations to Redis, close its connections."""
+        await self.single_flight.close()
         if self._redis_store is not None:
             await self._redis_store.close()
         if self._link is not None:

@@ -1,8 +1,8 @@
-"""Identical reads under way in one process are one call: who comes later gets on board.
+"""Single flight: identical reads in flight in one process share one call.
 
-A flight is known by its principal, its place and the versions under which it began, so a read that begins after a
-write never boards one that began before. Its crew is the one task that asks for several flights at once; it is
-ended when all passengers of all its flights have left.
+A flight is known by its principal, its cache key and the versions under which it began, so a read that begins after a
+write never joins a flight from before it. A batch is the one task that fetches several flights at once; it is
+cancelled when no caller waits for any of its flights any more.
 """
 
 from __future__ import annotations
@@ -18,157 +18,160 @@ ResultT = TypeVar("ResultT")
 
 
 class FlightKey(NamedTuple):
-    """What makes two reads the same."""
+    """The identity of a flight; reads with equal keys share it."""
 
     scope: str
-    place: CacheKey
+    cache_key: CacheKey
     versions: tuple[str, ...]
 
 
-Land: TypeAlias = Callable[[FlightKey, ResultT], None]
+OnFlightResult: TypeAlias = Callable[[FlightKey, ResultT], None]
+FetchFlights: TypeAlias = Callable[[list[FlightKey], OnFlightResult[ResultT]], Awaitable[None]]
+"""Fetches flights, and calls `on_result` for each as soon as its result is known."""
 
 
 @dataclass(slots=True, eq=False)
-class _Crew:
-    passengers: int = 0
+class _Batch:
+    waiters: int = 0
     task: asyncio.Task[None] | None = None
     flights: dict[FlightKey, _Flight] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    landed: asyncio.Future[object]
-    crew: _Crew
-    watches: list[_Watch] = field(default_factory=list)
+    result: asyncio.Future[object]
+    batch: _Batch
+    listeners: list[_Listener] = field(default_factory=list)
 
 
 class SingleFlight(Generic[ResultT]):
-    """The reads under way of all principals; owns their tasks until they are over."""
+    """The reads in flight of all principals; owns their tasks until they end."""
 
     def __init__(self) -> None:
-        self._boarding: dict[FlightKey, _Flight] = {}
+        self._in_flight: dict[FlightKey, _Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def fly(
+    async def run(
         self,
-        wanted: Collection[FlightKey],
-        lead: Callable[[list[FlightKey], Land[ResultT]], Awaitable[None]],
+        keys: Collection[FlightKey],
+        fetch: FetchFlights[ResultT],
         *,
-        on_leading: Callable[[FlightKey], None] = lambda _: None,
-        on_landing: Callable[[FlightKey, ResultT], None] | None = None,
+        on_start: Callable[[FlightKey], None] = lambda _: None,
+        on_result: OnFlightResult[ResultT] | None = None,
     ) -> dict[FlightKey, ResultT]:
-        """Get the results of all wanted; `lead` asks for those not under way and lands each as soon as it is here.
+        """Return the results of all keys: join the flights that exist, and start the others in one batch.
 
-        `on_leading` is told which are asked for here, `on_landing` of each result when it is here. When the caller
-        is cancelled, others still get their results.
-        Raises what `lead` raised before it landed one.
+        If the caller is cancelled, other waiters still get their results.
+
+        Args:
+            keys: The flights whose results are wanted.
+            fetch: Fetches the flights that this call starts.
+            on_start: Called for each flight that this call starts.
+            on_result: Called for each result as soon as it is known.
+
+        Raises:
+            Exception: the error of `fetch`, if a flight has no result yet when it fails.
         """
-        if not wanted:
+        if not keys:
             return {}
-        own = [key for key in wanted if key not in self._boarding]
-        for key in own:
-            on_leading(key)
-        if own:
-            self._start(own, lead)
-        boarded = {key: self._boarding[key] for key in wanted}
-        crews = {flight.crew for flight in boarded.values()}
-        for crew in crews:
-            crew.passengers += 1
-        watch = None
-        if on_landing is not None:
-            watch = _Watch(on_landing)
-            for flight in boarded.values():
-                flight.watches.append(watch)
+        new_keys = [key for key in keys if key not in self._in_flight]
+        for key in new_keys:
+            on_start(key)
+        if new_keys:
+            self._start_batch(new_keys, fetch)
+        flights = {key: self._in_flight[key] for key in keys}
+        batches = {flight.batch for flight in flights.values()}
+        for batch in batches:
+            batch.waiters += 1
+        listener = None
+        if on_result is not None:
+            listener = _Listener(on_result)
+            for flight in flights.values():
+                flight.listeners.append(listener)
         try:
-            await asyncio.wait([flight.landed for flight in boarded.values()])
+            await asyncio.wait([flight.result for flight in flights.values()])
         finally:
-            if watch is not None:
-                watch.end()
-            abandoned = [task for crew in crews if (task := self._leave(crew)) is not None]
-            if abandoned:
-                await asyncio.wait(abandoned)
-        return {key: flight.landed.result() for key, flight in boarded.items()}  # type: ignore[misc]
+            if listener is not None:
+                listener.stop()
+            cancelled = [task for batch in batches if (task := self._remove_waiter(batch)) is not None]
+            if cancelled:
+                await asyncio.wait(cancelled)
+        return {key: flight.result.result() for key, flight in flights.items()}  # type: ignore[misc]
 
-    async def settled(self) -> None:
-        """Wait until nothing is under way."""
+    async def wait_until_idle(self) -> None:
+        """Wait until no read is in flight and every batch has ended."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def close(self) -> None:
-        """End what is under way; those on board get a `CancelledError`."""
+        """Cancel the reads in flight; their waiters get a `CancelledError`."""
         for task in self._tasks:
             task.cancel()
-        await self.settled()
+        await self.wait_until_idle()
 
-    def _start(
-        self,
-        own: list[FlightKey],
-        lead: Callable[[list[FlightKey], Land[ResultT]], Awaitable[None]],
-    ) -> None:
-        crew = _Crew()
+    def _start_batch(self, keys: list[FlightKey], fetch: FetchFlights[ResultT]) -> None:
+        batch = _Batch()
         loop = asyncio.get_running_loop()
-        for key in own:
-            self._boarding[key] = crew.flights[key] = _Flight(loop.create_future(), crew)
-        crew.task = asyncio.create_task(self._fly(crew, own, lead))
-        self._tasks.add(crew.task)
-        crew.task.add_done_callback(self._tasks.discard)
+        for key in keys:
+            self._in_flight[key] = batch.flights[key] = _Flight(loop.create_future(), batch)
+        batch.task = asyncio.create_task(self._run_batch(batch, keys, fetch))
+        self._tasks.add(batch.task)
+        batch.task.add_done_callback(self._tasks.discard)
 
-    async def _fly(
-        self, crew: _Crew, own: list[FlightKey], lead: Callable[[list[FlightKey], Land[ResultT]], Awaitable[None]]
-    ) -> None:
+    async def _run_batch(self, batch: _Batch, keys: list[FlightKey], fetch: FetchFlights[ResultT]) -> None:
         def on_result(key: FlightKey, result: ResultT) -> None:
-            flight = crew.flights[key]
-            self._take_off_board(key, flight)
-            if not flight.landed.done():
-                flight.landed.set_result(result)
-                for watch in flight.watches:
-                    watch.tell(key, result)
+            flight = batch.flights[key]
+            self._remove_flight(key, flight)
+            if not flight.result.done():
+                flight.result.set_result(result)
+                for listener in flight.listeners:
+                    listener.on_result(key, result)
 
         failure: BaseException = asyncio.CancelledError()
         try:
-            await lead(own, on_result)
+            await fetch(keys, on_result)
             failure = RuntimeError("expected a result for every flight, got none for some")
         except Exception as error:
             failure = error
         finally:
-            for key, flight in crew.flights.items():
-                self._take_off_board(key, flight)
-                if not flight.landed.done():
-                    _fail(flight.landed, failure)
+            for key, flight in batch.flights.items():
+                self._remove_flight(key, flight)
+                if not flight.result.done():
+                    _set_failure(flight.result, failure)
 
-    def _leave(self, crew: _Crew) -> asyncio.Task[None] | None:
-        """One passenger less; gives the task that is cancelled because it was the last."""
-        crew.passengers -= 1
-        if crew.passengers or crew.task is None or all(flight.landed.done() for flight in crew.flights.values()):
+    def _remove_waiter(self, batch: _Batch) -> asyncio.Task[None] | None:
+        """Remove one waiter. Returns the batch's task, which is cancelled, if it was the last one."""
+        batch.waiters -= 1
+        if batch.waiters or batch.task is None or all(flight.result.done() for flight in batch.flights.values()):
             return None
-        for key, flight in crew.flights.items():
-            self._take_off_board(key, flight)
-        crew.task.cancel()
-        return crew.task
+        for key, flight in batch.flights.items():
+            self._remove_flight(key, flight)
+        batch.task.cancel()
+        return batch.task
 
-    def _take_off_board(self, key: FlightKey, flight: _Flight) -> None:
-        if self._boarding.get(key) is flight:
-            del self._boarding[key]
-
-
-class _Watch:
-    """A passenger who is told of each flight that lands, until it leaves."""
-
-    def __init__(self, tell: Callable[[FlightKey, Any], None]) -> None:
-        self.tell = tell
-
-    def end(self) -> None:
-        """Tell of no more."""
-        self.tell = _tell_nobody
+    def _remove_flight(self, key: FlightKey, flight: _Flight) -> None:
+        if self._in_flight.get(key) is flight:
+            del self._in_flight[key]
 
 
-def _tell_nobody(_: FlightKey, __: object) -> None:
+class _Listener:
+    """The `on_result` of a waiter; ignores results once the waiter has left."""
+
+    def __init__(self, on_result: Callable[[FlightKey, Any], None]) -> None:
+        self.on_result = on_result
+
+    def stop(self) -> None:
+        """Ignore further results."""
+        self.on_result = _ignore_result
+
+
+def _ignore_result(_: FlightKey, __: object) -> None:
     pass
 
 
-def _fail(future: asyncio.Future[object], failure: BaseException) -> None:
+def _set_failure(future: asyncio.Future[object], failure: BaseException) -> None:
     if isinstance(failure, asyncio.CancelledError):
         future.cancel()
     else:
         future.set_exception(failure)
-        future.exception()  # nobody may be on board any more
+        future.exception()  # marks it as retrieved, since there may be no waiter any more

@@ -1,4 +1,4 @@
-"""Where versions of tags live, and values that processes share: one small interface, in memory and in Redis."""
+"""The version store: versions of tags, and values that processes share. One interface, in memory and in Redis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_LOCAL_TAGS = 500_000
 
 @dataclass(frozen=True, slots=True)
 class KnownVersions:
-    """What a store knows: a version for each tag that it could read, and the bytes of the values that it has."""
+    """The result of a look-up: a version for each tag that could be read, and the bytes of the values found."""
 
     versions: Mapping[Tag, str]
     values: Mapping[CacheKey, bytes] = field(default_factory=dict)
@@ -23,73 +23,74 @@ class KnownVersions:
 
 @dataclass(frozen=True, slots=True)
 class StoredValue:
-    """A value to be kept: its bytes, and after how long nobody needs them."""
+    """A value to store: its bytes, and the time after which it may be dropped."""
 
     data: bytes
     ttl_seconds: float
 
 
 class VersionStore(Protocol):
-    """Versions and values by principal. Never raises: what fails is not known, or not kept.
+    """Versions and values by principal.
 
-    `until` is a time of the running loop after which the caller does not wait.
+    It never raises: after a failure, versions are unknown or values are not stored. `deadline` is a time of the
+    running loop after which the caller does not wait.
     """
 
     @property
     def holds_values(self) -> bool:
-        """Whether values can be found here at all."""
+        """Whether the store can hold values at all."""
 
     async def look_up(
-        self, scope: str, tags: Collection[Tag], places: Collection[CacheKey], until: float
+        self, scope: str, tags: Collection[Tag], cache_keys: Collection[CacheKey], deadline: float
     ) -> KnownVersions | None:
-        """Read versions and values in one go; a tag without a version gets one. None when nothing is known."""
+        """Read versions and values together; a tag without a version gets one. Returns None if nothing is known."""
 
-    async def keep(self, scope: str, values: Mapping[CacheKey, StoredValue]) -> None:
-        """Keep values for all processes."""
+    async def store_values(self, scope: str, values: Mapping[CacheKey, StoredValue]) -> None:
+        """Store values for all processes."""
 
     async def begin_write(self, scope: str, tags: Collection[Tag]) -> None:
-        """Mark tags as being written: until `end_write`, nothing that depends on them is kept."""
+        """Mark tags as being written: until `end_write`, no value that depends on them is stored."""
 
     async def end_write(self, scope: str, tags: Collection[Tag]) -> None:
-        """Give tags new versions; once it returns, nobody in this process sees a value of before the write."""
+        """Replace the versions of tags; once it returns, no read in this process sees a value from before the write."""
 
 
 class LocalVersionStore:
-    """The store of a gateway that is one process. A version that is forgotten comes back as another."""
+    """The store of a gateway that is one process. A version that was evicted comes back as another."""
 
     holds_values = False
 
     def __init__(self, max_tags: int = MAX_LOCAL_TAGS) -> None:
         self._max_tags = max_tags
         self._versions: OrderedDict[tuple[str, Tag], str] = OrderedDict()
-        self._made = 0
+        self._created = 0
 
     async def look_up(
         self,
         scope: str,
         tags: Collection[Tag],
-        places: Collection[CacheKey],  # noqa: ARG002 # values are the memory tier's
-        until: float,  # noqa: ARG002 # nothing here takes time
+        cache_keys: Collection[CacheKey],  # noqa: ARG002 # the memory tier has the values
+        deadline: float,  # noqa: ARG002 # nothing here takes time
     ) -> KnownVersions:
         """Read versions."""
-        return KnownVersions({tag: self._version(scope, tag) for tag in tags})
+        return KnownVersions({tag: self._get_version(scope, tag) for tag in tags})
 
-    async def keep(self, scope: str, values: Mapping[CacheKey, StoredValue]) -> None:
-        """Keep nothing: the memory tier already does."""
+    async def store_values(self, scope: str, values: Mapping[CacheKey, StoredValue]) -> None:
+        """Store nothing: the memory tier already has the values."""
 
     async def begin_write(self, scope: str, tags: Collection[Tag]) -> None:
-        """Do nothing: a process that dies takes its values along."""
+        """Do nothing: a process that dies loses its values too."""
 
     async def end_write(self, scope: str, tags: Collection[Tag]) -> None:
-        """Forget versions, so that the next read makes others."""
+        """Remove versions, so that the next read creates others."""
         for tag in tags:
             self._versions.pop((scope, tag), None)
 
-    def _version(self, scope: str, tag: Tag) -> str:
+    def _get_version(self, scope: str, tag: Tag) -> str:
         version = self._versions.get((scope, tag))
         if version is None:
-            self._made += 1
-            version = self._versions[scope, tag] = f"v{self._made}"
+            self._created += 1
+            version = self._versions[scope, tag] = f"v{self._created}"
             if len(self._versions) > self._max_tags:
                 self._versions.popitem(last=False)
         else:

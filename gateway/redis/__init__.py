@@ -1,1 +1,1 @@
-"""The Redis client and circuit breaker that cache and run log share."""
+"""The Redis client and the circuit breaker that the cache and the run log share."""

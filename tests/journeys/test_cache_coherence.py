@@ -24,7 +24,7 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import MessageKey
 from schema.contract.paging import Window
 from schema.contract.ports import MessagePageKey, RunPageKey
-from tests.gateway.cache.asking_again import question
+from tests.gateway.cache.cached_queries import response_key
 from tests.gateway.cache.processes import processes
 from tests.gateway.cache.upstream import ACTIVE, ENDED, READS, THREAD, USER_MESSAGE, T, Upstream, cached
 from tests.support.fake_threads_api import FakeThreadsApi, Key
@@ -202,8 +202,8 @@ class Coherence(RuleBasedStateMachine):
     @rule(process=st.integers(0, 1))
     def lose_memory(self, process: int) -> None:
         memory = self.caches[process].memory
-        for scope, place in list(memory._held):
-            memory.drop(scope, place)
+        for scope, place in list(memory._entries):
+            memory.remove_entry(scope, place)
 
     def teardown(self) -> None:
         try:
@@ -262,7 +262,7 @@ class Coherence(RuleBasedStateMachine):
 
     async def _ask_whole(self, api: CachedThreadsApi, keys: Sequence[Key]) -> list[bytes]:
         """Read keys of any type one after the other, as one operation that may have been answered before."""
-        asked = question(repr(keys))
+        asked = response_key(repr(keys))
         data = await api.find_response(asked)
         if data is not None:
             type(self).given_again += 1

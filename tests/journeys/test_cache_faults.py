@@ -50,7 +50,7 @@ async def is_used_again(shared: SharedCache, upstream: Upstream) -> None:
     async def hit() -> bool:
         api = cached(upstream, shared)
         await read(api, THREAD)
-        await shared.settled()
+        await shared.wait_until_idle()
         return api.cost.cache_hits == 1
 
     async with asyncio.timeout(20 * OPEN_SECONDS):
@@ -138,7 +138,7 @@ async def test_evicting_what_it_was_given() -> None:
                 for shared in (one, other):
                     keys = [key for key in upstream.threads if key != THREAD]
                     assert [found.id for found in await read(cached(upstream, shared), *keys)] == [k[0] for k in keys]
-                    await shared.settled()
+                    await shared.wait_until_idle()
                     await update(shared, upstream, f"round {round_number}")
                     for reader in (one, other):
                         assert await owner_seen(reader, upstream) == f"round {round_number}"
@@ -154,7 +154,7 @@ async def spoil_and_read(valkey: Valkey) -> None:
     async with processes(1, valkey.url) as (writer,):
         for key in ALL_KEYS:
             await read(cached(upstream, writer), key)
-        await writer.settled()
+        await writer.wait_until_idle()
     values = [key for key in valkey.command("KEYS", "tg:*") if b":v:" in key]
     assert len(values) > 10
     good = {key: valkey.command("GET", key) for key in values}
@@ -196,7 +196,7 @@ async def test_a_cluster_of_three_of_which_one_dies() -> None:
         async with clustered(servers, 2) as (one, other):
             for shared in (one, other):
                 assert [found.id for found in await read(cached(upstream, shared), *keys)] == [key[0] for key in keys]
-                await shared.settled()
+                await shared.wait_until_idle()
             assert len(upstream.calls) == 1
             assert all(server.command("DBSIZE") > 0 for server in servers)
             await answers_are_right(one, upstream, "of three")

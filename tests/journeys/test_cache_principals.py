@@ -15,7 +15,7 @@ from gateway.cache import tags
 from gateway.cache.shared_cache import SharedCache
 from schema.contract.bodies import AssistantUpdateBody, MetadataUpdateBody, ThreadUpdateBody
 from schema.root import build_schema
-from tests.gateway.cache.asking_again import ask, executor
+from tests.gateway.cache.cached_queries import operation_runner, run_query
 from tests.gateway.cache.processes import processes
 from tests.gateway.cache.upstream import (
     ACTIVE,
@@ -94,7 +94,7 @@ async def test_nothing_crosses(store: str, server: Valkey, steps: list[tuple[str
     async def take(shared: SharedCache, owner: str, what: Any) -> None:
         api = cached(upstreams[owner], shared, owner)
         if what == "run event":
-            await shared.store.end_write(owner, tags.seen_moving(ACTIVE))
+            await shared.store.end_write(owner, tags.change_observed(ACTIVE))
         elif isinstance(what, str):
             await write(api, what, owner)
         else:
@@ -128,17 +128,17 @@ async def test_a_whole_answer_given_again_is_ones_own_and_what_an_execution_woul
     if ends:
         for upstream in upstreams.values():  # a page with an active run is never kept
             upstream.runs[ACTIVE] = run("run_2", status="completed", metadata=upstream.runs[ENDED].metadata)
-    plain = executor(SCHEMA, upstreams.__getitem__)
+    plain = operation_runner(SCHEMA, upstreams.__getitem__)
     edits = itertools.count()
 
     async def take(shared: SharedCache, owner: str, what: str) -> None:
         if what == "run event":
-            await shared.store.end_write(owner, tags.seen_moving(ACTIVE))
+            await shared.store.end_write(owner, tags.change_observed(ACTIVE))
         elif what in WRITES:
             await write(cached(upstreams[owner], shared, owner), what, f"{owner} {next(edits)}")
         else:
-            answer = await ask(executor(SCHEMA, upstreams.__getitem__, shared), what, owner=owner)
-            assert answer == await ask(plain, what, owner=owner)
+            answer = await run_query(operation_runner(SCHEMA, upstreams.__getitem__, shared), what, owner=owner)
+            assert answer == await run_query(plain, what, owner=owner)
             assert owners_in([answer.decode()]) == {owner}
 
     async with two_processes(server if store == "redis" else None) as shared:
@@ -174,7 +174,7 @@ async def test_ones_writes_leave_the_others_cache_alone(store: str, server: Valk
     async with two_processes(server if store == "redis" else None) as shared:
         for key in kept:
             await read(cached(upstreams["ann"], shared[0], "ann"), key)
-        await shared[0].settled()
+        await shared[0].wait_until_idle()
         upstreams["ann"].calls.clear()
         await write(cached(upstreams["bob"], shared[1], "bob"), name, "bob")
         for key in kept:

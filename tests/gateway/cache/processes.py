@@ -1,4 +1,4 @@
-"""Caches of one process or of several, for tests that hold against each kind of store."""
+"""Caches of one process or of several, for tests that run with each kind of store."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from gateway.cache.shared_cache import CacheOptions, SharedCache
 
 PATIENT_SECONDS = 5.0
-"""A deadline for Redis that no busy machine misses."""
+"""A Redis deadline that is long enough on a busy machine."""
 
 
 class Clock:
-    """Unix time as the test says."""
+    """A fake clock; the test sets its Unix time."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
@@ -27,14 +27,14 @@ async def processes(
     *,
     cluster: bool = False,
     deadline_seconds: float = PATIENT_SECONDS,
-    patience_seconds: float = 60.0,
+    upstream_seconds: float = 60.0,
 ) -> AsyncIterator[list[SharedCache]]:
-    """Some caches over one Redis; each waits for another's call as long as `patience_seconds`."""
+    """Open `count` caches over one Redis; each waits up to `upstream_seconds` for a call of another one."""
     options = CacheOptions(
         redis_url=redis_url,
         redis_cluster=cluster,
         redis_deadline_seconds=deadline_seconds,
-        first_guess_seconds=patience_seconds,
+        initial_upstream_seconds=upstream_seconds,
     )
     async with AsyncExitStack() as stack:
         yield [

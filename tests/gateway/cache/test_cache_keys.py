@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache.cache_keys import group_of, quoted, redis_prefix, to_cache_key
+from gateway.cache.cache_keys import quote_id, redis_prefix, to_cache_key, to_group
 from schema.contract.keys import MessageKey, RunKey, ThreadKey
 from schema.contract.paging import Window
 from schema.contract.ports import MessagePageKey, RunPageKey
@@ -22,29 +22,29 @@ KEYS: st.SearchStrategy[Key] = st.one_of(
 )
 
 
-def test_every_type_of_key_has_a_place_of_its_own() -> None:
+def test_every_type_of_key_has_cache_keys_of_its_own() -> None:
     assert len({to_cache_key(key) for key in ALL_KEYS}) == len(ALL_KEYS)
 
 
 @given(KEYS, KEYS)
-def test_two_keys_share_a_place_only_when_they_are_the_same(one: Key, other: Key) -> None:
+def test_two_keys_share_a_cache_key_only_if_they_are_the_same(one: Key, other: Key) -> None:
     same = type(one) is type(other) and one == other
     assert (to_cache_key(one) == to_cache_key(other)) == same
 
 
 @given(TEXTS)
-def test_no_id_breaks_out_of_its_part(text: str) -> None:
-    assert not set("/{}@") & set(quoted(text))
+def test_a_quoted_id_holds_no_separator(text: str) -> None:
+    assert not set("/{}@") & set(quote_id(text))
 
 
 @pytest.mark.parametrize(("one", "other"), [*itertools.combinations(["ann", "bob", "ann/thread/x", ""], 2)])
 def test_no_two_principals_share_a_redis_key(one: str, other: str) -> None:
-    group = group_of(ThreadKey("t"))
+    group = to_group(ThreadKey("t"))
     assert redis_prefix(one, group) != redis_prefix(other, group)
 
 
-def test_a_thread_of_a_principal_is_one_hash_tag() -> None:
-    prefix = redis_prefix("ann", group_of(MessageKey("t", "m")))
-    assert prefix == redis_prefix("ann", group_of(RunPageKey("t", Window(1, "asc"))))
+def test_one_principals_thread_is_one_hash_tag() -> None:
+    prefix = redis_prefix("ann", to_group(MessageKey("t", "m")))
+    assert prefix == redis_prefix("ann", to_group(RunPageKey("t", Window(1, "asc"))))
     assert prefix.startswith("tg:{")
     assert prefix.endswith("/thread/t}:")

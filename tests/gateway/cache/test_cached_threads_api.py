@@ -5,7 +5,7 @@ import pytest
 
 from gateway.cache.cached_threads_api import CachedThreadsApi
 from gateway.cache.shared_cache import CacheOptions, SharedCache
-from gateway.cache.tags import seen_moving, thread_updated
+from gateway.cache.tags import change_observed, thread_updated
 from schema.contract.bodies import (
     AssistantBody,
     AssistantUpdateBody,
@@ -46,7 +46,7 @@ OTHER_MESSAGES = MessagePageKey("thread_2", None, OPEN)
 RUN_WITH_MESSAGES = RunBody.model_validate({"assistant_id": "asst_1", "additional_messages": [HELLO]})
 OUTPUTS = ToolOutputsBody.model_validate({"tool_outputs": [{"tool_call_id": "call_1", "output": "done"}]})
 
-# (name, write, what was read before and has to show it afterwards)
+# (name, write, the keys that are read before it and have to show it afterwards)
 WRITES: list[tuple[str, Write, Sequence[Key]]] = [
     ("update_thread", lambda api: api.update_thread(THREAD, ThreadUpdateBody(metadata={"owner": "edited"})), [THREAD]),
     ("delete_thread", lambda api: api.delete_thread(THREAD), [THREAD, USER_MESSAGE, MessagePageKey(T, None, OPEN)]),
@@ -85,7 +85,7 @@ WRITES: list[tuple[str, Write, Sequence[Key]]] = [
 
 @pytest.fixture(params=["memory", "redis", "cluster"])
 async def caches(request: pytest.FixtureRequest) -> AsyncIterator[list[SharedCache]]:
-    """The writer's cache and the reader's: another process where there is a Redis."""
+    """The caches of a writer and a reader: two processes with Redis, one without."""
     if request.param == "memory":
         async with processes(1, None) as (shared,):
             yield [shared, shared]
@@ -120,15 +120,15 @@ async def test_a_read_after_a_write_sees_it_in_every_process(
 
 
 @pytest.mark.parametrize(("name", "write", "keys"), WRITES, ids=[row[0] for row in WRITES])
-async def test_a_write_that_failed_may_have_changed_what_it_was_to_change(
-    name: str, write: Write, keys: Sequence[Key]
-) -> None:
+async def test_a_failed_write_invalidates_like_a_successful_one(name: str, write: Write, keys: Sequence[Key]) -> None:
     upstream = upstream_for(name)
     async with processes(1, None) as (shared,):
         for key in keys:
             await read(cached(upstream, shared), key)
-        upstream.fail_writes = {name: GatewayError(ErrorCode.UPSTREAM_TIMEOUT, "Nobody knows.", retryable=False)}
-        with pytest.raises(GatewayError, match="Nobody knows"):
+        upstream.fail_writes = {
+            name: GatewayError(ErrorCode.UPSTREAM_TIMEOUT, "The outcome is unknown.", retryable=False)
+        }
+        with pytest.raises(GatewayError, match="outcome is unknown"):
             await write(cached(upstream, shared))
         upstream.calls.clear()
         for key in keys:
@@ -136,22 +136,22 @@ async def test_a_write_that_failed_may_have_changed_what_it_was_to_change(
         assert len(upstream.calls) == len(keys)
 
 
-async def test_what_is_made_is_found_though_it_was_not_before(caches: list[SharedCache]) -> None:
+async def test_a_created_thread_is_found_after_a_stored_not_found(caches: list[SharedCache]) -> None:
     upstream = Upstream()
     writer, reader = caches
-    made = [ThreadKey("thread_made1"), ThreadKey("thread_made2")]
-    for key in made:
-        (answer,) = await read(cached(upstream, reader), key)
-        assert isinstance(answer, GatewayError)
+    created = [ThreadKey("thread_made1"), ThreadKey("thread_made2")]
+    for key in created:
+        (result,) = await read(cached(upstream, reader), key)
+        assert isinstance(result, GatewayError)
     await cached(upstream, writer).create_thread(ThreadBody())
     body = {"assistant_id": "asst_1", "thread": {"messages": [HELLO]}}
     await cached(upstream, writer).create_thread_and_run(ThreadAndRunBody.model_validate(body))
-    for key in made:
-        (answer,) = await read(cached(upstream, reader), key)
-        assert answer.id == key.thread_id
+    for key in created:
+        (result,) = await read(cached(upstream, reader), key)
+        assert result.id == key.thread_id
 
 
-async def test_a_message_that_is_added_leaves_the_rest_of_its_thread_in_place(caches: list[SharedCache]) -> None:
+async def test_a_new_message_leaves_other_objects_of_its_thread_cached(caches: list[SharedCache]) -> None:
     upstream = Upstream()
     upstream.runs[ACTIVE] = run("run_2", status="completed")
     keys: list[Key] = [THREAD, USER_MESSAGE, ENDED, RunPageKey(T, OPEN)]
@@ -165,19 +165,19 @@ async def test_a_message_that_is_added_leaves_the_rest_of_its_thread_in_place(ca
     assert upstream.calls == []
 
 
-async def test_an_event_of_a_run_is_seen_in_every_process(caches: list[SharedCache]) -> None:
+async def test_an_observed_change_of_a_run_is_seen_in_every_process(caches: list[SharedCache]) -> None:
     upstream = Upstream()
     writer, reader = caches
     step = RunStepKey(T, "run_2", "step_2")
     (missing,) = await read(cached(upstream, reader), step)
     assert isinstance(missing, GatewayError)
     upstream.run_steps[step] = run_step("step_2")
-    await writer.store.end_write("ann", seen_moving(ACTIVE))
+    await writer.store.end_write("ann", change_observed(ACTIVE))
     (found,) = await read(cached(upstream, reader), step)
     assert found.id == "step_2"
 
 
-async def test_its_capabilities_and_its_cost_are_those_of_the_inner_port() -> None:
+async def test_capabilities_and_cost_are_those_of_the_inner_port() -> None:
     async with processes(1, None) as (shared,):
         inner = Upstream()
         api = CachedThreadsApi(inner, shared, "ann")
@@ -185,7 +185,7 @@ async def test_its_capabilities_and_its_cost_are_those_of_the_inner_port() -> No
         assert api.cost is inner.cost
 
 
-async def test_switched_off_it_reads_through_and_still_tells_of_writes() -> None:
+async def test_switched_off_all_reads_go_to_the_upstream_and_writes_still_invalidate() -> None:
     upstream = Upstream()
     async with SharedCache(CacheOptions(enabled=False)) as shared:
         for _ in range(2):
@@ -201,7 +201,7 @@ async def test_switched_off_it_reads_through_and_still_tells_of_writes() -> None
         assert before.versions != after.versions
 
 
-async def test_whoever_wants_to_know_is_told_of_each_write_that_was_tried() -> None:
+async def test_on_write_is_called_for_each_write_even_a_failed_one() -> None:
     written: list[Any] = []
     async with processes(1, None) as (shared,):
         upstream = Upstream()

@@ -39,16 +39,16 @@ def entry(value: Any, **versions: str) -> CacheEntry:
     return CacheEntry(value, versions, 1000.5, 60.0, 600.0)
 
 
-def shown(kept: CacheEntry | None) -> Any:
-    """Raw parts are equal only to themselves, so values are compared by their text."""
-    assert kept is not None
-    value = kept.value
+def shown(decoded: CacheEntry | None) -> Any:
+    """Return an entry as comparable values; raw JSON parts are equal only to themselves, so they become text."""
+    assert decoded is not None
+    value = decoded.value
     text = str(value) if isinstance(value, GatewayError) else msgspec.json.encode(value)
-    return type(value), text, kept.versions, kept.stored_at, kept.fresh_seconds, kept.stale_seconds
+    return type(value), text, decoded.versions, decoded.stored_at, decoded.fresh_seconds, decoded.stale_seconds
 
 
-def round_trip(key_type: type[Key], kept: CacheEntry) -> CacheEntry | None:
-    data = entry_codec.encode(NAME, kept)
+def round_trip(key_type: type[Key], original: CacheEntry) -> CacheEntry | None:
+    data = entry_codec.encode(NAME, original)
     assert data is not None
     back = entry_codec.decode(key_type, NAME, data)
     assert shown(entry_codec.decode(key_type, NAME, entry_codec.compress(data))) == shown(back)
@@ -56,12 +56,12 @@ def round_trip(key_type: type[Key], kept: CacheEntry) -> CacheEntry | None:
 
 
 @given(MESSAGES, st.dictionaries(st.text(max_size=5), st.text(max_size=5)))
-def test_an_object_comes_back_as_it_was(kept: wire.MessageObject, versions: dict[str, str]) -> None:
-    assert shown(round_trip(MessageKey, entry(kept, **versions))) == shown(entry(kept, **versions))
+def test_a_decoded_object_equals_the_encoded_one(value: wire.MessageObject, versions: dict[str, str]) -> None:
+    assert shown(round_trip(MessageKey, entry(value, **versions))) == shown(entry(value, **versions))
 
 
 @given(st.lists(MESSAGES, max_size=4), st.booleans())
-def test_a_page_comes_back_as_it_was(data: list[wire.MessageObject], has_more: bool) -> None:
+def test_a_decoded_page_equals_the_encoded_one(data: list[wire.MessageObject], has_more: bool) -> None:
     page = Page(data, has_more)
     assert shown(round_trip(MessagePageKey, entry(page))) == shown(entry(page))
 
@@ -73,9 +73,9 @@ async def test_every_type_of_key_has_its_codec() -> None:
         assert shown(round_trip(type(key), entry(value))) == shown(entry(value))
 
 
-def test_raw_parts_keep_their_very_text() -> None:
-    kept = run(tools=None)
-    odd = msgspec.structs.replace(kept, tools=[msgspec.Raw(b'{"type" :  "new"}'), *raws({"type": "function"})])
+def test_raw_json_parts_keep_their_exact_text() -> None:
+    plain = run(tools=None)
+    odd = msgspec.structs.replace(plain, tools=[msgspec.Raw(b'{"type" :  "new"}'), *raws({"type": "function"})])
     back = round_trip(RunKey, entry(odd))
     assert back is not None
     assert isinstance(back.value, wire.RunObject)
@@ -83,7 +83,7 @@ def test_raw_parts_keep_their_very_text() -> None:
     assert [bytes(tool) for tool in back.value.tools] == [b'{"type" :  "new"}', b'{"type": "function"}']
 
 
-def test_not_found_comes_back_without_what_was_of_that_request_alone() -> None:
+def test_a_decoded_not_found_has_nothing_of_the_request_that_stored_it() -> None:
     error = GatewayError(ErrorCode.NOT_FOUND, "No.", argument="id", upstream_request_id="req_1", retry_after_ms=5)
     back = round_trip(ThreadKey, entry(error))
     assert back is not None
@@ -92,7 +92,7 @@ def test_not_found_comes_back_without_what_was_of_that_request_alone() -> None:
     assert back.value.message == "No."
 
 
-def test_what_is_large_is_compressed() -> None:
+def test_large_entries_are_compressed() -> None:
     data = entry_codec.encode(NAME, entry(thread(metadata={"text": "x" * entry_codec.MIN_COMPRESSED_BYTES})))
     assert data is not None
     assert len(entry_codec.compress(data)) < len(data) / 10
@@ -116,7 +116,7 @@ def test_garbage_is_a_miss(data: bytes) -> None:
         assert entry_codec.decode(ThreadKey, NAME, damaged) is None
 
 
-def test_a_value_cut_short_anywhere_is_a_miss() -> None:
+def test_a_value_truncated_anywhere_is_a_miss() -> None:
     good = entry_codec.encode(NAME, entry(thread(metadata={"text": "x" * entry_codec.MIN_COMPRESSED_BYTES})))
     assert good is not None
     packed = entry_codec.compress(good)
@@ -125,7 +125,7 @@ def test_a_value_cut_short_anywhere_is_a_miss() -> None:
         assert entry_codec.decode(ThreadKey, NAME, good[:size]) is None
 
 
-def test_what_inflates_without_end_is_a_miss(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_that_inflates_beyond_the_limit_is_a_miss(monkeypatch: pytest.MonkeyPatch) -> None:
     good = entry_codec.encode(NAME, entry(thread(metadata={"text": "x" * entry_codec.MIN_COMPRESSED_BYTES})))
     assert good is not None
     packed = entry_codec.compress(good)
@@ -133,7 +133,7 @@ def test_what_inflates_without_end_is_a_miss(monkeypatch: pytest.MonkeyPatch) ->
     assert entry_codec.decode(ThreadKey, NAME, packed) is None
 
 
-def test_a_value_of_another_place_or_another_program_is_a_miss() -> None:
+def test_a_value_of_another_key_or_another_program_version_is_a_miss() -> None:
     good = entry_codec.encode(NAME, entry(thread()))
     assert good is not None
     assert entry_codec.decode(ThreadKey, "tg:{y}v:thread/1", good) is None
@@ -141,7 +141,7 @@ def test_a_value_of_another_place_or_another_program_is_a_miss() -> None:
     assert entry_codec.decode(ThreadKey, NAME, b"TG" + bytes(8) + good[10:]) is None
 
 
-def test_what_cannot_be_written_is_not_kept() -> None:
+def test_a_value_that_cannot_be_encoded_gives_none() -> None:
     assert entry_codec.encode(NAME, entry(thread(metadata={"n": 1}))) is not None
     assert entry_codec.encode(NAME, entry(wire.ThreadObject("t", 1, metadata={"n": object()}))) is None
 
@@ -154,7 +154,7 @@ class _New(msgspec.Struct):
     id: str | None = None
 
 
-def test_the_fingerprint_is_that_of_the_definitions() -> None:
+def test_the_fingerprint_changes_with_the_definitions() -> None:
     assert entry_codec.fingerprint() == entry_codec.fingerprint()
     old, new = SimpleNamespace(Thing=_Old), SimpleNamespace(Thing=_New)
     assert entry_codec.fingerprint(old) != entry_codec.fingerprint(new)

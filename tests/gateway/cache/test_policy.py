@@ -3,15 +3,15 @@ from typing import Any
 import pytest
 
 from gateway.cache.policy import (
-    ABSENT,
-    BRIEF,
     EDITABLE,
+    NOT_FOUND,
     RECENT_SECONDS,
     SETTLED,
-    Answer,
+    SHORT,
     Lifetime,
-    is_closed,
-    lifetime_of,
+    Result,
+    choose_lifetime,
+    is_page_closed,
 )
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
@@ -19,30 +19,30 @@ from schema.contract.paging import Window
 from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 from schema.contract.run_events import TERMINAL_STATUSES
 from schema.contract.wire import Page
-from tests.gateway.cache.upstream import ANSWER, ASSISTANT, ENDED, FILE, STEP, THREAD, T
+from tests.gateway.cache.upstream import ASSISTANT, ASSISTANT_MESSAGE, ENDED, FILE, STEP, THREAD, T
 from tests.support.fake_threads_api import Key
 from tests.support.wire_samples import assistant, message, message_file, run, run_step, thread
 
-MADE = 1_699_009_709
-NOW = MADE + 2 * RECENT_SECONDS
+CREATED = 1_699_009_709
+NOW = CREATED + 2 * RECENT_SECONDS
 
 
-def nobody(_: RunKey) -> bool:
+def no_run(_: RunKey) -> bool:
     return False
 
 
-def everybody(_: RunKey) -> bool:
+def every_run(_: RunKey) -> bool:
     return True
 
 
 @pytest.mark.parametrize("status", sorted(TERMINAL_STATUSES))
-def test_a_terminal_run_is_kept_long(status: str) -> None:
-    assert lifetime_of(ENDED, run(status=status), nobody, NOW) == SETTLED
+def test_a_terminal_run_is_settled(status: str) -> None:
+    assert choose_lifetime(ENDED, run(status=status), no_run, NOW) == SETTLED
 
 
 @pytest.mark.parametrize("status", ["queued", "in_progress", "requires_action", "cancelling", "thinking", ""])
-def test_a_run_that_may_change_is_not_kept_even_when_it_was_thought_to_be_over(status: str) -> None:
-    assert lifetime_of(ENDED, run(status=status), everybody, NOW) is None
+def test_a_run_that_may_change_is_not_stored_even_if_it_was_recorded_as_ended(status: str) -> None:
+    assert choose_lifetime(ENDED, run(status=status), every_run, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -56,44 +56,46 @@ def test_a_run_that_may_change_is_not_kept_even_when_it_was_thought_to_be_over(s
         ("new", None),
     ],
 )
-def test_a_step_is_kept_when_it_is_final(status: str, lifetime: Lifetime | None) -> None:
-    assert lifetime_of(STEP, run_step(status=status), everybody, NOW) == lifetime
+def test_a_step_is_stored_if_it_is_final(status: str, lifetime: Lifetime | None) -> None:
+    assert choose_lifetime(STEP, run_step(status=status), every_run, NOW) == lifetime
 
 
 @pytest.mark.parametrize(
-    ("fields", "run_is_over", "lifetime"),
+    ("fields", "run_has_ended", "lifetime"),
     [
         ({"role": "user"}, False, SETTLED),
         ({"role": "user", "run_id": "run_1"}, False, SETTLED),
         ({"role": "assistant"}, False, SETTLED),
-        ({"role": "assistant", "run_id": "run_1"}, False, BRIEF),
+        ({"role": "assistant", "run_id": "run_1"}, False, SHORT),
         ({"role": "assistant", "run_id": "run_1"}, True, SETTLED),
         ({"role": "assistant", "run_id": "run_1", "status": "completed"}, False, SETTLED),
         ({"role": "assistant", "run_id": "run_1", "status": "incomplete"}, False, SETTLED),
         ({"role": "assistant", "run_id": "run_1", "status": "in_progress"}, True, None),
         ({"role": "user", "status": "in_progress"}, False, None),
-        ({"role": "user", "status": "unheard of"}, True, BRIEF),
+        ({"role": "user", "status": "unheard of"}, True, SHORT),
     ],
 )
-def test_a_message_is_kept_as_long_as_it_is_known_to_be_whole(
-    fields: dict[str, Any], run_is_over: bool, lifetime: Lifetime | None
+def test_the_lifetime_of_a_message_depends_on_whether_it_is_complete(
+    fields: dict[str, Any], run_has_ended: bool, lifetime: Lifetime | None
 ) -> None:
-    assert lifetime_of(ANSWER, message(**fields), lambda _: run_is_over, NOW) == lifetime
+    assert choose_lifetime(ASSISTANT_MESSAGE, message(**fields), lambda _: run_has_ended, NOW) == lifetime
 
 
-def test_the_run_of_a_message_is_looked_for_in_its_own_thread() -> None:
-    answer = message(role="assistant", run_id="run_9")
-    assert lifetime_of(ANSWER, answer, lambda key: key == RunKey(T, "run_9"), NOW) == SETTLED
+def test_the_run_of_a_message_is_looked_up_in_its_own_thread() -> None:
+    value = message(role="assistant", run_id="run_9")
+    assert choose_lifetime(ASSISTANT_MESSAGE, value, lambda key: key == RunKey(T, "run_9"), NOW) == SETTLED
 
 
 @pytest.mark.parametrize(("key", "value"), [(THREAD, thread()), (ASSISTANT, assistant()), (FILE, message_file())])
-def test_what_anybody_may_edit_is_kept_for_a_minute(key: Key, value: Answer) -> None:
-    assert lifetime_of(key, value, nobody, NOW) == EDITABLE
+def test_objects_that_can_be_edited_are_fresh_for_a_minute(key: Key, value: Result) -> None:
+    assert choose_lifetime(key, value, no_run, NOW) == EDITABLE
 
 
 @pytest.mark.parametrize("code", ErrorCode)
-def test_of_all_errors_only_not_found_is_kept(code: ErrorCode) -> None:
-    assert lifetime_of(THREAD, GatewayError(code, "No."), everybody, NOW) == (ABSENT if code == "NOT_FOUND" else None)
+def test_of_all_errors_only_not_found_is_stored(code: ErrorCode) -> None:
+    assert choose_lifetime(THREAD, GatewayError(code, "No."), every_run, NOW) == (
+        NOT_FOUND if code == "NOT_FOUND" else None
+    )
 
 
 ONE, TWO = message("msg_1"), message("msg_2")
@@ -114,52 +116,54 @@ ONE, TWO = message("msg_1"), message("msg_2")
         (Window(2, "desc", "msg_3"), Page([]), True),
     ],
 )
-def test_a_page_is_closed_when_nothing_new_can_enter_it(window: Window, page: Page[Any], closed: bool) -> None:
+def test_a_page_is_closed_when_no_new_object_can_enter_it(window: Window, page: Page[Any], closed: bool) -> None:
     key = MessagePageKey(T, None, window)
-    assert is_closed(key, page, nobody) is closed
+    assert is_page_closed(key, page, no_run) is closed
     if page.data or closed:
-        assert lifetime_of(key, page, nobody, NOW) == (SETTLED if closed else BRIEF)
+        assert choose_lifetime(key, page, no_run, NOW) == (SETTLED if closed else SHORT)
 
 
-def test_what_a_run_that_is_over_has_written_is_whole() -> None:
+def test_pages_of_an_ended_run_are_closed() -> None:
     window = Window(20, "asc")
     steps, messages = RunStepPageKey(T, "run_1", window), MessagePageKey(T, "run_1", window)
-    assert lifetime_of(steps, Page([run_step()]), nobody, NOW) == BRIEF
-    assert lifetime_of(steps, Page([run_step()]), everybody, NOW) == SETTLED
-    assert lifetime_of(messages, Page([message(role="assistant", run_id="run_1")]), everybody, NOW) == SETTLED
-    assert lifetime_of(MessagePageKey(T, None, window), Page([ONE]), everybody, NOW) == BRIEF
+    assert choose_lifetime(steps, Page([run_step()]), no_run, NOW) == SHORT
+    assert choose_lifetime(steps, Page([run_step()]), every_run, NOW) == SETTLED
+    assert choose_lifetime(messages, Page([message(role="assistant", run_id="run_1")]), every_run, NOW) == SETTLED
+    assert choose_lifetime(MessagePageKey(T, None, window), Page([ONE]), every_run, NOW) == SHORT
 
 
-def test_a_page_is_kept_no_longer_than_what_it_holds() -> None:
+def test_a_page_is_stored_no_longer_than_its_objects() -> None:
     closed = Window(2, "asc")
-    assert lifetime_of(RunPageKey(T, closed), Page([run(), run(status="queued")], has_more=True), nobody, NOW) is None
+    assert (
+        choose_lifetime(RunPageKey(T, closed), Page([run(), run(status="queued")], has_more=True), no_run, NOW) is None
+    )
     unsure = Page([ONE, message(role="assistant", run_id="run_1")], has_more=True)
-    assert lifetime_of(MessagePageKey(T, None, closed), unsure, nobody, NOW) == BRIEF
+    assert choose_lifetime(MessagePageKey(T, None, closed), unsure, no_run, NOW) == SHORT
     assistants = Page([assistant(), assistant()], has_more=True)
-    kept = lifetime_of(AssistantPageKey(closed), assistants, nobody, NOW)
-    assert kept is not None
-    assert kept.fresh_seconds == EDITABLE.fresh_seconds
-    assert lifetime_of(MessageFilePageKey(T, "m", Window(9, "asc")), Page([message_file()]), nobody, NOW) == BRIEF
+    lifetime = choose_lifetime(AssistantPageKey(closed), assistants, no_run, NOW)
+    assert lifetime is not None
+    assert lifetime.fresh_seconds == EDITABLE.fresh_seconds
+    assert choose_lifetime(MessageFilePageKey(T, "m", Window(9, "asc")), Page([message_file()]), no_run, NOW) == SHORT
 
 
-def test_an_object_is_no_page() -> None:
-    assert not is_closed(THREAD, Page([]), everybody)
+def test_the_key_of_an_object_has_no_closed_page() -> None:
+    assert not is_page_closed(THREAD, Page([]), every_run)
 
 
-def test_what_a_run_may_be_at_work_on_is_not_kept_so_that_its_end_is_never_seen_before_its_work() -> None:
+def test_objects_that_a_run_may_be_writing_are_not_stored_so_that_its_end_is_not_seen_before_its_work() -> None:
     head = Window(9, "desc")
-    writing = message(role="assistant", run_id="run_1", created_at=MADE)
+    writing = message(role="assistant", run_id="run_1", created_at=CREATED)
     pages: list[tuple[Key, Page[Any]]] = [
-        (MessagePageKey(T, None, head), Page([message(created_at=MADE)])),
+        (MessagePageKey(T, None, head), Page([message(created_at=CREATED)])),
         (MessagePageKey(T, "run_1", head), Page([])),
-        (RunStepPageKey(T, "run_1", head), Page([run_step(created_at=MADE)])),
+        (RunStepPageKey(T, "run_1", head), Page([run_step(created_at=CREATED)])),
         (RunStepPageKey(T, "run_1", head), Page([])),
     ]
-    for later, lifetime in ((RECENT_SECONDS - 1, None), (RECENT_SECONDS, BRIEF)):
-        assert lifetime_of(ANSWER, writing, nobody, MADE + later) == lifetime
-        assert lifetime_of(*pages[0], nobody, MADE + later) == lifetime
-        assert lifetime_of(*pages[2], nobody, MADE + later) == lifetime
-    assert lifetime_of(*pages[1], nobody, NOW) is None
-    assert lifetime_of(*pages[3], nobody, NOW) is None
-    assert lifetime_of(*pages[1], everybody, MADE) == SETTLED
-    assert lifetime_of(ANSWER, writing, everybody, MADE) == SETTLED
+    for later, lifetime in ((RECENT_SECONDS - 1, None), (RECENT_SECONDS, SHORT)):
+        assert choose_lifetime(ASSISTANT_MESSAGE, writing, no_run, CREATED + later) == lifetime
+        assert choose_lifetime(*pages[0], no_run, CREATED + later) == lifetime
+        assert choose_lifetime(*pages[2], no_run, CREATED + later) == lifetime
+    assert choose_lifetime(*pages[1], no_run, NOW) is None
+    assert choose_lifetime(*pages[3], no_run, NOW) is None
+    assert choose_lifetime(*pages[1], every_run, CREATED) == SETTLED
+    assert choose_lifetime(ASSISTANT_MESSAGE, writing, every_run, CREATED) == SETTLED

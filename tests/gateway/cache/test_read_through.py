@@ -1,12 +1,18 @@
-"""The whole way of a read, in one process, over each kind of store."""
+"""Reads through the cache, over each kind of store; those in flight are in `test_read_through_single_flight`."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.cache.cache_keys import to_cache_key
+from gateway.cache.cache_lookup import CacheLookup
 from gateway.cache.cached_threads_api import CachedThreadsApi
+from gateway.cache.read_through import ReadThrough
+from gateway.cache.redis_link import redis_key
+from gateway.cache.result_storer import ResultStorer
 from gateway.cache.shared_cache import SharedCache
+from schema.contract.cost import Cost
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import MessageKey, ThreadKey
 from schema.contract.paging import Window
@@ -16,7 +22,7 @@ from tests.gateway.cache.processes import Clock, processes
 from tests.gateway.cache.upstream import (
     ACTIVE,
     ALL_KEYS,
-    ANSWER,
+    ASSISTANT_MESSAGE,
     DOWN,
     ENDED,
     OTHER_THREAD,
@@ -30,10 +36,12 @@ from tests.gateway.cache.upstream import (
     until,
 )
 from tests.support.fake_threads_api import Key
+from tests.support.valkey import Valkey
 from tests.support.wire_samples import thread
 
-RUN_PAGE = PAGE_KEYS[2]  # it holds an active run
-KEPT = [key for key in ALL_KEYS if key not in {ACTIVE, RUN_PAGE}]
+FAR = float("inf")
+RUN_PAGE = PAGE_KEYS[2]  # its page holds an active run
+STORED = [key for key in ALL_KEYS if key not in {ACTIVE, RUN_PAGE}]
 
 
 @pytest.fixture
@@ -48,8 +56,8 @@ async def shared(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[
         yield shared
 
 
-@pytest.mark.parametrize("key", KEPT, ids=repr)
-async def test_what_was_read_is_not_asked_for_again(shared: SharedCache, key: Key) -> None:
+@pytest.mark.parametrize("key", STORED, ids=repr)
+async def test_a_stored_result_needs_no_call(shared: SharedCache, key: Key) -> None:
     upstream = Upstream()
     first = await read(cached(upstream, shared), key)
     api = cached(upstream, shared)
@@ -59,7 +67,7 @@ async def test_what_was_read_is_not_asked_for_again(shared: SharedCache, key: Ke
 
 
 @pytest.mark.parametrize("key", [ACTIVE, RUN_PAGE], ids=repr)
-async def test_what_may_change_at_any_time_is_asked_for_each_time(shared: SharedCache, key: Key) -> None:
+async def test_an_active_run_is_fetched_for_each_read(shared: SharedCache, key: Key) -> None:
     upstream = Upstream()
     for _ in range(3):
         api = cached(upstream, shared)
@@ -68,36 +76,36 @@ async def test_what_may_change_at_any_time_is_asked_for_each_time(shared: Shared
     assert len(upstream.calls) == 3
 
 
-async def test_the_upstream_is_asked_once_for_what_nobody_knows(shared: SharedCache) -> None:
+async def test_the_misses_of_a_batch_are_fetched_in_one_call(shared: SharedCache) -> None:
     upstream = Upstream()
     await read(cached(upstream, shared), THREAD)
     keys = (OTHER_THREAD, THREAD, ThreadKey("thread_3"), OTHER_THREAD)
-    answers = await read(cached(upstream, shared), *keys)
+    results = await read(cached(upstream, shared), *keys)
     assert upstream.calls == [("get_threads", (THREAD,)), ("get_threads", (OTHER_THREAD, ThreadKey("thread_3")))]
-    assert [getattr(answer, "id", None) for answer in answers] == ["thread_2", T, None, "thread_2"]
+    assert [getattr(result, "id", None) for result in results] == ["thread_2", T, None, "thread_2"]
 
 
-async def test_no_keys_ask_nobody(shared: SharedCache) -> None:
+async def test_an_empty_batch_needs_no_call(shared: SharedCache) -> None:
     upstream = Upstream()
     assert list(await cached(upstream, shared).get_threads([])) == []
     assert upstream.calls == []
 
 
-async def test_not_found_is_known_for_a_few_seconds(shared: SharedCache, clock: Clock) -> None:
+async def test_not_found_is_stored_for_a_few_seconds(shared: SharedCache, clock: Clock) -> None:
     upstream = Upstream()
     key = ThreadKey("thread_9")
     for _ in range(2):
-        (answer,) = await read(cached(upstream, shared), key)
-        assert isinstance(answer, GatewayError)
-        assert answer.code is ErrorCode.NOT_FOUND
+        (result,) = await read(cached(upstream, shared), key)
+        assert isinstance(result, GatewayError)
+        assert result.code is ErrorCode.NOT_FOUND
     assert len(upstream.calls) == 1
     clock.now += 3
     upstream.threads[key] = thread("thread_9")
-    (answer,) = await read(cached(upstream, shared), key)
-    assert isinstance(answer, ThreadObject)
+    (result,) = await read(cached(upstream, shared), key)
+    assert isinstance(result, ThreadObject)
 
 
-async def test_a_change_behind_the_gateways_back_is_seen_when_the_lifetime_is_over(
+async def test_a_change_made_directly_at_the_upstream_is_seen_when_the_entry_expires(
     shared: SharedCache, clock: Clock
 ) -> None:
     upstream = Upstream()
@@ -105,63 +113,65 @@ async def test_a_change_behind_the_gateways_back_is_seen_when_the_lifetime_is_ov
     upstream.threads[THREAD] = thread(T, metadata={"owner": "changed"})
     seen = []
     for _ in range(2):
-        (answer,) = await read(cached(upstream, shared), THREAD)
-        seen.append(answer.metadata["owner"])
+        (result,) = await read(cached(upstream, shared), THREAD)
+        seen.append(result.metadata["owner"])
         clock.now += 60
     assert seen == ["anybody", "changed"]
 
 
-async def test_when_the_upstream_fails_what_is_stale_answers_and_is_counted(shared: SharedCache, clock: Clock) -> None:
+async def test_when_the_upstream_fails_a_stale_result_is_returned_and_counted(
+    shared: SharedCache, clock: Clock
+) -> None:
     upstream = Upstream()
     await read(cached(upstream, shared), THREAD)
     upstream.fails(THREAD, OTHER_THREAD)
     clock.now += 3600
     api = cached(upstream, shared)
-    answer, missing = await read(api, THREAD, OTHER_THREAD)
-    assert isinstance(answer, ThreadObject)
+    result, missing = await read(api, THREAD, OTHER_THREAD)
+    assert isinstance(result, ThreadObject)
     assert missing is DOWN
     assert (api.cost.cache_hits, api.cost.stale_answers) == (0, 1)
     clock.now += 6 * 3600
     assert await read(cached(upstream, shared), THREAD) == [DOWN]
 
 
-async def test_what_is_stale_lands_in_place_of_a_failure(shared: SharedCache, clock: Clock) -> None:
+async def test_on_result_gets_the_stale_result_instead_of_a_failure(shared: SharedCache, clock: Clock) -> None:
     upstream = Upstream()
     stale, missing = (AssistantPageKey(Window(size, "asc")) for size in (5, 6))
     (first,) = await cached(upstream, shared).list_assistants([stale])
     upstream.fails(stale, missing)
     clock.now += 3000
     api = cached(upstream, shared)
-    landed: dict[AssistantPageKey, object] = {}
-    answers = await api.list_assistants([stale, missing], on_result=landed.__setitem__)
-    assert repr(answers[0]) == repr(first)
-    assert answers[1] is DOWN
-    assert landed == {stale: answers[0], missing: DOWN}
+    arrived: dict[AssistantPageKey, object] = {}
+    results = await api.list_assistants([stale, missing], on_result=arrived.__setitem__)
+    assert repr(results[0]) == repr(first)
+    assert results[1] is DOWN
+    assert arrived == {stale: results[0], missing: DOWN}
     assert api.cost.stale_answers == 1
 
 
-async def test_what_is_kept_lands_before_what_is_asked_for(shared: SharedCache) -> None:
+async def test_on_result_gets_stored_results_before_fetched_ones(shared: SharedCache) -> None:
     upstream = Upstream()
-    kept, missing = (AssistantPageKey(Window(size, "asc")) for size in (1, 6))
-    await cached(upstream, shared).list_assistants([kept])
-    await shared.settled()
+    stored, missing = (AssistantPageKey(Window(size, "asc")) for size in (1, 6))
+    await cached(upstream, shared).list_assistants([stored])
+    await shared.wait_until_idle()
     upstream.gate.clear()
-    landed: dict[AssistantPageKey, object] = {}
-    reading = asyncio.create_task(_list_assistants(cached(upstream, shared), [missing, kept], landed))
+    arrived: dict[AssistantPageKey, object] = {}
+    reading = asyncio.create_task(_list_assistants(cached(upstream, shared), [missing, stored], arrived))
     await until(lambda: upstream.waiting == 1)
-    assert list(landed) == [kept]
+    assert list(arrived) == [stored]
     upstream.gate.set()
-    answers = await reading
-    assert landed == {kept: answers[1], missing: answers[0]}
+    results = await reading
+    assert arrived == {stored: results[1], missing: results[0]}
 
 
 async def _list_assistants(
-    api: CachedThreadsApi, keys: list[AssistantPageKey], landed: dict[AssistantPageKey, object]
+    api: CachedThreadsApi, keys: list[AssistantPageKey], arrived: dict[AssistantPageKey, object]
 ) -> list[object]:
-    return list(await api.list_assistants(keys, on_result=landed.__setitem__))
+    return list(await api.list_assistants(keys, on_result=arrived.__setitem__))
 
 
-async def test_a_refusal_is_an_answer_and_no_failure(shared: SharedCache, clock: Clock) -> None:
+async def test_a_refusal_is_returned_though_there_is_a_stale_result(shared: SharedCache, clock: Clock) -> None:
     upstream = Upstream()
     await read(cached(upstream, shared), THREAD)
     refused = GatewayError(ErrorCode.FORBIDDEN, "No.")
@@ -170,7 +180,9 @@ async def test_a_refusal_is_an_answer_and_no_failure(shared: SharedCache, clock:
     assert await read(cached(upstream, shared), THREAD) == [refused]
 
 
-async def test_what_a_write_has_outdated_serves_no_failing_upstream(shared: SharedCache, clock: Clock) -> None:
+async def test_a_result_invalidated_by_a_write_is_not_used_when_the_upstream_fails(
+    shared: SharedCache, clock: Clock
+) -> None:
     upstream = Upstream()
     await read(cached(upstream, shared), THREAD)
     await cached(upstream, shared).delete_thread(THREAD)
@@ -179,15 +191,17 @@ async def test_what_a_write_has_outdated_serves_no_failing_upstream(shared: Shar
     assert await read(cached(upstream, shared), THREAD) == [DOWN]
 
 
-async def test_the_answer_of_a_run_that_is_over_is_kept_once_that_is_known(shared: SharedCache, clock: Clock) -> None:
+async def test_the_message_of_a_run_is_stored_once_the_run_is_known_to_have_ended(
+    shared: SharedCache, clock: Clock
+) -> None:
     upstream = Upstream()
-    await read(cached(upstream, shared), ANSWER)
+    await read(cached(upstream, shared), ASSISTANT_MESSAGE)
     await read(cached(upstream, shared), ENDED)
     for expected_calls in (2, 3, 3, 3):
         assert len(upstream.calls) == expected_calls
-        await shared.settled()
+        await shared.wait_until_idle()
         clock.now += 5
-        await read(cached(upstream, shared), ANSWER)
+        await read(cached(upstream, shared), ASSISTANT_MESSAGE)
 
 
 async def test_an_unexpected_exception_of_the_inner_port_reaches_the_caller(shared: SharedCache) -> None:
@@ -197,3 +211,55 @@ async def test_an_unexpected_exception_of_the_inner_port_reaches_the_caller(shar
 
     with pytest.raises(ZeroDivisionError):
         await read(cached(Broken(), shared), USER_MESSAGE)
+
+
+async def test_a_value_in_memory_is_not_read_from_redis(valkey: Valkey) -> None:
+    upstream = Upstream()
+    async with processes(1, valkey.url) as (shared,):
+        await read(cached(upstream, shared), THREAD)
+        await shared.wait_until_idle()
+        valkey.command("DEL", redis_key("ann", "v", to_cache_key(THREAD)))
+        valkey.command("CONFIG", "RESETSTAT")
+        await read(cached(upstream, shared), THREAD)
+    assert len(upstream.calls) == 1
+    stats = valkey.command("INFO", "commandstats")
+    assert not {"cmdstat_set", "cmdstat_get", "cmdstat_eval"} & set(stats)
+    assert stats["cmdstat_mget"]["calls"] == 1
+
+
+async def test_a_newer_value_of_another_process_is_found_though_memory_has_an_outdated_one(valkey: Valkey) -> None:
+    upstream = Upstream()
+    async with processes(2, valkey.url) as (one, other):
+        for shared in (one, other):
+            await read(cached(upstream, shared), THREAD)
+            await shared.wait_until_idle()
+        assert len(upstream.calls) == 1
+        await cached(upstream, one).delete_thread(THREAD)
+        await read(cached(upstream, one), THREAD)
+        await one.wait_until_idle()
+        calls = len(upstream.calls)
+        api = cached(upstream, other)
+        await read(api, THREAD)
+        assert len(upstream.calls) == calls
+        assert api.cost.cache_hits == 1
+
+
+async def test_a_value_read_from_redis_is_stored_in_memory(valkey: Valkey) -> None:
+    upstream = Upstream()
+    async with processes(2, valkey.url) as (one, other):
+        await read(cached(upstream, one), THREAD)
+        await one.wait_until_idle()
+        await read(cached(upstream, other), THREAD)
+        assert other.memory.get_entry("ann", to_cache_key(THREAD)) is not None
+
+
+async def test_without_versions_nothing_is_stored_or_found() -> None:
+    upstream = Upstream()
+    async with processes(1, "unix:///nowhere/valkey.sock") as (shared,):
+        await read(cached(upstream, shared), THREAD)
+        assert len(shared.memory) == 0
+        lookup = CacheLookup.for_key(THREAD)
+        read_through = ReadThrough(shared, ResultStorer(shared, "ann"), "ann", Cost())
+        assert await read_through._find_cached([lookup], FAR) == {}
+        assert not lookup.has_versions
+        assert read_through._decode(lookup, b"garbage") is None

@@ -3,9 +3,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.cache.cache_keys import CacheKey
-from gateway.cache.entry import may_be_kept
+from gateway.cache.entry import may_be_stored
 from gateway.cache.redis_link import RedisLink, redis_key
-from gateway.cache.redis_store import MARK_MS, RedisVersionStore
+from gateway.cache.redis_store import WRITE_MARK_MS, RedisVersionStore
 from gateway.cache.tags import Tag
 from tests.gateway.cache.test_version_store import redis_store
 from tests.gateway.cache.upstream import until
@@ -28,16 +28,16 @@ async def test_two_processes_see_the_same_versions_and_each_others_writes(valkey
         assert await version(other) not in {None, first}
 
 
-async def test_while_a_write_is_under_way_nothing_may_be_kept_by_anybody(valkey: Valkey) -> None:
+async def test_during_a_write_no_process_may_store_values_of_its_tags(valkey: Valkey) -> None:
     async with redis_store(valkey.url) as writer, redis_store(valkey.url) as reader:
         await writer.begin_write("ann", [TAG])
         marked = await version(reader)
         assert marked is not None
-        assert not may_be_kept([marked])
-        # Should the writer die, the mark goes by itself.
-        assert 0 < valkey.command("PTTL", redis_key("ann", "t", TAG)) <= MARK_MS
+        assert not may_be_stored([marked])
+        # If the writer dies, the mark expires by itself.
+        assert 0 < valkey.command("PTTL", redis_key("ann", "t", TAG)) <= WRITE_MARK_MS
         await writer.end_write("ann", [TAG])
-        assert may_be_kept([await version(reader) or "w"])
+        assert may_be_stored([await version(reader) or "w"])
 
 
 async def test_an_evicted_version_comes_back_as_another(valkey: Valkey) -> None:
@@ -47,11 +47,11 @@ async def test_an_evicted_version_comes_back_as_another(valkey: Valkey) -> None:
         assert await version(store) not in {None, first}
 
 
-async def test_what_is_no_version_is_replaced(valkey: Valkey) -> None:
+async def test_a_malformed_version_is_replaced(valkey: Valkey) -> None:
     async with redis_store(valkey.url) as store:
         for garbage in (b"", b"v", b"\xff" * 20, b"v" + b"g" * 16):
             valkey.command("SET", redis_key("ann", "t", TAG), garbage)
-            assert may_be_kept([await version(store) or "w"])
+            assert may_be_stored([await version(store) or "w"])
 
 
 async def test_a_key_of_another_type_leaves_the_tag_unknown(valkey: Valkey) -> None:
@@ -62,7 +62,7 @@ async def test_a_key_of_another_type_leaves_the_tag_unknown(valkey: Valkey) -> N
         assert await version(store) is not None
 
 
-async def test_a_redis_that_takes_no_more_is_asked_but_not_written() -> None:
+async def test_a_full_redis_is_read_but_not_written() -> None:
     with running_valkey("--maxmemory-policy", "noeviction") as valkey:
         async with redis_store(valkey.url) as store:
             first = await version(store)
@@ -73,54 +73,54 @@ async def test_a_redis_that_takes_no_more_is_asked_but_not_written() -> None:
             assert known.versions == {TAG: first}
             await store.begin_write("ann", [TAG])
             await store.end_write("ann", [TAG])
-            assert not store.owes
+            assert not store.has_pending_invalidations
             assert await version(store) is None
 
 
-async def test_a_change_that_redis_did_not_hear_of_is_owed_and_paid() -> None:
+async def test_an_invalidation_that_redis_missed_is_pending_until_a_retry_succeeds() -> None:
     pauses = asyncio.Semaphore(0)
 
     async def sleep(_: float) -> None:
         await pauses.acquire()
 
     with running_valkey() as valkey:
-        async with owing(valkey, sleep) as (store, other):
+        async with impatient_store(valkey, sleep) as (store, other):
             first = await version(other)
             valkey.command("CLIENT", "PAUSE", 300, "ALL")
             await store.end_write("ann", [TAG])
-            assert store.owes
-            # This process does without what depends on the tag, though Redis may still have the old version.
+            assert store.has_pending_invalidations
+            # This process uses no value of the tag, though Redis may still have the old version.
             assert await version(store) is None
             await until(lambda: bool(valkey.command("PING")))
             pauses.release()
-            await until(lambda: not store.owes)
+            await until(lambda: not store.has_pending_invalidations)
             assert await version(other) not in {None, first}
             assert await version(store) == await version(other)
 
 
-async def test_a_later_debt_for_the_same_tag_is_not_paid_by_an_earlier_payment(valkey: Valkey) -> None:
+async def test_an_earlier_invalidation_of_a_tag_does_not_settle_a_later_one(valkey: Valkey) -> None:
     class SlowLink(RedisLink):
         gate = asyncio.Event()
 
-        async def send(self, *arguments: Any, **options: Any) -> list[Any] | None:
-            answers = await super().send(*arguments, **options)
+        async def send_commands(self, *arguments: Any, **options: Any) -> list[Any] | None:
+            replies = await super().send_commands(*arguments, **options)
             await self.gate.wait()
-            return answers
+            return replies
 
     link = SlowLink(valkey.url, cluster=False, deadline_seconds=5)
     store = RedisVersionStore(link)
     first = asyncio.create_task(store.end_write("ann", [TAG]))
-    await until(lambda: store.owes)
+    await until(lambda: store.has_pending_invalidations)
     second = asyncio.create_task(store.end_write("ann", [TAG]))
     await asyncio.sleep(0)
     link.gate.set()
     await asyncio.gather(first, second)
-    assert not store.owes
+    assert not store.has_pending_invalidations
     await store.close()
     await link.close()
 
 
-async def test_what_is_owed_at_the_end_is_paid_if_redis_answers(valkey: Valkey) -> None:
+async def test_closing_sends_the_pending_invalidations(valkey: Valkey) -> None:
     link = RedisLink(valkey.url, cluster=False, deadline_seconds=5)
     store = RedisVersionStore(link)
     async with redis_store(valkey.url) as other:
@@ -128,16 +128,16 @@ async def test_what_is_owed_at_the_end_is_paid_if_redis_answers(valkey: Valkey) 
         valkey.command("CLIENT", "PAUSE", 200, "ALL")
         link.deadline_seconds = 0.01
         await store.end_write("ann", [TAG])
-        debts = [store.owes]
+        pending = [store.has_pending_invalidations]
         link.deadline_seconds = 5
         await store.close()
-        assert [*debts, store.owes] == [True, False]
+        assert [*pending, store.has_pending_invalidations] == [True, False]
         assert await version(other) != first
     await link.close()
 
 
-class owing:  # noqa: N801 # used as a function
-    """A store with a short deadline and pauses of the test's, and another with time."""
+class impatient_store:  # noqa: N801 # used as a function
+    """A store with a short deadline and the test's own `sleep`, and another store with a long deadline."""
 
     def __init__(self, valkey: Valkey, sleep: Callable[[float], Awaitable[None]]) -> None:
         self.link = RedisLink(valkey.url, cluster=False, deadline_seconds=0.02)

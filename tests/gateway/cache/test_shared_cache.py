@@ -8,7 +8,7 @@ from schema.contract.ports import RunPageKey
 from tests.gateway.cache.upstream import THREAD, T, Upstream, cached, read, until
 
 
-async def test_closing_ends_the_reads_under_way() -> None:
+async def test_closing_cancels_the_reads_in_flight() -> None:
     upstream = Upstream()
     upstream.gate.clear()
     async with SharedCache() as shared:
@@ -19,11 +19,11 @@ async def test_closing_ends_the_reads_under_way() -> None:
         await reading
 
 
-async def test_it_learns_how_long_asking_takes() -> None:
-    shared = SharedCache(CacheOptions(first_guess_seconds=1.0))
+async def test_it_measures_how_long_an_upstream_call_takes() -> None:
+    shared = SharedCache(CacheOptions(initial_upstream_seconds=1.0))
     for _ in range(50):
-        shared.note_call(0.01)
-    assert shared.call_seconds == pytest.approx(0.01, abs=0.001)
+        shared.record_upstream_seconds(0.01)
+    assert shared.upstream_seconds == pytest.approx(0.01, abs=0.001)
     await shared.close()
 
 
@@ -35,13 +35,13 @@ async def test_a_start_without_redis_is_no_error() -> None:
 
 async def test_its_deadline_is_that_of_the_options() -> None:
     async with SharedCache(CacheOptions(redis_deadline_seconds=2.0)) as shared:
-        assert shared.deadline() == pytest.approx(asyncio.get_running_loop().time() + 2, abs=0.1)
+        assert shared.redis_deadline() == pytest.approx(asyncio.get_running_loop().time() + 2, abs=0.1)
 
 
-async def test_no_more_pages_are_noted_than_entries_are_kept() -> None:
+async def test_no_more_pages_are_indexed_than_entries_are_stored() -> None:
     upstream = Upstream()
     async with SharedCache(CacheOptions(memory_entries=3)) as shared:
         for limit in range(1, 6):
             await read(cached(upstream, shared), RunPageKey(T, Window(limit, "asc")))
-            await shared.settled()
-        assert len(shared.pages) == 3
+            await shared.wait_until_idle()
+        assert len(shared.page_index) == 3

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from gateway.cache.cache_keys import CacheKey
-from gateway.cache.single_flight import FlightKey, Land, SingleFlight
+from gateway.cache.single_flight import FlightKey, OnFlightResult, SingleFlight
 from tests.gateway.cache.upstream import until
 
 
@@ -11,125 +11,125 @@ def flight(name: str, version: str = "v1") -> FlightKey:
     return FlightKey("ann", CacheKey("g", name), (version,))
 
 
-class Lead:
-    """Lands its flights when the gate opens."""
+class GatedFetch:
+    """A fetch that returns its results when the gate opens."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
-        self.led: list[list[str]] = []
+        self.fetched: list[list[str]] = []
         self.cancelled = 0
 
-    async def __call__(self, keys: list[FlightKey], on_result: Land[str]) -> None:
-        self.led.append([key.place.name for key in keys])
+    async def __call__(self, keys: list[FlightKey], on_result: OnFlightResult[str]) -> None:
+        self.fetched.append([key.cache_key.name for key in keys])
         try:
             await self.gate.wait()
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
         for key in keys:
-            on_result(key, f"<{key.place.name}>")
+            on_result(key, f"<{key.cache_key.name}>")
 
 
-async def test_identical_reads_under_way_are_one_call() -> None:
-    flights, lead = SingleFlight[str](), Lead()
-    first = asyncio.create_task(flights.fly([flight("a"), flight("b")], lead))
-    await until(lambda: bool(lead.led))
-    second = asyncio.create_task(flights.fly([flight("b"), flight("c")], lead))
-    await until(lambda: len(lead.led) == 2)
-    lead.gate.set()
+async def test_identical_reads_in_flight_share_one_call() -> None:
+    flights, fetch = SingleFlight[str](), GatedFetch()
+    first = asyncio.create_task(flights.run([flight("a"), flight("b")], fetch))
+    await until(lambda: bool(fetch.fetched))
+    second = asyncio.create_task(flights.run([flight("b"), flight("c")], fetch))
+    await until(lambda: len(fetch.fetched) == 2)
+    fetch.gate.set()
     assert await first == {flight("a"): "<a>", flight("b"): "<b>"}
     assert await second == {flight("b"): "<b>", flight("c"): "<c>"}
-    assert lead.led == [["a", "b"], ["c"]]
-    await flights.fly([flight("a")], lead)
-    assert lead.led[2:] == [["a"]]
+    assert fetch.fetched == [["a", "b"], ["c"]]
+    await flights.run([flight("a")], fetch)
+    assert fetch.fetched[2:] == [["a"]]
 
 
-async def test_the_caller_learns_which_it_leads() -> None:
-    flights, lead = SingleFlight[str](), Lead()
-    lead.gate.set()
-    led: list[FlightKey] = []
-    await flights.fly([flight("a")], lead, on_leading=led.append)
-    assert led == [flight("a")]
-    assert await flights.fly([], lead) == {}
+async def test_the_caller_learns_which_flights_it_started() -> None:
+    flights, fetch = SingleFlight[str](), GatedFetch()
+    fetch.gate.set()
+    started: list[FlightKey] = []
+    await flights.run([flight("a")], fetch, on_start=started.append)
+    assert started == [flight("a")]
+    assert await flights.run([], fetch) == {}
 
 
-async def test_a_read_that_begins_after_a_write_boards_nothing_that_began_before() -> None:
-    flights, lead = SingleFlight[str](), Lead()
-    before = asyncio.create_task(flights.fly([flight("a", "v1")], lead))
-    await until(lambda: bool(lead.led))
-    after = asyncio.create_task(flights.fly([flight("a", "v2")], lead))
-    await until(lambda: len(lead.led) == 2)
-    lead.gate.set()
+async def test_a_read_that_begins_after_a_write_joins_no_flight_from_before_it() -> None:
+    flights, fetch = SingleFlight[str](), GatedFetch()
+    before = asyncio.create_task(flights.run([flight("a", "v1")], fetch))
+    await until(lambda: bool(fetch.fetched))
+    after = asyncio.create_task(flights.run([flight("a", "v2")], fetch))
+    await until(lambda: len(fetch.fetched) == 2)
+    fetch.gate.set()
     await asyncio.gather(before, after)
 
 
 @pytest.mark.parametrize("leaver", [0, 1])
-async def test_whoever_leaves_takes_nobody_along(leaver: int) -> None:
-    flights, lead = SingleFlight[str](), Lead()
-    callers = [asyncio.create_task(flights.fly([flight("a")], lead)) for _ in range(2)]
-    await until(lambda: bool(lead.led))
+async def test_a_cancelled_caller_does_not_cancel_the_flight_of_others(leaver: int) -> None:
+    flights, fetch = SingleFlight[str](), GatedFetch()
+    callers = [asyncio.create_task(flights.run([flight("a")], fetch)) for _ in range(2)]
+    await until(lambda: bool(fetch.fetched))
     callers[leaver].cancel()
     await asyncio.wait([callers[leaver]])
     assert callers[leaver].cancelled()
-    lead.gate.set()
+    fetch.gate.set()
     assert await callers[1 - leaver] == {flight("a"): "<a>"}
-    assert lead.cancelled == 0
+    assert fetch.cancelled == 0
 
 
-async def test_a_call_that_nobody_waits_for_any_more_is_ended() -> None:
-    flights, lead = SingleFlight[str](), Lead()
-    callers = [asyncio.create_task(flights.fly([flight("a")], lead)) for _ in range(2)]
-    await until(lambda: bool(lead.led))
+async def test_a_fetch_is_cancelled_when_its_last_waiter_leaves() -> None:
+    flights, fetch = SingleFlight[str](), GatedFetch()
+    callers = [asyncio.create_task(flights.run([flight("a")], fetch)) for _ in range(2)]
+    await until(lambda: bool(fetch.fetched))
     for caller in callers:
         caller.cancel()
     await asyncio.wait(callers)
-    assert lead.cancelled == 1
-    lead.gate.set()
-    assert await flights.fly([flight("a")], lead) == {flight("a"): "<a>"}
-    assert len(lead.led) == 2
+    assert fetch.cancelled == 1
+    fetch.gate.set()
+    assert await flights.run([flight("a")], fetch) == {flight("a"): "<a>"}
+    assert len(fetch.fetched) == 2
 
 
-async def test_what_the_leader_raises_reaches_all_on_board() -> None:
+async def test_an_error_of_the_fetch_reaches_all_waiters() -> None:
     gate = asyncio.Event()
 
-    async def lead(_: list[FlightKey], __: Land[str]) -> None:
+    async def fetch(_: list[FlightKey], __: OnFlightResult[str]) -> None:
         await gate.wait()
         raise ValueError("expected an upstream, got none")
 
     flights = SingleFlight[str]()
-    callers = [asyncio.create_task(flights.fly([flight("a")], lead)) for _ in range(2)]
+    callers = [asyncio.create_task(flights.run([flight("a")], fetch)) for _ in range(2)]
     await asyncio.sleep(0)
     gate.set()
     outcomes = await asyncio.gather(*callers, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [ValueError, ValueError]
 
 
-async def test_a_leader_who_forgets_a_flight_leaves_nobody_waiting() -> None:
-    async def lead(keys: list[FlightKey], on_result: Land[str]) -> None:
+async def test_a_fetch_that_leaves_out_a_flight_is_an_error_and_no_waiter_hangs() -> None:
+    async def fetch(keys: list[FlightKey], on_result: OnFlightResult[str]) -> None:
         on_result(keys[0], "<a>")
 
     with pytest.raises(RuntimeError, match="expected a result for every flight"):
-        await SingleFlight[str]().fly([flight("a"), flight("b")], lead)
+        await SingleFlight[str]().run([flight("a"), flight("b")], fetch)
 
 
-async def test_answers_do_not_wait_for_what_the_leader_does_afterwards() -> None:
+async def test_results_do_not_wait_for_the_work_after_them() -> None:
     gate = asyncio.Event()
 
-    async def lead(keys: list[FlightKey], on_result: Land[str]) -> None:
+    async def fetch(keys: list[FlightKey], on_result: OnFlightResult[str]) -> None:
         on_result(keys[0], "<a>")
         await gate.wait()
 
     flights = SingleFlight[str]()
-    assert await flights.fly([flight("a")], lead) == {flight("a"): "<a>"}
+    assert await flights.run([flight("a")], fetch) == {flight("a"): "<a>"}
     gate.set()
-    await flights.settled()
+    await flights.wait_until_idle()
 
 
-async def test_each_passenger_is_told_of_what_has_landed_while_it_waits_for_the_rest() -> None:
-    flights, told, others = SingleFlight[str](), [], []
+async def test_each_waiter_gets_results_as_they_arrive_until_it_leaves() -> None:
+    flights, first_results, second_results = SingleFlight[str](), [], []
     go_on, failed = asyncio.Event(), asyncio.Event()
 
-    async def lead(keys: list[FlightKey], on_result: Land[str]) -> None:
+    async def fetch(keys: list[FlightKey], on_result: OnFlightResult[str]) -> None:
         on_result(keys[0], "here")
         await go_on.wait()
         on_result(keys[1], "later")
@@ -137,25 +137,25 @@ async def test_each_passenger_is_told_of_what_has_landed_while_it_waits_for_the_
         raise ZeroDivisionError
 
     keys = [flight("a"), flight("b"), flight("c")]
-    first = asyncio.create_task(flights.fly(keys, lead, on_landing=lambda key, _: told.append(key)))
-    await until(lambda: bool(told))
-    assert told == keys[:1]
-    second = asyncio.create_task(flights.fly(keys[1:], lead, on_landing=lambda key, _: others.append(key)))
+    first = asyncio.create_task(flights.run(keys, fetch, on_result=lambda key, _: first_results.append(key)))
+    await until(lambda: bool(first_results))
+    assert first_results == keys[:1]
+    second = asyncio.create_task(flights.run(keys[1:], fetch, on_result=lambda key, _: second_results.append(key)))
     await asyncio.sleep(0)
     first.cancel()
     go_on.set()
-    await until(lambda: bool(others))
+    await until(lambda: bool(second_results))
     failed.set()
     with pytest.raises(ZeroDivisionError):
         await second
-    assert (told, others) == (keys[:1], keys[1:2])
+    assert (first_results, second_results) == (keys[:1], keys[1:2])
 
 
-async def test_closing_ends_what_is_under_way() -> None:
-    flights, lead = SingleFlight[str](), Lead()
-    caller = asyncio.create_task(flights.fly([flight("a")], lead))
-    await until(lambda: bool(lead.led))
+async def test_closing_cancels_the_reads_in_flight() -> None:
+    flights, fetch = SingleFlight[str](), GatedFetch()
+    caller = asyncio.create_task(flights.run([flight("a")], fetch))
+    await until(lambda: bool(fetch.fetched))
     await flights.close()
-    assert lead.cancelled == 1
+    assert fetch.cancelled == 1
     with pytest.raises(asyncio.CancelledError):
         await caller

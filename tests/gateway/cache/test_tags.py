@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from gateway.cache import tags
-from gateway.cache.cache_keys import group_of
+from gateway.cache.cache_keys import to_group
 from gateway.cache.tags import Tag, Tags, candidate_tags, dependencies
 from schema.contract.bodies import RunBody
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
@@ -15,7 +15,7 @@ HELLO = {"role": "user", "content": [{"type": "text", "text": "Hello?"}]}
 PLAIN_RUN = RunBody(assistant_id="asst_1")
 RUN_WITH_MESSAGES = RunBody.model_validate({"assistant_id": "asst_1", "additional_messages": [HELLO]})
 
-# One of each kind; (key, found, settled, known from a page).
+# One value of each kind: (key, found, settled, taken from a page).
 KINDS: dict[str, tuple[Key, bool, bool, bool]] = {
     "thread": (ThreadKey(T), True, True, False),
     "no thread": (ThreadKey(T), False, False, False),
@@ -47,47 +47,47 @@ KINDS: dict[str, tuple[Key, bool, bool, bool]] = {
     "messages elsewhere": (MessagePageKey("thread_2", None, OPEN), True, False, False),
 }
 MESSAGE_PAGES = {"closed messages", "open messages"}
-MESSAGES_MADE = {*MESSAGE_PAGES, "no message", "no files"}
+MESSAGES_CREATED = {*MESSAGE_PAGES, "no message", "no files"}
 UNSETTLED = {"unsettled message", "no message", "open messages"}
 RUN_PAGES = {"runs"}
-OF_THE_THREAD = {name for name, (key, *_) in KINDS.items() if group_of(key) == group_of(ThreadKey(T))}
-RUN_MOVED = {"run", "listed run", *RUN_PAGES, "no step", "steps", *UNSETTLED}
+THREAD_VALUES = {name for name, (key, *_) in KINDS.items() if to_group(key) == to_group(ThreadKey(T))}
+RUN_PROGRESSED = {"run", "listed run", *RUN_PAGES, "no step", "steps", *UNSETTLED}
 
 WRITES: list[tuple[str, Tags, set[str]]] = [
-    ("create_thread", tags.thread_made(T), OF_THE_THREAD),
+    ("create_thread", tags.thread_created(T), THREAD_VALUES),
     ("update_thread", tags.thread_updated(ThreadKey(T)), {"thread", "no thread"}),
-    ("delete_thread", tags.thread_deleted(ThreadKey(T)), OF_THE_THREAD),
-    ("create_message", tags.message_added(ThreadKey(T)), MESSAGES_MADE),
+    ("delete_thread", tags.thread_deleted(ThreadKey(T)), THREAD_VALUES),
+    ("create_message", tags.message_created(ThreadKey(T)), MESSAGES_CREATED),
     (
         "update_message",
         tags.message_changed(MessageKey(T, "m1")),
         {"message", "listed message", *MESSAGE_PAGES, "file", "files"},
     ),
-    ("create_run", tags.run_begun(ThreadKey(T), PLAIN_RUN), {*RUN_PAGES, "no run", *UNSETTLED}),
+    ("create_run", tags.run_created(ThreadKey(T), PLAIN_RUN), {*RUN_PAGES, "no run", *UNSETTLED}),
     (
         "create_run with messages",
-        tags.run_begun(ThreadKey(T), RUN_WITH_MESSAGES),
-        {*RUN_PAGES, "no run", *UNSETTLED, *MESSAGES_MADE},
+        tags.run_created(ThreadKey(T), RUN_WITH_MESSAGES),
+        {*RUN_PAGES, "no run", *UNSETTLED, *MESSAGES_CREATED},
     ),
     ("update_run", tags.run_updated(RunKey(T, "r1")), {"run", "listed run", *RUN_PAGES}),
-    ("cancel_run", tags.run_moved_on(RunKey(T, "r1")), RUN_MOVED),
+    ("cancel_run", tags.run_progressed(RunKey(T, "r1")), RUN_PROGRESSED),
     (
-        "run seen moving",
-        tags.seen_moving(RunKey(T, "r1")),
-        {*RUN_MOVED, *MESSAGES_MADE, *MESSAGE_PAGES, "listed message", "no run"},
+        "run change observed",
+        tags.change_observed(RunKey(T, "r1")),
+        {*RUN_PROGRESSED, *MESSAGES_CREATED, *MESSAGE_PAGES, "listed message", "no run"},
     ),
     (
-        "thread seen moving",
-        tags.seen_moving(ThreadKey(T)),
-        {*RUN_PAGES, "listed run", "no run", *UNSETTLED, *MESSAGES_MADE, *MESSAGE_PAGES, "listed message"},
+        "thread change observed",
+        tags.change_observed(ThreadKey(T)),
+        {*RUN_PAGES, "listed run", "no run", *UNSETTLED, *MESSAGES_CREATED, *MESSAGE_PAGES, "listed message"},
     ),
-    ("create_assistant", tags.assistant_made(), {"assistants", "no assistant"}),
+    ("create_assistant", tags.assistant_created(), {"assistants", "no assistant"}),
     ("update_assistant", tags.assistant_changed(AssistantKey("a1")), {"assistant", "listed assistant", "assistants"}),
 ]
 
 
 @pytest.mark.parametrize(("changed", "expected"), [row[1:] for row in WRITES], ids=[row[0] for row in WRITES])
-def test_a_write_outdates_what_it_changes_and_nothing_else(changed: Tags, expected: set[str]) -> None:
+def test_a_write_invalidates_the_values_that_it_changes_and_no_others(changed: Tags, expected: set[str]) -> None:
     outdated = {
         name
         for name, (key, found, settled, from_page) in KINDS.items()
@@ -98,13 +98,13 @@ def test_a_write_outdates_what_it_changes_and_nothing_else(changed: Tags, expect
 
 @pytest.mark.parametrize("key", ALL_KEYS, ids=repr)
 @pytest.mark.parametrize("flags", [(found, settled) for found in (True, False) for settled in (True, False)])
-def test_an_answer_depends_on_candidates_of_its_own_group(key: Any, flags: tuple[bool, bool]) -> None:
+def test_a_result_depends_on_candidates_of_its_own_group(key: Any, flags: tuple[bool, bool]) -> None:
     found, settled = flags
-    tags_of_answer = dependencies(key, found=found, settled=settled)
-    assert tags_of_answer
-    assert set(tags_of_answer) <= set(candidate_tags(key))
-    assert {tag.group for tag in candidate_tags(key)} == {group_of(key)}
+    result_tags = dependencies(key, found=found, settled=settled)
+    assert result_tags
+    assert set(result_tags) <= set(candidate_tags(key))
+    assert {tag.group for tag in candidate_tags(key)} == {to_group(key)}
 
 
-def test_ids_are_written_so_that_no_tag_is_that_of_another() -> None:
-    assert tags.run_updated(RunKey(T, "a/b"))[0] == Tag(group_of(ThreadKey(T)), "run/a%2Fb")
+def test_ids_are_quoted_so_that_no_two_tags_are_equal() -> None:
+    assert tags.run_updated(RunKey(T, "a/b"))[0] == Tag(to_group(ThreadKey(T)), "run/a%2Fb")

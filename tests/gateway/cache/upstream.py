@@ -1,11 +1,11 @@
-"""What stands behind the cache in its tests: an upstream that holds reads back, and a small world for it."""
+"""The upstream behind the cache in its tests: it can hold reads back, and has a few objects of each kind."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from gateway.cache.cached_threads_api import CachedThreadsApi
-from gateway.cache.page_index import owner_of
+from gateway.cache.page_index import to_list_key
 from gateway.cache.shared_cache import SharedCache
 from schema.contract.cost import Cost
 from schema.contract.errors import ErrorCode, GatewayError
@@ -26,14 +26,14 @@ from tests.support.wire_samples import assistant, message, message_file, run, ru
 T = "thread_1"
 THREAD, OTHER_THREAD = ThreadKey(T), ThreadKey("thread_2")
 OPEN = Window(20, "asc")
-USER_MESSAGE, ANSWER = MessageKey(T, "msg_1"), MessageKey(T, "msg_2")
+USER_MESSAGE, ASSISTANT_MESSAGE = MessageKey(T, "msg_1"), MessageKey(T, "msg_2")
 ENDED, ACTIVE = RunKey(T, "run_1"), RunKey(T, "run_2")
 STEP = RunStepKey(T, "run_1", "step_1")
 ASSISTANT = AssistantKey("asst_1")
 FILE = MessageFileKey(T, "msg_1", "file-1")
 DOWN = GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "The upstream is down.")
 
-OBJECT_KEYS: tuple[NodeKey, ...] = (THREAD, USER_MESSAGE, ANSWER, ENDED, ACTIVE, STEP, ASSISTANT, FILE)
+OBJECT_KEYS: tuple[NodeKey, ...] = (THREAD, USER_MESSAGE, ASSISTANT_MESSAGE, ENDED, ACTIVE, STEP, ASSISTANT, FILE)
 PAGE_KEYS = (
     MessagePageKey(T, None, OPEN),
     MessagePageKey(T, "run_1", OPEN),
@@ -62,7 +62,7 @@ ValueT = TypeVar("ValueT")
 
 
 class Upstream(FakeThreadsApi):
-    """A small world. With its gate shut, a read is answered by the state in which it met the upstream, but later."""
+    """An upstream with few objects. While its gate is closed, reads wait, then return the state at their arrival."""
 
     def __init__(self, owner: str = "anybody") -> None:
         metadata = {"owner": owner}
@@ -70,7 +70,7 @@ class Upstream(FakeThreadsApi):
             threads={THREAD: thread(T, metadata=metadata), OTHER_THREAD: thread("thread_2", metadata=metadata)},
             messages={
                 USER_MESSAGE: message("msg_1", metadata=metadata, file_ids=["file-1"]),
-                ANSWER: message("msg_2", metadata=metadata, role="assistant", run_id="run_1"),
+                ASSISTANT_MESSAGE: message("msg_2", metadata=metadata, role="assistant", run_id="run_1"),
             },
             runs={
                 ENDED: run("run_1", metadata=metadata, tools=[{"type": "code_interpreter"}]),
@@ -97,11 +97,11 @@ class Upstream(FakeThreadsApi):
         return answers
 
     def fails(self, *keys: Key) -> None:
-        """Let keys fail; the upstream may come back."""
+        """Make reads of these keys fail with a retryable error."""
         self.fail = dict.fromkeys(keys, DOWN)
 
 
-class Counted:
+class WithCost:
     """An upstream as one operation sees it: with a cost of its own."""
 
     def __init__(self, upstream: FakeThreadsApi) -> None:
@@ -113,8 +113,8 @@ class Counted:
 
 
 def cached(upstream: FakeThreadsApi, shared: SharedCache, scope: str = "ann") -> CachedThreadsApi:
-    """The port of one operation."""
-    inner: ThreadsApi = Counted(upstream)
+    """Return the cached port of one operation."""
+    inner: ThreadsApi = WithCost(upstream)
     return CachedThreadsApi(inner, shared, scope)
 
 
@@ -124,12 +124,12 @@ async def read(api: ThreadsApi, *keys: Key) -> list[Any]:
 
 
 def object_key(page_key: Key, object_id: str) -> Any:
-    """Make the key under which an object of a page is found alone."""
-    key_type, owner = owner_of(page_key)
-    return key_type(*owner, object_id)  # type: ignore[call-arg]
+    """Return the key that reads an object of a page alone."""
+    key_type, parent_ids = to_list_key(page_key)
+    return key_type(*parent_ids, object_id)  # type: ignore[call-arg]
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let others go on until something is so; a test's own time limit ends what never is."""
-    while not condition():  # noqa: ASYNC110 # what is waited for happens in the loop or at a server
+    """Let other tasks run until a condition holds; the test's own timeout ends an endless wait."""
+    while not condition():  # noqa: ASYNC110 # the condition changes in the loop or at a server
         await asyncio.sleep(0.001)

@@ -2,50 +2,50 @@ from gateway.redis.circuit_breaker import CircuitBreaker
 from tests.gateway.cache.test_memory_tier import Clock
 
 
-def test_it_admits_all_until_one_fails() -> None:
+def test_closed_it_allows_every_request() -> None:
     breaker = CircuitBreaker(Clock(), open_seconds=1)
-    assert [breaker.admits() for _ in range(3)] == [True, True, True]
+    assert [breaker.allow_request() for _ in range(3)] == [True, True, True]
     assert breaker.is_closed
 
 
-def test_after_a_failure_nobody_tries_for_a_while_then_one_does() -> None:
+def test_a_failure_opens_it_and_after_the_pause_it_allows_one_probe() -> None:
     clock = Clock()
     breaker = CircuitBreaker(clock, open_seconds=1)
-    breaker.failed()
+    breaker.record_failure()
     assert not breaker.is_closed
-    assert not breaker.admits()
+    assert not breaker.allow_request()
     clock.now += 1
-    assert [breaker.admits() for _ in range(3)] == [True, False, False]
+    assert [breaker.allow_request() for _ in range(3)] == [True, False, False]
 
 
-def test_one_success_admits_all_again() -> None:
+def test_the_success_of_the_probe_closes_it() -> None:
     clock = Clock()
     breaker = CircuitBreaker(clock, open_seconds=1)
-    breaker.failed()
+    breaker.record_failure()
     clock.now += 1
-    assert breaker.admits()
-    breaker.succeeded()
+    assert breaker.allow_request()
+    breaker.record_success()
     assert breaker.is_closed
-    assert [breaker.admits() for _ in range(2)] == [True, True]
+    assert [breaker.allow_request() for _ in range(2)] == [True, True]
 
 
-def test_a_probe_that_fails_begins_another_pause() -> None:
+def test_the_failure_of_the_probe_opens_it_again() -> None:
     clock = Clock()
     breaker = CircuitBreaker(clock, open_seconds=1)
-    breaker.failed()
+    breaker.record_failure()
     clock.now += 1
-    assert breaker.admits()
-    breaker.failed()
-    assert not breaker.admits()
+    assert breaker.allow_request()
+    breaker.record_failure()
+    assert not breaker.allow_request()
     clock.now += 1
-    assert breaker.admits()
+    assert breaker.allow_request()
 
 
-def test_a_probe_that_is_given_up_is_the_next_ones() -> None:
+def test_after_an_abandoned_probe_the_next_request_is_the_probe() -> None:
     clock = Clock()
     breaker = CircuitBreaker(clock, open_seconds=1)
-    breaker.failed()
+    breaker.record_failure()
     clock.now += 1
-    assert breaker.admits()
-    breaker.gave_up()
-    assert breaker.admits()
+    assert breaker.allow_request()
+    breaker.record_abandoned()
+    assert breaker.allow_request()

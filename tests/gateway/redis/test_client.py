@@ -1,4 +1,4 @@
-"""Connections to a real Valkey, alone and as a cluster of three."""
+"""Connections to a real Valkey, one server and a cluster of three."""
 
 import asyncio
 
@@ -9,23 +9,23 @@ from gateway.redis.client import MAX_CONNECTIONS, RedisClient
 from tests.support.valkey import Valkey
 
 
-async def test_it_reaches_one_server_and_makes_callers_wait_for_a_free_connection(valkey: Valkey) -> None:
+async def test_callers_wait_for_a_free_connection(valkey: Valkey) -> None:
     client = RedisClient(valkey.url, cluster=False)
     await client.ready()
-    at_once = [client.commands.execute_command("SET", f"k{number}", number) for number in range(2 * MAX_CONNECTIONS)]
-    await asyncio.gather(*at_once)
+    commands = [client.commands.execute_command("SET", f"k{number}", number) for number in range(2 * MAX_CONNECTIONS)]
+    await asyncio.gather(*commands)
     assert int(await client.commands.execute_command("DBSIZE")) == 2 * MAX_CONNECTIONS
     await client.close()
 
 
-async def test_it_finds_the_nodes_of_a_cluster_once_for_all_who_wait(valkey_cluster: list[Valkey]) -> None:
+async def test_it_discovers_the_nodes_of_a_cluster_once_for_all_callers(valkey_cluster: list[Valkey]) -> None:
     client = RedisClient(valkey_cluster[0].url, cluster=True)
     await asyncio.gather(*(client.ready() for _ in range(5)))
     assert len(client.commands.get_nodes()) == 3
     await client.close()
 
 
-async def test_a_cluster_that_is_not_there_is_looked_for_anew_each_time() -> None:
+async def test_each_call_tries_again_to_discover_a_cluster_that_is_down() -> None:
     client = RedisClient("redis://127.0.0.1:1", cluster=True)
     for _ in range(2):
         with pytest.raises(RedisClusterException, match="cannot be connected"):
@@ -33,10 +33,10 @@ async def test_a_cluster_that_is_not_there_is_looked_for_anew_each_time() -> Non
     await client.close()
 
 
-async def test_a_caller_that_leaves_does_not_end_the_search_for_the_nodes(valkey_cluster: list[Valkey]) -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_discovery_of_the_nodes(valkey_cluster: list[Valkey]) -> None:
     client = RedisClient(valkey_cluster[0].url, cluster=True)
     leaving = asyncio.create_task(client.ready())
-    await asyncio.sleep(0)  # lets it begin
+    await asyncio.sleep(0)  # so that it starts
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
     await client.ready()
@@ -44,10 +44,10 @@ async def test_a_caller_that_leaves_does_not_end_the_search_for_the_nodes(valkey
     await client.close()
 
 
-async def test_closing_ends_the_search_for_the_nodes(valkey_cluster: list[Valkey]) -> None:
+async def test_closing_cancels_the_discovery_of_the_nodes(valkey_cluster: list[Valkey]) -> None:
     client = RedisClient(valkey_cluster[0].url, cluster=True)
     waiting = asyncio.create_task(client.ready())
-    await asyncio.sleep(0)  # lets it begin
+    await asyncio.sleep(0)  # so that it starts
     await client.close()
     with pytest.raises(ConnectionError):
         await waiting

@@ -17,8 +17,9 @@ from schema.contract.run_events import LaggedChange
 from schema.engine.context import Context
 from schema.operations.start_subscription import StartedSubscription
 from schema.root import build_schema
-from tests.gateway.cache.asking_again import Counting, ask
-from tests.gateway.cache.asking_again import executor as executor_over
+from tests.gateway.cache.cached_queries import ExecutionCounter as Counting
+from tests.gateway.cache.cached_queries import operation_runner as executor_over
+from tests.gateway.cache.cached_queries import run_query as ask
 from tests.gateway.cache.processes import Clock, processes
 from tests.gateway.cache.upstream import ENDED, THREAD, T
 from tests.support.fake_run_events import FakeFeed, FakeRunEvents, run_event

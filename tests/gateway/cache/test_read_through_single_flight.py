@@ -1,4 +1,4 @@
-"""Ten who ask the same thing at once cost the calls of one: in a process, and in two that share a Redis."""
+"""Identical reads in flight share one call: in one process, and in two that share a Redis."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ from tests.support.valkey import Valkey
 
 
 @pytest.mark.parametrize("key", ALL_KEYS, ids=repr)
-async def test_ten_at_once_in_one_process_are_one_call(key: Key) -> None:
+async def test_ten_reads_at_once_in_one_process_are_one_call(key: Key) -> None:
     upstream = Upstream()
     upstream.gate.clear()
     async with processes(1, None) as (shared,):
@@ -35,14 +35,14 @@ async def test_ten_at_once_in_one_process_are_one_call(key: Key) -> None:
         await until(lambda: upstream.waiting == 1)
         await asyncio.sleep(0)
         upstream.gate.set()
-        answers = await asyncio.gather(*reading)
+        results = await asyncio.gather(*reading)
         assert len(upstream.calls) == 1
-        assert len({repr(answer) for answer in answers}) == 1
+        assert len({repr(result) for result in results}) == 1
         assert sorted(api.cost.shared_calls for api in apis) == [0] + [1] * 9
 
 
 @pytest.mark.parametrize("key", ALL_KEYS, ids=repr)
-async def test_ten_at_once_in_two_processes_are_one_call(key: Key, valkey: Valkey) -> None:
+async def test_ten_reads_at_once_in_two_processes_are_one_call(key: Key, valkey: Valkey) -> None:
     upstream = Upstream()
     upstream.gate.clear()
     async with processes(2, valkey.url) as (one, other):
@@ -51,16 +51,16 @@ async def test_ten_at_once_in_two_processes_are_one_call(key: Key, valkey: Valke
         await until(lambda: upstream.waiting == 1)
         valkey.command("CONFIG", "RESETSTAT")
         reading += [asyncio.create_task(read(api, key)) for api in apis[5:]]
-        # The other process looks up for each of its five, then waits for the lease's holder.
+        # The other process does a look-up for each of its five reads, then waits for the holder of the lease.
         await until(lambda: valkey.command("INFO", "commandstats").get("cmdstat_mget", {"calls": 0})["calls"] > 5)
         upstream.gate.set()
-        answers = await asyncio.gather(*reading)
+        results = await asyncio.gather(*reading)
         assert len(upstream.calls) == 1
-        assert len({repr(answer)[:80] for answer in answers}) == 1
+        assert len({repr(result)[:80] for result in results}) == 1
         assert sorted(api.cost.shared_calls for api in apis) == [0] + [1] * 9
 
 
-async def test_a_batch_waits_for_what_others_ask_and_asks_for_the_rest(valkey: Valkey) -> None:
+async def test_a_batch_waits_for_reads_of_other_processes_and_fetches_the_rest(valkey: Valkey) -> None:
     upstream = Upstream()
     upstream.gate.clear()
     async with processes(2, valkey.url) as (one, other):
@@ -70,11 +70,11 @@ async def test_a_batch_waits_for_what_others_ask_and_asks_for_the_rest(valkey: V
         await until(lambda: upstream.waiting == 2)
         upstream.gate.set()
         await first
-        assert [one.id for one in await second] == ["thread_1", "thread_2"]
+        assert [thread.id for thread in await second] == ["thread_1", "thread_2"]
         assert upstream.calls == [("get_threads", (THREAD,)), ("get_threads", (OTHER_THREAD,))]
 
 
-async def test_whoever_comes_after_an_answer_that_may_not_be_kept_asks_again(valkey: Valkey) -> None:
+async def test_a_read_after_a_result_that_may_not_be_stored_fetches_again(valkey: Valkey) -> None:
     upstream = Upstream()
     async with processes(2, valkey.url) as (one, other):
         for shared in (one, other, one):
@@ -94,24 +94,24 @@ async def test_a_failure_is_not_handed_over(valkey: Valkey) -> None:
         assert len(upstream.calls) == 2
 
 
-async def test_nobody_waits_for_a_process_that_died(valkey: Valkey) -> None:
+async def test_no_read_waits_for_a_process_that_died(valkey: Valkey) -> None:
     upstream = Upstream()
     upstream.gate.clear()
     async with processes(2, valkey.url) as (one, other):
         dead = asyncio.create_task(read(cached(upstream, one), THREAD))
         await until(lambda: upstream.waiting == 1)
-        (held,) = valkey.command("KEYS", redis_key("ann", "l", to_cache_key(THREAD)).replace("[", "?") + "*")
-        valkey.command("DEL", held)
+        (lease,) = valkey.command("KEYS", redis_key("ann", "l", to_cache_key(THREAD)).replace("[", "?") + "*")
+        valkey.command("DEL", lease)
         alive = asyncio.create_task(read(cached(upstream, other), THREAD))
         await until(lambda: upstream.waiting == 2)
         upstream.gate.set()
         await asyncio.gather(dead, alive)
 
 
-async def test_nobody_waits_longer_than_asking_takes(valkey: Valkey) -> None:
+async def test_no_read_waits_longer_than_a_fetch_takes(valkey: Valkey) -> None:
     upstream = Upstream()
     upstream.gate.clear()
-    async with processes(2, valkey.url, patience_seconds=0.01) as (one, other):
+    async with processes(2, valkey.url, upstream_seconds=0.01) as (one, other):
         slow = asyncio.create_task(read(cached(upstream, one), THREAD))
         await until(lambda: upstream.waiting == 1)
         impatient = asyncio.create_task(read(cached(upstream, other), THREAD))
@@ -120,7 +120,7 @@ async def test_nobody_waits_longer_than_asking_takes(valkey: Valkey) -> None:
         await asyncio.gather(slow, impatient)
 
 
-async def test_a_call_that_takes_longer_than_a_lease_is_still_one(
+async def test_a_call_that_takes_longer_than_a_lease_is_still_shared(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "RENEWAL_SECONDS", 0.01)
@@ -136,7 +136,7 @@ async def test_a_call_that_takes_longer_than_a_lease_is_still_one(
         assert len(upstream.calls) == 1
 
 
-async def test_whoever_leaves_takes_nobody_along_and_the_last_ends_the_call() -> None:
+async def test_a_cancelled_reader_leaves_the_call_to_others_and_the_last_one_cancels_it() -> None:
     upstream = Upstream()
     upstream.gate.clear()
     async with processes(1, None) as (shared,):
@@ -151,7 +151,7 @@ async def test_whoever_leaves_takes_nobody_along_and_the_last_ends_the_call() ->
         assert upstream.waiting == 0
 
 
-async def test_a_fault_of_one_errand_ends_the_other(valkey: Valkey) -> None:
+async def test_an_error_of_the_own_fetch_cancels_the_wait_for_another_process(valkey: Valkey) -> None:
     class Broken(Upstream):
         async def get_threads(self, keys: object) -> list[GatewayError]:
             raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""Queries over the cache as the view runs them, for tests of what is given again."""
+"""Queries over the cache, run as the HTTP endpoint runs them, for tests of the response cache."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,15 +17,15 @@ from tests.gateway.cache.upstream import Upstream, cached
 from tests.support.fake_threads_api import V1, FakeThreadsApi
 
 
-def question(text: str = "{ __typename }", variables: bytes = b"{}", name: str | None = None) -> ResponseKey:
-    """A question that differs from others by its text, its variables and its name."""
+def response_key(text: str = "{ __typename }", variables: bytes = b"{}", name: str | None = None) -> ResponseKey:
+    """Return a response key with this text, variables and operation name, equal in all other parts."""
     return ResponseKey("schema", text, name, variables, PagingLimits(), V1)
 
 
-def executor(
+def operation_runner(
     schema: GatewaySchema, upstream: Callable[[str], FakeThreadsApi], shared: SharedCache | None = None
 ) -> OperationRunner:
-    """Runs operations, each over its principal's upstream; without a cache where none is given."""
+    """Return a runner of operations, each over its principal's upstream; without `shared`, it has no cache."""
 
     def bind(principal: Principal) -> ThreadsApi:
         inner = upstream(principal.digest)
@@ -34,8 +34,8 @@ def executor(
     return OperationRunner(schema, bind)
 
 
-async def ask(
-    executor: OperationRunner,
+async def run_query(
+    runner: OperationRunner,
     query: str,
     variables: Mapping[str, Any] | None = None,
     *,
@@ -44,22 +44,22 @@ async def ask(
     allowed: frozenset[OperationType] = frozenset({OperationType.QUERY, OperationType.MUTATION}),
     report_cost: bool = False,
 ) -> bytes:
-    """The answer as it is sent."""
-    request = executor.read(GraphQLRequest(query, name, variables))
-    result = await executor.execute(request, Principal(None, owner), set(allowed), report_cost=report_cost)
+    """Run an operation, and return the response body as it is sent."""
+    request = runner.read(GraphQLRequest(query, name, variables))
+    result = await runner.execute(request, Principal(None, owner), set(allowed), report_cost=report_cost)
     return encode_json(result_body(result).body)
 
 
-class Counting:
-    """An upstream, and how many operations were executed over it."""
+class ExecutionCounter:
+    """An upstream, and the number of operations that were executed over it."""
 
     def __init__(self, monkeypatch: Any) -> None:
         self.upstream = Upstream()
         self.executed = 0
         execute = GatewaySchema.execute_document
 
-        async def counted(schema: Any, *arguments: Any, **named: Any) -> Any:
+        async def count_and_execute(schema: Any, *arguments: Any, **named: Any) -> Any:
             self.executed += 1
             return await execute(schema, *arguments, **named)
 
-        monkeypatch.setattr(GatewaySchema, "execute_document", counted)
+        monkeypatch.setattr(GatewaySchema, "execute_document", count_and_execute)
