@@ -1,4 +1,4 @@
-"""The implementations of the port, each over the same demo data."""
+"""Fixtures of the contract tests: the implementations of the port, each over the same demo data."""
 
 from collections.abc import AsyncIterator
 from typing import Literal
@@ -15,7 +15,7 @@ from gateway.upstream.dialects import DialectName
 from gateway.upstream.threads_api_client import UpstreamClient
 from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.ports import ThreadsApi
-from tests.contracts.world import World, walk_world
+from tests.contracts.world import World, read_world
 from tests.support.fake_threads_api import V1, V2, FakeThreadsApi
 
 CREDENTIAL = "Bearer contract"
@@ -44,7 +44,7 @@ async def emulator() -> AsyncIterator[str]:
 
 @pytest.fixture
 async def world(emulator: str, version: Version) -> World:
-    return await walk_world(emulator, THREADS, CREDENTIAL, version)
+    return await read_world(emulator, THREADS, CREDENTIAL, version)
 
 
 @pytest.fixture(params=["client on the emulator", "fake", "cached in memory", "cached in Redis"])
@@ -60,6 +60,6 @@ async def api(
             yield client.bind(CREDENTIAL)
             return
         redis_url = request.getfixturevalue("valkey").url if request.param == "cached in Redis" else None
-        # A busy machine must not make the cache do without Redis.
+        # The deadline is long, so that a busy machine does not make the cache work without Redis.
         async with SharedCache(CacheOptions(redis_url=redis_url, redis_deadline_seconds=5)) as shared:
             yield CachedThreadsApi(client.bind(CREDENTIAL), shared, "contract")

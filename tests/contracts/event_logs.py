@@ -1,4 +1,4 @@
-"""Every event log, for the tests that hold against each: in memory, in one Redis, in a cluster."""
+"""Every event log, for the contract tests: in memory, in one Redis, in a Redis cluster."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -17,7 +17,7 @@ from schema.contract.run_events import Provenance, TextDeltaChange
 __all__ = ["begin", "logs"]  # fixtures
 
 PATIENT_SECONDS = 10.0
-"""A deadline that no busy machine misses."""
+"""A deadline that is long enough on a busy machine."""
 
 SHORT_LEASE_SECONDS = 0.2
 MAX_ENTRIES = 20
@@ -27,16 +27,16 @@ OTHER = LogName("scope", RunKey("thread_1", "run_2"))
 
 @dataclass
 class Logs:
-    """The same logs as two processes have them; one alone where they are in memory."""
+    """The same logs in two processes; in memory, both are the same object."""
 
     here: EventLog
     there: EventLog
     pass_time: Callable[[float], None] = field(default=lambda seconds: None)
-    """Moves the clock on where it is a fake one; else the time passes by itself."""
+    """Advances the fake clock, if the logs have one; with Redis, time passes by itself."""
 
 
 class Begin(Protocol):
-    """Begins logs whose leases last so many seconds."""
+    """Opens logs whose leases last `lease_seconds`."""
 
     async def __call__(self, lease_seconds: float, max_entries: int = MAX_ENTRIES) -> Logs: ...
 
@@ -78,7 +78,7 @@ async def begin(request: pytest.FixtureRequest) -> AsyncIterator[Begin]:
 
 @pytest.fixture
 async def logs(begin: Begin) -> Logs:
-    """Logs with leases that do not run out."""
+    """Logs with leases that do not expire."""
     return await begin(600)
 
 

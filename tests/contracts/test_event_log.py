@@ -1,4 +1,4 @@
-"""One contract for every event log: what is written is read, everywhere, in order, and there is news of it."""
+"""The contract of every event log: each process reads all entries in order, and is notified of new ones."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -36,7 +36,7 @@ async def test_a_log_that_was_never_written_holds_nothing(logs: Logs) -> None:
     assert await logs.here.read(RUN) == LogSlice(None, ())
 
 
-async def test_entries_are_read_everywhere_in_the_order_in_which_they_were_written(logs: Logs) -> None:
+async def test_each_process_reads_entries_in_the_order_of_their_writes(logs: Logs) -> None:
     lead = await led(logs.here)
     await logs.here.append(RUN, lead, [text("a"), text("b")])
     await logs.here.append(RUN, lead, [text("c")])
@@ -49,7 +49,7 @@ async def test_entries_are_read_everywhere_in_the_order_in_which_they_were_writt
         assert not reading.is_gap
 
 
-async def test_what_is_tried_twice_is_written_once_however_late_the_first_try_comes(logs: Logs) -> None:
+async def test_an_append_that_is_retried_is_written_once_even_if_the_first_try_arrives_late(logs: Logs) -> None:
     lead = await led(logs.here)
     await logs.here.append(RUN, lead, [text("a")], serial=1)
     await logs.here.append(RUN, lead, [text("a")], serial=1)
@@ -61,7 +61,7 @@ async def test_what_is_tried_twice_is_written_once_however_late_the_first_try_co
     assert texts(await logs.here.read(RUN)) == ["a", "b", "c"]
 
 
-async def test_an_entry_comes_back_as_it_was_written(logs: Logs) -> None:
+async def test_a_read_entry_equals_the_written_one(logs: Logs) -> None:
     parts: list[object] = [{"type": "text", "text": {"value": "Ä\u2028" * 9000, "annotations": []}}]
     snapshot = SnapshotChange(run(metadata={"a": "1"}), [run_step()], [message(content=parts)])
     drafts = [
@@ -83,7 +83,7 @@ def _only(parts: Any) -> Any:
     return part
 
 
-async def test_one_reads_on_from_any_place_that_is_kept(logs: Logs) -> None:
+async def test_a_reader_continues_from_any_stored_position(logs: Logs) -> None:
     await written(logs.here, "abcde")
     epoch = (await logs.there.read(RUN)).epoch
     assert epoch is not None
@@ -95,14 +95,14 @@ async def test_one_reads_on_from_any_place_that_is_kept(logs: Logs) -> None:
 
 
 @pytest.mark.parametrize("place", [LogPosition("other", 2), LogPosition("", 0)])
-async def test_a_place_of_another_epoch_is_a_gap(logs: Logs, place: LogPosition) -> None:
+async def test_a_position_of_another_epoch_is_a_gap(logs: Logs, place: LogPosition) -> None:
     await written(logs.here, "abc")
     reading = await logs.here.read(RUN, place)
     assert reading.is_gap
     assert texts(reading) == ["a", "b", "c"]
 
 
-async def test_a_place_that_was_never_reached_is_a_gap(logs: Logs) -> None:
+async def test_a_position_after_the_last_entry_is_a_gap(logs: Logs) -> None:
     await written(logs.here, "abc")
     epoch = (await logs.here.read(RUN)).epoch
     assert epoch is not None
@@ -111,7 +111,7 @@ async def test_a_place_that_was_never_reached_is_a_gap(logs: Logs) -> None:
     assert texts(reading) == ["a", "b", "c"]
 
 
-async def test_only_the_newest_entries_are_kept_and_older_places_are_gaps(logs: Logs) -> None:
+async def test_only_the_newest_entries_are_stored_and_older_positions_are_gaps(logs: Logs) -> None:
     lead = await led(logs.here)
     await logs.here.append(RUN, lead, [text(str(number)) for number in range(1, MAX_ENTRIES + 6)])
     await logs.here.append(RUN, lead, [text("last")])
@@ -125,7 +125,7 @@ async def test_only_the_newest_entries_are_kept_and_older_places_are_gaps(logs: 
         assert numbers(reading) == list(range(7 if is_gap else number + 1, MAX_ENTRIES + 7))
 
 
-async def test_logs_keep_to_themselves(logs: Logs) -> None:
+async def test_logs_do_not_share_entries(logs: Logs) -> None:
     names = [RUN, OTHER, LogName("scope", ThreadKey("thread_1")), LogName("else", RUN.key)]
     for name in names:
         await written(logs.here, [str(names.index(name))], name)
@@ -134,7 +134,7 @@ async def test_logs_keep_to_themselves(logs: Logs) -> None:
     assert len({reading.epoch for reading in readings}) == 4
 
 
-async def test_a_log_that_has_ended_takes_nothing_more_and_is_led_by_nobody(logs: Logs) -> None:
+async def test_an_ended_log_takes_no_entries_and_grants_no_lease(logs: Logs) -> None:
     lead = await led(logs.here)
     await logs.here.append(RUN, lead, [text("a"), text("z")], ends=True)
     for log in (logs.here, logs.there):
@@ -150,7 +150,7 @@ async def test_a_log_that_has_ended_takes_nothing_more_and_is_led_by_nobody(logs
     assert texts(await logs.there.read(RUN)) == ["a", "z"]
 
 
-async def test_nothing_to_write_changes_nothing(logs: Logs) -> None:
+async def test_an_empty_append_changes_nothing(logs: Logs) -> None:
     lead = await led(logs.here)
     await logs.here.append(RUN, lead, [])
     assert (await logs.here.read(RUN)).epoch is None
@@ -158,35 +158,35 @@ async def test_nothing_to_write_changes_nothing(logs: Logs) -> None:
         await logs.here.append(RUN, lead, [], ends=True)
 
 
-async def test_what_others_append_and_the_end_of_their_lead_are_news(logs: Logs) -> None:
-    heard = asyncio.Event()
-    stop = logs.there.listen(RUN, heard.set)
+async def test_a_listener_is_notified_of_appends_and_of_a_released_lease(logs: Logs) -> None:
+    notified = asyncio.Event()
+    stop = logs.there.listen(RUN, notified.set)
     lead = await led(logs.here)
 
-    async def brings_news(act: Awaitable[None]) -> None:
-        # The subscription may just have begun, which is a hint as well.
-        heard.clear()
+    async def notifies(act: Awaitable[None]) -> None:
+        # The subscription may have begun just now, which also notifies.
+        notified.clear()
         await act
         async with asyncio.timeout(PATIENT_SECONDS):
-            await heard.wait()
+            await notified.wait()
 
-    await brings_news(logs.here.append(RUN, lead, [text("a")]))
-    await brings_news(logs.here.resign(RUN, lead))
+    await notifies(logs.here.append(RUN, lead, [text("a")]))
+    await notifies(logs.here.resign(RUN, lead))
     stop()
     stop()
 
 
-async def test_who_listens_before_it_reads_misses_nothing(begin: Begin) -> None:
+async def test_a_reader_that_listens_before_it_reads_misses_nothing(begin: Begin) -> None:
     logs = await begin(600, max_entries=1000)
     count = 60
     seen: list[str] = []
-    news = asyncio.Event()
-    stop = logs.there.listen(RUN, news.set)
+    notified = asyncio.Event()
+    stop = logs.there.listen(RUN, notified.set)
 
     async def follow() -> None:
         place = None
         while True:
-            news.clear()
+            notified.clear()
             reading = await logs.there.read(RUN, place)
             assert not reading.is_gap
             seen.extend(texts(reading))
@@ -194,7 +194,7 @@ async def test_who_listens_before_it_reads_misses_nothing(begin: Begin) -> None:
                 return
             if reading.epoch is not None and reading.entries:
                 place = LogPosition(reading.epoch, reading.entries[-1].number)
-            await news.wait()
+            await notified.wait()
 
     following = asyncio.create_task(follow())
     lead = await led(logs.here)

@@ -1,4 +1,4 @@
-"""What every `ThreadsApi` promises, held against the same demo data: the client on the emulator, and the fake."""
+"""The contract of the reads of `ThreadsApi`, for every implementation over the same demo data."""
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,7 +21,7 @@ from schema.contract.wire import Page, RunStepObject
 from tests.contracts.world import World
 from tests.support.fake_threads_api import V1, V2
 
-NOBODY = "x" * 24
+UNKNOWN = "x" * 24
 
 
 def codes(results: Sequence[object]) -> list[ErrorCode | None]:
@@ -29,7 +29,7 @@ def codes(results: Sequence[object]) -> list[ErrorCode | None]:
 
 
 def as_text(value: object) -> str:
-    """Compare by what is shown: raw parts keep the upstream's spaces."""
+    """Return a value as comparable text; raw JSON parts keep the upstream's spaces."""
     return repr(value)
 
 
@@ -52,9 +52,9 @@ async def test_each_object_is_found_by_its_key_in_the_order_of_the_keys(
     for get, table in gets:
         keys = [*reversed(table), *table]
         assert keys
-        got = await get(keys)
-        assert codes(got) == [None] * len(keys)
-        assert [(one.id, one.object, one.created_at) for one in got] == [
+        results = await get(keys)
+        assert codes(results) == [None] * len(keys)
+        assert [(item.id, item.object, item.created_at) for item in results] == [
             (table[key].id, table[key].object, table[key].created_at) for key in keys
         ]
 
@@ -64,45 +64,45 @@ async def test_no_keys_no_results(api: ThreadsApi) -> None:
     assert list(await api.list_runs([])) == []
 
 
-async def test_what_is_not_there_is_not_found_and_costs_only_its_key(api: ThreadsApi, world: World) -> None:
+async def test_a_missing_object_is_not_found_and_affects_only_its_key(api: ThreadsApi, world: World) -> None:
     thread_id, run_id = next(iter(world.runs))
     elsewhere = next(key.thread_id for key in world.threads if key.thread_id != thread_id)
     missing = ErrorCode.NOT_FOUND
-    assert codes(await api.get_threads([ThreadKey(f"thread_{NOBODY}"), ThreadKey(thread_id)])) == [missing, None]
+    assert codes(await api.get_threads([ThreadKey(f"thread_{UNKNOWN}"), ThreadKey(thread_id)])) == [missing, None]
     assert codes(
-        await api.get_runs([RunKey(thread_id, run_id), RunKey(elsewhere, run_id), RunKey(thread_id, f"run_{NOBODY}")])
+        await api.get_runs([RunKey(thread_id, run_id), RunKey(elsewhere, run_id), RunKey(thread_id, f"run_{UNKNOWN}")])
     ) == [None, missing, missing]
-    assert codes(await api.get_messages([MessageKey(thread_id, f"msg_{NOBODY}")])) == [missing]
-    assert codes(await api.get_run_steps([RunStepKey(thread_id, run_id, f"step_{NOBODY}")])) == [missing]
-    assert codes(await api.get_assistants([AssistantKey(f"asst_{NOBODY}")])) == [missing]
+    assert codes(await api.get_messages([MessageKey(thread_id, f"msg_{UNKNOWN}")])) == [missing]
+    assert codes(await api.get_run_steps([RunStepKey(thread_id, run_id, f"step_{UNKNOWN}")])) == [missing]
+    assert codes(await api.get_assistants([AssistantKey(f"asst_{UNKNOWN}")])) == [missing]
 
 
-async def test_a_list_of_an_owner_who_is_not_there_is_not_found(api: ThreadsApi, world: World) -> None:
+async def test_a_list_of_a_missing_thread_or_run_is_not_found(api: ThreadsApi, world: World) -> None:
     window = Window(5, "asc")
-    nobody = f"thread_{NOBODY}"
+    missing_thread = f"thread_{UNKNOWN}"
     thread_id = next(iter(world.threads)).thread_id
-    messages = [MessagePageKey(nobody, None, window), MessagePageKey(thread_id, None, window)]
+    messages = [MessagePageKey(missing_thread, None, window), MessagePageKey(thread_id, None, window)]
     assert codes(await api.list_messages(messages)) == [ErrorCode.NOT_FOUND, None]
-    assert codes(await api.list_runs([RunPageKey(nobody, window)])) == [ErrorCode.NOT_FOUND]
-    steps = RunStepPageKey(thread_id, f"run_{NOBODY}", window)
+    assert codes(await api.list_runs([RunPageKey(missing_thread, window)])) == [ErrorCode.NOT_FOUND]
+    steps = RunStepPageKey(thread_id, f"run_{UNKNOWN}", window)
     assert codes(await api.list_run_steps([steps])) == [ErrorCode.NOT_FOUND]
 
 
-async def test_a_list_after_what_is_not_there_is_not_found(api: ThreadsApi, world: World) -> None:
-    key = MessagePageKey(world.longest_thread, None, Window(5, "asc", f"msg_{NOBODY}"))
+async def test_a_list_after_a_missing_object_is_not_found(api: ThreadsApi, world: World) -> None:
+    key = MessagePageKey(world.longest_thread, None, Window(5, "asc", f"msg_{UNKNOWN}"))
     assert codes(await api.list_messages([key])) == [ErrorCode.NOT_FOUND]
 
 
-async def walked(
+async def read_all_ids(
     list_pages: Callable[[Any], Awaitable[Sequence[Any]]], key: Any, limit: int, order: Order
 ) -> list[str]:
-    """The ids of a whole list, read page by page; each page is full but the last."""
+    """Return the ids of a whole list, read page by page; every page but the last is full."""
     ids: list[str] = []
     window = Window(limit, order)
     while True:
         (page,) = await list_pages([key._replace(window=window)])
         assert isinstance(page, Page), page
-        ids += [one.id for one in page.data]
+        ids += [item.id for item in page.data]
         if not page.has_more:
             assert len(page.data) <= limit
             return ids
@@ -111,7 +111,7 @@ async def walked(
 
 
 @pytest.mark.parametrize("limit", [7, 100])
-async def test_a_list_walked_either_way_is_whole_and_in_order(api: ThreadsApi, world: World, limit: int) -> None:
+async def test_a_list_read_page_by_page_is_complete_in_both_orders(api: ThreadsApi, world: World, limit: int) -> None:
     thread_id = world.longest_thread
     run_owner, run_id, _ = next(iter(world.run_steps))
     first = Window(1, "asc")
@@ -135,11 +135,11 @@ async def test_a_list_walked_either_way_is_whole_and_in_order(api: ThreadsApi, w
     ]
     for list_pages, key, expected in lists:
         assert expected
-        assert await walked(list_pages, key, limit, "asc") == expected
-        assert await walked(list_pages, key, limit, "desc") == expected[::-1]
+        assert await read_all_ids(list_pages, key, limit, "asc") == expected
+        assert await read_all_ids(list_pages, key, limit, "desc") == expected[::-1]
 
 
-async def test_messages_are_narrowed_to_the_run_that_wrote_them(api: ThreadsApi, world: World) -> None:
+async def test_messages_can_be_limited_to_the_run_that_wrote_them(api: ThreadsApi, world: World) -> None:
     keys = [MessagePageKey(*key, Window(100, "asc")) for key in world.runs]
     for key, page in zip(keys, await api.list_messages(keys), strict=True):
         assert isinstance(page, Page)
@@ -150,14 +150,14 @@ async def test_messages_are_narrowed_to_the_run_that_wrote_them(api: ThreadsApi,
         ]
 
 
-async def test_one_batch_may_hold_pages_of_one_list_twice(api: ThreadsApi, world: World) -> None:
+async def test_one_batch_may_hold_the_same_page_twice(api: ThreadsApi, world: World) -> None:
     newest = MessagePageKey(world.longest_thread, None, Window(3, "desc"))
     oldest = MessagePageKey(world.longest_thread, None, Window(3, "asc"))
     pages = await api.list_messages([newest, oldest, newest])
     assert as_text(pages[0]) == as_text(pages[2]) != as_text(pages[1])
 
 
-async def test_files_of_messages_are_there_in_version_1_alone(api: ThreadsApi, world: World, version: str) -> None:
+async def test_files_of_messages_exist_in_version_1_only(api: ThreadsApi, world: World, version: str) -> None:
     window = Window(10, "asc")
     if version == "v2":
         message = next(iter(world.messages))
@@ -173,16 +173,16 @@ async def test_files_of_messages_are_there_in_version_1_alone(api: ThreadsApi, w
     ]
 
 
-async def test_what_a_file_search_found_comes_with_its_text(api: ThreadsApi, world: World, version: str) -> None:
+async def test_file_search_results_include_their_text(api: ThreadsApi, world: World, version: str) -> None:
     if version == "v1":
-        return  # it has no such thing
+        return  # version 1 has no file search
     searches = [key for key, step in world.run_steps.items() if b"file_search" in bytes(step.step_details)]
     assert searches
-    for key, got in zip(searches, await api.get_run_steps(searches), strict=True):
+    for key, single in zip(searches, await api.get_run_steps(searches), strict=True):
         (page,) = await api.list_run_steps([RunStepPageKey(key.thread_id, key.run_id, Window(100, "asc"))])
         assert isinstance(page, Page)
         listed = next(step for step in page.data if step.id == key.step_id)
-        for step in (got, listed):
+        for step in (single, listed):
             assert isinstance(step, RunStepObject)
             calls = json.loads(bytes(step.step_details))["tool_calls"]
             assert all(result["content"][0]["text"] for call in calls for result in call["file_search"]["results"])

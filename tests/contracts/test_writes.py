@@ -1,4 +1,4 @@
-"""What every `ThreadsApi` promises of its writes: what was written is read again, and what cannot be is refused."""
+"""The contract of the writes of `ThreadsApi`: later reads return them, and an impossible write is refused."""
 
 from collections.abc import Awaitable
 from typing import Any
@@ -24,69 +24,69 @@ from schema.contract.ports import MessagePageKey, ThreadsApi
 from schema.contract.wire import Page, RunObject, ThreadObject
 from tests.contracts.world import World
 
-NOBODY = "x" * 24
+UNKNOWN = "x" * 24
 HELLO: dict[str, Any] = {"role": "user", "content": [{"type": "text", "text": "Hello?"}]}
 TAGGED = MetadataUpdateBody(metadata={"tag": "é"})
 
 
-def text_of(content: Any) -> str:
+def to_text(content: Any) -> str:
     (part,) = msgspec.json.decode(msgspec.json.encode(content))
     return str(part["text"]["value"])
 
 
-async def refusal(writing: Awaitable[object]) -> GatewayError:
+async def get_refusal(writing: Awaitable[object]) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
         await writing
     assert not caught.value.retryable
     return caught.value
 
 
-async def code_of(writing: Awaitable[object]) -> ErrorCode:
-    return (await refusal(writing)).code
+async def get_refusal_code(writing: Awaitable[object]) -> ErrorCode:
+    return (await get_refusal(writing)).code
 
 
-async def new_thread(api: ThreadsApi, **body: Any) -> ThreadKey:
+async def create_thread(api: ThreadsApi, **body: Any) -> ThreadKey:
     return ThreadKey((await api.create_thread(ThreadBody.model_validate({"messages": [HELLO]} | body))).id)
 
 
-async def new_run(api: ThreadsApi, world: World) -> RunKey:
-    thread = await new_thread(api)
+async def create_run(api: ThreadsApi, world: World) -> RunKey:
+    thread = await create_thread(api)
     run = await api.create_run(thread, RunBody(assistant_id=next(iter(world.assistants)).assistant_id))
     return RunKey(thread.thread_id, run.id)
 
 
-def waiting_run(world: World) -> tuple[RunKey, list[str]]:
-    """A run that waits for tool outputs, and the ids of its calls."""
+def find_waiting_run(world: World) -> tuple[RunKey, list[str]]:
+    """Return a run that waits for tool outputs, and the ids of its tool calls."""
     key, run = next((key, run) for key, run in world.runs.items() if run.status == "requires_action")
     action = msgspec.json.decode(run.required_action)
     return key, [call["id"] for call in action["submit_tool_outputs"]["tool_calls"]]
 
 
 def outputs(call_ids: list[str]) -> ToolOutputsBody:
-    given = [{"tool_call_id": call_id, "output": "done"} for call_id in call_ids]
-    return ToolOutputsBody.model_validate({"tool_outputs": given})
+    items = [{"tool_call_id": call_id, "output": "done"} for call_id in call_ids]
+    return ToolOutputsBody.model_validate({"tool_outputs": items})
 
 
-async def test_a_thread_is_made_with_its_messages_in_their_order(api: ThreadsApi) -> None:
+async def test_a_thread_is_created_with_its_messages_in_order(api: ThreadsApi) -> None:
     answer = HELLO | {"role": "assistant", "content": [{"type": "text", "text": "Hi."}]}
-    key = await new_thread(api, messages=[HELLO, answer], metadata={"title": "New"})
+    key = await create_thread(api, messages=[HELLO, answer], metadata={"title": "New"})
     (thread,) = await api.get_threads([key])
     assert isinstance(thread, ThreadObject)
     assert (thread.object, thread.metadata) == ("thread", {"title": "New"})
     (page,) = await api.list_messages([MessagePageKey(key.thread_id, None, Window(10, "asc"))])
     assert isinstance(page, Page)
-    assert [(one.role, text_of(one.content)) for one in page.data] == [("user", "Hello?"), ("assistant", "Hi.")]
+    assert [(item.role, to_text(item.content)) for item in page.data] == [("user", "Hello?"), ("assistant", "Hi.")]
 
 
-async def test_an_empty_body_makes_an_empty_thread(api: ThreadsApi) -> None:
-    made = await api.create_thread(ThreadBody())
-    assert made.metadata == {}
-    (page,) = await api.list_messages([MessagePageKey(made.id, None, Window(10, "asc"))])
+async def test_an_empty_body_creates_an_empty_thread(api: ThreadsApi) -> None:
+    created = await api.create_thread(ThreadBody())
+    assert created.metadata == {}
+    (page,) = await api.list_messages([MessagePageKey(created.id, None, Window(10, "asc"))])
     assert page == Page(data=[])
 
 
-async def test_what_an_update_leaves_out_stays(api: ThreadsApi) -> None:
-    key = await new_thread(api, metadata={"title": "Old"})
+async def test_an_update_changes_only_the_fields_it_has(api: ThreadsApi) -> None:
+    key = await create_thread(api, metadata={"title": "Old"})
     assert (await api.update_thread(key, ThreadUpdateBody())).metadata == {"title": "Old"}
     assert (await api.update_thread(key, ThreadUpdateBody(metadata={"title": "New"}))).metadata == {"title": "New"}
     (read,) = await api.get_threads([key])
@@ -94,23 +94,25 @@ async def test_what_an_update_leaves_out_stays(api: ThreadsApi) -> None:
     assert read.metadata == {"title": "New"}
 
 
-async def test_a_null_in_an_update_clears_and_in_a_creation_is_nothing(api: ThreadsApi) -> None:
-    made = await api.create_assistant(AssistantBody(model="gpt-4o", name="Ann", instructions=None))
-    assert (made.name, made.instructions) == ("Ann", None)
-    changed = await api.update_assistant(AssistantKey(made.id), AssistantUpdateBody(name=None, instructions="Be kind."))
-    assert (changed.id, changed.name, changed.instructions, changed.model) == (made.id, None, "Be kind.", "gpt-4o")
+async def test_a_null_clears_a_field_in_an_update_and_is_ignored_in_a_creation(api: ThreadsApi) -> None:
+    created = await api.create_assistant(AssistantBody(model="gpt-4o", name="Ann", instructions=None))
+    assert (created.name, created.instructions) == ("Ann", None)
+    changed = await api.update_assistant(
+        AssistantKey(created.id), AssistantUpdateBody(name=None, instructions="Be kind.")
+    )
+    assert (changed.id, changed.name, changed.instructions, changed.model) == (created.id, None, "Be kind.", "gpt-4o")
 
 
-async def test_a_message_comes_last_in_its_thread(api: ThreadsApi) -> None:
-    key = await new_thread(api)
-    made = await api.create_message(key, MessageBody.model_validate(HELLO | {"metadata": {"a": "b"}}))
-    assert (made.role, text_of(made.content), made.metadata) == ("user", "Hello?", {"a": "b"})
+async def test_a_new_message_is_the_last_of_its_thread(api: ThreadsApi) -> None:
+    key = await create_thread(api)
+    created = await api.create_message(key, MessageBody.model_validate(HELLO | {"metadata": {"a": "b"}}))
+    assert (created.role, to_text(created.content), created.metadata) == ("user", "Hello?", {"a": "b"})
     (page,) = await api.list_messages([MessagePageKey(key.thread_id, None, Window(1, "desc"))])
     assert isinstance(page, Page)
-    assert [one.id for one in page.data] == [made.id]
+    assert [item.id for item in page.data] == [created.id]
 
 
-async def test_messages_and_runs_take_new_metadata_at_any_time(api: ThreadsApi, world: World) -> None:
+async def test_the_metadata_of_messages_and_runs_can_be_updated_at_any_time(api: ThreadsApi, world: World) -> None:
     for key in (next(iter(world.messages)), next(reversed(world.messages))):
         changed = await api.update_message(key, TAGGED)
         assert (changed.id, changed.metadata) == (key.message_id, {"tag": "é"})
@@ -119,21 +121,21 @@ async def test_messages_and_runs_take_new_metadata_at_any_time(api: ThreadsApi, 
         assert (run.id, run.metadata) == (run_key.run_id, {"tag": "é"})
 
 
-async def test_a_run_is_queued_and_holds_its_thread(api: ThreadsApi, world: World) -> None:
-    key = await new_run(api, world)
+async def test_a_new_run_is_queued_and_locks_its_thread(api: ThreadsApi, world: World) -> None:
+    key = await create_run(api, world)
     assistant_id, assistant = next(iter(world.assistants.items()))
     (run,) = await api.get_runs([key])
     assert isinstance(run, RunObject)
     assert (run.status, run.thread_id, run.model) == ("queued", key.thread_id, assistant.model)
     thread = ThreadKey(key.thread_id)
-    second = await refusal(api.create_run(thread, RunBody(assistant_id=assistant_id.assistant_id)))
+    second = await get_refusal(api.create_run(thread, RunBody(assistant_id=assistant_id.assistant_id)))
     assert second.code is ErrorCode.ACTIVE_RUN
     assert key.run_id in second.message
-    message = await refusal(api.create_message(thread, MessageBody.model_validate(HELLO)))
+    message = await get_refusal(api.create_message(thread, MessageBody.model_validate(HELLO)))
     assert message.code is ErrorCode.ACTIVE_RUN
 
 
-async def test_a_run_may_bring_its_messages_and_its_thread(api: ThreadsApi, world: World) -> None:
+async def test_a_run_can_be_created_with_its_messages_and_its_thread(api: ThreadsApi, world: World) -> None:
     assistant_id = next(iter(world.assistants)).assistant_id
     thread = ThreadKey((await api.create_thread(ThreadBody())).id)
     await api.create_run(
@@ -144,45 +146,47 @@ async def test_a_run_may_bring_its_messages_and_its_thread(api: ThreadsApi, worl
     assert (run.temperature, run.metadata, run.status) == (0.5, {"a": "b"}, "queued")
     assert run.thread_id
     pages = await api.list_messages(
-        [MessagePageKey(one, None, Window(5, "asc")) for one in (thread.thread_id, run.thread_id)]
+        [MessagePageKey(thread_id, None, Window(5, "asc")) for thread_id in (thread.thread_id, run.thread_id)]
     )
     assert [len(page.data) for page in pages if isinstance(page, Page)] == [2, 1]
 
 
-async def test_a_run_needs_something_to_answer(api: ThreadsApi) -> None:
+async def test_a_run_needs_messages_or_instructions(api: ThreadsApi) -> None:
     assistant = await api.create_assistant(AssistantBody(model="gpt-4o"))
     thread = ThreadKey((await api.create_thread(ThreadBody())).id)
-    assert await code_of(api.create_run(thread, RunBody(assistant_id=assistant.id))) is ErrorCode.BAD_USER_INPUT
+    assert (
+        await get_refusal_code(api.create_run(thread, RunBody(assistant_id=assistant.id))) is ErrorCode.BAD_USER_INPUT
+    )
     body = ThreadAndRunBody(assistant_id=assistant.id)
-    assert await code_of(api.create_thread_and_run(body)) is ErrorCode.BAD_USER_INPUT
+    assert await get_refusal_code(api.create_thread_and_run(body)) is ErrorCode.BAD_USER_INPUT
     run = await api.create_run(thread, RunBody(assistant_id=assistant.id, instructions="Say something."))
     assert run.instructions == "Say something."
 
 
-async def test_a_run_is_told_to_stop_once(api: ThreadsApi, world: World) -> None:
-    key = await new_run(api, world)
+async def test_a_run_can_be_cancelled_once(api: ThreadsApi, world: World) -> None:
+    key = await create_run(api, world)
     assert (await api.cancel_run(key)).status == "cancelling"
-    assert await code_of(api.cancel_run(key)) is ErrorCode.WRONG_STATE
+    assert await get_refusal_code(api.cancel_run(key)) is ErrorCode.WRONG_STATE
     finished = next(key for key, run in world.runs.items() if run.status == "completed")
-    refused = await refusal(api.cancel_run(finished))
+    refused = await get_refusal(api.cancel_run(finished))
     assert (refused.code, refused.message) == (ErrorCode.WRONG_STATE, "Cannot cancel run with status 'completed'.")
 
 
-async def test_tool_outputs_are_taken_whole_and_once(api: ThreadsApi, world: World) -> None:
-    key, call_ids = waiting_run(world)
-    incomplete = await refusal(api.submit_tool_outputs(key, outputs(["call_nobody"])))
+async def test_tool_outputs_are_accepted_once_and_only_if_complete(api: ThreadsApi, world: World) -> None:
+    key, call_ids = find_waiting_run(world)
+    incomplete = await get_refusal(api.submit_tool_outputs(key, outputs(["call_unknown"])))
     assert (incomplete.code, incomplete.argument) == (ErrorCode.BAD_USER_INPUT, "tool_outputs")
     run = await api.submit_tool_outputs(key, outputs(call_ids))
     assert (run.status, bytes(run.required_action)) == ("queued", b"null")
-    again = await refusal(api.submit_tool_outputs(key, outputs(call_ids)))
+    again = await get_refusal(api.submit_tool_outputs(key, outputs(call_ids)))
     assert (again.code, again.message) == (
         ErrorCode.WRONG_STATE,
         'Runs in status "queued" do not accept tool outputs.',
     )
 
 
-async def test_what_is_deleted_is_gone_and_stays_gone(api: ThreadsApi, world: World) -> None:
-    thread = await new_thread(api)
+async def test_a_deleted_object_is_not_found(api: ThreadsApi, world: World) -> None:
+    thread = await create_thread(api)
     assistant = AssistantKey((await api.create_assistant(AssistantBody(model="gpt-4o"))).id)
     await api.delete_thread(thread)
     await api.delete_assistant(assistant)
@@ -191,34 +195,34 @@ async def test_what_is_deleted_is_gone_and_stays_gone(api: ThreadsApi, world: Wo
     for error in (gone, gone_too):
         assert isinstance(error, GatewayError)
         assert error.code is ErrorCode.NOT_FOUND
-    assert await code_of(api.delete_thread(thread)) is ErrorCode.NOT_FOUND
-    assert await code_of(api.delete_assistant(assistant)) is ErrorCode.NOT_FOUND
+    assert await get_refusal_code(api.delete_thread(thread)) is ErrorCode.NOT_FOUND
+    assert await get_refusal_code(api.delete_assistant(assistant)) is ErrorCode.NOT_FOUND
 
 
-async def test_a_thread_takes_its_messages_along(api: ThreadsApi, world: World) -> None:
+async def test_deleting_a_thread_deletes_its_messages(api: ThreadsApi, world: World) -> None:
     key = next(iter(world.messages))
     await api.delete_thread(ThreadKey(key.thread_id))
     (gone,) = await api.get_messages([key])
     assert isinstance(gone, GatewayError)
 
 
-async def test_messages_are_deleted_in_version_2_alone(api: ThreadsApi, world: World, version: str) -> None:
+async def test_messages_can_be_deleted_in_version_2_only(api: ThreadsApi, world: World, version: str) -> None:
     key = next(iter(world.messages))
     if version == "v1":
-        refused = await refusal(api.delete_message(key))
+        refused = await get_refusal(api.delete_message(key))
         assert refused.code is ErrorCode.UNSUPPORTED_BY_UPSTREAM
         assert "deleteMessage" in refused.message
         assert "openai-v1" in refused.message
         return
     await api.delete_message(key)
-    assert await code_of(api.delete_message(key)) is ErrorCode.NOT_FOUND
+    assert await get_refusal_code(api.delete_message(key)) is ErrorCode.NOT_FOUND
 
 
-async def test_nothing_is_written_to_what_is_not_there(api: ThreadsApi, world: World) -> None:
-    thread, run_id = ThreadKey(f"thread_{NOBODY}"), next(iter(world.runs)).run_id
+async def test_a_write_to_a_missing_object_is_not_found(api: ThreadsApi, world: World) -> None:
+    thread, run_id = ThreadKey(f"thread_{UNKNOWN}"), next(iter(world.runs)).run_id
     elsewhere = next(key.thread_id for key in world.threads if RunKey(key.thread_id, run_id) not in world.runs)
-    run, message = RunKey(elsewhere, run_id), MessageKey(elsewhere, f"msg_{NOBODY}")
-    assistant = AssistantKey(f"asst_{NOBODY}")
+    run, message = RunKey(elsewhere, run_id), MessageKey(elsewhere, f"msg_{UNKNOWN}")
+    assistant = AssistantKey(f"asst_{UNKNOWN}")
     new_message, a_run = MessageBody.model_validate(HELLO), RunBody(assistant_id=assistant.assistant_id)
     writings: list[Awaitable[object]] = [
         api.update_thread(thread, ThreadUpdateBody(metadata={})),
@@ -235,7 +239,7 @@ async def test_nothing_is_written_to_what_is_not_there(api: ThreadsApi, world: W
         api.delete_assistant(assistant),
     ]
     for writing in writings:
-        assert await code_of(writing) is ErrorCode.NOT_FOUND
+        assert await get_refusal_code(writing) is ErrorCode.NOT_FOUND
 
 
 TWO_TEXTS = HELLO | {"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}
@@ -243,7 +247,7 @@ ATTACHED = HELLO | {"attachments": [{"file_id": "file-1", "tools": [{"type": "co
 WITH_FILES = HELLO | {"file_ids": ["file-1"]}
 
 
-async def test_what_the_other_version_has_is_refused_with_its_place(
+async def test_a_field_of_the_other_version_is_refused_with_its_path(
     api: ThreadsApi, world: World, version: str
 ) -> None:
     thread = next(iter(world.threads))
@@ -267,18 +271,18 @@ async def test_what_the_other_version_has_is_refused_with_its_place(
             ),
         ),
     ]
-    for foreign_to, place, writing in cases:
+    for foreign_to, path, writing in cases:
         if foreign_to != version:
             await writing
             continue
-        refused = await refusal(writing)
-        assert (refused.code, refused.argument) == (ErrorCode.UNSUPPORTED_BY_UPSTREAM, place)
+        refused = await get_refusal(writing)
+        assert (refused.code, refused.argument) == (ErrorCode.UNSUPPORTED_BY_UPSTREAM, path)
 
 
-async def test_files_come_with_a_message_in_each_version_s_own_way(api: ThreadsApi, version: str) -> None:
-    thread = await new_thread(api)
-    given = WITH_FILES if version == "v1" else ATTACHED
-    message = await api.create_message(thread, MessageBody.model_validate(given))
+async def test_a_message_has_files_in_the_form_of_its_version(api: ThreadsApi, version: str) -> None:
+    thread = await create_thread(api)
+    body = WITH_FILES if version == "v1" else ATTACHED
+    message = await api.create_message(thread, MessageBody.model_validate(body))
     if version == "v1":
         assert message.file_ids == ["file-1"]
         (file,) = await api.get_message_files([MessageFileKey(thread.thread_id, message.id, "file-1")])

@@ -1,4 +1,4 @@
-"""The emulator's demo data as plain wire objects, read over HTTP without any of our code: what a port must show."""
+"""The demo data of the emulator as wire objects, read over HTTP without our code: what a port must return."""
 
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -17,12 +17,12 @@ from schema.contract.wire import (
 )
 
 ObjectT = TypeVar("ObjectT")
-SEARCH_CONTENT = "&include[]=step_details.tool_calls[*].file_search.results[*].content"
+FILE_SEARCH_CONTENT = "&include[]=step_details.tool_calls[*].file_search.results[*].content"
 
 
 @dataclass
 class World:
-    """Every object of the demo by its key, each list in its natural order."""
+    """Every object of the demo by its key; each list is in its natural order."""
 
     threads: dict[ThreadKey, ThreadObject] = field(default_factory=dict)
     messages: dict[MessageKey, MessageObject] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class World:
 
 
 @dataclass(frozen=True)
-class _Walk:
+class _Reader:
     session: aiohttp.ClientSession
     base_url: str
 
@@ -47,41 +47,41 @@ class _Walk:
             assert response.status == 200, await response.text()
             return msgspec.json.decode(await response.read(), type=wire_type)
 
-    async def all_of(self, path: str, wire_type: type[ObjectT], also: str = "") -> list[ObjectT]:
+    async def get_all(self, path: str, wire_type: type[ObjectT], extra_query: str = "") -> list[ObjectT]:
         found: list[dict[str, Any]] = []
         after = ""
         while True:
-            async with self.session.get(f"{self.base_url}{path}?limit=100&order=asc{also}{after}") as response:
+            async with self.session.get(f"{self.base_url}{path}?limit=100&order=asc{extra_query}{after}") as response:
                 assert response.status == 200, await response.text()
                 page = await response.json()
             found += page["data"]
             if not page["has_more"]:
-                return [msgspec.json.decode(msgspec.json.encode(one), type=wire_type) for one in found]
+                return [msgspec.json.decode(msgspec.json.encode(item), type=wire_type) for item in found]
             after = f"&after={page['last_id']}"
 
 
-async def walk_world(base_url: str, thread_ids: list[str], credential: str, version: str) -> World:
-    """Read everything that the given threads hold, and the assistants."""
+async def read_world(base_url: str, thread_ids: list[str], credential: str, version: str) -> World:
+    """Read all objects of the threads in `thread_ids`, and all assistants."""
     headers = {"Authorization": credential, "OpenAI-Beta": f"assistants={version}"}
     async with aiohttp.ClientSession(headers=headers) as session:
-        walk = _Walk(session, base_url)
+        reader = _Reader(session, base_url)
         world = World()
-        for assistant in await walk.all_of("/assistants", AssistantObject):
+        for assistant in await reader.get_all("/assistants", AssistantObject):
             world.assistants[AssistantKey(assistant.id)] = assistant
         for thread_id in thread_ids:
-            await _walk_thread(walk, world, thread_id, version)
+            await _read_thread(reader, world, thread_id, version)
     return world
 
 
-async def _walk_thread(walk: _Walk, world: World, thread_id: str, version: str) -> None:
-    one = f"/threads/{thread_id}"
-    world.threads[ThreadKey(thread_id)] = await walk.get(one, ThreadObject)
-    for message in await walk.all_of(f"{one}/messages", MessageObject):
+async def _read_thread(reader: _Reader, world: World, thread_id: str, version: str) -> None:
+    path = f"/threads/{thread_id}"
+    world.threads[ThreadKey(thread_id)] = await reader.get(path, ThreadObject)
+    for message in await reader.get_all(f"{path}/messages", MessageObject):
         world.messages[MessageKey(thread_id, message.id)] = message
         if version == "v1" and message.file_ids:
-            for file in await walk.all_of(f"{one}/messages/{message.id}/files", MessageFileObject):
+            for file in await reader.get_all(f"{path}/messages/{message.id}/files", MessageFileObject):
                 world.message_files[MessageFileKey(thread_id, message.id, file.id)] = file
-    for run in await walk.all_of(f"{one}/runs", RunObject):
+    for run in await reader.get_all(f"{path}/runs", RunObject):
         world.runs[RunKey(thread_id, run.id)] = run
-        for step in await walk.all_of(f"{one}/runs/{run.id}/steps", RunStepObject, SEARCH_CONTENT):
+        for step in await reader.get_all(f"{path}/runs/{run.id}/steps", RunStepObject, FILE_SEARCH_CONTENT):
             world.run_steps[RunStepKey(thread_id, run.id, step.id)] = step

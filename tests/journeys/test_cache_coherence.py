@@ -24,7 +24,7 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import MessageKey
 from schema.contract.paging import Window
 from schema.contract.ports import MessagePageKey, RunPageKey
-from tests.gateway.cache.cached_queries import response_key
+from tests.gateway.cache.cached_queries import response_key as question
 from tests.gateway.cache.processes import processes
 from tests.gateway.cache.upstream import ACTIVE, ENDED, READS, THREAD, USER_MESSAGE, T, Upstream, cached
 from tests.support.fake_threads_api import FakeThreadsApi, Key
@@ -262,7 +262,7 @@ class Coherence(RuleBasedStateMachine):
 
     async def _ask_whole(self, api: CachedThreadsApi, keys: Sequence[Key]) -> list[bytes]:
         """Read keys of any type one after the other, as one operation that may have been answered before."""
-        asked = response_key(repr(keys))
+        asked = question(repr(keys))
         data = await api.find_response(asked)
         if data is not None:
             type(self).given_again += 1

@@ -1,4 +1,4 @@
-"""One contract for every event log: one writes at a time, and who wrote before cannot write any more."""
+"""The contract of the lease of every event log: one writer at a time, and an earlier writer cannot write any more."""
 
 import asyncio
 import random
@@ -26,7 +26,7 @@ from tests.contracts.event_logs import (
 __all__ = ["begin", "logs"]  # fixtures
 
 
-async def test_one_leads_at_a_time_and_tokens_grow(logs: Logs) -> None:
+async def test_one_writer_holds_the_lease_and_tokens_increase(logs: Logs) -> None:
     first = await led(logs.here)
     assert await logs.there.lead(RUN) is None
     assert await logs.here.lead(RUN) is None
@@ -38,7 +38,7 @@ async def test_one_leads_at_a_time_and_tokens_grow(logs: Logs) -> None:
     assert first.token < second.token < third.token
 
 
-async def test_who_was_preempted_writes_nothing_and_takes_nothing_away(logs: Logs) -> None:
+async def test_a_preempted_writer_cannot_append_or_release_the_lease(logs: Logs) -> None:
     old = await written(logs.here, "a")
     new = await led(logs.there, preempt=True)
     with pytest.raises(LeaseLostError):
@@ -53,7 +53,7 @@ async def test_who_was_preempted_writes_nothing_and_takes_nothing_away(logs: Log
     assert numbers(await logs.here.read(RUN)) == [1, 2]
 
 
-async def test_who_resigned_writes_nothing(logs: Logs) -> None:
+async def test_a_writer_that_released_its_lease_cannot_append(logs: Logs) -> None:
     lead = await written(logs.here, "a")
     await logs.here.resign(RUN, lead)
     await logs.here.resign(RUN, lead)
@@ -62,7 +62,7 @@ async def test_who_resigned_writes_nothing(logs: Logs) -> None:
         await logs.here.append(RUN, lead, [text("b")])
 
 
-async def test_a_made_up_lead_writes_nothing(logs: Logs) -> None:
+async def test_a_made_up_lease_is_refused(logs: Logs) -> None:
     for lead in (WriterLease(0, 1), WriterLease(1, 1), WriterLease(2**52, 1)):
         with pytest.raises(LeaseLostError):
             await logs.here.append(RUN, lead, [text("a")])
@@ -71,7 +71,7 @@ async def test_a_made_up_lead_writes_nothing(logs: Logs) -> None:
     assert (await logs.here.read(RUN)).epoch is None
 
 
-async def test_another_leads_once_the_lease_is_over(begin: Begin) -> None:
+async def test_another_writer_gets_the_lease_once_it_has_expired(begin: Begin) -> None:
     logs = await begin(SHORT_LEASE_SECONDS)
     old = await led(logs.here)
     assert old.lease_seconds == SHORT_LEASE_SECONDS
@@ -90,7 +90,7 @@ async def test_another_leads_once_the_lease_is_over(begin: Begin) -> None:
     assert not await logs.here.renew(RUN, old)
 
 
-async def test_a_lapsed_leader_writes_nothing_though_nobody_else_leads(begin: Begin) -> None:
+async def test_an_expired_lease_is_refused_even_without_another_writer(begin: Begin) -> None:
     logs = await begin(SHORT_LEASE_SECONDS)
     lead = await led(logs.here)
 
@@ -106,7 +106,7 @@ async def test_a_lapsed_leader_writes_nothing_though_nobody_else_leads(begin: Be
     assert not await logs.here.renew(RUN, lead)
 
 
-async def test_a_leader_that_renews_goes_on(logs: Logs) -> None:
+async def test_a_writer_that_renews_its_lease_keeps_it(logs: Logs) -> None:
     lead = await led(logs.here)
     for number in range(3):
         assert await logs.here.renew(RUN, lead)
@@ -115,7 +115,7 @@ async def test_a_leader_that_renews_goes_on(logs: Logs) -> None:
     assert await logs.here.renew(RUN, lead)
 
 
-async def test_a_wish_counts_for_a_lease(begin: Begin) -> None:
+async def test_a_request_for_details_lasts_as_long_as_a_lease(begin: Begin) -> None:
     logs = await begin(SHORT_LEASE_SECONDS)
     assert not await logs.here.is_wanted(RUN)
     await logs.there.want(RUN)
@@ -128,7 +128,7 @@ async def test_a_wish_counts_for_a_lease(begin: Begin) -> None:
     await eventually(over)
 
 
-async def test_a_wish_is_heard_everywhere(logs: Logs) -> None:
+async def test_a_request_for_details_is_seen_in_every_process(logs: Logs) -> None:
     await logs.here.want(RUN)
     await logs.here.want(RUN)
     assert await logs.there.is_wanted(RUN)
@@ -136,7 +136,9 @@ async def test_a_wish_is_heard_everywhere(logs: Logs) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_whoever_writes_when_numbers_have_no_gap_and_nothing_is_lost_or_doubled(begin: Begin, seed: int) -> None:
+async def test_with_competing_writers_numbers_have_no_gap_and_no_entry_is_lost_or_doubled(
+    begin: Begin, seed: int
+) -> None:
     logs = await begin(600, max_entries=1000)
     seen: dict[int, str] = {}
     confirmed: list[str] = []

@@ -1,6 +1,6 @@
-"""What every `ThreadsApi` promises of lists that land: each answer once, as it is returned, and not behind the slowest.
+"""The contract of `on_result` of every `ThreadsApi`: each result once, as it is returned, not behind the slowest list.
 
-Beside the demo data there is an upstream that keeps one answer back, so that a test sees what is here without it.
+Besides the demo data, there is an upstream that delays one response, so that a test sees the results before it.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ SLOW, QUICK, REFUSED = (RunPageKey(f"thread_{name}", WINDOW) for name in ("slow"
 Bind = Callable[[], ThreadsApi]
 
 
-class Landed:
-    """What has landed, in order."""
+class Recorded:
+    """An `on_result` that records keys and results in order."""
 
     def __init__(self) -> None:
         self.pairs: list[tuple[Any, Any]] = []
@@ -54,7 +54,7 @@ class Landed:
                 await self._changed.wait()
 
 
-async def test_what_lands_is_what_is_returned_and_lands_once(api: ThreadsApi, world: World) -> None:
+async def test_each_partial_result_is_reported_once_and_equals_the_returned_one(api: ThreadsApi, world: World) -> None:
     threads = [key.thread_id for key in world.threads] + ["thread_" + "x" * 24]
     lists: list[tuple[Any, list[Any]]] = [
         (api.list_messages, [MessagePageKey(thread_id, None, WINDOW) for thread_id in threads]),
@@ -65,12 +65,12 @@ async def test_what_lands_is_what_is_returned_and_lands_once(api: ThreadsApi, wo
     ]
     for list_pages, keys in lists:
         assert len(keys) > 1
-        for asked in ([*keys, keys[0]], keys[:2], []):  # what is kept by now is mixed with what is not
-            landed = Landed()
-            answers = dict(zip(asked, await list_pages(asked, on_result=landed), strict=True))
-            assert answers.keys() == set(asked)
-            assert set(Counter(landed.keys).values()) <= {1}
-            assert all(answers[key] is value for key, value in landed.pairs)
+        for batch in ([*keys, keys[0]], keys[:2], []):  # some results are cached by now, others are not
+            recorded = Recorded()
+            results = dict(zip(batch, await list_pages(batch, on_result=recorded), strict=True))
+            assert results.keys() == set(batch)
+            assert set(Counter(recorded.keys).values()) <= {1}
+            assert all(results[key] is value for key, value in recorded.pairs)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
 
 @pytest.fixture
 def release(upstream: ScriptedUpstream) -> asyncio.Event:
-    """Lets the slow answer go; the others come at once."""
+    """An event that releases the slow response; the others come at once."""
     release = asyncio.Event()
 
     def answers(request: Request) -> Answer:
@@ -103,31 +103,31 @@ async def bind(request: pytest.FixtureRequest, upstream: ScriptedUpstream) -> As
         enabled = request.param != "cache switched off"
         options = CacheOptions(enabled=enabled, redis_url=url, redis_deadline_seconds=5, initial_upstream_seconds=60)
         async with SharedCache(options) as shared:
-            yield lambda: CachedThreadsApi(client.bind(None), shared, "landing")
+            yield lambda: CachedThreadsApi(client.bind(None), shared, "partial results")
 
 
-async def test_what_is_here_lands_before_what_is_slow_and_a_failure_as_its_error(
-    bind: Bind, release: asyncio.Event
-) -> None:
-    landed = Landed()
-    reading = asyncio.create_task(_read(bind(), [SLOW, QUICK, REFUSED], landed))
-    await landed.until(2)
-    assert set(landed.keys) == {QUICK, REFUSED}
+async def test_quick_results_and_errors_are_reported_before_a_slow_result(bind: Bind, release: asyncio.Event) -> None:
+    recorded = Recorded()
+    reading = asyncio.create_task(_read(bind(), [SLOW, QUICK, REFUSED], recorded))
+    await recorded.until(2)
+    assert set(recorded.keys) == {QUICK, REFUSED}
     assert not reading.done()
     release.set()
-    answers = await reading
-    assert landed.keys[2:] in ([], [SLOW])
-    refused = answers[2]
+    results = await reading
+    assert recorded.keys[2:] in ([], [SLOW])
+    refused = results[2]
     assert isinstance(refused, GatewayError)
     assert refused.code is ErrorCode.FORBIDDEN
-    assert dict(landed.pairs)[REFUSED] is refused
+    assert dict(recorded.pairs)[REFUSED] is refused
 
 
-async def test_after_cancellation_nothing_lands(bind: Bind, release: asyncio.Event, upstream: ScriptedUpstream) -> None:
-    landed, other = Landed(), Landed()
+async def test_after_cancellation_no_result_is_reported(
+    bind: Bind, release: asyncio.Event, upstream: ScriptedUpstream
+) -> None:
+    recorded, other = Recorded(), Recorded()
     api = bind()
-    reading = asyncio.create_task(_read(api, [SLOW, QUICK], landed))
-    await landed.until(1)
+    reading = asyncio.create_task(_read(api, [SLOW, QUICK], recorded))
+    await recorded.until(1)
     patient = asyncio.create_task(_read(bind(), [SLOW, REFUSED], other))
     await other.until(1)
     reading.cancel()
@@ -135,8 +135,8 @@ async def test_after_cancellation_nothing_lands(bind: Bind, release: asyncio.Eve
         await reading
     release.set()
     await patient
-    assert landed.keys == [QUICK]
+    assert recorded.keys == [QUICK]
 
 
-async def _read(api: ThreadsApi, keys: list[RunPageKey], landed: Landed) -> list[Any]:
-    return list(await api.list_runs(keys, on_result=landed))
+async def _read(api: ThreadsApi, keys: list[RunPageKey], recorded: Recorded) -> list[Any]:
+    return list(await api.list_runs(keys, on_result=recorded))
