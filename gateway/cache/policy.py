@@ -7,7 +7,7 @@
 | a closed page of such objects | as its objects | as its objects |
 | a page that can still grow, with nothing recent in it | 2 seconds | 1 hour |
 | a message that may be unfinished, not recent | 2 seconds | 1 hour |
-| the same, recent: a run may be writing, and a reader who sees its end must see its work | not stored | - |
+| either of these two, recent: a run may be writing, and a reader who sees its end must see its work | not stored | - |
 | "not found" | 3 seconds | - |
 | an active run, an unfinished step or message, a page that holds one, any other error | not stored | - |
 

@@ -163,15 +163,15 @@ async def test_a_listener_is_notified_of_appends_and_of_a_released_lease(logs: L
     stop = logs.there.listen(RUN, notified.set)
     lead = await led(logs.here)
 
-    async def notifies(act: Awaitable[None]) -> None:
+    async def brings_news(act: Awaitable[None]) -> None:
         # The subscription may have begun just now, which also notifies.
         notified.clear()
         await act
         async with asyncio.timeout(PATIENT_SECONDS):
             await notified.wait()
 
-    await notifies(logs.here.append(RUN, lead, [text("a")]))
-    await notifies(logs.here.resign(RUN, lead))
+    await brings_news(logs.here.append(RUN, lead, [text("a")]))
+    await brings_news(logs.here.resign(RUN, lead))
     stop()
     stop()
 
