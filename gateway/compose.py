@@ -15,7 +15,7 @@ from gateway.config import Settings
 from gateway.emulator.app import create_app as create_emulator_app
 from gateway.emulator.faults.fault_text import parse_fault_rules
 from gateway.emulator.model.model_options import ModelOptions
-from gateway.identity.credentials import Keys
+from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.run_log.hub import RunLogHub
 from gateway.run_log.run_log_options import RunLogOptions
@@ -45,7 +45,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
     """
     options = _upstream_options(settings)
     # What fails for want of a file fails before connections are made.
-    page, routes = _graphiql() if settings.gateway_graphiql else (None, ())
+    page, routes = _load_graphiql() if settings.gateway_graphiql else (None, ())
     client = UpstreamClient(options)
     shared = SharedCache(_cache_options(settings))
     log = _event_log(settings)
@@ -55,7 +55,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
 
     hub = RunLogHub(
         log,
-        events_options(settings),
+        run_log_options(settings),
         on_moved=forget_what_moved,
     )
 
@@ -76,15 +76,17 @@ def build_gateway_app(settings: Settings) -> web.Application:
         ),
         bind,
         bind_events,
-        keys=Keys(f"Bearer {own.get_secret_value()}" if own else None, settings.upstream_anonymous),
+        credential_policy=CredentialPolicy(
+            f"Bearer {own.get_secret_value()}" if own else None, settings.upstream_anonymous
+        ),
         upstream=UpstreamIdentity(
             options.base_url, options.organization, options.project, options.dialect_name, options.api_version
         ),
-        limits=_view_limits(settings),
+        limits=_request_limits(settings),
         page=page,
         always_report_cost=settings.gateway_cost,
     )
-    probe = ReadinessProbe(client.ping, is_stopping=lambda: endpoint.operations.stopping)
+    probe = ReadinessProbe(client.ping, is_stopping=lambda: endpoint.operation_tasks.is_stopping)
     app = create_app(endpoint, probe, routes)
 
     async def own_connections(_: web.Application) -> AsyncIterator[None]:
@@ -147,7 +149,7 @@ def _event_log(settings: Settings) -> EventLog:
     )
 
 
-def events_options(settings: Settings) -> RunLogOptions:
+def run_log_options(settings: Settings) -> RunLogOptions:
     """The bounds of run events that the settings mean."""
     usual = RunLogOptions()
     return RunLogOptions(
@@ -158,7 +160,7 @@ def events_options(settings: Settings) -> RunLogOptions:
     )
 
 
-def _view_limits(settings: Settings) -> RequestLimits:
+def _request_limits(settings: Settings) -> RequestLimits:
     return RequestLimits(
         max_body_bytes=settings.gateway_max_body_bytes,
         body_timeout_seconds=settings.gateway_body_timeout_seconds,
@@ -200,6 +202,6 @@ def build_emulator_app(settings: Settings) -> web.Application:
     )
 
 
-def _graphiql() -> tuple[Callable[[web.Request], web.Response], Iterable[web.AbstractRouteDef]]:
+def _load_graphiql() -> tuple[Callable[[web.Request], web.Response], Iterable[web.AbstractRouteDef]]:
     site = load_site(queries=locate_queries())
     return functools.partial(graphiql_response, site=site), graphiql_routes(site)

@@ -25,18 +25,18 @@ _FAULT_RULE = re.compile(r"\s*[A-Za-z*?]+\s*(:\s*[\w.=-]+\s*)+\Z")
 _VISIBLE_ASCII = re.compile(r"[!-~]+\Z")
 
 
-def _header_word(text: str) -> str:
+def _check_header_word(text: str) -> str:
     if not _VISIBLE_ASCII.match(text) or len(text) > MAX_KEY_LENGTH:
         raise ValueError
     return text
 
 
-def _header_secret(secret: SecretStr) -> SecretStr:
-    _header_word(secret.get_secret_value())
+def _check_header_secret(secret: SecretStr) -> SecretStr:
+    _check_header_word(secret.get_secret_value())
     return secret
 
 
-def _upstream_url(text: str) -> str:
+def _normalise_upstream_url(text: str) -> str:
     parts = urlsplit(text)
     _ = parts.port  # raises ValueError for one that is no number
     refused = "@" in parts.netloc or "#" in text or not _VISIBLE_ASCII.match(text)
@@ -46,7 +46,7 @@ def _upstream_url(text: str) -> str:
     return text if parts.query else text.rstrip("/")
 
 
-def _api_version(text: str, info: ValidationInfo) -> str:
+def _check_api_version(text: str, info: ValidationInfo) -> str:
     takes_one = info.data.get("upstream_dialect") in {"azure-openai", "azure-foundry"}
     said_elsewhere = "api-version=" in urlsplit(info.data.get("upstream_url") or "").query
     if not takes_one or said_elsewhere or not _API_VERSION.match(text):
@@ -54,14 +54,14 @@ def _api_version(text: str, info: ValidationInfo) -> str:
     return text
 
 
-def _fault_rules(text: str) -> str:
+def _check_fault_rules(text: str) -> str:
     # The emulator reads them; this much shows whether they can be meant as rules at all.
     if not all(_FAULT_RULE.match(rule) for rule in text.split(",")):
         raise ValueError
     return text
 
 
-def _redis_url(secret: SecretStr) -> SecretStr:
+def _check_redis_url(secret: SecretStr) -> SecretStr:
     if urlsplit(secret.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
         raise ValueError
     return secret
@@ -76,12 +76,12 @@ Port = Annotated[int, _expects("a port from 0 (any free one) to 65535", ge=0, le
 Host = Annotated[str, _expects("a host name or an IP address", pattern=r"^[A-Za-z0-9.:_-]+$")]
 Seconds = Annotated[float, _expects("a number of seconds above 0, at most 3600", gt=0, le=3600)]
 Count = Annotated[int, _expects("an integer from 1 to 10000", ge=1, le=10_000)]
-Many = Annotated[int, _expects("an integer from 1 to 1000000", ge=1, le=1_000_000)]
+LargeCount = Annotated[int, _expects("an integer from 1 to 1000000", ge=1, le=1_000_000)]
 Bytes = Annotated[int, _expects("a number of bytes from 1 to 1073741824", ge=1, le=1 << 30)]
 Flag = Annotated[bool, _expects("true or false")]
-HeaderWord = Annotated[str, AfterValidator(_header_word), _expects("visible ASCII characters without spaces")]
+HeaderWord = Annotated[str, AfterValidator(_check_header_word), _expects("visible ASCII characters without spaces")]
 Secret = Annotated[
-    SecretStr, AfterValidator(_header_secret), _expects("a key of visible ASCII characters without spaces")
+    SecretStr, AfterValidator(_check_header_secret), _expects("a key of visible ASCII characters without spaces")
 ]
 
 
@@ -123,17 +123,17 @@ class Settings(BaseSettings):
     gateway_cost: Flag = Field(
         default=False, description="Whether every answer reports its cost; see What an operation costs."
     )
-    gateway_max_sockets: Many = Field(default=10_000, description="Most WebSockets and event streams at once.")
-    gateway_max_uninitialised_sockets: Many = Field(
+    gateway_max_sockets: LargeCount = Field(default=10_000, description="Most WebSockets and event streams at once.")
+    gateway_max_uninitialised_sockets: LargeCount = Field(
         default=1_000, description="Most WebSockets at once that have not sent `connection_init` yet."
     )
     gateway_socket_init_seconds: Seconds = Field(
         default=3.0, description="How long a WebSocket may take until it sends `connection_init`."
     )
-    gateway_max_operations_per_socket: Many = Field(
+    gateway_max_operations_per_socket: LargeCount = Field(
         default=100, description="Most operations at once on one WebSocket, queries included."
     )
-    gateway_max_subscriptions_per_principal: Many = Field(
+    gateway_max_subscriptions_per_principal: LargeCount = Field(
         default=10_000, description="Most subscriptions at once under one credential."
     )
     gateway_heartbeat_seconds: Seconds = Field(
@@ -156,13 +156,18 @@ class Settings(BaseSettings):
     )
 
     redis_url: (
-        Annotated[SecretStr, AfterValidator(_redis_url), _expects("a redis://, rediss:// or unix:// URL")] | None
+        Annotated[SecretStr, AfterValidator(_check_redis_url), _expects("a redis://, rediss:// or unix:// URL")] | None
     ) = Field(default=None, description="A Redis or Valkey that all gateways share; it may hold a password.")
     redis_cluster: Flag = Field(default=False, description="Whether that is a cluster.")
     redis_deadline_seconds: Seconds = Field(default=0.05, description="How long a request waits for Redis.")
 
     upstream_url: (
-        Annotated[str, AfterValidator(_upstream_url), _expects("an http(s) URL without credentials or fragment")] | None
+        Annotated[
+            str,
+            AfterValidator(_normalise_upstream_url),
+            _expects("an http(s) URL without credentials or fragment"),
+        ]
+        | None
     ) = Field(default=None, description="Base URL of the Threads API, as https://host/v1; `serve` needs it.")
     upstream_dialect: Annotated[
         Literal["openai-v1", "openai-v2", "azure-openai", "azure-foundry", "lenient"],
@@ -171,7 +176,7 @@ class Settings(BaseSettings):
     upstream_api_version: (
         Annotated[
             str,
-            AfterValidator(_api_version),
+            AfterValidator(_check_api_version),
             _expects("a version as 2025-04-01-preview, with an azure dialect and none in UPSTREAM_URL"),
         ]
         | None
@@ -208,7 +213,7 @@ class Settings(BaseSettings):
     emulator_faults: (
         Annotated[
             str,
-            AfterValidator(_fault_rules),
+            AfterValidator(_check_fault_rules),
             _expects("fault rules as createRun:503:first=2,list*:latency=500ms,*:429:every=10:retry_after=3"),
         ]
         | None
@@ -217,7 +222,12 @@ class Settings(BaseSettings):
         default=False, description="Whether /_emulator/faults changes, without a key, what the emulator does wrong."
     )
     emulator_model_url: (
-        Annotated[str, AfterValidator(_upstream_url), _expects("an http(s) URL without credentials or fragment")] | None
+        Annotated[
+            str,
+            AfterValidator(_normalise_upstream_url),
+            _expects("an http(s) URL without credentials or fragment"),
+        ]
+        | None
     ) = Field(
         default=None,
         description="Base URL of a chat-completions API, as http://127.0.0.1:11434/v1, to answer instead of scripts.",
@@ -236,13 +246,13 @@ UPSTREAM_SETTINGS = tuple(name for name in Settings.model_fields if name.startsw
 REDIS_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("redis_"))
 EMULATOR_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("emulator_"))
 
-_NOT_OF_THE_DEMO = {"upstream_url", "upstream_api_version", "upstream_api_key", "upstream_anonymous"}
+_EXCLUDED_FROM_DEMO = {"upstream_url", "upstream_api_version", "upstream_api_key", "upstream_anonymous"}
 
 COMMAND_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "demo": (
         *GATEWAY_SETTINGS,
         *REDIS_SETTINGS,
-        *(name for name in UPSTREAM_SETTINGS if name not in _NOT_OF_THE_DEMO),
+        *(name for name in UPSTREAM_SETTINGS if name not in _EXCLUDED_FROM_DEMO),
         *EMULATOR_SETTINGS,
     ),
     "serve": (*GATEWAY_SETTINGS, *REDIS_SETTINGS, *UPSTREAM_SETTINGS),
@@ -268,12 +278,12 @@ def is_secret(name: str) -> bool:
     return "SecretStr" in repr(Settings.model_fields[name].annotation)
 
 
-def variable_of(name: str) -> str:
+def variable_name(name: str) -> str:
     """The setting's environment variable."""
     return name.upper()
 
 
-def flag_of(name: str) -> str | None:
+def flag_name(name: str) -> str | None:
     """The setting's flag: its name, without `gateway-`; None for a secret."""
     if is_secret(name):
         return None
@@ -283,8 +293,8 @@ def flag_of(name: str) -> str | None:
 def documented_settings() -> Iterator[SettingDoc]:
     """Each setting in the order of the model."""
     for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else _as_text(field.default)
-        yield SettingDoc(name, variable_of(name), flag_of(name), default, field.description or "")
+        default = "" if field.default is None else _default_text(field.default)
+        yield SettingDoc(name, variable_name(name), flag_name(name), default, field.description or "")
 
 
 def render_settings_table() -> str:
@@ -312,21 +322,21 @@ def load_settings(flags: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         # A union reports each of its members; the first fault of a setting is enough.
         by_name = {str(found["loc"][0]).lower(): found["input"] for found in reversed(error.errors())}
-        raise BadSettingsError([fault(name, value) for name, value in sorted(by_name.items())]) from None
+        raise BadSettingsError([describe_fault(name, value) for name, value in sorted(by_name.items())]) from None
 
 
-def fault(name: str, value: object) -> str:
+def describe_fault(name: str, value: object) -> str:
     """Say of a refused setting what was expected and what came, unless it is secret or holds a password."""
-    names = " or ".join(filter(None, (variable_of(name), flag_of(name))))
+    names = " or ".join(filter(None, (variable_name(name), flag_name(name))))
     shown = repr(value)
     if is_secret(name) or (name.endswith("_url") and "@" in str(value)):
         shown = "something else (not shown: it may hold a secret)"
     elif len(shown) > 80:
         shown = shown[:77] + "..."
-    return f"{names}: expected {_expected(name)}, got {shown}"
+    return f"{names}: expected {_expected_text(name)}, got {shown}"
 
 
-def _expected(name: str) -> str:
+def _expected_text(name: str) -> str:
     found = _find_expected(Settings.model_json_schema()["properties"][name])
     return found or "another value"
 
@@ -337,7 +347,7 @@ def _find_expected(schema: Mapping[str, Any]) -> str | None:
     return next((words for part in schema.get("anyOf", ()) if (words := _find_expected(part))), None)
 
 
-def _as_text(value: object) -> str:
+def _default_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)

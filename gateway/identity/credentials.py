@@ -42,11 +42,11 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class CredentialPolicy:
     """What the configuration gives: the gateway's own credential, and whether callers may go without any."""
 
-    own: str | None = field(default=None, repr=False)
-    anonymous: bool = False
+    own_credential: str | None = field(default=None, repr=False)
+    allow_anonymous: bool = False
 
 
 class CredentialRefusedError(Exception):
@@ -58,32 +58,32 @@ class CredentialRefusedError(Exception):
         self.error = error
 
 
-def decide_credential(caller: Caller, keys: Keys) -> str | None:
+def decide_credential(caller: Caller, policy: CredentialPolicy) -> str | None:
     """The `Authorization` for the upstream, None for a call without one; raises `CredentialRefusedError`."""
     if caller.authorization:
-        return _checked(caller.authorization)
-    if keys.own is not None:
+        return _validated_authorization(caller.authorization)
+    if policy.own_credential is not None:
         obstacle = own_key_obstacle(caller)
         if obstacle is None:
-            return keys.own
-        if not keys.anonymous:
+            return policy.own_credential
+        if not policy.allow_anonymous:
             raise _unauthenticated(f"the gateway's own key is kept from this request, because {obstacle}")
-    if keys.anonymous:
+    if policy.allow_anonymous:
         return None
     raise _unauthenticated("this gateway holds no key of its own")
 
 
-def decide_socket_credential(caller: Caller, offered: Sequence[str] | None, keys: Keys) -> str | None:
+def decide_socket_credential(caller: Caller, offered: Sequence[str] | None, policy: CredentialPolicy) -> str | None:
     """The `Authorization` of all that goes over a WebSocket; raises `CredentialRefusedError`.
 
     `caller` sent the request that became the socket; `offered` is what its first message says, which wins. A page of
     another origin has to say it there: whatever else there is, it is not the page's own.
     """
     if offered is not None:
-        return _checked(offered)
+        return _validated_authorization(offered)
     if is_foreign_page(caller):
         raise _unauthenticated("a page of another origin has to bring it in connection_init")
-    return decide_credential(caller, keys)
+    return decide_credential(caller, policy)
 
 
 def is_foreign_page(caller: Caller) -> bool:
@@ -103,7 +103,7 @@ def own_key_obstacle(caller: Caller) -> str | None:
     """Why the gateway's own key may not serve this caller; None when it may."""
     if not is_loopback_address(caller.peer):
         return "it comes from another machine"
-    if not names_loopback(caller.host):
+    if not is_loopback_host(caller.host):
         return "its Host is not localhost"
     if caller.headers & PROXY_HEADERS or any(name.startswith("x-forwarded-") for name in caller.headers):
         return "a proxy passed it on"
@@ -127,7 +127,7 @@ def is_loopback_address(address: str | None) -> bool:
     return (mapped or found).is_loopback
 
 
-def names_loopback(host: str) -> bool:
+def is_loopback_host(host: str) -> bool:
     """Tell whether a `Host` header names this machine: a rebound DNS name of another site does not."""
     try:
         parts = urlsplit(f"//{host}")
@@ -137,7 +137,7 @@ def names_loopback(host: str) -> bool:
     return parts.netloc == host and parts.hostname in {"localhost", "127.0.0.1", "::1"} and "@" not in host
 
 
-def _checked(authorization: Sequence[str]) -> str:
+def _validated_authorization(authorization: Sequence[str]) -> str:
     if len(authorization) > 1:
         raise _malformed(f"one Authorization header, got {len(authorization)}")
     (value,) = authorization

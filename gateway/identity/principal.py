@@ -29,7 +29,7 @@ class Principal:
     digest: str
 
     @classmethod
-    def of(cls, credential: str | None, upstream: UpstreamIdentity) -> Principal:
+    def from_credential(cls, credential: str | None, upstream: UpstreamIdentity) -> Principal:
         """Make the principal of a credential at an upstream."""
         return cls(credential, _digest(credential, upstream))
 
@@ -37,11 +37,13 @@ class Principal:
 def _digest(credential: str | None, upstream: UpstreamIdentity) -> str:
     key = hashlib.blake2b(digest_size=32, person=b"threads-upstream")
     for part in astuple(upstream):
-        key.update(_framed(part))
-    return hashlib.blake2b(_framed(credential), key=key.digest(), digest_size=32, person=b"threads-caller").hexdigest()
+        key.update(_length_prefixed(part))
+    return hashlib.blake2b(
+        _length_prefixed(credential), key=key.digest(), digest_size=32, person=b"threads-caller"
+    ).hexdigest()
 
 
-def _framed(part: str | None) -> bytes:
+def _length_prefixed(part: str | None) -> bytes:
     """A part with its length before it, so that no two lists of parts are the same bytes; None differs from empty."""
     if part is None:
         return b"-"

@@ -12,10 +12,10 @@ import math
 
 import orjson
 
-_LATEST = 32_503_680_000.0  # the year 3000: what claims more has no end
+_LATEST_EXPIRY = 32_503_680_000.0  # the year 3000: what claims more has no end
 
 
-def expires_at(credential: str | None) -> float | None:
+def expiry_from_credential(credential: str | None) -> float | None:
     """The Unix time at which a bearer's JSON Web Token says that it expires; None for anything else.
 
     Source: RFC 7519 sections 3 and 4.1.4 (`exp` is a number of seconds, not necessarily whole).
@@ -24,14 +24,14 @@ def expires_at(credential: str | None) -> float | None:
     parts = token.strip().split(".")
     if scheme.lower() != "bearer" or len(parts) != 3:
         return None
-    claims = _decoded(parts[1])
+    claims = _decode_claims(parts[1])
     expiry = claims.get("exp") if isinstance(claims, dict) else None
     if isinstance(expiry, bool) or not isinstance(expiry, int | float):
         return None
-    return float(expiry) if math.isfinite(expiry) and expiry < _LATEST else None
+    return float(expiry) if math.isfinite(expiry) and expiry < _LATEST_EXPIRY else None
 
 
-def _decoded(part: str) -> object:
+def _decode_claims(part: str) -> object:
     try:
         # Unpadded, as RFC 7515 has it; the decoder takes more padding than there should be.
         return orjson.loads(base64.urlsafe_b64decode(part.encode("ascii") + b"=="))

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from gateway.server.endpoint import GraphQLEndpoint, answer_failure
+from gateway.server.endpoint import GraphQLEndpoint, handle_exceptions
 from gateway.server.health import ReadinessProbe, health_routes
 from gateway.server.http.operation_tasks import OperationTasks
 
-OPERATIONS = web.AppKey("operations", OperationTasks)
+OPERATION_TASKS = web.AppKey("operations", OperationTasks)
 """The operations under way; `listening` waits for them before it closes."""
 
 MAX_LINE_BYTES = 32 * 1024
@@ -31,10 +31,10 @@ def create_app(
     endpoint: GraphQLEndpoint, probe: ReadinessProbe, routes: Iterable[web.AbstractRouteDef] = ()
 ) -> web.Application:
     """The gateway's routes: `/graphql`, health, whatever `routes` adds, and `/` leading to `/graphql`."""
-    app = web.Application(middlewares=[_failures])
-    app[OPERATIONS] = endpoint.operations
+    app = web.Application(middlewares=[_exception_middleware])
+    app[OPERATION_TASKS] = endpoint.operation_tasks
     app.router.add_route("*", "/graphql", endpoint.handle)
-    app.router.add_get("/", _to_graphql)
+    app.router.add_get("/", _redirect_to_graphql)
     app.add_routes(health_routes(probe))
     app.add_routes(routes)
 
@@ -81,21 +81,21 @@ async def listening(
     try:
         await runner.setup()
         await web.TCPSite(runner, host, port).start()
-        yield _url(runner.addresses[0])
+        yield _base_url(runner.addresses[0])
     finally:
-        if OPERATIONS in app:
-            await app[OPERATIONS].stop(shutdown_seconds)
+        if OPERATION_TASKS in app:
+            await app[OPERATION_TASKS].stop(shutdown_seconds)
         await runner.cleanup()
 
 
-def _url(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
+def _base_url(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
     host, port = address[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what to open, not what to bind
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 
-async def _to_graphql(request: web.Request) -> web.StreamResponse:  # noqa: ARG001 - a handler's signature
+async def _redirect_to_graphql(request: web.Request) -> web.StreamResponse:  # noqa: ARG001 - a handler's signature
     raise web.HTTPFound("/graphql")
 
 
-_failures = web.middleware(answer_failure)
+_exception_middleware = web.middleware(handle_exceptions)

@@ -11,7 +11,7 @@ from aiohttp import web
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from gateway.identity.credentials import CredentialRefusedError, Keys, decide_credential
+from gateway.identity.credentials import CredentialPolicy, CredentialRefusedError, decide_credential
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.server.http.graphql_response import error_body, error_response, result_body, result_response
 from gateway.server.http.media_types import (
@@ -24,21 +24,28 @@ from gateway.server.http.media_types import (
 )
 from gateway.server.http.operation_runner import BindApi, BindEvents, OperationRunner
 from gateway.server.http.operation_tasks import OperationStoppedError, OperationTasks
-from gateway.server.http.refusals import Refusal, ended, method_refusal, refusal, stopping, wrong_operation_type
+from gateway.server.http.refusals import (
+    Refusal,
+    input_refusal,
+    interrupted_refusal,
+    method_refusal,
+    operation_type_refusal,
+    stopping_refusal,
+)
 from gateway.server.http.request_limits import RequestLimits
-from gateway.server.http.request_reader import describe_caller, read_request
-from gateway.server.live.event_streams import EventStreams, single_response
+from gateway.server.http.request_reader import caller_from_request, read_request
+from gateway.server.live.event_streams import EventStreams, single_event_response
 from gateway.server.live.fan_out import FanOut
 from gateway.server.live.live_connections import LiveConnections
 from gateway.server.live.socket_operations import SocketServices
-from gateway.server.live.websocket import asks_for_websocket, serve_socket
+from gateway.server.live.websocket import is_websocket_upgrade, serve_websocket
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.public_errors import mask_error
 from schema.root import GatewaySchema
 
 _logger = logging.getLogger(__name__)
 
-Page: TypeAlias = Callable[[web.Request], web.Response]
+RenderPage: TypeAlias = Callable[[web.Request], web.Response]
 
 COST_HEADER = "GraphQL-Cost"
 """With the value 1, the answer reports its cost in `extensions.cost`."""
@@ -57,26 +64,26 @@ class GraphQLEndpoint:
         bind: BindApi,
         bind_events: BindEvents | None = None,
         *,
-        keys: Keys,
+        credential_policy: CredentialPolicy,
         upstream: UpstreamIdentity,
         limits: RequestLimits | None = None,
-        page: Page | None = None,
+        page: RenderPage | None = None,
         always_report_cost: bool = False,
     ) -> None:
         """Run operations of `schema` over the ports that `bind` and `bind_events` make for a principal."""
-        self._keys = keys
+        self._credential_policy = credential_policy
         self._upstream = upstream
         self._page = page
-        self._executor = OperationRunner(
-            schema, bind, bind_events, limits=limits, always_report_cost=always_report_cost
-        )
-        self.operations = OperationTasks()
-        most = self._executor.limits.subscriptions
-        deliveries = FanOut(self._executor, max_per_principal=most.max_subscriptions_per_principal)
-        self.connections = LiveConnections(most, deliveries)
-        self.operations.at_stop(self.connections.send_away)
+        self._runner = OperationRunner(schema, bind, bind_events, limits=limits, always_report_cost=always_report_cost)
+        self.operation_tasks = OperationTasks()
+        most = self._runner.limits.subscriptions
+        fan_out = FanOut(self._runner, max_per_principal=most.max_subscriptions_per_principal)
+        self.connections = LiveConnections(most, fan_out)
+        self.operation_tasks.on_stop(self.connections.request_reconnects)
         self._streams = EventStreams(self.connections)
-        self._sockets = SocketServices(self._executor, self.operations, self.connections, keys, upstream)
+        self._sockets = SocketServices(
+            self._runner, self.operation_tasks, self.connections, credential_policy, upstream
+        )
 
     async def aclose(self) -> None:
         """Send away whoever still follows something, and end what is under way for them."""
@@ -91,15 +98,15 @@ class GraphQLEndpoint:
         try:
             if request.method not in {"GET", "POST"}:
                 raise method_refusal(f"Expected GET or POST, got {request.method}.", "GET, POST")
-            if asks_for_websocket(request):
-                response = await self._open_socket(request)
+            if is_websocket_upgrade(request):
+                response = await self._open_websocket(request)
             elif media_type is None:
                 expected = f"Expected Accept to allow {GRAPHQL_RESPONSE} or {JSON}"
-                raise refusal(406, f"{expected}, got {request.headers.get('Accept', '')[:80]!r}.")
+                raise input_refusal(406, f"{expected}, got {request.headers.get('Accept', '')[:80]!r}.")
             elif media_type == HTML and self._page is not None:
                 return self._page(request)
             else:
-                response = await self._answer(request, media_type, accept)
+                response = await self._respond(request, media_type, accept)
         except Refusal as refused:
             error_type = GRAPHQL_RESPONSE if media_type == GRAPHQL_RESPONSE else JSON
             response = error_response(refused.status, refused.error, error_type, dict(refused.headers))
@@ -108,45 +115,51 @@ class GraphQLEndpoint:
         )
         return response
 
-    async def _open_socket(self, request: web.Request) -> web.StreamResponse:
-        if self.operations.stopping:
-            raise stopping()
-        return await serve_socket(request, self._sockets)
+    async def _open_websocket(self, request: web.Request) -> web.StreamResponse:
+        if self.operation_tasks.is_stopping:
+            raise stopping_refusal()
+        return await serve_websocket(request, self._sockets)
 
-    async def _answer(self, request: web.Request, media_type: str, accept: str | None) -> web.StreamResponse:
-        if self.operations.stopping:
-            raise stopping()
+    async def _respond(self, request: web.Request, media_type: str, accept: str | None) -> web.StreamResponse:
+        if self.operation_tasks.is_stopping:
+            raise stopping_refusal()
         principal = self._principal(request)
-        asked = await read_request(request, self._executor.limits)
-        read = self._executor.read(asked)
-        if (unclear := read.ambiguity) is not None:
-            return _unrunnable(unclear, media_type)
-        if accepts_event_stream(accept) and read.is_subscription:
-            return await self._streams.answer(request, read, principal)
+        graphql_request = await read_request(request, self._runner.limits)
+        parsed = self._runner.parse_request(graphql_request)
+        if (unclear := parsed.ambiguity_error) is not None:
+            return _not_executed_response(unclear, media_type)
+        if accepts_event_stream(accept) and parsed.is_subscription:
+            return await self._streams.respond(request, parsed, principal)
         allowed = {OperationType.QUERY} if request.method == "GET" else {OperationType.QUERY, OperationType.MUTATION}
         report_cost = request.headers.get(COST_HEADER, "").strip() == "1"
-        running = self._executor.execute(read, principal, allowed, report_cost=report_cost)
+        running = self._runner.execute(parsed, principal, allowed, report_cost=report_cost)
         try:
-            result = await self.operations.run(running, finish=request.method == "POST" and asked.may_write)
+            result = await self.operation_tasks.run(
+                running, shield=request.method == "POST" and graphql_request.may_write
+            )
         except InvalidOperationTypeError as error:
-            raise wrong_operation_type(request.method, error) from None
+            raise operation_type_refusal(request.method, error) from None
         except OperationStoppedError as stopped:
-            raise (ended() if stopped.begun and asked.may_write else stopping()) from None
+            raise (
+                interrupted_refusal() if stopped.started and graphql_request.may_write else stopping_refusal()
+            ) from None
         except GatewayError as unknown:
-            return _unrunnable(unknown, media_type)
+            return _not_executed_response(unknown, media_type)
         if media_type == EVENT_STREAM:
-            return single_response(result_body(result).body)
+            return single_event_response(result_body(result).body)
         return result_response(result, media_type)
 
     def _principal(self, request: web.Request) -> Principal:
         try:
-            return Principal.of(decide_credential(describe_caller(request), self._keys), self._upstream)
+            return Principal.from_credential(
+                decide_credential(caller_from_request(request), self._credential_policy), self._upstream
+            )
         except CredentialRefusedError as refused:
             challenge = (("WWW-Authenticate", "Bearer"),) if refused.status == 401 else ()
             raise Refusal(refused.status, refused.error, challenge) from None
 
 
-async def answer_failure(
+async def handle_exceptions(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Run a handler; an unexpected exception becomes a masked error with an id that the log has too."""
@@ -162,8 +175,8 @@ async def answer_failure(
         return error_response(500, mask_error(error, "answering a request"))
 
 
-def _unrunnable(error: GatewayError, media_type: str) -> web.Response:
+def _not_executed_response(error: GatewayError, media_type: str) -> web.Response:
     """Answer a well-formed request that cannot be run: told apart by the media type, as a failed validation is."""
     if media_type == EVENT_STREAM:
-        return single_response({"errors": [error_body(error)]})
+        return single_event_response({"errors": [error_body(error)]})
     return error_response(400 if media_type == GRAPHQL_RESPONSE else 200, error, media_type)

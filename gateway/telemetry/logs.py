@@ -13,12 +13,12 @@ def configure_logging(level: str) -> None:
     """
     logging.basicConfig(stream=sys.stderr, format=FORMAT, level=level.upper(), force=True)
     logging.getLogger("aiohttp.access").setLevel(logging.CRITICAL)
-    logging.getLogger("aiohttp.server").addFilter(quiet_bad_http)
+    logging.getLogger("aiohttp.server").addFilter(redact_bad_http)
     # Each frame and each decision of the event loop is not what `debug` is asked for.
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
-def quiet_bad_http(record: logging.LogRecord) -> bool:
+def redact_bad_http(record: logging.LogRecord) -> bool:
     """Pass a record on; one about bytes that are no HTTP loses them, because they may hold a credential."""
     error = record.exc_info[1] if record.exc_info else None
     # By name: importing aiohttp would slow down every `--help`.

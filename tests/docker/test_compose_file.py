@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.config import COMMAND_SETTINGS, Settings, is_secret, variable_of
+from gateway.config import COMMAND_SETTINGS, Settings, is_secret, variable_name
 from tests.support.dockerfile import read_instructions
 
 DOCKER = Path(__file__).parents[2] / "docker"
@@ -88,7 +88,7 @@ def test_every_bound_file_and_every_volume_and_network_exists() -> None:
 @pytest.mark.parametrize(("service", "command"), [*((name, "serve") for name in GATEWAYS), ("emulator", "emulator")])
 def test_every_variable_is_a_setting_of_its_command_with_a_good_value(service: str, command: str) -> None:
     assert SERVICES[service]["command"] == [command]
-    taken = {variable_of(name): name for name in COMMAND_SETTINGS[command]}
+    taken = {variable_name(name): name for name in COMMAND_SETTINGS[command]}
     values = {taken[variable]: value for variable, value in SERVICES[service]["environment"].items() if value != ""}
     Settings(**values)  # refuses a bad one
     # The address of a store without a password is none, though the setting may hold one.

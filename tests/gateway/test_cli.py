@@ -1,10 +1,13 @@
+import gc
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from gateway import cli, config
-from gateway.cli import main
+from gateway.cli import GC_THRESHOLDS, foreign_schema_package, main
 from gateway.config import COMMAND_SETTINGS, Settings
 from schema.root import build_schema
 
@@ -159,3 +162,30 @@ def test_another_package_over_ours_is_refused(
     monkeypatch.setattr(cli, "foreign_schema_package", lambda: "schema")
     (line,) = refused(capsys, "schema")
     assert "'schema' also installs one over it" in line
+
+
+def test_our_own_schema_package_is_not_foreign() -> None:
+    assert foreign_schema_package() is None
+
+
+@pytest.mark.parametrize(
+    ("owners", "expected"),
+    [(["threads-gateway"], None), ([], None), (["threads-gateway", "schema"], "schema"), (["schema"], "schema")],
+)
+def test_a_foreign_schema_package_is_named(
+    monkeypatch: pytest.MonkeyPatch, owners: list[str], expected: str | None
+) -> None:
+    monkeypatch.setattr(cli, "packages_distributions", lambda: {"schema": owners} if owners else {})
+    assert foreign_schema_package() == expected
+
+
+def test_the_garbage_collector_skips_present_objects_and_runs_less_often() -> None:
+    """Runs in a process of its own, because the settings hold for a whole process."""
+    before = gc.get_threshold()
+    program = (
+        "import gc; from gateway.cli import tune_garbage_collector; tune_garbage_collector(); "
+        "print(gc.get_threshold(), gc.get_freeze_count() > 1000, gc.isenabled())"
+    )
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert printed.split("\n")[0] == f"{GC_THRESHOLDS} True True"
+    assert gc.get_threshold() == before

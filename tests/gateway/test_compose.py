@@ -4,7 +4,7 @@ import re
 import pytest
 from pydantic import SecretStr
 
-from gateway.compose import DEMO_KEY, build_emulator_app, build_gateway_app, events_options
+from gateway.compose import DEMO_KEY, build_emulator_app, build_gateway_app, run_log_options
 from gateway.config import Settings
 from gateway.emulator.model.model_options import ModelOptions
 from gateway.emulator.model.model_runs import MODEL_RUNS
@@ -62,9 +62,9 @@ async def test_the_settings_reach_what_they_are_about(emulator: Emulator) -> Non
 
 
 def test_a_short_log_says_often_what_it_is_about_and_a_short_lease_is_tried_for_often() -> None:
-    usual, options = RunLogOptions(), events_options(Settings())
+    usual, options = RunLogOptions(), run_log_options(Settings())
     assert (options.snapshot_every_entries, options.follow_seconds) == (1000, usual.follow_seconds)
-    short = events_options(Settings(gateway_run_log_entries=100, gateway_run_lease_seconds=0.3))
+    short = run_log_options(Settings(gateway_run_log_entries=100, gateway_run_lease_seconds=0.3))
     assert short.snapshot_every_entries == 25
     assert short.follow_seconds == pytest.approx(0.1)
 

@@ -80,7 +80,7 @@ def test_a_bad_value_is_refused_with_what_was_expected_and_what_came(name: str) 
     value, expected = BAD_VALUES[name]
     with pytest.raises(BadSettingsError) as refused:
         load_settings({name: value})
-    assert refused.value.faults == [f"{name.upper()} or {config.flag_of(name)}: expected {expected}, got {value!r}"]
+    assert refused.value.faults == [f"{name.upper()} or {config.flag_name(name)}: expected {expected}, got {value!r}"]
 
 
 def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ def test_an_api_version_goes_with_an_azure_dialect_and_is_said_once(settings: di
 
 
 def test_a_models_key_has_a_variable_only_and_its_urls_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert config.flag_of("emulator_model_key") is None
+    assert config.flag_name("emulator_model_key") is None
     monkeypatch.setenv("EMULATOR_MODEL_KEY", "sk-secret")
     assert "sk-secret" not in repr(load_settings())
     with pytest.raises(BadSettingsError, match="EMULATOR_MODEL_URL or --emulator-model-url") as refused:

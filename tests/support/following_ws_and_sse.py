@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from gateway.identity.credentials import Keys
+from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.principal import UpstreamIdentity
-from gateway.server.app import OPERATIONS, create_app, listening
+from gateway.server.app import OPERATION_TASKS, create_app, listening
 from gateway.server.endpoint import GraphQLEndpoint
 from gateway.server.health import ReadinessProbe
 from gateway.server.http.request_limits import RequestLimits, SubscriptionLimits
@@ -110,12 +110,12 @@ class Following(GraphQLClient):
         """Returns once nothing is held for any client."""
         connections = self.endpoint.connections
         await until(lambda: not len(connections) and not len(connections.tasks))
-        await until(lambda: not len(connections.deliveries) and not connections.deliveries.groups)
+        await until(lambda: not len(connections.fan_out) and not connections.fan_out.groups)
         await until(lambda: not self.events.open_feeds)
 
     async def stop(self) -> None:
         """What a gateway does first that is told to stop."""
-        await self.app[OPERATIONS].stop(0)
+        await self.app[OPERATION_TASKS].stop(0)
 
 
 async def read_frame(response: aiohttp.ClientResponse) -> dict[str, str]:
@@ -132,7 +132,7 @@ async def read_frame(response: aiohttp.ClientResponse) -> dict[str, str]:
 async def running_following(
     *,
     limits: SubscriptionLimits | None = None,
-    keys: Keys | None = None,
+    credential_policy: CredentialPolicy | None = None,
     events: FakeRunEvents | None = None,
     api: Any = None,
     port: int = 0,
@@ -144,7 +144,7 @@ async def running_following(
         build_schema(),
         lambda _: bound,
         lambda _: followed,
-        keys=keys or Keys(),
+        credential_policy=credential_policy or CredentialPolicy(),
         upstream=UpstreamIdentity("http://upstream.test"),
         limits=RequestLimits(max_body_bytes=20_000, subscriptions=limits or SubscriptionLimits()),
     )

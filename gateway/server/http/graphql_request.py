@@ -37,90 +37,94 @@ class GraphQLRequest:
 class ParsedRequest:
     """A request whose document has been read: for better or worse, and for the last time."""
 
-    asked: GraphQLRequest
+    request: GraphQLRequest
     document: ParsedDocument
 
     @property
     def is_subscription(self) -> bool:
         """Whether it means a subscription; False too where nobody can tell what it means."""
-        operation = self.document.find_operation(self.asked.operation_name)
+        operation = self.document.find_operation(self.request.operation_name)
         return operation is not None and operation.operation is OperationType.SUBSCRIPTION
 
     @property
-    def ambiguity(self) -> GatewayError | None:
+    def ambiguity_error(self) -> GatewayError | None:
         """The error of a document with several operations and no `operationName` to choose one; None for any other.
 
         An operation without a name that stands beside others could not be chosen: validation refuses it.
         """
-        operations = () if self.asked.operation_name is not None else self.document.operations
+        operations = () if self.request.operation_name is not None else self.document.operations
         if len(operations) < 2 or any(operation.name is None for operation in operations):
             return None
-        return _bad(
+        return _bad_input(
             f"Expected 'operationName' to choose one of the document's {len(operations)} operations, got none.",
             "operationName",
         )
 
 
-def read_body(body: bytes) -> GraphQLRequest:
+def request_from_body(body: bytes) -> GraphQLRequest:
     """Read the JSON body of a POST; raises a `GatewayError` that says what was expected and what came."""
     if not body:
-        raise _bad("Expected a JSON object with a 'query', got an empty body.")
+        raise _bad_input("Expected a JSON object with a 'query', got an empty body.")
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise _bad(
+        raise _bad_input(
             f"Expected a body of JSON in UTF-8, got text that fails at position {error.pos}: {error.msg}."
         ) from None
     if isinstance(parsed, list):
-        raise _bad("Expected a JSON object, got an array: send one operation in each request, batches are not taken.")
+        raise _bad_input(
+            "Expected a JSON object, got an array: send one operation in each request, batches are not taken."
+        )
     if not isinstance(parsed, dict):
-        raise _bad(f"Expected a JSON object, got {_kind(parsed)}.")
-    return read_parameters(parsed)
+        raise _bad_input(f"Expected a JSON object, got {_json_type(parsed)}.")
+    return request_from_parameters(parsed)
 
 
-def read_query_string(pairs: Sequence[tuple[str, str]]) -> GraphQLRequest:
+def request_from_query_string(pairs: Sequence[tuple[str, str]]) -> GraphQLRequest:
     """Read the parameters of a GET; an empty one, but for `query`, counts as left out."""
-    given: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     for name, text in pairs:
         if name not in PARAMETERS:
             continue
-        if name in given:
-            raise _bad(f"Expected the parameter '{name}' once, got it more than once.", name)
-        given[name] = text
+        if name in parameters:
+            raise _bad_input(f"Expected the parameter '{name}' once, got it more than once.", name)
+        parameters[name] = text
     for name in ("operationName", "variables", "extensions"):
-        if given.get(name) == "":
-            del given[name]
+        if parameters.get(name) == "":
+            del parameters[name]
     for name in ("variables", "extensions"):
-        if name in given:
+        if name in parameters:
             try:
-                given[name] = orjson.loads(given[name])
+                parameters[name] = orjson.loads(parameters[name])
             except orjson.JSONDecodeError as error:
-                raise _bad(f"Expected '{name}' to be JSON, got text that fails: {error.msg}.", name) from None
+                raise _bad_input(f"Expected '{name}' to be JSON, got text that fails: {error.msg}.", name) from None
             except UnicodeEncodeError:
-                raise _bad(f"Expected '{name}' to be UTF-8.", name) from None
-    return read_parameters(given)
+                raise _bad_input(f"Expected '{name}' to be UTF-8.", name) from None
+    return request_from_parameters(parameters)
 
 
-def read_parameters(given: Mapping[str, Any]) -> GraphQLRequest:
-    """Read the parameters of a request as JSON has them; raises a `GatewayError`, as `read_body` does."""
-    query = given.get("query")
-    if "query" not in given:
-        raise _bad("Expected a parameter 'query' with a GraphQL document, got none.", "query")
+def request_from_parameters(parameters: Mapping[str, Any]) -> GraphQLRequest:
+    """Read the parameters of a request as JSON has them; raises a `GatewayError`, as `request_from_body` does."""
+    query = parameters.get("query")
+    if "query" not in parameters:
+        raise _bad_input("Expected a parameter 'query' with a GraphQL document, got none.", "query")
     if not isinstance(query, str):
-        raise _bad(f"Expected 'query' to be a string, got {_kind(query)}.", "query")
+        raise _bad_input(f"Expected 'query' to be a string, got {_json_type(query)}.", "query")
     if not query.strip():
-        raise _bad("Expected 'query' to hold a GraphQL document, got an empty string.", "query")
-    operation_name = given.get("operationName")
+        raise _bad_input("Expected 'query' to hold a GraphQL document, got an empty string.", "query")
+    operation_name = parameters.get("operationName")
     if operation_name is not None and not isinstance(operation_name, str):
-        raise _bad(f"Expected 'operationName' to be a string or null, got {_kind(operation_name)}.", "operationName")
+        raise _bad_input(
+            f"Expected 'operationName' to be a string or null, got {_json_type(operation_name)}.", "operationName"
+        )
     for name in ("variables", "extensions"):
-        value = given.get(name)
+        value = parameters.get(name)
         if value is not None and not isinstance(value, dict):
-            raise _bad(f"Expected '{name}' to be a JSON object or null, got {_kind(value)}.", name)
-    return GraphQLRequest(query, operation_name, given.get("variables"), given.get("extensions"))
+            raise _bad_input(f"Expected '{name}' to be a JSON object or null, got {_json_type(value)}.", name)
+    return GraphQLRequest(query, operation_name, parameters.get("variables"), parameters.get("extensions"))
 
 
-def _kind(value: object) -> str:
+def _json_type(value: object) -> str:
     """What JSON calls a value."""
     names = {
         dict: "an object",
@@ -133,5 +137,5 @@ def _kind(value: object) -> str:
     return names.get(type(value), "null")
 
 
-def _bad(message: str, argument: str | None = None) -> GatewayError:
+def _bad_input(message: str, argument: str | None = None) -> GatewayError:
     return GatewayError(ErrorCode.BAD_USER_INPUT, message, argument=argument)

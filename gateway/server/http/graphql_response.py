@@ -13,7 +13,7 @@ from strawberry.types.execution import ExecutionResult
 from gateway.server.http.media_types import GRAPHQL_RESPONSE, JSON
 from schema.contract.errors import ErrorCode, GatewayError
 
-HEADERS: Mapping[str, str] = {
+RESPONSE_HEADERS: Mapping[str, str] = {
     # Whose data an answer holds depends on the credential, so neither a shared nor a browser's cache may keep it.
     "Cache-Control": "private, no-store",
     "Vary": "Accept, Authorization",
@@ -55,7 +55,7 @@ def result_response(result: ExecutionResult, media_type: str) -> web.Response:
     """
     body, refused = result_body(result)
     status = 200
-    if refused and any(_code(error) == ErrorCode.INTERNAL for error in body["errors"]):
+    if refused and any(_error_code(error) == ErrorCode.INTERNAL for error in body["errors"]):
         status = 500
     elif refused and media_type == GRAPHQL_RESPONSE:
         status = 400
@@ -73,7 +73,7 @@ def json_response(
     body: Mapping[str, Any], status: int, media_type: str = JSON, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Answer with JSON in UTF-8."""
-    all_headers = {**HEADERS, **(headers or {}), "Content-Type": f"{media_type}; charset=utf-8"}
+    all_headers = {**RESPONSE_HEADERS, **(headers or {}), "Content-Type": f"{media_type}; charset=utf-8"}
     return web.Response(body=encode_json(body), status=status, headers=all_headers)
 
 
@@ -86,5 +86,5 @@ def encode_json(body: Mapping[str, Any]) -> bytes:
         return json.dumps(body).encode()
 
 
-def _code(error: Mapping[str, Any]) -> object:
+def _error_code(error: Mapping[str, Any]) -> object:
     return (error.get("extensions") or {}).get("code")

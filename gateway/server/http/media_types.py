@@ -47,7 +47,7 @@ def choose_response_type(accept: str | None, *, html: bool = False) -> str | Non
         return JSON
     ranges = list(_parse_accept(accept))
     offers = [JSON, GRAPHQL_RESPONSE, *([HTML] if html else [])]
-    if _names(ranges, EVENT_STREAM):
+    if _accepts_exactly(ranges, EVENT_STREAM):
         offers.append(EVENT_STREAM)
     ranked = []
     for preference, offer in enumerate(offers):
@@ -64,10 +64,10 @@ def choose_response_type(accept: str | None, *, html: bool = False) -> str | Non
 
 def accepts_event_stream(accept: str | None) -> bool:
     """Whether an event stream is named among what may be answered."""
-    return _names(_parse_accept(accept or ""), EVENT_STREAM)
+    return _accepts_exactly(_parse_accept(accept or ""), EVENT_STREAM)
 
 
-def request_type_fault(content_type: str | None) -> str | None:
+def content_type_fault(content_type: str | None) -> str | None:
     """Why a request body of this `Content-Type` is not read; None when it is JSON in UTF-8."""
     if content_type is None:
         return f"expected Content-Type: {JSON}, got none"
@@ -80,7 +80,7 @@ def request_type_fault(content_type: str | None) -> str | None:
     return None
 
 
-def _names(ranges: Iterable[MediaRange], media_type: str) -> bool:
+def _accepts_exactly(ranges: Iterable[MediaRange], media_type: str) -> bool:
     return any(found.quality > 0 and found.specificity(media_type) == 2 for found in ranges)
 
 

@@ -14,7 +14,7 @@ from strawberry.types.graphql import OperationType
 from gateway.identity.principal import Principal
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_json, error_body
-from gateway.server.http.refusals import unknown_operation
+from gateway.server.http.refusals import unknown_operation_error
 from gateway.server.http.request_limits import RequestLimits
 from schema.contract.ports import ResponseCache, ResponseKey, RunEvents, ThreadsApi
 from schema.contract.run_events import RunEvent
@@ -47,55 +47,55 @@ class OperationRunner:
         self.limits = limits or RequestLimits()
         self._always_report_cost = always_report_cost
 
-    def read(self, asked: GraphQLRequest) -> ParsedRequest:
+    def parse_request(self, request: GraphQLRequest) -> ParsedRequest:
         """Read the document of a request, whatever it is worth."""
-        return ParsedRequest(asked, self._schema.documents.parse(asked.query))
+        return ParsedRequest(request, self._schema.documents.parse(request.query))
 
     async def execute(
-        self, request: ParsedRequest, principal: Principal, allowed: set[OperationType], *, report_cost: bool = False
+        self, parsed: ParsedRequest, principal: Principal, allowed: set[OperationType], *, report_cost: bool = False
     ) -> ExecutionResult:
         """Run a query or a mutation; raises strawberry's InvalidOperationTypeError for what is not `allowed`.
 
         Raises a `GatewayError` where the request names no operation. The data is encoded already where the port knows
-        whole answers again; it is not asked for one where the cost is reported, which is that of an execution.
+        whole answers again; it is not request for one where the cost is reported, which is that of an execution.
         """
-        asked = request.asked
+        request = parsed.request
         api = self._bind(principal)
         report_cost = report_cost or self._always_report_cost
-        repeats = api if isinstance(api, ResponseCache) and not report_cost else None
-        question = None if repeats is None else self._question(request, api, allowed)
-        if repeats is not None and question is not None:
-            data = await repeats.find_response(question)
+        response_cache = api if isinstance(api, ResponseCache) and not report_cost else None
+        response_key = None if response_cache is None else self._response_key(parsed, api, allowed)
+        if response_cache is not None and response_key is not None:
+            data = await response_cache.find_response(response_key)
             if data is not None:
-                return ExecutionResult(_encoded(data), None, {})
+                return ExecutionResult(_encoded_data(data), None, {})
         context = self._context(api, principal, report_cost=report_cost)
         try:
             result = await self._schema.execute_document(
-                request.document,
-                variable_values=dict(asked.variables) if asked.variables else None,
+                parsed.document,
+                variable_values=dict(request.variables) if request.variables else None,
                 context_value=context,
-                operation_name=asked.operation_name,
+                operation_name=request.operation_name,
                 allowed_operation_types=allowed,
             )
         except CannotGetOperationTypeError:
-            raise unknown_operation(asked.operation_name) from None
+            raise unknown_operation_error(request.operation_name) from None
         finally:
             await context.aclose()
-        if repeats is not None and question is not None:
-            _keep(repeats, question, result)
+        if response_cache is not None and response_key is not None:
+            _store_response(response_cache, response_key, result)
         return result
 
     async def subscribe(
-        self, request: ParsedRequest, principal: Principal, *, resume_after: str | None = None
+        self, parsed: ParsedRequest, principal: Principal, *, resume_after: str | None = None
     ) -> StartedSubscription:
         """Begin a subscription, behind the event of the cursor `resume_after`; raises `SubscriptionRefusedError`."""
         context = self._context(self._bind(principal), principal, resume_after=resume_after)
         try:
-            subscribed = await start_subscription.start_subscription(
+            started = await start_subscription.start_subscription(
                 self._schema,
-                request.document,
-                variables=request.asked.variables,
-                operation_name=request.asked.operation_name,
+                parsed.document,
+                variables=parsed.request.variables,
+                operation_name=parsed.request.operation_name,
                 context=context,
             )
         except BaseException:
@@ -104,34 +104,34 @@ class OperationRunner:
         try:
             await context.aclose()
         except BaseException:  # cancelled: nobody else would leave the feed
-            await subscribed.feed.aclose()
+            await started.feed.aclose()
             raise
-        return subscribed
+        return started
 
-    async def render(self, principal: Principal, subscribed: StartedSubscription, event: RunEvent) -> bytes:
+    async def render_event(self, principal: Principal, started: StartedSubscription, event: RunEvent) -> bytes:
         """Execute a subscription's selection on one event; gives the answer as JSON, whatever happens."""
         context = self._context(self._bind(principal), principal)
         try:
-            return encode_json(await subscribed.render(event, context))
+            return encode_json(await started.render(event, context))
         except Exception as error:
             return encode_json({"data": None, "errors": [error_body(mask_error(error, "rendering an event"))]})
         finally:
             await context.aclose()
 
-    def _question(self, request: ParsedRequest, api: ThreadsApi, allowed: set[OperationType]) -> ResponseKey | None:
-        """Tell what is asked; None for what is no valid query, or not to be told from another."""
-        asked, document = request.asked, request.document
-        operation = document.find_operation(asked.operation_name)
+    def _response_key(self, parsed: ParsedRequest, api: ThreadsApi, allowed: set[OperationType]) -> ResponseKey | None:
+        """Tell what is request; None for what is no valid query, or not to be told from another."""
+        request, document = parsed.request, parsed.document
+        operation = document.find_operation(request.operation_name)
         if document.errors or operation is None or operation.operation is not DocumentOperationType.QUERY:
             return None
         if OperationType.QUERY not in allowed:
             return None
         try:
-            variables = orjson.dumps(asked.variables or {}, option=orjson.OPT_SORT_KEYS)
+            variables = orjson.dumps(request.variables or {}, option=orjson.OPT_SORT_KEYS)
         except TypeError:  # half a surrogate pair
             return None
         return ResponseKey(
-            self._schema, document.text, asked.operation_name, variables, self.limits.paging, api.capabilities
+            self._schema, document.text, request.operation_name, variables, self.limits.paging, api.capabilities
         )
 
     def _context(
@@ -147,7 +147,7 @@ class OperationRunner:
         )
 
 
-def _keep(repeats: ResponseCache, question: ResponseKey, result: ExecutionResult) -> None:
+def _store_response(response_cache: ResponseCache, response_key: ResponseKey, result: ExecutionResult) -> None:
     """Keep an answer that has nothing but data, and put the data as it is kept into the answer."""
     if result.errors or result.extensions:
         return
@@ -155,10 +155,10 @@ def _keep(repeats: ResponseCache, question: ResponseKey, result: ExecutionResult
         data = orjson.dumps(result.data)
     except TypeError:  # what `encode_json` has another way for
         return
-    repeats.store_response(question, data)
-    result.data = _encoded(data)
+    response_cache.store_response(response_key, data)
+    result.data = _encoded_data(data)
 
 
-def _encoded(data: bytes) -> dict[str, Any]:
+def _encoded_data(data: bytes) -> dict[str, Any]:
     """Data that is JSON already; nobody but `encode_json` looks into what an execution gave."""
     return cast("dict[str, Any]", orjson.Fragment(data))

@@ -10,11 +10,11 @@ ResultT = TypeVar("ResultT")
 
 
 class OperationStoppedError(Exception):
-    """The operation was ended, or not even `begun`, because the gateway stops."""
+    """The operation was ended, or not even `started`, because the gateway stops."""
 
-    def __init__(self, *, begun: bool) -> None:
+    def __init__(self, *, started: bool) -> None:
         super().__init__("the gateway stops")
-        self.begun = begun
+        self.started = started
 
 
 class OperationTasks:
@@ -23,13 +23,13 @@ class OperationTasks:
     def __init__(self) -> None:
         """Own nothing yet."""
         self._tasks: set[asyncio.Task[object]] = set()
-        self._told: list[Callable[[], None]] = []
-        self._stopping = False
+        self._stop_callbacks: list[Callable[[], None]] = []
+        self._is_stopping = False
 
     @property
-    def stopping(self) -> bool:
+    def is_stopping(self) -> bool:
         """Whether no new operation should start."""
-        return self._stopping
+        return self._is_stopping
 
     def __len__(self) -> int:
         """Count the operations under way."""
@@ -39,43 +39,43 @@ class OperationTasks:
         self,
         operation: Coroutine[object, object, ResultT],
         *,
-        finish: bool,
-        on_left: Callable[[asyncio.Task[ResultT]], None] | None = None,
+        shield: bool,
+        on_abandoned: Callable[[asyncio.Task[ResultT]], None] | None = None,
     ) -> ResultT:
-        """Await an operation; when the waiter is cancelled, cancel it too unless it is to `finish` on its own.
+        """Await an operation; when the waiter is cancelled, cancel it too unless it is to `shield` on its own.
 
-        One that then goes on is shown to `on_left`.
+        One that then goes on is shown to `on_abandoned`.
 
         Returns or raises what the operation does; raises `OperationStoppedError` when `stop` ended it, or came first.
         """
-        if self._stopping:
+        if self._is_stopping:
             operation.close()
-            raise OperationStoppedError(begun=False)
+            raise OperationStoppedError(started=False)
         task = asyncio.create_task(operation)
         self._tasks.add(task)
-        task.add_done_callback(self._over)
+        task.add_done_callback(self._on_done)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             waiter = asyncio.current_task()
             if task.cancelled() and (waiter is None or not waiter.cancelling()):
-                raise OperationStoppedError(begun=True) from None
-            if not finish:
+                raise OperationStoppedError(started=True) from None
+            if not shield:
                 task.cancel()
                 await asyncio.wait([task])
-            elif on_left is not None and not task.done():
-                on_left(task)
+            elif on_abandoned is not None and not task.done():
+                on_abandoned(task)
             raise
 
-    def at_stop(self, tell: Callable[[], None]) -> None:
+    def on_stop(self, callback: Callable[[], None]) -> None:
         """Call `tell` at the beginning of the stop: what only follows something need not wait for its end."""
-        self._told.append(tell)
+        self._stop_callbacks.append(callback)
 
     async def stop(self, timeout_seconds: float) -> None:
         """Let no more operations start, wait for those under way, and cancel what is left after the time."""
-        self._stopping = True
-        while self._told:
-            self._told.pop()()
+        self._is_stopping = True
+        while self._stop_callbacks:
+            self._stop_callbacks.pop()()
         if self._tasks and timeout_seconds > 0:
             await asyncio.wait(self._tasks, timeout=timeout_seconds)
         left = list(self._tasks)
@@ -83,7 +83,7 @@ class OperationTasks:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    def _over(self, task: asyncio.Task[object]) -> None:
+    def _on_done(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # its waiter may have left: then nobody else looks

@@ -9,9 +9,9 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.identity.credentials import Caller
-from gateway.server.http.graphql_request import GraphQLRequest, read_body, read_query_string
-from gateway.server.http.media_types import JSON, request_type_fault
-from gateway.server.http.refusals import Refusal, refusal, too_large
+from gateway.server.http.graphql_request import GraphQLRequest, request_from_body, request_from_query_string
+from gateway.server.http.media_types import JSON, content_type_fault
+from gateway.server.http.refusals import Refusal, body_size_refusal, input_refusal
 from gateway.server.http.request_limits import RequestLimits
 from schema.contract.errors import ErrorCode, GatewayError
 
@@ -20,13 +20,13 @@ async def read_request(request: web.Request, limits: RequestLimits) -> GraphQLRe
     """Read the operation of a GET or a POST; raises a `Refusal`."""
     try:
         if request.method == "GET":
-            return read_query_string(_query_pairs(request))
-        return read_body(await _read_bytes(request, limits))
+            return request_from_query_string(_query_pairs(request))
+        return request_from_body(await _read_bytes(request, limits))
     except GatewayError as error:
         raise Refusal(400, error) from None
 
 
-def describe_caller(request: web.Request) -> Caller:
+def caller_from_request(request: web.Request) -> Caller:
     """What the rules of credentials need to know of a request."""
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
     hosts = request.headers.getall("Host", [])
@@ -50,25 +50,25 @@ def _query_pairs(request: web.Request) -> list[tuple[str, str]]:
 
 
 async def _read_bytes(request: web.Request, limits: RequestLimits) -> bytes:
-    if (wrong := request_type_fault(request.headers.get("Content-Type"))) is not None:
-        raise refusal(415, wrong[0].upper() + wrong[1:] + ".", ("Accept-Post", JSON))
+    if (wrong := content_type_fault(request.headers.get("Content-Type"))) is not None:
+        raise input_refusal(415, wrong[0].upper() + wrong[1:] + ".", ("Accept-Post", JSON))
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
         expected = "Expected a body without Content-Encoding"
-        raise refusal(415, f"{expected}, got {encoding[:80]!r}.", ("Accept-Encoding", "identity"))
+        raise input_refusal(415, f"{expected}, got {encoding[:80]!r}.", ("Accept-Encoding", "identity"))
     most = limits.max_body_bytes
     if (request.content_length or 0) > most:
-        raise too_large(most)
+        raise body_size_refusal(most)
     body = bytearray()
     try:
         async with asyncio.timeout(limits.body_timeout_seconds):
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > most:
-                    raise too_large(most)
+                    raise body_size_refusal(most)
     except (web.RequestPayloadError, HttpProcessingError):
-        raise refusal(400, "Expected a complete HTTP body, got a broken one.", ("Connection", "close")) from None
+        raise input_refusal(400, "Expected a complete HTTP body, got a broken one.", ("Connection", "close")) from None
     except TimeoutError:
         late = f"Expected the whole body within {limits.body_timeout_seconds:g} s, got {len(body)} bytes of it."
-        raise refusal(408, late, ("Connection", "close")) from None
+        raise input_refusal(408, late, ("Connection", "close")) from None
     return bytes(body)

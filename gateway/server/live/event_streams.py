@@ -12,28 +12,50 @@ from aiohttp.http import StreamWriter
 
 from gateway.identity.principal import Principal
 from gateway.server.http.graphql_request import ParsedRequest
-from gateway.server.http.graphql_response import HEADERS, encode_json, error_body
+from gateway.server.http.graphql_response import RESPONSE_HEADERS, encode_json, error_body
 from gateway.server.http.media_types import EVENT_STREAM
 from gateway.server.http.refusals import Refusal
 from gateway.server.live.back_pressure import BackPressure
 from gateway.server.live.expiry_timer import ExpiryTimer, expired_error
 from gateway.server.live.fair_queue import QueueMember
-from gateway.server.live.live_connections import LiveConnections, at_once
-from gateway.server.live.sse_frames import COME_BACK, COMPLETE, HEARTBEAT, next_frame
+from gateway.server.live.live_connections import LiveConnections, send_without_waiting
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.operations.start_subscription import SubscriptionRefusedError
 
 STREAM_HEADERS: Mapping[str, str] = {
-    **HEADERS,
+    **RESPONSE_HEADERS,
     "Content-Type": f"{EVENT_STREAM}; charset=utf-8",
     # nginx would collect events otherwise.
     "X-Accel-Buffering": "no",
 }
 
 
-def single_response(body: Mapping[str, Any]) -> web.Response:
+RETRY_MS = 1000
+
+HEARTBEAT_FRAME = b":\n\n"
+"""A comment, which clients ignore. The first one shows a browser that the stream is open."""
+
+COMPLETE_FRAME = b"event: complete\ndata: \n\n"
+"""The end of an operation. It has a `data` line, because `EventSource` fires no event for a frame without one."""
+
+RETRY_FRAME = b"retry: %d\n\n" % RETRY_MS
+"""The last frame of a gateway that stops. A client reopens a stream that ends without `complete`."""
+
+
+def next_frame(payload: bytes, cursor: str | None = None) -> bytes:
+    """Encode one result as a `next` frame.
+
+    `payload` is JSON on one line. `cursor` becomes the frame's id, which a client that reconnects sends back in
+    `Last-Event-ID`.
+    """
+    if cursor is None:
+        return b"event: next\ndata: %b\n\n" % payload
+    return b"event: next\nid: %b\ndata: %b\n\n" % (cursor.encode(), payload)
+
+
+def single_event_response(body: Mapping[str, Any]) -> web.Response:
     """Answer with one `next` and the end: a query, a mutation, or the errors that kept an operation from running."""
-    return web.Response(body=next_frame(encode_json(body)) + COMPLETE, headers=STREAM_HEADERS)
+    return web.Response(body=next_frame(encode_json(body)) + COMPLETE_FRAME, headers=STREAM_HEADERS)
 
 
 class EventStreams:
@@ -44,36 +66,36 @@ class EventStreams:
         self._connections = connections
         self._now = now
 
-    async def answer(self, request: web.Request, read: ParsedRequest, principal: Principal) -> web.StreamResponse:
+    async def respond(self, request: web.Request, parsed: ParsedRequest, principal: Principal) -> web.StreamResponse:
         """Follow a subscription until it ends or its client leaves; raises a `Refusal`.
 
         The client's `Last-Event-ID` is the cursor of the last event that it has got.
         """
-        with self._connections.take_place():
+        with self._connections.acquire_slot():
             try:
-                delivery = await self._connections.deliveries.begin(
-                    read, principal, resume_after=request.headers.get("Last-Event-ID") or None
+                subscriber = await self._connections.fan_out.subscribe(
+                    parsed, principal, resume_after=request.headers.get("Last-Event-ID") or None
                 )
             except SubscriptionRefusedError as refused:
-                return single_response({"errors": refused.errors})
+                return single_event_response({"errors": refused.errors})
             except GatewayError as error:
                 if error.code is ErrorCode.TOO_MANY_OPERATIONS:
                     raise Refusal(429, error, (("Retry-After", "1"),)) from None
-                return single_response({"errors": [error_body(error)]})
+                return single_event_response({"errors": [error_body(error)]})
             response = web.StreamResponse(headers=STREAM_HEADERS)
             stream = None
             try:
                 stream = await EventStream.open(request, response, self._connections)
-                timer = ExpiryTimer(principal, stream.expire, self._now)
+                timer = ExpiryTimer(principal, stream.on_credential_expired, self._now)
                 try:
-                    delivery.start(stream)
-                    await stream.over()
+                    subscriber.start(stream)
+                    await stream.wait_finished()
                 finally:
                     timer.cancel()
             except ConnectionError:
                 pass  # the client has left
             finally:
-                delivery.leave()
+                subscriber.unsubscribe()
                 if stream is not None:
                     stream.close()
         return response
@@ -82,7 +104,7 @@ class EventStreams:
 class EventStream:
     """One stream that is open."""
 
-    __slots__ = ("_beat", "_connections", "_end", "_flow", "_transport", "_writer")
+    __slots__ = ("_back_pressure", "_connections", "_finished", "_heartbeat_timer", "_transport", "_writer")
 
     def __init__(self, transport: asyncio.Transport, writer: StreamWriter, connections: LiveConnections) -> None:
         """Send over a response whose headers are on their way, and a first comment with them."""
@@ -90,11 +112,11 @@ class EventStream:
         self._connections = connections
         self._transport = transport
         seconds = connections.limits.stalled_client_seconds
-        self._flow = BackPressure(transport, connections.deliveries.turns, seconds, transport.abort)
-        self._beat: asyncio.TimerHandle | None = None
-        self._end = asyncio.get_running_loop().create_future()
-        connections.add(self)
-        self._keep_alive()
+        self._back_pressure = BackPressure(transport, connections.fan_out.queue, seconds, transport.abort)
+        self._heartbeat_timer: asyncio.TimerHandle | None = None
+        self._finished = asyncio.get_running_loop().create_future()
+        connections.register(self)
+        self._send_heartbeat()
 
     @classmethod
     async def open(
@@ -106,31 +128,31 @@ class EventStream:
             raise ConnectionResetError("the client has left")
         return cls(request.transport, writer, connections)
 
-    async def over(self) -> None:
+    async def wait_finished(self) -> None:
         """Wait for the last word, and until the client has taken most of what was sent."""
-        await self._end
-        await self._flow.room()
+        await self._finished
+        await self._back_pressure.drain()
 
     def is_full(self) -> bool:
-        return self._flow.is_full()
+        return self._back_pressure.is_full()
 
-    def wait_for_room(self, player: QueueMember) -> None:
-        self._flow.wait_for_room(player)
+    def enqueue_after_drain(self, member: QueueMember) -> None:
+        self._back_pressure.enqueue_after_drain(member)
 
-    def send_next(self, operation: str, payload: bytes, cursor: str) -> None:  # noqa: ARG002 - a stream has only one
+    def send_next(self, operation_id: str, payload: bytes, cursor: str) -> None:  # noqa: ARG002 - a stream has only one
         self._send(next_frame(payload, cursor))
 
-    def send_errors(self, operation: str, errors: list[dict[str, Any]]) -> None:
+    def send_errors(self, operation_id: str, errors: list[dict[str, Any]]) -> None:
         self._send(next_frame(encode_json({"errors": errors})))
-        self.send_complete(operation)
+        self.send_complete(operation_id)
 
-    def send_complete(self, operation: str) -> None:  # noqa: ARG002 - as above
-        self._finish(COMPLETE)
+    def send_complete(self, operation_id: str) -> None:  # noqa: ARG002 - as above
+        self._finish(COMPLETE_FRAME)
 
-    def send_away(self) -> None:
-        self._finish(COME_BACK)
+    def request_reconnect(self) -> None:
+        self._finish(RETRY_FRAME)
 
-    def expire(self) -> None:
+    def on_credential_expired(self) -> None:
         """End, because the credential has."""
         self.send_errors("", [error_body(expired_error())])
 
@@ -139,22 +161,22 @@ class EventStream:
 
     def close(self) -> None:
         """Let go of everything but the connection."""
-        self._connections.remove(self)
-        self._flow.close()
-        if self._beat is not None:
-            self._beat.cancel()
+        self._connections.unregister(self)
+        self._back_pressure.close()
+        if self._heartbeat_timer is not None:
+            self._heartbeat_timer.cancel()
 
-    def _finish(self, last_words: bytes) -> None:
-        self._send(last_words)
-        if not self._end.done():
-            self._end.set_result(None)
+    def _finish(self, last_frame: bytes) -> None:
+        self._send(last_frame)
+        if not self._finished.done():
+            self._finished.set_result(None)
 
     def _send(self, frames: bytes) -> None:
-        if not self._end.done():
-            at_once(self._writer.write(frames, drain=False))
+        if not self._finished.done():
+            send_without_waiting(self._writer.write(frames, drain=False))
 
-    def _keep_alive(self) -> None:
-        if not self._flow.is_full():
-            self._send(HEARTBEAT)
+    def _send_heartbeat(self) -> None:
+        if not self._back_pressure.is_full():
+            self._send(HEARTBEAT_FRAME)
         seconds = self._connections.limits.heartbeat_seconds
-        self._beat = asyncio.get_running_loop().call_later(seconds, self._keep_alive)
+        self._heartbeat_timer = asyncio.get_running_loop().call_later(seconds, self._send_heartbeat)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from gateway.identity.principal import Principal
-from gateway.identity.token_expiry import expires_at
+from gateway.identity.token_expiry import expiry_from_credential
 from schema.contract.errors import ErrorCode, GatewayError
 
 _MOST_SECONDS = 86_400.0  # the clock may be set meanwhile: look again each day
@@ -20,7 +20,7 @@ class ExpiryTimer:
 
     def __init__(self, principal: Principal, on_end: Callable[[], None], now: Callable[[], float] = time.time) -> None:
         """Call `on_end` once when the principal's credential ends, soon where it has ended already."""
-        self._at = expires_at(principal.credential)
+        self._at = expiry_from_credential(principal.credential)
         self._on_end = on_end
         self._now = now
         self._handle: asyncio.TimerHandle | None = None

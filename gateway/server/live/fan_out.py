@@ -10,7 +10,7 @@ from gateway.identity.principal import Principal
 from gateway.server.http.graphql_request import ParsedRequest
 from gateway.server.http.graphql_response import error_body
 from gateway.server.http.operation_runner import OperationRunner
-from gateway.server.http.owned_tasks import OwnedTasks
+from gateway.server.live.background_tasks import BackgroundTasks
 from gateway.server.live.fair_queue import FairQueue, QueueMember
 from gateway.server.live.shared_renderings import RenderGroup, SharedRendering
 from schema.contract.errors import ErrorCode, GatewayError
@@ -19,7 +19,7 @@ from schema.contract.run_events import RunEvent
 from schema.engine.public_errors import mask_error
 from schema.operations.start_subscription import StartedSubscription
 
-PER_TURN = 8
+EVENTS_PER_SLICE = 8
 """How many events one subscriber that is behind is sent before it is another's turn."""
 
 
@@ -29,16 +29,16 @@ class EventSink(Protocol):
     def is_full(self) -> bool:
         """Whether the client has not yet taken what was sent before."""
 
-    def wait_for_room(self, player: QueueMember) -> None:
+    def enqueue_after_drain(self, member: QueueMember) -> None:
         """Give a player a turn once there is room."""
 
-    def send_next(self, operation: str, payload: bytes, cursor: str) -> None:
+    def send_next(self, operation_id: str, payload: bytes, cursor: str) -> None:
         """Send one answer, and the cursor of its event where the transport has a place for it."""
 
-    def send_errors(self, operation: str, errors: list[dict[str, Any]]) -> None:
+    def send_errors(self, operation_id: str, errors: list[dict[str, Any]]) -> None:
         """Send errors, after which nothing of the operation follows."""
 
-    def send_complete(self, operation: str) -> None:
+    def send_complete(self, operation_id: str) -> None:
         """Say that nothing of the operation follows."""
 
 
@@ -49,51 +49,51 @@ class Subscriber:
     slow client keeps nobody waiting but itself.
     """
 
-    __slots__ = ("_busy", "_deliveries", "_feed", "_group", "_operation", "_outlet", "_over", "_rendering")
+    __slots__ = ("_busy", "_closed", "_fan_out", "_feed", "_group", "_operation_id", "_rendering", "_sink")
 
-    def __init__(self, deliveries: FanOut, feed: EventFeed, group: RenderGroup) -> None:
-        """Hold the feed, which is left with `leave`."""
-        self._deliveries = deliveries
+    def __init__(self, fan_out: FanOut, feed: EventFeed, group: RenderGroup) -> None:
+        """Hold the feed, which is left with `unsubscribe`."""
+        self._fan_out = fan_out
         self._feed = feed
         self._group = group
-        self._outlet: EventSink
-        self._operation = ""
+        self._sink: EventSink
+        self._operation_id = ""
         self._rendering: SharedRendering | None = None
         self._busy = False
-        self._over = False
+        self._closed = False
 
-    def start(self, outlet: EventSink, operation: str = "") -> None:
-        """Bring what is there, and what comes, to `outlet` under the name of `operation`."""
-        self._outlet = outlet
-        self._operation = operation
-        self._feed.on_available(self._on_news)
-        self._on_news()
+    def start(self, sink: EventSink, operation_id: str = "") -> None:
+        """Bring what is there, and what comes, to `sink` under the name of `operation`."""
+        self._sink = sink
+        self._operation_id = operation_id
+        self._feed.on_available(self._schedule)
+        self._schedule()
 
-    def leave(self) -> None:
+    def unsubscribe(self) -> None:
         """Stop, without a word to the client; nothing where it is over already."""
-        if not self._over:
-            self._over = True
+        if not self._closed:
+            self._closed = True
             self._rendering = None
-            self._deliveries.count_out(self._group, self._feed)
+            self._fan_out.remove_subscriber(self._group, self._feed)
 
-    def take_turn(self) -> None:
+    def run_slice(self) -> None:
         """Send what can be sent at once."""
         try:
-            self._send_some()
+            self._send_events()
         except Exception as error:
             self._fail(mask_error(error, "delivering an event"))
 
-    def _on_news(self) -> None:
-        if not self._busy and not self._over:
+    def _schedule(self) -> None:
+        if not self._busy and not self._closed:
             self._busy = True
-            self._deliveries.turns.add(self)
+            self._fan_out.queue.enqueue(self)
 
-    def _send_some(self) -> None:
-        for _ in range(PER_TURN):
-            if self._over:
+    def _send_events(self) -> None:
+        for _ in range(EVENTS_PER_SLICE):
+            if self._closed:
                 return
-            if self._outlet.is_full():
-                self._outlet.wait_for_room(self)
+            if self._sink.is_full():
+                self._sink.enqueue_after_drain(self)
                 return
             rendering = self._rendering or self._next_rendering()
             if rendering is None:
@@ -101,42 +101,42 @@ class Subscriber:
                 return
             if rendering.payload is None:
                 self._rendering = rendering
-                rendering.waiting.append(self)
+                rendering.waiters.append(self)
                 return
             self._rendering = None
-            self._group.count_sent(rendering)
-            self._outlet.send_next(self._operation, rendering.payload, rendering.event.cursor)
-        self._deliveries.turns.add(self)
+            self._group.on_sent(rendering)
+            self._sink.send_next(self._operation_id, rendering.payload, rendering.event.cursor)
+        self._fan_out.queue.enqueue(self)
 
     def _next_rendering(self) -> SharedRendering | None:
         try:
             event: RunEvent | None = self._feed.poll_event()
         except StopAsyncIteration:
-            self.leave()
-            self._outlet.send_complete(self._operation)
+            self.unsubscribe()
+            self._sink.send_complete(self._operation_id)
             return None
         except GatewayError as error:
             self._fail(error)
             return None
-        return None if event is None else self._group.rendering_of(event)
+        return None if event is None else self._group.get_rendering(event)
 
     def _fail(self, error: GatewayError) -> None:
-        if not self._over:
-            self.leave()
-            self._outlet.send_errors(self._operation, [error_body(error)])
+        if not self._closed:
+            self.unsubscribe()
+            self._sink.send_errors(self._operation_id, [error_body(error)])
 
 
 class FanOut:
     """All subscriptions of this process, whatever they are followed by."""
 
-    def __init__(self, executor: OperationRunner, *, max_per_principal: int = 10_000) -> None:
+    def __init__(self, runner: OperationRunner, *, max_per_principal: int = 10_000) -> None:
         """Begin and render subscriptions by `executor`."""
-        self._executor = executor
+        self._runner = runner
         self._max_per_principal = max_per_principal
         self._by_principal: Counter[str] = Counter()
         self._groups: dict[tuple[str, Any], RenderGroup] = {}
-        self._tasks = OwnedTasks()
-        self.turns = FairQueue()
+        self._tasks = BackgroundTasks()
+        self.queue = FairQueue()
 
     def __len__(self) -> int:
         """Count the subscriptions, those included that are about to begin."""
@@ -147,8 +147,8 @@ class FanOut:
         """The groups that have members."""
         return list(self._groups.values())
 
-    async def begin(
-        self, request: ParsedRequest, principal: Principal, *, resume_after: str | None = None
+    async def subscribe(
+        self, parsed: ParsedRequest, principal: Principal, *, resume_after: str | None = None
     ) -> Subscriber:
         """Begin a subscription; whoever calls starts what it gets, and leaves it.
 
@@ -162,39 +162,39 @@ class FanOut:
             )
         self._by_principal[digest] += 1
         try:
-            subscribed = await self._executor.subscribe(request, principal, resume_after=resume_after)
+            started = await self._runner.subscribe(parsed, principal, resume_after=resume_after)
         except BaseException:
-            self._release(digest)
+            self._decrement_count(digest)
             raise
-        group = self._group_of(principal, subscribed)
-        group.members += 1
-        return Subscriber(self, subscribed.feed, group)
+        group = self._get_group(principal, started)
+        group.member_count += 1
+        return Subscriber(self, started.feed, group)
 
-    def count_out(self, group: RenderGroup, feed: EventFeed) -> None:
+    def remove_subscriber(self, group: RenderGroup, feed: EventFeed) -> None:
         """A member of a group has left its feed; the last one takes the group along."""
         digest, _ = group.key
-        self._release(digest)
-        group.members -= 1
-        if group.members == 0:
+        self._decrement_count(digest)
+        group.member_count -= 1
+        if group.member_count == 0:
             del self._groups[group.key]
-            group.end()
+            group.cancel()
         self._tasks.start(feed.aclose())
 
     async def aclose(self) -> None:
         """End what is under way, once all have left."""
-        self.turns.stop()
+        self.queue.clear()
         await self._tasks.wait(1.0)
         await self._tasks.aclose()
 
-    def _group_of(self, principal: Principal, subscribed: StartedSubscription) -> RenderGroup:
-        key = (principal.digest, subscribed.selection)
+    def _get_group(self, principal: Principal, started: StartedSubscription) -> RenderGroup:
+        key = (principal.digest, started.selection)
         group = self._groups.get(key)
         if group is None:
-            render = functools.partial(self._executor.render, principal, subscribed)
-            group = self._groups[key] = RenderGroup(key, render, self._tasks, self.turns)
+            render = functools.partial(self._runner.render_event, principal, started)
+            group = self._groups[key] = RenderGroup(key, render, self._tasks, self.queue)
         return group
 
-    def _release(self, digest: str) -> None:
+    def _decrement_count(self, digest: str) -> None:
         self._by_principal[digest] -= 1
         if self._by_principal[digest] <= 0:
             del self._by_principal[digest]

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from gateway.server.http.graphql_request import GraphQLRequest, read_parameters
+from gateway.server.http.graphql_request import GraphQLRequest, request_from_parameters
 from gateway.server.http.graphql_response import encode_json
 from schema.contract.errors import GatewayError
 
@@ -39,7 +39,7 @@ class CloseCode(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Close:
+class CloseSocket:
     """Close the socket at once."""
 
     code: CloseCode
@@ -47,21 +47,21 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
-class Initialise:
+class InitialiseConnection:
     """Decide who the client is, then acknowledge."""
 
     payload: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class SendMessage:
     """Send this message."""
 
     message: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
+class StartOperation:
     """Begin an operation."""
 
     id: str
@@ -69,7 +69,7 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
+class RefuseOperation:
     """Say that an operation cannot be begun."""
 
     id: str
@@ -77,96 +77,98 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class StopOperation:
     """Stop an operation, where it is still under way."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Ignore:
+class IgnoreMessage:
     """Do nothing."""
 
 
-Decision: TypeAlias = Close | Initialise | Reply | Begin | Refuse | End | Ignore
+Decision: TypeAlias = (
+    CloseSocket | InitialiseConnection | SendMessage | StartOperation | RefuseOperation | StopOperation | IgnoreMessage
+)
 
 
-def decide(text: str, *, is_initialised: bool, active: Container[str]) -> Decision:
+def interpret_message(text: str, *, is_initialised: bool, active_ids: Container[str]) -> Decision:
     """Decide what a text message asks for.
 
-    `is_initialised` says whether a first `connection_init` has come; `active` holds the ids of operations under way.
+    `is_initialised` says whether a first `connection_init` has come; `active_ids` holds the ids of operations under way.
     """
-    message = _read(text)
-    if isinstance(message, Close):
+    message = _parse_message(text)
+    if isinstance(message, CloseSocket):
         return message
     kind = message.get("type")
     if kind == "subscribe":
-        return _subscribe(message, is_initialised, active)
+        return _subscribe(message, is_initialised, active_ids)
     if kind == "complete":
-        return _id_fault(message) or End(message["id"])
+        return _id_fault(message) or StopOperation(message["id"])
     if kind not in ("connection_init", "ping", "pong"):
-        return _bad("Expected a message type of a client")
+        return _bad_message("Expected a message type of a client")
     payload = message.get("payload")
     if not isinstance(payload, dict | None):
-        return _bad(f"Expected the payload of {kind} to be an object")
+        return _bad_message(f"Expected the payload of {kind} to be an object")
     if kind == "connection_init":
         return _initialise(payload, is_initialised)
-    return Reply(pong(payload)) if kind == "ping" else Ignore()
+    return SendMessage(pong_message(payload)) if kind == "ping" else IgnoreMessage()
 
 
-def _read(text: str) -> dict[str, Any] | Close:
+def _parse_message(text: str) -> dict[str, Any] | CloseSocket:
     try:
         message = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return _bad("Expected a message of JSON")
-    return message if isinstance(message, dict) else _bad("Expected a message that is a JSON object")
+        return _bad_message("Expected a message of JSON")
+    return message if isinstance(message, dict) else _bad_message("Expected a message that is a JSON object")
 
 
 def _initialise(payload: Mapping[str, Any] | None, is_initialised: bool) -> Decision:
     if is_initialised:
-        return Close(CloseCode.TOO_MANY_INITS, "Too many initialisation requests")
-    return Initialise(payload or {})
+        return CloseSocket(CloseCode.TOO_MANY_INITS, "Too many initialisation requests")
+    return InitialiseConnection(payload or {})
 
 
-def _subscribe(message: Mapping[str, Any], is_initialised: bool, active: Container[str]) -> Decision:
+def _subscribe(message: Mapping[str, Any], is_initialised: bool, active_ids: Container[str]) -> Decision:
     if (wrong := _id_fault(message) or _request_fault(message.get("payload"))) is not None:
         return wrong
     if not is_initialised:
-        return Close(CloseCode.UNAUTHORIZED, "Unauthorized")
+        return CloseSocket(CloseCode.UNAUTHORIZED, "Unauthorized")
     id_ = message["id"]
-    if id_ in active:
-        return Close(CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {id_} already exists")
+    if id_ in active_ids:
+        return CloseSocket(CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {id_} already exists")
     try:
-        return Begin(id_, read_parameters(message["payload"]))
+        return StartOperation(id_, request_from_parameters(message["payload"]))
     except GatewayError as error:
-        return Refuse(id_, error)
+        return RefuseOperation(id_, error)
 
 
-def _id_fault(message: Mapping[str, Any]) -> Close | None:
+def _id_fault(message: Mapping[str, Any]) -> CloseSocket | None:
     id_ = message.get("id")
     if not isinstance(id_, str) or not id_:
-        return _bad("Expected an id that is a string with something in it")
-    return _bad(f"Expected an id of at most {MAX_ID_LENGTH} characters") if len(id_) > MAX_ID_LENGTH else None
+        return _bad_message("Expected an id that is a string with something in it")
+    return _bad_message(f"Expected an id of at most {MAX_ID_LENGTH} characters") if len(id_) > MAX_ID_LENGTH else None
 
 
-def _request_fault(payload: object) -> Close | None:
+def _request_fault(payload: object) -> CloseSocket | None:
     if not isinstance(payload, dict):
-        return _bad("Expected the payload of subscribe to be an object")
+        return _bad_message("Expected the payload of subscribe to be an object")
     if not isinstance(payload.get("query"), str):
-        return _bad("Expected the query to be a string")
+        return _bad_message("Expected the query to be a string")
     if not isinstance(payload.get("operationName"), str | None):
-        return _bad("Expected operationName to be a string or null")
+        return _bad_message("Expected operationName to be a string or null")
     for name in ("variables", "extensions"):
         if not isinstance(payload.get(name), dict | None):
-            return _bad(f"Expected {name} to be an object or null")
+            return _bad_message(f"Expected {name} to be an object or null")
     return None
 
 
-def _bad(reason: str) -> Close:
-    return Close(CloseCode.BAD_MESSAGE, reason)
+def _bad_message(reason: str) -> CloseSocket:
+    return CloseSocket(CloseCode.BAD_MESSAGE, reason)
 
 
-def credentials_in(payload: Mapping[str, Any]) -> tuple[str, ...] | None:
+def authorization_from_payload(payload: Mapping[str, Any]) -> tuple[str, ...] | None:
     """The values of `Authorization` in the payload of `connection_init`; None where it says nothing of it.
 
     The name may be in any case of letters, beside the rest or in an object `headers`. What is no text counts as an
@@ -182,15 +184,15 @@ def credentials_in(payload: Mapping[str, Any]) -> tuple[str, ...] | None:
     return tuple(found) or None
 
 
-def short_reason(reason: str) -> bytes:
+def encode_close_reason(reason: str) -> bytes:
     """Encode the reason of a close frame, cut to what such a frame can hold."""
     return reason.encode("utf-8", "replace")[:MAX_REASON_BYTES].decode("utf-8", "ignore").encode()
 
 
-ACKNOWLEDGED = b'{"type":"connection_ack"}'
+ACK_MESSAGE = b'{"type":"connection_ack"}'
 
 
-def pong(payload: Mapping[str, Any] | None) -> bytes:
+def pong_message(payload: Mapping[str, Any] | None) -> bytes:
     """The answer to a ping, with its payload unless that is nested beyond what can be written."""
     if payload:
         try:

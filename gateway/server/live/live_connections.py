@@ -6,19 +6,19 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Protocol
 
-from gateway.server.http.owned_tasks import OwnedTasks
-from gateway.server.http.refusals import crowded
+from gateway.server.http.refusals import overload_refusal
 from gateway.server.http.request_limits import SubscriptionLimits
+from gateway.server.live.background_tasks import BackgroundTasks
 from gateway.server.live.fan_out import FanOut
 
-LEAVE_SECONDS = 1.0
+CLOSE_TIMEOUT_SECONDS = 1.0
 """How long a client that is sent away may take for the last of what was sent to it."""
 
 
 class LiveConnection(Protocol):
     """One client that stays."""
 
-    def send_away(self) -> None:
+    def request_reconnect(self) -> None:
         """Tell the client to come back, to whatever gateway answers then; again and again at no harm."""
 
     def abort(self) -> None:
@@ -28,64 +28,66 @@ class LiveConnection(Protocol):
 class LiveConnections:
     """All connections of this process that stay, and the tasks that some of them need for a moment."""
 
-    def __init__(self, limits: SubscriptionLimits, deliveries: FanOut) -> None:
+    def __init__(self, limits: SubscriptionLimits, fan_out: FanOut) -> None:
         """Nobody is connected yet."""
         self.limits = limits
-        self.deliveries = deliveries
-        self.tasks = OwnedTasks()
-        self._taken = 0
-        self._uninitialised = 0
+        self.fan_out = fan_out
+        self.tasks = BackgroundTasks()
+        self._slot_count = 0
+        self._uninitialised_count = 0
         self._open: set[LiveConnection] = set()
-        self._none_left = asyncio.Event()
+        self._all_closed = asyncio.Event()
         self._lingering: dict[asyncio.Transport, asyncio.TimerHandle] = {}
 
     def __len__(self) -> int:
         """Count the connections."""
-        return self._taken
+        return self._slot_count
 
-    def take_place(self, *, initialised: bool = True) -> ConnectionSlot:
+    def acquire_slot(self, *, initialised: bool = True) -> ConnectionSlot:
         """Take one of the places, to be released; raises a `Refusal` where none is left."""
-        if self._taken >= self.limits.max_sockets:
-            raise crowded(f"Expected at most {self.limits.max_sockets} WebSockets and event streams, got one more.")
-        if not initialised and self._uninitialised >= self.limits.max_uninitialised_sockets:
+        if self._slot_count >= self.limits.max_sockets:
+            raise overload_refusal(
+                f"Expected at most {self.limits.max_sockets} WebSockets and event streams, got one more."
+            )
+        if not initialised and self._uninitialised_count >= self.limits.max_uninitialised_sockets:
             most = self.limits.max_uninitialised_sockets
-            raise crowded(f"Expected at most {most} WebSockets without connection_init, got one more.")
+            raise overload_refusal(f"Expected at most {most} WebSockets without connection_init, got one more.")
         return ConnectionSlot(self, initialised=initialised)
 
-    def count(self, *, places: int = 0, uninitialised: int = 0) -> None:
+    def adjust_counts(self, *, slots: int = 0, uninitialised: int = 0) -> None:
         """Count places that are taken or released."""
-        self._taken += places
-        self._uninitialised += uninitialised
+        self._slot_count += slots
+        self._uninitialised_count += uninitialised
 
-    def add(self, connection: LiveConnection) -> None:
+    def register(self, connection: LiveConnection) -> None:
         """Have a connection told when the gateway stops."""
         self._open.add(connection)
 
-    def remove(self, connection: LiveConnection) -> None:
+    def unregister(self, connection: LiveConnection) -> None:
         """Forget a connection that is over."""
         self._open.discard(connection)
         if not self._open:
-            self._none_left.set()
+            self._all_closed.set()
 
-    def send_away(self) -> None:
+    def request_reconnects(self) -> None:
         """Tell all clients to come back."""
         for connection in list(self._open):
-            connection.send_away()
+            connection.request_reconnect()
 
-    def abort_later(self, transport: asyncio.Transport) -> None:
+    def abort_after_timeout(self, transport: asyncio.Transport) -> None:
         """Give a client a moment to take what was sent to it last, where there is something left."""
         if transport.get_write_buffer_size() and transport not in self._lingering:
             loop = asyncio.get_running_loop()
-            self._lingering[transport] = loop.call_later(LEAVE_SECONDS, self._abort, transport)
+            self._lingering[transport] = loop.call_later(CLOSE_TIMEOUT_SECONDS, self._abort, transport)
 
     async def aclose(self) -> None:
         """Send away who is left, and end what then does not end by itself."""
-        self.send_away()
+        self.request_reconnects()
         try:
-            async with asyncio.timeout(LEAVE_SECONDS):
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 while self._open:
-                    self._none_left.clear()
-                    await self._none_left.wait()
+                    self._all_closed.clear()
+                    await self._all_closed.wait()
         except TimeoutError:
             for connection in list(self._open):
                 connection.abort()
@@ -93,7 +95,7 @@ class LiveConnections:
             handle.cancel()
             self._abort(transport)
         await self.tasks.aclose()
-        await self.deliveries.aclose()
+        await self.fan_out.aclose()
 
     def _abort(self, transport: asyncio.Transport) -> None:
         self._lingering.pop(transport, None)
@@ -109,23 +111,23 @@ class ConnectionSlot:
         """Take it."""
         self._connections = connections
         self._initialised = initialised
-        connections.count(places=1, uninitialised=0 if initialised else 1)
+        connections.adjust_counts(slots=1, uninitialised=0 if initialised else 1)
 
-    def initialise(self) -> None:
+    def mark_initialised(self) -> None:
         """Stand among the uninitialised no longer."""
         if not self._initialised:
             self._initialised = True
-            self._connections.count(uninitialised=-1)
+            self._connections.adjust_counts(uninitialised=-1)
 
     def __enter__(self) -> ConnectionSlot:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.initialise()
-        self._connections.count(places=-1)
+        self.mark_initialised()
+        self._connections.adjust_counts(slots=-1)
 
 
-def at_once(sending: Coroutine[object, object, object]) -> None:
+def send_without_waiting(sending: Coroutine[object, object, object]) -> None:
     """Send what is sent without waiting for room. A lost connection is no error here: its owner hears of it."""
     try:
         sending.send(None)

@@ -9,48 +9,48 @@ from aiohttp import WSMsgType, web
 
 from gateway.identity.credentials import CredentialRefusedError, decide_socket_credential
 from gateway.identity.principal import Principal
-from gateway.server.http.request_reader import describe_caller
+from gateway.server.http.request_reader import caller_from_request
 from gateway.server.live.back_pressure import BackPressure
 from gateway.server.live.fair_queue import QueueMember
 from gateway.server.live.graphql_transport_ws import (
-    ACKNOWLEDGED,
+    ACK_MESSAGE,
     SUBPROTOCOL,
-    Begin,
-    Close,
     CloseCode,
+    CloseSocket,
     Decision,
-    End,
-    Initialise,
-    Refuse,
-    Reply,
-    credentials_in,
-    decide,
-    short_reason,
+    InitialiseConnection,
+    RefuseOperation,
+    SendMessage,
+    StartOperation,
+    StopOperation,
+    authorization_from_payload,
+    encode_close_reason,
+    interpret_message,
 )
-from gateway.server.live.live_connections import LEAVE_SECONDS, LiveConnections, at_once
+from gateway.server.live.live_connections import CLOSE_TIMEOUT_SECONDS, LiveConnections, send_without_waiting
 from gateway.server.live.socket_operations import SocketOperations, SocketServices
 
-_OVER = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
+_CLOSED_TYPES = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 
 
-def asks_for_websocket(request: web.Request) -> bool:
+def is_websocket_upgrade(request: web.Request) -> bool:
     """Whether a request wants to become a WebSocket."""
     return request.method == "GET" and request.headers.get("Upgrade", "").strip().lower() == "websocket"
 
 
-async def serve_socket(request: web.Request, services: SocketServices) -> web.StreamResponse:
-    """Open a WebSocket and serve it until it is closed; raises a `Refusal` where there is no place for one more."""
+async def serve_websocket(request: web.Request, services: SocketServices) -> web.StreamResponse:
+    """Open a WebSocket and serve it until it is closed; raises a `Refusal` where there is no slot for one more."""
     connections = services.connections
     limits = connections.limits
-    with connections.take_place(initialised=False) as place:
+    with connections.acquire_slot(initialised=False) as slot:
         socket = web.WebSocketResponse(
             protocols=(SUBPROTOCOL,),
             compress=False,
             heartbeat=limits.heartbeat_seconds,
             # A client that sends pings and reads nothing must not fill the memory with answers.
             autoping=False,
-            max_msg_size=services.executor.limits.max_body_bytes,
-            timeout=LEAVE_SECONDS,
+            max_msg_size=services.runner.limits.max_body_bytes,
+            timeout=CLOSE_TIMEOUT_SECONDS,
             # Room is waited for here, not in the middle of sending.
             writer_limit=sys.maxsize,
         )
@@ -58,51 +58,53 @@ async def serve_socket(request: web.Request, services: SocketServices) -> web.St
         if request.transport is None:
             return socket
         if socket.ws_protocol != SUBPROTOCOL:
-            await _close(socket, CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
+            await _close_socket(socket, CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
             return socket
-        line = WebSocketOutput(socket, request.transport, connections)
-        operations = SocketOperations(services, line)
-        connections.add(operations)
+        output = WebSocketOutput(socket, request.transport, connections)
+        operations = SocketOperations(services, output)
+        connections.register(operations)
         init_timer = asyncio.get_running_loop().call_later(
-            limits.socket_init_seconds, line.close_soon, CloseCode.INIT_TIMEOUT, "Connection initialisation timeout"
+            limits.socket_init_seconds, output.close_soon, CloseCode.INIT_TIMEOUT, "Connection initialisation timeout"
         )
         try:
-            while (message := await socket.receive()).type not in _OVER:
+            while (message := await socket.receive()).type not in _CLOSED_TYPES:
                 if message.type is WSMsgType.PING:
                     await socket.pong(message.data)
                 elif message.type is WSMsgType.BINARY:
-                    await _close(socket, CloseCode.BAD_MESSAGE, "Expected a message of text")
+                    await _close_socket(socket, CloseCode.BAD_MESSAGE, "Expected a message of text")
                 elif message.type is WSMsgType.TEXT:
-                    decision = decide(message.data, is_initialised=operations.is_initialised, active=operations.active)
-                    if isinstance(decision, Initialise):
+                    decision = interpret_message(
+                        message.data, is_initialised=operations.is_initialised, active_ids=operations.active_ids
+                    )
+                    if isinstance(decision, InitialiseConnection):
                         init_timer.cancel()
-                        place.initialise()
-                        decision = _initialise(decision, request, services, operations)
-                    if isinstance(decision, Close):
-                        await _close(socket, decision.code, decision.reason)
+                        slot.mark_initialised()
+                        decision = _initialise_connection(decision, request, services, operations)
+                    if isinstance(decision, CloseSocket):
+                        await _close_socket(socket, decision.code, decision.reason)
                     else:
-                        _act(decision, operations, line)
-                    if isinstance(decision, Begin):
+                        _carry_out(decision, operations, output)
+                    if isinstance(decision, StartOperation):
                         # Reading a document takes the loop's time: others get theirs before the next one is read.
                         await asyncio.sleep(0)
                     del decision
                 # What was said is not kept until the client says something else: a document may be long.
                 del message
-                await line.room()
+                await output.drain()
         except ConnectionError:
             pass  # lost while there was something to send
         finally:
             init_timer.cancel()
-            connections.remove(operations)
-            operations.leave()
-            line.end()
+            connections.unregister(operations)
+            operations.stop_all()
+            output.release()
     return socket
 
 
 class WebSocketOutput:
     """The way out of one socket."""
 
-    __slots__ = ("_connections", "_flow", "_socket", "_transport")
+    __slots__ = ("_back_pressure", "_connections", "_socket", "_transport")
 
     def __init__(
         self, socket: web.WebSocketResponse, transport: asyncio.Transport, connections: LiveConnections
@@ -111,62 +113,64 @@ class WebSocketOutput:
         self._socket = socket
         self._transport = transport
         self._connections = connections
-        turns, stalled_seconds = connections.deliveries.turns, connections.limits.stalled_client_seconds
-        self._flow = BackPressure(transport, turns, stalled_seconds, transport.abort)
+        turns, stalled_seconds = connections.fan_out.queue, connections.limits.stalled_client_seconds
+        self._back_pressure = BackPressure(transport, turns, stalled_seconds, transport.abort)
 
-    def send(self, message: bytes) -> None:
+    def send_message(self, message: bytes) -> None:
         """Send a message at once, or drop it where the socket is closed."""
         if not self._socket.closed:
-            at_once(self._socket.send_frame(message, WSMsgType.TEXT))
+            send_without_waiting(self._socket.send_frame(message, WSMsgType.TEXT))
 
     def is_full(self) -> bool:
         """Whether the client has to take something first."""
-        return self._flow.is_full()
+        return self._back_pressure.is_full()
 
-    def wait_for_room(self, player: QueueMember) -> None:
+    def enqueue_after_drain(self, member: QueueMember) -> None:
         """Give a player a turn once there is room."""
-        self._flow.wait_for_room(player)
+        self._back_pressure.enqueue_after_drain(member)
 
-    async def room(self) -> None:
+    async def drain(self) -> None:
         """Wait until there is room; raises ConnectionError where the connection is lost meanwhile."""
-        await self._flow.room()
+        await self._back_pressure.drain()
 
     def close_soon(self, code: CloseCode, reason: str) -> None:
         """Close the socket."""
         if not self._socket.closed:
-            self._connections.tasks.start(_close(self._socket, code, reason))
+            self._connections.tasks.start(_close_socket(self._socket, code, reason))
 
     def abort(self) -> None:
         """End the connection without a word."""
         self._transport.abort()
 
-    def end(self) -> None:
+    def release(self) -> None:
         """Let go of the connection, which is closed or about to be."""
-        self._flow.close()
-        self._connections.abort_later(self._transport)
+        self._back_pressure.close()
+        self._connections.abort_after_timeout(self._transport)
 
 
-async def _close(socket: web.WebSocketResponse, code: CloseCode, reason: str) -> None:
-    await socket.close(code=code, message=short_reason(reason), drain=False)
+async def _close_socket(socket: web.WebSocketResponse, code: CloseCode, reason: str) -> None:
+    await socket.close(code=code, message=encode_close_reason(reason), drain=False)
 
 
-def _initialise(
-    asked: Initialise, request: web.Request, services: SocketServices, operations: SocketOperations
+def _initialise_connection(
+    decision: InitialiseConnection, request: web.Request, services: SocketServices, operations: SocketOperations
 ) -> Decision:
     try:
-        credential = decide_socket_credential(describe_caller(request), credentials_in(asked.payload), services.keys)
+        credential = decide_socket_credential(
+            caller_from_request(request), authorization_from_payload(decision.payload), services.credential_policy
+        )
     except CredentialRefusedError as refused:
-        return Close(CloseCode.FORBIDDEN, f"Forbidden: {refused.error.message.rpartition(': ')[2]}")
-    operations.initialise(Principal.of(credential, services.upstream))
-    return Reply(ACKNOWLEDGED)
+        return CloseSocket(CloseCode.FORBIDDEN, f"Forbidden: {refused.error.message.rpartition(': ')[2]}")
+    operations.initialise(Principal.from_credential(credential, services.upstream))
+    return SendMessage(ACK_MESSAGE)
 
 
-def _act(decision: Decision, operations: SocketOperations, line: WebSocketOutput) -> None:
-    if isinstance(decision, Reply):
-        line.send(decision.message)
-    elif isinstance(decision, Begin):
-        operations.begin(decision.id, decision.request)
-    elif isinstance(decision, End):
-        operations.end(decision.id)
-    elif isinstance(decision, Refuse):
-        operations.refuse(decision.id, decision.error)
+def _carry_out(decision: Decision, operations: SocketOperations, output: WebSocketOutput) -> None:
+    if isinstance(decision, SendMessage):
+        output.send_message(decision.message)
+    elif isinstance(decision, StartOperation):
+        operations.start_operation(decision.id, decision.request)
+    elif isinstance(decision, StopOperation):
+        operations.stop_operation(decision.id)
+    elif isinstance(decision, RefuseOperation):
+        operations.refuse_operation(decision.id, decision.error)

@@ -5,26 +5,26 @@ import pytest
 from gateway.identity.credentials import (
     MAX_AUTHORIZATION_LENGTH,
     Caller,
+    CredentialPolicy,
     CredentialRefusedError,
-    Keys,
     decide_credential,
     decide_socket_credential,
     is_foreign_page,
     is_loopback_address,
-    names_loopback,
+    is_loopback_host,
     own_key_obstacle,
 )
 from schema.contract.errors import ErrorCode
 
-OWN = Keys("Bearer own-secret")
+OWN = CredentialPolicy("Bearer own-secret")
 HERE = Caller(peer="127.0.0.1", scheme="http", host="localhost:8000")
 AWAY = replace(HERE, peer="192.0.2.7")
 
 
-@pytest.mark.parametrize("keys", [Keys(), OWN, Keys(anonymous=True)])
+@pytest.mark.parametrize("policy", [CredentialPolicy(), OWN, CredentialPolicy(allow_anonymous=True)])
 @pytest.mark.parametrize("value", ["Bearer caller", "Basic dTpw", "bearer  two  spaces", "Bearer ä"])
-def test_the_callers_own_authorization_is_passed_on_as_it_is(keys: Keys, value: str) -> None:
-    assert decide_credential(replace(AWAY, authorization=(value,)), keys) == value
+def test_the_callers_own_authorization_is_passed_on_as_it_is(policy: CredentialPolicy, value: str) -> None:
+    assert decide_credential(replace(AWAY, authorization=(value,)), policy) == value
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_without_any_key_a_call_is_refused_before_it_is_made() -> None:
     with pytest.raises(
         CredentialRefusedError, match=r"Expected an Authorization header.*holds no key of its own"
     ) as refused:
-        decide_credential(HERE, Keys())
+        decide_credential(HERE, CredentialPolicy())
     assert refused.value.status == 401
 
 
 def test_an_upstream_without_keys_is_called_without_a_credential_where_the_configuration_says_so() -> None:
-    assert decide_credential(AWAY, Keys(anonymous=True)) is None
-    assert decide_credential(AWAY, Keys("Bearer own", anonymous=True)) is None
-    assert decide_credential(HERE, Keys("Bearer own", anonymous=True)) == "Bearer own"
+    assert decide_credential(AWAY, CredentialPolicy(allow_anonymous=True)) is None
+    assert decide_credential(AWAY, CredentialPolicy("Bearer own", allow_anonymous=True)) is None
+    assert decide_credential(HERE, CredentialPolicy("Bearer own", allow_anonymous=True)) == "Bearer own"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_malformed_authorization_is_refused_and_not_shown(
 
 def test_an_authorization_of_the_greatest_length_is_passed_on() -> None:
     value = "x" * MAX_AUTHORIZATION_LENGTH
-    assert decide_credential(replace(HERE, authorization=(value,)), Keys()) == value
+    assert decide_credential(replace(HERE, authorization=(value,)), CredentialPolicy()) == value
 
 
 def test_secrets_are_never_shown() -> None:
@@ -135,8 +135,8 @@ def test_addresses_and_names_of_this_machine() -> None:
     assert is_loopback_address("127.0.0.1")
     assert not is_loopback_address("10.0.0.1")
     assert not is_loopback_address(None)
-    assert names_loopback("[::1]")
-    assert not names_loopback("0")
+    assert is_loopback_host("[::1]")
+    assert not is_loopback_host("0")
 
 
 @pytest.mark.parametrize(
@@ -168,13 +168,13 @@ def test_a_socket_takes_what_its_first_message_offers_before_all_else() -> None:
 def test_a_socket_falls_back_to_its_request() -> None:
     assert decide_socket_credential(replace(AWAY, authorization=("Bearer request",)), None, OWN) == "Bearer request"
     assert decide_socket_credential(HERE, None, OWN) == "Bearer own-secret"
-    assert decide_socket_credential(AWAY, None, Keys(anonymous=True)) is None
+    assert decide_socket_credential(AWAY, None, CredentialPolicy(allow_anonymous=True)) is None
 
 
-@pytest.mark.parametrize("keys", [Keys(), OWN, Keys(anonymous=True)])
-def test_a_foreign_page_gets_nothing_that_it_does_not_offer_itself(keys: Keys) -> None:
+@pytest.mark.parametrize("policy", [CredentialPolicy(), OWN, CredentialPolicy(allow_anonymous=True)])
+def test_a_foreign_page_gets_nothing_that_it_does_not_offer_itself(policy: CredentialPolicy) -> None:
     with pytest.raises(CredentialRefusedError, match="another origin"):
-        decide_socket_credential(FOREIGN, None, keys)
+        decide_socket_credential(FOREIGN, None, policy)
 
 
 @pytest.mark.parametrize("offered", [("",), ("Bearer a", "Bearer b"), ("Bearer \n",), ("x" * 9_000,)])

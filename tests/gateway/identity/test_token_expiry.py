@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.identity.token_expiry import expires_at
+from gateway.identity.token_expiry import expiry_from_credential
 
 
 def token(claims: Any) -> str:
@@ -17,7 +17,7 @@ def token(claims: Any) -> str:
 @pytest.mark.parametrize("expiry", [1_700_000_000, 1_700_000_000.25, 0, -5])
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", " BEARER "])
 def test_a_json_web_token_says_when_it_ends(scheme: str, expiry: float) -> None:
-    assert expires_at(f"{scheme} {token({'exp': expiry, 'sub': 'ä' * 3})}") == expiry
+    assert expiry_from_credential(f"{scheme} {token({'exp': expiry, 'sub': 'ä' * 3})}") == expiry
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_a_json_web_token_says_when_it_ends(scheme: str, expiry: float) -> None:
     ],
 )
 def test_nothing_else_has_an_end(credential: str | None) -> None:
-    assert expires_at(credential) is None
+    assert expiry_from_credential(credential) is None
 
 
 @given(st.text(), st.text(), st.text())
 def test_no_text_is_too_strange(head: str, claims: str, signature: str) -> None:
-    expires_at(f"Bearer {head}.{claims}.{signature}")
+    expiry_from_credential(f"Bearer {head}.{claims}.{signature}")

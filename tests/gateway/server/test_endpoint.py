@@ -9,9 +9,9 @@ import pytest
 import strawberry
 from aiohttp import web
 
-from gateway.identity.credentials import Keys
+from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.principal import Principal, UpstreamIdentity
-from gateway.server.app import OPERATIONS, create_app, listening
+from gateway.server.app import OPERATION_TASKS, create_app, listening
 from gateway.server.endpoint import GraphQLEndpoint
 from gateway.server.health import ReadinessProbe
 from schema.contract.ports import ThreadsApi
@@ -28,15 +28,15 @@ class Gate:
     """An operation under way: says when it has begun and how it ended, and ends when it is let."""
 
     def __init__(self) -> None:
-        self.begun = asyncio.Event()
-        self.let = asyncio.Event()
+        self.started = asyncio.Event()
+        self.opened = asyncio.Event()
         self.over = asyncio.Event()
         self.outcome = "none"
 
-    async def passed(self) -> str:
-        self.begun.set()
+    async def pass_through(self) -> str:
+        self.started.set()
         try:
-            await self.let.wait()
+            await self.opened.wait()
             self.outcome = "finished"
         except asyncio.CancelledError:
             self.outcome = "cancelled"
@@ -51,7 +51,7 @@ def gated_schema(gate: Gate) -> GatewaySchema:
     class Query:
         @strawberry.field
         async def wait(self) -> str:
-            return await gate.passed()
+            return await gate.pass_through()
 
         @strawberry.field
         def quick(self) -> str:
@@ -61,7 +61,7 @@ def gated_schema(gate: Gate) -> GatewaySchema:
     class Mutation:
         @strawberry.mutation
         async def write(self) -> str:
-            return await gate.passed()
+            return await gate.pass_through()
 
     return GatewaySchema(Query, Mutation, limits=LIMITS)
 
@@ -74,12 +74,14 @@ def fake_api(_: Principal) -> ThreadsApi:
 async def serving(
     schema: GatewaySchema, bind: Callable[[Principal], ThreadsApi] = fake_api
 ) -> AsyncIterator[tuple[GraphQLClient, web.Application]]:
-    endpoint = GraphQLEndpoint(schema, bind, keys=Keys(), upstream=UpstreamIdentity("http://upstream.test"))
+    endpoint = GraphQLEndpoint(
+        schema, bind, credential_policy=CredentialPolicy(), upstream=UpstreamIdentity("http://upstream.test")
+    )
 
     async def never_asked() -> None:
         raise AssertionError
 
-    app = create_app(endpoint, ReadinessProbe(never_asked, is_stopping=lambda: endpoint.operations.stopping))
+    app = create_app(endpoint, ReadinessProbe(never_asked, is_stopping=lambda: endpoint.operation_tasks.is_stopping))
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
         yield GraphQLClient(url, session), app
 
@@ -94,7 +96,7 @@ async def leave_in_the_middle(client: GraphQLClient, gate: Gate, query: str) -> 
     async with aiohttp.ClientSession() as session:
         leaving = GraphQLClient(client.url, session)
         asked = asyncio.create_task(leaving.post({"query": query}, headers=HEADERS))
-        await gate.begun.wait()
+        await gate.started.wait()
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
 
@@ -104,15 +106,15 @@ async def test_a_query_ends_when_its_caller_leaves(gate: Gate) -> None:
         await leave_in_the_middle(client, gate, "{ wait }")
         await gate.over.wait()
         assert gate.outcome == "cancelled"
-        await app[OPERATIONS].stop(10)
-        assert len(app[OPERATIONS]) == 0
+        await app[OPERATION_TASKS].stop(10)
+        assert len(app[OPERATION_TASKS]) == 0
 
 
 async def test_a_mutation_is_finished_when_its_caller_leaves(gate: Gate) -> None:
     async with serving(gated_schema(gate)) as (client, app):
         await leave_in_the_middle(client, gate, "mutation { write }")
-        stopping = asyncio.create_task(app[OPERATIONS].stop(10))
-        gate.let.set()
+        stopping = asyncio.create_task(app[OPERATION_TASKS].stop(10))
+        gate.opened.set()
         await stopping
         assert gate.outcome == "finished"
 
@@ -120,15 +122,15 @@ async def test_a_mutation_is_finished_when_its_caller_leaves(gate: Gate) -> None
 async def test_a_stopping_gateway_finishes_what_it_began_and_takes_nothing_new(gate: Gate) -> None:
     async with serving(gated_schema(gate)) as (client, app):
         asked = asyncio.create_task(client.post({"query": "{ wait }"}, headers=HEADERS))
-        await gate.begun.wait()
-        stopping = asyncio.create_task(app[OPERATIONS].stop(10))
+        await gate.started.wait()
+        stopping = asyncio.create_task(app[OPERATION_TASKS].stop(10))
         await asyncio.sleep(0)
         refused = await client.post({"query": "{ quick }"}, headers=HEADERS)
         assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
         assert refused.json["errors"][0]["extensions"]["retryable"] is True
         assert (await client.get("/readyz")).status == 503
         assert (await client.get("/healthz")).status == 200
-        gate.let.set()
+        gate.opened.set()
         assert (await asked).json == {"data": {"wait": "finished"}}
         await stopping
 
@@ -136,8 +138,8 @@ async def test_a_stopping_gateway_finishes_what_it_began_and_takes_nothing_new(g
 async def test_an_operation_that_the_stop_ends_is_answered(gate: Gate) -> None:
     async with serving(gated_schema(gate)) as (client, app):
         asked = asyncio.create_task(client.post({"query": "{ wait }"}, headers=HEADERS))
-        await gate.begun.wait()
-        await app[OPERATIONS].stop(0)
+        await gate.started.wait()
+        await app[OPERATION_TASKS].stop(0)
         reply = await asked
         assert reply.status == 503
         assert reply.json["errors"][0]["message"] == "The gateway is stopping; ask again."
@@ -147,8 +149,8 @@ async def test_an_operation_that_the_stop_ends_is_answered(gate: Gate) -> None:
 async def test_a_write_that_the_stop_ends_is_not_to_be_repeated(gate: Gate) -> None:
     async with serving(gated_schema(gate)) as (client, app):
         asked = asyncio.create_task(client.post({"query": "mutation { write }"}, headers=HEADERS))
-        await gate.begun.wait()
-        await app[OPERATIONS].stop(0)
+        await gate.started.wait()
+        await app[OPERATION_TASKS].stop(0)
         reply = await asked
         assert reply.status == 503
         assert reply.json["errors"][0]["extensions"]["retryable"] is False

@@ -25,39 +25,39 @@ class Upstream:
 
 
 async def test_an_upstream_that_answers_makes_the_gateway_ready() -> None:
-    found = await ReadinessProbe(Upstream().check).readiness()
+    found = await ReadinessProbe(Upstream().check).check_readiness()
     assert found.ready
     assert found.checks == {"upstream": "ok"}
 
 
 async def test_the_failed_check_is_named() -> None:
     upstream = Upstream(GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "Cannot connect."))
-    found = await ReadinessProbe(upstream.check).readiness()
+    found = await ReadinessProbe(upstream.check).check_readiness()
     assert not found.ready
     assert found.checks == {"upstream": "UPSTREAM_UNREACHABLE: Cannot connect."}
 
 
 async def test_an_unexpected_failure_tells_its_type_only() -> None:
-    found = await ReadinessProbe(Upstream(ValueError("secret")).check).readiness()
+    found = await ReadinessProbe(Upstream(ValueError("secret")).check).check_readiness()
     assert found.checks == {"upstream": "failed: ValueError"}
 
 
 async def test_an_upstream_that_is_too_slow_makes_the_gateway_unready() -> None:
     upstream = Upstream()
     upstream.let.clear()
-    found = await ReadinessProbe(upstream.check, deadline_seconds=0.01).readiness()
+    found = await ReadinessProbe(upstream.check, deadline_seconds=0.01).check_readiness()
     assert found.checks == {"upstream": "no answer within 0.01 s"}
 
 
 async def test_an_answer_serves_for_a_moment() -> None:
     upstream, now = Upstream(), [0.0]
-    probe = ReadinessProbe(upstream.check, kept_seconds=1, now=lambda: now[0])
-    await probe.readiness()
+    probe = ReadinessProbe(upstream.check, cache_seconds=1, now=lambda: now[0])
+    await probe.check_readiness()
     now[0] = 0.9
-    await probe.readiness()
+    await probe.check_readiness()
     assert upstream.questions == 1
     now[0] = 1.0
-    await probe.readiness()
+    await probe.check_readiness()
     assert upstream.questions == 2
 
 
@@ -65,8 +65,8 @@ async def test_many_ask_at_once_and_the_upstream_is_asked_once() -> None:
     upstream = Upstream()
     upstream.let.clear()
     probe = ReadinessProbe(upstream.check)
-    first = asyncio.create_task(probe.readiness())
-    others = [asyncio.create_task(probe.readiness()) for _ in range(9)]
+    first = asyncio.create_task(probe.check_readiness())
+    others = [asyncio.create_task(probe.check_readiness()) for _ in range(9)]
     await asyncio.sleep(0)
     first.cancel()
     upstream.let.set()
@@ -76,7 +76,7 @@ async def test_many_ask_at_once_and_the_upstream_is_asked_once() -> None:
 
 async def test_a_stopping_gateway_is_unready_at_once() -> None:
     upstream = Upstream()
-    found = await ReadinessProbe(upstream.check, is_stopping=lambda: True).readiness()
+    found = await ReadinessProbe(upstream.check, is_stopping=lambda: True).check_readiness()
     assert found.checks == {"gateway": "stopping"}
     assert upstream.questions == 0
 
@@ -85,7 +85,7 @@ async def test_closing_ends_the_question_under_way() -> None:
     upstream = Upstream()
     upstream.let.clear()
     probe = ReadinessProbe(upstream.check)
-    waiter = asyncio.create_task(probe.readiness())
+    waiter = asyncio.create_task(probe.check_readiness())
     await asyncio.sleep(0)
     await probe.aclose()
     await asyncio.gather(waiter, return_exceptions=True)
@@ -96,7 +96,7 @@ async def test_closing_ends_the_question_under_way() -> None:
 async def test_health_is_told_as_json_with_the_status_that_a_balancer_reads() -> None:
     upstream = Upstream(GatewayError(ErrorCode.UPSTREAM_FAILED, "Bad gateway."))
     app = web.Application()
-    app.add_routes(health_routes(ReadinessProbe(upstream.check, kept_seconds=0)))
+    app.add_routes(health_routes(ReadinessProbe(upstream.check, cache_seconds=0)))
     async with TestClient(TestServer(app)) as client:
         alive = await client.get("/healthz")
         assert (alive.status, await alive.json()) == (200, {"status": "ok"})

@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest, read_body, read_query_string
+from gateway.server.http.graphql_request import (
+    GraphQLRequest,
+    ParsedRequest,
+    request_from_body,
+    request_from_query_string,
+)
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.root import build_schema
 from tests.support.following_ws_and_sse import STATUS
@@ -15,12 +20,12 @@ DOCUMENTS = build_schema().documents
 
 def test_a_body_with_every_parameter_is_read() -> None:
     body = {"query": "{ a }", "operationName": "A", "variables": {"x": 1}, "extensions": {"y": 2}, "other": 3}
-    assert read_body(json.dumps(body).encode()) == GraphQLRequest("{ a }", "A", {"x": 1}, {"y": 2})
+    assert request_from_body(json.dumps(body).encode()) == GraphQLRequest("{ a }", "A", {"x": 1}, {"y": 2})
 
 
 def test_null_is_as_good_as_left_out() -> None:
     body = {"query": "{ a }", "operationName": None, "variables": None, "extensions": None}
-    assert read_body(json.dumps(body).encode()) == GraphQLRequest("{ a }")
+    assert request_from_body(json.dumps(body).encode()) == GraphQLRequest("{ a }")
 
 
 @pytest.mark.parametrize(
@@ -49,19 +54,19 @@ def test_null_is_as_good_as_left_out() -> None:
 )
 def test_a_body_of_another_shape_is_refused_with_what_was_expected(body: bytes, message: str) -> None:
     with pytest.raises(GatewayError, match=message) as refused:
-        read_body(body)
+        request_from_body(body)
     assert refused.value.code is ErrorCode.BAD_USER_INPUT
 
 
 @given(st.binary(max_size=40))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     with suppress(GatewayError):
-        assert isinstance(read_body(body), GraphQLRequest)
+        assert isinstance(request_from_body(body), GraphQLRequest)
 
 
 def test_a_query_string_is_read_and_empty_parameters_count_as_left_out() -> None:
     pairs = [("query", "{ a }"), ("variables", '{"x": 1}'), ("operationName", ""), ("extensions", ""), ("other", "1")]
-    assert read_query_string(pairs) == GraphQLRequest("{ a }", None, {"x": 1})
+    assert request_from_query_string(pairs) == GraphQLRequest("{ a }", None, {"x": 1})
 
 
 @pytest.mark.parametrize(
@@ -78,7 +83,7 @@ def test_a_query_string_is_read_and_empty_parameters_count_as_left_out() -> None
 )
 def test_a_query_string_of_another_shape_is_refused(pairs: list[tuple[str, str]], message: str) -> None:
     with pytest.raises(GatewayError, match=message):
-        read_query_string(pairs)
+        request_from_query_string(pairs)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +111,7 @@ def read(request: GraphQLRequest) -> ParsedRequest:
     ],
 )
 def test_several_operations_need_a_name_to_choose_one(request_: GraphQLRequest, ambiguous: bool) -> None:
-    error = read(request_).ambiguity
+    error = read(request_).ambiguity_error
     assert (error is not None) is ambiguous
     if error is not None:
         assert "Expected 'operationName' to choose one of the document's 2 operations" in error.message

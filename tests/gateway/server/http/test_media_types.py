@@ -9,7 +9,7 @@ from gateway.server.http.media_types import (
     JSON,
     accepts_event_stream,
     choose_response_type,
-    request_type_fault,
+    content_type_fault,
 )
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
@@ -79,7 +79,7 @@ def test_a_browser_gets_a_page_where_there_is_one(accept: str | None, chosen: st
 @given(st.text(max_size=60))
 def test_any_header_is_answered_without_an_exception(text: str) -> None:
     assert choose_response_type(text, html=True) in {None, JSON, GRAPHQL_RESPONSE, HTML}
-    request_type_fault(text)
+    content_type_fault(text)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_any_header_is_answered_without_an_exception(text: str) -> None:
     ],
 )
 def test_json_in_utf8_is_read(content_type: str) -> None:
-    assert request_type_fault(content_type) is None
+    assert content_type_fault(content_type) is None
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_json_in_utf8_is_read(content_type: str) -> None:
     ],
 )
 def test_a_body_of_another_type_is_not_read(content_type: str | None, fault: str) -> None:
-    assert fault in str(request_type_fault(content_type))
+    assert fault in str(content_type_fault(content_type))
 
 
 @pytest.mark.parametrize(

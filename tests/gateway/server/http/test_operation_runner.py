@@ -17,16 +17,14 @@ from schema.contract.run_events import LaggedChange
 from schema.engine.context import Context
 from schema.operations.start_subscription import StartedSubscription
 from schema.root import build_schema
-from tests.gateway.cache.cached_queries import ExecutionCounter as Counting
-from tests.gateway.cache.cached_queries import operation_runner as executor_over
-from tests.gateway.cache.cached_queries import run_query as ask
+from tests.gateway.cache.cached_queries import ExecutionCounter, operation_runner, run_query
 from tests.gateway.cache.processes import Clock, processes
 from tests.gateway.cache.upstream import ENDED, THREAD, T
 from tests.support.fake_run_events import FakeFeed, FakeRunEvents, run_event
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.following_ws_and_sse import STATUS, status
 
-PRINCIPAL = Principal.of("Bearer x", UpstreamIdentity("http://upstream.test"))
+PRINCIPAL = Principal.from_credential("Bearer x", UpstreamIdentity("http://upstream.test"))
 
 
 RUN = "query Named($id: ID!) { thread(id: $id) { metadata } }"
@@ -39,24 +37,24 @@ def events() -> FakeRunEvents:
 
 
 @pytest.fixture
-def executor(events: FakeRunEvents) -> OperationRunner:
+def runner(events: FakeRunEvents) -> OperationRunner:
     return OperationRunner(build_schema(), lambda _: FakeThreadsApi(), lambda _: events)
 
 
-async def test_a_document_without_an_operation_is_refused(executor: OperationRunner) -> None:
+async def test_a_document_without_an_operation_is_refused(runner: OperationRunner) -> None:
     request = GraphQLRequest("fragment F on Query { __typename }")
     with pytest.raises(GatewayError, match="got none"):
-        await executor.execute(executor.read(request), PRINCIPAL, {OperationType.QUERY})
+        await runner.execute(runner.parse_request(request), PRINCIPAL, {OperationType.QUERY})
 
 
-async def test_an_event_is_rendered_as_json(executor: OperationRunner, events: FakeRunEvents) -> None:
-    subscribed = await executor.subscribe(executor.read(GraphQLRequest(STATUS)), PRINCIPAL)
-    rendered = await executor.render(PRINCIPAL, subscribed, events.push(status("queued")))
+async def test_an_event_is_rendered_as_json(runner: OperationRunner, events: FakeRunEvents) -> None:
+    started = await runner.subscribe(runner.parse_request(GraphQLRequest(STATUS)), PRINCIPAL)
+    rendered = await runner.render_event(PRINCIPAL, started, events.push(status("queued")))
     assert rendered == b'{"data":{"runStatus":{"status":"QUEUED"}}}'
 
 
 async def test_a_rendering_that_fails_unexpectedly_is_masked(
-    executor: OperationRunner, caplog: pytest.LogCaptureFixture
+    runner: OperationRunner, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(StartedSubscription):
         def __init__(self) -> None:
@@ -65,7 +63,7 @@ async def test_a_rendering_that_fails_unexpectedly_is_masked(
         async def render(self, event: object, context: Context) -> dict[str, Any]:
             raise ValueError("private detail")
 
-    answer = orjson.loads(await executor.render(PRINCIPAL, Broken(), run_event(LaggedChange(skipped=1))))
+    answer = orjson.loads(await runner.render_event(PRINCIPAL, Broken(), run_event(LaggedChange(skipped=1))))
     (error,) = answer["errors"]
     assert error["extensions"]["code"] == "INTERNAL"
     assert error["extensions"]["errorId"] in caplog.text
@@ -73,7 +71,7 @@ async def test_a_rendering_that_fails_unexpectedly_is_masked(
 
 
 async def test_a_subscription_that_is_cancelled_while_it_begins_leaves_its_feed(
-    executor: OperationRunner, events: FakeRunEvents, monkeypatch: pytest.MonkeyPatch
+    runner: OperationRunner, events: FakeRunEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closing = asyncio.Event()
 
@@ -82,7 +80,7 @@ async def test_a_subscription_that_is_cancelled_while_it_begins_leaves_its_feed(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(Context, "aclose", slow_close)
-    beginning = asyncio.create_task(executor.subscribe(executor.read(GraphQLRequest(STATUS)), PRINCIPAL))
+    beginning = asyncio.create_task(runner.subscribe(runner.parse_request(GraphQLRequest(STATUS)), PRINCIPAL))
     await closing.wait()
     beginning.cancel()
     await asyncio.wait([beginning])
@@ -92,7 +90,7 @@ async def test_a_subscription_that_is_cancelled_while_it_begins_leaves_its_feed(
 
 
 async def test_a_request_is_read_once_however_often_it_is_looked_at(
-    executor: OperationRunner, monkeypatch: pytest.MonkeyPatch
+    runner: OperationRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parsed: list[str] = []
 
@@ -102,68 +100,68 @@ async def test_a_request_is_read_once_however_often_it_is_looked_at(
 
     monkeypatch.setattr("schema.engine.documents.parse", counted)
     for query in ("{", "{ nonsense }", "query { upstream { version } } #" + "x" * 100_000):  # none of them is kept
-        request = executor.read(GraphQLRequest(query))
-        assert (request.ambiguity, request.is_subscription) == (None, False)
-        await executor.execute(request, PRINCIPAL, {OperationType.QUERY})
+        request = runner.parse_request(GraphQLRequest(query))
+        assert (request.ambiguity_error, request.is_subscription) == (None, False)
+        await runner.execute(request, PRINCIPAL, {OperationType.QUERY})
         assert parsed.pop() == query
     assert parsed == []
 
 
 @pytest.fixture
-def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
-    return Counting(monkeypatch)
+def counting(monkeypatch: pytest.MonkeyPatch) -> ExecutionCounter:
+    return ExecutionCounter(monkeypatch)
 
 
 @pytest.fixture
-async def caching(counting: Counting) -> AsyncIterator[OperationRunner]:
+async def caching(counting: ExecutionCounter) -> AsyncIterator[OperationRunner]:
     """An executor over a cache of its own."""
     async with processes(1, None) as (shared,):
-        yield executor_over(build_schema(), lambda _: counting.upstream, shared)
+        yield operation_runner(build_schema(), lambda _: counting.upstream, shared)
 
 
 async def test_a_query_asked_again_is_answered_the_same_without_being_executed(
-    caching: OperationRunner, counting: Counting
+    caching: OperationRunner, counting: ExecutionCounter
 ) -> None:
-    answers = [await ask(caching, RUN, {"id": T}) for _ in range(3)]
+    answers = [await run_query(caching, RUN, {"id": T}) for _ in range(3)]
     assert answers == [b'{"data":{"thread":{"metadata":{"owner":"anybody"}}}}'] * 3
     assert (counting.executed, len(counting.upstream.calls)) == (1, 1)
 
 
 async def test_what_asks_the_upstream_for_nothing_is_not_executed_again_either(
-    caching: OperationRunner, counting: Counting
+    caching: OperationRunner, counting: ExecutionCounter
 ) -> None:
     query = "{ upstream { version } __schema { queryType { name } } }"
-    assert await ask(caching, query) == await ask(caching, query)
+    assert await run_query(caching, query) == await run_query(caching, query)
     assert counting.executed == 1
 
 
 async def test_another_principal_document_operation_or_variable_is_another_question(
-    caching: OperationRunner, counting: Counting
+    caching: OperationRunner, counting: ExecutionCounter
 ) -> None:
-    await ask(caching, RUN, {"id": T})
-    await ask(caching, RUN, {"id": T}, owner="bob")
-    await ask(caching, RUN, {"id": "thread_2"})
-    await ask(caching, RUN + " ", {"id": T})
-    await ask(caching, RUN, {"id": T}, name="Named")
+    await run_query(caching, RUN, {"id": T})
+    await run_query(caching, RUN, {"id": T}, owner="bob")
+    await run_query(caching, RUN, {"id": "thread_2"})
+    await run_query(caching, RUN + " ", {"id": T})
+    await run_query(caching, RUN, {"id": T}, name="Named")
     assert counting.executed == 5
 
 
 async def test_variables_differ_as_json_does_but_not_by_their_order(
-    caching: OperationRunner, counting: Counting
+    caching: OperationRunner, counting: ExecutionCounter
 ) -> None:
     unlike: list[dict[str, Any]] = [{"n": 1}, {"n": 1.0}, {"n": None}, {}, {"n": 1, "on": True}]
     for variables in unlike:
-        assert b"errors" not in await ask(caching, BY_NUMBER, variables)
+        assert b"errors" not in await run_query(caching, BY_NUMBER, variables)
     assert counting.executed == 5
     for alike in ({"on": True, "n": 1}, None):
-        await ask(caching, BY_NUMBER, alike)
+        await run_query(caching, BY_NUMBER, alike)
     assert counting.executed == 5
     for like_one in (True, "1"):
-        assert b"errors" in await ask(caching, BY_NUMBER, {"n": like_one})
+        assert b"errors" in await run_query(caching, BY_NUMBER, {"n": like_one})
 
 
 async def test_what_is_no_valid_query_or_had_errors_is_executed_each_time(
-    caching: OperationRunner, counting: Counting
+    caching: OperationRunner, counting: ExecutionCounter
 ) -> None:
     counting.upstream.fails(ENDED)
     mutation = """mutation { updateThread(input: {threadId: "thread_1", metadata: {}}) { userErrors { code } } }"""
@@ -171,76 +169,76 @@ async def test_what_is_no_valid_query_or_had_errors_is_executed_each_time(
     failing = '{ threadsByIds(ids: ["thread_1"]) { runs { nodes { status } } metadata } assistant(id: "?") { name } }'
     for query in (mutation, "{ nonsense }", refused, failing, "{"):
         executed = counting.executed
-        first, second = [await ask(caching, query) for _ in range(2)]
+        first, second = [await run_query(caching, query) for _ in range(2)]
         assert first == second
         assert counting.executed == executed + 2
 
 
 @pytest.mark.parametrize("variables", [{"more": "\ud800"}, {"more": 2**70}])
 async def test_variables_that_cannot_be_written_down_are_no_question(
-    caching: OperationRunner, counting: Counting, variables: dict[str, Any]
+    caching: OperationRunner, counting: ExecutionCounter, variables: dict[str, Any]
 ) -> None:
     for _ in range(2):
-        assert b"owner" in await ask(caching, RUN, {"id": T, **variables})
+        assert b"owner" in await run_query(caching, RUN, {"id": T, **variables})
     assert counting.executed == 2
 
 
 async def test_data_that_cannot_be_written_the_fast_way_is_answered_as_before(
-    caching: OperationRunner, counting: Counting
+    caching: OperationRunner, counting: ExecutionCounter
 ) -> None:
     half = msgspec.structs.replace(counting.upstream.threads[THREAD], metadata={"half": "\ud800"})
     counting.upstream.threads[THREAD] = half
     for _ in range(2):
-        assert await ask(caching, RUN, {"id": T}) == b'{"data": {"thread": {"metadata": {"half": "\\ud800"}}}}'
+        assert await run_query(caching, RUN, {"id": T}) == b'{"data": {"thread": {"metadata": {"half": "\\ud800"}}}}'
     assert counting.executed == 2
 
 
 async def test_a_query_is_not_answered_where_none_is_allowed(caching: OperationRunner) -> None:
-    await ask(caching, RUN, {"id": T})
+    await run_query(caching, RUN, {"id": T})
     with pytest.raises(InvalidOperationTypeError):
-        await ask(caching, RUN, {"id": T}, allowed=frozenset({OperationType.MUTATION}))
+        await run_query(caching, RUN, {"id": T}, allowed=frozenset({OperationType.MUTATION}))
 
 
-async def test_a_cost_that_is_reported_is_that_of_an_execution(caching: OperationRunner, counting: Counting) -> None:
-    costs = [orjson.loads(await ask(caching, RUN, {"id": T}, report_cost=True)) for _ in range(2)]
+async def test_a_cost_that_is_reported_is_that_of_an_execution(caching: OperationRunner, counting: ExecutionCounter) -> None:
+    costs = [orjson.loads(await run_query(caching, RUN, {"id": T}, report_cost=True)) for _ in range(2)]
     assert [cost["extensions"]["cost"]["cacheHits"] for cost in costs] == [0, 1]
-    await ask(caching, RUN, {"id": T})
+    await run_query(caching, RUN, {"id": T})
     assert counting.executed == 3
-    await ask(caching, RUN, {"id": T}, report_cost=True)
+    await run_query(caching, RUN, {"id": T}, report_cost=True)
     assert counting.executed == 4
 
 
-async def test_an_answer_that_was_stale_is_asked_for_again(counting: Counting) -> None:
+async def test_an_answer_that_was_stale_is_asked_for_again(counting: ExecutionCounter) -> None:
     clock = Clock()
     async with processes(1, None, clock) as (shared,):
-        caching = executor_over(build_schema(), lambda _: counting.upstream, shared)
-        fresh = await ask(caching, RUN, {"id": T})
+        caching = operation_runner(build_schema(), lambda _: counting.upstream, shared)
+        fresh = await run_query(caching, RUN, {"id": T})
         clock.now += 61
         counting.upstream.fails(THREAD)
         for _ in range(2):
-            assert orjson.loads(await ask(caching, RUN, {"id": T})) == {
+            assert orjson.loads(await run_query(caching, RUN, {"id": T})) == {
                 **orjson.loads(fresh),
                 "extensions": {"staleAnswers": 1},
             }
         counting.upstream.fails()
-        assert await ask(caching, RUN, {"id": T}) == fresh
+        assert await run_query(caching, RUN, {"id": T}) == fresh
     assert counting.executed == 4
 
 
-async def test_a_mutation_over_the_same_cache_is_seen(caching: OperationRunner, counting: Counting) -> None:
-    await ask(caching, RUN, {"id": T})
+async def test_a_mutation_over_the_same_cache_is_seen(caching: OperationRunner, counting: ExecutionCounter) -> None:
+    await run_query(caching, RUN, {"id": T})
     mutation = (
         'mutation { updateThread(input: {threadId: "thread_1", metadata: {seen: "yes"}}) { userErrors { code } } }'
     )
-    written = await ask(caching, mutation)
+    written = await run_query(caching, mutation)
     assert b'"userErrors":[]' in written
-    assert await ask(caching, RUN, {"id": T}) == b'{"data":{"thread":{"metadata":{"seen":"yes"}}}}'
+    assert await run_query(caching, RUN, {"id": T}) == b'{"data":{"thread":{"metadata":{"seen":"yes"}}}}'
     assert counting.executed == 3
 
 
-async def test_a_schema_of_other_limits_knows_nothing_of_it(counting: Counting) -> None:
+async def test_a_schema_of_other_limits_knows_nothing_of_it(counting: ExecutionCounter) -> None:
     async with processes(1, None) as (shared,):
         for calls in (10, 0):
-            caching = executor_over(build_schema(max_upstream_calls=calls), lambda _: counting.upstream, shared)
-            answer = await ask(caching, RUN, {"id": T})
+            caching = operation_runner(build_schema(max_upstream_calls=calls), lambda _: counting.upstream, shared)
+            answer = await run_query(caching, RUN, {"id": T})
     assert ErrorCode.TOO_EXPENSIVE in answer.decode()

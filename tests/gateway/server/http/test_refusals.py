@@ -2,7 +2,14 @@ import pytest
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from gateway.server.http.refusals import Refusal, crowded, ended, stopping, unknown_operation, wrong_operation_type
+from gateway.server.http.refusals import (
+    Refusal,
+    interrupted_refusal,
+    operation_type_refusal,
+    overload_refusal,
+    stopping_refusal,
+    unknown_operation_error,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,7 +22,7 @@ from gateway.server.http.refusals import Refusal, crowded, ended, stopping, unkn
     ],
 )
 def test_a_wrong_kind_of_operation_is_told_how_to_go(method: str, kind: OperationType, status: int, word: str) -> None:
-    refused = wrong_operation_type(method, InvalidOperationTypeError(kind))
+    refused = operation_type_refusal(method, InvalidOperationTypeError(kind))
     assert refused.status == status
     assert word in refused.error.message
 
@@ -24,10 +31,14 @@ def test_only_what_was_not_begun_may_be_sent_to_another_gateway() -> None:
     def may_be_repeated(refused: Refusal) -> bool:
         return "Retry-After" in dict(refused.headers)
 
-    assert [may_be_repeated(refused) for refused in (stopping(), crowded("x"), ended())] == [True, True, False]
-    assert [refused.error.retryable for refused in (stopping(), crowded("x"), ended())] == [True, True, False]
+    assert [
+        may_be_repeated(refused) for refused in (stopping_refusal(), overload_refusal("x"), interrupted_refusal())
+    ] == [True, True, False]
+    assert [
+        refused.error.retryable for refused in (stopping_refusal(), overload_refusal("x"), interrupted_refusal())
+    ] == [True, True, False]
 
 
 def test_an_operation_that_is_not_there_is_named() -> None:
-    assert unknown_operation(None).argument == "query"
-    assert "Nobody" in unknown_operation("Nobody").message
+    assert unknown_operation_error(None).argument == "query"
+    assert "Nobody" in unknown_operation_error("Nobody").message

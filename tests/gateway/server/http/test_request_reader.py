@@ -12,7 +12,7 @@ from gateway.server.app import listening
 from gateway.server.http.graphql_request import GraphQLRequest
 from gateway.server.http.refusals import Refusal
 from gateway.server.http.request_limits import RequestLimits
-from gateway.server.http.request_reader import describe_caller, read_request
+from gateway.server.http.request_reader import caller_from_request, read_request
 
 JSON = {"Content-Type": "application/json"}
 
@@ -26,7 +26,7 @@ class Reader:
         self.caller: Caller | None = None
 
     async def read(self, request: web.Request) -> web.Response:
-        self.caller = describe_caller(request)
+        self.caller = caller_from_request(request)
         try:
             self.found = await read_request(request, RequestLimits(max_body_bytes=100, body_timeout_seconds=0.05))
         except Refusal as refused:

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from gateway.server.http.request_limits import SubscriptionLimits
-from gateway.server.live.event_streams import single_response
+from gateway.server.live.event_streams import (
+    COMPLETE_FRAME,
+    HEARTBEAT_FRAME,
+    RETRY_FRAME,
+    next_frame,
+    single_event_response,
+)
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.run_events import StatusChange
@@ -41,8 +47,19 @@ def frames_of(body: bytes) -> list[dict[str, str]]:
     return [dict(line.split(": ", 1) for line in frame.splitlines()) for frame in body.decode().split("\n\n") if frame]
 
 
+def test_a_next_frame_has_a_cursor_only_if_there_is_one() -> None:
+    assert next_frame(b'{"data":1}') == b'event: next\ndata: {"data":1}\n\n'
+    assert next_frame(b'{"data":1}', "abc=") == b'event: next\nid: abc=\ndata: {"data":1}\n\n'
+
+
+def test_each_frame_ends_with_an_empty_line_and_complete_has_a_data_line() -> None:
+    assert all(frame.endswith(b"\n\n") for frame in (RETRY_FRAME, COMPLETE_FRAME, HEARTBEAT_FRAME))
+    assert b"\ndata:" in COMPLETE_FRAME
+    assert HEARTBEAT_FRAME.startswith(b":")
+
+
 def test_a_single_answer_is_one_next_and_the_end() -> None:
-    body = single_response({"data": {"text": "two\nlines"}}).body
+    body = single_event_response({"data": {"text": "two\nlines"}}).body
     assert body == b'event: next\ndata: {"data":{"text":"two\\nlines"}}\n\nevent: complete\ndata: \n\n'
 
 

@@ -7,7 +7,7 @@ from gateway.server.live.expiry_timer import ExpiryTimer, expired_error
 
 def bearer(expiry: float) -> Principal:
     claims = base64.urlsafe_b64encode(b'{"exp": %d}' % expiry).decode().rstrip("=")
-    return Principal.of(f"Bearer e30.{claims}.x", UpstreamIdentity("http://upstream.test"))
+    return Principal.from_credential(f"Bearer e30.{claims}.x", UpstreamIdentity("http://upstream.test"))
 
 
 async def test_it_fires_once_the_credential_has_ended() -> None:
@@ -35,7 +35,9 @@ async def test_a_credential_that_has_ended_already_ends_soon_but_not_at_once() -
 async def test_one_that_is_cancelled_or_without_an_end_fires_never() -> None:
     ended = asyncio.Event()
     ExpiryTimer(bearer(1000), ended.set, lambda: 2000.0).cancel()
-    endless = ExpiryTimer(Principal.of("Bearer key", UpstreamIdentity("http://upstream.test")), ended.set, lambda: 1e12)
+    endless = ExpiryTimer(
+        Principal.from_credential("Bearer key", UpstreamIdentity("http://upstream.test")), ended.set, lambda: 1e12
+    )
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     endless.cancel()

@@ -3,17 +3,17 @@ import asyncio
 from gateway.server.live.fair_queue import FairQueue
 
 
-class Player:
-    """Notes its turns, and comes again as often as it is told to."""
+class Member:
+    """Notes its queue, and comes again as often as it is told to."""
 
-    def __init__(self, turns: FairQueue, name: str, log: list[str], again: int = 0) -> None:
-        self.turns, self.name, self.log, self.again = turns, name, log, again
+    def __init__(self, queue: FairQueue, name: str, log: list[str], again: int = 0) -> None:
+        self.queue, self.name, self.log, self.again = queue, name, log, again
 
-    def take_turn(self) -> None:
+    def run_slice(self) -> None:
         self.log.append(self.name)
         if self.again:
             self.again -= 1
-            self.turns.add(self)
+            self.queue.enqueue(self)
 
 
 async def rounds(number: int) -> None:
@@ -22,18 +22,18 @@ async def rounds(number: int) -> None:
 
 
 async def test_each_gets_its_turn_in_order_and_who_comes_again_stands_last() -> None:
-    turns, log = FairQueue(), list[str]()
-    for player in (Player(turns, "a", log, again=2), Player(turns, "b", log)):
-        turns.add(player)
+    queue, log = FairQueue(), list[str]()
+    for member in (Member(queue, "a", log, again=2), Member(queue, "b", log)):
+        queue.enqueue(member)
     assert log == []
     await rounds(4)
     assert log == ["a", "b", "a", "a"]
 
 
 async def test_the_loop_does_other_things_between_rounds() -> None:
-    turns, log = FairQueue(per_round=2), list[str]()
+    queue, log = FairQueue(members_per_round=2), list[str]()
     for name in "abcde":
-        turns.add(Player(turns, name, log))
+        queue.enqueue(Member(queue, name, log))
     seen = []
     for _ in range(4):
         await asyncio.sleep(0)
@@ -42,40 +42,40 @@ async def test_the_loop_does_other_things_between_rounds() -> None:
 
 
 async def test_who_is_sent_away_gets_no_turn() -> None:
-    turns, log = FairQueue(), list[str]()
-    turns.add(Player(turns, "a", log))
-    turns.stop()
+    queue, log = FairQueue(), list[str]()
+    queue.enqueue(Member(queue, "a", log))
+    queue.clear()
     await rounds(2)
-    turns.add(Player(turns, "b", log))
+    queue.enqueue(Member(queue, "b", log))
     await rounds(2)
     assert log == ["b"]
 
 
 async def test_all_may_be_sent_away_in_the_middle_of_a_round() -> None:
-    turns = FairQueue()
+    queue = FairQueue()
 
     class Stopper:
-        def take_turn(self) -> None:
-            turns.stop()
+        def run_slice(self) -> None:
+            queue.clear()
 
     log = list[str]()
-    for player in (Stopper(), Player(turns, "a", log)):
-        turns.add(player)
+    for member in (Stopper(), Member(queue, "a", log)):
+        queue.enqueue(member)
     await rounds(3)
     assert log == []
 
 
 async def test_one_that_raises_takes_no_turn_from_the_others() -> None:
-    turns, log, raised = FairQueue(), list[str](), list[BaseException]()
+    queue, log, raised = FairQueue(), list[str](), list[BaseException]()
     asyncio.get_running_loop().set_exception_handler(lambda _, about: raised.append(about["exception"]))
 
     class Broken:
-        def take_turn(self) -> None:
+        def run_slice(self) -> None:
             raise ValueError("broken")
 
-    for player in (Broken(), Player(turns, "a", log)):
-        turns.add(player)
+    for member in (Broken(), Member(queue, "a", log)):
+        queue.enqueue(member)
     await rounds(3)
-    turns.add(Player(turns, "b", log))
+    queue.enqueue(Member(queue, "b", log))
     await rounds(2)
     assert (log, [str(error) for error in raised]) == (["a", "b"], ["broken"])

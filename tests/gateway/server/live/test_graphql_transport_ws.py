@@ -10,27 +10,27 @@ from hypothesis import strategies as st
 from gateway.server.http.graphql_request import GraphQLRequest
 from gateway.server.live.graphql_transport_ws import (
     MAX_REASON_BYTES,
-    Begin,
-    Close,
     CloseCode,
+    CloseSocket,
     Decision,
-    End,
-    Ignore,
-    Initialise,
-    Refuse,
-    Reply,
+    IgnoreMessage,
+    InitialiseConnection,
+    RefuseOperation,
+    SendMessage,
+    StartOperation,
+    StopOperation,
+    authorization_from_payload,
     complete_message,
-    credentials_in,
-    decide,
+    encode_close_reason,
     error_message,
+    interpret_message,
     next_message,
-    short_reason,
 )
 
 
-def decided(message: Any, *, is_initialised: bool = True, active: frozenset[str] = frozenset()) -> Decision:
+def decided(message: Any, *, is_initialised: bool = True, active_ids: frozenset[str] = frozenset()) -> Decision:
     text = message if isinstance(message, str) else json.dumps(message)
-    return decide(text, is_initialised=is_initialised, active=active)
+    return interpret_message(text, is_initialised=is_initialised, active_ids=active_ids)
 
 
 def subscribe(**payload: Any) -> dict[str, Any]:
@@ -40,15 +40,15 @@ def subscribe(**payload: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("message", "decision"),
     [
-        ({"type": "connection_init"}, Initialise({})),
-        ({"type": "connection_init", "payload": None}, Initialise({})),
-        ({"type": "connection_init", "payload": {"a": 1}}, Initialise({"a": 1})),
-        ({"type": "ping"}, Reply(b'{"type":"pong"}')),
-        ({"type": "ping", "payload": None}, Reply(b'{"type":"pong"}')),
-        ({"type": "ping", "payload": {"a": [1]}}, Reply(b'{"type":"pong","payload":{"a":[1]}}')),
-        ({"type": "pong", "payload": {"a": 1}}, Ignore()),
-        ({"type": "complete", "id": "1"}, End("1")),
-        (subscribe(), Close(CloseCode.UNAUTHORIZED, "Unauthorized")),
+        ({"type": "connection_init"}, InitialiseConnection({})),
+        ({"type": "connection_init", "payload": None}, InitialiseConnection({})),
+        ({"type": "connection_init", "payload": {"a": 1}}, InitialiseConnection({"a": 1})),
+        ({"type": "ping"}, SendMessage(b'{"type":"pong"}')),
+        ({"type": "ping", "payload": None}, SendMessage(b'{"type":"pong"}')),
+        ({"type": "ping", "payload": {"a": [1]}}, SendMessage(b'{"type":"pong","payload":{"a":[1]}}')),
+        ({"type": "pong", "payload": {"a": 1}}, IgnoreMessage()),
+        ({"type": "complete", "id": "1"}, StopOperation("1")),
+        (subscribe(), CloseSocket(CloseCode.UNAUTHORIZED, "Unauthorized")),
     ],
 )
 def test_before_the_first_init(message: Any, decision: Decision) -> None:
@@ -58,16 +58,16 @@ def test_before_the_first_init(message: Any, decision: Decision) -> None:
 @pytest.mark.parametrize(
     ("message", "decision"),
     [
-        ({"type": "connection_init"}, Close(CloseCode.TOO_MANY_INITS, "Too many initialisation requests")),
-        (subscribe(), Begin("1", GraphQLRequest("{ a }"))),
+        ({"type": "connection_init"}, CloseSocket(CloseCode.TOO_MANY_INITS, "Too many initialisation requests")),
+        (subscribe(), StartOperation("1", GraphQLRequest("{ a }"))),
         (
             subscribe(operationName="A", variables={"v": 1}, extensions={"e": 2}),
-            Begin("1", GraphQLRequest("{ a }", "A", {"v": 1}, {"e": 2})),
+            StartOperation("1", GraphQLRequest("{ a }", "A", {"v": 1}, {"e": 2})),
         ),
-        (subscribe(operationName=None, variables=None, extensions=None), Begin("1", GraphQLRequest("{ a }"))),
-        ({**subscribe(), "unknown": True}, Begin("1", GraphQLRequest("{ a }"))),
-        ({"type": "complete", "id": "unknown"}, End("unknown")),
-        ({"type": "ping"}, Reply(b'{"type":"pong"}')),
+        (subscribe(operationName=None, variables=None, extensions=None), StartOperation("1", GraphQLRequest("{ a }"))),
+        ({**subscribe(), "unknown": True}, StartOperation("1", GraphQLRequest("{ a }"))),
+        ({"type": "complete", "id": "unknown"}, StopOperation("unknown")),
+        ({"type": "ping"}, SendMessage(b'{"type":"pong"}')),
     ],
 )
 def test_after_the_first_init(message: Any, decision: Decision) -> None:
@@ -114,32 +114,32 @@ def test_after_the_first_init(message: Any, decision: Decision) -> None:
 @pytest.mark.parametrize("is_initialised", [False, True])
 def test_what_the_protocol_does_not_know_closes_the_socket(message: Any, is_initialised: bool) -> None:
     decision = decided(message, is_initialised=is_initialised)
-    assert isinstance(decision, Close)
+    assert isinstance(decision, CloseSocket)
     assert decision.code is CloseCode.BAD_MESSAGE
     assert 0 < len(decision.reason) <= MAX_REASON_BYTES
 
 
 def test_an_id_may_be_used_again_but_not_twice_at_once() -> None:
-    exists = Close(CloseCode.SUBSCRIBER_EXISTS, "Subscriber for 1 already exists")
-    assert decided(subscribe(), active=frozenset({"1"})) == exists
-    assert isinstance(decided(subscribe(), active=frozenset({"2"})), Begin)
+    exists = CloseSocket(CloseCode.SUBSCRIBER_EXISTS, "Subscriber for 1 already exists")
+    assert decided(subscribe(), active_ids=frozenset({"1"})) == exists
+    assert isinstance(decided(subscribe(), active_ids=frozenset({"2"})), StartOperation)
 
 
 def test_an_empty_document_is_an_error_of_its_operation() -> None:
     decision = decided(subscribe(query="  "))
-    assert isinstance(decision, Refuse)
+    assert isinstance(decision, RefuseOperation)
     assert decision.id == "1"
     assert "empty" in decision.error.message
 
 
 def test_a_ping_nested_too_deep_to_be_written_is_answered_without_its_payload() -> None:
     deep = '{"type": "ping", "payload": {"a": ' + "[" * 500 + "]" * 500 + "}}"
-    assert decided(deep) == Reply(b'{"type":"pong"}')
+    assert decided(deep) == SendMessage(b'{"type":"pong"}')
 
 
 @given(st.text() | st.recursive(st.none() | st.booleans() | st.text(), st.lists).map(json.dumps))
 def test_every_text_is_decided_about(text: str) -> None:
-    assert isinstance(decide(text, is_initialised=True, active=()), Decision)
+    assert isinstance(interpret_message(text, is_initialised=True, active_ids=()), Decision)
 
 
 @pytest.mark.parametrize(
@@ -159,12 +159,12 @@ def test_every_text_is_decided_about(text: str) -> None:
     ],
 )
 def test_the_credential_is_found_where_clients_put_it(payload: Any, found: tuple[str, ...] | None) -> None:
-    assert credentials_in(payload) == found
+    assert authorization_from_payload(payload) == found
 
 
 @given(st.text())
 def test_a_reason_fits_into_a_close_frame_and_is_text(reason: str) -> None:
-    short = short_reason(reason)
+    short = encode_close_reason(reason)
     assert len(short) <= MAX_REASON_BYTES
     short.decode()
 

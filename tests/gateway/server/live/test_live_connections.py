@@ -7,15 +7,15 @@ from gateway.server.http.operation_runner import OperationRunner
 from gateway.server.http.refusals import Refusal
 from gateway.server.http.request_limits import SubscriptionLimits
 from gateway.server.live.fan_out import FanOut
-from gateway.server.live.live_connections import LiveConnections, at_once
+from gateway.server.live.live_connections import LiveConnections, send_without_waiting
 from schema.root import build_schema
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.following_ws_and_sse import until
 
 
 def connections(**limits: Any) -> LiveConnections:
-    executor = OperationRunner(build_schema(), lambda _: FakeThreadsApi())
-    return LiveConnections(SubscriptionLimits(**limits), FanOut(executor))
+    runner = OperationRunner(build_schema(), lambda _: FakeThreadsApi())
+    return LiveConnections(SubscriptionLimits(**limits), FanOut(runner))
 
 
 class Client:
@@ -23,16 +23,16 @@ class Client:
 
     def __init__(self, owner: LiveConnections, *, stubborn: bool = False) -> None:
         self.owner, self.stubborn, self.log = owner, stubborn, list[str]()
-        owner.add(self)
+        owner.register(self)
 
-    def send_away(self) -> None:
+    def request_reconnect(self) -> None:
         self.log.append("sent away")
         if not self.stubborn:
-            asyncio.get_running_loop().call_soon(self.owner.remove, self)
+            asyncio.get_running_loop().call_soon(self.owner.unregister, self)
 
     def abort(self) -> None:
         self.log.append("aborted")
-        self.owner.remove(self)
+        self.owner.unregister(self)
 
 
 class Transport:
@@ -47,31 +47,31 @@ class Transport:
 
 
 def test_places_are_bounded_and_come_back() -> None:
-    counted = connections(max_sockets=2)
-    with counted.take_place(), counted.take_place(initialised=False):
+    slots = connections(max_sockets=2)
+    with slots.acquire_slot(), slots.acquire_slot(initialised=False):
         with pytest.raises(Refusal, match="at most 2"):
-            counted.take_place()
-        assert len(counted) == 2
-    assert len(counted) == 0
-    with counted.take_place():
+            slots.acquire_slot()
+        assert len(slots) == 2
+    assert len(slots) == 0
+    with slots.acquire_slot():
         pass
 
 
 def test_the_uninitialised_have_a_bound_of_their_own() -> None:
-    counted = connections(max_uninitialised_sockets=1)
-    with counted.take_place(initialised=False) as first, counted.take_place():
+    slots = connections(max_uninitialised_sockets=1)
+    with slots.acquire_slot(initialised=False) as first, slots.acquire_slot():
         with pytest.raises(Refusal, match="without connection_init"):
-            counted.take_place(initialised=False)
-        first.initialise()
-        first.initialise()
-        with counted.take_place(initialised=False), pytest.raises(Refusal):
-            counted.take_place(initialised=False)
-    with counted.take_place(initialised=False):
+            slots.acquire_slot(initialised=False)
+        first.mark_initialised()
+        first.mark_initialised()
+        with slots.acquire_slot(initialised=False), pytest.raises(Refusal):
+            slots.acquire_slot(initialised=False)
+    with slots.acquire_slot(initialised=False):
         pass
 
 
 async def test_the_end_waits_for_those_who_leave_and_ends_those_who_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.server.live.live_connections.LEAVE_SECONDS", 0.02)
+    monkeypatch.setattr("gateway.server.live.live_connections.CLOSE_TIMEOUT_SECONDS", 0.02)
     owner = connections()
     polite, stubborn = Client(owner), Client(owner, stubborn=True)
     await owner.aclose()
@@ -87,13 +87,13 @@ async def test_what_is_left_to_send_gets_a_moment_and_no_more(monkeypatch: pytes
     owner = connections()
     empty, late = Transport(0), Transport(9)
     for transport in (empty, late, late):
-        owner.abort_later(cast("asyncio.Transport", transport))
+        owner.abort_after_timeout(cast("asyncio.Transport", transport))
     assert not late.aborted
     await owner.aclose()
     assert (empty.aborted, late.aborted) == (False, True)
-    monkeypatch.setattr("gateway.server.live.live_connections.LEAVE_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.server.live.live_connections.CLOSE_TIMEOUT_SECONDS", 0.0)
     slow = Transport(9)
-    owner.abort_later(cast("asyncio.Transport", slow))
+    owner.abort_after_timeout(cast("asyncio.Transport", slow))
     await until(lambda: slow.aborted)
 
 
@@ -109,8 +109,8 @@ async def test_sending_at_once_tolerates_a_lost_connection_and_nothing_that_wait
     async def waits() -> None:
         await asyncio.Event().wait()
 
-    at_once(sends())
-    at_once(is_lost())
+    send_without_waiting(sends())
+    send_without_waiting(is_lost())
     with pytest.raises(RuntimeError, match="had to wait"):
-        at_once(waits())
+        send_without_waiting(waits())
     assert sent == ["sent"]

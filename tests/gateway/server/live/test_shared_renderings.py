@@ -1,8 +1,8 @@
 import asyncio
 
-from gateway.server.http.owned_tasks import OwnedTasks
+from gateway.server.live.background_tasks import BackgroundTasks
 from gateway.server.live.fair_queue import FairQueue
-from gateway.server.live.shared_renderings import REMEMBERED, REMEMBERED_BYTES, RenderGroup, SharedRendering
+from gateway.server.live.shared_renderings import MAX_RENDERING_BYTES, MAX_RENDERINGS, RenderGroup, SharedRendering
 from schema.contract.run_events import LaggedChange, RunEvent
 from tests.support.fake_run_events import run_event
 
@@ -18,10 +18,10 @@ class World:
         self.let = asyncio.Event()
         self.let.set()
         self.rendered: list[str] = []
-        self.tasks = OwnedTasks()
+        self.tasks = BackgroundTasks()
         self.payload = payload
         self.group = RenderGroup(("digest", "selection"), self.render, self.tasks, FairQueue())
-        self.group.members = 2
+        self.group.member_count = 2
 
     async def render(self, event: RunEvent) -> bytes:
         await self.let.wait()
@@ -29,68 +29,68 @@ class World:
         return self.payload
 
     async def ready(self, event: RunEvent) -> SharedRendering:
-        found = self.group.rendering_of(event)
+        found = self.group.get_rendering(event)
         await self.tasks.wait(10)
         assert found.payload == self.payload
         return found
 
 
-class Player:
-    turns = 0
+class Member:
+    slices = 0
 
-    def take_turn(self) -> None:
-        self.turns += 1
+    def run_slice(self) -> None:
+        self.slices += 1
 
 
 async def test_an_event_is_rendered_once_for_all_who_ask_and_wakes_those_who_wait() -> None:
-    world, players = World(), [Player(), Player()]
+    world, members = World(), [Member(), Member()]
     world.let.clear()
     first, same = event(), event()
-    found = world.group.rendering_of(first)
-    assert world.group.rendering_of(first) is found
-    assert world.group.rendering_of(same) is not found  # equal, but another event
-    found.waiting.extend(players)
+    found = world.group.get_rendering(first)
+    assert world.group.get_rendering(first) is found
+    assert world.group.get_rendering(same) is not found  # equal, but another event
+    found.waiters.extend(members)
     world.let.set()
     await world.tasks.wait(10)
     await asyncio.sleep(0)
-    assert [player.turns for player in players] == [1, 1]
-    assert world.group.renders == len(world.rendered) == 2
+    assert [member.slices for member in members] == [1, 1]
+    assert world.group.render_count == len(world.rendered) == 2
 
 
 async def test_what_every_member_was_sent_is_forgotten() -> None:
     world, one = World(), event()
     found = await world.ready(one)
-    world.group.count_sent(found)
-    assert world.group.rendering_of(one) is found
-    world.group.count_sent(found)
+    world.group.on_sent(found)
+    assert world.group.get_rendering(one) is found
+    world.group.on_sent(found)
     assert await world.ready(one) is not found
 
 
 async def test_the_oldest_are_forgotten_beyond_their_number() -> None:
     world = World()
-    events = [event(number) for number in range(REMEMBERED + 1)]
+    events = [event(number) for number in range(MAX_RENDERINGS + 1)]
     made = [await world.ready(one) for one in events]
-    assert world.group.rendering_of(events[1]) is made[1]
+    assert world.group.get_rendering(events[1]) is made[1]
     assert await world.ready(events[0]) is not made[0]
 
 
 async def test_the_oldest_are_forgotten_beyond_their_bytes_but_never_the_newest() -> None:
-    world = World(b"x" * (REMEMBERED_BYTES // 2 + 1))
+    world = World(b"x" * (MAX_RENDERING_BYTES // 2 + 1))
     first, second = event(1), event(2)
     made = await world.ready(first)
     newest = await world.ready(second)
-    assert world.group.rendering_of(second) is newest
+    assert world.group.get_rendering(second) is newest
     assert await world.ready(first) is not made
-    huge = World(b"x" * (REMEMBERED_BYTES + 1))
+    huge = World(b"x" * (MAX_RENDERING_BYTES + 1))
     alone = await huge.ready(first)
-    assert huge.group.rendering_of(first) is alone
+    assert huge.group.get_rendering(first) is alone
 
 
 async def test_the_end_of_a_group_ends_its_rendering() -> None:
     world = World()
     world.let.clear()
-    found = world.group.rendering_of(event())
+    found = world.group.get_rendering(event())
     await asyncio.sleep(0)
-    world.group.end()
+    world.group.cancel()
     await world.tasks.wait(10)
     assert (found.payload, len(world.tasks)) == (None, 0)

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway.identity.credentials import Keys
+from gateway.identity.credentials import CredentialPolicy
 from gateway.server.http.request_limits import SubscriptionLimits
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import StatusChange
@@ -183,7 +183,7 @@ async def test_the_credential_may_come_with_the_request(gateway: Following) -> N
 
 
 async def test_a_page_of_another_origin_has_to_bring_its_credential_itself() -> None:
-    async with running_following(keys=Keys("Bearer own", anonymous=True)) as gateway:
+    async with running_following(credential_policy=CredentialPolicy("Bearer own", allow_anonymous=True)) as gateway:
         foreign = {**CREDENTIAL, "Origin": "https://elsewhere.example"}
         async with gateway.socket(headers=foreign) as socket:
             await socket.send(type="connection_init")
@@ -356,14 +356,14 @@ async def test_a_thousand_subscribers_of_one_selection_cost_one_rendering_an_eve
                 id_ = f"{number}-{operation}"
                 socket.send({"type": "subscribe", "id": id_, "payload": {"query": STATUS}})
         await gateway.followed(1000)
-        (group,) = gateway.endpoint.connections.deliveries.groups
+        (group,) = gateway.endpoint.connections.fan_out.groups
         for text in ("queued", "in_progress", "completed"):
             gateway.events.push(status(text))
         for socket in sockets:
             async with asyncio.timeout(20):
                 for _ in range(60):
                     await socket.reader.readuntil(b'"}}}}')
-        assert (group.members, group.renders) == (1000, 3)
+        assert (group.member_count, group.render_count) == (1000, 3)
         for socket in sockets:
             await socket.aclose()
         await gateway.nobody_left()

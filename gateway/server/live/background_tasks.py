@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 _logger = logging.getLogger(__name__)
 
 
-class OwnedTasks:
+class BackgroundTasks:
     """Starts tasks that nobody awaits, keeps hold of them, and ends them with their owner."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class OwnedTasks:
         """Start a task; an exception that leaves it is logged."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._over)
+        task.add_done_callback(self._on_done)
         return task
 
     async def wait(self, timeout_seconds: float) -> None:
@@ -39,7 +39,7 @@ class OwnedTasks:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    def _over(self, task: asyncio.Task[None]) -> None:
+    def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _logger.error("unexpected error", exc_info=error)

@@ -3,11 +3,11 @@ import logging
 
 import pytest
 
-from gateway.server.http.owned_tasks import OwnedTasks
+from gateway.server.live.background_tasks import BackgroundTasks
 
 
 async def test_a_task_is_owned_until_it_is_over() -> None:
-    tasks, let = OwnedTasks(), asyncio.Event()
+    tasks, let = BackgroundTasks(), asyncio.Event()
 
     async def wait() -> None:
         await let.wait()
@@ -21,7 +21,7 @@ async def test_a_task_is_owned_until_it_is_over() -> None:
 
 
 async def test_what_is_left_at_the_end_is_cancelled_and_has_noticed() -> None:
-    tasks = OwnedTasks()
+    tasks = BackgroundTasks()
 
     async def forever() -> None:
         await asyncio.Event().wait()
@@ -33,7 +33,7 @@ async def test_what_is_left_at_the_end_is_cancelled_and_has_noticed() -> None:
 
 
 async def test_a_failure_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    tasks = OwnedTasks()
+    tasks = BackgroundTasks()
 
     async def fails() -> None:
         raise ValueError("why")
