@@ -1,6 +1,6 @@
 """The command line: `threads-gateway demo`, `serve`, `emulator` and `schema`.
 
-Whatever takes long to import is imported by the command that needs it, so that `--help` answers at once.
+Slow imports stand in the functions that need them, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 EXIT_REFUSED = 2
-"""Exit status of a program that refuses to start."""
+"""Exit status of a command that refuses to start."""
 
 GC_THRESHOLDS = (50_000, 20, 50)
 """Garbage collection: new objects, then younger collections, that trigger a collection of each generation."""
@@ -38,11 +38,15 @@ COMMANDS = {
 
 
 class CannotStartError(Exception):
-    """Why a command refuses to start, in one line."""
+    """A command cannot start; the message gives the reason in one line."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit status: 0 at the end, 2 when it refused to start."""
+    """Run a command.
+
+    Returns:
+        The exit status: 0 at the end, 2 if the command refused to start.
+    """
     arguments = _build_parser().parse_args(argv)
     try:
         _check_schema_package()
@@ -57,12 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CannotStartError as error:
         return _print_faults([str(error)])
     except KeyboardInterrupt:
-        # Interrupted before the command could ask to be told of signals: there is nothing to end yet.
+        # Interrupted before the signal handlers were set: nothing runs yet.
         return 128 + signal.SIGINT
 
 
 class _Parser(argparse.ArgumentParser):
-    """Refuses in one line, as every other refusal, instead of after a page of usage."""
+    """A parser that reports an error in one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(_print_faults([f"{message} (see {self.prog} --help)"]))
@@ -101,12 +105,12 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _settings_epilog(names: Iterable[str]) -> str:
-    """Say where these settings come from, in the help of whatever takes them."""
-    taken = set(names)
+    """Write the end of a help text: the sources of these settings, and the secrets among them."""
+    name_set = set(names)
     secrets = [
         f"{setting.variable}: {setting.description}"
         for setting in config.documented_settings()
-        if setting.name in taken and config.is_secret(setting.name)
+        if setting.name in name_set and config.is_secret(setting.name)
     ]
     flags = "Every flag has an environment variable, shown in brackets; the flag wins."
     return " ".join([flags, "Secrets have a variable only.", *secrets] if secrets else [flags])
@@ -187,8 +191,12 @@ async def _start_demo(stack: AsyncExitStack, settings: Settings) -> None:
     from gateway.compose import DEMO_KEY  # noqa: PLC0415 - see the module's docstring
 
     emulator_url = await stack.enter_async_context(_emulator(settings))
-    own = {"upstream_url": f"{emulator_url}/v1", "upstream_api_key": SecretStr(DEMO_KEY), "upstream_anonymous": False}
-    gateway_url = await stack.enter_async_context(_gateway(settings.model_copy(update=own)))
+    overrides = {
+        "upstream_url": f"{emulator_url}/v1",
+        "upstream_api_key": SecretStr(DEMO_KEY),
+        "upstream_anonymous": False,
+    }
+    gateway_url = await stack.enter_async_context(_gateway(settings.model_copy(update=overrides)))
     _print(f"""\
 Threads gateway, with demo data from the bundled emulator.
 
@@ -246,8 +254,8 @@ async def _emulator(settings: Settings) -> AsyncIterator[str]:
         async with _serve_part("emulator", settings, lambda: build_emulator_app(settings)) as url:
             yield url
     except (sqlite3.Error, DatabaseVersionError) as error:
-        wanted = config.describe_fault("emulator_database", settings.emulator_database)
-        raise CannotStartError(f"{wanted}, which cannot be used: {error}") from None
+        expected = config.describe_fault("emulator_database", settings.emulator_database)
+        raise CannotStartError(f"{expected}, which cannot be used: {error}") from None
     except FaultRuleError as error:
         raise CannotStartError(
             f"{config.describe_fault('emulator_faults', settings.emulator_faults)}: {error}"
@@ -256,7 +264,7 @@ async def _emulator(settings: Settings) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def _serve_part(part: str, settings: Settings, build: Callable[[], web.Application]) -> AsyncIterator[str]:
-    """Serve a part on its address; raises `CannotStartError` where it cannot be had."""
+    """Serve `part`, gateway or emulator, on its address; raises `CannotStartError` if the address cannot be used."""
     from gateway.server.app import listening  # noqa: PLC0415 - see the module's docstring
 
     host, port = getattr(settings, f"{part}_host"), getattr(settings, f"{part}_port")
@@ -274,7 +282,7 @@ async def _serve_part(part: str, settings: Settings, build: Callable[[], web.App
 
 
 def _stop_event_on_signals() -> asyncio.Event:
-    """An event that the first SIGINT or SIGTERM sets; the second one ends the process as if nothing listened."""
+    """Make an event that the first SIGINT or SIGTERM sets. The second signal ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -291,6 +299,6 @@ def _stop_event_on_signals() -> asyncio.Event:
 
 
 def _print(text: str) -> None:
-    """Print to people and to programs that read our output through a pipe."""
+    """Print and flush, so that a program that reads from a pipe gets the text at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The composition root: the only file that chooses implementations."""
+"""The composition root: the only module that chooses implementations."""
 
 from __future__ import annotations
 
@@ -35,39 +35,42 @@ from schema.contract.ports import RunEvents, ThreadsApi
 from schema.root import build_schema
 
 DEMO_KEY = "demo-key"
-"""Under which the demo's data lies in the emulator. It opens nothing else, so it may stand here."""
+"""Key of the demo's data in the emulator. It gives access to nothing else, so it is no secret."""
 
 
 def build_gateway_app(settings: Settings) -> web.Application:
-    """The gateway over the upstream that the settings name; called in the running loop, closes its connections.
+    """Build the gateway over the upstream that the settings name.
 
-    Raises ValueError where the settings name no upstream.
+    Call it in a running event loop. The application opens and closes its own connections.
+
+    Raises:
+        ValueError: The settings name no upstream.
     """
     options = _upstream_options(settings)
-    # What fails for want of a file fails before connections are made.
+    # Files are read before connections are made, so that a missing file fails first.
     page, routes = _load_graphiql() if settings.gateway_graphiql else (None, ())
     client = UpstreamClient(options)
-    shared = SharedCache(_cache_options(settings))
-    log = _event_log(settings)
+    shared_cache = SharedCache(_cache_options(settings))
+    event_log = _event_log(settings)
 
-    async def forget_what_moved(scope: str, key: RunKey | ThreadKey) -> None:
-        await shared.store.end_write(scope, tags.change_observed(key))
+    async def invalidate_moved(scope: str, key: RunKey | ThreadKey) -> None:
+        await shared_cache.store.end_write(scope, tags.change_observed(key))
 
     hub = RunLogHub(
-        log,
+        event_log,
         run_log_options(settings),
-        on_moved=forget_what_moved,
+        on_moved=invalidate_moved,
     )
 
     def bind(principal: Principal) -> ThreadsApi:
         scope = principal.digest
         upstream = client.bind(principal.credential, functools.partial(hub.take_stream, scope))
-        return CachedThreadsApi(upstream, shared, scope, functools.partial(hub.note_write, scope))
+        return CachedThreadsApi(upstream, shared_cache, scope, functools.partial(hub.note_write, scope))
 
     def bind_events(principal: Principal) -> RunEvents:
         return hub.bind(principal.digest, lambda: client.bind(principal.credential))
 
-    own = settings.upstream_api_key
+    own_key = settings.upstream_api_key
     endpoint = GraphQLEndpoint(
         build_schema(
             max_depth=settings.gateway_max_query_depth,
@@ -77,7 +80,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
         bind,
         bind_events,
         credential_policy=CredentialPolicy(
-            f"Bearer {own.get_secret_value()}" if own else None, settings.upstream_anonymous
+            f"Bearer {own_key.get_secret_value()}" if own_key else None, settings.upstream_anonymous
         ),
         upstream=UpstreamIdentity(
             options.base_url, options.organization, options.project, options.dialect_name, options.api_version
@@ -89,15 +92,15 @@ def build_gateway_app(settings: Settings) -> web.Application:
     probe = ReadinessProbe(client.ping, is_stopping=lambda: endpoint.operation_tasks.is_stopping)
     app = create_app(endpoint, probe, routes)
 
-    async def own_connections(_: web.Application) -> AsyncIterator[None]:
-        async with client, shared, contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(log.close)
-            if isinstance(log, RedisLog):
-                await log.connect()
+    async def manage_connections(_: web.Application) -> AsyncIterator[None]:
+        async with client, shared_cache, contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(event_log.close)
+            if isinstance(event_log, RedisLog):
+                await event_log.connect()
             stack.push_async_callback(hub.close)
             yield
 
-    app.cleanup_ctx.append(own_connections)
+    app.cleanup_ctx.append(manage_connections)
     return app
 
 
@@ -150,13 +153,13 @@ def _event_log(settings: Settings) -> EventLog:
 
 
 def run_log_options(settings: Settings) -> RunLogOptions:
-    """The bounds of run events that the settings mean."""
-    usual = RunLogOptions()
+    """Make the options of the run log from the settings."""
+    defaults = RunLogOptions()
     return RunLogOptions(
         polls_per_second=settings.gateway_run_polls_per_second,
-        # However short a log is, what is kept of it has to say what it is about.
-        snapshot_every_entries=min(usual.snapshot_every_entries, settings.gateway_run_log_entries // 4),
-        follow_seconds=min(usual.follow_seconds, settings.gateway_run_lease_seconds / 3),
+        # Even the shortest log must hold a snapshot.
+        snapshot_every_entries=min(defaults.snapshot_every_entries, settings.gateway_run_log_entries // 4),
+        follow_seconds=min(defaults.follow_seconds, settings.gateway_run_lease_seconds / 3),
     )
 
 
@@ -164,7 +167,7 @@ def _request_limits(settings: Settings) -> RequestLimits:
     return RequestLimits(
         max_body_bytes=settings.gateway_max_body_bytes,
         body_timeout_seconds=settings.gateway_body_timeout_seconds,
-        # A load may take several calls one after the other, each with its own deadline.
+        # One load may make several calls in a row, each with its own deadline.
         load_deadline_seconds=2 * settings.upstream_timeout_seconds,
         paging=PagingLimits(settings.gateway_max_page_size),
         subscriptions=SubscriptionLimits(
@@ -180,9 +183,10 @@ def _request_limits(settings: Settings) -> RequestLimits:
 
 
 def build_emulator_app(settings: Settings) -> web.Application:
-    """The bundled emulator with the demo's data under `DEMO_KEY`.
+    """Build the bundled emulator with the demo's data under `DEMO_KEY`.
 
-    Raises FaultRuleError where the settings name faults that cannot be meant.
+    Raises:
+        FaultRuleError: The settings have invalid fault rules.
     """
     model = None
     if settings.emulator_model_url is not None:

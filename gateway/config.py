@@ -1,7 +1,7 @@
-"""Every setting: its name, type, default and meaning in one place; read from the environment and from flags.
+"""All settings: their names, types, defaults and meanings, read from the environment and from flags.
 
-A field's name in capitals is its environment variable. Flags win over variables, and an empty variable counts as
-unset; no file is read. A secret has a variable only, so that it appears in no list of processes.
+A field's name in capitals is its environment variable. Flags take precedence over variables, and an empty variable
+counts as unset. No file is read. A secret has no flag, so that it does not appear in a list of processes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 MAX_KEY_LENGTH = 8000
-"""Longest upstream key, in characters: with the word `Bearer` it still fits the 8 KiB that servers allow a header."""
+"""Longest upstream key, in characters. With the word `Bearer` it fits into the 8 KiB that servers allow a header."""
 
 _API_VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _FAULT_RULE = re.compile(r"\s*[A-Za-z*?]+\s*(:\s*[\w.=-]+\s*)+\Z")
@@ -38,24 +38,24 @@ def _check_header_secret(secret: SecretStr) -> SecretStr:
 
 def _normalise_upstream_url(text: str) -> str:
     parts = urlsplit(text)
-    _ = parts.port  # raises ValueError for one that is no number
-    refused = "@" in parts.netloc or "#" in text or not _VISIBLE_ASCII.match(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or refused:
+    _ = parts.port  # raises ValueError for a port that is no number
+    malformed = "@" in parts.netloc or "#" in text or not _VISIBLE_ASCII.match(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or malformed:
         raise ValueError
-    # A query goes with every call.
+    # A query is sent with every call.
     return text if parts.query else text.rstrip("/")
 
 
 def _check_api_version(text: str, info: ValidationInfo) -> str:
-    takes_one = info.data.get("upstream_dialect") in {"azure-openai", "azure-foundry"}
-    said_elsewhere = "api-version=" in urlsplit(info.data.get("upstream_url") or "").query
-    if not takes_one or said_elsewhere or not _API_VERSION.match(text):
+    has_version = info.data.get("upstream_dialect") in {"azure-openai", "azure-foundry"}
+    in_url = "api-version=" in urlsplit(info.data.get("upstream_url") or "").query
+    if not has_version or in_url or not _API_VERSION.match(text):
         raise ValueError
     return text
 
 
 def _check_fault_rules(text: str) -> str:
-    # The emulator reads them; this much shows whether they can be meant as rules at all.
+    # A check of the form only. The emulator parses the rules.
     if not all(_FAULT_RULE.match(rule) for rule in text.split(",")):
         raise ValueError
     return text
@@ -68,7 +68,7 @@ def _check_redis_url(secret: SecretStr) -> SecretStr:
 
 
 def _expects(expected: str, **constraints: Any) -> Any:
-    """Bind a field to the words by which a bad value is refused, and to pydantic's constraints."""
+    """Make a field with pydantic's constraints and the text that describes a valid value."""
     return Field(json_schema_extra={"expected": expected}, **constraints)
 
 
@@ -86,7 +86,7 @@ Secret = Annotated[
 
 
 class Settings(BaseSettings):
-    """All settings of all commands; each command takes those of its part (see `COMMAND_SETTINGS`)."""
+    """The settings of all commands. `COMMAND_SETTINGS` says which command takes which."""
 
     model_config = SettingsConfigDict(
         case_sensitive=False, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
@@ -106,22 +106,23 @@ class Settings(BaseSettings):
         default=1_000, description="Most upstream calls that an operation may be predicted to make."
     )
     gateway_run_lease_seconds: Seconds = Field(
-        default=3.0, description="How long a run that one gateway reads waits for another when that one dies."
+        default=3.0,
+        description="How long a run stays unread after the gateway that reads it dies, before another one takes over.",
     )
     gateway_run_log_entries: Annotated[int, _expects("an integer from 100 to 1000000", ge=100, le=1_000_000)] = Field(
-        default=10_000, description="Most events that are kept of one run."
+        default=10_000, description="Most events in the log of one run."
     )
     gateway_run_log_bytes: Bytes = Field(
-        default=64 << 20, description="Most memory that kept events take without Redis, about."
+        default=64 << 20, description="Most memory for the logs of all runs without Redis, about."
     )
     gateway_run_log_seconds: Annotated[float, _expects("a number of seconds from 1 to 604800", ge=1, le=604_800)] = (
-        Field(default=3600.0, description="How long the events of a run are kept after the last one.")
+        Field(default=3600.0, description="How long the log of a run stays after its last event.")
     )
     gateway_run_polls_per_second: Count = Field(
-        default=50, description="Most calls a second by which runs and threads are watched, of this process."
+        default=50, description="Most calls a second with which this process polls runs and threads."
     )
     gateway_cost: Flag = Field(
-        default=False, description="Whether every answer reports its cost; see What an operation costs."
+        default=False, description="Whether every response reports its cost; see What an operation costs."
     )
     gateway_max_sockets: LargeCount = Field(default=10_000, description="Most WebSockets and event streams at once.")
     gateway_max_uninitialised_sockets: LargeCount = Field(
@@ -140,25 +141,26 @@ class Settings(BaseSettings):
         default=15.0, description="Time between two pings of a WebSocket or comments of an event stream."
     )
     gateway_stalled_client_seconds: Seconds = Field(
-        default=60.0, description="How long a client may take nothing of what waits for it before it is let go."
+        default=60.0,
+        description="How long a client may read nothing of what waits for it before its connection is closed.",
     )
     gateway_shutdown_seconds: Annotated[float, _expects("a number of seconds from 0 to 3600", ge=0, le=3600)] = Field(
-        default=10.0, description="How long a stopping gateway waits for operations under way."
+        default=10.0, description="How long a stopping gateway waits for operations in flight."
     )
     gateway_log_level: Annotated[LogLevel, BeforeValidator(str.lower), _expects("debug, info, warning or error")] = (
         Field(default="info", description="Least severe log line that is written to standard error.")
     )
 
-    gateway_cache: Flag = Field(default=True, description="Whether answers of the upstream are kept.")
-    gateway_cache_bytes: Bytes = Field(default=64 << 20, description="Most memory that kept answers take, about.")
+    gateway_cache: Flag = Field(default=True, description="Whether responses of the upstream are cached.")
+    gateway_cache_bytes: Bytes = Field(default=64 << 20, description="Most memory for cached responses, about.")
     gateway_cache_entries: Annotated[int, _expects("an integer from 1 to 10000000", ge=1, le=10_000_000)] = Field(
-        default=50_000, description="Most answers that are kept in memory."
+        default=50_000, description="Most cached responses in memory."
     )
 
     redis_url: (
         Annotated[SecretStr, AfterValidator(_check_redis_url), _expects("a redis://, rediss:// or unix:// URL")] | None
     ) = Field(default=None, description="A Redis or Valkey that all gateways share; it may hold a password.")
-    redis_cluster: Flag = Field(default=False, description="Whether that is a cluster.")
+    redis_cluster: Flag = Field(default=False, description="Whether REDIS_URL is a cluster.")
     redis_deadline_seconds: Seconds = Field(default=0.05, description="How long a request waits for Redis.")
 
     upstream_url: (
@@ -196,19 +198,19 @@ class Settings(BaseSettings):
     )
     upstream_connect_timeout_seconds: Seconds = Field(default=5.0, description="How long connecting may take.")
     upstream_timeout_seconds: Seconds = Field(default=30.0, description="How long one upstream call may take in all.")
-    upstream_max_response_bytes: Bytes = Field(default=64 << 20, description="Largest answer of the upstream.")
+    upstream_max_response_bytes: Bytes = Field(default=64 << 20, description="Largest response of the upstream.")
     upstream_max_streams: Count = Field(
         default=1000,
-        description="Most run streams of the upstream that are read at once; beyond them, runs are polled.",
+        description="Most run streams read from the upstream at once; further runs are polled.",
     )
     upstream_stream_idle_seconds: Seconds = Field(
-        default=60.0, description="Longest silence of a run's stream before it is given up and the run is polled."
+        default=60.0, description="Longest silence of a run's stream before it is closed and the run is polled."
     )
 
     emulator_host: Host = Field(default="127.0.0.1", description="Address that the emulator listens on.")
     emulator_port: Port = Field(default=8001, description="Port that the emulator listens on; 0 takes a free one.")
     emulator_database: Annotated[str, _expects("the path of a SQLite file, or :memory:", min_length=1)] = Field(
-        default=":memory:", description="The emulator's SQLite file, or :memory: to forget all at the end."
+        default=":memory:", description="The emulator's SQLite file, or :memory: to store nothing."
     )
     emulator_faults: (
         Annotated[
@@ -217,9 +219,9 @@ class Settings(BaseSettings):
             _expects("fault rules as createRun:503:first=2,list*:latency=500ms,*:429:every=10:retry_after=3"),
         ]
         | None
-    ) = Field(default=None, description="What the emulator does wrong; see Try your error screens.")
+    ) = Field(default=None, description="Faults that the emulator produces; see Try your error screens.")
     emulator_fault_control: Flag = Field(
-        default=False, description="Whether /_emulator/faults changes, without a key, what the emulator does wrong."
+        default=False, description="Whether /_emulator/faults changes the faults at run time, without a key."
     )
     emulator_model_url: (
         Annotated[
@@ -230,14 +232,14 @@ class Settings(BaseSettings):
         | None
     ) = Field(
         default=None,
-        description="Base URL of a chat-completions API, as http://127.0.0.1:11434/v1, to answer instead of scripts.",
+        description="Base URL of a chat-completions API, as http://127.0.0.1:11434/v1, to use in place of scripts.",
     )
     emulator_model_key: Secret | None = Field(default=None, description="The emulator's key for EMULATOR_MODEL_URL.")
     emulator_model: HeaderWord | None = Field(
         default=None, description="Name of the model at EMULATOR_MODEL_URL, in place of each run's own `model`."
     )
     emulator_model_timeout_seconds: Seconds = Field(
-        default=60.0, description="Longest wait for the next piece of a model's answer."
+        default=60.0, description="Longest wait for the next piece of a model's reply."
     )
 
 
@@ -259,12 +261,12 @@ COMMAND_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "emulator": (*EMULATOR_SETTINGS, "gateway_log_level", "gateway_shutdown_seconds"),
     "schema": (),
 }
-"""Which settings each command takes as flags."""
+"""The settings of each command. Those that are no secrets are its flags."""
 
 
 @dataclass(frozen=True, slots=True)
 class SettingDoc:
-    """What a person may know about a setting; the default as text, empty where there is none."""
+    """The public documentation of a setting. The default is text, empty if there is none."""
 
     name: str
     variable: str
@@ -274,31 +276,31 @@ class SettingDoc:
 
 
 def is_secret(name: str) -> bool:
-    """Tell whether a setting's value must never be shown."""
+    """Tell whether a setting is a secret, whose value is never shown."""
     return "SecretStr" in repr(Settings.model_fields[name].annotation)
 
 
 def variable_name(name: str) -> str:
-    """The setting's environment variable."""
+    """Return the setting's environment variable."""
     return name.upper()
 
 
 def flag_name(name: str) -> str | None:
-    """The setting's flag: its name, without `gateway-`; None for a secret."""
+    """Return the setting's flag, which is its name without `gateway-`, or None for a secret."""
     if is_secret(name):
         return None
     return "--" + name.removeprefix("gateway_").replace("_", "-")
 
 
 def documented_settings() -> Iterator[SettingDoc]:
-    """Each setting in the order of the model."""
+    """Document each setting, in the order of the model."""
     for name, field in Settings.model_fields.items():
         default = "" if field.default is None else _default_text(field.default)
         yield SettingDoc(name, variable_name(name), flag_name(name), default, field.description or "")
 
 
 def render_settings_table() -> str:
-    """The README's table of settings, in Markdown."""
+    """Render the README's table of settings, in Markdown."""
     rows = ["| variable | flag | default | meaning |", "|---|---|---|---|"]
     for setting in documented_settings():
         flag = f"`{setting.flag}`" if setting.flag else "none: a secret"
@@ -308,7 +310,7 @@ def render_settings_table() -> str:
 
 
 class BadSettingsError(Exception):
-    """Settings that the program refuses to start with; one line for each in `faults`, without any secret."""
+    """The settings are invalid. `faults` has one line for each, without secrets."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("; ".join(faults))
@@ -316,17 +318,21 @@ class BadSettingsError(Exception):
 
 
 def load_settings(flags: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from flags (by setting name) and the environment; raises `BadSettingsError`."""
+    """Read the settings from the environment and from `flags`, which are keyed by the settings' names.
+
+    Raises:
+        BadSettingsError: A value is invalid.
+    """
     try:
-        return Settings(**dict(flags or {}))  # type: ignore[arg-type]  # pydantic turns the texts into values
+        return Settings(**dict(flags or {}))  # type: ignore[arg-type]  # pydantic converts the texts
     except ValidationError as error:
-        # A union reports each of its members; the first fault of a setting is enough.
-        by_name = {str(found["loc"][0]).lower(): found["input"] for found in reversed(error.errors())}
+        # pydantic reports each member of a union. The first error of a setting is enough.
+        by_name = {str(detail["loc"][0]).lower(): detail["input"] for detail in reversed(error.errors())}
         raise BadSettingsError([describe_fault(name, value) for name, value in sorted(by_name.items())]) from None
 
 
 def describe_fault(name: str, value: object) -> str:
-    """Say of a refused setting what was expected and what came, unless it is secret or holds a password."""
+    """Describe the expected and the actual value of a setting. A secret, or a URL with a password, is not shown."""
     names = " or ".join(filter(None, (variable_name(name), flag_name(name))))
     shown = repr(value)
     if is_secret(name) or (name.endswith("_url") and "@" in str(value)):
@@ -337,8 +343,7 @@ def describe_fault(name: str, value: object) -> str:
 
 
 def _expected_text(name: str) -> str:
-    found = _find_expected(Settings.model_json_schema()["properties"][name])
-    return found or "another value"
+    return _find_expected(Settings.model_json_schema()["properties"][name]) or "another value"
 
 
 def _find_expected(schema: Mapping[str, Any]) -> str | None:

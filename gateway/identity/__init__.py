@@ -1,1 +1,1 @@
-"""The identity of a caller: its credential, its principal, and when its token expires."""
+"""The identity of a caller: its credential, its principal, and the expiry of its token."""

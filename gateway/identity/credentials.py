@@ -1,8 +1,8 @@
 """Decides which credential an operation carries upstream. Pure.
 
-A caller's own `Authorization` is passed on as it is: the upstream judges it. Where the configuration holds a key, it
-serves callers that bring none, but only those who could read the configuration anyway: a program on this machine,
-or a page that this gateway served to a browser on this machine. Everyone else is refused before any call is made.
+A caller's own `Authorization` is passed on unchanged; the upstream judges it. If the configuration has a key, the key
+serves callers without a credential, but only those that could read the configuration anyway: a program on this machine,
+or a page that this gateway served to a browser on this machine. All other callers are refused before any upstream call.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from urllib.parse import urlsplit
 from schema.contract.errors import ErrorCode, GatewayError
 
 MAX_AUTHORIZATION_LENGTH = 8192
-"""Longest `Authorization` that is passed on, in characters: common servers allow a header 8 KiB."""
+"""Longest `Authorization` that is passed on, in characters. Common servers allow 8 KiB for a header."""
 
 PROXY_HEADERS = frozenset({"cdn-loop", "cf-connecting-ip", "forwarded", "true-client-ip", "via", "x-real-ip"})
-"""Headers that a proxy adds, beside all that begin with `X-Forwarded-`. Behind one, every caller seems to be here."""
+"""Headers that a proxy adds, besides `X-Forwarded-*`. Behind a proxy, every caller seems to be on this machine."""
 
 _PRINTABLE = re.compile(r"[\t -~\xa0-\xff]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What a request says about its sender.
+    """The properties of a request that decide about credentials.
 
-    `peer` is the address of the socket's other end; `headers` the names of all headers, in lower case.
+    `peer` is the address at the other end of the socket. `headers` are the names of all headers, in lower case.
     """
 
     peer: str | None
@@ -43,14 +43,14 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class CredentialPolicy:
-    """What the configuration gives: the gateway's own credential, and whether callers may go without any."""
+    """The configuration: the gateway's own credential, and whether calls without any credential are allowed."""
 
     own_credential: str | None = field(default=None, repr=False)
     allow_anonymous: bool = False
 
 
 class CredentialRefusedError(Exception):
-    """A request that gets no credential: the HTTP status to answer with and the error to show."""
+    """The request gets no credential. Holds the HTTP status and the error of the response."""
 
     def __init__(self, status: int, error: GatewayError) -> None:
         super().__init__(error.message)
@@ -59,7 +59,14 @@ class CredentialRefusedError(Exception):
 
 
 def decide_credential(caller: Caller, policy: CredentialPolicy) -> str | None:
-    """The `Authorization` for the upstream, None for a call without one; raises `CredentialRefusedError`."""
+    """Decide the upstream `Authorization` of an HTTP request.
+
+    Returns:
+        The header's value, or None for calls without a credential.
+
+    Raises:
+        CredentialRefusedError: The caller's credential is malformed or missing.
+    """
     if caller.authorization:
         return _validated_authorization(caller.authorization)
     if policy.own_credential is not None:
@@ -74,10 +81,16 @@ def decide_credential(caller: Caller, policy: CredentialPolicy) -> str | None:
 
 
 def decide_socket_credential(caller: Caller, offered: Sequence[str] | None, policy: CredentialPolicy) -> str | None:
-    """The `Authorization` of all that goes over a WebSocket; raises `CredentialRefusedError`.
+    """Decide the upstream `Authorization` of all operations of a WebSocket.
 
-    `caller` sent the request that became the socket; `offered` is what its first message says, which wins. A page of
-    another origin has to say it there: whatever else there is, it is not the page's own.
+    `caller` sent the upgrade request. `offered` are the values in `connection_init`, which take precedence. A page of
+    another origin has to offer one there, because a credential in its upgrade request comes from the browser.
+
+    Returns:
+        The header's value, or None for calls without a credential.
+
+    Raises:
+        CredentialRefusedError: The credential is malformed or missing.
     """
     if offered is not None:
         return _validated_authorization(offered)
@@ -87,10 +100,10 @@ def decide_socket_credential(caller: Caller, offered: Sequence[str] | None, poli
 
 
 def is_foreign_page(caller: Caller) -> bool:
-    """Whether a page of another origin caused a request.
+    """Tell whether a page of another origin caused a request.
 
-    Without asking first, a browser opens a WebSocket for any page, and may add a credential that it keeps for this
-    host. The scheme is not compared: a proxy may have taken TLS away.
+    A browser opens a WebSocket for any page without a preflight request, and may add a credential that it stores for
+    this host. The scheme is not compared, because a proxy may have terminated TLS.
     """
     if caller.fetch_site is not None:
         return caller.fetch_site not in {"same-origin", "none"}
@@ -100,7 +113,7 @@ def is_foreign_page(caller: Caller) -> bool:
 
 
 def own_key_obstacle(caller: Caller) -> str | None:
-    """Why the gateway's own key may not serve this caller; None when it may."""
+    """Say why the gateway's own key must not serve this caller. Returns None if it may."""
     if not is_loopback_address(caller.peer):
         return "it comes from another machine"
     if not is_loopback_host(caller.host):
@@ -117,18 +130,18 @@ def own_key_obstacle(caller: Caller) -> str | None:
 
 
 def is_loopback_address(address: str | None) -> bool:
-    """Tell whether a socket's address is of this machine alone."""
+    """Tell whether a socket's address can only belong to this machine."""
     try:
-        found = ipaddress.ip_address((address or "").partition("%")[0])
+        ip = ipaddress.ip_address((address or "").partition("%")[0])
     except ValueError:
         return False
-    # Before Python 3.13 an IPv4 address written as IPv6 is not seen through.
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found).is_loopback
+    # Before Python 3.13, `is_loopback` is false for an IPv4 address written as IPv6.
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return (mapped or ip).is_loopback
 
 
 def is_loopback_host(host: str) -> bool:
-    """Tell whether a `Host` header names this machine: a rebound DNS name of another site does not."""
+    """Tell whether a `Host` header names this machine. The DNS name of another site that is rebound to it does not."""
     try:
         parts = urlsplit(f"//{host}")
         _ = parts.port

@@ -1,4 +1,4 @@
-"""A caller's identity towards one upstream."""
+"""The identity of a caller at one upstream."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class UpstreamIdentity:
-    """What an identity is an identity of: the same credential means another person, or other data, elsewhere."""
+    """The upstream that an identity belongs to. Elsewhere, the same credential means another person or other data."""
 
     url: str
     organization: str | None = None
@@ -19,10 +19,10 @@ class UpstreamIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whoever's credential a call carries.
+    """The holder of a credential at one upstream.
 
-    `credential` is the value of the upstream call's `Authorization` header, None for a call without one. `digest`
-    names the principal wherever data is kept or shared; the credential cannot be read back from it.
+    `credential` is the value of the upstream call's `Authorization` header, or None for calls without one. `digest`
+    identifies the principal in the keys of everything that is stored or shared. It does not reveal the credential.
     """
 
     credential: str | None = field(repr=False)
@@ -44,7 +44,7 @@ def _digest(credential: str | None, upstream: UpstreamIdentity) -> str:
 
 
 def _length_prefixed(part: str | None) -> bytes:
-    """A part with its length before it, so that no two lists of parts are the same bytes; None differs from empty."""
+    """Prefix a part with its length, so that different lists of parts give different bytes. None differs from empty."""
     if part is None:
         return b"-"
     data = part.encode("utf-8", "surrogateescape")

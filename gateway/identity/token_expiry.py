@@ -1,7 +1,7 @@
-"""When a credential ends, as far as it says so itself. Pure.
+"""Reads the expiry that a credential claims. Pure.
 
-Only its own holder is asked: a signature is the upstream's to judge. A credential that claims a later end than it has
-is refused by the upstream, and one that claims an earlier end only shortens its own subscriptions.
+The signature is not verified; that is the upstream's task. The upstream refuses a token that claims too late an expiry,
+and a token that claims too early an expiry only shortens its own subscriptions.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ import math
 
 import orjson
 
-_LATEST_EXPIRY = 32_503_680_000.0  # the year 3000: what claims more has no end
+_LATEST_EXPIRY = 32_503_680_000.0  # the year 3000; a later expiry counts as none
 
 
 def expiry_from_credential(credential: str | None) -> float | None:
-    """The Unix time at which a bearer's JSON Web Token says that it expires; None for anything else.
+    """Read the expiry of a bearer's JSON Web Token.
 
-    Source: RFC 7519 sections 3 and 4.1.4 (`exp` is a number of seconds, not necessarily whole).
+    Returns:
+        The Unix time in seconds, not necessarily whole, or None if the credential is no such token or has no expiry.
+
+    Source: RFC 7519, sections 3 and 4.1.4 (`exp`).
     """
     scheme, _, token = (credential or "").strip().partition(" ")
     parts = token.strip().split(".")
@@ -33,7 +36,7 @@ def expiry_from_credential(credential: str | None) -> float | None:
 
 def _decode_claims(part: str) -> object:
     try:
-        # Unpadded, as RFC 7515 has it; the decoder takes more padding than there should be.
+        # RFC 7515 leaves the padding out; the decoder accepts too much of it.
         return orjson.loads(base64.urlsafe_b64decode(part.encode("ascii") + b"=="))
     except (binascii.Error, UnicodeEncodeError, orjson.JSONDecodeError):
         return None

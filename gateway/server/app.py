@@ -12,25 +12,25 @@ from gateway.server.health import ReadinessProbe, health_routes
 from gateway.server.http.operation_tasks import OperationTasks
 
 OPERATION_TASKS = web.AppKey("operations", OperationTasks)
-"""The operations under way; `listening` waits for them before it closes."""
+"""The operations in flight. `listening` waits for them before it closes."""
 
 MAX_LINE_BYTES = 32 * 1024
-"""Longest request line: a GET carries its document in it."""
+"""Longest request line, which holds the document of a GET."""
 
 MAX_HEADER_BYTES = 16 * 1024
-"""Longest header: above what `Authorization` may have, so that one too long gets a clear answer."""
+"""Longest header. It is above the limit of `Authorization`, so that one too long gets a clear error."""
 
 IDLE_SECONDS = 75.0
-"""How long a connection may go without a whole request: beyond the 60 seconds after which load balancers let go."""
+"""How long a connection may be idle: longer than the 60 seconds after which load balancers close it."""
 
 FLUSH_SECONDS = 1.0
-"""How long answers may take to leave once no operation is under way."""
+"""How long responses may take to be sent once no operation is in flight."""
 
 
 def create_app(
     endpoint: GraphQLEndpoint, probe: ReadinessProbe, routes: Iterable[web.AbstractRouteDef] = ()
 ) -> web.Application:
-    """The gateway's routes: `/graphql`, health, whatever `routes` adds, and `/` leading to `/graphql`."""
+    """Make the application: `/graphql`, health, the additional `routes`, and a redirect from `/` to `/graphql`."""
     app = web.Application(middlewares=[_exception_middleware])
     app[OPERATION_TASKS] = endpoint.operation_tasks
     app.router.add_route("*", "/graphql", endpoint.handle)
@@ -58,20 +58,25 @@ async def listening(
     shutdown_seconds: float = 0.0,
     idle_seconds: float = IDLE_SECONDS,
 ) -> AsyncIterator[str]:
-    """Serve an application on a socket; gives its base URL, with the port that was really taken.
+    """Serve an application on a socket.
 
-    A connection that for `idle_seconds` sends nothing, or only a part of its headers, is closed.
+    A connection that sends nothing, or only a part of its headers, for `idle_seconds` is closed. At the end, operations
+    in flight get `shutdown_seconds`. Meanwhile the socket still answers, so that a load balancer learns from `/readyz`
+    that this process is stopping.
 
-    At the end, operations under way get `shutdown_seconds` while the socket still answers, so that a load balancer
-    learns from `/readyz` that this process is leaving. Raises OSError where the address cannot be had.
+    Yields:
+        The base URL, with the port that was taken.
+
+    Raises:
+        OSError: The address cannot be used.
     """
     runner = web.AppRunner(
         app,
         access_log=None,
-        # A caller that leaves ends its operation; those that write are shielded by `OperationTasks`.
+        # A caller that disconnects cancels its operation; `OperationTasks` shields those that write.
         handler_cancellation=True,
         handle_signals=False,
-        # Compressed bodies are refused, so nothing is unpacked on the way to that answer.
+        # Compressed bodies are refused, so none is unpacked.
         auto_decompress=False,
         keepalive_timeout=idle_seconds,
         max_field_size=MAX_HEADER_BYTES,
@@ -90,7 +95,7 @@ async def listening(
 
 def _base_url(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
     host, port = address[:2]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what to open, not what to bind
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - shown, not bound
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 

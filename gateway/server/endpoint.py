@@ -1,4 +1,4 @@
-"""`/graphql`: reads a request, runs its operation, answers; everything it decides is decided elsewhere."""
+"""The endpoint `/graphql`: reads a request, runs its operation and responds, by rules that stand in other modules."""
 
 from __future__ import annotations
 
@@ -48,14 +48,15 @@ _logger = logging.getLogger(__name__)
 RenderPage: TypeAlias = Callable[[web.Request], web.Response]
 
 COST_HEADER = "GraphQL-Cost"
-"""With the value 1, the answer reports its cost in `extensions.cost`."""
+"""Request header: with the value 1, the response reports its cost in `extensions.cost`."""
 
 
 class GraphQLEndpoint:
-    """Answers `/graphql`: by POST and GET, to the letter of GraphQL over HTTP; as an event stream; as a WebSocket.
+    """Serves `/graphql` over POST and GET, as GraphQL over HTTP has it, over event streams and over WebSockets.
 
-    A POST must be `application/json`, so a browser asks before it sends one for another site's page; nothing answers
-    that question, so it is never sent. `page` renders what a browser gets that asks for HTML.
+    A POST must be `application/json`, so a browser sends a preflight request before it sends one for a page of another
+    origin. The gateway does not accept the preflight, so such a POST is never sent. `page` renders the response for a
+    browser that asks for HTML.
     """
 
     def __init__(
@@ -76,9 +77,9 @@ class GraphQLEndpoint:
         self._page = page
         self._runner = OperationRunner(schema, bind, bind_events, limits=limits, always_report_cost=always_report_cost)
         self.operation_tasks = OperationTasks()
-        most = self._runner.limits.subscriptions
-        fan_out = FanOut(self._runner, max_per_principal=most.max_subscriptions_per_principal)
-        self.connections = LiveConnections(most, fan_out)
+        subscription_limits = self._runner.limits.subscriptions
+        fan_out = FanOut(self._runner, max_per_principal=subscription_limits.max_subscriptions_per_principal)
+        self.connections = LiveConnections(subscription_limits, fan_out)
         self.operation_tasks.on_stop(self.connections.request_reconnects)
         self._streams = EventStreams(self.connections)
         self._sockets = SocketServices(
@@ -86,11 +87,11 @@ class GraphQLEndpoint:
         )
 
     async def aclose(self) -> None:
-        """Send away whoever still follows something, and end what is under way for them."""
+        """Ask the clients of long-lived connections to reconnect, and end their operations."""
         await self.connections.aclose()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request of any method."""
+        """Respond to a request of any method."""
         started = time.perf_counter()
         accept = ",".join(request.headers.getall("Accept", [])) or None
         media_type = choose_response_type(accept, html=self._page is not None and request.method == "GET")
@@ -126,16 +127,16 @@ class GraphQLEndpoint:
         principal = self._principal(request)
         graphql_request = await read_request(request, self._runner.limits)
         parsed = self._runner.parse_request(graphql_request)
-        if (unclear := parsed.ambiguity_error) is not None:
-            return _not_executed_response(unclear, media_type)
+        if (ambiguity := parsed.ambiguity_error) is not None:
+            return _not_executed_response(ambiguity, media_type)
         if accepts_event_stream(accept) and parsed.is_subscription:
             return await self._streams.respond(request, parsed, principal)
         allowed = {OperationType.QUERY} if request.method == "GET" else {OperationType.QUERY, OperationType.MUTATION}
         report_cost = request.headers.get(COST_HEADER, "").strip() == "1"
-        running = self._runner.execute(parsed, principal, allowed, report_cost=report_cost)
+        execution = self._runner.execute(parsed, principal, allowed, report_cost=report_cost)
         try:
             result = await self.operation_tasks.run(
-                running, shield=request.method == "POST" and graphql_request.may_write
+                execution, shield=request.method == "POST" and graphql_request.may_write
             )
         except InvalidOperationTypeError as error:
             raise operation_type_refusal(request.method, error) from None
@@ -143,8 +144,8 @@ class GraphQLEndpoint:
             raise (
                 interrupted_refusal() if stopped.started and graphql_request.may_write else stopping_refusal()
             ) from None
-        except GatewayError as unknown:
-            return _not_executed_response(unknown, media_type)
+        except GatewayError as unknown_operation:
+            return _not_executed_response(unknown_operation, media_type)
         if media_type == EVENT_STREAM:
             return single_event_response(result_body(result).body)
         return result_response(result, media_type)
@@ -162,7 +163,10 @@ class GraphQLEndpoint:
 async def handle_exceptions(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Run a handler; an unexpected exception becomes a masked error with an id that the log has too."""
+    """Run a handler and respond to its exceptions with GraphQL errors.
+
+    An unexpected exception is masked and logged. The response and the log show the same error id.
+    """
     try:
         return await handler(request)
     except web.HTTPException as error:
@@ -176,7 +180,7 @@ async def handle_exceptions(
 
 
 def _not_executed_response(error: GatewayError, media_type: str) -> web.Response:
-    """Answer a well-formed request that cannot be run: told apart by the media type, as a failed validation is."""
+    """Respond to a request whose operation cannot be chosen, in the form that its media type has for request errors."""
     if media_type == EVENT_STREAM:
         return single_event_response({"errors": [error_body(error)]})
     return error_response(400 if media_type == GRAPHQL_RESPONSE else 200, error, media_type)

@@ -1,4 +1,4 @@
-"""`/healthz` says that the process is alive, `/readyz` whether it can serve."""
+"""Health endpoints: `/healthz` says that the process is alive, `/readyz` whether it can serve."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ HEALTH_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosnif
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether the gateway can serve, and for each check what it readiness."""
+    """Whether the gateway can serve, and the outcome of each check by its name."""
 
     ready: bool
     checks: dict[str, str] = field(default_factory=dict)
 
 
 class ReadinessProbe:
-    """Asks the upstream whether it answers: one question at a time, and each answer serves for a moment."""
+    """Checks whether the upstream answers: one check at a time, whose outcome is cached briefly."""
 
     def __init__(
         self,
@@ -35,7 +35,11 @@ class ReadinessProbe:
         cache_seconds: float = 1.0,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`check_upstream` says why the upstream cannot be reached, or None; it is given `deadline_seconds`."""
+        """Configure the probe.
+
+        `check_upstream` returns the error that keeps the upstream from being reached, or None. It may take
+        `deadline_seconds`.
+        """
         self._check_upstream = check_upstream
         self._is_stopping = is_stopping
         self._deadline_seconds = deadline_seconds
@@ -45,7 +49,7 @@ class ReadinessProbe:
         self._check_in_flight: asyncio.Task[Readiness] | None = None
 
     async def check_readiness(self) -> Readiness:
-        """The present state, at most `cache_seconds` old; not ready at once while the gateway stops."""
+        """Return the state, at most `cache_seconds` old. A stopping gateway is not ready, without a check."""
         if self._is_stopping():
             return Readiness(ready=False, checks={"gateway": "stopping"})
         if self._latest is not None and self._now() - self._latest[0] < self._cache_seconds:
@@ -55,7 +59,7 @@ class ReadinessProbe:
         return await asyncio.shield(self._check_in_flight)
 
     async def aclose(self) -> None:
-        """End the question under way, if there is one."""
+        """Cancel the check in flight, if there is one."""
         if self._check_in_flight is not None:
             self._check_in_flight.cancel()
             await asyncio.gather(self._check_in_flight, return_exceptions=True)
@@ -78,7 +82,7 @@ class ReadinessProbe:
 
 
 def health_routes(probe: ReadinessProbe) -> list[web.RouteDef]:
-    """The routes of both questions."""
+    """Make the routes of both endpoints."""
 
     async def healthz(request: web.Request) -> web.Response:  # noqa: ARG001 - a handler's signature
         return _json_response(200, {"status": "ok"})

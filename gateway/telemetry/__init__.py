@@ -1,1 +1,1 @@
-"""Observability of the gateway: its logs."""
+"""Observability: the gateway's logs."""

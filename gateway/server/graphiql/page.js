@@ -9,7 +9,7 @@ options.storage = {
     .forEach((key) => localStorage.removeItem(key)),
 };
 
-// GraphiQL opens the tab that holds this text: the tab that was open before, or the first example.
+// GraphiQL opens the tab with this text: the tab that was open last, or the first example.
 function openTab() {
   try {
     const saved = JSON.parse(options.storage.getItem("graphiql:tabState"));
@@ -24,23 +24,23 @@ if (tab) {
   options.variables = tab.variables ?? "";
 }
 
-// Without this the page writes the operation into its own address, and so into every access log.
+// Without this callback, the package writes the operation into the page's URL, and so into access logs.
 options.onEditQuery = () => {};
 
-// The package's own fetcher shows each event in place of the one before it, keeps the header editor's Authorization
-// from its WebSocket, and says nothing of why a socket was closed.
+// The package's own fetcher replaces each event by the next one, does not send the header editor's Authorization over
+// its WebSocket, and does not show why a socket was closed.
 options.fetcher = (request, { headers, documentAST } = {}) =>
-  kindOf(documentAST, request.operationName) === "subscription" ? follow(request, headers) : ask(request, headers);
+  operationType(documentAST, request.operationName) === "subscription" ? subscribe(request, headers) : execute(request, headers);
 
-function kindOf(document, name) {
+function operationType(document, name) {
   const operations = (document?.definitions ?? []).filter(({ kind }) => kind === "OperationDefinition");
   return (operations.find((operation) => operation.name?.value === name) ?? operations[0])?.operation;
 }
 
-// The run that was started last, and the document that did: the same document's subscription follows it.
-const started = { query: null, run: null };
+// The run that was started last, and the document that started it. A subscription of the same document follows the run.
+const lastStarted = { query: null, run: null };
 
-async function ask(request, headers) {
+async function execute(request, headers) {
   const response = await fetch(endpoint, {
     method: "POST",
     headers: {
@@ -50,17 +50,17 @@ async function ask(request, headers) {
     },
     body: JSON.stringify(request),
   });
-  const answer = await response.json();
-  const run = Object.values(answer.data ?? {}).map((field) => field?.run?.id).find(Boolean);
-  if (run) Object.assign(started, { query: request.query, run });
-  return answer;
+  const result = await response.json();
+  const run = Object.values(result.data ?? {}).map((field) => field?.run?.id).find(Boolean);
+  if (run) Object.assign(lastStarted, { query: request.query, run });
+  return result;
 }
 
-const MOST_SHOWN = 100;
+const MAX_SHOWN_EVENTS = 100;
 
-// What comes over a socket of its own (graphql-transport-ws), the newest event on top.
-function follow(request, headers) {
-  const run = started.query === request.query ? started.run : undefined;
+// Runs a subscription over its own WebSocket (graphql-transport-ws) and shows the newest event on top.
+function subscribe(request, headers) {
+  const run = lastStarted.query === request.query ? lastStarted.run : undefined;
   const payload = { ...request, variables: { run, ...request.variables } };
   const url = new URL(endpoint, location.href);
   url.protocol = url.protocol.replace("http", "ws");
@@ -75,12 +75,12 @@ function follow(request, headers) {
         observer.next({ ...shown, subscription, errors });
         observer.complete();
       };
-      const on = {
+      const handlers = {
         connection_ack: () => send({ id: "1", type: "subscribe", payload }),
         ping: () => send({ type: "pong" }),
         next(event) {
           shown.events += 1;
-          shown.newestFirst = [event.errors ? event : event.data, ...shown.newestFirst].slice(0, MOST_SHOWN);
+          shown.newestFirst = [event.errors ? event : event.data, ...shown.newestFirst].slice(0, MAX_SHOWN_EVENTS);
           observer.next(shown);
         },
         error: (errors) => finish(shown.events ? "ended with an error" : "refused", errors),
@@ -89,7 +89,7 @@ function follow(request, headers) {
       socket.onopen = () => send({ type: "connection_init", payload: { headers } });
       socket.onmessage = ({ data }) => {
         const message = JSON.parse(data);
-        on[message.type]?.(message.payload);
+        handlers[message.type]?.(message.payload);
       };
       socket.onclose = ({ code, reason }) => finish(`closed: ${code} ${reason}`.trim());
       return {

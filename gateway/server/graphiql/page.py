@@ -1,4 +1,4 @@
-"""The GraphiQL page as text: a pure function of its tabs, its endpoint and its assets."""
+"""Renders the GraphiQL page. Pure, except for `load_tabs`, which reads the examples."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ _SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
 
 @dataclass(frozen=True)
 class Tab:
-    """One example: its operation's name, which GraphiQL shows as the title, its text, its variables as JSON text."""
+    """One example. `name` is the operation's name, which GraphiQL shows as title; `variables` is JSON text."""
 
     name: str
     query: str
@@ -23,10 +23,12 @@ class Tab:
 
 
 def load_tabs(directory: Path) -> tuple[Tab, ...]:
-    """The `*.graphql` files of a directory in the order of their names.
+    """Load the `*.graphql` files of a directory in the order of their names.
 
-    The variables of `name.graphql` are in `name.variables.json`, where there is one. Raises ValueError for a file that
-    is no GraphQL document or variables that are no JSON object.
+    The variables of `name.graphql` stand in `name.variables.json`, if that exists.
+
+    Raises:
+        ValueError: A file is no GraphQL document, or its variables are no JSON object.
     """
     return tuple(_load_tab(path) for path in sorted(directory.glob("*.graphql")))
 
@@ -59,7 +61,7 @@ def _load_variables(path: Path) -> str | None:
 
 
 def content_security_policy(nonce: str) -> str:
-    """Permits this origin and the page's own script; Monaco needs inline styles and fonts in data URLs."""
+    """Allow this origin and the page's own script. Monaco, the editor, needs inline styles and fonts in data URLs."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -77,10 +79,10 @@ def content_security_policy(nonce: str) -> str:
 
 
 def render_page(*, tabs: Sequence[Tab], endpoint: str, nonce: str, assets: Mapping[str, str]) -> str:
-    """The page with every tab, the first one open.
+    """Render the page with all tabs, the first one open.
 
-    `assets` maps the names of the asset files to their URLs. A browser keeps its edited tabs in its local storage,
-    apart from other GraphiQL pages of the origin, until the examples themselves change.
+    `assets` maps the names of the asset files to their URLs. A browser stores its edited tabs in its local storage,
+    separate from other GraphiQL pages of the origin, until the examples change.
     """
     options = {
         "title": TITLE,
@@ -126,7 +128,7 @@ YogaGraphiQL.renderYogaGraphiQL(document.getElementById("root"), options);
 
 
 def render_missing_page() -> str:
-    """What a browser is told by a gateway that was built without GraphiQL's files."""
+    """Render the page of a gateway that was built without GraphiQL's files."""
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -151,5 +153,5 @@ def _digest(tabs: Sequence[Tab]) -> str:
 
 
 def _script_json(value: object) -> str:
-    """JSON that cannot end the script element it stands in."""
+    """Encode JSON that cannot end the script element around it."""
     return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e")

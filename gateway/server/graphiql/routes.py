@@ -17,9 +17,9 @@ CONTENT_TYPES = {".css": "text/css", ".js": "text/javascript", ".txt": "text/pla
 
 @dataclass(frozen=True)
 class Site:
-    """What is served: the tabs, the asset files, and a version of their bytes.
+    """The tabs, the asset files, and a version that changes with their bytes.
 
-    `version` is None where the gateway was built without GraphiQL's files.
+    `version` is None if the gateway was built without GraphiQL's files.
     """
 
     tabs: tuple[Tab, ...]
@@ -33,14 +33,18 @@ class Site:
 
 
 def locate_queries() -> Path:
-    """The example operations: beside the package when it is installed, else the source tree's own."""
+    """Locate the example operations: in the installed package, else in the source tree."""
     package = Path(__file__).parents[2]
     installed = package / "_queries"
     return installed if installed.is_dir() else package.parent / "queries"
 
 
 def load_site(*, queries: Path, assets: Path = ASSETS_DIRECTORY) -> Site:
-    """Reads the tabs and the assets' manifest once; raises ValueError for a file that GraphiQL could not use."""
+    """Read the tabs and the assets' manifest.
+
+    Raises:
+        ValueError: An example file cannot be used by GraphiQL.
+    """
     try:
         manifest = json.loads((assets / "manifest.json").read_bytes())
     except FileNotFoundError:
@@ -49,7 +53,7 @@ def load_site(*, queries: Path, assets: Path = ASSETS_DIRECTORY) -> Site:
 
 
 def graphiql_routes(site: Site) -> list[web.RouteDef]:
-    """The routes of the asset files. Their URLs hold the version, so a browser asks for each only once."""
+    """Make the routes of the asset files. Their URLs hold the version, so that browsers may cache them for good."""
 
     async def asset(request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
@@ -66,9 +70,9 @@ def graphiql_routes(site: Site) -> list[web.RouteDef]:
 
 
 def graphiql_response(request: web.Request, site: Site) -> web.Response:
-    """The page, made for this request alone: its script carries a nonce, its operations go to the request's path.
+    """Render the page for a GET whose `Accept` prefers `text/html`.
 
-    Call it for a GET whose `Accept` prefers `text/html`.
+    Each response has its own nonce for the page's script. The page sends its operations to the request's path.
     """
     nonce = secrets.token_urlsafe(16)
     if site.version is None:

@@ -1,6 +1,6 @@
-"""Reads what a request asks for: one GraphQL operation with its parameters. Pure.
+"""Reads a GraphQL request from a body, a query string or a WebSocket's payload. Pure.
 
-Source: GraphQL over HTTP, "Request Parameters", "GET" and "JSON Encoding".
+Source: https://graphql.github.io/graphql-over-http/draft/, sections "Request Parameters", "GET" and "JSON Encoding".
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PARAMETERS = ("query", "operationName", "variables", "extensions")
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
-    """One operation to run."""
+    """The parameters of one request."""
 
     query: str
     operation_name: str | None = None
@@ -29,28 +29,28 @@ class GraphQLRequest:
 
     @property
     def may_write(self) -> bool:
-        """Whether the operation may be a mutation: a document without that word holds none."""
+        """Whether the operation may be a mutation. A document without the word `mutation` has none."""
         return "mutation" in self.query
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """A request whose document has been read: for better or worse, and for the last time."""
+    """A request and its parsed document, valid or not. The document is parsed only once."""
 
     request: GraphQLRequest
     document: ParsedDocument
 
     @property
     def is_subscription(self) -> bool:
-        """Whether it means a subscription; False too where nobody can tell what it means."""
+        """Whether the operation is a subscription. False if the request does not name an operation of the document."""
         operation = self.document.find_operation(self.request.operation_name)
         return operation is not None and operation.operation is OperationType.SUBSCRIPTION
 
     @property
     def ambiguity_error(self) -> GatewayError | None:
-        """The error of a document with several operations and no `operationName` to choose one; None for any other.
+        """The error of a document with several operations without an `operationName` that chooses one, or None.
 
-        An operation without a name that stands beside others could not be chosen: validation refuses it.
+        It is None too if one of several operations has no name: validation refuses such a document.
         """
         operations = () if self.request.operation_name is not None else self.document.operations
         if len(operations) < 2 or any(operation.name is None for operation in operations):
@@ -62,7 +62,11 @@ class ParsedRequest:
 
 
 def request_from_body(body: bytes) -> GraphQLRequest:
-    """Read the JSON body of a POST; raises a `GatewayError` that says what was expected and what came."""
+    """Read the JSON body of a POST.
+
+    Raises:
+        GatewayError: The body is no GraphQL request. The message says what was expected and what came.
+    """
     if not body:
         raise _bad_input("Expected a JSON object with a 'query', got an empty body.")
     try:
@@ -81,7 +85,11 @@ def request_from_body(body: bytes) -> GraphQLRequest:
 
 
 def request_from_query_string(pairs: Sequence[tuple[str, str]]) -> GraphQLRequest:
-    """Read the parameters of a GET; an empty one, but for `query`, counts as left out."""
+    """Read the parameters of a GET. An empty parameter, except `query`, counts as absent.
+
+    Raises:
+        GatewayError: The parameters are no GraphQL request.
+    """
     parameters: dict[str, Any] = {}
     for name, text in pairs:
         if name not in PARAMETERS:
@@ -104,7 +112,11 @@ def request_from_query_string(pairs: Sequence[tuple[str, str]]) -> GraphQLReques
 
 
 def request_from_parameters(parameters: Mapping[str, Any]) -> GraphQLRequest:
-    """Read the parameters of a request as JSON has them; raises a `GatewayError`, as `request_from_body` does."""
+    """Read the parameters of a request from a JSON object.
+
+    Raises:
+        GatewayError: The parameters are no GraphQL request.
+    """
     query = parameters.get("query")
     if "query" not in parameters:
         raise _bad_input("Expected a parameter 'query' with a GraphQL document, got none.", "query")
@@ -125,7 +137,7 @@ def request_from_parameters(parameters: Mapping[str, Any]) -> GraphQLRequest:
 
 
 def _json_type(value: object) -> str:
-    """What JSON calls a value."""
+    """Name the JSON type of a value."""
     names = {
         dict: "an object",
         list: "an array",

@@ -1,4 +1,4 @@
-"""What is answered: GraphQL JSON with the right status and headers, whatever happened."""
+"""Makes HTTP responses of GraphQL results and errors, with their status and headers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.server.http.media_types import GRAPHQL_RESPONSE, JSON
 from schema.contract.errors import ErrorCode, GatewayError
 
 RESPONSE_HEADERS: Mapping[str, str] = {
-    # Whose data an answer holds depends on the credential, so neither a shared nor a browser's cache may keep it.
+    # The data depends on the credential, so neither a shared cache nor a browser's may store the response.
     "Cache-Control": "private, no-store",
     "Vary": "Accept, Authorization",
     "X-Content-Type-Options": "nosniff",
@@ -22,42 +22,47 @@ RESPONSE_HEADERS: Mapping[str, str] = {
 
 
 class ResultBody(NamedTuple):
-    """An execution's answer; `refused` where an error kept it from running at all, so that it has no `data`."""
+    """A result as GraphQL JSON.
+
+    `is_request_error` says that an error prevented the execution, so that the body has no `data`.
+    """
 
     body: dict[str, Any]
-    refused: bool
+    is_request_error: bool
 
 
 def result_body(result: ExecutionResult) -> ResultBody:
-    """Write down what an execution gave; an error that kept it from running has no path and leaves no data."""
+    """Make the body of a result. It is a request error if there is no data and no error has a path."""
     errors = result.errors or []
-    refused = bool(errors) and result.data is None and all(error.path is None for error in errors)
+    is_request_error = bool(errors) and result.data is None and all(error.path is None for error in errors)
     body: dict[str, Any] = {}
     if errors:
         body["errors"] = [error.formatted for error in errors]
-    if not refused:
+    if not is_request_error:
         body["data"] = result.data
     if result.extensions:
         body["extensions"] = result.extensions
-    return ResultBody(body, refused)
+    return ResultBody(body, is_request_error)
 
 
 def error_body(error: GatewayError) -> dict[str, Any]:
-    """Write down an error as GraphQL shows it."""
+    """Make the GraphQL JSON of an error."""
     return {"message": error.message, "extensions": error.extensions}
 
 
 def result_response(result: ExecutionResult, media_type: str) -> web.Response:
-    """Answer with what an execution gave.
+    """Make the response of an execution's result.
 
-    Where it was refused, `application/graphql-response+json` says 400. `application/json` always says 200, so that a
-    client need not ask whether some proxy made the answer. Source: GraphQL over HTTP, "Status Codes".
+    For a request error, the status is 400 with `application/graphql-response+json`. It is 200 with `application/json`,
+    so that a client can tell the response from an error of a proxy. An internal error is 500 with both.
+
+    Source: https://graphql.github.io/graphql-over-http/draft/, section "Status Codes".
     """
-    body, refused = result_body(result)
+    body, is_request_error = result_body(result)
     status = 200
-    if refused and any(_error_code(error) == ErrorCode.INTERNAL for error in body["errors"]):
+    if is_request_error and any(_error_code(error) == ErrorCode.INTERNAL for error in body["errors"]):
         status = 500
-    elif refused and media_type == GRAPHQL_RESPONSE:
+    elif is_request_error and media_type == GRAPHQL_RESPONSE:
         status = 400
     return json_response(body, status, media_type)
 
@@ -65,24 +70,24 @@ def result_response(result: ExecutionResult, media_type: str) -> web.Response:
 def error_response(
     status: int, error: GatewayError, media_type: str = JSON, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Answer with an error instead of an execution."""
+    """Make the response of an error that prevented the execution."""
     return json_response({"errors": [error_body(error)]}, status, media_type, headers)
 
 
 def json_response(
     body: Mapping[str, Any], status: int, media_type: str = JSON, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Answer with JSON in UTF-8."""
+    """Make a response of JSON in UTF-8."""
     all_headers = {**RESPONSE_HEADERS, **(headers or {}), "Content-Type": f"{media_type}; charset=utf-8"}
     return web.Response(body=encode_json(body), status=status, headers=all_headers)
 
 
 def encode_json(body: Mapping[str, Any]) -> bytes:
-    """Write JSON in UTF-8, on one line."""
+    """Encode JSON in UTF-8, on one line."""
     try:
         return orjson.dumps(body)
     except TypeError:
-        # Half a surrogate pair, or an integer beyond 64 bits in what the upstream sent as any JSON.
+        # orjson refuses lone surrogates and integers beyond 64 bits, which an upstream's free JSON may hold.
         return json.dumps(body).encode()
 
 

@@ -1,7 +1,7 @@
-"""Which media type a request may send and which one it gets back. Pure.
+"""Media types of requests and responses. Pure.
 
-Source: GraphQL over HTTP, "Media Types" (a request without `Accept`, or with `*/*`, gets `application/json`);
-RFC 9110 sections 12.4.2 and 12.5.1 for quality values and the precedence of ranges.
+Source: https://graphql.github.io/graphql-over-http/draft/, section "Media Types" (a request without `Accept`, or with
+`*/*`, gets `application/json`); RFC 9110, sections 12.4.2 and 12.5.1 (quality values, precedence of ranges).
 """
 
 from __future__ import annotations
@@ -23,25 +23,28 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 class MediaRange(NamedTuple):
     """One entry of an `Accept` header, in lower case."""
 
-    main: str
-    sub: str
+    main_type: str
+    subtype: str
     quality: float
 
     def specificity(self, media_type: str) -> int | None:
-        """How precisely the range names a type: 2 exactly, 1 by its first half, 0 as anything; None not at all."""
+        """Rank how precisely the range matches a type: 2 exactly, 1 by `type/*`, 0 by `*/*`; None for no match."""
         main, _, sub = media_type.partition("/")
-        if (self.main, self.sub) == (main, sub):
+        if (self.main_type, self.subtype) == (main, sub):
             return 2
-        if self.sub == "*" and self.main in {main, "*"}:
-            return 1 if self.main == main else 0
+        if self.subtype == "*" and self.main_type in {main, "*"}:
+            return 1 if self.main_type == main else 0
         return None
 
 
 def choose_response_type(accept: str | None, *, html: bool = False) -> str | None:
-    """The media type to answer with, None where no acceptable one can be served.
+    """Choose the media type of the response.
 
-    The highest quality wins, then the more precise range, then what the header names first; under a wildcard it is
-    `application/json`. `html` says whether a page can be served too; an event stream has to be named.
+    The highest quality wins, then the more precise range, then the first in the header. A wildcard prefers
+    `application/json`. `html` says whether a page can be served too. An event stream is served only if it is named.
+
+    Returns:
+        The media type, or None if none is acceptable.
     """
     if accept is None or not accept.strip():
         return JSON
@@ -63,12 +66,12 @@ def choose_response_type(accept: str | None, *, html: bool = False) -> str | Non
 
 
 def accepts_event_stream(accept: str | None) -> bool:
-    """Whether an event stream is named among what may be answered."""
+    """Tell whether the header names an event stream as acceptable."""
     return _accepts_exactly(_parse_accept(accept or ""), EVENT_STREAM)
 
 
 def content_type_fault(content_type: str | None) -> str | None:
-    """Why a request body of this `Content-Type` is not read; None when it is JSON in UTF-8."""
+    """Say why a request body of this `Content-Type` is refused. Returns None for JSON in UTF-8."""
     if content_type is None:
         return f"expected Content-Type: {JSON}, got none"
     media_type, parameters = _parse_media_type(content_type)
@@ -92,7 +95,7 @@ def _parse_accept(accept: str) -> Iterator[MediaRange]:
             continue
         quality = parameters.get("q", "1")
         utf8 = parameters.get("charset", "utf-8").lower() in {"utf-8", "utf8"}
-        # Every answer is UTF-8: a range that asks for another charset names nothing that is served.
+        # Every response is UTF-8, so a range with another charset matches none.
         if utf8 and _QUALITY.match(quality):
             yield MediaRange(main, sub, float(quality))
 

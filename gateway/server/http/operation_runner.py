@@ -1,4 +1,4 @@
-"""Runs operations of one schema, each with a context of its own: what all transports do alike."""
+"""Runs the operations of all transports over one schema, each with its own context."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BindEvents: TypeAlias = Callable[[Principal], RunEvents]
 
 
 class OperationRunner:
-    """Runs queries and mutations, begins subscriptions and renders their events, for whatever principal asks."""
+    """Executes queries and mutations, starts subscriptions and renders their events, for any principal."""
 
     def __init__(
         self,
@@ -48,16 +48,22 @@ class OperationRunner:
         self._always_report_cost = always_report_cost
 
     def parse_request(self, request: GraphQLRequest) -> ParsedRequest:
-        """Read the document of a request, whatever it is worth."""
+        """Parse the document of a request. A faulty document raises nothing; its errors are reported when it runs."""
         return ParsedRequest(request, self._schema.documents.parse(request.query))
 
     async def execute(
         self, parsed: ParsedRequest, principal: Principal, allowed: set[OperationType], *, report_cost: bool = False
     ) -> ExecutionResult:
-        """Run a query or a mutation; raises strawberry's InvalidOperationTypeError for what is not `allowed`.
+        """Execute a query or a mutation, or take the data of the same query from the port's response cache.
 
-        Raises a `GatewayError` where the request names no operation. The data is encoded already where the port knows
-        whole answers again; it is not request for one where the cost is reported, which is that of an execution.
+        The cache is not used if the cost is reported, since the cost is that of an execution.
+
+        Returns:
+            The result. If the response cache was used or filled, its data is JSON that is encoded already.
+
+        Raises:
+            InvalidOperationTypeError: The type of the operation is not among the `allowed` ones.
+            GatewayError: The document has no such operation.
         """
         request = parsed.request
         api = self._bind(principal)
@@ -88,7 +94,11 @@ class OperationRunner:
     async def subscribe(
         self, parsed: ParsedRequest, principal: Principal, *, resume_after: str | None = None
     ) -> StartedSubscription:
-        """Begin a subscription, behind the event of the cursor `resume_after`; raises `SubscriptionRefusedError`."""
+        """Start a subscription, after the event of the cursor `resume_after` if there is one.
+
+        Raises:
+            SubscriptionRefusedError: The operation cannot run.
+        """
         context = self._context(self._bind(principal), principal, resume_after=resume_after)
         try:
             started = await start_subscription.start_subscription(
@@ -103,13 +113,13 @@ class OperationRunner:
             raise
         try:
             await context.aclose()
-        except BaseException:  # cancelled: nobody else would leave the feed
+        except BaseException:  # cancelled: close the feed here, since the caller does not get it
             await started.feed.aclose()
             raise
         return started
 
     async def render_event(self, principal: Principal, started: StartedSubscription, event: RunEvent) -> bytes:
-        """Execute a subscription's selection on one event; gives the answer as JSON, whatever happens."""
+        """Execute a subscription's selection on one event. Returns JSON; an unexpected exception is masked in it."""
         context = self._context(self._bind(principal), principal)
         try:
             return encode_json(await started.render(event, context))
@@ -119,7 +129,7 @@ class OperationRunner:
             await context.aclose()
 
     def _response_key(self, parsed: ParsedRequest, api: ThreadsApi, allowed: set[OperationType]) -> ResponseKey | None:
-        """Tell what is request; None for what is no valid query, or not to be told from another."""
+        """Make the key of a query in the response cache. Returns None if it is no valid query or cannot be encoded."""
         request, document = parsed.request, parsed.document
         operation = document.find_operation(request.operation_name)
         if document.errors or operation is None or operation.operation is not DocumentOperationType.QUERY:
@@ -128,7 +138,7 @@ class OperationRunner:
             return None
         try:
             variables = orjson.dumps(request.variables or {}, option=orjson.OPT_SORT_KEYS)
-        except TypeError:  # half a surrogate pair
+        except TypeError:  # orjson refuses lone surrogates and integers beyond 64 bits
             return None
         return ResponseKey(
             self._schema, document.text, request.operation_name, variables, self.limits.paging, api.capabilities
@@ -148,17 +158,17 @@ class OperationRunner:
 
 
 def _store_response(response_cache: ResponseCache, response_key: ResponseKey, result: ExecutionResult) -> None:
-    """Keep an answer that has nothing but data, and put the data as it is kept into the answer."""
+    """Store a result that has only data in the response cache, and replace its data by the encoded JSON."""
     if result.errors or result.extensions:
         return
     try:
         data = orjson.dumps(result.data)
-    except TypeError:  # what `encode_json` has another way for
+    except TypeError:  # `encode_json` encodes it in another way
         return
     response_cache.store_response(response_key, data)
     result.data = _encoded_data(data)
 
 
 def _encoded_data(data: bytes) -> dict[str, Any]:
-    """Data that is JSON already; nobody but `encode_json` looks into what an execution gave."""
+    """Wrap data that is JSON already. Only `encode_json` reads the data of a result, so the type does not matter."""
     return cast("dict[str, Any]", orjson.Fragment(data))

@@ -1,4 +1,4 @@
-"""Owns the operations under way: ends those whose caller left, lets those that write finish, and waits at the end."""
+"""The operations in flight: cancelled if their caller leaves, unless they write, and awaited when the gateway stops."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ResultT = TypeVar("ResultT")
 
 
 class OperationStoppedError(Exception):
-    """The operation was ended, or not even `started`, because the gateway stops."""
+    """The gateway stops, and the operation was cancelled or, if not `started`, never began."""
 
     def __init__(self, *, started: bool) -> None:
         super().__init__("the gateway stops")
@@ -18,21 +18,21 @@ class OperationStoppedError(Exception):
 
 
 class OperationTasks:
-    """Every operation runs as a task of its own, which this owns until it is over."""
+    """Owns the tasks of all operations, one each."""
 
     def __init__(self) -> None:
-        """Own nothing yet."""
+        """Start without operations."""
         self._tasks: set[asyncio.Task[object]] = set()
         self._stop_callbacks: list[Callable[[], None]] = []
         self._is_stopping = False
 
     @property
     def is_stopping(self) -> bool:
-        """Whether no new operation should start."""
+        """Whether the gateway is stopping, so that no new operation may start."""
         return self._is_stopping
 
     def __len__(self) -> int:
-        """Count the operations under way."""
+        """Count the operations in flight."""
         return len(self._tasks)
 
     async def run(
@@ -42,11 +42,16 @@ class OperationTasks:
         shield: bool,
         on_abandoned: Callable[[asyncio.Task[ResultT]], None] | None = None,
     ) -> ResultT:
-        """Await an operation; when the waiter is cancelled, cancel it too unless it is to `shield` on its own.
+        """Run an operation as a task and await it.
 
-        One that then goes on is shown to `on_abandoned`.
+        If the caller is cancelled, the operation is cancelled too. With `shield` it goes on instead, and its task is
+        passed to `on_abandoned`.
 
-        Returns or raises what the operation does; raises `OperationStoppedError` when `stop` ended it, or came first.
+        Returns:
+            The result of the operation; its exception is raised.
+
+        Raises:
+            OperationStoppedError: `stop` cancelled the operation, or was called before.
         """
         if self._is_stopping:
             operation.close()
@@ -57,8 +62,8 @@ class OperationTasks:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            waiter = asyncio.current_task()
-            if task.cancelled() and (waiter is None or not waiter.cancelling()):
+            caller = asyncio.current_task()
+            if task.cancelled() and (caller is None or not caller.cancelling()):
                 raise OperationStoppedError(started=True) from None
             if not shield:
                 task.cancel()
@@ -68,22 +73,22 @@ class OperationTasks:
             raise
 
     def on_stop(self, callback: Callable[[], None]) -> None:
-        """Call `tell` at the beginning of the stop: what only follows something need not wait for its end."""
+        """Call `callback` once when the stop begins, so that subscriptions end without waiting for operations."""
         self._stop_callbacks.append(callback)
 
     async def stop(self, timeout_seconds: float) -> None:
-        """Let no more operations start, wait for those under way, and cancel what is left after the time."""
+        """Refuse new operations, wait for those in flight, and cancel the rest after `timeout_seconds`."""
         self._is_stopping = True
         while self._stop_callbacks:
             self._stop_callbacks.pop()()
         if self._tasks and timeout_seconds > 0:
             await asyncio.wait(self._tasks, timeout=timeout_seconds)
-        left = list(self._tasks)
-        for task in left:
+        remaining = list(self._tasks)
+        for task in remaining:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.gather(*remaining, return_exceptions=True)
 
     def _on_done(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # its waiter may have left: then nobody else looks
+            task.exception()  # marked as retrieved: the caller may be gone

@@ -1,4 +1,4 @@
-"""Requests that are answered with an error in place of an execution."""
+"""Requests that get an error response instead of an execution."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from gateway.server.http.media_types import EVENT_STREAM
 from schema.contract.errors import ErrorCode, GatewayError, format_value
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
-    """The HTTP status, the error and the further headers of an answer."""
+class Refusal(Exception):  # noqa: N818 - a response, not a fault
+    """An error response, raised: its HTTP status, its error and its additional headers."""
 
     def __init__(self, status: int, error: GatewayError, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(error.message)
@@ -20,49 +20,49 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
 
 
 def input_refusal(status: int, message: str, *headers: tuple[str, str]) -> Refusal:
-    """Refuse what the caller should not have sent."""
+    """Refuse a faulty request."""
     return Refusal(status, GatewayError(ErrorCode.BAD_USER_INPUT, message), headers)
 
 
 def method_refusal(message: str, allow: str) -> Refusal:
-    """Refuse a method; `allow` lists those that are taken."""
+    """Refuse a method. `allow` lists the allowed ones."""
     return input_refusal(405, message, ("Allow", allow))
 
 
 def stopping_error() -> GatewayError:
-    """The error of an operation that was not begun."""
+    """Make the error of an operation that was not started, because the gateway stops."""
     return GatewayError(ErrorCode.GATEWAY_STOPPING, "The gateway is stopping; ask again.")
 
 
 def interrupted_error() -> GatewayError:
-    """The error of an operation that may have written something before it was ended."""
+    """Make the error of an operation that was cancelled and may have written something."""
     message = "The gateway stopped before this was over; some of it may have been written."
     return GatewayError(ErrorCode.GATEWAY_STOPPING, message, retryable=False)
 
 
 def stopping_refusal() -> Refusal:
-    """Refuse anything new; a proxy knows by Retry-After that it may ask another gateway (docker/nginx.conf)."""
+    """Refuse a request while stopping. `Retry-After` lets a proxy try another gateway (see docker/nginx.conf)."""
     return Refusal(503, stopping_error(), (("Retry-After", "1"), ("Connection", "close")))
 
 
 def interrupted_refusal() -> Refusal:
-    """Say that an operation was ended, without Retry-After: it must not be sent to another gateway."""
+    """Report a cancelled operation. There is no `Retry-After`, so that no proxy sends it to another gateway."""
     return Refusal(503, interrupted_error(), (("Connection", "close"),))
 
 
 def overload_refusal(message: str) -> Refusal:
-    """Refuse one more that would stay."""
+    """Refuse one more long-lived connection."""
     error = GatewayError(ErrorCode.RATE_LIMITED, message, retry_after_ms=1000)
     return Refusal(503, error, (("Retry-After", "1"), ("Connection", "close")))
 
 
-def body_size_refusal(most: int) -> Refusal:
-    """Refuse a body."""
-    return input_refusal(413, f"Expected a body of at most {most} bytes, got more.", ("Connection", "close"))
+def body_size_refusal(max_bytes: int) -> Refusal:
+    """Refuse a body that is too large."""
+    return input_refusal(413, f"Expected a body of at most {max_bytes} bytes, got more.", ("Connection", "close"))
 
 
 def operation_type_refusal(method: str, error: InvalidOperationTypeError) -> Refusal:
-    """Refuse a kind of operation that does not go by this method, or not by a plain request at all."""
+    """Refuse an operation type that this method, or plain HTTP, does not allow."""
     if error.operation_type is OperationType.SUBSCRIPTION:
         return input_refusal(
             400,
@@ -75,7 +75,7 @@ def operation_type_refusal(method: str, error: InvalidOperationTypeError) -> Ref
 
 
 def unknown_operation_error(name: str | None) -> GatewayError:
-    """The error of a document without an operation, or without the one that was named."""
+    """Make the error of a document without any operation, or without the one named."""
     if name is None:
         return GatewayError(
             ErrorCode.BAD_USER_INPUT, "Expected a document with an operation, got none.", argument="query"

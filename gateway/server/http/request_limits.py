@@ -1,4 +1,4 @@
-"""What callers may cost: one request, and all that stay to follow something."""
+"""Limits of one request, and of long-lived connections and their subscriptions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from schema.contract.paging import PagingLimits
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionLimits:
-    """How many may stay, and for how long one may say nothing.
+    """Limits of long-lived connections and their subscriptions.
 
-    `max_sockets` counts WebSockets and event streams together. A client that takes nothing of what waits for it for
-    `stalled_client_seconds` is let go; one that no longer answers to a WebSocket's ping after one and a half times
+    `max_sockets` counts WebSockets and event streams together. A connection is closed if its client reads nothing of
+    what waits for it for `stalled_client_seconds`, or does not answer a WebSocket's ping within one and a half times
     `heartbeat_seconds`.
     """
 
@@ -27,9 +27,9 @@ class SubscriptionLimits:
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """What one request may cost: its body, its document, one batch of its loads, one page of its connections.
+    """Limits of one request: its body, one batch of its loads, one page of its connections.
 
-    `subscriptions` are the limits of what stays.
+    `subscriptions` holds the limits of long-lived connections.
     """
 
     max_body_bytes: int = 1 << 20

@@ -1,4 +1,4 @@
-"""Reads what an HTTP request says: its operation, and who sends it."""
+"""Reads the operation and the caller of an HTTP request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from schema.contract.errors import ErrorCode, GatewayError
 
 
 async def read_request(request: web.Request, limits: RequestLimits) -> GraphQLRequest:
-    """Read the operation of a GET or a POST; raises a `Refusal`."""
+    """Read the operation of a GET or a POST.
+
+    Raises:
+        Refusal: The request is no GraphQL request, or exceeds a limit.
+    """
     try:
         if request.method == "GET":
             return request_from_query_string(_query_pairs(request))
@@ -27,7 +31,7 @@ async def read_request(request: web.Request, limits: RequestLimits) -> GraphQLRe
 
 
 def caller_from_request(request: web.Request) -> Caller:
-    """What the rules of credentials need to know of a request."""
+    """Describe the caller of a request, for the rules of credentials."""
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
     hosts = request.headers.getall("Host", [])
     return Caller(
@@ -50,25 +54,25 @@ def _query_pairs(request: web.Request) -> list[tuple[str, str]]:
 
 
 async def _read_bytes(request: web.Request, limits: RequestLimits) -> bytes:
-    if (wrong := content_type_fault(request.headers.get("Content-Type"))) is not None:
-        raise input_refusal(415, wrong[0].upper() + wrong[1:] + ".", ("Accept-Post", JSON))
+    if (fault := content_type_fault(request.headers.get("Content-Type"))) is not None:
+        raise input_refusal(415, fault[0].upper() + fault[1:] + ".", ("Accept-Post", JSON))
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
         expected = "Expected a body without Content-Encoding"
         raise input_refusal(415, f"{expected}, got {encoding[:80]!r}.", ("Accept-Encoding", "identity"))
-    most = limits.max_body_bytes
-    if (request.content_length or 0) > most:
-        raise body_size_refusal(most)
+    max_bytes = limits.max_body_bytes
+    if (request.content_length or 0) > max_bytes:
+        raise body_size_refusal(max_bytes)
     body = bytearray()
     try:
         async with asyncio.timeout(limits.body_timeout_seconds):
             async for chunk in request.content.iter_any():
                 body += chunk
-                if len(body) > most:
-                    raise body_size_refusal(most)
+                if len(body) > max_bytes:
+                    raise body_size_refusal(max_bytes)
     except (web.RequestPayloadError, HttpProcessingError):
         raise input_refusal(400, "Expected a complete HTTP body, got a broken one.", ("Connection", "close")) from None
     except TimeoutError:
-        late = f"Expected the whole body within {limits.body_timeout_seconds:g} s, got {len(body)} bytes of it."
-        raise input_refusal(408, late, ("Connection", "close")) from None
+        message = f"Expected the whole body within {limits.body_timeout_seconds:g} s, got {len(body)} bytes of it."
+        raise input_refusal(408, message, ("Connection", "close")) from None
     return bytes(body)

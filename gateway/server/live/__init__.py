@@ -1,1 +1,1 @@
-"""Long-lived connections: GraphQL over WebSocket and server-sent events, and fan-out of events to them."""
+"""Long-lived connections: GraphQL over WebSocket and server-sent events, and the fan-out of events to them."""

@@ -1,4 +1,4 @@
-"""How much may wait for one client, and for how long: what lies between answers and a connection."""
+"""Back-pressure of one connection: how many bytes may wait for a client, and for how long."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Callable
 from gateway.server.live.fair_queue import FairQueue, QueueMember
 
 MAX_BUFFERED_BYTES = 32 * 1024
-"""How much may wait for a client before nothing more is sent to it; one answer may go beyond."""
+"""Bytes that may wait for a client before sending pauses. The last message may exceed it."""
 
 _MIN_CHECK_SECONDS = 0.01
 _MAX_CHECK_SECONDS = 0.32
 
 
 class BackPressure:
-    """One connection's room for answers.
+    """The send buffer of one connection.
 
-    It is full while more than `MAX_BUFFERED_BYTES` wait. A client that takes nothing at all for `stalled_seconds` meanwhile
-    is given up by `on_stalled`. While somebody waits for room, a timer looks now and then; the writers of aiohttp
-    share one future that no waiter may be cancelled on, so it is not awaited here.
+    It is full while more than `MAX_BUFFERED_BYTES` wait. If meanwhile the client reads nothing for `stalled_seconds`,
+    `on_stalled` is called. A timer checks the buffer while there are waiters. aiohttp's own drain is not used: its
+    writers share one future, and a waiter on it must not be cancelled.
     """
 
     __slots__ = (
@@ -39,7 +39,7 @@ class BackPressure:
     def __init__(
         self, transport: asyncio.Transport, queue: FairQueue, stalled_seconds: float, on_stalled: Callable[[], None]
     ) -> None:
-        """Watch a transport."""
+        """Watch a transport. Members are put into `queue` once it has drained."""
         self._transport = transport
         self._queue = queue
         self._stalled_seconds = stalled_seconds
@@ -53,18 +53,22 @@ class BackPressure:
         _set_tcp_user_timeout(transport, stalled_seconds)
 
     def is_full(self) -> bool:
-        """Whether the client has to take something first."""
+        """Whether the client has to read before more is sent."""
         return self._transport.get_write_buffer_size() > MAX_BUFFERED_BYTES
 
     def enqueue_after_drain(self, member: QueueMember) -> None:
-        """Give a member a turn once there is room."""
+        """Put a member into the fair queue once the buffer is no longer full."""
         if self._members is None:
             self._members = []
         self._members.append(member)
         self._start_timer()
 
     async def drain(self) -> None:
-        """Wait until there is room; raises ConnectionError where the connection is lost meanwhile."""
+        """Wait until the buffer is no longer full.
+
+        Raises:
+            ConnectionError: The connection was closed meanwhile.
+        """
         if self.is_full():
             if self._waiters is None:
                 self._waiters = []
@@ -74,14 +78,14 @@ class BackPressure:
             await waiter
 
     def close(self) -> None:
-        """Wait for nothing more."""
+        """Stop the timer, drop the members, and raise ConnectionError in the waiters."""
         if self._timer is not None:
             self._timer.cancel()
         waiters, self._waiters, self._members = self._waiters, None, None
         for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_exception(ConnectionResetError("the connection is closed"))
-                waiter.exception()  # it may have nobody any more who looks
+                waiter.exception()  # marked as retrieved: the task that waited may be gone
 
     def _start_timer(self) -> None:
         if self._timer is None:
@@ -89,9 +93,9 @@ class BackPressure:
             self._buffered_bytes = self._transport.get_write_buffer_size()
             self._stalled_at = loop.time() + self._stalled_seconds
             self._check_seconds = min(_MIN_CHECK_SECONDS, self._stalled_seconds)
-            self._timer = loop.call_later(self._check_seconds, self._check)
+            self._timer = loop.call_later(self._check_seconds, self._check_buffer)
 
-    def _check(self) -> None:
+    def _check_buffer(self) -> None:
         loop = asyncio.get_running_loop()
         buffered_bytes = self._transport.get_write_buffer_size()
         if buffered_bytes <= MAX_BUFFERED_BYTES:
@@ -105,7 +109,7 @@ class BackPressure:
             self._on_stalled()
             return
         self._buffered_bytes = buffered_bytes
-        self._timer = loop.call_later(self._check_seconds, self._check)
+        self._timer = loop.call_later(self._check_seconds, self._check_buffer)
         self._check_seconds = min(2 * self._check_seconds, _MAX_CHECK_SECONDS)
 
     def _release_waiters(self) -> None:
@@ -119,7 +123,7 @@ class BackPressure:
 
 
 def _set_tcp_user_timeout(transport: asyncio.Transport, seconds: float) -> None:
-    """Have the system end a connection whose peer acknowledges nothing for that long, where it can."""
+    """Let the operating system, where it can, close a connection whose peer acknowledges no data for this long."""
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     sock = transport.get_extra_info("socket")
     if option is not None and sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:

@@ -1,4 +1,8 @@
-"""Answers as server-sent events: one stream for one operation."""
+"""GraphQL over server-sent events, in "distinct connections mode": one event stream for each operation.
+
+Source: PROTOCOL.md of graphql-sse, https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md, and the HTML
+standard, section "Server-sent events".
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ from schema.operations.start_subscription import SubscriptionRefusedError
 STREAM_HEADERS: Mapping[str, str] = {
     **RESPONSE_HEADERS,
     "Content-Type": f"{EVENT_STREAM}; charset=utf-8",
-    # nginx would collect events otherwise.
+    # Without it, nginx buffers the events.
     "X-Accel-Buffering": "no",
 }
 
@@ -54,22 +58,25 @@ def next_frame(payload: bytes, cursor: str | None = None) -> bytes:
 
 
 def single_event_response(body: Mapping[str, Any]) -> web.Response:
-    """Answer with one `next` and the end: a query, a mutation, or the errors that kept an operation from running."""
+    """Make a response of one `next` and `complete`: for a query, a mutation, or the errors of a request."""
     return web.Response(body=next_frame(encode_json(body)) + COMPLETE_FRAME, headers=STREAM_HEADERS)
 
 
 class EventStreams:
-    """Answers subscriptions with streams of events."""
+    """Responds to subscriptions with event streams."""
 
     def __init__(self, connections: LiveConnections, *, now: Callable[[], float] = time.time) -> None:
-        """Count the streams among `connections`; `now` is the time by which credentials end."""
+        """Count the streams among `connections`. `now` is the Unix time, by which credentials expire."""
         self._connections = connections
         self._now = now
 
     async def respond(self, request: web.Request, parsed: ParsedRequest, principal: Principal) -> web.StreamResponse:
-        """Follow a subscription until it ends or its client leaves; raises a `Refusal`.
+        """Stream a subscription until it ends or its client disconnects.
 
-        The client's `Last-Event-ID` is the cursor of the last event that it has got.
+        The client's `Last-Event-ID` is the cursor of the last event that it has received.
+
+        Raises:
+            Refusal: There are too many connections, or too many subscriptions of the principal.
         """
         with self._connections.acquire_slot():
             try:
@@ -93,7 +100,7 @@ class EventStreams:
                 finally:
                     timer.cancel()
             except ConnectionError:
-                pass  # the client has left
+                pass  # the client has disconnected
             finally:
                 subscriber.unsubscribe()
                 if stream is not None:
@@ -102,12 +109,12 @@ class EventStreams:
 
 
 class EventStream:
-    """One stream that is open."""
+    """One open event stream."""
 
     __slots__ = ("_back_pressure", "_connections", "_finished", "_heartbeat_timer", "_transport", "_writer")
 
     def __init__(self, transport: asyncio.Transport, writer: StreamWriter, connections: LiveConnections) -> None:
-        """Send over a response whose headers are on their way, and a first comment with them."""
+        """Send over a prepared response. A first comment goes out with the headers."""
         self._writer = writer
         self._connections = connections
         self._transport = transport
@@ -122,14 +129,18 @@ class EventStream:
     async def open(
         cls, request: web.Request, response: web.StreamResponse, connections: LiveConnections
     ) -> EventStream:
-        """Send the headers; raises ConnectionError where the client has left."""
+        """Send the headers and open the stream.
+
+        Raises:
+            ConnectionError: The client has disconnected.
+        """
         writer = await response.prepare(request)
         if request.transport is None or not isinstance(writer, StreamWriter):
             raise ConnectionResetError("the client has left")
         return cls(request.transport, writer, connections)
 
     async def wait_finished(self) -> None:
-        """Wait for the last word, and until the client has taken most of what was sent."""
+        """Wait for the last frame, and until the client has read most of what was sent."""
         await self._finished
         await self._back_pressure.drain()
 
@@ -153,14 +164,14 @@ class EventStream:
         self._finish(RETRY_FRAME)
 
     def on_credential_expired(self) -> None:
-        """End, because the credential has."""
+        """End the stream with an error, because the credential has expired."""
         self.send_errors("", [error_body(expired_error())])
 
     def abort(self) -> None:
         self._transport.abort()
 
     def close(self) -> None:
-        """Let go of everything but the connection."""
+        """Release everything except the connection, which aiohttp closes."""
         self._connections.unregister(self)
         self._back_pressure.close()
         if self._heartbeat_timer is not None:

@@ -1,4 +1,4 @@
-"""Ends what is followed under a credential when the credential does."""
+"""Ends subscriptions when the credential that they run under expires."""
 
 from __future__ import annotations
 
@@ -10,39 +10,44 @@ from gateway.identity.principal import Principal
 from gateway.identity.token_expiry import expiry_from_credential
 from schema.contract.errors import ErrorCode, GatewayError
 
-_MOST_SECONDS = 86_400.0  # the clock may be set meanwhile: look again each day
+_MAX_TIMER_SECONDS = 86_400.0  # the clock may be set meanwhile, so the expiry is checked again each day
 
 
 class ExpiryTimer:
-    """A timer of the loop; none for a credential that names no end."""
+    """A timer for a credential's expiry. It sets no timer for a credential that does not expire."""
 
-    __slots__ = ("_at", "_handle", "_now", "_on_end")
+    __slots__ = ("_expiry", "_handle", "_now", "_on_expired")
 
-    def __init__(self, principal: Principal, on_end: Callable[[], None], now: Callable[[], float] = time.time) -> None:
-        """Call `on_end` once when the principal's credential ends, soon where it has ended already."""
-        self._at = expiry_from_credential(principal.credential)
-        self._on_end = on_end
+    def __init__(
+        self, principal: Principal, on_expired: Callable[[], None], now: Callable[[], float] = time.time
+    ) -> None:
+        """Call `on_expired` once when the principal's credential expires.
+
+        If it has expired already, `on_expired` is called in a later iteration of the loop. `now` is the Unix time.
+        """
+        self._expiry = expiry_from_credential(principal.credential)
+        self._on_expired = on_expired
         self._now = now
         self._handle: asyncio.TimerHandle | None = None
-        self._set()
+        self._start()
 
     def cancel(self) -> None:
-        """Call nobody."""
+        """Stop the timer; `on_expired` is not called any more."""
         if self._handle is not None:
             self._handle.cancel()
 
-    def _set(self) -> None:
-        if self._at is not None:
-            left = min(max(self._at - self._now(), 0.0), _MOST_SECONDS)
-            self._handle = asyncio.get_running_loop().call_later(left, self._look)
+    def _start(self) -> None:
+        if self._expiry is not None:
+            seconds = min(max(self._expiry - self._now(), 0.0), _MAX_TIMER_SECONDS)
+            self._handle = asyncio.get_running_loop().call_later(seconds, self._check_expiry)
 
-    def _look(self) -> None:
-        if self._at is not None and self._now() < self._at:
-            self._set()
+    def _check_expiry(self) -> None:
+        if self._expiry is not None and self._now() < self._expiry:
+            self._start()
         else:
-            self._on_end()
+            self._on_expired()
 
 
 def expired_error() -> GatewayError:
-    """What a subscription is told whose credential has ended."""
+    """Make the error that ends a subscription whose credential has expired."""
     return GatewayError(ErrorCode.UNAUTHENTICATED, "The credential has expired: subscribe again with a new one.")

@@ -1,4 +1,4 @@
-"""Gives those who have something to do a turn each, some at a time, so that the loop stays free for others."""
+"""A fair queue: members run short slices of work in order, a few in each round, so that the event loop stays free."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from collections import deque
 from typing import Protocol
 
 MEMBERS_PER_ROUND = 32
-"""How many get their turn before the loop does other things: about a millisecond of sending."""
+"""Members that run before the loop does other work: about a millisecond of sending."""
 
 
 class QueueMember(Protocol):
-    """Who takes turns."""
+    """A member of the queue."""
 
     def run_slice(self) -> None:
-        """Do a small piece of work, at once; it never raises."""
+        """Do a small piece of work without waiting. Never raises."""
 
 
 class FairQueue:
-    """A queue of those who wait for their turn. It costs nothing while nobody does: no task, only a callback."""
+    """A queue of members that wait to run. While it is empty it costs nothing: it has a callback and no task."""
 
     def __init__(self, members_per_round: int = MEMBERS_PER_ROUND) -> None:
-        """Nobody waits yet."""
+        """Start with an empty queue."""
         self._members_per_round = members_per_round
         self._members: deque[QueueMember] = deque()
         self._handle: asyncio.Handle | None = None
 
     def enqueue(self, member: QueueMember) -> None:
-        """Put one at the end of the queue; whoever calls sees to it that it stands there once."""
+        """Append a member. The caller makes sure that it is in the queue only once."""
         self._members.append(member)
         if self._handle is None:
             self._handle = asyncio.get_running_loop().call_soon(self._run_round)
 
     def clear(self) -> None:
-        """Send all away."""
+        """Remove all members."""
         self._members.clear()
         if self._handle is not None:
             self._handle.cancel()
@@ -44,7 +44,7 @@ class FairQueue:
         try:
             for _ in range(min(self._members_per_round, len(members))):
                 members.popleft().run_slice()
-                if not members:  # they may have been sent away
+                if not members:  # a member may have cleared the queue
                     break
-        finally:  # whatever one of them does, the others are not forgotten
+        finally:  # the others still run if a member raises
             self._handle = asyncio.get_running_loop().call_soon(self._run_round) if members else None

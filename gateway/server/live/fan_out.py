@@ -1,4 +1,4 @@
-"""Brings the events of subscriptions to their clients: each one its own way, with renderings that all share."""
+"""Fans events out to the clients of subscriptions. Each client has its own pace; renderings are shared."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from schema.engine.public_errors import mask_error
 from schema.operations.start_subscription import StartedSubscription
 
 EVENTS_PER_SLICE = 8
-"""How many events one subscriber that is behind is sent before it is another's turn."""
+"""Most events that a subscriber is sent in one slice, so that one that is far behind does not delay the others."""
 
 
 class EventSink(Protocol):
-    """A client's connection. Sending never waits and never raises: what can no longer be sent is dropped."""
+    """A client's connection. Sending never waits and never raises; it drops the message if the client is gone."""
 
     def is_full(self) -> bool:
-        """Whether the client has not yet taken what was sent before."""
+        """Whether the client has to read before more is sent."""
 
     def enqueue_after_drain(self, member: QueueMember) -> None:
-        """Give a player a turn once there is room."""
+        """Put a member into the fair queue once the connection is no longer full."""
 
     def send_next(self, operation_id: str, payload: bytes, cursor: str) -> None:
-        """Send one answer, and the cursor of its event where the transport has a place for it."""
+        """Send one result. The cursor of its event is sent too if the transport has a field for it."""
 
     def send_errors(self, operation_id: str, errors: list[dict[str, Any]]) -> None:
-        """Send errors, after which nothing of the operation follows."""
+        """Send errors and end the operation."""
 
     def send_complete(self, operation_id: str) -> None:
-        """Say that nothing of the operation follows."""
+        """Tell the client that the operation is complete."""
 
 
 class Subscriber:
-    """One subscription on its way to one client. While there is no news it is an entry in its feed and nothing more.
+    """One subscription of one client. While there is no event it costs no more than its place in the feed.
 
-    It gets a turn when there is news, when what it waits for is rendered, and when its client has room again; so a
-    slow client keeps nobody waiting but itself.
+    It enters the fair queue when its feed has an event, when the rendering it waits for is ready, and when its client
+    has read enough. So a slow client delays only itself.
     """
 
     __slots__ = ("_busy", "_closed", "_fan_out", "_feed", "_group", "_operation_id", "_rendering", "_sink")
 
     def __init__(self, fan_out: FanOut, feed: EventFeed, group: RenderGroup) -> None:
-        """Hold the feed, which is left with `unsubscribe`."""
+        """Own the feed, which `unsubscribe` closes."""
         self._fan_out = fan_out
         self._feed = feed
         self._group = group
@@ -63,21 +63,21 @@ class Subscriber:
         self._closed = False
 
     def start(self, sink: EventSink, operation_id: str = "") -> None:
-        """Bring what is there, and what comes, to `sink` under the name of `operation`."""
+        """Send present and future events to `sink`, under the client's id of the operation."""
         self._sink = sink
         self._operation_id = operation_id
         self._feed.on_available(self._schedule)
         self._schedule()
 
     def unsubscribe(self) -> None:
-        """Stop, without a word to the client; nothing where it is over already."""
+        """Stop without a message to the client. Does nothing if the subscription has ended."""
         if not self._closed:
             self._closed = True
             self._rendering = None
             self._fan_out.remove_subscriber(self._group, self._feed)
 
     def run_slice(self) -> None:
-        """Send what can be sent at once."""
+        """Send the events that can be sent now, at most `EVENTS_PER_SLICE`."""
         try:
             self._send_events()
         except Exception as error:
@@ -127,10 +127,10 @@ class Subscriber:
 
 
 class FanOut:
-    """All subscriptions of this process, whatever they are followed by."""
+    """All subscriptions of this process, over any transport."""
 
     def __init__(self, runner: OperationRunner, *, max_per_principal: int = 10_000) -> None:
-        """Begin and render subscriptions by `executor`."""
+        """Start subscriptions and render their events with `runner`."""
         self._runner = runner
         self._max_per_principal = max_per_principal
         self._by_principal: Counter[str] = Counter()
@@ -139,20 +139,25 @@ class FanOut:
         self.queue = FairQueue()
 
     def __len__(self) -> int:
-        """Count the subscriptions, those included that are about to begin."""
+        """Count the subscriptions, including those that are being started."""
         return self._by_principal.total()
 
     @property
     def groups(self) -> list[RenderGroup]:
-        """The groups that have members."""
+        """All groups. Each has at least one member."""
         return list(self._groups.values())
 
     async def subscribe(
         self, parsed: ParsedRequest, principal: Principal, *, resume_after: str | None = None
     ) -> Subscriber:
-        """Begin a subscription; whoever calls starts what it gets, and leaves it.
+        """Start a subscription, after the event of the cursor `resume_after` if there is one.
 
-        Raises `SubscriptionRefusedError`, and a `GatewayError` where the principal has too many.
+        Returns:
+            A subscriber. The caller calls its `start` and, at the end, its `unsubscribe`.
+
+        Raises:
+            SubscriptionRefusedError: The operation cannot run.
+            GatewayError: The principal has too many subscriptions.
         """
         digest = principal.digest
         if self._by_principal[digest] >= self._max_per_principal:
@@ -171,7 +176,7 @@ class FanOut:
         return Subscriber(self, started.feed, group)
 
     def remove_subscriber(self, group: RenderGroup, feed: EventFeed) -> None:
-        """A member of a group has left its feed; the last one takes the group along."""
+        """Remove a subscriber and close its feed. A group without members is removed too."""
         digest, _ = group.key
         self._decrement_count(digest)
         group.member_count -= 1
@@ -181,7 +186,7 @@ class FanOut:
         self._tasks.start(feed.aclose())
 
     async def aclose(self) -> None:
-        """End what is under way, once all have left."""
+        """Close the queue and the tasks. Call it after all subscribers are gone."""
         self.queue.clear()
         await self._tasks.wait(1.0)
         await self._tasks.aclose()

@@ -1,6 +1,27 @@
-"""What a message of a client means: the sub-protocol `graphql-transport-ws`, as decisions. Pure.
+"""The WebSocket sub-protocol `graphql-transport-ws`: a pure function from a client's message to a decision.
 
-Source: PROTOCOL.md of npm's graphql-ws; the quotations below are its own words.
+Each message is a text frame with a JSON object. `id` names one operation of the socket; its client chooses it.
+
+Messages from the client:
+
+- `connection_init` comes first. Its payload may hold the credential. The gateway replies `connection_ack`, once.
+- `subscribe` starts the operation `id`: a query, a mutation or a subscription. Its payload is a GraphQL request.
+- `complete` stops the operation `id`. An unknown id is ignored, since the operation may just have ended.
+- `ping`, with any payload, is answered by `pong` with the same payload, also before `connection_init`.
+- `pong` is ignored.
+
+Messages from the gateway:
+
+- `connection_ack` accepts the connection. Until then, `subscribe` closes the socket.
+- `next` is one result of the operation `id`: exactly one for a query or a mutation, one per event for a subscription.
+- `error` ends the operation `id` with GraphQL errors. No other message of the operation follows, and the socket stays
+  open.
+- `complete` ends the operation `id` after its last `next`. From then on, its id may be used again.
+- `pong`. The gateway's own heartbeat is a ping frame of WebSocket, which browsers answer by themselves.
+
+A violation of the protocol closes the socket with one of the codes in `CloseCode`.
+
+Source: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md. The reasons of 4401 to 4429 are its words.
 """
 
 from __future__ import annotations
@@ -19,28 +40,47 @@ from schema.contract.errors import GatewayError
 SUBPROTOCOL = "graphql-transport-ws"
 
 MAX_ID_LENGTH = 256
-"""Longest id of an operation, in characters. The protocol names no limit, but a server holds them."""
+"""Longest id of an operation, in characters. The protocol has no limit, but the gateway holds ids in memory."""
 
 MAX_REASON_BYTES = 123
 """Longest reason of a close frame. Source: RFC 6455 section 5.5."""
 
 
 class CloseCode(IntEnum):
-    """Why the gateway closes a socket."""
+    """The codes with which the gateway closes a socket.
+
+    aiohttp adds 1009 for a message that is too long. Source: PROTOCOL.md, except for 1012, which is registered at
+    https://www.iana.org/assignments/websocket/websocket.xhtml.
+    """
 
     SERVICE_RESTART = 1012
+    """The gateway stops. The client should connect again."""
+
     BAD_MESSAGE = 4400
+    """A message is not text, not JSON, or not a message of this protocol."""
+
     UNAUTHORIZED = 4401
+    """`subscribe` came before the connection was acknowledged."""
+
     FORBIDDEN = 4403
+    """`connection_init` brought no acceptable credential, or the credential has expired."""
+
     SUBPROTOCOL_NOT_ACCEPTABLE = 4406
+    """The client did not offer `graphql-transport-ws`."""
+
     INIT_TIMEOUT = 4408
+    """`connection_init` did not come in time."""
+
     SUBSCRIBER_EXISTS = 4409
+    """`subscribe` has the id of an operation in flight."""
+
     TOO_MANY_INITS = 4429
+    """`connection_init` came twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class CloseSocket:
-    """Close the socket at once."""
+    """Decision: close the socket at once."""
 
     code: CloseCode
     reason: str
@@ -48,21 +88,21 @@ class CloseSocket:
 
 @dataclass(frozen=True, slots=True)
 class InitialiseConnection:
-    """Decide who the client is, then acknowledge."""
+    """Decision: determine the principal from this payload of `connection_init`, then acknowledge."""
 
     payload: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class SendMessage:
-    """Send this message."""
+    """Decision: send this message."""
 
     message: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class StartOperation:
-    """Begin an operation."""
+    """Decision: start an operation."""
 
     id: str
     request: GraphQLRequest
@@ -70,7 +110,7 @@ class StartOperation:
 
 @dataclass(frozen=True, slots=True)
 class RefuseOperation:
-    """Say that an operation cannot be begun."""
+    """Decision: end an operation with an error, before it has started."""
 
     id: str
     error: GatewayError
@@ -78,14 +118,14 @@ class RefuseOperation:
 
 @dataclass(frozen=True, slots=True)
 class StopOperation:
-    """Stop an operation, where it is still under way."""
+    """Decision: stop an operation, if it is still in flight."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class IgnoreMessage:
-    """Do nothing."""
+    """Decision: do nothing."""
 
 
 Decision: TypeAlias = (
@@ -94,26 +134,26 @@ Decision: TypeAlias = (
 
 
 def interpret_message(text: str, *, is_initialised: bool, active_ids: Container[str]) -> Decision:
-    """Decide what a text message asks for.
+    """Decide how to react to a text message.
 
-    `is_initialised` says whether a first `connection_init` has come; `active_ids` holds the ids of operations under way.
+    `is_initialised` says whether `connection_init` has been accepted. `active_ids` are the ids of operations in flight.
     """
     message = _parse_message(text)
     if isinstance(message, CloseSocket):
         return message
-    kind = message.get("type")
-    if kind == "subscribe":
+    type_ = message.get("type")
+    if type_ == "subscribe":
         return _subscribe(message, is_initialised, active_ids)
-    if kind == "complete":
+    if type_ == "complete":
         return _id_fault(message) or StopOperation(message["id"])
-    if kind not in ("connection_init", "ping", "pong"):
+    if type_ not in ("connection_init", "ping", "pong"):
         return _bad_message("Expected a message type of a client")
     payload = message.get("payload")
     if not isinstance(payload, dict | None):
-        return _bad_message(f"Expected the payload of {kind} to be an object")
-    if kind == "connection_init":
+        return _bad_message(f"Expected the payload of {type_} to be an object")
+    if type_ == "connection_init":
         return _initialise(payload, is_initialised)
-    return SendMessage(pong_message(payload)) if kind == "ping" else IgnoreMessage()
+    return SendMessage(pong_message(payload)) if type_ == "ping" else IgnoreMessage()
 
 
 def _parse_message(text: str) -> dict[str, Any] | CloseSocket:
@@ -131,8 +171,8 @@ def _initialise(payload: Mapping[str, Any] | None, is_initialised: bool) -> Deci
 
 
 def _subscribe(message: Mapping[str, Any], is_initialised: bool, active_ids: Container[str]) -> Decision:
-    if (wrong := _id_fault(message) or _request_fault(message.get("payload"))) is not None:
-        return wrong
+    if (fault := _id_fault(message) or _request_fault(message.get("payload"))) is not None:
+        return fault
     if not is_initialised:
         return CloseSocket(CloseCode.UNAUTHORIZED, "Unauthorized")
     id_ = message["id"]
@@ -169,23 +209,26 @@ def _bad_message(reason: str) -> CloseSocket:
 
 
 def authorization_from_payload(payload: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The values of `Authorization` in the payload of `connection_init`; None where it says nothing of it.
+    """Collect the values of `Authorization` in the payload of `connection_init`.
 
-    The name may be in any case of letters, beside the rest or in an object `headers`. What is no text counts as an
-    empty credential, which is refused.
+    The name is case-insensitive, at the top of the payload or in an object `headers`. A value that is no string counts
+    as an empty credential, which is refused later.
+
+    Returns:
+        The values, or None if there is none.
     """
     headers = payload.get("headers")
-    found = [
+    values = [
         value if isinstance(value, str) else ""
         for part in (payload, headers if isinstance(headers, dict) else {})
         for name, value in part.items()
         if name.lower() == "authorization" and value is not None
     ]
-    return tuple(found) or None
+    return tuple(values) or None
 
 
 def encode_close_reason(reason: str) -> bytes:
-    """Encode the reason of a close frame, cut to what such a frame can hold."""
+    """Encode the reason of a close frame, cut to `MAX_REASON_BYTES` between two characters."""
     return reason.encode("utf-8", "replace")[:MAX_REASON_BYTES].decode("utf-8", "ignore").encode()
 
 
@@ -193,7 +236,7 @@ ACK_MESSAGE = b'{"type":"connection_ack"}'
 
 
 def pong_message(payload: Mapping[str, Any] | None) -> bytes:
-    """The answer to a ping, with its payload unless that is nested beyond what can be written."""
+    """Encode a `pong` with the payload of the ping. A payload too deeply nested to encode is left out."""
     if payload:
         try:
             return orjson.dumps({"type": "pong", "payload": payload})
@@ -203,15 +246,15 @@ def pong_message(payload: Mapping[str, Any] | None) -> bytes:
 
 
 def next_message(id_: str, payload: bytes) -> bytes:
-    """An answer of an operation; `payload` is JSON already."""
+    """Encode a `next` with one result. `payload` is JSON."""
     return b'{"type":"next","id":%b,"payload":%b}' % (orjson.dumps(id_), payload)
 
 
 def error_message(id_: str, errors: Sequence[Mapping[str, Any]]) -> bytes:
-    """The errors that ended an operation; nothing of it follows."""
+    """Encode an `error`, which ends an operation."""
     return encode_json({"type": "error", "id": id_, "payload": errors})
 
 
 def complete_message(id_: str) -> bytes:
-    """The end of an operation."""
+    """Encode a `complete`, which ends an operation."""
     return b'{"type":"complete","id":%b}' % orjson.dumps(id_)

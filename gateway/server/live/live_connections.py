@@ -1,4 +1,4 @@
-"""The connections that stay: WebSockets and event streams, counted, bounded, and sent away when the gateway stops."""
+"""All open WebSockets and event streams: counted, limited, and asked to reconnect when the gateway stops."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from gateway.server.live.background_tasks import BackgroundTasks
 from gateway.server.live.fan_out import FanOut
 
 CLOSE_TIMEOUT_SECONDS = 1.0
-"""How long a client that is sent away may take for the last of what was sent to it."""
+"""How long a client may take to read the last bytes before its connection is aborted."""
 
 
 class LiveConnection(Protocol):
-    """One client that stays."""
+    """One long-lived connection."""
 
     def request_reconnect(self) -> None:
-        """Tell the client to come back, to whatever gateway answers then; again and again at no harm."""
+        """Ask the client to reconnect, which leads it to another process. May be called more than once."""
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """Close the connection at once, without waiting for the client."""
 
 
 class LiveConnections:
-    """All connections of this process that stay, and the tasks that some of them need for a moment."""
+    """All long-lived connections of this process, and their background tasks."""
 
     def __init__(self, limits: SubscriptionLimits, fan_out: FanOut) -> None:
-        """Nobody is connected yet."""
+        """Start without connections."""
         self.limits = limits
         self.fan_out = fan_out
         self.tasks = BackgroundTasks()
@@ -44,7 +44,11 @@ class LiveConnections:
         return self._slot_count
 
     def acquire_slot(self, *, initialised: bool = True) -> ConnectionSlot:
-        """Take one of the places, to be released; raises a `Refusal` where none is left."""
+        """Acquire a slot for one connection; leaving its context releases it.
+
+        Raises:
+            Refusal: All slots are taken, or all those of sockets that have not sent `connection_init`.
+        """
         if self._slot_count >= self.limits.max_sockets:
             raise overload_refusal(
                 f"Expected at most {self.limits.max_sockets} WebSockets and event streams, got one more."
@@ -55,33 +59,33 @@ class LiveConnections:
         return ConnectionSlot(self, initialised=initialised)
 
     def adjust_counts(self, *, slots: int = 0, uninitialised: int = 0) -> None:
-        """Count places that are taken or released."""
+        """Add to the counts, or subtract from them with negative numbers."""
         self._slot_count += slots
         self._uninitialised_count += uninitialised
 
     def register(self, connection: LiveConnection) -> None:
-        """Have a connection told when the gateway stops."""
+        """Add an open connection, so that it is asked to reconnect when the gateway stops."""
         self._open.add(connection)
 
     def unregister(self, connection: LiveConnection) -> None:
-        """Forget a connection that is over."""
+        """Remove a connection that has ended."""
         self._open.discard(connection)
         if not self._open:
             self._all_closed.set()
 
     def request_reconnects(self) -> None:
-        """Tell all clients to come back."""
+        """Ask all clients to reconnect."""
         for connection in list(self._open):
             connection.request_reconnect()
 
     def abort_after_timeout(self, transport: asyncio.Transport) -> None:
-        """Give a client a moment to take what was sent to it last, where there is something left."""
+        """Abort a closing connection after `CLOSE_TIMEOUT_SECONDS` if bytes still wait for its client."""
         if transport.get_write_buffer_size() and transport not in self._lingering:
             loop = asyncio.get_running_loop()
             self._lingering[transport] = loop.call_later(CLOSE_TIMEOUT_SECONDS, self._abort, transport)
 
     async def aclose(self) -> None:
-        """Send away who is left, and end what then does not end by itself."""
+        """Ask all clients to reconnect, and abort the connections that do not end in time."""
         self.request_reconnects()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
@@ -103,18 +107,18 @@ class LiveConnections:
 
 
 class ConnectionSlot:
-    """One of the places, held until it is released."""
+    """The slot of one connection, as a context manager that releases it."""
 
     __slots__ = ("_connections", "_initialised")
 
     def __init__(self, connections: LiveConnections, *, initialised: bool) -> None:
-        """Take it."""
+        """Acquire the slot."""
         self._connections = connections
         self._initialised = initialised
         connections.adjust_counts(slots=1, uninitialised=0 if initialised else 1)
 
     def mark_initialised(self) -> None:
-        """Stand among the uninitialised no longer."""
+        """Count the connection as initialised from now on. May be called more than once."""
         if not self._initialised:
             self._initialised = True
             self._connections.adjust_counts(uninitialised=-1)
@@ -128,7 +132,13 @@ class ConnectionSlot:
 
 
 def send_without_waiting(sending: Coroutine[object, object, object]) -> None:
-    """Send what is sent without waiting for room. A lost connection is no error here: its owner hears of it."""
+    """Run a send that must not wait.
+
+    A lost connection is ignored here, because the owner of the connection notices it too.
+
+    Raises:
+        RuntimeError: The send had to wait.
+    """
     try:
         sending.send(None)
     except (StopIteration, ConnectionError):

@@ -1,4 +1,4 @@
-"""Renders each event once for all subscribers of one selection."""
+"""Renders each event once for all subscribers with the same selection."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from gateway.server.live.fair_queue import FairQueue, QueueMember
 from schema.contract.run_events import RunEvent
 
 MAX_RENDERINGS = 64
-"""How many renderings a group remembers at most, for those of its members that are behind the others."""
+"""Most renderings that a group holds for members that are behind the others."""
 
 MAX_RENDERING_BYTES = 1 << 20
-"""How long they are together at most; the newest one is renderings whatever it is long."""
+"""Most bytes that a group's renderings take together. The newest one is held whatever its size."""
 
 
 class SharedRendering:
-    """One event as JSON, once that is there; those who `wait` get a turn then."""
+    """One event as JSON. `payload` is None until it is rendered; then the `waiters` are put into the fair queue."""
 
     __slots__ = ("event", "payload", "sent_count", "task", "waiters")
 
     def __init__(self, event: RunEvent) -> None:
-        """Nothing is rendered yet."""
+        """Start with nothing rendered."""
         self.event = event
         self.payload: bytes | None = None
         self.sent_count = 0
@@ -32,10 +32,10 @@ class SharedRendering:
 
 
 class RenderGroup:
-    """The subscribers of one selection of one principal, and what was rendered for them.
+    """The subscribers of one principal with one selection, and the renderings that they share.
 
-    An event is told from others by its identity: all feeds of a log give the same object. What every member has
-    been sent is forgotten, so a group without news holds nothing.
+    Events are told apart by identity: all feeds of a log return the same object. A rendering is dropped once every
+    member has been sent it, so an idle group holds none.
     """
 
     __slots__ = ("_payload_bytes", "_queue", "_render", "_renderings", "_tasks", "key", "member_count", "render_count")
@@ -47,7 +47,7 @@ class RenderGroup:
         tasks: BackgroundTasks,
         queue: FairQueue,
     ) -> None:
-        """A group that has no member yet; `render` never raises."""
+        """Start without members. `render` must not raise."""
         self.key = key
         self.member_count = 0
         self.render_count = 0
@@ -58,7 +58,7 @@ class RenderGroup:
         self._payload_bytes = 0
 
     def get_rendering(self, event: RunEvent) -> SharedRendering:
-        """The rendering of an event, begun by whoever asks first."""
+        """Return the rendering of an event. The first call for an event starts it."""
         if self._renderings is None:
             self._renderings = OrderedDict()
         rendering = self._renderings.get(id(event))
@@ -70,13 +70,13 @@ class RenderGroup:
         return rendering
 
     def on_sent(self, rendering: SharedRendering) -> None:
-        """Note that one member more has been sent this."""
+        """Count one more member that has been sent a rendering, and drop it after the last one."""
         rendering.sent_count += 1
         if rendering.sent_count >= self.member_count:
             self._evict(rendering)
 
     def cancel(self) -> None:
-        """Stop rendering for members that have left."""
+        """Cancel the renderings in flight. Call it when the last member has left."""
         for rendering in (self._renderings or {}).values():
             if rendering.task is not None:
                 rendering.task.cancel()

@@ -1,4 +1,4 @@
-"""The operations of one socket, each under the id that its client gave it."""
+"""The operations of one WebSocket, each under its client's id."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SINGLE_RESULT_TYPES = {OperationType.QUERY, OperationType.MUTATION}
 
 @dataclass(frozen=True, slots=True)
 class SocketServices:
-    """What all sockets share; `now` is the time by which credentials end."""
+    """Services that all sockets share. `now` is the Unix time, by which credentials expire."""
 
     runner: OperationRunner
     operation_tasks: OperationTasks
@@ -43,7 +43,7 @@ class SocketServices:
 
 
 class SocketOutput(Protocol):
-    """The way out of a socket; nothing that is sent waits, and what is sent after its end is dropped."""
+    """The sending side of a socket. Sending never waits; after the socket is closed, messages are dropped."""
 
     def send_message(self, message: bytes) -> None: ...
     def is_full(self) -> bool: ...
@@ -57,10 +57,11 @@ ActiveOperation: TypeAlias = "asyncio.Task[None] | Subscriber"
 
 
 class SocketOperations:
-    """Runs a socket's queries and mutations, and follows its subscriptions.
+    """Runs a socket's queries and mutations, and holds its subscriptions.
 
-    A subscription has a task only while it begins. When the socket is left, queries are cancelled; what may write
-    goes on, owned by the gateway's `OperationTasks`, and so it does, still counted, when its client completes it.
+    A subscription has a task only while it starts. When the socket closes or the client completes an operation, a
+    query is cancelled. An operation that may write goes on; the gateway's `OperationTasks` owns it, and it still
+    counts among the operations of the socket.
     """
 
     __slots__ = (
@@ -75,7 +76,7 @@ class SocketOperations:
     )
 
     def __init__(self, services: SocketServices, output: SocketOutput) -> None:
-        """Nothing is under way, and nobody has said who they are."""
+        """Start without operations and without a principal."""
         self._services = services
         self._output = output
         self._principal: Principal | None = None
@@ -87,39 +88,42 @@ class SocketOperations:
 
     @property
     def is_initialised(self) -> bool:
-        """Whether it is known who the client is."""
+        """Whether the client's principal is known."""
         return self._principal is not None
 
     @property
     def active_ids(self) -> Container[str]:
-        """The ids of what is under way."""
+        """The ids of the operations in flight."""
         return self._active
 
     def initialise(self, principal: Principal) -> None:
-        """Run everything for this principal."""
+        """Set the principal that all operations of the socket run for."""
         self._principal = principal
 
     def start_operation(self, id_: str, request: GraphQLRequest) -> None:
-        """Begin an operation. Its client asks again, elsewhere, for one that comes after `request_reconnect`."""
-        most = self._services.connections.limits.max_operations_per_socket
+        """Start an operation, or refuse it if the socket has too many.
+
+        It is ignored after `request_reconnect`: the client sends it again when it has reconnected.
+        """
+        limit = self._services.connections.limits.max_operations_per_socket
         if self._stopping or self._principal is None:
             return
-        if len(self._active) + self._abandoned_count >= most:
-            message = f"Expected at most {most} operations at once on one socket, got one more."
+        if len(self._active) + self._abandoned_count >= limit:
+            message = f"Expected at most {limit} operations at once on one socket, got one more."
             self.refuse_operation(id_, GatewayError(ErrorCode.TOO_MANY_OPERATIONS, message))
             return
         self._active[id_] = self._services.connections.tasks.start(self._run(id_, request, self._principal))
 
     def refuse_operation(self, id_: str, error: GatewayError) -> None:
-        """Answer an operation with an error."""
+        """End an operation with an error."""
         self.send_errors(id_, [error_body(error)])
 
     def stop_operation(self, id_: str) -> None:
-        """Stop an operation whose answers nobody wants any more."""
+        """Stop an operation that its client has completed."""
         _cancel(self._active.pop(id_, None))
 
     def stop_all(self) -> None:
-        """Stop everything: the socket is closed."""
+        """Stop all operations, because the socket is closed."""
         self._stopping = True
         if self._expiry_timer is not None:
             self._expiry_timer.cancel()
@@ -127,13 +131,13 @@ class SocketOperations:
             _cancel(self._active.popitem()[1])
 
     def request_reconnect(self) -> None:
-        """Have the client come back elsewhere, once what gives a single answer has been answered."""
+        """Close the socket with `SERVICE_RESTART`, after the queries and mutations in flight have ended."""
         self._stopping = True
         if not self._single_result_count:
             self._output.close_soon(CloseCode.SERVICE_RESTART, "Service restart")
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """Close the connection at once, without waiting for the client."""
         self._output.abort()
 
     def is_full(self) -> bool:
@@ -142,7 +146,7 @@ class SocketOperations:
     def enqueue_after_drain(self, member: QueueMember) -> None:
         self._output.enqueue_after_drain(member)
 
-    def send_next(self, operation_id: str, payload: bytes, cursor: str) -> None:  # noqa: ARG002 - selected where wanted
+    def send_next(self, operation_id: str, payload: bytes, cursor: str) -> None:  # noqa: ARG002 - clients select it
         self._output.send_message(next_message(operation_id, payload))
 
     def send_errors(self, operation_id: str, errors: list[dict[str, Any]]) -> None:
@@ -154,11 +158,11 @@ class SocketOperations:
         self._output.send_message(complete_message(operation_id))
 
     async def _run(self, id_: str, request: GraphQLRequest, principal: Principal) -> None:
-        """Run one operation to its end, or a subscription to its beginning. Cancelled, it says nothing more."""
+        """Run one operation to its end, or start a subscription. Sends nothing once it is cancelled."""
         try:
             parsed = self._services.runner.parse_request(request)
-            if (unclear := parsed.ambiguity_error) is not None:
-                self.refuse_operation(id_, unclear)
+            if (ambiguity := parsed.ambiguity_error) is not None:
+                self.refuse_operation(id_, ambiguity)
             elif parsed.is_subscription:
                 await self._subscribe(id_, parsed, principal)
             else:
@@ -180,14 +184,16 @@ class SocketOperations:
         subscriber.start(self, id_)
 
     async def _execute(self, id_: str, parsed: ParsedRequest, principal: Principal) -> None:
-        running = self._services.runner.execute(parsed, principal, _SINGLE_RESULT_TYPES)
+        execution = self._services.runner.execute(parsed, principal, _SINGLE_RESULT_TYPES)
         self._single_result_count += 1
         try:
-            operations = self._services.operation_tasks
-            result = await operations.run(running, shield=parsed.request.may_write, on_abandoned=self._count_abandoned)
-            body, refused = result_body(result)
+            operation_tasks = self._services.operation_tasks
+            result = await operation_tasks.run(
+                execution, shield=parsed.request.may_write, on_abandoned=self._count_abandoned
+            )
+            body, is_request_error = result_body(result)
             await self._output.drain()
-            if refused:
+            if is_request_error:
                 self.send_errors(id_, body["errors"])
             else:
                 self.send_next(id_, encode_json(body), "")
@@ -203,13 +209,13 @@ class SocketOperations:
                 asyncio.get_running_loop().call_soon(self.request_reconnect)
 
     def _count_abandoned(self, task: asyncio.Task[Any]) -> None:
-        """Count what still runs although its client has completed it: it costs as much as one that is wanted."""
+        """Count an operation that runs on although its client has completed it: it costs as much as any other."""
 
-        def over(_: asyncio.Task[Any]) -> None:
+        def on_done(_: asyncio.Task[Any]) -> None:
             self._abandoned_count -= 1
 
         self._abandoned_count += 1
-        task.add_done_callback(over)
+        task.add_done_callback(on_done)
 
     def _on_credential_expired(self) -> None:
         for id_, active in list(self._active.items()):

@@ -1,4 +1,4 @@
-"""GraphQL over WebSocket: the thin part with the socket; `ws_protocol` decides what a message means."""
+"""GraphQL over WebSocket: the I/O around `graphql_transport_ws`, which decides what a message means."""
 
 from __future__ import annotations
 
@@ -34,12 +34,16 @@ _CLOSED_TYPES = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType
 
 
 def is_websocket_upgrade(request: web.Request) -> bool:
-    """Whether a request wants to become a WebSocket."""
+    """Tell whether a request asks to be upgraded to a WebSocket."""
     return request.method == "GET" and request.headers.get("Upgrade", "").strip().lower() == "websocket"
 
 
 async def serve_websocket(request: web.Request, services: SocketServices) -> web.StreamResponse:
-    """Open a WebSocket and serve it until it is closed; raises a `Refusal` where there is no slot for one more."""
+    """Open a WebSocket and serve it until it is closed.
+
+    Raises:
+        Refusal: There are too many connections.
+    """
     connections = services.connections
     limits = connections.limits
     with connections.acquire_slot(initialised=False) as slot:
@@ -47,11 +51,11 @@ async def serve_websocket(request: web.Request, services: SocketServices) -> web
             protocols=(SUBPROTOCOL,),
             compress=False,
             heartbeat=limits.heartbeat_seconds,
-            # A client that sends pings and reads nothing must not fill the memory with answers.
+            # Pongs are sent below, so that a client that sends pings and reads nothing cannot fill the memory.
             autoping=False,
             max_msg_size=services.runner.limits.max_body_bytes,
             timeout=CLOSE_TIMEOUT_SECONDS,
-            # Room is waited for here, not in the middle of sending.
+            # The loop below waits for the buffer to drain, so aiohttp must not.
             writer_limit=sys.maxsize,
         )
         await socket.prepare(request)
@@ -85,14 +89,14 @@ async def serve_websocket(request: web.Request, services: SocketServices) -> web
                     else:
                         _carry_out(decision, operations, output)
                     if isinstance(decision, StartOperation):
-                        # Reading a document takes the loop's time: others get theirs before the next one is read.
+                        # Parsing a document takes time: let other tasks run before the next message is read.
                         await asyncio.sleep(0)
                     del decision
-                # What was said is not kept until the client says something else: a document may be long.
+                # A document may be long: free it now, not when the next message arrives.
                 del message
                 await output.drain()
         except ConnectionError:
-            pass  # lost while there was something to send
+            pass  # lost while sending
         finally:
             init_timer.cancel()
             connections.unregister(operations)
@@ -102,7 +106,7 @@ async def serve_websocket(request: web.Request, services: SocketServices) -> web
 
 
 class WebSocketOutput:
-    """The way out of one socket."""
+    """The sending side of one WebSocket."""
 
     __slots__ = ("_back_pressure", "_connections", "_socket", "_transport")
 
@@ -113,37 +117,37 @@ class WebSocketOutput:
         self._socket = socket
         self._transport = transport
         self._connections = connections
-        turns, stalled_seconds = connections.fan_out.queue, connections.limits.stalled_client_seconds
-        self._back_pressure = BackPressure(transport, turns, stalled_seconds, transport.abort)
+        queue, stalled_seconds = connections.fan_out.queue, connections.limits.stalled_client_seconds
+        self._back_pressure = BackPressure(transport, queue, stalled_seconds, transport.abort)
 
     def send_message(self, message: bytes) -> None:
-        """Send a message at once, or drop it where the socket is closed."""
+        """Send a message without waiting, or drop it if the socket is closed."""
         if not self._socket.closed:
             send_without_waiting(self._socket.send_frame(message, WSMsgType.TEXT))
 
     def is_full(self) -> bool:
-        """Whether the client has to take something first."""
+        """Whether the client has to read before more is sent."""
         return self._back_pressure.is_full()
 
     def enqueue_after_drain(self, member: QueueMember) -> None:
-        """Give a player a turn once there is room."""
+        """Put a member into the fair queue once the socket is no longer full."""
         self._back_pressure.enqueue_after_drain(member)
 
     async def drain(self) -> None:
-        """Wait until there is room; raises ConnectionError where the connection is lost meanwhile."""
+        """Wait until the socket is no longer full; raises ConnectionError if the connection is lost meanwhile."""
         await self._back_pressure.drain()
 
     def close_soon(self, code: CloseCode, reason: str) -> None:
-        """Close the socket."""
+        """Start to close the socket. Does nothing if it is closed."""
         if not self._socket.closed:
             self._connections.tasks.start(_close_socket(self._socket, code, reason))
 
     def abort(self) -> None:
-        """End the connection without a word."""
+        """Close the connection without a close frame."""
         self._transport.abort()
 
     def release(self) -> None:
-        """Let go of the connection, which is closed or about to be."""
+        """Stop watching the connection, and abort it if its client does not read the last bytes in time."""
         self._back_pressure.close()
         self._connections.abort_after_timeout(self._transport)
 
