@@ -20,7 +20,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
-    """The lines by which a command refused to start."""
+    """Run a command that refuses to start, and return the lines of its reasons."""
     try:
         status: object = main(arguments)
     except SystemExit as ended:
@@ -73,7 +73,7 @@ def test_help_says_what_the_secrets_are(capsys: pytest.CaptureFixture[str]) -> N
         assert ("Secrets have a variable only." in text) is any(config.is_secret(name) for name in names)
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert ended.value.code == 0
@@ -131,7 +131,7 @@ def test_a_database_that_cannot_be_written_is_refused(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("command", ["demo", "emulator"])
-def test_fault_rules_that_nothing_can_meet_are_refused(capsys: pytest.CaptureFixture[str], command: str) -> None:
+def test_fault_rules_for_unknown_operations_are_refused(capsys: pytest.CaptureFixture[str], command: str) -> None:
     (line,) = refused(capsys, command, "--emulator-port", "0", "--emulator-faults", "createRum:503")
     assert line == (
         "EMULATOR_FAULTS or --emulator-faults: expected fault rules as createRun:503:first=2,list*:latency=500ms,"

@@ -37,7 +37,7 @@ def test_the_defaults_are_those_of_the_client() -> None:
     assert settings.upstream_max_response_bytes == options.max_response_bytes
 
 
-async def test_the_settings_reach_what_they_are_about(emulator: Emulator) -> None:
+async def test_the_settings_take_effect(emulator: Emulator) -> None:
     async with running_gateway(
         emulator.url,
         upstream_dialect="openai-v1",
@@ -61,7 +61,7 @@ async def test_the_settings_reach_what_they_are_about(emulator: Emulator) -> Non
         assert (await gateway.get("/graphiql/assets/x/graphiql.js")).status == 404
 
 
-def test_a_short_log_says_often_what_it_is_about_and_a_short_lease_is_tried_for_often() -> None:
+def test_a_short_log_has_frequent_snapshots_and_a_short_lease_is_checked_often() -> None:
     usual, options = RunLogOptions(), run_log_options(Settings())
     assert (options.snapshot_every_entries, options.follow_seconds) == (1000, usual.follow_seconds)
     short = run_log_options(Settings(gateway_run_log_entries=100, gateway_run_lease_seconds=0.3))
@@ -78,7 +78,7 @@ async def test_the_emulator_has_the_demos_data_under_its_key() -> None:
         assert reply.json["data"]["assistants"]["nodes"]
 
 
-async def test_the_faults_of_the_documentation_do_what_it_says() -> None:
+async def test_the_fault_rules_of_the_documentation_work_as_it_says() -> None:
     page = PAGES["gateway/README.md"].text
     (text,) = re.findall(r"demo --emulator-faults '([^']+)'", page)
     (rules,) = re.findall(r"faults -d '([^']+)'", page)
@@ -99,7 +99,7 @@ async def test_the_faults_of_the_documentation_do_what_it_says() -> None:
         assert (await gateway.post(query)).json["data"]["assistants"]["nodes"]
 
 
-async def test_the_emulator_does_nothing_wrong_and_has_no_control_unless_asked_for(emulator: Emulator) -> None:
+async def test_the_emulator_has_no_faults_and_no_fault_control_by_default(emulator: Emulator) -> None:
     async with (
         listening(build_emulator_app(Settings()), "127.0.0.1", 0) as url,
         emulator.session.get(f"{url}/_emulator/faults") as reply,

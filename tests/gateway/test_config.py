@@ -83,7 +83,7 @@ def test_a_bad_value_is_refused_with_what_was_expected_and_what_came(name: str) 
     assert refused.value.faults == [f"{name.upper()} or {config.flag_name(name)}: expected {expected}, got {value!r}"]
 
 
-def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_bad_values_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_PORT", "x")
     with pytest.raises(BadSettingsError) as refused:
         load_settings({"gateway_host": "a b", "gateway_log_level": "loud"})
@@ -113,7 +113,7 @@ def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         "http://[::1",
     ],
 )
-def test_an_upstream_url_is_checked_and_its_password_not_shown(url: str) -> None:
+def test_an_upstream_url_is_checked_and_its_password_is_not_shown(url: str) -> None:
     with pytest.raises(BadSettingsError, match="UPSTREAM_URL or --upstream-url: expected an http") as refused:
         load_settings({"upstream_url": url})
     assert "secret@" not in str(refused.value)
@@ -142,7 +142,7 @@ def test_a_log_level_may_be_written_in_capitals() -> None:
 
 def test_no_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.chdir(str(tmp_path))
-    with open(".env", "w") as file:  # noqa: PTH123 - relative on purpose: where a file would be looked for
+    with open(".env", "w") as file:  # noqa: PTH123 - a relative path, where a file would be read
         file.write("GATEWAY_PORT=9000\n")
     assert load_settings().gateway_port == 8000
 
@@ -168,13 +168,13 @@ def test_a_long_value_is_cut() -> None:
         ({}, False),
     ],
 )
-def test_an_api_version_goes_with_an_azure_dialect_and_is_said_once(settings: dict[str, str], taken: bool) -> None:
-    given = settings | {"upstream_api_version": "2025-03-01-preview"}
+def test_an_api_version_needs_an_azure_dialect_and_stands_in_one_place(settings: dict[str, str], taken: bool) -> None:
+    flags = settings | {"upstream_api_version": "2025-03-01-preview"}
     if taken:
-        assert load_settings(given).upstream_api_version == "2025-03-01-preview"
+        assert load_settings(flags).upstream_api_version == "2025-03-01-preview"
         return
     with pytest.raises(BadSettingsError, match=r"UPSTREAM_API_VERSION .* with an azure dialect"):
-        load_settings(given)
+        load_settings(flags)
 
 
 def test_a_models_key_has_a_variable_only_and_its_urls_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def content_type_fault(content_type: str | None) -> str | None:
 
 
 def _accepts_exactly(ranges: Iterable[MediaRange], media_type: str) -> bool:
-    return any(found.quality > 0 and found.specificity(media_type) == 2 for found in ranges)
+    return any(media_range.quality > 0 and media_range.specificity(media_type) == 2 for media_range in ranges)
 
 
 def _parse_accept(accept: str) -> Iterator[MediaRange]:

@@ -54,8 +54,8 @@ class LiveConnections:
                 f"Expected at most {self.limits.max_sockets} WebSockets and event streams, got one more."
             )
         if not initialised and self._uninitialised_count >= self.limits.max_uninitialised_sockets:
-            most = self.limits.max_uninitialised_sockets
-            raise overload_refusal(f"Expected at most {most} WebSockets without connection_init, got one more.")
+            limit = self.limits.max_uninitialised_sockets
+            raise overload_refusal(f"Expected at most {limit} WebSockets without connection_init, got one more.")
         return ConnectionSlot(self, initialised=initialised)
 
     def adjust_counts(self, *, slots: int = 0, uninitialised: int = 0) -> None:

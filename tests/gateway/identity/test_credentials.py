@@ -70,7 +70,7 @@ def test_the_gateways_own_key_serves_callers_on_this_machine(change: dict[str, s
         ({"fetch_site": "same-site"}, "another origin"),
     ],
 )
-def test_the_gateways_own_key_is_kept_from_everyone_else(change: dict[str, object], reason: str) -> None:
+def test_the_gateways_own_key_is_kept_from_all_other_callers(change: dict[str, object], reason: str) -> None:
     caller = replace(HERE, **change)  # type: ignore[arg-type]
     assert reason in str(own_key_obstacle(caller))
     with pytest.raises(CredentialRefusedError, match=reason) as refused:
@@ -121,7 +121,7 @@ def test_a_malformed_authorization_is_refused_and_not_shown(
     assert refused.value.error.code is ErrorCode.UNAUTHENTICATED
 
 
-def test_an_authorization_of_the_greatest_length_is_passed_on() -> None:
+def test_an_authorization_of_the_maximum_length_is_passed_on() -> None:
     value = "x" * MAX_AUTHORIZATION_LENGTH
     assert decide_credential(replace(HERE, authorization=(value,)), CredentialPolicy()) == value
 
@@ -153,14 +153,14 @@ def test_addresses_and_names_of_this_machine() -> None:
         ({"fetch_site": "none"}, False),
     ],
 )
-def test_a_page_of_another_origin_is_told_by_what_its_browser_says(change: dict[str, str], foreign: bool) -> None:
+def test_a_page_of_another_origin_is_recognised_by_its_browsers_headers(change: dict[str, str], foreign: bool) -> None:
     assert is_foreign_page(replace(HERE, **change)) is foreign  # type: ignore[arg-type]
 
 
 FOREIGN = replace(HERE, origin="https://elsewhere.example", authorization=("Basic dTpw",))
 
 
-def test_a_socket_takes_what_its_first_message_offers_before_all_else() -> None:
+def test_a_credential_in_connection_init_takes_precedence() -> None:
     for caller in (HERE, FOREIGN, replace(HERE, authorization=("Bearer request",))):
         assert decide_socket_credential(caller, ("Bearer offered",), OWN) == "Bearer offered"
 
@@ -172,12 +172,12 @@ def test_a_socket_falls_back_to_its_request() -> None:
 
 
 @pytest.mark.parametrize("policy", [CredentialPolicy(), OWN, CredentialPolicy(allow_anonymous=True)])
-def test_a_foreign_page_gets_nothing_that_it_does_not_offer_itself(policy: CredentialPolicy) -> None:
+def test_a_page_of_another_origin_needs_a_credential_in_connection_init(policy: CredentialPolicy) -> None:
     with pytest.raises(CredentialRefusedError, match="another origin"):
         decide_socket_credential(FOREIGN, None, policy)
 
 
 @pytest.mark.parametrize("offered", [("",), ("Bearer a", "Bearer b"), ("Bearer \n",), ("x" * 9_000,)])
-def test_a_malformed_offer_is_refused(offered: tuple[str, ...]) -> None:
+def test_a_malformed_credential_in_connection_init_is_refused(offered: tuple[str, ...]) -> None:
     with pytest.raises(CredentialRefusedError):
         decide_socket_credential(HERE, offered, OWN)

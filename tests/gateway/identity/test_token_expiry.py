@@ -16,7 +16,7 @@ def token(claims: Any) -> str:
 
 @pytest.mark.parametrize("expiry", [1_700_000_000, 1_700_000_000.25, 0, -5])
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", " BEARER "])
-def test_a_json_web_token_says_when_it_ends(scheme: str, expiry: float) -> None:
+def test_the_expiry_of_a_json_web_token_is_read(scheme: str, expiry: float) -> None:
     assert expiry_from_credential(f"{scheme} {token({'exp': expiry, 'sub': 'ä' * 3})}") == expiry
 
 
@@ -44,10 +44,10 @@ def test_a_json_web_token_says_when_it_ends(scheme: str, expiry: float) -> None:
         "Bearer e30.eyJ.x",
     ],
 )
-def test_nothing_else_has_an_end(credential: str | None) -> None:
+def test_other_credentials_have_no_expiry(credential: str | None) -> None:
     assert expiry_from_credential(credential) is None
 
 
 @given(st.text(), st.text(), st.text())
-def test_no_text_is_too_strange(head: str, claims: str, signature: str) -> None:
+def test_no_text_raises(head: str, claims: str, signature: str) -> None:
     expiry_from_credential(f"Bearer {head}.{claims}.{signature}")

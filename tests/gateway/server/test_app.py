@@ -9,7 +9,7 @@ from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway, running_gateway
 
 
-async def test_the_root_leads_to_graphql(gateway: Gateway) -> None:
+async def test_the_root_redirects_to_graphql(gateway: Gateway) -> None:
     reply = await gateway.get("/")
     assert (reply.status, reply.headers["Location"]) == (302, "/graphql")
 
@@ -23,25 +23,25 @@ async def test_an_unknown_path_is_answered_in_json(gateway: Gateway, path: str) 
     }
 
 
-async def test_a_path_says_which_methods_it_has(gateway: Gateway) -> None:
+async def test_a_wrong_method_gets_the_allowed_ones(gateway: Gateway) -> None:
     reply = await gateway.send("DELETE", "/healthz")
     assert (reply.status, reply.headers["Allow"]) == (405, "GET,HEAD")
     assert reply.json["errors"][0]["message"] == "Method Not Allowed."
 
 
-async def test_health_is_told_of_a_real_upstream(gateway: Gateway) -> None:
+async def test_a_real_upstream_makes_the_gateway_ready(gateway: Gateway) -> None:
     assert (await gateway.get("/healthz")).json == {"status": "ok"}
     assert (await gateway.get("/readyz")).json == {"status": "ready", "checks": {"upstream": "ok"}}
 
 
-async def test_an_upstream_that_is_not_there_makes_the_gateway_unready() -> None:
+async def test_an_unreachable_upstream_makes_the_gateway_unready() -> None:
     async with running_gateway("http://127.0.0.1:1/v1") as gateway:
         reply = await gateway.get("/readyz")
         assert reply.status == 503
         assert reply.json["checks"]["upstream"].startswith("UPSTREAM_UNREACHABLE: ")
 
 
-async def test_an_address_in_use_is_told() -> None:
+async def test_an_address_in_use_raises() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="address already in use"):
         async with listening(web.Application(), "127.0.0.1", taken.getsockname()[1]):
             pass
@@ -58,7 +58,7 @@ async def test_a_connection_without_a_whole_request_is_closed(sent: bytes) -> No
         await writer.wait_closed()
 
 
-ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - for a moment, and nothing is behind it
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - open for a moment, with nothing behind it
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,7 @@ async def test_the_url_is_one_that_can_be_opened(host: str, shown: str) -> None:
         assert int(url.rpartition(":")[2]) > 0
 
 
-async def test_a_header_just_over_the_limit_of_a_credential_gets_a_clear_answer(
-    gateway: Gateway, emulator: Emulator
-) -> None:
+async def test_a_credential_just_over_its_limit_gets_a_clear_error(gateway: Gateway, emulator: Emulator) -> None:
     reply = await gateway.post({"query": "{ __typename }"}, headers={"Authorization": "x" * 8193})
     assert reply.status == 400
     assert "at most 8192 characters, got 8193" in reply.json["errors"][0]["message"]

@@ -25,7 +25,7 @@ HEADERS = {"Authorization": "Bearer x", "Content-Type": "application/json"}
 
 
 class Gate:
-    """An operation under way: says when it has begun and how it ended, and ends when it is let."""
+    """An operation that says when it has started and how it ended, and waits until the gate is opened."""
 
     def __init__(self) -> None:
         self.started = asyncio.Event()
@@ -78,10 +78,10 @@ async def serving(
         schema, bind, credential_policy=CredentialPolicy(), upstream=UpstreamIdentity("http://upstream.test")
     )
 
-    async def never_asked() -> None:
+    async def never_called() -> None:
         raise AssertionError
 
-    app = create_app(endpoint, ReadinessProbe(never_asked, is_stopping=lambda: endpoint.operation_tasks.is_stopping))
+    app = create_app(endpoint, ReadinessProbe(never_called, is_stopping=lambda: endpoint.operation_tasks.is_stopping))
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
         yield GraphQLClient(url, session), app
 
@@ -91,37 +91,37 @@ def gate() -> Gate:
     return Gate()
 
 
-async def leave_in_the_middle(client: GraphQLClient, gate: Gate, query: str) -> None:
-    """Send an operation and go away, connection and all, once it has begun."""
+async def disconnect_in_flight(client: GraphQLClient, gate: Gate, query: str) -> None:
+    """Send an operation, and close its connection once it has started."""
     async with aiohttp.ClientSession() as session:
-        leaving = GraphQLClient(client.url, session)
-        asked = asyncio.create_task(leaving.post({"query": query}, headers=HEADERS))
+        leaving_client = GraphQLClient(client.url, session)
+        response = asyncio.create_task(leaving_client.post({"query": query}, headers=HEADERS))
         await gate.started.wait()
-        asked.cancel()
-        await asyncio.gather(asked, return_exceptions=True)
+        response.cancel()
+        await asyncio.gather(response, return_exceptions=True)
 
 
-async def test_a_query_ends_when_its_caller_leaves(gate: Gate) -> None:
+async def test_a_query_is_cancelled_when_its_caller_disconnects(gate: Gate) -> None:
     async with serving(gated_schema(gate)) as (client, app):
-        await leave_in_the_middle(client, gate, "{ wait }")
+        await disconnect_in_flight(client, gate, "{ wait }")
         await gate.over.wait()
         assert gate.outcome == "cancelled"
         await app[OPERATION_TASKS].stop(10)
         assert len(app[OPERATION_TASKS]) == 0
 
 
-async def test_a_mutation_is_finished_when_its_caller_leaves(gate: Gate) -> None:
+async def test_a_mutation_is_finished_when_its_caller_disconnects(gate: Gate) -> None:
     async with serving(gated_schema(gate)) as (client, app):
-        await leave_in_the_middle(client, gate, "mutation { write }")
+        await disconnect_in_flight(client, gate, "mutation { write }")
         stopping = asyncio.create_task(app[OPERATION_TASKS].stop(10))
         gate.opened.set()
         await stopping
         assert gate.outcome == "finished"
 
 
-async def test_a_stopping_gateway_finishes_what_it_began_and_takes_nothing_new(gate: Gate) -> None:
+async def test_a_stopping_gateway_finishes_operations_and_refuses_new_ones(gate: Gate) -> None:
     async with serving(gated_schema(gate)) as (client, app):
-        asked = asyncio.create_task(client.post({"query": "{ wait }"}, headers=HEADERS))
+        response = asyncio.create_task(client.post({"query": "{ wait }"}, headers=HEADERS))
         await gate.started.wait()
         stopping = asyncio.create_task(app[OPERATION_TASKS].stop(10))
         await asyncio.sleep(0)
@@ -131,27 +131,27 @@ async def test_a_stopping_gateway_finishes_what_it_began_and_takes_nothing_new(g
         assert (await client.get("/readyz")).status == 503
         assert (await client.get("/healthz")).status == 200
         gate.opened.set()
-        assert (await asked).json == {"data": {"wait": "finished"}}
+        assert (await response).json == {"data": {"wait": "finished"}}
         await stopping
 
 
-async def test_an_operation_that_the_stop_ends_is_answered(gate: Gate) -> None:
+async def test_an_operation_that_the_stop_cancels_gets_a_response(gate: Gate) -> None:
     async with serving(gated_schema(gate)) as (client, app):
-        asked = asyncio.create_task(client.post({"query": "{ wait }"}, headers=HEADERS))
+        response = asyncio.create_task(client.post({"query": "{ wait }"}, headers=HEADERS))
         await gate.started.wait()
         await app[OPERATION_TASKS].stop(0)
-        reply = await asked
+        reply = await response
         assert reply.status == 503
         assert reply.json["errors"][0]["message"] == "The gateway is stopping; ask again."
         assert reply.headers["Retry-After"] == "1"
 
 
-async def test_a_write_that_the_stop_ends_is_not_to_be_repeated(gate: Gate) -> None:
+async def test_a_mutation_that_the_stop_cancels_is_not_retryable(gate: Gate) -> None:
     async with serving(gated_schema(gate)) as (client, app):
-        asked = asyncio.create_task(client.post({"query": "mutation { write }"}, headers=HEADERS))
+        response = asyncio.create_task(client.post({"query": "mutation { write }"}, headers=HEADERS))
         await gate.started.wait()
         await app[OPERATION_TASKS].stop(0)
-        reply = await asked
+        reply = await response
         assert reply.status == 503
         assert reply.json["errors"][0]["extensions"]["retryable"] is False
         assert "Retry-After" not in reply.headers
@@ -172,7 +172,7 @@ async def test_every_operation_gets_a_context_of_its_own_which_is_closed(monkeyp
     class Query:
         @strawberry.field
         def fails(self, info: strawberry.Info[Context, None]) -> str | None:
-            if info.context not in seen:  # a field that fails may be asked again
+            if info.context not in seen:  # a field that fails may be resolved again
                 seen.append(info.context)
             raise ValueError
 

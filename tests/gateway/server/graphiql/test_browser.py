@@ -1,4 +1,4 @@
-"""The page in a real browser, on a tiny schema."""
+"""The page in a real browser, over a tiny schema."""
 
 import re
 

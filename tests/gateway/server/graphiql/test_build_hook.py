@@ -37,7 +37,7 @@ PIN = Pin("graphiql", "1.0.0", hashlib.sha512(TARBALL).hexdigest())
 
 
 class App:
-    """What the hook needs of hatch: a place for its warnings."""
+    """The part of hatch's application that the hook uses: it collects warnings."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []

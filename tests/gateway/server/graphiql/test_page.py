@@ -64,7 +64,7 @@ def test_the_pages_own_fetcher_knows_the_endpoint() -> None:
     page = rendered(Tab("A", "{ a }"))
     assert 'const endpoint = "/graphql";' in page
     assert "options.fetcher = " in page
-    # GraphiQL would complain in the console of an endpoint beside a fetcher.
+    # With an endpoint beside a fetcher, GraphiQL logs an error in the console.
     assert "endpoint" not in options_of(page)
 
 

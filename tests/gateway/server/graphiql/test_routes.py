@@ -24,7 +24,7 @@ async def get(server: TestServer, path: str, **headers: str) -> Answer:
         return Answer(response.status, response.headers, await response.text())
 
 
-async def test_every_asset_of_the_page_is_served_for_good(server: TestServer) -> None:
+async def test_every_asset_of_the_page_is_served_as_immutable(server: TestServer) -> None:
     page = await get(server, "/graphql", Accept="text/html")
     urls = re.findall(r'"(/graphiql/assets/[^"]+)"', page.text)
     assert len(urls) == 5
@@ -44,7 +44,7 @@ async def test_nothing_else_is_served(server: TestServer, site: Site, path: str)
     assert answer.status == 404
 
 
-async def test_each_answer_has_its_own_nonce_and_is_not_stored(server: TestServer) -> None:
+async def test_each_page_has_its_own_nonce_and_is_not_stored(server: TestServer) -> None:
     nonces = set()
     for _ in range(2):
         page = await get(server, "/graphql", Accept="text/html")

@@ -23,7 +23,7 @@ def test_a_body_with_every_parameter_is_read() -> None:
     assert request_from_body(json.dumps(body).encode()) == GraphQLRequest("{ a }", "A", {"x": 1}, {"y": 2})
 
 
-def test_null_is_as_good_as_left_out() -> None:
+def test_null_counts_as_absent() -> None:
     body = {"query": "{ a }", "operationName": None, "variables": None, "extensions": None}
     assert request_from_body(json.dumps(body).encode()) == GraphQLRequest("{ a }")
 
@@ -64,7 +64,7 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
         assert isinstance(request_from_body(body), GraphQLRequest)
 
 
-def test_a_query_string_is_read_and_empty_parameters_count_as_left_out() -> None:
+def test_a_query_string_is_read_and_empty_parameters_count_as_absent() -> None:
     pairs = [("query", "{ a }"), ("variables", '{"x": 1}'), ("operationName", ""), ("extensions", ""), ("other", "1")]
     assert request_from_query_string(pairs) == GraphQLRequest("{ a }", None, {"x": 1})
 
@@ -128,5 +128,5 @@ def test_several_operations_need_a_name_to_choose_one(request_: GraphQLRequest, 
         ("{ __typename }", None, False),
     ],
 )
-def test_a_subscription_is_told_from_the_rest(query: str, name: str | None, is_one: bool) -> None:
+def test_a_subscription_is_recognised(query: str, name: str | None, is_one: bool) -> None:
     assert read(GraphQLRequest(query, name)).is_subscription is is_one

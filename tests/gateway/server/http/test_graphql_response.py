@@ -16,14 +16,14 @@ def body_of(response: web.Response) -> object:
 
 
 @pytest.mark.parametrize(("media_type", "status"), [(JSON, 200), (GRAPHQL_RESPONSE, 400)])
-def test_a_request_that_could_not_run_has_no_data_key(media_type: str, status: int) -> None:
+def test_a_request_error_has_no_data_key(media_type: str, status: int) -> None:
     response = result_response(ExecutionResult(data=None, errors=[GraphQLError("no such field")]), media_type)
     assert response.status == status
     assert body_of(response) == {"errors": [{"message": "no such field"}]}
 
 
 @pytest.mark.parametrize("media_type", [JSON, GRAPHQL_RESPONSE])
-def test_an_error_within_the_execution_leaves_a_null_and_status_200(media_type: str) -> None:
+def test_an_execution_error_leaves_a_null_and_status_200(media_type: str) -> None:
     failure = GatewayError(ErrorCode.NOT_FOUND, "No thread.")
     error = GraphQLError("No thread.", path=["thread"], original_error=failure, extensions=failure.extensions)
     response = result_response(ExecutionResult(data=None, errors=[error]), media_type)
@@ -41,7 +41,7 @@ def test_a_masked_failure_before_the_execution_is_500() -> None:
     assert result_response(ExecutionResult(data=None, errors=[error]), JSON).status == 500
 
 
-def test_extensions_are_answered_where_there_are_some() -> None:
+def test_extensions_are_in_the_body_unless_empty() -> None:
     assert body_of(result_response(ExecutionResult({"a": 1}, None, {}), JSON)) == {"data": {"a": 1}}
     assert body_of(result_response(ExecutionResult({"a": 1}, None, {"b": 2}), JSON)) == {
         "data": {"a": 1},
@@ -49,12 +49,12 @@ def test_extensions_are_answered_where_there_are_some() -> None:
     }
 
 
-def test_values_that_orjson_refuses_are_still_answered() -> None:
+def test_values_that_orjson_refuses_are_still_encoded() -> None:
     value = {"data": {"big": 2**70, "half": "\ud800"}}
     assert body_of(json_response(value, 200)) == value
 
 
-def test_no_cache_keeps_an_answer_and_no_browser_guesses_its_type() -> None:
+def test_responses_are_not_cached_and_their_type_is_not_guessed() -> None:
     response = error_response(401, GatewayError(ErrorCode.UNAUTHENTICATED, "No."), headers={"X-More": "1"})
     assert dict(response.headers) == {
         "Cache-Control": "private, no-store",

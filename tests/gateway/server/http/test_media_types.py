@@ -56,7 +56,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
         (BROWSER, JSON),
     ],
 )
-def test_the_answers_type_follows_the_accept_header(accept: str | None, chosen: str | None) -> None:
+def test_the_response_type_follows_the_accept_header(accept: str | None, chosen: str | None) -> None:
     assert choose_response_type(accept) == chosen
 
 
@@ -77,7 +77,7 @@ def test_a_browser_gets_a_page_where_there_is_one(accept: str | None, chosen: st
 
 
 @given(st.text(max_size=60))
-def test_any_header_is_answered_without_an_exception(text: str) -> None:
+def test_no_header_raises(text: str) -> None:
     assert choose_response_type(text, html=True) in {None, JSON, GRAPHQL_RESPONSE, HTML}
     content_type_fault(text)
 
@@ -107,7 +107,7 @@ def test_json_in_utf8_is_read(content_type: str) -> None:
         ("", "got ''"),
     ],
 )
-def test_a_body_of_another_type_is_not_read(content_type: str | None, fault: str) -> None:
+def test_a_body_of_another_type_is_refused(content_type: str | None, fault: str) -> None:
     assert fault in str(content_type_fault(content_type))
 
 

@@ -53,7 +53,7 @@ async def test_an_event_is_rendered_as_json(runner: OperationRunner, events: Fak
     assert rendered == b'{"data":{"runStatus":{"status":"QUEUED"}}}'
 
 
-async def test_a_rendering_that_fails_unexpectedly_is_masked(
+async def test_an_unexpected_exception_of_a_rendering_is_masked(
     runner: OperationRunner, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(StartedSubscription):
@@ -70,7 +70,7 @@ async def test_a_rendering_that_fails_unexpectedly_is_masked(
     assert "private" not in str(answer)
 
 
-async def test_a_subscription_that_is_cancelled_while_it_begins_leaves_its_feed(
+async def test_a_subscription_that_is_cancelled_while_it_starts_closes_its_feed(
     runner: OperationRunner, events: FakeRunEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closing = asyncio.Event()
@@ -89,9 +89,7 @@ async def test_a_subscription_that_is_cancelled_while_it_begins_leaves_its_feed(
     assert events.open_feeds == []
 
 
-async def test_a_request_is_read_once_however_often_it_is_looked_at(
-    runner: OperationRunner, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_document_is_parsed_once_for_all_uses(runner: OperationRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[str] = []
 
     def counted(text: str, **options: Any) -> DocumentNode:
@@ -99,7 +97,7 @@ async def test_a_request_is_read_once_however_often_it_is_looked_at(
         return parse(text, **options)
 
     monkeypatch.setattr("schema.engine.documents.parse", counted)
-    for query in ("{", "{ nonsense }", "query { upstream { version } } #" + "x" * 100_000):  # none of them is kept
+    for query in ("{", "{ nonsense }", "query { upstream { version } } #" + "x" * 100_000):  # none of them is cached
         request = runner.parse_request(GraphQLRequest(query))
         assert (request.ambiguity_error, request.is_subscription) == (None, False)
         await runner.execute(request, PRINCIPAL, {OperationType.QUERY})
@@ -114,12 +112,12 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> ExecutionCounter:
 
 @pytest.fixture
 async def caching(counting: ExecutionCounter) -> AsyncIterator[OperationRunner]:
-    """An executor over a cache of its own."""
+    """A runner over its own cache."""
     async with processes(1, None) as (shared,):
         yield operation_runner(build_schema(), lambda _: counting.upstream, shared)
 
 
-async def test_a_query_asked_again_is_answered_the_same_without_being_executed(
+async def test_a_repeated_query_gets_the_same_response_without_an_execution(
     caching: OperationRunner, counting: ExecutionCounter
 ) -> None:
     answers = [await run_query(caching, RUN, {"id": T}) for _ in range(3)]
@@ -127,7 +125,7 @@ async def test_a_query_asked_again_is_answered_the_same_without_being_executed(
     assert (counting.executed, len(counting.upstream.calls)) == (1, 1)
 
 
-async def test_what_asks_the_upstream_for_nothing_is_not_executed_again_either(
+async def test_a_repeated_query_without_upstream_calls_is_not_executed(
     caching: OperationRunner, counting: ExecutionCounter
 ) -> None:
     query = "{ upstream { version } __schema { queryType { name } } }"
@@ -135,7 +133,7 @@ async def test_what_asks_the_upstream_for_nothing_is_not_executed_again_either(
     assert counting.executed == 1
 
 
-async def test_another_principal_document_operation_or_variable_is_another_question(
+async def test_another_principal_document_operation_or_variable_is_another_key(
     caching: OperationRunner, counting: ExecutionCounter
 ) -> None:
     await run_query(caching, RUN, {"id": T})
@@ -146,7 +144,7 @@ async def test_another_principal_document_operation_or_variable_is_another_quest
     assert counting.executed == 5
 
 
-async def test_variables_differ_as_json_does_but_not_by_their_order(
+async def test_variables_are_compared_as_json_regardless_of_their_order(
     caching: OperationRunner, counting: ExecutionCounter
 ) -> None:
     unlike: list[dict[str, Any]] = [{"n": 1}, {"n": 1.0}, {"n": None}, {}, {"n": 1, "on": True}]
@@ -160,7 +158,7 @@ async def test_variables_differ_as_json_does_but_not_by_their_order(
         assert b"errors" in await run_query(caching, BY_NUMBER, {"n": like_one})
 
 
-async def test_what_is_no_valid_query_or_had_errors_is_executed_each_time(
+async def test_mutations_invalid_documents_and_failed_queries_are_executed_each_time(
     caching: OperationRunner, counting: ExecutionCounter
 ) -> None:
     counting.upstream.fails(ENDED)
@@ -175,7 +173,7 @@ async def test_what_is_no_valid_query_or_had_errors_is_executed_each_time(
 
 
 @pytest.mark.parametrize("variables", [{"more": "\ud800"}, {"more": 2**70}])
-async def test_variables_that_cannot_be_written_down_are_no_question(
+async def test_variables_that_cannot_be_encoded_have_no_key(
     caching: OperationRunner, counting: ExecutionCounter, variables: dict[str, Any]
 ) -> None:
     for _ in range(2):
@@ -183,9 +181,7 @@ async def test_variables_that_cannot_be_written_down_are_no_question(
     assert counting.executed == 2
 
 
-async def test_data_that_cannot_be_written_the_fast_way_is_answered_as_before(
-    caching: OperationRunner, counting: ExecutionCounter
-) -> None:
+async def test_data_that_orjson_refuses_is_not_stored(caching: OperationRunner, counting: ExecutionCounter) -> None:
     half = msgspec.structs.replace(counting.upstream.threads[THREAD], metadata={"half": "\ud800"})
     counting.upstream.threads[THREAD] = half
     for _ in range(2):
@@ -193,13 +189,13 @@ async def test_data_that_cannot_be_written_the_fast_way_is_answered_as_before(
     assert counting.executed == 2
 
 
-async def test_a_query_is_not_answered_where_none_is_allowed(caching: OperationRunner) -> None:
+async def test_a_cached_response_is_not_used_where_no_query_is_allowed(caching: OperationRunner) -> None:
     await run_query(caching, RUN, {"id": T})
     with pytest.raises(InvalidOperationTypeError):
         await run_query(caching, RUN, {"id": T}, allowed=frozenset({OperationType.MUTATION}))
 
 
-async def test_a_cost_that_is_reported_is_that_of_an_execution(caching: OperationRunner, counting: ExecutionCounter) -> None:
+async def test_a_reported_cost_is_that_of_an_execution(caching: OperationRunner, counting: ExecutionCounter) -> None:
     costs = [orjson.loads(await run_query(caching, RUN, {"id": T}, report_cost=True)) for _ in range(2)]
     assert [cost["extensions"]["cost"]["cacheHits"] for cost in costs] == [0, 1]
     await run_query(caching, RUN, {"id": T})
@@ -208,7 +204,7 @@ async def test_a_cost_that_is_reported_is_that_of_an_execution(caching: Operatio
     assert counting.executed == 4
 
 
-async def test_an_answer_that_was_stale_is_asked_for_again(counting: ExecutionCounter) -> None:
+async def test_a_stale_response_is_not_stored(counting: ExecutionCounter) -> None:
     clock = Clock()
     async with processes(1, None, clock) as (shared,):
         caching = operation_runner(build_schema(), lambda _: counting.upstream, shared)
@@ -225,7 +221,9 @@ async def test_an_answer_that_was_stale_is_asked_for_again(counting: ExecutionCo
     assert counting.executed == 4
 
 
-async def test_a_mutation_over_the_same_cache_is_seen(caching: OperationRunner, counting: ExecutionCounter) -> None:
+async def test_a_mutation_over_the_same_cache_invalidates_the_response(
+    caching: OperationRunner, counting: ExecutionCounter
+) -> None:
     await run_query(caching, RUN, {"id": T})
     mutation = (
         'mutation { updateThread(input: {threadId: "thread_1", metadata: {seen: "yes"}}) { userErrors { code } } }'
@@ -236,7 +234,7 @@ async def test_a_mutation_over_the_same_cache_is_seen(caching: OperationRunner, 
     assert counting.executed == 3
 
 
-async def test_a_schema_of_other_limits_knows_nothing_of_it(counting: ExecutionCounter) -> None:
+async def test_a_schema_with_other_limits_shares_no_response(counting: ExecutionCounter) -> None:
     async with processes(1, None) as (shared,):
         for calls in (10, 0):
             caching = operation_runner(build_schema(max_upstream_calls=calls), lambda _: counting.upstream, shared)

@@ -6,7 +6,7 @@ from gateway.server.http.operation_tasks import OperationStoppedError, Operation
 
 
 class Gate:
-    """An operation that says when it has begun and how it ended, and ends when it is let."""
+    """An operation that says when it has started and how it ended, and waits until the gate is opened."""
 
     def __init__(self) -> None:
         self.started = asyncio.Event()
@@ -24,7 +24,7 @@ class Gate:
         return "answer"
 
 
-async def test_an_operations_result_and_its_exception_reach_the_waiter() -> None:
+async def test_an_operations_result_and_its_exception_reach_the_caller() -> None:
     operations, gate = OperationTasks(), Gate()
     gate.opened.set()
     assert await operations.run(gate.pass_through(), shield=False) == "answer"
@@ -37,57 +37,57 @@ async def test_an_operations_result_and_its_exception_reach_the_waiter() -> None
     assert len(operations) == 0
 
 
-async def test_an_operation_ends_when_its_caller_leaves() -> None:
+async def test_an_operation_is_cancelled_with_its_caller() -> None:
     operations, gate = OperationTasks(), Gate()
-    waiter = asyncio.create_task(operations.run(gate.pass_through(), shield=False))
+    caller = asyncio.create_task(operations.run(gate.pass_through(), shield=False))
     await gate.started.wait()
-    waiter.cancel()
+    caller.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await waiter
+        await caller
     assert gate.outcome == "cancelled"
     assert len(operations) == 0
 
 
-async def test_an_operation_that_writes_goes_on_when_its_caller_leaves() -> None:
+async def test_a_shielded_operation_goes_on_without_its_caller() -> None:
     operations, gate = OperationTasks(), Gate()
-    waiter = asyncio.create_task(operations.run(gate.pass_through(), shield=True))
+    caller = asyncio.create_task(operations.run(gate.pass_through(), shield=True))
     await gate.started.wait()
-    waiter.cancel()
+    caller.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await waiter
+        await caller
     assert len(operations) == 1
     gate.opened.set()
     await operations.stop(10)
     assert gate.outcome == "finished"
 
 
-async def test_what_goes_on_without_its_caller_is_shown_once() -> None:
-    operations, gate, left = OperationTasks(), Gate(), list[asyncio.Task[str]]()
-    waiter = asyncio.create_task(operations.run(gate.pass_through(), shield=True, on_abandoned=left.append))
+async def test_an_abandoned_operation_is_reported_once() -> None:
+    operations, gate, abandoned = OperationTasks(), Gate(), list[asyncio.Task[str]]()
+    caller = asyncio.create_task(operations.run(gate.pass_through(), shield=True, on_abandoned=abandoned.append))
     await gate.started.wait()
-    waiter.cancel()
+    caller.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await waiter
-    (task,) = left
+        await caller
+    (task,) = abandoned
     gate.opened.set()
     assert await task == "answer"
-    assert await operations.run(gate.pass_through(), shield=True, on_abandoned=left.append) == "answer"
-    assert left == [task]
+    assert await operations.run(gate.pass_through(), shield=True, on_abandoned=abandoned.append) == "answer"
+    assert abandoned == [task]
 
 
-async def test_stopping_waits_for_what_is_under_way() -> None:
+async def test_stopping_waits_for_operations_in_flight() -> None:
     operations, gate = OperationTasks(), Gate()
-    waiter = asyncio.create_task(operations.run(gate.pass_through(), shield=False))
+    caller = asyncio.create_task(operations.run(gate.pass_through(), shield=False))
     await gate.started.wait()
     stopping = asyncio.create_task(operations.stop(10))
     await asyncio.sleep(0)
     assert operations.is_stopping
     gate.opened.set()
-    assert await waiter == "answer"
+    assert await caller == "answer"
     await stopping
 
 
-async def test_nothing_starts_any_more_once_it_stops() -> None:
+async def test_no_operation_starts_after_the_stop() -> None:
     operations, gate = OperationTasks(), Gate()
     await operations.stop(0)
     with pytest.raises(OperationStoppedError) as refused:
@@ -96,20 +96,20 @@ async def test_nothing_starts_any_more_once_it_stops() -> None:
     assert not gate.started.is_set()
 
 
-async def test_stopping_ends_what_takes_too_long_and_says_so_to_its_waiter() -> None:
+async def test_stopping_cancels_slow_operations_and_their_callers_learn_it() -> None:
     operations, gate = OperationTasks(), Gate()
-    waiter = asyncio.create_task(operations.run(gate.pass_through(), shield=True))
+    caller = asyncio.create_task(operations.run(gate.pass_through(), shield=True))
     await gate.started.wait()
     await operations.stop(0)
-    with pytest.raises(OperationStoppedError) as ended:
-        await waiter
-    assert ended.value.started
+    with pytest.raises(OperationStoppedError) as stopped:
+        await caller
+    assert stopped.value.started
     assert gate.outcome == "cancelled"
 
 
-async def test_whoever_asked_is_told_once_at_the_beginning_of_the_stop() -> None:
-    operations, told = OperationTasks(), []
-    operations.on_stop(lambda: told.append(operations.is_stopping))
+async def test_a_stop_callback_runs_once_when_the_stop_begins() -> None:
+    operations, calls = OperationTasks(), []
+    operations.on_stop(lambda: calls.append(operations.is_stopping))
     await operations.stop(0)
     await operations.stop(0)
-    assert told == [True]
+    assert calls == [True]

@@ -21,13 +21,15 @@ from gateway.server.http.refusals import (
         ("POST", OperationType.QUERY, 400, "got a query"),
     ],
 )
-def test_a_wrong_kind_of_operation_is_told_how_to_go(method: str, kind: OperationType, status: int, word: str) -> None:
+def test_a_wrong_operation_type_gets_the_right_way_to_send_it(
+    method: str, kind: OperationType, status: int, word: str
+) -> None:
     refused = operation_type_refusal(method, InvalidOperationTypeError(kind))
     assert refused.status == status
     assert word in refused.error.message
 
 
-def test_only_what_was_not_begun_may_be_sent_to_another_gateway() -> None:
+def test_only_requests_that_were_not_started_may_be_sent_to_another_gateway() -> None:
     def may_be_repeated(refused: Refusal) -> bool:
         return "Retry-After" in dict(refused.headers)
 
@@ -39,6 +41,6 @@ def test_only_what_was_not_begun_may_be_sent_to_another_gateway() -> None:
     ] == [True, True, False]
 
 
-def test_an_operation_that_is_not_there_is_named() -> None:
+def test_the_error_names_the_unknown_operation() -> None:
     assert unknown_operation_error(None).argument == "query"
     assert "Nobody" in unknown_operation_error("Nobody").message

@@ -21,14 +21,14 @@ async def test_every_setting_reaches_the_connections(monkeypatch: pytest.MonkeyP
     seen: list[SubscriptionLimits] = []
     init = LiveConnections.__init__
 
-    def noting(self: LiveConnections, limits: SubscriptionLimits, deliveries: object) -> None:
+    def recording(self: LiveConnections, limits: SubscriptionLimits, fan_out: object) -> None:
         seen.append(limits)
-        init(self, limits, deliveries)  # type: ignore[arg-type]
+        init(self, limits, fan_out)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(LiveConnections, "__init__", noting)
+    monkeypatch.setattr(LiveConnections, "__init__", recording)
     chosen: dict[str, Any] = {name: number for number, name in enumerate(SubscriptionLimits.__slots__, 2)}
-    given: dict[str, Any] = {f"gateway_{name}": value for name, value in chosen.items()}
-    settings = Settings(upstream_url="http://127.0.0.1:1/v1", **given)
+    variables: dict[str, Any] = {f"gateway_{name}": value for name, value in chosen.items()}
+    settings = Settings(upstream_url="http://127.0.0.1:1/v1", **variables)
     async with listening(build_gateway_app(settings), "127.0.0.1", 0):
         pass
     assert seen == [SubscriptionLimits(**chosen)]

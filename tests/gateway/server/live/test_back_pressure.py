@@ -8,7 +8,7 @@ from gateway.server.live.fair_queue import FairQueue
 
 
 class FakeTransport:
-    """Holds as many bytes back as a test says."""
+    """A transport with as many buffered bytes as a test sets."""
 
     def __init__(self) -> None:
         self.buffered_bytes = 0
@@ -33,7 +33,7 @@ def back_pressure_over(transport: FakeTransport, stalled_seconds: float = 60.0) 
     return BackPressure(cast("asyncio.Transport", transport), FairQueue(), stalled_seconds, stalled.set), stalled
 
 
-async def test_there_is_room_until_more_than_the_buffer_waits() -> None:
+async def test_the_connection_is_full_beyond_its_buffer() -> None:
     transport = FakeTransport()
     back_pressure, _ = back_pressure_over(transport)
     transport.buffered_bytes = MAX_BUFFERED_BYTES
@@ -43,7 +43,7 @@ async def test_there_is_room_until_more_than_the_buffer_waits() -> None:
     assert back_pressure.is_full()
 
 
-async def test_all_who_wait_are_let_go_once_there_is_room() -> None:
+async def test_all_waiters_go_on_after_the_drain() -> None:
     transport, member = FakeTransport(), Member()
     back_pressure, stalled = back_pressure_over(transport)
     transport.buffered_bytes = MAX_BUFFERED_BYTES + 1
@@ -61,7 +61,7 @@ async def test_all_who_wait_are_let_go_once_there_is_room() -> None:
     back_pressure.close()
 
 
-async def test_a_client_that_takes_nothing_is_given_up() -> None:
+async def test_a_client_that_reads_nothing_is_stalled() -> None:
     transport, member = FakeTransport(), Member()
     back_pressure, stalled = back_pressure_over(transport, 0.02)
     transport.buffered_bytes = MAX_BUFFERED_BYTES + 1
@@ -72,7 +72,7 @@ async def test_a_client_that_takes_nothing_is_given_up() -> None:
     back_pressure.close()
 
 
-async def test_a_client_that_takes_a_little_is_not() -> None:
+async def test_a_client_that_reads_slowly_is_not_stalled() -> None:
     transport, member = FakeTransport(), Member()
     back_pressure, stalled = back_pressure_over(transport, 0.05)
     transport.buffered_bytes = MAX_BUFFERED_BYTES + 40
@@ -86,7 +86,7 @@ async def test_a_client_that_takes_a_little_is_not() -> None:
     assert not stalled.is_set()
 
 
-async def test_who_waits_hears_of_the_end() -> None:
+async def test_a_waiter_gets_an_error_when_the_connection_closes() -> None:
     transport = FakeTransport()
     back_pressure, _ = back_pressure_over(transport)
     transport.buffered_bytes = MAX_BUFFERED_BYTES + 1

@@ -6,21 +6,21 @@ import pytest
 from gateway.server.live.background_tasks import BackgroundTasks
 
 
-async def test_a_task_is_owned_until_it_is_over() -> None:
-    tasks, let = BackgroundTasks(), asyncio.Event()
+async def test_a_task_is_counted_until_it_ends() -> None:
+    tasks, released = BackgroundTasks(), asyncio.Event()
 
     async def wait() -> None:
-        await let.wait()
+        await released.wait()
 
     task = tasks.start(wait())
     await tasks.wait(0)
     assert (len(tasks), task.done()) == (1, False)
-    let.set()
+    released.set()
     await tasks.wait(10)
     assert (len(tasks), task.done()) == (0, True)
 
 
-async def test_what_is_left_at_the_end_is_cancelled_and_has_noticed() -> None:
+async def test_closing_cancels_running_tasks_and_waits_for_them() -> None:
     tasks = BackgroundTasks()
 
     async def forever() -> None:

@@ -1,4 +1,4 @@
-"""An event stream as its reader sees it, frame by frame."""
+"""Event streams as a client receives them, frame by frame."""
 
 import asyncio
 import base64
@@ -58,7 +58,7 @@ def test_each_frame_ends_with_an_empty_line_and_complete_has_a_data_line() -> No
     assert HEARTBEAT_FRAME.startswith(b":")
 
 
-def test_a_single_answer_is_one_next_and_the_end() -> None:
+def test_a_single_result_is_one_next_and_complete() -> None:
     body = single_event_response({"data": {"text": "two\nlines"}}).body
     assert body == b'event: next\ndata: {"data":{"text":"two\\nlines"}}\n\nevent: complete\ndata: \n\n'
 
@@ -81,7 +81,7 @@ async def test_a_subscription_is_a_stream_of_events_with_their_cursors(gateway: 
         assert await response.content.read() == b""
 
 
-async def test_the_last_event_id_is_where_the_feed_begins(gateway: Following) -> None:
+async def test_the_feed_begins_after_the_last_event_id(gateway: Following) -> None:
     async with gateway.stream(**{"Last-Event-ID": "cursor-7"}):
         await gateway.followed()
     async with gateway.stream(**{"Last-Event-ID": ""}):
@@ -90,7 +90,7 @@ async def test_the_last_event_id_is_where_the_feed_begins(gateway: Following) ->
     assert gateway.events.followed == [("status", key, "cursor-7"), ("status", key, None)]
 
 
-async def test_a_browsers_event_source_asks_by_get(gateway: Following) -> None:
+async def test_a_browsers_event_source_sends_a_get(gateway: Following) -> None:
     async with gateway.session.get(f"{gateway.url}/graphql", params={"query": STATUS}, headers=STREAM) as response:
         await gateway.followed()
         gateway.events.end()
@@ -108,7 +108,7 @@ async def test_a_browsers_event_source_asks_by_get(gateway: Following) -> None:
         ("fragment F on Query { __typename }", "BAD_USER_INPUT"),
     ],
 )
-async def test_what_cannot_run_is_told_within_the_stream(gateway: Following, query: str, code: str) -> None:
+async def test_a_request_error_stands_in_the_stream(gateway: Following, query: str, code: str) -> None:
     async with gateway.stream(query) as response:
         assert (response.status, response.content_type) == (200, "text/event-stream")
         first, last = frames_of(await response.read())
@@ -118,14 +118,14 @@ async def test_what_cannot_run_is_told_within_the_stream(gateway: Following, que
     assert "data" not in body
 
 
-async def test_a_refused_subscription_is_told_within_the_stream(gateway: Following) -> None:
+async def test_a_refused_subscription_is_an_error_in_the_stream(gateway: Following) -> None:
     gateway.events.refuse = GatewayError(ErrorCode.NOT_FOUND, "No such run.")
     async with gateway.stream() as response:
         first, _ = frames_of(await response.read())
     assert json.loads(first["data"])["errors"][0]["extensions"]["code"] == "NOT_FOUND"
 
 
-async def test_a_failed_feed_is_told_before_the_end(gateway: Following) -> None:
+async def test_a_failed_feed_is_an_error_before_complete(gateway: Following) -> None:
     async with gateway.stream() as response:
         await gateway.followed()
         gateway.events.fail(GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "It is away."))
@@ -133,7 +133,7 @@ async def test_a_failed_feed_is_told_before_the_end(gateway: Following) -> None:
         assert await read_frame(response) == COMPLETE
 
 
-async def test_a_query_is_one_answer_and_the_end(gateway: Following) -> None:
+async def test_a_query_is_one_next_and_complete(gateway: Following) -> None:
     async with gateway.stream("{ __typename }") as response:
         first, last = frames_of(await response.read())
     assert (json.loads(first["data"]), last) == ({"data": {"__typename": "Query"}}, COMPLETE)
@@ -149,7 +149,7 @@ async def test_a_query_is_one_answer_and_the_end(gateway: Following) -> None:
         ("PUT", {"headers": STREAM}, 405),
     ],
 )
-async def test_what_is_no_graphql_request_is_refused_by_http(
+async def test_a_faulty_http_request_gets_an_http_status(
     gateway: Following, method: str, options: Any, status: int
 ) -> None:
     reply = await gateway.send(method, "/graphql", **options)
@@ -169,7 +169,9 @@ async def test_what_is_no_graphql_request_is_refused_by_http(
         ("*/*, text/event-stream;q=0", False),
     ],
 )
-async def test_a_query_is_answered_as_its_accept_header_prefers(gateway: Following, accept: str, streams: bool) -> None:
+async def test_a_query_gets_the_type_that_its_accept_header_prefers(
+    gateway: Following, accept: str, streams: bool
+) -> None:
     reply = await gateway.post({"query": "{ __typename }"}, headers={**CREDENTIAL, "Accept": accept})
     assert reply.status == 200
     assert reply.headers["Content-Type"].startswith("text/event-stream" if streams else "application/json")
@@ -182,7 +184,7 @@ async def test_a_subscription_is_a_stream_wherever_a_stream_is_accepted(gateway:
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "application/graphql-response+json"])
-async def test_a_plain_subscription_is_told_how_it_has_to_be_sent(gateway: Following, accept: str) -> None:
+async def test_a_subscription_without_a_stream_gets_the_right_ways_to_send_it(gateway: Following, accept: str) -> None:
     reply = await gateway.post({"query": STATUS}, headers={**CREDENTIAL, "Accept": accept})
     assert reply.status == 400
     message = reply.json["errors"][0]["message"]
@@ -190,7 +192,7 @@ async def test_a_plain_subscription_is_told_how_it_has_to_be_sent(gateway: Follo
     assert "text/event-stream" in message
 
 
-async def test_a_client_that_leaves_is_left(gateway: Following) -> None:
+async def test_a_client_that_disconnects_leaves_nothing_behind(gateway: Following) -> None:
     async with gateway.stream():
         await gateway.followed()
     await gateway.nobody_left()
@@ -204,7 +206,7 @@ async def test_comments_keep_an_idle_stream_open() -> None:
         await gateway.nobody_left()
 
 
-async def test_a_client_that_reads_nothing_is_given_up() -> None:
+async def test_a_client_that_reads_nothing_is_disconnected() -> None:
     async with running_following(limits=replace(LIMITS, stalled_client_seconds=0.05)) as gateway:
         query = STATUS.replace("status }", "run { model } }")
         async with gateway.stream(query):
@@ -217,7 +219,7 @@ async def test_a_client_that_reads_nothing_is_given_up() -> None:
         await gateway.nobody_left()
 
 
-async def test_a_stop_ends_the_stream_without_a_complete_so_that_clients_come_back(gateway: Following) -> None:
+async def test_a_stop_ends_the_stream_without_complete_so_that_clients_reconnect(gateway: Following) -> None:
     async with gateway.stream() as response:
         await gateway.followed()
         await gateway.stop()
@@ -227,7 +229,7 @@ async def test_a_stop_ends_the_stream_without_a_complete_so_that_clients_come_ba
         assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
 
 
-async def test_a_stream_ends_with_its_credential(gateway: Following) -> None:
+async def test_a_stream_ends_when_its_credential_expires(gateway: Following) -> None:
     claims = base64.urlsafe_b64encode(b'{"exp": 1700000000}').decode().rstrip("=")
     async with gateway.stream(Authorization=f"Bearer e30.{claims}.sig") as response:
         error = json.loads((await read_frame(response))["data"])["errors"][0]

@@ -4,7 +4,7 @@ from gateway.server.live.fair_queue import FairQueue
 
 
 class Member:
-    """Notes its queue, and comes again as often as it is told to."""
+    """Logs each slice, and rejoins the queue `again` times."""
 
     def __init__(self, queue: FairQueue, name: str, log: list[str], again: int = 0) -> None:
         self.queue, self.name, self.log, self.again = queue, name, log, again
@@ -21,7 +21,7 @@ async def rounds(number: int) -> None:
         await asyncio.sleep(0)
 
 
-async def test_each_gets_its_turn_in_order_and_who_comes_again_stands_last() -> None:
+async def test_members_run_in_order_and_rejoin_at_the_end() -> None:
     queue, log = FairQueue(), list[str]()
     for member in (Member(queue, "a", log, again=2), Member(queue, "b", log)):
         queue.enqueue(member)
@@ -30,7 +30,7 @@ async def test_each_gets_its_turn_in_order_and_who_comes_again_stands_last() -> 
     assert log == ["a", "b", "a", "a"]
 
 
-async def test_the_loop_does_other_things_between_rounds() -> None:
+async def test_the_loop_runs_other_tasks_between_rounds() -> None:
     queue, log = FairQueue(members_per_round=2), list[str]()
     for name in "abcde":
         queue.enqueue(Member(queue, name, log))
@@ -41,7 +41,7 @@ async def test_the_loop_does_other_things_between_rounds() -> None:
     assert seen[:3] == ["ab", "abcd", "abcde"]
 
 
-async def test_who_is_sent_away_gets_no_turn() -> None:
+async def test_cleared_members_do_not_run() -> None:
     queue, log = FairQueue(), list[str]()
     queue.enqueue(Member(queue, "a", log))
     queue.clear()
@@ -51,7 +51,7 @@ async def test_who_is_sent_away_gets_no_turn() -> None:
     assert log == ["b"]
 
 
-async def test_all_may_be_sent_away_in_the_middle_of_a_round() -> None:
+async def test_a_member_may_clear_the_queue_in_the_middle_of_a_round() -> None:
     queue = FairQueue()
 
     class Stopper:
@@ -65,7 +65,7 @@ async def test_all_may_be_sent_away_in_the_middle_of_a_round() -> None:
     assert log == []
 
 
-async def test_one_that_raises_takes_no_turn_from_the_others() -> None:
+async def test_a_member_that_raises_does_not_stop_the_others() -> None:
     queue, log, raised = FairQueue(), list[str](), list[BaseException]()
     asyncio.get_running_loop().set_exception_handler(lambda _, about: raised.append(about["exception"]))
 

@@ -22,7 +22,7 @@ REQUEST = GraphQLRequest(STATUS)
 
 
 class FakeSink:
-    """Notes what is sent; full when a test says so."""
+    """Records what is sent. A test sets whether it is full, or broken."""
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
@@ -72,7 +72,7 @@ def answer(text: str, cursor: str, name: str = "1") -> tuple[str, str, str]:
     return name, f'{{"data":{{"runStatus":{{"status":"{text}"}}}}}}', cursor
 
 
-async def test_events_come_in_order_and_then_the_end(world: World) -> None:
+async def test_events_are_sent_in_order_and_then_complete(world: World) -> None:
     sink = FakeSink()
     await world.subscribe(sink)
     for text in ("queued", "in_progress", "completed"):
@@ -85,7 +85,7 @@ async def test_events_come_in_order_and_then_the_end(world: World) -> None:
     await until(lambda: not world.events.open_feeds)
 
 
-async def test_a_failed_feed_is_told_after_what_came_before(world: World) -> None:
+async def test_a_failed_feed_is_an_error_after_the_events_before_it(world: World) -> None:
     sink = FakeSink()
     await world.subscribe(sink)
     world.events.push(status("queued"))
@@ -95,7 +95,7 @@ async def test_a_failed_feed_is_told_after_what_came_before(world: World) -> Non
     assert len(world.fan_out) == 0
 
 
-async def test_all_of_one_selection_and_principal_share_renderings(world: World) -> None:
+async def test_subscribers_of_one_selection_and_principal_share_renderings(world: World) -> None:
     sinks = [FakeSink() for _ in range(4)]
     for sink in sinks[:3]:
         await world.subscribe(sink)
@@ -116,7 +116,7 @@ async def test_an_idle_subscription_has_no_task(world: World) -> None:
     subscriber.unsubscribe()
 
 
-async def test_a_full_outlet_waits_and_keeps_nobody_else_waiting(world: World) -> None:
+async def test_a_full_sink_waits_and_delays_no_other(world: World) -> None:
     slow, quick = FakeSink(), FakeSink()
     slow.full = True
     await world.subscribe(slow)
@@ -133,7 +133,7 @@ async def test_a_full_outlet_waits_and_keeps_nobody_else_waiting(world: World) -
     assert group.render_count == 3
 
 
-async def test_one_that_is_far_behind_takes_several_turns(world: World) -> None:
+async def test_a_subscriber_that_is_far_behind_needs_several_slices(world: World) -> None:
     sink = FakeSink()
     subscriber = await world.fan_out.subscribe(world.runner.parse_request(REQUEST), ALICE)
     for _ in range(3 * EVENTS_PER_SLICE):
@@ -143,7 +143,7 @@ async def test_one_that_is_far_behind_takes_several_turns(world: World) -> None:
     subscriber.unsubscribe()
 
 
-async def test_one_that_has_left_is_sent_nothing_and_leaving_twice_counts_once(world: World) -> None:
+async def test_a_subscriber_that_has_left_is_sent_nothing_and_leaving_twice_counts_once(world: World) -> None:
     sink = FakeSink()
     subscriber = await world.subscribe(sink)
     world.events.push(status("queued"))
@@ -154,7 +154,7 @@ async def test_one_that_has_left_is_sent_nothing_and_leaving_twice_counts_once(w
     assert (sink.sent, len(world.fan_out)) == ([], 0)
 
 
-async def test_a_principal_has_a_bound_of_its_own(world: World) -> None:
+async def test_each_principal_has_its_own_limit(world: World) -> None:
     subscribers = [await world.subscribe(FakeSink()) for _ in range(3)]
     with pytest.raises(GatewayError) as refused:
         await world.subscribe(FakeSink())
@@ -164,7 +164,7 @@ async def test_a_principal_has_a_bound_of_its_own(world: World) -> None:
     await world.subscribe(FakeSink())
 
 
-async def test_a_refused_subscription_takes_no_place(world: World) -> None:
+async def test_a_refused_subscription_does_not_count(world: World) -> None:
     world.events.refuse = GatewayError(ErrorCode.NOT_FOUND, "no")
     for _ in range(4):
         with pytest.raises(SubscriptionRefusedError):
@@ -172,7 +172,7 @@ async def test_a_refused_subscription_takes_no_place(world: World) -> None:
     assert len(world.fan_out) == 0
 
 
-async def test_an_unexpected_failure_ends_one_subscription_masked(
+async def test_an_unexpected_exception_is_masked_and_ends_only_its_subscription(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken, fine = FakeSink(), FakeSink()

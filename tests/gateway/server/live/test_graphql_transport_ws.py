@@ -1,4 +1,4 @@
-"""What each message means; the protocol's own words are in PROTOCOL.md of npm's graphql-ws."""
+"""Each message leads to the decision that PROTOCOL.md of graphql-ws prescribes."""
 
 import json
 from typing import Any
@@ -51,7 +51,7 @@ def subscribe(**payload: Any) -> dict[str, Any]:
         (subscribe(), CloseSocket(CloseCode.UNAUTHORIZED, "Unauthorized")),
     ],
 )
-def test_before_the_first_init(message: Any, decision: Decision) -> None:
+def test_messages_before_the_first_init(message: Any, decision: Decision) -> None:
     assert decided(message, is_initialised=False) == decision
 
 
@@ -70,7 +70,7 @@ def test_before_the_first_init(message: Any, decision: Decision) -> None:
         ({"type": "ping"}, SendMessage(b'{"type":"pong"}')),
     ],
 )
-def test_after_the_first_init(message: Any, decision: Decision) -> None:
+def test_messages_after_the_first_init(message: Any, decision: Decision) -> None:
     assert decided(message) == decision
 
 
@@ -112,7 +112,7 @@ def test_after_the_first_init(message: Any, decision: Decision) -> None:
     ],
 )
 @pytest.mark.parametrize("is_initialised", [False, True])
-def test_what_the_protocol_does_not_know_closes_the_socket(message: Any, is_initialised: bool) -> None:
+def test_a_message_outside_the_protocol_closes_the_socket(message: Any, is_initialised: bool) -> None:
     decision = decided(message, is_initialised=is_initialised)
     assert isinstance(decision, CloseSocket)
     assert decision.code is CloseCode.BAD_MESSAGE
@@ -132,13 +132,13 @@ def test_an_empty_document_is_an_error_of_its_operation() -> None:
     assert "empty" in decision.error.message
 
 
-def test_a_ping_nested_too_deep_to_be_written_is_answered_without_its_payload() -> None:
+def test_a_ping_nested_too_deep_to_encode_gets_a_pong_without_payload() -> None:
     deep = '{"type": "ping", "payload": {"a": ' + "[" * 500 + "]" * 500 + "}}"
     assert decided(deep) == SendMessage(b'{"type":"pong"}')
 
 
 @given(st.text() | st.recursive(st.none() | st.booleans() | st.text(), st.lists).map(json.dumps))
-def test_every_text_is_decided_about(text: str) -> None:
+def test_every_text_leads_to_a_decision(text: str) -> None:
     assert isinstance(interpret_message(text, is_initialised=True, active_ids=()), Decision)
 
 

@@ -19,14 +19,14 @@ def connections(**limits: Any) -> LiveConnections:
 
 
 class Client:
-    """A connection that leaves when it is told, or is stubborn."""
+    """A connection that leaves when it is asked to reconnect, unless it is stubborn."""
 
     def __init__(self, owner: LiveConnections, *, stubborn: bool = False) -> None:
         self.owner, self.stubborn, self.log = owner, stubborn, list[str]()
         owner.register(self)
 
     def request_reconnect(self) -> None:
-        self.log.append("sent away")
+        self.log.append("asked to reconnect")
         if not self.stubborn:
             asyncio.get_running_loop().call_soon(self.owner.unregister, self)
 
@@ -36,17 +36,17 @@ class Client:
 
 
 class Transport:
-    def __init__(self, left: int) -> None:
-        self.left, self.aborted = left, False
+    def __init__(self, buffered_bytes: int) -> None:
+        self.buffered_bytes, self.aborted = buffered_bytes, False
 
     def get_write_buffer_size(self) -> int:
-        return self.left
+        return self.buffered_bytes
 
     def abort(self) -> None:
         self.aborted = True
 
 
-def test_places_are_bounded_and_come_back() -> None:
+def test_slots_are_limited_and_released() -> None:
     slots = connections(max_sockets=2)
     with slots.acquire_slot(), slots.acquire_slot(initialised=False):
         with pytest.raises(Refusal, match="at most 2"):
@@ -57,7 +57,7 @@ def test_places_are_bounded_and_come_back() -> None:
         pass
 
 
-def test_the_uninitialised_have_a_bound_of_their_own() -> None:
+def test_uninitialised_connections_have_their_own_limit() -> None:
     slots = connections(max_uninitialised_sockets=1)
     with slots.acquire_slot(initialised=False) as first, slots.acquire_slot():
         with pytest.raises(Refusal, match="without connection_init"):
@@ -70,20 +70,20 @@ def test_the_uninitialised_have_a_bound_of_their_own() -> None:
         pass
 
 
-async def test_the_end_waits_for_those_who_leave_and_ends_those_who_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_waits_for_clients_that_leave_and_aborts_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.server.live.live_connections.CLOSE_TIMEOUT_SECONDS", 0.02)
     owner = connections()
     polite, stubborn = Client(owner), Client(owner, stubborn=True)
     await owner.aclose()
-    assert polite.log == ["sent away"]
-    assert stubborn.log == ["sent away", "aborted"]
+    assert polite.log == ["asked to reconnect"]
+    assert stubborn.log == ["asked to reconnect", "aborted"]
 
 
-async def test_the_end_of_nothing_is_at_once() -> None:
+async def test_closing_without_connections_does_not_wait() -> None:
     await connections().aclose()
 
 
-async def test_what_is_left_to_send_gets_a_moment_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_with_buffered_bytes_is_aborted_after_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     owner = connections()
     empty, late = Transport(0), Transport(9)
     for transport in (empty, late, late):
@@ -97,7 +97,7 @@ async def test_what_is_left_to_send_gets_a_moment_and_no_more(monkeypatch: pytes
     await until(lambda: slow.aborted)
 
 
-async def test_sending_at_once_tolerates_a_lost_connection_and_nothing_that_waits() -> None:
+async def test_a_send_ignores_a_lost_connection_and_must_not_wait() -> None:
     sent: list[str] = []
 
     async def sends() -> None:

@@ -12,11 +12,11 @@ def event(number: int = 1) -> RunEvent:
 
 
 class World:
-    """A group whose renderings a test lets happen."""
+    """A group whose renderings wait until a test releases them."""
 
     def __init__(self, payload: bytes = b"{}") -> None:
-        self.let = asyncio.Event()
-        self.let.set()
+        self.released = asyncio.Event()
+        self.released.set()
         self.rendered: list[str] = []
         self.tasks = BackgroundTasks()
         self.payload = payload
@@ -24,7 +24,7 @@ class World:
         self.group.member_count = 2
 
     async def render(self, event: RunEvent) -> bytes:
-        await self.let.wait()
+        await self.released.wait()
         self.rendered.append(event.cursor)
         return self.payload
 
@@ -42,22 +42,22 @@ class Member:
         self.slices += 1
 
 
-async def test_an_event_is_rendered_once_for_all_who_ask_and_wakes_those_who_wait() -> None:
+async def test_an_event_is_rendered_once_for_all_members_and_enqueues_the_waiters() -> None:
     world, members = World(), [Member(), Member()]
-    world.let.clear()
+    world.released.clear()
     first, same = event(), event()
     found = world.group.get_rendering(first)
     assert world.group.get_rendering(first) is found
     assert world.group.get_rendering(same) is not found  # equal, but another event
     found.waiters.extend(members)
-    world.let.set()
+    world.released.set()
     await world.tasks.wait(10)
     await asyncio.sleep(0)
     assert [member.slices for member in members] == [1, 1]
     assert world.group.render_count == len(world.rendered) == 2
 
 
-async def test_what_every_member_was_sent_is_forgotten() -> None:
+async def test_a_rendering_is_dropped_after_every_member_was_sent_it() -> None:
     world, one = World(), event()
     found = await world.ready(one)
     world.group.on_sent(found)
@@ -66,7 +66,7 @@ async def test_what_every_member_was_sent_is_forgotten() -> None:
     assert await world.ready(one) is not found
 
 
-async def test_the_oldest_are_forgotten_beyond_their_number() -> None:
+async def test_the_oldest_renderings_are_evicted_beyond_their_number() -> None:
     world = World()
     events = [event(number) for number in range(MAX_RENDERINGS + 1)]
     made = [await world.ready(one) for one in events]
@@ -74,7 +74,7 @@ async def test_the_oldest_are_forgotten_beyond_their_number() -> None:
     assert await world.ready(events[0]) is not made[0]
 
 
-async def test_the_oldest_are_forgotten_beyond_their_bytes_but_never_the_newest() -> None:
+async def test_the_oldest_renderings_are_evicted_beyond_their_bytes_but_never_the_newest() -> None:
     world = World(b"x" * (MAX_RENDERING_BYTES // 2 + 1))
     first, second = event(1), event(2)
     made = await world.ready(first)
@@ -86,9 +86,9 @@ async def test_the_oldest_are_forgotten_beyond_their_bytes_but_never_the_newest(
     assert huge.group.get_rendering(first) is alone
 
 
-async def test_the_end_of_a_group_ends_its_rendering() -> None:
+async def test_cancelling_a_group_cancels_its_renderings() -> None:
     world = World()
-    world.let.clear()
+    world.released.clear()
     found = world.group.get_rendering(event())
     await asyncio.sleep(0)
     world.group.cancel()

@@ -1,4 +1,4 @@
-"""The operations of one socket, with its line in a test's hand."""
+"""The operations of one socket, over a fake output."""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ UPSTREAM = UpstreamIdentity("http://upstream.test")
 
 
 class FakeOutput:
-    """Notes what is sent and how it is closed."""
+    """Records the messages and the close codes."""
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
@@ -56,7 +56,7 @@ class FakeOutput:
 
 
 class Gate:
-    """An operation under way: says when it has begun and how it ended, and ends when it is let."""
+    """An operation that says when it has started and how it ended, and waits until the gate is opened."""
 
     def __init__(self) -> None:
         self.started, self.opened, self.outcome = asyncio.Event(), asyncio.Event(), "none"
@@ -132,7 +132,7 @@ async def world() -> AsyncIterator[World]:
     await world.connections.aclose()
 
 
-async def test_nothing_begins_before_it_is_known_who_asks(world: World) -> None:
+async def test_no_operation_starts_before_the_principal_is_known(world: World) -> None:
     assert not world.operations.is_initialised
     world.start("{ __typename }")
     assert "1" not in world.operations.active_ids
@@ -141,7 +141,7 @@ async def test_nothing_begins_before_it_is_known_who_asks(world: World) -> None:
 
 
 @pytest.mark.parametrize("how", ["stop_operation", "stop_all"])
-async def test_a_query_that_nobody_wants_any_more_is_cancelled(gated: World, gate: Gate, how: str) -> None:
+async def test_an_abandoned_query_is_cancelled(gated: World, gate: Gate, how: str) -> None:
     gated.start("{ wait }")
     await gate.started.wait()
     if how == "stop_operation":
@@ -154,7 +154,7 @@ async def test_a_query_that_nobody_wants_any_more_is_cancelled(gated: World, gat
 
 
 @pytest.mark.parametrize("how", ["stop_operation", "stop_all"])
-async def test_a_mutation_is_finished_although_nobody_is_told(gated: World, gate: Gate, how: str) -> None:
+async def test_an_abandoned_mutation_is_finished(gated: World, gate: Gate, how: str) -> None:
     gated.start("mutation { write }")
     await gate.started.wait()
     if how == "stop_operation":
@@ -167,7 +167,7 @@ async def test_a_mutation_is_finished_although_nobody_is_told(gated: World, gate
     assert gated.output.sent == []
 
 
-async def test_what_goes_on_although_it_is_completed_counts_among_the_operations(gated: World, gate: Gate) -> None:
+async def test_abandoned_mutations_count_among_the_operations(gated: World, gate: Gate) -> None:
     for _ in range(SubscriptionLimits().max_operations_per_socket):
         gated.start("mutation { write }")
         await gate.started.wait()
@@ -184,7 +184,7 @@ async def test_what_goes_on_although_it_is_completed_counts_among_the_operations
     assert [message["type"] for message in gated.output.sent] == ["error", "next", "complete"]
 
 
-async def test_an_id_is_free_at_once_when_its_client_has_completed_it(gated: World, gate: Gate) -> None:
+async def test_an_id_is_free_once_its_client_has_completed_it(gated: World, gate: Gate) -> None:
     gated.start("{ wait }")
     await gate.started.wait()
     gated.operations.stop_operation("1")
@@ -199,7 +199,7 @@ async def test_an_id_is_free_at_once_when_its_client_has_completed_it(gated: Wor
     ]
 
 
-async def test_a_stop_waits_for_single_answers_and_takes_nothing_new(gated: World, gate: Gate) -> None:
+async def test_a_stop_waits_for_queries_and_ignores_new_operations(gated: World, gate: Gate) -> None:
     gated.start("{ wait }")
     await gate.started.wait()
     gated.operations.request_reconnect()
@@ -212,7 +212,7 @@ async def test_a_stop_waits_for_single_answers_and_takes_nothing_new(gated: Worl
 
 
 @pytest.mark.parametrize(("query", "retryable"), [("{ wait }", True), ("mutation { write }", False)])
-async def test_what_the_stop_ends_is_told_whether_it_may_be_repeated(
+async def test_an_operation_that_the_stop_cancels_says_whether_it_is_retryable(
     gated: World, gate: Gate, query: str, retryable: bool
 ) -> None:
     gated.start(query)
@@ -225,7 +225,7 @@ async def test_what_the_stop_ends_is_told_whether_it_may_be_repeated(
     assert (extensions["code"], extensions["retryable"]) == ("GATEWAY_STOPPING", retryable)
 
 
-async def test_subscriptions_do_not_keep_a_stop_waiting(world: World) -> None:
+async def test_a_stop_does_not_wait_for_subscriptions(world: World) -> None:
     world.initialise()
     world.start(STATUS)
     await until(lambda: bool(world.events.open_feeds))
@@ -234,7 +234,7 @@ async def test_subscriptions_do_not_keep_a_stop_waiting(world: World) -> None:
     assert world.output.closed == [CloseCode.SERVICE_RESTART] * 2
 
 
-async def test_a_subscription_that_is_ended_while_it_begins_is_left(world: World) -> None:
+async def test_a_subscription_that_is_stopped_while_it_starts_leaves_nothing_behind(world: World) -> None:
     world.initialise()
     world.start(STATUS)
     world.operations.stop_operation("1")
@@ -242,7 +242,7 @@ async def test_a_subscription_that_is_ended_while_it_begins_is_left(world: World
     assert (world.events.open_feeds, len(world.connections.fan_out)) == ([], 0)
 
 
-async def test_all_subscriptions_end_when_the_credential_does(world: World) -> None:
+async def test_all_subscriptions_end_when_the_credential_expires(world: World) -> None:
     claims = base64.urlsafe_b64encode(b'{"exp": 1000.01}').decode().rstrip("=")
     world.initialise(f"Bearer e30.{claims}.x")
     for id_ in ("1", "2"):

@@ -1,4 +1,4 @@
-"""The protocol over a real socket: each close code, each limit, and nothing left behind."""
+"""The protocol over a real socket: each close code and each limit, with nothing left behind."""
 
 import asyncio
 import base64
@@ -40,7 +40,7 @@ def next_of(text: str, id: str = "1") -> dict[str, Any]:
     return {"type": "next", "id": id, "payload": {"data": {"runStatus": {"status": text}}}}
 
 
-async def test_a_subscription_brings_each_event_and_the_end(gateway: Following) -> None:
+async def test_a_subscription_sends_each_event_and_complete(gateway: Following) -> None:
     async with gateway.initialised() as socket:
         await socket.subscribe("a")
         await gateway.followed()
@@ -54,7 +54,7 @@ async def test_a_subscription_brings_each_event_and_the_end(gateway: Following) 
         await until(lambda: not gateway.events.open_feeds)
 
 
-async def test_a_subscription_that_its_client_completes_is_left_and_its_id_is_free_again(gateway: Following) -> None:
+async def test_a_subscription_that_its_client_completes_ends_and_its_id_is_free_again(gateway: Following) -> None:
     async with gateway.initialised() as socket:
         for _ in range(2):
             await socket.subscribe()
@@ -90,7 +90,7 @@ async def test_a_failed_feed_is_an_error_of_its_operation(gateway: Following) ->
         ("fragment F on Query { __typename }", "BAD_USER_INPUT"),
     ],
 )
-async def test_what_cannot_run_is_an_error_and_the_socket_stays(gateway: Following, query: str, code: str) -> None:
+async def test_a_request_error_ends_the_operation_and_not_the_socket(gateway: Following, query: str, code: str) -> None:
     async with gateway.initialised() as socket:
         await socket.subscribe("bad", query)
         message = await socket.receive()
@@ -108,7 +108,7 @@ async def test_a_refused_subscription_is_an_error(gateway: Following) -> None:
         assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "NOT_FOUND")
 
 
-async def test_a_query_is_one_answer_and_the_end(gateway: Following) -> None:
+async def test_a_query_is_one_next_and_complete(gateway: Following) -> None:
     async with gateway.initialised() as socket:
         await socket.subscribe("q", "query Q($x: Boolean!) { __typename @include(if: $x) }", variables={"x": True})
         payload = {"data": {"__typename": "Query"}}
@@ -138,7 +138,7 @@ async def test_a_query_is_one_answer_and_the_end(gateway: Following) -> None:
         ([{"type": "ping", "payload": {"long": "x" * 20_000}}], 1009),
     ],
 )
-async def test_each_fault_has_its_close_code(gateway: Following, messages: list[Any], code: int) -> None:
+async def test_each_violation_has_its_close_code(gateway: Following, messages: list[Any], code: int) -> None:
     async with gateway.socket() as socket:
         for message in messages:
             if isinstance(message, bytes):
@@ -182,7 +182,7 @@ async def test_the_credential_may_come_with_the_request(gateway: Following) -> N
         await socket.initialise(None)
 
 
-async def test_a_page_of_another_origin_has_to_bring_its_credential_itself() -> None:
+async def test_a_page_of_another_origin_has_to_send_its_credential_in_connection_init() -> None:
     async with running_following(credential_policy=CredentialPolicy("Bearer own", allow_anonymous=True)) as gateway:
         foreign = {**CREDENTIAL, "Origin": "https://elsewhere.example"}
         async with gateway.socket(headers=foreign) as socket:
@@ -198,7 +198,7 @@ async def test_a_page_of_another_origin_has_to_bring_its_credential_itself() -> 
             await socket.initialise(None)
 
 
-async def test_a_socket_that_does_not_begin_in_time_is_closed() -> None:
+async def test_a_socket_without_connection_init_is_closed_after_the_timeout() -> None:
     async with running_following(limits=replace(LIMITS, socket_init_seconds=0.01)) as gateway:
         async with gateway.socket() as socket:
             assert await socket.closing() == (4408, "Connection initialisation timeout")
@@ -213,7 +213,7 @@ async def refused_upgrade(gateway: Following) -> tuple[int, str]:
     return refused.value.status, refused.value.headers["Retry-After"]
 
 
-async def test_sockets_beyond_their_number_are_refused_before_they_open() -> None:
+async def test_connections_beyond_the_limit_are_refused_before_they_open() -> None:
     async with running_following(limits=replace(LIMITS, max_sockets=2)) as gateway:
         async with gateway.initialised(), gateway.initialised():
             assert await refused_upgrade(gateway) == (503, "1")
@@ -224,7 +224,7 @@ async def test_sockets_beyond_their_number_are_refused_before_they_open() -> Non
             pass
 
 
-async def test_uninitialised_sockets_are_counted_apart() -> None:
+async def test_uninitialised_sockets_have_their_own_limit() -> None:
     async with running_following(limits=replace(LIMITS, max_uninitialised_sockets=1)) as gateway:
         async with gateway.initialised(), gateway.socket() as second:
             assert await refused_upgrade(gateway) == (503, "1")
@@ -236,7 +236,7 @@ async def test_uninitialised_sockets_are_counted_apart() -> None:
             pass
 
 
-async def test_operations_of_a_socket_and_subscriptions_of_a_principal_are_bounded() -> None:
+async def test_operations_of_a_socket_and_subscriptions_of_a_principal_are_limited() -> None:
     limits = replace(LIMITS, max_operations_per_socket=2, max_subscriptions_per_principal=3)
     async with running_following(limits=limits) as gateway, gateway.initialised() as first:
         for id_ in ("1", "2"):
@@ -258,7 +258,7 @@ async def test_operations_of_a_socket_and_subscriptions_of_a_principal_are_bound
                 await gateway.followed(4)
 
 
-async def test_a_client_that_leaves_without_a_word_leaves_nothing_behind(gateway: Following) -> None:
+async def test_a_client_that_disconnects_without_complete_leaves_nothing_behind(gateway: Following) -> None:
     async with gateway.initialised() as socket:
         await socket.subscribe()
         await gateway.followed()
@@ -268,7 +268,7 @@ async def test_a_client_that_leaves_without_a_word_leaves_nothing_behind(gateway
 
 
 class RawSocket:
-    """A WebSocket client that answers nothing by itself."""
+    """A WebSocket client that sends nothing by itself, not even a pong."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -309,7 +309,7 @@ async def test_a_peer_that_answers_no_ping_is_noticed() -> None:
         await client.aclose()
 
 
-async def test_a_client_that_reads_nothing_is_given_up_and_keeps_nobody_else_waiting() -> None:
+async def test_a_client_that_reads_nothing_is_disconnected_and_delays_no_other() -> None:
     async with running_following(limits=replace(LIMITS, stalled_client_seconds=0.05)) as gateway:
         slow = await RawSocket.open(gateway.url, limit=1)
         slow.send({"type": "connection_init"})
@@ -330,7 +330,7 @@ async def test_a_client_that_reads_nothing_is_given_up_and_keeps_nobody_else_wai
         await slow.aclose()
 
 
-async def test_a_client_that_floods_with_pings_and_reads_nothing_is_not_read_any_further() -> None:
+async def test_a_client_that_sends_pings_and_reads_nothing_is_not_read_any_further() -> None:
     async with running_following(limits=replace(LIMITS, stalled_client_seconds=0.2)) as gateway:
         client = await RawSocket.open(gateway.url, limit=1)
         ping = bytes([0x89, 0x80 | 125, 0, 0, 0, 0]) + b"x" * 125
@@ -369,7 +369,7 @@ async def test_a_thousand_subscribers_of_one_selection_cost_one_rendering_an_eve
         await gateway.nobody_left()
 
 
-async def test_a_stop_tells_every_socket_to_come_back(gateway: Following) -> None:
+async def test_a_stop_closes_every_socket_so_that_its_client_reconnects(gateway: Following) -> None:
     async with gateway.initialised() as socket, gateway.socket() as uninitialised:
         await socket.subscribe()
         await gateway.followed()
@@ -380,7 +380,7 @@ async def test_a_stop_tells_every_socket_to_come_back(gateway: Following) -> Non
     await gateway.nobody_left()
 
 
-async def test_a_subscription_ends_with_its_credential() -> None:
+async def test_a_subscription_ends_when_its_credential_expires() -> None:
     claims = base64.urlsafe_b64encode(b'{"exp": 1700000000.5}').decode().rstrip("=")
     async with running_following() as gateway:
         async with gateway.initialised({"Authorization": f"Bearer e30.{claims}.sig"}) as socket:
