@@ -14,7 +14,7 @@ from gateway.cache.shared_cache import CacheOptions, SharedCache
 from gateway.config import Settings
 from gateway.emulator.app import create_app as create_emulator_app
 from gateway.emulator.faults.fault_text import parse_fault_rules
-from gateway.emulator.model.model_options import ModelOptions
+from gateway.emulator.model.model_client import ModelOptions
 from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.run_log.hub import RunLogHub

@@ -7,16 +7,16 @@ from typing import Final
 from aiohttp import web
 
 from gateway.emulator.clock import Clock, SystemClock
-from gateway.emulator.demo.seed import seed
+from gateway.emulator.demo.seed import seed_demo
 from gateway.emulator.faults.fault_control import FAULTS, add_fault_control
 from gateway.emulator.faults.fault_rules import FaultRule, Faults
 from gateway.emulator.faults.faulty_answers import fault_middleware
-from gateway.emulator.http.api_endpoint import API_PREFIX, api_middleware, endpoint, refusal_middleware
+from gateway.emulator.http.api_endpoint import API_PREFIX, api_middleware, operation_handler, refusal_middleware
 from gateway.emulator.http.front_page import REQUESTS_PATH, reset_requests, show_front_page, show_requests
-from gateway.emulator.http.partitions import digest_of
+from gateway.emulator.http.partitions import partition_from_key
 from gateway.emulator.http.request_counts import COUNTS, UNKNOWN_OPERATION, RequestCounts
-from gateway.emulator.model.model_options import ModelOptions
-from gateway.emulator.model.model_runs import MODEL_RUNS, ModelRuns, fail_forsaken_runs
+from gateway.emulator.model.model_client import ModelOptions
+from gateway.emulator.model.model_runs import MODEL_RUNS, ModelRuns, fail_interrupted_runs
 from gateway.emulator.objects import ApiVersion
 from gateway.emulator.operations.registry import operations
 from gateway.emulator.state.store import Store
@@ -46,7 +46,7 @@ def create_app(
     faults_in_force = Faults(faults, [*(operation.name for operation in operations()), UNKNOWN_OPERATION])
     store = Store(database)
     for key in seed_keys:
-        seed(store, digest_of(key), clock.now())
+        seed_demo(store, partition_from_key(key), clock.now())
     streams = OpenStreams(store, clock)
     middlewares = [api_middleware(counts), fault_middleware(faults_in_force, streams, clock), refusal_middleware]
     app = web.Application(middlewares=middlewares, client_max_size=max_body_bytes)
@@ -54,7 +54,7 @@ def create_app(
     app[FAULTS] = faults_in_force
     app[STREAMS] = streams
     # Whether a model is asked now or not: nobody goes on with what was asked before.
-    fail_forsaken_runs(store, clock.now())
+    fail_interrupted_runs(store, clock.now())
     model_runs = None if model is None else ModelRuns(store, clock, streams, model)
     _add_operations(app, store, clock, streams, model_runs)
     app.router.add_route("GET", "/", show_front_page)
@@ -96,5 +96,7 @@ def _add_operations(
     for operation in operations():
         known_paths[operation.path] |= operation.versions
     for operation in operations():
-        handler = endpoint(operation, store, clock, streams, frozenset(known_paths[operation.path]), model_runs)
+        handler = operation_handler(
+            operation, store, clock, streams, frozenset(known_paths[operation.path]), model_runs
+        )
         app.router.add_route(operation.method, API_PREFIX + operation.path, handler, name=operation.name)

@@ -14,7 +14,7 @@ _FILE_LENGTH = 22
 _OBJECT_ID = re.compile(r"[a-z]+_[A-Za-z0-9]{24}")
 
 
-class Mint(Protocol):
+class IdFactory(Protocol):
     """Gives out ids that were never given out before."""
 
     def __call__(self, prefix: str) -> str:
@@ -22,7 +22,7 @@ class Mint(Protocol):
         ...
 
 
-def hashed_id(prefix: str, name: str) -> str:
+def id_from_name(prefix: str, name: str) -> str:
     """Return the id that always belongs to this name: the same on every machine, unlike any other name's."""
     separator, length = ("-", _FILE_LENGTH) if prefix == "file" else ("_", _OBJECT_LENGTH)
     number = int.from_bytes(hashlib.sha256(f"{prefix}:{name}".encode()).digest())

@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from gateway.compose import DEMO_KEY, build_emulator_app, build_gateway_app, run_log_options
 from gateway.config import Settings
-from gateway.emulator.model.model_options import ModelOptions
+from gateway.emulator.model.model_client import ModelOptions
 from gateway.emulator.model.model_runs import MODEL_RUNS
 from gateway.run_log.run_log_options import RunLogOptions
 from gateway.server.app import listening

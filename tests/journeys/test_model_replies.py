@@ -88,7 +88,7 @@ async def test_a_text_is_streamed_as_the_model_writes_it(client: AsyncOpenAI, mo
     assert "".join(seen) == "Rome is in Italy."
     assert run is not None
     assert (checked(run).status, run.usage and run.usage.total_tokens) == ("completed", 18)
-    (asked,) = model.asked
+    (asked,) = model.requests
     assert asked.headers["Authorization"] == f"Bearer {MODEL_KEY}"
     assert asked.body["model"] == "llama3.1"
     assert [one["content"] for one in asked.body["messages"]] == ["Be brief.", "Is Rome in Italy?"]
@@ -119,7 +119,7 @@ async def test_a_function_is_called_and_its_output_goes_back_to_the_model(
     assert checked(run).status == "completed"
     (message,) = (await client.beta.threads.messages.list(thread.id, run_id=run.id)).data
     assert [part.text.value for part in message.content if part.type == "text"] == ["It has 4 degrees."]
-    assert model.asked[1].body["messages"][-1] == {"role": "tool", "tool_call_id": "call_1", "content": "4 degrees"}
+    assert model.requests[1].body["messages"][-1] == {"role": "tool", "tool_call_id": "call_1", "content": "4 degrees"}
 
 
 async def failed_run(client: AsyncOpenAI) -> Run:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.emulator.http.partitions import digest_of
+from gateway.emulator.http.partitions import partition_from_key
 from gateway.emulator.objects import Message, TextPart
 from gateway.emulator.state.store import Store
 from schema.contract.keys import RunKey, to_global_id
@@ -77,14 +77,14 @@ async def busy(emulator: Emulator, tmp_path: Path) -> Busy:
     with store.transaction():
         for number in range(129):
             extra = Message(
-                id=store.mint("msg"),
+                id=store.new_id("msg"),
                 thread_id=busy.thread_id,
                 created_at=int(emulator.clock.now()) + number // 10,
                 role="assistant",
                 content=(TextPart(value="More."),),
                 run_id=busy.runs[-1],
             )
-            store.messages.add(digest_of(KEY), extra)
+            store.messages.add(partition_from_key(KEY), extra)
             busy.written[busy.runs[-1]].append(extra.id)
             busy.messages.append(extra.id)
     store.close()

@@ -112,7 +112,7 @@ class CodeTool(Body):
 
     type: Literal["code_interpreter"]
 
-    def stored(self) -> JsonObject:
+    def to_stored(self) -> JsonObject:
         """Return the tool as it is kept."""
         return {"type": "code_interpreter"}
 
@@ -122,7 +122,7 @@ class RetrievalTool(Body):
 
     type: Literal["retrieval"]
 
-    def stored(self) -> JsonObject:
+    def to_stored(self) -> JsonObject:
         """Return the tool as it is kept."""
         return {"type": "file_search"}
 
@@ -133,7 +133,7 @@ class FileSearchTool(Body):
     type: Literal["file_search"]
     file_search: JsonObject | None = None
 
-    def stored(self) -> JsonObject:
+    def to_stored(self) -> JsonObject:
         """Return the tool as it is kept."""
         return {"type": "file_search"} if self.file_search is None else self.model_dump()
 
@@ -153,7 +153,7 @@ class FunctionTool(Body):
     type: Literal["function"]
     function: FunctionDescription
 
-    def stored(self) -> JsonObject:
+    def to_stored(self) -> JsonObject:
         """Return the tool as it is kept."""
         function: JsonObject = {"name": self.function.name}
         if self.function.description is not None:
@@ -204,7 +204,7 @@ class ToolResources(Body):
     code_interpreter: CodeResources | None = None
     file_search: SearchResources | None = None
 
-    def stored(self, vector_store_id: str) -> JsonObject:
+    def to_stored(self, vector_store_id: str) -> JsonObject:
         """Return the resources as they are kept; a vector store to be made gets the id given."""
         stored: JsonObject = {}
         if self.code_interpreter is not None:

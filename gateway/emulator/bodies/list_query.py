@@ -42,21 +42,21 @@ class ListQuery:
     before: str | None = None
 
     @property
-    def walks_back(self) -> bool:
+    def reads_backwards(self) -> bool:
         """Tell whether the page lies against a later cursor and is read from there."""
         return self.before is not None and self.after is None
 
     @property
-    def scans_upwards(self) -> bool:
+    def reads_oldest_first(self) -> bool:
         """Tell whether the page is read from older to newer."""
-        return (self.order == "asc") != self.walks_back
+        return (self.order == "asc") != self.reads_backwards
 
     def bounds(self, after: ListPosition | None, before: ListPosition | None) -> Bounds:
         """Return the interval between the cursors' positions, whichever way the list runs."""
         return Bounds(after, before) if self.order == "asc" else Bounds(before, after)
 
 
-def list_query(parameters: Mapping[str, str]) -> ListQuery:
+def parse_list_query(parameters: Mapping[str, str]) -> ListQuery:
     """Return the list request that the query string asks for.
 
     Other parameters are left alone: some servers want ``api-version`` and clients send it everywhere.
@@ -72,13 +72,13 @@ def list_query(parameters: Mapping[str, str]) -> ListQuery:
     )
 
 
-def slice_of(ids: Sequence[str], query: ListQuery) -> tuple[list[str], bool]:
+def slice_ids(ids: Sequence[str], query: ListQuery) -> tuple[list[str], bool]:
     """Return the page of a short list (oldest first) that is at hand as a whole, and whether there is more."""
     ordered = list(ids) if query.order == "asc" else list(reversed(ids))
     start = ordered.index(query.after) + 1 if query.after else 0
     end = ordered.index(query.before) if query.before else len(ordered)
     between = ordered[start:end]
-    page = between[-query.limit :] if query.walks_back else between[: query.limit]
+    page = between[-query.limit :] if query.reads_backwards else between[: query.limit]
     return page, len(between) > query.limit
 
 
@@ -100,11 +100,11 @@ def _limit(text: str | None) -> int:
                 param="limit",
                 code="integer_above_max_value",
             )
-        return _refuse_low(text)
-    return int(text) if int(text) >= 1 else _refuse_low(text)
+        return _refuse_low_limit(text)
+    return int(text) if int(text) >= 1 else _refuse_low_limit(text)
 
 
-def _refuse_low(text: str) -> int:
+def _refuse_low_limit(text: str) -> int:
     # Newer endpoints of the API take 0; this one's specification says 1 to 100, so 0 is refused (assumed).
     raise ApiError(
         f"Invalid 'limit': integer below minimum value. Expected a value >= 1, but got {text} instead.",

@@ -24,7 +24,7 @@ _EXPECTED_TYPES = {
 }
 
 
-def parse(model: type[AnyBody], raw: bytes) -> AnyBody:
+def parse_body(model: type[AnyBody], raw: bytes) -> AnyBody:
     """Return the body as its model; no body and ``null`` count as an empty object, as the API takes them.
 
     Raises ApiError for the first thing that is wrong.

@@ -7,8 +7,8 @@ no status, steps have no metadata, a terminal run has no expiry.
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.emulator.bodies.reply_parts import attachment, content_part, tool_call
-from gateway.emulator.ids import hashed_id
+from gateway.emulator.bodies.reply_parts import render_attachment, render_content_part, render_tool_call
+from gateway.emulator.ids import id_from_name
 from gateway.emulator.objects import (
     ApiVersion,
     Assistant,
@@ -23,7 +23,7 @@ from gateway.emulator.objects import (
 )
 
 
-def page(objects: Sequence[JsonObject], *, has_more: bool) -> JsonObject:
+def render_page(objects: Sequence[JsonObject], *, has_more: bool) -> JsonObject:
     """Return a list reply; an empty one has null ids."""
     return {
         "object": "list",
@@ -34,12 +34,12 @@ def page(objects: Sequence[JsonObject], *, has_more: bool) -> JsonObject:
     }
 
 
-def deleted(object_name: str, object_id: str) -> JsonObject:
+def render_deleted(object_name: str, object_id: str) -> JsonObject:
     """Return the reply to a deletion."""
     return {"id": object_id, "object": f"{object_name}.deleted", "deleted": True}
 
 
-def thread(thread: Thread, version: ApiVersion) -> JsonObject:
+def render_thread(thread: Thread, version: ApiVersion) -> JsonObject:
     """Return a thread as the API shows it."""
     rendered: JsonObject = {
         "id": thread.id,
@@ -52,12 +52,12 @@ def thread(thread: Thread, version: ApiVersion) -> JsonObject:
     return rendered
 
 
-def message(message: Message, version: ApiVersion) -> JsonObject:
+def render_message(message: Message, version: ApiVersion) -> JsonObject:
     """Return a message as REST shows it, which is without its status."""
     files: JsonObject = (
         {"file_ids": [one.file_id for one in message.attachments]}
         if version == "v1"
-        else {"attachments": [attachment(one) for one in message.attachments]}
+        else {"attachments": [render_attachment(one) for one in message.attachments]}
     )
     return {
         "id": message.id,
@@ -67,25 +67,25 @@ def message(message: Message, version: ApiVersion) -> JsonObject:
         "thread_id": message.thread_id,
         "run_id": message.run_id,
         "role": message.role,
-        "content": [content_part(part, version) for part in message.content],
+        "content": [render_content_part(part, version) for part in message.content],
         **files,
         "metadata": message.metadata,
     }
 
 
-def modified_message(message_: Message, version: ApiVersion) -> JsonObject:
+def render_modified_message(message_: Message, version: ApiVersion) -> JsonObject:
     """Return the reply to a modification, which shows ``file_ids`` in both versions.
 
     Seen in recorded traffic of 2024 and 2025: the newer version never got its attachments there.
     """
-    rendered = message(message_, version)
+    rendered = render_message(message_, version)
     rendered.pop("attachments", None)
     metadata = rendered.pop("metadata")
     file_ids = [one.file_id for one in message_.attachments]
     return {**rendered, "file_ids": file_ids, "metadata": metadata}
 
 
-def message_file(message: Message, file_id: str) -> JsonObject:
+def render_message_file(message: Message, file_id: str) -> JsonObject:
     """Return a file of a message (version 1 only)."""
     return {
         "id": file_id,
@@ -95,7 +95,7 @@ def message_file(message: Message, file_id: str) -> JsonObject:
     }
 
 
-def run(run: Run, version: ApiVersion) -> JsonObject:
+def render_run(run: Run, version: ApiVersion) -> JsonObject:
     """Return a run as the API shows it."""
     is_newer = version == "v2"
     middle: JsonObject = {"tool_resources": run.tool_resources} if is_newer else {"file_ids": list(run.file_ids)}
@@ -115,7 +115,7 @@ def run(run: Run, version: ApiVersion) -> JsonObject:
         "last_error": _failure(run.last_error),
         "model": run.model,
         "instructions": run.instructions,
-        "tools": [tool(one, version) for one in run.tools],
+        "tools": [render_tool(one, version) for one in run.tools],
         **middle,
         "metadata": run.metadata,
         "temperature": run.temperature,
@@ -132,12 +132,12 @@ def run(run: Run, version: ApiVersion) -> JsonObject:
     }
 
 
-def step(step: Step, version: ApiVersion, *, with_search_content: bool = False) -> JsonObject:
+def render_step(step: Step, version: ApiVersion, *, with_search_content: bool = False) -> JsonObject:
     """Return a step as the API shows it; what a file search read is shown only if asked for."""
     if step.message_id is not None:
         details: JsonObject = {"type": "message_creation", "message_creation": {"message_id": step.message_id}}
     else:
-        calls = [tool_call(call, version, with_search_content=with_search_content) for call in step.tool_calls]
+        calls = [render_tool_call(call, version, with_search_content=with_search_content) for call in step.tool_calls]
         details = {"type": "tool_calls", "tool_calls": calls}
     return {
         "id": step.id,
@@ -158,7 +158,7 @@ def step(step: Step, version: ApiVersion, *, with_search_content: bool = False) 
     }
 
 
-def assistant(assistant: Assistant, version: ApiVersion) -> JsonObject:
+def render_assistant(assistant: Assistant, version: ApiVersion) -> JsonObject:
     """Return an assistant as the API shows it."""
     common: JsonObject = {
         "id": assistant.id,
@@ -168,7 +168,7 @@ def assistant(assistant: Assistant, version: ApiVersion) -> JsonObject:
         "description": assistant.description,
         "model": assistant.model,
         "instructions": assistant.instructions,
-        "tools": [tool(one, version) for one in assistant.tools],
+        "tools": [render_tool(one, version) for one in assistant.tools],
     }
     if version == "v1":
         return {**common, "file_ids": list(assistant_file_ids(assistant)), "metadata": assistant.metadata}
@@ -189,7 +189,7 @@ def assistant_file_ids(assistant: Assistant) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(file.file_id for file in assistant.files), *given]))
 
 
-def assistant_file(assistant_id: str, file_id: str, created_at: int) -> JsonObject:
+def render_assistant_file(assistant_id: str, file_id: str, created_at: int) -> JsonObject:
     """Return a file of an assistant (version 1 only)."""
     return {"id": file_id, "object": "assistant.file", "created_at": created_at, "assistant_id": assistant_id}
 
@@ -209,10 +209,10 @@ def tool_resources(assistant: Assistant) -> JsonObject:
 
 def own_store_id(assistant_id: str) -> str:
     """Return the vector store that stands in version 2 for an assistant's files of version 1."""
-    return hashed_id("vs", assistant_id)
+    return id_from_name("vs", assistant_id)
 
 
-def tool(tool: JsonObject, version: ApiVersion) -> JsonObject:
+def render_tool(tool: JsonObject, version: ApiVersion) -> JsonObject:
     """Return a tool under the name it has in this version."""
     if version == "v2":
         return tool
@@ -225,7 +225,7 @@ def tool(tool: JsonObject, version: ApiVersion) -> JsonObject:
 
 
 def _tool_choice(choice: Any, version: ApiVersion) -> Any:
-    return tool(choice, version) if isinstance(choice, dict) and choice["type"] == "file_search" else choice
+    return render_tool(choice, version) if isinstance(choice, dict) and choice["type"] == "file_search" else choice
 
 
 def _required_action(calls: Sequence[FunctionCall]) -> JsonObject | None:

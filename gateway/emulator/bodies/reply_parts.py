@@ -20,11 +20,11 @@ from gateway.emulator.objects import (
 )
 
 
-def content_part(part: ContentPart, version: ApiVersion) -> JsonObject:
+def render_content_part(part: ContentPart, version: ApiVersion) -> JsonObject:
     """Return a content part as the API shows it."""
     match part:
         case TextPart():
-            annotations = [annotation(one, version) for one in part.annotations]
+            annotations = [render_annotation(one, version) for one in part.annotations]
             return _text(part.value, annotations)
         case ImageFilePart():
             detail = {} if version == "v1" else {"detail": part.detail}
@@ -44,7 +44,7 @@ def _text(value: str, annotations: list[JsonObject]) -> JsonObject:
     return {"type": "text", "text": {"value": value, "annotations": annotations}}
 
 
-def annotation(annotation: TextAnnotation, version: ApiVersion) -> JsonObject:
+def render_annotation(annotation: TextAnnotation, version: ApiVersion) -> JsonObject:
     """Return an annotation as a message read over REST shows it."""
     target: JsonObject = {"file_id": annotation.file_id}
     # Version 2 dropped the quote.
@@ -59,19 +59,19 @@ def annotation(annotation: TextAnnotation, version: ApiVersion) -> JsonObject:
     }
 
 
-def attachment(attachment: Attachment) -> JsonObject:
+def render_attachment(attachment: Attachment) -> JsonObject:
     """Return an attachment as version 2 shows it."""
     return {"file_id": attachment.file_id, "tools": [{"type": name} for name in attachment.tools]}
 
 
-def tool_call(call: ToolCall, version: ApiVersion, *, with_search_content: bool) -> JsonObject:
+def render_tool_call(call: ToolCall, version: ApiVersion, *, with_search_content: bool) -> JsonObject:
     """Return a tool call of a step as the API shows it; what a search read is shown only if asked for."""
     match call:
         case FunctionCall():
             function = {"name": call.name, "arguments": call.arguments, "output": call.output}
             return {"id": call.id, "type": "function", "function": function}
         case CodeCall():
-            outputs = [code_output(output) for output in call.outputs]
+            outputs = [render_code_output(output) for output in call.outputs]
             return {
                 "id": call.id,
                 "type": "code_interpreter",
@@ -97,7 +97,7 @@ def _search(call: SearchCall, *, with_content: bool) -> JsonObject:
     return {"ranking_options": {"ranker": "default_2024_08_21", "score_threshold": 0.0}, "results": results}
 
 
-def code_output(output: CodeOutput) -> JsonObject:
+def render_code_output(output: CodeOutput) -> JsonObject:
     """Return what code put out as the API shows it."""
     if isinstance(output, CodeLogs):
         return {"type": "logs", "logs": output.logs}

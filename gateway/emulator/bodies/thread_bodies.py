@@ -35,7 +35,7 @@ class TextInput(Body):
     type: Literal["text"]
     text: Text
 
-    def stored(self) -> ContentPart:
+    def to_stored(self) -> ContentPart:
         """Return the part as it is kept."""
         return TextPart(value=self.text)
 
@@ -53,7 +53,7 @@ class ImageFileInput(Body):
     type: Literal["image_file"]
     image_file: ImageFile
 
-    def stored(self) -> ContentPart:
+    def to_stored(self) -> ContentPart:
         """Return the part as it is kept."""
         return ImageFilePart(file_id=self.image_file.file_id, detail=self.image_file.detail)
 
@@ -71,7 +71,7 @@ class ImageUrlInput(Body):
     type: Literal["image_url"]
     image_url: ImageUrl
 
-    def stored(self) -> ContentPart:
+    def to_stored(self) -> ContentPart:
         """Return the part as it is kept."""
         return ImageUrlPart(url=self.image_url.url, detail=self.image_url.detail)
 
@@ -107,11 +107,11 @@ class MessageV1(Body):
     file_ids: Annotated[tuple[str, ...], Field(max_length=10)] = ()
     metadata: MetadataField = Field(default_factory=dict)
 
-    def parts(self) -> tuple[ContentPart, ...]:
+    def content_parts(self) -> tuple[ContentPart, ...]:
         """Return the content as it is kept."""
         return (TextPart(value=self.content),)
 
-    def attachments_stored(self) -> tuple[Attachment, ...]:
+    def stored_attachments(self) -> tuple[Attachment, ...]:
         """Return the files as attachments that every tool may read (assumed)."""
         return tuple(Attachment(file_id, ("code_interpreter", "file_search")) for file_id in self.file_ids)
 
@@ -124,13 +124,13 @@ class MessageV2(Body):
     attachments: tuple[AttachmentInput, ...] | None = None
     metadata: MetadataField = Field(default_factory=dict)
 
-    def parts(self) -> tuple[ContentPart, ...]:
+    def content_parts(self) -> tuple[ContentPart, ...]:
         """Return the content as it is kept."""
         if isinstance(self.content, str):
             return (TextPart(value=self.content),)
-        return tuple(part.stored() for part in self.content)
+        return tuple(part.to_stored() for part in self.content)
 
-    def attachments_stored(self) -> tuple[Attachment, ...]:
+    def stored_attachments(self) -> tuple[Attachment, ...]:
         """Return the attachments as they are kept."""
         return tuple(Attachment(one.file_id, tuple(tool.type for tool in one.tools)) for one in self.attachments or ())
 

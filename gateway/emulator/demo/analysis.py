@@ -53,13 +53,13 @@ _QUOTES = {
 }
 
 
-def tell(store: Store, partition: str, began_at: float, analyst: Assistant) -> None:
+def write_conversation(store: Store, partition: str, started_at: float, analyst: Assistant) -> None:
     """Tell how the quarter's sales were looked at."""
     story = Narrator(
         store,
         partition,
         THREAD_ANALYSIS,
-        began_at,
+        started_at,
         metadata={"title": "Quarterly sales"},
         tool_resources={"code_interpreter": {"file_ids": [FILE_SALES]}},
     )

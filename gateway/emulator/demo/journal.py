@@ -33,12 +33,12 @@ _NEXT = (
 _MOODS = ("🙂", "😅", "🚀", "😴", "☕")
 
 
-def tell(store: Store, partition: str, began_at: float, writer: Assistant) -> None:
+def write_conversation(store: Store, partition: str, started_at: float, writer: Assistant) -> None:
     """Tell of 70 days of work, two messages a day."""
-    story = Narrator(store, partition, THREAD_JOURNAL, began_at, metadata={"title": "Work journal"})
+    story = Narrator(store, partition, THREAD_JOURNAL, started_at, metadata={"title": "Work journal"})
     for day in range(1, JOURNAL_DAYS + 1):
         done, planned = _DONE[day % len(_DONE)], _NEXT[day % len(_NEXT)]
-        story.at = began_at + (day - 1) * _DAY_SECONDS
+        story.at = started_at + (day - 1) * _DAY_SECONDS
         story.say(f"Day {day} {_MOODS[day % len(_MOODS)]}: I {done}. Tomorrow: {planned}.")
         answer = f"Noted for day {day}: you {done}. I'll ask about {planned} tomorrow."
         if day % _DAYS_BETWEEN_RUNS == 0:

@@ -18,11 +18,11 @@ from gateway.emulator.objects import (
     Thread,
     Usage,
 )
-from gateway.emulator.runs.answer_texts import token_count, tokens_of
-from gateway.emulator.runs.lifecycle import cancellation, outputs_given
-from gateway.emulator.runs.schedule import schedule
-from gateway.emulator.runs.script import Act, Script
-from gateway.emulator.state.catch_up import begin, catch_up, intervene, progress_of
+from gateway.emulator.runs.answer_texts import count_content_tokens, count_tokens
+from gateway.emulator.runs.lifecycle import cancellation_events, tool_output_events
+from gateway.emulator.runs.schedule import timeline_from_script
+from gateway.emulator.runs.script import Action, Script
+from gateway.emulator.state.run_timelines import apply_due_events, load_progress, replace_pending_events, start_run
 from gateway.emulator.state.store import Store
 
 _ID_LENGTH = 24
@@ -37,13 +37,13 @@ class Narrator:
         store: Store,
         partition: str,
         thread_id: str,
-        began_at: float,
+        started_at: float,
         *,
         metadata: Metadata | None = None,
         tool_resources: JsonObject | None = None,
     ) -> None:
         self.thread_id = thread_id
-        self.at = began_at
+        self.at = started_at
         self._store = store
         self._partition = partition
         self._name = thread_id.removeprefix("thread_").rstrip("0123456789")
@@ -51,13 +51,13 @@ class Narrator:
         self._prompt_tokens = 0
         thread = Thread(
             id=thread_id,
-            created_at=int(began_at),
+            created_at=int(started_at),
             metadata=metadata or {},
             tool_resources=tool_resources or {},
         )
         store.threads.add(partition, thread)
 
-    def mint(self, prefix: str) -> str:
+    def new_id(self, prefix: str) -> str:
         """Return the next readable id of a kind in this thread."""
         self._numbers[prefix] += 1
         separator, length = ("-", _ID_LENGTH - 2) if prefix == "file" else ("_", _ID_LENGTH)
@@ -77,7 +77,7 @@ class Narrator:
         """Add a client's message, a little after what came before."""
         self.wait(_READING_SECONDS)
         message = Message(
-            id=self.mint("msg"),
+            id=self.new_id("msg"),
             thread_id=self.thread_id,
             created_at=int(self.at),
             role=role,
@@ -86,16 +86,16 @@ class Narrator:
             metadata=metadata or {},
             completed_at=int(self.at),
         )
-        self._prompt_tokens += token_count(message.content)
+        self._prompt_tokens += count_content_tokens(message.content)
         self._store.messages.add(self._partition, message)
         return message
 
     def run(
         self,
         assistant: Assistant,
-        *acts: Act,
+        *actions: Action,
         outputs: Mapping[str, str] | None = None,
-        then: Sequence[Act] = (),
+        then: Sequence[Action] = (),
         metadata: Metadata | None = None,
         waits_until: float | None = None,
         is_cancelled: bool = False,
@@ -105,45 +105,47 @@ class Narrator:
         ``waits_until`` puts the expiry far off, for a run that is left waiting.
         """
         self.wait(1)
-        run = self._queued(assistant, metadata or {}, waits_until)
-        begin(self._store, self._partition, run, schedule(self._script(acts), self.at, self.mint))
+        run = self._new_run(assistant, metadata or {}, waits_until)
+        start_run(self._store, self._partition, run, timeline_from_script(self._script(actions), self.at, self.new_id))
         # The longest of the acts takes less.
         self.wait(12)
         if is_cancelled:
             self.wait(-10)
-            run = self._caught_up(run)
-            progress = progress_of(self._store, self._partition, run)
-            intervene(self._store, self._partition, progress, cancellation(progress, self.at), self.at)
+            run = self._updated_run(run)
+            progress = load_progress(self._store, self._partition, run)
+            replace_pending_events(
+                self._store, self._partition, progress, cancellation_events(progress, self.at), self.at
+            )
             self.wait(10)
         if outputs is not None:
-            run = self._caught_up(run)
+            run = self._updated_run(run)
             given = {call.id: outputs[call.name] for call in run.awaited_calls}
-            usage = Usage(self._prompt_tokens, sum(tokens_of(call.arguments) for call in run.awaited_calls))
-            progress = progress_of(self._store, self._partition, run)
-            future = (
-                *outputs_given(progress, given, usage, self.at),
-                *schedule(self._script(then), self.at, self.mint),
+            usage = Usage(self._prompt_tokens, sum(count_tokens(call.arguments) for call in run.awaited_calls))
+            progress = load_progress(self._store, self._partition, run)
+            pending = (
+                *tool_output_events(progress, given, usage, self.at),
+                *timeline_from_script(self._script(then), self.at, self.new_id),
             )
-            intervene(self._store, self._partition, progress, future, self.at)
+            replace_pending_events(self._store, self._partition, progress, pending, self.at)
             self.wait(12)
-        return self._caught_up(run)
+        return self._updated_run(run)
 
     def modify_last_answer(self, run: Run, metadata: Metadata) -> None:
         """Put metadata on the messages of a run, as a reader's rating would."""
-        for message in progress_of(self._store, self._partition, run).messages.values():
+        for message in load_progress(self._store, self._partition, run).messages.values():
             self._store.messages.replace(self._partition, replace(message, metadata=metadata))
 
-    def _script(self, acts: Sequence[Act]) -> Script:
-        return Script(tuple(acts), prompt_tokens=self._prompt_tokens)
+    def _script(self, actions: Sequence[Action]) -> Script:
+        return Script(tuple(actions), prompt_tokens=self._prompt_tokens)
 
-    def _caught_up(self, run: Run) -> Run:
-        catch_up(self._store, self._partition, self.thread_id, self.at)
+    def _updated_run(self, run: Run) -> Run:
+        apply_due_events(self._store, self._partition, self.thread_id, self.at)
         return self._store.runs.get(self._partition, run.id) or run
 
-    def _queued(self, assistant: Assistant, metadata: Metadata, waits_until: float | None) -> Run:
+    def _new_run(self, assistant: Assistant, metadata: Metadata, waits_until: float | None) -> Run:
         created_at = int(self.at)
         return Run(
-            id=self.mint("run"),
+            id=self.new_id("run"),
             thread_id=self.thread_id,
             assistant_id=assistant.id,
             created_at=created_at,

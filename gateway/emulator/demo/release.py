@@ -18,9 +18,9 @@ _NOTES = """## 3.4.0 “Ñandú” 🪶
 Thanks to Łukasz, Nguyễn and 小林 for their reports."""
 
 
-def tell(store: Store, partition: str, began_at: float, writer: Assistant) -> None:
+def write_conversation(store: Store, partition: str, started_at: float, writer: Assistant) -> None:
     """Tell how release notes were written, with some misfortune."""
-    story = Narrator(store, partition, THREAD_RELEASE, began_at, metadata={"title": "Release notes 3.4.0"})
+    story = Narrator(store, partition, THREAD_RELEASE, started_at, metadata={"title": "Release notes 3.4.0"})
     story.say(
         "Write release notes for 3.4.0: accents in search, emoji in export, right-to-left text. Thank Łukasz, Nguyễn "
         "and 小林."

@@ -52,13 +52,13 @@ __all__ = [
     "THREAD_RELEASE",
     "THREAD_SUPPORT",
     "THREAD_TRIP",
-    "seed",
+    "seed_demo",
 ]
 
 _DAY_SECONDS = 86_400
 
 
-def seed(store: Store, partition: str, now: float) -> None:
+def seed_demo(store: Store, partition: str, now: float) -> None:
     """Put the demo into a partition, once: what was deleted or changed since stays so. Times lie before ``now``."""
     with store.transaction():
         if not store.mark_once(f"seeded:{partition}"):
@@ -70,9 +70,9 @@ def seed(store: Store, partition: str, now: float) -> None:
         desk = demo_assistants.support(made_at + 10_800)
         for assistant in (concierge, analyst, writer, desk):
             store.assistants.add(partition, assistant)
-        journal.tell(store, partition, now - journal.JOURNAL_DAYS * _DAY_SECONDS, writer)
-        release.tell(store, partition, now - 9 * _DAY_SECONDS, writer)
-        analysis.tell(store, partition, now - 5 * _DAY_SECONDS, analyst)
-        support.tell_teapot(store, partition, now - 2 * _DAY_SECONDS, desk)
-        trip.tell(store, partition, now - 1 * _DAY_SECONDS, concierge)
-        support.tell_refund(store, partition, now - 3600, desk)
+        journal.write_conversation(store, partition, now - journal.JOURNAL_DAYS * _DAY_SECONDS, writer)
+        release.write_conversation(store, partition, now - 9 * _DAY_SECONDS, writer)
+        analysis.write_conversation(store, partition, now - 5 * _DAY_SECONDS, analyst)
+        support.write_teapot_conversation(store, partition, now - 2 * _DAY_SECONDS, desk)
+        trip.write_conversation(store, partition, now - 1 * _DAY_SECONDS, concierge)
+        support.write_refund_conversation(store, partition, now - 3600, desk)

@@ -13,13 +13,13 @@ RUN_WAITING = "run_demoRefundPending0000001"
 _WAITING_SECONDS = 10 * 365 * 86_400
 
 
-def tell_teapot(store: Store, partition: str, began_at: float, support: Assistant) -> None:
+def write_teapot_conversation(store: Store, partition: str, started_at: float, support: Assistant) -> None:
     """Tell of a broken teapot: the first run fails, the second looks the order up."""
     story = Narrator(
         store,
         partition,
         THREAD_SUPPORT,
-        began_at,
+        started_at,
         metadata={"title": "Teapot arrived broken", "priority": "high"},
     )
     story.say(
@@ -50,18 +50,18 @@ def tell_teapot(store: Store, partition: str, began_at: float, support: Assistan
     story.run(support, WriteMessage((TextPart(value="Done: it leaves tomorrow and should be with you by Friday. 📦"),)))
 
 
-def tell_refund(store: Store, partition: str, began_at: float, support: Assistant) -> None:
+def write_refund_conversation(store: Store, partition: str, started_at: float, support: Assistant) -> None:
     """Tell of a refund for which the run waits until someone hands in the function's output."""
     story = Narrator(
         store,
         partition,
         THREAD_REFUND,
-        began_at,
+        started_at,
         metadata={"title": "Refund for order 1052", "locale": "de"},
     )
     story.say("Bestellung 1052 ist nie angekommen. Ich möchte bitte mein Geld zurück. Grüße, Jürgen")
     story.run(
         support,
         CallFunctions((("issue_refund", '{"order_number":"1052","reason":"never arrived"}'),)),
-        waits_until=began_at + _WAITING_SECONDS,
+        waits_until=started_at + _WAITING_SECONDS,
     )

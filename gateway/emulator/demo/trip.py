@@ -8,13 +8,13 @@ from gateway.emulator.state.store import Store
 THREAD_TRIP = "thread_demoTripToKyoto000000001"
 
 
-def tell(store: Store, partition: str, began_at: float, concierge: Assistant) -> None:
+def write_conversation(store: Store, partition: str, started_at: float, concierge: Assistant) -> None:
     """Tell how a weekend in Kyoto was planned."""
     story = Narrator(
         store,
         partition,
         THREAD_TRIP,
-        began_at,
+        started_at,
         metadata={"title": "Kyoto in November 🍁", "customer": "Amélie"},
     )
     story.say(

@@ -6,7 +6,7 @@ from typing import Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gateway.emulator.faults.fault_rules import FaultRule, FaultRuleError, Faults, described_error
+from gateway.emulator.faults.fault_rules import FaultRule, FaultRuleError, Faults, error_from_validation
 from gateway.emulator.http.api_endpoint import json_response
 
 FAULTS_PATH = "/_emulator/faults"
@@ -57,7 +57,7 @@ async def drop_faults(request: web.Request) -> web.Response:
 def _described(error: ValidationError) -> FaultRuleError:
     first = error.errors(include_url=False)[0]
     if len(first["loc"]) > 1:
-        return described_error(error, "")
+        return error_from_validation(error, "")
     return FaultRuleError(f"expected JSON as {_EXAMPLE}, got another: {first['msg']}")
 
 

@@ -83,11 +83,11 @@ class FaultRule(BaseModel):
         return self
 
     @property
-    def is_of_streams(self) -> bool:
+    def is_stream_fault(self) -> bool:
         """Tell whether the fault is one of a stream under way."""
         return self.fault in STREAM_FAULTS
 
-    def concerns(self, operation: str, method: str) -> bool:
+    def matches(self, operation: str, method: str) -> bool:
         """Tell whether the rule is about requests of this operation."""
         return self.operation == method or fnmatchcase(operation, self.operation)
 
@@ -98,7 +98,7 @@ class FaultRule(BaseModel):
         if self.every is not None:
             return number % self.every == 0
         if self.probability is not None:
-            return _share_of(self.seed, number) < self.probability
+            return _share_from_seed(self.seed, number) < self.probability
         return True
 
 
@@ -136,16 +136,16 @@ class Faults:
     def replace(self, rules: Sequence[FaultRule]) -> None:
         """Put other rules in force; they count from the beginning."""
         for rule in rules:
-            if rule.operation not in METHODS and not any(rule.concerns(name, "") for name in self._operations):
+            if rule.operation not in METHODS and not any(rule.matches(name, "") for name in self._operations):
                 raise FaultRuleError(
                     f"expected an operation of the API as createRun, a pattern as list*, or one of {_listed(METHODS)}, "
                     f"got {rule.operation!r}"
                 )
         self.counted = tuple((rule, RuleCount()) for rule in rules)
 
-    def of_request(self, operation: str, method: str) -> Strike:
+    def decide_for_request(self, operation: str, method: str) -> Strike:
         """Count a request and say what it meets before it is looked at any further."""
-        struck = self._struck(operation, method, of_streams=False)
+        struck = self._struck(operation, method, for_streams=False)
         latencies = [rule for rule in struck if rule.latency_ms is not None]
         return Strike(
             latency_before=sum((rule.latency_ms or 0) for rule in latencies if rule.when == "before") / 1000,
@@ -153,14 +153,14 @@ class Faults:
             rule=next((rule for rule in struck if rule.latency_ms is None), None),
         )
 
-    def of_stream(self, operation: str, method: str) -> FaultRule | None:
+    def fault_for_stream(self, operation: str, method: str) -> FaultRule | None:
         """Count a stream that begins and say what it will meet."""
-        return next(iter(self._struck(operation, method, of_streams=True)), None)
+        return next(iter(self._struck(operation, method, for_streams=True)), None)
 
-    def _struck(self, operation: str, method: str, *, of_streams: bool) -> list[FaultRule]:
+    def _struck(self, operation: str, method: str, *, for_streams: bool) -> list[FaultRule]:
         struck: list[FaultRule] = []
         for rule, count in self.counted:
-            if rule.is_of_streams is not of_streams or not rule.concerns(operation, method):
+            if rule.is_stream_fault is not for_streams or not rule.matches(operation, method):
                 continue
             count.seen += 1
             # A rule that another one forestalls has not struck.
@@ -171,7 +171,7 @@ class Faults:
         return struck
 
 
-def described_error(error: ValidationError, where: str) -> FaultRuleError:
+def error_from_validation(error: ValidationError, where: str) -> FaultRuleError:
     """Return the first thing that is wrong with a rule that someone sent, in words."""
     first = error.errors(include_url=False)[0]
     place = where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
@@ -189,7 +189,7 @@ def described_error(error: ValidationError, where: str) -> FaultRuleError:
     return FaultRuleError(f"{place.lstrip('.')}: {words}" if place else words)
 
 
-def _share_of(seed: int, number: int) -> float:
+def _share_from_seed(seed: int, number: int) -> float:
     """Return a number from 0 up to 1 that is always the same for this seed and number."""
     return int.from_bytes(hashlib.sha256(f"fault:{seed}:{number}".encode()).digest()[:8]) / 2.0**64
 

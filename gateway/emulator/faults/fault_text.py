@@ -20,7 +20,7 @@ import re
 
 from pydantic import ValidationError
 
-from gateway.emulator.faults.fault_rules import FaultRule, FaultRuleError, described_error
+from gateway.emulator.faults.fault_rules import FaultRule, FaultRuleError, error_from_validation
 
 _OPTIONS = ("first", "every", "probability", "seed", "when", "retry_after", "events")
 _DURATION = re.compile(r"(\d{1,9})(ms|s)")
@@ -47,7 +47,7 @@ def _rule(text: str) -> FaultRule:
         # Numbers are texts here, which the model reads.
         return FaultRule.model_validate(fields)
     except ValidationError as error:
-        raise described_error(error, f"'{text}'") from None
+        raise error_from_validation(error, f"'{text}'") from None
 
 
 def _fault_fields(fault: str, text: str) -> dict[str, str | int]:

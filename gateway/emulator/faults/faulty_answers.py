@@ -15,7 +15,7 @@ from gateway.emulator.clock import Clock
 from gateway.emulator.faults.fault_rules import FaultRule, Faults, Strike
 from gateway.emulator.http.api_endpoint import is_api_path, json_response, operation_name
 from gateway.emulator.http.event_stream import EventStreamResponse
-from gateway.emulator.http.request_counts import note_fault
+from gateway.emulator.http.request_counts import add_fault_header
 from gateway.emulator.streams.open_streams import OpenStreams
 
 DEFAULT_STREAM_EVENTS = 5
@@ -39,13 +39,13 @@ def fault_middleware(faults: Faults, streams: OpenStreams, clock: Clock) -> Midd
         if not is_api_path(request.path):
             return await handler(request)
         name = operation_name(request)
-        strike = faults.of_request(name, request.method)
+        strike = faults.decide_for_request(name, request.method)
         response = await _answer_or_fault(request, handler, strike, clock)
         if strike.name:
-            note_fault(response, strike.name)
-        if isinstance(response, EventStreamResponse) and (rule := faults.of_stream(name, request.method)):
-            note_fault(response, rule.fault)
-            response.frames = _spoiled(response.frames, rule, request, streams)
+            add_fault_header(response, strike.name)
+        if isinstance(response, EventStreamResponse) and (rule := faults.fault_for_stream(name, request.method)):
+            add_fault_header(response, rule.fault)
+            response.frames = _spoil_frames(response.frames, rule, request, streams)
         return response
 
     return around
@@ -87,19 +87,19 @@ async def _answer_or_fault(request: web.Request, handler: Handler, strike: Strik
     if rule is None:
         response = await handler(request)
     else:
-        response = _faulty(rule, await handler(request) if rule.when == "after" else None)
+        response = _response_for_fault(rule, await handler(request) if rule.when == "after" else None)
     if strike.latency_after:
         await clock.sleep_until(clock.now() + strike.latency_after)
     return response
 
 
-def _faulty(rule: FaultRule, answered: web.StreamResponse | None) -> web.StreamResponse:
+def _response_for_fault(rule: FaultRule, answered: web.StreamResponse | None) -> web.StreamResponse:
     """Return what a client gets in the place of the answer; None stands for one that was never made."""
     match rule.fault:
         case "reset":
             return ResetResponse()
         case "truncated":
-            return _truncated(answered)
+            return _truncated_response(answered)
         case "html":
             status = rule.status or 200
             title = "Welcome" if status == 200 else "502 Bad Gateway"
@@ -118,14 +118,14 @@ def _faulty(rule: FaultRule, answered: web.StreamResponse | None) -> web.StreamR
     return response
 
 
-def _truncated(answered: web.StreamResponse | None) -> TruncatedResponse:
+def _truncated_response(answered: web.StreamResponse | None) -> TruncatedResponse:
     body = answered.body if isinstance(answered, web.Response) else None
     if answered is None or not isinstance(body, bytes):
         return TruncatedResponse(_BEGINNING, _BEGINNING_OF)
     return TruncatedResponse(body[: len(body) // 2], len(body), status=answered.status)
 
 
-async def _spoiled(
+async def _spoil_frames(
     frames: AsyncGenerator[bytes, None], rule: FaultRule, request: web.Request, streams: OpenStreams
 ) -> AsyncGenerator[bytes, None]:
     """Yield a stream's frames, the first ones as they are."""
@@ -144,22 +144,22 @@ async def _spoiled(
                         request.transport.close()
                     return
                 case "silent":
-                    await streams.stopped()
+                    await streams.wait_stopped()
                     return
                 case "garbled":
-                    yield garbled(frame)
+                    yield garble_frame(frame)
                 case _:
-                    yield with_half_character(frame)
+                    yield insert_half_character(frame)
 
 
-def garbled(frame: bytes) -> bytes:
+def garble_frame(frame: bytes) -> bytes:
     """Return the frame with half of its JSON."""
     head, separator, data = frame.partition(b"\ndata: ")
     line = data.removesuffix(b"\n\n")
     return head + separator + line[: len(line) // 2] + b"\n\n"
 
 
-def with_half_character(frame: bytes) -> bytes:
+def insert_half_character(frame: bytes) -> bytes:
     """Return the frame with half a character of UTF-8 within its JSON."""
     head, separator, data = frame.partition(b"\ndata: ")
     return head + separator + data[:2] + HALF_CHARACTER + data[2:]

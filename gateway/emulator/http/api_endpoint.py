@@ -13,11 +13,11 @@ from aiohttp.typedefs import Handler, Middleware
 from gateway.emulator.bodies import api_errors
 from gateway.emulator.clock import Clock
 from gateway.emulator.http.event_stream import EventStreamResponse
-from gateway.emulator.http.partitions import partition_of
+from gateway.emulator.http.partitions import partition_from_headers
 from gateway.emulator.http.request_counts import FAULT_HEADER, UNKNOWN_OPERATION, LoggedRequest, RequestCounts
 from gateway.emulator.model.model_runs import ModelRuns
 from gateway.emulator.objects import ApiVersion, JsonObject
-from gateway.emulator.operations.call import ApiCall
+from gateway.emulator.operations.api_call import ApiCall
 from gateway.emulator.operations.registry import ApiOperation
 from gateway.emulator.state.store import Store
 from gateway.emulator.streams.open_streams import OpenStreams, ThreadKey
@@ -28,24 +28,24 @@ _BETAS: dict[str, ApiVersion] = {"assistants=v1": "v1", "assistants=v2": "v2"}
 _logger = logging.getLogger(__name__)
 
 
-def endpoint(
+def operation_handler(
     operation: ApiOperation,
     store: Store,
     clock: Clock,
     streams: OpenStreams,
-    path_known_in: frozenset[ApiVersion],
+    path_versions: frozenset[ApiVersion],
     model_runs: ModelRuns | None = None,
 ) -> Handler:
-    """Return the handler of an operation; ``path_known_in`` are the versions in which its path exists at all.
+    """Return the handler of an operation; ``path_versions`` are the versions in which its path exists at all.
 
     With ``model_runs`` a model answers those runs that choose no scenario.
     """
 
-    async def answer(request: web.Request) -> web.StreamResponse:
-        partition = partition_of(request.headers)
+    async def handle(request: web.Request) -> web.StreamResponse:
+        partition = partition_from_headers(request.headers)
         version = _version(request)
         if version not in operation.versions:
-            refusal = api_errors.invalid_method if version in path_known_in else api_errors.invalid_url
+            refusal = api_errors.invalid_method if version in path_versions else api_errors.invalid_url
             raise refusal(request.method, request.path)
         body = await request.read()
         query = request.query
@@ -58,22 +58,22 @@ def endpoint(
             query=query,
             includes=frozenset([*query.getall("include[]", []), *query.getall("include", [])]),
             body=body,
-            with_model=model_runs is not None,
+            has_model=model_runs is not None,
         )
         with store.transaction():
-            answered = operation.perform(call)
+            result = operation.perform(call)
         if operation.method != "GET" and (thread_id := request.match_info.get("thread_id")):
-            streams.thread_changed(ThreadKey(partition, thread_id))
+            streams.wake_streams(ThreadKey(partition, thread_id))
             if model_runs is not None:
-                model_runs.thread_changed(ThreadKey(partition, thread_id))
+                model_runs.cancel_ended_runs(ThreadKey(partition, thread_id))
         if model_runs is not None:
-            for run in call.for_model:
-                model_runs.start(partition, run)
-        if isinstance(answered, StreamedRun):
-            return EventStreamResponse(streams.frames(partition, answered, version))
-        return json_response(answered)
+            for run in call.runs_for_model:
+                model_runs.enqueue_run(partition, run)
+        if isinstance(result, StreamedRun):
+            return EventStreamResponse(streams.frames(partition, result, version))
+        return json_response(result)
 
-    return answer
+    return handle
 
 
 def api_middleware(counts: RequestCounts) -> Middleware:
@@ -114,7 +114,7 @@ async def refusal_middleware(request: web.Request, handler: Handler) -> web.Stre
     """Give every refusal of the API, and every failure, the API's form."""
     if not is_api_path(request.path):
         return await handler(request)
-    return await _answer_or_refusal(request, handler)
+    return await _handle_or_refuse(request, handler)
 
 
 def operation_name(request: web.Request) -> str:
@@ -122,13 +122,13 @@ def operation_name(request: web.Request) -> str:
     return request.match_info.route.name or UNKNOWN_OPERATION
 
 
-def json_response(answered: JsonObject, status: int = 200) -> web.Response:
+def json_response(result: JsonObject, status: int = 200) -> web.Response:
     """Return the object as the API prints it: indented by two spaces."""
     try:
-        body = orjson.dumps(answered, option=orjson.OPT_INDENT_2)
+        body = orjson.dumps(result, option=orjson.OPT_INDENT_2)
     except TypeError:
         # orjson takes integers of 64 bits; a client's JSON schema, which is echoed, may hold longer ones.
-        body = json.dumps(answered, indent=2, ensure_ascii=False).encode()
+        body = json.dumps(result, indent=2, ensure_ascii=False).encode()
     return web.Response(body=body, status=status, content_type="application/json")
 
 
@@ -137,7 +137,7 @@ def is_api_path(path: str) -> bool:
     return path != "/" and not path.startswith("/_emulator/")
 
 
-async def _answer_or_refusal(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _handle_or_refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except api_errors.ApiError as error:

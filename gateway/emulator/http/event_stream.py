@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_request import BaseRequest
 
-from gateway.emulator.streams.sse_frame import CONTENT_TYPE
+from gateway.emulator.streams.stream_events import CONTENT_TYPE
 
 
 class EventStreamResponse(web.StreamResponse):

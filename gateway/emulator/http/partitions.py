@@ -9,7 +9,7 @@ from gateway.emulator.bodies.api_errors import incorrect_key, missing_key
 REFUSED_KEY_PREFIX = "sk-invalid"
 
 
-def partition_of(headers: Mapping[str, str]) -> str:
+def partition_from_headers(headers: Mapping[str, str]) -> str:
     """Return the partition of the key in ``Authorization: Bearer`` or, as Azure's clients send it, ``api-key``.
 
     Raises ApiError (401) if there is none, or if it is one of the refused.
@@ -21,9 +21,9 @@ def partition_of(headers: Mapping[str, str]) -> str:
         raise missing_key()
     if key.startswith(REFUSED_KEY_PREFIX):
         raise incorrect_key()
-    return digest_of(key)
+    return partition_from_key(key)
 
 
-def digest_of(key: str) -> str:
+def partition_from_key(key: str) -> str:
     """Return what stands for a key wherever something is kept."""
     return hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()

@@ -60,7 +60,7 @@ class RequestCounts:
 FAULT_HEADER = "x-emulator-fault"
 
 
-def note_fault(response: web.StreamResponse, fault: str) -> None:
+def add_fault_header(response: web.StreamResponse, fault: str) -> None:
     """Say in a header, for the log and for whoever wonders, what was made to go wrong; several join by a plus."""
     earlier = response.headers.get(FAULT_HEADER)
     response.headers[FAULT_HEADER] = fault if earlier is None else f"{earlier}+{fault}"

@@ -60,12 +60,12 @@ class ChunkReader:
         chunks: list[Chunk] = []
         try:
             for line in lines if self.failure is None else ():
-                self._take_line(line.removesuffix(b"\r"), chunks)
+                self._read_line(line.removesuffix(b"\r"), chunks)
         except failures.ModelFailedError as failure:
             self.failure = failure.with_traceback(None)
         return tuple(chunks)
 
-    def end(self) -> tuple[Chunk, ...]:
+    def finish(self) -> tuple[Chunk, ...]:
         """Return the chunk that no empty line has closed. Raises ModelFailedError for an answer that is not whole."""
         if self.failure is not None:
             raise self.failure
@@ -73,7 +73,7 @@ class ChunkReader:
         # What was cut off within an event cannot be told from what is garbled, and cut off it is.
         try:
             for line in (self._rest, b""):
-                self._take_line(line.removesuffix(b"\r"), chunks)
+                self._read_line(line.removesuffix(b"\r"), chunks)
         except failures.ModelFailedError:
             raise failures.cut_off() from None
         if not (self.is_done or self._has_finished):
@@ -81,7 +81,7 @@ class ChunkReader:
         self._check_choice()
         return tuple(chunks)
 
-    def _take_line(self, line: bytes, chunks: list[Chunk]) -> None:
+    def _read_line(self, line: bytes, chunks: list[Chunk]) -> None:
         if line.startswith(b"data:"):
             self._data.append(line[5:].strip())
         elif not line and self._data:
@@ -90,25 +90,25 @@ class ChunkReader:
                 self._check_choice()
                 self.is_done = True
             elif not self.is_done:
-                chunks.append(chunk_in(data))
+                chunks.append(chunk_from_json(data))
                 self._has_finished = self._has_finished or chunks[-1].finish_reason is not None
                 self._has_choice = self._has_choice or chunks[-1].has_choice
 
     def _check_choice(self) -> None:
-        """Refuse an answer that ends without having said anything, not even nothing."""
+        """Refuse an answer that ends without having message anything, not even nothing."""
         if not self._has_choice:
             raise failures.garbled()
 
 
-def whole_answer_in(data: bytes) -> Chunk:
+def chunk_from_whole_answer(data: bytes) -> Chunk:
     """Return an answer that came in one piece. Raises ModelFailedError for one without a choice."""
-    answer = chunk_in(data)
+    answer = chunk_from_json(data)
     if not answer.has_choice:
         raise failures.garbled()
     return answer
 
 
-def chunk_in(data: bytes) -> Chunk:
+def chunk_from_json(data: bytes) -> Chunk:
     """Return the chunk that is written in JSON; of several choices the first. Raises ModelFailedError."""
     try:
         answer = _DECODER.decode(data)
@@ -116,27 +116,27 @@ def chunk_in(data: bytes) -> Chunk:
         raise failures.garbled() from None
     if answer.error is not None:
         raise failures.reported()
-    usage = _usage_in(answer.usage)
+    usage = _usage_from_json(answer.usage)
     if not answer.choices:
         return Chunk(usage=usage, has_choice=False)
     choice = answer.choices[0]
-    said = choice.delta or choice.message or _Said()
+    message = choice.delta or choice.message or _Message()
     return Chunk(
-        text=said.content or "",
-        refusal=said.refusal or "",
-        calls=tuple(call.piece() for call in said.tool_calls or ()),
+        text=message.content or "",
+        refusal=message.refusal or "",
+        calls=tuple(call.to_piece() for call in message.tool_calls or ()),
         finish_reason=choice.finish_reason,
         usage=usage,
     )
 
 
-def _usage_in(raw: msgspec.Raw) -> Usage | None:
-    """Return what an answer says it cost; None for what cannot be read, as if it had said nothing."""
+def _usage_from_json(raw: msgspec.Raw) -> Usage | None:
+    """Return what an answer says it cost; None for what cannot be read, as if it had message nothing."""
     try:
         usage = _USAGE_DECODER.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return None if usage is None else usage.counted()
+    return None if usage is None else usage.to_usage()
 
 
 class _Function(msgspec.Struct):
@@ -149,7 +149,7 @@ class _Call(msgspec.Struct):
     id: str | None = None
     function: _Function | None = None
 
-    def piece(self) -> CallPiece:
+    def to_piece(self) -> CallPiece:
         function = self.function or _Function()
         arguments = function.arguments
         if arguments is not None and not isinstance(arguments, str):
@@ -157,15 +157,15 @@ class _Call(msgspec.Struct):
         return CallPiece(self.index, self.id or None, function.name or None, arguments or "")
 
 
-class _Said(msgspec.Struct):
+class _Message(msgspec.Struct):
     content: str | None = None
     refusal: str | None = None
     tool_calls: list[_Call] | None = None
 
 
 class _Choice(msgspec.Struct):
-    delta: _Said | None = None
-    message: _Said | None = None
+    delta: _Message | None = None
+    message: _Message | None = None
     finish_reason: str | None = None
 
 
@@ -173,7 +173,7 @@ class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
-    def counted(self) -> Usage:
+    def to_usage(self) -> Usage:
         return Usage(max(0, self.prompt_tokens or 0), max(0, self.completion_tokens or 0))
 
 

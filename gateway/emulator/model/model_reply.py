@@ -7,11 +7,11 @@ whose step costs nothing: the usage of an answer is known at its end and stands 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from gateway.emulator.ids import Mint
+from gateway.emulator.ids import IdFactory
 from gateway.emulator.model import failures
 from gateway.emulator.model.chunks import CallPiece, Chunk
 from gateway.emulator.objects import FunctionCall, RefusalPart, TextPart, Usage
-from gateway.emulator.runs.answer_texts import tokens_of
+from gateway.emulator.runs.answer_texts import count_tokens
 from gateway.emulator.runs.timeline_events import (
     Event,
     MessageEnded,
@@ -39,7 +39,7 @@ _CUT_SHORT = {"length": ("max_tokens", "max_completion_tokens"), "content_filter
 class _OpenCall:
     """A call that the model is still writing; ``call_id`` is its id in the run once its name is known."""
 
-    given_id: str | None
+    model_call_id: str | None
     call_id: str | None = None
     arguments: str = ""
 
@@ -48,25 +48,25 @@ class ReplyWriter:
     """Writes one answer; ``prompt_tokens`` are what the request counts as if the model does not say.
 
     A call keeps the model's own id, which some servers insist on when they get its output, unless it has none or one
-    of ``taken_ids``. ``failure`` is set by an answer with more calls than can be meant; what came before is good.
+    of ``used_ids``. ``failure`` is set by an answer with more calls than can be meant; what came before is good.
     """
 
-    def __init__(self, mint: Mint, prompt_tokens: int, taken_ids: Collection[str] = ()) -> None:
+    def __init__(self, new_id: IdFactory, prompt_tokens: int, used_ids: Collection[str] = ()) -> None:
         self.failure: failures.ModelFailedError | None = None
-        self._mint = mint
+        self._new_id = new_id
         self._prompt_tokens = prompt_tokens
-        self._taken_ids = set(taken_ids)
+        self._used_ids = set(used_ids)
         self._message: tuple[str, str] | None = None
         self._has_text = False
         self._calls_step: str | None = None
         self._calls: list[_OpenCall] = []
-        self._call_at: dict[int | None, _OpenCall] = {}
+        self._call_by_index: dict[int | None, _OpenCall] = {}
         self._refusal = ""
         self._written = ""
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
 
-    def add(self, chunk: Chunk) -> list[Event]:
+    def add_chunk(self, chunk: Chunk) -> list[Event]:
         """Return the events of the next piece, up to the ``failure`` if there is one."""
         events: list[Event] = []
         if self.failure is not None:
@@ -79,7 +79,7 @@ class ReplyWriter:
             events.append(TextGrown(message_id=message_id, index=0, text=chunk.text))
         try:
             for piece in chunk.calls:
-                self._grow_call(piece, events)
+                self._add_call_piece(piece, events)
         except failures.ModelFailedError as failure:
             self.failure = failure.with_traceback(None)
         self._refusal += chunk.refusal
@@ -88,12 +88,12 @@ class ReplyWriter:
         self._usage = chunk.usage or self._usage
         return events
 
-    def end(self) -> list[Event]:
+    def finish(self) -> list[Event]:
         """Return the events of the answer's end. Raises ModelFailedError if it failed or a call has no name."""
         if self.failure is not None:
             raise self.failure
         events: list[Event] = []
-        usage = self._usage or Usage(self._prompt_tokens, tokens_of(self._written))
+        usage = self._usage or Usage(self._prompt_tokens, count_tokens(self._written))
         if not self._calls or self._refusal:
             self._finish_content(events)
         if self._finish_reason in _CUT_SHORT:
@@ -117,7 +117,7 @@ class ReplyWriter:
 
     def _open_message(self, events: list[Event]) -> str:
         if self._message is None:
-            step_id, message_id = self._mint("step"), self._mint("msg")
+            step_id, message_id = self._new_id("step"), self._new_id("msg")
             self._message, self._has_text = (step_id, message_id), False
             events.append(StepStarted(step_id=step_id, message_id=message_id))
             events.append(MessageStarted(message_id=message_id))
@@ -140,44 +140,44 @@ class ReplyWriter:
         events.append(StepEnded(step_id=step_id, status="completed", usage=usage))
         self._message = None
 
-    def _grow_call(self, piece: CallPiece, events: list[Event]) -> None:
-        call = self._call_of(piece)
+    def _add_call_piece(self, piece: CallPiece, events: list[Event]) -> None:
+        call = self._call_for_piece(piece)
         call.arguments += piece.arguments
         if call.call_id is None:
             if piece.name is None:
                 return
             self._close_message(events, _NO_USAGE)
             if self._calls_step is None:
-                self._calls_step = self._mint("step")
+                self._calls_step = self._new_id("step")
                 events.append(StepStarted(step_id=self._calls_step))
-            call.call_id = self._new_call_id(call.given_id)
+            call.call_id = self._new_call_id(call.model_call_id)
             started = FunctionCall(id=call.call_id, name=piece.name)
             events.append(ToolCallStarted(step_id=self._calls_step, call=started))
         if call.arguments and self._calls_step is not None:
             events.append(ToolCallGrown(step_id=self._calls_step, call_id=call.call_id, text=call.arguments))
             call.arguments = ""
 
-    def _call_of(self, piece: CallPiece) -> _OpenCall:
+    def _call_for_piece(self, piece: CallPiece) -> _OpenCall:
         """Return the call that a piece belongs to.
 
         Some servers number every call alike, or none: then another id, or another name, begins another call.
         """
-        call = self._call_at.get(piece.index)
+        call = self._call_by_index.get(piece.index)
         if call is not None:
-            has_other_id = piece.id is not None and call.given_id is not None and piece.id != call.given_id
+            has_other_id = piece.id is not None and call.model_call_id is not None and piece.id != call.model_call_id
             is_another = piece.index is None and piece.name is not None and call.call_id is not None
             if not (has_other_id or is_another):
-                call.given_id = call.given_id or piece.id
+                call.model_call_id = call.model_call_id or piece.id
                 return call
         if len(self._calls) == MAX_CALLS:
             raise failures.garbled()
         call = _OpenCall(piece.id)
         self._calls.append(call)
-        self._call_at[piece.index] = call
+        self._call_by_index[piece.index] = call
         return call
 
     def _new_call_id(self, given: str | None) -> str:
-        is_usable = given is not None and len(given) <= _MAX_ID_LENGTH and given not in self._taken_ids
-        call_id = given if is_usable and given is not None else self._mint("call")
-        self._taken_ids.add(call_id)
+        is_usable = given is not None and len(given) <= _MAX_ID_LENGTH and given not in self._used_ids
+        call_id = given if is_usable and given is not None else self._new_id("call")
+        self._used_ids.add(call_id)
         return call_id

@@ -20,7 +20,7 @@ from gateway.emulator.objects import (
     Run,
     TextPart,
 )
-from gateway.emulator.runs.answer_texts import token_count, tokens_of
+from gateway.emulator.runs.answer_texts import count_content_tokens, count_tokens
 from gateway.emulator.runs.progress import Progress
 
 
@@ -34,7 +34,7 @@ def chat_request(progress: Progress, messages: Sequence[Message], model: str | N
     before = [{"role": message.role, "content": said} for message in messages if (said := _content(message))]
     return {
         "model": model or run.model,
-        "messages": [*system, *before, *_own_turn(progress)],
+        "messages": [*system, *before, *_run_messages(progress)],
         "stream": True,
         "stream_options": {"include_usage": True},
         **_sampling(progress),
@@ -50,15 +50,15 @@ def remaining_tokens(progress: Progress) -> int | None:
     return limit - sum(step.usage.completion_tokens for step in progress.steps.values() if step.usage)
 
 
-def estimated_prompt_tokens(progress: Progress, messages: Sequence[Message]) -> int:
+def estimate_prompt_tokens(progress: Progress, messages: Sequence[Message]) -> int:
     """Return what the request is counted as where the model's server does not say."""
     run = progress.run
     own = [message.content for message in progress.messages.values()]
     return (
-        sum(token_count(content) for content in [*(message.content for message in messages), *own])
-        + tokens_of(run.instructions or "")
-        + sum(tokens_of(str(tool)) for tool in _functions(run))
-        + sum(tokens_of(call.arguments + (call.output or "")) for call in function_calls(progress))
+        sum(count_content_tokens(content) for content in [*(message.content for message in messages), *own])
+        + count_tokens(run.instructions or "")
+        + sum(count_tokens(str(tool)) for tool in _functions(run))
+        + sum(count_tokens(call.arguments + (call.output or "")) for call in function_calls(progress))
     )
 
 
@@ -133,7 +133,7 @@ def _content(message: Message) -> str | list[JsonObject]:
     return parts
 
 
-def _own_turn(progress: Progress) -> list[JsonObject]:
+def _run_messages(progress: Progress) -> list[JsonObject]:
     """Return what the run has said, called and been given, in order."""
     turn: list[JsonObject] = []
     said: list[str] = []

@@ -20,25 +20,24 @@ from gateway.emulator.clock import Clock
 from gateway.emulator.model import failures
 from gateway.emulator.model.chunks import Chunk
 from gateway.emulator.model.failures import ModelFailedError
-from gateway.emulator.model.model_options import ModelOptions
+from gateway.emulator.model.model_client import ModelClient, ModelOptions
 from gateway.emulator.model.model_reply import ReplyWriter
-from gateway.emulator.model.model_request import chat_request, estimated_prompt_tokens, function_calls, remaining_tokens
-from gateway.emulator.model.model_server import ModelServer
+from gateway.emulator.model.model_request import chat_request, estimate_prompt_tokens, function_calls, remaining_tokens
 from gateway.emulator.objects import JsonObject, Message, Run
-from gateway.emulator.runs.lifecycle import cut_short
+from gateway.emulator.runs.lifecycle import early_end_events
 from gateway.emulator.runs.progress import Progress
 from gateway.emulator.runs.timeline_events import Event, RunEnded, RunStarted
-from gateway.emulator.state.catch_up import append, catch_up, progress_of
+from gateway.emulator.state.run_timelines import append_events, apply_due_events, load_progress
 from gateway.emulator.state.store import Store
 from gateway.emulator.streams.open_streams import OpenStreams, ThreadKey
 
 # A run reads the newest messages only, as a scripted one does; one that names a number of them gets more.
 _MESSAGES_READ = 100
 _MOST_MESSAGES_READ = 1000
-_WITH_MODEL = frozenset({"queued", "in_progress"})
+_AWAITING_MODEL = frozenset({"queued", "in_progress"})
 _logger = logging.getLogger(__name__)
-Awaited = TypeVar("Awaited")
-_Happening = Callable[[Progress], Iterable[Event]]
+Result = TypeVar("Result")
+_EventSource = Callable[[Progress], Iterable[Event]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class ModelRuns:
         self._clock = clock
         self._streams = streams
         self._options = options
-        self._server = ModelServer(options)
+        self._client = ModelClient(options)
         self._slots = asyncio.Semaphore(options.max_at_once)
         self._tasks: dict[asyncio.Task[None], _RunKey] = {}
 
@@ -65,7 +64,7 @@ class ModelRuns:
         return len(self._tasks)
 
     async def __aenter__(self) -> Self:
-        await self._server.__aenter__()
+        await self._client.__aenter__()
         return self
 
     async def __aexit__(
@@ -73,63 +72,67 @@ class ModelRuns:
     ) -> None:
         for task in self._tasks:
             task.cancel()
-        await self.finished()
-        await self._server.__aexit__(kind, error, traceback)
+        await self.wait_until_idle()
+        await self._client.__aexit__(kind, error, traceback)
 
-    def start(self, partition: str, run: Run) -> None:
+    def enqueue_run(self, partition: str, run: Run) -> None:
         """Ask the model about a queued run as soon as there is room; fail the run if too many wait already."""
         key = _RunKey(ThreadKey(partition, run.thread_id), run.id)
         if len(self._tasks) >= self._options.max_at_once + self._options.max_waiting:
             self._fail(key, failures.too_many_waiting())
             return
-        task = asyncio.create_task(self._answer(key))
+        task = asyncio.create_task(self._answer_run(key))
         self._tasks[task] = key
         task.add_done_callback(self._tasks.pop)
 
-    def thread_changed(self, thread: ThreadKey) -> None:
+    def cancel_ended_runs(self, thread: ThreadKey) -> None:
         """End the requests of a thread whose runs no longer wait for an answer, since a request may have ended them."""
         for task, key in self._tasks.items():
             if key.thread == thread and self._waiting_run(key) is None:
                 task.cancel()
 
-    async def finished(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Return once no run is with the model."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             # The callbacks that forget a task run after whoever awaited it.
             await asyncio.sleep(0)
 
-    async def _answer(self, key: _RunKey) -> None:
+    async def _answer_run(self, key: _RunKey) -> None:
         async with self._slots:
             try:
-                await self._converse(key)
+                await self._run_model(key)
             except ModelFailedError as error:
                 self._fail(key, error)
             except Exception:
                 _logger.exception("expected an answer to run %s, got an exception", key.run_id)
                 self._fail(key, failures.unexpected())
 
-    async def _converse(self, key: _RunKey) -> None:
-        if not self._happen(key, lambda _: [RunStarted()]):
+    async def _run_model(self, key: _RunKey) -> None:
+        if not self._append_events(key, lambda _: [RunStarted()]):
             return
         progress = self._progress(key)
         remaining = remaining_tokens(progress)
         if remaining is not None and remaining <= 0:
-            self._happen(key, lambda _: [RunEnded(status="incomplete", incomplete_reason="max_completion_tokens")])
+            self._append_events(
+                key, lambda _: [RunEnded(status="incomplete", incomplete_reason="max_completion_tokens")]
+            )
             return
         messages = self._messages(key, progress)
-        taken_ids = [call.id for call in function_calls(progress)]
-        writer = ReplyWriter(self._store.mint, estimated_prompt_tokens(progress, messages), taken_ids)
+        used_ids = [call.id for call in function_calls(progress)]
+        writer = ReplyWriter(self._store.new_id, estimate_prompt_tokens(progress, messages), used_ids)
         body: JsonObject = chat_request(progress, messages, self._options.name)
-        async with aclosing(self._server.reply(body)) as pieces:
-            while (chunks := await self._next(anext(pieces, None), progress.run.expires_at)) is not None:
-                if not self._happen(key, partial(_added, writer, chunks)):
+        async with aclosing(self._client.stream_reply(body)) as pieces:
+            while (
+                chunks := await self._next_before_deadline(anext(pieces, None), progress.run.expires_at)
+            ) is not None:
+                if not self._append_events(key, partial(_events_from_chunks, writer, chunks)):
                     return
                 if writer.failure is not None:
                     raise writer.failure
-        self._happen(key, lambda _: writer.end())
+        self._append_events(key, lambda _: writer.finish())
 
-    async def _next(self, piece: Awaitable[Awaited], expires_at: float) -> Awaited:
+    async def _next_before_deadline(self, piece: Awaitable[Result], expires_at: float) -> Result:
         """Return the next piece if it comes in time, which ends with the run's own at the latest."""
         timeout = self._options.timeout_seconds
         waits = (
@@ -147,34 +150,34 @@ class ModelRuns:
             await asyncio.gather(*waits, return_exceptions=True)
 
     def _fail(self, key: _RunKey, error: ModelFailedError) -> None:
-        if self._happen(key, lambda progress: cut_short(progress, "failed", error.failure)):
+        if self._append_events(key, lambda progress: early_end_events(progress, "failed", error.failure)):
             _logger.warning("run %s failed: %s", key.run_id, error)
 
-    def _happen(self, key: _RunKey, happening: _Happening) -> bool:
+    def _append_events(self, key: _RunKey, make_events: _EventSource) -> bool:
         """Let something happen to a run that still waits for its answer; tell whether it did."""
         partition, now = key.thread.partition, self._clock.now()
         with self._store.transaction():
-            catch_up(self._store, partition, key.thread.thread_id, now)
+            apply_due_events(self._store, partition, key.thread.thread_id, now)
             if self._waiting_run(key) is None:
                 return False
             progress = self._progress(key)
-            events = list(happening(progress))
+            events = list(make_events(progress))
             if not events:
                 return True
-            append(self._store, partition, progress, events, now)
-        self._streams.thread_changed(key.thread)
+            append_events(self._store, partition, progress, events, now)
+        self._streams.wake_streams(key.thread)
         return True
 
     def _waiting_run(self, key: _RunKey) -> Run | None:
         run = self._store.runs.get(key.thread.partition, key.run_id)
-        return run if run is not None and run.status in _WITH_MODEL else None
+        return run if run is not None and run.status in _AWAITING_MODEL else None
 
     def _progress(self, key: _RunKey) -> Progress:
         run = self._waiting_run(key)
         if run is None:
             message = f"expected run {key.run_id} to wait for its answer, got one that does not"
             raise ValueError(message)
-        return progress_of(self._store, key.thread.partition, run)
+        return load_progress(self._store, key.thread.partition, run)
 
     def _messages(self, key: _RunKey, progress: Progress) -> list[Message]:
         """Return the thread's messages that the run reads, without its own, oldest first."""
@@ -185,22 +188,24 @@ class ModelRuns:
         return others[:wanted][::-1]
 
 
-def _added(writer: ReplyWriter, chunks: Iterable[Chunk], _: Progress) -> list[Event]:
-    return [event for chunk in chunks for event in writer.add(chunk)]
+def _events_from_chunks(writer: ReplyWriter, chunks: Iterable[Chunk], _: Progress) -> list[Event]:
+    return [event for chunk in chunks for event in writer.add_chunk(chunk)]
 
 
-def fail_forsaken_runs(store: Store, now: float) -> None:
+def fail_interrupted_runs(store: Store, now: float) -> None:
     """Fail the runs that were with a model as the emulator stopped: to ask again could cost and call twice.
 
     Those that wait for tool outputs are as good as before.
     """
     for partition, thread_id, run_id in store.runs_in_flight():
         with store.transaction():
-            catch_up(store, partition, thread_id, now)
+            apply_due_events(store, partition, thread_id, now)
             run = store.runs.get(partition, run_id)
-            if run is not None and run.asks_model and run.status in _WITH_MODEL:
-                progress = progress_of(store, partition, run)
-                append(store, partition, progress, cut_short(progress, "failed", failures.restarted().failure), now)
+            if run is not None and run.asks_model and run.status in _AWAITING_MODEL:
+                progress = load_progress(store, partition, run)
+                append_events(
+                    store, partition, progress, early_end_events(progress, "failed", failures.restarted().failure), now
+                )
 
 
 MODEL_RUNS: Final = web.AppKey("MODEL_RUNS", ModelRuns)

@@ -13,10 +13,10 @@ from gateway.emulator.bodies.assistant_bodies import (
     ModifyAssistantV1,
     ModifyAssistantV2,
 )
-from gateway.emulator.bodies.list_query import list_query, slice_of
-from gateway.emulator.bodies.parse import parse
+from gateway.emulator.bodies.list_query import parse_list_query, slice_ids
+from gateway.emulator.bodies.parse import parse_body
 from gateway.emulator.objects import Assistant, AttachedFile, JsonObject
-from gateway.emulator.operations.call import ApiCall
+from gateway.emulator.operations.api_call import ApiCall
 from gateway.emulator.operations.lookups import checked_cursors, find_assistant, find_page
 
 _ECHOED = ("model", "name", "description", "instructions", "metadata", "temperature", "top_p", "reasoning_effort")
@@ -25,52 +25,58 @@ _ECHOED = ("model", "name", "description", "instructions", "metadata", "temperat
 def list_assistants(call: ApiCall) -> JsonObject:
     """Return a page of the assistants."""
     assistants, has_more = find_page(call, call.store.assistants, None, "asst", "assistant")
-    return reply_objects.page([reply_objects.assistant(one, call.version) for one in assistants], has_more=has_more)
+    return reply_objects.render_page(
+        [reply_objects.render_assistant(one, call.version) for one in assistants], has_more=has_more
+    )
 
 
 def create_assistant(call: ApiCall) -> JsonObject:
     """Make an assistant."""
-    body = parse(CreateAssistantV1, call.body) if call.version == "v1" else parse(CreateAssistantV2, call.body)
-    bare = Assistant(id=call.store.mint("asst"), created_at=call.second, model=body.model)
+    body = (
+        parse_body(CreateAssistantV1, call.body) if call.version == "v1" else parse_body(CreateAssistantV2, call.body)
+    )
+    bare = Assistant(id=call.store.new_id("asst"), created_at=call.whole_second, model=body.model)
     assistant = _changed(call, bare, body)
     call.store.assistants.add(call.partition, assistant)
-    return reply_objects.assistant(assistant, call.version)
+    return reply_objects.render_assistant(assistant, call.version)
 
 
 def get_assistant(call: ApiCall) -> JsonObject:
     """Return an assistant."""
-    return reply_objects.assistant(find_assistant(call, call.path["assistant_id"]), call.version)
+    return reply_objects.render_assistant(find_assistant(call, call.path["assistant_id"]), call.version)
 
 
 def modify_assistant(call: ApiCall) -> JsonObject:
     """Change an assistant; what the body leaves out stays."""
-    body = parse(ModifyAssistantV1, call.body) if call.version == "v1" else parse(ModifyAssistantV2, call.body)
+    body = (
+        parse_body(ModifyAssistantV1, call.body) if call.version == "v1" else parse_body(ModifyAssistantV2, call.body)
+    )
     assistant = _changed(call, find_assistant(call, call.path["assistant_id"]), body)
     call.store.assistants.replace(call.partition, assistant)
-    return reply_objects.assistant(assistant, call.version)
+    return reply_objects.render_assistant(assistant, call.version)
 
 
 def delete_assistant(call: ApiCall) -> JsonObject:
     """Delete an assistant; its runs stay (assumed)."""
     assistant = find_assistant(call, call.path["assistant_id"])
     call.store.assistants.delete(call.partition, assistant.id)
-    return reply_objects.deleted("assistant", assistant.id)
+    return reply_objects.render_deleted("assistant", assistant.id)
 
 
 def list_assistant_files(call: ApiCall) -> JsonObject:
     """Return a page of an assistant's files."""
     assistant = find_assistant(call, call.path["assistant_id"])
     known = list(reply_objects.assistant_file_ids(assistant))
-    page, has_more = slice_of(known, checked_cursors(list_query(call.query), known, "file"))
-    return reply_objects.page([_rendered_file(assistant, file_id) for file_id in page], has_more=has_more)
+    page, has_more = slice_ids(known, checked_cursors(parse_list_query(call.query), known, "file"))
+    return reply_objects.render_page([_rendered_file(assistant, file_id) for file_id in page], has_more=has_more)
 
 
 def create_assistant_file(call: ApiCall) -> JsonObject:
     """Attach a file to an assistant; files themselves live elsewhere, so any id is taken."""
-    body = parse(AssistantFileInput, call.body)
+    body = parse_body(AssistantFileInput, call.body)
     assistant = find_assistant(call, call.path["assistant_id"])
     if body.file_id not in reply_objects.assistant_file_ids(assistant):
-        assistant = replace(assistant, files=(*assistant.files, AttachedFile(body.file_id, call.second)))
+        assistant = replace(assistant, files=(*assistant.files, AttachedFile(body.file_id, call.whole_second)))
         call.store.assistants.replace(call.partition, assistant)
     return _rendered_file(assistant, body.file_id)
 
@@ -91,7 +97,7 @@ def delete_assistant_file(call: ApiCall) -> JsonObject:
         tool_resources={**assistant.tool_resources, **({"code_interpreter": {"file_ids": kept}} if code else {})},
     )
     call.store.assistants.replace(call.partition, changed)
-    return reply_objects.deleted("assistant.file", file_id)
+    return reply_objects.render_deleted("assistant.file", file_id)
 
 
 def _found_file(call: ApiCall) -> tuple[Assistant, str]:
@@ -104,7 +110,7 @@ def _found_file(call: ApiCall) -> tuple[Assistant, str]:
 
 def _rendered_file(assistant: Assistant, file_id: str) -> JsonObject:
     times = {file.file_id: file.created_at for file in assistant.files}
-    return reply_objects.assistant_file(assistant.id, file_id, times.get(file_id, assistant.created_at))
+    return reply_objects.render_assistant_file(assistant.id, file_id, times.get(file_id, assistant.created_at))
 
 
 def _changed(call: ApiCall, assistant: Assistant, body: AssistantInput) -> Assistant:
@@ -115,13 +121,13 @@ def _changed(call: ApiCall, assistant: Assistant, body: AssistantInput) -> Assis
         if changes.get(name, "") is None:
             del changes[name]
     if body.tools is not None:
-        changes["tools"] = tuple(tool.stored() for tool in body.tools)
+        changes["tools"] = tuple(tool.to_stored() for tool in body.tools)
     if isinstance(body, ModifyAssistantV1):
         if body.file_ids is not None:
-            changes["files"] = tuple(AttachedFile(file_id, call.second) for file_id in body.file_ids)
+            changes["files"] = tuple(AttachedFile(file_id, call.whole_second) for file_id in body.file_ids)
         return replace(assistant, **changes)
     if body.tool_resources is not None:
-        changes["tool_resources"] = body.tool_resources.stored(call.store.mint("vs"))
+        changes["tool_resources"] = body.tool_resources.to_stored(call.store.new_id("vs"))
         changes["files"] = ()
     if body.response_format is not None:
         chosen = body.response_format

@@ -1,10 +1,10 @@
 """Finds what a path or a cursor names, or refuses it."""
 
 from gateway.emulator.bodies.api_errors import not_found
-from gateway.emulator.bodies.list_query import ListPosition, ListQuery, list_query
+from gateway.emulator.bodies.list_query import ListPosition, ListQuery, parse_list_query
 from gateway.emulator.objects import Assistant, Message, Run, Thread
-from gateway.emulator.operations.call import ApiCall, checked_id
-from gateway.emulator.state.catch_up import catch_up
+from gateway.emulator.operations.api_call import ApiCall, checked_id
+from gateway.emulator.state.run_timelines import apply_due_events
 from gateway.emulator.state.store import ObjectTable, Stored
 
 SEARCH_CONTENT = "step_details.tool_calls[*].file_search.results[*].content"
@@ -16,7 +16,7 @@ def find_thread(call: ApiCall) -> Thread:
     thread = call.store.threads.get(call.partition, thread_id)
     if thread is None:
         raise not_found("thread", thread_id)
-    catch_up(call.store, call.partition, thread_id, call.now)
+    apply_due_events(call.store, call.partition, thread_id, call.now)
     return thread
 
 
@@ -51,7 +51,7 @@ def find_assistant(call: ApiCall, assistant_id: str) -> Assistant:
 
 def find_page(
     call: ApiCall,
-    shelf: ObjectTable[Stored],
+    table: ObjectTable[Stored],
     parent_id: str | None,
     prefix: str,
     noun: str,
@@ -61,18 +61,18 @@ def find_page(
 
     A cursor that names nothing (any more) is refused as an unknown object is (assumed).
     """
-    query = list_query(call.query)
+    query = parse_list_query(call.query)
 
     def position_of(name: str, cursor: str | None) -> ListPosition | None:
         if cursor is None:
             return None
-        position = shelf.position(call.partition, checked_id(name, cursor, prefix), parent_id)
+        position = table.position(call.partition, checked_id(name, cursor, prefix), parent_id)
         if position is None:
             raise not_found(noun, cursor)
         return position
 
     bounds = query.bounds(position_of("after", query.after), position_of("before", query.before))
-    return shelf.page(call.partition, parent_id, query, bounds, run_id)
+    return table.page(call.partition, parent_id, query, bounds, run_id)
 
 
 def checked_cursors(query: ListQuery, known: list[str], noun: str) -> ListQuery:

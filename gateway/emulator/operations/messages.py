@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from gateway.emulator.bodies import reply_objects
 from gateway.emulator.bodies.api_errors import message_during_run, not_found
-from gateway.emulator.bodies.list_query import list_query, slice_of
-from gateway.emulator.bodies.parse import parse
+from gateway.emulator.bodies.list_query import parse_list_query, slice_ids
+from gateway.emulator.bodies.parse import parse_body
 from gateway.emulator.bodies.thread_bodies import MessageV1, MessageV2, ModifyMetadata
 from gateway.emulator.objects import JsonObject
-from gateway.emulator.operations.call import ApiCall, checked_id
+from gateway.emulator.operations.api_call import ApiCall, checked_id
 from gateway.emulator.operations.lookups import checked_cursors, find_message, find_page, find_thread
 from gateway.emulator.operations.threads import add_message
 
@@ -21,46 +21,50 @@ def list_messages(call: ApiCall) -> JsonObject:
         # A run that made no message, or none that exists, has an empty list (assumed).
         checked_id("run_id", run_id, "run")
     messages, has_more = find_page(call, call.store.messages, thread.id, "msg", "message", run_id)
-    return reply_objects.page([reply_objects.message(one, call.version) for one in messages], has_more=has_more)
+    return reply_objects.render_page(
+        [reply_objects.render_message(one, call.version) for one in messages], has_more=has_more
+    )
 
 
 def create_message(call: ApiCall) -> JsonObject:
     """Add a message to a thread that no run is working on."""
-    body = parse(MessageV1, call.body) if call.version == "v1" else parse(MessageV2, call.body)
+    body = parse_body(MessageV1, call.body) if call.version == "v1" else parse_body(MessageV2, call.body)
     thread = find_thread(call)
     if (run_id := call.store.active_run_id(call.partition, thread.id)) is not None:
         raise message_during_run(thread.id, run_id)
-    return reply_objects.message(add_message(call, thread.id, body), call.version)
+    return reply_objects.render_message(add_message(call, thread.id, body), call.version)
 
 
 def get_message(call: ApiCall) -> JsonObject:
     """Return a message."""
-    return reply_objects.message(find_message(call), call.version)
+    return reply_objects.render_message(find_message(call), call.version)
 
 
 def modify_message(call: ApiCall) -> JsonObject:
     """Change a message's metadata, at any time (assumed while a run is active)."""
-    body = parse(ModifyMetadata, call.body)
+    body = parse_body(ModifyMetadata, call.body)
     message = find_message(call)
     if body.metadata is not None:
         message = replace(message, metadata=body.metadata)
         call.store.messages.replace(call.partition, message)
-    return reply_objects.modified_message(message, call.version)
+    return reply_objects.render_modified_message(message, call.version)
 
 
 def delete_message(call: ApiCall) -> JsonObject:
     """Delete a message, at any time (assumed while a run is active)."""
     message = find_message(call)
     call.store.messages.delete(call.partition, message.id)
-    return reply_objects.deleted("thread.message", message.id)
+    return reply_objects.render_deleted("thread.message", message.id)
 
 
 def list_message_files(call: ApiCall) -> JsonObject:
     """Return a page of a message's files."""
     message = find_message(call)
     known = [attachment.file_id for attachment in message.attachments]
-    page, has_more = slice_of(known, checked_cursors(list_query(call.query), known, "file"))
-    return reply_objects.page([reply_objects.message_file(message, file_id) for file_id in page], has_more=has_more)
+    page, has_more = slice_ids(known, checked_cursors(parse_list_query(call.query), known, "file"))
+    return reply_objects.render_page(
+        [reply_objects.render_message_file(message, file_id) for file_id in page], has_more=has_more
+    )
 
 
 def get_message_file(call: ApiCall) -> JsonObject:
@@ -69,4 +73,4 @@ def get_message_file(call: ApiCall) -> JsonObject:
     file_id = call.path["file_id"]
     if file_id not in [attachment.file_id for attachment in message.attachments]:
         raise not_found("file", file_id)
-    return reply_objects.message_file(message, file_id)
+    return reply_objects.render_message_file(message, file_id)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from gateway.emulator.objects import ApiVersion, JsonObject
 from gateway.emulator.operations import assistants, messages, runs, steps, threads
-from gateway.emulator.operations.call import ApiCall
+from gateway.emulator.operations.api_call import ApiCall
 from gateway.emulator.streams.stream_events import StreamedRun
 
 Perform: TypeAlias = Callable[[ApiCall], JsonObject | StreamedRun]

@@ -10,7 +10,7 @@ from gateway.emulator.bodies.api_errors import (
     outputs_incomplete,
     outputs_not_awaited,
 )
-from gateway.emulator.bodies.parse import parse
+from gateway.emulator.bodies.parse import parse_body
 from gateway.emulator.bodies.run_bodies import (
     RunOptions,
     RunV1,
@@ -21,7 +21,7 @@ from gateway.emulator.bodies.run_bodies import (
 )
 from gateway.emulator.bodies.thread_bodies import ModifyMetadata, ThreadV2
 from gateway.emulator.objects import Assistant, JsonObject, Run, Thread, Usage
-from gateway.emulator.operations.call import ApiCall
+from gateway.emulator.operations.api_call import ApiCall
 from gateway.emulator.operations.lookups import (
     SEARCH_CONTENT,
     find_assistant,
@@ -29,15 +29,15 @@ from gateway.emulator.operations.lookups import (
     find_run,
     find_thread,
 )
-from gateway.emulator.operations.run_making import new_run, situation_of
+from gateway.emulator.operations.run_creation import new_run, script_input_for_run
 from gateway.emulator.operations.threads import add_message, add_thread
-from gateway.emulator.runs.answer_texts import tokens_of
-from gateway.emulator.runs.lifecycle import awaited_usage, cancellation, outputs_given
+from gateway.emulator.runs.answer_texts import count_tokens
+from gateway.emulator.runs.lifecycle import cancellation_events, tool_output_events, waiting_step_usage
 from gateway.emulator.runs.progress import Progress
-from gateway.emulator.runs.schedule import schedule
-from gateway.emulator.runs.script import needs_answer, script_after_outputs, script_for
-from gateway.emulator.state.catch_up import begin, intervene, progress_of
-from gateway.emulator.streams.stream_events import StreamedRun, opening
+from gateway.emulator.runs.schedule import timeline_from_script
+from gateway.emulator.runs.script import model_may_answer, script_after_outputs, script_at_start
+from gateway.emulator.state.run_timelines import load_progress, replace_pending_events, start_run
+from gateway.emulator.streams.stream_events import StreamedRun, opening_events
 
 _CANCELLABLE = frozenset({"queued", "in_progress", "requires_action"})
 
@@ -46,44 +46,44 @@ def list_runs(call: ApiCall) -> JsonObject:
     """Return a page of a thread's runs."""
     thread = find_thread(call)
     runs, has_more = find_page(call, call.store.runs, thread.id, "run", "run")
-    return reply_objects.page([reply_objects.run(one, call.version) for one in runs], has_more=has_more)
+    return reply_objects.render_page([reply_objects.render_run(one, call.version) for one in runs], has_more=has_more)
 
 
 def create_run(call: ApiCall) -> JsonObject | StreamedRun:
     """Start a run on a thread that has none in flight; with ``stream``, show it as it goes."""
-    body = parse(RunV1, call.body) if call.version == "v1" else parse(RunV2, call.body)
+    body = parse_body(RunV1, call.body) if call.version == "v1" else parse_body(RunV2, call.body)
     thread = find_thread(call)
     assistant = find_assistant(call, body.assistant_id)
     if (run_id := call.store.active_run_id(call.partition, thread.id)) is not None:
         raise active_run(thread.id, run_id)
     for message in body.additional_messages or ():
         add_message(call, thread.id, message)
-    run = _started(call, body, thread, assistant)
-    return _streamed(call, run) if body.stream else reply_objects.run(run, call.version)
+    run = _start_run(call, body, thread, assistant)
+    return _stream_run(call, run) if body.stream else reply_objects.render_run(run, call.version)
 
 
 def create_thread_and_run(call: ApiCall) -> JsonObject | StreamedRun:
     """Make a thread and start a run on it; with ``stream``, show both."""
-    body = parse(ThreadAndRunV1, call.body) if call.version == "v1" else parse(ThreadAndRunV2, call.body)
+    body = parse_body(ThreadAndRunV1, call.body) if call.version == "v1" else parse_body(ThreadAndRunV2, call.body)
     assistant = find_assistant(call, body.assistant_id)
     thread = add_thread(call, body.thread or ThreadV2())
-    run = _started(call, body, thread, assistant)
-    return _streamed(call, run, thread) if body.stream else reply_objects.run(run, call.version)
+    run = _start_run(call, body, thread, assistant)
+    return _stream_run(call, run, thread) if body.stream else reply_objects.render_run(run, call.version)
 
 
 def get_run(call: ApiCall) -> JsonObject:
     """Return a run as it is now."""
-    return reply_objects.run(find_run(call), call.version)
+    return reply_objects.render_run(find_run(call), call.version)
 
 
 def modify_run(call: ApiCall) -> JsonObject:
     """Change a run's metadata, at any time: only the API of November 2023 refused it while the run was in flight."""
-    body = parse(ModifyMetadata, call.body)
+    body = parse_body(ModifyMetadata, call.body)
     run = find_run(call)
     if body.metadata is not None:
         run = replace(run, metadata=body.metadata)
         call.store.runs.replace(call.partition, run)
-    return reply_objects.run(run, call.version)
+    return reply_objects.render_run(run, call.version)
 
 
 def cancel_run(call: ApiCall) -> JsonObject:
@@ -91,9 +91,11 @@ def cancel_run(call: ApiCall) -> JsonObject:
     run = find_run(call)
     if run.status not in _CANCELLABLE:
         raise not_cancellable(run.status)
-    progress = progress_of(call.store, call.partition, run)
-    cancelled = intervene(call.store, call.partition, progress, cancellation(progress, call.now), call.now)
-    return reply_objects.run(cancelled, call.version)
+    progress = load_progress(call.store, call.partition, run)
+    cancelled = replace_pending_events(
+        call.store, call.partition, progress, cancellation_events(progress, call.now), call.now
+    )
+    return reply_objects.render_run(cancelled, call.version)
 
 
 def submit_tool_outputs(call: ApiCall) -> JsonObject | StreamedRun:
@@ -101,7 +103,7 @@ def submit_tool_outputs(call: ApiCall) -> JsonObject | StreamedRun:
 
     With ``stream``, show it from here on; that begins with the completion of the step that waited.
     """
-    body = parse(SubmitToolOutputs, call.body)
+    body = parse_body(SubmitToolOutputs, call.body)
     run = find_run(call)
     if run.status != "requires_action":
         raise outputs_not_awaited(run.status)
@@ -110,41 +112,46 @@ def submit_tool_outputs(call: ApiCall) -> JsonObject | StreamedRun:
     if sorted(expected) != sorted(got):
         raise outputs_incomplete(expected, got)
     outputs = {output.tool_call_id: output.output for output in body.tool_outputs}
-    progress = progress_of(call.store, call.partition, run)
-    timeline, happened = call.store.timeline(call.partition, run.id)
-    situation = situation_of(call, run)
-    written = sum(tokens_of(function_call.arguments) for function_call in run.awaited_calls)
-    usage = awaited_usage(timeline[:happened]) or Usage(situation.prompt_tokens, written)
-    future = outputs_given(progress, outputs, usage, call.now)
-    asks_model = call.with_model and run.asks_model
+    progress = load_progress(call.store, call.partition, run)
+    timeline, applied = call.store.load_timeline(call.partition, run.id)
+    script_input = script_input_for_run(call, run)
+    written = sum(count_tokens(function_call.arguments) for function_call in run.awaited_calls)
+    usage = waiting_step_usage(timeline[:applied]) or Usage(script_input.prompt_tokens, written)
+    pending = tool_output_events(progress, outputs, usage, call.now)
+    asks_model = call.has_model and run.asks_model
     if not asks_model:
         answered = tuple((function_call.name, outputs[function_call.id]) for function_call in run.awaited_calls)
-        future += schedule(script_after_outputs(situation, answered), call.now, call.store.mint)
-    run = intervene(call.store, call.partition, progress, future, call.now)
+        pending += timeline_from_script(script_after_outputs(script_input, answered), call.now, call.store.new_id)
+    run = replace_pending_events(call.store, call.partition, progress, pending, call.now)
     if asks_model:
-        call.for_model.append(run)
+        call.runs_for_model.append(run)
     if body.stream:
-        return StreamedRun((), progress, happened, with_search_content=SEARCH_CONTENT in call.includes)
-    return reply_objects.run(run, call.version)
+        return StreamedRun((), progress, applied, with_search_content=SEARCH_CONTENT in call.includes)
+    return reply_objects.render_run(run, call.version)
 
 
-def _started(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assistant) -> Run:
+def _start_run(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assistant) -> Run:
     run = new_run(call, body, thread, assistant)
-    situation = situation_of(call, run)
-    if not situation.question and not run.instructions:
+    script_input = script_input_for_run(call, run)
+    if not script_input.question and not run.instructions:
         raise empty_thread()
-    if call.with_model and needs_answer(situation):
+    if call.has_model and model_may_answer(script_input):
         run = replace(run, asks_model=True)
-        begin(call.store, call.partition, run, ())
-        call.for_model.append(run)
+        start_run(call.store, call.partition, run, ())
+        call.runs_for_model.append(run)
     else:
-        begin(call.store, call.partition, run, schedule(script_for(situation), call.now, call.store.mint))
+        start_run(
+            call.store,
+            call.partition,
+            run,
+            timeline_from_script(script_at_start(script_input), call.now, call.store.new_id),
+        )
     return run
 
 
-def _streamed(call: ApiCall, run: Run, thread: Thread | None = None) -> StreamedRun:
+def _stream_run(call: ApiCall, run: Run, thread: Thread | None = None) -> StreamedRun:
     return StreamedRun(
-        opening(run, call.version, thread),
+        opening_events(run, call.version, thread),
         Progress(run, {}, {}),
         0,
         with_search_content=SEARCH_CONTENT in call.includes,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from gateway.emulator.bodies import reply_objects
 from gateway.emulator.bodies.api_errors import session_key_needed
-from gateway.emulator.bodies.parse import parse
+from gateway.emulator.bodies.parse import parse_body
 from gateway.emulator.bodies.thread_bodies import (
     MessageInput,
     ModifyMetadata,
@@ -14,38 +14,38 @@ from gateway.emulator.bodies.thread_bodies import (
     ThreadV2,
 )
 from gateway.emulator.objects import JsonObject, Message, Thread
-from gateway.emulator.operations.call import ApiCall
+from gateway.emulator.operations.api_call import ApiCall
 from gateway.emulator.operations.lookups import find_thread
 
 
 def create_thread(call: ApiCall) -> JsonObject:
     """Make a thread, with messages if any are given."""
-    body = parse(ThreadV1, call.body) if call.version == "v1" else parse(ThreadV2, call.body)
-    return reply_objects.thread(add_thread(call, body), call.version)
+    body = parse_body(ThreadV1, call.body) if call.version == "v1" else parse_body(ThreadV2, call.body)
+    return reply_objects.render_thread(add_thread(call, body), call.version)
 
 
 def get_thread(call: ApiCall) -> JsonObject:
     """Return a thread."""
-    return reply_objects.thread(find_thread(call), call.version)
+    return reply_objects.render_thread(find_thread(call), call.version)
 
 
 def modify_thread(call: ApiCall) -> JsonObject:
     """Change a thread's metadata or tool resources; what the body leaves out stays."""
-    body = parse(ModifyMetadata, call.body) if call.version == "v1" else parse(ModifyThreadV2, call.body)
+    body = parse_body(ModifyMetadata, call.body) if call.version == "v1" else parse_body(ModifyThreadV2, call.body)
     thread = find_thread(call)
     if body.metadata is not None:
         thread = replace(thread, metadata=body.metadata)
     if isinstance(body, ModifyThreadV2) and body.tool_resources is not None:
-        thread = replace(thread, tool_resources=body.tool_resources.stored(call.store.mint("vs")))
+        thread = replace(thread, tool_resources=body.tool_resources.to_stored(call.store.new_id("vs")))
     call.store.threads.replace(call.partition, thread)
-    return reply_objects.thread(thread, call.version)
+    return reply_objects.render_thread(thread, call.version)
 
 
 def delete_thread(call: ApiCall) -> JsonObject:
     """Delete a thread with its messages, runs and steps, even while a run is active (assumed)."""
     thread = find_thread(call)
     call.store.threads.delete(call.partition, thread.id)
-    return reply_objects.deleted("thread", thread.id)
+    return reply_objects.render_deleted("thread", thread.id)
 
 
 def list_threads(call: ApiCall) -> JsonObject:  # noqa: ARG001 - every operation takes its call
@@ -55,10 +55,10 @@ def list_threads(call: ApiCall) -> JsonObject:  # noqa: ARG001 - every operation
 
 def add_thread(call: ApiCall, body: ThreadInput) -> Thread:
     """Keep a new thread and its first messages; return the thread."""
-    resources = body.tool_resources.stored(call.store.mint("vs")) if body.tool_resources is not None else {}
+    resources = body.tool_resources.to_stored(call.store.new_id("vs")) if body.tool_resources is not None else {}
     thread = Thread(
-        id=call.store.mint("thread"),
-        created_at=call.second,
+        id=call.store.new_id("thread"),
+        created_at=call.whole_second,
         metadata=body.metadata,
         tool_resources=resources,
     )
@@ -71,14 +71,14 @@ def add_thread(call: ApiCall, body: ThreadInput) -> Thread:
 def add_message(call: ApiCall, thread_id: str, body: MessageInput) -> Message:
     """Keep and return a client's message."""
     message = Message(
-        id=call.store.mint("msg"),
+        id=call.store.new_id("msg"),
         thread_id=thread_id,
-        created_at=call.second,
+        created_at=call.whole_second,
         role=body.role,
-        content=body.parts(),
-        attachments=body.attachments_stored(),
+        content=body.content_parts(),
+        attachments=body.stored_attachments(),
         metadata=body.metadata,
-        completed_at=call.second,
+        completed_at=call.whole_second,
     )
     call.store.messages.add(call.partition, message)
     return message

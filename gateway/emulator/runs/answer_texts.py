@@ -5,7 +5,7 @@ Indexes count Unicode code points, as Python does. Tokens are counted as a quart
 
 from dataclasses import dataclass
 
-from gateway.emulator.ids import hashed_id
+from gateway.emulator.ids import id_from_name
 from gateway.emulator.objects import (
     ContentPart,
     FileCitation,
@@ -32,26 +32,26 @@ class CodeAnswer:
     parts: tuple[ContentPart, ...]
 
 
-def tokens_of(text: str) -> int:
+def count_tokens(text: str) -> int:
     """Return the number of tokens a text is counted as: at least one."""
     return len(text) // _CHARACTERS_PER_TOKEN + 1
 
 
-def token_count(parts: tuple[ContentPart, ...]) -> int:
+def count_content_tokens(parts: tuple[ContentPart, ...]) -> int:
     """Return the number of tokens that content is counted as; an image is as much as a short paragraph."""
     total = 0
     for part in parts:
         match part:
             case TextPart():
-                total += tokens_of(part.value)
+                total += count_tokens(part.value)
             case RefusalPart():
-                total += tokens_of(part.refusal)
+                total += count_tokens(part.refusal)
             case _:
                 total += 85
     return total
 
 
-def answer_text(question: str) -> tuple[ContentPart, ...]:
+def answer_parts(question: str) -> tuple[ContentPart, ...]:
     """Return an answer with one paragraph for each sentence of the question."""
     sentences = [sentence for sentence in _sentences(question) if sentence]
     if not sentences:
@@ -64,13 +64,13 @@ def answer_text(question: str) -> tuple[ContentPart, ...]:
     return (TextPart(value="\n\n".join([lead, *points, "Is there anything else you would like to know?"])),)
 
 
-def quoting_parts(outputs: tuple[tuple[str, str], ...]) -> tuple[ContentPart, ...]:
+def output_quoting_parts(outputs: tuple[tuple[str, str], ...]) -> tuple[ContentPart, ...]:
     """Return an answer that quotes the output of each function call (name, output)."""
     lines = [f"- {name}: {output}" for name, output in outputs]
     return (TextPart(value="\n".join(["Here is what I found:", *lines])),)
 
 
-def cited_part(question: str, results: tuple[SearchResult, ...]) -> TextPart:
+def cited_text_part(question: str, results: tuple[SearchResult, ...]) -> TextPart:
     """Return an answer that cites each passage found, with annotations where the marks stand."""
     value = f"About “{_shortened(question)}”, your files say:"
     annotations: list[TextAnnotation] = []
@@ -99,16 +99,16 @@ def code_answer(question: str, *, draws: bool) -> CodeAnswer:
     parts: tuple[ContentPart, ...] = ()
     if draws or any(word in words for word in _DRAWING_WORDS):
         code += "\nplt.bar(['words', 'pairs'], [words, words ** 2])\nplt.savefig('/mnt/data/chart.png')"
-        image_file_id = hashed_id("file", f"chart:{question}")
+        image_file_id = id_from_name("file", f"chart:{question}")
         parts = (ImageFilePart(file_id=image_file_id),)
     text = TextPart(value=f"Your question has {count} words, which makes {count**2} pairs.")
     if any(word in words for word in _FILE_WORDS):
         code += "\npd.DataFrame({'words': [words]}).to_csv('/mnt/data/result.csv')"
-        text = _with_file_path(text.value, "sandbox:/mnt/data/result.csv", hashed_id("file", f"result:{question}"))
+        text = _with_file_path(text.value, "sandbox:/mnt/data/result.csv", id_from_name("file", f"result:{question}"))
     return CodeAnswer(code, f"{count} words, {count**2} pairs\n", image_file_id, (*parts, text))
 
 
-def file_name_for(file_id: str) -> str:
+def file_name_from_id(file_id: str) -> str:
     """Return a name for a file of which only the id is known."""
     return f"{file_id.removeprefix('file-')[:8]}.md"
 

@@ -19,7 +19,7 @@ _TEXT_FORMATS = {
 }
 
 
-def arguments_for(parameters: JsonObject, question: str) -> JsonObject:
+def arguments_from_schema(parameters: JsonObject, question: str) -> JsonObject:
     """Return an object that the schema accepts, with words of the question where free text is asked for."""
     value = _value(parameters, parameters, "", question, 0)
     return value if isinstance(value, dict) else {}

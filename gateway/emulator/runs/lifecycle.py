@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from gateway.emulator.objects import Failure, FunctionCall, Usage
-from gateway.emulator.runs.progress import Progress, apply_all
+from gateway.emulator.runs.progress import Progress, apply_events
 from gateway.emulator.runs.timeline_events import (
     Event,
     FunctionOutputGiven,
@@ -19,7 +19,7 @@ from gateway.emulator.runs.timeline_events import (
     RunQueued,
     RunRequiresAction,
     StepEnded,
-    Timed,
+    TimedEvent,
     Timeline,
 )
 
@@ -32,7 +32,7 @@ _STEP_STATUS: dict[str, Literal["cancelled", "failed", "expired"]] = {
 }
 
 
-def due(timeline: Timeline, applied: int, now: float) -> Timeline:
+def due_events(timeline: Timeline, applied: int, now: float) -> Timeline:
     """Return the events after the first ``applied`` ones whose instant has come."""
     count = applied
     while count < len(timeline) and timeline[count].at <= now:
@@ -40,12 +40,12 @@ def due(timeline: Timeline, applied: int, now: float) -> Timeline:
     return timeline[applied:count]
 
 
-def next_due(timeline: Timeline, applied: int) -> float | None:
+def next_event_at(timeline: Timeline, applied: int) -> float | None:
     """Return the instant of the first event that has not been applied; None if there is none."""
     return timeline[applied].at if applied < len(timeline) else None
 
 
-def cut_short(
+def early_end_events(
     progress: Progress,
     status: Literal["cancelled", "failed", "expired"],
     error: Failure | None = None,
@@ -67,26 +67,26 @@ def cut_short(
     return (*steps, *messages, RunEnded(status=status, error=error))
 
 
-def bounded_by_expiry(progress: Progress, future: Timeline) -> Timeline:
+def with_expiry(progress: Progress, pending: Timeline) -> Timeline:
     """Return the future of a run as far as its lifetime allows: what would come later gives way to its expiry.
 
     A future that waits (for tool outputs, or for ever) ends by expiring too.
     """
     deadline = progress.run.expires_at
-    kept = tuple(timed for timed in future if timed.at < deadline)
-    last = apply_all(progress, kept)
+    kept = tuple(timed for timed in pending if timed.at < deadline)
+    last = apply_events(progress, kept)
     if last.run.is_terminal:
         return kept
-    return kept + at_once(cut_short(last, "expired"), float(deadline))
+    return kept + timed_events(early_end_events(last, "expired"), float(deadline))
 
 
-def cancellation(progress: Progress, now: float) -> Timeline:
+def cancellation_events(progress: Progress, now: float) -> Timeline:
     """Return the future of a run that is cancelled now: cancelling at once, cancelled a little later."""
-    ending = at_once(cut_short(progress, "cancelled"), now + CANCELLATION_SECONDS)
-    return (Timed(now, RunCancelling()), *ending)
+    ending = timed_events(early_end_events(progress, "cancelled"), now + CANCELLATION_SECONDS)
+    return (TimedEvent(now, RunCancelling()), *ending)
 
 
-def outputs_given(progress: Progress, outputs: dict[str, str], usage: Usage, now: float) -> Timeline:
+def tool_output_events(progress: Progress, outputs: dict[str, str], usage: Usage, now: float) -> Timeline:
     """Return the events of handing in tool outputs: the waiting steps complete, the run queues again."""
     events: list[Event] = []
     for step in progress.steps.values():
@@ -94,10 +94,10 @@ def outputs_given(progress: Progress, outputs: dict[str, str], usage: Usage, now
         if step.status == "in_progress" and calls:
             events += [FunctionOutputGiven(step_id=step.id, call_id=call.id, output=outputs[call.id]) for call in calls]
             events.append(StepEnded(step_id=step.id, status="completed", usage=usage))
-    return at_once((*events, RunQueued()), now)
+    return timed_events((*events, RunQueued()), now)
 
 
-def awaited_usage(past: Timeline) -> Usage | None:
+def waiting_step_usage(past: Timeline) -> Usage | None:
     """Return what the step cost that waits for its outputs; None where only an estimate can tell."""
     for timed in reversed(past):
         if isinstance(timed.event, RunRequiresAction):
@@ -105,6 +105,6 @@ def awaited_usage(past: Timeline) -> Usage | None:
     return None
 
 
-def at_once(events: Iterable[Event], at: float) -> Timeline:
+def timed_events(events: Iterable[Event], at: float) -> Timeline:
     """Return the events, all at the same instant."""
-    return tuple(Timed(at, event) for event in events)
+    return tuple(TimedEvent(at, event) for event in events)

@@ -33,7 +33,7 @@ from gateway.emulator.runs.timeline_events import (
     StepEnded,
     StepStarted,
     TextGrown,
-    Timed,
+    TimedEvent,
     ToolCallGrown,
     ToolCallStarted,
 )
@@ -48,14 +48,14 @@ class Progress:
     messages: Mapping[str, Message]
 
 
-def apply_all(progress: Progress, events: Iterable[Timed]) -> Progress:
+def apply_events(progress: Progress, events: Iterable[TimedEvent]) -> Progress:
     """Return the progress after all the events, in order."""
     for timed in events:
-        progress = apply(progress, timed)
+        progress = apply_event(progress, timed)
     return progress
 
 
-def apply(progress: Progress, timed: Timed) -> Progress:
+def apply_event(progress: Progress, timed: TimedEvent) -> Progress:
     """Return the progress after one event; every time it sets is the event's own instant.
 
     An event of a message that a client has deleted meanwhile changes nothing.
@@ -151,7 +151,7 @@ def _changed_step(
                 cancelled_at=at if status == "cancelled" else None,
             )
         case _:
-            calls = tuple(_grown_call(call, event) if call.id == event.call_id else call for call in step.tool_calls)
+            calls = tuple(_extended_call(call, event) if call.id == event.call_id else call for call in step.tool_calls)
             return replace(step, tool_calls=calls)
 
 
@@ -181,12 +181,13 @@ def _changed_message(
             return replace(message, status="incomplete", incomplete_at=at, incomplete_reason=reason)
         case _:
             parts = (
-                _grown_part(part, event) if place == event.index else part for place, part in enumerate(message.content)
+                _extended_part(part, event) if place == event.index else part
+                for place, part in enumerate(message.content)
             )
             return replace(message, content=tuple(parts))
 
 
-def _grown_part(part: ContentPart, event: TextGrown | AnnotationAdded) -> ContentPart:
+def _extended_part(part: ContentPart, event: TextGrown | AnnotationAdded) -> ContentPart:
     if not isinstance(part, TextPart):
         message = f"expected a text part to grow, got {part.kind}"
         raise TypeError(message)
@@ -195,7 +196,7 @@ def _grown_part(part: ContentPart, event: TextGrown | AnnotationAdded) -> Conten
     return replace(part, annotations=(*part.annotations, event.annotation))
 
 
-def _grown_call(call: ToolCall, event: ToolCallGrown | CodeOutputAdded | FunctionOutputGiven) -> ToolCall:
+def _extended_call(call: ToolCall, event: ToolCallGrown | CodeOutputAdded | FunctionOutputGiven) -> ToolCall:
     match call, event:
         case FunctionCall(), ToolCallGrown():
             return replace(call, arguments=call.arguments + event.text)

@@ -6,17 +6,17 @@ two seconds more, a function call waits about two seconds after the start.
 
 from collections.abc import Iterator
 
-from gateway.emulator.ids import Mint
+from gateway.emulator.ids import IdFactory
 from gateway.emulator.objects import CodeCall, ContentPart, Failure, FunctionCall, SearchCall, TextPart, Usage
-from gateway.emulator.runs.answer_texts import token_count, tokens_of
+from gateway.emulator.runs.answer_texts import count_content_tokens, count_tokens
 from gateway.emulator.runs.script import (
     CallFunctions,
+    EndIncomplete,
     Fail,
     Hang,
     RunCode,
     Script,
     SearchFiles,
-    StopShort,
     WriteMessage,
 )
 from gateway.emulator.runs.timeline_events import (
@@ -32,7 +32,7 @@ from gateway.emulator.runs.timeline_events import (
     StepEnded,
     StepStarted,
     TextGrown,
-    Timed,
+    TimedEvent,
     Timeline,
     ToolCallGrown,
     ToolCallStarted,
@@ -47,130 +47,130 @@ _PIECE_SECONDS = 0.04
 _SHORTEST_PIECE = 4
 
 
-def schedule(script: Script, start: float, mint: Mint) -> Timeline:
+def timeline_from_script(script: Script, start: float, new_id: IdFactory) -> Timeline:
     """Return the timeline of a script whose run was queued at ``start``."""
-    writer = _Writer(start, script, mint)
-    writer.wait(QUEUE_SECONDS)
-    writer.add(RunStarted())
-    for act in script.acts:
-        match act:
+    writer = _TimelineWriter(start, script, new_id)
+    writer.advance(QUEUE_SECONDS)
+    writer.add_event(RunStarted())
+    for action in script.actions:
+        match action:
             case WriteMessage():
-                writer.write_message(act)
+                writer.write_message(action)
             case CallFunctions():
-                writer.call_functions(act)
+                writer.call_functions(action)
             case RunCode():
-                writer.run_code(act)
+                writer.run_code(action)
             case SearchFiles():
-                writer.search_files(act)
-            case StopShort():
-                writer.end(RunEnded(status="incomplete", incomplete_reason=act.reason))
+                writer.search_files(action)
+            case EndIncomplete():
+                writer.end_run(RunEnded(status="incomplete", incomplete_reason=action.reason))
             case Fail():
-                writer.end(RunEnded(status="failed", error=act.failure))
+                writer.end_run(RunEnded(status="failed", error=action.failure))
             case Hang():
                 writer.is_open = False
         if not writer.is_open:
             return tuple(writer.timeline)
-    writer.end(RunEnded(status="completed"))
+    writer.end_run(RunEnded(status="completed"))
     return tuple(writer.timeline)
 
 
-class _Writer:
+class _TimelineWriter:
     """Puts events on a timeline, one after the other; ``is_open`` is false once nothing may follow."""
 
-    def __init__(self, start: float, script: Script, mint: Mint) -> None:
-        self.timeline: list[Timed] = []
+    def __init__(self, start: float, script: Script, new_id: IdFactory) -> None:
+        self.timeline: list[TimedEvent] = []
         self.is_open = True
         self._at = start
         self._pace = script.pace
         self._prompt_tokens = script.prompt_tokens
-        self._mint = mint
+        self._new_id = new_id
 
-    def wait(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self._at += seconds * self._pace
 
-    def add(self, event: Event) -> None:
-        self.timeline.append(Timed(round(self._at, 3), event))
+    def add_event(self, event: Event) -> None:
+        self.timeline.append(TimedEvent(round(self._at, 3), event))
 
-    def end(self, event: RunEnded) -> None:
-        self.wait(0.1)
-        self.add(event)
+    def end_run(self, event: RunEnded) -> None:
+        self.advance(0.1)
+        self.add_event(event)
         self.is_open = False
 
-    def write_message(self, act: WriteMessage) -> None:
-        step_id, message_id = self._mint("step"), self._mint("msg")
-        self.wait(_THINKING_SECONDS)
-        self.add(StepStarted(step_id=step_id, message_id=message_id))
-        self.add(MessageStarted(message_id=message_id))
-        stops = act.incomplete_reason is not None or act.failure is not None
-        for index, part in enumerate(act.parts):
+    def write_message(self, action: WriteMessage) -> None:
+        step_id, message_id = self._new_id("step"), self._new_id("msg")
+        self.advance(_THINKING_SECONDS)
+        self.add_event(StepStarted(step_id=step_id, message_id=message_id))
+        self.add_event(MessageStarted(message_id=message_id))
+        stops = action.incomplete_reason is not None or action.failure is not None
+        for index, part in enumerate(action.parts):
             self._write_part(message_id, index, part, stops=stops)
-        usage = self._usage(token_count(act.parts) // (2 if stops else 1))
-        if act.failure is not None:
-            self.add(MessageEnded(message_id=message_id, incomplete_reason="run_failed"))
-            self._fail_step(step_id, act.failure)
+        usage = self._usage(count_content_tokens(action.parts) // (2 if stops else 1))
+        if action.failure is not None:
+            self.add_event(MessageEnded(message_id=message_id, incomplete_reason="run_failed"))
+            self._fail_step(step_id, action.failure)
             return
         # The step of a message cut off by a limit is completed all the same: seen in a recorded stream.
-        reason = None if act.incomplete_reason is None else "max_tokens"
-        self.add(MessageEnded(message_id=message_id, incomplete_reason=reason))
-        self.add(StepEnded(step_id=step_id, status="completed", usage=usage))
-        if act.incomplete_reason is not None:
-            self.end(RunEnded(status="incomplete", incomplete_reason=act.incomplete_reason))
+        reason = None if action.incomplete_reason is None else "max_tokens"
+        self.add_event(MessageEnded(message_id=message_id, incomplete_reason=reason))
+        self.add_event(StepEnded(step_id=step_id, status="completed", usage=usage))
+        if action.incomplete_reason is not None:
+            self.end_run(RunEnded(status="incomplete", incomplete_reason=action.incomplete_reason))
 
-    def call_functions(self, act: CallFunctions) -> None:
-        step_id = self._mint("step")
-        self.wait(_THINKING_SECONDS)
-        self.add(StepStarted(step_id=step_id))
-        for name, arguments in act.calls:
-            call_id = self._mint("call")
-            self.add(ToolCallStarted(step_id=step_id, call=FunctionCall(id=call_id, name=name)))
-            self._grow_call(step_id, call_id, arguments)
-        self.wait(_THINKING_SECONDS)
-        self.add(RunRequiresAction())
+    def call_functions(self, action: CallFunctions) -> None:
+        step_id = self._new_id("step")
+        self.advance(_THINKING_SECONDS)
+        self.add_event(StepStarted(step_id=step_id))
+        for name, arguments in action.calls:
+            call_id = self._new_id("call")
+            self.add_event(ToolCallStarted(step_id=step_id, call=FunctionCall(id=call_id, name=name)))
+            self._append_call_text(step_id, call_id, arguments)
+        self.advance(_THINKING_SECONDS)
+        self.add_event(RunRequiresAction())
         self.is_open = False
 
-    def run_code(self, act: RunCode) -> None:
-        step_id, call_id = self._mint("step"), self._mint("call")
-        self.wait(_THINKING_SECONDS)
-        self.add(StepStarted(step_id=step_id))
-        self.add(ToolCallStarted(step_id=step_id, call=CodeCall(id=call_id)))
-        self._grow_call(step_id, call_id, act.input)
-        self.wait(_TOOL_SECONDS)
-        if act.failure is not None:
-            self._fail_step(step_id, act.failure)
+    def run_code(self, action: RunCode) -> None:
+        step_id, call_id = self._new_id("step"), self._new_id("call")
+        self.advance(_THINKING_SECONDS)
+        self.add_event(StepStarted(step_id=step_id))
+        self.add_event(ToolCallStarted(step_id=step_id, call=CodeCall(id=call_id)))
+        self._append_call_text(step_id, call_id, action.input)
+        self.advance(_TOOL_SECONDS)
+        if action.failure is not None:
+            self._fail_step(step_id, action.failure)
             return
-        for output in act.outputs:
-            self.add(CodeOutputAdded(step_id=step_id, call_id=call_id, output=output))
-        self.add(StepEnded(step_id=step_id, status="completed", usage=self._usage(tokens_of(act.input))))
+        for output in action.outputs:
+            self.add_event(CodeOutputAdded(step_id=step_id, call_id=call_id, output=output))
+        self.add_event(StepEnded(step_id=step_id, status="completed", usage=self._usage(count_tokens(action.input))))
 
-    def search_files(self, act: SearchFiles) -> None:
-        step_id, call_id = self._mint("step"), self._mint("call")
-        self.wait(_THINKING_SECONDS)
-        self.add(StepStarted(step_id=step_id))
-        self.wait(_TOOL_SECONDS)
-        self.add(ToolCallStarted(step_id=step_id, call=SearchCall(id=call_id, results=act.results)))
-        self.add(StepEnded(step_id=step_id, status="completed", usage=self._usage(tokens_of("file_search"))))
+    def search_files(self, action: SearchFiles) -> None:
+        step_id, call_id = self._new_id("step"), self._new_id("call")
+        self.advance(_THINKING_SECONDS)
+        self.add_event(StepStarted(step_id=step_id))
+        self.advance(_TOOL_SECONDS)
+        self.add_event(ToolCallStarted(step_id=step_id, call=SearchCall(id=call_id, results=action.results)))
+        self.add_event(StepEnded(step_id=step_id, status="completed", usage=self._usage(count_tokens("file_search"))))
 
     def _fail_step(self, step_id: str, failure: Failure) -> None:
-        self.add(StepEnded(step_id=step_id, status="failed", error=failure))
-        self.end(RunEnded(status="failed", error=failure))
+        self.add_event(StepEnded(step_id=step_id, status="failed", error=failure))
+        self.end_run(RunEnded(status="failed", error=failure))
 
-    def _grow_call(self, step_id: str, call_id: str, text: str) -> None:
+    def _append_call_text(self, step_id: str, call_id: str, text: str) -> None:
         for piece in _pieces(text):
-            self.wait(_PIECE_SECONDS)
-            self.add(ToolCallGrown(step_id=step_id, call_id=call_id, text=piece))
+            self.advance(_PIECE_SECONDS)
+            self.add_event(ToolCallGrown(step_id=step_id, call_id=call_id, text=piece))
 
     def _write_part(self, message_id: str, index: int, part: ContentPart, *, stops: bool) -> None:
         if not isinstance(part, TextPart):
-            self.add(PartAdded(message_id=message_id, part=part))
+            self.add_event(PartAdded(message_id=message_id, part=part))
             return
-        self.add(PartAdded(message_id=message_id, part=TextPart(value="")))
+        self.add_event(PartAdded(message_id=message_id, part=TextPart(value="")))
         text = part.value[: len(part.value) // 2] if stops else part.value
         for piece in _pieces(text):
-            self.wait(_PIECE_SECONDS)
-            self.add(TextGrown(message_id=message_id, index=index, text=piece))
+            self.advance(_PIECE_SECONDS)
+            self.add_event(TextGrown(message_id=message_id, index=index, text=piece))
         for annotation in part.annotations:
             if annotation.end_index <= len(text):
-                self.add(AnnotationAdded(message_id=message_id, index=index, annotation=annotation))
+                self.add_event(AnnotationAdded(message_id=message_id, index=index, annotation=annotation))
 
     def _usage(self, completion_tokens: int) -> Usage:
         return Usage(self._prompt_tokens, completion_tokens)

@@ -31,14 +31,14 @@ from gateway.emulator.objects import (
     SearchResult,
 )
 from gateway.emulator.runs.answer_texts import (
-    answer_text,
-    cited_part,
+    answer_parts,
+    cited_text_part,
     code_answer,
-    file_name_for,
-    quoting_parts,
-    token_count,
+    count_content_tokens,
+    file_name_from_id,
+    output_quoting_parts,
 )
-from gateway.emulator.runs.function_arguments import arguments_for
+from gateway.emulator.runs.function_arguments import arguments_from_schema
 
 SCENARIO_KEY = "emulator"
 SCENARIOS = ("fail", "rate_limit", "incomplete", "slow", "stuck", "tool_error", "refusal", "image")
@@ -77,7 +77,7 @@ class SearchFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class StopShort:
+class EndIncomplete:
     """End as incomplete without writing anything."""
 
     reason: str
@@ -95,20 +95,20 @@ class Hang:
     """Do nothing until the run expires."""
 
 
-Act: TypeAlias = WriteMessage | CallFunctions | RunCode | SearchFiles | StopShort | Fail | Hang
+Action: TypeAlias = WriteMessage | CallFunctions | RunCode | SearchFiles | EndIncomplete | Fail | Hang
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
     """What a run does from here, in order; ``pace`` multiplies every delay."""
 
-    acts: tuple[Act, ...]
+    actions: tuple[Action, ...]
     pace: float = 1.0
     prompt_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class ScriptInput:
     """All that a run's script depends on; ``files`` are the ids that a search tool may read."""
 
     question: str
@@ -122,43 +122,45 @@ class Situation:
     max_completion_tokens: int | None = None
 
 
-def needs_answer(situation: Situation) -> bool:
+def model_may_answer(script_input: ScriptInput) -> bool:
     """Tell whether a model may answer: no scenario was chosen, and the prompt is within its limit."""
-    return situation.scenario is None and not _is_too_long(situation)
+    return script_input.scenario is None and not _is_too_long(script_input)
 
 
-def script_for(situation: Situation) -> Script:
+def script_at_start(script_input: ScriptInput) -> Script:
     """Return what a run does when it starts."""
-    if _is_too_long(situation):
-        acts: tuple[Act, ...] = (StopShort("max_prompt_tokens"),)
+    if _is_too_long(script_input):
+        actions: tuple[Action, ...] = (EndIncomplete("max_prompt_tokens"),)
     else:
-        acts = _scenario_acts(situation) or _usual_acts(situation)
-    return _script(situation, acts)
+        actions = _scenario_actions(script_input) or _default_actions(script_input)
+    return _script(script_input, actions)
 
 
-def script_after_outputs(situation: Situation, outputs: tuple[tuple[str, str], ...]) -> Script:
+def script_after_outputs(script_input: ScriptInput, outputs: tuple[tuple[str, str], ...]) -> Script:
     """Return what a run does once its function calls (name, output) have been answered."""
-    return _script(situation, (_answer(situation, quoting_parts(outputs)),))
+    return _script(script_input, (_answer(script_input, output_quoting_parts(outputs)),))
 
 
-def _is_too_long(situation: Situation) -> bool:
-    return situation.max_prompt_tokens is not None and situation.prompt_tokens > situation.max_prompt_tokens
+def _is_too_long(script_input: ScriptInput) -> bool:
+    return script_input.max_prompt_tokens is not None and script_input.prompt_tokens > script_input.max_prompt_tokens
 
 
-def _script(situation: Situation, acts: tuple[Act, ...]) -> Script:
-    return Script(acts, pace=10.0 if situation.scenario == "slow" else 1.0, prompt_tokens=situation.prompt_tokens)
+def _script(script_input: ScriptInput, actions: tuple[Action, ...]) -> Script:
+    return Script(
+        actions, pace=10.0 if script_input.scenario == "slow" else 1.0, prompt_tokens=script_input.prompt_tokens
+    )
 
 
-def _scenario_acts(situation: Situation) -> tuple[Act, ...]:
-    question = situation.question
-    match situation.scenario:
+def _scenario_actions(script_input: ScriptInput) -> tuple[Action, ...]:
+    question = script_input.question
+    match script_input.scenario:
         case "fail":
             failure = Failure("server_error", "Sorry, something went wrong.")
-            return (WriteMessage(answer_text(question), failure=failure),)
+            return (WriteMessage(answer_parts(question), failure=failure),)
         case "rate_limit":
             return (Fail(Failure("rate_limit_exceeded", "You exceeded your current quota, please try again later.")),)
         case "incomplete":
-            return (WriteMessage(answer_text(question), incomplete_reason="max_completion_tokens"),)
+            return (WriteMessage(answer_parts(question), incomplete_reason="max_completion_tokens"),)
         case "stuck":
             return (Hang(),)
         case "tool_error":
@@ -168,37 +170,37 @@ def _scenario_acts(situation: Situation) -> tuple[Act, ...]:
         case "refusal":
             return (WriteMessage(_refusal(question)),)
         case "image":
-            return _code_acts(situation, draws=True)
+            return _code_actions(script_input, draws=True)
         case _:
             return ()
 
 
-def _usual_acts(situation: Situation) -> tuple[Act, ...]:
-    usable = _usable_tools(situation)
-    acts: list[Act] = []
+def _default_actions(script_input: ScriptInput) -> tuple[Action, ...]:
+    usable = _usable_tools(script_input)
+    actions: list[Action] = []
     results: tuple[SearchResult, ...] = ()
-    if {"file_search", "retrieval"} & usable.keys() and situation.files:
-        results = _search_results(situation)
-        acts.append(SearchFiles(results))
+    if {"file_search", "retrieval"} & usable.keys() and script_input.files:
+        results = _search_results(script_input)
+        actions.append(SearchFiles(results))
     if functions := usable.get("function"):
-        if not situation.parallel_tool_calls:
+        if not script_input.parallel_tool_calls:
             functions = functions[:1]
-        acts.append(CallFunctions(tuple(_function_call(tool, situation.question) for tool in functions)))
-        return tuple(acts)
+        actions.append(CallFunctions(tuple(_function_call(tool, script_input.question) for tool in functions)))
+        return tuple(actions)
     if "code_interpreter" in usable:
-        return (*acts, *_code_acts(situation, draws=False))
+        return (*actions, *_code_actions(script_input, draws=False))
     if results:
-        return (*acts, _answer(situation, (cited_part(situation.question, results),)))
-    return (*acts, _answer(situation, answer_text(situation.question)))
+        return (*actions, _answer(script_input, (cited_text_part(script_input.question, results),)))
+    return (*actions, _answer(script_input, answer_parts(script_input.question)))
 
 
-def _usable_tools(situation: Situation) -> dict[str, list[JsonObject]]:
+def _usable_tools(script_input: ScriptInput) -> dict[str, list[JsonObject]]:
     """Return the tools that the choice allows, by type."""
-    choice = situation.tool_choice
+    choice = script_input.tool_choice
     usable: dict[str, list[JsonObject]] = {}
     if choice == "none":
         return usable
-    for tool in situation.tools:
+    for tool in script_input.tools:
         if isinstance(choice, dict):
             wanted = choice.get("function", {}).get("name") if choice["type"] == "function" else None
             if tool["type"] != choice["type"] or (wanted and tool["function"]["name"] != wanted):
@@ -210,33 +212,33 @@ def _usable_tools(situation: Situation) -> dict[str, list[JsonObject]]:
 def _function_call(tool: JsonObject, question: str) -> tuple[str, str]:
     function = tool["function"]
     # Compact JSON, as in recorded traffic.
-    arguments = arguments_for(function.get("parameters") or {}, question)
+    arguments = arguments_from_schema(function.get("parameters") or {}, question)
     return function["name"], json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
 
 
-def _search_results(situation: Situation) -> tuple[SearchResult, ...]:
+def _search_results(script_input: ScriptInput) -> tuple[SearchResult, ...]:
     return tuple(
         SearchResult(
             file_id=file_id,
-            file_name=file_name_for(file_id),
+            file_name=file_name_from_id(file_id),
             score=round(0.95 - 0.07 * place, 2),
-            text=f"Passage {place + 1} on: {situation.question[:120]}",
+            text=f"Passage {place + 1} on: {script_input.question[:120]}",
         )
-        for place, file_id in enumerate(situation.files[:5])
+        for place, file_id in enumerate(script_input.files[:5])
     )
 
 
-def _code_acts(situation: Situation, *, draws: bool) -> tuple[Act, ...]:
-    answer = code_answer(situation.question, draws=draws)
+def _code_actions(script_input: ScriptInput, *, draws: bool) -> tuple[Action, ...]:
+    answer = code_answer(script_input.question, draws=draws)
     outputs: tuple[CodeOutput, ...] = (CodeLogs(logs=answer.logs),)
     if answer.image_file_id:
         outputs = (*outputs, CodeImage(file_id=answer.image_file_id))
-    return (RunCode(answer.code, outputs), _answer(situation, answer.parts))
+    return (RunCode(answer.code, outputs), _answer(script_input, answer.parts))
 
 
-def _answer(situation: Situation, parts: tuple[ContentPart, ...]) -> WriteMessage:
-    limit = situation.max_completion_tokens
-    if limit is not None and token_count(parts) > limit:
+def _answer(script_input: ScriptInput, parts: tuple[ContentPart, ...]) -> WriteMessage:
+    limit = script_input.max_completion_tokens
+    if limit is not None and count_content_tokens(parts) > limit:
         return WriteMessage(parts, incomplete_reason="max_completion_tokens")
     return WriteMessage(parts)
 

@@ -180,11 +180,11 @@ Event: TypeAlias = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
+class TimedEvent:
     """An event and the instant it happens, in unix seconds with their fraction."""
 
     at: float
     event: Event
 
 
-Timeline: TypeAlias = tuple[Timed, ...]
+Timeline: TypeAlias = tuple[TimedEvent, ...]

@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter
 
 from gateway.emulator.bodies.list_query import Bounds, ListPosition, ListQuery
-from gateway.emulator.ids import hashed_id
+from gateway.emulator.ids import id_from_name
 from gateway.emulator.objects import Assistant, Message, Run, Step, Thread
-from gateway.emulator.runs.lifecycle import next_due
+from gateway.emulator.runs.lifecycle import next_event_at
 from gateway.emulator.runs.timeline_events import Timeline
 from gateway.emulator.state.database import open_database
 
@@ -28,8 +28,8 @@ _SELECT = """
     WHERE partition = :partition AND kind = :kind AND parent_id IS :parent_id
     AND (:run_id IS NULL OR run_id = :run_id)
 """
-_UPWARDS = f"{_SELECT} {_BOUNDS} ORDER BY created_at, sequence LIMIT :limit"
-_DOWNWARDS = f"{_SELECT} {_BOUNDS} ORDER BY created_at DESC, sequence DESC LIMIT :limit"
+_OLDEST_FIRST = f"{_SELECT} {_BOUNDS} ORDER BY created_at, sequence LIMIT :limit"
+_NEWEST_FIRST = f"{_SELECT} {_BOUNDS} ORDER BY created_at DESC, sequence DESC LIMIT :limit"
 
 
 class ObjectTable(Generic[Stored]):
@@ -48,7 +48,7 @@ class ObjectTable(Generic[Stored]):
         self._connection.execute(
             "INSERT INTO objects (partition, kind, id, parent_id, run_id, created_at, document) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (partition, self._kind, stored.id, parent_id, run_id, stored.created_at, self._dumped(stored)),
+            (partition, self._kind, stored.id, parent_id, run_id, stored.created_at, self._to_json(stored)),
         )
 
     def get(self, partition: str, object_id: str, *, parent_id: str | None = None) -> Stored | None:
@@ -63,7 +63,7 @@ class ObjectTable(Generic[Stored]):
         """Keep the new state of an object; its place in lists does not change."""
         self._connection.execute(
             "UPDATE objects SET document = ? WHERE partition = ? AND id = ?",
-            (self._dumped(stored), partition, stored.id),
+            (self._to_json(stored), partition, stored.id),
         )
 
     def delete(self, partition: str, object_id: str) -> None:
@@ -89,7 +89,7 @@ class ObjectTable(Generic[Stored]):
         """Return the objects that the query asks for, in its order, and whether more lie in its direction."""
         bounds = bounds or Bounds()
         rows = self._connection.execute(
-            _UPWARDS if query.scans_upwards else _DOWNWARDS,
+            _OLDEST_FIRST if query.reads_oldest_first else _NEWEST_FIRST,
             {
                 "partition": partition,
                 "kind": self._kind,
@@ -104,11 +104,11 @@ class ObjectTable(Generic[Stored]):
             },
         ).fetchall()
         found = [self._adapter.validate_json(row[0]) for row in rows[: query.limit]]
-        if query.walks_back:
+        if query.reads_backwards:
             found.reverse()
         return found, len(rows) > query.limit
 
-    def all_of(self, partition: str, parent_id: str) -> list[Stored]:
+    def list_all(self, partition: str, parent_id: str) -> list[Stored]:
         """Return every object of a parent, oldest first."""
         rows = self._connection.execute(
             "SELECT document FROM objects WHERE partition = ? AND kind = ? AND parent_id = ? "
@@ -117,7 +117,7 @@ class ObjectTable(Generic[Stored]):
         ).fetchall()
         return [self._adapter.validate_json(row[0]) for row in rows]
 
-    def _dumped(self, stored: Stored) -> str:
+    def _to_json(self, stored: Stored) -> str:
         return self._adapter.dump_json(stored).decode()
 
 
@@ -133,7 +133,7 @@ class Store:
         self.assistants = ObjectTable(self._connection, Assistant)
         # The last timelines and what stood in the database for them: a model's run reads and writes its own at each
         # piece of the answer, and to decode a long one takes longer than all else.
-        self._decoded: OrderedDict[tuple[str, str], tuple[str, Timeline]] = OrderedDict()
+        self._decoded_timelines: OrderedDict[tuple[str, str], tuple[str, Timeline]] = OrderedDict()
 
     def close(self) -> None:
         """Close the database; the store is of no use afterwards."""
@@ -150,18 +150,18 @@ class Store:
             raise
         self._connection.execute("COMMIT")
 
-    def mint(self, prefix: str) -> str:
+    def new_id(self, prefix: str) -> str:
         """Return an id that this database has never given out, not even before a restart."""
-        return hashed_id(prefix, str(self._next("ids")))
+        return id_from_name(prefix, str(self._increment("ids")))
 
     def mark_once(self, name: str) -> bool:
         """Leave a lasting mark; tell whether it is the first one of this name."""
-        return self._next(name) == 1
+        return self._increment(name) == 1
 
-    def keep_timeline(self, partition: str, run: Run, timeline: Timeline, applied: int) -> None:
+    def store_timeline(self, partition: str, run: Run, timeline: Timeline, applied: int) -> None:
         """Keep a run's timeline, of which the first events have been applied."""
         events = _TIMELINE.dump_json(timeline).decode()
-        self._remember(partition, run.id, events, timeline)
+        self._cache_decoded(partition, run.id, events, timeline)
         self._connection.execute(
             "INSERT INTO timelines (partition, run_id, thread_id, applied, next_due, events) "
             "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (partition, run_id) DO UPDATE "
@@ -171,12 +171,12 @@ class Store:
                 run.id,
                 run.thread_id,
                 applied,
-                next_due(timeline, applied),
+                next_event_at(timeline, applied),
                 events,
             ),
         )
 
-    def timeline(self, partition: str, run_id: str) -> tuple[Timeline, int]:
+    def load_timeline(self, partition: str, run_id: str) -> tuple[Timeline, int]:
         """Return a run's timeline and how many of its events have been applied."""
         row = self._connection.execute(
             "SELECT events, applied FROM timelines WHERE partition = ? AND run_id = ?",
@@ -185,13 +185,13 @@ class Store:
         if row is None:
             return (), 0
         events, applied = row
-        known, timeline = self._decoded.get((partition, run_id), ("", ()))
+        known, timeline = self._decoded_timelines.get((partition, run_id), ("", ()))
         if known != events:
             timeline = _TIMELINE.validate_json(events)
-            self._remember(partition, run_id, events, timeline)
+            self._cache_decoded(partition, run_id, events, timeline)
         return timeline, applied
 
-    def runs_due(self, partition: str, thread_id: str, now: float) -> list[str]:
+    def due_run_ids(self, partition: str, thread_id: str, now: float) -> list[str]:
         """Return the runs of a thread for which something has become due."""
         return [
             row[0]
@@ -218,13 +218,13 @@ class Store:
         ).fetchone()
         return None if row is None else str(row[0])
 
-    def _remember(self, partition: str, run_id: str, events: str, timeline: Timeline) -> None:
-        self._decoded[partition, run_id] = (events, timeline)
-        self._decoded.move_to_end((partition, run_id))
-        while len(self._decoded) > _DECODED_TIMELINES:
-            self._decoded.popitem(last=False)
+    def _cache_decoded(self, partition: str, run_id: str, events: str, timeline: Timeline) -> None:
+        self._decoded_timelines[partition, run_id] = (events, timeline)
+        self._decoded_timelines.move_to_end((partition, run_id))
+        while len(self._decoded_timelines) > _DECODED_TIMELINES:
+            self._decoded_timelines.popitem(last=False)
 
-    def _next(self, name: str) -> int:
+    def _increment(self, name: str) -> int:
         row = self._connection.execute(
             "INSERT INTO counters (name, value) VALUES (?, 1) "
             "ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",

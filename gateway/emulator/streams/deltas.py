@@ -5,7 +5,12 @@ Source: recorded streams. Only the first piece of a text has ``annotations``; no
 
 from dataclasses import replace
 
-from gateway.emulator.bodies.reply_parts import annotation, code_output, content_part, tool_call
+from gateway.emulator.bodies.reply_parts import (
+    render_annotation,
+    render_code_output,
+    render_content_part,
+    render_tool_call,
+)
 from gateway.emulator.objects import (
     ApiVersion,
     CodeCall,
@@ -35,7 +40,7 @@ def message_delta(
         case PartAdded(part=TextPart(value="")):
             return None
         case PartAdded(part=part):
-            content: JsonObject = {"index": len(before.content), **content_part(part, version)}
+            content: JsonObject = {"index": len(before.content), **render_content_part(part, version)}
         case TextGrown(index=index, text=text):
             part = before.content[index]
             is_first = isinstance(part, TextPart) and not part.value
@@ -55,7 +60,7 @@ def step_delta(
         case ToolCallStarted(call=started):
             # What a search found is shown with the completed step only.
             call = replace(started, results=()) if isinstance(started, SearchCall) else started
-            shown = {"index": len(before.tool_calls), **tool_call(call, version, with_search_content=False)}
+            shown = {"index": len(before.tool_calls), **render_tool_call(call, version, with_search_content=False)}
         case ToolCallGrown(call_id=call_id, text=text):
             index = _index(before, call_id)
             key, field = (
@@ -68,7 +73,7 @@ def step_delta(
             index = _index(before, call_id)
             call = before.tool_calls[index]
             place = len(call.outputs) if isinstance(call, CodeCall) else 0
-            outputs = [{"index": place, **code_output(output)}]
+            outputs = [{"index": place, **render_code_output(output)}]
             shown = {"index": index, "type": "code_interpreter", "code_interpreter": {"outputs": outputs}}
     details = {"type": "tool_calls", "tool_calls": [shown]}
     return {"id": before.id, "object": "thread.run.step.delta", "delta": {"step_details": details}}
@@ -83,7 +88,7 @@ def _text(index: int, text: JsonObject) -> JsonObject:
 
 
 def _annotation(added: TextAnnotation, version: ApiVersion) -> JsonObject:
-    rendered = annotation(added, version)
+    rendered = render_annotation(added, version)
     if isinstance(added, FileCitation):
         # A stream has the quote in version 2 too, if only an empty one.
         rendered["file_citation"].setdefault("quote", "")

@@ -4,9 +4,12 @@ Inside a stream, objects have keys that REST leaves out: a message its status, a
 files. Source: recorded streams.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
+
+import orjson
 
 from gateway.emulator.bodies import reply_objects
 from gateway.emulator.objects import ApiVersion, JsonObject, Message, Run, Thread
@@ -32,50 +35,65 @@ from gateway.emulator.runs.timeline_events import (
 )
 from gateway.emulator.streams.deltas import message_delta, step_delta
 
+CONTENT_TYPE = "text/event-stream; charset=utf-8"
+DONE_FRAME = b"event: done\ndata: [DONE]\n\n"
+
 
 @dataclass(frozen=True, slots=True)
-class StreamEvent:
+class ServerSentEvent:
     """One event of a stream."""
 
     name: str
     data: JsonObject
+
+    def to_frame(self) -> bytes:
+        """Return the event as bytes of the stream."""
+        try:
+            line = orjson.dumps(self.data)
+        except TypeError:
+            # orjson takes integers of 64 bits only; a client's JSON schema, which is echoed, may hold longer ones.
+            line = json.dumps(self.data, separators=(",", ":"), ensure_ascii=False).encode()
+        return b"event: " + self.name.encode() + b"\ndata: " + line + b"\n\n"
 
 
 @dataclass(frozen=True, slots=True)
 class StreamedRun:
     """An answer that is a stream: what it begins with, and the run whose later events it shows.
 
-    ``happened`` is the number of events of the run's timeline that have already gone into ``progress``.
+    ``applied`` is the number of events of the run's timeline that have already gone into ``progress``.
     """
 
-    opening: tuple[StreamEvent, ...]
+    opening_events: tuple[ServerSentEvent, ...]
     progress: Progress
-    happened: int
+    applied: int
     with_search_content: bool = False
 
 
-def opening(run: Run, version: ApiVersion, thread: Thread | None = None) -> tuple[StreamEvent, ...]:
+def opening_events(run: Run, version: ApiVersion, thread: Thread | None = None) -> tuple[ServerSentEvent, ...]:
     """Return the events that a new run's stream begins with; ``thread`` is the one made together with the run."""
-    made = () if thread is None else (StreamEvent("thread.created", _thread(thread, version)),)
+    made = () if thread is None else (ServerSentEvent("thread.created", _thread(thread, version)),)
     shown = _run(run, version)
-    return (*made, StreamEvent("thread.run.created", shown), StreamEvent("thread.run.queued", shown))
+    return (*made, ServerSentEvent("thread.run.created", shown), ServerSentEvent("thread.run.queued", shown))
 
 
-def shown_events(
+def events_to_stream(
     before: Progress, event: Event, after: Progress, version: ApiVersion, *, with_search_content: bool = False
-) -> Sequence[StreamEvent]:
+) -> Sequence[ServerSentEvent]:
     """Return what a stream shows of an event that led from one progress to the other."""
     match event:
         case RunQueued() | RunStarted() | RunRequiresAction() | RunCancelling() | RunEnded():
-            return (StreamEvent(_run_event_name(after.run, version), _run(after.run, version)),)
+            return (ServerSentEvent(_run_event_name(after.run, version), _run(after.run, version)),)
         case StepStarted(step_id=step_id):
-            step = reply_objects.step(after.steps[step_id], version)
-            return (StreamEvent("thread.run.step.created", step), StreamEvent("thread.run.step.in_progress", step))
+            step = reply_objects.render_step(after.steps[step_id], version)
+            return (
+                ServerSentEvent("thread.run.step.created", step),
+                ServerSentEvent("thread.run.step.in_progress", step),
+            )
         case StepEnded(step_id=step_id, status=status):
-            step = reply_objects.step(after.steps[step_id], version, with_search_content=with_search_content)
-            return (StreamEvent(f"thread.run.step.{status}", step),)
+            step = reply_objects.render_step(after.steps[step_id], version, with_search_content=with_search_content)
+            return (ServerSentEvent(f"thread.run.step.{status}", step),)
         case ToolCallStarted() | ToolCallGrown() | CodeOutputAdded():
-            return (StreamEvent("thread.run.step.delta", step_delta(before.steps[event.step_id], event, version)),)
+            return (ServerSentEvent("thread.run.step.delta", step_delta(before.steps[event.step_id], event, version)),)
         case FunctionOutputGiven():
             # Seen with the completed step, which follows at once.
             return ()
@@ -95,19 +113,22 @@ def _message_events(
     event: MessageStarted | MessageEnded | PartAdded | TextGrown | AnnotationAdded,
     after: Progress,
     version: ApiVersion,
-) -> Sequence[StreamEvent]:
+) -> Sequence[ServerSentEvent]:
     message = after.messages.get(event.message_id)
     if message is None:
         return ()
     match event:
         case MessageStarted():
             shown = _message(message, version)
-            return (StreamEvent("thread.message.created", shown), StreamEvent("thread.message.in_progress", shown))
+            return (
+                ServerSentEvent("thread.message.created", shown),
+                ServerSentEvent("thread.message.in_progress", shown),
+            )
         case MessageEnded():
-            return (StreamEvent(f"thread.message.{message.status}", _message(message, version)),)
+            return (ServerSentEvent(f"thread.message.{message.status}", _message(message, version)),)
         case _:
             delta = message_delta(before.messages[event.message_id], event, version)
-            return () if delta is None else (StreamEvent("thread.message.delta", delta),)
+            return () if delta is None else (ServerSentEvent("thread.message.delta", delta),)
 
 
 def _run_event_name(run: Run, version: ApiVersion) -> str:
@@ -118,11 +139,11 @@ def _run_event_name(run: Run, version: ApiVersion) -> str:
 
 
 def _run(run: Run, version: ApiVersion) -> JsonObject:
-    return _with_interpreter_files(reply_objects.run(run, version))
+    return _with_interpreter_files(reply_objects.render_run(run, version))
 
 
 def _thread(thread: Thread, version: ApiVersion) -> JsonObject:
-    return _with_interpreter_files(reply_objects.thread(thread, version))
+    return _with_interpreter_files(reply_objects.render_thread(thread, version))
 
 
 def _with_interpreter_files(rendered: JsonObject) -> JsonObject:
@@ -141,7 +162,7 @@ def _message(message: Message, version: ApiVersion) -> JsonObject:
         "completed_at": message.completed_at,
     }
     shown: JsonObject = {}
-    for key, value in reply_objects.message(message, version).items():
+    for key, value in reply_objects.render_message(message, version).items():
         if key == "role":
             shown |= status
         shown[key] = value

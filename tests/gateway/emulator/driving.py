@@ -37,14 +37,14 @@ class Reply:
 Event = tuple[str, Any]
 
 
-def events_in(text: str) -> list[Event]:
+def parse_events(text: str) -> list[Event]:
     """Return the events of a stream as name and data; fails where its framing is not the API's."""
     assert text.endswith("\n\n") or not text
     assert "\r" not in text
-    return [event_in(f"{frame}\n\n") for frame in text.split("\n\n")[:-1]]
+    return [parse_event(f"{frame}\n\n") for frame in text.split("\n\n")[:-1]]
 
 
-def event_in(frame: str) -> Event:
+def parse_event(frame: str) -> Event:
     first, second, *rest = frame.split("\n")
     assert rest == ["", ""], frame
     name, data = first.removeprefix("event: "), second.removeprefix("data: ")
@@ -52,7 +52,7 @@ def event_in(frame: str) -> Event:
     return name, data if name == "done" else json.loads(data)
 
 
-def names_of(events: Iterable[Event]) -> list[str]:
+def event_names(events: Iterable[Event]) -> list[str]:
     """Return the names of events without ``thread.``; deltas that follow each other count once."""
     names: list[str] = []
     for name, _ in events:
@@ -69,7 +69,7 @@ class Stream:
     response: ClientResponse
 
     async def next(self) -> Event:
-        return event_in((await self.response.content.readuntil(b"\n\n")).decode())
+        return parse_event((await self.response.content.readuntil(b"\n\n")).decode())
 
     async def until(self, name: str) -> list[Event]:
         """Return the events up to the first one of this name."""
@@ -79,10 +79,10 @@ class Stream:
         return events
 
     async def rest(self) -> list[Event]:
-        return events_in((await self.response.read()).decode())
+        return parse_events((await self.response.read()).decode())
 
 
-class Watched:
+class StreamReader:
     """A stream that is read without a socket, as fast as it comes; ``frames`` is what came so far."""
 
     def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:
@@ -96,7 +96,7 @@ class Watched:
 
     @property
     def events(self) -> list[Event]:
-        return events_in(b"".join(self.frames).decode())
+        return parse_events(b"".join(self.frames).decode())
 
     async def settle(self) -> list[Event]:
         """Let everything happen that is due, and return all events so far."""
@@ -208,7 +208,7 @@ def a_progress(**fields: Any) -> Progress:
     return Progress(a_run(**fields), {}, {})
 
 
-class CountingMint:
+class CountingIds:
     """Gives out ids that count: ``step_1``, ``step_2``."""
 
     def __init__(self) -> None:

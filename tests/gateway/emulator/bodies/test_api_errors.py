@@ -37,7 +37,7 @@ def test_incomplete_outputs_are_listed_in_single_quotes() -> None:
     )
 
 
-def metadata_of(pairs: int) -> dict[str, str]:
+def metadata_with(pairs: int) -> dict[str, str]:
     return {f"k{number}": "v" for number in range(pairs)}
 
 
@@ -82,7 +82,7 @@ REFUSALS: list[tuple[str, str, Any, int, str, str | None, str | None]] = [
         "metadata.modified", "invalid_type",
     ),
     (
-        "POST", "{thread}", {"metadata": metadata_of(17)}, 400,
+        "POST", "{thread}", {"metadata": metadata_with(17)}, 400,
         ("Invalid 'metadata': too many properties. Expected an object with at most 16 properties, but got an object "
         "with 17 properties instead."), "metadata", "object_above_max_properties",
     ),

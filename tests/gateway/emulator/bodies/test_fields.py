@@ -49,7 +49,7 @@ def test_json_types_have_their_articles(value: Any, name: str) -> None:
 
 def test_a_function_is_kept_with_the_defaults_of_the_api() -> None:
     tool = FunctionTool.model_validate_json('{"type":"function","function":{"name":"f"}}')
-    assert tool.stored() == {
+    assert tool.to_stored() == {
         "type": "function",
         "function": {"name": "f", "parameters": {"type": "object", "properties": {}}, "strict": False},
     }
@@ -57,7 +57,7 @@ def test_a_function_is_kept_with_the_defaults_of_the_api() -> None:
 
 def test_a_vector_store_to_be_made_gets_its_id() -> None:
     body = '{"file_search":{"vector_stores":[{"file_ids":["file-1"]}]},"code_interpreter":{}}'
-    assert ToolResources.model_validate_json(body).stored("vs_1") == {
+    assert ToolResources.model_validate_json(body).to_stored("vs_1") == {
         "code_interpreter": {"file_ids": []},
         "file_search": {"vector_store_ids": ["vs_1"]},
     }

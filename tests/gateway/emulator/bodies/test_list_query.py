@@ -1,12 +1,12 @@
 import pytest
 
 from gateway.emulator.bodies.api_errors import ApiError
-from gateway.emulator.bodies.list_query import ListQuery, list_query, slice_of
+from gateway.emulator.bodies.list_query import ListQuery, parse_list_query, slice_ids
 
 
 def test_a_list_is_newest_first_and_twenty_long_unless_asked_otherwise() -> None:
-    assert list_query({}) == ListQuery(limit=20, order="desc", after=None, before=None)
-    assert list_query({"limit": "100", "order": "asc", "after": "msg_1", "api-version": "x"}) == ListQuery(
+    assert parse_list_query({}) == ListQuery(limit=20, order="desc", after=None, before=None)
+    assert parse_list_query({"limit": "100", "order": "asc", "after": "msg_1", "api-version": "x"}) == ListQuery(
         limit=100, order="asc", after="msg_1"
     )
 
@@ -27,7 +27,7 @@ def test_a_list_is_newest_first_and_twenty_long_unless_asked_otherwise() -> None
 )
 def test_parameters_outside_their_limits_are_refused(parameters: dict[str, str], param: str, code: str) -> None:
     with pytest.raises(ApiError) as refused:
-        list_query(parameters)
+        parse_list_query(parameters)
     assert (refused.value.status, refused.value.param, refused.value.code) == (400, param, code)
 
 
@@ -45,4 +45,4 @@ def test_parameters_outside_their_limits_are_refused(parameters: dict[str, str],
     ],
 )
 def test_a_short_list_is_sliced_between_its_cursors(query: ListQuery, page: list[str], has_more: bool) -> None:
-    assert slice_of(["a", "b", "c", "d"], query) == (page, has_more)
+    assert slice_ids(["a", "b", "c", "d"], query) == (page, has_more)

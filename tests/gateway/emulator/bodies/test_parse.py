@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from gateway.emulator.bodies.api_errors import ApiError
-from gateway.emulator.bodies.parse import parse
+from gateway.emulator.bodies.parse import parse_body
 from gateway.emulator.bodies.run_bodies import RunV2
 from gateway.emulator.bodies.thread_bodies import ThreadV2
 
@@ -11,7 +11,7 @@ RUN = b'{"assistant_id":"asst_1",'
 
 
 def test_no_body_and_null_are_an_empty_object() -> None:
-    assert parse(ThreadV2, b"") == parse(ThreadV2, b" null ") == parse(ThreadV2, b"{}")
+    assert parse_body(ThreadV2, b"") == parse_body(ThreadV2, b" null ") == parse_body(ThreadV2, b"{}")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_no_body_and_null_are_an_empty_object() -> None:
 )  # fmt: skip
 def test_what_is_wrong_is_named(model: Any, raw: bytes, message: str, param: str | None, code: str | None) -> None:
     with pytest.raises(ApiError) as refused:
-        parse(model, raw)
+        parse_body(model, raw)
     assert refused.value.message.startswith(message)
     assert (refused.value.status, refused.value.param) == (400, param)
     assert code is None or refused.value.code == code

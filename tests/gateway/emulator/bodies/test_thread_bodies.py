@@ -11,7 +11,7 @@ def test_parts_of_every_kind_are_kept() -> None:
         '{"type":"image_file","image_file":{"file_id":"file-1","detail":"low"}},'
         '{"type":"image_url","image_url":{"url":"https://x"}}]}'
     )
-    assert body.parts() == (
+    assert body.content_parts() == (
         TextPart(value="a"),
         ImageFilePart(file_id="file-1", detail="low"),
         ImageUrlPart(url="https://x"),
@@ -20,14 +20,14 @@ def test_parts_of_every_kind_are_kept() -> None:
 
 def test_files_of_the_older_version_may_be_read_by_every_tool() -> None:
     body = MessageV1(role="user", content="x", file_ids=("file-1",))
-    assert body.attachments_stored() == (Attachment("file-1", ("code_interpreter", "file_search")),)
+    assert body.stored_attachments() == (Attachment("file-1", ("code_interpreter", "file_search")),)
 
 
 def test_attachments_keep_their_tools() -> None:
     body = MessageV2.model_validate_json(
         '{"role":"user","content":"x","attachments":[{"file_id":"file-1","tools":[{"type":"file_search"}]}]}'
     )
-    assert body.attachments_stored() == (Attachment("file-1", ("file_search",)),)
+    assert body.stored_attachments() == (Attachment("file-1", ("file_search",)),)
 
 
 def test_the_older_version_takes_text_only() -> None:

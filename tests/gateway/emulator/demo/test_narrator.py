@@ -8,7 +8,7 @@ from tests.gateway.emulator.driving import START
 
 def test_ids_are_readable_and_count(store: Store) -> None:
     story = Narrator(store, "mine", "thread_demoTale0000000000000001", START)
-    assert [story.mint("msg"), story.mint("msg"), story.mint("run"), story.mint("file")] == [
+    assert [story.new_id("msg"), story.new_id("msg"), story.new_id("run"), story.new_id("file")] == [
         "msg_demoTale0000000000000001",
         "msg_demoTale0000000000000002",
         "run_demoTale0000000000000001",

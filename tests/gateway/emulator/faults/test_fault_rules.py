@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gateway.emulator.faults.fault_rules import FaultRule, FaultRuleError, Faults, Strike, described_error
+from gateway.emulator.faults.fault_rules import FaultRule, FaultRuleError, Faults, Strike, error_from_validation
 
 OPERATIONS = ("createRun", "listRuns", "listMessages", "getRun")
 
@@ -57,7 +57,7 @@ def test_another_seed_chooses_others() -> None:
 def test_a_rule_names_an_operation_a_pattern_or_a_method(target: str, concerned: set[str]) -> None:
     methods = {"createRun": "POST"}
     rule = a_rule(target)
-    assert {name for name in OPERATIONS if rule.concerns(name, methods.get(name, "GET"))} == concerned
+    assert {name for name in OPERATIONS if rule.matches(name, methods.get(name, "GET"))} == concerned
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_rule_names_an_operation_a_pattern_or_a_method(target: str, concerned:
 def test_a_rule_that_cannot_be_meant_is_refused_in_words(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as refused:
         FaultRule.model_validate({"operation": "*", **fields})
-    assert message in str(described_error(refused.value, ""))
+    assert message in str(error_from_validation(refused.value, ""))
 
 
 @pytest.mark.parametrize("target", ["createRum", "PUT", "lists*", "get"])
@@ -98,14 +98,16 @@ def test_a_rule_that_nothing_can_meet_is_refused(target: str) -> None:
 
 def test_without_rules_nothing_is_struck() -> None:
     faults = Faults([], OPERATIONS)
-    assert faults.of_request("getRun", "GET") == Strike()
-    assert faults.of_stream("createRun", "POST") is None
+    assert faults.decide_for_request("getRun", "GET") == Strike()
+    assert faults.fault_for_stream("createRun", "POST") is None
     assert Strike().name is None
 
 
 def test_each_rule_counts_the_requests_it_is_about() -> None:
     faults = Faults([a_rule("getRun", first=1), a_rule("*", "500", every=2)], OPERATIONS)
-    names = [faults.of_request(name, "GET").name for name in ("listRuns", "getRun", "getRun", "listRuns", "getRun")]
+    names = [
+        faults.decide_for_request(name, "GET").name for name in ("listRuns", "getRun", "getRun", "listRuns", "getRun")
+    ]
     assert names == [None, "503", None, "500", None]
     assert [(count.seen, count.struck) for _, count in faults.counted] == [(3, 1), (5, 1)]
 
@@ -118,26 +120,26 @@ def test_latencies_add_up_and_go_with_the_first_other_fault() -> None:
         a_rule(fault="latency", latency_ms=50, when="after"),
         a_rule(fault="500"),
     ]
-    strike = Faults(rules, OPERATIONS).of_request("getRun", "GET")
+    strike = Faults(rules, OPERATIONS).decide_for_request("getRun", "GET")
     assert strike == Strike(latency_before=0.5, latency_after=0.05, rule=rules[1])
     assert strike.name == "latency+429"
 
 
 def test_rules_of_streams_count_streams_only() -> None:
     faults = Faults([a_rule("createRun", "cut", first=1), a_rule("createRun", first=1)], OPERATIONS)
-    assert faults.of_request("createRun", "POST").name == "503"
-    assert faults.of_request("createRun", "POST").name is None
-    struck = faults.of_stream("createRun", "POST")
+    assert faults.decide_for_request("createRun", "POST").name == "503"
+    assert faults.decide_for_request("createRun", "POST").name is None
+    struck = faults.fault_for_stream("createRun", "POST")
     assert struck is not None
     assert struck.fault == "cut"
-    assert faults.of_stream("createRun", "POST") is None
+    assert faults.fault_for_stream("createRun", "POST") is None
 
 
 def test_new_rules_count_from_the_beginning_and_bad_ones_change_nothing() -> None:
     faults = Faults([a_rule(first=1)], OPERATIONS)
-    faults.of_request("getRun", "GET")
+    faults.decide_for_request("getRun", "GET")
     with pytest.raises(FaultRuleError):
         faults.replace([a_rule("nothing")])
-    assert faults.of_request("getRun", "GET").name is None
+    assert faults.decide_for_request("getRun", "GET").name is None
     faults.replace([a_rule(first=1)])
-    assert faults.of_request("getRun", "GET").name == "503"
+    assert faults.decide_for_request("getRun", "GET").name == "503"

@@ -11,10 +11,10 @@ from aiohttp.test_utils import TestClient
 from gateway.emulator.app import STREAMS, create_app
 from gateway.emulator.clock import ManualClock
 from gateway.emulator.faults.fault_text import parse_fault_rules
-from gateway.emulator.faults.faulty_answers import garbled, with_half_character
+from gateway.emulator.faults.faulty_answers import garble_frame, insert_half_character
 from gateway.emulator.http.request_counts import COUNTS
-from gateway.emulator.streams.sse_frame import DONE
-from tests.gateway.emulator.driving import Api, Stream, event_in, names_of
+from gateway.emulator.streams.stream_events import DONE_FRAME
+from tests.gateway.emulator.driving import Api, Stream, event_names, parse_event
 
 Connect = Callable[[web.Application], Awaitable[TestClient[Any, Any]]]
 Faulty = Callable[[str], Awaitable[Api]]
@@ -29,7 +29,7 @@ def faulty(aiohttp_client: Connect, clock: ManualClock) -> Faulty:
     return make
 
 
-def faults_of(api: Api) -> dict[str, int]:
+def fault_counts(api: Api) -> dict[str, int]:
     app = api.client.app
     assert app is not None
     return dict(app[COUNTS].by_fault)
@@ -55,7 +55,7 @@ async def test_a_status_comes_in_the_place_of_the_answer(
     assert reply.headers["x-request-id"].startswith("req_")
     assert "Retry-After" not in reply.headers
     assert await assistants(api) == written
-    assert faults_of(api) == {fault: 1}
+    assert fault_counts(api) == {fault: 1}
 
 
 @pytest.mark.parametrize("fault", ["429", "503"])
@@ -70,7 +70,7 @@ async def test_a_reset_comes_before_or_after_the_write(faulty: Faulty, when: str
     with pytest.raises(aiohttp.ClientConnectionError):
         await api.call("POST", "/assistants", {"model": "gpt-4o"})
     assert await assistants(api) == written
-    assert faults_of(api) == {"reset": 1}
+    assert fault_counts(api) == {"reset": 1}
 
 
 @pytest.mark.parametrize(("when", "written"), [("before", 0), ("after", 1)])
@@ -110,7 +110,7 @@ async def test_latency_comes_before_or_after_the_write(faulty: Faulty, when: str
     api.clock.advance(0.5)
     await slow
     assert await assistants(api) == 1
-    assert faults_of(api) == {"latency": 1}
+    assert fault_counts(api) == {"latency": 1}
 
 
 async def test_a_refused_write_meets_faults_like_any_other_answer(faulty: Faulty) -> None:
@@ -143,12 +143,12 @@ async def test_a_stream_is_cut_without_its_end(faulty: Faulty) -> None:
     path, body = await open_stream(api)
     async with api.stream(path, body) as stream:
         api.clock.advance(60)
-        assert names_of([await stream.next() for _ in range(3)]) == WHOLE
+        assert event_names([await stream.next() for _ in range(3)]) == WHOLE
         with pytest.raises(aiohttp.ClientPayloadError):
             await stream.rest()
     (run,) = (await api.ok("GET", path))["data"]
     assert run["status"] == "completed"
-    assert faults_of(api) == {"cut": 1}
+    assert fault_counts(api) == {"cut": 1}
 
 
 async def next_raw(stream: Stream) -> bytes:
@@ -160,12 +160,12 @@ async def test_one_line_of_a_stream_is_not_json_and_the_rest_goes_on(faulty: Fau
     path, body = await open_stream(api)
     async with api.stream(path, body) as stream:
         api.clock.advance(60)
-        assert names_of([await stream.next() for _ in range(2)]) == WHOLE[:2]
+        assert event_names([await stream.next() for _ in range(2)]) == WHOLE[:2]
         spoiled = (await next_raw(stream)).decode()
         assert spoiled.startswith("event: thread.run.in_progress\ndata: {")
         with pytest.raises(json.JSONDecodeError):
-            event_in(spoiled)
-        assert names_of(await stream.rest())[-1] == "done"
+            parse_event(spoiled)
+        assert event_names(await stream.rest())[-1] == "done"
 
 
 async def test_one_line_of_a_stream_is_not_utf_8_and_the_rest_goes_on(faulty: Faulty) -> None:
@@ -173,11 +173,11 @@ async def test_one_line_of_a_stream_is_not_utf_8_and_the_rest_goes_on(faulty: Fa
     path, body = await open_stream(api)
     async with api.stream(path, body) as stream:
         api.clock.advance(60)
-        assert names_of([await stream.next() for _ in range(2)]) == WHOLE[:2]
+        assert event_names([await stream.next() for _ in range(2)]) == WHOLE[:2]
         spoiled = await next_raw(stream)
         with pytest.raises(UnicodeDecodeError):
             spoiled.decode()
-        assert names_of(await stream.rest())[-1] == "done"
+        assert event_names(await stream.rest())[-1] == "done"
 
 
 async def test_a_silent_stream_stays_open_until_the_server_stops(faulty: Faulty) -> None:
@@ -185,7 +185,7 @@ async def test_a_silent_stream_stays_open_until_the_server_stops(faulty: Faulty)
     path, body = await open_stream(api)
     async with api.stream(path, body) as stream:
         api.clock.advance(60)
-        assert names_of([await stream.next() for _ in range(2)]) == WHOLE[:2]
+        assert event_names([await stream.next() for _ in range(2)]) == WHOLE[:2]
         api.clock.advance(700)
         (run,) = (await api.ok("GET", path))["data"]
         assert run["status"] == "completed"
@@ -198,7 +198,7 @@ async def test_a_silent_stream_stays_open_until_the_server_stops(faulty: Faulty)
 
 async def test_a_stream_that_ends_sooner_is_whole(faulty: Faulty) -> None:
     api = await faulty("*:cut:events=500")
-    assert names_of(await api.streamed_run())[-1] == "done"
+    assert event_names(await api.streamed_run())[-1] == "done"
 
 
 async def test_a_write_that_would_stream_is_made_though_its_answer_is_lost(faulty: Faulty) -> None:
@@ -211,11 +211,11 @@ async def test_a_write_that_would_stream_is_made_though_its_answer_is_lost(fault
 
 
 def test_the_last_event_can_be_spoiled_too() -> None:
-    assert garbled(DONE) == b"event: done\ndata: [DO\n\n"
-    assert with_half_character(DONE) == b"event: done\ndata: [D\xe2\x82ONE]\n\n"
+    assert garble_frame(DONE_FRAME) == b"event: done\ndata: [DO\n\n"
+    assert insert_half_character(DONE_FRAME) == b"event: done\ndata: [D\xe2\x82ONE]\n\n"
 
 
 def test_a_spoiled_frame_keeps_its_framing() -> None:
     frame = b'event: x\ndata: {"a":1}\n\n'
-    assert garbled(frame) == b'event: x\ndata: {"a\n\n'
-    assert with_half_character(frame) == b'event: x\ndata: {"\xe2\x82a":1}\n\n'
+    assert garble_frame(frame) == b'event: x\ndata: {"a\n\n'
+    assert insert_half_character(frame) == b'event: x\ndata: {"\xe2\x82a":1}\n\n'

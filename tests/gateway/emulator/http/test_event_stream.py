@@ -10,7 +10,7 @@ from gateway.emulator.app import STREAMS, create_app
 from gateway.emulator.clock import ManualClock, SystemClock
 from gateway.emulator.http.event_stream import EventStreamResponse
 from gateway.emulator.http.request_counts import COUNTS
-from tests.gateway.emulator.driving import Api, names_of
+from tests.gateway.emulator.driving import Api, event_names
 
 Connect = Callable[[web.Application], Awaitable[TestClient[Any, Any]]]
 SIMPLE_RUN = Path(__file__).with_name("simple_run.sse")
@@ -81,7 +81,7 @@ async def test_a_stopping_server_ends_its_streams_and_leaves_nothing(clock: Manu
     api = Api(client, clock)
     thread_id = await api.new_thread("Hi")
     async with api.stream(f"/threads/{thread_id}/runs", {"assistant_id": await api.new_assistant()}) as stream:
-        assert names_of([await stream.next(), await stream.next()]) == ["run.created", "run.queued"]
+        assert event_names([await stream.next(), await stream.next()]) == ["run.created", "run.queued"]
         closing = asyncio.create_task(client.server.close())
         assert await stream.rest() == []
     await closing
@@ -95,7 +95,7 @@ async def test_many_streams_run_side_by_side(aiohttp_client: Connect, clock: Man
 
     async def read(thread_id: str) -> list[str]:
         async with api.stream(f"/threads/{thread_id}/runs", {"assistant_id": assistant_id}) as stream:
-            return names_of([await stream.next(), *await stream.rest()])
+            return event_names([await stream.next(), *await stream.rest()])
 
     reads = [asyncio.create_task(read(thread_id)) for thread_id in threads]
     streams = api.client.app[STREAMS]
@@ -112,7 +112,7 @@ async def test_by_the_machines_clock_a_run_takes_its_time(aiohttp_client: Connec
     thread_id = await api.new_thread("Hi")
     body = {"assistant_id": await api.new_assistant(), "metadata": {"emulator": "rate_limit"}}
     async with api.stream(f"/threads/{thread_id}/runs", body) as stream:
-        names = names_of(await stream.rest())
+        names = event_names(await stream.rest())
     assert names == ["run.created", "run.queued", "run.in_progress", "run.failed", "done"]
     assert client.app[COUNTS].by_operation["createRun"] == 1
 

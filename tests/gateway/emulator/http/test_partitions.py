@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.emulator.bodies.api_errors import ApiError
-from gateway.emulator.http.partitions import digest_of, partition_of
+from gateway.emulator.http.partitions import partition_from_headers, partition_from_key
 from tests.gateway.emulator.driving import Api
 
 
@@ -10,7 +10,7 @@ from tests.gateway.emulator.driving import Api
     [{"Authorization": "Bearer sk-1"}, {"Authorization": "bearer  sk-1 "}, {"api-key": "sk-1"}],
 )
 def test_a_key_is_taken_from_either_header(headers: dict[str, str]) -> None:
-    assert partition_of(headers) == digest_of("sk-1")
+    assert partition_from_headers(headers) == partition_from_key("sk-1")
 
 
 @pytest.mark.parametrize(
@@ -19,20 +19,20 @@ def test_a_key_is_taken_from_either_header(headers: dict[str, str]) -> None:
 )
 def test_a_call_without_a_key_is_refused(headers: dict[str, str]) -> None:
     with pytest.raises(ApiError) as refused:
-        partition_of(headers)
+        partition_from_headers(headers)
     assert refused.value.status == 401
     assert refused.value.message.startswith("You didn't provide an API key.")
 
 
 def test_a_refused_key_is_not_repeated() -> None:
     with pytest.raises(ApiError, match=r"Incorrect API key provided: sk-\.\.\.,") as refused:
-        partition_of({"Authorization": "Bearer sk-invalid-very-secret"})
+        partition_from_headers({"Authorization": "Bearer sk-invalid-very-secret"})
     assert (refused.value.status, refused.value.code) == (401, "invalid_api_key")
     assert "secret" not in refused.value.message
 
 
 def test_a_digest_does_not_hold_the_key() -> None:
-    assert "sk-secret" not in digest_of("sk-secret")
+    assert "sk-secret" not in partition_from_key("sk-secret")
 
 
 async def test_nobody_sees_what_belongs_to_another_key(api: Api) -> None:

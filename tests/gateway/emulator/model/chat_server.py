@@ -35,8 +35,8 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the server was asked."""
+class ReceivedRequest:
+    """What the server was received."""
 
     path: str
     headers: Mapping[str, str]
@@ -48,10 +48,10 @@ class ChatServer:
 
     def __init__(self) -> None:
         self.url = ""
-        self.asked: list[Asked] = []
+        self.requests: list[ReceivedRequest] = []
         self.answers: deque[Streamed | Whole] = deque()
         self.gone = asyncio.Event()
-        self._arrivals: asyncio.Queue[Asked] = asyncio.Queue()
+        self._arrivals: asyncio.Queue[ReceivedRequest] = asyncio.Queue()
 
     def will_stream(self, *pieces: Piece, end: Literal["done", "open", "cut"] = "done") -> None:
         self.answers.append(Streamed(pieces, end))
@@ -59,14 +59,14 @@ class ChatServer:
     def will_answer(self, body: Json | bytes, status: int = 200, **headers: str) -> None:
         self.answers.append(Whole(body, status, headers))
 
-    async def next_asked(self) -> Asked:
+    async def next_request(self) -> ReceivedRequest:
         """Wait for the next request."""
         return await self._arrivals.get()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        asked = Asked(request.path_qs, dict(request.headers), await request.json())
-        self.asked.append(asked)
-        self._arrivals.put_nowait(asked)
+        received = ReceivedRequest(request.path_qs, dict(request.headers), await request.json())
+        self.requests.append(received)
+        self._arrivals.put_nowait(received)
         match self.answers.popleft():
             case Whole(body, status, headers):
                 raw = body if isinstance(body, bytes) else json.dumps(body).encode()

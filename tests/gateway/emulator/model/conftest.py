@@ -7,7 +7,7 @@ from aiohttp.test_utils import TestClient
 
 from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
-from gateway.emulator.model.model_options import ModelOptions
+from gateway.emulator.model.model_client import ModelOptions
 from gateway.emulator.model.model_runs import MODEL_RUNS, ModelRuns
 from tests.gateway.emulator.driving import Api
 from tests.gateway.emulator.model.chat_server import ChatServer, running_chat_server

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.emulator.model.chunks import CallPiece, Chunk, ChunkReader, chunk_in, whole_answer_in
+from gateway.emulator.model.chunks import CallPiece, Chunk, ChunkReader, chunk_from_json, chunk_from_whole_answer
 from gateway.emulator.model.failures import ModelFailedError
 from gateway.emulator.objects import Usage
 from tests.gateway.emulator.model.chat_server import DONE, call, completion, finish, frame, usage, words
@@ -35,7 +35,7 @@ CHUNKS = (
 def read(*pieces: bytes) -> tuple[Chunk, ...]:
     reader = ChunkReader()
     chunks = [chunk for piece in pieces for chunk in reader.feed(piece)]
-    return (*chunks, *reader.end())
+    return (*chunks, *reader.finish())
 
 
 def encoded(answer: Any) -> bytes:
@@ -75,14 +75,16 @@ def test_what_is_no_chunk_is_garbled(data: bytes) -> None:
 
 def test_an_error_in_a_stream_is_reported_without_its_words() -> None:
     with pytest.raises(ModelFailedError) as failed:
-        chunk_in(b'{"error": {"message": "at http://10.0.0.1 with sk-secret"}}')
+        chunk_from_json(b'{"error": {"message": "at http://10.0.0.1 with sk-secret"}}')
     assert str(failed.value) == "The model failed in the middle of its answer."
 
 
 def test_a_whole_answer_is_one_chunk() -> None:
     calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
     answer = completion({"content": "Hi", "tool_calls": calls}, "tool_calls", usage={"prompt_tokens": 1})
-    assert chunk_in(encoded(answer)) == Chunk("Hi", "", (CallPiece(None, "c", "f", "{}"),), "tool_calls", Usage(1, 0))
+    assert chunk_from_json(encoded(answer)) == Chunk(
+        "Hi", "", (CallPiece(None, "c", "f", "{}"),), "tool_calls", Usage(1, 0)
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_a_whole_answer_is_one_chunk() -> None:
     ],
 )
 def test_habits_of_servers_are_understood(answer: Any, chunk: Chunk) -> None:
-    assert chunk_in(encoded(answer)) == chunk
+    assert chunk_from_json(encoded(answer)) == chunk
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,7 @@ def test_habits_of_servers_are_understood(answer: Any, chunk: Chunk) -> None:
 )
 def test_an_answer_without_a_choice_is_none(data: bytes) -> None:
     with pytest.raises(ModelFailedError, match="could not be read"):
-        whole_answer_in(data)
+        chunk_from_whole_answer(data)
     with pytest.raises(ModelFailedError, match="could not be read"):
         read(b"data: " + data + b"\n\ndata: [DONE]\n\n")
 
@@ -132,5 +134,5 @@ def test_what_came_before_a_failure_is_given_and_nothing_after_it(bad: bytes) ->
         assert [chunk.text for piece in pieces for chunk in reader.feed(piece)] == ["Hel", "lo"]
         assert not reader.is_done
         with pytest.raises(ModelFailedError) as failed:
-            reader.end()
+            reader.finish()
         assert failed.value is reader.failure

@@ -4,17 +4,17 @@ from gateway.emulator.model.chunks import CallPiece, Chunk
 from gateway.emulator.model.failures import ModelFailedError
 from gateway.emulator.model.model_reply import MAX_CALLS, ReplyWriter
 from gateway.emulator.objects import FunctionCall, RefusalPart, TextPart, Usage
-from gateway.emulator.runs.progress import Progress, apply_all
-from gateway.emulator.runs.timeline_events import Event, Timed, ToolCallStarted
-from tests.gateway.emulator.driving import START, CountingMint, a_progress
+from gateway.emulator.runs.progress import Progress, apply_events
+from gateway.emulator.runs.timeline_events import Event, TimedEvent, ToolCallStarted
+from tests.gateway.emulator.driving import START, CountingIds, a_progress
 
 
 def written(*chunks: Chunk, taken: tuple[str, ...] = ()) -> tuple[list[str], Progress]:
     """Return the kinds of events of an answer, and what they make of a run."""
-    writer = ReplyWriter(CountingMint(), 7, taken)
-    events: list[Event] = [event for chunk in chunks for event in writer.add(chunk)]
-    events += writer.end()
-    progress = apply_all(a_progress(status="in_progress"), [Timed(START, event) for event in events])
+    writer = ReplyWriter(CountingIds(), 7, taken)
+    events: list[Event] = [event for chunk in chunks for event in writer.add_chunk(chunk)]
+    events += writer.finish()
+    progress = apply_events(a_progress(status="in_progress"), [TimedEvent(START, event) for event in events])
     return [event.kind for event in events], progress
 
 
@@ -115,11 +115,11 @@ def test_more_calls_than_can_be_meant_are_refused_after_those_that_can() -> None
     pieces = tuple(CallPiece(place, f"c{place}", "f") for place in range(MAX_CALLS + 1))
     with pytest.raises(ModelFailedError):
         written(Chunk(calls=pieces))
-    writer = ReplyWriter(CountingMint(), 0)
-    events = writer.add(Chunk("Hi", calls=pieces))
+    writer = ReplyWriter(CountingIds(), 0)
+    events = writer.add_chunk(Chunk("Hi", calls=pieces))
     assert sum(isinstance(event, ToolCallStarted) for event in events) == MAX_CALLS
     assert writer.failure is not None
-    assert writer.add(Chunk("more")) == []
+    assert writer.add_chunk(Chunk("more")) == []
 
 
 @pytest.mark.parametrize(

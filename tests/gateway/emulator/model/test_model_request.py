@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from gateway.emulator.model.model_request import chat_request, estimated_prompt_tokens, remaining_tokens
+from gateway.emulator.model.model_request import chat_request, estimate_prompt_tokens, remaining_tokens
 from gateway.emulator.objects import (
     ContentPart,
     FunctionCall,
@@ -153,7 +153,7 @@ def test_the_limit_of_tokens_is_for_all_answers_of_a_run() -> None:
 
 
 def test_an_estimate_counts_all_that_is_sent() -> None:
-    plain = estimated_prompt_tokens(turn(), [said("user", "x" * 40)])
+    plain = estimate_prompt_tokens(turn(), [said("user", "x" * 40)])
     assert plain == 11 + 1
     more = turn(CALLED, instructions="y" * 40, tools=(FUNCTION, {"type": "code_interpreter"}))
-    assert estimated_prompt_tokens(more, [said("user", "x" * 40)]) > plain + 10
+    assert estimate_prompt_tokens(more, [said("user", "x" * 40)]) > plain + 10

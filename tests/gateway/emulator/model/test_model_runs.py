@@ -12,9 +12,9 @@ from aiohttp.test_utils import TestClient
 
 from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
-from gateway.emulator.model.model_options import ModelOptions
+from gateway.emulator.model.model_client import ModelOptions
 from gateway.emulator.model.model_runs import MODEL_RUNS, ModelRuns
-from tests.gateway.emulator.driving import START, TIME_TOOL, WEATHER_TOOL, Api, Event, names_of
+from tests.gateway.emulator.driving import START, TIME_TOOL, WEATHER_TOOL, Api, Event, event_names
 from tests.gateway.emulator.model.chat_server import (
     ChatServer,
     Json,
@@ -41,7 +41,7 @@ def texts(events: list[Event]) -> list[str]:
     return [data["delta"]["content"][0]["text"]["value"] for name, data in events if name == "thread.message.delta"]
 
 
-async def texts_of(api: Api, path: str) -> list[str]:
+async def message_texts(api: Api, path: str) -> list[str]:
     thread_path = path.partition("/runs/")[0]
     messages = await api.ok("GET", f"{thread_path}/messages?order=asc")
     return [part["text"]["value"] for message in messages["data"] for part in message["content"]]
@@ -50,7 +50,7 @@ async def texts_of(api: Api, path: str) -> list[str]:
 async def ended(api: Api, model_runs: ModelRuns, **fields: Any) -> tuple[str, Any]:
     """Return the path of a new run and its state once the model is done with it."""
     path = await api.new_run(**fields)
-    await model_runs.finished()
+    await model_runs.wait_until_idle()
     return path, await api.ok("GET", path)
 
 
@@ -70,13 +70,13 @@ async def test_a_stream_shows_the_text_as_it_comes(api: Api, model: ChatServer, 
     thread_id, assistant_id = await speaker.new_thread("Hi"), await speaker.new_assistant()
     async with speaker.stream(f"/threads/{thread_id}/runs", {"assistant_id": assistant_id}) as stream:
         begun = await stream.until("thread.message.delta")
-        assert names_of(begun) == [*BEGINNING, *WRITING]
+        assert event_names(begun) == [*BEGINNING, *WRITING]
         path = f"/threads/{thread_id}/runs/{begun[0][1]['id']}"
         assert (await speaker.ok("GET", path))["status"] == "in_progress"
-        assert await texts_of(speaker, path) == ["Hi", "Hel"]
+        assert await message_texts(speaker, path) == ["Hi", "Hel"]
         go_on.set()
         rest = await stream.rest()
-    assert names_of(rest) == ["message.delta", *WRITTEN, "run.completed", "done"]
+    assert event_names(rest) == ["message.delta", *WRITTEN, "run.completed", "done"]
     assert texts([*begun, *rest]) == ["Hel", "lo"]
     run = await speaker.ok("GET", path)
     assert (run["status"], run["started_at"], run["completed_at"]) == ("completed", START, START)
@@ -95,8 +95,8 @@ async def test_the_model_gets_the_thread_and_the_key(api: Api, model: ChatServer
         "temperature": 0.2,
     }
     await api.ok("POST", f"/threads/{thread_id}/runs", more)
-    await model_runs.finished()
-    (asked,) = model.asked
+    await model_runs.wait_until_idle()
+    (asked,) = model.requests
     assert asked.headers["Authorization"] == f"Bearer {KEY}"
     assert (asked.body["model"], asked.body["temperature"]) == ("gpt-4o", 0.2)
     assert [(one["role"], one["content"]) for one in asked.body["messages"]] == [
@@ -119,7 +119,7 @@ async def test_several_calls_are_answered_in_the_same_turn(api: Api, model: Chat
     )
     model.will_stream(*HELLO)
     events = await api.streamed_run(tools=[WEATHER_TOOL, TIME_TOOL], seconds=0, tool_choice="required")
-    assert names_of(events) == [
+    assert event_names(events) == [
         *(*BEGINNING, *WRITING, *WRITTEN),
         *(*STEP, "run.step.delta", "run.requires_action", "done"),
     ]
@@ -133,7 +133,7 @@ async def test_several_calls_are_answered_in_the_same_turn(api: Api, model: Chat
     api.clock.advance(5)
     body = await outputs_for(waiting, "4 degrees", "")
     events = await api.streamed(f"{path}/submit_tool_outputs", body, seconds=0)
-    assert names_of(events) == [
+    assert event_names(events) == [
         *("run.step.completed", *BEGINNING[1:], *WRITING, *WRITTEN),
         *("run.completed", "done"),
     ]
@@ -141,7 +141,7 @@ async def test_several_calls_are_answered_in_the_same_turn(api: Api, model: Chat
     run = await api.ok("GET", path)
     assert (run["usage"]["prompt_tokens"], run["usage"]["completion_tokens"]) == (31, 11)
     assert run["started_at"] == START + 5
-    first, second = model.asked
+    first, second = model.requests
     assert (first.body["tool_choice"], second.body.get("tool_choice")) == ("required", None)
     assistant, *outputs = second.body["messages"][1:]
     assert (assistant["content"], len(assistant["tool_calls"])) == ("Let me see.", 2)
@@ -162,7 +162,7 @@ async def test_an_answer_cut_short_is_incomplete(
 ) -> None:
     model.will_stream(*words("Hel"), finish(reason))
     events = await api.streamed_run(seconds=0)
-    assert names_of(events)[-4:] == ["message.incomplete", "run.step.completed", "run.incomplete", "done"]
+    assert event_names(events)[-4:] == ["message.incomplete", "run.step.completed", "run.incomplete", "done"]
     assert events[-4][1]["incomplete_details"] == {"reason": message_reason}
     run = events[-2][1]
     assert run["incomplete_details"] == {"reason": run_reason}
@@ -175,9 +175,9 @@ async def test_a_run_that_has_written_its_tokens_is_not_answered_again(
     model.will_stream(call(0, "{}", id="a", name="get_time"), finish("tool_calls"), usage(9, 256))
     path, waiting = await ended(api, model_runs, tools=[TIME_TOOL], max_completion_tokens=256)
     await api.ok("POST", f"{path}/submit_tool_outputs", await outputs_for(waiting, "noon"))
-    await model_runs.finished()
+    await model_runs.wait_until_idle()
     assert (await api.ok("GET", path))["incomplete_details"] == {"reason": "max_completion_tokens"}
-    assert len(model.asked) == 1
+    assert len(model.requests) == 1
 
 
 FAILURES: list[tuple[str, Callable[[ChatServer], None], str, str]] = [
@@ -220,14 +220,14 @@ async def test_a_failing_model_fails_the_run_without_naming_key_or_address(
 async def test_a_failure_in_the_middle_ends_what_is_open(api: Api, model: ChatServer) -> None:
     model.will_stream(*words("Hel"), end="cut")
     events = await api.streamed_run(seconds=0)
-    assert names_of(events)[-4:] == ["run.step.failed", "message.incomplete", "run.failed", "done"]
+    assert event_names(events)[-4:] == ["run.step.failed", "message.incomplete", "run.failed", "done"]
     assert events[-3][1]["incomplete_details"] == {"reason": "run_failed"}
 
 
 async def test_the_words_before_a_failure_are_kept(api: Api, model: ChatServer, model_runs: ModelRuns) -> None:
     model.will_stream(b"".join([*map(frame, words("Hel", "lo")), b"data: {\n\n"]))
     path, run = await ended(api, model_runs)
-    assert (run["status"], await texts_of(api, path)) == ("failed", ["What is a heron?", "Hello"])
+    assert (run["status"], await message_texts(api, path)) == ("failed", ["What is a heron?", "Hello"])
 
 
 async def test_an_unreachable_model_fails_the_run(aiohttp_client: Connect, clock: ManualClock) -> None:
@@ -248,7 +248,7 @@ async def test_a_model_that_says_nothing_more_fails_the_run_in_time(
         rest = await stream.rest()
     assert rest[-2][1]["last_error"]["message"] == "The model did not answer within 30 seconds."
     await model.gone.wait()
-    await model_runs.finished()
+    await model_runs.wait_until_idle()
 
 
 @pytest.mark.parametrize("how", ["cancel", "delete", "expire"])
@@ -271,11 +271,11 @@ async def test_a_run_that_ends_otherwise_ends_the_request(
             case _:
                 api.clock.advance(600)
                 expected = ["run.step.expired", "message.incomplete", "run.expired", "done"]
-        assert names_of(await stream.rest()) == expected
+        assert event_names(await stream.rest()) == expected
     await model.gone.wait()
-    await model_runs.finished()
+    await model_runs.wait_until_idle()
     if how != "delete":
-        assert await texts_of(api, path) == ["Hi", "Hel"]
+        assert await message_texts(api, path) == ["Hi", "Hel"]
 
 
 async def test_only_so_many_are_asked_at_once_and_the_rest_stays_queued(
@@ -285,17 +285,17 @@ async def test_only_so_many_are_asked_at_once_and_the_rest_stays_queued(
     for _ in range(3):
         model.will_stream(*words("Hi"), go_on, finish())
     paths = [await api.new_run() for _ in range(4)]
-    await model.next_asked()
-    await model.next_asked()
+    await model.next_request()
+    await model.next_request()
     statuses = [(await api.ok("GET", path))["status"] for path in paths]
     assert statuses == ["in_progress", "in_progress", "queued", "queued"]
     await api.ok("POST", f"{paths[3]}/cancel")
     go_on.set()
-    await model_runs.finished()
+    await model_runs.wait_until_idle()
     api.clock.advance(1)
     statuses = [(await api.ok("GET", path))["status"] for path in paths]
     assert statuses == ["completed", "completed", "completed", "cancelled"]
-    assert len(model.asked) == 3
+    assert len(model.requests) == 3
 
 
 async def test_too_many_that_wait_are_failed_at_once(
@@ -307,7 +307,7 @@ async def test_too_many_that_wait_are_failed_at_once(
     paths = [await api.new_run() for _ in range(3)]
     run = await api.ok("GET", paths[2])
     assert (run["status"], run["last_error"]["code"]) == ("failed", "rate_limit_exceeded")
-    await model.next_asked()
+    await model.next_request()
 
 
 async def test_a_run_that_expired_while_it_waited_is_not_answered(
@@ -317,20 +317,20 @@ async def test_a_run_that_expired_while_it_waited_is_not_answered(
     api = Api(await aiohttp_client(app), clock)
     model.will_stream(asyncio.Event())
     await api.new_run()
-    await model.next_asked()
+    await model.next_request()
     late = await api.new_run()
     clock.advance(600)
-    await app[MODEL_RUNS].finished()
+    await app[MODEL_RUNS].wait_until_idle()
     assert (await api.ok("GET", late))["status"] == "expired"
-    assert len(model.asked) == 1
+    assert len(model.requests) == 1
 
 
 async def test_a_scenario_chooses_the_script(api: Api, model: ChatServer) -> None:
     events = await api.streamed_run(metadata={"emulator": "refusal"})
-    assert names_of(events)[-1] == "done"
+    assert event_names(events)[-1] == "done"
     long = await api.streamed_run("x" * 2000, max_prompt_tokens=256)
     assert long[-2][1]["incomplete_details"] == {"reason": "max_prompt_tokens"}
-    assert model.asked == []
+    assert model.requests == []
 
 
 async def test_a_fault_of_ours_fails_the_run_without_its_details(
@@ -359,8 +359,8 @@ async def test_a_restart_fails_what_was_with_the_model_and_keeps_what_waits(
     waiting, state = await ended(api, first[MODEL_RUNS], tools=[TIME_TOOL])
     model.will_stream(*words("Hel"), asyncio.Event())
     asked = await api.new_run()
-    await model.next_asked()
-    await model.next_asked()
+    await model.next_request()
+    await model.next_request()
     await api.client.close()
     assert len(first[MODEL_RUNS]) == 0
     await model.gone.wait()
@@ -374,7 +374,7 @@ async def test_a_restart_fails_what_was_with_the_model_and_keeps_what_waits(
     assert "restarted" in run["last_error"]["message"]
     model.will_stream(*HELLO)
     await api.ok("POST", f"{waiting}/submit_tool_outputs", await outputs_for(state, "noon"))
-    await second[MODEL_RUNS].finished()
+    await second[MODEL_RUNS].wait_until_idle()
     assert (await api.ok("GET", waiting))["status"] == "completed"
 
 
@@ -391,4 +391,4 @@ async def test_without_the_model_a_waiting_run_goes_on_by_script(
     await api.ok("POST", f"{path}/submit_tool_outputs", await outputs_for(state, "noon"))
     clock.advance(60)
     assert (await api.ok("GET", path))["status"] == "completed"
-    assert "noon" in (await texts_of(api, path))[-1]
+    assert "noon" in (await message_texts(api, path))[-1]

@@ -3,29 +3,29 @@ from hypothesis import strategies as st
 
 from gateway.emulator.objects import ImageFilePart, RefusalPart, SearchResult, TextPart
 from gateway.emulator.runs.answer_texts import (
-    answer_text,
-    cited_part,
+    answer_parts,
+    cited_text_part,
     code_answer,
-    quoting_parts,
-    token_count,
-    tokens_of,
+    count_content_tokens,
+    count_tokens,
+    output_quoting_parts,
 )
 
 
 @given(st.text())
 def test_any_question_has_an_answer_and_always_the_same(question: str) -> None:
-    (part,) = answer_text(question)
+    (part,) = answer_parts(question)
     assert isinstance(part, TextPart)
     assert part.value
-    assert (part,) == answer_text(question)
+    assert (part,) == answer_parts(question)
 
 
 def test_a_longer_question_has_a_longer_answer() -> None:
-    assert token_count(answer_text("What? " * 30)) > 256 > token_count(answer_text("What?"))
+    assert count_content_tokens(answer_parts("What? " * 30)) > 256 > count_content_tokens(answer_parts("What?"))
 
 
 def test_outputs_are_quoted_with_their_names() -> None:
-    (part,) = quoting_parts((("get_food", "tacos 🌮"),))
+    (part,) = output_quoting_parts((("get_food", "tacos 🌮"),))
     assert isinstance(part, TextPart)
     assert "- get_food: tacos 🌮" in part.value
 
@@ -36,7 +36,7 @@ def test_citations_stand_where_their_indexes_say(question: str, passages: list[s
         SearchResult(file_id=f"file-{number}", file_name="é🎉.md", score=0.5, text=text)
         for number, text in enumerate(passages)
     )
-    part = cited_part(question, results)
+    part = cited_text_part(question, results)
     assert len(part.annotations) == len(results)
     for annotation in part.annotations:
         assert part.value[annotation.start_index : annotation.end_index] == annotation.text
@@ -59,5 +59,5 @@ def test_a_file_to_download_is_annotated_where_it_stands() -> None:
 
 
 def test_tokens_are_a_quarter_of_the_characters() -> None:
-    assert (tokens_of(""), tokens_of("x" * 40)) == (1, 11)
-    assert token_count((RefusalPart(refusal="x" * 40), ImageFilePart(file_id="file-1"))) == 96
+    assert (count_tokens(""), count_tokens("x" * 40)) == (1, 11)
+    assert count_content_tokens((RefusalPart(refusal="x" * 40), ImageFilePart(file_id="file-1"))) == 96

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.emulator.runs.function_arguments import arguments_for
+from gateway.emulator.runs.function_arguments import arguments_from_schema
 
 
 def of(schema: Any, question: str = "What should I eat on Thursday?") -> Any:
-    return arguments_for({"type": "object", "properties": {"value": schema}}, question)["value"]
+    return arguments_from_schema({"type": "object", "properties": {"value": schema}}, question)["value"]
 
 
 def test_free_text_is_taken_from_the_question() -> None:
@@ -53,14 +53,14 @@ def test_a_reference_is_followed_and_a_circle_ends() -> None:
         "properties": {"node": {"$ref": "#/$defs/node"}, "lost": {"$ref": "#/$defs/none"}},
         "$defs": {"node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}, "required": ["next"]}},
     }
-    made = arguments_for(schema, "Hello")
+    made = arguments_from_schema(schema, "Hello")
     assert made["lost"] == "Hello"
     assert made["node"]["next"]["next"]["next"]["next"] == {"next": {}}
 
 
 def test_the_same_question_makes_the_same_arguments() -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer"}, "c": {"enum": ["a", "b", "c"]}}}
-    assert arguments_for(schema, "Why?") == arguments_for(schema, "Why?")
+    assert arguments_from_schema(schema, "Why?") == arguments_from_schema(schema, "Why?")
 
 
 JSON = st.recursive(
@@ -86,5 +86,5 @@ KEYWORDS = (
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYWORDS), JSON))
 def test_a_schema_that_is_nonsense_still_makes_an_object(schema: dict[str, Any]) -> None:
-    assert isinstance(arguments_for(schema, "Hello"), dict)
-    assert isinstance(arguments_for({"type": "object", "properties": {"x": schema}}, "Hello"), dict)
+    assert isinstance(arguments_from_schema(schema, "Hello"), dict)
+    assert isinstance(arguments_from_schema({"type": "object", "properties": {"x": schema}}, "Hello"), dict)

@@ -6,24 +6,26 @@ from hypothesis import strategies as st
 
 from gateway.emulator.objects import FunctionCall, TextPart, Usage
 from gateway.emulator.runs.lifecycle import (
-    at_once,
-    awaited_usage,
-    bounded_by_expiry,
-    cancellation,
-    cut_short,
-    due,
-    next_due,
-    outputs_given,
+    cancellation_events,
+    due_events,
+    early_end_events,
+    next_event_at,
+    timed_events,
+    tool_output_events,
+    waiting_step_usage,
+    with_expiry,
 )
-from gateway.emulator.runs.progress import Progress, apply_all
-from gateway.emulator.runs.schedule import schedule
+from gateway.emulator.runs.progress import Progress, apply_events
+from gateway.emulator.runs.schedule import timeline_from_script
 from gateway.emulator.runs.script import CallFunctions, Hang, Script, WriteMessage
 from gateway.emulator.runs.timeline_events import RunQueued, RunRequiresAction
-from tests.gateway.emulator.driving import START, CountingMint, a_progress
+from tests.gateway.emulator.driving import START, CountingIds, a_progress
 
-ANSWER = schedule(Script((WriteMessage((TextPart(value="A heron is a bird. " * 8),)),)), START, CountingMint())
-WAITING = schedule(Script((CallFunctions((("f", "{}"), ("g", "{}"))),)), START, CountingMint())
-STUCK = schedule(Script((Hang(),)), START, CountingMint())
+ANSWER = timeline_from_script(
+    Script((WriteMessage((TextPart(value="A heron is a bird. " * 8),)),)), START, CountingIds()
+)
+WAITING = timeline_from_script(Script((CallFunctions((("f", "{}"), ("g", "{}"))),)), START, CountingIds())
+STUCK = timeline_from_script(Script((Hang(),)), START, CountingIds())
 
 
 @settings(deadline=None)
@@ -31,35 +33,35 @@ STUCK = schedule(Script((Hang(),)), START, CountingMint())
 def test_however_one_looks_the_end_is_the_same(seconds: list[float]) -> None:
     progress, applied = a_progress(), 0
     for now in [*sorted(START + second for second in seconds), START + 100]:
-        events = due(ANSWER, applied, now)
+        events = due_events(ANSWER, applied, now)
         assert all(timed.at <= now for timed in events)
-        progress, applied = apply_all(progress, events), applied + len(events)
-    assert progress == apply_all(a_progress(), ANSWER)
-    assert next_due(ANSWER, applied) is None
+        progress, applied = apply_events(progress, events), applied + len(events)
+    assert progress == apply_events(a_progress(), ANSWER)
+    assert next_event_at(ANSWER, applied) is None
 
 
 def test_what_is_not_due_is_told_by_its_instant() -> None:
-    assert due(ANSWER, 0, START + 0.9) == ()
-    assert next_due(ANSWER, 0) == START + 1
+    assert due_events(ANSWER, 0, START + 0.9) == ()
+    assert next_event_at(ANSWER, 0) == START + 1
 
 
-@pytest.mark.parametrize("future", [WAITING, STUCK])
-def test_a_run_that_waits_for_ever_expires_at_its_deadline(future: Any) -> None:
-    bounded = bounded_by_expiry(a_progress(), future)
-    ended = apply_all(a_progress(), bounded)
-    assert bounded[: len(future)] == future
+@pytest.mark.parametrize("pending", [WAITING, STUCK])
+def test_a_run_that_waits_for_ever_expires_at_its_deadline(pending: Any) -> None:
+    bounded = with_expiry(a_progress(), pending)
+    ended = apply_events(a_progress(), bounded)
+    assert bounded[: len(pending)] == pending
     assert bounded[-1].at == START + 600
     assert (ended.run.status, ended.run.awaited_calls) == ("expired", ())
     assert all(step.status == "expired" for step in ended.steps.values())
 
 
 def test_a_run_that_ends_in_time_does_not_expire() -> None:
-    assert bounded_by_expiry(a_progress(), ANSWER) == ANSWER
+    assert with_expiry(a_progress(), ANSWER) == ANSWER
 
 
 def test_a_run_that_would_end_too_late_expires_in_the_middle() -> None:
     short = a_progress(expires_at=START + 2)
-    ended = apply_all(short, bounded_by_expiry(short, ANSWER))
+    ended = apply_events(short, with_expiry(short, ANSWER))
     (message,), (step,) = ended.messages.values(), ended.steps.values()
     assert (ended.run.status, step.status) == ("expired", "expired")
     assert (message.status, message.incomplete_reason, message.incomplete_at) == (
@@ -71,23 +73,23 @@ def test_a_run_that_would_end_too_late_expires_in_the_middle() -> None:
 
 @pytest.mark.parametrize("status", ["cancelled", "failed", "expired"])
 def test_what_is_open_ends_before_the_run(status: Literal["cancelled", "failed", "expired"]) -> None:
-    half = apply_all(a_progress(), due(ANSWER, 0, START + 1.6))
-    kinds = [event.kind for event in cut_short(half, status)]
+    half = apply_events(a_progress(), due_events(ANSWER, 0, START + 1.6))
+    kinds = [event.kind for event in early_end_events(half, status)]
     assert kinds == ["step_ended", "message_ended", "run_ended"]
 
 
 def test_a_cancelled_run_is_cancelling_for_a_second() -> None:
-    half = apply_all(a_progress(), due(ANSWER, 0, START + 1.6))
-    first, *rest = cancellation(half, START + 1.6)
-    assert (first.at, apply_all(half, [first]).run.status) == (START + 1.6, "cancelling")
+    half = apply_events(a_progress(), due_events(ANSWER, 0, START + 1.6))
+    first, *rest = cancellation_events(half, START + 1.6)
+    assert (first.at, apply_events(half, [first]).run.status) == (START + 1.6, "cancelling")
     assert {timed.at for timed in rest} == {START + 2.6}
-    assert apply_all(half, [first, *rest]).run.status == "cancelled"
+    assert apply_events(half, [first, *rest]).run.status == "cancelled"
 
 
 def test_outputs_complete_the_waiting_step_and_queue_the_run() -> None:
-    waiting: Progress = apply_all(a_progress(), WAITING)
+    waiting: Progress = apply_events(a_progress(), WAITING)
     outputs = {call.id: f"out of {call.name}" for call in waiting.run.awaited_calls}
-    after = apply_all(waiting, outputs_given(waiting, outputs, Usage(5, 7), START + 20))
+    after = apply_events(waiting, tool_output_events(waiting, outputs, Usage(5, 7), START + 20))
     (step,) = after.steps.values()
     calls = [call for call in step.tool_calls if isinstance(call, FunctionCall)]
     assert [call.output for call in calls] == ["out of f", "out of g"]
@@ -97,6 +99,6 @@ def test_outputs_complete_the_waiting_step_and_queue_the_run() -> None:
 
 def test_what_a_waiting_step_cost_is_what_its_last_answer_said() -> None:
     first, last = RunRequiresAction(usage=Usage(1, 2)), RunRequiresAction(usage=Usage(3, 4))
-    assert awaited_usage(at_once([first, last, RunQueued()], START)) == Usage(3, 4)
-    assert awaited_usage(at_once([first, RunRequiresAction()], START)) is None
-    assert awaited_usage(()) is None
+    assert waiting_step_usage(timed_events([first, last, RunQueued()], START)) == Usage(3, 4)
+    assert waiting_step_usage(timed_events([first, RunRequiresAction()], START)) is None
+    assert waiting_step_usage(()) is None

@@ -1,21 +1,21 @@
 import pytest
 
 from gateway.emulator.objects import CodeImage, CodeLogs, Failure, FileCitation, SearchResult, Step, TextPart
-from gateway.emulator.runs.progress import apply_all
-from gateway.emulator.runs.schedule import schedule
+from gateway.emulator.runs.progress import apply_events
+from gateway.emulator.runs.schedule import timeline_from_script
 from gateway.emulator.runs.script import (
-    Act,
+    Action,
     CallFunctions,
+    EndIncomplete,
     Fail,
     Hang,
     RunCode,
     Script,
     SearchFiles,
-    StopShort,
     WriteMessage,
 )
 from gateway.emulator.runs.timeline_events import RunEnded, RunRequiresAction, RunStarted, Timeline
-from tests.gateway.emulator.driving import START, CountingMint, a_progress
+from tests.gateway.emulator.driving import START, CountingIds, a_progress
 
 TEXT = WriteMessage((TextPart(value="A heron is a bird. 🐦" * 10),))
 RESULT = SearchResult(file_id="file-1", file_name="a.md", score=0.9, text="x")
@@ -23,26 +23,26 @@ FAILURE = Failure("server_error", "No.")
 CODE = RunCode("print(1)", (CodeLogs(logs="1\n"), CodeImage(file_id="file-1")))
 
 
-def timeline_of(*acts: Act, pace: float = 1.0) -> Timeline:
-    return schedule(Script(acts, pace=pace, prompt_tokens=10), START, CountingMint())
+def timeline_from(*actions: Action, pace: float = 1.0) -> Timeline:
+    return timeline_from_script(Script(actions, pace=pace, prompt_tokens=10), START, CountingIds())
 
 
 @pytest.mark.parametrize(
-    "acts",
+    "actions",
     [(TEXT,), (CODE, TEXT), (SearchFiles((RESULT,)), TEXT), (CallFunctions((("f", "{}"),)),), (Fail(FAILURE),)],
 )
-def test_events_are_in_order_and_begin_a_second_after_the_run_was_queued(acts: tuple[Act, ...]) -> None:
-    timeline = timeline_of(*acts)
+def test_events_are_in_order_and_begin_a_second_after_the_run_was_queued(actions: tuple[Action, ...]) -> None:
+    timeline = timeline_from(*actions)
     instants = [timed.at for timed in timeline]
     assert instants == sorted(instants)
     assert (timeline[0].at, timeline[0].event) == (START + 1, RunStarted())
 
 
 def test_an_answer_is_written_within_three_seconds_in_pieces_that_make_the_text() -> None:
-    timeline = timeline_of(TEXT)
+    timeline = timeline_from(TEXT)
     assert timeline[-1].event == RunEnded(status="completed")
     assert timeline[-1].at <= START + 3
-    (message,) = apply_all(a_progress(), timeline).messages.values()
+    (message,) = apply_events(a_progress(), timeline).messages.values()
     assert message.content == TEXT.parts
     assert message.status == "completed"
 
@@ -50,20 +50,20 @@ def test_an_answer_is_written_within_three_seconds_in_pieces_that_make_the_text(
 def test_annotations_come_after_their_text() -> None:
     citation = FileCitation(text="【0】", start_index=2, end_index=5, file_id="file-1")
     part = TextPart(value="a 【0】.", annotations=(citation,))
-    (message,) = apply_all(a_progress(), timeline_of(WriteMessage((part,)))).messages.values()
+    (message,) = apply_events(a_progress(), timeline_from(WriteMessage((part,)))).messages.values()
     assert message.content == (part,)
 
 
 def test_a_function_call_waits_about_two_seconds_after_the_start_and_nothing_follows() -> None:
-    timeline = timeline_of(CallFunctions((("f", '{"a":1}'), ("g", "{}"))), TEXT)
+    timeline = timeline_from(CallFunctions((("f", '{"a":1}'), ("g", "{}"))), TEXT)
     assert timeline[-1].event == RunRequiresAction()
     assert START + 1.5 < timeline[-1].at < START + 3
-    run = apply_all(a_progress(), timeline).run
+    run = apply_events(a_progress(), timeline).run
     assert [(call.name, call.arguments) for call in run.awaited_calls] == [("f", '{"a":1}'), ("g", "{}")]
 
 
-def only_step(*acts: Act) -> Step:
-    return next(iter(apply_all(a_progress(), timeline_of(*acts)).steps.values()))
+def only_step(*actions: Action) -> Step:
+    return next(iter(apply_events(a_progress(), timeline_from(*actions)).steps.values()))
 
 
 def test_code_and_searches_are_steps_of_their_own() -> None:
@@ -78,16 +78,16 @@ def test_code_and_searches_are_steps_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("act", "status", "step_status", "message_reason"),
+    ("action", "status", "step_status", "message_reason"),
     [
         (WriteMessage(TEXT.parts, failure=FAILURE), "failed", "failed", "run_failed"),
         (WriteMessage(TEXT.parts, incomplete_reason="max_completion_tokens"), "incomplete", "completed", "max_tokens"),
     ],
 )
 def test_an_answer_that_stops_leaves_half_of_its_text(
-    act: Act, status: str, step_status: str, message_reason: str
+    action: Action, status: str, step_status: str, message_reason: str
 ) -> None:
-    progress = apply_all(a_progress(), timeline_of(act))
+    progress = apply_events(a_progress(), timeline_from(action))
     (message,), (step,) = progress.messages.values(), progress.steps.values()
     assert isinstance(message.content[0], TextPart)
     assert message.content[0].value == "A heron is a bird. 🐦" * 5
@@ -95,26 +95,26 @@ def test_an_answer_that_stops_leaves_half_of_its_text(
 
 
 @pytest.mark.parametrize(
-    ("act", "status", "reason", "error"),
+    ("action", "status", "reason", "error"),
     [
         (Fail(FAILURE), "failed", None, FAILURE),
-        (StopShort("max_prompt_tokens"), "incomplete", "max_prompt_tokens", None),
+        (EndIncomplete("max_prompt_tokens"), "incomplete", "max_prompt_tokens", None),
         (Hang(), "in_progress", None, None),
     ],
 )
 def test_a_run_may_end_or_hang_without_a_message(
-    act: Act, status: str, reason: str | None, error: Failure | None
+    action: Action, status: str, reason: str | None, error: Failure | None
 ) -> None:
-    progress = apply_all(a_progress(), timeline_of(act, TEXT))
+    progress = apply_events(a_progress(), timeline_from(action, TEXT))
     assert not progress.messages
     assert (progress.run.status, progress.run.incomplete_reason, progress.run.last_error) == (status, reason, error)
 
 
 def test_a_tool_may_fail() -> None:
-    progress = apply_all(a_progress(), timeline_of(RunCode("x", (), failure=FAILURE), TEXT))
+    progress = apply_events(a_progress(), timeline_from(RunCode("x", (), failure=FAILURE), TEXT))
     (step,) = progress.steps.values()
     assert (progress.run.status, step.status, step.last_error) == ("failed", "failed", FAILURE)
 
 
 def test_a_slower_pace_stretches_every_wait() -> None:
-    assert timeline_of(TEXT, pace=10)[-1].at - START == pytest.approx((timeline_of(TEXT)[-1].at - START) * 10)
+    assert timeline_from(TEXT, pace=10)[-1].at - START == pytest.approx((timeline_from(TEXT)[-1].at - START) * 10)

@@ -7,16 +7,16 @@ from gateway.emulator.objects import RefusalPart, TextPart
 from gateway.emulator.runs.script import (
     SCENARIOS,
     CallFunctions,
+    EndIncomplete,
     Fail,
     Hang,
     RunCode,
+    ScriptInput,
     SearchFiles,
-    Situation,
-    StopShort,
     WriteMessage,
-    needs_answer,
+    model_may_answer,
     script_after_outputs,
-    script_for,
+    script_at_start,
 )
 from tests.gateway.emulator.driving import TIME_TOOL, WEATHER_TOOL
 
@@ -25,7 +25,9 @@ SEARCH_TOOL = {"type": "file_search"}
 
 
 def kinds(**fields: Any) -> list[type]:
-    return [type(act) for act in script_for(Situation(**{"question": "What is in Kyoto?", **fields})).acts]
+    return [
+        type(action) for action in script_at_start(ScriptInput(**{"question": "What is in Kyoto?", **fields})).actions
+    ]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,7 @@ def kinds(**fields: Any) -> list[type]:
         ({"tools": (SEARCH_TOOL, CODE_TOOL), "files": ("file-1",)}, [SearchFiles, RunCode, WriteMessage]),
         ({"tools": (SEARCH_TOOL, WEATHER_TOOL), "files": ("file-1",)}, [SearchFiles, CallFunctions]),
         ({"tools": (CODE_TOOL, WEATHER_TOOL), "tool_choice": {"type": "code_interpreter"}}, [RunCode, WriteMessage]),
-        ({"prompt_tokens": 300, "max_prompt_tokens": 256}, [StopShort]),
+        ({"prompt_tokens": 300, "max_prompt_tokens": 256}, [EndIncomplete]),
         ({"scenario": "fail"}, [WriteMessage]),
         ({"scenario": "rate_limit"}, [Fail]),
         ({"scenario": "incomplete"}, [WriteMessage]),
@@ -56,9 +58,11 @@ def test_what_a_run_does_follows_from_its_situation(fields: dict[str, Any], expe
 
 
 def calls(**fields: Any) -> tuple[tuple[str, str], ...]:
-    (act,) = script_for(Situation(question="What is in Kyoto?", tools=(WEATHER_TOOL, TIME_TOOL), **fields)).acts
-    assert isinstance(act, CallFunctions)
-    return act.calls
+    (action,) = script_at_start(
+        ScriptInput(question="What is in Kyoto?", tools=(WEATHER_TOOL, TIME_TOOL), **fields)
+    ).actions
+    assert isinstance(action, CallFunctions)
+    return action.calls
 
 
 def test_each_function_is_called_once_with_arguments_of_its_schema() -> None:
@@ -76,35 +80,35 @@ def test_a_choice_or_the_wish_for_one_at_a_time_is_honoured() -> None:
 
 
 def test_outputs_are_quoted_in_the_answer() -> None:
-    (act,) = script_after_outputs(Situation(question="Food?"), (("get_food", "tacos"),)).acts
-    assert isinstance(act, WriteMessage)
-    assert isinstance(act.parts[0], TextPart)
-    assert "tacos" in act.parts[0].value
+    (action,) = script_after_outputs(ScriptInput(question="Food?"), (("get_food", "tacos"),)).actions
+    assert isinstance(action, WriteMessage)
+    assert isinstance(action.parts[0], TextPart)
+    assert "tacos" in action.parts[0].value
 
 
 def test_an_answer_longer_than_its_limit_is_incomplete() -> None:
-    (act,) = script_for(Situation(question="What? " * 40, max_completion_tokens=256)).acts
-    assert isinstance(act, WriteMessage)
-    assert act.incomplete_reason == "max_completion_tokens"
+    (action,) = script_at_start(ScriptInput(question="What? " * 40, max_completion_tokens=256)).actions
+    assert isinstance(action, WriteMessage)
+    assert action.incomplete_reason == "max_completion_tokens"
 
 
 def test_a_slow_run_keeps_another_pace() -> None:
-    assert script_for(Situation(question="x", scenario="slow")).pace == 10.0
+    assert script_at_start(ScriptInput(question="x", scenario="slow")).pace == 10.0
 
 
 def test_a_refusal_is_a_refusal() -> None:
-    (act,) = script_for(Situation(question="x", scenario="refusal")).acts
-    assert isinstance(act, WriteMessage)
-    assert isinstance(act.parts[0], RefusalPart)
+    (action,) = script_at_start(ScriptInput(question="x", scenario="refusal")).actions
+    assert isinstance(action, WriteMessage)
+    assert isinstance(action.parts[0], RefusalPart)
 
 
 @pytest.mark.parametrize("scenario", [None, *SCENARIOS])
 def test_the_same_situation_has_the_same_script(scenario: str | None) -> None:
-    situation = Situation(question="Draw a chart, كيوتو 🎉", tools=(CODE_TOOL,), scenario=scenario)
-    assert script_for(situation) == script_for(situation)
+    script_input = ScriptInput(question="Draw a chart, كيوتو 🎉", tools=(CODE_TOOL,), scenario=scenario)
+    assert script_at_start(script_input) == script_at_start(script_input)
 
 
 def test_a_model_may_answer_unless_a_scenario_or_a_limit_says_otherwise() -> None:
-    assert needs_answer(Situation(question="Why?", prompt_tokens=256, max_prompt_tokens=256))
-    assert not needs_answer(Situation(question="Why?", prompt_tokens=257, max_prompt_tokens=256))
-    assert not any(needs_answer(Situation(question="Why?", scenario=scenario)) for scenario in SCENARIOS)
+    assert model_may_answer(ScriptInput(question="Why?", prompt_tokens=256, max_prompt_tokens=256))
+    assert not model_may_answer(ScriptInput(question="Why?", prompt_tokens=257, max_prompt_tokens=256))
+    assert not any(model_may_answer(ScriptInput(question="Why?", scenario=scenario)) for scenario in SCENARIOS)

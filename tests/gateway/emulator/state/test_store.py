@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.emulator.bodies.list_query import ListQuery
 from gateway.emulator.objects import Message, Step, TextPart, Thread
-from gateway.emulator.runs.timeline_events import RunEnded, RunStarted, Timed
+from gateway.emulator.runs.timeline_events import RunEnded, RunStarted, TimedEvent
 from gateway.emulator.state.store import Store
 from tests.gateway.emulator.driving import a_run
 
@@ -41,7 +41,7 @@ def test_deleting_a_thread_deletes_all_that_belongs_to_it(store: Store) -> None:
     store.messages.add("mine", a_message(1))
     run = a_run()
     store.runs.add("mine", run)
-    store.keep_timeline("mine", run, (), 0)
+    store.store_timeline("mine", run, (), 0)
     store.steps.add(
         "mine",
         Step(id="step_1", run_id=run.id, thread_id="thread_1", assistant_id="asst_1", created_at=1, expires_at=2),
@@ -123,26 +123,26 @@ def test_the_runs_in_flight_are_those_with_something_to_come(store: Store) -> No
     for name, applied in (("run_1", 0), ("run_2", 1)):
         run = a_run(id=name)
         store.runs.add("mine", run)
-        store.keep_timeline("mine", run, (Timed(5.0, RunEnded(status="completed")),), applied)
+        store.store_timeline("mine", run, (TimedEvent(5.0, RunEnded(status="completed")),), applied)
     assert store.runs_in_flight() == [("mine", "thread_1", "run_1")]
 
 
 def test_a_timeline_is_read_from_the_database_whatever_was_read_before(store: Store) -> None:
     store.threads.add("mine", Thread(id="thread_1", created_at=1))
-    started, ended = (Timed(5.0, RunStarted()),), (Timed(5.0, RunEnded(status="completed")),)
+    started, ended = (TimedEvent(5.0, RunStarted()),), (TimedEvent(5.0, RunEnded(status="completed")),)
     runs = [a_run(id=f"run_{number}") for number in range(40)]
     for run in runs:
         store.runs.add("mine", run)
-        store.keep_timeline("mine", run, started, 0)
+        store.store_timeline("mine", run, started, 0)
 
     def change_and_fail() -> None:
         with store.transaction():
-            store.keep_timeline("mine", runs[-1], ended, 1)
-            assert store.timeline("mine", runs[-1].id) == (ended, 1)
+            store.store_timeline("mine", runs[-1], ended, 1)
+            assert store.load_timeline("mine", runs[-1].id) == (ended, 1)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         change_and_fail()
     # More than are remembered, and one whose change was taken back.
-    assert [store.timeline("mine", run.id) for run in runs] == [(started, 0)] * 40
-    assert store.timeline("yours", "run_1") == ((), 0)
+    assert [store.load_timeline("mine", run.id) for run in runs] == [(started, 0)] * 40
+    assert store.load_timeline("yours", "run_1") == ((), 0)

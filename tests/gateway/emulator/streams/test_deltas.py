@@ -42,13 +42,13 @@ def a_step(*calls: ToolCall) -> Step:
     )
 
 
-def content_of(delta: Any) -> Any:
+def delta_content(delta: Any) -> Any:
     assert (delta["id"], delta["object"], list(delta["delta"])) == ("msg_1", "thread.message.delta", ["content"])
     (content,) = delta["delta"]["content"]
     return content
 
 
-def call_of(delta: Any) -> Any:
+def delta_call(delta: Any) -> Any:
     assert (delta["id"], delta["object"], list(delta["delta"])) == ("step_1", "thread.run.step.delta", ["step_details"])
     details = delta["delta"]["step_details"]
     (call,) = details["tool_calls"]
@@ -58,8 +58,8 @@ def call_of(delta: Any) -> Any:
 
 def test_only_the_first_piece_of_a_text_has_annotations() -> None:
     grown = TextGrown(message_id="msg_1", index=0, text="C")
-    first = content_of(message_delta(a_message(TextPart(value="")), grown, "v2"))
-    later = content_of(message_delta(a_message(TextPart(value="B")), grown, "v2"))
+    first = delta_content(message_delta(a_message(TextPart(value="")), grown, "v2"))
+    later = delta_content(message_delta(a_message(TextPart(value="B")), grown, "v2"))
     assert first == {"index": 0, "type": "text", "text": {"value": "C", "annotations": []}}
     assert later == {"index": 0, "type": "text", "text": {"value": "C"}}
 
@@ -79,7 +79,7 @@ def test_an_empty_text_is_shown_only_as_it_grows() -> None:
 )
 def test_another_part_comes_whole_at_its_place(part: ContentPart, version: ApiVersion, shown: Any) -> None:
     delta = message_delta(a_message(TextPart(value="a")), PartAdded(message_id="msg_1", part=part), version)
-    assert content_of(delta) == {"index": 1, **shown}
+    assert delta_content(delta) == {"index": 1, **shown}
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
@@ -89,7 +89,7 @@ def test_a_citation_comes_at_its_place_and_with_a_quote(version: ApiVersion) -> 
     before = a_message(TextPart(value="a[0]", annotations=(citation,)))
     shown = {"type": "file_citation", "text": "[0]", "start_index": 1, "end_index": 4}
     quote = {"v1": "q", "v2": ""}[version]
-    assert content_of(message_delta(before, event, version)) == {
+    assert delta_content(message_delta(before, event, version)) == {
         "index": 0,
         "type": "text",
         "text": {"annotations": [{"index": 1, **shown, "file_citation": {"file_id": "file-1", "quote": quote}}]},
@@ -99,21 +99,21 @@ def test_a_citation_comes_at_its_place_and_with_a_quote(version: ApiVersion) -> 
 def test_the_path_of_a_file_has_no_quote() -> None:
     path = FilePath(text="x", start_index=0, end_index=1, file_id="file-1")
     event = AnnotationAdded(message_id="msg_1", index=0, annotation=path)
-    (shown,) = content_of(message_delta(a_message(TextPart(value="x")), event, "v2"))["text"]["annotations"]
+    (shown,) = delta_content(message_delta(a_message(TextPart(value="x")), event, "v2"))["text"]["annotations"]
     assert shown["file_path"] == {"file_id": "file-1"}
 
 
 def test_a_function_call_begins_empty_and_then_grows_without_its_id() -> None:
     call = FunctionCall(id="call_2", name="get_time")
     before = a_step(FunctionCall(id="call_1", name="f"))
-    assert call_of(step_delta(before, Started(step_id="step_1", call=call), "v2")) == {
+    assert delta_call(step_delta(before, Started(step_id="step_1", call=call), "v2")) == {
         "index": 1,
         "id": "call_2",
         "type": "function",
         "function": {"name": "get_time", "arguments": "", "output": None},
     }
     grown = ToolCallGrown(step_id="step_1", call_id="call_2", text='{"a')
-    assert call_of(step_delta(a_step(*before.tool_calls, call), grown, "v2")) == {
+    assert delta_call(step_delta(a_step(*before.tool_calls, call), grown, "v2")) == {
         "index": 1,
         "type": "function",
         "function": {"arguments": '{"a'},
@@ -122,7 +122,7 @@ def test_a_function_call_begins_empty_and_then_grows_without_its_id() -> None:
 
 def test_code_begins_empty_grows_and_then_puts_out() -> None:
     call = CodeCall(id="call_1")
-    assert call_of(step_delta(a_step(), Started(step_id="step_1", call=call), "v2")) == {
+    assert delta_call(step_delta(a_step(), Started(step_id="step_1", call=call), "v2")) == {
         "index": 0,
         "id": "call_1",
         "type": "code_interpreter",
@@ -130,18 +130,18 @@ def test_code_begins_empty_grows_and_then_puts_out() -> None:
     }
     same = {"index": 0, "type": "code_interpreter"}
     grown = ToolCallGrown(step_id="step_1", call_id="call_1", text="print")
-    assert call_of(step_delta(a_step(call), grown, "v2")) == {**same, "code_interpreter": {"input": "print"}}
+    assert delta_call(step_delta(a_step(call), grown, "v2")) == {**same, "code_interpreter": {"input": "print"}}
     image = CodeOutputAdded(step_id="step_1", call_id="call_1", output=CodeImage(file_id="file-1"))
     before = a_step(CodeCall(id="call_1", outputs=(CodeLogs(logs="1"),)))
     output = {"index": 1, "type": "image", "image": {"file_id": "file-1"}}
-    assert call_of(step_delta(before, image, "v2")) == {**same, "code_interpreter": {"outputs": [output]}}
+    assert delta_call(step_delta(before, image, "v2")) == {**same, "code_interpreter": {"outputs": [output]}}
 
 
 def test_a_search_comes_without_its_results() -> None:
     found = SearchResult(file_id="file-1", file_name="a.md", score=0.5, text="t")
     event = Started(step_id="step_1", call=SearchCall(id="call_1", results=(found,)))
-    newer = call_of(step_delta(a_step(), event, "v2"))
+    newer = delta_call(step_delta(a_step(), event, "v2"))
     ranking = {"ranker": "default_2024_08_21", "score_threshold": 0.0}
     assert newer["file_search"] == {"ranking_options": ranking, "results": []}
-    older = call_of(step_delta(a_step(), event, "v1"))
+    older = delta_call(step_delta(a_step(), event, "v1"))
     assert older == {"index": 0, "id": "call_1", "type": "retrieval", "retrieval": {}}

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from gateway.emulator.clock import ManualClock
 from gateway.emulator.objects import FileCitation, TextPart, Thread
-from gateway.emulator.runs.lifecycle import cancellation
+from gateway.emulator.runs.lifecycle import cancellation_events
 from gateway.emulator.runs.progress import Progress
-from gateway.emulator.runs.schedule import schedule
-from gateway.emulator.runs.script import Act, CallFunctions, Hang, RunCode, Script, WriteMessage
-from gateway.emulator.state.catch_up import begin, catch_up, intervene, progress_of
+from gateway.emulator.runs.schedule import timeline_from_script
+from gateway.emulator.runs.script import Action, CallFunctions, Hang, RunCode, Script, WriteMessage
+from gateway.emulator.state.run_timelines import apply_due_events, load_progress, replace_pending_events, start_run
 from gateway.emulator.state.store import Store
 from gateway.emulator.streams.open_streams import OpenStreams, ThreadKey
-from gateway.emulator.streams.stream_events import StreamedRun, opening
-from tests.gateway.emulator.driving import START, CountingMint, Watched, a_run, names_of
+from gateway.emulator.streams.stream_events import StreamedRun, opening_events
+from tests.gateway.emulator.driving import START, CountingIds, StreamReader, a_run, event_names
 
 THREAD = ThreadKey("mine", "thread_1")
 CITED = TextPart(
@@ -30,26 +30,26 @@ WRITES = (WriteMessage((CITED,)),)
 class World:
     """A store with one run, and its streams."""
 
-    def __init__(self, *acts: Act) -> None:
+    def __init__(self, *actions: Action) -> None:
         self.store, self.clock = Store(":memory:"), ManualClock(START)
         self.streams = OpenStreams(self.store, self.clock)
         self.store.threads.add("mine", Thread(id="thread_1", created_at=START))
-        begin(self.store, "mine", a_run(), schedule(Script(acts), START, CountingMint()))
-        self.watched: list[Watched] = []
+        start_run(self.store, "mine", a_run(), timeline_from_script(Script(actions), START, CountingIds()))
+        self.watched: list[StreamReader] = []
 
-    def watch(self) -> Watched:
-        streamed = StreamedRun(opening(a_run(), "v2"), Progress(a_run(), {}, {}), 0)
-        watched = Watched(self.streams.frames("mine", streamed, "v2"))
+    def watch(self) -> StreamReader:
+        streamed = StreamedRun(opening_events(a_run(), "v2"), Progress(a_run(), {}, {}), 0)
+        watched = StreamReader(self.streams.frames("mine", streamed, "v2"))
         self.watched.append(watched)
         return watched
 
     def cancel(self) -> None:
-        catch_up(self.store, "mine", "thread_1", self.clock.now())
+        apply_due_events(self.store, "mine", "thread_1", self.clock.now())
         run = self.store.runs.get("mine", "run_1")
         assert run is not None
-        progress, now = progress_of(self.store, "mine", run), self.clock.now()
-        intervene(self.store, "mine", progress, cancellation(progress, now), now)
-        self.streams.thread_changed(THREAD)
+        progress, now = load_progress(self.store, "mine", run), self.clock.now()
+        replace_pending_events(self.store, "mine", progress, cancellation_events(progress, now), now)
+        self.streams.wake_streams(THREAD)
 
     async def close(self) -> None:
         for watched in self.watched:
@@ -61,8 +61,8 @@ class World:
 async def world() -> AsyncIterator[Callable[..., World]]:
     made: list[World] = []
 
-    def make(*acts: Act) -> World:
-        made.append(World(*(acts or WRITES)))
+    def make(*actions: Action) -> World:
+        made.append(World(*(actions or WRITES)))
         return made[-1]
 
     yield make
@@ -73,25 +73,25 @@ async def world() -> AsyncIterator[Callable[..., World]]:
 async def test_each_event_comes_at_its_instant_and_not_before(world: Callable[..., World]) -> None:
     here = world()
     watched = here.watch()
-    assert names_of(await watched.settle()) == ["run.created", "run.queued"]
+    assert event_names(await watched.settle()) == ["run.created", "run.queued"]
     here.clock.advance(0.999)
     assert len(await watched.settle()) == 2
     here.clock.advance(0.001)
-    assert names_of(await watched.settle())[2:] == ["run.in_progress"]
+    assert event_names(await watched.settle())[2:] == ["run.in_progress"]
     here.clock.advance(0.4)
     started = ["run.step.created", "run.step.in_progress", "message.created", "message.in_progress"]
-    assert names_of(await watched.settle())[3:] == started
+    assert event_names(await watched.settle())[3:] == started
     for pieces in (1, 2, 3):
         here.clock.advance(0.0401)
         assert len(await watched.settle()) == 7 + pieces
     here.clock.advance(5)
     ended = ["message.completed", "run.step.completed", "run.completed", "done"]
-    assert names_of(await watched.settle())[-4:] == ended
+    assert event_names(await watched.settle())[-4:] == ended
     assert watched.is_over
 
 
-async def frames_after(acts: tuple[Act, ...], steps: list[float]) -> bytes:
-    here = World(*acts)
+async def frames_after(actions: tuple[Action, ...], steps: list[float]) -> bytes:
+    here = World(*actions)
     watched = here.watch()
     await watched.settle()
     for seconds in [*steps, 700.0]:
@@ -110,8 +110,10 @@ async def frames_after(acts: tuple[Act, ...], steps: list[float]) -> bytes:
     ),
     st.lists(st.floats(0.0, 1.5), max_size=25),
 )
-async def test_in_small_steps_or_one_jump_the_stream_is_the_same(acts: tuple[Act, ...], steps: list[float]) -> None:
-    assert await frames_after(acts, steps) == await frames_after(acts, [])
+async def test_in_small_steps_or_one_jump_the_stream_is_the_same(
+    actions: tuple[Action, ...], steps: list[float]
+) -> None:
+    assert await frames_after(actions, steps) == await frames_after(actions, [])
 
 
 async def test_a_stream_that_is_read_late_misses_nothing(world: Callable[..., World]) -> None:
@@ -140,11 +142,11 @@ async def test_a_cancellation_is_seen_at_every_stage(
     here.clock.advance(seconds)
     before = await watched.settle()
     here.cancel()
-    assert names_of(await watched.settle())[-1] == "run.cancelling"
+    assert event_names(await watched.settle())[-1] == "run.cancelling"
     here.clock.advance(1)
     events = await watched.settle()
     assert events[: len(before)] == before
-    assert names_of(events[len(before) :]) == ["run.cancelling", *ended, "run.cancelled", "done"]
+    assert event_names(events[len(before) :]) == ["run.cancelling", *ended, "run.cancelled", "done"]
 
 
 async def test_a_cancellation_that_comes_with_what_was_due_leaves_that_in_place(world: Callable[..., World]) -> None:
@@ -154,7 +156,7 @@ async def test_a_cancellation_that_comes_with_what_was_due_leaves_that_in_place(
     # The stream has not had its turn between these two.
     here.clock.advance(1.5)
     here.cancel()
-    names = names_of(await watched.settle())
+    names = event_names(await watched.settle())
     assert names[2:4] == ["run.in_progress", "run.step.created"]
     assert names[-2:] == ["message.delta", "run.cancelling"]
     here.clock.advance(1)
@@ -166,9 +168,9 @@ async def test_a_run_expires_under_an_open_stream(world: Callable[..., World]) -
     here = world(Hang())
     watched = here.watch()
     here.clock.advance(599.9)
-    assert names_of(await watched.settle())[-1] == "run.in_progress"
+    assert event_names(await watched.settle())[-1] == "run.in_progress"
     here.clock.advance(0.1)
-    assert names_of(await watched.settle())[-2:] == ["run.expired", "done"]
+    assert event_names(await watched.settle())[-2:] == ["run.expired", "done"]
 
 
 async def test_many_streams_see_the_same_and_one_that_leaves_disturbs_nobody(world: Callable[..., World]) -> None:
@@ -183,7 +185,7 @@ async def test_many_streams_see_the_same_and_one_that_leaves_disturbs_nobody(wor
     here.clock.advance(10)
     everything = [await one.settle() for one in watched[1:]]
     assert all(one == other for one, other in pairwise(everything))
-    assert names_of(everything[0])[-1] == "done"
+    assert event_names(everything[0])[-1] == "done"
 
 
 async def test_metadata_that_a_client_puts_on_the_run_is_shown(world: Callable[..., World]) -> None:
@@ -191,13 +193,13 @@ async def test_metadata_that_a_client_puts_on_the_run_is_shown(world: Callable[.
     watched = here.watch()
     here.clock.advance(1.5)
     await watched.settle()
-    catch_up(here.store, "mine", "thread_1", here.clock.now())
+    apply_due_events(here.store, "mine", "thread_1", here.clock.now())
     run = here.store.runs.get("mine", "run_1")
     assert run is not None
     here.store.runs.replace("mine", replace(run, metadata={"a": "b"}))
-    (message,) = progress_of(here.store, "mine", run).messages.values()
+    (message,) = load_progress(here.store, "mine", run).messages.values()
     here.store.messages.replace("mine", replace(message, metadata={"c": "d"}))
-    here.streams.thread_changed(THREAD)
+    here.streams.wake_streams(THREAD)
     here.clock.advance(10)
     by_name: dict[str, Any] = dict(await watched.settle())
     assert by_name["thread.run.completed"]["metadata"] == {"a": "b"}
@@ -209,7 +211,7 @@ async def test_a_thread_deleted_under_its_stream_is_told_as_an_error(world: Call
     watched = here.watch()
     await watched.settle()
     here.store.threads.delete("mine", "thread_1")
-    here.streams.thread_changed(THREAD)
+    here.streams.wake_streams(THREAD)
     (name, data), done = (await watched.settle())[-2:]
     assert (name, data["error"]["message"]) == ("error", "No run found with id 'run_1'.")
     assert done == ("done", "[DONE]")
@@ -219,7 +221,7 @@ async def test_another_threads_changes_do_not_wake_a_stream(world: Callable[...,
     here = world()
     watched = here.watch()
     before = await watched.settle()
-    here.streams.thread_changed(ThreadKey("yours", "thread_1"))
+    here.streams.wake_streams(ThreadKey("yours", "thread_1"))
     assert await watched.settle() == before
 
 
@@ -232,12 +234,12 @@ async def test_a_stop_ends_every_stream_without_its_last_event(world: Callable[.
     assert await watched.settle() == before
     assert watched.is_over
     assert len(here.streams) == 0
-    await here.streams.stopped()
+    await here.streams.wait_stopped()
 
 
 async def test_a_timeline_without_an_end_is_a_fault_of_ours(world: Callable[..., World]) -> None:
     here = world()
-    here.store.keep_timeline("mine", a_run(), here.store.timeline("mine", "run_1")[0][:1], 0)
+    here.store.store_timeline("mine", a_run(), here.store.load_timeline("mine", "run_1")[0][:1], 0)
     watched = here.watch()
     here.clock.advance(5)
     with pytest.raises(ValueError, match="expected the timeline of run_1 to have an end"):

@@ -21,7 +21,7 @@ _PATH_PREFIXES = {
 class ApiCall:
     """Who asks for what, when; ``partition`` stands for the key, ``now`` is in unix seconds.
 
-    Runs that a model shall answer (``with_model``) are put into ``for_model`` and taken up after the transaction.
+    Runs that a model shall answer (``has_model``) are put into ``runs_for_model`` and taken up after the transaction.
     """
 
     store: Store
@@ -32,15 +32,15 @@ class ApiCall:
     query: Mapping[str, str]
     includes: frozenset[str]
     body: bytes
-    with_model: bool = False
-    for_model: list[Run] = field(default_factory=list)
+    has_model: bool = False
+    runs_for_model: list[Run] = field(default_factory=list)
 
     def path_id(self, name: str) -> str:
         """Return an id of the path; refuse one of another kind."""
         return checked_id(name, self.path[name], _PATH_PREFIXES[name])
 
     @property
-    def second(self) -> int:
+    def whole_second(self) -> int:
         """Return the present instant in whole unix seconds, as objects carry it."""
         return int(self.now)
 

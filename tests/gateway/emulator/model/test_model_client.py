@@ -6,23 +6,22 @@ import pytest
 
 from gateway.emulator.model.chunks import Chunk
 from gateway.emulator.model.failures import ModelFailedError
-from gateway.emulator.model.model_options import ModelOptions
-from gateway.emulator.model.model_server import ModelServer
+from gateway.emulator.model.model_client import ModelClient, ModelOptions
 from tests.gateway.emulator.model.chat_server import ChatServer, completion, finish, frame, words
 
 
 @pytest.fixture
-async def client(model: ChatServer) -> AsyncIterator[ModelServer]:
-    async with ModelServer(ModelOptions(model.url, max_reply_bytes=2000)) as client:
+async def client(model: ChatServer) -> AsyncIterator[ModelClient]:
+    async with ModelClient(ModelOptions(model.url, max_reply_bytes=2000)) as client:
         yield client
 
 
-async def reply(client: ModelServer) -> list[Chunk]:
-    async with aclosing(client.reply({"model": "m"})) as pieces:
+async def reply(client: ModelClient) -> list[Chunk]:
+    async with aclosing(client.stream_reply({"model": "m"})) as pieces:
         return [chunk async for chunks in pieces for chunk in chunks]
 
 
-async def failure(client: ModelServer) -> str:
+async def failure(client: ModelClient) -> str:
     with pytest.raises(ModelFailedError) as failed:
         await reply(client)
     assert failed.value.__cause__ is None
@@ -37,41 +36,41 @@ async def test_the_request_goes_below_the_base_url_with_the_key_if_any(
     model: ChatServer, suffix: str, path: str, key: str | None
 ) -> None:
     model.will_stream(*words("Hi"))
-    async with ModelServer(ModelOptions(model.url + suffix, key=key)) as client:
+    async with ModelClient(ModelOptions(model.url + suffix, key=key)) as client:
         assert await reply(client) == [Chunk("Hi")]
-    (asked,) = model.asked
+    (asked,) = model.requests
     assert (asked.path, asked.body) == (path, {"model": "m"})
     assert asked.headers.get("Authorization") == (key and f"Bearer {key}")
 
 
-async def test_a_server_that_does_not_stream_is_understood(model: ChatServer, client: ModelServer) -> None:
+async def test_a_server_that_does_not_stream_is_understood(model: ChatServer, client: ModelClient) -> None:
     model.will_answer(completion({"content": "Hi"}))
     assert await reply(client) == [Chunk("Hi", finish_reason="stop")]
 
 
-async def test_a_stream_may_end_without_its_last_event(model: ChatServer, client: ModelServer) -> None:
+async def test_a_stream_may_end_without_its_last_event(model: ChatServer, client: ModelClient) -> None:
     model.will_stream(*words("Hi"), finish(), end="open")
     assert await reply(client) == [Chunk("Hi"), Chunk(finish_reason="stop")]
 
 
-async def test_a_redirect_is_not_followed(model: ChatServer, client: ModelServer) -> None:
+async def test_a_redirect_is_not_followed(model: ChatServer, client: ModelClient) -> None:
     model.will_answer({}, 307, Location=f"{model.url}/elsewhere")
     assert "status 307" in await failure(client)
-    assert len(model.asked) == 1
+    assert len(model.requests) == 1
 
 
-async def test_a_refusals_body_is_not_told(model: ChatServer, client: ModelServer) -> None:
+async def test_a_refusals_body_is_not_told(model: ChatServer, client: ModelClient) -> None:
     model.will_answer({"error": {"message": "Incorrect API key provided: sk-secret"}}, 401)
     assert await failure(client) == "The model refused the emulator's own key (status 401)."
 
 
 async def test_nobody_listens() -> None:
-    async with ModelServer(ModelOptions("http://127.0.0.1:1/v1")) as client:
+    async with ModelClient(ModelOptions("http://127.0.0.1:1/v1")) as client:
         assert await failure(client) == "The model could not be reached."
 
 
 @pytest.mark.parametrize("pieces", [[], words("Hel"), [frame(words("Hel")[0])[:-7]]])
-async def test_a_connection_that_breaks(model: ChatServer, client: ModelServer, pieces: list[bytes]) -> None:
+async def test_a_connection_that_breaks(model: ChatServer, client: ModelClient, pieces: list[bytes]) -> None:
     model.will_stream(*pieces, end="cut")
     assert await failure(client) == "The model's answer broke off."
     model.will_stream(*pieces, end="open")
@@ -79,21 +78,21 @@ async def test_a_connection_that_breaks(model: ChatServer, client: ModelServer, 
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"choices": ['])
-async def test_a_whole_answer_that_is_none(model: ChatServer, client: ModelServer, body: bytes) -> None:
+async def test_a_whole_answer_that_is_none(model: ChatServer, client: ModelClient, body: bytes) -> None:
     model.will_answer(body)
     assert await failure(client) == "The model's answer could not be read."
 
 
-async def test_the_pieces_before_a_failure_are_given_at_once(model: ChatServer, client: ModelServer) -> None:
+async def test_the_pieces_before_a_failure_are_given_at_once(model: ChatServer, client: ModelClient) -> None:
     never = asyncio.Event()
     model.will_stream(b"".join([*map(frame, words("Hel", "lo")), b"data: {\n\n"]), never)
-    async with aclosing(client.reply({"model": "m"})) as pieces:
+    async with aclosing(client.stream_reply({"model": "m"})) as pieces:
         assert await anext(pieces) == (Chunk("Hel"), Chunk("lo"))
         with pytest.raises(ModelFailedError, match="could not be read"):
             await anext(pieces)
 
 
-async def test_an_answer_may_not_be_too_large(model: ChatServer, client: ModelServer) -> None:
+async def test_an_answer_may_not_be_too_large(model: ChatServer, client: ModelClient) -> None:
     expected = "The model's answer is too large: expected at most 2000 bytes."
     model.will_stream(b": " + b"x" * 2001)
     assert await failure(client) == expected
@@ -102,7 +101,11 @@ async def test_an_answer_may_not_be_too_large(model: ChatServer, client: ModelSe
 
 
 async def test_it_has_to_be_entered_first() -> None:
-    client = ModelServer(ModelOptions("http://127.0.0.1:1/v1"))
+    client = ModelClient(ModelOptions("http://127.0.0.1:1/v1"))
     with pytest.raises(RuntimeError, match="expected the model's server to be entered"):
         await reply(client)
     await client.__aexit__(None, None, None)
+
+
+def test_the_key_is_not_shown() -> None:
+    assert "sk-secret" not in repr(ModelOptions("http://127.0.0.1/v1", key="sk-secret"))

@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.emulator.bodies.api_errors import ApiError
-from gateway.emulator.operations.call import ApiCall, checked_id
+from gateway.emulator.operations.api_call import ApiCall, checked_id
 from gateway.emulator.state.store import Store
 
 
@@ -23,6 +23,6 @@ def test_a_call_knows_its_second_and_checks_its_path(store: Store) -> None:
         includes=frozenset(),
         body=b"",
     )
-    assert (call.second, call.path_id("thread_id")) == (12, "thread_1")
+    assert (call.whole_second, call.path_id("thread_id")) == (12, "thread_1")
     with pytest.raises(ApiError, match="begins with 'run'"):
         call.path_id("run_id")

@@ -4,7 +4,7 @@ from gateway.emulator.bodies.api_errors import unsupported_value
 from gateway.emulator.bodies.list_query import ListQuery
 from gateway.emulator.bodies.reply_objects import assistant_file_ids, own_store_id, tool_resources
 from gateway.emulator.bodies.run_bodies import RunOptions, RunOptionsV2, RunV1, RunV2, ThreadAndRunV2
-from gateway.emulator.ids import hashed_id
+from gateway.emulator.ids import id_from_name
 from gateway.emulator.objects import (
     RUN_LIFETIME_SECONDS,
     Assistant,
@@ -14,9 +14,9 @@ from gateway.emulator.objects import (
     TextPart,
     Thread,
 )
-from gateway.emulator.operations.call import ApiCall
-from gateway.emulator.runs.answer_texts import token_count, tokens_of
-from gateway.emulator.runs.script import SCENARIO_KEY, SCENARIOS, Situation
+from gateway.emulator.operations.api_call import ApiCall
+from gateway.emulator.runs.answer_texts import count_content_tokens, count_tokens
+from gateway.emulator.runs.script import SCENARIO_KEY, SCENARIOS, ScriptInput
 
 # A run reads the newest messages only, as the "auto" truncation of the API does in its own way.
 _MESSAGES_READ = 100
@@ -29,14 +29,14 @@ def new_run(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assistan
         raise unsupported_value(f"metadata.{SCENARIO_KEY}", scenario, SCENARIOS)
     newer = body if isinstance(body, RunOptionsV2) else None
     return Run(
-        id=call.store.mint("run"),
+        id=call.store.new_id("run"),
         thread_id=thread.id,
         assistant_id=assistant.id,
-        created_at=call.second,
-        expires_at=call.second + RUN_LIFETIME_SECONDS,
+        created_at=call.whole_second,
+        expires_at=call.whole_second + RUN_LIFETIME_SECONDS,
         model=body.model or assistant.model,
         instructions=_instructions(body, assistant),
-        tools=assistant.tools if body.tools is None else tuple(tool.stored() for tool in body.tools),
+        tools=assistant.tools if body.tools is None else tuple(tool.to_stored() for tool in body.tools),
         tool_resources=_resources(call, body, thread, assistant),
         file_ids=assistant_file_ids(assistant),
         metadata=body.metadata,
@@ -56,27 +56,29 @@ def new_run(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assistan
     )
 
 
-def situation_of(call: ApiCall, run: Run) -> Situation:
+def script_input_for_run(call: ApiCall, run: Run) -> ScriptInput:
     """Return what a run's script depends on: its options and its thread as it stands."""
     thread = call.store.threads.get(call.partition, run.thread_id)
     limit = run.truncation_strategy["last_messages"] or _MESSAGES_READ
     newest, _ = call.store.messages.page(call.partition, run.thread_id, ListQuery(limit=min(limit, _MESSAGES_READ)))
-    question = next((text_of(message) for message in newest if message.role == "user"), "")
-    prompt = sum(token_count(message.content) for message in newest)
-    return Situation(
+    question = next((message_text(message) for message in newest if message.role == "user"), "")
+    prompt = sum(count_content_tokens(message.content) for message in newest)
+    return ScriptInput(
         question=question,
         tools=run.tools,
         tool_choice=run.tool_choice,
         parallel_tool_calls=run.parallel_tool_calls,
         files=_searchable_files(run, thread, newest),
         scenario=run.metadata.get(SCENARIO_KEY),
-        prompt_tokens=prompt + tokens_of(run.instructions or "") + sum(tokens_of(str(tool)) for tool in run.tools),
+        prompt_tokens=prompt
+        + count_tokens(run.instructions or "")
+        + sum(count_tokens(str(tool)) for tool in run.tools),
         max_prompt_tokens=run.max_prompt_tokens,
         max_completion_tokens=run.max_completion_tokens,
     )
 
 
-def text_of(message: Message) -> str:
+def message_text(message: Message) -> str:
     """Return all text of a message."""
     return "\n".join(part.value for part in message.content if isinstance(part, TextPart))
 
@@ -89,7 +91,7 @@ def _instructions(body: RunOptions, assistant: Assistant) -> str | None:
 
 def _resources(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assistant) -> JsonObject:
     if isinstance(body, ThreadAndRunV2) and body.tool_resources is not None:
-        return body.tool_resources.stored(call.store.mint("vs"))
+        return body.tool_resources.to_stored(call.store.new_id("vs"))
     # That a thread's resources go before its assistant's is assumed.
     return {**tool_resources(assistant), **thread.tool_resources}
 
@@ -108,7 +110,7 @@ def _searchable_files(run: Run, thread: Thread | None, newest: list[Message]) ->
     resources = (run.tool_resources, thread.tool_resources if thread else {})
     stores = [one for resource in resources for one in resource.get("file_search", {}).get("vector_store_ids", [])]
     own = own_store_id(run.assistant_id)
-    stored = [hashed_id("file", one) for one in stores if one != own]
+    stored = [id_from_name("file", one) for one in stores if one != own]
     return tuple(dict.fromkeys([*attached, *run.file_ids, *stored]))
 
 

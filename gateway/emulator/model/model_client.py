@@ -2,18 +2,35 @@
 
 import json
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 
 from gateway.emulator.model import failures
-from gateway.emulator.model.chunks import Chunk, ChunkReader, whole_answer_in
-from gateway.emulator.model.model_options import ModelOptions
+from gateway.emulator.model.chunks import Chunk, ChunkReader, chunk_from_whole_answer
 from gateway.emulator.objects import JsonObject
 
 
-class ModelServer:
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """A server of the chat-completions API, by its base URL (as ``http://127.0.0.1:11434/v1``).
+
+    Without a ``name`` each run's own model is asked for. ``timeout_seconds`` is the longest wait for the next piece of
+    an answer, be it the first. ``max_reply_bytes`` is a security limit: whoever runs the server may send no more.
+    """
+
+    url: str
+    key: str | None = field(default=None, repr=False)
+    name: str | None = None
+    timeout_seconds: float = 60.0
+    max_at_once: int = 8
+    max_waiting: int = 1000
+    max_reply_bytes: int = 8 << 20
+
+
+class ModelClient:
     """A client of a server of the chat-completions API; its connections live as long as it is entered."""
 
     def __init__(self, options: ModelOptions) -> None:
@@ -37,7 +54,7 @@ class ModelServer:
         if self._session is not None:
             await self._session.close()
 
-    async def reply(self, body: JsonObject) -> AsyncGenerator[tuple[Chunk, ...], None]:
+    async def stream_reply(self, body: JsonObject) -> AsyncGenerator[tuple[Chunk, ...], None]:
         """Yield the answer's pieces as they come, none at all for bytes that complete none.
 
         A server that does not stream is understood too. Raises ModelFailedError for whatever is not a whole answer,
@@ -69,6 +86,6 @@ class ModelServer:
                         yield ()
                     if reader.is_done:
                         return
-                yield reader.end() if is_stream else (whole_answer_in(whole),)
+                yield reader.finish() if is_stream else (chunk_from_whole_answer(whole),)
         except (aiohttp.ClientError, OSError):
             raise (failures.cut_off() if has_begun else failures.unreachable()) from None
