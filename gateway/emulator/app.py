@@ -1,4 +1,4 @@
-"""Builds the emulator's application: store, clock, routes and counters, wired together."""
+"""The emulator's web application: store, clock, routes and request counts, put together."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
@@ -35,25 +35,34 @@ def create_app(
     fault_control: bool = False,
     model: ModelOptions | None = None,
 ) -> web.Application:
-    """Return an application that serves the API under ``/v1`` from the database file.
+    """Return an application that serves the API under `/v1` from the database file.
 
-    Each of ``seed_keys`` finds the demo data in its partition. Requests meet the ``faults``, which a route changes
-    with ``fault_control``. With a ``model`` it is the model that answers, not a script. Raises DatabaseVersionError
-    for a file of another version, FaultRuleError for a rule that no operation can meet.
+    Args:
+        database: Path of a SQLite file, or `:memory:`.
+        clock: The system's clock if None.
+        seed_keys: API keys that see the demo data.
+        max_body_bytes: Largest request body.
+        faults: Fault rules that are active from the start.
+        fault_control: Whether a route may change the fault rules.
+        model: The model that answers runs. Without it, scripts answer.
+
+    Raises:
+        DatabaseVersionError: The file was written by another version.
+        FaultRuleError: A rule matches no operation.
     """
     clock = clock or SystemClock()
     counts = RequestCounts()
-    faults_in_force = Faults(faults, [*(operation.name for operation in operations()), UNKNOWN_OPERATION])
+    active_faults = Faults(faults, [*(operation.name for operation in operations()), UNKNOWN_OPERATION])
     store = Store(database)
     for key in seed_keys:
         seed_demo(store, partition_from_key(key), clock.now())
     streams = OpenStreams(store, clock)
-    middlewares = [api_middleware(counts), fault_middleware(faults_in_force, streams, clock), refusal_middleware]
+    middlewares = [api_middleware(counts), fault_middleware(active_faults, streams, clock), refusal_middleware]
     app = web.Application(middlewares=middlewares, client_max_size=max_body_bytes)
     app[COUNTS] = counts
-    app[FAULTS] = faults_in_force
+    app[FAULTS] = active_faults
     app[STREAMS] = streams
-    # Whether a model is asked now or not: nobody goes on with what was asked before.
+    # Also without a model now: no task continues the requests of an earlier process.
     fail_interrupted_runs(store, clock.now())
     model_runs = None if model is None else ModelRuns(store, clock, streams, model)
     _add_operations(app, store, clock, streams, model_runs)
@@ -63,10 +72,10 @@ def create_app(
     if fault_control:
         add_fault_control(app)
 
-    async def end_streams(_: web.Application) -> None:
-        streams.stop()
+    async def stop_streams(_: web.Application) -> None:
+        streams.stop_all()
 
-    app.on_shutdown.append(end_streams)
+    app.on_shutdown.append(stop_streams)
 
     async def close_store(_: web.Application) -> AsyncIterator[None]:
         yield
@@ -74,7 +83,7 @@ def create_app(
 
     app.cleanup_ctx.append(close_store)
     if model_runs is not None:
-        # Ends before the store closes.
+        # Registered last, so that it ends before the store closes.
         _own_model_runs(app, model_runs)
     return app
 

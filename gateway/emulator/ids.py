@@ -1,6 +1,6 @@
-"""Makes object ids that look like the API's own: a prefix and 24 letters and digits, in no order of time.
+"""Object ids in the API's own form: a prefix and 24 letters and digits, in no order of time.
 
-Source: recorded traffic of every object kind; file ids are ``file-`` and 22 characters.
+File ids are `file-` and 22 characters. Source: recorded traffic of every kind of object.
 """
 
 import hashlib
@@ -15,15 +15,15 @@ _OBJECT_ID = re.compile(r"[a-z]+_[A-Za-z0-9]{24}")
 
 
 class IdFactory(Protocol):
-    """Gives out ids that were never given out before."""
+    """A maker of new ids, each of which it returns only once."""
 
     def __call__(self, prefix: str) -> str:
-        """Return a new id that begins with ``prefix`` and its separator."""
+        """Return a new id that begins with `prefix` and a separator."""
         ...
 
 
 def id_from_name(prefix: str, name: str) -> str:
-    """Return the id that always belongs to this name: the same on every machine, unlike any other name's."""
+    """Return the id that belongs to a name: the same on every machine, and different for each name."""
     separator, length = ("-", _FILE_LENGTH) if prefix == "file" else ("_", _OBJECT_LENGTH)
     number = int.from_bytes(hashlib.sha256(f"{prefix}:{name}".encode()).digest())
     characters: list[str] = []
@@ -34,10 +34,10 @@ def id_from_name(prefix: str, name: str) -> str:
 
 
 def has_prefix(candidate: str, prefix: str) -> bool:
-    """Tell whether an id is of the kind that ``prefix`` names; the rest of it is not looked at."""
+    """Return whether an id is of the kind that `prefix` names. The rest of the id is not checked."""
     return candidate.startswith(f"{prefix}_")
 
 
 def is_object_id(candidate: str) -> bool:
-    """Tell whether an id has the full form of an id of the API."""
+    """Return whether a text has the complete form of an object id of the API."""
     return _OBJECT_ID.fullmatch(candidate) is not None

@@ -1,6 +1,7 @@
-"""The objects as the emulator keeps them: one form, from which both API versions are rendered.
+"""The objects as the emulator stores them: one form, from which both API versions are rendered.
 
 All times are whole unix seconds. A value that the emulator only echoes (tools, tool resources, formats) stays JSON.
+The database holds these objects as JSON, so a change of a stored class name or a field needs a new `SCHEMA_VERSION`.
 """
 
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ RUN_LIFETIME_SECONDS = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileCitation:
-    """A place in a text that quotes a file; indexes count Unicode code points of the text."""
+    """An annotation where a text quotes a file. Indexes count Unicode code points of the text."""
 
     kind: Literal["file_citation"] = "file_citation"
     text: str
@@ -45,7 +46,7 @@ class FileCitation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePath:
-    """A place in a text that names a file which the code interpreter wrote."""
+    """An annotation where a text names a file that the code interpreter wrote."""
 
     kind: Literal["file_path"] = "file_path"
     text: str
@@ -68,7 +69,7 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFilePart:
-    """An image that was uploaded or made by a tool."""
+    """An image that a client uploaded or a tool made."""
 
     kind: Literal["image_file"] = "image_file"
     file_id: str
@@ -77,7 +78,7 @@ class ImageFilePart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageUrlPart:
-    """An image that lies elsewhere."""
+    """An image at an external URL."""
 
     kind: Literal["image_url"] = "image_url"
     url: str
@@ -100,7 +101,7 @@ ContentPart: TypeAlias = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeLogs:
-    """What code printed."""
+    """Text that code printed."""
 
     kind: Literal["logs"] = "logs"
     logs: str
@@ -119,7 +120,7 @@ CodeOutput: TypeAlias = Annotated[CodeLogs | CodeImage, Field(discriminator="kin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """A passage that a file search found; the score lies between 0 and 1."""
+    """A passage that a file search found. The score lies between 0 and 1."""
 
     file_id: str
     file_name: str
@@ -129,7 +130,7 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionCall:
-    """A call of a client's function; the output is None until the client has given it."""
+    """A call of a client's function. The output is None until the client submits it."""
 
     kind: Literal["function"] = "function"
     id: str
@@ -140,7 +141,7 @@ class FunctionCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeCall:
-    """A piece of code that was run, and what came out."""
+    """A piece of code that was run, and its outputs."""
 
     kind: Literal["code_interpreter"] = "code_interpreter"
     id: str
@@ -150,7 +151,7 @@ class CodeCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchCall:
-    """A search of files, and what it found."""
+    """A search of files, and its results."""
 
     kind: Literal["file_search"] = "file_search"
     id: str
@@ -162,19 +163,19 @@ ToolCall: TypeAlias = Annotated[FunctionCall | CodeCall | SearchCall, Field(disc
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens read and written."""
+    """Numbers of tokens read and written."""
 
     prompt_tokens: int
     completion_tokens: int
 
     def __add__(self, other: "Usage") -> "Usage":
-        """Return the sum of both."""
+        """Return the sum of both usages."""
         return Usage(self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a run or a step failed."""
+    """The reason why a run or a step failed."""
 
     code: str
     message: str
@@ -182,7 +183,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file given with a message, and the tools that may read it."""
+    """A file attached to a message, and the tools that may read it."""
 
     file_id: str
     tools: tuple[FileTool, ...]
@@ -190,7 +191,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class AttachedFile:
-    """A file of an assistant, and when it was attached (version 1 only shows the time)."""
+    """A file of an assistant, and the time when it was attached. Only version 1 shows the time."""
 
     file_id: str
     created_at: int
@@ -208,7 +209,7 @@ class Thread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A message of a conversation; REST does not show its status, streams do."""
+    """A message of a conversation. Streams show its status, REST does not."""
 
     id: str
     thread_id: str
@@ -227,9 +228,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """An assistant's work on a thread; ``awaited_calls`` are what it waits for in requires_action.
+    """An assistant's work on a thread.
 
-    One that ``asks_model`` is answered by a model, any other by a script.
+    Attributes:
+        awaited_calls: The function calls whose outputs a run in `requires_action` waits for.
+        asks_model: Whether a model answers the run. Otherwise a script does.
     """
 
     id: str
@@ -265,13 +268,13 @@ class Run:
 
     @property
     def is_terminal(self) -> bool:
-        """Tell whether the status can no longer change."""
+        """Return whether the status can no longer change."""
         return self.status in TERMINAL_RUN_STATUSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One thing that a run did: it wrote a message (``message_id``) or called tools."""
+    """One action of a run: it wrote a message (`message_id`) or called tools."""
 
     id: str
     run_id: str
@@ -291,7 +294,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assistant:
-    """A configured assistant; ``files`` are those given in the manner of version 1."""
+    """A configured assistant. `files` are those that a client attached by version 1."""
 
     id: str
     created_at: int

@@ -1,1 +1,1 @@
-"""JSON bodies and queries of the API: what clients send, and what they get back."""
+"""JSON bodies and list queries of the API: the requests of clients, and the replies to them."""

@@ -1,7 +1,7 @@
-"""Every refusal of the API as a value: status and error body, in the API's own words.
+"""The refusals of the API: functions that return an error with the API's status and its own words.
 
-Source: error bodies in recorded traffic and in reports of developers. A refusal whose words were found nowhere is
-marked "assumed"; it follows the API's general style.
+Source: error bodies in recorded traffic and in reports of developers. Words that were found in no source are marked
+"assumed". They follow the API's general style.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,12 +27,12 @@ class ApiError(Exception):
         self.code = code
 
     def body(self) -> dict[str, Any]:
-        """Return the JSON object that tells a client of this refusal."""
+        """Return the JSON object of the error response."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
 
 def quoted_list(values: Iterable[str]) -> str:
-    """Return the values in single quotes, joined as the API joins them: ``'a', 'b', and 'c'``."""
+    """Return the values in single quotes and joined, as the API does it: `'a', 'b', and 'c'`."""
     quoted = [f"'{value}'" for value in values]
     if len(quoted) <= 2:
         return " and ".join(quoted)
@@ -40,12 +40,12 @@ def quoted_list(values: Iterable[str]) -> str:
 
 
 def not_found(noun: str, object_id: str) -> ApiError:
-    """Refuse an id that names nothing in this partition (words for runs and messages assumed from the others)."""
+    """Refuse an unknown id of this partition (words for runs and messages assumed from the others)."""
     return ApiError(f"No {noun} found with id '{object_id}'.", status=404)
 
 
 def wrong_prefix(param: str, value: str, prefix: str) -> ApiError:
-    """Refuse an id of another kind than the place it stands in."""
+    """Refuse an id of the wrong kind."""
     return ApiError(
         f"Invalid '{param}': '{value}'. Expected an ID that begins with '{prefix}'.",
         param=param,
@@ -54,12 +54,12 @@ def wrong_prefix(param: str, value: str, prefix: str) -> ApiError:
 
 
 def invalid_url(method: str, path: str) -> ApiError:
-    """Refuse a path that is no operation of the API in the version asked for."""
+    """Refuse a path that is no operation in the requested version of the API."""
     return ApiError(f"Invalid URL ({method} {path})", status=404)
 
 
 def invalid_method(method: str, path: str) -> ApiError:
-    """Refuse a method that a known path does not take (words assumed)."""
+    """Refuse a method that a known path does not have (words assumed)."""
     return ApiError(f"Invalid method for URL ({method} {path})", status=405)
 
 
@@ -73,7 +73,7 @@ def missing_key() -> ApiError:
 
 
 def incorrect_key() -> ApiError:
-    """Refuse a key that the API does not know, without repeating it."""
+    """Refuse an unknown key, without repeating it."""
     return ApiError(
         "Incorrect API key provided: sk-..., You can find your API key at "
         "https://platform.openai.com/account/api-keys.",
@@ -83,7 +83,7 @@ def incorrect_key() -> ApiError:
 
 
 def session_key_needed() -> ApiError:
-    """Refuse to list threads, which the API does for its own web pages only (status assumed)."""
+    """Refuse to list threads: the API does it for its own web pages only (status assumed)."""
     return ApiError(
         "Your request to GET /v1/threads must be made with a session key (that is, it can only be made from the "
         "browser). You made it with the following key type: secret.",
@@ -93,7 +93,7 @@ def session_key_needed() -> ApiError:
 
 
 def invalid_beta() -> ApiError:
-    """Refuse a call that does not say which version of the API it speaks."""
+    """Refuse a call that does not name its version of the API."""
     return ApiError(
         "You must provide the 'OpenAI-Beta' header to access the Assistants API. Please try again by setting the "
         "header 'OpenAI-Beta: assistants=v2'.",
@@ -115,12 +115,12 @@ def body_too_large(limit_bytes: int) -> ApiError:
 
 
 def internal_error() -> ApiError:
-    """Tell of a fault of the emulator itself, without its details."""
+    """Report an error of the emulator itself, without its details."""
     return ApiError("The server had an error while processing your request. Sorry about that!", status=500)
 
 
 def rate_limited() -> ApiError:
-    """Refuse for now, since too many requests came."""
+    """Refuse a request because of too many requests."""
     return ApiError(
         "You've exceeded the rate limit, please slow down and try again later.",
         status=429,
@@ -129,12 +129,12 @@ def rate_limited() -> ApiError:
 
 
 def bad_gateway() -> ApiError:
-    """Tell that a server in between got no good answer (words assumed)."""
+    """Report a bad response between two servers (words assumed)."""
     return ApiError("Bad gateway.", status=502)
 
 
 def overloaded() -> ApiError:
-    """Tell that the server has too much to do (words assumed)."""
+    """Report an overloaded server (words assumed)."""
     return ApiError("The server is currently overloaded. Please try again later.", status=503)
 
 
@@ -148,7 +148,7 @@ def unsupported_value(param: str, value: str, supported: Iterable[str]) -> ApiEr
 
 
 def active_run(thread_id: str, run_id: str) -> ApiError:
-    """Refuse a second run on a busy thread."""
+    """Refuse a second run on a thread that has an active one."""
     return ApiError(f"Thread {thread_id} already has an active run {run_id}.")
 
 
@@ -158,22 +158,22 @@ def message_during_run(thread_id: str, run_id: str) -> ApiError:
 
 
 def outputs_not_awaited(status: str) -> ApiError:
-    """Refuse tool outputs for a run that does not wait for any."""
+    """Refuse tool outputs for a run that waits for none."""
     return ApiError(f'Runs in status "{status}" do not accept tool outputs.')
 
 
 def outputs_incomplete(expected: Sequence[str], got: Sequence[str]) -> ApiError:
-    """Refuse tool outputs that do not answer every call exactly once."""
+    """Refuse tool outputs that do not name every awaited call exactly once."""
     return ApiError(f"Expected tool outputs for call_ids {list(expected)!r}, got {list(got)!r}")
 
 
 def not_cancellable(status: str) -> ApiError:
-    """Refuse to cancel a run that has ended or is being cancelled."""
+    """Refuse to cancel a run that has ended or is already being cancelled."""
     return ApiError(f"Cannot cancel run with status '{status}'.")
 
 
 def empty_thread() -> ApiError:
-    """Refuse a run that has nothing to answer."""
+    """Refuse a run without a user message and without instructions."""
     return ApiError(
         "Run creation requires a Thread with a user message or an assistant with instructions.",
         code="invalid_thread",

@@ -1,4 +1,4 @@
-"""Bodies of assistant requests."""
+"""Request bodies of the operations on assistants."""
 
 from typing import Annotated, TypeAlias
 
@@ -25,7 +25,7 @@ Instructions: TypeAlias = Annotated[str, Field(max_length=MAX_CONTENT)]
 
 
 class ModifyAssistantV1(Body):
-    """Changes of an assistant in version 1; what is absent stays."""
+    """Changes of an assistant in version 1. A missing field stays as it is."""
 
     model: str | None = None
     name: Name | None = None
@@ -37,7 +37,7 @@ class ModifyAssistantV1(Body):
 
 
 class ModifyAssistantV2(Body):
-    """Changes of an assistant in version 2; what is absent stays."""
+    """Changes of an assistant in version 2. A missing field stays as it is."""
 
     model: str | None = None
     name: Name | None = None
@@ -53,13 +53,13 @@ class ModifyAssistantV2(Body):
 
 
 class CreateAssistantV1(ModifyAssistantV1):
-    """An assistant in version 1."""
+    """A new assistant in version 1."""
 
     model: str
 
 
 class CreateAssistantV2(ModifyAssistantV2):
-    """An assistant in version 2."""
+    """A new assistant in version 2."""
 
     model: str
 

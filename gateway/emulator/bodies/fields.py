@@ -1,7 +1,7 @@
 """The fields that several request bodies share, with the API's limits.
 
-A check whose refusal has words of its own raises a PydanticCustomError whose context holds ``words`` (with ``{param}``
-for the place) and, where the place is a part of the value, ``suffix``.
+A check with an error text of its own raises a `PydanticCustomError`. Its context holds the text as `words`, with
+`{param}` for the path of the value, and as `suffix` the rest of the path if only a part of the value is wrong.
 """
 
 from typing import Annotated, Any, Literal, TypeAlias
@@ -28,18 +28,18 @@ _JSON_TYPES: dict[type, str] = {
 
 
 class Body(BaseModel):
-    """A JSON object from a client: no conversions, no unknown keys."""
+    """A JSON object from a client, without type conversions and without unknown keys."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 def json_type_name(value: Any) -> str:
-    """Return what the API calls a value's JSON type, with its article."""
+    """Return the API's name for a value's JSON type, with its article."""
     return _JSON_TYPES.get(type(value), "an object")
 
 
 def type_tag(value: Any) -> str | None:
-    """Return the tag of a union member whose ``type`` names it; None if there is no type."""
+    """Return the tag of the union member that the value's `type` names. None if there is no type."""
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
     return f"<{kind}>" if isinstance(kind, str) else None
 
@@ -54,7 +54,7 @@ def _string_or_object(value: Any) -> str | None:
     return "<string>" if isinstance(value, str) else type_tag(value)
 
 
-def _refusal(code: str, words: str, suffix: str = "") -> PydanticCustomError:
+def _custom_error(code: str, words: str, suffix: str = "") -> PydanticCustomError:
     return PydanticCustomError(code, "{words}", {"words": words, "suffix": suffix})  # type: ignore[arg-type,misc,unused-ignore]
 
 
@@ -62,12 +62,12 @@ def _checked_metadata(value: Any) -> Any:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise _refusal(
+        raise _custom_error(
             "invalid_type",
             f"Invalid type for '{{param}}': expected an object, but got {json_type_name(value)} instead.",
         )
     if len(value) > MAX_METADATA_PAIRS:
-        raise _refusal(
+        raise _custom_error(
             "object_above_max_properties",
             f"Invalid '{{param}}': too many properties. Expected an object with at most {MAX_METADATA_PAIRS} "
             f"properties, but got an object with {len(value)} properties instead.",
@@ -79,20 +79,20 @@ def _checked_metadata(value: Any) -> Any:
 
 def _check_pair(key: str, value: Any) -> None:
     if len(key) > MAX_METADATA_KEY:
-        raise _refusal(
+        raise _custom_error(
             "property_name_above_max_length",
             f"Invalid property name in '{{parent}}': '{key[:3]}...{key[-3:]}' is too long. Expected a string with "
             f"maximum length {MAX_METADATA_KEY}, but got a string with length {len(key)} instead.",
             f".{key}",
         )
     if not isinstance(value, str):
-        raise _refusal(
+        raise _custom_error(
             "invalid_type",
             f"Invalid type for '{{param}}': expected a string, but got {json_type_name(value)} instead.",
             f".{key}",
         )
     if len(value) > MAX_METADATA_VALUE:
-        raise _refusal(
+        raise _custom_error(
             "string_above_max_length",
             f"Invalid '{{param}}': string too long. Expected a string with maximum length {MAX_METADATA_VALUE}, "
             f"but got a string with length {len(value)} instead.",
@@ -113,33 +113,33 @@ class CodeTool(Body):
     type: Literal["code_interpreter"]
 
     def to_stored(self) -> JsonObject:
-        """Return the tool as it is kept."""
+        """Return the tool in its stored form."""
         return {"type": "code_interpreter"}
 
 
 class RetrievalTool(Body):
-    """Version 1's search of files, kept under its later name."""
+    """The file search of version 1, stored under its later name."""
 
     type: Literal["retrieval"]
 
     def to_stored(self) -> JsonObject:
-        """Return the tool as it is kept."""
+        """Return the tool in its stored form."""
         return {"type": "file_search"}
 
 
 class FileSearchTool(Body):
-    """The search of files; its options are only echoed."""
+    """The file search. Its options are only echoed."""
 
     type: Literal["file_search"]
     file_search: JsonObject | None = None
 
     def to_stored(self) -> JsonObject:
-        """Return the tool as it is kept."""
+        """Return the tool in its stored form."""
         return {"type": "file_search"} if self.file_search is None else self.model_dump()
 
 
 class FunctionDescription(Body):
-    """A function of the client."""
+    """The description of a client's function."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     description: str | None = None
@@ -148,13 +148,13 @@ class FunctionDescription(Body):
 
 
 class FunctionTool(Body):
-    """A function tool, echoed with the API's own defaults: seen in recorded traffic."""
+    """A function tool, echoed with the API's own defaults, as seen in recorded traffic."""
 
     type: Literal["function"]
     function: FunctionDescription
 
     def to_stored(self) -> JsonObject:
-        """Return the tool as it is kept."""
+        """Return the tool in its stored form."""
         function: JsonObject = {"name": self.function.name}
         if self.function.description is not None:
             function["description"] = self.function.description
@@ -184,7 +184,7 @@ class CodeResources(Body):
 
 
 class VectorStore(Body):
-    """A vector store to be made; only the fact that it is made matters here."""
+    """A vector store to create. The emulator only gives it an id."""
 
     file_ids: tuple[str, ...] = ()
     chunking_strategy: JsonObject | None = None
@@ -192,26 +192,26 @@ class VectorStore(Body):
 
 
 class SearchResources(Body):
-    """The vector stores of the file search, named or to be made."""
+    """The vector stores of the file search: existing ones by id, and one to create."""
 
     vector_store_ids: Annotated[tuple[str, ...], Field(max_length=1)] = ()
     vector_stores: Annotated[tuple[VectorStore, ...], Field(max_length=1)] = ()
 
 
 class ToolResources(Body):
-    """What tools may read."""
+    """The resources that tools may read."""
 
     code_interpreter: CodeResources | None = None
     file_search: SearchResources | None = None
 
     def to_stored(self, vector_store_id: str) -> JsonObject:
-        """Return the resources as they are kept; a vector store to be made gets the id given."""
+        """Return the resources in their stored form. A vector store to create gets the id `vector_store_id`."""
         stored: JsonObject = {}
         if self.code_interpreter is not None:
             stored["code_interpreter"] = {"file_ids": list(self.code_interpreter.file_ids)}
         if self.file_search is not None:
-            made = [vector_store_id] if self.file_search.vector_stores else []
-            stored["file_search"] = {"vector_store_ids": [*self.file_search.vector_store_ids, *made]}
+            created = [vector_store_id] if self.file_search.vector_stores else []
+            stored["file_search"] = {"vector_store_ids": [*self.file_search.vector_store_ids, *created]}
         return stored
 
 
@@ -222,14 +222,14 @@ class ChosenFunction(Body):
 
 
 class ChosenTool(Body):
-    """A tool that has to be used."""
+    """A tool that the run has to use."""
 
     type: Literal["function", "code_interpreter", "file_search"]
     function: ChosenFunction | None = None
 
 
 class ChosenRetrieval(Body):
-    """Version 1's search of files, which has to be used; kept under its later name."""
+    """The file search of version 1, if the run has to use it. Stored under its later name."""
 
     type: Annotated[Literal["retrieval"], PlainSerializer(lambda _: "file_search")]
 
@@ -251,13 +251,13 @@ ToolChoiceV2: TypeAlias = Annotated[
 
 
 class FormatV1(Body):
-    """A form that answers must have, in version 1; only echoed."""
+    """The format that answers must have, in version 1. Only echoed."""
 
     type: Literal["text", "json_object"]
 
 
 class Format(Body):
-    """A form that answers must have; only echoed."""
+    """The format that answers must have, in version 2. Only echoed."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonObject | None = None
@@ -279,7 +279,7 @@ ResponseFormatV2: TypeAlias = Annotated[
 
 
 class Truncation(Body):
-    """How much of a thread a run reads."""
+    """The part of a thread that a run reads."""
 
     type: Literal["auto", "last_messages"]
     last_messages: Annotated[int, Field(ge=1)] | None = None

@@ -1,10 +1,12 @@
-"""What a list request asks for, and which part of an ordered list answers it; pure.
+"""The parameters of a list request, and the page of an ordered list that answers it. Pure.
 
-A list is ordered by created_at, then by the order of insertion, since ties within a second are common. ``after`` and
-``before`` name objects: the page holds objects that come strictly after the one and strictly before the other in the
-requested order. Assumed, since no traffic shows it: with ``before`` alone the page is the ``limit`` objects closest
-to it (still in the requested order) and ``has_more`` tells whether more lie before those; otherwise the page begins
-at the list's start or right after ``after``, and ``has_more`` tells whether more lie behind it.
+A list is ordered by `created_at`, then by the order of insertion, since ties within a second are common. `after` and
+`before` name objects: the page holds objects that come strictly after the one and strictly before the other in the
+requested order. Two rules are assumed, since no recorded traffic shows them:
+
+- With `before` alone, the page holds the `limit` objects closest to it (still in the requested order), and `has_more`
+  says whether more objects lie before those.
+- Otherwise the page begins at the list's start or right after `after`, and `has_more` says whether more objects follow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +20,7 @@ MAX_LIMIT = 100
 
 
 class ListPosition(NamedTuple):
-    """Where an object stands: its second, then its number of insertion."""
+    """The position of an object in a list: its unix second, then its number of insertion."""
 
     created_at: int
     sequence: int
@@ -26,7 +28,7 @@ class ListPosition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The open interval of positions that a page may hold; None is no bound."""
+    """The open interval of positions that a page may hold. None is no bound."""
 
     low: ListPosition | None = None
     high: ListPosition | None = None
@@ -43,23 +45,26 @@ class ListQuery:
 
     @property
     def reads_backwards(self) -> bool:
-        """Tell whether the page lies against a later cursor and is read from there."""
+        """Return whether the page ends at the cursor `before` and is read backwards from there."""
         return self.before is not None and self.after is None
 
     @property
     def reads_oldest_first(self) -> bool:
-        """Tell whether the page is read from older to newer."""
+        """Return whether the page is read from older to newer objects."""
         return (self.order == "asc") != self.reads_backwards
 
     def bounds(self, after: ListPosition | None, before: ListPosition | None) -> Bounds:
-        """Return the interval between the cursors' positions, whichever way the list runs."""
+        """Return the interval between the cursors' positions, for either order of the list."""
         return Bounds(after, before) if self.order == "asc" else Bounds(before, after)
 
 
 def parse_list_query(parameters: Mapping[str, str]) -> ListQuery:
-    """Return the list request that the query string asks for.
+    """Return the list query of a query string.
 
-    Other parameters are left alone: some servers want ``api-version`` and clients send it everywhere.
+    Other parameters are ignored: some servers need `api-version`, and clients send it everywhere.
+
+    Raises:
+        ApiError: A parameter has an invalid value.
     """
     order = parameters.get("order", "desc")
     if order not in {"asc", "desc"}:
@@ -73,7 +78,7 @@ def parse_list_query(parameters: Mapping[str, str]) -> ListQuery:
 
 
 def slice_ids(ids: Sequence[str], query: ListQuery) -> tuple[list[str], bool]:
-    """Return the page of a short list (oldest first) that is at hand as a whole, and whether there is more."""
+    """Return the page of a short list that is held as a whole (oldest first), and whether there is more."""
     ordered = list(ids) if query.order == "asc" else list(reversed(ids))
     start = ordered.index(query.after) + 1 if query.after else 0
     end = ordered.index(query.before) if query.before else len(ordered)
@@ -105,7 +110,7 @@ def _limit(text: str | None) -> int:
 
 
 def _refuse_low_limit(text: str) -> int:
-    # Newer endpoints of the API take 0; this one's specification says 1 to 100, so 0 is refused (assumed).
+    # Newer endpoints of the API accept 0. The specification of this one says 1 to 100, so 0 is refused (assumed).
     raise ApiError(
         f"Invalid 'limit': integer below minimum value. Expected a value >= 1, but got {text} instead.",
         param="limit",

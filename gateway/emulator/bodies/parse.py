@@ -1,4 +1,4 @@
-"""Reads a request body into its model, or refuses it in the API's words."""
+"""The parser of request bodies. It refuses an invalid body in the API's own words."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -25,9 +25,10 @@ _EXPECTED_TYPES = {
 
 
 def parse_body(model: type[AnyBody], raw: bytes) -> AnyBody:
-    """Return the body as its model; no body and ``null`` count as an empty object, as the API takes them.
+    """Return the body as its model. An empty body and `null` count as an empty object, as in the API.
 
-    Raises ApiError for the first thing that is wrong.
+    Raises:
+        ApiError: The body is invalid. The error names the first problem.
     """
     try:
         return model.model_validate_json(raw if raw.strip() not in {b"", b"null"} else b"{}")
@@ -36,7 +37,7 @@ def parse_body(model: type[AnyBody], raw: bytes) -> AnyBody:
 
 
 def _refusal(details: list[ErrorDetails]) -> ApiError:
-    # A misspelt name is both unknown and missing; the unknown one says more.
+    # A misspelt name is both unknown and missing. The error for the unknown name says more.
     first = next((detail for detail in details if detail["type"] == "extra_forbidden"), details[0])
     kind, context = first["type"], first.get("ctx", {})
     param = _param(first["loc"])
@@ -45,16 +46,16 @@ def _refusal(details: list[ErrorDetails]) -> ApiError:
     if "words" in context:
         full = param + context["suffix"]
         words: str = context["words"]
-        # Replaced, not formatted: a key of the client's may hold braces.
+        # Replaced, not formatted, since a client's key may hold braces.
         return ApiError(words.replace("{param}", full, 1).replace("{parent}", param, 1), param=full, code=kind)
     if kind == "missing":
         return ApiError(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
     if kind == "extra_forbidden":
         return ApiError(f"Unknown parameter: '{param}'.", param=param, code="unknown_parameter")
     if kind in {"literal_error", "union_tag_invalid"}:
-        return _outside_set(kind, param, first["input"], context)
+        return _unsupported_value(kind, param, first["input"], context)
     if kind == "union_tag_not_found":
-        return _untagged(param, first["input"])
+        return _missing_type(param, first["input"])
     if kind in _EXPECTED_TYPES:
         return _wrong_type(param, _EXPECTED_TYPES[kind], first["input"])
     return _beyond_limit(kind, param, first["input"], context)
@@ -69,7 +70,7 @@ def _wrong_type(param: str, expected: str, value: Any) -> ApiError:
     )
 
 
-def _outside_set(kind: str, param: str, value: Any, context: Mapping[str, Any]) -> ApiError:
+def _unsupported_value(kind: str, param: str, value: Any, context: Mapping[str, Any]) -> ApiError:
     if kind == "literal_error":
         if not isinstance(value, str):
             return _wrong_type(param, "a string", value)
@@ -81,7 +82,7 @@ def _outside_set(kind: str, param: str, value: Any, context: Mapping[str, Any]) 
     return unsupported_value(f"{param}.type", str(context["tag"]).strip("<>"), tags)
 
 
-def _untagged(param: str, value: Any) -> ApiError:
+def _missing_type(param: str, value: Any) -> ApiError:
     if isinstance(value, dict):
         if "type" in value:
             return _wrong_type(f"{param}.type", "a string", value["type"])
@@ -93,7 +94,7 @@ def _untagged(param: str, value: Any) -> ApiError:
 
 
 def _beyond_limit(kind: str, param: str, value: Any, context: Mapping[str, Any]) -> ApiError:
-    """Return the refusal of a size or number outside its limits (words of most assumed from the API's style)."""
+    """Return the refusal of a size or number outside its limits (most words assumed from the API's style)."""
     name = "decimal" if isinstance(value, float) else "integer"
     match kind:
         case "string_too_long":
@@ -124,12 +125,12 @@ def _beyond_limit(kind: str, param: str, value: Any, context: Mapping[str, Any])
 
 
 def _param(location: tuple[int | str, ...]) -> str:
-    """Return a place in the body as the API writes it: ``messages[0].content``."""
+    """Return a path in the body as the API writes it: `messages[0].content`."""
     param = ""
     for step in location:
         if isinstance(step, int):
             param += f"[{step}]"
         elif not (step.startswith("<") and step.endswith(">")):
-            # What stands in angle brackets is the chosen member of a union, not a key.
+            # A step in angle brackets is the chosen member of a union, not a key.
             param += f".{step}" if param else step
     return param

@@ -1,7 +1,7 @@
-"""Renders stored objects as the API shows them, in version 1 or version 2; pure.
+"""Replies of the API: stored objects rendered as JSON, for version 1 or version 2. Pure.
 
-Which keys are there, in which order and which are null is as seen in recorded traffic: messages read over REST have
-no status, steps have no metadata, a terminal run has no expiry.
+The keys, their order and their nulls are as seen in recorded traffic: messages read over REST have no status, steps
+have no metadata, and a terminal run has no expiry.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from gateway.emulator.objects import (
 
 
 def render_page(objects: Sequence[JsonObject], *, has_more: bool) -> JsonObject:
-    """Return a list reply; an empty one has null ids."""
+    """Return a list reply. An empty list has null ids."""
     return {
         "object": "list",
         "data": list(objects),
@@ -53,7 +53,7 @@ def render_thread(thread: Thread, version: ApiVersion) -> JsonObject:
 
 
 def render_message(message: Message, version: ApiVersion) -> JsonObject:
-    """Return a message as REST shows it, which is without its status."""
+    """Return a message as REST shows it: without its status."""
     files: JsonObject = (
         {"file_ids": [one.file_id for one in message.attachments]}
         if version == "v1"
@@ -73,15 +73,15 @@ def render_message(message: Message, version: ApiVersion) -> JsonObject:
     }
 
 
-def render_modified_message(message_: Message, version: ApiVersion) -> JsonObject:
-    """Return the reply to a modification, which shows ``file_ids`` in both versions.
+def render_modified_message(message: Message, version: ApiVersion) -> JsonObject:
+    """Return the reply to a modification, which shows `file_ids` in both versions.
 
-    Seen in recorded traffic of 2024 and 2025: the newer version never got its attachments there.
+    Seen in recorded traffic of 2024 and 2025: version 2 never shows `attachments` here.
     """
-    rendered = render_message(message_, version)
+    rendered = render_message(message, version)
     rendered.pop("attachments", None)
     metadata = rendered.pop("metadata")
-    file_ids = [one.file_id for one in message_.attachments]
+    file_ids = [one.file_id for one in message.attachments]
     return {**rendered, "file_ids": file_ids, "metadata": metadata}
 
 
@@ -133,7 +133,7 @@ def render_run(run: Run, version: ApiVersion) -> JsonObject:
 
 
 def render_step(step: Step, version: ApiVersion, *, with_search_content: bool = False) -> JsonObject:
-    """Return a step as the API shows it; what a file search read is shown only if asked for."""
+    """Return a step as the API shows it. The text of search results is shown only on request."""
     if step.message_id is not None:
         details: JsonObject = {"type": "message_creation", "message_creation": {"message_id": step.message_id}}
     else:
@@ -184,9 +184,9 @@ def render_assistant(assistant: Assistant, version: ApiVersion) -> JsonObject:
 
 
 def assistant_file_ids(assistant: Assistant) -> tuple[str, ...]:
-    """Return the files of an assistant, whichever version they were given in, each once."""
-    given = assistant.tool_resources.get("code_interpreter", {}).get("file_ids", [])
-    return tuple(dict.fromkeys([*(file.file_id for file in assistant.files), *given]))
+    """Return the ids of an assistant's files, attached by either version, each once."""
+    of_version_2 = assistant.tool_resources.get("code_interpreter", {}).get("file_ids", [])
+    return tuple(dict.fromkeys([*(file.file_id for file in assistant.files), *of_version_2]))
 
 
 def render_assistant_file(assistant_id: str, file_id: str, created_at: int) -> JsonObject:
@@ -195,7 +195,7 @@ def render_assistant_file(assistant_id: str, file_id: str, created_at: int) -> J
 
 
 def tool_resources(assistant: Assistant) -> JsonObject:
-    """Return an assistant's tool resources; files of version 1 appear under the tools that read them (assumed)."""
+    """Return an assistant's tool resources. Files of version 1 appear under the tools that read them (assumed)."""
     resources = dict(assistant.tool_resources)
     if not assistant.files:
         return resources
@@ -208,7 +208,7 @@ def tool_resources(assistant: Assistant) -> JsonObject:
 
 
 def own_store_id(assistant_id: str) -> str:
-    """Return the vector store that stands in version 2 for an assistant's files of version 1."""
+    """Return the id of the vector store that represents an assistant's version 1 files in version 2."""
     return id_from_name("vs", assistant_id)
 
 

@@ -1,4 +1,4 @@
-"""Renders what lies within messages and steps: content parts, annotations, attachments, tool calls; pure."""
+"""Parts of replies about messages and steps: content parts, annotations, attachments, tool calls. Pure."""
 
 from gateway.emulator.objects import (
     ApiVersion,
@@ -30,7 +30,7 @@ def render_content_part(part: ContentPart, version: ApiVersion) -> JsonObject:
             detail = {} if version == "v1" else {"detail": part.detail}
             return {"type": "image_file", "image_file": {"file_id": part.file_id, **detail}}
         case ImageUrlPart():
-            # Version 1 knows text and image files only; what it shows of newer parts is assumed.
+            # Version 1 has only text and image files. The way that it shows newer parts is assumed.
             if version == "v1":
                 return _text(part.url, [])
             return {"type": "image_url", "image_url": {"url": part.url, "detail": part.detail}}
@@ -65,7 +65,7 @@ def render_attachment(attachment: Attachment) -> JsonObject:
 
 
 def render_tool_call(call: ToolCall, version: ApiVersion, *, with_search_content: bool) -> JsonObject:
-    """Return a tool call of a step as the API shows it; what a search read is shown only if asked for."""
+    """Return a tool call of a step as the API shows it. The text of search results is shown only on request."""
     match call:
         case FunctionCall():
             function = {"name": call.name, "arguments": call.arguments, "output": call.output}
@@ -98,7 +98,7 @@ def _search(call: SearchCall, *, with_content: bool) -> JsonObject:
 
 
 def render_code_output(output: CodeOutput) -> JsonObject:
-    """Return what code put out as the API shows it."""
+    """Return an output of code as the API shows it."""
     if isinstance(output, CodeLogs):
         return {"type": "logs", "logs": output.logs}
     return {"type": "image", "image": {"file_id": output.file_id}}

@@ -1,4 +1,4 @@
-"""Bodies of run requests."""
+"""Request bodies of the operations on runs."""
 
 from typing import Annotated, TypeAlias
 
@@ -22,13 +22,13 @@ from gateway.emulator.bodies.fields import (
 from gateway.emulator.bodies.thread_bodies import MessageV1, MessageV2, ThreadV1, ThreadV2
 
 MAX_RUN_TOOLS = 20
-# The specification's minimum; a refusal was never recorded, so that it is enforced is assumed.
+# The specification's minimum. No refusal was ever recorded, so it is assumed that the API enforces it.
 MIN_TOKEN_LIMIT = 256
 TokenLimit: TypeAlias = Annotated[int, Field(ge=MIN_TOKEN_LIMIT)]
 
 
 class RunOptionsV1(Body):
-    """What both ways of making a run have in common in version 1, as it was in April 2024."""
+    """The options that both operations that create a run share in version 1, as of April 2024."""
 
     assistant_id: str
     model: str | None = None
@@ -46,7 +46,7 @@ class RunOptionsV1(Body):
 
 
 class RunOptionsV2(RunOptionsV1):
-    """What both ways of making a run have in common in version 2."""
+    """The options that both operations that create a run share in version 2."""
 
     tools: Annotated[tuple[ToolV2, ...], Field(max_length=MAX_RUN_TOOLS)] | None = None  # type: ignore[assignment]
     reasoning_effort: ReasoningEffort | None = None

@@ -1,4 +1,4 @@
-"""Bodies of thread and message requests."""
+"""Request bodies of the operations on threads and messages."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -23,7 +23,7 @@ from gateway.emulator.objects import (
     TextPart,
 )
 
-# From the documentation of version 1; no refusal was ever recorded, so its words are assumed.
+# From the documentation of version 1. No refusal was ever recorded, so its words are assumed.
 MAX_INITIAL_MESSAGES = 32
 Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=MAX_CONTENT)]
 Detail: TypeAlias = Literal["auto", "low", "high"]
@@ -36,7 +36,7 @@ class TextInput(Body):
     text: Text
 
     def to_stored(self) -> ContentPart:
-        """Return the part as it is kept."""
+        """Return the part in its stored form."""
         return TextPart(value=self.text)
 
 
@@ -54,25 +54,25 @@ class ImageFileInput(Body):
     image_file: ImageFile
 
     def to_stored(self) -> ContentPart:
-        """Return the part as it is kept."""
+        """Return the part in its stored form."""
         return ImageFilePart(file_id=self.image_file.file_id, detail=self.image_file.detail)
 
 
 class ImageUrl(Body):
-    """An image that lies elsewhere."""
+    """An image at an external URL."""
 
     url: str
     detail: Detail = "auto"
 
 
 class ImageUrlInput(Body):
-    """An image part that names an address."""
+    """An image part that names a URL."""
 
     type: Literal["image_url"]
     image_url: ImageUrl
 
     def to_stored(self) -> ContentPart:
-        """Return the part as it is kept."""
+        """Return the part in its stored form."""
         return ImageUrlPart(url=self.image_url.url, detail=self.image_url.detail)
 
 
@@ -93,7 +93,7 @@ AttachmentTool: TypeAlias = Annotated[
 
 
 class AttachmentInput(Body):
-    """A file given with a message."""
+    """A file attached to a message."""
 
     file_id: str
     tools: tuple[AttachmentTool, ...] = ()
@@ -108,7 +108,7 @@ class MessageV1(Body):
     metadata: MetadataField = Field(default_factory=dict)
 
     def content_parts(self) -> tuple[ContentPart, ...]:
-        """Return the content as it is kept."""
+        """Return the content in its stored form."""
         return (TextPart(value=self.content),)
 
     def stored_attachments(self) -> tuple[Attachment, ...]:
@@ -125,13 +125,13 @@ class MessageV2(Body):
     metadata: MetadataField = Field(default_factory=dict)
 
     def content_parts(self) -> tuple[ContentPart, ...]:
-        """Return the content as it is kept."""
+        """Return the content in its stored form."""
         if isinstance(self.content, str):
             return (TextPart(value=self.content),)
         return tuple(part.to_stored() for part in self.content)
 
     def stored_attachments(self) -> tuple[Attachment, ...]:
-        """Return the attachments as they are kept."""
+        """Return the attachments in their stored form."""
         return tuple(Attachment(one.file_id, tuple(tool.type for tool in one.tools)) for one in self.attachments or ())
 
 
@@ -146,7 +146,7 @@ class ThreadV1(Body):
 
     @property
     def tool_resources(self) -> ToolResources | None:
-        """Return None: tool resources came with version 2."""
+        """Return None, since tool resources came with version 2."""
         return None
 
 
@@ -162,13 +162,13 @@ ThreadInput: TypeAlias = ThreadV1 | ThreadV2
 
 
 class ModifyThreadV2(Body):
-    """Changes of a thread in version 2; what is absent stays."""
+    """Changes of a thread in version 2. A missing field stays as it is."""
 
     tool_resources: ToolResources | None = None
     metadata: MetadataField | None = None
 
 
 class ModifyMetadata(Body):
-    """Changes of an object of which only the metadata can change; what is absent stays."""
+    """Changes of an object that can change only its metadata. A missing field stays as it is."""
 
     metadata: MetadataField | None = None

@@ -1,1 +1,1 @@
-"""The conversations that a seeded partition holds."""
+"""The demo: the conversations and assistants of a seeded partition."""

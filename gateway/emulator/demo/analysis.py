@@ -1,4 +1,4 @@
-"""A data analysis: attachments, code with logs and a chart, a file to download, citations of the handbook."""
+"""The demo thread of a data analysis: attachments, code with logs and a chart, a file to download, citations."""
 
 from gateway.emulator.demo.demo_assistants import FILE_HANDBOOK, FILE_SALES
 from gateway.emulator.demo.narrator import Narrator, marked_text
@@ -54,7 +54,7 @@ _QUOTES = {
 
 
 def write_conversation(store: Store, partition: str, started_at: float, analyst: Assistant) -> None:
-    """Tell how the quarter's sales were looked at."""
+    """Write the conversation about the quarter's sales."""
     story = Narrator(
         store,
         partition,

@@ -58,7 +58,7 @@ def writer(created_at: int) -> Assistant:
 
 
 def support(created_at: int) -> Assistant:
-    """Return an assistant with one function that a person has to approve."""
+    """Return an assistant with two functions, one of which a person has to approve."""
     return Assistant(
         id=ASSISTANT_SUPPORT,
         created_at=created_at,

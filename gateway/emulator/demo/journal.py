@@ -1,4 +1,4 @@
-"""A long thread: a work journal of 70 days, so that paging beyond a hundred messages is real."""
+"""The long demo thread: a work journal of 70 days, so that paging goes beyond a hundred messages."""
 
 from gateway.emulator.demo.narrator import Narrator
 from gateway.emulator.objects import Assistant, TextPart
@@ -8,7 +8,7 @@ from gateway.emulator.state.store import Store
 THREAD_JOURNAL = "thread_demoWorkJournal000000001"
 JOURNAL_DAYS = 70
 _DAY_SECONDS = 86_400
-# A run for every day would make the start of a demo slow; the other answers were brought by the client.
+# A run for every day would make the start of a demo slow. The client added the other answers itself.
 _DAYS_BETWEEN_RUNS = 3
 _DONE = (
     "moved the upload form to the new design",
@@ -34,7 +34,7 @@ _MOODS = ("🙂", "😅", "🚀", "😴", "☕")
 
 
 def write_conversation(store: Store, partition: str, started_at: float, writer: Assistant) -> None:
-    """Tell of 70 days of work, two messages a day."""
+    """Write the conversation about 70 days of work, two messages a day."""
     story = Narrator(store, partition, THREAD_JOURNAL, started_at, metadata={"title": "Work journal"})
     for day in range(1, JOURNAL_DAYS + 1):
         done, planned = _DONE[day % len(_DONE)], _NEXT[day % len(_NEXT)]

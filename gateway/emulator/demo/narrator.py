@@ -1,4 +1,4 @@
-"""Tells a conversation that happened: through the same schedule and events that a live run goes through."""
+"""The writer of past conversations for the demo. Their runs use the same schedule and events as live runs."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,10 @@ _READING_SECONDS = 20
 
 
 class Narrator:
-    """Writes one demo thread, whose ids are readable and always the same: ``msg_demoRefund00000000000002``."""
+    """The writer of one demo thread. Its ids are readable and always the same: `msg_demoRefund00000000000002`.
+
+    `at` is the time in the story, in unix seconds.
+    """
 
     def __init__(
         self,
@@ -58,13 +61,13 @@ class Narrator:
         store.threads.add(partition, thread)
 
     def new_id(self, prefix: str) -> str:
-        """Return the next readable id of a kind in this thread."""
+        """Return the next readable id with this prefix in this thread."""
         self._numbers[prefix] += 1
         separator, length = ("-", _ID_LENGTH - 2) if prefix == "file" else ("_", _ID_LENGTH)
         return prefix + separator + self._name + str(self._numbers[prefix]).zfill(length - len(self._name))
 
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the story's time forward."""
         self.at += seconds
 
     def say(
@@ -74,7 +77,7 @@ class Narrator:
         attachments: Sequence[Attachment] = (),
         metadata: Metadata | None = None,
     ) -> Message:
-        """Add a client's message, a little after what came before."""
+        """Add a client's message, a little later than the event before it."""
         self.wait(_READING_SECONDS)
         message = Message(
             id=self.new_id("msg"),
@@ -100,14 +103,21 @@ class Narrator:
         waits_until: float | None = None,
         is_cancelled: bool = False,
     ) -> Run:
-        """Let an assistant do these things; with ``outputs`` (by function name) it calls functions and goes on.
+        """Add a run of an assistant, and return it as it ended.
 
-        ``waits_until`` puts the expiry far off, for a run that is left waiting.
+        Args:
+            assistant: The run's assistant.
+            actions: The run's first actions.
+            outputs: The outputs of the run's function calls, by function name.
+            then: The actions after the outputs.
+            metadata: The run's metadata.
+            waits_until: The expiry of a run that stays waiting, in unix seconds.
+            is_cancelled: Whether the run is cancelled after 2 seconds.
         """
         self.wait(1)
         run = self._new_run(assistant, metadata or {}, waits_until)
         start_run(self._store, self._partition, run, timeline_from_script(self._script(actions), self.at, self.new_id))
-        # The longest of the acts takes less.
+        # The longest actions take less time.
         self.wait(12)
         if is_cancelled:
             self.wait(-10)
@@ -119,19 +129,19 @@ class Narrator:
             self.wait(10)
         if outputs is not None:
             run = self._updated_run(run)
-            given = {call.id: outputs[call.name] for call in run.awaited_calls}
+            outputs_by_id = {call.id: outputs[call.name] for call in run.awaited_calls}
             usage = Usage(self._prompt_tokens, sum(count_tokens(call.arguments) for call in run.awaited_calls))
             progress = load_progress(self._store, self._partition, run)
             pending = (
-                *tool_output_events(progress, given, usage, self.at),
+                *tool_output_events(progress, outputs_by_id, usage, self.at),
                 *timeline_from_script(self._script(then), self.at, self.new_id),
             )
             replace_pending_events(self._store, self._partition, progress, pending, self.at)
             self.wait(12)
         return self._updated_run(run)
 
-    def modify_last_answer(self, run: Run, metadata: Metadata) -> None:
-        """Put metadata on the messages of a run, as a reader's rating would."""
+    def modify_messages(self, run: Run, metadata: Metadata) -> None:
+        """Set the metadata of a run's messages, such as a user's rating."""
         for message in load_progress(self._store, self._partition, run).messages.values():
             self._store.messages.replace(self._partition, replace(message, metadata=metadata))
 
@@ -159,5 +169,5 @@ class Narrator:
 
 
 def marked_text(text: str, marks: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Return where each mark stands in the text, in code points: mark, start, end."""
+    """Return each mark with its start and its end in the text, in code points."""
     return [(mark, text.index(mark), text.index(mark) + len(mark)) for mark in marks]

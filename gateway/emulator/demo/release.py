@@ -1,4 +1,4 @@
-"""Release notes: a run cut short by its token limit, one cancelled, one failed half-way, one that went well."""
+"""The demo thread of release notes: an incomplete run (token limit), a cancelled, a failed and a completed one."""
 
 from gateway.emulator.demo.narrator import Narrator
 from gateway.emulator.objects import Assistant, Failure, TextPart
@@ -19,7 +19,7 @@ Thanks to Łukasz, Nguyễn and 小林 for their reports."""
 
 
 def write_conversation(store: Store, partition: str, started_at: float, writer: Assistant) -> None:
-    """Tell how release notes were written, with some misfortune."""
+    """Write the conversation about release notes that succeed at the fourth run."""
     story = Narrator(store, partition, THREAD_RELEASE, started_at, metadata={"title": "Release notes 3.4.0"})
     story.say(
         "Write release notes for 3.4.0: accents in search, emoji in export, right-to-left text. Thank Łukasz, Nguyễn "

@@ -1,6 +1,6 @@
-"""Fills a partition with the demo: conversations whose ids are always the same, so that examples can name them.
+"""The demo data of a partition: conversations whose ids are always the same, so that examples can name them.
 
-| id                  | what it shows                                                                            |
+| id                  | content                                                                                  |
 |---------------------|------------------------------------------------------------------------------------------|
 | THREAD_TRIP         | parallel function calls with their outputs, image_url, a refusal, CJK and Arabic         |
 | THREAD_SUPPORT      | RUN_FAILED, then a completed run with a function call, image_file                        |
@@ -59,7 +59,7 @@ _DAY_SECONDS = 86_400
 
 
 def seed_demo(store: Store, partition: str, now: float) -> None:
-    """Put the demo into a partition, once: what was deleted or changed since stays so. Times lie before ``now``."""
+    """Add the demo to a partition, but only once: later changes and deletions stay. All times are before `now`."""
     with store.transaction():
         if not store.mark_once(f"seeded:{partition}"):
             return

@@ -1,4 +1,4 @@
-"""A support desk: an order looked up, a run that failed, and a refund that waits for a person's approval."""
+"""The demo threads of a support desk: a failed run, an order look-up, and a refund that waits for approval."""
 
 from gateway.emulator.demo.narrator import Narrator
 from gateway.emulator.objects import Assistant, Failure, ImageFilePart, TextPart
@@ -9,12 +9,12 @@ THREAD_SUPPORT = "thread_demoBrokenTeapot00000001"
 THREAD_REFUND = "thread_demoRefundPending0000001"
 RUN_FAILED = "run_demoBrokenTeapot00000001"
 RUN_WAITING = "run_demoRefundPending0000001"
-# A demo may stay open for months; a run that waits in it should not be found expired.
+# A demo may stay open for months, and its waiting run should not expire.
 _WAITING_SECONDS = 10 * 365 * 86_400
 
 
 def write_teapot_conversation(store: Store, partition: str, started_at: float, support: Assistant) -> None:
-    """Tell of a broken teapot: the first run fails, the second looks the order up."""
+    """Write the conversation about a broken teapot: the first run fails, the second one looks up the order."""
     story = Narrator(
         store,
         partition,
@@ -51,7 +51,7 @@ def write_teapot_conversation(store: Store, partition: str, started_at: float, s
 
 
 def write_refund_conversation(store: Store, partition: str, started_at: float, support: Assistant) -> None:
-    """Tell of a refund for which the run waits until someone hands in the function's output."""
+    """Write the conversation about a refund: its run waits until a client submits the function's output."""
     story = Narrator(
         store,
         partition,

@@ -1,4 +1,4 @@
-"""A trip to Kyoto: two functions called at once, an image by its address, several scripts."""
+"""The demo thread of a trip to Kyoto: two function calls at once, an image URL, a refusal, several writing systems."""
 
 from gateway.emulator.demo.narrator import Narrator
 from gateway.emulator.objects import Assistant, ImageUrlPart, RefusalPart, TextPart
@@ -9,7 +9,7 @@ THREAD_TRIP = "thread_demoTripToKyoto000000001"
 
 
 def write_conversation(store: Store, partition: str, started_at: float, concierge: Assistant) -> None:
-    """Tell how a weekend in Kyoto was planned."""
+    """Write the conversation about a weekend in Kyoto."""
     story = Narrator(
         store,
         partition,
@@ -46,7 +46,7 @@ def write_conversation(store: Store, partition: str, started_at: float, concierg
         ),
         metadata={"channel": "app"},
     )
-    story.modify_last_answer(run, {"rating": "5"})
+    story.modify_messages(run, {"rating": "5"})
     story.wait(3600)
     story.say("My father-in-law reads Arabic only. Can you send him the plan? Just the train, please.")
     story.run(

@@ -1,1 +1,1 @@
-"""Faults on request: rules, their textual form, and the responses that they spoil."""
+"""Fault injection on request: rules, their form as text, and the faulty responses."""

@@ -1,4 +1,4 @@
-"""The route by which a test or a person changes the fault rules of a running emulator; off unless asked for."""
+"""The HTTP route that changes the fault rules of a running emulator. It is off by default."""
 
 from dataclasses import asdict
 from typing import Final
@@ -15,7 +15,7 @@ FAULTS: Final = web.AppKey("FAULTS", Faults)
 
 
 class FaultRules(BaseModel):
-    """The body of a PUT: the rules that shall be in force, in their order."""
+    """The body of a PUT: the new fault rules, in their order."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -23,43 +23,43 @@ class FaultRules(BaseModel):
 
 
 def add_fault_control(app: web.Application) -> None:
-    """Let the application's rules be read, replaced and dropped."""
+    """Add the routes that show, replace and delete the application's fault rules."""
     app.router.add_route("GET", FAULTS_PATH, show_faults)
     app.router.add_route("PUT", FAULTS_PATH, replace_faults)
-    app.router.add_route("DELETE", FAULTS_PATH, drop_faults)
+    app.router.add_route("DELETE", FAULTS_PATH, delete_faults)
 
 
 async def show_faults(request: web.Request) -> web.Response:
-    """Return the rules in force, each with how many requests it was about and how many it struck."""
+    """Return the active rules, each with the number of requests that it matched and that it struck."""
     counted = request.app[FAULTS].counted
     rules = [{**rule.model_dump(exclude_defaults=True), **asdict(count)} for rule, count in counted]
     return json_response({"rules": rules})
 
 
 async def replace_faults(request: web.Request) -> web.Response:
-    """Put the rules of the body in the place of those in force; a bad body changes nothing."""
+    """Replace the active rules by those of the body. A bad body changes nothing."""
     try:
         body = FaultRules.model_validate_json(await request.read())
         request.app[FAULTS].replace(body.rules)
     except ValidationError as error:
-        return _refusal(_described(error))
+        return _error_response(_rule_error(error))
     except FaultRuleError as error:
-        return _refusal(error)
+        return _error_response(error)
     return await show_faults(request)
 
 
-async def drop_faults(request: web.Request) -> web.Response:
-    """Let every request be answered as usual again."""
+async def delete_faults(request: web.Request) -> web.Response:
+    """Delete all active rules."""
     request.app[FAULTS].replace(())
     return await show_faults(request)
 
 
-def _described(error: ValidationError) -> FaultRuleError:
+def _rule_error(error: ValidationError) -> FaultRuleError:
     first = error.errors(include_url=False)[0]
     if len(first["loc"]) > 1:
         return error_from_validation(error, "")
     return FaultRuleError(f"expected JSON as {_EXAMPLE}, got another: {first['msg']}")
 
 
-def _refusal(error: FaultRuleError) -> web.Response:
+def _error_response(error: FaultRuleError) -> web.Response:
     return json_response({"error": {"message": str(error)}}, 400)

@@ -1,8 +1,11 @@
-"""Says which request meets which fault, so that clients can be tested against a bad upstream; pure but for counting.
+"""Fault rules: which request meets which fault, so that clients can be tested against a bad upstream.
 
-A rule names its requests (an operation, a pattern of operations or a method), a fault, and which of those requests
-it strikes: all, the first ones, every so-and-so-many-th, or a share of them chosen by a seed. Each rule counts its
-own requests; those of streams count the streams. Latencies add up; of other faults the first rule that strikes wins.
+Pure, except that rules count their requests.
+
+A rule names its requests (an operation, a pattern of operations or a method), a fault, and the requests of these that
+it strikes: all, the first ones, every n-th, or a share of them chosen by a seed. Each rule counts the requests that it
+matches. A rule with a stream fault counts streams instead. Latencies add up. Of the other faults, the first rule that
+strikes wins.
 """
 
 import hashlib
@@ -32,7 +35,7 @@ FaultName: TypeAlias = Literal[
 STREAM_FAULTS: Final[frozenset[str]] = frozenset({"cut", "garbled", "half-character", "silent"})
 _MAX_LATENCY_MS = 600_000
 _MAX_COUNT = 1_000_000
-# Which faults take an option; the others take it from no one.
+# The faults that accept an option. With all other faults the option is refused.
 _ONLY_FOR: Final[dict[str, frozenset[str]]] = {
     "latency_ms": frozenset({"latency"}),
     "status": frozenset({"html"}),
@@ -43,15 +46,17 @@ _SCHEDULES = ("first", "every", "probability")
 
 
 class FaultRuleError(ValueError):
-    """A rule that cannot be meant: what was expected, and what came."""
+    """An invalid fault rule. The message says what was expected and what was found."""
 
 
 class FaultRule(BaseModel):
-    """Which requests meet which fault.
+    """A rule that says which requests meet which fault.
 
-    ``operation`` is a name of the specification, a pattern such as ``list*``, or a method. With ``when`` ``after`` the
-    request takes effect and only its answer is lost; streams go wrong after ``events`` good events. ``retry_after``
-    is in seconds.
+    Attributes:
+        operation: An operation's name in the specification, a pattern such as `list*`, or a method.
+        when: With `after`, the request takes effect and only its response is lost.
+        events: The number of good events before a stream fault.
+        retry_after: Seconds in the `Retry-After` header.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,15 +89,15 @@ class FaultRule(BaseModel):
 
     @property
     def is_stream_fault(self) -> bool:
-        """Tell whether the fault is one of a stream under way."""
+        """Return whether the fault strikes an open stream."""
         return self.fault in STREAM_FAULTS
 
     def matches(self, operation: str, method: str) -> bool:
-        """Tell whether the rule is about requests of this operation."""
+        """Return whether the rule is about requests of this operation or method."""
         return self.operation == method or fnmatchcase(operation, self.operation)
 
     def strikes(self, number: int) -> bool:
-        """Tell whether the rule strikes the request of this number, counted from 1 among those it is about."""
+        """Return whether the rule strikes its n-th request. `number` counts the requests that it matches, from 1."""
         if self.first is not None:
             return number <= self.first
         if self.every is not None:
@@ -104,7 +109,13 @@ class FaultRule(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """What one request meets; either latency is in seconds, ``rule`` is what takes the answer's place, if anything."""
+    """The faults that one request meets.
+
+    Attributes:
+        latency_before: Seconds to wait before the request takes effect.
+        latency_after: Seconds to wait after it.
+        rule: The rule whose fault replaces the response, if any.
+    """
 
     latency_before: float = 0.0
     latency_after: float = 0.0
@@ -112,21 +123,25 @@ class Strike:
 
     @property
     def name(self) -> str | None:
-        """Return what the log calls it; None if the request is left alone."""
+        """Return the faults' name for the log. None if the request meets no fault."""
         latency = "latency" if self.latency_before or self.latency_after else None
         return "+".join(filter(None, (latency, self.rule.fault if self.rule else None))) or None
 
 
 @dataclass(slots=True)
 class RuleCount:
-    """How many requests a rule has been about, and how many of them it struck."""
+    """Numbers of requests that a rule matched (`seen`) and struck."""
 
     seen: int = 0
     struck: int = 0
 
 
 class Faults:
-    """The rules in force with their counts. Raises FaultRuleError for one that no operation can meet."""
+    """The active fault rules with their counts.
+
+    Raises:
+        FaultRuleError: A rule matches no operation.
+    """
 
     def __init__(self, rules: Sequence[FaultRule], operations: Collection[str]) -> None:
         self._operations = operations
@@ -134,7 +149,11 @@ class Faults:
         self.replace(rules)
 
     def replace(self, rules: Sequence[FaultRule]) -> None:
-        """Put other rules in force; they count from the beginning."""
+        """Replace the active rules. The new ones count from zero.
+
+        Raises:
+            FaultRuleError: A rule matches no operation. Nothing changes then.
+        """
         for rule in rules:
             if rule.operation not in METHODS and not any(rule.matches(name, "") for name in self._operations):
                 raise FaultRuleError(
@@ -144,7 +163,7 @@ class Faults:
         self.counted = tuple((rule, RuleCount()) for rule in rules)
 
     def decide_for_request(self, operation: str, method: str) -> Strike:
-        """Count a request and say what it meets before it is looked at any further."""
+        """Count a request, and return the faults that it meets. Call this before the request is handled."""
         struck = self._struck(operation, method, for_streams=False)
         latencies = [rule for rule in struck if rule.latency_ms is not None]
         return Strike(
@@ -154,7 +173,7 @@ class Faults:
         )
 
     def fault_for_stream(self, operation: str, method: str) -> FaultRule | None:
-        """Count a stream that begins and say what it will meet."""
+        """Count a stream that begins, and return the rule whose fault it meets, if any."""
         return next(iter(self._struck(operation, method, for_streams=True)), None)
 
     def _struck(self, operation: str, method: str, *, for_streams: bool) -> list[FaultRule]:
@@ -163,16 +182,16 @@ class Faults:
             if rule.is_stream_fault is not for_streams or not rule.matches(operation, method):
                 continue
             count.seen += 1
-            # A rule that another one forestalls has not struck.
-            is_forestalled = rule.latency_ms is None and any(other.latency_ms is None for other in struck)
-            if rule.strikes(count.seen) and not is_forestalled:
+            # A rule has not struck if an earlier one replaces the response.
+            is_too_late = rule.latency_ms is None and any(other.latency_ms is None for other in struck)
+            if rule.strikes(count.seen) and not is_too_late:
                 count.struck += 1
                 struck.append(rule)
         return struck
 
 
 def error_from_validation(error: ValidationError, where: str) -> FaultRuleError:
-    """Return the first thing that is wrong with a rule that someone sent, in words."""
+    """Return an error that describes the first problem of an invalid rule. `where` begins the path of the problem."""
     first = error.errors(include_url=False)[0]
     place = where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
     match first["type"]:
@@ -190,12 +209,12 @@ def error_from_validation(error: ValidationError, where: str) -> FaultRuleError:
 
 
 def _share_from_seed(seed: int, number: int) -> float:
-    """Return a number from 0 up to 1 that is always the same for this seed and number."""
+    """Return a number from 0 up to, not including, 1 that is always the same for this seed and number."""
     return int.from_bytes(hashlib.sha256(f"fault:{seed}:{number}".encode()).digest()[:8]) / 2.0**64
 
 
 def _refuse(words: str) -> None:
-    # Braces would be taken for a template; none of the words has any.
+    # Braces would be read as a template, but none of the texts has any.
     raise PydanticCustomError("fault_rule", words)
 
 

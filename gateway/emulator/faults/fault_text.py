@@ -1,19 +1,19 @@
-"""Reads fault rules from one line of text, as a flag or an environment variable carries them; pure.
+"""The parser of fault rules in one line of text, as a flag or an environment variable holds them. Pure.
 
     createRun:503:first=2,list*:latency=500ms,*:429:every=10:retry_after=3
 
-``RULE,RULE,...`` where a rule is ``OPERATION:FAULT`` and any number of ``:OPTION=VALUE``.
+The form is `RULE,RULE,...`, where a rule is `OPERATION:FAULT` and any number of `:OPTION=VALUE`.
 
-| part        | what may stand there                                                                             |
-|-------------|--------------------------------------------------------------------------------------------------|
-| OPERATION   | an operation of the API (``createRun``), a pattern (``list*``), or ``GET``, ``POST``, ``DELETE`` |
-| FAULT       | ``latency=500ms`` (or ``2s``), ``429``, ``500``, ``502``, ``503``, ``reset``, ``truncated``,     |
-|             | ``html`` (status 200) or ``html=502``; of streams: ``cut``, ``garbled``, ``half-character``,     |
-|             | ``silent``                                                                                       |
-| which ones  | ``first=N``, ``every=N`` or ``probability=0.5`` (with ``seed=N``); none of them: all             |
-| when        | ``when=after``: the request takes effect, its answer is lost (``when=before`` otherwise)         |
-| retry_after | seconds in ``Retry-After``, with ``429`` and ``503``                                             |
-| events      | after how many good events a stream goes wrong (5)                                               |
+| part        | values                                                                                 |
+|-------------|----------------------------------------------------------------------------------------|
+| OPERATION   | an operation of the API (`createRun`), a pattern (`list*`), or `GET`, `POST`, `DELETE` |
+| FAULT       | `latency=500ms` (or `2s`), `429`, `500`, `502`, `503`, `reset`, `truncated`,           |
+|             | `html` (status 200) or `html=502`; of streams: `cut`, `garbled`, `half-character`,     |
+|             | `silent`                                                                               |
+| which ones  | `first=N`, `every=N` or `probability=0.5` (with `seed=N`); none of them: all           |
+| when        | `when=after`: the request takes effect, its answer is lost (`when=before` otherwise)   |
+| retry_after | seconds in `Retry-After`, with `429` and `503`                                         |
+| events      | number of good events before a stream fault (default 5)                                |
 """
 
 import re
@@ -27,15 +27,19 @@ _DURATION = re.compile(r"(\d{1,9})(ms|s)")
 
 
 def parse_fault_rules(text: str) -> tuple[FaultRule, ...]:
-    """Return the rules of a text, in its order; none of an empty one. Raises FaultRuleError."""
-    return tuple(_rule(part.strip()) for part in text.split(",")) if text.strip() else ()
+    """Return the rules of a text, in its order. An empty text has no rules.
+
+    Raises:
+        FaultRuleError: The text has another form, or a rule is invalid.
+    """
+    return tuple(_parse_rule(part.strip()) for part in text.split(",")) if text.strip() else ()
 
 
-def _rule(text: str) -> FaultRule:
+def _parse_rule(text: str) -> FaultRule:
     operation, *rest = (part.strip() for part in text.split(":"))
     if not operation or not rest:
         raise FaultRuleError(f"expected rules as OPERATION:FAULT:OPTION=VALUE, separated by commas, got {text!r}")
-    fields = {"operation": operation, **_fault_fields(rest[0], text)}
+    fields = {"operation": operation, **_parse_fault(rest[0], text)}
     for option in rest[1:]:
         name, equals, value = option.partition("=")
         if name not in _OPTIONS or not equals:
@@ -44,13 +48,13 @@ def _rule(text: str) -> FaultRule:
             raise FaultRuleError(f"expected {name} once, got it twice in {text!r}")
         fields[name] = value
     try:
-        # Numbers are texts here, which the model reads.
+        # Numbers are still texts here. The model converts them.
         return FaultRule.model_validate(fields)
     except ValidationError as error:
         raise error_from_validation(error, f"'{text}'") from None
 
 
-def _fault_fields(fault: str, text: str) -> dict[str, str | int]:
+def _parse_fault(fault: str, text: str) -> dict[str, str | int]:
     name, equals, value = fault.partition("=")
     if name == "latency":
         duration = _DURATION.fullmatch(value)

@@ -1,4 +1,4 @@
-"""Makes answers go wrong: the middleware that lets requests meet the faults that the rules decide on."""
+"""Faulty responses: the middleware that injects the faults that the rules choose."""
 
 import socket
 import struct
@@ -19,28 +19,28 @@ from gateway.emulator.http.request_counts import add_fault_header
 from gateway.emulator.streams.open_streams import OpenStreams
 
 DEFAULT_STREAM_EVENTS = 5
-# Two of the three bytes of a character.
+# Two of the three bytes of one character.
 HALF_CHARACTER = "€".encode()[:2]
 _HTML = "<html>\r\n<head><title>{0}</title></head>\r\n<body>\r\n<center><h1>{0}</h1></center>\r\n</body>\r\n</html>\r\n"
 _BEGINNING = b'{\n  "id": "'
 _BEGINNING_OF = 512
-# Closing a socket that lingers for no time sends a reset instead of an orderly end.
+# With a linger time of zero, closing a socket sends a reset instead of an orderly end.
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 def fault_middleware(faults: Faults, streams: OpenStreams, clock: Clock) -> Middleware:
-    """Return a middleware that puts a fault in the place of an answer, before or after the request took effect.
+    """Return a middleware that replaces a response by a fault, before or after the request takes effect.
 
-    It stands inside whatever counts answers and outside whatever makes refusals into answers.
+    It goes inside the middleware that counts requests, and outside the one that turns refusals into responses.
     """
 
     @web.middleware
-    async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def inject_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not is_api_path(request.path):
             return await handler(request)
         name = operation_name(request)
         strike = faults.decide_for_request(name, request.method)
-        response = await _answer_or_fault(request, handler, strike, clock)
+        response = await _respond_or_fail(request, handler, strike, clock)
         if strike.name:
             add_fault_header(response, strike.name)
         if isinstance(response, EventStreamResponse) and (rule := faults.fault_for_stream(name, request.method)):
@@ -48,14 +48,18 @@ def fault_middleware(faults: Faults, streams: OpenStreams, clock: Clock) -> Midd
             response.frames = _spoil_frames(response.frames, rule, request, streams)
         return response
 
-    return around
+    return inject_faults
 
 
 class ResetResponse(web.StreamResponse):
-    """No answer: the connection is reset in its place."""
+    """A reset of the connection instead of a response."""
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
-        """Reset the connection; raises ConnectionResetError, as a client's own reset would."""
+        """Reset the connection.
+
+        Raises:
+            ConnectionResetError: Always, as for a reset by the client itself.
+        """
         if request.transport is not None:
             connection = request.transport.get_extra_info("socket")
             if connection is not None:
@@ -65,7 +69,7 @@ class ResetResponse(web.StreamResponse):
 
 
 class TruncatedResponse(web.StreamResponse):
-    """A body that ends before the length that was announced; the connection then closes."""
+    """A body that ends before its announced length. The connection then closes."""
 
     def __init__(self, beginning: bytes, length: int, *, status: int = 200) -> None:
         super().__init__(status=status, headers={"Content-Type": "application/json"})
@@ -74,13 +78,13 @@ class TruncatedResponse(web.StreamResponse):
         self._beginning = beginning
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
-        """Send the headers and what there is of the body."""
+        """Send the headers and the beginning of the body."""
         writer = await super().prepare(request)
         await self.write(self._beginning)
         return writer
 
 
-async def _answer_or_fault(request: web.Request, handler: Handler, strike: Strike, clock: Clock) -> web.StreamResponse:
+async def _respond_or_fail(request: web.Request, handler: Handler, strike: Strike, clock: Clock) -> web.StreamResponse:
     if strike.latency_before:
         await clock.sleep_until(clock.now() + strike.latency_before)
     rule = strike.rule
@@ -93,13 +97,13 @@ async def _answer_or_fault(request: web.Request, handler: Handler, strike: Strik
     return response
 
 
-def _response_for_fault(rule: FaultRule, answered: web.StreamResponse | None) -> web.StreamResponse:
-    """Return what a client gets in the place of the answer; None stands for one that was never made."""
+def _response_for_fault(rule: FaultRule, original: web.StreamResponse | None) -> web.StreamResponse:
+    """Return the response that replaces the real one. `original` is None if the request was not handled."""
     match rule.fault:
         case "reset":
             return ResetResponse()
         case "truncated":
-            return _truncated_response(answered)
+            return _truncated_response(original)
         case "html":
             status = rule.status or 200
             title = "Welcome" if status == 200 else "502 Bad Gateway"
@@ -118,29 +122,29 @@ def _response_for_fault(rule: FaultRule, answered: web.StreamResponse | None) ->
     return response
 
 
-def _truncated_response(answered: web.StreamResponse | None) -> TruncatedResponse:
-    body = answered.body if isinstance(answered, web.Response) else None
-    if answered is None or not isinstance(body, bytes):
+def _truncated_response(original: web.StreamResponse | None) -> TruncatedResponse:
+    body = original.body if isinstance(original, web.Response) else None
+    if original is None or not isinstance(body, bytes):
         return TruncatedResponse(_BEGINNING, _BEGINNING_OF)
-    return TruncatedResponse(body[: len(body) // 2], len(body), status=answered.status)
+    return TruncatedResponse(body[: len(body) // 2], len(body), status=original.status)
 
 
 async def _spoil_frames(
     frames: AsyncGenerator[bytes, None], rule: FaultRule, request: web.Request, streams: OpenStreams
 ) -> AsyncGenerator[bytes, None]:
-    """Yield a stream's frames, the first ones as they are."""
-    good = DEFAULT_STREAM_EVENTS if rule.events is None else rule.events
+    """Yield a stream's frames with the rule's fault. The first frames are unchanged."""
+    good_count = DEFAULT_STREAM_EVENTS if rule.events is None else rule.events
     count = 0
     async with aclosing(frames):
         async for frame in frames:
             count += 1
-            if count != good + 1:
+            if count != good_count + 1:
                 yield frame
                 continue
             match rule.fault:
                 case "cut":
                     if request.transport is not None:
-                        # What was written still goes out, but not the end of the chunked body.
+                        # The frames written so far are still sent, but not the end of the chunked body.
                         request.transport.close()
                     return
                 case "silent":
@@ -153,13 +157,13 @@ async def _spoil_frames(
 
 
 def garble_frame(frame: bytes) -> bytes:
-    """Return the frame with half of its JSON."""
+    """Return the frame with only half of its JSON."""
     head, separator, data = frame.partition(b"\ndata: ")
     line = data.removesuffix(b"\n\n")
     return head + separator + line[: len(line) // 2] + b"\n\n"
 
 
 def insert_half_character(frame: bytes) -> bytes:
-    """Return the frame with half a character of UTF-8 within its JSON."""
+    """Return the frame with half of a UTF-8 character within its JSON."""
     head, separator, data = frame.partition(b"\ndata: ")
     return head + separator + data[:2] + HALF_CHARACTER + data[2:]

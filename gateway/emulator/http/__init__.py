@@ -1,1 +1,1 @@
-"""The emulator's HTTP side: one endpoint per operation, request counts, and the front page."""
+"""The emulator's HTTP side: a handler for each operation, request counts, and the front page."""

@@ -1,4 +1,4 @@
-"""Answers HTTP requests with operations: reads the request, performs one transaction, writes JSON or a stream."""
+"""HTTP handlers of the API's operations: read the request, perform one transaction, write JSON or a stream."""
 
 import hashlib
 import itertools
@@ -36,9 +36,15 @@ def operation_handler(
     path_versions: frozenset[ApiVersion],
     model_runs: ModelRuns | None = None,
 ) -> Handler:
-    """Return the handler of an operation; ``path_versions`` are the versions in which its path exists at all.
+    """Return the HTTP handler of an operation.
 
-    With ``model_runs`` a model answers those runs that choose no scenario.
+    Args:
+        operation: The operation to perform.
+        store: The objects.
+        clock: The time of each request.
+        streams: The open streams, which are woken by a write.
+        path_versions: The versions in which the operation's path exists at all.
+        model_runs: If set, a model answers the runs that choose no scenario.
     """
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -77,11 +83,11 @@ def operation_handler(
 
 
 def api_middleware(counts: RequestCounts) -> Middleware:
-    """Return a middleware that gives every answer of the API its headers, and counts them."""
+    """Return a middleware that adds the API's headers to every response of the API, and counts the requests."""
     numbers = itertools.count(1)
 
     @web.middleware
-    async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def add_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not is_api_path(request.path):
             return await handler(request)
         started = time.perf_counter()
@@ -95,7 +101,7 @@ def api_middleware(counts: RequestCounts) -> Middleware:
                 "x-request-id": _request_id(next(numbers)),
             }
         )
-        counts.record(
+        counts.record_request(
             LoggedRequest(
                 operation_name(request),
                 request.method,
@@ -106,34 +112,34 @@ def api_middleware(counts: RequestCounts) -> Middleware:
         )
         return response
 
-    return around
+    return add_headers
 
 
 @web.middleware
 async def refusal_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give every refusal of the API, and every failure, the API's form."""
+    """Turn every refusal and every exception into an error response in the API's form."""
     if not is_api_path(request.path):
         return await handler(request)
     return await _handle_or_refuse(request, handler)
 
 
 def operation_name(request: web.Request) -> str:
-    """Return the name of the operation that a request is for, known or not."""
+    """Return the name of the operation that a request is for, or `UNKNOWN_OPERATION`."""
     return request.match_info.route.name or UNKNOWN_OPERATION
 
 
 def json_response(result: JsonObject, status: int = 200) -> web.Response:
-    """Return the object as the API prints it: indented by two spaces."""
+    """Return a response with the object as the API prints it: indented by two spaces."""
     try:
         body = orjson.dumps(result, option=orjson.OPT_INDENT_2)
     except TypeError:
-        # orjson takes integers of 64 bits; a client's JSON schema, which is echoed, may hold longer ones.
+        # orjson takes integers of 64 bits only. A client's JSON schema, which is echoed, may hold longer ones.
         body = json.dumps(result, indent=2, ensure_ascii=False).encode()
     return web.Response(body=body, status=status, content_type="application/json")
 
 
 def is_api_path(path: str) -> bool:
-    """Tell whether a path belongs to the API and not to the emulator's own pages."""
+    """Return whether a path belongs to the API and not to the emulator's own pages."""
     return path != "/" and not path.startswith("/_emulator/")
 
 
@@ -155,7 +161,7 @@ async def _handle_or_refuse(request: web.Request, handler: Handler) -> web.Strea
 
 
 def _version(request: web.Request) -> ApiVersion:
-    # The header may name several betas, separated by commas.
+    # The header may name several beta features, separated by commas.
     for beta in request.headers.get("OpenAI-Beta", "").split(","):
         version = _BETAS.get(beta.strip())
         if version is not None:
@@ -164,5 +170,5 @@ def _version(request: web.Request) -> ApiVersion:
 
 
 def _request_id(number: int) -> str:
-    """Return an id of the recorded form, ``req_`` and 32 hexadecimal digits."""
+    """Return an id of the recorded form, `req_` and 32 hexadecimal digits."""
     return "req_" + hashlib.sha256(f"request:{number}".encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""The HTTP answer that is a stream."""
+"""The HTTP response that is an event stream."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -11,9 +11,9 @@ from gateway.emulator.streams.stream_events import CONTENT_TYPE
 
 
 class EventStreamResponse(web.StreamResponse):
-    """Sends frames as they come, once every middleware has seen the answer.
+    """A response that sends its frames as they come, after every middleware has seen it.
 
-    Each write waits for a reader that is slow, so no more than the connection's own buffer is ever held for it.
+    Each write waits for a slow reader (back-pressure), so memory holds no more than the connection's own buffer.
     """
 
     def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:

@@ -1,4 +1,4 @@
-"""The emulator's own pages: what it is, and what it was asked. They need no key."""
+"""The emulator's own pages: a front page and the request counts. They need no key."""
 
 from collections import Counter
 from dataclasses import asdict
@@ -14,14 +14,14 @@ REQUESTS_PATH = "/_emulator/requests"
 
 
 async def show_front_page(request: web.Request) -> web.Response:
-    """Return a page for a person who opens the emulator in a browser."""
+    """Return the front page, for a person with a browser."""
     address = f"{request.scheme}://{request.host}{API_PREFIX}"
     page = front_page(address, request.app[COUNTS], asks_model=MODEL_RUNS in request.app)
     return web.Response(text=page, content_type="text/html")
 
 
 async def show_requests(request: web.Request) -> web.Response:
-    """Return what was counted, as JSON."""
+    """Return the request counts as JSON."""
     counts = request.app[COUNTS]
     return json_response(
         {
@@ -34,13 +34,13 @@ async def show_requests(request: web.Request) -> web.Response:
 
 
 async def reset_requests(request: web.Request) -> web.Response:
-    """Forget what was counted."""
+    """Reset the request counts, and return them."""
     request.app[COUNTS].reset()
     return await show_requests(request)
 
 
 def front_page(address: str, counts: RequestCounts, *, asks_model: bool = False) -> str:
-    """Return the page's HTML."""
+    """Return the HTML of the front page."""
     answers = "its answers come from a model" if asks_model else "it answers from scripts; no model is asked"
     table = _table("operation", counts.by_operation) or "<p>None yet.</p>"
     faults = _table("fault", counts.by_fault)
@@ -61,6 +61,6 @@ def front_page(address: str, counts: RequestCounts, *, asks_model: bool = False)
 """
 
 
-def _table(what: str, counted: Counter[str]) -> str:
-    rows = "".join(f"<tr><td>{escape(name)}</td><td>{count}</td></tr>" for name, count in counted.most_common())
-    return f"<table><tr><th>{what}</th><th>requests</th></tr>{rows}</table>" if rows else ""
+def _table(heading: str, counts: Counter[str]) -> str:
+    rows = "".join(f"<tr><td>{escape(name)}</td><td>{count}</td></tr>" for name, count in counts.most_common())
+    return f"<table><tr><th>{heading}</th><th>requests</th></tr>{rows}</table>" if rows else ""

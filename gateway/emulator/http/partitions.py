@@ -1,18 +1,19 @@
-"""Tells whose data a request is about: each key is a partition of its own, known here by its digest only."""
+"""Partitions: the data of one API key. A partition's name is the digest of its key, so no key is stored."""
 
 import hashlib
 from collections.abc import Mapping
 
 from gateway.emulator.bodies.api_errors import incorrect_key, missing_key
 
-# Keys that begin so are refused as unknown, to show what a wrong key meets; every other key is taken.
+# Keys with this prefix are refused as unknown, so that clients can test a wrong key. Every other key is accepted.
 REFUSED_KEY_PREFIX = "sk-invalid"
 
 
 def partition_from_headers(headers: Mapping[str, str]) -> str:
-    """Return the partition of the key in ``Authorization: Bearer`` or, as Azure's clients send it, ``api-key``.
+    """Return the partition of the key in `Authorization: Bearer` or, as Azure's clients send it, in `api-key`.
 
-    Raises ApiError (401) if there is none, or if it is one of the refused.
+    Raises:
+        ApiError: The key is missing or refused (status 401).
     """
     scheme, _, token = headers.get("Authorization", "").strip().partition(" ")
     key = token.strip() if scheme.casefold() == "bearer" else ""
@@ -25,5 +26,5 @@ def partition_from_headers(headers: Mapping[str, str]) -> str:
 
 
 def partition_from_key(key: str) -> str:
-    """Return what stands for a key wherever something is kept."""
+    """Return the partition of a key: a digest that does not reveal it."""
     return hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()

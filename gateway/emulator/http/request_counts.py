@@ -1,4 +1,4 @@
-"""Counts the requests to the API by operation, so that call budgets can be tested."""
+"""Counts of the requests to the API by operation, so that tests can hold call budgets."""
 
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ UNKNOWN_OPERATION = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class LoggedRequest:
-    """One request to the API; the path holds the query too, and no key ever.
+    """One request to the API. The path includes the query string, and never a key.
 
-    ``fault`` is what was made to go wrong with it; with a reset nobody got the status.
+    `fault` names the injected faults. With a reset, the client did not get the status.
     """
 
     operation: str
@@ -26,7 +26,7 @@ class LoggedRequest:
 
 
 class RequestCounts:
-    """How often each operation was called since the start or the last reset."""
+    """Numbers of requests by operation and by fault, since the start or the last reset."""
 
     def __init__(self) -> None:
         self.by_operation: Counter[str] = Counter()
@@ -35,7 +35,7 @@ class RequestCounts:
 
     @property
     def total(self) -> int:
-        """Return the number of requests to the API, refused ones and unknown URLs among them."""
+        """Return the number of requests to the API, including refused ones and unknown URLs."""
         return self.by_operation.total()
 
     @property
@@ -43,7 +43,7 @@ class RequestCounts:
         """Return the last requests, oldest first."""
         return tuple(self._log)
 
-    def record(self, request: LoggedRequest) -> None:
+    def record_request(self, request: LoggedRequest) -> None:
         """Count a request that has been answered."""
         self.by_operation[request.operation] += 1
         if request.fault is not None:
@@ -51,7 +51,7 @@ class RequestCounts:
         self._log.append(request)
 
     def reset(self) -> None:
-        """Forget everything that was counted."""
+        """Set all counts to zero and clear the log."""
         self.by_operation.clear()
         self.by_fault.clear()
         self._log.clear()
@@ -61,9 +61,9 @@ FAULT_HEADER = "x-emulator-fault"
 
 
 def add_fault_header(response: web.StreamResponse, fault: str) -> None:
-    """Say in a header, for the log and for whoever wonders, what was made to go wrong; several join by a plus."""
-    earlier = response.headers.get(FAULT_HEADER)
-    response.headers[FAULT_HEADER] = fault if earlier is None else f"{earlier}+{fault}"
+    """Name an injected fault in a response header, for the log and for a reader. Several are joined by a plus."""
+    previous = response.headers.get(FAULT_HEADER)
+    response.headers[FAULT_HEADER] = fault if previous is None else f"{previous}+{fault}"
 
 
 COUNTS: Final = web.AppKey("COUNTS", RequestCounts)

@@ -1,1 +1,1 @@
-"""Lets a model answer in the place of the scripts: any server of the chat-completions API."""
+"""Answers by a model instead of a script. The model is any server of the chat-completions API."""

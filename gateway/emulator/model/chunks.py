@@ -1,7 +1,7 @@
-"""Reads a model's answer, streamed or whole, into small values; pure.
+"""The parser of a model's answer, streamed or whole. Pure.
 
-Source: https://platform.openai.com/docs/api-reference/chat/streaming, and the habits of servers that follow it: no
-``[DONE]``, calls without an index, numbers as ``4.0``, arguments as an object, comments to keep the connection open.
+Source: https://platform.openai.com/docs/api-reference/chat/streaming, and the differences of compatible servers: no
+`[DONE]`, calls without an index, numbers as `4.0`, arguments as an object, comments as keep-alive.
 """
 
 import json
@@ -18,7 +18,7 @@ _DONE = b"[DONE]"
 
 @dataclass(frozen=True, slots=True)
 class CallPiece:
-    """A piece of a function call; the first one of a call has its id and its name."""
+    """A piece of a function call. The first piece of a call has its id and its name."""
 
     index: int | None = None
     id: str | None = None
@@ -28,7 +28,7 @@ class CallPiece:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What one event of a stream adds to the answer; a whole answer is one chunk."""
+    """The content that one event of a stream adds to the answer. A whole answer is one chunk."""
 
     text: str = ""
     refusal: str = ""
@@ -36,14 +36,16 @@ class Chunk:
     finish_reason: str | None = None
     usage: Usage | None = None
     has_choice: bool = field(default=True, compare=False)
-    """False for a chunk beside the answer, such as one of usage alone."""
+    """False for a chunk without content, such as one that holds only the usage."""
 
 
 class ChunkReader:
-    """Reads server-sent events from bytes, however they are split.
+    """An incremental parser of server-sent events. The bytes may be split anywhere.
 
-    ``is_done`` once the last event has come; ``failure`` once one has come that is no chunk, and nothing is read after
-    it: what came before it is good, so it is given first.
+    Attributes:
+        is_done: Whether the last event has come.
+        failure: Set by an event that is no chunk. Nothing is read after it. The chunks before it are good, so `feed`
+            returns them first.
     """
 
     def __init__(self) -> None:
@@ -55,7 +57,7 @@ class ChunkReader:
         self._data: list[bytes] = []
 
     def feed(self, data: bytes) -> tuple[Chunk, ...]:
-        """Return the chunks that these bytes complete, up to the ``failure`` if there is one."""
+        """Return the chunks that these bytes complete, up to the `failure` if there is one."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         chunks: list[Chunk] = []
         try:
@@ -66,11 +68,15 @@ class ChunkReader:
         return tuple(chunks)
 
     def finish(self) -> tuple[Chunk, ...]:
-        """Return the chunk that no empty line has closed. Raises ModelFailedError for an answer that is not whole."""
+        """Return the last chunk, if no empty line has closed it.
+
+        Raises:
+            ModelFailedError: The answer is incomplete or unreadable.
+        """
         if self.failure is not None:
             raise self.failure
         chunks: list[Chunk] = []
-        # What was cut off within an event cannot be told from what is garbled, and cut off it is.
+        # An event that was cut off looks like a garbled one. At the end it counts as cut off.
         try:
             for line in (self._rest, b""):
                 self._read_line(line.removesuffix(b"\r"), chunks)
@@ -95,13 +101,17 @@ class ChunkReader:
                 self._has_choice = self._has_choice or chunks[-1].has_choice
 
     def _check_choice(self) -> None:
-        """Refuse an answer that ends without having message anything, not even nothing."""
+        """Refuse an answer that ends without any choice, not even an empty one."""
         if not self._has_choice:
             raise failures.garbled()
 
 
 def chunk_from_whole_answer(data: bytes) -> Chunk:
-    """Return an answer that came in one piece. Raises ModelFailedError for one without a choice."""
+    """Return the chunk of an answer that is no stream.
+
+    Raises:
+        ModelFailedError: The answer is unreadable, reports an error, or has no choice.
+    """
     answer = chunk_from_json(data)
     if not answer.has_choice:
         raise failures.garbled()
@@ -109,7 +119,11 @@ def chunk_from_whole_answer(data: bytes) -> Chunk:
 
 
 def chunk_from_json(data: bytes) -> Chunk:
-    """Return the chunk that is written in JSON; of several choices the first. Raises ModelFailedError."""
+    """Return the chunk of a JSON text. Of several choices, only the first counts.
+
+    Raises:
+        ModelFailedError: The text is no chunk, or reports an error.
+    """
     try:
         answer = _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -131,7 +145,7 @@ def chunk_from_json(data: bytes) -> Chunk:
 
 
 def _usage_from_json(raw: msgspec.Raw) -> Usage | None:
-    """Return what an answer says it cost; None for what cannot be read, as if it had message nothing."""
+    """Return the usage of an answer. None if there is none, or if it is unreadable."""
     try:
         usage = _USAGE_DECODER.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -183,6 +197,6 @@ class _Answer(msgspec.Struct):
     error: Any = None
 
 
-# Not strict: a whole number may be written as 4.0.
+# Not strict, since a whole number may be written as 4.0.
 _DECODER = msgspec.json.Decoder(_Answer, strict=False)
 _USAGE_DECODER = msgspec.json.Decoder(_Usage | None, strict=False)

@@ -1,6 +1,7 @@
-"""Why a model gave no answer, in words for ``last_error``: they name no address, no key and nothing that it sent.
+"""The reasons why a model did not answer, as texts for a run's `last_error`.
 
-Whoever may read a run reads them, and that need not be the person who set up the model.
+The texts name no address, no key and no data of the model's server: a user who may read a run may read them, even one
+who may not know the model's configuration.
 """
 
 from http import HTTPStatus
@@ -9,7 +10,7 @@ from gateway.emulator.objects import Failure
 
 
 class ModelFailedError(Exception):
-    """There is no (further) answer; ``failure`` is what the run fails with."""
+    """The model gives no (further) answer. `failure` is the error of the run."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -17,12 +18,12 @@ class ModelFailedError(Exception):
 
 
 def unreachable() -> ModelFailedError:
-    """Tell that no connection could be made, or that it was lost before an answer."""
+    """Report that no connection could be made, or that it was lost before an answer."""
     return _server_error("The model could not be reached.")
 
 
 def refused(status: int) -> ModelFailedError:
-    """Tell that the model's server answered with another status than 200."""
+    """Report a response status other than 200."""
     match status:
         case HTTPStatus.TOO_MANY_REQUESTS:
             message = "The model takes no more requests for now, please try again later (status 429)."
@@ -36,43 +37,43 @@ def refused(status: int) -> ModelFailedError:
 
 
 def garbled() -> ModelFailedError:
-    """Tell that the answer is none of the chat-completions API."""
+    """Report an answer that does not follow the chat-completions API."""
     return _server_error("The model's answer could not be read.")
 
 
 def reported() -> ModelFailedError:
-    """Tell that the model's server reported an error in the middle of its answer."""
+    """Report an error message in the middle of an answer."""
     return _server_error("The model failed in the middle of its answer.")
 
 
 def cut_off() -> ModelFailedError:
-    """Tell that the answer has no end."""
+    """Report an answer without an end."""
     return _server_error("The model's answer broke off.")
 
 
 def too_large(limit_bytes: int) -> ModelFailedError:
-    """Tell that the answer is larger than the emulator takes."""
+    """Report an answer above the size limit."""
     return _server_error(f"The model's answer is too large: expected at most {limit_bytes} bytes.")
 
 
 def too_slow(seconds: float) -> ModelFailedError:
-    """Tell that nothing came for too long."""
+    """Report a timeout of the next piece."""
     return _server_error(f"The model did not answer within {seconds:g} seconds.")
 
 
 def too_many_waiting() -> ModelFailedError:
-    """Tell that too many runs wait for the model already."""
+    """Report that too many runs wait for the model already."""
     message = "Too many runs wait for the model, please try again later."
     return ModelFailedError(Failure("rate_limit_exceeded", message))
 
 
 def restarted() -> ModelFailedError:
-    """Tell that the emulator stopped while the model was being asked."""
+    """Report that the emulator stopped during a request to the model."""
     return _server_error("The emulator was restarted before the model had answered.")
 
 
 def unexpected() -> ModelFailedError:
-    """Tell of a fault of the emulator itself, without its details."""
+    """Report an error of the emulator itself, without its details."""
     return _server_error("Sorry, something went wrong.")
 
 

@@ -1,4 +1,4 @@
-"""Sends a request to the model's server and gives its answer piece by piece. The key goes there and nowhere else."""
+"""The client of the model's server: it streams the answer to a request. The model's key is sent only to that server."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -15,10 +15,16 @@ from gateway.emulator.objects import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
-    """A server of the chat-completions API, by its base URL (as ``http://127.0.0.1:11434/v1``).
+    """A server of the chat-completions API, and the limits of its use.
 
-    Without a ``name`` each run's own model is asked for. ``timeout_seconds`` is the longest wait for the next piece of
-    an answer, be it the first. ``max_reply_bytes`` is a security limit: whoever runs the server may send no more.
+    Attributes:
+        url: The base URL, such as `http://127.0.0.1:11434/v1`.
+        key: The API key, if the server needs one.
+        name: The model to ask. Without it, each run's own model is asked.
+        timeout_seconds: The longest wait for the next piece of an answer, including the first.
+        max_at_once: The most requests at the same time.
+        max_waiting: The most runs that wait for their request.
+        max_reply_bytes: The largest answer. This is a security limit against the server.
     """
 
     url: str
@@ -31,7 +37,7 @@ class ModelOptions:
 
 
 class ModelClient:
-    """A client of a server of the chat-completions API; its connections live as long as it is entered."""
+    """A client of a server of the chat-completions API. Its connections live as long as its context."""
 
     def __init__(self, options: ModelOptions) -> None:
         base, question_mark, query = options.url.partition("?")
@@ -43,7 +49,7 @@ class ModelClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        # Whoever waits for an answer says for how long.
+        # The caller limits the wait for each piece, by its own clock.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=None)
         self._session = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
         return self
@@ -55,17 +61,20 @@ class ModelClient:
             await self._session.close()
 
     async def stream_reply(self, body: JsonObject) -> AsyncGenerator[tuple[Chunk, ...], None]:
-        """Yield the answer's pieces as they come, none at all for bytes that complete none.
+        """Yield the answer's chunks as they come: an empty tuple for bytes that complete no chunk.
 
-        A server that does not stream is understood too. Raises ModelFailedError for whatever is not a whole answer,
-        after the pieces that came before it.
+        A server that does not stream is supported too.
+
+        Raises:
+            ModelFailedError: The answer is incomplete or unreadable. The good chunks before are yielded first.
+            RuntimeError: The client was not entered.
         """
         if self._session is None:
             message = "expected the model's server to be entered, got a request before"
             raise RuntimeError(message)
         has_begun, size, reader, whole = False, 0, ChunkReader(), b""
         try:
-            # Redirects are not followed: they would take the key to another place.
+            # Redirects are not followed, since they would send the key to another server.
             async with self._session.post(
                 self._url, data=json.dumps(body).encode(), headers=self._headers, allow_redirects=False
             ) as response:

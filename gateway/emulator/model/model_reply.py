@@ -1,7 +1,7 @@
-"""Turns a model's answer into the events of a run's life, as its pieces come; pure.
+"""The conversion of a model's answer to timeline events, chunk by chunk. Pure.
 
-Text becomes a message, function calls a step that waits for their outputs. Text before calls is a message of its own,
-whose step costs nothing: the usage of an answer is known at its end and stands with its last step.
+Text becomes a message. Function calls become a step that waits for their outputs. Text before calls is a separate
+message whose step has a usage of zero: the usage of an answer is known at its end, and belongs to its last step.
 """
 
 from collections.abc import Collection
@@ -26,18 +26,18 @@ from gateway.emulator.runs.timeline_events import (
     ToolCallStarted,
 )
 
-# What the chat-completions API offers at most as tools, so no honest answer has more calls.
+# The most tools of a request to the chat-completions API, so no honest answer has more calls.
 MAX_CALLS = 128
 _MAX_ID_LENGTH = 256
 _NO_USAGE = Usage(0, 0)
-# The message's reason and the run's. The specification lists no reason of the run for a content filter; that such a
-# run ends as incomplete is how Azure's own specification describes it, and the word is assumed from the message's.
+# The reason of the message and of the run. The specification lists no reason of a run for a content filter. By Azure's
+# own specification such a run ends as incomplete. The name of its reason is assumed to be that of the message.
 _CUT_SHORT = {"length": ("max_tokens", "max_completion_tokens"), "content_filter": ("content_filter", "content_filter")}
 
 
 @dataclass(slots=True)
 class _OpenCall:
-    """A call that the model is still writing; ``call_id`` is its id in the run once its name is known."""
+    """A call that the model is still writing. `call_id`, its id in the run, is set once the call's name is known."""
 
     model_call_id: str | None
     call_id: str | None = None
@@ -45,10 +45,11 @@ class _OpenCall:
 
 
 class ReplyWriter:
-    """Writes one answer; ``prompt_tokens`` are what the request counts as if the model does not say.
+    """A converter of one answer to events.
 
-    A call keeps the model's own id, which some servers insist on when they get its output, unless it has none or one
-    of ``used_ids``. ``failure`` is set by an answer with more calls than can be meant; what came before is good.
+    A call has the model's own id, since some servers insist on it when they get the output. A call without an id, or
+    with one of `used_ids`, gets a new one. `prompt_tokens` is the usage of the request if the model reports none.
+    `failure` is set by an answer with too many calls. The events before it are good.
     """
 
     def __init__(self, new_id: IdFactory, prompt_tokens: int, used_ids: Collection[str] = ()) -> None:
@@ -67,7 +68,7 @@ class ReplyWriter:
         self._usage: Usage | None = None
 
     def add_chunk(self, chunk: Chunk) -> list[Event]:
-        """Return the events of the next piece, up to the ``failure`` if there is one."""
+        """Return the events of the next chunk, up to the `failure` if there is one."""
         events: list[Event] = []
         if self.failure is not None:
             return events
@@ -89,7 +90,11 @@ class ReplyWriter:
         return events
 
     def finish(self) -> list[Event]:
-        """Return the events of the answer's end. Raises ModelFailedError if it failed or a call has no name."""
+        """Return the events of the answer's end.
+
+        Raises:
+            ModelFailedError: The answer failed, or a call has no name.
+        """
         if self.failure is not None:
             raise self.failure
         events: list[Event] = []
@@ -124,7 +129,7 @@ class ReplyWriter:
         return self._message[1]
 
     def _finish_content(self, events: list[Event]) -> None:
-        """Give the message its refusal; one that says nothing gets an empty text, which clients can show."""
+        """Add the refusal to the message. Add an empty text to an empty message, so that clients can show it."""
         message_id = self._open_message(events)
         if self._refusal:
             events.append(PartAdded(message_id=message_id, part=RefusalPart(refusal=self._refusal)))
@@ -135,7 +140,7 @@ class ReplyWriter:
         if self._message is None:
             return
         step_id, message_id = self._message
-        # The step of a message cut off by a limit is completed all the same: seen in a recorded stream.
+        # The step of a message that a limit cuts short is completed nevertheless: seen in a recorded stream.
         events.append(MessageEnded(message_id=message_id, incomplete_reason=reason))
         events.append(StepEnded(step_id=step_id, status="completed", usage=usage))
         self._message = None
@@ -160,7 +165,7 @@ class ReplyWriter:
     def _call_for_piece(self, piece: CallPiece) -> _OpenCall:
         """Return the call that a piece belongs to.
 
-        Some servers number every call alike, or none: then another id, or another name, begins another call.
+        Some servers use the same index for all calls, or none. Then a new id or a new name begins a new call.
         """
         call = self._call_by_index.get(piece.index)
         if call is not None:
@@ -176,8 +181,8 @@ class ReplyWriter:
         self._call_by_index[piece.index] = call
         return call
 
-    def _new_call_id(self, given: str | None) -> str:
-        is_usable = given is not None and len(given) <= _MAX_ID_LENGTH and given not in self._used_ids
-        call_id = given if is_usable and given is not None else self._new_id("call")
+    def _new_call_id(self, model_id: str | None) -> str:
+        is_usable = model_id is not None and len(model_id) <= _MAX_ID_LENGTH and model_id not in self._used_ids
+        call_id = model_id if is_usable and model_id is not None else self._new_id("call")
         self._used_ids.add(call_id)
         return call_id

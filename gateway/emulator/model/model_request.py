@@ -1,8 +1,8 @@
-"""Writes what a model is asked, in the form of the chat-completions API; pure.
+"""The request to a model for a run, in the form of the chat-completions API. Pure.
 
-The run's instructions are the system message, then come the thread's messages, then what the run itself has said,
-called and been given so far. Only function tools are offered: the code interpreter and the file search are the
-emulator's own, and it has no files. Uploaded images are left out for the same reason.
+The run's instructions are the system message. Then follow the thread's messages, and then the run's own messages, calls
+and outputs so far. Only function tools are offered: the code interpreter and the file search are the emulator's own,
+and it has no files. Uploaded images are omitted for the same reason.
 
 Source: https://platform.openai.com/docs/api-reference/chat/create
 """
@@ -25,13 +25,18 @@ from gateway.emulator.runs.progress import Progress
 
 
 def chat_request(progress: Progress, messages: Sequence[Message], model: str | None = None) -> JsonObject:
-    """Return the request's body; ``messages`` are the thread's before the run, oldest first.
+    """Return the body of the request.
 
-    What has the API's default value is left out, since servers differ in what they know.
+    Options with the API's default value are omitted, since some servers do not know all of them.
+
+    Args:
+        progress: The run so far.
+        messages: The thread's messages before the run, oldest first.
+        model: The model to ask. The run's own model if None.
     """
     run = progress.run
     system = [{"role": "system", "content": run.instructions}] if run.instructions else []
-    before = [{"role": message.role, "content": said} for message in messages if (said := _content(message))]
+    before = [{"role": message.role, "content": content} for message in messages if (content := _content(message))]
     return {
         "model": model or run.model,
         "messages": [*system, *before, *_run_messages(progress)],
@@ -43,7 +48,7 @@ def chat_request(progress: Progress, messages: Sequence[Message], model: str | N
 
 
 def remaining_tokens(progress: Progress) -> int | None:
-    """Return how many tokens the run may still write, since its limit is for all its answers; None: any number."""
+    """Return the number of tokens that the run may still write. Its limit is for all its answers. None is no limit."""
     limit = progress.run.max_completion_tokens
     if limit is None:
         return None
@@ -51,7 +56,7 @@ def remaining_tokens(progress: Progress) -> int | None:
 
 
 def estimate_prompt_tokens(progress: Progress, messages: Sequence[Message]) -> int:
-    """Return what the request is counted as where the model's server does not say."""
+    """Return the estimated prompt tokens of the request, for servers that report no usage."""
     run = progress.run
     own = [message.content for message in progress.messages.values()]
     return (
@@ -63,7 +68,7 @@ def estimate_prompt_tokens(progress: Progress, messages: Sequence[Message]) -> i
 
 
 def function_calls(progress: Progress) -> list[FunctionCall]:
-    """Return every function call that the run has made."""
+    """Return all function calls that the run has made."""
     return [call for step in progress.steps.values() for call in step.tool_calls if isinstance(call, FunctionCall)]
 
 
@@ -106,10 +111,10 @@ def _functions(run: Run) -> list[JsonObject]:
 
 
 def _choice(choice: Any, *, is_answered: bool) -> Any:
-    """Return the choice of a tool; None for the default.
+    """Return the tool choice of the request. None for the default.
 
-    A call that was demanded is demanded once: a model that had to call again after each output would never end
-    (assumed; no traffic shows it).
+    A required call is required only once: a model that had to call again after each output would never end (assumed,
+    since no recorded traffic shows it).
     """
     if isinstance(choice, dict):
         return choice if choice["type"] == "function" and not is_answered else None
@@ -119,7 +124,7 @@ def _choice(choice: Any, *, is_answered: bool) -> Any:
 
 
 def _content(message: Message) -> str | list[JsonObject]:
-    """Return what a message says: text, or parts where a user shows images; empty if nothing can be sent."""
+    """Return a message's content: text, or parts if a user's message has images. Empty if nothing can be sent."""
     has_images = message.role == "user" and any(isinstance(part, ImageUrlPart) for part in message.content)
     if not has_images:
         return _text(message.content)
@@ -134,29 +139,29 @@ def _content(message: Message) -> str | list[JsonObject]:
 
 
 def _run_messages(progress: Progress) -> list[JsonObject]:
-    """Return what the run has said, called and been given, in order."""
-    turn: list[JsonObject] = []
-    said: list[str] = []
+    """Return the run's own messages, calls and outputs, in order."""
+    entries: list[JsonObject] = []
+    texts: list[str] = []
     for step in progress.steps.values():
         if step.message_id is not None:
-            # A client may have deleted the message meanwhile.
+            # A client may have deleted the message.
             message = progress.messages.get(step.message_id)
-            said += [text] if message and (text := _text(message.content)) else []
+            texts += [text] if message and (text := _text(message.content)) else []
             continue
         calls = [call for call in step.tool_calls if isinstance(call, FunctionCall)]
-        turn.append(
+        entries.append(
             {
                 "role": "assistant",
-                "content": "\n".join(said) or None,
+                "content": "\n".join(texts) or None,
                 "tool_calls": [
                     {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
                     for call in calls
                 ],
             }
         )
-        turn += [{"role": "tool", "tool_call_id": call.id, "content": call.output or ""} for call in calls]
-        said = []
-    return [*turn, {"role": "assistant", "content": "\n".join(said)}] if said else turn
+        entries += [{"role": "tool", "tool_call_id": call.id, "content": call.output or ""} for call in calls]
+        texts = []
+    return [*entries, {"role": "assistant", "content": "\n".join(texts)}] if texts else entries
 
 
 def _text(content: Sequence[ContentPart]) -> str:

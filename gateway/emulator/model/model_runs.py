@@ -1,7 +1,7 @@
-"""Asks the model about runs and lets its answers happen to them, piece by piece; the owner of all that is under way.
+"""The runs that a model answers: one task for each, which adds the model's answer to the run piece by piece.
 
-Nothing is scheduled: each piece becomes events of the instant at which it came, so whoever reads sees the answer so
-far. A run that is cancelled, deleted or expired meanwhile ends the request to the model.
+No event is scheduled: each piece becomes events with the time at which it came, so every reader sees the answer so far.
+If the run is cancelled, deleted or expired meanwhile, the request to the model ends.
 """
 
 import asyncio
@@ -31,9 +31,9 @@ from gateway.emulator.state.run_timelines import append_events, apply_due_events
 from gateway.emulator.state.store import Store
 from gateway.emulator.streams.open_streams import OpenStreams, ThreadKey
 
-# A run reads the newest messages only, as a scripted one does; one that names a number of them gets more.
-_MESSAGES_READ = 100
-_MOST_MESSAGES_READ = 1000
+# A run reads only the newest messages, as a scripted one does. A run that asks for more of them gets more.
+_DEFAULT_MESSAGES_READ = 100
+_MAX_MESSAGES_READ = 1000
 _AWAITING_MODEL = frozenset({"queued", "in_progress"})
 _logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -42,14 +42,14 @@ _EventSource = Callable[[Progress], Iterable[Event]]
 
 @dataclass(frozen=True, slots=True)
 class _RunKey:
-    """A run of a thread."""
+    """The key of a run: its thread and its id."""
 
     thread: ThreadKey
     run_id: str
 
 
 class ModelRuns:
-    """The runs that wait for the model, each with its task; leaving the context ends them all."""
+    """The runs that wait for the model, each with its own task. Leaving the context cancels all tasks."""
 
     def __init__(self, store: Store, clock: Clock, streams: OpenStreams, options: ModelOptions) -> None:
         self._store = store
@@ -76,7 +76,7 @@ class ModelRuns:
         await self._client.__aexit__(kind, error, traceback)
 
     def enqueue_run(self, partition: str, run: Run) -> None:
-        """Ask the model about a queued run as soon as there is room; fail the run if too many wait already."""
+        """Ask the model about a queued run as soon as a slot is free. Fail the run if too many wait already."""
         key = _RunKey(ThreadKey(partition, run.thread_id), run.id)
         if len(self._tasks) >= self._options.max_at_once + self._options.max_waiting:
             self._fail(key, failures.too_many_waiting())
@@ -86,16 +86,16 @@ class ModelRuns:
         task.add_done_callback(self._tasks.pop)
 
     def cancel_ended_runs(self, thread: ThreadKey) -> None:
-        """End the requests of a thread whose runs no longer wait for an answer, since a request may have ended them."""
+        """Cancel the tasks of a thread's runs that no longer wait for an answer. Call this after each write to it."""
         for task, key in self._tasks.items():
             if key.thread == thread and self._waiting_run(key) is None:
                 task.cancel()
 
     async def wait_until_idle(self) -> None:
-        """Return once no run is with the model."""
+        """Return once no run waits for the model."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            # The callbacks that forget a task run after whoever awaited it.
+            # The callbacks that remove a task run after the code that awaited it.
             await asyncio.sleep(0)
 
     async def _answer_run(self, key: _RunKey) -> None:
@@ -133,17 +133,21 @@ class ModelRuns:
         self._append_events(key, lambda _: writer.finish())
 
     async def _next_before_deadline(self, piece: Awaitable[Result], expires_at: float) -> Result:
-        """Return the next piece if it comes in time, which ends with the run's own at the latest."""
-        timeout = self._options.timeout_seconds
+        """Return the next piece, if it comes before the timeout and before the run expires.
+
+        Raises:
+            ModelFailedError: It does not come in time.
+        """
+        timeout_seconds = self._options.timeout_seconds
         waits = (
             asyncio.ensure_future(piece),
-            asyncio.ensure_future(self._clock.sleep_until(min(self._clock.now() + timeout, expires_at))),
+            asyncio.ensure_future(self._clock.sleep_until(min(self._clock.now() + timeout_seconds, expires_at))),
         )
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if waits[0].done():
                 return waits[0].result()
-            raise failures.too_slow(timeout)
+            raise failures.too_slow(timeout_seconds)
         finally:
             for wait in waits:
                 wait.cancel()
@@ -154,7 +158,11 @@ class ModelRuns:
             _logger.warning("run %s failed: %s", key.run_id, error)
 
     def _append_events(self, key: _RunKey, make_events: _EventSource) -> bool:
-        """Let something happen to a run that still waits for its answer; tell whether it did."""
+        """Add events to a run that still waits for its answer.
+
+        Returns:
+            False if the run no longer waits.
+        """
         partition, now = key.thread.partition, self._clock.now()
         with self._store.transaction():
             apply_due_events(self._store, partition, key.thread.thread_id, now)
@@ -181,11 +189,11 @@ class ModelRuns:
 
     def _messages(self, key: _RunKey, progress: Progress) -> list[Message]:
         """Return the thread's messages that the run reads, without its own, oldest first."""
-        wanted = min(progress.run.truncation_strategy["last_messages"] or _MESSAGES_READ, _MOST_MESSAGES_READ)
-        query = ListQuery(limit=wanted + len(progress.messages))
+        limit = min(progress.run.truncation_strategy["last_messages"] or _DEFAULT_MESSAGES_READ, _MAX_MESSAGES_READ)
+        query = ListQuery(limit=limit + len(progress.messages))
         newest, _ = self._store.messages.page(key.thread.partition, key.thread.thread_id, query)
         others = [message for message in newest if message.id not in progress.messages]
-        return others[:wanted][::-1]
+        return others[:limit][::-1]
 
 
 def _events_from_chunks(writer: ReplyWriter, chunks: Iterable[Chunk], _: Progress) -> list[Event]:
@@ -193,9 +201,9 @@ def _events_from_chunks(writer: ReplyWriter, chunks: Iterable[Chunk], _: Progres
 
 
 def fail_interrupted_runs(store: Store, now: float) -> None:
-    """Fail the runs that were with a model as the emulator stopped: to ask again could cost and call twice.
+    """Fail the runs that waited for a model when the emulator stopped. A second request could cost and call twice.
 
-    Those that wait for tool outputs are as good as before.
+    Runs that wait for tool outputs are not affected.
     """
     for partition, thread_id, run_id in store.runs_in_flight():
         with store.transaction():
@@ -203,9 +211,8 @@ def fail_interrupted_runs(store: Store, now: float) -> None:
             run = store.runs.get(partition, run_id)
             if run is not None and run.asks_model and run.status in _AWAITING_MODEL:
                 progress = load_progress(store, partition, run)
-                append_events(
-                    store, partition, progress, early_end_events(progress, "failed", failures.restarted().failure), now
-                )
+                events = early_end_events(progress, "failed", failures.restarted().failure)
+                append_events(store, partition, progress, events, now)
 
 
 MODEL_RUNS: Final = web.AppKey("MODEL_RUNS", ModelRuns)

@@ -1,1 +1,1 @@
-"""What each REST operation does: a synchronous function from a call to a JSON object."""
+"""The REST operations: synchronous functions from a call to a JSON object."""

@@ -1,4 +1,4 @@
-"""One request to the API, read so far as every operation needs it."""
+"""The call of an operation: one request to the API, parsed as far as all operations need it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,9 +19,13 @@ _PATH_PREFIXES = {
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """Who asks for what, when; ``partition`` stands for the key, ``now`` is in unix seconds.
+    """One request to the API, and the store that it works on.
 
-    Runs that a model shall answer (``has_model``) are put into ``runs_for_model`` and taken up after the transaction.
+    Attributes:
+        partition: The data of the request's key.
+        now: The time of the request in unix seconds.
+        has_model: Whether a model can answer runs.
+        runs_for_model: Runs that a model has to answer. They are enqueued after the transaction.
     """
 
     store: Store
@@ -36,17 +40,25 @@ class ApiCall:
     runs_for_model: list[Run] = field(default_factory=list)
 
     def path_id(self, name: str) -> str:
-        """Return an id of the path; refuse one of another kind."""
+        """Return an id of the path.
+
+        Raises:
+            ApiError: The id is of another kind.
+        """
         return checked_id(name, self.path[name], _PATH_PREFIXES[name])
 
     @property
     def whole_second(self) -> int:
-        """Return the present instant in whole unix seconds, as objects carry it."""
+        """Return the time of the request in whole unix seconds, as objects have it."""
         return int(self.now)
 
 
 def checked_id(param: str, value: str, prefix: str) -> str:
-    """Return the id if it is of the kind that belongs there; refuse it otherwise."""
+    """Return the id if it has this prefix.
+
+    Raises:
+        ApiError: The id is of another kind.
+    """
     if not has_prefix(value, prefix):
         raise wrong_prefix(param, value, prefix)
     return value

@@ -1,4 +1,4 @@
-"""The operations on assistants, and version 1's on their files."""
+"""The operations on assistants, and those of version 1 on their files."""
 
 from dataclasses import replace
 from typing import Any
@@ -31,12 +31,12 @@ def list_assistants(call: ApiCall) -> JsonObject:
 
 
 def create_assistant(call: ApiCall) -> JsonObject:
-    """Make an assistant."""
+    """Create an assistant."""
     body = (
         parse_body(CreateAssistantV1, call.body) if call.version == "v1" else parse_body(CreateAssistantV2, call.body)
     )
-    bare = Assistant(id=call.store.new_id("asst"), created_at=call.whole_second, model=body.model)
-    assistant = _changed(call, bare, body)
+    new = Assistant(id=call.store.new_id("asst"), created_at=call.whole_second, model=body.model)
+    assistant = _with_changes(call, new, body)
     call.store.assistants.add(call.partition, assistant)
     return reply_objects.render_assistant(assistant, call.version)
 
@@ -47,17 +47,17 @@ def get_assistant(call: ApiCall) -> JsonObject:
 
 
 def modify_assistant(call: ApiCall) -> JsonObject:
-    """Change an assistant; what the body leaves out stays."""
+    """Change an assistant. Fields that the body omits stay as they are."""
     body = (
         parse_body(ModifyAssistantV1, call.body) if call.version == "v1" else parse_body(ModifyAssistantV2, call.body)
     )
-    assistant = _changed(call, find_assistant(call, call.path["assistant_id"]), body)
+    assistant = _with_changes(call, find_assistant(call, call.path["assistant_id"]), body)
     call.store.assistants.replace(call.partition, assistant)
     return reply_objects.render_assistant(assistant, call.version)
 
 
 def delete_assistant(call: ApiCall) -> JsonObject:
-    """Delete an assistant; its runs stay (assumed)."""
+    """Delete an assistant. Its runs stay (assumed)."""
     assistant = find_assistant(call, call.path["assistant_id"])
     call.store.assistants.delete(call.partition, assistant.id)
     return reply_objects.render_deleted("assistant", assistant.id)
@@ -72,7 +72,7 @@ def list_assistant_files(call: ApiCall) -> JsonObject:
 
 
 def create_assistant_file(call: ApiCall) -> JsonObject:
-    """Attach a file to an assistant; files themselves live elsewhere, so any id is taken."""
+    """Attach a file to an assistant. The emulator has no files, so any id is accepted."""
     body = parse_body(AssistantFileInput, call.body)
     assistant = find_assistant(call, call.path["assistant_id"])
     if body.file_id not in reply_objects.assistant_file_ids(assistant):
@@ -90,11 +90,11 @@ def delete_assistant_file(call: ApiCall) -> JsonObject:
     """Detach a file from an assistant."""
     assistant, file_id = _found_file(call)
     code = assistant.tool_resources.get("code_interpreter", {})
-    kept = [one for one in code.get("file_ids", []) if one != file_id]
+    remaining = [one for one in code.get("file_ids", []) if one != file_id]
     changed = replace(
         assistant,
         files=tuple(file for file in assistant.files if file.file_id != file_id),
-        tool_resources={**assistant.tool_resources, **({"code_interpreter": {"file_ids": kept}} if code else {})},
+        tool_resources={**assistant.tool_resources, **({"code_interpreter": {"file_ids": remaining}} if code else {})},
     )
     call.store.assistants.replace(call.partition, changed)
     return reply_objects.render_deleted("assistant.file", file_id)
@@ -113,10 +113,12 @@ def _rendered_file(assistant: Assistant, file_id: str) -> JsonObject:
     return reply_objects.render_assistant_file(assistant.id, file_id, times.get(file_id, assistant.created_at))
 
 
-def _changed(call: ApiCall, assistant: Assistant, body: AssistantInput) -> Assistant:
-    """Return the assistant with what the body says; what it does not say, or says as null where null is none, stays."""
-    given = body.model_fields_set
-    changes: dict[str, Any] = {name: getattr(body, name) for name in _ECHOED if name in given}
+def _with_changes(call: ApiCall, assistant: Assistant, body: AssistantInput) -> Assistant:
+    """Return the assistant with the fields of the body.
+
+    A missing field changes nothing, nor does null in a field that cannot be null.
+    """
+    changes: dict[str, Any] = {name: getattr(body, name) for name in _ECHOED if name in body.model_fields_set}
     for name in ("model", "metadata"):
         if changes.get(name, "") is None:
             del changes[name]
@@ -130,6 +132,6 @@ def _changed(call: ApiCall, assistant: Assistant, body: AssistantInput) -> Assis
         changes["tool_resources"] = body.tool_resources.to_stored(call.store.new_id("vs"))
         changes["files"] = ()
     if body.response_format is not None:
-        chosen = body.response_format
-        changes["response_format"] = chosen if isinstance(chosen, str) else chosen.model_dump(exclude_none=True)
+        format_ = body.response_format
+        changes["response_format"] = format_ if isinstance(format_, str) else format_.model_dump(exclude_none=True)
     return replace(assistant, **changes)

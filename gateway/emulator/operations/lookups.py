@@ -1,4 +1,4 @@
-"""Finds what a path or a cursor names, or refuses it."""
+"""Lookups of the objects that a path or a cursor names. A missing object raises `ApiError` (404)."""
 
 from gateway.emulator.bodies.api_errors import not_found
 from gateway.emulator.bodies.list_query import ListPosition, ListQuery, parse_list_query
@@ -11,7 +11,7 @@ SEARCH_CONTENT = "step_details.tool_calls[*].file_search.results[*].content"
 
 
 def find_thread(call: ApiCall) -> Thread:
-    """Return the thread of the path, its runs brought up to date."""
+    """Return the thread of the path, after the due events of its runs are applied."""
     thread_id = call.path_id("thread_id")
     thread = call.store.threads.get(call.partition, thread_id)
     if thread is None:
@@ -41,7 +41,7 @@ def find_run(call: ApiCall) -> Run:
 
 
 def find_assistant(call: ApiCall, assistant_id: str) -> Assistant:
-    """Return the assistant of this id, which stands in the path or in a body."""
+    """Return the assistant with this id, from the path or from a body."""
     checked_id("assistant_id", assistant_id, "asst")
     assistant = call.store.assistants.get(call.partition, assistant_id)
     if assistant is None:
@@ -57,13 +57,13 @@ def find_page(
     noun: str,
     run_id: str | None = None,
 ) -> tuple[list[Stored], bool]:
-    """Return the page that the query string asks for, and whether more lie in its direction.
+    """Return the page that the query string asks for, and whether more objects lie in its direction.
 
-    A cursor that names nothing (any more) is refused as an unknown object is (assumed).
+    A cursor to a missing or deleted object is refused like an unknown object (assumed).
     """
     query = parse_list_query(call.query)
 
-    def position_of(name: str, cursor: str | None) -> ListPosition | None:
+    def find_position(name: str, cursor: str | None) -> ListPosition | None:
         if cursor is None:
             return None
         position = table.position(call.partition, checked_id(name, cursor, prefix), parent_id)
@@ -71,12 +71,12 @@ def find_page(
             raise not_found(noun, cursor)
         return position
 
-    bounds = query.bounds(position_of("after", query.after), position_of("before", query.before))
+    bounds = query.bounds(find_position("after", query.after), find_position("before", query.before))
     return table.page(call.partition, parent_id, query, bounds, run_id)
 
 
 def checked_cursors(query: ListQuery, known: list[str], noun: str) -> ListQuery:
-    """Return the query of a short list if its cursors are in that list; refuse it otherwise (assumed)."""
+    """Return the query of a short list if its cursors are in that list. Otherwise refuse it (assumed)."""
     for cursor in (query.after, query.before):
         if cursor is not None and cursor not in known:
             raise not_found(noun, cursor)

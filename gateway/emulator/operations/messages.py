@@ -1,4 +1,4 @@
-"""The operations on messages, and version 1's on their files."""
+"""The operations on messages, and those of version 1 on their files."""
 
 from dataclasses import replace
 
@@ -14,11 +14,11 @@ from gateway.emulator.operations.threads import add_message
 
 
 def list_messages(call: ApiCall) -> JsonObject:
-    """Return a page of a thread's messages, of one run if ``run_id`` says so."""
+    """Return a page of a thread's messages, or of one run's if the query has a `run_id`."""
     thread = find_thread(call)
     run_id = call.query.get("run_id")
     if run_id is not None:
-        # A run that made no message, or none that exists, has an empty list (assumed).
+        # A run without messages, or one that does not exist, has an empty list (assumed).
         checked_id("run_id", run_id, "run")
     messages, has_more = find_page(call, call.store.messages, thread.id, "msg", "message", run_id)
     return reply_objects.render_page(
@@ -27,7 +27,7 @@ def list_messages(call: ApiCall) -> JsonObject:
 
 
 def create_message(call: ApiCall) -> JsonObject:
-    """Add a message to a thread that no run is working on."""
+    """Add a message to a thread that has no active run."""
     body = parse_body(MessageV1, call.body) if call.version == "v1" else parse_body(MessageV2, call.body)
     thread = find_thread(call)
     if (run_id := call.store.active_run_id(call.partition, thread.id)) is not None:

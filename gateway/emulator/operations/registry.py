@@ -1,4 +1,4 @@
-"""Every operation of the API under its name in the specification."""
+"""The table of all operations of the API, under their names in the specification."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _NEWER: frozenset[ApiVersion] = frozenset({"v2"})
 
 @dataclass(frozen=True, slots=True)
 class ApiOperation:
-    """What one method on one path does, and the API versions that know it."""
+    """One operation: its method, its path, its function, and the API versions that have it."""
 
     name: str
     method: str
@@ -27,14 +27,14 @@ class ApiOperation:
 
 
 def operations() -> tuple[ApiOperation, ...]:
-    """Return all operations; fixed paths stand before those with parameters that would match them too."""
+    """Return all operations. Fixed paths come before paths with parameters that would match them too."""
     return (*_thread_operations(), *_message_operations(), *_run_operations(), *_assistant_operations())
 
 
 def _thread_operations() -> tuple[ApiOperation, ...]:
     one = "/threads/{thread_id}"
     return (
-        # Not in the specification, but the real server knows it, if only to refuse it.
+        # Not in the specification, but the real server has it, only to refuse it.
         ApiOperation("listThreads", "GET", "/threads", threads.list_threads),
         ApiOperation("createThread", "POST", "/threads", threads.create_thread),
         ApiOperation("createThreadAndRun", "POST", "/threads/runs", runs.create_thread_and_run),

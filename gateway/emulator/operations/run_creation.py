@@ -1,4 +1,4 @@
-"""Makes a run out of a request and its assistant, and the situation that its script depends on."""
+"""The creation of a run from a request and an assistant, and the input of its script."""
 
 from gateway.emulator.bodies.api_errors import unsupported_value
 from gateway.emulator.bodies.list_query import ListQuery
@@ -18,12 +18,12 @@ from gateway.emulator.operations.api_call import ApiCall
 from gateway.emulator.runs.answer_texts import count_content_tokens, count_tokens
 from gateway.emulator.runs.script import SCENARIO_KEY, SCENARIOS, ScriptInput
 
-# A run reads the newest messages only, as the "auto" truncation of the API does in its own way.
+# A run reads only the newest messages, as the "auto" truncation of the API does in its own way.
 _MESSAGES_READ = 100
 
 
 def new_run(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assistant) -> Run:
-    """Return a queued run; what the request leaves out comes from the assistant or is the API's default."""
+    """Return a queued run. Options that the request omits come from the assistant or are the API's defaults."""
     scenario = body.metadata.get(SCENARIO_KEY)
     if scenario is not None and scenario not in SCENARIOS:
         raise unsupported_value(f"metadata.{SCENARIO_KEY}", scenario, SCENARIOS)
@@ -57,7 +57,7 @@ def new_run(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assistan
 
 
 def script_input_for_run(call: ApiCall, run: Run) -> ScriptInput:
-    """Return what a run's script depends on: its options and its thread as it stands."""
+    """Return the input of a run's script: the run's options and its thread as it is now."""
     thread = call.store.threads.get(call.partition, run.thread_id)
     limit = run.truncation_strategy["last_messages"] or _MESSAGES_READ
     newest, _ = call.store.messages.page(call.partition, run.thread_id, ListQuery(limit=min(limit, _MESSAGES_READ)))
@@ -79,7 +79,7 @@ def script_input_for_run(call: ApiCall, run: Run) -> ScriptInput:
 
 
 def message_text(message: Message) -> str:
-    """Return all text of a message."""
+    """Return the text parts of a message, joined by line feeds."""
     return "\n".join(part.value for part in message.content if isinstance(part, TextPart))
 
 
@@ -92,14 +92,15 @@ def _instructions(body: RunOptions, assistant: Assistant) -> str | None:
 def _resources(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assistant) -> JsonObject:
     if isinstance(body, ThreadAndRunV2) and body.tool_resources is not None:
         return body.tool_resources.to_stored(call.store.new_id("vs"))
-    # That a thread's resources go before its assistant's is assumed.
+    # A thread's resources take precedence over its assistant's (assumed).
     return {**tool_resources(assistant), **thread.tool_resources}
 
 
 def _searchable_files(run: Run, thread: Thread | None, newest: list[Message]) -> tuple[str, ...]:
-    """Return the files that a search would read, newest messages first, each once.
+    """Return the ids of the files that a search would read, newest messages first, each once.
 
-    What a vector store holds is not known here: each counts as one file, but for the one of files that are known.
+    The emulator does not know the files of a vector store, so each store counts as one file. The exception is the
+    assistant's own store, whose files are known.
     """
     attached = [
         attachment.file_id
@@ -114,7 +115,7 @@ def _searchable_files(run: Run, thread: Thread | None, newest: list[Message]) ->
     return tuple(dict.fromkeys([*attached, *run.file_ids, *stored]))
 
 
-def _echoed(given: object, default: object) -> object:
-    if given is None:
+def _echoed(option: object, default: object) -> object:
+    if option is None:
         return default
-    return given if isinstance(given, str) else given.model_dump(exclude_none=True)  # type: ignore[attr-defined]
+    return option if isinstance(option, str) else option.model_dump(exclude_none=True)  # type: ignore[attr-defined]

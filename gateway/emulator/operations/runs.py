@@ -50,7 +50,7 @@ def list_runs(call: ApiCall) -> JsonObject:
 
 
 def create_run(call: ApiCall) -> JsonObject | StreamedRun:
-    """Start a run on a thread that has none in flight; with ``stream``, show it as it goes."""
+    """Start a run on a thread that has no active run. With `stream`, return its event stream."""
     body = parse_body(RunV1, call.body) if call.version == "v1" else parse_body(RunV2, call.body)
     thread = find_thread(call)
     assistant = find_assistant(call, body.assistant_id)
@@ -63,7 +63,7 @@ def create_run(call: ApiCall) -> JsonObject | StreamedRun:
 
 
 def create_thread_and_run(call: ApiCall) -> JsonObject | StreamedRun:
-    """Make a thread and start a run on it; with ``stream``, show both."""
+    """Create a thread and start a run on it. With `stream`, return an event stream of both."""
     body = parse_body(ThreadAndRunV1, call.body) if call.version == "v1" else parse_body(ThreadAndRunV2, call.body)
     assistant = find_assistant(call, body.assistant_id)
     thread = add_thread(call, body.thread or ThreadV2())
@@ -77,7 +77,7 @@ def get_run(call: ApiCall) -> JsonObject:
 
 
 def modify_run(call: ApiCall) -> JsonObject:
-    """Change a run's metadata, at any time: only the API of November 2023 refused it while the run was in flight."""
+    """Change a run's metadata, at any time. Only the API of November 2023 refused it while the run was in flight."""
     body = parse_body(ModifyMetadata, call.body)
     run = find_run(call)
     if body.metadata is not None:
@@ -87,7 +87,7 @@ def modify_run(call: ApiCall) -> JsonObject:
 
 
 def cancel_run(call: ApiCall) -> JsonObject:
-    """Ask for a run's cancellation; that a queued or waiting run can be cancelled too is assumed."""
+    """Request a run's cancellation. That a queued or waiting run can be cancelled too is assumed."""
     run = find_run(call)
     if run.status not in _CANCELLABLE:
         raise not_cancellable(run.status)
@@ -99,9 +99,9 @@ def cancel_run(call: ApiCall) -> JsonObject:
 
 
 def submit_tool_outputs(call: ApiCall) -> JsonObject | StreamedRun:
-    """Hand in the outputs of every function call that a run waits for; the run is then queued again.
+    """Submit the outputs of all function calls that a run waits for. The run is then queued again.
 
-    With ``stream``, show it from here on; that begins with the completion of the step that waited.
+    With `stream`, return an event stream that begins with the completion of the step that waited.
     """
     body = parse_body(SubmitToolOutputs, call.body)
     run = find_run(call)

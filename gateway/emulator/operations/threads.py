@@ -19,7 +19,7 @@ from gateway.emulator.operations.lookups import find_thread
 
 
 def create_thread(call: ApiCall) -> JsonObject:
-    """Make a thread, with messages if any are given."""
+    """Create a thread, with the messages of the body."""
     body = parse_body(ThreadV1, call.body) if call.version == "v1" else parse_body(ThreadV2, call.body)
     return reply_objects.render_thread(add_thread(call, body), call.version)
 
@@ -30,7 +30,7 @@ def get_thread(call: ApiCall) -> JsonObject:
 
 
 def modify_thread(call: ApiCall) -> JsonObject:
-    """Change a thread's metadata or tool resources; what the body leaves out stays."""
+    """Change a thread's metadata or tool resources. Fields that the body omits stay as they are."""
     body = parse_body(ModifyMetadata, call.body) if call.version == "v1" else parse_body(ModifyThreadV2, call.body)
     thread = find_thread(call)
     if body.metadata is not None:
@@ -48,13 +48,13 @@ def delete_thread(call: ApiCall) -> JsonObject:
     return reply_objects.render_deleted("thread", thread.id)
 
 
-def list_threads(call: ApiCall) -> JsonObject:  # noqa: ARG001 - every operation takes its call
-    """Refuse: the API lists threads for its own web pages only."""
+def list_threads(call: ApiCall) -> JsonObject:  # noqa: ARG001 - every operation takes a call
+    """Refuse the request: the API lists threads for its own web pages only."""
     raise session_key_needed()
 
 
 def add_thread(call: ApiCall, body: ThreadInput) -> Thread:
-    """Keep a new thread and its first messages; return the thread."""
+    """Store and return a new thread, and store its first messages."""
     resources = body.tool_resources.to_stored(call.store.new_id("vs")) if body.tool_resources is not None else {}
     thread = Thread(
         id=call.store.new_id("thread"),
@@ -69,7 +69,7 @@ def add_thread(call: ApiCall, body: ThreadInput) -> Thread:
 
 
 def add_message(call: ApiCall, thread_id: str, body: MessageInput) -> Message:
-    """Keep and return a client's message."""
+    """Store and return a client's message."""
     message = Message(
         id=call.store.new_id("msg"),
         thread_id=thread_id,

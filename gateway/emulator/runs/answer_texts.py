@@ -1,6 +1,6 @@
-"""Writes answers out of questions, with annotations at the right places; pure.
+"""Scripted answers to questions, with annotations at the right indexes. Pure.
 
-Indexes count Unicode code points, as Python does. Tokens are counted as a quarter of the characters.
+Indexes count Unicode code points, as Python does. The number of tokens is a quarter of the number of characters.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _FILE_WORDS = ("csv", "file", "export", "spreadsheet", "download")
 
 @dataclass(frozen=True, slots=True)
 class CodeAnswer:
-    """A piece of code, what it put out, and the answer that builds on it."""
+    """A piece of code, its outputs, and the answer that uses them."""
 
     code: str
     logs: str
@@ -33,12 +33,12 @@ class CodeAnswer:
 
 
 def count_tokens(text: str) -> int:
-    """Return the number of tokens a text is counted as: at least one."""
+    """Return the estimated number of tokens of a text, at least one."""
     return len(text) // _CHARACTERS_PER_TOKEN + 1
 
 
 def count_content_tokens(parts: tuple[ContentPart, ...]) -> int:
-    """Return the number of tokens that content is counted as; an image is as much as a short paragraph."""
+    """Return the estimated number of tokens of content. An image counts like a short paragraph."""
     total = 0
     for part in parts:
         match part:
@@ -71,12 +71,12 @@ def output_quoting_parts(outputs: tuple[tuple[str, str], ...]) -> tuple[ContentP
 
 
 def cited_text_part(question: str, results: tuple[SearchResult, ...]) -> TextPart:
-    """Return an answer that cites each passage found, with annotations where the marks stand."""
+    """Return an answer that cites each search result, with an annotation for each citation mark."""
     value = f"About “{_shortened(question)}”, your files say:"
     annotations: list[TextAnnotation] = []
-    for place, result in enumerate(results):
+    for index, result in enumerate(results):
         value += f"\n- {result.text}"
-        mark = f"【{place}:0†{result.file_name}】"
+        mark = f"【{index}:0†{result.file_name}】"
         annotations.append(
             FileCitation(
                 text=mark,
@@ -91,7 +91,10 @@ def cited_text_part(question: str, results: tuple[SearchResult, ...]) -> TextPar
 
 
 def code_answer(question: str, *, draws: bool) -> CodeAnswer:
-    """Return code about the question; it draws if told to or if the question speaks of it, likewise with files."""
+    """Return code about the question. It draws an image if `draws` or if the question asks for one.
+
+    It writes a file if the question asks for one.
+    """
     words = question.casefold()
     count = len(question.split())
     code = f"words = {count}\nprint(f'{{words}} words, {{words ** 2}} pairs')"
@@ -109,7 +112,7 @@ def code_answer(question: str, *, draws: bool) -> CodeAnswer:
 
 
 def file_name_from_id(file_id: str) -> str:
-    """Return a name for a file of which only the id is known."""
+    """Return a file name for a file whose id alone is known."""
     return f"{file_id.removeprefix('file-')[:8]}.md"
 
 
@@ -121,7 +124,7 @@ def _with_file_path(value: str, path: str, file_id: str) -> TextPart:
 
 def _sentences(text: str) -> list[str]:
     marked = text
-    # The wide marks are those of Chinese and Japanese.
+    # The wide marks are those of Chinese and Japanese text.
     for mark in "?!.。？！":  # noqa: RUF001
         marked = marked.replace(mark, mark + "\n")
     return [line.strip() for line in marked.splitlines()]

@@ -1,13 +1,13 @@
-"""Makes arguments for a function from its JSON schema, always the same for the same schema and question; pure."""
+"""Function arguments made from a JSON schema: always the same for the same schema and question. Pure."""
 
 import hashlib
 from typing import Any
 
 from gateway.emulator.objects import JsonObject
 
-# A schema may refer to itself; below this depth only the simplest value is made.
+# A schema may refer to itself. Below this depth only the simplest value is made.
 _MAX_DEPTH = 6
-# Nor is a longer text or array made than this, whatever the schema asks for.
+# The greatest length of a text or an array, even if the schema requires more.
 _MAX_SIZE = 200
 _TEXT_FORMATS = {
     "date": "2026-05-17",
@@ -20,7 +20,7 @@ _TEXT_FORMATS = {
 
 
 def arguments_from_schema(parameters: JsonObject, question: str) -> JsonObject:
-    """Return an object that the schema accepts, with words of the question where free text is asked for."""
+    """Return an object that the schema accepts. Free text is taken from the question."""
     value = _value(parameters, parameters, "", question, 0)
     return value if isinstance(value, dict) else {}
 
@@ -46,7 +46,7 @@ def _value(schema: Any, root: JsonObject, name: str, question: str, depth: int) 
 
 
 def _kind(schema: JsonObject) -> Any:
-    """Return the type a schema asks for; where it allows several, the first that is not null."""
+    """Return the type of a schema. If it allows several, return the first one that is not null."""
     kind = schema.get("type", "object" if "properties" in schema else "string")
     return next((one for one in kind if one != "null"), "null") if isinstance(kind, list) else kind
 
@@ -89,10 +89,10 @@ def _object(schema: JsonObject, root: JsonObject, question: str, depth: int) -> 
 
 
 def _array(schema: JsonObject, root: JsonObject, name: str, question: str, depth: int) -> list[Any]:
-    least = int(_limit(schema, "minItems", 1))
+    count = int(_limit(schema, "minItems", 1))
     if depth >= _MAX_DEPTH:
         return []
-    return [_value(schema.get("items", {}), root, f"{name}{place}", question, depth + 1) for place in range(least)]
+    return [_value(schema.get("items", {}), root, f"{name}{index}", question, depth + 1) for index in range(count)]
 
 
 def _text(schema: JsonObject, name: str, question: str) -> str:
@@ -104,7 +104,7 @@ def _text(schema: JsonObject, name: str, question: str) -> str:
 
 
 def _subject(question: str) -> str:
-    """Return the last capitalised word after the first, which is often what a question is about, else the question."""
+    """Return the last capitalised word after the first one, often the subject. Without one, return the question."""
     words = [word.strip("?!.,;:\"'()") for word in question.split()]
     capitals = [word for word in words[1:] if word[:1].isupper() and word != "I"]
     return capitals[-1] if capitals else question.strip()
@@ -120,13 +120,13 @@ def _bounded(schema: JsonObject, number: float) -> float:
 
 
 def _listed(schema: JsonObject, keyword: str) -> list[Any]:
-    """Return the list under a keyword; a schema that holds something else there is read as if it held nothing."""
+    """Return the list under a keyword. A value of another type counts as an empty list."""
     listed = schema.get(keyword)
     return listed if isinstance(listed, list) else []
 
 
 def _limit(schema: JsonObject, keyword: str, default: int) -> float:
-    """Return the size under a keyword, kept within what is worth making."""
+    """Return the size under a keyword, at least 0 and at most `_MAX_SIZE`."""
     size = schema.get(keyword, default)
     return min(max(size, 0), _MAX_SIZE) if isinstance(size, int | float) else default
 

@@ -1,8 +1,8 @@
-"""Says what is due in a run's life, and how an intervention changes what is still to come; pure.
+"""The lifecycle of a run: which events are due, and how a request changes the pending ones. Pure.
 
-queued -> in_progress -> completed | incomplete | failed, by way of requires_action and queued again when the run
-calls functions. A run that has not ended at its ``expires_at`` expires; one that is cancelled ends a second later.
-Nothing is lost however late one looks: each event carries its own instant.
+A run goes queued -> in_progress -> completed | incomplete | failed. If it calls functions, it goes through
+requires_action and queued before. A run that has not ended at its `expires_at` expires. One that is cancelled ends a
+second later. A late read loses nothing, since each event has its own time.
 """
 
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ _STEP_STATUS: dict[str, Literal["cancelled", "failed", "expired"]] = {
 
 
 def due_events(timeline: Timeline, applied: int, now: float) -> Timeline:
-    """Return the events after the first ``applied`` ones whose instant has come."""
+    """Return the events after the first `applied` ones whose time has come."""
     count = applied
     while count < len(timeline) and timeline[count].at <= now:
         count += 1
@@ -41,7 +41,7 @@ def due_events(timeline: Timeline, applied: int, now: float) -> Timeline:
 
 
 def next_event_at(timeline: Timeline, applied: int) -> float | None:
-    """Return the instant of the first event that has not been applied; None if there is none."""
+    """Return the unix seconds of the first event that has not been applied. None if there is none."""
     return timeline[applied].at if applied < len(timeline) else None
 
 
@@ -50,9 +50,9 @@ def early_end_events(
     status: Literal["cancelled", "failed", "expired"],
     error: Failure | None = None,
 ) -> tuple[Event, ...]:
-    """Return the events that end a run before its time: open steps and messages first, then the run.
+    """Return the events that end a run early: open steps first, then open messages, then the run.
 
-    That order is what the official SDKs list for a cancelled run; no such stream was recorded.
+    The official SDKs list this order for a cancelled run. No such stream was recorded.
     """
     messages = [
         MessageEnded(message_id=message.id, incomplete_reason=f"run_{status}")
@@ -68,26 +68,26 @@ def early_end_events(
 
 
 def with_expiry(progress: Progress, pending: Timeline) -> Timeline:
-    """Return the future of a run as far as its lifetime allows: what would come later gives way to its expiry.
+    """Return the pending events within a run's lifetime, with the run's expiry in place of later ones.
 
-    A future that waits (for tool outputs, or for ever) ends by expiring too.
+    A run that still waits after its last event (for tool outputs, or forever) expires too.
     """
     deadline = progress.run.expires_at
-    kept = tuple(timed for timed in pending if timed.at < deadline)
-    last = apply_events(progress, kept)
+    in_time = tuple(timed for timed in pending if timed.at < deadline)
+    last = apply_events(progress, in_time)
     if last.run.is_terminal:
-        return kept
-    return kept + timed_events(early_end_events(last, "expired"), float(deadline))
+        return in_time
+    return in_time + timed_events(early_end_events(last, "expired"), float(deadline))
 
 
 def cancellation_events(progress: Progress, now: float) -> Timeline:
-    """Return the future of a run that is cancelled now: cancelling at once, cancelled a little later."""
+    """Return the pending events of a run that is cancelled now: `cancelling` at once, `cancelled` a little later."""
     ending = timed_events(early_end_events(progress, "cancelled"), now + CANCELLATION_SECONDS)
     return (TimedEvent(now, RunCancelling()), *ending)
 
 
 def tool_output_events(progress: Progress, outputs: dict[str, str], usage: Usage, now: float) -> Timeline:
-    """Return the events of handing in tool outputs: the waiting steps complete, the run queues again."""
+    """Return the events of submitted tool outputs: the waiting steps complete, and the run is queued again."""
     events: list[Event] = []
     for step in progress.steps.values():
         calls = [call for call in step.tool_calls if isinstance(call, FunctionCall)]
@@ -98,7 +98,7 @@ def tool_output_events(progress: Progress, outputs: dict[str, str], usage: Usage
 
 
 def waiting_step_usage(past: Timeline) -> Usage | None:
-    """Return what the step cost that waits for its outputs; None where only an estimate can tell."""
+    """Return the usage of the step that waits for tool outputs. None if it can only be estimated."""
     for timed in reversed(past):
         if isinstance(timed.event, RunRequiresAction):
             return timed.event.usage
@@ -106,5 +106,5 @@ def waiting_step_usage(past: Timeline) -> Usage | None:
 
 
 def timed_events(events: Iterable[Event], at: float) -> Timeline:
-    """Return the events, all at the same instant."""
+    """Return the events, all with the same time."""
     return tuple(TimedEvent(at, event) for event in events)

@@ -1,6 +1,6 @@
-"""Folds events into a run, its steps and its messages; pure.
+"""The state of a run, its steps and its messages, and the events that change it. Pure.
 
-A stream that started earlier than the store's state can fold the same events over its own copy.
+A stream applies the same events to its own copy, which may be older than the state in the store.
 """
 
 from collections.abc import Iterable, Mapping
@@ -41,7 +41,7 @@ from gateway.emulator.runs.timeline_events import (
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A run with everything it made, at one instant."""
+    """A run with its steps and messages at one point in time."""
 
     run: Run
     steps: Mapping[str, Step]
@@ -56,9 +56,9 @@ def apply_events(progress: Progress, events: Iterable[TimedEvent]) -> Progress:
 
 
 def apply_event(progress: Progress, timed: TimedEvent) -> Progress:
-    """Return the progress after one event; every time it sets is the event's own instant.
+    """Return the progress after one event. All times that it sets are the event's own time.
 
-    An event of a message that a client has deleted meanwhile changes nothing.
+    An event of a message that a client has deleted changes nothing.
     """
     at = int(timed.at)
     match timed.event:
@@ -78,7 +78,7 @@ def apply_event(progress: Progress, timed: TimedEvent) -> Progress:
 
 
 def open_function_calls(progress: Progress) -> tuple[FunctionCall, ...]:
-    """Return the function calls of the open steps, which are those that lack their outputs."""
+    """Return the function calls of the open steps: those without outputs."""
     return tuple(
         call
         for step in progress.steps.values()
@@ -96,7 +96,7 @@ def _changed_run(
     run = progress.run
     match event:
         case RunQueued():
-            # The old started_at stays until the run is taken up again: seen in recorded traffic.
+            # The old started_at stays until the run starts again: seen in recorded traffic.
             return replace(run, status="queued", awaited_calls=())
         case RunStarted():
             return replace(run, status="in_progress", started_at=at)

@@ -1,7 +1,7 @@
-"""Turns a script into a timeline: which event happens when, with the ids of what it makes.
+"""The schedule of a script: its timeline, with the time of each event and the ids of new objects.
 
-The pace follows recorded traffic: a run is taken up about a second after it was made, a short answer takes one to
-two seconds more, a function call waits about two seconds after the start.
+The pace follows recorded traffic: a run starts about a second after its creation, a short answer takes one to two
+seconds more, and a run with a function call waits for outputs about two seconds after the start.
 """
 
 from collections.abc import Iterator
@@ -41,14 +41,14 @@ from gateway.emulator.runs.timeline_events import (
 QUEUE_SECONDS = 1.0
 _THINKING_SECONDS = 0.4
 _TOOL_SECONDS = 0.8
-# A long text comes in bigger pieces, not for longer, so that a demo stays brisk.
+# A long text comes in bigger pieces, not in more pieces, so that a demo stays quick.
 _MAX_PIECES = 24
 _PIECE_SECONDS = 0.04
 _SHORTEST_PIECE = 4
 
 
 def timeline_from_script(script: Script, start: float, new_id: IdFactory) -> Timeline:
-    """Return the timeline of a script whose run was queued at ``start``."""
+    """Return the timeline of a script whose run was queued at `start`."""
     writer = _TimelineWriter(start, script, new_id)
     writer.advance(QUEUE_SECONDS)
     writer.add_event(RunStarted())
@@ -75,7 +75,7 @@ def timeline_from_script(script: Script, start: float, new_id: IdFactory) -> Tim
 
 
 class _TimelineWriter:
-    """Puts events on a timeline, one after the other; ``is_open`` is false once nothing may follow."""
+    """A writer that adds events to a timeline, in order. `is_open` is false once no event may follow."""
 
     def __init__(self, start: float, script: Script, new_id: IdFactory) -> None:
         self.timeline: list[TimedEvent] = []
@@ -109,7 +109,7 @@ class _TimelineWriter:
             self.add_event(MessageEnded(message_id=message_id, incomplete_reason="run_failed"))
             self._fail_step(step_id, action.failure)
             return
-        # The step of a message cut off by a limit is completed all the same: seen in a recorded stream.
+        # The step of a message that a limit cuts short is completed nevertheless: seen in a recorded stream.
         reason = None if action.incomplete_reason is None else "max_tokens"
         self.add_event(MessageEnded(message_id=message_id, incomplete_reason=reason))
         self.add_event(StepEnded(step_id=step_id, status="completed", usage=usage))
@@ -177,7 +177,7 @@ class _TimelineWriter:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Yield the text in at most ``_MAX_PIECES`` pieces."""
+    """Yield the text in at most `_MAX_PIECES` pieces."""
     length = max(_SHORTEST_PIECE, -(-len(text) // _MAX_PIECES))
-    for place in range(0, len(text), length):
-        yield text[place : place + length]
+    for start in range(0, len(text), length):
+        yield text[start : start + length]

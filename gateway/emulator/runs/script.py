@@ -1,19 +1,19 @@
-"""Decides what a run does, from its tools and the latest user message; pure and always the same.
+"""The script of a run: its actions, chosen by its tools and the latest user message. Pure and deterministic.
 
-Without tools it writes one answer. A search tool with files searches them and cites; the code interpreter runs a
-few lines, and draws if the question speaks of a chart; function tools are called once each, and after their outputs
-came an answer quotes them. The run's metadata ``{"emulator": SCENARIO}`` chooses something else:
+Without tools a run writes one answer. A search tool with files searches them, and the answer cites them. The code
+interpreter runs a few lines, and draws if the question mentions a chart. Function tools are called once each, and an
+answer quotes their outputs. The run's metadata `{"emulator": SCENARIO}` chooses another script:
 
-| scenario       | what happens                                                                       |
-|----------------|------------------------------------------------------------------------------------|
-| ``fail``       | half of the answer, then failed with ``server_error``                              |
-| ``rate_limit`` | failed with ``rate_limit_exceeded`` before any answer                              |
-| ``incomplete`` | half of the answer, then incomplete with ``max_completion_tokens``                 |
-| ``slow``       | the usual, ten times slower                                                        |
-| ``stuck``      | in progress without any step until it expires                                      |
-| ``tool_error`` | a tool call whose step fails, then failed with ``tool_user_error``                 |
-| ``refusal``    | a message whose content is a refusal                                               |
-| ``image``      | the code interpreter draws an image, with or without the tool                      |
+| scenario     | result                                                           |
+|--------------|------------------------------------------------------------------|
+| `fail`       | half of the answer, then failed with `server_error`              |
+| `rate_limit` | failed with `rate_limit_exceeded` before any answer              |
+| `incomplete` | half of the answer, then incomplete with `max_completion_tokens` |
+| `slow`       | the usual script, ten times slower                               |
+| `stuck`      | in progress without any step until it expires                    |
+| `tool_error` | a tool call whose step fails, then failed with `tool_user_error` |
+| `refusal`    | a message whose content is a refusal                             |
+| `image`      | the code interpreter draws an image, with or without the tool    |
 """
 
 import json
@@ -46,7 +46,7 @@ SCENARIOS = ("fail", "rate_limit", "incomplete", "slow", "stuck", "tool_error", 
 
 @dataclass(frozen=True, slots=True)
 class WriteMessage:
-    """Write a message of these parts; with a reason, stop in the middle of it."""
+    """Write a message of these parts. With an `incomplete_reason` or a `failure`, stop in the middle of it."""
 
     parts: tuple[ContentPart, ...]
     incomplete_reason: str | None = None
@@ -62,7 +62,7 @@ class CallFunctions:
 
 @dataclass(frozen=True, slots=True)
 class RunCode:
-    """Run code; with a failure, the step fails after the code was written."""
+    """Run code. With a failure, the step fails after the code was written."""
 
     input: str
     outputs: tuple[CodeOutput, ...]
@@ -78,14 +78,14 @@ class SearchFiles:
 
 @dataclass(frozen=True, slots=True)
 class EndIncomplete:
-    """End as incomplete without writing anything."""
+    """End the run as incomplete without an answer."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """End as failed without writing anything."""
+    """End the run as failed without an answer."""
 
     failure: Failure
 
@@ -100,7 +100,7 @@ Action: TypeAlias = WriteMessage | CallFunctions | RunCode | SearchFiles | EndIn
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What a run does from here, in order; ``pace`` multiplies every delay."""
+    """The next actions of a run, in order. `pace` multiplies every delay."""
 
     actions: tuple[Action, ...]
     pace: float = 1.0
@@ -109,7 +109,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptInput:
-    """All that a run's script depends on; ``files`` are the ids that a search tool may read."""
+    """The input that a run's script depends on. `files` are the ids of the files that a search tool may read."""
 
     question: str
     tools: tuple[JsonObject, ...] = ()
@@ -123,12 +123,12 @@ class ScriptInput:
 
 
 def model_may_answer(script_input: ScriptInput) -> bool:
-    """Tell whether a model may answer: no scenario was chosen, and the prompt is within its limit."""
+    """Return whether a model may answer the run: it chooses no scenario, and its prompt is within the limit."""
     return script_input.scenario is None and not _is_too_long(script_input)
 
 
 def script_at_start(script_input: ScriptInput) -> Script:
-    """Return what a run does when it starts."""
+    """Return the script of a run that starts."""
     if _is_too_long(script_input):
         actions: tuple[Action, ...] = (EndIncomplete("max_prompt_tokens"),)
     else:
@@ -137,7 +137,7 @@ def script_at_start(script_input: ScriptInput) -> Script:
 
 
 def script_after_outputs(script_input: ScriptInput, outputs: tuple[tuple[str, str], ...]) -> Script:
-    """Return what a run does once its function calls (name, output) have been answered."""
+    """Return the script of a run whose function calls got their outputs (pairs of name and output)."""
     return _script(script_input, (_answer(script_input, output_quoting_parts(outputs)),))
 
 
@@ -164,7 +164,7 @@ def _scenario_actions(script_input: ScriptInput) -> tuple[Action, ...]:
         case "stuck":
             return (Hang(),)
         case "tool_error":
-            # The upstream's list of codes is open: Azure's servers add this one.
+            # The API's list of error codes is open: Azure's servers add this one.
             failure = Failure("tool_user_error", "The code interpreter could not run the code.")
             return (RunCode("raise RuntimeError('no data')", (), failure=failure),)
         case "refusal":
@@ -195,7 +195,7 @@ def _default_actions(script_input: ScriptInput) -> tuple[Action, ...]:
 
 
 def _usable_tools(script_input: ScriptInput) -> dict[str, list[JsonObject]]:
-    """Return the tools that the choice allows, by type."""
+    """Return the tools that the run's tool choice allows, by type."""
     choice = script_input.tool_choice
     usable: dict[str, list[JsonObject]] = {}
     if choice == "none":

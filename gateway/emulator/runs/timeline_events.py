@@ -1,7 +1,8 @@
-"""The small events a run's life is made of; everything that a stream would show is one of them.
+"""The small events of a run's timeline. Each change that a stream shows is one of them.
 
-A timeline is a tuple of events with their instants, in order. Events of the past never change; an intervention
-(tool outputs, a cancellation) replaces those that have not happened yet.
+A timeline is a tuple of events with their times, in order. Applied events never change. A request (tool outputs, a
+cancellation) replaces the pending ones. The database holds timelines as JSON, so a change of an event's `kind` or of a
+field needs a new `SCHEMA_VERSION`.
 """
 
 from dataclasses import dataclass
@@ -16,21 +17,21 @@ EndStatus: TypeAlias = Literal["cancelled", "failed", "completed", "incomplete",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunQueued:
-    """The run waits for its turn again, after its tool outputs came."""
+    """The run is queued again, after its tool outputs were submitted."""
 
     kind: Literal["run_queued"] = "run_queued"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
-    """The run is being worked on."""
+    """The run started, or started again."""
 
     kind: Literal["run_started"] = "run_started"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequiresAction:
-    """The run waits for the outputs of the function calls of its open step, whose ``usage`` shows when it ends."""
+    """The run waits for the outputs of its open step's function calls. `usage` belongs to that step, at its end."""
 
     kind: Literal["run_requires_action"] = "run_requires_action"
     usage: Usage | None = None
@@ -38,7 +39,7 @@ class RunRequiresAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCancelling:
-    """Someone asked to cancel the run."""
+    """A client requested the run's cancellation."""
 
     kind: Literal["run_cancelling"] = "run_cancelling"
 
@@ -55,7 +56,7 @@ class RunEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepStarted:
-    """A step began: it writes a message if ``message_id`` is set, else it calls tools."""
+    """A step began. It writes a message if `message_id` is set. Otherwise it calls tools."""
 
     kind: Literal["step_started"] = "step_started"
     step_id: str
@@ -83,7 +84,7 @@ class ToolCallGrown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeOutputAdded:
-    """The interpreter put something out."""
+    """An output was added to the interpreter's code."""
 
     kind: Literal["code_output_added"] = "code_output_added"
     step_id: str
@@ -93,7 +94,7 @@ class CodeOutputAdded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionOutputGiven:
-    """The client gave a function's output."""
+    """The client submitted a function's output."""
 
     kind: Literal["function_output_given"] = "function_output_given"
     step_id: str
@@ -103,7 +104,7 @@ class FunctionOutputGiven:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEnded:
-    """A step reached a status that cannot change."""
+    """A step reached a terminal status."""
 
     kind: Literal["step_ended"] = "step_ended"
     step_id: str
@@ -114,7 +115,7 @@ class StepEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageStarted:
-    """An assistant's message appeared, still empty."""
+    """An assistant's message was created, still empty."""
 
     kind: Literal["message_started"] = "message_started"
     message_id: str
@@ -151,7 +152,7 @@ class AnnotationAdded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageEnded:
-    """A message is complete, or will stay incomplete for the reason given."""
+    """A message is complete, or stays incomplete for `incomplete_reason`."""
 
     kind: Literal["message_ended"] = "message_ended"
     message_id: str
@@ -181,7 +182,7 @@ Event: TypeAlias = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class TimedEvent:
-    """An event and the instant it happens, in unix seconds with their fraction."""
+    """An event and its time, in unix seconds with their fraction."""
 
     at: float
     event: Event

@@ -1,1 +1,1 @@
-"""The emulator's state in SQLite, and bringing its runs up to the present."""
+"""The emulator's state in SQLite, and the update of its runs to the present time."""

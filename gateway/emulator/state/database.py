@@ -1,4 +1,4 @@
-"""Opens the emulator's SQLite file, and refuses one whose tables it does not know."""
+"""The emulator's SQLite file and its tables. A file with other tables is refused."""
 
 import sqlite3
 from pathlib import Path
@@ -45,11 +45,12 @@ class DatabaseVersionError(Exception):
 
 
 def open_database(database: str) -> sqlite3.Connection:
-    """Return a connection to the file (made if missing) or to a new ``:memory:`` database.
+    """Return a connection to the file, or to a new `:memory:` database. A missing file is created.
 
-    Raises DatabaseVersionError if the file holds tables of another version.
+    Raises:
+        DatabaseVersionError: The file holds tables of another version, or is no database.
     """
-    # The emulator runs in one thread, but an application may be built in another one than it is served from.
+    # The emulator runs in one thread, but an application may be built in one thread and served in another.
     connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection, database)
@@ -77,5 +78,5 @@ def _prepare(connection: sqlite3.Connection, database: str) -> None:
             "move the file away to start with an empty one"
         )
         raise DatabaseVersionError(message)
-    # The data can be made again; losing the last write to a power cut is no harm.
+    # The data can be made again, so a power cut may lose the last write.
     connection.execute("PRAGMA synchronous = NORMAL")

@@ -1,4 +1,7 @@
-"""Brings the store's runs up to the present: whoever reads or writes a thread first applies what has become due."""
+"""Timelines of stored runs: start a run, change its pending events, and apply the events that are due.
+
+No task moves a run forward by itself. Each read or write of a thread first applies the due events of its runs.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
@@ -11,12 +14,12 @@ from gateway.emulator.runs.timeline_events import Event, Timeline
 from gateway.emulator.state.store import ObjectTable, Store
 
 Changed = TypeVar("Changed", Step, Message)
-# No script makes nearly as many messages.
+# No script makes nearly so many messages.
 _MAX_RUN_MESSAGES = 1000
 
 
 def apply_due_events(store: Store, partition: str, thread_id: str, now: float) -> None:
-    """Apply every event of the thread's runs whose instant has come."""
+    """Apply every event of the thread's runs whose time has come."""
     for run_id in store.due_run_ids(partition, thread_id, now):
         timeline, applied = store.load_timeline(partition, run_id)
         run = store.runs.get(partition, run_id)
@@ -30,23 +33,21 @@ def apply_due_events(store: Store, partition: str, thread_id: str, now: float) -
 
 
 def start_run(store: Store, partition: str, run: Run, pending: Timeline) -> None:
-    """Keep a new run and all that will happen to it."""
+    """Store a new run with its pending events."""
     store.runs.add(partition, run)
-    bounded = with_expiry(Progress(run, {}, {}), pending)
-    store.store_timeline(partition, run, bounded, 0)
+    store.store_timeline(partition, run, with_expiry(Progress(run, {}, {}), pending), 0)
 
 
 def replace_pending_events(store: Store, partition: str, progress: Progress, pending: Timeline, now: float) -> Run:
-    """Put another future in the place of what was still to come, and return the run as it is now."""
+    """Replace the pending events of a run, and return the run as it is now."""
     timeline, applied = store.load_timeline(partition, progress.run.id)
-    bounded = with_expiry(progress, pending)
-    store.store_timeline(partition, progress.run, timeline[:applied] + bounded, applied)
+    store.store_timeline(partition, progress.run, timeline[:applied] + with_expiry(progress, pending), applied)
     apply_due_events(store, partition, progress.run.thread_id, now)
     return store.runs.get(partition, progress.run.id) or progress.run
 
 
 def append_events(store: Store, partition: str, progress: Progress, events: Iterable[Event], now: float) -> Run:
-    """Let something happen to a run now that nobody could foresee, and return the run; it will expire as before."""
+    """Apply unscheduled events to a run now, and return the run. Its expiry stays as it was."""
     new_events = timed_events(events, now)
     timeline, applied = store.load_timeline(partition, progress.run.id)
     after = apply_events(progress, new_events)
@@ -57,9 +58,9 @@ def append_events(store: Store, partition: str, progress: Progress, events: Iter
 
 
 def load_progress(store: Store, partition: str, run: Run) -> Progress:
-    """Return a run with its steps and messages, as they were when it was last brought up to date."""
-    everything = ListQuery(limit=_MAX_RUN_MESSAGES, order="asc")
-    messages, _ = store.messages.page(partition, run.thread_id, everything, run_id=run.id)
+    """Return a run with its steps and messages, as of the last time that due events were applied."""
+    query = ListQuery(limit=_MAX_RUN_MESSAGES, order="asc")
+    messages, _ = store.messages.page(partition, run.thread_id, query, run_id=run.id)
     return Progress(
         run,
         {step.id: step for step in store.steps.list_all(partition, run.id)},

@@ -1,4 +1,4 @@
-"""Keeps every object in SQLite, apart for each key, and gives them back in a stable order."""
+"""The store of all objects in SQLite: a partition for each API key, and lists in a stable order."""
 
 import sqlite3
 from collections import OrderedDict
@@ -42,7 +42,7 @@ class ObjectTable(Generic[Stored]):
         self._adapter: TypeAdapter[Stored] = TypeAdapter(kind)
 
     def add(self, partition: str, stored: Stored) -> None:
-        """Keep a new object."""
+        """Store a new object."""
         parent_id = getattr(stored, self._parent) if self._parent else None
         run_id = getattr(stored, "run_id", None)
         self._connection.execute(
@@ -52,7 +52,7 @@ class ObjectTable(Generic[Stored]):
         )
 
     def get(self, partition: str, object_id: str, *, parent_id: str | None = None) -> Stored | None:
-        """Return the object of this id (and parent, if one is named); None if there is none."""
+        """Return the object with this id (and this parent, if one is named). None if there is none."""
         row = self._connection.execute(
             "SELECT document FROM objects WHERE partition = ? AND id = ? AND kind = ? AND (? IS NULL OR parent_id = ?)",
             (partition, object_id, self._kind, parent_id, parent_id),
@@ -60,18 +60,18 @@ class ObjectTable(Generic[Stored]):
         return None if row is None else self._adapter.validate_json(row[0])
 
     def replace(self, partition: str, stored: Stored) -> None:
-        """Keep the new state of an object; its place in lists does not change."""
+        """Store the new state of an object. Its position in lists does not change."""
         self._connection.execute(
             "UPDATE objects SET document = ? WHERE partition = ? AND id = ?",
             (self._to_json(stored), partition, stored.id),
         )
 
     def delete(self, partition: str, object_id: str) -> None:
-        """Forget an object and all that belongs to it."""
+        """Delete an object and all objects that belong to it."""
         self._connection.execute("DELETE FROM objects WHERE partition = ? AND id = ?", (partition, object_id))
 
     def position(self, partition: str, object_id: str, parent_id: str | None) -> ListPosition | None:
-        """Return where an object stands among its siblings; None if it is not one of them."""
+        """Return the position of an object in its parent's list. None if the list does not hold it."""
         row = self._connection.execute(
             "SELECT created_at, sequence FROM objects WHERE partition = ? AND id = ? AND kind = ? AND parent_id IS ?",
             (partition, object_id, self._kind, parent_id),
@@ -86,7 +86,7 @@ class ObjectTable(Generic[Stored]):
         bounds: Bounds | None = None,
         run_id: str | None = None,
     ) -> tuple[list[Stored], bool]:
-        """Return the objects that the query asks for, in its order, and whether more lie in its direction."""
+        """Return the page that the query asks for, in its order, and whether more objects lie in its direction."""
         bounds = bounds or Bounds()
         rows = self._connection.execute(
             _OLDEST_FIRST if query.reads_oldest_first else _NEWEST_FIRST,
@@ -99,7 +99,7 @@ class ObjectTable(Generic[Stored]):
                 "low_sequence": bounds.low.sequence if bounds.low else None,
                 "high_at": bounds.high.created_at if bounds.high else None,
                 "high_sequence": bounds.high.sequence if bounds.high else None,
-                # One more than asked for tells whether there is more.
+                # One object more than the limit shows that there are more.
                 "limit": query.limit + 1,
             },
         ).fetchall()
@@ -122,7 +122,7 @@ class ObjectTable(Generic[Stored]):
 
 
 class Store:
-    """All shelves of one database, and the timelines of its runs."""
+    """All object tables of one database, and the timelines of its runs."""
 
     def __init__(self, database: str) -> None:
         self._connection = open_database(database)
@@ -131,17 +131,17 @@ class Store:
         self.runs = ObjectTable(self._connection, Run, "thread_id")
         self.steps = ObjectTable(self._connection, Step, "run_id")
         self.assistants = ObjectTable(self._connection, Assistant)
-        # The last timelines and what stood in the database for them: a model's run reads and writes its own at each
-        # piece of the answer, and to decode a long one takes longer than all else.
+        # The last timelines, each with its text in the database. A run of a model reads and writes its timeline at
+        # each piece of the answer, and decoding a long one would take more time than everything else.
         self._decoded_timelines: OrderedDict[tuple[str, str], tuple[str, Timeline]] = OrderedDict()
 
     def close(self) -> None:
-        """Close the database; the store is of no use afterwards."""
+        """Close the database. The store cannot be used afterwards."""
         self._connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Keep everything written within, or nothing of it if an exception leaves."""
+        """Commit all writes of the block, or roll them back if it raises."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -151,15 +151,15 @@ class Store:
         self._connection.execute("COMMIT")
 
     def new_id(self, prefix: str) -> str:
-        """Return an id that this database has never given out, not even before a restart."""
+        """Return an id that this database has never returned before, not even before a restart."""
         return id_from_name(prefix, str(self._increment("ids")))
 
     def mark_once(self, name: str) -> bool:
-        """Leave a lasting mark; tell whether it is the first one of this name."""
+        """Store a lasting mark, and return whether it is the first one with this name."""
         return self._increment(name) == 1
 
     def store_timeline(self, partition: str, run: Run, timeline: Timeline, applied: int) -> None:
-        """Keep a run's timeline, of which the first events have been applied."""
+        """Store a run's timeline. Its first `applied` events have been applied already."""
         events = _TIMELINE.dump_json(timeline).decode()
         self._cache_decoded(partition, run.id, events, timeline)
         self._connection.execute(
@@ -192,7 +192,7 @@ class Store:
         return timeline, applied
 
     def due_run_ids(self, partition: str, thread_id: str, now: float) -> list[str]:
-        """Return the runs of a thread for which something has become due."""
+        """Return the ids of a thread's runs that have a due event."""
         return [
             row[0]
             for row in self._connection.execute(
@@ -202,15 +202,15 @@ class Store:
         ]
 
     def runs_in_flight(self) -> list[tuple[str, str, str]]:
-        """Return partition, thread and run of every run that has not ended."""
+        """Return partition, thread id and run id of every run that has not ended."""
         return self._connection.execute(
             "SELECT partition, thread_id, run_id FROM timelines WHERE next_due IS NOT NULL"
         ).fetchall()
 
     def active_run_id(self, partition: str, thread_id: str) -> str | None:
-        """Return the run of a thread that has not ended; None if there is none.
+        """Return the id of the thread's run that has not ended. None if there is none.
 
-        Every run that has not ended has something to come, be it its expiry.
+        Every run that has not ended has a pending event, at least its expiry.
         """
         row: Any = self._connection.execute(
             "SELECT run_id FROM timelines WHERE partition = ? AND thread_id = ? AND next_due IS NOT NULL",

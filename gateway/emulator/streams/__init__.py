@@ -1,1 +1,1 @@
-"""Event streams of runs: which events a stream shows, and the streams that are open."""
+"""Event streams of runs: the events that a stream shows, and the streams that are open."""

@@ -1,6 +1,6 @@
-"""Renders what a stream adds to a message or to a step, piece by piece; pure.
+"""Delta events of a stream: the pieces that it adds to a message or to a step. Pure.
 
-Source: recorded streams. Only the first piece of a text has ``annotations``; no delta has a role.
+Source: recorded streams. Only the first piece of a text has `annotations`. No delta has a role.
 """
 
 from dataclasses import replace
@@ -35,7 +35,11 @@ from gateway.emulator.runs.timeline_events import (
 def message_delta(
     before: Message, event: PartAdded | TextGrown | AnnotationAdded, version: ApiVersion
 ) -> JsonObject | None:
-    """Return what an event adds to a message as it was before; None for an empty text, which is shown as it grows."""
+    """Return the delta that an event adds to the message as it was before.
+
+    Returns:
+        None for a new empty text: the stream shows the part with its first piece.
+    """
     match event:
         case PartAdded(part=TextPart(value="")):
             return None
@@ -55,10 +59,10 @@ def message_delta(
 def step_delta(
     before: Step, event: ToolCallStarted | ToolCallGrown | CodeOutputAdded, version: ApiVersion
 ) -> JsonObject:
-    """Return what an event adds to a step as it was before."""
+    """Return the delta that an event adds to the step as it was before."""
     match event:
         case ToolCallStarted(call=started):
-            # What a search found is shown with the completed step only.
+            # Search results are shown with the completed step only.
             call = replace(started, results=()) if isinstance(started, SearchCall) else started
             shown = {"index": len(before.tool_calls), **render_tool_call(call, version, with_search_content=False)}
         case ToolCallGrown(call_id=call_id, text=text):
@@ -90,6 +94,6 @@ def _text(index: int, text: JsonObject) -> JsonObject:
 def _annotation(added: TextAnnotation, version: ApiVersion) -> JsonObject:
     rendered = render_annotation(added, version)
     if isinstance(added, FileCitation):
-        # A stream has the quote in version 2 too, if only an empty one.
+        # A stream has the quote in version 2 too, though an empty one.
         rendered["file_citation"].setdefault("quote", "")
     return rendered

@@ -1,6 +1,6 @@
-"""Shows runs as streams while their time goes by: waits for the clock, and for whoever changes a run meanwhile.
+"""The open event streams of runs. A stream sends each event when it is due, and sees changes by other requests.
 
-A stream only looks on. The run goes on by the clock whether anybody reads or not, so closing a stream stops nothing.
+A stream only observes: its run goes on by the clock with or without a reader, so closing a stream stops nothing.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ from gateway.emulator.streams.stream_events import (
 
 @dataclass(frozen=True, slots=True)
 class ThreadKey:
-    """A thread of a partition."""
+    """The key of a thread: its partition and its id."""
 
     partition: str
     thread_id: str
 
 
 class OpenStreams:
-    """All streams that are being read, and the two things that can happen to them from outside."""
+    """All streams that are being read. A request can wake those of a thread, and the server can stop all."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -46,39 +46,43 @@ class OpenStreams:
         return sum(len(wakeups) for wakeups in self._wakeups.values())
 
     def wake_streams(self, thread: ThreadKey) -> None:
-        """Let the streams of a thread look anew, since a request may have changed what is to come."""
+        """Let the streams of a thread read their timelines again, since a request may have changed them."""
         for wakeup in self._wakeups.get(thread, ()):
             wakeup.set()
 
-    def stop(self) -> None:
-        """End every stream where it is, without ``done``: the server stops, the run does not."""
+    def stop_all(self) -> None:
+        """End every stream at once, without its `done` event: the server stops, the runs do not."""
         self._stopped.set()
         for wakeups in self._wakeups.values():
             for wakeup in wakeups:
                 wakeup.set()
 
     async def wait_stopped(self) -> None:
-        """Return once the server stops."""
+        """Return once `stop_all` has been called."""
         await self._stopped.wait()
 
     async def frames(self, partition: str, streamed: StreamedRun, version: ApiVersion) -> AsyncGenerator[bytes, None]:
-        """Yield the frames of a run's stream, each when it is due, until the run ends or waits for its client."""
+        """Yield the frames of a run's stream, each when it is due, until the run ends or waits for its client.
+
+        Raises:
+            ValueError: The run's timeline has no end.
+        """
         progress, applied = streamed.progress, streamed.applied
         run_id = progress.run.id
         thread = ThreadKey(partition, progress.run.thread_id)
         for event in streamed.opening_events:
             yield event.to_frame()
         with self._wakeup(thread) as wakeup:
-            # Rung, so that the first round reads the timeline.
+            # Set, so that the first round reads the timeline.
             wakeup.set()
             while not self._stopped.is_set():
                 if wakeup.is_set():
                     wakeup.clear()
-                    # What has happened is a prefix that no intervention changes, so the count stays right.
+                    # Applied events are a prefix of the timeline that never changes, so the count stays right.
                     timeline, _ = self._store.load_timeline(partition, run_id)
                     progress = self._with_metadata(partition, progress)
                 if not timeline:
-                    # The thread was deleted under the stream. That a stream ends so is assumed.
+                    # The thread was deleted while its stream was open. That a stream ends like this is assumed.
                     yield ServerSentEvent("error", not_found("run", run_id).body()).to_frame()
                     yield DONE_FRAME
                     return
@@ -91,12 +95,12 @@ class OpenStreams:
                     if ends_stream(timed.event):
                         yield DONE_FRAME
                         return
-                upcoming = next_event_at(timeline, applied)
-                if upcoming is None:
+                next_at = next_event_at(timeline, applied)
+                if next_at is None:
                     message = f"expected the timeline of {run_id} to have an end, got {applied} events without one"
                     raise ValueError(message)
                 if not wakeup.is_set():
-                    await _wait_for_first(self._clock.sleep_until(upcoming), wakeup.wait())
+                    await _wait_for_first(self._clock.sleep_until(next_at), wakeup.wait())
 
     @contextmanager
     def _wakeup(self, thread: ThreadKey) -> Iterator[asyncio.Event]:
@@ -110,22 +114,22 @@ class OpenStreams:
                 del self._wakeups[thread]
 
     def _with_metadata(self, partition: str, progress: Progress) -> Progress:
-        """Return the progress with the metadata that clients have put on the run and its messages meanwhile."""
+        """Return the progress with the current metadata of the run and its messages, which clients may change."""
         run = self._store.runs.get(partition, progress.run.id) or progress.run
 
-        def current(message: Message) -> Message:
+        def with_current_metadata(message: Message) -> Message:
             stored = self._store.messages.get(partition, message.id) or message
             return replace(message, metadata=stored.metadata)
 
         return replace(
             progress,
             run=replace(progress.run, metadata=run.metadata),
-            messages={message.id: current(message) for message in progress.messages.values()},
+            messages={message.id: with_current_metadata(message) for message in progress.messages.values()},
         )
 
 
 async def _wait_for_first(*waits: Coroutine[Any, Any, object]) -> None:
-    """Return as soon as one of the waits is over; the others end with it."""
+    """Return as soon as one of the waits is over, and cancel the others."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,8 @@
-"""Says which events a stream shows for each event of a run's life, and in which form; pure.
+"""The server-sent events that a stream shows for each event of a run's timeline, and their frames. Pure.
 
-Inside a stream, objects have keys that REST leaves out: a message its status, a thread and a run the interpreter's
-files. Source: recorded streams.
+Inside a stream, objects have keys that REST leaves out: a message has its status, a thread and a run have the files of
+the code interpreter. A frame is the name, one line of compact JSON, LF, and nothing else: there are no ids, comments or
+heartbeats, so no client can resume a stream. Source: recorded streams.
 """
 
 import json
@@ -51,16 +52,16 @@ class ServerSentEvent:
         try:
             line = orjson.dumps(self.data)
         except TypeError:
-            # orjson takes integers of 64 bits only; a client's JSON schema, which is echoed, may hold longer ones.
+            # orjson takes integers of 64 bits only. A client's JSON schema, which is echoed, may hold longer ones.
             line = json.dumps(self.data, separators=(",", ":"), ensure_ascii=False).encode()
         return b"event: " + self.name.encode() + b"\ndata: " + line + b"\n\n"
 
 
 @dataclass(frozen=True, slots=True)
 class StreamedRun:
-    """An answer that is a stream: what it begins with, and the run whose later events it shows.
+    """A reply that is a stream: its first events, and the run whose later events it shows.
 
-    ``applied`` is the number of events of the run's timeline that have already gone into ``progress``.
+    `applied` is the number of the timeline's events that `progress` already contains.
     """
 
     opening_events: tuple[ServerSentEvent, ...]
@@ -70,16 +71,16 @@ class StreamedRun:
 
 
 def opening_events(run: Run, version: ApiVersion, thread: Thread | None = None) -> tuple[ServerSentEvent, ...]:
-    """Return the events that a new run's stream begins with; ``thread`` is the one made together with the run."""
-    made = () if thread is None else (ServerSentEvent("thread.created", _thread(thread, version)),)
+    """Return the first events of a new run's stream. `thread` is set if it was made together with the run."""
+    created = () if thread is None else (ServerSentEvent("thread.created", _thread(thread, version)),)
     shown = _run(run, version)
-    return (*made, ServerSentEvent("thread.run.created", shown), ServerSentEvent("thread.run.queued", shown))
+    return (*created, ServerSentEvent("thread.run.created", shown), ServerSentEvent("thread.run.queued", shown))
 
 
 def events_to_stream(
     before: Progress, event: Event, after: Progress, version: ApiVersion, *, with_search_content: bool = False
 ) -> Sequence[ServerSentEvent]:
-    """Return what a stream shows of an event that led from one progress to the other."""
+    """Return the stream's events for a timeline event that led from the progress `before` to `after`."""
     match event:
         case RunQueued() | RunStarted() | RunRequiresAction() | RunCancelling() | RunEnded():
             return (ServerSentEvent(_run_event_name(after.run, version), _run(after.run, version)),)
@@ -95,7 +96,7 @@ def events_to_stream(
         case ToolCallStarted() | ToolCallGrown() | CodeOutputAdded():
             return (ServerSentEvent("thread.run.step.delta", step_delta(before.steps[event.step_id], event, version)),)
         case FunctionOutputGiven():
-            # Seen with the completed step, which follows at once.
+            # Shown with the completed step, which follows at once.
             return ()
         case MessageStarted() | MessageEnded() | PartAdded() | TextGrown() | AnnotationAdded():
             return _message_events(before, event, after, version)
@@ -104,7 +105,7 @@ def events_to_stream(
 
 
 def ends_stream(event: Event) -> bool:
-    """Tell whether a stream is over after this event: the run has ended, or waits for its client."""
+    """Return whether a stream ends with this event: the run has ended, or waits for its client."""
     return isinstance(event, RunEnded | RunRequiresAction)
 
 
@@ -132,7 +133,7 @@ def _message_events(
 
 
 def _run_event_name(run: Run, version: ApiVersion) -> str:
-    # Version 1 had no event of this name and sent the completed one: so its specification, and a recorded stream.
+    # Version 1 has no event of this name and sends `completed` instead, by its specification and a recorded stream.
     if run.status == "incomplete" and version == "v1":
         return "thread.run.completed"
     return f"thread.run.{run.status}"
@@ -154,7 +155,7 @@ def _with_interpreter_files(rendered: JsonObject) -> JsonObject:
 
 
 def _message(message: Message, version: ApiVersion) -> JsonObject:
-    """Return a message with its status, where a stream has it."""
+    """Return a message with its status in the position that a stream has it: before the role."""
     status: JsonObject = {
         "status": message.status,
         "incomplete_details": None if message.incomplete_reason is None else {"reason": message.incomplete_reason},

@@ -30,7 +30,7 @@ async def demo(
     aiohttp_client: Callable[[web.Application], Awaitable[TestClient[Any, Any]]],
     clock: ManualClock,
 ) -> Api:
-    """An emulator with the demo data in the partition of the key ``demo``."""
+    """An emulator with the demo data in the partition of the key `demo`."""
     return Api(await aiohttp_client(create_app(clock=clock, seed_keys=["demo"])), clock, key="demo")
 
 

@@ -53,7 +53,7 @@ def parse_event(frame: str) -> Event:
 
 
 def event_names(events: Iterable[Event]) -> list[str]:
-    """Return the names of events without ``thread.``; deltas that follow each other count once."""
+    """Return the names of events without `thread.`; deltas that follow each other count once."""
     names: list[str] = []
     for name, _ in events:
         short = name.removeprefix("thread.")
@@ -83,7 +83,7 @@ class Stream:
 
 
 class StreamReader:
-    """A stream that is read without a socket, as fast as it comes; ``frames`` is what came so far."""
+    """A stream that is read without a socket, as fast as it comes; `frames` is what came so far."""
 
     def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:
         self.frames: list[bytes] = []
@@ -118,7 +118,7 @@ class StreamReader:
 
 @dataclass(frozen=True)
 class Api:
-    """A client with a key and a version; ``ok`` insists on 200."""
+    """A client with a key and a version; `ok` insists on 200."""
 
     client: TestClient[Any, Any]
     clock: ManualClock
@@ -209,7 +209,7 @@ def a_progress(**fields: Any) -> Progress:
 
 
 class CountingIds:
-    """Gives out ids that count: ``step_1``, ``step_2``."""
+    """Gives out ids that count: `step_1`, `step_2`."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -192,7 +192,7 @@ async def test_a_silent_stream_stays_open_until_the_server_stops(faulty: Faulty)
         assert not stream.response.content.at_eof()
         app = api.client.app
         assert app is not None
-        app[STREAMS].stop()
+        app[STREAMS].stop_all()
         assert await stream.rest() == []
 
 

@@ -6,7 +6,7 @@ from tests.gateway.emulator.driving import Api
 def test_the_page_says_where_the_api_is_and_escapes_what_it_shows() -> None:
     counts = RequestCounts()
     assert "None yet." in front_page("http://x/v1", counts)
-    counts.record(LoggedRequest("<b>", "GET", "/", 200, "latency+503"))
+    counts.record_request(LoggedRequest("<b>", "GET", "/", 200, "latency+503"))
     page = front_page("http://x/v1?<", counts)
     assert "<td>&lt;b&gt;</td><td>1</td>" in page
     assert "<td>latency+503</td><td>1</td>" in page

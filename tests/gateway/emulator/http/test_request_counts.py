@@ -5,11 +5,11 @@ from tests.gateway.emulator.driving import Api
 def test_the_log_keeps_the_last_thousand_and_the_counters_all() -> None:
     counts = RequestCounts()
     for number in range(LOG_LENGTH + 5):
-        counts.record(LoggedRequest("getThread", "GET", f"/v1/threads/{number}", 200))
+        counts.record_request(LoggedRequest("getThread", "GET", f"/v1/threads/{number}", 200))
     assert counts.total == counts.by_operation["getThread"] == LOG_LENGTH + 5
     assert len(counts.log) == LOG_LENGTH
     assert counts.log[0].path == "/v1/threads/5"
-    counts.record(LoggedRequest("getThread", "GET", "/v1/threads/x", 503, "503"))
+    counts.record_request(LoggedRequest("getThread", "GET", "/v1/threads/x", 503, "503"))
     assert counts.by_fault == {"503": 1}
     counts.reset()
     assert counts.by_fault == {}

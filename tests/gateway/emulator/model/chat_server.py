@@ -19,7 +19,7 @@ DONE = b"data: [DONE]\n\n"
 
 @dataclass(frozen=True)
 class Streamed:
-    """A stream of chunks (or raw bytes); an event among them is waited for, and ``cut`` breaks the connection off."""
+    """A stream of chunks (or raw bytes); an event among them is waited for, and `cut` breaks the connection off."""
 
     pieces: tuple[Piece, ...]
     end: Literal["done", "open", "cut"] = "done"
@@ -44,7 +44,7 @@ class ReceivedRequest:
 
 
 class ChatServer:
-    """Gives its answers in order; ``gone`` is set once a client has left before the end of one."""
+    """Gives its answers in order; `gone` is set once a client has left before the end of one."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -123,7 +123,7 @@ def words(*pieces: str) -> list[Json]:
 
 
 def call(index: int | None = 0, arguments: str | None = None, **of_first: Any) -> Json:
-    """Return the chunk of a call's piece; the first one has an ``id`` and a ``name``."""
+    """Return the chunk of a call's piece; the first one has an `id` and a `name`."""
     name = of_first.pop("name", None)
     function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
     numbered = {} if index is None else {"index": index}

@@ -230,7 +230,7 @@ async def test_a_stop_ends_every_stream_without_its_last_event(world: Callable[.
     watched = here.watch()
     here.clock.advance(1.5)
     before = await watched.settle()
-    here.streams.stop()
+    here.streams.stop_all()
     assert await watched.settle() == before
     assert watched.is_over
     assert len(here.streams) == 0
