@@ -84,11 +84,11 @@ def create_app(
     app.cleanup_ctx.append(close_store)
     if model_runs is not None:
         # Registered last, so that it ends before the store closes.
-        _own_model_runs(app, model_runs)
+        _add_model_runs(app, model_runs)
     return app
 
 
-def _own_model_runs(app: web.Application, model_runs: ModelRuns) -> None:
+def _add_model_runs(app: web.Application, model_runs: ModelRuns) -> None:
     app[MODEL_RUNS] = model_runs
 
     async def run_model_runs(_: web.Application) -> AsyncIterator[None]:

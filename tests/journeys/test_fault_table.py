@@ -94,7 +94,7 @@ class Upstream:
     @property
     def requests(self) -> int:
         """How many requests the misbehaving operation got, counted as they came."""
-        ((_, count),) = self.emulator.faults.counted
+        ((_, count),) = self.emulator.faults.rules_with_counts
         return count.seen
 
 

@@ -148,7 +148,7 @@ async def before_it_is_known(story: Story) -> None:
     values = {"threadId": thread_id, "assistantId": assistant_id}
     creating = asyncio.create_task(mutate(story.victim, "createRun", "run { id }", **values))
     await story.victims_socket.subscribe(RUN_EVENTS, run=story.watched.id)
-    await until(lambda: all(count.seen for _, count in emulator.faults.counted))
+    await until(lambda: all(count.seen for _, count in emulator.faults.rules_with_counts))
     story.kill()
     with pytest.raises(aiohttp.ClientError):
         await creating

@@ -103,7 +103,7 @@ class Narrator:
         waits_until: float | None = None,
         is_cancelled: bool = False,
     ) -> Run:
-        """Add a run of an assistant, and return it as it ended.
+        """Add a run of an assistant, and return its last state.
 
         Args:
             assistant: The run's assistant.
@@ -116,16 +116,16 @@ class Narrator:
         """
         self.wait(1)
         run = self._new_run(assistant, metadata or {}, waits_until)
-        start_run(self._store, self._partition, run, timeline_from_script(self._script(actions), self.at, self.new_id))
+        timeline = timeline_from_script(self._script(actions), self.at, self.new_id)
+        start_run(self._store, self._partition, run, timeline)
         # The longest actions take less time.
         self.wait(12)
         if is_cancelled:
             self.wait(-10)
             run = self._updated_run(run)
             progress = load_progress(self._store, self._partition, run)
-            replace_pending_events(
-                self._store, self._partition, progress, cancellation_events(progress, self.at), self.at
-            )
+            pending = cancellation_events(progress, self.at)
+            replace_pending_events(self._store, self._partition, progress, pending, self.at)
             self.wait(10)
         if outputs is not None:
             run = self._updated_run(run)

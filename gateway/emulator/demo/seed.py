@@ -63,11 +63,11 @@ def seed_demo(store: Store, partition: str, now: float) -> None:
     with store.transaction():
         if not store.mark_once(f"seeded:{partition}"):
             return
-        made_at = int(now - 90 * _DAY_SECONDS)
-        concierge = demo_assistants.concierge(made_at)
-        analyst = demo_assistants.analyst(made_at + 3600)
-        writer = demo_assistants.writer(made_at + 7200)
-        desk = demo_assistants.support(made_at + 10_800)
+        created_at = int(now - 90 * _DAY_SECONDS)
+        concierge = demo_assistants.concierge(created_at)
+        analyst = demo_assistants.analyst(created_at + 3600)
+        writer = demo_assistants.writer(created_at + 7200)
+        desk = demo_assistants.support(created_at + 10_800)
         for assistant in (concierge, analyst, writer, desk):
             store.assistants.add(partition, assistant)
         journal.write_conversation(store, partition, now - journal.JOURNAL_DAYS * _DAY_SECONDS, writer)

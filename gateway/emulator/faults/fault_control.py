@@ -31,8 +31,8 @@ def add_fault_control(app: web.Application) -> None:
 
 async def show_faults(request: web.Request) -> web.Response:
     """Return the active rules, each with the number of requests that it matched and that it struck."""
-    counted = request.app[FAULTS].counted
-    rules = [{**rule.model_dump(exclude_defaults=True), **asdict(count)} for rule, count in counted]
+    rules_with_counts = request.app[FAULTS].rules_with_counts
+    rules = [{**rule.model_dump(exclude_defaults=True), **asdict(count)} for rule, count in rules_with_counts]
     return json_response({"rules": rules})
 
 

@@ -145,7 +145,7 @@ class Faults:
 
     def __init__(self, rules: Sequence[FaultRule], operations: Collection[str]) -> None:
         self._operations = operations
-        self.counted: tuple[tuple[FaultRule, RuleCount], ...] = ()
+        self.rules_with_counts: tuple[tuple[FaultRule, RuleCount], ...] = ()
         self.replace(rules)
 
     def replace(self, rules: Sequence[FaultRule]) -> None:
@@ -160,7 +160,7 @@ class Faults:
                     f"expected an operation of the API as createRun, a pattern as list*, or one of {_listed(METHODS)}, "
                     f"got {rule.operation!r}"
                 )
-        self.counted = tuple((rule, RuleCount()) for rule in rules)
+        self.rules_with_counts = tuple((rule, RuleCount()) for rule in rules)
 
     def decide_for_request(self, operation: str, method: str) -> Strike:
         """Count a request, and return the faults that it meets. Call this before the request is handled."""
@@ -178,7 +178,7 @@ class Faults:
 
     def _struck(self, operation: str, method: str, *, for_streams: bool) -> list[FaultRule]:
         struck: list[FaultRule] = []
-        for rule, count in self.counted:
+        for rule, count in self.rules_with_counts:
             if rule.is_stream_fault is not for_streams or not rule.matches(operation, method):
                 continue
             count.seen += 1
@@ -193,7 +193,7 @@ class Faults:
 def error_from_validation(error: ValidationError, where: str) -> FaultRuleError:
     """Return an error that describes the first problem of an invalid rule. `where` begins the path of the problem."""
     first = error.errors(include_url=False)[0]
-    place = where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+    path = where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
     match first["type"]:
         case "extra_forbidden":
             words = f"expected only keys of a rule ({', '.join(FaultRule.model_fields)}), got another"
@@ -205,7 +205,7 @@ def error_from_validation(error: ValidationError, where: str) -> FaultRuleError:
             expected = first["msg"].removeprefix("Input should be ").partition(", unable")[0]
             shown = repr(first["input"])
             words = f"expected {expected}, got {shown if len(shown) <= 60 else shown[:57] + '...'}"
-    return FaultRuleError(f"{place.lstrip('.')}: {words}" if place else words)
+    return FaultRuleError(f"{path.lstrip('.')}: {words}" if path else words)
 
 
 def _share_from_seed(seed: int, number: int) -> float:

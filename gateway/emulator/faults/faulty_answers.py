@@ -22,8 +22,8 @@ DEFAULT_STREAM_EVENTS = 5
 # Two of the three bytes of one character.
 HALF_CHARACTER = "€".encode()[:2]
 _HTML = "<html>\r\n<head><title>{0}</title></head>\r\n<body>\r\n<center><h1>{0}</h1></center>\r\n</body>\r\n</html>\r\n"
-_BEGINNING = b'{\n  "id": "'
-_BEGINNING_OF = 512
+_PARTIAL_BODY = b'{\n  "id": "'
+_FULL_LENGTH = 512
 # With a linger time of zero, closing a socket sends a reset instead of an orderly end.
 _NO_LINGER = struct.pack("ii", 1, 0)
 
@@ -125,7 +125,7 @@ def _response_for_fault(rule: FaultRule, original: web.StreamResponse | None) ->
 def _truncated_response(original: web.StreamResponse | None) -> TruncatedResponse:
     body = original.body if isinstance(original, web.Response) else None
     if original is None or not isinstance(body, bytes):
-        return TruncatedResponse(_BEGINNING, _BEGINNING_OF)
+        return TruncatedResponse(_PARTIAL_BODY, _FULL_LENGTH)
     return TruncatedResponse(body[: len(body) // 2], len(body), status=original.status)
 
 

@@ -79,7 +79,7 @@ class ModelRuns:
         """Ask the model about a queued run as soon as a slot is free. Fail the run if too many wait already."""
         key = _RunKey(ThreadKey(partition, run.thread_id), run.id)
         if len(self._tasks) >= self._options.max_at_once + self._options.max_waiting:
-            self._fail(key, failures.too_many_waiting())
+            self._fail_run(key, failures.too_many_waiting())
             return
         task = asyncio.create_task(self._answer_run(key))
         self._tasks[task] = key
@@ -103,36 +103,34 @@ class ModelRuns:
             try:
                 await self._run_model(key)
             except ModelFailedError as error:
-                self._fail(key, error)
+                self._fail_run(key, error)
             except Exception:
                 _logger.exception("expected an answer to run %s, got an exception", key.run_id)
-                self._fail(key, failures.unexpected())
+                self._fail_run(key, failures.unexpected())
 
     async def _run_model(self, key: _RunKey) -> None:
         if not self._append_events(key, lambda _: [RunStarted()]):
             return
-        progress = self._progress(key)
+        progress = self._load_progress(key)
         remaining = remaining_tokens(progress)
         if remaining is not None and remaining <= 0:
             self._append_events(
                 key, lambda _: [RunEnded(status="incomplete", incomplete_reason="max_completion_tokens")]
             )
             return
-        messages = self._messages(key, progress)
+        messages = self._load_messages(key, progress)
         used_ids = [call.id for call in function_calls(progress)]
         writer = ReplyWriter(self._store.new_id, estimate_prompt_tokens(progress, messages), used_ids)
         body: JsonObject = chat_request(progress, messages, self._options.name)
         async with aclosing(self._client.stream_reply(body)) as pieces:
-            while (
-                chunks := await self._next_before_deadline(anext(pieces, None), progress.run.expires_at)
-            ) is not None:
+            while (chunks := await self._next_in_time(anext(pieces, None), progress.run.expires_at)) is not None:
                 if not self._append_events(key, partial(_events_from_chunks, writer, chunks)):
                     return
                 if writer.failure is not None:
                     raise writer.failure
         self._append_events(key, lambda _: writer.finish())
 
-    async def _next_before_deadline(self, piece: Awaitable[Result], expires_at: float) -> Result:
+    async def _next_in_time(self, piece: Awaitable[Result], expires_at: float) -> Result:
         """Return the next piece, if it comes before the timeout and before the run expires.
 
         Raises:
@@ -153,7 +151,7 @@ class ModelRuns:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
 
-    def _fail(self, key: _RunKey, error: ModelFailedError) -> None:
+    def _fail_run(self, key: _RunKey, error: ModelFailedError) -> None:
         if self._append_events(key, lambda progress: early_end_events(progress, "failed", error.failure)):
             _logger.warning("run %s failed: %s", key.run_id, error)
 
@@ -168,7 +166,7 @@ class ModelRuns:
             apply_due_events(self._store, partition, key.thread.thread_id, now)
             if self._waiting_run(key) is None:
                 return False
-            progress = self._progress(key)
+            progress = self._load_progress(key)
             events = list(make_events(progress))
             if not events:
                 return True
@@ -180,14 +178,14 @@ class ModelRuns:
         run = self._store.runs.get(key.thread.partition, key.run_id)
         return run if run is not None and run.status in _AWAITING_MODEL else None
 
-    def _progress(self, key: _RunKey) -> Progress:
+    def _load_progress(self, key: _RunKey) -> Progress:
         run = self._waiting_run(key)
         if run is None:
             message = f"expected run {key.run_id} to wait for its answer, got one that does not"
             raise ValueError(message)
         return load_progress(self._store, key.thread.partition, run)
 
-    def _messages(self, key: _RunKey, progress: Progress) -> list[Message]:
+    def _load_messages(self, key: _RunKey, progress: Progress) -> list[Message]:
         """Return the thread's messages that the run reads, without its own, oldest first."""
         limit = min(progress.run.truncation_strategy["last_messages"] or _DEFAULT_MESSAGES_READ, _MAX_MESSAGES_READ)
         query = ListQuery(limit=limit + len(progress.messages))

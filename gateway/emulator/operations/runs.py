@@ -58,7 +58,7 @@ def create_run(call: ApiCall) -> JsonObject | StreamedRun:
         raise active_run(thread.id, run_id)
     for message in body.additional_messages or ():
         add_message(call, thread.id, message)
-    run = _start_run(call, body, thread, assistant)
+    run = _start_new_run(call, body, thread, assistant)
     return _stream_run(call, run) if body.stream else reply_objects.render_run(run, call.version)
 
 
@@ -67,7 +67,7 @@ def create_thread_and_run(call: ApiCall) -> JsonObject | StreamedRun:
     body = parse_body(ThreadAndRunV1, call.body) if call.version == "v1" else parse_body(ThreadAndRunV2, call.body)
     assistant = find_assistant(call, body.assistant_id)
     thread = add_thread(call, body.thread or ThreadV2())
-    run = _start_run(call, body, thread, assistant)
+    run = _start_new_run(call, body, thread, assistant)
     return _stream_run(call, run, thread) if body.stream else reply_objects.render_run(run, call.version)
 
 
@@ -92,9 +92,8 @@ def cancel_run(call: ApiCall) -> JsonObject:
     if run.status not in _CANCELLABLE:
         raise not_cancellable(run.status)
     progress = load_progress(call.store, call.partition, run)
-    cancelled = replace_pending_events(
-        call.store, call.partition, progress, cancellation_events(progress, call.now), call.now
-    )
+    pending = cancellation_events(progress, call.now)
+    cancelled = replace_pending_events(call.store, call.partition, progress, pending, call.now)
     return reply_objects.render_run(cancelled, call.version)
 
 
@@ -115,13 +114,13 @@ def submit_tool_outputs(call: ApiCall) -> JsonObject | StreamedRun:
     progress = load_progress(call.store, call.partition, run)
     timeline, applied = call.store.load_timeline(call.partition, run.id)
     script_input = script_input_for_run(call, run)
-    written = sum(count_tokens(function_call.arguments) for function_call in run.awaited_calls)
-    usage = waiting_step_usage(timeline[:applied]) or Usage(script_input.prompt_tokens, written)
+    completion_tokens = sum(count_tokens(function_call.arguments) for function_call in run.awaited_calls)
+    usage = waiting_step_usage(timeline[:applied]) or Usage(script_input.prompt_tokens, completion_tokens)
     pending = tool_output_events(progress, outputs, usage, call.now)
     asks_model = call.has_model and run.asks_model
     if not asks_model:
-        answered = tuple((function_call.name, outputs[function_call.id]) for function_call in run.awaited_calls)
-        pending += timeline_from_script(script_after_outputs(script_input, answered), call.now, call.store.new_id)
+        output_pairs = tuple((function_call.name, outputs[function_call.id]) for function_call in run.awaited_calls)
+        pending += timeline_from_script(script_after_outputs(script_input, output_pairs), call.now, call.store.new_id)
     run = replace_pending_events(call.store, call.partition, progress, pending, call.now)
     if asks_model:
         call.runs_for_model.append(run)
@@ -130,7 +129,7 @@ def submit_tool_outputs(call: ApiCall) -> JsonObject | StreamedRun:
     return reply_objects.render_run(run, call.version)
 
 
-def _start_run(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assistant) -> Run:
+def _start_new_run(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assistant) -> Run:
     run = new_run(call, body, thread, assistant)
     script_input = script_input_for_run(call, run)
     if not script_input.question and not run.instructions:
@@ -140,12 +139,8 @@ def _start_run(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assis
         start_run(call.store, call.partition, run, ())
         call.runs_for_model.append(run)
     else:
-        start_run(
-            call.store,
-            call.partition,
-            run,
-            timeline_from_script(script_at_start(script_input), call.now, call.store.new_id),
-        )
+        timeline = timeline_from_script(script_at_start(script_input), call.now, call.store.new_id)
+        start_run(call.store, call.partition, run, timeline)
     return run
 
 

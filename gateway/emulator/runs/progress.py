@@ -181,8 +181,8 @@ def _changed_message(
             return replace(message, status="incomplete", incomplete_at=at, incomplete_reason=reason)
         case _:
             parts = (
-                _extended_part(part, event) if place == event.index else part
-                for place, part in enumerate(message.content)
+                _extended_part(part, event) if index == event.index else part
+                for index, part in enumerate(message.content)
             )
             return replace(message, content=tuple(parts))
 

@@ -138,7 +138,7 @@ def script_at_start(script_input: ScriptInput) -> Script:
 
 def script_after_outputs(script_input: ScriptInput, outputs: tuple[tuple[str, str], ...]) -> Script:
     """Return the script of a run whose function calls got their outputs (pairs of name and output)."""
-    return _script(script_input, (_answer(script_input, output_quoting_parts(outputs)),))
+    return _script(script_input, (_answer_action(script_input, output_quoting_parts(outputs)),))
 
 
 def _is_too_long(script_input: ScriptInput) -> bool:
@@ -190,8 +190,8 @@ def _default_actions(script_input: ScriptInput) -> tuple[Action, ...]:
     if "code_interpreter" in usable:
         return (*actions, *_code_actions(script_input, draws=False))
     if results:
-        return (*actions, _answer(script_input, (cited_text_part(script_input.question, results),)))
-    return (*actions, _answer(script_input, answer_parts(script_input.question)))
+        return (*actions, _answer_action(script_input, (cited_text_part(script_input.question, results),)))
+    return (*actions, _answer_action(script_input, answer_parts(script_input.question)))
 
 
 def _usable_tools(script_input: ScriptInput) -> dict[str, list[JsonObject]]:
@@ -221,10 +221,10 @@ def _search_results(script_input: ScriptInput) -> tuple[SearchResult, ...]:
         SearchResult(
             file_id=file_id,
             file_name=file_name_from_id(file_id),
-            score=round(0.95 - 0.07 * place, 2),
-            text=f"Passage {place + 1} on: {script_input.question[:120]}",
+            score=round(0.95 - 0.07 * index, 2),
+            text=f"Passage {index + 1} on: {script_input.question[:120]}",
         )
-        for place, file_id in enumerate(script_input.files[:5])
+        for index, file_id in enumerate(script_input.files[:5])
     )
 
 
@@ -233,10 +233,10 @@ def _code_actions(script_input: ScriptInput, *, draws: bool) -> tuple[Action, ..
     outputs: tuple[CodeOutput, ...] = (CodeLogs(logs=answer.logs),)
     if answer.image_file_id:
         outputs = (*outputs, CodeImage(file_id=answer.image_file_id))
-    return (RunCode(answer.code, outputs), _answer(script_input, answer.parts))
+    return (RunCode(answer.code, outputs), _answer_action(script_input, answer.parts))
 
 
-def _answer(script_input: ScriptInput, parts: tuple[ContentPart, ...]) -> WriteMessage:
+def _answer_action(script_input: ScriptInput, parts: tuple[ContentPart, ...]) -> WriteMessage:
     limit = script_input.max_completion_tokens
     if limit is not None and count_content_tokens(parts) > limit:
         return WriteMessage(parts, incomplete_reason="max_completion_tokens")

@@ -51,8 +51,8 @@ def message_delta(
             content = _text(index, {"value": text, **({"annotations": []} if is_first else {})})
         case AnnotationAdded(index=index):
             part = before.content[index]
-            place = len(part.annotations) if isinstance(part, TextPart) else 0
-            content = _text(index, {"annotations": [{"index": place, **_annotation(event.annotation, version)}]})
+            position = len(part.annotations) if isinstance(part, TextPart) else 0
+            content = _text(index, {"annotations": [{"index": position, **_annotation(event.annotation, version)}]})
     return {"id": before.id, "object": "thread.message.delta", "delta": {"content": [content]}}
 
 
@@ -76,8 +76,8 @@ def step_delta(
         case CodeOutputAdded(call_id=call_id, output=output):
             index = _index(before, call_id)
             call = before.tool_calls[index]
-            place = len(call.outputs) if isinstance(call, CodeCall) else 0
-            outputs = [{"index": place, **render_code_output(output)}]
+            position = len(call.outputs) if isinstance(call, CodeCall) else 0
+            outputs = [{"index": position, **render_code_output(output)}]
             shown = {"index": index, "type": "code_interpreter", "code_interpreter": {"outputs": outputs}}
     details = {"type": "tool_calls", "tool_calls": [shown]}
     return {"id": before.id, "object": "thread.run.step.delta", "delta": {"step_details": details}}

@@ -72,7 +72,7 @@ class OpenStreams:
         thread = ThreadKey(partition, progress.run.thread_id)
         for event in streamed.opening_events:
             yield event.to_frame()
-        with self._wakeup(thread) as wakeup:
+        with self._registered_wakeup(thread) as wakeup:
             # Set, so that the first round reads the timeline.
             wakeup.set()
             while not self._stopped.is_set():
@@ -103,7 +103,7 @@ class OpenStreams:
                     await _wait_for_first(self._clock.sleep_until(next_at), wakeup.wait())
 
     @contextmanager
-    def _wakeup(self, thread: ThreadKey) -> Iterator[asyncio.Event]:
+    def _registered_wakeup(self, thread: ThreadKey) -> Iterator[asyncio.Event]:
         wakeup = asyncio.Event()
         self._wakeups[thread].add(wakeup)
         try:

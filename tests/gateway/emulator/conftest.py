@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient
 from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
 from gateway.emulator.state.store import Store
-from tests.gateway.emulator.driving import START, Api
+from tests.gateway.emulator.api_client import START, Api
 
 
 @pytest.fixture

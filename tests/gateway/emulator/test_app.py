@@ -11,7 +11,7 @@ from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
 from gateway.emulator.http.request_counts import COUNTS
 from gateway.emulator.state.database import DatabaseVersionError
-from tests.gateway.emulator.driving import Api
+from tests.gateway.emulator.api_client import Api
 
 Connect = Callable[[web.Application], Awaitable[TestClient[Any, Any]]]
 
@@ -53,7 +53,7 @@ async def test_no_key_is_written_to_the_file(aiohttp_client: Connect, tmp_path: 
     assert b"sk-very-secret" not in file.read_bytes()
 
 
-async def test_the_counters_are_at_hand_in_the_process(aiohttp_client: Connect, clock: ManualClock) -> None:
+async def test_the_request_counts_can_be_read_in_the_process(aiohttp_client: Connect, clock: ManualClock) -> None:
     app = create_app(clock=clock)
     api = Api(await aiohttp_client(app), clock)
     await api.ok("GET", "/assistants")
@@ -62,12 +62,12 @@ async def test_the_counters_are_at_hand_in_the_process(aiohttp_client: Connect, 
     assert app[COUNTS].total == 0
 
 
-async def test_a_smaller_limit_of_bodies_is_kept(aiohttp_client: Connect, clock: ManualClock) -> None:
+async def test_a_smaller_body_limit_is_enforced(aiohttp_client: Connect, clock: ManualClock) -> None:
     api = Api(await aiohttp_client(create_app(clock=clock, max_body_bytes=50)), clock)
     assert (await api.call("POST", "/threads", {"metadata": {"k": "v" * 60}})).status == 413
 
 
-def test_a_file_of_another_version_does_not_start(tmp_path: Path) -> None:
+def test_a_file_of_another_version_prevents_the_start(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "old.db")
     connection.execute("PRAGMA user_version = 7")
     connection.close()

@@ -6,14 +6,14 @@ import pytest
 from gateway.emulator.clock import ManualClock, SystemClock
 
 
-async def test_the_system_clock_tells_the_wall_time_and_does_not_wait_for_the_past() -> None:
+async def test_the_system_clock_returns_wall_time_and_does_not_wait_for_the_past() -> None:
     clock = SystemClock()
     before = time.time()
     assert before <= clock.now() <= time.time()
     await clock.sleep_until(before)
 
 
-def test_the_system_clock_does_not_go_back_with_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_system_clock_does_not_go_back_when_the_wall_clock_does(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, shown = SystemClock(), iter([100.0, 90.0, 101.0])
     monkeypatch.setattr(time, "time", lambda: next(shown))
     assert [clock.now() for _ in range(3)] == [100.0, 100.0, 101.0]

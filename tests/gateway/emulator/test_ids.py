@@ -22,5 +22,5 @@ def test_a_file_id_is_written_with_a_dash_and_22_characters() -> None:
 
 
 @pytest.mark.parametrize("candidate", ["thread", "threadx_1", "msg_1", ""])
-def test_an_id_of_another_kind_has_not_the_prefix(candidate: str) -> None:
+def test_an_id_of_another_kind_does_not_have_the_prefix(candidate: str) -> None:
     assert not has_prefix(candidate, "thread")

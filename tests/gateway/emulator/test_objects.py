@@ -11,10 +11,10 @@ from gateway.emulator.objects import (
     TextPart,
     Usage,
 )
-from tests.gateway.emulator.driving import a_run
+from tests.gateway.emulator.api_client import a_run
 
 
-def test_a_message_of_every_kind_of_part_survives_being_written_down() -> None:
+def test_a_message_with_every_kind_of_part_round_trips_through_json() -> None:
     citation = FileCitation(text="【1】", start_index=0, end_index=3, file_id="file-1")
     message = Message(
         id="msg_1",

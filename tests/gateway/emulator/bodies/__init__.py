@@ -1,1 +1,1 @@
-"""Tests of the request bodies."""
+"""Tests of request bodies and replies."""

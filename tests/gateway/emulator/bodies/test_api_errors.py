@@ -11,7 +11,7 @@ from gateway.emulator.bodies.api_errors import (
     quoted_list,
     rate_limited,
 )
-from tests.gateway.emulator.driving import WEATHER_TOOL, Api
+from tests.gateway.emulator.api_client import WEATHER_TOOL, Api
 
 SAME = {"type": "invalid_request_error"}
 
@@ -140,7 +140,7 @@ REFUSALS: list[tuple[str, str, Any, int, str, str | None, str | None]] = [
     ],
     ids=str,
 )
-def test_a_refusal_that_only_a_fault_brings_has_the_form_of_the_others(
+def test_a_refusal_of_an_injected_fault_has_the_form_of_the_others(
     refusal: ApiError, status: int, kind: str, code: str | None
 ) -> None:
     assert refusal.status == status

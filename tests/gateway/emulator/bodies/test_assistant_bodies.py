@@ -17,14 +17,14 @@ def test_a_new_assistant_needs_a_model(model: type[BaseModel]) -> None:
 
 
 @pytest.mark.parametrize("model", [ModifyAssistantV1, ModifyAssistantV2])
-def test_a_change_needs_nothing_and_keeps_the_limits(model: type[BaseModel]) -> None:
+def test_a_change_has_no_required_field_and_enforces_the_limits(model: type[BaseModel]) -> None:
     model.model_validate_json("{}")
     for body in ('{"name":"' + "x" * 257 + '"}', '{"description":"' + "x" * 513 + '"}'):
         with pytest.raises(ValidationError):
             model.model_validate_json(body)
 
 
-def test_each_version_has_its_own_way_to_name_files() -> None:
+def test_each_version_names_files_by_its_own_field() -> None:
     CreateAssistantV1.model_validate_json('{"model":"m","file_ids":["file-1"]}')
     with pytest.raises(ValidationError):
         CreateAssistantV2.model_validate_json('{"model":"m","file_ids":["file-1"]}')

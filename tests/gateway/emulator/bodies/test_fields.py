@@ -22,7 +22,7 @@ class OnlyMetadata(Body):
     "metadata",
     [{}, {f"k{number}": "v" for number in range(16)}, {"k" * 64: "v" * 512}, {"": ""}, {"🎉" * 64: "京" * 512}],
 )
-def test_metadata_within_the_limits_is_taken(metadata: dict[str, str]) -> None:
+def test_metadata_within_the_limits_is_accepted(metadata: dict[str, str]) -> None:
     assert OnlyMetadata(metadata=metadata).metadata == metadata
 
 
@@ -35,7 +35,7 @@ def test_metadata_beyond_the_limits_is_refused(metadata: Any) -> None:
         OnlyMetadata(metadata=metadata)
 
 
-def test_null_metadata_is_none() -> None:
+def test_null_metadata_is_empty() -> None:
     assert OnlyMetadata.model_validate_json('{"metadata":null}').metadata == {}
 
 
@@ -43,11 +43,11 @@ def test_null_metadata_is_none() -> None:
     ("value", "name"),
     [("", "a string"), (True, "a boolean"), (1, "an integer"), (1.5, "a decimal"), ([], "an array"), (None, "null")],
 )
-def test_json_types_have_their_articles(value: Any, name: str) -> None:
+def test_json_type_names_have_their_articles(value: Any, name: str) -> None:
     assert json_type_name(value) == name
 
 
-def test_a_function_is_kept_with_the_defaults_of_the_api() -> None:
+def test_a_function_is_stored_with_the_defaults_of_the_api() -> None:
     tool = FunctionTool.model_validate_json('{"type":"function","function":{"name":"f"}}')
     assert tool.to_stored() == {
         "type": "function",
@@ -55,7 +55,7 @@ def test_a_function_is_kept_with_the_defaults_of_the_api() -> None:
     }
 
 
-def test_a_vector_store_to_be_made_gets_its_id() -> None:
+def test_a_vector_store_to_create_gets_its_id() -> None:
     body = '{"file_search":{"vector_stores":[{"file_ids":["file-1"]}]},"code_interpreter":{}}'
     assert ToolResources.model_validate_json(body).to_stored("vs_1") == {
         "code_interpreter": {"file_ids": []},

@@ -4,7 +4,7 @@ from gateway.emulator.bodies.api_errors import ApiError
 from gateway.emulator.bodies.list_query import ListQuery, parse_list_query, slice_ids
 
 
-def test_a_list_is_newest_first_and_twenty_long_unless_asked_otherwise() -> None:
+def test_a_list_is_newest_first_and_twenty_long_by_default() -> None:
     assert parse_list_query({}) == ListQuery(limit=20, order="desc", after=None, before=None)
     assert parse_list_query({"limit": "100", "order": "asc", "after": "msg_1", "api-version": "x"}) == ListQuery(
         limit=100, order="asc", after="msg_1"

@@ -77,7 +77,9 @@ def test_no_body_and_null_are_an_empty_object() -> None:
         (RunV2, RUN + b'"temperature":NaN}', "Invalid ", "temperature", None),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named(model: Any, raw: bytes, message: str, param: str | None, code: str | None) -> None:
+def test_an_invalid_body_is_refused_with_its_first_problem(
+    model: Any, raw: bytes, message: str, param: str | None, code: str | None
+) -> None:
     with pytest.raises(ApiError) as refused:
         parse_body(model, raw)
     assert refused.value.message.startswith(message)

@@ -11,7 +11,7 @@ from gateway.emulator.objects import (
     Thread,
     Usage,
 )
-from tests.gateway.emulator.driving import START, a_run
+from tests.gateway.emulator.api_client import START, a_run
 
 MESSAGE = Message(
     id="msg_1",

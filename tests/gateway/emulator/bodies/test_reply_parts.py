@@ -45,7 +45,7 @@ def test_the_older_version_knows_text_and_image_files_only() -> None:
     assert render_content_part(parts[1], "v1")["text"]["value"] == "https://x"
 
 
-def test_tool_calls_show_what_went_in_and_out() -> None:
+def test_tool_calls_show_their_input_and_output() -> None:
     function = FunctionCall(id="call_1", name="f", arguments="{}", output="1")
     code = CodeCall(id="call_2", input="x", outputs=(CodeLogs(logs="1"), CodeImage(file_id="file-1")))
     assert render_tool_call(function, "v2", with_search_content=False)["function"] == {
@@ -59,7 +59,7 @@ def test_tool_calls_show_what_went_in_and_out() -> None:
     }
 
 
-def test_a_search_shows_what_it_read_only_if_asked() -> None:
+def test_a_search_shows_the_text_of_results_only_on_request() -> None:
     assert render_tool_call(SEARCH, "v1", with_search_content=True) == {
         "id": "call_1",
         "type": "retrieval",

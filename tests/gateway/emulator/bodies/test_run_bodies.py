@@ -5,7 +5,7 @@ from gateway.emulator.bodies.run_bodies import RunV1, RunV2, SubmitToolOutputs, 
 
 
 @pytest.mark.parametrize("model", [RunV1, RunV2, ThreadAndRunV1, ThreadAndRunV2])
-def test_an_assistant_is_all_that_a_run_needs(model: type[BaseModel]) -> None:
+def test_a_run_requires_only_an_assistant(model: type[BaseModel]) -> None:
     assert model.model_validate_json('{"assistant_id":"asst_1"}').model_dump()["assistant_id"] == "asst_1"
 
 
@@ -24,12 +24,12 @@ def test_an_assistant_is_all_that_a_run_needs(model: type[BaseModel]) -> None:
         (ThreadAndRunV1, '"tool_resources":{}'),
     ],
 )
-def test_what_belongs_to_another_version_or_request_is_refused(model: type[BaseModel], field: str) -> None:
+def test_fields_of_another_version_or_request_are_refused(model: type[BaseModel], field: str) -> None:
     with pytest.raises(ValidationError):
         model.model_validate_json('{"assistant_id":"asst_1",' + field + "}")
 
 
-def test_an_output_left_out_is_empty() -> None:
+def test_an_omitted_output_is_empty() -> None:
     body = SubmitToolOutputs.model_validate_json('{"tool_outputs":[{"tool_call_id":"call_1"}]}')
     assert body.tool_outputs[0].output == ""
 
@@ -40,6 +40,6 @@ def test_version_2_takes_a_json_schema(model: type[BaseModel]) -> None:
     model.model_validate_json('{"assistant_id":"asst_1","response_format":' + schema + "}")
 
 
-def test_version_1_chooses_retrieval_which_is_kept_under_its_later_name() -> None:
+def test_version_1_chooses_retrieval_which_is_stored_under_its_later_name() -> None:
     body = RunV1.model_validate_json('{"assistant_id":"asst_1","tool_choice":{"type":"retrieval"}}')
     assert body.model_dump()["tool_choice"] == {"type": "file_search"}

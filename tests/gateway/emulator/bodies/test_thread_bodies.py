@@ -5,7 +5,7 @@ from gateway.emulator.bodies.thread_bodies import MessageV1, MessageV2, ModifyMe
 from gateway.emulator.objects import Attachment, ImageFilePart, ImageUrlPart, TextPart
 
 
-def test_parts_of_every_kind_are_kept() -> None:
+def test_parts_of_every_kind_are_converted() -> None:
     body = MessageV2.model_validate_json(
         '{"role":"user","content":[{"type":"text","text":"a"},'
         '{"type":"image_file","image_file":{"file_id":"file-1","detail":"low"}},'
@@ -35,6 +35,6 @@ def test_the_older_version_takes_text_only() -> None:
         MessageV1.model_validate_json('{"role":"user","content":[{"type":"text","text":"a"}]}')
 
 
-def test_absent_metadata_is_told_from_empty_metadata() -> None:
+def test_missing_metadata_differs_from_empty_metadata() -> None:
     assert ModifyMetadata.model_validate_json("{}").metadata is None
     assert ModifyMetadata.model_validate_json('{"metadata":{}}').metadata == {}

@@ -1,5 +1,5 @@
 from gateway.emulator.demo.seed import FILE_CHART, FILE_HANDBOOK, FILE_REPORT, RUN_CODE, RUN_SEARCH, THREAD_ANALYSIS
-from tests.gateway.emulator.driving import Api
+from tests.gateway.emulator.api_client import Api
 
 
 async def test_code_printed_logs_and_drew_a_chart(demo: Api) -> None:

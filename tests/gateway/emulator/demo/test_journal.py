@@ -1,5 +1,5 @@
 from gateway.emulator.demo.seed import THREAD_JOURNAL
-from tests.gateway.emulator.driving import Api
+from tests.gateway.emulator.api_client import Api
 
 
 async def test_the_journal_is_longer_than_a_page_can_be(demo: Api) -> None:
@@ -11,5 +11,5 @@ async def test_the_journal_is_longer_than_a_page_can_be(demo: Api) -> None:
     assert first["data"][0]["content"][0]["text"]["value"].startswith("Day 1 ")
 
 
-async def test_the_journal_has_more_runs_than_a_page_shows_unasked(demo: Api) -> None:
+async def test_the_journal_has_more_runs_than_a_default_page(demo: Api) -> None:
     assert (await demo.ok("GET", f"/threads/{THREAD_JOURNAL}/runs"))["has_more"] is True

@@ -3,10 +3,10 @@ from gateway.emulator.demo.narrator import Narrator, marked_text
 from gateway.emulator.objects import TextPart
 from gateway.emulator.runs.script import WriteMessage
 from gateway.emulator.state.store import Store
-from tests.gateway.emulator.driving import START
+from tests.gateway.emulator.api_client import START
 
 
-def test_ids_are_readable_and_count(store: Store) -> None:
+def test_ids_are_readable_and_numbered(store: Store) -> None:
     story = Narrator(store, "mine", "thread_demoTale0000000000000001", START)
     assert [story.new_id("msg"), story.new_id("msg"), story.new_id("run"), story.new_id("file")] == [
         "msg_demoTale0000000000000001",
@@ -16,7 +16,7 @@ def test_ids_are_readable_and_count(store: Store) -> None:
     ]
 
 
-def test_a_told_run_ends_before_the_story_goes_on(store: Store) -> None:
+def test_a_run_of_the_demo_ends_before_the_story_continues(store: Store) -> None:
     story = Narrator(store, "mine", "thread_demoTale0000000000000001", START)
     question = story.say("Why?")
     run = story.run(support(START), WriteMessage((TextPart(value="Because."),)))

@@ -1,8 +1,8 @@
 from gateway.emulator.demo.seed import RUN_CANCELLED, RUN_FAILED_HALFWAY, RUN_INCOMPLETE, THREAD_RELEASE
-from tests.gateway.emulator.driving import Api
+from tests.gateway.emulator.api_client import Api
 
 
-async def test_three_runs_go_wrong_each_in_its_own_way_and_the_fourth_is_whole(demo: Api) -> None:
+async def test_three_runs_fail_in_different_ways_and_the_fourth_completes(demo: Api) -> None:
     runs = (await demo.ok("GET", f"/threads/{THREAD_RELEASE}/runs?order=asc"))["data"]
     assert [(run["id"], run["status"]) for run in runs[:3]] == [
         (RUN_INCOMPLETE, "incomplete"),

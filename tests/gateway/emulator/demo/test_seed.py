@@ -4,7 +4,7 @@ import pytest
 
 from gateway.emulator.demo import seed
 from gateway.emulator.ids import is_object_id
-from tests.gateway.emulator.driving import Api
+from tests.gateway.emulator.api_client import Api
 
 IDS = {name: getattr(seed, name) for name in seed.__all__ if name.isupper()}
 THREADS = [value for name, value in IDS.items() if name.startswith("THREAD_")]
@@ -51,11 +51,11 @@ async def test_a_thread_can_be_read_in_either_version(demo: Api, thread_id: str,
         ("THREAD_RELEASE", "RUN_FAILED_HALFWAY", "failed"),
     ],
 )
-async def test_a_named_run_is_as_its_name_says(demo: Api, thread: str, run: str, status: str) -> None:
+async def test_a_named_run_has_the_status_of_its_name(demo: Api, thread: str, run: str, status: str) -> None:
     assert (await demo.ok("GET", f"/threads/{IDS[thread]}/runs/{IDS[run]}"))["status"] == status
 
 
-async def test_the_assistants_have_the_tools_they_are_named_for(demo: Api) -> None:
+async def test_the_assistants_have_their_documented_tools(demo: Api) -> None:
     tools = {
         one["id"]: [tool["type"] for tool in one["tools"]] for one in (await demo.ok("GET", "/assistants"))["data"]
     }
@@ -67,6 +67,6 @@ async def test_the_assistants_have_the_tools_they_are_named_for(demo: Api) -> No
     }
 
 
-async def test_what_was_deleted_from_the_demo_stays_deleted(demo: Api) -> None:
+async def test_a_deleted_demo_thread_stays_deleted(demo: Api) -> None:
     await demo.ok("DELETE", f"/threads/{seed.THREAD_TRIP}")
     assert (await demo.call("GET", f"/threads/{seed.THREAD_TRIP}")).status == 404

@@ -1,8 +1,8 @@
 from gateway.emulator.demo.seed import RUN_FAILED, RUN_WAITING, THREAD_REFUND, THREAD_SUPPORT
-from tests.gateway.emulator.driving import Api
+from tests.gateway.emulator.api_client import Api
 
 
-async def test_the_waiting_run_still_waits_a_year_later_and_can_be_answered(demo: Api) -> None:
+async def test_the_waiting_run_still_waits_a_year_later_and_accepts_outputs(demo: Api) -> None:
     path = f"/threads/{THREAD_REFUND}/runs/{RUN_WAITING}"
     demo.clock.advance(365 * 86_400)
     run = await demo.ok("GET", path)

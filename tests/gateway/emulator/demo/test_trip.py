@@ -1,5 +1,5 @@
 from gateway.emulator.demo.seed import THREAD_TRIP
-from tests.gateway.emulator.driving import Api
+from tests.gateway.emulator.api_client import Api
 
 
 async def test_two_functions_were_called_at_once_and_answered(demo: Api) -> None:

@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient
 from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
 from gateway.emulator.faults.fault_rules import FaultRule
-from tests.gateway.emulator.driving import Api
+from tests.gateway.emulator.api_client import Api
 
 Connect = Callable[[web.Application], Awaitable[TestClient[Any, Any]]]
 PATH = "/_emulator/faults"
@@ -26,19 +26,19 @@ async def control(api: Api, method: str, **options: Any) -> tuple[int, Any]:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-async def test_the_route_is_off_unless_asked_for(api: Api, method: str) -> None:
+async def test_the_route_is_off_by_default(api: Api, method: str) -> None:
     async with api.client.request(method, PATH, json={"rules": []}) as reply:
         assert reply.status == 404
 
 
-async def test_the_rules_are_shown_with_what_they_did(controlled: Api) -> None:
+async def test_the_rules_are_shown_with_their_counts(controlled: Api) -> None:
     assert (await controlled.call("GET", "/assistants")).status == 500
     assert (await controlled.call("GET", "/assistants")).status == 200
     shown = {"operation": "listAssistants", "fault": "500", "first": 1, "seen": 2, "struck": 1}
     assert await control(controlled, "GET") == (200, {"rules": [shown]})
 
 
-async def test_the_rules_are_replaced_and_dropped(controlled: Api) -> None:
+async def test_the_rules_are_replaced_and_deleted(controlled: Api) -> None:
     rule = {"operation": "GET", "fault": "429", "retry_after": 3}
     status, body = await control(controlled, "PUT", json={"rules": [rule]})
     assert (status, body) == (200, {"rules": [{**rule, "seen": 0, "struck": 0}]})

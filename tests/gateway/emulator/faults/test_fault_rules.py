@@ -18,29 +18,29 @@ def struck_numbers(rule: FaultRule, count: int = 12) -> list[int]:
     return [number for number in range(1, count + 1) if rule.strikes(number)]
 
 
-def test_a_rule_without_more_strikes_always() -> None:
+def test_a_rule_without_options_always_strikes() -> None:
     assert struck_numbers(a_rule(), 3) == [1, 2, 3]
 
 
-def test_a_rule_strikes_the_first_ones_or_every_so_many_th() -> None:
+def test_a_rule_strikes_the_first_requests_or_every_nth() -> None:
     assert struck_numbers(a_rule(first=2)) == [1, 2]
     assert struck_numbers(a_rule(every=5)) == [5, 10]
 
 
 @given(st.integers(0, 1000), st.floats(0, 1))
-def test_a_share_is_the_same_each_time_and_about_as_big_as_said(seed: int, probability: float) -> None:
+def test_a_share_is_deterministic_and_about_as_big_as_its_probability(seed: int, probability: float) -> None:
     rule = a_rule(seed=seed, probability=probability)
     struck = struck_numbers(rule, 300)
     assert struck == struck_numbers(rule, 300)
     assert abs(len(struck) / 300 - probability) < 0.2
 
 
-def test_no_share_and_the_whole_are_exact() -> None:
+def test_the_probabilities_0_and_1_are_exact() -> None:
     assert struck_numbers(a_rule(probability=0)) == []
     assert struck_numbers(a_rule(probability=1)) == list(range(1, 13))
 
 
-def test_another_seed_chooses_others() -> None:
+def test_another_seed_chooses_other_requests() -> None:
     assert struck_numbers(a_rule(probability=0.5), 40) != struck_numbers(a_rule(probability=0.5, seed=1), 40)
 
 
@@ -80,14 +80,14 @@ def test_a_rule_names_an_operation_a_pattern_or_a_method(target: str, concerned:
         ({}, "fault: expected a value, got none"),
     ],
 )
-def test_a_rule_that_cannot_be_meant_is_refused_in_words(fields: dict[str, Any], message: str) -> None:
+def test_an_invalid_rule_is_refused_with_a_clear_message(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as refused:
         FaultRule.model_validate({"operation": "*", **fields})
     assert message in str(error_from_validation(refused.value, ""))
 
 
 @pytest.mark.parametrize("target", ["createRum", "PUT", "lists*", "get"])
-def test_a_rule_that_nothing_can_meet_is_refused(target: str) -> None:
+def test_a_rule_that_matches_no_operation_is_refused(target: str) -> None:
     with pytest.raises(FaultRuleError) as refused:
         Faults([a_rule(target)], OPERATIONS)
     assert str(refused.value) == (
@@ -103,16 +103,16 @@ def test_without_rules_nothing_is_struck() -> None:
     assert Strike().name is None
 
 
-def test_each_rule_counts_the_requests_it_is_about() -> None:
+def test_each_rule_counts_the_requests_that_it_matches() -> None:
     faults = Faults([a_rule("getRun", first=1), a_rule("*", "500", every=2)], OPERATIONS)
     names = [
         faults.decide_for_request(name, "GET").name for name in ("listRuns", "getRun", "getRun", "listRuns", "getRun")
     ]
     assert names == [None, "503", None, "500", None]
-    assert [(count.seen, count.struck) for _, count in faults.counted] == [(3, 1), (5, 1)]
+    assert [(count.seen, count.struck) for _, count in faults.rules_with_counts] == [(3, 1), (5, 1)]
 
 
-def test_latencies_add_up_and_go_with_the_first_other_fault() -> None:
+def test_latencies_add_up_and_combine_with_the_first_other_fault() -> None:
     rules = [
         a_rule(fault="latency", latency_ms=200),
         a_rule(fault="429", retry_after=3),
@@ -125,7 +125,7 @@ def test_latencies_add_up_and_go_with_the_first_other_fault() -> None:
     assert strike.name == "latency+429"
 
 
-def test_rules_of_streams_count_streams_only() -> None:
+def test_rules_with_stream_faults_count_only_streams() -> None:
     faults = Faults([a_rule("createRun", "cut", first=1), a_rule("createRun", first=1)], OPERATIONS)
     assert faults.decide_for_request("createRun", "POST").name == "503"
     assert faults.decide_for_request("createRun", "POST").name is None
@@ -135,7 +135,7 @@ def test_rules_of_streams_count_streams_only() -> None:
     assert faults.fault_for_stream("createRun", "POST") is None
 
 
-def test_new_rules_count_from_the_beginning_and_bad_ones_change_nothing() -> None:
+def test_new_rules_count_from_zero_and_bad_ones_change_nothing() -> None:
     faults = Faults([a_rule(first=1)], OPERATIONS)
     faults.decide_for_request("getRun", "GET")
     with pytest.raises(FaultRuleError):

@@ -14,7 +14,7 @@ from gateway.emulator.faults.fault_text import parse_fault_rules
 from gateway.emulator.faults.faulty_answers import garble_frame, insert_half_character
 from gateway.emulator.http.request_counts import COUNTS
 from gateway.emulator.streams.stream_events import DONE_FRAME
-from tests.gateway.emulator.driving import Api, Stream, event_names, parse_event
+from tests.gateway.emulator.api_client import Api, Stream, event_names, parse_event
 
 Connect = Callable[[web.Application], Awaitable[TestClient[Any, Any]]]
 Faulty = Callable[[str], Awaitable[Api]]
@@ -35,8 +35,8 @@ def fault_counts(api: Api) -> dict[str, int]:
     return dict(app[COUNTS].by_fault)
 
 
-async def assistants(api: Api) -> int:
-    """Return how many assistants there are, by a read that no rule of these tests is about."""
+async def assistant_count(api: Api) -> int:
+    """Return the number of assistants, by a read that matches no rule of these tests."""
     return len((await api.ok("GET", "/assistants"))["data"])
 
 
@@ -46,7 +46,7 @@ async def open_stream(api: Api) -> tuple[str, dict[str, Any]]:
 
 @pytest.mark.parametrize(("fault", "status"), [("429", 429), ("500", 500), ("502", 502), ("503", 503)])
 @pytest.mark.parametrize(("when", "written"), [("before", 0), ("after", 1)])
-async def test_a_status_comes_in_the_place_of_the_answer(
+async def test_a_status_fault_replaces_the_response(
     faulty: Faulty, fault: str, status: int, when: str, written: int
 ) -> None:
     api = await faulty(f"createAssistant:{fault}:when={when}")
@@ -54,12 +54,12 @@ async def test_a_status_comes_in_the_place_of_the_answer(
     assert (reply.status, list(reply.json)) == (status, ["error"])
     assert reply.headers["x-request-id"].startswith("req_")
     assert "Retry-After" not in reply.headers
-    assert await assistants(api) == written
+    assert await assistant_count(api) == written
     assert fault_counts(api) == {fault: 1}
 
 
 @pytest.mark.parametrize("fault", ["429", "503"])
-async def test_a_refusal_may_say_when_to_come_again(faulty: Faulty, fault: str) -> None:
+async def test_a_refusal_may_have_a_retry_after_header(faulty: Faulty, fault: str) -> None:
     api = await faulty(f"*:{fault}:retry_after=3")
     assert (await api.call("GET", "/assistants")).headers["Retry-After"] == "3"
 
@@ -69,7 +69,7 @@ async def test_a_reset_comes_before_or_after_the_write(faulty: Faulty, when: str
     api = await faulty(f"POST:reset:when={when}")
     with pytest.raises(aiohttp.ClientConnectionError):
         await api.call("POST", "/assistants", {"model": "gpt-4o"})
-    assert await assistants(api) == written
+    assert await assistant_count(api) == written
     assert fault_counts(api) == {"reset": 1}
 
 
@@ -82,12 +82,12 @@ async def test_a_body_ends_before_its_length(faulty: Faulty, when: str, written:
         assert int(response.headers["Content-Length"]) > 20
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
-    assert await assistants(api) == written
+    assert await assistant_count(api) == written
 
 
 @pytest.mark.parametrize(("fault", "status"), [("html", 200), ("html=502", 502)])
 @pytest.mark.parametrize(("when", "written"), [("before", 0), ("after", 1)])
-async def test_a_page_comes_in_the_place_of_json(
+async def test_an_html_page_replaces_the_json_response(
     faulty: Faulty, fault: str, status: int, when: str, written: int
 ) -> None:
     api = await faulty(f"createAssistant:{fault}:when={when}")
@@ -95,7 +95,7 @@ async def test_a_page_comes_in_the_place_of_json(
     async with api.client.post("/v1/assistants", headers=headers, json={"model": "gpt-4o"}) as response:
         assert (response.status, response.content_type) == (status, "text/html")
         assert (await response.text()).startswith("<html>")
-    assert await assistants(api) == written
+    assert await assistant_count(api) == written
 
 
 @pytest.mark.parametrize(("when", "early"), [("before", 0), ("after", 1)])
@@ -103,31 +103,31 @@ async def test_latency_comes_before_or_after_the_write(faulty: Faulty, when: str
     api = await faulty(f"createAssistant:latency=500ms:when={when}")
     slow = asyncio.create_task(api.new_assistant())
     for _ in range(10):
-        # The read takes its time by the socket, not by the clock.
-        written = await assistants(api)
+        # The read takes real time on its socket, not time of the clock.
+        written = await assistant_count(api)
     assert written == early
     assert not slow.done()
     api.clock.advance(0.5)
     await slow
-    assert await assistants(api) == 1
+    assert await assistant_count(api) == 1
     assert fault_counts(api) == {"latency": 1}
 
 
-async def test_a_refused_write_meets_faults_like_any_other_answer(faulty: Faulty) -> None:
+async def test_a_refused_write_meets_faults_too(faulty: Faulty) -> None:
     api = await faulty("createAssistant:truncated:when=after,getAssistant:503:when=after")
     with pytest.raises(aiohttp.ClientPayloadError):
         await api.call("POST", "/assistants", {})
     assert (await api.call("GET", "/assistants/asst_X")).status == 503
 
 
-async def test_only_the_first_ones_go_wrong_and_a_patient_client_gets_through(faulty: Faulty) -> None:
+async def test_only_the_first_requests_fail_and_a_retry_succeeds(faulty: Faulty) -> None:
     api = await faulty("createAssistant:503:first=2")
     statuses = [(await api.call("POST", "/assistants", {"model": "gpt-4o"})).status for _ in range(3)]
     assert statuses == [503, 503, 200]
-    assert await assistants(api) == 1
+    assert await assistant_count(api) == 1
 
 
-async def test_pages_of_the_emulator_itself_are_never_struck(faulty: Faulty) -> None:
+async def test_pages_of_the_emulator_itself_meet_no_faults(faulty: Faulty) -> None:
     api = await faulty("*:503")
     assert (await api.call("GET", "/nowhere")).status == 503
     assert (await api.client.get("/")).status == 200
@@ -155,28 +155,28 @@ async def next_raw(stream: Stream) -> bytes:
     return await stream.response.content.readuntil(b"\n\n")
 
 
-async def test_one_line_of_a_stream_is_not_json_and_the_rest_goes_on(faulty: Faulty) -> None:
+async def test_one_garbled_line_of_a_stream_is_not_json_and_the_rest_follows(faulty: Faulty) -> None:
     api = await faulty("createRun:garbled:events=2")
     path, body = await open_stream(api)
     async with api.stream(path, body) as stream:
         api.clock.advance(60)
         assert event_names([await stream.next() for _ in range(2)]) == WHOLE[:2]
-        spoiled = (await next_raw(stream)).decode()
-        assert spoiled.startswith("event: thread.run.in_progress\ndata: {")
+        faulty_frame = (await next_raw(stream)).decode()
+        assert faulty_frame.startswith("event: thread.run.in_progress\ndata: {")
         with pytest.raises(json.JSONDecodeError):
-            parse_event(spoiled)
+            parse_event(faulty_frame)
         assert event_names(await stream.rest())[-1] == "done"
 
 
-async def test_one_line_of_a_stream_is_not_utf_8_and_the_rest_goes_on(faulty: Faulty) -> None:
+async def test_one_line_of_a_stream_is_not_utf_8_and_the_rest_follows(faulty: Faulty) -> None:
     api = await faulty("createRun:half-character:events=2")
     path, body = await open_stream(api)
     async with api.stream(path, body) as stream:
         api.clock.advance(60)
         assert event_names([await stream.next() for _ in range(2)]) == WHOLE[:2]
-        spoiled = await next_raw(stream)
+        faulty_frame = await next_raw(stream)
         with pytest.raises(UnicodeDecodeError):
-            spoiled.decode()
+            faulty_frame.decode()
         assert event_names(await stream.rest())[-1] == "done"
 
 
@@ -196,12 +196,12 @@ async def test_a_silent_stream_stays_open_until_the_server_stops(faulty: Faulty)
         assert await stream.rest() == []
 
 
-async def test_a_stream_that_ends_sooner_is_whole(faulty: Faulty) -> None:
+async def test_a_stream_that_ends_before_the_fault_is_complete(faulty: Faulty) -> None:
     api = await faulty("*:cut:events=500")
     assert event_names(await api.streamed_run())[-1] == "done"
 
 
-async def test_a_write_that_would_stream_is_made_though_its_answer_is_lost(faulty: Faulty) -> None:
+async def test_a_streamed_write_takes_effect_though_its_response_is_lost(faulty: Faulty) -> None:
     api = await faulty("createRun:truncated:when=after")
     path, body = await open_stream(api)
     with pytest.raises(aiohttp.ClientPayloadError):
@@ -210,12 +210,12 @@ async def test_a_write_that_would_stream_is_made_though_its_answer_is_lost(fault
     assert len((await api.ok("GET", path))["data"]) == 1
 
 
-def test_the_last_event_can_be_spoiled_too() -> None:
+def test_the_last_event_can_be_faulty_too() -> None:
     assert garble_frame(DONE_FRAME) == b"event: done\ndata: [DO\n\n"
     assert insert_half_character(DONE_FRAME) == b"event: done\ndata: [D\xe2\x82ONE]\n\n"
 
 
-def test_a_spoiled_frame_keeps_its_framing() -> None:
+def test_a_faulty_frame_keeps_its_framing() -> None:
     frame = b'event: x\ndata: {"a":1}\n\n'
     assert garble_frame(frame) == b'event: x\ndata: {"a\n\n'
     assert insert_half_character(frame) == b'event: x\ndata: {"\xe2\x82a":1}\n\n'

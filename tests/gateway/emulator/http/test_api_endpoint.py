@@ -3,7 +3,7 @@ import re
 import pytest
 
 from gateway.emulator.http.api_endpoint import is_api_path, json_response
-from tests.gateway.emulator.driving import Api
+from tests.gateway.emulator.api_client import Api
 
 KEY = {"Authorization": "Bearer sk-test"}
 NEWER = {**KEY, "OpenAI-Beta": "assistants=v2"}
@@ -43,7 +43,7 @@ async def test_one_of_several_betas_may_name_the_version(api: Api) -> None:
     assert (await api.call("GET", "/assistants", headers=headers)).status == 200
 
 
-async def test_a_key_is_asked_for_before_anything_else(api: Api) -> None:
+async def test_a_missing_key_is_refused_before_other_checks(api: Api) -> None:
     assert (await api.call("GET", "/assistants", headers={})).status == 401
     assert (await api.call("GET", "/nowhere", headers={})).status == 404
 
@@ -97,7 +97,7 @@ async def test_an_integer_of_any_length_is_echoed(api: Api) -> None:
     assert made["tools"][0]["function"]["parameters"] == schema
 
 
-async def test_a_fault_of_the_emulator_is_a_500_without_details(
+async def test_an_internal_error_is_a_500_without_details(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:
@@ -117,5 +117,5 @@ def test_the_emulators_own_pages_are_not_the_api() -> None:
     assert is_api_path("/favicon.ico")
 
 
-def test_unicode_is_written_as_it_is() -> None:
+def test_unicode_is_not_escaped() -> None:
     assert "京都" in json_response({"a": "京都"}).text  # type: ignore[operator]

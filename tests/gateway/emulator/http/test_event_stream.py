@@ -10,20 +10,20 @@ from gateway.emulator.app import STREAMS, create_app
 from gateway.emulator.clock import ManualClock, SystemClock
 from gateway.emulator.http.event_stream import EventStreamResponse
 from gateway.emulator.http.request_counts import COUNTS
-from tests.gateway.emulator.driving import Api, event_names
+from tests.gateway.emulator.api_client import Api, event_names
 
 Connect = Callable[[web.Application], Awaitable[TestClient[Any, Any]]]
 SIMPLE_RUN = Path(__file__).with_name("simple_run.sse")
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Return once the server, which shares this loop, has come so far."""
+    """Return once the condition holds. The server shares this event loop."""
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the server tells of nothing
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0)
 
 
-async def test_a_simple_run_is_framed_to_the_byte(api: Api) -> None:
+async def test_a_simple_run_streams_exactly_these_bytes(api: Api) -> None:
     assistant_id, thread_id = await api.new_assistant(instructions="Be brief."), await api.new_thread()
     async with api.stream(f"/threads/{thread_id}/runs", {"assistant_id": assistant_id}) as stream:
         assert stream.response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
@@ -65,7 +65,7 @@ async def test_closing_a_stream_does_not_stop_its_run(api: Api) -> None:
     await until(lambda: len(streams) == 0)
 
 
-async def test_who_leaves_an_idle_stream_is_noticed_where_the_server_looks_for_it(api: Api) -> None:
+async def test_an_idle_stream_ends_when_its_client_disconnects(api: Api) -> None:
     thread_id = await api.new_thread("Hi")
     streams = api.client.app[STREAMS]
     async with api.stream(f"/threads/{thread_id}/runs", {"assistant_id": await api.new_assistant()}) as stream:
@@ -106,7 +106,7 @@ async def test_many_streams_run_side_by_side(aiohttp_client: Connect, clock: Man
     assert all(names[-1] == "done" for names in await asyncio.gather(*reads))
 
 
-async def test_by_the_machines_clock_a_run_takes_its_time(aiohttp_client: Connect) -> None:
+async def test_a_run_completes_by_the_system_clock(aiohttp_client: Connect) -> None:
     client = await aiohttp_client(create_app(clock=SystemClock()))
     api = Api(client, ManualClock())
     thread_id = await api.new_thread("Hi")
@@ -117,7 +117,7 @@ async def test_by_the_machines_clock_a_run_takes_its_time(aiohttp_client: Connec
     assert client.app[COUNTS].by_operation["createRun"] == 1
 
 
-async def test_a_slow_reader_holds_up_its_own_stream_only(aiohttp_client: Connect) -> None:
+async def test_a_slow_reader_delays_only_its_own_stream(aiohttp_client: Connect) -> None:
     made: list[int] = []
     chunk = b"x" * 65_536
 
@@ -143,6 +143,6 @@ async def test_a_slow_reader_holds_up_its_own_stream_only(aiohttp_client: Connec
             for _ in range(20):
                 async with client.get("/other") as reply:
                     assert await reply.text() == "here"
-        # What the sockets hold is all that was ever made.
+        # The generator made no more chunks than the sockets' buffers hold.
         assert 0 < seen < 1000
         slow.close()

@@ -2,14 +2,14 @@ import pytest
 
 from gateway.emulator.bodies.api_errors import ApiError
 from gateway.emulator.http.partitions import partition_from_headers, partition_from_key
-from tests.gateway.emulator.driving import Api
+from tests.gateway.emulator.api_client import Api
 
 
 @pytest.mark.parametrize(
     "headers",
     [{"Authorization": "Bearer sk-1"}, {"Authorization": "bearer  sk-1 "}, {"api-key": "sk-1"}],
 )
-def test_a_key_is_taken_from_either_header(headers: dict[str, str]) -> None:
+def test_a_key_is_read_from_either_header(headers: dict[str, str]) -> None:
     assert partition_from_headers(headers) == partition_from_key("sk-1")
 
 
@@ -31,11 +31,11 @@ def test_a_refused_key_is_not_repeated() -> None:
     assert "secret" not in refused.value.message
 
 
-def test_a_digest_does_not_hold_the_key() -> None:
+def test_a_partition_does_not_contain_the_key() -> None:
     assert "sk-secret" not in partition_from_key("sk-secret")
 
 
-async def test_nobody_sees_what_belongs_to_another_key(api: Api) -> None:
+async def test_the_data_of_one_key_are_hidden_from_another(api: Api) -> None:
     stranger = api.using(key="sk-other")
     assistant_id = await api.new_assistant()
     thread_id = await api.new_thread("Hello")

@@ -1,8 +1,8 @@
 from gateway.emulator.http.request_counts import LOG_LENGTH, LoggedRequest, RequestCounts
-from tests.gateway.emulator.driving import Api
+from tests.gateway.emulator.api_client import Api
 
 
-def test_the_log_keeps_the_last_thousand_and_the_counters_all() -> None:
+def test_the_log_holds_the_last_thousand_requests_and_the_counts_all() -> None:
     counts = RequestCounts()
     for number in range(LOG_LENGTH + 5):
         counts.record_request(LoggedRequest("getThread", "GET", f"/v1/threads/{number}", 200))
@@ -16,7 +16,7 @@ def test_the_log_keeps_the_last_thousand_and_the_counters_all() -> None:
     assert (counts.total, counts.by_operation, counts.log) == (0, {}, ())
 
 
-async def test_requests_are_counted_under_their_names_refused_ones_too(api: Api) -> None:
+async def test_requests_are_counted_by_operation_including_refused_ones(api: Api) -> None:
     thread_id = await api.new_thread("Hello")
     await api.ok("GET", f"/threads/{thread_id}/messages?limit=1")
     await api.call("GET", "/threads/thread_X")

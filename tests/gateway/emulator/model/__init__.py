@@ -1,1 +1,1 @@
-"""Tests of the answers that a model gives."""
+"""Tests of runs that a model answers."""

@@ -1,4 +1,4 @@
-"""A server of the chat-completions API on a loopback socket, which answers as each test tells it to."""
+"""A server of the chat-completions API on a loopback socket, with the answers that a test sets."""
 
 import asyncio
 import json
@@ -19,7 +19,11 @@ DONE = b"data: [DONE]\n\n"
 
 @dataclass(frozen=True)
 class Streamed:
-    """A stream of chunks (or raw bytes); an event among them is waited for, and `cut` breaks the connection off."""
+    """An answer that is a stream of chunks or raw bytes.
+
+    The server waits for an `asyncio.Event` among the pieces. The end `cut` breaks the connection, and `open` sends no
+    last event.
+    """
 
     pieces: tuple[Piece, ...]
     end: Literal["done", "open", "cut"] = "done"
@@ -36,7 +40,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """What the server was received."""
+    """A request that the server received."""
 
     path: str
     headers: Mapping[str, str]
@@ -44,13 +48,13 @@ class ReceivedRequest:
 
 
 class ChatServer:
-    """Gives its answers in order; `gone` is set once a client has left before the end of one."""
+    """A server that sends its answers in order. `client_left` is set once a client leaves before the end of one."""
 
     def __init__(self) -> None:
         self.url = ""
         self.requests: list[ReceivedRequest] = []
         self.answers: deque[Streamed | Whole] = deque()
-        self.gone = asyncio.Event()
+        self.client_left = asyncio.Event()
         self._arrivals: asyncio.Queue[ReceivedRequest] = asyncio.Queue()
 
     def will_stream(self, *pieces: Piece, end: Literal["done", "open", "cut"] = "done") -> None:
@@ -88,7 +92,7 @@ class ChatServer:
             if end == "done":
                 await response.write(DONE)
         except (asyncio.CancelledError, ConnectionError):
-            self.gone.set()
+            self.client_left.set()
             raise
         if end == "cut" and request.transport is not None:
             request.transport.close()
@@ -106,7 +110,7 @@ async def running_chat_server() -> AsyncIterator[ChatServer]:
 
 
 def frame(chunk: Json) -> bytes:
-    """Return a chunk as it stands in a stream."""
+    """Return the frame of a chunk in a stream."""
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
@@ -122,12 +126,12 @@ def words(*pieces: str) -> list[Json]:
     return [chunk(content=piece) for piece in pieces]
 
 
-def call(index: int | None = 0, arguments: str | None = None, **of_first: Any) -> Json:
-    """Return the chunk of a call's piece; the first one has an `id` and a `name`."""
-    name = of_first.pop("name", None)
+def call(index: int | None = 0, arguments: str | None = None, **first_fields: Any) -> Json:
+    """Return the chunk of a call's piece. The first piece of a call has an `id` and a `name`."""
+    name = first_fields.pop("name", None)
     function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
     numbered = {} if index is None else {"index": index}
-    return chunk(tool_calls=[{**numbered, **of_first, "type": "function", "function": function}])
+    return chunk(tool_calls=[{**numbered, **first_fields, "type": "function", "function": function}])
 
 
 def finish(reason: str = "stop") -> Json:
@@ -141,7 +145,7 @@ def usage(prompt_tokens: int, completion_tokens: int) -> Json:
 
 
 def completion(message: Json, finish_reason: str = "stop", **fields: Any) -> Json:
-    """Return an answer that is no stream."""
+    """Return the body of an answer that is no stream."""
     return {
         "object": "chat.completion",
         "choices": [{"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish_reason}],

@@ -9,7 +9,7 @@ from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
 from gateway.emulator.model.model_client import ModelOptions
 from gateway.emulator.model.model_runs import MODEL_RUNS, ModelRuns
-from tests.gateway.emulator.driving import Api
+from tests.gateway.emulator.api_client import Api
 from tests.gateway.emulator.model.chat_server import ChatServer, running_chat_server
 
 KEY = "sk-model-secret"

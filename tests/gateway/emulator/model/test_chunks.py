@@ -68,7 +68,7 @@ def test_a_stream_without_an_end_is_cut_off(stream: bytes) -> None:
     "data",
     [b"{", b"[]", b"\xff", b'{"choices": 1}', b'{"choices": [{"delta": {"content": 5}}]}', b'{"error": ' + b"[" * 5000],
 )
-def test_what_is_no_chunk_is_garbled(data: bytes) -> None:
+def test_data_that_is_no_chunk_is_unreadable(data: bytes) -> None:
     with pytest.raises(ModelFailedError, match="could not be read"):
         read(b"data: " + data + b"\n\n")
 
@@ -107,27 +107,27 @@ def test_a_whole_answer_is_one_chunk() -> None:
         ({"usage": {"prompt_tokens": "many"}}, Chunk()),
     ],
 )
-def test_habits_of_servers_are_understood(answer: Any, chunk: Chunk) -> None:
+def test_differences_of_compatible_servers_are_accepted(answer: Any, chunk: Chunk) -> None:
     assert chunk_from_json(encoded(answer)) == chunk
 
 
 @pytest.mark.parametrize(
     "data", [b'{"ok": true}', b'{"choices": []}', b'{"detail": "no such model"}', b'{"choices": null}']
 )
-def test_an_answer_without_a_choice_is_none(data: bytes) -> None:
+def test_an_answer_without_a_choice_is_refused(data: bytes) -> None:
     with pytest.raises(ModelFailedError, match="could not be read"):
         chunk_from_whole_answer(data)
     with pytest.raises(ModelFailedError, match="could not be read"):
         read(b"data: " + data + b"\n\ndata: [DONE]\n\n")
 
 
-def test_an_end_alone_is_no_answer() -> None:
+def test_a_stream_with_only_an_end_is_refused() -> None:
     with pytest.raises(ModelFailedError, match="could not be read"):
         read(b"data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize("bad", [b"data: {\n\n", b'data: {"error": {}}\n\n'])
-def test_what_came_before_a_failure_is_given_and_nothing_after_it(bad: bytes) -> None:
+def test_chunks_before_a_failure_are_returned_and_none_after_it(bad: bytes) -> None:
     good = b"".join(frame(one) for one in words("Hel", "lo"))
     for pieces in ((good + bad + DONE,), (good + bad, DONE), (good, bad + DONE)):
         reader = ChunkReader()

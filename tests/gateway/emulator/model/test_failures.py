@@ -14,14 +14,14 @@ from gateway.emulator.model import failures
         (500, "server_error", "status 500"),
     ],
 )
-def test_a_refusal_says_what_it_means_for_the_run(status: int, code: str, words: str) -> None:
+def test_a_refused_request_becomes_the_error_of_the_run(status: int, code: str, words: str) -> None:
     failure = failures.refused(status).failure
     assert failure.code == code
     assert words in failure.message
     assert str(status) in failure.message
 
 
-def test_other_failures_are_those_of_a_server_but_for_too_many() -> None:
+def test_other_failures_are_server_errors_except_too_many_runs() -> None:
     assert failures.too_many_waiting().failure.code == "rate_limit_exceeded"
     assert failures.too_slow(60.0).failure.message == "The model did not answer within 60 seconds."
     for made in (

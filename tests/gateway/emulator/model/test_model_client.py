@@ -38,12 +38,12 @@ async def test_the_request_goes_below_the_base_url_with_the_key_if_any(
     model.will_stream(*words("Hi"))
     async with ModelClient(ModelOptions(model.url + suffix, key=key)) as client:
         assert await reply(client) == [Chunk("Hi")]
-    (asked,) = model.requests
-    assert (asked.path, asked.body) == (path, {"model": "m"})
-    assert asked.headers.get("Authorization") == (key and f"Bearer {key}")
+    (request,) = model.requests
+    assert (request.path, request.body) == (path, {"model": "m"})
+    assert request.headers.get("Authorization") == (key and f"Bearer {key}")
 
 
-async def test_a_server_that_does_not_stream_is_understood(model: ChatServer, client: ModelClient) -> None:
+async def test_a_server_that_does_not_stream_is_supported(model: ChatServer, client: ModelClient) -> None:
     model.will_answer(completion({"content": "Hi"}))
     assert await reply(client) == [Chunk("Hi", finish_reason="stop")]
 
@@ -59,18 +59,18 @@ async def test_a_redirect_is_not_followed(model: ChatServer, client: ModelClient
     assert len(model.requests) == 1
 
 
-async def test_a_refusals_body_is_not_told(model: ChatServer, client: ModelClient) -> None:
+async def test_the_body_of_a_refusal_is_not_shown(model: ChatServer, client: ModelClient) -> None:
     model.will_answer({"error": {"message": "Incorrect API key provided: sk-secret"}}, 401)
     assert await failure(client) == "The model refused the emulator's own key (status 401)."
 
 
-async def test_nobody_listens() -> None:
+async def test_an_unreachable_server_is_reported() -> None:
     async with ModelClient(ModelOptions("http://127.0.0.1:1/v1")) as client:
         assert await failure(client) == "The model could not be reached."
 
 
 @pytest.mark.parametrize("pieces", [[], words("Hel"), [frame(words("Hel")[0])[:-7]]])
-async def test_a_connection_that_breaks(model: ChatServer, client: ModelClient, pieces: list[bytes]) -> None:
+async def test_a_broken_connection_is_reported(model: ChatServer, client: ModelClient, pieces: list[bytes]) -> None:
     model.will_stream(*pieces, end="cut")
     assert await failure(client) == "The model's answer broke off."
     model.will_stream(*pieces, end="open")
@@ -78,12 +78,12 @@ async def test_a_connection_that_breaks(model: ChatServer, client: ModelClient, 
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"choices": ['])
-async def test_a_whole_answer_that_is_none(model: ChatServer, client: ModelClient, body: bytes) -> None:
+async def test_an_unreadable_whole_answer_is_reported(model: ChatServer, client: ModelClient, body: bytes) -> None:
     model.will_answer(body)
     assert await failure(client) == "The model's answer could not be read."
 
 
-async def test_the_pieces_before_a_failure_are_given_at_once(model: ChatServer, client: ModelClient) -> None:
+async def test_the_chunks_before_a_failure_are_yielded_at_once(model: ChatServer, client: ModelClient) -> None:
     never = asyncio.Event()
     model.will_stream(b"".join([*map(frame, words("Hel", "lo")), b"data: {\n\n"]), never)
     async with aclosing(client.stream_reply({"model": "m"})) as pieces:
@@ -92,7 +92,7 @@ async def test_the_pieces_before_a_failure_are_given_at_once(model: ChatServer, 
             await anext(pieces)
 
 
-async def test_an_answer_may_not_be_too_large(model: ChatServer, client: ModelClient) -> None:
+async def test_a_too_large_answer_is_refused(model: ChatServer, client: ModelClient) -> None:
     expected = "The model's answer is too large: expected at most 2000 bytes."
     model.will_stream(b": " + b"x" * 2001)
     assert await failure(client) == expected
@@ -100,12 +100,12 @@ async def test_an_answer_may_not_be_too_large(model: ChatServer, client: ModelCl
     assert await failure(client) == expected
 
 
-async def test_it_has_to_be_entered_first() -> None:
+async def test_a_client_must_be_entered_before_a_request() -> None:
     client = ModelClient(ModelOptions("http://127.0.0.1:1/v1"))
     with pytest.raises(RuntimeError, match="expected the model's server to be entered"):
         await reply(client)
     await client.__aexit__(None, None, None)
 
 
-def test_the_key_is_not_shown() -> None:
+def test_the_options_do_not_show_the_key() -> None:
     assert "sk-secret" not in repr(ModelOptions("http://127.0.0.1/v1", key="sk-secret"))

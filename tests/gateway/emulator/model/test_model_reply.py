@@ -6,12 +6,12 @@ from gateway.emulator.model.model_reply import MAX_CALLS, ReplyWriter
 from gateway.emulator.objects import FunctionCall, RefusalPart, TextPart, Usage
 from gateway.emulator.runs.progress import Progress, apply_events
 from gateway.emulator.runs.timeline_events import Event, TimedEvent, ToolCallStarted
-from tests.gateway.emulator.driving import START, CountingIds, a_progress
+from tests.gateway.emulator.api_client import START, CountingIds, a_progress
 
 
-def written(*chunks: Chunk, taken: tuple[str, ...] = ()) -> tuple[list[str], Progress]:
-    """Return the kinds of events of an answer, and what they make of a run."""
-    writer = ReplyWriter(CountingIds(), 7, taken)
+def written(*chunks: Chunk, used_ids: tuple[str, ...] = ()) -> tuple[list[str], Progress]:
+    """Return the kinds of an answer's events, and the run's progress after them."""
+    writer = ReplyWriter(CountingIds(), 7, used_ids)
     events: list[Event] = [event for chunk in chunks for event in writer.add_chunk(chunk)]
     events += writer.finish()
     progress = apply_events(a_progress(status="in_progress"), [TimedEvent(START, event) for event in events])
@@ -42,7 +42,7 @@ def test_without_a_count_tokens_are_estimated() -> None:
     assert progress.run.usage == Usage(7, 11)
 
 
-def test_an_answer_that_says_nothing_is_a_message_with_an_empty_text() -> None:
+def test_an_empty_answer_is_a_message_with_an_empty_text() -> None:
     _, progress = written(Chunk(finish_reason="stop"))
     assert (texts(progress), progress.run.status) == ([""], "completed")
 
@@ -56,7 +56,7 @@ def test_a_refusal_is_a_part_of_its_own() -> None:
     assert message.content == (TextPart(value="Well. "), RefusalPart(refusal="No."))
 
 
-def test_calls_in_turn_and_in_pieces_wait_for_their_outputs() -> None:
+def test_interleaved_calls_in_pieces_wait_for_their_outputs() -> None:
     kinds, progress = written(
         Chunk(calls=(CallPiece(0, "a", "f"), CallPiece(1, "b", "g", "{"))),
         Chunk(calls=(CallPiece(0, arguments='{"x'), CallPiece(1, arguments="}"))),
@@ -70,7 +70,7 @@ def test_calls_in_turn_and_in_pieces_wait_for_their_outputs() -> None:
     assert [step.status for step in progress.steps.values()] == ["in_progress"]
 
 
-def test_text_before_and_after_calls_is_kept_in_messages_of_its_own() -> None:
+def test_text_before_and_after_calls_becomes_separate_messages() -> None:
     _, progress = written(
         Chunk("Let me see."), Chunk(calls=(CallPiece(0, "a", "f", "{}"),)), Chunk("Wait."), Chunk(usage=Usage(9, 3))
     )
@@ -99,19 +99,19 @@ def test_a_call_waits_for_its_name() -> None:
         (CallPiece(0, None, "f"), CallPiece(0, "a", None, "1"), CallPiece(1, "b", "f", "2")),
     ],
 )
-def test_calls_that_are_badly_numbered_are_told_apart(pieces: tuple[CallPiece, ...]) -> None:
+def test_calls_with_bad_indexes_are_separated(pieces: tuple[CallPiece, ...]) -> None:
     _, progress = written(*(Chunk(calls=(piece,)) for piece in pieces))
     assert [call.arguments for call in calls(progress)] == ["1", "2"]
     assert len({call.id for call in calls(progress)}) == 2
 
 
-def test_an_id_of_an_earlier_answer_or_one_too_long_is_not_used_again() -> None:
+def test_a_used_id_and_a_too_long_id_are_replaced() -> None:
     pieces = (CallPiece(0, "call_0", "f"), CallPiece(1, "x" * 300, "f"), CallPiece(2, "fresh", "f"))
-    _, progress = written(Chunk(calls=pieces), taken=("call_0",))
+    _, progress = written(Chunk(calls=pieces), used_ids=("call_0",))
     assert [call.id for call in calls(progress)] == ["call_2", "call_3", "fresh"]
 
 
-def test_more_calls_than_can_be_meant_are_refused_after_those_that_can() -> None:
+def test_calls_above_the_limit_are_refused_after_those_below_it() -> None:
     pieces = tuple(CallPiece(place, f"c{place}", "f") for place in range(MAX_CALLS + 1))
     with pytest.raises(ModelFailedError):
         written(Chunk(calls=pieces))
@@ -123,21 +123,21 @@ def test_more_calls_than_can_be_meant_are_refused_after_those_that_can() -> None
 
 
 @pytest.mark.parametrize(
-    ("reason", "of_message", "of_run"),
+    ("reason", "message_reason", "run_reason"),
     [("length", "max_tokens", "max_completion_tokens"), ("content_filter", "content_filter", "content_filter")],
 )
 @pytest.mark.parametrize("text", ["Hel", ""])
 def test_a_limit_or_a_filter_leaves_message_and_run_incomplete(
-    reason: str, of_message: str, of_run: str, text: str
+    reason: str, message_reason: str, run_reason: str, text: str
 ) -> None:
     _, progress = written(Chunk(text, finish_reason=reason, usage=Usage(5, 2)))
     (message,), (step,) = progress.messages.values(), progress.steps.values()
-    assert (message.status, message.incomplete_reason, texts(progress)) == ("incomplete", of_message, [text])
-    assert (step.status, progress.run.status, progress.run.incomplete_reason) == ("completed", "incomplete", of_run)
+    assert (message.status, message.incomplete_reason, texts(progress)) == ("incomplete", message_reason, [text])
+    assert (step.status, progress.run.status, progress.run.incomplete_reason) == ("completed", "incomplete", run_reason)
     assert progress.run.usage == Usage(5, 2)
 
 
-def test_calls_cut_short_by_a_limit_are_not_asked_for() -> None:
+def test_calls_cut_short_by_a_limit_do_not_wait_for_outputs() -> None:
     pieces = (CallPiece(0, "a", "f", '{"x'),)
     _, progress = written(Chunk("Wait. "), Chunk(calls=pieces, finish_reason="length", usage=Usage(5, 2)))
     assert [step.status for step in progress.steps.values()] == ["completed", "cancelled"]

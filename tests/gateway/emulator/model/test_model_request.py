@@ -16,13 +16,13 @@ from gateway.emulator.objects import (
     Usage,
 )
 from gateway.emulator.runs.progress import Progress
-from tests.gateway.emulator.driving import START, WEATHER_TOOL, a_run
+from tests.gateway.emulator.api_client import START, WEATHER_TOOL, a_run
 
 FUNCTION = {"type": "function", "function": {"name": "f", "parameters": {}, "strict": False}}
 CALL = FunctionCall(id="call_1", name="f", arguments="{bad", output="out")
 
 
-def said(role: Role, *content: ContentPart | str, id: str = "msg_1") -> Message:
+def a_message(role: Role, *content: ContentPart | str, id: str = "msg_1") -> Message:
     parts = tuple(TextPart(value=part) if isinstance(part, str) else part for part in content)
     return Message(id=id, thread_id="thread_1", created_at=START, role=role, content=parts)
 
@@ -33,15 +33,15 @@ def a_step(id: str, **fields: Any) -> Step:
     )
 
 
-def turn(*steps: Step, messages: tuple[Message, ...] = (), **fields: Any) -> Progress:
+def progress_with(*steps: Step, messages: tuple[Message, ...] = (), **fields: Any) -> Progress:
     return Progress(a_run(**fields), {step.id: step for step in steps}, {message.id: message for message in messages})
 
 
 CALLED = a_step("step_1", tool_calls=(CALL,), status="completed", usage=Usage(9, 200))
 
 
-def test_a_plain_run_asks_for_nothing_special() -> None:
-    assert chat_request(turn(temperature=None, top_p=None), [said("user", "Hi")]) == {
+def test_a_plain_run_sends_no_options() -> None:
+    assert chat_request(progress_with(temperature=None, top_p=None), [a_message("user", "Hi")]) == {
         "model": "gpt-4o",
         "messages": [{"role": "user", "content": "Hi"}],
         "stream": True,
@@ -50,13 +50,17 @@ def test_a_plain_run_asks_for_nothing_special() -> None:
 
 
 def test_another_model_may_be_named() -> None:
-    assert chat_request(turn(), [], "llama3.1")["model"] == "llama3.1"
+    assert chat_request(progress_with(), [], "llama3.1")["model"] == "llama3.1"
 
 
 def test_instructions_come_first_and_messages_in_their_order() -> None:
     body = chat_request(
-        turn(instructions="Be brief."),
-        [said("user", "One", "Two"), said("assistant", "Three"), said("assistant", RefusalPart(refusal="No."))],
+        progress_with(instructions="Be brief."),
+        [
+            a_message("user", "One", "Two"),
+            a_message("assistant", "Three"),
+            a_message("assistant", RefusalPart(refusal="No.")),
+        ],
     )
     assert [(one["role"], one["content"]) for one in body["messages"]] == [
         ("system", "Be brief."),
@@ -66,14 +70,14 @@ def test_instructions_come_first_and_messages_in_their_order() -> None:
     ]
 
 
-def test_images_are_shown_by_their_url_and_files_are_left_out() -> None:
+def test_images_are_sent_by_url_and_files_are_omitted() -> None:
     image = ImageUrlPart(url="https://x.test/a.png", detail="low")
     body = chat_request(
-        turn(),
+        progress_with(),
         [
-            said("user", "What is this?", image, ImageFilePart(file_id="file-1")),
-            said("user", ImageFilePart(file_id="file-1")),
-            said("assistant", "A heron", image),
+            a_message("user", "What is this?", image, ImageFilePart(file_id="file-1")),
+            a_message("user", ImageFilePart(file_id="file-1")),
+            a_message("assistant", "A heron", image),
         ],
     )
     assert body["messages"] == [
@@ -91,7 +95,10 @@ def test_images_are_shown_by_their_url_and_files_are_left_out() -> None:
 def test_the_runs_options_are_passed_on() -> None:
     format_ = {"type": "json_object"}
     body = chat_request(
-        turn(temperature=0.2, top_p=0.5, reasoning_effort="low", response_format=format_, max_completion_tokens=300), []
+        progress_with(
+            temperature=0.2, top_p=0.5, reasoning_effort="low", response_format=format_, max_completion_tokens=300
+        ),
+        [],
     )
     options = ("temperature", "top_p", "reasoning_effort", "response_format", "max_completion_tokens")
     assert [body[name] for name in options] == [0.2, 0.5, "low", format_, 300]
@@ -99,11 +106,11 @@ def test_the_runs_options_are_passed_on() -> None:
 
 def test_only_function_tools_are_offered() -> None:
     tools = ({"type": "code_interpreter"}, FUNCTION, {"type": "file_search"}, WEATHER_TOOL)
-    body = chat_request(turn(tools=tools, parallel_tool_calls=False), [])
+    body = chat_request(progress_with(tools=tools, parallel_tool_calls=False), [])
     assert body["tools"] == [{"type": "function", "function": {"name": "f", "parameters": {}}}, WEATHER_TOOL]
     assert body["parallel_tool_calls"] is False
     assert "tool_choice" not in body
-    without = chat_request(turn(tools=tools[:1], tool_choice="required", parallel_tool_calls=False), [])
+    without = chat_request(progress_with(tools=tools[:1], tool_choice="required", parallel_tool_calls=False), [])
     assert {"tools", "tool_choice", "parallel_tool_calls"} & without.keys() == set()
 
 
@@ -120,22 +127,22 @@ NAMED = {"type": "function", "function": {"name": "f"}}
         ({"type": "file_search"}, None, None),
     ],
 )
-def test_a_call_is_demanded_once(choice: Any, first: Any, later: Any) -> None:
-    assert chat_request(turn(tools=(FUNCTION,), tool_choice=choice), []).get("tool_choice") == first
-    assert chat_request(turn(CALLED, tools=(FUNCTION,), tool_choice=choice), []).get("tool_choice") == later
+def test_a_call_is_required_only_once(choice: Any, first: Any, later: Any) -> None:
+    assert chat_request(progress_with(tools=(FUNCTION,), tool_choice=choice), []).get("tool_choice") == first
+    assert chat_request(progress_with(CALLED, tools=(FUNCTION,), tool_choice=choice), []).get("tool_choice") == later
 
 
-def test_outputs_follow_the_calls_with_what_was_said_before() -> None:
-    spoken = said("assistant", "Let me see.", id="msg_9")
+def test_outputs_follow_the_calls_and_the_text_before_them() -> None:
+    spoken = a_message("assistant", "Let me see.", id="msg_9")
     body = chat_request(
-        turn(
+        progress_with(
             a_step("step_0", message_id="msg_9"),
             a_step("step_d", message_id="msg_deleted"),
             CALLED,
             a_step("step_2", message_id="msg_9"),
             messages=(spoken,),
         ),
-        [said("user", "Hi")],
+        [a_message("user", "Hi")],
     )
     called = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{bad"}}
     assert body["messages"][1:] == [
@@ -143,17 +150,17 @@ def test_outputs_follow_the_calls_with_what_was_said_before() -> None:
         {"role": "tool", "tool_call_id": "call_1", "content": "out"},
         {"role": "assistant", "content": "Let me see."},
     ]
-    assert chat_request(turn(CALLED), [])["messages"][0]["content"] is None
+    assert chat_request(progress_with(CALLED), [])["messages"][0]["content"] is None
 
 
 def test_the_limit_of_tokens_is_for_all_answers_of_a_run() -> None:
-    assert remaining_tokens(turn(CALLED)) is None
-    assert remaining_tokens(turn(max_completion_tokens=300)) == 300
-    assert remaining_tokens(turn(CALLED, a_step("step_2"), max_completion_tokens=300)) == 100
+    assert remaining_tokens(progress_with(CALLED)) is None
+    assert remaining_tokens(progress_with(max_completion_tokens=300)) == 300
+    assert remaining_tokens(progress_with(CALLED, a_step("step_2"), max_completion_tokens=300)) == 100
 
 
-def test_an_estimate_counts_all_that_is_sent() -> None:
-    plain = estimate_prompt_tokens(turn(), [said("user", "x" * 40)])
+def test_the_estimate_counts_all_parts_of_the_request() -> None:
+    plain = estimate_prompt_tokens(progress_with(), [a_message("user", "x" * 40)])
     assert plain == 11 + 1
-    more = turn(CALLED, instructions="y" * 40, tools=(FUNCTION, {"type": "code_interpreter"}))
-    assert estimate_prompt_tokens(more, [said("user", "x" * 40)]) > plain + 10
+    more = progress_with(CALLED, instructions="y" * 40, tools=(FUNCTION, {"type": "code_interpreter"}))
+    assert estimate_prompt_tokens(more, [a_message("user", "x" * 40)]) > plain + 10

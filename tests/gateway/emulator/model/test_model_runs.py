@@ -1,4 +1,4 @@
-"""What becomes of a run that a model answers, as REST and its stream show it."""
+"""Runs that a model answers, as REST and their streams show them."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
 from gateway.emulator.model.model_client import ModelOptions
 from gateway.emulator.model.model_runs import MODEL_RUNS, ModelRuns
-from tests.gateway.emulator.driving import START, TIME_TOOL, WEATHER_TOOL, Api, Event, event_names
+from tests.gateway.emulator.api_client import START, TIME_TOOL, WEATHER_TOOL, Api, Event, event_names
 from tests.gateway.emulator.model.chat_server import (
     ChatServer,
     Json,
@@ -48,7 +48,7 @@ async def message_texts(api: Api, path: str) -> list[str]:
 
 
 async def ended(api: Api, model_runs: ModelRuns, **fields: Any) -> tuple[str, Any]:
-    """Return the path of a new run and its state once the model is done with it."""
+    """Return the path of a new run, and the run once no run waits for the model."""
     path = await api.new_run(**fields)
     await model_runs.wait_until_idle()
     return path, await api.ok("GET", path)
@@ -65,20 +65,20 @@ async def outputs_for(run: Json, *outputs: str) -> Json:
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 async def test_a_stream_shows_the_text_as_it_comes(api: Api, model: ChatServer, version: str) -> None:
-    speaker, go_on = api.using(version=version), asyncio.Event()
+    client, go_on = api.using(version=version), asyncio.Event()
     model.will_stream(*HELLO[:2], go_on, *HELLO[2:])
-    thread_id, assistant_id = await speaker.new_thread("Hi"), await speaker.new_assistant()
-    async with speaker.stream(f"/threads/{thread_id}/runs", {"assistant_id": assistant_id}) as stream:
+    thread_id, assistant_id = await client.new_thread("Hi"), await client.new_assistant()
+    async with client.stream(f"/threads/{thread_id}/runs", {"assistant_id": assistant_id}) as stream:
         begun = await stream.until("thread.message.delta")
         assert event_names(begun) == [*BEGINNING, *WRITING]
         path = f"/threads/{thread_id}/runs/{begun[0][1]['id']}"
-        assert (await speaker.ok("GET", path))["status"] == "in_progress"
-        assert await message_texts(speaker, path) == ["Hi", "Hel"]
+        assert (await client.ok("GET", path))["status"] == "in_progress"
+        assert await message_texts(client, path) == ["Hi", "Hel"]
         go_on.set()
         rest = await stream.rest()
     assert event_names(rest) == ["message.delta", *WRITTEN, "run.completed", "done"]
     assert texts([*begun, *rest]) == ["Hel", "lo"]
-    run = await speaker.ok("GET", path)
+    run = await client.ok("GET", path)
     assert (run["status"], run["started_at"], run["completed_at"]) == ("completed", START, START)
     assert (run["usage"]["prompt_tokens"], run["usage"]["completion_tokens"]) == (11, 2)
     assert "asks_model" not in run
@@ -96,17 +96,17 @@ async def test_the_model_gets_the_thread_and_the_key(api: Api, model: ChatServer
     }
     await api.ok("POST", f"/threads/{thread_id}/runs", more)
     await model_runs.wait_until_idle()
-    (asked,) = model.requests
-    assert asked.headers["Authorization"] == f"Bearer {KEY}"
-    assert (asked.body["model"], asked.body["temperature"]) == ("gpt-4o", 0.2)
-    assert [(one["role"], one["content"]) for one in asked.body["messages"]] == [
+    (request,) = model.requests
+    assert request.headers["Authorization"] == f"Bearer {KEY}"
+    assert (request.body["model"], request.body["temperature"]) == ("gpt-4o", 0.2)
+    assert [(one["role"], one["content"]) for one in request.body["messages"]] == [
         ("system", "Be brief.\nBe kind."),
         ("user", "Two"),
         ("user", "Three"),
     ]
 
 
-async def test_several_calls_are_answered_in_the_same_turn(api: Api, model: ChatServer, model_runs: ModelRuns) -> None:
+async def test_several_calls_are_answered_in_one_request(api: Api, model: ChatServer, model_runs: ModelRuns) -> None:
     model.will_stream(
         *words("Let me see."),
         call(0, "", id="call_a", name="get_weather"),
@@ -169,7 +169,7 @@ async def test_an_answer_cut_short_is_incomplete(
     assert run["usage"]["completion_tokens"] > 0
 
 
-async def test_a_run_that_has_written_its_tokens_is_not_answered_again(
+async def test_a_run_without_remaining_tokens_is_not_answered_again(
     api: Api, model: ChatServer, model_runs: ModelRuns
 ) -> None:
     model.will_stream(call(0, "{}", id="a", name="get_time"), finish("tool_calls"), usage(9, 256))
@@ -217,14 +217,14 @@ async def test_a_failing_model_fails_the_run_without_naming_key_or_address(
     assert f"run {run['id']} failed: {run['last_error']['message']}" in caplog.text
 
 
-async def test_a_failure_in_the_middle_ends_what_is_open(api: Api, model: ChatServer) -> None:
+async def test_a_failure_in_the_middle_ends_the_open_step_and_message(api: Api, model: ChatServer) -> None:
     model.will_stream(*words("Hel"), end="cut")
     events = await api.streamed_run(seconds=0)
     assert event_names(events)[-4:] == ["run.step.failed", "message.incomplete", "run.failed", "done"]
     assert events[-3][1]["incomplete_details"] == {"reason": "run_failed"}
 
 
-async def test_the_words_before_a_failure_are_kept(api: Api, model: ChatServer, model_runs: ModelRuns) -> None:
+async def test_text_before_a_failure_is_stored(api: Api, model: ChatServer, model_runs: ModelRuns) -> None:
     model.will_stream(b"".join([*map(frame, words("Hel", "lo")), b"data: {\n\n"]))
     path, run = await ended(api, model_runs)
     assert (run["status"], await message_texts(api, path)) == ("failed", ["What is a heron?", "Hello"])
@@ -237,7 +237,7 @@ async def test_an_unreachable_model_fails_the_run(aiohttp_client: Connect, clock
     assert run["last_error"] == {"code": "server_error", "message": "The model could not be reached."}
 
 
-async def test_a_model_that_says_nothing_more_fails_the_run_in_time(
+async def test_a_silent_model_fails_the_run_after_the_timeout(
     api: Api, model: ChatServer, model_runs: ModelRuns
 ) -> None:
     model.will_stream(*words("Hel"), asyncio.Event())
@@ -247,12 +247,12 @@ async def test_a_model_that_says_nothing_more_fails_the_run_in_time(
         api.clock.advance(30)
         rest = await stream.rest()
     assert rest[-2][1]["last_error"]["message"] == "The model did not answer within 30 seconds."
-    await model.gone.wait()
+    await model.client_left.wait()
     await model_runs.wait_until_idle()
 
 
 @pytest.mark.parametrize("how", ["cancel", "delete", "expire"])
-async def test_a_run_that_ends_otherwise_ends_the_request(
+async def test_a_cancelled_deleted_or_expired_run_ends_the_request(
     api: Api, model: ChatServer, model_runs: ModelRuns, how: str
 ) -> None:
     model.will_stream(*words("Hel"), asyncio.Event())
@@ -272,13 +272,13 @@ async def test_a_run_that_ends_otherwise_ends_the_request(
                 api.clock.advance(600)
                 expected = ["run.step.expired", "message.incomplete", "run.expired", "done"]
         assert event_names(await stream.rest()) == expected
-    await model.gone.wait()
+    await model.client_left.wait()
     await model_runs.wait_until_idle()
     if how != "delete":
         assert await message_texts(api, path) == ["Hi", "Hel"]
 
 
-async def test_only_so_many_are_asked_at_once_and_the_rest_stays_queued(
+async def test_requests_at_once_are_limited_and_other_runs_stay_queued(
     api: Api, model: ChatServer, model_runs: ModelRuns
 ) -> None:
     go_on = asyncio.Event()
@@ -298,7 +298,7 @@ async def test_only_so_many_are_asked_at_once_and_the_rest_stays_queued(
     assert len(model.requests) == 3
 
 
-async def test_too_many_that_wait_are_failed_at_once(
+async def test_a_run_above_the_limit_of_waiting_runs_fails_at_once(
     model: ChatServer, aiohttp_client: Connect, clock: ManualClock
 ) -> None:
     app = create_app(clock=clock, model=ModelOptions(model.url, max_at_once=1, max_waiting=1))
@@ -333,7 +333,7 @@ async def test_a_scenario_chooses_the_script(api: Api, model: ChatServer) -> Non
     assert model.requests == []
 
 
-async def test_a_fault_of_ours_fails_the_run_without_its_details(
+async def test_an_internal_error_fails_the_run_without_its_details(
     api: Api,
     model_runs: ModelRuns,
     monkeypatch: pytest.MonkeyPatch,
@@ -348,7 +348,7 @@ async def test_a_fault_of_ours_fails_the_run_without_its_details(
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_a_restart_fails_what_was_with_the_model_and_keeps_what_waits(
+async def test_a_restart_fails_runs_of_open_requests_but_not_runs_that_wait_for_outputs(
     aiohttp_client: Connect, model: ChatServer, tmp_path: Path, clock: ManualClock
 ) -> None:
     file, options = tmp_path / "emulator.db", ModelOptions(model.url, key=KEY)
@@ -358,18 +358,18 @@ async def test_a_restart_fails_what_was_with_the_model_and_keeps_what_waits(
     model.will_stream(call(0, "{}", id="a", name="get_time"), finish("tool_calls"))
     waiting, state = await ended(api, first[MODEL_RUNS], tools=[TIME_TOOL])
     model.will_stream(*words("Hel"), asyncio.Event())
-    asked = await api.new_run()
+    interrupted = await api.new_run()
     await model.next_request()
     await model.next_request()
     await api.client.close()
     assert len(first[MODEL_RUNS]) == 0
-    await model.gone.wait()
+    await model.client_left.wait()
     assert KEY.encode() not in file.read_bytes()
 
     clock.advance(5)
     second = create_app(database=database, clock=clock, model=options)
     api = Api(await aiohttp_client(second), clock)
-    run = await api.ok("GET", asked)
+    run = await api.ok("GET", interrupted)
     assert (run["status"], run["failed_at"]) == ("failed", START + 5)
     assert "restarted" in run["last_error"]["message"]
     model.will_stream(*HELLO)
@@ -378,7 +378,7 @@ async def test_a_restart_fails_what_was_with_the_model_and_keeps_what_waits(
     assert (await api.ok("GET", waiting))["status"] == "completed"
 
 
-async def test_without_the_model_a_waiting_run_goes_on_by_script(
+async def test_without_the_model_a_waiting_run_continues_by_script(
     aiohttp_client: Connect, model: ChatServer, tmp_path: Path, clock: ManualClock
 ) -> None:
     database = str(tmp_path / "emulator.db")

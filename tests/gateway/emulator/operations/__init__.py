@@ -1,1 +1,1 @@
-"""Tests of the operations, over a socket."""
+"""Tests of the operations over a socket."""

@@ -5,14 +5,14 @@ from gateway.emulator.operations.api_call import ApiCall, checked_id
 from gateway.emulator.state.store import Store
 
 
-def test_an_id_of_another_kind_is_refused_under_its_own_name() -> None:
+def test_an_id_of_another_kind_is_refused_with_its_parameter() -> None:
     assert checked_id("after", "msg_1", "msg") == "msg_1"
     with pytest.raises(ApiError, match=r"Invalid 'after': 'run_1'\. Expected an ID that begins with 'msg'") as refused:
         checked_id("after", "run_1", "msg")
     assert refused.value.param == "after"
 
 
-def test_a_call_knows_its_second_and_checks_its_path(store: Store) -> None:
+def test_a_call_has_a_whole_second_and_checks_the_ids_of_its_path(store: Store) -> None:
     call = ApiCall(
         store=store,
         partition="mine",

@@ -1,4 +1,4 @@
-from tests.gateway.emulator.driving import START, WEATHER_TOOL, Api
+from tests.gateway.emulator.api_client import START, WEATHER_TOOL, Api
 
 
 async def test_an_assistant_is_made_read_changed_and_deleted(api: Api) -> None:

@@ -3,7 +3,7 @@ import pytest
 from gateway.emulator.bodies.api_errors import ApiError
 from gateway.emulator.bodies.list_query import ListQuery
 from gateway.emulator.operations.lookups import checked_cursors
-from tests.gateway.emulator.driving import Api
+from tests.gateway.emulator.api_client import Api
 
 
 def test_a_cursor_of_a_short_list_must_be_in_it() -> None:

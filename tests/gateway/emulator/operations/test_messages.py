@@ -1,6 +1,6 @@
 import pytest
 
-from tests.gateway.emulator.driving import START, Api
+from tests.gateway.emulator.api_client import START, Api
 
 
 async def test_a_message_is_made_read_changed_and_deleted(api: Api) -> None:
@@ -40,7 +40,7 @@ async def test_the_same_message_is_shown_in_either_version(api: Api) -> None:
     assert [attachment["file_id"] for attachment in newer["attachments"]] == ["file-1", "file-2"]
 
 
-async def test_the_files_of_a_message_are_a_list_of_the_older_version(api: Api) -> None:
+async def test_the_files_of_a_message_are_listed_in_the_older_version(api: Api) -> None:
     older = api.using(version="v1")
     thread_id = await api.new_thread()
     message = await older.ok(
@@ -103,7 +103,7 @@ async def test_a_cursor_of_another_thread_is_refused(api: Api) -> None:
     assert (await api.call("GET", f"/threads/{one}/messages/{cursor}")).status == 404
 
 
-async def test_a_message_may_follow_once_the_run_has_ended(api: Api) -> None:
+async def test_a_message_can_be_added_once_the_run_has_ended(api: Api) -> None:
     path = await api.new_run()
     thread_path, _, _ = path.partition("/runs/")
     message = {"role": "user", "content": "And then?"}

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.gateway.emulator.driving import Api
+from tests.gateway.emulator.api_client import Api
 
 
 async def test_attached_files_are_searched_and_cited(api: Api) -> None:

@@ -2,11 +2,11 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.emulator.driving import START, TIME_TOOL, WEATHER_TOOL, Api
+from tests.gateway.emulator.api_client import START, TIME_TOOL, WEATHER_TOOL, Api
 
 
 async def until_waiting(api: Api, **fields: Any) -> tuple[str, list[dict[str, Any]]]:
-    """Return the path of a run that waits for tool outputs, and its calls."""
+    """Start a run and return its path and its calls once it waits for tool outputs."""
     path = await api.new_run("Weather in Kyoto?", tools=[WEATHER_TOOL, TIME_TOOL], **fields)
     api.clock.advance(3)
     run = await api.ok("GET", path)
@@ -33,7 +33,7 @@ async def test_a_run_is_queued_then_in_progress_then_completed(api: Api) -> None
     assert run["usage"] == step["usage"]
 
 
-async def test_what_the_request_leaves_out_comes_from_the_assistant(api: Api) -> None:
+async def test_omitted_options_come_from_the_assistant(api: Api) -> None:
     assistant_id = await api.new_assistant(
         instructions="Be brief.", tools=[WEATHER_TOOL], temperature=0.5, tool_resources={"code_interpreter": {}}
     )
@@ -96,7 +96,7 @@ async def test_a_refused_run_leaves_no_thread_and_no_messages(api: Api) -> None:
     assert len((await api.ok("GET", f"/threads/{thread_id}/messages"))["data"]) == 1
 
 
-async def test_tool_outputs_let_the_run_go_on_with_a_new_start(api: Api) -> None:
+async def test_tool_outputs_queue_the_run_and_start_it_again(api: Api) -> None:
     path, calls = await until_waiting(api)
     api.clock.advance(20)
     run = await api.ok("POST", f"{path}/submit_tool_outputs", outputs_for(calls))
@@ -117,7 +117,7 @@ async def test_tool_outputs_let_the_run_go_on_with_a_new_start(api: Api) -> None
     assert all(f"out of {call['id']}" in answer["content"][0]["text"]["value"] for call in calls)
 
 
-async def test_outputs_must_answer_every_call_once(api: Api) -> None:
+async def test_outputs_must_name_every_call_exactly_once(api: Api) -> None:
     path, calls = await until_waiting(api)
     whole = outputs_for(calls)["tool_outputs"]
     expected = [call["id"] for call in calls]
@@ -131,14 +131,14 @@ async def test_outputs_must_answer_every_call_once(api: Api) -> None:
     ("seconds", "status"),
     [(0.0, "queued"), (1.2, "in_progress"), (601.0, "expired")],
 )
-async def test_outputs_are_refused_when_nobody_waits_for_them(api: Api, seconds: float, status: str) -> None:
+async def test_outputs_are_refused_when_the_run_does_not_wait_for_them(api: Api, seconds: float, status: str) -> None:
     path = await api.new_run(tools=[WEATHER_TOOL])
     api.clock.advance(seconds)
     refused, error = await api.error("POST", f"{path}/submit_tool_outputs", {"tool_outputs": []})
     assert (refused, error["message"]) == (400, f'Runs in status "{status}" do not accept tool outputs.')
 
 
-async def test_a_run_that_is_not_answered_expires_after_ten_minutes(api: Api) -> None:
+async def test_a_run_without_tool_outputs_expires_after_ten_minutes(api: Api) -> None:
     path, _ = await until_waiting(api)
     api.clock.advance(596)
     assert (await api.ok("GET", path))["status"] == "requires_action"
@@ -149,7 +149,7 @@ async def test_a_run_that_is_not_answered_expires_after_ten_minutes(api: Api) ->
     assert (step["status"], step["expires_at"]) == ("expired", START + 600)
 
 
-async def test_outputs_at_the_last_moment_do_not_lengthen_the_run(api: Api) -> None:
+async def test_outputs_at_the_last_moment_do_not_delay_the_expiry(api: Api) -> None:
     path, calls = await until_waiting(api)
     api.clock.advance(596.5)
     assert (await api.ok("POST", f"{path}/submit_tool_outputs", outputs_for(calls)))["status"] == "queued"
@@ -225,7 +225,7 @@ async def test_metadata_of_a_run_can_be_changed_in_flight_and_afterwards(api: Ap
     assert (await api.ok("POST", path, {"metadata": {"a": "2"}}))["metadata"] == {"a": "2"}
 
 
-async def test_a_busy_thread_is_free_again_after_the_run(api: Api) -> None:
+async def test_a_thread_accepts_a_new_run_after_the_active_one(api: Api) -> None:
     path = await api.new_run()
     thread_path, _, run_id = path.partition("/runs/")
     body = {"assistant_id": (await api.ok("GET", path))["assistant_id"]}

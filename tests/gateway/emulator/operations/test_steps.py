@@ -1,11 +1,11 @@
 import pytest
 
-from tests.gateway.emulator.driving import Api
+from tests.gateway.emulator.api_client import Api
 
 INCLUDE = "include[]=step_details.tool_calls[*].file_search.results[*].content"
 
 
-async def test_steps_are_listed_in_pages_and_read_alone(api: Api) -> None:
+async def test_steps_are_listed_in_pages_and_read_one_by_one(api: Api) -> None:
     path = await api.new_run("Draw a chart", tools=[{"type": "code_interpreter"}])
     api.clock.advance(10)
     first = await api.ok("GET", f"{path}/steps?order=asc&limit=1")
@@ -24,7 +24,7 @@ async def test_a_run_that_has_not_begun_has_no_steps(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("query", "is_shown"), [("", False), (f"?{INCLUDE}", True)])
-async def test_what_a_search_read_is_shown_if_asked_for(demo: Api, query: str, is_shown: bool) -> None:
+async def test_the_text_of_search_results_is_shown_on_request(demo: Api, query: str, is_shown: bool) -> None:
     runs = await demo.ok("GET", "/threads/thread_demoQuarterlySales000001/runs")
     path = f"/threads/thread_demoQuarterlySales000001/runs/{runs['first_id']}/steps"
     listed = (await demo.ok("GET", path + query))["data"][-1]

@@ -1,10 +1,10 @@
-"""The order of a stream's events, for each of the three operations that stream and each way a run may go."""
+"""The order of a stream's events, for each of the three streaming operations and each possible course of a run."""
 
 from typing import Any
 
 import pytest
 
-from tests.gateway.emulator.driving import START, TIME_TOOL, WEATHER_TOOL, Api, Event, event_names
+from tests.gateway.emulator.api_client import START, TIME_TOOL, WEATHER_TOOL, Api, Event, event_names
 
 BEGINNING = ["run.created", "run.queued", "run.in_progress"]
 STEP = ["run.step.created", "run.step.in_progress"]
@@ -19,7 +19,7 @@ def data_from(events: list[Event], name: str) -> list[Any]:
 
 
 async def until_waiting(api: Api) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """Return the path and the last state of a run that waits, and the outputs that it waits for."""
+    """Start a run, and return its path, its state once it waits, and a body with the tool outputs."""
     events = await api.streamed_run("Weather in Kyoto?", tools=[WEATHER_TOOL, TIME_TOOL])
     (run,) = data_from(events, "thread.run.requires_action")
     calls = run["required_action"]["submit_tool_outputs"]["tool_calls"]
@@ -39,17 +39,17 @@ async def test_a_simple_run(api: Api, version: str) -> None:
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 async def test_a_thread_and_its_run_begin_with_the_thread(api: Api, version: str) -> None:
-    speaker = api.using(version=version)
+    client = api.using(version=version)
     body = {
-        "assistant_id": await speaker.new_assistant(),
+        "assistant_id": await client.new_assistant(),
         "thread": {"messages": [{"role": "user", "content": "Hi"}], "metadata": {"a": "b"}},
     }
-    events = await speaker.streamed("/threads/runs", body)
+    events = await client.streamed("/threads/runs", body)
     assert event_names(events) == ["created", *BEGINNING, *WRITING, *WRITTEN, *ENDED]
     thread = events[0][1]
     assert (thread["object"], thread["metadata"]) == ("thread", {"a": "b"})
     assert events[1][1]["thread_id"] == thread["id"]
-    assert (await speaker.ok("GET", f"/threads/{thread['id']}"))["id"] == thread["id"]
+    assert (await client.ok("GET", f"/threads/{thread['id']}"))["id"] == thread["id"]
 
 
 async def test_function_calls_end_the_stream_with_an_open_step(api: Api) -> None:
@@ -101,21 +101,22 @@ async def test_the_interpreter_shows_its_code_and_then_its_outputs(api: Api) -> 
     assert (image["index"], image["type"]) == (0, "image_file")
 
 
-@pytest.mark.parametrize("asked", [False, True])
-async def test_a_search_is_one_delta_and_its_answer_cites(api: Api, asked: bool) -> None:
+@pytest.mark.parametrize("includes_content", [False, True])
+async def test_a_search_is_one_delta_and_its_answer_has_a_citation(api: Api, includes_content: bool) -> None:
     attached = [{"file_id": "file-1", "tools": [{"type": "file_search"}]}]
     question = {"role": "user", "content": "Days of leave?", "attachments": attached}
     thread_id = (await api.ok("POST", "/threads", {"messages": [question]}))["id"]
-    include = "?include[]=step_details.tool_calls%5B%2A%5D.file_search.results%5B%2A%5D.content" if asked else ""
+    content = "step_details.tool_calls%5B%2A%5D.file_search.results%5B%2A%5D.content"
+    query = f"?include[]={content}" if includes_content else ""
     body = {"assistant_id": await api.new_assistant(tools=[{"type": "file_search"}])}
-    events = await api.streamed(f"/threads/{thread_id}/runs{include}", body)
+    events = await api.streamed(f"/threads/{thread_id}/runs{query}", body)
     assert event_names(events) == [*BEGINNING, *CALLED, *WRITING, *WRITTEN, *ENDED]
     (delta,) = data_from(events, "thread.run.step.delta")
     assert delta["delta"]["step_details"]["tool_calls"][0]["file_search"]["results"] == []
     (result,) = data_from(events, "thread.run.step.completed")[0]["step_details"]["tool_calls"][0]["file_search"][
         "results"
     ]
-    assert ("content" in result) is asked
+    assert ("content" in result) is includes_content
     citation = data_from(events, "thread.message.delta")[-1]["delta"]["content"][0]["text"]["annotations"][0]
     (message,) = data_from(events, "thread.message.completed")
     text = message["content"][0]["text"]
@@ -144,7 +145,7 @@ async def test_a_limit_of_tokens_leaves_the_message_incomplete_and_completes_its
         ("tool_error", [*STEP, "run.step.delta", "run.step.failed"], "tool_user_error"),
     ],
 )
-async def test_a_failure_ends_what_is_open_before_the_run(
+async def test_a_failure_ends_the_open_step_and_message_before_the_run(
     api: Api, scenario: str, middle: list[str], code: str
 ) -> None:
     events = await api.streamed_run(metadata={"emulator": scenario})
@@ -159,14 +160,14 @@ async def test_a_run_that_is_stuck_expires(api: Api) -> None:
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 async def test_a_cancellation_by_another_request_is_seen(api: Api, version: str) -> None:
-    speaker = api.using(version=version)
-    thread_id = await speaker.new_thread("What is a heron?")
-    body = {"assistant_id": await speaker.new_assistant()}
-    async with speaker.stream(f"/threads/{thread_id}/runs", body) as stream:
+    client = api.using(version=version)
+    thread_id = await client.new_thread("What is a heron?")
+    body = {"assistant_id": await client.new_assistant()}
+    async with client.stream(f"/threads/{thread_id}/runs", body) as stream:
         _, run = await stream.next()
         api.clock.advance(1.5)
         await stream.until("thread.message.delta")
-        await speaker.ok("POST", f"/threads/{thread_id}/runs/{run['id']}/cancel")
+        await client.ok("POST", f"/threads/{thread_id}/runs/{run['id']}/cancel")
         seen = event_names(await stream.until("thread.run.cancelling"))
         assert seen[-1] == "run.cancelling"
         api.clock.advance(1)
@@ -176,7 +177,7 @@ async def test_a_cancellation_by_another_request_is_seen(api: Api, version: str)
     assert rest[2][1]["cancelled_at"] == START + 2
 
 
-async def test_what_is_refused_is_an_ordinary_answer(api: Api) -> None:
+async def test_a_refused_stream_is_an_ordinary_json_response(api: Api) -> None:
     path = await api.new_run()
     thread_path, _, run_id = path.partition("/runs/")
     for refused, body, message in (
@@ -191,13 +192,13 @@ async def test_what_is_refused_is_an_ordinary_answer(api: Api) -> None:
         assert message in reply.json["error"]["message"]
 
 
-async def test_false_and_null_are_no_stream(api: Api) -> None:
+async def test_stream_false_or_null_returns_no_stream(api: Api) -> None:
     for stream in (False, None):
         path = await api.new_run(stream=stream)
         assert (await api.ok("GET", path))["status"] == "queued"
 
 
-async def test_what_a_stream_ends_with_is_what_rest_reads(api: Api) -> None:
+async def test_the_last_objects_of_a_stream_equal_those_of_rest(api: Api) -> None:
     events = await api.streamed_run()
     (run,) = data_from(events, "thread.run.completed")
     path = f"/threads/{run['thread_id']}/runs/{run['id']}"

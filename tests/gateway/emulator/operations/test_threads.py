@@ -1,6 +1,6 @@
 import pytest
 
-from tests.gateway.emulator.driving import START, Api
+from tests.gateway.emulator.api_client import START, Api
 
 
 async def test_a_thread_is_made_read_changed_and_deleted(api: Api) -> None:
@@ -23,7 +23,7 @@ async def test_a_thread_is_made_read_changed_and_deleted(api: Api) -> None:
     assert (await api.call("GET", path)).status == 404
 
 
-async def test_first_messages_are_in_the_order_given_within_one_second(api: Api) -> None:
+async def test_first_messages_of_one_second_stay_in_their_order(api: Api) -> None:
     thread_id = await api.new_thread(*(f"number {number}" for number in range(32)))
     page = await api.ok("GET", f"/threads/{thread_id}/messages?order=asc&limit=32")
     texts = [message["content"][0]["text"]["value"] for message in page["data"]]
@@ -31,7 +31,7 @@ async def test_first_messages_are_in_the_order_given_within_one_second(api: Api)
     assert {message["created_at"] for message in page["data"]} == {START}
 
 
-async def test_a_deleted_thread_takes_everything_with_it(api: Api) -> None:
+async def test_deleting_a_thread_deletes_its_messages_runs_and_steps(api: Api) -> None:
     path = await api.new_run()
     thread_path, _, _ = path.partition("/runs/")
     message_id = (await api.ok("GET", f"{thread_path}/messages"))["first_id"]
@@ -41,7 +41,7 @@ async def test_a_deleted_thread_takes_everything_with_it(api: Api) -> None:
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-async def test_a_thread_has_the_form_of_the_version_asked_for(api: Api, version: str) -> None:
+async def test_a_thread_has_the_form_of_the_requested_version(api: Api, version: str) -> None:
     thread_id = await api.new_thread("Hello")
     thread = await api.using(version=version).ok("GET", f"/threads/{thread_id}")
     assert ("tool_resources" in thread) == (version == "v2")

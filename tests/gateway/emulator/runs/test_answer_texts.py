@@ -13,7 +13,7 @@ from gateway.emulator.runs.answer_texts import (
 
 
 @given(st.text())
-def test_any_question_has_an_answer_and_always_the_same(question: str) -> None:
+def test_any_question_has_an_answer_which_is_always_the_same(question: str) -> None:
     (part,) = answer_parts(question)
     assert isinstance(part, TextPart)
     assert part.value
@@ -31,7 +31,7 @@ def test_outputs_are_quoted_with_their_names() -> None:
 
 
 @given(st.text(max_size=50), st.lists(st.text(max_size=20), min_size=1, max_size=4))
-def test_citations_stand_where_their_indexes_say(question: str, passages: list[str]) -> None:
+def test_citations_are_at_their_indexes(question: str, passages: list[str]) -> None:
     results = tuple(
         SearchResult(file_id=f"file-{number}", file_name="é🎉.md", score=0.5, text=text)
         for number, text in enumerate(passages)
@@ -42,14 +42,14 @@ def test_citations_stand_where_their_indexes_say(question: str, passages: list[s
         assert part.value[annotation.start_index : annotation.end_index] == annotation.text
 
 
-def test_code_draws_when_the_question_speaks_of_it() -> None:
+def test_code_draws_when_the_question_asks_for_a_chart() -> None:
     assert code_answer("How many?", draws=False).image_file_id is None
     drawn = code_answer("Draw a CHART 📈", draws=False)
     assert isinstance(drawn.parts[0], ImageFilePart)
     assert drawn.parts[0].file_id == drawn.image_file_id
 
 
-def test_a_file_to_download_is_annotated_where_it_stands() -> None:
+def test_a_file_to_download_is_annotated_at_its_indexes() -> None:
     (part,) = code_answer("Ça va? Make a csv 🎉", draws=False).parts
     assert isinstance(part, TextPart)
     (annotation,) = part.annotations

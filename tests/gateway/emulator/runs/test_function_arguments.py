@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from gateway.emulator.runs.function_arguments import arguments_from_schema
 
 
-def of(schema: Any, question: str = "What should I eat on Thursday?") -> Any:
+def value_for(schema: Any, question: str = "What should I eat on Thursday?") -> Any:
     return arguments_from_schema({"type": "object", "properties": {"value": schema}}, question)["value"]
 
 
 def test_free_text_is_taken_from_the_question() -> None:
-    assert of({"type": "string"}) == "Thursday"
-    assert of({"type": "string"}, "hello there") == "hello there"
-    assert of({"type": "string"}, "") == "value"
+    assert value_for({"type": "string"}) == "Thursday"
+    assert value_for({"type": "string"}, "hello there") == "hello there"
+    assert value_for({"type": "string"}, "") == "value"
 
 
 @pytest.mark.parametrize(
@@ -38,16 +38,16 @@ def test_free_text_is_taken_from_the_question() -> None:
     ],
 )
 def test_a_value_follows_its_schema(schema: Any, value: Any) -> None:
-    assert of(schema) == value
+    assert value_for(schema) == value
 
 
 def test_numbers_and_booleans_have_their_types() -> None:
-    assert isinstance(of({"type": "integer"}), int)
-    assert isinstance(of({"type": "number"}), float)
-    assert isinstance(of({"type": "boolean"}), bool)
+    assert isinstance(value_for({"type": "integer"}), int)
+    assert isinstance(value_for({"type": "number"}), float)
+    assert isinstance(value_for({"type": "boolean"}), bool)
 
 
-def test_a_reference_is_followed_and_a_circle_ends() -> None:
+def test_a_reference_is_resolved_and_a_cycle_ends() -> None:
     schema = {
         "type": "object",
         "properties": {"node": {"$ref": "#/$defs/node"}, "lost": {"$ref": "#/$defs/none"}},

@@ -19,7 +19,7 @@ from gateway.emulator.runs.progress import Progress, apply_events
 from gateway.emulator.runs.schedule import timeline_from_script
 from gateway.emulator.runs.script import CallFunctions, Hang, Script, WriteMessage
 from gateway.emulator.runs.timeline_events import RunQueued, RunRequiresAction
-from tests.gateway.emulator.driving import START, CountingIds, a_progress
+from tests.gateway.emulator.api_client import START, CountingIds, a_progress
 
 ANSWER = timeline_from_script(
     Script((WriteMessage((TextPart(value="A heron is a bird. " * 8),)),)), START, CountingIds()
@@ -30,7 +30,7 @@ STUCK = timeline_from_script(Script((Hang(),)), START, CountingIds())
 
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 5), max_size=8))
-def test_however_one_looks_the_end_is_the_same(seconds: list[float]) -> None:
+def test_events_applied_in_any_steps_give_the_same_end(seconds: list[float]) -> None:
     progress, applied = a_progress(), 0
     for now in [*sorted(START + second for second in seconds), START + 100]:
         events = due_events(ANSWER, applied, now)
@@ -40,13 +40,13 @@ def test_however_one_looks_the_end_is_the_same(seconds: list[float]) -> None:
     assert next_event_at(ANSWER, applied) is None
 
 
-def test_what_is_not_due_is_told_by_its_instant() -> None:
+def test_the_next_event_that_is_not_due_has_its_time() -> None:
     assert due_events(ANSWER, 0, START + 0.9) == ()
     assert next_event_at(ANSWER, 0) == START + 1
 
 
 @pytest.mark.parametrize("pending", [WAITING, STUCK])
-def test_a_run_that_waits_for_ever_expires_at_its_deadline(pending: Any) -> None:
+def test_a_run_that_waits_forever_expires_at_its_deadline(pending: Any) -> None:
     bounded = with_expiry(a_progress(), pending)
     ended = apply_events(a_progress(), bounded)
     assert bounded[: len(pending)] == pending
@@ -72,7 +72,7 @@ def test_a_run_that_would_end_too_late_expires_in_the_middle() -> None:
 
 
 @pytest.mark.parametrize("status", ["cancelled", "failed", "expired"])
-def test_what_is_open_ends_before_the_run(status: Literal["cancelled", "failed", "expired"]) -> None:
+def test_open_steps_and_messages_end_before_the_run(status: Literal["cancelled", "failed", "expired"]) -> None:
     half = apply_events(a_progress(), due_events(ANSWER, 0, START + 1.6))
     kinds = [event.kind for event in early_end_events(half, status)]
     assert kinds == ["step_ended", "message_ended", "run_ended"]
@@ -97,7 +97,7 @@ def test_outputs_complete_the_waiting_step_and_queue_the_run() -> None:
     assert (after.run.status, after.run.awaited_calls, after.run.started_at) == ("queued", (), START + 1)
 
 
-def test_what_a_waiting_step_cost_is_what_its_last_answer_said() -> None:
+def test_the_usage_of_a_waiting_step_is_that_of_the_last_answer() -> None:
     first, last = RunRequiresAction(usage=Usage(1, 2)), RunRequiresAction(usage=Usage(3, 4))
     assert waiting_step_usage(timed_events([first, last, RunQueued()], START)) == Usage(3, 4)
     assert waiting_step_usage(timed_events([first, RunRequiresAction()], START)) is None

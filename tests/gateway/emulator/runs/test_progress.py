@@ -17,14 +17,14 @@ from gateway.emulator.runs.timeline_events import (
     ToolCallGrown,
     ToolCallStarted,
 )
-from tests.gateway.emulator.driving import START, a_progress
+from tests.gateway.emulator.api_client import START, a_progress
 
 
-def test_a_time_is_that_of_the_event_in_whole_seconds() -> None:
+def test_a_time_is_the_time_of_its_event_in_whole_seconds() -> None:
     assert apply_event(a_progress(), TimedEvent(START + 1.9, RunStarted())).run.started_at == START + 1
 
 
-def test_a_run_that_is_queued_again_keeps_its_old_start_until_it_goes_on() -> None:
+def test_a_run_that_is_queued_again_keeps_its_old_start_until_it_starts() -> None:
     progress = apply_events(a_progress(), [TimedEvent(START + 1, RunStarted()), TimedEvent(START + 9, RunQueued())])
     assert (progress.run.status, progress.run.started_at) == ("queued", START + 1)
     assert apply_event(progress, TimedEvent(START + 10, RunStarted())).run.started_at == START + 10
@@ -52,7 +52,7 @@ def test_the_usage_of_a_run_is_the_sum_of_its_steps() -> None:
         ("expired", (None, None, None)),
     ],
 )
-def test_each_end_has_its_own_time(status: str, times: tuple[int | None, ...]) -> None:
+def test_each_terminal_status_sets_its_own_time(status: str, times: tuple[int | None, ...]) -> None:
     run = apply_event(a_progress(), TimedEvent(START, RunEnded(status=status))).run  # type: ignore[arg-type]
     assert (run.completed_at, run.failed_at, run.cancelled_at) == times
 
@@ -63,7 +63,7 @@ def test_a_message_that_a_client_deleted_meanwhile_stays_deleted() -> None:
     assert apply_event(gone, TimedEvent(START, TextGrown(message_id="msg_1", index=0, text="x"))) == gone
 
 
-def test_only_text_can_grow() -> None:
+def test_only_text_parts_can_be_extended() -> None:
     progress = apply_event(a_progress(), TimedEvent(START, MessageStarted(message_id="msg_1")))
     parts = (TextPart(value="a"), ImageFilePart(file_id="file-1"))
     for part in parts:
@@ -74,7 +74,7 @@ def test_only_text_can_grow() -> None:
         apply_event(progress, TimedEvent(START, TextGrown(message_id="msg_1", index=1, text="b")))
 
 
-def test_a_search_does_not_grow() -> None:
+def test_a_search_call_cannot_be_extended() -> None:
     events = [
         TimedEvent(START, StepStarted(step_id="step_1")),
         TimedEvent(START, ToolCallStarted(step_id="step_1", call=SearchCall(id="call_1"))),

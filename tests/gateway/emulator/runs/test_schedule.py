@@ -15,7 +15,7 @@ from gateway.emulator.runs.script import (
     WriteMessage,
 )
 from gateway.emulator.runs.timeline_events import RunEnded, RunRequiresAction, RunStarted, Timeline
-from tests.gateway.emulator.driving import START, CountingIds, a_progress
+from tests.gateway.emulator.api_client import START, CountingIds, a_progress
 
 TEXT = WriteMessage((TextPart(value="A heron is a bird. 🐦" * 10),))
 RESULT = SearchResult(file_id="file-1", file_name="a.md", score=0.9, text="x")
@@ -38,7 +38,7 @@ def test_events_are_in_order_and_begin_a_second_after_the_run_was_queued(actions
     assert (timeline[0].at, timeline[0].event) == (START + 1, RunStarted())
 
 
-def test_an_answer_is_written_within_three_seconds_in_pieces_that_make_the_text() -> None:
+def test_an_answer_is_written_in_pieces_within_three_seconds() -> None:
     timeline = timeline_from(TEXT)
     assert timeline[-1].event == RunEnded(status="completed")
     assert timeline[-1].at <= START + 3
@@ -66,7 +66,7 @@ def only_step(*actions: Action) -> Step:
     return next(iter(apply_events(a_progress(), timeline_from(*actions)).steps.values()))
 
 
-def test_code_and_searches_are_steps_of_their_own() -> None:
+def test_code_and_searches_are_separate_steps() -> None:
     code, search = only_step(CODE, TEXT), only_step(SearchFiles((RESULT,)), TEXT)
     assert code.tool_calls[0].kind == "code_interpreter"
     assert code.tool_calls[0].input == "print(1)"
@@ -84,7 +84,7 @@ def test_code_and_searches_are_steps_of_their_own() -> None:
         (WriteMessage(TEXT.parts, incomplete_reason="max_completion_tokens"), "incomplete", "completed", "max_tokens"),
     ],
 )
-def test_an_answer_that_stops_leaves_half_of_its_text(
+def test_an_answer_that_stops_early_has_half_of_its_text(
     action: Action, status: str, step_status: str, message_reason: str
 ) -> None:
     progress = apply_events(a_progress(), timeline_from(action))
@@ -116,5 +116,5 @@ def test_a_tool_may_fail() -> None:
     assert (progress.run.status, step.status, step.last_error) == ("failed", "failed", FAILURE)
 
 
-def test_a_slower_pace_stretches_every_wait() -> None:
+def test_a_slower_pace_lengthens_every_delay() -> None:
     assert timeline_from(TEXT, pace=10)[-1].at - START == pytest.approx((timeline_from(TEXT)[-1].at - START) * 10)

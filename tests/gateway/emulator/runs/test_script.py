@@ -18,7 +18,7 @@ from gateway.emulator.runs.script import (
     script_after_outputs,
     script_at_start,
 )
-from tests.gateway.emulator.driving import TIME_TOOL, WEATHER_TOOL
+from tests.gateway.emulator.api_client import TIME_TOOL, WEATHER_TOOL
 
 CODE_TOOL = {"type": "code_interpreter"}
 SEARCH_TOOL = {"type": "file_search"}
@@ -53,7 +53,7 @@ def kinds(**fields: Any) -> list[type]:
         ({"scenario": "image"}, [RunCode, WriteMessage]),
     ],
 )
-def test_what_a_run_does_follows_from_its_situation(fields: dict[str, Any], expected: list[type]) -> None:
+def test_the_actions_of_a_run_follow_from_its_script_input(fields: dict[str, Any], expected: list[type]) -> None:
     assert kinds(**fields) == expected
 
 
@@ -72,7 +72,7 @@ def test_each_function_is_called_once_with_arguments_of_its_schema() -> None:
     assert nothing == "{}"
 
 
-def test_a_choice_or_the_wish_for_one_at_a_time_is_honoured() -> None:
+def test_tool_choice_and_parallel_tool_calls_limit_the_calls() -> None:
     chosen = {"type": "function", "function": {"name": "get_time"}}
     assert [name for name, _ in calls(tool_choice=chosen)] == ["get_time"]
     assert [name for name, _ in calls(parallel_tool_calls=False)] == ["get_weather"]
@@ -92,23 +92,23 @@ def test_an_answer_longer_than_its_limit_is_incomplete() -> None:
     assert action.incomplete_reason == "max_completion_tokens"
 
 
-def test_a_slow_run_keeps_another_pace() -> None:
+def test_a_slow_run_has_a_slower_pace() -> None:
     assert script_at_start(ScriptInput(question="x", scenario="slow")).pace == 10.0
 
 
-def test_a_refusal_is_a_refusal() -> None:
+def test_the_refusal_scenario_writes_a_refusal_part() -> None:
     (action,) = script_at_start(ScriptInput(question="x", scenario="refusal")).actions
     assert isinstance(action, WriteMessage)
     assert isinstance(action.parts[0], RefusalPart)
 
 
 @pytest.mark.parametrize("scenario", [None, *SCENARIOS])
-def test_the_same_situation_has_the_same_script(scenario: str | None) -> None:
+def test_the_same_script_input_has_the_same_script(scenario: str | None) -> None:
     script_input = ScriptInput(question="Draw a chart, كيوتو 🎉", tools=(CODE_TOOL,), scenario=scenario)
     assert script_at_start(script_input) == script_at_start(script_input)
 
 
-def test_a_model_may_answer_unless_a_scenario_or_a_limit_says_otherwise() -> None:
+def test_a_model_may_answer_without_a_scenario_and_within_the_limit() -> None:
     assert model_may_answer(ScriptInput(question="Why?", prompt_tokens=256, max_prompt_tokens=256))
     assert not model_may_answer(ScriptInput(question="Why?", prompt_tokens=257, max_prompt_tokens=256))
     assert not any(model_may_answer(ScriptInput(question="Why?", scenario=scenario)) for scenario in SCENARIOS)

@@ -4,7 +4,7 @@ from gateway.emulator.objects import Failure, SearchCall, SearchResult
 from gateway.emulator.runs.timeline_events import RunEnded, RunStarted, TimedEvent, Timeline, ToolCallStarted
 
 
-def test_a_timeline_survives_being_written_down() -> None:
+def test_a_timeline_round_trips_through_json() -> None:
     adapter: TypeAdapter[Timeline] = TypeAdapter(Timeline)
     result = SearchResult(file_id="file-1", file_name="a.md", score=0.5, text="日本")
     timeline: Timeline = (

@@ -6,7 +6,7 @@ import pytest
 from gateway.emulator.state.database import SCHEMA_VERSION, DatabaseVersionError, open_database
 
 
-def test_a_file_is_made_and_opened_again(tmp_path: Path) -> None:
+def test_a_file_is_created_and_opened_again(tmp_path: Path) -> None:
     file = tmp_path / "emulator.db"
     for _ in range(2):
         connection = open_database(str(file))

@@ -14,7 +14,7 @@ from gateway.emulator.state.run_timelines import (
     start_run,
 )
 from gateway.emulator.state.store import Store
-from tests.gateway.emulator.driving import START, a_run
+from tests.gateway.emulator.api_client import START, a_run
 
 SCRIPT = Script((WriteMessage((TextPart(value="A heron is a bird. " * 8),)),))
 
@@ -37,7 +37,7 @@ def test_nothing_happens_before_it_is_due(running: Store) -> None:
     assert running.active_run_id("mine", "thread_1") == "run_1"
 
 
-def test_looking_late_finds_everything_with_the_times_of_its_instants(running: Store) -> None:
+def test_a_late_read_applies_every_event_with_its_own_time(running: Store) -> None:
     apply_due_events(running, "mine", "thread_1", START + 10_000)
     run = running.runs.get("mine", "run_1")
     assert run is not None
@@ -53,7 +53,7 @@ def test_another_partition_is_left_alone(running: Store) -> None:
     assert status(running) == "queued"
 
 
-def test_an_intervention_replaces_what_was_to_come_and_keeps_what_happened(running: Store) -> None:
+def test_replacing_pending_events_leaves_applied_events_unchanged(running: Store) -> None:
     apply_due_events(running, "mine", "thread_1", START + 1.6)
     run = running.runs.get("mine", "run_1")
     assert run is not None
@@ -77,7 +77,7 @@ def test_a_message_deleted_while_it_is_written_stays_deleted(running: Store) -> 
     assert running.messages.get("mine", message_id) is None
 
 
-def test_what_nobody_could_foresee_is_added_to_what_happened_and_the_run_still_expires(store: Store) -> None:
+def test_appended_events_follow_applied_ones_and_the_run_still_expires(store: Store) -> None:
     store.threads.add("mine", Thread(id="thread_1", created_at=START))
     start_run(store, "mine", a_run(), ())
     started = append_events(store, "mine", Progress(a_run(), {}, {}), [RunStarted()], START + 3.5)
@@ -89,7 +89,7 @@ def test_what_nobody_could_foresee_is_added_to_what_happened_and_the_run_still_e
     assert status(store) == "expired"
 
 
-def test_an_end_that_was_added_is_the_last_thing_to_happen(store: Store) -> None:
+def test_an_appended_end_leaves_no_pending_events(store: Store) -> None:
     store.threads.add("mine", Thread(id="thread_1", created_at=START))
     start_run(store, "mine", a_run(), ())
     append_events(store, "mine", Progress(a_run(), {}, {}), [RunStarted(), RunEnded(status="completed")], START + 3.5)

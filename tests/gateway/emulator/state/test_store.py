@@ -8,14 +8,14 @@ from gateway.emulator.bodies.list_query import ListQuery
 from gateway.emulator.objects import Message, Step, TextPart, Thread
 from gateway.emulator.runs.timeline_events import RunEnded, RunStarted, TimedEvent
 from gateway.emulator.state.store import Store
-from tests.gateway.emulator.driving import a_run
+from tests.gateway.emulator.api_client import a_run
 
 
 def a_message(number: int, created_at: int = 100, run_id: str | None = None) -> Message:
     return Message(id=f"msg_{number}", thread_id="thread_1", created_at=created_at, role="user", run_id=run_id)
 
 
-def test_what_was_added_is_given_back_to_its_partition_alone(store: Store) -> None:
+def test_a_stored_object_is_returned_only_in_its_partition(store: Store) -> None:
     thread = Thread(id="thread_1", created_at=1, metadata={"é": "🎉"})
     store.threads.add("mine", thread)
     assert store.threads.get("mine", "thread_1") == thread
@@ -23,7 +23,7 @@ def test_what_was_added_is_given_back_to_its_partition_alone(store: Store) -> No
     assert store.messages.get("mine", "thread_1") is None
 
 
-def test_a_transaction_that_fails_keeps_nothing(store: Store) -> None:
+def test_a_failed_transaction_stores_nothing(store: Store) -> None:
     thread = Thread(id="thread_1", created_at=1)
 
     def add_twice() -> None:
@@ -52,7 +52,7 @@ def test_deleting_a_thread_deletes_all_that_belongs_to_it(store: Store) -> None:
     assert store.steps.get("mine", "step_1") is None
 
 
-def test_a_replaced_object_keeps_its_place(store: Store) -> None:
+def test_a_replaced_object_keeps_its_position(store: Store) -> None:
     store.threads.add("mine", Thread(id="thread_1", created_at=1))
     for number in range(3):
         store.messages.add("mine", a_message(number))
@@ -65,7 +65,7 @@ def test_a_replaced_object_keeps_its_place(store: Store) -> None:
     assert page[1] == changed
 
 
-def test_a_mark_is_the_first_only_once(store: Store) -> None:
+def test_a_mark_is_new_only_once(store: Store) -> None:
     assert [store.mark_once("x"), store.mark_once("x"), store.mark_once("y")] == [True, False, True]
 
 
@@ -79,7 +79,7 @@ def test_a_mark_is_the_first_only_once(store: Store) -> None:
     before=st.none() | st.integers(0, 11),
     filters=st.booleans(),
 )
-def test_a_page_is_that_of_a_plain_list(
+def test_a_page_equals_the_page_of_a_plain_list(
     times: list[int],
     run_ids: list[str | None],
     limit: int,
@@ -118,7 +118,7 @@ def test_a_page_is_that_of_a_plain_list(
         store.close()
 
 
-def test_the_runs_in_flight_are_those_with_something_to_come(store: Store) -> None:
+def test_runs_in_flight_are_those_with_pending_events(store: Store) -> None:
     store.threads.add("mine", Thread(id="thread_1", created_at=1))
     for name, applied in (("run_1", 0), ("run_2", 1)):
         run = a_run(id=name)
@@ -127,7 +127,7 @@ def test_the_runs_in_flight_are_those_with_something_to_come(store: Store) -> No
     assert store.runs_in_flight() == [("mine", "thread_1", "run_1")]
 
 
-def test_a_timeline_is_read_from_the_database_whatever_was_read_before(store: Store) -> None:
+def test_a_cached_timeline_is_never_older_than_the_database(store: Store) -> None:
     store.threads.add("mine", Thread(id="thread_1", created_at=1))
     started, ended = (TimedEvent(5.0, RunStarted()),), (TimedEvent(5.0, RunEnded(status="completed")),)
     runs = [a_run(id=f"run_{number}") for number in range(40)]
@@ -143,6 +143,6 @@ def test_a_timeline_is_read_from_the_database_whatever_was_read_before(store: St
 
     with pytest.raises(ZeroDivisionError):
         change_and_fail()
-    # More than are remembered, and one whose change was taken back.
+    # More timelines than the cache holds, and one whose change was rolled back.
     assert [store.load_timeline("mine", run.id) for run in runs] == [(started, 0)] * 40
     assert store.load_timeline("yours", "run_1") == ((), 0)

@@ -23,7 +23,7 @@ from gateway.emulator.objects import (
 from gateway.emulator.runs.timeline_events import AnnotationAdded, CodeOutputAdded, PartAdded, TextGrown, ToolCallGrown
 from gateway.emulator.runs.timeline_events import ToolCallStarted as Started
 from gateway.emulator.streams.deltas import message_delta, step_delta
-from tests.gateway.emulator.driving import START
+from tests.gateway.emulator.api_client import START
 
 
 def a_message(*parts: ContentPart) -> Message:
@@ -64,7 +64,7 @@ def test_only_the_first_piece_of_a_text_has_annotations() -> None:
     assert later == {"index": 0, "type": "text", "text": {"value": "C"}}
 
 
-def test_an_empty_text_is_shown_only_as_it_grows() -> None:
+def test_an_empty_text_part_has_no_delta() -> None:
     assert message_delta(a_message(), PartAdded(message_id="msg_1", part=TextPart(value="")), "v2") is None
 
 
@@ -77,13 +77,13 @@ def test_an_empty_text_is_shown_only_as_it_grows() -> None:
         (RefusalPart(refusal="No."), "v1", {"type": "text", "text": {"value": "No.", "annotations": []}}),
     ],
 )
-def test_another_part_comes_whole_at_its_place(part: ContentPart, version: ApiVersion, shown: Any) -> None:
+def test_another_part_is_one_delta_at_its_index(part: ContentPart, version: ApiVersion, shown: Any) -> None:
     delta = message_delta(a_message(TextPart(value="a")), PartAdded(message_id="msg_1", part=part), version)
     assert delta_content(delta) == {"index": 1, **shown}
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_a_citation_comes_at_its_place_and_with_a_quote(version: ApiVersion) -> None:
+def test_a_citation_has_its_index_and_a_quote(version: ApiVersion) -> None:
     citation = FileCitation(text="[0]", start_index=1, end_index=4, file_id="file-1", quote="q")
     event = AnnotationAdded(message_id="msg_1", index=0, annotation=citation)
     before = a_message(TextPart(value="a[0]", annotations=(citation,)))
@@ -96,14 +96,14 @@ def test_a_citation_comes_at_its_place_and_with_a_quote(version: ApiVersion) -> 
     }
 
 
-def test_the_path_of_a_file_has_no_quote() -> None:
+def test_a_file_path_has_no_quote() -> None:
     path = FilePath(text="x", start_index=0, end_index=1, file_id="file-1")
     event = AnnotationAdded(message_id="msg_1", index=0, annotation=path)
     (shown,) = delta_content(message_delta(a_message(TextPart(value="x")), event, "v2"))["text"]["annotations"]
     assert shown["file_path"] == {"file_id": "file-1"}
 
 
-def test_a_function_call_begins_empty_and_then_grows_without_its_id() -> None:
+def test_a_function_call_begins_empty_and_its_later_deltas_have_no_id() -> None:
     call = FunctionCall(id="call_2", name="get_time")
     before = a_step(FunctionCall(id="call_1", name="f"))
     assert delta_call(step_delta(before, Started(step_id="step_1", call=call), "v2")) == {
@@ -120,7 +120,7 @@ def test_a_function_call_begins_empty_and_then_grows_without_its_id() -> None:
     }
 
 
-def test_code_begins_empty_grows_and_then_puts_out() -> None:
+def test_code_begins_empty_then_has_pieces_and_then_outputs() -> None:
     call = CodeCall(id="call_1")
     assert delta_call(step_delta(a_step(), Started(step_id="step_1", call=call), "v2")) == {
         "index": 0,
@@ -137,7 +137,7 @@ def test_code_begins_empty_grows_and_then_puts_out() -> None:
     assert delta_call(step_delta(before, image, "v2")) == {**same, "code_interpreter": {"outputs": [output]}}
 
 
-def test_a_search_comes_without_its_results() -> None:
+def test_the_delta_of_a_search_has_no_results() -> None:
     found = SearchResult(file_id="file-1", file_name="a.md", score=0.5, text="t")
     event = Started(step_id="step_1", call=SearchCall(id="call_1", results=(found,)))
     newer = delta_call(step_delta(a_step(), event, "v2"))

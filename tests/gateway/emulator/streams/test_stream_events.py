@@ -29,7 +29,7 @@ from gateway.emulator.streams.stream_events import (
     events_to_stream,
     opening_events,
 )
-from tests.gateway.emulator.driving import START, a_progress, a_run
+from tests.gateway.emulator.api_client import START, a_progress, a_run
 
 
 def shown(before: Progress, event: Event, version: ApiVersion = "v2", **options: Any) -> list[tuple[str, Any]]:
@@ -73,12 +73,12 @@ def test_files_of_the_interpreter_are_shown_where_rest_shows_no_resources() -> N
         (RunEnded(status="expired"), "thread.run.expired"),
     ],
 )
-def test_a_change_of_the_run_has_the_name_of_its_new_status(event: Event, name: str) -> None:
+def test_an_event_of_the_run_is_named_after_its_new_status(event: Event, name: str) -> None:
     ((got, run),) = shown(a_progress(), event)
     assert (got, f"thread.run.{run['status']}") == (name, name)
 
 
-def test_the_older_version_names_an_incomplete_run_completed() -> None:
+def test_the_older_version_names_the_event_of_an_incomplete_run_completed() -> None:
     ((name, run),) = shown(a_progress(), RunEnded(status="incomplete", incomplete_reason="max_completion_tokens"), "v1")
     assert (name, run["status"]) == ("thread.run.completed", "incomplete")
 
@@ -101,19 +101,19 @@ def test_the_end_of_a_step_is_named_after_its_status(status: Any) -> None:
     assert (name, step["status"]) == (f"thread.run.step.{status}", status)
 
 
-def test_what_a_search_read_is_shown_only_if_asked_for() -> None:
+def test_the_text_of_search_results_is_shown_only_on_request() -> None:
     found = SearchResult(file_id="file-1", file_name="a.md", score=0.5, text="t")
     progress = apply_event(a_progress(), TimedEvent(START, StepStarted(step_id="step_1")))
     started = ToolCallStarted(step_id="step_1", call=SearchCall(id="call_1", results=(found,)))
     progress = apply_event(progress, TimedEvent(START, started))
-    for asked in (False, True):
+    for with_content in (False, True):
         ended = StepEnded(step_id="step_1", status="completed")
-        ((_, step),) = shown(progress, ended, with_search_content=asked)
+        ((_, step),) = shown(progress, ended, with_search_content=with_content)
         (result,) = step["step_details"]["tool_calls"][0]["file_search"]["results"]
-        assert ("content" in result) is asked
+        assert ("content" in result) is with_content
 
 
-def test_an_output_is_seen_with_its_step_only() -> None:
+def test_an_output_is_shown_only_with_its_step() -> None:
     progress = apply_event(a_progress(), TimedEvent(START, StepStarted(step_id="step_1")))
     call = FunctionCall(id="call_1", name="f")
     progress = apply_event(progress, TimedEvent(START, ToolCallStarted(step_id="step_1", call=call)))
@@ -135,7 +135,7 @@ def test_a_message_has_its_status_before_its_role() -> None:
     ("reason", "status", "details"),
     [(None, "completed", None), ("max_tokens", "incomplete", {"reason": "max_tokens"})],
 )
-def test_the_end_of_a_message_says_whether_it_is_whole(reason: str | None, status: str, details: Any) -> None:
+def test_the_end_of_a_message_is_named_after_its_status(reason: str | None, status: str, details: Any) -> None:
     started = apply_event(a_progress(), TimedEvent(START, MessageStarted(message_id="msg_1")))
     ((name, message),) = shown(started, MessageEnded(message_id="msg_1", incomplete_reason=reason))
     assert (name, message["status"]) == (f"thread.message.{status}", status)
@@ -143,7 +143,7 @@ def test_the_end_of_a_message_says_whether_it_is_whole(reason: str | None, statu
     assert (message["completed_at"], message["incomplete_at"]) in {(START + 1, None), (None, START + 1)}
 
 
-def test_nothing_is_shown_of_a_message_that_is_gone() -> None:
+def test_a_deleted_message_has_no_events() -> None:
     assert shown(a_progress(), TextGrown(message_id="msg_1", index=0, text="x")) == []
 
 
@@ -170,7 +170,7 @@ def test_line_ends_within_texts_do_not_end_the_line() -> None:
     assert json.loads(data.removeprefix(b"data: "))["texts"] == texts
 
 
-def test_a_long_integer_that_a_client_gave_is_echoed() -> None:
+def test_a_long_integer_of_a_client_is_echoed() -> None:
     assert (
         ServerSentEvent("x", {"maximum": 2**70}).to_frame() == b'event: x\ndata: {"maximum":1180591620717411303424}\n\n'
     )

@@ -1,4 +1,4 @@
-"""Drives an emulator over its socket, and makes objects for the tests of its pure parts."""
+"""A client of an emulator under test, readers of its streams, and sample objects for tests of its pure parts."""
 
 import asyncio
 import io
@@ -38,7 +38,7 @@ Event = tuple[str, Any]
 
 
 def parse_events(text: str) -> list[Event]:
-    """Return the events of a stream as name and data; fails where its framing is not the API's."""
+    """Return the events of a stream as name and data. Fail if its framing is not the API's."""
     assert text.endswith("\n\n") or not text
     assert "\r" not in text
     return [parse_event(f"{frame}\n\n") for frame in text.split("\n\n")[:-1]]
@@ -53,7 +53,7 @@ def parse_event(frame: str) -> Event:
 
 
 def event_names(events: Iterable[Event]) -> list[str]:
-    """Return the names of events without `thread.`; deltas that follow each other count once."""
+    """Return the names of events without `thread.`. Consecutive deltas of one kind count once."""
     names: list[str] = []
     for name, _ in events:
         short = name.removeprefix("thread.")
@@ -83,7 +83,7 @@ class Stream:
 
 
 class StreamReader:
-    """A stream that is read without a socket, as fast as it comes; `frames` is what came so far."""
+    """A reader of a stream without a socket, as fast as its frames come. `frames` holds the frames so far."""
 
     def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:
         self.frames: list[bytes] = []
@@ -99,7 +99,7 @@ class StreamReader:
         return parse_events(b"".join(self.frames).decode())
 
     async def settle(self) -> list[Event]:
-        """Let everything happen that is due, and return all events so far."""
+        """Let the stream send all due events, and return all events so far."""
         for _ in range(12):
             await asyncio.sleep(0)
         if self._task.done():
@@ -118,7 +118,7 @@ class StreamReader:
 
 @dataclass(frozen=True)
 class Api:
-    """A client with a key and a version; `ok` insists on 200."""
+    """A client with an API key and a version. `ok` fails on any status but 200."""
 
     client: TestClient[Any, Any]
     clock: ManualClock
@@ -155,14 +155,14 @@ class Api:
 
     @asynccontextmanager
     async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[Stream]:
-        """Open a stream, which is closed at the end, read or not."""
+        """Open a stream. It is closed at the end of the block, even if it is not read."""
         headers = {"Authorization": f"Bearer {self.key}", "OpenAI-Beta": f"assistants={self.version}"}
         async with self.client.post(f"/v1{path}", headers=headers, json={**body, "stream": True}) as response:
             assert response.status == 200, await response.text()
             yield Stream(response)
 
     async def streamed(self, path: str, body: Mapping[str, Any], *, seconds: float = 60) -> list[Event]:
-        """Return all events of a stream during which so much time passes at once."""
+        """Return all events of a stream, after the clock is advanced by `seconds` at once."""
         async with self.stream(path, body) as stream:
             self.clock.advance(seconds)
             return await stream.rest()
@@ -175,16 +175,16 @@ class Api:
         return await self.streamed(f"/threads/{await self.new_thread(question)}/runs", body, seconds=seconds)
 
     async def new_assistant(self, **fields: Any) -> str:
-        made = await self.ok("POST", "/assistants", {"model": "gpt-4o", **fields})
-        return str(made["id"])
+        assistant = await self.ok("POST", "/assistants", {"model": "gpt-4o", **fields})
+        return str(assistant["id"])
 
     async def new_thread(self, *contents: str, **fields: Any) -> str:
         messages = [{"role": "user", "content": content} for content in contents]
-        made = await self.ok("POST", "/threads", {"messages": messages, **fields})
-        return str(made["id"])
+        thread = await self.ok("POST", "/threads", {"messages": messages, **fields})
+        return str(thread["id"])
 
     async def new_run(self, question: str = "What is a heron?", *, tools: Any = (), **fields: Any) -> str:
-        """Start a run on a new thread and return its path."""
+        """Start a run on a new thread, and return the run's path."""
         assistant_id = await self.new_assistant(tools=list(tools))
         thread_id = await self.new_thread(question)
         run = await self.ok("POST", f"/threads/{thread_id}/runs", {"assistant_id": assistant_id, **fields})
@@ -209,7 +209,7 @@ def a_progress(**fields: Any) -> Progress:
 
 
 class CountingIds:
-    """Gives out ids that count: `step_1`, `step_2`."""
+    """An id factory whose ids count: `step_1`, `step_2`."""
 
     def __init__(self) -> None:
         self.count = 0
