@@ -1,1 +1,1 @@
-"""The client of the upstream REST API: calls and answers as pure functions, and a thin layer that sends them."""
+"""The client of the upstream REST API: pure functions for requests and responses, and a thin layer that sends them."""

@@ -1,9 +1,9 @@
-"""From a request body to the JSON that a version of the API takes. Pure.
+"""Renders a request body as the JSON that one version of the API takes. Pure.
 
-What the version has no place for is refused with its place in the body, since leaving it out would do something else
-than was asked. The words of a refusal are for whoever wrote the GraphQL input, so it names things as GraphQL does.
+A part that the version does not have is refused, with its path in the body; leaving it out would change the meaning of
+the request. The author of the GraphQL input reads the error, so it uses the GraphQL names.
 
-Source: the request schemas of the API's specification, versions 1 and 2.
+Source: the request schemas of the specification, versions 1 and 2, such as `CreateRunRequest`.
 """
 
 import json
@@ -22,58 +22,61 @@ _FOREIGN_FIELDS: Mapping[str, frozenset[str]] = {
     "v2": frozenset({"file_ids"}),
 }
 _FOREIGN_TOOLS: Mapping[str, str] = {"v1": "file_search", "v2": "retrieval"}
-# What a caller may put anything into; null means null there.
-_FREE = frozenset({"metadata", "parameters", "schema"})
+# The caller decides what is inside these fields; a null inside them stays a null.
+_FREE_FORM_FIELDS = frozenset({"metadata", "parameters", "schema"})
 
 
-def render_body(body: Body, dialect: Dialect, *, keep_nulls: bool, stream: bool = False) -> bytes:
-    """Render a body as JSON; raises a `GatewayError` for what the dialect's version does not have.
+def render_body(body: Body, dialect: Dialect, *, send_nulls: bool, stream: bool = False) -> bytes:
+    """Render a body as JSON.
 
-    Nulls are kept for an update, where they clear a value, and left out of everything else, where servers differ in
-    what they make of them. `stream` asks for the run's events in place of the run.
+    An update sends nulls, since they clear a value. All other requests leave nulls out, since servers treat them
+    differently. `stream` asks for the run's events instead of the run.
+
+    Raises:
+        GatewayError: the body has a part that the dialect's version does not have.
     """
-    rendered = _Rendering(dialect, keep_nulls).object_at((), body.to_wire())
+    rendered = _BodyRenderer(dialect, send_nulls).render_object((), body.to_wire())
     if stream:
         rendered["stream"] = True
     try:
         return msgspec.json.encode(rendered)
-    except (UnicodeEncodeError, OverflowError):  # half a surrogate pair, or an integer beyond 64 bits
+    except (UnicodeEncodeError, OverflowError):  # half a surrogate pair, or an integer of more than 64 bits
         return json.dumps(rendered).encode()
 
 
-class _Rendering:
-    def __init__(self, dialect: Dialect, keep_nulls: bool) -> None:
+class _BodyRenderer:
+    def __init__(self, dialect: Dialect, send_nulls: bool) -> None:
         self._dialect = dialect
-        self._keep_nulls = keep_nulls
+        self._keep_nulls = send_nulls
 
-    def object_at(self, place: tuple[str, ...], wire: Mapping[str, Any]) -> dict[str, Any]:
+    def render_object(self, path: tuple[str, ...], wire: Mapping[str, Any]) -> dict[str, Any]:
         rendered = {}
         for name, value in wire.items():
-            here = (*place, name)
-            is_foreign = name in _FOREIGN_FIELDS[self._dialect.version] and "tool_resources" not in place
-            # Only an object's own values are cleared; a null deeper down says that nothing was given.
-            if value is None and (is_foreign or place or not self._keep_nulls):
+            field_path = (*path, name)
+            is_foreign = name in _FOREIGN_FIELDS[self._dialect.version] and "tool_resources" not in path
+            # Only a field at the top level can be cleared. A null further down means that no value was set.
+            if value is None and (is_foreign or path or not self._keep_nulls):
                 continue
             if is_foreign:
-                raise self._refusal(here, f"'{to_camel(name)}'")
-            rendered[name] = value if name in _FREE else self._value(here, value)
+                raise self._unsupported_error(field_path, f"'{to_camel(name)}'")
+            rendered[name] = value if name in _FREE_FORM_FIELDS else self._value(field_path, value)
         return rendered
 
-    def _value(self, place: tuple[str, ...], value: Any) -> Any:
+    def _value(self, path: tuple[str, ...], value: Any) -> Any:
         match value:
-            case {"type": str() as kind} if kind == _FOREIGN_TOOLS[self._dialect.version]:
-                raise self._refusal(place, f"a tool '{kind.upper()}'")
+            case {"type": str() as tool_type} if tool_type == _FOREIGN_TOOLS[self._dialect.version]:
+                raise self._unsupported_error(path, f"a tool '{tool_type.upper()}'")
             case dict():
-                return self.object_at(place, value)
-            case list() if place[-1] == "content":
-                return self._content(place, value)
+                return self.render_object(path, value)
+            case list() if path[-1] == "content":
+                return self._content(path, value)
             case list():
-                return [self._value((*place, str(index)), one) for index, one in enumerate(value)]
+                return [self._value((*path, str(index)), item) for index, item in enumerate(value)]
             case _:
                 return value
 
-    def _content(self, place: tuple[str, ...], parts: list[Any]) -> Any:
-        """Make one text a bare string, which every server takes."""
+    def _content(self, path: tuple[str, ...], parts: list[Any]) -> Any:
+        """Turn a single text part into a plain string, which every server accepts."""
         match parts:
             case [{"type": "text", "text": str() as text}]:
                 return text
@@ -81,13 +84,13 @@ class _Rendering:
                 return parts
         for index, part in enumerate(parts):
             if part.get("type") != "text":
-                raise self._refusal((*place, str(index)), f"a part '{to_camel(part['type'])}'")
-        raise self._refusal(place, "a content of several parts")
+                raise self._unsupported_error((*path, str(index)), f"a part '{to_camel(part['type'])}'")
+        raise self._unsupported_error(path, "a content of several parts")
 
-    def _refusal(self, place: tuple[str, ...], what: str) -> GatewayError:
+    def _unsupported_error(self, path: tuple[str, ...], part: str) -> GatewayError:
         version, name = self._dialect.version, self._dialect.name
         return GatewayError(
             ErrorCode.UNSUPPORTED_BY_UPSTREAM,
-            f"Version {version[1:]} of the API, which the upstream speaks (dialect {name}), has no place for {what}.",
-            argument=".".join(place),
+            f"Version {version[1:]} of the API, which the upstream speaks (dialect {name}), has no place for {part}.",
+            argument=".".join(path),
         )

@@ -1,4 +1,4 @@
-"""One REST call on behalf of one principal, from what is asked to what came of it."""
+"""Sends one REST call on behalf of one principal and returns its result or its failure."""
 
 import logging
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from gateway.upstream.connection_pool import Departure, UpstreamPool
-from gateway.upstream.reply_outcome import UpstreamReply, read_reply
+from gateway.upstream.connection_pool import SendState, UpstreamPool
+from gateway.upstream.reply_outcome import UpstreamReply, outcome_from_reply
 from gateway.upstream.reply_readers import ReplyReader
 from gateway.upstream.rest_operations import RestOperation
 from gateway.upstream.rest_requests import UpstreamRequest
 from gateway.upstream.retry import CallFailure
-from gateway.upstream.transport_failures import TooLargeError, read_body, transport_failure
+from gateway.upstream.transport_failures import BodyTooLargeError, failure_from_exception, read_body
 
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
@@ -24,70 +24,74 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class UpstreamCall(Generic[KeyT, ValueT]):
-    """One call ready to be sent; `departure` is that of a write."""
+    """One call that is ready to be sent. Only a write has a `send_state`."""
 
     reader: ReplyReader[KeyT, ValueT]
     key: KeyT
     request: UpstreamRequest
     url: URL
-    content: bytes | None = None
-    departure: Departure | None = None
+    body: bytes | None = None
+    send_state: SendState | None = None
 
 
 class CallSender:
-    """Sends calls with one principal's credential; what keeps an answer away is a value."""
+    """Sends calls with one principal's credential. A call that fails returns a `CallFailure` and does not raise."""
 
     def __init__(self, pool: UpstreamPool, credential: str | None) -> None:
         self.pool = pool
         self.credential = credential
         self.headers = pool.headers_for(credential)
-        self.headers_with_content = CIMultiDict({**self.headers, "Content-Type": "application/json"})
+        self.headers_with_body = CIMultiDict({**self.headers, "Content-Type": "application/json"})
 
-    def prepare(self, operation: RestOperation[KeyT, ValueT], key: KeyT) -> UpstreamCall[KeyT, ValueT]:
-        """The call of an operation for a key; raises a `GatewayError` for one that need not be sent."""
+    def prepare_call(self, operation: RestOperation[KeyT, ValueT], key: KeyT) -> UpstreamCall[KeyT, ValueT]:
+        """Build the call of an operation for a key.
+
+        Raises:
+            GatewayError: the key cannot be sent, or the dialect does not have the operation.
+        """
         request = operation.request(key)
-        if (obstacle := self.pool.dialect.obstacle_to(request.operation)) is not None:
-            raise obstacle
-        return UpstreamCall(operation.reader, key, request, self.pool.url_of(request))
+        if (unsupported := self.pool.dialect.unsupported_error(request.operation)) is not None:
+            raise unsupported
+        return UpstreamCall(operation.reader, key, request, self.pool.url_for(request))
 
-    async def send(self, call: UpstreamCall[KeyT, ValueT]) -> ValueT | CallFailure:
-        """Send a call once and read its answer."""
-        session = self.pool.session if call.departure is None else self.pool.write_session
-        headers = self.headers if call.content is None else self.headers_with_content
+    async def send_call(self, call: UpstreamCall[KeyT, ValueT]) -> ValueT | CallFailure:
+        """Send a call once and read its response."""
+        session = self.pool.read_session if call.send_state is None else self.pool.write_session
+        headers = self.headers if call.body is None else self.headers_with_body
         try:
             async with session.request(
                 call.request.method,
                 call.url,
                 headers=headers,
-                data=call.content,
+                data=call.body,
                 allow_redirects=False,
-                trace_request_ctx=call.departure,
+                trace_request_ctx=call.send_state,
             ) as response:
-                body = await read_body(response, self.pool.options.max_response_bytes)
-            return self.read(call, response, body)
+                response_body = await read_body(response, self.pool.options.max_response_bytes)
+            return self.read_response(call, response, response_body)
         except Exception as error:
-            return self.failure(call, error)
+            return self.to_failure(call, error)
 
-    def read(
-        self, call: UpstreamCall[KeyT, ValueT], response: aiohttp.ClientResponse, body: bytes
+    def read_response(
+        self, call: UpstreamCall[KeyT, ValueT], response: aiohttp.ClientResponse, response_body: bytes
     ) -> ValueT | CallFailure:
-        """Read a whole answer."""
-        return read_reply(
+        """Read a complete response."""
+        return outcome_from_reply(
             call.reader,
             call.key,
-            UpstreamReply(response.status, response.headers, body),
+            UpstreamReply(response.status, response.headers, response_body),
             operation=call.request.operation,
             dialect=self.pool.dialect.name,
             credential=self.credential,
             now_seconds=self.pool.now_seconds(),
         )
 
-    def failure(self, call: UpstreamCall[KeyT, ValueT], error: Exception) -> CallFailure:
-        """The failure that an exception means.
+    def to_failure(self, call: UpstreamCall[KeyT, ValueT], error: Exception) -> CallFailure:
+        """Convert an exception to the failure that it means.
 
-        A port function answers with its own errors alone; what nobody thought of must not pass through it.
+        An exception of any unknown kind is logged and becomes a failure too, because a port raises only its own errors.
         """
         operation = call.request.operation
-        if not isinstance(error, aiohttp.ClientError | OSError | TooLargeError):
+        if not isinstance(error, aiohttp.ClientError | OSError | BodyTooLargeError):
             _logger.error("upstream operation %s failed unexpectedly", operation, exc_info=error)
-        return transport_failure(error, operation)
+        return failure_from_exception(error, operation)

@@ -1,4 +1,4 @@
-"""The connections to one upstream: sessions, addresses, headers, and each principal's share of them."""
+"""The connections to one upstream: sessions, addresses, headers, and the share of each principal."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ from yarl import URL
 
 from gateway.upstream.rest_requests import UpstreamRequest
 from gateway.upstream.retry import CallFailure
-from gateway.upstream.transport_failures import transport_failure
+from gateway.upstream.transport_failures import failure_from_exception
 from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.errors import ErrorCode, GatewayError
 
@@ -26,16 +26,16 @@ PING_TIMEOUT_SECONDS = 2.0
 
 
 @dataclass(slots=True)
-class Departure:
-    """Whether a request has begun to leave: from then on the upstream may act on it."""
+class SendState:
+    """The progress of a write. Once the request has started to leave, the upstream may act on it."""
 
-    begun: bool = False
+    has_started: bool = False
 
 
 class UpstreamPool:
-    """Owns the connections to one upstream and shares them out; made and closed inside the running loop (`async with`).
+    """The connections to one upstream. Create and close it inside the running event loop (`async with`).
 
-    `sleep`, `random_fraction` (0 to 1) and `now_seconds` (Unix time) are arguments for the sake of tests.
+    `sleep`, `random_fraction` (0 to 1) and `now_seconds` (Unix time) are arguments so that tests can replace them.
     """
 
     def __init__(
@@ -52,48 +52,49 @@ class UpstreamPool:
         self.random_fraction = random_fraction
         self.now_seconds = now_seconds
         self.dialect = options.dialect
-        base = URL(options.base_url)
-        self._scheme = base.scheme
-        self._authority = base.raw_authority
-        self._prefix = base.raw_path.rstrip("/")
+        base_url = URL(options.base_url)
+        self._scheme = base_url.scheme
+        self._authority = base_url.raw_authority
+        self._prefix = base_url.raw_path.rstrip("/")
         self._query = options.query
-        self._places: WeakValueDictionary[str | None, asyncio.Semaphore] = WeakValueDictionary()
-        # The deadline of a batch is its owner's; here only connecting is limited.
+        self._slots_by_credential: WeakValueDictionary[str | None, asyncio.Semaphore] = WeakValueDictionary()
+        # Only connecting is limited here; the caller of a batch sets the deadline of the batch.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=options.connect_timeout_seconds)
         connector = aiohttp.TCPConnector(limit=options.pool_size)
-        self.session = _session(connector, timeout)  # for GETs alone
-        # The same connections, but it notes when a request begins to leave, which reads need not pay for.
-        noting = aiohttp.TraceConfig()
-        noting.on_request_headers_sent.append(_note_departure)
-        self.write_session = _session(connector, timeout, connector_owner=False, **_writing(noting))
-        # Streams last, so they have connections of their own and keep nobody waiting. Each is new: a write is not sent
-        # again, so it is not risked on a kept connection that may be lost by now.
+        self.read_session = _new_session(connector, timeout)  # only for GETs
+        # The same connections. This session also marks the start of each request, a cost that reads need not pay.
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(_mark_started)
+        self.write_session = _new_session(connector, timeout, connector_owner=False, **_write_session_options(trace))
+        # Streams stay open for long, so they have connections of their own and make no other call wait. Each stream
+        # gets a new connection: a write is never sent again, so it must not use an idle connection that may be lost
+        # already.
         stream_connector = aiohttp.TCPConnector(limit=options.max_streams, force_close=True)
-        self.stream_session = _session(stream_connector, timeout, **_writing(noting))
-        self.stream_places = asyncio.Semaphore(options.max_streams)
-        self._going_on: set[asyncio.Task[Any]] = set()
+        self.stream_session = _new_session(stream_connector, timeout, **_write_session_options(trace))
+        self.stream_slots = asyncio.Semaphore(options.max_streams)
+        self._detached_tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection; calls in flight fail, and streams are cut."""
-        for task in self._going_on:
+        """Close every connection. Calls in flight fail, and streams are cut."""
+        for task in self._detached_tasks:
             task.cancel()
-        await asyncio.gather(*self._going_on, return_exceptions=True)
+        await asyncio.gather(*self._detached_tasks, return_exceptions=True)
         await self.stream_session.close()
         await self.write_session.close()
-        await self.session.close()
+        await self.read_session.close()
 
-    def url_of(self, request: UpstreamRequest) -> URL:
-        """The address of a call, which is encoded already."""
-        queries = (request.query, self.dialect.query_of(request.operation), self._query)
-        # Put together from its parts, which takes less than half the time of taking a text apart.
+    def url_for(self, request: UpstreamRequest) -> URL:
+        """Build the URL of a call. It is percent-encoded already."""
+        queries = (request.query, self.dialect.query_for(request.operation), self._query)
+        # Building from parts takes less than half the time of parsing a text.
         return URL.build(
             scheme=self._scheme,
             authority=self._authority,
@@ -103,7 +104,7 @@ class UpstreamPool:
         )
 
     def headers_for(self, credential: str | None) -> CIMultiDict[str]:
-        """The headers of every call on behalf of one principal."""
+        """Build the headers that every call of one principal carries."""
         options = self.options
         headers = CIMultiDict(self.dialect.headers_for(credential))
         if options.organization is not None:
@@ -112,28 +113,31 @@ class UpstreamPool:
             headers["OpenAI-Project"] = options.project
         return headers
 
-    def places_of(self, credential: str | None) -> asyncio.Semaphore:
-        """The places of one principal, shared by all its operations, so that no caller takes every connection."""
-        places = self._places.get(credential)
-        if places is None:
-            places = asyncio.Semaphore(self.options.max_concurrency_per_principal)
-            self._places[credential] = places
-        return places
+    def principal_slots(self, credential: str | None) -> asyncio.Semaphore:
+        """Return the concurrency limit of one principal.
 
-    async def see_through(
-        self, work: Coroutine[Any, Any, ValueT | CallFailure], departure: Departure
+        All operations of the principal share it, so no caller can take every connection.
+        """
+        slots = self._slots_by_credential.get(credential)
+        if slots is None:
+            slots = asyncio.Semaphore(self.options.max_concurrency_per_principal)
+            self._slots_by_credential[credential] = slots
+        return slots
+
+    async def finish_if_started(
+        self, work: Coroutine[Any, Any, ValueT | CallFailure], send_state: SendState
     ) -> ValueT | CallFailure:
-        """Await work that goes on without its caller, where he leaves after its request has begun to leave.
+        """Await `work`, and let it finish without its caller if the caller is cancelled after the request has started.
 
-        It then ends with its own deadline, or with the pool.
+        Work that goes on alone ends at its own deadline, or when the pool closes.
         """
         task = asyncio.create_task(work)
-        self._going_on.add(task)
-        task.add_done_callback(self._going_on.discard)
+        self._detached_tasks.add(task)
+        task.add_done_callback(self._detached_tasks.discard)
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
-            if not departure.begun:
+            if not send_state.has_started:
                 task.cancel()
                 await asyncio.wait([task])
             raise
@@ -142,40 +146,46 @@ class UpstreamPool:
         return task.result()
 
     async def ping(self, *, timeout_seconds: float = PING_TIMEOUT_SECONDS) -> GatewayError | None:
-        """Why the upstream cannot be reached, or None: any answer to the base URL below 500 is good enough.
+        """Check that the upstream can be reached. Any response of the base URL with a status below 500 is good.
 
-        No credential is sent and no body is read.
+        Sends no credential and reads no body.
+
+        Returns:
+            The error, or None if the upstream can be reached.
         """
-        url = self.url_of(UpstreamRequest("ping", "/"))
+        url = self.url_for(UpstreamRequest("ping", "/"))
         try:
-            async with asyncio.timeout(timeout_seconds), self.session.get(url, allow_redirects=False) as response:
+            async with asyncio.timeout(timeout_seconds), self.read_session.get(url, allow_redirects=False) as response:
                 status = response.status
         except TimeoutError:
-            return late(timeout_seconds)
+            return timeout_error(timeout_seconds)
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
-            return transport_failure(error, "ping").error
+            return failure_from_exception(error, "ping").error
         if status >= 500:
             return GatewayError(ErrorCode.UPSTREAM_FAILED, f"The upstream answered with status {status}.")
         return None
 
 
-def late(timeout_seconds: float) -> GatewayError:
-    """The failure of an upstream that gave no answer in time."""
+def timeout_error(timeout_seconds: float) -> GatewayError:
+    """Build the error for an upstream that sent no response in time."""
     return GatewayError(
         ErrorCode.UPSTREAM_TIMEOUT, f"Expected an answer of the upstream within {timeout_seconds:g} s, got none."
     )
 
 
-async def _note_departure(_: aiohttp.ClientSession, context: Any, __: aiohttp.TraceRequestHeadersSentParams) -> None:
-    context.trace_request_ctx.begun = True
+async def _mark_started(_: aiohttp.ClientSession, context: Any, __: aiohttp.TraceRequestHeadersSentParams) -> None:
+    context.trace_request_ctx.has_started = True
 
 
-def _writing(noting: aiohttp.TraceConfig) -> dict[str, Any]:
-    # A type without a body makes some servers refuse the call; one with a body gets its own. A GET is given none.
-    return {"trace_configs": [noting], "skip_auto_headers": ["Content-Type"]}
+def _write_session_options(trace: aiohttp.TraceConfig) -> dict[str, Any]:
+    # Some servers refuse a Content-Type without a body. A request with a body gets the type of its body. A GET gets
+    # none.
+    return {"trace_configs": [trace], "skip_auto_headers": ["Content-Type"]}
 
 
-def _session(connector: aiohttp.TCPConnector, timeout: aiohttp.ClientTimeout, **options: Any) -> aiohttp.ClientSession:
+def _new_session(
+    connector: aiohttp.TCPConnector, timeout: aiohttp.ClientTimeout, **options: Any
+) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -183,7 +193,8 @@ def _session(connector: aiohttp.TCPConnector, timeout: aiohttp.ClientTimeout, **
         headers={"Accept": "application/json", "User-Agent": USER_AGENT},
         **options,
     )
-    # aiohttp sends a GET or a DELETE again by itself, unseen, after a lost connection. Here `retry` decides, every
-    # request is counted, and a write is sent once. There is no public switch; a test watches that this one works.
+    # After a lost connection, aiohttp sends a GET or a DELETE again by itself, and the caller does not see it. Here
+    # `retry` decides, every request is counted, and a write is sent once. There is no public switch; a test checks that
+    # this one works.
     session._retry_connection = False
     return session

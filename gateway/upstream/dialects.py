@@ -1,6 +1,6 @@
-"""How the servers of this API differ before anything is asked: headers, query parameters, operations. Pure.
+"""The known differences between servers of this API: headers, query parameters, missing operations. Pure.
 
-All of them have the same paths behind their base URL: `https://host/v1`, Azure OpenAI's
+All of them have the same paths after their base URL: `https://host/v1`, Azure OpenAI's
 `https://NAME.openai.azure.com/openai`, an Azure AI Foundry project's endpoint.
 """
 
@@ -15,8 +15,9 @@ from schema.contract.ports import Capabilities
 Version: TypeAlias = Literal["v1", "v2"]
 DialectName: TypeAlias = Literal["openai-v1", "openai-v2", "azure-openai", "azure-foundry", "lenient"]
 
-# Without it the results of a file search come without their text. Source: `include[]` of getRunStep, listRunSteps.
-SEARCH_CONTENT = "include%5B%5D=step_details.tool_calls%5B*%5D.file_search.results%5B*%5D.content"
+# Without this parameter, the results of a file search have no text. Source: specification, parameter `include[]` of
+# getRunStep and listRunSteps.
+INCLUDE_SEARCH_CONTENT = "include%5B%5D=step_details.tool_calls%5B*%5D.file_search.results%5B*%5D.content"
 
 _MESSAGE_FILES = frozenset({"getMessageFile", "listMessageFiles"})
 _DELETE_MESSAGE = frozenset({"deleteMessage"})
@@ -29,9 +30,9 @@ _JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*\Z")
 class Dialect:
     """One kind of server.
 
-    `default_api_version` is the `api-version` of every call where the configuration says none; None for a server
-    that takes no such parameter. `lacks` are the operations that are known not to be there: they are refused without
-    a call. What else is not there, the answer says.
+    `default_api_version` is the `api-version` of every call if the configuration sets none. It is None for a server
+    without that parameter. `missing_operations` are operations that this server is known not to have: they are refused
+    without a call. For other missing operations, the response of the upstream shows it.
     """
 
     name: DialectName
@@ -41,29 +42,30 @@ class Dialect:
     key_header: bool = False
     includes_search_content: bool = False
     lists_threads: bool = False
-    lacks: frozenset[str] = frozenset()
+    missing_operations: frozenset[str] = frozenset()
 
     @property
     def capabilities(self) -> Capabilities:
-        """What a frontend may rely on.
+        """The features that a frontend may rely on.
 
-        Source: every version streams runs; only Foundry lists threads; messages have files in version 1 alone.
+        Source: the specification, versions 1 and 2: both stream runs (`stream` of createRun), and only version 1 has
+        files of messages (listMessageFiles). Only Foundry has an operation that lists threads.
         """
         return Capabilities(
             dialect=self.name,
             version=self.version,
             streaming=True,
-            deletes_messages="deleteMessage" not in self.lacks,
+            deletes_messages="deleteMessage" not in self.missing_operations,
             lists_threads=self.lists_threads,
             message_files=self.version == "v1",
         )
 
     def headers_for(self, credential: str | None) -> dict[str, str]:
-        """The headers that say which version is spoken, and on whose behalf.
+        """Build the headers that carry the API version and the credential.
 
-        Azure OpenAI takes a key as `api-key` and only an Entra token as a bearer, while callers of this gateway, as
-        of the API itself, send either as `Authorization: Bearer ...`. An Entra token is a JSON Web Token and a key
-        is none, so they can be told apart. Any other scheme is passed on as it is.
+        Azure OpenAI takes a key as `api-key`, and takes only an Entra token as a bearer. Callers of this gateway send
+        either one as `Authorization: Bearer ...`, as with the API itself. An Entra token is a JSON Web Token and a key
+        is not, so the two can be told apart. Any other scheme is passed on unchanged.
         """
         headers = {"OpenAI-Beta": f"assistants={self.version}"} if self.beta_header else {}
         if credential is None:
@@ -73,24 +75,29 @@ class Dialect:
             return headers | {"Authorization": credential}
         return headers | {"api-key": bearer[1]}
 
-    def query_of(self, operation: str) -> str:
-        """What every call of an operation carries in its query, percent-encoded; often empty."""
-        return SEARCH_CONTENT if self.includes_search_content and operation in _OPERATIONS_WITH_SEARCH_CONTENT else ""
+    def query_for(self, operation: str) -> str:
+        """Build the query that every call of an operation carries. It is percent-encoded and often empty."""
+        return (
+            INCLUDE_SEARCH_CONTENT
+            if self.includes_search_content and operation in _OPERATIONS_WITH_SEARCH_CONTENT
+            else ""
+        )
 
-    def obstacle_to(self, operation: str) -> GatewayError | None:
-        """Why an operation need not be asked for; None for one that is there or may be."""
-        return lacking(self.name, operation) if operation in self.lacks else None
+    def unsupported_error(self, operation: str) -> GatewayError | None:
+        """Return the error for an operation that this server is known not to have, or None for any other operation."""
+        return unsupported_operation_error(self.name, operation) if operation in self.missing_operations else None
 
 
 DIALECTS: Mapping[DialectName, Dialect] = {
     dialect.name: dialect
     for dialect in (
-        # Source: the specification, version 1, which has no deleteMessage and no `include[]`.
-        Dialect("openai-v1", "v1", lacks=_DELETE_MESSAGE),
-        # Source: the specification, version 2, which has no files of messages.
-        Dialect("openai-v2", "v2", includes_search_content=True, lacks=_MESSAGE_FILES),
-        # Source: Azure OpenAI's reference of the data plane's preview versions, which has no deletion of messages;
-        # its official client sends no OpenAI-Beta.
+        # Source: the specification, version 1. It has no deleteMessage and no `include[]`.
+        Dialect("openai-v1", "v1", missing_operations=_DELETE_MESSAGE),
+        # Source: the specification, version 2. It has no files of messages.
+        Dialect("openai-v2", "v2", includes_search_content=True, missing_operations=_MESSAGE_FILES),
+        # Source: Azure OpenAI's reference of the data plane's preview versions, which has no deletion of messages
+        # (https://learn.microsoft.com/azure/ai-services/openai/reference-preview). Its official client sends no
+        # OpenAI-Beta.
         Dialect(
             "azure-openai",
             "v2",
@@ -98,9 +105,10 @@ DIALECTS: Mapping[DialectName, Dialect] = {
             default_api_version="2025-04-01-preview",
             key_header=True,
             includes_search_content=True,
-            lacks=_MESSAGE_FILES | _DELETE_MESSAGE,
+            missing_operations=_MESSAGE_FILES | _DELETE_MESSAGE,
         ),
-        # Source: the official client of Foundry's classic agents, which sends bearers alone and no OpenAI-Beta.
+        # Source: the official client of Foundry's classic agents (https://github.com/Azure/azure-sdk-for-python,
+        # azure-ai-agents). It sends only bearer tokens and no OpenAI-Beta.
         Dialect(
             "azure-foundry",
             "v2",
@@ -108,22 +116,22 @@ DIALECTS: Mapping[DialectName, Dialect] = {
             default_api_version="v1",
             includes_search_content=True,
             lists_threads=True,
-            lacks=_MESSAGE_FILES,
+            missing_operations=_MESSAGE_FILES,
         ),
-        # Self-hosted servers refuse what they do not know in their own ways, so nothing is sent that can be spared,
-        # and what they have is found out by asking.
+        # Each self-hosted server refuses unknown fields in its own way. So the gateway sends nothing that is not
+        # needed, and learns from the responses which operations exist.
         Dialect("lenient", "v2"),
     )
 }
 
 
-def lacking(
-    dialect: str, operation: str, said: str | None = None, *, upstream_request_id: str | None = None
+def unsupported_operation_error(
+    dialect: str, operation: str, upstream_message: str | None = None, *, upstream_request_id: str | None = None
 ) -> GatewayError:
-    """The error for an operation that the upstream does not have, with what it said where it was asked."""
-    because = f": {said}" if said else "."
+    """Build the error for an operation that the upstream does not have, with the upstream's own message if any."""
+    explanation = f": {upstream_message}" if upstream_message else "."
     return GatewayError(
         ErrorCode.UNSUPPORTED_BY_UPSTREAM,
-        f"The upstream (dialect {dialect}) has no operation {operation}{because}",
+        f"The upstream (dialect {dialect}) has no operation {operation}{explanation}",
         upstream_request_id=upstream_request_id,
     )

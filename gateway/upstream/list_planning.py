@@ -1,7 +1,7 @@
-"""Many single objects of one thread are had by one list call, and single calls for what it did not hold.
+"""Loads many objects of one thread by one list call, and the rest by single calls.
 
-The plan is pure: which threads are worth a list, and what is left. The small loop that carries it out is given its
-two ways of asking, so it knows nothing of HTTP.
+The plan is pure: which threads are worth a list call, and which objects are left. The small loop that carries it out
+gets its two ways of loading as arguments, so it does not depend on HTTP.
 """
 
 import asyncio
@@ -13,44 +13,45 @@ from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
 from schema.contract.ports import Results
 from schema.contract.wire import Page
 
-LEAST_LOADS = 3
-"""From so many objects of one thread on, a list call is cheaper than single calls."""
+MIN_LOADS_FOR_LIST = 3
+"""From this number of objects in one thread on, a list call is cheaper than single calls."""
 
-LEAST_PAGE = 20
+MIN_PAGE_SIZE = 20
 
 
-class InThread(Protocol):
-    """A key of an object that lies within a thread; its last part is the object's id."""
+class KeyInThread(Protocol):
+    """A key of an object in a thread. Its last part is the object's id."""
 
     @property
     def thread_id(self) -> str: ...
     def __getitem__(self, index: int, /) -> str: ...
 
 
-class Identified(Protocol):
-    """An object that says its own id."""
+class ObjectWithId(Protocol):
+    """An object that has an id."""
 
     @property
     def id(self) -> str: ...
 
 
-KeyT = TypeVar("KeyT", bound=InThread)
+KeyT = TypeVar("KeyT", bound=KeyInThread)
 PageKeyT = TypeVar("PageKeyT")
-ObjectT = TypeVar("ObjectT", bound=Identified)
+ObjectT = TypeVar("ObjectT", bound=ObjectWithId)
 
 
-def threads_worth_a_list(keys: Sequence[KeyT]) -> dict[str, Window]:
-    """Say of which threads a list is worth its call, and which page of it: the newest, twice as many as are wanted.
+def plan_lists(keys: Sequence[KeyT]) -> dict[str, Window]:
+    """Choose the threads for which a list call pays off, and the page to load for each.
 
-    What a query refers to is mostly what happened last. The page has 20 to 100 objects.
+    The page holds the newest objects, since queries mostly refer to recent ones. Its size is twice the number of wanted
+    objects, from 20 to 100.
     """
-    wanted: dict[str, set[str]] = {}
+    ids_by_thread: dict[str, set[str]] = {}
     for key in keys:
-        wanted.setdefault(key.thread_id, set()).add(key[-1])
+        ids_by_thread.setdefault(key.thread_id, set()).add(key[-1])
     return {
-        thread_id: Window(min(max(2 * len(ids), LEAST_PAGE), UPSTREAM_PAGE_SIZE), "desc")
-        for thread_id, ids in wanted.items()
-        if len(ids) >= LEAST_LOADS
+        thread_id: Window(min(max(2 * len(ids), MIN_PAGE_SIZE), UPSTREAM_PAGE_SIZE), "desc")
+        for thread_id, ids in ids_by_thread.items()
+        if len(ids) >= MIN_LOADS_FOR_LIST
     }
 
 
@@ -60,32 +61,35 @@ async def load_through_lists(
     list_pages: Callable[[Sequence[PageKeyT]], Awaitable[Results[Page[ObjectT]]]],
     get_each: Callable[[Sequence[KeyT]], Awaitable[Results[ObjectT]]],
 ) -> Results[ObjectT]:
-    """Load objects by lists where that takes fewer calls; same length and order as the keys, errors as values.
+    """Load objects by list calls where that takes fewer calls.
 
-    Lists and the single loads of other threads start together. A thread that is not there answers for all that was
-    wanted of it, and so does a failing upstream; one that has no such list is asked for each object.
+    List calls and the single loads of other threads start together. If a thread is missing or the upstream fails, that
+    error is the result for every key of the thread. If the upstream has no such list, each object is loaded by itself.
+
+    Returns:
+        One result per key, in the order of the keys. An error is a value.
     """
-    windows = threads_worth_a_list(keys)
+    windows = plan_lists(keys)
     if not windows:
         return await get_each(keys)
-    alone = [key for key in keys if key.thread_id not in windows]
+    single_keys = [key for key in keys if key.thread_id not in windows]
     lists = list_pages([page_key(thread_id, window) for thread_id, window in windows.items()])
-    pages, singles = await asyncio.gather(lists, get_each(alone)) if alone else (await lists, ())
-    found: dict[KeyT, ObjectT | GatewayError] = dict(zip(alone, singles, strict=True))
+    pages, single_results = await asyncio.gather(lists, get_each(single_keys)) if single_keys else (await lists, ())
+    results: dict[KeyT, ObjectT | GatewayError] = dict(zip(single_keys, single_results, strict=True))
     for thread_id, page in zip(windows, pages, strict=True):
-        found |= _answers(thread_id, page, keys)
-    rest = list(dict.fromkeys(key for key in keys if key not in found))
-    if rest:
-        found |= zip(rest, await get_each(rest), strict=True)
-    return [found[key] for key in keys]
+        results |= _results_from_page(thread_id, page, keys)
+    remaining_keys = list(dict.fromkeys(key for key in keys if key not in results))
+    if remaining_keys:
+        results |= zip(remaining_keys, await get_each(remaining_keys), strict=True)
+    return [results[key] for key in keys]
 
 
-def _answers(
+def _results_from_page(
     thread_id: str, page: Page[ObjectT] | GatewayError, keys: Sequence[KeyT]
 ) -> dict[KeyT, ObjectT | GatewayError]:
-    """What a page, or its failure, says of the keys of its thread. Pure."""
-    wanted = [key for key in keys if key.thread_id == thread_id]
+    """Return the results that a page, or its error, holds for the keys of its thread. Pure."""
+    thread_keys = [key for key in keys if key.thread_id == thread_id]
     if isinstance(page, GatewayError):
-        return {} if page.code is ErrorCode.UNSUPPORTED_BY_UPSTREAM else dict.fromkeys(wanted, page)
-    held = {item.id: item for item in page.data}
-    return {key: held[key[-1]] for key in wanted if key[-1] in held}
+        return {} if page.code is ErrorCode.UNSUPPORTED_BY_UPSTREAM else dict.fromkeys(thread_keys, page)
+    objects_by_id = {item.id: item for item in page.data}
+    return {key: objects_by_id[key[-1]] for key in thread_keys if key[-1] in objects_by_id}

@@ -1,10 +1,10 @@
-"""From an upstream answer's status, headers and body to the value asked for, or to what kept it away. Pure."""
+"""Turns the status, headers and body of a response into a result or a failure. Pure."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
-from gateway.upstream.dialects import lacking
-from gateway.upstream.error_replies import read_refusal, request_id
+from gateway.upstream.dialects import unsupported_operation_error
+from gateway.upstream.error_replies import failure_from_error_reply, request_id_from_headers
 from gateway.upstream.reply_readers import ReplyReader, UnexpectedReplyError
 from gateway.upstream.retry import CallFailure
 from gateway.upstream.safe_text import safe_text
@@ -15,14 +15,14 @@ ValueT = TypeVar("ValueT")
 
 
 class UpstreamReply(NamedTuple):
-    """An answer as it came; `headers` are looked up whatever their case."""
+    """A complete response of the upstream. The keys of `headers` are case-insensitive."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
 
-def read_reply(
+def outcome_from_reply(
     reader: ReplyReader[KeyT_contra, ValueT],
     key: KeyT_contra,
     reply: UpstreamReply,
@@ -32,17 +32,19 @@ def read_reply(
     credential: str | None,
     now_seconds: float,
 ) -> ValueT | CallFailure:
-    """Read any answer: the value asked for, or the failure that it is. Never raises."""
+    """Read any response and return its result or its failure. Never raises."""
     status, headers, body = reply
     if not 200 <= status < 300:
-        failure = read_refusal(status, headers, body, credential=credential, now_seconds=now_seconds)
+        failure = failure_from_error_reply(status, headers, body, credential=credential, now_seconds=now_seconds)
         error = failure.error
         if error.code is not ErrorCode.UNSUPPORTED_BY_UPSTREAM:
             return failure
-        unsupported = lacking(dialect, operation, error.message, upstream_request_id=error.upstream_request_id)
-        return CallFailure(unsupported, declined=True)
+        unsupported = unsupported_operation_error(
+            dialect, operation, error.message, upstream_request_id=error.upstream_request_id
+        )
+        return CallFailure(unsupported, refused=True)
     try:
-        return reader.read(key, body)
+        return reader.read_result(key, body)
     except UnexpectedReplyError as unexpected:
         return invalid_response(
             f"Upstream operation {operation}: {unexpected}.",
@@ -55,11 +57,14 @@ def read_reply(
 def invalid_response(
     message: str, headers: Mapping[str, str], *, credential: str | None, cut_short: bool = False
 ) -> CallFailure:
-    """The failure of an answer that cannot be read; one that was cut short may well come whole the next time."""
+    """Build the failure of a response that cannot be read.
+
+    A response that was cut short may be complete the next time.
+    """
     error = GatewayError(
         ErrorCode.UPSTREAM_INVALID_RESPONSE,
         safe_text(message, credential),
         retryable=cut_short,
-        upstream_request_id=request_id(headers, credential),
+        upstream_request_id=request_id_from_headers(headers, credential),
     )
     return CallFailure(error, transient=cut_short)

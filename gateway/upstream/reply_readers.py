@@ -1,8 +1,8 @@
-"""From the body of a successful answer to the wire object asked for, or to why it is none. Pure.
+"""Reads the body of a successful response into a wire object. Pure.
 
-What is tolerated: fields, kinds and enum values that nobody knows, optional keys that are missing or null, lists that
-are null, fractional times, a byte order mark, `metadata_`. What is not: an answer that would make the gateway say
-something untrue.
+Tolerated: unknown fields, kinds and enum values, optional keys that are missing or null, lists that are null,
+fractional times, a byte order mark, `metadata_`. Not tolerated: a response that would make the gateway say something
+untrue.
 """
 
 import json as standard_json
@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import UNSET, DecodeError, Struct, UnsetType, ValidationError, json
 
-from gateway.upstream.rest_requests import Paged
+from gateway.upstream.rest_requests import PageKey
 from gateway.upstream.safe_text import safe_text
 from schema.contract.keys import ThreadKey, is_upstream_id
 from schema.contract.paging import Window
@@ -20,11 +20,11 @@ from schema.contract.wire import Page, Timestamp
 
 MAX_EXCERPT_LENGTH = 80
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_MISSPELT = b'"metadata_"'
+_MISSPELT_METADATA = b'"metadata_"'
 
 
 class WireObject(Protocol):
-    """What every object of the API has."""
+    """The fields that every object of the API has."""
 
     @property
     def id(self) -> str: ...
@@ -41,7 +41,10 @@ ObjectT = TypeVar("ObjectT", bound=WireObject)
 
 
 class UnexpectedReplyError(Exception):
-    """A successful answer that is not what was asked for: what was expected and what came."""
+    """A successful response with other content than expected.
+
+    The message says what was expected and what was received.
+    """
 
     def __init__(self, expected: str, got: str, *, cut_short: bool = False) -> None:
         super().__init__(f"expected {expected}, got {got}")
@@ -49,13 +52,13 @@ class UnexpectedReplyError(Exception):
 
 
 class ReplyReader(Protocol[KeyT_contra, ValueT_co]):
-    """Reads the body of a successful answer; raises `UnexpectedReplyError`."""
+    """Reads the body of a successful response. Raises `UnexpectedReplyError`."""
 
-    def read(self, key: KeyT_contra, body: bytes) -> ValueT_co: ...
+    def read_result(self, key: KeyT_contra, body: bytes) -> ValueT_co: ...
 
 
 class _PageReply(Struct, Generic[ValueT]):
-    """A list reply before it is judged: servers leave out what they do not need."""
+    """A list as servers send it, before it is checked. Servers leave out fields that they do not need."""
 
     data: list[ValueT] | UnsetType | None = UNSET
     object: str | None = None
@@ -64,7 +67,7 @@ class _PageReply(Struct, Generic[ValueT]):
 
 @dataclass(frozen=True)
 class ObjectReader(Generic[ObjectT]):
-    """Reads one object, of the expected kind, of the key's thread, and with the id that its key ends with."""
+    """Reads one object. Checks its kind, its thread, and that its id is the last part of the key."""
 
     wire_type: type[ObjectT]
     kind: str
@@ -73,96 +76,99 @@ class ObjectReader(Generic[ObjectT]):
     def __post_init__(self) -> None:
         object.__setattr__(self, "_decoder", json.Decoder(self.wire_type))
 
-    def read(self, key: tuple[str, ...], body: bytes) -> ObjectT:
-        found = decode_kind(self._decoder, self.kind, body)
-        if found.id != key[-1]:
-            raise UnexpectedReplyError(f"the {self.kind} with id '{key[-1]}'", f"the one with id '{found.id}'")
-        check_thread(found, key[0])
-        return found
+    def read_result(self, key: tuple[str, ...], body: bytes) -> ObjectT:
+        wire = decode_kind(self._decoder, self.kind, body)
+        if wire.id != key[-1]:
+            raise UnexpectedReplyError(f"the {self.kind} with id '{key[-1]}'", f"the one with id '{wire.id}'")
+        check_thread(wire, key[0])
+        return wire
 
 
 @dataclass(frozen=True)
 class CreatedReader(Generic[ObjectT]):
-    """Reads an object that was just made, in the key's thread where there is one; only the upstream knows its id.
+    """Reads an object that was just created. Only the upstream knows its id.
 
-    `names_thread`: the object has to say which thread it is in.
+    If the key has a thread, the object has to be in it. `requires_thread_id`: the object has to have a thread id.
     """
 
     wire_type: type[ObjectT]
     kind: str
-    names_thread: bool = False
+    requires_thread_id: bool = False
     _decoder: json.Decoder[ObjectT] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_decoder", json.Decoder(self.wire_type))
 
-    def read(self, key: ThreadKey | None, body: bytes) -> ObjectT:
-        made = decode_kind(self._decoder, self.kind, body)
-        check_id(made.id, f"a {self.kind} object")
-        if self.names_thread and not _thread_of(made):
+    def read_result(self, key: ThreadKey | None, body: bytes) -> ObjectT:
+        wire = decode_kind(self._decoder, self.kind, body)
+        check_id(wire.id, f"a {self.kind} object")
+        if self.requires_thread_id and not _named_thread_id(wire):
             raise UnexpectedReplyError(f"a {self.kind} object with a 'thread_id'", f"none in {_excerpt(body)}")
         if key is not None:
-            check_thread(made, key.thread_id)
-        return made
+            check_thread(wire, key.thread_id)
+        return wire
 
 
 @dataclass(frozen=True)
 class DeletionReader:
-    """Reads that an object is gone: any success says so, unless its body says something else.
+    """Reads the response to a deletion. Any success means that the object is gone, unless the body contradicts.
 
-    Servers answer with `deleted`, with a word of their own, with the object that was, or with nothing.
+    Servers respond with `deleted`, with a word of their own, with the deleted object, or with an empty body.
     """
 
     kind: str
 
-    def read(self, key: tuple[str, ...], body: bytes) -> None:
+    def read_result(self, key: tuple[str, ...], body: bytes) -> None:
         if not body.strip():
             return
         expected = f"that the {self.kind} with id '{key[-1]}' is deleted"
         try:
-            said = json.decode(body.removeprefix(_BYTE_ORDER_MARK))
+            parsed = json.decode(body.removeprefix(_BYTE_ORDER_MARK))
         except (DecodeError, RecursionError):
             raise UnexpectedReplyError(expected, f"what is not JSON: {_excerpt(body)}") from None
-        if not isinstance(said, dict):
+        if not isinstance(parsed, dict):
             return
-        if said.get("deleted") is False or said.get("error") or said.get("id", key[-1]) not in {key[-1], None}:
+        if parsed.get("deleted") is False or parsed.get("error") or parsed.get("id", key[-1]) not in {key[-1], None}:
             raise UnexpectedReplyError(expected, _excerpt(body))
 
 
 @dataclass(frozen=True)
 class PageReader(Generic[ObjectT]):
-    """Reads one page of a list and holds it to the window that was asked for."""
+    """Reads one page of a list and fits it to the requested window."""
 
     wire_type: type[ObjectT]
     kind: str
     _decoder: json.Decoder[_PageReply[ObjectT]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # The wire type is only known here, so the type checker cannot follow.
+        # The wire type is known only at run time, so the type checker cannot follow.
         object.__setattr__(self, "_decoder", json.Decoder(_PageReply[self.wire_type]))  # type: ignore[name-defined]
 
-    def read(self, key: Paged, body: bytes) -> Page[ObjectT]:
+    def read_result(self, key: PageKey, body: bytes) -> Page[ObjectT]:
         expected = f"a list of {self.kind} objects"
-        reply = _decode(self._decoder, body, expected, within_data=True)
-        if reply.object is not None and reply.object != "list":
-            raise UnexpectedReplyError(expected, f"an object of kind '{reply.object}'")
-        if reply.data is UNSET:
-            # Nothing says that this is a list at all; an empty page would claim that there are no objects.
+        page = _decode(self._decoder, body, expected, within_data=True)
+        if page.object is not None and page.object != "list":
+            raise UnexpectedReplyError(expected, f"an object of kind '{page.object}'")
+        if page.data is UNSET:
+            # Nothing shows that this is a list. An empty page would claim that there are no objects.
             raise UnexpectedReplyError(expected, f"no 'data' in {_excerpt(body)}")
-        # Servers written in Go send an empty list as null.
-        data = reply.data or []
-        for found in data:
-            if not is_upstream_id(found.id):
-                check_id(found.id, expected)
-        return fit_page(data, reply.has_more, key.window)
+        # Servers written in Go send null for an empty list.
+        data = page.data or []
+        for wire in data:
+            if not is_upstream_id(wire.id):
+                check_id(wire.id, expected)
+        return fit_page(data, page.has_more, key.window)
 
 
 def fit_page(data: list[ObjectT], has_more: bool | None, window: Window) -> Page[ObjectT]:
-    """Hold a page to its window, for servers that ignore `limit`, `order` or `after`, or leave `has_more` out.
+    """Fit a page to its window, for servers that ignore `limit`, `order` or `after`, or leave `has_more` out.
 
-    A whole list in the wrong order is turned round, and what is too much is cut off. Raises `UnexpectedReplyError`
-    where the page cannot be what was asked for: a part of a list in the wrong order, or one that has the object that
-    it should begin after. An empty page ends its list, as it does in the official SDKs.
+    A complete list in the wrong order is reversed, and objects beyond the limit are cut off. An empty page ends its
+    list, as in the official SDKs.
+
+    Raises:
+        UnexpectedReplyError: the page cannot be the requested one: a part of a list in the wrong order, or a page that
+            contains the object that it should start after.
     """
     if not data:
         return Page(data=[], has_more=False)
@@ -173,49 +179,52 @@ def fit_page(data: list[ObjectT], has_more: bool | None, window: Window) -> Page
         if has_more or window.after is not None:
             raise UnexpectedReplyError(f"a page in the order '{window.order}'", "one in the opposite order")
         data.reverse()
-    if window.after is not None and any(found.id == window.after for found in data):
+    if window.after is not None and any(wire.id == window.after for wire in data):
         raise UnexpectedReplyError(f"a page after the object '{window.after}'", "one that contains it")
     if len(data) > window.limit:
         return Page(data=data[: window.limit], has_more=True)
     return Page(data=data, has_more=has_more)
 
 
-def check_id(found: str, expected: str) -> None:
-    """Refuse what nobody could ask for by its id afterwards."""
-    if not is_upstream_id(found):
+def check_id(wire_id: str, expected: str) -> None:
+    """Refuse an id that no later request could use."""
+    if not is_upstream_id(wire_id):
         raise UnexpectedReplyError(
-            f"{expected} with ids that can stand in a URL's path", f"'{found[:MAX_EXCERPT_LENGTH]}'"
+            f"{expected} with ids that can stand in a URL's path", f"'{wire_id[:MAX_EXCERPT_LENGTH]}'"
         )
 
 
 def decode_kind(decoder: json.Decoder[ObjectT], kind: str, body: bytes) -> ObjectT:
-    """Decode an object that is of this kind or says nothing of its own; raises `UnexpectedReplyError`."""
-    """Decode an object that is of this kind or says nothing of its own; raises `UnexpectedReplyError`."""
-    found = _decode(decoder, body, f"a {kind} object", within_data=False)
-    if found.object is not None and found.object != kind:
-        raise UnexpectedReplyError(f"an object of kind '{kind}'", f"one of kind '{found.object}'")
-    return found
+    """Decode an object that is of this kind or names no kind.
+
+    Raises:
+        UnexpectedReplyError: the body holds something else.
+    """
+    wire = _decode(decoder, body, f"a {kind} object", within_data=False)
+    if wire.object is not None and wire.object != kind:
+        raise UnexpectedReplyError(f"an object of kind '{kind}'", f"one of kind '{wire.object}'")
+    return wire
 
 
-def _thread_of(found: object) -> str | None:
-    return getattr(found, "thread_id", None)
+def _named_thread_id(wire: object) -> str | None:
+    return getattr(wire, "thread_id", None)
 
 
-def check_thread(found: WireObject, thread_id: str) -> None:
-    """Refuse what says that it is in another thread; most objects say nothing of theirs."""
-    if (named := _thread_of(found)) and named != thread_id:
-        raise UnexpectedReplyError(f"what is in the thread '{thread_id}'", f"what is in the thread '{named}'")
+def check_thread(wire: WireObject, thread_id: str) -> None:
+    """Refuse an object that names another thread. Most objects name no thread."""
+    if (wire_thread_id := _named_thread_id(wire)) and wire_thread_id != thread_id:
+        raise UnexpectedReplyError(f"what is in the thread '{thread_id}'", f"what is in the thread '{wire_thread_id}'")
 
 
 def _decode(decoder: json.Decoder[ValueT], body: bytes, expected: str, *, within_data: bool) -> ValueT:
     body = body.removeprefix(_BYTE_ORDER_MARK)
     try:
-        if _MISSPELT in body:
+        if _MISSPELT_METADATA in body:
             body = json.encode(_each_object(json.decode(body), _with_metadata, within_data=within_data))
         try:
             return decoder.decode(body)
         except ValidationError:
-            # Rare, so it may cost: the same once more with every null of an object left out.
+            # Rare, so it may be slow: decode again with every null of an object left out.
             return decoder.decode(json.encode(_each_object(json.decode(body), _without_nulls, within_data=within_data)))
     except ValidationError as error:
         raise UnexpectedReplyError(expected, f"{_excerpt(body)} ({error})") from None
@@ -224,44 +233,44 @@ def _decode(decoder: json.Decoder[ValueT], body: bytes, expected: str, *, within
     except RecursionError:
         raise UnexpectedReplyError(expected, f"too deeply nested JSON: {_excerpt(body)}") from None
     except DecodeError as error:
-        cut_short = bool(body) and "truncated" in str(error) and not _is_whole(body)
-        what = "JSON that was cut short" if cut_short else "what is not JSON"
-        raise UnexpectedReplyError(expected, f"{what}: {_excerpt(body)}", cut_short=cut_short) from None
+        cut_short = bool(body) and "truncated" in str(error) and not _is_complete_json(body)
+        problem = "JSON that was cut short" if cut_short else "what is not JSON"
+        raise UnexpectedReplyError(expected, f"{problem}: {_excerpt(body)}", cut_short=cut_short) from None
 
 
-def _each_object(parsed: Any, change: Callable[[dict[str, Any]], dict[str, Any]], *, within_data: bool) -> Any:
-    """Change a reply's object, or each object of its list."""
+def _each_object(parsed: Any, transform: Callable[[dict[str, Any]], dict[str, Any]], *, within_data: bool) -> Any:
+    """Transform the single object of a body, or each object of its list."""
     if not isinstance(parsed, dict):
         return parsed
     if not within_data:
-        return change(parsed)
+        return transform(parsed)
     data = parsed.get("data")
     if not isinstance(data, list):
         return parsed
-    return parsed | {"data": [change(listed) if isinstance(listed, dict) else listed for listed in data]}
+    return parsed | {"data": [transform(item) if isinstance(item, dict) else item for item in data]}
 
 
-def _without_nulls(found: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the keys that are null, so that null and missing mean the same where a type says so."""
+def _without_nulls(wire: dict[str, Any]) -> dict[str, Any]:
+    """Leave out keys that are null, so that null and missing mean the same if a type allows that."""
     return {
         name: _without_nulls(value) if name in _PARTS_WITH_COUNTERS and isinstance(value, dict) else value
-        for name, value in found.items()
+        for name, value in wire.items()
         if value is not None
     }
 
 
-def _with_metadata(found: dict[str, Any]) -> dict[str, Any]:
-    """Give `metadata_` its name, which some servers take from their own programs."""
-    if found.get("metadata") is None and "metadata_" in found:
-        return found | {"metadata": found["metadata_"]}
-    return found
+def _with_metadata(wire: dict[str, Any]) -> dict[str, Any]:
+    """Rename `metadata_` to `metadata`. Some servers send the name that they use in their own code."""
+    if wire.get("metadata") is None and "metadata_" in wire:
+        return wire | {"metadata": wire["metadata_"]}
+    return wire
 
 
 _PARTS_WITH_COUNTERS = {"usage", "truncation_strategy"}
 
 
-def _is_whole(body: bytes) -> bool:
-    """Tell whether JSON is complete; msgspec says "truncated" of half a surrogate pair at a string's end too."""
+def _is_complete_json(body: bytes) -> bool:
+    """Tell whether JSON is complete. msgspec also says "truncated" for half a surrogate pair at the end of a string."""
     try:
         standard_json.loads(body)
     except (ValueError, RecursionError):

@@ -1,6 +1,6 @@
-"""From a key of the port to the REST call that answers it. Pure.
+"""Turns a key of the port into its REST call. Pure.
 
-Source: paths, parameters and operation ids of the API's specification, versions 1 and 2.
+Source: paths, parameters and operation ids of the specification, versions 1 and 2.
 """
 
 import re
@@ -19,7 +19,7 @@ _DOT_SEGMENTS = {"", ".", ".."}
 
 
 class UpstreamRequest(NamedTuple):
-    """One REST call: `path` and `query` are percent-encoded and go behind the base URL as they are."""
+    """One REST call. `path` and `query` are percent-encoded and are appended to the base URL unchanged."""
 
     operation: str
     path: str
@@ -28,12 +28,12 @@ class UpstreamRequest(NamedTuple):
 
     @property
     def target(self) -> str:
-        """The path, with the query where there is one."""
+        """The path, and the query if there is one."""
         return f"{self.path}?{self.query}" if self.query else self.path
 
 
-class Paged(Protocol):
-    """A key that asks for a window of a list."""
+class PageKey(Protocol):
+    """A key that names a window of a list."""
 
     @property
     def window(self) -> Window: ...
@@ -41,13 +41,13 @@ class Paged(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An operation of the specification: its id and its path, whose parameters are named like the key's fields."""
+    """An operation of the specification: its id and its path. The path's parameters are named like the key's fields."""
 
     operation: str
     path: str
     method: str = "GET"
     filters: Sequence[str] = ()
-    """Fields of the key that narrow a list, sent as query parameters of the same name where they are not None."""
+    """Fields of the key that filter a list. Each is sent as a query parameter of the same name unless it is None."""
     _parameters: Sequence[str] = field(init=False, repr=False, compare=False)
     _format: str = field(init=False, repr=False, compare=False)
 
@@ -55,30 +55,39 @@ class Route:
         object.__setattr__(self, "_parameters", tuple(_PATH_PARAMETER.findall(self.path)))
         object.__setattr__(self, "_format", _PATH_PARAMETER.sub("%s", self.path))
 
-    def to_object(self, key: object) -> UpstreamRequest:
-        """The call about one object; raises a `GatewayError` for an id that is no path segment."""
-        return UpstreamRequest(self.operation, self._path_of(key), method=self.method)
+    def object_request(self, key: object) -> UpstreamRequest:
+        """Build the call for one object.
 
-    def to_page(self, key: Paged) -> UpstreamRequest:
-        """The call for one page of a list; raises a `GatewayError` for an id that is no path segment."""
+        Raises:
+            GatewayError: an id cannot be a path segment.
+        """
+        return UpstreamRequest(self.operation, self._path_for(key), method=self.method)
+
+    def page_request(self, key: PageKey) -> UpstreamRequest:
+        """Build the call for one page of a list.
+
+        Raises:
+            GatewayError: an id cannot be a path segment.
+        """
         limit, order, after = key.window
         query = f"limit={limit}&order={order}"
-        given = [(name, value) for name in self.filters if (value := getattr(key, name)) is not None]
+        parameters = [(name, value) for name in self.filters if (value := getattr(key, name)) is not None]
         if after is not None:
-            given.insert(0, ("after", after))
-        if given:
-            query = f"{query}&{urlencode(given, quote_via=quote, safe='')}"
-        return UpstreamRequest(self.operation, self._path_of(key), query)
+            parameters.insert(0, ("after", after))
+        if parameters:
+            query = f"{query}&{urlencode(parameters, quote_via=quote, safe='')}"
+        return UpstreamRequest(self.operation, self._path_for(key), query)
 
-    def _path_of(self, key: object) -> str:
+    def _path_for(self, key: object) -> str:
         return self._format % tuple([path_segment(name, getattr(key, name)) for name in self._parameters])
 
 
 def path_segment(name: str, text: str) -> str:
     """Encode an id as exactly one path segment.
 
-    Raises a `GatewayError` that names the parameter for an id that cannot be one: empty, a dot segment (which
-    servers resolve even when it is percent-encoded), too long, or not encodable.
+    Raises:
+        GatewayError: the id cannot be a path segment: it is empty, a dot segment (which servers resolve even if it is
+            percent-encoded), too long, or not encodable. The error names the parameter.
     """
     if text in _DOT_SEGMENTS or len(text) > MAX_ID_LENGTH:
         raise bad_argument(name, "an id that can stand in a URL's path", text)

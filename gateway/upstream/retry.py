@@ -1,8 +1,8 @@
-"""Whether a failed read is sent again, and when; a write is never sent again. Pure.
+"""Decides whether and when a failed read is sent again. A write is never sent again. Pure.
 
-Again: what failed before an answer came or while it came (a refused or reset connection, a body cut short) and what
-the upstream calls passing (429, 502, 503, 504). A wait that the deadline forbids is not begun: the caller gets the
-error at once, with the upstream's own wish in `retry_after_ms`.
+Sent again are reads that failed before or during the response (a refused or reset connection, a body cut short), and
+statuses that the upstream calls temporary (429, 502, 503, 504). If the deadline leaves no time for the wait, the caller
+gets the error at once, with the upstream's requested delay in `retry_after_ms`.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from schema.contract.errors import GatewayError
 
-MAX_FURTHER_TRIES = 2
+MAX_RETRIES = 2
 BASE_DELAY_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 5.0
 TRANSIENT_STATUSES = frozenset({429, 502, 503, 504})
@@ -19,42 +19,45 @@ MAY_HAVE_TAKEN_PLACE = "The write may have taken place: look before you send it 
 
 @dataclass(frozen=True, slots=True)
 class CallFailure:
-    """What kept an answer away.
+    """The failure of one call.
 
-    `transient`: the same read may well succeed in a moment. `declined`: the upstream has said that it did not do what
-    was asked; after any other failure nobody knows.
+    `transient`: the same read may succeed a moment later. `refused`: the upstream has said that it did not do the work.
+    After any other failure, it may have done it.
     """
 
     error: GatewayError
     transient: bool = False
-    declined: bool = False
+    refused: bool = False
 
 
 def delay_before_retry(
-    failure: CallFailure, *, further_tries: int, remaining_seconds: float, random: Callable[[], float]
+    failure: CallFailure, *, retries_made: int, remaining_seconds: float, random_fraction: Callable[[], float]
 ) -> float | None:
-    """Seconds to wait before the read is sent again, or None when it is not to be.
+    """Compute the wait before a read is sent again, in seconds.
 
-    `further_tries` were made already; `random` answers from 0 to 1. The delay has full jitter below a doubling bound.
-    What the upstream asked for with Retry-After is the least; the jitter comes on top, so that those who were told
-    the same moment do not all come in it.
+    `retries_made` is the number of retries so far. `random_fraction` returns a number from 0 to 1. The delay has full
+    jitter below a limit that doubles with each retry. A Retry-After of the upstream is the minimum, and the jitter is
+    added to it, so that callers with the same Retry-After do not all return at the same moment.
+
+    Returns:
+        The delay, or None if the read is not to be sent again.
     """
-    if not failure.transient or further_tries >= MAX_FURTHER_TRIES:
+    if not failure.transient or retries_made >= MAX_RETRIES:
         return None
-    delay = random() * min(MAX_BACKOFF_SECONDS, BASE_DELAY_SECONDS * 2**further_tries)
+    delay = random_fraction() * min(MAX_BACKOFF_SECONDS, BASE_DELAY_SECONDS * 2**retries_made)
     if failure.error.retry_after_ms is not None:
         delay += failure.error.retry_after_ms / 1000
     return delay if delay < remaining_seconds else None
 
 
-def error_of_write(failure: CallFailure, *, sent: bool) -> GatewayError:
-    """The error of a write that failed: its message says so where the write may have taken place all the same.
+def write_error(failure: CallFailure, *, sent: bool) -> GatewayError:
+    """Build the error of a failed write. Its message says so if the write may have taken place.
 
-    `sent`: some of the request may have left. Then only a refusal is certain, and anything else is not retryable,
-    whatever its code promises: the same write once more might be the second.
+    `sent`: a part of the request may have left. Then only a refusal is certain. All other errors are not retryable,
+    even if their code usually is, because a second request might do the work twice.
     """
     error = failure.error
-    if failure.declined or not sent:
+    if failure.refused or not sent:
         return error
     return GatewayError(
         error.code,

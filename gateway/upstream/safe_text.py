@@ -1,4 +1,4 @@
-"""Text of an upstream made fit for a caller's eyes: one line, short, and without credentials. Pure."""
+"""Makes text of the upstream fit for callers: one line, short, and without credentials. Pure."""
 
 import re
 
@@ -6,36 +6,36 @@ MAX_MESSAGE_LENGTH = 500
 REMOVED = "[removed]"
 
 _MIN_SECRET_LENGTH = 4
-_BREAKS = re.compile(r"[\s\x1c-\x1f\x85\u2028\u2029]+")
-# Control and format characters, direction overrides, and halves of surrogate pairs, which cannot be sent on.
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
-_TOKENS = re.compile(
+_LINE_BREAKS = re.compile(r"[\s\x1c-\x1f\x85\u2028\u2029]+")
+# Control and format characters, direction overrides, and halves of surrogate pairs, which cannot be encoded.
+_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+_SECRETS = re.compile(
     r"(?i:\b(?:bearer|basic)\s+)[\w.~+/=*-]{8,}"
     r"|(?<![A-Za-z0-9])(?:sk|pk|rk|ek|sess)-[\w*.-]{6,}"
-    # With or without its further parts: a beginning that did not count would be scanned again from each next one.
+    # The further parts are optional. If a beginning alone did not match, the scan would start again at each next one.
     r"|(?<![A-Za-z0-9])eyJ[\w-]{8,}(?:\.[\w-]+){0,4}"
 )
 
 
 def safe_text(text: str, credential: str | None = None, *, max_length: int = MAX_MESSAGE_LENGTH) -> str:
-    """Make one line of at most `max_length` characters in which no credential is left.
+    """Make one line of at most `max_length` characters that holds no credential.
 
-    Removed are the credential that was sent, whole or without its scheme, whatever looks like an API key, a bearer
-    or basic token or a JWT, and control characters. Cutting comes last, so that no part of a credential survives it.
+    Removes the credential that was sent, with or without its scheme, all text that looks like an API key, a bearer or
+    basic token or a JWT, and control characters. Cuts the text last, so that no part of a credential is left.
     """
     line = _one_line(text)
-    for secret in _secrets_of(credential):
+    for secret in _secrets_in(credential):
         line = line.replace(secret, REMOVED)
-    line = _TOKENS.sub(REMOVED, line)
+    line = _SECRETS.sub(REMOVED, line)
     return line if len(line) <= max_length else line[: max_length - 3] + "..."
 
 
 def _one_line(text: str) -> str:
-    return _UNSEEN.sub("", _BREAKS.sub(" ", text)).strip()
+    return _INVISIBLE.sub("", _LINE_BREAKS.sub(" ", text)).strip()
 
 
-def _secrets_of(credential: str | None) -> list[str]:
-    """The credential and its parts, longest first, without what is too short to be one or names a scheme."""
+def _secrets_in(credential: str | None) -> list[str]:
+    """Return the credential and its parts, longest first, without parts that are too short or that name a scheme."""
     if credential is None:
         return []
     whole = _one_line(credential)

@@ -1,6 +1,6 @@
-"""Writes that set a run going and ask for its events: the answer is the run as soon as its stream tells of it.
+"""Sends writes that start a run and ask for its events. The result is the run, as soon as the stream contains it.
 
-Servers that know nothing of streams answer with the run; those that know of them may call them `text/plain`.
+Servers without streaming respond with the run. Servers with streaming may declare the stream as `text/plain`.
 """
 
 from typing import TypeVar
@@ -9,10 +9,10 @@ import aiohttp
 from multidict import CIMultiDict
 
 from gateway.upstream.call_sender import CallSender, UpstreamCall
-from gateway.upstream.event_decoder import BYTE_ORDER_MARK, read_event
+from gateway.upstream.event_decoder import BYTE_ORDER_MARK, parse_event
 from gateway.upstream.retry import CallFailure
 from gateway.upstream.run_stream import UpstreamRunStream
-from gateway.upstream.transport_failures import TooLargeError, read_body
+from gateway.upstream.transport_failures import BodyTooLargeError, read_body
 from schema.contract.errors import GatewayError
 from schema.contract.run_streams import StreamConsumer
 from schema.contract.wire import RunObject
@@ -26,29 +26,32 @@ _LINE_BEGINNINGS = (b":", b"data:", b"event:", b"id:", b"retry:")
 async def send_streamed(
     sender: CallSender,
     call: UpstreamCall[KeyT, RunObject],
-    take_stream: StreamConsumer,
+    record_stream: StreamConsumer,
     *,
     thread_id: str | None,
     run_id: str | None = None,
 ) -> RunObject | CallFailure:
-    """Send a write whose body asks for a stream, once, and hand its stream over; gives the run.
+    """Send a write whose body asks for a stream, once, and pass the stream to `record_stream`.
 
-    Takes a place among the streams, of which one has to be free. A stream that was not taken over is closed, also
-    where this is cancelled.
+    Takes one of the stream slots; one has to be free. A stream that `record_stream` did not accept is closed, also if
+    this call is cancelled.
+
+    Returns:
+        The run, or the failure.
     """
     opened = await _open(sender, call, thread_id, run_id)
     if not isinstance(opened, UpstreamRunStream):
         return opened
-    is_taken = False
+    is_recorded = False
     try:
-        run = await take_stream(opened)
-        is_taken = True
+        run = await record_stream(opened)
+        is_recorded = True
     except GatewayError as error:
         return CallFailure(error)
     except Exception as error:
-        return sender.failure(call, error)
+        return sender.to_failure(call, error)
     finally:
-        if not is_taken:
+        if not is_recorded:
             await opened.aclose()
     return run
 
@@ -57,76 +60,76 @@ async def _open(
     sender: CallSender, call: UpstreamCall[KeyT, RunObject], thread_id: str | None, run_id: str | None
 ) -> UpstreamRunStream | RunObject | CallFailure:
     pool = sender.pool
-    await pool.stream_places.acquire()
+    await pool.stream_slots.acquire()
     response: aiohttp.ClientResponse | None = None
     stream: UpstreamRunStream | None = None
     try:
         response = await pool.stream_session.request(
             call.request.method,
             call.url,
-            # What compresses a stream may hold its events back.
-            headers=CIMultiDict({**sender.headers_with_content, "Accept": EVENT_STREAM, "Accept-Encoding": "identity"}),
-            data=call.content,
+            # A server that compresses a stream may delay its events.
+            headers=CIMultiDict({**sender.headers_with_body, "Accept": EVENT_STREAM, "Accept-Encoding": "identity"}),
+            data=call.body,
             allow_redirects=False,
-            trace_request_ctx=call.departure,
+            trace_request_ctx=call.send_state,
         )
-        beginning = b""
+        first_bytes = b""
         if 200 <= response.status < 300:
-            beginning, is_stream = await _beginning(response, pool.options.max_response_bytes)
+            first_bytes, is_stream = await _read_beginning(response, pool.options.max_response_bytes)
             if is_stream:
                 stream = UpstreamRunStream(
                     response,
                     thread_id,
                     run_id=run_id,
-                    begun_with=beginning,
+                    first_bytes=first_bytes,
                     credential=sender.credential,
                     idle_seconds=pool.options.stream_idle_seconds,
-                    on_close=pool.stream_places.release,
+                    on_close=pool.stream_slots.release,
                 )
                 return stream
-        body = await read_body(response, pool.options.max_response_bytes, beginning)
+        body = await read_body(response, pool.options.max_response_bytes, first_bytes)
         return _read_whole(sender, call, response, body)
     except Exception as error:
-        return sender.failure(call, error)
+        return sender.to_failure(call, error)
     finally:
         if stream is None:
             if response is not None:
                 response.close()
-            pool.stream_places.release()
+            pool.stream_slots.release()
 
 
 def _read_whole(
     sender: CallSender, call: UpstreamCall[KeyT, RunObject], response: aiohttp.ClientResponse, body: bytes
 ) -> RunObject | CallFailure:
-    """Read an answer that is no stream: the run, a refusal, or an error under a status that promised more."""
-    outcome = sender.read(call, response, body)
+    """Read a response that is no stream: the run, a refusal, or an error under a status of success."""
+    outcome = sender.read_response(call, response, body)
     if isinstance(outcome, CallFailure) and 200 <= response.status < 300:
-        reported = read_event(None, body.removeprefix(BYTE_ORDER_MARK), sender.credential).error
+        reported = parse_event(None, body.removeprefix(BYTE_ORDER_MARK), sender.credential).error
         return outcome if reported is None else CallFailure(reported)
     return outcome
 
 
-async def _beginning(response: aiohttp.ClientResponse, max_bytes: int) -> tuple[bytes, bool]:
-    """Read until it is clear whether the body is a stream of events; gives what was read, too."""
-    read = b""
-    while (is_stream := looks_like_events(read, declared=response.content_type == EVENT_STREAM)) is None:
+async def _read_beginning(response: aiohttp.ClientResponse, max_bytes: int) -> tuple[bytes, bool]:
+    """Read until it is clear whether the body is an event stream. Also returns the bytes that were read."""
+    received = b""
+    while (is_stream := looks_like_events(received, declared=response.content_type == EVENT_STREAM)) is None:
         data = await response.content.readany()
-        read += data
+        received += data
         if not data:
-            return read, False
-        if len(read) > max_bytes:
-            raise TooLargeError(max_bytes)
-    return read, is_stream
+            return received, False
+        if len(received) > max_bytes:
+            raise BodyTooLargeError(max_bytes)
+    return received, is_stream
 
 
-def looks_like_events(beginning: bytes, *, declared: bool) -> bool | None:
-    """Tell whether a body that begins so is a stream of events; None where that needs more of it.
+def looks_like_events(first_bytes: bytes, *, declared: bool) -> bool | None:
+    """Tell whether a body that begins with these bytes is an event stream, or return None if more bytes are needed.
 
-    `declared`: its server says so. JSON is none even then.
+    `declared`: the server declares an event stream. JSON is not one even then.
     """
-    if BYTE_ORDER_MARK.startswith(beginning):
+    if BYTE_ORDER_MARK.startswith(first_bytes):
         return None
-    text = beginning.removeprefix(BYTE_ORDER_MARK).lstrip()
+    text = first_bytes.removeprefix(BYTE_ORDER_MARK).lstrip()
     if not text:
         return None
     if text.startswith((b"{", b"[")):

@@ -1,4 +1,4 @@
-"""The upstream client: one pool of connections for all, one bound port for each principal's operation."""
+"""The upstream client: one connection pool for all principals, and one bound port for each operation."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,10 +7,10 @@ from typing import TypeVar
 from gateway.upstream import rest_operations
 from gateway.upstream.body_rendering import render_body
 from gateway.upstream.call_sender import CallSender, UpstreamCall
-from gateway.upstream.connection_pool import Departure, UpstreamPool, late
+from gateway.upstream.connection_pool import SendState, UpstreamPool, timeout_error
 from gateway.upstream.list_planning import load_through_lists
 from gateway.upstream.rest_operations import ReadOperation, WriteOperation
-from gateway.upstream.retry import CallFailure, delay_before_retry, error_of_write
+from gateway.upstream.retry import CallFailure, delay_before_retry, write_error
 from gateway.upstream.streamed_writes import send_streamed
 from gateway.upstream.upstream_options import is_header_value
 from schema.contract.bodies import (
@@ -54,32 +54,32 @@ ValueT = TypeVar("ValueT")
 
 
 class UpstreamClient(UpstreamPool):
-    """The upstream for any principal: connections, and a bound port for each operation."""
+    """The upstream for all principals: the connections, and a bound port for each operation."""
 
-    def bind(self, credential: str | None, take_stream: StreamConsumer | None = None) -> "BoundThreadsApi":
-        """The port on behalf of one principal, for one GraphQL operation.
+    def bind(self, credential: str | None, record_stream: StreamConsumer | None = None) -> "BoundThreadsApi":
+        """Create the port of one principal for one GraphQL operation.
 
-        `credential` is an Authorization header's value; the dialect says how it is sent. `take_stream` is given the
-        streams of runs that are set going; without it, none is asked for. Raises a `GatewayError` for a credential
-        that cannot be a header.
+        `credential` is the value of an Authorization header; the dialect decides how it is sent. `record_stream`
+        receives the streams of the runs that are started. Without it, no streams are requested.
+
+        Raises:
+            GatewayError: the credential cannot be a header.
         """
         if credential is not None and not is_header_value(credential):
             raise GatewayError(ErrorCode.UNAUTHENTICATED, "Expected a credential without control characters.")
-        return BoundThreadsApi(self, credential, take_stream)
+        return BoundThreadsApi(self, credential, record_stream)
 
 
 class BoundThreadsApi:
-    """The `ThreadsApi` port over HTTP, with one principal's credential; `cost` counts what it has sent."""
+    """The `ThreadsApi` port over HTTP, with one principal's credential. `cost` counts the calls that it sent."""
 
-    def __init__(
-        self, client: UpstreamClient, credential: str | None, take_stream: StreamConsumer | None = None
-    ) -> None:
+    def __init__(self, client: UpstreamClient, credential: str | None, record_stream: StreamConsumer | None = None) -> None:
         self.cost = Cost()
         self._client = client
         self._sender = CallSender(client, credential)
-        self._take_stream = take_stream
-        self._free_places = asyncio.Semaphore(client.options.max_concurrency_per_operation)
-        self._places_of_principal = client.places_of(credential)
+        self._record_stream = record_stream
+        self._operation_slots = asyncio.Semaphore(client.options.max_concurrency_per_operation)
+        self._principal_slots = client.principal_slots(credential)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -158,10 +158,10 @@ class BoundThreadsApi:
         await self._write(rest_operations.DELETE_MESSAGE, key)
 
     async def create_run(self, thread: ThreadKey, body: RunBody) -> RunObject:
-        return await self._start(rest_operations.CREATE_RUN, thread, body, thread_id=thread.thread_id)
+        return await self._start_run(rest_operations.CREATE_RUN, thread, body, thread_id=thread.thread_id)
 
     async def create_thread_and_run(self, body: ThreadAndRunBody) -> RunObject:
-        return await self._start(rest_operations.CREATE_THREAD_AND_RUN, None, body, thread_id=None)
+        return await self._start_run(rest_operations.CREATE_THREAD_AND_RUN, None, body, thread_id=None)
 
     async def update_run(self, key: RunKey, body: MetadataUpdateBody) -> RunObject:
         return await self._write(rest_operations.UPDATE_RUN, key, body)
@@ -170,8 +170,8 @@ class BoundThreadsApi:
         return await self._write(rest_operations.CANCEL_RUN, key)
 
     async def submit_tool_outputs(self, key: RunKey, body: ToolOutputsBody) -> RunObject:
-        write = rest_operations.SUBMIT_TOOL_OUTPUTS
-        return await self._start(write, key, body, thread_id=key.thread_id, run_id=key.run_id)
+        operation = rest_operations.SUBMIT_TOOL_OUTPUTS
+        return await self._start_run(operation, key, body, thread_id=key.thread_id, run_id=key.run_id)
 
     async def create_assistant(self, body: AssistantBody) -> AssistantObject:
         return await self._write(rest_operations.CREATE_ASSISTANT, None, body)
@@ -189,15 +189,23 @@ class BoundThreadsApi:
         return await self._read_all(rest_operations.GET_RUN, keys)
 
     async def _read_all(
-        self, read: ReadOperation[KeyT, ValueT], keys: Sequence[KeyT], on_result: OnResult[KeyT, ValueT] | None = None
+        self,
+        operation: ReadOperation[KeyT, ValueT],
+        keys: Sequence[KeyT],
+        on_result: OnResult[KeyT, ValueT] | None = None,
     ) -> list[ValueT | GatewayError]:
-        """Read every key once, all at the same time, until one deadline for all; what is not late lands."""
+        """Read all keys at the same time, each key once, until one deadline for all.
+
+        `on_result` gets each result that arrives before the deadline.
+        """
         options = self._client.options
         deadline = asyncio.get_running_loop().time() + options.timeout_seconds
         tasks: dict[KeyT, asyncio.Task[ValueT | GatewayError]] = {}
         for key in dict.fromkeys(keys):
-            reading = self._read(read, key, deadline)
-            tasks[key] = asyncio.create_task(reading if on_result is None else _landing(reading, key, on_result))
+            pending_read = self._read(operation, key, deadline)
+            tasks[key] = asyncio.create_task(
+                pending_read if on_result is None else _report_result(pending_read, key, on_result)
+            )
         try:
             if tasks:
                 await asyncio.wait(tasks.values(), timeout=options.timeout_seconds)
@@ -206,110 +214,115 @@ class BoundThreadsApi:
                 for task in unfinished:
                     task.cancel()
                 await asyncio.gather(*unfinished, return_exceptions=True)
-        return [late(options.timeout_seconds) if (task := tasks[key]).cancelled() else task.result() for key in keys]
+        return [
+            timeout_error(options.timeout_seconds) if (task := tasks[key]).cancelled() else task.result()
+            for key in keys
+        ]
 
-    async def _read(self, read: ReadOperation[KeyT, ValueT], key: KeyT, deadline: float) -> ValueT | GatewayError:
-        """Read one key, as often as `retry` says; every failure is a value."""
+    async def _read(self, operation: ReadOperation[KeyT, ValueT], key: KeyT, deadline: float) -> ValueT | GatewayError:
+        """Read one key, and retry as `retry` decides. A failure is returned as a value."""
         client = self._client
         try:
-            call = self._sender.prepare(read, key)
+            call = self._sender.prepare_call(operation, key)
         except GatewayError as refused:
             return refused
-        further_tries = 0
+        retries_made = 0
         while True:
-            outcome = await self._in_a_place(lambda: self._sender.send(call))
+            outcome = await self._send_in_slot(lambda: self._sender.send_call(call))
             if not isinstance(outcome, CallFailure):
                 return outcome
             delay = delay_before_retry(
                 outcome,
-                further_tries=further_tries,
+                retries_made=retries_made,
                 remaining_seconds=deadline - asyncio.get_running_loop().time(),
-                random=client.random_fraction,
+                random_fraction=client.random_fraction,
             )
             if delay is None:
                 return outcome.error
-            further_tries += 1
+            retries_made += 1
             await client.sleep(delay)
 
-    async def _write(self, write: WriteOperation[KeyT, ValueT], key: KeyT, body: Body | None = None) -> ValueT:
-        """Send a write once; raises the `GatewayError` that kept it from succeeding."""
-        call, departure = self._prepare(write, key, body)
-        return _written(await self._in_time(lambda: self._sender.send(call)), departure)
+    async def _write(self, operation: WriteOperation[KeyT, ValueT], key: KeyT, body: Body | None = None) -> ValueT:
+        """Send a write once. Raises a `GatewayError` if it fails."""
+        call, send_state = self._prepare_write(operation, key, body)
+        return _result_or_raise(await self._send_before_deadline(lambda: self._sender.send_call(call)), send_state)
 
-    async def _start(
+    async def _start_run(
         self,
-        write: WriteOperation[KeyT, RunObject],
+        operation: WriteOperation[KeyT, RunObject],
         key: KeyT,
         body: Body,
         *,
         thread_id: str | None,
         run_id: str | None = None,
     ) -> RunObject:
-        """Send a write that sets a run going, once; as a stream where there is a taker and a place for it.
+        """Send a write that starts a run, once. It asks for a stream if there is a recorder and a free stream slot.
 
-        Its caller may leave as soon as it is sent: the run is under way, so its stream is still taken over.
+        If the caller is cancelled after the request was sent, the run has started, so its stream is still recorded.
         """
-        sender, take_stream = self._sender, self._take_stream
-        if take_stream is None or not self.capabilities.streaming:
-            return await self._write(write, key, body)
-        call, departure = self._prepare(write, key, body, stream=True)
+        sender, record_stream = self._sender, self._record_stream
+        if record_stream is None or not self.capabilities.streaming:
+            return await self._write(operation, key, body)
+        call, send_state = self._prepare_write(operation, key, body, stream=True)
 
         async def send() -> RunObject | CallFailure:
-            if self._client.stream_places.locked():
-                call.content = self._render(write, body)
-                return await sender.send(call)
-            return await send_streamed(sender, call, take_stream, thread_id=thread_id, run_id=run_id)
+            if self._client.stream_slots.locked():
+                call.body = self._render(operation, body)
+                return await sender.send_call(call)
+            return await send_streamed(sender, call, record_stream, thread_id=thread_id, run_id=run_id)
 
-        return _written(await self._client.see_through(self._in_time(send), departure), departure)
+        return _result_or_raise(
+            await self._client.finish_if_started(self._send_before_deadline(send), send_state), send_state
+        )
 
-    async def _in_time(self, send: Callable[[], Awaitable[ValueT | CallFailure]]) -> ValueT | CallFailure:
-        """Send in a place, until the deadline."""
+    async def _send_before_deadline(self, send: Callable[[], Awaitable[ValueT | CallFailure]]) -> ValueT | CallFailure:
+        """Send in a slot, until the deadline."""
         seconds = self._client.options.timeout_seconds
         try:
             async with asyncio.timeout(seconds):
-                return await self._in_a_place(send)
+                return await self._send_in_slot(send)
         except TimeoutError:
-            return CallFailure(late(seconds))
+            return CallFailure(timeout_error(seconds))
 
-    async def _in_a_place(self, send: Callable[[], Awaitable[ValueT | CallFailure]]) -> ValueT | CallFailure:
-        """Send in a place of the operation and one of the principal, and count it."""
-        # Nested blocks, not context managers: with many reads, what those cost beside the call itself is seen.
-        await self._free_places.acquire()
+    async def _send_in_slot(self, send: Callable[[], Awaitable[ValueT | CallFailure]]) -> ValueT | CallFailure:
+        """Send within the concurrency limits of the operation and of the principal, and count the call."""
+        # Nested blocks and not context managers: with many reads, the cost of context managers is measurable.
+        await self._operation_slots.acquire()
         try:
-            await self._places_of_principal.acquire()
+            await self._principal_slots.acquire()
             try:
-                began = self.cost.start_call()
+                started_at = self.cost.start_call()
                 try:
                     return await send()
                 finally:
-                    self.cost.end_call(began)
+                    self.cost.end_call(started_at)
             finally:
-                self._places_of_principal.release()
+                self._principal_slots.release()
         finally:
-            self._free_places.release()
+            self._operation_slots.release()
 
-    def _prepare(
-        self, write: WriteOperation[KeyT, ValueT], key: KeyT, body: Body | None, *, stream: bool = False
-    ) -> tuple[UpstreamCall[KeyT, ValueT], Departure]:
-        call = self._sender.prepare(write, key)
+    def _prepare_write(
+        self, operation: WriteOperation[KeyT, ValueT], key: KeyT, body: Body | None, *, stream: bool = False
+    ) -> tuple[UpstreamCall[KeyT, ValueT], SendState]:
+        call = self._sender.prepare_call(operation, key)
         if body is not None:
-            call.content = self._render(write, body, stream=stream)
-        call.departure = Departure()
-        return call, call.departure
+            call.body = self._render(operation, body, stream=stream)
+        call.send_state = SendState()
+        return call, call.send_state
 
-    def _render(self, write: WriteOperation[KeyT, ValueT], body: Body, *, stream: bool = False) -> bytes:
-        return render_body(body, self._client.options.dialect, keep_nulls=write.clears, stream=stream)
+    def _render(self, operation: WriteOperation[KeyT, ValueT], body: Body, *, stream: bool = False) -> bytes:
+        return render_body(body, self._client.options.dialect, send_nulls=operation.send_nulls, stream=stream)
 
 
-async def _landing(
-    reading: Awaitable[ValueT | GatewayError], key: KeyT, on_result: OnResult[KeyT, ValueT]
+async def _report_result(
+    pending_read: Awaitable[ValueT | GatewayError], key: KeyT, on_result: OnResult[KeyT, ValueT]
 ) -> ValueT | GatewayError:
-    answer = await reading
-    on_result(key, answer)
-    return answer
+    result = await pending_read
+    on_result(key, result)
+    return result
 
 
-def _written(outcome: ValueT | CallFailure, departure: Departure) -> ValueT:
+def _result_or_raise(outcome: ValueT | CallFailure, send_state: SendState) -> ValueT:
     if isinstance(outcome, CallFailure):
-        raise error_of_write(outcome, sent=departure.begun)
+        raise write_error(outcome, sent=send_state.has_started)
     return outcome

@@ -1,6 +1,6 @@
-"""What can go wrong between sending a request and holding its whole answer, as failures. Pure but for its reading.
+"""The errors between sending a request and having its complete response, as failures. Pure, except for `read_body`.
 
-Messages name no host and no address: a browser may see them.
+The messages name no host and no address, since a browser may show them.
 """
 
 import ssl
@@ -12,38 +12,41 @@ from gateway.upstream.retry import CallFailure
 from schema.contract.errors import ErrorCode, GatewayError
 
 
-class TooLargeError(Exception):
-    """The answer's body is larger than it may be."""
+class BodyTooLargeError(Exception):
+    """The body of the response is larger than allowed."""
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(f"expected at most {max_bytes} bytes, got more")
 
 
-async def read_body(response: aiohttp.ClientResponse, max_bytes: int, beginning: bytes = b"") -> bytes:
-    """Read a body, decompressed, of at most `max_bytes`; raises `TooLargeError` as soon as it is known to be larger.
+async def read_body(response: aiohttp.ClientResponse, max_bytes: int, first_bytes: bytes = b"") -> bytes:
+    """Read a decompressed body of at most `max_bytes`.
 
-    `beginning` is what was read of it before. aiohttp decompresses at most a bounded piece ahead of what is read, so a
-    small body that unpacks to a huge one is met by the limit too.
+    `first_bytes` are the bytes that were read before. aiohttp decompresses only a bounded piece in advance, so the
+    limit also stops a small body that unpacks to a huge one.
+
+    Raises:
+        BodyTooLargeError: raised as soon as the body is known to be larger.
     """
     declared = response.content_length
     if declared is not None and "Content-Encoding" not in response.headers:
         if declared > max_bytes:
-            raise TooLargeError(max_bytes)
-        return beginning + await response.read()
-    chunks = [beginning]
-    size = len(beginning)
+            raise BodyTooLargeError(max_bytes)
+        return first_bytes + await response.read()
+    chunks = [first_bytes]
+    size = len(first_bytes)
     async for chunk in response.content.iter_any():
         size += len(chunk)
         if size > max_bytes:
-            raise TooLargeError(max_bytes)
+            raise BodyTooLargeError(max_bytes)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def transport_failure(error: Exception, operation: str) -> CallFailure:
-    """The failure that an exception of the HTTP client means."""
+def failure_from_exception(error: Exception, operation: str) -> CallFailure:
+    """Convert an exception of the HTTP client to the failure that it means."""
     match error:
-        case TooLargeError():
+        case BodyTooLargeError():
             return invalid_response(f"Upstream operation {operation}: {error}.", {}, credential=None)
         case aiohttp.ClientPayloadError():
             message = f"Upstream operation {operation}: expected a whole body, got one that was cut short or damaged."

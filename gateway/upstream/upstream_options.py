@@ -1,4 +1,4 @@
-"""How the upstream is reached: an address, a dialect and limits."""
+"""The configuration of the upstream: its address, its dialect and its limits."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,13 @@ from gateway.upstream.dialects import DIALECTS, Dialect, DialectName
 
 @dataclass(frozen=True, slots=True)
 class UpstreamOptions:
-    """Where the upstream is and how much may be asked of it; refuses values that cannot work with a ValueError.
+    """The address of the upstream and the limits on its use. Raises ValueError for values that cannot work.
 
-    `base_url` is what stands before `/threads`, as in `https://host/v1`. A query in it goes with every call.
-    `api_version` is for the dialects that take one, which have a default; the address may say it instead.
-    `timeout_seconds` is for one call of a port function, with everything in it:
-    waiting for a free place, trying again, the pauses between; of a run's stream, until its run is known.
-    Streams have connections of their own, `max_streams` at most; one that sends nothing for `stream_idle_seconds`
-    is given up.
+    `base_url` is the part before `/threads`, as in `https://host/v1`. A query in it is added to every call.
+    `api_version` is for the dialects that take one; they have a default, and `base_url` may set it instead.
+    `timeout_seconds` limits one call of a port function in total: the wait for a free slot, the retries and the pauses
+    between them. For a stream of a run, it limits the time until the run is known. Streams have connections of their
+    own, at most `max_streams`. A stream that sends nothing for `stream_idle_seconds` is closed.
     """
 
     base_url: str
@@ -63,12 +62,12 @@ class UpstreamOptions:
 
     @property
     def dialect(self) -> Dialect:
-        """What is known of the upstream's kind."""
+        """The known differences of this kind of upstream."""
         return DIALECTS[self.dialect_name]
 
     @property
     def query(self) -> str:
-        """What every call carries in its query, percent-encoded; often empty."""
+        """The query that every call carries. It is percent-encoded and often empty."""
         url = URL(self.base_url)
         if (default := self.dialect.default_api_version) is None or "api-version" in url.query:
             return url.raw_query_string

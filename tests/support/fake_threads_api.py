@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from gateway.upstream.dialects import DIALECTS, lacking
+from gateway.upstream.dialects import DIALECTS, unsupported_operation_error
 from schema.contract.cost import Cost
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
@@ -194,7 +194,7 @@ class FakeThreadsApi(FakeWrites):
         return (
             _get(self.message_files, key)
             if self._capabilities.message_files
-            else lacking(self._capabilities.dialect, "getMessageFile")
+            else unsupported_operation_error(self._capabilities.dialect, "getMessageFile")
         )
 
     def _message_page(self, key: MessagePageKey) -> Page[MessageObject] | GatewayError:
@@ -222,7 +222,7 @@ class FakeThreadsApi(FakeWrites):
 
     def _message_file_page(self, key: MessageFilePageKey) -> Page[MessageFileObject] | GatewayError:
         if not self._capabilities.message_files:
-            return lacking(self._capabilities.dialect, "listMessageFiles")
+            return unsupported_operation_error(self._capabilities.dialect, "listMessageFiles")
         message_key = MessageKey(key.thread_id, key.message_id)
         if (missing := _missing(self.messages, message_key)) is not None:
             return missing

@@ -91,8 +91,8 @@ class FakeWrites:
         return await self._update("update_message", self.messages, key, body)
 
     async def delete_message(self, key: MessageKey) -> None:
-        if (obstacle := DIALECTS[self._dialect].obstacle_to("deleteMessage")) is not None:
-            raise obstacle
+        if (unsupported := DIALECTS[self._dialect].unsupported_error("deleteMessage")) is not None:
+            raise unsupported
         await self._delete("delete_message", self.messages, key)
 
     async def create_run(self, thread: ThreadKey, body: RunBody) -> RunObject:
@@ -158,15 +158,15 @@ class FakeWrites:
     def _dialect(self) -> Any:
         return self.capabilities.dialect
 
-    def _sent(self, body: Body, *, keep_nulls: bool = False) -> Any:
+    def _sent(self, body: Body, *, send_nulls: bool = False) -> Any:
         """What a client would send."""
-        sent = json.loads(render_body(body, DIALECTS[self._dialect], keep_nulls=keep_nulls))
+        sent = json.loads(render_body(body, DIALECTS[self._dialect], send_nulls=send_nulls))
         self.bodies.append(sent)
         return sent
 
     async def _update(self, name: str, table: dict[KeyT, ObjectT], key: KeyT, body: Body) -> ObjectT:
         await self.begin_write(name, key)
-        sent = self._sent(body, keep_nulls=True)
+        sent = self._sent(body, send_nulls=True)
         found = _find(table, key)
         # What cannot be null stays as it is.
         given = {part: value for part, value in sent.items() if value is not None or part not in _NEVER_NULL}

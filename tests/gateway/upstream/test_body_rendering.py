@@ -24,9 +24,9 @@ ASSISTANT: dict[str, Any] = {"model": "m"}
 RUN: dict[str, Any] = {"assistant_id": "asst_1"}
 
 
-def rendered(kind: type[Body], body: dict[str, Any], version: str = "v2", *, keep_nulls: bool = False) -> Any:
+def rendered(kind: type[Body], body: dict[str, Any], version: str = "v2", *, send_nulls: bool = False) -> Any:
     dialect = DIALECTS["openai-v1" if version == "v1" else "openai-v2"]
-    return json.loads(render_body(kind.model_validate(body), dialect, keep_nulls=keep_nulls))
+    return json.loads(render_body(kind.model_validate(body), dialect, send_nulls=send_nulls))
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
@@ -50,7 +50,7 @@ def test_nothing_given_is_an_empty_object() -> None:
 
 def test_nulls_are_sent_by_updates_alone() -> None:
     changes = {"name": None, "instructions": "x", "tool_resources": {"code_interpreter": None}}
-    assert rendered(AssistantUpdateBody, changes, keep_nulls=True) == changes | {"tool_resources": {}}
+    assert rendered(AssistantUpdateBody, changes, send_nulls=True) == changes | {"tool_resources": {}}
     assert rendered(AssistantBody, ASSISTANT | changes) == ASSISTANT | {"instructions": "x", "tool_resources": {}}
 
 
@@ -102,11 +102,11 @@ def test_what_the_version_has_no_place_for_is_refused(
     version: str, kind: type[Body], body: dict[str, Any], place: str
 ) -> None:
     with pytest.raises(GatewayError) as caught:
-        rendered(kind, body, version, keep_nulls=kind is ThreadUpdateBody)
+        rendered(kind, body, version, send_nulls=kind is ThreadUpdateBody)
     assert (caught.value.code, caught.value.argument) == (ErrorCode.UNSUPPORTED_BY_UPSTREAM, place)
     assert f"dialect openai-{version}" in caught.value.message
     other = "v2" if version == "v1" else "v1"
-    rendered(kind, body, other, keep_nulls=kind is ThreadUpdateBody)
+    rendered(kind, body, other, send_nulls=kind is ThreadUpdateBody)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def test_any_json_that_a_caller_can_give_is_sent(default: object) -> None:
 def test_only_an_objects_own_nulls_clear_and_those_of_the_other_version_say_nothing() -> None:
     given = {"name": None, "tool_resources": {"code_interpreter": None, "file_search": {"vector_store_ids": None}}}
     cleared: dict[str, Any] = {"name": None, "tool_resources": {"file_search": {}}}
-    assert rendered(AssistantUpdateBody, given, keep_nulls=True) == cleared
-    assert rendered(AssistantUpdateBody, {"file_ids": None}, keep_nulls=True) == {}
-    assert rendered(AssistantUpdateBody, {"tool_resources": None}, "v1", keep_nulls=True) == {}
+    assert rendered(AssistantUpdateBody, given, send_nulls=True) == cleared
+    assert rendered(AssistantUpdateBody, {"file_ids": None}, send_nulls=True) == {}
+    assert rendered(AssistantUpdateBody, {"tool_resources": None}, "v1", send_nulls=True) == {}
 
 
 @pytest.mark.parametrize("field", ["reasoning_effort", "parallel_tool_calls"])
@@ -150,4 +150,4 @@ def test_what_version_1_never_had_is_refused_for_a_run(field: str) -> None:
 
 def test_a_stream_is_asked_for_in_the_body() -> None:
     body = RunBody.model_validate(RUN)
-    assert json.loads(render_body(body, DIALECTS["openai-v2"], keep_nulls=False, stream=True)) == RUN | {"stream": True}
+    assert json.loads(render_body(body, DIALECTS["openai-v2"], send_nulls=False, stream=True)) == RUN | {"stream": True}

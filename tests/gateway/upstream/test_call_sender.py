@@ -15,10 +15,10 @@ from tests.support.upstream_client import CREDENTIAL, T1, WHOLE, ClientMaker
 async def test_a_call_is_sent_once_and_its_answer_read(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
     sender = CallSender(make_client(), CREDENTIAL)
     upstream.plan(answer(200, WHOLE), answer(503, b"busy"))
-    call = sender.prepare(GET_THREAD, T1)
-    got = await sender.send(call)
+    call = sender.prepare_call(GET_THREAD, T1)
+    got = await sender.send_call(call)
     assert isinstance(got, ThreadObject)
-    failed = await sender.send(call)
+    failed = await sender.send_call(call)
     assert isinstance(failed, CallFailure)
     assert failed.error.code is ErrorCode.UPSTREAM_FAILED
     assert len(upstream.requests) == 2
@@ -28,7 +28,7 @@ async def test_a_call_is_sent_once_and_its_answer_read(make_client: ClientMaker,
 async def test_a_call_that_the_dialect_does_not_have_is_not_made(make_client: ClientMaker) -> None:
     sender = CallSender(make_client(dialect_name="openai-v1"), None)
     with pytest.raises(GatewayError, match="has no operation deleteMessage"):
-        sender.prepare(DELETE_MESSAGE, MessageKey("t", "m"))
+        sender.prepare_call(DELETE_MESSAGE, MessageKey("t", "m"))
 
 
 async def test_what_nobody_thought_of_is_logged_and_masked(
@@ -36,6 +36,6 @@ async def test_what_nobody_thought_of_is_logged_and_masked(
 ) -> None:
     sender = CallSender(make_client(), CREDENTIAL)
     with caplog.at_level(logging.ERROR):
-        failed = sender.failure(sender.prepare(GET_THREAD, T1), ZeroDivisionError("secret"))
+        failed = sender.to_failure(sender.prepare_call(GET_THREAD, T1), ZeroDivisionError("secret"))
     assert failed.error.message == "The upstream could not be asked."
     assert "getThread failed unexpectedly" in caplog.text

@@ -44,7 +44,7 @@ async def test_a_caller_with_many_slow_operations_does_not_keep_another_waiting(
 
 async def test_the_operations_of_one_principal_share_their_places_and_others_have_their_own() -> None:
     async with UpstreamClient(UpstreamOptions(base_url="http://127.0.0.1:9")) as client:
-        places = client.places_of("Bearer a")
-        assert client.places_of("Bearer a") is places
-        assert client.places_of("Bearer b") is not places
-        assert client.places_of(None) is not places
+        places = client.principal_slots("Bearer a")
+        assert client.principal_slots("Bearer a") is places
+        assert client.principal_slots("Bearer b") is not places
+        assert client.principal_slots(None) is not places

@@ -5,7 +5,7 @@ import pytest
 
 from gateway.config import Settings
 from gateway.upstream import rest_operations
-from gateway.upstream.dialects import DIALECTS, SEARCH_CONTENT, DialectName, lacking
+from gateway.upstream.dialects import DIALECTS, INCLUDE_SEARCH_CONTENT, DialectName, unsupported_operation_error
 from schema.contract.errors import ErrorCode, GatewayError
 from tests.support.pages import table
 
@@ -67,10 +67,10 @@ def test_the_credential_goes_where_the_dialect_expects_it(
 
 @pytest.mark.parametrize("name", DIALECTS)
 def test_the_text_of_search_results_is_asked_for_where_it_is_known(name: DialectName) -> None:
-    expected = SEARCH_CONTENT if name in {"openai-v2", "azure-openai", "azure-foundry"} else ""
+    expected = INCLUDE_SEARCH_CONTENT if name in {"openai-v2", "azure-openai", "azure-foundry"} else ""
     dialect = DIALECTS[name]
-    assert [dialect.query_of(step) for step in ("getRunStep", "listRunSteps")] == [expected] * 2
-    assert dialect.query_of("getRun") == ""
+    assert [dialect.query_for(step) for step in ("getRunStep", "listRunSteps")] == [expected] * 2
+    assert dialect.query_for("getRun") == ""
 
 
 def test_only_azure_takes_an_api_version() -> None:
@@ -89,9 +89,9 @@ def test_the_documentation_lists_the_dialects() -> None:
 @pytest.mark.parametrize("name", DIALECTS)
 def test_an_operation_that_is_known_not_to_be_there_is_refused(name: DialectName) -> None:
     dialect = DIALECTS[name]
-    assert dialect.obstacle_to("getThread") is None
-    for operation in dialect.lacks:
-        refused = dialect.obstacle_to(operation)
+    assert dialect.unsupported_error("getThread") is None
+    for operation in dialect.missing_operations:
+        refused = dialect.unsupported_error(operation)
         assert isinstance(refused, GatewayError)
         assert refused.code is ErrorCode.UNSUPPORTED_BY_UPSTREAM
         assert refused.message == f"The upstream (dialect {name}) has no operation {operation}."
@@ -103,11 +103,11 @@ def test_every_operation_that_is_lacking_is_one_of_ours() -> None:
         for row in vars(rest_operations).values()
         if isinstance(row, rest_operations.RestOperation)
     }
-    assert frozenset().union(*(dialect.lacks for dialect in DIALECTS.values())) <= ours
+    assert frozenset().union(*(dialect.missing_operations for dialect in DIALECTS.values())) <= ours
 
 
 def test_what_the_upstream_said_is_passed_on() -> None:
-    error = lacking("lenient", "cancelRun", "Not Found", upstream_request_id="req_1")
+    error = unsupported_operation_error("lenient", "cancelRun", "Not Found", upstream_request_id="req_1")
     assert error.message == "The upstream (dialect lenient) has no operation cancelRun: Not Found"
     assert error.upstream_request_id == "req_1"
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from gateway.upstream.error_replies import explain, read_refusal, retry_after_ms
+from gateway.upstream.error_replies import failure_from_error_reply, parse_error_body, retry_after_ms
 from gateway.upstream.retry import CallFailure
 from schema.contract.errors import ErrorCode, GatewayError
 
@@ -23,7 +23,9 @@ def openai(message: object, *, param: str | None = None, code: str | None = None
 def refused(status: int, body: bytes = b"", content_type: str = JSON, **headers: str) -> CallFailure:
     given_headers = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
     given_headers["Content-Type"] = content_type
-    return read_refusal(status, given_headers, body, credential="Bearer topsecret1", now_seconds=NOW_SECONDS)
+    return failure_from_error_reply(
+        status, given_headers, body, credential="Bearer topsecret1", now_seconds=NOW_SECONDS
+    )
 
 
 def error(status: int, body: bytes = b"", content_type: str = JSON, **headers: str) -> GatewayError:
@@ -70,7 +72,7 @@ def test_only_what_passes_is_tried_again(status: int) -> None:
 
 @pytest.mark.parametrize("status", range(300, 600))
 def test_only_a_refusal_says_that_nothing_was_done(status: int) -> None:
-    assert refused(status).declined == (status not in {408, *range(500, 600)} or status == 501)
+    assert refused(status).refused == (status not in {408, *range(500, 600)} or status == 501)
 
 
 def test_a_parameter_is_named_only_where_the_input_is_at_fault() -> None:
@@ -150,12 +152,12 @@ def test_any_json_becomes_an_error(status: int, body: Any) -> None:
 @given(st.integers(300, 599), st.binary(), st.text(), st.text())
 def test_any_bytes_and_headers_become_an_error(status: int, body: bytes, content_type: str, header: str) -> None:
     headers = CIMultiDict({"content-type": content_type, "retry-after": header, "x-request-id": header})
-    got = read_refusal(status, headers, body, credential=None, now_seconds=NOW_SECONDS).error
+    got = failure_from_error_reply(status, headers, body, credential=None, now_seconds=NOW_SECONDS).error
     assert 0 < len(got.message) <= 500
-    assert explain(content_type, body) == explain(content_type, body)
+    assert parse_error_body(content_type, body) == parse_error_body(content_type, body)
 
 
 def test_a_page_of_unfinished_titles_takes_linear_time() -> None:
     began = time.process_time()
-    assert explain("text/html", b"<title" * 10_000).is_html
+    assert parse_error_body("text/html", b"<title" * 10_000).is_html
     assert time.process_time() - began < 1

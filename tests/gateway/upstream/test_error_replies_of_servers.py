@@ -5,7 +5,7 @@ import json
 import pytest
 from multidict import CIMultiDict
 
-from gateway.upstream.error_replies import read_refusal
+from gateway.upstream.error_replies import failure_from_error_reply
 from schema.contract.errors import ErrorCode, GatewayError
 
 JSON = "application/json; charset=utf-8"
@@ -18,7 +18,7 @@ def openai(message: object, *, param: str | None = None, code: str | None = None
 
 def error(status: int, body: bytes, content_type: str) -> GatewayError:
     headers = CIMultiDict({"Content-Type": content_type})
-    return read_refusal(status, headers, body, credential="Bearer topsecret1", now_seconds=0.0).error
+    return failure_from_error_reply(status, headers, body, credential="Bearer topsecret1", now_seconds=0.0).error
 
 
 SAMPLES: list[tuple[str, int, bytes, str, ErrorCode, str, str | None]] = [

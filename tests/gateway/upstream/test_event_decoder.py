@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.event_decoder import MAX_EVENT_BYTES, StreamDecoder, read_event
+from gateway.upstream.event_decoder import MAX_EVENT_BYTES, StreamDecoder, parse_event
 from schema.contract.errors import ErrorCode
 from schema.contract.run_streams import StreamEvent
 from schema.contract.wire import MessageObject, RunObject, RunStepObject, ThreadObject
@@ -69,7 +69,7 @@ def test_a_stream_without_event_lines_says_the_same() -> None:
 
 def test_an_object_that_is_wrapped_together_with_its_name_is_unwrapped() -> None:
     (event,) = read(frame(None, {"event": "thread.run.created", "data": RUN}))
-    assert event == read_event("thread.run.created", json.dumps(RUN).encode())
+    assert event == parse_event("thread.run.created", json.dumps(RUN).encode())
 
 
 def test_a_stream_without_done_ends_where_its_run_does() -> None:
@@ -190,14 +190,14 @@ def test_nulls_and_misspelt_metadata_are_read_as_in_answers() -> None:
 @pytest.mark.parametrize("missing", [b"\n", b"\n\n"])
 def test_an_end_without_its_last_lines_is_given_with_the_last_bytes(missing: bytes) -> None:
     decoder = StreamDecoder()
-    assert decoder.feed(STREAM.removesuffix(missing)) + decoder.end() == EVENTS
-    assert decoder.end() == []
+    assert decoder.feed(STREAM.removesuffix(missing)) + decoder.finish() == EVENTS
+    assert decoder.finish() == []
 
 
 def test_half_an_event_is_none_at_the_end_either() -> None:
     decoder = StreamDecoder()
     assert decoder.feed(STREAM[:-30]) == EVENTS[:-2]
-    assert decoder.end() == []
+    assert decoder.finish() == []
 
 
 def test_a_carriage_return_ends_a_line_without_waiting_for_what_follows() -> None:
@@ -218,15 +218,15 @@ def test_an_event_that_is_too_large_is_a_fault_behind_what_came_before(endless: 
     whole = STREAM + endless + STREAM
     pieces = [whole[start : start + piece] for start in range(0, len(whole), piece)]
     assert [event for piece in pieces for event in decoder.feed(piece)] == EVENTS
-    assert decoder.fault is not None
-    assert "at most 8388608 bytes" in decoder.fault.message
-    assert decoder.end() == []
+    assert decoder.error is not None
+    assert "at most 8388608 bytes" in decoder.error.message
+    assert decoder.finish() == []
 
 
 def test_comments_are_no_event_however_many_they_are() -> None:
     decoder = StreamDecoder(max_event_bytes=20)
     assert decoder.feed(b": ping\n" * 100 + b"data: [DONE]\n\n")[0].is_done
-    assert decoder.fault is None
+    assert decoder.error is None
 
 
 @given(st.binary())

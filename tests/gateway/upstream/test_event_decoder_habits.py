@@ -135,7 +135,7 @@ def shape_of(event: StreamEvent) -> str:
 def test_each_habit_is_read_from_bytes(habit: Habit, size: int) -> None:
     decoder = StreamDecoder()
     pieces = [habit.sent[start : start + size] for start in range(0, len(habit.sent), size)]
-    events = [event for piece in pieces for event in decoder.feed(piece)] + decoder.end()
+    events = [event for piece in pieces for event in decoder.feed(piece)] + decoder.finish()
     assert [shape_of(event) for event in events] == habit.shape
 
 

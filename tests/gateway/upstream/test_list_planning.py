@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.list_planning import LEAST_LOADS, load_through_lists, threads_worth_a_list
+from gateway.upstream.list_planning import MIN_LOADS_FOR_LIST, load_through_lists, plan_lists
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.paging import Window
@@ -84,13 +84,13 @@ async def test_an_upstream_without_such_a_list_is_asked_for_each() -> None:
 def test_a_list_is_worth_its_call_from_three_different_objects_on(wanted: list[RunKey]) -> None:
     for thread_id in "ab":
         count = len({key for key in wanted if key.thread_id == thread_id})
-        expected = Window(20, "desc") if count >= LEAST_LOADS else None
-        assert threads_worth_a_list(wanted).get(thread_id) == expected
+        expected = Window(20, "desc") if count >= MIN_LOADS_FOR_LIST else None
+        assert plan_lists(wanted).get(thread_id) == expected
 
 
 def test_a_page_holds_twice_what_is_wanted_and_never_more_than_the_upstream_gives() -> None:
     for count, limit in ((3, 20), (15, 30), (80, 100)):
-        assert threads_worth_a_list(keys("a", *map(str, range(count))))["a"].limit == limit
+        assert plan_lists(keys("a", *map(str, range(count))))["a"].limit == limit
 
 
 @given(KEYS, st.lists(st.sampled_from([f"run_{n}" for n in range(8)]), unique=True))

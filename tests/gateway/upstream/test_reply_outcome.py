@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from gateway.upstream.reply_outcome import UpstreamReply, invalid_response, read_reply
+from gateway.upstream.reply_outcome import UpstreamReply, invalid_response, outcome_from_reply
 from gateway.upstream.rest_operations import GET_THREAD
 from gateway.upstream.retry import CallFailure
 from schema.contract.errors import ErrorCode
@@ -13,7 +13,7 @@ from schema.contract.wire import ThreadObject
 
 
 def read(status: int, body: object) -> Any:
-    return read_reply(
+    return outcome_from_reply(
         GET_THREAD.reader,
         ThreadKey("thread_1"),
         UpstreamReply(status, CIMultiDict({"X-Request-Id": "req_1"}), json.dumps(body).encode()),
@@ -32,7 +32,7 @@ def test_a_failure_status_is_read_as_a_refusal() -> None:
     outcome = read(404, {"error": {"message": "No thread found."}})
     assert isinstance(outcome, CallFailure)
     assert (outcome.error.code, outcome.error.message) == (ErrorCode.NOT_FOUND, "No thread found.")
-    assert outcome.declined
+    assert outcome.refused
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_an_operation_that_is_not_there_is_named_with_the_dialect(status: int, b
     assert outcome.error.code is ErrorCode.UNSUPPORTED_BY_UPSTREAM
     assert outcome.error.message == f"The upstream (dialect lenient) has no operation getThread: {said}"
     assert outcome.error.upstream_request_id == "req_1"
-    assert outcome.declined
+    assert outcome.refused
     assert not outcome.transient
 
 
@@ -58,7 +58,7 @@ def test_another_object_is_no_answer() -> None:
     assert isinstance(outcome, CallFailure)
     assert outcome.error.code is ErrorCode.UPSTREAM_INVALID_RESPONSE
     assert outcome.error.message.startswith("Upstream operation getThread: expected the thread with id 'thread_1'")
-    assert not outcome.declined
+    assert not outcome.refused
 
 
 @pytest.mark.parametrize("cut_short", [True, False])

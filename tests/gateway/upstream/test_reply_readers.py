@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from gateway.upstream.reply_outcome import UpstreamReply, read_reply
+from gateway.upstream.reply_outcome import UpstreamReply, outcome_from_reply
 from gateway.upstream.reply_readers import UnexpectedReplyError, fit_page
 from gateway.upstream.rest_operations import (
     CREATE_MESSAGE,
@@ -36,7 +36,7 @@ PAGE_KEY = MessagePageKey("thread_1", None, Window(2, "asc"))
 
 def read(what: RestOperation[Any, Any], key: Any, body: bytes, status: int = 200) -> Any:
     reply = UpstreamReply(status, CIMultiDict({"X-Request-Id": "req_1"}), body)
-    return read_reply(
+    return outcome_from_reply(
         what.reader, key, reply, operation="testIt", dialect="openai-v2", credential=CREDENTIAL, now_seconds=0
     )
 

@@ -38,7 +38,7 @@ def test_each_write_has_its_call(name: str, key: object, operation: str, call: s
 
 
 def test_updates_alone_can_clear() -> None:
-    clearing = {name for name, row in rows(WriteOperation).items() if row.clears}
+    clearing = {name for name, row in rows(WriteOperation).items() if row.send_nulls}
     assert clearing == {"UPDATE_THREAD", "UPDATE_MESSAGE", "UPDATE_RUN", "UPDATE_ASSISTANT"}
 
 

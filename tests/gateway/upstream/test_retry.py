@@ -3,11 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.upstream.retry import (
-    MAX_FURTHER_TRIES,
+    MAX_RETRIES,
     MAY_HAVE_TAKEN_PLACE,
     CallFailure,
     delay_before_retry,
-    error_of_write,
+    write_error,
 )
 from schema.contract.errors import ErrorCode, GatewayError
 
@@ -17,7 +17,7 @@ def failure(retry_after_ms: int | None = None, *, transient: bool = True) -> Cal
 
 
 @pytest.mark.parametrize(
-    ("failed", "further_tries", "remaining_seconds", "fraction", "expected"),
+    ("failed", "retries_made", "remaining_seconds", "fraction", "expected"),
     [
         (failure(), 0, 30.0, 1.0, 0.2),
         (failure(), 0, 30.0, 0.0, 0.0),
@@ -34,10 +34,10 @@ def failure(retry_after_ms: int | None = None, *, transient: bool = True) -> Cal
     ],
 )
 def test_delay(
-    failed: CallFailure, further_tries: int, remaining_seconds: float, fraction: float, expected: float | None
+    failed: CallFailure, retries_made: int, remaining_seconds: float, fraction: float, expected: float | None
 ) -> None:
     delay = delay_before_retry(
-        failed, further_tries=further_tries, remaining_seconds=remaining_seconds, random=lambda: fraction
+        failed, retries_made=retries_made, remaining_seconds=remaining_seconds, random_fraction=lambda: fraction
     )
     assert delay == (expected if expected is None else pytest.approx(expected))
 
@@ -50,23 +50,23 @@ def test_delay(
     st.floats(0, 1),
 )
 def test_a_delay_keeps_every_promise_at_once(
-    retry_after_ms: int | None, transient: bool, further_tries: int, remaining_seconds: float, fraction: float
+    retry_after_ms: int | None, transient: bool, retries_made: int, remaining_seconds: float, fraction: float
 ) -> None:
     failed = failure(retry_after_ms, transient=transient)
     delay = delay_before_retry(
-        failed, further_tries=further_tries, remaining_seconds=remaining_seconds, random=lambda: fraction
+        failed, retries_made=retries_made, remaining_seconds=remaining_seconds, random_fraction=lambda: fraction
     )
     if delay is None:
         return
     assert transient
-    assert further_tries < MAX_FURTHER_TRIES
+    assert retries_made < MAX_RETRIES
     assert (retry_after_ms or 0) / 1000 <= delay < remaining_seconds
 
 
-@pytest.mark.parametrize(("sent", "declined"), [(False, False), (False, True), (True, True)])
-def test_a_write_that_certainly_did_not_take_place_fails_as_a_read_does(sent: bool, declined: bool) -> None:
-    failed = CallFailure(GatewayError(ErrorCode.RATE_LIMITED, "slow down", retry_after_ms=7), declined=declined)
-    assert error_of_write(failed, sent=sent) is failed.error
+@pytest.mark.parametrize(("sent", "refused"), [(False, False), (False, True), (True, True)])
+def test_a_write_that_certainly_did_not_take_place_fails_as_a_read_does(sent: bool, refused: bool) -> None:
+    failed = CallFailure(GatewayError(ErrorCode.RATE_LIMITED, "slow down", retry_after_ms=7), refused=refused)
+    assert write_error(failed, sent=sent) is failed.error
     assert failed.error.retryable
 
 
@@ -74,6 +74,6 @@ def test_a_write_of_which_nobody_knows_is_not_to_be_sent_again() -> None:
     failed = CallFailure(
         GatewayError(ErrorCode.UPSTREAM_FAILED, "Busy.", retry_after_ms=7, upstream_request_id="req_1"), transient=True
     )
-    error = error_of_write(failed, sent=True)
+    error = write_error(failed, sent=True)
     assert error.extensions == {"code": "UPSTREAM_FAILED", "retryable": False, "upstreamRequestId": "req_1"}
     assert error.message == f"Busy. {MAY_HAVE_TAKEN_PLACE}"

@@ -108,7 +108,7 @@ async def test_events_come_as_soon_as_they_are_sent(open_stream: Open) -> None:
 
 
 async def test_what_was_read_before_comes_first(open_stream: Open) -> None:
-    opened = await open_stream(stream(run("completed")), begun_with=run("queued"))
+    opened = await open_stream(stream(run("completed")), first_bytes=run("queued"))
     assert await opened.rest() == ["queued", "completed"]
 
 

@@ -71,7 +71,7 @@ async def api(client: UpstreamClient, taker: Taker) -> BoundThreadsApi:
 
 
 def free(client: UpstreamClient) -> bool:
-    return not client.stream_places.locked()
+    return not client.stream_slots.locked()
 
 
 @EACH_START

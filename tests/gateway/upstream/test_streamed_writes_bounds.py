@@ -41,7 +41,7 @@ async def api(client: UpstreamClient, taker: Taker) -> BoundThreadsApi:
 
 
 def free(client: UpstreamClient) -> bool:
-    return not client.stream_places.locked()
+    return not client.stream_slots.locked()
 
 
 async def test_a_run_that_no_stream_tells_of_within_the_deadline_is_late(
@@ -57,7 +57,7 @@ async def test_a_run_that_no_stream_tells_of_within_the_deadline_is_late(
     await taker.finished()
     assert len(taker.streams) == 1
     assert taker.failure is not None
-    assert client.stream_places._value == client.options.max_streams
+    assert client.stream_slots._value == client.options.max_streams
 
 
 async def test_with_all_places_taken_a_run_is_created_without_a_stream(

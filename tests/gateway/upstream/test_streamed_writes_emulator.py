@@ -42,7 +42,7 @@ async def bind(emulator: Emulator) -> AsyncIterator[Bind]:
     options = UpstreamOptions(emulator.url, "openai-v1" if emulator.version == "v1" else "openai-v2")
     async with UpstreamClient(options) as client:
         yield lambda taker: client.bind(AUTHORIZATION, taker)
-        assert client.stream_places._value == client.options.max_streams
+        assert client.stream_slots._value == client.options.max_streams
 
 
 async def assistant_id(emulator: Emulator, **fields: Any) -> str:

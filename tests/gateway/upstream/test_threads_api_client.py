@@ -195,4 +195,4 @@ async def test_the_client_closes_with_its_block(upstream: ScriptedUpstream) -> N
     async with UpstreamClient(UpstreamOptions(upstream.url)) as client:
         await client.bind(None).get_threads([T1])
         assert upstream.open_connections == 1
-    assert client.session.closed
+    assert client.read_session.closed

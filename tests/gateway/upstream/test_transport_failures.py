@@ -5,7 +5,7 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
-from gateway.upstream.transport_failures import TooLargeError, transport_failure
+from gateway.upstream.transport_failures import BodyTooLargeError, failure_from_exception
 from schema.contract.errors import ErrorCode
 
 HOST = ConnectionKey(
@@ -18,7 +18,7 @@ INFO = aiohttp.RequestInfo(URL("https://upstream.internal"), "GET", headers=None
 @pytest.mark.parametrize(
     ("error", "code", "transient"),
     [
-        (TooLargeError(5), ErrorCode.UPSTREAM_INVALID_RESPONSE, False),
+        (BodyTooLargeError(5), ErrorCode.UPSTREAM_INVALID_RESPONSE, False),
         (aiohttp.ClientPayloadError("upstream.internal"), ErrorCode.UPSTREAM_INVALID_RESPONSE, True),
         (aiohttp.ClientResponseError(INFO, ()), ErrorCode.UPSTREAM_INVALID_RESPONSE, False),
         (aiohttp.ClientConnectorSSLError(HOST, OS_ERROR), ErrorCode.UPSTREAM_UNREACHABLE, False),
@@ -39,6 +39,6 @@ INFO = aiohttp.RequestInfo(URL("https://upstream.internal"), "GET", headers=None
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
 def test_each_fault_has_its_code_and_names_no_address(error: Exception, code: ErrorCode, transient: bool) -> None:
-    failure = transport_failure(error, "getThread")
+    failure = failure_from_exception(error, "getThread")
     assert (failure.error.code, failure.transient) == (code, transient)
     assert "upstream.internal" not in failure.error.message
