@@ -9,10 +9,10 @@ import pytest
 
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway, running_gateway
-from tests.support.mutating import answered_thread, assistant, succeed
+from tests.support.mutations import answered_thread, assistant, succeed
 from tests.support.valkey import Valkey
 
-pytestmark = pytest.mark.usefixtures("one_clock")
+pytestmark = pytest.mark.usefixtures("shared_clock")
 
 CONVERSATION = """query ($id: ID!) { thread(id: $id) { metadata messages(last: 10) { nodes { role text
     run { status steps { nodes { type } } } } pageInfo { hasPreviousPage } } } }"""

@@ -163,7 +163,7 @@ async def check_budget(example: Example, emulator: Emulator, first: Gateway, aga
     raise AssertionError(f"expected {budget['repeated']} calls when asked again, got {emulator.counts.total}")
 
 
-@pytest.mark.usefixtures("one_clock")
+@pytest.mark.usefixtures("shared_clock")
 @each_query()
 async def test_costs_what_it_says_with_a_cache_in_memory(example: Example, emulator: Emulator) -> None:
     options = {"upstream_api_key": DEMO_KEY, "gateway_cache": True, "gateway_cost": True}
@@ -171,7 +171,7 @@ async def test_costs_what_it_says_with_a_cache_in_memory(example: Example, emula
         await check_budget(example, emulator, gateway, gateway)
 
 
-@pytest.mark.usefixtures("one_clock")
+@pytest.mark.usefixtures("shared_clock")
 @each_query()
 async def test_costs_what_it_says_in_two_processes_that_share_redis(
     example: Example, emulator: Emulator, valkey: Valkey

@@ -168,7 +168,7 @@ async def test_thread_events_show_what_reply_writes(demo: Gateway, emulator: Emu
     assert texts[0] == "Please make it shorter."
 
 
-@pytest.mark.usefixtures("one_clock", "looks_once")
+@pytest.mark.usefixtures("shared_clock", "looks_once")
 @each(ALONE)
 async def test_a_subscription_costs_what_it_says_and_a_second_one_nothing_more(
     example: Example, emulator: Emulator
@@ -177,7 +177,7 @@ async def test_a_subscription_costs_what_it_says_and_a_second_one_nothing_more(
         await check_budget(example, emulator, gateway, gateway)
 
 
-@pytest.mark.usefixtures("one_clock", "looks_once")
+@pytest.mark.usefixtures("shared_clock", "looks_once")
 @each(ALONE)
 async def test_a_subscriber_of_another_process_costs_nothing_more(
     example: Example, emulator: Emulator, valkey: Valkey
@@ -212,14 +212,14 @@ async def check_budget(example: Example, emulator: Emulator, first: Gateway, aga
     raise AssertionError(f"expected {example.budget['repeated']} calls of a second one, got {emulator.counts.total}")
 
 
-@pytest.mark.usefixtures("one_clock", "looks_once")
+@pytest.mark.usefixtures("shared_clock", "looks_once")
 @each(BESIDE_ITS_MUTATION)
 async def test_what_is_started_here_is_followed_at_its_price(example: Example, emulator: Emulator) -> None:
     async with running_gateway(emulator.url, upstream_api_key=DEMO_KEY, gateway_cache=True) as gateway:
         await check_followed(example, emulator, gateway, gateway)
 
 
-@pytest.mark.usefixtures("one_clock", "looks_once")
+@pytest.mark.usefixtures("shared_clock", "looks_once")
 @each(BESIDE_ITS_MUTATION)
 async def test_what_another_process_has_started_is_followed_at_the_same_price(
     example: Example, emulator: Emulator, valkey: Valkey

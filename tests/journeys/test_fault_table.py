@@ -23,7 +23,7 @@ from gateway.upstream.threads_api_client import UpstreamClient
 from schema.contract.keys import RunKey, to_global_id
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.gateway import Gateway, running_gateway
-from tests.support.mutating import assistant, thread_with_question, waiting_run
+from tests.support.mutations import assistant, thread_with_question, waiting_run
 from tests.support.upstream_client import Pauses
 
 pytestmark = pytest.mark.timeout(20)

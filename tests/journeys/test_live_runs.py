@@ -7,9 +7,7 @@ import pytest
 
 from schema.contract.keys import RunKey, to_global_id
 from tests.support.emulator import Emulator
-from tests.support.gateway import Gateway, running_gateway
-from tests.support.live import LiveSocket, open_socket, open_stream
-from tests.support.live_stories import (
+from tests.support.emulator_runs import (
     LONG_SECONDS,
     PIECE_SECONDS,
     QUEUED_SECONDS,
@@ -27,7 +25,9 @@ from tests.support.live_stories import (
     truth_of,
     write_message,
 )
-from tests.support.mutating import assistant, succeed, thread_with_question
+from tests.support.gateway import Gateway, running_gateway
+from tests.support.mutations import assistant, succeed, thread_with_question
+from tests.support.subscription_clients import LiveSocket, open_socket, open_stream
 
 
 @pytest.fixture

@@ -9,9 +9,7 @@ import pytest
 
 from schema.contract.keys import MessageKey, RunKey, to_global_id
 from tests.support.emulator import Emulator
-from tests.support.gateway import Gateway, running_gateway
-from tests.support.live import LiveSocket, Reader, open_socket, open_stream
-from tests.support.live_stories import (
+from tests.support.emulator_runs import (
     LONG_SECONDS,
     PIECE_SECONDS,
     QUEUED_SECONDS,
@@ -27,8 +25,10 @@ from tests.support.live_stories import (
     told,
     truth_of,
 )
-from tests.support.mutating import succeed
+from tests.support.gateway import Gateway, running_gateway
+from tests.support.mutations import succeed
 from tests.support.scripted_upstream import Answer, Request, ScriptedUpstream, answer, scripted_upstream, stream
+from tests.support.subscription_clients import LiveSocket, Reader, open_socket, open_stream
 
 RUN = StartedRun(RunKey("thread_1", "run_1"))
 TEXT = "Good morning."

@@ -20,10 +20,7 @@ import pytest
 
 from schema.contract.keys import RunKey
 from tests.support.emulator import Emulator
-from tests.support.following_ws_and_sse import until
-from tests.support.gateway import Gateway, running_command, running_gateway, url_in
-from tests.support.live import LiveSocket, Reader, open_socket
-from tests.support.live_stories import (
+from tests.support.emulator_runs import (
     LONG_SECONDS,
     PIECE_SECONDS,
     QUEUED_SECONDS,
@@ -41,7 +38,10 @@ from tests.support.live_stories import (
     truth_of,
     write_message,
 )
-from tests.support.mutating import WEATHER, assistant, mutate, thread_with_question
+from tests.support.gateway import Gateway, running_command, running_gateway, url_in
+from tests.support.mutations import WEATHER, assistant, mutate, thread_with_question
+from tests.support.subscription_clients import LiveSocket, Reader, open_socket
+from tests.support.subscription_gateway import until
 from tests.support.valkey import Valkey
 
 LEASE_SECONDS = 1.0

@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.emulator import Emulator
-from tests.support.gateway import Gateway, running_gateway
-from tests.support.live import open_socket, open_stream
-from tests.support.live_stories import (
+from tests.support.emulator_runs import (
     LONG_SECONDS,
     PIECE_SECONDS,
     QUEUED_SECONDS,
@@ -29,6 +27,8 @@ from tests.support.live_stories import (
     told,
     truth_of,
 )
+from tests.support.gateway import Gateway, running_gateway
+from tests.support.subscription_clients import open_socket, open_stream
 from tests.support.valkey import Valkey, running_valkey
 
 

@@ -6,9 +6,7 @@ import pytest
 
 from schema.contract.keys import to_opaque
 from tests.support.emulator import Emulator
-from tests.support.gateway import Gateway, running_gateway
-from tests.support.live import LiveSocket, Reader, open_socket, open_stream
-from tests.support.live_stories import (
+from tests.support.emulator_runs import (
     LONG_SECONDS,
     PIECE_SECONDS,
     QUEUED_SECONDS,
@@ -19,6 +17,8 @@ from tests.support.live_stories import (
     statuses,
     truth_of,
 )
+from tests.support.gateway import Gateway, running_gateway
+from tests.support.subscription_clients import LiveSocket, Reader, open_socket, open_stream
 
 
 @pytest.fixture

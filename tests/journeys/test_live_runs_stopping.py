@@ -10,10 +10,7 @@ from typing import Any
 
 from schema.contract.keys import RunKey
 from tests.support.emulator import Emulator
-from tests.support.following_ws_and_sse import DEADLINE_SECONDS, until
-from tests.support.gateway import Gateway, running_command, running_gateway, url_in
-from tests.support.live import open_socket, open_stream
-from tests.support.live_stories import (
+from tests.support.emulator_runs import (
     LONG_SECONDS,
     PIECE_SECONDS,
     QUEUED_SECONDS,
@@ -28,6 +25,9 @@ from tests.support.live_stories import (
     statuses,
     truth_of,
 )
+from tests.support.gateway import Gateway, running_command, running_gateway, url_in
+from tests.support.subscription_clients import open_socket, open_stream
+from tests.support.subscription_gateway import DEADLINE_SECONDS, until
 from tests.support.valkey import Valkey
 
 SHUTDOWN_SECONDS = 5.0

@@ -7,10 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.support.emulator import Emulator
-from tests.support.following_ws_and_sse import until
-from tests.support.gateway import Gateway
-from tests.support.live import LiveSocket, open_socket
-from tests.support.live_stories import (
+from tests.support.emulator_runs import (
     LONG_SECONDS,
     QUEUED_SECONDS,
     RUN_EVENTS,
@@ -24,7 +21,10 @@ from tests.support.live_stories import (
     statuses,
     truth_of,
 )
-from tests.support.mutating import WEATHER, succeed
+from tests.support.gateway import Gateway
+from tests.support.mutations import WEATHER, succeed
+from tests.support.subscription_clients import LiveSocket, open_socket
+from tests.support.subscription_gateway import until
 
 
 @pytest.fixture

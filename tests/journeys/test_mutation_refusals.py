@@ -7,7 +7,7 @@ import pytest
 from schema.contract.keys import AssistantKey, MessageKey, RunKey, to_global_id
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway
-from tests.support.mutating import assistant, refusal, succeed, thread_with_question
+from tests.support.mutations import assistant, refusal, succeed, thread_with_question
 
 LONG = "x" * 256_001
 

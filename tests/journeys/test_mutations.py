@@ -3,7 +3,7 @@
 from schema.contract.keys import AssistantKey, MessageKey, to_global_id
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway
-from tests.support.mutating import assistant, mutate, refusal, succeed, thread_with_question, waiting_run
+from tests.support.mutations import assistant, mutate, refusal, succeed, thread_with_question, waiting_run
 
 
 async def test_a_thread_is_created_with_its_first_messages_changed_and_deleted(

@@ -16,8 +16,8 @@ from openai.types.beta.threads.runs import RunStep, ToolCall
 
 from gateway.emulator.clock import ManualClock
 from tests.support.emulator import KEY, Emulator, running_emulator
-from tests.support.old_openai import old_openai, run_script
 from tests.support.openai_sdk import checked, ignores_its_deprecation, openai_client
+from tests.support.openai_sdk_v1 import old_openai, run_script
 from tests.support.stepping_clock import SteppingClock
 
 __all__ = ["old_openai"]

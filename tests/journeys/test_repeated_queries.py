@@ -10,12 +10,12 @@ import pytest
 from schema.contract.errors import ErrorCode
 from schema.root import GatewaySchema
 from tests.support.emulator import AUTHORIZATION, Emulator
-from tests.support.following_ws_and_sse import SUBPROTOCOL, Socket
 from tests.support.gateway import Gateway, running_gateway
-from tests.support.mutating import answered_thread, assistant, succeed
+from tests.support.mutations import answered_thread, assistant, succeed
+from tests.support.subscription_gateway import SUBPROTOCOL, Socket
 from tests.support.valkey import Valkey
 
-pytestmark = pytest.mark.usefixtures("one_clock")
+pytestmark = pytest.mark.usefixtures("shared_clock")
 
 CONVERSATION = """query ($id: ID!, $size: Int = 10) { thread(id: $id) { metadata messages(last: $size) { nodes {
     role text run { status steps { nodes { type } } } } pageInfo { hasPreviousPage } } } }"""

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from schema.contract.keys import AssistantKey, MessageKey, NodeKey, RunKey, ThreadKey, to_global_id
 from tests.support.naive_model import CANCELLABLE, Model, Run, Thread
-from tests.support.two_ways import NewMessage, Seen, TwoWays, Write, tools_sent
+from tests.support.rest_and_graphql import NewMessage, RestAndGraphQL, Seen, Write, tools_sent
 
 TEXTS = st.sampled_from(["Hello", "What is 2 + 2?", "Grüße, 世界 🌍", "a\nb", "x" * 300])
 METADATA = st.dictionaries(st.sampled_from(["topic", "from", "ключ"]), st.sampled_from(["", "tea", "web 🌍"]))
@@ -33,7 +33,7 @@ class Agreement(RuleBasedStateMachine):
 
     examples = 0
 
-    def __init__(self, ways: TwoWays) -> None:
+    def __init__(self, ways: RestAndGraphQL) -> None:
         super().__init__()
         self.ways = ways
         Agreement.examples += 1
@@ -378,7 +378,7 @@ def _pick(choices: list[ChoiceT], at: int) -> ChoiceT:
 
 
 def test_emulator_and_gateway_agree_with_a_naive_model() -> None:
-    with TwoWays() as ways:
+    with RestAndGraphQL() as ways:
         run_state_machine_as_test(
             functools.partial(Agreement, ways),  # type: ignore[arg-type]  # whatever makes a machine will do
             settings=settings(

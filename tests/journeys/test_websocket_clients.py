@@ -1,9 +1,9 @@
 """npm's own graphql-ws client follows runs."""
 
 from schema.contract.errors import ErrorCode, GatewayError
-from tests.support.following_ws_and_sse import STATUS, running_following, status
-from tests.support.npm_ws_and_sse import npm_client
+from tests.support.npm_clients import npm_client
 from tests.support.ports import free_port
+from tests.support.subscription_gateway import STATUS, running_following, status
 
 
 def next_of(text: str) -> object:

@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 from graphql import OperationDefinitionNode, OperationType, parse
 
-from tests.support.following_ws_and_sse import read_frame
 from tests.support.graphql import GraphQLClient
+from tests.support.subscription_gateway import read_frame
 
 BUDGET = re.compile(
     r"# calls: (?P<calls>\d+)(, chain: (?P<chain>\d+))?"

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.live_runs import World
+from tests.support.run_log_processes import World
 
 
 @pytest.fixture

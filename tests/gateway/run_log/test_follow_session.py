@@ -7,7 +7,7 @@ import pytest
 from gateway.run_log.store.event_log import LogName
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
-from tests.support.live_runs import RUN, SCOPE, ScriptedStream, World, a_run, kinds, said, settle, take_now
+from tests.support.run_log_processes import RUN, SCOPE, ScriptedStream, World, a_run, kinds, said, settle, take_now
 
 
 async def test_nobody_waits_for_ever_for_another_process_to_tell_of_a_run(world: World) -> None:

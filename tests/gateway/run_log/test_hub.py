@@ -12,7 +12,7 @@ from gateway.run_log.run_log_options import RunLogOptions
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.run_events import Provenance
-from tests.support.live_runs import (
+from tests.support.run_log_processes import (
     RUN,
     SCOPE,
     THREAD,

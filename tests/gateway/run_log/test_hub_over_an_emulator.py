@@ -15,7 +15,7 @@ from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.ports import RunEvents, ThreadsApi
 from schema.contract.run_events import MessageFinishedChange, Provenance, RunEvent, TextDeltaChange
 from tests.support.emulator import AUTHORIZATION, Emulator
-from tests.support.live_runs import SCOPE, statuses, take_all
+from tests.support.run_log_processes import SCOPE, statuses, take_all
 
 
 @asynccontextmanager

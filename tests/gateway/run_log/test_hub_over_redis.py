@@ -9,7 +9,7 @@ import pytest
 from gateway.run_log.hub import RunLogHub
 from gateway.run_log.store.redis_log import RedisLog
 from schema.contract.ports import RunEvents
-from tests.support.live_runs import (
+from tests.support.run_log_processes import (
     RUN,
     SCOPE,
     THREAD,

@@ -9,7 +9,7 @@ from gateway.run_log.run_log_options import RunLogOptions
 from gateway.run_log.store.memory_log import MemoryLog
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import Provenance, SnapshotChange, StatusChange
-from tests.support.live_runs import (
+from tests.support.run_log_processes import (
     RUN,
     SCOPE,
     THREAD,

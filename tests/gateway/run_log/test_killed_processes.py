@@ -7,7 +7,7 @@ import pytest
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import MessageCreatedChange, Provenance, RunEvent
-from tests.support.live_runs import (
+from tests.support.run_log_processes import (
     RUN,
     SCOPE,
     THREAD,

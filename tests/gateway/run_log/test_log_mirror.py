@@ -9,8 +9,8 @@ from gateway.run_log.store.event_log import Draft, LogPosition
 from gateway.run_log.store.memory_log import MemoryLog
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import Change, Provenance, SnapshotChange, StatusChange
-from tests.support.hand_fed import BEGINNING, NAME, HandFed
-from tests.support.live_runs import World, a_run, a_step, kinds, settle, take_now
+from tests.support.manual_log_mirror import BEGINNING, NAME, HandFed
+from tests.support.run_log_processes import World, a_run, a_step, kinds, settle, take_now
 
 
 async def write(log: MemoryLog, *changes: Change, ends: bool = False) -> None:

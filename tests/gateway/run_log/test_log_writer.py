@@ -9,8 +9,8 @@ from gateway.run_log.log_mirror import LogMirror
 from gateway.run_log.log_writer import LogWriterFactory
 from gateway.run_log.store.event_log import LeaseLostError, LogUnavailableError
 from schema.contract.run_events import Change, Provenance, SnapshotChange, StatusChange, StepChange
-from tests.support.hand_fed import BEGINNING, NAME, HandFed
-from tests.support.live_runs import World, a_run, a_step, kind, kinds, take_now
+from tests.support.manual_log_mirror import BEGINNING, NAME, HandFed
+from tests.support.run_log_processes import World, a_run, a_step, kind, kinds, take_now
 
 
 class Told:

@@ -17,7 +17,7 @@ from schema.contract.run_events import (
     TextDeltaChange,
     is_terminal,
 )
-from tests.support.live_runs import a_message, a_run, a_step, simple_run
+from tests.support.run_log_processes import a_message, a_run, a_step, simple_run
 from tests.support.wire_samples import run, run_step
 
 WHOLE = simple_run("a", "b", "c")

@@ -5,7 +5,7 @@ import pytest
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
 from schema.contract.ports import RunStepPageKey
-from tests.support.live_runs import (
+from tests.support.run_log_processes import (
     RUN,
     SCOPE,
     ScriptedStream,

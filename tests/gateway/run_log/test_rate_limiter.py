@@ -3,7 +3,7 @@
 import asyncio
 
 from gateway.run_log.rate_limiter import RateLimiter
-from tests.support.live_runs import World, settle
+from tests.support.run_log_processes import World, settle
 
 
 async def test_turns_are_given_out_evenly_after_a_burst(world: World) -> None:

@@ -16,7 +16,7 @@ from schema.contract.run_events import (
     StatusChange,
     TextDeltaChange,
 )
-from tests.support.live_runs import a_run, kinds, settle, take_now
+from tests.support.run_log_processes import a_run, kinds, settle, take_now
 
 SNAPSHOT = SnapshotChange(a_run("queued"), [], [])
 

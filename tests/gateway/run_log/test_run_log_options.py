@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.run_log.run_log_options import RunLogOptions, wait_for_any
-from tests.support.live_runs import World, settle
+from tests.support.run_log_processes import World, settle
 
 
 async def test_waiting_ends_with_the_event(world: World) -> None:

@@ -8,7 +8,7 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.paging import Window
 from schema.contract.ports import MessagePageKey, RunStepPageKey
 from schema.contract.run_events import FaultChange, SnapshotChange, StatusChange
-from tests.support.live_runs import RUN, World, a_message, a_run, a_step
+from tests.support.run_log_processes import RUN, World, a_message, a_run, a_step
 
 STEPS = RunStepPageKey(*RUN, Window(100, "asc"))
 MESSAGES = MessagePageKey("thread_1", "run_1", Window(100, "desc"))

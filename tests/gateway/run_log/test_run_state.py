@@ -21,7 +21,7 @@ from schema.contract.run_events import (
     TextDeltaChange,
     ToolCallDeltaChange,
 )
-from tests.support.live_runs import a_message, a_run, a_step
+from tests.support.run_log_processes import a_message, a_run, a_step
 from tests.support.wire_samples import run_step
 
 STATUSES = ["queued", "in_progress", "requires_action", "completed", "failed"]

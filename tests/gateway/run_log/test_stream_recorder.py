@@ -7,7 +7,7 @@ import pytest
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import MessageFinishedChange, Provenance, SnapshotChange, StatusChange
 from schema.contract.run_streams import StreamEvent
-from tests.support.live_runs import (
+from tests.support.run_log_processes import (
     DONE,
     RUN,
     SCOPE,

@@ -7,7 +7,7 @@ from gateway.run_log.thread_state import ThreadState
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.run_events import Change, MessageCreatedChange, Provenance, StatusChange
-from tests.support.live_runs import THREAD, World, a_message
+from tests.support.run_log_processes import THREAD, World, a_message
 from tests.support.wire_samples import run
 
 

@@ -14,7 +14,7 @@ from schema.contract.run_events import (
     is_terminal,
 )
 from schema.contract.wire import MessageObject, RunObject
-from tests.support.live_runs import a_message
+from tests.support.run_log_processes import a_message
 from tests.support.wire_samples import message, run
 
 

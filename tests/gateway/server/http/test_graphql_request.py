@@ -13,7 +13,7 @@ from gateway.server.http.graphql_request import (
 )
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.root import build_schema
-from tests.support.following_ws_and_sse import STATUS
+from tests.support.subscription_gateway import STATUS
 
 DOCUMENTS = build_schema().documents
 

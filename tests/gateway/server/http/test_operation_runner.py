@@ -22,7 +22,7 @@ from tests.gateway.cache.processes import Clock, processes
 from tests.gateway.cache.upstream import ENDED, THREAD, T
 from tests.support.fake_run_events import FakeFeed, FakeRunEvents, run_event
 from tests.support.fake_threads_api import FakeThreadsApi
-from tests.support.following_ws_and_sse import STATUS, status
+from tests.support.subscription_gateway import STATUS, status
 
 PRINCIPAL = Principal.from_credential("Bearer x", UpstreamIdentity("http://upstream.test"))
 

@@ -20,7 +20,7 @@ from gateway.server.live.event_streams import (
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.run_events import StatusChange
-from tests.support.following_ws_and_sse import (
+from tests.support.subscription_gateway import (
     CREDENTIAL,
     DEADLINE_SECONDS,
     STATUS,

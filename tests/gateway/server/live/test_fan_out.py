@@ -14,7 +14,7 @@ from schema.operations.start_subscription import SubscriptionRefusedError
 from schema.root import build_schema
 from tests.support.fake_run_events import FakeRunEvents
 from tests.support.fake_threads_api import FakeThreadsApi
-from tests.support.following_ws_and_sse import STATUS, status, until
+from tests.support.subscription_gateway import STATUS, status, until
 
 ALICE = Principal.from_credential("Bearer alice", UpstreamIdentity("http://upstream.test"))
 BOB = Principal.from_credential("Bearer bob", UpstreamIdentity("http://upstream.test"))

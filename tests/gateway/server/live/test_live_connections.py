@@ -10,7 +10,7 @@ from gateway.server.live.fan_out import FanOut
 from gateway.server.live.live_connections import LiveConnections, send_without_waiting
 from schema.root import build_schema
 from tests.support.fake_threads_api import FakeThreadsApi
-from tests.support.following_ws_and_sse import until
+from tests.support.subscription_gateway import until
 
 
 def connections(**limits: Any) -> LiveConnections:

@@ -23,7 +23,7 @@ from gateway.server.live.socket_operations import SocketOperations, SocketServic
 from schema.root import GatewaySchema, OperationLimits, build_schema
 from tests.support.fake_run_events import FakeRunEvents
 from tests.support.fake_threads_api import FakeThreadsApi
-from tests.support.following_ws_and_sse import STATUS, status, until
+from tests.support.subscription_gateway import STATUS, status, until
 
 UPSTREAM = UpstreamIdentity("http://upstream.test")
 

@@ -15,7 +15,7 @@ from gateway.identity.credentials import CredentialPolicy
 from gateway.server.http.request_limits import SubscriptionLimits
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import StatusChange
-from tests.support.following_ws_and_sse import (
+from tests.support.subscription_gateway import (
     CREDENTIAL,
     STATUS,
     SUBPROTOCOL,

@@ -6,7 +6,7 @@ import gc
 from gateway.server.http.graphql_request import GraphQLRequest
 from schema.contract.keys import RunKey
 from tests.support.fake_run_events import FakeFeed, FakeRunEvents
-from tests.support.following_ws_and_sse import STATUS, running_following, until
+from tests.support.subscription_gateway import STATUS, running_following, until
 
 
 async def test_each_of_many_operations_at_once_starts_in_its_own_loop_iteration() -> None:

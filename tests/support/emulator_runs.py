@@ -8,8 +8,8 @@ from typing import Any
 from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_global_id
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway
-from tests.support.live import Event, Reader
-from tests.support.mutating import WEATHER, assistant, succeed, thread_with_question
+from tests.support.mutations import WEATHER, assistant, succeed, thread_with_question
+from tests.support.subscription_clients import Event, Reader
 
 RUN_EVENTS = """
 subscription ($run: ID!, $after: String) {

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import aiohttp
 
 from tests.support.emulator import KEY
-from tests.support.following_ws_and_sse import DEADLINE_SECONDS, SUBPROTOCOL, Socket, read_frame
 from tests.support.graphql import GraphQLClient
+from tests.support.subscription_gateway import DEADLINE_SECONDS, SUBPROTOCOL, Socket, read_frame
 
 Event: TypeAlias = dict[str, Any]
 

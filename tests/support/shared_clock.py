@@ -10,6 +10,6 @@ from tests.support.emulator import Emulator
 
 
 @pytest.fixture
-def one_clock(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
+def shared_clock(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
     """Lets the cache live by the clock of the test's `emulator`, which a busy machine does not move."""
     monkeypatch.setattr(compose, "SharedCache", functools.partial(SharedCache, now_seconds=emulator.clock.now))

@@ -6,7 +6,7 @@ from gateway.run_log.run_state import RunState
 from gateway.run_log.store.event_log import LogName
 from gateway.run_log.store.memory_log import MemoryLog
 from schema.contract.run_events import SnapshotChange
-from tests.support.live_runs import RUN, SCOPE, FrailLog, World, a_run
+from tests.support.run_log_processes import RUN, SCOPE, FrailLog, World, a_run
 
 NAME = LogName(SCOPE, RUN)
 BEGINNING = SnapshotChange(a_run("queued"), [], [])

@@ -1,6 +1,6 @@
 """One write or read in both its spellings, REST and GraphQL, and what either shows in the same plain words.
 
-A caller of `TwoWays` chooses the way at random and compares what it got with a model that knows neither.
+A caller of `RestAndGraphQL` chooses the way at random and compares what it got with a model that knows neither.
 """
 
 import asyncio
@@ -185,7 +185,7 @@ _BY_GRAPHQL: dict[str, Callable[[Any], Seen]] = {
 
 
 @dataclass
-class TwoWays:
+class RestAndGraphQL:
     """A running emulator and a gateway over it, on a loop of their own; `key` says whose data they show."""
 
     key: str = "nobody"
