@@ -25,7 +25,14 @@ from schema.contract.ports import (
     ThreadsApi,
 )
 from tests.contracts.world import World
-from tests.support.scripted_upstream import Answer, Request, ScriptedUpstream, answer, echo, scripted_upstream
+from tests.support.scripted_upstream import (
+    Request,
+    ScriptedResponse,
+    ScriptedUpstream,
+    echo,
+    response,
+    scripted_upstream,
+)
 
 WINDOW = Window(5, "asc")
 SLOW, QUICK, REFUSED = (RunPageKey(f"thread_{name}", WINDOW) for name in ("slow", "quick", "refused"))
@@ -84,12 +91,14 @@ def release(upstream: ScriptedUpstream) -> asyncio.Event:
     """An event that releases the slow response; the others come at once."""
     release = asyncio.Event()
 
-    def answers(request: Request) -> Answer:
+    def answers(request: Request) -> ScriptedResponse:
         if "thread_refused" in request.target:
-            return answer(403, {"error": {"message": "No."}})
-        return Answer(later=(release, echo(request).sent)) if "thread_slow" in request.target else echo(request)
+            return response(403, {"error": {"message": "No."}})
+        return (
+            ScriptedResponse(pieces=(release, echo(request).data)) if "thread_slow" in request.target else echo(request)
+        )
 
-    upstream.always = answers
+    upstream.default_response = answers
     return release
 
 

@@ -1,7 +1,7 @@
 """npm's own graphql-sse client follows runs."""
 
 from schema.contract.errors import ErrorCode, GatewayError
-from tests.support.npm_clients import npm_client
+from tests.support.npm_clients import run_npm_client
 from tests.support.ports import free_port
 from tests.support.subscription_gateway import STATUS, running_following, status
 
@@ -11,7 +11,7 @@ def next_of(text: str) -> object:
 
 
 async def test_it_gets_each_event_and_the_end() -> None:
-    async with running_following() as gateway, npm_client("sse", gateway.url, STATUS) as told:
+    async with running_following() as gateway, run_npm_client("sse", gateway.url, STATUS) as told:
         await gateway.followed()
         for text in ("queued", "completed"):
             gateway.events.push(status(text))
@@ -21,7 +21,7 @@ async def test_it_gets_each_event_and_the_end() -> None:
 
 
 async def test_it_leaves_when_it_has_seen_enough() -> None:
-    async with running_following() as gateway, npm_client("sse", gateway.url, STATUS, most=1) as told:
+    async with running_following() as gateway, run_npm_client("sse", gateway.url, STATUS, most=1) as told:
         await gateway.followed()
         gateway.events.push(status("queued"))
         assert (await told)[0] == next_of("QUEUED")
@@ -29,17 +29,17 @@ async def test_it_leaves_when_it_has_seen_enough() -> None:
 
 
 async def test_it_runs_a_query() -> None:
-    async with running_following() as gateway, npm_client("sse", gateway.url, "{ __typename }") as told:
+    async with running_following() as gateway, run_npm_client("sse", gateway.url, "{ __typename }") as told:
         assert await told == [{"next": {"data": {"__typename": "Query"}}}, {"complete": None}]
 
 
 async def test_it_is_told_of_errors() -> None:
     async with running_following() as gateway:
-        async with npm_client("sse", gateway.url, "subscription { nonsense }") as told:
+        async with run_npm_client("sse", gateway.url, "subscription { nonsense }") as told:
             refused, complete = await told
             assert refused["next"]["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
             assert complete == {"complete": None}
-        async with npm_client("sse", gateway.url, STATUS) as told:
+        async with run_npm_client("sse", gateway.url, STATUS) as told:
             await gateway.followed()
             gateway.events.fail(GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "It is away."))
             failed, complete = await told
@@ -51,7 +51,7 @@ async def test_it_is_told_of_errors() -> None:
 async def test_it_comes_back_after_a_restart() -> None:
     port = free_port()
     async with running_following(port=port) as first:
-        restarted = npm_client("sse", first.url, STATUS)
+        restarted = run_npm_client("sse", first.url, STATUS)
         told = await restarted.__aenter__()
         await first.followed()
         async with first.initialised() as witness:

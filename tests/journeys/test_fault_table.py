@@ -24,7 +24,7 @@ from schema.contract.keys import RunKey, to_global_id
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import assistant, thread_with_question, waiting_run
-from tests.support.upstream_client import Pauses
+from tests.support.upstream_client import RecordedSleeps
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -85,7 +85,7 @@ class Upstream:
 
     emulator: Emulator
     gateway: Gateway
-    pauses: Pauses
+    pauses: RecordedSleeps
     database: Path
 
     def misbehave(self, operation: str, fault: Fault, *options: str) -> None:
@@ -99,15 +99,15 @@ class Upstream:
 
 
 @pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
+def pauses(monkeypatch: pytest.MonkeyPatch) -> RecordedSleeps:
     """The pauses between the tries of every gateway that is built from here on."""
-    pauses = Pauses()
+    pauses = RecordedSleeps()
     monkeypatch.setattr(compose, "UpstreamClient", functools.partial(UpstreamClient, sleep=pauses))
     return pauses
 
 
 @asynccontextmanager
-async def upstream_with(fault: Fault, pauses: Pauses, folder: Path) -> AsyncIterator[Upstream]:
+async def upstream_with(fault: Fault, pauses: RecordedSleeps, folder: Path) -> AsyncIterator[Upstream]:
     clock = RealWaits() if fault.code is None else ManualClock()
     database = folder / "emulator.sqlite"
     # Only what never comes waits for the deadline.
@@ -121,7 +121,7 @@ async def upstream_with(fault: Fault, pauses: Pauses, folder: Path) -> AsyncIter
 
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("name", FAULTS)
-async def test_a_read_meets_a_fault_that_lasts(pauses: Pauses, tmp_path: Path, name: str, read: str) -> None:
+async def test_a_read_meets_a_fault_that_lasts(pauses: RecordedSleeps, tmp_path: Path, name: str, read: str) -> None:
     fault = FAULTS[name]
     async with upstream_with(fault, pauses, tmp_path) as upstream:
         thread_id = await thread_with_question(upstream.emulator)
@@ -140,7 +140,7 @@ async def test_a_read_meets_a_fault_that_lasts(pauses: Pauses, tmp_path: Path, n
 
 
 @pytest.mark.parametrize("name", FAULTS)
-async def test_a_read_meets_a_fault_that_passes(pauses: Pauses, tmp_path: Path, name: str) -> None:
+async def test_a_read_meets_a_fault_that_passes(pauses: RecordedSleeps, tmp_path: Path, name: str) -> None:
     fault = FAULTS[name]
     async with upstream_with(fault, pauses, tmp_path) as upstream:
         thread_id = await thread_with_question(upstream.emulator)
@@ -155,7 +155,9 @@ async def test_a_read_meets_a_fault_that_passes(pauses: Pauses, tmp_path: Path, 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("name", FAULTS)
-async def test_a_write_is_sent_once_whatever_it_meets(pauses: Pauses, tmp_path: Path, name: str, when: str) -> None:
+async def test_a_write_is_sent_once_whatever_it_meets(
+    pauses: RecordedSleeps, tmp_path: Path, name: str, when: str
+) -> None:
     fault = FAULTS[name]
     async with upstream_with(fault, pauses, tmp_path) as upstream:
         for write in WRITES:
@@ -179,7 +181,7 @@ async def test_a_write_is_sent_once_whatever_it_meets(pauses: Pauses, tmp_path: 
 
 
 @pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.code is not None])
-async def test_one_faulty_part_leaves_its_siblings(pauses: Pauses, tmp_path: Path, name: str) -> None:
+async def test_one_faulty_part_leaves_its_siblings(pauses: RecordedSleeps, tmp_path: Path, name: str) -> None:
     fault = FAULTS[name]
     async with upstream_with(fault, pauses, tmp_path) as upstream:
         thread_id = await thread_with_question(upstream.emulator)
@@ -196,7 +198,9 @@ async def test_one_faulty_part_leaves_its_siblings(pauses: Pauses, tmp_path: Pat
         assert (error["path"], error["extensions"]["code"]) == (["thread", "runs"], fault.code)
 
 
-async def test_after_a_lost_answer_the_same_caller_finds_what_was_written(pauses: Pauses, tmp_path: Path) -> None:
+async def test_after_a_lost_answer_the_same_caller_finds_what_was_written(
+    pauses: RecordedSleeps, tmp_path: Path
+) -> None:
     fault = FAULTS["reset"]
     async with upstream_with(fault, pauses, tmp_path) as upstream:
         mutation, variables, about = await prepared(upstream.emulator, "createMessage")

@@ -11,10 +11,10 @@ import pytest
 
 from schema.contract.keys import MessageKey, to_global_id
 from tests.support.gateway import Gateway, running_gateway
-from tests.support.scripted_upstream import Answer, Request, ScriptedUpstream, answer, scripted_upstream
+from tests.support.scripted_upstream import Request, ScriptedResponse, ScriptedUpstream, response, scripted_upstream
 
 Serve: TypeAlias = Callable[..., AbstractAsyncContextManager[Gateway]]
-NO_ROUTE = answer(404, {"detail": "Not Found"})
+NO_ROUTE = response(404, {"detail": "Not Found"})
 ERRORS = "userErrors { code message field }"
 
 
@@ -30,12 +30,12 @@ def serve(upstream: ScriptedUpstream) -> Serve:
 
     @asynccontextmanager
     async def serve(routes: dict[str, Any], dialect: str = "lenient", **settings: Any) -> AsyncIterator[Gateway]:
-        def route(request: Request) -> Answer:
+        def route(request: Request) -> ScriptedResponse:
             path = request.target.partition("?")[0].removeprefix("/v1")
             found = routes.get(f"{request.method} {path}", NO_ROUTE)
-            return found if isinstance(found, Answer) else answer(body=found)
+            return found if isinstance(found, ScriptedResponse) else response(body=found)
 
-        upstream.always = route
+        upstream.default_response = route
         async with running_gateway(upstream.url, upstream_dialect=dialect, **settings) as gateway:
             yield gateway
 
@@ -120,7 +120,7 @@ async def test_a_step_that_names_a_message_that_is_not_there(serve: Serve) -> No
     routes = {
         "GET /threads/t/runs/r": {"id": "r", "created_at": 1, "status": "completed"},
         "GET /threads/t/runs/r/steps": {"data": [step]},
-        "GET /threads/t/messages/msg_gone": answer(404, {"detail": "Message msg_gone not found"}),
+        "GET /threads/t/messages/msg_gone": response(404, {"detail": "Message msg_gone not found"}),
     }
     routes["GET /threads/t/runs"] = {"data": [routes["GET /threads/t/runs/r"]]}
     async with serve(routes) as gateway:
@@ -155,8 +155,8 @@ async def test_creations_that_answer_201_and_a_run_that_is_over_at_once(
 ) -> None:
     run = {"id": "r", "object": "thread.run", "created_at": 1, "thread_id": "t", "status": "completed"}
     routes = {
-        "POST /threads": answer(201, {"id": "t", "object": "thread", "created_at": 1}),
-        "POST /threads/t/runs": answer(201, run),
+        "POST /threads": response(201, {"id": "t", "object": "thread", "created_at": 1}),
+        "POST /threads/t/runs": response(201, run),
     }
     async with serve(routes) as gateway:
         create = f"mutation {{ createThread(input: {{}}) {{ thread {{ upstreamId }} {ERRORS} }} }}"
@@ -173,9 +173,15 @@ async def test_creations_that_answer_201_and_a_run_that_is_over_at_once(
 
 @pytest.mark.parametrize(
     "confirmed",
-    [answer(204), answer(200), answer(200, b"null"), answer(200, {"success": True}), answer(202, {"id": "t"})],
+    [
+        response(204),
+        response(200),
+        response(200, b"null"),
+        response(200, {"success": True}),
+        response(202, {"id": "t"}),
+    ],
 )
-async def test_a_deletion_in_other_words(serve: Serve, confirmed: Answer) -> None:
+async def test_a_deletion_in_other_words(serve: Serve, confirmed: ScriptedResponse) -> None:
     async with serve({"DELETE /threads/t": confirmed}) as gateway:
         delete = f'mutation {{ deleteThread(input: {{threadId: "t"}}) {{ {ERRORS} }} }}'
         deleted = (await gateway.data(delete))["deleteThread"]
@@ -204,7 +210,7 @@ async def test_a_deletion_in_other_words(serve: Serve, confirmed: Answer) -> Non
 )
 async def test_errors_of_other_shapes(serve: Serve, status: int, body: object, code: str, message: str) -> None:
     kind = "text/plain" if isinstance(body, bytes) else "application/json"
-    async with serve({"GET /threads/t": answer(status, body, Content_Type=kind)}) as gateway:
+    async with serve({"GET /threads/t": response(status, body, Content_Type=kind)}) as gateway:
         reply = await gateway.execute('{ thread(id: "t") { metadata } }')
         if code == "NOT_FOUND":
             assert reply["data"] == {"thread": None}

@@ -15,14 +15,14 @@ from tests.support.emulator_runs import (
     RUN_STATUS,
     STEP_SECONDS,
     StartedRun,
-    hold_to_truth,
-    start_elsewhere,
+    check_events_match_messages,
+    messages_of_run,
     start_run,
+    start_run_without_gateway,
     start_tool_run,
     statuses,
-    submit,
-    told,
-    truth_of,
+    submit_outputs,
+    wait_for_status,
     write_message,
 )
 from tests.support.gateway import Gateway, running_gateway
@@ -41,18 +41,18 @@ async def test_a_run_is_followed_word_by_word_by_one_streaming_create_and_nothin
 ) -> None:
     run = await start_run(emulator, gateway)
     reader = await socket.subscribe(RUN_EVENTS, run=run.id)
-    await reader.has("RunSnapshot")
+    await reader.wait_for_event("RunSnapshot")
     assert reader.events[0]["run"] == {"status": "QUEUED"}
     assert reader.events[0]["messages"] == []
     emulator.clock.advance(QUEUED_SECONDS)
-    await reader.has("RunStatusChange", previous="QUEUED", status="IN_PROGRESS", provenance="STREAMED")
+    await reader.wait_for_event("RunStatusChange", previous="QUEUED", status="IN_PROGRESS", provenance="STREAMED")
     await write_message(emulator, reader)
     assert statuses(reader.events) == ["QUEUED", "IN_PROGRESS"]
     emulator.clock.advance(LONG_SECONDS)
-    events = await reader.finished()
+    events = await reader.wait_for_completion()
 
     assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
-    hold_to_truth(events, await truth_of(emulator, run))
+    check_events_match_messages(events, await messages_of_run(emulator, run))
     pieces = [event["value"] for event in events if event["type"] == "TextDelta"]
     (finished,) = (event for event in events if event["type"] == "MessageFinished")
     assert len(pieces) > 10
@@ -76,9 +76,9 @@ async def test_a_thread_and_its_run_made_in_one_call_are_followed_as_well(emulat
     run = StartedRun(RunKey(made["thread"]["upstreamId"], made["run"]["upstreamId"]))
     async with open_stream(gateway, RUN_EVENTS, run=made["run"]["id"]) as reader:
         emulator.clock.advance(LONG_SECONDS)
-        events = await reader.finished()
+        events = await reader.wait_for_completion()
     assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
-    hold_to_truth(events, await truth_of(emulator, run))
+    check_events_match_messages(events, await messages_of_run(emulator, run))
     assert "getRun" not in emulator.counts.by_operation
     assert emulator.counts.by_operation["createThreadAndRun"] == 1
 
@@ -89,10 +89,10 @@ async def test_a_run_goes_on_and_is_all_there_although_nobody_followed_it(
     run = await start_run(emulator, gateway)
     emulator.clock.advance(LONG_SECONDS)
     reader = await socket.subscribe(RUN_EVENTS, run=run.id)
-    events = await reader.finished()
+    events = await reader.wait_for_completion()
     assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
     assert {event["provenance"] for event in events if "provenance" in event} == {"STREAMED"}
-    hold_to_truth(events, await truth_of(emulator, run))
+    check_events_match_messages(events, await messages_of_run(emulator, run))
 
 
 async def test_the_status_is_told_at_once_then_each_change_of_it_and_ends_with_the_run(
@@ -100,13 +100,13 @@ async def test_the_status_is_told_at_once_then_each_change_of_it_and_ends_with_t
 ) -> None:
     run = await start_run(emulator, gateway)
     reader = await socket.subscribe(RUN_STATUS, run=run.id)
-    await reader.has("RunStatusChange")
+    await reader.wait_for_event("RunStatusChange")
     expected: list[tuple[str, str | None, str]] = [("QUEUED", None, "SNAPSHOT")]
     assert [(one["status"], one["previous"], one["provenance"]) for one in reader.events] == expected
     emulator.clock.advance(QUEUED_SECONDS)
-    await reader.has("RunStatusChange", 2)
+    await reader.wait_for_event("RunStatusChange", 2)
     emulator.clock.advance(LONG_SECONDS)
-    events = await reader.finished()
+    events = await reader.wait_for_completion()
     expected += [("IN_PROGRESS", "QUEUED", "STREAMED"), ("COMPLETED", "IN_PROGRESS", "STREAMED")]
     assert [(one["status"], one["previous"], one["provenance"]) for one in events] == expected
 
@@ -114,15 +114,15 @@ async def test_the_status_is_told_at_once_then_each_change_of_it_and_ends_with_t
 async def test_the_status_of_a_run_that_is_over_is_one_event_and_the_end(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket
 ) -> None:
-    run = await start_elsewhere(emulator)
+    run = await start_run_without_gateway(emulator)
     emulator.clock.advance(LONG_SECONDS)
     for reader in [await socket.subscribe(RUN_STATUS, run=run.id) for _ in range(2)]:
-        (event,) = await reader.finished()
+        (event,) = await reader.wait_for_completion()
         assert (event["status"], event["previous"], event["provenance"]) == ("COMPLETED", None, "SNAPSHOT")
     async with open_stream(gateway, RUN_EVENTS, run=run.id) as stream:
-        (snapshot,) = await stream.finished()
+        (snapshot,) = await stream.wait_for_completion()
         assert (snapshot["type"], snapshot["run"]) == ("RunSnapshot", {"status": "COMPLETED"})
-        hold_to_truth([snapshot], await truth_of(emulator, run))
+        check_events_match_messages([snapshot], await messages_of_run(emulator, run))
 
 
 async def test_a_selection_below_the_run_shows_at_each_event_what_is_so_by_then(emulator: Emulator) -> None:
@@ -133,9 +133,9 @@ async def test_a_selection_below_the_run_shows_at_each_event_what_is_so_by_then(
         reader = await socket.subscribe(deep, run=run.id)
         for seconds, status in ((0, "QUEUED"), (QUEUED_SECONDS, "IN_PROGRESS"), (LONG_SECONDS, "COMPLETED")):
             emulator.clock.advance(seconds)
-            await reader.has("RunStatusChange", status=status)
-        events = await reader.finished()
-        (answer,) = await truth_of(emulator, run)
+            await reader.wait_for_event("RunStatusChange", status=status)
+        events = await reader.wait_for_completion()
+        (answer,) = await messages_of_run(emulator, run)
     shown = [[node["text"] for node in event["run"]["thread"]["messages"]["nodes"]] for event in events]
     question = "What is the weather?"
     assert shown == [[question], [question], [question, answer["text"]]]
@@ -151,19 +151,19 @@ async def test_both_subscriptions_end_with_the_run_however_it_ends(
 ) -> None:
     metadata = {"emulator": scenario}
     if elsewhere:
-        run = await start_elsewhere(emulator, metadata=metadata)
+        run = await start_run_without_gateway(emulator, metadata=metadata)
     else:
         run = await start_run(emulator, gateway, metadata=metadata)
     events = await socket.subscribe(RUN_EVENTS, run=run.id)
     status = await socket.subscribe(RUN_STATUS, run=run.id)
-    await asyncio.gather(events.has("RunSnapshot"), status.has("RunStatusChange"))
+    await asyncio.gather(events.wait_for_event("RunSnapshot"), status.wait_for_event("RunStatusChange"))
     emulator.clock.advance(QUEUED_SECONDS)
-    await asyncio.gather(*(one.has("RunStatusChange", status="IN_PROGRESS") for one in (events, status)))
+    await asyncio.gather(*(one.wait_for_event("RunStatusChange", status="IN_PROGRESS") for one in (events, status)))
     emulator.clock.advance(3600)
     end = {"incomplete": "INCOMPLETE", "stuck": "EXPIRED"}.get(scenario, "FAILED")
-    await asyncio.gather(events.finished(), status.finished())
+    await asyncio.gather(events.wait_for_completion(), status.wait_for_completion())
     assert statuses(events.events) == statuses(status.events) == ["QUEUED", "IN_PROGRESS", end]
-    hold_to_truth(events.events, await truth_of(emulator, run))
+    check_events_match_messages(events.events, await messages_of_run(emulator, run))
     run_shown = events.events[-1]["run"]
     assert run_shown["incompleteReason"] == ("max_completion_tokens" if end == "INCOMPLETE" else None)
     assert (run_shown["lastError"] is not None) == (end == "FAILED")
@@ -175,16 +175,16 @@ async def test_a_run_that_is_cancelled_is_told_to_be_cancelling_then_cancelled(
     run = await start_run(emulator, gateway)
     events = await socket.subscribe(RUN_EVENTS, run=run.id)
     status = await socket.subscribe(RUN_STATUS, run=run.id)
-    await asyncio.gather(events.has("RunSnapshot"), status.has("RunStatusChange"))
+    await asyncio.gather(events.wait_for_event("RunSnapshot"), status.wait_for_event("RunStatusChange"))
     emulator.clock.advance(QUEUED_SECONDS + STEP_SECONDS + 3 * PIECE_SECONDS)
-    await events.has("TextDelta", 3)
+    await events.wait_for_event("TextDelta", 3)
     await succeed(gateway, "cancelRun", "run { status }", runId=run.id)
-    await asyncio.gather(*(one.has("RunStatusChange", status="CANCELLING") for one in (events, status)))
+    await asyncio.gather(*(one.wait_for_event("RunStatusChange", status="CANCELLING") for one in (events, status)))
     emulator.clock.advance(LONG_SECONDS)
-    await asyncio.gather(events.finished(), status.finished())
+    await asyncio.gather(events.wait_for_completion(), status.wait_for_completion())
     expected = ["QUEUED", "IN_PROGRESS", "CANCELLING", "CANCELLED"]
     assert statuses(events.events) == statuses(status.events) == expected
-    hold_to_truth(events.events, await truth_of(emulator, run))
+    check_events_match_messages(events.events, await messages_of_run(emulator, run))
 
 
 async def test_a_tool_call_is_followed_through_its_outputs_by_the_same_subscription(
@@ -193,7 +193,7 @@ async def test_a_tool_call_is_followed_through_its_outputs_by_the_same_subscript
     run = await start_tool_run(emulator, gateway)
     reader = await socket.subscribe(RUN_EVENTS, run=run.id)
     emulator.clock.advance(LONG_SECONDS)
-    await reader.has("RunStatusChange", status="REQUIRES_ACTION")
+    await reader.wait_for_event("RunStatusChange", status="REQUIRES_ACTION")
     pieces = reader.of_type("ToolCallDelta")
     assert reader.events.index(pieces[-1]) < len(reader.events) - 1
     assert (pieces[0]["name"], pieces[0]["index"]) == ("get_weather", 0)
@@ -202,13 +202,13 @@ async def test_a_tool_call_is_followed_through_its_outputs_by_the_same_subscript
     assert pieces[0]["callId"] == waiting["id"]
 
     emulator.counts.reset()
-    await submit(gateway, emulator, run)
-    await reader.has("RunStatusChange", previous="REQUIRES_ACTION", status="QUEUED")
+    await submit_outputs(gateway, emulator, run)
+    await reader.wait_for_event("RunStatusChange", previous="REQUIRES_ACTION", status="QUEUED")
     emulator.clock.advance(LONG_SECONDS)
-    events = await reader.finished()
+    events = await reader.wait_for_completion()
     before = ["QUEUED", "IN_PROGRESS", "REQUIRES_ACTION"]
     assert statuses(events) == [*before, "QUEUED", "IN_PROGRESS", "COMPLETED"]
-    hold_to_truth(events, await truth_of(emulator, run))
+    check_events_match_messages(events, await messages_of_run(emulator, run))
     assert "22 °C" in reader.of_type("MessageFinished")[0]["message"]["text"]
     assert emulator.counts.by_operation["submitToolOuputsToRun"] == 1
 
@@ -217,46 +217,46 @@ async def test_another_principals_run_cannot_be_followed(emulator: Emulator, gat
     run = await start_run(emulator, gateway)
     async with open_socket(gateway) as own, open_socket(gateway, key="other") as other:
         reader = await own.subscribe(RUN_EVENTS, run=run.id)
-        await reader.has("RunSnapshot")
+        await reader.wait_for_event("RunSnapshot")
         emulator.clock.advance(QUEUED_SECONDS)
-        await reader.has("RunStatusChange")
+        await reader.wait_for_event("RunStatusChange")
         for query in (RUN_EVENTS, RUN_STATUS):
-            stranger = await (await other.subscribe(query, run=run.id)).ended()
-            assert stranger.refusals == ["NOT_FOUND"]
+            stranger = await (await other.subscribe(query, run=run.id)).wait_for_end()
+            assert stranger.error_codes == ["NOT_FOUND"]
             assert stranger.events == []
-        resumed = await (await other.subscribe(RUN_EVENTS, run=run.id, after=reader.cursor)).ended()
-        assert resumed.refusals == ["NOT_FOUND"]
+        resumed = await (await other.subscribe(RUN_EVENTS, run=run.id, after=reader.cursor)).wait_for_end()
+        assert resumed.error_codes == ["NOT_FOUND"]
         emulator.clock.advance(LONG_SECONDS)
-        await reader.finished()
+        await reader.wait_for_completion()
         # Nor does the log that is over by now know anybody else.
-        late = await (await other.subscribe(RUN_EVENTS, run=run.id)).ended()
-        assert (late.refusals, late.events) == (["NOT_FOUND"], [])
+        late = await (await other.subscribe(RUN_EVENTS, run=run.id)).wait_for_end()
+        assert (late.error_codes, late.events) == (["NOT_FOUND"], [])
 
 
 async def test_a_run_that_does_not_exist_is_refused(gateway: Gateway, socket: LiveSocket) -> None:
     unknown = to_global_id(RunKey("thread_missing", "run_missing"))
     for query in (RUN_EVENTS, RUN_STATUS):
-        reader = await (await socket.subscribe(query, run=unknown)).ended()
-        assert reader.refusals == ["NOT_FOUND"]
+        reader = await (await socket.subscribe(query, run=unknown)).wait_for_end()
+        assert reader.error_codes == ["NOT_FOUND"]
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["streamed", "polled"])
 async def test_whenever_one_subscribes_the_end_comes_once_and_the_whole_run_before_it(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket, elsewhere: bool
 ) -> None:
-    run = await start_elsewhere(emulator) if elsewhere else await start_run(emulator, gateway)
+    run = await start_run_without_gateway(emulator) if elsewhere else await start_run(emulator, gateway)
     readers = []
     for _ in range(13):  # until after its end, without waiting for anybody
         readers += [await socket.subscribe(query, run=run.id) for query in (RUN_EVENTS, RUN_STATUS)]
         emulator.clock.advance(0.2)
         readers += [await socket.subscribe(query, run=run.id) for query in (RUN_EVENTS, RUN_STATUS)]
-    await asyncio.gather(*(reader.finished() for reader in readers))
-    truth = await truth_of(emulator, run)
+    await asyncio.gather(*(reader.wait_for_completion() for reader in readers))
+    truth = await messages_of_run(emulator, run)
     for place, reader in enumerate(readers):
         seen = statuses(reader.events)
         assert seen == [one for one in ("QUEUED", "IN_PROGRESS", "COMPLETED") if one in seen]
         if place % 2 == 0:
-            hold_to_truth(reader.events, truth)
+            check_events_match_messages(reader.events, truth)
             assert not reader.of_type("StreamError", "Lagged")
         assert seen[-1] == "COMPLETED"
 
@@ -269,26 +269,26 @@ async def test_one_socket_is_enough_to_start_a_run_follow_it_and_look_at_what_it
         "mutation ($input: CreateRunInput!) { createRun(input: $input) { type: __typename run { id } } }",
         input={"threadId": thread_id, "assistantId": assistant_id},
     )
-    (made,) = await starting.finished()
+    (made,) = await starting.wait_for_completion()
     reader = await socket.subscribe(RUN_EVENTS, run=made["run"]["id"])
     emulator.clock.advance(LONG_SECONDS)
-    events = await reader.finished()
+    events = await reader.wait_for_completion()
     looking = await socket.subscribe(
         "query ($run: ID!) { run(id: $run) { type: __typename status messages { nodes { id text } } } }",
         run=made["run"]["id"],
     )
-    (shown,) = await looking.finished()
+    (shown,) = await looking.wait_for_completion()
     assert shown["status"] == "COMPLETED"
-    hold_to_truth(events, shown["messages"]["nodes"])
+    check_events_match_messages(events, shown["messages"]["nodes"])
 
 
 async def test_a_status_stream_is_resumed_behind_the_status_that_is_known(emulator: Emulator, gateway: Gateway) -> None:
     run = await start_run(emulator, gateway)
     async with open_stream(gateway, RUN_STATUS, run=run.id) as first:
-        await told(first, "QUEUED")
+        await wait_for_status(first, "QUEUED")
         emulator.clock.advance(QUEUED_SECONDS)
-        await told(first, "IN_PROGRESS")
+        await wait_for_status(first, "IN_PROGRESS")
     emulator.clock.advance(LONG_SECONDS)
     async with open_stream(gateway, RUN_STATUS, last_event_id=first.last_event_id, run=run.id) as again:
-        (event,) = await again.finished()
+        (event,) = await again.wait_for_completion()
     assert (event["previous"], event["status"]) == ("IN_PROGRESS", "COMPLETED")

@@ -18,17 +18,24 @@ from tests.support.emulator_runs import (
     STEP_SECONDS,
     THREAD_EVENTS,
     StartedRun,
-    hold_to_truth,
-    start_elsewhere,
+    check_events_match_messages,
+    messages_of_run,
     start_run,
+    start_run_without_gateway,
     statuses,
-    told,
-    truth_of,
+    wait_for_status,
 )
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import succeed
-from tests.support.scripted_upstream import Answer, Request, ScriptedUpstream, answer, scripted_upstream, stream
-from tests.support.subscription_clients import LiveSocket, Reader, open_socket, open_stream
+from tests.support.scripted_upstream import (
+    Request,
+    ScriptedResponse,
+    ScriptedUpstream,
+    chunked_response,
+    response,
+    scripted_upstream,
+)
+from tests.support.subscription_clients import LiveSocket, SubscriptionReader, open_socket, open_stream
 
 RUN = StartedRun(RunKey("thread_1", "run_1"))
 TEXT = "Good morning."
@@ -48,16 +55,16 @@ async def test_a_stream_that_is_cut_is_said_to_be_and_the_run_is_polled_to_its_e
     run = await start_run(emulator, gateway)
     reader = await socket.subscribe(RUN_EVENTS, run=run.id)
     status = await socket.subscribe(RUN_STATUS, run=run.id)
-    await asyncio.gather(reader.has("RunSnapshot"), status.has("RunStatusChange"))
+    await asyncio.gather(reader.wait_for_event("RunSnapshot"), status.wait_for_event("RunStatusChange"))
     emulator.clock.advance(QUEUED_SECONDS)
-    await asyncio.gather(*(one.has("RunStatusChange", status="IN_PROGRESS") for one in (reader, status)))
+    await asyncio.gather(*(one.wait_for_event("RunStatusChange", status="IN_PROGRESS") for one in (reader, status)))
     emulator.clock.advance(STEP_SECONDS + 8 * PIECE_SECONDS)
-    await reader.has("MessageCreated")
-    await reader.has("StreamError", code="STREAM_INTERRUPTED", final=False)
+    await reader.wait_for_event("MessageCreated")
+    await reader.wait_for_event("StreamError", code="STREAM_INTERRUPTED", final=False)
     emulator.clock.advance(LONG_SECONDS)
-    await asyncio.gather(reader.finished(), status.finished())
+    await asyncio.gather(reader.wait_for_completion(), status.wait_for_completion())
     assert statuses(reader.events) == statuses(status.events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
-    hold_to_truth(reader.events, await truth_of(emulator, run))
+    check_events_match_messages(reader.events, await messages_of_run(emulator, run))
     codes = [error["code"] for error in reader.of_type("StreamError")]
     assert codes == ["STREAM_INTERRUPTED", "TOKENS_LOST"] if events > 6 else ["STREAM_INTERRUPTED"]
 
@@ -71,15 +78,15 @@ async def test_an_event_that_cannot_be_read_is_told_of_and_costs_no_more_than_it
     run = await start_run(emulator, gateway)
     reader = await socket.subscribe(RUN_EVENTS, run=run.id)
     status = await socket.subscribe(RUN_STATUS, run=run.id)
-    await asyncio.gather(reader.has("RunSnapshot"), status.has("RunStatusChange"))
+    await asyncio.gather(reader.wait_for_event("RunSnapshot"), status.wait_for_event("RunStatusChange"))
     emulator.clock.advance(LONG_SECONDS)
-    await asyncio.gather(reader.finished(), status.finished())
+    await asyncio.gather(reader.wait_for_completion(), status.wait_for_completion())
     (error,) = reader.of_type("StreamError")
     assert (error["code"], error["final"]) == ("UPSTREAM_INVALID_RESPONSE", False)
     unread = ["IN_PROGRESS"] if events == 2 else []
     expected = [one for one in ("QUEUED", "IN_PROGRESS", "COMPLETED") if one not in unread]
     assert statuses(reader.events) == statuses(status.events) == expected
-    hold_to_truth(reader.events, await truth_of(emulator, run))
+    check_events_match_messages(reader.events, await messages_of_run(emulator, run))
 
 
 async def test_a_stream_that_falls_silent_is_given_up_and_the_run_is_polled(emulator: Emulator) -> None:
@@ -88,11 +95,11 @@ async def test_a_stream_that_falls_silent_is_given_up_and_the_run_is_polled(emul
         run = await start_run(emulator, gateway)
         async with open_stream(gateway, RUN_EVENTS, run=run.id) as reader:
             emulator.clock.advance(QUEUED_SECONDS + STEP_SECONDS + 5 * PIECE_SECONDS)
-            await reader.has("TextDelta")
-            await reader.has("StreamError", code="STREAM_INTERRUPTED")
+            await reader.wait_for_event("TextDelta")
+            await reader.wait_for_event("StreamError", code="STREAM_INTERRUPTED")
             emulator.clock.advance(LONG_SECONDS)
-            events = await reader.finished()
-            hold_to_truth(events, await truth_of(emulator, run))
+            events = await reader.wait_for_completion()
+            check_events_match_messages(events, await messages_of_run(emulator, run))
             assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
             assert [error["code"] for error in reader.of_type("StreamError")] == ["STREAM_INTERRUPTED", "TOKENS_LOST"]
 
@@ -101,42 +108,42 @@ async def test_a_stream_that_falls_silent_is_given_up_and_the_run_is_polled(emul
 async def test_looks_that_fail_are_repeated_until_the_truth_is_known(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket, fault: str
 ) -> None:
-    run = await start_elsewhere(emulator)
+    run = await start_run_without_gateway(emulator)
     reader = await socket.subscribe(RUN_EVENTS, run=run.id)
-    await told(reader, "QUEUED")
+    await wait_for_status(reader, "QUEUED")
     emulator.misbehave(f"getRun:{fault}:first=1,listMessages:{fault}:first=1,listRunSteps:{fault}:first=1")
     emulator.clock.advance(LONG_SECONDS)
-    events = await reader.finished()
+    events = await reader.wait_for_completion()
     assert statuses(events) == ["QUEUED", "COMPLETED"]
     emulator.misbehave("")
-    hold_to_truth(events, await truth_of(emulator, run))
+    check_events_match_messages(events, await messages_of_run(emulator, run))
 
 
 async def test_an_upstream_that_is_away_at_first_is_an_error_that_may_be_tried_again(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket
 ) -> None:
-    run = await start_elsewhere(emulator)
+    run = await start_run_without_gateway(emulator)
     emulator.misbehave("getRun:503")
-    refused = await (await socket.subscribe(RUN_EVENTS, run=run.id)).ended()
+    refused = await (await socket.subscribe(RUN_EVENTS, run=run.id)).wait_for_end()
     assert [error["extensions"]["retryable"] for error in refused.errors or ()] == [True]
     emulator.misbehave("")
-    await told(await socket.subscribe(RUN_EVENTS, run=run.id), "QUEUED")
+    await wait_for_status(await socket.subscribe(RUN_EVENTS, run=run.id), "QUEUED")
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["streamed", "polled"])
 async def test_a_thread_that_is_deleted_takes_its_runs_along(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket, elsewhere: bool
 ) -> None:
-    run = await start_elsewhere(emulator) if elsewhere else await start_run(emulator, gateway)
+    run = await start_run_without_gateway(emulator) if elsewhere else await start_run(emulator, gateway)
     readers = [
         await socket.subscribe(RUN_EVENTS, run=run.id),
         await socket.subscribe(RUN_STATUS, run=run.id),
         await socket.subscribe(THREAD_EVENTS, thread=run.thread_id),
     ]
-    await asyncio.gather(*(reader.until(lambda reader: reader.events) for reader in readers))
+    await asyncio.gather(*(reader.wait_until(lambda reader: reader.events) for reader in readers))
     await emulator.delete(f"/threads/{run.key.thread_id}")
     for reader in readers:
-        assert (await reader.ended()).refusals == ["NOT_FOUND"]
+        assert (await reader.wait_for_end()).error_codes == ["NOT_FOUND"]
 
 
 def run_object(status: str, **fields: Any) -> dict[str, Any]:
@@ -190,18 +197,18 @@ UNKNOWN = [
 ]
 
 
-def upstream_that_says(*frames: bytes, afterwards: str = "completed") -> Callable[[Request], Answer]:
+def upstream_that_says(*frames: bytes, afterwards: str = "completed") -> Callable[[Request], ScriptedResponse]:
     """Streams these frames to who creates a run; to who asks, the run is as it is `afterwards`, with its message."""
 
-    def reply(request: Request) -> Answer:
+    def reply(request: Request) -> ScriptedResponse:
         path = request.target.partition("?")[0]
         if request.method == "POST":
-            return stream(*frames)
+            return chunked_response(*frames)
         if path.endswith("/messages"):
-            return answer(body=listing(message_object(None, TEXT)))
+            return response(body=listing(message_object(None, TEXT)))
         if path.endswith("/steps"):
-            return answer(body=listing())
-        return answer(body=run_object(afterwards))
+            return response(body=listing())
+        return response(body=run_object(afterwards))
 
     return reply
 
@@ -210,23 +217,23 @@ def listing(*data: Any) -> dict[str, Any]:
     return {"object": "list", "data": list(data), "has_more": False}
 
 
-async def told_of(upstream: ScriptedUpstream, *frames: bytes, afterwards: str = "completed") -> Reader:
+async def told_of(upstream: ScriptedUpstream, *frames: bytes, afterwards: str = "completed") -> SubscriptionReader:
     """All that a reader is told of a run whose stream says this."""
-    upstream.always = upstream_that_says(*frames, afterwards=afterwards)
+    upstream.default_response = upstream_that_says(*frames, afterwards=afterwards)
     async with running_gateway(upstream.url) as gateway:
         await succeed(gateway, "createRun", "run { id }", threadId="thread_1", assistantId="asst_1")
         async with open_stream(gateway, RUN_EVENTS, run=RUN.id) as reader:
-            await reader.finished()
+            await reader.wait_for_completion()
     return reader
 
 
-def pieces_of(reader: Reader) -> Sequence[str]:
+def pieces_of(reader: SubscriptionReader) -> Sequence[str]:
     return [event["value"] for event in reader.of_type("TextDelta")]
 
 
-def hold(reader: Reader, status: str = "COMPLETED") -> None:
+def hold(reader: SubscriptionReader, status: str = "COMPLETED") -> None:
     """Fail unless the reader knows the message and the end."""
-    hold_to_truth(reader.events, [{"id": to_global_id(MessageKey("thread_1", "msg_1")), "text": TEXT}])
+    check_events_match_messages(reader.events, [{"id": to_global_id(MessageKey("thread_1", "msg_1")), "text": TEXT}])
     assert statuses(reader.events)[-1] == status
 
 

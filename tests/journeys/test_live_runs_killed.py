@@ -28,19 +28,19 @@ from tests.support.emulator_runs import (
     RUN_STATUS,
     STEP_SECONDS,
     StartedRun,
-    hold_to_truth,
-    start_elsewhere,
+    check_events_match_messages,
+    messages_of_run,
     start_run,
+    start_run_without_gateway,
     start_tool_run,
     statuses,
-    submit,
-    told,
-    truth_of,
+    submit_outputs,
+    wait_for_status,
     write_message,
 )
 from tests.support.gateway import Gateway, running_command, running_gateway, url_in
 from tests.support.mutations import WEATHER, assistant, mutate, thread_with_question
-from tests.support.subscription_clients import LiveSocket, Reader, open_socket
+from tests.support.subscription_clients import LiveSocket, SubscriptionReader, open_socket
 from tests.support.subscription_gateway import until
 from tests.support.valkey import Valkey
 
@@ -64,25 +64,25 @@ class Story:
     victims_socket: LiveSocket
     streamed: StartedRun = field(init=False)
     watched: StartedRun = field(init=False)
-    readers: list[Reader] = field(default_factory=list)
+    readers: list[SubscriptionReader] = field(default_factory=list)
 
     @property
-    def of_streamed(self) -> Reader:
+    def of_streamed(self) -> SubscriptionReader:
         return self.readers[0]
 
     @property
-    def of_watched(self) -> Reader:
+    def of_watched(self) -> SubscriptionReader:
         return self.readers[2]
 
     async def begin(self, *, tools: bool = False) -> None:
         """Start both runs at the same instant, and have them followed."""
         if tools:
             self.streamed = await start_tool_run(self.emulator, self.victim)
-            self.watched = await start_elsewhere(self.emulator, tools=[WEATHER])
+            self.watched = await start_run_without_gateway(self.emulator, tools=[WEATHER])
         else:
             self.streamed = await start_run(self.emulator, self.victim)
-            self.watched = await start_elsewhere(self.emulator)
-        await (await self.victims_socket.subscribe(RUN_EVENTS, run=self.watched.id)).has("RunSnapshot")
+            self.watched = await start_run_without_gateway(self.emulator)
+        await (await self.victims_socket.subscribe(RUN_EVENTS, run=self.watched.id)).wait_for_event("RunSnapshot")
         await self.follow()
         await self.all_told("QUEUED")
 
@@ -93,7 +93,7 @@ class Story:
     async def all_told(self, status: str) -> None:
         """Wait until the last thing that every reader knows of its run is this status."""
         async with asyncio.timeout(TAKEOVER_SECONDS):
-            await asyncio.gather(*(told(reader, status) for reader in self.readers))
+            await asyncio.gather(*(wait_for_status(reader, status) for reader in self.readers))
 
     async def advance(self, seconds: float, status: str) -> None:
         self.emulator.clock.advance(seconds)
@@ -105,7 +105,7 @@ class Story:
 
     async def submit(self, gateway: Gateway) -> None:
         """Give both runs the outputs that they wait for, the streamed one through this gateway."""
-        await submit(gateway, self.emulator, self.streamed)
+        await submit_outputs(gateway, self.emulator, self.streamed)
         waiting = await self.emulator.get(self.watched.path)
         (call,) = waiting["required_action"]["submit_tool_outputs"]["tool_calls"]
         outputs = [{"tool_call_id": call["id"], "output": "23 °C"}]
@@ -116,11 +116,11 @@ class Story:
         """Let the runs end, and compare what the readers were told with the truth."""
         self.emulator.clock.advance(LONG_SECONDS)
         async with asyncio.timeout(TAKEOVER_SECONDS):
-            await asyncio.gather(*(reader.finished() for reader in self.readers))
+            await asyncio.gather(*(reader.wait_for_completion() for reader in self.readers))
         for reader in self.readers:
             assert statuses(reader.events) == list(expected), reader
         for reader, run in ((self.of_streamed, self.streamed), (self.of_watched, self.watched)):
-            hold_to_truth(reader.events, await truth_of(self.emulator, run))
+            check_events_match_messages(reader.events, await messages_of_run(self.emulator, run))
         assert not self.of_watched.of_type("StreamError", "Lagged", "TextDelta")
 
     def lost(self) -> list[str]:
@@ -143,7 +143,7 @@ async def before_it_is_known(story: Story) -> None:
     """The upstream has made the run, but nobody was told of it; the watcher has asked, and has no answer."""
     emulator = story.emulator
     thread_id, assistant_id = await thread_with_question(emulator), await assistant(emulator)
-    story.watched = await start_elsewhere(emulator)
+    story.watched = await start_run_without_gateway(emulator)
     emulator.misbehave("createRun:latency=300ms:when=after,getRun:latency=300ms:when=after")
     values = {"threadId": thread_id, "assistantId": assistant_id}
     creating = asyncio.create_task(mutate(story.victim, "createRun", "run { id }", **values))
@@ -182,8 +182,8 @@ async def writing(story: Story, pieces: int) -> None:
     await story.begin()
     await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
     story.emulator.clock.advance(STEP_SECONDS + pieces * PIECE_SECONDS)
-    await story.of_streamed.has("TextDelta", pieces)
-    await story.of_watched.has("MessageCreated")
+    await story.of_streamed.wait_for_event("TextDelta", pieces)
+    await story.of_watched.wait_for_event("MessageCreated")
     story.kill()
     await story.finish()
     assert story.lost() == ["TOKENS_LOST"]
@@ -222,7 +222,7 @@ async def terminal_status_not_yet_told(story: Story) -> None:
 async def write_messages(story: Story) -> None:
     """Let both runs write their messages, without letting them end."""
     await write_message(story.emulator, story.of_streamed)
-    await story.of_watched.has("MessageFinished")
+    await story.of_watched.wait_for_event("MessageFinished")
     assert [statuses(reader.events)[-1] for reader in story.readers] == ["IN_PROGRESS"] * 4
 
 
@@ -231,8 +231,8 @@ async def held_up(story: Story) -> None:
     await story.begin()
     await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
     story.emulator.clock.advance(STEP_SECONDS + 5 * PIECE_SECONDS)
-    await story.of_streamed.has("TextDelta", 5)
-    await story.of_watched.has("MessageCreated")
+    await story.of_streamed.wait_for_event("TextDelta", 5)
+    await story.of_watched.wait_for_event("MessageCreated")
     os.kill(story.process.pid, signal.SIGSTOP)
     asked = story.emulator.counts.by_operation["getRun"]
     await until(lambda: story.emulator.counts.by_operation["getRun"] >= asked + 2)  # others have taken over
@@ -240,18 +240,18 @@ async def held_up(story: Story) -> None:
     os.kill(story.process.pid, signal.SIGCONT)
     before = list(story.of_streamed.events)
     await story.finish()
-    assert [*before, *await late.finished()] == story.of_streamed.events
+    assert [*before, *await late.wait_for_completion()] == story.of_streamed.events
 
 
 async def nobody_reading(story: Story) -> None:
     """The log is all that the victim leaves; who comes later takes over from there."""
     story.streamed = await start_run(story.emulator, story.victim)
-    story.watched = await start_elsewhere(story.emulator)
+    story.watched = await start_run_without_gateway(story.emulator)
     readers = [await story.victims_socket.subscribe(RUN_EVENTS, run=one.id) for one in (story.streamed, story.watched)]
-    await asyncio.gather(*(told(reader, "QUEUED") for reader in readers))
+    await asyncio.gather(*(wait_for_status(reader, "QUEUED") for reader in readers))
     story.emulator.clock.advance(QUEUED_SECONDS + STEP_SECONDS + 5 * PIECE_SECONDS)
-    await readers[0].has("TextDelta", 5)
-    await readers[1].has("MessageCreated")
+    await readers[0].wait_for_event("TextDelta", 5)
+    await readers[1].wait_for_event("MessageCreated")
     story.kill()
     story.emulator.clock.advance(LONG_SECONDS)
     await story.follow()
@@ -260,12 +260,12 @@ async def nobody_reading(story: Story) -> None:
         for run, reader in ((story.streamed, readers[0]), (story.watched, readers[1]))
     ]
     async with asyncio.timeout(TAKEOVER_SECONDS):
-        await asyncio.gather(*(reader.finished() for reader in (*again, *story.readers)))
+        await asyncio.gather(*(reader.wait_for_completion() for reader in (*again, *story.readers)))
     for here, there, whole in zip(readers, again, (story.of_streamed, story.of_watched), strict=True):
         assert [*here.events, *there.events] == whole.events
         assert statuses(whole.events)[-1] == "COMPLETED"
-    hold_to_truth(story.of_streamed.events, await truth_of(story.emulator, story.streamed))
-    hold_to_truth(story.of_watched.events, await truth_of(story.emulator, story.watched))
+    check_events_match_messages(story.of_streamed.events, await messages_of_run(story.emulator, story.streamed))
+    check_events_match_messages(story.of_watched.events, await messages_of_run(story.emulator, story.watched))
     assert story.lost() == ["TOKENS_LOST"]
 
 

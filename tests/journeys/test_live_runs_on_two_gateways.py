@@ -18,14 +18,14 @@ from tests.support.emulator_runs import (
     RUN_STATUS,
     STEP_SECONDS,
     THREAD_EVENTS,
-    hold_to_truth,
-    start_elsewhere,
+    check_events_match_messages,
+    messages_of_run,
     start_run,
+    start_run_without_gateway,
     start_tool_run,
     statuses,
-    submit,
-    told,
-    truth_of,
+    submit_outputs,
+    wait_for_status,
 )
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.subscription_clients import open_socket, open_stream
@@ -47,25 +47,25 @@ async def test_what_one_gateway_starts_another_shows_from_the_beginning_whenever
         async with open_socket(one) as at_one, open_socket(other) as at_other:
             here = await at_one.subscribe(RUN_EVENTS, run=run.id)
             there = await at_other.subscribe(RUN_EVENTS, run=run.id)
-            await there.has("RunSnapshot")
+            await there.wait_for_event("RunSnapshot")
             emulator.clock.advance(QUEUED_SECONDS + STEP_SECONDS + 5 * PIECE_SECONDS)
-            await asyncio.gather(*(reader.has("TextDelta", 5) for reader in (here, there)))
+            await asyncio.gather(*(reader.wait_for_event("TextDelta", 5) for reader in (here, there)))
             late = await at_other.subscribe(RUN_EVENTS, run=run.id)
-            await late.has("TextDelta", 5)
+            await late.wait_for_event("TextDelta", 5)
             resumed = await at_other.subscribe(RUN_EVENTS, run=run.id, after=here.events[3]["cursor"])
             emulator.clock.advance(LONG_SECONDS)
-            events = await here.finished()
-            assert await there.finished() == await late.finished() == events
-            assert await resumed.finished() == events[4:]
+            events = await here.wait_for_completion()
+            assert await there.wait_for_completion() == await late.wait_for_completion() == events
+            assert await resumed.wait_for_completion() == events[4:]
             after_all = await at_other.subscribe(RUN_EVENTS, run=run.id, after=events[-3]["cursor"])
-            assert await after_all.finished() == events[-2:]
-            hold_to_truth(events, await truth_of(emulator, run))
+            assert await after_all.wait_for_completion() == events[-2:]
+            check_events_match_messages(events, await messages_of_run(emulator, run))
     assert emulator.counts.by_operation["createRun"] == 1
     assert "getRun" not in emulator.counts.by_operation
 
 
 async def test_a_run_elsewhere_is_polled_by_one_gateway_of_the_two(emulator: Emulator, valkey: Valkey) -> None:
-    run = await start_elsewhere(emulator)
+    run = await start_run_without_gateway(emulator)
     async with (
         two_gateways(emulator, valkey.url) as (one, other),
         open_socket(one) as at_one,
@@ -74,18 +74,18 @@ async def test_a_run_elsewhere_is_polled_by_one_gateway_of_the_two(emulator: Emu
         emulator.counts.reset()
         # The one that asks wants the status only; the other wants all, and says so.
         status = await at_one.subscribe(RUN_STATUS, run=run.id)
-        await status.has("RunStatusChange")
+        await status.wait_for_event("RunStatusChange")
         events = await at_other.subscribe(RUN_EVENTS, run=run.id)
-        await events.has("RunSnapshot")
+        await events.wait_for_event("RunSnapshot")
         emulator.clock.advance(QUEUED_SECONDS)
-        await asyncio.gather(*(one.has("RunStatusChange", status="IN_PROGRESS") for one in (status, events)))
+        await asyncio.gather(*(one.wait_for_event("RunStatusChange", status="IN_PROGRESS") for one in (status, events)))
         emulator.clock.advance(STEP_SECONDS)
-        await events.has("StepChanged")
+        await events.wait_for_event("StepChanged")
         emulator.clock.advance(LONG_SECONDS)
-        assert statuses(await status.finished()) == statuses(await events.finished())
+        assert statuses(await status.wait_for_completion()) == statuses(await events.wait_for_completion())
         assert statuses(events.events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
         asked = emulator.counts.by_operation["getRun"]
-        hold_to_truth(events.events, await truth_of(emulator, run))
+        check_events_match_messages(events.events, await messages_of_run(emulator, run))
     assert asked <= 15
 
 
@@ -95,11 +95,11 @@ async def test_a_query_after_an_event_sees_the_new_state_on_every_gateway(emulat
         run = await start_run(emulator, gateways[0])
         async with open_socket(gateways[1]) as socket:
             reader = await socket.subscribe(RUN_EVENTS, run=run.id)
-            await reader.has("RunSnapshot")
+            await reader.wait_for_event("RunSnapshot")
             for seconds, status in ((0, "QUEUED"), (QUEUED_SECONDS, "IN_PROGRESS"), (LONG_SECONDS, "COMPLETED")):
                 emulator.clock.advance(seconds)
-                await told(reader, status)
-                truth = await truth_of(emulator, run)
+                await wait_for_status(reader, status)
+                truth = await messages_of_run(emulator, run)
                 for gateway in reversed(gateways):
                     shown = (await gateway.data(state, {"run": run.id}))["run"]
                     assert shown["status"] == status
@@ -114,13 +114,13 @@ async def test_outputs_given_to_one_gateway_go_on_for_the_reader_of_the_other(
         run = await start_tool_run(emulator, one)
         reader = await socket.subscribe(RUN_EVENTS, run=run.id)
         emulator.clock.advance(LONG_SECONDS)
-        await reader.has("RunStatusChange", status="REQUIRES_ACTION")
-        await submit(other, emulator, run)
+        await reader.wait_for_event("RunStatusChange", status="REQUIRES_ACTION")
+        await submit_outputs(other, emulator, run)
         emulator.clock.advance(LONG_SECONDS)
-        events = await reader.finished()
+        events = await reader.wait_for_completion()
         before = ["QUEUED", "IN_PROGRESS", "REQUIRES_ACTION"]
         assert statuses(events) == [*before, "QUEUED", "IN_PROGRESS", "COMPLETED"]
-        hold_to_truth(events, await truth_of(emulator, run))
+        check_events_match_messages(events, await messages_of_run(emulator, run))
 
 
 async def test_a_thread_is_followed_on_the_other_gateway_than_it_is_written_on(
@@ -129,24 +129,24 @@ async def test_a_thread_is_followed_on_the_other_gateway_than_it_is_written_on(
     async with two_gateways(emulator, valkey.url) as (one, other), open_socket(other) as socket:
         run = await start_run(emulator, one)
         reader = await socket.subscribe(THREAD_EVENTS, thread=run.thread_id)
-        await reader.has("RunStatusChange", status="QUEUED")
+        await reader.wait_for_event("RunStatusChange", status="QUEUED")
         emulator.clock.advance(QUEUED_SECONDS)
-        await reader.has("RunStatusChange", status="IN_PROGRESS")
+        await reader.wait_for_event("RunStatusChange", status="IN_PROGRESS")
         emulator.clock.advance(LONG_SECONDS)
-        await reader.has("RunStatusChange", status="COMPLETED")
+        await reader.wait_for_event("RunStatusChange", status="COMPLETED")
         (finished,) = reader.of_type("MessageFinished")
-        assert [finished["message"]["text"]] == [one["text"] for one in await truth_of(emulator, run)]
+        assert [finished["message"]["text"]] == [one["text"] for one in await messages_of_run(emulator, run)]
 
 
 async def test_two_principals_never_meet_in_redis(emulator: Emulator, valkey: Valkey) -> None:
     async with two_gateways(emulator, valkey.url) as (one, other):
         run = await start_run(emulator, one)
         async with open_stream(one, RUN_EVENTS, run=run.id) as own:
-            await own.has("RunSnapshot")
+            await own.wait_for_event("RunSnapshot")
             for after in (None, own.cursor):
                 async with open_stream(other, RUN_EVENTS, key="other", run=run.id, last_event_id=after) as stranger:
-                    await stranger.ended()
-                    assert stranger.refusals == ["NOT_FOUND"]
+                    await stranger.wait_for_end()
+                    assert stranger.error_codes == ["NOT_FOUND"]
                     assert stranger.events == []
 
 
@@ -158,14 +158,14 @@ async def test_without_redis_from_the_start_runs_are_followed_within_each_gatewa
         async with open_socket(one) as at_one, open_socket(other) as at_other:
             here = await at_one.subscribe(RUN_EVENTS, run=run.id)
             there = await at_other.subscribe(RUN_EVENTS, run=run.id)
-            await asyncio.gather(here.has("RunSnapshot"), there.has("RunSnapshot"))
+            await asyncio.gather(here.wait_for_event("RunSnapshot"), there.wait_for_event("RunSnapshot"))
             emulator.clock.advance(QUEUED_SECONDS)
-            await asyncio.gather(*(one.has("RunStatusChange") for one in (here, there)))
+            await asyncio.gather(*(one.wait_for_event("RunStatusChange") for one in (here, there)))
             emulator.clock.advance(LONG_SECONDS)
             for reader, provenance in ((here, "STREAMED"), (there, "POLLED")):
-                events = await reader.finished()
+                events = await reader.wait_for_completion()
                 assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
-                hold_to_truth(events, await truth_of(emulator, run))
+                check_events_match_messages(events, await messages_of_run(emulator, run))
                 assert {event["provenance"] for event in events if "provenance" in event} == {provenance}
 
 
@@ -173,31 +173,31 @@ async def test_without_redis_from_the_start_runs_are_followed_within_each_gatewa
 async def test_readers_lose_nothing_when_redis_dies_in_the_middle(emulator: Emulator, back: bool) -> None:
     with running_valkey() as redis:
         async with two_gateways(emulator, redis.url) as (one, other):
-            streamed, polled = await start_run(emulator, one), await start_elsewhere(emulator)
+            streamed, polled = await start_run(emulator, one), await start_run_without_gateway(emulator)
             async with open_socket(one) as at_one, open_socket(other) as at_other:
                 here = await at_one.subscribe(RUN_EVENTS, run=streamed.id)
                 there = await at_other.subscribe(RUN_EVENTS, run=streamed.id)
                 watched = [await socket.subscribe(RUN_EVENTS, run=polled.id) for socket in (at_one, at_other)]
-                await asyncio.gather(*(reader.has("RunSnapshot") for reader in (here, there, *watched)))
+                await asyncio.gather(*(reader.wait_for_event("RunSnapshot") for reader in (here, there, *watched)))
                 emulator.clock.advance(QUEUED_SECONDS + STEP_SECONDS + 5 * PIECE_SECONDS)
-                await asyncio.gather(*(reader.has("TextDelta", 5) for reader in (here, there)))
-                await asyncio.gather(*(reader.has("StepChanged") for reader in watched))
+                await asyncio.gather(*(reader.wait_for_event("TextDelta", 5) for reader in (here, there)))
+                await asyncio.gather(*(reader.wait_for_event("StepChanged") for reader in watched))
                 before = len(here.events)
                 redis.kill()
                 if back:
                     redis.start()
                 emulator.clock.advance(5 * PIECE_SECONDS)
-                await here.has("TextDelta", 10)
+                await here.wait_for_event("TextDelta", 10)
                 emulator.clock.advance(LONG_SECONDS)
-                events = await here.finished()
+                events = await here.wait_for_completion()
                 assert not here.of_type("StreamError", "Lagged")
                 assert {event["provenance"] for event in events[before:] if "provenance" in event} == {"STREAMED"}
-                hold_to_truth(events, await truth_of(emulator, streamed))
+                check_events_match_messages(events, await messages_of_run(emulator, streamed))
                 for reader in (here, there, *watched):
-                    assert statuses(await reader.finished()) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
-                hold_to_truth(there.events, await truth_of(emulator, streamed))
+                    assert statuses(await reader.wait_for_completion()) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
+                check_events_match_messages(there.events, await messages_of_run(emulator, streamed))
                 for reader in watched:
-                    hold_to_truth(reader.events, await truth_of(emulator, polled))
+                    check_events_match_messages(reader.events, await messages_of_run(emulator, polled))
 
 
 async def test_a_redis_that_hangs_holds_nobody_up(emulator: Emulator) -> None:
@@ -205,13 +205,13 @@ async def test_a_redis_that_hangs_holds_nobody_up(emulator: Emulator) -> None:
         async with two_gateways(emulator, redis.url) as (one, _), open_socket(one) as socket:
             run = await start_run(emulator, one)
             reader = await socket.subscribe(RUN_EVENTS, run=run.id)
-            await reader.has("RunSnapshot")
+            await reader.wait_for_event("RunSnapshot")
             os.kill(redis.command("INFO", "server")["process_id"], signal.SIGSTOP)
             emulator.clock.advance(LONG_SECONDS)
-            events = await reader.finished()
+            events = await reader.wait_for_completion()
             assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
-            hold_to_truth(events, await truth_of(emulator, run))
+            check_events_match_messages(events, await messages_of_run(emulator, run))
             other = await start_run(emulator, one)
             reader = await socket.subscribe(RUN_EVENTS, run=other.id)
             emulator.clock.advance(LONG_SECONDS)
-            await reader.finished()
+            await reader.wait_for_completion()

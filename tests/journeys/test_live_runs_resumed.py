@@ -12,13 +12,13 @@ from tests.support.emulator_runs import (
     QUEUED_SECONDS,
     RUN_EVENTS,
     STEP_SECONDS,
-    hold_to_truth,
+    check_events_match_messages,
+    messages_of_run,
     start_run,
     statuses,
-    truth_of,
 )
 from tests.support.gateway import Gateway, running_gateway
-from tests.support.subscription_clients import LiveSocket, Reader, open_socket, open_stream
+from tests.support.subscription_clients import LiveSocket, SubscriptionReader, open_socket, open_stream
 
 
 @pytest.fixture
@@ -27,10 +27,10 @@ async def socket(gateway: Gateway) -> AsyncIterator[LiveSocket]:
         yield socket
 
 
-async def in_the_middle(emulator: Emulator, reader: Reader) -> None:
+async def in_the_middle(emulator: Emulator, reader: SubscriptionReader) -> None:
     """Let a run that is queued write some of its message."""
     emulator.clock.advance(QUEUED_SECONDS + STEP_SECONDS + 5 * PIECE_SECONDS)
-    await reader.has("TextDelta", 5)
+    await reader.wait_for_event("TextDelta", 5)
 
 
 async def test_who_joins_in_the_middle_sees_the_whole_run(
@@ -40,13 +40,13 @@ async def test_who_joins_in_the_middle_sees_the_whole_run(
     first = await socket.subscribe(RUN_EVENTS, run=run.id)
     await in_the_middle(emulator, first)
     late = await socket.subscribe(RUN_EVENTS, run=run.id)
-    await late.has("TextDelta", 5)
+    await late.wait_for_event("TextDelta", 5)
     assert late.events == first.events
     emulator.clock.advance(LONG_SECONDS)
-    assert await late.finished() == await first.finished()
+    assert await late.wait_for_completion() == await first.wait_for_completion()
     after = await socket.subscribe(RUN_EVENTS, run=run.id)
-    assert await after.finished() == first.events
-    hold_to_truth(late.events, await truth_of(emulator, run))
+    assert await after.wait_for_completion() == first.events
+    check_events_match_messages(late.events, await messages_of_run(emulator, run))
 
 
 async def test_each_cursor_leads_to_exactly_what_came_after_it(
@@ -60,12 +60,12 @@ async def test_each_cursor_leads_to_exactly_what_came_after_it(
         for place, event in enumerate(first.events)
     ]
     emulator.clock.advance(LONG_SECONDS)
-    events = await first.finished()
+    events = await first.wait_for_completion()
     for place, reader in early:
-        assert await reader.finished() == events[place + 1 :]
+        assert await reader.wait_for_completion() == events[place + 1 :]
     for place in (0, 3, len(events) - 2, len(events) - 1):
         reader = await socket.subscribe(RUN_EVENTS, run=run.id, after=events[place]["cursor"])
-        assert await reader.finished() == events[place + 1 :]
+        assert await reader.wait_for_completion() == events[place + 1 :]
 
 
 async def test_an_event_stream_is_resumed_by_the_id_of_its_last_event(emulator: Emulator, gateway: Gateway) -> None:
@@ -78,10 +78,10 @@ async def test_an_event_stream_is_resumed_by_the_id_of_its_last_event(emulator: 
     began, last = first.events[0]["cursor"], first.last_event_id
     async with open_stream(gateway, RUN_EVENTS, last_event_id=last, run=run.id, after=began) as second:
         emulator.clock.advance(LONG_SECONDS)
-        await second.finished()
+        await second.wait_for_completion()
     events = [*first.events, *second.events]
     assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
-    hold_to_truth(events, await truth_of(emulator, run))
+    check_events_match_messages(events, await messages_of_run(emulator, run))
     assert len({event["cursor"] for event in events}) == len(events)
 
 
@@ -90,14 +90,14 @@ async def test_what_is_no_cursor_of_this_run_is_refused(
 ) -> None:
     run, other = await start_run(emulator, gateway), await start_run(emulator, gateway)
     reader = await socket.subscribe(RUN_EVENTS, run=other.id)
-    await reader.has("RunSnapshot")
+    await reader.wait_for_event("RunSnapshot")
     for damaged in ("nonsense", reader.cursor[:-3], reader.cursor, to_opaque("event", "Run", "1")):
-        refused = await (await socket.subscribe(RUN_EVENTS, run=run.id, after=damaged)).ended()
-        assert refused.refusals == ["BAD_USER_INPUT"]
+        refused = await (await socket.subscribe(RUN_EVENTS, run=run.id, after=damaged)).wait_for_end()
+        assert refused.error_codes == ["BAD_USER_INPUT"]
         expected = "Argument 'after': expected a cursor made by this gateway for this run, got "
         assert [error["message"].startswith(expected) for error in refused.errors or ()] == [True]
         async with open_stream(gateway, RUN_EVENTS, last_event_id=damaged, run=run.id) as stream:
-            assert (await stream.ended()).refusals == ["BAD_USER_INPUT"]
+            assert (await stream.wait_for_end()).error_codes == ["BAD_USER_INPUT"]
 
 
 async def test_after_a_restart_without_redis_a_cursor_has_expired_and_the_present_follows(emulator: Emulator) -> None:
@@ -108,12 +108,12 @@ async def test_after_a_restart_without_redis_a_cursor_has_expired_and_the_presen
         cursor = before.cursor
     async with running_gateway(emulator.url) as gateway, open_socket(gateway) as socket:
         reader = await socket.subscribe(RUN_EVENTS, run=run.id, after=cursor)
-        await reader.has("RunSnapshot")
+        await reader.wait_for_event("RunSnapshot")
         assert [event["type"] for event in reader.events] == ["StreamError", "RunSnapshot"]
         expired, snapshot = reader.events
         assert (expired["code"], expired["final"]) == ("CURSOR_EXPIRED", False)
         assert snapshot["run"] == {"status": "IN_PROGRESS"}
         emulator.clock.advance(LONG_SECONDS)
-        events = await reader.finished()
+        events = await reader.wait_for_completion()
         assert statuses(events) == ["IN_PROGRESS", "COMPLETED"]
-        hold_to_truth(events, await truth_of(emulator, run))
+        check_events_match_messages(events, await messages_of_run(emulator, run))

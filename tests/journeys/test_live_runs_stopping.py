@@ -19,11 +19,11 @@ from tests.support.emulator_runs import (
     STEP_SECONDS,
     THREAD_EVENTS,
     StartedRun,
-    hold_to_truth,
-    start_elsewhere,
+    check_events_match_messages,
+    messages_of_run,
     start_run,
+    start_run_without_gateway,
     statuses,
-    truth_of,
 )
 from tests.support.gateway import Gateway, running_command, running_gateway, url_in
 from tests.support.subscription_clients import open_socket, open_stream
@@ -42,7 +42,7 @@ async def test_a_gateway_that_stops_sends_its_readers_to_another_where_they_miss
     async with running_gateway(emulator.url, **shared) as other:
         with running_command(*arguments, log=tmp_path / "log", **environment) as (process, printed):
             stopping = Gateway(url_in(printed, "GraphQL"), other.session)
-            run, watched = await start_run(emulator, stopping), await start_elsewhere(emulator)
+            run, watched = await start_run(emulator, stopping), await start_run_without_gateway(emulator)
             async with (
                 open_socket(stopping) as socket,
                 open_stream(stopping, RUN_EVENTS, run=run.id) as stream,
@@ -50,14 +50,14 @@ async def test_a_gateway_that_stops_sends_its_readers_to_another_where_they_miss
                 by_socket = await socket.subscribe(RUN_EVENTS, run=run.id)
                 polled = await socket.subscribe(RUN_EVENTS, run=watched.id)
                 readers = (by_socket, polled, stream)
-                await asyncio.gather(*(reader.has("RunSnapshot") for reader in readers))
+                await asyncio.gather(*(reader.wait_for_event("RunSnapshot") for reader in readers))
                 emulator.clock.advance(QUEUED_SECONDS + STEP_SECONDS + 5 * PIECE_SECONDS)
-                await asyncio.gather(*(reader.has("TextDelta", 5) for reader in (by_socket, stream)))
-                await polled.has("MessageCreated")
+                await asyncio.gather(*(reader.wait_for_event("TextDelta", 5) for reader in (by_socket, stream)))
+                await polled.wait_for_event("MessageCreated")
                 began = time.monotonic()
                 process.send_signal(signal.SIGTERM)
-                await asyncio.gather(*(reader.ended() for reader in readers))
-                assert await socket.closing() == 1012
+                await asyncio.gather(*(reader.wait_for_end() for reader in readers))
+                assert await socket.wait_for_close() == 1012
                 assert time.monotonic() - began < SHUTDOWN_SECONDS
                 assert not any(reader.has_completed or reader.errors for reader in readers)
                 assert stream.retry_ms == 1000
@@ -74,9 +74,9 @@ async def test_a_gateway_that_stops_sends_its_readers_to_another_where_they_miss
                 (stream, again, run),
                 (polled, repolled, watched),
             ):
-                events = [*before.events, *await after.finished()]
+                events = [*before.events, *await after.wait_for_completion()]
                 assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
-                hold_to_truth(events, await truth_of(emulator, its_run))
+                check_events_match_messages(events, await messages_of_run(emulator, its_run))
             codes = [error["code"] for error in [*stream.events, *again.events] if error["type"] == "StreamError"]
             assert codes[-1] == "TOKENS_LOST"
             assert not repolled.of_type("StreamError")
@@ -107,12 +107,12 @@ async def test_subscriptions_end_when_the_credential_does(emulator: Emulator, ga
             await socket.subscribe(RUN_EVENTS, run=run.id),
         ]
         other = await bystander.subscribe(RUN_STATUS, run=(await start_run(emulator, gateway)).id)
-        await asyncio.gather(*(reader.until(lambda reader: reader.events) for reader in (*readers, other)))
+        await asyncio.gather(*(reader.wait_until(lambda reader: reader.events) for reader in (*readers, other)))
         for reader in readers:
-            await reader.ended()
-            assert reader.refusals == ["UNAUTHENTICATED"]
+            await reader.wait_for_end()
+            assert reader.error_codes == ["UNAUTHENTICATED"]
         assert time.time() >= ends_at
-        assert await socket.closing() == 4403
+        assert await socket.wait_for_close() == 4403
         assert not other.is_over
 
 
@@ -128,7 +128,7 @@ async def test_nothing_is_left_of_runs_that_were_followed(emulator: Emulator, va
     shared: dict[str, Any] = {"redis_url": valkey.url, "gateway_run_lease_seconds": 0.5}
     async with running_gateway(emulator.url, **shared) as gateway, open_socket(gateway) as socket:
         ended, left, cut = [await start_run(emulator, gateway) for _ in range(3)]
-        watched, unwatched = [await start_elsewhere(emulator) for _ in range(2)]
+        watched, unwatched = [await start_run_without_gateway(emulator) for _ in range(2)]
         whole = [
             await socket.subscribe(query, run=run.id) for query in (RUN_EVENTS, RUN_STATUS) for run in (ended, watched)
         ]
@@ -139,12 +139,12 @@ async def test_nothing_is_left_of_runs_that_were_followed(emulator: Emulator, va
         ]
         async with open_stream(gateway, RUN_EVENTS, run=cut.id) as stream:
             readers = (*whole, *unwanted, stream)
-            await asyncio.gather(*(reader.until(lambda reader: reader.events) for reader in readers))
+            await asyncio.gather(*(reader.wait_until(lambda reader: reader.events) for reader in readers))
         assert len(at_work()) > 4
         for reader in unwanted:
             await socket.unsubscribe(reader)
         emulator.clock.advance(LONG_SECONDS)
-        await asyncio.gather(*(reader.finished() for reader in whole))
+        await asyncio.gather(*(reader.wait_for_completion() for reader in whole))
         # What streamed has ended with its runs, what watched with its runs and its readers.
         await until(lambda: not at_work())
     await until(lambda: asyncio.all_tasks() <= before)
@@ -161,8 +161,8 @@ async def test_a_gateway_that_stops_leaves_no_task_and_no_connection_of_what_is_
 ) -> None:
     before = await tasks_at_rest(emulator)
     async with running_gateway(emulator.url, redis_url=valkey.url) as gateway, open_socket(gateway) as socket:
-        run, watched = await start_run(emulator, gateway), await start_elsewhere(emulator)
+        run, watched = await start_run(emulator, gateway), await start_run_without_gateway(emulator)
         readers = [await socket.subscribe(RUN_EVENTS, run=one.id) for one in (run, watched)]
         readers.append(await socket.subscribe(THREAD_EVENTS, thread=run.thread_id))
-        await asyncio.gather(*(reader.until(lambda reader: reader.events) for reader in readers))
+        await asyncio.gather(*(reader.wait_until(lambda reader: reader.events) for reader in readers))
     await until(lambda: asyncio.all_tasks() <= before)

@@ -15,11 +15,11 @@ from tests.support.emulator_runs import (
     STEP_SECONDS,
     THREAD_EVENTS,
     StartedRun,
-    hold_to_truth,
-    start_elsewhere,
+    check_events_match_messages,
+    messages_of_run,
     start_run,
+    start_run_without_gateway,
     statuses,
-    truth_of,
 )
 from tests.support.gateway import Gateway
 from tests.support.mutations import WEATHER, succeed
@@ -44,17 +44,17 @@ async def polls_until_the_end(emulator: Emulator, run: StartedRun) -> dict[str, 
 async def test_a_run_started_elsewhere_is_polled_with_its_steps_and_messages(
     emulator: Emulator, socket: LiveSocket
 ) -> None:
-    run = await start_elsewhere(emulator)
+    run = await start_run_without_gateway(emulator)
     reader = await socket.subscribe(RUN_EVENTS, run=run.id)
-    await reader.has("RunSnapshot")
+    await reader.wait_for_event("RunSnapshot")
     emulator.clock.advance(QUEUED_SECONDS)
-    await reader.has("RunStatusChange", status="IN_PROGRESS")
+    await reader.wait_for_event("RunStatusChange", status="IN_PROGRESS")
     emulator.clock.advance(STEP_SECONDS)
-    await reader.has("StepChanged")
+    await reader.wait_for_event("StepChanged")
     emulator.clock.advance(LONG_SECONDS)
-    events = await reader.finished()
+    events = await reader.wait_for_completion()
     assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
-    hold_to_truth(events, await truth_of(emulator, run))
+    check_events_match_messages(events, await messages_of_run(emulator, run))
     assert {event["provenance"] for event in events if "provenance" in event} == {"POLLED"}
     assert not reader.of_type("TextDelta", "ToolCallDelta", "StreamError")
     assert [step["step"]["status"] for step in reader.of_type("StepChanged")] == ["IN_PROGRESS", "COMPLETED"]
@@ -63,32 +63,32 @@ async def test_a_run_started_elsewhere_is_polled_with_its_steps_and_messages(
 async def test_who_wants_only_the_status_causes_no_looks_at_messages_and_steps(
     emulator: Emulator, socket: LiveSocket
 ) -> None:
-    run = await start_elsewhere(emulator)
+    run = await start_run_without_gateway(emulator)
     emulator.counts.reset()
     reader = await socket.subscribe(RUN_STATUS, run=run.id)
-    await reader.has("RunStatusChange", status="QUEUED")
+    await reader.wait_for_event("RunStatusChange", status="QUEUED")
     emulator.clock.advance(QUEUED_SECONDS)
-    await reader.has("RunStatusChange", status="IN_PROGRESS")
+    await reader.wait_for_event("RunStatusChange", status="IN_PROGRESS")
     emulator.clock.advance(STEP_SECONDS)
     await until(lambda: emulator.counts.by_operation["getRun"] >= 3)
     assert emulator.counts.by_operation.keys() == {"getRun"}
     emulator.clock.advance(LONG_SECONDS)
-    events = await reader.finished()
+    events = await reader.wait_for_completion()
     assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
     assert [event["provenance"] for event in events] == ["SNAPSHOT", "POLLED", "POLLED"]
 
 
 async def test_a_hundred_subscribers_cost_the_polls_of_one(emulator: Emulator, gateway: Gateway) -> None:
-    run = await start_elsewhere(emulator)
+    run = await start_run_without_gateway(emulator)
     async with AsyncExitStack() as stack:
         sockets = [await stack.enter_async_context(open_socket(gateway)) for _ in range(10)]
         emulator.counts.reset()
         readers = [await socket.subscribe(RUN_EVENTS, run=run.id) for socket in sockets for _ in range(10)]
         for condition in ("RunSnapshot", "RunStatusChange", "StepChanged"):
-            await asyncio.gather(*(reader.has(condition) for reader in readers))
+            await asyncio.gather(*(reader.wait_for_event(condition) for reader in readers))
             emulator.clock.advance(QUEUED_SECONDS if condition == "RunSnapshot" else STEP_SECONDS)
         emulator.clock.advance(LONG_SECONDS)
-        await asyncio.gather(*(reader.finished() for reader in readers))
+        await asyncio.gather(*(reader.wait_for_completion() for reader in readers))
         asked = await polls_until_the_end(emulator, run)
         assert all(reader.events == readers[0].events for reader in readers)
     looks = asked["getRun"]
@@ -99,9 +99,9 @@ async def test_a_hundred_subscribers_cost_the_polls_of_one(emulator: Emulator, g
 
 
 async def test_the_last_reader_leaving_ends_the_polls(emulator: Emulator, socket: LiveSocket) -> None:
-    run = await start_elsewhere(emulator)
+    run = await start_run_without_gateway(emulator)
     readers = [await socket.subscribe(RUN_STATUS, run=run.id) for _ in range(2)]
-    await asyncio.gather(*(reader.has("RunStatusChange") for reader in readers))
+    await asyncio.gather(*(reader.wait_for_event("RunStatusChange") for reader in readers))
     await socket.unsubscribe(readers[0])
     seen = emulator.counts.by_operation["getRun"]
     await until(lambda: emulator.counts.by_operation["getRun"] >= seen + 2)
@@ -110,27 +110,27 @@ async def test_the_last_reader_leaving_ends_the_polls(emulator: Emulator, socket
     await until(lambda: bool(before - asyncio.all_tasks()))  # the watcher
     asked = emulator.counts.total
     again = await socket.subscribe(RUN_STATUS, run=run.id)
-    await again.has("RunStatusChange")
+    await again.wait_for_event("RunStatusChange")
     assert emulator.counts.total <= asked + 2
 
 
 async def test_a_run_elsewhere_that_waits_is_told_and_goes_on_with_the_outputs_given_there(
     emulator: Emulator, socket: LiveSocket
 ) -> None:
-    run = await start_elsewhere(emulator, tools=[WEATHER])
+    run = await start_run_without_gateway(emulator, tools=[WEATHER])
     reader = await socket.subscribe(RUN_EVENTS, run=run.id)
     emulator.clock.advance(QUEUED_SECONDS)
-    await reader.until(lambda reader: "IN_PROGRESS" in statuses(reader.events))
+    await reader.wait_until(lambda reader: "IN_PROGRESS" in statuses(reader.events))
     emulator.clock.advance(LONG_SECONDS)
-    await reader.has("RunStatusChange", status="REQUIRES_ACTION")
+    await reader.wait_for_event("RunStatusChange", status="REQUIRES_ACTION")
     waiting = (await emulator.get(run.path))["required_action"]["submit_tool_outputs"]["tool_calls"][0]
     outputs = {"tool_outputs": [{"tool_call_id": waiting["id"], "output": "22 °C"}]}
     await emulator.post(f"{run.path}/submit_tool_outputs", outputs)
-    await reader.has("RunStatusChange", previous="REQUIRES_ACTION", status="QUEUED")
+    await reader.wait_for_event("RunStatusChange", previous="REQUIRES_ACTION", status="QUEUED")
     emulator.clock.advance(LONG_SECONDS)
-    events = await reader.finished()
+    events = await reader.wait_for_completion()
     assert statuses(events)[-3:] == ["REQUIRES_ACTION", "QUEUED", "COMPLETED"]
-    hold_to_truth(events, await truth_of(emulator, run))
+    check_events_match_messages(events, await messages_of_run(emulator, run))
 
 
 async def test_a_thread_tells_of_each_message_and_run_once_whoever_made_them(
@@ -138,33 +138,33 @@ async def test_a_thread_tells_of_each_message_and_run_once_whoever_made_them(
 ) -> None:
     run = await start_run(emulator, gateway)
     reader = await socket.subscribe(THREAD_EVENTS, thread=run.thread_id)
-    await reader.has("RunStatusChange", status="QUEUED")
+    await reader.wait_for_event("RunStatusChange", status="QUEUED")
     emulator.clock.advance(QUEUED_SECONDS)
-    await reader.has("RunStatusChange", status="IN_PROGRESS")
+    await reader.wait_for_event("RunStatusChange", status="IN_PROGRESS")
     emulator.clock.advance(LONG_SECONDS)
-    await reader.has("RunStatusChange", status="COMPLETED")
-    await reader.has("MessageFinished")
+    await reader.wait_for_event("RunStatusChange", status="COMPLETED")
+    await reader.wait_for_event("MessageFinished")
 
     path = f"/threads/{run.key.thread_id}"
     await emulator.post(f"{path}/messages", {"role": "user", "content": "By REST?"})
-    await reader.has("MessageCreated", 2)
+    await reader.wait_for_event("MessageCreated", 2)
     content = [{"text": "By the gateway?"}]
     await succeed(gateway, "createMessage", "message { id }", threadId=run.thread_id, content=content)
-    await reader.has("MessageCreated", 3)
+    await reader.wait_for_event("MessageCreated", 3)
     assistant_id = (await emulator.get("/assistants"))["data"][0]["id"]
     second = await emulator.post(f"{path}/runs", {"assistant_id": assistant_id})
-    await reader.has("RunStatusChange", 2, status="QUEUED")
+    await reader.wait_for_event("RunStatusChange", 2, status="QUEUED")
     emulator.clock.advance(QUEUED_SECONDS)
-    await reader.has("RunStatusChange", 2, status="IN_PROGRESS")
+    await reader.wait_for_event("RunStatusChange", 2, status="IN_PROGRESS")
     emulator.clock.advance(LONG_SECONDS)
-    await reader.has("RunStatusChange", 2, status="COMPLETED")
+    await reader.wait_for_event("RunStatusChange", 2, status="COMPLETED")
 
     by_run: dict[str, list[str]] = {}
     for event in reader.of_type("RunStatusChange"):
         by_run.setdefault(event["run"]["id"], []).append(event["status"])
     other = StartedRun(run.key._replace(run_id=second["id"]))
     assert by_run == {one.id: ["QUEUED", "IN_PROGRESS", "COMPLETED"] for one in (run, other)}
-    answers = [(await truth_of(emulator, one))[0] for one in (run, other)]
+    answers = [(await messages_of_run(emulator, one))[0] for one in (run, other)]
     finished = [event["message"] for event in reader.of_type("MessageFinished")]
     assert [(one["id"], one["text"]) for one in finished] == [(one["id"], one["text"]) for one in answers]
     created = [event["message"] for event in reader.of_type("MessageCreated")]
@@ -175,17 +175,17 @@ async def test_a_thread_tells_of_each_message_and_run_once_whoever_made_them(
 
     seen = [event["cursor"] for event in reader.events]
     resumed = await socket.subscribe(THREAD_EVENTS, thread=run.thread_id, after=seen[5])
-    await resumed.until(lambda resumed: len(resumed.events) == len(seen) - 6)
+    await resumed.wait_until(lambda resumed: len(resumed.events) == len(seen) - 6)
     assert resumed.events == reader.events[6:]
 
 
 async def test_another_principals_thread_cannot_be_followed(emulator: Emulator, gateway: Gateway) -> None:
-    run = await start_elsewhere(emulator)
+    run = await start_run_without_gateway(emulator)
     async with open_socket(gateway) as own, open_socket(gateway, key="other") as other:
         reader = await own.subscribe(THREAD_EVENTS, thread=run.thread_id)
-        await reader.has("RunStatusChange")
+        await reader.wait_for_event("RunStatusChange")
         for after in (None, reader.cursor):
             stranger = await other.subscribe(THREAD_EVENTS, thread=run.thread_id, after=after)
-            assert (await stranger.ended()).refusals == ["NOT_FOUND"]
+            assert (await stranger.wait_for_end()).error_codes == ["NOT_FOUND"]
             assert stranger.events == []
         assert not reader.is_over

@@ -22,7 +22,7 @@ from tests.gateway.emulator.model.chat_server import (
     words,
 )
 from tests.support.gateway import running_command, running_gateway, url_in
-from tests.support.openai_sdk import checked, ignores_its_deprecation
+from tests.support.openai_sdk import check_object, ignores_its_deprecation
 
 pytestmark = ignores_its_deprecation
 
@@ -87,7 +87,7 @@ async def test_a_text_is_streamed_as_the_model_writes_it(client: AsyncOpenAI, mo
     assert seen[0] == "Rome is "
     assert "".join(seen) == "Rome is in Italy."
     assert run is not None
-    assert (checked(run).status, run.usage and run.usage.total_tokens) == ("completed", 18)
+    assert (check_object(run).status, run.usage and run.usage.total_tokens) == ("completed", 18)
     (asked,) = model.requests
     assert asked.headers["Authorization"] == f"Bearer {MODEL_KEY}"
     assert asked.body["model"] == "llama3.1"
@@ -106,7 +106,7 @@ async def test_a_function_is_called_and_its_output_goes_back_to_the_model(
     run = await client.beta.threads.runs.create_and_poll(
         thread_id=thread.id, assistant_id=assistant.id, poll_interval_ms=20
     )
-    assert checked(run).required_action is not None
+    assert check_object(run).required_action is not None
     assert run.required_action is not None
     (wanted,) = run.required_action.submit_tool_outputs.tool_calls
     assert (wanted.function.name, json.loads(wanted.function.arguments)) == ("get_weather", {"city": "Oslo"})
@@ -116,7 +116,7 @@ async def test_a_function_is_called_and_its_output_goes_back_to_the_model(
         tool_outputs=[{"tool_call_id": wanted.id, "output": "4 degrees"}],
         poll_interval_ms=20,
     )
-    assert checked(run).status == "completed"
+    assert check_object(run).status == "completed"
     (message,) = (await client.beta.threads.messages.list(thread.id, run_id=run.id)).data
     assert [part.text.value for part in message.content if part.type == "text"] == ["It has 4 degrees."]
     assert model.requests[1].body["messages"][-1] == {"role": "tool", "tool_call_id": "call_1", "content": "4 degrees"}
@@ -128,7 +128,7 @@ async def failed_run(client: AsyncOpenAI) -> Run:
     run = await client.beta.threads.runs.create_and_poll(
         thread_id=thread.id, assistant_id=assistant.id, poll_interval_ms=20
     )
-    assert checked(run).status == "failed"
+    assert check_object(run).status == "failed"
     return run
 
 

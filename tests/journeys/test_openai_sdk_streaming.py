@@ -16,7 +16,7 @@ from openai.types.beta.threads.runs import RunStep, ToolCall
 
 from gateway.emulator.clock import ManualClock
 from tests.support.emulator import KEY, Emulator, running_emulator
-from tests.support.openai_sdk import checked, ignores_its_deprecation, openai_client
+from tests.support.openai_sdk import check_object, ignores_its_deprecation, openai_client
 from tests.support.openai_sdk_v1 import old_openai, run_script
 from tests.support.stepping_clock import SteppingClock
 
@@ -60,7 +60,7 @@ class Recorder(AsyncAssistantEventHandler):
         if not event.event.endswith("delta") or self.names[-1] != event.event:
             self.names.append(event.event)
         if isinstance(event.data, openai.BaseModel):
-            checked(event.data)
+            check_object(event.data)
 
     async def on_text_delta(self, delta: TextDelta, snapshot: Text) -> None:
         self.text += delta.value or ""
@@ -126,7 +126,7 @@ async def test_a_text_is_streamed(client: AsyncOpenAI) -> None:
     assert (message.status, step.status) == ("completed", "completed")
     run = handler.current_run
     assert run is not None
-    assert checked(await client.beta.threads.runs.retrieve(run.id, thread_id=thread_id)).status == "completed"
+    assert check_object(await client.beta.threads.runs.retrieve(run.id, thread_id=thread_id)).status == "completed"
     (read,) = (await client.beta.threads.messages.list(thread_id, run_id=run.id)).data
     assert read.content == message.content
 

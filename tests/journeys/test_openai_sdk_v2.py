@@ -15,7 +15,7 @@ from openai.types.beta.threads import Message, Run
 from openai.types.beta.threads.runs import RunStepInclude
 
 from tests.support.emulator import Emulator, running_emulator
-from tests.support.openai_sdk import checked, checked_page, faults, ignores_its_deprecation, openai_client
+from tests.support.openai_sdk import check_object, check_page, ignores_its_deprecation, model_mismatches, openai_client
 from tests.support.stepping_clock import SteppingClock
 
 pytestmark = ignores_its_deprecation
@@ -40,16 +40,16 @@ async def client(emulator: Emulator) -> AsyncIterator[AsyncOpenAI]:
 
 
 async def make_assistant(client: AsyncOpenAI) -> Assistant:
-    return checked(await client.beta.assistants.create(model="gpt-4o", name="Helper", instructions="Be brief."))
+    return check_object(await client.beta.assistants.create(model="gpt-4o", name="Helper", instructions="Be brief."))
 
 
 async def make_thread(client: AsyncOpenAI, *questions: str) -> Thread:
     messages: list[NewMessage] = [{"role": "user", "content": question} for question in questions]
-    return checked(await client.beta.threads.create(messages=messages))
+    return check_object(await client.beta.threads.create(messages=messages))
 
 
 async def poll(client: AsyncOpenAI, run: Run) -> Run:
-    return checked(await client.beta.threads.runs.poll(run.id, thread_id=run.thread_id, poll_interval_ms=0))
+    return check_object(await client.beta.threads.runs.poll(run.id, thread_id=run.thread_id, poll_interval_ms=0))
 
 
 def text_of(message: Message) -> str:
@@ -60,7 +60,7 @@ def text_of(message: Message) -> str:
 
 async def test_an_assistant_is_made_read_changed_and_deleted(client: AsyncOpenAI) -> None:
     assistants = client.beta.assistants
-    made = checked(
+    made = check_object(
         await assistants.create(
             model="gpt-4o",
             name="Analyst",
@@ -83,13 +83,13 @@ async def test_an_assistant_is_made_read_changed_and_deleted(client: AsyncOpenAI
     assert made.tool_resources is not None
     assert made.tool_resources.code_interpreter is not None
     assert made.tool_resources.code_interpreter.file_ids == ["file-table"]
-    assert checked(await assistants.retrieve(made.id)) == made
+    assert check_object(await assistants.retrieve(made.id)) == made
 
-    changed = checked(await assistants.update(made.id, name="Senior analyst", metadata={"team": "core"}))
+    changed = check_object(await assistants.update(made.id, name="Senior analyst", metadata={"team": "core"}))
     assert (changed.name, changed.metadata, changed.tools) == ("Senior analyst", {"team": "core"}, made.tools)
-    assert checked_page(await assistants.list()) == [changed]
+    assert check_page(await assistants.list()) == [changed]
 
-    deleted = checked(await assistants.delete(made.id))
+    deleted = check_object(await assistants.delete(made.id))
     assert (deleted.id, deleted.deleted, deleted.object) == (made.id, True, "assistant.deleted")
     with pytest.raises(openai.NotFoundError, match=f"No assistant found with id '{made.id}'"):
         await assistants.retrieve(made.id)
@@ -97,8 +97,8 @@ async def test_an_assistant_is_made_read_changed_and_deleted(client: AsyncOpenAI
 
 async def test_a_thread_is_made_read_changed_and_deleted(client: AsyncOpenAI) -> None:
     threads = client.beta.threads
-    assert checked(await threads.create()).metadata == {}
-    made = checked(
+    assert check_object(await threads.create()).metadata == {}
+    made = check_object(
         await threads.create(
             messages=[{"role": "user", "content": "Hello", "metadata": {"from": "form"}}],
             metadata={"customer": "42"},
@@ -108,10 +108,10 @@ async def test_a_thread_is_made_read_changed_and_deleted(client: AsyncOpenAI) ->
     assert made.tool_resources is not None
     assert made.tool_resources.file_search is not None
     assert made.tool_resources.file_search.vector_store_ids == ["vs_handbook"]
-    assert checked(await threads.retrieve(made.id)) == made
-    changed = checked(await threads.update(made.id, metadata={"customer": "43"}))
+    assert check_object(await threads.retrieve(made.id)) == made
+    changed = check_object(await threads.update(made.id, metadata={"customer": "43"}))
     assert changed == made.model_copy(update={"metadata": {"customer": "43"}})
-    assert checked(await threads.delete(made.id)).deleted
+    assert check_object(await threads.delete(made.id)).deleted
     with pytest.raises(openai.NotFoundError):
         await threads.messages.list(made.id)
 
@@ -119,7 +119,7 @@ async def test_a_thread_is_made_read_changed_and_deleted(client: AsyncOpenAI) ->
 async def test_a_message_is_made_read_changed_and_deleted(client: AsyncOpenAI) -> None:
     messages = client.beta.threads.messages
     thread = await make_thread(client)
-    made = checked(
+    made = check_object(
         await messages.create(
             thread.id,
             role="user",
@@ -135,46 +135,52 @@ async def test_a_message_is_made_read_changed_and_deleted(client: AsyncOpenAI) -
     assert [part.type for part in made.content] == ["text", "image_url", "image_file"]
     assert made.attachments is not None
     assert [tool.type for tool in made.attachments[0].tools or ()] == ["file_search", "code_interpreter"]
-    assert checked(await messages.retrieve(made.id, thread_id=thread.id)) == made
-    changed = checked(await messages.update(made.id, thread_id=thread.id, metadata={"draft": "no"}))
+    assert check_object(await messages.retrieve(made.id, thread_id=thread.id)) == made
+    changed = check_object(await messages.update(made.id, thread_id=thread.id, metadata={"draft": "no"}))
     assert (changed.metadata, changed.content) == ({"draft": "no"}, made.content)
-    assert [message.id for message in checked_page(await messages.list(thread.id))] == [made.id]
-    deleted = checked(await messages.delete(made.id, thread_id=thread.id))
+    assert [message.id for message in check_page(await messages.list(thread.id))] == [made.id]
+    deleted = check_object(await messages.delete(made.id, thread_id=thread.id))
     assert (deleted.deleted, deleted.object) == (True, "thread.message.deleted")
-    assert checked_page(await messages.list(thread.id)) == []
+    assert check_page(await messages.list(thread.id)) == []
 
 
 async def test_a_message_lacks_its_status_as_it_does_at_the_real_service(client: AsyncOpenAI) -> None:
     thread = await make_thread(client, "Hello")
     (message,) = (await client.beta.threads.messages.list(thread.id)).data
-    assert faults(message) == {"Message.status: missing"}
+    assert model_mismatches(message) == {"Message.status: missing"}
 
 
 async def test_a_run_is_polled_to_its_end_and_has_answered(client: AsyncOpenAI) -> None:
     assistant = await make_assistant(client)
     thread = await make_thread(client, "Is Rome in Italy?")
     made = await client.beta.threads.runs.create(thread.id, assistant_id=assistant.id)
-    assert (checked(made).status, made.expires_at, made.instructions) == ("queued", made.created_at + 600, "Be brief.")
+    assert (check_object(made).status, made.expires_at, made.instructions) == (
+        "queued",
+        made.created_at + 600,
+        "Be brief.",
+    )
     run = await poll(client, made)
     assert (run.status, run.expires_at, run.model) == ("completed", None, "gpt-4o")
     assert run.usage is not None
     assert run.usage.total_tokens == run.usage.prompt_tokens + run.usage.completion_tokens
 
-    (answer,) = checked_page(await client.beta.threads.messages.list(thread.id, run_id=run.id))
+    (answer,) = check_page(await client.beta.threads.messages.list(thread.id, run_id=run.id))
     assert (answer.role, answer.run_id, answer.assistant_id) == ("assistant", run.id, assistant.id)
     assert "Is Rome in Italy?" in text_of(answer)
-    (step,) = checked_page(await client.beta.threads.runs.steps.list(run.id, thread_id=thread.id))
+    (step,) = check_page(await client.beta.threads.runs.steps.list(run.id, thread_id=thread.id))
     assert (step.status, step.type) == ("completed", "message_creation")
     assert step.usage is not None
     assert step.usage.to_dict() == run.usage.to_dict()
     assert step.step_details.type == "message_creation"
     assert step.step_details.message_creation.message_id == answer.id
-    assert checked(await client.beta.threads.runs.steps.retrieve(step.id, thread_id=thread.id, run_id=run.id)) == step
+    assert (
+        check_object(await client.beta.threads.runs.steps.retrieve(step.id, thread_id=thread.id, run_id=run.id)) == step
+    )
 
 
 async def test_a_run_goes_on_with_the_outputs_of_its_functions(client: AsyncOpenAI) -> None:
     runs = client.beta.threads.runs
-    assistant = checked(
+    assistant = check_object(
         await client.beta.assistants.create(
             model="gpt-4o",
             tools=[
@@ -184,7 +190,7 @@ async def test_a_run_goes_on_with_the_outputs_of_its_functions(client: AsyncOpen
         )
     )
     thread = await make_thread(client, "How is the weather in Oslo?")
-    run = checked(await runs.create_and_poll(thread_id=thread.id, assistant_id=assistant.id, poll_interval_ms=0))
+    run = check_object(await runs.create_and_poll(thread_id=thread.id, assistant_id=assistant.id, poll_interval_ms=0))
     assert run.status == "requires_action"
     assert run.required_action is not None
     calls = run.required_action.submit_tool_outputs.tool_calls
@@ -196,7 +202,7 @@ async def test_a_run_goes_on_with_the_outputs_of_its_functions(client: AsyncOpen
             run.id, thread_id=thread.id, tool_outputs=[{"tool_call_id": calls[0].id, "output": "rain"}]
         )
     outputs = ["4 degrees, rain", "09:30"]
-    done = checked(
+    done = check_object(
         await runs.submit_tool_outputs_and_poll(
             run_id=run.id,
             thread_id=thread.id,
@@ -208,7 +214,7 @@ async def test_a_run_goes_on_with_the_outputs_of_its_functions(client: AsyncOpen
     )
     assert (done.status, done.required_action) == ("completed", None)
 
-    called, answered = checked_page(await runs.steps.list(run.id, thread_id=thread.id, order="asc"))
+    called, answered = check_page(await runs.steps.list(run.id, thread_id=thread.id, order="asc"))
     assert called.step_details.type == "tool_calls"
     assert [call.function.output for call in called.step_details.tool_calls if call.type == "function"] == outputs
     assert answered.step_details.type == "message_creation"
@@ -221,7 +227,7 @@ async def test_a_run_goes_on_with_the_outputs_of_its_functions(client: AsyncOpen
 async def test_a_code_interpreter_shows_its_code_and_what_it_put_out(client: AsyncOpenAI) -> None:
     assistant = await make_assistant(client)
     thread = await make_thread(client, "Draw a chart of the words and export a file.")
-    run = checked(
+    run = check_object(
         await client.beta.threads.runs.create_and_poll(
             thread_id=thread.id,
             assistant_id=assistant.id,
@@ -230,14 +236,14 @@ async def test_a_code_interpreter_shows_its_code_and_what_it_put_out(client: Asy
         )
     )
     assert (run.status, [tool.type for tool in run.tools]) == ("completed", ["code_interpreter"])
-    called, _ = checked_page(await client.beta.threads.runs.steps.list(run.id, thread_id=thread.id, order="asc"))
+    called, _ = check_page(await client.beta.threads.runs.steps.list(run.id, thread_id=thread.id, order="asc"))
     details = called.step_details
     assert details.type == "tool_calls"
     (call,) = details.tool_calls
     assert call.type == "code_interpreter"
     assert "print(" in call.code_interpreter.input
     assert [output.type for output in call.code_interpreter.outputs] == ["logs", "image"]
-    (answer,) = checked_page(await client.beta.threads.messages.list(thread.id, run_id=run.id))
+    (answer,) = check_page(await client.beta.threads.messages.list(thread.id, run_id=run.id))
     image, text = answer.content
     assert (image.type, text.type) == ("image_file", "text")
     assert text.type == "text"
@@ -246,14 +252,14 @@ async def test_a_code_interpreter_shows_its_code_and_what_it_put_out(client: Asy
 
 
 async def test_a_file_search_cites_and_shows_what_it_read_if_asked(client: AsyncOpenAI) -> None:
-    assistant = checked(await client.beta.assistants.create(model="gpt-4o", tools=[{"type": "file_search"}]))
+    assistant = check_object(await client.beta.assistants.create(model="gpt-4o", tools=[{"type": "file_search"}]))
     question: NewMessage = {
         "role": "user",
         "content": "How many days of leave?",
         "attachments": [{"file_id": "file-handbook", "tools": [{"type": "file_search"}]}],
     }
-    thread = checked(await client.beta.threads.create(messages=[question]))
-    run = checked(
+    thread = check_object(await client.beta.threads.create(messages=[question]))
+    run = check_object(
         await client.beta.threads.runs.create_and_poll(
             thread_id=thread.id, assistant_id=assistant.id, poll_interval_ms=0
         )
@@ -261,7 +267,7 @@ async def test_a_file_search_cites_and_shows_what_it_read_if_asked(client: Async
     read = []
     includes: tuple[list[RunStepInclude], ...] = ([], ["step_details.tool_calls[*].file_search.results[*].content"])
     for include in includes:
-        searched, _ = checked_page(
+        searched, _ = check_page(
             await client.beta.threads.runs.steps.list(run.id, thread_id=thread.id, order="asc", include=include)
         )
         details = searched.step_details
@@ -274,7 +280,7 @@ async def test_a_file_search_cites_and_shows_what_it_read_if_asked(client: Async
         read.append(result.content)
     assert read[0] is None
     assert read[1]
-    (answer,) = checked_page(await client.beta.threads.messages.list(thread.id, run_id=run.id))
+    (answer,) = check_page(await client.beta.threads.messages.list(thread.id, run_id=run.id))
     (part,) = answer.content
     assert part.type == "text"
     (citation,) = part.text.annotations
@@ -299,22 +305,22 @@ async def test_a_run_ends_otherwise_than_hoped(
 ) -> None:
     assistant = await make_assistant(client)
     thread = await make_thread(client, "Hello")
-    run = checked(
+    run = check_object(
         await client.beta.threads.runs.create_and_poll(
             thread_id=thread.id, assistant_id=assistant.id, metadata={"emulator": scenario}, poll_interval_ms=0
         )
     )
     details = run.incomplete_details and run.incomplete_details.reason
     assert (run.status, (run.last_error and run.last_error.code) or details) == (status, reason)
-    checked_page(await client.beta.threads.messages.list(thread.id))
-    checked_page(await client.beta.threads.runs.steps.list(run.id, thread_id=thread.id))
+    check_page(await client.beta.threads.messages.list(thread.id))
+    check_page(await client.beta.threads.runs.steps.list(run.id, thread_id=thread.id))
 
 
 async def test_a_run_is_cancelled_and_changed(client: AsyncOpenAI) -> None:
     runs = client.beta.threads.runs
     assistant = await make_assistant(client)
     thread = await make_thread(client, "Hello")
-    made = checked(
+    made = check_object(
         await runs.create(
             thread.id,
             assistant_id=assistant.id,
@@ -326,21 +332,21 @@ async def test_a_run_is_cancelled_and_changed(client: AsyncOpenAI) -> None:
         await runs.create(thread.id, assistant_id=assistant.id)
     with pytest.raises(openai.BadRequestError, match=f"while a run {made.id} is active"):
         await client.beta.threads.messages.create(thread.id, role="user", content="And now?")
-    cancelling = checked(await runs.cancel(made.id, thread_id=thread.id))
+    cancelling = check_object(await runs.cancel(made.id, thread_id=thread.id))
     assert (cancelling.status, cancelling.cancelled_at) == ("cancelling", None)
     cancelled = await poll(client, made)
     assert cancelled.status == "cancelled"
     assert cancelled.cancelled_at is not None
     with pytest.raises(openai.BadRequestError, match="Cannot cancel run with status 'cancelled'"):
         await runs.cancel(made.id, thread_id=thread.id)
-    changed = checked(await runs.update(made.id, thread_id=thread.id, metadata={"why": "slow"}))
+    changed = check_object(await runs.update(made.id, thread_id=thread.id, metadata={"why": "slow"}))
     assert changed == cancelled.model_copy(update={"metadata": {"why": "slow"}})
-    assert checked_page(await runs.list(thread.id)) == [changed]
+    assert check_page(await runs.list(thread.id)) == [changed]
 
 
 async def test_a_thread_and_its_run_are_made_in_one_call(client: AsyncOpenAI) -> None:
     assistant = await make_assistant(client)
-    run = checked(
+    run = check_object(
         await client.beta.threads.create_and_run_poll(
             assistant_id=assistant.id,
             thread={"messages": [{"role": "user", "content": "Hello"}], "metadata": {"from": "one call"}},
@@ -349,6 +355,6 @@ async def test_a_thread_and_its_run_are_made_in_one_call(client: AsyncOpenAI) ->
         )
     )
     assert run.status == "completed"
-    assert checked(await client.beta.threads.retrieve(run.thread_id)).metadata == {"from": "one call"}
-    (newest,) = checked_page(await client.beta.threads.messages.list(run.thread_id, limit=1))
+    assert check_object(await client.beta.threads.retrieve(run.thread_id)).metadata == {"from": "one call"}
+    (newest,) = check_page(await client.beta.threads.messages.list(run.thread_id, limit=1))
     assert [part.type for part in newest.content] == ["refusal"]

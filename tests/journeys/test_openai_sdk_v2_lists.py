@@ -9,7 +9,7 @@ from openai import AsyncOpenAI, Omit
 from openai.pagination import AsyncCursorPage
 
 from tests.support.emulator import Emulator
-from tests.support.openai_sdk import checked, checked_page, ignores_its_deprecation, openai_client
+from tests.support.openai_sdk import check_object, check_page, ignores_its_deprecation, openai_client
 
 pytestmark = ignores_its_deprecation
 
@@ -25,18 +25,18 @@ async def client(emulator: Emulator) -> AsyncIterator[AsyncOpenAI]:
 
 async def made_messages(client: AsyncOpenAI, emulator: Emulator, count: int) -> tuple[str, list[str]]:
     """A thread and the ids of its messages, oldest first, three to a second."""
-    thread = checked(await client.beta.threads.create())
+    thread = check_object(await client.beta.threads.create())
     ids = []
     for number in range(count):
         emulator.clock.advance(1.0 if number % 3 == 0 else 0.0)
         message = await client.beta.threads.messages.create(thread.id, role="user", content=f"Message {number}")
-        ids.append(checked(message).id)
+        ids.append(check_object(message).id)
     return thread.id, ids
 
 
 async def pages_of(first: AsyncCursorPage[ItemT]) -> list[list[str]]:
     """The ids on each page, as the SDK walks on from the first."""
-    return [[str(item.to_dict()["id"]) for item in checked_page(page)] async for page in first.iter_pages()]
+    return [[str(item.to_dict()["id"]) for item in check_page(page)] async for page in first.iter_pages()]
 
 
 def in_pages(ids: list[str], size: int) -> list[list[str]]:
@@ -67,7 +67,7 @@ async def test_before_walks_back_to_the_beginning(
     cursor, walked, more = expected[-1], [], True
     while more:
         page = await client.beta.threads.messages.list(thread_id, order=order, limit=4, before=cursor)
-        walked.append([message.id for message in checked_page(page)])
+        walked.append([message.id for message in check_page(page)])
         cursor, more = walked[-1][0], bool(page.has_more)
     assert walked == [expected[5:9], expected[1:5], expected[:1]]
 
@@ -86,7 +86,7 @@ async def test_between_two_cursors_the_sdk_walks_to_the_later_one(
 
 async def test_runs_steps_and_assistants_are_walked_alike(client: AsyncOpenAI, emulator: Emulator) -> None:
     beta = client.beta
-    made = [checked(await beta.assistants.create(model="gpt-4o", name=f"Number {number}")) for number in range(5)]
+    made = [check_object(await beta.assistants.create(model="gpt-4o", name=f"Number {number}")) for number in range(5)]
     assistants = [assistant.id for assistant in made]
     assert await pages_of(await beta.assistants.list(order="asc", limit=2)) == in_pages(assistants, 2)
     assert await pages_of(await beta.assistants.list(limit=2)) == in_pages(assistants[::-1], 2)
@@ -95,7 +95,7 @@ async def test_runs_steps_and_assistants_are_walked_alike(client: AsyncOpenAI, e
     runs = []
     for assistant in made:
         run = await beta.threads.runs.create(thread_id, assistant_id=assistant.id, tools=[{"type": "code_interpreter"}])
-        runs.append(checked(run).id)
+        runs.append(check_object(run).id)
         emulator.clock.advance(60)
     assert await pages_of(await beta.threads.runs.list(thread_id, order="asc", limit=2)) == in_pages(runs, 2)
     assert await pages_of(await beta.threads.runs.list(thread_id, limit=3)) == in_pages(runs[::-1], 3)

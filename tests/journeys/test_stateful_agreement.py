@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from schema.contract.keys import AssistantKey, MessageKey, NodeKey, RunKey, ThreadKey, to_global_id
 from tests.support.naive_model import CANCELLABLE, Model, Run, Thread
-from tests.support.rest_and_graphql import NewMessage, RestAndGraphQL, Seen, Write, tools_sent
+from tests.support.rest_and_graphql import NewMessage, PlainObject, RestAndGraphQL, Write, tools_sent
 
 TEXTS = st.sampled_from(["Hello", "What is 2 + 2?", "Grüße, 世界 🌍", "a\nb", "x" * 300])
 METADATA = st.dictionaries(st.sampled_from(["topic", "from", "ключ"]), st.sampled_from(["", "tea", "web 🌍"]))
@@ -23,7 +23,7 @@ MESSAGES = st.builds(
 )
 TOOLS = st.lists(st.sampled_from(["get_weather", "now"]), max_size=2, unique=True)
 AT = st.integers(0, 63)
-WAY = st.booleans()
+BY_REST = st.booleans()
 SIZES = st.integers(1, 5)
 ChoiceT = TypeVar("ChoiceT")
 
@@ -33,14 +33,14 @@ class Agreement(RuleBasedStateMachine):
 
     examples = 0
 
-    def __init__(self, ways: RestAndGraphQL) -> None:
+    def __init__(self, clients: RestAndGraphQL) -> None:
         super().__init__()
-        self.ways = ways
+        self.clients = clients
         Agreement.examples += 1
-        ways.key = f"key-{Agreement.examples}"
-        self.model = Model(now=int(ways.emulator.clock.now()))
+        clients.key = f"key-{Agreement.examples}"
+        self.model = Model(now=int(clients.emulator.clock.now()))
 
-    @initialize(first=MESSAGES, tools=TOOLS, by_rest=WAY)
+    @initialize(first=MESSAGES, tools=TOOLS, by_rest=BY_REST)
     def begin(self, first: NewMessage, tools: list[str], by_rest: bool) -> None:
         self.create_assistant(tools, "Be brief.", {}, by_rest)
         self.create_thread([first], {}, by_rest)
@@ -48,87 +48,89 @@ class Agreement(RuleBasedStateMachine):
 
     # Threads
 
-    @rule(messages=st.lists(MESSAGES, max_size=3), metadata=METADATA, by_rest=WAY)
+    @rule(messages=st.lists(MESSAGES, max_size=3), metadata=METADATA, by_rest=BY_REST)
     def create_thread(self, messages: list[NewMessage], metadata: dict[str, str], by_rest: bool) -> None:
         values = {"messages": [one.graphql for one in messages], "metadata": metadata}
         body = {"messages": [one.rest for one in messages], "metadata": metadata}
-        made = self.ways.write(Write("createThread", values, "POST", "/threads", body, "thread"), by_rest=by_rest)
-        self._learn_new_thread(made["id"], messages, metadata)
+        made = self.clients.write(Write("createThread", values, "POST", "/threads", body, "thread"), by_rest=by_rest)
+        self._add_new_thread(made["id"], messages, metadata)
 
-    @rule(at=AT, metadata=METADATA, by_rest=WAY)
+    @rule(at=AT, metadata=METADATA, by_rest=BY_REST)
     def update_thread(self, at: int, metadata: dict[str, str], by_rest: bool) -> None:
         thread_id, thread = self._thread(at)
         values = {"threadId": thread_id, "metadata": metadata}
         write = Write("updateThread", values, "POST", f"/threads/{thread_id}", {"metadata": metadata}, "thread")
-        changed = self.ways.write(write, by_rest=by_rest, refused=None if thread else "NOT_FOUND")
+        changed = self.clients.write(write, by_rest=by_rest, refused=None if thread else "NOT_FOUND")
         if thread:
             thread.metadata = metadata
-            assert changed == thread.seen
+            assert changed == thread.expected
 
     @precondition(lambda self: len(self.model.threads) > 1)
-    @rule(at=AT, by_rest=WAY)
+    @rule(at=AT, by_rest=BY_REST)
     def delete_thread(self, at: int, by_rest: bool) -> None:
         thread_id, thread = self._thread(at)
         write = Write("deleteThread", {"threadId": thread_id}, "DELETE", f"/threads/{thread_id}")
-        self.ways.write(write, by_rest=by_rest, refused=None if thread else "NOT_FOUND")
+        self.clients.write(write, by_rest=by_rest, refused=None if thread else "NOT_FOUND")
         if thread:
             del self.model.threads[thread_id]
-            self.model.gone.append(ThreadKey(thread_id))
-            self.model.gone += [MessageKey(thread_id, message["id"]) for message in thread.messages]
-            self.model.gone += [RunKey(thread_id, run.id) for run in thread.runs]
+            self.model.deleted.append(ThreadKey(thread_id))
+            self.model.deleted += [MessageKey(thread_id, message["id"]) for message in thread.messages]
+            self.model.deleted += [RunKey(thread_id, run.id) for run in thread.runs]
 
     # Messages
 
-    @rule(at=AT, message=MESSAGES, by_rest=WAY)
+    @rule(at=AT, message=MESSAGES, by_rest=BY_REST)
     def create_message(self, at: int, message: NewMessage, by_rest: bool) -> None:
         thread_id, thread = self._thread(at)
         refused = "NOT_FOUND" if thread is None else "ACTIVE_RUN" if thread.active_run else None
         values = {"threadId": thread_id, **message.graphql}
         write = Write("createMessage", values, "POST", f"/threads/{thread_id}/messages", message.rest, "message")
-        made = self.ways.write(write, by_rest=by_rest, refused=refused)
+        made = self.clients.write(write, by_rest=by_rest, refused=refused)
         if thread and not refused:
-            thread.messages.append(message.seen(made["id"]))
+            thread.messages.append(message.expected(made["id"]))
             assert made == thread.messages[-1]
 
-    @rule(at=AT, metadata=METADATA, by_rest=WAY)
+    @rule(at=AT, metadata=METADATA, by_rest=BY_REST)
     def update_message(self, at: int, metadata: dict[str, str], by_rest: bool) -> None:
         key, message = self._message(at)
         values = {"messageId": to_global_id(key), "metadata": metadata}
         path = f"/threads/{key.thread_id}/messages/{key.message_id}"
         write = Write("updateMessage", values, "POST", path, {"metadata": metadata}, "message")
-        changed = self.ways.write(write, by_rest=by_rest, refused=None if message else "NOT_FOUND")
+        changed = self.clients.write(write, by_rest=by_rest, refused=None if message else "NOT_FOUND")
         if message:
             message["metadata"] = metadata
             # REST leaves the attachments out of this answer; the gateway does not.
             assert {"files": message["files"]} | changed == message
             assert by_rest or "files" in changed
 
-    @rule(at=AT, by_rest=WAY)
+    @rule(at=AT, by_rest=BY_REST)
     def delete_message(self, at: int, by_rest: bool) -> None:
         key, message = self._message(at)
         path = f"/threads/{key.thread_id}/messages/{key.message_id}"
         write = Write("deleteMessage", {"messageId": to_global_id(key)}, "DELETE", path)
-        self.ways.write(write, by_rest=by_rest, refused=None if message else "NOT_FOUND")
+        self.clients.write(write, by_rest=by_rest, refused=None if message else "NOT_FOUND")
         if message:
             self.model.threads[key.thread_id].messages.remove(message)
-            self.model.gone.append(key)
+            self.model.deleted.append(key)
 
     # Runs
 
-    @rule(at=AT, who=AT, tools=st.none() | TOOLS, more=st.none() | MESSAGES, metadata=METADATA, by_rest=WAY)
+    @rule(
+        at=AT, assistant_at=AT, tools=st.none() | TOOLS, more=st.none() | MESSAGES, metadata=METADATA, by_rest=BY_REST
+    )
     def create_run(
         self,
         at: int,
-        who: int,
+        assistant_at: int,
         tools: list[str] | None,
         more: NewMessage | None,
         metadata: dict[str, str],
         by_rest: bool,
     ) -> None:
         thread_id, thread = self._thread(at)
-        assistant_id, assistant = self._assistant(who)
-        values: Seen = {"threadId": thread_id, "assistantId": assistant_id, "metadata": metadata}
-        body: Seen = {"assistant_id": assistant_id, "metadata": metadata}
+        assistant_id, assistant = self._assistant(assistant_at)
+        values: PlainObject = {"threadId": thread_id, "assistantId": assistant_id, "metadata": metadata}
+        body: PlainObject = {"assistant_id": assistant_id, "metadata": metadata}
         if tools is not None:
             values["tools"], body["tools"] = tools_sent(tools)
         if more is not None:
@@ -141,17 +143,17 @@ class Agreement(RuleBasedStateMachine):
         elif not (thread.has_question or (more and more.role == "user") or assistant["instructions"]):
             refused = "INVALID_VALUE"
         write = Write("createRun", values, "POST", f"/threads/{thread_id}/runs", body, "run")
-        made = self.ways.write(write, by_rest=by_rest, refused=refused)
+        made = self.clients.write(write, by_rest=by_rest, refused=refused)
         if thread and assistant and not refused:
             if more is not None:
-                thread.messages.append(more.seen(self._newest_message_id(thread_id)))
-            self._learn_new_run(thread, made, assistant, tools, metadata)
+                thread.messages.append(more.expected(self._newest_message_id(thread_id)))
+            self._add_new_run(thread, made, assistant, tools, metadata)
 
-    @rule(who=AT, messages=st.lists(MESSAGES, max_size=2), metadata=METADATA, by_rest=WAY)
+    @rule(assistant_at=AT, messages=st.lists(MESSAGES, max_size=2), metadata=METADATA, by_rest=BY_REST)
     def create_thread_and_run(
-        self, who: int, messages: list[NewMessage], metadata: dict[str, str], by_rest: bool
+        self, assistant_at: int, messages: list[NewMessage], metadata: dict[str, str], by_rest: bool
     ) -> None:
-        assistant_id, assistant = self._assistant(who)
+        assistant_id, assistant = self._assistant(assistant_at)
         values = {"assistantId": assistant_id, "thread": {"messages": [one.graphql for one in messages]}}
         body = {"assistant_id": assistant_id, "thread": {"messages": [one.rest for one in messages]}}
         refused = None
@@ -167,36 +169,36 @@ class Agreement(RuleBasedStateMachine):
             body | {"metadata": metadata},
             "run",
         )
-        made = self.ways.write(write, by_rest=by_rest, refused=refused)
+        made = self.clients.write(write, by_rest=by_rest, refused=refused)
         if assistant and not refused:
-            thread = self._learn_new_thread(made["thread_id"], messages, {})
-            self._learn_new_run(thread, made, assistant, None, metadata)
+            thread = self._add_new_thread(made["thread_id"], messages, {})
+            self._add_new_run(thread, made, assistant, None, metadata)
 
     @precondition(lambda self: self.runs)
-    @rule(at=AT, metadata=METADATA, by_rest=WAY)
+    @rule(at=AT, metadata=METADATA, by_rest=BY_REST)
     def update_run(self, at: int, metadata: dict[str, str], by_rest: bool) -> None:
         key, run = self._run(at)
         values = {"runId": to_global_id(key), "metadata": metadata}
         path = f"/threads/{key.thread_id}/runs/{key.run_id}"
         write = Write("updateRun", values, "POST", path, {"metadata": metadata}, "run")
-        changed = self.ways.write(write, by_rest=by_rest, refused=None if run else "NOT_FOUND")
+        changed = self.clients.write(write, by_rest=by_rest, refused=None if run else "NOT_FOUND")
         if run:
             run.metadata = metadata
-            assert changed == run.seen | {"thread_id": key.thread_id}
+            assert changed == run.expected | {"thread_id": key.thread_id}
 
     @precondition(lambda self: self.runs)
-    @rule(at=AT, by_rest=WAY)
+    @rule(at=AT, by_rest=BY_REST)
     def cancel_run(self, at: int, by_rest: bool) -> None:
         key, run = self._run(at)
         refused = "NOT_FOUND" if run is None else None if run.status in CANCELLABLE else "WRONG_STATE"
         path = f"/threads/{key.thread_id}/runs/{key.run_id}/cancel"
         write = Write("cancelRun", {"runId": to_global_id(key)}, "POST", path, None, "run")
-        cancelled = self.ways.write(write, by_rest=by_rest, refused=refused)
+        cancelled = self.clients.write(write, by_rest=by_rest, refused=refused)
         if run and not refused:
             run.status, run.calls = "cancelling", []
-            assert cancelled == run.seen | {"thread_id": key.thread_id}
+            assert cancelled == run.expected | {"thread_id": key.thread_id}
 
-    @rule(at=AT, leave_out=st.booleans(), by_rest=WAY)
+    @rule(at=AT, leave_out=st.booleans(), by_rest=BY_REST)
     def submit_tool_outputs(self, at: int, leave_out: bool, by_rest: bool) -> None:
         key, run = self._run(at)
         if at % 8 < 6 and (awaiting := [one for one in self.runs if one[1].status == "requires_action"]):
@@ -214,29 +216,29 @@ class Agreement(RuleBasedStateMachine):
         body = {"tool_outputs": [{"tool_call_id": call, "output": "22 °C"} for call in answered]}
         path = f"/threads/{key.thread_id}/runs/{key.run_id}/submit_tool_outputs"
         write = Write("submitToolOutputs", values | {"runId": to_global_id(key)}, "POST", path, body, "run")
-        goes_on = self.ways.write(write, by_rest=by_rest, refused=refused)
+        goes_on = self.clients.write(write, by_rest=by_rest, refused=refused)
         if run and not refused:
             run.status, run.calls, run.submitted, run.queued = "queued", [], True, self.model.now
-            assert goes_on == run.seen | {"thread_id": key.thread_id}
+            assert goes_on == run.expected | {"thread_id": key.thread_id}
 
-    @rule(by_rest=WAY)
+    @rule(by_rest=BY_REST)
     def let_runs_come_to_an_end(self, by_rest: bool) -> None:
         self.let_time_pass(100, by_rest)
 
-    @rule(seconds=st.sampled_from([2, 5, 700]), by_rest=WAY)
+    @rule(seconds=st.sampled_from([2, 5, 700]), by_rest=BY_REST)
     def let_time_pass(self, seconds: int, by_rest: bool) -> None:
-        self.ways.emulator.clock.advance(seconds)
+        self.clients.emulator.clock.advance(seconds)
         self.model.now += seconds
         for thread in self.model.threads.values():
             if run := thread.active_run:
-                messages = self.ways.list_of("message", thread.id, by_rest=by_rest)
+                messages = self.clients.list_objects("message", thread.id, by_rest=by_rest)
                 shown = self._read(RunKey(thread.id, run.id), by_rest=by_rest)
                 assert shown is not None
-                thread.learn(run, shown, messages, self.model.now)
+                thread.update_run_state(run, shown, messages, self.model.now)
 
     # Assistants
 
-    @rule(tools=TOOLS, instructions=st.sampled_from([None, None, "Be brief."]), metadata=METADATA, by_rest=WAY)
+    @rule(tools=TOOLS, instructions=st.sampled_from([None, None, "Be brief."]), metadata=METADATA, by_rest=BY_REST)
     def create_assistant(
         self, tools: list[str], instructions: str | None, metadata: dict[str, str], by_rest: bool
     ) -> None:
@@ -244,11 +246,11 @@ class Agreement(RuleBasedStateMachine):
         same = {"model": "gpt-4o", "name": "A", "instructions": instructions, "metadata": metadata}
         values, body = same | {"tools": for_graphql}, same | {"tools": for_rest}
         write = Write("createAssistant", values, "POST", "/assistants", body, "assistant")
-        made = self.ways.write(write, by_rest=by_rest)
+        made = self.clients.write(write, by_rest=by_rest)
         self.model.assistants[made["id"]] = same | {"id": made["id"], "tools": tools}
         assert made == self.model.assistants[made["id"]]
 
-    @rule(at=AT, name=st.sampled_from([None, "B", "Ç"]), tools=st.none() | TOOLS, by_rest=WAY)
+    @rule(at=AT, name=st.sampled_from([None, "B", "Ç"]), tools=st.none() | TOOLS, by_rest=BY_REST)
     def update_assistant(self, at: int, name: str | None, tools: list[str] | None, by_rest: bool) -> None:
         assistant_id, assistant = self._assistant(at)
         for_graphql, for_rest = tools_sent(tools or [])
@@ -256,57 +258,59 @@ class Agreement(RuleBasedStateMachine):
         values = {"assistantId": assistant_id, "name": name} | ({"tools": for_graphql} if given else {})
         body = {"name": name} | ({"tools": for_rest} if given else {})
         write = Write("updateAssistant", values, "POST", f"/assistants/{assistant_id}", body, "assistant")
-        changed = self.ways.write(write, by_rest=by_rest, refused=None if assistant else "NOT_FOUND")
+        changed = self.clients.write(write, by_rest=by_rest, refused=None if assistant else "NOT_FOUND")
         if assistant:
             assistant |= {"name": name} | ({"tools": tools} if given else {})
             assert changed == assistant
 
     @precondition(lambda self: len(self.model.assistants) > 1)
-    @rule(at=AT, by_rest=WAY)
+    @rule(at=AT, by_rest=BY_REST)
     def delete_assistant(self, at: int, by_rest: bool) -> None:
         assistant_id, assistant = self._assistant(at)
         write = Write("deleteAssistant", {"assistantId": assistant_id}, "DELETE", f"/assistants/{assistant_id}")
-        self.ways.write(write, by_rest=by_rest, refused=None if assistant else "NOT_FOUND")
+        self.clients.write(write, by_rest=by_rest, refused=None if assistant else "NOT_FOUND")
         if assistant:
             del self.model.assistants[assistant_id]
-            self.model.gone.append(AssistantKey(assistant_id))
+            self.model.deleted.append(AssistantKey(assistant_id))
 
     # Reads
 
-    @rule(at=AT, size=SIZES, by_rest=WAY, backwards=st.booleans())
+    @rule(at=AT, size=SIZES, by_rest=BY_REST, backwards=st.booleans())
     def read_lists(self, at: int, size: int, by_rest: bool, backwards: bool) -> None:
-        list_of = functools.partial(self.ways.list_of, size=size, by_rest=by_rest, backwards=backwards)
-        assert list_of("assistant", None) == list(self.model.assistants.values())
+        list_objects = functools.partial(self.clients.list_objects, size=size, by_rest=by_rest, backwards=backwards)
+        assert list_objects("assistant", None) == list(self.model.assistants.values())
         thread = _pick(list(self.model.threads.values()), at)
-        assert list_of("message", thread.id) == thread.messages
-        assert list_of("run", thread.id) == [run.seen for run in thread.runs]
+        assert list_objects("message", thread.id) == thread.messages
+        assert list_objects("run", thread.id) == [run.expected for run in thread.runs]
 
-    @rule(at=AT, size=SIZES, by_rest=WAY, backwards=st.booleans())
+    @rule(at=AT, size=SIZES, by_rest=BY_REST, backwards=st.booleans())
     def read_messages_of_a_run(self, at: int, size: int, by_rest: bool, backwards: bool) -> None:
         key, run = self._run(at)
         if run:
             messages = self.model.threads[key.thread_id].messages
             written = [message for message in messages if message["run_id"] == run.id]
-            list_of = functools.partial(self.ways.list_of, size=size, by_rest=by_rest, backwards=backwards)
-            assert list_of("message", key.thread_id, run_id=run.id) == written
+            list_objects = functools.partial(self.clients.list_objects, size=size, by_rest=by_rest, backwards=backwards)
+            assert list_objects("message", key.thread_id, run_id=run.id) == written
 
-    @rule(at=AT, by_rest=WAY, by_node=st.booleans())
+    @rule(at=AT, by_rest=BY_REST, by_node=st.booleans())
     def read_one_of_each(self, at: int, by_rest: bool, by_node: bool) -> None:
         thread_id, thread = self._thread(at)
-        assert self._read(ThreadKey(thread_id), by_rest=by_rest, by_node=by_node) == (thread.seen if thread else None)
+        assert self._read(ThreadKey(thread_id), by_rest=by_rest, by_node=by_node) == (
+            thread.expected if thread else None
+        )
         message_key, message = self._message(at)
         assert self._read(message_key, by_rest=by_rest, by_node=by_node) == message
         run_key, run = self._run(at)
-        assert self._read(run_key, by_rest=by_rest, by_node=by_node) == (run.seen if run else None)
+        assert self._read(run_key, by_rest=by_rest, by_node=by_node) == (run.expected if run else None)
         assistant_id, assistant = self._assistant(at)
         assert self._read(AssistantKey(assistant_id), by_rest=by_rest, by_node=by_node) == assistant
 
-    @precondition(lambda self: self.model.gone)
+    @precondition(lambda self: self.model.deleted)
     @rule(at=AT)
-    def what_is_gone_is_nowhere(self, at: int) -> None:
-        key = _pick(self.model.gone, at)
+    def deleted_objects_are_not_found(self, at: int) -> None:
+        key = _pick(self.model.deleted, at)
         query = "query ($id: ID!) { node(id: $id) { id } nodes(ids: [$id]) { id } }"
-        assert self.ways.graphql(query, id=to_global_id(key)) == {"node": None, "nodes": [None]}
+        assert self.clients.graphql(query, id=to_global_id(key)) == {"node": None, "nodes": [None]}
         assert self._read(key, by_rest=True) is None
 
     # What the rules are made of
@@ -317,60 +321,65 @@ class Agreement(RuleBasedStateMachine):
 
     def _thread(self, at: int) -> tuple[str, Thread | None]:
         """A thread that is there, now and then one that is gone."""
-        gone = [key for key in self.model.gone if isinstance(key, ThreadKey)]
-        if at % 8 == 7 and gone:
-            return _pick(gone, at).thread_id, None
+        deleted = [key for key in self.model.deleted if isinstance(key, ThreadKey)]
+        if at % 8 == 7 and deleted:
+            return _pick(deleted, at).thread_id, None
         thread = _pick(list(self.model.threads.values()), at)
         return thread.id, thread
 
-    def _message(self, at: int) -> tuple[MessageKey, Seen | None]:
-        gone = [key for key in self.model.gone if isinstance(key, MessageKey)]
+    def _message(self, at: int) -> tuple[MessageKey, PlainObject | None]:
+        deleted = [key for key in self.model.deleted if isinstance(key, MessageKey)]
         there = [(MessageKey(t.id, m["id"]), m) for t in self.model.threads.values() for m in t.messages]
-        if there and not (at % 8 == 7 and gone):
+        if there and not (at % 8 == 7 and deleted):
             return _pick(there, at)
-        return _pick(gone, at) if gone else MessageKey(next(iter(self.model.threads)), "msg_" + "0" * 24), None
+        return _pick(deleted, at) if deleted else MessageKey(next(iter(self.model.threads)), "msg_" + "0" * 24), None
 
     def _run(self, at: int) -> tuple[RunKey, Run | None]:
-        gone = [key for key in self.model.gone if isinstance(key, RunKey)]
-        if self.runs and not (at % 8 == 7 and gone):
+        deleted = [key for key in self.model.deleted if isinstance(key, RunKey)]
+        if self.runs and not (at % 8 == 7 and deleted):
             return _pick(self.runs, at)
-        return _pick(gone, at) if gone else RunKey(next(iter(self.model.threads)), "run_" + "0" * 24), None
+        return _pick(deleted, at) if deleted else RunKey(next(iter(self.model.threads)), "run_" + "0" * 24), None
 
-    def _assistant(self, at: int) -> tuple[str, Seen | None]:
-        gone = [key for key in self.model.gone if isinstance(key, AssistantKey)]
-        if at % 8 == 7 and gone:
-            return _pick(gone, at).assistant_id, None
+    def _assistant(self, at: int) -> tuple[str, PlainObject | None]:
+        deleted = [key for key in self.model.deleted if isinstance(key, AssistantKey)]
+        if at % 8 == 7 and deleted:
+            return _pick(deleted, at).assistant_id, None
         return _pick(list(self.model.assistants.items()), at)
 
-    def _learn_new_thread(self, thread_id: str, messages: list[NewMessage], metadata: dict[str, str]) -> Thread:
+    def _add_new_thread(self, thread_id: str, messages: list[NewMessage], metadata: dict[str, str]) -> Thread:
         """Learn the ids of its first messages, and nothing else."""
-        shown = self.ways.list_of("message", thread_id, by_rest=True)
+        shown = self.clients.list_objects("message", thread_id, by_rest=True)
         assert len(shown) == len(messages)
         thread = Thread(thread_id, metadata)
-        thread.messages = [sent.seen(one["id"]) for sent, one in zip(messages, shown, strict=True)]
+        thread.messages = [sent.expected(one["id"]) for sent, one in zip(messages, shown, strict=True)]
         self.model.threads[thread_id] = thread
         return thread
 
-    def _learn_new_run(
-        self, thread: Thread, made: Seen, assistant: Seen, tools: list[str] | None, metadata: dict[str, str]
+    def _add_new_run(
+        self,
+        thread: Thread,
+        made: PlainObject,
+        assistant: PlainObject,
+        tools: list[str] | None,
+        metadata: dict[str, str],
     ) -> None:
         now, chosen = self.model.now, assistant["tools"] if tools is None else tools
         assert made["thread_id"] == thread.id
         run = Run(made["id"], assistant["id"], metadata, chosen, created=now, queued=now)
-        assert run.seen == {name: made[name] for name in run.seen}
+        assert run.expected == {name: made[name] for name in run.expected}
         thread.runs.append(run)
 
     def _newest_message_id(self, thread_id: str) -> str:
-        _, newest = self.ways.rest("GET", f"/threads/{thread_id}/messages?limit=1")
+        _, newest = self.clients.rest("GET", f"/threads/{thread_id}/messages?limit=1")
         return str(newest["data"][0]["id"])
 
-    def _read(self, key: NodeKey, *, by_rest: bool, by_node: bool = False) -> Seen | None:
+    def _read(self, key: NodeKey, *, by_rest: bool, by_node: bool = False) -> PlainObject | None:
         kind = type(key).__name__.removesuffix("Key").lower()
         if not by_rest:
-            return self.ways.get_by_graphql(kind, to_global_id(key), by_node=by_node)
+            return self.clients.get_by_graphql(kind, to_global_id(key), by_node=by_node)
         collections = ("assistants",) if kind == "assistant" else ("threads", f"{kind}s")
         path = "".join(f"/{collection}/{part}" for collection, part in zip(collections, key, strict=False))
-        return self.ways.get_by_rest(kind, path)
+        return self.clients.get_by_rest(kind, path)
 
 
 def _pick(choices: list[ChoiceT], at: int) -> ChoiceT:
@@ -378,9 +387,9 @@ def _pick(choices: list[ChoiceT], at: int) -> ChoiceT:
 
 
 def test_emulator_and_gateway_agree_with_a_naive_model() -> None:
-    with RestAndGraphQL() as ways:
+    with RestAndGraphQL() as clients:
         run_state_machine_as_test(
-            functools.partial(Agreement, ways),  # type: ignore[arg-type]  # whatever makes a machine will do
+            functools.partial(Agreement, clients),  # type: ignore[arg-type]  # whatever makes a machine will do
             settings=settings(
                 max_examples=25,
                 stateful_step_count=50,

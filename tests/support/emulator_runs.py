@@ -9,7 +9,7 @@ from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_global_id
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway
 from tests.support.mutations import WEATHER, assistant, succeed, thread_with_question
-from tests.support.subscription_clients import Event, Reader
+from tests.support.subscription_clients import Event, SubscriptionReader
 
 RUN_EVENTS = """
 subscription ($run: ID!, $after: String) {
@@ -94,7 +94,7 @@ async def start_tool_run(emulator: Emulator, gateway: Gateway) -> StartedRun:
     return await start_run(emulator, gateway, tools=[{"function": WEATHER["function"]}])
 
 
-async def start_elsewhere(emulator: Emulator, **options: Any) -> StartedRun:
+async def start_run_without_gateway(emulator: Emulator, **options: Any) -> StartedRun:
     """Start a run past all gateways."""
     thread_id = await thread_with_question(emulator)
     assistant_id = await assistant(emulator)
@@ -102,7 +102,7 @@ async def start_elsewhere(emulator: Emulator, **options: Any) -> StartedRun:
     return StartedRun(RunKey(thread_id, run["id"]))
 
 
-async def submit(gateway: Gateway, emulator: Emulator, run: StartedRun, output: str = "22 °C") -> None:
+async def submit_outputs(gateway: Gateway, emulator: Emulator, run: StartedRun, output: str = "22 °C") -> None:
     """Answer the function calls that a run waits for."""
     waiting = await emulator.get(run.path)
     calls = waiting["required_action"]["submit_tool_outputs"]["tool_calls"]
@@ -110,46 +110,46 @@ async def submit(gateway: Gateway, emulator: Emulator, run: StartedRun, output: 
     await succeed(gateway, "submitToolOutputs", "run { status }", runId=run.id, toolOutputs=outputs)
 
 
-async def told(reader: Reader, status: str) -> None:
+async def wait_for_status(reader: SubscriptionReader, status: str) -> None:
     """Wait until this is the last status that a reader was told of."""
-    await reader.until(lambda reader: statuses(reader.events)[-1:] == [status])
+    await reader.wait_until(lambda reader: statuses(reader.events)[-1:] == [status])
 
 
-async def write_message(emulator: Emulator, reader: Reader) -> None:
+async def write_message(emulator: Emulator, reader: SubscriptionReader) -> None:
     """Let a run that is in progress write its message piece by piece, without letting it end."""
     emulator.clock.advance(STEP_SECONDS)
-    await reader.has("MessageCreated")
+    await reader.wait_for_event("MessageCreated")
     pieces = 0
     while not reader.of_type("MessageFinished"):
         pieces += 1
         emulator.clock.advance(PIECE_SECONDS)
-        await reader.until(partial(_has_written, pieces=pieces))
+        await reader.wait_until(partial(_has_written, pieces=pieces))
 
 
-def _has_written(reader: Reader, pieces: int) -> bool:
+def _has_written(reader: SubscriptionReader, pieces: int) -> bool:
     return len(reader.of_type("TextDelta")) >= pieces or bool(reader.of_type("MessageFinished"))
 
 
 def statuses(events: Sequence[Event]) -> list[str]:
-    """The statuses in the order in which a reader was told of them, each linked to the one before."""
-    told: list[str] = []
+    """The statuses in the order in which a reader was seen of them, each linked to the one before."""
+    seen: list[str] = []
     for event in events:
         if event["type"] == "RunSnapshot":
-            if not told or told[-1] != event["run"]["status"]:
-                told.append(event["run"]["status"])
+            if not seen or seen[-1] != event["run"]["status"]:
+                seen.append(event["run"]["status"])
         elif event["type"] == "RunStatusChange":
-            if told:
-                assert event["previous"] == told[-1], f"{event} after {told}"
-            assert event["status"] not in told[-1:], f"{event} told twice"
-            told.append(event["status"])
-    return told
+            if seen:
+                assert event["previous"] == seen[-1], f"{event} after {seen}"
+            assert event["status"] not in seen[-1:], f"{event} seen twice"
+            seen.append(event["status"])
+    return seen
 
 
-def hold_to_truth(events: Sequence[Event], truth: Sequence[Event]) -> None:
+def check_events_match_messages(events: Sequence[Event], truth: Sequence[Event]) -> None:
     """Fail unless a reader of a whole run could make of its events what the upstream has by now.
 
     One end, the last event; each message begun and finished once, and whole; pieces of text that make it up. Where
-    the reader was told of an error before, some of the pieces may be missing, but none comes twice.
+    the reader was seen of an error before, some of the pieces may be missing, but none comes twice.
     """
     assert [_is_end(event) for event in events] == [False] * (len(events) - 1) + [True], events
     final = {message["id"]: message["text"] for message in truth}
@@ -164,23 +164,23 @@ def hold_to_truth(events: Sequence[Event], truth: Sequence[Event]) -> None:
                 if _is_end(event):
                     finished |= {message["id"]: message["text"] for message in event["messages"]}
             case "MessageCreated":
-                assert event["message"]["id"] not in created, f"{event} told twice"
+                assert event["message"]["id"] not in created, f"{event} seen twice"
                 created.add(event["message"]["id"])
                 assert not event["message"]["text"] or event["provenance"] == "POLLED"
             case "TextDelta":
                 assert event["messageId"] not in finished, f"{event} after the end of its message"
                 pieces.setdefault(event["messageId"], []).append(event["value"])
             case "MessageFinished":
-                assert event["message"]["id"] not in finished, f"{event} told twice"
+                assert event["message"]["id"] not in finished, f"{event} seen twice"
                 finished[event["message"]["id"]] = event["message"]["text"]
     assert finished == final
     is_lossy = any(event["type"] == "StreamError" for event in events)
-    for message_id, told in pieces.items():
+    for message_id, seen in pieces.items():
         whole = final[message_id]
-        assert "".join(told) == whole or (is_lossy and _are_parts_of(whole, told)), f"{told} of {whole!r}"
+        assert "".join(seen) == whole or (is_lossy and _contains_in_order(whole, seen)), f"{seen} of {whole!r}"
 
 
-def _are_parts_of(whole: str, parts: Sequence[str]) -> bool:
+def _contains_in_order(whole: str, parts: Sequence[str]) -> bool:
     """Whether the parts stand in a text in this order, none of them over another."""
     place = 0
     for part in parts:
@@ -191,7 +191,7 @@ def _are_parts_of(whole: str, parts: Sequence[str]) -> bool:
     return True
 
 
-async def truth_of(emulator: Emulator, run: StartedRun) -> list[Event]:
+async def messages_of_run(emulator: Emulator, run: StartedRun) -> list[Event]:
     """The messages that a run wrote, as the upstream has them."""
     path = f"/threads/{run.key.thread_id}/messages?run_id={run.key.run_id}&order=asc"
     listed = (await emulator.get(path))["data"]

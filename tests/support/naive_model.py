@@ -31,11 +31,11 @@ class Run:
     made: set[str] = field(default_factory=set)
 
     @property
-    def seen(self) -> dict[str, Any]:
+    def expected(self) -> dict[str, Any]:
         names = ("id", "status", "metadata", "assistant_id", "calls", "tools")
         return {name: getattr(self, name) for name in names}
 
-    def possible(self, now: int) -> set[str]:
+    def possible_statuses(self, now: int) -> set[str]:
         """The statuses that it may have by now, which is at least two seconds after its last change."""
         expires = self.created + LIFETIME_SECONDS
         if self.status == "cancelling":
@@ -59,7 +59,7 @@ class Thread:
     runs: list[Run] = field(default_factory=list)
 
     @property
-    def seen(self) -> dict[str, Any]:
+    def expected(self) -> dict[str, Any]:
         return {"id": self.id, "metadata": self.metadata}
 
     @property
@@ -70,12 +70,12 @@ class Thread:
     def has_question(self) -> bool:
         return any(message["role"] == "user" for message in self.messages)
 
-    def learn(self, run: Run, shown: dict[str, Any], messages: list[dict[str, Any]], now: int) -> None:
+    def update_run_state(self, run: Run, shown: dict[str, Any], messages: list[dict[str, Any]], now: int) -> None:
         """Take over how far a run has come and what it has written; anything else must be as it was."""
-        possible = run.possible(now)
-        assert shown["status"] in possible, f"expected one of {possible}, got {shown}"
+        possible_statuses = run.possible_statuses(now)
+        assert shown["status"] in possible_statuses, f"expected one of {possible_statuses}, got {shown}"
         run.status, run.calls = shown["status"], shown["calls"]
-        assert shown == run.seen
+        assert shown == run.expected
         assert len(run.calls) == (len(run.tools) if run.status == "requires_action" else 0)
         known = [message["id"] for message in self.messages]
         assert [message["id"] for message in messages][: len(known)] == known
@@ -92,9 +92,9 @@ class Thread:
 
 @dataclass
 class Model:
-    """Everything that one key sees; `gone` are the keys of what was deleted."""
+    """Everything that one key sees; `deleted` are the keys of what was deleted."""
 
     now: int
     threads: dict[str, Thread] = field(default_factory=dict)
     assistants: dict[str, dict[str, Any]] = field(default_factory=dict)
-    gone: list[NodeKey] = field(default_factory=list)
+    deleted: list[NodeKey] = field(default_factory=list)

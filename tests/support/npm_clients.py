@@ -14,7 +14,9 @@ SUPPORT = Path(__file__).parent
 
 
 @asynccontextmanager
-async def npm_client(kind: str, url: str, query: str, *, most: int | None = None) -> AsyncIterator[asyncio.Task[Any]]:
+async def run_npm_client(
+    kind: str, url: str, query: str, *, most: int | None = None
+) -> AsyncIterator[asyncio.Task[Any]]:
     """The client of `kind` (`ws` or `sse`) at work; the task gives the list of all that it was told."""
     directory = await asyncio.to_thread(npm_install, PACKAGES)
     script = SUPPORT / f"graphql_{kind}_client.mjs"

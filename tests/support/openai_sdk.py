@@ -42,24 +42,24 @@ async def openai_client(emulator: Emulator, *, key: str = KEY) -> AsyncIterator[
         yield client
 
 
-def checked(model: ModelT) -> ModelT:
+def check_object(model: ModelT) -> ModelT:
     """The object itself; fails the test where it lacks a required field or one is of another type."""
-    unknown = faults(model) - KNOWN_FAULTS
+    unknown = model_mismatches(model) - KNOWN_FAULTS
     assert unknown == set(), f"{sorted(unknown)} in {model.to_dict()}"
     return model
 
 
-def checked_page(page: AsyncCursorPage[ModelT]) -> list[ModelT]:
+def check_page(page: AsyncCursorPage[ModelT]) -> list[ModelT]:
     """The objects of a page, each checked; fails the test where the page misnames its first or last."""
     sent: Mapping[str, Any] = page.to_dict()
     ids = [item["id"] for item in sent["data"]]
     ends = (ids[0], ids[-1]) if ids else (None, None)
     assert (sent["object"], sent["first_id"], sent["last_id"]) == ("list", *ends)
     assert isinstance(sent["has_more"], bool)
-    return [checked(item) for item in page.data]
+    return [check_object(item) for item in page.data]
 
 
-def faults(model: openai.BaseModel) -> set[str]:
+def model_mismatches(model: openai.BaseModel) -> set[str]:
     """In what an object differs from its model: class, field and kind of fault."""
     kind = type(model)
     try:

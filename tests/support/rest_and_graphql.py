@@ -13,7 +13,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.gateway import Gateway, running_gateway
 
-Seen: TypeAlias = dict[str, Any]
+PlainObject: TypeAlias = dict[str, Any]
 ResultT = TypeVar("ResultT")
 
 REFUSALS = {
@@ -42,19 +42,19 @@ class Write:
     """
 
     mutation: str
-    input: Seen
+    input: PlainObject
     method: str
     path: str
-    body: Seen | None = None
+    body: PlainObject | None = None
     kind: str | None = None
 
 
-def function(name: str) -> Seen:
+def function(name: str) -> PlainObject:
     """A function tool without parameters, in the one shape of which both spellings are made."""
     return {"name": name, "parameters": {"type": "object", "properties": {}}}
 
 
-def tools_sent(names: list[str]) -> tuple[list[Seen], list[Seen]]:
+def tools_sent(names: list[str]) -> tuple[list[PlainObject], list[PlainObject]]:
     """Tools for GraphQL and for REST."""
     return [{"function": function(name)} for name in names], [
         {"type": "function", "function": function(name)} for name in names
@@ -72,8 +72,8 @@ class NewMessage:
     metadata: dict[str, str]
 
     @property
-    def graphql(self) -> Seen:
-        content: list[Seen] = [{"text": text} for text in self.texts]
+    def graphql(self) -> PlainObject:
+        content: list[PlainObject] = [{"text": text} for text in self.texts]
         if self.image is not None:
             content.append({"imageUrl": {"url": self.image, "detail": "LOW"}})
         attachments = [{"fileId": file, "tools": ["FILE_SEARCH"]} for file in self.files]
@@ -85,8 +85,8 @@ class NewMessage:
         }
 
     @property
-    def rest(self) -> Seen:
-        content: list[Seen] = [{"type": "text", "text": text} for text in self.texts]
+    def rest(self) -> PlainObject:
+        content: list[PlainObject] = [{"type": "text", "text": text} for text in self.texts]
         if self.image is not None:
             content.append({"type": "image_url", "image_url": {"url": self.image, "detail": "low"}})
         attachments = [{"file_id": file, "tools": [{"type": "file_search"}]} for file in self.files]
@@ -94,7 +94,7 @@ class NewMessage:
         bare = content[0]["text"] if len(content) == 1 else content
         return {"role": self.role, "content": bare, "attachments": attachments, "metadata": self.metadata}
 
-    def seen(self, message_id: str) -> Seen:
+    def expected(self, message_id: str) -> PlainObject:
         """What either way shows of it."""
         return {
             "id": message_id,
@@ -107,11 +107,11 @@ class NewMessage:
         }
 
 
-def _thread_by_rest(got: Any) -> Seen:
+def _thread_from_rest(got: Any) -> PlainObject:
     return {"id": got["id"], "metadata": got["metadata"]}
 
 
-def _message_by_rest(got: Any) -> Seen:
+def _message_from_rest(got: Any) -> PlainObject:
     parts = [
         part["text"]["value"] if part["type"] == "text" else (part["image_url"]["url"], part["image_url"]["detail"])
         for part in got["content"]
@@ -123,7 +123,7 @@ def _message_by_rest(got: Any) -> Seen:
     return same | {"files": [(one["file_id"], [tool["type"] for tool in one["tools"]]) for one in got["attachments"]]}
 
 
-def _run_by_rest(got: Any) -> Seen:
+def _run_from_rest(got: Any) -> PlainObject:
     action = got["required_action"]
     calls = [] if action is None else [call["id"] for call in action["submit_tool_outputs"]["tool_calls"]]
     tools = [tool["function"]["name"] for tool in got["tools"]]
@@ -131,16 +131,16 @@ def _run_by_rest(got: Any) -> Seen:
     return same | {"calls": calls, "tools": tools}
 
 
-def _assistant_by_rest(got: Any) -> Seen:
+def _assistant_from_rest(got: Any) -> PlainObject:
     same = {name: got[name] for name in ("id", "name", "model", "instructions", "metadata")}
     return same | {"tools": [tool["function"]["name"] for tool in got["tools"]]}
 
 
-def _thread_by_graphql(got: Any) -> Seen:
+def _thread_from_graphql(got: Any) -> PlainObject:
     return {"id": got["upstreamId"], "metadata": got["metadata"]}
 
 
-def _message_by_graphql(got: Any) -> Seen:
+def _message_from_graphql(got: Any) -> PlainObject:
     parts = [part["text"] if "text" in part else (part["url"], part["detail"].lower()) for part in got["content"]]
     return {
         "id": got["upstreamId"],
@@ -153,7 +153,7 @@ def _message_by_graphql(got: Any) -> Seen:
     }
 
 
-def _run_by_graphql(got: Any) -> Seen:
+def _run_from_graphql(got: Any) -> PlainObject:
     action = got["requiredAction"]
     return {
         "id": got["upstreamId"],
@@ -165,22 +165,22 @@ def _run_by_graphql(got: Any) -> Seen:
     }
 
 
-def _assistant_by_graphql(got: Any) -> Seen:
+def _assistant_from_graphql(got: Any) -> PlainObject:
     same = {name: got[name] for name in ("name", "model", "instructions", "metadata")}
     return same | {"id": got["upstreamId"], "tools": [tool["name"] for tool in got["tools"]]}
 
 
-_BY_REST: dict[str, Callable[[Any], Seen]] = {
-    "thread": _thread_by_rest,
-    "message": _message_by_rest,
-    "run": _run_by_rest,
-    "assistant": _assistant_by_rest,
+_FROM_REST: dict[str, Callable[[Any], PlainObject]] = {
+    "thread": _thread_from_rest,
+    "message": _message_from_rest,
+    "run": _run_from_rest,
+    "assistant": _assistant_from_rest,
 }
-_BY_GRAPHQL: dict[str, Callable[[Any], Seen]] = {
-    "thread": _thread_by_graphql,
-    "message": _message_by_graphql,
-    "run": _run_by_graphql,
-    "assistant": _assistant_by_graphql,
+_FROM_GRAPHQL: dict[str, Callable[[Any], PlainObject]] = {
+    "thread": _thread_from_graphql,
+    "message": _message_from_graphql,
+    "run": _run_from_graphql,
+    "assistant": _assistant_from_graphql,
 }
 
 
@@ -223,11 +223,11 @@ class RestAndGraphQL:
 
         return self._runner.run(bounded())
 
-    def write(self, write: Write, *, by_rest: bool, refused: str | None = None) -> Seen:
+    def write(self, write: Write, *, by_rest: bool, refused: str | None = None) -> PlainObject:
         """Carry it out, and give what it shows; where a code is given, the write must be refused by that code."""
         return self._write_by_rest(write, refused) if by_rest else self._write_by_graphql(write, refused)
 
-    def _write_by_rest(self, write: Write, refused: str | None) -> Seen:
+    def _write_by_rest(self, write: Write, refused: str | None) -> PlainObject:
         status, got = self.rest(write.method, write.path, write.body)
         if refused is not None:
             expected, words = REFUSALS[refused]
@@ -236,10 +236,10 @@ class RestAndGraphQL:
             return {}
         assert status == 200, got
         if write.kind == "run":
-            return {**_run_by_rest(got), "thread_id": got["thread_id"]}
-        return {} if write.kind is None else _BY_REST[write.kind](got)
+            return {**_run_from_rest(got), "thread_id": got["thread_id"]}
+        return {} if write.kind is None else _FROM_REST[write.kind](got)
 
-    def _write_by_graphql(self, write: Write, refused: str | None) -> Seen:
+    def _write_by_graphql(self, write: Write, refused: str | None) -> PlainObject:
         fields = "deletedId" if write.kind is None else f"{write.kind} {{ {FIELDS[write.kind]} }}"
         if write.kind == "run":
             fields = f"run {{ {FIELDS['run']} thread {{ upstreamId }} }}"
@@ -256,10 +256,10 @@ class RestAndGraphQL:
             assert payload["deletedId"]
             return {}
         got = payload[write.kind]
-        shown = _BY_GRAPHQL[write.kind](got)
+        shown = _FROM_GRAPHQL[write.kind](got)
         return {**shown, "thread_id": got["thread"]["upstreamId"]} if write.kind == "run" else shown
 
-    def rest(self, method: str, path: str, body: Seen | None = None) -> tuple[int, Any]:
+    def rest(self, method: str, path: str, body: PlainObject | None = None) -> tuple[int, Any]:
         """The status and the answer, whatever they are."""
 
         async def ask() -> tuple[int, Any]:
@@ -278,20 +278,20 @@ class RestAndGraphQL:
         assert "errors" not in reply, reply["errors"]
         return reply["data"]
 
-    def get_by_rest(self, kind: str, path: str) -> Seen | None:
+    def get_by_rest(self, kind: str, path: str) -> PlainObject | None:
         """One object; None where there is none."""
         status, got = self.rest("GET", path)
         assert status in {200, 404}, got
-        return _BY_REST[kind](got) if status == 200 else None
+        return _FROM_REST[kind](got) if status == 200 else None
 
-    def get_by_graphql(self, kind: str, global_id: str, *, by_node: bool) -> Seen | None:
+    def get_by_graphql(self, kind: str, global_id: str, *, by_node: bool) -> PlainObject | None:
         """One object, by its own field or by `node`; None where there is none."""
         type_name = kind.capitalize()
         asked = f"node(id: $id) {{ ... on {type_name} {{" if by_node else f"{kind}(id: $id) {{ ... on {type_name} {{"
         found = self.graphql(f"query ($id: ID!) {{ found: {asked} {FIELDS[kind]} }} }} }}", id=global_id)["found"]
-        return None if found is None else _BY_GRAPHQL[kind](found)
+        return None if found is None else _FROM_GRAPHQL[kind](found)
 
-    def list_of(
+    def list_objects(
         self,
         kind: str,
         thread_id: str | None,
@@ -300,28 +300,30 @@ class RestAndGraphQL:
         size: int = 100,
         backwards: bool = False,
         run_id: str | None = None,
-    ) -> list[Seen]:
+    ) -> list[PlainObject]:
         """A whole list of a thread or, without one, of the root, oldest first, read by pages from one of its ends."""
         if by_rest:
             path = f"/{kind}s" if thread_id is None else f"/threads/{thread_id}/{kind}s"
             return self._list_by_rest(kind, path, size, backwards=backwards, run_id=run_id)
         return self._list_by_graphql(kind, thread_id, size, backwards=backwards, run_id=run_id)
 
-    def _list_by_rest(self, kind: str, path: str, size: int, *, backwards: bool, run_id: str | None) -> list[Seen]:
-        found: list[Seen] = []
+    def _list_by_rest(
+        self, kind: str, path: str, size: int, *, backwards: bool, run_id: str | None
+    ) -> list[PlainObject]:
+        found: list[PlainObject] = []
         options = {"limit": str(size), "order": "desc" if backwards else "asc"}
         if run_id is not None:
             options["run_id"] = run_id
         while True:
             _, page = self.rest("GET", f"{path}?{'&'.join(f'{name}={value}' for name, value in options.items())}")
-            found += [_BY_REST[kind](one) for one in page["data"]]
+            found += [_FROM_REST[kind](one) for one in page["data"]]
             if not page["has_more"]:
                 return found[::-1] if backwards else found
             options["after"] = page["last_id"]
 
     def _list_by_graphql(
         self, kind: str, thread_id: str | None, size: int, *, backwards: bool, run_id: str | None
-    ) -> list[Seen]:
+    ) -> list[PlainObject]:
         count, bound, onwards, end = (
             ("last", "before", "hasPreviousPage", "startCursor")
             if backwards
@@ -335,12 +337,12 @@ class RestAndGraphQL:
         query = f"query ($size: Int!, $at: String) {{ {connection} }}"
         if thread_id is not None:
             query = f"query ($id: ID!, $size: Int!, $at: String) {{ thread(id: $id) {{ {connection} }} }}"
-        variables: Seen = {"size": size, "at": None} | ({} if thread_id is None else {"id": thread_id})
-        found: list[Seen] = []
+        variables: PlainObject = {"size": size, "at": None} | ({} if thread_id is None else {"id": thread_id})
+        found: list[PlainObject] = []
         while True:
             data = self.graphql(query, **variables)
             page = (data if thread_id is None else data["thread"])[f"{kind}s"]
-            nodes = [_BY_GRAPHQL[kind](node) for node in page["nodes"]]
+            nodes = [_FROM_GRAPHQL[kind](node) for node in page["nodes"]]
             found = [*nodes, *found] if backwards else [*found, *nodes]
             if not page["pageInfo"][onwards]:
                 return found

@@ -26,33 +26,33 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ScriptedResponse:
     """Bytes to send, and what to do with the connection after them."""
 
-    sent: bytes = b""
+    data: bytes = b""
     then: str = "keep"  # or "close", "reset", "hang"
-    later: tuple[bytes | asyncio.Event, ...] = ()  # to be sent behind it, after each event that is set
+    pieces: tuple[bytes | asyncio.Event, ...] = ()  # to be sent behind it, after each event that is set
 
 
-RESET = Answer(then="reset")
-CLOSED = Answer(then="close")
-SILENCE = Answer(then="hang")
+RESET = ScriptedResponse(then="reset")
+CLOSED = ScriptedResponse(then="close")
+SILENCE = ScriptedResponse(then="hang")
 
-Script: TypeAlias = Callable[[Request], Answer]
+ResponseScript: TypeAlias = Callable[[Request], ScriptedResponse]
 
 
-def answer(status: int = 200, body: object = b"", **headers: str) -> Answer:
+def response(status: int = 200, body: object = b"", **headers: str) -> ScriptedResponse:
     """A whole answer; a body that is no bytes is sent as JSON. `Retry_After="1"` becomes a header."""
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = {"Content-Type": "application/json", "Content-Length": str(len(sent))}
     lines |= {name.replace("_", "-"): value for name, value in headers.items()}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value)
-    return Answer(f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode() + sent)
+    return ScriptedResponse(f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode() + sent)
 
 
-def cut_short(whole: Answer, missing_bytes: int = 1) -> Answer:
+def truncated(whole: ScriptedResponse, missing_bytes: int = 1) -> ScriptedResponse:
     """The same answer with its end missing."""
-    return Answer(whole.sent[:-missing_bytes], then="close")
+    return ScriptedResponse(whole.data[:-missing_bytes], then="close")
 
 
 def chunk(data: bytes) -> bytes:
@@ -60,41 +60,41 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def stream(
+def chunked_response(
     *pieces: bytes | asyncio.Event, then: str = "keep", whole: bool = True, status: int = 200, **headers: str
-) -> Answer:
+) -> ScriptedResponse:
     """A chunked answer that sends its pieces one by one, each behind the events before it; `whole` has an end."""
     lines = {"Content-Type": "text/event-stream; charset=utf-8", "Transfer-Encoding": "chunked"}
     lines |= {name.replace("_", "-"): value for name, value in headers.items()}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value)
-    later = tuple(chunk(piece) if isinstance(piece, bytes) else piece for piece in pieces)
+    encoded_pieces = tuple(chunk(piece) if isinstance(piece, bytes) else piece for piece in pieces)
     sent = f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode()
-    return Answer(sent, then, (*later, chunk(b"")) if whole else later)
+    return ScriptedResponse(sent, then, (*encoded_pieces, chunk(b"")) if whole else encoded_pieces)
 
 
-def echo(request: Request) -> Answer:
+def echo(request: Request) -> ScriptedResponse:
     """The object whose id ends the path, of no kind; or an empty list."""
     path, _, query = request.target.partition("?")
     if "limit=" in query:
-        return answer(body={"object": "list", "data": [], "has_more": False})
-    return answer(body={"id": path.rsplit("/", 1)[1], "created_at": 1})
+        return response(body={"object": "list", "data": [], "has_more": False})
+    return response(body={"id": path.rsplit("/", 1)[1], "created_at": 1})
 
 
 @dataclass
 class ScriptedUpstream:
     """Answers with `script`, one after the other, then with `always`; remembers what it was asked."""
 
-    script: deque[Answer | Script] = field(default_factory=deque)
-    always: Answer | Script = field(default_factory=answer)
+    queued_responses: deque[ScriptedResponse | ResponseScript] = field(default_factory=deque)
+    default_response: ScriptedResponse | ResponseScript = field(default_factory=response)
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
     open_connections: int = 0
-    most_at_once: int = 0
+    max_concurrent: int = 0
     url: str = ""
     _waiting: int = 0
 
-    def plan(self, *answers: Answer | Script) -> None:
-        self.script.extend(answers)
+    def queue_responses(self, *responses: ScriptedResponse | ResponseScript) -> None:
+        self.queued_responses.extend(responses)
 
     @property
     def targets(self) -> list[str]:
@@ -122,34 +122,34 @@ class ScriptedUpstream:
         self.requests.append(request)
         self._waiting += 1
         await asyncio.sleep(0)
-        self.most_at_once = max(self.most_at_once, self._waiting)
-        planned = self.script.popleft() if self.script else self.always
-        reply = planned(request) if callable(planned) else planned
-        writer.write(reply.sent)
+        self.max_concurrent = max(self.max_concurrent, self._waiting)
+        scripted = self.queued_responses.popleft() if self.queued_responses else self.default_response
+        response = scripted(request) if callable(scripted) else scripted
+        writer.write(response.data)
         await writer.drain()
-        for piece in reply.later:
+        for piece in response.pieces:
             if isinstance(piece, bytes):
                 writer.write(piece)
                 await writer.drain()
             elif not await _set_before_end(piece, reader):
                 return False
-        if reply.then == "hang":
+        if response.then == "hang":
             await reader.read()  # until the client leaves
         self._waiting -= 1
-        if reply.then == "reset":
+        if response.then == "reset":
             sock: socket.socket = writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
-        return reply.then == "keep"
+        return response.then == "keep"
 
 
 async def _set_before_end(event: asyncio.Event, reader: asyncio.StreamReader) -> bool:
     """Whether an event is set while the client is still there."""
-    leaving, setting = asyncio.ensure_future(reader.read()), asyncio.ensure_future(event.wait())
-    await asyncio.wait([leaving, setting], return_when=asyncio.FIRST_COMPLETED)
-    for waiting in (leaving, setting):
+    client_gone, event_set = asyncio.ensure_future(reader.read()), asyncio.ensure_future(event.wait())
+    await asyncio.wait([client_gone, event_set], return_when=asyncio.FIRST_COMPLETED)
+    for waiting in (client_gone, event_set):
         waiting.cancel()
-    await asyncio.gather(leaving, setting, return_exceptions=True)
+    await asyncio.gather(client_gone, event_set, return_exceptions=True)
     return event.is_set()
 
 

@@ -16,7 +16,7 @@ from tests.support.subscription_gateway import DEADLINE_SECONDS, SUBPROTOCOL, So
 Event: TypeAlias = dict[str, Any]
 
 
-class Reader:
+class SubscriptionReader:
     """What one subscription was sent so far, and how it ended."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Reader:
         self.last_event_id: str | None = None
         self.retry_ms: int | None = None
         self.id = ""
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     @property
     def cursor(self) -> str:
@@ -38,59 +38,61 @@ class Reader:
         return cursor
 
     @property
-    def refusals(self) -> list[str]:
+    def error_codes(self) -> list[str]:
         """The codes of `errors`."""
         return [error["extensions"]["code"] for error in self.errors or ()]
 
     def of_type(self, *names: str) -> list[Event]:
         return [event for event in self.events if event["type"] in names]
 
-    async def until(self, condition: Callable[["Reader"], object]) -> "Reader":
+    async def wait_until(self, condition: Callable[["SubscriptionReader"], object]) -> "SubscriptionReader":
         """Wait for a condition on what has come; fails at once where nothing more can."""
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 while not condition(self):
                     assert not self.is_over, f"it ended before: {self}"
-                    self._news.clear()
-                    await self._news.wait()
+                    self._changed.clear()
+                    await self._changed.wait()
         except TimeoutError:
             raise AssertionError(f"waited in vain: {self}") from None
         return self
 
-    async def has(self, type_name: str, count: int = 1, **fields: object) -> "Reader":
+    async def wait_for_event(self, type_name: str, count: int = 1, **fields: object) -> "SubscriptionReader":
         """Wait for this many events of a type with these values."""
         wanted = fields.items()
-        return await self.until(lambda self: sum(wanted <= _flat(one) for one in self.of_type(type_name)) >= count)
+        return await self.wait_until(
+            lambda self: sum(wanted <= _scalar_items(one) for one in self.of_type(type_name)) >= count
+        )
 
-    async def finished(self) -> list[Event]:
+    async def wait_for_completion(self) -> list[Event]:
         """Wait for an end in good order and give all events."""
-        await self.until(lambda self: self.is_over)
+        await self.wait_until(lambda self: self.is_over)
         assert self.errors is None, self
         assert self.has_completed, self
         return self.events
 
-    async def ended(self) -> "Reader":
+    async def wait_for_end(self) -> "SubscriptionReader":
         """Wait for an end of whatever kind."""
-        return await self.until(lambda self: self.is_over)
+        return await self.wait_until(lambda self: self.is_over)
 
-    def take(self, payload: dict[str, Any]) -> None:
+    def add_payload(self, payload: dict[str, Any]) -> None:
         if payload.get("errors"):
             self.errors = [*(self.errors or ()), *payload["errors"]]
         if payload.get("data"):
             (event,) = payload["data"].values()
             self.events.append(event)
-        self._news.set()
+        self._changed.set()
 
-    def end(self, *, completed: bool = False, errors: list[Any] | None = None) -> None:
+    def mark_ended(self, *, completed: bool = False, errors: list[Any] | None = None) -> None:
         """Note the end, of which there may be one only."""
         assert not self.is_over or not completed, f"completed after its end: {self}"
         self.has_completed = self.has_completed or completed
         self.errors = errors or self.errors
         self.is_over = True
-        self._news.set()
+        self._changed.set()
 
     def __repr__(self) -> str:
-        return f"<{'over' if self.is_over else 'open'} {self.errors=} {[*map(_brief, self.events)]}>"
+        return f"<{'over' if self.is_over else 'open'} {self.errors=} {[*map(_summary, self.events)]}>"
 
 
 class LiveSocket:
@@ -98,27 +100,27 @@ class LiveSocket:
 
     def __init__(self, socket: Socket) -> None:
         self._socket = socket
-        self._readers: dict[str, Reader] = {}
+        self._readers: dict[str, SubscriptionReader] = {}
         self._ids = itertools.count(1)
         self._closed: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
 
-    async def subscribe(self, query: str, **variables: Any) -> Reader:
-        reader = Reader()
+    async def subscribe(self, query: str, **variables: Any) -> SubscriptionReader:
+        reader = SubscriptionReader()
         reader.id = str(next(self._ids))
         self._readers[reader.id] = reader
         await self._socket.subscribe(reader.id, query, variables=variables)
         return reader
 
-    async def unsubscribe(self, reader: Reader) -> None:
+    async def unsubscribe(self, reader: SubscriptionReader) -> None:
         await self._socket.send(id=reader.id, type="complete")
-        self._readers.pop(reader.id).end()
+        self._readers.pop(reader.id).mark_ended()
 
-    async def closing(self) -> int | None:
+    async def wait_for_close(self) -> int | None:
         """Wait for the gateway to close it, and give the code; None where it just went away."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             return await asyncio.shield(self._closed)
 
-    async def read(self) -> None:
+    async def dispatch_messages(self) -> None:
         """Hand out what comes until the socket is closed."""
         async for frame in self._socket.ws:
             message = json.loads(frame.data)
@@ -127,11 +129,11 @@ class LiveSocket:
                 continue  # of a subscription that was left
             if message["type"] == "next":
                 assert not reader.is_over, f"{message} after the end of {reader}"
-                reader.take(message["payload"])
+                reader.add_payload(message["payload"])
             else:
-                reader.end(completed=message["type"] == "complete", errors=message.get("payload"))
+                reader.mark_ended(completed=message["type"] == "complete", errors=message.get("payload"))
         for reader in self._readers.values():
-            reader.end()
+            reader.mark_ended()
         code = self._socket.ws.close_code
         self._closed.set_result(None if code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE else code)
 
@@ -143,18 +145,18 @@ async def open_socket(gateway: GraphQLClient, *, key: str = KEY) -> AsyncIterato
         raw = Socket(ws)
         await raw.initialise({"Authorization": f"Bearer {key}"})
         socket = LiveSocket(raw)
-        reading = asyncio.create_task(socket.read())
+        read_task = asyncio.create_task(socket.dispatch_messages())
         try:
             yield socket
         finally:
             await ws.close()
-            await reading
+            await read_task
 
 
 @asynccontextmanager
 async def open_stream(
     gateway: GraphQLClient, query: str, /, *, key: str = KEY, last_event_id: str | None = None, **variables: Any
-) -> AsyncIterator[Reader]:
+) -> AsyncIterator[SubscriptionReader]:
     """An event stream of one subscription."""
     headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {key}"}
     if last_event_id is not None:
@@ -162,38 +164,38 @@ async def open_stream(
     body = {"query": query, "variables": variables}
     async with gateway.session.post(f"{gateway.url}/graphql", json=body, headers=headers) as response:
         assert (response.status, response.content_type) == (200, "text/event-stream"), await response.text()
-        reader = Reader()
-        reading = asyncio.create_task(_read_stream(response, reader))
+        reader = SubscriptionReader()
+        read_task = asyncio.create_task(_read_stream(response, reader))
         try:
             yield reader
         finally:
-            reading.cancel()
-            await asyncio.wait([reading])
-    if not reading.cancelled():
-        reading.result()
+            read_task.cancel()
+            await asyncio.wait([read_task])
+    if not read_task.cancelled():
+        read_task.result()
 
 
-async def _read_stream(response: aiohttp.ClientResponse, reader: Reader) -> None:
+async def _read_stream(response: aiohttp.ClientResponse, reader: SubscriptionReader) -> None:
     try:
         while fields := await read_frame(response):
             if "retry" in fields:
                 reader.retry_ms = int(fields["retry"])
             reader.last_event_id = fields.get("id", reader.last_event_id)
             if fields.get("event") == "complete":
-                reader.end(completed=True)
+                reader.mark_ended(completed=True)
             elif fields.get("event") == "next":
                 assert not reader.is_over, f"{fields} after the end of {reader}"
-                reader.take(json.loads(fields["data"]))
+                reader.add_payload(json.loads(fields["data"]))
     except aiohttp.ClientPayloadError:
         pass  # the gateway is gone
-    reader.end()
+    reader.mark_ended()
 
 
-def _flat(event: Event) -> Any:
+def _scalar_items(event: Event) -> Any:
     """The values of an event that can be compared one by one."""
     return {name: value for name, value in event.items() if not isinstance(value, dict | list)}.items()
 
 
-def _brief(event: Event) -> str:
+def _summary(event: Event) -> str:
     words = (event.get(name) for name in ("type", "status", "value", "code", "provenance"))
     return " ".join(filter(None, words))

@@ -22,14 +22,14 @@ LAST_EVENT = b"event: done\ndata: [DONE]\n\n"
 ClientMaker: TypeAlias = Callable[..., UpstreamClient]
 
 
-class Pauses(list[float]):
+class RecordedSleeps(list[float]):
     """Stands for sleeping: remembers how long, and takes no time."""
 
     async def __call__(self, seconds: float) -> None:
         self.append(seconds)
 
 
-async def failure(api: ThreadsApi) -> GatewayError:
+async def read_failure(api: ThreadsApi) -> GatewayError:
     """The failure of reading `T1`."""
     (got,) = await api.get_threads([T1])
     assert isinstance(got, GatewayError)
@@ -45,7 +45,7 @@ async def create_run(api: ThreadsApi) -> RunObject:
     return await api.create_run(T1, RunBody(assistant_id="asst_1", model=None))
 
 
-class Taker:
+class StreamRecorder:
     """Stands for whoever takes streams over: gives the run once it is told of, and reads on whatever happens."""
 
     def __init__(self) -> None:

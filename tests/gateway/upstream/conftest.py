@@ -7,25 +7,25 @@ import pytest
 from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
 from gateway.upstream.upstream_options import UpstreamOptions
 from tests.support.scripted_upstream import ScriptedUpstream, echo, scripted_upstream
-from tests.support.upstream_client import CREDENTIAL, ClientMaker, Pauses
+from tests.support.upstream_client import CREDENTIAL, ClientMaker, RecordedSleeps
 
 
 @pytest.fixture
 async def upstream() -> AsyncIterator[ScriptedUpstream]:
     async with scripted_upstream() as running:
-        running.always = echo
+        running.default_response = echo
         yield running
     assert running.open_connections == 0
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 @pytest.fixture
-def pauses() -> Pauses:
-    return Pauses()
+def pauses() -> RecordedSleeps:
+    return RecordedSleeps()
 
 
 @pytest.fixture
-async def make_client(upstream: ScriptedUpstream, pauses: Pauses) -> AsyncIterator[ClientMaker]:
+async def make_client(upstream: ScriptedUpstream, pauses: RecordedSleeps) -> AsyncIterator[ClientMaker]:
     made: list[UpstreamClient] = []
     defaults: dict[str, Any] = {"base_url": upstream.url, "timeout_seconds": 20.0}
 

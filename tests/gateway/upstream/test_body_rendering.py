@@ -30,7 +30,7 @@ def rendered(kind: type[Body], body: dict[str, Any], version: str = "v2", *, sen
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_one_text_is_a_bare_string_wherever_a_message_stands(version: str) -> None:
+def test_a_single_text_part_is_sent_as_a_plain_string(version: str) -> None:
     sent = {"role": "user", "content": "Hi"}
     assert rendered(MessageBody, MESSAGE, version) == sent
     assert rendered(ThreadBody, {"messages": [MESSAGE, MESSAGE]}, version) == {"messages": [sent, sent]}
@@ -40,21 +40,21 @@ def test_one_text_is_a_bare_string_wherever_a_message_stands(version: str) -> No
 
 
 @pytest.mark.parametrize("content", [[TEXT, TEXT], [IMAGE], [TEXT, IMAGE]])
-def test_several_parts_are_sent_as_they_are(content: list[Any]) -> None:
+def test_several_parts_are_sent_unchanged(content: list[Any]) -> None:
     assert rendered(MessageBody, MESSAGE | {"content": content})["content"] == content
 
 
-def test_nothing_given_is_an_empty_object() -> None:
+def test_an_empty_body_is_an_empty_object() -> None:
     assert rendered(ThreadBody, {}) == {}
 
 
-def test_nulls_are_sent_by_updates_alone() -> None:
+def test_only_updates_send_nulls() -> None:
     changes = {"name": None, "instructions": "x", "tool_resources": {"code_interpreter": None}}
     assert rendered(AssistantUpdateBody, changes, send_nulls=True) == changes | {"tool_resources": {}}
     assert rendered(AssistantBody, ASSISTANT | changes) == ASSISTANT | {"instructions": "x", "tool_resources": {}}
 
 
-def test_what_a_caller_put_into_a_schema_stays() -> None:
+def test_free_form_fields_are_sent_unchanged() -> None:
     function = {"name": "f", "parameters": {"default": None, "attachments": 1, "file_ids": [{"type": "retrieval"}]}}
     tools = [{"type": "function", "function": function}]
     schema = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"default": None, "file_ids": 1}}}
@@ -63,7 +63,7 @@ def test_what_a_caller_put_into_a_schema_stays() -> None:
         assert rendered(AssistantBody, body, version) == body
 
 
-def test_files_of_tools_are_no_files_of_messages() -> None:
+def test_file_ids_inside_tool_resources_are_allowed() -> None:
     resources = {
         "code_interpreter": {"file_ids": ["file-1"]},
         "file_search": {"vector_stores": [{"file_ids": ["file-2"], "chunking_strategy": {"type": "auto"}}]},
@@ -76,7 +76,7 @@ CODE, SEARCH, RETRIEVAL = ({"type": kind} for kind in ("code_interpreter", "file
 
 
 @pytest.mark.parametrize(
-    ("version", "kind", "body", "place"),
+    ("version", "kind", "body", "path"),
     [
         ("v1", MessageBody, MESSAGE | {"content": [TEXT, TEXT]}, "content"),
         ("v1", MessageBody, MESSAGE | {"content": [TEXT, IMAGE]}, "content.1"),
@@ -98,12 +98,12 @@ CODE, SEARCH, RETRIEVAL = ({"type": kind} for kind in ("code_interpreter", "file
         ("v2", RunBody, RUN | {"tool_choice": RETRIEVAL}, "tool_choice"),
     ],
 )
-def test_what_the_version_has_no_place_for_is_refused(
-    version: str, kind: type[Body], body: dict[str, Any], place: str
+def test_a_part_that_the_version_does_not_have_is_refused(
+    version: str, kind: type[Body], body: dict[str, Any], path: str
 ) -> None:
     with pytest.raises(GatewayError) as caught:
         rendered(kind, body, version, send_nulls=kind is ThreadUpdateBody)
-    assert (caught.value.code, caught.value.argument) == (ErrorCode.UNSUPPORTED_BY_UPSTREAM, place)
+    assert (caught.value.code, caught.value.argument) == (ErrorCode.UNSUPPORTED_BY_UPSTREAM, path)
     assert f"dialect openai-{version}" in caught.value.message
     other = "v2" if version == "v1" else "v1"
     rendered(kind, body, other, send_nulls=kind is ThreadUpdateBody)
@@ -119,35 +119,33 @@ def test_what_the_version_has_no_place_for_is_refused(
         ("v1", MessageBody, MESSAGE | {"content": [TEXT, IMAGE]}, "a part 'imageUrl'"),
     ],
 )
-def test_a_refusal_names_things_as_graphql_does(
-    version: str, kind: type[Body], body: dict[str, Any], named: str
-) -> None:
+def test_a_refusal_uses_the_graphql_names(version: str, kind: type[Body], body: dict[str, Any], named: str) -> None:
     with pytest.raises(GatewayError, match=f"has no place for {named}"):
         rendered(kind, body, version)
 
 
 @pytest.mark.parametrize("default", [2**70, "\ud800", "é", 1.5])
-def test_any_json_that_a_caller_can_give_is_sent(default: object) -> None:
+def test_any_json_of_a_caller_is_sent(default: object) -> None:
     function = {"name": "f", "parameters": {"default": default}}
     body = ASSISTANT | {"tools": [{"type": "function", "function": function}]}
     assert rendered(AssistantBody, body) == body
 
 
-def test_only_an_objects_own_nulls_clear_and_those_of_the_other_version_say_nothing() -> None:
-    given = {"name": None, "tool_resources": {"code_interpreter": None, "file_search": {"vector_store_ids": None}}}
+def test_only_top_level_nulls_are_sent_and_nulls_of_unknown_fields_are_dropped() -> None:
+    body = {"name": None, "tool_resources": {"code_interpreter": None, "file_search": {"vector_store_ids": None}}}
     cleared: dict[str, Any] = {"name": None, "tool_resources": {"file_search": {}}}
-    assert rendered(AssistantUpdateBody, given, send_nulls=True) == cleared
+    assert rendered(AssistantUpdateBody, body, send_nulls=True) == cleared
     assert rendered(AssistantUpdateBody, {"file_ids": None}, send_nulls=True) == {}
     assert rendered(AssistantUpdateBody, {"tool_resources": None}, "v1", send_nulls=True) == {}
 
 
 @pytest.mark.parametrize("field", ["reasoning_effort", "parallel_tool_calls"])
-def test_what_version_1_never_had_is_refused_for_a_run(field: str) -> None:
+def test_a_run_option_that_version_1_does_not_have_is_refused(field: str) -> None:
     with pytest.raises(GatewayError) as refused:
         rendered(RunBody, RUN | {field: "low" if field == "reasoning_effort" else True}, "v1")
     assert (refused.value.code, refused.value.argument) == (ErrorCode.UNSUPPORTED_BY_UPSTREAM, field)
 
 
-def test_a_stream_is_asked_for_in_the_body() -> None:
+def test_the_body_can_ask_for_a_stream() -> None:
     body = RunBody.model_validate(RUN)
     assert json.loads(render_body(body, DIALECTS["openai-v2"], send_nulls=False, stream=True)) == RUN | {"stream": True}

@@ -8,13 +8,15 @@ from gateway.upstream.retry import CallFailure
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import MessageKey
 from schema.contract.wire import ThreadObject
-from tests.support.scripted_upstream import ScriptedUpstream, answer
+from tests.support.scripted_upstream import ScriptedUpstream, response
 from tests.support.upstream_client import CREDENTIAL, T1, WHOLE, ClientMaker
 
 
-async def test_a_call_is_sent_once_and_its_answer_read(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
+async def test_a_call_is_sent_once_and_its_response_is_read(
+    make_client: ClientMaker, upstream: ScriptedUpstream
+) -> None:
     sender = CallSender(make_client(), CREDENTIAL)
-    upstream.plan(answer(200, WHOLE), answer(503, b"busy"))
+    upstream.queue_responses(response(200, WHOLE), response(503, b"busy"))
     call = sender.prepare_call(GET_THREAD, T1)
     got = await sender.send_call(call)
     assert isinstance(got, ThreadObject)
@@ -25,13 +27,13 @@ async def test_a_call_is_sent_once_and_its_answer_read(make_client: ClientMaker,
     assert all(request.headers["authorization"] == CREDENTIAL for request in upstream.requests)
 
 
-async def test_a_call_that_the_dialect_does_not_have_is_not_made(make_client: ClientMaker) -> None:
+async def test_an_operation_that_the_dialect_does_not_have_is_not_sent(make_client: ClientMaker) -> None:
     sender = CallSender(make_client(dialect_name="openai-v1"), None)
     with pytest.raises(GatewayError, match="has no operation deleteMessage"):
         sender.prepare_call(DELETE_MESSAGE, MessageKey("t", "m"))
 
 
-async def test_what_nobody_thought_of_is_logged_and_masked(
+async def test_an_unexpected_exception_is_logged_and_masked(
     make_client: ClientMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     sender = CallSender(make_client(), CREDENTIAL)

@@ -1,4 +1,4 @@
-"""The connections are shared out: no principal takes them all."""
+"""Tests that no principal can take all connections."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.keys import ThreadKey
 
 
-async def test_a_caller_with_many_slow_operations_does_not_keep_another_waiting() -> None:
+async def test_a_caller_with_many_slow_operations_does_not_block_another() -> None:
     under_way, most, all_taken, release = 0, 0, asyncio.Event(), asyncio.Event()
 
     async def answer(request: web.Request) -> web.Response:
@@ -42,9 +42,9 @@ async def test_a_caller_with_many_slow_operations_does_not_keep_another_waiting(
     assert all(len(answer) == len(keys) for answer in answers)
 
 
-async def test_the_operations_of_one_principal_share_their_places_and_others_have_their_own() -> None:
+async def test_each_principal_has_one_concurrency_limit_for_all_its_operations() -> None:
     async with UpstreamClient(UpstreamOptions(base_url="http://127.0.0.1:9")) as client:
-        places = client.principal_slots("Bearer a")
-        assert client.principal_slots("Bearer a") is places
-        assert client.principal_slots("Bearer b") is not places
-        assert client.principal_slots(None) is not places
+        slots = client.principal_slots("Bearer a")
+        assert client.principal_slots("Bearer a") is slots
+        assert client.principal_slots("Bearer b") is not slots
+        assert client.principal_slots(None) is not slots

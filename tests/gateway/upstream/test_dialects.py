@@ -12,7 +12,7 @@ from tests.support.pages import table
 ENTRA = "Bearer eyJ0eXAiOiJKV1QifQ.eyJhdWQiOiJ4In0.c2lnbmF0dXJl"
 
 
-def test_the_settings_know_each_dialect() -> None:
+def test_the_settings_list_every_dialect() -> None:
     assert set(DIALECTS) == set(typing.get_args(DialectName))
     assert set(typing.get_args(Settings.model_fields["upstream_dialect"].annotation)) == set(DIALECTS)
 
@@ -59,14 +59,14 @@ def test_capabilities(
         ("azure-foundry", ENTRA, {"Authorization": ENTRA}),
     ],
 )
-def test_the_credential_goes_where_the_dialect_expects_it(
+def test_the_credential_is_sent_in_the_header_of_the_dialect(
     name: DialectName, credential: str | None, expected: dict[str, str]
 ) -> None:
     assert DIALECTS[name].headers_for(credential) == expected
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-def test_the_text_of_search_results_is_asked_for_where_it_is_known(name: DialectName) -> None:
+def test_the_text_of_search_results_is_requested_from_servers_that_support_it(name: DialectName) -> None:
     expected = INCLUDE_SEARCH_CONTENT if name in {"openai-v2", "azure-openai", "azure-foundry"} else ""
     dialect = DIALECTS[name]
     assert [dialect.query_for(step) for step in ("getRunStep", "listRunSteps")] == [expected] * 2
@@ -87,7 +87,7 @@ def test_the_documentation_lists_the_dialects() -> None:
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-def test_an_operation_that_is_known_not_to_be_there_is_refused(name: DialectName) -> None:
+def test_a_missing_operation_is_refused(name: DialectName) -> None:
     dialect = DIALECTS[name]
     assert dialect.unsupported_error("getThread") is None
     for operation in dialect.missing_operations:
@@ -97,7 +97,7 @@ def test_an_operation_that_is_known_not_to_be_there_is_refused(name: DialectName
         assert refused.message == f"The upstream (dialect {name}) has no operation {operation}."
 
 
-def test_every_operation_that_is_lacking_is_one_of_ours() -> None:
+def test_every_missing_operation_is_one_that_the_gateway_uses() -> None:
     ours = {
         row.request(_AnyKey()).operation
         for row in vars(rest_operations).values()
@@ -106,14 +106,14 @@ def test_every_operation_that_is_lacking_is_one_of_ours() -> None:
     assert frozenset().union(*(dialect.missing_operations for dialect in DIALECTS.values())) <= ours
 
 
-def test_what_the_upstream_said_is_passed_on() -> None:
+def test_the_error_holds_the_upstreams_message() -> None:
     error = unsupported_operation_error("lenient", "cancelRun", "Not Found", upstream_request_id="req_1")
     assert error.message == "The upstream (dialect lenient) has no operation cancelRun: Not Found"
     assert error.upstream_request_id == "req_1"
 
 
 class _AnyKey:
-    """Has every field that a key may have."""
+    """A key with every field that any key may have."""
 
     thread_id = run_id = step_id = message_id = file_id = assistant_id = "x"
     window = (1, "asc", None)

@@ -61,34 +61,34 @@ def error(status: int, body: bytes = b"", content_type: str = JSON, **headers: s
         (307, ErrorCode.UPSTREAM_INVALID_RESPONSE),
     ],
 )
-def test_a_status_alone_gives_the_code(status: int, code: ErrorCode) -> None:
+def test_the_status_alone_decides_the_code(status: int, code: ErrorCode) -> None:
     assert error(status).code is code
 
 
 @pytest.mark.parametrize("status", [100, *range(300, 600)])
-def test_only_what_passes_is_tried_again(status: int) -> None:
+def test_only_temporary_statuses_are_transient(status: int) -> None:
     assert refused(status).transient == (status in {429, 502, 503, 504})
 
 
 @pytest.mark.parametrize("status", range(300, 600))
-def test_only_a_refusal_says_that_nothing_was_done(status: int) -> None:
+def test_only_certain_refusals_are_marked_as_refused(status: int) -> None:
     assert refused(status).refused == (status not in {408, *range(500, 600)} or status == 501)
 
 
-def test_a_parameter_is_named_only_where_the_input_is_at_fault() -> None:
+def test_a_parameter_is_named_only_if_the_input_is_wrong() -> None:
     assert error(404, openai("No thread found with id 'x'.", param="thread_id")).argument is None
 
 
-def test_a_thread_whose_id_speaks_of_routes_is_just_not_found() -> None:
+def test_a_thread_id_that_mentions_routes_is_just_not_found() -> None:
     assert error(404, openai("The thread 'url' and the run 'path' were not found")).code is ErrorCode.NOT_FOUND
 
 
 @pytest.mark.parametrize("name", ["X-Request-ID", "apim_request_id", "request_id"])
-def test_the_upstreams_request_id_is_kept(name: str) -> None:
+def test_the_upstreams_request_id_is_passed_on(name: str) -> None:
     assert error(500, b"", JSON, **{name: "req_1\t2"}).upstream_request_id == "req_1 2"
 
 
-def test_a_redirect_says_why_it_is_not_followed_and_not_where_it_led() -> None:
+def test_the_error_of_a_redirect_gives_the_reason_but_not_the_target() -> None:
     got = error(302, Location="https://elsewhere.example/?key=topsecret1", x_request_id="req_1")
     assert "elsewhere.example" not in got.message
     assert "credential must not travel" in got.message
@@ -125,7 +125,7 @@ def test_retry_after(headers: dict[str, str], message: str, expected: int | None
 
 
 @pytest.mark.parametrize(("status", "expected"), [(429, 3000), (503, 3000), (408, 3000), (404, None), (400, None)])
-def test_retry_after_is_passed_on_where_trying_again_can_help(status: int, expected: int | None) -> None:
+def test_retry_after_is_passed_on_only_if_a_retry_can_help(status: int, expected: int | None) -> None:
     assert error(status, retry_after="3").retry_after_ms == expected
 
 
@@ -157,7 +157,7 @@ def test_any_bytes_and_headers_become_an_error(status: int, body: bytes, content
     assert parse_error_body(content_type, body) == parse_error_body(content_type, body)
 
 
-def test_a_page_of_unfinished_titles_takes_linear_time() -> None:
+def test_an_html_page_of_unfinished_titles_takes_linear_time() -> None:
     began = time.process_time()
     assert parse_error_body("text/html", b"<title" * 10_000).is_html
     assert time.process_time() - began < 1

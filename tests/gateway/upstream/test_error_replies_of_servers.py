@@ -1,4 +1,4 @@
-"""Error bodies that servers of this API were seen to send, and what each is understood to mean."""
+"""Error bodies seen from real servers of this API, and the error that each one becomes."""
 
 import json
 
@@ -389,7 +389,7 @@ SAMPLES: list[tuple[str, int, bytes, str, ErrorCode, str, str | None]] = [
     ("status", "body", "content_type", "code", "message", "argument"),
     [pytest.param(*sample[1:], id=sample[0]) for sample in SAMPLES],
 )
-def test_each_shape_of_error_body_is_understood(
+def test_each_error_format_is_understood(
     status: int, body: bytes, content_type: str, code: ErrorCode, message: str, argument: str | None
 ) -> None:
     got = error(status, body, content_type)

@@ -1,4 +1,4 @@
-"""A run's stream is read whatever its server's habits; its objects are believed, not the names beside them."""
+"""Tests that event streams of servers with different habits are read by their objects, not by their events' names."""
 
 import itertools
 import json
@@ -39,7 +39,7 @@ STREAM = (
 EVENTS = read(STREAM)
 
 
-def test_a_stream_is_objects_deltas_and_an_end() -> None:
+def test_a_stream_holds_objects_deltas_and_an_end() -> None:
     kinds = [type(event.wire) for event in EVENTS]
     assert kinds == [ThreadObject, RunObject, MessageObject, type(None), RunObject, type(None)]
     assert EVENTS[3].delta is not None
@@ -49,19 +49,19 @@ def test_a_stream_is_objects_deltas_and_an_end() -> None:
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=6), st.sampled_from([b"\n", b"\r\n", b"\r"]))
-def test_it_does_not_matter_where_a_stream_is_split_nor_how_its_lines_end(places: list[int], end: bytes) -> None:
+def test_splits_and_line_endings_do_not_change_the_events(positions: list[int], end: bytes) -> None:
     stream = STREAM.replace(b"\n", end) + b"\n"
-    ends = sorted({0, *(place for place in places if place < len(stream)), len(stream)})
+    ends = sorted({0, *(position for position in positions if position < len(stream)), len(stream)})
     pieces = [stream[start:stop] for start, stop in itertools.pairwise(ends)]
     assert read(*pieces) == EVENTS
 
 
-def test_a_stream_is_read_byte_by_byte_behind_a_byte_order_mark_and_past_comments() -> None:
+def test_a_stream_with_a_byte_order_mark_and_comments_is_read_byte_by_byte() -> None:
     stream = b"\xef\xbb\xbf: hello\nid: 1\nretry: 5\n" + STREAM
-    assert read(*(stream[place : place + 1] for place in range(len(stream)))) == EVENTS
+    assert read(*(stream[position : position + 1] for position in range(len(stream)))) == EVENTS
 
 
-def test_a_stream_without_event_lines_says_the_same() -> None:
+def test_a_stream_without_event_lines_gives_the_same_events() -> None:
     bare = [StreamEvent(None, event.wire, event.delta, event.error, event.is_done) for event in EVENTS]
     without_names = b"\n".join(line for line in STREAM.split(b"\n") if not line.startswith(b"event:"))
     assert read(without_names) == bare
@@ -92,13 +92,13 @@ def test_foreign_ids_fractional_times_and_missing_keys_are_read() -> None:
     assert (event.wire.id, event.wire.created_at) == ("65f0c0ffee65f0c0ffee65f0", 1795329859.5)
 
 
-def test_an_event_of_an_unknown_kind_is_passed_over() -> None:
+def test_an_event_of_an_unknown_kind_is_skipped() -> None:
     (event,) = read(frame("thread.weather", {"object": "thread.weather", "rain": True}))
     assert event == StreamEvent("thread.weather")
     assert not event.ends_stream
 
 
-def test_an_event_that_the_stream_breaks_off_in_is_none() -> None:
+def test_an_event_that_is_cut_off_is_dropped() -> None:
     assert read(STREAM[: STREAM.index(b"[DONE]")]) == EVENTS[:-1]
 
 
@@ -106,7 +106,7 @@ GARBAGE = ['{"id": "run_1", "object": "thr', "[1]", '"text"', '{"object": "threa
 
 
 @pytest.mark.parametrize("garbage", [*GARBAGE, json.dumps(RUN | {"id": "a/b c"})])
-def test_what_cannot_be_read_costs_only_itself(garbage: str) -> None:
+def test_an_unreadable_event_does_not_affect_the_others(garbage: str) -> None:
     event, after = read(frame("thread.run.created", garbage) + frame("thread.run.queued", RUN))
     assert event.decode_error is not None
     assert event.decode_error.code is ErrorCode.UPSTREAM_INVALID_RESPONSE
@@ -139,11 +139,11 @@ def test_an_error_of_the_upstream_is_passed_on_and_ends_the_stream(name: str | N
     assert event.ends_stream
 
 
-def test_an_error_without_words_says_at_least_that_it_is_one() -> None:
+def test_an_error_without_a_message_gets_a_default_message() -> None:
     assert read(frame("error", {}))[0].error is not None
 
 
-def test_no_error_shows_the_callers_credential() -> None:
+def test_no_error_contains_the_callers_credential() -> None:
     decoder = StreamDecoder("Bearer key-of-somebody")
     reported, garbled = decoder.feed(
         frame("error", {"error": "key-of-somebody may not"}) + frame(None, "[key-of-somebody")
@@ -157,7 +157,7 @@ def test_no_error_shows_the_callers_credential() -> None:
 @pytest.mark.parametrize(
     "end", [b"data: [DONE]\n\n", b"event: done\ndata: {}\n\n", b'data: {"event": "done", "data": "[DONE]"}\n\n']
 )
-def test_the_end_is_known_in_whatever_way_it_is_written(end: bytes) -> None:
+def test_every_spelling_of_the_end_is_recognised(end: bytes) -> None:
     (event,) = read(end)
     assert event.is_done
 
@@ -171,16 +171,14 @@ def test_the_end_is_known_in_whatever_way_it_is_written(end: bytes) -> None:
         ("thread.run.step.created", {"id": "step_1", "created_at": 1}, RunStepObject),
     ],
 )
-def test_an_object_that_does_not_say_what_it_is_is_what_its_event_is_about(
-    name: str, data: object, kind: type[object]
-) -> None:
+def test_an_object_without_a_kind_gets_the_kind_of_its_event(name: str, data: object, kind: type[object]) -> None:
     (event,) = read(frame(name, data))
     assert isinstance(event.wire, kind)
     (delta,) = read(frame("thread.run.step.delta", {"id": "step_1", "delta": {}}))
     assert delta.delta == {"id": "step_1", "delta": {}}
 
 
-def test_nulls_and_misspelt_metadata_are_read_as_in_answers() -> None:
+def test_nulls_and_misspelt_metadata_are_read_as_in_responses() -> None:
     odd = RUN | {"status": None, "usage": {"prompt_tokens": None}, "metadata_": {"a": "b"}}
     (event,) = read(frame(None, odd))
     assert isinstance(event.wire, RunObject)
@@ -188,19 +186,19 @@ def test_nulls_and_misspelt_metadata_are_read_as_in_answers() -> None:
 
 
 @pytest.mark.parametrize("missing", [b"\n", b"\n\n"])
-def test_an_end_without_its_last_lines_is_given_with_the_last_bytes(missing: bytes) -> None:
+def test_a_last_event_without_its_empty_line_is_returned_at_the_end(missing: bytes) -> None:
     decoder = StreamDecoder()
     assert decoder.feed(STREAM.removesuffix(missing)) + decoder.finish() == EVENTS
     assert decoder.finish() == []
 
 
-def test_half_an_event_is_none_at_the_end_either() -> None:
+def test_half_an_event_is_dropped_at_the_end_too() -> None:
     decoder = StreamDecoder()
     assert decoder.feed(STREAM[:-30]) == EVENTS[:-2]
     assert decoder.finish() == []
 
 
-def test_a_carriage_return_ends_a_line_without_waiting_for_what_follows() -> None:
+def test_a_carriage_return_ends_a_line_at_once() -> None:
     decoder = StreamDecoder()
     (event,) = decoder.feed(b"data: [DONE]\r\r")
     assert event.is_done
@@ -213,7 +211,7 @@ def test_a_carriage_return_ends_a_line_without_waiting_for_what_follows() -> Non
     "endless",
     [b"data: " + b"x" * (MAX_EVENT_BYTES + 1), b"data: " + b"x" * MAX_EVENT_BYTES + b"\n\n", b"data\n" * 1_700_000],
 )
-def test_an_event_that_is_too_large_is_a_fault_behind_what_came_before(endless: bytes, piece: int) -> None:
+def test_an_event_that_is_too_large_is_an_error_after_the_events_before_it(endless: bytes, piece: int) -> None:
     decoder = StreamDecoder()
     whole = STREAM + endless + STREAM
     pieces = [whole[start : start + piece] for start in range(0, len(whole), piece)]
@@ -223,13 +221,13 @@ def test_an_event_that_is_too_large_is_a_fault_behind_what_came_before(endless: 
     assert decoder.finish() == []
 
 
-def test_comments_are_no_event_however_many_they_are() -> None:
+def test_comments_are_not_counted_as_part_of_an_event() -> None:
     decoder = StreamDecoder(max_event_bytes=20)
     assert decoder.feed(b": ping\n" * 100 + b"data: [DONE]\n\n")[0].is_done
     assert decoder.error is None
 
 
 @given(st.binary())
-def test_any_bytes_are_read_without_a_fault(data: bytes) -> None:
+def test_any_bytes_are_read_without_an_exception(data: bytes) -> None:
     for event in read(data + b"\n\n"):
         assert isinstance(event, StreamEvent)

@@ -1,4 +1,4 @@
-"""Streams as the servers of this API send them, each with its own habits: read from bytes, and through the client."""
+"""Event streams as real servers send them, read from bytes and through the client."""
 
 import json
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import ThreadKey
 from schema.contract.run_streams import StreamEvent
 from schema.contract.wire import MessageObject, RunObject, RunStepObject, ThreadObject
-from tests.support.scripted_upstream import ScriptedUpstream, answer, stream
-from tests.support.upstream_client import CREDENTIAL, ClientMaker, Taker
+from tests.support.scripted_upstream import ScriptedUpstream, chunked_response, response
+from tests.support.upstream_client import CREDENTIAL, ClientMaker, StreamRecorder
 
 RUN = {"id": "run_1", "object": "thread.run", "created_at": 1, "thread_id": "thread_1", "status": "queued"}
 STEP = {"id": "step_1", "object": "thread.run.step", "created_at": 1, "type": "message_creation"}
@@ -52,7 +52,7 @@ FOREIGN = {"id": OBJECT_ID, "thread_id": "thread_1", "created_at": 1795329859.5,
 
 @dataclass(frozen=True)
 class Habit:
-    """A stream, and what is in it."""
+    """A stream and its expected content."""
 
     sent: bytes
     shape: list[str]
@@ -144,32 +144,36 @@ def test_each_habit_is_read_from_bytes(habit: Habit, size: int) -> None:
 async def test_each_habit_is_read_through_the_client(
     make_client: ClientMaker, upstream: ScriptedUpstream, habit: Habit, size: int
 ) -> None:
-    upstream.plan(stream(*[habit.sent[start : start + size] for start in range(0, len(habit.sent), size)]))
-    taker = Taker()
-    run = await make_client().bind(CREDENTIAL, taker).create_run(ThreadKey("thread_1"), RunBody(assistant_id="a"))
+    upstream.queue_responses(
+        chunked_response(*[habit.sent[start : start + size] for start in range(0, len(habit.sent), size)])
+    )
+    recorder = StreamRecorder()
+    run = await make_client().bind(CREDENTIAL, recorder).create_run(ThreadKey("thread_1"), RunBody(assistant_id="a"))
     assert (run.status, run.thread_id) == (habit.shape[0], "thread_1")
-    await taker.finished()
-    assert taker.failure is None
-    assert [shape_of(event) for event in taker.events] == habit.shape
+    await recorder.finished()
+    assert recorder.failure is None
+    assert [shape_of(event) for event in recorder.events] == habit.shape
 
 
-async def test_a_bare_error_body_in_place_of_a_stream_is_a_refusal(
+async def test_an_error_body_instead_of_a_stream_is_a_refusal(
     make_client: ClientMaker, upstream: ScriptedUpstream
 ) -> None:
-    taker = Taker()
-    upstream.plan(answer(400, {"error": {"message": "No.", "param": "model"}}, Content_Type="text/event-stream"))
+    recorder = StreamRecorder()
+    upstream.queue_responses(
+        response(400, {"error": {"message": "No.", "param": "model"}}, Content_Type="text/event-stream")
+    )
     with pytest.raises(GatewayError) as caught:
-        await make_client().bind(CREDENTIAL, taker).create_run(ThreadKey("thread_1"), RunBody(assistant_id="a"))
+        await make_client().bind(CREDENTIAL, recorder).create_run(ThreadKey("thread_1"), RunBody(assistant_id="a"))
     assert (caught.value.code, caught.value.message) == (ErrorCode.BAD_USER_INPUT, "No.")
-    assert not taker.streams
+    assert not recorder.streams
 
 
-async def test_a_server_that_cuts_its_stream_when_a_run_fails_is_told_of_behind_what_it_said(
+async def test_a_stream_that_is_cut_when_the_run_fails_gives_its_events_and_then_the_error(
     make_client: ClientMaker, upstream: ScriptedUpstream
 ) -> None:
-    taker = Taker()
-    upstream.plan(stream(named(*USUAL[:5]), then="close", whole=False))
-    await make_client().bind(CREDENTIAL, taker).create_run(ThreadKey("thread_1"), RunBody(assistant_id="a"))
-    await taker.finished()
-    assert [shape_of(event) for event in taker.events] == SHAPE[:5]
-    assert taker.failure is not None
+    recorder = StreamRecorder()
+    upstream.queue_responses(chunked_response(named(*USUAL[:5]), then="close", whole=False))
+    await make_client().bind(CREDENTIAL, recorder).create_run(ThreadKey("thread_1"), RunBody(assistant_id="a"))
+    await recorder.finished()
+    assert [shape_of(event) for event in recorder.events] == SHAPE[:5]
+    assert recorder.failure is not None

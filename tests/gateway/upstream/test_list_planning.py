@@ -1,4 +1,4 @@
-"""Many objects of one thread are one list call; what it does not hold is asked for alone."""
+"""Tests that many objects of one thread take one list call, and that the rest is loaded by single calls."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def run(key: RunKey) -> RunObject:
 
 
 class Upstream:
-    """Lists the given runs of each thread, and knows every run by its id."""
+    """A fake upstream: lists the given runs of each thread, and knows every run by its id."""
 
     def __init__(self, listed: Sequence[str] = (), failure: GatewayError | None = None) -> None:
         self.listed = listed
@@ -45,20 +45,20 @@ def keys(thread_id: str, *names: str) -> list[RunKey]:
     return [RunKey(thread_id, name) for name in names]
 
 
-async def test_two_runs_of_a_thread_are_asked_for_alone() -> None:
+async def test_two_runs_of_a_thread_are_loaded_by_single_calls() -> None:
     upstream = Upstream()
     await upstream.load(keys("a", "x", "y"))
     assert upstream.calls == ["get a x", "get a y"]
 
 
-async def test_three_runs_of_a_thread_are_one_list() -> None:
+async def test_three_runs_of_a_thread_are_loaded_by_one_list_call() -> None:
     upstream = Upstream(["z", "y", "x", "w"])
     wanted = keys("a", "x", "y", "z")
     assert await upstream.load(wanted) == [run(key) for key in wanted]
     assert upstream.calls == ["list a 20"]
 
 
-async def test_what_the_list_does_not_hold_is_asked_for_alone_and_each_thread_is_planned_for_itself() -> None:
+async def test_objects_outside_the_page_are_loaded_singly_and_each_thread_is_planned_on_its_own() -> None:
     upstream = Upstream(["x", "y"])
     wanted = [*keys("a", "x", "y", "old"), *keys("b", "x")]
     assert await upstream.load(wanted) == [run(key) for key in wanted]
@@ -66,14 +66,14 @@ async def test_what_the_list_does_not_hold_is_asked_for_alone_and_each_thread_is
 
 
 @pytest.mark.parametrize("code", [ErrorCode.NOT_FOUND, ErrorCode.UPSTREAM_FAILED, ErrorCode.RATE_LIMITED])
-async def test_a_thread_that_is_gone_and_a_failing_upstream_answer_for_all(code: ErrorCode) -> None:
+async def test_a_missing_thread_or_a_failing_upstream_is_the_result_of_every_key(code: ErrorCode) -> None:
     failure = GatewayError(code, "Why.")
     upstream = Upstream(failure=failure)
     assert await upstream.load(keys("a", "x", "y", "z")) == [failure] * 3
     assert upstream.calls == ["list a 20"]
 
 
-async def test_an_upstream_without_such_a_list_is_asked_for_each() -> None:
+async def test_an_upstream_without_the_list_gets_single_calls() -> None:
     upstream = Upstream(failure=GatewayError(ErrorCode.UNSUPPORTED_BY_UPSTREAM, "No list."))
     wanted = keys("a", "x", "y", "z")
     assert await upstream.load(wanted) == [run(key) for key in wanted]
@@ -81,20 +81,20 @@ async def test_an_upstream_without_such_a_list_is_asked_for_each() -> None:
 
 
 @given(KEYS)
-def test_a_list_is_worth_its_call_from_three_different_objects_on(wanted: list[RunKey]) -> None:
+def test_a_list_call_is_planned_from_three_different_objects_on(wanted: list[RunKey]) -> None:
     for thread_id in "ab":
         count = len({key for key in wanted if key.thread_id == thread_id})
         expected = Window(20, "desc") if count >= MIN_LOADS_FOR_LIST else None
         assert plan_lists(wanted).get(thread_id) == expected
 
 
-def test_a_page_holds_twice_what_is_wanted_and_never_more_than_the_upstream_gives() -> None:
+def test_a_page_is_twice_the_wanted_number_within_the_upstreams_limits() -> None:
     for count, limit in ((3, 20), (15, 30), (80, 100)):
         assert plan_lists(keys("a", *map(str, range(count))))["a"].limit == limit
 
 
 @given(KEYS, st.lists(st.sampled_from([f"run_{n}" for n in range(8)]), unique=True))
-async def test_every_key_is_answered_in_its_place_and_none_is_asked_for_alone_twice(
+async def test_every_key_gets_its_result_in_order_and_no_key_is_loaded_twice(
     wanted: list[RunKey], listed: list[str]
 ) -> None:
     upstream = Upstream(listed)

@@ -24,7 +24,7 @@ def read(status: int, body: object) -> Any:
     )
 
 
-def test_a_success_is_the_value() -> None:
+def test_a_success_gives_the_result() -> None:
     assert isinstance(read(200, {"id": "thread_1", "created_at": 1}), ThreadObject)
 
 
@@ -43,7 +43,7 @@ def test_a_failure_status_is_read_as_a_refusal() -> None:
         (501, {}, "The upstream answered with status 501 and no message."),
     ],
 )
-def test_an_operation_that_is_not_there_is_named_with_the_dialect(status: int, body: object, said: str) -> None:
+def test_the_error_for_a_missing_operation_names_it_and_the_dialect(status: int, body: object, said: str) -> None:
     outcome = read(status, body)
     assert isinstance(outcome, CallFailure)
     assert outcome.error.code is ErrorCode.UNSUPPORTED_BY_UPSTREAM
@@ -53,7 +53,7 @@ def test_an_operation_that_is_not_there_is_named_with_the_dialect(status: int, b
     assert not outcome.transient
 
 
-def test_another_object_is_no_answer() -> None:
+def test_another_object_is_an_invalid_response() -> None:
     outcome = read(200, {"id": "thread_2", "created_at": 1})
     assert isinstance(outcome, CallFailure)
     assert outcome.error.code is ErrorCode.UPSTREAM_INVALID_RESPONSE
@@ -62,7 +62,7 @@ def test_another_object_is_no_answer() -> None:
 
 
 @pytest.mark.parametrize("cut_short", [True, False])
-def test_what_was_cut_short_may_come_whole_the_next_time(cut_short: bool) -> None:
+def test_a_response_that_was_cut_short_is_retryable(cut_short: bool) -> None:
     failure = invalid_response("topsecret1", {}, credential="Bearer topsecret1", cut_short=cut_short)
     assert (failure.transient, failure.error.retryable) == (cut_short, cut_short)
     assert failure.error.message == "[removed]"

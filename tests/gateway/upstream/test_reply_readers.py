@@ -62,7 +62,7 @@ def _bytes(body: object) -> bytes:
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 206, 299])
-def test_any_success_is_read(status: int) -> None:
+def test_any_successful_response_is_read(status: int) -> None:
     thread = read_thread(THREAD, status)
     assert isinstance(thread, ThreadObject)
     assert (thread.id, thread.created_at) == ("thread_1", 1)
@@ -102,7 +102,7 @@ def test_a_foreign_habit_of_runs_is_tolerated(habit: dict[str, Any]) -> None:
     assert isinstance(read(GET_RUN, RunKey("thread_1", "run_1"), body), RunObject)
 
 
-def test_leaving_out_nulls_keeps_what_users_wrote() -> None:
+def test_leaving_out_nulls_does_not_change_user_data() -> None:
     body = MESSAGE | {"role": None, "metadata": {"kept": None}, "content": [{"type": "text", "text": None}]}
     message = read(GET_MESSAGE, MessageKey("thread_1", "msg_1"), _bytes(body))
     assert isinstance(message, MessageObject)
@@ -140,7 +140,7 @@ def test_a_byte_order_mark_is_tolerated() -> None:
         ({"object": "list", "data": [THREAD]}, "missing required field `id`"),
     ],
 )
-def test_a_success_that_is_not_the_thread_is_refused(body: object, said: str) -> None:
+def test_a_successful_response_with_something_else_is_refused(body: object, said: str) -> None:
     error = refused(read_thread(body))
     assert said in error.message
     assert error.message.startswith("Upstream operation testIt: expected ")
@@ -148,7 +148,7 @@ def test_a_success_that_is_not_the_thread_is_refused(body: object, said: str) ->
     assert not error.retryable
 
 
-def test_every_truncation_of_an_object_is_seen_and_may_be_tried_again() -> None:
+def test_every_truncation_of_an_object_is_detected_and_retryable() -> None:
     body = _bytes(THREAD)
     for length in range(1, len(body)):
         outcome = read_thread(body[:length])
@@ -226,7 +226,7 @@ def test_an_empty_page_ends_its_list(body: object) -> None:
         ({"object": "page", "data": []}, "kind 'page'"),
     ],
 )
-def test_a_success_that_is_no_page_is_refused(body: object, said: str) -> None:
+def test_a_successful_response_without_a_page_is_refused(body: object, said: str) -> None:
     assert said in refused(read_page(body)).message
 
 
@@ -247,7 +247,7 @@ def test_nulls_in_the_objects_of_a_page_are_tolerated() -> None:
         (page(5, 5, 5), Window(5, "desc"), [5, 5, 5], False),
     ],
 )
-def test_a_page_of_a_careless_server_is_held_to_its_window(
+def test_a_page_of_a_careless_server_is_fitted_to_its_window(
     body: object, window: Window, expected: list[int], has_more: bool
 ) -> None:
     got = read_page(body, MessagePageKey("thread_1", None, window))
@@ -263,7 +263,7 @@ def test_a_page_of_a_careless_server_is_held_to_its_window(
         (page(1, 2), Window(2, "asc", "msg_1"), "expected a page after the object 'msg_1', got one that contains it"),
     ],
 )
-def test_a_page_that_cannot_be_what_was_asked_for_is_refused(body: object, window: Window, said: str) -> None:
+def test_a_page_that_cannot_be_the_requested_one_is_refused(body: object, window: Window, said: str) -> None:
     assert said in refused(read_page(body, MessagePageKey("thread_1", None, window))).message
 
 
@@ -275,7 +275,7 @@ def test_a_page_that_cannot_be_what_was_asked_for_is_refused(body: object, windo
 )
 def test_a_page_never_breaks_its_window(seconds: list[int], has_more: bool | None, limit: int, order: Order) -> None:
     seconds = sorted(seconds, reverse=order == "desc")
-    data = [MessageObject(id=f"msg_{place}", created_at=second) for place, second in enumerate(seconds)]
+    data = [MessageObject(id=f"msg_{number}", created_at=second) for number, second in enumerate(seconds)]
     got = fit_page(list(data), has_more, Window(limit, order))
     assert got.data == data[:limit]
     assert got.has_more == (
@@ -283,13 +283,13 @@ def test_a_page_never_breaks_its_window(seconds: list[int], has_more: bool | Non
     )
 
 
-def test_the_wire_types_are_read_from_raw_parts_alone() -> None:
+def test_message_parts_stay_raw_json() -> None:
     body = MESSAGE | {"content": [{"type": "hologram", "hologram": {"x": 1}}]}
     message = read(GET_MESSAGE, MessageKey("thread_1", "msg_1"), _bytes(body))
     assert isinstance(message.content[0], msgspec.Raw)
 
 
-def test_an_unexpected_reply_says_both_sides() -> None:
+def test_the_error_names_the_expected_and_the_received_content() -> None:
     assert str(UnexpectedReplyError("a", "b")) == "expected a, got b"
 
 
@@ -312,7 +312,7 @@ def test_metadata_has_another_name_on_some_servers(sent: dict[str, Any], expecte
     assert message.metadata == expected
 
 
-def test_a_run_of_another_thread_is_not_the_one_asked_for() -> None:
+def test_a_run_of_another_thread_is_refused() -> None:
     run = {"id": "run_1", "created_at": 1, "object": "thread.run", "status": "queued"}
     key = RunKey("thread_1", "run_1")
     for whole in (run, run | {"thread_id": None}, run | {"thread_id": "thread_1"}):
@@ -326,7 +326,7 @@ def test_a_run_of_another_thread_is_not_the_one_asked_for() -> None:
         )
 
 
-def test_a_run_with_a_new_thread_has_to_name_it() -> None:
+def test_a_run_created_with_its_thread_must_have_a_thread_id() -> None:
     run = {"id": "run_1", "created_at": 1, "object": "thread.run", "status": "completed"}
     assert read(CREATE_THREAD_AND_RUN, None, _bytes(run | {"thread_id": "thread_9"})).thread_id == "thread_9"
     for nameless in (run, run | {"thread_id": None}, run | {"thread_id": ""}):
@@ -337,7 +337,7 @@ def test_a_run_with_a_new_thread_has_to_name_it() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
-def test_what_was_made_has_the_id_that_the_upstream_gave_it(status: int) -> None:
+def test_a_created_object_has_the_id_that_the_upstream_chose(status: int) -> None:
     made = read(CREATE_MESSAGE, ThreadKey("thread_1"), _bytes(MESSAGE | {"id": "65f0c0ffee"}), status)
     assert made.id == "65f0c0ffee"
     assert "kind 'thread.message'" in refused(read(CREATE_THREAD, None, _bytes(MESSAGE))).message
@@ -360,7 +360,7 @@ def test_what_was_made_has_the_id_that_the_upstream_gave_it(status: int) -> None
         THREAD,
     ],
 )
-def test_a_deletion_is_confirmed_in_many_words(body: object) -> None:
+def test_a_deletion_is_confirmed_in_many_formats(body: object) -> None:
     assert read(DELETE_THREAD, ThreadKey("thread_1"), _bytes(body)) is None
 
 
@@ -375,7 +375,7 @@ def test_a_deletion_is_confirmed_in_many_words(body: object) -> None:
         b"[" * 100_000,
     ],
 )
-def test_what_does_not_confirm_a_deletion_is_refused(body: object) -> None:
+def test_a_response_that_contradicts_a_deletion_is_refused(body: object) -> None:
     assert (
         "expected that the thread with id 'thread_1' is deleted"
         in refused(read(DELETE_THREAD, ThreadKey("thread_1"), _bytes(body))).message
@@ -394,6 +394,6 @@ def test_half_a_surrogate_pair_is_not_json_and_not_cut_short() -> None:
 
 
 @pytest.mark.parametrize("found", ["", "../../x", "a b", "x" * 300])
-def test_what_nobody_could_ask_for_by_its_id_is_not_listed(found: str) -> None:
+def test_a_listed_object_with_an_unusable_id_is_refused(found: str) -> None:
     body = _bytes({"object": "list", "data": [MESSAGE | {"id": found}], "has_more": False})
     assert "ids that can stand in a URL's path" in refused(read(LIST_MESSAGES, PAGE_KEY, body)).message

@@ -32,12 +32,12 @@ def rows(kind: type[Any]) -> dict[str, Any]:
         ("DELETE_ASSISTANT", AssistantKey("a"), "deleteAssistant", "DELETE /assistants/a"),
     ],
 )
-def test_each_write_has_its_call(name: str, key: object, operation: str, call: str) -> None:
+def test_each_write_builds_its_call(name: str, key: object, operation: str, call: str) -> None:
     request = rows(WriteOperation)[name].request(key)
     assert (request.operation, f"{request.method} {request.target}") == (operation, call)
 
 
-def test_updates_alone_can_clear() -> None:
+def test_only_updates_send_nulls() -> None:
     clearing = {name for name, row in rows(WriteOperation).items() if row.send_nulls}
     assert clearing == {"UPDATE_THREAD", "UPDATE_MESSAGE", "UPDATE_RUN", "UPDATE_ASSISTANT"}
 

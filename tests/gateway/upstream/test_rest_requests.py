@@ -67,7 +67,7 @@ def test_each_key_becomes_the_call_of_the_specification(
 
 
 @pytest.mark.parametrize("text", ["", ".", "..", "x" * 257, "\ud800"])
-def test_an_id_that_is_no_path_segment_is_refused_by_its_name(text: str) -> None:
+def test_an_id_that_cannot_be_a_path_segment_is_refused_with_its_parameter(text: str) -> None:
     with pytest.raises(GatewayError) as caught:
         rest_operations.GET_RUN.request(RunKey("t", text))
     assert caught.value.code is ErrorCode.BAD_USER_INPUT
@@ -75,7 +75,7 @@ def test_an_id_that_is_no_path_segment_is_refused_by_its_name(text: str) -> None
 
 
 @given(st.text(min_size=1, max_size=256).filter(lambda text: text not in {".", ".."}))
-def test_an_id_stays_one_segment_and_comes_back_as_it_was(text: str) -> None:
+def test_an_id_is_encoded_as_one_segment_and_decodes_unchanged(text: str) -> None:
     try:
         segment = path_segment("thread_id", text)
     except GatewayError:
@@ -90,9 +90,7 @@ def test_an_id_stays_one_segment_and_comes_back_as_it_was(text: str) -> None:
 
 
 @given(st.integers(1, 100), st.sampled_from(["asc", "desc"]), st.none() | st.text(alphabet="aZ9_&=+ #%é"), st.none())
-def test_a_query_says_exactly_what_the_window_does(
-    limit: int, order: Order, after: str | None, run_id: str | None
-) -> None:
+def test_a_query_holds_exactly_the_window(limit: int, order: Order, after: str | None, run_id: str | None) -> None:
     made = rest_operations.LIST_MESSAGES.request(MessagePageKey("t", run_id, Window(limit, order, after)))
     said = dict(parse_qsl(made.query, keep_blank_values=True, strict_parsing=True))
     expected = {"limit": str(limit), "order": order} | ({} if after is None else {"after": after})

@@ -33,7 +33,7 @@ def failure(retry_after_ms: int | None = None, *, transient: bool = True) -> Cal
         (failure(), 0, -1.0, 0.0, None),
     ],
 )
-def test_delay(
+def test_the_delay_of_each_failure(
     failed: CallFailure, retries_made: int, remaining_seconds: float, fraction: float, expected: float | None
 ) -> None:
     delay = delay_before_retry(
@@ -49,7 +49,7 @@ def test_delay(
     st.floats(-1, 60),
     st.floats(0, 1),
 )
-def test_a_delay_keeps_every_promise_at_once(
+def test_a_delay_is_above_retry_after_below_its_bound_and_within_the_deadline(
     retry_after_ms: int | None, transient: bool, retries_made: int, remaining_seconds: float, fraction: float
 ) -> None:
     failed = failure(retry_after_ms, transient=transient)
@@ -64,13 +64,13 @@ def test_a_delay_keeps_every_promise_at_once(
 
 
 @pytest.mark.parametrize(("sent", "refused"), [(False, False), (False, True), (True, True)])
-def test_a_write_that_certainly_did_not_take_place_fails_as_a_read_does(sent: bool, refused: bool) -> None:
+def test_a_write_that_certainly_did_not_take_place_has_its_plain_error(sent: bool, refused: bool) -> None:
     failed = CallFailure(GatewayError(ErrorCode.RATE_LIMITED, "slow down", retry_after_ms=7), refused=refused)
     assert write_error(failed, sent=sent) is failed.error
     assert failed.error.retryable
 
 
-def test_a_write_of_which_nobody_knows_is_not_to_be_sent_again() -> None:
+def test_a_write_that_may_have_taken_place_is_not_retryable() -> None:
     failed = CallFailure(
         GatewayError(ErrorCode.UPSTREAM_FAILED, "Busy.", retry_after_ms=7, upstream_request_id="req_1"), transient=True
     )

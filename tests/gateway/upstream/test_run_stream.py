@@ -1,4 +1,4 @@
-"""A stream gives all that came before it broke, then how it broke; whole is what an event has ended."""
+"""Tests that a broken stream returns its events before the error, and that only an event can complete a stream."""
 
 import asyncio
 import gzip
@@ -16,7 +16,7 @@ from gateway.upstream.run_stream import UpstreamRunStream
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_streams import StreamEvent
 from schema.contract.wire import MessageObject, RunObject
-from tests.support.scripted_upstream import Answer, ScriptedUpstream, chunk, stream
+from tests.support.scripted_upstream import ScriptedResponse, ScriptedUpstream, chunk, chunked_response
 
 RUN = {"id": "run_1", "object": "thread.run", "created_at": 1, "thread_id": "thread_1", "status": "in_progress"}
 CUT = "Expected a whole stream, got one that was cut short."
@@ -44,14 +44,14 @@ EACH_END = pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 
 @dataclass
 class Opened:
-    """A stream, its response, and how often its connection was let go."""
+    """A stream, its response, and the number of times that its connection was released."""
 
     stream: UpstreamRunStream
     response: aiohttp.ClientResponse
     closed: list[bool] = field(default_factory=list)
 
     async def rest(self) -> list[str | None]:
-        """The statuses of the runs to come, up to the end of the stream."""
+        """Return the statuses of the remaining runs of the stream."""
         events = []
         async with asyncio.timeout(20):
             while read := await self.stream.read_events():
@@ -77,8 +77,8 @@ async def open_stream(upstream: ScriptedUpstream) -> AsyncIterator[Open]:
     made: list[Opened] = []
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
 
-        async def open_one(answered: Answer, **options: Any) -> Opened:
-            upstream.plan(answered)
+        async def open_one(scripted_response: ScriptedResponse, **options: Any) -> Opened:
+            upstream.queue_responses(scripted_response)
             response = await session.post(f"{upstream.url}/threads/thread_1/runs")
             closed: list[bool] = []
             defaults: dict[str, Any] = {"thread_id": "thread_1", "on_close": lambda: closed.append(True)}
@@ -92,7 +92,7 @@ async def open_stream(upstream: ScriptedUpstream) -> AsyncIterator[Open]:
 
 
 async def test_events_come_in_order_up_to_the_end(open_stream: Open) -> None:
-    opened = await open_stream(stream(run("queued"), run("in_progress"), run("completed"), DONE))
+    opened = await open_stream(chunked_response(run("queued"), run("in_progress"), run("completed"), DONE))
     assert opened.stream.thread_id == "thread_1"
     assert await opened.rest() == ["queued", "in_progress", "completed", None]
     assert await opened.stream.read_events() == []
@@ -101,33 +101,37 @@ async def test_events_come_in_order_up_to_the_end(open_stream: Open) -> None:
 
 async def test_events_come_as_soon_as_they_are_sent(open_stream: Open) -> None:
     more = asyncio.Event()
-    opened = await open_stream(stream(run("queued"), more, run("completed")))
+    opened = await open_stream(chunked_response(run("queued"), more, run("completed")))
     assert statuses(await opened.stream.read_events()) == ["queued"]
     more.set()
     assert await opened.rest() == ["completed"]
 
 
-async def test_what_was_read_before_comes_first(open_stream: Open) -> None:
-    opened = await open_stream(stream(run("completed")), first_bytes=run("queued"))
+async def test_bytes_that_were_read_before_come_first(open_stream: Open) -> None:
+    opened = await open_stream(chunked_response(run("completed")), first_bytes=run("queued"))
     assert await opened.rest() == ["queued", "completed"]
 
 
 GOOD = run("queued") + run("in_progress")
-BREAKS: dict[str, Callable[[asyncio.Event], Answer]] = {
-    "cut": lambda go: stream(go, run("queued"), run("in_progress"), then="close", whole=False),
-    "reset": lambda go: stream(go, GOOD, then="reset", whole=False),
-    "ended early": lambda go: stream(go, GOOD),
-    "cut in an event": lambda go: stream(go, GOOD + run("completed")[:-9], then="close", whole=False),
-    "no length": lambda go: Answer(b"HTTP/1.1 200 OK\r\n\r\n", then="close", later=(go, GOOD)),
-    "garbled chunk": lambda go: Answer(stream().sent, then="hang", later=(go, chunk(GOOD) + b"zz\r\n{")),
-    "cut in a chunk": lambda go: Answer(stream().sent, then="close", later=(go, b"fff\r\n" + GOOD)),
+BREAKS: dict[str, Callable[[asyncio.Event], ScriptedResponse]] = {
+    "cut": lambda go: chunked_response(go, run("queued"), run("in_progress"), then="close", whole=False),
+    "reset": lambda go: chunked_response(go, GOOD, then="reset", whole=False),
+    "ended early": lambda go: chunked_response(go, GOOD),
+    "cut in an event": lambda go: chunked_response(go, GOOD + run("completed")[:-9], then="close", whole=False),
+    "no length": lambda go: ScriptedResponse(b"HTTP/1.1 200 OK\r\n\r\n", then="close", pieces=(go, GOOD)),
+    "garbled chunk": lambda go: ScriptedResponse(
+        chunked_response().data, then="hang", pieces=(go, chunk(GOOD) + b"zz\r\n{")
+    ),
+    "cut in a chunk": lambda go: ScriptedResponse(
+        chunked_response().data, then="close", pieces=(go, b"fff\r\n" + GOOD)
+    ),
 }
 
 
 @pytest.mark.parametrize("comes_late", [False, True], ids=["waits", "comes late"])
 @pytest.mark.parametrize("broken", BREAKS.values(), ids=BREAKS)
-async def test_a_stream_that_broke_says_so_behind_all_that_came_before(
-    open_stream: Open, broken: Callable[[asyncio.Event], Answer], comes_late: bool
+async def test_a_broken_stream_returns_its_events_before_the_error(
+    open_stream: Open, broken: Callable[[asyncio.Event], ScriptedResponse], comes_late: bool
 ) -> None:
     go = asyncio.Event()
     opened = await open_stream(broken(go))
@@ -154,46 +158,44 @@ async def _read_into(read: list[StreamEvent], stream: UpstreamRunStream) -> None
 
 @EACH_END
 @pytest.mark.parametrize("then", ["close", "reset"])
-async def test_a_cut_behind_an_event_that_ended_the_stream_is_no_failure(
-    open_stream: Open, end: bytes, then: str
-) -> None:
-    opened = await open_stream(stream(run("queued"), end, then=then, whole=False))
+async def test_a_cut_after_the_final_event_is_not_a_failure(open_stream: Open, end: bytes, then: str) -> None:
+    opened = await open_stream(chunked_response(run("queued"), end, then=then, whole=False))
     assert len(await opened.rest()) == 2
 
 
 @EACH_END
-async def test_a_connection_that_stays_open_behind_the_end_is_not_waited_for(open_stream: Open, end: bytes) -> None:
-    opened = await open_stream(stream(run("queued"), end, then="hang", whole=False), grace_seconds=0.05)
+async def test_a_connection_that_stays_open_after_the_end_is_closed(open_stream: Open, end: bytes) -> None:
+    opened = await open_stream(chunked_response(run("queued"), end, then="hang", whole=False), grace_seconds=0.05)
     assert len(await opened.rest()) == 2
     assert opened.closed == [True]
 
 
-async def test_nothing_is_read_behind_done(open_stream: Open) -> None:
-    opened = await open_stream(stream(run("completed") + DONE + run("queued"), then="hang", whole=False))
+async def test_nothing_is_read_after_done(open_stream: Open) -> None:
+    opened = await open_stream(chunked_response(run("completed") + DONE + run("queued"), then="hang", whole=False))
     assert await opened.rest() == ["completed", None]
 
 
-async def test_what_comes_behind_an_end_within_its_grace_is_given(open_stream: Open) -> None:
+async def test_events_shortly_after_the_final_event_are_returned(open_stream: Open) -> None:
     more = asyncio.Event()
-    opened = await open_stream(stream(run("requires_action"), more, run("queued"), then="close", whole=False))
+    opened = await open_stream(chunked_response(run("requires_action"), more, run("queued"), then="close", whole=False))
     assert statuses(await opened.stream.read_events()) == ["requires_action"]
     more.set()
     assert await opened.rest() == ["queued"]
 
 
-async def test_a_server_that_goes_on_and_on_behind_the_end_is_left(open_stream: Open) -> None:
-    endless = stream(run("completed"), *[b": ping\n\n"] * 50, then="hang", whole=False)
+async def test_a_server_that_never_stops_after_the_end_is_cut_off(open_stream: Open) -> None:
+    endless = chunked_response(run("completed"), *[b": ping\n\n"] * 50, then="hang", whole=False)
     opened = await open_stream(endless, grace_seconds=0.0)
     assert await opened.rest() == ["completed"]
 
 
-async def test_a_run_that_is_not_over_whatever_its_event_is_called_is_followed_further(open_stream: Open) -> None:
-    opened = await open_stream(stream(event(RUN, "thread.run.completed"), run("completed")))
+async def test_a_run_that_is_not_over_is_read_on_despite_its_events_name(open_stream: Open) -> None:
+    opened = await open_stream(chunked_response(event(RUN, "thread.run.completed"), run("completed")))
     assert await opened.rest() == ["in_progress", "completed"]
 
 
-async def test_a_silent_stream_is_given_up(open_stream: Open) -> None:
-    opened = await open_stream(stream(run("queued"), then="hang", whole=False), idle_seconds=0.05)
+async def test_a_silent_stream_times_out(open_stream: Open) -> None:
+    opened = await open_stream(chunked_response(run("queued"), then="hang", whole=False), idle_seconds=0.05)
     assert statuses(await opened.stream.read_events()) == ["queued"]
     with pytest.raises(GatewayError) as caught:
         await opened.stream.read_events()
@@ -202,16 +204,16 @@ async def test_a_silent_stream_is_given_up(open_stream: Open) -> None:
     assert opened.closed == [True]
 
 
-async def test_a_garbled_event_is_told_of_and_read_past(open_stream: Open) -> None:
-    opened = await open_stream(stream(run("queued") + b"data: {\n\n" + run("completed")))
+async def test_a_garbled_event_is_reported_and_reading_goes_on(open_stream: Open) -> None:
+    opened = await open_stream(chunked_response(run("queued") + b"data: {\n\n" + run("completed")))
     queued, garbled, completed = await opened.stream.read_events()
     assert garbled.decode_error is not None
     assert statuses([queued, completed]) == ["queued", "completed"]
     assert await opened.stream.read_events() == []
 
 
-async def test_an_event_that_is_too_large_ends_the_stream_behind_what_came_before(open_stream: Open) -> None:
-    opened = await open_stream(stream(run("queued") + b"data: " + b"x" * MAX_EVENT_BYTES, then="hang"))
+async def test_an_event_that_is_too_large_ends_the_stream_after_the_events_before_it(open_stream: Open) -> None:
+    opened = await open_stream(chunked_response(run("queued") + b"data: " + b"x" * MAX_EVENT_BYTES, then="hang"))
     assert statuses(await opened.stream.read_events()) == ["queued"]
     with pytest.raises(GatewayError, match="an event of at most 8388608 bytes") as caught:
         await opened.stream.read_events()
@@ -221,32 +223,36 @@ async def test_an_event_that_is_too_large_ends_the_stream_behind_what_came_befor
 async def test_a_very_long_line_is_read(open_stream: Open) -> None:
     text = "x" * 6_000_000
     message = {"id": "msg_1", "object": "thread.message", "created_at": 1, "content": text}
-    opened = await open_stream(stream(event(message), DONE))
+    opened = await open_stream(chunked_response(event(message), DONE))
     read, *_ = await opened.stream.read_events()
     assert isinstance(read.wire, MessageObject)
     assert read.wire.content == text
 
 
 async def test_a_last_event_without_its_empty_line_counts(open_stream: Open) -> None:
-    opened = await open_stream(stream(run("queued"), run("completed").rstrip()))
+    opened = await open_stream(chunked_response(run("queued"), run("completed").rstrip()))
     assert await opened.rest() == ["queued", "completed"]
 
 
 async def test_a_compressed_stream_is_read(open_stream: Open) -> None:
-    opened = await open_stream(stream(gzip.compress(run("queued") + run("completed")), Content_Encoding="gzip"))
+    opened = await open_stream(
+        chunked_response(gzip.compress(run("queued") + run("completed")), Content_Encoding="gzip")
+    )
     assert await opened.rest() == ["queued", "completed"]
 
 
-async def test_a_stream_whose_compression_breaks_was_cut(open_stream: Open, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_stream_with_broken_compression_counts_as_cut(
+    open_stream: Open, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.ERROR):
-        opened = await open_stream(stream(b"no gzip at all", Content_Encoding="gzip"))
+        opened = await open_stream(chunked_response(b"no gzip at all", Content_Encoding="gzip"))
         with pytest.raises(GatewayError, match=CUT):
             await opened.stream.read_events()
     assert not caplog.records
 
 
-async def test_closing_is_done_at_once_and_wakes_whoever_reads(open_stream: Open) -> None:
-    opened = await open_stream(stream(run("queued"), then="hang", whole=False))
+async def test_closing_is_immediate_and_wakes_the_reader(open_stream: Open) -> None:
+    opened = await open_stream(chunked_response(run("queued"), then="hang", whole=False))
     assert statuses(await opened.stream.read_events()) == ["queued"]
     reading = asyncio.ensure_future(opened.stream.read_events())
     await asyncio.sleep(0)
@@ -260,15 +266,15 @@ async def test_closing_is_done_at_once_and_wakes_whoever_reads(open_stream: Open
 
 
 async def test_closing_a_stream_that_has_ended_is_no_failure(open_stream: Open) -> None:
-    opened = await open_stream(stream(run("completed"), then="hang", whole=False))
+    opened = await open_stream(chunked_response(run("completed"), then="hang", whole=False))
     assert statuses(await opened.stream.read_events()) == ["completed"]
     await opened.stream.aclose()
     assert await opened.stream.read_events() == []
 
 
-async def test_a_reading_that_is_cancelled_loses_nothing(open_stream: Open) -> None:
+async def test_a_cancelled_read_loses_no_event(open_stream: Open) -> None:
     more = asyncio.Event()
-    opened = await open_stream(stream(more, run("queued"), run("completed")))
+    opened = await open_stream(chunked_response(more, run("queued"), run("completed")))
     reading = asyncio.ensure_future(opened.stream.read_events())
     await asyncio.sleep(0)
     reading.cancel()
@@ -279,7 +285,7 @@ async def test_a_reading_that_is_cancelled_loses_nothing(open_stream: Open) -> N
 
 
 @pytest.mark.parametrize(
-    ("asked", "sent", "said"),
+    ("requested", "sent", "said"),
     [
         ({"thread_id": "thread_1"}, run("queued", thread_id="thread_2"), "what is in the thread 'thread_2'"),
         ({"run_id": "run_9"}, run("queued"), "expected the run 'run_9', got the run 'run_1'"),
@@ -287,36 +293,36 @@ async def test_a_reading_that_is_cancelled_loses_nothing(open_stream: Open) -> N
         ({"thread_id": None}, run("queued", thread_id=None), "expected a run with a 'thread_id'"),
     ],
 )
-async def test_a_stream_of_something_else_is_not_believed(
-    open_stream: Open, asked: dict[str, Any], sent: bytes, said: str
+async def test_a_stream_of_another_run_or_thread_is_refused(
+    open_stream: Open, requested: dict[str, Any], sent: bytes, said: str
 ) -> None:
-    opened = await open_stream(stream(sent, then="hang", whole=False), **asked)
+    opened = await open_stream(chunked_response(sent, then="hang", whole=False), **requested)
     with pytest.raises(GatewayError, match=said) as caught:
         await opened.rest()
     assert caught.value.code is ErrorCode.UPSTREAM_INVALID_RESPONSE
 
 
 @pytest.mark.parametrize(
-    ("asked", "before"),
+    ("requested", "before"),
     [
         ("thread_1", b""),
         (None, event({"id": "thread_1", "object": "thread", "created_at": 1})),
         (None, run("queued")),
     ],
 )
-async def test_each_run_names_its_thread_even_where_its_server_does_not(
-    open_stream: Open, asked: str | None, before: bytes
+async def test_each_run_has_its_thread_id_even_if_the_server_leaves_it_out(
+    open_stream: Open, requested: str | None, before: bytes
 ) -> None:
-    opened = await open_stream(stream(before + run("completed", thread_id=None)), thread_id=asked)
+    opened = await open_stream(chunked_response(before + run("completed", thread_id=None)), thread_id=requested)
     *_, completed = await opened.stream.read_events()
     assert isinstance(completed.wire, RunObject)
     assert completed.wire.thread_id == "thread_1"
-    assert opened.stream.thread_id == asked
+    assert opened.stream.thread_id == requested
 
 
-async def test_a_failure_names_the_request_but_no_credential(open_stream: Open) -> None:
-    answered = stream(X_Request_Id="req_key-of-somebody")
-    opened = await open_stream(answered, credential="Bearer key-of-somebody")
+async def test_a_failure_has_the_request_id_but_no_credential(open_stream: Open) -> None:
+    scripted_response = chunked_response(X_Request_Id="req_key-of-somebody")
+    opened = await open_stream(scripted_response, credential="Bearer key-of-somebody")
     with pytest.raises(GatewayError) as caught:
         await opened.stream.read_events()
     assert caught.value.upstream_request_id == "req_[removed]"

@@ -31,7 +31,7 @@ KEY = "sk-proj-0123456789abcdefghij"
         ("", "Bearer abcdef", ""),
     ],
 )
-def test_what_a_caller_sees(text: str, credential: str | None, expected: str) -> None:
+def test_the_text_that_a_caller_sees(text: str, credential: str | None, expected: str) -> None:
     assert safe_text(text, credential) == expected
 
 
@@ -41,7 +41,7 @@ def test_a_credential_at_the_cut_is_removed_before_cutting() -> None:
     assert "sk-" not in shown
 
 
-def test_a_credential_split_by_unseen_characters_is_still_found() -> None:
+def test_a_credential_split_by_invisible_characters_is_removed() -> None:
     assert safe_text(f"key {KEY[:6]}\x00{KEY[6:]} end") == f"key {REMOVED} end"
 
 
@@ -56,7 +56,7 @@ SECRETS = st.text(alphabet="ABCDEFGHJKQXZ0123456789-_.", min_size=8, max_size=60
 
 
 @given(st.text(), SECRETS, st.text(), st.sampled_from(["{}", "Bearer {}", "Custom {}"]))
-def test_no_credential_survives(before: str, secret: str, after: str, scheme: str) -> None:
+def test_no_credential_is_left(before: str, secret: str, after: str, scheme: str) -> None:
     assume(secret not in before + after)
     credential = scheme.format(secret)
     assert secret not in safe_text(before + secret + after, credential)

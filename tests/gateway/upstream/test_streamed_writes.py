@@ -1,4 +1,4 @@
-"""A write that sets a run going answers as soon as its stream tells of the run, and is sent once like any other."""
+"""Tests that a write that starts a run returns as soon as its stream holds the run, and is sent once like any other."""
 
 import asyncio
 import json
@@ -16,12 +16,12 @@ from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.wire import RunObject
 from tests.support.scripted_upstream import (
     RESET,
-    Answer,
+    ScriptedResponse,
     ScriptedUpstream,
-    answer,
-    cut_short,
+    chunked_response,
     echo,
-    stream,
+    response,
+    truncated,
 )
 from tests.support.upstream_client import (
     CREDENTIAL,
@@ -29,7 +29,7 @@ from tests.support.upstream_client import (
     RUN_OBJECT,
     T1,
     ClientMaker,
-    Taker,
+    StreamRecorder,
     create_run,
     run_event,
 )
@@ -56,8 +56,8 @@ EACH_START = pytest.mark.parametrize(("start", "target", "body", "thread_id"), S
 
 
 @pytest.fixture
-def taker() -> Taker:
-    return Taker()
+def recorder() -> StreamRecorder:
+    return StreamRecorder()
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ async def client(make_client: ClientMaker) -> UpstreamClient:
 
 
 @pytest.fixture
-async def api(client: UpstreamClient, taker: Taker) -> BoundThreadsApi:
-    return client.bind(CREDENTIAL, taker)
+async def api(client: UpstreamClient, recorder: StreamRecorder) -> BoundThreadsApi:
+    return client.bind(CREDENTIAL, recorder)
 
 
 def free(client: UpstreamClient) -> bool:
@@ -75,26 +75,26 @@ def free(client: UpstreamClient) -> bool:
 
 
 @EACH_START
-async def test_the_run_is_given_as_soon_as_its_stream_tells_of_it(
+async def test_the_run_is_returned_as_soon_as_its_stream_holds_it(
     client: UpstreamClient,
     api: BoundThreadsApi,
     upstream: ScriptedUpstream,
-    taker: Taker,
+    recorder: StreamRecorder,
     start: Start,
     target: str,
     body: dict[str, Any],
     thread_id: str | None,
 ) -> None:
     more = asyncio.Event()
-    upstream.plan(stream(run_event("queued"), more, run_event("completed"), LAST_EVENT))
+    upstream.queue_responses(chunked_response(run_event("queued"), more, run_event("completed"), LAST_EVENT))
     assert (await start(api)).status == "queued"
     assert api.cost.upstream_calls == len(api.cost.spans) == 1
-    assert [stream.thread_id for stream in taker.streams] == [thread_id]
+    assert [stream.thread_id for stream in recorder.streams] == [thread_id]
     assert not free(client)
     more.set()
-    await taker.finished()
-    assert len(taker.events) == 3
-    assert taker.failure is None
+    await recorder.finished()
+    assert len(recorder.events) == 3
+    assert recorder.failure is None
     assert free(client)
     (request,) = upstream.requests
     assert (request.method, request.target) == ("POST", target)
@@ -106,7 +106,7 @@ async def test_the_run_is_given_as_soon_as_its_stream_tells_of_it(
 
 
 @EACH_START
-async def test_no_stream_is_asked_for_where_nobody_takes_it(
+async def test_no_stream_is_requested_without_a_recorder(
     client: UpstreamClient,
     upstream: ScriptedUpstream,
     start: Start,
@@ -114,7 +114,7 @@ async def test_no_stream_is_asked_for_where_nobody_takes_it(
     body: dict[str, Any],
     thread_id: str | None,
 ) -> None:
-    upstream.plan(answer(200, RUN_OBJECT))
+    upstream.queue_responses(response(200, RUN_OBJECT))
     await start(client.bind(CREDENTIAL))
     (request,) = upstream.requests
     assert request.json == body
@@ -122,50 +122,50 @@ async def test_no_stream_is_asked_for_where_nobody_takes_it(
 
 
 REFUSALS = [
-    answer(400, {"error": {"message": "Invalid 'assistant_id': 'x'. Expected an ID that begins with 'asst'."}}),
-    answer(400, {"error": {"message": "Thread thread_1 already has an active run run_2."}}),
-    answer(404, {"error": {"message": "No thread found with id 'thread_1'."}}),
-    answer(429, {"error": {"message": "Slow down."}}, Retry_After="3"),
-    answer(500, b"Internal Server Error", Content_Type="text/plain"),
-    answer(503, b"", Retry_After="3"),
-    answer(307, b"", Location="/elsewhere"),
-    stream(b'data: {"error": "no"}\n\n', status=422),
-    answer(200, b"<html><title>Log in</title>", Content_Type="text/html"),
-    answer(200, b""),
-    answer(200, b'{"id": "run_'),
-    answer(200, RUN_OBJECT | {"thread_id": "thread_2"}),
-    cut_short(answer(400, {"error": {"message": "x"}})),
-    cut_short(answer(200, RUN_OBJECT)),
-    answer(200, b"x" * 2000),
-    answer(200, b" " * 2000, Content_Length="", Transfer_Encoding=""),
+    response(400, {"error": {"message": "Invalid 'assistant_id': 'x'. Expected an ID that begins with 'asst'."}}),
+    response(400, {"error": {"message": "Thread thread_1 already has an active run run_2."}}),
+    response(404, {"error": {"message": "No thread found with id 'thread_1'."}}),
+    response(429, {"error": {"message": "Slow down."}}, Retry_After="3"),
+    response(500, b"Internal Server Error", Content_Type="text/plain"),
+    response(503, b"", Retry_After="3"),
+    response(307, b"", Location="/elsewhere"),
+    chunked_response(b'data: {"error": "no"}\n\n', status=422),
+    response(200, b"<html><title>Log in</title>", Content_Type="text/html"),
+    response(200, b""),
+    response(200, b'{"id": "run_'),
+    response(200, RUN_OBJECT | {"thread_id": "thread_2"}),
+    truncated(response(400, {"error": {"message": "x"}})),
+    truncated(response(200, RUN_OBJECT)),
+    response(200, b"x" * 2000),
+    response(200, b" " * 2000, Content_Length="", Transfer_Encoding=""),
     RESET,
-    Answer(b"SSH-2.0-OpenSSH_9.2\r\n", then="close"),
+    ScriptedResponse(b"SSH-2.0-OpenSSH_9.2\r\n", then="close"),
 ]
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
 async def test_a_refusal_is_the_same_as_without_a_stream(
-    make_client: ClientMaker, upstream: ScriptedUpstream, taker: Taker, refusal: Answer
+    make_client: ClientMaker, upstream: ScriptedUpstream, recorder: StreamRecorder, refusal: ScriptedResponse
 ) -> None:
-    if b"Content-Length" not in refusal.sent and refusal.then == "keep" and not refusal.later:
-        refusal = Answer(refusal.sent, then="close")
+    if b"Content-Length" not in refusal.data and refusal.then == "keep" and not refusal.pieces:
+        refusal = ScriptedResponse(refusal.data, then="close")
     client = make_client(max_streams=1, max_response_bytes=1000)
-    upstream.always = refusal
+    upstream.default_response = refusal
     with pytest.raises(GatewayError) as streamed:
-        await create_run(client.bind(CREDENTIAL, taker))
+        await create_run(client.bind(CREDENTIAL, recorder))
     with pytest.raises(GatewayError) as plain:
         await create_run(client.bind(CREDENTIAL))
     assert streamed.value.extensions == plain.value.extensions
     assert streamed.value.message == plain.value.message
     assert len(upstream.requests) == 2
-    assert not taker.streams
+    assert not recorder.streams
     assert free(client)
 
 
 async def test_a_body_that_the_version_does_not_have_is_not_sent(
-    make_client: ClientMaker, upstream: ScriptedUpstream, taker: Taker
+    make_client: ClientMaker, upstream: ScriptedUpstream, recorder: StreamRecorder
 ) -> None:
-    api = make_client(dialect_name="openai-v1").bind(None, taker)
+    api = make_client(dialect_name="openai-v1").bind(None, recorder)
     with pytest.raises(GatewayError) as caught:
         await api.create_run(THREAD, RunBody.model_validate({"assistant_id": "a", "tools": [{"type": "file_search"}]}))
     assert caught.value.code is ErrorCode.UNSUPPORTED_BY_UPSTREAM
@@ -175,20 +175,24 @@ async def test_a_body_that_the_version_does_not_have_is_not_sent(
 
 
 @pytest.mark.parametrize(
-    "answered",
+    "scripted_response",
     [
-        answer(200, RUN_OBJECT),
-        answer(201, b"\xef\xbb\xbf" + json.dumps(RUN_OBJECT, indent=2).encode()),
-        answer(200, RUN_OBJECT, Content_Type="text/event-stream"),
-        stream(b"  \n", json.dumps(RUN_OBJECT).encode(), Content_Type="text/event-stream"),
+        response(200, RUN_OBJECT),
+        response(201, b"\xef\xbb\xbf" + json.dumps(RUN_OBJECT, indent=2).encode()),
+        response(200, RUN_OBJECT, Content_Type="text/event-stream"),
+        chunked_response(b"  \n", json.dumps(RUN_OBJECT).encode(), Content_Type="text/event-stream"),
     ],
 )
-async def test_a_server_that_knows_nothing_of_streams_is_believed(
-    client: UpstreamClient, api: BoundThreadsApi, upstream: ScriptedUpstream, taker: Taker, answered: Answer
+async def test_a_server_without_streaming_returns_the_run(
+    client: UpstreamClient,
+    api: BoundThreadsApi,
+    upstream: ScriptedUpstream,
+    recorder: StreamRecorder,
+    scripted_response: ScriptedResponse,
 ) -> None:
-    upstream.plan(answered)
+    upstream.queue_responses(scripted_response)
     assert (await create_run(api)).id == "run_1"
-    assert not taker.streams
+    assert not recorder.streams
     assert free(client)
 
 
@@ -196,57 +200,63 @@ async def test_a_server_that_knows_nothing_of_streams_is_believed(
 @pytest.mark.parametrize(
     "beginning", [b"", b"\xef\xbb\xbf", b": hello\n\n", b"\r\n\r\n", b"event: thread.run.created\n"]
 )
-async def test_a_stream_is_known_by_its_bytes(
-    api: BoundThreadsApi, upstream: ScriptedUpstream, taker: Taker, content_type: str, beginning: bytes
+async def test_a_stream_is_recognised_by_its_bytes(
+    api: BoundThreadsApi, upstream: ScriptedUpstream, recorder: StreamRecorder, content_type: str, beginning: bytes
 ) -> None:
     whole = beginning + run_event("queued") + run_event("completed")
-    upstream.plan(stream(*(whole[at : at + 1] for at in range(20)), whole[20:], Content_Type=content_type))
+    upstream.queue_responses(
+        chunked_response(*(whole[at : at + 1] for at in range(20)), whole[20:], Content_Type=content_type)
+    )
     assert (await create_run(api)).status == "queued"
-    await taker.finished()
-    assert taker.failure is None
-    assert len(taker.events) == 2
+    await recorder.finished()
+    assert recorder.failure is None
+    assert len(recorder.events) == 2
 
 
-async def test_an_error_under_a_status_that_promised_more_is_told(
-    api: BoundThreadsApi, upstream: ScriptedUpstream, taker: Taker
+async def test_an_error_body_under_a_successful_status_is_reported(
+    api: BoundThreadsApi, upstream: ScriptedUpstream, recorder: StreamRecorder
 ) -> None:
-    upstream.plan(answer(200, {"error": {"message": "The server had an error."}}))
+    upstream.queue_responses(response(200, {"error": {"message": "The server had an error."}}))
     with pytest.raises(GatewayError) as caught:
         await create_run(api)
     assert caught.value.code is ErrorCode.UPSTREAM_FAILED
     assert caught.value.message == f"The server had an error. {MAY_HAVE_TAKEN_PLACE}"
-    assert not taker.streams
+    assert not recorder.streams
 
 
 BROKEN = {
-    "cut": stream(b": hello\n\n", then="close", whole=False),
-    "ended": stream(b": hello\n\n"),
-    "error": stream(b'event: error\ndata: {"error": {"message": "No."}}\n\n'),
-    "another thread": stream(run_event("queued").replace(b"thread_1", b"thread_2")),
-    "only deltas": stream(b'data: {"object": "thread.message.delta", "delta": {}}\n\n', LAST_EVENT),
+    "cut": chunked_response(b": hello\n\n", then="close", whole=False),
+    "ended": chunked_response(b": hello\n\n"),
+    "error": chunked_response(b'event: error\ndata: {"error": {"message": "No."}}\n\n'),
+    "another thread": chunked_response(run_event("queued").replace(b"thread_1", b"thread_2")),
+    "only deltas": chunked_response(b'data: {"object": "thread.message.delta", "delta": {}}\n\n', LAST_EVENT),
 }
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
-async def test_a_stream_that_tells_of_no_run_is_a_write_that_may_have_taken_place(
-    client: UpstreamClient, api: BoundThreadsApi, upstream: ScriptedUpstream, taker: Taker, broken: Answer
+async def test_a_stream_without_a_run_is_a_write_that_may_have_taken_place(
+    client: UpstreamClient,
+    api: BoundThreadsApi,
+    upstream: ScriptedUpstream,
+    recorder: StreamRecorder,
+    broken: ScriptedResponse,
 ) -> None:
-    upstream.plan(broken)
+    upstream.queue_responses(broken)
     with pytest.raises(GatewayError, match=MAY_HAVE_TAKEN_PLACE) as caught:
         await create_run(api)
     assert not caught.value.retryable
-    await taker.finished()
+    await recorder.finished()
     assert len(upstream.requests) == 1
     assert free(client)
 
 
-async def test_the_upstream_is_asked_as_before_for_all_else(
-    api: BoundThreadsApi, upstream: ScriptedUpstream, taker: Taker
+async def test_all_other_writes_request_no_stream(
+    api: BoundThreadsApi, upstream: ScriptedUpstream, recorder: StreamRecorder
 ) -> None:
-    upstream.always = echo
+    upstream.default_response = echo
     await api.get_threads([T1])
     await api.cancel_run(RunKey("thread_1", "cancel"))
-    assert not taker.streams
+    assert not recorder.streams
 
 
 @pytest.mark.parametrize(
@@ -268,5 +278,7 @@ async def test_the_upstream_is_asked_as_before_for_all_else(
         (b"dataset", False, False),
     ],
 )
-def test_how_a_body_begins_says_what_it_is(beginning: bytes, declared: bool, expected: bool | None) -> None:
+def test_the_first_bytes_decide_between_events_and_json(
+    beginning: bytes, declared: bool, expected: bool | None
+) -> None:
     assert looks_like_events(beginning, declared=declared) is expected

@@ -1,4 +1,4 @@
-"""The bundled emulator streams its runs to the client, in both versions of the API."""
+"""Tests that the bundled emulator streams its runs to the client, in both versions of the API."""
 
 import asyncio
 import json
@@ -15,13 +15,13 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.wire import RunObject, ThreadObject
 from tests.support.emulator import AUTHORIZATION, Emulator, running_emulator
-from tests.support.upstream_client import Taker
+from tests.support.upstream_client import StreamRecorder
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
 
 
 class EagerClock(ManualClock):
-    """Moves on to whatever instant someone waits for, so that a stream comes without anybody waiting."""
+    """A clock that jumps to every instant that a task waits for, so that a stream never waits."""
 
     async def sleep_until(self, when: float) -> None:
         self.advance(max(0.0, when - self.now()))
@@ -34,14 +34,14 @@ async def emulator(request: pytest.FixtureRequest) -> AsyncIterator[Emulator]:
         yield running
 
 
-Bind = Callable[[Taker], BoundThreadsApi]
+Bind = Callable[[StreamRecorder], BoundThreadsApi]
 
 
 @pytest.fixture
 async def bind(emulator: Emulator) -> AsyncIterator[Bind]:
     options = UpstreamOptions(emulator.url, "openai-v1" if emulator.version == "v1" else "openai-v2")
     async with UpstreamClient(options) as client:
-        yield lambda taker: client.bind(AUTHORIZATION, taker)
+        yield lambda recorder: client.bind(AUTHORIZATION, recorder)
         assert client.stream_slots._value == client.options.max_streams
 
 
@@ -55,8 +55,8 @@ async def thread(emulator: Emulator) -> ThreadKey:
     return ThreadKey(made["id"])
 
 
-def names(taker: Taker) -> list[str | None]:
-    return [event.name for event in taker.events if event.delta is None]
+def names(recorder: StreamRecorder) -> list[str | None]:
+    return [event.name for event in recorder.events if event.delta is None]
 
 
 ANSWER = [
@@ -73,30 +73,30 @@ BEGINNING = ["thread.run.created", "thread.run.queued", "thread.run.in_progress"
 
 
 async def test_a_run_is_streamed_from_its_creation_to_its_end(emulator: Emulator, bind: Bind) -> None:
-    taker, key = Taker(), await thread(emulator)
-    run = await bind(taker).create_run(key, RunBody(assistant_id=await assistant_id(emulator)))
+    recorder, key = StreamRecorder(), await thread(emulator)
+    run = await bind(recorder).create_run(key, RunBody(assistant_id=await assistant_id(emulator)))
     assert (run.thread_id, run.status) == (key.thread_id, "queued")
-    await taker.finished()
-    assert taker.failure is None
-    assert names(taker) == [*BEGINNING, *ANSWER]
-    assert [stream.thread_id for stream in taker.streams] == [key.thread_id]
+    await recorder.finished()
+    assert recorder.failure is None
+    assert names(recorder) == [*BEGINNING, *ANSWER]
+    assert [stream.thread_id for stream in recorder.streams] == [key.thread_id]
     assert emulator.counts.by_operation["createRun"] == 1
 
 
-async def test_a_thread_that_is_made_with_its_run_comes_first(emulator: Emulator, bind: Bind) -> None:
-    taker = Taker()
+async def test_a_thread_created_with_its_run_comes_first(emulator: Emulator, bind: Bind) -> None:
+    recorder = StreamRecorder()
     message = {"role": "user", "content": [{"type": "text", "text": "Hi"}]}
     body = {"assistant_id": await assistant_id(emulator), "thread": {"messages": [message]}}
-    run = await bind(taker).create_thread_and_run(ThreadAndRunBody.model_validate(body))
-    await taker.finished()
-    assert names(taker) == ["thread.created", *BEGINNING, *ANSWER]
-    assert isinstance(taker.events[0].wire, ThreadObject)
-    assert taker.events[0].wire.id == run.thread_id
-    assert [stream.thread_id for stream in taker.streams] == [None]
+    run = await bind(recorder).create_thread_and_run(ThreadAndRunBody.model_validate(body))
+    await recorder.finished()
+    assert names(recorder) == ["thread.created", *BEGINNING, *ANSWER]
+    assert isinstance(recorder.events[0].wire, ThreadObject)
+    assert recorder.events[0].wire.id == run.thread_id
+    assert [stream.thread_id for stream in recorder.streams] == [None]
 
 
-async def test_outputs_of_functions_are_answered_by_a_stream(emulator: Emulator, bind: Bind) -> None:
-    before, after, key = Taker(), Taker(), await thread(emulator)
+async def test_submitting_tool_outputs_returns_a_stream(emulator: Emulator, bind: Bind) -> None:
+    before, after, key = StreamRecorder(), StreamRecorder(), await thread(emulator)
     run = await bind(before).create_run(key, RunBody(assistant_id=await assistant_id(emulator, tools=[WEATHER])))
     await before.finished()
     assert names(before)[-2:] == ["thread.run.requires_action", "done"]
@@ -111,20 +111,22 @@ async def test_outputs_of_functions_are_answered_by_a_stream(emulator: Emulator,
     assert names(after) == ["thread.run.step.completed", "thread.run.queued", "thread.run.in_progress", *ANSWER]
 
 
-async def test_a_refusal_is_raised_and_nothing_taken(emulator: Emulator, bind: Bind) -> None:
-    taker = Taker()
+async def test_a_refusal_is_raised_and_nothing_is_recorded(emulator: Emulator, bind: Bind) -> None:
+    recorder = StreamRecorder()
     with pytest.raises(GatewayError) as caught:
-        await bind(taker).create_run(ThreadKey("thread_of_nobody"), RunBody(assistant_id=await assistant_id(emulator)))
+        await bind(recorder).create_run(
+            ThreadKey("thread_of_nobody"), RunBody(assistant_id=await assistant_id(emulator))
+        )
     assert caught.value.code is ErrorCode.NOT_FOUND
-    assert not taker.streams
+    assert not recorder.streams
 
 
 @pytest.mark.parametrize("fault", ["cut", "garbled", "half-character"])
-async def test_a_stream_that_goes_wrong_in_the_middle_is_told_of(emulator: Emulator, bind: Bind, fault: str) -> None:
-    taker, key = Taker(), await thread(emulator)
+async def test_a_stream_that_breaks_in_the_middle_is_reported(emulator: Emulator, bind: Bind, fault: str) -> None:
+    recorder, key = StreamRecorder(), await thread(emulator)
     emulator.misbehave(f"createRun:{fault}:events=8")
-    run = await bind(taker).create_run(key, RunBody(assistant_id=await assistant_id(emulator)))
-    await taker.finished()
+    run = await bind(recorder).create_run(key, RunBody(assistant_id=await assistant_id(emulator)))
+    await recorder.finished()
     assert run.status == "queued"
-    assert taker.failure is not None or any(event.decode_error for event in taker.events)
-    assert names(taker)[:3] == BEGINNING
+    assert recorder.failure is not None or any(event.decode_error for event in recorder.events)
+    assert names(recorder)[:3] == BEGINNING

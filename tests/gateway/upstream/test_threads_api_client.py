@@ -10,16 +10,16 @@ from schema.contract.wire import Page, ThreadObject
 from tests.support.scripted_upstream import (
     RESET,
     SILENCE,
-    Answer,
     Request,
+    ScriptedResponse,
     ScriptedUpstream,
-    answer,
     echo,
+    response,
 )
 from tests.support.upstream_client import T1, WHOLE, ClientMaker
 
 
-async def test_each_function_asks_its_operation(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
+async def test_each_function_sends_its_operation(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
     api = make_client(dialect_name="openai-v1").bind(None)
     newest = Window(5, "desc")
     answers = [
@@ -53,7 +53,7 @@ async def test_each_function_asks_its_operation(make_client: ClientMaker, upstre
     assert api.cost.upstream_calls == 11
 
 
-async def test_what_is_sent(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
+async def test_the_headers_of_a_call(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
     client = make_client(dialect_name="openai-v1", organization="org-1", project="proj_1")
     await client.bind("Custom  as it  came").get_threads([T1])
     headers = upstream.requests[0].headers
@@ -75,7 +75,7 @@ async def test_without_a_credential_none_is_sent(make_client: ClientMaker, upstr
 async def test_two_principals_share_connections_but_no_credential_and_no_cookie(
     make_client: ClientMaker, upstream: ScriptedUpstream
 ) -> None:
-    upstream.plan(answer(body=WHOLE, Set_Cookie="session=first; Path=/"))
+    upstream.queue_responses(response(body=WHOLE, Set_Cookie="session=first; Path=/"))
     client = make_client()
     await client.bind("Bearer first").get_threads([T1])
     await client.bind("Bearer second").get_threads([T1])
@@ -85,13 +85,13 @@ async def test_two_principals_share_connections_but_no_credential_and_no_cookie(
 
 
 @pytest.mark.parametrize("credential", ["Bearer a\r\nX-Evil: 1", "Bearer \x00", "Bearer \x7f"])
-async def test_a_credential_that_is_no_header_is_refused(make_client: ClientMaker, credential: str) -> None:
+async def test_a_credential_that_cannot_be_a_header_is_refused(make_client: ClientMaker, credential: str) -> None:
     with pytest.raises(GatewayError) as caught:
         make_client().bind(credential)
     assert caught.value.code is ErrorCode.UNAUTHENTICATED
 
 
-async def test_the_query_of_the_base_url_goes_with_every_call(
+async def test_every_call_carries_the_query_of_the_base_url(
     make_client: ClientMaker, upstream: ScriptedUpstream
 ) -> None:
     api = make_client(base_url=f"{upstream.url}/?api-version=2024-05-01%2Bpreview").bind(None)
@@ -103,12 +103,12 @@ async def test_the_query_of_the_base_url_goes_with_every_call(
     ]
 
 
-async def test_an_encoded_id_arrives_as_it_was_encoded(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
+async def test_an_encoded_id_arrives_unchanged(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
     await api.get_threads([ThreadKey("a/../b?c=%2F#d é")])
     assert upstream.targets == ["/v1/threads/a%2F..%2Fb%3Fc%3D%252F%23d%20%C3%A9"]
 
 
-async def test_a_key_that_is_no_path_costs_only_itself_and_no_call(
+async def test_a_key_that_cannot_be_a_path_fails_alone_and_without_a_call(
     api: BoundThreadsApi, upstream: ScriptedUpstream
 ) -> None:
     bad, good = await api.get_threads([ThreadKey(".."), T1])
@@ -118,12 +118,12 @@ async def test_a_key_that_is_no_path_costs_only_itself_and_no_call(
     assert upstream.targets == ["/v1/threads/thread_1"]
 
 
-async def test_no_keys_no_calls(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
+async def test_no_keys_make_no_calls(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
     assert await api.get_threads([]) == []
     assert not upstream.requests
 
 
-async def test_results_are_in_the_order_of_the_keys_and_duplicates_cost_one_call(
+async def test_results_are_in_key_order_and_duplicates_cost_one_call(
     api: BoundThreadsApi, upstream: ScriptedUpstream
 ) -> None:
     names = ["b", "a", "b", "c", "a", "b"]
@@ -133,11 +133,11 @@ async def test_results_are_in_the_order_of_the_keys_and_duplicates_cost_one_call
     assert api.cost.upstream_calls == 3
 
 
-async def test_one_failing_key_does_not_touch_the_others(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
-    def only_b_is_there(request: Request) -> Answer:
-        return echo(request) if request.target.endswith("/b") else answer(404, {"error": {"message": "No."}})
+async def test_one_failing_key_does_not_affect_the_others(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
+    def only_b_is_there(request: Request) -> ScriptedResponse:
+        return echo(request) if request.target.endswith("/b") else response(404, {"error": {"message": "No."}})
 
-    upstream.always = only_b_is_there
+    upstream.default_response = only_b_is_there
     a, b, c = await api.get_threads([ThreadKey("a"), ThreadKey("b"), ThreadKey("c")])
     assert isinstance(b, ThreadObject)
     for missing in (a, c):
@@ -145,7 +145,7 @@ async def test_one_failing_key_does_not_touch_the_others(api: BoundThreadsApi, u
         assert missing.code is ErrorCode.NOT_FOUND
 
 
-async def test_version_2_has_no_message_files_and_is_not_asked(
+async def test_version_2_has_no_message_files_and_gets_no_call(
     make_client: ClientMaker, upstream: ScriptedUpstream
 ) -> None:
     api = make_client(dialect_name="openai-v2").bind(None)
@@ -158,10 +158,10 @@ async def test_version_2_has_no_message_files_and_is_not_asked(
 
 
 @pytest.mark.parametrize("status", [200, 204, 302, 401, 404, 499])
-async def test_ping_takes_any_answer_and_sends_no_credential(
+async def test_ping_accepts_any_response_and_sends_no_credential(
     make_client: ClientMaker, upstream: ScriptedUpstream, status: int
 ) -> None:
-    upstream.always = answer(status, b"", Location="/")
+    upstream.default_response = response(status, b"", Location="/")
     assert await make_client().ping() is None
     assert upstream.targets == ["/v1/"]
     assert "authorization" not in upstream.requests[0].headers
@@ -170,16 +170,16 @@ async def test_ping_takes_any_answer_and_sends_no_credential(
 @pytest.mark.parametrize(
     ("said", "code"),
     [
-        (answer(500, b""), ErrorCode.UPSTREAM_FAILED),
-        (answer(503, b""), ErrorCode.UPSTREAM_FAILED),
+        (response(500, b""), ErrorCode.UPSTREAM_FAILED),
+        (response(503, b""), ErrorCode.UPSTREAM_FAILED),
         (RESET, ErrorCode.UPSTREAM_UNREACHABLE),
         (SILENCE, ErrorCode.UPSTREAM_TIMEOUT),
     ],
 )
-async def test_ping_says_why_not(
-    make_client: ClientMaker, upstream: ScriptedUpstream, said: Answer, code: ErrorCode
+async def test_ping_returns_the_error(
+    make_client: ClientMaker, upstream: ScriptedUpstream, said: ScriptedResponse, code: ErrorCode
 ) -> None:
-    upstream.always = said
+    upstream.default_response = said
     error = await make_client().ping(timeout_seconds=0.2)
     assert error is not None
     assert error.code is code

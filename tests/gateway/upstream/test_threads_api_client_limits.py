@@ -10,31 +10,31 @@ from schema.contract.ports import RunPageKey, ThreadsApi
 from schema.contract.wire import ThreadObject
 from tests.support.scripted_upstream import (
     SILENCE,
-    Answer,
     Request,
+    ScriptedResponse,
     ScriptedUpstream,
-    answer,
     echo,
+    response,
 )
-from tests.support.upstream_client import T1, ClientMaker, failure
+from tests.support.upstream_client import T1, ClientMaker, read_failure
 
 
 @pytest.mark.parametrize("most", [1, 7])
-async def test_an_operation_takes_no_more_than_its_places(
+async def test_an_operation_stays_within_its_concurrency_limit(
     make_client: ClientMaker, upstream: ScriptedUpstream, most: int
 ) -> None:
     api = make_client(max_concurrency_per_operation=most).bind(None)
-    got = await api.get_threads([ThreadKey(f"t{place}") for place in range(40)])
+    got = await api.get_threads([ThreadKey(f"t{number}") for number in range(40)])
     assert all(isinstance(thread, ThreadObject) for thread in got)
-    assert upstream.most_at_once <= most
+    assert upstream.max_concurrent <= most
     assert upstream.connections <= most
 
 
-async def test_the_deadline_keeps_what_came_in_time(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
-    def only_a(request: Request) -> Answer:
+async def test_results_before_the_deadline_are_returned(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
+    def only_a(request: Request) -> ScriptedResponse:
         return echo(request) if request.target.endswith("/a") else SILENCE
 
-    upstream.always = only_a
+    upstream.default_response = only_a
     api = make_client(timeout_seconds=0.2).bind(None)
     a, b, again = await api.get_threads([ThreadKey("a"), ThreadKey("b"), ThreadKey("b")])
     assert isinstance(a, ThreadObject)
@@ -44,20 +44,20 @@ async def test_the_deadline_keeps_what_came_in_time(make_client: ClientMaker, up
         assert late.message == "Expected an answer of the upstream within 0.2 s, got none."
 
 
-async def test_what_is_late_does_not_land(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
-    upstream.always = lambda request: SILENCE if "/b/" in request.target else echo(request)
+async def test_on_result_is_not_called_after_the_deadline(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
+    upstream.default_response = lambda request: SILENCE if "/b/" in request.target else echo(request)
     here, late = (RunPageKey(thread_id, Window(5, "asc")) for thread_id in "ab")
-    landed: list[object] = []
+    reported: list[object] = []
     api = make_client(timeout_seconds=0.2).bind(None)
-    answers = await api.list_runs([here, late, late], on_result=lambda key, answer: landed.append((key, answer)))
-    assert landed == [(here, answers[0])]
-    assert [getattr(answer, "code", None) for answer in answers] == [None, *[ErrorCode.UPSTREAM_TIMEOUT] * 2]
+    results = await api.list_runs([here, late, late], on_result=lambda key, result: reported.append((key, result)))
+    assert reported == [(here, results[0])]
+    assert [getattr(result, "code", None) for result in results] == [None, *[ErrorCode.UPSTREAM_TIMEOUT] * 2]
 
 
-async def test_those_who_wait_for_a_place_have_the_same_deadline(
+async def test_calls_that_wait_for_a_slot_have_the_same_deadline(
     make_client: ClientMaker, upstream: ScriptedUpstream
 ) -> None:
-    upstream.always = SILENCE
+    upstream.default_response = SILENCE
     api = make_client(timeout_seconds=0.1, max_concurrency_per_operation=1).bind(None)
     got = await api.get_threads([ThreadKey("a"), ThreadKey("b")])
     assert [error.code for error in got if isinstance(error, GatewayError)] == [ErrorCode.UPSTREAM_TIMEOUT] * 2
@@ -65,29 +65,29 @@ async def test_those_who_wait_for_a_place_have_the_same_deadline(
 
 
 @pytest.mark.parametrize("stalled", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"])
-async def test_an_answer_that_stalls_is_late(
+async def test_a_response_that_stalls_times_out(
     make_client: ClientMaker, upstream: ScriptedUpstream, stalled: bytes
 ) -> None:
-    upstream.always = Answer(stalled, then="hang")
-    error = await failure(make_client(timeout_seconds=0.1).bind(None))
+    upstream.default_response = ScriptedResponse(stalled, then="hang")
+    error = await read_failure(make_client(timeout_seconds=0.1).bind(None))
     assert error.code is ErrorCode.UPSTREAM_TIMEOUT
 
 
-async def test_cancellation_ends_every_call_before_it_is_through(
+async def test_cancellation_waits_until_every_call_has_ended(
     make_client: ClientMaker, upstream: ScriptedUpstream
 ) -> None:
-    three_are_asked = asyncio.Event()
+    three_are_sent = asyncio.Event()
 
-    def count(_: Request) -> Answer:
+    def count(_: Request) -> ScriptedResponse:
         if len(upstream.requests) == 3:
-            three_are_asked.set()
+            three_are_sent.set()
         return SILENCE
 
-    upstream.always = count
+    upstream.default_response = count
     api = make_client(max_concurrency_per_operation=3).bind(None)
     before = asyncio.all_tasks()
     loading = asyncio.create_task(_load_many(api))
-    await three_are_asked.wait()
+    await three_are_sent.wait()
     loading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await loading
@@ -96,7 +96,7 @@ async def test_cancellation_ends_every_call_before_it_is_through(
 
 
 async def _load_many(api: ThreadsApi) -> None:
-    await api.get_threads([ThreadKey(f"t{place}") for place in range(10)])
+    await api.get_threads([ThreadKey(f"t{number}") for number in range(10)])
 
 
 async def test_a_body_is_read_up_to_its_limit(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
@@ -104,14 +104,14 @@ async def test_a_body_is_read_up_to_its_limit(make_client: ClientMaker, upstream
     exactly = make_client(max_response_bytes=len(body)).bind(None)
     too_small = make_client(max_response_bytes=len(body) - 1).bind(None)
     for whole in (
-        answer(200, body),
-        answer(200, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body), Content_Length="", Transfer_Encoding="chunked"),
-        answer(200, gzip.compress(body), Content_Encoding="gzip"),
+        response(200, body),
+        response(200, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body), Content_Length="", Transfer_Encoding="chunked"),
+        response(200, gzip.compress(body), Content_Encoding="gzip"),
     ):
-        upstream.always = whole
+        upstream.default_response = whole
         (thread,) = await exactly.get_threads([T1])
         assert isinstance(thread, ThreadObject)
-        error = await failure(too_small)
+        error = await read_failure(too_small)
         assert error.code is ErrorCode.UPSTREAM_INVALID_RESPONSE
         assert error.message == "Upstream operation getThread: expected at most 31 bytes, got more."
         assert not error.retryable
@@ -120,6 +120,6 @@ async def test_a_body_is_read_up_to_its_limit(make_client: ClientMaker, upstream
 async def test_a_small_body_that_unpacks_to_a_huge_one_is_refused(
     make_client: ClientMaker, upstream: ScriptedUpstream
 ) -> None:
-    upstream.always = answer(200, gzip.compress(b" " * 50_000_000), Content_Encoding="gzip")
-    error = await failure(make_client(max_response_bytes=1_000_000).bind(None))
+    upstream.default_response = response(200, gzip.compress(b" " * 50_000_000), Content_Encoding="gzip")
+    error = await read_failure(make_client(max_response_bytes=1_000_000).bind(None))
     assert "expected at most 1000000 bytes" in error.message

@@ -19,7 +19,7 @@ from schema.contract.bodies import (
 )
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import AssistantKey, MessageKey, RunKey, ThreadKey
-from tests.support.scripted_upstream import SILENCE, Answer, Request, ScriptedUpstream, answer
+from tests.support.scripted_upstream import SILENCE, Request, ScriptedResponse, ScriptedUpstream, response
 from tests.support.upstream_client import WHOLE, ClientMaker
 
 THREAD, MESSAGE, RUN, ASSISTANT = ThreadKey("t"), MessageKey("t", "m"), RunKey("t", "r"), AssistantKey("a")
@@ -85,7 +85,7 @@ WRITES: list[tuple[Write, object, str, object]] = [
     ),
     (lambda api: api.delete_assistant(ASSISTANT), DELETED, "DELETE /v1/assistants/a", None),
 ]
-EACH_WRITE = pytest.mark.parametrize(("write", "answered", "call", "sent"), WRITES, ids=[row[2] for row in WRITES])
+EACH_WRITE = pytest.mark.parametrize(("write", "response_body", "call", "sent"), WRITES, ids=[row[2] for row in WRITES])
 
 
 @EACH_WRITE
@@ -94,19 +94,19 @@ async def test_each_write_is_one_call(
     api: BoundThreadsApi,
     upstream: ScriptedUpstream,
     write: Write,
-    answered: object,
+    response_body: object,
     call: str,
     sent: object,
     status: int,
 ) -> None:
-    upstream.always = answer(status, answered)
+    upstream.default_response = response(status, response_body)
     got = await write(api)
-    assert getattr(got, "id", None) == (answered.get("id") if isinstance(answered, dict) else None)
+    assert getattr(got, "id", None) == (response_body.get("id") if isinstance(response_body, dict) else None)
     (request,) = upstream.requests
     assert f"{request.method} {request.target}" == call
     assert api.cost.upstream_calls == 1
     if sent is None:
-        # A server that finds the type of a body but none may refuse.
+        # A server may refuse a Content-Type without a body.
         assert request.body == b""
         assert "content-type" not in request.headers
     else:
@@ -116,14 +116,18 @@ async def test_each_write_is_one_call(
     assert request.headers["openai-beta"] == "assistants=v2"
 
 
-@pytest.mark.parametrize("confirmed", [answer(204), answer(200), answer(200, {"id": "t", "deleted": True})])
-async def test_a_deletion_needs_no_body(api: BoundThreadsApi, upstream: ScriptedUpstream, confirmed: Answer) -> None:
-    upstream.always = confirmed
+@pytest.mark.parametrize("confirmed", [response(204), response(200), response(200, {"id": "t", "deleted": True})])
+async def test_a_deletion_needs_no_body(
+    api: BoundThreadsApi, upstream: ScriptedUpstream, confirmed: ScriptedResponse
+) -> None:
+    upstream.default_response = confirmed
     await api.delete_thread(THREAD)
     assert len(upstream.requests) == 1
 
 
-async def test_a_write_to_what_is_no_path_is_not_sent(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
+async def test_a_write_to_an_id_that_cannot_be_a_path_is_not_sent(
+    api: BoundThreadsApi, upstream: ScriptedUpstream
+) -> None:
     with pytest.raises(GatewayError) as caught:
         await api.delete_thread(ThreadKey(".."))
     assert caught.value.code is ErrorCode.BAD_USER_INPUT
@@ -146,10 +150,10 @@ async def test_a_body_that_the_version_does_not_have_is_not_sent(
     assert (upstream.requests, api.cost.upstream_calls) == ([], 0)
 
 
-async def test_a_write_on_a_kept_connection_that_was_lost_is_not_sent_again(
+async def test_a_write_on_an_idle_connection_that_was_lost_is_not_sent_again(
     api: BoundThreadsApi, upstream: ScriptedUpstream
 ) -> None:
-    upstream.plan(answer(200, WHOLE), Answer(then="close"))
+    upstream.queue_responses(response(200, WHOLE), ScriptedResponse(then="close"))
     await api.create_thread(ThreadBody())
     with pytest.raises(GatewayError) as caught:
         await api.delete_thread(THREAD)
@@ -158,25 +162,23 @@ async def test_a_write_on_a_kept_connection_that_was_lost_is_not_sent_again(
 
 
 async def test_writes_share_the_connections_of_reads(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
-    upstream.always = answer(200, WHOLE)
+    upstream.default_response = response(200, WHOLE)
     await api.get_threads([ThreadKey("thread_1")])
     await api.create_thread(ThreadBody())
     assert upstream.connections == 1
 
 
-async def test_a_write_that_waited_for_its_place_in_vain_was_not_sent(
-    make_client: ClientMaker, upstream: ScriptedUpstream
-) -> None:
-    asked = asyncio.Event()
+async def test_a_write_that_never_got_a_slot_was_not_sent(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
+    requested = asyncio.Event()
 
-    def note(_: Request) -> Answer:
-        asked.set()
+    def note(_: Request) -> ScriptedResponse:
+        requested.set()
         return SILENCE
 
-    upstream.always = note
+    upstream.default_response = note
     api = make_client(timeout_seconds=0.2, max_concurrency_per_operation=1).bind(None)
     reading = asyncio.create_task(_read(api))
-    await asked.wait()
+    await requested.wait()
     api._client.options = dataclasses.replace(api._client.options, timeout_seconds=0.05)
     with pytest.raises(GatewayError) as caught:
         await api.create_thread(ThreadBody())
@@ -189,33 +191,31 @@ async def _read(api: BoundThreadsApi) -> None:
     await api.get_threads([THREAD])
 
 
-async def test_a_write_that_its_caller_gives_up_leaves_nothing_behind(
-    make_client: ClientMaker, upstream: ScriptedUpstream
-) -> None:
-    asked = asyncio.Event()
+async def test_a_cancelled_write_leaves_nothing_behind(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
+    requested = asyncio.Event()
 
-    def note(_: Request) -> Answer:
-        asked.set()
+    def note(_: Request) -> ScriptedResponse:
+        requested.set()
         return SILENCE
 
-    upstream.always = note
+    upstream.default_response = note
     api = make_client().bind(None)
     writing = asyncio.ensure_future(api.create_thread(ThreadBody()))
-    await asked.wait()
+    await requested.wait()
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing
     assert len(upstream.requests) == 1
 
 
-async def test_what_is_sent_is_utf_8(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
-    upstream.always = answer(200, made("t"))
+async def test_bodies_are_sent_as_utf_8(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
+    upstream.default_response = response(200, made("t"))
     await api.create_thread(ThreadBody(metadata={"tag": "é 📊"}))
     assert upstream.requests[0].body == '{"metadata":{"tag":"é 📊"}}'.encode()
 
 
 async def test_azure_openai_gets_a_key_and_a_version(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
-    upstream.always = answer(200, made("t"))
+    upstream.default_response = response(200, made("t"))
     api = make_client(dialect_name="azure-openai", api_version="2024-05-01-preview").bind("Bearer 0123abcd")
     await api.create_thread(ThreadBody())
     (request,) = upstream.requests

@@ -38,7 +38,7 @@ INFO = aiohttp.RequestInfo(URL("https://upstream.internal"), "GET", headers=None
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
-def test_each_fault_has_its_code_and_names_no_address(error: Exception, code: ErrorCode, transient: bool) -> None:
+def test_each_exception_has_its_code_and_names_no_address(error: Exception, code: ErrorCode, transient: bool) -> None:
     failure = failure_from_exception(error, "getThread")
     assert (failure.error.code, failure.transient) == (code, transient)
     assert "upstream.internal" not in failure.error.message

@@ -15,7 +15,7 @@ from gateway.upstream.upstream_options import UpstreamOptions, is_header_value
         "http://[::1]",
     ],
 )
-def test_a_base_url_is_taken(base_url: str) -> None:
+def test_a_base_url_is_accepted(base_url: str) -> None:
     assert UpstreamOptions(base_url).base_url == base_url
 
 
@@ -73,5 +73,5 @@ def test_header_values(text: str, expected: bool) -> None:
         ({"dialect_name": "lenient"}, ""),
     ],
 )
-def test_the_query_of_every_call(options: dict[str, Any], query: str) -> None:
+def test_every_call_has_the_configured_query(options: dict[str, Any], query: str) -> None:
     assert UpstreamOptions(**{"base_url": "http://host/v1"} | options).query == query
