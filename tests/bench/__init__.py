@@ -1,1 +1,1 @@
-"""Measurements, side by side in one run and quoted as ratios; no tests, since machines differ."""
+"""Measurements, made side by side in one run and given as ratios. They are not tests, since machines differ."""

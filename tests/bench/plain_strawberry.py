@@ -1,6 +1,7 @@
-"""The same subscription as written in an afternoon: Strawberry's own view and a generator for each reader.
+"""The same subscription in plain Strawberry: its own view, and one generator for each reader.
 
-Run by `tests.bench.subscribers` as a process of its own; prints its port. `POST /publish` gives every reader an event.
+`tests.bench.subscribers` runs it as a process of its own. It prints its port. `POST /publish` sends an event to every
+reader.
 """
 
 import asyncio

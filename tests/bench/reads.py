@@ -1,10 +1,10 @@
-"""What reads cost, as ratios: latency beside that of one upstream call, and processor time warm beside cold.
+"""Measures reads as ratios: latency against that of one upstream call, and processor time warm against cold.
 
     python -m tests.bench.reads [--rounds 40] [--latency-ms 40]
 
-A real emulator, made to answer late, and two real gateways over it, one of them with its cache. In each round every
-example that only reads is asked once of each gateway, and one call is made to the upstream itself, so that a noisy
-moment hits all of them. Linux only: processor time is read from /proc.
+Uses a real emulator with added latency and two real gateways over it, one of them with its cache. In each round, every
+example that only reads is sent once to each gateway, and one call is made to the upstream itself, so that noise affects
+all of them. Linux only: processor time is read from /proc.
 """
 
 import argparse
@@ -29,7 +29,7 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def examples() -> dict[str, tuple[str, int, int]]:
-    """Each example that only reads, with its calls and the length of its chain."""
+    """Return each example that only reads, with its calls and the length of its chain."""
     found = {}
     for path in sorted(QUERIES.glob("*.graphql")):
         text = path.read_text()
@@ -64,7 +64,7 @@ async def call_upstream(session: aiohttp.ClientSession, url: str) -> float:
 async def measure(
     emulator_url: str, cold: tuple[str, int], warm: tuple[str, int], rounds: int, say: Callable[[str], None]
 ) -> None:
-    """Ask in turns, and say the ratios."""
+    """Send the queries in turns and print the ratios."""
     latencies: dict[str, list[float]] = defaultdict(list)
     used: dict[tuple[str, str], list[float]] = defaultdict(list)
     asked = examples()

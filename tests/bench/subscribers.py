@@ -1,11 +1,11 @@
-"""What many readers of one run cost, beside the same written with plain Strawberry, in one run.
+"""Measures many readers of one run, against the same in plain Strawberry, in one run.
 
     python -m tests.bench.subscribers [--subscribers 1000] [--events 30] [--rounds 3]
 
-A gateway over an upstream that streams one run, whose events this program sends; a plain Strawberry server; readers of
-both over graphql-transport-ws. In each round every server gets a run of events in turn. Figures: resident memory for
-each idle reader, processor time for each delivered event, and how long after an event was sent the readers had it.
-Linux only: memory and processor time are read from /proc.
+Runs a gateway over an upstream that streams one run, whose events this program sends; a plain Strawberry server; and
+readers of both over graphql-transport-ws. In each round, every server in turn gets the events of a run. Figures:
+resident memory for each idle reader, processor time for each delivered event, and the delay from sending an event to
+its arrival at the readers. Linux only: memory and processor time are read from /proc.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def resident_bytes(pid: int) -> int:
 
 
 class StreamedRun:
-    """An upstream with one run, whose stream gets a piece of text whenever `publish` is called."""
+    """An upstream with one run. Its stream gets a piece of text at each call of `publish`."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -82,7 +82,7 @@ def frame(event: str, data: dict[str, Any]) -> bytes:
 
 @dataclass
 class Measured:
-    """One server with its readers, and what was measured of it."""
+    """One server with its readers and its measurements."""
 
     name: str
     url: str

@@ -35,13 +35,16 @@ class Fleet:
 
 
 class FleetOver(Protocol):
-    """Starts three gateways over an upstream, with further flags, and the proxy over them."""
+    """Starts three gateways over an upstream, with extra flags, and the proxy over them."""
 
     def __call__(self, upstream_url: str, *flags: str) -> AbstractAsyncContextManager[Fleet]: ...
 
 
 class ProxyOver(Protocol):
-    """Puts the proxy over three stand-ins, each with its handler of `/graphql`; `changes` are the configuration's."""
+    """Starts the proxy over three stand-ins, each with its handler of `/graphql`.
+
+    `changes` apply to the configuration.
+    """
 
     def __call__(
         self, *handlers: Handler, changes: Mapping[str, str] | None = None
@@ -83,7 +86,7 @@ async def _fleet(directory: Path, upstream_url: str, *flags: str) -> AsyncIterat
 
 @contextmanager
 def _gateways(*arguments: str) -> Iterator[list[tuple[Popen[str], str]]]:
-    """Three at once, which takes the time of one and a half."""
+    """Start three at once, in the time of one and a half."""
     with ExitStack() as stack, ThreadPoolExecutor(3) as pool:
         commands = [running_command(*arguments) for _ in range(3)]
         yield list(pool.map(stack.enter_context, commands))

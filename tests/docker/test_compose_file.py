@@ -1,4 +1,4 @@
-"""The compose file keeps to the specification's schema, and what it names exists."""
+"""Tests that the compose file follows the schema of the specification, and that everything it names exists."""
 
 import json
 import re
@@ -20,7 +20,7 @@ GATEWAYS = ("gateway-1", "gateway-2", "gateway-3")
 
 
 def with_defaults(text: str) -> str:
-    """The text as an engine reads it where no variable is set."""
+    """Return the text as an engine reads it if no variable is set."""
     filled = DEFAULT.sub(lambda found: found[2], text)
     assert "$" not in filled, f"expected a default for every variable, got {re.findall(r'.*[$].*', filled)}"
     return filled
@@ -35,7 +35,7 @@ def seconds(text: str) -> float:
 
 
 @pytest.mark.parametrize("filled", [False, True])
-def test_the_file_keeps_to_the_schema_of_the_compose_specification(tmp_path: Path, filled: bool) -> None:
+def test_the_file_follows_the_schema_of_the_compose_specification(tmp_path: Path, filled: bool) -> None:
     path = PATH
     if filled:
         path = tmp_path / "compose.json"
@@ -90,17 +90,17 @@ def test_every_variable_is_a_setting_of_its_command_with_a_good_value(service: s
     assert SERVICES[service]["command"] == [command]
     taken = {variable_name(name): name for name in COMMAND_SETTINGS[command]}
     values = {taken[variable]: value for variable, value in SERVICES[service]["environment"].items() if value != ""}
-    Settings(**values)  # refuses a bad one
-    # The address of a store without a password is none, though the setting may hold one.
+    Settings(**values)  # raises for a bad value
+    # The address of a store without a password is no secret, though the setting may hold one.
     assert {name for name in values if is_secret(name)} <= {"redis_url"}
 
 
-def test_no_secret_stands_in_the_file() -> None:
+def test_the_file_holds_no_secret() -> None:
     assert not re.search(r"(?i)(password|secret|token|_key)\s*[:=]", PATH.read_text())
     assert not re.search(r"://[^/\s]*@", PATH.read_text())
 
 
-def test_the_three_gateways_differ_in_their_address_alone() -> None:
+def test_the_three_gateways_differ_only_in_their_address() -> None:
     addresses = {name: SERVICES[name]["networks"]["front"]["ipv4_address"] for name in GATEWAYS}
     rest = [json.dumps({**SERVICES[name], "networks": None}, sort_keys=True) for name in GATEWAYS]
     assert len(set(rest)) == 1
@@ -112,16 +112,16 @@ def test_the_three_gateways_differ_in_their_address_alone() -> None:
     assert Settings.model_fields["gateway_port"].default == 8000
 
 
-def test_each_waits_for_the_health_of_what_it_needs() -> None:
+def test_each_service_waits_for_the_health_of_its_dependencies() -> None:
     healthy = {"condition": "service_healthy"}
     assert SERVICES["proxy"]["depends_on"] == dict.fromkeys(GATEWAYS, healthy)
     for name in GATEWAYS:
         assert SERVICES[name]["depends_on"] == {"emulator": healthy, "valkey": healthy}
-    # The image brings the gateways' own.
+    # The image defines the health check of the gateways.
     assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == set(GATEWAYS)
 
 
-def test_everything_may_take_longer_to_stop_than_it_says_it_does() -> None:
+def test_every_service_gets_more_time_to_stop_than_it_needs() -> None:
     for name in (*GATEWAYS, "emulator"):
         needed = float(SERVICES[name]["environment"]["GATEWAY_SHUTDOWN_SECONDS"])
         assert seconds(SERVICES[name]["stop_grace_period"]) > needed + 1
@@ -137,7 +137,7 @@ def test_gateways_and_proxy_agree_on_the_largest_body() -> None:
     assert most == {limit[1]}
 
 
-def test_the_emulators_data_are_in_its_volume_and_its_health_is_asked_where_it_listens() -> None:
+def test_the_emulators_data_are_in_its_volume_and_its_health_check_uses_its_address() -> None:
     emulator = SERVICES["emulator"]
     (mount,) = emulator["volumes"]
     assert emulator["environment"]["EMULATOR_DATABASE"].startswith(f"{mount['target']}/")

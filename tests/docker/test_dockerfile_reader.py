@@ -1,4 +1,4 @@
-"""The reader of Dockerfiles that `test_image.py` leans on."""
+"""Tests of the Dockerfile reader that `test_image.py` uses."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from tests.support.dockerfile import Build, Stage, exec_form, read_instructions
 
 
-def test_lines_are_joined_flags_are_found_and_comments_are_not() -> None:
+def test_lines_are_joined_flags_are_read_and_comments_are_dropped() -> None:
     copy, check = read_instructions(
         """
 # a comment
@@ -22,7 +22,7 @@ HEALTHCHECK --interval=10s \\
     assert exec_form(check) == ["python", "-c", "x"]
 
 
-def test_the_context_is_what_the_last_matching_pattern_keeps(tmp_path: Path) -> None:
+def test_the_last_matching_pattern_decides_about_the_context(tmp_path: Path) -> None:
     for name in ("a/b.py", "a/__pycache__/b.pyc", "a/c/__pycache__/d.pyc", "a/.assets-1/e", "other/f", "g.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -30,7 +30,7 @@ def test_the_context_is_what_the_last_matching_pattern_keeps(tmp_path: Path) -> 
     assert Build(tmp_path, ignore, tmp_path).context_files() == [Path("a/b.py"), Path("g.txt")]
 
 
-def test_only_the_images_own_paths_are_led_into_its_root(tmp_path: Path) -> None:
+def test_only_the_images_own_paths_are_moved_below_its_root(tmp_path: Path) -> None:
     build, stage = Build(tmp_path, [], tmp_path), Stage("one", tmp_path / "root")
     own = f"{stage.root}/wheels/x {stage.root}/opt/y"
     assert build.located(stage, "/wheels/x /opt/y") == own

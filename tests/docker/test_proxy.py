@@ -1,4 +1,4 @@
-"""The proxy of `docker/` over three gateways, as the compose file has them, on this machine's own nginx."""
+"""Tests the proxy of `docker/` over three gateways, as in the compose file, with this machine's own nginx."""
 
 import asyncio
 import re
@@ -30,7 +30,7 @@ THREAD: dict[str, Any] = {"id": "thread_1", "object": "thread", "created_at": 1,
 
 
 class Upstream:
-    """An upstream that answers lists at once, and a new thread when it is let."""
+    """An upstream that responds to lists at once, and to a new thread when the test lets it."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -78,7 +78,7 @@ def test_the_largest_body_is_the_gateways_own(tmp_path: Path) -> None:
     assert f"at most {most} bytes" in text
 
 
-async def test_queries_are_spread_over_all_three(
+async def test_queries_are_spread_over_all_three_gateways(
     fleet_over: FleetOver, emulator_url: str, session: aiohttp.ClientSession
 ) -> None:
     async with fleet_over(emulator_url) as fleet:
@@ -87,7 +87,7 @@ async def test_queries_are_spread_over_all_three(
         assert {len(reply.json["data"]["assistants"]["nodes"]) for reply in replies} == {3}
         calls = fleet.proxy.calls(30)
         assert Counter(call.asked for call in calls) == {(address,): 10 for address in fleet.addresses}
-        # Their own key would not serve a caller behind a proxy; here there is none.
+        # The gateways' own key would not serve a caller behind a proxy. Here there is none.
         assert (await client.post(QUERY)).status == 401
         page = await client.get("/", allow_redirects=True, headers={"Accept": "text/html"})
         assert page.status == 200
@@ -106,11 +106,12 @@ async def test_a_dead_gateway_is_taken_out(
         fleet.processes[1].kill()
         await asyncio.to_thread(fleet.processes[1].wait)
         await ask_in_turn(client, 12)
-        # It was never sent to the dead one, so it may go to the next.
+        # It was never sent to the dead gateway, so it may go to the next.
         assert "errors" not in (await client.post(WRITE, headers=CREDENTIAL)).json
         calls = fleet.proxy.calls(13)
         assert {call.status for call in calls} == {200}
-        # A turn in three would be its own; it is asked once, and once more where this machine takes over five seconds.
+        # Without removal, it would get every third request. It gets one, and one more if this machine takes over five
+        # seconds.
         assert 1 <= sum(fleet.addresses[1] in call.asked for call in calls) <= 2
 
 

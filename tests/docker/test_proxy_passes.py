@@ -1,4 +1,4 @@
-"""What the proxy of `docker/` lets through, and how: stand-ins for gateways say what reached them."""
+"""Tests what the proxy of `docker/` passes on. Stand-ins for gateways report the requests that reached them."""
 
 import asyncio
 import io
@@ -19,7 +19,7 @@ MAX_BODY_BYTES = 1 << 20
 
 
 def counted(handler: Handler) -> tuple[list[bytes], Handler]:
-    """The bodies that reach a handler, one for each request, and the handler that notes them."""
+    """Return the bodies that reach a handler, one for each request, and the handler that records them."""
     bodies: list[bytes] = []
 
     async def note(request: web.Request) -> web.StreamResponse:
@@ -67,7 +67,7 @@ async def test_a_websocket_passes(proxy_over: ProxyOver, session: aiohttp.Client
         assert seen == [("websocket", "upgrade")]
 
 
-async def test_no_other_protocol_can_be_asked_for(proxy_over: ProxyOver, session: aiohttp.ClientSession) -> None:
+async def test_no_other_protocol_can_be_requested(proxy_over: ProxyOver, session: aiohttp.ClientSession) -> None:
     seen = []
 
     async def note(request: web.Request) -> web.StreamResponse:
@@ -80,7 +80,9 @@ async def test_no_other_protocol_can_be_asked_for(proxy_over: ProxyOver, session
     assert seen == [(False, "keep-alive")]
 
 
-async def test_each_event_of_a_stream_leaves_at_once(proxy_over: ProxyOver, session: aiohttp.ClientSession) -> None:
+async def test_each_event_of_a_stream_is_passed_on_at_once(
+    proxy_over: ProxyOver, session: aiohttp.ClientSession
+) -> None:
     arrived: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def stream(request: web.Request) -> web.StreamResponse:
@@ -88,7 +90,7 @@ async def test_each_event_of_a_stream_leaves_at_once(proxy_over: ProxyOver, sess
         await response.prepare(request)
         for number in range(3):
             await response.write(b"data: %d\n\n" % number)
-            # The next one is not written before a reader behind the proxy has this one.
+            # The next event is not written before a reader behind the proxy has this one.
             assert await asyncio.wait_for(arrived.get(), 10) == b"data: %d\n\n" % number
         return response
 
@@ -109,7 +111,7 @@ async def test_a_post_that_was_sent_is_not_sent_again(proxy_over: ProxyOver, ses
     assert len(bodies) == 1
 
 
-async def test_a_get_without_an_answer_is_sent_to_the_next(
+async def test_a_get_without_a_response_is_sent_to_the_next_gateway(
     proxy_over: ProxyOver, session: aiohttp.ClientSession
 ) -> None:
     first, resetting = counted(reset)
@@ -120,7 +122,7 @@ async def test_a_get_without_an_answer_is_sent_to_the_next(
 
 
 @pytest.mark.parametrize("write", [True, False])
-async def test_what_a_stopping_gateway_has_not_begun_goes_to_another_with_its_whole_body(
+async def test_a_request_that_a_stopping_gateway_has_not_started_goes_to_another_with_its_body(
     proxy_over: ProxyOver, session: aiohttp.ClientSession, write: bool
 ) -> None:
     first, stopping = counted(refusing(**{"Retry-After": "1"}))
@@ -133,7 +135,7 @@ async def test_what_a_stopping_gateway_has_not_begun_goes_to_another_with_its_wh
     assert {json.dumps(json.loads(sent)) for sent in (*first, *second)} == {json.dumps(body)}
 
 
-async def test_what_a_stopping_gateway_has_ended_goes_to_nobody(
+async def test_a_request_that_a_stopping_gateway_has_ended_is_not_sent_again(
     proxy_over: ProxyOver, session: aiohttp.ClientSession
 ) -> None:
     bodies, ending = counted(refusing())
@@ -143,7 +145,7 @@ async def test_what_a_stopping_gateway_has_ended_goes_to_nobody(
     assert len(bodies) == 1
 
 
-async def test_when_all_are_stopping_the_last_ones_own_answer_arrives(
+async def test_when_all_are_stopping_the_response_of_the_last_one_arrives(
     proxy_over: ProxyOver, session: aiohttp.ClientSession
 ) -> None:
     bodies, stopping = counted(refusing(**{"Retry-After": "1"}))
@@ -172,7 +174,7 @@ async def test_a_body_has_its_limit(proxy_over: ProxyOver, session: aiohttp.Clie
     assert [len(body) for body in bodies] == [MAX_BODY_BYTES]
 
 
-async def test_what_a_caller_says_of_its_way_is_overwritten(
+async def test_forwarding_headers_of_a_caller_are_overwritten(
     proxy_over: ProxyOver, session: aiohttp.ClientSession
 ) -> None:
     seen: list[dict[str, str]] = []
@@ -203,7 +205,7 @@ async def test_what_a_caller_says_of_its_way_is_overwritten(
 
 async def test_slow_headers_are_cut_off_and_never_reach_a_gateway(proxy_over: ProxyOver) -> None:
     bodies, handler = counted(fine)
-    # The real ten seconds would hold up the tests.
+    # The real ten seconds would slow down the tests.
     changes = {"client_header_timeout 10s": "client_header_timeout 1s"}
     async with proxy_over(handler, handler, handler, changes=changes) as proxy:
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)

@@ -1,4 +1,4 @@
-"""The image's pins are the runtime's share of `constraints.txt`, each with its hashes, and name no place."""
+"""Tests that the image's pins are the runtime part of `constraints.txt`, each with its hashes, and name no index."""
 
 import re
 import tomllib
@@ -12,20 +12,20 @@ TEXT = (ROOT / "docker" / "requirements.txt").read_text()
 
 
 def pins_of(text: str) -> dict[str, str]:
-    """The requirement of every name, with its version and marker, in the spelling of `packaging`."""
+    """Return the requirement of every name, with its version and marker, as `packaging` spells it."""
     lines = re.sub(r"\\\n\s*", "", text).splitlines()
     found = [Requirement(re.sub(r"\s*--hash=\S+", "", line)) for line in lines if line and not line.startswith("#")]
     return {canonicalize_name(pin.name): str(pin) for pin in found}
 
 
-def test_every_version_is_that_of_the_constraints() -> None:
+def test_every_version_equals_that_of_the_constraints() -> None:
     constraints = pins_of((ROOT / "constraints.txt").read_text())
     pins = pins_of(TEXT)
     assert pins
     assert {name: constraints.get(name) for name in pins} == pins
 
 
-def test_every_dependency_is_there_and_no_tool_of_the_tests() -> None:
+def test_every_dependency_is_pinned_and_no_test_tool_is() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
     tools = {canonicalize_name(Requirement(text).name) for text in project["optional-dependencies"]["test"]}
@@ -40,6 +40,6 @@ def test_every_pin_has_its_hashes() -> None:
     assert [entry for entry in entries if not re.search(r"--hash=sha256:[0-9a-f]{64}", entry)] == []
 
 
-def test_the_pins_name_no_place() -> None:
+def test_the_pins_name_no_index() -> None:
     assert "://" not in TEXT
     assert not re.search(r"^\s*(-i|--index-url|--extra-index-url|--find-links|-f)\b", TEXT, re.MULTILINE)

@@ -1,9 +1,9 @@
-"""A read that begins after a write has ended sees it, whichever process wrote and however their calls interleave.
+"""Tests that a read after a write sees the write, for any process that wrote and any interleaving of the calls.
 
-The machine drives two caches over one store and one upstream. Every read and write may be held back before it meets
-the upstream and on its way back. An answer is right when it is what the upstream showed at some moment from the time
-the read began until it was answered, or before a change whose write had not ended when the read began. Some reads are
-whole operations, whose answers the gateway may give again without reading.
+The state machine drives two caches over one store and one upstream. Every read and write may be held before it reaches
+the upstream and on its way back. A result is right if the upstream had it at some moment between the start and the end
+of the read, or before a change whose write was still running when the read began. Some reads are whole operations,
+whose response the gateway may repeat without a read.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ KEYS: list[Key] = [
 ]
 HELLO = MessageBody.model_validate({"role": "user", "content": [{"type": "text", "text": "Hello?"}]})
 HOLDS = st.sampled_from([0, 0, 0, 0, 1, 2, 3])
-"""In what places a call is held: before it meets the upstream (1), on its way back (2)."""
+"""The places where a call is held: before it reaches the upstream (1), on its way back (2)."""
 UNKNOWN = GatewayError(ErrorCode.UPSTREAM_TIMEOUT, "Nobody knows.", retryable=False)
 
 
@@ -71,7 +71,7 @@ MEETINGS: list[tuple[str, Key]] = [
     ("update_run", ENDED),
     ("create_run", KEYS[9]),
 ]
-"""A write, and what shows it."""
+"""A write, and the keys that show it."""
 
 
 def shown(answer: Any) -> bytes:
@@ -79,7 +79,7 @@ def shown(answer: Any) -> bytes:
 
 
 def at_once(doing: Coroutine[Any, Any, Any]) -> Any:
-    """Run what only pretends to wait, without letting anything else run."""
+    """Run a coroutine that never really waits, without letting other tasks run."""
     try:
         while True:
             doing.send(None)
@@ -88,17 +88,17 @@ def at_once(doing: Coroutine[Any, Any, Any]) -> Any:
 
 
 class World(Upstream):
-    """The upstream, with all it ever showed; each call is held where the test says so."""
+    """The upstream, with everything that it ever showed. The test decides where each call is held."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.runs[ACTIVE] = run("run_2", status="completed")  # which makes it a page of the settled
+        self.runs[ACTIVE] = run("run_2", status="completed")  # which makes it a page of finished runs
         self.history: list[dict[Key, bytes]] = []
         self.held: list[asyncio.Event] = []
-        self.unfinished: list[int] = []  # places in the history before the changes of writes under way
+        self.unfinished: list[int] = []  # positions in the history before the changes of running writes
 
     def note(self) -> None:
-        """Add what it shows now; nothing else happens meanwhile."""
+        """Record the current state. Nothing else happens meanwhile."""
         plain = FakeThreadsApi(threads=self.threads, messages=self.messages, runs=self.runs, assistants=self.assistants)
         state = {}
         for key in KEYS:
@@ -141,7 +141,7 @@ class Held:
 
 
 class Coherence(RuleBasedStateMachine):
-    """Reads and writes of one principal through two processes (one, where there is no Redis)."""
+    """Reads and writes of one principal through two processes, or through one without Redis."""
 
     redis_url: str | None = None
     given_again = 0
@@ -221,7 +221,7 @@ class Coherence(RuleBasedStateMachine):
         self.runner.run(begin())
 
     async def _proceed(self) -> None:
-        """Let all go on for a while: some are done, some are held, some are still on their way."""
+        """Let all calls go on for a while: some finish, some are held, some are still on their way."""
         for _ in range(60):
             await asyncio.sleep(0)
         for task in [task for task in self.tasks if task.done()]:
@@ -261,7 +261,7 @@ class Coherence(RuleBasedStateMachine):
         return [shown(answer) for answer in await getattr(api, READS[type(keys[0])])(keys)]
 
     async def _ask_whole(self, api: CachedThreadsApi, keys: Sequence[Key]) -> list[bytes]:
-        """Read keys of any type one after the other, as one operation that may have been answered before."""
+        """Read keys of any type one after another, as one operation whose response may be repeated."""
         asked = question(repr(keys))
         data = await api.find_response(asked)
         if data is not None:

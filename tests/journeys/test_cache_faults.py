@@ -1,4 +1,4 @@
-"""Whatever happens to Redis costs speed, never an answer, and no request waits longer than its deadline."""
+"""Tests that every fault of Redis costs speed but never a result, and that no request waits beyond its deadline."""
 
 import asyncio
 import itertools
@@ -18,7 +18,7 @@ from tests.support.wire_samples import thread
 
 DEADLINE_SECONDS = 0.05
 MARGIN_SECONDS = 0.2
-"""What a busy machine may add; a request that waits for a slow Redis takes more."""
+"""The time that a busy machine may add. A request that waits for a slow Redis takes longer."""
 MESSAGES = MessagePageKey(T, None, OPEN)
 
 
@@ -32,7 +32,7 @@ async def owner_seen(shared: SharedCache, upstream: Upstream) -> str:
 
 
 async def answers_are_right(shared: SharedCache, upstream: Upstream, word: str) -> None:
-    """Every kind of read answers as the upstream does, and a read after a write sees it."""
+    """Check that every kind of read returns the upstream's data, and that a read after a write sees the write."""
     for key in ALL_KEYS:
         assert repr(await read(cached(upstream, shared), key))[:80] == repr(await read(upstream, key))[:80]
     await update(shared, upstream, word)
@@ -54,11 +54,11 @@ async def is_used_again(shared: SharedCache, upstream: Upstream) -> None:
         return api.cost.cache_hits == 1
 
     async with asyncio.timeout(20 * OPEN_SECONDS):
-        while not await hit():  # noqa: ASYNC110 # the breaker's pause is real time
+        while not await hit():  # noqa: ASYNC110 # the pause of the circuit breaker is real time
             await asyncio.sleep(0.01)
 
 
-async def test_down_at_the_start_and_there_later() -> None:
+async def test_redis_is_down_at_the_start_and_comes_up_later() -> None:
     upstream = Upstream()
     with running_valkey() as valkey:
         valkey.kill()
@@ -69,7 +69,7 @@ async def test_down_at_the_start_and_there_later() -> None:
             await answers_are_right(shared, upstream, "while up")
 
 
-async def test_killed_in_the_middle_of_reads_and_writes() -> None:
+async def test_redis_is_killed_in_the_middle_of_reads_and_writes() -> None:
     upstream = Upstream()
     with running_valkey() as valkey:
         async with processes(2, valkey.url) as (one, other):
@@ -93,7 +93,7 @@ async def test_killed_in_the_middle_of_reads_and_writes() -> None:
             assert await owner_seen(one, upstream) == "while up"
 
 
-async def test_slow_by_half_a_second() -> None:
+async def test_redis_is_slow_by_half_a_second() -> None:
     upstream = Upstream()
     with running_valkey() as valkey:
         async with processes(1, valkey.url, deadline_seconds=DEADLINE_SECONDS) as (shared,):
@@ -112,7 +112,7 @@ async def test_slow_by_half_a_second() -> None:
             assert await owner_seen(shared, upstream) == "while slow"
 
 
-async def test_a_dead_redis_costs_a_deadline_now_and_then_and_not_each_request() -> None:
+async def test_a_dead_redis_costs_only_a_few_requests_a_deadline() -> None:
     upstream = Upstream()
     with running_valkey() as valkey:
         async with processes(1, valkey.url, deadline_seconds=DEADLINE_SECONDS) as (shared,):
@@ -126,7 +126,7 @@ async def test_a_dead_redis_costs_a_deadline_now_and_then_and_not_each_request()
             valkey.kill()
 
 
-async def test_evicting_what_it_was_given() -> None:
+async def test_redis_evicts_entries() -> None:
     upstream = Upstream()
     size = "x" * 20_000
     for number in range(100):
@@ -144,7 +144,7 @@ async def test_evicting_what_it_was_given() -> None:
                         assert await owner_seen(reader, upstream) == f"round {round_number}"
 
 
-async def test_full_of_garbage_and_of_values_of_another_version() -> None:
+async def test_redis_is_full_of_garbage_and_of_entries_of_another_version() -> None:
     with running_valkey() as valkey:
         await spoil_and_read(valkey)
 
@@ -188,7 +188,7 @@ async def clustered(servers: list[Valkey], count: int) -> AsyncIterator[list[Sha
         yield caches
 
 
-async def test_a_cluster_of_three_of_which_one_dies() -> None:
+async def test_one_server_of_a_cluster_of_three_dies() -> None:
     upstream = Upstream()
     keys = [ThreadKey(f"thread_{number + 100}") for number in range(30)]
     upstream.threads.update({key: thread(key.thread_id, metadata={"owner": "anybody"}) for key in keys})
@@ -214,7 +214,7 @@ async def test_a_cluster_of_three_of_which_one_dies() -> None:
             servers[2].kill()
 
 
-async def test_ten_at_once_while_redis_is_down_are_all_answered() -> None:
+async def test_ten_requests_at_once_while_redis_is_down_all_get_a_response() -> None:
     upstream = Upstream()
     async with processes(1, "unix:///nowhere/valkey.sock") as (shared,):
         hello = MessageBody.model_validate({"role": "user", "content": [{"type": "text", "text": "Hello?"}]})

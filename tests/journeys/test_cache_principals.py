@@ -1,4 +1,4 @@
-"""No principal ever gets, shares or outdates what is another's: values, tags, flights, leases, whole answers."""
+"""Tests that no principal gets, shares or invalidates cached data of another: entries, tags, flights, leases."""
 
 import asyncio
 import itertools
@@ -68,7 +68,7 @@ async def two_processes(server: Valkey | None) -> AsyncIterator[list[SharedCache
 
 
 def owners_in(answers: list[Any]) -> set[str]:
-    """Whose every object of some answers is: each carries its owner's name."""
+    """Return the owners of all objects in some responses. Each object carries its owner's name."""
     text = msgspec.json.encode(answers).decode()
     return {owner for owner in OWNERS if owner in text}
 
@@ -88,7 +88,9 @@ async def write(api: Any, name: str, owner: str) -> None:
 @pytest.mark.parametrize("store", ["memory", "redis"])
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
-async def test_nothing_crosses(store: str, server: Valkey, steps: list[tuple[str, int, Any]]) -> None:
+async def test_nothing_crosses_between_principals(
+    store: str, server: Valkey, steps: list[tuple[str, int, Any]]
+) -> None:
     upstreams = {owner: Upstream(owner) for owner in OWNERS}
 
     async def take(shared: SharedCache, owner: str, what: Any) -> None:
@@ -102,7 +104,7 @@ async def test_nothing_crosses(store: str, server: Valkey, steps: list[tuple[str
 
     async with two_processes(server if store == "redis" else None) as shared:
         for owner, process, what in steps:
-            # Both ask at once, so that their flights and leases meet if they can.
+            # Both send at once, so that their flights and leases meet if they can.
             other = OWNERS[1 - OWNERS.index(owner)]
             await asyncio.gather(take(shared[process], owner, what), take(shared[process], other, what))
         for owner, process, what in steps:
@@ -121,12 +123,12 @@ async def test_nothing_crosses(store: str, server: Valkey, steps: list[tuple[str
     ),
     ends=st.booleans(),
 )
-async def test_a_whole_answer_given_again_is_ones_own_and_what_an_execution_would_give(
+async def test_a_repeated_response_is_the_callers_own_and_equals_an_execution(
     store: str, server: Valkey, steps: list[tuple[str, int, str]], ends: bool
 ) -> None:
     upstreams = {owner: Upstream(owner) for owner in OWNERS}
     if ends:
-        for upstream in upstreams.values():  # a page with an active run is never kept
+        for upstream in upstreams.values():  # a page with an active run is never cached
             upstream.runs[ACTIVE] = run("run_2", status="completed", metadata=upstream.runs[ENDED].metadata)
     plain = operation_runner(SCHEMA, upstreams.__getitem__)
     edits = itertools.count()
@@ -150,7 +152,7 @@ async def test_a_whole_answer_given_again_is_ones_own_and_what_an_execution_woul
 
 @pytest.mark.parametrize("key", ALL_KEYS, ids=repr)
 @pytest.mark.parametrize("store", ["memory", "redis"])
-async def test_two_principals_who_ask_at_once_make_two_calls(store: str, server: Valkey, key: Key) -> None:
+async def test_two_principals_with_the_same_read_at_once_make_two_calls(store: str, server: Valkey, key: Key) -> None:
     upstreams = {owner: Upstream(owner) for owner in OWNERS}
     async with two_processes(server if store == "redis" else None) as shared:
         for upstream in upstreams.values():
@@ -168,7 +170,9 @@ async def test_two_principals_who_ask_at_once_make_two_calls(store: str, server:
 
 @pytest.mark.parametrize("name", WRITES)
 @pytest.mark.parametrize("store", ["memory", "redis"])
-async def test_ones_writes_leave_the_others_cache_alone(store: str, server: Valkey, name: str) -> None:
+async def test_writes_of_one_principal_do_not_change_the_cache_of_another(
+    store: str, server: Valkey, name: str
+) -> None:
     upstreams = {owner: Upstream(owner) for owner in OWNERS}
     kept = [key for key in ALL_KEYS if key not in {ACTIVE, ALL_KEYS[10]}]
     async with two_processes(server if store == "redis" else None) as shared:

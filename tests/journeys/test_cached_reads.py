@@ -1,4 +1,4 @@
-"""What a gateway has seen it does not ask for again, nobody sees another's, and a write is seen by all at once."""
+"""Tests that a gateway reads nothing twice, shares nothing between callers, and shows every write at once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,13 +20,13 @@ CONVERSATION = """query ($id: ID!) { thread(id: $id) { metadata messages(last: 1
 
 @asynccontextmanager
 async def processes(emulator: Emulator, count: int, **settings: Any) -> AsyncIterator[list[Gateway]]:
-    """Gateways that keep what they see."""
+    """Gateways with a cache."""
     async with AsyncExitStack() as stack:
         options = {"gateway_cache": True, "gateway_cost": True, "redis_deadline_seconds": 5, **settings}
         yield [await stack.enter_async_context(running_gateway(emulator.url, **options)) for _ in range(count)]
 
 
-async def test_a_conversation_asked_for_again_costs_no_call(emulator: Emulator) -> None:
+async def test_a_repeated_conversation_costs_no_call(emulator: Emulator) -> None:
     thread_id = await answered_thread(emulator)
     async with processes(emulator, 1) as (gateway,):
         first = await gateway.execute(CONVERSATION, {"id": thread_id})
@@ -38,11 +38,11 @@ async def test_a_conversation_asked_for_again_costs_no_call(emulator: Emulator) 
     assert again["extensions"]["cost"]["cacheHits"] > 0
 
 
-async def test_what_one_process_knows_the_other_does_not_ask_for(emulator: Emulator, valkey: Valkey) -> None:
+async def test_data_cached_by_one_process_cost_another_no_call(emulator: Emulator, valkey: Valkey) -> None:
     thread_id = await answered_thread(emulator)
     async with processes(emulator, 2, redis_url=valkey.url) as (one, other):
         first = await one.data(CONVERSATION, {"id": thread_id})
-        for _ in range(20):  # what it has seen takes a moment to lie in Redis
+        for _ in range(20):  # its entries take a moment to arrive in Redis
             emulator.counts.reset()
             assert await other.data(CONVERSATION, {"id": thread_id}) == first
             if emulator.counts.total == 0:
@@ -64,11 +64,11 @@ async def test_a_write_is_seen_by_every_process_at_once(emulator: Emulator, valk
         thread = (await reader.data(CONVERSATION, {"id": thread_id}))["thread"]
     assert thread["messages"]["nodes"][-1]["text"] == "And now?"
     assert thread["metadata"] == {"seen": "yes"}
-    # The run and its steps were not touched by the writes, and are not asked for again.
+    # The writes did not change the run and its steps, so they are not read again.
     assert emulator.counts.by_operation == {"getThread": 1, "listMessages": 1}
 
 
-async def test_ten_browsers_that_ask_the_same_at_once_cost_the_calls_of_one(emulator: Emulator) -> None:
+async def test_ten_equal_queries_at_once_cost_the_calls_of_one(emulator: Emulator) -> None:
     thread_id = await answered_thread(emulator)
     async with processes(emulator, 1) as (gateway,):
         answers = await asyncio.gather(*(gateway.data(CONVERSATION, {"id": thread_id}) for _ in range(10)))
@@ -76,7 +76,7 @@ async def test_ten_browsers_that_ask_the_same_at_once_cost_the_calls_of_one(emul
     assert emulator.counts.by_operation == {"getThread": 1, "listMessages": 1, "getRun": 1, "listRunSteps": 1}
 
 
-async def test_another_caller_is_given_nothing_of_it(emulator: Emulator, valkey: Valkey) -> None:
+async def test_another_caller_gets_nothing_from_the_cache(emulator: Emulator, valkey: Valkey) -> None:
     thread_id = await answered_thread(emulator)
     async with processes(emulator, 2, redis_url=valkey.url) as (one, other):
         assert (await one.data(CONVERSATION, {"id": thread_id}))["thread"] is not None
@@ -85,7 +85,7 @@ async def test_another_caller_is_given_nothing_of_it(emulator: Emulator, valkey:
             assert theirs["data"] == {"thread": None}
 
 
-async def test_an_upstream_that_fails_is_stood_in_for_and_the_answer_says_so(emulator: Emulator) -> None:
+async def test_a_failing_upstream_is_replaced_by_stale_data_that_is_marked(emulator: Emulator) -> None:
     thread_id = await answered_thread(emulator)
     query = "query ($id: ID!) { thread(id: $id) { messages(first: 20) { nodes { text } } } }"
     async with processes(emulator, 1, upstream_timeout_seconds=2) as (gateway,):
@@ -94,12 +94,12 @@ async def test_an_upstream_that_fails_is_stood_in_for_and_the_answer_says_so(emu
         emulator.misbehave("GET:500")
         outdated = await gateway.execute(query, {"id": thread_id})
     assert "staleAnswers" not in fresh["extensions"]
-    # A write has outdated the page, so what was kept of it is not given out as if it were still true.
+    # A write has outdated the page, so the old entry is not returned as if it were still true.
     assert outdated["data"]["thread"] is None or outdated["data"]["thread"]["messages"] is None
     assert [error["extensions"]["code"] for error in outdated["errors"]] == ["UPSTREAM_FAILED"]
 
 
-async def test_redis_that_is_not_there_costs_speed_only(emulator: Emulator, tmp_path: Any) -> None:
+async def test_a_missing_redis_costs_only_speed(emulator: Emulator, tmp_path: Any) -> None:
     thread_id = await answered_thread(emulator)
     missing = f"unix://{tmp_path}/nobody.sock"
     async with processes(emulator, 1, redis_url=missing, redis_deadline_seconds=0.05) as (gateway,):
@@ -108,7 +108,7 @@ async def test_redis_that_is_not_there_costs_speed_only(emulator: Emulator, tmp_
     assert answers[0]["thread"] is not None
 
 
-async def test_a_poll_that_sees_the_end_of_a_run_sees_its_whole_answer(emulator: Emulator) -> None:
+async def test_a_poll_that_sees_the_end_of_a_run_sees_its_complete_messages(emulator: Emulator) -> None:
     assistant_id = await assistant(emulator)
     thread = {"messages": [{"content": [{"text": "Tell me a long story."}]}]}
     query = """query ($id: ID!) { run(id: $id) { status messages { nodes { text } } steps { nodes { status } }

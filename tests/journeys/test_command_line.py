@@ -1,4 +1,4 @@
-"""The program as a person starts it, away from the source tree's directory."""
+"""Tests the program as a user starts it, away from the source tree's directory."""
 
 import json
 import shlex
@@ -35,10 +35,10 @@ def fetch(url: str, body: Any = None, **headers: str) -> Any:
         return json.loads(response.read())
 
 
-def test_help_comes_at_once() -> None:
+def test_help_is_fast() -> None:
     started = time.perf_counter()
     assert run("demo", "--help").returncode == 0
-    # Without aiohttp, strawberry and the schema it takes a third of this.
+    # Without aiohttp, strawberry and the schema, it takes a third of this.
     assert time.perf_counter() - started < 1.5
 
 
@@ -51,7 +51,7 @@ def test_help_imports_neither_the_server_nor_the_schema() -> None:
     assert (done.returncode, imported.stdout.strip()) == (0, "[]")
 
 
-def test_the_demo_says_where_to_look_and_its_curl_line_works() -> None:
+def test_the_demo_prints_its_addresses_and_its_curl_line_works() -> None:
     with running_command("demo", "--port", "0", "--emulator-port", "0") as (_, printed):
         gateway, emulator = url_in(printed, "GraphiQL"), url_in(printed, "Emulator")
         (line,) = [line for line in printed.splitlines() if "curl" in line]
@@ -79,7 +79,7 @@ def test_the_emulator_keeps_its_data_in_a_file_and_the_gateway_serves_it(tmp_pat
         thread = fetch(f"{base}/v1/threads", {"metadata": {"kept": "yes"}}, **credential)
     with running_command(*emulator) as (_, printed):
         upstream = url_in(printed, "Base URL") + "/v1"
-        # The flag wins over the variable.
+        # The flag overrides the variable.
         arguments = ("serve", "--port", "0", "--upstream-url", upstream)
         with running_command(*arguments, UPSTREAM_URL="http://127.0.0.1:1") as (_, told):
             body = {"query": "query ($id: ID!) { thread(id: $id) { metadata } }", "variables": {"id": thread["id"]}}

@@ -1,4 +1,4 @@
-"""What an operation may cost is known and held before its first call, and what it cost is told afterwards."""
+"""Tests that the cost of an operation is predicted and limited before its first call, and reported afterwards."""
 
 from collections.abc import AsyncIterator
 
@@ -42,7 +42,7 @@ async def test_an_example_takes_no_more_calls_than_predicted_and_reports_the_emu
     assert (cost["cacheHits"], cost["sharedCalls"]) == (0, 0)
 
 
-async def test_calls_that_wait_for_each_other_make_a_chain(demo: Gateway) -> None:
+async def test_calls_that_depend_on_each_other_make_a_chain(demo: Gateway) -> None:
     thread = '{ thread(id: "thread_demoQuarterlySales000001") { metadata messages(last: 1) { nodes { %s } } } }'
     for below, chain in (("role", 1), ("run { status assistant { name } }", 3)):
         answer = (await demo.post({"query": thread % below}, headers=ASKING)).json
@@ -50,12 +50,12 @@ async def test_calls_that_wait_for_each_other_make_a_chain(demo: Gateway) -> Non
 
 
 @pytest.mark.parametrize("headers", [{}, {"GraphQL-Cost": "0"}, {"GraphQL-Cost": "yes"}])
-async def test_no_cost_is_reported_unless_it_is_asked_for(demo: Gateway, headers: dict[str, str]) -> None:
+async def test_the_cost_is_reported_only_on_request(demo: Gateway, headers: dict[str, str]) -> None:
     answer = (await demo.post({"query": "{ assistants { nodes { name } } }"}, headers=headers)).json
     assert answer.keys() == {"data"}
 
 
-async def test_by_the_setting_every_answer_reports_its_cost(demo_emulator: Emulator) -> None:
+async def test_with_the_setting_every_response_reports_its_cost(demo_emulator: Emulator) -> None:
     async with running_gateway(demo_emulator.url, upstream_api_key=DEMO_KEY, gateway_cost=True) as gateway:
         answer = (await gateway.post({"query": "{ upstream { version } }"})).json
         assert answer["extensions"]["cost"] == {

@@ -1,4 +1,4 @@
-"""Whose credential a call carries, seen from the upstream."""
+"""Tests which credential each upstream call carries, seen from the upstream."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from tests.support.graphql import GraphQLClient
 BODY = {"query": "{ assistants { nodes { name } } }"}
 
 
-async def test_each_caller_sees_what_its_own_credential_opens(gateway: Gateway, emulator: Emulator) -> None:
+async def test_each_caller_sees_the_data_of_its_own_credential(gateway: Gateway, emulator: Emulator) -> None:
     for name in ("first", "second"):
         await emulator.post("/assistants", {"model": "gpt-4o", "name": name}, key=name)
     for name in ("first", "second"):
@@ -29,14 +29,14 @@ async def test_a_caller_without_a_credential_costs_no_upstream_call(gateway: Gat
     assert emulator.counts.total == 0
 
 
-async def test_a_credential_that_the_upstream_refuses_is_told_by_its_code(gateway: Gateway) -> None:
+async def test_a_credential_that_the_upstream_refuses_is_reported_by_code(gateway: Gateway) -> None:
     answer = await gateway.execute(BODY["query"], headers={"Authorization": "Bearer sk-invalid-private"})
     (error,) = answer["errors"]
     assert error["extensions"]["code"] == "UNAUTHENTICATED"
     assert "private" not in str(answer)
 
 
-async def test_the_gateways_own_key_serves_this_machine_alone(emulator: Emulator) -> None:
+async def test_the_gateways_own_key_serves_only_this_machine(emulator: Emulator) -> None:
     await emulator.post("/assistants", {"model": "gpt-4o", "name": "own"})
     async with running_gateway(emulator.url, upstream_api_key=KEY) as gateway:
         served = await gateway.post(BODY)

@@ -1,4 +1,4 @@
-"""npm's own graphql-sse client follows runs."""
+"""Tests that npm's own graphql-sse client can follow runs."""
 
 from schema.contract.errors import ErrorCode, GatewayError
 from tests.support.npm_clients import run_npm_client
@@ -10,7 +10,7 @@ def next_of(text: str) -> object:
     return {"next": {"data": {"runStatus": {"status": text}}}}
 
 
-async def test_it_gets_each_event_and_the_end() -> None:
+async def test_it_receives_each_event_and_the_end() -> None:
     async with running_following() as gateway, run_npm_client("sse", gateway.url, STATUS) as told:
         await gateway.followed()
         for text in ("queued", "completed"):
@@ -20,7 +20,7 @@ async def test_it_gets_each_event_and_the_end() -> None:
         await gateway.nobody_left()
 
 
-async def test_it_leaves_when_it_has_seen_enough() -> None:
+async def test_it_can_stop_before_the_end() -> None:
     async with running_following() as gateway, run_npm_client("sse", gateway.url, STATUS, most=1) as told:
         await gateway.followed()
         gateway.events.push(status("queued"))
@@ -33,7 +33,7 @@ async def test_it_runs_a_query() -> None:
         assert await told == [{"next": {"data": {"__typename": "Query"}}}, {"complete": None}]
 
 
-async def test_it_is_told_of_errors() -> None:
+async def test_it_receives_errors() -> None:
     async with running_following() as gateway:
         async with run_npm_client("sse", gateway.url, "subscription { nonsense }") as told:
             refused, complete = await told
@@ -48,7 +48,7 @@ async def test_it_is_told_of_errors() -> None:
         await gateway.nobody_left()
 
 
-async def test_it_comes_back_after_a_restart() -> None:
+async def test_it_reconnects_after_a_restart() -> None:
     port = free_port()
     async with running_following(port=port) as first:
         restarted = run_npm_client("sse", first.url, STATUS)
@@ -58,7 +58,7 @@ async def test_it_comes_back_after_a_restart() -> None:
             await witness.subscribe()
             await first.followed(2)
             first.events.push(status("queued"))
-            await witness.receive()  # its turn comes after the other's
+            await witness.receive()  # its iteration comes after the other's
         await first.stop()
         await first.nobody_left()
     async with running_following(port=port) as second:

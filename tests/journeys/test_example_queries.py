@@ -1,7 +1,7 @@
-"""Every example in `queries/` runs as it stands on the demo's data, and says what it is for and what it costs.
+"""Tests that every example in `queries/` runs unchanged on the demo's data, and states its purpose and its cost.
 
-Two lines are for people, a third is the budget: the upstream calls, the longest chain of them, and the calls of the
-same query asked again at once. `test_example_subscriptions` says what the budget of a subscription is.
+Its first two lines are for people. The third is the budget: the upstream calls, the longest chain of them, and the
+calls of the same query repeated at once. `test_example_subscriptions` explains the budget of a subscription.
 """
 
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ def each_example() -> pytest.MarkDecorator:
 
 
 def each_query() -> pytest.MarkDecorator:
-    """Those that are one query or mutation."""
+    """Return the examples that are one query or mutation."""
     single = [example for example in EXAMPLES if OperationType.SUBSCRIPTION not in example.kinds]
     return pytest.mark.parametrize("example", single, ids=lambda example: example.name)
 
@@ -61,7 +61,7 @@ def test_there_are_examples() -> None:
 
 
 @each_example()
-def test_begins_with_a_comment_of_two_lines_and_a_budget(example: Example) -> None:
+def test_starts_with_a_comment_of_two_lines_and_a_budget(example: Example) -> None:
     first, second, _, then, *_ = example.text.splitlines()
     assert first.startswith("# ")
     assert second.startswith("# ")
@@ -70,8 +70,11 @@ def test_begins_with_a_comment_of_two_lines_and_a_budget(example: Example) -> No
 
 
 @each_example()
-def test_holds_one_named_operation_or_a_mutation_and_what_follows_its_run(example: Example) -> None:
-    """What is started and followed stands in one file, so that it is one tab of GraphiQL, which knows the run's id."""
+def test_holds_one_named_operation_or_a_mutation_and_its_subscription(example: Example) -> None:
+    """A mutation and the subscription to its run are in one file.
+
+    So they share a GraphiQL tab, which knows the run's id.
+    """
     assert len(example.kinds) == 1 or example.kinds == (OperationType.MUTATION, OperationType.SUBSCRIPTION)
     assert all(operation.name for operation in example.operations)
 
@@ -103,7 +106,7 @@ async def test_inbox_holds_newest_messages_with_runs_and_steps(demo: Gateway) ->
     assert [thread["activeRun"] and thread["activeRun"]["status"] for thread in threads].count("REQUIRES_ACTION") == 1
 
 
-async def test_conversation_shows_citations_at_the_text_they_stand_for(demo: Gateway) -> None:
+async def test_conversation_shows_citations_at_their_text(demo: Gateway) -> None:
     messages = (await run(demo, query("conversation")))["thread"]["messages"]["nodes"]
     texts = [part for message in messages for part in message["content"] if part["__typename"] == "TextContent"]
     spans = [(part["text"], span) for part in texts for span in part["annotations"]]
@@ -111,7 +114,7 @@ async def test_conversation_shows_citations_at_the_text_they_stand_for(demo: Gat
     assert all(text[span["startIndex"] : span["endIndex"]] == span["text"] for text, span in spans)
 
 
-async def test_run_with_steps_shows_code_and_what_came_of_it(demo: Gateway) -> None:
+async def test_run_with_steps_shows_code_and_its_output(demo: Gateway) -> None:
     steps = (await run(demo, query("run-with-steps")))["run"]["steps"]["nodes"]
     (call,) = steps[0]["details"]["toolCalls"]
     assert "read_csv" in call["input"]
@@ -144,17 +147,17 @@ async def test_paging_forwards_and_backwards_gives_the_same_messages(demo: Gatew
 
 
 async def check_budget(example: Example, emulator: Emulator, first: Gateway, again: Gateway) -> None:
-    """Hold an example to its budget: asked of a gateway that knows nothing, then of one that may know the answer."""
+    """Check the budget of an example, first at a gateway with an empty cache, then at one that may have the result."""
     budget = example.budget
     emulator.counts.reset()
     reply = (await first.post({"query": example.text})).json
     assert emulator.counts.total == budget["calls"]
     if again is first:
-        # Over Redis, calls that depend on nothing may still begin one after the other, as Redis answers.
+        # With Redis, calls that do not depend on each other may still start one after another, as Redis responds.
         assert reply["extensions"]["cost"]["longestChain"] == budget["chain"]
     if "repeated" not in budget:
         return
-    # What another process has seen takes a moment to lie in Redis.
+    # The entries of another process take a moment to arrive in Redis.
     for _ in range(20):
         emulator.counts.reset()
         assert (await again.post({"query": example.text})).json["data"] == reply["data"]
@@ -165,7 +168,7 @@ async def check_budget(example: Example, emulator: Emulator, first: Gateway, aga
 
 @pytest.mark.usefixtures("shared_clock")
 @each_query()
-async def test_costs_what_it_says_with_a_cache_in_memory(example: Example, emulator: Emulator) -> None:
+async def test_keeps_its_budget_with_a_cache_in_memory(example: Example, emulator: Emulator) -> None:
     options = {"upstream_api_key": DEMO_KEY, "gateway_cache": True, "gateway_cost": True}
     async with running_gateway(emulator.url, **options) as gateway:
         await check_budget(example, emulator, gateway, gateway)
@@ -173,10 +176,10 @@ async def test_costs_what_it_says_with_a_cache_in_memory(example: Example, emula
 
 @pytest.mark.usefixtures("shared_clock")
 @each_query()
-async def test_costs_what_it_says_in_two_processes_that_share_redis(
+async def test_keeps_its_budget_in_two_processes_that_share_redis(
     example: Example, emulator: Emulator, valkey: Valkey
 ) -> None:
-    # A machine that is busy with other tests must not turn a slow answer of Redis into a miss.
+    # On a busy machine, a slow response of Redis must not become a cache miss.
     redis = {"redis_url": valkey.url, "redis_deadline_seconds": 5}
     options = {"upstream_api_key": DEMO_KEY, "gateway_cache": True, "gateway_cost": True, **redis}
     async with (

@@ -1,8 +1,9 @@
-"""Every subscription in `queries/` shows something real of the demo, and costs what its file says.
+"""Tests that every subscription in `queries/` shows real data of the demo, and costs what its file says.
 
-Its budget is what it takes until its first event, or until it is open where nothing has happened yet; `repeated` is
-what a second subscriber adds. Where a mutation stands beside it, the budget is the mutation's, and `followed` is what
-the subscription adds until the run is over. A run that waits for outputs is looked at again and again, so it has none.
+The budget covers the calls until the first event, or until the subscription is open if nothing has happened yet.
+`repeated` is the cost of a second subscriber. If a mutation is in the same file, the budget is that of the mutation,
+and `followed` is the cost of the subscription until the run is over. A run that waits for outputs is polled without
+end, so it has no `followed`.
 """
 
 import functools
@@ -41,7 +42,7 @@ def named(name: str) -> Example:
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """An emulator with the demo's data, whose clock a test drives."""
+    """An emulator with the demo's data and a clock that the test moves."""
     async with running_emulator(seed_keys=(DEMO_KEY,)) as emulator:
         yield emulator
 
@@ -54,14 +55,14 @@ async def demo(emulator: Emulator) -> AsyncIterator[Gateway]:
 
 @pytest.fixture
 def looks_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps what is watched from being looked at again, so that only what a subscription itself needs is counted."""
+    """Prevent further polls, so that only the calls of the subscription itself are counted."""
     hour = 3600.0
     rarely = Pace(hour, hour, waiting_shortest_seconds=hour, waiting_longest_seconds=hour)
     monkeypatch.setattr(compose, "RunLogOptions", functools.partial(RunLogOptions, pace=rarely))
 
 
 async def start(gateway: Gateway, example: Example) -> str:
-    """Run an example's mutation; the id of the run that it started."""
+    """Run an example's mutation and return the id of the run that it started."""
     body = {"query": example.text, "operationName": example.named(MUTATION)}
     answer = (await gateway.post(body)).json
     assert "errors" not in answer, answer
@@ -76,7 +77,7 @@ async def first_event(example: Example, stream: Stream) -> Any:
 
 
 async def read_to_the_end(stream: Stream, emulator: Emulator) -> list[Any]:
-    """All events of a run that has just begun, until it is over or waits."""
+    """Return all events of a new run until it is over or waits."""
     events = [await stream.event()]
     emulator.clock.advance(LONG_ENOUGH_SECONDS)
     async for event in stream.events():
@@ -92,7 +93,7 @@ def test_there_are_both_kinds() -> None:
 
 
 @each([example for example in ALONE + BESIDE_ITS_MUTATION if example.name not in QUIET])
-async def test_begins_with_the_demos_data(example: Example, demo: Gateway) -> None:
+async def test_starts_with_the_demos_data(example: Example, demo: Gateway) -> None:
     async with following(demo, example.text, operation_name=example.named(SUBSCRIPTION)) as stream:
         assert (await stream.event()) is not None
 
@@ -139,14 +140,14 @@ async def test_answered_tool_calls_go_on_in_the_subscription_that_is_open(demo: 
     assert "refunded" in next(event["message"]["text"] for event in events if event["__typename"] == "MessageFinished")
 
 
-async def test_status_comes_with_what_lies_below_the_run(demo: Gateway) -> None:
+async def test_status_comes_with_the_fields_selected_below_the_run(demo: Gateway) -> None:
     async with following(demo, named("run-status").text) as stream:
         (event,) = [event async for event in stream.events()]
     assert (event["previous"], event["status"], event["provenance"]) == (None, "COMPLETED", "SNAPSHOT")
     assert len(event["run"]["steps"]["nodes"]) == 2
 
 
-async def test_resume_says_what_is_lost_then_shows_what_is_there(demo: Gateway) -> None:
+async def test_resume_reports_the_gap_and_then_shows_the_present_state(demo: Gateway) -> None:
     async with following(demo, named("resume").text) as stream:
         lost, there = [event async for event in stream.events()]
     assert (lost["code"], lost["final"]) == ("CURSOR_EXPIRED", False)
@@ -170,7 +171,7 @@ async def test_thread_events_show_what_reply_writes(demo: Gateway, emulator: Emu
 
 @pytest.mark.usefixtures("shared_clock", "looks_once")
 @each(ALONE)
-async def test_a_subscription_costs_what_it_says_and_a_second_one_nothing_more(
+async def test_a_subscription_keeps_its_budget_and_a_second_one_costs_nothing(
     example: Example, emulator: Emulator
 ) -> None:
     async with running_gateway(emulator.url, upstream_api_key=DEMO_KEY, gateway_cache=True) as gateway:
@@ -179,7 +180,7 @@ async def test_a_subscription_costs_what_it_says_and_a_second_one_nothing_more(
 
 @pytest.mark.usefixtures("shared_clock", "looks_once")
 @each(ALONE)
-async def test_a_subscriber_of_another_process_costs_nothing_more(
+async def test_a_subscriber_of_another_process_costs_nothing(
     example: Example, emulator: Emulator, valkey: Valkey
 ) -> None:
     async with two_gateways(emulator, valkey) as (first, second):
@@ -202,7 +203,7 @@ async def check_budget(example: Example, emulator: Emulator, first: Gateway, aga
     async with following(first, example.text) as stream:
         await first_event(example, stream)
         assert emulator.counts.total == example.budget["calls"]
-        # What another process has seen takes a moment to lie in Redis.
+        # The entries of another process take a moment to arrive in Redis.
         for _ in range(20):
             emulator.counts.reset()
             async with following(again, example.text) as second_stream:
@@ -214,14 +215,14 @@ async def check_budget(example: Example, emulator: Emulator, first: Gateway, aga
 
 @pytest.mark.usefixtures("shared_clock", "looks_once")
 @each(BESIDE_ITS_MUTATION)
-async def test_what_is_started_here_is_followed_at_its_price(example: Example, emulator: Emulator) -> None:
+async def test_a_run_started_here_is_followed_within_its_budget(example: Example, emulator: Emulator) -> None:
     async with running_gateway(emulator.url, upstream_api_key=DEMO_KEY, gateway_cache=True) as gateway:
         await check_followed(example, emulator, gateway, gateway)
 
 
 @pytest.mark.usefixtures("shared_clock", "looks_once")
 @each(BESIDE_ITS_MUTATION)
-async def test_what_another_process_has_started_is_followed_at_the_same_price(
+async def test_a_run_started_by_another_process_is_followed_within_the_same_budget(
     example: Example, emulator: Emulator, valkey: Valkey
 ) -> None:
     async with two_gateways(emulator, valkey) as (first, second):

@@ -1,8 +1,8 @@
-"""A frontend's view of a bad upstream: each misbehaviour, met by reads and by writes through a real gateway.
+"""Tests each upstream fault as a frontend sees it, by reads and by writes through a real gateway.
 
-What is asserted: the error's code and whether to try again, how many requests the upstream got (a read at most three,
-a write exactly one), and by the emulator's own data that a write took place once or not at all. That nothing hangs is
-seen to by the time limit, that no task is left by `no_leaks`.
+The assertions: the error's code and whether it is retryable, the number of requests that the upstream received (at most
+three for a read, exactly one for a write), and, by the emulator's own data, that a write took place once or not at all.
+The time limit checks that nothing hangs, and `no_leaks` that no task is left.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ UNCERTAIN = "The write may have taken place"
 
 @dataclass(frozen=True)
 class Fault:
-    """A rule without its operation, and what comes of it while it lasts; without a code, the answer itself comes."""
+    """A rule without its operation, and its effect while it lasts. Without a code, the response itself arrives."""
 
     rule: str
     code: str | None
@@ -45,7 +45,7 @@ class Fault:
 
     @property
     def declines(self) -> bool:
-        """Whether the upstream says that it did not do what it was asked."""
+        """Tell whether the upstream says that it did not do the work."""
         return self.code == "RATE_LIMITED"
 
 
@@ -72,7 +72,7 @@ WRITES = ("createThread", "createMessage", "createRun", "submitToolOuputsToRun")
 
 
 class RealWaits(ManualClock):
-    """Stands still until somebody waits; the wait takes as long as it says."""
+    """A clock that stands still until a task waits; the wait takes real time."""
 
     async def sleep_until(self, when: float) -> None:
         await asyncio.sleep(when - self.now())
@@ -81,7 +81,7 @@ class RealWaits(ManualClock):
 
 @dataclass
 class Upstream:
-    """An emulator that misbehaves when told to, and the gateway over it, whose pauses take no time."""
+    """An emulator with faults on demand, and a gateway over it whose pauses take no time."""
 
     emulator: Emulator
     gateway: Gateway
@@ -93,14 +93,14 @@ class Upstream:
 
     @property
     def requests(self) -> int:
-        """How many requests the misbehaving operation got, counted as they came."""
+        """Return the number of requests for the faulty operation, counted on arrival."""
         ((_, count),) = self.emulator.faults.rules_with_counts
         return count.seen
 
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> RecordedSleeps:
-    """The pauses between the tries of every gateway that is built from here on."""
+    """The pauses between retries of every gateway built from here on."""
     pauses = RecordedSleeps()
     monkeypatch.setattr(compose, "UpstreamClient", functools.partial(UpstreamClient, sleep=pauses))
     return pauses
@@ -110,7 +110,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> RecordedSleeps:
 async def upstream_with(fault: Fault, pauses: RecordedSleeps, folder: Path) -> AsyncIterator[Upstream]:
     clock = RealWaits() if fault.code is None else ManualClock()
     database = folder / "emulator.sqlite"
-    # Only what never comes waits for the deadline.
+    # Only a missing response waits for the deadline.
     seconds = SHORT_SECONDS if fault.code == "UPSTREAM_TIMEOUT" else AMPLE_SECONDS
     async with (
         running_emulator(clock=clock, database=str(database)) as emulator,
@@ -140,7 +140,7 @@ async def test_a_read_meets_a_fault_that_lasts(pauses: RecordedSleeps, tmp_path:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-async def test_a_read_meets_a_fault_that_passes(pauses: RecordedSleeps, tmp_path: Path, name: str) -> None:
+async def test_a_read_meets_a_temporary_fault(pauses: RecordedSleeps, tmp_path: Path, name: str) -> None:
     fault = FAULTS[name]
     async with upstream_with(fault, pauses, tmp_path) as upstream:
         thread_id = await thread_with_question(upstream.emulator)
@@ -155,7 +155,7 @@ async def test_a_read_meets_a_fault_that_passes(pauses: RecordedSleeps, tmp_path
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("name", FAULTS)
-async def test_a_write_is_sent_once_whatever_it_meets(
+async def test_a_write_is_sent_once_despite_any_fault(
     pauses: RecordedSleeps, tmp_path: Path, name: str, when: str
 ) -> None:
     fault = FAULTS[name]
@@ -175,7 +175,7 @@ async def test_a_write_is_sent_once_whatever_it_meets(
             (error,) = reply["errors"]
             assert (error["extensions"]["code"], error["extensions"]["retryable"]) == (fault.code, fault.declines)
             assert (UNCERTAIN in error["message"]) is not fault.declines
-            # Who must not send it again is not told when to.
+            # A caller that must not send it again gets no delay.
             assert error["extensions"].get("retryAfterMs") == (fault.retry_after_ms if fault.declines else None)
         assert pauses == []
 
@@ -198,9 +198,7 @@ async def test_one_faulty_part_leaves_its_siblings(pauses: RecordedSleeps, tmp_p
         assert (error["path"], error["extensions"]["code"]) == (["thread", "runs"], fault.code)
 
 
-async def test_after_a_lost_answer_the_same_caller_finds_what_was_written(
-    pauses: RecordedSleeps, tmp_path: Path
-) -> None:
+async def test_after_a_lost_response_the_caller_finds_the_write(pauses: RecordedSleeps, tmp_path: Path) -> None:
     fault = FAULTS["reset"]
     async with upstream_with(fault, pauses, tmp_path) as upstream:
         mutation, variables, about = await prepared(upstream.emulator, "createMessage")
@@ -212,7 +210,7 @@ async def test_after_a_lost_answer_the_same_caller_finds_what_was_written(
 
 
 async def prepared(emulator: Emulator, write: str) -> tuple[str, dict[str, Any], RunKey]:
-    """A mutation that makes the gateway send this write, its variables, and the thread and run that it is about."""
+    """Return a mutation that makes the gateway send this write, its variables, and its thread and run."""
     if write == "submitToolOuputsToRun":
         about, call_id = await waiting_run(emulator)
         outputs = [{"toolCallId": call_id, "output": "22 °C"}]
@@ -229,7 +227,7 @@ async def prepared(emulator: Emulator, write: str) -> tuple[str, dict[str, Any],
 
 
 async def written(upstream: Upstream, write: str, about: RunKey) -> int:
-    """How often the write has taken place, by what REST reads; threads, which REST cannot list, by the database."""
+    """Return how often the write took place: by REST reads, or by the database for threads, which REST cannot list."""
     get, thread = upstream.emulator.get, f"/threads/{about.thread_id}"
     if write == "createThread":
         with closing(sqlite3.connect(upstream.database)) as connection:

@@ -1,6 +1,6 @@
-"""Servers of this API differ in a hundred small ways; a frontend of the gateway sees none of them.
+"""Tests that a frontend sees none of the many small differences between servers of this API.
 
-Each test is one habit that a server was seen to have, as the JSON that it sends, read or written through GraphQL.
+Each test is one habit seen at a real server, as the JSON that it sends, read or written through GraphQL.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -26,7 +26,7 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
 
 @pytest.fixture
 def serve(upstream: ScriptedUpstream) -> Serve:
-    """A gateway over a server that answers these calls (`GET /threads/t`) with this JSON, and no others."""
+    """A gateway over a server that responds only to these calls (`GET /threads/t`) with this JSON."""
 
     @asynccontextmanager
     async def serve(routes: dict[str, Any], dialect: str = "lenient", **settings: Any) -> AsyncIterator[Gateway]:
@@ -150,7 +150,7 @@ async def test_lists_without_their_ends_or_in_the_only_order_that_the_server_kno
             assert connection["pageInfo"] == {"hasNextPage": False, "hasPreviousPage": False}
 
 
-async def test_creations_that_answer_201_and_a_run_that_is_over_at_once(
+async def test_creations_with_status_201_and_a_run_that_is_over_at_once(
     serve: Serve, upstream: ScriptedUpstream
 ) -> None:
     run = {"id": "r", "object": "thread.run", "created_at": 1, "thread_id": "t", "status": "completed"}
@@ -181,7 +181,7 @@ async def test_creations_that_answer_201_and_a_run_that_is_over_at_once(
         response(202, {"id": "t"}),
     ],
 )
-async def test_a_deletion_in_other_words(serve: Serve, confirmed: ScriptedResponse) -> None:
+async def test_a_deletion_in_other_formats(serve: Serve, confirmed: ScriptedResponse) -> None:
     async with serve({"DELETE /threads/t": confirmed}) as gateway:
         delete = f'mutation {{ deleteThread(input: {{threadId: "t"}}) {{ {ERRORS} }} }}'
         deleted = (await gateway.data(delete))["deleteThread"]
@@ -208,7 +208,7 @@ async def test_a_deletion_in_other_words(serve: Serve, confirmed: ScriptedRespon
         ),
     ],
 )
-async def test_errors_of_other_shapes(serve: Serve, status: int, body: object, code: str, message: str) -> None:
+async def test_errors_in_other_formats(serve: Serve, status: int, body: object, code: str, message: str) -> None:
     kind = "text/plain" if isinstance(body, bytes) else "application/json"
     async with serve({"GET /threads/t": response(status, body, Content_Type=kind)}) as gateway:
         reply = await gateway.execute('{ thread(id: "t") { metadata } }')
@@ -219,7 +219,9 @@ async def test_errors_of_other_shapes(serve: Serve, status: int, body: object, c
         assert (error["extensions"]["code"], error["message"]) == (code, message)
 
 
-async def test_what_a_server_cannot_do_is_said_to_be_so(serve: Serve, upstream: ScriptedUpstream) -> None:
+async def test_an_operation_that_the_server_lacks_is_reported_as_unsupported(
+    serve: Serve, upstream: ScriptedUpstream
+) -> None:
     message_id = to_global_id(MessageKey("t", "m"))
     delete = f'mutation {{ deleteMessage(input: {{messageId: "{message_id}"}}) {{ {ERRORS} }} }}'
     asked = {"lenient": 1, "azure-openai": 0, "openai-v1": 0}
@@ -254,7 +256,7 @@ async def test_foundry_gets_a_bearer_and_its_version(serve: Serve, upstream: Scr
     assert not {"api-key", "openai-beta"} & request.headers.keys()
 
 
-async def test_a_lenient_server_is_asked_for_nothing_special(serve: Serve, upstream: ScriptedUpstream) -> None:
+async def test_a_lenient_server_gets_no_special_parameters(serve: Serve, upstream: ScriptedUpstream) -> None:
     async with serve({"GET /threads/t/runs": {"data": []}, "GET /threads/t": {"id": "t", "created_at": 1}}) as gateway:
         await gateway.data('{ thread(id: "t") { runs { nodes { id } } } }')
     assert all("api-version" not in target and "include" not in target for target in upstream.targets)

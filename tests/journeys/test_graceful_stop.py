@@ -1,4 +1,4 @@
-"""A gateway that is told to stop finishes what it began, within its time, and ends with status 0."""
+"""Tests that a stopping gateway finishes its requests within its time and exits with status 0."""
 
 import asyncio
 import signal
@@ -20,7 +20,7 @@ EMPTY_PAGE: dict[str, Any] = {"object": "list", "data": [], "first_id": None, "l
 
 
 class SlowUpstream:
-    """An upstream that says when it was asked and answers when it is let."""
+    """An upstream that reports each request and responds when the test lets it."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -54,13 +54,13 @@ async def status_of(process: subprocess.Popen[str]) -> int:
 
 
 async def until_unready(client: GraphQLClient) -> None:
-    """Returns once the gateway says that it stops; it is asked again and again, each time over the socket."""
+    """Poll the gateway over the socket until it says that it is stopping."""
     while (await client.get("/readyz")).json["checks"] != {"gateway": "stopping"}:
         pass
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_what_is_under_way_is_finished_while_readiness_turns_503_at_once(
+async def test_requests_in_flight_are_finished_while_readiness_turns_503_at_once(
     upstream: SlowUpstream, session: aiohttp.ClientSession, number: signal.Signals
 ) -> None:
     with running_command("serve", "--port", "0", "--upstream-url", upstream.url) as (process, printed):
@@ -77,7 +77,7 @@ async def test_what_is_under_way_is_finished_while_readiness_turns_503_at_once(
         assert await status_of(process) == 0
 
 
-async def test_what_takes_longer_than_its_time_is_ended_with_an_answer(
+async def test_a_request_that_takes_too_long_is_ended_with_a_response(
     upstream: SlowUpstream, session: aiohttp.ClientSession
 ) -> None:
     arguments = ("serve", "--port", "0", "--upstream-url", upstream.url, "--shutdown-seconds", "0.05")

@@ -1,4 +1,4 @@
-"""A person opens the gateway in a browser, sees the examples and runs the first."""
+"""A user opens the gateway in a browser, sees the examples and runs the first."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A person starts a run in GraphiQL and watches it there; one whose gateway holds no key brings a header."""
+"""A user starts a run in GraphiQL and watches it there. If the gateway has no key, the user sets a header."""
 
 import re
 
@@ -14,7 +14,7 @@ from tests.support.graphiql import choose_tab, open_graphiql, run, set_headers, 
 pytestmark = pytest.mark.browser
 
 
-# A clock that the test drives, so that a slow machine does not miss the words.
+# A clock that the test moves, so that a slow machine does not miss the words.
 IN_THE_MIDDLE_SECONDS, LONG_ENOUGH_SECONDS = 2, 60
 
 
@@ -30,7 +30,7 @@ async def test_a_run_that_is_started_in_graphiql_is_watched_there_word_by_word()
         assert '"QUEUED"' in await run(page, '"QUEUED"', operation="Chat")
         await browser.save_screenshot("graphiql-run-started")
 
-        # Nothing was copied: the page knows which run this document has started.
+        # Nothing was copied: the page knows the run that this document started.
         assert '"RunSnapshot"' in await run(page, '"newestFirst"', operation="ChatEvents")
         emulator.clock.advance(IN_THE_MIDDLE_SECONDS)
         await expect(result).to_contain_text("TextDelta", timeout=20_000)

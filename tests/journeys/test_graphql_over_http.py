@@ -1,4 +1,4 @@
-"""The letter of GraphQL over HTTP: npm's audits of it, and what they leave out."""
+"""Tests the exact rules of GraphQL over HTTP: npm's audits of it, and the rules that they leave out."""
 
 import asyncio
 import gzip
@@ -104,7 +104,7 @@ def test_the_audit_passes(audit_results: Mapping[str, Mapping[str, str]], audit:
 
 
 def error_of(reply_json: Any) -> dict[str, Any]:
-    """The one error of an answer that has no data, not even null."""
+    """Return the only error of a response without data, not even null."""
     assert list(reply_json) == ["errors"]
     (error,) = reply_json["errors"]
     assert isinstance(error, dict)
@@ -125,7 +125,7 @@ def error_of(reply_json: Any) -> dict[str, Any]:
     ],
     ids=["parsing", "validation", "ambiguous", "no-operation", "variables", "tokens", "nested", "nested-fragments"],
 )
-async def test_an_operation_that_cannot_run_is_told_by_status_or_by_errors_alone(gateway: Gateway, query: str) -> None:
+async def test_an_operation_that_cannot_run_gets_a_status_or_only_errors(gateway: Gateway, query: str) -> None:
     for accept, status in (("application/json", 200), (GRAPHQL_RESPONSE, 400)):
         reply = await gateway.post({"query": query}, headers={**JSON_HEADERS, "Accept": accept})
         assert reply.status == status, reply.body
@@ -168,7 +168,7 @@ async def test_another_method_is_told_which_are_allowed(gateway: Gateway, method
     assert not [name for name in reply.headers if name.lower().startswith("access-control-")]
 
 
-async def test_what_no_type_can_satisfy_is_406(gateway: Gateway) -> None:
+async def test_an_accept_header_that_no_type_satisfies_gets_406(gateway: Gateway) -> None:
     reply = await gateway.post({"query": QUERY}, headers={**JSON_HEADERS, "Accept": "text/plain"})
     assert reply.status == 406
     assert "got 'text/plain'" in error_of(reply.json)["message"]
@@ -209,7 +209,7 @@ async def test_without_graphiql_a_browser_gets_json(emulator: Emulator) -> None:
         assert (reply.status, reply.headers["Content-Type"]) == (400, "application/json; charset=utf-8")
 
 
-async def test_no_answer_is_kept_or_guessed_at(gateway: Gateway) -> None:
+async def test_no_response_is_cached_or_sniffed(gateway: Gateway) -> None:
     for reply in (await gateway.post({"query": QUERY}), await gateway.post({"query": QUERY}, headers=JSON_HEADERS)):
         assert reply.headers["Cache-Control"] == "private, no-store"
         assert reply.headers["Vary"] == "Accept, Authorization"
@@ -236,7 +236,7 @@ async def test_a_body_over_the_limit_is_413_however_it_is_sent(strict: Gateway) 
 
 
 async def exchange(gateway: Gateway, *pieces: bytes) -> tuple[int, bytes]:
-    """The status and body of the first answer to bytes on a socket, which stays open meanwhile."""
+    """Send bytes on a socket that stays open, and return the status and body of the first response."""
     parts = urlsplit(gateway.url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
@@ -265,7 +265,7 @@ HEAD = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\
     ],
     ids=["too-slow", "too-slow-chunked", "length-too-great", "empty", "bad-gzip"],
 )
-async def test_a_body_that_lies_or_never_comes_is_answered_in_json(strict: Gateway, rest: bytes, status: int) -> None:
+async def test_a_body_that_lies_or_never_comes_gets_a_json_response(strict: Gateway, rest: bytes, status: int) -> None:
     answered, body = await exchange(strict, HEAD + rest)
     assert answered == status, body
     assert error_of(json.loads(body))["extensions"]["code"] == "BAD_USER_INPUT"
@@ -276,7 +276,7 @@ async def test_a_body_that_lies_or_never_comes_is_answered_in_json(strict: Gatew
     [b'Content-Length: 4\r\n\r\n{"query": "{ __typename }"}', b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{\r\n"],
     ids=["length-too-small", "bad-chunk"],
 )
-async def test_what_is_no_http_is_refused_by_the_server_itself(strict: Gateway, rest: bytes) -> None:
+async def test_bytes_that_are_not_http_are_refused_by_the_server_itself(strict: Gateway, rest: bytes) -> None:
     status, body = await exchange(strict, HEAD + rest)
     assert status == 400
     assert b"<html" not in body

@@ -1,4 +1,4 @@
-"""A run that is started through the gateway, followed by subscription as a browser follows it."""
+"""Tests a run that is started through the gateway and followed by subscription, as in a browser."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -63,7 +63,7 @@ async def test_a_run_is_followed_word_by_word_by_one_streaming_create_and_nothin
     assert emulator.counts.by_operation == {"createRun": 1, **of_this_test}
 
 
-async def test_a_thread_and_its_run_made_in_one_call_are_followed_as_well(emulator: Emulator, gateway: Gateway) -> None:
+async def test_a_thread_and_its_run_created_in_one_call_are_followed_too(emulator: Emulator, gateway: Gateway) -> None:
     assistant_id = await assistant(emulator)
     made = await succeed(
         gateway,
@@ -83,7 +83,7 @@ async def test_a_thread_and_its_run_made_in_one_call_are_followed_as_well(emulat
     assert emulator.counts.by_operation["createThreadAndRun"] == 1
 
 
-async def test_a_run_goes_on_and_is_all_there_although_nobody_followed_it(
+async def test_a_run_without_readers_goes_on_and_is_complete_later(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket
 ) -> None:
     run = await start_run(emulator, gateway)
@@ -95,7 +95,7 @@ async def test_a_run_goes_on_and_is_all_there_although_nobody_followed_it(
     check_events_match_messages(events, await messages_of_run(emulator, run))
 
 
-async def test_the_status_is_told_at_once_then_each_change_of_it_and_ends_with_the_run(
+async def test_the_status_comes_at_once_then_each_change_until_the_end_of_the_run(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket
 ) -> None:
     run = await start_run(emulator, gateway)
@@ -125,7 +125,7 @@ async def test_the_status_of_a_run_that_is_over_is_one_event_and_the_end(
         check_events_match_messages([snapshot], await messages_of_run(emulator, run))
 
 
-async def test_a_selection_below_the_run_shows_at_each_event_what_is_so_by_then(emulator: Emulator) -> None:
+async def test_a_selection_below_the_run_shows_the_state_at_each_event(emulator: Emulator) -> None:
     deep = """subscription ($run: ID!) { runStatus(runId: $run) { type: __typename status
         run { status thread { messages { nodes { text } } activeRun { status } } } } }"""
     async with running_gateway(emulator.url, gateway_cache=True) as gateway, open_socket(gateway) as socket:
@@ -169,7 +169,7 @@ async def test_both_subscriptions_end_with_the_run_however_it_ends(
     assert (run_shown["lastError"] is not None) == (end == "FAILED")
 
 
-async def test_a_run_that_is_cancelled_is_told_to_be_cancelling_then_cancelled(
+async def test_a_cancelled_run_is_reported_as_cancelling_then_cancelled(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket
 ) -> None:
     run = await start_run(emulator, gateway)
@@ -228,7 +228,7 @@ async def test_another_principals_run_cannot_be_followed(emulator: Emulator, gat
         assert resumed.error_codes == ["NOT_FOUND"]
         emulator.clock.advance(LONG_SECONDS)
         await reader.wait_for_completion()
-        # Nor does the log that is over by now know anybody else.
+        # The log that is over does not know the other principal either.
         late = await (await other.subscribe(RUN_EVENTS, run=run.id)).wait_for_end()
         assert (late.error_codes, late.events) == (["NOT_FOUND"], [])
 
@@ -241,12 +241,12 @@ async def test_a_run_that_does_not_exist_is_refused(gateway: Gateway, socket: Li
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["streamed", "polled"])
-async def test_whenever_one_subscribes_the_end_comes_once_and_the_whole_run_before_it(
+async def test_a_subscription_at_any_time_gets_the_whole_run_and_one_end(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket, elsewhere: bool
 ) -> None:
     run = await start_run_without_gateway(emulator) if elsewhere else await start_run(emulator, gateway)
     readers = []
-    for _ in range(13):  # until after its end, without waiting for anybody
+    for _ in range(13):  # until after its end, without waiting for any reader
         readers += [await socket.subscribe(query, run=run.id) for query in (RUN_EVENTS, RUN_STATUS)]
         emulator.clock.advance(0.2)
         readers += [await socket.subscribe(query, run=run.id) for query in (RUN_EVENTS, RUN_STATUS)]
@@ -261,7 +261,7 @@ async def test_whenever_one_subscribes_the_end_comes_once_and_the_whole_run_befo
         assert seen[-1] == "COMPLETED"
 
 
-async def test_one_socket_is_enough_to_start_a_run_follow_it_and_look_at_what_it_did(
+async def test_one_socket_can_start_a_run_follow_it_and_query_its_result(
     emulator: Emulator, socket: LiveSocket
 ) -> None:
     thread_id, assistant_id = await thread_with_question(emulator), await assistant(emulator)
@@ -282,7 +282,7 @@ async def test_one_socket_is_enough_to_start_a_run_follow_it_and_look_at_what_it
     check_events_match_messages(events, shown["messages"]["nodes"])
 
 
-async def test_a_status_stream_is_resumed_behind_the_status_that_is_known(emulator: Emulator, gateway: Gateway) -> None:
+async def test_a_status_stream_is_resumed_after_the_known_status(emulator: Emulator, gateway: Gateway) -> None:
     run = await start_run(emulator, gateway)
     async with open_stream(gateway, RUN_STATUS, run=run.id) as first:
         await wait_for_status(first, "QUEUED")

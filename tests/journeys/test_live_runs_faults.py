@@ -1,4 +1,4 @@
-"""A run's stream that goes wrong: the reader gets the truth, or an honest error and then the truth."""
+"""Tests that a reader of a broken stream gets correct data, or first an honest error and then correct data."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ async def socket(gateway: Gateway) -> AsyncIterator[LiveSocket]:
 
 
 @pytest.mark.parametrize("events", [2, 3, 6, 9, 14])
-async def test_a_stream_that_is_cut_is_said_to_be_and_the_run_is_polled_to_its_end(
+async def test_a_cut_stream_is_reported_and_the_run_is_polled_to_its_end(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket, events: int
 ) -> None:
     emulator.misbehave(f"createRun:cut:events={events}")
@@ -71,7 +71,7 @@ async def test_a_stream_that_is_cut_is_said_to_be_and_the_run_is_polled_to_its_e
 
 @pytest.mark.parametrize("events", [2, 3, 6, 9, 14])
 @pytest.mark.parametrize("fault", ["garbled", "half-character"])
-async def test_an_event_that_cannot_be_read_is_told_of_and_costs_no_more_than_itself(
+async def test_an_unreadable_event_is_reported_and_does_not_affect_the_others(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket, fault: str, events: int
 ) -> None:
     emulator.misbehave(f"createRun:{fault}:events={events}")
@@ -89,7 +89,7 @@ async def test_an_event_that_cannot_be_read_is_told_of_and_costs_no_more_than_it
     check_events_match_messages(reader.events, await messages_of_run(emulator, run))
 
 
-async def test_a_stream_that_falls_silent_is_given_up_and_the_run_is_polled(emulator: Emulator) -> None:
+async def test_a_stream_that_falls_silent_is_closed_and_the_run_is_polled(emulator: Emulator) -> None:
     emulator.misbehave("createRun:silent:events=10")
     async with running_gateway(emulator.url, upstream_stream_idle_seconds=0.3) as gateway:
         run = await start_run(emulator, gateway)
@@ -105,7 +105,7 @@ async def test_a_stream_that_falls_silent_is_given_up_and_the_run_is_polled(emul
 
 
 @pytest.mark.parametrize("fault", ["503", "429:retry_after=1", "reset", "html", "truncated"])
-async def test_looks_that_fail_are_repeated_until_the_truth_is_known(
+async def test_failing_polls_are_repeated_until_one_succeeds(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket, fault: str
 ) -> None:
     run = await start_run_without_gateway(emulator)
@@ -119,7 +119,7 @@ async def test_looks_that_fail_are_repeated_until_the_truth_is_known(
     check_events_match_messages(events, await messages_of_run(emulator, run))
 
 
-async def test_an_upstream_that_is_away_at_first_is_an_error_that_may_be_tried_again(
+async def test_an_upstream_that_is_down_at_first_is_a_retryable_error(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket
 ) -> None:
     run = await start_run_without_gateway(emulator)
@@ -198,7 +198,10 @@ UNKNOWN = [
 
 
 def upstream_that_says(*frames: bytes, afterwards: str = "completed") -> Callable[[Request], ScriptedResponse]:
-    """Streams these frames to who creates a run; to who asks, the run is as it is `afterwards`, with its message."""
+    """Run an upstream that streams these frames to the creator of a run.
+
+    Reads get the run as it is `afterwards`, with its message.
+    """
 
     def reply(request: Request) -> ScriptedResponse:
         path = request.target.partition("?")[0]
@@ -218,7 +221,7 @@ def listing(*data: Any) -> dict[str, Any]:
 
 
 async def told_of(upstream: ScriptedUpstream, *frames: bytes, afterwards: str = "completed") -> SubscriptionReader:
-    """All that a reader is told of a run whose stream says this."""
+    """Return all events that a reader receives of a run with this stream."""
     upstream.default_response = upstream_that_says(*frames, afterwards=afterwards)
     async with running_gateway(upstream.url) as gateway:
         await succeed(gateway, "createRun", "run { id }", threadId="thread_1", assistantId="asst_1")
@@ -232,12 +235,12 @@ def pieces_of(reader: SubscriptionReader) -> Sequence[str]:
 
 
 def hold(reader: SubscriptionReader, status: str = "COMPLETED") -> None:
-    """Fail unless the reader knows the message and the end."""
+    """Check that the reader has the message and the end."""
     check_events_match_messages(reader.events, [{"id": to_global_id(MessageKey("thread_1", "msg_1")), "text": TEXT}])
     assert statuses(reader.events)[-1] == status
 
 
-async def test_what_nobody_knows_is_passed_over() -> None:
+async def test_unknown_events_are_skipped() -> None:
     async with scripted_upstream() as upstream:
         frames = [CREATED, *UNKNOWN, PROGRESS, *UNKNOWN, MESSAGE, *PIECES, *UNKNOWN, WRITTEN, COMPLETED, DONE]
         reader = await told_of(upstream, *frames)
@@ -247,7 +250,7 @@ async def test_what_nobody_knows_is_passed_over() -> None:
         assert [request.method for request in upstream.requests] == ["POST"]
 
 
-async def test_events_without_objects_cost_a_look_at_the_end_and_no_more() -> None:
+async def test_events_without_objects_cost_one_poll_at_the_end() -> None:
     async with scripted_upstream() as upstream:
         frames = [CREATED, *UNREADABLE, PROGRESS, MESSAGE, *PIECES, *UNREADABLE, WRITTEN, COMPLETED, DONE]
         reader = await told_of(upstream, *frames)
@@ -257,7 +260,7 @@ async def test_events_without_objects_cost_a_look_at_the_end_and_no_more() -> No
         assert {error["code"] for error in reader.of_type("StreamError")} <= {"UPSTREAM_INVALID_RESPONSE"}
 
 
-async def test_the_status_is_that_of_the_run_whatever_the_event_is_called() -> None:
+async def test_the_status_is_that_of_the_run_and_not_of_the_events_name() -> None:
     incomplete = frame("thread.run.completed", run_object("incomplete", incomplete_details={"reason": "max_tokens"}))
     working = frame("thread.run.completed", run_object("in_progress"))
     async with scripted_upstream() as upstream:
@@ -293,7 +296,7 @@ REORDERED = {
 
 
 @pytest.mark.parametrize("frames", REORDERED.values(), ids=REORDERED)
-async def test_out_of_order_or_twice_the_reader_still_gets_the_truth(frames: list[bytes]) -> None:
+async def test_events_out_of_order_or_repeated_still_give_correct_data(frames: list[bytes]) -> None:
     async with scripted_upstream() as upstream:
         reader = await told_of(upstream, *frames)
         hold(reader)
@@ -301,7 +304,7 @@ async def test_out_of_order_or_twice_the_reader_still_gets_the_truth(frames: lis
         assert [status for status in ("QUEUED", "IN_PROGRESS", "COMPLETED") if status in seen] == seen
 
 
-async def test_an_error_in_the_stream_is_told_and_the_run_polled() -> None:
+async def test_an_error_in_the_stream_is_reported_and_the_run_is_polled() -> None:
     error = frame("error", {"error": {"message": "The server had an error.", "type": "server_error"}})
     async with scripted_upstream() as upstream:
         reader = await told_of(upstream, CREATED, PROGRESS, MESSAGE, PIECES[0], error, DONE, afterwards="failed")

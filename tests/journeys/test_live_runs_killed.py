@@ -1,8 +1,8 @@
-"""The process that holds a run's stream, or watches a run, is killed at every stage: readers elsewhere miss nothing.
+"""Tests that readers elsewhere miss nothing if the process that streams or polls a run is killed, at every stage.
 
-The victim is a process of its own. It streams one run, which was started through it, and leads the watch over
-another, which was started elsewhere. The survivor has readers of both. The upstream's clock stands still unless the
-test advances it, so nothing happens before the survivor has caught up.
+The victim is a process of its own. It streams one run, which was started through it, and polls another, which was
+started elsewhere. The survivor has readers of both. The upstream's clock stands still unless the test advances it, so
+nothing happens before the survivor has caught up.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ from tests.support.valkey import Valkey
 
 LEASE_SECONDS = 1.0
 TAKEOVER_SECONDS = 10.0
-"""Much longer than a lease and a look, since the machine may be busy; much shorter than for ever."""
+"""Much longer than a lease and a poll, since the machine may be busy, but still bounded."""
 
 PLAIN = ("QUEUED", "IN_PROGRESS", "COMPLETED")
 WITH_TOOL = ("QUEUED", "IN_PROGRESS", "REQUIRES_ACTION", *PLAIN)
@@ -75,7 +75,7 @@ class Story:
         return self.readers[2]
 
     async def begin(self, *, tools: bool = False) -> None:
-        """Start both runs at the same instant, and have them followed."""
+        """Start both runs at the same instant, with readers."""
         if tools:
             self.streamed = await start_tool_run(self.emulator, self.victim)
             self.watched = await start_run_without_gateway(self.emulator, tools=[WEATHER])
@@ -91,7 +91,7 @@ class Story:
             self.readers += [await self.socket.subscribe(query, run=run.id) for query in (RUN_EVENTS, RUN_STATUS)]
 
     async def all_told(self, status: str) -> None:
-        """Wait until the last thing that every reader knows of its run is this status."""
+        """Wait until this status is the last one that every reader has received."""
         async with asyncio.timeout(TAKEOVER_SECONDS):
             await asyncio.gather(*(wait_for_status(reader, status) for reader in self.readers))
 
@@ -104,7 +104,7 @@ class Story:
         self.process.wait()
 
     async def submit(self, gateway: Gateway) -> None:
-        """Give both runs the outputs that they wait for, the streamed one through this gateway."""
+        """Submit the outputs that both runs wait for; those of the streamed one through this gateway."""
         await submit_outputs(gateway, self.emulator, self.streamed)
         waiting = await self.emulator.get(self.watched.path)
         (call,) = waiting["required_action"]["submit_tool_outputs"]["tool_calls"]
@@ -113,7 +113,7 @@ class Story:
         await self.all_told("QUEUED")
 
     async def finish(self, expected: tuple[str, ...] = PLAIN) -> None:
-        """Let the runs end, and compare what the readers were told with the truth."""
+        """Let the runs end, and compare the events of the readers with the upstream's data."""
         self.emulator.clock.advance(LONG_SECONDS)
         async with asyncio.timeout(TAKEOVER_SECONDS):
             await asyncio.gather(*(reader.wait_for_completion() for reader in self.readers))
@@ -140,7 +140,7 @@ async def two_processes(emulator: Emulator, valkey: Valkey, log: Path) -> AsyncI
 
 
 async def before_it_is_known(story: Story) -> None:
-    """The upstream has made the run, but nobody was told of it; the watcher has asked, and has no answer."""
+    """Kill the victim before it knows the run that the upstream has created, and while its first poll is unanswered."""
     emulator = story.emulator
     thread_id, assistant_id = await thread_with_question(emulator), await assistant(emulator)
     story.watched = await start_run_without_gateway(emulator)
@@ -208,7 +208,7 @@ async def message_written(story: Story) -> None:
 
 
 async def terminal_status_not_yet_told(story: Story) -> None:
-    """The upstream has told the victim of the end, but that is dead before it says so."""
+    """Kill the victim after the upstream has sent it the end, and before it publishes the end."""
     await story.begin()
     await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
     await write_messages(story)
@@ -220,14 +220,14 @@ async def terminal_status_not_yet_told(story: Story) -> None:
 
 
 async def write_messages(story: Story) -> None:
-    """Let both runs write their messages, without letting them end."""
+    """Let both runs write their messages, without ending the runs."""
     await write_message(story.emulator, story.of_streamed)
     await story.of_watched.wait_for_event("MessageFinished")
     assert [statuses(reader.events)[-1] for reader in story.readers] == ["IN_PROGRESS"] * 4
 
 
 async def held_up(story: Story) -> None:
-    """The victim is not dead: it only stands still for longer than its lease, and then goes on where it was."""
+    """Stop the victim for longer than its lease instead of killing it. It then goes on where it was."""
     await story.begin()
     await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
     story.emulator.clock.advance(STEP_SECONDS + 5 * PIECE_SECONDS)
@@ -235,7 +235,7 @@ async def held_up(story: Story) -> None:
     await story.of_watched.wait_for_event("MessageCreated")
     os.kill(story.process.pid, signal.SIGSTOP)
     asked = story.emulator.counts.by_operation["getRun"]
-    await until(lambda: story.emulator.counts.by_operation["getRun"] >= asked + 2)  # others have taken over
+    await until(lambda: story.emulator.counts.by_operation["getRun"] >= asked + 2)  # the survivor has taken over
     late = await story.socket.subscribe(RUN_EVENTS, run=story.streamed.id, after=story.of_streamed.cursor)
     os.kill(story.process.pid, signal.SIGCONT)
     before = list(story.of_streamed.events)
@@ -244,7 +244,7 @@ async def held_up(story: Story) -> None:
 
 
 async def nobody_reading(story: Story) -> None:
-    """The log is all that the victim leaves; who comes later takes over from there."""
+    """Kill the victim when it has no readers. It leaves only the log, and later readers take over from there."""
     story.streamed = await start_run(story.emulator, story.victim)
     story.watched = await start_run_without_gateway(story.emulator)
     readers = [await story.victims_socket.subscribe(RUN_EVENTS, run=one.id) for one in (story.streamed, story.watched)]
@@ -307,7 +307,7 @@ async def given_outputs(story: Story) -> None:
         nobody_reading,
     ],
 )
-async def test_whoever_survives_sees_each_status_once_and_each_message_whole(
+async def test_the_survivor_sees_each_status_once_and_each_message_complete(
     emulator: Emulator, valkey: Valkey, tmp_path: Path, stage: Callable[[Story], Awaitable[None]]
 ) -> None:
     async with two_processes(emulator, valkey, tmp_path / "victim.log") as story:

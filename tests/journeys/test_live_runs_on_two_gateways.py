@@ -1,4 +1,4 @@
-"""Two gateways and one Redis: what one of them is told, the readers of both know; Redis may be away."""
+"""Tests two gateways with one Redis: readers of either get the events of both, also while Redis is down."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ async def two_gateways(emulator: Emulator, redis_url: str, **settings: Any) -> A
         yield one, other
 
 
-async def test_what_one_gateway_starts_another_shows_from_the_beginning_whenever_its_reader_joins(
+async def test_a_run_started_on_one_gateway_is_shown_from_the_beginning_on_another(
     emulator: Emulator, valkey: Valkey
 ) -> None:
     async with two_gateways(emulator, valkey.url) as (one, other):
@@ -64,7 +64,7 @@ async def test_what_one_gateway_starts_another_shows_from_the_beginning_whenever
     assert "getRun" not in emulator.counts.by_operation
 
 
-async def test_a_run_elsewhere_is_polled_by_one_gateway_of_the_two(emulator: Emulator, valkey: Valkey) -> None:
+async def test_a_run_started_elsewhere_is_polled_by_only_one_gateway(emulator: Emulator, valkey: Valkey) -> None:
     run = await start_run_without_gateway(emulator)
     async with (
         two_gateways(emulator, valkey.url) as (one, other),
@@ -72,7 +72,7 @@ async def test_a_run_elsewhere_is_polled_by_one_gateway_of_the_two(emulator: Emu
         open_socket(other) as at_other,
     ):
         emulator.counts.reset()
-        # The one that asks wants the status only; the other wants all, and says so.
+        # The reader on the polling gateway wants only the status. The other reader wants everything and requests it.
         status = await at_one.subscribe(RUN_STATUS, run=run.id)
         await status.wait_for_event("RunStatusChange")
         events = await at_other.subscribe(RUN_EVENTS, run=run.id)
@@ -107,7 +107,7 @@ async def test_a_query_after_an_event_sees_the_new_state_on_every_gateway(emulat
                     assert (shown["thread"]["activeRun"] is None) == (status == "COMPLETED")
 
 
-async def test_outputs_given_to_one_gateway_go_on_for_the_reader_of_the_other(
+async def test_outputs_submitted_to_one_gateway_continue_the_run_for_the_reader_of_the_other(
     emulator: Emulator, valkey: Valkey
 ) -> None:
     async with two_gateways(emulator, valkey.url) as (one, other), open_socket(other) as socket:
@@ -123,7 +123,7 @@ async def test_outputs_given_to_one_gateway_go_on_for_the_reader_of_the_other(
         check_events_match_messages(events, await messages_of_run(emulator, run))
 
 
-async def test_a_thread_is_followed_on_the_other_gateway_than_it_is_written_on(
+async def test_a_thread_written_through_one_gateway_is_followed_on_the_other(
     emulator: Emulator, valkey: Valkey
 ) -> None:
     async with two_gateways(emulator, valkey.url) as (one, other), open_socket(other) as socket:
@@ -200,7 +200,7 @@ async def test_readers_lose_nothing_when_redis_dies_in_the_middle(emulator: Emul
                     check_events_match_messages(reader.events, await messages_of_run(emulator, polled))
 
 
-async def test_a_redis_that_hangs_holds_nobody_up(emulator: Emulator) -> None:
+async def test_a_redis_that_hangs_delays_no_reader(emulator: Emulator) -> None:
     with running_valkey() as redis:
         async with two_gateways(emulator, redis.url) as (one, _), open_socket(one) as socket:
             run = await start_run(emulator, one)

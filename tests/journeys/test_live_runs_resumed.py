@@ -1,4 +1,4 @@
-"""Who comes late sees the whole run; who comes back sees exactly what came after the cursor that they bring."""
+"""Tests that a late reader sees the whole run, and that a returning reader gets exactly the events after its cursor."""
 
 from collections.abc import AsyncIterator
 
@@ -28,12 +28,12 @@ async def socket(gateway: Gateway) -> AsyncIterator[LiveSocket]:
 
 
 async def in_the_middle(emulator: Emulator, reader: SubscriptionReader) -> None:
-    """Let a run that is queued write some of its message."""
+    """Let a queued run write some of its message."""
     emulator.clock.advance(QUEUED_SECONDS + STEP_SECONDS + 5 * PIECE_SECONDS)
     await reader.wait_for_event("TextDelta", 5)
 
 
-async def test_who_joins_in_the_middle_sees_the_whole_run(
+async def test_a_reader_that_joins_in_the_middle_sees_the_whole_run(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket
 ) -> None:
     run = await start_run(emulator, gateway)
@@ -49,7 +49,7 @@ async def test_who_joins_in_the_middle_sees_the_whole_run(
     check_events_match_messages(late.events, await messages_of_run(emulator, run))
 
 
-async def test_each_cursor_leads_to_exactly_what_came_after_it(
+async def test_each_cursor_gives_exactly_the_events_after_it(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket
 ) -> None:
     run = await start_run(emulator, gateway)
@@ -73,7 +73,7 @@ async def test_an_event_stream_is_resumed_by_the_id_of_its_last_event(emulator: 
     async with open_stream(gateway, RUN_EVENTS, run=run.id) as first:
         await in_the_middle(emulator, first)
         assert first.last_event_id == first.cursor
-    emulator.clock.advance(4 * PIECE_SECONDS)  # while nobody looks
+    emulator.clock.advance(4 * PIECE_SECONDS)  # while there is no reader
     # A browser sends its document once more, with whatever cursor it began with.
     began, last = first.events[0]["cursor"], first.last_event_id
     async with open_stream(gateway, RUN_EVENTS, last_event_id=last, run=run.id, after=began) as second:
@@ -85,7 +85,7 @@ async def test_an_event_stream_is_resumed_by_the_id_of_its_last_event(emulator: 
     assert len({event["cursor"] for event in events}) == len(events)
 
 
-async def test_what_is_no_cursor_of_this_run_is_refused(
+async def test_a_cursor_that_is_not_of_this_run_is_refused(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket
 ) -> None:
     run, other = await start_run(emulator, gateway), await start_run(emulator, gateway)
@@ -100,7 +100,7 @@ async def test_what_is_no_cursor_of_this_run_is_refused(
             assert (await stream.wait_for_end()).error_codes == ["BAD_USER_INPUT"]
 
 
-async def test_after_a_restart_without_redis_a_cursor_has_expired_and_the_present_follows(emulator: Emulator) -> None:
+async def test_after_a_restart_without_redis_a_cursor_has_expired_and_a_snapshot_follows(emulator: Emulator) -> None:
     async with running_gateway(emulator.url) as gateway, open_socket(gateway) as socket:
         run = await start_run(emulator, gateway)
         before = await socket.subscribe(RUN_EVENTS, run=run.id)

@@ -1,4 +1,4 @@
-"""What becomes of subscriptions when their gateway stops, their credential ends, or their readers leave."""
+"""Tests the end of subscriptions: their gateway stops, their credential ends, or their readers leave."""
 
 import asyncio
 import base64
@@ -33,7 +33,7 @@ from tests.support.valkey import Valkey
 SHUTDOWN_SECONDS = 5.0
 
 
-async def test_a_gateway_that_stops_sends_its_readers_to_another_where_they_miss_nothing(
+async def test_readers_of_a_stopping_gateway_go_to_another_and_miss_nothing(
     emulator: Emulator, valkey: Valkey, tmp_path: Path
 ) -> None:
     shared: dict[str, Any] = {"redis_url": valkey.url, "gateway_run_lease_seconds": 0.5}
@@ -117,13 +117,13 @@ async def test_subscriptions_end_when_the_credential_does(emulator: Emulator, ga
 
 
 async def tasks_at_rest(emulator: Emulator) -> set[asyncio.Task[Any]]:
-    """All tasks, with that of the connection by which the test itself asks the emulator."""
+    """Return all tasks, with that of the connection that the test itself uses to the emulator."""
     await emulator.get("/assistants")
     return asyncio.all_tasks()
 
 
-async def test_nothing_is_left_of_runs_that_were_followed(emulator: Emulator, valkey: Valkey) -> None:
-    """Tasks of this process are those of the gateway and, one for each open connection, of the emulator."""
+async def test_no_task_is_left_of_runs_that_were_followed(emulator: Emulator, valkey: Valkey) -> None:
+    """The tasks of this process are those of the gateway and, one for each open connection, of the emulator."""
     before = await tasks_at_rest(emulator)
     shared: dict[str, Any] = {"redis_url": valkey.url, "gateway_run_lease_seconds": 0.5}
     async with running_gateway(emulator.url, **shared) as gateway, open_socket(gateway) as socket:
@@ -145,20 +145,18 @@ async def test_nothing_is_left_of_runs_that_were_followed(emulator: Emulator, va
             await socket.unsubscribe(reader)
         emulator.clock.advance(LONG_SECONDS)
         await asyncio.gather(*(reader.wait_for_completion() for reader in whole))
-        # What streamed has ended with its runs, what watched with its runs and its readers.
+        # Streaming tasks have ended with their runs, and polling tasks with their runs and readers.
         await until(lambda: not at_work())
     await until(lambda: asyncio.all_tasks() <= before)
 
 
 def at_work() -> list[str]:
-    """The tasks that stream or watch."""
+    """Return the tasks that stream or poll."""
     tasks = (repr(task) for task in asyncio.all_tasks())
     return [task for task in tasks if "gateway/run_log/" in task and "redis_notifications" not in task]
 
 
-async def test_a_gateway_that_stops_leaves_no_task_and_no_connection_of_what_is_under_way(
-    emulator: Emulator, valkey: Valkey
-) -> None:
+async def test_a_stopping_gateway_leaves_no_task_and_no_connection(emulator: Emulator, valkey: Valkey) -> None:
     before = await tasks_at_rest(emulator)
     async with running_gateway(emulator.url, redis_url=valkey.url) as gateway, open_socket(gateway) as socket:
         run, watched = await start_run(emulator, gateway), await start_run_without_gateway(emulator)

@@ -1,4 +1,4 @@
-"""Runs and threads that others change: one process asks, in place of all who want to know."""
+"""Tests runs and threads that others change: one process polls for all readers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ async def socket(gateway: Gateway) -> AsyncIterator[LiveSocket]:
 
 
 async def polls_until_the_end(emulator: Emulator, run: StartedRun) -> dict[str, int]:
-    """Give what was asked of the upstream since the counts were reset, and that nothing is asked any more."""
+    """Return the upstream requests since the counts were reset. Checks that no more follow."""
     asked = dict(emulator.counts.by_operation)
     await emulator.get(run.path)
     assert emulator.counts.total == sum(asked.values()) + 1
@@ -60,7 +60,7 @@ async def test_a_run_started_elsewhere_is_polled_with_its_steps_and_messages(
     assert [step["step"]["status"] for step in reader.of_type("StepChanged")] == ["IN_PROGRESS", "COMPLETED"]
 
 
-async def test_who_wants_only_the_status_causes_no_looks_at_messages_and_steps(
+async def test_readers_of_only_the_status_cause_no_polls_of_messages_and_steps(
     emulator: Emulator, socket: LiveSocket
 ) -> None:
     run = await start_run_without_gateway(emulator)
@@ -92,7 +92,7 @@ async def test_a_hundred_subscribers_cost_the_polls_of_one(emulator: Emulator, g
         asked = await polls_until_the_end(emulator, run)
         assert all(reader.events == readers[0].events for reader in readers)
     looks = asked["getRun"]
-    # Four things happened, and each had to be found; a look costs three calls at most.
+    # Four things happened, and each had to be found. A poll costs three calls at most.
     assert 4 <= looks <= 20
     assert asked.keys() == {"getRun", "listRunSteps", "listMessages"}
     assert max(asked.values()) == looks
@@ -107,14 +107,14 @@ async def test_the_last_reader_leaving_ends_the_polls(emulator: Emulator, socket
     await until(lambda: emulator.counts.by_operation["getRun"] >= seen + 2)
     before = asyncio.all_tasks()
     await socket.unsubscribe(readers[1])
-    await until(lambda: bool(before - asyncio.all_tasks()))  # the watcher
+    await until(lambda: bool(before - asyncio.all_tasks()))  # the poller
     asked = emulator.counts.total
     again = await socket.subscribe(RUN_STATUS, run=run.id)
     await again.wait_for_event("RunStatusChange")
     assert emulator.counts.total <= asked + 2
 
 
-async def test_a_run_elsewhere_that_waits_is_told_and_goes_on_with_the_outputs_given_there(
+async def test_a_waiting_run_elsewhere_is_reported_and_goes_on_after_outputs_there(
     emulator: Emulator, socket: LiveSocket
 ) -> None:
     run = await start_run_without_gateway(emulator, tools=[WEATHER])
@@ -133,7 +133,7 @@ async def test_a_run_elsewhere_that_waits_is_told_and_goes_on_with_the_outputs_g
     check_events_match_messages(events, await messages_of_run(emulator, run))
 
 
-async def test_a_thread_tells_of_each_message_and_run_once_whoever_made_them(
+async def test_a_thread_reports_each_message_and_run_once_from_any_writer(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket
 ) -> None:
     run = await start_run(emulator, gateway)

@@ -1,4 +1,4 @@
-"""`threads-gateway emulator` with a model behind it, as a self-hosted server that the official SDK speaks to."""
+"""Tests `threads-gateway emulator` with a model behind it, as a self-hosted server for the official SDK."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ def log(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def started(log: Path, *arguments: str) -> AsyncIterator[str]:
-    """The emulator as a process of its own, which starts while the model's server here goes on."""
+    """Run the emulator as a process of its own. It starts while the model's server here keeps running."""
     command = running_command("emulator", "--port", "0", *arguments, log=log, EMULATOR_MODEL_KEY=MODEL_KEY)
     _, printed = await asyncio.to_thread(command.__enter__)
     try:
@@ -81,7 +81,7 @@ async def test_a_text_is_streamed_as_the_model_writes_it(client: AsyncOpenAI, mo
     ) as stream:
         async for text in stream.text_deltas:
             seen.append(text)
-            # The first words are here before the model has said the others.
+            # The first words arrive before the model has sent the others.
             go_on.set()
         run = stream.current_run
     assert seen[0] == "Rome is "
@@ -132,7 +132,7 @@ async def failed_run(client: AsyncOpenAI) -> Run:
     return run
 
 
-async def test_a_failing_model_is_told_of_without_its_key_or_address(
+async def test_a_failing_model_is_reported_without_its_key_or_address(
     client: AsyncOpenAI, model: ChatServer, log: Path
 ) -> None:
     model.will_answer({"error": {"message": f"Incorrect API key provided: {MODEL_KEY}"}}, 401)

@@ -1,4 +1,4 @@
-"""What a mutation refuses is data that a frontend can act on, at the argument's place in its input."""
+"""Tests that a refusal of a mutation is data for the frontend, with the argument's path in the input."""
 
 from typing import Any
 
@@ -75,7 +75,7 @@ async def test_a_run_beyond_the_known_limits_is_refused_before_any_call(
     assert emulator.counts.total == 0
 
 
-async def test_what_is_not_there_is_a_refusal_that_names_the_argument(emulator: Emulator, gateway: Gateway) -> None:
+async def test_a_missing_object_is_a_refusal_that_names_the_argument(emulator: Emulator, gateway: Gateway) -> None:
     thread_id = await thread_with_question(emulator)
     absent = "0" * 24
     content = [{"text": "a"}]
@@ -110,7 +110,7 @@ async def test_an_active_run_and_a_wrong_state_are_refusals(emulator: Emulator, 
     assert submit["field"] == ["runId"]
 
 
-async def test_a_missing_credential_is_an_error_and_no_refusal(gateway: Gateway) -> None:
+async def test_a_missing_credential_is_an_error_and_not_a_refusal(gateway: Gateway) -> None:
     reply = await gateway.post({"query": "mutation { createThread(input: {}) { thread { id } } }"})
     assert reply.status == 401
     assert reply.json["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"

@@ -1,4 +1,4 @@
-"""Everything that the REST API can write, written through the gateway; refusals are data that a frontend can act on."""
+"""Tests every write of the REST API through the gateway. Refusals are data that a frontend can act on."""
 
 from schema.contract.keys import AssistantKey, MessageKey, to_global_id
 from tests.support.emulator import Emulator

@@ -1,4 +1,4 @@
-"""What a frontend reads through the gateway is what the upstream holds, in as few calls as its data allow."""
+"""Tests that a frontend reads the upstream's data through the gateway, in as few calls as the data allow."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ CALCULATOR = {"model": "gpt-4o", "name": "Calculator", "tools": [{"type": "code_
 
 
 async def finished_run(emulator: Emulator, question: str = "What is 2 + 2?") -> tuple[str, str]:
-    """A thread with a question that a run has answered by running code; gives the ids of thread and run."""
+    """Create a thread with a question that a run answered by running code. Returns the ids of thread and run."""
     assistant = await emulator.post("/assistants", CALCULATOR)
     thread = await emulator.post("/threads", {"messages": [{"role": "user", "content": question}]})
     run = await emulator.post(f"/threads/{thread['id']}/runs", {"assistant_id": assistant["id"]})
@@ -98,7 +98,7 @@ async def test_an_upstream_id_and_a_global_id_find_the_same_thread_in_one_call(
 
 
 async def test_thread_and_messages_are_fetched_together_not_in_a_row() -> None:
-    """The upstream answers nobody before both calls have come: fetched in a row, the first would wait for ever."""
+    """The upstream responds only after both calls have arrived. One after the other, the first would wait forever."""
     both_here = asyncio.Barrier(2)
 
     async def answer(request: web.Request) -> web.Response:
@@ -245,7 +245,7 @@ async def test_another_callers_data_are_not_there(emulator: Emulator, gateway: G
 
 @asynccontextmanager
 async def upstream(answer: Any) -> AsyncIterator[str]:
-    """A server of the test's own in place of the upstream."""
+    """A server of the test itself as the upstream."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
     async with listening(app, "127.0.0.1", 0) as url:

@@ -1,4 +1,4 @@
-"""The official SDK streams runs from the emulator with its own event handlers: the newest version, and 1.20.0."""
+"""Tests that the official SDK streams runs from the emulator with its own handlers: the newest version and 1.20.0."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ BEGINNING = ["thread.run.created", "thread.run.queued", "thread.run.in_progress"
 
 
 class EagerClock(ManualClock):
-    """Moves on to whatever instant someone waits for, so that a stream comes without anybody waiting."""
+    """A clock that jumps to every instant that a task waits for, so that a stream never waits."""
 
     async def sleep_until(self, when: float) -> None:
         self.advance(max(0.0, when - self.now()))
@@ -44,7 +44,7 @@ class EagerClock(ManualClock):
 
 
 class Recorder(AsyncAssistantEventHandler):
-    """Keeps what the SDK's own handler makes of a stream, each object held against its model."""
+    """Records the calls of the SDK's own handler for a stream, and checks each object against its model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ async def test_a_thread_and_its_run_are_streamed_with_citations(client: AsyncOpe
     assert part.type == "text"
     (citation,) = part.text.annotations
     assert part.text.value[citation.start_index : citation.end_index] == citation.text
-    # The SDK tells of the last call once more as the run ends.
+    # The SDK reports the last call again when the run ends.
     assert {call.type for call in handler.calls} == {"file_search"}
 
 
@@ -243,7 +243,7 @@ async def test_a_failure_is_seen_from_the_stream(client: AsyncOpenAI) -> None:
     assert run.last_error.code == "server_error"
 
 
-async def test_what_is_refused_before_the_stream_is_the_sdks_own_error(client: AsyncOpenAI) -> None:
+async def test_a_refusal_before_the_stream_is_the_sdks_own_error(client: AsyncOpenAI) -> None:
     thread_id = await a_thread(client, "Is Rome in Italy?")
     with pytest.raises(openai.NotFoundError, match="No assistant found with id 'asst_X'"):
         async with client.beta.threads.runs.stream(thread_id=thread_id, assistant_id="asst_X") as stream:
@@ -285,7 +285,7 @@ Journey = Callable[[Emulator, str], Awaitable[Any]]
 
 @pytest.fixture
 def journey(old_openai: Path) -> Journey:
-    """Runs one function of the script for the older version, and gives what it saw."""
+    """Run one function of the script for the older version. Returns its printed result."""
 
     async def run(emulator: Emulator, name: str) -> Any:
         printed = await run_script(old_openai, SCRIPT, emulator.url, KEY, name)
@@ -308,9 +308,7 @@ async def test_the_older_version_streams_a_text_and_a_function_call(emulator: Em
     assert "4 degrees" in functions["text"]
 
 
-async def test_the_older_version_is_told_of_a_limit_by_the_completed_event(
-    emulator: Emulator, journey: Journey
-) -> None:
+async def test_the_older_version_sees_a_limit_in_the_completed_event(emulator: Emulator, journey: Journey) -> None:
     seen = await journey(emulator, "incomplete")
     assert (seen["names"][-1], seen["status"]) == ("thread.run.completed", "incomplete")
 

@@ -1,4 +1,4 @@
-"""A program of early 2024, written with the last SDK of version 1, uses the emulator as it used the real service."""
+"""Tests that a program of early 2024, with the last SDK of version 1, can use the emulator like the real service."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,14 +19,17 @@ Journey = Callable[[str], Awaitable[Any]]
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """Its clock moves on by 0.4 seconds at each request: two or three messages share a second, polling ends."""
+    """An emulator whose clock advances by 0.4 seconds per request.
+
+    Two or three messages share a second, and polling ends without waiting.
+    """
     async with running_emulator(version="v1", clock=SteppingClock(0.4)) as emulator:
         yield emulator
 
 
 @pytest.fixture
 def journey(emulator: Emulator, old_openai: Path) -> Journey:
-    """Runs one function of the script, and gives what it saw."""
+    """Run one function of the script. Returns its printed result."""
 
     async def run(name: str) -> Any:
         printed = await run_script(old_openai, SCRIPT, emulator.url, KEY, name)
@@ -60,7 +63,7 @@ async def test_assistants_have_retrieval_and_files(journey: Journey) -> None:
     assert (seen["listed"], seen["deleted"]["deleted"], seen["left"]) == ([[made["id"]]], True, [])
 
 
-async def test_threads_have_messages_and_these_have_files(journey: Journey) -> None:
+async def test_threads_have_messages_with_files(journey: Journey) -> None:
     seen = await journey("threads_and_messages")
     opening, second = seen["opening"], seen["second"]
     assert set(seen["thread"]) == {"id", "object", "created_at", "metadata"}

@@ -1,6 +1,6 @@
-"""The official SDK, in its newest version, uses the emulator as it uses the real service.
+"""Tests that the newest version of the official SDK can use the emulator like the real service.
 
-The emulator's clock moves on by a second at each request, so polling ends without waiting.
+The emulator's clock advances by one second per request, so polling ends without waiting.
 """
 
 import json
@@ -58,7 +58,7 @@ def text_of(message: Message) -> str:
     return part.text.value
 
 
-async def test_an_assistant_is_made_read_changed_and_deleted(client: AsyncOpenAI) -> None:
+async def test_an_assistant_is_created_read_changed_and_deleted(client: AsyncOpenAI) -> None:
     assistants = client.beta.assistants
     made = check_object(
         await assistants.create(
@@ -95,7 +95,7 @@ async def test_an_assistant_is_made_read_changed_and_deleted(client: AsyncOpenAI
         await assistants.retrieve(made.id)
 
 
-async def test_a_thread_is_made_read_changed_and_deleted(client: AsyncOpenAI) -> None:
+async def test_a_thread_is_created_read_changed_and_deleted(client: AsyncOpenAI) -> None:
     threads = client.beta.threads
     assert check_object(await threads.create()).metadata == {}
     made = check_object(
@@ -116,7 +116,7 @@ async def test_a_thread_is_made_read_changed_and_deleted(client: AsyncOpenAI) ->
         await threads.messages.list(made.id)
 
 
-async def test_a_message_is_made_read_changed_and_deleted(client: AsyncOpenAI) -> None:
+async def test_a_message_is_created_read_changed_and_deleted(client: AsyncOpenAI) -> None:
     messages = client.beta.threads.messages
     thread = await make_thread(client)
     made = check_object(
@@ -224,7 +224,7 @@ async def test_a_run_goes_on_with_the_outputs_of_its_functions(client: AsyncOpen
     assert all(output in text_of(answer) for output in outputs)
 
 
-async def test_a_code_interpreter_shows_its_code_and_what_it_put_out(client: AsyncOpenAI) -> None:
+async def test_a_code_interpreter_shows_its_code_and_output(client: AsyncOpenAI) -> None:
     assistant = await make_assistant(client)
     thread = await make_thread(client, "Draw a chart of the words and export a file.")
     run = check_object(
@@ -251,7 +251,7 @@ async def test_a_code_interpreter_shows_its_code_and_what_it_put_out(client: Asy
     assert (path.type, text.text.value[path.start_index : path.end_index]) == ("file_path", path.text)
 
 
-async def test_a_file_search_cites_and_shows_what_it_read_if_asked(client: AsyncOpenAI) -> None:
+async def test_a_file_search_cites_and_shows_its_results_on_request(client: AsyncOpenAI) -> None:
     assistant = check_object(await client.beta.assistants.create(model="gpt-4o", tools=[{"type": "file_search"}]))
     question: NewMessage = {
         "role": "user",
@@ -300,7 +300,7 @@ async def test_a_file_search_cites_and_shows_what_it_read_if_asked(client: Async
         ("stuck", "expired", None),
     ],
 )
-async def test_a_run_ends_otherwise_than_hoped(
+async def test_a_run_fails_expires_or_is_incomplete(
     client: AsyncOpenAI, scenario: str, status: str, reason: str | None
 ) -> None:
     assistant = await make_assistant(client)
@@ -344,7 +344,7 @@ async def test_a_run_is_cancelled_and_changed(client: AsyncOpenAI) -> None:
     assert check_page(await runs.list(thread.id)) == [changed]
 
 
-async def test_a_thread_and_its_run_are_made_in_one_call(client: AsyncOpenAI) -> None:
+async def test_a_thread_and_its_run_are_created_in_one_call(client: AsyncOpenAI) -> None:
     assistant = await make_assistant(client)
     run = check_object(
         await client.beta.threads.create_and_run_poll(

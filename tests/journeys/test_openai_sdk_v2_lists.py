@@ -1,4 +1,4 @@
-"""The newest official SDK pages through the emulator's lists both ways, and raises its classes of errors."""
+"""Tests that the newest official SDK pages through the emulator's lists both ways, and raises its classes of errors."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal, TypeVar
@@ -24,7 +24,7 @@ async def client(emulator: Emulator) -> AsyncIterator[AsyncOpenAI]:
 
 
 async def made_messages(client: AsyncOpenAI, emulator: Emulator, count: int) -> tuple[str, list[str]]:
-    """A thread and the ids of its messages, oldest first, three to a second."""
+    """Create a thread and return the ids of its messages, oldest first, three per second."""
     thread = check_object(await client.beta.threads.create())
     ids = []
     for number in range(count):
@@ -35,7 +35,7 @@ async def made_messages(client: AsyncOpenAI, emulator: Emulator, count: int) -> 
 
 
 async def pages_of(first: AsyncCursorPage[ItemT]) -> list[list[str]]:
-    """The ids on each page, as the SDK walks on from the first."""
+    """Return the ids on each page while the SDK walks on from the first."""
     return [[str(item.to_dict()["id"]) for item in check_page(page)] async for page in first.iter_pages()]
 
 

@@ -1,4 +1,4 @@
-"""Paging agrees with slices of a plain list, at the emulator by REST and at the gateway by GraphQL."""
+"""Tests that paging agrees with slices of a plain list, at the emulator by REST and at the gateway by GraphQL."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ from tests.support.gateway import Gateway
 
 Order: TypeAlias = Literal["asc", "desc"]
 
-# Some of these lists, each number a message or an assistant: how many seconds pass before it is made.
+# Lists of messages or assistants. Each number is the seconds that pass before that object is created.
 GAPS = st.lists(st.sampled_from([0, 0, 0, 1, 2]), max_size=12)
 ORDERS = st.sampled_from(["asc", "desc"])
 PLACES = st.none() | st.integers(0, 1000)
 
-# Whether a page of the gateway is walked to from the end, its size, and the place of its cursor.
+# Whether the gateway's pages are walked from the end, their size, and the position of the cursor.
 Window: TypeAlias = tuple[bool, int | None, int | None]
 SMALL_WINDOWS = st.tuples(st.booleans(), st.none() | st.integers(1, 14), PLACES)
 WINDOWS = st.tuples(st.booleans(), st.none() | st.integers(1, 320) | st.sampled_from([99, 100, 101, 200]), PLACES)
@@ -40,7 +40,7 @@ many = settings(few, max_examples=100)
 
 @dataclass
 class Busy:
-    """A thread with long lists: what it holds, oldest first."""
+    """A thread with long lists, and their ids, oldest first."""
 
     thread_id: str
     messages: list[str] = field(default_factory=list)
@@ -51,14 +51,17 @@ class Busy:
 
 @pytest.fixture
 async def emulator(tmp_path: Path) -> AsyncIterator[Emulator]:
-    """An empty emulator on a file, so that `busy` can add what no script of the emulator writes."""
+    """An empty emulator on a file, so that `busy` can add data that no script of the emulator writes."""
     async with running_emulator(database=str(tmp_path / "emulator.db")) as emulator:
         yield emulator
 
 
 @pytest.fixture
 async def busy(emulator: Emulator, tmp_path: Path) -> Busy:
-    """105 runs, most with a message, two or none from a person between them; the last run has 130 messages."""
+    """A thread of 105 runs, most with a message, and zero to two user messages between them.
+
+    The last run has 130 messages.
+    """
     assistant = await emulator.post("/assistants", {"model": "gpt-4o", "instructions": "Be brief."})
     busy = Busy((await emulator.post("/threads"))["id"])
     path = f"/threads/{busy.thread_id}"
@@ -92,14 +95,14 @@ async def busy(emulator: Emulator, tmp_path: Path) -> Busy:
 
 
 def item_at(ids: Sequence[str], place: int | None) -> str | None:
-    """The id at a place of a list, counted on from its beginning again; none of an empty list."""
+    """Return the id at a position of a list, counted cyclically, or None for an empty list."""
     return ids[place % len(ids)] if ids and place is not None else None
 
 
 def rest_slice(
     ids: Sequence[str], order: str, limit: int, after: str | None, before: str | None
 ) -> tuple[list[str], bool]:
-    """What a REST list answers, and whether it has more: the naive way."""
+    """Return the expected result of a REST list, and whether it has more, computed naively."""
     ordered = list(ids) if order == "asc" else list(ids)[::-1]
     between = ordered[ordered.index(after) + 1 if after else 0 : ordered.index(before) if before else len(ordered)]
     page = between[-limit:] if before and not after else between[:limit]
@@ -107,7 +110,7 @@ def rest_slice(
 
 
 async def rest_page(emulator: Emulator, path: str, **parameters: Any) -> tuple[list[str], bool]:
-    """What a REST list really answers; fails where the page misnames its first or last."""
+    """Return the actual result of a REST list. Fails if the page's first or last id is wrong."""
     sent = {name: str(value) for name, value in parameters.items() if value is not None}
     answer = await emulator.get(path, params=sent)
     ids = [item["id"] for item in answer["data"]]
@@ -116,7 +119,7 @@ async def rest_page(emulator: Emulator, path: str, **parameters: Any) -> tuple[l
 
 
 async def thread_with(emulator: Emulator, gaps: Sequence[int]) -> tuple[str, list[str]]:
-    """A thread and the ids of its messages, oldest first."""
+    """Create a thread and return the ids of its messages, oldest first."""
     thread = await emulator.post("/threads")
     path = f"/threads/{thread['id']}/messages"
     ids = []
@@ -188,7 +191,7 @@ PARTS = """{ nodes { upstreamId } edges { cursor node { upstreamId } }
 
 @dataclass
 class Listing:
-    """A connection of the gateway, the plain list it has to agree with, and the operation it is read by."""
+    """A connection of the gateway, the plain list that it must equal, and the operation that reads it."""
 
     selection: str
     ids: list[str]
@@ -209,14 +212,14 @@ def window_of(backwards: bool, size: int | None, cursor: str | None) -> dict[str
 
 
 async def agrees(emulator: Emulator, gateway: Gateway, listing: Listing, window: Window) -> None:
-    """Fails where the gateway's page is not the window of the plain list, or cost more calls than it had to."""
+    """Check that the gateway's page is the window of the plain list, and cost no more calls than necessary."""
     ids = listing.ids
     backwards, size, place = window
     everything = await listing.read(gateway, first=1000)
     assert [node["upstreamId"] for node in everything["nodes"]] == ids
     cursors = {edge["node"]["upstreamId"]: edge["cursor"] for edge in everything["edges"]}
     at = item_at(ids, place)
-    # Without any argument, or with `first: null`, the page is the first twenty; so it is with `last: null` alone.
+    # Without arguments, with `first: null` or with `last: null`, the page holds the first twenty.
     walks_back = backwards and (size is not None or at is not None)
     if walks_back:
         end = ids.index(at) if at else len(ids)
@@ -305,7 +308,7 @@ async def test_the_gateways_steps_are_windows_of_a_plain_list(
 
 @pytest.fixture
 async def assistants(emulator: Emulator) -> list[str]:
-    """The ids of 120 assistants, oldest first, seven to a second."""
+    """Create 120 assistants and return their ids, oldest first, seven per second."""
     ids = []
     for number in range(120):
         emulator.clock.advance(number % 7 == 0)

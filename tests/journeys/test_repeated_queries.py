@@ -1,4 +1,4 @@
-"""A query that is asked again is answered from what was sent before, byte for byte, until any of it may differ."""
+"""Tests that a repeated query gets the earlier response, byte for byte, until any part of it may have changed."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -23,7 +23,7 @@ CONVERSATION = """query ($id: ID!, $size: Int = 10) { thread(id: $id) { metadata
 
 @pytest.fixture
 def executed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The documents that were executed, and not only answered."""
+    """The documents that were executed, and not served from the response cache."""
     documents: list[str] = []
     execute = GatewaySchema.execute_document
 
@@ -47,14 +47,14 @@ async def gateway(emulator: Emulator) -> AsyncIterator[Gateway]:
 
 
 async def ask(gateway: Gateway, variables: Mapping[str, Any], /, **headers: str) -> bytes:
-    """The answer's very bytes."""
+    """Return the exact bytes of the response."""
     body = {"query": CONVERSATION, "variables": variables}
     reply = await gateway.post(body, headers={"Authorization": AUTHORIZATION, **headers})
     assert reply.status == 200
     return reply.body
 
 
-async def test_the_second_answer_is_the_first_byte_for_byte_and_costs_no_call(
+async def test_the_second_response_equals_the_first_byte_for_byte_and_costs_no_call(
     gateway: Gateway, emulator: Emulator, thread_id: str, executed: list[str]
 ) -> None:
     first = await ask(gateway, {"id": thread_id})
@@ -65,7 +65,7 @@ async def test_the_second_answer_is_the_first_byte_for_byte_and_costs_no_call(
     assert (emulator.counts.total, len(executed)) == (0, 1)
 
 
-async def test_every_transport_gives_what_another_has_asked_for(
+async def test_every_transport_reuses_the_response_of_another(
     gateway: Gateway, thread_id: str, executed: list[str]
 ) -> None:
     first = await ask(gateway, {"id": thread_id})
@@ -108,7 +108,7 @@ async def test_a_mutation_through_any_gateway_is_seen(
             assert thread["messages"]["nodes"][-1]["text"] == text
 
 
-async def test_what_is_changed_behind_the_gateway_is_seen_when_the_lifetime_is_over(
+async def test_a_change_behind_the_gateway_is_seen_after_the_lifetime(
     gateway: Gateway, emulator: Emulator, thread_id: str, executed: list[str]
 ) -> None:
     query = "query ($id: ID!) { thread(id: $id) { metadata } }"
@@ -122,7 +122,7 @@ async def test_what_is_changed_behind_the_gateway_is_seen_when_the_lifetime_is_o
     assert len(executed) == 2
 
 
-async def test_another_caller_and_other_variables_are_answered_anew(
+async def test_another_caller_and_other_variables_are_executed(
     gateway: Gateway, thread_id: str, executed: list[str]
 ) -> None:
     first = await ask(gateway, {"id": thread_id})
@@ -134,7 +134,7 @@ async def test_another_caller_and_other_variables_are_answered_anew(
     assert len(executed) == 3
 
 
-async def test_a_cost_that_is_asked_for_is_the_cost_of_the_execution(
+async def test_a_requested_cost_is_the_cost_of_the_execution(
     gateway: Gateway, emulator: Emulator, thread_id: str
 ) -> None:
     costs = []
@@ -148,7 +148,7 @@ async def test_a_cost_that_is_asked_for_is_the_cost_of_the_execution(
     assert costs[0]["cacheHits"] == 0 < costs[1]["cacheHits"]
 
 
-async def test_a_run_under_way_is_never_answered_from_before(
+async def test_a_response_with_an_active_run_is_never_reused(
     gateway: Gateway, emulator: Emulator, executed: list[str]
 ) -> None:
     assistant_id = await assistant(emulator)
@@ -176,7 +176,7 @@ async def test_an_upstream_that_fails_is_not_hidden_for_longer_than_the_lifetime
     assert failed["errors"][0]["extensions"]["code"] == ErrorCode.UPSTREAM_FAILED
 
 
-async def test_many_long_answers_stay_within_the_memory_that_is_allowed(
+async def test_many_long_responses_stay_within_the_memory_limit(
     emulator: Emulator, thread_id: str, executed: list[str]
 ) -> None:
     await emulator.post(f"/threads/{thread_id}/messages", {"role": "user", "content": "word " * 300})
@@ -187,4 +187,4 @@ async def test_many_long_answers_stay_within_the_memory_that_is_allowed(
         assert await ask(gateway, {"id": thread_id, "size": 30}) == answers[-1]
         assert len(executed) == 30
         assert await ask(gateway, {"id": thread_id, "size": 1}) == answers[0]
-        assert len(executed) == 31  # the first of thirty has left
+        assert len(executed) == 31  # the first of thirty was evicted

@@ -1,4 +1,4 @@
-"""Emulator and gateway agree: whatever is written, by REST or by GraphQL, both show what a naive model holds."""
+"""Tests that emulator and gateway both show the content of a naive model after any writes by REST or GraphQL."""
 
 import functools
 from typing import TypeVar
@@ -29,7 +29,7 @@ ChoiceT = TypeVar("ChoiceT")
 
 
 class Agreement(RuleBasedStateMachine):
-    """Random writes and reads by one caller, each by REST or by GraphQL; `at` chooses among what is there."""
+    """Random writes and reads by one caller, each by REST or by GraphQL. `at` chooses one of the existing objects."""
 
     examples = 0
 
@@ -99,7 +99,7 @@ class Agreement(RuleBasedStateMachine):
         changed = self.clients.write(write, by_rest=by_rest, refused=None if message else "NOT_FOUND")
         if message:
             message["metadata"] = metadata
-            # REST leaves the attachments out of this answer; the gateway does not.
+            # REST leaves the attachments out of this response; the gateway does not.
             assert {"files": message["files"]} | changed == message
             assert by_rest or "files" in changed
 
@@ -205,7 +205,7 @@ class Agreement(RuleBasedStateMachine):
             key, run = _pick(awaiting, at)
         waiting = run is not None and run.status == "requires_action"
         calls = run.calls if run and waiting else ["call_of_nobody"]
-        # An empty list is refused for what it is.
+        # An empty list would be refused for being empty.
         answered = calls[1:] if leave_out and len(calls) > 1 else calls
         refused = None
         if not waiting:
@@ -313,14 +313,14 @@ class Agreement(RuleBasedStateMachine):
         assert self.clients.graphql(query, id=to_global_id(key)) == {"node": None, "nodes": [None]}
         assert self._read(key, by_rest=True) is None
 
-    # What the rules are made of
+    # Helpers of the rules
 
     @property
     def runs(self) -> list[tuple[RunKey, Run]]:
         return [(RunKey(thread.id, run.id), run) for thread in self.model.threads.values() for run in thread.runs]
 
     def _thread(self, at: int) -> tuple[str, Thread | None]:
-        """A thread that is there, now and then one that is gone."""
+        """Return an existing thread, or sometimes a deleted one."""
         deleted = [key for key in self.model.deleted if isinstance(key, ThreadKey)]
         if at % 8 == 7 and deleted:
             return _pick(deleted, at).thread_id, None
@@ -347,7 +347,7 @@ class Agreement(RuleBasedStateMachine):
         return _pick(list(self.model.assistants.items()), at)
 
     def _add_new_thread(self, thread_id: str, messages: list[NewMessage], metadata: dict[str, str]) -> Thread:
-        """Learn the ids of its first messages, and nothing else."""
+        """Add a thread to the model. Takes only the ids of its first messages from the upstream."""
         shown = self.clients.list_objects("message", thread_id, by_rest=True)
         assert len(shown) == len(messages)
         thread = Thread(thread_id, metadata)
@@ -396,9 +396,9 @@ def test_emulator_and_gateway_agree_with_a_naive_model() -> None:
                 deadline=None,
                 derandomize=True,
                 database=None,
-                # A failure is shown as it was found: to shrink it over sockets would outlast the test's limit.
+                # A failure is shown as found: shrinking it over sockets would exceed the time limit of the test.
                 phases=[Phase.generate],
-                # Each step is a round trip or several over real sockets.
+                # Each step is at least one round trip over real sockets.
                 suppress_health_check=[HealthCheck.too_slow],
             ),
         )

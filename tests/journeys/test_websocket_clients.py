@@ -1,4 +1,4 @@
-"""npm's own graphql-ws client follows runs."""
+"""Tests that npm's own graphql-ws client can follow runs."""
 
 from schema.contract.errors import ErrorCode, GatewayError
 from tests.support.npm_clients import run_npm_client
@@ -10,7 +10,7 @@ def next_of(text: str) -> object:
     return {"next": {"data": {"runStatus": {"status": text}}}}
 
 
-async def test_it_gets_each_event_and_the_end() -> None:
+async def test_it_receives_each_event_and_the_end() -> None:
     async with running_following() as gateway, run_npm_client("ws", gateway.url, STATUS) as told:
         await gateway.followed()
         for text in ("queued", "completed"):
@@ -22,7 +22,7 @@ async def test_it_gets_each_event_and_the_end() -> None:
         await gateway.nobody_left()
 
 
-async def test_it_leaves_when_it_has_seen_enough() -> None:
+async def test_it_can_stop_before_the_end() -> None:
     async with running_following() as gateway, run_npm_client("ws", gateway.url, STATUS, most=1) as told:
         await gateway.followed()
         gateway.events.push(status("queued"))
@@ -36,7 +36,7 @@ async def test_it_runs_a_query() -> None:
         await gateway.nobody_left()
 
 
-async def test_it_is_told_of_errors() -> None:
+async def test_it_receives_errors() -> None:
     async with running_following() as gateway:
         async with run_npm_client("ws", gateway.url, "subscription { nonsense }") as told:
             (error,) = next(line["error"] for line in await told if "error" in line)
@@ -49,7 +49,7 @@ async def test_it_is_told_of_errors() -> None:
         await gateway.nobody_left()
 
 
-async def test_it_comes_back_after_a_restart() -> None:
+async def test_it_reconnects_after_a_restart() -> None:
     port = free_port()
     async with running_following(port=port) as first:
         restarted = run_npm_client("ws", first.url, STATUS)
@@ -59,14 +59,14 @@ async def test_it_comes_back_after_a_restart() -> None:
             await witness.subscribe()
             await first.followed(2)
             first.events.push(status("queued"))
-            await witness.receive()  # its turn comes after the other's
+            await witness.receive()  # its iteration comes after the other's
         await first.stop()
         await first.nobody_left()
     async with running_following(port=port) as second:
         await second.followed()
         second.events.push(status("completed"))
         second.events.end()
-        lines = [line for line in await told if line != {"closed": 1006}]  # while nobody listened
+        lines = [line for line in await told if line != {"closed": 1006}]  # while the client was disconnected
         assert lines == [
             {"connected": None}, next_of("QUEUED"), {"closed": 1012},
             {"connected": None}, next_of("COMPLETED"), {"complete": None}, {"closed": 1000},

@@ -1,1 +1,1 @@
-"""What several tests need: clients, browsers, programs."""
+"""Helpers that several tests share: clients, browsers, programs."""

@@ -1,4 +1,4 @@
-"""Debian's Chromium without a window, kept to this machine's loopback addresses, its complaints collected."""
+"""Starts Debian's headless Chromium, limited to this machine's loopback addresses, and collects its errors."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ FLAGS = [
 
 @dataclass
 class Browser:
-    """A page of a fresh profile, with what it complained about and where it sent requests."""
+    """A page of a fresh profile, with its console errors and the hosts of its requests."""
 
     page: Page
     console_errors: list[str] = field(default_factory=list)
@@ -73,7 +73,7 @@ def find_chromium() -> str | None:
 
 @asynccontextmanager
 async def open_browser() -> AsyncIterator[Browser]:
-    """A browser for one test; skips the test where there is no Chromium."""
+    """Open a browser for one test. Skips the test if Chromium is not installed."""
     executable = find_chromium()
     if executable is None:
         pytest.skip("no Chromium here: apt-get install chromium")

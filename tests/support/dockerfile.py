@@ -1,7 +1,7 @@
-"""Reads a Dockerfile and carries it out by hand: one directory stands for `/`, one stage after the other.
+"""Reads a Dockerfile and carries it out without an engine: a directory stands for `/`, and stages run one by one.
 
-Nothing is fetched but what a RUN fetches. In place of the base image stands an environment of this Python with pip.
-What only an engine can do (users, ports, layers) is left to the one who reads the result.
+Only RUN instructions download anything. An environment of this Python with pip replaces the base image. Users, ports
+and layers need an engine; a test reads them from the result.
 """
 
 import fnmatch
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HELD_PATHS = ("/src", "/wheels", "/build", "/opt", "/data")
-"""The absolute paths of the Dockerfile that are the image's own; all others are refused."""
+"""The absolute paths that the image may use. All others are refused."""
 
 _ABSOLUTE_PATH = re.compile(r"(?<![\w.:/{}-])(/[\w.-]+)")
 RUN_SECONDS = 110
@@ -34,7 +34,7 @@ class Instruction:
 
 @dataclass
 class Stage:
-    """One stage as it stands after its last instruction."""
+    """One stage after its last instruction."""
 
     name: str
     root: Path
@@ -43,7 +43,7 @@ class Stage:
 
 
 def read_instructions(text: str) -> list[Instruction]:
-    """Every instruction, with continued lines joined and comments left out."""
+    """Read all instructions. Joins continued lines and drops comments."""
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines()
     return [_instruction(line) for line in joined]
@@ -60,7 +60,7 @@ def _instruction(line: str) -> Instruction:
 
 @dataclass
 class Build:
-    """Carries a Dockerfile out below `place`, with the files of `context` that `.dockerignore` leaves."""
+    """Carries out a Dockerfile below `place`, with the files of `context` that `.dockerignore` keeps."""
 
     context: Path
     ignore: list[str]
@@ -68,12 +68,15 @@ class Build:
     stages: dict[str, Stage] = field(default_factory=dict)
 
     def run(self, instructions: list[Instruction]) -> Stage:
-        """The last stage, whose files are in `place / "root"`; those of the others are beside it."""
+        """Carry out all stages and return the last one, whose files are in `place / "root"`.
+
+        Those of the others are beside it.
+        """
         stage: Stage | None = None
         for instruction in instructions:
             if instruction.word == "FROM":
                 if stage is not None:
-                    # Its root becomes free for the next stage, as `/` is the same path in every stage.
+                    # Frees the root for the next stage, since `/` is the same path in every stage.
                     stage.root = stage.root.rename(self.place / stage.name)
                 stage = self._from(instruction)
             elif stage is not None:
@@ -93,7 +96,7 @@ class Build:
         return stage
 
     def _base(self) -> Path:
-        """An environment of this Python with pip, made once: every stage gets links to its files."""
+        """Create an environment of this Python with pip, once. Every stage gets links to its files."""
         base = self.place / "base"
         if not base.exists():
             venv.create(base, with_pip=True)
@@ -112,20 +115,20 @@ class Build:
             case "COPY":
                 self._copy(stage, instruction)
             case "RUN":
-                # What pip has once fetched is not fetched again; the hashes are checked all the same.
+                # pip downloads each file only once; it still checks the hashes.
                 command = self.located(stage, instruction.rest).replace(" --no-cache-dir", "")
                 run_in(stage, ["/bin/sh", "-ec", command], self.path(stage, stage.directory))
             case "USER" | "EXPOSE" | "STOPSIGNAL" | "HEALTHCHECK" | "ENTRYPOINT" | "CMD":
-                pass  # what an engine does when it starts a container
+                pass  # an engine does this when it starts a container
             case unknown:
                 raise AssertionError(f"expected an instruction that is known here, got {unknown}")
 
     def path(self, stage: Stage, path: str) -> Path:
-        """Where a path of the image lies."""
+        """Return the path on this machine for a path of the image."""
         return stage.root / str(Path(stage.directory, path)).lstrip("/")
 
     def located(self, stage: Stage, text: str) -> str:
-        """The text with the image's own paths led into its root."""
+        """Return the text with the image's paths replaced by paths below its root."""
         unknown = set(_ABSOLUTE_PATH.findall(text.replace(str(self.place), ""))) - {*HELD_PATHS}
         assert unknown <= {"/usr", "/bin", "/root"}, f"expected paths below {HELD_PATHS}, got {unknown}"
         held = "|".join(HELD_PATHS)
@@ -150,7 +153,10 @@ class Build:
             shutil.copy2(self.context / path, held / inner)
 
     def context_files(self) -> list[Path]:
-        """What an engine would be sent: every file that the last matching pattern of `.dockerignore` keeps."""
+        """List the files that an engine would receive.
+
+        The last pattern of `.dockerignore` that matches a file decides.
+        """
         kept = {pattern[1:].split("/")[0] for pattern in self.ignore if pattern.startswith("!")}
         found = (Path(directory, name) for top in kept for directory, name in _files(self.context / top))
         return sorted(path.relative_to(self.context) for path in found if self._is_kept(path.relative_to(self.context)))
@@ -170,7 +176,7 @@ def _files(top: Path) -> list[tuple[str, str]]:
 
 
 def _matches(path: Path, pattern: str) -> bool:
-    """A pattern matches a path, or the directory that holds it; `**/` stands for any directories, or none."""
+    """Tell whether a pattern matches a path or its directory. `**/` stands for any number of directories."""
     parts = path.parts
     return any(
         fnmatch.fnmatch("/".join(parts[:length]), pattern)
@@ -181,7 +187,7 @@ def _matches(path: Path, pattern: str) -> bool:
 
 
 def run_in(stage: Stage, command: list[str], directory: Path, **variables: str) -> str:
-    """Run a command with the stage's environment and little else; its output."""
+    """Run a command with the stage's environment and little else. Returns its output."""
     done = subprocess.run(
         command,
         cwd=directory,
@@ -196,14 +202,14 @@ def run_in(stage: Stage, command: list[str], directory: Path, **variables: str) 
 
 
 def stage_environment(stage: Stage, **variables: str) -> dict[str, str]:
-    """The stage's variables, with those by which this machine reaches its registries."""
+    """Return the variables of the stage, and those that this machine needs to reach its registries."""
     ours = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "npm_config_", "SSL_"))}
     cache = str(Path("~/.cache/pip").expanduser())
     return {"PIP_CACHE_DIR": cache, **ours, "HOME": str(stage.root), **stage.environment, **variables}
 
 
 def exec_form(instruction: Instruction) -> list[str]:
-    """The words of an instruction that is a JSON list, as ENTRYPOINT has it; of a HEALTHCHECK, those after CMD."""
+    """Return the words of an instruction in JSON form, such as ENTRYPOINT. For a HEALTHCHECK, the words after CMD."""
     words = json.loads(instruction.rest.removeprefix("CMD").strip())
     assert isinstance(words, list), f"expected the exec form, got {instruction.rest}"
     return [str(word) for word in words]

@@ -1,4 +1,4 @@
-"""The bundled emulator on a loopback socket, driven by a test's clock."""
+"""The bundled emulator on a loopback socket, with a clock that a test moves."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -21,7 +21,7 @@ AUTHORIZATION = f"Bearer {KEY}"
 
 @dataclass
 class Emulator:
-    """A running emulator: its address, what it was asked, its clock, and a small REST client under `KEY`."""
+    """A running emulator: its address, its request counts, its clock, and a small REST client with the key `KEY`."""
 
     root_url: str
     counts: RequestCounts
@@ -36,11 +36,14 @@ class Emulator:
         return f"{self.root_url}/v1"
 
     def misbehave(self, rules: str) -> None:
-        """Put these fault rules in force, as `--emulator-faults` takes them, in place of earlier ones."""
+        """Replace the fault rules by these, written as for `--emulator-faults`."""
         self.faults.replace(parse_fault_rules(rules))
 
     async def post(self, path: str, body: Mapping[str, Any] | None = None, **options: Any) -> Any:
-        """What the API answers to a POST; `path` begins after `/v1`. A status of 400 or more fails the test."""
+        """Send a POST and return the response body.
+
+        `path` starts after `/v1`. A status of 400 or more fails the test.
+        """
         return await self.send("POST", path, json=dict(body or {}), **options)
 
     async def get(self, path: str, **options: Any) -> Any:

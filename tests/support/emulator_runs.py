@@ -1,4 +1,4 @@
-"""Runs that are followed: how they are started, what is asked of them, and what a reader must have been told."""
+"""Starts runs in the emulator, moves them on, and checks the events that a reader received."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -45,21 +45,21 @@ subscription ($thread: ID!, $after: String) {
 TERMINAL = {"CANCELLED", "FAILED", "COMPLETED", "INCOMPLETE", "EXPIRED"}
 
 QUEUED_SECONDS = 1.0
-"""How long the emulator's runs are queued."""
+"""The time that the emulator's runs stay queued."""
 
 STEP_SECONDS = 0.4
-"""How long they then think, before a step and its message or tool call begin."""
+"""The time until a step with its message or tool call begins."""
 
 PIECE_SECONDS = 0.0401
-"""How long each piece of a text or of arguments takes, and a little more: times are rounded."""
+"""The time for each piece of a text or of arguments, and a little more, since times are rounded."""
 
 LONG_SECONDS = 60.0
-"""Enough for the emulator to end any run that does not wait."""
+"""Enough for the emulator to end any run that does not wait for tool outputs."""
 
 
 @dataclass(frozen=True)
 class StartedRun:
-    """A run of the emulator; `id` is its global ID."""
+    """A run of the emulator. `id` is its global ID."""
 
     key: RunKey
     id: str = field(init=False)
@@ -73,12 +73,12 @@ class StartedRun:
 
     @property
     def path(self) -> str:
-        """Where the API has it."""
+        """The path of the run in the API."""
         return f"/threads/{self.key.thread_id}/runs/{self.key.run_id}"
 
 
 async def start_run(emulator: Emulator, gateway: Gateway, **options: Any) -> StartedRun:
-    """Start a run through a gateway, which answers while it is queued."""
+    """Start a run through a gateway. On return, the run is queued."""
     thread_id = await thread_with_question(emulator)
     assistant_id = await assistant(emulator)
     fields = "run { id upstreamId status } thread { upstreamId }"
@@ -95,7 +95,7 @@ async def start_tool_run(emulator: Emulator, gateway: Gateway) -> StartedRun:
 
 
 async def start_run_without_gateway(emulator: Emulator, **options: Any) -> StartedRun:
-    """Start a run past all gateways."""
+    """Start a run directly at the emulator."""
     thread_id = await thread_with_question(emulator)
     assistant_id = await assistant(emulator)
     run = await emulator.post(f"/threads/{thread_id}/runs", {"assistant_id": assistant_id, **options})
@@ -103,7 +103,7 @@ async def start_run_without_gateway(emulator: Emulator, **options: Any) -> Start
 
 
 async def submit_outputs(gateway: Gateway, emulator: Emulator, run: StartedRun, output: str = "22 °C") -> None:
-    """Answer the function calls that a run waits for."""
+    """Submit outputs for the function calls that a run waits for."""
     waiting = await emulator.get(run.path)
     calls = waiting["required_action"]["submit_tool_outputs"]["tool_calls"]
     outputs = [{"toolCallId": call["id"], "output": output} for call in calls]
@@ -111,12 +111,12 @@ async def submit_outputs(gateway: Gateway, emulator: Emulator, run: StartedRun, 
 
 
 async def wait_for_status(reader: SubscriptionReader, status: str) -> None:
-    """Wait until this is the last status that a reader was told of."""
+    """Wait until this is the last status that a reader has received."""
     await reader.wait_until(lambda reader: statuses(reader.events)[-1:] == [status])
 
 
 async def write_message(emulator: Emulator, reader: SubscriptionReader) -> None:
-    """Let a run that is in progress write its message piece by piece, without letting it end."""
+    """Let a run in progress write its message piece by piece, without ending the run."""
     emulator.clock.advance(STEP_SECONDS)
     await reader.wait_for_event("MessageCreated")
     pieces = 0
@@ -131,7 +131,7 @@ def _has_written(reader: SubscriptionReader, pieces: int) -> bool:
 
 
 def statuses(events: Sequence[Event]) -> list[str]:
-    """The statuses in the order in which a reader was seen of them, each linked to the one before."""
+    """Return the statuses in the order in which a reader received them. Checks that each links to the one before."""
     seen: list[str] = []
     for event in events:
         if event["type"] == "RunSnapshot":
@@ -146,10 +146,11 @@ def statuses(events: Sequence[Event]) -> list[str]:
 
 
 def check_events_match_messages(events: Sequence[Event], truth: Sequence[Event]) -> None:
-    """Fail unless a reader of a whole run could make of its events what the upstream has by now.
+    """Check that the events of a whole run lead a reader to the messages that the upstream has now.
 
-    One end, the last event; each message begun and finished once, and whole; pieces of text that make it up. Where
-    the reader was seen of an error before, some of the pieces may be missing, but none comes twice.
+    There is one end, as the last event. Each message is created and finished once, with its complete text. The pieces
+    of text make up each message. If the reader received an error before, some pieces may be missing, but none comes
+    twice.
     """
     assert [_is_end(event) for event in events] == [False] * (len(events) - 1) + [True], events
     final = {message["id"]: message["text"] for message in truth}
@@ -181,7 +182,7 @@ def check_events_match_messages(events: Sequence[Event], truth: Sequence[Event])
 
 
 def _contains_in_order(whole: str, parts: Sequence[str]) -> bool:
-    """Whether the parts stand in a text in this order, none of them over another."""
+    """Tell whether the parts occur in a text in this order, without overlap."""
     place = 0
     for part in parts:
         found = whole.find(part, place)
@@ -192,7 +193,7 @@ def _contains_in_order(whole: str, parts: Sequence[str]) -> bool:
 
 
 async def messages_of_run(emulator: Emulator, run: StartedRun) -> list[Event]:
-    """The messages that a run wrote, as the upstream has them."""
+    """Return the messages that a run wrote, as the upstream has them."""
     path = f"/threads/{run.key.thread_id}/messages?run_id={run.key.run_id}&order=asc"
     listed = (await emulator.get(path))["data"]
     return [{"id": _message_id(run, one["id"]), "text": _text(one)} for one in listed]

@@ -22,7 +22,7 @@ BUDGET = re.compile(
 
 @dataclass(frozen=True)
 class Example:
-    """One file: its text, and its operations in their order."""
+    """One file: its text, and its operations in order."""
 
     path: Path
     text: str
@@ -38,13 +38,13 @@ class Example:
 
     @property
     def budget(self) -> Mapping[str, int]:
-        """What the third line says, by the names that it uses."""
+        """The budget in the third line, as numbers by name."""
         found = BUDGET.match(self.text.splitlines()[2])
         assert found, f"{self.path}: expected a budget on the third line"
         return {name: int(number) for name, number in found.groupdict().items() if number is not None}
 
     def named(self, kind: OperationType) -> str:
-        """The name of the only operation of a kind."""
+        """Return the name of the only operation of a kind."""
         (name,) = (operation.name for operation in self.operations if operation.operation is kind)
         assert name
         return name.value
@@ -66,7 +66,7 @@ class Stream:
     response: aiohttp.ClientResponse
 
     async def event(self) -> Any:
-        """The next event without its wrapping; None at the end. An error fails the test."""
+        """Return the next event without its wrapping, or None at the end. An error fails the test."""
         frame = await read_frame(self.response)
         if frame["event"] == "complete":
             return None
@@ -76,7 +76,7 @@ class Stream:
         return event
 
     async def events(self) -> AsyncIterator[Any]:
-        """All events to the end."""
+        """Return all events up to the end."""
         while (event := await self.event()) is not None:
             yield event
 
@@ -85,7 +85,7 @@ class Stream:
 async def following(
     gateway: GraphQLClient, document: str, *, operation_name: str | None = None, headers: Any = None, **variables: Any
 ) -> AsyncIterator[Stream]:
-    """A subscription that has begun: what it begins with is known to the gateway."""
+    """Open a subscription. On return, the gateway has its initial state."""
     body = {"query": document, "operationName": operation_name, "variables": variables}
     headers = {"Accept": "text/event-stream", **(headers or {})}
     async with gateway.session.post(f"{gateway.url}/graphql", json=body, headers=headers) as response:

@@ -1,4 +1,4 @@
-"""A `RunEvents` that a test drives: it pushes events to whoever follows, ends the feeds, or fails them."""
+"""A fake `RunEvents` for tests: it pushes events to all readers, ends their feeds, or fails them."""
 
 import asyncio
 from collections import deque
@@ -9,16 +9,16 @@ from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.run_events import Change, Provenance, RunEvent
 
 FIRST_MOMENT = 1_700_000_000.0
-"""When the first event is written down; each further one comes a second later."""
+"""The time of the first event. Each further event comes one second later."""
 
 
 def run_event(change: Change, provenance: Provenance = Provenance.STREAMED, number: int = 1) -> RunEvent:
-    """Event number `number` of a log, whose cursor says so."""
+    """Return the event number `number` of a log, with the matching cursor."""
     return RunEvent(f"cursor-{number}", FIRST_MOMENT + number - 1, provenance, change)
 
 
 class FakeFeed:
-    """What one reader sees; `is_closed` once it has left."""
+    """The feed of one reader. `is_closed` is set once the reader has closed it."""
 
     def __init__(self) -> None:
         self.is_closed = False
@@ -28,12 +28,12 @@ class FakeFeed:
         self._callbacks: list[Callable[[], None]] = []
 
     def give(self, event: RunEvent) -> None:
-        """Let the reader have an event."""
+        """Send an event to the reader."""
         self._here.append(event)
         self._tell()
 
     def finish(self, end: GatewayError | StopAsyncIteration) -> None:
-        """Let nothing follow what was given."""
+        """End the feed after the events so far."""
         self._end = end
         self._tell()
 
@@ -67,10 +67,10 @@ class FakeFeed:
 
 
 class FakeRunEvents:
-    """Follows nothing by itself: every open feed gets what the test pushes, whatever it follows.
+    """Follows no real run: every open feed gets the events that the test pushes.
 
-    `followed` holds each request, in order: the method's word for it, the key, and the cursor. `refuse` is raised
-    instead of following, for as long as it is set. `first_follow` is set once somebody follows.
+    `followed` holds each request, in order: the name of the method, the key, and the cursor. `refuse` is raised instead
+    of following, as long as it is set. `first_follow` is set at the first request.
     """
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class FakeRunEvents:
         return [feed for feed in self.feeds if not feed.is_closed]
 
     def push(self, change: Change, provenance: Provenance = Provenance.STREAMED) -> RunEvent:
-        """Let all readers have the next event, and give it."""
+        """Send the next event to all readers, and return it."""
         self._number += 1
         event = run_event(change, provenance, self._number)
         for feed in self.open_feeds:
@@ -93,12 +93,12 @@ class FakeRunEvents:
         return event
 
     def end(self) -> None:
-        """End all feeds behind what was pushed."""
+        """End all feeds after the events so far."""
         for feed in self.open_feeds:
             feed.finish(StopAsyncIteration())
 
     def fail(self, error: GatewayError) -> None:
-        """Fail all feeds behind what was pushed."""
+        """Fail all feeds after the events so far."""
         for feed in self.open_feeds:
             feed.finish(error)
 

@@ -1,7 +1,8 @@
-"""A `ThreadsApi` over plain dicts: what schema tests put behind the port, and whose calls they count.
+"""A `ThreadsApi` over plain dicts. Schema tests use it as the port and count its calls.
 
 It answers as an upstream does: an object of an unknown thread is not found, a list has a natural order (by
-`created_at`, objects of one second in the order they were given), and an unknown `after` is not found.
+`created_at`; objects of the same second keep the order in which the test passed them), and an unknown `after` is not
+found.
 """
 
 import asyncio
@@ -45,7 +46,7 @@ V2 = DIALECTS["openai-v2"].capabilities
 
 
 class Listed(Protocol):
-    """What an object of a list needs."""
+    """The fields that an object of a list needs."""
 
     @property
     def id(self) -> str: ...
@@ -60,13 +61,13 @@ ValueT = TypeVar("ValueT")
 
 
 class FakeThreadsApi(FakeWrites):
-    """Answers from the objects it was given; `calls` holds each port call's name and keys in order.
+    """Answers from its tables of objects. `calls` holds the name and keys of each port call, in order.
 
     A write changes the tables as an upstream would (`fake_writes.py`); its body is in `bodies`.
 
-    `fail` maps keys (of objects or of pages) to the error each is answered with; it may be changed at any time, as
-    may the tables of objects. A page key fails only when it is equal in every part, its window too. `fail_writes` maps
-    the names of writes to errors.
+    `fail` maps keys (of objects or of pages) to the error that each gets. A test may change it at any time, and the
+    tables too. A page key fails only if it is equal in every part, including its window. `fail_writes` maps the names
+    of writes to errors.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class FakeThreadsApi(FakeWrites):
 
     @property
     def key_count(self) -> int:
-        """How many keys were asked for, and how often was written: about what a client would send upstream."""
+        """The number of keys read plus the number of writes: roughly the calls that a client would send upstream."""
         return sum(1 if name.startswith(WRITES) else len(keys) for name, keys in self.calls)
 
     async def get_threads(self, keys: Sequence[ThreadKey]) -> Results[ThreadObject]:
@@ -162,7 +163,7 @@ class FakeThreadsApi(FakeWrites):
         async with AsyncExitStack() as calls:
             for _ in keys:
                 await calls.enter_async_context(self.cost.measure_call())
-            await asyncio.sleep(0)  # as every I/O does, so that a test sees what runs together
+            await asyncio.sleep(0)  # yields like all I/O, so that a test sees which calls run at the same time
         return [self.failure_of(key) or find(key) for key in keys]
 
     async def _list(

@@ -1,7 +1,7 @@
-"""The writes of the fake: what an upstream would do to the fake's tables, and what it would refuse.
+"""The writes of the fake port: the changes to its tables, and the refusals of an upstream.
 
-A body goes through the client's own rendering, so that what a version does not take is refused alike; the rest is
-written here once more, by the emulator's rules.
+A body goes through the client's own rendering, so a part that the API version does not have is refused in the same way.
+The other rules are those of the emulator, written here a second time.
 """
 
 import json
@@ -38,14 +38,14 @@ from schema.contract.wire import (
 )
 
 FIRST_SECOND = 1_900_000_000
-"""Later than anything a test gives: what is made comes last in its list."""
+"""Later than the objects of any test, so that a created object is the last in its list."""
 
 KeyT = TypeVar("KeyT", bound=NodeKey)
 ObjectT = TypeVar("ObjectT")
 
 
 class FakeWrites:
-    """The writing half of the fake; the tables, and what each call is checked with, are the reading half's."""
+    """The writing half of the fake. The reading half holds the tables and checks each call."""
 
     threads: dict[ThreadKey, ThreadObject]
     messages: dict[MessageKey, MessageObject]
@@ -61,7 +61,7 @@ class FakeWrites:
         raise NotImplementedError
 
     async def begin_write(self, name: str, key: NodeKey | None) -> None:
-        """Note a write, and fail it where the test says so."""
+        """Record a write, and raise the error that the test set for it."""
 
     async def create_thread(self, body: ThreadBody) -> ThreadObject:
         await self.begin_write("create_thread", None)
@@ -159,7 +159,7 @@ class FakeWrites:
         return self.capabilities.dialect
 
     def _sent(self, body: Body, *, send_nulls: bool = False) -> Any:
-        """What a client would send."""
+        """Record and return the body that a client would send."""
         sent = json.loads(render_body(body, DIALECTS[self._dialect], send_nulls=send_nulls))
         self.bodies.append(sent)
         return sent
@@ -168,7 +168,7 @@ class FakeWrites:
         await self.begin_write(name, key)
         sent = self._sent(body, send_nulls=True)
         found = _find(table, key)
-        # What cannot be null stays as it is.
+        # A field that cannot be null keeps its value.
         given = {part: value for part, value in sent.items() if value is not None or part not in _NEVER_NULL}
         fields = {part: getattr(found, part) for part in found.__struct_fields__}  # type: ignore[attr-defined]
         return self._keep(table, key, msgspec.json.decode(msgspec.json.encode(fields | given), type=type(found)))
@@ -230,7 +230,7 @@ _NEVER_NULL = {"metadata", "tools", "model", "tool_resources", "response_format"
 
 
 def not_found(key: NodeKey) -> GatewayError:
-    """What an upstream says of an object that is not there."""
+    """Build the error of an upstream for a missing object."""
     kind = type(key).__name__.removesuffix("Key").lower()
     return GatewayError(ErrorCode.NOT_FOUND, f"No {kind} found with id '{key[-1]}'.")
 

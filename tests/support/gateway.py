@@ -1,4 +1,4 @@
-"""A real gateway on a loopback socket, and the demo as a person starts it."""
+"""A real gateway on a loopback socket, and the demo as a user starts it."""
 
 import os
 import re
@@ -22,16 +22,16 @@ ROOT = Path(__file__).parents[2]
 
 
 class Gateway(GraphQLClient):
-    """A running gateway: its base URL `url`, its application, and a client of it."""
+    """A running gateway: its base URL `url`, its application, and a client for it."""
 
     app: web.Application
 
 
 @asynccontextmanager
 async def running_gateway(upstream_url: str, **settings: Any) -> AsyncIterator[Gateway]:
-    """A gateway over this upstream, without a key of its own and without a cache unless the settings say otherwise.
+    """Run a gateway over this upstream, by default without a key of its own and without a cache.
 
-    Most journeys write behind the gateway's back, which a cache is allowed to notice later.
+    Most journeys write to the upstream directly, and a cache may notice that later.
     """
     app = build_gateway_app(Settings(**{"upstream_url": upstream_url, "gateway_cache": False, **settings}))
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
@@ -41,7 +41,7 @@ async def running_gateway(upstream_url: str, **settings: Any) -> AsyncIterator[G
 
 
 def clean_environment(**variables: str) -> Mapping[str, str]:
-    """This process's environment without any setting of the gateway, so that a developer's own do not disturb."""
+    """Return this process's environment without the gateway's settings, so that a developer's own do not interfere."""
     ours = {name.upper() for name in Settings.model_fields}
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **variables}
@@ -51,9 +51,9 @@ def clean_environment(**variables: str) -> Mapping[str, str]:
 def running_command(
     *arguments: str, log: Path = Path(os.devnull), **variables: str
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`threads-gateway` with these arguments as a process, and what it printed until it was ready.
+    """Run `threads-gateway` with these arguments. Yields the process and its output until it was ready.
 
-    Its standard error goes to `log`. It is ended at the end.
+    Its standard error goes to `log`. The process is ended at the end.
     """
     with log.open("w") as errors, _process(*arguments, errors=errors, **variables) as process:
         yield process, _read_until_ready(process)
@@ -84,7 +84,7 @@ def _process(*arguments: str, errors: IO[str], **variables: str) -> Iterator[sub
 
 
 def url_in(text: str, label: str) -> str:
-    """The base URL on the line that begins with a label."""
+    """Return the base URL on the line that starts with a label."""
     found = re.search(rf"^ *{label} .*?(http://[^\s/]+)", text, re.MULTILINE)
     assert found, f"expected a line '{label} ... http://...', got: {text}"
     return found[1]

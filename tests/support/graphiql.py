@@ -1,4 +1,4 @@
-"""GraphiQL as a person uses it: its tabs, its run button, its result pane."""
+"""GraphiQL as a user operates it: its tabs, its run button, its result pane."""
 
 import contextlib
 import json
@@ -8,11 +8,11 @@ from typing import Any
 
 from playwright.async_api import Locator, Page, expect
 
-# GraphiQL reads the operation's name from the editor a moment after a tab is chosen; a person is slower than that.
+# GraphiQL reads the operation's name from the editor a moment after a tab is chosen. A user is slower than that.
 TOO_EARLY = re.compile(r"Cannot\sinfer\soperation|Unknown\sop|to\sname\san\soperation")
 
 
-# Written some time after the last change, and so after it has read the operation's name.
+# GraphiQL writes this some time after the last change, so it has read the operation's name by then.
 _HAS_STORED_ITS_ACTIVE_TAB = """index => Object.entries(localStorage).some(
     ([key, value]) => key.endsWith("graphiql:tabState") && JSON.parse(value).activeTabIndex === index
 )"""
@@ -28,10 +28,10 @@ async def tab_titles(page: Page) -> list[str]:
 
 
 async def choose_tab(page: Page, title: str) -> None:
-    """Opens a tab, waits for its text in the editor, and until GraphiQL has made it its own.
+    """Open a tab and wait until its text is in the editor and GraphiQL has taken it over.
 
-    While GraphiQL starts, it may make its editor anew with the text of the first tab; and for a moment it runs a new
-    tab's text under the last one's operation name. A person is slower than that.
+    While GraphiQL starts, it may create its editor again with the text of the first tab. For a moment, it also runs a
+    new tab's text under the last tab's operation name. A user is slower than that.
     """
     index = (await tab_titles(page)).index(title)
     editor = page.locator(".graphiql-query-editor")
@@ -45,9 +45,9 @@ async def choose_tab(page: Page, title: str) -> None:
 
 
 async def run(page: Page, expected: str, *, operation: str | None = None) -> str:
-    """Presses the run button; the result pane's text once `expected` appears in it.
+    """Press the run button. Returns the text of the result pane once it contains `expected`.
 
-    A tab with several operations asks which one: `operation`.
+    `operation` chooses from the menu of a tab with several operations.
     """
     result = page.locator(".result-window")
     # Monaco draws spaces as no-break spaces.
@@ -78,7 +78,7 @@ async def text_of(result: Locator) -> str:
 async def _press(page: Page, operation: str | None) -> None:
     button = page.locator(".graphiql-execute-button")
     if operation is not None:
-        # It has a menu as soon as GraphiQL has read the tab's document.
+        # The button has a menu as soon as GraphiQL has read the tab's document.
         await expect(button).to_have_attribute("aria-haspopup", "menu")
     await button.click()
     if operation is not None:
@@ -86,8 +86,8 @@ async def _press(page: Page, operation: str | None) -> None:
 
 
 async def _fill(page: Page, title: str, file_name: str, value: object) -> None:
-    """Types into one of the open tab's small editors."""
+    """Type into one of the small editors of the open tab."""
     await page.get_by_role("button", name=title, exact=True).click()
     await page.locator(f".monaco-editor[data-uri$='{file_name}']").click()
-    # Key by key, Monaco would close brackets and quotes by itself.
+    # If typed key by key, Monaco would close brackets and quotes by itself.
     await page.keyboard.insert_text(json.dumps(value))

@@ -11,7 +11,7 @@ from tests.support.emulator import AUTHORIZATION
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer as it came, with its body read."""
+    """A response with its complete body."""
 
     status: int
     headers: Mapping[str, str]
@@ -21,7 +21,7 @@ class Reply:
 
 @dataclass
 class GraphQLClient:
-    """Sends operations to a base URL; each carries the test's own credential unless it says otherwise."""
+    """Sends operations to a base URL, by default with the test's own credential."""
 
     url: str
     session: aiohttp.ClientSession = field(repr=False)
@@ -33,27 +33,27 @@ class GraphQLClient:
         headers: Mapping[str, str] | None = None,
         operation_name: str | None = None,
     ) -> dict[str, Any]:
-        """The whole answer of one operation: `data`, and `errors` where there are some."""
+        """Return the complete response of one operation: `data`, and `errors` if there are any."""
         body = {"query": query, "variables": variables, "operationName": operation_name}
         reply = await self.post(body, headers={"Authorization": AUTHORIZATION, **(headers or {})})
         assert isinstance(reply.json, dict), reply
         return reply.json
 
     async def data(self, query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The data of an operation that must not fail."""
+        """Return the data of an operation that must not fail."""
         answer = await self.execute(query, variables)
         assert "errors" not in answer, answer["errors"]
         data: dict[str, Any] = answer["data"]
         return data
 
     async def post(self, body: object = None, *, headers: Mapping[str, str] | None = None, **options: Any) -> Reply:
-        """The raw answer to a POST of a JSON value, or of `data=` as it is."""
+        """Return the raw response to a POST of a JSON value, or of `data=` unchanged."""
         if body is not None:
             options["json"] = body
         return await self.send("POST", "/graphql", headers=headers, **options)
 
     async def get(self, path: str = "/graphql", *, headers: Mapping[str, str] | None = None, **options: Any) -> Reply:
-        """The raw answer to a GET; the parameters of an operation go into `params=`."""
+        """Return the raw response to a GET. `params=` holds the parameters of an operation."""
         return await self.send("GET", path, headers=headers, **options)
 
     async def send(self, method: str, path: str, **options: Any) -> Reply:

@@ -1,4 +1,4 @@
-"""A feed whose log is written by hand."""
+"""A log mirror whose log a test writes by hand."""
 
 from gateway.run_log.log_mirror import LogMirror
 from gateway.run_log.replay_buffer import EventReader, ReplayBuffer, ReplayBufferLimits
@@ -13,7 +13,7 @@ BEGINNING = SnapshotChange(a_run("queued"), [], [])
 
 
 class HandFed:
-    """A feed with one lane, over a store of its own."""
+    """A log mirror with one replay buffer, over a store of its own."""
 
     def __init__(self, world: World) -> None:
         self.log = FrailLog(world.log)

@@ -1,4 +1,4 @@
-"""Mutations as a frontend sends them, and the upstream data that they need."""
+"""Sends mutations as a frontend does, and creates the upstream data that they need."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ WEATHER = {
 
 
 async def mutate(gateway: Gateway, mutation: str, fields: str, /, **values: Any) -> Any:
-    """Carry one mutation out and give its payload."""
+    """Send one mutation and return its payload."""
     type_name = mutation[0].upper() + mutation[1:]
     query = (
         f"mutation ($input: {type_name}Input!) {{ {mutation}(input: $input) {{ {fields} {ERRORS} clientMutationId }} }}"
@@ -29,7 +29,7 @@ async def succeed(gateway: Gateway, mutation: str, fields: str, /, **values: Any
 
 
 async def refusal(gateway: Gateway, mutation: str, /, **values: Any) -> Any:
-    """The only refusal of a mutation."""
+    """Return the only user error of a mutation."""
     payload = await mutate(gateway, mutation, "__typename", **values)
     (error,) = payload["userErrors"]
     return error
@@ -48,7 +48,7 @@ async def assistant(emulator: Emulator, **options: Any) -> str:
 
 
 async def waiting_run(emulator: Emulator) -> tuple[RunKey, str]:
-    """A run that waits for the output of one call; gives its key and the call's id."""
+    """Create a run that waits for the output of one call. Returns its key and the call's id."""
     thread_id = await thread_with_question(emulator)
     assistant_id = await assistant(emulator, tools=[WEATHER])
     run = await emulator.post(f"/threads/{thread_id}/runs", {"assistant_id": assistant_id})
@@ -59,7 +59,7 @@ async def waiting_run(emulator: Emulator) -> tuple[RunKey, str]:
 
 
 async def answered_thread(emulator: Emulator) -> str:
-    """A thread whose question a run has answered, a day ago."""
+    """Create a thread with a question that a run answered one day ago."""
     thread_id = await thread_with_question(emulator)
     assistant_id = await assistant(emulator, tools=[{"type": "code_interpreter"}])
     await emulator.post(f"/threads/{thread_id}/runs", {"assistant_id": assistant_id})

@@ -1,7 +1,7 @@
-"""What the Threads API holds, as plain lists and dicts: the model that emulator and gateway are compared with.
+"""The content of the Threads API as plain lists and dicts: a model to compare emulator and gateway with.
 
-It predicts what writes do and which status a run may have after a while; the ids and the texts that the emulator makes
-up are learned from what it shows first, and must stay.
+It predicts the effect of writes, and the statuses that a run may have after some time. Ids and texts that the emulator
+makes up are learned when they first appear, and must stay the same.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ CANCELLABLE = ACTIVE - {"cancelling"}
 
 @dataclass
 class Run:
-    """A run and what is known of its life."""
+    """A run and the known facts of its life."""
 
     id: str
     assistant_id: str
@@ -36,7 +36,7 @@ class Run:
         return {name: getattr(self, name) for name in names}
 
     def possible_statuses(self, now: int) -> set[str]:
-        """The statuses that it may have by now, which is at least two seconds after its last change."""
+        """Return the statuses that it may have now, at least two seconds after its last change."""
         expires = self.created + LIFETIME_SECONDS
         if self.status == "cancelling":
             return {"cancelled"}
@@ -51,7 +51,7 @@ class Run:
 
 @dataclass
 class Thread:
-    """A thread with all that is in it, oldest first."""
+    """A thread with all its content, oldest first."""
 
     id: str
     metadata: dict[str, str]
@@ -71,7 +71,7 @@ class Thread:
         return any(message["role"] == "user" for message in self.messages)
 
     def update_run_state(self, run: Run, shown: dict[str, Any], messages: list[dict[str, Any]], now: int) -> None:
-        """Take over how far a run has come and what it has written; anything else must be as it was."""
+        """Copy the progress of a run and its messages from the upstream. All else must be unchanged."""
         possible_statuses = run.possible_statuses(now)
         assert shown["status"] in possible_statuses, f"expected one of {possible_statuses}, got {shown}"
         run.status, run.calls = shown["status"], shown["calls"]
@@ -92,7 +92,7 @@ class Thread:
 
 @dataclass
 class Model:
-    """Everything that one key sees; `deleted` are the keys of what was deleted."""
+    """All data of one key. `deleted` holds the keys of deleted objects."""
 
     now: int
     threads: dict[str, Thread] = field(default_factory=dict)

@@ -24,7 +24,7 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Call:
-    """A line of the proxy's log: a request, who was asked in turn, and the status that each gave."""
+    """A line of the proxy's log: a request, the gateways that got it in turn, and the status of each."""
 
     request: str
     status: int
@@ -41,7 +41,10 @@ class Proxy:
     directory: Path
 
     def calls(self, count: int) -> list[Call]:
-        """Every request to a gateway so far; waits until there are this many, for an answer leaves before its line."""
+        """Return all requests to a gateway so far.
+
+        Waits until there are this many, since a response leaves before its log line.
+        """
         until = time.monotonic() + START_SECONDS
         while len(found := self._calls()) < count:
             assert time.monotonic() < until, f"expected {count} calls, got {found}"
@@ -58,12 +61,12 @@ class Proxy:
 
 
 def _listed(addresses: str) -> tuple[str, ...]:
-    # A comma stands between servers of one group, a colon with spaces between groups.
+    # A comma separates servers of one group; a colon with spaces separates groups.
     return tuple(re.split(r", | : ", addresses))
 
 
 def find_nginx() -> str:
-    """The program; skips the test where there is none."""
+    """Return the path of nginx. Skips the test if nginx is not installed."""
     found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if found is None:
         pytest.skip("no nginx here: apt-get install nginx")
@@ -71,7 +74,7 @@ def find_nginx() -> str:
 
 
 def local_configuration(directory: Path, port: int, gateways: Sequence[str], changes: Mapping[str, str]) -> Path:
-    """The configuration with this machine's addresses in place of the containers'; nothing else differs."""
+    """Write the configuration with this machine's addresses instead of the containers'. All else is unchanged."""
     text = CONFIGURATION.read_text()
     replaced = {
         "listen 8080 ": f"listen 127.0.0.1:{port} ",
@@ -97,7 +100,7 @@ def nginx_command(configuration: Path, *options: str) -> list[str]:
 def running_proxy(
     directory: Path, gateways: Sequence[str], changes: Mapping[str, str] | None = None
 ) -> Iterator[Proxy]:
-    """The proxy over three gateways, given as `host:port`; `changes` replaces texts of its configuration."""
+    """Run the proxy over three gateways, given as `host:port`. `changes` replaces texts of its configuration."""
     with contextlib.ExitStack() as stack:
         for _ in range(ATTEMPTS):
             port = free_port()
@@ -126,7 +129,7 @@ def _process(configuration: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _is_listening(process: subprocess.Popen[bytes], port: int) -> bool:
-    """Waits until the proxy answers for itself; False where it ended because somebody took the port."""
+    """Wait until the proxy responds. Returns False if it ended because its port was in use."""
 
     def answers() -> bool:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5):

@@ -1,7 +1,7 @@
-"""Turns every skipped test into a failed run when `THREADS_GATEWAY_NO_SKIPS=1`, as CI sets it.
+"""Turns every skipped test into a failure if `THREADS_GATEWAY_NO_SKIPS=1`, as in CI.
 
-A test that cannot run on a developer's machine (no Chromium, say) skips and says why; where everything is
-installed, a skip would hide a test that silently stopped running.
+A test that cannot run on a developer's machine (for example without Chromium) skips and gives the reason. On a machine
+with everything installed, a skip would hide a test that no longer runs.
 """
 
 import os
@@ -19,14 +19,14 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """A whole module that skips itself at import counts too."""
+    """Also catch a module that skips itself at import."""
     report = yield
     refuse_skip(report)
     return report
 
 
 def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Makes a skipped report a failed one, with the reason kept; leaves an expected failure alone."""
+    """Turn a skipped report into a failed one that keeps the reason. Leaves an expected failure unchanged."""
     if os.environ.get("THREADS_GATEWAY_NO_SKIPS") == "1" and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, which THREADS_GATEWAY_NO_SKIPS=1 forbids: {report.longrepr}"

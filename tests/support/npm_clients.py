@@ -1,4 +1,4 @@
-"""npm's own clients of GraphQL over WebSocket and over server-sent events, run beside a gateway of this process."""
+"""npm's clients for GraphQL over WebSocket and over server-sent events, run against a gateway of this process."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ SUPPORT = Path(__file__).parent
 async def run_npm_client(
     kind: str, url: str, query: str, *, most: int | None = None
 ) -> AsyncIterator[asyncio.Task[Any]]:
-    """The client of `kind` (`ws` or `sse`) at work; the task gives the list of all that it was told."""
+    """Run the client of `kind` (`ws` or `sse`). The task returns the list of all messages that the client received."""
     directory = await asyncio.to_thread(npm_install, PACKAGES)
     script = SUPPORT / f"graphql_{kind}_client.mjs"
     endpoint = f"{url.replace('http', 'ws', 1) if kind == 'ws' else url}/graphql"

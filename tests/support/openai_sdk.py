@@ -1,6 +1,6 @@
-"""The official SDK against the emulator, and what it parsed held against its own models.
+"""The official SDK against the emulator, and a check of its parsed objects against its own models.
 
-The SDK does the latter not itself: it takes whatever came.
+The SDK does not check that itself: it accepts any response.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -17,18 +17,20 @@ from tests.support.emulator import KEY, Emulator
 
 ModelT = TypeVar("ModelT", bound=openai.BaseModel)
 
-# The SDK marks all of this API so, in two ways.
+# The SDK marks this whole API as deprecated, in two ways.
 ignores_its_deprecation = pytest.mark.filterwarnings(
     "ignore:The Assistants API is deprecated:DeprecationWarning", "ignore:deprecated$:DeprecationWarning"
 )
 
-# What the real service does too, though its specification, and so the SDK's models, say otherwise.
+# The real service does this too, although its specification, and so the SDK's models, differ.
 KNOWN_FAULTS = {
-    # A message read over REST has no status; inside events it has one. Source: recorded traffic of both.
+    # A message read over REST has no status; inside events it has one. Source: recorded traffic of
+    # https://api.openai.com/v1.
     "Message.status: missing",
-    # A run without instructions shows null. Source: recorded traffic.
+    # A run without instructions has null there. Source: recorded traffic of https://api.openai.com/v1.
     "Run.instructions: string_type",
-    # The list of error codes is open. Source: `tool_user_error`, in a test of Azure's SDK that quotes a real run.
+    # The list of error codes is open. Source: `tool_user_error` in a test of
+    # https://github.com/Azure/azure-sdk-for-python that quotes a real run.
     "Run.last_error.code: literal_error",
     "RunStep.last_error.code: literal_error",
 }
@@ -36,21 +38,21 @@ KNOWN_FAULTS = {
 
 @asynccontextmanager
 async def openai_client(emulator: Emulator, *, key: str = KEY) -> AsyncIterator[AsyncOpenAI]:
-    """The SDK without retries, and without any proxy that the environment names."""
+    """Open the SDK without retries and without any proxy of the environment."""
     http_client = DefaultAsyncHttpxClient(trust_env=False)
     async with AsyncOpenAI(api_key=key, base_url=emulator.url, max_retries=0, http_client=http_client) as client:
         yield client
 
 
 def check_object(model: ModelT) -> ModelT:
-    """The object itself; fails the test where it lacks a required field or one is of another type."""
+    """Return the object. Fails the test if a required field is missing or a field has another type."""
     unknown = model_mismatches(model) - KNOWN_FAULTS
     assert unknown == set(), f"{sorted(unknown)} in {model.to_dict()}"
     return model
 
 
 def check_page(page: AsyncCursorPage[ModelT]) -> list[ModelT]:
-    """The objects of a page, each checked; fails the test where the page misnames its first or last."""
+    """Check and return the objects of a page. Fails the test if the page's first or last id is wrong."""
     sent: Mapping[str, Any] = page.to_dict()
     ids = [item["id"] for item in sent["data"]]
     ends = (ids[0], ids[-1]) if ids else (None, None)
@@ -60,7 +62,7 @@ def check_page(page: AsyncCursorPage[ModelT]) -> list[ModelT]:
 
 
 def model_mismatches(model: openai.BaseModel) -> set[str]:
-    """In what an object differs from its model: class, field and kind of fault."""
+    """Return the differences between an object and its model: class, field and kind of difference."""
     kind = type(model)
     try:
         kind.model_validate(model.to_dict())

@@ -1,7 +1,7 @@
-"""openai 1.20.0, the last version that speaks version 1 of the API, in a directory of its own.
+"""openai 1.20.0, the last version for version 1 of the API, in a directory of its own.
 
-It needs an older httpx than anything else here, so it never enters the environment that the tests run in: a script
-uses it in a process that sees only this directory and the standard library.
+It needs an older httpx than all other packages here, so it is never installed into the environment of the tests. A
+script uses it in a process that sees only this directory and the standard library.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ SCRIPT_SECONDS = 60
 
 @pytest.fixture(scope="session")
 def old_openai() -> Path:
-    """The directory that holds the packages; made once for these pins, this Python and this platform."""
+    """Return the directory with the packages. It is created once for these pins, this Python and this platform."""
     pins = hashlib.sha256(PINS.read_bytes()).hexdigest()[:12]
     version = f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}"
     directory = ROOT / ".cache" / f"openai-v1-{version}-{pins}"
@@ -34,11 +34,14 @@ def old_openai() -> Path:
 
 
 def _install(directory: Path) -> None:
-    """Fills the directory beside its place and moves it there whole; whoever comes second takes the first's."""
+    """Fill the directory beside its final place, then move it there.
+
+    If another process was first, its directory is used.
+    """
     directory.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory.parent) as made:
         packages = Path(made) / "packages"
-        # Every version is pinned, and the environment's constraints are about another set of packages.
+        # Every version is pinned. The constraints of the environment are for another set of packages.
         variables = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
         done = subprocess.run(
@@ -56,8 +59,8 @@ def _install(directory: Path) -> None:
 
 
 async def run_script(packages: Path, script: Path, *arguments: str) -> Any:
-    """The JSON that a script printed; it sees these packages, the standard library and nothing else."""
-    # Without `site` there is no environment to fall back to.
+    """Run a script and return the JSON that it printed. It sees only these packages and the standard library."""
+    # Without `site`, there is no environment to fall back to.
     command = [sys.executable, "-S", "-W", "error", str(script), *arguments]
     done = await asyncio.to_thread(
         subprocess.run,

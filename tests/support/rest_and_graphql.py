@@ -1,6 +1,6 @@
-"""One write or read in both its spellings, REST and GraphQL, and what either shows in the same plain words.
+"""Each write or read as REST and as GraphQL, with results in the same plain form.
 
-A caller of `RestAndGraphQL` chooses the way at random and compares what it got with a model that knows neither.
+A test chooses one of the two at random and compares the result with a model that knows neither.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ PlainObject: TypeAlias = dict[str, Any]
 ResultT = TypeVar("ResultT")
 
 REFUSALS = {
-    # code of the user error: status of REST, words of its message
+    # code of the user error: (status of REST, words of its message)
     "NOT_FOUND": (404, "No "),
     "ACTIVE_RUN": (400, "active"),
     "WRONG_STATE": (400, "status"),
@@ -36,9 +36,11 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class Write:
-    """A mutation with its input beside the same write's method, path and body; `kind` is what comes back, if it does.
+    """A mutation with its input, and the method, path and body of the same write.
 
-    A path begins after `/v1`.
+    `kind` is the kind of the returned object.
+
+    A path starts after `/v1`.
     """
 
     mutation: str
@@ -50,12 +52,12 @@ class Write:
 
 
 def function(name: str) -> PlainObject:
-    """A function tool without parameters, in the one shape of which both spellings are made."""
+    """Return a function tool without parameters, in the form that both spellings share."""
     return {"name": name, "parameters": {"type": "object", "properties": {}}}
 
 
 def tools_sent(names: list[str]) -> tuple[list[PlainObject], list[PlainObject]]:
-    """Tools for GraphQL and for REST."""
+    """Return tools for GraphQL and for REST."""
     return [{"function": function(name)} for name in names], [
         {"type": "function", "function": function(name)} for name in names
     ]
@@ -63,7 +65,7 @@ def tools_sent(names: list[str]) -> tuple[list[PlainObject], list[PlainObject]]:
 
 @dataclass(frozen=True)
 class NewMessage:
-    """A message to be sent."""
+    """A message to send."""
 
     role: str
     texts: list[str]
@@ -90,12 +92,12 @@ class NewMessage:
         if self.image is not None:
             content.append({"type": "image_url", "image_url": {"url": self.image, "detail": "low"}})
         attachments = [{"file_id": file, "tools": [{"type": "file_search"}]} for file in self.files]
-        # One part may be sent bare.
+        # A single part may be a plain string.
         bare = content[0]["text"] if len(content) == 1 else content
         return {"role": self.role, "content": bare, "attachments": attachments, "metadata": self.metadata}
 
     def expected(self, message_id: str) -> PlainObject:
-        """What either way shows of it."""
+        """Return the message in the form of all results."""
         return {
             "id": message_id,
             "role": self.role,
@@ -118,7 +120,7 @@ def _message_from_rest(got: Any) -> PlainObject:
     ]
     same = {name: got[name] for name in ("id", "role", "metadata", "run_id", "assistant_id")} | {"content": parts}
     if "attachments" not in got:
-        # As in the answer to a modification.
+        # The response to a modification has no attachments.
         return same
     return same | {"files": [(one["file_id"], [tool["type"] for tool in one["tools"]]) for one in got["attachments"]]}
 
@@ -186,7 +188,7 @@ _FROM_GRAPHQL: dict[str, Callable[[Any], PlainObject]] = {
 
 @dataclass
 class RestAndGraphQL:
-    """A running emulator and a gateway over it, on a loop of their own; `key` says whose data they show."""
+    """A running emulator and a gateway over it, on an event loop of their own. `key` chooses whose data they show."""
 
     key: str = "nobody"
     _runner: asyncio.Runner = field(default_factory=asyncio.Runner)
@@ -224,7 +226,7 @@ class RestAndGraphQL:
         return self._runner.run(bounded())
 
     def write(self, write: Write, *, by_rest: bool, refused: str | None = None) -> PlainObject:
-        """Carry it out, and give what it shows; where a code is given, the write must be refused by that code."""
+        """Send a write and return its result. If `refused` is set, the write must fail with that code."""
         return self._write_by_rest(write, refused) if by_rest else self._write_by_graphql(write, refused)
 
     def _write_by_rest(self, write: Write, refused: str | None) -> PlainObject:
@@ -260,7 +262,7 @@ class RestAndGraphQL:
         return {**shown, "thread_id": got["thread"]["upstreamId"]} if write.kind == "run" else shown
 
     def rest(self, method: str, path: str, body: PlainObject | None = None) -> tuple[int, Any]:
-        """The status and the answer, whatever they are."""
+        """Return the status and the body of any response."""
 
         async def ask() -> tuple[int, Any]:
             headers = {"Authorization": f"Bearer {self.key}", "OpenAI-Beta": "assistants=v2"}
@@ -272,20 +274,20 @@ class RestAndGraphQL:
         return self.run(ask())
 
     def graphql(self, query: str, **variables: Any) -> Any:
-        """The data of an operation that must not fail."""
+        """Return the data of an operation that must not fail."""
         headers = {"Authorization": f"Bearer {self.key}"}
         reply = self.run(self.gateway.execute(query, variables, headers=headers))
         assert "errors" not in reply, reply["errors"]
         return reply["data"]
 
     def get_by_rest(self, kind: str, path: str) -> PlainObject | None:
-        """One object; None where there is none."""
+        """Return one object, or None if it does not exist."""
         status, got = self.rest("GET", path)
         assert status in {200, 404}, got
         return _FROM_REST[kind](got) if status == 200 else None
 
     def get_by_graphql(self, kind: str, global_id: str, *, by_node: bool) -> PlainObject | None:
-        """One object, by its own field or by `node`; None where there is none."""
+        """Return one object, by its own field or by `node`, or None if it does not exist."""
         type_name = kind.capitalize()
         asked = f"node(id: $id) {{ ... on {type_name} {{" if by_node else f"{kind}(id: $id) {{ ... on {type_name} {{"
         found = self.graphql(f"query ($id: ID!) {{ found: {asked} {FIELDS[kind]} }} }} }}", id=global_id)["found"]
@@ -301,7 +303,10 @@ class RestAndGraphQL:
         backwards: bool = False,
         run_id: str | None = None,
     ) -> list[PlainObject]:
-        """A whole list of a thread or, without one, of the root, oldest first, read by pages from one of its ends."""
+        """Return a complete list, oldest first, read page by page from one of its ends.
+
+        Without a thread, it is a list of the root.
+        """
         if by_rest:
             path = f"/{kind}s" if thread_id is None else f"/threads/{thread_id}/{kind}s"
             return self._list_by_rest(kind, path, size, backwards=backwards, run_id=run_id)

@@ -1,4 +1,4 @@
-"""Live runs without a socket: a clock that stands still, one log, processes that share it, and streams by script."""
+"""Run logs of several processes without sockets: a manual clock, one shared log store, and scripted streams."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Said: TypeAlias = Sequence[StreamEvent] | GatewayError
 
 
 class ScriptedStream:
-    """A stream that says what it is told to, batch by batch; without more it is silent."""
+    """A stream that returns scripted batches. After the last one it is silent."""
 
     def __init__(self, *batches: Said, thread_id: str | None = "thread_1") -> None:
         self.thread_id = thread_id
@@ -62,7 +62,7 @@ class ScriptedStream:
 
 
 class FrailLog:
-    """One process's way to a log: it can die with its process, or be cut off from the store."""
+    """One process's access to the log. It can die with its process, or lose its connection to the store."""
 
     def __init__(self, inner: MemoryLog) -> None:
         self._inner = inner
@@ -73,11 +73,11 @@ class FrailLog:
         self.calls = 0
 
     def kill(self) -> None:
-        """Let nothing more reach the store, not even the word that this process stops."""
+        """Let nothing more reach the store, not even the message that this process stops."""
         self.is_dead = True
 
     def lose_all(self) -> MemoryLog:
-        """Give the store that stands, empty, where the old one was."""
+        """Replace the store by an empty one, and return it."""
         self._inner = MemoryLog()
         return self._inner
 
@@ -145,7 +145,7 @@ class FrailLog:
 
 
 class Process:
-    """One process: a hub with its own way to the log, for one principal."""
+    """One process: a hub with its own access to the log, for one principal."""
 
     def __init__(self, world: World, options: RunLogOptions | None = None) -> None:
         self.log = FrailLog(world.log)
@@ -161,7 +161,7 @@ class Process:
         self.events: RunEvents = self.hub.bind(SCOPE, lambda: world.api)
 
     async def kill(self) -> None:
-        """End as a process does that is killed: nobody is told."""
+        """End like a killed process, without telling other processes."""
         self.log.kill()
         await self.hub.close()
 
@@ -171,7 +171,7 @@ class Process:
 
 
 class World:
-    """An upstream, a log store and a clock, with any number of processes."""
+    """An upstream, a log store and a clock, for any number of processes."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -188,7 +188,7 @@ class World:
         return process
 
     async def pass_seconds(self, seconds: float, step: float = 0.05) -> None:
-        """Let time go by in small steps, and everybody do what they do in it."""
+        """Advance the clock in small steps, and let all tasks run in each step."""
         await settle()
         passed = 0.0
         while passed < seconds - 1e-9:
@@ -197,7 +197,7 @@ class World:
             await settle()
 
     async def during(self, work: Awaitable[Any], seconds: float = 60.0) -> Any:
-        """Let time go by until some work is done."""
+        """Advance the clock until some work is done."""
         task = asyncio.ensure_future(work)
         await settle()
         deadline = self.clock.now() + seconds
@@ -206,7 +206,7 @@ class World:
             await self.pass_seconds(0.05)
         return await task
 
-    # ---- what the upstream holds ----
+    # ---- objects of the upstream ----
 
     def put_run(self, status: str, **fields: object) -> RunObject:
         self.api.runs[RUN] = made = a_run(status, **fields)
@@ -228,7 +228,7 @@ class World:
 
 
 async def settle() -> None:
-    """Let everybody go on until they wait for the clock."""
+    """Let all tasks run until they wait for the clock."""
     for _ in range(60):
         await asyncio.sleep(0)
 
@@ -265,7 +265,7 @@ DONE = StreamEvent("done", is_done=True)
 
 
 def simple_run(*words: str, end: str = "completed") -> list[StreamEvent]:
-    """A whole stream of a run that answers."""
+    """Return the complete stream of a run that writes one message."""
     text = "".join(words)
     message_status = "completed" if end == "completed" else "incomplete"
     return [
@@ -295,7 +295,7 @@ async def _iterate(feed: EventFeed) -> Any:
 
 
 def take_now(feed: EventFeed) -> list[RunEvent]:
-    """Read what is there."""
+    """Read the events that are available."""
     taken = []
     try:
         while (event := feed.poll_event()) is not None:
@@ -306,7 +306,7 @@ def take_now(feed: EventFeed) -> list[RunEvent]:
 
 
 def kinds(events: Sequence[RunEvent]) -> list[str]:
-    """Name events shortly."""
+    """Return a short name for each event."""
     return [kind(event.change) for event in events]
 
 

@@ -1,4 +1,4 @@
-"""An upstream whose every byte a test chooses: answers, resets, silence, bodies cut short, what is no HTTP at all."""
+"""An upstream that sends exactly the bytes that a test chooses: responses, resets, silence, cut or invalid bodies."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came; header names are in lower case."""
+    """One received request. Header names are in lower case."""
 
     method: str
     target: str
@@ -27,11 +27,12 @@ class Request:
 
 @dataclass(frozen=True)
 class ScriptedResponse:
-    """Bytes to send, and what to do with the connection after them."""
+    """Bytes to send, and the action on the connection after them."""
 
     data: bytes = b""
     then: str = "keep"  # or "close", "reset", "hang"
-    pieces: tuple[bytes | asyncio.Event, ...] = ()  # to be sent behind it, after each event that is set
+    pieces: tuple[bytes | asyncio.Event, ...] = ()
+    """Bytes to send afterwards. An event delays the pieces after it until it is set."""
 
 
 RESET = ScriptedResponse(then="reset")
@@ -42,7 +43,7 @@ ResponseScript: TypeAlias = Callable[[Request], ScriptedResponse]
 
 
 def response(status: int = 200, body: object = b"", **headers: str) -> ScriptedResponse:
-    """A whole answer; a body that is no bytes is sent as JSON. `Retry_After="1"` becomes a header."""
+    """Build a complete response. A body that is not bytes is sent as JSON. `Retry_After="1"` becomes a header."""
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = {"Content-Type": "application/json", "Content-Length": str(len(sent))}
     lines |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -51,19 +52,22 @@ def response(status: int = 200, body: object = b"", **headers: str) -> ScriptedR
 
 
 def truncated(whole: ScriptedResponse, missing_bytes: int = 1) -> ScriptedResponse:
-    """The same answer with its end missing."""
+    """Return the same response without its end."""
     return ScriptedResponse(whole.data[:-missing_bytes], then="close")
 
 
 def chunk(data: bytes) -> bytes:
-    """A piece of a chunked body; an empty one is its end."""
+    """Encode a piece of a chunked body. An empty piece is the end of the body."""
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 def chunked_response(
     *pieces: bytes | asyncio.Event, then: str = "keep", whole: bool = True, status: int = 200, **headers: str
 ) -> ScriptedResponse:
-    """A chunked answer that sends its pieces one by one, each behind the events before it; `whole` has an end."""
+    """Build a chunked response that sends its pieces one by one, and waits for each event between them.
+
+    If `whole` is false, the end of the body is not sent.
+    """
     lines = {"Content-Type": "text/event-stream; charset=utf-8", "Transfer-Encoding": "chunked"}
     lines |= {name.replace("_", "-"): value for name, value in headers.items()}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value)
@@ -73,7 +77,7 @@ def chunked_response(
 
 
 def echo(request: Request) -> ScriptedResponse:
-    """The object whose id ends the path, of no kind; or an empty list."""
+    """Respond with an object without a kind, whose id is the end of the path, or with an empty list."""
     path, _, query = request.target.partition("?")
     if "limit=" in query:
         return response(body={"object": "list", "data": [], "has_more": False})
@@ -82,7 +86,7 @@ def echo(request: Request) -> ScriptedResponse:
 
 @dataclass
 class ScriptedUpstream:
-    """Answers with `script`, one after the other, then with `always`; remembers what it was asked."""
+    """Sends the queued responses one by one, then the default response. Records the requests."""
 
     queued_responses: deque[ScriptedResponse | ResponseScript] = field(default_factory=deque)
     default_response: ScriptedResponse | ResponseScript = field(default_factory=response)
@@ -144,7 +148,7 @@ class ScriptedUpstream:
 
 
 async def _set_before_end(event: asyncio.Event, reader: asyncio.StreamReader) -> bool:
-    """Whether an event is set while the client is still there."""
+    """Wait for the event. Returns False if the client left first."""
     client_gone, event_set = asyncio.ensure_future(reader.read()), asyncio.ensure_future(event.wait())
     await asyncio.wait([client_gone, event_set], return_when=asyncio.FIRST_COMPLETED)
     for waiting in (client_gone, event_set):
@@ -155,7 +159,7 @@ async def _set_before_end(event: asyncio.Event, reader: asyncio.StreamReader) ->
 
 @asynccontextmanager
 async def scripted_upstream() -> AsyncIterator[ScriptedUpstream]:
-    """A running one; when it ends, no connection to it is left open."""
+    """Run a scripted upstream. At the end, no connection to it is left open."""
     upstream = ScriptedUpstream()
     connections: set[asyncio.Task[None]] = set()
 

@@ -11,5 +11,5 @@ from tests.support.emulator import Emulator
 
 @pytest.fixture
 def shared_clock(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
-    """Lets the cache live by the clock of the test's `emulator`, which a busy machine does not move."""
+    """Let the cache use the clock of the test's `emulator`, which does not depend on the machine's load."""
     monkeypatch.setattr(compose, "SharedCache", functools.partial(SharedCache, now_seconds=emulator.clock.now))

@@ -1,10 +1,10 @@
-"""A clock that every request moves on, so that a client which polls sees a run end without anybody waiting."""
+"""A clock that every request advances, so that a polling client sees a run end without waiting."""
 
 from gateway.emulator.clock import ManualClock
 
 
 class SteppingClock(ManualClock):
-    """Shows, each time it is asked, `step_seconds` more than the time before; the emulator asks once a request."""
+    """Advances by `step_seconds` each time it is read. The emulator reads it once per request."""
 
     def __init__(self, step_seconds: float) -> None:
         super().__init__()

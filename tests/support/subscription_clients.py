@@ -1,4 +1,4 @@
-"""Clients of subscriptions as browsers have them: a WebSocket that speaks graphql-transport-ws, and event streams."""
+"""Subscription clients as browsers have them: a WebSocket that speaks graphql-transport-ws, and event streams."""
 
 import asyncio
 import itertools
@@ -17,13 +17,13 @@ Event: TypeAlias = dict[str, Any]
 
 
 class SubscriptionReader:
-    """What one subscription was sent so far, and how it ended."""
+    """The events that one subscription has received so far, and its end."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        """The value of the only field of each answer."""
+        """The value of the only field of each response."""
         self.errors: list[Any] | None = None
-        """What it was refused or ended with, or what went wrong with one of its events."""
+        """The errors that refused or ended the subscription, or that belong to one of its events."""
         self.has_completed = False
         self.is_over = False
         self.last_event_id: str | None = None
@@ -33,7 +33,7 @@ class SubscriptionReader:
 
     @property
     def cursor(self) -> str:
-        """That of the last event."""
+        """The cursor of the last event."""
         cursor: str = self.events[-1]["cursor"]
         return cursor
 
@@ -46,7 +46,7 @@ class SubscriptionReader:
         return [event for event in self.events if event["type"] in names]
 
     async def wait_until(self, condition: Callable[["SubscriptionReader"], object]) -> "SubscriptionReader":
-        """Wait for a condition on what has come; fails at once where nothing more can."""
+        """Wait for a condition on the events. Fails at once if the subscription has ended before."""
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 while not condition(self):
@@ -58,21 +58,21 @@ class SubscriptionReader:
         return self
 
     async def wait_for_event(self, type_name: str, count: int = 1, **fields: object) -> "SubscriptionReader":
-        """Wait for this many events of a type with these values."""
+        """Wait for this number of events of a type with these values."""
         wanted = fields.items()
         return await self.wait_until(
             lambda self: sum(wanted <= _scalar_items(one) for one in self.of_type(type_name)) >= count
         )
 
     async def wait_for_completion(self) -> list[Event]:
-        """Wait for an end in good order and give all events."""
+        """Wait for the end of the subscription without errors, and return all events."""
         await self.wait_until(lambda self: self.is_over)
         assert self.errors is None, self
         assert self.has_completed, self
         return self.events
 
     async def wait_for_end(self) -> "SubscriptionReader":
-        """Wait for an end of whatever kind."""
+        """Wait for any end of the subscription."""
         return await self.wait_until(lambda self: self.is_over)
 
     def add_payload(self, payload: dict[str, Any]) -> None:
@@ -84,7 +84,7 @@ class SubscriptionReader:
         self._changed.set()
 
     def mark_ended(self, *, completed: bool = False, errors: list[Any] | None = None) -> None:
-        """Note the end, of which there may be one only."""
+        """Record the end. There may be only one."""
         assert not self.is_over or not completed, f"completed after its end: {self}"
         self.has_completed = self.has_completed or completed
         self.errors = errors or self.errors
@@ -96,7 +96,7 @@ class SubscriptionReader:
 
 
 class LiveSocket:
-    """An initialised WebSocket whose messages go to the readers that they are for."""
+    """An initialised WebSocket that passes each message to its reader."""
 
     def __init__(self, socket: Socket) -> None:
         self._socket = socket
@@ -116,17 +116,17 @@ class LiveSocket:
         self._readers.pop(reader.id).mark_ended()
 
     async def wait_for_close(self) -> int | None:
-        """Wait for the gateway to close it, and give the code; None where it just went away."""
+        """Wait until the gateway closes the socket. Returns the code, or None if the connection was just lost."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             return await asyncio.shield(self._closed)
 
     async def dispatch_messages(self) -> None:
-        """Hand out what comes until the socket is closed."""
+        """Pass messages to their readers until the socket is closed."""
         async for frame in self._socket.ws:
             message = json.loads(frame.data)
             reader = self._readers.get(message["id"])
             if reader is None:
-                continue  # of a subscription that was left
+                continue  # of a subscription that the client has ended
             if message["type"] == "next":
                 assert not reader.is_over, f"{message} after the end of {reader}"
                 reader.add_payload(message["payload"])
@@ -140,7 +140,7 @@ class LiveSocket:
 
 @asynccontextmanager
 async def open_socket(gateway: GraphQLClient, *, key: str = KEY) -> AsyncIterator[LiveSocket]:
-    """A WebSocket of the principal of `key`."""
+    """Open a WebSocket for the principal with this key."""
     async with gateway.session.ws_connect(f"{gateway.url}/graphql", protocols=(SUBPROTOCOL,)) as ws:
         raw = Socket(ws)
         await raw.initialise({"Authorization": f"Bearer {key}"})
@@ -157,7 +157,7 @@ async def open_socket(gateway: GraphQLClient, *, key: str = KEY) -> AsyncIterato
 async def open_stream(
     gateway: GraphQLClient, query: str, /, *, key: str = KEY, last_event_id: str | None = None, **variables: Any
 ) -> AsyncIterator[SubscriptionReader]:
-    """An event stream of one subscription."""
+    """Open an event stream of one subscription."""
     headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {key}"}
     if last_event_id is not None:
         headers["Last-Event-ID"] = last_event_id
@@ -187,12 +187,12 @@ async def _read_stream(response: aiohttp.ClientResponse, reader: SubscriptionRea
                 assert not reader.is_over, f"{fields} after the end of {reader}"
                 reader.add_payload(json.loads(fields["data"]))
     except aiohttp.ClientPayloadError:
-        pass  # the gateway is gone
+        pass  # the gateway has stopped
     reader.mark_ended()
 
 
 def _scalar_items(event: Event) -> Any:
-    """The values of an event that can be compared one by one."""
+    """Return the scalar values of an event, as items to compare."""
     return {name: value for name, value in event.items() if not isinstance(value, dict | list)}.items()
 
 

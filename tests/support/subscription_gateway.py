@@ -1,4 +1,4 @@
-"""A gateway on a socket whose run events a test pushes, and small clients of its WebSockets and event streams."""
+"""A gateway on a socket with run events that a test pushes, and small clients for its WebSockets and event streams."""
 
 import asyncio
 import json
@@ -33,20 +33,20 @@ DEADLINE_SECONDS = 20.0
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Returns once a condition holds; fails the test where it takes too long."""
+    """Wait for a condition. Fails the test if that takes too long."""
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        while not condition():  # noqa: ASYNC110 - the condition has no event
             await asyncio.sleep(0.001)
 
 
 def status(text: str) -> StatusChange:
-    """A run that is in this status now."""
+    """Return the change of a run to this status."""
     return StatusChange(run(status=text))
 
 
 @dataclass
 class Socket:
-    """One WebSocket that speaks the protocol's messages."""
+    """One WebSocket that speaks graphql-transport-ws."""
 
     ws: aiohttp.ClientWebSocketResponse
 
@@ -54,7 +54,7 @@ class Socket:
         await self.ws.send_str(json.dumps(message))
 
     async def receive(self) -> Any:
-        """The next message; a close is `(code, reason)`."""
+        """Return the next message. A close is `(code, reason)`."""
         message = await self.ws.receive(timeout=DEADLINE_SECONDS)
         if message.type is aiohttp.WSMsgType.TEXT:
             return json.loads(message.data)
@@ -69,7 +69,7 @@ class Socket:
         await self.send(type="subscribe", id=id, payload={"query": query, **payload})
 
     async def closing(self) -> tuple[int, str]:
-        """The code and the reason of the close that comes next."""
+        """Return the code and the reason of the close, which must come next."""
         received: tuple[int, str] = await self.receive()
         assert isinstance(received, tuple), received
         return received
@@ -97,29 +97,29 @@ class Following(GraphQLClient):
 
     @asynccontextmanager
     async def stream(self, query: str = STATUS, **headers: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        """An event stream of one operation."""
+        """Open an event stream of one operation."""
         headers = {**CREDENTIAL, "Accept": "text/event-stream", **headers}
         async with self.session.post(f"{self.url}/graphql", json={"query": query}, headers=headers) as response:
             yield response
 
     async def followed(self, number: int = 1) -> None:
-        """Returns once that many feeds are open."""
+        """Wait until this number of feeds is open."""
         await until(lambda: len(self.events.open_feeds) == number)
 
     async def nobody_left(self) -> None:
-        """Returns once nothing is held for any client."""
+        """Wait until the gateway holds nothing for any client."""
         connections = self.endpoint.connections
         await until(lambda: not len(connections) and not len(connections.tasks))
         await until(lambda: not len(connections.fan_out) and not connections.fan_out.groups)
         await until(lambda: not self.events.open_feeds)
 
     async def stop(self) -> None:
-        """What a gateway does first that is told to stop."""
+        """Do the first step of stopping a gateway."""
         await self.app[OPERATION_TASKS].stop(0)
 
 
 async def read_frame(response: aiohttp.ClientResponse) -> dict[str, str]:
-    """The next frame of an event stream, its fields by name; comments are passed over. Empty at the end."""
+    """Return the fields of the next frame of an event stream by name. Skips comments. Empty at the end."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             text = (await response.content.readuntil(b"\n\n")).decode()
@@ -137,7 +137,7 @@ async def running_following(
     api: Any = None,
     port: int = 0,
 ) -> AsyncIterator[Following]:
-    """A gateway over a fake port, whose subscriptions follow what the test pushes."""
+    """Run a gateway over a fake port. Its subscriptions follow the events that the test pushes."""
     followed = events or FakeRunEvents()
     bound = api or FakeThreadsApi()
     endpoint = GraphQLEndpoint(

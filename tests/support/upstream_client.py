@@ -1,4 +1,4 @@
-"""A client of a scripted upstream: its principal, its sleep that takes no time, and what its failures are."""
+"""Helpers for a client of a scripted upstream: its principal, sleeps that take no time, and its failures."""
 
 import asyncio
 import json
@@ -23,21 +23,21 @@ ClientMaker: TypeAlias = Callable[..., UpstreamClient]
 
 
 class RecordedSleeps(list[float]):
-    """Stands for sleeping: remembers how long, and takes no time."""
+    """Replaces sleeping: records the seconds and takes no time."""
 
     async def __call__(self, seconds: float) -> None:
         self.append(seconds)
 
 
 async def read_failure(api: ThreadsApi) -> GatewayError:
-    """The failure of reading `T1`."""
+    """Read `T1` and return the error."""
     (got,) = await api.get_threads([T1])
     assert isinstance(got, GatewayError)
     return got
 
 
 def run_event(status: str) -> bytes:
-    """`RUN_OBJECT` in this status, as an event of its stream."""
+    """Return `RUN_OBJECT` with this status, as an event of its stream."""
     return b"data: " + json.dumps(RUN_OBJECT | {"status": status}).encode() + b"\n\n"
 
 
@@ -46,7 +46,7 @@ async def create_run(api: ThreadsApi) -> RunObject:
 
 
 class StreamRecorder:
-    """Stands for whoever takes streams over: gives the run once it is told of, and reads on whatever happens."""
+    """Stands for the run log: returns the run once its stream holds it, and reads the stream to its end in any case."""
 
     def __init__(self) -> None:
         self.streams: list[RunStream] = []
@@ -78,4 +78,4 @@ class StreamRecorder:
             await stream.aclose()
         if not told.done():
             told.set_exception(error)
-            told.exception()  # nobody may be there any more to hear of it
+            told.exception()  # marks it as retrieved, since the caller may be gone

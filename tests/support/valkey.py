@@ -1,4 +1,4 @@
-"""Real Valkey servers of a test: one on a unix socket, or a cluster of three on loopback ports."""
+"""Real Valkey servers for a test: one on a unix socket, or a cluster of three on loopback ports."""
 
 import contextlib
 import subprocess
@@ -23,7 +23,7 @@ SLOTS = 16_384
 
 @dataclass
 class Valkey:
-    """One server in a directory of its own; it may be killed and started again, empty each time."""
+    """One server in a directory of its own. It may be killed and started again, empty each time."""
 
     directory: Path
     options: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Valkey:
         self.url = self.url or f"unix://{self.directory}/valkey.sock"
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it responds."""
         socket = ("--port", "0", "--unixsocket", "valkey.sock") if self.url.startswith("unix://") else ()
         command = [str(get_binary_path()), "--save", "", "--appendonly", "no", *socket, *self.options]
         with (self.directory / "log").open("ab") as log:
@@ -42,14 +42,14 @@ class Valkey:
         _wait_for(self._answers, self)
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """End the server like a crash."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def command(self, *words: Any) -> Any:
-        """What a test does to the server."""
+        """Send a command to the server."""
         with Redis.from_url(self.url) as client:
             return client.execute_command(*words)
 
@@ -63,7 +63,7 @@ class Valkey:
 
 @contextmanager
 def running_valkey(*options: str) -> Iterator[Valkey]:
-    """A server on a unix socket, with further options of its own."""
+    """Run a server on a unix socket, with these further options."""
     with tempfile.TemporaryDirectory(prefix="tg-") as directory:
         server = Valkey(Path(directory), options)
         try:
@@ -75,7 +75,7 @@ def running_valkey(*options: str) -> Iterator[Valkey]:
 
 @contextmanager
 def running_cluster() -> Iterator[list[Valkey]]:
-    """Three servers that share the slots."""
+    """Run three servers that share the slots."""
     with contextlib.ExitStack() as stack:
         servers: list[Valkey] = []
         for _ in range(3):
@@ -114,7 +114,7 @@ def _shared_valkey() -> Iterator[Valkey]:
 
 @pytest.fixture
 def valkey(_shared_valkey: Valkey) -> Valkey:
-    """A running server, empty; a test that harms it starts its own."""
+    """A running, empty server. A test that damages a server starts its own."""
     _shared_valkey.command("FLUSHALL")
     return _shared_valkey
 
@@ -127,7 +127,7 @@ def _shared_cluster() -> Iterator[list[Valkey]]:
 
 @pytest.fixture
 def valkey_cluster(_shared_cluster: list[Valkey]) -> list[Valkey]:
-    """A running cluster of three, empty; a test that harms it starts its own."""
+    """A running, empty cluster of three. A test that damages a cluster starts its own."""
     for server in _shared_cluster:
         server.command("FLUSHALL")
     return _shared_cluster

@@ -1,4 +1,4 @@
-"""Wire objects as an upstream would send them: decoded from JSON, with as few keys as a test cares about."""
+"""Wire objects as an upstream would send them: decoded from JSON, with only the keys that a test needs."""
 
 import json
 from typing import TypeVar
@@ -20,12 +20,12 @@ CREATED_AT = 1_699_009_709
 
 
 def decoded(wire_type: type[ObjectT], sent: object) -> ObjectT:
-    """What the client makes of a body."""
+    """Decode a body as the client does."""
     return msgspec.json.decode(json.dumps(sent), type=wire_type)
 
 
 def raw(sent: object) -> msgspec.Raw:
-    """A part that is decoded when it is selected."""
+    """Encode a part that is decoded only when it is selected."""
     return msgspec.Raw(json.dumps(sent).encode())
 
 

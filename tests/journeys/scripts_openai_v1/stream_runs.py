@@ -1,4 +1,4 @@
-"""Streams runs as a program of early 2024 did, with openai 1.20.0: `stream_runs.py URL KEY JOURNEY` prints JSON."""
+"""Streams runs like a program of early 2024, with openai 1.20.0: `stream_runs.py URL KEY JOURNEY` prints JSON."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pydantic
 
-# A status that the service had and this SDK did not know yet.
+# A status that the service had but this SDK did not know yet.
 KNOWN_FAULT = (("status",), "incomplete")
 WEATHER = {
     "type": "function",
@@ -21,7 +21,7 @@ QUESTION = {"messages": [{"role": "user", "content": "How is the weather in Oslo
 
 
 def check(model: Any) -> None:
-    """Raises where an object lacks a field of its model, or has one of another type."""
+    """Raise if an object lacks a field of its model or has a field of another type."""
     try:
         type(model).model_validate(model.to_dict())
     except pydantic.ValidationError as error:
@@ -30,7 +30,7 @@ def check(model: Any) -> None:
 
 
 class Recorder(openai.AssistantEventHandler):
-    """Keeps what the SDK's own handler makes of a stream."""
+    """Records the calls of the SDK's own handler for a stream."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ def cancelled(client: Any) -> Any:
             if event.event == "thread.run.queued":
                 runs.cancel(event.data.id, thread_id=event.data.thread_id)
             elif event.event == "thread.run.cancelling":
-                # Each request moves the clock on.
+                # Each request advances the clock.
                 runs.poll(event.data.id, thread_id=event.data.thread_id, poll_interval_ms=0)
     return {"names": recorder.names}
 

@@ -1,6 +1,6 @@
-"""Uses an API as a program of early 2024 did, with openai 1.20.0: `use_emulator.py URL KEY JOURNEY` prints JSON.
+"""Uses the API like a program of early 2024, with openai 1.20.0: `use_emulator.py URL KEY JOURNEY` prints JSON.
 
-Everything that comes back is held against the SDK's own models, which the SDK does not do itself.
+Every object is checked against the SDK's own models; the SDK does not do that itself.
 """
 
 import json
@@ -11,8 +11,8 @@ from typing import Any
 import openai
 import pydantic
 
-# Source: recorded traffic and the SDK's own list of codes. Messages read over REST have no status; a run without
-# instructions shows null.
+# Messages read over REST have no status. A run without instructions has null there. Source: recorded traffic of
+# https://api.openai.com/v1, and the SDK's own list of codes.
 KNOWN_FAULTS = {("Message", "status", "missing"), ("Run", "instructions", "string_type")}
 WEATHER = {
     "type": "function",
@@ -25,7 +25,7 @@ WEATHER = {
 
 
 def checked(model: Any) -> Any:
-    """The object as plain data; raises where it differs from its model."""
+    """Return the object as plain data. Raises if it differs from its model."""
     kind = type(model)
     sent = model.to_dict()
     try:
@@ -38,9 +38,9 @@ def checked(model: Any) -> Any:
 
 
 def pages_of(page: Any) -> list[list[Any]]:
-    """The objects of each page, as the SDK walks on from the first.
+    """Return the objects of each page while the SDK walks on from the first.
 
-    This version does not look at `has_more`: it walks on until a page is empty.
+    This version ignores `has_more`: it walks on until a page is empty.
     """
     *full, last = [[checked(item) for item in one.data] for one in page.iter_pages()]
     assert last == []
@@ -180,7 +180,7 @@ def errors(client: Any) -> Any:
         lambda: client.beta.threads.retrieve("thread_" + "0" * 24),
         lambda: client.beta.threads.retrieve("1234"),
         stranger.beta.threads.create,
-        # Deleting a message came with version 2.
+        # Version 2 added the deletion of messages.
         lambda: client.delete(
             "/threads/thread_a/messages/msg_a",
             cast_to=object,
