@@ -67,17 +67,17 @@ async def measure(
     """Send the queries in turns and print the ratios."""
     latencies: dict[str, list[float]] = defaultdict(list)
     used: dict[tuple[str, str], list[float]] = defaultdict(list)
-    asked = examples()
+    queries = examples()
     async with aiohttp.ClientSession() as session:
         for round_ in range(rounds + 2):
             single = await call_upstream(session, emulator_url)
-            for name, (query, _, _) in asked.items():
+            for name, (query, _, _) in queries.items():
                 took = await ask(session, cold[0], query)
                 await ask(session, warm[0], query)
                 if round_ >= 2:  # the first ones parse, connect and fill the cache
                     latencies[name].append(took)
                     latencies[""].append(single)
-        for name, (query, _, _) in asked.items():
+        for name, (query, _, _) in queries.items():
             for temperature, (url, pid) in {"cold": cold, "warm": warm}.items():
                 before = processor_seconds(pid)
                 for _ in range(rounds):
@@ -87,7 +87,7 @@ async def measure(
     say(f"one upstream call: {1000 * single_p50:.1f} ms (p50)\n")
     say("| example | calls | chain | latency / (chain x one call) | processor time warm / cold |")
     say("|---|---|---|---|---|")
-    for name, (_, calls, chain) in asked.items():
+    for name, (_, calls, chain) in queries.items():
         latency = statistics.median(latencies[name]) / (chain * single_p50)
         processor = statistics.mean(used[name, "warm"]) / max(statistics.mean(used[name, "cold"]), 1e-6)
         say(f"| {name} | {calls} | {chain} | {latency:.2f} | {processor:.2f} |")
@@ -97,10 +97,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--latency-ms", type=int, default=40)
-    given = parser.parse_args()
-    late = f"*:latency={given.latency_ms}ms"
+    arguments = parser.parse_args()
+    fault_rule = f"*:latency={arguments.latency_ms}ms"
     quiet: dict[str, Any] = {"GATEWAY_LOG_LEVEL": "warning"}
-    with running_command("emulator", "--port", "0", "--faults", late, **quiet) as (_, printed):
+    with running_command("emulator", "--port", "0", "--faults", fault_rule, **quiet) as (_, printed):
         emulator_url = url_in(printed, "Base URL")
         over = {"UPSTREAM_URL": f"{emulator_url}/v1", "UPSTREAM_API_KEY": DEMO_KEY, **quiet}
         serve = ("serve", "--port", "0")
@@ -111,7 +111,7 @@ def main() -> None:
             gateways = [
                 (url_in(says, "GraphQL"), process.pid) for process, says in ((cold, cold_says), (warm, warm_says))
             ]
-            asyncio.run(measure(emulator_url, gateways[0], gateways[1], given.rounds, print))
+            asyncio.run(measure(emulator_url, gateways[0], gateways[1], arguments.rounds, print))
 
 
 if __name__ == "__main__":

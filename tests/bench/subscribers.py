@@ -172,11 +172,11 @@ async def measure(readers: int, events: int, rounds: int, say: Callable[[str], N
         start = 'mutation { createRun(input: {threadId: "thread_1", assistantId: "asst_1"}) { run { id } } }'
         async with session.post(f"{gateway_url}/graphql", json={"query": start}) as response:
             run_id = (await response.json())["data"]["createRun"]["run"]["id"]
-        ours = f'subscription {{ runEvents(runId: "{run_id}") {{ ... on TextDelta {{ messageId value }} }} }}'
-        theirs = 'subscription { runEvents(runId: "run_1") { messageId value } }'
+        own_query = f'subscription {{ runEvents(runId: "{run_id}") {{ ... on TextDelta {{ messageId value }} }} }}'
+        plain_query = 'subscription { runEvents(runId: "run_1") { messageId value } }'
         servers = [
-            Measured("this gateway", f"{gateway_url}/graphql", process.pid, ours, upstream.publish),
-            Measured("plain Strawberry", f"{peer_url}/graphql", peer_pid, theirs, publish_to_peer),
+            Measured("this gateway", f"{gateway_url}/graphql", process.pid, own_query, upstream.publish),
+            Measured("plain Strawberry", f"{peer_url}/graphql", peer_pid, plain_query, publish_to_peer),
         ]
         for server in servers:
             await server.connect(session, readers)
@@ -197,8 +197,8 @@ def main() -> None:
     parser.add_argument("--subscribers", type=int, default=1000)
     parser.add_argument("--events", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    asyncio.run(measure(given.subscribers, given.events, given.rounds, print))
+    arguments = parser.parse_args()
+    asyncio.run(measure(arguments.subscribers, arguments.events, arguments.rounds, print))
 
 
 if __name__ == "__main__":

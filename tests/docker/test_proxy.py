@@ -34,16 +34,16 @@ class Upstream:
 
     def __init__(self) -> None:
         self.url = ""
-        self.threads_asked_for = 0
-        self.asked = asyncio.Event()
+        self.thread_requests = 0
+        self.requested = asyncio.Event()
         self.let = asyncio.Event()
 
     async def list_assistants(self, _: web.Request) -> web.Response:
         return web.json_response(EMPTY_PAGE)
 
     async def create_thread(self, _: web.Request) -> web.Response:
-        self.threads_asked_for += 1
-        self.asked.set()
+        self.thread_requests += 1
+        self.requested.set()
         await self.let.wait()
         return web.json_response(THREAD)
 
@@ -86,7 +86,7 @@ async def test_queries_are_spread_over_all_three_gateways(
         replies = await asyncio.gather(*(client.post(QUERY, headers=CREDENTIAL) for _ in range(30)))
         assert {len(reply.json["data"]["assistants"]["nodes"]) for reply in replies} == {3}
         calls = fleet.proxy.calls(30)
-        assert Counter(call.asked for call in calls) == {(address,): 10 for address in fleet.addresses}
+        assert Counter(call.gateways for call in calls) == {(address,): 10 for address in fleet.addresses}
         # The gateways' own key would not serve a caller behind a proxy. Here there is none.
         assert (await client.post(QUERY)).status == 401
         page = await client.get("/", allow_redirects=True, headers={"Accept": "text/html"})
@@ -112,7 +112,7 @@ async def test_a_dead_gateway_is_taken_out(
         assert {call.status for call in calls} == {200}
         # Without removal, it would get every third request. It gets one, and one more if this machine takes over five
         # seconds.
-        assert 1 <= sum(fleet.addresses[1] in call.asked for call in calls) <= 2
+        assert 1 <= sum(fleet.addresses[1] in call.gateways for call in calls) <= 2
 
 
 async def test_a_gateway_that_is_stopped_loses_no_request(
@@ -121,7 +121,7 @@ async def test_a_gateway_that_is_stopped_loses_no_request(
     async with fleet_over(upstream.url) as fleet:
         client = GraphQLClient(fleet.proxy.url, session)
         written = asyncio.create_task(client.post(WRITE, headers=CREDENTIAL))
-        await upstream.asked.wait()
+        await upstream.requested.wait()
         fleet.processes[0].send_signal(signal.SIGTERM)
         direct = GraphQLClient(fleet.urls[0], session)
         while (await direct.get("/readyz")).json["checks"] != {"gateway": "stopping"}:
@@ -132,11 +132,11 @@ async def test_a_gateway_that_is_stopped_loses_no_request(
         assert await asyncio.to_thread(fleet.processes[0].wait, 20) == 0
         await ask_in_turn(client, 12)
         calls = fleet.proxy.calls(25)
-        (write,) = [call for call in calls if call.asked == (fleet.addresses[0],)]
-        assert (write.status, upstream.threads_asked_for) == (200, 1)
-        refused = [call for call in calls if call.said[0] == "503"]
+        (write,) = [call for call in calls if call.gateways == (fleet.addresses[0],)]
+        assert (write.status, upstream.thread_requests) == (200, 1)
+        refused = [call for call in calls if call.statuses[0] == "503"]
         assert refused
-        assert {(call.status, call.said[-1]) for call in refused} == {(200, "200")}
+        assert {(call.status, call.statuses[-1]) for call in refused} == {(200, "200")}
 
 
 async def test_a_write_that_a_stop_ends_is_not_repeated(
@@ -145,10 +145,10 @@ async def test_a_write_that_a_stop_ends_is_not_repeated(
     async with fleet_over(upstream.url, "--shutdown-seconds", "0.05") as fleet:
         client = GraphQLClient(fleet.proxy.url, session)
         written = asyncio.create_task(client.post(WRITE, headers=CREDENTIAL))
-        await upstream.asked.wait()
+        await upstream.requested.wait()
         fleet.processes[0].send_signal(signal.SIGTERM)
         reply = await written
         assert (reply.status, reply.json["errors"][0]["extensions"]["retryable"]) == (503, False)
-        assert upstream.threads_asked_for == 1
-        assert [call.asked for call in fleet.proxy.calls(1)] == [(fleet.addresses[0],)]
+        assert upstream.thread_requests == 1
+        assert [call.gateways for call in fleet.proxy.calls(1)] == [(fleet.addresses[0],)]
         upstream.let.set()

@@ -97,7 +97,7 @@ class World(Upstream):
         self.held: list[asyncio.Event] = []
         self.unfinished: list[int] = []  # positions in the history before the changes of running writes
 
-    def note(self) -> None:
+    def record_state(self) -> None:
         """Record the current state. Nothing else happens meanwhile."""
         plain = FakeThreadsApi(threads=self.threads, messages=self.messages, runs=self.runs, assistants=self.assistants)
         state = {}
@@ -133,7 +133,7 @@ class Held:
         if writes:
             self._world.unfinished.append(len(self._world.history) - 1)
             self.change = self._world.unfinished[-1]
-            self._world.note()
+            self._world.record_state()
         await self._world.pass_by(self._after)
         if writes and self._fails:
             raise UNKNOWN
@@ -156,7 +156,7 @@ class Coherence(RuleBasedStateMachine):
         self.caches = self.runner.run(self._open())
 
     async def _open(self) -> list[Any]:
-        self.world.note()
+        self.world.record_state()
         count = 1 if self.redis_url is None else 2
         caches = await self.stack.enter_async_context(processes(count, self.redis_url))
         return caches * (3 - count)
@@ -252,7 +252,7 @@ class Coherence(RuleBasedStateMachine):
         }
         inner: Any = Held(world, bool(holds & 1), bool(holds & 2))
         api = cached(inner, self.caches[process])
-        read = self._ask_whole if whole else self._read_batch
+        read = self._read_as_operation if whole else self._read_batch
         for key, answer in zip(keys, await read(api, keys), strict=True):
             right = [state[key] for state in world.history[since[key] :]]
             assert answer in right, f"{key}: expected one of {right}, got {answer!r}"
@@ -260,7 +260,7 @@ class Coherence(RuleBasedStateMachine):
     async def _read_batch(self, api: CachedThreadsApi, keys: Sequence[Key]) -> list[bytes]:
         return [shown(answer) for answer in await getattr(api, READS[type(keys[0])])(keys)]
 
-    async def _ask_whole(self, api: CachedThreadsApi, keys: Sequence[Key]) -> list[bytes]:
+    async def _read_as_operation(self, api: CachedThreadsApi, keys: Sequence[Key]) -> list[bytes]:
         """Read keys of any type one after another, as one operation whose response may be repeated."""
         asked = question(repr(keys))
         data = await api.find_response(asked)

@@ -81,8 +81,10 @@ async def test_another_caller_gets_nothing_from_the_cache(emulator: Emulator, va
     async with processes(emulator, 2, redis_url=valkey.url) as (one, other):
         assert (await one.data(CONVERSATION, {"id": thread_id}))["thread"] is not None
         for gateway in (one, other):
-            theirs = await gateway.execute(CONVERSATION, {"id": thread_id}, {"Authorization": "Bearer somebody-else"})
-            assert theirs["data"] == {"thread": None}
+            other_result = await gateway.execute(
+                CONVERSATION, {"id": thread_id}, {"Authorization": "Bearer somebody-else"}
+            )
+            assert other_result["data"] == {"thread": None}
 
 
 async def test_a_failing_upstream_is_replaced_by_stale_data_that_is_marked(emulator: Emulator) -> None:

@@ -58,9 +58,9 @@ def test_the_demo_prints_its_addresses_and_its_curl_line_works() -> None:
         done = subprocess.run(
             shlex.split(line[line.index("curl") :]), capture_output=True, text=True, check=True, timeout=20
         )
-        answer = json.loads(done.stdout)
-        assert "errors" not in answer
-        assert len(answer["data"]["assistants"]["nodes"]) == 3
+        result = json.loads(done.stdout)
+        assert "errors" not in result
+        assert len(result["data"]["assistants"]["nodes"]) == 3
         with urllib.request.urlopen(f"{emulator}/", timeout=20) as page:  # noqa: S310 - ours
             assert "Threads API emulator" in page.read().decode()
         assert fetch(f"{gateway}/readyz")["status"] == "ready"
@@ -81,10 +81,10 @@ def test_the_emulator_keeps_its_data_in_a_file_and_the_gateway_serves_it(tmp_pat
         upstream = url_in(printed, "Base URL") + "/v1"
         # The flag overrides the variable.
         arguments = ("serve", "--port", "0", "--upstream-url", upstream)
-        with running_command(*arguments, UPSTREAM_URL="http://127.0.0.1:1") as (_, told):
+        with running_command(*arguments, UPSTREAM_URL="http://127.0.0.1:1") as (_, gateway_output):
             body = {"query": "query ($id: ID!) { thread(id: $id) { metadata } }", "variables": {"id": thread["id"]}}
-            answer = fetch(url_in(told, "GraphQL") + "/graphql", body, **credential)
-            assert answer == {"data": {"thread": {"metadata": {"kept": "yes"}}}}
+            result = fetch(url_in(gateway_output, "GraphQL") + "/graphql", body, **credential)
+            assert result == {"data": {"thread": {"metadata": {"kept": "yes"}}}}
 
 
 @pytest.mark.parametrize(("command", "part"), [("demo", "EMULATOR"), ("serve", "GATEWAY"), ("emulator", "EMULATOR")])

@@ -11,64 +11,64 @@ def next_of(text: str) -> object:
 
 
 async def test_it_receives_each_event_and_the_end() -> None:
-    async with running_following() as gateway, run_npm_client("sse", gateway.url, STATUS) as told:
-        await gateway.followed()
+    async with running_following() as gateway, run_npm_client("sse", gateway.url, STATUS) as received:
+        await gateway.wait_for_feeds()
         for text in ("queued", "completed"):
             gateway.events.push(status(text))
         gateway.events.end()
-        assert await told == [next_of("QUEUED"), next_of("COMPLETED"), {"complete": None}]
-        await gateway.nobody_left()
+        assert await received == [next_of("QUEUED"), next_of("COMPLETED"), {"complete": None}]
+        await gateway.wait_until_idle()
 
 
 async def test_it_can_stop_before_the_end() -> None:
-    async with running_following() as gateway, run_npm_client("sse", gateway.url, STATUS, most=1) as told:
-        await gateway.followed()
+    async with running_following() as gateway, run_npm_client("sse", gateway.url, STATUS, most=1) as received:
+        await gateway.wait_for_feeds()
         gateway.events.push(status("queued"))
-        assert (await told)[0] == next_of("QUEUED")
-        await gateway.nobody_left()
+        assert (await received)[0] == next_of("QUEUED")
+        await gateway.wait_until_idle()
 
 
 async def test_it_runs_a_query() -> None:
-    async with running_following() as gateway, run_npm_client("sse", gateway.url, "{ __typename }") as told:
-        assert await told == [{"next": {"data": {"__typename": "Query"}}}, {"complete": None}]
+    async with running_following() as gateway, run_npm_client("sse", gateway.url, "{ __typename }") as received:
+        assert await received == [{"next": {"data": {"__typename": "Query"}}}, {"complete": None}]
 
 
 async def test_it_receives_errors() -> None:
     async with running_following() as gateway:
-        async with run_npm_client("sse", gateway.url, "subscription { nonsense }") as told:
-            refused, complete = await told
+        async with run_npm_client("sse", gateway.url, "subscription { nonsense }") as received:
+            refused, complete = await received
             assert refused["next"]["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
             assert complete == {"complete": None}
-        async with run_npm_client("sse", gateway.url, STATUS) as told:
-            await gateway.followed()
+        async with run_npm_client("sse", gateway.url, STATUS) as received:
+            await gateway.wait_for_feeds()
             gateway.events.fail(GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "It is away."))
-            failed, complete = await told
+            failed, complete = await received
             assert failed["next"]["errors"][0]["message"] == "It is away."
             assert complete == {"complete": None}
-        await gateway.nobody_left()
+        await gateway.wait_until_idle()
 
 
 async def test_it_reconnects_after_a_restart() -> None:
     port = free_port()
     async with running_following(port=port) as first:
         restarted = run_npm_client("sse", first.url, STATUS)
-        told = await restarted.__aenter__()
-        await first.followed()
+        received = await restarted.__aenter__()
+        await first.wait_for_feeds()
         async with first.initialised() as witness:
             await witness.subscribe()
-            await first.followed(2)
+            await first.wait_for_feeds(2)
             first.events.push(status("queued"))
             await witness.receive()  # its iteration comes after the other's
         await first.stop()
-        await first.nobody_left()
+        await first.wait_until_idle()
     async with running_following(port=port) as second:
-        await second.followed()
+        await second.wait_for_feeds()
         second.events.push(status("completed"))
         second.events.end()
-        lines = await told
+        lines = await received
         assert {"retry": None} in lines
         assert [line for line in lines if line != {"retry": None}] == [
             next_of("QUEUED"), next_of("COMPLETED"), {"complete": None},
         ]  # fmt: skip
-        await second.nobody_left()
+        await second.wait_until_idle()
     await restarted.__aexit__(None, None, None)

@@ -54,7 +54,7 @@ async def demo(emulator: Emulator) -> AsyncIterator[Gateway]:
 
 
 @pytest.fixture
-def looks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def polls_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prevent further polls, so that only the calls of the subscription itself are counted."""
     hour = 3600.0
     rarely = Pace(hour, hour, waiting_shortest_seconds=hour, waiting_longest_seconds=hour)
@@ -117,10 +117,10 @@ async def test_tool_calls_come_in_pieces_then_whole(demo: Gateway, emulator: Emu
     async with following(demo, trip.text, operation_name=trip.named(SUBSCRIPTION), run=run) as stream:
         *events, last = await read_to_the_end(stream, emulator)
     pieces = [event for event in events if event["__typename"] == "ToolCallDelta"]
-    asked = last["run"]["requiredAction"]["toolCalls"]
-    assert [piece["callId"] for piece in pieces if piece["callId"]] == [call["id"] for call in asked]
+    tool_calls = last["run"]["requiredAction"]["toolCalls"]
+    assert [piece["callId"] for piece in pieces if piece["callId"]] == [call["id"] for call in tool_calls]
     assert [piece["name"] for piece in pieces if piece["name"]] == ["get_weather", "find_trains"]
-    assert all(call["parsedArguments"] for call in asked)
+    assert all(call["parsedArguments"] for call in tool_calls)
 
 
 async def test_answered_tool_calls_go_on_in_the_subscription_that_is_open(demo: Gateway, emulator: Emulator) -> None:
@@ -169,7 +169,7 @@ async def test_thread_events_show_what_reply_writes(demo: Gateway, emulator: Emu
     assert texts[0] == "Please make it shorter."
 
 
-@pytest.mark.usefixtures("shared_clock", "looks_once")
+@pytest.mark.usefixtures("shared_clock", "polls_once")
 @each(ALONE)
 async def test_a_subscription_keeps_its_budget_and_a_second_one_costs_nothing(
     example: Example, emulator: Emulator
@@ -178,7 +178,7 @@ async def test_a_subscription_keeps_its_budget_and_a_second_one_costs_nothing(
         await check_budget(example, emulator, gateway, gateway)
 
 
-@pytest.mark.usefixtures("shared_clock", "looks_once")
+@pytest.mark.usefixtures("shared_clock", "polls_once")
 @each(ALONE)
 async def test_a_subscriber_of_another_process_costs_nothing(
     example: Example, emulator: Emulator, valkey: Valkey
@@ -213,14 +213,14 @@ async def check_budget(example: Example, emulator: Emulator, first: Gateway, aga
     raise AssertionError(f"expected {example.budget['repeated']} calls of a second one, got {emulator.counts.total}")
 
 
-@pytest.mark.usefixtures("shared_clock", "looks_once")
+@pytest.mark.usefixtures("shared_clock", "polls_once")
 @each(BESIDE_ITS_MUTATION)
 async def test_a_run_started_here_is_followed_within_its_budget(example: Example, emulator: Emulator) -> None:
     async with running_gateway(emulator.url, upstream_api_key=DEMO_KEY, gateway_cache=True) as gateway:
         await check_followed(example, emulator, gateway, gateway)
 
 
-@pytest.mark.usefixtures("shared_clock", "looks_once")
+@pytest.mark.usefixtures("shared_clock", "polls_once")
 @each(BESIDE_ITS_MUTATION)
 async def test_a_run_started_by_another_process_is_followed_within_the_same_budget(
     example: Example, emulator: Emulator, valkey: Valkey

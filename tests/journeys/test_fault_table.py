@@ -44,7 +44,7 @@ class Fault:
     retry_after_ms: int | None = None
 
     @property
-    def declines(self) -> bool:
+    def is_refusal(self) -> bool:
         """Tell whether the upstream says that it did not do the work."""
         return self.code == "RATE_LIMITED"
 
@@ -173,10 +173,10 @@ async def test_a_write_is_sent_once_despite_any_fault(
                 assert "errors" not in reply
                 continue
             (error,) = reply["errors"]
-            assert (error["extensions"]["code"], error["extensions"]["retryable"]) == (fault.code, fault.declines)
-            assert (UNCERTAIN in error["message"]) is not fault.declines
+            assert (error["extensions"]["code"], error["extensions"]["retryable"]) == (fault.code, fault.is_refusal)
+            assert (UNCERTAIN in error["message"]) is not fault.is_refusal
             # A caller that must not send it again gets no delay.
-            assert error["extensions"].get("retryAfterMs") == (fault.retry_after_ms if fault.declines else None)
+            assert error["extensions"].get("retryAfterMs") == (fault.retry_after_ms if fault.is_refusal else None)
         assert pauses == []
 
 

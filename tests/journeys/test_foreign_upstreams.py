@@ -224,8 +224,8 @@ async def test_an_operation_that_the_server_lacks_is_reported_as_unsupported(
 ) -> None:
     message_id = to_global_id(MessageKey("t", "m"))
     delete = f'mutation {{ deleteMessage(input: {{messageId: "{message_id}"}}) {{ {ERRORS} }} }}'
-    asked = {"lenient": 1, "azure-openai": 0, "openai-v1": 0}
-    for dialect, requests in asked.items():
+    expected_requests = {"lenient": 1, "azure-openai": 0, "openai-v1": 0}
+    for dialect, requests in expected_requests.items():
         upstream.requests.clear()
         async with serve({}, dialect) as gateway:
             (error,) = (await gateway.data(delete))["deleteMessage"]["userErrors"]

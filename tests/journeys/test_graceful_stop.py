@@ -23,12 +23,12 @@ class SlowUpstream:
     """An upstream that reports each request and responds when the test lets it."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
+        self.requested = asyncio.Event()
         self.let = asyncio.Event()
         self.url = ""
 
     async def answer(self, _: web.Request) -> web.Response:
-        self.asked.set()
+        self.requested.set()
         await self.let.wait()
         return web.json_response(EMPTY_PAGE)
 
@@ -65,14 +65,14 @@ async def test_requests_in_flight_are_finished_while_readiness_turns_503_at_once
 ) -> None:
     with running_command("serve", "--port", "0", "--upstream-url", upstream.url) as (process, printed):
         client = GraphQLClient(url_in(printed, "GraphQL"), session)
-        asked = asyncio.create_task(client.post(BODY, headers=HEADERS))
-        await upstream.asked.wait()
+        pending = asyncio.create_task(client.post(BODY, headers=HEADERS))
+        await upstream.requested.wait()
         process.send_signal(number)
         await until_unready(client)
         assert (await client.get("/readyz")).status == 503
         assert (await client.post(BODY, headers=HEADERS)).status == 503
         upstream.let.set()
-        reply = await asked
+        reply = await pending
         assert (reply.status, reply.json) == (200, {"data": {"assistants": {"nodes": []}}})
         assert await status_of(process) == 0
 
@@ -83,24 +83,24 @@ async def test_a_request_that_takes_too_long_is_ended_with_a_response(
     arguments = ("serve", "--port", "0", "--upstream-url", upstream.url, "--shutdown-seconds", "0.05")
     with running_command(*arguments) as (process, printed):
         client = GraphQLClient(url_in(printed, "GraphQL"), session)
-        asked = asyncio.create_task(client.post(BODY, headers=HEADERS))
-        await upstream.asked.wait()
+        pending = asyncio.create_task(client.post(BODY, headers=HEADERS))
+        await upstream.requested.wait()
         process.send_signal(signal.SIGTERM)
-        assert (await asked).status == 503
+        assert (await pending).status == 503
         assert await status_of(process) == 0
 
 
 async def test_a_second_signal_ends_at_once(upstream: SlowUpstream, session: aiohttp.ClientSession) -> None:
     with running_command("serve", "--port", "0", "--upstream-url", upstream.url) as (process, printed):
         client = GraphQLClient(url_in(printed, "GraphQL"), session)
-        asked = asyncio.create_task(client.post(BODY, headers=HEADERS))
-        await upstream.asked.wait()
+        pending = asyncio.create_task(client.post(BODY, headers=HEADERS))
+        await upstream.requested.wait()
         process.send_signal(signal.SIGTERM)
         await until_unready(client)
         process.send_signal(signal.SIGTERM)
         assert await status_of(process) == -signal.SIGTERM
         with pytest.raises(aiohttp.ClientError):
-            await asked
+            await pending
 
 
 async def test_an_idle_gateway_ends_although_a_connection_is_open(

@@ -197,7 +197,7 @@ UNKNOWN = [
 ]
 
 
-def upstream_that_says(*frames: bytes, afterwards: str = "completed") -> Callable[[Request], ScriptedResponse]:
+def upstream_streaming(*frames: bytes, afterwards: str = "completed") -> Callable[[Request], ScriptedResponse]:
     """Run an upstream that streams these frames to the creator of a run.
 
     Reads get the run as it is `afterwards`, with its message.
@@ -220,9 +220,11 @@ def listing(*data: Any) -> dict[str, Any]:
     return {"object": "list", "data": list(data), "has_more": False}
 
 
-async def told_of(upstream: ScriptedUpstream, *frames: bytes, afterwards: str = "completed") -> SubscriptionReader:
-    """Return all events that a reader receives of a run with this stream."""
-    upstream.default_response = upstream_that_says(*frames, afterwards=afterwards)
+async def follow_stream(
+    upstream: ScriptedUpstream, *frames: bytes, afterwards: str = "completed"
+) -> SubscriptionReader:
+    """Follow a run with this stream to its end. Returns the reader."""
+    upstream.default_response = upstream_streaming(*frames, afterwards=afterwards)
     async with running_gateway(upstream.url) as gateway:
         await succeed(gateway, "createRun", "run { id }", threadId="thread_1", assistantId="asst_1")
         async with open_stream(gateway, RUN_EVENTS, run=RUN.id) as reader:
@@ -234,7 +236,7 @@ def pieces_of(reader: SubscriptionReader) -> Sequence[str]:
     return [event["value"] for event in reader.of_type("TextDelta")]
 
 
-def hold(reader: SubscriptionReader, status: str = "COMPLETED") -> None:
+def check_message_and_end(reader: SubscriptionReader, status: str = "COMPLETED") -> None:
     """Check that the reader has the message and the end."""
     check_events_match_messages(reader.events, [{"id": to_global_id(MessageKey("thread_1", "msg_1")), "text": TEXT}])
     assert statuses(reader.events)[-1] == status
@@ -243,8 +245,8 @@ def hold(reader: SubscriptionReader, status: str = "COMPLETED") -> None:
 async def test_unknown_events_are_skipped() -> None:
     async with scripted_upstream() as upstream:
         frames = [CREATED, *UNKNOWN, PROGRESS, *UNKNOWN, MESSAGE, *PIECES, *UNKNOWN, WRITTEN, COMPLETED, DONE]
-        reader = await told_of(upstream, *frames)
-        hold(reader)
+        reader = await follow_stream(upstream, *frames)
+        check_message_and_end(reader)
         assert "".join(pieces_of(reader)) == TEXT
         assert statuses(reader.events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
         assert [request.method for request in upstream.requests] == ["POST"]
@@ -253,8 +255,8 @@ async def test_unknown_events_are_skipped() -> None:
 async def test_events_without_objects_cost_one_poll_at_the_end() -> None:
     async with scripted_upstream() as upstream:
         frames = [CREATED, *UNREADABLE, PROGRESS, MESSAGE, *PIECES, *UNREADABLE, WRITTEN, COMPLETED, DONE]
-        reader = await told_of(upstream, *frames)
-        hold(reader)
+        reader = await follow_stream(upstream, *frames)
+        check_message_and_end(reader)
         assert "".join(pieces_of(reader)) == TEXT
         assert len(upstream.requests) <= 4
         assert {error["code"] for error in reader.of_type("StreamError")} <= {"UPSTREAM_INVALID_RESPONSE"}
@@ -265,8 +267,8 @@ async def test_the_status_is_that_of_the_run_and_not_of_the_events_name() -> Non
     working = frame("thread.run.completed", run_object("in_progress"))
     async with scripted_upstream() as upstream:
         frames = [CREATED, working, MESSAGE, *PIECES, WRITTEN, incomplete, DONE]
-        reader = await told_of(upstream, *frames, afterwards="incomplete")
-        hold(reader, "INCOMPLETE")
+        reader = await follow_stream(upstream, *frames, afterwards="incomplete")
+        check_message_and_end(reader, "INCOMPLETE")
         assert statuses(reader.events) == ["QUEUED", "IN_PROGRESS", "INCOMPLETE"]
 
 
@@ -298,8 +300,8 @@ REORDERED = {
 @pytest.mark.parametrize("frames", REORDERED.values(), ids=REORDERED)
 async def test_events_out_of_order_or_repeated_still_give_correct_data(frames: list[bytes]) -> None:
     async with scripted_upstream() as upstream:
-        reader = await told_of(upstream, *frames)
-        hold(reader)
+        reader = await follow_stream(upstream, *frames)
+        check_message_and_end(reader)
         seen = statuses(reader.events)
         assert [status for status in ("QUEUED", "IN_PROGRESS", "COMPLETED") if status in seen] == seen
 
@@ -307,8 +309,8 @@ async def test_events_out_of_order_or_repeated_still_give_correct_data(frames: l
 async def test_an_error_in_the_stream_is_reported_and_the_run_is_polled() -> None:
     error = frame("error", {"error": {"message": "The server had an error.", "type": "server_error"}})
     async with scripted_upstream() as upstream:
-        reader = await told_of(upstream, CREATED, PROGRESS, MESSAGE, PIECES[0], error, DONE, afterwards="failed")
-        hold(reader, "FAILED")
+        reader = await follow_stream(upstream, CREATED, PROGRESS, MESSAGE, PIECES[0], error, DONE, afterwards="failed")
+        check_message_and_end(reader, "FAILED")
         errors = [(error["code"], error["final"]) for error in reader.of_type("StreamError")]
         assert len(errors) == 2
         assert errors[1] == ("TOKENS_LOST", False)

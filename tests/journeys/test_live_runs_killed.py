@@ -63,41 +63,41 @@ class Story:
     socket: LiveSocket
     victims_socket: LiveSocket
     streamed: StartedRun = field(init=False)
-    watched: StartedRun = field(init=False)
+    polled: StartedRun = field(init=False)
     readers: list[SubscriptionReader] = field(default_factory=list)
 
     @property
-    def of_streamed(self) -> SubscriptionReader:
+    def streamed_reader(self) -> SubscriptionReader:
         return self.readers[0]
 
     @property
-    def of_watched(self) -> SubscriptionReader:
+    def polled_reader(self) -> SubscriptionReader:
         return self.readers[2]
 
     async def begin(self, *, tools: bool = False) -> None:
         """Start both runs at the same instant, with readers."""
         if tools:
             self.streamed = await start_tool_run(self.emulator, self.victim)
-            self.watched = await start_run_without_gateway(self.emulator, tools=[WEATHER])
+            self.polled = await start_run_without_gateway(self.emulator, tools=[WEATHER])
         else:
             self.streamed = await start_run(self.emulator, self.victim)
-            self.watched = await start_run_without_gateway(self.emulator)
-        await (await self.victims_socket.subscribe(RUN_EVENTS, run=self.watched.id)).wait_for_event("RunSnapshot")
+            self.polled = await start_run_without_gateway(self.emulator)
+        await (await self.victims_socket.subscribe(RUN_EVENTS, run=self.polled.id)).wait_for_event("RunSnapshot")
         await self.follow()
-        await self.all_told("QUEUED")
+        await self.wait_for_all("QUEUED")
 
     async def follow(self) -> None:
-        for run in (self.streamed, self.watched):
+        for run in (self.streamed, self.polled):
             self.readers += [await self.socket.subscribe(query, run=run.id) for query in (RUN_EVENTS, RUN_STATUS)]
 
-    async def all_told(self, status: str) -> None:
+    async def wait_for_all(self, status: str) -> None:
         """Wait until this status is the last one that every reader has received."""
         async with asyncio.timeout(TAKEOVER_SECONDS):
             await asyncio.gather(*(wait_for_status(reader, status) for reader in self.readers))
 
     async def advance(self, seconds: float, status: str) -> None:
         self.emulator.clock.advance(seconds)
-        await self.all_told(status)
+        await self.wait_for_all(status)
 
     def kill(self) -> None:
         os.kill(self.process.pid, signal.SIGKILL)
@@ -106,11 +106,11 @@ class Story:
     async def submit(self, gateway: Gateway) -> None:
         """Submit the outputs that both runs wait for; those of the streamed one through this gateway."""
         await submit_outputs(gateway, self.emulator, self.streamed)
-        waiting = await self.emulator.get(self.watched.path)
+        waiting = await self.emulator.get(self.polled.path)
         (call,) = waiting["required_action"]["submit_tool_outputs"]["tool_calls"]
         outputs = [{"tool_call_id": call["id"], "output": "23 °C"}]
-        await self.emulator.post(f"{self.watched.path}/submit_tool_outputs", {"tool_outputs": outputs})
-        await self.all_told("QUEUED")
+        await self.emulator.post(f"{self.polled.path}/submit_tool_outputs", {"tool_outputs": outputs})
+        await self.wait_for_all("QUEUED")
 
     async def finish(self, expected: tuple[str, ...] = PLAIN) -> None:
         """Let the runs end, and compare the events of the readers with the upstream's data."""
@@ -119,12 +119,12 @@ class Story:
             await asyncio.gather(*(reader.wait_for_completion() for reader in self.readers))
         for reader in self.readers:
             assert statuses(reader.events) == list(expected), reader
-        for reader, run in ((self.of_streamed, self.streamed), (self.of_watched, self.watched)):
+        for reader, run in ((self.streamed_reader, self.streamed), (self.polled_reader, self.polled)):
             check_events_match_messages(reader.events, await messages_of_run(self.emulator, run))
-        assert not self.of_watched.of_type("StreamError", "Lagged", "TextDelta")
+        assert not self.polled_reader.of_type("StreamError", "Lagged", "TextDelta")
 
-    def lost(self) -> list[str]:
-        return [event["code"] for event in self.of_streamed.of_type("StreamError")]
+    def error_codes(self) -> list[str]:
+        return [event["code"] for event in self.streamed_reader.of_type("StreamError")]
 
 
 @asynccontextmanager
@@ -139,15 +139,15 @@ async def two_processes(emulator: Emulator, valkey: Valkey, log: Path) -> AsyncI
                 yield Story(emulator, victim, process, survivor, socket, victims_socket)
 
 
-async def before_it_is_known(story: Story) -> None:
+async def run_not_known_yet(story: Story) -> None:
     """Kill the victim before it knows the run that the upstream has created, and while its first poll is unanswered."""
     emulator = story.emulator
     thread_id, assistant_id = await thread_with_question(emulator), await assistant(emulator)
-    story.watched = await start_run_without_gateway(emulator)
+    story.polled = await start_run_without_gateway(emulator)
     emulator.misbehave("createRun:latency=300ms:when=after,getRun:latency=300ms:when=after")
     values = {"threadId": thread_id, "assistantId": assistant_id}
     creating = asyncio.create_task(mutate(story.victim, "createRun", "run { id }", **values))
-    await story.victims_socket.subscribe(RUN_EVENTS, run=story.watched.id)
+    await story.victims_socket.subscribe(RUN_EVENTS, run=story.polled.id)
     await until(lambda: all(count.seen for _, count in emulator.faults.rules_with_counts))
     story.kill()
     with pytest.raises(aiohttp.ClientError):
@@ -156,10 +156,10 @@ async def before_it_is_known(story: Story) -> None:
     (run,) = (await emulator.get(f"/threads/{thread_id}/runs"))["data"]
     story.streamed = StartedRun(RunKey(thread_id, run["id"]))
     await story.follow()
-    await story.all_told("QUEUED")
+    await story.wait_for_all("QUEUED")
     await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
     await story.finish()
-    assert story.lost() == []
+    assert story.error_codes() == []
 
 
 async def queued(story: Story) -> None:
@@ -167,7 +167,7 @@ async def queued(story: Story) -> None:
     story.kill()
     await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
     await story.finish()
-    assert story.lost() == []
+    assert story.error_codes() == []
 
 
 async def in_progress(story: Story) -> None:
@@ -175,18 +175,18 @@ async def in_progress(story: Story) -> None:
     await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
     story.kill()
     await story.finish()
-    assert story.lost() == []
+    assert story.error_codes() == []
 
 
 async def writing(story: Story, pieces: int) -> None:
     await story.begin()
     await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
     story.emulator.clock.advance(STEP_SECONDS + pieces * PIECE_SECONDS)
-    await story.of_streamed.wait_for_event("TextDelta", pieces)
-    await story.of_watched.wait_for_event("MessageCreated")
+    await story.streamed_reader.wait_for_event("TextDelta", pieces)
+    await story.polled_reader.wait_for_event("MessageCreated")
     story.kill()
     await story.finish()
-    assert story.lost() == ["TOKENS_LOST"]
+    assert story.error_codes() == ["TOKENS_LOST"]
 
 
 async def first_piece(story: Story) -> None:
@@ -203,11 +203,11 @@ async def message_written(story: Story) -> None:
     await write_messages(story)
     story.kill()
     await story.finish()
-    assert story.lost() == []
-    assert story.of_streamed.of_type("MessageFinished")[0]["provenance"] == "STREAMED"
+    assert story.error_codes() == []
+    assert story.streamed_reader.of_type("MessageFinished")[0]["provenance"] == "STREAMED"
 
 
-async def terminal_status_not_yet_told(story: Story) -> None:
+async def end_not_published_yet(story: Story) -> None:
     """Kill the victim after the upstream has sent it the end, and before it publishes the end."""
     await story.begin()
     await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
@@ -216,38 +216,38 @@ async def terminal_status_not_yet_told(story: Story) -> None:
     story.emulator.clock.advance(LONG_SECONDS)
     story.kill()
     await story.finish()
-    assert story.lost() == []
+    assert story.error_codes() == []
 
 
 async def write_messages(story: Story) -> None:
     """Let both runs write their messages, without ending the runs."""
-    await write_message(story.emulator, story.of_streamed)
-    await story.of_watched.wait_for_event("MessageFinished")
+    await write_message(story.emulator, story.streamed_reader)
+    await story.polled_reader.wait_for_event("MessageFinished")
     assert [statuses(reader.events)[-1] for reader in story.readers] == ["IN_PROGRESS"] * 4
 
 
-async def held_up(story: Story) -> None:
+async def stopped_beyond_its_lease(story: Story) -> None:
     """Stop the victim for longer than its lease instead of killing it. It then goes on where it was."""
     await story.begin()
     await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
     story.emulator.clock.advance(STEP_SECONDS + 5 * PIECE_SECONDS)
-    await story.of_streamed.wait_for_event("TextDelta", 5)
-    await story.of_watched.wait_for_event("MessageCreated")
+    await story.streamed_reader.wait_for_event("TextDelta", 5)
+    await story.polled_reader.wait_for_event("MessageCreated")
     os.kill(story.process.pid, signal.SIGSTOP)
-    asked = story.emulator.counts.by_operation["getRun"]
-    await until(lambda: story.emulator.counts.by_operation["getRun"] >= asked + 2)  # the survivor has taken over
-    late = await story.socket.subscribe(RUN_EVENTS, run=story.streamed.id, after=story.of_streamed.cursor)
+    poll_count = story.emulator.counts.by_operation["getRun"]
+    await until(lambda: story.emulator.counts.by_operation["getRun"] >= poll_count + 2)  # the survivor has taken over
+    late = await story.socket.subscribe(RUN_EVENTS, run=story.streamed.id, after=story.streamed_reader.cursor)
     os.kill(story.process.pid, signal.SIGCONT)
-    before = list(story.of_streamed.events)
+    before = list(story.streamed_reader.events)
     await story.finish()
-    assert [*before, *await late.wait_for_completion()] == story.of_streamed.events
+    assert [*before, *await late.wait_for_completion()] == story.streamed_reader.events
 
 
-async def nobody_reading(story: Story) -> None:
+async def without_readers(story: Story) -> None:
     """Kill the victim when it has no readers. It leaves only the log, and later readers take over from there."""
     story.streamed = await start_run(story.emulator, story.victim)
-    story.watched = await start_run_without_gateway(story.emulator)
-    readers = [await story.victims_socket.subscribe(RUN_EVENTS, run=one.id) for one in (story.streamed, story.watched)]
+    story.polled = await start_run_without_gateway(story.emulator)
+    readers = [await story.victims_socket.subscribe(RUN_EVENTS, run=one.id) for one in (story.streamed, story.polled)]
     await asyncio.gather(*(wait_for_status(reader, "QUEUED") for reader in readers))
     story.emulator.clock.advance(QUEUED_SECONDS + STEP_SECONDS + 5 * PIECE_SECONDS)
     await readers[0].wait_for_event("TextDelta", 5)
@@ -257,16 +257,16 @@ async def nobody_reading(story: Story) -> None:
     await story.follow()
     again = [
         await story.socket.subscribe(RUN_EVENTS, run=run.id, after=reader.cursor)
-        for run, reader in ((story.streamed, readers[0]), (story.watched, readers[1]))
+        for run, reader in ((story.streamed, readers[0]), (story.polled, readers[1]))
     ]
     async with asyncio.timeout(TAKEOVER_SECONDS):
         await asyncio.gather(*(reader.wait_for_completion() for reader in (*again, *story.readers)))
-    for here, there, whole in zip(readers, again, (story.of_streamed, story.of_watched), strict=True):
+    for here, there, whole in zip(readers, again, (story.streamed_reader, story.polled_reader), strict=True):
         assert [*here.events, *there.events] == whole.events
         assert statuses(whole.events)[-1] == "COMPLETED"
-    check_events_match_messages(story.of_streamed.events, await messages_of_run(story.emulator, story.streamed))
-    check_events_match_messages(story.of_watched.events, await messages_of_run(story.emulator, story.watched))
-    assert story.lost() == ["TOKENS_LOST"]
+    check_events_match_messages(story.streamed_reader.events, await messages_of_run(story.emulator, story.streamed))
+    check_events_match_messages(story.polled_reader.events, await messages_of_run(story.emulator, story.polled))
+    assert story.error_codes() == ["TOKENS_LOST"]
 
 
 async def waiting_for_outputs(story: Story) -> None:
@@ -277,7 +277,7 @@ async def waiting_for_outputs(story: Story) -> None:
     await story.submit(story.survivor)
     await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
     await story.finish(WITH_TOOL)
-    assert story.lost() == []
+    assert story.error_codes() == []
 
 
 async def given_outputs(story: Story) -> None:
@@ -288,23 +288,23 @@ async def given_outputs(story: Story) -> None:
     story.kill()
     await story.advance(QUEUED_SECONDS, "IN_PROGRESS")
     await story.finish(WITH_TOOL)
-    assert story.lost() == []
+    assert story.error_codes() == []
 
 
 @pytest.mark.parametrize(
     "stage",
     [
-        before_it_is_known,
+        run_not_known_yet,
         queued,
         in_progress,
         first_piece,
         middle_piece,
         message_written,
-        terminal_status_not_yet_told,
+        end_not_published_yet,
         waiting_for_outputs,
         given_outputs,
-        held_up,
-        nobody_reading,
+        stopped_beyond_its_lease,
+        without_readers,
     ],
 )
 async def test_the_survivor_sees_each_status_once_and_each_message_complete(

@@ -35,29 +35,29 @@ from tests.support.valkey import Valkey, running_valkey
 @asynccontextmanager
 async def two_gateways(emulator: Emulator, redis_url: str, **settings: Any) -> AsyncIterator[tuple[Gateway, Gateway]]:
     shared = {"redis_url": redis_url, **settings}
-    async with running_gateway(emulator.url, **shared) as one, running_gateway(emulator.url, **shared) as other:
-        yield one, other
+    async with running_gateway(emulator.url, **shared) as first, running_gateway(emulator.url, **shared) as other:
+        yield first, other
 
 
 async def test_a_run_started_on_one_gateway_is_shown_from_the_beginning_on_another(
     emulator: Emulator, valkey: Valkey
 ) -> None:
-    async with two_gateways(emulator, valkey.url) as (one, other):
-        run = await start_run(emulator, one)
-        async with open_socket(one) as at_one, open_socket(other) as at_other:
-            here = await at_one.subscribe(RUN_EVENTS, run=run.id)
-            there = await at_other.subscribe(RUN_EVENTS, run=run.id)
+    async with two_gateways(emulator, valkey.url) as (first, other):
+        run = await start_run(emulator, first)
+        async with open_socket(first) as on_first, open_socket(other) as on_other:
+            here = await on_first.subscribe(RUN_EVENTS, run=run.id)
+            there = await on_other.subscribe(RUN_EVENTS, run=run.id)
             await there.wait_for_event("RunSnapshot")
             emulator.clock.advance(QUEUED_SECONDS + STEP_SECONDS + 5 * PIECE_SECONDS)
             await asyncio.gather(*(reader.wait_for_event("TextDelta", 5) for reader in (here, there)))
-            late = await at_other.subscribe(RUN_EVENTS, run=run.id)
+            late = await on_other.subscribe(RUN_EVENTS, run=run.id)
             await late.wait_for_event("TextDelta", 5)
-            resumed = await at_other.subscribe(RUN_EVENTS, run=run.id, after=here.events[3]["cursor"])
+            resumed = await on_other.subscribe(RUN_EVENTS, run=run.id, after=here.events[3]["cursor"])
             emulator.clock.advance(LONG_SECONDS)
             events = await here.wait_for_completion()
             assert await there.wait_for_completion() == await late.wait_for_completion() == events
             assert await resumed.wait_for_completion() == events[4:]
-            after_all = await at_other.subscribe(RUN_EVENTS, run=run.id, after=events[-3]["cursor"])
+            after_all = await on_other.subscribe(RUN_EVENTS, run=run.id, after=events[-3]["cursor"])
             assert await after_all.wait_for_completion() == events[-2:]
             check_events_match_messages(events, await messages_of_run(emulator, run))
     assert emulator.counts.by_operation["createRun"] == 1
@@ -67,26 +67,28 @@ async def test_a_run_started_on_one_gateway_is_shown_from_the_beginning_on_anoth
 async def test_a_run_started_elsewhere_is_polled_by_only_one_gateway(emulator: Emulator, valkey: Valkey) -> None:
     run = await start_run_without_gateway(emulator)
     async with (
-        two_gateways(emulator, valkey.url) as (one, other),
-        open_socket(one) as at_one,
-        open_socket(other) as at_other,
+        two_gateways(emulator, valkey.url) as (first, other),
+        open_socket(first) as on_first,
+        open_socket(other) as on_other,
     ):
         emulator.counts.reset()
         # The reader on the polling gateway wants only the status. The other reader wants everything and requests it.
-        status = await at_one.subscribe(RUN_STATUS, run=run.id)
+        status = await on_first.subscribe(RUN_STATUS, run=run.id)
         await status.wait_for_event("RunStatusChange")
-        events = await at_other.subscribe(RUN_EVENTS, run=run.id)
+        events = await on_other.subscribe(RUN_EVENTS, run=run.id)
         await events.wait_for_event("RunSnapshot")
         emulator.clock.advance(QUEUED_SECONDS)
-        await asyncio.gather(*(one.wait_for_event("RunStatusChange", status="IN_PROGRESS") for one in (status, events)))
+        await asyncio.gather(
+            *(reader.wait_for_event("RunStatusChange", status="IN_PROGRESS") for reader in (status, events))
+        )
         emulator.clock.advance(STEP_SECONDS)
         await events.wait_for_event("StepChanged")
         emulator.clock.advance(LONG_SECONDS)
         assert statuses(await status.wait_for_completion()) == statuses(await events.wait_for_completion())
         assert statuses(events.events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
-        asked = emulator.counts.by_operation["getRun"]
+        poll_count = emulator.counts.by_operation["getRun"]
         check_events_match_messages(events.events, await messages_of_run(emulator, run))
-    assert asked <= 15
+    assert poll_count <= 15
 
 
 async def test_a_query_after_an_event_sees_the_new_state_on_every_gateway(emulator: Emulator, valkey: Valkey) -> None:
@@ -103,15 +105,17 @@ async def test_a_query_after_an_event_sees_the_new_state_on_every_gateway(emulat
                 for gateway in reversed(gateways):
                     shown = (await gateway.data(state, {"run": run.id}))["run"]
                     assert shown["status"] == status
-                    assert [node["text"] for node in shown["messages"]["nodes"]] == [one["text"] for one in truth]
+                    assert [node["text"] for node in shown["messages"]["nodes"]] == [
+                        message["text"] for message in truth
+                    ]
                     assert (shown["thread"]["activeRun"] is None) == (status == "COMPLETED")
 
 
 async def test_outputs_submitted_to_one_gateway_continue_the_run_for_the_reader_of_the_other(
     emulator: Emulator, valkey: Valkey
 ) -> None:
-    async with two_gateways(emulator, valkey.url) as (one, other), open_socket(other) as socket:
-        run = await start_tool_run(emulator, one)
+    async with two_gateways(emulator, valkey.url) as (first, other), open_socket(other) as socket:
+        run = await start_tool_run(emulator, first)
         reader = await socket.subscribe(RUN_EVENTS, run=run.id)
         emulator.clock.advance(LONG_SECONDS)
         await reader.wait_for_event("RunStatusChange", status="REQUIRES_ACTION")
@@ -126,8 +130,8 @@ async def test_outputs_submitted_to_one_gateway_continue_the_run_for_the_reader_
 async def test_a_thread_written_through_one_gateway_is_followed_on_the_other(
     emulator: Emulator, valkey: Valkey
 ) -> None:
-    async with two_gateways(emulator, valkey.url) as (one, other), open_socket(other) as socket:
-        run = await start_run(emulator, one)
+    async with two_gateways(emulator, valkey.url) as (first, other), open_socket(other) as socket:
+        run = await start_run(emulator, first)
         reader = await socket.subscribe(THREAD_EVENTS, thread=run.thread_id)
         await reader.wait_for_event("RunStatusChange", status="QUEUED")
         emulator.clock.advance(QUEUED_SECONDS)
@@ -135,13 +139,13 @@ async def test_a_thread_written_through_one_gateway_is_followed_on_the_other(
         emulator.clock.advance(LONG_SECONDS)
         await reader.wait_for_event("RunStatusChange", status="COMPLETED")
         (finished,) = reader.of_type("MessageFinished")
-        assert [finished["message"]["text"]] == [one["text"] for one in await messages_of_run(emulator, run)]
+        assert [finished["message"]["text"]] == [message["text"] for message in await messages_of_run(emulator, run)]
 
 
 async def test_two_principals_never_meet_in_redis(emulator: Emulator, valkey: Valkey) -> None:
-    async with two_gateways(emulator, valkey.url) as (one, other):
-        run = await start_run(emulator, one)
-        async with open_stream(one, RUN_EVENTS, run=run.id) as own:
+    async with two_gateways(emulator, valkey.url) as (first, other):
+        run = await start_run(emulator, first)
+        async with open_stream(first, RUN_EVENTS, run=run.id) as own:
             await own.wait_for_event("RunSnapshot")
             for after in (None, own.cursor):
                 async with open_stream(other, RUN_EVENTS, key="other", run=run.id, last_event_id=after) as stranger:
@@ -153,14 +157,14 @@ async def test_two_principals_never_meet_in_redis(emulator: Emulator, valkey: Va
 async def test_without_redis_from_the_start_runs_are_followed_within_each_gateway(
     emulator: Emulator, tmp_path: Any
 ) -> None:
-    async with two_gateways(emulator, f"unix://{tmp_path}/nobody.sock") as (one, other):
-        run = await start_run(emulator, one)
-        async with open_socket(one) as at_one, open_socket(other) as at_other:
-            here = await at_one.subscribe(RUN_EVENTS, run=run.id)
-            there = await at_other.subscribe(RUN_EVENTS, run=run.id)
+    async with two_gateways(emulator, f"unix://{tmp_path}/nobody.sock") as (first, other):
+        run = await start_run(emulator, first)
+        async with open_socket(first) as on_first, open_socket(other) as on_other:
+            here = await on_first.subscribe(RUN_EVENTS, run=run.id)
+            there = await on_other.subscribe(RUN_EVENTS, run=run.id)
             await asyncio.gather(here.wait_for_event("RunSnapshot"), there.wait_for_event("RunSnapshot"))
             emulator.clock.advance(QUEUED_SECONDS)
-            await asyncio.gather(*(one.wait_for_event("RunStatusChange") for one in (here, there)))
+            await asyncio.gather(*(reader.wait_for_event("RunStatusChange") for reader in (here, there)))
             emulator.clock.advance(LONG_SECONDS)
             for reader, provenance in ((here, "STREAMED"), (there, "POLLED")):
                 events = await reader.wait_for_completion()
@@ -172,12 +176,12 @@ async def test_without_redis_from_the_start_runs_are_followed_within_each_gatewa
 @pytest.mark.parametrize("back", [False, True], ids=["stays away", "comes back empty"])
 async def test_readers_lose_nothing_when_redis_dies_in_the_middle(emulator: Emulator, back: bool) -> None:
     with running_valkey() as redis:
-        async with two_gateways(emulator, redis.url) as (one, other):
-            streamed, polled = await start_run(emulator, one), await start_run_without_gateway(emulator)
-            async with open_socket(one) as at_one, open_socket(other) as at_other:
-                here = await at_one.subscribe(RUN_EVENTS, run=streamed.id)
-                there = await at_other.subscribe(RUN_EVENTS, run=streamed.id)
-                watched = [await socket.subscribe(RUN_EVENTS, run=polled.id) for socket in (at_one, at_other)]
+        async with two_gateways(emulator, redis.url) as (first, other):
+            streamed, polled = await start_run(emulator, first), await start_run_without_gateway(emulator)
+            async with open_socket(first) as on_first, open_socket(other) as on_other:
+                here = await on_first.subscribe(RUN_EVENTS, run=streamed.id)
+                there = await on_other.subscribe(RUN_EVENTS, run=streamed.id)
+                watched = [await socket.subscribe(RUN_EVENTS, run=polled.id) for socket in (on_first, on_other)]
                 await asyncio.gather(*(reader.wait_for_event("RunSnapshot") for reader in (here, there, *watched)))
                 emulator.clock.advance(QUEUED_SECONDS + STEP_SECONDS + 5 * PIECE_SECONDS)
                 await asyncio.gather(*(reader.wait_for_event("TextDelta", 5) for reader in (here, there)))
@@ -202,8 +206,8 @@ async def test_readers_lose_nothing_when_redis_dies_in_the_middle(emulator: Emul
 
 async def test_a_redis_that_hangs_delays_no_reader(emulator: Emulator) -> None:
     with running_valkey() as redis:
-        async with two_gateways(emulator, redis.url) as (one, _), open_socket(one) as socket:
-            run = await start_run(emulator, one)
+        async with two_gateways(emulator, redis.url) as (first, _), open_socket(first) as socket:
+            run = await start_run(emulator, first)
             reader = await socket.subscribe(RUN_EVENTS, run=run.id)
             await reader.wait_for_event("RunSnapshot")
             os.kill(redis.command("INFO", "server")["process_id"], signal.SIGSTOP)
@@ -211,7 +215,7 @@ async def test_a_redis_that_hangs_delays_no_reader(emulator: Emulator) -> None:
             events = await reader.wait_for_completion()
             assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
             check_events_match_messages(events, await messages_of_run(emulator, run))
-            other = await start_run(emulator, one)
+            other = await start_run(emulator, first)
             reader = await socket.subscribe(RUN_EVENTS, run=other.id)
             emulator.clock.advance(LONG_SECONDS)
             await reader.wait_for_completion()

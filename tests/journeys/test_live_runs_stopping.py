@@ -116,7 +116,7 @@ async def test_subscriptions_end_when_the_credential_does(emulator: Emulator, ga
         assert not other.is_over
 
 
-async def tasks_at_rest(emulator: Emulator) -> set[asyncio.Task[Any]]:
+async def idle_tasks(emulator: Emulator) -> set[asyncio.Task[Any]]:
     """Return all tasks, with that of the connection that the test itself uses to the emulator."""
     await emulator.get("/assistants")
     return asyncio.all_tasks()
@@ -124,7 +124,7 @@ async def tasks_at_rest(emulator: Emulator) -> set[asyncio.Task[Any]]:
 
 async def test_no_task_is_left_of_runs_that_were_followed(emulator: Emulator, valkey: Valkey) -> None:
     """The tasks of this process are those of the gateway and, one for each open connection, of the emulator."""
-    before = await tasks_at_rest(emulator)
+    before = await idle_tasks(emulator)
     shared: dict[str, Any] = {"redis_url": valkey.url, "gateway_run_lease_seconds": 0.5}
     async with running_gateway(emulator.url, **shared) as gateway, open_socket(gateway) as socket:
         ended, left, cut = [await start_run(emulator, gateway) for _ in range(3)]
@@ -140,24 +140,24 @@ async def test_no_task_is_left_of_runs_that_were_followed(emulator: Emulator, va
         async with open_stream(gateway, RUN_EVENTS, run=cut.id) as stream:
             readers = (*whole, *unwanted, stream)
             await asyncio.gather(*(reader.wait_until(lambda reader: reader.events) for reader in readers))
-        assert len(at_work()) > 4
+        assert len(run_log_tasks()) > 4
         for reader in unwanted:
             await socket.unsubscribe(reader)
         emulator.clock.advance(LONG_SECONDS)
         await asyncio.gather(*(reader.wait_for_completion() for reader in whole))
         # Streaming tasks have ended with their runs, and polling tasks with their runs and readers.
-        await until(lambda: not at_work())
+        await until(lambda: not run_log_tasks())
     await until(lambda: asyncio.all_tasks() <= before)
 
 
-def at_work() -> list[str]:
+def run_log_tasks() -> list[str]:
     """Return the tasks that stream or poll."""
     tasks = (repr(task) for task in asyncio.all_tasks())
     return [task for task in tasks if "gateway/run_log/" in task and "redis_notifications" not in task]
 
 
 async def test_a_stopping_gateway_leaves_no_task_and_no_connection(emulator: Emulator, valkey: Valkey) -> None:
-    before = await tasks_at_rest(emulator)
+    before = await idle_tasks(emulator)
     async with running_gateway(emulator.url, redis_url=valkey.url) as gateway, open_socket(gateway) as socket:
         run, watched = await start_run(emulator, gateway), await start_run_without_gateway(emulator)
         readers = [await socket.subscribe(RUN_EVENTS, run=one.id) for one in (run, watched)]

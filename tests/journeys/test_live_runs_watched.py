@@ -33,12 +33,12 @@ async def socket(gateway: Gateway) -> AsyncIterator[LiveSocket]:
         yield socket
 
 
-async def polls_until_the_end(emulator: Emulator, run: StartedRun) -> dict[str, int]:
+async def finished_polls(emulator: Emulator, run: StartedRun) -> dict[str, int]:
     """Return the upstream requests since the counts were reset. Checks that no more follow."""
-    asked = dict(emulator.counts.by_operation)
+    requests = dict(emulator.counts.by_operation)
     await emulator.get(run.path)
-    assert emulator.counts.total == sum(asked.values()) + 1
-    return asked
+    assert emulator.counts.total == sum(requests.values()) + 1
+    return requests
 
 
 async def test_a_run_started_elsewhere_is_polled_with_its_steps_and_messages(
@@ -89,13 +89,13 @@ async def test_a_hundred_subscribers_cost_the_polls_of_one(emulator: Emulator, g
             emulator.clock.advance(QUEUED_SECONDS if condition == "RunSnapshot" else STEP_SECONDS)
         emulator.clock.advance(LONG_SECONDS)
         await asyncio.gather(*(reader.wait_for_completion() for reader in readers))
-        asked = await polls_until_the_end(emulator, run)
+        requests = await finished_polls(emulator, run)
         assert all(reader.events == readers[0].events for reader in readers)
-    looks = asked["getRun"]
+    polls = requests["getRun"]
     # Four things happened, and each had to be found. A poll costs three calls at most.
-    assert 4 <= looks <= 20
-    assert asked.keys() == {"getRun", "listRunSteps", "listMessages"}
-    assert max(asked.values()) == looks
+    assert 4 <= polls <= 20
+    assert requests.keys() == {"getRun", "listRunSteps", "listMessages"}
+    assert max(requests.values()) == polls
 
 
 async def test_the_last_reader_leaving_ends_the_polls(emulator: Emulator, socket: LiveSocket) -> None:
@@ -108,10 +108,10 @@ async def test_the_last_reader_leaving_ends_the_polls(emulator: Emulator, socket
     before = asyncio.all_tasks()
     await socket.unsubscribe(readers[1])
     await until(lambda: bool(before - asyncio.all_tasks()))  # the poller
-    asked = emulator.counts.total
+    requests = emulator.counts.total
     again = await socket.subscribe(RUN_STATUS, run=run.id)
     await again.wait_for_event("RunStatusChange")
-    assert emulator.counts.total <= asked + 2
+    assert emulator.counts.total <= requests + 2
 
 
 async def test_a_waiting_run_elsewhere_is_reported_and_goes_on_after_outputs_there(

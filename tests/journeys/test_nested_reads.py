@@ -239,8 +239,8 @@ async def test_another_callers_data_are_not_there(emulator: Emulator, gateway: G
     thread_id, run_id = await finished_run(emulator)
     query = "query ($thread: ID!, $run: ID!) { thread(id: $thread) { createdAt } run(id: $run) { status } }"
     variables = {"thread": thread_id, "run": to_global_id(RunKey(thread_id, run_id))}
-    theirs = await gateway.execute(query, variables, headers={"Authorization": "Bearer another-key"})
-    assert theirs == {"data": {"thread": None, "run": None}}
+    other_result = await gateway.execute(query, variables, headers={"Authorization": "Bearer another-key"})
+    assert other_result == {"data": {"thread": None, "run": None}}
 
 
 @asynccontextmanager

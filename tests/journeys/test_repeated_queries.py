@@ -70,10 +70,10 @@ async def test_every_transport_reuses_the_response_of_another(
 ) -> None:
     first = await ask(gateway, {"id": thread_id})
     credential = {"Authorization": AUTHORIZATION}
-    asked = {"query": CONVERSATION, "variables": {"id": thread_id}}
+    request_body = {"query": CONVERSATION, "variables": {"id": thread_id}}
     in_url = {"query": CONVERSATION, "variables": json.dumps({"id": thread_id})}
     assert (await gateway.get(params=in_url, headers=credential)).body == first
-    stream = await gateway.post(asked, headers={**credential, "Accept": "text/event-stream"})
+    stream = await gateway.post(request_body, headers={**credential, "Accept": "text/event-stream"})
     assert stream.body == b"event: next\ndata: " + first + b"\n\nevent: complete\ndata: \n\n"
     async with gateway.session.ws_connect(f"{gateway.url}/graphql", protocols=(SUBPROTOCOL,)) as ws:
         socket = Socket(ws)

@@ -254,13 +254,13 @@ class Agreement(RuleBasedStateMachine):
     def update_assistant(self, at: int, name: str | None, tools: list[str] | None, by_rest: bool) -> None:
         assistant_id, assistant = self._assistant(at)
         for_graphql, for_rest = tools_sent(tools or [])
-        given = tools is not None
-        values = {"assistantId": assistant_id, "name": name} | ({"tools": for_graphql} if given else {})
-        body = {"name": name} | ({"tools": for_rest} if given else {})
+        has_tools = tools is not None
+        values = {"assistantId": assistant_id, "name": name} | ({"tools": for_graphql} if has_tools else {})
+        body = {"name": name} | ({"tools": for_rest} if has_tools else {})
         write = Write("updateAssistant", values, "POST", f"/assistants/{assistant_id}", body, "assistant")
         changed = self.clients.write(write, by_rest=by_rest, refused=None if assistant else "NOT_FOUND")
         if assistant:
-            assistant |= {"name": name} | ({"tools": tools} if given else {})
+            assistant |= {"name": name} | ({"tools": tools} if has_tools else {})
             assert changed == assistant
 
     @precondition(lambda self: len(self.model.assistants) > 1)

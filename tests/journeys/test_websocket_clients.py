@@ -11,65 +11,65 @@ def next_of(text: str) -> object:
 
 
 async def test_it_receives_each_event_and_the_end() -> None:
-    async with running_following() as gateway, run_npm_client("ws", gateway.url, STATUS) as told:
-        await gateway.followed()
+    async with running_following() as gateway, run_npm_client("ws", gateway.url, STATUS) as received:
+        await gateway.wait_for_feeds()
         for text in ("queued", "completed"):
             gateway.events.push(status(text))
         gateway.events.end()
-        assert await told == [
+        assert await received == [
             {"connected": None}, next_of("QUEUED"), next_of("COMPLETED"), {"complete": None}, {"closed": 1000},
         ]  # fmt: skip
-        await gateway.nobody_left()
+        await gateway.wait_until_idle()
 
 
 async def test_it_can_stop_before_the_end() -> None:
-    async with running_following() as gateway, run_npm_client("ws", gateway.url, STATUS, most=1) as told:
-        await gateway.followed()
+    async with running_following() as gateway, run_npm_client("ws", gateway.url, STATUS, most=1) as received:
+        await gateway.wait_for_feeds()
         gateway.events.push(status("queued"))
-        assert {"closed": 1000} in await told
-        await gateway.nobody_left()
+        assert {"closed": 1000} in await received
+        await gateway.wait_until_idle()
 
 
 async def test_it_runs_a_query() -> None:
-    async with running_following() as gateway, run_npm_client("ws", gateway.url, "{ __typename }") as told:
-        assert {"next": {"data": {"__typename": "Query"}}} in await told
-        await gateway.nobody_left()
+    async with running_following() as gateway, run_npm_client("ws", gateway.url, "{ __typename }") as received:
+        assert {"next": {"data": {"__typename": "Query"}}} in await received
+        await gateway.wait_until_idle()
 
 
 async def test_it_receives_errors() -> None:
     async with running_following() as gateway:
-        async with run_npm_client("ws", gateway.url, "subscription { nonsense }") as told:
-            (error,) = next(line["error"] for line in await told if "error" in line)
+        async with run_npm_client("ws", gateway.url, "subscription { nonsense }") as received:
+            (error,) = next(line["error"] for line in await received if "error" in line)
             assert error["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
-        async with run_npm_client("ws", gateway.url, STATUS) as told:
-            await gateway.followed()
+        async with run_npm_client("ws", gateway.url, STATUS) as received:
+            await gateway.wait_for_feeds()
             gateway.events.fail(GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "It is away."))
-            (error,) = next(line["error"] for line in await told if "error" in line)
+            (error,) = next(line["error"] for line in await received if "error" in line)
             assert error["message"] == "It is away."
-        await gateway.nobody_left()
+        await gateway.wait_until_idle()
 
 
 async def test_it_reconnects_after_a_restart() -> None:
     port = free_port()
     async with running_following(port=port) as first:
         restarted = run_npm_client("ws", first.url, STATUS)
-        told = await restarted.__aenter__()
-        await first.followed()
+        received = await restarted.__aenter__()
+        await first.wait_for_feeds()
         async with first.initialised() as witness:
             await witness.subscribe()
-            await first.followed(2)
+            await first.wait_for_feeds(2)
             first.events.push(status("queued"))
             await witness.receive()  # its iteration comes after the other's
         await first.stop()
-        await first.nobody_left()
+        await first.wait_until_idle()
     async with running_following(port=port) as second:
-        await second.followed()
+        await second.wait_for_feeds()
         second.events.push(status("completed"))
         second.events.end()
-        lines = [line for line in await told if line != {"closed": 1006}]  # while the client was disconnected
+        lines = [line for line in await received if line != {"closed": 1006}]  # while the client was disconnected
         assert lines == [
             {"connected": None}, next_of("QUEUED"), {"closed": 1012},
             {"connected": None}, next_of("COMPLETED"), {"complete": None}, {"closed": 1000},
         ]  # fmt: skip
-        await second.nobody_left()
+        await second.wait_until_idle()
     await restarted.__aexit__(None, None, None)

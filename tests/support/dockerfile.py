@@ -203,9 +203,11 @@ def run_in(stage: Stage, command: list[str], directory: Path, **variables: str) 
 
 def stage_environment(stage: Stage, **variables: str) -> dict[str, str]:
     """Return the variables of the stage, and those that this machine needs to reach its registries."""
-    ours = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "npm_config_", "SSL_"))}
+    machine_variables = {
+        name: value for name, value in os.environ.items() if name.startswith(("PIP_", "npm_config_", "SSL_"))
+    }
     cache = str(Path("~/.cache/pip").expanduser())
-    return {"PIP_CACHE_DIR": cache, **ours, "HOME": str(stage.root), **stage.environment, **variables}
+    return {"PIP_CACHE_DIR": cache, **machine_variables, "HOME": str(stage.root), **stage.environment, **variables}
 
 
 def exec_form(instruction: Instruction) -> list[str]:

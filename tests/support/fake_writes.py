@@ -79,13 +79,13 @@ class FakeWrites:
 
     async def create_message(self, thread: ThreadKey, body: MessageBody) -> MessageObject:
         await self.begin_write("create_message", thread)
-        sent = self._sent(body)
+        wire_body = self._sent(body)
         _find(self.threads, thread)
         if (run_id := self._active_run(thread)) is not None:
             raise _refused(
                 ErrorCode.ACTIVE_RUN, f"Can't add messages to {thread.thread_id} while a run {run_id} is active."
             )
-        return self._new_message(thread, sent)
+        return self._new_message(thread, wire_body)
 
     async def update_message(self, key: MessageKey, body: MetadataUpdateBody) -> MessageObject:
         return await self._update("update_message", self.messages, key, body)
@@ -97,27 +97,27 @@ class FakeWrites:
 
     async def create_run(self, thread: ThreadKey, body: RunBody) -> RunObject:
         await self.begin_write("create_run", thread)
-        sent = self._sent(body)
+        wire_body = self._sent(body)
         _find(self.threads, thread)
         assistant = _find(self.assistants, AssistantKey(body.assistant_id))
         if (run_id := self._active_run(thread)) is not None:
             raise _refused(ErrorCode.ACTIVE_RUN, f"Thread {thread.thread_id} already has an active run {run_id}.")
-        self._check_question(thread, sent, assistant)
-        for message in sent.get("additional_messages", ()):
+        self._check_question(thread, wire_body, assistant)
+        for message in wire_body.get("additional_messages", ()):
             self._new_message(thread, message)
-        return self._new_run(thread, sent, assistant)
+        return self._new_run(thread, wire_body, assistant)
 
     async def create_thread_and_run(self, body: ThreadAndRunBody) -> RunObject:
         await self.begin_write("create_thread_and_run", None)
-        sent = self._sent(body)
+        wire_body = self._sent(body)
         assistant = _find(self.assistants, AssistantKey(body.assistant_id))
-        thread = ThreadKey(self._new_thread(sent.get("thread", {})).id)
+        thread = ThreadKey(self._new_thread(wire_body.get("thread", {})).id)
         try:
-            self._check_question(thread, sent, assistant)
+            self._check_question(thread, wire_body, assistant)
         except GatewayError:
             del self.threads[thread]
             raise
-        return self._new_run(thread, sent, assistant)
+        return self._new_run(thread, wire_body, assistant)
 
     async def update_run(self, key: RunKey, body: MetadataUpdateBody) -> RunObject:
         return await self._update("update_run", self.runs, key, body)
@@ -127,26 +127,26 @@ class FakeWrites:
         run = _find(self.runs, key)
         if run.status not in {"queued", "in_progress", "requires_action"}:
             raise _refused(ErrorCode.WRONG_STATE, f"Cannot cancel run with status '{run.status}'.")
-        return self._keep(self.runs, key, msgspec.structs.replace(run, status="cancelling", required_action=NULL))
+        return self._store(self.runs, key, msgspec.structs.replace(run, status="cancelling", required_action=NULL))
 
     async def submit_tool_outputs(self, key: RunKey, body: ToolOutputsBody) -> RunObject:
         await self.begin_write("submit_tool_outputs", key)
-        sent = self._sent(body)
+        wire_body = self._sent(body)
         run = _find(self.runs, key)
         if run.status != "requires_action":
             raise _refused(ErrorCode.WRONG_STATE, f'Runs in status "{run.status}" do not accept tool outputs.')
-        asked = json.loads(bytes(run.required_action))["submit_tool_outputs"]["tool_calls"]
-        expected = [call["id"] for call in asked]
-        got = [output["tool_call_id"] for output in sent["tool_outputs"]]
+        calls = json.loads(bytes(run.required_action))["submit_tool_outputs"]["tool_calls"]
+        expected = [call["id"] for call in calls]
+        got = [output["tool_call_id"] for output in wire_body["tool_outputs"]]
         if sorted(expected) != sorted(got):
             words = f"Expected tool outputs for call_ids {expected!r}, got {got!r}"
             raise _refused(ErrorCode.BAD_USER_INPUT, words, argument="tool_outputs")
-        return self._keep(self.runs, key, msgspec.structs.replace(run, status="queued", required_action=NULL))
+        return self._store(self.runs, key, msgspec.structs.replace(run, status="queued", required_action=NULL))
 
     async def create_assistant(self, body: AssistantBody) -> AssistantObject:
         await self.begin_write("create_assistant", None)
-        made = self._make(AssistantObject, "asst", "assistant", {"metadata": {}, "tools": []} | self._sent(body))
-        return self._keep(self.assistants, AssistantKey(made.id), made)
+        created = self._make(AssistantObject, "asst", "assistant", {"metadata": {}, "tools": []} | self._sent(body))
+        return self._store(self.assistants, AssistantKey(created.id), created)
 
     async def update_assistant(self, key: AssistantKey, body: AssistantUpdateBody) -> AssistantObject:
         return await self._update("update_assistant", self.assistants, key, body)
@@ -160,68 +160,73 @@ class FakeWrites:
 
     def _sent(self, body: Body, *, send_nulls: bool = False) -> Any:
         """Record and return the body that a client would send."""
-        sent = json.loads(render_body(body, DIALECTS[self._dialect], send_nulls=send_nulls))
-        self.bodies.append(sent)
-        return sent
+        wire_body = json.loads(render_body(body, DIALECTS[self._dialect], send_nulls=send_nulls))
+        self.bodies.append(wire_body)
+        return wire_body
 
     async def _update(self, name: str, table: dict[KeyT, ObjectT], key: KeyT, body: Body) -> ObjectT:
         await self.begin_write(name, key)
-        sent = self._sent(body, send_nulls=True)
+        wire_body = self._sent(body, send_nulls=True)
         found = _find(table, key)
         # A field that cannot be null keeps its value.
-        given = {part: value for part, value in sent.items() if value is not None or part not in _NEVER_NULL}
+        changes = {part: value for part, value in wire_body.items() if value is not None or part not in _NEVER_NULL}
         fields = {part: getattr(found, part) for part in found.__struct_fields__}  # type: ignore[attr-defined]
-        return self._keep(table, key, msgspec.json.decode(msgspec.json.encode(fields | given), type=type(found)))
+        return self._store(table, key, msgspec.json.decode(msgspec.json.encode(fields | changes), type=type(found)))
 
     async def _delete(self, name: str, table: dict[KeyT, ObjectT], key: KeyT) -> None:
         await self.begin_write(name, key)
         _find(table, key)
         del table[key]
 
-    def _keep(self, table: dict[KeyT, ObjectT], key: KeyT, made: ObjectT) -> ObjectT:
-        table[key] = made
-        return made
+    def _store(self, table: dict[KeyT, ObjectT], key: KeyT, created: ObjectT) -> ObjectT:
+        table[key] = created
+        return created
 
     def _make(self, wire_type: type[ObjectT], prefix: str, kind: str, fields: dict[str, Any]) -> ObjectT:
         self._made += 1
         own = {"id": f"{prefix}_made{self._made}", "object": kind, "created_at": FIRST_SECOND + self._made}
         return msgspec.json.decode(json.dumps(fields | own), type=wire_type)
 
-    def _new_thread(self, sent: dict[str, Any]) -> ThreadObject:
-        made = self._make(ThreadObject, "thread", "thread", {"metadata": {}} | sent)
-        self.threads[ThreadKey(made.id)] = made
-        for message in sent.get("messages", ()):
-            self._new_message(ThreadKey(made.id), message)
-        return made
+    def _new_thread(self, wire_body: dict[str, Any]) -> ThreadObject:
+        created = self._make(ThreadObject, "thread", "thread", {"metadata": {}} | wire_body)
+        self.threads[ThreadKey(created.id)] = created
+        for message in wire_body.get("messages", ()):
+            self._new_message(ThreadKey(created.id), message)
+        return created
 
-    def _new_message(self, thread: ThreadKey, sent: dict[str, Any]) -> MessageObject:
-        content = sent["content"]
+    def _new_message(self, thread: ThreadKey, wire_body: dict[str, Any]) -> MessageObject:
+        content = wire_body["content"]
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         shown = [
             {"type": "text", "text": {"value": part["text"], "annotations": []}} if part["type"] == "text" else part
             for part in parts
         ]
-        made = self._make(MessageObject, "msg", "thread.message", {"metadata": {}} | sent | {"content": shown})
-        for file_id in made.file_ids or ():
-            file = MessageFileObject(file_id, made.created_at, "thread.message.file", made.id)
-            self.message_files[MessageFileKey(thread.thread_id, made.id, file_id)] = file
-        return self._keep(self.messages, MessageKey(thread.thread_id, made.id), made)
+        created = self._make(MessageObject, "msg", "thread.message", {"metadata": {}} | wire_body | {"content": shown})
+        for file_id in created.file_ids or ():
+            file = MessageFileObject(file_id, created.created_at, "thread.message.file", created.id)
+            self.message_files[MessageFileKey(thread.thread_id, created.id, file_id)] = file
+        return self._store(self.messages, MessageKey(thread.thread_id, created.id), created)
 
-    def _new_run(self, thread: ThreadKey, sent: dict[str, Any], assistant: AssistantObject) -> RunObject:
+    def _new_run(self, thread: ThreadKey, wire_body: dict[str, Any], assistant: AssistantObject) -> RunObject:
         copied = {name: getattr(assistant, name) for name in ("model", "instructions", "tools", "temperature", "top_p")}
         inherited = json.loads(msgspec.json.encode({"metadata": {}} | copied))
-        made = self._make(
-            RunObject, "run", "thread.run", inherited | sent | {"thread_id": thread.thread_id, "status": "queued"}
+        created = self._make(
+            RunObject, "run", "thread.run", inherited | wire_body | {"thread_id": thread.thread_id, "status": "queued"}
         )
-        return self._keep(self.runs, RunKey(thread.thread_id, made.id), made)
+        return self._store(self.runs, RunKey(thread.thread_id, created.id), created)
 
     def _active_run(self, thread: ThreadKey) -> str | None:
         owned = (key.run_id for key, run in self.runs.items() if key[0] == thread[0] and not is_terminal(run.status))
         return next(owned, None)
 
-    def _check_question(self, thread: ThreadKey, sent: dict[str, Any], assistant: AssistantObject) -> None:
-        asked = any(key[0] == thread[0] and message.role == "user" for key, message in self.messages.items())
-        if not (asked or sent.get("additional_messages") or sent.get("instructions") or assistant.instructions):
+    def _check_question(self, thread: ThreadKey, wire_body: dict[str, Any], assistant: AssistantObject) -> None:
+        has_question = any(key[0] == thread[0] and message.role == "user" for key, message in self.messages.items())
+        if not (
+            has_question
+            or wire_body.get("additional_messages")
+            or wire_body.get("instructions")
+            or assistant.instructions
+        ):
             words = "Run creation requires a Thread with a user message or an assistant with instructions."
             raise _refused(ErrorCode.BAD_USER_INPUT, words)
 

@@ -42,9 +42,9 @@ async def running_gateway(upstream_url: str, **settings: Any) -> AsyncIterator[G
 
 def clean_environment(**variables: str) -> Mapping[str, str]:
     """Return this process's environment without the gateway's settings, so that a developer's own do not interfere."""
-    ours = {name.upper() for name in Settings.model_fields}
-    kept = {name: value for name, value in os.environ.items() if name not in ours}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **variables}
+    setting_names = {name.upper() for name in Settings.model_fields}
+    environment = {name: value for name, value in os.environ.items() if name not in setting_names}
+    return {**environment, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **variables}
 
 
 @contextmanager

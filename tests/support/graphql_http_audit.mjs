@@ -1,4 +1,4 @@
-// Runs graphql-http's audits of a server against the URL in argv[2]; prints their results as one JSON array.
+// Runs graphql-http's audits against the server at the URL in argv[2]; prints their results as one JSON array.
 import { serverAudits } from "graphql-http";
 
 const results = [];

@@ -1,9 +1,9 @@
-// npm's own graphql-sse client: runs one operation and prints what it is told, one JSON value a line.
-//   node graphql_sse_client.mjs <url> <operation> <authorization> [events until it leaves by itself]
+// npm's own graphql-sse client: runs one operation and prints everything that it receives, one JSON value per line.
+//   node graphql_sse_client.mjs <url> <operation> <authorization> [events until it stops by itself]
 import { createClient } from 'graphql-sse';
 
 const [url, query, authorization, most = 'Infinity'] = process.argv.slice(2);
-const say = (kind, value) => console.log(JSON.stringify({ [kind]: value ?? null }));
+const print = (kind, value) => console.log(JSON.stringify({ [kind]: value ?? null }));
 let events = 0;
 
 const client = createClient({
@@ -11,19 +11,19 @@ const client = createClient({
   headers: { Authorization: authorization },
   retryAttempts: 100,
   retry: () => {
-    say('retry');
+    print('retry');
     return new Promise((resolve) => setTimeout(resolve, 50));
   },
 });
-const leave = client.subscribe(
+const unsubscribe = client.subscribe(
   { query },
   {
-    next: (answer) => {
-      say('next', answer);
+    next: (result) => {
+      print('next', result);
       events += 1;
-      if (events >= Number(most)) leave();
+      if (events >= Number(most)) unsubscribe();
     },
-    error: (error) => say('error', Array.isArray(error) ? error : error.message),
-    complete: () => say('complete'),
+    error: (error) => print('error', Array.isArray(error) ? error : error.message),
+    complete: () => print('complete'),
   },
 );

@@ -1,10 +1,10 @@
-// npm's own graphql-ws client: runs one operation and prints what it is told, one JSON value a line.
+// npm's own graphql-ws client: runs one operation and prints everything that it receives, one JSON value per line.
 //   node graphql_ws_client.mjs <ws url> <operation> <authorization> [events until it completes by itself]
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 
 const [url, query, authorization, most = 'Infinity'] = process.argv.slice(2);
-const say = (kind, value) => console.log(JSON.stringify({ [kind]: value ?? null }));
+const print = (kind, value) => console.log(JSON.stringify({ [kind]: value ?? null }));
 let events = 0;
 
 const client = createClient({
@@ -12,23 +12,23 @@ const client = createClient({
   webSocketImpl: WebSocket,
   connectionParams: { Authorization: authorization },
   retryAttempts: 100,
-  // Its own choice gives up where nobody listens, as between the end of one gateway and the start of the next.
+  // By default, it stops retrying if no server listens, as between the end of one gateway and the start of the next.
   shouldRetry: () => true,
   retryWait: () => new Promise((resolve) => setTimeout(resolve, 50)),
   on: {
-    connected: () => say('connected'),
-    closed: ({ code }) => say('closed', code),
+    connected: () => print('connected'),
+    closed: ({ code }) => print('closed', code),
   },
 });
-const leave = client.subscribe(
+const unsubscribe = client.subscribe(
   { query },
   {
-    next: (answer) => {
-      say('next', answer);
+    next: (result) => {
+      print('next', result);
       events += 1;
-      if (events >= Number(most)) leave();
+      if (events >= Number(most)) unsubscribe();
     },
-    error: (error) => say('error', Array.isArray(error) ? error : { code: error.code, reason: error.reason }),
-    complete: () => say('complete'),
+    error: (error) => print('error', Array.isArray(error) ? error : { code: error.code, reason: error.reason }),
+    complete: () => print('complete'),
   },
 );

@@ -28,8 +28,8 @@ class Call:
 
     request: str
     status: int
-    asked: tuple[str, ...]
-    said: tuple[str, ...]
+    gateways: tuple[str, ...]
+    statuses: tuple[str, ...]
 
 
 @dataclass(frozen=True)

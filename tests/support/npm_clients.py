@@ -23,12 +23,12 @@ async def run_npm_client(
     endpoint = f"{url.replace('http', 'ws', 1) if kind == 'ws' else url}/graphql"
     arguments = [endpoint, query, "Bearer x", *([str(most)] if most is not None else [])]
 
-    async def told() -> list[Any]:
+    async def received_messages() -> list[Any]:
         done = await asyncio.to_thread(run_node, script, *arguments, directory=directory)
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    task = asyncio.create_task(told())
+    task = asyncio.create_task(received_messages())
     try:
         yield task
     finally:

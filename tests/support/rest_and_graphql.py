@@ -218,10 +218,10 @@ class RestAndGraphQL:
             await asyncio.sleep(0)
         return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
-    def run(self, asked: Coroutine[Any, Any, ResultT]) -> ResultT:
+    def run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         async def bounded() -> ResultT:
             async with asyncio.timeout(20):
-                return await asked
+                return await work
 
         return self._runner.run(bounded())
 
@@ -289,8 +289,8 @@ class RestAndGraphQL:
     def get_by_graphql(self, kind: str, global_id: str, *, by_node: bool) -> PlainObject | None:
         """Return one object, by its own field or by `node`, or None if it does not exist."""
         type_name = kind.capitalize()
-        asked = f"node(id: $id) {{ ... on {type_name} {{" if by_node else f"{kind}(id: $id) {{ ... on {type_name} {{"
-        found = self.graphql(f"query ($id: ID!) {{ found: {asked} {FIELDS[kind]} }} }} }}", id=global_id)["found"]
+        lookup = f"node(id: $id) {{ ... on {type_name} {{" if by_node else f"{kind}(id: $id) {{ ... on {type_name} {{"
+        found = self.graphql(f"query ($id: ID!) {{ found: {lookup} {FIELDS[kind]} }} }} }}", id=global_id)["found"]
         return None if found is None else _FROM_GRAPHQL[kind](found)
 
     def list_objects(

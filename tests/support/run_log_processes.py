@@ -32,30 +32,30 @@ SCOPE = "principal_1"
 THREAD = ThreadKey("thread_1")
 RUN = RunKey("thread_1", "run_1")
 
-Said: TypeAlias = Sequence[StreamEvent] | GatewayError
+Batch: TypeAlias = Sequence[StreamEvent] | GatewayError
 
 
 class ScriptedStream:
     """A stream that returns scripted batches. After the last one it is silent."""
 
-    def __init__(self, *batches: Said, thread_id: str | None = "thread_1") -> None:
+    def __init__(self, *batches: Batch, thread_id: str | None = "thread_1") -> None:
         self.thread_id = thread_id
         self.is_closed = False
-        self._said: asyncio.Queue[Said] = asyncio.Queue()
+        self._batches: asyncio.Queue[Batch] = asyncio.Queue()
         for batch in batches:
             self.say(batch)
 
-    def say(self, batch: Said) -> None:
-        self._said.put_nowait(batch)
+    def say(self, batch: Batch) -> None:
+        self._batches.put_nowait(batch)
 
     def end(self) -> None:
         self.say(())
 
     async def read_events(self) -> list[StreamEvent]:
-        said = await self._said.get()
-        if isinstance(said, GatewayError):
-            raise said
-        return list(said)
+        batch = await self._batches.get()
+        if isinstance(batch, GatewayError):
+            raise batch
+        return list(batch)
 
     async def aclose(self) -> None:
         self.is_closed = True

@@ -68,7 +68,7 @@ class Socket:
     async def subscribe(self, id: str = "1", query: str = STATUS, **payload: Any) -> None:
         await self.send(type="subscribe", id=id, payload={"query": query, **payload})
 
-    async def closing(self) -> tuple[int, str]:
+    async def wait_for_close(self) -> tuple[int, str]:
         """Return the code and the reason of the close, which must come next."""
         received: tuple[int, str] = await self.receive()
         assert isinstance(received, tuple), received
@@ -102,11 +102,11 @@ class Following(GraphQLClient):
         async with self.session.post(f"{self.url}/graphql", json={"query": query}, headers=headers) as response:
             yield response
 
-    async def followed(self, number: int = 1) -> None:
+    async def wait_for_feeds(self, number: int = 1) -> None:
         """Wait until this number of feeds is open."""
         await until(lambda: len(self.events.open_feeds) == number)
 
-    async def nobody_left(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Wait until the gateway holds nothing for any client."""
         connections = self.endpoint.connections
         await until(lambda: not len(connections) and not len(connections.tasks))

@@ -52,30 +52,30 @@ class StreamRecorder:
         self.streams: list[RunStream] = []
         self.events: list[StreamEvent] = []
         self.failure: GatewayError | None = None
-        self._reading: list[asyncio.Task[None]] = []
+        self._read_tasks: list[asyncio.Task[None]] = []
 
     async def __call__(self, stream: RunStream) -> RunObject:
         self.streams.append(stream)
-        told: asyncio.Future[RunObject] = asyncio.get_running_loop().create_future()
-        self._reading.append(asyncio.create_task(self._read(stream, told)))
-        return await asyncio.shield(told)
+        first_run: asyncio.Future[RunObject] = asyncio.get_running_loop().create_future()
+        self._read_tasks.append(asyncio.create_task(self._read(stream, first_run)))
+        return await asyncio.shield(first_run)
 
     async def finished(self) -> None:
         async with asyncio.timeout(20):
-            await asyncio.gather(*self._reading)
+            await asyncio.gather(*self._read_tasks)
 
-    async def _read(self, stream: RunStream, told: asyncio.Future[RunObject]) -> None:
+    async def _read(self, stream: RunStream, first_run: asyncio.Future[RunObject]) -> None:
         error = GatewayError(ErrorCode.UPSTREAM_INVALID_RESPONSE, "Expected a run, got none.")
         try:
             while events := await stream.read_events():
                 self.events += events
                 runs = [event.wire for event in events if isinstance(event.wire, RunObject)]
-                if runs and not told.done():
-                    told.set_result(runs[0])
-        except GatewayError as broken:
-            self.failure = error = broken
+                if runs and not first_run.done():
+                    first_run.set_result(runs[0])
+        except GatewayError as stream_error:
+            self.failure = error = stream_error
         finally:
             await stream.aclose()
-        if not told.done():
-            told.set_exception(error)
-            told.exception()  # marks it as retrieved, since the caller may be gone
+        if not first_run.done():
+            first_run.set_exception(error)
+            first_run.exception()  # marks it as retrieved, since the caller may be gone

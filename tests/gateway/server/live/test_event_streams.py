@@ -40,7 +40,7 @@ STREAM = {**CREDENTIAL, "Accept": "text/event-stream"}
 async def gateway() -> AsyncIterator[Following]:
     async with running_following() as gateway:
         yield gateway
-        await gateway.nobody_left()
+        await gateway.wait_until_idle()
 
 
 def frames_of(body: bytes) -> list[dict[str, str]]:
@@ -69,7 +69,7 @@ async def test_a_subscription_is_a_stream_of_events_with_their_cursors(gateway: 
         assert response.headers["X-Accel-Buffering"] == "no"
         assert "no-store" in response.headers["Cache-Control"]
         assert await response.content.readuntil(b"\n\n") == b":\n\n"
-        await gateway.followed()
+        await gateway.wait_for_feeds()
         gateway.events.push(status("queued"))
         gateway.events.push(status("completed"))
         gateway.events.end()
@@ -83,16 +83,16 @@ async def test_a_subscription_is_a_stream_of_events_with_their_cursors(gateway: 
 
 async def test_the_feed_begins_after_the_last_event_id(gateway: Following) -> None:
     async with gateway.stream(**{"Last-Event-ID": "cursor-7"}):
-        await gateway.followed()
+        await gateway.wait_for_feeds()
     async with gateway.stream(**{"Last-Event-ID": ""}):
-        await gateway.followed()
+        await gateway.wait_for_feeds()
     key = RunKey("thread_1", "run_1")
     assert gateway.events.followed == [("status", key, "cursor-7"), ("status", key, None)]
 
 
 async def test_a_browsers_event_source_sends_a_get(gateway: Following) -> None:
     async with gateway.session.get(f"{gateway.url}/graphql", params={"query": STATUS}, headers=STREAM) as response:
-        await gateway.followed()
+        await gateway.wait_for_feeds()
         gateway.events.end()
         assert await read_frame(response) == COMPLETE
 
@@ -127,7 +127,7 @@ async def test_a_refused_subscription_is_an_error_in_the_stream(gateway: Followi
 
 async def test_a_failed_feed_is_an_error_before_complete(gateway: Following) -> None:
     async with gateway.stream() as response:
-        await gateway.followed()
+        await gateway.wait_for_feeds()
         gateway.events.fail(GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "It is away."))
         assert json.loads((await read_frame(response))["data"])["errors"][0]["message"] == "It is away."
         assert await read_frame(response) == COMPLETE
@@ -179,7 +179,7 @@ async def test_a_query_gets_the_type_that_its_accept_header_prefers(
 
 async def test_a_subscription_is_a_stream_wherever_a_stream_is_accepted(gateway: Following) -> None:
     async with gateway.stream(Accept="application/json, text/event-stream;q=0.1") as response:
-        await gateway.followed()
+        await gateway.wait_for_feeds()
         assert response.content_type == "text/event-stream"
 
 
@@ -194,8 +194,8 @@ async def test_a_subscription_without_a_stream_gets_the_right_ways_to_send_it(ga
 
 async def test_a_client_that_disconnects_leaves_nothing_behind(gateway: Following) -> None:
     async with gateway.stream():
-        await gateway.followed()
-    await gateway.nobody_left()
+        await gateway.wait_for_feeds()
+    await gateway.wait_until_idle()
 
 
 async def test_comments_keep_an_idle_stream_open() -> None:
@@ -203,25 +203,25 @@ async def test_comments_keep_an_idle_stream_open() -> None:
         async with gateway.stream() as response, asyncio.timeout(DEADLINE_SECONDS):
             for _ in range(3):
                 assert await response.content.readuntil(b"\n\n") == b":\n\n"
-        await gateway.nobody_left()
+        await gateway.wait_until_idle()
 
 
 async def test_a_client_that_reads_nothing_is_disconnected() -> None:
     async with running_following(limits=replace(LIMITS, stalled_client_seconds=0.05)) as gateway:
         query = STATUS.replace("status }", "run { model } }")
         async with gateway.stream(query):
-            await gateway.followed()
+            await gateway.wait_for_feeds()
             heavy = StatusChange(run(status="in_progress", model="x" * 50_000))
             async with asyncio.timeout(DEADLINE_SECONDS):
                 while gateway.events.open_feeds:
                     gateway.events.push(heavy)
                     await asyncio.sleep(0)
-        await gateway.nobody_left()
+        await gateway.wait_until_idle()
 
 
 async def test_a_stop_ends_the_stream_without_complete_so_that_clients_reconnect(gateway: Following) -> None:
     async with gateway.stream() as response:
-        await gateway.followed()
+        await gateway.wait_for_feeds()
         await gateway.stop()
         assert await read_frame(response) == {"retry": "1000"}
         assert await response.content.read() == b""

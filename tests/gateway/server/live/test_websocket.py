@@ -33,7 +33,7 @@ LIMITS = SubscriptionLimits()
 async def gateway() -> AsyncIterator[Following]:
     async with running_following() as gateway:
         yield gateway
-        await gateway.nobody_left()
+        await gateway.wait_until_idle()
 
 
 def next_of(text: str, id: str = "1") -> dict[str, Any]:
@@ -43,7 +43,7 @@ def next_of(text: str, id: str = "1") -> dict[str, Any]:
 async def test_a_subscription_sends_each_event_and_complete(gateway: Following) -> None:
     async with gateway.initialised() as socket:
         await socket.subscribe("a")
-        await gateway.followed()
+        await gateway.wait_for_feeds()
         gateway.events.push(status("queued"))
         assert await socket.receive() == next_of("QUEUED", "a")
         gateway.events.push(status("in_progress"))
@@ -58,9 +58,9 @@ async def test_a_subscription_that_its_client_completes_ends_and_its_id_is_free_
     async with gateway.initialised() as socket:
         for _ in range(2):
             await socket.subscribe()
-            await gateway.followed()
+            await gateway.wait_for_feeds()
             await socket.send(type="complete", id="1")
-            await gateway.followed(0)
+            await gateway.wait_for_feeds(0)
         await socket.send(type="complete", id="unknown")
         await socket.send(type="ping", payload={"still": "here"})
         assert await socket.receive() == {"type": "pong", "payload": {"still": "here"}}
@@ -69,7 +69,7 @@ async def test_a_subscription_that_its_client_completes_ends_and_its_id_is_free_
 async def test_a_failed_feed_is_an_error_of_its_operation(gateway: Following) -> None:
     async with gateway.initialised() as socket:
         await socket.subscribe()
-        await gateway.followed()
+        await gateway.wait_for_feeds()
         gateway.events.fail(GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "It is away."))
         (error,) = (message := await socket.receive())["payload"]
         assert (message["type"], message["id"]) == ("error", "1")
@@ -154,7 +154,7 @@ async def test_each_violation_has_its_close_code(gateway: Following, messages: l
 @pytest.mark.parametrize("protocols", [(), ("graphql-ws",), ("graphql-ws", "other")])
 async def test_another_subprotocol_is_closed_with_4406(gateway: Following, protocols: tuple[str, ...]) -> None:
     async with gateway.socket(protocols=protocols) as socket:
-        assert await socket.closing() == (4406, "Subprotocol not acceptable")
+        assert await socket.wait_for_close() == (4406, "Subprotocol not acceptable")
 
 
 async def test_the_subprotocol_is_found_among_others(gateway: Following) -> None:
@@ -187,7 +187,7 @@ async def test_a_page_of_another_origin_has_to_send_its_credential_in_connection
         foreign = {**CREDENTIAL, "Origin": "https://elsewhere.example"}
         async with gateway.socket(headers=foreign) as socket:
             await socket.send(type="connection_init")
-            code, reason = await socket.closing()
+            code, reason = await socket.wait_for_close()
             assert code == 4403
             assert "another origin" in reason
         async with gateway.socket(headers=foreign) as socket:
@@ -201,8 +201,8 @@ async def test_a_page_of_another_origin_has_to_send_its_credential_in_connection
 async def test_a_socket_without_connection_init_is_closed_after_the_timeout() -> None:
     async with running_following(limits=replace(LIMITS, socket_init_seconds=0.01)) as gateway:
         async with gateway.socket() as socket:
-            assert await socket.closing() == (4408, "Connection initialisation timeout")
-        await gateway.nobody_left()
+            assert await socket.wait_for_close() == (4408, "Connection initialisation timeout")
+        await gateway.wait_until_idle()
 
 
 async def refused_upgrade(gateway: Following) -> tuple[int, str]:
@@ -219,7 +219,7 @@ async def test_connections_beyond_the_limit_are_refused_before_they_open() -> No
             assert await refused_upgrade(gateway) == (503, "1")
             async with gateway.stream() as response:
                 assert response.status == 503
-        await gateway.nobody_left()
+        await gateway.wait_until_idle()
         async with gateway.initialised():
             pass
 
@@ -231,7 +231,7 @@ async def test_uninitialised_sockets_have_their_own_limit() -> None:
             await second.initialise()
             async with gateway.socket():
                 assert await refused_upgrade(gateway) == (503, "1")
-        await gateway.nobody_left()
+        await gateway.wait_until_idle()
         async with gateway.initialised():
             pass
 
@@ -244,10 +244,10 @@ async def test_operations_of_a_socket_and_subscriptions_of_a_principal_are_limit
         await first.subscribe("3")
         message = await first.receive()
         assert (message["id"], message["payload"][0]["extensions"]["code"]) == ("3", "TOO_MANY_OPERATIONS")
-        await gateway.followed(2)
+        await gateway.wait_for_feeds(2)
         async with gateway.initialised() as second:
             await second.subscribe("a")
-            await gateway.followed(3)
+            await gateway.wait_for_feeds(3)
             await second.subscribe("b")
             message = await second.receive()
             assert (message["id"], message["payload"][0]["extensions"]["code"]) == ("b", "TOO_MANY_OPERATIONS")
@@ -255,16 +255,16 @@ async def test_operations_of_a_socket_and_subscriptions_of_a_principal_are_limit
                 assert response.status == 429
             async with gateway.initialised({"Authorization": "Bearer another"}) as another:
                 await another.subscribe()
-                await gateway.followed(4)
+                await gateway.wait_for_feeds(4)
 
 
 async def test_a_client_that_disconnects_without_complete_leaves_nothing_behind(gateway: Following) -> None:
     async with gateway.initialised() as socket:
         await socket.subscribe()
-        await gateway.followed()
+        await gateway.wait_for_feeds()
         transport = socket.ws.get_extra_info("socket")
         assert transport is not None
-    await gateway.nobody_left()
+    await gateway.wait_until_idle()
 
 
 class RawSocket:
@@ -305,7 +305,7 @@ async def test_a_peer_that_answers_no_ping_is_noticed() -> None:
         async with asyncio.timeout(10):
             while await client.reader.read(100):
                 pass
-        await gateway.nobody_left()
+        await gateway.wait_until_idle()
         await client.aclose()
 
 
@@ -314,10 +314,10 @@ async def test_a_client_that_reads_nothing_is_disconnected_and_delays_no_other()
         slow = await RawSocket.open(gateway.url, limit=1)
         slow.send({"type": "connection_init"})
         slow.send({"type": "subscribe", "id": "s", "payload": {"query": STATUS.replace("{ status", "{ run { model }")}})
-        await gateway.followed(1)
+        await gateway.wait_for_feeds(1)
         async with gateway.initialised() as quick:
             await quick.subscribe()
-            await gateway.followed(2)
+            await gateway.wait_for_feeds(2)
             heavy = StatusChange(run(status="in_progress", model="x" * 20_000))
             for _ in range(5_000):
                 if len(gateway.events.open_feeds) < 2:
@@ -326,7 +326,7 @@ async def test_a_client_that_reads_nothing_is_disconnected_and_delays_no_other()
                 assert await quick.receive() == next_of("IN_PROGRESS")
             else:
                 pytest.fail("expected the slow client to be given up")
-        await gateway.nobody_left()
+        await gateway.wait_until_idle()
         await slow.aclose()
 
 
@@ -343,7 +343,7 @@ async def test_a_client_that_sends_pings_and_reads_nothing_is_not_read_any_furth
         async with asyncio.timeout(60):
             with pytest.raises(ConnectionError):
                 await flood()
-        await gateway.nobody_left()
+        await gateway.wait_until_idle()
         await client.aclose()
 
 
@@ -355,7 +355,7 @@ async def test_a_thousand_subscribers_of_one_selection_cost_one_rendering_an_eve
             for operation in range(20):
                 id_ = f"{number}-{operation}"
                 socket.send({"type": "subscribe", "id": id_, "payload": {"query": STATUS}})
-        await gateway.followed(1000)
+        await gateway.wait_for_feeds(1000)
         (group,) = gateway.endpoint.connections.fan_out.groups
         for text in ("queued", "in_progress", "completed"):
             gateway.events.push(status(text))
@@ -366,18 +366,18 @@ async def test_a_thousand_subscribers_of_one_selection_cost_one_rendering_an_eve
         assert (group.member_count, group.render_count) == (1000, 3)
         for socket in sockets:
             await socket.aclose()
-        await gateway.nobody_left()
+        await gateway.wait_until_idle()
 
 
 async def test_a_stop_closes_every_socket_so_that_its_client_reconnects(gateway: Following) -> None:
     async with gateway.initialised() as socket, gateway.socket() as uninitialised:
         await socket.subscribe()
-        await gateway.followed()
+        await gateway.wait_for_feeds()
         await gateway.stop()
-        assert await socket.closing() == (1012, "Service restart")
-        assert await uninitialised.closing() == (1012, "Service restart")
+        assert await socket.wait_for_close() == (1012, "Service restart")
+        assert await uninitialised.wait_for_close() == (1012, "Service restart")
         assert await refused_upgrade(gateway) == (503, "1")
-    await gateway.nobody_left()
+    await gateway.wait_until_idle()
 
 
 async def test_a_subscription_ends_when_its_credential_expires() -> None:
@@ -389,6 +389,6 @@ async def test_a_subscription_ends_when_its_credential_expires() -> None:
             await socket.subscribe()
             message = await socket.receive()
             assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "UNAUTHENTICATED")
-            code, reason = await socket.closing()
+            code, reason = await socket.wait_for_close()
             assert (code, reason) == (4403, "Forbidden: the credential has expired")
-        await gateway.nobody_left()
+        await gateway.wait_until_idle()

@@ -28,7 +28,7 @@ async def test_each_of_many_operations_at_once_starts_in_its_own_loop_iteration(
         count_round()
         for number in range(20):
             await socket.subscribe(str(number))
-        await gateway.followed(20)
+        await gateway.wait_for_feeds(20)
         assert handle is not None
         handle.cancel()
     assert len(set(started_in)) == 20
@@ -37,7 +37,7 @@ async def test_each_of_many_operations_at_once_starts_in_its_own_loop_iteration(
 async def test_a_received_request_is_freed_before_the_next_message() -> None:
     async with running_following() as gateway, gateway.initialised() as socket:
         await socket.subscribe(query=STATUS + "# kept?")
-        await gateway.followed()
+        await gateway.wait_for_feeds()
         await until(lambda: not len(gateway.endpoint.connections.tasks))
         gc.collect()
         requests = [request for request in gc.get_objects() if isinstance(request, GraphQLRequest)]
