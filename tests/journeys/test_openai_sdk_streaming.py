@@ -15,10 +15,10 @@ from openai.types.beta.threads import Message, Run, Text, TextDelta
 from openai.types.beta.threads.runs import RunStep, ToolCall
 
 from gateway.emulator.clock import ManualClock
+from tests.support.clocks import EagerClock, SteppingClock
 from tests.support.emulator import KEY, Emulator, running_emulator
 from tests.support.openai_sdk import check_object, ignores_its_deprecation, openai_client
 from tests.support.openai_sdk_v1 import old_openai, run_script
-from tests.support.stepping_clock import SteppingClock
 
 __all__ = ["old_openai"]
 
@@ -33,14 +33,6 @@ WEATHER: FunctionToolParam = {
     },
 }
 BEGINNING = ["thread.run.created", "thread.run.queued", "thread.run.in_progress"]
-
-
-class EagerClock(ManualClock):
-    """A clock that jumps to every instant that a task waits for, so that a stream never waits."""
-
-    async def sleep_until(self, when: float) -> None:
-        self.advance(max(0.0, when - self.now()))
-        await asyncio.sleep(0)
 
 
 class Recorder(AsyncAssistantEventHandler):

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.clocks import SteppingClock
 from tests.support.emulator import KEY, Emulator, running_emulator
 from tests.support.openai_sdk_v1 import old_openai, run_script
-from tests.support.stepping_clock import SteppingClock
 
 __all__ = ["old_openai"]
 

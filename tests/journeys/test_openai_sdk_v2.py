@@ -14,9 +14,9 @@ from openai.types.beta.thread_create_params import Message as NewMessage
 from openai.types.beta.threads import Message, Run
 from openai.types.beta.threads.runs import RunStepInclude
 
+from tests.support.clocks import SteppingClock
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.openai_sdk import check_object, check_page, ignores_its_deprecation, model_mismatches, openai_client
-from tests.support.stepping_clock import SteppingClock
 
 pytestmark = ignores_its_deprecation
 

@@ -1,7 +1,7 @@
 """Tests that emulator and gateway both show the content of a naive model after any writes by REST or GraphQL."""
 
 import functools
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -26,6 +26,7 @@ AT = st.integers(0, 63)
 BY_REST = st.booleans()
 SIZES = st.integers(1, 5)
 ChoiceT = TypeVar("ChoiceT")
+Metadata: TypeAlias = dict[str, str]
 
 
 class Agreement(RuleBasedStateMachine):
@@ -49,14 +50,14 @@ class Agreement(RuleBasedStateMachine):
     # Threads
 
     @rule(messages=st.lists(MESSAGES, max_size=3), metadata=METADATA, by_rest=BY_REST)
-    def create_thread(self, messages: list[NewMessage], metadata: dict[str, str], by_rest: bool) -> None:
+    def create_thread(self, messages: list[NewMessage], metadata: Metadata, by_rest: bool) -> None:
         values = {"messages": [one.graphql for one in messages], "metadata": metadata}
         body = {"messages": [one.rest for one in messages], "metadata": metadata}
         made = self.clients.write(Write("createThread", values, "POST", "/threads", body, "thread"), by_rest=by_rest)
         self._add_new_thread(made["id"], messages, metadata)
 
     @rule(at=AT, metadata=METADATA, by_rest=BY_REST)
-    def update_thread(self, at: int, metadata: dict[str, str], by_rest: bool) -> None:
+    def update_thread(self, at: int, metadata: Metadata, by_rest: bool) -> None:
         thread_id, thread = self._thread(at)
         values = {"threadId": thread_id, "metadata": metadata}
         write = Write("updateThread", values, "POST", f"/threads/{thread_id}", {"metadata": metadata}, "thread")
@@ -91,7 +92,7 @@ class Agreement(RuleBasedStateMachine):
             assert made == thread.messages[-1]
 
     @rule(at=AT, metadata=METADATA, by_rest=BY_REST)
-    def update_message(self, at: int, metadata: dict[str, str], by_rest: bool) -> None:
+    def update_message(self, at: int, metadata: Metadata, by_rest: bool) -> None:
         key, message = self._message(at)
         values = {"messageId": to_global_id(key), "metadata": metadata}
         path = f"/threads/{key.thread_id}/messages/{key.message_id}"
@@ -124,7 +125,7 @@ class Agreement(RuleBasedStateMachine):
         assistant_at: int,
         tools: list[str] | None,
         more: NewMessage | None,
-        metadata: dict[str, str],
+        metadata: Metadata,
         by_rest: bool,
     ) -> None:
         thread_id, thread = self._thread(at)
@@ -151,7 +152,7 @@ class Agreement(RuleBasedStateMachine):
 
     @rule(assistant_at=AT, messages=st.lists(MESSAGES, max_size=2), metadata=METADATA, by_rest=BY_REST)
     def create_thread_and_run(
-        self, assistant_at: int, messages: list[NewMessage], metadata: dict[str, str], by_rest: bool
+        self, assistant_at: int, messages: list[NewMessage], metadata: Metadata, by_rest: bool
     ) -> None:
         assistant_id, assistant = self._assistant(assistant_at)
         values = {"assistantId": assistant_id, "thread": {"messages": [one.graphql for one in messages]}}
@@ -176,7 +177,7 @@ class Agreement(RuleBasedStateMachine):
 
     @precondition(lambda self: self.runs)
     @rule(at=AT, metadata=METADATA, by_rest=BY_REST)
-    def update_run(self, at: int, metadata: dict[str, str], by_rest: bool) -> None:
+    def update_run(self, at: int, metadata: Metadata, by_rest: bool) -> None:
         key, run = self._run(at)
         values = {"runId": to_global_id(key), "metadata": metadata}
         path = f"/threads/{key.thread_id}/runs/{key.run_id}"
@@ -239,9 +240,7 @@ class Agreement(RuleBasedStateMachine):
     # Assistants
 
     @rule(tools=TOOLS, instructions=st.sampled_from([None, None, "Be brief."]), metadata=METADATA, by_rest=BY_REST)
-    def create_assistant(
-        self, tools: list[str], instructions: str | None, metadata: dict[str, str], by_rest: bool
-    ) -> None:
+    def create_assistant(self, tools: list[str], instructions: str | None, metadata: Metadata, by_rest: bool) -> None:
         for_graphql, for_rest = tools_sent(tools)
         same = {"model": "gpt-4o", "name": "A", "instructions": instructions, "metadata": metadata}
         values, body = same | {"tools": for_graphql}, same | {"tools": for_rest}
@@ -346,7 +345,7 @@ class Agreement(RuleBasedStateMachine):
             return _pick(deleted, at).assistant_id, None
         return _pick(list(self.model.assistants.items()), at)
 
-    def _add_new_thread(self, thread_id: str, messages: list[NewMessage], metadata: dict[str, str]) -> Thread:
+    def _add_new_thread(self, thread_id: str, messages: list[NewMessage], metadata: Metadata) -> Thread:
         """Add a thread to the model. Takes only the ids of its first messages from the upstream."""
         shown = self.clients.list_objects("message", thread_id, by_rest=True)
         assert len(shown) == len(messages)
@@ -356,12 +355,7 @@ class Agreement(RuleBasedStateMachine):
         return thread
 
     def _add_new_run(
-        self,
-        thread: Thread,
-        made: PlainObject,
-        assistant: PlainObject,
-        tools: list[str] | None,
-        metadata: dict[str, str],
+        self, thread: Thread, made: PlainObject, assistant: PlainObject, tools: list[str] | None, metadata: Metadata
     ) -> None:
         now, chosen = self.model.now, assistant["tools"] if tools is None else tools
         assert made["thread_id"] == thread.id

@@ -1,31 +1,22 @@
 """Tests that the bundled emulator streams its runs to the client, in both versions of the API."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
-from gateway.emulator.clock import ManualClock
 from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
 from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.bodies import RunBody, ThreadAndRunBody, ToolOutputsBody
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.wire import RunObject, ThreadObject
+from tests.support.clocks import EagerClock
 from tests.support.emulator import AUTHORIZATION, Emulator, running_emulator
 from tests.support.upstream_client import StreamRecorder
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
-
-
-class EagerClock(ManualClock):
-    """A clock that jumps to every instant that a task waits for, so that a stream never waits."""
-
-    async def sleep_until(self, when: float) -> None:
-        self.advance(max(0.0, when - self.now()))
-        await asyncio.sleep(0)
 
 
 @pytest.fixture(params=["v1", "v2"])
