@@ -39,12 +39,12 @@ async def send_streamed(
     Returns:
         The run, or the failure.
     """
-    opened = await _open(sender, call, thread_id, run_id)
-    if not isinstance(opened, UpstreamRunStream):
-        return opened
+    outcome = await _open_stream(sender, call, thread_id, run_id)
+    if not isinstance(outcome, UpstreamRunStream):
+        return outcome
     is_recorded = False
     try:
-        run = await record_stream(opened)
+        run = await record_stream(outcome)
         is_recorded = True
     except GatewayError as error:
         return CallFailure(error)
@@ -52,11 +52,11 @@ async def send_streamed(
         return sender.to_failure(call, error)
     finally:
         if not is_recorded:
-            await opened.aclose()
+            await outcome.aclose()
     return run
 
 
-async def _open(
+async def _open_stream(
     sender: CallSender, call: UpstreamCall[KeyT, RunObject], thread_id: str | None, run_id: str | None
 ) -> UpstreamRunStream | RunObject | CallFailure:
     pool = sender.pool

@@ -73,7 +73,9 @@ class UpstreamClient(UpstreamPool):
 class BoundThreadsApi:
     """The `ThreadsApi` port over HTTP, with one principal's credential. `cost` counts the calls that it sent."""
 
-    def __init__(self, client: UpstreamClient, credential: str | None, record_stream: StreamConsumer | None = None) -> None:
+    def __init__(
+        self, client: UpstreamClient, credential: str | None, record_stream: StreamConsumer | None = None
+    ) -> None:
         self.cost = Cost()
         self._client = client
         self._sender = CallSender(client, credential)
