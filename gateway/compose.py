@@ -59,13 +59,13 @@ def build_gateway_app(settings: Settings) -> web.Application:
     hub = RunLogHub(
         event_log,
         run_log_options(settings),
-        on_moved=invalidate_moved,
+        on_change=invalidate_moved,
     )
 
     def bind(principal: Principal) -> ThreadsApi:
         scope = principal.digest
-        upstream = client.bind(principal.credential, functools.partial(hub.take_stream, scope))
-        return CachedThreadsApi(upstream, shared_cache, scope, functools.partial(hub.note_write, scope))
+        upstream = client.bind(principal.credential, functools.partial(hub.record_stream, scope))
+        return CachedThreadsApi(upstream, shared_cache, scope, functools.partial(hub.poll_soon, scope))
 
     def bind_events(principal: Principal) -> RunEvents:
         return hub.bind(principal.digest, lambda: client.bind(principal.credential))

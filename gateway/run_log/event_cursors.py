@@ -18,7 +18,7 @@ def to_cursor(key: RunKey | ThreadKey, position: LogPosition) -> str:
     return to_opaque(_KIND, TYPE_NAMES[type(key)], *key, position.epoch, str(position.number))
 
 
-def read_cursor(text: str, key: RunKey | ThreadKey) -> LogPosition:
+def position_from_cursor(text: str, key: RunKey | ThreadKey) -> LogPosition:
     """Read a cursor that was made for `key`; raises `BAD_USER_INPUT` for any other text."""
     try:
         *owner, epoch, number = from_opaque(text)

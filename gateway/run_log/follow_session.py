@@ -13,7 +13,7 @@ from gateway.run_log.poll_recorder import PollRecorder
 from gateway.run_log.poller import Poller
 from gateway.run_log.rate_limiter import RateLimiter
 from gateway.run_log.replay_buffer import ReplayBuffer
-from gateway.run_log.run_log_options import RunLogOptions, Sleep, wait_for_any
+from gateway.run_log.run_log_options import RunLogOptions, Sleep, wait_for_event
 from gateway.run_log.run_poller import RunPoller
 from gateway.run_log.run_state import RunState
 from gateway.run_log.store.event_log import EventLog, LogName
@@ -40,148 +40,155 @@ class SharedServices:
 
     log: EventLog
     options: RunLogOptions
-    turns: RateLimiter
-    pens: LogWriterFactory
-    local_log: Callable[[], MemoryLog]
+    poll_limiter: RateLimiter
+    writer_factory: LogWriterFactory
+    new_local_log: Callable[[], MemoryLog]
     now_seconds: Callable[[], float]
     sleep: Sleep
 
 
 class FollowSession:
-    """One run or thread; `on_leave` is called after a reader has left. Owns the watcher's task."""
+    """One run or thread; `on_reader_closed` is called after a reader has left. Owns the watcher's task."""
 
     def __init__(
-        self, name: LogName, surroundings: SharedServices, on_leave: Callable[[FollowSession], Awaitable[None]]
+        self, name: LogName, services: SharedServices, on_reader_closed: Callable[[FollowSession], Awaitable[None]]
     ) -> None:
-        self._around = surroundings
-        self._watching: asyncio.Task[None] | None = None
-        self._watcher: PollRecorder | None = None
+        self._services = services
+        self._poll_task: asyncio.Task[None] | None = None
+        self._poll_recorder: PollRecorder | None = None
         self._open_api: Callable[[], ThreadsApi] | None = None
-        self.producers = 0
-        self.lanes: dict[FollowKind, ReplayBuffer] = {}
+        self.stream_count = 0
+        self.buffers: dict[FollowKind, ReplayBuffer] = {}
         self._poller: Poller
         if isinstance(name.key, RunKey):
             run_state = RunState()
-            self.feed = self._new_feed(name, run_state, on_leave)
+            self.mirror = self._new_mirror(name, run_state, on_reader_closed)
             self._poller = RunPoller(name.key, run_state)
-            self._add_run_lanes(run_state)
+            self._add_run_buffers(run_state)
         else:
             thread_state = ThreadState()
-            self.feed = self._new_feed(name, thread_state, on_leave)
+            self.mirror = self._new_mirror(name, thread_state, on_reader_closed)
             self._poller = ThreadPoller(name.key, thread_state)
-            self._add_thread_lane(thread_state)
+            self._add_thread_buffer(thread_state)
 
     @property
     def is_idle(self) -> bool:
         """Whether nobody here reads or produces."""
-        return not self.producers and not self.feed.readers
+        return not self.stream_count and not self.mirror.readers
 
-    def look_now(self) -> None:
+    def poll_soon(self) -> None:
         """Have the watcher look at once, if there is one."""
-        if self._watcher is not None:
-            self._watcher.look_now()
+        if self._poll_recorder is not None:
+            self._poll_recorder.poll_soon()
 
-    async def begin(self, open_api: Callable[[], ThreadsApi], *, with_present: bool = True) -> None:
+    async def wait_until_ready(self, open_api: Callable[[], ThreadsApi], *, needs_present: bool = True) -> None:
         """Have all that is known mirrored, and something be known; a reader has to be there already.
 
-        What nobody watched for a while is looked at first, for readers who are to begin `with_present` state.
+        What nobody watched for a while is looked at first, for readers who are to begin `needs_present` state.
         Raises the `GatewayError` that keeps that from coming.
         """
         self._open_api = open_api
-        await self.feed.refresh()
-        self.watch()
-        if self.feed.state.has_begun:
-            if with_present and self._watcher is not None:
-                await wait_for_any(self._watcher.is_current, self._around.options.open_seconds, self._around.sleep)
+        await self.mirror.refresh()
+        self.ensure_polling()
+        if self.mirror.state.has_begun:
+            if needs_present and self._poll_recorder is not None:
+                await wait_for_event(
+                    self._poll_recorder.is_current, self._services.options.open_seconds, self._services.sleep
+                )
             return
-        beginning = asyncio.ensure_future(self.feed.begun())
-        patience = asyncio.ensure_future(self._around.sleep(self._around.options.open_seconds))
+        begun = asyncio.ensure_future(self.mirror.wait_until_begun())
+        timeout = asyncio.ensure_future(self._services.sleep(self._services.options.open_seconds))
         try:
-            await asyncio.wait([beginning, patience], return_when=asyncio.FIRST_COMPLETED)
-            if not beginning.done():
+            await asyncio.wait([begun, timeout], return_when=asyncio.FIRST_COMPLETED)
+            if not begun.done():
                 raise GatewayError(ErrorCode.UPSTREAM_TIMEOUT, "Nothing could be learned of it in time.")
-            beginning.result()
+            begun.result()
         finally:
-            for task in (beginning, patience):
+            for task in (begun, timeout):
                 task.cancel()
-            await asyncio.gather(beginning, patience, return_exceptions=True)
+            await asyncio.gather(begun, timeout, return_exceptions=True)
 
-    def watch(self) -> None:
+    def ensure_polling(self) -> None:
         """Have a watcher where one is needed: there are readers, nothing is produced here, and more can come."""
-        feed = self.feed
-        if feed.is_over() or self.producers or not feed.readers or self._open_api is None:
+        mirror = self.mirror
+        if mirror.is_over() or self.stream_count or not mirror.readers or self._open_api is None:
             return
-        if self._watching is not None and not self._watching.done():
+        if self._poll_task is not None and not self._poll_task.done():
             return
-        around = self._around
-        self._watcher = PollRecorder(
-            feed,
+        services = self._services
+        self._poll_recorder = PollRecorder(
+            mirror,
             self._poller,
             open_api=self._open_fresh_api,
-            pens=around.pens,
-            wants_all=self.wants_all,
-            turns=around.turns,
-            options=around.options,
-            sleep=around.sleep,
+            writer_factory=services.writer_factory,
+            needs_details=self.needs_details,
+            poll_limiter=services.poll_limiter,
+            options=services.options,
+            sleep=services.sleep,
         )
-        self._watching = asyncio.create_task(self._watcher.run())
+        self._poll_task = asyncio.create_task(self._poll_recorder.run())
 
-    async def unwatch(self) -> None:
+    async def stop_polling(self) -> None:
         """End the watcher, which gives up its lead."""
-        watching = self._watching
-        if watching is not None:
-            watching.cancel()
-            await asyncio.wait([watching])
-            if self._watching is watching:
-                self._watching = self._watcher = None
+        poll_task = self._poll_task
+        if poll_task is not None:
+            poll_task.cancel()
+            await asyncio.wait([poll_task])
+            if self._poll_task is poll_task:
+                self._poll_task = self._poll_recorder = None
 
     async def close(self) -> None:
         """End all that runs for it."""
-        await self.unwatch()
-        await self.feed.close()
+        await self.stop_polling()
+        await self.mirror.close()
 
     def _open_fresh_api(self) -> ThreadsApi:
         if self._open_api is None:
             raise RuntimeError("expected to be watched for a reader")
         return self._open_api()
 
-    def wants_all(self) -> bool:
+    def needs_details(self) -> bool:
         """Whether a reader here wants more than the status."""
-        return any(kind is not FollowKind.STATUS and lane.readers for kind, lane in self.lanes.items())
+        return any(kind is not FollowKind.STATUS and buffer.readers for kind, buffer in self.buffers.items())
 
-    def _new_feed(
-        self, name: LogName, state: RunState | ThreadState, on_leave: Callable[[FollowSession], Awaitable[None]]
+    def _new_mirror(
+        self, name: LogName, state: RunState | ThreadState, on_reader_closed: Callable[[FollowSession], Awaitable[None]]
     ) -> LogMirror:
-        around = self._around
+        services = self._services
 
-        async def left(_: LogMirror) -> None:
-            await on_leave(self)
+        async def reader_closed(_: LogMirror) -> None:
+            await on_reader_closed(self)
 
         return LogMirror(
-            name, around.log, state, local_log=around.local_log, now_seconds=around.now_seconds, on_leave=left
+            name,
+            services.log,
+            state,
+            new_local_log=services.new_local_log,
+            now_seconds=services.now_seconds,
+            on_reader_closed=reader_closed,
         )
 
-    def _add_run_lanes(self, state: RunState) -> None:
+    def _add_run_buffers(self, state: RunState) -> None:
         def present_run() -> list[Change]:
             return state.baseline()
 
         def present_status() -> list[Change]:
             return [] if state.run is None else [StatusChange(state.run)]
 
-        bounds = self._around.options.mirror
-        events = ReplayBuffer(self.feed, bounds, present_run, begins_with_snapshot=True)
-        statuses = ReplayBuffer(self.feed, bounds, present_status, tells_of_lag=False)
-        self.lanes = {FollowKind.RUN: events, FollowKind.STATUS: statuses}
-        self.feed.add_lane(events, lambda _: True)
-        self.feed.add_lane(statuses, lambda event: isinstance(event.change, StatusChange))
+        limits = self._services.options.mirror
+        events = ReplayBuffer(self.mirror, limits, present_run, starts_with_snapshot=True)
+        statuses = ReplayBuffer(self.mirror, limits, present_status, reports_lag=False)
+        self.buffers = {FollowKind.RUN: events, FollowKind.STATUS: statuses}
+        self.mirror.add_buffer(events, lambda _: True)
+        self.mirror.add_buffer(statuses, lambda event: isinstance(event.change, StatusChange))
 
-    def _add_thread_lane(self, state: ThreadState) -> None:
+    def _add_thread_buffer(self, state: ThreadState) -> None:
         def present_thread() -> list[Change]:
-            return [StatusChange(run) for run in state.runs_under_way]
+            return [StatusChange(run) for run in state.active_runs]
 
-        def happens(event: RunEvent) -> bool:
+        def is_live_event(event: RunEvent) -> bool:
             return event.provenance is not Provenance.SNAPSHOT and not isinstance(event.change, SnapshotChange)
 
-        lane = ReplayBuffer(self.feed, self._around.options.mirror, present_thread)
-        self.lanes = {FollowKind.THREAD: lane}
-        self.feed.add_lane(lane, happens)
+        buffer = ReplayBuffer(self.mirror, self._services.options.mirror, present_thread)
+        self.buffers = {FollowKind.THREAD: buffer}
+        self.mirror.add_buffer(buffer, is_live_event)

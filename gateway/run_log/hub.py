@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeAlias
 
-from gateway.run_log.event_cursors import read_cursor
+from gateway.run_log.event_cursors import position_from_cursor
 from gateway.run_log.follow_session import FollowKind, FollowSession, SharedServices
 from gateway.run_log.log_mirror import LogMirror, stopping_error
 from gateway.run_log.log_writer import LogWriterFactory
@@ -26,20 +26,20 @@ from schema.contract.wire import RunObject
 
 _logger = logging.getLogger(__name__)
 
-OnMoved: TypeAlias = Callable[[str, RunKey | ThreadKey], Awaitable[None]]
+OnChange: TypeAlias = Callable[[str, RunKey | ThreadKey], Awaitable[None]]
 OpenApi: TypeAlias = Callable[[], ThreadsApi]
 
-_MOVES = (SnapshotChange, StatusChange, MessageCreatedChange, MessageFinishedChange)
+_INVALIDATING_CHANGES = (SnapshotChange, StatusChange, MessageCreatedChange, MessageFinishedChange)
 
 
-async def _nothing(_: str, __: RunKey | ThreadKey) -> None:
+async def _ignore_change(_: str, __: RunKey | ThreadKey) -> None:
     """Keep what there is."""
 
 
 class RunLogHub:
     """Built once for each process, inside the running loop, and to be closed before its log is.
 
-    `on_moved` is told of each run or thread with a new status or a new or finished message, before any reader is.
+    `on_change` is told of each run or thread with a new status or a new or finished message, before any reader is.
     `now_seconds` gives Unix time, `now` is a clock that does not go back; they and `sleep` are arguments for the
     sake of tests.
     """
@@ -52,30 +52,32 @@ class RunLogHub:
         now_seconds: Callable[[], float] = time.time,
         now: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
-        on_moved: OnMoved = _nothing,
+        on_change: OnChange = _ignore_change,
     ) -> None:
         options = options or RunLogOptions()
-        self._on_moved = on_moved
-        self._around = SharedServices(
+        self._on_change = on_change
+        self._services = SharedServices(
             log=log,
             options=options,
-            turns=RateLimiter(per_second=options.polls_per_second, burst=options.poll_burst, now=now, sleep=sleep),
-            pens=LogWriterFactory(sleep, self._before_writing, options.snapshot_every_entries),
-            local_log=lambda: MemoryLog(now=now, now_seconds=now_seconds),
+            poll_limiter=RateLimiter(
+                per_second=options.polls_per_second, burst=options.poll_burst, now=now, sleep=sleep
+            ),
+            writer_factory=LogWriterFactory(sleep, self._before_append, options.snapshot_every_entries),
+            new_local_log=lambda: MemoryLog(now=now, now_seconds=now_seconds),
             now_seconds=now_seconds,
             sleep=sleep,
         )
-        self._latest: dict[LogName, FollowSession] = {}
-        self._all: set[FollowSession] = set()
-        self._producing: set[asyncio.Task[None]] = set()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._current_sessions: dict[LogName, FollowSession] = {}
+        self._sessions: set[FollowSession] = set()
+        self._recorder_tasks: set[asyncio.Task[None]] = set()
+        self._closing_tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
 
     def bind(self, scope: str, open_api: OpenApi) -> RunEvents:
         """Give the port for one principal; `open_api` opens its upstream anew, past any cache."""
-        return _BoundEvents(self, scope, open_api)
+        return _PrincipalRunEvents(self, scope, open_api)
 
-    async def take_stream(self, scope: str, stream: RunStream) -> RunObject:
+    async def record_stream(self, scope: str, stream: RunStream) -> RunObject:
         """Take a stream over and give its run as soon as it exists; what was taken over goes on without the caller.
 
         Raises the `GatewayError` of a stream that ended before it told of a run.
@@ -84,96 +86,101 @@ class RunLogHub:
             await stream.aclose()
             raise stopping_error()
 
-        def enter(key: RunKey) -> FollowSession:
-            followed = self._follow(LogName(scope, key))
-            followed.producers += 1
-            self.note_write(scope, ThreadKey(key.thread_id))
-            return followed
+        def open_session(key: RunKey) -> FollowSession:
+            session = self._session_for(LogName(scope, key))
+            session.stream_count += 1
+            self.poll_soon(scope, ThreadKey(key.thread_id))
+            return session
 
-        producer = StreamRecorder(stream, pens=self._around.pens, enter=enter, leave=self._release)
-        self._own(self._producing, producer.run())
-        return await producer.first_run()
+        recorder = StreamRecorder(
+            stream,
+            writer_factory=self._services.writer_factory,
+            open_session=open_session,
+            release_session=self._release_session,
+        )
+        self._start_task(self._recorder_tasks, recorder.run())
+        return await recorder.wait_for_run()
 
-    def note_write(self, scope: str, key: RunKey | ThreadKey) -> None:
+    def poll_soon(self, scope: str, key: RunKey | ThreadKey) -> None:
         """Have a run or a thread looked at soon, since it was written through this process."""
-        followed = self._latest.get(LogName(scope, key))
-        if followed is not None:
-            followed.look_now()
+        session = self._current_sessions.get(LogName(scope, key))
+        if session is not None:
+            session.poll_soon()
 
     async def follow(
         self, scope: str, key: RunKey | ThreadKey, kind: FollowKind, open_api: OpenApi, after: str | None
     ) -> EventReader:
         """Begin to read; raises the `GatewayError` that keeps it from beginning."""
-        position = None if after is None else read_cursor(after, key)
+        position = None if after is None else position_from_cursor(after, key)
         if self._is_stopping:
             raise stopping_error()
-        followed = self._follow(LogName(scope, key))
-        wanted_all = followed.wants_all()
-        reader = EventReader(followed.lanes[kind])
-        if followed.wants_all() and not wanted_all:
-            followed.look_now()
+        session = self._session_for(LogName(scope, key))
+        wanted_all = session.needs_details()
+        reader = EventReader(session.buffers[kind])
+        if session.needs_details() and not wanted_all:
+            session.poll_soon()
         try:
-            await followed.begin(open_api, with_present=position is None)
+            await session.wait_until_ready(open_api, needs_present=position is None)
         except BaseException:
             await reader.aclose()
             raise
         if after is None or position is None:
-            reader.start()
+            reader.start_reading()
         else:
-            reader.resume(followed.feed.number_in_log(position), after)
+            reader.resume_after(session.mirror.entry_number_from_position(position), after)
         return reader
 
     async def close(self) -> None:
         """End all readers with `GATEWAY_STOPPING`, let others write what was written here, and end every task."""
         self._is_stopping = True
-        for followed in self._all:
-            followed.feed.fail(stopping_error())
-        for task in self._producing:
+        for session in self._sessions:
+            session.mirror.end_with_error(stopping_error())
+        for task in self._recorder_tasks:
             task.cancel()
-        while self._producing:
-            await asyncio.wait(self._producing)
-        for followed in tuple(self._all):
-            self._drop(followed)
-        while self._closing:
-            await asyncio.wait(self._closing)
+        while self._recorder_tasks:
+            await asyncio.wait(self._recorder_tasks)
+        for session in tuple(self._sessions):
+            self._close_session(session)
+        while self._closing_tasks:
+            await asyncio.wait(self._closing_tasks)
 
-    def _follow(self, name: LogName) -> FollowSession:
-        followed = self._latest.get(name)
-        if followed is None or followed.feed.error is not None:
-            followed = self._latest[name] = FollowSession(name, self._around, self._release)
-            self._all.add(followed)
-        return followed
+    def _session_for(self, name: LogName) -> FollowSession:
+        session = self._current_sessions.get(name)
+        if session is None or session.mirror.error is not None:
+            session = self._current_sessions[name] = FollowSession(name, self._services, self._release_session)
+            self._sessions.add(session)
+        return session
 
-    async def _release(self, followed: FollowSession) -> None:
+    async def _release_session(self, session: FollowSession) -> None:
         """Drop what nobody needs any more."""
-        if followed.is_idle and followed in self._all:
-            await asyncio.shield(self._drop(followed))
+        if session.is_idle and session in self._sessions:
+            await asyncio.shield(self._close_session(session))
 
-    def _drop(self, followed: FollowSession) -> asyncio.Task[None]:
-        self._all.discard(followed)
-        if self._latest.get(followed.feed.name) is followed:
-            del self._latest[followed.feed.name]
-        return self._own(self._closing, followed.close())
+    def _close_session(self, session: FollowSession) -> asyncio.Task[None]:
+        self._sessions.discard(session)
+        if self._current_sessions.get(session.mirror.name) is session:
+            del self._current_sessions[session.mirror.name]
+        return self._start_task(self._closing_tasks, session.close())
 
-    async def _before_writing(self, feed: LogMirror, changes: Sequence[Change]) -> None:
-        if not any(isinstance(change, _MOVES) for change in changes):
+    async def _before_append(self, mirror: LogMirror, changes: Sequence[Change]) -> None:
+        if not any(isinstance(change, _INVALIDATING_CHANGES) for change in changes):
             return
-        scope, key = feed.name
+        scope, key = mirror.name
         try:
-            await self._on_moved(scope, key)
+            await self._on_change(scope, key)
         except Exception:
             _logger.exception("What is kept of %s could not be forgotten.", key)
         if isinstance(key, RunKey):
-            self.note_write(scope, ThreadKey(key.thread_id))
+            self.poll_soon(scope, ThreadKey(key.thread_id))
 
-    def _own(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start_task(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         return task
 
 
-class _BoundEvents:
+class _PrincipalRunEvents:
     """The port of one principal."""
 
     def __init__(self, hub: RunLogHub, scope: str, open_api: OpenApi) -> None:

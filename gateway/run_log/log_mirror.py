@@ -28,7 +28,7 @@ from schema.contract.run_events import Change, FaultChange, Provenance, RunEvent
 
 _logger = logging.getLogger(__name__)
 
-_NOWHERE = LogPosition("-", 1)
+_NO_POSITION = LogPosition("-", 1)
 """A place in no log: a cursor of it always leads to the present."""
 
 
@@ -47,7 +47,7 @@ class LogState(Protocol):
 
 
 class LogMirror:
-    """The mirror of one log; owns the task that reads it. `lanes` are made by `add_lane` before `open`."""
+    """The mirror of one log; owns the task that reads it. `buffers` are made by `add_buffer` before `open`."""
 
     def __init__(
         self,
@@ -55,35 +55,35 @@ class LogMirror:
         log: EventLog,
         state: LogState,
         *,
-        local_log: Callable[[], MemoryLog],
+        new_local_log: Callable[[], MemoryLog],
         now_seconds: Callable[[], float],
-        on_leave: Callable[[LogMirror], Awaitable[None]],
+        on_reader_closed: Callable[[LogMirror], Awaitable[None]],
     ) -> None:
         self.name = name
         self.log = log
         self.state = state
-        self.mirrored = 0
+        self.mirrored_entries = 0
         self.has_ended = False
         self.error: GatewayError | None = None
-        self.hint = asyncio.Event()
-        self._lanes: list[tuple[ReplayBuffer, Callable[[RunEvent], bool]]] = []
-        self._local_log = local_log
-        self._own_log: MemoryLog | None = None
+        self.log_changed = asyncio.Event()
+        self._buffers: list[tuple[ReplayBuffer, Callable[[RunEvent], bool]]] = []
+        self._new_local_log = new_local_log
+        self._local_log: MemoryLog | None = None
         self._now_seconds = now_seconds
-        self._on_leave = on_leave
+        self._on_reader_closed = on_reader_closed
         self._position: LogPosition | None = None
-        self._is_gone = False
-        self._since_snapshot = 0
+        self._is_log_lost = False
+        self._entries_since_snapshot = 0
         self._is_stale = False
-        self._reading: asyncio.Task[None] | None = None
-        self._switching = asyncio.Lock()
-        self._waiting: list[asyncio.Future[None]] = []
-        self._stop_listening = log.listen(name, self._on_hint)
+        self._read_task: asyncio.Task[None] | None = None
+        self._switch_lock = asyncio.Lock()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._stop_listening = log.listen(name, self._on_notification)
 
     @property
     def readers(self) -> int:
         """How many readers there are."""
-        return sum(len(lane.readers) for lane, _ in self._lanes)
+        return sum(len(buffer.readers) for buffer, _ in self._buffers)
 
     def is_over(self) -> bool:
         """Whether nothing more comes to the readers."""
@@ -91,172 +91,176 @@ class LogMirror:
 
     def needs_baseline(self, every_entries: int) -> bool:
         """Whether the log should be told again what it is about: after so many entries, or since it was lost."""
-        return self.state.has_begun and (self._is_gone or self._since_snapshot >= every_entries)
+        return self.state.has_begun and (self._is_log_lost or self._entries_since_snapshot >= every_entries)
 
-    def add_lane(self, lane: ReplayBuffer, shows: Callable[[RunEvent], bool]) -> None:
+    def add_buffer(self, buffer: ReplayBuffer, accepts: Callable[[RunEvent], bool]) -> None:
         """Have a lane filled with the events that it shows."""
-        self._lanes.append((lane, shows))
+        self._buffers.append((buffer, accepts))
 
-    def event(self, change: Change, *, resumable: bool) -> RunEvent:
-        position = self._position if resumable and self._position is not None else _NOWHERE
+    def present_event(self, change: Change, *, resumable: bool) -> RunEvent:
+        position = self._position if resumable and self._position is not None else _NO_POSITION
         return RunEvent(to_cursor(self.name.key, position), self._now_seconds(), Provenance.SNAPSHOT, change)
 
-    async def leave(self, reader: EventReader) -> None:
+    async def on_reader_closed(self, reader: EventReader) -> None:
         del reader
-        await self._on_leave(self)
+        await self._on_reader_closed(self)
 
-    def number_in_log(self, position: LogPosition) -> int | None:
+    def entry_number_from_position(self, position: LogPosition) -> int | None:
         """Give the number of the entry that a cursor names; None where it is not of this log."""
         if self._position is None or position.epoch != self._position.epoch or position.number > self._position.number:
             return None
         return position.number
 
-    async def begun(self) -> None:
+    async def wait_until_begun(self) -> None:
         """Wait until something is known; raises what keeps that from coming."""
         if not self.state.has_begun and self.error is None:
-            waiting = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiting)
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
             try:
-                await waiting
+                await waiter
             finally:
-                if waiting in self._waiting:
-                    self._waiting.remove(waiting)
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
         if self.error is not None and not self.state.has_begun:
             raise self.error.with_traceback(None)
 
-    def disappoint(self, error: GatewayError) -> None:
+    def fail_waiters(self, error: GatewayError) -> None:
         """Tell who waits for the beginning that it cannot be had now."""
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_exception(error)
-        self._waiting.clear()
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+        self._waiters.clear()
 
-    def fail(self, error: GatewayError) -> None:
+    def end_with_error(self, error: GatewayError) -> None:
         """End all readers with an error."""
         if self.error is None and not self.has_ended:
             self.error = error
-            self.disappoint(error)
-            for lane, _ in self._lanes:
-                lane.tell()
+            self.fail_waiters(error)
+            for buffer, _ in self._buffers:
+                buffer.wake_readers()
 
     async def refresh(self) -> None:
         """Mirror all that the log holds by now."""
         # Who waits here is not to be cancelled because the reading is.
-        await asyncio.wait([self._read_on()])
+        await asyncio.wait([self._start_reading()])
 
-    async def go_alone(self, failed: EventLog) -> None:
+    async def switch_to_local_log(self, failed: EventLog) -> None:
         """Go on with a log of this process, where `failed` is the one that is followed."""
-        async with self._switching:
+        async with self._switch_lock:
             if self.log is not failed:
                 return
             _logger.warning("The store of the run log does not answer: this process follows %s alone.", self.name.key)
             self._stop_listening()
-            self.log = self._own_log = own = self._local_log()
+            self.log = self._local_log = local_log = self._new_local_log()
             if self._position is not None:
                 # The other store may go on under the old epoch, with other entries.
                 self._position = LogPosition(new_epoch(), self._position.number)
-                mark = LogEntry(self._position.number, self._now_seconds(), Provenance.SNAPSHOT, self._mark())
-                own.adopt(self.name, self._position.epoch, [mark], has_ended=self.has_ended)
-                self._begin_after(self._position.number)
-            self._stop_listening = own.listen(self.name, self._on_hint)
-            self.hint.set()
+                marker = LogEntry(
+                    self._position.number, self._now_seconds(), Provenance.SNAPSHOT, self._baseline_marker()
+                )
+                local_log.adopt(self.name, self._position.epoch, [marker], has_ended=self.has_ended)
+                self._set_resumable_after(self._position.number)
+            self._stop_listening = local_log.listen(self.name, self._on_notification)
+            self.log_changed.set()
 
     async def close(self) -> None:
         """Stop following; readers get nothing more."""
         self._stop_listening()
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait([self._reading])
-        self.disappoint(stopping_error())
-        if self._own_log is not None:
-            await self._own_log.close()
+        if self._read_task is not None:
+            self._read_task.cancel()
+            await asyncio.wait([self._read_task])
+        self.fail_waiters(stopping_error())
+        if self._local_log is not None:
+            await self._local_log.close()
 
-    def _mark(self) -> Change:
+    def _baseline_marker(self) -> Change:
         """Give an entry to stand for all that is mirrored already."""
         return next(iter(self.state.baseline()), FaultChange("UNKNOWN", "Nothing was known."))
 
-    def _on_hint(self) -> None:
-        self.hint.set()
-        self._read_on()
+    def _on_notification(self) -> None:
+        self.log_changed.set()
+        self._start_reading()
 
-    def _read_on(self) -> asyncio.Task[None]:
+    def _start_reading(self) -> asyncio.Task[None]:
         """Have what the log holds by now read, by the one task that reads it."""
         self._is_stale = True
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read())
-        return self._reading
+        if self._read_task is None or self._read_task.done():
+            self._read_task = asyncio.create_task(self._run_read_task())
+        return self._read_task
 
-    async def _read(self) -> None:
+    async def _run_read_task(self) -> None:
         try:
-            await self._read_all()
+            await self._read_until_current()
         except Exception:
             _logger.exception("Reading the run log of %s failed.", self.name.key)
-            self.fail(GatewayError(ErrorCode.INTERNAL, "The run log could not be read."))
+            self.end_with_error(GatewayError(ErrorCode.INTERNAL, "The run log could not be read."))
 
-    async def _read_all(self) -> None:
+    async def _read_until_current(self) -> None:
         failed = 0
         while self._is_stale and not self.has_ended:
             self._is_stale = False
             log = self.log
             try:
-                reading = await log.read(self.name, self._position)
+                log_slice = await log.read(self.name, self._position)
             except LogUnavailableError:
                 failed += 1
                 self._is_stale = True
                 if failed > 1:
-                    await self.go_alone(log)
+                    await self.switch_to_local_log(log)
                 continue
             if log is self.log:
-                self._mirror(reading)
+                self._apply_slice(log_slice)
 
-    def _mirror(self, reading: LogSlice) -> None:
-        if reading.epoch is None:
-            self._is_gone = self._position is not None
+    def _apply_slice(self, log_slice: LogSlice) -> None:
+        if log_slice.epoch is None:
+            self._is_log_lost = self._position is not None
             return
-        entries = reading.entries
-        ends = [lane.end for lane, _ in self._lanes]
+        entries = log_slice.entries
+        ends = [buffer.end_index for buffer, _ in self._buffers]
         first = entries[0].number if entries else 0
-        if self._position is None or (self._is_gone and first == 1 and self._is_known(entries)):
-            self._begin_after(first - 1)
-        elif reading.epoch != self._position.epoch:
-            self._skip(None, first - 1)
-        elif reading.is_gap and entries:
-            self._skip(max(1, first - 1 - self._position.number), first - 1)
-        self._is_gone = False
+        if self._position is None or (self._is_log_lost and first == 1 and self._repeats_baseline(entries)):
+            self._set_resumable_after(first - 1)
+        elif log_slice.epoch != self._position.epoch:
+            self._skip_events(None, first - 1)
+        elif log_slice.is_gap and entries:
+            self._skip_events(max(1, first - 1 - self._position.number), first - 1)
+        self._is_log_lost = False
         for entry in entries:
-            self._take(entry, reading.epoch)
-        self.has_ended = reading.has_ended
+            self._apply_entry(entry, log_slice.epoch)
+        self.has_ended = log_slice.has_ended
         if self.state.has_begun:
-            for waiting in self._waiting:
-                if not waiting.done():
-                    waiting.set_result(None)
-            self._waiting.clear()
-        for (lane, _), end in zip(self._lanes, ends, strict=True):
-            if lane.end != end or self.has_ended:
-                lane.tell()
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._waiters.clear()
+        for (buffer, _), end in zip(self._buffers, ends, strict=True):
+            if buffer.end_index != end or self.has_ended:
+                buffer.wake_readers()
 
-    def _is_known(self, entries: Sequence[LogEntry]) -> bool:
+    def _repeats_baseline(self, entries: Sequence[LogEntry]) -> bool:
         """Whether a log that was lost begins anew with what is known here, and no more."""
         baseline = self.state.baseline()
         return [entry.change for entry in entries[: len(baseline)]] == baseline
 
-    def _take(self, entry: LogEntry, epoch: str) -> None:
+    def _apply_entry(self, entry: LogEntry, epoch: str) -> None:
         self._position = LogPosition(epoch, entry.number)
-        self.mirrored += 1
-        self._since_snapshot = 0 if isinstance(entry.change, SnapshotChange) else self._since_snapshot + 1
+        self.mirrored_entries += 1
+        self._entries_since_snapshot = (
+            0 if isinstance(entry.change, SnapshotChange) else self._entries_since_snapshot + 1
+        )
         self.state.apply(entry.change, entry.provenance)
         event = RunEvent(to_cursor(self.name.key, self._position), entry.at, entry.provenance, entry.change)
-        for lane, shows in self._lanes:
-            if shows(event):
-                lane.add(event, entry.number)
+        for buffer, accepts in self._buffers:
+            if accepts(event):
+                buffer.add_event(event, entry.number)
 
-    def _begin_after(self, number: int) -> None:
-        for lane, _ in self._lanes:
-            lane.begin_after(number)
+    def _set_resumable_after(self, number: int) -> None:
+        for buffer, _ in self._buffers:
+            buffer.set_resumable_after(number)
 
-    def _skip(self, count: int | None, number: int) -> None:
-        for lane, _ in self._lanes:
-            lane.skip(count, number)
+    def _skip_events(self, count: int | None, number: int) -> None:
+        for buffer, _ in self._buffers:
+            buffer.skip_events(count, number)
 
 
 def stopping_error() -> GatewayError:

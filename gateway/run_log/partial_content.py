@@ -17,7 +17,7 @@ _PART = msgspec.json.Decoder(ContentPartObject)
 _NO_TEXT = Raw(b'{"type":"text","text":{"value":"","annotations":[]}}')
 
 
-class _GrowingText:
+class _PartialText:
     """A text part, in pieces."""
 
     __slots__ = ("annotations", "pieces")
@@ -26,7 +26,7 @@ class _GrowingText:
         self.pieces = [body.value] if body.value else []
         self.annotations = list(body.annotations or ())
 
-    def shown(self) -> Raw:
+    def to_content_part(self) -> Raw:
         text = {"value": "".join(self.pieces), "annotations": self.annotations}
         return Raw(msgspec.json.encode({"type": "text", "text": text}))
 
@@ -34,35 +34,35 @@ class _GrowingText:
 class PartialContent:
     """A message's content while its texts grow; pieces for what is no text are dropped."""
 
-    __slots__ = ("_parts", "_shown")
+    __slots__ = ("_memo", "_parts")
 
     def __init__(self, content: list[Raw] | str | None = None) -> None:
-        self._shown: list[Raw] | None = None
-        self._parts: dict[int, Raw | _GrowingText]
+        self._memo: list[Raw] | None = None
+        self._parts: dict[int, Raw | _PartialText]
         if isinstance(content, str):
-            self._parts = {0: _GrowingText(TextBodyObject(content))}
+            self._parts = {0: _PartialText(TextBodyObject(content))}
         else:
             self._parts = dict(enumerate(content or ()))
 
-    def add(self, delta: TextDeltaChange) -> None:
+    def add_delta(self, delta: TextDeltaChange) -> None:
         """Take one more piece."""
         part = self._parts.get(delta.index)
-        if not isinstance(part, _GrowingText):
-            body = TextBodyObject() if part is None else text_body(part)
+        if not isinstance(part, _PartialText):
+            body = TextBodyObject() if part is None else text_body_from_part(part)
             if body is None:
                 return
-            part = self._parts[delta.index] = _GrowingText(body)
+            part = self._parts[delta.index] = _PartialText(body)
         if delta.value:
             part.pieces.append(delta.value)
         part.annotations += delta.annotations
-        self._shown = None
+        self._memo = None
 
-    def content(self) -> list[Raw]:
+    def to_content_parts(self) -> list[Raw]:
         """Show the parts as they are so far, in order."""
-        if self._shown is None:
-            parts = (self._parts.get(place, _NO_TEXT) for place in range(max(self._parts, default=-1) + 1))
-            self._shown = [part.shown() if isinstance(part, _GrowingText) else part for part in parts]
-        return self._shown
+        if self._memo is None:
+            parts = (self._parts.get(index, _NO_TEXT) for index in range(max(self._parts, default=-1) + 1))
+            self._memo = [part.to_content_part() if isinstance(part, _PartialText) else part for part in parts]
+        return self._memo
 
     @property
     def is_empty(self) -> bool:
@@ -73,17 +73,17 @@ class PartialContent:
 class PartialToolCalls:
     """A step's tool calls while their arguments and code grow."""
 
-    __slots__ = ("_calls", "_shown")
+    __slots__ = ("_calls", "_memo")
 
     def __init__(self, details: Raw) -> None:
-        self._shown: Raw | None = None
+        self._memo: Raw | None = None
         self._calls: dict[int, dict[str, Any]] = {}
         known = msgspec.json.decode(details)
         calls = known.get("tool_calls") if isinstance(known, dict) else None
         if isinstance(calls, list):
-            self._calls = {place: dict(call) for place, call in enumerate(calls) if isinstance(call, dict)}
+            self._calls = {index: dict(call) for index, call in enumerate(calls) if isinstance(call, dict)}
 
-    def add(self, delta: ToolCallDeltaChange) -> None:
+    def add_delta(self, delta: ToolCallDeltaChange) -> None:
         """Take one more piece."""
         call = self._calls.setdefault(delta.index, {})
         if delta.call_id is not None:
@@ -98,17 +98,17 @@ class PartialToolCalls:
             code = call["code_interpreter"] = _fields(call.get("code_interpreter"), input="")
             code.setdefault("outputs", [])
             code["input"] += delta.code
-        self._shown = None
+        self._memo = None
 
-    def details(self) -> Raw:
+    def to_step_details(self) -> Raw:
         """Show the step's details as they are so far."""
-        if self._shown is None:
-            calls = [self._calls.get(place, {}) for place in range(max(self._calls, default=-1) + 1)]
-            self._shown = Raw(msgspec.json.encode({"type": "tool_calls", "tool_calls": calls}))
-        return self._shown
+        if self._memo is None:
+            calls = [self._calls.get(index, {}) for index in range(max(self._calls, default=-1) + 1)]
+            self._memo = Raw(msgspec.json.encode({"type": "tool_calls", "tool_calls": calls}))
+        return self._memo
 
 
-def text_body(part: Raw) -> TextBodyObject | None:
+def text_body_from_part(part: Raw) -> TextBodyObject | None:
     """Give the text of a content part; None for a part of another kind."""
     try:
         decoded = _PART.decode(part)
@@ -119,24 +119,24 @@ def text_body(part: Raw) -> TextBodyObject | None:
     return TextBodyObject(decoded.text) if isinstance(decoded.text, str) else decoded.text
 
 
-def texts_of(message: MessageObject) -> list[str]:
+def texts_from_message(message: MessageObject) -> list[str]:
     """Give the texts of a message, without those that are empty."""
     if isinstance(message.content, str):
         return [message.content] if message.content else []
-    bodies = (text_body(part) for part in message.content or ())
+    bodies = (text_body_from_part(part) for part in message.content or ())
     return [body.value for body in bodies if body is not None and body.value]
 
 
-def with_content(message: MessageObject, growing: PartialContent | None) -> MessageObject:
+def message_with_content(message: MessageObject, partial: PartialContent | None) -> MessageObject:
     """Give a message with the content that it has so far."""
-    return message if growing is None else msgspec.structs.replace(message, content=growing.content())
+    return message if partial is None else msgspec.structs.replace(message, content=partial.to_content_parts())
 
 
-def with_calls(step: RunStepObject, growing: PartialToolCalls | None) -> RunStepObject:
+def step_with_tool_calls(step: RunStepObject, partial: PartialToolCalls | None) -> RunStepObject:
     """Give a step with the tool calls that it has so far."""
-    if growing is None:
+    if partial is None:
         return step
-    return msgspec.structs.replace(step, step_details=growing.details(), type=step.type or "tool_calls")
+    return msgspec.structs.replace(step, step_details=partial.to_step_details(), type=step.type or "tool_calls")
 
 
 def _fields(known: object, **missing: str) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gateway.run_log.partial_content import texts_of
-from gateway.run_log.run_state import RunState, completed_message_ids, is_whole
-from gateway.run_log.stream_diff import status_changes, step_changes
+from gateway.run_log.partial_content import texts_from_message
+from gateway.run_log.run_state import RunState, is_message_finished, message_ids_from_completed_steps
+from gateway.run_log.stream_diff import diff_status, diff_step
 from schema.contract.run_events import Change, FaultChange, MessageCreatedChange, MessageFinishedChange, SnapshotChange
 from schema.contract.wire import MessageObject, RunObject, RunStepObject
 
@@ -34,13 +34,13 @@ def diff_poll(
         return [SnapshotChange(run, list(steps or ()), own)]
     if run.id != state.run.id:
         return []
-    known_steps = [change for step in steps or () for change in step_changes(state, step, streamed=False)]
-    completed = completed_message_ids(steps or ())
-    known_messages = [change for message in own for change in _message_changes(state, message, run, completed)]
-    return [*known_steps, *known_messages, *status_changes(state, run)]
+    known_steps = [change for step in steps or () for change in diff_step(state, step, streamed=False)]
+    completed = message_ids_from_completed_steps(steps or ())
+    known_messages = [change for message in own for change in _diff_message(state, message, run, completed)]
+    return [*known_steps, *known_messages, *diff_status(state, run)]
 
 
-def _message_changes(
+def _diff_message(
     state: RunState, message: MessageObject, run: RunObject, completed: frozenset[str]
 ) -> Iterator[Change]:
     if state.is_finished(message.id):
@@ -48,8 +48,12 @@ def _message_changes(
     known = state.message(message.id)
     if known is None:
         yield MessageCreatedChange(message)
-    if not is_whole(message, run, completed):
+    if not is_message_finished(message, run, completed):
         return
-    if known is not None and state.was_streamed(message.id) and texts_of(known) != texts_of(message):
+    if (
+        known is not None
+        and state.was_streamed(message.id)
+        and texts_from_message(known) != texts_from_message(message)
+    ):
         yield FaultChange(TOKENS_LOST, "Some of this message's text was lost on the way; the whole message follows.")
     yield MessageFinishedChange(message)

@@ -8,23 +8,23 @@ _MOST_STEPS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class PollIntervals:
     """The bounds of an adaptive interval: quick after a change, slower with each look that showed none.
 
     `waiting_*` are for what waits for its caller, `failing_*` for looks that fail.
     """
 
-    shortest_seconds: float = 0.25
-    longest_seconds: float = 5.0
+    min_seconds: float = 0.25
+    max_seconds: float = 5.0
     growth: float = 1.5
-    waiting_shortest_seconds: float = 1.0
-    waiting_longest_seconds: float = 10.0
-    failing_shortest_seconds: float = 0.5
-    failing_longest_seconds: float = 30.0
+    waiting_min_seconds: float = 1.0
+    waiting_max_seconds: float = 10.0
+    failing_min_seconds: float = 0.5
+    failing_max_seconds: float = 30.0
 
 
-def next_poll_delay(
-    pace: Pace,
+def next_poll_delay_seconds(
+    poll_intervals: PollIntervals,
     *,
     unchanged_polls: int = 0,
     failed_polls: int = 0,
@@ -36,14 +36,21 @@ def next_poll_delay(
     `unchanged_polls` and `failed_polls` are how many there were in a row.
     """
     if failed_polls:
-        shortest, longest = pace.failing_shortest_seconds, pace.failing_longest_seconds
-        delay = _grown(shortest, longest, 2.0, failed_polls - 1)
+        shortest, longest = poll_intervals.failing_min_seconds, poll_intervals.failing_max_seconds
+        delay = _grown_delay(shortest, longest, 2.0, failed_polls - 1)
     elif is_waiting:
-        delay = _grown(pace.waiting_shortest_seconds, pace.waiting_longest_seconds, pace.growth, unchanged_polls)
+        delay = _grown_delay(
+            poll_intervals.waiting_min_seconds,
+            poll_intervals.waiting_max_seconds,
+            poll_intervals.growth,
+            unchanged_polls,
+        )
     else:
-        delay = _grown(pace.shortest_seconds, pace.longest_seconds, pace.growth, unchanged_polls)
+        delay = _grown_delay(
+            poll_intervals.min_seconds, poll_intervals.max_seconds, poll_intervals.growth, unchanged_polls
+        )
     return max(delay, (retry_after_ms or 0) / 1000)
 
 
-def _grown(shortest: float, longest: float, growth: float, steps: int) -> float:
+def _grown_delay(shortest: float, longest: float, growth: float, steps: int) -> float:
     return float(min(longest, shortest * growth ** min(steps, _MOST_STEPS)))

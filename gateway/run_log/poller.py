@@ -41,18 +41,18 @@ class PollDiff:
 class PollResult(Protocol):
     """What was fetched, to be compared with what is known by then."""
 
-    def compare(self) -> PollDiff:
+    def to_diff(self) -> PollDiff:
         """Tell what differs."""
 
 
 class Poller(Protocol):
     """Looks at one run or thread."""
 
-    async def look(self, api: ThreadsApi, *, wants_all: bool) -> PollResult:
+    async def poll(self, api: ThreadsApi, *, with_details: bool) -> PollResult:
         """Fetch; raises the `GatewayError` that keeps it away."""
 
 
-def only(results: Results[ValueT]) -> ValueT:
+def single_result(results: Results[ValueT]) -> ValueT:
     """Give the one result; raises it where it is an error."""
     (result,) = results
     if isinstance(result, GatewayError):

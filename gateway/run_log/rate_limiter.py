@@ -26,7 +26,7 @@ class RateLimiter:
         self._sleep = sleep
         self._next_at = now()
 
-    async def take(self) -> None:
+    async def acquire(self) -> None:
         """Wait for a turn."""
         now = self._now()
         pause_seconds = self._next_at - self._tolerance_seconds - now

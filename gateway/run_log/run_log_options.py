@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from gateway.run_log.poll_interval import Pace
+from gateway.run_log.poll_interval import PollIntervals
 from gateway.run_log.replay_buffer import ReplayBufferLimits
 
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
@@ -24,7 +24,7 @@ class RunLogOptions:
     """
 
     mirror: ReplayBufferLimits = field(default_factory=ReplayBufferLimits)
-    pace: Pace = field(default_factory=Pace)
+    poll_intervals: PollIntervals = field(default_factory=PollIntervals)
     snapshot_every_entries: int = 1_000
     polls_per_second: float = 50.0
     poll_burst: int = 20
@@ -33,7 +33,7 @@ class RunLogOptions:
     settle_seconds: float = 0.25
 
 
-async def wait_for_any(event: asyncio.Event, seconds: float, sleep: Sleep) -> bool:
+async def wait_for_event(event: asyncio.Event, seconds: float, sleep: Sleep) -> bool:
     """Wait for an event, but not longer than some seconds; tells whether it came."""
     if event.is_set():
         return True

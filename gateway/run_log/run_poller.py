@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from gateway.run_log.poll_diff import diff_poll
-from gateway.run_log.poller import FATAL_CODES, PollDiff, only
+from gateway.run_log.poller import FATAL_CODES, PollDiff, single_result
 from gateway.run_log.run_state import RunState
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey
@@ -16,7 +16,7 @@ from schema.contract.run_events import FaultChange, is_terminal
 from schema.contract.wire import MessageObject, RunObject, RunStepObject
 
 _MAX_PAGES = 10
-_MAX_FAILED_ENDS = 5
+_MAX_FAILED_END_POLLS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class RunPollResult:
     fault: FaultChange | None = None
     retry_after_ms: int | None = None
 
-    def compare(self) -> PollDiff:
+    def to_diff(self) -> PollDiff:
         changes = diff_poll(self.state, self.run, self.steps, self.messages)
         ends = bool(changes) and is_terminal(self.run.status)
         if self.fault is not None and ends:
@@ -49,26 +49,26 @@ class RunPoller:
     def __init__(self, key: RunKey, state: RunState) -> None:
         self._key = key
         self._state = state
-        self._failed_ends = 0
+        self._failed_end_polls = 0
 
-    async def look(self, api: ThreadsApi, *, wants_all: bool) -> RunPollResult:
+    async def poll(self, api: ThreadsApi, *, with_details: bool) -> RunPollResult:
         """Fetch the run, then what it did where that is wanted, and always where the run is over.
 
         Raises the `GatewayError` that keeps the run away, or the whole of one that is over: its end is not to be
         shown before all that came before it. After some failures it is.
         """
-        run = only(await api.get_runs([self._key]))
+        run = single_result(await api.get_runs([self._key]))
         is_over = is_terminal(run.status)
-        if not (wants_all or is_over):
+        if not (with_details or is_over):
             return RunPollResult(self._state, run)
-        steps, messages = await asyncio.gather(self._steps(api), self._messages(api))
+        steps, messages = await asyncio.gather(self._fetch_steps(api), self._fetch_messages(api))
         failures = [part for part in (steps, messages) if isinstance(part, GatewayError)]
         fault = None
         if failures and is_over:
-            self._failed_ends += 1
-            passing = [failure for failure in failures if failure.code not in FATAL_CODES]
-            if passing and self._failed_ends < _MAX_FAILED_ENDS:
-                raise passing[0]
+            self._failed_end_polls += 1
+            transient = [failure for failure in failures if failure.code not in FATAL_CODES]
+            if transient and self._failed_end_polls < _MAX_FAILED_END_POLLS:
+                raise transient[0]
             fault = FaultChange(failures[0].code.value, failures[0].message)
         return RunPollResult(
             self._state,
@@ -79,7 +79,7 @@ class RunPoller:
             max((failure.retry_after_ms or 0 for failure in failures), default=None),
         )
 
-    async def _steps(self, api: ThreadsApi) -> list[RunStepObject] | GatewayError:
+    async def _fetch_steps(self, api: ThreadsApi) -> list[RunStepObject] | GatewayError:
         found: list[RunStepObject] = []
         for _ in range(_MAX_PAGES):
             window = Window(UPSTREAM_PAGE_SIZE, "asc", found[-1].id if found else None)
@@ -91,7 +91,7 @@ class RunPoller:
                 break
         return found
 
-    async def _messages(self, api: ThreadsApi) -> list[MessageObject] | GatewayError:
+    async def _fetch_messages(self, api: ThreadsApi) -> list[MessageObject] | GatewayError:
         # Newest first: where a server does not know the filter, the run's messages are among the latest.
         found: list[MessageObject] = []
         thread_id, run_id = self._key

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from gateway.run_log.partial_content import PartialContent, PartialToolCalls, with_calls, with_content
+from gateway.run_log.partial_content import PartialContent, PartialToolCalls, message_with_content, step_with_tool_calls
 from schema.contract.run_events import (
     Change,
     MessageCreatedChange,
@@ -37,10 +37,10 @@ class RunState:
         self.run: RunObject | None = None
         self._steps: dict[str, RunStepObject] = {}
         self._messages: dict[str, MessageObject] = {}
-        self._contents: dict[str, PartialContent] = {}
-        self._calls: dict[str, PartialToolCalls] = {}
-        self._finished: set[str] = set()
-        self._streamed: set[str] = set()
+        self._partial_contents: dict[str, PartialContent] = {}
+        self._partial_tool_calls: dict[str, PartialToolCalls] = {}
+        self._finished_message_ids: set[str] = set()
+        self._streamed_message_ids: set[str] = set()
         self._is_streamed_so_far = False
 
     @property
@@ -54,12 +54,12 @@ class RunState:
         return self.run is not None and is_terminal(self.run.status)
 
     @property
-    def has_worked(self) -> bool:
+    def has_output(self) -> bool:
         """Whether anything is known that the run did."""
         return bool(self._steps or self._messages)
 
     @property
-    def is_told_whole(self) -> bool:
+    def is_fully_streamed(self) -> bool:
         """Whether streams have told all that the run did until now, as far as one that waits for its caller."""
         return self._is_streamed_so_far and self.run is not None and self.run.status == "requires_action"
 
@@ -67,39 +67,45 @@ class RunState:
     def is_settled(self) -> bool:
         """Whether no step and no message is under way."""
         open_steps = (step for step in self._steps.values() if step.status not in FINAL_STEP_STATUSES)
-        return not any(open_steps) and self._messages.keys() <= self._finished
+        return not any(open_steps) and self._messages.keys() <= self._finished_message_ids
 
     def step(self, step_id: str) -> RunStepObject | None:
         """Give a step as it stands."""
         step = self._steps.get(step_id)
-        return None if step is None else with_calls(step, self._calls.get(step_id))
+        return None if step is None else step_with_tool_calls(step, self._partial_tool_calls.get(step_id))
 
     def message(self, message_id: str) -> MessageObject | None:
         """Give a message with the text that it has so far."""
         message = self._messages.get(message_id)
-        return None if message is None else with_content(message, self._contents.get(message_id))
+        return None if message is None else message_with_content(message, self._partial_contents.get(message_id))
 
-    def is_growing(self, step_id: str) -> bool:
+    def has_partial_tool_calls(self, step_id: str) -> bool:
         """Whether pieces of the step's tool calls came since the step itself did."""
-        return step_id in self._calls
+        return step_id in self._partial_tool_calls
 
     def is_finished(self, message_id: str) -> bool:
         """Whether nothing is added to a message any more."""
-        return message_id in self._finished
+        return message_id in self._finished_message_ids
 
     def was_streamed(self, message_id: str) -> bool:
         """Whether a message's text came, or was to come, piece by piece."""
-        return message_id in self._streamed
+        return message_id in self._streamed_message_ids
 
     def snapshot(self) -> SnapshotChange:
         """Show the run as it stands; raises ValueError where nothing is known of it."""
         if self.run is None:
             raise ValueError("expected a run of which something is known")
-        steps = [with_calls(step, self._calls.get(step_id)) for step_id, step in self._steps.items()]
-        messages = [with_content(message, self._contents.get(name)) for name, message in self._messages.items()]
-        completed = completed_message_ids(steps)
+        steps = [
+            step_with_tool_calls(step, self._partial_tool_calls.get(step_id)) for step_id, step in self._steps.items()
+        ]
+        messages = [
+            message_with_content(message, self._partial_contents.get(name)) for name, message in self._messages.items()
+        ]
+        completed = message_ids_from_completed_steps(steps)
         shown = [
-            message if message.id not in self._finished or is_whole(message, self.run, completed) else _marked(message)
+            message
+            if message.id not in self._finished_message_ids or is_message_finished(message, self.run, completed)
+            else _with_finished_status(message)
             for message in messages
         ]
         return SnapshotChange(self.run, steps, shown)
@@ -114,9 +120,9 @@ class RunState:
         for change in self.baseline():
             other.apply(change)
         # A snapshot says in the messages themselves which are finished; the state need not.
-        other._messages |= {name: self._messages[name] for name in self._messages.keys() & self._finished}
-        other._finished = set(self._finished)
-        other._streamed = set(self._streamed)
+        other._messages |= {name: self._messages[name] for name in self._messages.keys() & self._finished_message_ids}
+        other._finished_message_ids = set(self._finished_message_ids)
+        other._streamed_message_ids = set(self._streamed_message_ids)
         other._is_streamed_so_far = self._is_streamed_so_far
         return other
 
@@ -124,72 +130,78 @@ class RunState:
         """Lay one change upon the state."""
         match change:
             case SnapshotChange():
-                self._restart(change, provenance)
+                self._apply_snapshot(change, provenance)
             case StatusChange(run=run):
                 self.run = run
                 self._is_streamed_so_far = self._is_streamed_so_far and provenance is Provenance.STREAMED
             case StepChange(step=step):
                 self._steps[step.id] = step
-                self._calls.pop(step.id, None)
+                self._partial_tool_calls.pop(step.id, None)
             case ToolCallDeltaChange():
-                self._add_to_step(change)
+                self._apply_tool_call_delta(change)
             case MessageCreatedChange(message=message):
-                self._create(message, provenance)
+                self._apply_message_created(message, provenance)
             case TextDeltaChange():
-                self._add_to_message(change)
+                self._apply_text_delta(change)
             case MessageFinishedChange(message=message):
                 self._messages[message.id] = message
-                self._contents.pop(message.id, None)
-                self._finished.add(message.id)
+                self._partial_contents.pop(message.id, None)
+                self._finished_message_ids.add(message.id)
             case _:
                 pass  # a fault tells of the way here, not of the run
 
-    def _restart(self, snapshot: SnapshotChange, provenance: Provenance) -> None:
+    def _apply_snapshot(self, snapshot: SnapshotChange, provenance: Provenance) -> None:
         # A stream that begins behind the run's beginning does not know what came before.
-        began_here = self.run is None and snapshot.run.started_at is None and not snapshot.steps
-        self._is_streamed_so_far = (began_here or self._is_streamed_so_far) and provenance is Provenance.STREAMED
+        saw_beginning = self.run is None and snapshot.run.started_at is None and not snapshot.steps
+        self._is_streamed_so_far = (saw_beginning or self._is_streamed_so_far) and provenance is Provenance.STREAMED
         self.run = snapshot.run
         self._steps = {step.id: step for step in snapshot.steps}
         self._messages = {message.id: message for message in snapshot.messages}
-        self._contents, self._calls = {}, {}
-        completed = completed_message_ids(snapshot.steps)
-        self._finished &= self._messages.keys()
-        self._finished |= {message.id for message in snapshot.messages if is_whole(message, snapshot.run, completed)}
-        self._streamed &= self._messages.keys()
+        self._partial_contents, self._partial_tool_calls = {}, {}
+        completed = message_ids_from_completed_steps(snapshot.steps)
+        self._finished_message_ids &= self._messages.keys()
+        self._finished_message_ids |= {
+            message.id for message in snapshot.messages if is_message_finished(message, snapshot.run, completed)
+        }
+        self._streamed_message_ids &= self._messages.keys()
         if provenance is Provenance.STREAMED:
-            self._streamed |= self._messages.keys() - self._finished
+            self._streamed_message_ids |= self._messages.keys() - self._finished_message_ids
 
-    def _create(self, message: MessageObject, provenance: Provenance) -> None:
-        if message.id in self._finished or (message.id in self._messages and not message.content):
+    def _apply_message_created(self, message: MessageObject, provenance: Provenance) -> None:
+        if message.id in self._finished_message_ids or (message.id in self._messages and not message.content):
             return
         if message.content:
             # What the object has already holds the pieces that came before it.
-            self._contents.pop(message.id, None)
+            self._partial_contents.pop(message.id, None)
         self._messages[message.id] = message
         if provenance is Provenance.STREAMED:
-            self._streamed.add(message.id)
+            self._streamed_message_ids.add(message.id)
 
-    def _add_to_message(self, delta: TextDeltaChange) -> None:
-        if delta.message_id in self._finished:
+    def _apply_text_delta(self, delta: TextDeltaChange) -> None:
+        if delta.message_id in self._finished_message_ids:
             return
-        content = self._contents.get(delta.message_id)
+        content = self._partial_contents.get(delta.message_id)
         if content is None:
             message = self._messages.get(delta.message_id)
-            content = self._contents[delta.message_id] = PartialContent(None if message is None else message.content)
-        content.add(delta)
-        self._streamed.add(delta.message_id)
+            content = self._partial_contents[delta.message_id] = PartialContent(
+                None if message is None else message.content
+            )
+        content.add_delta(delta)
+        self._streamed_message_ids.add(delta.message_id)
 
-    def _add_to_step(self, delta: ToolCallDeltaChange) -> None:
+    def _apply_tool_call_delta(self, delta: ToolCallDeltaChange) -> None:
         step = self._steps.get(delta.step_id)
         if step is not None and step.status in FINAL_STEP_STATUSES:
             return
-        calls = self._calls.get(delta.step_id)
+        calls = self._partial_tool_calls.get(delta.step_id)
         if calls is None:
-            calls = self._calls[delta.step_id] = PartialToolCalls(NULL if step is None else step.step_details)
-        calls.add(delta)
+            calls = self._partial_tool_calls[delta.step_id] = PartialToolCalls(
+                NULL if step is None else step.step_details
+            )
+        calls.add_delta(delta)
 
 
-def completed_message_ids(steps: Iterable[RunStepObject]) -> frozenset[str]:
+def message_ids_from_completed_steps(steps: Iterable[RunStepObject]) -> frozenset[str]:
     """Name the messages whose step is completed."""
     found = set()
     for step in steps:
@@ -203,7 +215,7 @@ def completed_message_ids(steps: Iterable[RunStepObject]) -> frozenset[str]:
     return frozenset(found)
 
 
-def is_whole(message: MessageObject, run: RunObject, completed: Collection[str]) -> bool:
+def is_message_finished(message: MessageObject, run: RunObject, completed: Collection[str]) -> bool:
     """Tell whether nothing is added to a run's message any more; `completed` names those whose step is completed.
 
     The real service leaves `status` out of messages that are read, so the run and its steps have to tell.
@@ -215,7 +227,7 @@ def is_whole(message: MessageObject, run: RunObject, completed: Collection[str])
     return message.completed_at is not None or message.incomplete_at is not None or message.id in completed
 
 
-def _marked(message: MessageObject) -> MessageObject:
+def _with_finished_status(message: MessageObject) -> MessageObject:
     """Say in the message itself that it is finished, where nothing else would."""
     status = "completed" if message.incomplete_at is None and message.incomplete_details is None else "incomplete"
     return msgspec.structs.replace(message, status=status)

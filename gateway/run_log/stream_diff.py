@@ -40,14 +40,14 @@ def diff_stream_event(state: RunState, event: StreamEvent) -> list[Change]:
     if fault is not None:
         return [FaultChange(fault.code.value, fault.message)]
     if isinstance(event.wire, RunObject):
-        return status_changes(state, event.wire)
+        return diff_status(state, event.wire)
     if not state.has_begun:
         return []
     if isinstance(event.wire, RunStepObject):
-        return step_changes(state, event.wire, streamed=True)
+        return diff_step(state, event.wire, streamed=True)
     if isinstance(event.wire, MessageObject):
-        return _message_changes(state, event.wire, event.name or "")
-    return [] if event.delta is None else list(_deltas(state, event.delta))
+        return _diff_message(state, event.wire, event.name or "")
+    return [] if event.delta is None else list(_changes_from_delta(state, event.delta))
 
 
 def first_snapshot(run: RunObject, earlier: Sequence[StreamEvent]) -> SnapshotChange:
@@ -63,16 +63,16 @@ def first_snapshot(run: RunObject, earlier: Sequence[StreamEvent]) -> SnapshotCh
     return SnapshotChange(run, snapshot.steps, snapshot.messages)
 
 
-def status_changes(state: RunState, run: RunObject) -> list[Change]:
+def diff_status(state: RunState, run: RunObject) -> list[Change]:
     """Give the change of a run's status; a terminal one is the last, and what else changed of a run is no event."""
     if state.run is None:
         return [SnapshotChange(run, [], [])]
-    if run.id != state.run.id or not may_follow(state.run.status, run.status):
+    if run.id != state.run.id or not is_new_status(state.run.status, run.status):
         return []
     return [StatusChange(run, state.run.status)]
 
 
-def may_follow(known: str, status: str) -> bool:
+def is_new_status(known: str, status: str) -> bool:
     """Tell whether a status is news, and not an old one that comes late.
 
     Only a run that waited for its caller is queued again, and one that is to stop does nothing else any more.
@@ -85,7 +85,7 @@ def may_follow(known: str, status: str) -> bool:
     return not (known == "in_progress" and status == "queued")
 
 
-def step_changes(state: RunState, step: RunStepObject, *, streamed: bool) -> list[Change]:
+def diff_step(state: RunState, step: RunStepObject, *, streamed: bool) -> list[Change]:
     """Give the change of a step, which never leaves a final status."""
     known = state.step(step.id)
     if known is not None:
@@ -93,14 +93,14 @@ def step_changes(state: RunState, step: RunStepObject, *, streamed: bool) -> lis
             return []
         if known.status == step.status:
             # While a stream tells of calls piece by piece, an object that comes along has fewer of them.
-            if streamed and state.is_growing(step.id) and step.status not in FINAL_STEP_STATUSES:
+            if streamed and state.has_partial_tool_calls(step.id) and step.status not in FINAL_STEP_STATUSES:
                 return []
-            if _essence(known) == _essence(step):
+            if _comparable_fields(known) == _comparable_fields(step):
                 return []
     return [StepChange(step)]
 
 
-def _message_changes(state: RunState, message: MessageObject, name: str) -> list[Change]:
+def _diff_message(state: RunState, message: MessageObject, name: str) -> list[Change]:
     if state.run is None or message.run_id not in {None, state.run.id} or state.is_finished(message.id):
         return []
     changes: list[Change] = [] if state.message(message.id) is not None else [MessageCreatedChange(message)]
@@ -112,73 +112,73 @@ def _message_changes(state: RunState, message: MessageObject, name: str) -> list
     return [*changes, MessageFinishedChange(message)] if finished else changes
 
 
-def _deltas(state: RunState, delta: dict[str, Any]) -> Iterator[Change]:
+def _changes_from_delta(state: RunState, delta: dict[str, Any]) -> Iterator[Change]:
     object_id, body = delta.get("id"), delta.get("delta")
     if not isinstance(object_id, str) or not isinstance(body, dict):
         return
     if delta.get("object") == "thread.message.delta":
         if not state.is_finished(object_id):
-            yield from _text_deltas(object_id, body)
+            yield from _changes_from_message_delta(object_id, body)
     elif delta.get("object") == "thread.run.step.delta":
         step = state.step(object_id)
         if step is None or step.status not in FINAL_STEP_STATUSES:
-            yield from _call_deltas(object_id, body)
+            yield from _changes_from_step_delta(object_id, body)
 
 
-def _text_deltas(message_id: str, body: dict[str, Any]) -> Iterator[Change]:
-    for place, part in _objects(body.get("content")):
+def _changes_from_message_delta(message_id: str, body: dict[str, Any]) -> Iterator[Change]:
+    for index, part in _indexed_objects(body.get("content")):
         text = part.get("text")
         if isinstance(text, str):
             text = {"value": text}
         if not isinstance(text, dict):
             continue
-        value = _text(text.get("value")) or ""
-        noted = text.get("annotations")
-        annotations = [Raw(msgspec.json.encode(one)) for one in noted] if isinstance(noted, list) else []
+        value = _str_or_none(text.get("value")) or ""
+        listed = text.get("annotations")
+        annotations = [Raw(msgspec.json.encode(item)) for item in listed] if isinstance(listed, list) else []
         if value or annotations:
-            yield TextDeltaChange(message_id, place, value, annotations)
+            yield TextDeltaChange(message_id, index, value, annotations)
 
 
-def _call_deltas(step_id: str, body: dict[str, Any]) -> Iterator[Change]:
+def _changes_from_step_delta(step_id: str, body: dict[str, Any]) -> Iterator[Change]:
     details = body.get("step_details")
-    for place, call in _objects(details.get("tool_calls") if isinstance(details, dict) else None):
-        function, code = _object(call.get("function")), _object(call.get("code_interpreter"))
+    for index, call in _indexed_objects(details.get("tool_calls") if isinstance(details, dict) else None):
+        function, code = _dict_or_empty(call.get("function")), _dict_or_empty(call.get("code_interpreter"))
         change = ToolCallDeltaChange(
             step_id,
-            place,
-            call_id=_text(call.get("id")),
-            name=_text(function.get("name")),
-            arguments=_text(function.get("arguments")),
-            code=_text(code.get("input")),
+            index,
+            call_id=_str_or_none(call.get("id")),
+            name=_str_or_none(function.get("name")),
+            arguments=_str_or_none(function.get("arguments")),
+            code=_str_or_none(code.get("input")),
         )
-        if change != ToolCallDeltaChange(step_id, place):
+        if change != ToolCallDeltaChange(step_id, index):
             yield change
 
 
-def _objects(listed: object) -> Iterator[tuple[int, dict[str, Any]]]:
+def _indexed_objects(listed: object) -> Iterator[tuple[int, dict[str, Any]]]:
     """Go through a list of objects with the place that each names, or else has."""
-    for place, one in enumerate(listed if isinstance(listed, list) else ()):
-        if isinstance(one, dict):
-            index = one.get("index", place)
+    for position, item in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(item, dict):
+            index = item.get("index", position)
             if type(index) is int and 0 <= index < _MAX_INDEX:
-                yield index, one
+                yield index, item
 
 
-def _object(value: object) -> dict[str, Any]:
+def _dict_or_empty(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _text(value: object) -> str | None:
+def _str_or_none(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _essence(step: RunStepObject) -> tuple[object, ...]:
-    return step.status, step.last_error, step.usage, _bare(msgspec.json.decode(step.step_details))
+def _comparable_fields(step: RunStepObject) -> tuple[object, ...]:
+    return step.status, step.last_error, step.usage, _without_empty_fields(msgspec.json.decode(step.step_details))
 
 
-def _bare(value: Any) -> Any:
+def _without_empty_fields(value: Any) -> Any:
     """Leave out what some servers write and others do not: nulls, what is empty, and the numbers of list items."""
     if isinstance(value, dict):
-        fields = {name: _bare(part) for name, part in value.items() if name != "index"}
+        fields = {name: _without_empty_fields(part) for name, part in value.items() if name != "index"}
         return {name: part for name, part in fields.items() if part not in (None, "", [], {})}
-    return [_bare(part) for part in value] if isinstance(value, list) else value
+    return [_without_empty_fields(part) for part in value] if isinstance(value, list) else value

@@ -28,15 +28,15 @@ _MAX_EARLY_EVENTS = 1_000
 class _Outcome(Enum):
     """What becomes of a stream after some of its events."""
 
-    GOES_ON = auto()
-    WAITS = auto()
+    CONTINUES = auto()
+    WAITS_FOR_CALLER = auto()
     ENDED = auto()
-    BROKE = auto()
+    INTERRUPTED = auto()
     UNSETTLED = auto()
     """The run is over, but not all that it did was told: whoever watches looks before the end is shown."""
 
 
-class _Telling:
+class _StreamedRun:
     """The state of a run as its stream tells it, ahead of the log."""
 
     def __init__(self, state: RunState) -> None:
@@ -51,36 +51,36 @@ class _Telling:
         """The end that was told before all that leads to it."""
         return self._end
 
-    def begin(self, snapshot: SnapshotChange) -> None:
+    def start_from(self, snapshot: SnapshotChange) -> None:
         """Begin with a run of which nothing was known."""
-        self._tell(snapshot)
+        self._add_change(snapshot)
 
-    def hear(self, event: StreamEvent) -> _Outcome:
+    def apply_event(self, event: StreamEvent) -> _Outcome:
         """Take in one event; what it tells is added to `changes`."""
         self.is_partial = self.is_partial or event.decode_error is not None
         for change in diff_stream_event(self.state, event):
             if isinstance(change, StatusChange) and is_terminal(change.run.status):
                 self._end = self._end or change
             else:
-                self._tell(change)
+                self._add_change(change)
         if self._end is not None:
-            did_something = self.state.has_worked or self._end.run.status != "completed"
+            did_something = self.state.has_output or self._end.run.status != "completed"
             if self.state.is_settled and did_something and not self.is_partial:
-                self._tell(self._end)
+                self._add_change(self._end)
             elif self.is_partial or event.is_done or event.error is not None:
                 return _Outcome.UNSETTLED
         if self.state.is_over:
             return _Outcome.ENDED
         if event.error is not None:
-            return _Outcome.BROKE
+            return _Outcome.INTERRUPTED
         if event.is_done:
-            self._tell(FaultChange(STREAM_INTERRUPTED, "The run's stream ended before the run did."))
-            return _Outcome.BROKE
+            self._add_change(FaultChange(STREAM_INTERRUPTED, "The run's stream ended before the run did."))
+            return _Outcome.INTERRUPTED
         if isinstance(event.wire, RunObject) and self.state.run is not None and event.wire.id == self.state.run.id:
-            return _Outcome.WAITS if event.wire.status == "requires_action" else _Outcome.GOES_ON
-        return _Outcome.GOES_ON
+            return _Outcome.WAITS_FOR_CALLER if event.wire.status == "requires_action" else _Outcome.CONTINUES
+        return _Outcome.CONTINUES
 
-    def _tell(self, change: Change) -> None:
+    def _add_change(self, change: Change) -> None:
         self.state.apply(change, Provenance.STREAMED)
         self.changes.append(change)
 
@@ -88,26 +88,27 @@ class _Telling:
 class StreamRecorder:
     """One stream and its run; `run` is to be a task that outlives whoever asked for the run.
 
-    `enter` gives what is followed under a run's key, where a producer is counted already; `leave` gives it back.
+    `open_session` returns the session of a run's key, with this stream counted in it already; `release_session` is
+    called at the end.
     """
 
     def __init__(
         self,
         stream: RunStream,
         *,
-        pens: LogWriterFactory,
-        enter: Callable[[RunKey], FollowSession],
-        leave: Callable[[FollowSession], Awaitable[None]],
+        writer_factory: LogWriterFactory,
+        open_session: Callable[[RunKey], FollowSession],
+        release_session: Callable[[FollowSession], Awaitable[None]],
     ) -> None:
         self._stream = stream
-        self._pens = pens
-        self._enter = enter
-        self._leave = leave
-        self._run: asyncio.Future[RunObject] = asyncio.get_running_loop().create_future()
+        self._writer_factory = writer_factory
+        self._open_session = open_session
+        self._release_session = release_session
+        self._first_run: asyncio.Future[RunObject] = asyncio.get_running_loop().create_future()
 
-    async def first_run(self) -> RunObject:
+    async def wait_for_run(self) -> RunObject:
         """Give the run as soon as it is in its log; raises the `GatewayError` of a stream that never told of one."""
-        return await asyncio.shield(self._run)
+        return await asyncio.shield(self._first_run)
 
     async def run(self) -> None:
         """Write until the stream ends, and let go of it."""
@@ -117,7 +118,7 @@ class StreamRecorder:
             retryable=False,
         )
         try:
-            await self._produce()
+            await self._record()
         except GatewayError as error:
             # Nobody knows whether the run began, so trying again might begin another.
             failure = GatewayError(
@@ -131,22 +132,22 @@ class StreamRecorder:
             _logger.exception("Writing down a stream failed.")
             failure = GatewayError(ErrorCode.INTERNAL, "The run's stream could not be followed.")
         finally:
-            if not self._run.done():
-                self._run.set_exception(failure)
-                self._run.exception()  # the caller may have left
+            if not self._first_run.done():
+                self._first_run.set_exception(failure)
+                self._first_run.exception()  # the caller may have left
             with contextlib.suppress(Exception):
                 await self._stream.aclose()
 
-    async def _produce(self) -> None:
-        events, place, key = await self._read_until_run()
-        followed = self._enter(key)
+    async def _record(self) -> None:
+        events, run_index, key = await self._read_until_run()
+        session = self._open_session(key)
         try:
-            await followed.unwatch()
-            await self._write(followed, events, place)
+            await session.stop_polling()
+            await self._write_log(session, events, run_index)
         finally:
-            followed.producers -= 1
-            followed.watch()
-            await self._leave(followed)
+            session.stream_count -= 1
+            session.ensure_polling()
+            await self._release_session(session)
 
     async def _read_until_run(self) -> tuple[list[StreamEvent], int, RunKey]:
         """Read until a run is told of; gives the events, the run's place among them, and its key."""
@@ -154,8 +155,8 @@ class StreamRecorder:
         thread_id = self._stream.thread_id
         while len(events) < _MAX_EARLY_EVENTS and (batch := await self._stream.read_events()):
             events += batch
-            for place in range(len(events) - len(batch), len(events)):
-                event = events[place]
+            for run_index in range(len(events) - len(batch), len(events)):
+                event = events[run_index]
                 if event.error is not None:
                     raise event.error
                 if isinstance(event.wire, ThreadObject):
@@ -163,49 +164,56 @@ class StreamRecorder:
                 if isinstance(event.wire, RunObject):
                     thread_id = event.wire.thread_id or thread_id
                     if thread_id is None:
-                        raise _unreadable("a run that names its thread, got one that does not")
-                    return events, place, RunKey(thread_id, event.wire.id)
-        raise _unreadable("a stream that tells of its run, got one that ended before")
+                        raise _invalid_stream("a run that names its thread, got one that does not")
+                    return events, run_index, RunKey(thread_id, event.wire.id)
+        raise _invalid_stream("a stream that tells of its run, got one that ended before")
 
-    async def _write(self, followed: FollowSession, events: list[StreamEvent], place: int) -> None:
-        feed = followed.feed
-        run = events[place].wire
-        writer = await self._pens.begin(feed, preempt=True)
+    async def _write_log(self, session: FollowSession, events: list[StreamEvent], run_index: int) -> None:
+        mirror = session.mirror
+        run = events[run_index].wire
+        writer = await self._writer_factory.open_writer(mirror, preempt=True)
         try:
             if writer is not None and isinstance(run, RunObject):
-                await feed.refresh()
-                telling = _Telling(feed.state.copy() if isinstance(feed.state, RunState) else RunState())
-                outcome = await self._open(writer, telling, run, events, place)
-                self._answer(run)
-                while outcome is _Outcome.GOES_ON:
-                    outcome = await self._go_on(writer, telling)
+                await mirror.refresh()
+                streamed_run = _StreamedRun(mirror.state.copy() if isinstance(mirror.state, RunState) else RunState())
+                outcome = await self._write_first_events(writer, streamed_run, run, events, run_index)
+                self._resolve_run(run)
+                while outcome is _Outcome.CONTINUES:
+                    outcome = await self._write_next_events(writer, streamed_run)
         except LeaseLostError:
             pass  # another stream of the same run goes on with its log
         finally:
             if isinstance(run, RunObject):
-                self._answer(run)
+                self._resolve_run(run)
             if writer is not None:
-                await writer.end()
+                await writer.aclose()
 
-    def _answer(self, run: RunObject) -> None:
-        if not self._run.done():
-            self._run.set_result(run)
+    def _resolve_run(self, run: RunObject) -> None:
+        if not self._first_run.done():
+            self._first_run.set_result(run)
 
-    async def _open(
-        self, writer: LogWriter, telling: _Telling, run: RunObject, events: Sequence[StreamEvent], place: int
+    async def _write_first_events(
+        self,
+        writer: LogWriter,
+        streamed_run: _StreamedRun,
+        run: RunObject,
+        events: Sequence[StreamEvent],
+        run_index: int,
     ) -> _Outcome:
         """Write what was read so far; a log that holds nothing begins with the run."""
         # Of a run that had worked before, only streams that told all of it until now leave nothing out.
-        has_worked = any(isinstance(event.wire, (RunStepObject, MessageObject)) for event in events[:place])
-        telling.is_partial = (has_worked or run.started_at is not None) and not telling.state.is_told_whole
-        if telling.state.has_begun:
-            return await self._take(writer, telling, events)
+        has_output = any(isinstance(event.wire, (RunStepObject, MessageObject)) for event in events[:run_index])
+        streamed_run.is_partial = (
+            has_output or run.started_at is not None
+        ) and not streamed_run.state.is_fully_streamed
+        if streamed_run.state.has_begun:
+            return await self._write_events(writer, streamed_run, events)
         if is_terminal(run.status):
-            return await self._write_whole(writer, first_snapshot(run, events))
-        telling.begin(first_snapshot(run, events[:place]))
-        return await self._take(writer, telling, events[place:])
+            return await self._write_finished_run(writer, first_snapshot(run, events))
+        streamed_run.start_from(first_snapshot(run, events[:run_index]))
+        return await self._write_events(writer, streamed_run, events[run_index:])
 
-    async def _write_whole(self, writer: LogWriter, snapshot: SnapshotChange) -> _Outcome:
+    async def _write_finished_run(self, writer: LogWriter, snapshot: SnapshotChange) -> _Outcome:
         """Write a run that was over when it was first told of."""
         did_something = snapshot.steps or snapshot.messages or snapshot.run.status != "completed"
         if not did_something or any(step.status not in FINAL_STEP_STATUSES for step in snapshot.steps):
@@ -213,29 +221,31 @@ class StreamRecorder:
         await writer.append(Provenance.STREAMED, [snapshot], ends=True)
         return _Outcome.ENDED
 
-    async def _go_on(self, writer: LogWriter, telling: _Telling) -> _Outcome:
+    async def _write_next_events(self, writer: LogWriter, streamed_run: _StreamedRun) -> _Outcome:
         """Read and write the next events."""
         try:
             events = await self._stream.read_events()
         except GatewayError as error:
-            if telling.end is not None:
+            if streamed_run.end is not None:
                 return _Outcome.UNSETTLED
             await writer.append(Provenance.STREAMED, [FaultChange(STREAM_INTERRUPTED, error.message)])
-            return _Outcome.BROKE
-        return await self._take(writer, telling, events or [StreamEvent(is_done=True)])
+            return _Outcome.INTERRUPTED
+        return await self._write_events(writer, streamed_run, events or [StreamEvent(is_done=True)])
 
-    async def _take(self, writer: LogWriter, telling: _Telling, events: Sequence[StreamEvent]) -> _Outcome:
-        outcome = _Outcome.GOES_ON
+    async def _write_events(
+        self, writer: LogWriter, streamed_run: _StreamedRun, events: Sequence[StreamEvent]
+    ) -> _Outcome:
+        outcome = _Outcome.CONTINUES
         for event in events:
-            outcome = telling.hear(event)
-            if outcome is not _Outcome.GOES_ON:
+            outcome = streamed_run.apply_event(event)
+            if outcome is not _Outcome.CONTINUES:
                 break
-        if outcome is _Outcome.UNSETTLED and telling.end is not None:
-            await writer.announce([telling.end])
-        changes, telling.changes = telling.changes, []
+        if outcome is _Outcome.UNSETTLED and streamed_run.end is not None:
+            await writer.announce_changes([streamed_run.end])
+        changes, streamed_run.changes = streamed_run.changes, []
         await writer.append(Provenance.STREAMED, changes, ends=outcome is _Outcome.ENDED)
         return outcome
 
 
-def _unreadable(expected: str) -> GatewayError:
+def _invalid_stream(expected: str) -> GatewayError:
     return GatewayError(ErrorCode.UPSTREAM_INVALID_RESPONSE, f"Expected {expected}.")

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gateway.run_log.poller import PollDiff, only
-from gateway.run_log.thread_state import LookedAt, ThreadState, diff_thread
+from gateway.run_log.poller import PollDiff, single_result
+from gateway.run_log.thread_state import PolledThread, ThreadState, diff_thread
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.paging import Window
@@ -26,11 +26,11 @@ class ThreadPollResult:
     """A thread as it was fetched."""
 
     state: ThreadState
-    seen: LookedAt
+    polled: PolledThread
 
-    def compare(self) -> PollDiff:
+    def to_diff(self) -> PollDiff:
         provenance = Provenance.POLLED if self.state.has_begun else Provenance.SNAPSHOT
-        return PollDiff(diff_thread(self.state, self.seen), provenance)
+        return PollDiff(diff_thread(self.state, self.polled), provenance)
 
 
 class ThreadPoller:
@@ -40,30 +40,30 @@ class ThreadPoller:
         self._key = key
         self._state = state
 
-    async def look(self, api: ThreadsApi, *, wants_all: bool) -> ThreadPollResult:
+    async def poll(self, api: ThreadsApi, *, with_details: bool) -> ThreadPollResult:
         """Fetch the runs, then the messages, so that what a run that is over wrote is there.
 
         Raises the `GatewayError` that keeps either away.
         """
-        del wants_all
+        del with_details
         thread_id = self._key.thread_id
         state = self._state
 
         async def run_page(window: Window) -> Page[RunObject]:
-            return only(await api.list_runs([RunPageKey(thread_id, window)]))
+            return single_result(await api.list_runs([RunPageKey(thread_id, window)]))
 
         async def message_page(window: Window) -> Page[MessageObject]:
-            return only(await api.list_messages([MessagePageKey(thread_id, None, window)]))
+            return single_result(await api.list_messages([MessagePageKey(thread_id, None, window)]))
 
-        runs = await self._newest(run_page, lambda run: state.run(run.id) is not None)
+        runs = await self._fetch_newest(run_page, lambda run: state.run(run.id) is not None)
         fetched = {run.id for run in runs}
-        hidden = [RunKey(thread_id, run.id) for run in state.runs_under_way if run.id not in fetched]
-        if hidden:
-            runs += [run for run in await api.get_runs(hidden) if not isinstance(run, GatewayError)]
-        messages = await self._newest(message_page, lambda message: state.has_message(message.id))
-        return ThreadPollResult(state, LookedAt(runs, messages))
+        missing = [RunKey(thread_id, run.id) for run in state.active_runs if run.id not in fetched]
+        if missing:
+            runs += [run for run in await api.get_runs(missing) if not isinstance(run, GatewayError)]
+        messages = await self._fetch_newest(message_page, lambda message: state.has_message(message.id))
+        return ThreadPollResult(state, PolledThread(runs, messages))
 
-    async def _newest(
+    async def _fetch_newest(
         self, fetch: Callable[[Window], Awaitable[Page[ObjectT]]], is_known: Callable[[ObjectT], bool]
     ) -> list[ObjectT]:
         """Fetch the newest objects, at least down to one that is known."""

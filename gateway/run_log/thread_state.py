@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from gateway.run_log.run_state import FINISHED_MESSAGE_STATUSES
-from gateway.run_log.stream_diff import may_follow
+from gateway.run_log.stream_diff import is_new_status
 from schema.contract.run_events import (
     Change,
     MessageCreatedChange,
@@ -32,7 +32,7 @@ ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True, slots=True)
-class LookedAt:
+class PolledThread:
     """What a look at a thread showed, newest first: its latest runs, then its latest messages."""
 
     runs: Sequence[RunObject]
@@ -49,7 +49,7 @@ class ThreadState:
         self._finished: OrderedDict[str, None] = OrderedDict()
 
     @property
-    def runs_under_way(self) -> list[RunObject]:
+    def active_runs(self) -> list[RunObject]:
         """The runs that are not terminal, oldest first."""
         return [run for run in self._runs.values() if not is_terminal(run.status)]
 
@@ -66,7 +66,7 @@ class ThreadState:
         return message_id in self._finished
 
     @property
-    def newest_at(self) -> float:
+    def newest_created_at(self) -> float:
         """When the newest message that was seen was made; 0 where there was none."""
         return max((message.created_at for message in self._messages.values()), default=0)
 
@@ -75,10 +75,10 @@ class ThreadState:
         if not self.has_begun:
             return []
         latest = list(self._messages.values())[-20:]
-        mark = SnapshotChange(
-            NO_RUN, [], [_marked(message, is_finished=message.id in self._finished) for message in latest]
+        marker = SnapshotChange(
+            NO_RUN, [], [_marked_message(message, is_finished=message.id in self._finished) for message in latest]
         )
-        return [mark, *(StatusChange(run) for run in list(self._runs.values())[-20:])]
+        return [marker, *(StatusChange(run) for run in list(self._runs.values())[-20:])]
 
     def apply(self, change: Change, _: Provenance = Provenance.POLLED) -> None:
         """Lay one change upon the state."""
@@ -89,93 +89,101 @@ class ThreadState:
                 self._messages.clear()
                 self._finished.clear()
                 for message in messages:
-                    self._see(message)
+                    self._store_message(message)
                     if message.role == "user" or message.status in FINISHED_MESSAGE_STATUSES:
-                        _keep(self._finished, message.id, None)
+                        _store_bounded(self._finished, message.id, None)
             case StatusChange(run=run):
                 self._runs[run.id] = run
-                self._forget_runs()
+                self._trim_runs()
             case MessageCreatedChange(message=message):
-                self._see(message)
+                self._store_message(message)
                 if message.role == "user":
-                    _keep(self._finished, message.id, None)
+                    _store_bounded(self._finished, message.id, None)
             case MessageFinishedChange(message=message):
-                self._see(message)
-                _keep(self._finished, message.id, None)
+                self._store_message(message)
+                _store_bounded(self._finished, message.id, None)
             case _:
                 pass
 
-    def _see(self, message: MessageObject) -> None:
-        _keep(self._messages, message.id, _envelope(message, message.status))
+    def _store_message(self, message: MessageObject) -> None:
+        _store_bounded(self._messages, message.id, _message_envelope(message, message.status))
 
-    def _forget_runs(self) -> None:
+    def _trim_runs(self) -> None:
         if len(self._runs) > _MAX_KNOWN:
-            over = next((name for name, run in self._runs.items() if is_terminal(run.status)), next(iter(self._runs)))
-            del self._runs[over]
+            oldest_run_id = next(
+                (name for name, run in self._runs.items() if is_terminal(run.status)), next(iter(self._runs))
+            )
+            del self._runs[oldest_run_id]
 
 
-def diff_thread(state: ThreadState, seen: LookedAt) -> list[Change]:
+def diff_thread(state: ThreadState, polled: PolledThread) -> list[Change]:
     """Give what differs from the state, oldest first; what ends comes after what it ends with.
 
     Of a thread that nothing is known of, its baseline: to be written with the provenance `SNAPSHOT`.
     """
-    runs = {run.id: run for run in reversed(seen.runs)}
-    messages = list(reversed(seen.messages))
+    runs = {run.id: run for run in reversed(polled.runs)}
+    messages = list(reversed(polled.messages))
     if not state.has_begun:
-        mark = [_marked(message, is_finished=_is_whole(message, runs)) for message in messages]
-        return [SnapshotChange(NO_RUN, [], mark), *(StatusChange(run) for run in runs.values())]
-    new = _new_messages(state, messages)
-    created: list[Change] = [MessageCreatedChange(message) for message in new]
-    new_ids = {message.id for message in new}
+        marked_messages = [
+            _marked_message(message, is_finished=_is_message_finished(message, runs)) for message in messages
+        ]
+        return [SnapshotChange(NO_RUN, [], marked_messages), *(StatusChange(run) for run in runs.values())]
+    new_messages = _new_messages(state, messages)
+    created_changes: list[Change] = [MessageCreatedChange(message) for message in new_messages]
+    new_ids = {message.id for message in new_messages}
     written = [message for message in messages if state.has_message(message.id) or message.id in new_ids]
-    finished: list[Change] = [
+    finished_changes: list[Change] = [
         MessageFinishedChange(message)
         for message in written
-        if message.role != "user" and not state.is_finished(message.id) and _is_whole(message, runs)
+        if message.role != "user" and not state.is_finished(message.id) and _is_message_finished(message, runs)
     ]
-    begun: list[Change] = []
-    ended: list[Change] = []
+    started_runs: list[Change] = []
+    ended_runs: list[Change] = []
     for run in runs.values():
         known = state.run(run.id)
-        if known is not None and not may_follow(known.status, run.status):
+        if known is not None and not is_new_status(known.status, run.status):
             continue
         change = StatusChange(run, None if known is None else known.status)
-        (ended if is_terminal(run.status) else begun).append(change)
-    asked = [change for change in created if isinstance(change, MessageCreatedChange) and change.message.role == "user"]
-    answered = [change for change in created if change not in asked]
-    return [*asked, *begun, *answered, *finished, *ended]
+        (ended_runs if is_terminal(run.status) else started_runs).append(change)
+    user_messages = [
+        change
+        for change in created_changes
+        if isinstance(change, MessageCreatedChange) and change.message.role == "user"
+    ]
+    other_messages = [change for change in created_changes if change not in user_messages]
+    return [*user_messages, *started_runs, *other_messages, *finished_changes, *ended_runs]
 
 
 def _new_messages(state: ThreadState, messages: Sequence[MessageObject]) -> list[MessageObject]:
     """Pick the messages that came after those that were seen; one deleted may bring an older one into view."""
-    last_known = max((place for place, one in enumerate(messages) if state.has_message(one.id)), default=-1)
-    newest_at = state.newest_at
+    last_known = max((index for index, message in enumerate(messages) if state.has_message(message.id)), default=-1)
+    newest_created_at = state.newest_created_at
     return [
         message
-        for place, message in enumerate(messages)
-        if not state.has_message(message.id) and (message.created_at >= newest_at or 0 <= last_known < place)
+        for index, message in enumerate(messages)
+        if not state.has_message(message.id) and (message.created_at >= newest_created_at or 0 <= last_known < index)
     ]
 
 
-def _is_whole(message: MessageObject, runs: dict[str, RunObject]) -> bool:
+def _is_message_finished(message: MessageObject, runs: dict[str, RunObject]) -> bool:
     if message.role == "user" or message.status in FINISHED_MESSAGE_STATUSES:
         return True
     run = None if message.run_id is None else runs.get(message.run_id)
     return is_terminal(run.status) if run is not None else message.status is None
 
 
-def _marked(message: MessageObject, *, is_finished: bool) -> MessageObject:
-    return _envelope(message, "completed" if is_finished else "in_progress")
+def _marked_message(message: MessageObject, *, is_finished: bool) -> MessageObject:
+    return _message_envelope(message, "completed" if is_finished else "in_progress")
 
 
-def _envelope(message: MessageObject, status: str | None) -> MessageObject:
+def _message_envelope(message: MessageObject, status: str | None) -> MessageObject:
     """Leave out what is not needed to know a message again."""
     return MessageObject(
         id=message.id, created_at=message.created_at, role=message.role, status=status, run_id=message.run_id
     )
 
 
-def _keep(table: OrderedDict[str, ValueT], name: str, value: ValueT) -> None:
+def _store_bounded(table: OrderedDict[str, ValueT], name: str, value: ValueT) -> None:
     """Put a value last in a bounded table."""
     table[name] = value
     table.move_to_end(name)

@@ -87,7 +87,7 @@ def text(value: str) -> Draft:
 
 
 async def led(log: EventLog, name: LogName = RUN, *, preempt: bool = False) -> WriterLease:
-    lead = await log.lead(name, preempt=preempt)
+    lead = await log.acquire_lease(name, preempt=preempt)
     assert lead is not None
     return lead
 

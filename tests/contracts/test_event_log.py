@@ -139,14 +139,14 @@ async def test_an_ended_log_takes_no_entries_and_grants_no_lease(logs: Logs) -> 
     await logs.here.append(RUN, lead, [text("a"), text("z")], ends=True)
     for log in (logs.here, logs.there):
         assert (await log.read(RUN)).has_ended
-        assert await log.lead(RUN) is None
-        assert await log.lead(RUN, preempt=True) is None
-        assert not await log.renew(RUN, lead)
+        assert await log.acquire_lease(RUN) is None
+        assert await log.acquire_lease(RUN, preempt=True) is None
+        assert not await log.renew_lease(RUN, lead)
         with pytest.raises(LeaseLostError):
             await log.append(RUN, lead, [text("b")])
         with pytest.raises(LeaseLostError):
             await log.append(RUN, lead, [text("b")], ends=True)
-        await log.resign(RUN, lead)
+        await log.release_lease(RUN, lead)
     assert texts(await logs.there.read(RUN)) == ["a", "z"]
 
 
@@ -171,7 +171,7 @@ async def test_a_listener_is_notified_of_appends_and_of_a_released_lease(logs: L
             await notified.wait()
 
     await brings_news(logs.here.append(RUN, lead, [text("a")]))
-    await brings_news(logs.here.resign(RUN, lead))
+    await brings_news(logs.here.release_lease(RUN, lead))
     stop()
     stop()
 

@@ -28,12 +28,12 @@ __all__ = ["begin", "logs"]  # fixtures
 
 async def test_one_writer_holds_the_lease_and_tokens_increase(logs: Logs) -> None:
     first = await led(logs.here)
-    assert await logs.there.lead(RUN) is None
-    assert await logs.here.lead(RUN) is None
+    assert await logs.there.acquire_lease(RUN) is None
+    assert await logs.here.acquire_lease(RUN) is None
     await led(logs.there, OTHER)
-    await logs.here.resign(RUN, first)
+    await logs.here.release_lease(RUN, first)
     second = await led(logs.there)
-    assert await logs.here.lead(RUN) is None
+    assert await logs.here.acquire_lease(RUN) is None
     third = await led(logs.here, preempt=True)
     assert first.token < second.token < third.token
 
@@ -45,9 +45,9 @@ async def test_a_preempted_writer_cannot_append_or_release_the_lease(logs: Logs)
         await logs.here.append(RUN, old, [text("old")])
     with pytest.raises(LeaseLostError):
         await logs.here.append(RUN, old, [text("old")], ends=True)
-    assert not await logs.here.renew(RUN, old)
-    await logs.here.resign(RUN, old)
-    assert await logs.here.lead(RUN) is None
+    assert not await logs.here.renew_lease(RUN, old)
+    await logs.here.release_lease(RUN, old)
+    assert await logs.here.acquire_lease(RUN) is None
     await logs.there.append(RUN, new, [text("b")])
     assert texts(await logs.here.read(RUN)) == ["a", "b"]
     assert numbers(await logs.here.read(RUN)) == [1, 2]
@@ -55,9 +55,9 @@ async def test_a_preempted_writer_cannot_append_or_release_the_lease(logs: Logs)
 
 async def test_a_writer_that_released_its_lease_cannot_append(logs: Logs) -> None:
     lead = await written(logs.here, "a")
-    await logs.here.resign(RUN, lead)
-    await logs.here.resign(RUN, lead)
-    assert not await logs.here.renew(RUN, lead)
+    await logs.here.release_lease(RUN, lead)
+    await logs.here.release_lease(RUN, lead)
+    assert not await logs.here.renew_lease(RUN, lead)
     with pytest.raises(LeaseLostError):
         await logs.here.append(RUN, lead, [text("b")])
 
@@ -66,8 +66,8 @@ async def test_a_made_up_lease_is_refused(logs: Logs) -> None:
     for lead in (WriterLease(0, 1), WriterLease(1, 1), WriterLease(2**52, 1)):
         with pytest.raises(LeaseLostError):
             await logs.here.append(RUN, lead, [text("a")])
-        assert not await logs.here.renew(RUN, lead)
-        await logs.here.resign(RUN, lead)
+        assert not await logs.here.renew_lease(RUN, lead)
+        await logs.here.release_lease(RUN, lead)
     assert (await logs.here.read(RUN)).epoch is None
 
 
@@ -79,7 +79,7 @@ async def test_another_writer_gets_the_lease_once_it_has_expired(begin: Begin) -
 
     async def taken() -> bool:
         logs.pass_time(SHORT_LEASE_SECONDS / 2)
-        lead = await logs.there.lead(RUN)
+        lead = await logs.there.acquire_lease(RUN)
         leads.extend([lead] if lead else [])
         return lead is not None
 
@@ -87,7 +87,7 @@ async def test_another_writer_gets_the_lease_once_it_has_expired(begin: Begin) -
     assert leads[0].token > old.token
     with pytest.raises(LeaseLostError):
         await logs.here.append(RUN, old, [text("old")])
-    assert not await logs.here.renew(RUN, old)
+    assert not await logs.here.renew_lease(RUN, old)
 
 
 async def test_an_expired_lease_is_refused_even_without_another_writer(begin: Begin) -> None:
@@ -103,36 +103,36 @@ async def test_an_expired_lease_is_refused_even_without_another_writer(begin: Be
         return False
 
     await eventually(lapsed)
-    assert not await logs.here.renew(RUN, lead)
+    assert not await logs.here.renew_lease(RUN, lead)
 
 
 async def test_a_writer_that_renews_its_lease_keeps_it(logs: Logs) -> None:
     lead = await led(logs.here)
     for number in range(3):
-        assert await logs.here.renew(RUN, lead)
-        assert await logs.there.lead(RUN) is None
+        assert await logs.here.renew_lease(RUN, lead)
+        assert await logs.there.acquire_lease(RUN) is None
         await logs.here.append(RUN, lead, [text(str(number))])
-    assert await logs.here.renew(RUN, lead)
+    assert await logs.here.renew_lease(RUN, lead)
 
 
 async def test_a_request_for_details_lasts_as_long_as_a_lease(begin: Begin) -> None:
     logs = await begin(SHORT_LEASE_SECONDS)
-    assert not await logs.here.is_wanted(RUN)
-    await logs.there.want(RUN)
-    await (await begin(600)).here.want(OTHER)
+    assert not await logs.here.are_details_requested(RUN)
+    await logs.there.request_details(RUN)
+    await (await begin(600)).here.request_details(OTHER)
 
     async def over() -> bool:
         logs.pass_time(SHORT_LEASE_SECONDS / 2)
-        return not await logs.here.is_wanted(RUN)
+        return not await logs.here.are_details_requested(RUN)
 
     await eventually(over)
 
 
 async def test_a_request_for_details_is_seen_in_every_process(logs: Logs) -> None:
-    await logs.here.want(RUN)
-    await logs.here.want(RUN)
-    assert await logs.there.is_wanted(RUN)
-    assert not await logs.there.is_wanted(OTHER)
+    await logs.here.request_details(RUN)
+    await logs.here.request_details(RUN)
+    assert await logs.there.are_details_requested(RUN)
+    assert not await logs.there.are_details_requested(OTHER)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -152,7 +152,7 @@ async def test_with_competing_writers_numbers_have_no_gap_and_no_entry_is_lost_o
         for turn in range(12):
             await asyncio.sleep(0)
             if lead is None or randomness.random() < 0.3:
-                lead = await log.lead(RUN, preempt=randomness.random() < 0.5) or lead
+                lead = await log.acquire_lease(RUN, preempt=randomness.random() < 0.5) or lead
             values = [f"{who}/{turn}/{part}" for part in range(randomness.randint(1, 3))]
             if lead is None:
                 continue
@@ -164,7 +164,7 @@ async def test_with_competing_writers_numbers_have_no_gap_and_no_entry_is_lost_o
                 lead = None
                 continue
             if randomness.random() < 0.2:
-                await log.resign(RUN, lead)
+                await log.release_lease(RUN, lead)
                 lead = None
 
     async def follow(until: asyncio.Event) -> None:

@@ -16,7 +16,7 @@ from graphql import OperationType
 
 from gateway import compose
 from gateway.compose import DEMO_KEY
-from gateway.run_log.poll_interval import Pace
+from gateway.run_log.poll_interval import PollIntervals
 from gateway.run_log.run_log_options import RunLogOptions
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.examples import Example, Stream, following, load_examples
@@ -57,8 +57,8 @@ async def demo(emulator: Emulator) -> AsyncIterator[Gateway]:
 def polls_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prevent further polls, so that only the calls of the subscription itself are counted."""
     hour = 3600.0
-    rarely = Pace(hour, hour, waiting_shortest_seconds=hour, waiting_longest_seconds=hour)
-    monkeypatch.setattr(compose, "RunLogOptions", functools.partial(RunLogOptions, pace=rarely))
+    rarely = PollIntervals(hour, hour, waiting_min_seconds=hour, waiting_max_seconds=hour)
+    monkeypatch.setattr(compose, "RunLogOptions", functools.partial(RunLogOptions, poll_intervals=rarely))
 
 
 async def start(gateway: Gateway, example: Example) -> str:

@@ -19,21 +19,21 @@ class HandFed:
         self.log = FrailLog(world.log)
         self.left: list[LogMirror] = []
         self.state = RunState()
-        self.feed = LogMirror(
+        self.mirror = LogMirror(
             NAME,
             self.log,
             self.state,
-            local_log=lambda: MemoryLog(now=world.clock.now, now_seconds=world.clock.now),
+            new_local_log=lambda: MemoryLog(now=world.clock.now, now_seconds=world.clock.now),
             now_seconds=world.clock.now,
-            on_leave=self._leave,
+            on_reader_closed=self._leave,
         )
-        self.lane = ReplayBuffer(self.feed, ReplayBufferLimits(), self.state.baseline, begins_with_snapshot=True)
-        self.feed.add_lane(self.lane, lambda _: True)
+        self.buffer = ReplayBuffer(self.mirror, ReplayBufferLimits(), self.state.baseline, starts_with_snapshot=True)
+        self.mirror.add_buffer(self.buffer, lambda _: True)
 
-    async def _leave(self, feed: LogMirror) -> None:
-        self.left.append(feed)
+    async def _leave(self, mirror: LogMirror) -> None:
+        self.left.append(mirror)
 
     def reader(self) -> EventReader:
-        reader = EventReader(self.lane)
-        reader.start()
+        reader = EventReader(self.buffer)
+        reader.start_reading()
         return reader

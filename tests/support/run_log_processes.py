@@ -104,41 +104,41 @@ class FrailLog:
     async def append(
         self,
         name: LogName,
-        lead: WriterLease,
+        lease: WriterLease,
         drafts: Sequence[Draft],
         *,
         ends: bool = False,
         serial: int | None = None,
     ) -> None:
         await self._reach()
-        await self._inner.append(name, lead, drafts, ends=ends, serial=serial)
+        await self._inner.append(name, lease, drafts, ends=ends, serial=serial)
         await self._come_back()
 
-    async def lead(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
+    async def acquire_lease(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
         await self._reach()
-        lead = await self._inner.lead(name, preempt=preempt)
+        lease = await self._inner.acquire_lease(name, preempt=preempt)
         await self._come_back()
-        return lead
+        return lease
 
-    async def renew(self, name: LogName, lead: WriterLease) -> bool:
+    async def renew_lease(self, name: LogName, lease: WriterLease) -> bool:
         await self._reach()
-        return await self._inner.renew(name, lead)
+        return await self._inner.renew_lease(name, lease)
 
-    async def resign(self, name: LogName, lead: WriterLease) -> None:
+    async def release_lease(self, name: LogName, lease: WriterLease) -> None:
         self._check()
         if not self.is_dead:
-            await self._inner.resign(name, lead)
+            await self._inner.release_lease(name, lease)
 
-    async def want(self, name: LogName) -> None:
+    async def request_details(self, name: LogName) -> None:
         await self._reach()
-        await self._inner.want(name)
+        await self._inner.request_details(name)
 
-    async def is_wanted(self, name: LogName) -> bool:
+    async def are_details_requested(self, name: LogName) -> bool:
         await self._reach()
-        return await self._inner.is_wanted(name)
+        return await self._inner.are_details_requested(name)
 
-    def listen(self, name: LogName, on_news: Callable[[], None]) -> StopListening:
-        return self._inner.listen(name, on_news)
+    def listen(self, name: LogName, on_notification: Callable[[], None]) -> StopListening:
+        return self._inner.listen(name, on_notification)
 
     async def close(self) -> None:
         pass
@@ -156,7 +156,7 @@ class Process:
             now_seconds=world.clock.now,
             now=world.clock.now,
             sleep=world.sleep,
-            on_moved=self._on_moved,
+            on_change=self._on_moved,
         )
         self.events: RunEvents = self.hub.bind(SCOPE, lambda: world.api)
 

@@ -23,11 +23,11 @@ _COMPRESSION_LEVEL = 1
 _PLAIN, _COMPRESSED = b"j", b"z"
 
 
-class UnwritableError(ValueError):
+class UnencodableChangeError(ValueError):
     """The change holds something that JSON cannot."""
 
 
-class _Stored(msgspec.Struct, array_like=True, gc=False):
+class _StoredEntry(msgspec.Struct, array_like=True, gc=False):
     at: float
     provenance: Provenance
     change: Change
@@ -41,14 +41,18 @@ def fingerprint(*modules: ModuleType) -> bytes:
         for one in vars(module).values()
         if isinstance(one, type) and issubclass(one, msgspec.Struct)
     }
-    described = sorted(
-        (struct.__name__, str(struct.__struct_config__.tag), list(map(_described, msgspec.structs.fields(struct))))
+    signatures = sorted(
+        (
+            struct.__name__,
+            str(struct.__struct_config__.tag),
+            list(map(_field_signature, msgspec.structs.fields(struct))),
+        )
         for struct in structs
     )
-    return hashlib.blake2b(repr((FORMAT_VERSION, described)).encode(), digest_size=8).digest()
+    return hashlib.blake2b(repr((FORMAT_VERSION, signatures)).encode(), digest_size=8).digest()
 
 
-def _described(field: msgspec.structs.FieldInfo) -> tuple[str, str, str]:
+def _field_signature(field: msgspec.structs.FieldInfo) -> tuple[str, str, str]:
     # A raw default shows where it lies in memory.
     default = bytes(field.default) if isinstance(field.default, msgspec.Raw) else field.default
     return field.encode_name, str(field.type), repr(default)
@@ -60,40 +64,40 @@ FINGERPRINT = fingerprint(wire, run_events)
 _HEADER = b"TE" + FINGERPRINT
 _BODY_FROM = len(_HEADER) + 1
 _ENCODER = msgspec.json.Encoder()
-_DECODER: msgspec.json.Decoder[_Stored] = msgspec.json.Decoder(_Stored)
+_DECODER: msgspec.json.Decoder[_StoredEntry] = msgspec.json.Decoder(_StoredEntry)
 
 
-def encode(at: float, provenance: Provenance, change: Change) -> bytes:
-    """Encode what an entry holds beside its number; raises `UnwritableError`."""
+def encode_entry(at: float, provenance: Provenance, change: Change) -> bytes:
+    """Encode what an entry holds beside its number; raises `UnencodableChangeError`."""
     try:
-        body = _ENCODER.encode(_Stored(at, provenance, change))
+        body = _ENCODER.encode(_StoredEntry(at, provenance, change))
     except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise UnwritableError(str(error)) from error
+        raise UnencodableChangeError(str(error)) from error
     if len(body) < MIN_COMPRESSED_BYTES:
         return _HEADER + _PLAIN + body
     return _HEADER + _COMPRESSED + zlib.compress(body, _COMPRESSION_LEVEL)
 
 
-def decode(number: int, data: bytes) -> LogEntry | None:
+def decode_entry(number: int, data: bytes) -> LogEntry | None:
     """Read entry `number` back; None for what is none, or was written by another version."""
     if not data.startswith(_HEADER):
         return None
     body: bytes | None = data[_BODY_FROM:]
-    mark = data[len(_HEADER) : _BODY_FROM]
-    if mark == _COMPRESSED:
-        body = _decompressed(data[_BODY_FROM:])
-    elif mark != _PLAIN:
+    format_byte = data[len(_HEADER) : _BODY_FROM]
+    if format_byte == _COMPRESSED:
+        body = _decompress(data[_BODY_FROM:])
+    elif format_byte != _PLAIN:
         return None
     if body is None:
         return None
     try:
-        stored = _DECODER.decode(body)
+        stored_entry = _DECODER.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    return LogEntry(number, stored.at, stored.provenance, stored.change)
+    return LogEntry(number, stored_entry.at, stored_entry.provenance, stored_entry.change)
 
 
-def _decompressed(data: bytes) -> bytes | None:
+def _decompress(data: bytes) -> bytes | None:
     inflater = zlib.decompressobj()
     try:
         body = inflater.decompress(data, MAX_DECODED_BYTES)

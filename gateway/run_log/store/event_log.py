@@ -93,7 +93,7 @@ class EventLog(Protocol):
     async def append(
         self,
         name: LogName,
-        lead: WriterLease,
+        lease: WriterLease,
         drafts: Sequence[Draft],
         *,
         ends: bool = False,
@@ -105,23 +105,23 @@ class EventLog(Protocol):
         Raises `LeaseLostError`. What ends a log is a change, so there is at least one then.
         """
 
-    async def lead(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
+    async def acquire_lease(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
         """Begin to lead; None where another leads (unless it is to be `preempt`ed) or the log has ended."""
 
-    async def renew(self, name: LogName, lead: WriterLease) -> bool:
+    async def renew_lease(self, name: LogName, lease: WriterLease) -> bool:
         """Lead for another `lease_seconds`; False where that is no longer so."""
 
-    async def resign(self, name: LogName, lead: WriterLease) -> None:
+    async def release_lease(self, name: LogName, lease: WriterLease) -> None:
         """Stop leading, so that another can begin at once; nothing where another leads already."""
 
-    async def want(self, name: LogName) -> None:
+    async def request_details(self, name: LogName) -> None:
         """Say that a reader wants steps and messages too; it counts for `lease_seconds` from now."""
 
-    async def is_wanted(self, name: LogName) -> bool:
+    async def are_details_requested(self, name: LogName) -> bool:
         """Whether such a wish counts."""
 
-    def listen(self, name: LogName, on_news: Callable[[], None]) -> StopListening:
-        """Call `on_news` soon after entries were appended or the lead became free, by whatever process.
+    def listen(self, name: LogName, on_notification: Callable[[], None]) -> StopListening:
+        """Call `on_notification` soon after entries were appended or the lead became free, by whatever process.
 
         It is a hint: it may come too often and, rarely, not at all.
         """

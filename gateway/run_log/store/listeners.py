@@ -15,57 +15,59 @@ class Listeners(Generic[NameT]):
     """Listeners by name. What a listener does or raises touches neither who tells nor who else listens."""
 
     def __init__(self) -> None:
-        self._groups: dict[NameT, dict[object, Callable[[], None]]] = {}
-        self._due: dict[NameT, asyncio.Handle] = {}
+        self._listeners_by_name: dict[NameT, dict[object, Callable[[], None]]] = {}
+        self._scheduled: dict[NameT, asyncio.Handle] = {}
 
     def __contains__(self, name: NameT) -> bool:
         """Whether anybody listens for `name`."""
-        return name in self._groups
+        return name in self._listeners_by_name
 
     @property
     def names(self) -> set[NameT]:
         """Every name that anybody listens for."""
-        return set(self._groups)
+        return set(self._listeners_by_name)
 
-    def add(self, name: NameT, on_news: Callable[[], None]) -> StopListening:
-        """Have `on_news` called until what is given back is called."""
-        ticket = object()
-        self._groups.setdefault(name, {})[ticket] = on_news
+    def add_listener(self, name: NameT, on_notification: Callable[[], None]) -> StopListening:
+        """Have `on_notification` called until what is given back is called."""
+        listener_id = object()
+        self._listeners_by_name.setdefault(name, {})[listener_id] = on_notification
 
         def stop() -> None:
-            group = self._groups.get(name, {})
-            group.pop(ticket, None)
-            if not group:
-                self._groups.pop(name, None)
+            listeners = self._listeners_by_name.get(name, {})
+            listeners.pop(listener_id, None)
+            if not listeners:
+                self._listeners_by_name.pop(name, None)
 
         return stop
 
-    def tell(self, name: NameT) -> None:
+    def notify(self, name: NameT) -> None:
         """Have all listeners of `name` called in the loop's next turn, never from within this call."""
-        if name in self._groups and name not in self._due:
-            self._due[name] = asyncio.get_running_loop().call_soon(self._call, name)
+        if name in self._listeners_by_name and name not in self._scheduled:
+            self._scheduled[name] = asyncio.get_running_loop().call_soon(self._call_listeners, name)
 
-    def tell_all(self) -> None:
+    def notify_all(self) -> None:
         """Tell everybody."""
-        for name in self._groups:
-            self.tell(name)
+        for name in self._listeners_by_name:
+            self.notify(name)
 
     def close(self) -> None:
         """Call nobody any more."""
-        self._groups.clear()
-        for handle in self._due.values():
+        self._listeners_by_name.clear()
+        for handle in self._scheduled.values():
             handle.cancel()
-        self._due.clear()
+        self._scheduled.clear()
 
-    def _call(self, name: NameT) -> None:
-        del self._due[name]
-        group = self._groups.get(name, {})
-        for ticket, on_news in list(group.items()):
+    def _call_listeners(self, name: NameT) -> None:
+        del self._scheduled[name]
+        listeners = self._listeners_by_name.get(name, {})
+        for listener_id, on_notification in list(listeners.items()):
             # One may stop another, and what one raises is the loop's to report.
-            if ticket in group:
-                asyncio.get_running_loop().call_soon(self._call_one, group, ticket, on_news)
+            if listener_id in listeners:
+                asyncio.get_running_loop().call_soon(self._call_listener, listeners, listener_id, on_notification)
 
     @staticmethod
-    def _call_one(group: dict[object, Callable[[], None]], ticket: object, on_news: Callable[[], None]) -> None:
-        if ticket in group:
-            on_news()
+    def _call_listener(
+        listeners: dict[object, Callable[[], None]], listener_id: object, on_notification: Callable[[], None]
+    ) -> None:
+        if listener_id in listeners:
+            on_notification()

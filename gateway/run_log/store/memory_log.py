@@ -35,13 +35,13 @@ ENTRY_OVERHEAD_BYTES = 400
 TEXT_FACTOR = 2
 """How many bytes a change takes for each byte of its text, about."""
 
-_ROOM = 7 / 8  # what is made when there is none, so that it need not be made for each entry
+_TARGET_FILL = 7 / 8  # what is made when there is none, so that it need not be made for each entry
 _ENCODER = msgspec.json.Encoder()
 
 
 @dataclass(slots=True)
 class _Log:
-    """One log. Its entries are numbered without a gap; its lead is over at `led_until`."""
+    """One log. Its entries are numbered without a gap; its lead is over at `leased_until`."""
 
     epoch: str = ""
     entries: list[LogEntry] = field(default_factory=list)
@@ -51,16 +51,16 @@ class _Log:
     has_ended: bool = False
     token: int = 0
     serial: int = 0
-    led_until: float = 0.0
-    wanted_until: float = 0.0
+    leased_until: float = 0.0
+    details_requested_until: float = 0.0
     written_at: float = 0.0
 
-    def trim(self, count: int) -> int:
+    def drop_oldest(self, count: int) -> int:
         """Lose the oldest entries; give what they took."""
-        lost = sum(self.sizes[:count])
-        self.size_bytes -= lost
+        freed_bytes = sum(self.sizes[:count])
+        self.size_bytes -= freed_bytes
         del self.entries[:count], self.sizes[:count]
-        return lost
+        return freed_bytes
 
 
 class MemoryLog:
@@ -93,7 +93,7 @@ class MemoryLog:
         return len(self._logs)
 
     async def read(self, name: LogName, after: LogPosition | None = None) -> LogSlice:
-        log = self._kept(name)
+        log = self._find_log(name)
         if log is None or not log.number:
             return LogSlice(None, (), is_gap=after is not None)
         first = log.number - len(log.entries)
@@ -106,7 +106,7 @@ class MemoryLog:
     async def append(
         self,
         name: LogName,
-        lead: WriterLease,
+        lease: WriterLease,
         drafts: Sequence[Draft],
         *,
         ends: bool = False,
@@ -116,8 +116,8 @@ class MemoryLog:
             if ends:
                 raise ValueError("expected a change that ends the log")
             return
-        log = self._kept(name)
-        if log is None or not self._leads(log, lead):
+        log = self._find_log(name)
+        if log is None or not self._holds_lease(log, lease):
             raise LeaseLostError
         if serial is not None:
             if serial <= log.serial:
@@ -125,48 +125,48 @@ class MemoryLog:
             log.serial = serial
         at = self._now_seconds()
         log.epoch = log.epoch or new_epoch()
-        self._write(log, [LogEntry(log.number + place, at, *draft) for place, draft in enumerate(drafts, 1)])
+        self._append_entries(log, [LogEntry(log.number + place, at, *draft) for place, draft in enumerate(drafts, 1)])
         if ends:
             log.has_ended = True
-            log.led_until = 0.0
-        self._listeners.tell(name)
-        self._make_room()
+            log.leased_until = 0.0
+        self._listeners.notify(name)
+        self._evict_logs()
 
-    async def lead(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
-        log = self._kept_or_new(name)
-        if log.has_ended or (log.led_until > self._now() and not preempt):
+    async def acquire_lease(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
+        log = self._find_or_create_log(name)
+        if log.has_ended or (log.leased_until > self._now() and not preempt):
             return None
         self._token += 1
         log.token, log.serial = self._token, 0
         log.written_at = self._now()
-        log.led_until = self._now() + self._lease_seconds
-        self._make_room()
+        log.leased_until = self._now() + self._lease_seconds
+        self._evict_logs()
         return WriterLease(log.token, self._lease_seconds)
 
-    async def renew(self, name: LogName, lead: WriterLease) -> bool:
-        log = self._kept(name)
-        if log is None or not self._leads(log, lead):
+    async def renew_lease(self, name: LogName, lease: WriterLease) -> bool:
+        log = self._find_log(name)
+        if log is None or not self._holds_lease(log, lease):
             return False
-        log.led_until = self._now() + self._lease_seconds
+        log.leased_until = self._now() + self._lease_seconds
         log.written_at = self._now()
         return True
 
-    async def resign(self, name: LogName, lead: WriterLease) -> None:
-        log = self._kept(name)
-        if log is not None and self._leads(log, lead):
-            log.led_until = 0.0
-            self._listeners.tell(name)
+    async def release_lease(self, name: LogName, lease: WriterLease) -> None:
+        log = self._find_log(name)
+        if log is not None and self._holds_lease(log, lease):
+            log.leased_until = 0.0
+            self._listeners.notify(name)
 
-    async def want(self, name: LogName) -> None:
-        self._kept_or_new(name).wanted_until = self._now() + self._lease_seconds
-        self._make_room()
+    async def request_details(self, name: LogName) -> None:
+        self._find_or_create_log(name).details_requested_until = self._now() + self._lease_seconds
+        self._evict_logs()
 
-    async def is_wanted(self, name: LogName) -> bool:
-        log = self._kept(name)
-        return log is not None and log.wanted_until > self._now()
+    async def are_details_requested(self, name: LogName) -> bool:
+        log = self._find_log(name)
+        return log is not None and log.details_requested_until > self._now()
 
-    def listen(self, name: LogName, on_news: Callable[[], None]) -> StopListening:
-        return self._listeners.add(name, on_news)
+    def listen(self, name: LogName, on_notification: Callable[[], None]) -> StopListening:
+        return self._listeners.add_listener(name, on_notification)
 
     def adopt(self, name: LogName, epoch: str, entries: Sequence[LogEntry], *, has_ended: bool = False) -> None:
         """Go on with a log of another store, in place of what is here under its name; nobody leads it then.
@@ -176,14 +176,14 @@ class MemoryLog:
         if any(later.number != earlier.number + 1 for earlier, later in pairwise(entries)):
             raise ValueError("expected entries numbered without a gap")
         if name in self._logs:
-            self._drop(name)
+            self._drop_log(name)
         if not entries:
             return
-        log = self._kept_or_new(name)
+        log = self._find_or_create_log(name)
         log.epoch, log.number, log.has_ended = epoch, entries[0].number - 1, has_ended
-        self._write(log, entries)
-        self._listeners.tell(name)
-        self._make_room()
+        self._append_entries(log, entries)
+        self._listeners.notify(name)
+        self._evict_logs()
 
     async def close(self) -> None:
         """Forget everything and call nobody any more."""
@@ -191,67 +191,67 @@ class MemoryLog:
         self._logs.clear()
         self.size_bytes = 0
 
-    def _write(self, log: _Log, entries: Sequence[LogEntry]) -> None:
-        sizes = [_size_of(entry) for entry in entries]
+    def _append_entries(self, log: _Log, entries: Sequence[LogEntry]) -> None:
+        sizes = [_entry_size_bytes(entry) for entry in entries]
         log.entries += entries
         log.sizes += sizes
         log.number += len(entries)
         log.written_at = self._now()
         log.size_bytes += sum(sizes)
         self.size_bytes += sum(sizes)
-        self.size_bytes -= log.trim(max(0, len(log.entries) - self._max_entries))
+        self.size_bytes -= log.drop_oldest(max(0, len(log.entries) - self._max_entries))
 
-    def _leads(self, log: _Log, lead: WriterLease) -> bool:
-        return log.token == lead.token and log.led_until > self._now()
+    def _holds_lease(self, log: _Log, lease: WriterLease) -> bool:
+        return log.token == lease.token and log.leased_until > self._now()
 
-    def _kept(self, name: LogName) -> _Log | None:
+    def _find_log(self, name: LogName) -> _Log | None:
         """Give a log and note that it was used; None where there is none or it is too old."""
         log = self._logs.get(name)
         if log is None:
             return None
-        if self._is_too_old(name, log):
-            self._drop(name)
+        if self._is_expired(name, log):
+            self._drop_log(name)
             return None
         self._logs.move_to_end(name)
         return log
 
-    def _kept_or_new(self, name: LogName) -> _Log:
-        log = self._kept(name)
+    def _find_or_create_log(self, name: LogName) -> _Log:
+        log = self._find_log(name)
         if log is None:
             log = self._logs[name] = _Log(written_at=self._now())
             self.size_bytes += log.size_bytes
         return log
 
     def _is_idle(self, name: LogName, log: _Log) -> bool:
-        return log.led_until <= self._now() and name not in self._listeners
+        return log.leased_until <= self._now() and name not in self._listeners
 
-    def _is_too_old(self, name: LogName, log: _Log) -> bool:
+    def _is_expired(self, name: LogName, log: _Log) -> bool:
         return self._now() - log.written_at > self._retention_seconds and self._is_idle(name, log)
 
-    def _drop(self, name: LogName) -> None:
+    def _drop_log(self, name: LogName) -> None:
         self.size_bytes -= self._logs.pop(name).size_bytes
 
-    def _make_room(self) -> None:
+    def _evict_logs(self) -> None:
         if self._now() >= self._sweep_at:
             self._sweep_at = self._now() + self._retention_seconds / 10
-            for name in [name for name, log in self._logs.items() if self._is_too_old(name, log)]:
-                self._drop(name)
+            for name in [name for name, log in self._logs.items() if self._is_expired(name, log)]:
+                self._drop_log(name)
         if self.size_bytes <= self._max_bytes:
             return
-        target_bytes = int(self._max_bytes * _ROOM)
+        target_bytes = int(self._max_bytes * _TARGET_FILL)
         for name in [name for name, log in self._logs.items() if self._is_idle(name, log)]:
             if self.size_bytes <= target_bytes:
                 return
-            self._drop(name)
+            self._drop_log(name)
         # All that is left is in use: whatever holds most loses its older half, until only the latest entries are left.
         while self.size_bytes > target_bytes and self._logs:
             largest = max(self._logs.values(), key=lambda log: len(log.entries) > 1 and log.size_bytes)
             if len(largest.entries) <= 1:
                 return
-            self.size_bytes -= largest.trim(len(largest.entries) // 2)
+            self.size_bytes -= largest.drop_oldest(len(largest.entries) // 2)
 
 
-def _size_of(entry: LogEntry) -> int:
+def _entry_size_bytes(entry: LogEntry) -> int:
     try:
         text_bytes = len(_ENCODER.encode(entry.change))
     except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError):

@@ -25,32 +25,32 @@ class RedisConnection:
     def __init__(self, url: str, *, cluster: bool, deadline_seconds: float) -> None:
         self._deadline_seconds = deadline_seconds
         self._client = RedisClient(url, cluster=cluster)
-        self._closed = False
+        self._is_closed = False
 
     async def connect(self) -> None:
         """Make the first connection, with more time than a command has; a Redis that is down is left for later."""
         with contextlib.suppress(LogUnavailableError):
-            await self.command("EXISTS", "te:hello", deadline_seconds=CONNECT_SECONDS)
+            await self.execute_command("EXISTS", "te:hello", deadline_seconds=CONNECT_SECONDS)
 
-    async def run(
+    async def run_script(
         self, script: RedisScript, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]
     ) -> Any:
         """Run a script and give its answer; raises `LogUnavailableError`."""
         rest = (len(keys), *keys, *arguments)
-        async with self._trying(self._deadline_seconds):
+        async with self._within_deadline(self._deadline_seconds):
             try:
                 return await self._client.commands.execute_command("EVALSHA", script.sha, *rest)
             except NoScriptError:
                 return await self._client.commands.execute_command("EVAL", script.text, *rest)
 
-    async def command(self, *words: str | bytes | int, deadline_seconds: float | None = None) -> Any:
+    async def execute_command(self, *words: str | bytes | int, deadline_seconds: float | None = None) -> Any:
         """Send a command and give its answer; raises `LogUnavailableError`."""
-        async with self._trying(deadline_seconds or self._deadline_seconds):
+        async with self._within_deadline(deadline_seconds or self._deadline_seconds):
             return await self._client.commands.execute_command(*words)
 
     async def open_pubsub(self) -> PubSub:
         """Make what subscribes to channels; on a cluster every node hears what is published on any."""
-        async with self._trying(CONNECT_SECONDS):
+        async with self._within_deadline(CONNECT_SECONDS):
             client = self._client.commands
             if self._client.is_cluster:
                 return client.pubsub(node=client.get_random_node())  # type: ignore[no-any-return]
@@ -58,15 +58,15 @@ class RedisConnection:
 
     async def close(self) -> None:
         """Close every connection."""
-        self._closed = True
+        self._is_closed = True
         await self._client.close()
 
     @asynccontextmanager
-    async def _trying(self, deadline_seconds: float) -> AsyncIterator[None]:
-        if self._closed:
+    async def _within_deadline(self, deadline_seconds: float) -> AsyncIterator[None]:
+        if self._is_closed:
             raise LogUnavailableError("the log was closed")
         try:
-            async with within(deadline_seconds):
+            async with busy_aware_timeout(deadline_seconds):
                 await self._client.ready()
                 yield
         except Exception as error:
@@ -74,7 +74,7 @@ class RedisConnection:
 
 
 @asynccontextmanager
-async def within(seconds: float) -> AsyncIterator[None]:
+async def busy_aware_timeout(seconds: float) -> AsyncIterator[None]:
     """Raise TimeoutError where the body takes longer.
 
     A loop that was busy itself for half that time says nothing about what is waited for: then it waits once more.

@@ -25,14 +25,21 @@ from gateway.run_log.store.event_log import (
     new_epoch,
 )
 from gateway.run_log.store.redis_connection import RedisConnection
-from gateway.run_log.store.redis_names import names_of
+from gateway.run_log.store.redis_names import redis_names_from_log_name
 from gateway.run_log.store.redis_notifications import RedisNotifications
-from gateway.run_log.store.redis_scripts import APPEND, FORGET, LEAD, READ, RENEW, RESIGN
+from gateway.run_log.store.redis_scripts import (
+    ACQUIRE_LEASE,
+    APPEND_ENTRIES,
+    DISCARD_LOG,
+    READ_ENTRIES,
+    RELEASE_LEASE,
+    RENEW_LEASE,
+)
 
-ENTRIES_AT_ONCE = 256
+READ_BATCH_ENTRIES = 256
 """How many entries one command reads, so that none takes long."""
 
-MAX_BEGINNINGS = 5
+MAX_READ_ATTEMPTS = 5
 """How often one reading begins again because its place was trimmed away meanwhile."""
 
 
@@ -59,24 +66,24 @@ class RedisLog:
         self._retention_ms = max(1, int(retention_seconds * 1000))
         self._max_entries = max_entries
         self._now_seconds = now_seconds
-        self._redis = RedisConnection(url, cluster=cluster, deadline_seconds=deadline_seconds)
-        self._news = RedisNotifications(self._redis.open_pubsub, sleep=sleep)
+        self._connection = RedisConnection(url, cluster=cluster, deadline_seconds=deadline_seconds)
+        self._notifications = RedisNotifications(self._connection.open_pubsub, sleep=sleep)
 
     async def connect(self) -> None:
         """Make the first connection; a Redis that is down is left for later."""
-        await self._redis.connect()
+        await self._connection.connect()
 
     async def read(self, name: LogName, after: LogPosition | None = None) -> LogSlice:
-        for _ in range(MAX_BEGINNINGS):
-            reading = await self._read_all(name, after)
-            if reading is not None:
-                return reading
+        for _ in range(MAX_READ_ATTEMPTS):
+            log_slice = await self._read_all(name, after)
+            if log_slice is not None:
+                return log_slice
         raise LogUnavailableError("the log is trimmed faster than it is read")
 
     async def append(
         self,
         name: LogName,
-        lead: WriterLease,
+        lease: WriterLease,
         drafts: Sequence[Draft],
         *,
         ends: bool = False,
@@ -88,72 +95,76 @@ class RedisLog:
             return
         at = self._now_seconds()
         try:
-            entries = [event_codec.encode(at, *draft) for draft in drafts]
-        except event_codec.UnwritableError as error:
+            entries = [event_codec.encode_entry(at, *draft) for draft in drafts]
+        except event_codec.UnencodableChangeError as error:
             raise LogUnavailableError(f"a change cannot be written: {error}") from error
-        names = names_of(name)
+        names = redis_names_from_log_name(name)
         limits = (self._retention_ms, self._max_entries, int(ends), names.channel, serial or 0)
-        if not await self._redis.run(APPEND, names.keys, (lead.token, new_epoch(), *limits, *entries)):
+        if not await self._connection.run_script(
+            APPEND_ENTRIES, names.keys, (lease.token, new_epoch(), *limits, *entries)
+        ):
             raise LeaseLostError
 
-    async def lead(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
+    async def acquire_lease(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
         arguments = (self._lease_ms, self._retention_ms, int(preempt))
-        token = await self._redis.run(LEAD, names_of(name).keys, arguments)
+        token = await self._connection.run_script(ACQUIRE_LEASE, redis_names_from_log_name(name).keys, arguments)
         return None if token is None else WriterLease(int(token), self._lease_seconds)
 
-    async def renew(self, name: LogName, lead: WriterLease) -> bool:
-        arguments = (lead.token, self._lease_ms, self._retention_ms)
-        return bool(await self._redis.run(RENEW, names_of(name).keys, arguments))
+    async def renew_lease(self, name: LogName, lease: WriterLease) -> bool:
+        arguments = (lease.token, self._lease_ms, self._retention_ms)
+        return bool(await self._connection.run_script(RENEW_LEASE, redis_names_from_log_name(name).keys, arguments))
 
-    async def resign(self, name: LogName, lead: WriterLease) -> None:
-        names = names_of(name)
-        await self._redis.run(RESIGN, names.keys, (lead.token, names.channel))
+    async def release_lease(self, name: LogName, lease: WriterLease) -> None:
+        names = redis_names_from_log_name(name)
+        await self._connection.run_script(RELEASE_LEASE, names.keys, (lease.token, names.channel))
 
-    async def want(self, name: LogName) -> None:
-        await self._redis.command("SET", names_of(name).wish, 1, "PX", self._lease_ms)
+    async def request_details(self, name: LogName) -> None:
+        await self._connection.execute_command(
+            "SET", redis_names_from_log_name(name).details_request, 1, "PX", self._lease_ms
+        )
 
-    async def is_wanted(self, name: LogName) -> bool:
-        return bool(await self._redis.command("EXISTS", names_of(name).wish))
+    async def are_details_requested(self, name: LogName) -> bool:
+        return bool(await self._connection.execute_command("EXISTS", redis_names_from_log_name(name).details_request))
 
-    def listen(self, name: LogName, on_news: Callable[[], None]) -> StopListening:
-        return self._news.listen(names_of(name).channel, on_news)
+    def listen(self, name: LogName, on_notification: Callable[[], None]) -> StopListening:
+        return self._notifications.listen(redis_names_from_log_name(name).channel, on_notification)
 
     async def close(self) -> None:
-        await self._news.close()
-        await self._redis.close()
+        await self._notifications.close()
+        await self._connection.close()
 
     async def _read_all(self, name: LogName, after: LogPosition | None) -> LogSlice | None:
         """Read a part at a time; None where the log lost what comes next before it was read."""
         entries: list[LogEntry] = []
-        place, is_gap = after, False
+        position, is_gap = after, False
         while True:
-            some = await self._read_some(name, place)
-            if some is None:
+            batch = await self._read_batch(name, position)
+            if batch is None:
                 return LogSlice(None, (), is_gap=after is not None)
-            if some.is_gap and entries:
+            if batch.is_gap and entries:
                 return None
-            is_gap = is_gap or (some.is_gap and after is not None)
-            entries += some.entries
-            if not entries or entries[-1].number >= some.number:
-                return LogSlice(some.epoch, tuple(entries), some.has_ended, is_gap)
-            place = LogPosition(some.epoch, entries[-1].number)
+            is_gap = is_gap or (batch.is_gap and after is not None)
+            entries += batch.entries
+            if not entries or entries[-1].number >= batch.number:
+                return LogSlice(batch.epoch, tuple(entries), batch.has_ended, is_gap)
+            position = LogPosition(batch.epoch, entries[-1].number)
 
-    async def _read_some(self, name: LogName, after: LogPosition | None) -> _Some | None:
+    async def _read_batch(self, name: LogName, after: LogPosition | None) -> _Batch | None:
         """Read the next entries; None where the log holds nothing, or nothing that can be read."""
-        names = names_of(name)
-        place = after or LogPosition("", 0)
-        answer = await self._redis.run(READ, names.keys, (*place, ENTRIES_AT_ONCE))
-        epoch, number, has_ended, is_gap, found = answer
+        names = redis_names_from_log_name(name)
+        position = after or LogPosition("", 0)
+        reply = await self._connection.run_script(READ_ENTRIES, names.keys, (*position, READ_BATCH_ENTRIES))
+        epoch, number, has_ended, is_gap, raw_entries = reply
         if epoch is None:
             return None
-        entries = _entries(found, None if is_gap else place.number + 1)
+        entries = _decode_entries(raw_entries, None if is_gap else position.number + 1)
         if entries is None:
-            await self._redis.run(FORGET, names.keys, (epoch, names.channel))
+            await self._connection.run_script(DISCARD_LOG, names.keys, (epoch, names.channel))
             return None
-        return _Some(epoch.decode(errors="replace"), number, bool(has_ended), bool(is_gap), entries)
+        return _Batch(epoch.decode(errors="replace"), number, bool(has_ended), bool(is_gap), entries)
 
 
-class _Some(NamedTuple):
+class _Batch(NamedTuple):
     """Some entries, and the number of the last that is there."""
 
     epoch: str
@@ -163,12 +174,12 @@ class _Some(NamedTuple):
     entries: list[LogEntry]
 
 
-def _entries(found: list[Any], first: int | None) -> list[LogEntry] | None:
+def _decode_entries(raw_entries: list[Any], first: int | None) -> list[LogEntry] | None:
     """Decode entries that follow each other; None where one is missing or cannot be read."""
     entries: list[LogEntry] = []
-    for item in found:
+    for item in raw_entries:
         number = int(item[0].partition(b"-")[0])
-        entry = event_codec.decode(number, item[1][1])
+        entry = event_codec.decode_entry(number, item[1][1])
         if entry is None or len(item[1]) != 2 or (first is not None and number != first):
             return None
         entries.append(entry)

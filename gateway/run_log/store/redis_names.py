@@ -23,7 +23,7 @@ class RedisNames(NamedTuple):
     stream: str
     meta: str
     lease: str
-    wish: str
+    details_request: str
     channel: str
 
     @property
@@ -33,15 +33,15 @@ class RedisNames(NamedTuple):
 
 
 # Keys of different types may be equal, so what is looked up is the text.
-def names_of(name: LogName) -> RedisNames:
+def redis_names_from_log_name(name: LogName) -> RedisNames:
     """Name the keys of a log."""
-    return _names(name.scope, "/".join([TYPE_NAMES[type(name.key)].lower(), *map(_quoted, name.key)]))
+    return _redis_names(name.scope, "/".join([TYPE_NAMES[type(name.key)].lower(), *map(_quoted, name.key)]))
 
 
 @lru_cache(maxsize=8192)
-def _names(scope: str, what: str) -> RedisNames:
+def _redis_names(scope: str, log_path: str) -> RedisNames:
     digest = hashlib.blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=16, person=b"threads-events")
-    prefix = f"te:{FINGERPRINT.hex()}:{{{base64.urlsafe_b64encode(digest.digest()).rstrip(b'=').decode()}/{what}}}:"
+    prefix = f"te:{FINGERPRINT.hex()}:{{{base64.urlsafe_b64encode(digest.digest()).rstrip(b'=').decode()}/{log_path}}}:"
     return RedisNames(*(prefix + part for part in ("log", "meta", "lease", "wish", "news")))
 
 

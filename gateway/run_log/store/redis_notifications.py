@@ -13,12 +13,12 @@ from redis.asyncio.client import PubSub
 from gateway.redis.client import CONNECT_SECONDS
 from gateway.run_log.store.event_log import StopListening
 from gateway.run_log.store.listeners import Listeners
-from gateway.run_log.store.redis_connection import within
+from gateway.run_log.store.redis_connection import busy_aware_timeout
 
 REMINDER_SECONDS = 2.0
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 5.0
-ANCHOR = "te:hello"
+FIRST_RETRY_SECONDS = 0.1
+MAX_RETRY_SECONDS = 5.0
+ANCHOR_CHANNEL = "te:hello"
 """A channel on which nothing is told; subscribed to, so that the connection always is."""
 
 _logger = logging.getLogger(__name__)
@@ -39,31 +39,31 @@ class RedisNotifications:
         self._open_pubsub = open_pubsub
         self._sleep = sleep
         self._listeners: Listeners[str] = Listeners()
-        self._changed = asyncio.Event()
-        self._heard = False
+        self._channels_changed = asyncio.Event()
+        self._has_received = False
         self._is_connected = True
-        self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._retry_seconds = FIRST_RETRY_SECONDS
         self._task: asyncio.Task[None] | None = None
-        self._closed = False
+        self._is_closed = False
 
-    def listen(self, channel: str, on_news: Callable[[], None]) -> StopListening:
-        """Call `on_news` soon after something was published on a channel, and now and then besides."""
-        if self._closed:
+    def listen(self, channel: str, on_notification: Callable[[], None]) -> StopListening:
+        """Call `on_notification` soon after something was published on a channel, and now and then besides."""
+        if self._is_closed:
             return lambda: None
-        stop = self._listeners.add(channel, on_news)
-        self._changed.set()
+        stop = self._listeners.add_listener(channel, on_notification)
+        self._channels_changed.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run())
 
         def stop_listening() -> None:
             stop()
-            self._changed.set()
+            self._channels_changed.set()
 
         return stop_listening
 
     async def close(self) -> None:
         """Call nobody any more and let go of the connection."""
-        self._closed = True
+        self._is_closed = True
         self._listeners.close()
         if self._task is not None:
             self._task.cancel()
@@ -71,74 +71,74 @@ class RedisNotifications:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._remind())
-            tasks.create_task(self._keep_connected())
+            tasks.create_task(self._remind_listeners())
+            tasks.create_task(self._run_connection())
 
-    async def _remind(self) -> None:
+    async def _remind_listeners(self) -> None:
         while True:
             await self._sleep(REMINDER_SECONDS)
-            self._listeners.tell_all()
+            self._listeners.notify_all()
 
-    async def _keep_connected(self) -> None:
+    async def _run_connection(self) -> None:
         while True:
             try:
-                async with self._connected() as pubsub, asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._hear(pubsub))
-                    tasks.create_task(self._subscribe(pubsub))
-                    tasks.create_task(self._watch(pubsub))
+                async with self._open_connection() as pubsub, asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._receive_messages(pubsub))
+                    tasks.create_task(self._sync_subscriptions(pubsub))
+                    tasks.create_task(self._check_connection(pubsub))
             except Exception as error:
                 if self._is_connected:
-                    _logger.warning("redis tells no news, trying again: %s", _named(error))
+                    _logger.warning("redis tells no news, trying again: %s", _error_name(error))
                 self._is_connected = False
-            await self._sleep(self._pause_seconds)
-            self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
+            await self._sleep(self._retry_seconds)
+            self._retry_seconds = min(2 * self._retry_seconds, MAX_RETRY_SECONDS)
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[PubSub]:
+    async def _open_connection(self) -> AsyncIterator[PubSub]:
         pubsub = await self._open_pubsub()
         try:
-            async with within(CONNECT_SECONDS):
-                await pubsub.subscribe(ANCHOR)
+            async with busy_aware_timeout(CONNECT_SECONDS):
+                await pubsub.subscribe(ANCHOR_CHANNEL)
             yield pubsub
         finally:
             with contextlib.suppress(Exception):
                 await pubsub.aclose()  # type: ignore[no-untyped-call]
 
-    async def _hear(self, pubsub: PubSub) -> None:
+    async def _receive_messages(self, pubsub: PubSub) -> None:
         async for message in pubsub.listen():
-            self._heard = True
+            self._has_received = True
             if message["type"] in {"message", "subscribe"}:
                 # What was told before the subscription began was missed.
-                self._listeners.tell(message["channel"].decode())
-                self._pause_seconds = FIRST_PAUSE_SECONDS
+                self._listeners.notify(message["channel"].decode())
+                self._retry_seconds = FIRST_RETRY_SECONDS
             if not self._is_connected:
                 _logger.warning("redis tells news again")
                 self._is_connected = True
         raise ConnectionError("the subscription ended")
 
-    async def _subscribe(self, pubsub: PubSub) -> None:
+    async def _sync_subscriptions(self, pubsub: PubSub) -> None:
         subscribed: set[str] = set()
         while True:
-            self._changed.clear()
+            self._channels_changed.clear()
             wanted = self._listeners.names
             if new := wanted - subscribed:
                 await pubsub.subscribe(*new)
             if old := subscribed - wanted:
                 await pubsub.unsubscribe(*old)
             subscribed = wanted
-            await self._changed.wait()
+            await self._channels_changed.wait()
 
-    async def _watch(self, pubsub: PubSub) -> None:
+    async def _check_connection(self, pubsub: PubSub) -> None:
         """Raise as soon as the connection is as good as dead."""
         while True:
-            self._heard = False
+            self._has_received = False
             await pubsub.ping()
             await self._sleep(REMINDER_SECONDS)
-            if not self._heard:
+            if not self._has_received:
                 raise ConnectionError("redis does not answer")
 
 
-def _named(error: BaseException) -> str:
+def _error_name(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return type(error).__name__

@@ -65,7 +65,7 @@ local function keep(log, milliseconds)
 end
 """
 
-READ = RedisScript(
+READ_ENTRIES = RedisScript(
     _STATE
     + """
 -- ARGV: epoch (empty: from the oldest), number, count. Gives epoch, number, ended, gap, entries.
@@ -79,7 +79,7 @@ return {log.epoch, log.number, log.ended and 1 or 0, known and 0 or 1, entries}
 """
 )
 
-APPEND = RedisScript(
+APPEND_ENTRIES = RedisScript(
     _STATE
     + """
 -- ARGV: token, an epoch to begin with, milliseconds to keep, most entries, whether it ends, channel,
@@ -107,7 +107,7 @@ return 1
 """
 )
 
-LEAD = RedisScript(
+ACQUIRE_LEASE = RedisScript(
     _STATE
     + """
 -- ARGV: milliseconds of the lease, milliseconds to keep, whether to preempt. Gives the token.
@@ -124,7 +124,7 @@ return token
 """
 )
 
-RENEW = RedisScript(
+RENEW_LEASE = RedisScript(
     _STATE
     + """
 -- ARGV: token, milliseconds of the lease, milliseconds to keep.
@@ -136,7 +136,7 @@ return 1
 """
 )
 
-RESIGN = RedisScript(
+RELEASE_LEASE = RedisScript(
     _STATE
     + """
 -- ARGV: token, channel.
@@ -147,7 +147,7 @@ return 1
 """
 )
 
-FORGET = RedisScript(
+DISCARD_LOG = RedisScript(
     _STATE
     + """
 -- ARGV: epoch, channel.

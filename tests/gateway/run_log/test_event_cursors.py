@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.run_log.event_cursors import read_cursor, to_cursor
+from gateway.run_log.event_cursors import position_from_cursor, to_cursor
 from gateway.run_log.store.event_log import LogPosition, new_epoch
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, ThreadKey, to_global_id, to_opaque
@@ -15,12 +15,12 @@ EPOCHS = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 
 @given(KEYS, EPOCHS, st.integers(1, 10**15 - 1))
 def test_a_place_comes_back_as_it_was(key: RunKey | ThreadKey, epoch: str, number: int) -> None:
-    assert read_cursor(to_cursor(key, LogPosition(epoch, number)), key) == LogPosition(epoch, number)
+    assert position_from_cursor(to_cursor(key, LogPosition(epoch, number)), key) == LogPosition(epoch, number)
 
 
 def test_the_epochs_that_are_made_up_can_be_written() -> None:
     epoch = new_epoch()
-    assert read_cursor(to_cursor(RUN, LogPosition(epoch, 1)), RUN).epoch == epoch
+    assert position_from_cursor(to_cursor(RUN, LogPosition(epoch, 1)), RUN).epoch == epoch
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_the_epochs_that_are_made_up_can_be_written() -> None:
 )
 def test_a_text_that_is_no_cursor_of_the_run_is_refused(text: str) -> None:
     with pytest.raises(GatewayError) as refused:
-        read_cursor(text, RUN)
+        position_from_cursor(text, RUN)
     assert refused.value.code is ErrorCode.BAD_USER_INPUT
     assert refused.value.argument == "after"
     assert "expected a cursor made by this gateway for this run, got " in refused.value.message
@@ -52,7 +52,7 @@ def test_a_text_that_is_no_cursor_of_the_run_is_refused(text: str) -> None:
 
 def test_a_run_s_cursor_is_none_of_its_thread() -> None:
     with pytest.raises(GatewayError, match="made by this gateway for this thread, got "):
-        read_cursor(to_cursor(RUN, LogPosition("epoch", 1)), THREAD)
+        position_from_cursor(to_cursor(RUN, LogPosition("epoch", 1)), THREAD)
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_a_run_s_cursor_is_none_of_its_thread() -> None:
 )
 def test_a_number_that_no_log_counts_is_refused(number: str) -> None:
     with pytest.raises(GatewayError):
-        read_cursor(to_opaque("event", "Run", *RUN, "epoch", number), RUN)
+        position_from_cursor(to_opaque("event", "Run", *RUN, "epoch", number), RUN)
 
 
 @pytest.mark.parametrize("epoch", ["", "a b", "a\n", "é", "a" * 65])
 def test_an_epoch_that_no_log_has_is_refused(epoch: str) -> None:
     with pytest.raises(GatewayError):
-        read_cursor(to_opaque("event", "Run", *RUN, epoch, "1"), RUN)
+        position_from_cursor(to_opaque("event", "Run", *RUN, epoch, "1"), RUN)

@@ -11,12 +11,12 @@ from tests.support.run_log_processes import RUN, SCOPE, ScriptedStream, World, a
 
 
 async def test_nobody_waits_for_ever_for_another_process_to_tell_of_a_run(world: World) -> None:
-    lead = await world.log.lead(LogName(SCOPE, RUN))
-    assert lead is not None
+    lease = await world.log.acquire_lease(LogName(SCOPE, RUN))
+    assert lease is not None
     process = world.process()
     opening = asyncio.ensure_future(process.events.follow_run(RUN))
     for _ in range(35):
-        await world.log.renew(LogName(SCOPE, RUN), lead)
+        await world.log.renew_lease(LogName(SCOPE, RUN), lease)
         await world.pass_seconds(1, step=0.5)
     with pytest.raises(GatewayError) as late:
         await opening
@@ -25,8 +25,8 @@ async def test_nobody_waits_for_ever_for_another_process_to_tell_of_a_run(world:
 
 
 async def test_who_gives_up_while_it_begins_leaves_nothing_behind(world: World) -> None:
-    lead = await world.log.lead(LogName(SCOPE, RUN))
-    assert lead is not None
+    lease = await world.log.acquire_lease(LogName(SCOPE, RUN))
+    assert lease is not None
     process = world.process()
     opening = asyncio.ensure_future(process.events.follow_run(RUN))
     await settle()
@@ -44,7 +44,7 @@ async def test_nobody_polls_what_is_streamed_here(world: World) -> None:
     before = await process.events.follow_run(RUN)
     await world.pass_seconds(1)
     stream = ScriptedStream([said(a_run("queued"))])
-    await process.hub.take_stream(SCOPE, stream)
+    await process.hub.record_stream(SCOPE, stream)
     polls = world.polls()
     await world.pass_seconds(10)
     assert world.polls() == polls
@@ -56,7 +56,7 @@ async def test_nobody_polls_what_is_streamed_here(world: World) -> None:
 
 async def test_principals_share_nothing(world: World) -> None:
     process = world.process()
-    await process.hub.take_stream(SCOPE, ScriptedStream([said(a_run("in_progress"))]))
+    await process.hub.record_stream(SCOPE, ScriptedStream([said(a_run("in_progress"))]))
     stranger = process.hub.bind("principal_2", lambda: world.api)
     with pytest.raises(GatewayError) as missing:
         await world.during(stranger.follow_run(RunKey("thread_1", "run_1")))

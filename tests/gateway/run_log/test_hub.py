@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from gateway.run_log.hub import RunLogHub
-from gateway.run_log.partial_content import texts_of
+from gateway.run_log.partial_content import texts_from_message
 from gateway.run_log.replay_buffer import ReplayBufferLimits
 from gateway.run_log.run_log_options import RunLogOptions
 from schema.contract.errors import ErrorCode, GatewayError
@@ -151,7 +151,7 @@ async def test_a_slow_reader_is_told_what_it_missed_and_memory_is_bounded(world:
     process = world.process(RunLogOptions(mirror=ReplayBufferLimits(entries=50)))
     events = simple_run(*("x" for _ in range(500)))
     stream = ScriptedStream(events[:4])
-    await process.hub.take_stream(SCOPE, stream)
+    await process.hub.record_stream(SCOPE, stream)
     slow, quick, status = [
         await process.events.follow_run(RUN),
         await process.events.follow_run(RUN),
@@ -167,7 +167,7 @@ async def test_a_slow_reader_is_told_what_it_missed_and_memory_is_bounded(world:
     assert kinds(behind) == ["LaggedChange", "snapshot in_progress"]
     assert behind[0].change.skipped == 4 + 500  # type: ignore[union-attr]
     (shown,) = behind[1].change.messages  # type: ignore[union-attr]
-    assert texts_of(shown) == ["x" * 500]
+    assert texts_from_message(shown) == ["x" * 500]
     stream.say(events[-4:])
     assert kinds(await take_all(slow)) == ["message finished", "step completed", "completed"]
     assert statuses(await take_all(status)) == ["in_progress", "completed"]
@@ -178,12 +178,12 @@ async def test_a_slow_reader_is_told_what_it_missed_and_memory_is_bounded(world:
 async def test_news_is_told_in_the_loop_and_never_from_within_take(world: World) -> None:
     process = world.process()
     stream = ScriptedStream([said(a_run("queued"))])
-    await process.hub.take_stream(SCOPE, stream)
+    await process.hub.record_stream(SCOPE, stream)
     feed = await process.events.follow_run(RUN)
     taken: list[str] = []
     taking = False
 
-    def on_news() -> None:
+    def on_available() -> None:
         nonlocal taking
         assert not taking
         taking = True
@@ -202,7 +202,7 @@ async def test_news_is_told_in_the_loop_and_never_from_within_take(world: World)
 async def test_a_stream_goes_on_when_its_caller_and_all_readers_leave(world: World) -> None:
     process = world.process()
     stream = ScriptedStream()
-    caller = asyncio.ensure_future(process.hub.take_stream(SCOPE, stream))
+    caller = asyncio.ensure_future(process.hub.record_stream(SCOPE, stream))
     await settle()
     caller.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -223,7 +223,7 @@ async def test_a_stream_goes_on_when_its_caller_and_all_readers_leave(world: Wor
 async def test_what_moves_is_told_before_it_is_shown(world: World) -> None:
     process = world.process()
     stream = ScriptedStream([said(a_run("queued"))])
-    await process.hub.take_stream(SCOPE, stream)
+    await process.hub.record_stream(SCOPE, stream)
     assert process.moved == [RUN]
     stream.say([said(a_step())])
     await settle()
@@ -240,7 +240,7 @@ async def test_without_the_store_a_process_goes_on_alone(
     process = world.process()
     events = simple_run("a", "b", "c")
     stream = ScriptedStream(events[:stage])
-    await process.hub.take_stream(SCOPE, stream)
+    await process.hub.record_stream(SCOPE, stream)
     feed = await process.events.follow_run(RUN)
     early = take_now(feed)
     process.log.is_cut_off = True
@@ -292,7 +292,7 @@ async def test_a_write_has_the_thread_looked_at_at_once(world: World) -> None:
     await world.pass_seconds(30, step=0.5)
     take_now(feed)
     world.put_message(a_message("Hi", None, run_id=None))
-    process.hub.note_write(SCOPE, THREAD)
+    process.hub.poll_soon(SCOPE, THREAD)
     await settle()
     assert kinds(take_now(feed)) == ["MessageCreatedChange", "message finished"]
     await feed.aclose()
@@ -312,7 +312,7 @@ async def test_nothing_begins_on_a_hub_that_stops(world: World) -> None:
     process = world.process()
     await process.hub.close()
     stream = ScriptedStream(simple_run("a"))
-    for begin in (process.events.follow_run(RUN), process.hub.take_stream(SCOPE, stream)):
+    for begin in (process.events.follow_run(RUN), process.hub.record_stream(SCOPE, stream)):
         with pytest.raises(GatewayError) as stopped:
             await begin
         assert stopped.value.code is ErrorCode.GATEWAY_STOPPING
@@ -323,8 +323,8 @@ async def test_what_cannot_be_forgotten_keeps_no_event_away(world: World, caplog
     async def fail(_: str, __: object) -> None:
         raise RuntimeError
 
-    hub = RunLogHub(world.log, now_seconds=world.clock.now, now=world.clock.now, sleep=world.sleep, on_moved=fail)
-    await hub.take_stream(SCOPE, ScriptedStream(simple_run("a")))
+    hub = RunLogHub(world.log, now_seconds=world.clock.now, now=world.clock.now, sleep=world.sleep, on_change=fail)
+    await hub.record_stream(SCOPE, ScriptedStream(simple_run("a")))
     feed = await hub.bind(SCOPE, lambda: world.api).follow_status(RUN)
     assert statuses(await world.during(take_all(feed)))[-1] == "completed"
     await feed.aclose()

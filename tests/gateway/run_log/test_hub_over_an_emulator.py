@@ -23,7 +23,7 @@ async def a_gateway(emulator: Emulator) -> AsyncIterator[tuple[ThreadsApi, RunEv
     log = MemoryLog()
     async with UpstreamClient(UpstreamOptions(base_url=emulator.url, dialect_name="openai-v2")) as client:
         hub = RunLogHub(log)
-        take_stream = functools.partial(hub.take_stream, SCOPE)
+        take_stream = functools.partial(hub.record_stream, SCOPE)
         try:
             yield (
                 client.bind(AUTHORIZATION, take_stream),

@@ -45,7 +45,7 @@ async def test_a_stream_is_followed_on_another_process(valkey: Valkey, world: Wo
     async with a_process(valkey.url, world) as (hub, here), a_process(valkey.url, world) as (_, there):
         events = simple_run(*WORDS)
         stream = ScriptedStream(events[:5])
-        await hub.take_stream(SCOPE, stream)
+        await hub.record_stream(SCOPE, stream)
         feeds = [await here.follow_run(RUN), await there.follow_run(RUN)]
         for place in range(5, len(events), 10):
             stream.say(events[place : place + 10])
@@ -85,7 +85,7 @@ async def test_a_redis_that_is_gone_ends_nothing(
     async with a_process(valkey.url, world) as (hub, here):
         events = simple_run("a", "b", "c")
         stream = ScriptedStream(events[:5])
-        await hub.take_stream(SCOPE, stream)
+        await hub.record_stream(SCOPE, stream)
         feed = await here.follow_run(RUN)
         before = take_now(feed)
         valkey.kill()

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.run_log.partial_content import texts_of
+from gateway.run_log.partial_content import texts_from_message
 from gateway.run_log.run_log_options import RunLogOptions
 from gateway.run_log.store.memory_log import MemoryLog
 from schema.contract.errors import ErrorCode, GatewayError
@@ -55,7 +55,7 @@ async def test_whoever_joins_a_polled_run_at_any_time_sees_one_end(world: World,
 @pytest.mark.parametrize("end", ENDS)
 async def test_every_end_ends_what_is_streamed(world: World, end: str) -> None:
     process = world.process()
-    await process.hub.take_stream(SCOPE, ScriptedStream(simple_run("Hi", end=end)))
+    await process.hub.record_stream(SCOPE, ScriptedStream(simple_run("Hi", end=end)))
     status, run = await process.events.follow_status(RUN), await process.events.follow_run(RUN)
     assert statuses(await world.during(take_all(status)))[-1] == end
     assert statuses(await world.during(take_all(run))) == ["queued", "in_progress", end]
@@ -68,7 +68,7 @@ async def test_who_joins_a_stream_on_another_process_sees_all_of_it(world: World
     here, there = world.process(), world.process()
     events = simple_run("a", "b", "c")
     stream = ScriptedStream(events[: max(stage, 1)])
-    await here.hub.take_stream(SCOPE, stream)
+    await here.hub.record_stream(SCOPE, stream)
     feed = await there.events.follow_run(RUN)
     for event in events[max(stage, 1) :]:
         stream.say([event])
@@ -85,7 +85,7 @@ async def test_a_reader_goes_on_behind_its_cursor_on_any_process(world: World) -
     here, there = world.process(), world.process()
     events = simple_run("a", "b", "c")
     stream = ScriptedStream(events[:6])
-    await here.hub.take_stream(SCOPE, stream)
+    await here.hub.record_stream(SCOPE, stream)
     feed = await here.events.follow_run(RUN)
     before = take_now(feed)
     await feed.aclose()
@@ -126,13 +126,13 @@ async def test_who_joins_late_finds_the_beginning_of_a_log_that_is_shorter_than_
     options = RunLogOptions(snapshot_every_entries=25)
     here, there = world.process(options), world.process(options)
     words = [str(number) for number in range(330)]
-    await here.hub.take_stream(SCOPE, ScriptedStream(simple_run(*words)[:-4]))
+    await here.hub.record_stream(SCOPE, ScriptedStream(simple_run(*words)[:-4]))
     await settle()
     feed = await world.during(there.events.follow_run(RUN))
     snapshot, *later = take_now(feed)
     assert isinstance(snapshot.change, SnapshotChange)
     (message,) = snapshot.change.messages
-    assert "".join([*texts_of(message), *kinds(later)]) == "".join(words)
+    assert "".join([*texts_from_message(message), *kinds(later)]) == "".join(words)
     await feed.aclose()
     await world.close()
 

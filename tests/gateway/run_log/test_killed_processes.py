@@ -34,7 +34,7 @@ async def test_the_survivor_sees_every_status_once_when_who_streams_is_killed(
 ) -> None:
     here, there = world.process(), world.process()
     events = simple_run("a", "b", "c")
-    await here.hub.take_stream(SCOPE, ScriptedStream(events[:stage]))
+    await here.hub.record_stream(SCOPE, ScriptedStream(events[:stage]))
     follow = there.events.follow_status if kind == "status" else there.events.follow_run
     world.put_run("in_progress" if stage > 1 else "queued")
     feed = await follow(RUN)
@@ -115,7 +115,7 @@ async def test_who_writes_may_die_at_any_call_of_the_store(world: World, moment:
     here, there = world.process(), world.process()
     setattr(here.log, f"dies_{moment}", call)
     stream = ScriptedStream()
-    starting = asyncio.ensure_future(here.hub.take_stream(SCOPE, stream))
+    starting = asyncio.ensure_future(here.hub.record_stream(SCOPE, stream))
     world.put_run("queued")
     feed = await world.during(there.events.follow_run(RUN))
     reading = asyncio.ensure_future(take_all(feed))

@@ -20,12 +20,12 @@ class Told:
         self.changes: list[Change] = []
         self.shown: list[int] = []
 
-    async def __call__(self, feed: LogMirror, changes: Sequence[Change]) -> None:
+    async def __call__(self, mirror: LogMirror, changes: Sequence[Change]) -> None:
         self.changes += changes
-        self.shown.append(feed.mirrored)
+        self.shown.append(mirror.mirrored_entries)
 
 
-def pens(world: World, every: int = 1000) -> LogWriterFactory:
+def writer_factory(world: World, every: int = 1000) -> LogWriterFactory:
     return LogWriterFactory(world.sleep, Told(), every)
 
 
@@ -34,101 +34,101 @@ async def logged(world: World) -> list[str]:
 
 
 async def test_what_is_written_is_announced_before_it_is_shown(world: World) -> None:
-    followed, told = HandFed(world), Told()
-    writer = await LogWriterFactory(world.sleep, told).begin(followed.feed)
+    hand_fed, told = HandFed(world), Told()
+    writer = await LogWriterFactory(world.sleep, told).open_writer(hand_fed.mirror)
     assert writer is not None
     await writer.append(Provenance.POLLED, [])
     await writer.append(Provenance.POLLED, [BEGINNING])
     assert told.changes == [BEGINNING]
     assert told.shown == [0]
-    assert followed.feed.mirrored == 1
-    await writer.end()
-    await followed.feed.close()
+    assert hand_fed.mirror.mirrored_entries == 1
+    await writer.aclose()
+    await hand_fed.mirror.close()
 
 
 async def test_only_one_leads_until_it_ends_or_is_preempted(world: World) -> None:
     first, second = HandFed(world), HandFed(world)
-    writer = await pens(world).begin(first.feed)
+    writer = await writer_factory(world).open_writer(first.mirror)
     assert writer is not None
     await world.pass_seconds(30, step=0.5)
-    assert await pens(world).begin(second.feed) is None
-    usurper = await pens(world).begin(second.feed, preempt=True)
+    assert await writer_factory(world).open_writer(second.mirror) is None
+    usurper = await writer_factory(world).open_writer(second.mirror, preempt=True)
     assert usurper is not None
     with pytest.raises(LeaseLostError):
         await writer.append(Provenance.POLLED, [BEGINNING])
-    await writer.end()
+    await writer.aclose()
     await usurper.append(Provenance.POLLED, [BEGINNING])
-    await usurper.end()
-    again = await pens(world).begin(first.feed)
+    await usurper.aclose()
+    again = await writer_factory(world).open_writer(first.mirror)
     assert again is not None
-    await again.end()
-    for followed in (first, second):
-        await followed.feed.close()
+    await again.aclose()
+    for hand_fed in (first, second):
+        await hand_fed.mirror.close()
 
 
 async def test_a_lead_that_ran_out_is_taken_again_where_nobody_else_has_led(world: World) -> None:
-    followed = HandFed(world)
-    writer = await pens(world).begin(followed.feed)
+    hand_fed = HandFed(world)
+    writer = await writer_factory(world).open_writer(hand_fed.mirror)
     assert writer is not None
     await writer.append(Provenance.STREAMED, [BEGINNING])
     world.clock.advance(60)  # at once: nobody could renew anything
     await writer.append(Provenance.STREAMED, [StatusChange(a_run("in_progress"), "queued")])
     assert await logged(world) == ["snapshot queued", "in_progress"]
     await world.pass_seconds(30, step=0.5)
-    assert await pens(world).begin(followed.feed) is None
-    await writer.end()
-    await followed.feed.close()
+    assert await writer_factory(world).open_writer(hand_fed.mirror) is None
+    await writer.aclose()
+    await hand_fed.mirror.close()
 
 
 async def test_a_lead_that_ran_out_is_lost_where_somebody_else_has_written(world: World) -> None:
     first, second = HandFed(world), HandFed(world)
-    writer = await pens(world).begin(first.feed)
+    writer = await writer_factory(world).open_writer(first.mirror)
     assert writer is not None
     await writer.append(Provenance.STREAMED, [BEGINNING])
     world.clock.advance(60)
-    other = await pens(world).begin(second.feed)
+    other = await writer_factory(world).open_writer(second.mirror)
     assert other is not None
     await other.append(Provenance.POLLED, [StatusChange(a_run("in_progress"), "queued")])
-    await other.end()
+    await other.aclose()
     with pytest.raises(LeaseLostError):
         await writer.append(Provenance.STREAMED, [StatusChange(a_run("in_progress"), "queued")])
     assert await logged(world) == ["snapshot queued", "in_progress"]
-    await writer.end()
-    for followed in (first, second):
-        await followed.feed.close()
+    await writer.aclose()
+    for hand_fed in (first, second):
+        await hand_fed.mirror.close()
 
 
 async def test_a_store_that_comes_back_empty_is_told_all_and_readers_notice_nothing(world: World) -> None:
-    followed = HandFed(world)
-    writer = await pens(world).begin(followed.feed)
+    hand_fed = HandFed(world)
+    writer = await writer_factory(world).open_writer(hand_fed.mirror)
     assert writer is not None
-    reader = followed.reader()
+    reader = hand_fed.reader()
     await writer.append(Provenance.STREAMED, [BEGINNING])
     await writer.append(Provenance.STREAMED, [StatusChange(a_run("in_progress"), "queued")])
-    world.log = followed.log.lose_all()
+    world.log = hand_fed.log.lose_all()
     await writer.append(Provenance.STREAMED, [StepChange(a_step("step_1"))])
     assert await logged(world) == ["snapshot in_progress", "step in_progress"]
     assert kinds(take_now(reader)) == ["snapshot queued", "in_progress", "step in_progress"]
-    await writer.end()
-    await followed.feed.close()
+    await writer.aclose()
+    await hand_fed.mirror.close()
 
 
 async def test_nothing_follows_the_end(world: World) -> None:
-    followed = HandFed(world)
-    writer = await pens(world).begin(followed.feed)
+    hand_fed = HandFed(world)
+    writer = await writer_factory(world).open_writer(hand_fed.mirror)
     assert writer is not None
     await writer.append(Provenance.POLLED, [SnapshotChange(a_run("completed"), [], [])], ends=True)
     with pytest.raises(LeaseLostError):
         await writer.append(Provenance.POLLED, [StatusChange(a_run("failed"))])
-    await writer.end()
-    assert await pens(world).begin(followed.feed, preempt=True) is None
-    await followed.feed.close()
+    await writer.aclose()
+    assert await writer_factory(world).open_writer(hand_fed.mirror, preempt=True) is None
+    await hand_fed.mirror.close()
 
 
 async def test_a_log_is_told_again_what_it_is_about(world: World) -> None:
-    followed = HandFed(world)
-    reader = followed.reader()
-    writer = await pens(world, every=3).begin(followed.feed)
+    hand_fed = HandFed(world)
+    reader = hand_fed.reader()
+    writer = await writer_factory(world, every=3).open_writer(hand_fed.mirror)
     assert writer is not None
     await writer.append(Provenance.STREAMED, [BEGINNING])
     for number in range(5):
@@ -139,16 +139,16 @@ async def test_a_log_is_told_again_what_it_is_about(world: World) -> None:
     repeated = (await world.log.read(NAME)).entries[4].change
     assert isinstance(repeated, SnapshotChange)
     assert [step.id for step in repeated.steps] == ["step_0", "step_1", "step_2"]
-    await writer.end()
-    await followed.feed.close()
+    await writer.aclose()
+    await hand_fed.mirror.close()
 
 
 @pytest.mark.parametrize("was_written", [True, False])
 async def test_a_store_that_fails_once_gets_each_change_once(world: World, was_written: bool) -> None:
-    followed = HandFed(world)
-    writer = await pens(world).begin(followed.feed)
+    hand_fed = HandFed(world)
+    writer = await writer_factory(world).open_writer(hand_fed.mirror)
     assert writer is not None
-    append, failures = followed.log.append, [LogUnavailableError()]
+    append, failures = hand_fed.log.append, [LogUnavailableError()]
 
     async def frail(*call: object, **how: object) -> None:
         if was_written or not failures:
@@ -156,53 +156,53 @@ async def test_a_store_that_fails_once_gets_each_change_once(world: World, was_w
         if failures:
             raise failures.pop()
 
-    followed.log.append = frail  # type: ignore[method-assign]
+    hand_fed.log.append = frail  # type: ignore[method-assign]
     await writer.append(Provenance.POLLED, [BEGINNING])
     assert await logged(world) == ["snapshot queued"]
-    assert followed.feed.mirrored == 1
-    assert followed.feed.log is followed.log
-    await writer.end()
-    await followed.feed.close()
+    assert hand_fed.mirror.mirrored_entries == 1
+    assert hand_fed.mirror.log is hand_fed.log
+    await writer.aclose()
+    await hand_fed.mirror.close()
 
 
 async def test_a_store_that_takes_nothing_is_left(world: World) -> None:
-    followed = HandFed(world)
-    writer = await pens(world).begin(followed.feed)
+    hand_fed = HandFed(world)
+    writer = await writer_factory(world).open_writer(hand_fed.mirror)
     assert writer is not None
 
     async def refuse(*_: object, **__: object) -> None:
         raise LogUnavailableError
 
-    followed.log.append = refuse  # type: ignore[method-assign]
-    reader = followed.reader()
+    hand_fed.log.append = refuse  # type: ignore[method-assign]
+    reader = hand_fed.reader()
     await writer.append(Provenance.POLLED, [BEGINNING])
     await writer.append(Provenance.POLLED, [StatusChange(a_run("in_progress"), "queued")])
     assert kinds(take_now(reader)) == ["snapshot queued", "in_progress"]
-    assert followed.feed.log is not followed.log
-    await writer.end()
-    await followed.feed.close()
+    assert hand_fed.mirror.log is not hand_fed.log
+    await writer.aclose()
+    await hand_fed.mirror.close()
 
 
 async def test_a_store_that_is_away_while_nothing_is_written_costs_nothing(world: World) -> None:
-    followed = HandFed(world)
-    writer = await pens(world).begin(followed.feed)
+    hand_fed = HandFed(world)
+    writer = await writer_factory(world).open_writer(hand_fed.mirror)
     assert writer is not None
-    followed.log.is_cut_off = True
+    hand_fed.log.is_cut_off = True
     await world.pass_seconds(1.5)
-    followed.log.is_cut_off = False
+    hand_fed.log.is_cut_off = False
     await world.pass_seconds(1.5)
     await writer.append(Provenance.POLLED, [BEGINNING])
     assert await logged(world) == ["snapshot queued"]
-    followed.log.is_cut_off = True
-    await asyncio.wait_for(writer.end(), 5)
-    await followed.feed.close()
+    hand_fed.log.is_cut_off = True
+    await asyncio.wait_for(writer.aclose(), 5)
+    await hand_fed.mirror.close()
 
 
 async def test_an_append_that_is_done_long_after_it_was_given_up_doubles_nothing(world: World) -> None:
-    followed = HandFed(world)
-    writer = await pens(world).begin(followed.feed)
+    hand_fed = HandFed(world)
+    writer = await writer_factory(world).open_writer(hand_fed.mirror)
     assert writer is not None
-    append = followed.log.append
+    append = hand_fed.log.append
     stuck: list[tuple[tuple[object, ...], dict[str, object]]] = []
 
     async def slow(*call: object, **how: object) -> None:
@@ -211,49 +211,49 @@ async def test_an_append_that_is_done_long_after_it_was_given_up_doubles_nothing
             raise LogUnavailableError
         await append(*call, **how)  # type: ignore[arg-type]
 
-    followed.log.append = slow  # type: ignore[method-assign]
+    hand_fed.log.append = slow  # type: ignore[method-assign]
     await writer.append(Provenance.STREAMED, [BEGINNING])
     await writer.append(Provenance.STREAMED, [StatusChange(a_run("in_progress"), "queued")])
     ((call, how),) = stuck
     await append(*call, **how)  # type: ignore[arg-type]
     assert await logged(world) == ["snapshot queued", "in_progress"]
-    await writer.end()
-    await followed.feed.close()
+    await writer.aclose()
+    await hand_fed.mirror.close()
 
 
 async def test_what_another_writes_while_changes_are_announced_makes_them_void(world: World) -> None:
     first, second = HandFed(world), HandFed(world)
     seen: list[Change] = [StatusChange(a_run("in_progress"), "queued")]
 
-    async def preempted(feed: LogMirror, changes: Sequence[Change]) -> None:
+    async def preempted(mirror: LogMirror, changes: Sequence[Change]) -> None:
         if list(changes) == seen:
-            other = await pens(world).begin(second.feed, preempt=True)
+            other = await writer_factory(world).open_writer(second.mirror, preempt=True)
             assert other is not None
             await other.append(Provenance.STREAMED, [StatusChange(a_run("in_progress"), "queued")])
-            await other.end()
-            await feed.refresh()
+            await other.aclose()
+            await mirror.refresh()
 
     for changes in ([BEGINNING], seen):
-        writer = await LogWriterFactory(world.sleep, preempted).begin(first.feed)
+        writer = await LogWriterFactory(world.sleep, preempted).open_writer(first.mirror)
         assert writer is not None
         if changes == seen:
             with pytest.raises(LeaseLostError):
                 await writer.append(Provenance.POLLED, changes)
         else:
             await writer.append(Provenance.POLLED, changes)
-        await writer.end()
+        await writer.aclose()
     assert await logged(world) == ["snapshot queued", "in_progress"]
-    for followed in (first, second):
-        await followed.feed.close()
+    for hand_fed in (first, second):
+        await hand_fed.mirror.close()
 
 
 async def test_more_than_the_log_keeps_is_written_once(world: World) -> None:
-    followed = HandFed(world)
-    writer = await pens(world).begin(followed.feed)
+    hand_fed = HandFed(world)
+    writer = await writer_factory(world).open_writer(hand_fed.mirror)
     assert writer is not None
     steps = [StepChange(a_step(f"step_{number}")) for number in range(20_000)]
     await writer.append(Provenance.STREAMED, [BEGINNING, *steps])
     entries = (await world.log.read(NAME)).entries
     assert entries[-1].number == 20_001 + 19  # with what the log is about, again and again
-    await writer.end()
-    await followed.feed.close()
+    await writer.aclose()
+    await hand_fed.mirror.close()

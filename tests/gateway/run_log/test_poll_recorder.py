@@ -108,7 +108,7 @@ async def test_who_was_preempted_polls_no_more(world: World) -> None:
     feed = await there.events.follow_run(RUN)
     await world.pass_seconds(1)
     stream = ScriptedStream([said(a_run("queued"))])
-    await here.hub.take_stream(SCOPE, stream)
+    await here.hub.record_stream(SCOPE, stream)
     await world.pass_seconds(5)
     polls = world.polls()
     await world.pass_seconds(60, step=0.5)
@@ -139,7 +139,7 @@ async def test_parts_that_are_refused_are_asked_for_again_as_late_as_the_upstrea
     world.api.fail[steps] = GatewayError(ErrorCode.RATE_LIMITED, "Slow down.", retry_after_ms=20_000)
     await world.pass_seconds(6)
     polls = world.polls("list_run_steps")
-    process.hub.note_write(SCOPE, RUN)
+    process.hub.poll_soon(SCOPE, RUN)
     await world.pass_seconds(12)
     assert world.polls("list_run_steps") == polls
     await world.pass_seconds(10)

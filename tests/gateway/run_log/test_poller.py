@@ -2,14 +2,14 @@
 
 import pytest
 
-from gateway.run_log.poller import FATAL_CODES, only
+from gateway.run_log.poller import FATAL_CODES, single_result
 from schema.contract.errors import RETRYABLE_CODES, ErrorCode, GatewayError
 
 
 def test_the_one_result_is_given_or_raised() -> None:
-    assert only([3]) == 3
+    assert single_result([3]) == 3
     with pytest.raises(GatewayError, match=r"No\."):
-        only([GatewayError(ErrorCode.NOT_FOUND, "No.")])
+        single_result([GatewayError(ErrorCode.NOT_FOUND, "No.")])
 
 
 def test_what_may_pass_ends_nobody() -> None:

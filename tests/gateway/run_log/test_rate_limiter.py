@@ -7,26 +7,26 @@ from tests.support.run_log_processes import World, settle
 
 
 async def test_turns_are_given_out_evenly_after_a_burst(world: World) -> None:
-    turns = RateLimiter(per_second=10, burst=3, now=world.clock.now, sleep=world.sleep)
+    limiter = RateLimiter(per_second=10, burst=3, now=world.clock.now, sleep=world.sleep)
     begin = world.clock.now()
-    taken: list[float] = []
+    acquired: list[float] = []
 
-    async def take() -> None:
-        await turns.take()
-        taken.append(round(world.clock.now() - begin, 3))
+    async def acquire() -> None:
+        await limiter.acquire()
+        acquired.append(round(world.clock.now() - begin, 3))
 
-    tasks = [asyncio.ensure_future(take()) for _ in range(6)]
+    tasks = [asyncio.ensure_future(acquire()) for _ in range(6)]
     await world.pass_seconds(1)
     await asyncio.gather(*tasks)
-    assert taken[:3] == [0, 0, 0]
-    assert taken[3:] == sorted(taken[3:])
-    assert all(abs(later - expected) <= 0.06 for later, expected in zip(taken[3:], (0.1, 0.2, 0.3), strict=True))
+    assert acquired[:3] == [0, 0, 0]
+    assert acquired[3:] == sorted(acquired[3:])
+    assert all(abs(later - expected) <= 0.06 for later, expected in zip(acquired[3:], (0.1, 0.2, 0.3), strict=True))
 
 
 async def test_after_a_pause_there_is_a_burst_again_but_no_larger_one(world: World) -> None:
-    turns = RateLimiter(per_second=10, burst=2, now=world.clock.now, sleep=world.sleep)
+    limiter = RateLimiter(per_second=10, burst=2, now=world.clock.now, sleep=world.sleep)
     await world.pass_seconds(10, step=1)
-    tasks = [asyncio.ensure_future(turns.take()) for _ in range(4)]
+    tasks = [asyncio.ensure_future(limiter.acquire()) for _ in range(4)]
     await settle()
     assert [task.done() for task in tasks] == [True, True, False, False]
     await world.pass_seconds(1)
@@ -34,11 +34,11 @@ async def test_after_a_pause_there_is_a_burst_again_but_no_larger_one(world: Wor
 
 
 async def test_who_leaves_while_waiting_gives_the_turn_back(world: World) -> None:
-    turns = RateLimiter(per_second=10, burst=1, now=world.clock.now, sleep=world.sleep)
-    await turns.take()
-    left = [asyncio.ensure_future(turns.take()) for _ in range(1000)]
+    limiter = RateLimiter(per_second=10, burst=1, now=world.clock.now, sleep=world.sleep)
+    await limiter.acquire()
+    left = [asyncio.ensure_future(limiter.acquire()) for _ in range(1000)]
     await settle()
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
-    await world.during(turns.take(), seconds=0.3)
+    await world.during(limiter.acquire(), seconds=0.3)

@@ -1,4 +1,4 @@
-"""A lane holds each event once; each reader goes its own way through it."""
+"""A buffer holds each event once; each reader goes its own way through it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,90 +22,90 @@ SNAPSHOT = SnapshotChange(a_run("queued"), [], [])
 
 
 class Source:
-    """What stands behind a lane, by hand."""
+    """What stands behind a buffer, by hand."""
 
     def __init__(self) -> None:
         self.has_ended = False
         self.error: GatewayError | None = None
-        self.left = 0
+        self.closed_readers = 0
 
-    def event(self, change: Change, *, resumable: bool) -> RunEvent:
+    def present_event(self, change: Change, *, resumable: bool) -> RunEvent:
         return RunEvent("here" if resumable else "nowhere", 1.0, Provenance.SNAPSHOT, change)
 
-    async def leave(self, reader: EventReader) -> None:
-        self.left += 1
+    async def on_reader_closed(self, reader: EventReader) -> None:
+        self.closed_readers += 1
 
 
-def a_lane(
+def a_buffer(
     source: Source,
     entries: int = 10,
     size_bytes: int = 1 << 20,
     present: Sequence[Change] = (SNAPSHOT,),
-    **habits: bool,
+    **options: bool,
 ) -> ReplayBuffer:
-    return ReplayBuffer(source, ReplayBufferLimits(entries, size_bytes), lambda: present, **habits)
+    return ReplayBuffer(source, ReplayBufferLimits(entries, size_bytes), lambda: present, **options)
 
 
-def add(lane: ReplayBuffer, *numbers: int, change: Change | None = None) -> None:
+def add(buffer: ReplayBuffer, *numbers: int, change: Change | None = None) -> None:
     for number in numbers:
         change_ = change or TextDeltaChange("msg_1", 0, str(number))
-        lane.add(RunEvent(f"cursor {number}", 1.0, Provenance.STREAMED, change_), number)
-    lane.tell()
+        buffer.add_event(RunEvent(f"cursor {number}", 1.0, Provenance.STREAMED, change_), number)
+    buffer.wake_readers()
 
 
-def begin(lane: ReplayBuffer) -> EventReader:
-    reader = EventReader(lane)
-    reader.start()
+def begin(buffer: ReplayBuffer) -> EventReader:
+    reader = EventReader(buffer)
+    reader.start_reading()
     return reader
 
 
 def test_a_reader_begins_with_the_present_and_goes_on() -> None:
-    lane = a_lane(Source())
-    add(lane, 1, 2)
-    reader = begin(lane)
-    add(lane, 3)
+    buffer = a_buffer(Source())
+    add(buffer, 1, 2)
+    reader = begin(buffer)
+    add(buffer, 3)
     assert kinds(take_now(reader)) == ["snapshot queued", "3"]
     assert reader.poll_event() is None
 
 
 def test_the_present_is_one_object_for_all_until_something_comes() -> None:
-    lane = a_lane(Source())
-    first, second = begin(lane).poll_event(), begin(lane).poll_event()
+    buffer = a_buffer(Source())
+    first, second = begin(buffer).poll_event(), begin(buffer).poll_event()
     assert first is second
-    add(lane, 1)
-    assert begin(lane).poll_event() is not first
+    add(buffer, 1)
+    assert begin(buffer).poll_event() is not first
 
 
 def test_only_the_last_event_of_the_present_can_be_resumed_behind() -> None:
-    lane = a_lane(Source(), present=[TextDeltaChange("msg_1", 0, "a"), TextDeltaChange("msg_1", 0, "b")])
-    assert [event.cursor for event in take_now(begin(lane))] == ["nowhere", "here"]
+    buffer = a_buffer(Source(), present=[TextDeltaChange("msg_1", 0, "a"), TextDeltaChange("msg_1", 0, "b")])
+    assert [event.cursor for event in take_now(begin(buffer))] == ["nowhere", "here"]
 
 
 def test_a_reader_may_begin_at_the_oldest_snapshot_and_sees_no_other() -> None:
-    lane = a_lane(Source(), entries=4, begins_with_snapshot=True)
-    add(lane, 1, change=SNAPSHOT)
-    add(lane, 2)
-    first = begin(lane)
-    add(lane, 3, change=SNAPSHOT)
-    add(lane, 4)
+    buffer = a_buffer(Source(), entries=4, starts_with_snapshot=True)
+    add(buffer, 1, change=SNAPSHOT)
+    add(buffer, 2)
+    first = begin(buffer)
+    add(buffer, 3, change=SNAPSHOT)
+    add(buffer, 4)
     assert kinds(take_now(first)) == ["snapshot queued", "2", "4"]
-    assert kinds(take_now(begin(lane))) == ["snapshot queued", "2", "4"]
-    add(lane, 5, 6)
-    assert kinds(take_now(begin(lane))) == ["snapshot queued", "4", "5", "6"]
+    assert kinds(take_now(begin(buffer))) == ["snapshot queued", "2", "4"]
+    add(buffer, 5, 6)
+    assert kinds(take_now(begin(buffer))) == ["snapshot queued", "4", "5", "6"]
     assert kinds(take_now(first)) == ["5", "6"]
 
 
 def test_a_reader_resumes_behind_a_number_that_is_held() -> None:
-    lane = a_lane(Source(), entries=3)
-    lane.begin_after(0)
-    add(lane, 1, 2, 3, 4, 5)
+    buffer = a_buffer(Source(), entries=3)
+    buffer.set_resumable_after(0)
+    add(buffer, 1, 2, 3, 4, 5)
     for number, expected in ((2, ["3", "4", "5"]), (4, ["5"]), (5, [])):
-        reader = EventReader(lane)
-        reader.resume(number, "mine")
+        reader = EventReader(buffer)
+        reader.resume_after(number, "mine")
         assert kinds(take_now(reader)) == expected
     for lost in (1, None):
-        reader = EventReader(lane)
-        reader.resume(lost, "mine")
+        reader = EventReader(buffer)
+        reader.resume_after(lost, "mine")
         fault, shown = take_now(reader)
         assert fault.change is CURSOR_EXPIRED
         assert fault.cursor == "mine"
@@ -113,62 +113,62 @@ def test_a_reader_resumes_behind_a_number_that_is_held() -> None:
 
 
 def test_a_lane_that_does_not_tell_of_lag_only_shows_the_present() -> None:
-    lane = a_lane(Source(), entries=2, tells_of_lag=False)
-    reader = begin(lane)
+    buffer = a_buffer(Source(), entries=2, reports_lag=False)
+    reader = begin(buffer)
     take_now(reader)
-    add(lane, 1, 2, 3)
+    add(buffer, 1, 2, 3)
     assert kinds(take_now(reader)) == ["snapshot queued"]
-    resumed = EventReader(lane)
-    resumed.resume(None, "mine")
+    resumed = EventReader(buffer)
+    resumed.resume_after(None, "mine")
     assert kinds(take_now(resumed)) == ["snapshot queued"]
 
 
 def test_a_slow_reader_is_told_how_much_it_missed() -> None:
-    lane = a_lane(Source(), entries=3)
-    slow = begin(lane)
+    buffer = a_buffer(Source(), entries=3)
+    slow = begin(buffer)
     slow.poll_event()
-    add(lane, 1, 2, 3, 4)
+    add(buffer, 1, 2, 3, 4)
     lagged, shown = take_now(slow)
     assert lagged.change == LaggedChange(4)
     assert lagged.cursor == "nowhere"
     assert kinds([shown]) == ["snapshot queued"]
-    add(lane, 5)
+    add(buffer, 5)
     assert kinds(take_now(slow)) == ["5"]
 
 
 def test_a_lane_is_bounded_in_bytes_but_holds_the_last_event() -> None:
-    lane = a_lane(Source(), entries=1000, size_bytes=5_000)
+    buffer = a_buffer(Source(), entries=1000, size_bytes=5_000)
     for number in range(100):
-        add(lane, number, change=TextDeltaChange("msg_1", 0, "x" * 100))
-    assert lane.size_bytes <= 5_000
-    assert lane.end - lane.start >= 2
-    add(lane, 100, change=TextDeltaChange("msg_1", 0, "x" * 100_000))
-    assert lane.end - lane.start == 1
+        add(buffer, number, change=TextDeltaChange("msg_1", 0, "x" * 100))
+    assert buffer.size_bytes <= 5_000
+    assert buffer.end_index - buffer.start_index >= 2
+    add(buffer, 100, change=TextDeltaChange("msg_1", 0, "x" * 100_000))
+    assert buffer.end_index - buffer.start_index == 1
 
 
 def test_a_gap_in_the_log_is_a_lag_and_a_new_log_is_an_expired_cursor() -> None:
-    lane = a_lane(Source())
-    reader = begin(lane)
+    buffer = a_buffer(Source())
+    reader = begin(buffer)
     take_now(reader)
-    add(lane, 1)
-    lane.skip(5, 6)
-    add(lane, 7)
+    add(buffer, 1)
+    buffer.skip_events(5, 6)
+    add(buffer, 7)
     lagged, _ = take_now(reader)
     assert lagged.change == LaggedChange(7)
-    assert lane.place_after(5) is None
-    assert lane.place_after(6) == lane.start
-    lane.skip(None, 0)
-    add(lane, 1)
+    assert buffer.index_after_entry(5) is None
+    assert buffer.index_after_entry(6) == buffer.start_index
+    buffer.skip_events(None, 0)
+    add(buffer, 1)
     assert take_now(reader)[0].change is CURSOR_EXPIRED
-    add(lane, 2)
+    add(buffer, 2)
     assert kinds(take_now(reader)) == ["2"]
 
 
 def test_the_end_comes_after_all_that_is_held() -> None:
     source = Source()
-    lane = a_lane(source)
-    reader = begin(lane)
-    add(lane, 1)
+    buffer = a_buffer(source)
+    reader = begin(buffer)
+    add(buffer, 1)
     source.has_ended = True
     assert [reader.poll_event() is not None for _ in range(2)] == [True, True]
     for _ in range(2):
@@ -178,8 +178,8 @@ def test_the_end_comes_after_all_that_is_held() -> None:
 
 def test_an_error_comes_after_all_that_is_held_and_again() -> None:
     source = Source()
-    lane = a_lane(source)
-    reader = begin(lane)
+    buffer = a_buffer(source)
+    reader = begin(buffer)
     source.error = GatewayError(ErrorCode.FORBIDDEN, "No.")
     assert reader.poll_event() is not None
     for _ in range(2):
@@ -189,8 +189,8 @@ def test_an_error_comes_after_all_that_is_held_and_again() -> None:
 
 async def test_waiting_ends_with_an_event_with_the_end_and_with_leaving() -> None:
     source = Source()
-    lane = a_lane(source, present=[])
-    reader, leaver = begin(lane), begin(lane)
+    buffer = a_buffer(source, present=[])
+    reader, leaver = begin(buffer), begin(buffer)
     assert aiter(reader) is reader
     waiting, leaving = asyncio.ensure_future(anext(reader)), asyncio.ensure_future(anext(leaver))
     await settle()
@@ -198,47 +198,47 @@ async def test_waiting_ends_with_an_event_with_the_end_and_with_leaving() -> Non
     await leaver.aclose()
     with pytest.raises(StopAsyncIteration):
         await leaving
-    assert source.left == 1
-    assert lane.readers == {reader}
-    add(lane, 1)
+    assert source.closed_readers == 1
+    assert buffer.readers == {reader}
+    add(buffer, 1)
     assert kinds([await waiting]) == ["1"]
     waiting = asyncio.ensure_future(anext(reader))
     await settle()
     source.has_ended = True
-    lane.tell()
+    buffer.wake_readers()
     with pytest.raises(StopAsyncIteration):
         await waiting
 
 
 async def test_a_cancelled_wait_loses_nothing() -> None:
-    lane = a_lane(Source(), present=[])
-    reader = begin(lane)
+    buffer = a_buffer(Source(), present=[])
+    reader = begin(buffer)
     waiting = asyncio.ensure_future(anext(reader))
     await settle()
-    add(lane, 1)
+    add(buffer, 1)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert kinds([await anext(reader)]) == ["1"]
 
 
 async def test_news_is_called_for_what_is_there_and_for_what_comes_but_not_after_leaving() -> None:
-    lane = a_lane(Source())
-    reader = begin(lane)
+    buffer = a_buffer(Source())
+    reader = begin(buffer)
     calls: list[int] = []
     reader.on_available(lambda: calls.append(1))
     assert calls == []
     await settle()
     assert calls == [1]
-    add(lane, 1)
+    add(buffer, 1)
     assert calls == [1, 1]
     await reader.aclose()
-    add(lane, 2)
+    add(buffer, 2)
     assert calls == [1, 1]
 
 
 async def test_a_reader_may_leave_while_all_are_told() -> None:
-    lane = a_lane(Source(), present=[])
-    readers = [begin(lane) for _ in range(3)]
+    buffer = a_buffer(Source(), present=[])
+    readers = [begin(buffer) for _ in range(3)]
     leaving: list[asyncio.Task[None]] = []
 
     def leave() -> None:
@@ -246,14 +246,14 @@ async def test_a_reader_may_leave_while_all_are_told() -> None:
 
     for reader in readers:
         reader.on_available(leave)
-    add(lane, 1)
+    add(buffer, 1)
     await asyncio.gather(*leaving)
-    assert lane.readers == set()
+    assert buffer.readers == set()
 
 
 async def test_a_reader_that_fails_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    lane = a_lane(Source(), present=[])
-    readers = [begin(lane) for _ in range(2)]
+    buffer = a_buffer(Source(), present=[])
+    readers = [begin(buffer) for _ in range(2)]
     calls: list[int] = []
 
     def fail() -> None:
@@ -262,20 +262,20 @@ async def test_a_reader_that_fails_harms_no_other(caplog: pytest.LogCaptureFixtu
 
     for reader in readers:
         reader.on_available(fail)
-    add(lane, 1)
+    add(buffer, 1)
     assert calls == [1, 1]
     assert len(caplog.records) == 2
 
 
 def test_who_is_not_told_of_lag_is_not_told_the_same_status_twice() -> None:
     present: list[Change] = [StatusChange(a_run("in_progress"))]
-    lane = a_lane(Source(), present=present, tells_of_lag=False)
-    knows, knew_before = begin(lane), begin(lane)
+    buffer = a_buffer(Source(), present=present, reports_lag=False)
+    knows, knew_before = begin(buffer), begin(buffer)
     assert kinds(take_now(knows)) == kinds(take_now(knew_before)) == ["in_progress"]
-    lane.skip(None, 0)
+    buffer.skip_events(None, 0)
     assert kinds(take_now(knows)) == []
     present[:] = [StatusChange(a_run("cancelling"))]
-    lane.skip(None, 0)
+    buffer.skip_events(None, 0)
     assert kinds(take_now(knows)) == kinds(take_now(knew_before)) == ["cancelling"]
-    add(lane, 1, change=StatusChange(a_run("cancelled"), "cancelling"))
+    add(buffer, 1, change=StatusChange(a_run("cancelled"), "cancelling"))
     assert kinds(take_now(knows)) == ["cancelled"]

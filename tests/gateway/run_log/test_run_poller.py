@@ -21,16 +21,16 @@ def begun() -> RunState:
 
 
 @pytest.mark.parametrize(
-    ("status", "wants_all", "calls"),
+    ("status", "with_details", "calls"),
     [("in_progress", False, 1), ("in_progress", True, 3), ("completed", False, 3), ("requires_action", False, 1)],
 )
-async def test_no_more_is_fetched_than_is_wanted(world: World, status: str, wants_all: bool, calls: int) -> None:
+async def test_no_more_is_fetched_than_is_wanted(world: World, status: str, with_details: bool, calls: int) -> None:
     world.put_run(status)
-    look = await RunPoller(RUN, RunState()).look(world.api, wants_all=wants_all)
-    seen = look.compare()
+    result = await RunPoller(RUN, RunState()).poll(world.api, with_details=with_details)
+    diff = result.to_diff()
     assert len(world.api.calls) == calls
-    assert seen.ends is (status == "completed")
-    assert seen.is_waiting is (status == "requires_action")
+    assert diff.ends is (status == "completed")
+    assert diff.is_waiting is (status == "requires_action")
 
 
 async def test_long_lists_are_walked_to_their_end(world: World) -> None:
@@ -38,7 +38,7 @@ async def test_long_lists_are_walked_to_their_end(world: World) -> None:
     for number in range(250):
         world.put_step(a_step(f"step_{number:03}", created_at=number))
         world.put_message(a_message("x", None, f"msg_{number:03}", created_at=number))
-    (change,) = (await RunPoller(RUN, RunState()).look(world.api, wants_all=True)).compare().changes
+    (change,) = (await RunPoller(RUN, RunState()).poll(world.api, with_details=True)).to_diff().changes
     assert isinstance(change, SnapshotChange)
     assert [step.id for step in change.steps] == [f"step_{number:03}" for number in range(250)]
     assert [message.id for message in change.messages] == [f"msg_{number:03}" for number in range(250)]
@@ -55,7 +55,7 @@ async def test_a_server_that_does_not_know_the_filter_is_not_walked_through(worl
         return await listed([key._replace(run_id=None) for key in keys])
 
     world.api.list_messages = unfiltered  # type: ignore[assignment, method-assign]
-    (change,) = (await RunPoller(RUN, RunState()).look(world.api, wants_all=True)).compare().changes
+    (change,) = (await RunPoller(RUN, RunState()).poll(world.api, with_details=True)).to_diff().changes
     assert isinstance(change, SnapshotChange)
     assert [message.id for message in change.messages] == ["msg_1"]
     assert world.polls("list_messages") == 1
@@ -64,8 +64,8 @@ async def test_a_server_that_does_not_know_the_filter_is_not_walked_through(worl
 async def test_parts_that_fail_do_not_keep_a_run_that_works_away(world: World) -> None:
     world.put_run("requires_action")
     world.api.fail = {STEPS: GatewayError(ErrorCode.UPSTREAM_FAILED, "No.")}
-    seen = (await RunPoller(RUN, begun()).look(world.api, wants_all=True)).compare()
-    assert [type(change) for change in seen.changes] == [StatusChange]
+    diff = (await RunPoller(RUN, begun()).poll(world.api, with_details=True)).to_diff()
+    assert [type(change) for change in diff.changes] == [StatusChange]
 
 
 @pytest.mark.parametrize("code", [ErrorCode.UPSTREAM_FAILED, ErrorCode.UPSTREAM_INVALID_RESPONSE])
@@ -75,16 +75,16 @@ async def test_an_end_waits_for_its_parts_but_not_for_ever(world: World, code: E
     poller = RunPoller(RUN, begun())
     for _ in range(4):
         with pytest.raises(GatewayError):
-            await poller.look(world.api, wants_all=False)
-    seen = (await poller.look(world.api, wants_all=False)).compare()
-    assert [type(change) for change in seen.changes] == [FaultChange, StatusChange]
-    assert seen.ends
+            await poller.poll(world.api, with_details=False)
+    diff = (await poller.poll(world.api, with_details=False)).to_diff()
+    assert [type(change) for change in diff.changes] == [FaultChange, StatusChange]
+    assert diff.ends
 
 
 async def test_an_end_does_not_wait_for_parts_that_cannot_be_had(world: World) -> None:
     world.put_run("completed")
     world.api.fail = {STEPS: GatewayError(ErrorCode.UNSUPPORTED_BY_UPSTREAM, "No.")}
-    seen = (await RunPoller(RUN, begun()).look(world.api, wants_all=False)).compare()
-    assert [type(change) for change in seen.changes] == [FaultChange, StatusChange]
-    first = (await RunPoller(RUN, RunState()).look(world.api, wants_all=False)).compare()
+    diff = (await RunPoller(RUN, begun()).poll(world.api, with_details=False)).to_diff()
+    assert [type(change) for change in diff.changes] == [FaultChange, StatusChange]
+    first = (await RunPoller(RUN, RunState()).poll(world.api, with_details=False)).to_diff()
     assert [type(change) for change in first.changes] == [SnapshotChange]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.run_log.partial_content import texts_of
-from gateway.run_log.run_state import RunState, completed_message_ids, is_whole
+from gateway.run_log.partial_content import texts_from_message
+from gateway.run_log.run_state import RunState, is_message_finished, message_ids_from_completed_steps
 from schema.contract.run_events import (
     Change,
     FaultChange,
@@ -82,7 +82,7 @@ def test_nothing_is_known_at_first() -> None:
     assert not state.has_begun
     assert not state.is_over
     assert state.is_settled
-    assert not state.has_worked
+    assert not state.has_output
     assert state.baseline() == []
     assert state.message("msg_1") is None
     assert state.step("step_1") is None
@@ -95,16 +95,16 @@ def test_a_message_shows_the_text_so_far_until_it_is_finished() -> None:
     state.apply(TextDeltaChange("msg_1", 0, "Hel"), Provenance.STREAMED)
     state.apply(TextDeltaChange("msg_1", 0, "lo"), Provenance.STREAMED)
     (shown,) = state.snapshot().messages
-    assert texts_of(shown) == ["Hello"]
+    assert texts_from_message(shown) == ["Hello"]
     assert shown.status == "in_progress"
     assert not state.is_settled
-    assert state.has_worked
+    assert state.has_output
     assert state.was_streamed("msg_1")
     state.apply(MessageFinishedChange(a_message("Hello!", None)), Provenance.STREAMED)
     state.apply(TextDeltaChange("msg_1", 0, "late"), Provenance.STREAMED)
     state.apply(MessageCreatedChange(a_message()), Provenance.STREAMED)
     (shown,) = state.snapshot().messages
-    assert texts_of(shown) == ["Hello!"]
+    assert texts_from_message(shown) == ["Hello!"]
     assert shown.status == "completed"
     assert state.is_settled
 
@@ -114,24 +114,24 @@ def test_pieces_that_come_before_their_message_are_kept() -> None:
     assert state.snapshot().messages == []
     state.apply(MessageCreatedChange(a_message()))
     (shown,) = state.snapshot().messages
-    assert texts_of(shown) == ["Hel"]
+    assert texts_from_message(shown) == ["Hel"]
     whole = folded([TextDeltaChange("msg_1", 0, "Hel"), MessageCreatedChange(a_message("Hello"))])
     known = whole.message("msg_1")
     assert known is not None
-    assert texts_of(known) == ["Hello"]
+    assert texts_from_message(known) == ["Hello"]
 
 
 def test_a_step_that_is_final_takes_no_more_pieces() -> None:
     state = folded([StepChange(a_step(status="completed")), ToolCallDeltaChange("step_1", 0, arguments="{}")])
     assert state.step("step_1") == a_step(status="completed")
-    assert not state.is_growing("step_1")
+    assert not state.has_partial_tool_calls("step_1")
 
 
 def test_a_new_step_object_replaces_the_pieces() -> None:
     state = folded([StepChange(a_step()), ToolCallDeltaChange("step_1", 0, arguments="{}")])
-    assert state.is_growing("step_1")
+    assert state.has_partial_tool_calls("step_1")
     state.apply(StepChange(a_step(status="completed")))
-    assert not state.is_growing("step_1")
+    assert not state.has_partial_tool_calls("step_1")
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "expired", "incomplete"])
@@ -141,19 +141,19 @@ def test_a_terminal_run_is_over(status: str) -> None:
 
 def test_a_run_its_steps_or_the_message_itself_tell_that_it_is_whole() -> None:
     working = a_run("in_progress")
-    assert is_whole(a_message(status="completed"), working, ())
-    assert is_whole(a_message(status="incomplete"), working, ())
-    assert is_whole(a_message(status=None, completed_at=1), working, ())
-    assert is_whole(a_message(status=None), working, {"msg_1"})
-    assert is_whole(a_message(status="in_progress"), a_run("failed"), ())
-    assert not is_whole(a_message(status=None), working, {"msg_2"})
-    assert not is_whole(a_message(status="in_progress"), working, {"msg_1"})
+    assert is_message_finished(a_message(status="completed"), working, ())
+    assert is_message_finished(a_message(status="incomplete"), working, ())
+    assert is_message_finished(a_message(status=None, completed_at=1), working, ())
+    assert is_message_finished(a_message(status=None), working, {"msg_1"})
+    assert is_message_finished(a_message(status="in_progress"), a_run("failed"), ())
+    assert not is_message_finished(a_message(status=None), working, {"msg_2"})
+    assert not is_message_finished(a_message(status="in_progress"), working, {"msg_1"})
 
 
 def test_completed_steps_name_their_messages() -> None:
     odd = run_step("step_3", status="completed", type="message_creation", step_details=[3])
-    assert completed_message_ids([a_step(status="completed"), odd]) == {"msg_1"}
-    assert completed_message_ids([a_step()]) == frozenset()
+    assert message_ids_from_completed_steps([a_step(status="completed"), odd]) == {"msg_1"}
+    assert message_ids_from_completed_steps([a_step()]) == frozenset()
 
 
 def test_what_a_stream_left_unfinished_is_known_from_its_snapshot() -> None:
@@ -174,11 +174,11 @@ def test_an_incomplete_message_is_marked_as_one() -> None:
 def test_only_streams_that_go_on_from_the_beginning_tell_all_that_a_run_did() -> None:
     waits: list[Change] = [StatusChange(a_run("in_progress")), StatusChange(a_run("requires_action"))]
     begun: list[Change] = [SnapshotChange(a_run("queued"), [], [])]
-    assert not folded(begun).is_told_whole
-    assert folded([*begun, *waits]).is_told_whole
-    assert folded([*begun, *waits]).copy().is_told_whole
-    assert folded(folded([*begun, *waits]).baseline(), folded([*begun, *waits])).is_told_whole
-    assert not folded([SnapshotChange(a_run("queued", started_at=1), [], []), *waits]).is_told_whole
+    assert not folded(begun).is_fully_streamed
+    assert folded([*begun, *waits]).is_fully_streamed
+    assert folded([*begun, *waits]).copy().is_fully_streamed
+    assert folded(folded([*begun, *waits]).baseline(), folded([*begun, *waits])).is_fully_streamed
+    assert not folded([SnapshotChange(a_run("queued", started_at=1), [], []), *waits]).is_fully_streamed
     polled = folded(begun)
     polled.apply(waits[0], Provenance.POLLED)
-    assert not folded(waits[1:], polled).is_told_whole
+    assert not folded(waits[1:], polled).is_fully_streamed

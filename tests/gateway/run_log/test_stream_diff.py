@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.run_log.partial_content import texts_of
+from gateway.run_log.partial_content import texts_from_message
 from gateway.run_log.run_state import RunState
 from gateway.run_log.stream_diff import diff_stream_event, first_snapshot
 from schema.contract.errors import ErrorCode, GatewayError
@@ -225,4 +225,4 @@ def test_what_came_before_the_run_is_in_its_first_snapshot() -> None:
         snapshot = first_snapshot(a_run(status), earlier)
         assert snapshot.run == a_run(status)
         assert [step.id for step in snapshot.steps] == ["step_1"]
-        assert [texts_of(message) for message in snapshot.messages] == [["Hi"]]
+        assert [texts_from_message(message) for message in snapshot.messages] == [["Hi"]]

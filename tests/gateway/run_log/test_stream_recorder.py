@@ -46,7 +46,7 @@ async def test_a_stream_is_followed_from_its_beginning(world: World, size: int) 
     process = world.process()
     events = simple_run("Hel", "lo")
     stream = ScriptedStream(*(events[place : place + size] for place in range(0, len(events), size)))
-    made = await process.hub.take_stream(SCOPE, stream)
+    made = await process.hub.record_stream(SCOPE, stream)
     assert made.status == "queued"
     feed = await process.events.follow_run(RUN)
     taken = await world.during(take_all(feed))
@@ -59,7 +59,7 @@ async def test_a_stream_is_followed_from_its_beginning(world: World, size: int) 
 async def test_a_run_is_given_as_soon_as_the_stream_tells_of_it(world: World) -> None:
     process = world.process()
     stream = ScriptedStream(thread_id=None)
-    taking = asyncio.ensure_future(process.hub.take_stream(SCOPE, stream))
+    taking = asyncio.ensure_future(process.hub.record_stream(SCOPE, stream))
     stream.say([said(thread("thread_1"), "thread.created")])
     await settle()
     assert not taking.done()
@@ -83,7 +83,7 @@ async def test_a_stream_that_tells_of_no_run_is_an_error_that_is_not_retried(
 ) -> None:
     process = world.process()
     with pytest.raises(GatewayError) as failed:
-        await process.hub.take_stream(SCOPE, stream)
+        await process.hub.record_stream(SCOPE, stream)
     assert failed.value.code is code
     assert not failed.value.retryable
     await settle()
@@ -93,7 +93,7 @@ async def test_a_stream_that_tells_of_no_run_is_an_error_that_is_not_retried(
 async def test_a_gateway_that_stops_says_so_to_who_waits_for_a_run(world: World) -> None:
     process = world.process()
     stream = ScriptedStream()
-    taking = asyncio.ensure_future(process.hub.take_stream(SCOPE, stream))
+    taking = asyncio.ensure_future(process.hub.record_stream(SCOPE, stream))
     await settle()
     await process.hub.close()
     with pytest.raises(GatewayError) as stopped:
@@ -109,7 +109,7 @@ async def test_a_stream_that_breaks_says_so_and_the_watcher_takes_over_at_once(
 ) -> None:
     process = world.process()
     stream = ScriptedStream(simple_run("Hel", "lo")[:5])
-    await process.hub.take_stream(SCOPE, stream)
+    await process.hub.record_stream(SCOPE, stream)
     feed = await process.events.follow_run(RUN)
     await settle()
     assert kinds(take_now(feed)) == WHOLE[:5]
@@ -129,7 +129,7 @@ async def test_what_comes_after_the_end_still_comes_before_it(world: World) -> N
     events = simple_run("Hel", "lo")
     early_end = [*events[:5], events[-2], *events[5:-2], DONE]
     stream = ScriptedStream(early_end[:6], early_end[6:])
-    await process.hub.take_stream(SCOPE, stream)
+    await process.hub.record_stream(SCOPE, stream)
     feed = await process.events.follow_run(RUN)
     assert kinds(await take_all(feed)) == WHOLE
     await feed.aclose()
@@ -142,7 +142,7 @@ async def test_an_end_with_something_untold_is_completed_by_a_look(
     process = world.process()
     events = simple_run("Hel", "lo")
     stream = ScriptedStream([*events[:5], events[-2]])
-    await process.hub.take_stream(SCOPE, stream)
+    await process.hub.record_stream(SCOPE, stream)
     feed = await process.events.follow_run(RUN)
     world.put_step(a_step(status="completed"))
     world.put_message(a_message("Hello", None))
@@ -160,7 +160,7 @@ async def test_a_run_that_is_over_from_the_first_is_written_whole(world: World) 
     stream = ScriptedStream(
         [said(a_step(status="completed")), said(a_message("Hi", "completed")), said(a_run("completed"))]
     )
-    await process.hub.take_stream(SCOPE, stream)
+    await process.hub.record_stream(SCOPE, stream)
     feed = await process.events.follow_run(RUN)
     (event,) = await take_all(feed)
     assert kinds([event]) == ["snapshot completed"]
@@ -171,7 +171,7 @@ async def test_a_run_that_is_over_from_the_first_is_written_whole(world: World) 
 async def test_a_run_that_waits_is_let_go_of_and_goes_on_in_the_same_log(world: World) -> None:
     here, there = world.process(), world.process()
     first = ScriptedStream([said(a_run("queued")), said(a_run("in_progress")), said(a_step())])
-    await here.hub.take_stream(SCOPE, first)
+    await here.hub.record_stream(SCOPE, first)
     feed = await here.events.follow_run(RUN)
     world.put_run("requires_action")
     first.say([said(a_run("requires_action"))])
@@ -179,7 +179,7 @@ async def test_a_run_that_waits_is_let_go_of_and_goes_on_in_the_same_log(world: 
     assert first.is_closed
     await world.pass_seconds(5)
     second = ScriptedStream([said(a_step(status="completed"), "thread.run.step.completed")])
-    taking = asyncio.ensure_future(there.hub.take_stream(SCOPE, second))
+    taking = asyncio.ensure_future(there.hub.record_stream(SCOPE, second))
     await world.pass_seconds(1)
     world.put_run("queued")
     await world.pass_seconds(5)
@@ -205,7 +205,7 @@ async def test_what_a_run_did_before_its_stream_is_shown_before_its_end(world: W
     world.put_step(a_step("step_0", "completed"))
     world.put_message(a_message("Before", None, "msg_0"))
     stream = ScriptedStream([said(a_run("queued", started_at=1)), said(a_run("in_progress", started_at=1))])
-    await process.hub.take_stream(SCOPE, stream)
+    await process.hub.record_stream(SCOPE, stream)
     feed = await process.events.follow_run(RUN)
     world.put_step(a_step(status="completed"))
     world.put_message(a_message("Hi", None))
@@ -222,10 +222,10 @@ async def test_what_a_run_did_before_its_stream_is_shown_before_its_end(world: W
 async def test_a_run_that_was_streamed_until_it_waited_is_streamed_to_its_end(world: World) -> None:
     here, there = world.process(), world.process()
     first = ScriptedStream([said(a_run("queued")), said(a_run("in_progress")), said(a_run("requires_action"))])
-    await here.hub.take_stream(SCOPE, first)
+    await here.hub.record_stream(SCOPE, first)
     await settle()
     second = ScriptedStream([said(a_run("queued", started_at=1))], simple_run("Hi")[1:])
-    await there.hub.take_stream(SCOPE, second)
+    await there.hub.record_stream(SCOPE, second)
     feed = await there.events.follow_run(RUN)
     taken = await take_all(feed)
     assert {event.provenance for event in taken} == {Provenance.STREAMED}
@@ -236,7 +236,7 @@ async def test_a_run_that_was_streamed_until_it_waited_is_streamed_to_its_end(wo
 async def test_a_step_that_came_garbled_is_shown_before_the_end(world: World) -> None:
     process = world.process()
     stream = ScriptedStream([said(a_run("queued")), said(a_run("in_progress"))])
-    await process.hub.take_stream(SCOPE, stream)
+    await process.hub.record_stream(SCOPE, stream)
     feed = await process.events.follow_run(RUN)
     world.put_run("completed")
     world.put_step(a_step(status="completed"))
@@ -251,8 +251,8 @@ async def test_a_step_that_came_garbled_is_shown_before_the_end(world: World) ->
 async def test_a_second_stream_of_the_same_run_takes_the_log_over(world: World) -> None:
     here, there = world.process(), world.process()
     first, second = ScriptedStream([said(a_run("queued"))]), ScriptedStream([said(a_run("queued"))])
-    await here.hub.take_stream(SCOPE, first)
-    await there.hub.take_stream(SCOPE, second)
+    await here.hub.record_stream(SCOPE, first)
+    await there.hub.record_stream(SCOPE, second)
     first.say([said(a_run("in_progress"))])
     await settle()
     assert first.is_closed
@@ -264,10 +264,10 @@ async def test_a_second_stream_of_the_same_run_takes_the_log_over(world: World) 
 
 async def test_a_stream_of_a_run_that_is_over_writes_nothing(world: World) -> None:
     process = world.process()
-    await process.hub.take_stream(SCOPE, ScriptedStream(simple_run("Hel", "lo")))
+    await process.hub.record_stream(SCOPE, ScriptedStream(simple_run("Hel", "lo")))
     await settle()
     stream = ScriptedStream([said(a_run("queued"))])
-    assert (await process.hub.take_stream(SCOPE, stream)).status == "queued"
+    assert (await process.hub.record_stream(SCOPE, stream)).status == "queued"
     await settle()
     assert stream.is_closed
     assert await read_log(world) == WHOLE
@@ -276,7 +276,7 @@ async def test_a_stream_of_a_run_that_is_over_writes_nothing(world: World) -> No
 async def test_a_silent_stream_keeps_its_lead(world: World) -> None:
     here, there = world.process(), world.process()
     stream = ScriptedStream(simple_run("Hel", "lo")[:4])
-    await here.hub.take_stream(SCOPE, stream)
+    await here.hub.record_stream(SCOPE, stream)
     feed = await there.events.follow_run(RUN)
     await world.pass_seconds(60, step=0.5)
     assert world.api.calls == []
@@ -292,7 +292,7 @@ async def test_events_of_another_run_and_garbled_ones_are_passed_over(world: Wor
     world.put_step(a_step(status="completed"))
     world.put_message(a_message("Hello", None))
     world.put_run("completed")
-    await process.hub.take_stream(SCOPE, ScriptedStream([*events[:4], *odd, text_delta("Hel"), *events[5:]]))
+    await process.hub.record_stream(SCOPE, ScriptedStream([*events[:4], *odd, text_delta("Hel"), *events[5:]]))
     feed = await process.events.follow_run(RUN)
     assert kinds(await take_all(feed)) == [*WHOLE[:4], "UPSTREAM_UNREACHABLE", *WHOLE[4:]]
     await feed.aclose()
@@ -300,10 +300,10 @@ async def test_events_of_another_run_and_garbled_ones_are_passed_over(world: Wor
 
 async def test_a_long_log_says_again_what_it_is_about(world: World) -> None:
     process = world.process()
-    await process.hub.take_stream(SCOPE, ScriptedStream(simple_run(*"x" * 2500)[:-2]))
+    await process.hub.record_stream(SCOPE, ScriptedStream(simple_run(*"x" * 2500)[:-2]))
     await settle()
     stream = ScriptedStream([said(a_run("cancelling"))])
-    await process.hub.take_stream(SCOPE, stream)
+    await process.hub.record_stream(SCOPE, stream)
     feed = await process.events.follow_run(RUN)
     taken = kinds(take_now(feed))
     assert taken.count("x") == 2500
@@ -319,7 +319,7 @@ async def test_a_run_that_had_begun_before_its_log_is_completed_by_a_look(world:
     world.put_message(a_message("Hello", None))
     world.put_run("completed")
     stream = ScriptedStream([said(now), *simple_run("Hel", "lo")[1:]])
-    await process.hub.take_stream(SCOPE, stream)
+    await process.hub.record_stream(SCOPE, stream)
     feed = await process.events.follow_run(RUN)
     assert kinds(await world.during(take_all(feed))) == [*WHOLE[:-1], "step completed", "completed"]
     await feed.aclose()
@@ -335,7 +335,7 @@ async def test_a_run_that_completes_without_a_word_of_what_it_did_is_looked_at(
     world.put_step(a_step(status="completed"))
     world.put_message(a_message("Hello", None))
     world.put_run("completed")
-    await process.hub.take_stream(SCOPE, ScriptedStream(events))
+    await process.hub.record_stream(SCOPE, ScriptedStream(events))
     feed = await world.during(process.events.follow_run(RUN))
     taken = await world.during(take_all(feed))
     known = [one for event in taken if isinstance(event.change, SnapshotChange) for one in event.change.messages]

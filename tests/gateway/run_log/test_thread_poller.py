@@ -11,13 +11,13 @@ from tests.support.run_log_processes import THREAD, World, a_message
 from tests.support.wire_samples import run
 
 
-async def looked(world: World, state: ThreadState) -> list[Change]:
-    seen = (await ThreadPoller(THREAD, state).look(world.api, wants_all=True)).compare()
-    assert seen.provenance is (Provenance.POLLED if state.has_begun else Provenance.SNAPSHOT)
-    assert not seen.ends
-    for change in seen.changes:
+async def poll_once(world: World, state: ThreadState) -> list[Change]:
+    diff = (await ThreadPoller(THREAD, state).poll(world.api, with_details=True)).to_diff()
+    assert diff.provenance is (Provenance.POLLED if state.has_begun else Provenance.SNAPSHOT)
+    assert not diff.ends
+    for change in diff.changes:
         state.apply(change)
-    return list(seen.changes)
+    return list(diff.changes)
 
 
 def put_messages(world: World, *numbers: int) -> None:
@@ -29,16 +29,18 @@ async def test_a_look_is_two_calls(world: World) -> None:
     state = ThreadState()
     put_messages(world, *range(90))
     for calls in (2, 4):
-        await looked(world, state)
+        await poll_once(world, state)
         assert len(world.api.calls) == calls
 
 
 async def test_all_that_is_new_is_found(world: World) -> None:
     state = ThreadState()
     put_messages(world, 1)
-    await looked(world, state)
+    await poll_once(world, state)
     put_messages(world, *range(2, 60))
-    created = [change.message.id for change in await looked(world, state) if isinstance(change, MessageCreatedChange)]
+    created = [
+        change.message.id for change in await poll_once(world, state) if isinstance(change, MessageCreatedChange)
+    ]
     assert created == [f"msg_{number:03}" for number in range(2, 60)]
     assert world.polls("list_messages") == 1 + 3
 
@@ -46,17 +48,17 @@ async def test_all_that_is_new_is_found(world: World) -> None:
 async def test_a_run_under_way_that_is_not_among_the_latest_is_asked_for(world: World) -> None:
     state = ThreadState()
     world.api.runs[RunKey("thread_1", "run_0")] = run("run_0", status="in_progress", created_at=1)
-    await looked(world, state)
+    await poll_once(world, state)
     for number in range(1, 30):
         world.api.runs[RunKey("thread_1", f"run_{number}")] = run(f"run_{number}", created_at=1 + number)
-    await looked(world, state)
+    await poll_once(world, state)
     world.api.runs[RunKey("thread_1", "run_0")] = run("run_0", status="failed", created_at=1)
-    (change,) = await looked(world, state)
+    (change,) = await poll_once(world, state)
     assert isinstance(change, StatusChange)
     assert (change.run.id, change.run.status) == ("run_0", "failed")
 
 
 async def test_a_thread_that_cannot_be_had_is_an_error(world: World) -> None:
     with pytest.raises(GatewayError) as missing:
-        await ThreadPoller(ThreadKey("thread_9"), ThreadState()).look(world.api, wants_all=True)
+        await ThreadPoller(ThreadKey("thread_9"), ThreadState()).poll(world.api, with_details=True)
     assert missing.value.code is ErrorCode.NOT_FOUND

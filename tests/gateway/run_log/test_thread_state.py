@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.run_log.thread_state import NO_RUN, LookedAt, ThreadState, diff_thread
+from gateway.run_log.thread_state import NO_RUN, PolledThread, ThreadState, diff_thread
 from schema.contract.run_events import (
     Change,
     FaultChange,
@@ -18,9 +18,9 @@ from tests.support.run_log_processes import a_message
 from tests.support.wire_samples import message, run
 
 
-def seen(runs: list[RunObject], messages: list[MessageObject]) -> LookedAt:
+def seen(runs: list[RunObject], messages: list[MessageObject]) -> PolledThread:
     """A look at what lies in a thread, oldest first."""
-    return LookedAt(runs[::-1], messages[::-1])
+    return PolledThread(runs[::-1], messages[::-1])
 
 
 def looked(state: ThreadState, runs: list[RunObject], messages: list[MessageObject]) -> list[Change]:
@@ -46,7 +46,7 @@ def test_the_first_look_is_a_baseline() -> None:
     assert isinstance(changes[0], SnapshotChange)
     assert changes[0].run == NO_RUN
     assert [change.run.id for change in changes[1:] if isinstance(change, StatusChange)] == ["run_0", "run_1"]
-    assert [one.id for one in state.runs_under_way] == ["run_1"]
+    assert [one.id for one in state.active_runs] == ["run_1"]
     assert state.has_message("msg_0")
     assert state.is_finished("msg_0")
     assert not state.is_finished("msg_1")
@@ -128,11 +128,11 @@ def test_what_is_known_is_bounded() -> None:
     for number in range(500):
         state.apply(StatusChange(run(f"run_{number}", status="completed" if number else "in_progress")))
         state.apply(MessageCreatedChange(question(f"msg_{number}", at=number)))
-    assert [one.id for one in state.runs_under_way] == ["run_0"]
+    assert [one.id for one in state.active_runs] == ["run_0"]
     assert len(state.baseline()) <= 21
     assert not state.has_message("msg_0")
     assert state.has_message("msg_499")
-    assert state.newest_at == 499
+    assert state.newest_created_at == 499
 
 
 LIFE = ["queued", "in_progress", "requires_action", "queued", "in_progress", "completed"]

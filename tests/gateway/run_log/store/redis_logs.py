@@ -31,14 +31,14 @@ def texts(reading: LogSlice) -> list[str]:
 
 
 async def led(log: RedisLog) -> WriterLease:
-    lead = await log.lead(RUN)
-    assert lead is not None
-    return lead
+    lease = await log.acquire_lease(RUN)
+    assert lease is not None
+    return lease
 
 
 async def written(log: RedisLog, *values: str) -> tuple[WriterLease, str]:
-    lead = await led(log)
-    await log.append(RUN, lead, [text(value) for value in values])
+    lease = await led(log)
+    await log.append(RUN, lease, [text(value) for value in values])
     epoch = (await log.read(RUN)).epoch
     assert epoch is not None
-    return lead, epoch
+    return lease, epoch

@@ -48,7 +48,7 @@ LARGE = TextDeltaChange("msg_1", 0, "x" * event_codec.MIN_COMPRESSED_BYTES)
 
 
 def encoded(change: Change) -> bytes:
-    return event_codec.encode(1000.5, Provenance.STREAMED, change)
+    return event_codec.encode_entry(1000.5, Provenance.STREAMED, change)
 
 
 def shown(entry: LogEntry | None) -> Any:
@@ -59,7 +59,7 @@ def shown(entry: LogEntry | None) -> Any:
 
 @given(SMALL, st.floats(0, 2**40), st.sampled_from(Provenance), CHANGES)
 def test_an_entry_comes_back_as_it_was(number: int, at: float, provenance: Provenance, change: Change) -> None:
-    back = event_codec.decode(number, event_codec.encode(at, provenance, change))
+    back = event_codec.decode_entry(number, event_codec.encode_entry(at, provenance, change))
     assert shown(back) == shown(LogEntry(number, at, provenance, change))
 
 
@@ -67,7 +67,9 @@ def test_every_kind_of_change_is_tried_above() -> None:
     kinds = {one for one in vars(run_events).values() if isinstance(one, type) and one.__name__.endswith("Change")}
     assert kinds - {run_events._Change} == {type(one) for one in _one_of_each()}
     for change in _one_of_each():
-        assert shown(event_codec.decode(1, encoded(change))) == shown(LogEntry(1, 1000.5, Provenance.STREAMED, change))
+        assert shown(event_codec.decode_entry(1, encoded(change))) == shown(
+            LogEntry(1, 1000.5, Provenance.STREAMED, change)
+        )
 
 
 def _one_of_each() -> list[Change]:
@@ -86,7 +88,7 @@ def _one_of_each() -> list[Change]:
 
 def test_raw_parts_keep_their_very_text() -> None:
     odd = msgspec.structs.replace(run(), tools=[msgspec.Raw(b'{"type" :  "new"}'), *raws({"type": "function"})])
-    back = event_codec.decode(1, encoded(StatusChange(odd)))
+    back = event_codec.decode_entry(1, encoded(StatusChange(odd)))
     assert back is not None
     assert isinstance(back.change, StatusChange)
     assert back.change.run.tools is not None
@@ -103,7 +105,7 @@ def test_a_small_change_takes_few_bytes() -> None:
 
 
 def test_what_json_cannot_hold_is_said_to_be_so() -> None:
-    with pytest.raises(event_codec.UnwritableError):
+    with pytest.raises(event_codec.UnencodableChangeError):
         encoded(TextDeltaChange("msg_1", 0, "\ud800"))
 
 
@@ -112,25 +114,25 @@ def test_garbage_is_no_entry(data: bytes) -> None:
     good = encoded(DELTA)
     header = event_codec._HEADER
     for damaged in (data, header + data, header + b"j" + data, header + b"z" + data, good + data + b"x"):
-        assert event_codec.decode(1, damaged) is None
+        assert event_codec.decode_entry(1, damaged) is None
 
 
 def test_an_entry_cut_short_anywhere_is_none() -> None:
     for good in (encoded(DELTA), encoded(LARGE)):
-        assert all(event_codec.decode(1, good[:size]) is None for size in range(len(good)))
-    assert event_codec.decode(1, encoded(LARGE) + b"x") is None
+        assert all(event_codec.decode_entry(1, good[:size]) is None for size in range(len(good)))
+    assert event_codec.decode_entry(1, encoded(LARGE) + b"x") is None
 
 
 def test_what_inflates_without_end_is_no_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     good = encoded(LARGE)
     monkeypatch.setattr(event_codec, "MAX_DECODED_BYTES", 1000)
-    assert event_codec.decode(1, good) is None
+    assert event_codec.decode_entry(1, good) is None
 
 
 def test_what_another_program_wrote_is_no_entry() -> None:
     good = encoded(DELTA)
-    assert event_codec.decode(1, b"TE" + bytes(8) + good[10:]) is None
-    assert event_codec.decode(1, b"TG" + good[2:]) is None
+    assert event_codec.decode_entry(1, b"TE" + bytes(8) + good[10:]) is None
+    assert event_codec.decode_entry(1, b"TG" + good[2:]) is None
 
 
 def test_other_definitions_have_another_fingerprint() -> None:

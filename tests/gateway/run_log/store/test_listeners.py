@@ -18,9 +18,9 @@ def listeners() -> Listeners[str]:
 
 async def test_a_listener_is_called_after_it_was_told_and_not_from_within(listeners: Listeners[str]) -> None:
     heard: list[str] = []
-    listeners.add("a", lambda: heard.append("a"))
-    listeners.add("b", lambda: heard.append("b"))
-    listeners.tell("a")
+    listeners.add_listener("a", lambda: heard.append("a"))
+    listeners.add_listener("b", lambda: heard.append("b"))
+    listeners.notify("a")
     assert heard == []
     await turns()
     assert heard == ["a"]
@@ -28,20 +28,20 @@ async def test_a_listener_is_called_after_it_was_told_and_not_from_within(listen
 
 async def test_many_pieces_of_news_are_one_call(listeners: Listeners[str]) -> None:
     heard: list[str] = []
-    listeners.add("a", lambda: heard.append("a"))
+    listeners.add_listener("a", lambda: heard.append("a"))
     for _ in range(10):
-        listeners.tell("a")
+        listeners.notify("a")
     await turns()
-    listeners.tell_all()
+    listeners.notify_all()
     await turns()
     assert heard == ["a", "a"]
 
 
 async def test_who_left_hears_nothing_even_of_news_on_their_way(listeners: Listeners[str]) -> None:
     heard: list[str] = []
-    stop = listeners.add("a", lambda: heard.append("first"))
-    listeners.add("a", lambda: heard.append("second"))
-    listeners.tell("a")
+    stop = listeners.add_listener("a", lambda: heard.append("first"))
+    listeners.add_listener("a", lambda: heard.append("second"))
+    listeners.notify("a")
     stop()
     stop()
     await turns()
@@ -50,8 +50,8 @@ async def test_who_left_hears_nothing_even_of_news_on_their_way(listeners: Liste
 
 
 async def test_the_last_who_leaves_takes_the_name_along(listeners: Listeners[str]) -> None:
-    listeners.add("a", lambda: None)()
-    listeners.tell("a")
+    listeners.add_listener("a", lambda: None)()
+    listeners.notify("a")
     await turns()
     assert "a" not in listeners
     assert listeners.names == set()
@@ -65,8 +65,8 @@ async def test_a_listener_may_stop_another(listeners: Listeners[str]) -> None:
         heard.append("first")
         stops[1]()
 
-    stops += [listeners.add("a", first), listeners.add("a", lambda: heard.append("second"))]
-    listeners.tell("a")
+    stops += [listeners.add_listener("a", first), listeners.add_listener("a", lambda: heard.append("second"))]
+    listeners.notify("a")
     await turns()
     assert heard == ["first"]
 
@@ -79,9 +79,9 @@ async def test_what_one_raises_keeps_nobody_else_from_hearing(listeners: Listene
     def breaks() -> None:
         raise RuntimeError
 
-    listeners.add("a", breaks)
-    listeners.add("a", lambda: heard.append("second"))
-    listeners.tell("a")
+    listeners.add_listener("a", breaks)
+    listeners.add_listener("a", lambda: heard.append("second"))
+    listeners.notify("a")
     await turns()
     assert heard == ["second"]
     assert len(reported) == 1
@@ -89,9 +89,9 @@ async def test_what_one_raises_keeps_nobody_else_from_hearing(listeners: Listene
 
 async def test_nobody_is_called_after_the_end(listeners: Listeners[str]) -> None:
     heard: list[str] = []
-    listeners.add("a", lambda: heard.append("a"))
-    listeners.tell("a")
+    listeners.add_listener("a", lambda: heard.append("a"))
+    listeners.notify("a")
     listeners.close()
-    listeners.tell_all()
+    listeners.notify_all()
     await turns()
     assert heard == []

@@ -47,15 +47,15 @@ def memory_log(clock: Clock, *, max_bytes: int = 1 << 20, max_entries: int = 100
 
 
 async def led(log: MemoryLog, of: LogName) -> WriterLease:
-    lead = await log.lead(of)
-    assert lead is not None
-    return lead
+    lease = await log.acquire_lease(of)
+    assert lease is not None
+    return lease
 
 
 async def written(log: MemoryLog, of: LogName, values: Sequence[str] = ("a",)) -> None:
-    lead = await led(log, of)
-    await log.append(of, lead, [text(value) for value in values])
-    await log.resign(of, lead)
+    lease = await led(log, of)
+    await log.append(of, lease, [text(value) for value in values])
+    await log.release_lease(of, lease)
 
 
 async def numbers(log: MemoryLog, of: LogName) -> list[int]:
@@ -64,26 +64,26 @@ async def numbers(log: MemoryLog, of: LogName) -> list[int]:
 
 async def test_an_entry_tells_when_it_was_written(clock: Clock) -> None:
     log = memory_log(clock)
-    lead = await led(log, name())
-    await log.append(name(), lead, [text("a")])
+    lease = await led(log, name())
+    await log.append(name(), lease, [text("a")])
     clock.now += 2
-    await log.append(name(), lead, [text("b")])
+    await log.append(name(), lease, [text("b")])
     assert [entry.at for entry in (await log.read(name())).entries] == [UNIX + 50, UNIX + 52]
 
 
 async def test_a_lead_lasts_as_long_as_its_lease(clock: Clock) -> None:
     log = memory_log(clock)
-    lead = await led(log, name())
+    lease = await led(log, name())
     clock.now += LEASE_SECONDS - 0.1
-    assert await log.lead(name()) is None
-    assert await log.renew(name(), lead)
+    assert await log.acquire_lease(name()) is None
+    assert await log.renew_lease(name(), lease)
     clock.now += LEASE_SECONDS - 0.1
-    await log.append(name(), lead, [text("a")])
+    await log.append(name(), lease, [text("a")])
     clock.now += 0.1
-    assert not await log.renew(name(), lead)
+    assert not await log.renew_lease(name(), lease)
     with pytest.raises(LeaseLostError):
-        await log.append(name(), lead, [text("b")])
-    assert (await led(log, name())).token > lead.token
+        await log.append(name(), lease, [text("b")])
+    assert (await led(log, name())).token > lease.token
     assert await numbers(log, name()) == [1]
 
 
@@ -111,10 +111,10 @@ async def test_a_log_that_is_led_or_listened_to_is_not_too_old(clock: Clock) -> 
     await written(log, name(1))
     await written(log, name(2))
     log.listen(name(1), lambda: None)
-    lead = await led(log, name(2))
+    lease = await led(log, name(2))
     while clock.now < 2 * RETENTION_SECONDS:
         clock.now += LEASE_SECONDS - 1
-        assert await log.renew(name(2), lead)
+        assert await log.renew_lease(name(2), lease)
     await written(log, name(3))
     assert await numbers(log, name(1)) == [1]
     assert await numbers(log, name(2)) == [1]
@@ -148,9 +148,9 @@ async def test_the_least_used_log_makes_room(clock: Clock) -> None:
 async def test_logs_that_hold_nothing_make_room_too(clock: Clock) -> None:
     log = memory_log(clock, max_bytes=10 * LOG_OVERHEAD_BYTES)
     for number in range(30):
-        await log.want(name(number))
+        await log.request_details(name(number))
     assert len(log) <= 10
-    assert await log.is_wanted(name(29))
+    assert await log.are_details_requested(name(29))
 
 
 async def test_logs_in_use_stay_but_lose_their_oldest_entries(clock: Clock) -> None:
@@ -171,9 +171,9 @@ async def test_logs_in_use_stay_but_lose_their_oldest_entries(clock: Clock) -> N
 
 async def test_the_latest_entry_stays_however_large_it_is(clock: Clock) -> None:
     log = memory_log(clock, max_bytes=10_000)
-    lead = await led(log, name())
+    lease = await led(log, name())
     for _ in range(3):
-        await log.append(name(), lead, [text("x" * 20_000)])
+        await log.append(name(), lease, [text("x" * 20_000)])
     assert await numbers(log, name()) == [3]
 
 
@@ -207,8 +207,8 @@ async def test_an_adopted_log_goes_on_under_its_new_epoch(clock: Clock) -> None:
     assert (await log.read(name(), LogPosition("new", 8))).entries == tuple(entries(9, 9))
     assert (await log.read(name(), LogPosition("old", 8))).is_gap
     assert (await log.read(name(), LogPosition("new", 5))).is_gap
-    lead = await led(log, name())
-    await log.append(name(), lead, [text("a")])
+    lease = await led(log, name())
+    await log.append(name(), lease, [text("a")])
     reading = await log.read(name())
     assert [entry.number for entry in reading.entries] == [7, 8, 9, 10]
     assert reading.epoch == "new"
@@ -216,12 +216,12 @@ async def test_an_adopted_log_goes_on_under_its_new_epoch(clock: Clock) -> None:
 
 async def test_an_adopted_log_takes_the_place_of_what_was_here(clock: Clock) -> None:
     log = memory_log(clock)
-    lead = await led(log, name())
-    await log.append(name(), lead, [text("a")])
+    lease = await led(log, name())
+    await log.append(name(), lease, [text("a")])
     log.adopt(name(), "new", entries(3, 4))
     assert await numbers(log, name()) == [3, 4]
     with pytest.raises(LeaseLostError):
-        await log.append(name(), lead, [text("b")])
+        await log.append(name(), lease, [text("b")])
     log.adopt(name(), "newer", [])
     assert (await log.read(name())).epoch is None
     assert log.size_bytes == 0
@@ -231,7 +231,7 @@ async def test_an_adopted_log_may_have_ended(clock: Clock) -> None:
     log = memory_log(clock)
     log.adopt(name(), "new", entries(1, 2), has_ended=True)
     assert (await log.read(name())).has_ended
-    assert await log.lead(name()) is None
+    assert await log.acquire_lease(name()) is None
 
 
 async def test_entries_with_a_gap_are_not_adopted(clock: Clock) -> None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.run_log.store.event_log import LogUnavailableError
-from gateway.run_log.store.redis_connection import RedisConnection, within
+from gateway.run_log.store.redis_connection import RedisConnection, busy_aware_timeout
 from gateway.run_log.store.redis_scripts import RedisScript
 from tests.support.valkey import Valkey, running_valkey
 
@@ -30,25 +30,25 @@ async def test_a_script_runs_whether_redis_knows_it_or_not(valkey: Valkey) -> No
     valkey.command("SCRIPT FLUSH")
     async with connected(valkey.url) as connection:
         for _ in range(2):
-            assert await connection.run(ECHO, ["a"], [1]) == [b"a", b"1"]
+            assert await connection.run_script(ECHO, ["a"], [1]) == [b"a", b"1"]
         assert valkey.command("SCRIPT EXISTS", ECHO.sha) == [True]
         valkey.command("SCRIPT FLUSH")
-        assert await connection.run(ECHO, ["a"], [b"\xff"]) == [b"a", b"\xff"]
+        assert await connection.run_script(ECHO, ["a"], [b"\xff"]) == [b"a", b"\xff"]
 
 
 async def test_on_a_cluster_a_script_runs_where_its_keys_are(valkey_cluster: list[Valkey]) -> None:
     async with connected(valkey_cluster[0].url, cluster=True) as connection:
         await connection.connect()
         for number in range(20):
-            assert await connection.run(ECHO, [f"a{number}"], [1]) == [b"a%d" % number, b"1"]
+            assert await connection.run_script(ECHO, [f"a{number}"], [1]) == [b"a%d" % number, b"1"]
 
 
 async def test_an_error_of_redis_is_no_other_than_that_it_does_not_answer(valkey: Valkey) -> None:
     async with connected(valkey.url) as connection:
         with pytest.raises(LogUnavailableError, match="ResponseError"):
-            await connection.run(RedisScript("return redis.call('GET')"), ["a"], [])
+            await connection.run_script(RedisScript("return redis.call('GET')"), ["a"], [])
         with pytest.raises(LogUnavailableError, match="ResponseError"):
-            await connection.command("HGET", "a")
+            await connection.execute_command("HGET", "a")
 
 
 @pytest.mark.parametrize("cluster", [False, True])
@@ -57,7 +57,7 @@ async def test_a_redis_that_is_not_there_is_said_so_within_the_deadline(cluster:
         await connection.connect()
         began = time.monotonic()
         with pytest.raises(LogUnavailableError):
-            await connection.run(ECHO, ["a"], [1])
+            await connection.run_script(ECHO, ["a"], [1])
         assert time.monotonic() - began < PATIENT_SECONDS
 
 
@@ -67,11 +67,11 @@ async def test_a_redis_that_hangs_is_given_up_at_the_deadline_and_answers_the_ri
             await connection.connect()
             server.command("CLIENT", "PAUSE", 400, "ALL")
             with pytest.raises(LogUnavailableError, match="TimeoutError"):
-                await connection.command("ECHO", "old")
+                await connection.execute_command("ECHO", "old")
             async with asyncio.timeout(PATIENT_SECONDS):
                 while True:
                     try:
-                        assert await connection.command("ECHO", "new") == b"new"
+                        assert await connection.execute_command("ECHO", "new") == b"new"
                     except LogUnavailableError:
                         continue
                     break
@@ -82,19 +82,19 @@ async def test_one_who_no_longer_waits_leaves_no_answer_behind() -> None:
         async with connected(server.url) as connection:
             await connection.connect()
             server.command("CLIENT", "PAUSE", 300, "ALL")
-            asking = asyncio.create_task(connection.command("ECHO", "old"))
+            asking = asyncio.create_task(connection.execute_command("ECHO", "old"))
             await asyncio.sleep(0)
             asking.cancel()
             await asyncio.wait([asking])
             assert asking.cancelled()
-            assert await connection.command("ECHO", "new") == b"new"
+            assert await connection.execute_command("ECHO", "new") == b"new"
 
 
 async def test_after_its_end_it_answers_nothing(valkey: Valkey) -> None:
     async with connected(valkey.url) as connection:
         await connection.connect()
     with pytest.raises(LogUnavailableError, match="closed"):
-        await connection.command("PING")
+        await connection.execute_command("PING")
     with pytest.raises(LogUnavailableError, match="closed"):
         await connection.open_pubsub()
 
@@ -102,7 +102,7 @@ async def test_after_its_end_it_answers_nothing(valkey: Valkey) -> None:
 async def test_the_end_while_the_nodes_of_a_cluster_are_looked_for_cancels_nobody() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         async with connected(f"redis://127.0.0.1:{silent.getsockname()[1]}", cluster=True) as connection:
-            asking = asyncio.create_task(connection.command("GET", "a"))
+            asking = asyncio.create_task(connection.execute_command("GET", "a"))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             await connection.close()
@@ -112,14 +112,14 @@ async def test_the_end_while_the_nodes_of_a_cluster_are_looked_for_cancels_nobod
 
 async def test_what_takes_too_long_is_given_up() -> None:
     with pytest.raises(TimeoutError):
-        async with within(0.01):
+        async with busy_aware_timeout(0.01):
             await asyncio.Event().wait()
 
 
 async def test_a_loop_that_was_busy_itself_waits_once_more() -> None:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[str] = loop.create_future()
-    async with within(0.2):
+    async with busy_aware_timeout(0.2):
         # Between this turn of the loop and the next, more time passes than the deadline has.
         loop.call_soon(time.sleep, 0.4)
         loop.call_soon(lambda: loop.call_later(0.02, answer.set_result, "late"))
@@ -131,7 +131,7 @@ async def test_it_waits_once_more_and_no_longer() -> None:
     began = loop.time()
 
     async def wait_for_ever() -> None:
-        async with within(0.1):
+        async with busy_aware_timeout(0.1):
             loop.call_soon(time.sleep, 0.2)
             await asyncio.Event().wait()
 

@@ -7,17 +7,17 @@ import pytest
 from gateway.run_log.store import event_codec, redis_log
 from gateway.run_log.store.event_log import LeaseLostError, LogName, LogPosition, LogSlice, LogUnavailableError
 from gateway.run_log.store.redis_log import RedisLog
-from gateway.run_log.store.redis_names import names_of
+from gateway.run_log.store.redis_names import redis_names_from_log_name
 from tests.gateway.run_log.store.redis_logs import PATIENT_SECONDS, RUN, led, logging, text, texts, written
 from tests.support.valkey import Valkey
 
-NAMES = names_of(RUN)
+NAMES = redis_names_from_log_name(RUN)
 WRONG: list[tuple[Any, ...]] = [("SET", "junk"), ("RPUSH", "junk"), ("HSET", "junk", "junk"), ("XADD", "*", "a", "b")]
 
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_log, "ENTRIES_AT_ONCE", 5)
+    monkeypatch.setattr(redis_log, "READ_BATCH_ENTRIES", 5)
 
 
 @pytest.fixture
@@ -27,11 +27,11 @@ async def log(valkey: Valkey) -> AsyncIterator[RedisLog]:
 
 
 def encoded(value: str) -> bytes:
-    return event_codec.encode(1.0, *text(value))
+    return event_codec.encode_entry(1.0, *text(value))
 
 
 async def test_a_long_log_is_read_in_parts(log: RedisLog, valkey: Valkey) -> None:
-    values = [str(number) for number in range(3 * redis_log.ENTRIES_AT_ONCE)]
+    values = [str(number) for number in range(3 * redis_log.READ_BATCH_ENTRIES)]
     _, epoch = await written(log, *values)
     assert texts(await log.read(RUN)) == values
     assert texts(await log.read(RUN, LogPosition(epoch, 7))) == values[7:]
@@ -46,11 +46,11 @@ class _Trimming(RedisLog):
     between: Callable[[int], None]
     parts = 0
 
-    async def _read_some(self, name: LogName, after: LogPosition | None) -> Any:
-        some = await super()._read_some(name, after)
+    async def _read_batch(self, name: LogName, after: LogPosition | None) -> Any:
+        batch = await super()._read_batch(name, after)
         self.parts += 1
         self.between(self.parts)
-        return some
+        return batch
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ async def trimming(valkey: Valkey) -> AsyncIterator[_Trimming]:
 
 
 async def test_a_log_that_is_trimmed_while_it_is_read_is_read_again(trimming: _Trimming, valkey: Valkey) -> None:
-    values = [str(number) for number in range(5 * redis_log.ENTRIES_AT_ONCE)]
+    values = [str(number) for number in range(5 * redis_log.READ_BATCH_ENTRIES)]
     _, epoch = await written(trimming, *values)
     trimming.parts = 0
     trimming.between = lambda part: valkey.command("XTRIM", NAMES.stream, "MAXLEN", 10) if part == 1 else None
@@ -72,7 +72,7 @@ async def test_a_log_that_is_trimmed_while_it_is_read_is_read_again(trimming: _T
 
 
 async def test_a_log_that_is_begun_anew_while_it_is_read_is_read_again(trimming: _Trimming, valkey: Valkey) -> None:
-    await written(trimming, *map(str, range(2 * redis_log.ENTRIES_AT_ONCE)))
+    await written(trimming, *map(str, range(2 * redis_log.READ_BATCH_ENTRIES)))
 
     def begin_anew(part: int) -> None:
         if part == 1:
@@ -88,14 +88,14 @@ async def test_a_log_that_is_begun_anew_while_it_is_read_is_read_again(trimming:
 
 
 async def test_a_log_that_goes_while_it_is_read_is_lost(trimming: _Trimming, valkey: Valkey) -> None:
-    _, epoch = await written(trimming, *map(str, range(2 * redis_log.ENTRIES_AT_ONCE)))
+    _, epoch = await written(trimming, *map(str, range(2 * redis_log.READ_BATCH_ENTRIES)))
     trimming.parts = 0
     trimming.between = lambda part: valkey.command("DEL", *NAMES.keys)
     assert await trimming.read(RUN, LogPosition(epoch, 1)) == LogSlice(None, (), is_gap=True)
 
 
 async def test_a_reader_that_never_catches_up_is_told_so(trimming: _Trimming, valkey: Valkey) -> None:
-    size = redis_log.ENTRIES_AT_ONCE
+    size = redis_log.READ_BATCH_ENTRIES
     await written(trimming, *map(str, range(2 * size)))
 
     def race(part: int) -> None:
@@ -114,26 +114,26 @@ async def test_a_reader_that_never_catches_up_is_told_so(trimming: _Trimming, va
 async def test_garbage_under_a_key_costs_the_log_at_most(
     log: RedisLog, valkey: Valkey, key: str, wrong: tuple[Any, ...]
 ) -> None:
-    lead, epoch = await written(log, "a")
-    await log.want(RUN)
+    lease, epoch = await written(log, "a")
+    await log.request_details(RUN)
     valkey.command("DEL", key)
     valkey.command(wrong[0], key, *wrong[1:])
     after = LogPosition(epoch, 1)
     reading = await log.read(RUN, after)
     assert reading.epoch in {None, epoch}
     assert reading.is_gap is (reading.epoch is None)
-    await log.renew(RUN, lead)
-    await log.is_wanted(RUN)
-    await log.want(RUN)
-    assert await log.is_wanted(RUN)
+    await log.renew_lease(RUN, lease)
+    await log.are_details_requested(RUN)
+    await log.request_details(RUN)
+    assert await log.are_details_requested(RUN)
     try:
-        await log.append(RUN, lead, [text("b")])
+        await log.append(RUN, lease, [text("b")])
     except LeaseLostError:
-        lead = await led(log)
-        await log.append(RUN, lead, [text("b")])
+        lease = await led(log)
+        await log.append(RUN, lease, [text("b")])
     assert texts(await log.read(RUN, after)) == ["b"]
-    await log.resign(RUN, lead)
-    assert await log.lead(RUN) is not None
+    await log.release_lease(RUN, lease)
+    assert await log.acquire_lease(RUN) is not None
 
 
 GARBAGE: list[tuple[str, bytes]] = [
@@ -149,7 +149,7 @@ GARBAGE: list[tuple[str, bytes]] = [
 async def test_a_log_with_an_entry_that_cannot_be_read_is_lost_and_begun_anew(
     log: RedisLog, valkey: Valkey, name: str, data: bytes, place: int
 ) -> None:
-    lead, epoch = await written(log, "a", "b", "c")
+    lease, epoch = await written(log, "a", "b", "c")
     valkey.command("DEL", NAMES.stream)
     for number in (1, 2, 3):
         held = data if number == place else encoded("x")
@@ -160,9 +160,9 @@ async def test_a_log_with_an_entry_that_cannot_be_read_is_lost_and_begun_anew(
     assert await log.read(RUN, LogPosition(epoch, place - 1)) == LogSlice(None, (), is_gap=True)
     assert await log.read(RUN) == LogSlice(None, ())
     with pytest.raises(LeaseLostError):
-        await log.append(RUN, lead, [text("d")])
+        await log.append(RUN, lease, [text("d")])
     fresh = await led(log)
-    assert fresh.token > lead.token
+    assert fresh.token > lease.token
     await log.append(RUN, fresh, [text("new")])
     reading = await log.read(RUN, LogPosition(epoch, 3))
     assert texts(reading) == ["new"]
@@ -196,26 +196,26 @@ async def test_a_lost_log_is_news(log: RedisLog, valkey: Valkey) -> None:
 
 
 async def test_what_cannot_be_written_is_not(log: RedisLog) -> None:
-    lead, _ = await written(log, "a")
+    lease, _ = await written(log, "a")
     with pytest.raises(LogUnavailableError, match="cannot be written"):
-        await log.append(RUN, lead, [text("b"), text("\ud800")])
+        await log.append(RUN, lease, [text("b"), text("\ud800")])
     assert texts(await log.read(RUN)) == ["a"]
 
 
 async def test_renewing_makes_the_lease_last(valkey: Valkey) -> None:
     async with logging(valkey.url, lease_seconds=50) as short, logging(valkey.url, lease_seconds=600) as long:
-        lead = await led(short)
-        assert lead.lease_seconds == 50
+        lease = await led(short)
+        assert lease.lease_seconds == 50
         assert 0 < valkey.command("PTTL", NAMES.lease) <= 50_000
-        assert await long.renew(RUN, lead)
+        assert await long.renew_lease(RUN, lease)
         assert valkey.command("PTTL", NAMES.lease) > 50_000
 
 
 async def test_all_that_is_kept_goes_by_itself(valkey: Valkey) -> None:
     async with logging(valkey.url, lease_seconds=50, retention_seconds=70) as log:
-        lead = await led(log)
+        lease = await led(log)
         assert 0 < valkey.command("PTTL", NAMES.meta) <= 70_000
-        await log.append(RUN, lead, [text("a")])
-        await log.want(RUN)
+        await log.append(RUN, lease, [text("a")])
+        await log.request_details(RUN)
         for key in valkey.command("KEYS", "*"):
             assert 0 < valkey.command("PTTL", key) <= 70_000

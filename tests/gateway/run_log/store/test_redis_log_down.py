@@ -16,27 +16,27 @@ from tests.support.valkey import running_valkey
 async def test_a_full_redis_writes_nothing_or_all() -> None:
     with running_valkey() as server:
         async with logging(server.url, lease_seconds=600) as log:
-            lead, _ = await written(log, "a")
+            lease, _ = await written(log, "a")
             server.command("CONFIG SET", "maxmemory", 1)
             with pytest.raises(LogUnavailableError):
-                await log.append(RUN, lead, [text("b"), text("c")])
+                await log.append(RUN, lease, [text("b"), text("c")])
             assert texts(await log.read(RUN)) == ["a"]
             server.command("CONFIG SET", "maxmemory", 0)
-            await log.append(RUN, lead, [text("b"), text("c")])
+            await log.append(RUN, lease, [text("b"), text("c")])
             assert texts(await log.read(RUN)) == ["a", "b", "c"]
 
 
-async def unavailable_for(log: RedisLog, lead: WriterLease) -> float:
+async def unavailable_for(log: RedisLog, lease: WriterLease) -> float:
     """Tries everything; gives the longest time that anything took to say that Redis is not there."""
     longest = 0.0
     for attempt in (
         lambda: log.read(RUN),
-        lambda: log.append(RUN, lead, [text("lost")]),
-        lambda: log.lead(RUN),
-        lambda: log.renew(RUN, lead),
-        lambda: log.resign(RUN, lead),
-        lambda: log.want(RUN),
-        lambda: log.is_wanted(RUN),
+        lambda: log.append(RUN, lease, [text("lost")]),
+        lambda: log.acquire_lease(RUN),
+        lambda: log.renew_lease(RUN, lease),
+        lambda: log.release_lease(RUN, lease),
+        lambda: log.request_details(RUN),
+        lambda: log.are_details_requested(RUN),
     ):
         began = time.monotonic()
         with pytest.raises(LogUnavailableError):
@@ -49,9 +49,9 @@ async def test_a_redis_that_is_killed_is_missed_in_time_and_found_again() -> Non
     with running_valkey() as server:
         async with logging(server.url, deadline_seconds=0.25, lease_seconds=600) as log:
             await log.connect()
-            lead, epoch = await written(log, "a")
+            lease, epoch = await written(log, "a")
             server.kill()
-            assert await unavailable_for(log, lead) < 2
+            assert await unavailable_for(log, lease) < 2
             server.start()
             async with asyncio.timeout(PATIENT_SECONDS):
                 while True:
@@ -62,9 +62,9 @@ async def test_a_redis_that_is_killed_is_missed_in_time_and_found_again() -> Non
                     break
             assert reading == LogSlice(None, (), is_gap=True)
             fresh = await led(log)
-            assert fresh.token > lead.token
+            assert fresh.token > lease.token
             with pytest.raises(LeaseLostError):
-                await log.append(RUN, lead, [text("old")])
+                await log.append(RUN, lease, [text("old")])
             await log.append(RUN, fresh, [text("new")])
             assert (await log.read(RUN)).epoch != epoch
 
@@ -73,11 +73,11 @@ async def test_a_redis_that_hangs_is_missed_in_time_and_found_again() -> None:
     with running_valkey() as server:
         async with logging(server.url, deadline_seconds=0.1, lease_seconds=600) as log:
             await log.connect()
-            lead, _ = await written(log, "a")
+            lease, _ = await written(log, "a")
             process_id = server.command("INFO", "server")["process_id"]
             os.kill(process_id, signal.SIGSTOP)
             try:
-                assert await unavailable_for(log, lead) < 2
+                assert await unavailable_for(log, lease) < 2
             finally:
                 os.kill(process_id, signal.SIGCONT)
             async with asyncio.timeout(PATIENT_SECONDS):

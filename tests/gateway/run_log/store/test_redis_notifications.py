@@ -7,9 +7,9 @@ from redis.asyncio.client import PubSub
 
 from gateway.run_log.store.redis_connection import RedisConnection
 from gateway.run_log.store.redis_notifications import (
-    ANCHOR,
-    FIRST_PAUSE_SECONDS,
-    LONGEST_PAUSE_SECONDS,
+    ANCHOR_CHANNEL,
+    FIRST_RETRY_SECONDS,
+    MAX_RETRY_SECONDS,
     REMINDER_SECONDS,
     RedisNotifications,
 )
@@ -149,9 +149,9 @@ async def test_everybody_is_reminded_though_redis_is_not_there() -> None:
         news.listen("one", ear)
         await eventually(lambda: len(sleeps.paused_seconds) > 8)
         await ear.hears(sleeps.wake)
-        assert sleeps.paused_seconds[0] == FIRST_PAUSE_SECONDS
+        assert sleeps.paused_seconds[0] == FIRST_RETRY_SECONDS
         assert sleeps.paused_seconds == sorted(sleeps.paused_seconds)
-        assert max(sleeps.paused_seconds) == LONGEST_PAUSE_SECONDS
+        assert max(sleeps.paused_seconds) == MAX_RETRY_SECONDS
 
 
 async def test_after_a_new_connection_everybody_hears_and_goes_on_hearing(
@@ -174,7 +174,7 @@ async def test_after_a_new_connection_everybody_hears_and_goes_on_hearing(
             before = len(sleeps.paused_seconds)
             server.command("CLIENT KILL", "TYPE", "pubsub")
             await one.hears()
-            assert sleeps.paused_seconds[before] == FIRST_PAUSE_SECONDS
+            assert sleeps.paused_seconds[before] == FIRST_RETRY_SECONDS
 
 
 async def test_a_connection_that_went_silent_is_replaced() -> None:
@@ -195,7 +195,7 @@ async def test_a_connection_that_went_silent_is_replaced() -> None:
             await eventually(lambda: len(sleeps.paused_seconds) > 0)
             waking.cancel()
             await asyncio.wait([waking])
-            await eventually(lambda: ANCHOR.encode() in server.command("PUBSUB CHANNELS"))
+            await eventually(lambda: ANCHOR_CHANNEL.encode() in server.command("PUBSUB CHANNELS"))
             await ear.hears(lambda: server.command("PUBLISH", "one", ""))
 
 

@@ -3,10 +3,18 @@ from typing import Any
 
 import pytest
 
-from gateway.run_log.store.redis_scripts import APPEND, FORGET, LEAD, READ, RENEW, RESIGN, RedisScript
+from gateway.run_log.store.redis_scripts import (
+    ACQUIRE_LEASE,
+    APPEND_ENTRIES,
+    DISCARD_LOG,
+    READ_ENTRIES,
+    RELEASE_LEASE,
+    RENEW_LEASE,
+    RedisScript,
+)
 from tests.support.valkey import Valkey
 
-SCRIPTS = [READ, APPEND, LEAD, RENEW, RESIGN, FORGET]
+SCRIPTS = [READ_ENTRIES, APPEND_ENTRIES, ACQUIRE_LEASE, RENEW_LEASE, RELEASE_LEASE, DISCARD_LOG]
 STREAM, META, LEASE = KEYS = ("{x}stream", "{x}meta", "{x}lease")
 FOREVER_MS = 10_000_000
 
@@ -15,18 +23,18 @@ def run(server: Valkey, script: RedisScript, *arguments: Any) -> Any:
     return server.command("EVAL", script.text, 3, *KEYS, *arguments)
 
 
-def lead(server: Valkey, *, preempt: int = 0) -> bytes | None:
-    token: bytes | None = run(server, LEAD, FOREVER_MS, FOREVER_MS, preempt)
+def acquire_lease(server: Valkey, *, preempt: int = 0) -> bytes | None:
+    token: bytes | None = run(server, ACQUIRE_LEASE, FOREVER_MS, FOREVER_MS, preempt)
     return token
 
 
 def append(server: Valkey, token: bytes | None, *entries: str, epoch: str = "epoch", ends: int = 0) -> bool:
     assert token is not None
-    return bool(run(server, APPEND, token, epoch, FOREVER_MS, 100, ends, "channel", 0, *entries))
+    return bool(run(server, APPEND_ENTRIES, token, epoch, FOREVER_MS, 100, ends, "channel", 0, *entries))
 
 
 def read(server: Valkey, epoch: str = "", number: int = 0) -> tuple[bytes | None, list[bytes]]:
-    found, _, _, _, entries = run(server, READ, epoch, number, 100)
+    found, _, _, _, entries = run(server, READ_ENTRIES, epoch, number, 100)
     return found, [fields[1] for _, fields in entries]
 
 
@@ -37,18 +45,18 @@ def test_redis_calls_a_script_as_we_do(valkey: Valkey, script: RedisScript) -> N
 
 def test_a_token_is_at_least_the_time_and_more_than_the_last(valkey: Valkey) -> None:
     before = time.time_ns() // 1000
-    first = lead(valkey)
+    first = acquire_lease(valkey)
     assert first is not None
     assert before <= int(first) <= time.time_ns() // 1000
     ahead = int(first) + 10**12
     valkey.command("HSET", META, "token", ahead)
-    assert lead(valkey) == str(ahead + 1).encode()
+    assert acquire_lease(valkey) == str(ahead + 1).encode()
 
 
 @pytest.mark.parametrize("token", ["junk", "inf", "nan", "-5", "1.5", "1e300", ""])
 def test_a_token_that_is_none_is_replaced(valkey: Valkey, token: str) -> None:
     valkey.command("HSET", META, "token", token)
-    fresh = lead(valkey)
+    fresh = acquire_lease(valkey)
     assert fresh is not None
     assert append(valkey, fresh, "a")
 
@@ -60,28 +68,28 @@ def test_a_token_that_is_none_is_replaced(valkey: Valkey, token: str) -> None:
 def test_a_stranger_s_value_loses_the_log_or_its_lead_and_breaks_nothing(
     valkey: Valkey, key: str, wrong: tuple[str, ...]
 ) -> None:
-    token = lead(valkey)
+    token = acquire_lease(valkey)
     assert append(valkey, token, "a")
     valkey.command("DEL", key)
     valkey.command(wrong[0], key, *wrong[1:])
     assert not append(valkey, token, "b")
-    assert run(valkey, RENEW, token, FOREVER_MS, FOREVER_MS) == 0
-    run(valkey, FORGET, "other", "channel")
+    assert run(valkey, RENEW_LEASE, token, FOREVER_MS, FOREVER_MS) == 0
+    run(valkey, DISCARD_LOG, "other", "channel")
     assert read(valkey) == ((b"epoch", [b"a"]) if key == LEASE else (None, []))
-    run(valkey, RESIGN, token, "channel")
-    fresh = lead(valkey)
+    run(valkey, RELEASE_LEASE, token, "channel")
+    fresh = acquire_lease(valkey)
     assert append(valkey, fresh, "c", epoch="new")
     assert read(valkey) == ((b"epoch", [b"a", b"c"]) if key == LEASE else (b"new", [b"c"]))
 
 
 @pytest.mark.parametrize("gone", [(STREAM,), (META,), (STREAM, META)])
 def test_a_log_of_which_something_was_evicted_is_begun_anew(valkey: Valkey, gone: tuple[str, ...]) -> None:
-    old = lead(valkey)
+    old = acquire_lease(valkey)
     assert append(valkey, old, "a", "b")
     valkey.command("DEL", *gone)
     assert read(valkey, "epoch", 2) == (None, [])
     assert not append(valkey, old, "c")
-    new = lead(valkey)
+    new = acquire_lease(valkey)
     assert old is not None
     assert new is not None
     assert int(new) > int(old)
@@ -91,7 +99,7 @@ def test_a_log_of_which_something_was_evicted_is_begun_anew(valkey: Valkey, gone
 
 
 def test_a_writer_whose_log_was_lost_makes_way_at_once(valkey: Valkey) -> None:
-    token = lead(valkey)
+    token = acquire_lease(valkey)
     assert append(valkey, token, "a")
     valkey.command("DEL", STREAM)
     assert not append(valkey, token, "b")
@@ -99,14 +107,14 @@ def test_a_writer_whose_log_was_lost_makes_way_at_once(valkey: Valkey) -> None:
 
 
 def test_an_ended_log_that_was_lost_may_be_led_again(valkey: Valkey) -> None:
-    assert append(valkey, lead(valkey), "a", ends=1)
-    assert lead(valkey, preempt=1) is None
+    assert append(valkey, acquire_lease(valkey), "a", ends=1)
+    assert acquire_lease(valkey, preempt=1) is None
     valkey.command("DEL", META)
-    assert lead(valkey) is not None
+    assert acquire_lease(valkey) is not None
 
 
 def test_entries_that_a_stranger_added_or_took_lose_the_log(valkey: Valkey) -> None:
-    token = lead(valkey)
+    token = acquire_lease(valkey)
     assert append(valkey, token, "a", "b", "c")
     valkey.command("XADD", STREAM, "9-0", "e", "d")
     assert read(valkey) == (None, [])
@@ -118,27 +126,27 @@ def test_entries_that_a_stranger_added_or_took_lose_the_log(valkey: Valkey) -> N
 
 
 def test_everything_is_kept_for_a_while_only(valkey: Valkey) -> None:
-    token = run(valkey, LEAD, 5000, 7000, 0)
+    token = run(valkey, ACQUIRE_LEASE, 5000, 7000, 0)
     assert 0 < valkey.command("PTTL", LEASE) <= 5000
     assert 5000 < valkey.command("PTTL", META) <= 7000
-    assert run(valkey, APPEND, token, "epoch", 9000, 100, 0, "channel", 0, "a") == 1
+    assert run(valkey, APPEND_ENTRIES, token, "epoch", 9000, 100, 0, "channel", 0, "a") == 1
     for key in (STREAM, META):
         assert 7000 < valkey.command("PTTL", key) <= 9000
-    assert run(valkey, RENEW, token, 11_000, 13_000) == 1
+    assert run(valkey, RENEW_LEASE, token, 11_000, 13_000) == 1
     assert 9000 < valkey.command("PTTL", LEASE) <= 11_000
     for key in (STREAM, META):
         assert 11_000 < valkey.command("PTTL", key) <= 13_000
 
 
 def test_only_the_epoch_that_cannot_be_read_is_forgotten(valkey: Valkey) -> None:
-    token = lead(valkey)
+    token = acquire_lease(valkey)
     assert append(valkey, token, "a")
-    assert run(valkey, FORGET, "other", "channel") == 0
+    assert run(valkey, DISCARD_LOG, "other", "channel") == 0
     assert read(valkey) == (b"epoch", [b"a"])
-    assert run(valkey, FORGET, "epoch", "channel") == 1
+    assert run(valkey, DISCARD_LOG, "epoch", "channel") == 1
     assert read(valkey) == (None, [])
     assert not append(valkey, token, "b")
-    fresh = lead(valkey)
+    fresh = acquire_lease(valkey)
     assert fresh is not None
     assert token is not None
     assert int(fresh) > int(token)
