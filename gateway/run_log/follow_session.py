@@ -10,8 +10,8 @@ from enum import Enum
 from gateway.run_log.log_mirror import LogMirror
 from gateway.run_log.log_writer import LogWriterFactory
 from gateway.run_log.poll_recorder import PollRecorder
+from gateway.run_log.poll_timing import RateLimiter
 from gateway.run_log.poller import Poller
-from gateway.run_log.rate_limiter import RateLimiter
 from gateway.run_log.replay_buffer import ReplayBuffer
 from gateway.run_log.run_log_options import RunLogOptions, Sleep, wait_for_event
 from gateway.run_log.run_poller import RunPoller

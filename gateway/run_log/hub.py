@@ -12,7 +12,7 @@ from gateway.run_log.event_cursors import position_from_cursor
 from gateway.run_log.follow_session import FollowKind, FollowSession, SharedServices
 from gateway.run_log.log_mirror import LogMirror, stopping_error
 from gateway.run_log.log_writer import LogWriterFactory
-from gateway.run_log.rate_limiter import RateLimiter
+from gateway.run_log.poll_timing import RateLimiter
 from gateway.run_log.replay_buffer import EventReader
 from gateway.run_log.run_log_options import RunLogOptions, Sleep
 from gateway.run_log.store.event_log import EventLog, LogName

@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 from gateway.run_log.log_mirror import LogMirror
 from gateway.run_log.log_writer import LogWriter, LogWriterFactory
-from gateway.run_log.poll_interval import next_poll_delay_seconds
+from gateway.run_log.poll_timing import RateLimiter, next_poll_delay_seconds
 from gateway.run_log.poller import FATAL_CODES, PollDiff, Poller
-from gateway.run_log.rate_limiter import RateLimiter
 from gateway.run_log.run_log_options import RunLogOptions, Sleep, wait_for_event
 from gateway.run_log.store.event_log import LeaseLostError, LogUnavailableError
 from schema.contract.errors import ErrorCode, GatewayError

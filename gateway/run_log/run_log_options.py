@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from gateway.run_log.poll_interval import PollIntervals
+from gateway.run_log.poll_timing import PollIntervals
 from gateway.run_log.replay_buffer import ReplayBufferLimits
 
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]

@@ -16,7 +16,7 @@ from graphql import OperationType
 
 from gateway import compose
 from gateway.compose import DEMO_KEY
-from gateway.run_log.poll_interval import PollIntervals
+from gateway.run_log.poll_timing import PollIntervals
 from gateway.run_log.run_log_options import RunLogOptions
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.examples import Example, Stream, following, load_examples
