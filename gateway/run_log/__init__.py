@@ -1,1 +1,1 @@
-"""Run events: recorders write them into an append-only log, readers follow it from any cursor."""
+"""Run events: recorders append them to a log, and readers follow the log from any cursor. Start reading at `hub`."""

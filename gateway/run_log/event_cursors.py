@@ -1,4 +1,4 @@
-"""Cursors of events: a place in the log of one run or thread, as an opaque text. Pure."""
+"""Cursors: a position in the log of one run or thread, as an opaque text. Pure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,14}\Z")
 
 
 def to_cursor(key: RunKey | ThreadKey, position: LogPosition) -> str:
-    """Make the cursor of the event at a place in the log of `key`."""
+    """Return the cursor of an event, from its position in the log of `key`."""
     return to_opaque(_KIND, TYPE_NAMES[type(key)], *key, position.epoch, str(position.number))
 
 
 def position_from_cursor(text: str, key: RunKey | ThreadKey) -> LogPosition:
-    """Read a cursor that was made for `key`; raises `BAD_USER_INPUT` for any other text."""
+    """Decode a cursor that was made for `key`. Raises `BAD_USER_INPUT` for any other text."""
     try:
         *owner, epoch, number = from_opaque(text)
     except (InvalidOpaqueTextError, ValueError):
@@ -30,5 +30,5 @@ def position_from_cursor(text: str, key: RunKey | ThreadKey) -> LogPosition:
 
 
 def _refused(text: str, key: RunKey | ThreadKey) -> Exception:
-    what = TYPE_NAMES[type(key)].lower()
-    return bad_argument("after", f"a cursor made by this gateway for this {what}", text)
+    type_name = TYPE_NAMES[type(key)].lower()
+    return bad_argument("after", f"a cursor made by this gateway for this {type_name}", text)

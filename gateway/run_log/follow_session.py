@@ -1,4 +1,4 @@
-"""A run or a thread that is followed in this process: its feed, and its watcher while it has readers."""
+"""One followed run or thread: its mirror, its replay buffers, and its poll recorder while it has readers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from schema.contract.run_events import Change, Provenance, RunEvent, SnapshotCha
 
 
 class FollowKind(Enum):
-    """What a reader follows."""
+    """The events that a reader follows."""
 
     STATUS = "status"
     RUN = "run"
@@ -36,7 +36,7 @@ class FollowKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SharedServices:
-    """What all that is followed in a process shares."""
+    """The services that all sessions of a process share."""
 
     log: EventLog
     options: RunLogOptions
@@ -48,7 +48,10 @@ class SharedServices:
 
 
 class FollowSession:
-    """One run or thread; `on_reader_closed` is called after a reader has left. Owns the watcher's task."""
+    """One followed run or thread. Calls `on_reader_closed` after a reader has closed. Owns the polling task.
+
+    `stream_count` is the number of streams that this process records for it now.
+    """
 
     def __init__(
         self, name: LogName, services: SharedServices, on_reader_closed: Callable[[FollowSession], Awaitable[None]]
@@ -73,19 +76,22 @@ class FollowSession:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody here reads or produces."""
-        return not self.stream_count and not self.mirror.readers
+        """Whether the session has no reader and no stream."""
+        return not self.stream_count and not self.mirror.reader_count
 
     def poll_soon(self) -> None:
-        """Have the watcher look at once, if there is one."""
+        """Poll at once, if this session polls."""
         if self._poll_recorder is not None:
             self._poll_recorder.poll_soon()
 
     async def wait_until_ready(self, open_api: Callable[[], ThreadsApi], *, needs_present: bool = True) -> None:
-        """Have all that is known mirrored, and something be known; a reader has to be there already.
+        """Mirror the log and wait until its run or thread is known. The reader must exist already.
 
-        What nobody watched for a while is looked at first, for readers who are to begin `needs_present` state.
-        Raises the `GatewayError` that keeps that from coming.
+        With `needs_present`, a log that was not polled for a while is polled first, so that the reader begins with the
+        present state.
+
+        Raises:
+            GatewayError: The run or thread cannot be read, or not in time.
         """
         self._open_api = open_api
         await self.mirror.refresh()
@@ -109,9 +115,9 @@ class FollowSession:
             await asyncio.gather(begun, timeout, return_exceptions=True)
 
     def ensure_polling(self) -> None:
-        """Have a watcher where one is needed: there are readers, nothing is produced here, and more can come."""
+        """Start polling if needed: the session has readers and no stream of its own, and more events can come."""
         mirror = self.mirror
-        if mirror.is_over() or self.stream_count or not mirror.readers or self._open_api is None:
+        if mirror.is_over() or self.stream_count or not mirror.reader_count or self._open_api is None:
             return
         if self._poll_task is not None and not self._poll_task.done():
             return
@@ -129,7 +135,7 @@ class FollowSession:
         self._poll_task = asyncio.create_task(self._poll_recorder.run())
 
     async def stop_polling(self) -> None:
-        """End the watcher, which gives up its lead."""
+        """End polling and release the lease."""
         poll_task = self._poll_task
         if poll_task is not None:
             poll_task.cancel()
@@ -138,7 +144,7 @@ class FollowSession:
                 self._poll_task = self._poll_recorder = None
 
     async def close(self) -> None:
-        """End all that runs for it."""
+        """End all tasks of the session."""
         await self.stop_polling()
         await self.mirror.close()
 
@@ -148,7 +154,7 @@ class FollowSession:
         return self._open_api()
 
     def needs_details(self) -> bool:
-        """Whether a reader here wants more than the status."""
+        """Return whether a reader here needs steps and messages, not only the status."""
         return any(kind is not FollowKind.STATUS and buffer.readers for kind, buffer in self.buffers.items())
 
     def _new_mirror(

@@ -1,4 +1,19 @@
-"""All run events of one process: who follows what, who writes it, and what ends with the process."""
+"""All run events of one process: its sessions, recorders and readers.
+
+The way of an event, from the upstream to the readers:
+
+1. `StreamRecorder` reads the stream of a run that was started through this process. Any other run or thread with readers
+   is polled by a `PollRecorder`, in one process only: the one that holds the log's lease.
+2. The recorder compares the result with the state of the log (`stream_diff`, `poll_diff`, `thread_state`). Only the
+   differences go on, as changes.
+3. `LogWriter` calls `on_change`, so that caches are invalidated first, and appends the changes to the log (`store/`).
+4. The log notifies each process that follows it. There, `LogMirror` reads the new entries, applies them to its copy of
+   the state and adds an event for each to its replay buffers.
+5. `ReplayBuffer` holds an event once for all readers and wakes them. A reader that is too slow gets `LaggedChange`.
+6. `EventReader` is the position of one subscriber in a buffer; the port calls it `EventFeed`.
+
+A `FollowSession` owns the mirror, the buffers and the poll recorder of one run or thread. The hub owns all sessions.
+"""
 
 from __future__ import annotations
 
@@ -33,15 +48,14 @@ _INVALIDATING_CHANGES = (SnapshotChange, StatusChange, MessageCreatedChange, Mes
 
 
 async def _ignore_change(_: str, __: RunKey | ThreadKey) -> None:
-    """Keep what there is."""
+    """Do nothing."""
 
 
 class RunLogHub:
-    """Built once for each process, inside the running loop, and to be closed before its log is.
+    """The run events of one process. Create it inside the running loop, and close it before its log.
 
-    `on_change` is told of each run or thread with a new status or a new or finished message, before any reader is.
-    `now_seconds` gives Unix time, `now` is a clock that does not go back; they and `sleep` are arguments for the
-    sake of tests.
+    `on_change` is called with each run or thread that has a new status or a new or finished message, before any reader
+    gets the event. `now_seconds` returns Unix time and `now` is a monotonic clock; tests pass their own, and `sleep`.
     """
 
     def __init__(
@@ -74,13 +88,14 @@ class RunLogHub:
         self._is_stopping = False
 
     def bind(self, scope: str, open_api: OpenApi) -> RunEvents:
-        """Give the port for one principal; `open_api` opens its upstream anew, past any cache."""
+        """Return the port of one principal. `open_api` opens a new upstream connection without a cache."""
         return _PrincipalRunEvents(self, scope, open_api)
 
     async def record_stream(self, scope: str, stream: RunStream) -> RunObject:
-        """Take a stream over and give its run as soon as it exists; what was taken over goes on without the caller.
+        """Record a run's stream until its end and return the run as soon as it exists. Recording outlives the caller.
 
-        Raises the `GatewayError` of a stream that ended before it told of a run.
+        Raises:
+            GatewayError: The stream ended before it named a run.
         """
         if self._is_stopping:
             await stream.aclose()
@@ -102,7 +117,7 @@ class RunLogHub:
         return await recorder.wait_for_run()
 
     def poll_soon(self, scope: str, key: RunKey | ThreadKey) -> None:
-        """Have a run or a thread looked at soon, since it was written through this process."""
+        """Poll a run or thread soon, because this process has written to it."""
         session = self._current_sessions.get(LogName(scope, key))
         if session is not None:
             session.poll_soon()
@@ -110,14 +125,18 @@ class RunLogHub:
     async def follow(
         self, scope: str, key: RunKey | ThreadKey, kind: FollowKind, open_api: OpenApi, after: str | None
     ) -> EventReader:
-        """Begin to read; raises the `GatewayError` that keeps it from beginning."""
+        """Return a new reader of a run or thread, behind the cursor `after` or at the beginning.
+
+        Raises:
+            GatewayError: The cursor is invalid, or the run or thread cannot be read.
+        """
         position = None if after is None else position_from_cursor(after, key)
         if self._is_stopping:
             raise stopping_error()
         session = self._session_for(LogName(scope, key))
-        wanted_all = session.needs_details()
+        needed_details = session.needs_details()
         reader = EventReader(session.buffers[kind])
-        if session.needs_details() and not wanted_all:
+        if session.needs_details() and not needed_details:
             session.poll_soon()
         try:
             await session.wait_until_ready(open_api, needs_present=position is None)
@@ -131,7 +150,7 @@ class RunLogHub:
         return reader
 
     async def close(self) -> None:
-        """End all readers with `GATEWAY_STOPPING`, let others write what was written here, and end every task."""
+        """End all readers with `GATEWAY_STOPPING`, release all leases and end every task."""
         self._is_stopping = True
         for session in self._sessions:
             session.mirror.end_with_error(stopping_error())
@@ -152,7 +171,7 @@ class RunLogHub:
         return session
 
     async def _release_session(self, session: FollowSession) -> None:
-        """Drop what nobody needs any more."""
+        """Close a session that has no reader and no stream."""
         if session.is_idle and session in self._sessions:
             await asyncio.shield(self._close_session(session))
 
@@ -173,15 +192,15 @@ class RunLogHub:
         if isinstance(key, RunKey):
             self.poll_soon(scope, ThreadKey(key.thread_id))
 
-    def _start_task(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+    def _start_task(self, tasks: set[asyncio.Task[None]], coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         return task
 
 
 class _PrincipalRunEvents:
-    """The port of one principal."""
+    """The `RunEvents` port of one principal."""
 
     def __init__(self, hub: RunLogHub, scope: str, open_api: OpenApi) -> None:
         self._hub = hub

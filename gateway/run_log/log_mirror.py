@@ -1,7 +1,7 @@
-"""One log as this process follows it: a mirror of its latest entries, the state that they make, and its readers.
+"""The copy of one log in this process: its latest entries, the state that they result in, and its readers.
 
-A feed lives while somebody reads or writes it here; the log is the truth, and a feed can always be made anew. Where
-the log's store is gone, the feed goes on alone, with a log of its own process.
+A mirror lives while it has a reader or a recorder. The log is the truth, so a mirror can be rebuilt at any time. If the
+log's store is unavailable, the mirror continues with a log in the memory of this process.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from schema.contract.run_events import Change, FaultChange, Provenance, RunEvent
 _logger = logging.getLogger(__name__)
 
 _NO_POSITION = LogPosition("-", 1)
-"""A place in no log: a cursor of it always leads to the present."""
+"""A position in no log: a reader with a cursor of it resumes with the present state."""
 
 
 class LogState(Protocol):
-    """What the entries of a log make."""
+    """The state that results from the entries of a log."""
 
     @property
     def has_begun(self) -> bool:
-        """Whether anything is known."""
+        """Whether the run or thread is known."""
 
     def apply(self, change: Change, provenance: Provenance, /) -> None:
-        """Lay one change upon the state."""
+        """Apply one change to the state."""
 
     def baseline(self) -> list[Change]:
-        """Give the changes of which the state can be made anew."""
+        """Return changes from which the state can be rebuilt."""
 
 
 class LogMirror:
-    """The mirror of one log; owns the task that reads it. `buffers` are made by `add_buffer` before `open`."""
+    """The mirror of one log. Add its buffers right after its creation. Owns the task that reads the log."""
 
     def __init__(
         self,
@@ -81,20 +81,20 @@ class LogMirror:
         self._stop_listening = log.listen(name, self._on_notification)
 
     @property
-    def readers(self) -> int:
-        """How many readers there are."""
+    def reader_count(self) -> int:
+        """The number of readers of all buffers."""
         return sum(len(buffer.readers) for buffer, _ in self._buffers)
 
     def is_over(self) -> bool:
-        """Whether nothing more comes to the readers."""
+        """Return whether no more events can come."""
         return self.has_ended or self.error is not None
 
     def needs_baseline(self, every_entries: int) -> bool:
-        """Whether the log should be told again what it is about: after so many entries, or since it was lost."""
+        """Return whether the baseline must be written again: after so many entries, or because the log was lost."""
         return self.state.has_begun and (self._is_log_lost or self._entries_since_snapshot >= every_entries)
 
     def add_buffer(self, buffer: ReplayBuffer, accepts: Callable[[RunEvent], bool]) -> None:
-        """Have a lane filled with the events that it shows."""
+        """Fill a buffer with the events that `accepts` returns True for."""
         self._buffers.append((buffer, accepts))
 
     def present_event(self, change: Change, *, resumable: bool) -> RunEvent:
@@ -106,13 +106,13 @@ class LogMirror:
         await self._on_reader_closed(self)
 
     def entry_number_from_position(self, position: LogPosition) -> int | None:
-        """Give the number of the entry that a cursor names; None where it is not of this log."""
+        """Return the entry number of a cursor's position. Returns None if the position is not in this log."""
         if self._position is None or position.epoch != self._position.epoch or position.number > self._position.number:
             return None
         return position.number
 
     async def wait_until_begun(self) -> None:
-        """Wait until something is known; raises what keeps that from coming."""
+        """Wait until the run or thread is known. Raises the `GatewayError` that prevents it."""
         if not self.state.has_begun and self.error is None:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
@@ -125,14 +125,14 @@ class LogMirror:
             raise self.error.with_traceback(None)
 
     def fail_waiters(self, error: GatewayError) -> None:
-        """Tell who waits for the beginning that it cannot be had now."""
+        """Raise an error in all calls of `wait_until_begun`."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(error)
         self._waiters.clear()
 
     def end_with_error(self, error: GatewayError) -> None:
-        """End all readers with an error."""
+        """End all readers with an error, unless the log has ended."""
         if self.error is None and not self.has_ended:
             self.error = error
             self.fail_waiters(error)
@@ -140,12 +140,12 @@ class LogMirror:
                 buffer.wake_readers()
 
     async def refresh(self) -> None:
-        """Mirror all that the log holds by now."""
-        # Who waits here is not to be cancelled because the reading is.
+        """Mirror all entries that the log holds now."""
+        # `wait`, because a cancelled read task must not cancel its waiters.
         await asyncio.wait([self._start_reading()])
 
     async def switch_to_local_log(self, failed: EventLog) -> None:
-        """Go on with a log of this process, where `failed` is the one that is followed."""
+        """Continue with a log in the memory of this process, unless the mirror no longer follows `failed`."""
         async with self._switch_lock:
             if self.log is not failed:
                 return
@@ -164,7 +164,7 @@ class LogMirror:
             self.log_changed.set()
 
     async def close(self) -> None:
-        """Stop following; readers get nothing more."""
+        """Stop following the log. Readers get no more events."""
         self._stop_listening()
         if self._read_task is not None:
             self._read_task.cancel()
@@ -174,7 +174,7 @@ class LogMirror:
             await self._local_log.close()
 
     def _baseline_marker(self) -> Change:
-        """Give an entry to stand for all that is mirrored already."""
+        """Return a change that stands for all entries mirrored so far."""
         return next(iter(self.state.baseline()), FaultChange("UNKNOWN", "Nothing was known."))
 
     def _on_notification(self) -> None:
@@ -182,7 +182,7 @@ class LogMirror:
         self._start_reading()
 
     def _start_reading(self) -> asyncio.Task[None]:
-        """Have what the log holds by now read, by the one task that reads it."""
+        """Start the one task that reads the log, or make the running one read once more."""
         self._is_stale = True
         if self._read_task is None or self._read_task.done():
             self._read_task = asyncio.create_task(self._run_read_task())
@@ -238,7 +238,7 @@ class LogMirror:
                 buffer.wake_readers()
 
     def _repeats_baseline(self, entries: Sequence[LogEntry]) -> bool:
-        """Whether a log that was lost begins anew with what is known here, and no more."""
+        """Return whether a lost log starts again with exactly the state that is known here."""
         baseline = self.state.baseline()
         return [entry.change for entry in entries[: len(baseline)]] == baseline
 
@@ -264,7 +264,7 @@ class LogMirror:
 
 
 def stopping_error() -> GatewayError:
-    """Say that the gateway goes away and another will do."""
+    """Return the error that asks a reader to reconnect to another process."""
     return GatewayError(
         ErrorCode.GATEWAY_STOPPING, "The gateway is stopping; come back with the cursor of the last event."
     )

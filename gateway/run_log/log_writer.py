@@ -1,4 +1,4 @@
-"""Writes the log of one feed for as long as it leads: renews the lead, and shows what was written here at once."""
+"""The writer of one log, for as long as it holds the lease. Renews the lease, and mirrors its own entries at once."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ BeforeAppend: TypeAlias = Callable[[LogMirror, Sequence[Change]], Awaitable[None
 
 @dataclass(frozen=True, slots=True)
 class LogWriterFactory:
-    """What every writer of a process needs; `open_writer` gives one."""
+    """Opens the log writers of a process. `before_append` is called with the changes before each append."""
 
     sleep: Sleep
     before_append: BeforeAppend
     snapshot_every_entries: int = 1_000
 
     async def open_writer(self, mirror: LogMirror, *, preempt: bool = False) -> LogWriter | None:
-        """Lead the feed's log; None where another does (unless it is to be preempted) or the log has ended."""
+        """Acquire the lease of a mirror's log; with `preempt`, from another holder.
+
+        Returns:
+            None if another writer holds the lease (unless `preempt`) or if the log has ended.
+        """
         for failed in itertools.count(1):
             log = mirror.log
             try:
@@ -41,7 +45,7 @@ class LogWriterFactory:
 
 
 class LogWriter:
-    """The lead of one log, which has to be ended. Owns the task that renews it."""
+    """The holder of one log's lease; `aclose` releases it. Owns the task that renews the lease."""
 
     def __init__(self, factory: LogWriterFactory, mirror: LogMirror, log: EventLog, lease: WriterLease) -> None:
         self._factory = factory
@@ -49,29 +53,30 @@ class LogWriter:
         self._log = log
         self._lease = lease
         self.holds_lease = True
-        """Whether this writer leads, for all that it knows."""
+        """Whether this writer still holds the lease, as far as it knows."""
         self._mirrored_after_append: int | None = None
-        """How much was mirrored when this writer last wrote."""
+        """The number of mirrored entries after the last append."""
         self._serial = 0
-        """Names what is appended, so that nothing is written twice where the store's answer was lost."""
+        """Identifies an append, so that a retry after a lost reply writes nothing twice."""
         self._renew_task = asyncio.create_task(self._renew_lease_periodically())
 
     async def announce_changes(self, changes: Sequence[Change]) -> None:
-        """Have forgotten whatever these changes make untrue."""
+        """Call `before_append`, which invalidates cached data that these changes outdate."""
         await self._factory.before_append(self._mirror, changes)
 
     async def append(self, provenance: Provenance, changes: Sequence[Change], *, ends: bool = False) -> None:
-        """Write changes down and show them here; `ends` the log for good.
+        """Append changes and mirror them here. With `ends`, the log ends for good.
 
-        Raises `LeaseLostError` where another leads by now or the log has ended: then no more was written.
+        Raises:
+            LeaseLostError: Another writer holds the lease, or the log has ended. No more was written.
         """
         if not changes:
             return
         mirror = self._mirror
-        # Changes tell what differs from what is mirrored now: whoever writes meanwhile makes them untrue.
+        # The changes are a diff against the mirrored entries: entries of another writer in between make them wrong.
         mirrored_before = mirror.mirrored_entries
         await self.announce_changes(changes)
-        # What is written at once has to leave room in a short log for what the log is about.
+        # A batch must leave room for the baseline, also in a short log.
         max_batch = self._factory.snapshot_every_entries
         for first in range(0, len(changes), max_batch):
             batch = changes[first : first + max_batch]
@@ -101,32 +106,33 @@ class LogWriter:
                 if attempt:
                     await mirror.switch_to_local_log(log)
             await mirror.refresh()
-            # Where the store failed, nobody knows what it has by now; what was read back, readers have.
+            # After a failure of the store only the mirrored entries prove that the batch was written.
             if (was_written and mirror.log is log) or mirror.mirrored_entries - mirrored_before >= len(drafts):
                 self._mirrored_after_append = mirror.mirrored_entries
                 return
 
     async def aclose(self) -> None:
-        """Stop leading, so that another can begin at once."""
+        """Stop renewing and release the lease, so that another writer can acquire it at once."""
         self._renew_task.cancel()
         await asyncio.wait([self._renew_task])
         with contextlib.suppress(LogUnavailableError):
             await self._log.release_lease(self._mirror.name, self._lease)
 
     def _new_drafts(self, provenance: Provenance, changes: Sequence[Change]) -> list[Draft]:
-        """Draft the changes, behind what the log is about where it should be told that again."""
+        """Return drafts of the changes, behind the baseline if the log needs it again."""
         mirror = self._mirror
         drafts = [Draft(provenance, change) for change in changes]
         if not mirror.needs_baseline(self._factory.snapshot_every_entries):
             return drafts
-        # A thread's baseline is not to be shown as something that happens.
+        # Readers of a thread must not see its baseline as new events.
         baseline_provenance = Provenance.SNAPSHOT if isinstance(mirror.name.key, ThreadKey) else provenance
         return [*(Draft(baseline_provenance, change) for change in mirror.state.baseline()), *drafts]
 
     async def _reacquire_lease(self, log: EventLog, mirrored_before: int) -> None:
-        """Lead once more where nobody has led meanwhile: the store came back empty, or a lease ran out unnoticed.
+        """Acquire the lease again after the store came back empty or the lease ran out.
 
-        Raises `LeaseLostError` where somebody else leads, or has written.
+        Raises:
+            LeaseLostError: Another writer holds the lease, or has written meanwhile.
         """
         mirror = self._mirror
         await mirror.refresh()
@@ -139,7 +145,7 @@ class LogWriter:
             self._lease, self.holds_lease = lease, True
 
     async def _leased_log(self) -> EventLog:
-        """Give the log that the feed follows, led by this writer."""
+        """Return the log that the mirror follows, with its lease held by this writer."""
         mirror = self._mirror
         if self._log is not mirror.log:
             lease = await mirror.log.acquire_lease(mirror.name, preempt=True)
@@ -151,7 +157,7 @@ class LogWriter:
     async def _renew_lease_periodically(self) -> None:
         while True:
             await self._factory.sleep(self._lease.lease_seconds / 3)
-            # A store that does not answer once may answer the next time; an append may lead again.
+            # After a failure the next renewal may succeed, or the next append acquires the lease again.
             with contextlib.suppress(LogUnavailableError):
                 lease = self._lease
                 is_renewed = await self._log.renew_lease(self._mirror.name, lease)

@@ -1,4 +1,4 @@
-"""What is being written: a message's texts and a step's tool calls, gathered piece by piece. Pure."""
+"""Partial objects: a message's texts and a step's tool calls, built from deltas. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from schema.contract.wire import ContentPartObject, MessageObject, RunStepObject
 _PART = msgspec.json.Decoder(ContentPartObject)
 
 
-# Stands for a part that was not told of in pieces, an image perhaps, so that those behind it keep their places.
+# Fills the index of a part without deltas, such as an image, so that the parts behind it keep their index.
 _NO_TEXT = Raw(b'{"type":"text","text":{"value":"","annotations":[]}}')
 
 
 class _PartialText:
-    """A text part, in pieces."""
+    """A text part, as the pieces received so far."""
 
     __slots__ = ("annotations", "pieces")
 
@@ -32,7 +32,7 @@ class _PartialText:
 
 
 class PartialContent:
-    """A message's content while its texts grow; pieces for what is no text are dropped."""
+    """A message's content built from text deltas. Deltas for a part that is not text are dropped."""
 
     __slots__ = ("_memo", "_parts")
 
@@ -45,7 +45,7 @@ class PartialContent:
             self._parts = dict(enumerate(content or ()))
 
     def add_delta(self, delta: TextDeltaChange) -> None:
-        """Take one more piece."""
+        """Append one delta."""
         part = self._parts.get(delta.index)
         if not isinstance(part, _PartialText):
             body = TextBodyObject() if part is None else text_body_from_part(part)
@@ -58,7 +58,7 @@ class PartialContent:
         self._memo = None
 
     def to_content_parts(self) -> list[Raw]:
-        """Show the parts as they are so far, in order."""
+        """Return the parts received so far, in order."""
         if self._memo is None:
             parts = (self._parts.get(index, _NO_TEXT) for index in range(max(self._parts, default=-1) + 1))
             self._memo = [part.to_content_part() if isinstance(part, _PartialText) else part for part in parts]
@@ -66,12 +66,12 @@ class PartialContent:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing came yet."""
+        """Whether nothing was received yet."""
         return not self._parts
 
 
 class PartialToolCalls:
-    """A step's tool calls while their arguments and code grow."""
+    """A step's tool calls, built from deltas of their arguments and code."""
 
     __slots__ = ("_calls", "_memo")
 
@@ -84,7 +84,7 @@ class PartialToolCalls:
             self._calls = {index: dict(call) for index, call in enumerate(calls) if isinstance(call, dict)}
 
     def add_delta(self, delta: ToolCallDeltaChange) -> None:
-        """Take one more piece."""
+        """Append one delta."""
         call = self._calls.setdefault(delta.index, {})
         if delta.call_id is not None:
             call["id"] = delta.call_id
@@ -101,7 +101,7 @@ class PartialToolCalls:
         self._memo = None
 
     def to_step_details(self) -> Raw:
-        """Show the step's details as they are so far."""
+        """Return the step's details as received so far."""
         if self._memo is None:
             calls = [self._calls.get(index, {}) for index in range(max(self._calls, default=-1) + 1)]
             self._memo = Raw(msgspec.json.encode({"type": "tool_calls", "tool_calls": calls}))
@@ -109,7 +109,7 @@ class PartialToolCalls:
 
 
 def text_body_from_part(part: Raw) -> TextBodyObject | None:
-    """Give the text of a content part; None for a part of another kind."""
+    """Return the text of a content part. Returns None for a part of another kind."""
     try:
         decoded = _PART.decode(part)
     except msgspec.ValidationError:
@@ -120,7 +120,7 @@ def text_body_from_part(part: Raw) -> TextBodyObject | None:
 
 
 def texts_from_message(message: MessageObject) -> list[str]:
-    """Give the texts of a message, without those that are empty."""
+    """Return the texts of a message that are not empty."""
     if isinstance(message.content, str):
         return [message.content] if message.content else []
     bodies = (text_body_from_part(part) for part in message.content or ())
@@ -128,19 +128,19 @@ def texts_from_message(message: MessageObject) -> list[str]:
 
 
 def message_with_content(message: MessageObject, partial: PartialContent | None) -> MessageObject:
-    """Give a message with the content that it has so far."""
+    """Return the message with its partial content, if any."""
     return message if partial is None else msgspec.structs.replace(message, content=partial.to_content_parts())
 
 
 def step_with_tool_calls(step: RunStepObject, partial: PartialToolCalls | None) -> RunStepObject:
-    """Give a step with the tool calls that it has so far."""
+    """Return the step with its partial tool calls, if any."""
     if partial is None:
         return step
     return msgspec.structs.replace(step, step_details=partial.to_step_details(), type=step.type or "tool_calls")
 
 
 def _fields(known: object, **missing: str) -> dict[str, Any]:
-    """Give an object's fields, those that are to grow as texts."""
+    """Return a copy of an object's fields in which each of `missing` is a string."""
     fields = dict(known) if isinstance(known, dict) else {}
     return fields | {
         name: fields[name] if isinstance(fields.get(name), str) else text for name, text in missing.items()

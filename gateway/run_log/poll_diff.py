@@ -1,7 +1,7 @@
-"""What a look at a run tells that was not known before. Pure.
+"""The difference between a polled run and the known state. Pure.
 
-Texts that were only looked at never become pieces of text. Where pieces were to come and did not, the reader is told
-so, and gets the message as it stands once it is finished.
+Polled text never becomes text deltas. If the deltas of a message are missing, the reader gets `TOKENS_LOST`, and the
+whole message once it is finished.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def diff_poll(
     steps: Sequence[RunStepObject] | None = None,
     messages: Sequence[MessageObject] | None = None,
 ) -> list[Change]:
-    """Give what differs from the state, the run's status last; steps and messages are oldest first.
+    """Return the changes, the run's status last. Steps and messages are oldest first, or None if they were not polled.
 
-    Steps and messages of a run that is over were read after the run itself; None for what was not looked at.
+    Steps and messages of a run that is over must be read after the run itself.
     """
     if state.is_over:
         return []

@@ -1,4 +1,4 @@
-"""Watches what is streamed by nobody: one process of all leads its log and polls, the others stand by to take over."""
+"""Records a run or thread that no process streams. One process holds the lease and polls; the others stand by."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _logger = logging.getLogger(__name__)
 
 
 class PollRecorder:
-    """Keeps the log of one feed going while this process has readers of it."""
+    """Records one log by polling, while this process has readers of it."""
 
     def __init__(
         self,
@@ -44,14 +44,14 @@ class PollRecorder:
         self._sleep = sleep
         self._poll_requested = asyncio.Event()
         self.is_current = asyncio.Event()
-        """Whether what the log holds is the present: a look was tried here, or another leads, or nobody watches."""
+        """Set once the log is current: a poll was tried here, another process polls, or polling has ended."""
 
     def poll_soon(self) -> None:
-        """Look sooner than planned: something has happened, or somebody wants more."""
+        """Poll sooner than planned, after a write or for a reader that needs details."""
         self._poll_requested.set()
 
     async def run(self) -> None:
-        """Watch until the log has ended or cannot be kept going with this credential; then its readers are told."""
+        """Record until the log has ended, or until an error that a retry cannot solve ends its readers."""
         mirror = self._mirror
         try:
             while not mirror.is_over():
@@ -77,7 +77,7 @@ class PollRecorder:
             self.is_current.set()
 
     async def _stand_by(self) -> None:
-        """Wait until there is a reason to try to lead, and let the leader know what is wanted here."""
+        """Wait for a reason to try to acquire the lease. Tell its holder if a reader here needs details."""
         mirror = self._mirror
         if mirror.is_over():
             return
@@ -85,7 +85,7 @@ class PollRecorder:
             with contextlib.suppress(LogUnavailableError):
                 await mirror.log.request_details(mirror.name)
         if await wait_for_event(mirror.log_changed, self._options.follow_seconds, self._sleep):
-            # Most news is the leader's own; trying to lead after each would be too often.
+            # Most notifications come from the lease holder's own appends: do not try after each of them.
             await self._sleep(self._options.settle_seconds)
 
     async def _poll_with_lease(self, writer: LogWriter) -> None:
@@ -112,7 +112,7 @@ class PollRecorder:
                 unchanged = 0
 
     async def _wait_for_next_poll(self, diff: PollDiff, unchanged: int) -> bool:
-        """Wait until the next look; tells whether something happened meanwhile."""
+        """Wait until the next poll is due. Returns whether `poll_soon` was called meanwhile."""
         delay = next_poll_delay_seconds(
             self._options.poll_intervals,
             unchanged_polls=unchanged,

@@ -1,4 +1,4 @@
-"""What a look at something shows: whoever polls fetches by one of these and compares with what is known."""
+"""The port of a poller: it fetches a run or thread and returns a result that can be compared with the known state."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ FATAL_CODES = frozenset(
         ErrorCode.UNSUPPORTED_BY_UPSTREAM,
     }
 )
-"""Codes after which asking again is of no use: they end the readers whose credential was used."""
+"""Codes for which a retry is useless: they end the readers whose credential was used."""
 
 
 @dataclass(frozen=True, slots=True)
 class PollDiff:
-    """What a look showed that was not known before; `is_waiting` for what waits for its caller.
+    """The new changes of a poll. `is_waiting` means that the run waits for its caller.
 
-    `retry_after_ms` is what the upstream asked for where it kept a part of it away.
+    `retry_after_ms` is set if the upstream refused a part of the poll and said when to try again.
     """
 
     changes: Sequence[Change]
@@ -39,21 +39,25 @@ class PollDiff:
 
 
 class PollResult(Protocol):
-    """What was fetched, to be compared with what is known by then."""
+    """A fetched run or thread. It is compared with the state only when it is written."""
 
     def to_diff(self) -> PollDiff:
-        """Tell what differs."""
+        """Return the difference from the present state."""
 
 
 class Poller(Protocol):
-    """Looks at one run or thread."""
+    """Polls one run or thread."""
 
     async def poll(self, api: ThreadsApi, *, with_details: bool) -> PollResult:
-        """Fetch; raises the `GatewayError` that keeps it away."""
+        """Fetch the run or thread; `with_details`, steps and messages too.
+
+        Raises:
+            GatewayError: A call failed.
+        """
 
 
 def single_result(results: Results[ValueT]) -> ValueT:
-    """Give the one result; raises it where it is an error."""
+    """Return the one result of a port call. Raises it if it is an error."""
     (result,) = results
     if isinstance(result, GatewayError):
         raise result

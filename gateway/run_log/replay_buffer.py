@@ -1,7 +1,6 @@
-"""The latest events of a log as its readers see them, and the readers' ways through them.
+"""The replay buffer of a log: its latest events, held once for all readers, and each reader's position in it.
 
-A lane holds each event once, whoever reads it; a reader holds its place. Who stays behind what a lane can hold is
-told so and goes on from the present state.
+A reader that falls behind the oldest event is told so and continues with the present state.
 """
 
 from __future__ import annotations
@@ -37,35 +36,40 @@ _OVERHEAD_BYTES = 500
 
 @dataclass(frozen=True, slots=True)
 class ReplayBufferLimits:
-    """How much a lane holds."""
+    """The limits of one replay buffer."""
 
     entries: int = 10_000
     size_bytes: int = 8 << 20
 
 
 class ReplaySource(Protocol):
-    """What stands behind a lane."""
+    """The owner of a replay buffer: the mirror of its log."""
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing can be added."""
+        """Whether no event can be added any more."""
 
     @property
     def error(self) -> GatewayError | None:
-        """What keeps anything more from coming."""
+        """The error that prevents any further event."""
 
     def present_event(self, change: Change, *, resumable: bool) -> RunEvent:
-        """Make an event of the present; one that is not `resumable` leads whoever comes back to the present again."""
+        """Return an event of the present state.
+
+        A reader that resumes behind one that is not `resumable` gets the present state again.
+        """
 
     async def on_reader_closed(self, reader: EventReader) -> None:
-        """Note that a reader has left."""
+        """Called after a reader has closed."""
 
 
 class ReplayBuffer:
-    """Events that follow each other; `present_events` says what a reader is shown who begins with the present state.
+    """Consecutive events. `present_changes` returns the changes that show the present state to a reader that starts.
 
-    `reports_lag`: whether readers are told when they were too slow. `starts_with_snapshot`: whether a reader without
-    a cursor begins at the oldest snapshot, where there is one; other snapshots are not shown.
+    `reports_lag`: whether a reader that was too slow is told so. `starts_with_snapshot`: whether a reader without a
+    cursor starts at the oldest snapshot, if there is one; readers skip all other snapshots.
+
+    An index counts all events since the buffer was created; `start_index` is that of the oldest event held.
     """
 
     def __init__(
@@ -95,21 +99,21 @@ class ReplayBuffer:
 
     @property
     def end_index(self) -> int:
-        """The place behind the last event."""
+        """The index behind the last event."""
         return self.start_index + len(self._events)
 
     def event_at(self, index: int) -> RunEvent:
-        """Give the event at a place that is held."""
+        """Return the event at an index that is held."""
         return self._events[index - self.start_index]
 
     def set_resumable_after(self, number: int) -> None:
-        """Say that the log is held from behind this entry on; what is here already no cursor leads to."""
+        """Accept cursors only from this entry number on. No cursor leads to the events that are held already."""
         self._resumable_after = number
         self._numbers = deque([0] * len(self._numbers))
         self._present_memo = None
 
     def add_event(self, event: RunEvent, number: int) -> None:
-        """Add the next event, that of a log's entry; the oldest may go."""
+        """Add the event of entry `number`. Drops the oldest events beyond the limits."""
         if isinstance(event.change, SnapshotChange):
             self._snapshots.append(self.end_index)
         size_bytes = _change_size_bytes(event.change)
@@ -124,9 +128,9 @@ class ReplayBuffer:
             self._drop_oldest()
 
     def skip_events(self, count: int | None, number: int) -> None:
-        """Forget all events, since some that followed them are lost: `count` of them, None where nobody knows.
+        """Drop all events, because `count` events behind them were lost (None: an unknown number).
 
-        What comes next follows entry `number`.
+        The next event will be that of the entry behind `number`.
         """
         while self._events:
             self._drop_oldest()
@@ -137,21 +141,21 @@ class ReplayBuffer:
         self._present_memo = None
 
     def index_after_entry(self, number: int) -> int | None:
-        """Give the place behind an entry; None where what came right after it is no longer held."""
+        """Return the index behind an entry. Returns None if the events right behind it are no longer held."""
         if number < self._resumable_after:
             return None
         return self.start_index + bisect_right(self._numbers, number)
 
     def oldest_snapshot_index(self) -> int | None:
-        """Give the place of the oldest snapshot that is held, for readers who begin with one."""
+        """Return the index of the oldest snapshot held. Returns None if readers do not start with one."""
         return self._snapshots[0] if self.starts_with_snapshot and self._snapshots else None
 
     def is_lag_unknown(self, index: int) -> bool:
-        """Whether nobody knows how much came after this place."""
+        """Return whether an unknown number of events was lost behind this index."""
         return index < self._unknown_lag_before
 
     def present_events(self) -> tuple[RunEvent, ...]:
-        """Show the present state: the same events to all who ask before the next one comes."""
+        """Return the events of the present state: the same objects for all readers until the next event."""
         if self._present_memo is None or self._present_memo[0] != self.end_index:
             changes = self._present_changes()
             last = len(changes) - 1
@@ -162,11 +166,11 @@ class ReplayBuffer:
         return self._present_memo[1]
 
     def wake_readers(self) -> None:
-        """Tell all readers that there may be something for them."""
+        """Tell all readers that there may be a new event, an error or the end."""
         for reader in tuple(self.readers):
             try:
                 reader.wake()
-            except Exception:  # one reader's own fault is not to be another's
+            except Exception:  # an error of one reader must not reach the others
                 _logger.exception("A reader of run events failed.")
 
     def _drop_oldest(self) -> None:
@@ -179,7 +183,7 @@ class ReplayBuffer:
 
 
 class EventReader:
-    """One reader's way through a lane; begins where `start_reading` says."""
+    """The position of one reader in a replay buffer. `start_reading` or `resume_after` sets where it begins."""
 
     __slots__ = (
         "__weakref__",
@@ -208,7 +212,7 @@ class EventReader:
         return self._buffer
 
     def start_reading(self) -> None:
-        """Begin with the oldest snapshot, or else with the present state."""
+        """Start at the oldest snapshot, or else with the present state."""
         index = self._buffer.oldest_snapshot_index()
         if index is None:
             self._prelude = (*self._prelude, *self._buffer.present_events())
@@ -216,7 +220,11 @@ class EventReader:
         self._next_index = self._first_index = index
 
     def resume_after(self, number: int | None, cursor: str) -> None:
-        """Begin behind an entry; None or one whose successors are gone: say so, and begin with the present state."""
+        """Start behind entry `number`.
+
+        If `number` is None or the events behind it are gone, start with the present state. If the buffer `reports_lag`,
+        `CURSOR_EXPIRED` comes first, with the caller's `cursor`.
+        """
         index = None if number is None else self._buffer.index_after_entry(number)
         if index is not None:
             self._next_index, self._first_index = index, -1
@@ -260,7 +268,7 @@ class EventReader:
             asyncio.get_running_loop().call_soon(self.wake)
 
     def wake(self) -> None:
-        """Tell whoever waits that there may be something."""
+        """Wake the waiting task and call the callback."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
         if self._callback is not None and not self._is_closed:
@@ -291,14 +299,14 @@ class EventReader:
         return first
 
     def _catch_up(self) -> None:
-        """Go to the present; what was missed is said where the lane's readers are told of it."""
+        """Continue with the present state. Readers with `reports_lag` are told first what they missed."""
         buffer = self._buffer
         if buffer.reports_lag:
             is_unknown = buffer.is_lag_unknown(self._next_index)
             missed: Change = CURSOR_EXPIRED if is_unknown else LaggedChange(buffer.end_index - self._next_index)
             self._prelude = (buffer.source.present_event(missed, resumable=False), *buffer.present_events())
         else:
-            # Who is not told that anything was missed is not to be told the same again either.
+            # Without a report of the lag, a repeated status would be an event that did not happen.
             self._prelude = tuple(
                 event for event in buffer.present_events() if not _is_same_status(event.change, self._last_change)
             )
@@ -310,7 +318,7 @@ def _is_same_status(change: Change, last: Change | None) -> bool:
 
 
 def _change_size_bytes(change: Change) -> int:
-    """Tell about how many bytes a change takes."""
+    """Estimate the memory of a change in bytes."""
     match change:
         case TextDeltaChange(value=value, annotations=[]):
             return _OVERHEAD_BYTES + 4 * len(value)

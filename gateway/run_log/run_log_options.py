@@ -1,4 +1,4 @@
-"""The bounds of run events, and what they need of the world: a clock and a way to wait."""
+"""Options of run events, and how their parts wait."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class RunLogOptions:
-    """How much is held, how often is asked, and how long is waited.
+    """The limits and intervals of run events.
 
-    `mirror` bounds what each feed holds of its log. `snapshot_every_entries`: how often a writer says again what its
-    log is about. `polls_per_second` and `poll_burst` bound all watchers of the process together. `open_seconds`: how
-    long a reader waits for the first news of a run. `follow_seconds`: how often who does not lead tries to, and
-    `settle_seconds`: how long it waits for more news before it tries.
+    `mirror` limits the replay buffers of each log. `snapshot_every_entries` is how often a writer repeats the baseline.
+    `polls_per_second` and `poll_burst` limit all polls of the process together. `open_seconds` is how long a reader
+    waits for a run to become known. A process without the lease tries to acquire it every `follow_seconds`, and waits
+    `settle_seconds` after a notification before it tries.
     """
 
     mirror: ReplayBufferLimits = field(default_factory=ReplayBufferLimits)
@@ -34,7 +34,7 @@ class RunLogOptions:
 
 
 async def wait_for_event(event: asyncio.Event, seconds: float, sleep: Sleep) -> bool:
-    """Wait for an event, but not longer than some seconds; tells whether it came."""
+    """Wait for an event, but at most `seconds`. Returns whether the event is set."""
     if event.is_set():
         return True
     tasks = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(sleep(seconds))]

@@ -1,4 +1,4 @@
-"""Looks at one run: the run alone, or with its steps and the messages that it wrote."""
+"""Polls one run: only the run itself, or also its steps and the messages that it wrote."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _MAX_FAILED_END_POLLS = 5
 
 @dataclass(frozen=True, slots=True)
 class RunPollResult:
-    """A run as it was fetched; steps and messages are None where they were not, `fault` says why, at the end.
+    """A fetched run. Steps and messages are None if they were not fetched.
 
-    `retry_after_ms` is when the upstream wants to be asked for them again.
+    `fault` says why a part of a run that is over is missing. `retry_after_ms` is how long the upstream asks to wait
+    before the parts are fetched again.
     """
 
     state: RunState
@@ -44,7 +45,7 @@ class RunPollResult:
 
 
 class RunPoller:
-    """Looks at one run again and again; knows how often its end could not be seen whole."""
+    """Polls one run repeatedly. Counts the polls in which the end of the run could not be read completely."""
 
     def __init__(self, key: RunKey, state: RunState) -> None:
         self._key = key
@@ -52,10 +53,11 @@ class RunPoller:
         self._failed_end_polls = 0
 
     async def poll(self, api: ThreadsApi, *, with_details: bool) -> RunPollResult:
-        """Fetch the run, then what it did where that is wanted, and always where the run is over.
+        """Fetch the run; then its steps and messages, if `with_details` or if the run is over.
 
-        Raises the `GatewayError` that keeps the run away, or the whole of one that is over: its end is not to be
-        shown before all that came before it. After some failures it is.
+        Raises:
+            GatewayError: The run could not be read. Or the run is over and its steps or messages could not be read: its
+                end must not be shown before the events that led to it. After some failures it is shown with a fault.
         """
         run = single_result(await api.get_runs([self._key]))
         is_over = is_terminal(run.status)
@@ -92,7 +94,7 @@ class RunPoller:
         return found
 
     async def _fetch_messages(self, api: ThreadsApi) -> list[MessageObject] | GatewayError:
-        # Newest first: where a server does not know the filter, the run's messages are among the latest.
+        # Newest first: if a server ignores the run filter, the run's messages are among the newest.
         found: list[MessageObject] = []
         thread_id, run_id = self._key
         after = None

@@ -1,4 +1,4 @@
-"""A run as its log tells it: the changes, one after the other, laid upon each other. Pure."""
+"""The state of a run, built from the changes of its log. Pure."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from schema.contract.run_events import (
 from schema.contract.wire import NULL, MessageObject, RunObject, RunStepObject, StepDetailsObject
 
 FINISHED_MESSAGE_STATUSES = frozenset({"completed", "incomplete"})
-"""Statuses in which a message is whole. Source: the message object's `status` in the API's specification."""
+"""Statuses of a message that is finished. Source: `MessageObject.status` in the API's specification."""
 
 FINAL_STEP_STATUSES = frozenset({"completed", "failed", "cancelled", "expired"})
-"""Statuses in which a step cannot change. Source: the run step object's `status` in the API's specification."""
+"""Statuses of a step that cannot change. Source: `RunStepObject.status` in the API's specification."""
 
 _DETAILS = msgspec.json.Decoder(StepDetailsObject)
 
 
 class RunState:
-    """The present state of one run; takes any change at any time and never fails."""
+    """The present state of one run. Accepts any change at any time and never fails."""
 
     def __init__(self) -> None:
         self.run: RunObject | None = None
@@ -45,54 +45,54 @@ class RunState:
 
     @property
     def has_begun(self) -> bool:
-        """Whether anything is known of the run."""
+        """Whether the run is known."""
         return self.run is not None
 
     @property
     def is_over(self) -> bool:
-        """Whether the run can never change again."""
+        """Whether the run is terminal and can never change again."""
         return self.run is not None and is_terminal(self.run.status)
 
     @property
     def has_output(self) -> bool:
-        """Whether anything is known that the run did."""
+        """Whether any step or message of the run is known."""
         return bool(self._steps or self._messages)
 
     @property
     def is_fully_streamed(self) -> bool:
-        """Whether streams have told all that the run did until now, as far as one that waits for its caller."""
+        """Whether the run waits for its caller and all that it did until then came from streams."""
         return self._is_streamed_so_far and self.run is not None and self.run.status == "requires_action"
 
     @property
     def is_settled(self) -> bool:
-        """Whether no step and no message is under way."""
+        """Whether no step and no message is in progress."""
         open_steps = (step for step in self._steps.values() if step.status not in FINAL_STEP_STATUSES)
         return not any(open_steps) and self._messages.keys() <= self._finished_message_ids
 
     def step(self, step_id: str) -> RunStepObject | None:
-        """Give a step as it stands."""
+        """Return a step with its partial tool calls."""
         step = self._steps.get(step_id)
         return None if step is None else step_with_tool_calls(step, self._partial_tool_calls.get(step_id))
 
     def message(self, message_id: str) -> MessageObject | None:
-        """Give a message with the text that it has so far."""
+        """Return a message with its partial content."""
         message = self._messages.get(message_id)
         return None if message is None else message_with_content(message, self._partial_contents.get(message_id))
 
     def has_partial_tool_calls(self, step_id: str) -> bool:
-        """Whether pieces of the step's tool calls came since the step itself did."""
+        """Return whether deltas of the step's tool calls came after the step object."""
         return step_id in self._partial_tool_calls
 
     def is_finished(self, message_id: str) -> bool:
-        """Whether nothing is added to a message any more."""
+        """Return whether a message is finished."""
         return message_id in self._finished_message_ids
 
     def was_streamed(self, message_id: str) -> bool:
-        """Whether a message's text came, or was to come, piece by piece."""
+        """Return whether a message's text came, or was to come, as deltas."""
         return message_id in self._streamed_message_ids
 
     def snapshot(self) -> SnapshotChange:
-        """Show the run as it stands; raises ValueError where nothing is known of it."""
+        """Return the run as it is now. Raises `ValueError` if the run is not known."""
         if self.run is None:
             raise ValueError("expected a run of which something is known")
         steps = [
@@ -111,15 +111,15 @@ class RunState:
         return SnapshotChange(self.run, steps, shown)
 
     def baseline(self) -> list[Change]:
-        """Give the changes of which this state can be made anew."""
+        """Return changes from which this state can be rebuilt."""
         return [] if self.run is None else [self.snapshot()]
 
     def copy(self) -> RunState:
-        """Give an equal state that goes its own way."""
+        """Return an independent copy."""
         other = RunState()
         for change in self.baseline():
             other.apply(change)
-        # A snapshot says in the messages themselves which are finished; the state need not.
+        # A snapshot marks finished messages by their status; the state keeps the original objects.
         other._messages |= {name: self._messages[name] for name in self._messages.keys() & self._finished_message_ids}
         other._finished_message_ids = set(self._finished_message_ids)
         other._streamed_message_ids = set(self._streamed_message_ids)
@@ -127,7 +127,7 @@ class RunState:
         return other
 
     def apply(self, change: Change, provenance: Provenance = Provenance.POLLED) -> None:
-        """Lay one change upon the state."""
+        """Apply one change to the state."""
         match change:
             case SnapshotChange():
                 self._apply_snapshot(change, provenance)
@@ -148,10 +148,10 @@ class RunState:
                 self._partial_contents.pop(message.id, None)
                 self._finished_message_ids.add(message.id)
             case _:
-                pass  # a fault tells of the way here, not of the run
+                pass  # a fault concerns the transport, not the run
 
     def _apply_snapshot(self, snapshot: SnapshotChange, provenance: Provenance) -> None:
-        # A stream that begins behind the run's beginning does not know what came before.
+        # A stream that begins after the run began does not contain the earlier changes.
         saw_beginning = self.run is None and snapshot.run.started_at is None and not snapshot.steps
         self._is_streamed_so_far = (saw_beginning or self._is_streamed_so_far) and provenance is Provenance.STREAMED
         self.run = snapshot.run
@@ -171,7 +171,7 @@ class RunState:
         if message.id in self._finished_message_ids or (message.id in self._messages and not message.content):
             return
         if message.content:
-            # What the object has already holds the pieces that came before it.
+            # The object's content includes the deltas that came before it.
             self._partial_contents.pop(message.id, None)
         self._messages[message.id] = message
         if provenance is Provenance.STREAMED:
@@ -202,7 +202,7 @@ class RunState:
 
 
 def message_ids_from_completed_steps(steps: Iterable[RunStepObject]) -> frozenset[str]:
-    """Name the messages whose step is completed."""
+    """Return the ids of the messages whose step is completed."""
     found = set()
     for step in steps:
         if step.status == "completed" and step.type in {"message_creation", ""}:
@@ -216,9 +216,9 @@ def message_ids_from_completed_steps(steps: Iterable[RunStepObject]) -> frozense
 
 
 def is_message_finished(message: MessageObject, run: RunObject, completed: Collection[str]) -> bool:
-    """Tell whether nothing is added to a run's message any more; `completed` names those whose step is completed.
+    """Return whether a run's message is finished. `completed` holds the ids of messages whose step is completed.
 
-    The real service leaves `status` out of messages that are read, so the run and its steps have to tell.
+    The real service leaves `status` out of messages that are read, so the run and its steps decide.
     """
     if message.status in FINISHED_MESSAGE_STATUSES or is_terminal(run.status):
         return True
@@ -228,6 +228,6 @@ def is_message_finished(message: MessageObject, run: RunObject, completed: Colle
 
 
 def _with_finished_status(message: MessageObject) -> MessageObject:
-    """Say in the message itself that it is finished, where nothing else would."""
+    """Return the message with a status that marks it as finished."""
     status = "completed" if message.incomplete_at is None and message.incomplete_details is None else "incomplete"
     return msgspec.structs.replace(message, status=status)

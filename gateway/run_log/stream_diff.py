@@ -1,7 +1,7 @@
-"""What a run's stream tells that was not known before. Pure.
+"""The difference between a run's stream and the known state. Pure.
 
-An event that comes twice, too late, out of order, for another run or of a kind that nobody knows tells nothing. What
-an event says is in its object, never in its name; the name only decides where an object has no status of its own.
+An event that comes twice, too late or out of order, is of another run or of an unknown kind, results in no change. The
+content of an event is its object, never its name; the name decides only if an object has no status of its own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MAX_INDEX = 1_000
 
 
 def diff_stream_event(state: RunState, event: StreamEvent) -> list[Change]:
-    """Give what differs from the state; nothing where the run is over or, but for the run itself, not yet known."""
+    """Return the changes of one event. Returns none if the run is over or, except for the run itself, not known yet."""
     if state.is_over:
         return []
     fault = event.error or event.decode_error
@@ -51,9 +51,9 @@ def diff_stream_event(state: RunState, event: StreamEvent) -> list[Change]:
 
 
 def first_snapshot(run: RunObject, earlier: Sequence[StreamEvent]) -> SnapshotChange:
-    """Show a run as a stream first told of it, with what the stream had told `earlier`."""
+    """Return the snapshot of a run from a stream's first run object and the `earlier` events of the stream."""
     state = RunState()
-    # What a run that is over did is still to be taken in.
+    # In progress, because a run that is over would ignore its own steps and messages.
     state.apply(SnapshotChange(msgspec.structs.replace(run, status="in_progress"), [], []))
     for event in earlier:
         if not isinstance(event.wire, RunObject):
@@ -64,7 +64,7 @@ def first_snapshot(run: RunObject, earlier: Sequence[StreamEvent]) -> SnapshotCh
 
 
 def diff_status(state: RunState, run: RunObject) -> list[Change]:
-    """Give the change of a run's status; a terminal one is the last, and what else changed of a run is no event."""
+    """Return the change of a run's status. A terminal status is the last one; changes of other fields are no event."""
     if state.run is None:
         return [SnapshotChange(run, [], [])]
     if run.id != state.run.id or not is_new_status(state.run.status, run.status):
@@ -73,10 +73,10 @@ def diff_status(state: RunState, run: RunObject) -> list[Change]:
 
 
 def is_new_status(known: str, status: str) -> bool:
-    """Tell whether a status is news, and not an old one that comes late.
+    """Return whether a status is new, and not an old one that comes late.
 
-    Only a run that waited for its caller is queued again, and one that is to stop does nothing else any more.
-    Source: the life cycle of runs in the API's documentation.
+    Only a run that waited for its caller is queued again, and a run that is cancelling can only end.
+    Source: the run lifecycle in the API's documentation.
     """
     if is_terminal(known) or status == known:
         return False
@@ -86,13 +86,13 @@ def is_new_status(known: str, status: str) -> bool:
 
 
 def diff_step(state: RunState, step: RunStepObject, *, streamed: bool) -> list[Change]:
-    """Give the change of a step, which never leaves a final status."""
+    """Return the change of a step. A step never leaves a final status."""
     known = state.step(step.id)
     if known is not None:
         if known.status in FINAL_STEP_STATUSES and step.status not in FINAL_STEP_STATUSES:
             return []
         if known.status == step.status:
-            # While a stream tells of calls piece by piece, an object that comes along has fewer of them.
+            # While deltas of tool calls are streamed, a step object holds fewer calls than the state.
             if streamed and state.has_partial_tool_calls(step.id) and step.status not in FINAL_STEP_STATUSES:
                 return []
             if _comparable_fields(known) == _comparable_fields(step):
@@ -156,7 +156,7 @@ def _changes_from_step_delta(step_id: str, body: dict[str, Any]) -> Iterator[Cha
 
 
 def _indexed_objects(listed: object) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Go through a list of objects with the place that each names, or else has."""
+    """Iterate over the objects of a list, each with its `index` field or else its position."""
     for position, item in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(item, dict):
             index = item.get("index", position)
@@ -177,7 +177,7 @@ def _comparable_fields(step: RunStepObject) -> tuple[object, ...]:
 
 
 def _without_empty_fields(value: Any) -> Any:
-    """Leave out what some servers write and others do not: nulls, what is empty, and the numbers of list items."""
+    """Drop fields that only some servers write: nulls, empty values, and the index of list items."""
     if isinstance(value, dict):
         fields = {name: _without_empty_fields(part) for name, part in value.items() if name != "index"}
         return {name: part for name, part in fields.items() if part not in (None, "", [], {})}

@@ -1,4 +1,4 @@
-"""Takes a run's stream over and writes all that it tells into the run's log, whoever listens."""
+"""Records a run's stream in the run's log, with or without readers."""
 
 from __future__ import annotations
 
@@ -26,48 +26,48 @@ _MAX_EARLY_EVENTS = 1_000
 
 
 class _Outcome(Enum):
-    """What becomes of a stream after some of its events."""
+    """The state of a recording after some events of the stream."""
 
     CONTINUES = auto()
     WAITS_FOR_CALLER = auto()
     ENDED = auto()
     INTERRUPTED = auto()
     UNSETTLED = auto()
-    """The run is over, but not all that it did was told: whoever watches looks before the end is shown."""
+    """The run is over, but the stream left events out: they are polled before the end is shown."""
 
 
 class _StreamedRun:
-    """The state of a run as its stream tells it, ahead of the log."""
+    """The state of a run as its stream reports it, ahead of the log."""
 
     def __init__(self, state: RunState) -> None:
-        self.is_partial = False
-        """Whether some of what the run did was told to nobody here."""
+        self.has_gaps = False
+        """Whether some steps or messages of the run are missing from the stream and the log."""
         self.state = state
-        self.changes: list[Change] = []
-        self._end: StatusChange | None = None
+        self.pending_changes: list[Change] = []
+        self._held_end: StatusChange | None = None
 
     @property
-    def end(self) -> StatusChange | None:
-        """The end that was told before all that leads to it."""
-        return self._end
+    def held_end(self) -> StatusChange | None:
+        """The terminal status that came before all that leads to it, and is held back until then."""
+        return self._held_end
 
     def start_from(self, snapshot: SnapshotChange) -> None:
-        """Begin with a run of which nothing was known."""
+        """Start with the first snapshot of a run that was not known."""
         self._add_change(snapshot)
 
     def apply_event(self, event: StreamEvent) -> _Outcome:
-        """Take in one event; what it tells is added to `changes`."""
-        self.is_partial = self.is_partial or event.decode_error is not None
+        """Apply one event and add its changes to `pending_changes`."""
+        self.has_gaps = self.has_gaps or event.decode_error is not None
         for change in diff_stream_event(self.state, event):
             if isinstance(change, StatusChange) and is_terminal(change.run.status):
-                self._end = self._end or change
+                self._held_end = self._held_end or change
             else:
                 self._add_change(change)
-        if self._end is not None:
-            did_something = self.state.has_output or self._end.run.status != "completed"
-            if self.state.is_settled and did_something and not self.is_partial:
-                self._add_change(self._end)
-            elif self.is_partial or event.is_done or event.error is not None:
+        if self._held_end is not None:
+            has_output = self.state.has_output or self._held_end.run.status != "completed"
+            if self.state.is_settled and has_output and not self.has_gaps:
+                self._add_change(self._held_end)
+            elif self.has_gaps or event.is_done or event.error is not None:
                 return _Outcome.UNSETTLED
         if self.state.is_over:
             return _Outcome.ENDED
@@ -82,14 +82,14 @@ class _StreamedRun:
 
     def _add_change(self, change: Change) -> None:
         self.state.apply(change, Provenance.STREAMED)
-        self.changes.append(change)
+        self.pending_changes.append(change)
 
 
 class StreamRecorder:
-    """One stream and its run; `run` is to be a task that outlives whoever asked for the run.
+    """Records one stream. `run` must be a task that outlives the caller that started the run.
 
-    `open_session` returns the session of a run's key, with this stream counted in it already; `release_session` is
-    called at the end.
+    `open_session` returns the session of a run, with this stream counted in it already. `release_session` is called at
+    the end.
     """
 
     def __init__(
@@ -107,11 +107,11 @@ class StreamRecorder:
         self._first_run: asyncio.Future[RunObject] = asyncio.get_running_loop().create_future()
 
     async def wait_for_run(self) -> RunObject:
-        """Give the run as soon as it is in its log; raises the `GatewayError` of a stream that never told of one."""
+        """Return the run as soon as it is in its log. Raises the `GatewayError` of a stream that never named a run."""
         return await asyncio.shield(self._first_run)
 
     async def run(self) -> None:
-        """Write until the stream ends, and let go of it."""
+        """Record until the stream ends, then close it."""
         failure = GatewayError(
             ErrorCode.GATEWAY_STOPPING,
             "The gateway stopped before it knew whether the run began.",
@@ -120,7 +120,7 @@ class StreamRecorder:
         try:
             await self._record()
         except GatewayError as error:
-            # Nobody knows whether the run began, so trying again might begin another.
+            # It is unknown whether the run began, so a retry might start a second run.
             failure = GatewayError(
                 error.code,
                 error.message,
@@ -134,7 +134,7 @@ class StreamRecorder:
         finally:
             if not self._first_run.done():
                 self._first_run.set_exception(failure)
-                self._first_run.exception()  # the caller may have left
+                self._first_run.exception()  # mark as retrieved: the caller may be gone
             with contextlib.suppress(Exception):
                 await self._stream.aclose()
 
@@ -150,7 +150,7 @@ class StreamRecorder:
             await self._release_session(session)
 
     async def _read_until_run(self) -> tuple[list[StreamEvent], int, RunKey]:
-        """Read until a run is told of; gives the events, the run's place among them, and its key."""
+        """Read until the first run object. Returns the events, its index among them, and the run's key."""
         events: list[StreamEvent] = []
         thread_id = self._stream.thread_id
         while len(events) < _MAX_EARLY_EVENTS and (batch := await self._stream.read_events()):
@@ -181,7 +181,7 @@ class StreamRecorder:
                 while outcome is _Outcome.CONTINUES:
                     outcome = await self._write_next_events(writer, streamed_run)
         except LeaseLostError:
-            pass  # another stream of the same run goes on with its log
+            pass  # another stream of the same run continues its log
         finally:
             if isinstance(run, RunObject):
                 self._resolve_run(run)
@@ -200,12 +200,10 @@ class StreamRecorder:
         events: Sequence[StreamEvent],
         run_index: int,
     ) -> _Outcome:
-        """Write what was read so far; a log that holds nothing begins with the run."""
-        # Of a run that had worked before, only streams that told all of it until now leave nothing out.
+        """Write the events read so far. The log of an unknown run begins with its snapshot."""
+        # A run that already has output has gaps, unless all of that output came from streams.
         has_output = any(isinstance(event.wire, (RunStepObject, MessageObject)) for event in events[:run_index])
-        streamed_run.is_partial = (
-            has_output or run.started_at is not None
-        ) and not streamed_run.state.is_fully_streamed
+        streamed_run.has_gaps = (has_output or run.started_at is not None) and not streamed_run.state.is_fully_streamed
         if streamed_run.state.has_begun:
             return await self._write_events(writer, streamed_run, events)
         if is_terminal(run.status):
@@ -214,9 +212,9 @@ class StreamRecorder:
         return await self._write_events(writer, streamed_run, events[run_index:])
 
     async def _write_finished_run(self, writer: LogWriter, snapshot: SnapshotChange) -> _Outcome:
-        """Write a run that was over when it was first told of."""
-        did_something = snapshot.steps or snapshot.messages or snapshot.run.status != "completed"
-        if not did_something or any(step.status not in FINAL_STEP_STATUSES for step in snapshot.steps):
+        """Write a run that was over in its first object."""
+        has_output = snapshot.steps or snapshot.messages or snapshot.run.status != "completed"
+        if not has_output or any(step.status not in FINAL_STEP_STATUSES for step in snapshot.steps):
             return _Outcome.UNSETTLED
         await writer.append(Provenance.STREAMED, [snapshot], ends=True)
         return _Outcome.ENDED
@@ -226,7 +224,7 @@ class StreamRecorder:
         try:
             events = await self._stream.read_events()
         except GatewayError as error:
-            if streamed_run.end is not None:
+            if streamed_run.held_end is not None:
                 return _Outcome.UNSETTLED
             await writer.append(Provenance.STREAMED, [FaultChange(STREAM_INTERRUPTED, error.message)])
             return _Outcome.INTERRUPTED
@@ -240,9 +238,9 @@ class StreamRecorder:
             outcome = streamed_run.apply_event(event)
             if outcome is not _Outcome.CONTINUES:
                 break
-        if outcome is _Outcome.UNSETTLED and streamed_run.end is not None:
-            await writer.announce_changes([streamed_run.end])
-        changes, streamed_run.changes = streamed_run.changes, []
+        if outcome is _Outcome.UNSETTLED and streamed_run.held_end is not None:
+            await writer.announce_changes([streamed_run.held_end])
+        changes, streamed_run.pending_changes = streamed_run.pending_changes, []
         await writer.append(Provenance.STREAMED, changes, ends=outcome is _Outcome.ENDED)
         return outcome
 

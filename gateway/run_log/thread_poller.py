@@ -1,4 +1,4 @@
-"""Looks at one thread: its latest runs and messages."""
+"""Polls one thread: its newest runs and messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ObjectT = TypeVar("ObjectT", MessageObject, RunObject)
 
 @dataclass(frozen=True, slots=True)
 class ThreadPollResult:
-    """A thread as it was fetched."""
+    """A fetched thread."""
 
     state: ThreadState
     polled: PolledThread
@@ -34,16 +34,17 @@ class ThreadPollResult:
 
 
 class ThreadPoller:
-    """Looks at one thread again and again."""
+    """Polls one thread repeatedly."""
 
     def __init__(self, key: ThreadKey, state: ThreadState) -> None:
         self._key = key
         self._state = state
 
     async def poll(self, api: ThreadsApi, *, with_details: bool) -> ThreadPollResult:
-        """Fetch the runs, then the messages, so that what a run that is over wrote is there.
+        """Fetch the runs, then the messages, so that the messages of a run that is over are complete.
 
-        Raises the `GatewayError` that keeps either away.
+        Raises:
+            GatewayError: The runs or the messages could not be read.
         """
         del with_details
         thread_id = self._key.thread_id
@@ -66,7 +67,7 @@ class ThreadPoller:
     async def _fetch_newest(
         self, fetch: Callable[[Window], Awaitable[Page[ObjectT]]], is_known: Callable[[ObjectT], bool]
     ) -> list[ObjectT]:
-        """Fetch the newest objects, at least down to one that is known."""
+        """Fetch the newest objects, at least down to a known one."""
         found: list[ObjectT] = []
         for _ in range(_MAX_PAGES if self._state.has_begun else 1):
             page = await fetch(Window(_PAGE_SIZE, "desc", found[-1].id if found else None))

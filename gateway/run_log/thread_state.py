@@ -1,7 +1,7 @@
-"""A thread as its log tells it: its runs and its latest messages. Pure.
+"""The state of a thread, built from the changes of its log: its runs and its newest messages. Pure.
 
-A thread's log begins with a mark (a snapshot of no run, with the latest messages) and the status of each run, all
-with the provenance `SNAPSHOT`: they say what had happened before, so that whoever polls next misses nothing.
+A thread's log begins with a baseline: a snapshot of no run with the newest messages, and the status of each run, all
+with the provenance `SNAPSHOT`. It is the past that the next poller compares with, so that it misses nothing.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ ValueT = TypeVar("ValueT")
 
 @dataclass(frozen=True, slots=True)
 class PolledThread:
-    """What a look at a thread showed, newest first: its latest runs, then its latest messages."""
+    """The result of polling a thread, newest first: its newest runs and its newest messages."""
 
     runs: Sequence[RunObject]
     messages: Sequence[MessageObject]
 
 
 class ThreadState:
-    """The present state of one thread; takes any change at any time and never fails."""
+    """The present state of one thread. Accepts any change at any time and never fails."""
 
     def __init__(self) -> None:
         self.has_begun = False
@@ -54,24 +54,24 @@ class ThreadState:
         return [run for run in self._runs.values() if not is_terminal(run.status)]
 
     def run(self, run_id: str) -> RunObject | None:
-        """Give a run as it was last seen."""
+        """Return a run as it was last polled."""
         return self._runs.get(run_id)
 
     def has_message(self, message_id: str) -> bool:
-        """Whether a message was seen; the oldest may be forgotten."""
+        """Return whether a message is known. The oldest messages are dropped."""
         return message_id in self._messages
 
     def is_finished(self, message_id: str) -> bool:
-        """Whether the thread's readers were told that a message is whole, or never have to be."""
+        """Return whether readers were told that a message is finished, or never have to be."""
         return message_id in self._finished
 
     @property
     def newest_created_at(self) -> float:
-        """When the newest message that was seen was made; 0 where there was none."""
+        """The creation time of the newest known message; 0 without one."""
         return max((message.created_at for message in self._messages.values()), default=0)
 
     def baseline(self) -> list[Change]:
-        """Give the changes of which this state can be made anew."""
+        """Return changes from which this state can be rebuilt."""
         if not self.has_begun:
             return []
         latest = list(self._messages.values())[-20:]
@@ -81,7 +81,7 @@ class ThreadState:
         return [marker, *(StatusChange(run) for run in list(self._runs.values())[-20:])]
 
     def apply(self, change: Change, _: Provenance = Provenance.POLLED) -> None:
-        """Lay one change upon the state."""
+        """Apply one change to the state."""
         match change:
             case SnapshotChange(messages=messages):
                 self.has_begun = True
@@ -117,9 +117,9 @@ class ThreadState:
 
 
 def diff_thread(state: ThreadState, polled: PolledThread) -> list[Change]:
-    """Give what differs from the state, oldest first; what ends comes after what it ends with.
+    """Return the changes, oldest first; the end of a run comes after the messages that it finished.
 
-    Of a thread that nothing is known of, its baseline: to be written with the provenance `SNAPSHOT`.
+    For a thread that is not known yet, return its baseline, to be written with the provenance `SNAPSHOT`.
     """
     runs = {run.id: run for run in reversed(polled.runs)}
     messages = list(reversed(polled.messages))
@@ -155,7 +155,10 @@ def diff_thread(state: ThreadState, polled: PolledThread) -> list[Change]:
 
 
 def _new_messages(state: ThreadState, messages: Sequence[MessageObject]) -> list[MessageObject]:
-    """Pick the messages that came after those that were seen; one deleted may bring an older one into view."""
+    """Return the messages that are newer than the known ones.
+
+    A deletion can bring an older message onto the page; that message is not new.
+    """
     last_known = max((index for index, message in enumerate(messages) if state.has_message(message.id)), default=-1)
     newest_created_at = state.newest_created_at
     return [
@@ -177,14 +180,14 @@ def _marked_message(message: MessageObject, *, is_finished: bool) -> MessageObje
 
 
 def _message_envelope(message: MessageObject, status: str | None) -> MessageObject:
-    """Leave out what is not needed to know a message again."""
+    """Keep only the fields that identify a message and its status."""
     return MessageObject(
         id=message.id, created_at=message.created_at, role=message.role, status=status, run_id=message.run_id
     )
 
 
 def _store_bounded(table: OrderedDict[str, ValueT], name: str, value: ValueT) -> None:
-    """Put a value last in a bounded table."""
+    """Store a value as the last one of a bounded table."""
     table[name] = value
     table.move_to_end(name)
     while len(table) > _MAX_KNOWN:

@@ -1,7 +1,7 @@
-"""Entries as bytes: a header that only this version of the program writes, then JSON. Pure.
+"""Log entries as bytes: a header that identifies this version's definitions, then JSON. Pure.
 
-Raw parts stay as they are. Whatever else is found is no entry, never an error. Large entries are compressed, as that
-takes less time than sending and keeping them whole; most are far below the bound.
+Raw parts stay byte for byte. Any other bytes decode to None, never to an error. Large entries are compressed, which
+takes less time than sending and storing them whole; most entries are far below that limit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PLAIN, _COMPRESSED = b"j", b"z"
 
 
 class UnencodableChangeError(ValueError):
-    """The change holds something that JSON cannot."""
+    """The change holds a value that JSON cannot express."""
 
 
 class _StoredEntry(msgspec.Struct, array_like=True, gc=False):
@@ -34,7 +34,7 @@ class _StoredEntry(msgspec.Struct, array_like=True, gc=False):
 
 
 def fingerprint(*modules: ModuleType) -> bytes:
-    """Name the definitions of all structs of some modules: another field, type, tag or default makes another name."""
+    """Hash the definitions of all structs in some modules: another field, type, tag or default gives another hash."""
     structs = {
         one
         for module in modules
@@ -53,13 +53,13 @@ def fingerprint(*modules: ModuleType) -> bytes:
 
 
 def _field_signature(field: msgspec.structs.FieldInfo) -> tuple[str, str, str]:
-    # A raw default shows where it lies in memory.
+    # The repr of a raw default holds its memory address.
     default = bytes(field.default) if isinstance(field.default, msgspec.Raw) else field.default
     return field.encode_name, str(field.type), repr(default)
 
 
 FINGERPRINT = fingerprint(wire, run_events)
-"""What only a program with the same definitions has."""
+"""The same only in programs with the same definitions."""
 
 _HEADER = b"TE" + FINGERPRINT
 _BODY_FROM = len(_HEADER) + 1
@@ -68,7 +68,7 @@ _DECODER: msgspec.json.Decoder[_StoredEntry] = msgspec.json.Decoder(_StoredEntry
 
 
 def encode_entry(at: float, provenance: Provenance, change: Change) -> bytes:
-    """Encode what an entry holds beside its number; raises `UnencodableChangeError`."""
+    """Encode an entry without its number. Raises `UnencodableChangeError`."""
     try:
         body = _ENCODER.encode(_StoredEntry(at, provenance, change))
     except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -79,7 +79,7 @@ def encode_entry(at: float, provenance: Provenance, change: Change) -> bytes:
 
 
 def decode_entry(number: int, data: bytes) -> LogEntry | None:
-    """Read entry `number` back; None for what is none, or was written by another version."""
+    """Decode the bytes of entry `number`. Returns None for garbage and for entries of another version."""
     if not data.startswith(_HEADER):
         return None
     body: bytes | None = data[_BODY_FROM:]

@@ -1,7 +1,8 @@
-"""The append-only log of what happens in a run or on a thread, one for each, written by one writer at a time.
+"""The append-only log of the events of one run or one thread. A log has one writer at a time.
 
-Whoever writes leads the log for a short while, which has to be renewed; its token grows from leader to leader, so a
-writer that was thought dead and comes back cannot write any more. Readers read from any place that is still kept.
+A writer holds the log's lease, which lasts a short time and has to be renewed. The lease carries a fencing token that
+grows from writer to writer, so a writer that was thought dead cannot write when it comes back. Readers read from any
+position that the log still holds.
 """
 
 from __future__ import annotations
@@ -16,27 +17,27 @@ from schema.contract.run_events import Change, Provenance
 
 
 class LogName(NamedTuple):
-    """Whose log it is and of what; `scope` names the principal."""
+    """The owner and the subject of a log; `scope` names the principal."""
 
     scope: str
     key: RunKey | ThreadKey
 
 
 class LogPosition(NamedTuple):
-    """A place in a log, behind entry `number`; a log that was lost and begun anew has another `epoch`."""
+    """The position behind entry `number` of a log. A log that was lost and started again has another `epoch`."""
 
     epoch: str
     number: int
 
 
 def new_epoch() -> str:
-    """Make up an epoch."""
+    """Return a new random epoch."""
     return secrets.token_hex(8)
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One change as it is kept: its number (one more than that of the entry before), when and how it became known."""
+    """One stored change: its number (one more than the previous entry's), its Unix time and its provenance."""
 
     number: int
     at: float
@@ -46,10 +47,10 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class LogSlice:
-    """What a log holds behind a place: entries without a gap, and whether nothing can follow them.
+    """The entries of a log behind a position, without a gap. With `has_ended`, no entry can follow them.
 
-    `epoch` is None for a log that holds nothing. `is_gap` says that the place asked for is no longer kept, or of
-    another epoch: the entries then are all that is kept.
+    `epoch` is None for a log without entries. `is_gap` means that the requested position is no longer held, or is of
+    another epoch; `entries` is then all that the log holds.
     """
 
     epoch: str | None
@@ -59,23 +60,23 @@ class LogSlice:
 
 
 class Draft(NamedTuple):
-    """A change to be written."""
+    """A change that is to be written."""
 
     provenance: Provenance
     change: Change
 
 
 class LeaseLostError(Exception):
-    """The writer no longer leads: another does, its time ran out, or the log has ended. Nothing was written."""
+    """The writer no longer holds the lease: another does, it ran out, or the log has ended. Nothing was written."""
 
 
 class LogUnavailableError(Exception):
-    """The log's store did not answer in time; nobody knows whether anything was written."""
+    """The store did not answer in time. It is unknown whether anything was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriterLease:
-    """The right to write a log, for `lease_seconds` from now or until renewed."""
+    """The right to write a log, for `lease_seconds` from now or from its renewal. `token` is the fencing token."""
 
     token: int
     lease_seconds: float
@@ -85,10 +86,13 @@ StopListening: TypeAlias = Callable[[], None]
 
 
 class EventLog(Protocol):
-    """All logs of one store. Each method but `listen` raises `LogUnavailableError` where the store is not there."""
+    """All logs of one store.
+
+    Every method but `listen` raises `LogUnavailableError` if the store cannot be reached.
+    """
 
     async def read(self, name: LogName, after: LogPosition | None = None) -> LogSlice:
-        """Read all entries behind a place, by default from the oldest that is kept."""
+        """Read all entries behind a position; without one, from the oldest entry that is held."""
 
     async def append(
         self,
@@ -99,32 +103,39 @@ class EventLog(Protocol):
         ends: bool = False,
         serial: int | None = None,
     ) -> None:
-        """Write changes down, all or none, in order; `ends` the log, and the lead, for good.
+        """Append changes in order, all or none. With `ends`, the log ends for good and the lease with it.
 
-        A `serial` that is not larger than the last one of the same lead was written before: nothing is then.
-        Raises `LeaseLostError`. What ends a log is a change, so there is at least one then.
+        A `serial` that is not larger than the last one under the same lease was written before; it is ignored.
+
+        Raises:
+            LeaseLostError: The lease is no longer held.
+            ValueError: `ends` was set without a change: the end of a log is itself a change.
         """
 
     async def acquire_lease(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
-        """Begin to lead; None where another leads (unless it is to be `preempt`ed) or the log has ended."""
+        """Acquire the lease. With `preempt`, take it from another holder.
+
+        Returns:
+            None if another writer holds the lease (unless `preempt`) or if the log has ended.
+        """
 
     async def renew_lease(self, name: LogName, lease: WriterLease) -> bool:
-        """Lead for another `lease_seconds`; False where that is no longer so."""
+        """Extend the lease by `lease_seconds` from now. Returns False if it is no longer held."""
 
     async def release_lease(self, name: LogName, lease: WriterLease) -> None:
-        """Stop leading, so that another can begin at once; nothing where another leads already."""
+        """Release the lease, so that another writer can acquire it at once. Does nothing if another writer holds it."""
 
     async def request_details(self, name: LogName) -> None:
-        """Say that a reader wants steps and messages too; it counts for `lease_seconds` from now."""
+        """Ask the poller for steps and messages too, not only for the status. Valid for `lease_seconds` from now."""
 
     async def are_details_requested(self, name: LogName) -> bool:
-        """Whether such a wish counts."""
+        """Return whether a valid request for steps and messages exists."""
 
     def listen(self, name: LogName, on_notification: Callable[[], None]) -> StopListening:
-        """Call `on_notification` soon after entries were appended or the lead became free, by whatever process.
+        """Call `on_notification` soon after any process appended entries or released the lease.
 
-        It is a hint: it may come too often and, rarely, not at all.
+        A notification is a hint: there may be too many and, rarely, one is missing.
         """
 
     async def close(self) -> None:
-        """End what is under way and let go of connections."""
+        """End all work in progress and close all connections."""

@@ -1,4 +1,4 @@
-"""Who wants to hear of which log: each is called soon, by the loop, and once for many pieces of news."""
+"""Callbacks by log name. The event loop calls each soon, and once for many notifications."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ NameT = TypeVar("NameT", bound=Hashable)
 
 
 class Listeners(Generic[NameT]):
-    """Listeners by name. What a listener does or raises touches neither who tells nor who else listens."""
+    """Callbacks by name. A callback that fails affects neither the notifier nor the other callbacks."""
 
     def __init__(self) -> None:
         self._listeners_by_name: dict[NameT, dict[object, Callable[[], None]]] = {}
         self._scheduled: dict[NameT, asyncio.Handle] = {}
 
     def __contains__(self, name: NameT) -> bool:
-        """Whether anybody listens for `name`."""
+        """Return whether `name` has a listener."""
         return name in self._listeners_by_name
 
     @property
     def names(self) -> set[NameT]:
-        """Every name that anybody listens for."""
+        """All names that have a listener."""
         return set(self._listeners_by_name)
 
     def add_listener(self, name: NameT, on_notification: Callable[[], None]) -> StopListening:
-        """Have `on_notification` called until what is given back is called."""
+        """Call `on_notification` for each notification, until the returned function is called."""
         listener_id = object()
         self._listeners_by_name.setdefault(name, {})[listener_id] = on_notification
 
@@ -41,17 +41,17 @@ class Listeners(Generic[NameT]):
         return stop
 
     def notify(self, name: NameT) -> None:
-        """Have all listeners of `name` called in the loop's next turn, never from within this call."""
+        """Schedule the calls of all listeners of `name` in the next turn of the loop, never within this call."""
         if name in self._listeners_by_name and name not in self._scheduled:
             self._scheduled[name] = asyncio.get_running_loop().call_soon(self._call_listeners, name)
 
     def notify_all(self) -> None:
-        """Tell everybody."""
+        """Notify the listeners of every name."""
         for name in self._listeners_by_name:
             self.notify(name)
 
     def close(self) -> None:
-        """Call nobody any more."""
+        """Remove all listeners and cancel all scheduled calls."""
         self._listeners_by_name.clear()
         for handle in self._scheduled.values():
             handle.cancel()
@@ -61,7 +61,7 @@ class Listeners(Generic[NameT]):
         del self._scheduled[name]
         listeners = self._listeners_by_name.get(name, {})
         for listener_id, on_notification in list(listeners.items()):
-            # One may stop another, and what one raises is the loop's to report.
+            # A listener may remove another one; an error of a listener is reported by the loop.
             if listener_id in listeners:
                 asyncio.get_running_loop().call_soon(self._call_listener, listeners, listener_id, on_notification)
 

@@ -1,6 +1,6 @@
-"""Logs of one process: bounded in entries, in bytes and in age; the least used go first.
+"""The logs of one process, bounded in entries, bytes and age. The least recently used are evicted first.
 
-A log that is led or listened to is never dropped, but may lose its oldest entries.
+A log with a valid lease or a listener is never evicted, but may lose its oldest entries.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from gateway.run_log.store.event_log import (
 from gateway.run_log.store.listeners import Listeners
 
 LOG_OVERHEAD_BYTES = 1500
-"""What a log costs beside its entries."""
+"""Estimated memory of a log without its entries."""
 
 ENTRY_OVERHEAD_BYTES = 400
-"""What an entry costs beside its text."""
+"""Estimated memory of an entry without its JSON text."""
 
 TEXT_FACTOR = 2
-"""How many bytes a change takes for each byte of its text, about."""
+"""Estimated bytes of memory for each byte of a change's JSON text."""
 
-_TARGET_FILL = 7 / 8  # what is made when there is none, so that it need not be made for each entry
+_TARGET_FILL = 7 / 8  # evict down to this share, so that not every append has to evict
 _ENCODER = msgspec.json.Encoder()
 
 
 @dataclass(slots=True)
 class _Log:
-    """One log. Its entries are numbered without a gap; its lead is over at `leased_until`."""
+    """One log. Its entries are numbered without a gap; its lease runs out at `leased_until`."""
 
     epoch: str = ""
     entries: list[LogEntry] = field(default_factory=list)
@@ -56,7 +56,7 @@ class _Log:
     written_at: float = 0.0
 
     def drop_oldest(self, count: int) -> int:
-        """Lose the oldest entries; give what they took."""
+        """Drop the oldest entries and return the bytes that they took."""
         freed_bytes = sum(self.sizes[:count])
         self.size_bytes -= freed_bytes
         del self.entries[:count], self.sizes[:count]
@@ -64,7 +64,7 @@ class _Log:
 
 
 class MemoryLog:
-    """The logs of a gateway without Redis; `now` is a clock that does not go back, `now_seconds` gives Unix time."""
+    """The logs of a gateway without Redis. `now` is a monotonic clock, `now_seconds` returns Unix time."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class MemoryLog:
         self.size_bytes = 0
 
     def __len__(self) -> int:
-        """Count the logs."""
+        """Return the number of logs."""
         return len(self._logs)
 
     async def read(self, name: LogName, after: LogPosition | None = None) -> LogSlice:
@@ -125,7 +125,7 @@ class MemoryLog:
             log.serial = serial
         at = self._now_seconds()
         log.epoch = log.epoch or new_epoch()
-        self._append_entries(log, [LogEntry(log.number + place, at, *draft) for place, draft in enumerate(drafts, 1)])
+        self._append_entries(log, [LogEntry(log.number + offset, at, *draft) for offset, draft in enumerate(drafts, 1)])
         if ends:
             log.has_ended = True
             log.leased_until = 0.0
@@ -169,9 +169,9 @@ class MemoryLog:
         return self._listeners.add_listener(name, on_notification)
 
     def adopt(self, name: LogName, epoch: str, entries: Sequence[LogEntry], *, has_ended: bool = False) -> None:
-        """Go on with a log of another store, in place of what is here under its name; nobody leads it then.
+        """Continue a log of another store under `name`, in place of the log here. It has no lease then.
 
-        `epoch` is a new one: the other store may go on under the old one, with other entries.
+        `epoch` is a new one, because the other store may continue under the old one with other entries.
         """
         if any(later.number != earlier.number + 1 for earlier, later in pairwise(entries)):
             raise ValueError("expected entries numbered without a gap")
@@ -186,7 +186,7 @@ class MemoryLog:
         self._evict_logs()
 
     async def close(self) -> None:
-        """Forget everything and call nobody any more."""
+        """Remove all logs and listeners."""
         self._listeners.close()
         self._logs.clear()
         self.size_bytes = 0
@@ -205,7 +205,7 @@ class MemoryLog:
         return log.token == lease.token and log.leased_until > self._now()
 
     def _find_log(self, name: LogName) -> _Log | None:
-        """Give a log and note that it was used; None where there is none or it is too old."""
+        """Return a log and mark it as recently used; None if there is none or it has expired."""
         log = self._logs.get(name)
         if log is None:
             return None
@@ -243,7 +243,7 @@ class MemoryLog:
             if self.size_bytes <= target_bytes:
                 return
             self._drop_log(name)
-        # All that is left is in use: whatever holds most loses its older half, until only the latest entries are left.
+        # All remaining logs are in use: the largest loses its older half, until each holds only its latest entry.
         while self.size_bytes > target_bytes and self._logs:
             largest = max(self._logs.values(), key=lambda log: len(log.entries) > 1 and log.size_bytes)
             if len(largest.entries) <= 1:

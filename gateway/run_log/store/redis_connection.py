@@ -1,4 +1,4 @@
-"""Commands to Redis or Valkey, alone or as a cluster, each within a deadline; what goes wrong has one name."""
+"""Commands to Redis or Valkey, single or cluster, each within a deadline. Every failure is a `LogUnavailableError`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from gateway.run_log.store.redis_scripts import RedisScript
 
 
 class RedisConnection:
-    """One client for all logs; made inside the running loop, ended by `close`.
+    """One client for all logs. Create it inside the running loop; `close` ends it.
 
-    Nothing is tried twice: a script whose answer was lost may have run.
+    No command is retried: a script whose reply was lost may have run.
     """
 
     def __init__(self, url: str, *, cluster: bool, deadline_seconds: float) -> None:
@@ -28,14 +28,14 @@ class RedisConnection:
         self._is_closed = False
 
     async def connect(self) -> None:
-        """Make the first connection, with more time than a command has; a Redis that is down is left for later."""
+        """Open the first connection, with more time than a command has. A Redis that is down is tried again later."""
         with contextlib.suppress(LogUnavailableError):
             await self.execute_command("EXISTS", "te:hello", deadline_seconds=CONNECT_SECONDS)
 
     async def run_script(
         self, script: RedisScript, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]
     ) -> Any:
-        """Run a script and give its answer; raises `LogUnavailableError`."""
+        """Run a script and return its reply. Raises `LogUnavailableError`."""
         rest = (len(keys), *keys, *arguments)
         async with self._within_deadline(self._deadline_seconds):
             try:
@@ -44,12 +44,12 @@ class RedisConnection:
                 return await self._client.commands.execute_command("EVAL", script.text, *rest)
 
     async def execute_command(self, *words: str | bytes | int, deadline_seconds: float | None = None) -> Any:
-        """Send a command and give its answer; raises `LogUnavailableError`."""
+        """Send a command and return its reply. Raises `LogUnavailableError`."""
         async with self._within_deadline(deadline_seconds or self._deadline_seconds):
             return await self._client.commands.execute_command(*words)
 
     async def open_pubsub(self) -> PubSub:
-        """Make what subscribes to channels; on a cluster every node hears what is published on any."""
+        """Create a pub/sub client. On a cluster, each node receives the messages that any node publishes."""
         async with self._within_deadline(CONNECT_SECONDS):
             client = self._client.commands
             if self._client.is_cluster:
@@ -75,9 +75,9 @@ class RedisConnection:
 
 @asynccontextmanager
 async def busy_aware_timeout(seconds: float) -> AsyncIterator[None]:
-    """Raise TimeoutError where the body takes longer.
+    """Raise `TimeoutError` if the body takes longer than `seconds`.
 
-    A loop that was busy itself for half that time says nothing about what is waited for: then it waits once more.
+    A loop that was itself blocked for half of that time proves nothing about the other side: then wait once more.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds

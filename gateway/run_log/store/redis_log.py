@@ -1,7 +1,7 @@
-"""Logs in Redis, for all processes: a stream each, bounded in entries and in age.
+"""Logs in Redis, shared by all processes: one stream each, bounded in entries and in age.
 
-What this cannot do: a Redis that loses changes it has confirmed (a restart from an old snapshot, a failover to a
-replica that lags) may give numbers out again, so that a reader misses what came second. Run it without persistence.
+Limit: a Redis that loses confirmed writes (a restart from an old snapshot, a failover to a lagging replica) may assign
+the same entry numbers again, and a reader then misses the second entries. Run it without persistence.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gateway.run_log.store.event_log import (
     new_epoch,
 )
 from gateway.run_log.store.redis_connection import RedisConnection
-from gateway.run_log.store.redis_names import redis_names_from_log_name
+from gateway.run_log.store.redis_names import redis_names_from_log
 from gateway.run_log.store.redis_notifications import RedisNotifications
 from gateway.run_log.store.redis_scripts import (
     ACQUIRE_LEASE,
@@ -37,16 +37,16 @@ from gateway.run_log.store.redis_scripts import (
 )
 
 READ_BATCH_ENTRIES = 256
-"""How many entries one command reads, so that none takes long."""
+"""Maximum entries for each read command, so that no command is slow."""
 
 MAX_READ_ATTEMPTS = 5
-"""How often one reading begins again because its place was trimmed away meanwhile."""
+"""How often a read starts again because the log was trimmed meanwhile."""
 
 
 class RedisLog:
-    """The logs of several processes; made inside the running loop, ended by `close`.
+    """The logs of several processes. Create it inside the running loop; `close` ends it.
 
-    What lies under our keys and is none of ours counts as a log that was lost.
+    Foreign data under one of its keys counts as a lost log.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class RedisLog:
         self._notifications = RedisNotifications(self._connection.open_pubsub, sleep=sleep)
 
     async def connect(self) -> None:
-        """Make the first connection; a Redis that is down is left for later."""
+        """Open the first connection. A Redis that is down is tried again later."""
         await self._connection.connect()
 
     async def read(self, name: LogName, after: LogPosition | None = None) -> LogSlice:
@@ -98,7 +98,7 @@ class RedisLog:
             entries = [event_codec.encode_entry(at, *draft) for draft in drafts]
         except event_codec.UnencodableChangeError as error:
             raise LogUnavailableError(f"a change cannot be written: {error}") from error
-        names = redis_names_from_log_name(name)
+        names = redis_names_from_log(name)
         limits = (self._retention_ms, self._max_entries, int(ends), names.channel, serial or 0)
         if not await self._connection.run_script(
             APPEND_ENTRIES, names.keys, (lease.token, new_epoch(), *limits, *entries)
@@ -107,34 +107,34 @@ class RedisLog:
 
     async def acquire_lease(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
         arguments = (self._lease_ms, self._retention_ms, int(preempt))
-        token = await self._connection.run_script(ACQUIRE_LEASE, redis_names_from_log_name(name).keys, arguments)
+        token = await self._connection.run_script(ACQUIRE_LEASE, redis_names_from_log(name).keys, arguments)
         return None if token is None else WriterLease(int(token), self._lease_seconds)
 
     async def renew_lease(self, name: LogName, lease: WriterLease) -> bool:
         arguments = (lease.token, self._lease_ms, self._retention_ms)
-        return bool(await self._connection.run_script(RENEW_LEASE, redis_names_from_log_name(name).keys, arguments))
+        return bool(await self._connection.run_script(RENEW_LEASE, redis_names_from_log(name).keys, arguments))
 
     async def release_lease(self, name: LogName, lease: WriterLease) -> None:
-        names = redis_names_from_log_name(name)
+        names = redis_names_from_log(name)
         await self._connection.run_script(RELEASE_LEASE, names.keys, (lease.token, names.channel))
 
     async def request_details(self, name: LogName) -> None:
         await self._connection.execute_command(
-            "SET", redis_names_from_log_name(name).details_request, 1, "PX", self._lease_ms
+            "SET", redis_names_from_log(name).details_request, 1, "PX", self._lease_ms
         )
 
     async def are_details_requested(self, name: LogName) -> bool:
-        return bool(await self._connection.execute_command("EXISTS", redis_names_from_log_name(name).details_request))
+        return bool(await self._connection.execute_command("EXISTS", redis_names_from_log(name).details_request))
 
     def listen(self, name: LogName, on_notification: Callable[[], None]) -> StopListening:
-        return self._notifications.listen(redis_names_from_log_name(name).channel, on_notification)
+        return self._notifications.listen(redis_names_from_log(name).channel, on_notification)
 
     async def close(self) -> None:
         await self._notifications.close()
         await self._connection.close()
 
     async def _read_all(self, name: LogName, after: LogPosition | None) -> LogSlice | None:
-        """Read a part at a time; None where the log lost what comes next before it was read."""
+        """Read batch by batch. Returns None if the log lost the next entries before they were read."""
         entries: list[LogEntry] = []
         position, is_gap = after, False
         while True:
@@ -150,8 +150,8 @@ class RedisLog:
             position = LogPosition(batch.epoch, entries[-1].number)
 
     async def _read_batch(self, name: LogName, after: LogPosition | None) -> _Batch | None:
-        """Read the next entries; None where the log holds nothing, or nothing that can be read."""
-        names = redis_names_from_log_name(name)
+        """Read the next entries. Returns None if the log holds no entries, or none that can be decoded."""
+        names = redis_names_from_log(name)
         position = after or LogPosition("", 0)
         reply = await self._connection.run_script(READ_ENTRIES, names.keys, (*position, READ_BATCH_ENTRIES))
         epoch, number, has_ended, is_gap, raw_entries = reply
@@ -165,7 +165,7 @@ class RedisLog:
 
 
 class _Batch(NamedTuple):
-    """Some entries, and the number of the last that is there."""
+    """Some entries, and the number of the log's last entry."""
 
     epoch: str
     number: int
@@ -175,7 +175,7 @@ class _Batch(NamedTuple):
 
 
 def _decode_entries(raw_entries: list[Any], first: int | None) -> list[LogEntry] | None:
-    """Decode entries that follow each other; None where one is missing or cannot be read."""
+    """Decode consecutive entries. Returns None if one is missing or cannot be decoded."""
     entries: list[LogEntry] = []
     for item in raw_entries:
         number = int(item[0].partition(b"-")[0])

@@ -1,7 +1,7 @@
-"""What the keys of a log are called in Redis. Pure.
+"""Names of a log's keys in Redis. Pure.
 
-All keys of one log share a hash tag, so that one script may touch them on a cluster too. Programs that define events
-differently cannot read each other's entries, so each has keys of its own: they follow a run side by side.
+All keys of one log share a hash tag, so that one script may use them on a cluster too. Programs with different event
+definitions cannot read each other's entries, so each has its own keys: they follow a run side by side.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from schema.contract.keys import TYPE_NAMES
 
 
 class RedisNames(NamedTuple):
-    """The keys of one log, and the channel on which its news are told."""
+    """The keys of one log, and the channel of its notifications."""
 
     stream: str
     meta: str
@@ -28,13 +28,13 @@ class RedisNames(NamedTuple):
 
     @property
     def keys(self) -> tuple[str, str, str]:
-        """What the scripts work on."""
+        """The keys that the scripts use."""
         return self.stream, self.meta, self.lease
 
 
-# Keys of different types may be equal, so what is looked up is the text.
-def redis_names_from_log_name(name: LogName) -> RedisNames:
-    """Name the keys of a log."""
+# A `RunKey` may equal a `ThreadKey`, so the lookup is by text.
+def redis_names_from_log(name: LogName) -> RedisNames:
+    """Return the names of a log's keys and channel."""
     return _redis_names(name.scope, "/".join([TYPE_NAMES[type(name.key)].lower(), *map(_quoted, name.key)]))
 
 
@@ -42,6 +42,7 @@ def redis_names_from_log_name(name: LogName) -> RedisNames:
 def _redis_names(scope: str, log_path: str) -> RedisNames:
     digest = hashlib.blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=16, person=b"threads-events")
     prefix = f"te:{FINGERPRINT.hex()}:{{{base64.urlsafe_b64encode(digest.digest()).rstrip(b'=').decode()}/{log_path}}}:"
+    # The texts stay as they are: processes of two versions of the program share the keys.
     return RedisNames(*(prefix + part for part in ("log", "meta", "lease", "wish", "news")))
 
 

@@ -1,4 +1,4 @@
-"""News of logs from all processes: one subscription connection to Redis, kept up as long as it is needed."""
+"""Notifications of log changes from all processes, over one subscription connection to Redis."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ REMINDER_SECONDS = 2.0
 FIRST_RETRY_SECONDS = 0.1
 MAX_RETRY_SECONDS = 5.0
 ANCHOR_CHANNEL = "te:hello"
-"""A channel on which nothing is told; subscribed to, so that the connection always is."""
+"""A channel without messages. A subscription to it keeps the connection in subscriber mode."""
 
 _logger = logging.getLogger(__name__)
 
 
 class RedisNotifications:
-    """Listeners by channel; owns one task from the first listener until `close`.
+    """Listeners by channel. Owns one task from the first listener until `close`.
 
-    A message may be lost, so everybody is reminded every `REMINDER_SECONDS`, and after each new connection.
+    A message may be lost, so every listener is called each `REMINDER_SECONDS`, and after each new connection.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class RedisNotifications:
         self._is_closed = False
 
     def listen(self, channel: str, on_notification: Callable[[], None]) -> StopListening:
-        """Call `on_notification` soon after something was published on a channel, and now and then besides."""
+        """Call `on_notification` soon after a message on `channel`, and now and then without one."""
         if self._is_closed:
             return lambda: None
         stop = self._listeners.add_listener(channel, on_notification)
@@ -62,7 +62,7 @@ class RedisNotifications:
         return stop_listening
 
     async def close(self) -> None:
-        """Call nobody any more and let go of the connection."""
+        """Call no listener any more and close the connection."""
         self._is_closed = True
         self._listeners.close()
         if self._task is not None:
@@ -108,7 +108,7 @@ class RedisNotifications:
         async for message in pubsub.listen():
             self._has_received = True
             if message["type"] in {"message", "subscribe"}:
-                # What was told before the subscription began was missed.
+                # Messages from before the subscription were missed.
                 self._listeners.notify(message["channel"].decode())
                 self._retry_seconds = FIRST_RETRY_SECONDS
             if not self._is_connected:
@@ -129,7 +129,7 @@ class RedisNotifications:
             await self._channels_changed.wait()
 
     async def _check_connection(self, pubsub: PubSub) -> None:
-        """Raise as soon as the connection is as good as dead."""
+        """Raise as soon as the connection no longer answers."""
         while True:
             self._has_received = False
             await pubsub.ping()

@@ -7,11 +7,11 @@ import pytest
 from gateway.run_log.store import event_codec, redis_log
 from gateway.run_log.store.event_log import LeaseLostError, LogName, LogPosition, LogSlice, LogUnavailableError
 from gateway.run_log.store.redis_log import RedisLog
-from gateway.run_log.store.redis_names import redis_names_from_log_name
+from gateway.run_log.store.redis_names import redis_names_from_log
 from tests.gateway.run_log.store.redis_logs import PATIENT_SECONDS, RUN, led, logging, text, texts, written
 from tests.support.valkey import Valkey
 
-NAMES = redis_names_from_log_name(RUN)
+NAMES = redis_names_from_log(RUN)
 WRONG: list[tuple[Any, ...]] = [("SET", "junk"), ("RPUSH", "junk"), ("HSET", "junk", "junk"), ("XADD", "*", "a", "b")]
 
 

@@ -1,6 +1,6 @@
 from gateway.run_log.store.event_codec import FINGERPRINT
 from gateway.run_log.store.event_log import LogName
-from gateway.run_log.store.redis_names import redis_names_from_log_name
+from gateway.run_log.store.redis_names import redis_names_from_log
 from schema.contract.keys import RunKey, ThreadKey
 
 RUN = LogName("scope", RunKey("thread_1", "run_1"))
@@ -8,9 +8,9 @@ RUN = LogName("scope", RunKey("thread_1", "run_1"))
 
 def test_the_keys_of_a_log_share_a_hash_tag() -> None:
     for name in (RUN, LogName("s{c}ope", ThreadKey("{a}b")), LogName("\ud800", ThreadKey("a}b"))):
-        tags = {key[key.index("{") : key.index("}")] for key in redis_names_from_log_name(name)}
+        tags = {key[key.index("{") : key.index("}")] for key in redis_names_from_log(name)}
         assert len(tags) == 1
-        assert len(set(redis_names_from_log_name(name))) == 5
+        assert len(set(redis_names_from_log(name))) == 5
 
 
 def test_no_two_logs_share_a_key() -> None:
@@ -24,12 +24,12 @@ def test_no_two_logs_share_a_key() -> None:
         LogName("scope", ThreadKey("thread_1")),
         LogName("scope", ThreadKey("thread_1/run_1")),
     ]
-    keys = [key for name in names for key in redis_names_from_log_name(name)]
+    keys = [key for name in names for key in redis_names_from_log(name)]
     assert len(set(keys)) == 5 * len(names)
 
 
 def test_a_key_names_the_definitions_and_the_run_but_not_the_principal() -> None:
-    for key in redis_names_from_log_name(RUN):
+    for key in redis_names_from_log(RUN):
         assert FINGERPRINT.hex() in key
         assert "run/thread_1/run_1}" in key
         assert "scope" not in key
