@@ -2,8 +2,8 @@
 
 The way of an event, from the upstream to the readers:
 
-1. `StreamRecorder` reads the stream of a run that was started through this process. Any other run or thread with readers
-   is polled by a `PollRecorder`, in one process only: the one that holds the log's lease.
+1. `StreamRecorder` reads the stream of a run that was started through this process. Any other run or thread that has
+   readers is polled by a `PollRecorder`, in one process only: the one that holds the log's lease.
 2. The recorder compares the result with the state of the log (`stream_diff`, `poll_diff`, `thread_state`). Only the
    differences go on, as changes.
 3. `LogWriter` calls `on_change`, so that caches are invalidated first, and appends the changes to the log (`store/`).

@@ -1,4 +1,4 @@
-"""The world of live runs that tests of this directory share."""
+"""The simulated world of live runs that the tests of this directory share."""
 
 from collections.abc import AsyncIterator
 

@@ -14,11 +14,11 @@ EPOCHS = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 
 
 @given(KEYS, EPOCHS, st.integers(1, 10**15 - 1))
-def test_a_place_comes_back_as_it_was(key: RunKey | ThreadKey, epoch: str, number: int) -> None:
+def test_a_position_survives_its_cursor_unchanged(key: RunKey | ThreadKey, epoch: str, number: int) -> None:
     assert position_from_cursor(to_cursor(key, LogPosition(epoch, number)), key) == LogPosition(epoch, number)
 
 
-def test_the_epochs_that_are_made_up_can_be_written() -> None:
+def test_a_new_epoch_fits_into_a_cursor() -> None:
     epoch = new_epoch()
     assert position_from_cursor(to_cursor(RUN, LogPosition(epoch, 1)), RUN).epoch == epoch
 
@@ -50,7 +50,7 @@ def test_a_text_that_is_no_cursor_of_the_run_is_refused(text: str) -> None:
     assert "expected a cursor made by this gateway for this run, got " in refused.value.message
 
 
-def test_a_run_s_cursor_is_none_of_its_thread() -> None:
+def test_a_cursor_of_a_run_is_refused_for_its_thread() -> None:
     with pytest.raises(GatewayError, match="made by this gateway for this thread, got "):
         position_from_cursor(to_cursor(RUN, LogPosition("epoch", 1)), THREAD)
 
@@ -58,12 +58,12 @@ def test_a_run_s_cursor_is_none_of_its_thread() -> None:
 @pytest.mark.parametrize(
     "number", ["", "0", "-1", "+1", "01", "1.0", " 1", "1_0", "\uff11", "\u0663", "1\n", "9" * 16, "1e3"]
 )
-def test_a_number_that_no_log_counts_is_refused(number: str) -> None:
+def test_an_invalid_entry_number_is_refused(number: str) -> None:
     with pytest.raises(GatewayError):
         position_from_cursor(to_opaque("event", "Run", *RUN, "epoch", number), RUN)
 
 
 @pytest.mark.parametrize("epoch", ["", "a b", "a\n", "é", "a" * 65])
-def test_an_epoch_that_no_log_has_is_refused(epoch: str) -> None:
+def test_an_invalid_epoch_is_refused(epoch: str) -> None:
     with pytest.raises(GatewayError):
         position_from_cursor(to_opaque("event", "Run", *RUN, epoch, "1"), RUN)

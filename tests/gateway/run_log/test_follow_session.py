@@ -1,4 +1,4 @@
-"""What is followed has a watcher while it needs one, and patience that ends."""
+"""A session polls while it needs to, and waiting for its start ends."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from schema.contract.keys import RunKey
 from tests.support.run_log_processes import RUN, SCOPE, ScriptedStream, World, a_run, kinds, said, settle, take_now
 
 
-async def test_nobody_waits_for_ever_for_another_process_to_tell_of_a_run(world: World) -> None:
+async def test_waiting_for_another_process_ends_with_a_timeout(world: World) -> None:
     lease = await world.log.acquire_lease(LogName(SCOPE, RUN))
     assert lease is not None
     process = world.process()
@@ -24,7 +24,7 @@ async def test_nobody_waits_for_ever_for_another_process_to_tell_of_a_run(world:
     assert late.value.retryable
 
 
-async def test_who_gives_up_while_it_begins_leaves_nothing_behind(world: World) -> None:
+async def test_a_cancelled_start_leaves_nothing_behind(world: World) -> None:
     lease = await world.log.acquire_lease(LogName(SCOPE, RUN))
     assert lease is not None
     process = world.process()
@@ -38,7 +38,7 @@ async def test_who_gives_up_while_it_begins_leaves_nothing_behind(world: World) 
     assert process.log.calls == calls
 
 
-async def test_nobody_polls_what_is_streamed_here(world: World) -> None:
+async def test_a_run_that_is_streamed_here_is_not_polled(world: World) -> None:
     process = world.process()
     world.put_run("queued")
     before = await process.events.follow_run(RUN)

@@ -1,4 +1,4 @@
-"""What a process promises to its readers, its callers and its upstream."""
+"""The promises of one process to its readers, its callers and its upstream."""
 
 import asyncio
 import contextlib
@@ -55,10 +55,10 @@ async def test_a_thousand_readers_cost_one_chain_of_polls_and_the_last_one_ends_
     await alone.close()
 
 
-async def test_steps_and_messages_are_fetched_for_who_wants_them_and_at_the_end(world: World) -> None:
-    leader, other = world.process(), world.process()
+async def test_steps_and_messages_are_fetched_for_readers_that_need_them_and_at_the_end(world: World) -> None:
+    poller, other = world.process(), world.process()
     world.put_run("in_progress")
-    status = await world.during(leader.events.follow_status(RUN))
+    status = await world.during(poller.events.follow_status(RUN))
     await world.pass_seconds(2)
     assert world.polls("list_run_steps") == world.polls("list_messages") == 0
     run = await world.during(other.events.follow_run(RUN))
@@ -81,7 +81,7 @@ async def test_steps_and_messages_are_fetched_for_who_wants_them_and_at_the_end(
         await feed.aclose()
 
 
-async def test_a_run_that_is_over_is_shown_whole_and_ends_at_once(world: World) -> None:
+async def test_a_run_that_is_over_is_one_snapshot_and_ends_at_once(world: World) -> None:
     process = world.process()
     world.put_message(a_message("Hi", None))
     world.put_step(a_step(status="completed"))
@@ -96,7 +96,7 @@ async def test_a_run_that_is_over_is_shown_whole_and_ends_at_once(world: World) 
     await status.aclose()
 
 
-async def test_what_cannot_be_had_is_said_at_once(world: World) -> None:
+async def test_a_missing_run_is_an_error_at_once(world: World) -> None:
     process = world.process()
     for follow in (process.events.follow_status, process.events.follow_run):
         with pytest.raises(GatewayError) as missing:
@@ -115,7 +115,7 @@ async def test_what_cannot_be_had_is_said_at_once(world: World) -> None:
     assert world.polls() == polls
 
 
-async def test_a_failing_upstream_is_asked_again_as_late_as_it_says(world: World) -> None:
+async def test_a_failing_upstream_is_polled_again_after_retry_after(world: World) -> None:
     process = world.process()
     world.put_run("queued")
     feed = await world.during(process.events.follow_status(RUN))
@@ -131,7 +131,7 @@ async def test_a_failing_upstream_is_asked_again_as_late_as_it_says(world: World
 
 
 @pytest.mark.parametrize("code", [ErrorCode.NOT_FOUND, ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN])
-async def test_a_credential_that_ends_ends_its_readers(world: World, code: ErrorCode) -> None:
+async def test_a_revoked_credential_ends_its_readers(world: World, code: ErrorCode) -> None:
     process = world.process()
     world.put_run("queued")
     feed = await world.during(process.events.follow_status(RUN))
@@ -147,7 +147,7 @@ async def test_a_credential_that_ends_ends_its_readers(world: World, code: Error
     await again.aclose()
 
 
-async def test_a_slow_reader_is_told_what_it_missed_and_memory_is_bounded(world: World) -> None:
+async def test_a_slow_reader_gets_its_lag_and_memory_is_bounded(world: World) -> None:
     process = world.process(RunLogOptions(mirror=ReplayBufferLimits(entries=50)))
     events = simple_run(*("x" for _ in range(500)))
     stream = ScriptedStream(events[:4])
@@ -157,12 +157,12 @@ async def test_a_slow_reader_is_told_what_it_missed_and_memory_is_bounded(world:
         await process.events.follow_run(RUN),
         await process.events.follow_status(RUN),
     ]
-    taken = 0
+    received = 0
     for place in range(4, len(events) - 4, 20):
         stream.say(events[place : min(place + 20, len(events) - 4)])
         await settle()
-        taken += len(take_now(quick))
-    assert taken == 4 + 500
+        received += len(take_now(quick))
+    assert received == 4 + 500
     behind = take_now(slow)
     assert kinds(behind) == ["LaggedChange", "snapshot in_progress"]
     assert behind[0].change.skipped == 4 + 500  # type: ignore[union-attr]
@@ -175,31 +175,31 @@ async def test_a_slow_reader_is_told_what_it_missed_and_memory_is_bounded(world:
         await feed.aclose()
 
 
-async def test_news_is_told_in_the_loop_and_never_from_within_take(world: World) -> None:
+async def test_the_callback_runs_in_the_loop_and_never_within_take(world: World) -> None:
     process = world.process()
     stream = ScriptedStream([said(a_run("queued"))])
     await process.hub.record_stream(SCOPE, stream)
     feed = await process.events.follow_run(RUN)
-    taken: list[str] = []
+    received: list[str] = []
     taking = False
 
     def on_available() -> None:
         nonlocal taking
         assert not taking
         taking = True
-        taken.extend(kinds(take_now(feed)))
+        received.extend(kinds(take_now(feed)))
         taking = False
 
     feed.on_available(on_news)
     await settle()
-    assert taken == ["snapshot queued"]
+    assert received == ["snapshot queued"]
     stream.say([said(a_run("in_progress"))])
     await settle()
-    assert taken == ["snapshot queued", "in_progress"]
+    assert received == ["snapshot queued", "in_progress"]
     await feed.aclose()
 
 
-async def test_a_stream_goes_on_when_its_caller_and_all_readers_leave(world: World) -> None:
+async def test_a_stream_is_recorded_without_its_caller_and_readers(world: World) -> None:
     process = world.process()
     stream = ScriptedStream()
     caller = asyncio.ensure_future(process.hub.record_stream(SCOPE, stream))
@@ -220,7 +220,7 @@ async def test_a_stream_goes_on_when_its_caller_and_all_readers_leave(world: Wor
     await late.aclose()
 
 
-async def test_what_moves_is_told_before_it_is_shown(world: World) -> None:
+async def test_a_change_is_reported_before_readers_see_it(world: World) -> None:
     process = world.process()
     stream = ScriptedStream([said(a_run("queued"))])
     await process.hub.record_stream(SCOPE, stream)
@@ -234,7 +234,7 @@ async def test_what_moves_is_told_before_it_is_shown(world: World) -> None:
 
 
 @pytest.mark.parametrize("stage", range(1, 8))
-async def test_without_the_store_a_process_goes_on_alone(
+async def test_without_the_store_a_process_continues_alone(
     world: World, stage: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     process = world.process()
@@ -267,10 +267,10 @@ async def test_without_the_store_a_run_is_polled_alone(world: World) -> None:
     await feed.aclose()
 
 
-async def test_a_thread_is_followed_whoever_writes_it(world: World) -> None:
-    leader, other = world.process(), world.process()
+async def test_a_thread_is_followed_on_every_process(world: World) -> None:
+    poller, other = world.process(), world.process()
     world.put_run("in_progress")
-    feeds = [await world.during(process.events.follow_thread(THREAD)) for process in (leader, other)]
+    feeds = [await world.during(process.events.follow_thread(THREAD)) for process in (poller, other)]
     await world.pass_seconds(3)
     world.put_message(a_message("Hi", None))
     world.put_run("completed")
@@ -280,13 +280,13 @@ async def test_a_thread_is_followed_whoever_writes_it(world: World) -> None:
         assert kinds(events) == ["in_progress", "MessageCreatedChange", "message finished", "completed"]
         assert events[0].provenance is Provenance.SNAPSHOT
         assert events[-1].change.previous == "in_progress"  # type: ignore[union-attr]
-        resumed = await leader.events.follow_thread(THREAD, after=events[1].cursor)
+        resumed = await poller.events.follow_thread(THREAD, after=events[1].cursor)
         assert kinds(take_now(resumed)) == ["message finished", "completed"]
         await resumed.aclose()
         await feed.aclose()
 
 
-async def test_a_write_has_the_thread_looked_at_at_once(world: World) -> None:
+async def test_a_write_polls_the_thread_at_once(world: World) -> None:
     process = world.process()
     feed = await world.during(process.events.follow_thread(THREAD))
     await world.pass_seconds(30, step=0.5)
@@ -298,7 +298,7 @@ async def test_a_write_has_the_thread_looked_at_at_once(world: World) -> None:
     await feed.aclose()
 
 
-async def test_a_thread_that_is_deleted_ends_its_readers(world: World) -> None:
+async def test_a_deleted_thread_ends_its_readers(world: World) -> None:
     process = world.process()
     feed = await world.during(process.events.follow_thread(THREAD))
     del world.api.threads[THREAD]
@@ -308,7 +308,7 @@ async def test_a_thread_that_is_deleted_ends_its_readers(world: World) -> None:
     await feed.aclose()
 
 
-async def test_nothing_begins_on_a_hub_that_stops(world: World) -> None:
+async def test_a_stopping_hub_starts_nothing(world: World) -> None:
     process = world.process()
     await process.hub.close()
     stream = ScriptedStream(simple_run("a"))
@@ -319,7 +319,7 @@ async def test_nothing_begins_on_a_hub_that_stops(world: World) -> None:
     assert stream.is_closed
 
 
-async def test_what_cannot_be_forgotten_keeps_no_event_away(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failing_invalidation_delays_no_event(world: World, caplog: pytest.LogCaptureFixture) -> None:
     async def fail(_: str, __: object) -> None:
         raise RuntimeError
 

@@ -1,4 +1,4 @@
-"""Runs of a real upstream, streamed and polled, of every kind that the emulator's script knows."""
+"""Runs of the emulator, streamed and polled."""
 
 import functools
 from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ def text_of(events: list[RunEvent]) -> str:
     return "".join(event.change.value for event in events if isinstance(event.change, TextDeltaChange))
 
 
-async def test_a_run_made_here_is_followed_word_by_word_at_no_call_more(emulator: Emulator) -> None:
+async def test_a_run_created_here_is_followed_by_token_without_a_further_call(emulator: Emulator) -> None:
     async with a_gateway(emulator) as (api, events):
         thread, assistant_id = await a_thread(emulator, "Hello!")
         run = await api.create_run(thread, RunBody(assistant_id=assistant_id, model=None))
@@ -52,25 +52,25 @@ async def test_a_run_made_here_is_followed_word_by_word_at_no_call_more(emulator
         feeds = [await events.follow_run(RunKey(*thread, run.id)) for _ in range(3)]
         emulator.clock.advance(60)
         for feed in feeds:
-            taken = await take_all(feed)
-            assert statuses(taken) == ["queued", "in_progress", "completed"]
-            (finished,) = [event.change for event in taken if isinstance(event.change, MessageFinishedChange)]
-            assert text_of(taken)
+            received = await take_all(feed)
+            assert statuses(received) == ["queued", "in_progress", "completed"]
+            (finished,) = [event.change for event in received if isinstance(event.change, MessageFinishedChange)]
+            assert text_of(received)
             assert finished.message.status == "completed"
-            assert {event.provenance for event in taken} == {Provenance.STREAMED}
+            assert {event.provenance for event in received} == {Provenance.STREAMED}
             await feed.aclose()
         assert emulator.counts.total == calls
 
 
 @pytest.mark.parametrize("kind", ["status", "run"])
-async def test_a_run_made_elsewhere_is_followed_to_its_end(emulator: Emulator, kind: str) -> None:
+async def test_a_run_created_elsewhere_is_followed_to_its_end(emulator: Emulator, kind: str) -> None:
     async with a_gateway(emulator) as (_, events):
         thread, assistant_id = await a_thread(emulator, "Hello!")
         run = await emulator.post(f"/threads/{thread.thread_id}/runs", {"assistant_id": assistant_id})
         key = RunKey(*thread, run["id"])
         feed = await (events.follow_status(key) if kind == "status" else events.follow_run(key))
         emulator.clock.advance(60)
-        taken = await take_all(feed)
-        assert statuses(taken) == ["queued", "completed"]
-        assert text_of(taken) == ""
+        received = await take_all(feed)
+        assert statuses(received) == ["queued", "completed"]
+        assert text_of(received) == ""
         await feed.aclose()

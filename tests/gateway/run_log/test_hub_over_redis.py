@@ -1,4 +1,4 @@
-"""Processes that share a real Redis: one log, one upstream reader, and no end when the Redis is gone."""
+"""Processes that share a real Redis: one log, one upstream reader, and no end when Redis is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ WORDS = [str(number) for number in range(2_000)]
 
 @asynccontextmanager
 async def a_process(url: str, world: World) -> AsyncIterator[tuple[RunLogHub, RunEvents]]:
-    # Generous, since the machine that tests may be busy.
+    # A long deadline, because the test machine may be busy.
     log = RedisLog(url, deadline_seconds=5.0)
     await log.connect()
     hub = RunLogHub(log)
@@ -59,7 +59,7 @@ async def test_a_stream_is_followed_on_another_process(valkey: Valkey, world: Wo
             await feed.aclose()
 
 
-async def test_who_polls_hands_over_and_the_other_misses_nothing(valkey: Valkey, world: World) -> None:
+async def test_a_poller_hands_over_and_no_event_is_missed(valkey: Valkey, world: World) -> None:
     world.put_run("queued")
     async with a_process(valkey.url, world) as (hub, here), a_process(valkey.url, world) as (_, there):
         first, second = await here.follow_status(RUN), await there.follow_status(RUN)
@@ -79,9 +79,7 @@ async def test_a_thread_is_followed_on_two_processes(valkey: Valkey, world: Worl
             await feed.aclose()
 
 
-async def test_a_redis_that_is_gone_ends_nothing(
-    valkey: Valkey, world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_lost_redis_ends_no_reader(valkey: Valkey, world: World, caplog: pytest.LogCaptureFixture) -> None:
     async with a_process(valkey.url, world) as (hub, here):
         events = simple_run("a", "b", "c")
         stream = ScriptedStream(events[:5])

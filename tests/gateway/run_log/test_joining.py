@@ -1,4 +1,4 @@
-"""A run may be joined at any time, on any process: each sees all of what is kept, and one end."""
+"""A reader can join a run at any time, on any process. It sees all events that are held, and one end."""
 
 import asyncio
 
@@ -30,7 +30,7 @@ LIFE = ("queued", "in_progress", "requires_action", "queued", "in_progress")
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("joins_at", range(len(LIFE) + 1))
-async def test_whoever_joins_a_polled_run_at_any_time_sees_one_end(world: World, end: str, joins_at: int) -> None:
+async def test_a_reader_that_joins_a_polled_run_at_any_time_sees_one_end(world: World, end: str, joins_at: int) -> None:
     process = world.process()
     seen: list[str] = []
     reading = None
@@ -53,7 +53,7 @@ async def test_whoever_joins_a_polled_run_at_any_time_sees_one_end(world: World,
 
 
 @pytest.mark.parametrize("end", ENDS)
-async def test_every_end_ends_what_is_streamed(world: World, end: str) -> None:
+async def test_every_terminal_status_ends_a_streamed_run(world: World, end: str) -> None:
     process = world.process()
     await process.hub.record_stream(SCOPE, ScriptedStream(simple_run("Hi", end=end)))
     status, run = await process.events.follow_status(RUN), await process.events.follow_run(RUN)
@@ -64,7 +64,7 @@ async def test_every_end_ends_what_is_streamed(world: World, end: str) -> None:
 
 
 @pytest.mark.parametrize("stage", range(len(simple_run("a", "b", "c")) + 1))
-async def test_who_joins_a_stream_on_another_process_sees_all_of_it(world: World, stage: int) -> None:
+async def test_a_reader_that_joins_on_another_process_sees_the_whole_stream(world: World, stage: int) -> None:
     here, there = world.process(), world.process()
     events = simple_run("a", "b", "c")
     stream = ScriptedStream(events[: max(stage, 1)])
@@ -81,7 +81,7 @@ async def test_who_joins_a_stream_on_another_process_sees_all_of_it(world: World
     await feed.aclose()
 
 
-async def test_a_reader_goes_on_behind_its_cursor_on_any_process(world: World) -> None:
+async def test_a_reader_resumes_behind_its_cursor_on_any_process(world: World) -> None:
     here, there = world.process(), world.process()
     events = simple_run("a", "b", "c")
     stream = ScriptedStream(events[:6])
@@ -120,7 +120,7 @@ async def test_a_cursor_of_another_epoch_has_expired(world: World) -> None:
     await elsewhere.close()
 
 
-async def test_who_joins_late_finds_the_beginning_of_a_log_that_is_shorter_than_what_came_at_once() -> None:
+async def test_a_late_reader_of_a_log_shorter_than_one_burst_finds_a_snapshot() -> None:
     world = World()
     world.log = MemoryLog(now=world.clock.now, now_seconds=world.clock.now, max_entries=100)
     options = RunLogOptions(snapshot_every_entries=25)
@@ -137,7 +137,7 @@ async def test_who_joins_late_finds_the_beginning_of_a_log_that_is_shorter_than_
     await world.close()
 
 
-async def test_what_nobody_watched_for_a_while_begins_with_its_present(world: World) -> None:
+async def test_a_log_that_was_not_polled_for_a_while_begins_with_the_present(world: World) -> None:
     process = world.process()
     world.put_run("in_progress")
     follows = process.events.follow_status(RUN), process.events.follow_thread(THREAD)
@@ -161,7 +161,7 @@ async def test_what_nobody_watched_for_a_while_begins_with_its_present(world: Wo
         await feed.aclose()
 
 
-async def test_what_cannot_be_looked_at_again_begins_with_what_was_known(world: World) -> None:
+async def test_a_log_that_cannot_be_polled_again_begins_with_the_known_state(world: World) -> None:
     process = world.process()
     world.put_run("in_progress")
     feed = await world.during(process.events.follow_status(RUN))

@@ -1,4 +1,4 @@
-"""Whoever is killed, and whenever: the reader that survives sees each status once, in order, and one end."""
+"""A process can be killed at any time. A reader on another process sees each status once, in order, and one end."""
 
 import asyncio
 import contextlib
@@ -29,9 +29,7 @@ LIFE = ("queued", "in_progress", "requires_action", "queued", "in_progress")
 
 @pytest.mark.parametrize("stage", range(1, len(simple_run("a", "b", "c"))))
 @pytest.mark.parametrize("kind", ["status", "run"])
-async def test_the_survivor_sees_every_status_once_when_who_streams_is_killed(
-    world: World, stage: int, kind: str
-) -> None:
+async def test_a_killed_stream_recorder_loses_no_status(world: World, stage: int, kind: str) -> None:
     here, there = world.process(), world.process()
     events = simple_run("a", "b", "c")
     await here.hub.record_stream(SCOPE, ScriptedStream(events[:stage]))
@@ -62,30 +60,30 @@ async def test_the_survivor_sees_every_status_once_when_who_streams_is_killed(
 
 
 @pytest.mark.parametrize("stage", range(len(LIFE)))
-async def test_the_survivor_sees_every_status_once_when_who_polls_is_killed(world: World, stage: int) -> None:
-    leader, other = world.process(), world.process()
+async def test_a_killed_poller_loses_no_status(world: World, stage: int) -> None:
+    poller, other = world.process(), world.process()
     life = [*LIFE, "completed"]
     world.put_run(life[0])
-    first = await leader.events.follow_status(RUN)
+    first = await poller.events.follow_status(RUN)
     feed = await other.events.follow_status(RUN)
     reading = asyncio.ensure_future(take_all(feed))
     for place, status in enumerate(life):
         world.put_run(status)
         await world.pass_seconds(8)
         if place == stage:
-            await leader.kill()
+            await poller.kill()
     assert statuses(await world.during(reading)) == life
     await first.aclose()
     await feed.aclose()
 
 
 async def test_a_process_that_stops_hands_over_at_once(world: World) -> None:
-    leader, other = world.process(), world.process()
+    poller, other = world.process(), world.process()
     world.put_run("queued")
-    first = await world.during(leader.events.follow_status(RUN))
+    first = await world.during(poller.events.follow_status(RUN))
     second = await world.during(other.events.follow_status(RUN))
     take_now(second)
-    await leader.hub.close()
+    await poller.hub.close()
     with pytest.raises(GatewayError) as stopped:
         await take_all(first)
     assert stopped.value.code is ErrorCode.GATEWAY_STOPPING
@@ -96,11 +94,11 @@ async def test_a_process_that_stops_hands_over_at_once(world: World) -> None:
     await second.aclose()
 
 
-async def test_a_thread_that_is_killed_over_misses_nothing(world: World) -> None:
-    leader, other = world.process(), world.process()
-    first = await world.during(leader.events.follow_thread(THREAD))
+async def test_a_killed_poller_of_a_thread_loses_no_message(world: World) -> None:
+    poller, other = world.process(), world.process()
+    first = await world.during(poller.events.follow_thread(THREAD))
     second = await world.during(other.events.follow_thread(THREAD))
-    await leader.kill()
+    await poller.kill()
     world.put_message(a_message("Hi", None, run_id=None))
     await world.pass_seconds(10)
     assert kinds(take_now(second)) == ["MessageCreatedChange", "message finished"]
@@ -110,8 +108,8 @@ async def test_a_thread_that_is_killed_over_misses_nothing(world: World) -> None
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("call", range(1, 40))
-async def test_who_writes_may_die_at_any_call_of_the_store(world: World, moment: str, call: int) -> None:
-    """The stream's process dies in the middle of any one call, its word to the store given or not."""
+async def test_a_stream_recorder_can_die_at_any_store_call(world: World, moment: str, call: int) -> None:
+    """The process dies during one store call, before or after the store has carried it out."""
     here, there = world.process(), world.process()
     setattr(here.log, f"dies_{moment}", call)
     stream = ScriptedStream()
@@ -142,7 +140,7 @@ async def test_who_writes_may_die_at_any_call_of_the_store(world: World, moment:
 
 
 def _streamed(events: list[RunEvent]) -> bool:
-    """Whether a message was told of by a stream."""
+    """Return whether a message came from a stream."""
     return any(
         isinstance(event.change, MessageCreatedChange) and event.provenance is Provenance.STREAMED for event in events
     )
@@ -150,11 +148,11 @@ def _streamed(events: list[RunEvent]) -> bool:
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("call", range(1, 38))
-async def test_who_polls_may_die_at_any_call_of_the_store(world: World, moment: str, call: int) -> None:
-    leader, other = world.process(), world.process()
-    setattr(leader.log, f"dies_{moment}", call)
+async def test_a_poller_can_die_at_any_store_call(world: World, moment: str, call: int) -> None:
+    poller, other = world.process(), world.process()
+    setattr(poller.log, f"dies_{moment}", call)
     world.put_run("queued")
-    opening = asyncio.ensure_future(leader.events.follow_run(RUN))
+    opening = asyncio.ensure_future(poller.events.follow_run(RUN))
     await settle()
     feed = await world.during(other.events.follow_run(RUN))
     reading = asyncio.ensure_future(take_all(feed))
@@ -166,13 +164,13 @@ async def test_who_polls_may_die_at_any_call_of_the_store(world: World, moment: 
     world.put_step(a_step(status="completed"))
     world.put_message(a_message("Hello", None))
     await world.pass_seconds(10, step=0.25)
-    assert leader.log.is_dead
+    assert poller.log.is_dead
     world.put_run("completed")
     assert kinds(await world.during(reading)) == [
         "snapshot queued", "step in_progress", "MessageCreatedChange", "in_progress",
         "step completed", "message finished", "completed",
     ]  # fmt: skip
-    await leader.kill()
+    await poller.kill()
     with contextlib.suppress(GatewayError):
         await (await opening).aclose()
     await feed.aclose()

@@ -1,4 +1,4 @@
-"""A feed mirrors its log, whatever happens to the log or its store, and ends its readers once."""
+"""A mirror follows its log through all failures of the log and its store, and ends its readers once."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ async def write(log: MemoryLog, *changes: Change, ends: bool = False) -> None:
     await log.release_lease(NAME, lease)
 
 
-async def test_what_is_written_is_mirrored_at_once_wherever_it_was_written(world: World) -> None:
+async def test_entries_of_any_writer_are_mirrored_at_once(world: World) -> None:
     hand_fed = HandFed(world)
     reader = hand_fed.reader()
     await write(world.log, BEGINNING)
@@ -35,7 +35,7 @@ async def test_what_is_written_is_mirrored_at_once_wherever_it_was_written(world
     await hand_fed.mirror.close()
 
 
-async def test_many_who_refresh_at_once_cost_few_reads(world: World) -> None:
+async def test_many_refreshes_at_once_cost_few_reads(world: World) -> None:
     hand_fed = HandFed(world)
     await write(world.log, BEGINNING)
     await asyncio.gather(*(hand_fed.mirror.refresh() for _ in range(100)))
@@ -44,7 +44,7 @@ async def test_many_who_refresh_at_once_cost_few_reads(world: World) -> None:
     await hand_fed.mirror.close()
 
 
-async def test_a_log_that_is_lost_and_begun_anew_is_told_to_who_had_its_beginning(world: World) -> None:
+async def test_a_new_log_in_place_of_a_lost_one_expires_the_cursor(world: World) -> None:
     hand_fed = HandFed(world)
     await write(world.log, BEGINNING)
     await hand_fed.mirror.refresh()
@@ -57,7 +57,7 @@ async def test_a_log_that_is_lost_and_begun_anew_is_told_to_who_had_its_beginnin
     await hand_fed.mirror.close()
 
 
-async def test_who_was_there_when_the_log_was_lost_misses_nothing(world: World) -> None:
+async def test_a_reader_that_was_current_when_the_log_was_lost_misses_nothing(world: World) -> None:
     hand_fed = HandFed(world)
     await write(world.log, BEGINNING)
     await hand_fed.mirror.refresh()
@@ -75,7 +75,7 @@ async def test_who_was_there_when_the_log_was_lost_misses_nothing(world: World) 
     await hand_fed.mirror.close()
 
 
-async def test_who_had_not_read_all_when_the_log_was_lost_is_told_so(world: World) -> None:
+async def test_a_reader_that_was_behind_when_the_log_was_lost_is_told_so(world: World) -> None:
     hand_fed = HandFed(world)
     await write(world.log, BEGINNING)
     await hand_fed.mirror.refresh()
@@ -89,7 +89,7 @@ async def test_who_had_not_read_all_when_the_log_was_lost_is_told_so(world: Worl
     await hand_fed.mirror.close()
 
 
-async def test_without_its_store_a_feed_goes_on_alone_and_knows_no_old_cursor(
+async def test_without_its_store_a_mirror_continues_alone_with_new_cursors(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     hand_fed = HandFed(world)
@@ -113,16 +113,16 @@ async def test_without_its_store_a_feed_goes_on_alone_and_knows_no_old_cursor(
     await hand_fed.mirror.close()
 
 
-async def test_an_error_ends_all_readers_and_who_waits_for_the_beginning(world: World) -> None:
+async def test_an_error_ends_all_readers_and_all_waiters(world: World) -> None:
     hand_fed = HandFed(world)
     reader = hand_fed.reader()
-    waiting = asyncio.ensure_future(hand_fed.mirror.wait_until_begun())
+    waiter = asyncio.ensure_future(hand_fed.mirror.wait_until_begun())
     await settle()
     hand_fed.mirror.end_with_error(stopping_error())
     hand_fed.mirror.end_with_error(GatewayError(ErrorCode.INTERNAL, "Too late."))
-    for attempt in (waiting, hand_fed.mirror.wait_until_begun()):
+    for waiting in (waiter, hand_fed.mirror.wait_until_begun()):
         with pytest.raises(GatewayError) as stopped:
-            await attempt
+            await waiting
         assert stopped.value.code is ErrorCode.GATEWAY_STOPPING
     with pytest.raises(GatewayError):
         reader.poll_event()
@@ -139,21 +139,21 @@ async def test_a_log_that_has_ended_cannot_fail(world: World) -> None:
     await hand_fed.mirror.close()
 
 
-async def test_who_waits_is_told_of_the_beginning_or_that_it_cannot_be_had(world: World) -> None:
+async def test_a_waiter_ends_with_the_first_entry_or_with_an_error(world: World) -> None:
     hand_fed = HandFed(world)
-    waiting = asyncio.ensure_future(hand_fed.mirror.wait_until_begun())
+    waiter = asyncio.ensure_future(hand_fed.mirror.wait_until_begun())
     await settle()
     hand_fed.mirror.fail_waiters(GatewayError(ErrorCode.UPSTREAM_FAILED, "No."))
     with pytest.raises(GatewayError):
-        await waiting
-    waiting = asyncio.ensure_future(hand_fed.mirror.wait_until_begun())
+        await waiter
+    waiter = asyncio.ensure_future(hand_fed.mirror.wait_until_begun())
     await settle()
     await write(world.log, BEGINNING)
-    await waiting
+    await waiter
     await hand_fed.mirror.close()
 
 
-async def test_a_fault_of_the_log_is_an_error_and_no_silence(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unexpected_error_of_the_log_ends_the_readers(world: World, caplog: pytest.LogCaptureFixture) -> None:
     hand_fed = HandFed(world)
     reader = hand_fed.reader()
     hand_fed.mirror.log = None  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Pieces make the text and the calls that the whole object will have."""
+"""Deltas build the text and the tool calls that the complete object will have."""
 
 import msgspec
 
@@ -25,7 +25,7 @@ def text(value: str, *annotations: object) -> dict[str, object]:
     return {"type": "text", "text": {"value": value, "annotations": list(annotations)}}
 
 
-def test_pieces_of_text_are_appended_part_by_part() -> None:
+def test_text_deltas_are_appended_part_by_part() -> None:
     partial = PartialContent()
     assert partial.is_empty
     for index, value in ((0, "Hel"), (1, "Wor"), (0, "lo"), (1, "ld")):
@@ -34,14 +34,14 @@ def test_pieces_of_text_are_appended_part_by_part() -> None:
     assert not partial.is_empty
 
 
-def test_annotations_are_gathered() -> None:
+def test_annotations_are_collected() -> None:
     partial = PartialContent()
     partial.add_delta(TextDeltaChange("msg_1", 0, "x", raws({"a": 1})))
     partial.add_delta(TextDeltaChange("msg_1", 0, "", raws({"b": 2})))
     assert shown(partial) == [text("x", {"a": 1}, {"b": 2})]
 
 
-def test_pieces_go_on_from_what_is_there() -> None:
+def test_text_deltas_continue_existing_content() -> None:
     partial = PartialContent(raws(IMAGE, text("Hel", {"a": 1})))
     partial.add_delta(TextDeltaChange("msg_1", 1, "lo"))
     partial.add_delta(TextDeltaChange("msg_1", 0, "no text"))
@@ -51,7 +51,7 @@ def test_pieces_go_on_from_what_is_there() -> None:
     assert shown(old) == [text("Hello")]
 
 
-def test_the_same_list_is_shown_until_something_comes() -> None:
+def test_the_parts_are_the_same_list_until_the_next_delta() -> None:
     partial = PartialContent(raws(text("a")))
     assert partial.to_content_parts() is partial.to_content_parts()
     sample = message(content=[text("a")])
@@ -75,7 +75,7 @@ def test_arguments_and_code_are_appended_call_by_call() -> None:
     assert partial.to_step_details() is partial.to_step_details()
 
 
-def test_calls_go_on_from_what_is_there() -> None:
+def test_call_deltas_continue_existing_calls() -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{", "output": None}}
     step = run_step(type="tool_calls", step_details={"type": "tool_calls", "tool_calls": [call]})
     partial = PartialToolCalls(step.step_details)
@@ -85,7 +85,7 @@ def test_calls_go_on_from_what_is_there() -> None:
     assert step_with_tool_calls(step, None) is step
 
 
-def test_odd_details_cost_only_themselves() -> None:
+def test_unreadable_details_do_not_stop_later_deltas() -> None:
     for odd in (NULL, raw([]), raw({"tool_calls": 3}), raw({"tool_calls": [3, {"function": 4}]})):
         partial = PartialToolCalls(odd)
         partial.add_delta(ToolCallDeltaChange("step_1", 1, arguments="{}"))
@@ -102,7 +102,7 @@ def test_only_a_text_part_has_a_text() -> None:
     assert texts_from_message(message(content=None)) == texts_from_message(message(content="")) == []
 
 
-def test_what_was_not_told_of_keeps_its_place() -> None:
+def test_an_index_without_deltas_keeps_its_place() -> None:
     partial = PartialContent()
     partial.add_delta(TextDeltaChange("msg_1", 1, "b"))
     assert shown(partial) == [text(""), text("b")]

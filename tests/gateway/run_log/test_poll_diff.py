@@ -1,4 +1,4 @@
-"""What a look tells: differences only, the end last, and what was lost on the way."""
+"""A poll gives only differences, the end last, and reports lost text."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,83 +23,83 @@ from tests.support.wire_samples import run, run_step
 WHOLE = simple_run("a", "b", "c")
 
 
-def begun(status: str = "in_progress") -> RunState:
+def started_state(status: str = "in_progress") -> RunState:
     state = RunState()
     state.apply(SnapshotChange(a_run(status), [], []))
     return state
 
 
-def looked(state: RunState, *look: object) -> list[type]:
-    changes = diff_poll(state, *look)  # type: ignore[arg-type]
+def poll(state: RunState, *polled: object) -> list[type]:
+    changes = diff_poll(state, *polled)  # type: ignore[arg-type]
     for change in changes:
         state.apply(change)
     return [type(change) for change in changes]
 
 
-def test_the_first_look_shows_the_whole_run() -> None:
+def test_the_first_poll_gives_a_snapshot() -> None:
     stranger = a_message(id="msg_2", run_id="run_2")
     (change,) = diff_poll(RunState(), a_run("completed"), [a_step()], [a_message("a", None), stranger])
     assert change == SnapshotChange(a_run("completed"), [a_step()], [a_message("a", None)])
     assert diff_poll(RunState(), a_run("queued")) == [SnapshotChange(a_run("queued"), [], [])]
 
 
-def test_a_second_look_at_the_same_tells_nothing() -> None:
-    state = begun()
-    look = (a_run("in_progress"), [a_step()], [a_message("a", None)])
-    assert looked(state, *look) == [StepChange, MessageCreatedChange]
-    assert looked(state, *look) == []
-    assert looked(state, a_run("in_progress", metadata={"a": "b"})) == []
-    assert looked(state, run("run_2", status="completed")) == []
+def test_a_second_poll_without_changes_gives_nothing() -> None:
+    state = started_state()
+    polled = (a_run("in_progress"), [a_step()], [a_message("a", None)])
+    assert poll(state, *polled) == [StepChange, MessageCreatedChange]
+    assert poll(state, *polled) == []
+    assert poll(state, a_run("in_progress", metadata={"a": "b"})) == []
+    assert poll(state, run("run_2", status="completed")) == []
 
 
-def test_the_end_comes_last_and_nothing_after_it() -> None:
-    state = begun()
-    look = (a_run("failed"), [a_step(status="failed")], [a_message("a", "in_progress")])
-    assert looked(state, *look) == [StepChange, MessageCreatedChange, MessageFinishedChange, StatusChange]
-    assert looked(state, a_run("completed"), [a_step("step_2")], []) == []
+def test_the_end_comes_last_and_no_change_follows_it() -> None:
+    state = started_state()
+    polled = (a_run("failed"), [a_step(status="failed")], [a_message("a", "in_progress")])
+    assert poll(state, *polled) == [StepChange, MessageCreatedChange, MessageFinishedChange, StatusChange]
+    assert poll(state, a_run("completed"), [a_step("step_2")], []) == []
 
 
 def test_a_message_is_finished_once_its_step_is() -> None:
-    state = begun()
-    assert looked(state, a_run("in_progress"), [a_step()], [a_message("a", None)]) == [
+    state = started_state()
+    assert poll(state, a_run("in_progress"), [a_step()], [a_message("a", None)]) == [
         StepChange, MessageCreatedChange,
     ]  # fmt: skip
-    look = (a_run("in_progress"), [a_step(status="completed")], [a_message("ab", None)])
-    assert looked(state, *look) == [StepChange, MessageFinishedChange]
-    assert looked(state, *look) == []
-    assert looked(state, a_run("completed"), *look[1:]) == [StatusChange]
+    polled = (a_run("in_progress"), [a_step(status="completed")], [a_message("ab", None)])
+    assert poll(state, *polled) == [StepChange, MessageFinishedChange]
+    assert poll(state, *polled) == []
+    assert poll(state, a_run("completed"), *polled[1:]) == [StatusChange]
 
 
-def test_a_look_reads_calls_as_the_stream_told_them() -> None:
-    told = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    read = told | {"function": {"name": "f", "arguments": "{}", "output": None}}
-    state = begun()
-    for call, expected in ((told, [StepChange]), (read, [])):
+def test_polled_tool_calls_equal_streamed_ones() -> None:
+    changes_so_far = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    read = changes_so_far | {"function": {"name": "f", "arguments": "{}", "output": None}}
+    state = started_state()
+    for call, expected in ((changes_so_far, [StepChange]), (read, [])):
         step = run_step(
             status="in_progress", type="tool_calls", step_details={"type": "tool_calls", "tool_calls": [call]}
         )
-        assert looked(state, a_run("in_progress"), [step], []) == expected
+        assert poll(state, a_run("in_progress"), [step], []) == expected
 
 
 @given(st.integers(1, len(WHOLE)), st.sampled_from(["abc", "abX"]), st.booleans())
-def test_after_any_part_of_a_stream_a_look_at_the_end_completes_it(stage: int, text: str, has_status: bool) -> None:
+def test_a_poll_at_the_end_completes_any_part_of_a_stream(stage: int, text: str, has_status: bool) -> None:
     state = RunState()
-    told = []
+    changes_so_far = []
     for event in WHOLE[:stage]:
         for change in diff_stream_event(state, event):
             state.apply(change, Provenance.STREAMED)
-            told.append(change)
+            changes_so_far.append(change)
     was_over = state.is_over
     was_finished = state.is_finished("msg_1")
-    pieces = "".join(change.value for change in told if isinstance(change, TextDeltaChange))
+    pieces = "".join(change.value for change in changes_so_far if isinstance(change, TextDeltaChange))
     was_created = state.message("msg_1") is not None
     message = a_message(text, "completed" if has_status else None)
     changes = diff_poll(state, a_run("completed"), [a_step(status="completed")], [message])
-    told += changes
-    assert sum(isinstance(change, MessageCreatedChange) for change in told) == 1
-    assert sum(isinstance(change, MessageFinishedChange) for change in told) == 1
-    assert sum(isinstance(change, StatusChange) and is_terminal(change.run.status) for change in told) == 1
-    assert isinstance(told[-1], StatusChange)
+    changes_so_far += changes
+    assert sum(isinstance(change, MessageCreatedChange) for change in changes_so_far) == 1
+    assert sum(isinstance(change, MessageFinishedChange) for change in changes_so_far) == 1
+    assert sum(isinstance(change, StatusChange) and is_terminal(change.run.status) for change in changes_so_far) == 1
+    assert isinstance(changes_so_far[-1], StatusChange)
     assert not any(isinstance(change, TextDeltaChange) for change in changes)
     faults = [change.code for change in changes if isinstance(change, FaultChange)]
     lost = was_created and not was_finished and pieces != text

@@ -1,4 +1,4 @@
-"""One process polls for all, as quickly as things change; the others stand by."""
+"""One process polls for all, as often as the run changes. The others stand by."""
 
 import pytest
 
@@ -20,7 +20,7 @@ from tests.support.run_log_processes import (
 )
 
 
-async def test_it_looks_quickly_after_a_change_and_slower_without(world: World) -> None:
+async def test_polls_come_quickly_after_a_change_and_slowly_without_one(world: World) -> None:
     process = world.process()
     world.put_run("queued")
     feed = await process.events.follow_status(RUN)
@@ -53,7 +53,7 @@ async def test_only_one_of_many_processes_polls(world: World) -> None:
         await feed.aclose()
 
 
-async def test_a_reader_who_wants_more_is_served_at_once(world: World) -> None:
+async def test_a_reader_that_needs_details_is_served_at_once(world: World) -> None:
     process = world.process()
     world.put_run("in_progress")
     status = await process.events.follow_status(RUN)
@@ -69,7 +69,7 @@ async def test_a_reader_who_wants_more_is_served_at_once(world: World) -> None:
         await feed.aclose()
 
 
-async def test_failures_end_nobody_and_are_written_nowhere(world: World) -> None:
+async def test_failed_polls_end_no_reader_and_are_not_logged_as_events(world: World) -> None:
     process = world.process()
     world.put_run("queued")
     feed = await process.events.follow_run(RUN)
@@ -83,10 +83,10 @@ async def test_failures_end_nobody_and_are_written_nowhere(world: World) -> None
     await feed.aclose()
 
 
-async def test_a_slow_look_does_not_cost_the_lead(world: World) -> None:
-    leader, other = world.process(), world.process()
+async def test_a_slow_poll_does_not_lose_the_lease(world: World) -> None:
+    poller, other = world.process(), world.process()
     world.put_run("queued")
-    first = await leader.events.follow_status(RUN)
+    first = await poller.events.follow_status(RUN)
     second = await world.during(other.events.follow_status(RUN))
     get_runs = world.api.get_runs
 
@@ -102,7 +102,7 @@ async def test_a_slow_look_does_not_cost_the_lead(world: World) -> None:
         await feed.aclose()
 
 
-async def test_who_was_preempted_polls_no_more(world: World) -> None:
+async def test_a_preempted_process_polls_no_more(world: World) -> None:
     here, there = world.process(), world.process()
     world.put_run("queued")
     feed = await there.events.follow_run(RUN)
@@ -118,7 +118,7 @@ async def test_who_was_preempted_polls_no_more(world: World) -> None:
     await feed.aclose()
 
 
-async def test_a_fault_of_our_own_is_an_error_and_no_silence(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unexpected_error_ends_the_readers(world: World, caplog: pytest.LogCaptureFixture) -> None:
     process = world.process()
     world.put_run("queued")
     feed = await process.events.follow_status(RUN)
@@ -131,7 +131,7 @@ async def test_a_fault_of_our_own_is_an_error_and_no_silence(world: World, caplo
     await feed.aclose()
 
 
-async def test_parts_that_are_refused_are_asked_for_again_as_late_as_the_upstream_says(world: World) -> None:
+async def test_refused_parts_are_fetched_again_after_retry_after(world: World) -> None:
     process = world.process()
     world.put_run("in_progress")
     feed = await world.during(process.events.follow_run(RUN))

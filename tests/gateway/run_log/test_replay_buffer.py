@@ -1,4 +1,4 @@
-"""A buffer holds each event once; each reader goes its own way through it."""
+"""A replay buffer holds each event once; each reader has its own position in it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ SNAPSHOT = SnapshotChange(a_run("queued"), [], [])
 
 
 class Source:
-    """What stands behind a buffer, by hand."""
+    """The owner of a buffer, under the control of the test."""
 
     def __init__(self) -> None:
         self.has_ended = False
@@ -46,59 +46,59 @@ def a_buffer(
     return ReplayBuffer(source, ReplayBufferLimits(entries, size_bytes), lambda: present, **options)
 
 
-def add(buffer: ReplayBuffer, *numbers: int, change: Change | None = None) -> None:
+def add_events(buffer: ReplayBuffer, *numbers: int, change: Change | None = None) -> None:
     for number in numbers:
         change_ = change or TextDeltaChange("msg_1", 0, str(number))
         buffer.add_event(RunEvent(f"cursor {number}", 1.0, Provenance.STREAMED, change_), number)
     buffer.wake_readers()
 
 
-def begin(buffer: ReplayBuffer) -> EventReader:
+def new_reader(buffer: ReplayBuffer) -> EventReader:
     reader = EventReader(buffer)
     reader.start_reading()
     return reader
 
 
-def test_a_reader_begins_with_the_present_and_goes_on() -> None:
+def test_a_reader_starts_with_the_present_and_continues() -> None:
     buffer = a_buffer(Source())
-    add(buffer, 1, 2)
-    reader = begin(buffer)
-    add(buffer, 3)
+    add_events(buffer, 1, 2)
+    reader = new_reader(buffer)
+    add_events(buffer, 3)
     assert kinds(take_now(reader)) == ["snapshot queued", "3"]
     assert reader.poll_event() is None
 
 
-def test_the_present_is_one_object_for_all_until_something_comes() -> None:
+def test_readers_share_the_present_events_until_the_next_event() -> None:
     buffer = a_buffer(Source())
-    first, second = begin(buffer).poll_event(), begin(buffer).poll_event()
+    first, second = new_reader(buffer).poll_event(), new_reader(buffer).poll_event()
     assert first is second
-    add(buffer, 1)
-    assert begin(buffer).poll_event() is not first
+    add_events(buffer, 1)
+    assert new_reader(buffer).poll_event() is not first
 
 
-def test_only_the_last_event_of_the_present_can_be_resumed_behind() -> None:
+def test_only_the_last_present_event_is_resumable() -> None:
     buffer = a_buffer(Source(), present=[TextDeltaChange("msg_1", 0, "a"), TextDeltaChange("msg_1", 0, "b")])
-    assert [event.cursor for event in take_now(begin(buffer))] == ["nowhere", "here"]
+    assert [event.cursor for event in take_now(new_reader(buffer))] == ["nowhere", "here"]
 
 
-def test_a_reader_may_begin_at_the_oldest_snapshot_and_sees_no_other() -> None:
+def test_a_reader_can_start_at_the_oldest_snapshot_and_sees_no_other() -> None:
     buffer = a_buffer(Source(), entries=4, starts_with_snapshot=True)
-    add(buffer, 1, change=SNAPSHOT)
-    add(buffer, 2)
-    first = begin(buffer)
-    add(buffer, 3, change=SNAPSHOT)
-    add(buffer, 4)
+    add_events(buffer, 1, change=SNAPSHOT)
+    add_events(buffer, 2)
+    first = new_reader(buffer)
+    add_events(buffer, 3, change=SNAPSHOT)
+    add_events(buffer, 4)
     assert kinds(take_now(first)) == ["snapshot queued", "2", "4"]
-    assert kinds(take_now(begin(buffer))) == ["snapshot queued", "2", "4"]
-    add(buffer, 5, 6)
-    assert kinds(take_now(begin(buffer))) == ["snapshot queued", "4", "5", "6"]
+    assert kinds(take_now(new_reader(buffer))) == ["snapshot queued", "2", "4"]
+    add_events(buffer, 5, 6)
+    assert kinds(take_now(new_reader(buffer))) == ["snapshot queued", "4", "5", "6"]
     assert kinds(take_now(first)) == ["5", "6"]
 
 
-def test_a_reader_resumes_behind_a_number_that_is_held() -> None:
+def test_a_reader_resumes_behind_an_entry_that_is_held() -> None:
     buffer = a_buffer(Source(), entries=3)
     buffer.set_resumable_after(0)
-    add(buffer, 1, 2, 3, 4, 5)
+    add_events(buffer, 1, 2, 3, 4, 5)
     for number, expected in ((2, ["3", "4", "5"]), (4, ["5"]), (5, [])):
         reader = EventReader(buffer)
         reader.resume_after(number, "mine")
@@ -112,11 +112,11 @@ def test_a_reader_resumes_behind_a_number_that_is_held() -> None:
         assert kinds([shown]) == ["snapshot queued"]
 
 
-def test_a_lane_that_does_not_tell_of_lag_only_shows_the_present() -> None:
+def test_a_buffer_that_does_not_report_lag_shows_the_present() -> None:
     buffer = a_buffer(Source(), entries=2, reports_lag=False)
-    reader = begin(buffer)
+    reader = new_reader(buffer)
     take_now(reader)
-    add(buffer, 1, 2, 3)
+    add_events(buffer, 1, 2, 3)
     assert kinds(take_now(reader)) == ["snapshot queued"]
     resumed = EventReader(buffer)
     resumed.resume_after(None, "mine")
@@ -125,50 +125,50 @@ def test_a_lane_that_does_not_tell_of_lag_only_shows_the_present() -> None:
 
 def test_a_slow_reader_is_told_how_much_it_missed() -> None:
     buffer = a_buffer(Source(), entries=3)
-    slow = begin(buffer)
+    slow = new_reader(buffer)
     slow.poll_event()
-    add(buffer, 1, 2, 3, 4)
+    add_events(buffer, 1, 2, 3, 4)
     lagged, shown = take_now(slow)
     assert lagged.change == LaggedChange(4)
     assert lagged.cursor == "nowhere"
     assert kinds([shown]) == ["snapshot queued"]
-    add(buffer, 5)
+    add_events(buffer, 5)
     assert kinds(take_now(slow)) == ["5"]
 
 
-def test_a_lane_is_bounded_in_bytes_but_holds_the_last_event() -> None:
+def test_a_buffer_is_bounded_in_bytes_but_holds_the_last_event() -> None:
     buffer = a_buffer(Source(), entries=1000, size_bytes=5_000)
     for number in range(100):
-        add(buffer, number, change=TextDeltaChange("msg_1", 0, "x" * 100))
+        add_events(buffer, number, change=TextDeltaChange("msg_1", 0, "x" * 100))
     assert buffer.size_bytes <= 5_000
     assert buffer.end_index - buffer.start_index >= 2
-    add(buffer, 100, change=TextDeltaChange("msg_1", 0, "x" * 100_000))
+    add_events(buffer, 100, change=TextDeltaChange("msg_1", 0, "x" * 100_000))
     assert buffer.end_index - buffer.start_index == 1
 
 
 def test_a_gap_in_the_log_is_a_lag_and_a_new_log_is_an_expired_cursor() -> None:
     buffer = a_buffer(Source())
-    reader = begin(buffer)
+    reader = new_reader(buffer)
     take_now(reader)
-    add(buffer, 1)
+    add_events(buffer, 1)
     buffer.skip_events(5, 6)
-    add(buffer, 7)
+    add_events(buffer, 7)
     lagged, _ = take_now(reader)
     assert lagged.change == LaggedChange(7)
     assert buffer.index_after_entry(5) is None
     assert buffer.index_after_entry(6) == buffer.start_index
     buffer.skip_events(None, 0)
-    add(buffer, 1)
+    add_events(buffer, 1)
     assert take_now(reader)[0].change is CURSOR_EXPIRED
-    add(buffer, 2)
+    add_events(buffer, 2)
     assert kinds(take_now(reader)) == ["2"]
 
 
-def test_the_end_comes_after_all_that_is_held() -> None:
+def test_the_end_comes_after_all_held_events() -> None:
     source = Source()
     buffer = a_buffer(source)
-    reader = begin(buffer)
-    add(buffer, 1)
+    reader = new_reader(buffer)
+    add_events(buffer, 1)
     source.has_ended = True
     assert [reader.poll_event() is not None for _ in range(2)] == [True, True]
     for _ in range(2):
@@ -176,10 +176,10 @@ def test_the_end_comes_after_all_that_is_held() -> None:
             reader.poll_event()
 
 
-def test_an_error_comes_after_all_that_is_held_and_again() -> None:
+def test_an_error_comes_after_all_held_events_and_repeatedly() -> None:
     source = Source()
     buffer = a_buffer(source)
-    reader = begin(buffer)
+    reader = new_reader(buffer)
     source.error = GatewayError(ErrorCode.FORBIDDEN, "No.")
     assert reader.poll_event() is not None
     for _ in range(2):
@@ -187,20 +187,20 @@ def test_an_error_comes_after_all_that_is_held_and_again() -> None:
             reader.poll_event()
 
 
-async def test_waiting_ends_with_an_event_with_the_end_and_with_leaving() -> None:
+async def test_waiting_ends_with_an_event_with_the_end_and_with_closing() -> None:
     source = Source()
     buffer = a_buffer(source, present=[])
-    reader, leaver = begin(buffer), begin(buffer)
+    reader, closing_reader = new_reader(buffer), new_reader(buffer)
     assert aiter(reader) is reader
-    waiting, leaving = asyncio.ensure_future(anext(reader)), asyncio.ensure_future(anext(leaver))
+    waiting, closing = asyncio.ensure_future(anext(reader)), asyncio.ensure_future(anext(closing_reader))
     await settle()
-    await leaver.aclose()
-    await leaver.aclose()
+    await closing_reader.aclose()
+    await closing_reader.aclose()
     with pytest.raises(StopAsyncIteration):
-        await leaving
+        await closing
     assert source.closed_readers == 1
     assert buffer.readers == {reader}
-    add(buffer, 1)
+    add_events(buffer, 1)
     assert kinds([await waiting]) == ["1"]
     waiting = asyncio.ensure_future(anext(reader))
     await settle()
@@ -210,50 +210,50 @@ async def test_waiting_ends_with_an_event_with_the_end_and_with_leaving() -> Non
         await waiting
 
 
-async def test_a_cancelled_wait_loses_nothing() -> None:
+async def test_a_cancelled_wait_loses_no_event() -> None:
     buffer = a_buffer(Source(), present=[])
-    reader = begin(buffer)
+    reader = new_reader(buffer)
     waiting = asyncio.ensure_future(anext(reader))
     await settle()
-    add(buffer, 1)
+    add_events(buffer, 1)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert kinds([await anext(reader)]) == ["1"]
 
 
-async def test_news_is_called_for_what_is_there_and_for_what_comes_but_not_after_leaving() -> None:
+async def test_the_callback_is_called_for_held_and_new_events_until_closing() -> None:
     buffer = a_buffer(Source())
-    reader = begin(buffer)
+    reader = new_reader(buffer)
     calls: list[int] = []
     reader.on_available(lambda: calls.append(1))
     assert calls == []
     await settle()
     assert calls == [1]
-    add(buffer, 1)
+    add_events(buffer, 1)
     assert calls == [1, 1]
     await reader.aclose()
-    add(buffer, 2)
+    add_events(buffer, 2)
     assert calls == [1, 1]
 
 
-async def test_a_reader_may_leave_while_all_are_told() -> None:
+async def test_a_reader_can_close_during_a_wake() -> None:
     buffer = a_buffer(Source(), present=[])
-    readers = [begin(buffer) for _ in range(3)]
-    leaving: list[asyncio.Task[None]] = []
+    readers = [new_reader(buffer) for _ in range(3)]
+    closing: list[asyncio.Task[None]] = []
 
-    def leave() -> None:
-        leaving.extend(asyncio.ensure_future(reader.aclose()) for reader in readers)
+    def close_all() -> None:
+        closing.extend(asyncio.ensure_future(reader.aclose()) for reader in readers)
 
     for reader in readers:
-        reader.on_available(leave)
-    add(buffer, 1)
-    await asyncio.gather(*leaving)
+        reader.on_available(close_all)
+    add_events(buffer, 1)
+    await asyncio.gather(*closing)
     assert buffer.readers == set()
 
 
-async def test_a_reader_that_fails_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failing_reader_does_not_affect_the_others(caplog: pytest.LogCaptureFixture) -> None:
     buffer = a_buffer(Source(), present=[])
-    readers = [begin(buffer) for _ in range(2)]
+    readers = [new_reader(buffer) for _ in range(2)]
     calls: list[int] = []
 
     def fail() -> None:
@@ -262,20 +262,20 @@ async def test_a_reader_that_fails_harms_no_other(caplog: pytest.LogCaptureFixtu
 
     for reader in readers:
         reader.on_available(fail)
-    add(buffer, 1)
+    add_events(buffer, 1)
     assert calls == [1, 1]
     assert len(caplog.records) == 2
 
 
-def test_who_is_not_told_of_lag_is_not_told_the_same_status_twice() -> None:
+def test_without_a_report_of_lag_no_status_is_repeated() -> None:
     present: list[Change] = [StatusChange(a_run("in_progress"))]
     buffer = a_buffer(Source(), present=present, reports_lag=False)
-    knows, knew_before = begin(buffer), begin(buffer)
+    knows, knew_before = new_reader(buffer), new_reader(buffer)
     assert kinds(take_now(knows)) == kinds(take_now(knew_before)) == ["in_progress"]
     buffer.skip_events(None, 0)
     assert kinds(take_now(knows)) == []
     present[:] = [StatusChange(a_run("cancelling"))]
     buffer.skip_events(None, 0)
     assert kinds(take_now(knows)) == kinds(take_now(knew_before)) == ["cancelling"]
-    add(buffer, 1, change=StatusChange(a_run("cancelled"), "cancelling"))
+    add_events(buffer, 1, change=StatusChange(a_run("cancelled"), "cancelling"))
     assert kinds(take_now(knows)) == ["cancelled"]

@@ -1,4 +1,4 @@
-"""Waiting ends with what is waited for or with time, and leaves nothing behind."""
+"""A wait ends with its event or after its time, and leaves no task behind."""
 
 import asyncio
 
@@ -18,11 +18,11 @@ async def test_waiting_ends_with_the_event(world: World) -> None:
     assert await wait_for_event(event, 10, world.sleep)
 
 
-async def test_waiting_ends_with_time(world: World) -> None:
+async def test_waiting_ends_after_its_time(world: World) -> None:
     assert not await world.during(wait_for_event(asyncio.Event(), 1, world.sleep))
 
 
-async def test_waiting_that_is_cancelled_leaves_no_task(world: World) -> None:
+async def test_a_cancelled_wait_leaves_no_task(world: World) -> None:
     waiting = asyncio.ensure_future(wait_for_event(asyncio.Event(), 10, world.sleep))
     await settle()
     waiting.cancel()
@@ -30,7 +30,7 @@ async def test_waiting_that_is_cancelled_leaves_no_task(world: World) -> None:
         await waiting
 
 
-def test_the_bounds_are_sane() -> None:
+def test_the_defaults_fit_together() -> None:
     options = RunLogOptions()
     assert options.snapshot_every_entries < options.mirror.entries
     assert options.settle_seconds < options.follow_seconds < options.open_seconds

@@ -1,4 +1,4 @@
-"""A look at a run costs no more calls than are wanted, and the end is not shown before all that leads to it."""
+"""A poll of a run makes only the calls that are needed, and the end is not shown before the events that led to it."""
 
 import pytest
 
@@ -14,7 +14,7 @@ STEPS = RunStepPageKey(*RUN, Window(100, "asc"))
 MESSAGES = MessagePageKey("thread_1", "run_1", Window(100, "desc"))
 
 
-def begun() -> RunState:
+def started_state() -> RunState:
     state = RunState()
     state.apply(SnapshotChange(a_run("in_progress"), [], []))
     return state
@@ -24,7 +24,7 @@ def begun() -> RunState:
     ("status", "with_details", "calls"),
     [("in_progress", False, 1), ("in_progress", True, 3), ("completed", False, 3), ("requires_action", False, 1)],
 )
-async def test_no_more_is_fetched_than_is_wanted(world: World, status: str, with_details: bool, calls: int) -> None:
+async def test_only_what_is_needed_is_fetched(world: World, status: str, with_details: bool, calls: int) -> None:
     world.put_run(status)
     result = await RunPoller(RUN, RunState()).poll(world.api, with_details=with_details)
     diff = result.to_diff()
@@ -33,7 +33,7 @@ async def test_no_more_is_fetched_than_is_wanted(world: World, status: str, with
     assert diff.is_waiting is (status == "requires_action")
 
 
-async def test_long_lists_are_walked_to_their_end(world: World) -> None:
+async def test_long_lists_are_read_to_their_end(world: World) -> None:
     world.put_run("completed")
     for number in range(250):
         world.put_step(a_step(f"step_{number:03}", created_at=number))
@@ -44,7 +44,7 @@ async def test_long_lists_are_walked_to_their_end(world: World) -> None:
     assert [message.id for message in change.messages] == [f"msg_{number:03}" for number in range(250)]
 
 
-async def test_a_server_that_does_not_know_the_filter_is_not_walked_through(world: World) -> None:
+async def test_a_server_without_the_run_filter_costs_one_page(world: World) -> None:
     world.put_run("in_progress")
     for number in range(250):
         world.put_message(a_message("x", None, f"msg_{number:03}", created_at=number, run_id="run_0"))
@@ -61,18 +61,18 @@ async def test_a_server_that_does_not_know_the_filter_is_not_walked_through(worl
     assert world.polls("list_messages") == 1
 
 
-async def test_parts_that_fail_do_not_keep_a_run_that_works_away(world: World) -> None:
+async def test_failed_parts_do_not_hide_the_status_of_an_active_run(world: World) -> None:
     world.put_run("requires_action")
     world.api.fail = {STEPS: GatewayError(ErrorCode.UPSTREAM_FAILED, "No.")}
-    diff = (await RunPoller(RUN, begun()).poll(world.api, with_details=True)).to_diff()
+    diff = (await RunPoller(RUN, started_state()).poll(world.api, with_details=True)).to_diff()
     assert [type(change) for change in diff.changes] == [StatusChange]
 
 
 @pytest.mark.parametrize("code", [ErrorCode.UPSTREAM_FAILED, ErrorCode.UPSTREAM_INVALID_RESPONSE])
-async def test_an_end_waits_for_its_parts_but_not_for_ever(world: World, code: ErrorCode) -> None:
+async def test_an_end_waits_for_its_parts_with_a_limit(world: World, code: ErrorCode) -> None:
     world.put_run("completed")
     world.api.fail = {MESSAGES: GatewayError(code, "No.")}
-    poller = RunPoller(RUN, begun())
+    poller = RunPoller(RUN, started_state())
     for _ in range(4):
         with pytest.raises(GatewayError):
             await poller.poll(world.api, with_details=False)
@@ -81,10 +81,10 @@ async def test_an_end_waits_for_its_parts_but_not_for_ever(world: World, code: E
     assert diff.ends
 
 
-async def test_an_end_does_not_wait_for_parts_that_cannot_be_had(world: World) -> None:
+async def test_an_end_does_not_wait_for_parts_that_fail_for_good(world: World) -> None:
     world.put_run("completed")
     world.api.fail = {STEPS: GatewayError(ErrorCode.UNSUPPORTED_BY_UPSTREAM, "No.")}
-    diff = (await RunPoller(RUN, begun()).poll(world.api, with_details=False)).to_diff()
+    diff = (await RunPoller(RUN, started_state()).poll(world.api, with_details=False)).to_diff()
     assert [type(change) for change in diff.changes] == [FaultChange, StatusChange]
     first = (await RunPoller(RUN, RunState()).poll(world.api, with_details=False)).to_diff()
     assert [type(change) for change in first.changes] == [SnapshotChange]

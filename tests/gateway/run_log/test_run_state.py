@@ -1,4 +1,4 @@
-"""The state is what the log tells, wherever one begins to read."""
+"""The state of a run follows from its log, from any position on."""
 
 from typing import Any
 
@@ -50,34 +50,34 @@ def changes() -> st.SearchStrategy[Change]:
     )
 
 
-def folded(told: list[Change], state: RunState | None = None) -> RunState:
+def state_from_changes(applied: list[Change], state: RunState | None = None) -> RunState:
     state = state or RunState()
-    for change in told:
+    for change in applied:
         state.apply(change, Provenance.STREAMED)
     return state
 
 
 @given(st.lists(changes(), max_size=12), st.lists(changes(), max_size=12))
-def test_a_copy_goes_on_as_the_whole_log_does(before: list[Change], after: list[Change]) -> None:
-    begun: list[Change] = [SnapshotChange(a_run("queued"), [], [])]
-    # A snapshot holds no piece of what is not there yet, so a copy begins where nothing came too early.
+def test_a_copy_applies_changes_like_the_original(before: list[Change], after: list[Change]) -> None:
+    beginning: list[Change] = [SnapshotChange(a_run("queued"), [], [])]
+    # A snapshot holds no deltas of unknown objects, so the objects of all deltas are created first.
     known: list[Change] = [MessageCreatedChange(a_message(id=id)) for id in ("msg_1", "msg_2")]
     known += [StepChange(a_step(id)) for id in ("step_1", "step_2")]
     rest = [change for change in before if not isinstance(change, SnapshotChange)]
-    state = folded([*begun, *known, *rest])
+    state = state_from_changes([*beginning, *known, *rest])
     copied = state.copy()
     assert copied.snapshot() == state.snapshot()
-    assert folded(after, copied).snapshot() == folded(after, state).snapshot()
+    assert state_from_changes(after, copied).snapshot() == state_from_changes(after, state).snapshot()
 
 
 @given(st.lists(changes(), max_size=12))
-def test_a_snapshot_applied_is_the_state_itself(told: list[Change]) -> None:
-    state = folded([SnapshotChange(a_run("queued"), [], []), *told])
-    again = folded(state.baseline())
+def test_a_baseline_rebuilds_the_same_state(applied: list[Change]) -> None:
+    state = state_from_changes([SnapshotChange(a_run("queued"), [], []), *applied])
+    again = state_from_changes(state.baseline())
     assert again.snapshot() == state.snapshot()
 
 
-def test_nothing_is_known_at_first() -> None:
+def test_a_new_state_knows_nothing() -> None:
     state = RunState()
     assert not state.has_begun
     assert not state.is_over
@@ -90,8 +90,8 @@ def test_nothing_is_known_at_first() -> None:
         state.snapshot()
 
 
-def test_a_message_shows_the_text_so_far_until_it_is_finished() -> None:
-    state = folded([SnapshotChange(a_run("in_progress"), [], []), MessageCreatedChange(a_message())])
+def test_a_message_shows_its_partial_text_until_it_is_finished() -> None:
+    state = state_from_changes([SnapshotChange(a_run("in_progress"), [], []), MessageCreatedChange(a_message())])
     state.apply(TextDeltaChange("msg_1", 0, "Hel"), Provenance.STREAMED)
     state.apply(TextDeltaChange("msg_1", 0, "lo"), Provenance.STREAMED)
     (shown,) = state.snapshot().messages
@@ -109,26 +109,28 @@ def test_a_message_shows_the_text_so_far_until_it_is_finished() -> None:
     assert state.is_settled
 
 
-def test_pieces_that_come_before_their_message_are_kept() -> None:
-    state = folded([SnapshotChange(a_run("in_progress"), [], []), TextDeltaChange("msg_1", 0, "Hel")])
+def test_deltas_before_their_message_are_kept() -> None:
+    state = state_from_changes([SnapshotChange(a_run("in_progress"), [], []), TextDeltaChange("msg_1", 0, "Hel")])
     assert state.snapshot().messages == []
     state.apply(MessageCreatedChange(a_message()))
     (shown,) = state.snapshot().messages
     assert texts_from_message(shown) == ["Hel"]
-    whole = folded([TextDeltaChange("msg_1", 0, "Hel"), MessageCreatedChange(a_message("Hello"))])
+    whole = state_from_changes([TextDeltaChange("msg_1", 0, "Hel"), MessageCreatedChange(a_message("Hello"))])
     known = whole.message("msg_1")
     assert known is not None
     assert texts_from_message(known) == ["Hello"]
 
 
-def test_a_step_that_is_final_takes_no_more_pieces() -> None:
-    state = folded([StepChange(a_step(status="completed")), ToolCallDeltaChange("step_1", 0, arguments="{}")])
+def test_a_final_step_ignores_deltas() -> None:
+    state = state_from_changes(
+        [StepChange(a_step(status="completed")), ToolCallDeltaChange("step_1", 0, arguments="{}")]
+    )
     assert state.step("step_1") == a_step(status="completed")
     assert not state.has_partial_tool_calls("step_1")
 
 
-def test_a_new_step_object_replaces_the_pieces() -> None:
-    state = folded([StepChange(a_step()), ToolCallDeltaChange("step_1", 0, arguments="{}")])
+def test_a_new_step_object_replaces_its_deltas() -> None:
+    state = state_from_changes([StepChange(a_step()), ToolCallDeltaChange("step_1", 0, arguments="{}")])
     assert state.has_partial_tool_calls("step_1")
     state.apply(StepChange(a_step(status="completed")))
     assert not state.has_partial_tool_calls("step_1")
@@ -136,10 +138,10 @@ def test_a_new_step_object_replaces_the_pieces() -> None:
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "expired", "incomplete"])
 def test_a_terminal_run_is_over(status: str) -> None:
-    assert folded([StatusChange(a_run(status))]).is_over
+    assert state_from_changes([StatusChange(a_run(status))]).is_over
 
 
-def test_a_run_its_steps_or_the_message_itself_tell_that_it_is_whole() -> None:
+def test_a_message_is_finished_by_its_run_its_step_or_its_own_fields() -> None:
     working = a_run("in_progress")
     assert is_message_finished(a_message(status="completed"), working, ())
     assert is_message_finished(a_message(status="incomplete"), working, ())
@@ -150,35 +152,37 @@ def test_a_run_its_steps_or_the_message_itself_tell_that_it_is_whole() -> None:
     assert not is_message_finished(a_message(status="in_progress"), working, {"msg_1"})
 
 
-def test_completed_steps_name_their_messages() -> None:
+def test_message_ids_come_from_completed_steps() -> None:
     odd = run_step("step_3", status="completed", type="message_creation", step_details=[3])
     assert message_ids_from_completed_steps([a_step(status="completed"), odd]) == {"msg_1"}
     assert message_ids_from_completed_steps([a_step()]) == frozenset()
 
 
-def test_what_a_stream_left_unfinished_is_known_from_its_snapshot() -> None:
+def test_an_unfinished_message_of_a_streamed_snapshot_counts_as_streamed() -> None:
     state = RunState()
     state.apply(SnapshotChange(a_run("in_progress"), [], [a_message("Hel")]), Provenance.STREAMED)
     assert state.was_streamed("msg_1")
-    looked_at = RunState()
-    looked_at.apply(SnapshotChange(a_run("in_progress"), [], [a_message("Hel")]), Provenance.POLLED)
-    assert not looked_at.was_streamed("msg_1")
+    polled = RunState()
+    polled.apply(SnapshotChange(a_run("in_progress"), [], [a_message("Hel")]), Provenance.POLLED)
+    assert not polled.was_streamed("msg_1")
 
 
-def test_an_incomplete_message_is_marked_as_one() -> None:
+def test_an_incomplete_message_is_marked_as_incomplete() -> None:
     ended = a_message("Hel", None, incomplete_details={"reason": "max_tokens"})
-    state = folded([SnapshotChange(a_run("in_progress"), [], []), MessageFinishedChange(ended)])
+    state = state_from_changes([SnapshotChange(a_run("in_progress"), [], []), MessageFinishedChange(ended)])
     assert state.snapshot().messages[0].status == "incomplete"
 
 
-def test_only_streams_that_go_on_from_the_beginning_tell_all_that_a_run_did() -> None:
+def test_a_run_is_fully_streamed_only_from_its_beginning() -> None:
     waits: list[Change] = [StatusChange(a_run("in_progress")), StatusChange(a_run("requires_action"))]
-    begun: list[Change] = [SnapshotChange(a_run("queued"), [], [])]
-    assert not folded(begun).is_fully_streamed
-    assert folded([*begun, *waits]).is_fully_streamed
-    assert folded([*begun, *waits]).copy().is_fully_streamed
-    assert folded(folded([*begun, *waits]).baseline(), folded([*begun, *waits])).is_fully_streamed
-    assert not folded([SnapshotChange(a_run("queued", started_at=1), [], []), *waits]).is_fully_streamed
-    polled = folded(begun)
+    beginning: list[Change] = [SnapshotChange(a_run("queued"), [], [])]
+    assert not state_from_changes(beginning).is_fully_streamed
+    assert state_from_changes([*beginning, *waits]).is_fully_streamed
+    assert state_from_changes([*beginning, *waits]).copy().is_fully_streamed
+    assert state_from_changes(
+        state_from_changes([*beginning, *waits]).baseline(), state_from_changes([*beginning, *waits])
+    ).is_fully_streamed
+    assert not state_from_changes([SnapshotChange(a_run("queued", started_at=1), [], []), *waits]).is_fully_streamed
+    polled = state_from_changes(beginning)
     polled.apply(waits[0], Provenance.POLLED)
-    assert not folded(waits[1:], polled).is_fully_streamed
+    assert not state_from_changes(waits[1:], polled).is_fully_streamed

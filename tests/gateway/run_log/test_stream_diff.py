@@ -1,4 +1,4 @@
-"""What a stream tells becomes changes: each thing once, in whatever order and company it comes."""
+"""A stream becomes changes: each comes once, in any order of events and among other runs' events."""
 
 from itertools import pairwise
 from typing import Any
@@ -34,7 +34,7 @@ def call_delta(id: str = "step_1", *calls: dict[str, Any]) -> StreamEvent:
     return StreamEvent("thread.run.step.delta", delta={"id": id, "object": "thread.run.step.delta", "delta": delta})
 
 
-def told(*events: StreamEvent, state: RunState | None = None) -> list[Change]:
+def diff_events(*events: StreamEvent, state: RunState | None = None) -> list[Change]:
     state = state or RunState()
     found = []
     for event in events:
@@ -44,7 +44,7 @@ def told(*events: StreamEvent, state: RunState | None = None) -> list[Change]:
     return found
 
 
-def begun(status: str = "in_progress") -> RunState:
+def started_state(status: str = "in_progress") -> RunState:
     state = RunState()
     state.apply(SnapshotChange(a_run(status), [], []), Provenance.STREAMED)
     return state
@@ -73,8 +73,8 @@ ANY_EVENT = st.sampled_from(
 
 
 @given(st.lists(ANY_EVENT, max_size=30))
-def test_in_any_order_each_thing_is_told_once(events: list[StreamEvent]) -> None:
-    found = told(*events)
+def test_each_change_comes_once_in_any_order_of_events(events: list[StreamEvent]) -> None:
+    found = diff_events(*events)
     statuses = [change.run.status for change in found if isinstance(change, (StatusChange, SnapshotChange))]
     assert all(earlier != later for earlier, later in pairwise(statuses))
     assert sum(map(is_terminal, statuses)) <= 1
@@ -91,23 +91,23 @@ def test_in_any_order_each_thing_is_told_once(events: list[StreamEvent]) -> None
 
 
 @given(st.lists(ANY_EVENT, max_size=20))
-def test_what_was_told_is_not_told_again(events: list[StreamEvent]) -> None:
-    state = begun()
-    told(*events, state=state)
-    again = told(*(event for event in events if event.wire is not None), state=state)
+def test_a_repeated_event_gives_no_change(events: list[StreamEvent]) -> None:
+    state = started_state()
+    diff_events(*events, state=state)
+    again = diff_events(*(event for event in events if event.wire is not None), state=state)
     assert not any(isinstance(change, (MessageCreatedChange, SnapshotChange)) for change in again)
     assert not any(isinstance(change, StatusChange) and change.previous == change.run.status for change in again)
 
 
-def test_a_simple_run_is_told_as_it_happens() -> None:
-    assert [type(change) for change in told(*simple_run("a", "b"))] == [
+def test_a_simple_run_gives_one_change_per_event() -> None:
+    assert [type(change) for change in diff_events(*simple_run("a", "b"))] == [
         SnapshotChange, StatusChange, StepChange, MessageCreatedChange, TextDeltaChange, TextDeltaChange,
         MessageFinishedChange, StepChange, StatusChange,
     ]  # fmt: skip
 
 
 def test_the_status_comes_from_the_object() -> None:
-    (change,) = told(said(a_run("incomplete"), "thread.run.completed"), state=begun())
+    (change,) = diff_events(said(a_run("incomplete"), "thread.run.completed"), state=started_state())
     assert isinstance(change, StatusChange)
     assert (change.run.status, change.previous) == ("incomplete", "in_progress")
 
@@ -128,20 +128,20 @@ def test_the_status_comes_from_the_object() -> None:
         ("brand_new", "in_progress", True),
     ],
 )
-def test_an_old_status_that_comes_late_is_no_news(known: str, status: str, is_news: bool) -> None:
-    assert bool(told(said(a_run(status)), state=begun(known))) is is_news
+def test_a_late_old_status_is_no_change(known: str, status: str, is_news: bool) -> None:
+    assert bool(diff_events(said(a_run(status)), state=started_state(known))) is is_news
 
 
-def test_a_run_that_changed_in_no_more_than_its_metadata_tells_nothing() -> None:
-    state = begun()
-    assert told(said(a_run("in_progress", metadata={"a": "b"})), state=state) == []
+def test_a_change_of_metadata_only_is_no_change() -> None:
+    state = started_state()
+    assert diff_events(said(a_run("in_progress", metadata={"a": "b"})), state=state) == []
     assert state.run == a_run("in_progress")
 
 
-def test_before_the_run_nothing_is_told_but_a_fault() -> None:
-    assert told(said(a_step()), said(a_message()), text_delta("a"), DONE) == []
+def test_only_a_fault_is_a_change_before_the_run() -> None:
+    assert diff_events(said(a_step()), said(a_message()), text_delta("a"), DONE) == []
     fault = StreamEvent(error=GatewayError(ErrorCode.UPSTREAM_FAILED, "No."))
-    assert told(fault) == [FaultChange("UPSTREAM_FAILED", "No.")]
+    assert diff_events(fault) == [FaultChange("UPSTREAM_FAILED", "No.")]
 
 
 def test_a_message_without_a_status_is_finished_by_its_event_or_its_time() -> None:
@@ -151,38 +151,38 @@ def test_a_message_without_a_status_is_finished_by_its_event_or_its_time() -> No
         said(a_message("a", None, completed_at=3)),
         said(a_message("a", None, incomplete_at=3)),
     ):
-        created, finished = told(event, state=begun())
+        created, finished = diff_events(event, state=started_state())
         assert isinstance(created, MessageCreatedChange)
         assert isinstance(finished, MessageFinishedChange)
-    (created,) = told(said(a_message("a", "in_progress"), "thread.message.completed"), state=begun())
+    (created,) = diff_events(said(a_message("a", "in_progress"), "thread.message.completed"), state=started_state())
     assert isinstance(created, MessageCreatedChange)
 
 
-def test_a_step_tells_when_it_changed_in_what_matters() -> None:
-    state = begun()
-    assert len(told(said(a_step()), said(a_step()), state=state)) == 1
-    assert told(said(a_step(metadata={"a": "b"})), state=state) == []
-    assert len(told(said(a_step(usage={"total_tokens": 3})), state=state)) == 1
-    assert len(told(said(a_step(status="completed")), state=state)) == 1
-    assert told(said(a_step()), state=state) == []
-    assert len(told(said(a_step(status="completed", usage={"total_tokens": 4})), state=state)) == 1
+def test_a_step_is_a_change_only_if_a_relevant_field_differs() -> None:
+    state = started_state()
+    assert len(diff_events(said(a_step()), said(a_step()), state=state)) == 1
+    assert diff_events(said(a_step(metadata={"a": "b"})), state=state) == []
+    assert len(diff_events(said(a_step(usage={"total_tokens": 3})), state=state)) == 1
+    assert len(diff_events(said(a_step(status="completed")), state=state)) == 1
+    assert diff_events(said(a_step()), state=state) == []
+    assert len(diff_events(said(a_step(status="completed", usage={"total_tokens": 4})), state=state)) == 1
 
 
-def test_a_step_that_comes_late_does_not_undo_its_pieces() -> None:
+def test_a_late_step_object_does_not_undo_its_deltas() -> None:
     step = run_step(status="in_progress", type="tool_calls", step_details={"type": "tool_calls", "tool_calls": []})
-    state = begun()
+    state = started_state()
     call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    assert len(told(said(step), call_delta("step_1", call), state=state)) == 2
-    assert told(said(step), state=state) == []
+    assert len(diff_events(said(step), call_delta("step_1", call), state=state)) == 2
+    assert diff_events(said(step), state=state) == []
 
 
-def test_pieces_of_calls_say_what_they_bring() -> None:
-    found = told(
+def test_call_deltas_hold_only_the_new_fields() -> None:
+    found = diff_events(
         call_delta("step_1", {"index": 0, "id": "call_1", "function": {"name": "f", "arguments": ""}}),
         call_delta("step_1", {"function": {"arguments": "{"}}, {"index": 1, "code_interpreter": {"input": "1"}}),
         call_delta("step_1", {"index": 0}, {"index": -1, "id": "x"}, {"index": True, "id": "x"}, "x"),  # type: ignore[arg-type]
         call_delta("step_1", {"index": 2, "type": "file_search", "id": "call_3", "file_search": {}}),
-        state=begun(),
+        state=started_state(),
     )
     assert found == [
         ToolCallDeltaChange("step_1", 0, "call_1", "f", ""),
@@ -206,20 +206,20 @@ def test_pieces_of_calls_say_what_they_bring() -> None:
         {"id": "step_1", "object": "thread.dream.delta", "delta": {}},
     ],
 )
-def test_an_odd_piece_tells_nothing(delta: dict[str, Any]) -> None:
-    assert told(StreamEvent(delta=delta), state=begun()) == []
+def test_an_unreadable_delta_is_no_change(delta: dict[str, Any]) -> None:
+    assert diff_events(StreamEvent(delta=delta), state=started_state()) == []
 
 
-def test_a_piece_of_text_brings_its_annotations() -> None:
+def test_a_text_delta_holds_its_annotations() -> None:
     content = [{"index": 1, "text": {"annotations": [{"type": "file_path"}]}}, {"text": "plain"}]
     delta = {"id": "msg_1", "object": "thread.message.delta", "delta": {"content": content}}
-    noted, plain = told(StreamEvent(delta=delta), state=begun())
-    assert isinstance(noted, TextDeltaChange)
-    assert [bytes(memoryview(one)) for one in noted.annotations] == [b'{"type":"file_path"}']
+    annotated, plain = diff_events(StreamEvent(delta=delta), state=started_state())
+    assert isinstance(annotated, TextDeltaChange)
+    assert [bytes(memoryview(one)) for one in annotated.annotations] == [b'{"type":"file_path"}']
     assert plain == TextDeltaChange("msg_1", 1, "plain")
 
 
-def test_what_came_before_the_run_is_in_its_first_snapshot() -> None:
+def test_the_first_snapshot_holds_the_events_before_the_run() -> None:
     earlier = [said(thread()), said(a_step(status="completed")), said(a_message("Hi", "completed")), text_delta("x")]
     for status in ("queued", "completed"):
         snapshot = first_snapshot(a_run(status), earlier)

@@ -1,4 +1,4 @@
-"""A stream that is taken over: all that it tells is in the run's log, whoever listens, and the end comes last."""
+"""A recorded stream: all of its events are in the run's log, with or without readers, and the end comes last."""
 
 import asyncio
 
@@ -36,9 +36,9 @@ CUT = GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "The stream was cut.")
 
 async def read_log(world: World) -> list[str]:
     feed = await world.process().events.follow_run(RUN)
-    taken = kinds(take_now(feed))
+    received = kinds(take_now(feed))
     await feed.aclose()
-    return taken
+    return received
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
@@ -49,22 +49,22 @@ async def test_a_stream_is_followed_from_its_beginning(world: World, size: int) 
     made = await process.hub.record_stream(SCOPE, stream)
     assert made.status == "queued"
     feed = await process.events.follow_run(RUN)
-    taken = await world.during(take_all(feed))
-    assert kinds(taken) == WHOLE
-    assert {event.provenance for event in taken} == {Provenance.STREAMED}
+    received = await world.during(take_all(feed))
+    assert kinds(received) == WHOLE
+    assert {event.provenance for event in received} == {Provenance.STREAMED}
     await feed.aclose()
     assert stream.is_closed
 
 
-async def test_a_run_is_given_as_soon_as_the_stream_tells_of_it(world: World) -> None:
+async def test_the_run_is_returned_as_soon_as_the_stream_names_it(world: World) -> None:
     process = world.process()
     stream = ScriptedStream(thread_id=None)
-    taking = asyncio.ensure_future(process.hub.record_stream(SCOPE, stream))
+    starting = asyncio.ensure_future(process.hub.record_stream(SCOPE, stream))
     stream.say([said(thread("thread_1"), "thread.created")])
     await settle()
-    assert not taking.done()
+    assert not starting.done()
     stream.say([said(run("run_1", status="queued"))])
-    assert (await taking).id == "run_1"
+    assert (await starting).id == "run_1"
     assert process.moved == [RUN]
     assert await read_log(world) == ["snapshot queued"]
 
@@ -78,7 +78,7 @@ async def test_a_run_is_given_as_soon_as_the_stream_tells_of_it(world: World) ->
         (ScriptedStream([said(run("run_1"))], thread_id=None), ErrorCode.UPSTREAM_INVALID_RESPONSE),
     ],
 )
-async def test_a_stream_that_tells_of_no_run_is_an_error_that_is_not_retried(
+async def test_a_stream_without_a_run_is_an_error_that_is_not_retried(
     world: World, stream: ScriptedStream, code: ErrorCode
 ) -> None:
     process = world.process()
@@ -90,21 +90,21 @@ async def test_a_stream_that_tells_of_no_run_is_an_error_that_is_not_retried(
     assert stream.is_closed
 
 
-async def test_a_gateway_that_stops_says_so_to_who_waits_for_a_run(world: World) -> None:
+async def test_a_caller_that_waits_for_a_run_is_told_that_the_gateway_stops(world: World) -> None:
     process = world.process()
     stream = ScriptedStream()
-    taking = asyncio.ensure_future(process.hub.record_stream(SCOPE, stream))
+    starting = asyncio.ensure_future(process.hub.record_stream(SCOPE, stream))
     await settle()
     await process.hub.close()
     with pytest.raises(GatewayError) as stopped:
-        await taking
+        await starting
     assert stopped.value.code is ErrorCode.GATEWAY_STOPPING
     assert not stopped.value.retryable
     assert stream.is_closed
 
 
 @pytest.mark.parametrize("ending", [CUT, (), [DONE], [StreamEvent("error", error=CUT)]])
-async def test_a_stream_that_breaks_says_so_and_the_watcher_takes_over_at_once(
+async def test_a_broken_stream_is_a_fault_and_polling_takes_over_at_once(
     world: World, ending: list[StreamEvent] | GatewayError
 ) -> None:
     process = world.process()
@@ -124,7 +124,7 @@ async def test_a_stream_that_breaks_says_so_and_the_watcher_takes_over_at_once(
     await feed.aclose()
 
 
-async def test_what_comes_after_the_end_still_comes_before_it(world: World) -> None:
+async def test_an_event_after_the_terminal_status_is_shown_before_it(world: World) -> None:
     process = world.process()
     events = simple_run("Hel", "lo")
     early_end = [*events[:5], events[-2], *events[5:-2], DONE]
@@ -136,7 +136,7 @@ async def test_what_comes_after_the_end_still_comes_before_it(world: World) -> N
 
 
 @pytest.mark.parametrize("ending", [CUT, (), [DONE]])
-async def test_an_end_with_something_untold_is_completed_by_a_look(
+async def test_an_end_with_missing_events_is_completed_by_a_poll(
     world: World, ending: list[StreamEvent] | GatewayError
 ) -> None:
     process = world.process()
@@ -150,12 +150,12 @@ async def test_an_end_with_something_untold_is_completed_by_a_look(
     await world.pass_seconds(1)
     assert world.api.calls == []
     stream.say(ending)
-    taken = await world.during(take_all(feed))
-    assert kinds(taken) == [*WHOLE[:5], "step completed", "TOKENS_LOST", "message finished", "completed"]
+    received = await world.during(take_all(feed))
+    assert kinds(received) == [*WHOLE[:5], "step completed", "TOKENS_LOST", "message finished", "completed"]
     await feed.aclose()
 
 
-async def test_a_run_that_is_over_from_the_first_is_written_whole(world: World) -> None:
+async def test_a_run_that_is_over_in_its_first_object_is_one_snapshot(world: World) -> None:
     process = world.process()
     stream = ScriptedStream(
         [said(a_step(status="completed")), said(a_message("Hi", "completed")), said(a_run("completed"))]
@@ -168,7 +168,7 @@ async def test_a_run_that_is_over_from_the_first_is_written_whole(world: World) 
     await feed.aclose()
 
 
-async def test_a_run_that_waits_is_let_go_of_and_goes_on_in_the_same_log(world: World) -> None:
+async def test_a_run_that_waits_for_its_caller_continues_in_the_same_log(world: World) -> None:
     here, there = world.process(), world.process()
     first = ScriptedStream([said(a_run("queued")), said(a_run("in_progress")), said(a_step())])
     await here.hub.record_stream(SCOPE, first)
@@ -179,27 +179,27 @@ async def test_a_run_that_waits_is_let_go_of_and_goes_on_in_the_same_log(world: 
     assert first.is_closed
     await world.pass_seconds(5)
     second = ScriptedStream([said(a_step(status="completed"), "thread.run.step.completed")])
-    taking = asyncio.ensure_future(there.hub.record_stream(SCOPE, second))
+    starting = asyncio.ensure_future(there.hub.record_stream(SCOPE, second))
     await world.pass_seconds(1)
     world.put_run("queued")
     await world.pass_seconds(5)
     second.say([said(a_run("queued")), said(a_run("in_progress"))])
-    await taking
+    await starting
     world.put_run("in_progress")
     await world.pass_seconds(10)
     world.put_run("completed")
     second.say([said(a_run("completed")), DONE])
-    taken = await world.during(take_all(feed))
-    assert statuses(taken) == ["queued", "in_progress", "requires_action", "queued", "in_progress", "completed"]
-    assert kinds(taken).count("step completed") == 1
-    assert [event.provenance for event in taken if isinstance(event.change, StatusChange)][2] is Provenance.POLLED
+    received = await world.during(take_all(feed))
+    assert statuses(received) == ["queued", "in_progress", "requires_action", "queued", "in_progress", "completed"]
+    assert kinds(received).count("step completed") == 1
+    assert [event.provenance for event in received if isinstance(event.change, StatusChange)][2] is Provenance.POLLED
     await feed.aclose()
 
 
-@pytest.mark.parametrize("watched", ["at first", "until it waited"])
-async def test_what_a_run_did_before_its_stream_is_shown_before_its_end(world: World, watched: str) -> None:
+@pytest.mark.parametrize("polled", ["at first", "until it waited"])
+async def test_output_from_before_the_stream_is_shown_before_the_end(world: World, polled: str) -> None:
     process = world.process()
-    world.put_run("queued" if watched == "at first" else "requires_action")
+    world.put_run("queued" if polled == "at first" else "requires_action")
     status = await world.during(process.events.follow_status(RUN))
     await status.aclose()
     world.put_step(a_step("step_0", "completed"))
@@ -211,11 +211,11 @@ async def test_what_a_run_did_before_its_stream_is_shown_before_its_end(world: W
     world.put_message(a_message("Hi", None))
     world.put_run("completed")
     stream.say([said(a_step(status="completed")), said(a_message("Hi", "completed")), said(a_run("completed")), DONE])
-    taken = await world.during(take_all(feed))
-    assert statuses(taken)[-2:] == ["in_progress", "completed"]
-    finished = [event.change.message.id for event in taken if isinstance(event.change, MessageFinishedChange)]
+    received = await world.during(take_all(feed))
+    assert statuses(received)[-2:] == ["in_progress", "completed"]
+    finished = [event.change.message.id for event in received if isinstance(event.change, MessageFinishedChange)]
     assert sorted(finished) == ["msg_0", "msg_1"]
-    assert kinds(taken).count("step completed") == 2
+    assert kinds(received).count("step completed") == 2
     await feed.aclose()
 
 
@@ -227,13 +227,13 @@ async def test_a_run_that_was_streamed_until_it_waited_is_streamed_to_its_end(wo
     second = ScriptedStream([said(a_run("queued", started_at=1))], simple_run("Hi")[1:])
     await there.hub.record_stream(SCOPE, second)
     feed = await there.events.follow_run(RUN)
-    taken = await take_all(feed)
-    assert {event.provenance for event in taken} == {Provenance.STREAMED}
+    received = await take_all(feed)
+    assert {event.provenance for event in received} == {Provenance.STREAMED}
     assert world.api.calls == []
     await feed.aclose()
 
 
-async def test_a_step_that_came_garbled_is_shown_before_the_end(world: World) -> None:
+async def test_a_garbled_step_is_polled_before_the_end(world: World) -> None:
     process = world.process()
     stream = ScriptedStream([said(a_run("queued")), said(a_run("in_progress"))])
     await process.hub.record_stream(SCOPE, stream)
@@ -243,12 +243,12 @@ async def test_a_step_that_came_garbled_is_shown_before_the_end(world: World) ->
     world.put_message(a_message("Hi", None))
     stream.say([StreamEvent("thread.run.step.completed", decode_error=CUT)])
     stream.say([said(a_message("Hi", "completed")), said(a_run("completed")), DONE])
-    taken = await world.during(take_all(feed))
-    assert kinds(taken)[-2:] == ["step completed", "completed"]
+    received = await world.during(take_all(feed))
+    assert kinds(received)[-2:] == ["step completed", "completed"]
     await feed.aclose()
 
 
-async def test_a_second_stream_of_the_same_run_takes_the_log_over(world: World) -> None:
+async def test_a_second_stream_of_the_same_run_preempts_the_first(world: World) -> None:
     here, there = world.process(), world.process()
     first, second = ScriptedStream([said(a_run("queued"))]), ScriptedStream([said(a_run("queued"))])
     await here.hub.record_stream(SCOPE, first)
@@ -273,7 +273,7 @@ async def test_a_stream_of_a_run_that_is_over_writes_nothing(world: World) -> No
     assert await read_log(world) == WHOLE
 
 
-async def test_a_silent_stream_keeps_its_lead(world: World) -> None:
+async def test_a_silent_stream_keeps_its_lease(world: World) -> None:
     here, there = world.process(), world.process()
     stream = ScriptedStream(simple_run("Hel", "lo")[:4])
     await here.hub.record_stream(SCOPE, stream)
@@ -285,7 +285,7 @@ async def test_a_silent_stream_keeps_its_lead(world: World) -> None:
     await feed.aclose()
 
 
-async def test_events_of_another_run_and_garbled_ones_are_passed_over(world: World) -> None:
+async def test_events_of_another_run_are_ignored_and_garbled_ones_are_faults(world: World) -> None:
     process = world.process()
     events = simple_run("Hel", "lo")
     odd = [said(run("run_2", status="requires_action", thread_id="thread_1")), StreamEvent("x", decode_error=CUT)]
@@ -298,20 +298,20 @@ async def test_events_of_another_run_and_garbled_ones_are_passed_over(world: Wor
     await feed.aclose()
 
 
-async def test_a_long_log_says_again_what_it_is_about(world: World) -> None:
+async def test_readers_see_one_snapshot_of_a_long_log(world: World) -> None:
     process = world.process()
     await process.hub.record_stream(SCOPE, ScriptedStream(simple_run(*"x" * 2500)[:-2]))
     await settle()
     stream = ScriptedStream([said(a_run("cancelling"))])
     await process.hub.record_stream(SCOPE, stream)
     feed = await process.events.follow_run(RUN)
-    taken = kinds(take_now(feed))
-    assert taken.count("x") == 2500
-    assert [name for name in taken if name.startswith("snapshot")] == ["snapshot queued"]
+    received = kinds(take_now(feed))
+    assert received.count("x") == 2500
+    assert [name for name in received if name.startswith("snapshot")] == ["snapshot queued"]
     await feed.aclose()
 
 
-async def test_a_run_that_had_begun_before_its_log_is_completed_by_a_look(world: World) -> None:
+async def test_a_run_older_than_its_log_is_completed_by_a_poll(world: World) -> None:
     process = world.process()
     earlier, now = a_step("step_0", "completed"), a_run("queued", started_at=3)
     world.put_step(earlier)
@@ -328,17 +328,15 @@ async def test_a_run_that_had_begun_before_its_log_is_completed_by_a_look(world:
 @pytest.mark.parametrize(
     "events", [[said(a_run("queued")), said(a_run("completed")), DONE], [said(a_run("completed"))]]
 )
-async def test_a_run_that_completes_without_a_word_of_what_it_did_is_looked_at(
-    world: World, events: list[StreamEvent]
-) -> None:
+async def test_a_run_that_completes_without_output_is_polled(world: World, events: list[StreamEvent]) -> None:
     process = world.process()
     world.put_step(a_step(status="completed"))
     world.put_message(a_message("Hello", None))
     world.put_run("completed")
     await process.hub.record_stream(SCOPE, ScriptedStream(events))
     feed = await world.during(process.events.follow_run(RUN))
-    taken = await world.during(take_all(feed))
-    known = [one for event in taken if isinstance(event.change, SnapshotChange) for one in event.change.messages]
-    finished = [event.change.message for event in taken if isinstance(event.change, MessageFinishedChange)]
+    received = await world.during(take_all(feed))
+    known = [one for event in received if isinstance(event.change, SnapshotChange) for one in event.change.messages]
+    finished = [event.change.message for event in received if isinstance(event.change, MessageFinishedChange)]
     assert [message.id for message in [*known, *finished]] == ["msg_1"]
     await feed.aclose()

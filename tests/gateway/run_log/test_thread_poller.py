@@ -1,4 +1,4 @@
-"""A look at a thread is two calls, and as many more as what is new takes."""
+"""A poll of a thread is two calls, and more pages only for new objects."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def put_messages(world: World, *numbers: int) -> None:
         world.put_message(a_message("x", None, f"msg_{number:03}", created_at=number, run_id=None))
 
 
-async def test_a_look_is_two_calls(world: World) -> None:
+async def test_a_poll_is_two_calls(world: World) -> None:
     state = ThreadState()
     put_messages(world, *range(90))
     for calls in (2, 4):
@@ -33,7 +33,7 @@ async def test_a_look_is_two_calls(world: World) -> None:
         assert len(world.api.calls) == calls
 
 
-async def test_all_that_is_new_is_found(world: World) -> None:
+async def test_all_new_messages_are_found(world: World) -> None:
     state = ThreadState()
     put_messages(world, 1)
     await poll_once(world, state)
@@ -45,7 +45,7 @@ async def test_all_that_is_new_is_found(world: World) -> None:
     assert world.polls("list_messages") == 1 + 3
 
 
-async def test_a_run_under_way_that_is_not_among_the_latest_is_asked_for(world: World) -> None:
+async def test_an_active_run_outside_the_newest_page_is_fetched(world: World) -> None:
     state = ThreadState()
     world.api.runs[RunKey("thread_1", "run_0")] = run("run_0", status="in_progress", created_at=1)
     await poll_once(world, state)
@@ -58,7 +58,7 @@ async def test_a_run_under_way_that_is_not_among_the_latest_is_asked_for(world: 
     assert (change.run.id, change.run.status) == ("run_0", "failed")
 
 
-async def test_a_thread_that_cannot_be_had_is_an_error(world: World) -> None:
+async def test_a_missing_thread_is_an_error(world: World) -> None:
     with pytest.raises(GatewayError) as missing:
         await ThreadPoller(ThreadKey("thread_9"), ThreadState()).poll(world.api, with_details=True)
     assert missing.value.code is ErrorCode.NOT_FOUND

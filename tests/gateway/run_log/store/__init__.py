@@ -1,1 +1,1 @@
-"""Tests of the event log; a package, so that they share their stand-ins."""
+"""Tests of the event log; a package, so that they can share their helpers."""

@@ -1,4 +1,4 @@
-"""Logs in Redis, for their tests."""
+"""Helpers for the tests of logs in Redis."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ RUN = LogName("scope", RunKey("thread_1", "run_1"))
 
 
 @asynccontextmanager
-async def logging(url: str, *, deadline_seconds: float = PATIENT_SECONDS, **options: Any) -> AsyncIterator[RedisLog]:
+async def open_log(url: str, *, deadline_seconds: float = PATIENT_SECONDS, **options: Any) -> AsyncIterator[RedisLog]:
     log = RedisLog(url, deadline_seconds=deadline_seconds, **options)
     try:
         yield log
@@ -26,18 +26,18 @@ def text(value: str) -> Draft:
     return Draft(Provenance.STREAMED, TextDeltaChange("msg_1", 0, value))
 
 
-def texts(reading: LogSlice) -> list[str]:
-    return [entry.change.value for entry in reading.entries if isinstance(entry.change, TextDeltaChange)]
+def texts(log_slice: LogSlice) -> list[str]:
+    return [entry.change.value for entry in log_slice.entries if isinstance(entry.change, TextDeltaChange)]
 
 
-async def led(log: RedisLog) -> WriterLease:
+async def acquire_lease(log: RedisLog) -> WriterLease:
     lease = await log.acquire_lease(RUN)
     assert lease is not None
     return lease
 
 
-async def written(log: RedisLog, *values: str) -> tuple[WriterLease, str]:
-    lease = await led(log)
+async def write_texts(log: RedisLog, *values: str) -> tuple[WriterLease, str]:
+    lease = await acquire_lease(log)
     await log.append(RUN, lease, [text(value) for value in values])
     epoch = (await log.read(RUN)).epoch
     assert epoch is not None

@@ -52,18 +52,18 @@ def encoded(change: Change) -> bytes:
 
 
 def shown(entry: LogEntry | None) -> Any:
-    """Raw parts are equal only to themselves, so changes are compared by their text."""
+    """Return comparable fields: raw parts are equal only to themselves, so changes are compared as JSON."""
     assert entry is not None
     return entry.number, entry.at, entry.provenance, type(entry.change), msgspec.json.encode(entry.change)
 
 
 @given(SMALL, st.floats(0, 2**40), st.sampled_from(Provenance), CHANGES)
-def test_an_entry_comes_back_as_it_was(number: int, at: float, provenance: Provenance, change: Change) -> None:
+def test_an_entry_survives_encoding_unchanged(number: int, at: float, provenance: Provenance, change: Change) -> None:
     back = event_codec.decode_entry(number, event_codec.encode_entry(at, provenance, change))
     assert shown(back) == shown(LogEntry(number, at, provenance, change))
 
 
-def test_every_kind_of_change_is_tried_above() -> None:
+def test_every_kind_of_change_is_covered() -> None:
     kinds = {one for one in vars(run_events).values() if isinstance(one, type) and one.__name__.endswith("Change")}
     assert kinds - {run_events._Change} == {type(one) for one in _one_of_each()}
     for change in _one_of_each():
@@ -86,7 +86,7 @@ def _one_of_each() -> list[Change]:
     ]
 
 
-def test_raw_parts_keep_their_very_text() -> None:
+def test_raw_parts_stay_byte_for_byte() -> None:
     odd = msgspec.structs.replace(run(), tools=[msgspec.Raw(b'{"type" :  "new"}'), *raws({"type": "function"})])
     back = event_codec.decode_entry(1, encoded(StatusChange(odd)))
     assert back is not None
@@ -95,7 +95,7 @@ def test_raw_parts_keep_their_very_text() -> None:
     assert [bytes(tool) for tool in back.change.run.tools] == [b'{"type" :  "new"}', b'{"type": "function"}']
 
 
-def test_what_is_large_is_compressed() -> None:
+def test_large_entries_are_compressed() -> None:
     assert len(encoded(LARGE)) < event_codec.MIN_COMPRESSED_BYTES / 10
     assert b"word" in encoded(DELTA)
 
@@ -104,7 +104,7 @@ def test_a_small_change_takes_few_bytes() -> None:
     assert len(encoded(DELTA)) < 150
 
 
-def test_what_json_cannot_hold_is_said_to_be_so() -> None:
+def test_a_change_that_json_cannot_express_is_an_error() -> None:
     with pytest.raises(event_codec.UnencodableChangeError):
         encoded(TextDeltaChange("msg_1", 0, "\ud800"))
 
@@ -117,19 +117,19 @@ def test_garbage_is_no_entry(data: bytes) -> None:
         assert event_codec.decode_entry(1, damaged) is None
 
 
-def test_an_entry_cut_short_anywhere_is_none() -> None:
+def test_a_truncated_entry_is_no_entry() -> None:
     for good in (encoded(DELTA), encoded(LARGE)):
         assert all(event_codec.decode_entry(1, good[:size]) is None for size in range(len(good)))
     assert event_codec.decode_entry(1, encoded(LARGE) + b"x") is None
 
 
-def test_what_inflates_without_end_is_no_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_decompresses_beyond_the_limit_is_no_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     good = encoded(LARGE)
     monkeypatch.setattr(event_codec, "MAX_DECODED_BYTES", 1000)
     assert event_codec.decode_entry(1, good) is None
 
 
-def test_what_another_program_wrote_is_no_entry() -> None:
+def test_an_entry_of_another_version_is_no_entry() -> None:
     good = encoded(DELTA)
     assert event_codec.decode_entry(1, b"TE" + bytes(8) + good[10:]) is None
     assert event_codec.decode_entry(1, b"TG" + good[2:]) is None

@@ -13,7 +13,7 @@ UNIX = 1_700_000_000.0
 
 
 class Clock:
-    """Seconds as the test says."""
+    """A clock under the control of the test."""
 
     def __init__(self) -> None:
         self.now = 50.0
@@ -46,34 +46,34 @@ def memory_log(clock: Clock, *, max_bytes: int = 1 << 20, max_entries: int = 100
     )
 
 
-async def led(log: MemoryLog, of: LogName) -> WriterLease:
-    lease = await log.acquire_lease(of)
+async def acquire_lease(log: MemoryLog, log_name: LogName) -> WriterLease:
+    lease = await log.acquire_lease(log_name)
     assert lease is not None
     return lease
 
 
-async def written(log: MemoryLog, of: LogName, values: Sequence[str] = ("a",)) -> None:
-    lease = await led(log, of)
-    await log.append(of, lease, [text(value) for value in values])
-    await log.release_lease(of, lease)
+async def write_texts(log: MemoryLog, log_name: LogName, values: Sequence[str] = ("a",)) -> None:
+    lease = await acquire_lease(log, log_name)
+    await log.append(log_name, lease, [text(value) for value in values])
+    await log.release_lease(log_name, lease)
 
 
-async def numbers(log: MemoryLog, of: LogName) -> list[int]:
-    return [entry.number for entry in (await log.read(of)).entries]
+async def numbers(log: MemoryLog, log_name: LogName) -> list[int]:
+    return [entry.number for entry in (await log.read(log_name)).entries]
 
 
-async def test_an_entry_tells_when_it_was_written(clock: Clock) -> None:
+async def test_an_entry_holds_its_time(clock: Clock) -> None:
     log = memory_log(clock)
-    lease = await led(log, name())
+    lease = await acquire_lease(log, name())
     await log.append(name(), lease, [text("a")])
     clock.now += 2
     await log.append(name(), lease, [text("b")])
     assert [entry.at for entry in (await log.read(name())).entries] == [UNIX + 50, UNIX + 52]
 
 
-async def test_a_lead_lasts_as_long_as_its_lease(clock: Clock) -> None:
+async def test_a_lease_lasts_for_its_lease_seconds(clock: Clock) -> None:
     log = memory_log(clock)
-    lease = await led(log, name())
+    lease = await acquire_lease(log, name())
     clock.now += LEASE_SECONDS - 0.1
     assert await log.acquire_lease(name()) is None
     assert await log.renew_lease(name(), lease)
@@ -83,13 +83,13 @@ async def test_a_lead_lasts_as_long_as_its_lease(clock: Clock) -> None:
     assert not await log.renew_lease(name(), lease)
     with pytest.raises(LeaseLostError):
         await log.append(name(), lease, [text("b")])
-    assert (await led(log, name())).token > lease.token
+    assert (await acquire_lease(log, name())).token > lease.token
     assert await numbers(log, name()) == [1]
 
 
-async def test_a_log_that_nobody_writes_is_forgotten(clock: Clock) -> None:
+async def test_a_log_without_writes_expires(clock: Clock) -> None:
     log = memory_log(clock)
-    await written(log, name())
+    await write_texts(log, name())
     clock.now += RETENTION_SECONDS
     assert await numbers(log, name()) == [1]
     clock.now += 1
@@ -97,36 +97,36 @@ async def test_a_log_that_nobody_writes_is_forgotten(clock: Clock) -> None:
     assert log.size_bytes == 0
 
 
-async def test_old_logs_go_though_nobody_asks_for_them(clock: Clock) -> None:
+async def test_expired_logs_are_evicted_without_a_read(clock: Clock) -> None:
     log = memory_log(clock)
     for number in range(20):
-        await written(log, name(number))
+        await write_texts(log, name(number))
     clock.now += RETENTION_SECONDS + 1
-    await written(log, name(99))
+    await write_texts(log, name(99))
     assert len(log) == 1
 
 
-async def test_a_log_that_is_led_or_listened_to_is_not_too_old(clock: Clock) -> None:
+async def test_a_log_with_a_lease_or_a_listener_does_not_expire(clock: Clock) -> None:
     log = memory_log(clock)
-    await written(log, name(1))
-    await written(log, name(2))
+    await write_texts(log, name(1))
+    await write_texts(log, name(2))
     log.listen(name(1), lambda: None)
-    lease = await led(log, name(2))
+    lease = await acquire_lease(log, name(2))
     while clock.now < 2 * RETENTION_SECONDS:
         clock.now += LEASE_SECONDS - 1
         assert await log.renew_lease(name(2), lease)
-    await written(log, name(3))
+    await write_texts(log, name(3))
     assert await numbers(log, name(1)) == [1]
     assert await numbers(log, name(2)) == [1]
 
 
-async def test_a_log_begun_anew_has_another_epoch_and_a_greater_token(clock: Clock) -> None:
+async def test_a_restarted_log_has_another_epoch_and_a_greater_token(clock: Clock) -> None:
     log = memory_log(clock)
-    before = await led(log, name())
+    before = await acquire_lease(log, name())
     await log.append(name(), before, [text("a")])
     first = await log.read(name())
     clock.now += RETENTION_SECONDS + 1
-    after = await led(log, name())
+    after = await acquire_lease(log, name())
     await log.append(name(), after, [text("b")])
     assert first.epoch is not None
     second = await log.read(name(), LogPosition(first.epoch, 1))
@@ -135,17 +135,17 @@ async def test_a_log_begun_anew_has_another_epoch_and_a_greater_token(clock: Clo
     assert after.token > before.token
 
 
-async def test_the_least_used_log_makes_room(clock: Clock) -> None:
+async def test_the_least_recently_used_log_is_evicted(clock: Clock) -> None:
     log = memory_log(clock, max_bytes=10 * (LOG_OVERHEAD_BYTES + 600))
     for number in range(30):
-        await written(log, name(number))
+        await write_texts(log, name(number))
         assert await numbers(log, name(0)) == [1]
         assert log.size_bytes <= 10 * (LOG_OVERHEAD_BYTES + 600)
     assert await numbers(log, name(1)) == []
     assert await numbers(log, name(29)) == [1]
 
 
-async def test_logs_that_hold_nothing_make_room_too(clock: Clock) -> None:
+async def test_empty_logs_are_evicted_too(clock: Clock) -> None:
     log = memory_log(clock, max_bytes=10 * LOG_OVERHEAD_BYTES)
     for number in range(30):
         await log.request_details(name(number))
@@ -156,11 +156,11 @@ async def test_logs_that_hold_nothing_make_room_too(clock: Clock) -> None:
 async def test_logs_in_use_stay_but_lose_their_oldest_entries(clock: Clock) -> None:
     max_bytes = 100_000
     log = memory_log(clock, max_bytes=max_bytes, max_entries=10_000)
-    leads = [await led(log, name(number)) for number in range(3)]
-    await log.append(name(0), leads[0], [text("only")])
+    leases = [await acquire_lease(log, name(number)) for number in range(3)]
+    await log.append(name(0), leases[0], [text("only")])
     for _ in range(50):
         for number in (1, 2):
-            await log.append(name(number), leads[number], [text("x" * 1000)])
+            await log.append(name(number), leases[number], [text("x" * 1000)])
             assert log.size_bytes <= max_bytes
     assert await numbers(log, name(0)) == [1]
     for number in (1, 2):
@@ -169,18 +169,18 @@ async def test_logs_in_use_stay_but_lose_their_oldest_entries(clock: Clock) -> N
         assert (await log.read(name(number), LogPosition("", 1))).is_gap
 
 
-async def test_the_latest_entry_stays_however_large_it_is(clock: Clock) -> None:
+async def test_the_latest_entry_stays_at_any_size(clock: Clock) -> None:
     log = memory_log(clock, max_bytes=10_000)
-    lease = await led(log, name())
+    lease = await acquire_lease(log, name())
     for _ in range(3):
         await log.append(name(), lease, [text("x" * 20_000)])
     assert await numbers(log, name()) == [3]
 
 
-async def test_the_account_of_bytes_is_right_after_everything(clock: Clock) -> None:
+async def test_the_byte_count_is_always_right(clock: Clock) -> None:
     log = memory_log(clock, max_bytes=50_000, max_entries=5)
     for number in range(40):
-        await written(log, name(number % 7), ["x" * (number * 37 % 900)] * (number % 5 + 1))
+        await write_texts(log, name(number % 7), ["x" * (number * 37 % 900)] * (number % 5 + 1))
     held = [log._logs[one] for one in log._logs]
     assert log.size_bytes == sum(one.size_bytes for one in held)
     assert all(one.size_bytes == LOG_OVERHEAD_BYTES + sum(one.sizes) for one in held)
@@ -190,9 +190,9 @@ async def test_the_account_of_bytes_is_right_after_everything(clock: Clock) -> N
     assert log.size_bytes == 0
 
 
-async def test_a_change_that_cannot_be_written_as_text_is_kept_all_the_same(clock: Clock) -> None:
+async def test_an_unencodable_change_is_held_in_memory(clock: Clock) -> None:
     log = memory_log(clock)
-    await written(log, name(), ["\ud800"])
+    await write_texts(log, name(), ["\ud800"])
     assert await numbers(log, name()) == [1]
 
 
@@ -201,22 +201,22 @@ def entries(first: int, last: int) -> list[LogEntry]:
     return [LogEntry(number, UNIX, Provenance.POLLED, fault) for number in range(first, last + 1)]
 
 
-async def test_an_adopted_log_goes_on_under_its_new_epoch(clock: Clock) -> None:
+async def test_an_adopted_log_continues_under_its_new_epoch(clock: Clock) -> None:
     log = memory_log(clock)
     log.adopt(name(), "new", entries(7, 9))
     assert (await log.read(name(), LogPosition("new", 8))).entries == tuple(entries(9, 9))
     assert (await log.read(name(), LogPosition("old", 8))).is_gap
     assert (await log.read(name(), LogPosition("new", 5))).is_gap
-    lease = await led(log, name())
+    lease = await acquire_lease(log, name())
     await log.append(name(), lease, [text("a")])
-    reading = await log.read(name())
-    assert [entry.number for entry in reading.entries] == [7, 8, 9, 10]
-    assert reading.epoch == "new"
+    log_slice = await log.read(name())
+    assert [entry.number for entry in log_slice.entries] == [7, 8, 9, 10]
+    assert log_slice.epoch == "new"
 
 
-async def test_an_adopted_log_takes_the_place_of_what_was_here(clock: Clock) -> None:
+async def test_an_adopted_log_replaces_the_log_of_the_same_name(clock: Clock) -> None:
     log = memory_log(clock)
-    lease = await led(log, name())
+    lease = await acquire_lease(log, name())
     await log.append(name(), lease, [text("a")])
     log.adopt(name(), "new", entries(3, 4))
     assert await numbers(log, name()) == [3, 4]
@@ -227,7 +227,7 @@ async def test_an_adopted_log_takes_the_place_of_what_was_here(clock: Clock) -> 
     assert log.size_bytes == 0
 
 
-async def test_an_adopted_log_may_have_ended(clock: Clock) -> None:
+async def test_an_adopted_log_can_have_ended(clock: Clock) -> None:
     log = memory_log(clock)
     log.adopt(name(), "new", entries(1, 2), has_ended=True)
     assert (await log.read(name())).has_ended
@@ -239,9 +239,9 @@ async def test_entries_with_a_gap_are_not_adopted(clock: Clock) -> None:
         memory_log(clock).adopt(name(), "new", [*entries(1, 2), *entries(4, 4)])
 
 
-async def test_nothing_is_left_after_the_end(clock: Clock) -> None:
+async def test_close_removes_all_logs(clock: Clock) -> None:
     log = memory_log(clock)
-    await written(log, name())
+    await write_texts(log, name())
     await log.close()
     assert len(log) == 0
     assert log.size_bytes == 0

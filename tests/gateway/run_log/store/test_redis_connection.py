@@ -43,7 +43,7 @@ async def test_on_a_cluster_a_script_runs_where_its_keys_are(valkey_cluster: lis
             assert await connection.run_script(ECHO, [f"a{number}"], [1]) == [b"a%d" % number, b"1"]
 
 
-async def test_an_error_of_redis_is_no_other_than_that_it_does_not_answer(valkey: Valkey) -> None:
+async def test_an_error_reply_counts_as_unavailable(valkey: Valkey) -> None:
     async with connected(valkey.url) as connection:
         with pytest.raises(LogUnavailableError, match="ResponseError"):
             await connection.run_script(RedisScript("return redis.call('GET')"), ["a"], [])
@@ -52,7 +52,7 @@ async def test_an_error_of_redis_is_no_other_than_that_it_does_not_answer(valkey
 
 
 @pytest.mark.parametrize("cluster", [False, True])
-async def test_a_redis_that_is_not_there_is_said_so_within_the_deadline(cluster: bool) -> None:
+async def test_an_absent_redis_is_unavailable_within_the_deadline(cluster: bool) -> None:
     async with connected("redis://127.0.0.1:1", cluster=cluster, deadline_seconds=0.5) as connection:
         await connection.connect()
         began = time.monotonic()
@@ -61,7 +61,7 @@ async def test_a_redis_that_is_not_there_is_said_so_within_the_deadline(cluster:
         assert time.monotonic() - began < PATIENT_SECONDS
 
 
-async def test_a_redis_that_hangs_is_given_up_at_the_deadline_and_answers_the_right_thing_later() -> None:
+async def test_a_hanging_redis_times_out_and_later_gives_the_right_reply() -> None:
     with running_valkey() as server:
         async with connected(server.url, deadline_seconds=0.1) as connection:
             await connection.connect()
@@ -77,7 +77,7 @@ async def test_a_redis_that_hangs_is_given_up_at_the_deadline_and_answers_the_ri
                     break
 
 
-async def test_one_who_no_longer_waits_leaves_no_answer_behind() -> None:
+async def test_a_cancelled_command_leaves_no_reply_behind() -> None:
     with running_valkey() as server:
         async with connected(server.url) as connection:
             await connection.connect()
@@ -90,7 +90,7 @@ async def test_one_who_no_longer_waits_leaves_no_answer_behind() -> None:
             assert await connection.execute_command("ECHO", "new") == b"new"
 
 
-async def test_after_its_end_it_answers_nothing(valkey: Valkey) -> None:
+async def test_a_closed_connection_is_unavailable(valkey: Valkey) -> None:
     async with connected(valkey.url) as connection:
         await connection.connect()
     with pytest.raises(LogUnavailableError, match="closed"):
@@ -99,7 +99,7 @@ async def test_after_its_end_it_answers_nothing(valkey: Valkey) -> None:
         await connection.open_pubsub()
 
 
-async def test_the_end_while_the_nodes_of_a_cluster_are_looked_for_cancels_nobody() -> None:
+async def test_closing_during_cluster_discovery_cancels_no_caller() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         async with connected(f"redis://127.0.0.1:{silent.getsockname()[1]}", cluster=True) as connection:
             asking = asyncio.create_task(connection.execute_command("GET", "a"))
@@ -110,23 +110,23 @@ async def test_the_end_while_the_nodes_of_a_cluster_are_looked_for_cancels_nobod
                 await asking
 
 
-async def test_what_takes_too_long_is_given_up() -> None:
+async def test_a_body_that_takes_too_long_times_out() -> None:
     with pytest.raises(TimeoutError):
         async with busy_aware_timeout(0.01):
             await asyncio.Event().wait()
 
 
-async def test_a_loop_that_was_busy_itself_waits_once_more() -> None:
+async def test_a_busy_loop_waits_once_more() -> None:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[str] = loop.create_future()
     async with busy_aware_timeout(0.2):
-        # Between this turn of the loop and the next, more time passes than the deadline has.
+        # The loop is blocked for longer than the deadline.
         loop.call_soon(time.sleep, 0.4)
         loop.call_soon(lambda: loop.call_later(0.02, answer.set_result, "late"))
         assert await answer == "late"
 
 
-async def test_it_waits_once_more_and_no_longer() -> None:
+async def test_a_busy_loop_waits_only_once_more() -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
 

@@ -8,7 +8,15 @@ from gateway.run_log.store import event_codec, redis_log
 from gateway.run_log.store.event_log import LeaseLostError, LogName, LogPosition, LogSlice, LogUnavailableError
 from gateway.run_log.store.redis_log import RedisLog
 from gateway.run_log.store.redis_names import redis_names_from_log
-from tests.gateway.run_log.store.redis_logs import PATIENT_SECONDS, RUN, led, logging, text, texts, written
+from tests.gateway.run_log.store.redis_logs import (
+    PATIENT_SECONDS,
+    RUN,
+    acquire_lease,
+    open_log,
+    text,
+    texts,
+    write_texts,
+)
 from tests.support.valkey import Valkey
 
 NAMES = redis_names_from_log(RUN)
@@ -16,13 +24,13 @@ WRONG: list[tuple[Any, ...]] = [("SET", "junk"), ("RPUSH", "junk"), ("HSET", "ju
 
 
 @pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_log, "READ_BATCH_ENTRIES", 5)
 
 
 @pytest.fixture
 async def log(valkey: Valkey) -> AsyncIterator[RedisLog]:
-    async with logging(valkey.url, lease_seconds=600) as log:
+    async with open_log(valkey.url, lease_seconds=600) as log:
         yield log
 
 
@@ -30,98 +38,102 @@ def encoded(value: str) -> bytes:
     return event_codec.encode_entry(1.0, *text(value))
 
 
-async def test_a_long_log_is_read_in_parts(log: RedisLog, valkey: Valkey) -> None:
+async def test_a_long_log_is_read_in_batches(log: RedisLog, valkey: Valkey) -> None:
     values = [str(number) for number in range(3 * redis_log.READ_BATCH_ENTRIES)]
-    _, epoch = await written(log, *values)
+    _, epoch = await write_texts(log, *values)
     assert texts(await log.read(RUN)) == values
     assert texts(await log.read(RUN, LogPosition(epoch, 7))) == values[7:]
-    reading = await log.read(RUN, LogPosition("other", 7))
-    assert texts(reading) == values
-    assert reading.is_gap
+    log_slice = await log.read(RUN, LogPosition("other", 7))
+    assert texts(log_slice) == values
+    assert log_slice.is_gap
 
 
-class _Trimming(RedisLog):
-    """Does something to Redis between the parts of a reading."""
+class _InterruptedLog(RedisLog):
+    """A log that runs a function of the test between the batches of a read."""
 
     between: Callable[[int], None]
-    parts = 0
+    batches = 0
 
     async def _read_batch(self, name: LogName, after: LogPosition | None) -> Any:
         batch = await super()._read_batch(name, after)
-        self.parts += 1
-        self.between(self.parts)
+        self.batches += 1
+        self.between(self.batches)
         return batch
 
 
 @pytest.fixture
-async def trimming(valkey: Valkey) -> AsyncIterator[_Trimming]:
-    log = _Trimming(valkey.url, deadline_seconds=PATIENT_SECONDS, lease_seconds=600)
-    log.between = lambda part: None
+async def interrupted_log(valkey: Valkey) -> AsyncIterator[_InterruptedLog]:
+    log = _InterruptedLog(valkey.url, deadline_seconds=PATIENT_SECONDS, lease_seconds=600)
+    log.between = lambda batch: None
     yield log
     await log.close()
 
 
-async def test_a_log_that_is_trimmed_while_it_is_read_is_read_again(trimming: _Trimming, valkey: Valkey) -> None:
+async def test_a_log_that_is_trimmed_while_it_is_read_is_read_again(
+    interrupted_log: _InterruptedLog, valkey: Valkey
+) -> None:
     values = [str(number) for number in range(5 * redis_log.READ_BATCH_ENTRIES)]
-    _, epoch = await written(trimming, *values)
-    trimming.parts = 0
-    trimming.between = lambda part: valkey.command("XTRIM", NAMES.stream, "MAXLEN", 10) if part == 1 else None
-    reading = await trimming.read(RUN, LogPosition(epoch, 0))
-    assert texts(reading) == values[-10:]
-    assert reading.is_gap
+    _, epoch = await write_texts(interrupted_log, *values)
+    interrupted_log.batches = 0
+    interrupted_log.between = lambda batch: valkey.command("XTRIM", NAMES.stream, "MAXLEN", 10) if batch == 1 else None
+    log_slice = await interrupted_log.read(RUN, LogPosition(epoch, 0))
+    assert texts(log_slice) == values[-10:]
+    assert log_slice.is_gap
 
 
-async def test_a_log_that_is_begun_anew_while_it_is_read_is_read_again(trimming: _Trimming, valkey: Valkey) -> None:
-    await written(trimming, *map(str, range(2 * redis_log.READ_BATCH_ENTRIES)))
+async def test_a_log_that_is_restarted_while_it_is_read_is_read_again(
+    interrupted_log: _InterruptedLog, valkey: Valkey
+) -> None:
+    await write_texts(interrupted_log, *map(str, range(2 * redis_log.READ_BATCH_ENTRIES)))
 
-    def begin_anew(part: int) -> None:
-        if part == 1:
+    def begin_anew(batch: int) -> None:
+        if batch == 1:
             valkey.command("DEL", *NAMES.keys)
             valkey.command("HSET", NAMES.meta, "epoch", "new", "number", 1)
             valkey.command("XADD", NAMES.stream, "1-0", "e", encoded("new"))
 
-    trimming.parts = 0
-    trimming.between = begin_anew
-    reading = await trimming.read(RUN)
-    assert texts(reading) == ["new"]
-    assert reading.epoch == "new"
+    interrupted_log.batches = 0
+    interrupted_log.between = begin_anew
+    log_slice = await interrupted_log.read(RUN)
+    assert texts(log_slice) == ["new"]
+    assert log_slice.epoch == "new"
 
 
-async def test_a_log_that_goes_while_it_is_read_is_lost(trimming: _Trimming, valkey: Valkey) -> None:
-    _, epoch = await written(trimming, *map(str, range(2 * redis_log.READ_BATCH_ENTRIES)))
-    trimming.parts = 0
-    trimming.between = lambda part: valkey.command("DEL", *NAMES.keys)
-    assert await trimming.read(RUN, LogPosition(epoch, 1)) == LogSlice(None, (), is_gap=True)
+async def test_a_log_that_is_deleted_while_it_is_read_is_lost(interrupted_log: _InterruptedLog, valkey: Valkey) -> None:
+    _, epoch = await write_texts(interrupted_log, *map(str, range(2 * redis_log.READ_BATCH_ENTRIES)))
+    interrupted_log.batches = 0
+    interrupted_log.between = lambda batch: valkey.command("DEL", *NAMES.keys)
+    assert await interrupted_log.read(RUN, LogPosition(epoch, 1)) == LogSlice(None, (), is_gap=True)
 
 
-async def test_a_reader_that_never_catches_up_is_told_so(trimming: _Trimming, valkey: Valkey) -> None:
+async def test_a_reader_that_never_catches_up_gets_an_error(interrupted_log: _InterruptedLog, valkey: Valkey) -> None:
     size = redis_log.READ_BATCH_ENTRIES
-    await written(trimming, *map(str, range(2 * size)))
+    await write_texts(interrupted_log, *map(str, range(2 * size)))
 
-    def race(part: int) -> None:
+    def race(batch: int) -> None:
         first = int(valkey.command("XRANGE", NAMES.stream, "-", "+", "COUNT", 1)[0][0].partition(b"-")[0])
         for number in range(first + 2 * size, first + 4 * size):
             valkey.command("XADD", NAMES.stream, "MAXLEN", "=", 2 * size, f"{number}-0", "e", encoded("more"))
         valkey.command("HSET", NAMES.meta, "number", first + 4 * size - 1)
 
-    trimming.between = race
+    interrupted_log.between = race
     with pytest.raises(LogUnavailableError, match="trimmed faster than it is read"):
-        await trimming.read(RUN)
+        await interrupted_log.read(RUN)
 
 
 @pytest.mark.parametrize("key", list(NAMES[:4]))
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_garbage_under_a_key_costs_the_log_at_most(
+async def test_garbage_under_a_key_loses_at_most_the_log(
     log: RedisLog, valkey: Valkey, key: str, wrong: tuple[Any, ...]
 ) -> None:
-    lease, epoch = await written(log, "a")
+    lease, epoch = await write_texts(log, "a")
     await log.request_details(RUN)
     valkey.command("DEL", key)
     valkey.command(wrong[0], key, *wrong[1:])
     after = LogPosition(epoch, 1)
-    reading = await log.read(RUN, after)
-    assert reading.epoch in {None, epoch}
-    assert reading.is_gap is (reading.epoch is None)
+    log_slice = await log.read(RUN, after)
+    assert log_slice.epoch in {None, epoch}
+    assert log_slice.is_gap is (log_slice.epoch is None)
     await log.renew_lease(RUN, lease)
     await log.are_details_requested(RUN)
     await log.request_details(RUN)
@@ -129,7 +141,7 @@ async def test_garbage_under_a_key_costs_the_log_at_most(
     try:
         await log.append(RUN, lease, [text("b")])
     except LeaseLostError:
-        lease = await led(log)
+        lease = await acquire_lease(log)
         await log.append(RUN, lease, [text("b")])
     assert texts(await log.read(RUN, after)) == ["b"]
     await log.release_lease(RUN, lease)
@@ -146,74 +158,74 @@ GARBAGE: list[tuple[str, bytes]] = [
 
 @pytest.mark.parametrize(("name", "data"), GARBAGE)
 @pytest.mark.parametrize("place", [1, 2, 3])
-async def test_a_log_with_an_entry_that_cannot_be_read_is_lost_and_begun_anew(
+async def test_a_log_with_an_unreadable_entry_is_lost_and_restarted(
     log: RedisLog, valkey: Valkey, name: str, data: bytes, place: int
 ) -> None:
-    lease, epoch = await written(log, "a", "b", "c")
+    lease, epoch = await write_texts(log, "a", "b", "c")
     valkey.command("DEL", NAMES.stream)
     for number in (1, 2, 3):
         held = data if number == place else encoded("x")
         valkey.command("XADD", NAMES.stream, f"{number}-0", name, held)
-    # Whoever needs not read it does not notice.
+    # A reader behind the entry does not notice.
     if place < 3:
         assert texts(await log.read(RUN, LogPosition(epoch, place))) == ["x"] * (3 - place)
     assert await log.read(RUN, LogPosition(epoch, place - 1)) == LogSlice(None, (), is_gap=True)
     assert await log.read(RUN) == LogSlice(None, ())
     with pytest.raises(LeaseLostError):
         await log.append(RUN, lease, [text("d")])
-    fresh = await led(log)
+    fresh = await acquire_lease(log)
     assert fresh.token > lease.token
     await log.append(RUN, fresh, [text("new")])
-    reading = await log.read(RUN, LogPosition(epoch, 3))
-    assert texts(reading) == ["new"]
-    assert reading.entries[0].number == 1
-    assert reading.epoch != epoch
-    assert reading.is_gap
+    log_slice = await log.read(RUN, LogPosition(epoch, 3))
+    assert texts(log_slice) == ["new"]
+    assert log_slice.entries[0].number == 1
+    assert log_slice.epoch != epoch
+    assert log_slice.is_gap
 
 
-async def test_an_entry_of_many_fields_or_with_a_neighbour_missing_loses_the_log(log: RedisLog, valkey: Valkey) -> None:
-    _, epoch = await written(log, "a", "b", "c", "d")
+async def test_an_entry_with_extra_fields_or_a_missing_neighbour_loses_the_log(log: RedisLog, valkey: Valkey) -> None:
+    _, epoch = await write_texts(log, "a", "b", "c", "d")
     valkey.command("XDEL", NAMES.stream, "2-0")
     assert await log.read(RUN, LogPosition(epoch, 1)) == LogSlice(None, (), is_gap=True)
-    assert valkey.command("EXISTS", *NAMES.keys) == 1  # the token is still known
-    await log.append(RUN, await led(log), [text("a")])
+    assert valkey.command("EXISTS", *NAMES.keys) == 1  # the token remains
+    await log.append(RUN, await acquire_lease(log), [text("a")])
     valkey.command("DEL", NAMES.stream)
     valkey.command("XADD", NAMES.stream, "1-0", "e", encoded("a"), "f", "g")
     assert await log.read(RUN) == LogSlice(None, ())
 
 
-async def test_a_lost_log_is_news(log: RedisLog, valkey: Valkey) -> None:
-    await written(log, "a")
-    heard = asyncio.Event()
-    log.listen(RUN, heard.set)
+async def test_a_lost_log_sends_a_notification(log: RedisLog, valkey: Valkey) -> None:
+    await write_texts(log, "a")
+    notified = asyncio.Event()
+    log.listen(RUN, notified.set)
     async with asyncio.timeout(PATIENT_SECONDS):
-        await heard.wait()
-        heard.clear()
+        await notified.wait()
+        notified.clear()
         valkey.command("DEL", NAMES.stream)
         valkey.command("XADD", NAMES.stream, "1-0", "e", "junk")
         assert (await log.read(RUN)).epoch is None
-        await heard.wait()
+        await notified.wait()
 
 
-async def test_what_cannot_be_written_is_not(log: RedisLog) -> None:
-    lease, _ = await written(log, "a")
+async def test_an_unencodable_change_is_not_written(log: RedisLog) -> None:
+    lease, _ = await write_texts(log, "a")
     with pytest.raises(LogUnavailableError, match="cannot be written"):
         await log.append(RUN, lease, [text("b"), text("\ud800")])
     assert texts(await log.read(RUN)) == ["a"]
 
 
-async def test_renewing_makes_the_lease_last(valkey: Valkey) -> None:
-    async with logging(valkey.url, lease_seconds=50) as short, logging(valkey.url, lease_seconds=600) as long:
-        lease = await led(short)
+async def test_renewing_extends_the_lease(valkey: Valkey) -> None:
+    async with open_log(valkey.url, lease_seconds=50) as short, open_log(valkey.url, lease_seconds=600) as long:
+        lease = await acquire_lease(short)
         assert lease.lease_seconds == 50
         assert 0 < valkey.command("PTTL", NAMES.lease) <= 50_000
         assert await long.renew_lease(RUN, lease)
         assert valkey.command("PTTL", NAMES.lease) > 50_000
 
 
-async def test_all_that_is_kept_goes_by_itself(valkey: Valkey) -> None:
-    async with logging(valkey.url, lease_seconds=50, retention_seconds=70) as log:
-        lease = await led(log)
+async def test_every_key_expires(valkey: Valkey) -> None:
+    async with open_log(valkey.url, lease_seconds=50, retention_seconds=70) as log:
+        lease = await acquire_lease(log)
         assert 0 < valkey.command("PTTL", NAMES.meta) <= 70_000
         await log.append(RUN, lease, [text("a")])
         await log.request_details(RUN)

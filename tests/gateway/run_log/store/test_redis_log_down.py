@@ -1,4 +1,4 @@
-"""Logs in a Redis that is full, dead, hanging or not there."""
+"""Logs in a Redis that is full, killed, hanging or absent."""
 
 import asyncio
 import os
@@ -9,14 +9,22 @@ import pytest
 
 from gateway.run_log.store.event_log import LeaseLostError, LogPosition, LogSlice, LogUnavailableError, WriterLease
 from gateway.run_log.store.redis_log import RedisLog
-from tests.gateway.run_log.store.redis_logs import PATIENT_SECONDS, RUN, led, logging, text, texts, written
+from tests.gateway.run_log.store.redis_logs import (
+    PATIENT_SECONDS,
+    RUN,
+    acquire_lease,
+    open_log,
+    text,
+    texts,
+    write_texts,
+)
 from tests.support.valkey import running_valkey
 
 
-async def test_a_full_redis_writes_nothing_or_all() -> None:
+async def test_a_full_redis_appends_all_or_none() -> None:
     with running_valkey() as server:
-        async with logging(server.url, lease_seconds=600) as log:
-            lease, _ = await written(log, "a")
+        async with open_log(server.url, lease_seconds=600) as log:
+            lease, _ = await write_texts(log, "a")
             server.command("CONFIG SET", "maxmemory", 1)
             with pytest.raises(LogUnavailableError):
                 await log.append(RUN, lease, [text("b"), text("c")])
@@ -27,9 +35,9 @@ async def test_a_full_redis_writes_nothing_or_all() -> None:
 
 
 async def unavailable_for(log: RedisLog, lease: WriterLease) -> float:
-    """Tries everything; gives the longest time that anything took to say that Redis is not there."""
+    """Try every method. Returns the longest time in seconds until one raised `LogUnavailableError`."""
     longest = 0.0
-    for attempt in (
+    for call in (
         lambda: log.read(RUN),
         lambda: log.append(RUN, lease, [text("lost")]),
         lambda: log.acquire_lease(RUN),
@@ -40,28 +48,28 @@ async def unavailable_for(log: RedisLog, lease: WriterLease) -> float:
     ):
         began = time.monotonic()
         with pytest.raises(LogUnavailableError):
-            await attempt()
+            await call()
         longest = max(longest, time.monotonic() - began)
     return longest
 
 
-async def test_a_redis_that_is_killed_is_missed_in_time_and_found_again() -> None:
+async def test_a_killed_redis_is_noticed_in_time_and_used_again() -> None:
     with running_valkey() as server:
-        async with logging(server.url, deadline_seconds=0.25, lease_seconds=600) as log:
+        async with open_log(server.url, deadline_seconds=0.25, lease_seconds=600) as log:
             await log.connect()
-            lease, epoch = await written(log, "a")
+            lease, epoch = await write_texts(log, "a")
             server.kill()
             assert await unavailable_for(log, lease) < 2
             server.start()
             async with asyncio.timeout(PATIENT_SECONDS):
                 while True:
                     try:
-                        reading = await log.read(RUN, LogPosition(epoch, 1))
+                        log_slice = await log.read(RUN, LogPosition(epoch, 1))
                     except LogUnavailableError:
                         continue
                     break
-            assert reading == LogSlice(None, (), is_gap=True)
-            fresh = await led(log)
+            assert log_slice == LogSlice(None, (), is_gap=True)
+            fresh = await acquire_lease(log)
             assert fresh.token > lease.token
             with pytest.raises(LeaseLostError):
                 await log.append(RUN, lease, [text("old")])
@@ -69,11 +77,11 @@ async def test_a_redis_that_is_killed_is_missed_in_time_and_found_again() -> Non
             assert (await log.read(RUN)).epoch != epoch
 
 
-async def test_a_redis_that_hangs_is_missed_in_time_and_found_again() -> None:
+async def test_a_hanging_redis_is_noticed_in_time_and_used_again() -> None:
     with running_valkey() as server:
-        async with logging(server.url, deadline_seconds=0.1, lease_seconds=600) as log:
+        async with open_log(server.url, deadline_seconds=0.1, lease_seconds=600) as log:
             await log.connect()
-            lease, _ = await written(log, "a")
+            lease, _ = await write_texts(log, "a")
             process_id = server.command("INFO", "server")["process_id"]
             os.kill(process_id, signal.SIGSTOP)
             try:
@@ -83,15 +91,15 @@ async def test_a_redis_that_hangs_is_missed_in_time_and_found_again() -> None:
             async with asyncio.timeout(PATIENT_SECONDS):
                 while True:
                     try:
-                        reading = await log.read(RUN)
+                        log_slice = await log.read(RUN)
                     except LogUnavailableError:
                         continue
                     break
-            # What was under way may have been carried out, but nothing is torn.
-            assert texts(reading) in (["a"], ["a", "lost"])
+            # A command in flight may have been carried out, but never in part.
+            assert texts(log_slice) in (["a"], ["a", "lost"])
 
 
-async def test_a_redis_that_was_never_there_is_missed_in_time() -> None:
-    async with logging("redis://127.0.0.1:1", deadline_seconds=0.25) as log:
+async def test_an_absent_redis_is_noticed_in_time() -> None:
+    async with open_log("redis://127.0.0.1:1", deadline_seconds=0.25) as log:
         await log.connect()
         assert await unavailable_for(log, WriterLease(1, 1)) < 2

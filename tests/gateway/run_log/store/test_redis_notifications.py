@@ -19,39 +19,39 @@ PATIENT_SECONDS = 10.0
 Sleep = Callable[[float], Awaitable[None]]
 
 
-class Ear:
-    """A listener that can be waited for."""
+class FakeListener:
+    """A listener whose calls a test can wait for."""
 
     def __init__(self) -> None:
-        self._heard = asyncio.Event()
+        self._called = asyncio.Event()
 
     def __call__(self) -> None:
-        self._heard.set()
+        self._called.set()
 
-    async def hears(self, act: Callable[[], object] = lambda: None) -> None:
-        self._heard.clear()
-        act()
+    async def is_called_after(self, action: Callable[[], object] = lambda: None) -> None:
+        self._called.clear()
+        action()
         async with asyncio.timeout(PATIENT_SECONDS):
-            await self._heard.wait()
+            await self._called.wait()
 
-    def forget(self) -> None:
-        self._heard.clear()
+    def reset(self) -> None:
+        self._called.clear()
 
     @property
-    def has_heard(self) -> bool:
-        return self._heard.is_set()
+    def was_called(self) -> bool:
+        return self._called.is_set()
 
 
-class Sleeps:
-    """Sleeps that are over when the test says, but for the pauses between connections."""
+class FakeSleep:
+    """Reminder sleeps end when the test says so; pauses between connections end at once."""
 
     def __init__(self) -> None:
-        self.paused_seconds: list[float] = []
+        self.retry_seconds: list[float] = []
         self._turn = asyncio.Event()
 
     async def __call__(self, seconds: float) -> None:
         if seconds != REMINDER_SECONDS:
-            self.paused_seconds.append(seconds)
+            self.retry_seconds.append(seconds)
             await asyncio.sleep(0.01)
             return
         await self._turn.wait()
@@ -62,15 +62,15 @@ class Sleeps:
 
 
 @asynccontextmanager
-async def telling(
+async def open_notifications(
     url: str, *, cluster: bool = False, sleep: Sleep = asyncio.sleep
 ) -> AsyncIterator[RedisNotifications]:
     connection = RedisConnection(url, cluster=cluster, deadline_seconds=PATIENT_SECONDS)
-    news = RedisNotifications(connection.open_pubsub, sleep=sleep)
+    notifications = RedisNotifications(connection.open_pubsub, sleep=sleep)
     try:
-        yield news
+        yield notifications
     finally:
-        await news.close()
+        await notifications.close()
         await connection.close()
 
 
@@ -82,124 +82,126 @@ async def eventually(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_what_is_published_is_heard(valkey: Valkey) -> None:
-    async with telling(valkey.url, sleep=Sleeps()) as news:
-        one, other = Ear(), Ear()
-        news.listen("one", one)
-        news.listen("other", other)
-        await one.hears()  # that the subscription has begun
-        await other.hears(lambda: valkey.command("PUBLISH", "other", ""))
-        await one.hears(lambda: valkey.command("PUBLISH", "one", ""))
+async def test_a_published_message_calls_its_listener(valkey: Valkey) -> None:
+    async with open_notifications(valkey.url, sleep=FakeSleep()) as notifications:
+        one, other = FakeListener(), FakeListener()
+        notifications.listen("one", one)
+        notifications.listen("other", other)
+        await one.is_called_after()  # the subscription has started
+        await other.is_called_after(lambda: valkey.command("PUBLISH", "other", ""))
+        await one.is_called_after(lambda: valkey.command("PUBLISH", "one", ""))
 
 
-async def test_all_that_listen_share_one_connection(valkey: Valkey) -> None:
-    async with telling(valkey.url, sleep=Sleeps()) as news:
-        ears = [Ear() for _ in range(20)]
-        for number, ear in enumerate(ears):
-            news.listen(f"channel {number // 2}", ear)
-        for ear in ears:
-            await ear.hears(lambda: [valkey.command("PUBLISH", f"channel {number}", "") for number in range(10)])
+async def test_all_listeners_share_one_connection(valkey: Valkey) -> None:
+    async with open_notifications(valkey.url, sleep=FakeSleep()) as notifications:
+        listeners = [FakeListener() for _ in range(20)]
+        for number, listener in enumerate(listeners):
+            notifications.listen(f"channel {number // 2}", listener)
+        for listener in listeners:
+            await listener.is_called_after(
+                lambda: [valkey.command("PUBLISH", f"channel {number}", "") for number in range(10)]
+            )
         assert len(valkey.command("CLIENT LIST", "TYPE", "pubsub")) == 1
 
 
-async def test_on_a_cluster_what_any_node_publishes_is_heard(valkey_cluster: list[Valkey]) -> None:
-    async with telling(valkey_cluster[0].url, cluster=True, sleep=Sleeps()) as news:
-        ear = Ear()
-        news.listen("one", ear)
-        await ear.hears()
+async def test_on_a_cluster_a_message_of_any_node_calls_the_listener(valkey_cluster: list[Valkey]) -> None:
+    async with open_notifications(valkey_cluster[0].url, cluster=True, sleep=FakeSleep()) as notifications:
+        listener = FakeListener()
+        notifications.listen("one", listener)
+        await listener.is_called_after()
         for server in valkey_cluster:
-            await ear.hears(lambda server=server: server.command("PUBLISH", "one", ""))  # type: ignore[misc]
+            await listener.is_called_after(lambda server=server: server.command("PUBLISH", "one", ""))  # type: ignore[misc]
 
 
-async def test_who_left_hears_nothing_and_the_channel_is_left(valkey: Valkey) -> None:
+async def test_a_removed_listener_is_not_called_and_its_channel_is_unsubscribed(valkey: Valkey) -> None:
     def subscribers() -> int:
         count: int = valkey.command("PUBSUB NUMSUB", "one")[0][1]
         return count
 
-    async with telling(valkey.url, sleep=Sleeps()) as news:
-        ear = Ear()
-        stop = news.listen("one", ear)
-        await ear.hears()
+    async with open_notifications(valkey.url, sleep=FakeSleep()) as notifications:
+        listener = FakeListener()
+        stop = notifications.listen("one", listener)
+        await listener.is_called_after()
         await eventually(lambda: subscribers() == 1)
         stop()
-        ear.forget()
+        listener.reset()
         await eventually(lambda: subscribers() == 0)
-        again = Ear()
-        news.listen("one", again)
-        await again.hears()
-        await again.hears(lambda: valkey.command("PUBLISH", "one", ""))
-        assert not ear.has_heard
+        again = FakeListener()
+        notifications.listen("one", again)
+        await again.is_called_after()
+        await again.is_called_after(lambda: valkey.command("PUBLISH", "one", ""))
+        assert not listener.was_called
 
 
-async def test_everybody_is_reminded_now_and_then(valkey: Valkey) -> None:
-    sleeps = Sleeps()
-    async with telling(valkey.url, sleep=sleeps) as news:
-        ear = Ear()
-        news.listen("one", ear)
-        await ear.hears()
+async def test_every_listener_gets_reminders(valkey: Valkey) -> None:
+    fake_sleep = FakeSleep()
+    async with open_notifications(valkey.url, sleep=fake_sleep) as notifications:
+        listener = FakeListener()
+        notifications.listen("one", listener)
+        await listener.is_called_after()
         for _ in range(3):
             await eventually(lambda: bool(valkey.command("PUBSUB NUMSUB", "one")[0][1]))
-            await ear.hears(sleeps.wake)
+            await listener.is_called_after(fake_sleep.wake)
 
 
-async def test_everybody_is_reminded_though_redis_is_not_there() -> None:
-    sleeps = Sleeps()
-    async with telling("redis://127.0.0.1:1", sleep=sleeps) as news:
-        ear = Ear()
-        news.listen("one", ear)
-        await eventually(lambda: len(sleeps.paused_seconds) > 8)
-        await ear.hears(sleeps.wake)
-        assert sleeps.paused_seconds[0] == FIRST_RETRY_SECONDS
-        assert sleeps.paused_seconds == sorted(sleeps.paused_seconds)
-        assert max(sleeps.paused_seconds) == MAX_RETRY_SECONDS
+async def test_every_listener_gets_reminders_without_redis() -> None:
+    fake_sleep = FakeSleep()
+    async with open_notifications("redis://127.0.0.1:1", sleep=fake_sleep) as notifications:
+        listener = FakeListener()
+        notifications.listen("one", listener)
+        await eventually(lambda: len(fake_sleep.retry_seconds) > 8)
+        await listener.is_called_after(fake_sleep.wake)
+        assert fake_sleep.retry_seconds[0] == FIRST_RETRY_SECONDS
+        assert fake_sleep.retry_seconds == sorted(fake_sleep.retry_seconds)
+        assert max(fake_sleep.retry_seconds) == MAX_RETRY_SECONDS
 
 
-async def test_after_a_new_connection_everybody_hears_and_goes_on_hearing(
+async def test_a_new_connection_calls_every_listener_and_serves_them_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with running_valkey() as server:
-        sleeps = Sleeps()
-        async with telling(server.url, sleep=sleeps) as news:
-            one, other = Ear(), Ear()
-            news.listen("one", one)
-            news.listen("other", other)
-            await one.hears()
-            await other.hears(lambda: server.command("PUBLISH", "other", ""))
+        fake_sleep = FakeSleep()
+        async with open_notifications(server.url, sleep=fake_sleep) as notifications:
+            one, other = FakeListener(), FakeListener()
+            notifications.listen("one", one)
+            notifications.listen("other", other)
+            await one.is_called_after()
+            await other.is_called_after(lambda: server.command("PUBLISH", "other", ""))
             server.kill()
-            await eventually(lambda: len(sleeps.paused_seconds) > 3)
-            await asyncio.gather(one.hears(), other.hears(), asyncio.to_thread(server.start))
-            await one.hears(lambda: server.command("PUBLISH", "one", ""))
+            await eventually(lambda: len(fake_sleep.retry_seconds) > 3)
+            await asyncio.gather(one.is_called_after(), other.is_called_after(), asyncio.to_thread(server.start))
+            await one.is_called_after(lambda: server.command("PUBLISH", "one", ""))
             await eventually(lambda: caplog.messages[-1:] == ["redis tells news again"])
             assert len(caplog.messages) == 2
-            before = len(sleeps.paused_seconds)
+            before = len(fake_sleep.retry_seconds)
             server.command("CLIENT KILL", "TYPE", "pubsub")
-            await one.hears()
-            assert sleeps.paused_seconds[before] == FIRST_RETRY_SECONDS
+            await one.is_called_after()
+            assert fake_sleep.retry_seconds[before] == FIRST_RETRY_SECONDS
 
 
-async def test_a_connection_that_went_silent_is_replaced() -> None:
+async def test_a_silent_connection_is_replaced() -> None:
     with running_valkey() as server:
-        sleeps = Sleeps()
-        async with telling(server.url, sleep=sleeps) as news:
-            ear = Ear()
-            news.listen("one", ear)
-            await ear.hears()
+        fake_sleep = FakeSleep()
+        async with open_notifications(server.url, sleep=fake_sleep) as notifications:
+            listener = FakeListener()
+            notifications.listen("one", listener)
+            await listener.is_called_after()
             server.command("CLIENT", "PAUSE", 500, "ALL")
 
             async def wake() -> None:
                 while True:
-                    sleeps.wake()
+                    fake_sleep.wake()
                     await asyncio.sleep(0.02)
 
-            waking = asyncio.create_task(wake())
-            await eventually(lambda: len(sleeps.paused_seconds) > 0)
-            waking.cancel()
-            await asyncio.wait([waking])
+            wake_task = asyncio.create_task(wake())
+            await eventually(lambda: len(fake_sleep.retry_seconds) > 0)
+            wake_task.cancel()
+            await asyncio.wait([wake_task])
             await eventually(lambda: ANCHOR_CHANNEL.encode() in server.command("PUBSUB CHANNELS"))
-            await ear.hears(lambda: server.command("PUBLISH", "one", ""))
+            await listener.is_called_after(lambda: server.command("PUBLISH", "one", ""))
 
 
-async def test_a_connection_that_answers_is_kept(valkey: Valkey) -> None:
+async def test_an_answering_connection_is_kept(valkey: Valkey) -> None:
     opened: list[PubSub] = []
     connection = RedisConnection(valkey.url, cluster=False, deadline_seconds=PATIENT_SECONDS)
 
@@ -207,35 +209,35 @@ async def test_a_connection_that_answers_is_kept(valkey: Valkey) -> None:
         opened.append(await connection.open_pubsub())
         return opened[-1]
 
-    async def short(seconds: float) -> None:
+    async def sleep_briefly(seconds: float) -> None:
         await asyncio.sleep(0.1)
 
-    news = RedisNotifications(open_pubsub, sleep=short)
-    ear = Ear()
-    news.listen("one", ear)
+    notifications = RedisNotifications(open_pubsub, sleep=sleep_briefly)
+    listener = FakeListener()
+    notifications.listen("one", listener)
     for _ in range(5):
-        await ear.hears()
-    await news.close()
+        await listener.is_called_after()
+    await notifications.close()
     await connection.close()
     assert len(opened) == 1
 
 
-async def test_after_the_end_nobody_hears_anything(valkey: Valkey) -> None:
-    async with telling(valkey.url, sleep=Sleeps()) as news:
-        ear = Ear()
-        news.listen("one", ear)
-        await ear.hears()
-        await news.close()
-        await news.close()
-        late = Ear()
-        news.listen("one", late)()
+async def test_no_listener_is_called_after_close(valkey: Valkey) -> None:
+    async with open_notifications(valkey.url, sleep=FakeSleep()) as notifications:
+        listener = FakeListener()
+        notifications.listen("one", listener)
+        await listener.is_called_after()
+        await notifications.close()
+        await notifications.close()
+        late = FakeListener()
+        notifications.listen("one", late)()
         valkey.command("PUBLISH", "one", "")
         for _ in range(5):
             await asyncio.sleep(0)
-        assert not late.has_heard
+        assert not late.was_called
     assert valkey.command("PUBSUB CHANNELS") == []
 
 
-async def test_one_who_never_listened_costs_no_connection(valkey: Valkey) -> None:
-    async with telling(valkey.url):
+async def test_without_a_listener_there_is_no_connection(valkey: Valkey) -> None:
+    async with open_notifications(valkey.url):
         assert valkey.command("PUBSUB CHANNELS") == []

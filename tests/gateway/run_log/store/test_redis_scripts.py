@@ -39,7 +39,7 @@ def read(server: Valkey, epoch: str = "", number: int = 0) -> tuple[bytes | None
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_redis_calls_a_script_as_we_do(valkey: Valkey, script: RedisScript) -> None:
+def test_redis_computes_the_same_script_hash(valkey: Valkey, script: RedisScript) -> None:
     assert valkey.command("SCRIPT LOAD", script.text) == script.sha
 
 
@@ -54,7 +54,7 @@ def test_a_token_is_at_least_the_time_and_more_than_the_last(valkey: Valkey) -> 
 
 
 @pytest.mark.parametrize("token", ["junk", "inf", "nan", "-5", "1.5", "1e300", ""])
-def test_a_token_that_is_none_is_replaced(valkey: Valkey, token: str) -> None:
+def test_an_invalid_token_is_replaced(valkey: Valkey, token: str) -> None:
     valkey.command("HSET", META, "token", token)
     fresh = acquire_lease(valkey)
     assert fresh is not None
@@ -65,7 +65,7 @@ def test_a_token_that_is_none_is_replaced(valkey: Valkey, token: str) -> None:
 @pytest.mark.parametrize(
     "wrong", [("SET", "junk"), ("RPUSH", "junk"), ("HSET", "junk", "junk"), ("XADD", "*", "a", "b")]
 )
-def test_a_stranger_s_value_loses_the_log_or_its_lead_and_breaks_nothing(
+def test_a_foreign_value_loses_the_log_or_its_lease_and_breaks_nothing(
     valkey: Valkey, key: str, wrong: tuple[str, ...]
 ) -> None:
     token = acquire_lease(valkey)
@@ -83,7 +83,7 @@ def test_a_stranger_s_value_loses_the_log_or_its_lead_and_breaks_nothing(
 
 
 @pytest.mark.parametrize("gone", [(STREAM,), (META,), (STREAM, META)])
-def test_a_log_of_which_something_was_evicted_is_begun_anew(valkey: Valkey, gone: tuple[str, ...]) -> None:
+def test_a_log_with_an_evicted_key_is_restarted(valkey: Valkey, gone: tuple[str, ...]) -> None:
     old = acquire_lease(valkey)
     assert append(valkey, old, "a", "b")
     valkey.command("DEL", *gone)
@@ -98,7 +98,7 @@ def test_a_log_of_which_something_was_evicted_is_begun_anew(valkey: Valkey, gone
     assert read(valkey, "epoch", 2) == (b"new", [b"d"])
 
 
-def test_a_writer_whose_log_was_lost_makes_way_at_once(valkey: Valkey) -> None:
+def test_a_writer_whose_log_was_lost_releases_its_lease(valkey: Valkey) -> None:
     token = acquire_lease(valkey)
     assert append(valkey, token, "a")
     valkey.command("DEL", STREAM)
@@ -106,14 +106,14 @@ def test_a_writer_whose_log_was_lost_makes_way_at_once(valkey: Valkey) -> None:
     assert valkey.command("EXISTS", LEASE) == 0
 
 
-def test_an_ended_log_that_was_lost_may_be_led_again(valkey: Valkey) -> None:
+def test_the_lease_of_a_lost_ended_log_can_be_acquired_again(valkey: Valkey) -> None:
     assert append(valkey, acquire_lease(valkey), "a", ends=1)
     assert acquire_lease(valkey, preempt=1) is None
     valkey.command("DEL", META)
     assert acquire_lease(valkey) is not None
 
 
-def test_entries_that_a_stranger_added_or_took_lose_the_log(valkey: Valkey) -> None:
+def test_foreign_additions_or_deletions_lose_the_log(valkey: Valkey) -> None:
     token = acquire_lease(valkey)
     assert append(valkey, token, "a", "b", "c")
     valkey.command("XADD", STREAM, "9-0", "e", "d")
@@ -125,7 +125,7 @@ def test_entries_that_a_stranger_added_or_took_lose_the_log(valkey: Valkey) -> N
     assert not append(valkey, token, "d")
 
 
-def test_everything_is_kept_for_a_while_only(valkey: Valkey) -> None:
+def test_every_key_has_an_expiry(valkey: Valkey) -> None:
     token = run(valkey, ACQUIRE_LEASE, 5000, 7000, 0)
     assert 0 < valkey.command("PTTL", LEASE) <= 5000
     assert 5000 < valkey.command("PTTL", META) <= 7000
@@ -138,7 +138,7 @@ def test_everything_is_kept_for_a_while_only(valkey: Valkey) -> None:
         assert 11_000 < valkey.command("PTTL", key) <= 13_000
 
 
-def test_only_the_epoch_that_cannot_be_read_is_forgotten(valkey: Valkey) -> None:
+def test_only_the_unreadable_epoch_is_discarded(valkey: Valkey) -> None:
     token = acquire_lease(valkey)
     assert append(valkey, token, "a")
     assert run(valkey, DISCARD_LOG, "other", "channel") == 0
