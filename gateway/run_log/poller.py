@@ -26,7 +26,7 @@ FATAL_CODES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class PollDiff:
-    """The new changes of a poll. `is_waiting` means that the run waits for its caller.
+    """The new changes of a poll. With `ends`, they end the log. `is_waiting` means that the run waits for its caller.
 
     `retry_after_ms` is set if the upstream refused a part of the poll and said when to try again.
     """
@@ -39,10 +39,10 @@ class PollDiff:
 
 
 class PollResult(Protocol):
-    """A fetched run or thread. It is compared with the state only when it is written."""
+    """A fetched run or thread."""
 
     def to_diff(self) -> PollDiff:
-        """Return the difference from the present state."""
+        """Return the difference from the state at the time of this call."""
 
 
 class Poller(Protocol):

@@ -86,10 +86,10 @@ def text(value: str) -> Draft:
     return Draft(Provenance.STREAMED, TextDeltaChange("msg_1", 0, value))
 
 
-async def led(log: EventLog, name: LogName = RUN, *, preempt: bool = False) -> WriterLease:
-    lead = await log.acquire_lease(name, preempt=preempt)
-    assert lead is not None
-    return lead
+async def acquire_lease(log: EventLog, name: LogName = RUN, *, preempt: bool = False) -> WriterLease:
+    lease = await log.acquire_lease(name, preempt=preempt)
+    assert lease is not None
+    return lease
 
 
 def texts(reading: LogSlice) -> list[str]:
@@ -109,7 +109,7 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def written(log: EventLog, values: Sequence[str], name: LogName = RUN) -> WriterLease:
-    lead = await led(log, name)
+    lease = await acquire_lease(log, name)
     for value in values:
-        await log.append(name, lead, [text(value)])
-    return lead
+        await log.append(name, lease, [text(value)])
+    return lease

@@ -16,8 +16,8 @@ from tests.contracts.event_logs import (
     RUN,
     Begin,
     Logs,
+    acquire_lease,
     begin,
-    led,
     logs,
     numbers,
     text,
@@ -32,14 +32,14 @@ __all__ = ["begin", "logs"]  # fixtures
 async def test_a_log_that_was_never_written_holds_nothing(logs: Logs) -> None:
     assert await logs.here.read(RUN) == LogSlice(None, ())
     assert await logs.here.read(RUN, LogPosition("epoch", 3)) == LogSlice(None, (), is_gap=True)
-    await led(logs.here)
+    await acquire_lease(logs.here)
     assert await logs.here.read(RUN) == LogSlice(None, ())
 
 
 async def test_each_process_reads_entries_in_the_order_of_their_writes(logs: Logs) -> None:
-    lead = await led(logs.here)
-    await logs.here.append(RUN, lead, [text("a"), text("b")])
-    await logs.here.append(RUN, lead, [text("c")])
+    lease = await acquire_lease(logs.here)
+    await logs.here.append(RUN, lease, [text("a"), text("b")])
+    await logs.here.append(RUN, lease, [text("c")])
     for log in (logs.here, logs.there):
         reading = await log.read(RUN)
         assert texts(reading) == ["a", "b", "c"]
@@ -50,14 +50,14 @@ async def test_each_process_reads_entries_in_the_order_of_their_writes(logs: Log
 
 
 async def test_an_append_that_is_retried_is_written_once_even_if_the_first_try_arrives_late(logs: Logs) -> None:
-    lead = await led(logs.here)
-    await logs.here.append(RUN, lead, [text("a")], serial=1)
-    await logs.here.append(RUN, lead, [text("a")], serial=1)
-    await logs.here.append(RUN, lead, [text("b")], serial=2)
-    await logs.here.append(RUN, lead, [text("a")], serial=1)
+    lease = await acquire_lease(logs.here)
+    await logs.here.append(RUN, lease, [text("a")], serial=1)
+    await logs.here.append(RUN, lease, [text("a")], serial=1)
+    await logs.here.append(RUN, lease, [text("b")], serial=2)
+    await logs.here.append(RUN, lease, [text("a")], serial=1)
     assert texts(await logs.here.read(RUN)) == ["a", "b"]
-    lead = await led(logs.there, preempt=True)
-    await logs.there.append(RUN, lead, [text("c")], serial=1)
+    lease = await acquire_lease(logs.there, preempt=True)
+    await logs.there.append(RUN, lease, [text("c")], serial=1)
     assert texts(await logs.here.read(RUN)) == ["a", "b", "c"]
 
 
@@ -68,7 +68,7 @@ async def test_a_read_entry_equals_the_written_one(logs: Logs) -> None:
         Draft(Provenance.SNAPSHOT, snapshot),
         Draft(Provenance.POLLED, FaultChange("CODE", "Message.", final=True)),
     ]
-    await logs.here.append(RUN, await led(logs.here), drafts)
+    await logs.here.append(RUN, await acquire_lease(logs.here), drafts)
     first, second = (await logs.there.read(RUN)).entries
     assert isinstance(first.change, SnapshotChange)
     assert first.change.run.metadata == {"a": "1"}
@@ -112,9 +112,9 @@ async def test_a_position_after_the_last_entry_is_a_gap(logs: Logs) -> None:
 
 
 async def test_only_the_newest_entries_are_stored_and_older_positions_are_gaps(logs: Logs) -> None:
-    lead = await led(logs.here)
-    await logs.here.append(RUN, lead, [text(str(number)) for number in range(1, MAX_ENTRIES + 6)])
-    await logs.here.append(RUN, lead, [text("last")])
+    lease = await acquire_lease(logs.here)
+    await logs.here.append(RUN, lease, [text(str(number)) for number in range(1, MAX_ENTRIES + 6)])
+    await logs.here.append(RUN, lease, [text("last")])
     whole = await logs.there.read(RUN)
     assert numbers(whole) == list(range(7, MAX_ENTRIES + 7))
     assert not whole.is_gap
@@ -135,33 +135,33 @@ async def test_logs_do_not_share_entries(logs: Logs) -> None:
 
 
 async def test_an_ended_log_takes_no_entries_and_grants_no_lease(logs: Logs) -> None:
-    lead = await led(logs.here)
-    await logs.here.append(RUN, lead, [text("a"), text("z")], ends=True)
+    lease = await acquire_lease(logs.here)
+    await logs.here.append(RUN, lease, [text("a"), text("z")], ends=True)
     for log in (logs.here, logs.there):
         assert (await log.read(RUN)).has_ended
         assert await log.acquire_lease(RUN) is None
         assert await log.acquire_lease(RUN, preempt=True) is None
-        assert not await log.renew_lease(RUN, lead)
+        assert not await log.renew_lease(RUN, lease)
         with pytest.raises(LeaseLostError):
-            await log.append(RUN, lead, [text("b")])
+            await log.append(RUN, lease, [text("b")])
         with pytest.raises(LeaseLostError):
-            await log.append(RUN, lead, [text("b")], ends=True)
-        await log.release_lease(RUN, lead)
+            await log.append(RUN, lease, [text("b")], ends=True)
+        await log.release_lease(RUN, lease)
     assert texts(await logs.there.read(RUN)) == ["a", "z"]
 
 
 async def test_an_empty_append_changes_nothing(logs: Logs) -> None:
-    lead = await led(logs.here)
-    await logs.here.append(RUN, lead, [])
+    lease = await acquire_lease(logs.here)
+    await logs.here.append(RUN, lease, [])
     assert (await logs.here.read(RUN)).epoch is None
     with pytest.raises(ValueError, match="expected a change that ends the log"):
-        await logs.here.append(RUN, lead, [], ends=True)
+        await logs.here.append(RUN, lease, [], ends=True)
 
 
 async def test_a_listener_is_notified_of_appends_and_of_a_released_lease(logs: Logs) -> None:
     notified = asyncio.Event()
     stop = logs.there.listen(RUN, notified.set)
-    lead = await led(logs.here)
+    lease = await acquire_lease(logs.here)
 
     async def brings_news(act: Awaitable[None]) -> None:
         # The subscription may have begun just now, which also notifies.
@@ -170,8 +170,8 @@ async def test_a_listener_is_notified_of_appends_and_of_a_released_lease(logs: L
         async with asyncio.timeout(PATIENT_SECONDS):
             await notified.wait()
 
-    await brings_news(logs.here.append(RUN, lead, [text("a")]))
-    await brings_news(logs.here.release_lease(RUN, lead))
+    await brings_news(logs.here.append(RUN, lease, [text("a")]))
+    await brings_news(logs.here.release_lease(RUN, lease))
     stop()
     stop()
 
@@ -197,9 +197,9 @@ async def test_a_reader_that_listens_before_it_reads_misses_nothing(begin: Begin
             await notified.wait()
 
     following = asyncio.create_task(follow())
-    lead = await led(logs.here)
+    lease = await acquire_lease(logs.here)
     for number in range(count):
-        await logs.here.append(RUN, lead, [text(str(number))], ends=number == count - 1)
+        await logs.here.append(RUN, lease, [text(str(number))], ends=number == count - 1)
     async with asyncio.timeout(PATIENT_SECONDS):
         await following
     assert seen == [str(number) for number in range(count)]

@@ -13,9 +13,9 @@ from tests.contracts.event_logs import (
     SHORT_LEASE_SECONDS,
     Begin,
     Logs,
+    acquire_lease,
     begin,
     eventually,
-    led,
     logs,
     numbers,
     text,
@@ -27,20 +27,20 @@ __all__ = ["begin", "logs"]  # fixtures
 
 
 async def test_one_writer_holds_the_lease_and_tokens_increase(logs: Logs) -> None:
-    first = await led(logs.here)
+    first = await acquire_lease(logs.here)
     assert await logs.there.acquire_lease(RUN) is None
     assert await logs.here.acquire_lease(RUN) is None
-    await led(logs.there, OTHER)
+    await acquire_lease(logs.there, OTHER)
     await logs.here.release_lease(RUN, first)
-    second = await led(logs.there)
+    second = await acquire_lease(logs.there)
     assert await logs.here.acquire_lease(RUN) is None
-    third = await led(logs.here, preempt=True)
+    third = await acquire_lease(logs.here, preempt=True)
     assert first.token < second.token < third.token
 
 
 async def test_a_preempted_writer_cannot_append_or_release_the_lease(logs: Logs) -> None:
     old = await written(logs.here, "a")
-    new = await led(logs.there, preempt=True)
+    new = await acquire_lease(logs.there, preempt=True)
     with pytest.raises(LeaseLostError):
         await logs.here.append(RUN, old, [text("old")])
     with pytest.raises(LeaseLostError):
@@ -54,34 +54,34 @@ async def test_a_preempted_writer_cannot_append_or_release_the_lease(logs: Logs)
 
 
 async def test_a_writer_that_released_its_lease_cannot_append(logs: Logs) -> None:
-    lead = await written(logs.here, "a")
-    await logs.here.release_lease(RUN, lead)
-    await logs.here.release_lease(RUN, lead)
-    assert not await logs.here.renew_lease(RUN, lead)
+    lease = await written(logs.here, "a")
+    await logs.here.release_lease(RUN, lease)
+    await logs.here.release_lease(RUN, lease)
+    assert not await logs.here.renew_lease(RUN, lease)
     with pytest.raises(LeaseLostError):
-        await logs.here.append(RUN, lead, [text("b")])
+        await logs.here.append(RUN, lease, [text("b")])
 
 
 async def test_a_made_up_lease_is_refused(logs: Logs) -> None:
-    for lead in (WriterLease(0, 1), WriterLease(1, 1), WriterLease(2**52, 1)):
+    for lease in (WriterLease(0, 1), WriterLease(1, 1), WriterLease(2**52, 1)):
         with pytest.raises(LeaseLostError):
-            await logs.here.append(RUN, lead, [text("a")])
-        assert not await logs.here.renew_lease(RUN, lead)
-        await logs.here.release_lease(RUN, lead)
+            await logs.here.append(RUN, lease, [text("a")])
+        assert not await logs.here.renew_lease(RUN, lease)
+        await logs.here.release_lease(RUN, lease)
     assert (await logs.here.read(RUN)).epoch is None
 
 
 async def test_another_writer_gets_the_lease_once_it_has_expired(begin: Begin) -> None:
     logs = await begin(SHORT_LEASE_SECONDS)
-    old = await led(logs.here)
+    old = await acquire_lease(logs.here)
     assert old.lease_seconds == SHORT_LEASE_SECONDS
     leads: list[WriterLease] = []
 
     async def taken() -> bool:
         logs.pass_time(SHORT_LEASE_SECONDS / 2)
-        lead = await logs.there.acquire_lease(RUN)
-        leads.extend([lead] if lead else [])
-        return lead is not None
+        lease = await logs.there.acquire_lease(RUN)
+        leads.extend([lease] if lease else [])
+        return lease is not None
 
     await eventually(taken)
     assert leads[0].token > old.token
@@ -92,27 +92,27 @@ async def test_another_writer_gets_the_lease_once_it_has_expired(begin: Begin) -
 
 async def test_an_expired_lease_is_refused_even_without_another_writer(begin: Begin) -> None:
     logs = await begin(SHORT_LEASE_SECONDS)
-    lead = await led(logs.here)
+    lease = await acquire_lease(logs.here)
 
     async def lapsed() -> bool:
         logs.pass_time(SHORT_LEASE_SECONDS / 2)
         try:
-            await logs.here.append(RUN, lead, [text("a")])
+            await logs.here.append(RUN, lease, [text("a")])
         except LeaseLostError:
             return True
         return False
 
     await eventually(lapsed)
-    assert not await logs.here.renew_lease(RUN, lead)
+    assert not await logs.here.renew_lease(RUN, lease)
 
 
 async def test_a_writer_that_renews_its_lease_keeps_it(logs: Logs) -> None:
-    lead = await led(logs.here)
+    lease = await acquire_lease(logs.here)
     for number in range(3):
-        assert await logs.here.renew_lease(RUN, lead)
+        assert await logs.here.renew_lease(RUN, lease)
         assert await logs.there.acquire_lease(RUN) is None
-        await logs.here.append(RUN, lead, [text(str(number))])
-    assert await logs.here.renew_lease(RUN, lead)
+        await logs.here.append(RUN, lease, [text(str(number))])
+    assert await logs.here.renew_lease(RUN, lease)
 
 
 async def test_a_request_for_details_lasts_as_long_as_a_lease(begin: Begin) -> None:
@@ -148,24 +148,24 @@ async def test_with_competing_writers_numbers_have_no_gap_and_no_entry_is_lost_o
 
     async def write(who: int) -> None:
         log = (logs.here, logs.there)[who % 2]
-        lead: WriterLease | None = None
+        lease: WriterLease | None = None
         for turn in range(12):
             await asyncio.sleep(0)
-            if lead is None or randomness.random() < 0.3:
-                lead = await log.acquire_lease(RUN, preempt=randomness.random() < 0.5) or lead
+            if lease is None or randomness.random() < 0.3:
+                lease = await log.acquire_lease(RUN, preempt=randomness.random() < 0.5) or lease
             values = [f"{who}/{turn}/{part}" for part in range(randomness.randint(1, 3))]
-            if lead is None:
+            if lease is None:
                 continue
             try:
-                await log.append(RUN, lead, [text(value) for value in values])
+                await log.append(RUN, lease, [text(value) for value in values])
                 confirmed.extend(values)
             except LeaseLostError:
                 refused.extend(values)
-                lead = None
+                lease = None
                 continue
             if randomness.random() < 0.2:
-                await log.release_lease(RUN, lead)
-                lead = None
+                await log.release_lease(RUN, lease)
+                lease = None
 
     async def follow(until: asyncio.Event) -> None:
         nonlocal place

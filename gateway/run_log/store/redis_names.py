@@ -32,12 +32,12 @@ class RedisNames(NamedTuple):
         return self.stream, self.meta, self.lease
 
 
-# A `RunKey` may equal a `ThreadKey`, so the lookup is by text.
 def redis_names_from_log(name: LogName) -> RedisNames:
     """Return the names of a log's keys and channel."""
     return _redis_names(name.scope, "/".join([TYPE_NAMES[type(name.key)].lower(), *map(_quoted, name.key)]))
 
 
+# Cached by text, because keys of different types may be equal.
 @lru_cache(maxsize=8192)
 def _redis_names(scope: str, log_path: str) -> RedisNames:
     digest = hashlib.blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=16, person=b"threads-events")

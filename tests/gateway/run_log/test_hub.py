@@ -190,7 +190,7 @@ async def test_the_callback_runs_in_the_loop_and_never_within_take(world: World)
         received.extend(kinds(take_now(feed)))
         taking = False
 
-    feed.on_available(on_news)
+    feed.on_available(on_available)
     await settle()
     assert received == ["snapshot queued"]
     stream.say([said(a_run("in_progress"))])
