@@ -34,7 +34,7 @@ from gateway.server.live.socket_operations import SocketServices
 from gateway.server.live.websocket import asks_for_websocket, serve_socket
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.public_errors import mask_error
-from schema.root import GatewaySchema
+from schema.operations.gateway_schema import GatewaySchema
 
 _logger = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from schema.engine.public_errors import OperationRefusedError, to_graphql_errors
 from schema.graph.subscriptions import TypedFeed
 from schema.operations.call_budget import enforce_call_budget
 from schema.operations.event_execution import EventSelection, EventSelectionKey
-from schema.root import GatewaySchema
+from schema.operations.gateway_schema import GatewaySchema
 
 
 class SubscriptionRefusedError(Exception):
@@ -94,7 +94,7 @@ async def start_subscription(
         executor = build_executor(schema, document, operation_name=operation_name, variables=variables, context=context)
         _check_type(executor.operation)
         key = _key(document, executor.operation, variables, context)
-        selection = schema.selections.get(key)
+        selection = schema.event_selections.get(key)
         if selection is None:
             enforce_call_budget(context, schema.limits.max_upstream_calls, executor)
         followed = await _follow(executor)
@@ -103,7 +103,7 @@ async def start_subscription(
         raise SubscriptionRefusedError([dict(error.formatted) for error in errors]) from None
     if selection is None:
         made = EventSelection(key, executor, followed.log.thread_id, followed.shown)
-        selection = schema.selections.setdefault(key, made)  # another may have been first meanwhile
+        selection = schema.event_selections.setdefault(key, made)  # another may have been first meanwhile
     return StartedSubscription(followed.feed, selection)
 
 

@@ -125,10 +125,10 @@ async def test_a_selection_is_kept_as_long_as_somebody_is_subscribed_to_it() -> 
     key = subscribers[0].selection
     del subscribers[1:]
     gc.collect()
-    assert key in SCHEMA.selections
+    assert key in SCHEMA.event_selections
     subscribers.clear()
     gc.collect()
-    assert key not in SCHEMA.selections
+    assert key not in SCHEMA.event_selections
 
 
 async def test_selections_that_differ_in_their_variables_hold_one_text_and_no_executor() -> None:

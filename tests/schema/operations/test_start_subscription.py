@@ -92,7 +92,7 @@ async def test_a_page_size_is_that_of_the_context_however_often_it_was_seen_with
     small = await begin(FakeRunEvents(), document, schema=schema, limits=PagingLimits(50))
     (error,) = await refusal(FakeRunEvents(), document, schema=schema)
     assert error["extensions"] == {"code": "TOO_EXPENSIVE", "retryable": False, "predictedCalls": 61, "limit": 50}
-    assert small.selection in schema.selections
+    assert small.selection in schema.event_selections
 
 
 async def test_a_refusal_of_what_would_be_followed_says_what_and_where() -> None:
