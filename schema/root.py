@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from schema.graph.assistant_node import Assistant
+from schema.graph.message_node import Message, MessageFile
 from schema.graph.mutations import Mutation
-from schema.graph.nodes import Assistant, Message, MessageFile, Run, RunStep, Thread
 from schema.graph.queries import Query
+from schema.graph.run_node import Run
+from schema.graph.run_step_node import RunStep
 from schema.graph.subscriptions import Subscription
+from schema.graph.thread_node import Thread
 from schema.operations.document_limits import depth_limit, repetition_limit
 from schema.operations.gateway_schema import GatewaySchema, OperationLimits
 

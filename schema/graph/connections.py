@@ -103,7 +103,7 @@ class ConnectionPlan(Generic[NodeT]):
         return self.key._replace(window=window._replace(limit=min(window.limit, UPSTREAM_PAGE_SIZE)))
 
 
-def open_connection(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
+def load_connection(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
     """Open a connection: at once where its page is at hand, else as an awaitable, which GraphQL execution awaits."""
     after = plan.key.window.after
     first_page = plan.loader.start(plan.first_page_key)

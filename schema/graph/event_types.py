@@ -30,7 +30,9 @@ from schema.engine.loaders import Loaders
 from schema.graph.documented_field import documented_field, enum_member, plain_field
 from schema.graph.enums import RunStatus, recognize, recognize_optional
 from schema.graph.leaf_types import Annotation, TextContent
-from schema.graph.nodes import Message, Run, RunStep
+from schema.graph.message_node import Message
+from schema.graph.run_node import Run
+from schema.graph.run_step_node import RunStep
 from schema.graph.scalars import DateTime
 
 

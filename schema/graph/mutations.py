@@ -30,6 +30,7 @@ from schema.contract.keys import AssistantKey, MessageKey, RunKey, ThreadKey, to
 from schema.contract.ports import ThreadsApi
 from schema.contract.wire import RunObject
 from schema.engine.context import Info
+from schema.graph.assistant_node import Assistant
 from schema.graph.documented_field import documented_field
 from schema.graph.from_wire import required_action_from_wire
 from schema.graph.id_arguments import read_id
@@ -51,7 +52,7 @@ from schema.graph.inputs import (
     UpdateThreadInput,
 )
 from schema.graph.leaf_types import SubmitToolOutputsAction
-from schema.graph.nodes import Assistant, Message, Run, Thread
+from schema.graph.message_node import Message
 from schema.graph.payloads import (
     CancelRunPayload,
     CreateAssistantPayload,
@@ -69,6 +70,8 @@ from schema.graph.payloads import (
     UpdateRunPayload,
     UpdateThreadPayload,
 )
+from schema.graph.run_node import Run
+from schema.graph.thread_node import Thread
 from schema.graph.user_errors import (
     MutationRefusedError,
     UserError,

@@ -11,9 +11,12 @@ import strawberry
 
 from schema.contract.keys import ThreadKey
 from schema.engine.context import Info
+from schema.graph.assistant_node import Assistant
 from schema.graph.documented_field import documented_field
-from schema.graph.nodes import Assistant, Message, Run, Thread
+from schema.graph.message_node import Message
 from schema.graph.references import follow_reference
+from schema.graph.run_node import Run
+from schema.graph.thread_node import Thread
 from schema.graph.user_errors import UserError
 
 

@@ -11,11 +11,16 @@ from schema.contract.errors import GatewayError, bad_argument
 from schema.contract.keys import AssistantKey, MessageKey, RunKey, ThreadKey
 from schema.engine.context import Info
 from schema.engine.deferred import deferred_error
-from schema.graph.connections import After, Before, Connection, First, Last, open_connection
+from schema.graph.assistant_node import Assistant, plan_assistants
+from schema.graph.connections import After, Before, Connection, First, Last, load_connection
 from schema.graph.documented_field import documented_field, plain_field
 from schema.graph.id_arguments import read_id, read_node_id
-from schema.graph.nodes import NODE_TYPES, Assistant, Message, Node, Run, Thread, list_assistants
+from schema.graph.message_node import Message
+from schema.graph.node import Node
+from schema.graph.nodes import NODE_TYPES
 from schema.graph.references import look_up
+from schema.graph.run_node import Run
+from schema.graph.thread_node import Thread
 
 NodeT = TypeVar("NodeT")
 
@@ -95,7 +100,7 @@ class Query:
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[Assistant] | None:
         """The assistants, oldest first."""
-        return open_connection(list_assistants(info.context, first=first, after=after, last=last, before=before))
+        return load_connection(plan_assistants(info.context, first=first, after=after, last=last, before=before))
 
     @documented_field
     def upstream(self, info: Info) -> Upstream:

@@ -29,7 +29,7 @@ class LoadedNode(Protocol):
     """What loading has to know about a type of node."""
 
     TYPE_NAME: ClassVar[str]
-    FIELDS_OF_KEY: ClassVar[frozenset[str]]
+    KEY_FIELDS: ClassVar[frozenset[str]]
     """Fields that the key alone answers, lists among them."""
     LISTS: ClassVar[Mapping[str, Callable[..., ConnectionPlan[Any]]]]
     """Fields that show a page, each with the plan of it: a function of context, key and arguments.
@@ -145,7 +145,7 @@ def _look_below(info: Info, node_type: type[LoadedNode], nodes: Sequence[FieldNo
             lists.append(_ListBelow(planner, Arguments(definitions[name], field, PYTHON_NAMES), nodes))
         elif (reference := node_type.REFERENCES.get(name)) is not None:
             references.append((reference, field))
-    return _Below(field_names(fields) <= node_type.FIELDS_OF_KEY, lists, references)
+    return _Below(field_names(fields) <= node_type.KEY_FIELDS, lists, references)
 
 
 def _nodes_of(info: Info, definition: GraphQLField, field: FieldNode) -> list[FieldNode]:

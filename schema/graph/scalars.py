@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import NewType
+from typing import Any, NewType
 
 import strawberry
 from graphql import GraphQLError
@@ -32,14 +32,19 @@ def to_rfc3339(seconds: Timestamp) -> str:
     return moment.isoformat(timespec=precision).removesuffix("+00:00") + "Z"
 
 
-def date_time(seconds: Timestamp | None) -> DateTime | None:
+def to_date_time(seconds: Timestamp | None) -> DateTime | None:
     """Name an optional upstream time as a GraphQL one."""
     return None if seconds is None else DateTime(seconds)
 
 
-def metadata(value: MetadataObject) -> Metadata:
+def to_metadata(value: MetadataObject) -> Metadata:
     """Make metadata of what came: none is an empty object, and a value that is no string becomes its JSON text."""
     return Metadata({key: item if isinstance(item, str) else json.dumps(item) for key, item in (value or {}).items()})
+
+
+def to_json(value: Any) -> JSON | None:
+    """Name a JSON value of the upstream as a GraphQL one."""
+    return None if value is None else JSON(value)
 
 
 def _no_input(value: object) -> DateTime:

@@ -31,9 +31,10 @@ from graphql import FieldNode, OperationType
 from schema.contract.errors import GatewayError
 from schema.contract.keys import KEY_TYPES, TYPE_NAMES, AssistantKey, NodeKey, ThreadKey
 from schema.contract.paging import UPSTREAM_PAGE_SIZE, PagingLimits
+from schema.graph.assistant_node import plan_assistants
 from schema.graph.connections import ConnectionPlan
 from schema.graph.id_arguments import read_id, read_node_id
-from schema.graph.nodes import NODE_TYPES, list_assistants
+from schema.graph.nodes import NODE_TYPES
 from schema.graph.queries import MAX_IDS
 from schema.graph.references import PYTHON_NAMES
 from schema.operations.call_upper_bound import SNAPSHOT_SIZE, call_upper_bound
@@ -157,7 +158,7 @@ class _Prediction:
             ids = given["ids"] if "ids" in given else [given["id"]]
             self._lookup(target.name, ids, nodes, moment)
         else:
-            self._list(None, list_assistants, given, nodes, target.name, moment, {})
+            self._list(None, plan_assistants, given, nodes, target.name, moment, {})
 
     def _lookup(self, type_name: str, ids: Sequence[str], nodes: Sequence[FieldNode], moment: _Moment) -> None:
         if len(ids) > MAX_IDS:
@@ -185,7 +186,7 @@ class _Prediction:
         """Count as `references.find` loads: the object, unless a page proves that it is there."""
         fields = self._reader.collect(node_type.TYPE_NAME, nodes)
         is_proved = self._walk(node_type, key, fields, moment, sizes, at_hand=False)
-        if not is_proved or not _names(fields) <= node_type.FIELDS_OF_KEY:
+        if not is_proved or not _names(fields) <= node_type.KEY_FIELDS:
             self._count((node_type, key), key, sizes)
 
     def _refer(
@@ -194,7 +195,7 @@ class _Prediction:
         """Count as `references.refer` loads: nothing where the key is enough or the object came in a page."""
         fields = self._reader.collect(node_type.TYPE_NAME, nodes)
         is_listed = isinstance(key[-1], _Each) and key[-1].is_listed
-        if not is_listed and not _names(fields) <= node_type.FIELDS_OF_KEY:
+        if not is_listed and not _names(fields) <= node_type.KEY_FIELDS:
             self._count((node_type, key), key, sizes)
         self._walk(node_type, key, fields, moment, sizes, at_hand=is_listed)
 
