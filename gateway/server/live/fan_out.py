@@ -187,7 +187,7 @@ class FanOut:
         await self._tasks.aclose()
 
     def _group_of(self, principal: Principal, subscribed: StartedSubscription) -> RenderGroup:
-        key = (principal.digest, subscribed.selection)
+        key = (principal.digest, subscribed.selection_key)
         group = self._groups.get(key)
         if group is None:
             render = functools.partial(self._executor.render, principal, subscribed)

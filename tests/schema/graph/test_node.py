@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from schema.graph.nodes import NODE_TYPES
 
 
 @pytest.mark.parametrize("key_type", KEY_TYPES.values())
-def test_the_global_id_of_a_node_names_its_key(key_type: type) -> None:
+def test_the_global_id_of_a_node_names_its_key(key_type: Any) -> None:
     key = key_type(*[f"part_{number}" for number in range(len(key_type._fields))])
     assert from_global_id(NODE_TYPES[key_type](key=key).id()) == key
 

@@ -45,7 +45,8 @@ def test_a_missing_time_is_null_and_the_epoch_is_a_time() -> None:
 
 def test_missing_json_is_null_and_any_other_value_stays() -> None:
     assert to_json(None) is None
-    assert [to_json(value) for value in (0, "", [], {})] == [0, "", [], {}]
+    values: list[object] = [0, "", [], {}]
+    assert [to_json(value) for value in values] == values
 
 
 def test_metadata_is_an_object_of_strings_whatever_came() -> None:

@@ -8,7 +8,7 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.graph.user_errors import (
     UserErrorCode,
     field_path,
-    places_of,
+    split_argument,
     user_error_from_gateway_error,
     user_errors_from_validation_error,
 )
@@ -176,4 +176,4 @@ def test_what_came_is_shown_as_json(given: dict[str, object], message: str, fiel
     ],
 )
 def test_an_upstreams_place_is_split_into_its_steps(argument: str, places: list[str]) -> None:
-    assert places_of(argument) == places
+    assert split_argument(argument) == places

@@ -6,7 +6,7 @@ import pytest
 from graphql import GraphQLError
 
 from schema.engine.context import Context
-from schema.operations.call_budget import enforce_call_budget, too_expensive
+from schema.operations.call_budget import enforce_call_budget, too_expensive_error
 from schema.operations.call_prediction import predict_calls
 from schema.root import build_schema
 from tests.schema.builders import conversation
@@ -96,4 +96,4 @@ async def test_calls_are_predicted_closely_only_where_the_cheap_bound_is_above_t
 
 
 def test_the_refusal_names_no_operation_but_the_way_out() -> None:
-    assert too_expensive(7, 3).message.endswith("Ask for shorter pages, or for less below each object.")
+    assert too_expensive_error(7, 3).message.endswith("Ask for shorter pages, or for less below each object.")

@@ -122,7 +122,7 @@ async def test_a_selection_is_kept_as_long_as_somebody_is_subscribed_to_it() -> 
     events = FakeRunEvents()
     document = METADATA.replace("status", "kept: status")
     subscribers = [await begin(events, document) for _ in range(3)]
-    key = subscribers[0].selection
+    key = subscribers[0].selection_key
     del subscribers[1:]
     gc.collect()
     assert key in SCHEMA.event_selections
@@ -135,8 +135,8 @@ async def test_selections_that_differ_in_their_variables_hold_one_text_and_no_ex
     text = b'"subscription Small($id: ID!) { runStatus(runId: $id) { status } }"'
     events, ids = FakeRunEvents(), [to_global_id(RunKey("thread_1", run_id)) for run_id in ("run_1", "run_2")]
     first, second = [await begin(events, orjson.loads(text), {"id": id_}) for id_ in ids]
-    assert first.selection != second.selection
-    assert first.selection.text is second.selection.text
+    assert first.selection_key != second.selection_key
+    assert first.selection_key.text is second.selection_key.text
     gc.collect()
     kept = [part for part in gc.get_objects() if isinstance(part, Executor)]
     assert [part for part in kept if part.operation.name and part.operation.name.value == "Small"] == []

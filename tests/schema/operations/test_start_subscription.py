@@ -92,7 +92,7 @@ async def test_a_page_size_is_that_of_the_context_however_often_it_was_seen_with
     small = await begin(FakeRunEvents(), document, schema=schema, limits=PagingLimits(50))
     (error,) = await refusal(FakeRunEvents(), document, schema=schema)
     assert error["extensions"] == {"code": "TOO_EXPENSIVE", "retryable": False, "predictedCalls": 61, "limit": 50}
-    assert small.selection in schema.event_selections
+    assert small.selection_key in schema.event_selections
 
 
 async def test_a_refusal_of_what_would_be_followed_says_what_and_where() -> None:
@@ -132,8 +132,8 @@ async def test_those_who_see_the_same_share_one_selection() -> None:
         await begin(events, OF_RUN, {"id": RUN}, operation_name="Watch"),
         await begin(events, OF_RUN, {"id": RUN}, resume_after="cursor-1"),
     ]
-    assert len({one.selection for one in same}) == 1
-    assert len({id(one.selection) for one in same}) == 1
+    assert len({one.selection_key for one in same}) == 1
+    assert len({id(one.selection_key) for one in same}) == 1
 
 
 async def test_those_who_see_another_thing_have_another_selection() -> None:
@@ -149,14 +149,14 @@ async def test_those_who_see_another_thing_have_another_selection() -> None:
         await begin(events, if_asked, {"id": RUN, "yes": False}),
         await begin(events, OF_RUN, {"id": RUN}, limits=PagingLimits(5)),
     ]
-    assert len({one.selection for one in different}) == len(different)
+    assert len({one.selection_key for one in different}) == len(different)
 
 
 async def test_from_which_event_on_somebody_reads_is_no_part_of_what_is_seen() -> None:
     events = FakeRunEvents()
     document = FROM_PLACE % ""
     same = [await begin(events, document, {"id": RUN, "after": place}) for place in ("cursor-1", "cursor-2", None)]
-    assert len({one.selection for one in same}) == 1
+    assert len({one.selection_key for one in same}) == 1
     assert [after for _, _, after in events.followed] == ["cursor-1", "cursor-2", None]
 
 
@@ -165,7 +165,7 @@ async def test_a_cursor_that_is_used_elsewhere_too_is_part_of_what_is_seen() -> 
     elsewhere = "... on RunStatusChange { run { messages(first: 1, after: $after) { nodes { id } } } }"
     for document in (FROM_PLACE % elsewhere, FROM_PLACE % "...F" + f" fragment F on RunEvent {{ {elsewhere} }}"):
         different = [await begin(events, document, {"id": RUN, "after": place}) for place in ("a", "b")]
-        assert len({one.selection for one in different}) == 2
+        assert len({one.selection_key for one in different}) == 2
 
 
 async def test_each_is_rendered_by_its_own_variables() -> None:
@@ -173,7 +173,7 @@ async def test_each_is_rendered_by_its_own_variables() -> None:
     first, second = [
         await begin(events, OF_RUN.replace("{ status }", "{ run { id } }"), {"id": id_}) for id_ in (RUN, OTHER_RUN)
     ]
-    assert first.selection != second.selection
+    assert first.selection_key != second.selection_key
     event = run_event(StatusChange(run("run_2")))
     assert (await rendered(second, event))["data"]["runStatus"]["run"]["id"] == OTHER_RUN
 
