@@ -17,7 +17,7 @@ async def message_with(selection: str, sent: MessageObject) -> Any:
     return (await data_of(api, document, {"id": to_global_id(MESSAGE)}))["message"]
 
 
-async def test_a_message_as_rest_gives_it_lacks_what_only_streams_have() -> None:
+async def test_a_message_read_by_rest_has_no_status_fields() -> None:
     selection = """
         role status incompleteReason completedAt incompleteAt text content { __typename } attachments { fileId }
         assistantId runId metadata fileIds

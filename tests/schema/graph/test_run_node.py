@@ -107,7 +107,7 @@ async def test_a_run_with_everything() -> None:
         (run(usage={"total_tokens": 2**31}), "usage { totalTokens }", "usage"),
     ],
 )
-async def test_what_the_graph_cannot_hold_is_the_upstreams_fault_and_costs_its_own_field(
+async def test_a_value_that_graphql_cannot_represent_is_an_error_of_its_own_field(
     sent: RunObject, selection: str, path: str
 ) -> None:
     api = FakeThreadsApi(threads={THREAD: thread()}, runs={RUN: sent})

@@ -49,7 +49,7 @@ def test_missing_json_is_null_and_any_other_value_stays() -> None:
     assert [to_json(value) for value in values] == values
 
 
-def test_metadata_is_an_object_of_strings_whatever_came() -> None:
+def test_metadata_is_always_an_object_of_strings() -> None:
     assert to_metadata(None) == {}
     assert to_metadata({"a": "b", "n": 1, "yes": True, "none": None, "list": [1, {"x": "y"}]}) == {
         "a": "b",

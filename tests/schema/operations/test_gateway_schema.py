@@ -18,7 +18,7 @@ async def test_a_repeated_document_is_answered_by_its_own_variables() -> None:
     assert (await data_of(api, document, {"id": "asst_2"}))["assistant"] is None
 
 
-async def test_the_same_document_is_judged_anew_by_another_schema() -> None:
+async def test_another_schema_validates_the_same_document_anew() -> None:
     document = '{ thread(id: "thread_1") { messages { nodes { upstreamId } } } }'
     refused = await build_schema(max_depth=3).execute(document)
     assert "expected at most 3" in str(refused)
@@ -53,7 +53,7 @@ async def test_an_operation_of_another_type_than_allowed_is_refused_valid_or_not
 
 
 @pytest.mark.parametrize(("document", "name"), [("fragment F on Run { id }", None), (TWO, "C"), (TWO, "")])
-async def test_an_operation_that_is_not_there_is_told_from_one_that_is_refused(document: str, name: str | None) -> None:
+async def test_a_missing_operation_raises_another_error_than_a_refused_one(document: str, name: str | None) -> None:
     with pytest.raises(CannotGetOperationTypeError):
         await SCHEMA.execute(document, operation_name=name)
 
@@ -66,7 +66,7 @@ async def test_one_of_several_operations_is_never_chosen_for_the_caller() -> Non
     ]
 
 
-async def test_whatever_breaks_an_execution_is_masked_and_logged(
+async def test_an_unexpected_exception_is_masked_and_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:
@@ -81,7 +81,7 @@ async def test_whatever_breaks_an_execution_is_masked_and_logged(
     assert "private detail" in caplog.text
 
 
-async def test_other_types_are_executed_by_the_same_way() -> None:
+async def test_a_schema_of_other_types_is_executed_alike() -> None:
     @strawberry.type
     class Bare:
         @strawberry.field

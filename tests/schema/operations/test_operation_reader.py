@@ -1,4 +1,4 @@
-"""One operation is read as execution would collect it."""
+"""The reader collects the fields of an operation as execution would."""
 
 import pytest
 from graphql import OperationDefinitionNode, build_schema, parse
@@ -34,7 +34,7 @@ def test_a_fragment_on_an_interface_is_about_the_types_that_have_it() -> None:
     assert not reader.fragment_applies("Run", "Thread")
 
 
-def test_only_what_can_lead_to_a_node_is_followed() -> None:
+def test_the_types_leading_to_nodes_are_found() -> None:
     reader = reader_of("{ __typename }")
     assert {"Thread", "MessageConnection", "StepDetails", "CreateRunPayload"} <= reader.types_leading_to_nodes
     assert reader.types_leading_to_nodes.isdisjoint(
@@ -42,7 +42,7 @@ def test_only_what_can_lead_to_a_node_is_followed() -> None:
     )
 
 
-def test_a_field_may_give_several_values() -> None:
+def test_list_fields_are_recognised() -> None:
     reader = reader_of("{ nodes(ids: []) { id } node(id: 1) { id } __typename }")
     fields = reader.collect_fields("Query", [reader.operation])
     assert {name: reader.is_list_field("Query", nodes[0]) for name, nodes in fields.items()} == {
@@ -68,7 +68,7 @@ def test_an_argument_or_a_condition_that_execution_refuses_raises_nothing() -> N
     assert reader.argument_values("Query", fields["thread"][0]) is None
 
 
-def test_unfolding_has_an_end() -> None:
+def test_too_many_selections_raise() -> None:
     reader = reader_of("{ a: __typename b: __typename c: __typename }", most=2)
     with pytest.raises(TooManySelectionsError):
         reader.collect_fields("Query", [reader.operation])
