@@ -23,7 +23,7 @@ NodeT = TypeVar("NodeT")
 First: TypeAlias = Annotated[
     int | None,
     strawberry.argument(
-        description="The most objects to return, oldest first; 1 to 1,000. The default is 20 without `last`."
+        description="At most this many objects, from the oldest on; 1 to 1,000. Without `first` and `last` it is 20."
     ),
 ]
 After: TypeAlias = Annotated[
@@ -31,7 +31,7 @@ After: TypeAlias = Annotated[
 ]
 Last: TypeAlias = Annotated[
     int | None,
-    strawberry.argument(description="The most objects to return, the newest ones, still oldest first; 1 to 1,000."),
+    strawberry.argument(description="At most this many of the newest objects, still oldest first; 1 to 1,000."),
 ]
 Before: TypeAlias = Annotated[
     str | None, strawberry.argument(description="Return only objects before this cursor. Use it with `last`.")

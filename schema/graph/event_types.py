@@ -120,7 +120,7 @@ class TextDelta(_Event):
         return annotations
 
 
-@strawberry.type(description="A message that is finished and will not change.")
+@strawberry.type(description="A message that is finished: nothing is added to it any more.")
 class MessageFinished(_Event):
     """Made of `MessageFinishedChange`."""
 

@@ -109,7 +109,7 @@ class FileSearchRankerInput(Enum):
     """Source: schema `FileSearchRanker`."""
 
     AUTO = enum_member("auto", "The newest ranker.")
-    DEFAULT_2024_08_21 = enum_member("default_2024_08_21", "The ranker of that day.")
+    DEFAULT_2024_08_21 = enum_member("default_2024_08_21", "The ranker of 2024-08-21.")
 
 
 @strawberry.input(description="An uploaded image.")

@@ -184,7 +184,7 @@ class Run(Node):
 
     @documented_field
     def tool_choice(self) -> JSON | None:
-        """The tool that the model must use: `none`, `auto`, `required`, or an object that names a tool."""
+        """The tools that the model may or must use: `none`, `auto`, `required`, or an object that names a tool."""
         return to_json(self.wire.tool_choice)
 
     @documented_field

@@ -73,7 +73,7 @@ class TypedFeed(Generic[EventT]):
 
 @strawberry.type(
     description="Live events. A subscription to a run begins with the run's present state, a subscription to a thread "
-    "with the runs that are active. With `after`, it continues behind that cursor instead."
+    "with the runs that are active. With `after`, it continues after that cursor instead."
 )
 class Subscription:
     """The status of one run, all events of one run, and the events of one thread."""
