@@ -61,9 +61,11 @@ async def test_an_introspection_client_can_build_the_schema() -> None:
     assert print_schema(lexicographic_sort_schema(seen)) == own
 
 
-@pytest.mark.parametrize(("turns", "refused"), [(7, False), (8, True)])
-async def test_an_operation_may_be_exactly_as_deep_as_the_limit(turns: int, refused: bool) -> None:
-    document = '{ thread(id: "thread_1") ' + "{ messages { nodes { thread " * turns + "{ id }" + " } } }" * turns + " }"
+@pytest.mark.parametrize(("rounds", "refused"), [(7, False), (8, True)])
+async def test_an_operation_may_be_exactly_as_deep_as_the_limit(rounds: int, refused: bool) -> None:
+    document = (
+        '{ thread(id: "thread_1") ' + "{ messages { nodes { thread " * rounds + "{ id }" + " } } }" * rounds + " }"
+    )
     result = await build_schema(max_depth=2 + 3 * 7).execute(document, context_value=Context(conversation(1)))
     assert ("fields deep" in str(result)) is refused
 

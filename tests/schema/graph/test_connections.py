@@ -100,16 +100,16 @@ async def test_paging_through_a_list_returns_each_object_once(times: list[int], 
 @settings(deadline=None, max_examples=60)
 async def test_a_page_from_any_cursor_is_a_slice_of_the_list(times: list[int], data: st.DataObject) -> None:
     naive = [f"msg_{number}" for number in sorted(range(len(times)), key=lambda number: times[number])]
-    place = data.draw(st.integers(0, len(naive) - 1))
+    index = data.draw(st.integers(0, len(naive) - 1))
     size = data.draw(st.integers(1, 12))
-    cursor = SCOPE.cursor(naive[place])
+    cursor = SCOPE.cursor(naive[index])
     api = conversation_of(times)
     after = await page_of(api, first=size, after=cursor)
     before = await page_of(api, last=size, before=cursor)
-    assert ids_of(after) == naive[place + 1 :][:size]
-    assert ids_of(before) == naive[:place][-size:]
-    assert after["pageInfo"]["hasNextPage"] is (place + 1 + size < len(naive))
-    assert before["pageInfo"]["hasPreviousPage"] is (place > size)
+    assert ids_of(after) == naive[index + 1 :][:size]
+    assert ids_of(before) == naive[:index][-size:]
+    assert after["pageInfo"]["hasNextPage"] is (index + 1 + size < len(naive))
+    assert before["pageInfo"]["hasPreviousPage"] is (index > size)
 
 
 async def test_without_a_size_a_page_holds_twenty() -> None:
@@ -198,16 +198,16 @@ async def test_an_error_of_one_upstream_page_fails_the_whole_connection() -> Non
 
 
 async def test_the_last_upstream_page_is_only_as_long_as_needed() -> None:
-    asked: list[Window] = []
+    windows: list[Window] = []
 
     async def load(key: MessagePageKey) -> Page[MessageObject]:
-        asked.append(key.window)
-        first = len(asked) * 1000
+        windows.append(key.window)
+        first = len(windows) * 1000
         return Page(data=[message(f"msg_{first + number}") for number in range(key.window.limit)], has_more=True)
 
     page = await walk_pages(load, MessagePageKey("thread_1", None, Window(205, "desc", "msg_x")))
     assert (len(page.data), page.has_more) == (205, True)
-    assert asked == [Window(100, "desc", "msg_x"), Window(100, "desc", "msg_1099"), Window(5, "desc", "msg_2099")]
+    assert windows == [Window(100, "desc", "msg_x"), Window(100, "desc", "msg_1099"), Window(5, "desc", "msg_2099")]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ STATUS = f'subscription {{ runStatus(runId: "{RUN}") {{ status }} }}'
 DEEP = f'subscription {{ runStatus(runId: "{RUN}") {{ run {{ thread {{ metadata }} }} }} }}'
 
 
-class Plainly:
+class PlainSubscription:
     """The results of a plain GraphQL subscription. The next result is always requested ahead."""
 
     def __init__(self, stream: Any) -> None:
@@ -34,9 +34,9 @@ class Plainly:
         self._next = asyncio.ensure_future(anext(stream))
 
     async def result(self) -> Any:
-        found = await self._next
+        result = await self._next
         self._next = asyncio.ensure_future(anext(self._stream))
-        return found
+        return result
 
     async def aclose(self) -> None:
         self._next.cancel()
@@ -45,12 +45,14 @@ class Plainly:
 
 
 @asynccontextmanager
-async def plainly(events: FakeRunEvents, document: str, api: FakeThreadsApi | None = None) -> AsyncIterator[Plainly]:
+async def plain_subscription(
+    events: FakeRunEvents, document: str, api: FakeThreadsApi | None = None
+) -> AsyncIterator[PlainSubscription]:
     context = Context(api or FakeThreadsApi(), events=events)
     stream: Any = graphql_subscribe(
         CORE, parse(document), context_value=context, executor_class=SCHEMA.execution_context_class
     )
-    running = Plainly(await stream if isawaitable(stream) else stream)
+    running = PlainSubscription(await stream if isawaitable(stream) else stream)
     try:
         await ticks()
         async with asyncio.timeout(10):
@@ -62,7 +64,7 @@ async def plainly(events: FakeRunEvents, document: str, api: FakeThreadsApi | No
 
 async def test_each_event_is_one_result_and_the_end_is_the_end() -> None:
     events = FakeRunEvents()
-    async with plainly(events, STATUS) as running:
+    async with plain_subscription(events, STATUS) as running:
         await events.first_follow.wait()
         for change in (StatusChange(run(status="queued")), StatusChange(run(status="completed"), "queued")):
             events.push(change)
@@ -75,7 +77,7 @@ async def test_each_event_is_one_result_and_the_end_is_the_end() -> None:
 
 async def test_closing_the_subscription_closes_the_feed() -> None:
     events = FakeRunEvents()
-    async with plainly(events, STATUS):
+    async with plain_subscription(events, STATUS):
         await events.first_follow.wait()
         assert len(events.open_feeds) == 1
     assert events.open_feeds == []
@@ -83,7 +85,7 @@ async def test_closing_the_subscription_closes_the_feed() -> None:
 
 async def test_each_event_loads_its_data_anew() -> None:
     events, api = FakeRunEvents(), conversation()
-    async with plainly(events, DEEP, api) as running:
+    async with plain_subscription(events, DEEP, api) as running:
         await events.first_follow.wait()
         for topic in ("tea", "coffee"):
             api.threads[THREAD_KEY] = thread(metadata={"topic": topic})
@@ -94,7 +96,7 @@ async def test_each_event_loads_its_data_anew() -> None:
 
 async def test_a_failing_feed_ends_with_a_public_error() -> None:
     events = FakeRunEvents()
-    async with plainly(events, STATUS) as running:
+    async with plain_subscription(events, STATUS) as running:
         await events.first_follow.wait()
         events.fail(GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "Gone."))
         with pytest.raises(GatewayError, match="Gone") as failed:
@@ -167,7 +169,7 @@ async def test_a_thread_sends_messages_runs_and_skipped_events() -> None:
     faults = "... on StreamError { code } ... on Lagged { skipped }"
     document = f'subscription {{ threadEvents(threadId: "thread_1") {{ {parts} {faults} }} }}'
     shown = []
-    async with plainly(events, document) as running:
+    async with plain_subscription(events, document) as running:
         await events.first_follow.wait()
         for change in (
             FaultChange("CURSOR_EXPIRED", "Too old."),

@@ -291,9 +291,9 @@ def test_the_prediction_is_never_above_the_upper_bound_even_for_pages_of_differe
 
 @pytest.mark.parametrize("api", [conversation(3), conversation_with_files()])
 async def test_the_context_has_the_prediction_if_the_cost_is_reported(api: Any) -> None:
-    for reports_cost, noted in ((True, 2), (False, 0)):
+    for reports_cost, predicted_calls in ((True, 2), (False, 0)):
         context = Context(api, reports_cost=reports_cost)
         await SCHEMA.execute(THREAD % "metadata messages { nodes { text } }", context_value=context)
         await context.aclose()
-        assert context.predicted_calls == noted
+        assert context.predicted_calls == predicted_calls
     assert api.key_count == 4

@@ -107,11 +107,11 @@ async def test_every_event_is_executed_by_the_plans_of_the_document(monkeypatch:
     kind: Any = SCHEMA.execution_context_class
     execute_operation = kind.execute_operation
 
-    def noted(executor: Any, **options: Any) -> Any:
+    def recorded(executor: Any, **options: Any) -> Any:
         used.append(executor.plans)
         return execute_operation(executor, **options)
 
-    monkeypatch.setattr(kind, "execute_operation", noted)
+    monkeypatch.setattr(kind, "execute_operation", recorded)
     subscribed = await begin(FakeRunEvents(), METADATA)
     for _ in range(2):
         await rendered(subscribed, EVENT, conversation())
@@ -120,7 +120,7 @@ async def test_every_event_is_executed_by_the_plans_of_the_document(monkeypatch:
 
 async def test_a_selection_is_dropped_with_its_last_subscriber() -> None:
     events = FakeRunEvents()
-    document = METADATA.replace("status", "kept: status")
+    document = METADATA.replace("status", "unique: status")
     subscribers = [await begin(events, document) for _ in range(3)]
     key = subscribers[0].selection_key
     del subscribers[1:]
@@ -138,5 +138,5 @@ async def test_selections_that_differ_in_their_variables_hold_one_text_and_no_ex
     assert first.selection_key != second.selection_key
     assert first.selection_key.text is second.selection_key.text
     gc.collect()
-    kept = [part for part in gc.get_objects() if isinstance(part, Executor)]
-    assert [part for part in kept if part.operation.name and part.operation.name.value == "Small"] == []
+    executors = [part for part in gc.get_objects() if isinstance(part, Executor)]
+    assert [part for part in executors if part.operation.name and part.operation.name.value == "Small"] == []

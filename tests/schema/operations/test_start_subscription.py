@@ -155,7 +155,7 @@ async def test_different_subscriptions_have_different_selections() -> None:
 async def test_the_cursor_to_begin_after_is_not_part_of_the_selection() -> None:
     events = FakeRunEvents()
     document = FROM_PLACE % ""
-    same = [await begin(events, document, {"id": RUN, "after": place}) for place in ("cursor-1", "cursor-2", None)]
+    same = [await begin(events, document, {"id": RUN, "after": cursor}) for cursor in ("cursor-1", "cursor-2", None)]
     assert len({one.selection_key for one in same}) == 1
     assert [after for _, _, after in events.followed] == ["cursor-1", "cursor-2", None]
 
@@ -164,7 +164,7 @@ async def test_a_cursor_variable_with_another_use_is_part_of_the_selection() -> 
     events = FakeRunEvents()
     elsewhere = "... on RunStatusChange { run { messages(first: 1, after: $after) { nodes { id } } } }"
     for document in (FROM_PLACE % elsewhere, FROM_PLACE % "...F" + f" fragment F on RunEvent {{ {elsewhere} }}"):
-        different = [await begin(events, document, {"id": RUN, "after": place}) for place in ("a", "b")]
+        different = [await begin(events, document, {"id": RUN, "after": cursor}) for cursor in ("a", "b")]
         assert len({one.selection_key for one in different}) == 2
 
 
