@@ -41,7 +41,7 @@ from gateway.server.live.socket_operations import SocketServices
 from gateway.server.live.websocket import is_websocket_upgrade, serve_websocket
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.public_errors import mask_error
-from schema.root import GatewaySchema
+from schema.operations.gateway_schema import GatewaySchema
 
 _logger = logging.getLogger(__name__)
 

@@ -1,4 +1,7 @@
-"""Relay connections over the upstream's lists: planned from arguments, walked page by page, turned into nodes."""
+"""Relay connections over the upstream's lists: planned from arguments, loaded page by page, converted to nodes.
+
+Source: the Relay specification "GraphQL Cursor Connections".
+"""
 
 from __future__ import annotations
 
@@ -20,43 +23,44 @@ NodeT = TypeVar("NodeT")
 First: TypeAlias = Annotated[
     int | None,
     strawberry.argument(
-        description="At most this many, from the oldest on; 1 to 1,000. Without `first` and `last`, 20 are given."
+        description="At most this many objects, from the oldest on; 1 to 1,000. Without `first` and `last` it is 20."
     ),
 ]
 After: TypeAlias = Annotated[
-    str | None, strawberry.argument(description="Only what comes after this cursor; goes with `first`.")
+    str | None, strawberry.argument(description="Return only objects after this cursor. Use it with `first`.")
 ]
 Last: TypeAlias = Annotated[
-    int | None, strawberry.argument(description="At most this many of the newest, still oldest first; 1 to 1,000.")
+    int | None,
+    strawberry.argument(description="At most this many of the newest objects, still oldest first; 1 to 1,000."),
 ]
 Before: TypeAlias = Annotated[
-    str | None, strawberry.argument(description="Only what comes before this cursor; goes with `last`.")
+    str | None, strawberry.argument(description="Return only objects before this cursor. Use it with `last`.")
 ]
 
 
-@strawberry.type(description="Where a page stands in its list.")
+@strawberry.type(description="The position of a page in its list.")
 class PageInfo:
-    """Relay's page info."""
+    """Source: the section "PageInfo" of the Relay specification."""
 
-    has_next_page: bool = plain_field("Whether newer ones follow this page.")
-    has_previous_page: bool = plain_field("Whether older ones precede this page.")
+    has_next_page: bool = plain_field("Whether newer objects follow this page.")
+    has_previous_page: bool = plain_field("Whether older objects precede this page.")
     object_ids: strawberry.Private[list[str]]
     scope: strawberry.Private[CursorScope]
 
     @documented_field
     def start_cursor(self) -> str | None:
-        """The cursor of the first edge; null on an empty page."""
+        """The cursor of the first edge. Null on an empty page."""
         return self.scope.to_cursor(self.object_ids[0]) if self.object_ids else None
 
     @documented_field
     def end_cursor(self) -> str | None:
-        """The cursor of the last edge; null on an empty page."""
+        """The cursor of the last edge. Null on an empty page."""
         return self.scope.to_cursor(self.object_ids[-1]) if self.object_ids else None
 
 
-@strawberry.type(description="One object in a list, and its place there.")
+@strawberry.type(description="One object in a list, with its cursor.")
 class Edge(Generic[NodeT]):
-    """Relay's edge."""
+    """Source: the section "Edge Types" of the Relay specification."""
 
     node: NodeT = plain_field("The object.")
     object_id: strawberry.Private[str]
@@ -64,16 +68,16 @@ class Edge(Generic[NodeT]):
 
     @documented_field
     def cursor(self) -> str:
-        """The place, to page on from. Opaque."""
+        """The position of the object in the list, for `after` and `before`. Opaque."""
         return self.scope.to_cursor(self.object_id)
 
 
 @strawberry.type(description="A page of a list, oldest first.")
 class Connection(Generic[NodeT]):
-    """Relay's connection, with its nodes also at hand without edges."""
+    """Source: the section "Connection Types" of the Relay specification. `nodes` is the short way without edges."""
 
     nodes: list[NodeT] = plain_field("The objects of this page.")
-    page_info: PageInfo = plain_field("Where this page stands in its list.")
+    page_info: PageInfo = plain_field("The position of this page in its list.")
 
     @documented_field
     def edges(self) -> list[Edge[NodeT]]:
@@ -87,40 +91,44 @@ class Connection(Generic[NodeT]):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionPlan(Generic[NodeT]):
-    """Which stretch of which list a connection shows, and what its objects become."""
+    """The part of a list that a connection shows, and the conversion of its objects to nodes."""
 
     loader: PageLoader[Any, Any]
     key: Any
     scope: CursorScope
     make_node: Callable[[Any], NodeT]
     proves_owner: bool = True
-    """Whether the upstream refuses this list when its owner is not there; a filtered list may just be empty."""
+    """Whether the upstream refuses this list if its owner does not exist. A filtered list may be empty instead."""
 
     @property
     def first_page_key(self) -> Any:
-        """The first upstream page of the walk."""
+        """The key of the first upstream page."""
         window: Window = self.key.window
         return self.key._replace(window=window._replace(limit=min(window.limit, UPSTREAM_PAGE_SIZE)))
 
 
-def open_connection(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
-    """Open a connection: at once where its page is at hand, else as an awaitable, which GraphQL execution awaits."""
+def load_connection(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
+    """Load a connection.
+
+    Returns the connection if its page is already loaded, else an awaitable, which GraphQL execution awaits.
+    """
     after = plan.key.window.after
     first_page = plan.loader.start_load(plan.first_page_key)
     if plan.key.window.limit > UPSTREAM_PAGE_SIZE:
-        return cast("Connection[NodeT]", _walk_and_connect(plan))
-    return then(first_page, lambda load: _connection_of(plan, _continued(load.result(), after, set())))
+        return cast("Connection[NodeT]", _load_all_pages(plan))
+    return then(first_page, lambda page: _to_connection(plan, _check_page(page.result(), after, set())))
 
 
-async def _walk_and_connect(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
-    return _connection_of(plan, await walk_pages(plan.loader.load, plan.key))
+async def _load_all_pages(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
+    return _to_connection(plan, await walk_pages(plan.loader.load, plan.key))
 
 
 async def walk_pages(load: Callable[[Any], Awaitable[Page[Any]]], key: Any) -> Page[Any]:
-    """Collect a window page by page. The upstream gives at most 100 objects a page and is asked no further than needed.
+    """Load a window page by page: the upstream returns at most 100 objects a page. No page is loaded without need.
 
-    Raises what `load` raises, and a `GatewayError` for an upstream that gives an object twice, as one that
-    ignores `after` does: such a walk, be it ours or a frontend's, would never end.
+    Raises:
+        GatewayError: The error of `load`, or the upstream returned an object twice. An upstream that ignores `after`
+            does so, and paging through it would never end, here and in a frontend.
     """
     window: Window = key.window
     collected: list[Any] = []
@@ -128,15 +136,15 @@ async def walk_pages(load: Callable[[Any], Awaitable[Page[Any]]], key: Any) -> P
     after = window.after
     while True:
         limit = min(window.limit - len(collected), UPSTREAM_PAGE_SIZE)
-        page = _continued(await load(key._replace(window=Window(limit, window.order, after))), after, seen)
+        page = _check_page(await load(key._replace(window=Window(limit, window.order, after))), after, seen)
         collected += page.data
         if len(collected) >= window.limit or not page.has_more:
             return Page(data=collected[: window.limit], has_more=page.has_more or len(collected) > window.limit)
         after = page.data[-1].id
 
 
-def _continued(page: Page[Any], after: str | None, seen: set[str]) -> Page[Any]:
-    """Check that a page goes on from where it was asked to, and note what it holds; an empty page is the last."""
+def _check_page(page: Page[Any], after: str | None, seen: set[str]) -> Page[Any]:
+    """Check that a page continues after `after`, and add its ids to `seen`. An empty page is the last one."""
     if after is not None:
         seen.add(after)
     for item in page.data:
@@ -149,16 +157,16 @@ def _continued(page: Page[Any], after: str | None, seen: set[str]) -> Page[Any]:
     return page if page.data else Page(data=[], has_more=False)
 
 
-def _connection_of(plan: ConnectionPlan[NodeT], page: Page[Any]) -> Connection[NodeT]:
+def _to_connection(plan: ConnectionPlan[NodeT], page: Page[Any]) -> Connection[NodeT]:
     window: Window = plan.key.window
     objects = page.data[::-1] if window.backwards else page.data
     object_ids = [item.id for item in objects]
-    came_from_somewhere = window.after is not None
+    has_cursor = window.after is not None
     return Connection(
         nodes=[plan.make_node(item) for item in objects],
         page_info=PageInfo(
-            has_next_page=came_from_somewhere if window.backwards else page.has_more,
-            has_previous_page=page.has_more if window.backwards else came_from_somewhere,
+            has_next_page=has_cursor if window.backwards else page.has_more,
+            has_previous_page=page.has_more if window.backwards else has_cursor,
             object_ids=object_ids,
             scope=plan.scope,
         ),

@@ -1,38 +1,41 @@
-"""Makers of fields and of enum members, each with the text that a frontend reads.
+"""Makers of GraphQL fields and enum members, each with its description.
 
-A resolver's docstring is its field's description, so that there is one text for its reader and the frontend.
+A resolver's docstring is the description of its field, so developers and frontends read the same text.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import strawberry
 
-ResolverT = TypeVar("ResolverT", bound=Callable[..., Any])
-
 
 def documented_field(resolver: Callable[..., Any]) -> Any:
-    """Make a GraphQL field of a resolver, described by the resolver's docstring."""
+    """Make a GraphQL field of a resolver. The resolver's docstring is the description."""
     return strawberry.field(resolver=resolver, description=inspect.getdoc(resolver))
 
 
 def deprecated(reason: str) -> Callable[[Callable[..., Any]], Any]:
-    """Make a deprecated GraphQL field of a resolver, described by the resolver's docstring."""
+    """Make a deprecated GraphQL field of a resolver. The resolver's docstring is the description."""
 
-    def make(resolver: Callable[..., Any]) -> Any:
+    def decorate(resolver: Callable[..., Any]) -> Any:
         return strawberry.field(resolver=resolver, description=inspect.getdoc(resolver), deprecation_reason=reason)
 
-    return make
+    return decorate
+
+
+def documented_subscription(resolver: Callable[..., Any]) -> Any:
+    """Make a GraphQL subscription field of a resolver. The resolver's docstring is the description."""
+    return strawberry.subscription(resolver=resolver, description=inspect.getdoc(resolver))
 
 
 def plain_field(description: str) -> Any:
-    """Make a plain GraphQL field with a description."""
+    """Make a GraphQL field that returns an attribute, or a required field of an input."""
     return strawberry.field(description=description)
 
 
 def enum_member(word: str, description: str) -> Any:
-    """Make a member of a GraphQL enum, with a description; `word` is its value inside."""
+    """Make a member of a GraphQL enum. `word` is its value in Python: the upstream's word."""
     return strawberry.enum_value(word, description=description)

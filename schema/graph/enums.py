@@ -1,4 +1,4 @@
-"""Enums that mirror the upstream's words. Each has a member for the words that are not known yet."""
+"""Enums that mirror the upstream's words. Each has the member `UNRECOGNIZED` for words that are not known yet."""
 
 from __future__ import annotations
 
@@ -14,96 +14,96 @@ from schema.graph.documented_field import enum_member
 _UNRECOGNIZED = "A word of the upstream that this gateway does not know yet."
 
 
-@strawberry.enum(description="Who wrote a message.")
+@strawberry.enum(description="The author of a message.")
 class MessageRole(Enum):
-    """Source: `role` of the message object."""
+    """Source: `role` of schema `MessageObject`."""
 
-    USER = enum_member("user", "The person, or the program that speaks for them.")
+    USER = enum_member("user", "The user, or the program that writes for the user.")
     ASSISTANT = enum_member("assistant", "An assistant, in a run.")
     UNRECOGNIZED = enum_member("", _UNRECOGNIZED)
 
 
-@strawberry.enum(description="How far a message has come.")
+@strawberry.enum(description="The status of a message.")
 class MessageStatus(Enum):
-    """Source: `status` of the message object; servers leave it out of messages read by REST."""
+    """Source: `status` of schema `MessageObject`. Servers do not send it for messages read by REST."""
 
-    IN_PROGRESS = enum_member("in_progress", "It is being written.")
-    INCOMPLETE = enum_member("incomplete", "It was cut off; `incompleteReason` says why.")
-    COMPLETED = enum_member("completed", "It is whole.")
+    IN_PROGRESS = enum_member("in_progress", "The message is being written.")
+    INCOMPLETE = enum_member("incomplete", "The message was cut off; see `incompleteReason`.")
+    COMPLETED = enum_member("completed", "The message is complete.")
     UNRECOGNIZED = enum_member("", _UNRECOGNIZED)
 
 
-@strawberry.enum(description="The tools that may read an attached file.")
+@strawberry.enum(description="A tool that may read an attached file.")
 class AttachmentTool(Enum):
-    """Source: `attachments[].tools[].type` of the message object."""
+    """Source: `attachments[].tools[].type` of schema `MessageObject`."""
 
     CODE_INTERPRETER = enum_member("code_interpreter", "The code interpreter.")
     FILE_SEARCH = enum_member("file_search", "The file search.")
     UNRECOGNIZED = enum_member("", _UNRECOGNIZED)
 
 
-@strawberry.enum(description="How closely the model looks at an image.")
+@strawberry.enum(description="The detail in which the model sees an image.")
 class ImageDetail(Enum):
-    """Source: `detail` of an image part."""
+    """Source: `detail` of schemas `MessageContentImageFileObject` and `MessageContentImageUrlObject`."""
 
-    AUTO = enum_member("auto", "The model chooses.")
-    LOW = enum_member("low", "Few tokens.")
-    HIGH = enum_member("high", "In full resolution.")
+    AUTO = enum_member("auto", "The model chooses the detail.")
+    LOW = enum_member("low", "Low resolution, which takes few tokens.")
+    HIGH = enum_member("high", "Full resolution.")
     UNRECOGNIZED = enum_member("", _UNRECOGNIZED)
 
 
-@strawberry.enum(description="How far a run has come.")
+@strawberry.enum(description="The status of a run.")
 class RunStatus(Enum):
-    """Source: `status` of the run object."""
+    """Source: `status` of schema `RunObject`."""
 
-    QUEUED = enum_member("queued", "It waits for its turn.")
-    IN_PROGRESS = enum_member("in_progress", "It is at work.")
-    REQUIRES_ACTION = enum_member("requires_action", "It waits for the caller; see `requiredAction`.")
-    CANCELLING = enum_member("cancelling", "It was told to stop and has not stopped yet.")
-    CANCELLED = enum_member("cancelled", "It was stopped. Terminal.")
-    FAILED = enum_member("failed", "It failed; see `lastError`. Terminal.")
-    COMPLETED = enum_member("completed", "It did what was asked. Terminal.")
-    INCOMPLETE = enum_member("incomplete", "It ran into a limit; see `incompleteReason`. Terminal.")
-    EXPIRED = enum_member("expired", "It was not finished in time. Terminal.")
+    QUEUED = enum_member("queued", "The run waits to be started.")
+    IN_PROGRESS = enum_member("in_progress", "The run is in progress.")
+    REQUIRES_ACTION = enum_member("requires_action", "The run waits for the client; see `requiredAction`.")
+    CANCELLING = enum_member("cancelling", "The run was asked to stop and has not stopped yet.")
+    CANCELLED = enum_member("cancelled", "The run was stopped. Final.")
+    FAILED = enum_member("failed", "The run failed; see `lastError`. Final.")
+    COMPLETED = enum_member("completed", "The run was successful. Final.")
+    INCOMPLETE = enum_member("incomplete", "The run reached a limit; see `incompleteReason`. Final.")
+    EXPIRED = enum_member("expired", "The run was not finished in time. Final.")
     UNRECOGNIZED = enum_member("", _UNRECOGNIZED)
 
 
-@strawberry.enum(description="What kind of work a step did.")
+@strawberry.enum(description="The kind of a step.")
 class RunStepType(Enum):
-    """Source: `type` of the run step object."""
+    """Source: `type` of schema `RunStepObject`."""
 
-    MESSAGE_CREATION = enum_member("message_creation", "It wrote a message.")
-    TOOL_CALLS = enum_member("tool_calls", "It called tools.")
+    MESSAGE_CREATION = enum_member("message_creation", "The step wrote a message.")
+    TOOL_CALLS = enum_member("tool_calls", "The step called tools.")
     UNRECOGNIZED = enum_member("", _UNRECOGNIZED)
 
 
-@strawberry.enum(description="How far a step has come.")
+@strawberry.enum(description="The status of a step.")
 class RunStepStatus(Enum):
-    """Source: `status` of the run step object."""
+    """Source: `status` of schema `RunStepObject`."""
 
-    IN_PROGRESS = enum_member("in_progress", "It is at work.")
-    CANCELLED = enum_member("cancelled", "Its run was cancelled.")
-    FAILED = enum_member("failed", "It failed; see `lastError`.")
-    COMPLETED = enum_member("completed", "It is finished.")
-    EXPIRED = enum_member("expired", "Its run expired.")
+    IN_PROGRESS = enum_member("in_progress", "The step is in progress.")
+    CANCELLED = enum_member("cancelled", "The run of the step was cancelled.")
+    FAILED = enum_member("failed", "The step failed; see `lastError`.")
+    COMPLETED = enum_member("completed", "The step is finished.")
+    EXPIRED = enum_member("expired", "The run of the step expired.")
     UNRECOGNIZED = enum_member("", _UNRECOGNIZED)
 
 
 EnumT = TypeVar("EnumT", bound=Enum)
 
 
-def recognize(kind: type[EnumT], word: str) -> EnumT:
-    """Find the enum's member for an upstream word, `UNRECOGNIZED` for one that is not known."""
-    members: Mapping[str, EnumT] = _members_of(kind)
+def recognize(enum_type: type[EnumT], word: str) -> EnumT:
+    """Return the enum's member for an upstream word, or `UNRECOGNIZED` for an unknown word."""
+    members: Mapping[str, EnumT] = _members_by_word(enum_type)
     return members.get(word) or members[""]
 
 
 @lru_cache
-def _members_of(kind: type[EnumT]) -> Mapping[str, EnumT]:
-    """The members by their upstream words; that of `UNRECOGNIZED`, which every enum of this module has, is empty."""
-    return {one.value: one for one in kind}
+def _members_by_word(enum_type: type[EnumT]) -> Mapping[str, EnumT]:
+    """Return the members by upstream word. The word of `UNRECOGNIZED`, which every enum here has, is empty."""
+    return {member.value: member for member in enum_type}
 
 
-def recognize_optional(kind: type[EnumT], word: str | None) -> EnumT | None:
-    """Find the enum's member for a word that may be missing."""
-    return None if word is None else recognize(kind, word)
+def recognize_optional(enum_type: type[EnumT], word: str | None) -> EnumT | None:
+    """Return the enum's member for a word that may be missing."""
+    return None if word is None else recognize(enum_type, word)

@@ -1,7 +1,7 @@
-"""What subscriptions send: the types of events, and changes of a run log made into them. Pure.
+"""The GraphQL types of events, and the conversion of run log events to them. Pure.
 
-An event's nodes come with their wire objects, so their own fields cost no call; whatever is selected below them is
-loaded when the event is rendered, and shows what is so by then.
+The nodes of an event come with their wire objects, so their own fields cost no call. Selections below them are loaded
+when the event is rendered, and show the state of that moment.
 """
 
 from __future__ import annotations
@@ -30,114 +30,118 @@ from schema.engine.loaders import Loaders
 from schema.graph.documented_field import documented_field, enum_member, plain_field
 from schema.graph.enums import RunStatus, recognize, recognize_optional
 from schema.graph.leaf_types import Annotation, TextContent
-from schema.graph.nodes import Message, Run, RunStep
+from schema.graph.message_node import Message
+from schema.graph.run_node import Run
+from schema.graph.run_step_node import RunStep
 from schema.graph.scalars import DateTime
 
 
-@strawberry.enum(description="How the gateway came to know of what happened.")
+@strawberry.enum(description="The way that the gateway learned of an event.")
 class Provenance(Enum):
-    """As `run_events.Provenance`."""
+    """Source: `Provenance` in `schema/contract/run_events.py`."""
 
-    SNAPSHOT = enum_member("SNAPSHOT", "It was so when this gateway first looked.")
-    STREAMED = enum_member("STREAMED", "The upstream said so while it happened.")
-    POLLED = enum_member("POLLED", "The gateway asked, and found it changed; it may have happened a little earlier.")
+    SNAPSHOT = enum_member("SNAPSHOT", "The state when the gateway first read the run.")
+    STREAMED = enum_member("STREAMED", "The upstream streamed the event when it happened.")
+    POLLED = enum_member(
+        "POLLED", "The gateway polled the upstream and found the change. It may have happened earlier."
+    )
 
 
 @strawberry.type
 class _Event:
-    """What every event has."""
+    """The fields of every event."""
 
-    cursor: str = plain_field("The place behind this event: `after` it, a subscription goes on with the next.")
-    at: DateTime = plain_field("When the gateway came to know of it.")
+    cursor: str = plain_field(
+        "The cursor of this event. With it as `after`, a subscription continues with the next event."
+    )
+    at: DateTime = plain_field("The time when the gateway learned of the event.")
 
 
-@strawberry.type(description="A run as it stands: what a subscription to it begins with.")
+@strawberry.type(description="The present state of a run. A subscription to a run begins with it.")
 class RunSnapshot(_Event):
     """Made of `SnapshotChange`."""
 
     run: Run = plain_field("The run.")
-    messages: list[Message] = plain_field("What it has written so far, oldest first.")
-    steps: list[RunStep] = plain_field("What it has done so far, oldest first.")
+    messages: list[Message] = plain_field("The messages that the run has written so far, oldest first.")
+    steps: list[RunStep] = plain_field("The steps of the run so far, oldest first.")
 
 
-@strawberry.type(description="A run in another status than before.")
+@strawberry.type(description="A change of a run's status.")
 class RunStatusChange(_Event):
     """Made of `StatusChange`."""
 
-    previous: RunStatus | None = plain_field("The status before; null where none was known.")
-    status: RunStatus = plain_field("The status now.")
-    run: Run = plain_field("The run, as it was at this moment.")
-    provenance: Provenance = plain_field("How this became known.")
+    previous: RunStatus | None = plain_field("The status before the change. Null if it is not known.")
+    status: RunStatus = plain_field("The new status.")
+    run: Run = plain_field("The run at the time of the event.")
+    provenance: Provenance = plain_field("The way that the gateway learned of the event.")
 
 
-@strawberry.type(description="A step that is new, or not as it was.")
+@strawberry.type(description="A new step, or a change of a step.")
 class StepChanged(_Event):
     """Made of `StepChange`."""
 
-    step: RunStep = plain_field("The step, as it was at this moment.")
-    provenance: Provenance = plain_field("How this became known.")
+    step: RunStep = plain_field("The step at the time of the event.")
+    provenance: Provenance = plain_field("The way that the gateway learned of the event.")
 
 
-@strawberry.type(description="A piece of a tool call that the model is writing.")
+@strawberry.type(description="The next part of a tool call that the model is writing.")
 class ToolCallDelta(_Event):
     """Made of `ToolCallDeltaChange`."""
 
     step_id: strawberry.ID = plain_field("The global ID of the step.")
-    index: int = plain_field("Which of the step's tool calls, from 0.")
-    call_id: str | None = plain_field("The call's id, with its first piece.")
-    name: str | None = plain_field("The function's name, with its first piece.")
-    arguments_delta: str | None = plain_field("To be appended to a function's arguments.")
-    code_delta: str | None = plain_field("To be appended to the code interpreter's input.")
+    index: int = plain_field("The index of the tool call in the step, from 0.")
+    call_id: str | None = plain_field("The upstream id of the call; only in its first part.")
+    name: str | None = plain_field("The name of the function; only in the first part.")
+    arguments_delta: str | None = plain_field("Text to append to the arguments of the function.")
+    code_delta: str | None = plain_field("Text to append to the input of the code interpreter.")
 
 
-@strawberry.type(description="A message that is new; one that a run is writing has no content yet.")
+@strawberry.type(description="A new message. If a run is writing it, it has no content yet.")
 class MessageCreated(_Event):
     """Made of `MessageCreatedChange`."""
 
-    message: Message = plain_field("The message, as it was at this moment.")
-    provenance: Provenance = plain_field("How this became known.")
+    message: Message = plain_field("The message at the time of the event.")
+    provenance: Provenance = plain_field("The way that the gateway learned of the event.")
 
 
-@strawberry.type(description="A piece of text that the model is writing.")
+@strawberry.type(description="The next part of a text that the model is writing.")
 class TextDelta(_Event):
     """Made of `TextDeltaChange`."""
 
     message_id: strawberry.ID = plain_field("The global ID of the message.")
-    index: int = plain_field("Which of the message's parts, from 0.")
-    value: str = plain_field("To be appended.")
+    index: int = plain_field("The index of the part in the message's `content`, from 0.")
+    value: str = plain_field("Text to append.")
     raw_annotations: strawberry.Private[RawList]
 
     @documented_field
     def annotations(self) -> list[Annotation]:
-        """The annotations that came with this piece; their indices count from the beginning of the whole text."""
-        found: list[Annotation] = TextContent(text=self.value, raw_annotations=self.raw_annotations).annotations()
-        return found
+        """The annotations that came with this part. Their indexes count from the beginning of the whole text."""
+        annotations: list[Annotation] = TextContent(text=self.value, raw_annotations=self.raw_annotations).annotations()
+        return annotations
 
 
-@strawberry.type(description="A message that nothing is added to any more.")
+@strawberry.type(description="A message that is finished: nothing is added to it any more.")
 class MessageFinished(_Event):
     """Made of `MessageFinishedChange`."""
 
-    message: Message = plain_field("The message, whole.")
-    provenance: Provenance = plain_field("How this became known.")
+    message: Message = plain_field("The whole message.")
+    provenance: Provenance = plain_field("The way that the gateway learned of the event.")
 
 
-@strawberry.type(description="Something went wrong while a run or a thread was followed.")
+@strawberry.type(description="A fault while the gateway was reading the events of a run or a thread.")
 class StreamError(_Event):
     """Made of `FaultChange`."""
 
-    code: str = plain_field(
-        "What happened, for a program: such as `CURSOR_EXPIRED`, `STREAM_INTERRUPTED`, `TOKENS_LOST`."
-    )
-    message: str = plain_field("What happened, for a person.")
-    final: bool = plain_field("False when what was lost can still be read.")
+    code: str = plain_field("The code of the fault, such as `CURSOR_EXPIRED`, `STREAM_INTERRUPTED` or `TOKENS_LOST`.")
+    message: str = plain_field("The description of the fault for people.")
+    final: bool = plain_field("False if the lost data can still be read.")
 
 
-@strawberry.type(description="The subscriber was too slow; the present state follows.")
+@strawberry.type(description="The subscriber was too slow and missed events. The present state follows.")
 class Lagged(_Event):
     """Made of `LaggedChange`."""
 
-    skipped: int = plain_field("How many events were skipped.")
+    skipped: int = plain_field("The number of skipped events.")
 
 
 AnyRunEvent: TypeAlias = Annotated[
@@ -150,25 +154,25 @@ AnyRunEvent: TypeAlias = Annotated[
     | MessageFinished
     | StreamError
     | Lagged,
-    strawberry.union("RunEvent", description="Something that happened in a run."),
+    strawberry.union("RunEvent", description="An event of a run."),
 ]
 
 AnyThreadEvent: TypeAlias = Annotated[
     MessageCreated | MessageFinished | RunStatusChange | StreamError | Lagged,
-    strawberry.union("ThreadEvent", description="Something that happened on a thread."),
+    strawberry.union("ThreadEvent", description="An event of a thread."),
 ]
 
 
 def run_event_from_log(event: RunEvent, key: RunKey) -> AnyRunEvent:
-    """Type an event of a run's log."""
+    """Convert an event of a run's log to its GraphQL type."""
     change, cursor, at = event.change, event.cursor, DateTime(event.at)
     match change:
         case SnapshotChange():
             return RunSnapshot(
                 cursor=cursor,
                 at=at,
-                run=_run(key.thread_id, change.run),
-                messages=[_message(key.thread_id, message) for message in change.messages],
+                run=_to_run(key.thread_id, change.run),
+                messages=[_to_message(key.thread_id, message) for message in change.messages],
                 steps=[RunStep(key=RunStepKey(*key, step.id), wire=step) for step in change.steps],
             )
         case StepChange():
@@ -199,7 +203,11 @@ def run_event_from_log(event: RunEvent, key: RunKey) -> AnyRunEvent:
 
 
 def thread_event_from_log(event: RunEvent, key: ThreadKey) -> AnyThreadEvent:
-    """Type an event of a thread's log; raises for a change that no such log holds."""
+    """Convert an event of a thread's log to its GraphQL type.
+
+    Raises:
+        TypeError: No thread's log contains a change of this type.
+    """
     change, cursor, at = event.change, event.cursor, DateTime(event.at)
     match change:
         case StatusChange():
@@ -208,14 +216,14 @@ def thread_event_from_log(event: RunEvent, key: ThreadKey) -> AnyThreadEvent:
                 at=at,
                 previous=recognize_optional(RunStatus, change.previous),
                 status=recognize(RunStatus, change.run.status),
-                run=_run(key.thread_id, change.run),
+                run=_to_run(key.thread_id, change.run),
                 provenance=Provenance(event.provenance.value),
             )
         case MessageCreatedChange():
-            created = _message(key.thread_id, change.message)
+            created = _to_message(key.thread_id, change.message)
             return MessageCreated(cursor=cursor, at=at, message=created, provenance=Provenance(event.provenance.value))
         case MessageFinishedChange():
-            whole = _message(key.thread_id, change.message)
+            whole = _to_message(key.thread_id, change.message)
             return MessageFinished(cursor=cursor, at=at, message=whole, provenance=Provenance(event.provenance.value))
         case FaultChange():
             return StreamError(cursor=cursor, at=at, code=change.code, message=change.message, final=change.final)
@@ -226,7 +234,7 @@ def thread_event_from_log(event: RunEvent, key: ThreadKey) -> AnyThreadEvent:
 
 
 def prime_loaders(change: Change, thread_id: str, loaders: Loaders) -> None:
-    """Let loaders know the objects that came with a change: what leads back to one of them needs no call."""
+    """Prime the loaders with the objects of a change, so that references back to them need no call."""
     match change:
         case StatusChange():
             loaders.runs.prime(RunKey(thread_id, change.run.id), change.run)
@@ -238,9 +246,9 @@ def prime_loaders(change: Change, thread_id: str, loaders: Loaders) -> None:
                 loaders.messages.prime(MessageKey(thread_id, message.id), message)
 
 
-def _run(thread_id: str, wire: RunObject) -> Run:
+def _to_run(thread_id: str, wire: RunObject) -> Run:
     return Run(key=RunKey(thread_id, wire.id), wire=wire)
 
 
-def _message(thread_id: str, wire: MessageObject) -> Message:
+def _to_message(thread_id: str, wire: MessageObject) -> Message:
     return Message(key=MessageKey(thread_id, wire.id), wire=wire)

@@ -1,7 +1,7 @@
-"""Wire objects made into the leaf types of the graph. Pure.
+"""Conversion of wire objects to the leaf types of the graph. Pure.
 
-A part of an unknown kind, or of a known kind in another shape than it should have, becomes the `Unknown...` member of
-its union and keeps its JSON. What is null or missing upstream is an empty list or null here.
+A part of an unknown kind, or of a known kind in an unexpected shape, becomes the `Unknown...` member of its union,
+with its JSON. A value that is null or missing upstream becomes an empty list or null.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from schema.graph.leaf_types import (
 from schema.graph.lenient_parts import decode_part, unknown_part
 from schema.graph.scalars import JSON
 
-# Not strict: a whole number may be written as 4.0.
+# Not strict, because a server may write a whole number as 4.0.
 _CONTENT_PART = msgspec.json.Decoder(ContentPartObject, strict=False)
 _TOOL = msgspec.json.Decoder(ToolObject, strict=False)
 _TOOL_CALL = msgspec.json.Decoder(ToolCallObject, strict=False)
@@ -68,13 +68,13 @@ def text_from_content(content: list[msgspec.Raw] | str | None) -> str:
 
 
 def content_from_wire(content: list[msgspec.Raw] | str | None) -> list[MessageContent]:
-    """Type the parts of a message. Some servers send a bare string, which is one text part."""
+    """Convert the parts of a message. Some servers send a bare string, which is one text part."""
     if isinstance(content, str):
         return [TextContent(text=content, raw_annotations=None)]
-    return [_content_part_of(raw) for raw in content or ()]
+    return [_content_part_from_wire(raw) for raw in content or ()]
 
 
-def _content_part_of(raw: msgspec.Raw) -> MessageContent:
+def _content_part_from_wire(raw: msgspec.Raw) -> MessageContent:
     match decode_part(_CONTENT_PART, raw):
         case ContentPartObject(type="text", text=TextBodyObject() as body):
             return TextContent(text=body.value, raw_annotations=body.annotations)
@@ -92,11 +92,11 @@ def _content_part_of(raw: msgspec.Raw) -> MessageContent:
 
 
 def tools_from_wire(tools: RawList) -> list[Tool]:
-    """Type the tools of a run or an assistant; null is none."""
-    return [_tool_of(raw) for raw in tools or ()]
+    """Convert the tools of a run or an assistant; null is an empty list."""
+    return [_tool_from_wire(raw) for raw in tools or ()]
 
 
-def _tool_of(raw: msgspec.Raw) -> Tool:
+def _tool_from_wire(raw: msgspec.Raw) -> Tool:
     match decode_part(_TOOL, raw):
         case ToolObject(type="code_interpreter"):
             return CodeInterpreterTool(type="code_interpreter")
@@ -117,11 +117,11 @@ def _tool_of(raw: msgspec.Raw) -> Tool:
 
 
 def tool_calls_from_wire(calls: RawList) -> list[ToolCall]:
-    """Type the tool calls of a step; null is none."""
-    return [_tool_call_of(raw) for raw in calls or ()]
+    """Convert the tool calls of a step; null is an empty list."""
+    return [_tool_call_from_wire(raw) for raw in calls or ()]
 
 
-def _tool_call_of(raw: msgspec.Raw) -> ToolCall:
+def _tool_call_from_wire(raw: msgspec.Raw) -> ToolCall:
     call = decode_part(_TOOL_CALL, raw)
     match call:
         case ToolCallObject(type="function", id=str() as call_id, function=function) if function is not None:
@@ -154,7 +154,7 @@ def _tool_call_of(raw: msgspec.Raw) -> ToolCall:
 
 
 def required_action_from_wire(raw: msgspec.Raw) -> RequiredAction | None:
-    """Type what a run waits for. Null, and the empty object of some servers, are nothing."""
+    """Convert the required action of a run. Null, and the empty object that some servers send, become None."""
     action = decode_part(_REQUIRED_ACTION, raw)
     if action is not None and action.type == "submit_tool_outputs" and action.submit_tool_outputs is not None:
         calls = tool_calls_from_wire(action.submit_tool_outputs.tool_calls)
@@ -168,7 +168,7 @@ def required_action_from_wire(raw: msgspec.Raw) -> RequiredAction | None:
 
 
 def attachments_from_wire(attachments: list[AttachmentObject] | None) -> list[Attachment]:
-    """Type the attachments of a message; null is none."""
+    """Convert the attachments of a message; null is an empty list."""
     return [
         Attachment(
             file_id=attachment.file_id,
@@ -179,7 +179,7 @@ def attachments_from_wire(attachments: list[AttachmentObject] | None) -> list[At
 
 
 def tool_resources_from_wire(resources: ToolResourcesObject | None) -> ToolResources | None:
-    """Type tool resources; null where the upstream sends none, as version 1 does."""
+    """Convert tool resources; None if the upstream sends none, as in version 1."""
     if resources is None:
         return None
     code, search = resources.code_interpreter, resources.file_search
@@ -190,26 +190,26 @@ def tool_resources_from_wire(resources: ToolResourcesObject | None) -> ToolResou
 
 
 def run_error_from_wire(error: ErrorObject | None) -> RunError | None:
-    """Type the error of a run or a step."""
+    """Convert the error of a run or a step."""
     return None if error is None else RunError(code=error.code or "", message=error.message or "")
 
 
 def truncation_from_wire(truncation: TruncationObject | None) -> TruncationStrategy | None:
-    """Type how much of its thread a run reads."""
+    """Convert the truncation strategy of a run."""
     if truncation is None:
         return None
     return TruncationStrategy(type=truncation.type, last_messages=integer_from_wire(truncation.last_messages))
 
 
 def integer_from_wire(count: Count | None) -> int | None:
-    """Make an integer of a whole number, however it was written; what is no whole number is none."""
+    """Convert a whole number, written as 4 or 4.0, to an integer. Any other number becomes None."""
     return int(count) if count is not None and count == int(count) else None
 
 
-def usage_from_wire(sent: object) -> Usage | None:
-    """Type the tokens used; null until they are known, and where they cannot be read."""
+def usage_from_wire(value: object) -> Usage | None:
+    """Convert the token usage; None if it is not known yet or cannot be read."""
     try:
-        usage = msgspec.convert(sent, UsageObject | None, strict=False)
+        usage = msgspec.convert(value, UsageObject | None, strict=False)
     except msgspec.ValidationError:
         return None
     if usage is None:

@@ -1,7 +1,7 @@
-"""Parts of inputs: what messages, tools, formats and resources are made of, in GraphQL's names.
+"""The parts of inputs: messages, tools, formats and resources, by their GraphQL names.
 
-Each has the shape of the upstream's part that it becomes, so that `to_wire` only respells it and a refusal's place in
-the request is a place in the input. What is not given is not sent.
+Each type has the shape of the upstream part that it becomes. So `to_wire` only changes the names, and a path in the
+request that the upstream refuses is a path in the input. A field that is not set is not sent.
 """
 
 from __future__ import annotations
@@ -17,319 +17,333 @@ from schema.graph.documented_field import enum_member, plain_field
 from schema.graph.scalars import JSON, Metadata
 
 
-def optional(description: str, *, deprecated: str | None = None) -> Any:
-    """Make an optional input field."""
+def optional_field(description: str, *, deprecated: str | None = None) -> Any:
+    """Make an optional field of an input."""
     return strawberry.field(default=UNSET, description=description, deprecation_reason=deprecated)
 
 
 _V1_FILES = "Version 1 of the API; use attachments."
-METADATA = "Up to 16 pairs; keys up to 64 characters, values up to 512."
-_CONTENT = "The parts, at least one."
+METADATA = "Up to 16 key-value pairs; keys up to 64 characters, values up to 512."
+_CONTENT = "The parts of the message, at least one."
 
 
-@strawberry.enum(description="Who speaks in a new message.")
+@strawberry.enum(description="The author of a new message.")
 class MessageRoleInput(Enum):
-    """Source: `role` of the create message request."""
+    """Source: `role` of schema `CreateMessageRequest`."""
 
-    USER = enum_member("user", "The person, or the program that speaks for them.")
-    ASSISTANT = enum_member("assistant", "An assistant, as in a conversation that took place elsewhere.")
+    USER = enum_member("user", "The user, or the program that writes for the user.")
+    ASSISTANT = enum_member("assistant", "An assistant, for example in a conversation from another system.")
 
 
-@strawberry.enum(description="How closely the model is to look at an image.")
+@strawberry.enum(description="The detail in which the model sees an image.")
 class ImageDetailInput(Enum):
-    """Source: `detail` of an image part."""
+    """Source: `detail` of schemas `MessageContentImageFileObject` and `MessageContentImageUrlObject`."""
 
-    AUTO = enum_member("auto", "The model chooses.")
-    LOW = enum_member("low", "Few tokens.")
-    HIGH = enum_member("high", "In full resolution.")
+    AUTO = enum_member("auto", "The model chooses the detail.")
+    LOW = enum_member("low", "Low resolution, which takes few tokens.")
+    HIGH = enum_member("high", "Full resolution.")
 
 
 @strawberry.enum(description="A tool that may read an attached file.")
 class AttachmentToolInput(Enum):
-    """Source: `attachments[].tools[].type`."""
+    """Source: `attachments[].tools[].type` of schema `CreateMessageRequest`."""
 
     CODE_INTERPRETER = enum_member("code_interpreter", "The code interpreter.")
     FILE_SEARCH = enum_member("file_search", "The file search.")
 
     def to_wire(self) -> dict[str, str]:
-        """Render as the upstream's object."""
+        """Convert to the upstream's object."""
         return {"type": self.value}
 
 
-@strawberry.enum(description="A tool that needs no more than its name.")
+@strawberry.enum(description="A tool without options.")
 class BuiltInToolInput(Enum):
-    """Source: the `type` of a tool."""
+    """Source: `type` of schemas `AssistantToolsCode`, `AssistantToolsFileSearch` and `AssistantToolsRetrieval`."""
 
-    CODE_INTERPRETER = enum_member("code_interpreter", "Runs code.")
-    FILE_SEARCH = enum_member("file_search", "Searches files (version 2 of the API).")
-    RETRIEVAL = enum_member("retrieval", "Searches files (version 1 of the API).")
+    CODE_INTERPRETER = enum_member("code_interpreter", "The code interpreter.")
+    FILE_SEARCH = enum_member("file_search", "The file search (version 2 of the API).")
+    RETRIEVAL = enum_member("retrieval", "The file search of version 1 of the API.")
 
 
 @strawberry.enum(description="Whether the model may or must call tools.")
 class ToolChoiceModeInput(Enum):
-    """Source: `tool_choice`."""
+    """Source: the words of schema `AssistantsApiToolChoiceOption`."""
 
-    NONE = enum_member("none", "It must not.")
-    AUTO = enum_member("auto", "It chooses.")
-    REQUIRED = enum_member("required", "It must.")
+    NONE = enum_member("none", "The model must not call tools.")
+    AUTO = enum_member("auto", "The model chooses whether it calls tools.")
+    REQUIRED = enum_member("required", "The model must call a tool.")
 
 
-@strawberry.enum(description="The form of an answer.")
+@strawberry.enum(description="The format of an answer.")
 class ResponseFormatTypeInput(Enum):
-    """Source: `response_format`."""
+    """Source: `type` of schema `AssistantsApiResponseFormatOption`."""
 
-    AUTO = enum_member("auto", "The model chooses.")
+    AUTO = enum_member("auto", "The model chooses the format.")
     TEXT = enum_member("text", "Text.")
-    JSON_OBJECT = enum_member("json_object", "A JSON object; the instructions must ask for one as well.")
+    JSON_OBJECT = enum_member("json_object", "A JSON object. The instructions must ask for JSON too.")
 
 
-@strawberry.enum(description="How much of its thread a run reads.")
+@strawberry.enum(description="The part of its thread that a run reads.")
 class TruncationTypeInput(Enum):
-    """Source: `truncation_strategy.type`."""
+    """Source: `type` of schema `TruncationObject`."""
 
-    AUTO = enum_member("auto", "Messages in the middle are left out until the rest fits.")
-    LAST_MESSAGES = enum_member("last_messages", "The newest messages; `lastMessages` says how many.")
+    AUTO = enum_member("auto", "The run leaves out messages in the middle until the rest fits.")
+    LAST_MESSAGES = enum_member("last_messages", "The run reads the newest messages; `lastMessages` is their number.")
 
 
-@strawberry.enum(description="How much a reasoning model thinks.")
+@strawberry.enum(description="The reasoning effort of a reasoning model.")
 class ReasoningEffortInput(Enum):
-    """Source: `reasoning_effort`."""
+    """Source: schema `ReasoningEffort`."""
 
-    NONE = enum_member("none", "Not at all.")
-    MINIMAL = enum_member("minimal", "As little as it can.")
-    LOW = enum_member("low", "A little.")
-    MEDIUM = enum_member("medium", "The default.")
-    HIGH = enum_member("high", "Much.")
-    XHIGH = enum_member("xhigh", "Very much.")
-    MAX = enum_member("max", "As much as it can.")
+    NONE = enum_member("none", "No reasoning.")
+    MINIMAL = enum_member("minimal", "The least effort.")
+    LOW = enum_member("low", "Low effort.")
+    MEDIUM = enum_member("medium", "Medium effort. The default.")
+    HIGH = enum_member("high", "High effort.")
+    XHIGH = enum_member("xhigh", "Very high effort.")
+    MAX = enum_member("max", "The most effort.")
 
 
-@strawberry.enum(description="How the hits of a file search are ranked.")
+@strawberry.enum(description="The ranking of the results of a file search.")
 class FileSearchRankerInput(Enum):
-    """Source: `ranking_options.ranker`."""
+    """Source: schema `FileSearchRanker`."""
 
-    AUTO = enum_member("auto", "The newest ranking.")
-    DEFAULT_2024_08_21 = enum_member("default_2024_08_21", "The ranking of that day.")
+    AUTO = enum_member("auto", "The newest ranker.")
+    DEFAULT_2024_08_21 = enum_member("default_2024_08_21", "The ranker of 2024-08-21.")
 
 
 @strawberry.input(description="An uploaded image.")
 class ImageFileInput:
-    """Source: `image_file` of a content part."""
+    """Source: `image_file` of schema `MessageContentImageFileObject`."""
 
-    file_id: strawberry.ID = plain_field("The image's file, uploaded for vision.")
-    detail: ImageDetailInput | None = optional("How closely the model is to look at it; by default it chooses.")
+    file_id: strawberry.ID = plain_field("The upstream id of the image file, uploaded for vision.")
+    detail: ImageDetailInput | None = optional_field(
+        "The detail in which the model sees the image. By default the model chooses."
+    )
 
 
-@strawberry.input(description="An image, by its address.")
+@strawberry.input(description="An image, by its URL.")
 class ImageUrlInput:
-    """Source: `image_url` of a content part."""
+    """Source: `image_url` of schema `MessageContentImageUrlObject`."""
 
-    url: str = plain_field("The image's address.")
-    detail: ImageDetailInput | None = optional("How closely the model is to look at it; by default it chooses.")
+    url: str = plain_field("The URL of the image.")
+    detail: ImageDetailInput | None = optional_field(
+        "The detail in which the model sees the image. By default the model chooses."
+    )
 
 
-@strawberry.input(one_of=True, description="One part of a message: exactly one of these.")
+@strawberry.input(one_of=True, description="One part of a message. Set exactly one field.")
 class MessageContentInput:
-    """Source: a content part of the create message request."""
+    """Source: `content[]` of schema `CreateMessageRequest`."""
 
-    text: str | None = optional("Text, up to 256,000 characters.")
-    image_file: ImageFileInput | None = optional("An uploaded image (version 2 of the API).")
-    image_url: ImageUrlInput | None = optional("An image, by its address (version 2 of the API).")
+    text: str | None = optional_field("Text, up to 256,000 characters.")
+    image_file: ImageFileInput | None = optional_field("An uploaded image (version 2 of the API).")
+    image_url: ImageUrlInput | None = optional_field("An image, by its URL (version 2 of the API).")
 
     def to_wire(self) -> dict[str, Any]:
-        """Render with the kind that the upstream wants beside the part."""
-        ((kind, value),) = given(self)
+        """Convert to the upstream's object, with the `type` that it requires."""
+        ((kind, value),) = present_fields(self)
         return {"type": kind, kind: value}
 
 
 @strawberry.input(description="A file attached to a message (version 2 of the API).")
 class AttachmentInput:
-    """Source: `attachments` of the create message request."""
+    """Source: `attachments[]` of schema `CreateMessageRequest`."""
 
-    file_id: strawberry.ID = plain_field("The file.")
-    tools: list[AttachmentToolInput] = plain_field("The tools that may read it.")
+    file_id: strawberry.ID = plain_field("The upstream id of the file.")
+    tools: list[AttachmentToolInput] = plain_field("The tools that may read the file.")
 
 
-@strawberry.input(description="A message that is created together with something else.")
+@strawberry.input(description="A message to create together with a thread or a run.")
 class NewMessageInput:
-    """Source: the create message request."""
+    """Source: schema `CreateMessageRequest`."""
 
-    role: MessageRoleInput = strawberry.field(default=MessageRoleInput.USER, description="Who speaks.")
+    role: MessageRoleInput = strawberry.field(default=MessageRoleInput.USER, description="The author of the message.")
     content: list[MessageContentInput] = plain_field(_CONTENT)
-    attachments: list[AttachmentInput] | None = optional("Attached files (version 2 of the API).")
-    file_ids: list[strawberry.ID] | None = optional("Attached files, at most 10.", deprecated=_V1_FILES)
-    metadata: Metadata | None = optional(METADATA)
+    attachments: list[AttachmentInput] | None = optional_field("The attached files (version 2 of the API).")
+    file_ids: list[strawberry.ID] | None = optional_field(
+        "The upstream ids of the attached files, at most 10.", deprecated=_V1_FILES
+    )
+    metadata: Metadata | None = optional_field(METADATA)
 
 
 @strawberry.input(description="Files for the code interpreter.")
 class CodeInterpreterResourcesInput:
-    """Source: `tool_resources.code_interpreter`."""
+    """Source: `tool_resources.code_interpreter` of schema `CreateThreadRequest`."""
 
-    file_ids: list[strawberry.ID] = plain_field("The files, at most 20.")
+    file_ids: list[strawberry.ID] = plain_field("The upstream ids of the files, at most 20.")
 
 
-@strawberry.input(description="How files are cut into chunks for searching.")
+@strawberry.input(description="The size of the chunks that files are split into for searching.")
 class StaticChunkingInput:
-    """Source: `chunking_strategy.static`."""
+    """Source: `chunking_strategy.static` of schema `CreateThreadRequest`."""
 
-    max_chunk_size_tokens: int = plain_field("Most tokens of a chunk, from 100 to 4,096.")
-    chunk_overlap_tokens: int = plain_field("Tokens that neighbours share; at most half a chunk.")
+    max_chunk_size_tokens: int = plain_field("The most tokens of a chunk, from 100 to 4,096.")
+    chunk_overlap_tokens: int = plain_field(
+        "The number of tokens that two chunks in a row share; at most half a chunk."
+    )
 
 
-@strawberry.input(one_of=True, description="How files are cut into chunks: exactly one of these.")
+@strawberry.input(one_of=True, description="The way that files are split into chunks. Set exactly one field.")
 class ChunkingStrategyInput:
-    """Source: `chunking_strategy`; without one the upstream chooses."""
+    """Source: `chunking_strategy` of schema `CreateThreadRequest`; without one the upstream chooses."""
 
-    static: StaticChunkingInput | None = optional("Into chunks of this size.")
+    static: StaticChunkingInput | None = optional_field("Chunks of a fixed size.")
 
     def to_wire(self) -> dict[str, Any]:
-        """Render with the kind that the upstream wants beside the options."""
-        ((kind, value),) = given(self)
+        """Convert to the upstream's object, with the `type` that it requires."""
+        ((kind, value),) = present_fields(self)
         return {"type": kind, kind: value}
 
 
-@strawberry.input(description="A vector store that is made together with its owner.")
+@strawberry.input(description="A vector store to create together with its thread or assistant.")
 class VectorStoreInput:
-    """Source: `tool_resources.file_search.vector_stores`."""
+    """Source: `tool_resources.file_search.vector_stores[]` of schema `CreateThreadRequest`."""
 
-    file_ids: list[strawberry.ID] | None = optional("The files to be searched.")
-    chunking_strategy: ChunkingStrategyInput | None = optional("How they are cut; by default the upstream chooses.")
-    metadata: Metadata | None = optional(METADATA)
+    file_ids: list[strawberry.ID] | None = optional_field("The upstream ids of the files to search.")
+    chunking_strategy: ChunkingStrategyInput | None = optional_field(
+        "The way that the files are split. By default the upstream chooses."
+    )
+    metadata: Metadata | None = optional_field(METADATA)
 
 
-@strawberry.input(description="What the file search looks into: existing stores, or one that is made.")
+@strawberry.input(description="The vector stores that the file search reads: an existing one, or one to create.")
 class FileSearchResourcesInput:
-    """Source: `tool_resources.file_search`."""
+    """Source: `tool_resources.file_search` of schema `CreateThreadRequest`."""
 
-    vector_store_ids: list[strawberry.ID] | None = optional("An existing vector store; at most 1.")
-    vector_stores: list[VectorStoreInput] | None = optional("A vector store to be made; at most 1.")
+    vector_store_ids: list[strawberry.ID] | None = optional_field(
+        "The upstream id of an existing vector store; at most 1."
+    )
+    vector_stores: list[VectorStoreInput] | None = optional_field("A vector store to create; at most 1.")
 
 
-@strawberry.input(description="What the tools may use (version 2 of the API).")
+@strawberry.input(description="Files and vector stores for the tools (version 2 of the API).")
 class ToolResourcesInput:
-    """Source: `tool_resources`."""
+    """Source: `tool_resources` of schema `CreateThreadRequest`."""
 
-    code_interpreter: CodeInterpreterResourcesInput | None = optional("For the code interpreter.")
-    file_search: FileSearchResourcesInput | None = optional("For the file search.")
+    code_interpreter: CodeInterpreterResourcesInput | None = optional_field("Files for the code interpreter.")
+    file_search: FileSearchResourcesInput | None = optional_field("Vector stores for the file search.")
 
 
-@strawberry.input(description="A function of the caller's program.")
+@strawberry.input(description="A function that the client provides.")
 class FunctionToolInput:
-    """Source: `function` of a tool."""
+    """Source: schema `FunctionObject`."""
 
-    name: str = plain_field("Its name: letters, digits, `_` and `-`, up to 64.")
-    description: str | None = optional("What it does, for the model.")
-    parameters: JSON | None = optional("Its parameters as a JSON Schema object.")
-    strict: bool | None = optional("Whether the model has to keep to the schema exactly.")
+    name: str = plain_field("The name of the function: letters, digits, `_` and `-`, up to 64.")
+    description: str | None = optional_field("A description of the function for the model.")
+    parameters: JSON | None = optional_field("The parameters of the function as a JSON Schema object.")
+    strict: bool | None = optional_field("Whether the model must follow the schema exactly.")
 
 
-@strawberry.input(description="How the hits of a file search are ranked.")
+@strawberry.input(description="The ranking of the results of a file search.")
 class RankingOptionsInput:
-    """Source: `ranking_options` of a file search."""
+    """Source: schema `FileSearchRankingOptions`."""
 
-    score_threshold: float = plain_field("Hits below this score are left out; from 0 to 1.")
-    ranker: FileSearchRankerInput | None = optional("The ranking.")
+    score_threshold: float = plain_field("The minimum score of a result, from 0 to 1. Results below it are left out.")
+    ranker: FileSearchRankerInput | None = optional_field("The ranker.")
 
 
-@strawberry.input(description="Options of the file search.")
+@strawberry.input(description="The options of the file search.")
 class FileSearchToolInput:
-    """Source: `file_search` of a tool."""
+    """Source: `file_search` of schema `AssistantToolsFileSearch`."""
 
-    max_num_results: int | None = optional("Most results of one search, from 1 to 50.")
-    ranking_options: RankingOptionsInput | None = optional("How the hits are ranked.")
+    max_num_results: int | None = optional_field("The most results of one search, from 1 to 50.")
+    ranking_options: RankingOptionsInput | None = optional_field("The ranking of the results.")
 
 
-@strawberry.input(one_of=True, description="A tool: exactly one of these.")
+@strawberry.input(one_of=True, description="A tool. Set exactly one field.")
 class ToolInput:
-    """Source: a tool of a run or an assistant."""
+    """Source: `tools[]` of schemas `CreateRunRequest` and `CreateAssistantRequest`."""
 
-    built_in: BuiltInToolInput | None = optional("A tool without options.")
-    file_search: FileSearchToolInput | None = optional("The file search with options (version 2 of the API).")
-    function: FunctionToolInput | None = optional("A function of the caller's program.")
+    built_in: BuiltInToolInput | None = optional_field("A tool without options.")
+    file_search: FileSearchToolInput | None = optional_field("The file search with options (version 2 of the API).")
+    function: FunctionToolInput | None = optional_field("A function that the client provides.")
 
     def to_wire(self) -> dict[str, Any]:
-        """Render with the kind that the upstream wants beside the options."""
-        ((kind, value),) = given(self)
+        """Convert to the upstream's object, with the `type` that it requires."""
+        ((kind, value),) = present_fields(self)
         return {"type": value} if kind == "built_in" else {"type": kind, kind: value}
 
 
 @strawberry.input(description="A function, by its name.")
 class NamedFunctionInput:
-    """Source: `tool_choice.function`."""
+    """Source: `function` of schema `AssistantsNamedToolChoice`."""
 
-    name: str = plain_field("The function's name.")
+    name: str = plain_field("The name of the function.")
 
 
-@strawberry.input(one_of=True, description="Which tool the model may or must call: exactly one of these.")
+@strawberry.input(one_of=True, description="The tool that the model may or must call. Set exactly one field.")
 class ToolChoiceInput:
-    """Source: `tool_choice`."""
+    """Source: schema `AssistantsApiToolChoiceOption`."""
 
-    mode: ToolChoiceModeInput | None = optional("Whether it may or must call tools at all.")
-    built_in: BuiltInToolInput | None = optional("It must use this tool.")
-    function: NamedFunctionInput | None = optional("It must call this function.")
+    mode: ToolChoiceModeInput | None = optional_field("Whether the model may or must call tools.")
+    built_in: BuiltInToolInput | None = optional_field("The model must use this tool.")
+    function: NamedFunctionInput | None = optional_field("The model must call this function.")
 
     def to_wire(self) -> str | dict[str, Any]:
-        """Render as the upstream's word or object."""
-        ((kind, value),) = given(self)
+        """Convert to the upstream's word or object."""
+        ((kind, value),) = present_fields(self)
         if kind == "mode":
             return str(value)
         return {"type": value} if kind == "built_in" else {"type": kind, kind: value}
 
 
-@strawberry.input(description="A JSON Schema that the answer has to follow.")
+@strawberry.input(description="A JSON Schema that the answer must follow.")
 class JsonSchemaFormatInput:
-    """Source: `response_format.json_schema`."""
+    """Source: `json_schema` of schema `ResponseFormatJsonSchema`."""
 
-    name: str = plain_field("A name: letters, digits, `_` and `-`, up to 64.")
-    description: str | None = optional("What it is for, for the model.")
-    schema: JSON | None = optional("The JSON Schema object.")
-    strict: bool | None = optional("Whether the model has to keep to it exactly.")
+    name: str = plain_field("The name of the format: letters, digits, `_` and `-`, up to 64.")
+    description: str | None = optional_field("The purpose of the format, for the model.")
+    schema: JSON | None = optional_field("The JSON Schema object.")
+    strict: bool | None = optional_field("Whether the model must follow the schema exactly.")
 
 
-@strawberry.input(one_of=True, description="The form of an answer: exactly one of these.")
+@strawberry.input(one_of=True, description="The format of an answer. Set exactly one field.")
 class ResponseFormatInput:
-    """Source: `response_format`."""
+    """Source: schema `AssistantsApiResponseFormatOption`."""
 
-    type: ResponseFormatTypeInput | None = optional("A form without options.")
-    json_schema: JsonSchemaFormatInput | None = optional("A JSON Schema that the answer has to follow.")
+    type: ResponseFormatTypeInput | None = optional_field("A format without options.")
+    json_schema: JsonSchemaFormatInput | None = optional_field("A JSON Schema that the answer must follow.")
 
     def to_wire(self) -> str | dict[str, Any]:
-        """Render as the upstream's word or object."""
-        ((kind, value),) = given(self)
+        """Convert to the upstream's word or object."""
+        ((kind, value),) = present_fields(self)
         if kind == "json_schema":
             return {"type": kind, kind: value}
         return "auto" if value == "auto" else {"type": value}
 
 
-@strawberry.input(description="How much of its thread a run reads.")
+@strawberry.input(description="The part of its thread that a run reads.")
 class TruncationStrategyInput:
-    """Source: `truncation_strategy`."""
+    """Source: schema `TruncationObject`."""
 
-    type: TruncationTypeInput = plain_field("The way.")
-    last_messages: int | None = optional("How many of the newest messages, for `LAST_MESSAGES`; at least 1.")
+    type: TruncationTypeInput = plain_field("The strategy.")
+    last_messages: int | None = optional_field("The number of newest messages to read, for `LAST_MESSAGES`; 1 or more.")
 
 
-@strawberry.input(description="A thread that is created together with its first run.")
+@strawberry.input(description="A thread to create together with its first run.")
 class NewThreadInput:
-    """Source: `thread` of the create thread and run request."""
+    """Source: `thread` of schema `CreateThreadAndRunRequest`."""
 
-    messages: list[NewMessageInput] | None = optional("The first messages, at most 32.")
-    tool_resources: ToolResourcesInput | None = optional("What the tools may use in this thread.")
-    metadata: Metadata | None = optional(METADATA)
+    messages: list[NewMessageInput] | None = optional_field("The first messages, at most 32.")
+    tool_resources: ToolResourcesInput | None = optional_field(
+        "Files and vector stores that the tools may use in this thread."
+    )
+    metadata: Metadata | None = optional_field(METADATA)
 
 
-def given(source: Any) -> list[tuple[str, Any]]:
-    """List what was given in an input, under the upstream's names and in its shapes."""
+def present_fields(source: Any) -> list[tuple[str, Any]]:
+    """List the fields that are set in an input, with the upstream's names and in its shapes."""
     values = ((field.name, getattr(source, field.name)) for field in dataclasses.fields(source))
     return [(name, to_wire(value)) for name, value in values if value is not UNSET]
 
 
 def to_wire(value: Any) -> Any:
-    """Render an input value in the upstream's shape."""
+    """Convert an input value to the upstream's shape."""
     if hasattr(value, "to_wire"):
         return value.to_wire()
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, list):
         return [to_wire(item) for item in value]
-    return dict(given(value)) if dataclasses.is_dataclass(value) else value
+    return dict(present_fields(value)) if dataclasses.is_dataclass(value) else value

@@ -1,6 +1,6 @@
-"""Inputs: what a caller gives to a mutation, in GraphQL's names. What they are made of is in `input_parts.py`.
+"""The inputs of the mutations. The types of their parts are in `input_parts.py`.
 
-An explicit null is sent by updates alone, where it clears a text or a number.
+Only updates send an explicit null; there it clears a text or a number.
 """
 
 from __future__ import annotations
@@ -18,176 +18,184 @@ from schema.graph.input_parts import (
     ToolInput,
     ToolResourcesInput,
     TruncationStrategyInput,
-    optional,
+    optional_field,
 )
 from schema.graph.scalars import Metadata
 
 _ASSISTANT_FILES = "Version 1 of the API; use toolResources."
-_CLIENT_MUTATION_ID = "Comes back in the payload as it is."
-_TEMPERATURE = "How freely the model words its answer, from 0 to 2."
-_TOP_P = "The share of likely words that the model chooses from, from 0 to 1."
+_CLIENT_MUTATION_ID = "A text of the client's choice. The payload returns it unchanged."
+_TEMPERATURE = "The sampling temperature, from 0 to 2. Higher values make the answer more random."
+_TOP_P = "The share of likely words that the model chooses from (nucleus sampling), from 0 to 1."
 
 
-@strawberry.input(description="A thread to be created.")
+@strawberry.input(description="The thread to create.")
 class CreateThreadInput(NewThreadInput):
-    """Source: createThread."""
+    """Source: operation `createThread`, schema `CreateThreadRequest`."""
 
-    client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
+    client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
 
 
 @strawberry.input(description="Changes to a thread.")
 class UpdateThreadInput:
-    """Source: modifyThread."""
+    """Source: operation `modifyThread`, schema `ModifyThreadRequest`."""
 
     thread_id: strawberry.ID = plain_field("The thread: its global ID or upstream id.")
-    tool_resources: ToolResourcesInput | None = optional("What the tools may use from now on.")
-    metadata: Metadata | None = optional(f"The metadata from now on. {METADATA}")
-    client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
+    tool_resources: ToolResourcesInput | None = optional_field("The new files and vector stores for the tools.")
+    metadata: Metadata | None = optional_field(f"The new metadata. {METADATA}")
+    client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
 
 
-@strawberry.input(description="A thread to be deleted, with all that is in it.")
+@strawberry.input(description="The thread to delete, with its messages and runs.")
 class DeleteThreadInput:
-    """Source: deleteThread."""
+    """Source: operation `deleteThread`."""
 
     thread_id: strawberry.ID = plain_field("The thread: its global ID or upstream id.")
-    client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
+    client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
 
 
-@strawberry.input(description="A message to be added to a thread.")
+@strawberry.input(description="The message to add to a thread.")
 class CreateMessageInput(NewMessageInput):
-    """Source: createMessage."""
+    """Source: operation `createMessage`, schema `CreateMessageRequest`."""
 
     thread_id: strawberry.ID = plain_field("The thread: its global ID or upstream id.")
-    client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
+    client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
 
 
 @strawberry.input(description="Changes to a message.")
 class UpdateMessageInput:
-    """Source: modifyMessage."""
+    """Source: operation `modifyMessage`, schema `ModifyMessageRequest`."""
 
     message_id: strawberry.ID = plain_field("The message: its global ID.")
-    metadata: Metadata | None = optional(f"The metadata from now on. {METADATA}")
-    client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
+    metadata: Metadata | None = optional_field(f"The new metadata. {METADATA}")
+    client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
 
 
-@strawberry.input(description="A message to be deleted (version 2 of the API).")
+@strawberry.input(description="The message to delete (version 2 of the API).")
 class DeleteMessageInput:
-    """Source: deleteMessage."""
+    """Source: operation `deleteMessage`."""
 
     message_id: strawberry.ID = plain_field("The message: its global ID.")
-    client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
+    client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
 
 
-@strawberry.input(description="What a new run does otherwise than its assistant.")
+@strawberry.input(description="The options of a new run, which override those of its assistant.")
 class RunOptionsInput:
-    """Source: what createRun and createThreadAndRun share."""
+    """Source: the common fields of schemas `CreateRunRequest` and `CreateThreadAndRunRequest`."""
 
     assistant_id: strawberry.ID = plain_field("The assistant: its global ID or upstream id.")
-    model: str | None = optional("The model, in place of the assistant's.")
-    instructions: str | None = optional("The instructions, in place of the assistant's; up to 256,000 characters.")
-    tools: list[ToolInput] | None = optional("The tools, in place of the assistant's; at most 20.")
-    temperature: float | None = optional(_TEMPERATURE)
-    top_p: float | None = optional(_TOP_P)
-    max_prompt_tokens: int | None = optional("Most tokens that the run may read; at least 256.")
-    max_completion_tokens: int | None = optional("Most tokens that the run may write; at least 256.")
-    truncation_strategy: TruncationStrategyInput | None = optional("How much of the thread the run reads.")
-    tool_choice: ToolChoiceInput | None = optional("Which tool the model may or must call.")
-    parallel_tool_calls: bool | None = optional("Whether the model may call several functions at once.")
-    response_format: ResponseFormatInput | None = optional("The form of the answer.")
-    metadata: Metadata | None = optional(METADATA)
+    model: str | None = optional_field("The model, instead of the assistant's.")
+    instructions: str | None = optional_field("The instructions, instead of the assistant's; up to 256,000 characters.")
+    tools: list[ToolInput] | None = optional_field("The tools, instead of the assistant's; at most 20.")
+    temperature: float | None = optional_field(_TEMPERATURE)
+    top_p: float | None = optional_field(_TOP_P)
+    max_prompt_tokens: int | None = optional_field("The most tokens that the run may read; 256 or more.")
+    max_completion_tokens: int | None = optional_field("The most tokens that the run may write; 256 or more.")
+    truncation_strategy: TruncationStrategyInput | None = optional_field("The part of the thread that the run reads.")
+    tool_choice: ToolChoiceInput | None = optional_field("The tool that the model may or must call.")
+    parallel_tool_calls: bool | None = optional_field("Whether the model may call several functions at once.")
+    response_format: ResponseFormatInput | None = optional_field("The format of the answer.")
+    metadata: Metadata | None = optional_field(METADATA)
 
 
-@strawberry.input(description="A run to be started on a thread.")
+@strawberry.input(description="The run to start on a thread.")
 class CreateRunInput(RunOptionsInput):
-    """Source: createRun."""
+    """Source: operation `createRun`, schema `CreateRunRequest`."""
 
     thread_id: strawberry.ID = plain_field("The thread: its global ID or upstream id.")
-    reasoning_effort: ReasoningEffortInput | None = optional("How much a reasoning model thinks.")
-    additional_instructions: str | None = optional("Instructions behind the assistant's own.")
-    additional_messages: list[NewMessageInput] | None = optional("Messages to be added first, at most 32.")
-    client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
+    reasoning_effort: ReasoningEffortInput | None = optional_field("The reasoning effort of a reasoning model.")
+    additional_instructions: str | None = optional_field("Instructions to add after the assistant's own.")
+    additional_messages: list[NewMessageInput] | None = optional_field(
+        "Messages to add to the thread before the run starts, at most 32."
+    )
+    client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
 
 
-@strawberry.input(description="A thread to be created with its first run.")
+@strawberry.input(description="The thread to create, and its first run.")
 class CreateThreadAndRunInput(RunOptionsInput):
-    """Source: createThreadAndRun."""
+    """Source: operation `createThreadAndRun`, schema `CreateThreadAndRunRequest`."""
 
-    thread: NewThreadInput | None = optional("The thread; by default an empty one.")
-    tool_resources: ToolResourcesInput | None = optional("What the tools may use, in place of the assistant's.")
-    client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
+    thread: NewThreadInput | None = optional_field("The thread. The default is an empty thread.")
+    tool_resources: ToolResourcesInput | None = optional_field(
+        "Files and vector stores for the tools, instead of the assistant's."
+    )
+    client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
 
 
 @strawberry.input(description="Changes to a run.")
 class UpdateRunInput:
-    """Source: modifyRun."""
+    """Source: operation `modifyRun`, schema `ModifyRunRequest`."""
 
     run_id: strawberry.ID = plain_field("The run: its global ID.")
-    metadata: Metadata | None = optional(f"The metadata from now on. {METADATA}")
-    client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
+    metadata: Metadata | None = optional_field(f"The new metadata. {METADATA}")
+    client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
 
 
-@strawberry.input(description="A run to be stopped.")
+@strawberry.input(description="The run to stop.")
 class CancelRunInput:
-    """Source: cancelRun."""
+    """Source: operation `cancelRun`."""
 
     run_id: strawberry.ID = plain_field("The run: its global ID.")
-    client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
+    client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
 
 
-@strawberry.input(description="What the caller's program answers to one function call.")
+@strawberry.input(description="The output of one function call.")
 class ToolOutputInput:
-    """Source: `tool_outputs` of submitToolOuputsToRun."""
+    """Source: `tool_outputs` of schema `SubmitToolOutputsRunRequest`."""
 
-    tool_call_id: str = plain_field("The call's id, as in `requiredAction`.")
-    output: str = plain_field("The answer, for the model.")
+    tool_call_id: str = plain_field("The id of the call, from `requiredAction`.")
+    output: str = plain_field("The output, for the model.")
 
 
-@strawberry.input(description="The answers to all function calls that a run waits for.")
+@strawberry.input(description="The outputs of all function calls that a run waits for.")
 class SubmitToolOutputsInput:
-    """Source: submitToolOuputsToRun."""
+    """Source: operation `submitToolOuputsToRun`, schema `SubmitToolOutputsRunRequest`."""
 
     run_id: strawberry.ID = plain_field("The run: its global ID.")
     tool_outputs: list[ToolOutputInput] = plain_field("One output for each call.")
-    client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
+    client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
 
 
-@strawberry.input(description="What an assistant is made of.")
+@strawberry.input(description="The options of an assistant.")
 class AssistantOptionsInput:
-    """Source: what createAssistant and modifyAssistant share."""
+    """Source: the common fields of schemas `CreateAssistantRequest` and `ModifyAssistantRequest`."""
 
-    name: str | None = optional("Its name, up to 256 characters.")
-    description: str | None = optional("What it is for, up to 512 characters.")
-    instructions: str | None = optional("What the model is told, up to 256,000 characters.")
-    reasoning_effort: ReasoningEffortInput | None = optional("How much a reasoning model thinks.")
-    tools: list[ToolInput] | None = optional("What the model may use, at most 128.")
-    tool_resources: ToolResourcesInput | None = optional("What its tools may use (version 2 of the API).")
-    file_ids: list[strawberry.ID] | None = optional("What its tools may read.", deprecated=_ASSISTANT_FILES)
-    temperature: float | None = optional(_TEMPERATURE)
-    top_p: float | None = optional(_TOP_P)
-    response_format: ResponseFormatInput | None = optional("The form of its answers.")
-    metadata: Metadata | None = optional(METADATA)
+    name: str | None = optional_field("The name of the assistant, up to 256 characters.")
+    description: str | None = optional_field("The purpose of the assistant, up to 512 characters.")
+    instructions: str | None = optional_field("The instructions for the model, up to 256,000 characters.")
+    reasoning_effort: ReasoningEffortInput | None = optional_field("The reasoning effort of a reasoning model.")
+    tools: list[ToolInput] | None = optional_field("The tools that the model may use, at most 128.")
+    tool_resources: ToolResourcesInput | None = optional_field(
+        "Files and vector stores for the tools (version 2 of the API)."
+    )
+    file_ids: list[strawberry.ID] | None = optional_field(
+        "The upstream ids of the files that the tools may read.", deprecated=_ASSISTANT_FILES
+    )
+    temperature: float | None = optional_field(_TEMPERATURE)
+    top_p: float | None = optional_field(_TOP_P)
+    response_format: ResponseFormatInput | None = optional_field("The format of the answers.")
+    metadata: Metadata | None = optional_field(METADATA)
 
 
-@strawberry.input(description="An assistant to be created.")
+@strawberry.input(description="The assistant to create.")
 class CreateAssistantInput(AssistantOptionsInput):
-    """Source: createAssistant."""
+    """Source: operation `createAssistant`, schema `CreateAssistantRequest`."""
 
     model: str = plain_field("The model that answers.")
-    client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
+    client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
 
 
 @strawberry.input(description="Changes to an assistant.")
 class UpdateAssistantInput(AssistantOptionsInput):
-    """Source: modifyAssistant."""
+    """Source: operation `modifyAssistant`, schema `ModifyAssistantRequest`."""
 
     assistant_id: strawberry.ID = plain_field("The assistant: its global ID or upstream id.")
-    model: str | None = optional("The model that answers from now on.")
-    client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
+    model: str | None = optional_field("The new model.")
+    client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
 
 
-@strawberry.input(description="An assistant to be deleted.")
+@strawberry.input(description="The assistant to delete.")
 class DeleteAssistantInput:
-    """Source: deleteAssistant."""
+    """Source: operation `deleteAssistant`."""
 
     assistant_id: strawberry.ID = plain_field("The assistant: its global ID or upstream id.")
-    client_mutation_id: str | None = optional(_CLIENT_MUTATION_ID)
+    client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)

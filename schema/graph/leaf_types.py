@@ -1,7 +1,7 @@
-"""Leaf types: what hangs on a message, a run or a step and has no identity of its own.
+"""Leaf types: parts of messages, runs, steps and assistants that have no ID of their own.
 
-Every union has a member for the kinds that are not known yet. What makes these types of wire objects is in
-`from_wire.py`; only what a type decodes when it is asked stands beside it here.
+Every union has a member for kinds that are not known yet. The conversion from wire objects is in `from_wire.py`; only
+parts that a resolver decodes on demand are converted here.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from schema.graph.scalars import JSON
 _ANNOTATION = msgspec.json.Decoder(AnnotationObject, strict=False)
 _OUTPUT = msgspec.json.Decoder(CodeInterpreterOutputObject, strict=False)
 
-_KIND = "The upstream's name of the kind."
+_KIND = "The upstream's name of the kind. Empty if it sends none."
 _RAW = "The part as the upstream sent it."
-_SPAN_TEXT = "The text that stands for the file in the message and is to be replaced."
-_START = "Index of the first character of `text` in the message's text part, from 0."
-_END = "Index behind the last character of `text`."
+_SPAN_TEXT = "The placeholder of the file in the message's text, for the frontend to replace."
+_START = "Index of the first character of the placeholder in the text part, from 0."
+_END = "Index after the last character of the placeholder."
 
 
 @strawberry.type(description="An annotation of a kind that this gateway does not know yet.")
@@ -35,34 +35,34 @@ class UnknownAnnotation:
     raw: JSON = plain_field(_RAW)
 
 
-@strawberry.type(description="A place in a file that a message quotes.")
+@strawberry.type(description="An annotation: the message cites a file.")
 class FileCitation:
-    """Source: an annotation of type `file_citation`."""
+    """Source: schema `MessageContentTextAnnotationsFileCitationObject`."""
 
     text: str = plain_field(_SPAN_TEXT)
     start_index: int = plain_field(_START)
     end_index: int = plain_field(_END)
-    file_id: str = plain_field("The file that is cited.")
-    quote: str | None = plain_field("The words that are cited, where the upstream gives them.")
+    file_id: str = plain_field("The upstream id of the cited file.")
+    quote: str | None = plain_field("The cited words, if the upstream sends them.")
 
 
-@strawberry.type(description="A file that a tool made and a message links to.")
+@strawberry.type(description="An annotation: the message links to a file that a tool made.")
 class FilePath:
-    """Source: an annotation of type `file_path`."""
+    """Source: schema `MessageContentTextAnnotationsFilePathObject`."""
 
     text: str = plain_field(_SPAN_TEXT)
     start_index: int = plain_field(_START)
     end_index: int = plain_field(_END)
-    file_id: str = plain_field("The file that was made.")
+    file_id: str = plain_field("The upstream id of the file.")
 
 
 Annotation: TypeAlias = Annotated[
     FileCitation | FilePath | UnknownAnnotation,
-    strawberry.union("Annotation", description="What a stretch of text stands for."),
+    strawberry.union("Annotation", description="A note on a part of a text: it cites a file, or links to one."),
 ]
 
 
-def _annotation_of(raw: msgspec.Raw) -> Annotation:
+def _annotation_from_wire(raw: msgspec.Raw) -> Annotation:
     part = decode_part(_ANNOTATION, raw)
     match part:
         case AnnotationObject(type="file_citation", file_citation=cited) if cited is not None:
@@ -84,38 +84,42 @@ def _annotation_of(raw: msgspec.Raw) -> Annotation:
 
 @strawberry.type(description="A text part of a message.")
 class TextContent:
-    """Source: a content part of type `text`."""
+    """Source: schema `MessageContentTextObject`."""
 
-    text: str = plain_field("The text, with the annotations' placeholders in it.")
+    text: str = plain_field("The text, with the placeholders of the annotations.")
     raw_annotations: strawberry.Private[RawList]
 
     @documented_field
     def annotations(self) -> list[Annotation]:
-        """What stretches of the text stand for, in the order of the upstream."""
-        return [_annotation_of(raw) for raw in self.raw_annotations or ()]
+        """The annotations of the text, in the order of the upstream."""
+        return [_annotation_from_wire(raw) for raw in self.raw_annotations or ()]
 
 
 @strawberry.type(description="An uploaded image in a message.")
 class ImageFileContent:
-    """Source: a content part of type `image_file`."""
+    """Source: schema `MessageContentImageFileObject`."""
 
-    file_id: str = plain_field("The image's file.")
-    detail: ImageDetail | None = plain_field("How closely the model looks at it; null where the upstream does not say.")
+    file_id: str = plain_field("The upstream id of the image file.")
+    detail: ImageDetail | None = plain_field(
+        "The detail in which the model sees the image. Null if the upstream does not send it."
+    )
 
 
-@strawberry.type(description="An image in a message, by its address.")
+@strawberry.type(description="An image in a message, by its URL.")
 class ImageUrlContent:
-    """Source: a content part of type `image_url`."""
+    """Source: schema `MessageContentImageUrlObject`."""
 
-    url: str = plain_field("The image's address.")
-    detail: ImageDetail | None = plain_field("How closely the model looks at it; null where the upstream does not say.")
+    url: str = plain_field("The URL of the image.")
+    detail: ImageDetail | None = plain_field(
+        "The detail in which the model sees the image. Null if the upstream does not send it."
+    )
 
 
-@strawberry.type(description="A refusal: the model would not answer.")
+@strawberry.type(description="A refusal of the model to answer.")
 class RefusalContent:
-    """Source: a content part of type `refusal`."""
+    """Source: schema `MessageContentRefusalObject`."""
 
-    refusal: str = plain_field("What the model said instead.")
+    refusal: str = plain_field("The model's text instead of an answer.")
 
 
 @strawberry.type(description="A content part of a kind that this gateway does not know yet.")
@@ -134,84 +138,88 @@ MessageContent: TypeAlias = Annotated[
 
 @strawberry.type(description="A file attached to a message (version 2 of the API).")
 class Attachment:
-    """Source: `attachments` of the message object."""
+    """Source: `attachments` of schema `MessageObject`."""
 
-    file_id: str | None = plain_field("The file.")
-    tools: list[AttachmentTool] = plain_field("The tools that may read it.")
+    file_id: str | None = plain_field("The upstream id of the file.")
+    tools: list[AttachmentTool] = plain_field("The tools that may read the file.")
 
 
-@strawberry.type(description="What the tools of a thread or an assistant may use (version 2 of the API).")
+@strawberry.type(
+    description="Files and vector stores for the tools of a thread or an assistant (version 2 of the API)."
+)
 class ToolResources:
-    """Source: `tool_resources`."""
+    """Source: `tool_resources` of schemas `ThreadObject` and `AssistantObject`."""
 
-    code_interpreter_file_ids: list[str] = plain_field("Files that the code interpreter may read.")
-    vector_store_ids: list[str] = plain_field("Vector stores that the file search looks into.")
+    code_interpreter_file_ids: list[str] = plain_field(
+        "The upstream ids of the files that the code interpreter may read."
+    )
+    vector_store_ids: list[str] = plain_field("The upstream ids of the vector stores that the file search reads.")
 
 
-@strawberry.type(description="Why a run or a step failed.")
+@strawberry.type(description="The error of a run or a step.")
 class RunError:
-    """Source: `last_error`."""
+    """Source: `last_error` of schemas `RunObject` and `RunStepObject`."""
 
     code: str = plain_field(
-        "`server_error`, `rate_limit_exceeded`, `invalid_prompt`, or another word of the upstream; empty where it "
-        "gave none."
+        "The error code: `server_error`, `rate_limit_exceeded`, `invalid_prompt`, or another word of the upstream. "
+        "Empty if it sends none."
     )
-    message: str = plain_field("A sentence for people; empty where the upstream gave none.")
+    message: str = plain_field("The error message. Empty if the upstream sends none.")
 
 
-@strawberry.type(description="How much of its thread a run reads.")
+@strawberry.type(description="The part of its thread that a run reads.")
 class TruncationStrategy:
-    """Source: `truncation_strategy`."""
+    """Source: schema `TruncationObject`."""
 
-    type: str = plain_field("`auto`, `last_messages`, or another word of the upstream.")
-    last_messages: int | None = plain_field("How many of the newest messages are read, for `last_messages`.")
+    type: str = plain_field("The strategy: `auto`, `last_messages`, or another word of the upstream.")
+    last_messages: int | None = plain_field("The number of newest messages that the run reads, for `last_messages`.")
 
 
-@strawberry.type(description="Tokens used.")
+@strawberry.type(description="The number of tokens used.")
 class Usage:
-    """Source: `usage`."""
+    """Source: schemas `RunCompletionUsage` and `RunStepCompletionUsage`."""
 
-    prompt_tokens: int = plain_field("Tokens read.")
-    completion_tokens: int = plain_field("Tokens written.")
-    total_tokens: int = plain_field("Both together.")
+    prompt_tokens: int = plain_field("Tokens that the model read.")
+    completion_tokens: int = plain_field("Tokens that the model wrote.")
+    total_tokens: int = plain_field("The sum of both.")
     cached_tokens: int | None = plain_field(
-        "Those of the tokens read that came from a cache, where the upstream says so."
+        "The part of the tokens read that came from a cache, if the upstream sends it."
     )
     reasoning_tokens: int | None = plain_field(
-        "Those of the tokens written that were reasoning, where the upstream says so."
+        "The part of the tokens written that was reasoning, if the upstream sends it."
     )
 
 
-@strawberry.type(description="Runs code.")
+@strawberry.type(description="The code interpreter.")
 class CodeInterpreterTool:
-    """Source: a tool of type `code_interpreter`."""
+    """Source: schema `AssistantToolsCode`."""
 
     type: str = plain_field("Always `code_interpreter`.")
 
 
-@strawberry.type(description="Searches files (version 2 of the API).")
+@strawberry.type(description="The file search (version 2 of the API).")
 class FileSearchTool:
-    """Source: a tool of type `file_search`."""
+    """Source: schema `AssistantToolsFileSearch`."""
 
     type: str = plain_field("Always `file_search`.")
-    max_num_results: int | None = plain_field("Most results of one search, where it is set.")
+    max_num_results: int | None = plain_field("The most results of one search. Null if it is not set.")
 
 
-@strawberry.type(description="Searches files (version 1 of the API).")
+@strawberry.type(description="The file search of version 1 of the API.")
 class RetrievalTool:
-    """Source: a tool of type `retrieval`."""
+    """Source: schema `AssistantToolsRetrieval` of version 1."""
 
     type: str = plain_field("Always `retrieval`.")
 
 
-@strawberry.type(description="A function of the caller's program.")
+@strawberry.type(description="A function that the client provides.")
 class FunctionTool:
-    """Source: a tool of type `function`."""
+    """Source: schema `AssistantToolsFunction`."""
 
-    name: str = plain_field("The function's name.")
-    description: str | None = plain_field("What it does, for the model.")
-    parameters: JSON | None = plain_field("Its parameters as a JSON Schema object.")
-    strict: bool | None = plain_field("Whether the model has to keep to the schema exactly.")
+    name: str = plain_field("The name of the function.")
+    description: str | None = plain_field("A description of the function for the model.")
+    parameters: JSON | None = plain_field("The parameters of the function as a JSON Schema object.")
+    strict: bool | None = plain_field("Whether the model must follow the schema exactly.")
 
 
 @strawberry.type(description="A tool of a kind that this gateway does not know yet.")
@@ -228,18 +236,18 @@ Tool: TypeAlias = Annotated[
 ]
 
 
-@strawberry.type(description="What the code printed.")
+@strawberry.type(description="The text that the code printed.")
 class CodeInterpreterLogs:
-    """Source: an output of type `logs`."""
+    """Source: schema `RunStepDetailsToolCallsCodeOutputLogsObject`."""
 
-    logs: str = plain_field("The text.")
+    logs: str = plain_field("The printed text.")
 
 
 @strawberry.type(description="An image that the code made.")
 class CodeInterpreterImage:
-    """Source: an output of type `image`."""
+    """Source: schema `RunStepDetailsToolCallsCodeOutputImageObject`."""
 
-    file_id: str = plain_field("The image's file.")
+    file_id: str = plain_field("The upstream id of the image file.")
 
 
 @strawberry.type(description="An output of a kind that this gateway does not know yet.")
@@ -252,11 +260,11 @@ class UnknownCodeInterpreterOutput:
 
 CodeInterpreterOutput: TypeAlias = Annotated[
     CodeInterpreterLogs | CodeInterpreterImage | UnknownCodeInterpreterOutput,
-    strawberry.union("CodeInterpreterOutput", description="What came of running code."),
+    strawberry.union("CodeInterpreterOutput", description="One output of a code interpreter call."),
 ]
 
 
-def _output_of(raw: msgspec.Raw) -> CodeInterpreterOutput:
+def _output_from_wire(raw: msgspec.Raw) -> CodeInterpreterOutput:
     match decode_part(_OUTPUT, raw):
         case CodeInterpreterOutputObject(type="logs", logs=str() as logs):
             return CodeInterpreterLogs(logs=logs)
@@ -267,62 +275,64 @@ def _output_of(raw: msgspec.Raw) -> CodeInterpreterOutput:
             return UnknownCodeInterpreterOutput(type=kind, raw=value)
 
 
-@strawberry.type(description="A run of code.")
+@strawberry.type(description="A call of the code interpreter.")
 class CodeInterpreterToolCall:
-    """Source: a tool call of type `code_interpreter`."""
+    """Source: schema `RunStepDetailsToolCallsCodeObject`."""
 
-    id: str = plain_field("The call's id, upstream.")
-    input: str = plain_field("The code.")
+    id: str = plain_field("The upstream id of the call.")
+    input: str = plain_field("The code that was run.")
     raw_outputs: strawberry.Private[RawList]
 
     @documented_field
     def outputs(self) -> list[CodeInterpreterOutput]:
-        """What came of it, in the order of the upstream."""
-        return [_output_of(raw) for raw in self.raw_outputs or ()]
+        """The outputs of the code, in the order of the upstream."""
+        return [_output_from_wire(raw) for raw in self.raw_outputs or ()]
 
 
-@strawberry.type(description="One hit of a file search.")
+@strawberry.type(description="One result of a file search.")
 class FileSearchResult:
-    """Source: `file_search.results` of a tool call."""
+    """Source: schema `RunStepDetailsToolCallsFileSearchResultObject`."""
 
-    file_id: str = plain_field("The file.")
-    file_name: str = plain_field("The file's name.")
-    score: float = plain_field("How well it fits, from 0 to 1.")
-    content: list[str] = plain_field("The pieces that were found; empty where the upstream keeps them back.")
+    file_id: str = plain_field("The upstream id of the file.")
+    file_name: str = plain_field("The name of the file.")
+    score: float = plain_field("The relevance of the result, from 0 to 1.")
+    content: list[str] = plain_field("The passages that were found. Empty if the upstream does not send them.")
 
 
-@strawberry.type(description="A search in files.")
+@strawberry.type(description="A call of the file search.")
 class FileSearchToolCall:
-    """Source: a tool call of type `file_search`."""
+    """Source: schema `RunStepDetailsToolCallsFileSearchObject`."""
 
-    id: str = plain_field("The call's id, upstream.")
-    ranker: str | None = plain_field("The ranking that was used.")
-    score_threshold: float | None = plain_field("Hits below this score were left out; from 0 to 1.")
-    results: list[FileSearchResult] = plain_field("The hits.")
+    id: str = plain_field("The upstream id of the call.")
+    ranker: str | None = plain_field("The ranker that was used.")
+    score_threshold: float | None = plain_field(
+        "The minimum score of a result, from 0 to 1. Results below it are left out."
+    )
+    results: list[FileSearchResult] = plain_field("The results of the search.")
 
 
-@strawberry.type(description="A search in files (version 1 of the API, which tells no more of it).")
+@strawberry.type(description="A call of the file search of version 1 of the API, which sends no more about it.")
 class RetrievalToolCall:
-    """Source: a tool call of type `retrieval`."""
+    """Source: schema `RunStepDetailsToolCallsRetrievalObject` of version 1."""
 
-    id: str = plain_field("The call's id, upstream.")
+    id: str = plain_field("The upstream id of the call.")
 
 
-@strawberry.type(description="A call of a function of the caller's program.")
+@strawberry.type(description="A call of a function that the client provides.")
 class FunctionToolCall:
-    """Source: a tool call of type `function`."""
+    """Source: schemas `RunStepDetailsToolCallsFunctionObject` and `RunToolCallObject`."""
 
-    id: str = plain_field("The call's id, upstream; an output is submitted under it.")
-    name: str = plain_field("The function's name.")
-    arguments: str = plain_field("The arguments as the model wrote them.")
-    output: str | None = plain_field("What the caller's program answered; null until then.")
+    id: str = plain_field("The upstream id of the call. Use it to submit the output.")
+    name: str = plain_field("The name of the function.")
+    arguments: str = plain_field("The arguments as text, as the model wrote them.")
+    output: str | None = plain_field("The output that the client submitted. Null before that.")
 
     @documented_field
     def parsed_arguments(self) -> JSON | None:
-        """The arguments as JSON. Null when the model wrote no valid JSON; `arguments` has its text."""
+        """The arguments as JSON. Null if the model wrote invalid JSON; `arguments` has the text."""
         try:
             return JSON(msgspec.json.decode(self.arguments))
-        except (ValueError, RecursionError):  # the latter for brackets a thousand deep
+        except (ValueError, RecursionError):  # RecursionError: the brackets are nested a thousand deep
             return None
 
 
@@ -330,25 +340,25 @@ class FunctionToolCall:
 class UnknownToolCall:
     """Fallback of `ToolCall`."""
 
-    id: str | None = plain_field("The call's id, upstream, if it has one.")
+    id: str | None = plain_field("The upstream id of the call, if it has one.")
     type: str = plain_field(_KIND)
     raw: JSON = plain_field(_RAW)
 
 
 ToolCall: TypeAlias = Annotated[
     CodeInterpreterToolCall | FileSearchToolCall | RetrievalToolCall | FunctionToolCall | UnknownToolCall,
-    strawberry.union("ToolCall", description="One use of a tool."),
+    strawberry.union("ToolCall", description="One call of a tool."),
 ]
 
 
 @strawberry.type(description="The run waits for the outputs of function calls.")
 class SubmitToolOutputsAction:
-    """Source: a required action of type `submit_tool_outputs`."""
+    """Source: `required_action` of schema `RunObject`."""
 
-    tool_calls: list[FunctionToolCall] = plain_field("The calls; each needs one output.")
+    tool_calls: list[FunctionToolCall] = plain_field("The function calls. Each needs one output.")
 
 
-@strawberry.type(description="The run waits for something that this gateway does not know yet.")
+@strawberry.type(description="An action of a kind that this gateway does not know yet.")
 class UnknownRequiredAction:
     """Fallback of `RequiredAction`."""
 
@@ -358,5 +368,5 @@ class UnknownRequiredAction:
 
 RequiredAction: TypeAlias = Annotated[
     SubmitToolOutputsAction | UnknownRequiredAction,
-    strawberry.union("RequiredAction", description="What a run waits for."),
+    strawberry.union("RequiredAction", description="The action that a run waits for."),
 ]

@@ -1,4 +1,4 @@
-"""Raw parts of wire objects, decoded one by one: a part of an unknown shape costs only itself."""
+"""Raw parts of wire objects, decoded one by one, so that a part of an unknown shape affects no other part."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PartT = TypeVar("PartT")
 
 
 def decode_part(decoder: msgspec.json.Decoder[PartT], raw: msgspec.Raw) -> PartT | None:
-    """Decode a part; None for one that has not the shape of any kind that is known."""
+    """Decode a part. Returns None if it has no known shape."""
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError:
@@ -20,9 +20,9 @@ def decode_part(decoder: msgspec.json.Decoder[PartT], raw: msgspec.Raw) -> PartT
 
 
 def unknown_part(raw: msgspec.Raw) -> tuple[str, JSON]:
-    """Give the kind and the JSON of a part that is not understood; the kind is empty where it names none.
+    """Return the kind and the JSON of a part of an unknown shape. The kind is empty if the part names none.
 
-    A part that is null, or missing, is an empty object: `raw` is never null in the graph.
+    A part that is null or missing becomes an empty object, because `raw` is never null in the graph.
     """
     value: Any = msgspec.json.decode(raw)
     kind = value.get("type") if isinstance(value, dict) else None

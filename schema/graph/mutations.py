@@ -1,7 +1,7 @@
-"""Writing: one mutation for each write of the upstream.
+"""The root type `Mutation`: one mutation for each write of the upstream.
 
-Each reads its ids, checks its input, sends one write and never a second, forgets what the operation has loaded so
-far, and answers with the new state. What the caller can act on comes back as `userErrors`.
+Each mutation reads its ids, checks its input, sends the write once and never again, clears the loaders of the
+operation, and returns the new state. Refusals that the client can act on are returned as `userErrors`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ from schema.contract.keys import AssistantKey, MessageKey, RunKey, ThreadKey, to
 from schema.contract.ports import ThreadsApi
 from schema.contract.wire import RunObject
 from schema.engine.context import Info
+from schema.graph.assistant_node import Assistant
 from schema.graph.documented_field import documented_field
 from schema.graph.from_wire import required_action_from_wire
 from schema.graph.id_arguments import read_id
-from schema.graph.input_parts import given
+from schema.graph.input_parts import present_fields
 from schema.graph.inputs import (
     CancelRunInput,
     CreateAssistantInput,
@@ -51,7 +52,7 @@ from schema.graph.inputs import (
     UpdateThreadInput,
 )
 from schema.graph.leaf_types import SubmitToolOutputsAction
-from schema.graph.nodes import Assistant, Message, Run, Thread
+from schema.graph.message_node import Message
 from schema.graph.payloads import (
     CancelRunPayload,
     CreateAssistantPayload,
@@ -69,6 +70,8 @@ from schema.graph.payloads import (
     UpdateRunPayload,
     UpdateThreadPayload,
 )
+from schema.graph.run_node import Run
+from schema.graph.thread_node import Thread
 from schema.graph.user_errors import (
     MutationRefusedError,
     UserError,
@@ -80,69 +83,69 @@ from schema.graph.user_errors import (
 PayloadT = TypeVar("PayloadT", bound=Payload)
 BodyT = TypeVar("BodyT", bound=Body)
 Fields: TypeAlias = dict[str, Any]
-_INPUT = strawberry.argument(description="What to do.")
+_INPUT = strawberry.argument(description="The input of the mutation.")
 
 
-@strawberry.type(description="Writing. Each mutation is sent upstream at most once.")
+@strawberry.type(description="Write operations. Each mutation is sent to the upstream at most once.")
 class Mutation:
     """One field for each write of the API."""
 
     @documented_field
     async def create_thread(self, info: Info, input: Annotated[CreateThreadInput, _INPUT]) -> CreateThreadPayload:
-        """Create a thread, with its first messages if there are some."""
+        """Create a thread, optionally with its first messages."""
 
         async def write(api: ThreadsApi) -> Fields:
-            wire = await api.create_thread(_body(ThreadBody, input))
+            wire = await api.create_thread(_build_body(ThreadBody, input))
             return {"thread": Thread(key=ThreadKey(wire.id), wire=wire)}
 
-        return await _carry_out(info, CreateThreadPayload, input, write)
+        return await _write_once(info, CreateThreadPayload, input, write)
 
     @documented_field
     async def update_thread(self, info: Info, input: Annotated[UpdateThreadInput, _INPUT]) -> UpdateThreadPayload:
-        """Change what is given; the rest stays as it is."""
+        """Change the fields of a thread that are set; all other fields stay the same."""
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(ThreadKey, input.thread_id, "threadId")
-            wire = await api.update_thread(key, _body(ThreadUpdateBody, input, "thread_id", keep_nulls=True))
+            wire = await api.update_thread(key, _build_body(ThreadUpdateBody, input, "thread_id", keep_nulls=True))
             return {"thread": Thread(key=key, wire=wire)}
 
-        return await _carry_out(info, UpdateThreadPayload, input, write, "threadId")
+        return await _write_once(info, UpdateThreadPayload, input, write, "threadId")
 
     @documented_field
     async def delete_thread(self, info: Info, input: Annotated[DeleteThreadInput, _INPUT]) -> DeleteThreadPayload:
-        """Delete a thread with all that is in it."""
+        """Delete a thread with its messages and runs."""
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(ThreadKey, input.thread_id, "threadId")
             await api.delete_thread(key)
             return {"deleted_id": to_global_id(key)}
 
-        return await _carry_out(info, DeleteThreadPayload, input, write, "threadId")
+        return await _write_once(info, DeleteThreadPayload, input, write, "threadId")
 
     @documented_field
     async def create_message(self, info: Info, input: Annotated[CreateMessageInput, _INPUT]) -> CreateMessagePayload:
-        """Add a message to a thread; not while a run is active on it."""
+        """Add a message to a thread. This is refused while a run is active on the thread."""
 
         async def write(api: ThreadsApi) -> Fields:
             thread = read_id(ThreadKey, input.thread_id, "threadId")
-            wire = await api.create_message(thread, _body(MessageBody, input, "thread_id"))
+            wire = await api.create_message(thread, _build_body(MessageBody, input, "thread_id"))
             key = MessageKey(thread.thread_id, wire.id)
             return {"message": Message(key=key, wire=wire), "thread_key": thread}
 
-        return await _carry_out(info, CreateMessagePayload, input, write, "threadId")
+        return await _write_once(info, CreateMessagePayload, input, write, "threadId")
 
     @documented_field
     async def update_message(self, info: Info, input: Annotated[UpdateMessageInput, _INPUT]) -> UpdateMessagePayload:
-        """Change a message's metadata."""
+        """Change the metadata of a message."""
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(MessageKey, input.message_id, "messageId")
-            wire = await api.update_message(key, _body(MetadataUpdateBody, input, "message_id", keep_nulls=True))
-            # Version 2 leaves them out of this answer alone: seen in recorded traffic of 2024 and 2025.
+            wire = await api.update_message(key, _build_body(MetadataUpdateBody, input, "message_id", keep_nulls=True))
+            # Only in this response version 2 leaves out the attachments: seen in recorded traffic of 2024 and 2025.
             lacks = wire.attachments is None and not api.capabilities.message_files
             return {"message": Message(key=key, wire=wire, lacks_attachments=lacks)}
 
-        return await _carry_out(info, UpdateMessagePayload, input, write, "messageId")
+        return await _write_once(info, UpdateMessagePayload, input, write, "messageId")
 
     @documented_field
     async def delete_message(self, info: Info, input: Annotated[DeleteMessageInput, _INPUT]) -> DeleteMessagePayload:
@@ -153,68 +156,68 @@ class Mutation:
             await api.delete_message(key)
             return {"deleted_id": to_global_id(key), "thread_key": ThreadKey(key.thread_id)}
 
-        return await _carry_out(info, DeleteMessagePayload, input, write, "messageId")
+        return await _write_once(info, DeleteMessagePayload, input, write, "messageId")
 
     @documented_field
     async def create_run(self, info: Info, input: Annotated[CreateRunInput, _INPUT]) -> CreateRunPayload:
-        """Start a run on a thread; not while another is active on it."""
+        """Start a run on a thread. This is refused while another run is active on the thread."""
 
         async def write(api: ThreadsApi) -> Fields:
             thread = read_id(ThreadKey, input.thread_id, "threadId")
-            body = _body(RunBody, input, "thread_id", assistant_id=_assistant_id(input.assistant_id))
+            body = _build_body(RunBody, input, "thread_id", assistant_id=_assistant_id(input.assistant_id))
             wire = await api.create_run(thread, body)
             return {"run": Run(key=RunKey(thread.thread_id, wire.id), wire=wire), "thread_key": thread}
 
-        return await _carry_out(info, CreateRunPayload, input, write, "threadId")
+        return await _write_once(info, CreateRunPayload, input, write, "threadId")
 
     @documented_field
     async def create_thread_and_run(
         self, info: Info, input: Annotated[CreateThreadAndRunInput, _INPUT]
     ) -> CreateThreadAndRunPayload:
-        """Create a thread and start a run on it, in one call."""
+        """Create a thread and start a run on it, in one upstream call."""
 
         async def write(api: ThreadsApi) -> Fields:
-            body = _body(ThreadAndRunBody, input, assistant_id=_assistant_id(input.assistant_id))
+            body = _build_body(ThreadAndRunBody, input, assistant_id=_assistant_id(input.assistant_id))
             wire = await api.create_thread_and_run(body)
-            thread_id = _thread_id_of(wire)
+            thread_id = _thread_id_from_run(wire)
             return {"run": Run(key=RunKey(thread_id, wire.id), wire=wire), "thread_key": ThreadKey(thread_id)}
 
-        return await _carry_out(info, CreateThreadAndRunPayload, input, write)
+        return await _write_once(info, CreateThreadAndRunPayload, input, write)
 
     @documented_field
     async def update_run(self, info: Info, input: Annotated[UpdateRunInput, _INPUT]) -> UpdateRunPayload:
-        """Change a run's metadata."""
+        """Change the metadata of a run."""
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(RunKey, input.run_id, "runId")
-            wire = await api.update_run(key, _body(MetadataUpdateBody, input, "run_id", keep_nulls=True))
+            wire = await api.update_run(key, _build_body(MetadataUpdateBody, input, "run_id", keep_nulls=True))
             return {"run": Run(key=key, wire=wire)}
 
-        return await _carry_out(info, UpdateRunPayload, input, write, "runId")
+        return await _write_once(info, UpdateRunPayload, input, write, "runId")
 
     @documented_field
     async def cancel_run(self, info: Info, input: Annotated[CancelRunInput, _INPUT]) -> CancelRunPayload:
-        """Tell a run to stop; one that is terminal cannot."""
+        """Stop a run. This is refused if the run has ended."""
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(RunKey, input.run_id, "runId")
             return {"run": Run(key=key, wire=await api.cancel_run(key))}
 
-        return await _carry_out(info, CancelRunPayload, input, write, "runId")
+        return await _write_once(info, CancelRunPayload, input, write, "runId")
 
     @documented_field
     async def submit_tool_outputs(
         self, info: Info, input: Annotated[SubmitToolOutputsInput, _INPUT]
     ) -> SubmitToolOutputsPayload:
-        """Answer all function calls that a run waits for, at once; it then goes on."""
+        """Submit the outputs of all function calls that a run waits for. The run then continues."""
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(RunKey, input.run_id, "runId")
-            body = _body(ToolOutputsBody, input, "run_id")
-            _check_outputs(await info.context.loaders.runs.load(key), body)
+            body = _build_body(ToolOutputsBody, input, "run_id")
+            _check_tool_outputs(await info.context.loaders.runs.load(key), body)
             return {"run": Run(key=key, wire=await api.submit_tool_outputs(key, body))}
 
-        return await _carry_out(info, SubmitToolOutputsPayload, input, write, "runId")
+        return await _write_once(info, SubmitToolOutputsPayload, input, write, "runId")
 
     @documented_field
     async def create_assistant(
@@ -223,81 +226,95 @@ class Mutation:
         """Create an assistant."""
 
         async def write(api: ThreadsApi) -> Fields:
-            wire = await api.create_assistant(_body(AssistantBody, input))
+            wire = await api.create_assistant(_build_body(AssistantBody, input))
             return {"assistant": Assistant(key=AssistantKey(wire.id), wire=wire)}
 
-        return await _carry_out(info, CreateAssistantPayload, input, write)
+        return await _write_once(info, CreateAssistantPayload, input, write)
 
     @documented_field
     async def update_assistant(
         self, info: Info, input: Annotated[UpdateAssistantInput, _INPUT]
     ) -> UpdateAssistantPayload:
-        """Change what is given; the rest stays as it is. Null clears texts and numbers, `{}` and `[]` the rest."""
+        """Change the fields of an assistant that are set; all other fields stay the same.
+
+        Null clears texts and numbers; `{}` and `[]` clear objects and lists.
+        """
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(AssistantKey, input.assistant_id, "assistantId")
-            wire = await api.update_assistant(key, _body(AssistantUpdateBody, input, "assistant_id", keep_nulls=True))
+            wire = await api.update_assistant(
+                key, _build_body(AssistantUpdateBody, input, "assistant_id", keep_nulls=True)
+            )
             return {"assistant": Assistant(key=key, wire=wire)}
 
-        return await _carry_out(info, UpdateAssistantPayload, input, write, "assistantId")
+        return await _write_once(info, UpdateAssistantPayload, input, write, "assistantId")
 
     @documented_field
     async def delete_assistant(
         self, info: Info, input: Annotated[DeleteAssistantInput, _INPUT]
     ) -> DeleteAssistantPayload:
-        """Delete an assistant; its runs and messages stay."""
+        """Delete an assistant. Its runs and messages stay."""
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(AssistantKey, input.assistant_id, "assistantId")
             await api.delete_assistant(key)
             return {"deleted_id": to_global_id(key)}
 
-        return await _carry_out(info, DeleteAssistantPayload, input, write, "assistantId")
+        return await _write_once(info, DeleteAssistantPayload, input, write, "assistantId")
 
 
-async def _carry_out(
+async def _write_once(
     info: Info,
     payload_type: type[PayloadT],
-    source: Any,
+    input: Any,
     write: Callable[[ThreadsApi], Awaitable[Fields]],
     own_field: str | None = None,
 ) -> PayloadT:
-    """Write once, and answer with the payload or with the refusals that the caller can act on; raises the others.
+    """Send one write. Returns the payload with the result, or with the refusals that the client can act on.
 
-    Whatever came of it, the operation reads anew from here on: a write that failed may still have taken place.
+    In any case the loaders are cleared, because a write that failed may still have taken place.
+
+    Raises:
+        GatewayError: The client cannot act on the error.
     """
-    mark = None if source.client_mutation_id is UNSET else source.client_mutation_id
+    mutation_id = None if input.client_mutation_id is UNSET else input.client_mutation_id
     try:
         fields = await write(info.context.api)
     except ValidationError as error:
-        return payload_type(user_errors=user_errors_from_validation_error(error), client_mutation_id=mark)
+        return payload_type(user_errors=user_errors_from_validation_error(error), client_mutation_id=mutation_id)
     except MutationRefusedError as refused:
-        return payload_type(user_errors=refused.errors, client_mutation_id=mark)
+        return payload_type(user_errors=refused.errors, client_mutation_id=mutation_id)
     except GatewayError as error:
         user_error = user_error_from_gateway_error(error, own_field)
         if user_error is None:
             raise
-        return payload_type(user_errors=[user_error], client_mutation_id=mark)
+        return payload_type(user_errors=[user_error], client_mutation_id=mutation_id)
     finally:
         info.context.reset_loaders()
-    return payload_type(client_mutation_id=mark, **fields)
+    return payload_type(client_mutation_id=mutation_id, **fields)
 
 
-def _body(body_type: type[BodyT], source: Any, *left_out: str, keep_nulls: bool = False, **replaced: Any) -> BodyT:
-    """Make a body of what was given in an input; raises pydantic's `ValidationError`."""
+def _build_body(
+    body_type: type[BodyT], input: Any, *excluded: str, keep_nulls: bool = False, **overrides: Any
+) -> BodyT:
+    """Build the body of the fields that are set in an input.
+
+    Raises:
+        ValidationError: pydantic refuses a value.
+    """
     wire = {
         name: value
-        for name, value in given(source)
-        if name not in {*left_out, "client_mutation_id"} and (keep_nulls or value is not None)
+        for name, value in present_fields(input)
+        if name not in {*excluded, "client_mutation_id"} and (keep_nulls or value is not None)
     }
-    return body_type.model_validate(wire | replaced)
+    return body_type.model_validate(wire | overrides)
 
 
 def _assistant_id(text: str) -> str:
     return read_id(AssistantKey, text, "assistantId").assistant_id
 
 
-def _thread_id_of(run: RunObject) -> str:
+def _thread_id_from_run(run: RunObject) -> str:
     if run.thread_id is None:
         raise GatewayError(
             ErrorCode.UPSTREAM_INVALID_RESPONSE,
@@ -307,8 +324,8 @@ def _thread_id_of(run: RunObject) -> str:
     return run.thread_id
 
 
-def _check_outputs(run: RunObject, body: ToolOutputsBody) -> None:
-    """Refuse outputs that the run does not wait for, given twice, or missing; each call has exactly one."""
+def _check_tool_outputs(run: RunObject, body: ToolOutputsBody) -> None:
+    """Refuse an output that the run does not wait for, a second output of a call, and a missing output."""
     action = required_action_from_wire(run.required_action)
     if run.status != "requires_action" or not isinstance(action, SubmitToolOutputsAction):
         got = "whose required action cannot be read" if run.status == "requires_action" else f"with status {run.status}"
@@ -318,9 +335,9 @@ def _check_outputs(run: RunObject, body: ToolOutputsBody) -> None:
     errors = []
     for index, output in enumerate(body.tool_outputs):
         if open_calls.pop(output.tool_call_id, None) is None:
-            waiting = ", ".join(call.id for call in action.tool_calls)
+            expected = ", ".join(call.id for call in action.tool_calls)
             got = format_value(output.tool_call_id)
-            message = f"expected one output for each of {waiting}, got {got} (once more, or not open)"
+            message = f"expected one output for each of {expected}, got {got} (once more, or not open)"
             field = ["toolOutputs", str(index), "toolCallId"]
             errors.append(UserError(code=UserErrorCode.INVALID_VALUE, message=message, field=field))
     errors += [

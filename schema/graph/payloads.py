@@ -1,6 +1,6 @@
-"""Payloads: what a mutation answers. Each has its object, the refusals as data, and the caller's own mark.
+"""The payloads of the mutations: the object, the `userErrors`, and the client's own `clientMutationId`.
 
-An object is null where the mutation was refused; `userErrors` then say why.
+If the mutation was refused, the object is null and `userErrors` contain the reasons.
 """
 
 from __future__ import annotations
@@ -11,136 +11,140 @@ import strawberry
 
 from schema.contract.keys import ThreadKey
 from schema.engine.context import Info
+from schema.graph.assistant_node import Assistant
 from schema.graph.documented_field import documented_field
-from schema.graph.nodes import Assistant, Message, Run, Thread
+from schema.graph.message_node import Message
 from schema.graph.references import follow_reference
+from schema.graph.run_node import Run
+from schema.graph.thread_node import Thread
 from schema.graph.user_errors import UserError
 
 
-def _object(description: str) -> Any:
-    return strawberry.field(default=None, description=f"{description} Null where it was refused.")
+def _result_field(description: str) -> Any:
+    return strawberry.field(default=None, description=f"{description} Null if the mutation was refused.")
 
 
-_DELETED = "The global ID of what is no longer there."
+_DELETED = "The global ID of the deleted object."
 
 
 @strawberry.type
 class Payload:
-    """What every mutation answers."""
+    """The fields of every payload."""
 
     user_errors: list[UserError] = strawberry.field(
-        default_factory=list, description="Why it was refused, as far as the caller can act on it; empty on success."
+        default_factory=list,
+        description="The reasons why the mutation was refused, if the client can act on them. Empty on success.",
     )
     client_mutation_id: str | None = strawberry.field(
-        default=None, description="The `clientMutationId` of the input, as it came."
+        default=None, description="The `clientMutationId` of the input, unchanged."
     )
 
 
 @strawberry.type
 class _InThreadPayload(Payload):
-    """What a mutation answers that changes something within a thread."""
+    """The fields of the payload of a mutation that changes a part of a thread."""
 
     thread_key: strawberry.Private[ThreadKey | None] = None
 
     @documented_field
     def thread(self, info: Info) -> Thread | None:
-        """The thread that it belongs to, as it is now. Null where it was refused."""
+        """The thread of the changed object, in its new state. Null if the mutation was refused."""
         return follow_reference(info, Thread, self.thread_key) if self.thread_key else None
 
 
-@strawberry.type(description="The answer of createThread.")
+@strawberry.type(description="The payload of createThread.")
 class CreateThreadPayload(Payload):
-    """Carries the new thread."""
+    """Contains the new thread."""
 
-    thread: Thread | None = _object("The new thread.")
+    thread: Thread | None = _result_field("The new thread.")
 
 
-@strawberry.type(description="The answer of updateThread.")
+@strawberry.type(description="The payload of updateThread.")
 class UpdateThreadPayload(Payload):
-    """Carries the thread."""
+    """Contains the thread."""
 
-    thread: Thread | None = _object("The thread as it is now.")
+    thread: Thread | None = _result_field("The thread in its new state.")
 
 
-@strawberry.type(description="The answer of deleteThread.")
+@strawberry.type(description="The payload of deleteThread.")
 class DeleteThreadPayload(Payload):
-    """Carries the id of what is gone."""
+    """Contains the ID of the deleted object."""
 
-    deleted_id: strawberry.ID | None = _object(_DELETED)
+    deleted_id: strawberry.ID | None = _result_field(_DELETED)
 
 
-@strawberry.type(description="The answer of createMessage.")
+@strawberry.type(description="The payload of createMessage.")
 class CreateMessagePayload(_InThreadPayload):
-    """Carries the new message."""
+    """Contains the new message."""
 
-    message: Message | None = _object("The new message.")
+    message: Message | None = _result_field("The new message.")
 
 
-@strawberry.type(description="The answer of updateMessage.")
+@strawberry.type(description="The payload of updateMessage.")
 class UpdateMessagePayload(Payload):
-    """Carries the message."""
+    """Contains the message."""
 
-    message: Message | None = _object("The message as it is now.")
+    message: Message | None = _result_field("The message in its new state.")
 
 
-@strawberry.type(description="The answer of deleteMessage.")
+@strawberry.type(description="The payload of deleteMessage.")
 class DeleteMessagePayload(_InThreadPayload):
-    """Carries the id of what is gone."""
+    """Contains the ID of the deleted object."""
 
-    deleted_id: strawberry.ID | None = _object(_DELETED)
+    deleted_id: strawberry.ID | None = _result_field(_DELETED)
 
 
-@strawberry.type(description="The answer of createRun.")
+@strawberry.type(description="The payload of createRun.")
 class CreateRunPayload(_InThreadPayload):
-    """Carries the new run."""
+    """Contains the new run."""
 
-    run: Run | None = _object("The new run.")
+    run: Run | None = _result_field("The new run.")
 
 
-@strawberry.type(description="The answer of createThreadAndRun.")
+@strawberry.type(description="The payload of createThreadAndRun.")
 class CreateThreadAndRunPayload(_InThreadPayload):
-    """Carries the new run, which leads to the new thread."""
+    """Contains the new run, and with it the new thread."""
 
-    run: Run | None = _object("The new run.")
+    run: Run | None = _result_field("The new run.")
 
 
-@strawberry.type(description="The answer of updateRun.")
+@strawberry.type(description="The payload of updateRun.")
 class UpdateRunPayload(Payload):
-    """Carries the run."""
+    """Contains the run."""
 
-    run: Run | None = _object("The run as it is now.")
+    run: Run | None = _result_field("The run in its new state.")
 
 
-@strawberry.type(description="The answer of cancelRun.")
+@strawberry.type(description="The payload of cancelRun.")
 class CancelRunPayload(Payload):
-    """Carries the run."""
+    """Contains the run."""
 
-    run: Run | None = _object("The run as it is now; it stops a moment later.")
+    run: Run | None = _result_field("The run in its new state. It stops a moment later.")
 
 
-@strawberry.type(description="The answer of submitToolOutputs.")
+@strawberry.type(description="The payload of submitToolOutputs.")
 class SubmitToolOutputsPayload(Payload):
-    """Carries the run."""
+    """Contains the run."""
 
-    run: Run | None = _object("The run as it is now; it goes on a moment later.")
+    run: Run | None = _result_field("The run in its new state. It continues a moment later.")
 
 
-@strawberry.type(description="The answer of createAssistant.")
+@strawberry.type(description="The payload of createAssistant.")
 class CreateAssistantPayload(Payload):
-    """Carries the new assistant."""
+    """Contains the new assistant."""
 
-    assistant: Assistant | None = _object("The new assistant.")
+    assistant: Assistant | None = _result_field("The new assistant.")
 
 
-@strawberry.type(description="The answer of updateAssistant.")
+@strawberry.type(description="The payload of updateAssistant.")
 class UpdateAssistantPayload(Payload):
-    """Carries the assistant."""
+    """Contains the assistant."""
 
-    assistant: Assistant | None = _object("The assistant as it is now.")
+    assistant: Assistant | None = _result_field("The assistant in its new state.")
 
 
-@strawberry.type(description="The answer of deleteAssistant.")
+@strawberry.type(description="The payload of deleteAssistant.")
 class DeleteAssistantPayload(Payload):
-    """Carries the id of what is gone."""
+    """Contains the ID of the deleted object."""
 
-    deleted_id: strawberry.ID | None = _object(_DELETED)
+    deleted_id: strawberry.ID | None = _result_field(_DELETED)

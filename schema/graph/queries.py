@@ -1,4 +1,4 @@
-"""The ways into the graph."""
+"""The root type `Query`: lookups by id, the list of assistants, and the upstream's capabilities."""
 
 from __future__ import annotations
 
@@ -11,54 +11,59 @@ from schema.contract.errors import GatewayError, bad_argument
 from schema.contract.keys import AssistantKey, MessageKey, RunKey, ThreadKey
 from schema.engine.context import Info
 from schema.engine.deferred import deferred_error
-from schema.graph.connections import After, Before, Connection, First, Last, open_connection
+from schema.graph.assistant_node import Assistant, plan_assistants
+from schema.graph.connections import After, Before, Connection, First, Last, load_connection
 from schema.graph.documented_field import documented_field, plain_field
 from schema.graph.id_arguments import read_id, read_node_id
-from schema.graph.nodes import NODE_TYPES, Assistant, Message, Node, Run, Thread, list_assistants
+from schema.graph.message_node import Message
+from schema.graph.node import Node
+from schema.graph.nodes import NODE_TYPES
 from schema.graph.references import look_up
+from schema.graph.run_node import Run
+from schema.graph.thread_node import Thread
 
 NodeT = TypeVar("NodeT")
 
 MAX_IDS = 100
-"""Most ids of one `nodes` or `threadsByIds`."""
+"""The most ids of one `nodes` or `threadsByIds` field."""
 
 GlobalId = Annotated[strawberry.ID, strawberry.argument(description="The global ID.")]
-EitherId = Annotated[strawberry.ID, strawberry.argument(description="The global ID or the upstream's own id.")]
+EitherId = Annotated[strawberry.ID, strawberry.argument(description="The global ID, or the upstream id.")]
 
 
-@strawberry.type(description="What the server behind the gateway can do, so that a frontend can adapt.")
+@strawberry.type(description="The capabilities of the server behind the gateway, so that a frontend can adapt.")
 class Upstream:
-    """Source: the dialect that the gateway was configured with."""
+    """Source: the dialect in the gateway's configuration."""
 
-    dialect: str = plain_field("The profile that the gateway speaks to it in, such as `openai-v2`.")
+    dialect: str = plain_field("The dialect that the gateway uses, such as `openai-v2`.")
     version: str = plain_field("The version of the API: `v1` or `v2`.")
-    streaming: bool = plain_field("Whether it streams runs.")
-    deletes_messages: bool = plain_field("Whether it can delete a message.")
-    lists_threads: bool = plain_field("Whether it can list threads; the API itself cannot.")
+    streaming: bool = plain_field("Whether the server streams runs.")
+    deletes_messages: bool = plain_field("Whether the server can delete a message.")
+    lists_threads: bool = plain_field("Whether the server can list threads. The API itself cannot.")
     message_files: bool = plain_field("Whether messages have `files` (version 1 of the API).")
 
 
-@strawberry.type(description="Reading. An object that is not there is null, without an error.")
+@strawberry.type(description="Read operations. An object that does not exist is null, without an error.")
 class Query:
-    """Lookups by id, the assistants, and what the upstream can do."""
+    """Lookups by id, the assistants, and the upstream's capabilities."""
 
     @documented_field
     def node(self, info: Info, id: GlobalId) -> Node | None:
-        """Find any object by its global ID."""
+        """Return any object by its global ID."""
         return _find_node(info, id, "id")
 
     @documented_field
     def nodes(
         self,
         info: Info,
-        ids: Annotated[list[strawberry.ID], strawberry.argument(description="Global IDs, at most 100.")],
+        ids: Annotated[list[strawberry.ID], strawberry.argument(description="The global IDs, at most 100.")],
     ) -> list[Node | None]:
-        """Find objects by their global IDs: one for each ID, in their order, null for one that is not there."""
-        return _each(_bounded(ids), lambda id_: _find_node(info, id_, "ids"))
+        """Return objects by their global IDs: one per ID, in the same order. An object that does not exist is null."""
+        return _find_each(_check_id_count(ids), lambda id_: _find_node(info, id_, "ids"))
 
     @documented_field
     def thread(self, info: Info, id: EitherId) -> Thread | None:
-        """Find a thread."""
+        """Return a thread."""
         return _find_thread(info, id, "id")
 
     @documented_field
@@ -66,28 +71,28 @@ class Query:
         self,
         info: Info,
         ids: Annotated[
-            list[strawberry.ID], strawberry.argument(description="Global IDs or upstream ids, at most 100.")
+            list[strawberry.ID], strawberry.argument(description="The global IDs or upstream ids, at most 100.")
         ],
     ) -> list[Thread | None]:
-        """Find threads: one for each ID, in their order, null for one that is not there.
+        """Return threads: one per ID, in the same order. A thread that does not exist is null.
 
-        The API cannot list threads, so the frontend's own program keeps their ids.
+        The API cannot list threads, so the frontend stores their ids itself.
         """
-        return _each(_bounded(ids), lambda id_: _find_thread(info, id_, "ids"))
+        return _find_each(_check_id_count(ids), lambda id_: _find_thread(info, id_, "ids"))
 
     @documented_field
     def message(self, info: Info, id: GlobalId) -> Message | None:
-        """Find a message."""
+        """Return a message."""
         return look_up(info, Message, read_id(MessageKey, id))
 
     @documented_field
     def run(self, info: Info, id: GlobalId) -> Run | None:
-        """Find a run."""
+        """Return a run."""
         return look_up(info, Run, read_id(RunKey, id))
 
     @documented_field
     def assistant(self, info: Info, id: EitherId) -> Assistant | None:
-        """Find an assistant."""
+        """Return an assistant."""
         return look_up(info, Assistant, read_id(AssistantKey, id))
 
     @documented_field
@@ -95,19 +100,19 @@ class Query:
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[Assistant] | None:
         """The assistants, oldest first."""
-        return open_connection(list_assistants(info.context, first=first, after=after, last=last, before=before))
+        return load_connection(plan_assistants(info.context, first=first, after=after, last=last, before=before))
 
     @documented_field
     def upstream(self, info: Info) -> Upstream:
-        """What the server behind the gateway can do, so that a frontend can adapt."""
-        can = info.context.capabilities
+        """The capabilities of the server behind the gateway, so that a frontend can adapt."""
+        capabilities = info.context.capabilities
         return Upstream(
-            dialect=can.dialect,
-            version=can.version,
-            streaming=can.streaming,
-            deletes_messages=can.deletes_messages,
-            lists_threads=can.lists_threads,
-            message_files=can.message_files,
+            dialect=capabilities.dialect,
+            version=capabilities.version,
+            streaming=capabilities.streaming,
+            deletes_messages=capabilities.deletes_messages,
+            lists_threads=capabilities.lists_threads,
+            message_files=capabilities.message_files,
         )
 
 
@@ -120,8 +125,8 @@ def _find_thread(info: Info, text: str, argument: str) -> Thread | None:
     return look_up(info, Thread, read_id(ThreadKey, text, argument), argument)
 
 
-def _each(ids: list[strawberry.ID], find_one: Callable[[str], NodeT | None]) -> list[NodeT | None]:
-    """Find each by itself, so that one ID that is refused takes no other along."""
+def _find_each(ids: list[strawberry.ID], find_one: Callable[[str], NodeT | None]) -> list[NodeT | None]:
+    """Find each object separately, so that an ID that is refused does not affect the others."""
     found: list[NodeT | None] = []
     for id_ in ids:
         try:
@@ -131,7 +136,7 @@ def _each(ids: list[strawberry.ID], find_one: Callable[[str], NodeT | None]) -> 
     return found
 
 
-def _bounded(ids: list[strawberry.ID]) -> list[strawberry.ID]:
+def _check_id_count(ids: list[strawberry.ID]) -> list[strawberry.ID]:
     if len(ids) > MAX_IDS:
         raise bad_argument("ids", f"at most {MAX_IDS} ids", len(ids))
     return ids

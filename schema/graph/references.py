@@ -1,9 +1,9 @@
-"""From a key to a node: what is loaded, what is loaded with it, and what needs no call at all.
+"""Loading of nodes: follows references, looks up ids, and starts the loads that a selection needs.
 
-A reference (`message.run`) is trusted: where only fields of the key are selected below it, it costs nothing.
-A lookup (`thread(id:)`) has to prove that the object exists, by the object itself or by a page of one of its lists.
-Either starts everything that its selection needs at the same time, so that a nested query takes as many upstream
-round trips as it has true dependencies.
+A reference (`message.run`) is trusted: if only fields of the key are selected below it, it costs no call.
+A lookup (`thread(id:)`) must prove that the object exists, by the object itself or by a page of one of its lists.
+Both start all loads that their selection needs at the same time, so that a nested query takes only as many upstream
+round trips as its data depend on each other.
 """
 
 from __future__ import annotations
@@ -26,75 +26,81 @@ from schema.graph.connections import ConnectionPlan
 
 
 class LoadedNode(Protocol):
-    """What loading has to know about a type of node."""
+    """A node type, as far as loading needs to know it."""
 
     TYPE_NAME: ClassVar[str]
-    FIELDS_OF_KEY: ClassVar[frozenset[str]]
-    """Fields that the key alone answers, lists among them."""
+    KEY_FIELDS: ClassVar[frozenset[str]]
+    """Fields that are resolved from the key alone, lists included."""
     LISTS: ClassVar[Mapping[str, Callable[..., ConnectionPlan[Any]]]]
-    """Fields that show a page, each with the plan of it: a function of context, key and arguments.
+    """Fields that show a page, each with its planner: a function of context, key and arguments.
 
-    They are started in this order: first what has lists of its own, and what other lists refer to.
+    Their loads start in this order: lists whose objects have lists, and lists that others refer to, come first.
     """
     REFERENCES: ClassVar[Mapping[str, Callable[[Any], tuple[type[LoadedNode], Any]]]]
-    """Fields that lead to a node whose key follows from this node's key, each with its type and key."""
+    """Fields that refer to a node whose key follows from this node's key, each with that node's type and key."""
 
     def __init__(self, key: Any, wire: Any = None) -> None:
-        """A node of a key and, once it is here, its wire object."""
+        """Make a node of a key and, once it is loaded, its wire object."""
 
     @staticmethod
     def loader(context: Context) -> PortLoader[Any, Any]:
-        """The loader of the type's wire objects."""
+        """Return the loader of the type's wire objects."""
 
 
 NodeT = TypeVar("NodeT", bound=LoadedNode)
 
-PYTHON_NAMES = {"runId": "run_id"}
-"""How the planners of lists call arguments whose name is another in GraphQL."""
+PYTHON_ARGUMENT_NAMES = {"runId": "run_id"}
+"""Arguments of lists that have another name in Python than in GraphQL."""
 
 
-class _ListBelow(NamedTuple):
+class _SelectedList(NamedTuple):
     """A list that is selected on a node."""
 
     planner: Callable[..., ConnectionPlan[Any]]
     arguments: Arguments
-    nodes: Sequence[FieldNode]
-    """Where its objects are selected, if what is selected on them may lead on."""
+    object_fields: Sequence[FieldNode]
+    """The fields that return the list's objects; empty if no selection on them needs further loads."""
 
 
-class _Below(NamedTuple):
-    """What is selected on a node at a place in a document, as far as loading is concerned."""
+class _NodeSelection(NamedTuple):
+    """The selection on a node at one place of a document, as far as loading needs to know it."""
 
     key_is_enough: bool
-    lists: Sequence[_ListBelow]
+    lists: Sequence[_SelectedList]
     references: Sequence[tuple[Callable[[Any], tuple[type[LoadedNode], Any]], FieldNode]]
 
 
 def follow_reference(info: Info, node_type: type[NodeT], key: Any) -> NodeT | None:
-    """Follow a reference: at once where no call is needed, else as a `Later`, which GraphQL execution awaits.
+    """Follow a reference to a node.
 
-    A reference to an object that is not there gives null.
+    Returns the node if no call is needed, else a `Deferred`, which GraphQL execution awaits. The result is None if
+    the object does not exist.
     """
-    below = _below(info, node_type, info._raw_info.field_nodes)
-    if below.lists or below.references:
-        _start(info, below, key)
-    if below.key_is_enough:
+    selection = _node_selection(info, node_type, info._raw_info.field_nodes)
+    if selection.lists or selection.references:
+        _start_loads(info, selection, key)
+    if selection.key_is_enough:
         return node_type(key=key)
-    return then(node_type.loader(info.context).start_load(key), lambda load: _loaded(node_type, key, load))
+    return then(node_type.loader(info.context).start_load(key), lambda load: _node_or_none(node_type, key, load))
 
 
 def look_up(info: Info, node_type: type[NodeT], key: Any, argument: str = "id") -> NodeT | None:
-    """Look an object up by an id that came from outside: null where there is no such object. It may come `Later`.
+    """Look up a node by an id from the client.
 
-    Where only lists of it are selected, a page of one of them proves that it exists, and it is not fetched itself.
-    A page that fails in another way is reported by its own field. A page behind a cursor proves nothing when it is
-    not found: the object that the cursor names may be gone. Raises a `GatewayError` that names the argument where
-    the upstream will not take the id.
+    If only lists of the node are selected, a page of one of them proves that it exists, and the node itself is not
+    loaded. If that page fails in another way, its own field reports the error. A page after a cursor proves nothing
+    when it is not found, because the object that the cursor names may be gone.
+
+    Returns:
+        The node or a `Deferred` of it; None if there is no such object.
+
+    Raises:
+        GatewayError: The upstream refuses the id; the error names `argument`.
     """
-    below = _below(info, node_type, info._raw_info.field_nodes)
-    plans = _start(info, below, key)
+    selection = _node_selection(info, node_type, info._raw_info.field_nodes)
+    plans = _start_loads(info, selection, key)
     proofs = [plan for plan in plans if plan.proves_owner and plan.key.window.after is None]
-    is_proof = bool(proofs) and below.key_is_enough
+    is_proof = bool(proofs) and selection.key_is_enough
 
     def finish(load: asyncio.Future[Any]) -> NodeT | None:
         try:
@@ -113,7 +119,7 @@ def look_up(info: Info, node_type: type[NodeT], key: Any, argument: str = "id") 
     return then(node_type.loader(info.context).start_load(key), finish)
 
 
-def _loaded(node_type: type[NodeT], key: Any, load: asyncio.Future[Any]) -> NodeT | None:
+def _node_or_none(node_type: type[NodeT], key: Any, load: asyncio.Future[Any]) -> NodeT | None:
     try:
         return node_type(key=key, wire=load.result())
     except GatewayError as error:
@@ -122,36 +128,36 @@ def _loaded(node_type: type[NodeT], key: Any, load: asyncio.Future[Any]) -> Node
         raise
 
 
-def _below(info: Info, node_type: type[LoadedNode], nodes: Sequence[FieldNode]) -> _Below:
-    """Find out what is selected on a node below some fields, once for each place in a document."""
+def _node_selection(info: Info, node_type: type[LoadedNode], nodes: Sequence[FieldNode]) -> _NodeSelection:
+    """Return the selection on a node below some fields. It is read once for each place of a document."""
     place = (node_type, *map(id, nodes))
-    known: _Below | None = info.context.position_plans.get(place)
-    if known is None:
-        known = info.context.position_plans[place] = _look_below(info, node_type, nodes)
-    return known
+    selection: _NodeSelection | None = info.context.position_plans.get(place)
+    if selection is None:
+        selection = info.context.position_plans[place] = _read_node_selection(info, node_type, nodes)
+    return selection
 
 
-def _look_below(info: Info, node_type: type[LoadedNode], nodes: Sequence[FieldNode]) -> _Below:
+def _read_node_selection(info: Info, node_type: type[LoadedNode], nodes: Sequence[FieldNode]) -> _NodeSelection:
     raw = info._raw_info
     fields = selected_fields(raw, node_type.TYPE_NAME, nodes)
-    in_order = sorted(fields, key=lambda field: _rank(node_type, field.name.value))
-    definitions = _fields_of(info, node_type.TYPE_NAME)
+    in_order = sorted(fields, key=lambda field: _list_rank(node_type, field.name.value))
+    definitions = _field_definitions(info, node_type.TYPE_NAME)
     lists, references = [], []
     for field in in_order:
         name = field.name.value
         if (planner := node_type.LISTS.get(name)) is not None:
-            nodes = _nodes_of(info, definitions[name], field)
-            nodes = nodes if may_start_loads(raw.schema, nodes, raw.fragments) else []
-            lists.append(_ListBelow(planner, Arguments(definitions[name], field, PYTHON_NAMES), nodes))
+            objects = _object_fields(info, definitions[name], field)
+            objects = objects if may_start_loads(raw.schema, objects, raw.fragments) else []
+            lists.append(_SelectedList(planner, Arguments(definitions[name], field, PYTHON_ARGUMENT_NAMES), objects))
         elif (reference := node_type.REFERENCES.get(name)) is not None:
             references.append((reference, field))
-    return _Below(field_names(fields) <= node_type.FIELDS_OF_KEY, lists, references)
+    return _NodeSelection(field_names(fields) <= node_type.KEY_FIELDS, lists, references)
 
 
-def _nodes_of(info: Info, definition: GraphQLField, field: FieldNode) -> list[FieldNode]:
-    """Find where the objects of a connection are selected: as its nodes, and as those of its edges."""
+def _object_fields(info: Info, definition: GraphQLField, field: FieldNode) -> list[FieldNode]:
+    """Find the fields that return a connection's objects: `nodes`, and `node` of `edges`."""
     connection = get_named_type(definition.type).name
-    raw, fields = info._raw_info, _fields_of(info, connection)
+    raw, fields = info._raw_info, _field_definitions(info, connection)
     found = []
     for selected in selected_fields(raw, connection, [field]) if "edges" in fields else ():
         if selected.name.value == "nodes":
@@ -162,48 +168,51 @@ def _nodes_of(info: Info, definition: GraphQLField, field: FieldNode) -> list[Fi
     return found
 
 
-def _fields_of(info: Info, type_name: str) -> Mapping[str, GraphQLField]:
+def _field_definitions(info: Info, type_name: str) -> Mapping[str, GraphQLField]:
     fields: Mapping[str, GraphQLField] = info._raw_info.schema.type_map[type_name].fields  # type: ignore[attr-defined]  # an object type
     return fields
 
 
-def _rank(node_type: type[LoadedNode], name: str) -> int:
+def _list_rank(node_type: type[LoadedNode], name: str) -> int:
     return list(node_type.LISTS).index(name) if name in node_type.LISTS else len(node_type.LISTS)
 
 
-def _start(info: Info, below: _Below, key: Any) -> list[ConnectionPlan[Any]]:
-    """Start whatever follows from the key alone: the first page of each list, and what references lead to.
+def _start_loads(info: Info, selection: _NodeSelection, key: Any) -> list[ConnectionPlan[Any]]:
+    """Start all loads that follow from the key alone: the first page of each list, and the targets of references.
 
-    What follows from the objects of a page is started as soon as the page is here, whatever else is still awaited.
-    Gives the plans of the node's own lists. Arguments that are refused wait for their field, which reports them.
+    The loads that follow from the objects of a page start as soon as that page is loaded. Arguments that are refused
+    are skipped here: their field reports the error.
+
+    Returns:
+        The plans of the node's own lists.
     """
     plans = []
-    for planner, arguments, nodes in below.lists:
+    for planner, arguments, object_fields in selection.lists:
         try:
             plan = planner(info.context, key, **arguments.coerce(variables_from_info(info._raw_info)))
         except (GatewayError, GraphQLError):
             continue
         page = plan.loader.start_load(plan.first_page_key)
-        if nodes:
-            page.add_done_callback(partial(_start_below, info, plan, nodes))
+        if object_fields:
+            page.add_done_callback(partial(_start_loads_of_objects, info, plan, object_fields))
         plans.append(plan)
-    for reference, field in below.references:
+    for reference, field in selection.references:
         target, target_key = reference(key)
-        selected = _below(info, target, [field])
-        if not selected.key_is_enough:
+        target_selection = _node_selection(info, target, [field])
+        if not target_selection.key_is_enough:
             target.loader(info.context).start_load(target_key)
-        _start(info, selected, target_key)
+        _start_loads(info, target_selection, target_key)
     return plans
 
 
-def _start_below(
-    info: Info, plan: ConnectionPlan[Any], nodes: Sequence[FieldNode], page: asyncio.Future[Page[Any]]
+def _start_loads_of_objects(
+    info: Info, plan: ConnectionPlan[Any], object_fields: Sequence[FieldNode], page: asyncio.Future[Page[Any]]
 ) -> None:
     if page.cancelled() or page.exception() is not None:
         return
-    for listed in page.result().data:
-        node = plan.make_node(listed)
-        below = _below(info, type(node), nodes)
-        if not below.lists and not below.references:
+    for wire in page.result().data:
+        node = plan.make_node(wire)
+        selection = _node_selection(info, type(node), object_fields)
+        if not selection.lists and not selection.references:
             return
-        _start(info, below, node.key)
+        _start_loads(info, selection, node.key)

@@ -1,11 +1,11 @@
-"""Custom scalars: times, metadata and free JSON."""
+"""The custom scalars: `DateTime`, `Metadata` and `JSON`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import NewType
+from typing import Any, NewType
 
 import strawberry
 from graphql import GraphQLError
@@ -15,34 +15,39 @@ from schema.contract.errors import ErrorCode, GatewayError, format_value
 from schema.contract.wire import MetadataObject, Timestamp
 
 DateTime = NewType("DateTime", float)
-"""Unix seconds inside, RFC 3339 outside."""
+"""Unix seconds in Python, RFC 3339 in GraphQL."""
 
 Metadata = NewType("Metadata", dict[str, str])
 JSON = NewType("JSON", object)
 
 
 def to_rfc3339(seconds: Timestamp) -> str:
-    """Render Unix seconds as RFC 3339 in UTC; a fraction is kept to the millisecond, and only where there is one."""
+    """Format Unix seconds as RFC 3339 in UTC. Milliseconds are only shown if there is a fraction."""
     try:
-        moment = datetime.fromtimestamp(seconds, UTC)
+        time = datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         message = f"The upstream gave {seconds!r} for a time; expected Unix seconds."
         raise GatewayError(ErrorCode.UPSTREAM_INVALID_RESPONSE, message) from None
-    precision = "milliseconds" if moment.microsecond else "seconds"
-    return moment.isoformat(timespec=precision).removesuffix("+00:00") + "Z"
+    precision = "milliseconds" if time.microsecond else "seconds"
+    return time.isoformat(timespec=precision).removesuffix("+00:00") + "Z"
 
 
-def date_time(seconds: Timestamp | None) -> DateTime | None:
-    """Name an optional upstream time as a GraphQL one."""
+def to_date_time(seconds: Timestamp | None) -> DateTime | None:
+    """Convert an optional upstream time."""
     return None if seconds is None else DateTime(seconds)
 
 
-def metadata(value: MetadataObject) -> Metadata:
-    """Make metadata of what came: none is an empty object, and a value that is no string becomes its JSON text."""
+def to_metadata(value: MetadataObject) -> Metadata:
+    """Convert upstream metadata. Null becomes an empty object; a value that is no string becomes its JSON text."""
     return Metadata({key: item if isinstance(item, str) else json.dumps(item) for key, item in (value or {}).items()})
 
 
-def _no_input(value: object) -> DateTime:
+def to_json(value: Any) -> JSON | None:
+    """Convert an optional JSON value of the upstream."""
+    return None if value is None else JSON(value)
+
+
+def _refuse_input(value: object) -> DateTime:
     raise GraphQLError(f"A DateTime is never an input, got {format_value(value)}.")
 
 
@@ -55,11 +60,11 @@ def _parse_metadata(value: object) -> Metadata:
 SCALARS: dict[object, ScalarDefinition] = {
     DateTime: strawberry.scalar(
         name="DateTime",
-        description="A moment in RFC 3339, in UTC, such as `2026-11-23T09:30:00Z`; to the second, since the "
-        "upstream counts whole seconds (a server that sends fractions keeps its milliseconds).",
+        description="A time in RFC 3339, in UTC, such as `2026-11-23T09:30:00Z`. It has whole seconds, as the upstream "
+        "sends them; if a server sends fractions, it has milliseconds.",
         specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
         serialize=to_rfc3339,
-        parse_value=_no_input,
+        parse_value=_refuse_input,
     ),
     Metadata: strawberry.scalar(
         name="Metadata",

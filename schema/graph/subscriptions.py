@@ -1,10 +1,9 @@
-"""The ways to follow what happens: of a run the present state first, then each change; of a thread what is new."""
+"""The root type `Subscription`: the events of one run or of one thread."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
+from typing import Annotated, Generic, TypeAlias, TypeVar, cast
 
 import strawberry
 
@@ -13,6 +12,7 @@ from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.ports import EventFeed, RunEvents
 from schema.contract.run_events import RunEvent
 from schema.engine.context import Context, Info
+from schema.graph.documented_field import documented_subscription
 from schema.graph.event_types import (
     AnyRunEvent,
     AnyThreadEvent,
@@ -23,98 +23,102 @@ from schema.graph.event_types import (
 )
 from schema.graph.id_arguments import read_id
 
-ShownT = TypeVar("ShownT")
+EventT = TypeVar("EventT")
 
 RunId: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="The run's global ID.")]
 ThreadId: TypeAlias = Annotated[
-    strawberry.ID, strawberry.argument(description="The thread's global ID or the upstream's own id.")
+    strawberry.ID, strawberry.argument(description="The thread's global ID, or its upstream id.")
 ]
 After: TypeAlias = Annotated[
     str | None,
-    strawberry.argument(description="The `cursor` of the last event that is known: what came after it is sent."),
+    strawberry.argument(
+        description="The `cursor` of the last event that the client has. The subscription begins with the next event."
+    ),
 ]
 
 
-class TypedFeed(Generic[ShownT]):
-    """A feed as GraphQL reads it: each event typed, and loaded afresh what is selected below it."""
+class TypedFeed(Generic[EventT]):
+    """A feed that converts each event to its GraphQL type and clears the loaders for it."""
 
-    __slots__ = ("_context", "feed", "log", "shown")
+    __slots__ = ("_context", "event_from_log", "feed", "log_key")
 
     def __init__(
-        self, feed: EventFeed, log: RunKey | ThreadKey, shown: Callable[[RunEvent], ShownT], context: Context
+        self,
+        feed: EventFeed,
+        log_key: RunKey | ThreadKey,
+        event_from_log: Callable[[RunEvent], EventT],
+        context: Context,
     ) -> None:
-        """Show the events of `feed`, which come from the log of `log`."""
+        """Convert the events of `feed`, which come from the log of `log_key`, by `event_from_log`."""
         self.feed = feed
-        self.log = log
-        self.shown = shown
+        self.log_key = log_key
+        self.event_from_log = event_from_log
         self._context = context
 
-    def __aiter__(self) -> TypedFeed[ShownT]:
-        """Give itself: it is read once."""
+    def __aiter__(self) -> TypedFeed[EventT]:
+        """Return the feed itself: it can be iterated once."""
         return self
 
-    async def __anext__(self) -> ShownT:
-        """Give the next event; what the one before it has loaded is forgotten."""
+    async def __anext__(self) -> EventT:
+        """Return the next event. Data that was loaded for the previous event is dropped."""
         event = await self.feed.__anext__()
         self._context.reset_loaders()
-        prime_loaders(event.change, self.log.thread_id, self._context.loaders)
-        return self.shown(event)
+        prime_loaders(event.change, self.log_key.thread_id, self._context.loaders)
+        return self.event_from_log(event)
 
     async def aclose(self) -> None:
-        """Leave the feed."""
+        """Close the feed."""
         await self.feed.aclose()
 
 
-def _subscription(resolver: Callable[..., Any]) -> Any:
-    return strawberry.subscription(resolver=resolver, description=inspect.getdoc(resolver))
-
-
 @strawberry.type(
-    description="Following. A run's begins with the present state, a thread's with its runs under way, and each goes "
-    "on behind the cursor that it is given."
+    description="Live events. A subscription to a run begins with the run's present state, a subscription to a thread "
+    "with the runs that are active. With `after`, it continues after that cursor instead."
 )
 class Subscription:
-    """One run's status, all of one run, all of one thread."""
+    """The status of one run, all events of one run, and the events of one thread."""
 
-    @_subscription
+    @documented_subscription
     async def run_status(self, info: Info, run_id: RunId) -> AsyncIterator[RunStatusChange]:
-        """The present state first, then each change of status; ends after a terminal one."""
+        """The present status of a run, then each change of it. Ends after the final status."""
         key, context = read_id(RunKey, run_id, "runId"), info.context
-        feed = await _opened(_events(context).follow_status(key, after=context.resume_after), key, "runId")
+        feed = await _open_feed(_run_events(context).follow_status(key, after=context.resume_after), key, "runId")
         return cast(
             "AsyncIterator[RunStatusChange]",
             TypedFeed(feed, key, lambda event: run_event_from_log(event, key), context),
         )
 
-    @_subscription
+    @documented_subscription
     async def run_events(self, info: Info, run_id: RunId, after: After = None) -> AsyncIterator[AnyRunEvent]:
-        """Everything that happens in a run, from a cursor or from its beginning; ends with the run."""
+        """All events of a run, from its beginning or from a cursor on. Ends with the run."""
         key, context = read_id(RunKey, run_id, "runId"), info.context
-        feed = await _opened(_events(context).follow_run(key, after=_place(context, after)), key, "runId")
+        after_cursor = _cursor_to_resume(context, after)
+        feed = await _open_feed(_run_events(context).follow_run(key, after=after_cursor), key, "runId")
         return TypedFeed(feed, key, lambda event: run_event_from_log(event, key), context)
 
-    @_subscription
+    @documented_subscription
     async def thread_events(
         self, info: Info, thread_id: ThreadId, after: After = None
     ) -> AsyncIterator[AnyThreadEvent]:
-        """New messages and runs of a thread and what becomes of them, whoever made them."""
+        """New messages and runs of a thread and their changes, from any client."""
         key, context = read_id(ThreadKey, thread_id, "threadId"), info.context
-        feed = await _opened(_events(context).follow_thread(key, after=_place(context, after)), key, "threadId")
+        after_cursor = _cursor_to_resume(context, after)
+        feed = await _open_feed(_run_events(context).follow_thread(key, after=after_cursor), key, "threadId")
         return TypedFeed(feed, key, lambda event: thread_event_from_log(event, key), context)
 
 
-def _events(context: Context) -> RunEvents:
+def _run_events(context: Context) -> RunEvents:
     if context.events is None:
         raise GatewayError(ErrorCode.UNSUPPORTED_BY_UPSTREAM, "Subscriptions are not served here.")
     return context.events
 
 
-def _place(context: Context, after: str | None) -> str | None:
-    """Prefer what the client's transport says it has got: a reconnecting client sends its first document again."""
+def _cursor_to_resume(context: Context, after: str | None) -> str | None:
+    """Prefer the cursor of the transport: a client that reconnects sends its first document again."""
     return after if context.resume_after is None else context.resume_after
 
 
-async def _opened(opening: Awaitable[EventFeed], key: RunKey | ThreadKey, argument: str) -> EventFeed:
+async def _open_feed(opening: Awaitable[EventFeed], key: RunKey | ThreadKey, argument: str) -> EventFeed:
     try:
         return await opening
     except GatewayError as error:

@@ -1,1 +1,1 @@
-"""The limits of every operation: its document, its predicted upstream calls, and the execution of its events."""
+"""Execution of operations under limits: of their documents and of their predicted upstream calls."""

@@ -1,7 +1,7 @@
-"""Bounds the upstream calls of an operation in time linear in its document, whatever its fragments unfold to. Pure.
+"""An upper bound of an operation's upstream calls, in time linear in its document, however its fragments unfold. Pure.
 
-Nothing is taken to be shared, so the bound is loose. It serves documents whose unfolding would take too long; the
-tighter prediction of all others is in `prediction.py`.
+The bound assumes that no calls are shared, so it is loose. It serves operations that unfold to too many selections;
+the tighter prediction of all others is in `call_prediction.py`.
 """
 
 from __future__ import annotations
@@ -16,70 +16,73 @@ from schema.operations.operation_reader import NODE_INTERFACE, OperationReader
 MUTATION = "Mutation"
 
 SNAPSHOT_SIZE = UPSTREAM_PAGE_SIZE
-"""How many messages, and how many steps, a snapshot of a run is taken to hold; hardly any run has so many."""
+"""The assumed number of messages, and of steps, in a snapshot of a run. Hardly any run has so many."""
 
 
 def call_upper_bound(reader: OperationReader, max_page_size: int) -> int:
-    """Bound the calls of an operation as if every field asked for all that it needs by itself."""
+    """Bound the calls of an operation, as if every field loaded all that it needs by itself."""
     root_name = reader.root_name
-    return 0 if root_name is None else _Bound(reader, max_page_size).below(root_name, reader.operation.selection_set)
+    if root_name is None:
+        return 0
+    return _UpperBound(reader, max_page_size).of_selections(root_name, reader.operation.selection_set)
 
 
-class _Bound:
+class _UpperBound:
     def __init__(self, reader: OperationReader, max_page_size: int) -> None:
         self._reader = reader
         self._max_page_size = max_page_size
-        self._of_fragment: dict[tuple[str, str], int] = {}
+        self._fragment_bounds: dict[tuple[str, str], int] = {}
 
-    def below(self, type_name: str, selections: SelectionSetNode | None) -> int:
-        """Bound what is selected on one object; each fragment is looked into once for each type."""
+    def of_selections(self, type_name: str, selection_set: SelectionSetNode | None) -> int:
+        """Bound the selections on one object. Each fragment is read once for each type."""
         total = 0
-        for selection in selections.selections if selections else ():
-            if not self._reader.included(selection):
+        for selection in selection_set.selections if selection_set else ():
+            if not self._reader.is_included(selection):
                 continue
             if isinstance(selection, FieldNode):
-                total += self._field(type_name, selection)
+                total += self._of_field(type_name, selection)
             elif isinstance(selection, InlineFragmentNode):
                 condition = selection.type_condition
-                if condition is None or self._reader.applies(condition.name.value, type_name):
-                    total += self.below(type_name, selection.selection_set)
+                if condition is None or self._reader.fragment_applies(condition.name.value, type_name):
+                    total += self.of_selections(type_name, selection.selection_set)
             elif isinstance(selection, FragmentSpreadNode):
-                total += self._fragment(type_name, selection.name.value)
+                total += self._of_fragment(type_name, selection.name.value)
         return total
 
-    def _fragment(self, type_name: str, name: str) -> int:
-        if (name, type_name) not in self._of_fragment:
+    def _of_fragment(self, type_name: str, name: str) -> int:
+        if (name, type_name) not in self._fragment_bounds:
             fragment = self._reader.fragments[name]
-            applies = self._reader.applies(fragment.type_condition.name.value, type_name)
-            self._of_fragment[name, type_name] = self.below(type_name, fragment.selection_set) if applies else 0
-        return self._of_fragment[name, type_name]
+            applies = self._reader.fragment_applies(fragment.type_condition.name.value, type_name)
+            bound = self.of_selections(type_name, fragment.selection_set) if applies else 0
+            self._fragment_bounds[name, type_name] = bound
+        return self._fragment_bounds[name, type_name]
 
-    def _field(self, type_name: str, field: FieldNode) -> int:
-        target = self._reader.target(type_name, field)
+    def _of_field(self, type_name: str, field: FieldNode) -> int:
+        target = self._reader.target_type(type_name, field)
         if type_name == MUTATION:
             # One write, and at most one read before it.
-            return 2 + (0 if target is None else self.below(target.name, field.selection_set))
+            return 2 + (0 if target is None else self.of_selections(target.name, field.selection_set))
         if target is None:
             return 0
-        below = max(self.below(name, field.selection_set) for name in self._reader.object_types(target))
-        # Arguments are coerced only where they matter, since that takes longer than all the rest.
+        below = max(self.of_selections(name, field.selection_set) for name in self._reader.possible_types(target))
+        # Coercing arguments takes longer than everything else here, so only the fields that need them do it.
         if target.name.endswith("Connection"):
-            size = self._page_size(self._reader.arguments(type_name, field) or {})
+            size = self._page_size(self._reader.argument_values(type_name, field) or {})
             return -(-size // UPSTREAM_PAGE_SIZE) + size * below
         if type_name.endswith(("Connection", "Edge")) or not self._is_node(target):
             return below
-        return self._count(type_name, field) * (1 + below)
+        return self._max_nodes(type_name, field) * (1 + below)
 
-    def _count(self, type_name: str, field: FieldNode) -> int:
-        """Bound how many nodes a field gives."""
-        if not self._reader.is_list(type_name, field):
+    def _max_nodes(self, type_name: str, field: FieldNode) -> int:
+        """Bound the number of nodes that a field returns."""
+        if not self._reader.is_list_field(type_name, field):
             return 1
-        given = self._reader.arguments(type_name, field) or {}
-        return len(given["ids"]) if "ids" in given else SNAPSHOT_SIZE
+        arguments = self._reader.argument_values(type_name, field) or {}
+        return len(arguments["ids"]) if "ids" in arguments else SNAPSHOT_SIZE
 
     def _is_node(self, target: GraphQLCompositeType) -> bool:
-        return target.name == NODE_INTERFACE or self._reader.applies(NODE_INTERFACE, target.name)
+        return target.name == NODE_INTERFACE or self._reader.fragment_applies(NODE_INTERFACE, target.name)
 
-    def _page_size(self, given: dict[str, Any]) -> int:
-        size: int = given.get("first") or given.get("last") or DEFAULT_PAGE_SIZE
+    def _page_size(self, arguments: dict[str, Any]) -> int:
+        size: int = arguments.get("first") or arguments.get("last") or DEFAULT_PAGE_SIZE
         return size if 0 < size <= self._max_page_size else 1

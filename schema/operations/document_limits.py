@@ -1,6 +1,6 @@
-"""Rules that bound how deep a document nests and how often it repeats a field, each in time linear in the document.
+"""Validation rules that limit the depth of a document and the repetition of a field, in time linear in the document.
 
-They are held before GraphQL's own rules run: one of those compares every two fields of the same name in a set, so it
+They run before GraphQL's own rules. One of those compares every two fields of the same name in a selection set, so it
 takes seconds for a document that repeats a field hundreds of times.
 """
 
@@ -23,18 +23,18 @@ from graphql import (
 
 
 def depth_limit(max_depth: int) -> type[ValidationRule]:
-    """Make a rule that refuses operations with more than `max_depth` fields in a row, fragments unfolded.
+    """Make a rule that refuses operations which nest more than `max_depth` fields, counts through fragments.
 
-    Each fragment is measured once however often it is spread, so no document takes longer than its length allows.
+    Each fragment is measured once, however often it is spread, so the time is linear in the document.
     A fragment that spreads itself counts as empty here; GraphQL's own rules refuse it.
     """
 
     class DepthLimitRule(ValidationRule):
-        """Measures each operation."""
+        """Measures the depth of each operation."""
 
         def __init__(self, context: ValidationContext) -> None:
             super().__init__(context)
-            self._depth_of_fragment: dict[str, int] = {}
+            self._fragment_depths: dict[str, int] = {}
 
         def enter_operation_definition(self, node: OperationDefinitionNode, *_args: Any) -> None:
             """Report an operation that is too deep."""
@@ -56,56 +56,56 @@ def depth_limit(max_depth: int) -> type[ValidationRule]:
             return deepest
 
         def _fragment_depth(self, name: str) -> int:
-            if name not in self._depth_of_fragment:
-                self._depth_of_fragment[name] = 0  # stands while the fragment itself is measured
+            if name not in self._fragment_depths:
+                self._fragment_depths[name] = 0  # in case the fragment spreads itself
                 fragment: FragmentDefinitionNode | None = self.context.get_fragment(name)
                 if fragment is not None:
-                    self._depth_of_fragment[name] = self._depth(fragment.selection_set)
-            return self._depth_of_fragment[name]
+                    self._fragment_depths[name] = self._depth(fragment.selection_set)
+            return self._fragment_depths[name]
 
     return DepthLimitRule
 
 
 def repetition_limit(max_repetitions: int) -> type[ValidationRule]:
-    """Make a rule that refuses a set in which one name in the answer is selected more than so many times.
+    """Make a rule that refuses a selection set with more than `max_repetitions` fields of one response name.
 
-    What fragments add to a set counts, each fragment once in a set.
+    The fields of fragments count too, each fragment once in a set.
     """
 
     class RepetitionLimitRule(ValidationRule):
-        """Counts each set of each operation and each fragment."""
+        """Counts the fields of each selection set."""
 
         def __init__(self, context: ValidationContext) -> None:
             super().__init__(context)
-            self._of_fragment: dict[str, Counter[str]] = {}
+            self._fragment_counts: dict[str, Counter[str]] = {}
 
         def enter_selection_set(self, node: SelectionSetNode, *_args: Any) -> None:
-            """Report a name that is selected too often."""
-            counted = self._count(node)
-            name, times = max(counted.items(), key=lambda item: item[1], default=("", 0))
+            """Report a response name that is selected too often."""
+            counts = self._count(node)
+            name, times = max(counts.items(), key=lambda item: item[1], default=("", 0))
             if times > max_repetitions:
                 message = f"'{name}' is selected {times} times in one place; expected at most {max_repetitions}."
                 self.report_error(GraphQLError(message, [node]))
 
         def _count(self, selection_set: SelectionSetNode) -> Counter[str]:
-            counted: Counter[str] = Counter()
-            spread: set[str] = set()
+            counts: Counter[str] = Counter()
+            seen_fragments: set[str] = set()
             for selection in selection_set.selections:
                 if isinstance(selection, FieldNode):
-                    counted[(selection.alias or selection.name).value] += 1
+                    counts[(selection.alias or selection.name).value] += 1
                 elif isinstance(selection, InlineFragmentNode):
-                    counted += self._count(selection.selection_set)
-                elif isinstance(selection, FragmentSpreadNode) and selection.name.value not in spread:
-                    spread.add(selection.name.value)
-                    counted += self._count_fragment(selection.name.value)
-            return counted
+                    counts += self._count(selection.selection_set)
+                elif isinstance(selection, FragmentSpreadNode) and selection.name.value not in seen_fragments:
+                    seen_fragments.add(selection.name.value)
+                    counts += self._count_fragment(selection.name.value)
+            return counts
 
         def _count_fragment(self, name: str) -> Counter[str]:
-            if name not in self._of_fragment:
-                self._of_fragment[name] = Counter()  # stands while the fragment itself is counted
+            if name not in self._fragment_counts:
+                self._fragment_counts[name] = Counter()  # in case the fragment spreads itself
                 fragment: FragmentDefinitionNode | None = self.context.get_fragment(name)
                 if fragment is not None:
-                    self._of_fragment[name] = self._count(fragment.selection_set)
-            return self._of_fragment[name]
+                    self._fragment_counts[name] = self._count(fragment.selection_set)
+            return self._fragment_counts[name]
 
     return RepetitionLimitRule

@@ -1,4 +1,4 @@
-"""Renders events: one selection executed on one event after another, for however many subscribers."""
+"""Execution of a subscription's selection on its events, shared by all subscribers of the same selection."""
 
 from __future__ import annotations
 
@@ -30,76 +30,84 @@ from schema.operations.operation_reader import OperationReader
 
 
 class EventSelectionKey(NamedTuple):
-    """What is rendered of an event: equal for all whose rendering is equal.
+    """The identity of a selection: subscriptions with equal keys get equal results for an event.
 
-    It names neither the principal nor the log that the events come from, though variables and text imply the latter.
+    It contains neither the principal nor the log of the events, though the text and the variables imply the log.
     """
 
     text: str
     operation_name: str | None
     variables: str
-    """As JSON; without those that only say from which place on events are wanted."""
+    """As JSON, without variables that only say after which event the subscription begins."""
     limits: PagingLimits
 
 
 class EventSelection:
-    """One valid operation with its variables, ready to be executed on events.
+    """A valid operation with its variables, ready to be executed on events.
 
-    It belongs to nobody: whatever is a subscriber's own is in the context that an event is rendered with.
+    It holds nothing of one subscriber: all of that is in the context of each execution.
     """
 
-    __slots__ = ("__weakref__", "_compiled", "_predicted_calls", "_shown", "_thread_id", "key")
+    __slots__ = ("__weakref__", "_event_from_log", "_executor_parts", "_predicted_calls", "_thread_id", "key")
 
     def __init__(
         self,
         key: EventSelectionKey,
         executor: CompiledExecutor,
         thread_id: str,
-        shown: Callable[[RunEvent], Any],
+        event_from_log: Callable[[RunEvent], Any],
     ) -> None:
-        """Take over what an executor has made of document and variables; `shown` types events of that thread."""
+        """Copy the parts of an executor.
+
+        Args:
+            key: The identity of the selection.
+            executor: An executor of the operation with its variables.
+            thread_id: The thread of the events.
+            event_from_log: Converts an event of that thread to its GraphQL type.
+        """
         self.key = key
         self._predicted_calls: int | None = None
-        self._compiled = _Compiled.by(executor)
+        self._executor_parts = _ExecutorParts.from_executor(executor)
         self._thread_id = thread_id
-        self._shown = shown
+        self._event_from_log = event_from_log
 
-    async def render(self, event: RunEvent, context: Context) -> dict[str, Any]:
-        """Execute the operation on an event; raises nothing, since whatever goes wrong is among the `errors`."""
+    async def execute_on(self, event: RunEvent, context: Context) -> dict[str, Any]:
+        """Execute the operation on an event. Raises nothing: every failure is among the `errors`."""
         try:
             result = await self._execute(event, context)
         except Exception as error:
             result = ExecutionResult(None, to_graphql_errors(error))
-        rendered: dict[str, Any] = {"data": result.data}
+        response: dict[str, Any] = {"data": result.data}
         if result.errors:
-            rendered["errors"] = [error.formatted for error in to_public_errors(result.errors)]
+            response["errors"] = [error.formatted for error in to_public_errors(result.errors)]
         if context.reports_cost:
-            context.predicted_calls = self._predicted()
+            context.predicted_calls = self._predict_calls()
         if extensions := report_cost(context):
-            rendered["extensions"] = extensions
-        return rendered
+            response["extensions"] = extensions
+        return response
 
     async def _execute(self, event: RunEvent, context: Context) -> ExecutionResult:
         prime_loaders(event.change, self._thread_id, context.loaders)
-        # A new one each time: an executor remembers what it has collected, so that one for all events would grow.
-        executor = self._compiled.executor(self._shown(event), context)
+        # An executor remembers the fields that it has collected. One executor for all events would grow without end.
+        executor = self._executor_parts.new_executor(self._event_from_log(event), context)
         result: Any = executor.execute_operation(serially=False)
         done: ExecutionResult = await result if executor.is_awaitable(result) else result
         return done
 
-    def _predicted(self) -> int:
+    def _predict_calls(self) -> int:
         if self._predicted_calls is None:
-            self._predicted_calls = predict_calls(OperationReader.of(self._compiled), self.key.limits)
+            reader = OperationReader.from_prepared(self._executor_parts)
+            self._predicted_calls = predict_calls(reader, self.key.limits)
         return self._predicted_calls
 
 
-class _Compiled(NamedTuple):
-    """What an executor has made of document and variables, without the root and the context of whoever came first.
+class _ExecutorParts(NamedTuple):
+    """The parts of an executor that follow from the document and its variables, without root value and context.
 
-    An executor itself takes ten times the memory of this, and there is one for each run that somebody follows.
+    An executor takes ten times the memory of these parts, and there is one selection for each run with subscribers.
     """
 
-    kind: type[CompiledExecutor]
+    executor_type: type[CompiledExecutor]
     schema: GraphQLSchema
     fragment_definitions: dict[str, FragmentDefinitionNode]
     fragments: dict[str, Any]
@@ -112,8 +120,8 @@ class _Compiled(NamedTuple):
     plans: DocumentPlans | None
 
     @classmethod
-    def by(cls, executor: CompiledExecutor) -> _Compiled:
-        """Take over the parts of an executor that need no building again."""
+    def from_executor(cls, executor: CompiledExecutor) -> _ExecutorParts:
+        """Copy the parts of an executor."""
         return cls(
             type(executor),
             executor.schema,
@@ -128,9 +136,9 @@ class _Compiled(NamedTuple):
             executor.plans,
         )
 
-    def executor(self, root: Any, context: Context) -> Executor[Any]:
+    def new_executor(self, root: Any, context: Context) -> Executor[Any]:
         """Make an executor of the same operation with the same variables."""
-        executor = self.kind(
+        executor = self.executor_type(
             self.schema,
             self.fragment_definitions,
             self.fragments,
@@ -148,4 +156,4 @@ class _Compiled(NamedTuple):
 
 
 EventSelections: TypeAlias = WeakValueDictionary[EventSelectionKey, EventSelection]
-"""The selections that somebody is subscribed to: as many as there are different ones, and none once nobody is."""
+"""The selections that have subscribers. A selection is dropped with its last subscriber."""

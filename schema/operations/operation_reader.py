@@ -1,4 +1,4 @@
-"""Reads one operation of a document without executing it: what is selected, with which arguments. Pure."""
+"""Reads one operation of a document without executing it: its selections and their arguments. Pure."""
 
 from __future__ import annotations
 
@@ -34,15 +34,18 @@ from graphql.execution.values import VariableValues
 
 NODE_INTERFACE = "Node"
 
-Fields: TypeAlias = dict[str, list[FieldNode]]
-"""The fields of one object by their names in the answer; those of one name are merged, as execution merges them."""
+GroupedFields: TypeAlias = dict[str, list[FieldNode]]
+"""The fields of one object by response name. Fields of one name are merged, as execution merges them.
+
+GraphQL specification, section 6.3.2 "Field Collection".
+"""
 
 MAX_SELECTIONS = 10_000
-"""How many selections of an operation are looked at one by one."""
+"""The most selections of an operation that are read one by one."""
 
 
 class PreparedOperation(Protocol):
-    """One operation of a valid document with its variables, as an executor has it before it is executed."""
+    """One operation of a valid document with its variables: the parts of an executor that a reader needs."""
 
     @property
     def schema(self) -> GraphQLSchema: ...
@@ -55,11 +58,11 @@ class PreparedOperation(Protocol):
 
 
 class TooManySelectionsError(Exception):
-    """Unfolding the operation's fragments takes more steps than were allowed."""
+    """The operation's fragments unfold to more selections than allowed."""
 
 
 class OperationReader:
-    """One operation with its variables; unfolds at most `max_selections` selections in all."""
+    """One operation with its variables. Its fragments are unfolded to at most `max_selections` selections in all."""
 
     def __init__(
         self,
@@ -70,56 +73,56 @@ class OperationReader:
         *,
         max_selections: int = MAX_SELECTIONS,
     ) -> None:
-        """Read `operation` of a document that is valid and has these `fragments`."""
+        """Read `operation` of a valid document with these `fragments`."""
         self.schema = schema
         self.operation = operation
         self.fragments = fragments
-        self.node_paths = _types_that_lead_to_nodes(schema)
+        self.types_leading_to_nodes = _types_that_lead_to_nodes(schema)
         self._variables = variables
         self._selections_left = max_selections
 
     @classmethod
-    def of(cls, prepared: PreparedOperation) -> OperationReader:
-        """Read what is about to be executed."""
+    def from_prepared(cls, prepared: PreparedOperation) -> OperationReader:
+        """Read the operation of an executor."""
         return cls(prepared.schema, prepared.operation, prepared.fragment_definitions, prepared.variable_values)
 
     @property
     def root_name(self) -> str | None:
-        """The type that the operation begins with; None where the schema has none for it."""
+        """The root type of the operation; None if the schema has no such root type."""
         root = self.schema.get_root_type(self.operation.operation)
         return None if root is None else root.name
 
-    def definition(self, type_name: str, field: FieldNode) -> GraphQLField | None:
+    def field_definition(self, type_name: str, field: FieldNode) -> GraphQLField | None:
         """Find the field in the schema; None for `__typename` and the fields of introspection."""
-        return self.fields_of(type_name).get(field.name.value)
+        return self.field_definitions(type_name).get(field.name.value)
 
-    def fields_of(self, type_name: str) -> Mapping[str, GraphQLField]:
-        """Give the fields of a type; a union has none of its own."""
+    def field_definitions(self, type_name: str) -> Mapping[str, GraphQLField]:
+        """Return the fields of a type. A union has none of its own."""
         fields: Mapping[str, GraphQLField] = getattr(self.schema.type_map[type_name], "fields", {})
         return fields
 
-    def is_list(self, type_name: str, field: FieldNode) -> bool:
-        """Tell whether a field gives several values."""
-        definition = self.definition(type_name, field)
+    def is_list_field(self, type_name: str, field: FieldNode) -> bool:
+        """Whether a field returns a list."""
+        definition = self.field_definition(type_name, field)
         return definition is not None and is_list_type(get_nullable_type(definition.type))
 
-    def target(self, type_name: str, field: FieldNode) -> GraphQLCompositeType | None:
-        """Give the type that a field has below it, where that is a node or can lead to one."""
-        definition = self.definition(type_name, field)
+    def target_type(self, type_name: str, field: FieldNode) -> GraphQLCompositeType | None:
+        """Return the type of a field without list and non-null, if it is a node or can lead to one; else None."""
+        definition = self.field_definition(type_name, field)
         named = None if definition is None else get_named_type(definition.type)
         if not isinstance(named, (GraphQLObjectType, GraphQLInterfaceType, GraphQLUnionType)):
             return None
-        return named if named.name in self.node_paths else None
+        return named if named.name in self.types_leading_to_nodes else None
 
-    def object_types(self, composite: GraphQLCompositeType) -> Collection[str]:
-        """Name the object types that a type stands for."""
+    def possible_types(self, composite: GraphQLCompositeType) -> Collection[str]:
+        """Return the names of the object types that a type can be."""
         if is_abstract_type(composite):
             return [possible.name for possible in self.schema.get_possible_types(composite)]
         return (composite.name,)
 
-    def arguments(self, type_name: str, field: FieldNode) -> dict[str, Any] | None:
-        """Coerce the arguments of a field as execution will; None where it will refuse them."""
-        definition = self.definition(type_name, field)
+    def argument_values(self, type_name: str, field: FieldNode) -> dict[str, Any] | None:
+        """Coerce the arguments of a field as execution will; None if execution will refuse them."""
+        definition = self.field_definition(type_name, field)
         if definition is None:
             return None
         try:
@@ -127,17 +130,17 @@ class OperationReader:
         except GraphQLError:
             return None
 
-    def applies(self, condition: str, type_name: str) -> bool:
-        """Tell whether a fragment on a type is about an object type."""
+    def fragment_applies(self, condition: str, type_name: str) -> bool:
+        """Whether a fragment on the type `condition` applies to an object type."""
         if condition == type_name:
             return True
-        of_type = self.schema.type_map[condition]
-        return is_abstract_type(of_type) and any(
-            possible.name == type_name for possible in self.schema.get_possible_types(of_type)
+        condition_type = self.schema.type_map[condition]
+        return is_abstract_type(condition_type) and any(
+            possible.name == type_name for possible in self.schema.get_possible_types(condition_type)
         )
 
-    def included(self, selection: SelectionNode) -> bool:
-        """Obey `@skip` and `@include`; one whose condition execution will refuse counts as included."""
+    def is_included(self, selection: SelectionNode) -> bool:
+        """Whether `@skip` and `@include` leave a selection in. A condition that execution will refuse leaves it in."""
         if not selection.directives:
             return True
         try:
@@ -147,70 +150,77 @@ class OperationReader:
             return True
         return not (skip and skip["if"]) and (not include or bool(include["if"]))
 
-    def collect(self, type_name: str, nodes: Iterable[FieldNode | OperationDefinitionNode]) -> Fields:
-        """Collect what is selected on an object type below some fields; each fragment is entered once.
+    def collect_fields(self, type_name: str, nodes: Iterable[FieldNode | OperationDefinitionNode]) -> GroupedFields:
+        """Collect the fields that are selected on an object type below `nodes`. Each fragment is read once.
 
-        Raises `TooManySelectionsError`.
+        Raises:
+            TooManySelectionsError: The selections are more than `max_selections`.
         """
-        found: Fields = {}
-        entered: set[str] = set()
+        fields: GroupedFields = {}
+        visited_fragments: set[str] = set()
         for node in nodes:
             if node.selection_set is not None:
-                self._collect(type_name, node.selection_set.selections, found, entered)
-        return found
+                self._collect(type_name, node.selection_set.selections, fields, visited_fragments)
+        return fields
 
-    def _collect(self, type_name: str, selections: Sequence[SelectionNode], found: Fields, entered: set[str]) -> None:
+    def _collect(
+        self,
+        type_name: str,
+        selections: Sequence[SelectionNode],
+        fields: GroupedFields,
+        visited_fragments: set[str],
+    ) -> None:
         self._selections_left -= len(selections)
         if self._selections_left < 0:
             raise TooManySelectionsError
         for selection in selections:
-            if not self.included(selection):
+            if not self.is_included(selection):
                 continue
             if isinstance(selection, FieldNode):
                 name = (selection.alias or selection.name).value
-                found.setdefault(name, []).append(selection)
+                fields.setdefault(name, []).append(selection)
                 continue
             fragment: FragmentDefinitionNode | InlineFragmentNode
             if isinstance(selection, FragmentSpreadNode):
-                if selection.name.value in entered:
+                if selection.name.value in visited_fragments:
                     continue
-                entered.add(selection.name.value)
+                visited_fragments.add(selection.name.value)
                 fragment = self.fragments[selection.name.value]
             elif isinstance(selection, InlineFragmentNode):
                 fragment = selection
             condition = fragment.type_condition
-            if condition is None or self.applies(condition.name.value, type_name):
-                self._collect(type_name, fragment.selection_set.selections, found, entered)
+            if condition is None or self.fragment_applies(condition.name.value, type_name):
+                self._collect(type_name, fragment.selection_set.selections, fields, visited_fragments)
 
 
 @lru_cache(maxsize=16)
 def _types_that_lead_to_nodes(schema: GraphQLSchema) -> frozenset[str]:
-    """Name the types from which a selection can reach a node: the nodes, and whatever has a field that leads on."""
+    """Return the names of the types from which a selection can reach a node: nodes, and types with a field that can."""
     composites = {
-        name: of_type
-        for name, of_type in schema.type_map.items()
-        if isinstance(of_type, (GraphQLObjectType, GraphQLInterfaceType, GraphQLUnionType)) and name[:2] != "__"
+        name: named
+        for name, named in schema.type_map.items()
+        if isinstance(named, (GraphQLObjectType, GraphQLInterfaceType, GraphQLUnionType)) and name[:2] != "__"
     }
     node = composites.get(NODE_INTERFACE)
-    found = set() if node is None else {NODE_INTERFACE, *(part.name for part in _possible(schema, node))}
-    grown = True
-    while grown:
+    found = set() if node is None else {NODE_INTERFACE, *(possible.name for possible in _possible_types(schema, node))}
+    changed = True
+    while changed:
         more = {
             name
             for name, composite in composites.items()
-            if name not in found and any(below.name in found for below in _below(composite))
+            if name not in found and any(below.name in found for below in _types_below(composite))
         }
         found |= more
-        grown = bool(more)
+        changed = bool(more)
     return frozenset(found)
 
 
-def _below(composite: GraphQLCompositeType) -> Iterable[GraphQLNamedType]:
+def _types_below(composite: GraphQLCompositeType) -> Iterable[GraphQLNamedType]:
     if isinstance(composite, GraphQLUnionType):
         return list(composite.types)
     fields: Mapping[str, GraphQLField] = composite.fields
     return [get_named_type(field.type) for field in fields.values()]
 
 
-def _possible(schema: GraphQLSchema, composite: GraphQLCompositeType) -> Iterable[GraphQLObjectType]:
+def _possible_types(schema: GraphQLSchema, composite: GraphQLCompositeType) -> Iterable[GraphQLObjectType]:
     return schema.get_possible_types(composite) if is_abstract_type(composite) else ()

@@ -1,7 +1,7 @@
-"""Begins subscriptions: what a transport does with one, under every limit that a query is held to.
+"""The start of a subscription, under the same limits as a query.
 
-A subscription is split in two: its feed, which is one reader's own, and the rendering of an event, which does not
-depend on who asks. Whoever has many subscribers of one selection renders each event once.
+A subscription has two parts: its feed, which belongs to one subscriber, and the rendering of its events, which does
+not depend on the subscriber. So a transport with many subscribers of one selection renders each event once.
 """
 
 from __future__ import annotations
@@ -35,47 +35,52 @@ from schema.engine.public_errors import OperationRefusedError, to_graphql_errors
 from schema.graph.subscriptions import TypedFeed
 from schema.operations.call_budget import enforce_call_budget
 from schema.operations.event_execution import EventSelection, EventSelectionKey
-from schema.root import GatewaySchema
+from schema.operations.gateway_schema import GatewaySchema
 
 
 class SubscriptionRefusedError(Exception):
-    """The subscription did not begin; `errors` are GraphQL errors as an answer shows them, masked as any other."""
+    """The subscription did not begin. `errors` are formatted GraphQL errors, masked like all others."""
 
     def __init__(self, errors: list[dict[str, Any]]) -> None:
-        """Hold at least one error."""
+        """Store the errors; there is at least one."""
         super().__init__(errors[0]["message"])
         self.errors = errors
 
 
 class StartedSubscription:
-    """One subscription that has begun: its own feed, and how its events are rendered, which is shared with its like.
+    """A subscription that has begun: its own feed, and a selection that equal subscriptions share.
 
-    Whoever holds it closes the feed.
+    The caller of `start_subscription` closes the feed.
     """
 
     __slots__ = ("_selection", "feed")
 
     def __init__(self, feed: EventFeed, selection: EventSelection) -> None:
-        """Show what `selection` selects of the events of `feed`."""
+        """Render the events of `feed` by `selection`."""
         self.feed = feed
         self._selection = selection
 
     @property
-    def selection(self) -> EventSelectionKey:
-        """What is rendered: equal for subscriptions whose renderings are equal, if they are one principal's.
+    def selection_key(self) -> EventSelectionKey:
+        """The identity of the rendering: subscriptions of one principal with equal keys render alike.
 
-        A variable that only says `after` which event to begin is no part of it.
+        A variable that is only used for `after` is not part of it.
         """
         return self._selection.key
 
     async def render(self, event: RunEvent, context: Context) -> dict[str, Any]:
-        """Execute the selection on one event; gives `data` and, where there are any, `errors`, masked as any other.
+        """Execute the selection on one event. Raises nothing.
 
-        There are `extensions` too where a query would have them. `context` is made for this event and closed by
-        whoever made it. No subscriber is asked for anything: two of one selection, with contexts of one principal,
-        render alike. Raises nothing.
+        Two subscriptions of one selection, with contexts of one principal, render alike.
+
+        Args:
+            event: An event of the feed.
+            context: A context for this event alone. The caller closes it.
+
+        Returns:
+            The `data`, the masked `errors` if there are any, and the `extensions` if a query would have them.
         """
-        return await self._selection.render(event, context)
+        return await self._selection.execute_on(event, context)
 
 
 async def start_subscription(
@@ -86,84 +91,87 @@ async def start_subscription(
     operation_name: str | None,
     context: Context,
 ) -> StartedSubscription:
-    """Begin a subscription, held to every limit that a query is held to; raises `SubscriptionRefusedError`.
+    """Begin a subscription under every limit of a query.
 
-    `context` serves only to begin it and may be closed afterwards; its `resume_after` wins over an `after` argument.
+    `context` is only used to begin and may be closed afterwards. Its `resume_after` overrides an `after` argument.
+
+    Raises:
+        SubscriptionRefusedError: The document or the request is refused, or the feed cannot be opened.
     """
     try:
         executor = build_executor(schema, document, operation_name=operation_name, variables=variables, context=context)
-        _check_type(executor.operation)
-        key = _key(document, executor.operation, variables, context)
-        selection = schema.selections.get(key)
+        _check_operation_type(executor.operation)
+        key = _selection_key(document, executor.operation, variables, context)
+        selection = schema.event_selections.get(key)
         if selection is None:
             enforce_call_budget(context, schema.limits.max_upstream_calls, executor)
-        followed = await _follow(executor)
+        typed_feed = await _open_typed_feed(executor)
     except (OperationRefusedError, GraphQLError) as refusal:
         errors = to_public_errors(to_graphql_errors(refusal))
         raise SubscriptionRefusedError([dict(error.formatted) for error in errors]) from None
     if selection is None:
-        made = EventSelection(key, executor, followed.log.thread_id, followed.shown)
-        selection = schema.selections.setdefault(key, made)  # another may have been first meanwhile
-    return StartedSubscription(followed.feed, selection)
+        new = EventSelection(key, executor, typed_feed.log_key.thread_id, typed_feed.event_from_log)
+        selection = schema.event_selections.setdefault(key, new)  # another task may have stored one meanwhile
+    return StartedSubscription(typed_feed.feed, selection)
 
 
-def _check_type(operation: OperationDefinitionNode) -> None:
-    kind = operation.operation
-    if kind is not OperationType.SUBSCRIPTION:
-        wrong = GatewayError(ErrorCode.BAD_USER_INPUT, f"Expected a subscription, got a {kind.value}.")
-        raise GraphQLError(wrong.message, original_error=wrong)
+def _check_operation_type(operation: OperationDefinitionNode) -> None:
+    operation_type = operation.operation
+    if operation_type is not OperationType.SUBSCRIPTION:
+        error = GatewayError(ErrorCode.BAD_USER_INPUT, f"Expected a subscription, got a {operation_type.value}.")
+        raise GraphQLError(error.message, original_error=error)
 
 
-async def _follow(executor: Executor[Any]) -> TypedFeed[Any]:
+async def _open_typed_feed(executor: Executor[Any]) -> TypedFeed[Any]:
     stream: Any = create_source_event_stream(executor)
     if optimized_is_awaitable(stream):
         stream = await stream
     if isinstance(stream, ExecutionResult):
         raise OperationRefusedError(stream.errors or [])
-    followed: TypedFeed[Any] = stream
-    return followed
+    typed_feed: TypedFeed[Any] = stream
+    return typed_feed
 
 
-def _key(
+def _selection_key(
     document: ParsedDocument,
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any] | None,
     context: Context,
 ) -> EventSelectionKey:
-    places = _variables_of_place(document.node, operation)
-    names = {definition.variable.name.value for definition in operation.variable_definitions or ()} - places
-    given = {name: value for name, value in (variables or {}).items() if name in names}
+    resume_names = _resume_variables(document.node, operation)
+    names = {definition.variable.name.value for definition in operation.variable_definitions or ()} - resume_names
+    values = {name: value for name, value in (variables or {}).items() if name in names}
     name = operation.name.value if operation.name else None
-    # The text of a kept document is equal to that of each request, but one for all of them.
-    return EventSelectionKey(document.text, name, json.dumps(given, sort_keys=True, default=repr), context.limits)
+    # The text of the cached document, not of the request, so that equal keys share one string.
+    return EventSelectionKey(document.text, name, json.dumps(values, sort_keys=True, default=repr), context.limits)
 
 
-def _variables_of_place(document: DocumentNode, operation: OperationDefinitionNode) -> set[str]:
-    """Name the variables that are used for the `after` of the subscription and nowhere else.
+def _resume_variables(document: DocumentNode, operation: OperationDefinitionNode) -> set[str]:
+    """Return the names of the variables that are only used for the subscription's `after` argument.
 
-    Each reader that comes back has another value of them, and what is rendered shows none of it.
+    Each client that reconnects has another value for them, and no rendering depends on it.
     """
-    places = Counter(
+    after_uses = Counter(
         argument.value.name.value
         for field in operation.selection_set.selections
         if isinstance(field, FieldNode)
         for argument in field.arguments or ()
         if argument.name.value == "after" and isinstance(argument.value, VariableNode)
     )
-    if not places:
+    if not after_uses:
         return set()
-    uses = _Uses()
-    visit(document, uses)
-    return {name for name, times in places.items() if uses.times[name] == times}
+    all_uses = _VariableUses()
+    visit(document, all_uses)
+    return {name for name, count in after_uses.items() if all_uses.counts[name] == count}
 
 
-class _Uses(Visitor):
-    """Counts how often a document uses each variable."""
+class _VariableUses(Visitor):
+    """Counts the uses of each variable in a document."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.times: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
 
     def enter_variable(self, node: VariableNode, _key: Any, parent: Any, *_rest: Any) -> None:
         if not isinstance(parent, VariableDefinitionNode):
-            self.times[node.name.value] += 1
+            self.counts[node.name.value] += 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schema.contract.errors import ErrorCode
-from schema.root import GatewaySchema
+from schema.operations.gateway_schema import GatewaySchema
 from tests.support.emulator import AUTHORIZATION, Emulator
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import answered_thread, assistant, succeed

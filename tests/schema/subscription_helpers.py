@@ -7,8 +7,8 @@ from schema.contract.keys import RunKey, ThreadKey, to_global_id
 from schema.contract.paging import PagingLimits
 from schema.contract.run_events import Change, RunEvent
 from schema.engine.context import Context
+from schema.operations.gateway_schema import GatewaySchema
 from schema.operations.start_subscription import StartedSubscription, SubscriptionRefusedError, start_subscription
-from schema.root import GatewaySchema
 from tests.schema.builders import SCHEMA
 from tests.support.fake_run_events import FakeRunEvents, run_event
 from tests.support.fake_threads_api import FakeThreadsApi

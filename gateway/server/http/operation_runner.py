@@ -21,8 +21,8 @@ from schema.contract.run_events import RunEvent
 from schema.engine.context import Context
 from schema.engine.public_errors import mask_error
 from schema.operations import start_subscription
+from schema.operations.gateway_schema import GatewaySchema
 from schema.operations.start_subscription import StartedSubscription
-from schema.root import GatewaySchema
 
 BindApi: TypeAlias = Callable[[Principal], ThreadsApi]
 BindEvents: TypeAlias = Callable[[Principal], RunEvents]

@@ -192,7 +192,7 @@ class FanOut:
         await self._tasks.aclose()
 
     def _get_group(self, principal: Principal, started: StartedSubscription) -> RenderGroup:
-        key = (principal.digest, started.selection)
+        key = (principal.digest, started.selection_key)
         group = self._groups.get(key)
         if group is None:
             render = functools.partial(self._runner.render_event, principal, started)

@@ -12,7 +12,7 @@ from gateway.server.http.graphql_response import encode_json, result_body
 from gateway.server.http.operation_runner import OperationRunner
 from schema.contract.paging import PagingLimits
 from schema.contract.ports import ResponseKey, ThreadsApi
-from schema.root import GatewaySchema
+from schema.operations.gateway_schema import GatewaySchema
 from tests.gateway.cache.upstream import Upstream, cached
 from tests.support.fake_threads_api import V1, FakeThreadsApi
 

@@ -16,7 +16,7 @@ from gateway.server.endpoint import GraphQLEndpoint
 from gateway.server.health import ReadinessProbe
 from schema.contract.ports import ThreadsApi
 from schema.engine.context import Context
-from schema.root import GatewaySchema, OperationLimits
+from schema.operations.gateway_schema import GatewaySchema, OperationLimits
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.graphql import GraphQLClient
 

@@ -21,10 +21,14 @@ from schema.engine.direct_calls import enable_direct_calls
 from schema.engine.executor import CompiledExecutor, build_executor
 from schema.engine.plan_execution import PlanExecution
 from schema.engine.public_errors import OperationRefusedError, to_public_errors
+from schema.graph.assistant_node import Assistant
+from schema.graph.message_node import Message, MessageFile
 from schema.graph.mutations import Mutation
-from schema.graph.nodes import Assistant, Message, MessageFile, Run, RunStep, Thread
 from schema.graph.queries import Query
+from schema.graph.run_node import Run
+from schema.graph.run_step_node import RunStep
 from schema.graph.scalars import SCALARS
+from schema.graph.thread_node import Thread
 from tests.schema.builders import SCHEMA, GatedThreadsApi, conversation, ticks
 from tests.schema.random_operations import operations, random_world
 from tests.support.fake_threads_api import FakeThreadsApi

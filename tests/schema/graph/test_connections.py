@@ -30,7 +30,7 @@ SCOPE = CursorScope("messages", THREAD)
 
 
 def conversation_of(times: Sequence[int]) -> FakeThreadsApi:
-    """A thread with a message for each time; messages of one second keep the order in which they are given."""
+    """A thread with one message per time. Messages of the same second stay in the order of `times`."""
     return FakeThreadsApi(
         threads={THREAD: thread()},
         messages={
@@ -49,7 +49,7 @@ async def page_of(api: FakeThreadsApi, **arguments: object) -> Any:
 
 
 class Stubborn(FakeThreadsApi):
-    """An upstream that changes each window that it is asked for, and each page that it gives."""
+    """An upstream that changes each requested window, and each page that it returns."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Stubborn(FakeThreadsApi):
     forwards=st.booleans(),
 )
 @settings(deadline=None, max_examples=60)
-async def test_walking_all_pages_gives_exactly_the_list(times: list[int], size: int, forwards: bool) -> None:
+async def test_paging_through_a_list_returns_each_object_once(times: list[int], size: int, forwards: bool) -> None:
     naive = [f"msg_{number}" for number in sorted(range(len(times)), key=lambda number: times[number])]
     api = conversation_of(times)
     walked: list[str] = []
@@ -100,16 +100,16 @@ async def test_walking_all_pages_gives_exactly_the_list(times: list[int], size: 
 @settings(deadline=None, max_examples=60)
 async def test_a_page_from_any_cursor_is_a_slice_of_the_list(times: list[int], data: st.DataObject) -> None:
     naive = [f"msg_{number}" for number in sorted(range(len(times)), key=lambda number: times[number])]
-    place = data.draw(st.integers(0, len(naive) - 1))
+    index = data.draw(st.integers(0, len(naive) - 1))
     size = data.draw(st.integers(1, 12))
-    cursor = SCOPE.to_cursor(naive[place])
+    cursor = SCOPE.to_cursor(naive[index])
     api = conversation_of(times)
     after = await page_of(api, first=size, after=cursor)
     before = await page_of(api, last=size, before=cursor)
-    assert ids_of(after) == naive[place + 1 :][:size]
-    assert ids_of(before) == naive[:place][-size:]
-    assert after["pageInfo"]["hasNextPage"] is (place + 1 + size < len(naive))
-    assert before["pageInfo"]["hasPreviousPage"] is (place > size)
+    assert ids_of(after) == naive[index + 1 :][:size]
+    assert ids_of(before) == naive[:index][-size:]
+    assert after["pageInfo"]["hasNextPage"] is (index + 1 + size < len(naive))
+    assert before["pageInfo"]["hasPreviousPage"] is (index > size)
 
 
 async def test_without_a_size_a_page_holds_twenty() -> None:
@@ -120,7 +120,7 @@ async def test_without_a_size_a_page_holds_twenty() -> None:
 
 
 @pytest.mark.parametrize("size", [{"first": 250}, {"last": 250}, {"first": 1000}, {"first": 100}, {"last": 101}])
-async def test_beyond_a_hundred_the_upstreams_pages_are_walked_and_no_further_than_needed(size: dict[str, int]) -> None:
+async def test_a_page_above_a_hundred_loads_only_the_upstream_pages_that_it_needs(size: dict[str, int]) -> None:
     everything = [f"msg_{number}" for number in range(320)]
     api = conversation_of(range(320))
     page = await page_of(api, **size)
@@ -142,7 +142,7 @@ async def test_an_empty_list_is_an_empty_page() -> None:
 
 
 @pytest.mark.parametrize("wanted", [2, 150])
-async def test_an_upstream_that_ignores_limit_gives_no_more_than_was_asked_for(wanted: int) -> None:
+async def test_a_page_that_is_longer_than_requested_is_cut(wanted: int) -> None:
     everything = [f"msg_{number}" for number in range(180)]
 
     class Unlimited(Stubborn):
@@ -165,14 +165,14 @@ async def test_an_upstream_that_ignores_after_is_an_error_and_not_an_endless_wal
     assert "twice" in str(result.errors)
 
 
-async def test_an_object_that_is_listed_twice_is_an_error_wherever_the_page_comes_from() -> None:
+async def test_an_object_that_is_listed_twice_is_an_error() -> None:
     api = Stubborn(conversation_of(range(3)), page=lambda page: Page(data=[*page.data, page.data[0]]))
     result = await execute(api, PAGE, {"first": 10})
     assert errors_of(result) == [(["thread", "messages"], "UPSTREAM_INVALID_RESPONSE")]
 
 
 @pytest.mark.parametrize("wanted", [10, 150])
-async def test_an_upstream_that_always_has_more_ends_at_an_empty_page(wanted: int) -> None:
+async def test_an_empty_page_ends_a_list_that_claims_to_have_more(wanted: int) -> None:
     api = Stubborn(conversation_of(range(10)), page=lambda page: Page(data=page.data, has_more=True))
     page = await page_of(api, first=wanted)
     assert len(page["nodes"]) == 10
@@ -181,13 +181,13 @@ async def test_an_upstream_that_always_has_more_ends_at_an_empty_page(wanted: in
     assert last["pageInfo"]["hasNextPage"] is False
 
 
-async def test_an_upstream_that_never_has_more_is_believed() -> None:
+async def test_a_page_without_has_more_is_the_last_one() -> None:
     api = Stubborn(conversation_of(range(150)), page=lambda page: Page(data=page.data, has_more=False))
     page = await page_of(api, first=150)
     assert (len(page["nodes"]), page["pageInfo"]["hasNextPage"]) == (100, False)
 
 
-async def test_a_walk_that_fails_on_its_way_fails_as_a_whole() -> None:
+async def test_an_error_of_one_upstream_page_fails_the_whole_connection() -> None:
     api = conversation_of(range(150))
     api.fail[MessagePageKey("thread_1", None, Window(50, "asc", "msg_99"))] = GatewayError(
         ErrorCode.UPSTREAM_FAILED, "Down."
@@ -197,17 +197,17 @@ async def test_a_walk_that_fails_on_its_way_fails_as_a_whole() -> None:
     assert errors_of(result) == [(["thread", "messages"], "UPSTREAM_FAILED")]
 
 
-async def test_the_walk_asks_for_no_more_than_is_missing() -> None:
-    asked: list[Window] = []
+async def test_the_last_upstream_page_is_only_as_long_as_needed() -> None:
+    windows: list[Window] = []
 
     async def load(key: MessagePageKey) -> Page[MessageObject]:
-        asked.append(key.window)
-        first = len(asked) * 1000
+        windows.append(key.window)
+        first = len(windows) * 1000
         return Page(data=[message(f"msg_{first + number}") for number in range(key.window.limit)], has_more=True)
 
     page = await walk_pages(load, MessagePageKey("thread_1", None, Window(205, "desc", "msg_x")))
     assert (len(page.data), page.has_more) == (205, True)
-    assert asked == [Window(100, "desc", "msg_x"), Window(100, "desc", "msg_1099"), Window(5, "desc", "msg_2099")]
+    assert windows == [Window(100, "desc", "msg_x"), Window(100, "desc", "msg_1099"), Window(5, "desc", "msg_2099")]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ async def test_the_walk_asks_for_no_more_than_is_missing() -> None:
     ],
 )
 @pytest.mark.parametrize("argument", ["after", "before"])
-async def test_a_cursor_of_another_list_is_refused_and_costs_only_its_field(foreign: str, argument: str) -> None:
+async def test_a_cursor_of_another_list_is_refused_by_its_own_field(foreign: str, argument: str) -> None:
     result = await execute(conversation(), PAGE, {argument: foreign})
     assert result.data == {"thread": {"messages": None}}
     assert errors_of(result) == [(["thread", "messages"], "BAD_USER_INPUT")]

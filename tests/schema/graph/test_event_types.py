@@ -1,4 +1,4 @@
-"""Each change of a log becomes its GraphQL event; what came with it is at hand."""
+"""Each change of a run log becomes its GraphQL event, with the objects that came with it."""
 
 from typing import Any
 
@@ -125,7 +125,7 @@ SAMPLES: list[tuple[Change, str, Any]] = [
 
 
 @pytest.mark.parametrize(("change", "selection", "expected"), SAMPLES)
-async def test_each_change_is_an_event_of_its_own_type_that_costs_no_call(
+async def test_each_change_becomes_its_event_type_without_an_upstream_call(
     change: Change, selection: str, expected: Any
 ) -> None:
     api = FakeThreadsApi()
@@ -134,19 +134,19 @@ async def test_each_change_is_an_event_of_its_own_type_that_costs_no_call(
 
 
 @pytest.mark.parametrize("change", [sample[0] for sample in SAMPLES])
-async def test_every_event_has_its_cursor_and_its_moment(change: Change) -> None:
+async def test_every_event_has_a_cursor_and_a_time(change: Change) -> None:
     name = await shown(change, "__typename")
     event = await shown(change, f"... on {name['__typename']} {{ cursor at }}")
     assert event == {"cursor": "cursor-1", "at": "2023-11-14T22:13:20Z"}
 
 
-def test_a_thread_tells_whose_run_it_is_by_the_run_itself() -> None:
+def test_an_event_of_a_thread_names_its_run() -> None:
     event: Any = thread_event_from_log(run_event(StatusChange(run("run_7"))), ThreadKey("thread_1"))
     assert event.run.key == RunKey("thread_1", "run_7")
 
 
 @pytest.mark.parametrize("change", [SnapshotChange(run(), [], []), StepChange(run_step()), TextDeltaChange("m", 0, "")])
-def test_what_no_thread_log_holds_is_not_shown_as_something_else(change: Change) -> None:
+def test_a_change_that_no_thread_log_contains_raises(change: Change) -> None:
     with pytest.raises(TypeError, match=type(change).__name__):
         thread_event_from_log(run_event(change), ThreadKey("thread_1"))
 
@@ -157,13 +157,13 @@ def test_every_provenance_has_its_word(source: Source) -> None:
     assert event.provenance is Provenance[source.name]
 
 
-async def test_what_leads_back_to_an_object_of_the_event_needs_no_call() -> None:
+async def test_a_reference_back_to_an_object_of_the_event_needs_no_call() -> None:
     api = conversation()
     wrote = {"type": "message_creation", "message_creation": {"message_id": "msg_2"}}
     change = SnapshotChange(run(status="in_progress"), [run_step(step_details=wrote)], [WRITTEN])
     below = "run { status } details { ... on MessageCreationDetails { message { text run { status } } } }"
     event = await shown(change, f"... on RunSnapshot {{ steps {{ {below} }} }}", api)
-    # As it was at that moment, and not as it is by now.
+    # The state at the time of the event, not the present one.
     assert event["steps"] == [
         {"run": {"status": "IN_PROGRESS"}, "details": {"message": {"text": "Hello", "run": {"status": "IN_PROGRESS"}}}}
     ]
@@ -179,7 +179,7 @@ async def test_a_deeper_selection_is_loaded_in_as_few_calls_as_below_any_list() 
     assert called(api) == ["get_assistants", "get_threads", "list_messages", "list_run_steps"]
 
 
-async def test_objects_are_held_under_their_own_keys() -> None:
+async def test_loaders_are_primed_with_the_objects_own_keys() -> None:
     loaders = Loaders(FakeThreadsApi())
     for change in (MessageCreatedChange(message("msg_1")), MessageFinishedChange(message("msg_2")), LaggedChange(1)):
         prime_loaders(change, "thread_1", loaders)

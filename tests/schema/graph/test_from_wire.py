@@ -78,7 +78,7 @@ def test_a_content_part_of_a_known_kind(sent: object, made: object) -> None:
         {"type": "refusal", "refusal": {"reason": "x"}},
     ],
 )
-def test_a_content_part_of_an_unknown_kind_or_shape_keeps_its_json_and_costs_only_itself(
+def test_a_content_part_of_an_unknown_kind_or_shape_keeps_its_json_and_affects_no_other_part(
     sent: dict[str, object],
 ) -> None:
     known = {"type": "text", "text": {"value": "hello"}}

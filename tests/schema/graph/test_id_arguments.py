@@ -14,7 +14,7 @@ def test_a_global_id_is_read_as_its_key(key: NodeKey) -> None:
     assert read_node_id(to_global_id(key)) == key
 
 
-def test_an_upstream_id_is_read_where_it_is_enough_to_find_the_object() -> None:
+def test_an_upstream_id_is_read_if_it_identifies_the_object() -> None:
     assert read_id(ThreadKey, "thread_1") == THREAD
     assert read_id(AssistantKey, "asst_1") == ("asst_1",)
 

@@ -1,4 +1,4 @@
-"""Parts of inputs become the upstream's: respelled, with the kinds it wants beside them."""
+"""Parts of inputs become the upstream's parts, with its names and the `type` that it requires."""
 
 from typing import Any
 

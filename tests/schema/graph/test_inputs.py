@@ -1,4 +1,4 @@
-"""Inputs have the fields of the request they become, and send nothing that was not given."""
+"""Each input has the fields of the request that it becomes, and sends no field that is not set."""
 
 import dataclasses
 from typing import Any
@@ -75,7 +75,7 @@ def test_each_input_has_the_fields_of_the_request_it_becomes(
     assert {field.name for field in dataclasses.fields(given)} - elsewhere == set(body_type.model_fields)
 
 
-def test_what_is_not_given_is_not_there() -> None:
+def test_a_field_that_is_not_set_is_not_sent() -> None:
     assert to_wire(CreateThreadInput()) == {}
     assert CreateThreadInput().messages is UNSET
 

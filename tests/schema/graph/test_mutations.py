@@ -1,4 +1,4 @@
-"""Each mutation sends one write, forgets what was loaded, and turns refusals into data; faults stay errors."""
+"""Each mutation sends one write, clears the loaders, and returns refusals as data; faults stay errors."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def calls(api: FakeThreadsApi) -> list[str]:
     return [name for name, _ in api.calls]
 
 
-async def test_a_write_is_sent_once_and_what_follows_is_read_anew() -> None:
+async def test_a_write_is_sent_once_and_later_reads_are_not_memoised() -> None:
     api = conversation(2)
     payload = (await data_of(api, CREATE_MESSAGE, {"input": HELLO}))["createMessage"]
     assert [node["text"] for node in payload["thread"]["messages"]["nodes"]] == ["number 1", "number 2", "hello"]
@@ -35,7 +35,7 @@ async def test_a_write_is_sent_once_and_what_follows_is_read_anew() -> None:
     assert calls(api) == ["create_message", "list_messages"]
 
 
-async def test_a_refusal_carries_the_callers_mark_and_no_object() -> None:
+async def test_a_refusal_has_the_client_mutation_id_and_no_object() -> None:
     api = conversation()
     api.fail_writes["create_message"] = GatewayError(ErrorCode.ACTIVE_RUN, "A run is active.")
     data = await data_of(api, CREATE_MESSAGE, {"input": HELLO})
@@ -61,7 +61,7 @@ async def test_a_fault_is_an_error_and_the_write_is_not_sent_again(code: ErrorCo
     assert calls(api) == ["create_message"]
 
 
-async def test_all_faults_of_an_input_are_told_at_once_and_nothing_is_sent() -> None:
+async def test_all_errors_of_an_input_are_reported_together_and_nothing_is_sent() -> None:
     api = conversation()
     bad = {"threadId": "thread_1", "content": [{"text": ""}, {"text": "x" * 256_001}], "metadata": {"k" * 65: ""}}
     data = await data_of(api, CREATE_MESSAGE, {"input": bad})
@@ -73,7 +73,7 @@ async def test_all_faults_of_an_input_are_told_at_once_and_nothing_is_sent() -> 
     assert calls(api) == []
 
 
-async def test_one_of_is_held_by_graphql_itself() -> None:
+async def test_graphql_itself_enforces_one_of() -> None:
     api = conversation()
     both = {"threadId": "thread_1", "content": [{"text": "a", "imageFile": {"fileId": "file-a"}}]}
     result = await execute(api, CREATE_MESSAGE, {"input": both})
@@ -82,7 +82,7 @@ async def test_one_of_is_held_by_graphql_itself() -> None:
     assert calls(api) == []
 
 
-async def test_a_run_that_was_started_nobody_knows_where_is_an_honest_error() -> None:
+async def test_a_started_run_without_its_thread_is_an_error_that_says_so() -> None:
     class Forgetful(FakeThreadsApi):
         async def create_thread_and_run(self, body: Any) -> RunObject:
             return RunObject(id="run_9", created_at=1, status="queued")
@@ -105,7 +105,7 @@ async def test_outputs_are_only_sent_to_a_run_that_waits_for_them() -> None:
     assert calls(api) == ["get_runs"]
 
 
-async def test_a_null_clears_in_an_update_and_is_nothing_in_a_creation() -> None:
+async def test_a_null_clears_in_an_update_and_is_ignored_in_a_creation() -> None:
     seen: list[dict[str, Any]] = []
 
     class Recording(FakeThreadsApi):

@@ -36,7 +36,7 @@ KEYS: list[NodeKey] = [
 
 
 @pytest.mark.parametrize("key", KEYS)
-async def test_node_finds_an_object_of_any_type_again(key: NodeKey) -> None:
+async def test_node_returns_an_object_of_any_type(key: NodeKey) -> None:
     api = conversation()
     name = type(key).__name__.removesuffix("Key")
     assert await data_of(api, NODE, {"id": to_global_id(key)}) == {
@@ -81,7 +81,7 @@ async def test_threads_by_ids_take_both_kinds_of_id_keep_their_order_and_are_one
 
 
 @pytest.mark.parametrize("field", ["nodes", "threadsByIds"])
-async def test_no_more_than_a_hundred_ids_are_taken(field: str) -> None:
+async def test_more_than_a_hundred_ids_are_refused(field: str) -> None:
     document = f"query ($ids: [ID!]!) {{ {field}(ids: $ids) {{ id }} }}"
     global_id = to_global_id(THREAD)
     assert len((await data_of(conversation(), document, {"ids": [global_id] * 100}))[field]) == 100
@@ -103,7 +103,7 @@ async def test_one_failing_node_is_null_and_its_error_says_which() -> None:
 
 
 @pytest.mark.parametrize("field", ["nodes", "threadsByIds"])
-async def test_one_damaged_id_costs_only_its_own_place(field: str) -> None:
+async def test_a_damaged_id_is_an_error_at_its_own_place_only(field: str) -> None:
     ids = [to_global_id(THREAD), "dam/aged", to_global_id(THREAD)]
     document = f"query ($ids: [ID!]!) {{ {field}(ids: $ids) {{ id }} assistants {{ nodes {{ id }} }} }}"
     result = await execute(conversation(), document, {"ids": ids})
@@ -157,7 +157,7 @@ async def test_a_number_is_an_id_as_everywhere_in_graphql() -> None:
     assert api.calls == [("get_threads", (ThreadKey("5"),))]
 
 
-async def test_an_id_that_the_upstream_will_not_take_is_told_by_the_callers_own_argument() -> None:
+async def test_an_id_that_the_upstream_refuses_is_reported_by_the_graphql_argument() -> None:
     api = conversation()
     refusal = GatewayError(ErrorCode.BAD_USER_INPUT, "Invalid 'thread_id': 'x'.", argument="thread_id")
     api.fail[ThreadKey("x")] = refusal
@@ -183,7 +183,7 @@ async def test_the_assistants_and_their_failure() -> None:
     assert len(data["b"]["nodes"]) == 1
 
 
-async def test_what_the_upstream_can_do_costs_no_call() -> None:
+async def test_the_upstreams_capabilities_cost_no_call() -> None:
     api = conversation_with_files()
     document = "{ upstream { dialect version streaming deletesMessages listsThreads messageFiles } }"
     assert await data_of(api, document) == {

@@ -1,4 +1,4 @@
-"""Which upstream calls a query costs, how many of them run together, and what one failure takes along."""
+"""The upstream calls of a query, how many of them run at the same time, and the reach of one failure."""
 
 import asyncio
 from typing import Any
@@ -31,7 +31,7 @@ DOWN = GatewayError(ErrorCode.UPSTREAM_FAILED, "Down.", upstream_request_id="req
 async def calls_before_any_answer(
     document: str, variables: dict[str, Any] | None = None
 ) -> tuple[list[str], list[str]]:
-    """The calls that a query starts while nothing has been answered yet, and all calls that it makes."""
+    """Return the calls that a query starts before any answer, and all calls that it makes."""
     api = GatedThreadsApi(conversation())
     running = asyncio.ensure_future(execute(api, document, variables))
     await ticks()
@@ -76,7 +76,7 @@ async def test_a_thread_of_which_only_lists_are_selected_is_not_fetched() -> Non
     assert at_once == all_calls == ["list_messages", "list_runs"]
 
 
-async def test_what_is_skipped_costs_nothing() -> None:
+async def test_skipped_fields_cost_no_call() -> None:
     document = """
         query ($all: Boolean!) {
             thread(id: "thread_1") { messages { nodes { id } } ...Rest @include(if: $all) metadata @include(if: $all) }
@@ -94,7 +94,7 @@ async def test_a_run_with_its_steps_and_messages_is_one_round_trip() -> None:
     assert at_once == all_calls == ["get_runs", "list_messages", "list_run_steps"]
 
 
-async def test_what_follows_from_the_key_through_a_reference_starts_at_once_too() -> None:
+async def test_loads_below_a_reference_with_a_known_key_start_at_once() -> None:
     at_once, all_calls = await calls_before_any_answer(
         """
         query ($id: ID!) { run(id: $id) {
@@ -117,7 +117,7 @@ async def test_a_page_deeper_in_the_query_is_cut_from_the_longer_one_above_it() 
     assert called(api) == ["list_messages"]
 
 
-async def test_a_whole_list_that_is_here_answers_for_any_longer_page() -> None:
+async def test_a_longer_page_of_a_completely_loaded_list_costs_no_call() -> None:
     api = conversation(3)
     data = await data_of(
         api,
@@ -213,7 +213,7 @@ async def test_listed_objects_are_not_fetched_again() -> None:
     assert called(api) == ["list_run_steps", "list_runs"]
 
 
-async def test_the_steps_of_all_runs_are_asked_for_in_one_call_of_the_port() -> None:
+async def test_the_steps_of_all_runs_are_one_call_of_the_port() -> None:
     api = conversation()
     for number in range(2, 6):
         api.runs[RunKey("thread_1", f"run_{number}")] = type(api.runs[RUN])(f"run_{number}", number, status="completed")
@@ -231,7 +231,7 @@ async def test_a_thread_that_is_not_there_is_null_without_an_error_by_every_rout
 
 @pytest.mark.parametrize("selection", ["status", "steps { nodes { id } }", "id", "messages { nodes { id } }"])
 async def test_a_run_that_is_not_there_is_null_without_an_error_by_every_route(selection: str) -> None:
-    # Its messages are those of its thread, narrowed down: an empty page proves nothing.
+    # The list of its messages is a filtered list of the thread: an empty page proves nothing.
     document = f"query ($id: ID!) {{ run(id: $id) {{ {selection} }} }}"
     data = await data_of(conversation(), document, {"id": to_global_id(RunKey("thread_1", "gone"))})
     assert data == {"run": None}
@@ -249,7 +249,7 @@ async def test_a_page_behind_a_cursor_that_is_gone_does_not_make_its_thread_null
     assert errors_of(result) == [(["thread", "messages"], "NOT_FOUND")]
 
 
-async def test_a_reference_to_what_is_not_there_is_null_without_an_error() -> None:
+async def test_a_reference_to_a_missing_object_is_null_without_an_error() -> None:
     api = conversation()
     api.messages[MessageKey("thread_1", "msg_1")] = message(created_at=1, run_id="gone", assistant_id="gone")
     api.messages.pop(MessageKey("thread_1", "msg_2"))
@@ -278,7 +278,7 @@ async def test_a_reference_that_is_empty_is_null() -> None:
     assert called(api) == ["list_messages"]
 
 
-async def test_a_failing_page_of_runs_does_not_take_the_messages_along() -> None:
+async def test_a_failing_page_of_runs_does_not_affect_the_messages() -> None:
     api = conversation()
     api.fail[RunPageKey("thread_1", Window(20, "asc"))] = DOWN
     result = await execute(
@@ -292,7 +292,7 @@ async def test_a_failing_page_of_runs_does_not_take_the_messages_along() -> None
     assert error.extensions == {"code": "UPSTREAM_FAILED", "retryable": True, "upstreamRequestId": "req_1"}
 
 
-async def test_the_page_that_proves_a_thread_may_fail_for_itself_alone() -> None:
+async def test_an_error_of_the_page_that_proves_a_thread_does_not_affect_the_thread() -> None:
     api = conversation()
     api.fail[MessagePageKey("thread_1", None, Window(20, "asc"))] = DOWN
     result = await execute(
@@ -305,7 +305,7 @@ async def test_the_page_that_proves_a_thread_may_fail_for_itself_alone() -> None
 @pytest.mark.parametrize(
     ("reference", "key"), [("thread", THREAD), ("run", RUN), ("assistant", AssistantKey("asst_1"))]
 )
-async def test_a_failing_reference_does_not_take_its_message_along(reference: str, key: Any) -> None:
+async def test_a_failing_reference_does_not_affect_its_message(reference: str, key: Any) -> None:
     api = conversation()
     api.fail[key] = DOWN
     document = f"query ($id: ID!) {{ message(id: $id) {{ upstreamId {reference} {{ createdAt }} text }} }}"
@@ -315,7 +315,7 @@ async def test_a_failing_reference_does_not_take_its_message_along(reference: st
 
 
 @pytest.mark.parametrize(("reference", "key"), [("thread", THREAD), ("run", RUN)])
-async def test_a_failing_reference_does_not_take_its_step_along(reference: str, key: Any) -> None:
+async def test_a_failing_reference_does_not_affect_its_step(reference: str, key: Any) -> None:
     api = conversation()
     api.fail[key] = DOWN
     document = f"query ($id: ID!) {{ node(id: $id) {{ ... on RunStep {{ type {reference} {{ createdAt }} }} }} }}"
@@ -323,7 +323,7 @@ async def test_a_failing_reference_does_not_take_its_step_along(reference: str, 
     assert result.data == {"node": {"type": "TOOL_CALLS", reference: None}}
 
 
-async def test_a_failing_page_of_steps_costs_only_its_own_run() -> None:
+async def test_a_failing_page_of_steps_affects_only_its_own_run() -> None:
     api = conversation()
     api.runs[RunKey("thread_1", "run_2")] = type(api.runs[RUN])("run_2", 1, status="completed")
     api.fail[RunStepPageKey("thread_1", "run_1", Window(20, "asc"))] = DOWN
@@ -336,7 +336,7 @@ async def test_a_failing_page_of_steps_costs_only_its_own_run() -> None:
     assert errors_of(result) == [(["thread", "runs", "nodes", 1, "steps"], "UPSTREAM_FAILED")]
 
 
-async def test_bad_arguments_are_told_by_their_own_field_and_start_no_page() -> None:
+async def test_bad_arguments_are_reported_by_their_own_field_and_start_no_load() -> None:
     api = conversation()
     result = await execute(
         api,
@@ -347,7 +347,7 @@ async def test_bad_arguments_are_told_by_their_own_field_and_start_no_page() -> 
     assert called(api) == ["list_runs"]
 
 
-async def test_a_list_that_the_upstream_does_not_have_costs_only_itself() -> None:
+async def test_a_list_that_the_upstream_does_not_support_affects_no_other_field() -> None:
     document = "query ($id: ID!) { message(id: $id) { text files { nodes { id } } } }"
     result = await execute(conversation(), document, {"id": to_global_id(MessageKey("thread_1", "msg_1"))})
     assert result.data == {"message": {"text": "number 1", "files": None}}
@@ -364,7 +364,7 @@ async def test_a_message_of_which_only_files_are_selected_is_proved_by_them() ->
     assert gone == {"message": None}
 
 
-async def test_an_operation_that_is_cancelled_leaves_nothing_behind() -> None:
+async def test_a_cancelled_operation_leaves_no_task_behind() -> None:
     api = GatedThreadsApi(conversation())
     context = Context(api)
     running = asyncio.ensure_future(

@@ -1,4 +1,4 @@
-"""What is started before its turn, and what is left until it is sure to be needed."""
+"""The loads that start before their field is resolved, and those that wait until they are needed."""
 
 import asyncio
 from typing import Any
@@ -8,7 +8,7 @@ from tests.support.fake_threads_api import FakeThreadsApi
 
 
 class SlowThreads(GatedThreadsApi):
-    """Only threads wait for the gate."""
+    """Delays only the answers for threads."""
 
     async def _answer(self, name: str, keys: Any, find: Any) -> Any:
         answers = await FakeThreadsApi._answer(self, name, keys, find)
@@ -17,7 +17,7 @@ class SlowThreads(GatedThreadsApi):
         return answers
 
 
-async def test_what_follows_from_a_page_does_not_wait_for_its_owner() -> None:
+async def test_loads_below_a_page_do_not_wait_for_the_owner_of_the_list() -> None:
     api = SlowThreads(conversation())
     document = """{ thread(id: "thread_1") {
         createdAt
@@ -33,14 +33,14 @@ async def test_what_follows_from_a_page_does_not_wait_for_its_owner() -> None:
     assert len(api.calls) == 5
 
 
-async def test_what_nobody_may_see_is_not_started() -> None:
+async def test_loads_below_an_active_run_start_only_if_there_is_one() -> None:
     api = conversation()
     document = '{ thread(id: "thread_1") { createdAt activeRun { id steps { nodes { id } } } } }'
     assert (await data_of(api, document))["thread"]["activeRun"] is None
     assert called(api) == ["get_threads", "list_runs"]
 
 
-async def test_a_run_that_a_message_names_is_not_loaded_while_a_page_that_may_hold_it_is_awaited() -> None:
+async def test_a_run_is_not_loaded_while_a_page_that_may_contain_it_is_in_flight() -> None:
     api = conversation()
     document = '{ thread(id: "thread_1") { messages { nodes { run { status } } } runs { nodes { id } } } }'
     await data_of(api, document)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.graph.scalars import SCALARS, DateTime, Metadata, date_time, metadata, to_rfc3339
+from schema.graph.scalars import SCALARS, DateTime, Metadata, to_date_time, to_json, to_metadata, to_rfc3339
 
 LAST_SECOND = 253_402_300_799  # of the year 9999
 
@@ -39,13 +39,19 @@ def test_a_time_beyond_the_calendar_is_the_upstreams_fault(seconds: float) -> No
 
 
 def test_a_missing_time_is_null_and_the_epoch_is_a_time() -> None:
-    assert date_time(None) is None
-    assert date_time(0) is not None
+    assert to_date_time(None) is None
+    assert to_date_time(0) is not None
 
 
-def test_metadata_is_an_object_of_strings_whatever_came() -> None:
-    assert metadata(None) == {}
-    assert metadata({"a": "b", "n": 1, "yes": True, "none": None, "list": [1, {"x": "y"}]}) == {
+def test_missing_json_is_null_and_any_other_value_stays() -> None:
+    assert to_json(None) is None
+    values: list[object] = [0, "", [], {}]
+    assert [to_json(value) for value in values] == values
+
+
+def test_metadata_is_always_an_object_of_strings() -> None:
+    assert to_metadata(None) == {}
+    assert to_metadata({"a": "b", "n": 1, "yes": True, "none": None, "list": [1, {"x": "y"}]}) == {
         "a": "b",
         "n": "1",
         "yes": "true",

@@ -1,4 +1,4 @@
-"""The subscriptions of the graph, as plain GraphQL execution runs them."""
+"""The subscription fields, executed by plain GraphQL."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,17 +26,17 @@ STATUS = f'subscription {{ runStatus(runId: "{RUN}") {{ status }} }}'
 DEEP = f'subscription {{ runStatus(runId: "{RUN}") {{ run {{ thread {{ metadata }} }} }} }}'
 
 
-class Plainly:
-    """The results of a plain GraphQL subscription, of which the next is asked for at once."""
+class PlainSubscription:
+    """The results of a plain GraphQL subscription. The next result is always requested ahead."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self._next = asyncio.ensure_future(anext(stream))
 
     async def result(self) -> Any:
-        found = await self._next
+        result = await self._next
         self._next = asyncio.ensure_future(anext(self._stream))
-        return found
+        return result
 
     async def aclose(self) -> None:
         self._next.cancel()
@@ -45,12 +45,14 @@ class Plainly:
 
 
 @asynccontextmanager
-async def plainly(events: FakeRunEvents, document: str, api: FakeThreadsApi | None = None) -> AsyncIterator[Plainly]:
+async def plain_subscription(
+    events: FakeRunEvents, document: str, api: FakeThreadsApi | None = None
+) -> AsyncIterator[PlainSubscription]:
     context = Context(api or FakeThreadsApi(), events=events)
     stream: Any = graphql_subscribe(
         CORE, parse(document), context_value=context, executor_class=SCHEMA.execution_context_class
     )
-    running = Plainly(await stream if isawaitable(stream) else stream)
+    running = PlainSubscription(await stream if isawaitable(stream) else stream)
     try:
         await ticks()
         async with asyncio.timeout(10):
@@ -62,7 +64,7 @@ async def plainly(events: FakeRunEvents, document: str, api: FakeThreadsApi | No
 
 async def test_each_event_is_one_result_and_the_end_is_the_end() -> None:
     events = FakeRunEvents()
-    async with plainly(events, STATUS) as running:
+    async with plain_subscription(events, STATUS) as running:
         await events.first_follow.wait()
         for change in (StatusChange(run(status="queued")), StatusChange(run(status="completed"), "queued")):
             events.push(change)
@@ -73,17 +75,17 @@ async def test_each_event_is_one_result_and_the_end_is_the_end() -> None:
     assert events.open_feeds == []
 
 
-async def test_leaving_closes_the_feed() -> None:
+async def test_closing_the_subscription_closes_the_feed() -> None:
     events = FakeRunEvents()
-    async with plainly(events, STATUS):
+    async with plain_subscription(events, STATUS):
         await events.first_follow.wait()
         assert len(events.open_feeds) == 1
     assert events.open_feeds == []
 
 
-async def test_what_one_event_has_loaded_is_loaded_again_for_the_next() -> None:
+async def test_each_event_loads_its_data_anew() -> None:
     events, api = FakeRunEvents(), conversation()
-    async with plainly(events, DEEP, api) as running:
+    async with plain_subscription(events, DEEP, api) as running:
         await events.first_follow.wait()
         for topic in ("tea", "coffee"):
             api.threads[THREAD_KEY] = thread(metadata={"topic": topic})
@@ -92,9 +94,9 @@ async def test_what_one_event_has_loaded_is_loaded_again_for_the_next() -> None:
     assert called(api) == ["get_threads", "get_threads"]
 
 
-async def test_a_failing_feed_ends_with_the_error_that_its_reader_may_see() -> None:
+async def test_a_failing_feed_ends_with_a_public_error() -> None:
     events = FakeRunEvents()
-    async with plainly(events, STATUS) as running:
+    async with plain_subscription(events, STATUS) as running:
         await events.first_follow.wait()
         events.fail(GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "Gone."))
         with pytest.raises(GatewayError, match="Gone") as failed:
@@ -111,7 +113,7 @@ async def test_a_failing_feed_ends_with_the_error_that_its_reader_may_see() -> N
         (DEEP, "TOO_EXPENSIVE"),
     ],
 )
-async def test_it_is_held_to_what_a_query_is_held_to(document: str, code: str) -> None:
+async def test_a_subscription_has_the_limits_of_a_query(document: str, code: str) -> None:
     events = FakeRunEvents()
     errors = await refusal(events, document, schema=build_schema(max_upstream_calls=0))
     assert [error["extensions"]["code"] for error in errors] == [code]
@@ -127,7 +129,9 @@ async def test_it_is_held_to_what_a_query_is_held_to(document: str, code: str) -
         (f'threadEvents(threadId: "{to_global_id(THREAD_KEY)}")', "thread", THREAD_KEY),
     ],
 )
-async def test_each_field_follows_what_it_names(field: str, what: str, key: RunKey | ThreadKey) -> None:
+async def test_each_subscription_field_opens_the_feed_of_its_argument(
+    field: str, what: str, key: RunKey | ThreadKey
+) -> None:
     events = FakeRunEvents()
     await begin(events, f"subscription {{ {field} {{ __typename }} }}")
     assert events.followed == [(what, key, None)]
@@ -136,7 +140,7 @@ async def test_each_field_follows_what_it_names(field: str, what: str, key: RunK
 @pytest.mark.parametrize(
     "field", [f'runEvents(runId: "{RUN}", after: $after)', 'threadEvents(threadId: "thread_1", after: $after)']
 )
-async def test_it_begins_behind_a_cursor(field: str) -> None:
+async def test_a_subscription_begins_after_its_cursor(field: str) -> None:
     events = FakeRunEvents()
     document = f"subscription ($after: String) {{ {field} {{ __typename }} }}"
     await begin(events, document, {"after": "cursor-3"})
@@ -153,19 +157,19 @@ async def test_it_begins_behind_a_cursor(field: str) -> None:
         'threadEvents(threadId: "thread_1", after: "cursor-3")',
     ],
 )
-async def test_what_the_client_says_it_has_got_wins_over_its_document(field: str) -> None:
+async def test_the_cursor_of_the_transport_overrides_the_one_in_the_document(field: str) -> None:
     events = FakeRunEvents()
     await begin(events, f"subscription {{ {field} {{ __typename }} }}", resume_after="cursor-9")
     assert [after for _, _, after in events.followed] == ["cursor-9"]
 
 
-async def test_a_thread_shows_messages_runs_and_what_was_missed() -> None:
+async def test_a_thread_sends_messages_runs_and_skipped_events() -> None:
     events = FakeRunEvents()
     parts = "... on MessageCreated { message { text } } ... on RunStatusChange { run { upstreamId } provenance }"
     faults = "... on StreamError { code } ... on Lagged { skipped }"
     document = f'subscription {{ threadEvents(threadId: "thread_1") {{ {parts} {faults} }} }}'
     shown = []
-    async with plainly(events, document) as running:
+    async with plain_subscription(events, document) as running:
         await events.first_follow.wait()
         for change in (
             FaultChange("CURSOR_EXPIRED", "Too old."),
@@ -199,14 +203,14 @@ async def test_an_id_that_does_not_say_which_object_is_refused(field: str, argum
     assert events.followed == []
 
 
-async def test_an_id_that_the_upstream_will_not_take_is_named_as_the_caller_knows_it() -> None:
+async def test_an_id_that_the_upstream_refuses_is_reported_by_the_graphql_argument() -> None:
     events = FakeRunEvents()
     events.refuse = GatewayError(ErrorCode.BAD_USER_INPUT, "Bad id.", argument="run_id")
     (error,) = await refusal(events, STATUS)
     assert (error["message"], error["extensions"]["argument"]) == ("Argument 'runId': Bad id.", "runId")
 
 
-async def test_where_nothing_can_be_followed_a_subscription_says_so() -> None:
+async def test_a_subscription_without_an_event_source_is_an_error() -> None:
     (error,) = await refusal(None, STATUS)
     assert error["message"] == "Subscriptions are not served here."
     assert error["extensions"] == {"code": "UNSUPPORTED_BY_UPSTREAM", "retryable": False}

@@ -1,4 +1,4 @@
-"""Refusals become data where the caller can act on them, at the argument's place in GraphQL's spelling."""
+"""Refusals that the client can act on become data, with the path of the argument in GraphQL names."""
 
 import pytest
 from pydantic import ValidationError
@@ -8,7 +8,7 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.graph.user_errors import (
     UserErrorCode,
     field_path,
-    places_of,
+    split_argument,
     user_error_from_gateway_error,
     user_errors_from_validation_error,
 )
@@ -26,7 +26,7 @@ from schema.graph.user_errors import (
         (ErrorCode.UPSTREAM_REFUSED, UserErrorCode.REFUSED),
     ],
 )
-def test_what_the_caller_can_act_on_is_data(code: ErrorCode, expected: UserErrorCode) -> None:
+def test_an_error_that_the_client_can_act_on_is_a_user_error(code: ErrorCode, expected: UserErrorCode) -> None:
     error = user_error_from_gateway_error(GatewayError(code, "Why."))
     assert error is not None
     assert (error.code, error.message, error.field) == (expected, "Why.", None)
@@ -45,7 +45,7 @@ def test_what_the_caller_can_act_on_is_data(code: ErrorCode, expected: UserError
         ErrorCode.INTERNAL,
     ],
 )
-def test_everything_else_is_not(code: ErrorCode) -> None:
+def test_any_other_error_is_no_user_error(code: ErrorCode) -> None:
     assert user_error_from_gateway_error(GatewayError(code, "Why."), "threadId") is None
 
 
@@ -61,7 +61,7 @@ def test_everything_else_is_not(code: ErrorCode) -> None:
         ("Resource not found", None, None),
     ],
 )
-def test_what_is_not_there_is_blamed_on_the_argument_that_names_it(
+def test_not_found_is_reported_for_the_argument_that_names_the_object(
     message: str, own_field: str | None, field: list[str] | None
 ) -> None:
     error = user_error_from_gateway_error(GatewayError(ErrorCode.NOT_FOUND, message), own_field)
@@ -77,13 +77,13 @@ def test_what_is_not_there_is_blamed_on_the_argument_that_names_it(
         ("Invalid 'x': no.", UserErrorCode.INVALID_VALUE),
     ],
 )
-def test_an_upstreams_words_tell_limits_from_bad_values(message: str, code: UserErrorCode) -> None:
+def test_the_upstreams_message_distinguishes_limits_from_bad_values(message: str, code: UserErrorCode) -> None:
     error = user_error_from_gateway_error(GatewayError(ErrorCode.BAD_USER_INPUT, message, argument="a.b_c"))
     assert error is not None
     assert (error.code, error.field) == (code, ["a", "bC"])
 
 
-def test_a_place_is_respelled_but_for_the_callers_own_names() -> None:
+def test_a_path_is_converted_to_graphql_names_except_metadata_keys() -> None:
     assert field_path(["additional_messages", "0", "image_url", "url"]) == [
         "additionalMessages",
         "0",
@@ -105,7 +105,7 @@ def faults_of(
     return [(error.code, error.message, error.field) for error in user_errors_from_validation_error(refused.value)]
 
 
-def test_each_place_at_fault_is_one_refusal_with_what_was_expected_and_what_came() -> None:
+def test_each_invalid_field_is_one_user_error_with_expected_and_actual_value() -> None:
     faults = faults_of(RunBody, {"assistant_id": "a", "temperature": 3, "max_prompt_tokens": 1})
     assert faults == [
         (UserErrorCode.INVALID_VALUE, "expected less than or equal to 2, got 3", ["temperature"]),
@@ -113,14 +113,14 @@ def test_each_place_at_fault_is_one_refusal_with_what_was_expected_and_what_came
     ]
 
 
-def test_a_union_is_refused_once_at_its_place_in_the_input() -> None:
+def test_an_invalid_union_is_one_user_error_at_its_path() -> None:
     ((code, _, field),) = faults_of(
         RunBody, {"assistant_id": "a", "tool_choice": {"type": "function", "function": {"name": "!"}}}
     )
     assert (code, field) == (UserErrorCode.INVALID_VALUE, ["toolChoice", "function", "name"])
 
 
-def test_of_what_is_too_long_or_too_short_the_size_is_told() -> None:
+def test_a_size_error_names_the_size() -> None:
     text = {"type": "text", "text": "a"}
     content = [text | {"text": "x" * 256_001}, text | {"text": ""}]
     files = ["file-a"] * 11
@@ -161,7 +161,7 @@ def test_of_what_is_too_long_or_too_short_the_size_is_told() -> None:
         ),
     ],
 )
-def test_what_came_is_shown_as_json(given: dict[str, object], message: str, field: list[str]) -> None:
+def test_the_actual_value_is_shown_as_json(given: dict[str, object], message: str, field: list[str]) -> None:
     assert faults_of(RunBody, {"assistant_id": "asst_a", **given}) == [(UserErrorCode.INVALID_VALUE, message, field)]
 
 
@@ -175,5 +175,5 @@ def test_what_came_is_shown_as_json(given: dict[str, object], message: str, fiel
         ("metadata", ["metadata"]),
     ],
 )
-def test_an_upstreams_place_is_split_into_its_steps(argument: str, places: list[str]) -> None:
-    assert places_of(argument) == places
+def test_an_upstream_path_is_split_into_steps(argument: str, places: list[str]) -> None:
+    assert split_argument(argument) == places

@@ -1,4 +1,4 @@
-"""An operation is held to a number of calls, and says what it cost where that is asked for."""
+"""The call budget is enforced for every operation, and the cost is reported on request."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from graphql import GraphQLError
 
 from schema.engine.context import Context
-from schema.operations.call_budget import enforce_call_budget, too_expensive
+from schema.operations.call_budget import enforce_call_budget, too_expensive_error
 from schema.operations.call_prediction import predict_calls
 from schema.root import build_schema
 from tests.schema.builders import conversation
@@ -49,24 +49,24 @@ async def test_a_mutation_above_the_limit_writes_nothing() -> None:
     assert api.calls == []
 
 
-async def test_the_cost_is_reported_only_where_it_is_asked_for() -> None:
+async def test_the_cost_is_reported_only_on_request() -> None:
     assert not (await run(conversation(), TWO_CALLS)).extensions
     report = (await run(conversation(), TWO_CALLS, reports_cost=True)).extensions["cost"]
     assert report.pop("upstreamMilliseconds") >= 0
     assert report == {"upstreamCalls": 2, "cacheHits": 0, "sharedCalls": 0, "longestChain": 1, "predictedCalls": 2}
 
 
-async def test_what_is_refused_reports_its_cost_too() -> None:
+async def test_a_refused_operation_reports_its_cost_too() -> None:
     document = '{ thread(id: "thread_1") { messages(first: 5) { nodes { run { status } } } } }'
     report = (await run(conversation(), document, reports_cost=True)).extensions["cost"]
     assert (report["upstreamCalls"], report["predictedCalls"]) == (0, 6)
 
 
-async def test_without_a_context_there_is_nothing_to_hold() -> None:
+async def test_without_a_context_no_budget_is_enforced() -> None:
     assert (await FIVE.execute("{ __typename }")).data == {"__typename": "Query"}
 
 
-async def test_a_prediction_is_noted_where_it_is_reported_whether_it_is_within_the_budget_or_not() -> None:
+async def test_a_reported_prediction_is_stored_within_and_above_the_budget() -> None:
     for most, refused in ((2, False), (1, True)):
         context, error = Context(conversation(), reports_cost=True), None
         try:
@@ -79,21 +79,21 @@ async def test_a_prediction_is_noted_where_it_is_reported_whether_it_is_within_t
 SHARED = '{ a: thread(id: "thread_1") { metadata } b: thread(id: "thread_1") { metadata } }'
 
 
-@pytest.mark.parametrize(("most", "looked_closely", "refused"), [(2, False, False), (1, True, False), (0, True, True)])
-async def test_calls_are_predicted_closely_only_where_the_cheap_bound_is_above_the_limit(
-    most: int, looked_closely: bool, refused: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("most", "is_predicted", "refused"), [(2, False, False), (1, True, False), (0, True, True)])
+async def test_calls_are_predicted_only_if_the_upper_bound_is_above_the_limit(
+    most: int, is_predicted: bool, refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked: list[object] = []
+    predictions: list[object] = []
 
-    def counted(*given: Any) -> int:
-        looked.append(given)
-        return predict_calls(*given)
+    def counted(*arguments: Any) -> int:
+        predictions.append(arguments)
+        return predict_calls(*arguments)
 
     monkeypatch.setattr("schema.operations.call_budget.predict_calls", counted)
     result = await run(conversation(), SHARED, schema=build_schema(max_upstream_calls=most))
-    assert bool(looked) is looked_closely
+    assert bool(predictions) is is_predicted
     assert bool(result.errors) is refused
 
 
-def test_the_refusal_names_no_operation_but_the_way_out() -> None:
-    assert too_expensive(7, 3).message.endswith("Ask for shorter pages, or for less below each object.")
+def test_the_error_says_how_to_make_the_operation_cheaper() -> None:
+    assert too_expensive_error(7, 3).message.endswith("Ask for shorter pages, or for less below each object.")

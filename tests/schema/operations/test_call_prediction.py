@@ -1,4 +1,4 @@
-"""The predicted number of upstream calls: exact where it can be, and never below what is really called."""
+"""The predicted number of upstream calls: exact if possible, and never below the real number."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ EXAMPLES = {
     "09-ask": 1 + 1,
     "10-reply": 2,
     "11-answer-tool-calls": 2,
-    # Of a document with two operations it is the first, the mutation.
+    # In a document with two operations, the first one counts: the mutation.
     "12-chat": 1,
     "13-tool-calls": 1,
     "14-run-status": 2,
@@ -59,7 +59,7 @@ THREAD = '{ thread(id: "thread_1") { %s } }'
 @pytest.mark.parametrize(
     ("document", "calls"),
     [
-        # ---- lookups, and what proves them
+        # ---- lookups, and the pages that prove them
         (THREAD % "id", 1),
         (THREAD % "metadata", 1),
         (THREAD % "metadata messages { nodes { text } }", 2),
@@ -69,7 +69,7 @@ THREAD = '{ thread(id: "thread_1") { %s } }'
         ('{ thread(id: "no id") { metadata } }', 0),
         (f'{{ run(id: "{RUN}") {{ id messages {{ nodes {{ text }} }} }} }}', 2),
         (f'{{ run(id: "{RUN}") {{ id steps {{ nodes {{ type }} }} }} }}', 1),
-        # ---- what is asked for more than once
+        # ---- shared calls
         (f"{{ {TWENTY_ALIASES} }}", 1),
         ('{ a: thread(id: "x") { metadata } b: thread(id: "x") { messages { nodes { id } } } }', 2),
         (f'{{ a: thread(id: "{to_global_id(ThreadKey("x"))}") {{ metadata }} b: thread(id: "x") {{ createdAt }} }}', 1),
@@ -115,14 +115,14 @@ THREAD = '{ thread(id: "thread_1") { %s } }'
             f"mutation {{ submitToolOutputs(input: {{ {IN_RUN} }}) {{ run {{ status assistant {{ name }} }} }} }}",
             1 + 1 + 1,
         ),
-        # ---- nothing
+        # ---- no calls
         ("{ upstream { version } __typename __schema { types { name fields { name } } } }", 0),
         ('{ thread(id: "not an id") { metadata } }', 0),
         ("{ assistants(first: 0) { nodes { id } } }", 1),
         ("{ assistants(first: 5) { nodes { id } } b: assistants(first: 9) { nodes { model } } }", 1),
     ],
 )
-def test_what_is_shared_counts_once(document: str, calls: int) -> None:
+def test_shared_calls_count_once(document: str, calls: int) -> None:
     assert validate(CORE, parse(document)) == []
     assert predicted(document) == calls
 
@@ -135,7 +135,7 @@ def test_a_cursor_of_one_list_below_many_objects_is_a_page_of_each() -> None:
     )
 
 
-def test_cursors_of_what_a_mutation_changed_are_places_of_their_own() -> None:
+def test_each_cursor_below_a_mutation_payload_is_a_page_of_its_own() -> None:
     cursors = [CursorScope("runs", ThreadKey("x")).to_cursor(f"run_{number}") for number in range(2)]
     pages = " ".join(
         f'r{at}: runs(first: 1, after: "{cursor}") {{ nodes {{ id }} }}' for at, cursor in enumerate(cursors)
@@ -162,7 +162,7 @@ def test_the_variables_are_those_of_the_request() -> None:
     assert predicted(document, {"id": "x", "size": None}) == 21
 
 
-def test_a_page_that_is_refused_has_nothing_below_it() -> None:
+def test_a_refused_page_has_no_calls_below_it() -> None:
     document = THREAD % "messages(first: 50) { nodes { run { status } } }"
     assert predicted(document) == 51
     assert predicted(document, limits=PagingLimits(max_page_size=49)) == 2
@@ -187,7 +187,7 @@ def test_fragments_that_unfold_without_end_are_bounded_in_time() -> None:
     assert predicted(document) > 1000
 
 
-def test_every_way_into_the_graph_is_predicted() -> None:
+def test_every_root_field_is_predicted() -> None:
     samples = {
         "node": f'(id: "{RUN}") {{ ... on Run {{ status }} }}',
         "nodes": f'(ids: ["{RUN}"]) {{ ... on Run {{ status }} }}',
@@ -229,13 +229,13 @@ ASSISTANTS = "messages { assistant { name } }"
 @pytest.mark.parametrize(
     ("selection", "calls"),
     [
-        # ---- what comes with an event, and what leads back to it
+        # ---- objects of the event, and references back to them
         ("cursor: __typename", 0),
         ("... on RunStatusChange { status run { id status } }", 0),
         ("... on TextDelta { value annotations { __typename } }", 0),
         ("... on RunSnapshot { run { status } messages { text thread { id } } steps { status run { status } } }", 0),
         ("... on MessageCreated { message { text } }", 0),
-        # ---- what is loaded for it
+        # ---- loads of the event
         ("... on StepChanged { step { run { status } } }", 1),
         ("... on RunStatusChange { run { thread { metadata } assistant { name } } }", 2),
         ("... on RunStatusChange { run { messages { nodes { id } } steps { nodes { id } } } }", 2),
@@ -250,13 +250,13 @@ ASSISTANTS = "messages { assistant { name } }"
         ("... on MessageCreated { message { run { status } } } ... on StepChanged { step { run { status } } }", 1),
     ],
 )
-def test_of_a_subscription_one_event_is_predicted_of_the_type_that_takes_most(selection: str, calls: int) -> None:
+def test_a_subscription_is_predicted_by_its_most_expensive_event_type(selection: str, calls: int) -> None:
     document = FOLLOWED % selection
     assert validate(CORE, parse(document)) == []
     assert predicted(document) == calls
 
 
-def test_every_way_to_follow_is_predicted() -> None:
+def test_every_subscription_field_is_predicted() -> None:
     samples = {
         "runStatus": f'(runId: "{RUN}") {{ run {{ thread {{ metadata }} }} }}',
         "runEvents": f'(runId: "{RUN}") {{ ... on MessageCreated {{ message {{ thread {{ metadata }} }} }} }}',
@@ -280,7 +280,7 @@ async def test_no_event_makes_more_calls_than_predicted(document: str, seed: int
         assert api.key_count <= most, (type(change), api.calls)
 
 
-def test_it_is_never_above_the_linear_bound_even_where_pages_of_one_list_differ_in_length() -> None:
+def test_the_prediction_is_never_above_the_upper_bound_even_for_pages_of_different_length() -> None:
     runs = "{ run { status } }"
     long_outside = f"a: messages(first: 1000) {{ nodes {{ files(first: 1) {{ nodes {{ message {runs} }} }} }} }}"
     long_inside = f"b: messages(first: 1) {{ nodes {{ files(first: 1000) {{ nodes {{ message {runs} }} }} }} }}"
@@ -290,10 +290,10 @@ def test_it_is_never_above_the_linear_bound_even_where_pages_of_one_list_differ_
 
 
 @pytest.mark.parametrize("api", [conversation(3), conversation_with_files()])
-async def test_the_context_holds_what_was_predicted_where_the_cost_is_reported(api: Any) -> None:
-    for reports_cost, noted in ((True, 2), (False, 0)):
+async def test_the_context_has_the_prediction_if_the_cost_is_reported(api: Any) -> None:
+    for reports_cost, predicted_calls in ((True, 2), (False, 0)):
         context = Context(api, reports_cost=reports_cost)
         await SCHEMA.execute(THREAD % "metadata messages { nodes { text } }", context_value=context)
         await context.aclose()
-        assert context.predicted_calls == noted
+        assert context.predicted_calls == predicted_calls
     assert api.key_count == 4

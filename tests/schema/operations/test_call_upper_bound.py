@@ -1,4 +1,4 @@
-"""The loose bound is never below the tighter prediction, and takes time in proportion to the document."""
+"""The upper bound is never below the prediction, and takes time in proportion to the document."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings

@@ -24,7 +24,7 @@ def test_a_document_may_be_exactly_as_deep_as_the_limit() -> None:
     assert faults(nested(6), 5) == ["The operation is 6 fields deep; expected at most 5."]
 
 
-def test_fragments_count_as_what_they_hold_and_not_for_themselves() -> None:
+def test_fragments_count_by_their_fields_alone() -> None:
     document = """
         query Deep { ...One }
         fragment One on Query { ... on Query { a { ...Two } } }
@@ -74,12 +74,12 @@ def test_a_field_may_be_repeated_exactly_as_often_as_the_limit() -> None:
     assert repeated("{ leaf leaf leaf leaf }", 3) == ["'leaf' is selected 4 times in one place; expected at most 3."]
 
 
-def test_names_are_counted_as_the_answer_has_them_and_sets_for_themselves() -> None:
+def test_response_names_are_counted_in_each_selection_set_separately() -> None:
     assert repeated("{ x: leaf y: leaf z: leaf a { leaf } b { leaf } }", 1) == []
     assert len(repeated("{ a { x: leaf x: leaf } }", 1)) == 1
 
 
-def test_what_fragments_add_counts_once_for_each_fragment() -> None:
+def test_the_fields_of_a_fragment_count_once_in_a_selection_set() -> None:
     document = "{ leaf ...A ...A ... on Query { leaf ...B } } fragment A on Query { leaf } fragment B on Query { ...A }"
     assert repeated(document, 4) == []
     assert repeated(document, 3) == ["'leaf' is selected 4 times in one place; expected at most 3."]
@@ -90,7 +90,7 @@ def test_counting_a_cyclic_or_missing_fragment_ends(document: str) -> None:
     assert repeated(document, 10) == []
 
 
-async def test_a_field_repeated_hundreds_of_times_is_refused_before_it_costs_anything() -> None:
+async def test_a_field_repeated_hundreds_of_times_is_refused_in_little_time() -> None:
     document = "{ " + 'thread(id: "a") { id } ' * 380 + "}"
     began = time.process_time()
     result = await gateway_schema().execute(document)

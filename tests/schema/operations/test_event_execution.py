@@ -1,4 +1,4 @@
-"""An event is executed as any operation is: with loaders of its own, honest errors, and no trace of who asked."""
+"""An event is executed like any operation, with its own loaders and masked errors, independent of the subscriber."""
 
 import gc
 import logging
@@ -30,7 +30,7 @@ class BrokenThreadsApi(FakeThreadsApi):
         raise RuntimeError("broken with a secret")
 
 
-async def test_every_event_is_loaded_afresh() -> None:
+async def test_each_event_loads_its_data_anew() -> None:
     subscribed, api = await begin(FakeRunEvents(), METADATA), conversation()
     for topic in ("tea", "coffee"):
         api.threads[THREAD_KEY] = thread(metadata={"topic": topic})
@@ -40,7 +40,7 @@ async def test_every_event_is_loaded_afresh() -> None:
         }
 
 
-async def test_an_error_of_a_field_stands_beside_the_data_with_its_place() -> None:
+async def test_an_error_of_a_field_is_returned_with_the_data_and_its_path() -> None:
     api = conversation()
     api.fail[THREAD_KEY] = GatewayError(ErrorCode.RATE_LIMITED, "Slow down.", retry_after_ms=500)
     answer = await rendered(await begin(FakeRunEvents(), METADATA), EVENT, api)
@@ -61,7 +61,7 @@ async def test_an_unexpected_error_is_masked_and_logged_under_its_id(caplog: pyt
     assert error["extensions"]["errorId"] in record.message
 
 
-async def test_an_event_that_cannot_be_shown_at_all_is_an_answer_too(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_event_that_cannot_be_converted_is_an_error_result(caplog: pytest.LogCaptureFixture) -> None:
     subscribed = await begin(FakeRunEvents(), 'subscription { threadEvents(threadId: "thread_1") { __typename } }')
     answer = await rendered(subscribed, run_event(SnapshotChange(run(), [], [])))
     assert answer["data"] is None
@@ -69,7 +69,7 @@ async def test_an_event_that_cannot_be_shown_at_all_is_an_answer_too(caplog: pyt
     assert len(caplog.records) == 1
 
 
-async def test_an_answer_from_an_expired_entry_says_so_and_a_cost_is_told_where_asked_for() -> None:
+async def test_a_result_reports_stale_answers_and_on_request_its_cost() -> None:
     subscribed, api = await begin(FakeRunEvents(), METADATA), conversation()
     api.cost.stale_answers = 1
     context = Context(api, reports_cost=True)
@@ -79,7 +79,7 @@ async def test_an_answer_from_an_expired_entry_says_so_and_a_cost_is_told_where_
     assert (answer["extensions"]["cost"]["upstreamCalls"], answer["extensions"]["cost"]["predictedCalls"]) == (1, 1)
 
 
-async def test_rendering_again_and_again_keeps_nothing() -> None:
+async def test_renderings_leave_no_loaders_in_memory() -> None:
     subscribed, api = await begin(FakeRunEvents(), METADATA), conversation()
     contexts = []
     for _ in range(3):
@@ -92,7 +92,7 @@ async def test_rendering_again_and_again_keeps_nothing() -> None:
     assert [reference() for reference in contexts] == [None] * 3
 
 
-async def test_a_selection_holds_nothing_of_whoever_began_it() -> None:
+async def test_a_selection_holds_nothing_of_its_first_subscriber() -> None:
     api = FakeThreadsApi(threads={ThreadKey("mine"): conversation().threads[THREAD_KEY]})
     mine = weakref.ref(api)
     subscribed = await begin(FakeRunEvents(), METADATA, api=api)
@@ -107,36 +107,36 @@ async def test_every_event_is_executed_by_the_plans_of_the_document(monkeypatch:
     kind: Any = SCHEMA.execution_context_class
     execute_operation = kind.execute_operation
 
-    def noted(executor: Any, **options: Any) -> Any:
+    def recorded(executor: Any, **options: Any) -> Any:
         used.append(executor.plans)
         return execute_operation(executor, **options)
 
-    monkeypatch.setattr(kind, "execute_operation", noted)
+    monkeypatch.setattr(kind, "execute_operation", recorded)
     subscribed = await begin(FakeRunEvents(), METADATA)
     for _ in range(2):
         await rendered(subscribed, EVENT, conversation())
     assert used == [SCHEMA.documents.parse(METADATA).plans] * 2
 
 
-async def test_a_selection_is_kept_as_long_as_somebody_is_subscribed_to_it() -> None:
+async def test_a_selection_is_dropped_with_its_last_subscriber() -> None:
     events = FakeRunEvents()
-    document = METADATA.replace("status", "kept: status")
+    document = METADATA.replace("status", "unique: status")
     subscribers = [await begin(events, document) for _ in range(3)]
-    key = subscribers[0].selection
+    key = subscribers[0].selection_key
     del subscribers[1:]
     gc.collect()
-    assert key in SCHEMA.selections
+    assert key in SCHEMA.event_selections
     subscribers.clear()
     gc.collect()
-    assert key not in SCHEMA.selections
+    assert key not in SCHEMA.event_selections
 
 
 async def test_selections_that_differ_in_their_variables_hold_one_text_and_no_executor() -> None:
     text = b'"subscription Small($id: ID!) { runStatus(runId: $id) { status } }"'
     events, ids = FakeRunEvents(), [to_global_id(RunKey("thread_1", run_id)) for run_id in ("run_1", "run_2")]
     first, second = [await begin(events, orjson.loads(text), {"id": id_}) for id_ in ids]
-    assert first.selection != second.selection
-    assert first.selection.text is second.selection.text
+    assert first.selection_key != second.selection_key
+    assert first.selection_key.text is second.selection_key.text
     gc.collect()
-    kept = [part for part in gc.get_objects() if isinstance(part, Executor)]
-    assert [part for part in kept if part.operation.name and part.operation.name.value == "Small"] == []
+    executors = [part for part in gc.get_objects() if isinstance(part, Executor)]
+    assert [part for part in executors if part.operation.name and part.operation.name.value == "Small"] == []

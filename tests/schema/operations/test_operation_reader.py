@@ -1,4 +1,4 @@
-"""One operation is read as execution would collect it."""
+"""The reader collects the fields of an operation as execution would."""
 
 import pytest
 from graphql import OperationDefinitionNode, build_schema, parse
@@ -19,31 +19,33 @@ DOCUMENT = """
 
 def test_fields_of_one_name_are_merged_and_what_is_skipped_is_left_out() -> None:
     reader = reader_of(DOCUMENT.replace("@SKIPPED", ""))
-    fields = reader.collect("Query", [reader.operation])
+    fields = reader.collect_fields("Query", [reader.operation])
     assert {name: len(nodes) for name, nodes in fields.items()} == {"a": 2, "c": 1, "b": 1}
-    arguments = reader.arguments("Query", fields["b"][0])
+    arguments = reader.argument_values("Query", fields["b"][0])
     assert arguments is not None
     assert arguments["first"] == 7
 
 
 def test_a_fragment_on_an_interface_is_about_the_types_that_have_it() -> None:
     reader = reader_of("{ __typename }")
-    assert reader.applies("Node", "Thread")
-    assert reader.applies("StepDetails", "ToolCallsDetails")
-    assert not reader.applies("Node", "Usage")
-    assert not reader.applies("Run", "Thread")
+    assert reader.fragment_applies("Node", "Thread")
+    assert reader.fragment_applies("StepDetails", "ToolCallsDetails")
+    assert not reader.fragment_applies("Node", "Usage")
+    assert not reader.fragment_applies("Run", "Thread")
 
 
-def test_only_what_can_lead_to_a_node_is_followed() -> None:
+def test_the_types_leading_to_nodes_are_found() -> None:
     reader = reader_of("{ __typename }")
-    assert {"Thread", "MessageConnection", "StepDetails", "CreateRunPayload"} <= reader.node_paths
-    assert reader.node_paths.isdisjoint({"Usage", "PageInfo", "Upstream", "MessageContent", "DeleteThreadPayload"})
+    assert {"Thread", "MessageConnection", "StepDetails", "CreateRunPayload"} <= reader.types_leading_to_nodes
+    assert reader.types_leading_to_nodes.isdisjoint(
+        {"Usage", "PageInfo", "Upstream", "MessageContent", "DeleteThreadPayload"}
+    )
 
 
-def test_a_field_may_give_several_values() -> None:
+def test_list_fields_are_recognised() -> None:
     reader = reader_of("{ nodes(ids: []) { id } node(id: 1) { id } __typename }")
-    fields = reader.collect("Query", [reader.operation])
-    assert {name: reader.is_list("Query", nodes[0]) for name, nodes in fields.items()} == {
+    fields = reader.collect_fields("Query", [reader.operation])
+    assert {name: reader.is_list_field("Query", nodes[0]) for name, nodes in fields.items()} == {
         "nodes": True,
         "node": False,
         "__typename": False,
@@ -52,9 +54,9 @@ def test_a_field_may_give_several_values() -> None:
 
 def test_only_objects_and_interfaces_have_fields_of_their_own() -> None:
     reader = reader_of("{ __typename }")
-    assert set(reader.fields_of("Node")) == {"id"}
-    assert "run" in reader.fields_of("RunSnapshot")
-    assert reader.fields_of("RunEvent") == {}
+    assert set(reader.field_definitions("Node")) == {"id"}
+    assert "run" in reader.field_definitions("RunSnapshot")
+    assert reader.field_definitions("RunEvent") == {}
 
 
 def test_an_argument_or_a_condition_that_execution_refuses_raises_nothing() -> None:
@@ -62,14 +64,14 @@ def test_an_argument_or_a_condition_that_execution_refuses_raises_nothing() -> N
         query ($no: Boolean = true, $id: ID = "x") { thread(id: $id) @include(if: $no) { id } }
     """
     reader = reader_of(document, {"no": None, "id": None})
-    fields = reader.collect("Query", [reader.operation])
-    assert reader.arguments("Query", fields["thread"][0]) is None
+    fields = reader.collect_fields("Query", [reader.operation])
+    assert reader.argument_values("Query", fields["thread"][0]) is None
 
 
-def test_unfolding_has_an_end() -> None:
+def test_too_many_selections_raise() -> None:
     reader = reader_of("{ a: __typename b: __typename c: __typename }", most=2)
     with pytest.raises(TooManySelectionsError):
-        reader.collect("Query", [reader.operation])
+        reader.collect_fields("Query", [reader.operation])
 
 
 def test_an_operation_that_the_schema_has_no_type_for_has_no_root() -> None:
@@ -84,4 +86,4 @@ def test_a_schema_without_nodes_leads_to_none() -> None:
     bare = build_schema("type Query { a: Query }")
     (operation,) = parse("{ a { __typename } }").definitions
     assert isinstance(operation, OperationDefinitionNode)
-    assert OperationReader(bare, operation, {}, VariableValues({}, {})).node_paths == frozenset()
+    assert OperationReader(bare, operation, {}, VariableValues({}, {})).types_leading_to_nodes == frozenset()

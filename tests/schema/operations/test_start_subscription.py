@@ -1,4 +1,4 @@
-"""A subscription begins under the same limits as a query, and shares with its like whatever is not its own."""
+"""A subscription begins under the same limits as a query, and shares its selection with equal subscriptions."""
 
 import logging
 from typing import Any
@@ -60,11 +60,11 @@ async def test_the_feed_is_the_one_that_was_opened_for_it() -> None:
         ("mutation { createThread(input: {}) { clientMutationId } }", {}, "BAD_USER_INPUT"),
     ],
 )
-async def test_what_a_query_would_be_refused_for_refuses_a_subscription(
+async def test_a_subscription_is_refused_like_a_query(
     document: str, variables: dict[str, Any], code: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     events = FakeRunEvents()
-    for _ in range(2):  # the second time it may be known
+    for _ in range(2):  # the second time the document may be cached
         if code is None:
             await begin(events, document, variables)
         else:
@@ -86,16 +86,16 @@ async def test_the_limits_are_those_that_the_schema_was_built_with() -> None:
         assert code in error["message"]
 
 
-async def test_a_page_size_is_that_of_the_context_however_often_it_was_seen_with_another() -> None:
+async def test_the_page_size_limit_is_that_of_each_context() -> None:
     schema = build_schema(max_upstream_calls=50)
     document = FIXED.replace("status }", "run { messages(first: 60) { nodes { assistant { name } } } } }")
     small = await begin(FakeRunEvents(), document, schema=schema, limits=PagingLimits(50))
     (error,) = await refusal(FakeRunEvents(), document, schema=schema)
     assert error["extensions"] == {"code": "TOO_EXPENSIVE", "retryable": False, "predictedCalls": 61, "limit": 50}
-    assert small.selection in schema.selections
+    assert small.selection_key in schema.event_selections
 
 
-async def test_a_refusal_of_what_would_be_followed_says_what_and_where() -> None:
+async def test_an_error_of_the_feed_has_its_path_and_location() -> None:
     events = FakeRunEvents()
     events.refuse = GatewayError(ErrorCode.NOT_FOUND, "No such run.", upstream_request_id="req_1")
     (error,) = await refusal(events, FIXED.replace("runStatus", "mine: runStatus"))
@@ -124,7 +124,7 @@ async def test_a_document_is_validated_once_for_queries_and_subscriptions_alike(
     assert schema.documents.parse(TWO) is document
 
 
-async def test_those_who_see_the_same_share_one_selection() -> None:
+async def test_equal_subscriptions_share_one_selection() -> None:
     events = FakeRunEvents()
     same = [
         await begin(events, OF_RUN, {"id": RUN}),
@@ -132,11 +132,11 @@ async def test_those_who_see_the_same_share_one_selection() -> None:
         await begin(events, OF_RUN, {"id": RUN}, operation_name="Watch"),
         await begin(events, OF_RUN, {"id": RUN}, resume_after="cursor-1"),
     ]
-    assert len({one.selection for one in same}) == 1
-    assert len({id(one.selection) for one in same}) == 1
+    assert len({one.selection_key for one in same}) == 1
+    assert len({id(one.selection_key) for one in same}) == 1
 
 
-async def test_those_who_see_another_thing_have_another_selection() -> None:
+async def test_different_subscriptions_have_different_selections() -> None:
     events = FakeRunEvents()
     if_asked = (
         "subscription ($id: ID!, $yes: Boolean = true) { runStatus(runId: $id) { status at @include(if: $yes) } }"
@@ -149,31 +149,31 @@ async def test_those_who_see_another_thing_have_another_selection() -> None:
         await begin(events, if_asked, {"id": RUN, "yes": False}),
         await begin(events, OF_RUN, {"id": RUN}, limits=PagingLimits(5)),
     ]
-    assert len({one.selection for one in different}) == len(different)
+    assert len({one.selection_key for one in different}) == len(different)
 
 
-async def test_from_which_event_on_somebody_reads_is_no_part_of_what_is_seen() -> None:
+async def test_the_cursor_to_begin_after_is_not_part_of_the_selection() -> None:
     events = FakeRunEvents()
     document = FROM_PLACE % ""
-    same = [await begin(events, document, {"id": RUN, "after": place}) for place in ("cursor-1", "cursor-2", None)]
-    assert len({one.selection for one in same}) == 1
+    same = [await begin(events, document, {"id": RUN, "after": cursor}) for cursor in ("cursor-1", "cursor-2", None)]
+    assert len({one.selection_key for one in same}) == 1
     assert [after for _, _, after in events.followed] == ["cursor-1", "cursor-2", None]
 
 
-async def test_a_cursor_that_is_used_elsewhere_too_is_part_of_what_is_seen() -> None:
+async def test_a_cursor_variable_with_another_use_is_part_of_the_selection() -> None:
     events = FakeRunEvents()
     elsewhere = "... on RunStatusChange { run { messages(first: 1, after: $after) { nodes { id } } } }"
     for document in (FROM_PLACE % elsewhere, FROM_PLACE % "...F" + f" fragment F on RunEvent {{ {elsewhere} }}"):
-        different = [await begin(events, document, {"id": RUN, "after": place}) for place in ("a", "b")]
-        assert len({one.selection for one in different}) == 2
+        different = [await begin(events, document, {"id": RUN, "after": cursor}) for cursor in ("a", "b")]
+        assert len({one.selection_key for one in different}) == 2
 
 
-async def test_each_is_rendered_by_its_own_variables() -> None:
+async def test_each_subscription_is_rendered_with_its_own_variables() -> None:
     events = FakeRunEvents()
     first, second = [
         await begin(events, OF_RUN.replace("{ status }", "{ run { id } }"), {"id": id_}) for id_ in (RUN, OTHER_RUN)
     ]
-    assert first.selection != second.selection
+    assert first.selection_key != second.selection_key
     event = run_event(StatusChange(run("run_2")))
     assert (await rendered(second, event))["data"]["runStatus"]["run"]["id"] == OTHER_RUN
 

@@ -20,7 +20,8 @@ from gateway.server.live.fan_out import FanOut
 from gateway.server.live.graphql_transport_ws import CloseCode
 from gateway.server.live.live_connections import LiveConnections
 from gateway.server.live.socket_operations import SocketOperations, SocketServices
-from schema.root import GatewaySchema, OperationLimits, build_schema
+from schema.operations.gateway_schema import GatewaySchema, OperationLimits
+from schema.root import build_schema
 from tests.support.fake_run_events import FakeRunEvents
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.subscription_gateway import STATUS, status, until

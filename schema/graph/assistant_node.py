@@ -1,0 +1,115 @@
+"""The node type `Assistant` and the list of all assistants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import strawberry
+
+from schema.contract.keys import AssistantKey
+from schema.contract.paging import CursorScope, window_from_arguments
+from schema.contract.ports import AssistantPageKey
+from schema.contract.wire import AssistantObject
+from schema.engine.context import Context
+from schema.engine.loaders import PortLoader
+from schema.graph.connections import ConnectionPlan
+from schema.graph.documented_field import deprecated, documented_field
+from schema.graph.from_wire import tool_resources_from_wire, tools_from_wire
+from schema.graph.leaf_types import Tool, ToolResources
+from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, VERSION_1, ListPlanner, Node, ReferenceTarget
+from schema.graph.scalars import JSON, DateTime, Metadata, to_json, to_metadata
+
+
+def plan_assistants(context: Context, **paging: Any) -> ConnectionPlan[Assistant]:
+    """Plan a page of the assistants."""
+    scope = CursorScope("assistants")
+    return ConnectionPlan(
+        context.loaders.assistant_pages,
+        AssistantPageKey(window_from_arguments(scope, context.limits, **paging)),
+        scope,
+        lambda wire: Assistant(key=AssistantKey(wire.id), wire=wire),
+    )
+
+
+@strawberry.type(description="An assistant: a model with instructions and tools.")
+class Assistant(Node):
+    """Source: schema `AssistantObject`."""
+
+    TYPE_NAME: ClassVar = "Assistant"
+    KEY_FIELDS: ClassVar = IDENTITY_FIELDS
+    LISTS: ClassVar[Mapping[str, ListPlanner]] = {}
+    REFERENCES: ClassVar[Mapping[str, ReferenceTarget]] = {}
+
+    key: strawberry.Private[AssistantKey]
+    wire: strawberry.Private[AssistantObject] = NOT_LOADED
+
+    @staticmethod
+    def loader(context: Context) -> PortLoader[AssistantKey, AssistantObject]:
+        """Return the loader of assistants."""
+        return context.loaders.assistants
+
+    @documented_field
+    def upstream_id(self) -> str:
+        """The upstream's id of the assistant, such as `asst_abc123`."""
+        return self.key.assistant_id
+
+    @documented_field
+    def created_at(self) -> DateTime:
+        """The time when the assistant was created."""
+        return DateTime(self.wire.created_at)
+
+    @documented_field
+    def name(self) -> str | None:
+        """The name of the assistant."""
+        return self.wire.name
+
+    @documented_field
+    def description(self) -> str | None:
+        """The purpose of the assistant."""
+        return self.wire.description
+
+    @documented_field
+    def model(self) -> str:
+        """The model that answers."""
+        return self.wire.model
+
+    @documented_field
+    def instructions(self) -> str | None:
+        """The instructions for the model."""
+        return self.wire.instructions
+
+    @documented_field
+    def tools(self) -> list[Tool]:
+        """The tools that the model may use."""
+        return tools_from_wire(self.wire.tools)
+
+    @documented_field
+    def tool_resources(self) -> ToolResources | None:
+        """The files and vector stores that the tools may use. Null in version 1 of the API."""
+        return tool_resources_from_wire(self.wire.tool_resources)
+
+    @documented_field
+    def temperature(self) -> float | None:
+        """The sampling temperature, from 0 to 2. Higher values make the answer more random."""
+        return self.wire.temperature
+
+    @documented_field
+    def top_p(self) -> float | None:
+        """The share of likely words that the model chooses from (nucleus sampling), from 0 to 1."""
+        return self.wire.top_p
+
+    @documented_field
+    def response_format(self) -> JSON | None:
+        """The format of the answers: `auto`, or an object that describes a format."""
+        return to_json(self.wire.response_format)
+
+    @documented_field
+    def metadata(self) -> Metadata:
+        """Key-value pairs that the client stores with the assistant."""
+        return to_metadata(self.wire.metadata)
+
+    @deprecated(VERSION_1)
+    def file_ids(self) -> list[str]:
+        """The upstream ids of the files that the assistant may read. Empty in version 2 of the API."""
+        return self.wire.file_ids or []

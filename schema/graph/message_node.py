@@ -1,0 +1,204 @@
+"""The node types `Message` and `MessageFile`, and the lists of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import strawberry
+
+from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, ThreadKey
+from schema.contract.paging import CursorScope, window_from_arguments
+from schema.contract.ports import MessageFilePageKey, MessagePageKey
+from schema.contract.wire import MessageFileObject, MessageObject
+from schema.engine.context import Context, Info
+from schema.engine.deferred import then
+from schema.engine.loaders import PortLoader
+from schema.graph.assistant_node import Assistant
+from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, load_connection
+from schema.graph.documented_field import deprecated, documented_field
+from schema.graph.enums import MessageRole, MessageStatus, recognize, recognize_optional
+from schema.graph.from_wire import attachments_from_wire, content_from_wire, text_from_content
+from schema.graph.leaf_types import Attachment, MessageContent
+from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, ListPlanner, Node, ReferenceTarget
+from schema.graph.references import follow_reference
+from schema.graph.scalars import DateTime, Metadata, to_date_time, to_metadata
+
+
+def plan_messages(
+    context: Context, thread_id: str, run_id: str | None, scope: CursorScope, paging: Mapping[str, Any]
+) -> ConnectionPlan[Message]:
+    """Plan a page of a thread's messages, or only of those that the run `run_id` wrote."""
+    window = window_from_arguments(scope, context.limits, **paging)
+    return ConnectionPlan(
+        context.loaders.message_pages,
+        MessagePageKey(thread_id, run_id, window),
+        scope,
+        lambda wire: Message(key=MessageKey(thread_id, wire.id), wire=wire),
+    )
+
+
+def _plan_files(context: Context, key: MessageKey, **paging: Any) -> ConnectionPlan[MessageFile]:
+    scope = CursorScope("files", key)
+    return ConnectionPlan(
+        context.loaders.message_file_pages,
+        MessageFilePageKey(key.thread_id, key.message_id, window_from_arguments(scope, context.limits, **paging)),
+        scope,
+        lambda wire: MessageFile(key=MessageFileKey(key.thread_id, key.message_id, wire.id), wire=wire),
+    )
+
+
+@strawberry.type(description="One message of a thread.")
+class Message(Node):
+    """Source: schema `MessageObject`."""
+
+    TYPE_NAME: ClassVar = "Message"
+    KEY_FIELDS: ClassVar = IDENTITY_FIELDS | {"thread", "files"}
+    LISTS: ClassVar[Mapping[str, ListPlanner]] = {"files": _plan_files}
+    REFERENCES: ClassVar[Mapping[str, ReferenceTarget]] = {"thread": lambda key: (Thread, ThreadKey(key.thread_id))}
+
+    key: strawberry.Private[MessageKey]
+    wire: strawberry.Private[MessageObject] = NOT_LOADED
+    lacks_attachments: strawberry.Private[bool] = False
+    """Whether `wire` does not have the attachments, so that they must be loaded."""
+
+    @staticmethod
+    def loader(context: Context) -> PortLoader[MessageKey, MessageObject]:
+        """Return the loader of messages."""
+        return context.loaders.messages
+
+    @documented_field
+    def upstream_id(self) -> str:
+        """The upstream's id of the message, such as `msg_abc123`."""
+        return self.key.message_id
+
+    @documented_field
+    def created_at(self) -> DateTime:
+        """The time when the message was created."""
+        return DateTime(self.wire.created_at)
+
+    @documented_field
+    def thread(self, info: Info) -> Thread | None:
+        """The thread of the message. Null if it could not be read."""
+        return follow_reference(info, Thread, ThreadKey(self.key.thread_id))
+
+    @documented_field
+    def role(self) -> MessageRole:
+        """The author of the message: the user or an assistant."""
+        return recognize(MessageRole, self.wire.role)
+
+    @documented_field
+    def status(self) -> MessageStatus | None:
+        """The status of the message. Null if the upstream does not send it; it never does for messages read by REST."""
+        return recognize_optional(MessageStatus, self.wire.status)
+
+    @documented_field
+    def incomplete_reason(self) -> str | None:
+        """The reason why the message was cut off, such as `max_tokens` or `content_filter`."""
+        return self.wire.incomplete_details.reason if self.wire.incomplete_details else None
+
+    @documented_field
+    def completed_at(self) -> DateTime | None:
+        """The time when the message was completed, if the upstream sends it."""
+        return to_date_time(self.wire.completed_at)
+
+    @documented_field
+    def incomplete_at(self) -> DateTime | None:
+        """The time when the message was cut off, if the upstream sends it."""
+        return to_date_time(self.wire.incomplete_at)
+
+    @documented_field
+    def text(self) -> str:
+        """The text parts, joined by newlines. Empty if there are none."""
+        return text_from_content(self.wire.content)
+
+    @documented_field
+    def content(self) -> list[MessageContent]:
+        """All parts of the message, in order."""
+        return content_from_wire(self.wire.content)
+
+    @documented_field
+    def attachments(self, info: Info) -> list[Attachment]:
+        """The attached files (version 2 of the API)."""
+        if self.lacks_attachments:
+            load = info.context.loaders.messages.start_load(self.key)
+            return then(load, lambda message: attachments_from_wire(message.result().attachments))
+        return attachments_from_wire(self.wire.attachments)
+
+    @documented_field
+    def assistant_id(self) -> str | None:
+        """The upstream id of the assistant that wrote the message. Null for a user's message."""
+        return self.wire.assistant_id
+
+    @documented_field
+    def assistant(self, info: Info) -> Assistant | None:
+        """The assistant that wrote the message. Null for a user's message, or if the assistant no longer exists."""
+        assistant_id = self.wire.assistant_id
+        return follow_reference(info, Assistant, AssistantKey(assistant_id)) if assistant_id else None
+
+    @documented_field
+    def run_id(self) -> str | None:
+        """The upstream id of the run that wrote the message. Null for a user's message."""
+        return self.wire.run_id
+
+    @documented_field
+    def run(self, info: Info) -> Run | None:
+        """The run that wrote the message. Null for a user's message, or if the run no longer exists."""
+        run_id = self.wire.run_id
+        return follow_reference(info, Run, RunKey(self.key.thread_id, run_id)) if run_id else None
+
+    @documented_field
+    def metadata(self) -> Metadata:
+        """Key-value pairs that the client stores with the message."""
+        return to_metadata(self.wire.metadata)
+
+    @documented_field
+    def files(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Connection[MessageFile] | None:
+        """The attached files, oldest first (version 1 of the API; version 2 has `attachments`)."""
+        return load_connection(_plan_files(info.context, self.key, first=first, after=after, last=last, before=before))
+
+    @deprecated("Version 1 of the API; use attachments.")
+    def file_ids(self) -> list[str]:
+        """The upstream ids of the attached files. Empty in version 2 of the API."""
+        return self.wire.file_ids or []
+
+
+@strawberry.type(description="A file attached to a message (version 1 of the API).")
+class MessageFile(Node):
+    """Source: schema `MessageFileObject` of version 1."""
+
+    TYPE_NAME: ClassVar = "MessageFile"
+    KEY_FIELDS: ClassVar = IDENTITY_FIELDS | {"message"}
+    LISTS: ClassVar[Mapping[str, ListPlanner]] = {}
+    REFERENCES: ClassVar[Mapping[str, ReferenceTarget]] = {
+        "message": lambda key: (Message, MessageKey(key.thread_id, key.message_id))
+    }
+
+    key: strawberry.Private[MessageFileKey]
+    wire: strawberry.Private[MessageFileObject] = NOT_LOADED
+
+    @staticmethod
+    def loader(context: Context) -> PortLoader[MessageFileKey, MessageFileObject]:
+        """Return the loader of message files."""
+        return context.loaders.message_files
+
+    @documented_field
+    def upstream_id(self) -> str:
+        """The upstream's id of the file, such as `file-abc123`."""
+        return self.key.file_id
+
+    @documented_field
+    def created_at(self) -> DateTime:
+        """The time when the file was attached."""
+        return DateTime(self.wire.created_at)
+
+    @documented_field
+    def message(self, info: Info) -> Message | None:
+        """The message that the file is attached to. Null if it could not be read."""
+        return follow_reference(info, Message, MessageKey(self.key.thread_id, self.key.message_id))
+
+
+from schema.graph.run_node import Run  # noqa: E402 - the types form a circle, see node.py
+from schema.graph.thread_node import Thread  # noqa: E402 - the types form a circle, see node.py

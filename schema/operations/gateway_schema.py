@@ -1,0 +1,148 @@
+"""The executable schema: documents, limits and the execution of queries and mutations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakValueDictionary
+
+import strawberry
+from graphql import ValidationRule
+from strawberry.execution import optimized_is_awaitable
+from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.execution import ExecutionResult
+from strawberry.types.graphql import OperationType
+
+from schema.engine.context import Context
+from schema.engine.direct_calls import enable_direct_calls
+from schema.engine.documents import DocumentCache, DocumentReader, ParsedDocument
+from schema.engine.executor import CompiledExecutor, build_executor
+from schema.engine.public_errors import to_graphql_errors, to_public_errors
+from schema.graph.scalars import SCALARS
+from schema.operations.call_budget import enforce_call_budget, report_cost
+from schema.operations.event_execution import EventSelections
+
+MAX_CACHED_CHARACTERS = 300_000
+"""Total length of the cached documents, in characters: about 200 usual ones with their plans, at most some 100 MB."""
+
+_QUERY_OR_MUTATION = frozenset({OperationType.QUERY, OperationType.MUTATION})
+
+
+@dataclass(frozen=True, slots=True)
+class OperationLimits:
+    """The limits of every operation, over any transport: of its document, and of its predicted upstream calls."""
+
+    max_tokens: int
+    max_upstream_calls: int
+    rules: tuple[type[ValidationRule], ...] = ()
+    """Validation rules that are checked before GraphQL's own."""
+
+
+class GatewaySchema(strawberry.Schema):
+    """A schema that executes every operation in the same way and under the same limits.
+
+    Strawberry builds the types. Of its methods to execute operations only `execute` is supported. Subscriptions begin
+    in `start_subscription`.
+    """
+
+    def __init__(
+        self,
+        query: type,
+        mutation: type | None = None,
+        subscription: type | None = None,
+        *,
+        types: Iterable[type] = (),
+        limits: OperationLimits,
+    ) -> None:
+        """Build the types. Each schema has its own document cache, because documents are validated by its limits."""
+        super().__init__(
+            query=query,
+            mutation=mutation,
+            subscription=subscription,
+            types=types,
+            config=StrawberryConfig(scalar_map=SCALARS),
+            execution_context_class=CompiledExecutor,
+        )
+        enable_direct_calls(self._schema)
+        self.limits = limits
+        cache = DocumentCache(MAX_CACHED_CHARACTERS)
+        self.documents = DocumentReader(self._schema, cache, max_tokens=limits.max_tokens, rules=limits.rules)
+        self.event_selections: EventSelections = WeakValueDictionary()
+
+    async def execute(
+        self,
+        query: str | None,
+        variable_values: dict[str, Any] | None = None,
+        context_value: Any | None = None,
+        root_value: Any | None = None,
+        operation_name: str | None = None,
+        allowed_operation_types: Iterable[OperationType] | None = None,
+        operation_extensions: dict[str, Any] | None = None,
+    ) -> ExecutionResult:
+        """Read a document and execute its query or mutation, as `execute_document` does."""
+        return await self.execute_document(
+            self.documents.parse(query or ""),
+            variable_values,
+            context_value,
+            root_value,
+            operation_name,
+            allowed_operation_types,
+            operation_extensions,
+        )
+
+    async def execute_document(
+        self,
+        document: ParsedDocument,
+        variable_values: dict[str, Any] | None = None,
+        context_value: Any | None = None,
+        root_value: Any | None = None,
+        operation_name: str | None = None,
+        allowed_operation_types: Iterable[OperationType] | None = None,
+        operation_extensions: dict[str, Any] | None = None,
+    ) -> ExecutionResult:
+        """Execute a query or a mutation.
+
+        Returns:
+            The data and the `errors`. Every failure of the execution is among the `errors`, masked for the caller.
+
+        Raises:
+            CannotGetOperationTypeError: The document does not have the operation.
+            InvalidOperationTypeError: The operation's type is not allowed, whether the document is valid or not.
+        """
+        _check_operation_type(document, operation_name, allowed_operation_types)
+        context = context_value if isinstance(context_value, Context) else None
+        try:
+            executor = build_executor(
+                self,
+                document,
+                operation_name=operation_name,
+                variables=variable_values,
+                context=context_value,
+                root=root_value,
+                extensions=operation_extensions,
+            )
+            if context is not None:
+                enforce_call_budget(context, self.limits.max_upstream_calls, executor)
+            result: Any = executor.execute_operation()
+            if optimized_is_awaitable(result):
+                result = await result
+            data, errors = result.data, result.errors
+        except Exception as error:
+            data, errors = None, to_graphql_errors(error)
+        finally:
+            self.documents.on_executed(document)
+        extensions = {} if context is None else report_cost(context)
+        return ExecutionResult(data, to_public_errors(errors) if errors else None, extensions)
+
+
+def _check_operation_type(document: ParsedDocument, name: str | None, allowed: Iterable[OperationType] | None) -> None:
+    operation = document.find_operation(name)
+    if operation is not None:
+        # strawberry and graphql-core have an enum each for the same three types. Only the values are equal.
+        operation_type = OperationType(operation.operation.value)
+        if operation_type not in (_QUERY_OR_MUTATION if allowed is None else allowed):
+            raise InvalidOperationTypeError(operation_type)
+    elif document.is_parsed and (name is not None or not document.operations):
+        raise CannotGetOperationTypeError(name)
