@@ -1,4 +1,4 @@
-"""What tests of several directories share: a real emulator, a real gateway over it, and the running demo."""
+"""Fixtures of several directories: a real emulator, a real gateway over it, and the running demo."""
 
 import asyncio
 import inspect

@@ -31,7 +31,7 @@ FORBIDDEN_TEXT = {
 
 @cache
 def tracked_files() -> tuple[Path, ...]:
-    """What git tracks or would track; the directory's own files where there is no git."""
+    """Return the files that git tracks or would track; without git, the directory's own files."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     try:
         listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

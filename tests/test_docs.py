@@ -125,7 +125,7 @@ async def test_the_shown_curl_command_of_an_event_stream_gets_the_shown_one_and_
 
 
 async def curl(demo: Gateway, command: str, **variables: str) -> str:
-    """What a `curl` command would show; a header without a value is left out, as curl does."""
+    """Return the response that a `curl` command would print. A header without a value is left out, as curl does."""
     for name, value in variables.items():
         command = command.replace(f"${name}", value)
     words = shlex.split(command)

@@ -1,4 +1,4 @@
-"""What the tests lean on is tested too: skips that CI forbids, Node programs."""
+"""Tests of the test support: skips that CI forbids, Node programs."""
 
 from pathlib import Path
 

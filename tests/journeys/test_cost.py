@@ -6,7 +6,7 @@ import pytest
 from graphql import OperationType
 
 from gateway.compose import DEMO_KEY
-from tests.schema.operation_helpers import predicted
+from tests.schema.operation_helpers import predict
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.examples import load_examples
 from tests.support.gateway import Gateway, running_gateway
@@ -36,7 +36,7 @@ async def test_an_example_takes_no_more_calls_than_predicted_and_reports_the_emu
     assert "errors" not in answer
     cost = answer["extensions"]["cost"]
     assert cost["upstreamCalls"] == demo_emulator.counts.total
-    assert cost["predictedCalls"] == predicted(EXAMPLES[name])
+    assert cost["predictedCalls"] == predict(EXAMPLES[name])
     assert 1 <= cost["longestChain"] <= cost["upstreamCalls"] <= cost["predictedCalls"]
     assert cost["upstreamMilliseconds"] > 0
     assert (cost["cacheHits"], cost["sharedCalls"]) == (0, 0)
@@ -72,7 +72,7 @@ async def test_with_the_setting_every_response_reports_its_cost(demo_emulator: E
 async def test_an_operation_above_the_limit_is_refused_before_any_call(
     demo_emulator: Emulator, accept: str, status: int
 ) -> None:
-    calls = predicted(INBOX)
+    calls = predict(INBOX)
     for limit, refused in ((calls, False), (calls - 1, True)):
         demo_emulator.counts.reset()
         async with running_gateway(

@@ -116,12 +116,12 @@ def errors_of(result: ExecutionResult) -> list[tuple[list[str | int] | None, obj
     return found
 
 
-def called(api: FakeThreadsApi) -> list[str]:
+def called_functions(api: FakeThreadsApi) -> list[str]:
     """Return the sorted names of the port calls."""
     return sorted(name for name, _ in api.calls)
 
 
-async def ticks(count: int = 40) -> None:
+async def run_ready_tasks(count: int = 40) -> None:
     """Let all tasks run that wait for no result."""
     for _ in range(count):
         await asyncio.sleep(0)

@@ -14,7 +14,9 @@ from tests.schema.builders import SCHEMA
 CORE: Any = SCHEMA._schema
 
 
-def prepared(document: str, variables: Mapping[str, Any] | None = None, *, name: str | None = None) -> Executor[Any]:
+def build_core_executor(
+    document: str, variables: Mapping[str, Any] | None = None, *, name: str | None = None
+) -> Executor[Any]:
     """Make graphql-core's executor of the named operation, or of the first one."""
     parsed: Any = parse(document)
     if name is None:
@@ -26,11 +28,11 @@ def prepared(document: str, variables: Mapping[str, Any] | None = None, *, name:
     return built
 
 
-def reader_of(
+def make_operation_reader(
     document: str, variables: Mapping[str, Any] | None = None, *, name: str | None = None, most: int = MAX_SELECTIONS
 ) -> OperationReader:
     """Make the reader of one operation of a valid document."""
-    executor = prepared(document, variables, name=name)
+    executor = build_core_executor(document, variables, name=name)
     return OperationReader(
         executor.schema,
         executor.operation,
@@ -40,7 +42,7 @@ def reader_of(
     )
 
 
-def predicted(
+def predict(
     document: str,
     variables: Mapping[str, Any] | None = None,
     *,
@@ -48,4 +50,4 @@ def predicted(
     limits: PagingLimits | None = None,
 ) -> int:
     """Predict the calls of one operation of a valid document."""
-    return predict_calls(reader_of(document, variables, name=name), limits or PagingLimits())
+    return predict_calls(make_operation_reader(document, variables, name=name), limits or PagingLimits())

@@ -38,7 +38,7 @@ LIST_PARENTS: dict[str, Callable[[int], NodeKey]] = {
 }
 
 
-def random_world(seed: int) -> FakeThreadsApi:
+def random_threads_api(seed: int) -> FakeThreadsApi:
     """Make two small threads and a long one, whose messages, runs and steps refer to each other at random."""
     rng = random.Random(seed)
     api = FakeThreadsApi(capabilities=rng.choice([V1, V2]))

@@ -18,7 +18,7 @@ RUN = to_global_id(RUN_KEY)
 THREAD_KEY = ThreadKey("thread_1")
 
 
-async def begin(
+async def begin_subscription(
     events: FakeRunEvents | None,
     query: str,
     variables: Mapping[str, Any] | None = None,
@@ -39,16 +39,16 @@ async def begin(
         await context.aclose()
 
 
-async def refusal(events: FakeRunEvents | None, query: str, variables: Any = None, **options: Any) -> Any:
+async def refused_errors(events: FakeRunEvents | None, query: str, variables: Any = None, **options: Any) -> Any:
     """Return the errors of a subscription that is refused."""
     try:
-        await begin(events, query, variables, **options)
+        await begin_subscription(events, query, variables, **options)
     except SubscriptionRefusedError as refused:
         return refused.errors
     raise AssertionError("expected a refusal")
 
 
-async def rendered(subscribed: StartedSubscription, event: RunEvent, api: FakeThreadsApi | None = None) -> Any:
+async def render_event(subscribed: StartedSubscription, event: RunEvent, api: FakeThreadsApi | None = None) -> Any:
     """Render one event with its own context."""
     context = Context(api or FakeThreadsApi())
     try:
@@ -57,9 +57,11 @@ async def rendered(subscribed: StartedSubscription, event: RunEvent, api: FakeTh
         await context.aclose()
 
 
-async def shown(change: Change, selection: str, api: FakeThreadsApi | None = None) -> Any:
+async def data_from_change(change: Change, selection: str, api: FakeThreadsApi | None = None) -> Any:
     """Return the data that `selection` reads from a change in a run's log. It must have no errors."""
-    subscribed = await begin(FakeRunEvents(), f'subscription {{ runEvents(runId: "{RUN}") {{ {selection} }} }}')
-    response = await rendered(subscribed, run_event(change), api)
+    subscribed = await begin_subscription(
+        FakeRunEvents(), f'subscription {{ runEvents(runId: "{RUN}") {{ {selection} }} }}'
+    )
+    response = await render_event(subscribed, run_event(change), api)
     assert "errors" not in response, response
     return response["data"]["runEvents"]

@@ -2,7 +2,7 @@ from typing import Any
 
 from schema.contract.paging import PagingLimits
 from schema.engine.context import Context
-from tests.schema.builders import GatedThreadsApi, conversation, data_of, execute, ticks
+from tests.schema.builders import GatedThreadsApi, conversation, data_of, execute, run_ready_tasks
 from tests.support.fake_threads_api import V1, V2
 
 
@@ -25,7 +25,7 @@ async def test_closing_a_context_ends_its_loads() -> None:
     api = GatedThreadsApi(conversation())
     context = Context(api)
     context.loaders.threads.start_load(next(iter(api.threads)))
-    await ticks()
+    await run_ready_tasks()
     await context.aclose()
     assert len(api.calls) == 1
 

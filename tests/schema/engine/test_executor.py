@@ -29,8 +29,8 @@ from schema.graph.run_node import Run
 from schema.graph.run_step_node import RunStep
 from schema.graph.scalars import SCALARS
 from schema.graph.thread_node import Thread
-from tests.schema.builders import SCHEMA, GatedThreadsApi, conversation, ticks
-from tests.schema.random_operations import operations, random_world
+from tests.schema.builders import SCHEMA, GatedThreadsApi, conversation, run_ready_tasks
+from tests.schema.random_operations import operations, random_threads_api
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import message, run, run_step, thread
 
@@ -146,7 +146,7 @@ def _rich_conversation() -> FakeThreadsApi:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(document=operations(), seed=st.integers(0, 20))
 async def test_random_operations_have_the_same_result(document: str, seed: int) -> None:
-    compiled, core = random_world(seed), random_world(seed)
+    compiled, core = random_threads_api(seed), random_threads_api(seed)
     result = await _execute(COMPILED, document, compiled, yes=True)
     assert result == await _execute(CORE, document, core, yes=True)
     assert _called_keys(compiled) == _called_keys(core)
@@ -262,12 +262,12 @@ async def test_a_cancelled_operation_leaves_no_task_behind() -> None:
     context = Context(api)
     document = '{ thread(id: "thread_1") { createdAt messages(first: 150) { nodes { id } } activeRun { id } } }'
     running = asyncio.create_task(COMPILED.execute(document, context_value=context))
-    await ticks()
+    await run_ready_tasks()
     assert api.calls
     running.cancel()
     await asyncio.wait([running])
     await context.aclose()
-    await ticks()
+    await run_ready_tasks()
     assert asyncio.all_tasks() == before
 
 

@@ -13,7 +13,7 @@ from schema.contract.ports import MessagePageKey, Results, RunPageKey, RunStepPa
 from schema.contract.wire import MessageObject, Page
 from schema.engine.batches import BatchRunner
 from schema.engine.loaders import Loaders, PortLoader, longest_page_keys
-from tests.schema.builders import THREAD, GatedThreadsApi, conversation, ticks
+from tests.schema.builders import THREAD, GatedThreadsApi, conversation, run_ready_tasks
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import thread
 
@@ -87,10 +87,10 @@ async def test_peek_returns_only_loaded_values() -> None:
     assert loader.peek("a") is None
     loader.start_load("a")
     loader.start_load("bad")
-    await ticks()
+    await run_ready_tasks()
     assert loader.peek("a") is None
     echo.gate.set()
-    await ticks()
+    await run_ready_tasks()
     assert (loader.peek("a"), loader.peek("bad")) == ("A", None)
 
 
@@ -98,7 +98,7 @@ async def test_a_started_load_is_shared_with_later_callers() -> None:
     echo = Echo()
     loader, _ = make_loader(echo)
     loader.start_load("a")
-    await ticks()
+    await run_ready_tasks()
     assert await loader.load("a") == "A"
     assert echo.batches == [["a"]]
 
@@ -108,10 +108,10 @@ async def test_the_failure_of_a_load_without_waiters_logs_no_warning() -> None:
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     loader, _ = make_loader(Echo())
     loader.start_load("bad")
-    await ticks()
+    await run_ready_tasks()
     del loader
     gc.collect()
-    await ticks()
+    await run_ready_tasks()
     assert reported == []
 
 
@@ -122,15 +122,15 @@ async def test_a_load_that_fails_after_its_waiters_were_cancelled_logs_no_warnin
     echo.gate.clear()
     loader, batches = make_loader(echo)
     waiting = [asyncio.ensure_future(loader.load(key)) for key in ("a", "bad")]
-    await ticks()
+    await run_ready_tasks()
     for future in waiting:
         future.cancel()
-    await ticks()
+    await run_ready_tasks()
     await batches.aclose()
-    await ticks()
+    await run_ready_tasks()
     del loader, waiting, future
     gc.collect()
-    await ticks()
+    await run_ready_tasks()
     assert reported == []
 
 
@@ -139,9 +139,9 @@ async def test_cancelling_one_waiter_does_not_cancel_the_others() -> None:
     echo.gate.clear()
     loader, _ = make_loader(echo)
     impatient, patient = (asyncio.ensure_future(loader.load("a")) for _ in range(2))
-    await ticks()
+    await run_ready_tasks()
     impatient.cancel()
-    await ticks()
+    await run_ready_tasks()
     echo.gate.set()
     assert await patient == "A"
     assert impatient.cancelled()
@@ -174,7 +174,7 @@ async def test_closing_ends_loads_in_flight_and_their_waiters() -> None:
     loader, batches = make_loader(echo)
     waiting = asyncio.ensure_future(loader.load("a"))
     loader.start_load("b")
-    await ticks()
+    await run_ready_tasks()
     await batches.aclose()
     with pytest.raises(GatewayError, match="ended before this was loaded"):
         await waiting
@@ -199,7 +199,7 @@ async def test_the_loaders_of_one_operation_end_together() -> None:
     loaders = Loaders(api)
     loaders.threads.start_load(THREAD)
     loaders.run_pages.start_load(RunPageKey("thread_1", Window(1, "asc")))
-    await ticks()
+    await run_ready_tasks()
     assert len(api.calls) == 2
     await loaders.aclose()
     for waiting in (loaders.threads.load(THREAD), loaders.runs.load(RunKey("thread_1", "run_1"))):

@@ -12,7 +12,7 @@ from schema.contract.ports import OnResult, Results, RunPageKey
 from schema.contract.wire import Page, RunObject
 from schema.engine.batches import BatchRunner
 from schema.engine.loaders import ObjectLoader, PageLoader
-from tests.schema.builders import ticks
+from tests.schema.builders import run_ready_tasks
 from tests.support.wire_samples import run
 
 REFUSED = GatewayError(ErrorCode.FORBIDDEN, "No.")
@@ -67,7 +67,7 @@ async def test_the_page_of_one_thread_does_not_wait_for_that_of_another() -> Non
     pages, runs = make_loaders(port)
     slow, short, fast, refused = run_page("a"), run_page("b", 1), run_page("b"), run_page("c")
     started = {key: pages.start_load(key) for key in (slow, short, fast, refused)}
-    await ticks()
+    await run_ready_tasks()
     assert port.batches == [[slow, fast, refused]]
     peeked: list[object] = []
     started[fast].add_done_callback(lambda _: peeked.append(runs.peek(RunKey("b", "run_2"))))
@@ -79,7 +79,7 @@ async def test_the_page_of_one_thread_does_not_wait_for_that_of_another() -> Non
     assert [one.id for one in started[short].result().data] == ["run_1"]
     assert isinstance(started[refused].exception(), GatewayError)
     assert pages.peek(fast) is listed
-    await ticks()
+    await run_ready_tasks()
     assert peeked == [listed.data[1]]
     port.set_result(slow, Page(data=[]))
     assert (await pages.load(slow)).data == []
@@ -91,7 +91,7 @@ async def test_the_pages_of_one_thread_are_released_together() -> None:
     pages, _ = make_loaders(port)
     early, late, other = run_page("a"), run_page("a", after="run_1"), run_page("b")
     started = {key: pages.start_load(key) for key in (early, late, other)}
-    await ticks()
+    await run_ready_tasks()
     port.set_result(early, Page(data=[run("run_1")]))
     assert [future.done() for future in started.values()] == [False, False, False]
     port.set_result(late, Page(data=[run("run_2")]))
@@ -106,14 +106,14 @@ async def test_an_object_waits_for_pages_that_were_requested_earlier() -> None:
     pages, objects = make_loaders(port, single=single)
     pages.start_load(run_page("a"))
     pages.start_load(run_page("a", after="run_1"))
-    await ticks()
+    await run_ready_tasks()
     found, missing, elsewhere = (
         objects.start_load(RunKey(*key)) for key in (("a", "run_2"), ("a", "run_3"), ("b", "run_1"))
     )
-    await ticks()
+    await run_ready_tasks()
     assert single == [[RunKey("b", "run_1")]]
     port.set_result(run_page("a"), Page(data=[run("run_1")]))
-    await ticks()
+    await run_ready_tasks()
     assert not found.done()
     port.set_result(run_page("a", after="run_1"), Page(data=[run("run_2")]))
     assert (await found).id == "run_2"
@@ -138,7 +138,7 @@ async def test_an_object_is_loaded_if_the_page_that_may_hold_it_fails() -> None:
     single: list[list[RunKey]] = []
     pages, objects = make_loaders(port, single=single)
     page = pages.start_load(run_page("a"))
-    await ticks()
+    await run_ready_tasks()
     run_1 = objects.start_load(RunKey("a", "run_1"))
     port.set_result(run_page("a"), GatewayError(ErrorCode.UPSTREAM_FAILED, "Down."))
     assert (await run_1).id == "run_1"
@@ -149,7 +149,7 @@ async def test_pages_of_only_one_thread_need_no_callback() -> None:
     port = ManualPort()
     pages, _ = make_loaders(port)
     early, late = pages.start_load(run_page("a")), pages.start_load(run_page("a", after="run_1"))
-    await ticks()
+    await run_ready_tasks()
     assert port.on_result is None
     port.set_result(run_page("a"), Page(data=[]))
     port.set_result(run_page("a", after="run_1"), Page(data=[]))
@@ -160,9 +160,9 @@ async def test_a_page_that_arrives_after_the_operation_has_ended_is_ignored() ->
     port, batches = ManualPort(), BatchRunner(60)
     pages, _ = make_loaders(port, batches)
     started = [pages.start_load(run_page(thread_id)) for thread_id in "ab"]
-    await ticks()
+    await run_ready_tasks()
     await batches.aclose()
-    await ticks()
+    await run_ready_tasks()
     port.set_result(run_page("a"), Page(data=[]))
     for future in started:
         with pytest.raises(GatewayError, match="ended before this was loaded"):

@@ -20,8 +20,8 @@ from schema.contract.run_events import (
 from schema.contract.run_events import Provenance as Source
 from schema.engine.loaders import Loaders
 from schema.graph.event_types import Provenance, prime_loaders, run_event_from_log, thread_event_from_log
-from tests.schema.builders import CALLED, called, conversation
-from tests.schema.subscription_helpers import RUN, RUN_KEY, shown
+from tests.schema.builders import CALLED, called_functions, conversation
+from tests.schema.subscription_helpers import RUN, RUN_KEY, data_from_change
 from tests.support.fake_run_events import run_event
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import message, raws, run, run_step
@@ -129,14 +129,14 @@ async def test_each_change_becomes_its_event_type_without_an_upstream_call(
     change: Change, selection: str, expected: Any
 ) -> None:
     api = FakeThreadsApi()
-    assert await shown(change, selection, api) == expected
+    assert await data_from_change(change, selection, api) == expected
     assert api.calls == []
 
 
 @pytest.mark.parametrize("change", [sample[0] for sample in SAMPLES])
 async def test_every_event_has_a_cursor_and_a_time(change: Change) -> None:
-    name = await shown(change, "__typename")
-    event = await shown(change, f"... on {name['__typename']} {{ cursor at }}")
+    name = await data_from_change(change, "__typename")
+    event = await data_from_change(change, f"... on {name['__typename']} {{ cursor at }}")
     assert event == {"cursor": "cursor-1", "at": "2023-11-14T22:13:20Z"}
 
 
@@ -162,7 +162,7 @@ async def test_a_reference_back_to_an_object_of_the_event_needs_no_call() -> Non
     wrote = {"type": "message_creation", "message_creation": {"message_id": "msg_2"}}
     change = SnapshotChange(run(status="in_progress"), [run_step(step_details=wrote)], [WRITTEN])
     below = "run { status } details { ... on MessageCreationDetails { message { text run { status } } } }"
-    event = await shown(change, f"... on RunSnapshot {{ steps {{ {below} }} }}", api)
+    event = await data_from_change(change, f"... on RunSnapshot {{ steps {{ {below} }} }}", api)
     # The state at the time of the event, not the present one.
     assert event["steps"] == [
         {"run": {"status": "IN_PROGRESS"}, "details": {"message": {"text": "Hello", "run": {"status": "IN_PROGRESS"}}}}
@@ -173,10 +173,10 @@ async def test_a_reference_back_to_an_object_of_the_event_needs_no_call() -> Non
 async def test_a_deeper_selection_is_loaded_in_as_few_calls_as_below_any_list() -> None:
     api = conversation()
     below = "run { thread { metadata } assistant { model } messages { nodes { text } } steps { nodes { status } } }"
-    event = await shown(StatusChange(run()), f"... on RunStatusChange {{ {below} }}", api)
+    event = await data_from_change(StatusChange(run()), f"... on RunStatusChange {{ {below} }}", api)
     assert event["run"]["thread"] == {"metadata": {"topic": "tea"}}
     assert [node["text"] for node in event["run"]["messages"]["nodes"]] == ["number 2"]
-    assert called(api) == ["get_assistants", "get_threads", "list_messages", "list_run_steps"]
+    assert called_functions(api) == ["get_assistants", "get_threads", "list_messages", "list_run_steps"]
 
 
 async def test_loaders_are_primed_with_the_objects_own_keys() -> None:

@@ -15,7 +15,7 @@ from schema.contract.keys import (
 )
 from tests.schema.builders import (
     THREAD,
-    called,
+    called_functions,
     conversation,
     conversation_with_files,
     data_of,
@@ -176,7 +176,7 @@ async def test_the_assistants_and_their_failure() -> None:
     assert (await data_of(api, document))["assistants"]["nodes"] == [
         {"upstreamId": "asst_1", "name": None, "model": "gpt-4o-mini"}
     ]
-    assert called(api) == ["list_assistants"]
+    assert called_functions(api) == ["list_assistants"]
     result = await execute(api, "{ a: assistants(first: 0) { nodes { id } } b: assistants(first: 1) { nodes { id } } }")
     assert errors_of(result) == [(["a"], "BAD_USER_INPUT")]
     data: Any = result.data

@@ -14,13 +14,13 @@ from schema.root import build_schema
 from tests.schema.builders import (
     THREAD,
     GatedThreadsApi,
-    called,
+    called_functions,
     conversation,
     conversation_with_files,
     data_of,
     errors_of,
     execute,
-    ticks,
+    run_ready_tasks,
 )
 from tests.support.wire_samples import message
 
@@ -34,11 +34,11 @@ async def calls_before_any_answer(
     """Return the calls that a query starts before any answer, and all calls that it makes."""
     api = GatedThreadsApi(conversation())
     running = asyncio.ensure_future(execute(api, document, variables))
-    await ticks()
-    at_once = called(api)
+    await run_ready_tasks()
+    at_once = called_functions(api)
     api.gate.set()
     assert (await running).errors is None
-    return at_once, called(api)
+    return at_once, called_functions(api)
 
 
 async def test_a_thread_with_its_messages_is_two_calls_that_start_together() -> None:
@@ -114,7 +114,7 @@ async def test_a_page_deeper_in_the_query_is_cut_from_the_longer_one_above_it() 
     )
     inner = data["thread"]["messages"]["nodes"][0]["thread"]["messages"]
     assert inner == {"nodes": [{"upstreamId": "msg_4"}, {"upstreamId": "msg_5"}], "pageInfo": {"hasPreviousPage": True}}
-    assert called(api) == ["list_messages"]
+    assert called_functions(api) == ["list_messages"]
 
 
 async def test_a_longer_page_of_a_completely_loaded_list_costs_no_call() -> None:
@@ -126,7 +126,7 @@ async def test_a_longer_page_of_a_completely_loaded_list_costs_no_call() -> None
     )
     inner = data["thread"]["messages"]["nodes"][0]["thread"]["messages"]
     assert (len(inner["nodes"]), inner["pageInfo"]) == (3, {"hasNextPage": False})
-    assert called(api) == ["list_messages"]
+    assert called_functions(api) == ["list_messages"]
 
 
 async def test_a_reference_of_which_only_the_key_is_selected_costs_no_call() -> None:
@@ -140,7 +140,7 @@ async def test_a_reference_of_which_only_the_key_is_selected_costs_no_call() -> 
     """
     data = await data_of(api, document)
     assert data["thread"]["messages"]["nodes"][1]["run"]["id"] == to_global_id(RUN)
-    assert called(api) == ["list_messages"]
+    assert called_functions(api) == ["list_messages"]
 
 
 async def test_the_same_thread_under_twenty_aliases_is_one_call() -> None:
@@ -210,7 +210,7 @@ async def test_listed_objects_are_not_fetched_again() -> None:
         fragment Wrote on MessageCreationDetails { message { id } }
     """
     await data_of(api, document)
-    assert called(api) == ["list_run_steps", "list_runs"]
+    assert called_functions(api) == ["list_run_steps", "list_runs"]
 
 
 async def test_the_steps_of_all_runs_are_one_call_of_the_port() -> None:
@@ -275,7 +275,7 @@ async def test_a_reference_that_is_empty_is_null() -> None:
         api, '{ thread(id: "thread_1") { messages(first: 1) { nodes { run { status } assistant { model } } } } }'
     )
     assert data["thread"]["messages"]["nodes"] == [{"run": None, "assistant": None}]
-    assert called(api) == ["list_messages"]
+    assert called_functions(api) == ["list_messages"]
 
 
 async def test_a_failing_page_of_runs_does_not_affect_the_messages() -> None:
@@ -344,7 +344,7 @@ async def test_bad_arguments_are_reported_by_their_own_field_and_start_no_load()
     )
     assert result.data == {"thread": {"a": None, "b": {"nodes": [{"upstreamId": "run_1"}]}}}
     assert errors_of(result) == [(["thread", "a"], "BAD_USER_INPUT")]
-    assert called(api) == ["list_runs"]
+    assert called_functions(api) == ["list_runs"]
 
 
 async def test_a_list_that_the_upstream_does_not_support_affects_no_other_field() -> None:
@@ -359,7 +359,7 @@ async def test_a_message_of_which_only_files_are_selected_is_proved_by_them() ->
     document = "query ($id: ID!) { message(id: $id) { files { nodes { upstreamId message { upstreamId } } } } }"
     data = await data_of(api, document, {"id": to_global_id(MessageKey("thread_1", "msg_1"))})
     assert [node["message"]["upstreamId"] for node in data["message"]["files"]["nodes"]] == ["msg_1", "msg_1"]
-    assert called(api) == ["list_message_files"]
+    assert called_functions(api) == ["list_message_files"]
     gone = await data_of(api, document, {"id": to_global_id(MessageKey("thread_1", "gone"))})
     assert gone == {"message": None}
 
@@ -373,7 +373,7 @@ async def test_a_cancelled_operation_leaves_no_task_behind() -> None:
             context_value=context,
         )
     )
-    await ticks()
+    await run_ready_tasks()
     running.cancel()
     await asyncio.wait([running])
     await context.aclose()

@@ -15,8 +15,8 @@ from schema.contract.keys import RunKey, ThreadKey, to_global_id
 from schema.contract.run_events import FaultChange, LaggedChange, MessageCreatedChange, Provenance, StatusChange
 from schema.engine.context import Context
 from schema.root import build_schema
-from tests.schema.builders import SCHEMA, called, conversation, ticks
-from tests.schema.subscription_helpers import RUN, RUN_KEY, THREAD_KEY, begin, refusal
+from tests.schema.builders import SCHEMA, called_functions, conversation, run_ready_tasks
+from tests.schema.subscription_helpers import RUN, RUN_KEY, THREAD_KEY, begin_subscription, refused_errors
 from tests.support.fake_run_events import FakeRunEvents
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import message, run, thread
@@ -54,7 +54,7 @@ async def plain_subscription(
     )
     running = PlainSubscription(await stream if isawaitable(stream) else stream)
     try:
-        await ticks()
+        await run_ready_tasks()
         async with asyncio.timeout(10):
             yield running
     finally:
@@ -91,7 +91,7 @@ async def test_each_event_loads_its_data_anew() -> None:
             api.threads[THREAD_KEY] = thread(metadata={"topic": topic})
             events.push(StatusChange(run()))
             assert (await running.result()).data["runStatus"]["run"]["thread"] == {"metadata": {"topic": topic}}
-    assert called(api) == ["get_threads", "get_threads"]
+    assert called_functions(api) == ["get_threads", "get_threads"]
 
 
 async def test_a_failing_feed_ends_with_a_public_error() -> None:
@@ -115,7 +115,7 @@ async def test_a_failing_feed_ends_with_a_public_error() -> None:
 )
 async def test_a_subscription_has_the_limits_of_a_query(document: str, code: str) -> None:
     events = FakeRunEvents()
-    errors = await refusal(events, document, schema=build_schema(max_upstream_calls=0))
+    errors = await refused_errors(events, document, schema=build_schema(max_upstream_calls=0))
     assert [error["extensions"]["code"] for error in errors] == [code]
     assert events.followed == []
 
@@ -133,7 +133,7 @@ async def test_each_subscription_field_opens_the_feed_of_its_argument(
     field: str, what: str, key: RunKey | ThreadKey
 ) -> None:
     events = FakeRunEvents()
-    await begin(events, f"subscription {{ {field} {{ __typename }} }}")
+    await begin_subscription(events, f"subscription {{ {field} {{ __typename }} }}")
     assert events.followed == [(what, key, None)]
 
 
@@ -143,9 +143,9 @@ async def test_each_subscription_field_opens_the_feed_of_its_argument(
 async def test_a_subscription_begins_after_its_cursor(field: str) -> None:
     events = FakeRunEvents()
     document = f"subscription ($after: String) {{ {field} {{ __typename }} }}"
-    await begin(events, document, {"after": "cursor-3"})
-    await begin(events, document, {"after": None})
-    await begin(events, document)
+    await begin_subscription(events, document, {"after": "cursor-3"})
+    await begin_subscription(events, document, {"after": None})
+    await begin_subscription(events, document)
     assert [after for _, _, after in events.followed] == ["cursor-3", None, None]
 
 
@@ -159,7 +159,7 @@ async def test_a_subscription_begins_after_its_cursor(field: str) -> None:
 )
 async def test_the_cursor_of_the_transport_overrides_the_one_in_the_document(field: str) -> None:
     events = FakeRunEvents()
-    await begin(events, f"subscription {{ {field} {{ __typename }} }}", resume_after="cursor-9")
+    await begin_subscription(events, f"subscription {{ {field} {{ __typename }} }}", resume_after="cursor-9")
     assert [after for _, _, after in events.followed] == ["cursor-9"]
 
 
@@ -198,7 +198,7 @@ async def test_a_thread_sends_messages_runs_and_skipped_events() -> None:
 )
 async def test_an_id_that_does_not_say_which_object_is_refused(field: str, argument: str) -> None:
     events = FakeRunEvents()
-    (error,) = await refusal(events, f"subscription {{ {field} {{ __typename }} }}")
+    (error,) = await refused_errors(events, f"subscription {{ {field} {{ __typename }} }}")
     assert (error["extensions"]["code"], error["extensions"]["argument"]) == ("BAD_USER_INPUT", argument)
     assert events.followed == []
 
@@ -206,12 +206,12 @@ async def test_an_id_that_does_not_say_which_object_is_refused(field: str, argum
 async def test_an_id_that_the_upstream_refuses_is_reported_by_the_graphql_argument() -> None:
     events = FakeRunEvents()
     events.refuse = GatewayError(ErrorCode.BAD_USER_INPUT, "Bad id.", argument="run_id")
-    (error,) = await refusal(events, STATUS)
+    (error,) = await refused_errors(events, STATUS)
     assert (error["message"], error["extensions"]["argument"]) == ("Argument 'runId': Bad id.", "runId")
 
 
 async def test_a_subscription_without_an_event_source_is_an_error() -> None:
-    (error,) = await refusal(None, STATUS)
+    (error,) = await refused_errors(None, STATUS)
     assert error["message"] == "Subscriptions are not served here."
     assert error["extensions"] == {"code": "UNSUPPORTED_BY_UPSTREAM", "retryable": False}
     assert error["path"] == ["runStatus"]

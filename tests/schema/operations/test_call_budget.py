@@ -10,7 +10,7 @@ from schema.operations.call_budget import enforce_call_budget, too_expensive_err
 from schema.operations.call_prediction import predict_calls
 from schema.root import build_schema
 from tests.schema.builders import conversation
-from tests.schema.operation_helpers import prepared
+from tests.schema.operation_helpers import build_core_executor
 from tests.support.fake_threads_api import FakeThreadsApi
 
 TWO_CALLS = '{ thread(id: "thread_1") { metadata messages { nodes { text } } } }'
@@ -70,7 +70,7 @@ async def test_a_reported_prediction_is_stored_within_and_above_the_budget() -> 
     for most, refused in ((2, False), (1, True)):
         context, error = Context(conversation(), reports_cost=True), None
         try:
-            enforce_call_budget(context, most, prepared(TWO_CALLS))
+            enforce_call_budget(context, most, build_core_executor(TWO_CALLS))
         except GraphQLError as raised:
             error = raised
         assert (context.predicted_calls, error is not None) == (2, refused)

@@ -14,9 +14,9 @@ from schema.engine.context import Context
 from schema.operations.call_upper_bound import call_upper_bound
 from schema.operations.operation_reader import MAX_SELECTIONS
 from tests.schema.builders import SCHEMA, conversation, conversation_with_files, execute
-from tests.schema.operation_helpers import CORE, predicted, reader_of
-from tests.schema.random_operations import operations, random_changes, random_world, subscriptions
-from tests.schema.subscription_helpers import begin, rendered
+from tests.schema.operation_helpers import CORE, make_operation_reader, predict
+from tests.schema.random_operations import operations, random_changes, random_threads_api, subscriptions
+from tests.schema.subscription_helpers import begin_subscription, render_event
 from tests.support.fake_run_events import FakeRunEvents, run_event
 
 QUERIES = Path(__file__).parents[3] / "queries"
@@ -45,7 +45,7 @@ EXAMPLES = {
 
 
 def test_each_example_has_its_number() -> None:
-    assert {path.stem: predicted(path.read_text()) for path in sorted(QUERIES.glob("*.graphql"))} == EXAMPLES
+    assert {path.stem: predict(path.read_text()) for path in sorted(QUERIES.glob("*.graphql"))} == EXAMPLES
 
 
 TWENTY_ALIASES = " ".join(f't{number}: thread(id: "thread_1") {{ metadata }}' for number in range(20))
@@ -124,13 +124,13 @@ THREAD = '{ thread(id: "thread_1") { %s } }'
 )
 def test_shared_calls_count_once(document: str, calls: int) -> None:
     assert validate(CORE, parse(document)) == []
-    assert predicted(document) == calls
+    assert predict(document) == calls
 
 
 def test_a_cursor_of_one_list_below_many_objects_is_a_page_of_each() -> None:
     cursor = CursorScope("steps", RunKey("thread_1", "run_1")).to_cursor("step_1")
     assert (
-        predicted(THREAD % f'runs(first: 4) {{ nodes {{ steps(first: 2, after: "{cursor}") {{ nodes {{ id }} }} }} }}')
+        predict(THREAD % f'runs(first: 4) {{ nodes {{ steps(first: 2, after: "{cursor}") {{ nodes {{ id }} }} }} }}')
         == 5
     )
 
@@ -140,12 +140,12 @@ def test_each_cursor_below_a_mutation_payload_is_a_page_of_its_own() -> None:
     pages = " ".join(
         f'r{at}: runs(first: 1, after: "{cursor}") {{ nodes {{ id }} }}' for at, cursor in enumerate(cursors)
     )
-    assert predicted(f'mutation {{ updateThread(input: {{ threadId: "x" }}) {{ thread {{ {pages} }} }} }}') == 1 + 2
+    assert predict(f'mutation {{ updateThread(input: {{ threadId: "x" }}) {{ thread {{ {pages} }} }} }}') == 1 + 2
 
 
 def test_a_page_behind_a_cursor_proves_nothing() -> None:
     cursor = CursorScope("messages", ThreadKey("thread_1")).to_cursor("msg_1")
-    assert predicted(THREAD % f'id messages(first: 2, after: "{cursor}") {{ nodes {{ id }} }}') == 2
+    assert predict(THREAD % f'id messages(first: 2, after: "{cursor}") {{ nodes {{ id }} }}') == 2
 
 
 def test_the_variables_are_those_of_the_request() -> None:
@@ -157,20 +157,20 @@ def test_the_variables_are_those_of_the_request() -> None:
             }
         }
     """
-    assert predicted(document, {"id": "x"}) == 4
-    assert predicted(document, {"id": "x", "size": 7, "all": True}) == 9
-    assert predicted(document, {"id": "x", "size": None}) == 21
+    assert predict(document, {"id": "x"}) == 4
+    assert predict(document, {"id": "x", "size": 7, "all": True}) == 9
+    assert predict(document, {"id": "x", "size": None}) == 21
 
 
 def test_a_refused_page_has_no_calls_below_it() -> None:
     document = THREAD % "messages(first: 50) { nodes { run { status } } }"
-    assert predicted(document) == 51
-    assert predicted(document, limits=PagingLimits(max_page_size=49)) == 2
+    assert predict(document) == 51
+    assert predict(document, limits=PagingLimits(max_page_size=49)) == 2
 
 
 def test_the_operation_is_the_one_that_is_named() -> None:
     document = "query A { upstream { version } } query B { assistants { nodes { id } } }"
-    assert [predicted(document, name=name) for name in ("A", "B")] == [0, 1]
+    assert [predict(document, name=name) for name in ("A", "B")] == [0, 1]
 
 
 def test_fragments_that_unfold_without_end_are_bounded_in_time() -> None:
@@ -184,7 +184,7 @@ def test_fragments_that_unfold_without_end_are_bounded_in_time() -> None:
     document = " ".join([THREAD % "...F0", *fragments, f"fragment F{levels} on Thread {{ metadata }}"])
     assert validate(CORE, parse(document)) == []
     assert aliases**levels > 1000 * MAX_SELECTIONS
-    assert predicted(document) > 1000
+    assert predict(document) > 1000
 
 
 def test_every_root_field_is_predicted() -> None:
@@ -199,14 +199,14 @@ def test_every_root_field_is_predicted() -> None:
         "assistants": "{ nodes { name } }",
     }
     assert samples.keys() | {"upstream"} == CORE.query_type.fields.keys()
-    assert {name: predicted(f"{{ {name}{rest} }}") for name, rest in samples.items()} == dict.fromkeys(samples, 1)
+    assert {name: predict(f"{{ {name}{rest} }}") for name, rest in samples.items()} == dict.fromkeys(samples, 1)
 
 
 @pytest.mark.parametrize("name", CORE.mutation_type.fields)
 def test_every_mutation_counts_its_write(name: str) -> None:
     input_type = str(CORE.mutation_type.fields[name].args["input"].type).rstrip("!")
     document = f"mutation ($in: {input_type}) {{ {name}(input: $in) {{ clientMutationId }} }}"
-    assert predicted(document) == (2 if name == "submitToolOutputs" else 1)
+    assert predict(document) == (2 if name == "submitToolOutputs" else 1)
 
 
 @settings(
@@ -217,9 +217,9 @@ def test_every_mutation_counts_its_write(name: str) -> None:
 @given(document=operations(), seed=st.integers(0, 30))
 async def test_no_operation_makes_more_calls_than_predicted(document: str, seed: int) -> None:
     assert validate(CORE, parse(document)) == []
-    api = random_world(seed)
+    api = random_threads_api(seed)
     await execute(api, document)
-    assert api.key_count <= predicted(document), api.calls
+    assert api.key_count <= predict(document), api.calls
 
 
 FOLLOWED = "subscription { " + f'runEvents(runId: "{RUN}")' + " { %s } }"
@@ -253,7 +253,7 @@ ASSISTANTS = "messages { assistant { name } }"
 def test_a_subscription_is_predicted_by_its_most_expensive_event_type(selection: str, calls: int) -> None:
     document = FOLLOWED % selection
     assert validate(CORE, parse(document)) == []
-    assert predicted(document) == calls
+    assert predict(document) == calls
 
 
 def test_every_subscription_field_is_predicted() -> None:
@@ -263,7 +263,7 @@ def test_every_subscription_field_is_predicted() -> None:
         "threadEvents": '(threadId: "x") { ... on RunStatusChange { run { thread { metadata } } } }',
     }
     assert samples.keys() == CORE.subscription_type.fields.keys()
-    assert {name: predicted(f"subscription {{ {name}{rest} }}") for name, rest in samples.items()} == dict.fromkeys(
+    assert {name: predict(f"subscription {{ {name}{rest} }}") for name, rest in samples.items()} == dict.fromkeys(
         samples, 1
     )
 
@@ -272,11 +272,11 @@ def test_every_subscription_field_is_predicted() -> None:
 @given(document=subscriptions(), seed=st.integers(0, 30))
 async def test_no_event_makes_more_calls_than_predicted(document: str, seed: int) -> None:
     assert validate(CORE, parse(document)) == []
-    subscribed = await begin(FakeRunEvents(), document)
-    most = predicted(document)
-    for change in random_changes(random_world(seed)):
-        api = random_world(seed)
-        await rendered(subscribed, run_event(change), api)
+    subscribed = await begin_subscription(FakeRunEvents(), document)
+    most = predict(document)
+    for change in random_changes(random_threads_api(seed)):
+        api = random_threads_api(seed)
+        await render_event(subscribed, run_event(change), api)
         assert api.key_count <= most, (type(change), api.calls)
 
 
@@ -286,7 +286,7 @@ def test_the_prediction_is_never_above_the_upper_bound_even_for_pages_of_differe
     long_inside = f"b: messages(first: 1) {{ nodes {{ files(first: 1000) {{ nodes {{ message {runs} }} }} }} }}"
     document = THREAD % f"{long_outside} {long_inside}"
     assert validate(CORE, parse(document)) == []
-    assert predicted(document) <= call_upper_bound(reader_of(document), 1000)
+    assert predict(document) <= call_upper_bound(make_operation_reader(document), 1000)
 
 
 @pytest.mark.parametrize("api", [conversation(3), conversation_with_files()])

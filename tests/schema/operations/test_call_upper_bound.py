@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from schema.operations.call_upper_bound import call_upper_bound
 from tests.schema.builders import execute
-from tests.schema.operation_helpers import predicted, reader_of
-from tests.schema.random_operations import operations, random_world, subscriptions
+from tests.schema.operation_helpers import make_operation_reader, predict
+from tests.schema.random_operations import operations, random_threads_api, subscriptions
 
 
 def bound(document: str) -> int:
-    return call_upper_bound(reader_of(document, most=0), 1000)
+    return call_upper_bound(make_operation_reader(document, most=0), 1000)
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,12 @@ def test_every_field_counts_for_itself(document: str, calls: int) -> None:
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(operations(), subscriptions()))
 def test_it_is_never_below_the_prediction(document: str) -> None:
-    assert predicted(document) <= bound(document)
+    assert predict(document) <= bound(document)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(document=operations(), seed=st.integers(0, 30))
 async def test_no_operation_makes_more_calls(document: str, seed: int) -> None:
-    api = random_world(seed)
+    api = random_threads_api(seed)
     await execute(api, document)
     assert api.key_count <= bound(document), api.calls

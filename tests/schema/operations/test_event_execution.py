@@ -16,7 +16,7 @@ from schema.contract.run_events import SnapshotChange, StatusChange
 from schema.contract.wire import ThreadObject
 from schema.engine.context import Context
 from tests.schema.builders import SCHEMA, conversation
-from tests.schema.subscription_helpers import RUN, THREAD_KEY, begin, rendered
+from tests.schema.subscription_helpers import RUN, THREAD_KEY, begin_subscription, render_event
 from tests.support.fake_run_events import FakeRunEvents, run_event
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import run, thread
@@ -31,10 +31,10 @@ class BrokenThreadsApi(FakeThreadsApi):
 
 
 async def test_each_event_loads_its_data_anew() -> None:
-    subscribed, api = await begin(FakeRunEvents(), METADATA), conversation()
+    subscribed, api = await begin_subscription(FakeRunEvents(), METADATA), conversation()
     for topic in ("tea", "coffee"):
         api.threads[THREAD_KEY] = thread(metadata={"topic": topic})
-        answer = await rendered(subscribed, EVENT, api)
+        answer = await render_event(subscribed, EVENT, api)
         assert answer == {
             "data": {"runStatus": {"status": "COMPLETED", "run": {"thread": {"metadata": {"topic": topic}}}}}
         }
@@ -43,7 +43,7 @@ async def test_each_event_loads_its_data_anew() -> None:
 async def test_an_error_of_a_field_is_returned_with_the_data_and_its_path() -> None:
     api = conversation()
     api.fail[THREAD_KEY] = GatewayError(ErrorCode.RATE_LIMITED, "Slow down.", retry_after_ms=500)
-    answer = await rendered(await begin(FakeRunEvents(), METADATA), EVENT, api)
+    answer = await render_event(await begin_subscription(FakeRunEvents(), METADATA), EVENT, api)
     (error,) = answer["errors"]
     assert answer["data"] == {"runStatus": {"status": "COMPLETED", "run": {"thread": None}}}
     assert (error["message"], error["path"]) == ("Slow down.", ["runStatus", "run", "thread"])
@@ -52,7 +52,7 @@ async def test_an_error_of_a_field_is_returned_with_the_data_and_its_path() -> N
 
 
 async def test_an_unexpected_error_is_masked_and_logged_under_its_id(caplog: pytest.LogCaptureFixture) -> None:
-    answer = await rendered(await begin(FakeRunEvents(), METADATA), EVENT, BrokenThreadsApi())
+    answer = await render_event(await begin_subscription(FakeRunEvents(), METADATA), EVENT, BrokenThreadsApi())
     (error,) = answer["errors"]
     assert "secret" not in str(answer)
     assert error["extensions"]["code"] == "INTERNAL"
@@ -62,15 +62,17 @@ async def test_an_unexpected_error_is_masked_and_logged_under_its_id(caplog: pyt
 
 
 async def test_an_event_that_cannot_be_converted_is_an_error_result(caplog: pytest.LogCaptureFixture) -> None:
-    subscribed = await begin(FakeRunEvents(), 'subscription { threadEvents(threadId: "thread_1") { __typename } }')
-    answer = await rendered(subscribed, run_event(SnapshotChange(run(), [], [])))
+    subscribed = await begin_subscription(
+        FakeRunEvents(), 'subscription { threadEvents(threadId: "thread_1") { __typename } }'
+    )
+    answer = await render_event(subscribed, run_event(SnapshotChange(run(), [], [])))
     assert answer["data"] is None
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["INTERNAL"]
     assert len(caplog.records) == 1
 
 
 async def test_a_result_reports_stale_answers_and_on_request_its_cost() -> None:
-    subscribed, api = await begin(FakeRunEvents(), METADATA), conversation()
+    subscribed, api = await begin_subscription(FakeRunEvents(), METADATA), conversation()
     api.cost.stale_answers = 1
     context = Context(api, reports_cost=True)
     answer = await subscribed.render(EVENT, context)
@@ -80,7 +82,7 @@ async def test_a_result_reports_stale_answers_and_on_request_its_cost() -> None:
 
 
 async def test_renderings_leave_no_loaders_in_memory() -> None:
-    subscribed, api = await begin(FakeRunEvents(), METADATA), conversation()
+    subscribed, api = await begin_subscription(FakeRunEvents(), METADATA), conversation()
     contexts = []
     for _ in range(3):
         context = Context(api)
@@ -95,11 +97,11 @@ async def test_renderings_leave_no_loaders_in_memory() -> None:
 async def test_a_selection_holds_nothing_of_its_first_subscriber() -> None:
     api = FakeThreadsApi(threads={ThreadKey("mine"): conversation().threads[THREAD_KEY]})
     mine = weakref.ref(api)
-    subscribed = await begin(FakeRunEvents(), METADATA, api=api)
+    subscribed = await begin_subscription(FakeRunEvents(), METADATA, api=api)
     del api
     gc.collect()
     assert mine() is None
-    assert (await rendered(subscribed, EVENT, conversation()))["data"]["runStatus"]["status"] == "COMPLETED"
+    assert (await render_event(subscribed, EVENT, conversation()))["data"]["runStatus"]["status"] == "COMPLETED"
 
 
 async def test_every_event_is_executed_by_the_plans_of_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,16 +114,16 @@ async def test_every_event_is_executed_by_the_plans_of_the_document(monkeypatch:
         return execute_operation(executor, **options)
 
     monkeypatch.setattr(kind, "execute_operation", recorded)
-    subscribed = await begin(FakeRunEvents(), METADATA)
+    subscribed = await begin_subscription(FakeRunEvents(), METADATA)
     for _ in range(2):
-        await rendered(subscribed, EVENT, conversation())
+        await render_event(subscribed, EVENT, conversation())
     assert used == [SCHEMA.documents.parse(METADATA).plans] * 2
 
 
 async def test_a_selection_is_dropped_with_its_last_subscriber() -> None:
     events = FakeRunEvents()
     document = METADATA.replace("status", "unique: status")
-    subscribers = [await begin(events, document) for _ in range(3)]
+    subscribers = [await begin_subscription(events, document) for _ in range(3)]
     key = subscribers[0].selection_key
     del subscribers[1:]
     gc.collect()
@@ -134,7 +136,7 @@ async def test_a_selection_is_dropped_with_its_last_subscriber() -> None:
 async def test_selections_that_differ_in_their_variables_hold_one_text_and_no_executor() -> None:
     text = b'"subscription Small($id: ID!) { runStatus(runId: $id) { status } }"'
     events, ids = FakeRunEvents(), [to_global_id(RunKey("thread_1", run_id)) for run_id in ("run_1", "run_2")]
-    first, second = [await begin(events, orjson.loads(text), {"id": id_}) for id_ in ids]
+    first, second = [await begin_subscription(events, orjson.loads(text), {"id": id_}) for id_ in ids]
     assert first.selection_key != second.selection_key
     assert first.selection_key.text is second.selection_key.text
     gc.collect()

@@ -5,7 +5,7 @@ from graphql import OperationDefinitionNode, build_schema, parse
 from graphql.execution.values import VariableValues
 
 from schema.operations.operation_reader import OperationReader, TooManySelectionsError
-from tests.schema.operation_helpers import reader_of
+from tests.schema.operation_helpers import make_operation_reader
 
 DOCUMENT = """
     query ($yes: Boolean! = true, $size: Int = 7) {
@@ -18,7 +18,7 @@ DOCUMENT = """
 
 
 def test_fields_of_one_name_are_merged_and_what_is_skipped_is_left_out() -> None:
-    reader = reader_of(DOCUMENT.replace("@SKIPPED", ""))
+    reader = make_operation_reader(DOCUMENT.replace("@SKIPPED", ""))
     fields = reader.collect_fields("Query", [reader.operation])
     assert {name: len(nodes) for name, nodes in fields.items()} == {"a": 2, "c": 1, "b": 1}
     arguments = reader.argument_values("Query", fields["b"][0])
@@ -27,7 +27,7 @@ def test_fields_of_one_name_are_merged_and_what_is_skipped_is_left_out() -> None
 
 
 def test_a_fragment_on_an_interface_is_about_the_types_that_have_it() -> None:
-    reader = reader_of("{ __typename }")
+    reader = make_operation_reader("{ __typename }")
     assert reader.fragment_applies("Node", "Thread")
     assert reader.fragment_applies("StepDetails", "ToolCallsDetails")
     assert not reader.fragment_applies("Node", "Usage")
@@ -35,7 +35,7 @@ def test_a_fragment_on_an_interface_is_about_the_types_that_have_it() -> None:
 
 
 def test_the_types_leading_to_nodes_are_found() -> None:
-    reader = reader_of("{ __typename }")
+    reader = make_operation_reader("{ __typename }")
     assert {"Thread", "MessageConnection", "StepDetails", "CreateRunPayload"} <= reader.types_leading_to_nodes
     assert reader.types_leading_to_nodes.isdisjoint(
         {"Usage", "PageInfo", "Upstream", "MessageContent", "DeleteThreadPayload"}
@@ -43,7 +43,7 @@ def test_the_types_leading_to_nodes_are_found() -> None:
 
 
 def test_list_fields_are_recognised() -> None:
-    reader = reader_of("{ nodes(ids: []) { id } node(id: 1) { id } __typename }")
+    reader = make_operation_reader("{ nodes(ids: []) { id } node(id: 1) { id } __typename }")
     fields = reader.collect_fields("Query", [reader.operation])
     assert {name: reader.is_list_field("Query", nodes[0]) for name, nodes in fields.items()} == {
         "nodes": True,
@@ -53,7 +53,7 @@ def test_list_fields_are_recognised() -> None:
 
 
 def test_only_objects_and_interfaces_have_fields_of_their_own() -> None:
-    reader = reader_of("{ __typename }")
+    reader = make_operation_reader("{ __typename }")
     assert set(reader.field_definitions("Node")) == {"id"}
     assert "run" in reader.field_definitions("RunSnapshot")
     assert reader.field_definitions("RunEvent") == {}
@@ -63,19 +63,19 @@ def test_an_argument_or_a_condition_that_execution_refuses_raises_nothing() -> N
     document = """
         query ($no: Boolean = true, $id: ID = "x") { thread(id: $id) @include(if: $no) { id } }
     """
-    reader = reader_of(document, {"no": None, "id": None})
+    reader = make_operation_reader(document, {"no": None, "id": None})
     fields = reader.collect_fields("Query", [reader.operation])
     assert reader.argument_values("Query", fields["thread"][0]) is None
 
 
 def test_too_many_selections_raise() -> None:
-    reader = reader_of("{ a: __typename b: __typename c: __typename }", most=2)
+    reader = make_operation_reader("{ a: __typename b: __typename c: __typename }", most=2)
     with pytest.raises(TooManySelectionsError):
         reader.collect_fields("Query", [reader.operation])
 
 
 def test_an_operation_that_the_schema_has_no_type_for_has_no_root() -> None:
-    assert reader_of("{ __typename }").root_name == "Query"
+    assert make_operation_reader("{ __typename }").root_name == "Query"
     bare = build_schema("type Query { a: Int }")
     (operation,) = parse("mutation { a }").definitions
     assert isinstance(operation, OperationDefinitionNode)

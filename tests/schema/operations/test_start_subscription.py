@@ -11,7 +11,7 @@ from schema.contract.paging import PagingLimits
 from schema.contract.run_events import StatusChange
 from schema.root import build_schema
 from tests.schema.builders import execute
-from tests.schema.subscription_helpers import RUN, begin, refusal, rendered
+from tests.schema.subscription_helpers import RUN, begin_subscription, refused_errors, render_event
 from tests.support.fake_run_events import FakeRunEvents, run_event
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import run
@@ -25,12 +25,14 @@ OTHER_RUN = to_global_id(RunKey("thread_1", "run_2"))
 
 async def test_the_feed_is_the_one_that_was_opened_for_it() -> None:
     events = FakeRunEvents()
-    first, second = await begin(events, FIXED), await begin(events, FIXED)
+    first, second = await begin_subscription(events, FIXED), await begin_subscription(events, FIXED)
     assert [first.feed, second.feed] == events.feeds
     event = events.push(StatusChange(run(status="queued")))
     assert first.feed.poll_event() is second.feed.poll_event() is event
     assert (
-        await rendered(first, event) == await rendered(second, event) == {"data": {"runStatus": {"status": "QUEUED"}}}
+        await render_event(first, event)
+        == await render_event(second, event)
+        == {"data": {"runStatus": {"status": "QUEUED"}}}
     )
 
 
@@ -66,9 +68,9 @@ async def test_a_subscription_is_refused_like_a_query(
     events = FakeRunEvents()
     for _ in range(2):  # the second time the document may be cached
         if code is None:
-            await begin(events, document, variables)
+            await begin_subscription(events, document, variables)
         else:
-            errors = await refusal(events, document, variables)
+            errors = await refused_errors(events, document, variables)
             assert {error["extensions"]["code"] for error in errors} == {code}
             assert all(error["extensions"]["retryable"] is False for error in errors)
     assert bool(events.followed) is (code is None)
@@ -82,15 +84,15 @@ async def test_the_limits_are_those_that_the_schema_was_built_with() -> None:
         (build_schema(max_tokens=10), "more than 10 tokens"),
         (build_schema(max_upstream_calls=0), "1 upstream calls; expected at most 0"),
     ):
-        (error,) = await refusal(FakeRunEvents(), deep, schema=schema)
+        (error,) = await refused_errors(FakeRunEvents(), deep, schema=schema)
         assert code in error["message"]
 
 
 async def test_the_page_size_limit_is_that_of_each_context() -> None:
     schema = build_schema(max_upstream_calls=50)
     document = FIXED.replace("status }", "run { messages(first: 60) { nodes { assistant { name } } } } }")
-    small = await begin(FakeRunEvents(), document, schema=schema, limits=PagingLimits(50))
-    (error,) = await refusal(FakeRunEvents(), document, schema=schema)
+    small = await begin_subscription(FakeRunEvents(), document, schema=schema, limits=PagingLimits(50))
+    (error,) = await refused_errors(FakeRunEvents(), document, schema=schema)
     assert error["extensions"] == {"code": "TOO_EXPENSIVE", "retryable": False, "predictedCalls": 61, "limit": 50}
     assert small.selection_key in schema.event_selections
 
@@ -98,7 +100,7 @@ async def test_the_page_size_limit_is_that_of_each_context() -> None:
 async def test_an_error_of_the_feed_has_its_path_and_location() -> None:
     events = FakeRunEvents()
     events.refuse = GatewayError(ErrorCode.NOT_FOUND, "No such run.", upstream_request_id="req_1")
-    (error,) = await refusal(events, FIXED.replace("runStatus", "mine: runStatus"))
+    (error,) = await refused_errors(events, FIXED.replace("runStatus", "mine: runStatus"))
     assert (error["message"], error["path"]) == ("No such run.", ["mine"])
     assert error["extensions"] == {"code": "NOT_FOUND", "retryable": False, "upstreamRequestId": "req_1"}
     assert error["locations"] == [{"line": 1, "column": 16}]
@@ -107,7 +109,7 @@ async def test_an_error_of_the_feed_has_its_path_and_location() -> None:
 async def test_an_unexpected_failure_is_masked_and_logged_under_its_id(caplog: pytest.LogCaptureFixture) -> None:
     events = FakeRunEvents()
     events.refuse = RuntimeError("broken with a secret")
-    (error,) = await refusal(events, FIXED)
+    (error,) = await refused_errors(events, FIXED)
     assert "secret" not in str(error)
     assert error["extensions"]["code"] == "INTERNAL"
     (record,) = caplog.records
@@ -117,20 +119,20 @@ async def test_an_unexpected_failure_is_masked_and_logged_under_its_id(caplog: p
 
 async def test_a_document_is_validated_once_for_queries_and_subscriptions_alike() -> None:
     schema = build_schema()
-    await begin(FakeRunEvents(), TWO, {"id": RUN}, schema=schema, operation_name="Watch")
+    await begin_subscription(FakeRunEvents(), TWO, {"id": RUN}, schema=schema, operation_name="Watch")
     document = schema.documents.parse(TWO)
     await schema.execute(TWO, operation_name="Other")
-    await begin(FakeRunEvents(), TWO, {"id": RUN}, schema=schema, operation_name="Watch")
+    await begin_subscription(FakeRunEvents(), TWO, {"id": RUN}, schema=schema, operation_name="Watch")
     assert schema.documents.parse(TWO) is document
 
 
 async def test_equal_subscriptions_share_one_selection() -> None:
     events = FakeRunEvents()
     same = [
-        await begin(events, OF_RUN, {"id": RUN}),
-        await begin(events, OF_RUN, {"id": RUN, "unused": 1}),
-        await begin(events, OF_RUN, {"id": RUN}, operation_name="Watch"),
-        await begin(events, OF_RUN, {"id": RUN}, resume_after="cursor-1"),
+        await begin_subscription(events, OF_RUN, {"id": RUN}),
+        await begin_subscription(events, OF_RUN, {"id": RUN, "unused": 1}),
+        await begin_subscription(events, OF_RUN, {"id": RUN}, operation_name="Watch"),
+        await begin_subscription(events, OF_RUN, {"id": RUN}, resume_after="cursor-1"),
     ]
     assert len({one.selection_key for one in same}) == 1
     assert len({id(one.selection_key) for one in same}) == 1
@@ -142,12 +144,12 @@ async def test_different_subscriptions_have_different_selections() -> None:
         "subscription ($id: ID!, $yes: Boolean = true) { runStatus(runId: $id) { status at @include(if: $yes) } }"
     )
     different = [
-        await begin(events, OF_RUN, {"id": RUN}),
-        await begin(events, OF_RUN, {"id": OTHER_RUN}),
-        await begin(events, OF_RUN + " ", {"id": RUN}),
-        await begin(events, if_asked, {"id": RUN}),
-        await begin(events, if_asked, {"id": RUN, "yes": False}),
-        await begin(events, OF_RUN, {"id": RUN}, limits=PagingLimits(5)),
+        await begin_subscription(events, OF_RUN, {"id": RUN}),
+        await begin_subscription(events, OF_RUN, {"id": OTHER_RUN}),
+        await begin_subscription(events, OF_RUN + " ", {"id": RUN}),
+        await begin_subscription(events, if_asked, {"id": RUN}),
+        await begin_subscription(events, if_asked, {"id": RUN, "yes": False}),
+        await begin_subscription(events, OF_RUN, {"id": RUN}, limits=PagingLimits(5)),
     ]
     assert len({one.selection_key for one in different}) == len(different)
 
@@ -155,7 +157,10 @@ async def test_different_subscriptions_have_different_selections() -> None:
 async def test_the_cursor_to_begin_after_is_not_part_of_the_selection() -> None:
     events = FakeRunEvents()
     document = FROM_PLACE % ""
-    same = [await begin(events, document, {"id": RUN, "after": cursor}) for cursor in ("cursor-1", "cursor-2", None)]
+    same = [
+        await begin_subscription(events, document, {"id": RUN, "after": cursor})
+        for cursor in ("cursor-1", "cursor-2", None)
+    ]
     assert len({one.selection_key for one in same}) == 1
     assert [after for _, _, after in events.followed] == ["cursor-1", "cursor-2", None]
 
@@ -164,18 +169,19 @@ async def test_a_cursor_variable_with_another_use_is_part_of_the_selection() -> 
     events = FakeRunEvents()
     elsewhere = "... on RunStatusChange { run { messages(first: 1, after: $after) { nodes { id } } } }"
     for document in (FROM_PLACE % elsewhere, FROM_PLACE % "...F" + f" fragment F on RunEvent {{ {elsewhere} }}"):
-        different = [await begin(events, document, {"id": RUN, "after": cursor}) for cursor in ("a", "b")]
+        different = [await begin_subscription(events, document, {"id": RUN, "after": cursor}) for cursor in ("a", "b")]
         assert len({one.selection_key for one in different}) == 2
 
 
 async def test_each_subscription_is_rendered_with_its_own_variables() -> None:
     events = FakeRunEvents()
     first, second = [
-        await begin(events, OF_RUN.replace("{ status }", "{ run { id } }"), {"id": id_}) for id_ in (RUN, OTHER_RUN)
+        await begin_subscription(events, OF_RUN.replace("{ status }", "{ run { id } }"), {"id": id_})
+        for id_ in (RUN, OTHER_RUN)
     ]
     assert first.selection_key != second.selection_key
     event = run_event(StatusChange(run("run_2")))
-    assert (await rendered(second, event))["data"]["runStatus"]["run"]["id"] == OTHER_RUN
+    assert (await render_event(second, event))["data"]["runStatus"]["run"]["id"] == OTHER_RUN
 
 
 async def test_a_query_beside_a_subscription_is_still_a_query() -> None:
