@@ -15,7 +15,7 @@ from gateway.cache.memory_tier import MemoryTier
 from gateway.cache.page_index import PageIndex
 from gateway.cache.redis_link import RedisLink
 from gateway.cache.redis_store import RedisVersionStore
-from gateway.cache.response_cache import ResponseTier
+from gateway.cache.response_tier import ResponseTier
 from gateway.cache.single_flight import SingleFlight
 from gateway.cache.version_store import LocalVersionStore, VersionStore
 

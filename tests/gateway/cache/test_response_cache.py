@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from gateway.cache.cache_keys import to_cache_key
-from gateway.cache.response_cache import ResponseRecorder, ResponseTier
+from gateway.cache.response_cache import ResponseRecorder
+from gateway.cache.response_tier import ResponseTier
 from gateway.cache.result_storer import ResultStorer
 from gateway.cache.shared_cache import CacheOptions, SharedCache
 from schema.contract.bodies import ThreadUpdateBody

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.cache.cache_keys import to_cache_key
 from gateway.cache.entry import CacheEntry
-from gateway.cache.response_cache import MIN_RESPONSES_IN_TIER, CachedResponse, ResponseTier
+from gateway.cache.response_tier import MIN_RESPONSES_IN_TIER, CachedResponse, ResponseTier
 from schema.contract.ports import ResponseKey
 from tests.gateway.cache.cached_queries import response_key
 from tests.gateway.cache.upstream import THREAD
