@@ -219,7 +219,7 @@ class Settings(BaseSettings):
             _expects("fault rules as createRun:503:first=2,list*:latency=500ms,*:429:every=10:retry_after=3"),
         ]
         | None
-    ) = Field(default=None, description="Faults that the emulator produces; see Try your error screens.")
+    ) = Field(default=None, description="Faults that the emulator produces; see Faults on request.")
     emulator_fault_control: Flag = Field(
         default=False, description="Whether /_emulator/faults changes the faults at run time, without a key."
     )

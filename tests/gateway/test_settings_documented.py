@@ -1,7 +1,9 @@
+import re
+
 import pytest
 
 from gateway.config import COMMAND_SETTINGS, Settings, documented_settings, is_secret, render_settings_table
-from tests.support.pages import table_text
+from tests.support.pages import PAGES, table_text
 
 
 def test_every_setting_has_a_variable_a_flag_and_a_meaning() -> None:
@@ -32,3 +34,10 @@ def test_the_table_has_a_row_for_each_setting_with_its_default(name: str) -> Non
 
 def test_the_documentation_lists_exactly_these_settings() -> None:
     assert table_text("settings").strip() == render_settings_table().strip()
+
+
+def test_every_section_that_a_setting_refers_to_is_a_heading() -> None:
+    descriptions = [setting.description for setting in documented_settings()]
+    sections = [found[1] for text in descriptions if (found := re.search(r"; see (.+)\.$", text))]
+    assert sections
+    assert [section for section in sections if f"\n## {section}\n" not in PAGES["gateway/README.md"].text] == []
