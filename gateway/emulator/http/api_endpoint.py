@@ -20,8 +20,8 @@ from gateway.emulator.objects import ApiVersion, JsonObject
 from gateway.emulator.operations.api_call import ApiCall
 from gateway.emulator.operations.registry import ApiOperation
 from gateway.emulator.state.store import Store
-from gateway.emulator.streams.open_streams import OpenStreams, ThreadKey
-from gateway.emulator.streams.stream_events import StreamedRun
+from gateway.emulator.streams.open_streams import OpenStreams, PartitionedThreadKey
+from gateway.emulator.streams.stream_events import StreamReply
 
 API_PREFIX = "/v1"
 _BETAS: dict[str, ApiVersion] = {"assistants=v1": "v1", "assistants=v2": "v2"}
@@ -69,13 +69,13 @@ def operation_handler(
         with store.transaction():
             result = operation.perform(call)
         if operation.method != "GET" and (thread_id := request.match_info.get("thread_id")):
-            streams.wake_streams(ThreadKey(partition, thread_id))
+            streams.wake_streams(PartitionedThreadKey(partition, thread_id))
             if model_runs is not None:
-                model_runs.cancel_ended_runs(ThreadKey(partition, thread_id))
+                model_runs.cancel_ended_runs(PartitionedThreadKey(partition, thread_id))
         if model_runs is not None:
             for run in call.runs_for_model:
                 model_runs.enqueue_run(partition, run)
-        if isinstance(result, StreamedRun):
+        if isinstance(result, StreamReply):
             return EventStreamResponse(streams.frames(partition, result, version))
         return json_response(result)
 

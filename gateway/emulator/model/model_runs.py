@@ -29,7 +29,7 @@ from gateway.emulator.runs.progress import Progress
 from gateway.emulator.runs.timeline_events import Event, RunEnded, RunStarted
 from gateway.emulator.state.run_timelines import append_events, apply_due_events, load_progress
 from gateway.emulator.state.store import Store
-from gateway.emulator.streams.open_streams import OpenStreams, ThreadKey
+from gateway.emulator.streams.open_streams import OpenStreams, PartitionedThreadKey
 
 # A run reads only the newest messages, as a scripted one does. A run that asks for more of them gets more.
 _DEFAULT_MESSAGES_READ = 100
@@ -41,10 +41,10 @@ _EventSource = Callable[[Progress], Iterable[Event]]
 
 
 @dataclass(frozen=True, slots=True)
-class _RunKey:
+class _PartitionedRunKey:
     """The key of a run: its thread and its id."""
 
-    thread: ThreadKey
+    thread: PartitionedThreadKey
     run_id: str
 
 
@@ -58,7 +58,7 @@ class ModelRuns:
         self._options = options
         self._client = ModelClient(options)
         self._slots = asyncio.Semaphore(options.max_at_once)
-        self._tasks: dict[asyncio.Task[None], _RunKey] = {}
+        self._tasks: dict[asyncio.Task[None], _PartitionedRunKey] = {}
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -77,7 +77,7 @@ class ModelRuns:
 
     def enqueue_run(self, partition: str, run: Run) -> None:
         """Ask the model about a queued run as soon as a slot is free. Fail the run if too many wait already."""
-        key = _RunKey(ThreadKey(partition, run.thread_id), run.id)
+        key = _PartitionedRunKey(PartitionedThreadKey(partition, run.thread_id), run.id)
         if len(self._tasks) >= self._options.max_at_once + self._options.max_waiting:
             self._fail_run(key, failures.too_many_waiting())
             return
@@ -85,7 +85,7 @@ class ModelRuns:
         self._tasks[task] = key
         task.add_done_callback(self._tasks.pop)
 
-    def cancel_ended_runs(self, thread: ThreadKey) -> None:
+    def cancel_ended_runs(self, thread: PartitionedThreadKey) -> None:
         """Cancel the tasks of a thread's runs that no longer wait for an answer. Call this after each write to it."""
         for task, key in self._tasks.items():
             if key.thread == thread and self._waiting_run(key) is None:
@@ -98,7 +98,7 @@ class ModelRuns:
             # The callbacks that remove a task run after the code that awaited it.
             await asyncio.sleep(0)
 
-    async def _answer_run(self, key: _RunKey) -> None:
+    async def _answer_run(self, key: _PartitionedRunKey) -> None:
         async with self._slots:
             try:
                 await self._run_model(key)
@@ -108,7 +108,7 @@ class ModelRuns:
                 _logger.exception("expected an answer to run %s, got an exception", key.run_id)
                 self._fail_run(key, failures.unexpected())
 
-    async def _run_model(self, key: _RunKey) -> None:
+    async def _run_model(self, key: _PartitionedRunKey) -> None:
         if not self._append_events(key, lambda _: [RunStarted()]):
             return
         progress = self._load_progress(key)
@@ -151,11 +151,11 @@ class ModelRuns:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
 
-    def _fail_run(self, key: _RunKey, error: ModelFailedError) -> None:
+    def _fail_run(self, key: _PartitionedRunKey, error: ModelFailedError) -> None:
         if self._append_events(key, lambda progress: early_end_events(progress, "failed", error.failure)):
             _logger.warning("run %s failed: %s", key.run_id, error)
 
-    def _append_events(self, key: _RunKey, make_events: _EventSource) -> bool:
+    def _append_events(self, key: _PartitionedRunKey, make_events: _EventSource) -> bool:
         """Add events to a run that still waits for its answer.
 
         Returns:
@@ -174,18 +174,18 @@ class ModelRuns:
         self._streams.wake_streams(key.thread)
         return True
 
-    def _waiting_run(self, key: _RunKey) -> Run | None:
+    def _waiting_run(self, key: _PartitionedRunKey) -> Run | None:
         run = self._store.runs.get(key.thread.partition, key.run_id)
         return run if run is not None and run.status in _AWAITING_MODEL else None
 
-    def _load_progress(self, key: _RunKey) -> Progress:
+    def _load_progress(self, key: _PartitionedRunKey) -> Progress:
         run = self._waiting_run(key)
         if run is None:
             message = f"expected run {key.run_id} to wait for its answer, got one that does not"
             raise ValueError(message)
         return load_progress(self._store, key.thread.partition, run)
 
-    def _load_messages(self, key: _RunKey, progress: Progress) -> list[Message]:
+    def _load_messages(self, key: _PartitionedRunKey, progress: Progress) -> list[Message]:
         """Return the thread's messages that the run reads, without its own, oldest first."""
         limit = min(progress.run.truncation_strategy["last_messages"] or _DEFAULT_MESSAGES_READ, _MAX_MESSAGES_READ)
         query = ListQuery(limit=limit + len(progress.messages))

@@ -7,9 +7,9 @@ from typing import TypeAlias
 from gateway.emulator.objects import ApiVersion, JsonObject
 from gateway.emulator.operations import assistants, messages, runs, steps, threads
 from gateway.emulator.operations.api_call import ApiCall
-from gateway.emulator.streams.stream_events import StreamedRun
+from gateway.emulator.streams.stream_events import StreamReply
 
-Perform: TypeAlias = Callable[[ApiCall], JsonObject | StreamedRun]
+Perform: TypeAlias = Callable[[ApiCall], JsonObject | StreamReply]
 _BOTH: frozenset[ApiVersion] = frozenset({"v1", "v2"})
 _OLDER: frozenset[ApiVersion] = frozenset({"v1"})
 _NEWER: frozenset[ApiVersion] = frozenset({"v2"})

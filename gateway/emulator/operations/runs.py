@@ -37,7 +37,7 @@ from gateway.emulator.runs.progress import Progress
 from gateway.emulator.runs.schedule import timeline_from_script
 from gateway.emulator.runs.script import model_may_answer, script_after_outputs, script_at_start
 from gateway.emulator.state.run_timelines import load_progress, replace_pending_events, start_run
-from gateway.emulator.streams.stream_events import StreamedRun, opening_events
+from gateway.emulator.streams.stream_events import StreamReply, opening_events
 
 _CANCELLABLE = frozenset({"queued", "in_progress", "requires_action"})
 
@@ -49,7 +49,7 @@ def list_runs(call: ApiCall) -> JsonObject:
     return reply_objects.render_page([reply_objects.render_run(one, call.version) for one in runs], has_more=has_more)
 
 
-def create_run(call: ApiCall) -> JsonObject | StreamedRun:
+def create_run(call: ApiCall) -> JsonObject | StreamReply:
     """Start a run on a thread that has no active run. With `stream`, return its event stream."""
     body = parse_body(RunV1, call.body) if call.version == "v1" else parse_body(RunV2, call.body)
     thread = find_thread(call)
@@ -62,7 +62,7 @@ def create_run(call: ApiCall) -> JsonObject | StreamedRun:
     return _stream_run(call, run) if body.stream else reply_objects.render_run(run, call.version)
 
 
-def create_thread_and_run(call: ApiCall) -> JsonObject | StreamedRun:
+def create_thread_and_run(call: ApiCall) -> JsonObject | StreamReply:
     """Create a thread and start a run on it. With `stream`, return an event stream of both."""
     body = parse_body(ThreadAndRunV1, call.body) if call.version == "v1" else parse_body(ThreadAndRunV2, call.body)
     assistant = find_assistant(call, body.assistant_id)
@@ -97,7 +97,7 @@ def cancel_run(call: ApiCall) -> JsonObject:
     return reply_objects.render_run(cancelled, call.version)
 
 
-def submit_tool_outputs(call: ApiCall) -> JsonObject | StreamedRun:
+def submit_tool_outputs(call: ApiCall) -> JsonObject | StreamReply:
     """Submit the outputs of all function calls that a run waits for. The run is then queued again.
 
     With `stream`, return an event stream that begins with the completion of the step that waited.
@@ -125,7 +125,7 @@ def submit_tool_outputs(call: ApiCall) -> JsonObject | StreamedRun:
     if asks_model:
         call.runs_for_model.append(run)
     if body.stream:
-        return StreamedRun((), progress, applied, with_search_content=SEARCH_CONTENT in call.includes)
+        return StreamReply((), progress, applied, with_search_content=SEARCH_CONTENT in call.includes)
     return reply_objects.render_run(run, call.version)
 
 
@@ -144,8 +144,8 @@ def _start_new_run(call: ApiCall, body: RunOptions, thread: Thread, assistant: A
     return run
 
 
-def _stream_run(call: ApiCall, run: Run, thread: Thread | None = None) -> StreamedRun:
-    return StreamedRun(
+def _stream_run(call: ApiCall, run: Run, thread: Thread | None = None) -> StreamReply:
+    return StreamReply(
         opening_events(run, call.version, thread),
         Progress(run, {}, {}),
         0,

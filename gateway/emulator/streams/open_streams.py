@@ -19,14 +19,14 @@ from gateway.emulator.state.store import Store
 from gateway.emulator.streams.stream_events import (
     DONE_FRAME,
     ServerSentEvent,
-    StreamedRun,
+    StreamReply,
     ends_stream,
     events_to_stream,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadKey:
+class PartitionedThreadKey:
     """The key of a thread: its partition and its id."""
 
     partition: str
@@ -39,13 +39,13 @@ class OpenStreams:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._wakeups: defaultdict[ThreadKey, set[asyncio.Event]] = defaultdict(set)
+        self._wakeups: defaultdict[PartitionedThreadKey, set[asyncio.Event]] = defaultdict(set)
         self._stopped = asyncio.Event()
 
     def __len__(self) -> int:
         return sum(len(wakeups) for wakeups in self._wakeups.values())
 
-    def wake_streams(self, thread: ThreadKey) -> None:
+    def wake_streams(self, thread: PartitionedThreadKey) -> None:
         """Let the streams of a thread read their timelines again, since a request may have changed them."""
         for wakeup in self._wakeups.get(thread, ()):
             wakeup.set()
@@ -61,7 +61,7 @@ class OpenStreams:
         """Return once `stop_all` has been called."""
         await self._stopped.wait()
 
-    async def frames(self, partition: str, streamed: StreamedRun, version: ApiVersion) -> AsyncGenerator[bytes, None]:
+    async def frames(self, partition: str, streamed: StreamReply, version: ApiVersion) -> AsyncGenerator[bytes, None]:
         """Yield the frames of a run's stream, each when it is due, until the run ends or waits for its client.
 
         Raises:
@@ -69,7 +69,7 @@ class OpenStreams:
         """
         progress, applied = streamed.progress, streamed.applied
         run_id = progress.run.id
-        thread = ThreadKey(partition, progress.run.thread_id)
+        thread = PartitionedThreadKey(partition, progress.run.thread_id)
         for event in streamed.opening_events:
             yield event.to_frame()
         with self._registered_wakeup(thread) as wakeup:
@@ -103,7 +103,7 @@ class OpenStreams:
                     await _wait_for_first(self._clock.sleep_until(next_at), wakeup.wait())
 
     @contextmanager
-    def _registered_wakeup(self, thread: ThreadKey) -> Iterator[asyncio.Event]:
+    def _registered_wakeup(self, thread: PartitionedThreadKey) -> Iterator[asyncio.Event]:
         wakeup = asyncio.Event()
         self._wakeups[thread].add(wakeup)
         try:

@@ -58,7 +58,7 @@ class ServerSentEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamedRun:
+class StreamReply:
     """A reply that is a stream: its first events, and the run whose later events it shows.
 
     `applied` is the number of the timeline's events that `progress` already contains.

@@ -149,7 +149,7 @@ class RedisLog:
                 return LogSlice(batch.epoch, tuple(entries), batch.has_ended, is_gap)
             position = LogPosition(batch.epoch, entries[-1].number)
 
-    async def _read_batch(self, name: LogName, after: LogPosition | None) -> _Batch | None:
+    async def _read_batch(self, name: LogName, after: LogPosition | None) -> _EntryBatch | None:
         """Read the next entries. Returns None if the log holds no entries, or none that can be decoded."""
         names = redis_names_from_log(name)
         position = after or LogPosition("", 0)
@@ -161,10 +161,10 @@ class RedisLog:
         if entries is None:
             await self._connection.run_script(DISCARD_LOG, names.keys, (epoch, names.channel))
             return None
-        return _Batch(epoch.decode(errors="replace"), number, bool(has_ended), bool(is_gap), entries)
+        return _EntryBatch(epoch.decode(errors="replace"), number, bool(has_ended), bool(is_gap), entries)
 
 
-class _Batch(NamedTuple):
+class _EntryBatch(NamedTuple):
     """Some entries, and the number of the log's last entry."""
 
     epoch: str

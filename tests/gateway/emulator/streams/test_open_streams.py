@@ -15,11 +15,11 @@ from gateway.emulator.runs.schedule import timeline_from_script
 from gateway.emulator.runs.script import Action, CallFunctions, Hang, RunCode, Script, WriteMessage
 from gateway.emulator.state.run_timelines import apply_due_events, load_progress, replace_pending_events, start_run
 from gateway.emulator.state.store import Store
-from gateway.emulator.streams.open_streams import OpenStreams, ThreadKey
-from gateway.emulator.streams.stream_events import StreamedRun, opening_events
+from gateway.emulator.streams.open_streams import OpenStreams, PartitionedThreadKey
+from gateway.emulator.streams.stream_events import StreamReply, opening_events
 from tests.gateway.emulator.api_client import START, CountingIds, StreamReader, a_run, event_names
 
-THREAD = ThreadKey("mine", "thread_1")
+THREAD = PartitionedThreadKey("mine", "thread_1")
 CITED = TextPart(
     value="A heron【0】 is a bird. " * 3,
     annotations=(FileCitation(text="【0】", start_index=7, end_index=10, file_id="file-1"),),
@@ -38,7 +38,7 @@ class Setup:
         self.readers: list[StreamReader] = []
 
     def open_stream(self) -> StreamReader:
-        streamed = StreamedRun(opening_events(a_run(), "v2"), Progress(a_run(), {}, {}), 0)
+        streamed = StreamReply(opening_events(a_run(), "v2"), Progress(a_run(), {}, {}), 0)
         reader = StreamReader(self.streams.frames("mine", streamed, "v2"))
         self.readers.append(reader)
         return reader
@@ -223,7 +223,7 @@ async def test_another_threads_changes_do_not_wake_a_stream(make_setup: Callable
     setup = make_setup()
     reader = setup.open_stream()
     before = await reader.settle()
-    setup.streams.wake_streams(ThreadKey("yours", "thread_1"))
+    setup.streams.wake_streams(PartitionedThreadKey("yours", "thread_1"))
     assert await reader.settle() == before
 
 
