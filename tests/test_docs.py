@@ -120,8 +120,8 @@ async def test_the_shown_curl_command_of_an_event_stream_gets_the_shown_one_and_
     (shown,) = blocks("sse")
     ids = re.compile(r"^id: (.*)$", re.MULTILINE)
     first = await curl(demo, command, last="")
-    assert lines_of(ids.sub("id: X", first)) == lines_of(ids.sub("id: X", shown))
-    assert lines_of(await curl(demo, command, last=ids.findall(first)[-1])) == [":", "event: complete", "data:"]
+    assert stripped_lines(ids.sub("id: X", first)) == stripped_lines(ids.sub("id: X", shown))
+    assert stripped_lines(await curl(demo, command, last=ids.findall(first)[-1])) == [":", "event: complete", "data:"]
 
 
 async def curl(demo: Gateway, command: str, **variables: str) -> str:
@@ -135,7 +135,7 @@ async def curl(demo: Gateway, command: str, **variables: str) -> str:
         return await response.text()
 
 
-def lines_of(text: str) -> list[str]:
+def stripped_lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.splitlines() if line.strip()]
 
 

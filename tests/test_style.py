@@ -54,13 +54,13 @@ def test_the_first_sentence_of_every_docstring_says_the_plain_thing(package: str
     found = [
         f"{path.relative_to(ROOT)}:{line}: {docstring.splitlines()[0]}"
         for path in sorted((ROOT / package).rglob("*.py"))
-        for line, docstring in docstrings_of(path)
+        for line, docstring in docstrings_from_file(path)
         if riddles(docstring)
     ]
     assert found == []
 
 
-def docstrings_of(path: Path) -> Iterator[tuple[int, str]]:
+def docstrings_from_file(path: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             docstring = ast.get_docstring(node)

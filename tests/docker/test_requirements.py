@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker" / "requirements.txt").read_text()
 
 
-def pins_of(text: str) -> dict[str, str]:
+def requirements_by_name(text: str) -> dict[str, str]:
     """Return the requirement of every name, with its version and marker, as `packaging` spells it."""
     lines = re.sub(r"\\\n\s*", "", text).splitlines()
     found = [Requirement(re.sub(r"\s*--hash=\S+", "", line)) for line in lines if line and not line.startswith("#")]
@@ -19,8 +19,8 @@ def pins_of(text: str) -> dict[str, str]:
 
 
 def test_every_version_equals_that_of_the_constraints() -> None:
-    constraints = pins_of((ROOT / "constraints.txt").read_text())
-    pins = pins_of(TEXT)
+    constraints = requirements_by_name((ROOT / "constraints.txt").read_text())
+    pins = requirements_by_name(TEXT)
     assert pins
     assert {name: constraints.get(name) for name in pins} == pins
 
@@ -30,13 +30,13 @@ def test_every_dependency_is_pinned_and_no_test_tool_is() -> None:
     needed = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
     tools = {canonicalize_name(Requirement(text).name) for text in project["optional-dependencies"]["test"]}
     # Strawberry depends on one of them.
-    assert needed <= pins_of(TEXT).keys()
-    assert tools & pins_of(TEXT).keys() <= {"packaging"}
+    assert needed <= requirements_by_name(TEXT).keys()
+    assert tools & requirements_by_name(TEXT).keys() <= {"packaging"}
 
 
 def test_every_pin_has_its_hashes() -> None:
     entries = re.split(r"^(?=[a-z])", re.sub(r"^#.*\n", "", TEXT, flags=re.MULTILINE), flags=re.MULTILINE)[1:]
-    assert len(entries) == len(pins_of(TEXT))
+    assert len(entries) == len(requirements_by_name(TEXT))
     assert [entry for entry in entries if not re.search(r"--hash=sha256:[0-9a-f]{64}", entry)] == []
 
 

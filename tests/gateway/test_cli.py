@@ -34,7 +34,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     return [line.removeprefix("threads-gateway: ") for line in lines]
 
 
-def help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def help_text(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     with pytest.raises(SystemExit) as ended:
         main([*arguments, "--help"])
     assert ended.value.code == 0
@@ -45,7 +45,7 @@ def help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_help_names_every_flag_of_the_command_with_its_variable(
     capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    text = help_of(capsys, command)
+    text = help_text(capsys, command)
     for setting in config.documented_settings():
         listed = setting.name in COMMAND_SETTINGS[command] and setting.flag is not None
         assert not listed or f"{setting.flag} VALUE" in text
@@ -56,10 +56,10 @@ def test_help_lists_the_commands_and_shows_no_secret(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UPSTREAM_API_KEY", "sk-private")
-    text = help_of(capsys)
+    text = help_text(capsys)
     assert all(command in text for command in COMMAND_SETTINGS)
-    assert "sk-private" not in text + help_of(capsys, "serve")
-    assert "--upstream-api-key" not in help_of(capsys, "serve")
+    assert "sk-private" not in text + help_text(capsys, "serve")
+    assert "--upstream-api-key" not in help_text(capsys, "serve")
 
 
 def test_help_says_what_the_secrets_are(capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,7 +67,7 @@ def test_help_says_what_the_secrets_are(capsys: pytest.CaptureFixture[str]) -> N
     assert len(secrets) >= 3
     taken = {(): tuple(Settings.model_fields)} | {(command,): names for command, names in COMMAND_SETTINGS.items()}
     for command, names in taken.items():
-        text = " ".join(help_of(capsys, *command).split())
+        text = " ".join(help_text(capsys, *command).split())
         for setting in secrets:
             assert (f"{setting.variable}: {setting.description}" in text) is (setting.name in names)
         assert ("Secrets have a variable only." in text) is any(config.is_secret(name) for name in names)

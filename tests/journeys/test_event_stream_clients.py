@@ -6,7 +6,7 @@ from tests.support.ports import free_port
 from tests.support.subscription_gateway import STATUS, running_following, status
 
 
-def next_of(text: str) -> object:
+def next_message(text: str) -> object:
     return {"next": {"data": {"runStatus": {"status": text}}}}
 
 
@@ -16,7 +16,7 @@ async def test_it_receives_each_event_and_the_end() -> None:
         for text in ("queued", "completed"):
             gateway.events.push(status(text))
         gateway.events.end()
-        assert await received == [next_of("QUEUED"), next_of("COMPLETED"), {"complete": None}]
+        assert await received == [next_message("QUEUED"), next_message("COMPLETED"), {"complete": None}]
         await gateway.wait_until_idle()
 
 
@@ -24,7 +24,7 @@ async def test_it_can_stop_before_the_end() -> None:
     async with running_following() as gateway, run_npm_client("sse", gateway.url, STATUS, most=1) as received:
         await gateway.wait_for_feeds()
         gateway.events.push(status("queued"))
-        assert (await received)[0] == next_of("QUEUED")
+        assert (await received)[0] == next_message("QUEUED")
         await gateway.wait_until_idle()
 
 
@@ -68,7 +68,7 @@ async def test_it_reconnects_after_a_restart() -> None:
         lines = await received
         assert {"retry": None} in lines
         assert [line for line in lines if line != {"retry": None}] == [
-            next_of("QUEUED"), next_of("COMPLETED"), {"complete": None},
+            next_message("QUEUED"), next_message("COMPLETED"), {"complete": None},
         ]  # fmt: skip
         await second.wait_until_idle()
     await restarted.__aexit__(None, None, None)

@@ -49,7 +49,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def status_of(process: subprocess.Popen[str]) -> int:
+async def exit_status(process: subprocess.Popen[str]) -> int:
     return await asyncio.to_thread(process.wait, 30)
 
 
@@ -74,7 +74,7 @@ async def test_requests_in_flight_are_finished_while_readiness_turns_503_at_once
         upstream.let.set()
         reply = await pending
         assert (reply.status, reply.json) == (200, {"data": {"assistants": {"nodes": []}}})
-        assert await status_of(process) == 0
+        assert await exit_status(process) == 0
 
 
 async def test_a_request_that_takes_too_long_is_ended_with_a_response(
@@ -87,7 +87,7 @@ async def test_a_request_that_takes_too_long_is_ended_with_a_response(
         await upstream.requested.wait()
         process.send_signal(signal.SIGTERM)
         assert (await pending).status == 503
-        assert await status_of(process) == 0
+        assert await exit_status(process) == 0
 
 
 async def test_a_second_signal_ends_at_once(upstream: SlowUpstream, session: aiohttp.ClientSession) -> None:
@@ -98,7 +98,7 @@ async def test_a_second_signal_ends_at_once(upstream: SlowUpstream, session: aio
         process.send_signal(signal.SIGTERM)
         await until_unready(client)
         process.send_signal(signal.SIGTERM)
-        assert await status_of(process) == -signal.SIGTERM
+        assert await exit_status(process) == -signal.SIGTERM
         with pytest.raises(aiohttp.ClientError):
             await pending
 
@@ -110,7 +110,7 @@ async def test_an_idle_gateway_ends_although_a_connection_is_open(
         client = GraphQLClient(url_in(printed, "GraphQL"), session)
         assert (await client.get("/healthz")).status == 200
         process.send_signal(signal.SIGTERM)
-        assert await status_of(process) == 0
+        assert await exit_status(process) == 0
 
 
 @pytest.mark.parametrize("command", ["demo", "emulator"])

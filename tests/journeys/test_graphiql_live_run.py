@@ -9,7 +9,7 @@ from gateway.compose import DEMO_KEY
 from tests.support.browser import open_browser
 from tests.support.emulator import running_emulator
 from tests.support.gateway import running_gateway
-from tests.support.graphiql import choose_tab, open_graphiql, run, set_headers, set_variables, text_of
+from tests.support.graphiql import choose_tab, open_graphiql, result_text, run, set_headers, set_variables
 
 pytestmark = pytest.mark.browser
 
@@ -34,12 +34,12 @@ async def test_a_run_that_is_started_in_graphiql_is_watched_there_word_by_word()
         assert '"RunSnapshot"' in await run(page, '"newestFirst"', operation="ChatEvents")
         emulator.clock.advance(IN_THE_MIDDLE_SECONDS)
         await expect(result).to_contain_text("TextDelta", timeout=20_000)
-        assert '"subscription": "open"' in await text_of(result)
+        assert '"subscription": "open"' in await result_text(result)
         await browser.save_picture("graphiql-run")  # the first screen of README.md
 
         emulator.clock.advance(LONG_ENOUGH_SECONDS)
         await expect(result).to_contain_text(re.compile(r'"subscription":\s"complete"'), timeout=20_000)
-        assert '"status": "COMPLETED"' in await text_of(result)
+        assert '"status": "COMPLETED"' in await result_text(result)
         await browser.save_screenshot("graphiql-run-over")
 
         assert browser.console_errors == []

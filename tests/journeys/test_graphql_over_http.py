@@ -103,7 +103,7 @@ def test_the_audit_passes(audit_results: Mapping[str, Mapping[str, str]], audit:
     assert result["status"] == "ok", f"{result['name']}: {result.get('reason')}"
 
 
-def error_of(reply_json: Any) -> dict[str, Any]:
+def only_error(reply_json: Any) -> dict[str, Any]:
     """Return the only error of a response without data, not even null."""
     assert list(reply_json) == ["errors"]
     (error,) = reply_json["errors"]
@@ -130,7 +130,7 @@ async def test_an_operation_that_cannot_run_gets_a_status_or_only_errors(gateway
         reply = await gateway.post({"query": query}, headers={**JSON_HEADERS, "Accept": accept})
         assert reply.status == status, reply.body
         assert reply.headers["Content-Type"] == f"{accept}; charset=utf-8"
-        assert error_of(reply.json)["extensions"]["code"] != "INTERNAL"
+        assert only_error(reply.json)["extensions"]["code"] != "INTERNAL"
 
 
 async def test_several_operations_in_one_document_are_chosen_by_name(gateway: Gateway) -> None:
@@ -138,7 +138,7 @@ async def test_several_operations_in_one_document_are_chosen_by_name(gateway: Ga
     assert await gateway.execute(query, operation_name="B") == {"data": {"b": "Query"}}
     refused = await gateway.execute(query, operation_name="C")
     expected = "Expected 'operationName' to name an operation of the document"
-    assert error_of(refused)["message"] == f'{expected}, got "C".'
+    assert only_error(refused)["message"] == f'{expected}, got "C".'
 
 
 async def test_a_get_carries_its_parameters_in_the_query_string(gateway: Gateway) -> None:
@@ -151,14 +151,14 @@ async def test_a_get_carries_its_parameters_in_the_query_string(gateway: Gateway
     assert (reply.status, reply.json) == (200, {"data": {"__typename": "Query"}})
     broken = await gateway.get("/graphql?query=%ff", headers=JSON_HEADERS)
     assert broken.status == 400
-    assert "in UTF-8" in error_of(broken.json)["message"]
+    assert "in UTF-8" in only_error(broken.json)["message"]
 
 
 async def test_a_mutation_by_get_is_refused_and_named(gateway: Gateway) -> None:
     for accept in ("application/json", GRAPHQL_RESPONSE):
         reply = await gateway.get(params={"query": "mutation { x }"}, headers={**JSON_HEADERS, "Accept": accept})
         assert (reply.status, reply.headers["Allow"]) == (405, "POST")
-        assert error_of(reply.json)["message"] == "Expected a query by GET, got a mutation: send it by POST."
+        assert only_error(reply.json)["message"] == "Expected a query by GET, got a mutation: send it by POST."
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
@@ -171,7 +171,7 @@ async def test_another_method_is_told_which_are_allowed(gateway: Gateway, method
 async def test_an_accept_header_that_no_type_satisfies_gets_406(gateway: Gateway) -> None:
     reply = await gateway.post({"query": QUERY}, headers={**JSON_HEADERS, "Accept": "text/plain"})
     assert reply.status == 406
-    assert "got 'text/plain'" in error_of(reply.json)["message"]
+    assert "got 'text/plain'" in only_error(reply.json)["message"]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ async def test_a_body_that_a_page_of_another_site_could_send_or_that_unpacks_is_
     body = gzip.compress(b'{"query": "{ __typename }"}')
     reply = await gateway.post(data=body, headers={"Authorization": AUTHORIZATION, **headers})
     assert reply.status == 415
-    assert error_of(reply.json)["extensions"]["code"] == "BAD_USER_INPUT"
+    assert only_error(reply.json)["extensions"]["code"] == "BAD_USER_INPUT"
 
 
 async def test_a_browser_gets_a_page_where_a_program_gets_json(gateway: Gateway) -> None:
@@ -200,7 +200,7 @@ async def test_a_browser_gets_a_page_where_a_program_gets_json(gateway: Gateway)
     assert b"<title>Threads gateway</title>" in page.body
     program = await gateway.get(headers=JSON_HEADERS)
     assert program.status == 400
-    assert "Expected a parameter 'query'" in error_of(program.json)["message"]
+    assert "Expected a parameter 'query'" in only_error(program.json)["message"]
 
 
 async def test_without_graphiql_a_browser_gets_json(emulator: Emulator) -> None:
@@ -230,7 +230,7 @@ async def test_a_body_over_the_limit_is_413_however_it_is_sent(strict: Gateway) 
     for body in (b" " * 101, chunks()):
         reply = await strict.post(data=body, headers=JSON_HEADERS)
         assert reply.status == 413
-        assert error_of(reply.json)["message"] == "Expected a body of at most 100 bytes, got more."
+        assert only_error(reply.json)["message"] == "Expected a body of at most 100 bytes, got more."
     allowed = await strict.post(data=json.dumps({"query": QUERY}).encode().ljust(100), headers=JSON_HEADERS)
     assert allowed.status == 200
 
@@ -268,7 +268,7 @@ HEAD = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\
 async def test_a_body_that_lies_or_never_comes_gets_a_json_response(strict: Gateway, rest: bytes, status: int) -> None:
     answered, body = await exchange(strict, HEAD + rest)
     assert answered == status, body
-    assert error_of(json.loads(body))["extensions"]["code"] == "BAD_USER_INPUT"
+    assert only_error(json.loads(body))["extensions"]["code"] == "BAD_USER_INPUT"
 
 
 @pytest.mark.parametrize(

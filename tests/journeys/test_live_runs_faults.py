@@ -232,7 +232,7 @@ async def follow_stream(
     return reader
 
 
-def pieces_of(reader: SubscriptionReader) -> Sequence[str]:
+def text_pieces(reader: SubscriptionReader) -> Sequence[str]:
     return [event["value"] for event in reader.of_type("TextDelta")]
 
 
@@ -247,7 +247,7 @@ async def test_unknown_events_are_skipped() -> None:
         frames = [CREATED, *UNKNOWN, PROGRESS, *UNKNOWN, MESSAGE, *PIECES, *UNKNOWN, WRITTEN, COMPLETED, DONE]
         reader = await follow_stream(upstream, *frames)
         check_message_and_end(reader)
-        assert "".join(pieces_of(reader)) == TEXT
+        assert "".join(text_pieces(reader)) == TEXT
         assert statuses(reader.events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
         assert [request.method for request in upstream.requests] == ["POST"]
 
@@ -257,7 +257,7 @@ async def test_events_without_objects_cost_one_poll_at_the_end() -> None:
         frames = [CREATED, *UNREADABLE, PROGRESS, MESSAGE, *PIECES, *UNREADABLE, WRITTEN, COMPLETED, DONE]
         reader = await follow_stream(upstream, *frames)
         check_message_and_end(reader)
-        assert "".join(pieces_of(reader)) == TEXT
+        assert "".join(text_pieces(reader)) == TEXT
         assert len(upstream.requests) <= 4
         assert {error["code"] for error in reader.of_type("StreamError")} <= {"UPSTREAM_INVALID_RESPONSE"}
 

@@ -39,7 +39,7 @@ def journey(emulator: Emulator, old_openai: Path) -> Journey:
     return run
 
 
-def text_of(message: Any) -> str:
+def message_text(message: Any) -> str:
     (part,) = message["content"]
     text: str = part["text"]["value"]
     return text
@@ -67,7 +67,7 @@ async def test_threads_have_messages_with_files(journey: Journey) -> None:
     seen = await journey("threads_and_messages")
     opening, second = seen["opening"], seen["second"]
     assert set(seen["thread"]) == {"id", "object", "created_at", "metadata"}
-    assert (text_of(opening), opening["file_ids"]) == ("Read these.", ["file-a", "file-b", "file-c"])
+    assert (message_text(opening), opening["file_ids"]) == ("Read these.", ["file-a", "file-b", "file-c"])
     assert "attachments" not in opening
     assert (second["file_ids"], seen["read"]) == (["file-d"], second)
     assert seen["modified"] == {**second, "metadata": {"seen": "yes"}}
@@ -91,7 +91,7 @@ async def test_a_run_is_polled_and_goes_on_with_the_outputs_of_its_functions(jou
     ((question, answer),) = seen["messages"]
     assert answered["step_details"]["message_creation"]["message_id"] == answer["id"]
     assert (question["role"], answer["role"], answer["run_id"]) == ("user", "assistant", done["id"])
-    assert "4 degrees" in text_of(answer)
+    assert "4 degrees" in message_text(answer)
 
 
 async def test_a_run_that_retrieves_cites_with_a_quote(journey: Journey) -> None:

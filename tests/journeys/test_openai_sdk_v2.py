@@ -52,7 +52,7 @@ async def poll(client: AsyncOpenAI, run: Run) -> Run:
     return check_object(await client.beta.threads.runs.poll(run.id, thread_id=run.thread_id, poll_interval_ms=0))
 
 
-def text_of(message: Message) -> str:
+def message_text(message: Message) -> str:
     (part,) = message.content
     assert part.type == "text"
     return part.text.value
@@ -166,7 +166,7 @@ async def test_a_run_is_polled_to_its_end_and_has_answered(client: AsyncOpenAI) 
 
     (answer,) = check_page(await client.beta.threads.messages.list(thread.id, run_id=run.id))
     assert (answer.role, answer.run_id, answer.assistant_id) == ("assistant", run.id, assistant.id)
-    assert "Is Rome in Italy?" in text_of(answer)
+    assert "Is Rome in Italy?" in message_text(answer)
     (step,) = check_page(await client.beta.threads.runs.steps.list(run.id, thread_id=thread.id))
     assert (step.status, step.type) == ("completed", "message_creation")
     assert step.usage is not None
@@ -221,7 +221,7 @@ async def test_a_run_goes_on_with_the_outputs_of_its_functions(client: AsyncOpen
     answer = await client.beta.threads.messages.retrieve(
         answered.step_details.message_creation.message_id, thread_id=thread.id
     )
-    assert all(output in text_of(answer) for output in outputs)
+    assert all(output in message_text(answer) for output in outputs)
 
 
 async def test_a_code_interpreter_shows_its_code_and_output(client: AsyncOpenAI) -> None:

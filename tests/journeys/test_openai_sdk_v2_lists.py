@@ -34,7 +34,7 @@ async def made_messages(client: AsyncOpenAI, emulator: Emulator, count: int) -> 
     return thread.id, ids
 
 
-async def pages_of(first: AsyncCursorPage[ItemT]) -> list[list[str]]:
+async def ids_by_page(first: AsyncCursorPage[ItemT]) -> list[list[str]]:
     """Return the ids on each page while the SDK walks on from the first."""
     return [[str(item.to_dict()["id"]) for item in check_page(page)] async for page in first.iter_pages()]
 
@@ -51,9 +51,9 @@ async def test_the_sdk_walks_messages_page_by_page(
     thread_id, ids = await made_messages(client, emulator, 10)
     expected = ids if order == "asc" else ids[::-1]
     messages = client.beta.threads.messages
-    pages = await pages_of(await messages.list(thread_id, order=order, limit=size))
+    pages = await ids_by_page(await messages.list(thread_id, order=order, limit=size))
     assert pages == in_pages(expected, size)
-    rest = await pages_of(await messages.list(thread_id, order=order, limit=size, after=expected[2]))
+    rest = await ids_by_page(await messages.list(thread_id, order=order, limit=size, after=expected[2]))
     assert rest == in_pages(expected[3:], size)
     assert [message.id async for message in messages.list(thread_id, order=order, limit=size)] == expected
 
@@ -81,15 +81,15 @@ async def test_between_two_cursors_the_sdk_walks_to_the_later_one(
     first = await client.beta.threads.messages.list(
         thread_id, order=order, limit=2, after=expected[1], before=expected[8]
     )
-    assert await pages_of(first) == in_pages(expected[2:8], 2)
+    assert await ids_by_page(first) == in_pages(expected[2:8], 2)
 
 
 async def test_runs_steps_and_assistants_are_walked_alike(client: AsyncOpenAI, emulator: Emulator) -> None:
     beta = client.beta
     made = [check_object(await beta.assistants.create(model="gpt-4o", name=f"Number {number}")) for number in range(5)]
     assistants = [assistant.id for assistant in made]
-    assert await pages_of(await beta.assistants.list(order="asc", limit=2)) == in_pages(assistants, 2)
-    assert await pages_of(await beta.assistants.list(limit=2)) == in_pages(assistants[::-1], 2)
+    assert await ids_by_page(await beta.assistants.list(order="asc", limit=2)) == in_pages(assistants, 2)
+    assert await ids_by_page(await beta.assistants.list(limit=2)) == in_pages(assistants[::-1], 2)
 
     thread_id, _ = await made_messages(client, emulator, 1)
     runs = []
@@ -97,11 +97,11 @@ async def test_runs_steps_and_assistants_are_walked_alike(client: AsyncOpenAI, e
         run = await beta.threads.runs.create(thread_id, assistant_id=assistant.id, tools=[{"type": "code_interpreter"}])
         runs.append(check_object(run).id)
         emulator.clock.advance(60)
-    assert await pages_of(await beta.threads.runs.list(thread_id, order="asc", limit=2)) == in_pages(runs, 2)
-    assert await pages_of(await beta.threads.runs.list(thread_id, limit=3)) == in_pages(runs[::-1], 3)
+    assert await ids_by_page(await beta.threads.runs.list(thread_id, order="asc", limit=2)) == in_pages(runs, 2)
+    assert await ids_by_page(await beta.threads.runs.list(thread_id, limit=3)) == in_pages(runs[::-1], 3)
 
     async def steps(order: Literal["asc", "desc"]) -> list[list[str]]:
-        return await pages_of(await beta.threads.runs.steps.list(runs[0], thread_id=thread_id, order=order, limit=1))
+        return await ids_by_page(await beta.threads.runs.steps.list(runs[0], thread_id=thread_id, order=order, limit=1))
 
     forwards = await steps("asc")
     assert [len(page) for page in forwards] == [1, 1]

@@ -207,7 +207,7 @@ class Listing:
         return found
 
 
-def window_of(backwards: bool, size: int | None, cursor: str | None) -> dict[str, Any]:
+def window_arguments(backwards: bool, size: int | None, cursor: str | None) -> dict[str, Any]:
     return {"last": size, "before": cursor} if backwards else {"first": size, "after": cursor}
 
 
@@ -230,7 +230,7 @@ async def agrees(emulator: Emulator, gateway: Gateway, listing: Listing, window:
     expected = ids[start:end]
 
     emulator.counts.reset()
-    page = await listing.read(gateway, **window_of(backwards, size, cursors[at] if at else None))
+    page = await listing.read(gateway, **window_arguments(backwards, size, cursors[at] if at else None))
     assert [node["upstreamId"] for node in page["nodes"]] == expected
     assert page["edges"] == [{"cursor": cursors[one], "node": {"upstreamId": one}} for one in expected]
     assert page["pageInfo"] == {
@@ -242,7 +242,7 @@ async def agrees(emulator: Emulator, gateway: Gateway, listing: Listing, window:
     assert emulator.counts.by_operation[listing.operation] == max(1, ceil(len(expected) / 100))
 
 
-def messages_of(thread_id: str, ids: list[str]) -> Listing:
+def message_listing(thread_id: str, ids: list[str]) -> Listing:
     selection = f"{{ thread(id: $id) {{ messages({WINDOW}) {PARTS} }} }}"
     return Listing(selection, ids, "listMessages", {"id": thread_id})
 
@@ -252,7 +252,7 @@ def messages_of(thread_id: str, ids: list[str]) -> Listing:
 async def test_the_gateways_messages_are_windows_of_a_plain_list(
     emulator: Emulator, gateway: Gateway, gaps: list[int], window: Window
 ) -> None:
-    await agrees(emulator, gateway, messages_of(*await thread_with(emulator, gaps)), window)
+    await agrees(emulator, gateway, message_listing(*await thread_with(emulator, gaps)), window)
 
 
 @few
@@ -260,7 +260,7 @@ async def test_the_gateways_messages_are_windows_of_a_plain_list(
 async def test_the_gateway_walks_the_messages_of_a_long_thread(
     emulator: Emulator, gateway: Gateway, busy: Busy, window: Window
 ) -> None:
-    await agrees(emulator, gateway, messages_of(busy.thread_id, busy.messages), window)
+    await agrees(emulator, gateway, message_listing(busy.thread_id, busy.messages), window)
 
 
 @few
@@ -330,11 +330,11 @@ async def test_the_gateway_walks_many_assistants(
 async def test_walking_page_by_page_meets_every_message_once(
     gateway: Gateway, busy: Busy, backwards: bool, size: int
 ) -> None:
-    listing = messages_of(busy.thread_id, busy.messages)
+    listing = message_listing(busy.thread_id, busy.messages)
     walked: list[str] = []
     cursor, more = None, True
     while more:
-        page = await listing.read(gateway, **window_of(backwards, size, cursor))
+        page = await listing.read(gateway, **window_arguments(backwards, size, cursor))
         ids = [node["upstreamId"] for node in page["nodes"]]
         walked = ids + walked if backwards else walked + ids
         info = page["pageInfo"]

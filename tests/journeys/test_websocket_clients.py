@@ -6,7 +6,7 @@ from tests.support.ports import free_port
 from tests.support.subscription_gateway import STATUS, running_following, status
 
 
-def next_of(text: str) -> object:
+def next_message(text: str) -> object:
     return {"next": {"data": {"runStatus": {"status": text}}}}
 
 
@@ -17,8 +17,12 @@ async def test_it_receives_each_event_and_the_end() -> None:
             gateway.events.push(status(text))
         gateway.events.end()
         assert await received == [
-            {"connected": None}, next_of("QUEUED"), next_of("COMPLETED"), {"complete": None}, {"closed": 1000},
-        ]  # fmt: skip
+            {"connected": None},
+            next_message("QUEUED"),
+            next_message("COMPLETED"),
+            {"complete": None},
+            {"closed": 1000},
+        ]
         await gateway.wait_until_idle()
 
 
@@ -68,8 +72,8 @@ async def test_it_reconnects_after_a_restart() -> None:
         second.events.end()
         lines = [line for line in await received if line != {"closed": 1006}]  # while the client was disconnected
         assert lines == [
-            {"connected": None}, next_of("QUEUED"), {"closed": 1012},
-            {"connected": None}, next_of("COMPLETED"), {"complete": None}, {"closed": 1000},
+            {"connected": None}, next_message("QUEUED"), {"closed": 1012},
+            {"connected": None}, next_message("COMPLETED"), {"complete": None}, {"closed": 1000},
         ]  # fmt: skip
         await second.wait_until_idle()
     await restarted.__aexit__(None, None, None)

@@ -164,7 +164,7 @@ class FakeThreadsApi(FakeWrites):
             for _ in keys:
                 await calls.enter_async_context(self.cost.measure_call())
             await asyncio.sleep(0)  # yields like all I/O, so that a test sees which calls run at the same time
-        return [self.failure_of(key) or find(key) for key in keys]
+        return [self.failure_for(key) or find(key) for key in keys]
 
     async def _list(
         self,
@@ -183,11 +183,11 @@ class FakeThreadsApi(FakeWrites):
         self.calls.append((name, () if key is None else (key,)))
         async with self.cost.measure_call():
             await asyncio.sleep(0)
-        failure = self.fail_writes.get(name) or (None if key is None else self.failure_of(key))
+        failure = self.fail_writes.get(name) or (None if key is None else self.failure_for(key))
         if failure is not None:
             raise failure
 
-    def failure_of(self, key: Key) -> GatewayError | None:
+    def failure_for(self, key: Key) -> GatewayError | None:
         # Keys of different types may be equal, so their types are compared too.
         return next((error for other, error in self.fail.items() if type(other) is type(key) and other == key), None)
 

@@ -57,10 +57,10 @@ async def run(page: Page, expected: str, *, operation: str | None = None) -> str
         with contextlib.suppress(AssertionError):
             await expect(result).to_contain_text(pattern)
             break
-        if not TOO_EARLY.search(await text_of(result)):
+        if not TOO_EARLY.search(await result_text(result)):
             break
     await expect(result).to_contain_text(pattern, timeout=20_000)
-    return await text_of(result)
+    return await result_text(result)
 
 
 async def set_headers(page: Page, headers: Mapping[str, str]) -> None:
@@ -71,7 +71,7 @@ async def set_variables(page: Page, variables: Mapping[str, Any]) -> None:
     await _fill(page, "Variables", "variables.json", variables)
 
 
-async def text_of(result: Locator) -> str:
+async def result_text(result: Locator) -> str:
     return (await result.inner_text()).replace("\N{NO-BREAK SPACE}", " ")
 
 

@@ -40,7 +40,7 @@ async def a_thread(emulator: Emulator, question: str) -> tuple[ThreadKey, str]:
     return ThreadKey(thread["id"]), assistant["id"]
 
 
-def text_of(events: list[RunEvent]) -> str:
+def streamed_text(events: list[RunEvent]) -> str:
     return "".join(event.change.value for event in events if isinstance(event.change, TextDeltaChange))
 
 
@@ -55,7 +55,7 @@ async def test_a_run_created_here_is_followed_by_token_without_a_further_call(em
             received = await take_all(feed)
             assert statuses(received) == ["queued", "in_progress", "completed"]
             (finished,) = [event.change for event in received if isinstance(event.change, MessageFinishedChange)]
-            assert text_of(received)
+            assert streamed_text(received)
             assert finished.message.status == "completed"
             assert {event.provenance for event in received} == {Provenance.STREAMED}
             await feed.aclose()
@@ -72,5 +72,5 @@ async def test_a_run_created_elsewhere_is_followed_to_its_end(emulator: Emulator
         emulator.clock.advance(60)
         received = await take_all(feed)
         assert statuses(received) == ["queued", "completed"]
-        assert text_of(received) == ""
+        assert streamed_text(received) == ""
         await feed.aclose()

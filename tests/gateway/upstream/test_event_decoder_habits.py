@@ -116,7 +116,7 @@ HABITS = {
 EACH_HABIT = pytest.mark.parametrize("habit", HABITS.values(), ids=HABITS)
 
 
-def shape_of(event: StreamEvent) -> str:
+def event_shape(event: StreamEvent) -> str:
     match event.wire:
         case RunObject(status=status):
             return status
@@ -136,7 +136,7 @@ def test_each_habit_is_read_from_bytes(habit: Habit, size: int) -> None:
     decoder = StreamDecoder()
     pieces = [habit.sent[start : start + size] for start in range(0, len(habit.sent), size)]
     events = [event for piece in pieces for event in decoder.feed(piece)] + decoder.finish()
-    assert [shape_of(event) for event in events] == habit.shape
+    assert [event_shape(event) for event in events] == habit.shape
 
 
 @EACH_HABIT
@@ -152,7 +152,7 @@ async def test_each_habit_is_read_through_the_client(
     assert (run.status, run.thread_id) == (habit.shape[0], "thread_1")
     await recorder.finished()
     assert recorder.failure is None
-    assert [shape_of(event) for event in recorder.events] == habit.shape
+    assert [event_shape(event) for event in recorder.events] == habit.shape
 
 
 async def test_an_error_body_instead_of_a_stream_is_a_refusal(
@@ -175,5 +175,5 @@ async def test_a_stream_that_is_cut_when_the_run_fails_gives_its_events_and_then
     upstream.queue_responses(chunked_response(named(*USUAL[:5]), then="close", whole=False))
     await make_client().bind(CREDENTIAL, recorder).create_run(ThreadKey("thread_1"), RunBody(assistant_id="a"))
     await recorder.finished()
-    assert [shape_of(event) for event in recorder.events] == SHAPE[:5]
+    assert [event_shape(event) for event in recorder.events] == SHAPE[:5]
     assert recorder.failure is not None

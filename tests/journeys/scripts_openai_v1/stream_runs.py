@@ -55,7 +55,7 @@ class Recorder(openai.AssistantEventHandler):
         self.arguments = tool_call.function.arguments
 
 
-def assistant_of(client: Any, **options: Any) -> str:
+def create_assistant(client: Any, **options: Any) -> str:
     made: str = client.beta.assistants.create(model="gpt-4", instructions="Be brief.", **options).id
     return made
 
@@ -63,7 +63,7 @@ def assistant_of(client: Any, **options: Any) -> str:
 def text(client: Any) -> Any:
     recorder = Recorder()
     with client.beta.threads.create_and_run_stream(
-        assistant_id=assistant_of(client), thread=QUESTION, event_handler=recorder
+        assistant_id=create_assistant(client), thread=QUESTION, event_handler=recorder
     ) as stream:
         (message,) = stream.get_final_messages()
     return {"names": recorder.names, "text": recorder.text, "done": recorder.done, "file_ids": message.file_ids}
@@ -73,7 +73,7 @@ def functions(client: Any) -> Any:
     runs = client.beta.threads.runs
     asking, answering = Recorder(), Recorder()
     with client.beta.threads.create_and_run_stream(
-        assistant_id=assistant_of(client, tools=[WEATHER]), thread=QUESTION, event_handler=asking
+        assistant_id=create_assistant(client, tools=[WEATHER]), thread=QUESTION, event_handler=asking
     ) as stream:
         stream.until_done()
     run: Any = asking.current_run
@@ -95,7 +95,7 @@ def functions(client: Any) -> Any:
 def incomplete(client: Any) -> Any:
     recorder = Recorder()
     with client.beta.threads.create_and_run_stream(
-        assistant_id=assistant_of(client),
+        assistant_id=create_assistant(client),
         thread=QUESTION,
         metadata={"emulator": "incomplete"},
         event_handler=recorder,
@@ -109,7 +109,7 @@ def cancelled(client: Any) -> Any:
     runs = client.beta.threads.runs
     recorder = Recorder()
     with client.beta.threads.create_and_run_stream(
-        assistant_id=assistant_of(client), thread=QUESTION, event_handler=recorder
+        assistant_id=create_assistant(client), thread=QUESTION, event_handler=recorder
     ) as stream:
         for event in stream:
             if event.event == "thread.run.queued":

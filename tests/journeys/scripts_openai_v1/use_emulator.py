@@ -37,7 +37,7 @@ def checked(model: Any) -> Any:
     return sent
 
 
-def pages_of(page: Any) -> list[list[Any]]:
+def walk_pages(page: Any) -> list[list[Any]]:
     """Return the objects of each page while the SDK walks on from the first.
 
     This version ignores `has_more`: it walks on until a page is empty.
@@ -47,8 +47,8 @@ def pages_of(page: Any) -> list[list[Any]]:
     return full
 
 
-def ids_of(page: Any) -> list[list[str]]:
-    return [[item["id"] for item in one] for one in pages_of(page)]
+def ids_by_page(page: Any) -> list[list[str]]:
+    return [[item["id"] for item in one] for one in walk_pages(page)]
 
 
 def assistants(client: Any) -> Any:
@@ -57,7 +57,7 @@ def assistants(client: Any) -> Any:
     made = beta.create(model="gpt-4", name="Reader", tools=tools, file_ids=["file-handbook"], metadata={"team": "a"})
     attached = beta.files.create(made.id, file_id="file-prices")
     changed = beta.update(made.id, name="Writer", tools=[{"type": "retrieval"}])
-    files = pages_of(beta.files.list(made.id, order="asc", limit=1))
+    files = walk_pages(beta.files.list(made.id, order="asc", limit=1))
     detached = beta.files.delete("file-prices", assistant_id=made.id)
     return {
         "made": checked(made),
@@ -66,9 +66,9 @@ def assistants(client: Any) -> Any:
         "read": checked(beta.retrieve(made.id)),
         "files": files,
         "detached": checked(detached),
-        "listed": ids_of(beta.list()),
+        "listed": ids_by_page(beta.list()),
         "deleted": checked(beta.delete(made.id)),
-        "left": ids_of(beta.list()),
+        "left": ids_by_page(beta.list()),
     }
 
 
@@ -85,7 +85,7 @@ def threads_and_messages(client: Any) -> Any:
         "second": checked(second),
         "read": checked(threads.messages.retrieve(second.id, thread_id=thread.id)),
         "modified": checked(threads.messages.update(second.id, thread_id=thread.id, metadata={"seen": "yes"})),
-        "files": pages_of(files.list(opening.id, thread_id=thread.id, order="asc", limit=2)),
+        "files": walk_pages(files.list(opening.id, thread_id=thread.id, order="asc", limit=2)),
         "file": checked(files.retrieve("file-d", thread_id=thread.id, message_id=second.id)),
         "updated": checked(threads.update(thread.id, metadata={"customer": "43"})),
         "thread read": checked(threads.retrieve(thread.id)),
@@ -106,14 +106,14 @@ def run_with_functions(client: Any) -> Any:
         poll_interval_ms=0,
     )
     steps = threads.runs.steps
-    listed = pages_of(steps.list(done.id, thread_id=thread.id, order="asc", limit=1))
+    listed = walk_pages(steps.list(done.id, thread_id=thread.id, order="asc", limit=1))
     return {
         "waiting": checked(waiting),
         "done": checked(done),
         "steps": listed,
         "step": checked(steps.retrieve(listed[0][0]["id"], thread_id=thread.id, run_id=done.id)),
-        "messages": pages_of(threads.messages.list(thread.id, order="asc")),
-        "runs": pages_of(threads.runs.list(thread.id)),
+        "messages": walk_pages(threads.messages.list(thread.id, order="asc")),
+        "runs": walk_pages(threads.runs.list(thread.id)),
     }
 
 
@@ -127,8 +127,8 @@ def run_with_retrieval(client: Any) -> Any:
     return {
         "made": checked(made),
         "done": checked(done),
-        "steps": pages_of(threads.runs.steps.list(done.id, thread_id=done.thread_id, order="asc")),
-        "messages": pages_of(threads.messages.list(done.thread_id, order="asc")),
+        "steps": walk_pages(threads.runs.steps.list(done.id, thread_id=done.thread_id, order="asc")),
+        "messages": walk_pages(threads.messages.list(done.thread_id, order="asc")),
     }
 
 
@@ -167,9 +167,9 @@ def paging(client: Any) -> Any:
         cursor = page.data[0].id if page.model_extra["has_more"] else None
     return {
         "made": made,
-        "asc": ids_of(threads.messages.list(thread.id, order="asc", limit=4)),
-        "desc": ids_of(threads.messages.list(thread.id, order="desc", limit=4)),
-        "after": ids_of(threads.messages.list(thread.id, order="asc", limit=4, after=made[2])),
+        "asc": ids_by_page(threads.messages.list(thread.id, order="asc", limit=4)),
+        "desc": ids_by_page(threads.messages.list(thread.id, order="desc", limit=4)),
+        "after": ids_by_page(threads.messages.list(thread.id, order="asc", limit=4, after=made[2])),
         "before": walked_back,
     }
 

@@ -78,7 +78,7 @@ def schema() -> strawberry.Schema:
     return built
 
 
-def field_of(schema: strawberry.Schema, name: str, type_name: str = "Query") -> GraphQLField:
+def schema_field(schema: strawberry.Schema, name: str, type_name: str = "Query") -> GraphQLField:
     type_ = schema._schema.type_map[type_name]
     assert isinstance(type_, GraphQLObjectType)
     field: GraphQLField = type_.fields[name]
@@ -87,14 +87,14 @@ def field_of(schema: strawberry.Schema, name: str, type_name: str = "Query") -> 
 
 def test_attributes_and_functions_of_the_parent_are_plain(schema: strawberry.Schema) -> None:
     for name, value in (("attribute", "a"), ("plain", "p")):
-        call = find_direct_call(field_of(schema, name))
+        call = find_direct_call(schema_field(schema, name))
         assert call is not None
         assert call.is_plain
         assert call.function(Query()) == value
 
 
 def test_arguments_are_passed_by_their_python_names_and_info_by_its_own(schema: strawberry.Schema) -> None:
-    counted, informed = (find_direct_call(field_of(schema, name)) for name in ("counted", "informed"))
+    counted, informed = (find_direct_call(schema_field(schema, name)) for name in ("counted", "informed"))
     assert counted is not None
     assert informed is not None
     assert (counted.python_names, counted.wants_info) == ({"howMany": "how_many"}, False)
@@ -104,17 +104,17 @@ def test_arguments_are_passed_by_their_python_names_and_info_by_its_own(schema: 
 
 @pytest.mark.parametrize("name", ["painted", "coloured", "alone"])
 def test_inputs_enums_and_other_signatures_are_left_to_strawberry(schema: strawberry.Schema, name: str) -> None:
-    assert find_direct_call(field_of(schema, name)) is None
+    assert find_direct_call(schema_field(schema, name)) is None
 
 
 def test_an_awaitable_field_is_not_plain(schema: strawberry.Schema) -> None:
-    call = find_direct_call(field_of(schema, "awaited"))
+    call = find_direct_call(schema_field(schema, "awaited"))
     assert call is not None
     assert (call.is_plain, call.wants_info, call.python_names) == (False, False, {})
 
 
 async def test_the_event_of_a_subscription_is_its_field(schema: strawberry.Schema) -> None:
-    call = find_direct_call(field_of(schema, "numbers", "Subscription"))
+    call = find_direct_call(schema_field(schema, "numbers", "Subscription"))
     assert call is not None
     assert call.function(7) == 7
     stream: Any = await schema.subscribe("subscription { numbers(upto: 2) }")

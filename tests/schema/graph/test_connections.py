@@ -29,7 +29,7 @@ PAGE = """
 SCOPE = CursorScope("messages", THREAD)
 
 
-def conversation_of(times: Sequence[int]) -> FakeThreadsApi:
+def conversation_at(times: Sequence[int]) -> FakeThreadsApi:
     """A thread with one message per time. Messages of the same second stay in the order of `times`."""
     return FakeThreadsApi(
         threads={THREAD: thread()},
@@ -40,11 +40,11 @@ def conversation_of(times: Sequence[int]) -> FakeThreadsApi:
     )
 
 
-def ids_of(connection: Any) -> list[str]:
+def node_ids(connection: Any) -> list[str]:
     return [node["upstreamId"] for node in connection["nodes"]]
 
 
-async def page_of(api: FakeThreadsApi, **arguments: object) -> Any:
+async def load_page(api: FakeThreadsApi, **arguments: object) -> Any:
     return (await data_of(api, PAGE, arguments))["thread"]["messages"]
 
 
@@ -75,13 +75,13 @@ class Stubborn(FakeThreadsApi):
 @settings(deadline=None, max_examples=60)
 async def test_paging_through_a_list_returns_each_object_once(times: list[int], size: int, forwards: bool) -> None:
     naive = [f"msg_{number}" for number in sorted(range(len(times)), key=lambda number: times[number])]
-    api = conversation_of(times)
+    api = conversation_at(times)
     walked: list[str] = []
     cursor: str | None = None
     for _ in range(len(times) + 2):
         window = {"first": size, "after": cursor} if forwards else {"last": size, "before": cursor}
-        page = await page_of(api, **window)
-        ids, info = ids_of(page), page["pageInfo"]
+        page = await load_page(api, **window)
+        ids, info = node_ids(page), page["pageInfo"]
         assert [edge["node"]["upstreamId"] for edge in page["edges"]] == ids
         cursors = [edge["cursor"] for edge in page["edges"]]
         assert (info["startCursor"], info["endCursor"]) == ((cursors[0], cursors[-1]) if cursors else (None, None))
@@ -103,37 +103,39 @@ async def test_a_page_from_any_cursor_is_a_slice_of_the_list(times: list[int], d
     index = data.draw(st.integers(0, len(naive) - 1))
     size = data.draw(st.integers(1, 12))
     cursor = SCOPE.to_cursor(naive[index])
-    api = conversation_of(times)
-    after = await page_of(api, first=size, after=cursor)
-    before = await page_of(api, last=size, before=cursor)
-    assert ids_of(after) == naive[index + 1 :][:size]
-    assert ids_of(before) == naive[:index][-size:]
+    api = conversation_at(times)
+    after = await load_page(api, first=size, after=cursor)
+    before = await load_page(api, last=size, before=cursor)
+    assert node_ids(after) == naive[index + 1 :][:size]
+    assert node_ids(before) == naive[:index][-size:]
     assert after["pageInfo"]["hasNextPage"] is (index + 1 + size < len(naive))
     assert before["pageInfo"]["hasPreviousPage"] is (index > size)
 
 
 async def test_without_a_size_a_page_holds_twenty() -> None:
-    api = conversation_of(range(30))
-    assert ids_of(await page_of(api)) == [f"msg_{number}" for number in range(20)]
-    assert ids_of(await page_of(api, first=None, after=None)) == [f"msg_{number}" for number in range(20)]
-    assert ids_of(await page_of(api, before=SCOPE.to_cursor("msg_25"))) == [f"msg_{number}" for number in range(5, 25)]
+    api = conversation_at(range(30))
+    assert node_ids(await load_page(api)) == [f"msg_{number}" for number in range(20)]
+    assert node_ids(await load_page(api, first=None, after=None)) == [f"msg_{number}" for number in range(20)]
+    assert node_ids(await load_page(api, before=SCOPE.to_cursor("msg_25"))) == [
+        f"msg_{number}" for number in range(5, 25)
+    ]
 
 
 @pytest.mark.parametrize("size", [{"first": 250}, {"last": 250}, {"first": 1000}, {"first": 100}, {"last": 101}])
 async def test_a_page_above_a_hundred_loads_only_the_upstream_pages_that_it_needs(size: dict[str, int]) -> None:
     everything = [f"msg_{number}" for number in range(320)]
-    api = conversation_of(range(320))
-    page = await page_of(api, **size)
+    api = conversation_at(range(320))
+    page = await load_page(api, **size)
     (wanted,) = size.values()
     expected = everything[:wanted] if "first" in size else everything[-wanted:]
-    assert ids_of(page) == expected
+    assert node_ids(page) == expected
     onwards = page["pageInfo"]["hasNextPage" if "first" in size else "hasPreviousPage"]
     assert onwards is (wanted < 320)
     assert len(api.calls) == -(-min(wanted, 320) // 100)
 
 
 async def test_an_empty_list_is_an_empty_page() -> None:
-    page = await page_of(conversation_of([]))
+    page = await load_page(conversation_at([]))
     assert page == {
         "nodes": [],
         "edges": [],
@@ -151,14 +153,14 @@ async def test_a_page_that_is_longer_than_requested_is_cut(wanted: int) -> None:
             start = 0 if key.window.after is None else everything.index(key.window.after) + 1
             return [Page(data=list(self.messages.values())[start:], has_more=False)]
 
-    page = await page_of(Unlimited(conversation_of(range(180))), first=wanted)
-    assert ids_of(page) == everything[:wanted]
+    page = await load_page(Unlimited(conversation_at(range(180))), first=wanted)
+    assert node_ids(page) == everything[:wanted]
     assert page["pageInfo"]["hasNextPage"] is True
 
 
 @pytest.mark.parametrize("arguments", [{"first": 150}, {"first": 5, "after": SCOPE.to_cursor("msg_2")}])
 async def test_an_upstream_that_ignores_after_is_an_error_and_not_an_endless_walk(arguments: dict[str, object]) -> None:
-    api = Stubborn(conversation_of(range(120)), window=lambda window: window._replace(after=None))
+    api = Stubborn(conversation_at(range(120)), window=lambda window: window._replace(after=None))
     result = await execute(api, PAGE, arguments)
     assert result.data == {"thread": {"messages": None}}
     assert errors_of(result) == [(["thread", "messages"], "UPSTREAM_INVALID_RESPONSE")]
@@ -166,29 +168,29 @@ async def test_an_upstream_that_ignores_after_is_an_error_and_not_an_endless_wal
 
 
 async def test_an_object_that_is_listed_twice_is_an_error() -> None:
-    api = Stubborn(conversation_of(range(3)), page=lambda page: Page(data=[*page.data, page.data[0]]))
+    api = Stubborn(conversation_at(range(3)), page=lambda page: Page(data=[*page.data, page.data[0]]))
     result = await execute(api, PAGE, {"first": 10})
     assert errors_of(result) == [(["thread", "messages"], "UPSTREAM_INVALID_RESPONSE")]
 
 
 @pytest.mark.parametrize("wanted", [10, 150])
 async def test_an_empty_page_ends_a_list_that_claims_to_have_more(wanted: int) -> None:
-    api = Stubborn(conversation_of(range(10)), page=lambda page: Page(data=page.data, has_more=True))
-    page = await page_of(api, first=wanted)
+    api = Stubborn(conversation_at(range(10)), page=lambda page: Page(data=page.data, has_more=True))
+    page = await load_page(api, first=wanted)
     assert len(page["nodes"]) == 10
-    last = await page_of(api, first=wanted, after=page["pageInfo"]["endCursor"])
+    last = await load_page(api, first=wanted, after=page["pageInfo"]["endCursor"])
     assert last["nodes"] == []
     assert last["pageInfo"]["hasNextPage"] is False
 
 
 async def test_a_page_without_has_more_is_the_last_one() -> None:
-    api = Stubborn(conversation_of(range(150)), page=lambda page: Page(data=page.data, has_more=False))
-    page = await page_of(api, first=150)
+    api = Stubborn(conversation_at(range(150)), page=lambda page: Page(data=page.data, has_more=False))
+    page = await load_page(api, first=150)
     assert (len(page["nodes"]), page["pageInfo"]["hasNextPage"]) == (100, False)
 
 
 async def test_an_error_of_one_upstream_page_fails_the_whole_connection() -> None:
-    api = conversation_of(range(150))
+    api = conversation_at(range(150))
     api.fail[MessagePageKey("thread_1", None, Window(50, "asc", "msg_99"))] = GatewayError(
         ErrorCode.UPSTREAM_FAILED, "Down."
     )

@@ -97,7 +97,7 @@ def test_a_path_is_converted_to_graphql_names_except_metadata_keys() -> None:
 LONG_PAIRS = {"Colour": "v" * 513, "literal[1": "v" * 513, "k" * 65: "", "short": ""}
 
 
-def faults_of(
+def body_faults(
     body: type[MessageBody] | type[RunBody], value: object
 ) -> list[tuple[UserErrorCode, str, list[str] | None]]:
     with pytest.raises(ValidationError) as refused:
@@ -106,7 +106,7 @@ def faults_of(
 
 
 def test_each_invalid_field_is_one_user_error_with_expected_and_actual_value() -> None:
-    faults = faults_of(RunBody, {"assistant_id": "a", "temperature": 3, "max_prompt_tokens": 1})
+    faults = body_faults(RunBody, {"assistant_id": "a", "temperature": 3, "max_prompt_tokens": 1})
     assert faults == [
         (UserErrorCode.INVALID_VALUE, "expected less than or equal to 2, got 3", ["temperature"]),
         (UserErrorCode.INVALID_VALUE, "expected greater than or equal to 256, got 1", ["maxPromptTokens"]),
@@ -114,7 +114,7 @@ def test_each_invalid_field_is_one_user_error_with_expected_and_actual_value() -
 
 
 def test_an_invalid_union_is_one_user_error_at_its_path() -> None:
-    ((code, _, field),) = faults_of(
+    ((code, _, field),) = body_faults(
         RunBody, {"assistant_id": "a", "tool_choice": {"type": "function", "function": {"name": "!"}}}
     )
     assert (code, field) == (UserErrorCode.INVALID_VALUE, ["toolChoice", "function", "name"])
@@ -124,7 +124,7 @@ def test_a_size_error_names_the_size() -> None:
     text = {"type": "text", "text": "a"}
     content = [text | {"text": "x" * 256_001}, text | {"text": ""}]
     files = ["file-a"] * 11
-    faults = faults_of(MessageBody, {"role": "user", "content": content, "file_ids": files, "metadata": LONG_PAIRS})
+    faults = body_faults(MessageBody, {"role": "user", "content": content, "file_ids": files, "metadata": LONG_PAIRS})
     assert faults == [
         (UserErrorCode.TOO_LONG, "expected at most 256000 characters, got 256001", ["content", "0", "text"]),
         (UserErrorCode.INVALID_VALUE, "expected at least 1 character, got 0", ["content", "1", "text"]),
@@ -133,9 +133,9 @@ def test_a_size_error_names_the_size() -> None:
         (UserErrorCode.TOO_LONG, "expected at most 512 characters, got 513", ["metadata", "literal[1"]),
         (UserErrorCode.TOO_LONG, "expected keys of at most 64 characters, got one of 65", ["metadata"]),
     ]
-    faults = faults_of(MessageBody, {"role": "user", "content": []})
+    faults = body_faults(MessageBody, {"role": "user", "content": []})
     assert faults == [(UserErrorCode.INVALID_VALUE, "expected at least 1 item, got 0", ["content"])]
-    faults = faults_of(MessageBody, {"role": "user", "content": [text], "metadata": {str(n): "" for n in range(17)}})
+    faults = body_faults(MessageBody, {"role": "user", "content": [text], "metadata": {str(n): "" for n in range(17)}})
     assert faults == [(UserErrorCode.TOO_MANY, "expected at most 16 pairs, got 17", ["metadata"])]
 
 
@@ -162,7 +162,7 @@ def test_a_size_error_names_the_size() -> None:
     ],
 )
 def test_the_actual_value_is_shown_as_json(given: dict[str, object], message: str, field: list[str]) -> None:
-    assert faults_of(RunBody, {"assistant_id": "asst_a", **given}) == [(UserErrorCode.INVALID_VALUE, message, field)]
+    assert body_faults(RunBody, {"assistant_id": "asst_a", **given}) == [(UserErrorCode.INVALID_VALUE, message, field)]
 
 
 @pytest.mark.parametrize(

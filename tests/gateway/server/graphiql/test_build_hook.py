@@ -22,7 +22,7 @@ from gateway.server.graphiql.build_hook import (
 )
 
 
-def tarball_of(names: list[str]) -> bytes:
+def make_tarball(names: list[str]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for name in names:
@@ -32,7 +32,7 @@ def tarball_of(names: list[str]) -> bytes:
     return buffer.getvalue()
 
 
-TARBALL = tarball_of(list(ASSET_NAMES))
+TARBALL = make_tarball(list(ASSET_NAMES))
 PIN = Pin("graphiql", "1.0.0", hashlib.sha512(TARBALL).hexdigest())
 
 

@@ -16,7 +16,7 @@ def rendered(*tabs: Tab) -> str:
     return render_page(tabs=tabs, endpoint="/graphql", nonce="n0nce", assets=ASSETS)
 
 
-def options_of(page: str) -> dict[str, object]:
+def options_from_page(page: str) -> dict[str, object]:
     match = re.search(r"^const options = (.*);$", page, re.MULTILINE)
     assert match
     options: dict[str, object] = json.loads(match[1])
@@ -52,7 +52,7 @@ def test_a_broken_example_is_refused(tmp_path: Path, query: str, variables: str 
 
 
 def test_the_page_holds_every_example_as_a_tab() -> None:
-    options = options_of(rendered(Tab("A", "query A { a }", '{"x": 1}'), Tab("B", "query B { b }")))
+    options = options_from_page(rendered(Tab("A", "query A { a }", '{"x": 1}'), Tab("B", "query B { b }")))
     assert options["defaultTabs"] == [
         {"query": "query A { a }", "variables": '{"x": 1}'},
         {"query": "query B { b }", "variables": None},
@@ -65,7 +65,7 @@ def test_the_pages_own_fetcher_knows_the_endpoint() -> None:
     assert 'const endpoint = "/graphql";' in page
     assert "options.fetcher = " in page
     # With an endpoint beside a fetcher, GraphiQL logs an error in the console.
-    assert "endpoint" not in options_of(page)
+    assert "endpoint" not in options_from_page(page)
 
 
 def test_an_example_cannot_end_the_script_that_holds_it() -> None:
@@ -73,7 +73,7 @@ def test_an_example_cannot_end_the_script_that_holds_it() -> None:
     page = rendered(Tab("A", hostile))
     assert hostile not in page
     assert page.count("<script") == 3
-    assert options_of(page)["defaultTabs"] == [{"query": hostile, "variables": None}]
+    assert options_from_page(page)["defaultTabs"] == [{"query": hostile, "variables": None}]
 
 
 def test_browsers_keep_their_tabs_until_the_examples_change() -> None:

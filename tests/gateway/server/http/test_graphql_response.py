@@ -10,7 +10,7 @@ from gateway.server.http.media_types import GRAPHQL_RESPONSE, JSON
 from schema.contract.errors import ErrorCode, GatewayError
 
 
-def body_of(response: web.Response) -> object:
+def json_from_response(response: web.Response) -> object:
     assert isinstance(response.body, bytes)
     return json.loads(response.body)
 
@@ -19,7 +19,7 @@ def body_of(response: web.Response) -> object:
 def test_a_request_error_has_no_data_key(media_type: str, status: int) -> None:
     response = result_response(ExecutionResult(data=None, errors=[GraphQLError("no such field")]), media_type)
     assert response.status == status
-    assert body_of(response) == {"errors": [{"message": "no such field"}]}
+    assert json_from_response(response) == {"errors": [{"message": "no such field"}]}
 
 
 @pytest.mark.parametrize("media_type", [JSON, GRAPHQL_RESPONSE])
@@ -28,7 +28,7 @@ def test_an_execution_error_leaves_a_null_and_status_200(media_type: str) -> Non
     error = GraphQLError("No thread.", path=["thread"], original_error=failure, extensions=failure.extensions)
     response = result_response(ExecutionResult(data=None, errors=[error]), media_type)
     assert response.status == 200
-    assert body_of(response) == {
+    assert json_from_response(response) == {
         "errors": [
             {"message": "No thread.", "path": ["thread"], "extensions": {"code": "NOT_FOUND", "retryable": False}}
         ],
@@ -42,8 +42,8 @@ def test_a_masked_failure_before_the_execution_is_500() -> None:
 
 
 def test_extensions_are_in_the_body_unless_empty() -> None:
-    assert body_of(result_response(ExecutionResult({"a": 1}, None, {}), JSON)) == {"data": {"a": 1}}
-    assert body_of(result_response(ExecutionResult({"a": 1}, None, {"b": 2}), JSON)) == {
+    assert json_from_response(result_response(ExecutionResult({"a": 1}, None, {}), JSON)) == {"data": {"a": 1}}
+    assert json_from_response(result_response(ExecutionResult({"a": 1}, None, {"b": 2}), JSON)) == {
         "data": {"a": 1},
         "extensions": {"b": 2},
     }
@@ -51,7 +51,7 @@ def test_extensions_are_in_the_body_unless_empty() -> None:
 
 def test_values_that_orjson_refuses_are_still_encoded() -> None:
     value = {"data": {"big": 2**70, "half": "\ud800"}}
-    assert body_of(json_response(value, 200)) == value
+    assert json_from_response(json_response(value, 200)) == value
 
 
 def test_responses_are_not_cached_and_their_type_is_not_guessed() -> None:

@@ -43,7 +43,7 @@ async def gateway() -> AsyncIterator[Following]:
         await gateway.wait_until_idle()
 
 
-def frames_of(body: bytes) -> list[dict[str, str]]:
+def frames_from_body(body: bytes) -> list[dict[str, str]]:
     return [dict(line.split(": ", 1) for line in frame.splitlines()) for frame in body.decode().split("\n\n") if frame]
 
 
@@ -111,7 +111,7 @@ async def test_a_browsers_event_source_sends_a_get(gateway: Following) -> None:
 async def test_a_request_error_stands_in_the_stream(gateway: Following, query: str, code: str) -> None:
     async with gateway.stream(query) as response:
         assert (response.status, response.content_type) == (200, "text/event-stream")
-        first, last = frames_of(await response.read())
+        first, last = frames_from_body(await response.read())
     body = json.loads(first["data"])
     assert (first["event"], last) == ("next", COMPLETE)
     assert body["errors"][0]["extensions"]["code"] == code
@@ -121,7 +121,7 @@ async def test_a_request_error_stands_in_the_stream(gateway: Following, query: s
 async def test_a_refused_subscription_is_an_error_in_the_stream(gateway: Following) -> None:
     gateway.events.refuse = GatewayError(ErrorCode.NOT_FOUND, "No such run.")
     async with gateway.stream() as response:
-        first, _ = frames_of(await response.read())
+        first, _ = frames_from_body(await response.read())
     assert json.loads(first["data"])["errors"][0]["extensions"]["code"] == "NOT_FOUND"
 
 
@@ -135,7 +135,7 @@ async def test_a_failed_feed_is_an_error_before_complete(gateway: Following) -> 
 
 async def test_a_query_is_one_next_and_complete(gateway: Following) -> None:
     async with gateway.stream("{ __typename }") as response:
-        first, last = frames_of(await response.read())
+        first, last = frames_from_body(await response.read())
     assert (json.loads(first["data"]), last) == ({"data": {"__typename": "Query"}}, COMPLETE)
 
 

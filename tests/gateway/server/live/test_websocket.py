@@ -36,7 +36,7 @@ async def gateway() -> AsyncIterator[Following]:
         await gateway.wait_until_idle()
 
 
-def next_of(text: str, id: str = "1") -> dict[str, Any]:
+def next_message(text: str, id: str = "1") -> dict[str, Any]:
     return {"type": "next", "id": id, "payload": {"data": {"runStatus": {"status": text}}}}
 
 
@@ -45,11 +45,14 @@ async def test_a_subscription_sends_each_event_and_complete(gateway: Following) 
         await socket.subscribe("a")
         await gateway.wait_for_feeds()
         gateway.events.push(status("queued"))
-        assert await socket.receive() == next_of("QUEUED", "a")
+        assert await socket.receive() == next_message("QUEUED", "a")
         gateway.events.push(status("in_progress"))
         gateway.events.push(status("completed"))
         gateway.events.end()
-        assert [await socket.receive() for _ in range(2)] == [next_of("IN_PROGRESS", "a"), next_of("COMPLETED", "a")]
+        assert [await socket.receive() for _ in range(2)] == [
+            next_message("IN_PROGRESS", "a"),
+            next_message("COMPLETED", "a"),
+        ]
         assert await socket.receive() == {"type": "complete", "id": "a"}
         await until(lambda: not gateway.events.open_feeds)
 
@@ -323,7 +326,7 @@ async def test_a_client_that_reads_nothing_is_disconnected_and_delays_no_other()
                 if len(gateway.events.open_feeds) < 2:
                     break
                 gateway.events.push(heavy)
-                assert await quick.receive() == next_of("IN_PROGRESS")
+                assert await quick.receive() == next_message("IN_PROGRESS")
             else:
                 pytest.fail("expected the slow client to be given up")
         await gateway.wait_until_idle()
