@@ -3,7 +3,7 @@
 from schema.contract.errors import ErrorCode, GatewayError
 from tests.support.npm_clients import run_npm_client
 from tests.support.ports import free_port
-from tests.support.subscription_gateway import STATUS, running_following, status
+from tests.support.subscription_gateway import STATUS, running_subscription_gateway, status
 
 
 def next_message(text: str) -> object:
@@ -11,7 +11,7 @@ def next_message(text: str) -> object:
 
 
 async def test_it_receives_each_event_and_the_end() -> None:
-    async with running_following() as gateway, run_npm_client("sse", gateway.url, STATUS) as received:
+    async with running_subscription_gateway() as gateway, run_npm_client("sse", gateway.url, STATUS) as received:
         await gateway.wait_for_feeds()
         for text in ("queued", "completed"):
             gateway.events.push(status(text))
@@ -21,7 +21,10 @@ async def test_it_receives_each_event_and_the_end() -> None:
 
 
 async def test_it_can_stop_before_the_end() -> None:
-    async with running_following() as gateway, run_npm_client("sse", gateway.url, STATUS, most=1) as received:
+    async with (
+        running_subscription_gateway() as gateway,
+        run_npm_client("sse", gateway.url, STATUS, most=1) as received,
+    ):
         await gateway.wait_for_feeds()
         gateway.events.push(status("queued"))
         assert (await received)[0] == next_message("QUEUED")
@@ -29,12 +32,15 @@ async def test_it_can_stop_before_the_end() -> None:
 
 
 async def test_it_runs_a_query() -> None:
-    async with running_following() as gateway, run_npm_client("sse", gateway.url, "{ __typename }") as received:
+    async with (
+        running_subscription_gateway() as gateway,
+        run_npm_client("sse", gateway.url, "{ __typename }") as received,
+    ):
         assert await received == [{"next": {"data": {"__typename": "Query"}}}, {"complete": None}]
 
 
 async def test_it_receives_errors() -> None:
-    async with running_following() as gateway:
+    async with running_subscription_gateway() as gateway:
         async with run_npm_client("sse", gateway.url, "subscription { nonsense }") as received:
             refused, complete = await received
             assert refused["next"]["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
@@ -50,7 +56,7 @@ async def test_it_receives_errors() -> None:
 
 async def test_it_reconnects_after_a_restart() -> None:
     port = free_port()
-    async with running_following(port=port) as first:
+    async with running_subscription_gateway(port=port) as first:
         restarted = run_npm_client("sse", first.url, STATUS)
         received = await restarted.__aenter__()
         await first.wait_for_feeds()
@@ -61,7 +67,7 @@ async def test_it_reconnects_after_a_restart() -> None:
             await witness.receive()  # its iteration comes after the other's
         await first.stop()
         await first.wait_until_idle()
-    async with running_following(port=port) as second:
+    async with running_subscription_gateway(port=port) as second:
         await second.wait_for_feeds()
         second.events.push(status("completed"))
         second.events.end()

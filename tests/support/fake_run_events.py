@@ -22,24 +22,24 @@ class FakeFeed:
 
     def __init__(self) -> None:
         self.is_closed = False
-        self._here: deque[RunEvent] = deque()
+        self._events: deque[RunEvent] = deque()
         self._end: GatewayError | StopAsyncIteration | None = None
-        self._news = asyncio.Event()
+        self._available = asyncio.Event()
         self._callbacks: list[Callable[[], None]] = []
 
-    def give(self, event: RunEvent) -> None:
+    def push_event(self, event: RunEvent) -> None:
         """Send an event to the reader."""
-        self._here.append(event)
-        self._tell()
+        self._events.append(event)
+        self._notify()
 
     def finish(self, end: GatewayError | StopAsyncIteration) -> None:
         """End the feed after the events so far."""
         self._end = end
-        self._tell()
+        self._notify()
 
     def poll_event(self) -> RunEvent | None:
-        if self._here:
-            return self._here.popleft()
+        if self._events:
+            return self._events.popleft()
         if self._end is not None:
             raise self._end
         return None
@@ -52,16 +52,16 @@ class FakeFeed:
 
     async def __anext__(self) -> RunEvent:
         while (event := self.poll_event()) is None:
-            self._news.clear()
-            await self._news.wait()
+            self._available.clear()
+            await self._available.wait()
         return event
 
     async def aclose(self) -> None:
         self.is_closed = True
         self.finish(StopAsyncIteration())
 
-    def _tell(self) -> None:
-        self._news.set()
+    def _notify(self) -> None:
+        self._available.set()
         for callback in self._callbacks:
             asyncio.get_running_loop().call_soon(callback)
 
@@ -89,7 +89,7 @@ class FakeRunEvents:
         self._number += 1
         event = run_event(change, provenance, self._number)
         for feed in self.open_feeds:
-            feed.give(event)
+            feed.push_event(event)
         return event
 
     def end(self) -> None:

@@ -12,12 +12,12 @@ NAME = LogName(SCOPE, RUN)
 BEGINNING = SnapshotChange(a_run("queued"), [], [])
 
 
-class HandFed:
+class ManualLogMirror:
     """A log mirror with one replay buffer, over a store of its own."""
 
     def __init__(self, world: World) -> None:
         self.log = FrailLog(world.log)
-        self.left: list[LogMirror] = []
+        self.reader_closed_calls: list[LogMirror] = []
         self.state = RunState()
         self.mirror = LogMirror(
             NAME,
@@ -25,13 +25,13 @@ class HandFed:
             self.state,
             new_local_log=lambda: MemoryLog(now=world.clock.now, now_seconds=world.clock.now),
             now_seconds=world.clock.now,
-            on_reader_closed=self._leave,
+            on_reader_closed=self._on_reader_closed,
         )
         self.buffer = ReplayBuffer(self.mirror, ReplayBufferLimits(), self.state.baseline, starts_with_snapshot=True)
         self.mirror.add_buffer(self.buffer, lambda _: True)
 
-    async def _leave(self, mirror: LogMirror) -> None:
-        self.left.append(mirror)
+    async def _on_reader_closed(self, mirror: LogMirror) -> None:
+        self.reader_closed_calls.append(mirror)
 
     def reader(self) -> EventReader:
         reader = EventReader(self.buffer)

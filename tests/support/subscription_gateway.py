@@ -76,7 +76,7 @@ class Socket:
 
 
 @dataclass
-class Following(GraphQLClient):
+class SubscriptionGateway(GraphQLClient):
     """A running gateway and the events that its subscriptions follow."""
 
     endpoint: GraphQLEndpoint = field(repr=False)
@@ -129,29 +129,29 @@ async def read_frame(response: aiohttp.ClientResponse) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def running_following(
+async def running_subscription_gateway(
     *,
     limits: SubscriptionLimits | None = None,
     credential_policy: CredentialPolicy | None = None,
     events: FakeRunEvents | None = None,
     api: Any = None,
     port: int = 0,
-) -> AsyncIterator[Following]:
+) -> AsyncIterator[SubscriptionGateway]:
     """Run a gateway over a fake port. Its subscriptions follow the events that the test pushes."""
-    followed = events or FakeRunEvents()
+    run_events = events or FakeRunEvents()
     bound = api or FakeThreadsApi()
     endpoint = GraphQLEndpoint(
         build_schema(),
         lambda _: bound,
-        lambda _: followed,
+        lambda _: run_events,
         credential_policy=credential_policy or CredentialPolicy(),
         upstream=UpstreamIdentity("http://upstream.test"),
         limits=RequestLimits(max_body_bytes=20_000, subscriptions=limits or SubscriptionLimits()),
     )
 
-    async def never_asked() -> GatewayError | None:
+    async def unexpected_check() -> GatewayError | None:
         raise AssertionError
 
-    app = create_app(endpoint, ReadinessProbe(never_asked))
+    app = create_app(endpoint, ReadinessProbe(unexpected_check))
     async with listening(app, "127.0.0.1", port) as url, aiohttp.ClientSession() as session:
-        yield Following(url, session, endpoint, app, followed)
+        yield SubscriptionGateway(url, session, endpoint, app, run_events)

@@ -9,7 +9,7 @@ from gateway.run_log.store.event_log import Draft, LogPosition
 from gateway.run_log.store.memory_log import MemoryLog
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import Change, Provenance, SnapshotChange, StatusChange
-from tests.support.manual_log_mirror import BEGINNING, NAME, HandFed
+from tests.support.manual_log_mirror import BEGINNING, NAME, ManualLogMirror
 from tests.support.run_log_processes import World, a_run, a_step, kinds, settle, take_now
 
 
@@ -21,86 +21,86 @@ async def write(log: MemoryLog, *changes: Change, ends: bool = False) -> None:
 
 
 async def test_entries_of_any_writer_are_mirrored_at_once(world: World) -> None:
-    hand_fed = HandFed(world)
-    reader = hand_fed.reader()
+    manual = ManualLogMirror(world)
+    reader = manual.reader()
     await write(world.log, BEGINNING)
     await settle()
     await write(world.log, StatusChange(a_run("completed"), "queued"), ends=True)
     await settle()
     assert kinds(take_now(reader)) == ["snapshot queued", "completed"]
-    assert hand_fed.mirror.has_ended
-    assert hand_fed.state.is_over
+    assert manual.mirror.has_ended
+    assert manual.state.is_over
     await reader.aclose()
-    assert hand_fed.left == [hand_fed.mirror]
-    await hand_fed.mirror.close()
+    assert manual.reader_closed_calls == [manual.mirror]
+    await manual.mirror.close()
 
 
 async def test_many_refreshes_at_once_cost_few_reads(world: World) -> None:
-    hand_fed = HandFed(world)
+    manual = ManualLogMirror(world)
     await write(world.log, BEGINNING)
-    await asyncio.gather(*(hand_fed.mirror.refresh() for _ in range(100)))
-    assert hand_fed.log.calls <= 3
-    assert hand_fed.mirror.mirrored_entries == 1
-    await hand_fed.mirror.close()
+    await asyncio.gather(*(manual.mirror.refresh() for _ in range(100)))
+    assert manual.log.calls <= 3
+    assert manual.mirror.mirrored_entries == 1
+    await manual.mirror.close()
 
 
 async def test_a_new_log_in_place_of_a_lost_one_expires_the_cursor(world: World) -> None:
-    hand_fed = HandFed(world)
+    manual = ManualLogMirror(world)
     await write(world.log, BEGINNING)
-    await hand_fed.mirror.refresh()
-    reader = hand_fed.reader()
+    await manual.mirror.refresh()
+    reader = manual.reader()
     first = take_now(reader)[0]
-    await write(hand_fed.log.lose_all(), SnapshotChange(a_run("in_progress"), [], []))
-    await hand_fed.mirror.refresh()
+    await write(manual.log.lose_all(), SnapshotChange(a_run("in_progress"), [], []))
+    await manual.mirror.refresh()
     assert kinds(take_now(reader)) == ["CURSOR_EXPIRED", "snapshot in_progress"]
     assert first.cursor != reader.buffer.present_events()[0].cursor
-    await hand_fed.mirror.close()
+    await manual.mirror.close()
 
 
 async def test_a_reader_that_was_current_when_the_log_was_lost_misses_nothing(world: World) -> None:
-    hand_fed = HandFed(world)
+    manual = ManualLogMirror(world)
     await write(world.log, BEGINNING)
-    await hand_fed.mirror.refresh()
-    reader = hand_fed.reader()
+    await manual.mirror.refresh()
+    reader = manual.reader()
     take_now(reader)
-    store = hand_fed.log.lose_all()
-    await hand_fed.mirror.refresh()
-    assert hand_fed.mirror.needs_baseline(1_000)
+    store = manual.log.lose_all()
+    await manual.mirror.refresh()
+    assert manual.mirror.needs_baseline(1_000)
     await write(store, BEGINNING, StatusChange(a_run("in_progress"), "queued"))
-    await hand_fed.mirror.refresh()
+    await manual.mirror.refresh()
     assert kinds(take_now(reader)) == ["in_progress"]
-    assert not hand_fed.mirror.needs_baseline(1_000)
-    assert hand_fed.mirror.needs_baseline(1)
-    assert hand_fed.mirror.entry_number_from_position(LogPosition("other", 1)) is None
-    await hand_fed.mirror.close()
+    assert not manual.mirror.needs_baseline(1_000)
+    assert manual.mirror.needs_baseline(1)
+    assert manual.mirror.entry_number_from_position(LogPosition("other", 1)) is None
+    await manual.mirror.close()
 
 
 async def test_a_reader_that_was_behind_when_the_log_was_lost_is_told_so(world: World) -> None:
-    hand_fed = HandFed(world)
+    manual = ManualLogMirror(world)
     await write(world.log, BEGINNING)
-    await hand_fed.mirror.refresh()
-    reader = hand_fed.reader()
+    await manual.mirror.refresh()
+    reader = manual.reader()
     take_now(reader)
-    store = hand_fed.log.lose_all()
-    await hand_fed.mirror.refresh()
+    store = manual.log.lose_all()
+    await manual.mirror.refresh()
     await write(store, SnapshotChange(a_run("in_progress"), [a_step()], []), StatusChange(a_run("cancelling")))
-    await hand_fed.mirror.refresh()
+    await manual.mirror.refresh()
     assert kinds(take_now(reader)) == ["CURSOR_EXPIRED", "snapshot cancelling"]
-    await hand_fed.mirror.close()
+    await manual.mirror.close()
 
 
 async def test_without_its_store_a_mirror_continues_alone_with_new_cursors(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hand_fed = HandFed(world)
+    manual = ManualLogMirror(world)
     await write(world.log, BEGINNING)
-    await hand_fed.mirror.refresh()
-    reader = hand_fed.reader()
-    hand_fed.log.is_cut_off = True
-    await asyncio.gather(*(hand_fed.mirror.refresh() for _ in range(3)))
-    assert hand_fed.mirror.log is not hand_fed.log
+    await manual.mirror.refresh()
+    reader = manual.reader()
+    manual.log.is_cut_off = True
+    await asyncio.gather(*(manual.mirror.refresh() for _ in range(3)))
+    assert manual.mirror.log is not manual.log
     assert len(caplog.records) == 1
-    local_log = hand_fed.mirror.log
+    local_log = manual.mirror.log
     assert isinstance(local_log, MemoryLog)
     await write(local_log, StatusChange(a_run("in_progress"), "queued"))
     await settle()
@@ -108,58 +108,58 @@ async def test_without_its_store_a_mirror_continues_alone_with_new_cursors(
     assert kinds(seen) == ["snapshot queued", "in_progress"]
     log_slice = await local_log.read(NAME)
     assert log_slice.epoch is not None
-    assert hand_fed.mirror.entry_number_from_position(LogPosition(log_slice.epoch, 2)) == 2
-    assert hand_fed.mirror.entry_number_from_position(LogPosition(log_slice.epoch, 3)) is None
-    await hand_fed.mirror.close()
+    assert manual.mirror.entry_number_from_position(LogPosition(log_slice.epoch, 2)) == 2
+    assert manual.mirror.entry_number_from_position(LogPosition(log_slice.epoch, 3)) is None
+    await manual.mirror.close()
 
 
 async def test_an_error_ends_all_readers_and_all_waiters(world: World) -> None:
-    hand_fed = HandFed(world)
-    reader = hand_fed.reader()
-    waiter = asyncio.ensure_future(hand_fed.mirror.wait_until_begun())
+    manual = ManualLogMirror(world)
+    reader = manual.reader()
+    waiter = asyncio.ensure_future(manual.mirror.wait_until_begun())
     await settle()
-    hand_fed.mirror.end_with_error(stopping_error())
-    hand_fed.mirror.end_with_error(GatewayError(ErrorCode.INTERNAL, "Too late."))
-    for waiting in (waiter, hand_fed.mirror.wait_until_begun()):
+    manual.mirror.end_with_error(stopping_error())
+    manual.mirror.end_with_error(GatewayError(ErrorCode.INTERNAL, "Too late."))
+    for waiting in (waiter, manual.mirror.wait_until_begun()):
         with pytest.raises(GatewayError) as stopped:
             await waiting
         assert stopped.value.code is ErrorCode.GATEWAY_STOPPING
     with pytest.raises(GatewayError):
         reader.poll_event()
-    await hand_fed.mirror.close()
+    await manual.mirror.close()
 
 
 async def test_a_log_that_has_ended_cannot_fail(world: World) -> None:
-    hand_fed = HandFed(world)
+    manual = ManualLogMirror(world)
     await write(world.log, SnapshotChange(a_run("completed"), [], []), ends=True)
-    await hand_fed.mirror.wait_until_begun() if hand_fed.state.has_begun else await hand_fed.mirror.refresh()
-    hand_fed.mirror.end_with_error(stopping_error())
-    assert hand_fed.mirror.error is None
-    assert hand_fed.mirror.is_over()
-    await hand_fed.mirror.close()
+    await manual.mirror.wait_until_begun() if manual.state.has_begun else await manual.mirror.refresh()
+    manual.mirror.end_with_error(stopping_error())
+    assert manual.mirror.error is None
+    assert manual.mirror.is_over()
+    await manual.mirror.close()
 
 
 async def test_a_waiter_ends_with_the_first_entry_or_with_an_error(world: World) -> None:
-    hand_fed = HandFed(world)
-    waiter = asyncio.ensure_future(hand_fed.mirror.wait_until_begun())
+    manual = ManualLogMirror(world)
+    waiter = asyncio.ensure_future(manual.mirror.wait_until_begun())
     await settle()
-    hand_fed.mirror.fail_waiters(GatewayError(ErrorCode.UPSTREAM_FAILED, "No."))
+    manual.mirror.fail_waiters(GatewayError(ErrorCode.UPSTREAM_FAILED, "No."))
     with pytest.raises(GatewayError):
         await waiter
-    waiter = asyncio.ensure_future(hand_fed.mirror.wait_until_begun())
+    waiter = asyncio.ensure_future(manual.mirror.wait_until_begun())
     await settle()
     await write(world.log, BEGINNING)
     await waiter
-    await hand_fed.mirror.close()
+    await manual.mirror.close()
 
 
 async def test_an_unexpected_error_of_the_log_ends_the_readers(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    hand_fed = HandFed(world)
-    reader = hand_fed.reader()
-    hand_fed.mirror.log = None  # type: ignore[assignment]
-    await hand_fed.mirror.refresh()
+    manual = ManualLogMirror(world)
+    reader = manual.reader()
+    manual.mirror.log = None  # type: ignore[assignment]
+    await manual.mirror.refresh()
     with pytest.raises(GatewayError) as failed:
         reader.poll_event()
     assert failed.value.code is ErrorCode.INTERNAL
     assert len(caplog.records) == 1
-    await hand_fed.mirror.close()
+    await manual.mirror.close()

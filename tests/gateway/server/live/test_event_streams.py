@@ -24,9 +24,9 @@ from tests.support.subscription_gateway import (
     CREDENTIAL,
     DEADLINE_SECONDS,
     STATUS,
-    Following,
+    SubscriptionGateway,
     read_frame,
-    running_following,
+    running_subscription_gateway,
     status,
 )
 from tests.support.wire_samples import run
@@ -37,8 +37,8 @@ STREAM = {**CREDENTIAL, "Accept": "text/event-stream"}
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[Following]:
-    async with running_following() as gateway:
+async def gateway() -> AsyncIterator[SubscriptionGateway]:
+    async with running_subscription_gateway() as gateway:
         yield gateway
         await gateway.wait_until_idle()
 
@@ -63,7 +63,7 @@ def test_a_single_result_is_one_next_and_complete() -> None:
     assert body == b'event: next\ndata: {"data":{"text":"two\\nlines"}}\n\nevent: complete\ndata: \n\n'
 
 
-async def test_a_subscription_is_a_stream_of_events_with_their_cursors(gateway: Following) -> None:
+async def test_a_subscription_is_a_stream_of_events_with_their_cursors(gateway: SubscriptionGateway) -> None:
     async with gateway.stream() as response:
         assert (response.status, response.content_type) == (200, "text/event-stream")
         assert response.headers["X-Accel-Buffering"] == "no"
@@ -81,7 +81,7 @@ async def test_a_subscription_is_a_stream_of_events_with_their_cursors(gateway: 
         assert await response.content.read() == b""
 
 
-async def test_the_feed_begins_after_the_last_event_id(gateway: Following) -> None:
+async def test_the_feed_begins_after_the_last_event_id(gateway: SubscriptionGateway) -> None:
     async with gateway.stream(**{"Last-Event-ID": "cursor-7"}):
         await gateway.wait_for_feeds()
     async with gateway.stream(**{"Last-Event-ID": ""}):
@@ -90,7 +90,7 @@ async def test_the_feed_begins_after_the_last_event_id(gateway: Following) -> No
     assert gateway.events.followed == [("status", key, "cursor-7"), ("status", key, None)]
 
 
-async def test_a_browsers_event_source_sends_a_get(gateway: Following) -> None:
+async def test_a_browsers_event_source_sends_a_get(gateway: SubscriptionGateway) -> None:
     async with gateway.session.get(f"{gateway.url}/graphql", params={"query": STATUS}, headers=STREAM) as response:
         await gateway.wait_for_feeds()
         gateway.events.end()
@@ -108,7 +108,7 @@ async def test_a_browsers_event_source_sends_a_get(gateway: Following) -> None:
         ("fragment F on Query { __typename }", "BAD_USER_INPUT"),
     ],
 )
-async def test_a_request_error_stands_in_the_stream(gateway: Following, query: str, code: str) -> None:
+async def test_a_request_error_stands_in_the_stream(gateway: SubscriptionGateway, query: str, code: str) -> None:
     async with gateway.stream(query) as response:
         assert (response.status, response.content_type) == (200, "text/event-stream")
         first, last = frames_from_body(await response.read())
@@ -118,14 +118,14 @@ async def test_a_request_error_stands_in_the_stream(gateway: Following, query: s
     assert "data" not in body
 
 
-async def test_a_refused_subscription_is_an_error_in_the_stream(gateway: Following) -> None:
+async def test_a_refused_subscription_is_an_error_in_the_stream(gateway: SubscriptionGateway) -> None:
     gateway.events.refuse = GatewayError(ErrorCode.NOT_FOUND, "No such run.")
     async with gateway.stream() as response:
         first, _ = frames_from_body(await response.read())
     assert json.loads(first["data"])["errors"][0]["extensions"]["code"] == "NOT_FOUND"
 
 
-async def test_a_failed_feed_is_an_error_before_complete(gateway: Following) -> None:
+async def test_a_failed_feed_is_an_error_before_complete(gateway: SubscriptionGateway) -> None:
     async with gateway.stream() as response:
         await gateway.wait_for_feeds()
         gateway.events.fail(GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "It is away."))
@@ -133,7 +133,7 @@ async def test_a_failed_feed_is_an_error_before_complete(gateway: Following) -> 
         assert await read_frame(response) == COMPLETE
 
 
-async def test_a_query_is_one_next_and_complete(gateway: Following) -> None:
+async def test_a_query_is_one_next_and_complete(gateway: SubscriptionGateway) -> None:
     async with gateway.stream("{ __typename }") as response:
         first, last = frames_from_body(await response.read())
     assert (json.loads(first["data"]), last) == ({"data": {"__typename": "Query"}}, COMPLETE)
@@ -150,7 +150,7 @@ async def test_a_query_is_one_next_and_complete(gateway: Following) -> None:
     ],
 )
 async def test_a_faulty_http_request_gets_an_http_status(
-    gateway: Following, method: str, options: Any, status: int
+    gateway: SubscriptionGateway, method: str, options: Any, status: int
 ) -> None:
     reply = await gateway.send(method, "/graphql", **options)
     assert reply.status == status
@@ -170,21 +170,23 @@ async def test_a_faulty_http_request_gets_an_http_status(
     ],
 )
 async def test_a_query_gets_the_type_that_its_accept_header_prefers(
-    gateway: Following, accept: str, streams: bool
+    gateway: SubscriptionGateway, accept: str, streams: bool
 ) -> None:
     reply = await gateway.post({"query": "{ __typename }"}, headers={**CREDENTIAL, "Accept": accept})
     assert reply.status == 200
     assert reply.headers["Content-Type"].startswith("text/event-stream" if streams else "application/json")
 
 
-async def test_a_subscription_is_a_stream_wherever_a_stream_is_accepted(gateway: Following) -> None:
+async def test_a_subscription_is_a_stream_wherever_a_stream_is_accepted(gateway: SubscriptionGateway) -> None:
     async with gateway.stream(Accept="application/json, text/event-stream;q=0.1") as response:
         await gateway.wait_for_feeds()
         assert response.content_type == "text/event-stream"
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "application/graphql-response+json"])
-async def test_a_subscription_without_a_stream_gets_the_right_ways_to_send_it(gateway: Following, accept: str) -> None:
+async def test_a_subscription_without_a_stream_gets_the_right_ways_to_send_it(
+    gateway: SubscriptionGateway, accept: str
+) -> None:
     reply = await gateway.post({"query": STATUS}, headers={**CREDENTIAL, "Accept": accept})
     assert reply.status == 400
     message = reply.json["errors"][0]["message"]
@@ -192,14 +194,14 @@ async def test_a_subscription_without_a_stream_gets_the_right_ways_to_send_it(ga
     assert "text/event-stream" in message
 
 
-async def test_a_client_that_disconnects_leaves_nothing_behind(gateway: Following) -> None:
+async def test_a_client_that_disconnects_leaves_nothing_behind(gateway: SubscriptionGateway) -> None:
     async with gateway.stream():
         await gateway.wait_for_feeds()
     await gateway.wait_until_idle()
 
 
 async def test_comments_keep_an_idle_stream_open() -> None:
-    async with running_following(limits=replace(LIMITS, heartbeat_seconds=0.01)) as gateway:
+    async with running_subscription_gateway(limits=replace(LIMITS, heartbeat_seconds=0.01)) as gateway:
         async with gateway.stream() as response, asyncio.timeout(DEADLINE_SECONDS):
             for _ in range(3):
                 assert await response.content.readuntil(b"\n\n") == b":\n\n"
@@ -207,7 +209,7 @@ async def test_comments_keep_an_idle_stream_open() -> None:
 
 
 async def test_a_client_that_reads_nothing_is_disconnected() -> None:
-    async with running_following(limits=replace(LIMITS, stalled_client_seconds=0.05)) as gateway:
+    async with running_subscription_gateway(limits=replace(LIMITS, stalled_client_seconds=0.05)) as gateway:
         query = STATUS.replace("status }", "run { model } }")
         async with gateway.stream(query):
             await gateway.wait_for_feeds()
@@ -219,7 +221,7 @@ async def test_a_client_that_reads_nothing_is_disconnected() -> None:
         await gateway.wait_until_idle()
 
 
-async def test_a_stop_ends_the_stream_without_complete_so_that_clients_reconnect(gateway: Following) -> None:
+async def test_a_stop_ends_the_stream_without_complete_so_that_clients_reconnect(gateway: SubscriptionGateway) -> None:
     async with gateway.stream() as response:
         await gateway.wait_for_feeds()
         await gateway.stop()
@@ -229,7 +231,7 @@ async def test_a_stop_ends_the_stream_without_complete_so_that_clients_reconnect
         assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
 
 
-async def test_a_stream_ends_when_its_credential_expires(gateway: Following) -> None:
+async def test_a_stream_ends_when_its_credential_expires(gateway: SubscriptionGateway) -> None:
     claims = base64.urlsafe_b64encode(b'{"exp": 1700000000}').decode().rstrip("=")
     async with gateway.stream(Authorization=f"Bearer e30.{claims}.sig") as response:
         error = json.loads((await read_frame(response))["data"])["errors"][0]

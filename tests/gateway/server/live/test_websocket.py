@@ -19,8 +19,8 @@ from tests.support.subscription_gateway import (
     CREDENTIAL,
     STATUS,
     SUBPROTOCOL,
-    Following,
-    running_following,
+    SubscriptionGateway,
+    running_subscription_gateway,
     status,
     until,
 )
@@ -30,8 +30,8 @@ LIMITS = SubscriptionLimits()
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[Following]:
-    async with running_following() as gateway:
+async def gateway() -> AsyncIterator[SubscriptionGateway]:
+    async with running_subscription_gateway() as gateway:
         yield gateway
         await gateway.wait_until_idle()
 
@@ -40,7 +40,7 @@ def next_message(text: str, id: str = "1") -> dict[str, Any]:
     return {"type": "next", "id": id, "payload": {"data": {"runStatus": {"status": text}}}}
 
 
-async def test_a_subscription_sends_each_event_and_complete(gateway: Following) -> None:
+async def test_a_subscription_sends_each_event_and_complete(gateway: SubscriptionGateway) -> None:
     async with gateway.initialised() as socket:
         await socket.subscribe("a")
         await gateway.wait_for_feeds()
@@ -57,7 +57,9 @@ async def test_a_subscription_sends_each_event_and_complete(gateway: Following) 
         await until(lambda: not gateway.events.open_feeds)
 
 
-async def test_a_subscription_that_its_client_completes_ends_and_its_id_is_free_again(gateway: Following) -> None:
+async def test_a_subscription_that_its_client_completes_ends_and_its_id_is_free_again(
+    gateway: SubscriptionGateway,
+) -> None:
     async with gateway.initialised() as socket:
         for _ in range(2):
             await socket.subscribe()
@@ -69,7 +71,7 @@ async def test_a_subscription_that_its_client_completes_ends_and_its_id_is_free_
         assert await socket.receive() == {"type": "pong", "payload": {"still": "here"}}
 
 
-async def test_a_failed_feed_is_an_error_of_its_operation(gateway: Following) -> None:
+async def test_a_failed_feed_is_an_error_of_its_operation(gateway: SubscriptionGateway) -> None:
     async with gateway.initialised() as socket:
         await socket.subscribe()
         await gateway.wait_for_feeds()
@@ -93,7 +95,9 @@ async def test_a_failed_feed_is_an_error_of_its_operation(gateway: Following) ->
         ("fragment F on Query { __typename }", "BAD_USER_INPUT"),
     ],
 )
-async def test_a_request_error_ends_the_operation_and_not_the_socket(gateway: Following, query: str, code: str) -> None:
+async def test_a_request_error_ends_the_operation_and_not_the_socket(
+    gateway: SubscriptionGateway, query: str, code: str
+) -> None:
     async with gateway.initialised() as socket:
         await socket.subscribe("bad", query)
         message = await socket.receive()
@@ -103,7 +107,7 @@ async def test_a_request_error_ends_the_operation_and_not_the_socket(gateway: Fo
         assert await socket.receive() == {"type": "pong"}
 
 
-async def test_a_refused_subscription_is_an_error(gateway: Following) -> None:
+async def test_a_refused_subscription_is_an_error(gateway: SubscriptionGateway) -> None:
     gateway.events.refuse = GatewayError(ErrorCode.NOT_FOUND, "No such run.")
     async with gateway.initialised() as socket:
         await socket.subscribe()
@@ -111,7 +115,7 @@ async def test_a_refused_subscription_is_an_error(gateway: Following) -> None:
         assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "NOT_FOUND")
 
 
-async def test_a_query_is_one_next_and_complete(gateway: Following) -> None:
+async def test_a_query_is_one_next_and_complete(gateway: SubscriptionGateway) -> None:
     async with gateway.initialised() as socket:
         await socket.subscribe("q", "query Q($x: Boolean!) { __typename @include(if: $x) }", variables={"x": True})
         payload = {"data": {"__typename": "Query"}}
@@ -141,7 +145,7 @@ async def test_a_query_is_one_next_and_complete(gateway: Following) -> None:
         ([{"type": "ping", "payload": {"long": "x" * 20_000}}], 1009),
     ],
 )
-async def test_each_violation_has_its_close_code(gateway: Following, messages: list[Any], code: int) -> None:
+async def test_each_violation_has_its_close_code(gateway: SubscriptionGateway, messages: list[Any], code: int) -> None:
     async with gateway.socket() as socket:
         for message in messages:
             if isinstance(message, bytes):
@@ -155,12 +159,14 @@ async def test_each_violation_has_its_close_code(gateway: Following, messages: l
 
 
 @pytest.mark.parametrize("protocols", [(), ("graphql-ws",), ("graphql-ws", "other")])
-async def test_another_subprotocol_is_closed_with_4406(gateway: Following, protocols: tuple[str, ...]) -> None:
+async def test_another_subprotocol_is_closed_with_4406(
+    gateway: SubscriptionGateway, protocols: tuple[str, ...]
+) -> None:
     async with gateway.socket(protocols=protocols) as socket:
         assert await socket.wait_for_close() == (4406, "Subprotocol not acceptable")
 
 
-async def test_the_subprotocol_is_found_among_others(gateway: Following) -> None:
+async def test_the_subprotocol_is_found_among_others(gateway: SubscriptionGateway) -> None:
     async with gateway.socket(protocols=("graphql-ws", SUBPROTOCOL)) as socket:
         assert socket.ws.protocol == SUBPROTOCOL
         await socket.initialise()
@@ -175,18 +181,20 @@ async def test_the_subprotocol_is_found_among_others(gateway: Following) -> None
         {"headers": {"Authorization": "Bearer x"}},
     ],
 )
-async def test_the_credential_may_come_with_the_first_message(gateway: Following, payload: Any) -> None:
+async def test_the_credential_may_come_with_the_first_message(gateway: SubscriptionGateway, payload: Any) -> None:
     async with gateway.socket() as socket:
         await socket.initialise(payload)
 
 
-async def test_the_credential_may_come_with_the_request(gateway: Following) -> None:
+async def test_the_credential_may_come_with_the_request(gateway: SubscriptionGateway) -> None:
     async with gateway.socket(headers=CREDENTIAL) as socket:
         await socket.initialise(None)
 
 
 async def test_a_page_of_another_origin_has_to_send_its_credential_in_connection_init() -> None:
-    async with running_following(credential_policy=CredentialPolicy("Bearer own", allow_anonymous=True)) as gateway:
+    async with running_subscription_gateway(
+        credential_policy=CredentialPolicy("Bearer own", allow_anonymous=True)
+    ) as gateway:
         foreign = {**CREDENTIAL, "Origin": "https://elsewhere.example"}
         async with gateway.socket(headers=foreign) as socket:
             await socket.send(type="connection_init")
@@ -202,13 +210,13 @@ async def test_a_page_of_another_origin_has_to_send_its_credential_in_connection
 
 
 async def test_a_socket_without_connection_init_is_closed_after_the_timeout() -> None:
-    async with running_following(limits=replace(LIMITS, socket_init_seconds=0.01)) as gateway:
+    async with running_subscription_gateway(limits=replace(LIMITS, socket_init_seconds=0.01)) as gateway:
         async with gateway.socket() as socket:
             assert await socket.wait_for_close() == (4408, "Connection initialisation timeout")
         await gateway.wait_until_idle()
 
 
-async def refused_upgrade(gateway: Following) -> tuple[int, str]:
+async def refused_upgrade(gateway: SubscriptionGateway) -> tuple[int, str]:
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         async with gateway.socket():
             pass
@@ -217,7 +225,7 @@ async def refused_upgrade(gateway: Following) -> tuple[int, str]:
 
 
 async def test_connections_beyond_the_limit_are_refused_before_they_open() -> None:
-    async with running_following(limits=replace(LIMITS, max_sockets=2)) as gateway:
+    async with running_subscription_gateway(limits=replace(LIMITS, max_sockets=2)) as gateway:
         async with gateway.initialised(), gateway.initialised():
             assert await refused_upgrade(gateway) == (503, "1")
             async with gateway.stream() as response:
@@ -228,7 +236,7 @@ async def test_connections_beyond_the_limit_are_refused_before_they_open() -> No
 
 
 async def test_uninitialised_sockets_have_their_own_limit() -> None:
-    async with running_following(limits=replace(LIMITS, max_uninitialised_sockets=1)) as gateway:
+    async with running_subscription_gateway(limits=replace(LIMITS, max_uninitialised_sockets=1)) as gateway:
         async with gateway.initialised(), gateway.socket() as second:
             assert await refused_upgrade(gateway) == (503, "1")
             await second.initialise()
@@ -241,7 +249,7 @@ async def test_uninitialised_sockets_have_their_own_limit() -> None:
 
 async def test_operations_of_a_socket_and_subscriptions_of_a_principal_are_limited() -> None:
     limits = replace(LIMITS, max_operations_per_socket=2, max_subscriptions_per_principal=3)
-    async with running_following(limits=limits) as gateway, gateway.initialised() as first:
+    async with running_subscription_gateway(limits=limits) as gateway, gateway.initialised() as first:
         for id_ in ("1", "2"):
             await first.subscribe(id_)
         await first.subscribe("3")
@@ -261,7 +269,7 @@ async def test_operations_of_a_socket_and_subscriptions_of_a_principal_are_limit
                 await gateway.wait_for_feeds(4)
 
 
-async def test_a_client_that_disconnects_without_complete_leaves_nothing_behind(gateway: Following) -> None:
+async def test_a_client_that_disconnects_without_complete_leaves_nothing_behind(gateway: SubscriptionGateway) -> None:
     async with gateway.initialised() as socket:
         await socket.subscribe()
         await gateway.wait_for_feeds()
@@ -302,7 +310,7 @@ class RawSocket:
 
 
 async def test_a_peer_that_answers_no_ping_is_noticed() -> None:
-    async with running_following(limits=replace(LIMITS, heartbeat_seconds=0.02)) as gateway:
+    async with running_subscription_gateway(limits=replace(LIMITS, heartbeat_seconds=0.02)) as gateway:
         client = await RawSocket.open(gateway.url)
         client.send({"type": "connection_init"})
         async with asyncio.timeout(10):
@@ -313,7 +321,7 @@ async def test_a_peer_that_answers_no_ping_is_noticed() -> None:
 
 
 async def test_a_client_that_reads_nothing_is_disconnected_and_delays_no_other() -> None:
-    async with running_following(limits=replace(LIMITS, stalled_client_seconds=0.05)) as gateway:
+    async with running_subscription_gateway(limits=replace(LIMITS, stalled_client_seconds=0.05)) as gateway:
         slow = await RawSocket.open(gateway.url, limit=1)
         slow.send({"type": "connection_init"})
         slow.send({"type": "subscribe", "id": "s", "payload": {"query": STATUS.replace("{ status", "{ run { model }")}})
@@ -334,7 +342,7 @@ async def test_a_client_that_reads_nothing_is_disconnected_and_delays_no_other()
 
 
 async def test_a_client_that_sends_pings_and_reads_nothing_is_not_read_any_further() -> None:
-    async with running_following(limits=replace(LIMITS, stalled_client_seconds=0.2)) as gateway:
+    async with running_subscription_gateway(limits=replace(LIMITS, stalled_client_seconds=0.2)) as gateway:
         client = await RawSocket.open(gateway.url, limit=1)
         ping = bytes([0x89, 0x80 | 125, 0, 0, 0, 0]) + b"x" * 125
 
@@ -351,7 +359,7 @@ async def test_a_client_that_sends_pings_and_reads_nothing_is_not_read_any_furth
 
 
 async def test_a_thousand_subscribers_of_one_selection_cost_one_rendering_an_event() -> None:
-    async with running_following() as gateway:
+    async with running_subscription_gateway() as gateway:
         sockets = [await RawSocket.open(gateway.url) for _ in range(50)]
         for number, socket in enumerate(sockets):
             socket.send({"type": "connection_init"})
@@ -372,7 +380,7 @@ async def test_a_thousand_subscribers_of_one_selection_cost_one_rendering_an_eve
         await gateway.wait_until_idle()
 
 
-async def test_a_stop_closes_every_socket_so_that_its_client_reconnects(gateway: Following) -> None:
+async def test_a_stop_closes_every_socket_so_that_its_client_reconnects(gateway: SubscriptionGateway) -> None:
     async with gateway.initialised() as socket, gateway.socket() as uninitialised:
         await socket.subscribe()
         await gateway.wait_for_feeds()
@@ -385,7 +393,7 @@ async def test_a_stop_closes_every_socket_so_that_its_client_reconnects(gateway:
 
 async def test_a_subscription_ends_when_its_credential_expires() -> None:
     claims = base64.urlsafe_b64encode(b'{"exp": 1700000000.5}').decode().rstrip("=")
-    async with running_following() as gateway:
+    async with running_subscription_gateway() as gateway:
         async with gateway.initialised({"Authorization": f"Bearer e30.{claims}.sig"}) as socket:
             await socket.subscribe("q", "{ __typename }")
             assert [(await socket.receive())["type"] for _ in range(2)] == ["next", "complete"]

@@ -6,7 +6,7 @@ import gc
 from gateway.server.http.graphql_request import GraphQLRequest
 from schema.contract.keys import RunKey
 from tests.support.fake_run_events import FakeFeed, FakeRunEvents
-from tests.support.subscription_gateway import STATUS, running_following, until
+from tests.support.subscription_gateway import STATUS, running_subscription_gateway, until
 
 
 async def test_each_of_many_operations_at_once_starts_in_its_own_loop_iteration() -> None:
@@ -24,7 +24,7 @@ async def test_each_of_many_operations_at_once_starts_in_its_own_loop_iteration(
         handle = loop.call_soon(count_round)
 
     started_in = list[int]()
-    async with running_following(events=RecordingEvents()) as gateway, gateway.initialised() as socket:
+    async with running_subscription_gateway(events=RecordingEvents()) as gateway, gateway.initialised() as socket:
         count_round()
         for number in range(20):
             await socket.subscribe(str(number))
@@ -35,7 +35,7 @@ async def test_each_of_many_operations_at_once_starts_in_its_own_loop_iteration(
 
 
 async def test_a_received_request_is_freed_before_the_next_message() -> None:
-    async with running_following() as gateway, gateway.initialised() as socket:
+    async with running_subscription_gateway() as gateway, gateway.initialised() as socket:
         await socket.subscribe(query=STATUS + "# kept?")
         await gateway.wait_for_feeds()
         await until(lambda: not len(gateway.endpoint.connections.tasks))
