@@ -12,7 +12,7 @@ from tests.support.examples import load_examples
 from tests.support.gateway import Gateway, running_gateway
 
 EXAMPLES = {one.name: one.text for one in load_examples() if OperationType.SUBSCRIPTION not in one.kinds}
-ASKING = {"GraphQL-Cost": "1"}
+COST_HEADER = {"GraphQL-Cost": "1"}
 INBOX = EXAMPLES["01-inbox"]
 
 
@@ -32,7 +32,7 @@ async def demo(demo_emulator: Emulator) -> AsyncIterator[Gateway]:
 async def test_an_example_takes_no_more_calls_than_predicted_and_reports_the_emulators_count(
     name: str, demo: Gateway, demo_emulator: Emulator
 ) -> None:
-    answer = (await demo.post({"query": EXAMPLES[name]}, headers=ASKING)).json
+    answer = (await demo.post({"query": EXAMPLES[name]}, headers=COST_HEADER)).json
     assert "errors" not in answer
     cost = answer["extensions"]["cost"]
     assert cost["upstreamCalls"] == demo_emulator.counts.total
@@ -45,7 +45,7 @@ async def test_an_example_takes_no_more_calls_than_predicted_and_reports_the_emu
 async def test_calls_that_depend_on_each_other_make_a_chain(demo: Gateway) -> None:
     thread = '{ thread(id: "thread_demoQuarterlySales000001") { metadata messages(last: 1) { nodes { %s } } } }'
     for below, chain in (("role", 1), ("run { status assistant { name } }", 3)):
-        answer = (await demo.post({"query": thread % below}, headers=ASKING)).json
+        answer = (await demo.post({"query": thread % below}, headers=COST_HEADER)).json
         assert answer["extensions"]["cost"]["longestChain"] == chain
 
 

@@ -171,16 +171,16 @@ async def test_the_interpreters_code_is_streamed(client: AsyncOpenAI) -> None:
 
 async def test_a_function_is_called_and_its_output_streams_on(client: AsyncOpenAI) -> None:
     thread_id, assistant_id = await a_thread(client, "Weather in Oslo?"), await an_assistant(client, WEATHER)
-    asking, answering = Recorder(), Recorder()
+    first, second = Recorder(), Recorder()
     async with client.beta.threads.runs.stream(
-        thread_id=thread_id, assistant_id=assistant_id, event_handler=asking
+        thread_id=thread_id, assistant_id=assistant_id, event_handler=first
     ) as stream:
         await stream.until_done()
-    waiting = cast("Run", asking.current_run)
-    assert asking.names[-2:] == ["thread.run.step.delta", "thread.run.requires_action"]
+    waiting = cast("Run", first.current_run)
+    assert first.names[-2:] == ["thread.run.step.delta", "thread.run.requires_action"]
     assert waiting.required_action is not None
     (wanted,) = waiting.required_action.submit_tool_outputs.tool_calls
-    (streamed,) = asking.calls
+    (streamed,) = first.calls
     assert streamed.type == "function"
     assert (streamed.id, streamed.function.arguments) == (wanted.id, wanted.function.arguments)
     assert json.loads(wanted.function.arguments) == {"city": "Oslo"}
@@ -188,12 +188,12 @@ async def test_a_function_is_called_and_its_output_streams_on(client: AsyncOpenA
         run_id=waiting.id,
         thread_id=thread_id,
         tool_outputs=[{"tool_call_id": wanted.id, "output": "4 degrees"}],
-        event_handler=answering,
+        event_handler=second,
     ) as stream:
         await stream.until_done()
-    assert answering.names[:3] == ["thread.run.step.completed", *BEGINNING[1:]]
-    assert answering.names[-1] == "thread.run.completed"
-    assert "4 degrees" in answering.text
+    assert second.names[:3] == ["thread.run.step.completed", *BEGINNING[1:]]
+    assert second.names[-1] == "thread.run.completed"
+    assert "4 degrees" in second.text
 
 
 async def test_a_cancellation_is_seen_from_the_stream() -> None:

@@ -71,24 +71,24 @@ def text(client: Any) -> Any:
 
 def functions(client: Any) -> Any:
     runs = client.beta.threads.runs
-    asking, answering = Recorder(), Recorder()
+    first, second = Recorder(), Recorder()
     with client.beta.threads.create_and_run_stream(
-        assistant_id=create_assistant(client, tools=[WEATHER]), thread=QUESTION, event_handler=asking
+        assistant_id=create_assistant(client, tools=[WEATHER]), thread=QUESTION, event_handler=first
     ) as stream:
         stream.until_done()
-    run: Any = asking.current_run
+    run: Any = first.current_run
     outputs = [
         {"tool_call_id": call.id, "output": "4 degrees"} for call in run.required_action.submit_tool_outputs.tool_calls
     ]
     with runs.submit_tool_outputs_stream(
-        run_id=run.id, thread_id=run.thread_id, tool_outputs=outputs, event_handler=answering
+        run_id=run.id, thread_id=run.thread_id, tool_outputs=outputs, event_handler=second
     ) as stream:
         stream.until_done()
     return {
-        "asked": asking.names,
-        "arguments": asking.arguments,
-        "answered": answering.names,
-        "text": answering.text,
+        "asked": first.names,
+        "arguments": first.arguments,
+        "answered": second.names,
+        "text": second.text,
     }
 
 

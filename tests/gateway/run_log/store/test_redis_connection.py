@@ -82,11 +82,11 @@ async def test_a_cancelled_command_leaves_no_reply_behind() -> None:
         async with connected(server.url) as connection:
             await connection.connect()
             server.command("CLIENT", "PAUSE", 300, "ALL")
-            asking = asyncio.create_task(connection.execute_command("ECHO", "old"))
+            waiting = asyncio.create_task(connection.execute_command("ECHO", "old"))
             await asyncio.sleep(0)
-            asking.cancel()
-            await asyncio.wait([asking])
-            assert asking.cancelled()
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            assert waiting.cancelled()
             assert await connection.execute_command("ECHO", "new") == b"new"
 
 
@@ -102,12 +102,12 @@ async def test_a_closed_connection_is_unavailable(valkey: Valkey) -> None:
 async def test_closing_during_cluster_discovery_cancels_no_caller() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         async with connected(f"redis://127.0.0.1:{silent.getsockname()[1]}", cluster=True) as connection:
-            asking = asyncio.create_task(connection.execute_command("GET", "a"))
+            waiting = asyncio.create_task(connection.execute_command("GET", "a"))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             await connection.close()
             with pytest.raises(LogUnavailableError, match="closed"):
-                await asking
+                await waiting
 
 
 async def test_a_body_that_takes_too_long_times_out() -> None:
