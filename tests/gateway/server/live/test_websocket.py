@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -15,6 +14,7 @@ from gateway.identity.credentials import CredentialPolicy
 from gateway.server.http.request_limits import SubscriptionLimits
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import StatusChange
+from tests.support.raw_socket import RawSocket
 from tests.support.subscription_gateway import (
     CREDENTIAL,
     STATUS,
@@ -278,37 +278,6 @@ async def test_a_client_that_disconnects_without_complete_leaves_nothing_behind(
     await gateway.wait_until_idle()
 
 
-class RawSocket:
-    """A WebSocket client that sends nothing by itself, not even a pong."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    @classmethod
-    async def open(cls, url: str, **options: Any) -> "RawSocket":
-        host, port = url.removeprefix("http://").split(":")
-        reader, writer = await asyncio.open_connection(host, int(port), **options)
-        key = base64.b64encode(os.urandom(16)).decode()
-        writer.write(
-            f"GET /graphql HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
-            f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\nAuthorization: Bearer x\r\n\r\n".encode()
-        )
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += await reader.read(1)
-        assert b" 101 " in head
-        return cls(reader, writer)
-
-    def send(self, message: dict[str, Any]) -> None:
-        text = json.dumps(message).encode()
-        self.writer.write(bytes([0x81, 0x80 | 126]) + len(text).to_bytes(2, "big") + bytes(4) + text)
-
-    async def aclose(self) -> None:
-        self.writer.close()
-        await asyncio.gather(self.writer.wait_closed(), return_exceptions=True)
-
-
 async def test_a_peer_that_answers_no_ping_is_noticed() -> None:
     async with running_subscription_gateway(limits=replace(LIMITS, heartbeat_seconds=0.02)) as gateway:
         client = await RawSocket.open(gateway.url)
@@ -356,28 +325,6 @@ async def test_a_client_that_sends_pings_and_reads_nothing_is_not_read_any_furth
                 await flood()
         await gateway.wait_until_idle()
         await client.aclose()
-
-
-async def test_a_thousand_subscribers_of_one_selection_cost_one_rendering_an_event() -> None:
-    async with running_subscription_gateway() as gateway:
-        sockets = [await RawSocket.open(gateway.url) for _ in range(50)]
-        for number, socket in enumerate(sockets):
-            socket.send({"type": "connection_init"})
-            for operation in range(20):
-                id_ = f"{number}-{operation}"
-                socket.send({"type": "subscribe", "id": id_, "payload": {"query": STATUS}})
-        await gateway.wait_for_feeds(1000)
-        (group,) = gateway.endpoint.connections.fan_out.groups
-        for text in ("queued", "in_progress", "completed"):
-            gateway.events.push(status(text))
-        for socket in sockets:
-            async with asyncio.timeout(20):
-                for _ in range(60):
-                    await socket.reader.readuntil(b'"}}}}')
-        assert (group.member_count, group.render_count) == (1000, 3)
-        for socket in sockets:
-            await socket.aclose()
-        await gateway.wait_until_idle()
 
 
 async def test_a_stop_closes_every_socket_so_that_its_client_reconnects(gateway: SubscriptionGateway) -> None:

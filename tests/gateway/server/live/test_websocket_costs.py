@@ -6,7 +6,8 @@ import gc
 from gateway.server.http.graphql_request import GraphQLRequest
 from schema.contract.keys import RunKey
 from tests.support.fake_run_events import FakeFeed, FakeRunEvents
-from tests.support.subscription_gateway import STATUS, running_subscription_gateway, until
+from tests.support.raw_socket import RawSocket
+from tests.support.subscription_gateway import STATUS, running_subscription_gateway, status, until
 
 
 async def test_each_of_many_operations_at_once_starts_in_its_own_loop_iteration() -> None:
@@ -42,3 +43,25 @@ async def test_a_received_request_is_freed_before_the_next_message() -> None:
         gc.collect()
         requests = [request for request in gc.get_objects() if isinstance(request, GraphQLRequest)]
         assert [request for request in requests if request.query.endswith("# kept?")] == []
+
+
+async def test_a_thousand_subscribers_of_one_selection_cost_one_rendering_an_event() -> None:
+    async with running_subscription_gateway() as gateway:
+        sockets = [await RawSocket.open(gateway.url) for _ in range(50)]
+        for number, socket in enumerate(sockets):
+            socket.send({"type": "connection_init"})
+            for operation in range(20):
+                id_ = f"{number}-{operation}"
+                socket.send({"type": "subscribe", "id": id_, "payload": {"query": STATUS}})
+        await gateway.wait_for_feeds(1000)
+        (group,) = gateway.endpoint.connections.fan_out.groups
+        for text in ("queued", "in_progress", "completed"):
+            gateway.events.push(status(text))
+        for socket in sockets:
+            async with asyncio.timeout(20):
+                for _ in range(60):
+                    await socket.reader.readuntil(b'"}}}}')
+        assert (group.member_count, group.render_count) == (1000, 3)
+        for socket in sockets:
+            await socket.aclose()
+        await gateway.wait_until_idle()
