@@ -10,14 +10,8 @@ from schema.graph.run_node import Run
 from schema.graph.run_step_node import RunStep
 from schema.graph.subscriptions import Subscription
 from schema.graph.thread_node import Thread
-from schema.operations.document_limits import depth_limit, repetition_limit
+from schema.operations.document_limits import depth_limit
 from schema.operations.gateway_schema import GatewaySchema, OperationLimits
-
-MAX_REPETITIONS = 100
-"""How often one selection set may select the same response name.
-
-The merged fragments of a large frontend select `id` some dozen times.
-"""
 
 
 def build_schema(*, max_depth: int = 30, max_tokens: int = 4_000, max_upstream_calls: int = 1_000) -> GatewaySchema:
@@ -26,7 +20,7 @@ def build_schema(*, max_depth: int = 30, max_tokens: int = 4_000, max_upstream_c
     An operation may nest `max_depth` fields, and its document may have `max_tokens` tokens. It may be predicted to
     make `max_upstream_calls` upstream calls; for a subscription that is the limit of each event.
     """
-    rules = (depth_limit(max_depth), repetition_limit(MAX_REPETITIONS))
+    rules = (depth_limit(max_depth),)
     return GatewaySchema(
         Query,
         Mutation,

@@ -11,18 +11,26 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
+    TokenKind,
     ValidationRule,
     parse,
-    specified_rules,
-    validate,
 )
-from strawberry.schema.schema import validate_document
 
+from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.plans import DocumentPlans
 from schema.engine.public_errors import to_graphql_errors
+from schema.engine.validation import validate_document
+
+MAX_DOCUMENT_CHARACTERS = 100_000
+"""The longest document. The lexer takes up to 0.4 microseconds for a character. Long texts belong in variables."""
 
 CHARACTERS_PER_PLANNED_FIELD = 3
 """The size of a planned field, as the characters of a document whose syntax tree is as large. Measured."""
+
+MAX_NAME_LENGTH = 200
+"""The most characters of a name or a number. Long ones take long to convert and to compare with similar names."""
+
+_NAMES_AND_NUMBERS = frozenset({TokenKind.NAME, TokenKind.INT, TokenKind.FLOAT})
 
 _EMPTY_DOCUMENT = DocumentNode(definitions=())
 
@@ -107,7 +115,7 @@ class DocumentReader:
     def __init__(
         self, schema: GraphQLSchema, cache: DocumentCache, *, max_tokens: int, rules: Sequence[type[ValidationRule]]
     ) -> None:
-        """Limit documents to `max_tokens` tokens, and validate by `rules` before GraphQL's own rules."""
+        """Limit documents to `max_tokens` tokens, and validate by GraphQL's rules and these `rules`."""
         self._schema = schema
         self._cache = cache
         self._max_tokens = max_tokens
@@ -129,12 +137,25 @@ class DocumentReader:
     def _parse_uncached(self, text: str) -> ParsedDocument:
         node = _EMPTY_DOCUMENT
         try:
+            _check_length(text)
             node = parse(text, max_tokens=self._max_tokens)
-            return ParsedDocument(text, node, self._validate(node))
+            _check_names(node)
+            return ParsedDocument(text, node, validate_document(self._schema, node, self._rules))
         except Exception as error:  # a refusal, or an unexpected error that is masked in the response
             return ParsedDocument(text, node, to_graphql_errors(error))
 
-    def _validate(self, node: DocumentNode) -> list[GraphQLError]:
-        # Our rules come first: one of GraphQL's rules takes seconds for a document that ours refuse.
-        errors = validate(self._schema, node, self._rules)
-        return errors or validate_document(self._schema, node, tuple(specified_rules))
+
+def _check_length(text: str) -> None:
+    if len(text) > MAX_DOCUMENT_CHARACTERS:
+        expected = f"Expected a document of at most {MAX_DOCUMENT_CHARACTERS} characters, with long texts in variables"
+        raise GatewayError(ErrorCode.BAD_USER_INPUT, f"{expected}; got {len(text)}.", argument="query")
+
+
+def _check_names(document: DocumentNode) -> None:
+    token = document.loc.start_token if document.loc is not None else None
+    while token is not None:
+        if token.kind in _NAMES_AND_NUMBERS and token.end - token.start > MAX_NAME_LENGTH:
+            expected = f"Expected names and numbers of at most {MAX_NAME_LENGTH} characters in the document"
+            got = f"one of {token.end - token.start} at line {token.line}, column {token.column}"
+            raise GatewayError(ErrorCode.BAD_USER_INPUT, f"{expected}, got {got}.", argument="query")
+        token = token.next

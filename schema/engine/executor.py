@@ -19,11 +19,18 @@ from graphql import GraphQLObjectType
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
+from schema.contract.errors import GatewayError
 from schema.engine.context import Context
 from schema.engine.documents import ParsedDocument
 from schema.engine.plan_execution import PlanExecution, PositionPlans
 from schema.engine.plans import DocumentPlans, find_plan
-from schema.engine.public_errors import OperationRefusedError
+from schema.engine.public_errors import OperationRefusedError, to_graphql_errors
+from schema.engine.variable_limits import check_variables
+
+MAX_SUGGESTED_CHARACTERS = 10_000
+"""Variables with more characters get errors without a search for similar names."""
+
+_MAX_COERCION_ERRORS = 1
 
 
 class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
@@ -94,6 +101,10 @@ def build_executor(
     """
     if document.errors:
         raise OperationRefusedError(document.errors)
+    try:
+        characters = check_variables(variables or {})
+    except GatewayError as error:
+        raise OperationRefusedError(to_graphql_errors(error)) from None
     executor = schema.execution_context_class.build(
         schema._schema,
         document.node,
@@ -101,11 +112,13 @@ def build_executor(
         context_value=context,
         raw_variable_values=dict(variables or {}),
         operation_name=operation_name,
+        max_coercion_errors=_MAX_COERCION_ERRORS,
+        hide_suggestions=characters > MAX_SUGGESTED_CHARACTERS,
         is_awaitable=cast("Any", optimized_is_awaitable),
         operation_extensions=extensions,
     )
     if isinstance(executor, list):
-        raise OperationRefusedError(executor)
+        raise OperationRefusedError(executor[:_MAX_COERCION_ERRORS])
     built = cast("CompiledExecutor", executor)
     built.plans = document.plans
     return built

@@ -10,6 +10,11 @@ from graphql import GraphQLError, GraphQLSyntaxError
 
 from schema.contract.errors import ErrorCode, GatewayError
 
+MAX_MESSAGE_LENGTH = 200
+"""The longest message of GraphQL itself. Its messages quote names and values of the request whole."""
+
+MAX_LOCATIONS = 10
+
 _logger = logging.getLogger("schema.errors")
 
 
@@ -56,9 +61,10 @@ def to_public_errors(errors: Iterable[GraphQLError]) -> list[GraphQLError]:
     """Convert errors to public errors, each with a code.
 
     Errors that are meant for the caller pass: `GatewayError`, and GraphQL's own refusals of a document or its
-    variables. All others are masked, and logged under an id that the caller and the operator can quote.
+    variables, cut to `MAX_MESSAGE_LENGTH`. All others are masked, and logged under an id that the caller and the
+    operator can quote.
     """
-    return [_mask(error) if is_unexpected(error) else _add_code(error) for error in errors]
+    return [_mask(error) if is_unexpected(error) else _add_code(_cut(error)) for error in errors]
 
 
 def _mask(error: GraphQLError) -> GraphQLError:
@@ -72,6 +78,15 @@ def _mask(error: GraphQLError) -> GraphQLError:
         path=error.path,
         extensions=masked.extensions,
     )
+
+
+def _cut(error: GraphQLError) -> GraphQLError:
+    """Cut a message that may quote the request. The messages of `GatewayError` are short already."""
+    if not isinstance(error.original_error, GatewayError) and len(error.message) > MAX_MESSAGE_LENGTH:
+        error.message = error.message[: MAX_MESSAGE_LENGTH - 3] + "..."
+    if error.locations is not None:
+        error.locations = error.locations[:MAX_LOCATIONS]
+    return error
 
 
 def _add_code(error: GraphQLError) -> GraphQLError:

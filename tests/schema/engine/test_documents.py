@@ -123,12 +123,45 @@ def test_an_invalid_document_is_parsed_each_time() -> None:
     assert validated == ["validated"] * 2
 
 
-def test_our_own_rules_are_checked_before_graphqls() -> None:
+def test_our_own_rules_are_checked_together_with_graphqls() -> None:
     class Refuse(ValidationRule):
         def enter_document(self, node: DocumentNode, *_: Any) -> None:
             self.report_error(GraphQLError("Refused."))
 
-    assert [error.message for error in document_reader(Refuse).parse("{ b }").errors] == ["Refused."]
+    messages = [error.message for error in document_reader(Refuse).parse("{ b }").errors]
+    assert messages == ["Refused.", "Cannot query field 'b' on type 'Query'. Did you mean 'a'?"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "{ a } #" + "x" * 100_000,
+            "Expected a document of at most 100000 characters, with long texts in variables; got 100007.",
+        ),
+        (
+            "{ a\n " + "b" * 201 + " }",
+            "Expected names and numbers of at most 200 characters in the document, got one of 201 at line 2, column 2.",
+        ),
+        (
+            f"{{ a(b: {'9' * 500}) }}",
+            "Expected names and numbers of at most 200 characters in the document, got one of 500 at line 1, column 8.",
+        ),
+    ],
+)
+def test_a_document_with_too_long_a_text_is_refused_before_validation(text: str, message: str) -> None:
+    validated: list[str] = []
+    (error,) = document_reader(counting(validated)).parse(text).errors
+    assert error.message == message
+    assert error.extensions == {"code": "BAD_USER_INPUT", "retryable": False, "argument": "query"}
+    assert validated == []
+
+
+def test_a_long_text_may_stand_in_a_string() -> None:
+    reader = DocumentReader(
+        build_schema("type Query { a(b: String): Int }"), DocumentCache(1000), max_tokens=100, rules=()
+    )
+    assert not reader.parse(f'{{ a(b: "{"x" * 99_000}") }}').errors
 
 
 def test_a_document_with_too_many_tokens_is_not_parsed_to_its_end() -> None:

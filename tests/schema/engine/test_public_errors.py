@@ -74,7 +74,7 @@ async def test_an_expected_error_passes_with_what_a_program_needs_and_is_not_log
     [
         ("{", {}, "GRAPHQL_PARSE_FAILED"),
         ("{ a" * 3000, {}, "GRAPHQL_PARSE_FAILED"),
-        ("{ __typename " * 12_000, {}, "GRAPHQL_PARSE_FAILED"),
+        ("{ __typename " * 7_000, {}, "GRAPHQL_PARSE_FAILED"),
         ("{ nonsense }", {}, "GRAPHQL_VALIDATION_FAILED"),
         ("{ assistants(first: 99999999999) { nodes { id } } }", {}, "GRAPHQL_VALIDATION_FAILED"),
         ('{ assistants(first: "1") { nodes { id } } }', {}, "GRAPHQL_VALIDATION_FAILED"),
@@ -154,3 +154,33 @@ def test_any_exception_converts_to_graphql_errors() -> None:
     (converted,) = to_graphql_errors(broken)
     assert converted.original_error is broken
     assert is_unexpected(converted)
+
+
+async def test_a_message_of_graphql_is_cut_whatever_it_quotes() -> None:
+    long = "x" * 90_000
+    for query, variables in (
+        (f'{{ thread(id: {{ a: "{long}" }}) {{ id }} }}', None),
+        (
+            f'mutation {{ createMessage(input: {{ role: "{long}", threadId: "a", content: [] }}) {{ __typename }} }}',
+            None,
+        ),
+        ("query ($n: Int) { assistants(first: $n) { nodes { id } } }", {"n": long}),
+        ("query ($id: ID!) { thread(id: $id) { id } }", {"id": {"a": long}}),
+        ("query ($n: Int) { assistants(first: $n) { nodes { id } } }", {"n": {long: 1}}),
+    ):
+        result = await execute(FakeThreadsApi(), query, variables)
+        (error,) = result.errors or []
+        assert len(error.message) <= 200
+        assert len(str(error.formatted)) < 400
+
+
+def test_the_locations_of_an_error_are_bounded() -> None:
+    source = Source("{ " + "a " * 500 + "}")
+    (error,) = to_public_errors([GraphQLError("Too many.", source=source, positions=list(range(2, 500)))])
+    assert len(error.locations or []) == 10
+
+
+def test_the_message_of_a_gateway_error_is_not_cut() -> None:
+    original = GatewayError(ErrorCode.UPSTREAM_REFUSED, "a" * 300)
+    (error,) = to_public_errors([GraphQLError(original.message, original_error=original)])
+    assert error.message == original.message

@@ -4,8 +4,7 @@ from typing import Any
 import pytest
 from graphql import GraphQLError, GraphQLSchema, build_schema, parse, validate
 
-from schema.operations.document_limits import depth_limit, repetition_limit
-from schema.root import build_schema as gateway_schema
+from schema.operations.document_limits import depth_limit
 
 SDL: GraphQLSchema = build_schema("type Query { a: Query b: Query leaf: Int }")
 
@@ -62,40 +61,3 @@ def test_fragments_that_double_at_each_step_take_linear_time() -> None:
     found: list[Any] = faults(f"{{ ...F0 }} {spreads} fragment F{steps} on Query {{ leaf }}", steps + 1)
     assert found == []
     assert time.process_time() - began < 2  # unfolded, it would be 2 ** 60 fields
-
-
-def repeated(document: str, most: int) -> list[str]:
-    errors: list[GraphQLError] = validate(SDL, parse(document), [repetition_limit(most)])
-    return [error.message for error in errors]
-
-
-def test_a_field_may_be_repeated_exactly_as_often_as_the_limit() -> None:
-    assert repeated("{ leaf leaf leaf }", 3) == []
-    assert repeated("{ leaf leaf leaf leaf }", 3) == ["'leaf' is selected 4 times in one place; expected at most 3."]
-
-
-def test_response_names_are_counted_in_each_selection_set_separately() -> None:
-    assert repeated("{ x: leaf y: leaf z: leaf a { leaf } b { leaf } }", 1) == []
-    assert len(repeated("{ a { x: leaf x: leaf } }", 1)) == 1
-
-
-def test_the_fields_of_a_fragment_count_once_in_a_selection_set() -> None:
-    document = "{ leaf ...A ...A ... on Query { leaf ...B } } fragment A on Query { leaf } fragment B on Query { ...A }"
-    assert repeated(document, 4) == []
-    assert repeated(document, 3) == ["'leaf' is selected 4 times in one place; expected at most 3."]
-
-
-@pytest.mark.parametrize("document", ["{ ...A } fragment A on Query { leaf ...A }", "{ ...Missing }"])
-def test_counting_a_cyclic_or_missing_fragment_ends(document: str) -> None:
-    assert repeated(document, 10) == []
-
-
-async def test_a_field_repeated_hundreds_of_times_is_refused_in_little_time() -> None:
-    document = "{ " + 'thread(id: "a") { id } ' * 380 + "}"
-    began = time.process_time()
-    result = await gateway_schema().execute(document)
-    assert time.process_time() - began < 0.3
-    assert result.errors is not None
-    assert [error.message for error in result.errors] == [
-        "'thread' is selected 380 times in one place; expected at most 100."
-    ]

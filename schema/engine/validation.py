@@ -1,0 +1,74 @@
+"""The validation of documents: GraphQL's rules, in a form that takes time near linear in the document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphql import (
+    SKIP,
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OverlappingFieldsCanBeMergedRule,
+    ValidationRule,
+    ValuesOfCorrectTypeRule,
+    VisitorAction,
+    specified_rules,
+    validate,
+)
+from graphql.type import GraphQLInputType
+from graphql.utilities import validate_input_literal
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
+
+from schema.engine.field_merging import FieldMergingRule
+
+MAX_ERRORS = 9
+"""The most errors of a document that are reported; a tenth says that there are more.
+
+Each may cost a search for similar names, and quotes the document.
+"""
+
+
+class _FirstError(Exception):
+    """Ends the validation of one value."""
+
+    def __init__(self, error: GraphQLError, _path: Sequence[str | int]) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class FirstValueErrorRule(ValuesOfCorrectTypeRule):
+    """Reports the first error of each argument's value. Each error may quote the whole value."""
+
+    def is_valid_value_node(self, node: Any, input_type: GraphQLInputType | None) -> VisitorAction:
+        """Validate the value of an argument, a variable's default or a directive's argument."""
+        if input_type is not None:
+            try:
+                validate_input_literal(node, input_type, _raise, None, None, self.context.hide_suggestions)
+            except _FirstError as first:
+                self.report_error(first.error)
+        return SKIP
+
+
+def _raise(error: GraphQLError, path: Sequence[str | int]) -> None:
+    raise _FirstError(error, path)
+
+
+_REPLACED: dict[type[Any], type[ValidationRule]] = {
+    OverlappingFieldsCanBeMergedRule: FieldMergingRule,
+    ValuesOfCorrectTypeRule: FirstValueErrorRule,
+}
+_RULES = (
+    *(_REPLACED.get(rule, rule) for rule in specified_rules),
+    MaybeNullValidationRule,
+    OneOfInputValidationRule,
+)
+
+
+def validate_document(
+    schema: GraphQLSchema, document: DocumentNode, more_rules: Sequence[type[ValidationRule]]
+) -> list[GraphQLError]:
+    """Validate a document by GraphQL's rules, strawberry's rules and `more_rules`."""
+    return validate(schema, document, (*more_rules, *_RULES), MAX_ERRORS)
