@@ -64,11 +64,11 @@ def build_gateway_app(settings: Settings) -> web.Application:
 
     def bind(principal: Principal) -> ThreadsApi:
         scope = principal.digest
-        upstream = client.bind(principal.credential, functools.partial(hub.record_stream, scope))
+        upstream = client.bind(principal.credential, functools.partial(hub.record_stream, scope), caller=scope)
         return CachedThreadsApi(upstream, shared_cache, scope, functools.partial(hub.poll_soon, scope))
 
     def bind_events(principal: Principal) -> RunEvents:
-        return hub.bind(principal.digest, lambda: client.bind(principal.credential))
+        return hub.bind(principal.digest, lambda: client.bind(principal.credential, caller=principal.digest))
 
     own_key = settings.upstream_api_key
     endpoint = GraphQLEndpoint(

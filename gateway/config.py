@@ -191,10 +191,14 @@ class Settings(BaseSettings):
     )
     upstream_organization: HeaderWord | None = Field(default=None, description="Value of OpenAI-Organization.")
     upstream_project: HeaderWord | None = Field(default=None, description="Value of OpenAI-Project.")
-    upstream_pool_size: Count = Field(default=200, description="Most connections to the upstream.")
+    upstream_pool_size: Count = Field(
+        default=300,
+        description="Most connections to the upstream; half of them for writes. One caller gets a third, fewer while "
+        "others use some.",
+    )
     upstream_concurrency: Count = Field(default=64, description="Most upstream calls at once of one operation.")
     upstream_concurrency_per_principal: Count = Field(
-        default=100, description="Most upstream calls at once of one credential; less than the pool holds."
+        default=100, description="Most upstream calls at once of one caller, half of them writes."
     )
     upstream_connect_timeout_seconds: Seconds = Field(default=5.0, description="How long connecting may take.")
     upstream_timeout_seconds: Seconds = Field(default=30.0, description="How long one upstream call may take in all.")

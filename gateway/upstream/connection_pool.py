@@ -1,4 +1,4 @@
-"""The connections to one upstream: sessions, addresses, headers, and the share of each principal."""
+"""The connections to one upstream: sessions, addresses, headers, and the slots of each caller."""
 
 import asyncio
 import random
@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from weakref import WeakValueDictionary
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from gateway.upstream.caller_slots import SlotsByCaller
+from gateway.upstream.fair_share import FairShare
 from gateway.upstream.rest_requests import UpstreamRequest
 from gateway.upstream.retry import CallFailure
 from gateway.upstream.transport_failures import failure_from_exception
@@ -23,6 +24,8 @@ ValueT = TypeVar("ValueT")
 
 USER_AGENT = "threads-gateway"
 PING_TIMEOUT_SECONDS = 2.0
+MAX_WAITING_WRITES = 1500
+"""Most writes that wait for a slot. They go on waiting when their callers leave, so nothing else bounds them."""
 
 
 @dataclass(slots=True)
@@ -57,7 +60,13 @@ class UpstreamPool:
         self._authority = base_url.raw_authority
         self._prefix = base_url.raw_path.rstrip("/")
         self._query = options.query
-        self._slots_by_credential: WeakValueDictionary[str | None, asyncio.Semaphore] = WeakValueDictionary()
+        max_per_caller = options.max_concurrency_per_principal
+        self.call_slots = SlotsByCaller(FairShare(options.pool_size, max_per_caller))
+        # A write that was sent is never cut, even if its caller leaves, because the upstream may do its work. So writes
+        # are limited before they are sent: to half of the connections, and to half of what one caller may have.
+        self.write_slots = SlotsByCaller(
+            FairShare((options.pool_size + 1) // 2, (max_per_caller + 1) // 2, max_waiting=MAX_WAITING_WRITES)
+        )
         # Only connecting is limited here; the caller of a batch sets the deadline of the batch.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=options.connect_timeout_seconds)
         connector = aiohttp.TCPConnector(limit=options.pool_size)
@@ -72,6 +81,9 @@ class UpstreamPool:
         stream_connector = aiohttp.TCPConnector(limit=options.max_streams, force_close=True)
         self.stream_session = _new_session(stream_connector, timeout, **_write_session_options(trace))
         self.stream_slots = asyncio.Semaphore(options.max_streams)
+        # The probe waits for no other call. It makes a new connection each time, since an idle one may be lost already.
+        probe_connector = aiohttp.TCPConnector(limit=1, force_close=True)
+        self._probe_session = _new_session(probe_connector, timeout)
         self._detached_tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
@@ -87,6 +99,7 @@ class UpstreamPool:
         for task in self._detached_tasks:
             task.cancel()
         await asyncio.gather(*self._detached_tasks, return_exceptions=True)
+        await self._probe_session.close()
         await self.stream_session.close()
         await self.write_session.close()
         await self.read_session.close()
@@ -112,17 +125,6 @@ class UpstreamPool:
         if options.project is not None:
             headers["OpenAI-Project"] = options.project
         return headers
-
-    def principal_slots(self, credential: str | None) -> asyncio.Semaphore:
-        """Return the concurrency limit of one principal.
-
-        All operations of the principal share it, so no caller can take every connection.
-        """
-        slots = self._slots_by_credential.get(credential)
-        if slots is None:
-            slots = asyncio.Semaphore(self.options.max_concurrency_per_principal)
-            self._slots_by_credential[credential] = slots
-        return slots
 
     async def finish_if_started(
         self, work: Coroutine[Any, Any, ValueT | CallFailure], send_state: SendState
@@ -155,7 +157,10 @@ class UpstreamPool:
         """
         url = self.url_for(UpstreamRequest("ping", "/"))
         try:
-            async with asyncio.timeout(timeout_seconds), self.read_session.get(url, allow_redirects=False) as response:
+            async with (
+                asyncio.timeout(timeout_seconds),
+                self._probe_session.get(url, allow_redirects=False) as response,
+            ):
                 status = response.status
         except TimeoutError:
             return timeout_error(timeout_seconds)

@@ -56,32 +56,41 @@ ValueT = TypeVar("ValueT")
 class UpstreamClient(UpstreamPool):
     """The upstream for all principals: the connections, and a bound port for each operation."""
 
-    def bind(self, credential: str | None, record_stream: StreamConsumer | None = None) -> "BoundThreadsApi":
+    def bind(
+        self, credential: str | None, record_stream: StreamConsumer | None = None, *, caller: str | None = None
+    ) -> "BoundThreadsApi":
         """Create the port of one principal for one GraphQL operation.
 
         `credential` is the value of an Authorization header; the dialect decides how it is sent. `record_stream`
-        receives the streams of the runs that are started. Without it, no streams are requested.
+        receives the streams of the runs that are started. Without it, no streams are requested. `caller` names who
+        shares the connections fairly with others; without it, the credential does.
 
         Raises:
             GatewayError: the credential cannot be a header.
         """
         if credential is not None and not is_header_value(credential):
             raise GatewayError(ErrorCode.UNAUTHENTICATED, "Expected a credential without control characters.")
-        return BoundThreadsApi(self, credential, record_stream)
+        return BoundThreadsApi(self, credential, record_stream, caller=credential if caller is None else caller)
 
 
 class BoundThreadsApi:
     """The `ThreadsApi` port over HTTP, with one principal's credential. `cost` counts the calls that it sent."""
 
     def __init__(
-        self, client: UpstreamClient, credential: str | None, record_stream: StreamConsumer | None = None
+        self,
+        client: UpstreamClient,
+        credential: str | None,
+        record_stream: StreamConsumer | None = None,
+        *,
+        caller: str | None = None,
     ) -> None:
         self.cost = Cost()
         self._client = client
         self._sender = CallSender(client, credential)
         self._record_stream = record_stream
         self._operation_slots = asyncio.Semaphore(client.options.max_concurrency_per_operation)
-        self._principal_slots = client.principal_slots(credential)
+        self._call_slots = client.call_slots.slots_for(caller)
+        self._write_slots = client.write_slots.slots_for(caller)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -278,20 +287,30 @@ class BoundThreadsApi:
         )
 
     async def _send_before_deadline(self, send: Callable[[], Awaitable[ValueT | CallFailure]]) -> ValueT | CallFailure:
-        """Send in a slot, until the deadline."""
+        """Send a write in a slot, until the deadline. It is not sent if it gets no slot in half of that time.
+
+        Otherwise, writes that wait behind hanging ones would be sent at their last moment, and no outcome be known.
+        """
         seconds = self._client.options.timeout_seconds
+        deadline = asyncio.get_running_loop().time() + seconds
+        timeout = asyncio.timeout_at(deadline - seconds / 2)
+
+        async def send_in_time() -> ValueT | CallFailure:
+            timeout.reschedule(deadline)
+            return await send()
+
         try:
-            async with asyncio.timeout(seconds):
-                return await self._send_in_slot(send)
+            async with timeout, self._write_slots:
+                return await self._send_in_slot(send_in_time)
         except TimeoutError:
-            return CallFailure(timeout_error(seconds))
+            return CallFailure(timeout_error(seconds if timeout.when() == deadline else seconds / 2))
 
     async def _send_in_slot(self, send: Callable[[], Awaitable[ValueT | CallFailure]]) -> ValueT | CallFailure:
-        """Send within the concurrency limits of the operation and of the principal, and count the call."""
+        """Send within the concurrency limits of the operation and of the caller, and count the call."""
         # Nested blocks and not context managers: with many reads, the cost of context managers is measurable.
         await self._operation_slots.acquire()
         try:
-            await self._principal_slots.acquire()
+            await self._call_slots.acquire()
             try:
                 started_at = self.cost.start_call()
                 try:
@@ -299,7 +318,7 @@ class BoundThreadsApi:
                 finally:
                     self.cost.end_call(started_at)
             finally:
-                self._principal_slots.release()
+                self._call_slots.release()
         finally:
             self._operation_slots.release()
 

@@ -14,8 +14,9 @@ class UpstreamOptions:
     `base_url` is the part before `/threads`, as in `https://host/v1`. A query in it is added to every call.
     `api_version` is for the dialects that take one; they have a default, and `base_url` may set it instead.
     `timeout_seconds` limits one call of a port function in total: the wait for a free slot, the retries and the pauses
-    between them. For a stream of a run, it limits the time until the run is known. Streams have connections of their
-    own, at most `max_streams`. A stream that sends nothing for `stream_idle_seconds` is closed.
+    between them. A write that waits for a slot for half of that time is not sent. For a stream of a run, it limits the
+    time until the run is known. Streams have connections of their own, at most `max_streams`. A stream that sends
+    nothing for `stream_idle_seconds` is closed.
     """
 
     base_url: str
@@ -23,7 +24,7 @@ class UpstreamOptions:
     api_version: str | None = None
     organization: str | None = None
     project: str | None = None
-    pool_size: int = 200
+    pool_size: int = 300
     connect_timeout_seconds: float = 5.0
     timeout_seconds: float = 30.0
     max_concurrency_per_operation: int = 64

@@ -1,50 +1,134 @@
-"""Tests that no principal can take all connections."""
+"""Tests that no caller can take all connections, and that the probe needs none of them."""
 
 import asyncio
+from typing import Any
 
-from aiohttp import web
+import pytest
 
-from gateway.server.app import listening
-from gateway.upstream.threads_api_client import UpstreamClient
-from gateway.upstream.upstream_options import UpstreamOptions
+from gateway.upstream.threads_api_client import BoundThreadsApi
+from schema.contract.bodies import ThreadBody
+from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import ThreadKey
+from schema.contract.wire import ThreadObject
+from tests.support.scripted_upstream import SILENCE, Request, ScriptedResponse, ScriptedUpstream, echo
+from tests.support.upstream_client import T1, ClientMaker, StreamRecorder, create_run
+
+KEYS = [ThreadKey(f"greedy_{number}") for number in range(5)]
 
 
-async def test_a_caller_with_many_slow_operations_does_not_block_another() -> None:
-    under_way, most, all_taken, release = 0, 0, asyncio.Event(), asyncio.Event()
-
-    async def answer(request: web.Request) -> web.Response:
-        nonlocal under_way, most
-        if request.headers["Authorization"] == "Bearer greedy":
-            under_way += 1
-            most = max(most, under_way)
-            if under_way == 3:
-                all_taken.set()
-            await release.wait()
-            under_way -= 1
-        thread_id = request.path.rpartition("/")[2]
-        return web.json_response({"id": thread_id, "object": "thread", "created_at": 1})
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    async with listening(app, "127.0.0.1", 0) as url:
-        options = UpstreamOptions(base_url=url, pool_size=4, max_concurrency_per_principal=3)
-        async with UpstreamClient(options) as client:
-            keys = [ThreadKey(f"thread_{number}") for number in range(5)]
-            greedy = [asyncio.create_task(client.bind("Bearer greedy").get_threads(keys)) for _ in range(3)]
-            async with asyncio.timeout(20):
-                await all_taken.wait()
-                (found,) = await client.bind("Bearer modest").get_threads([ThreadKey("thread_mine")])
-            assert getattr(found, "id", found) == "thread_mine"
-            release.set()
-            answers = await asyncio.gather(*greedy)
-    assert most <= 3
-    assert all(len(answer) == len(keys) for answer in answers)
+def hang_for_greedy(request: Request) -> ScriptedResponse:
+    return SILENCE if "greedy" in request.target or request.method == "POST" else echo(request)
 
 
-async def test_each_principal_has_one_concurrency_limit_for_all_its_operations() -> None:
-    async with UpstreamClient(UpstreamOptions(base_url="http://127.0.0.1:9")) as client:
-        slots = client.principal_slots("Bearer a")
-        assert client.principal_slots("Bearer a") is slots
-        assert client.principal_slots("Bearer b") is not slots
-        assert client.principal_slots(None) is not slots
+async def start_reads(upstream: ScriptedUpstream, api: BoundThreadsApi, expected: int) -> asyncio.Task[object]:
+    """Start reads that hang, and wait until the expected number of calls has arrived."""
+    reading = asyncio.create_task(_read(api))
+    await wait_for_requests(upstream, expected)
+    return reading
+
+
+async def wait_for_requests(upstream: ScriptedUpstream, expected: int) -> None:
+    async with asyncio.timeout(20):
+        while len(upstream.requests) < expected:  # noqa: ASYNC110 - their arrival is what is tested
+            await asyncio.sleep(0)
+
+
+async def _read(api: BoundThreadsApi) -> object:
+    return await api.get_threads(KEYS)
+
+
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize("same_credential", [True, False])
+async def test_callers_share_the_connections_whatever_their_credential(
+    make_client: ClientMaker, upstream: ScriptedUpstream, *, same_credential: bool
+) -> None:
+    upstream.default_response = hang_for_greedy
+    client = make_client(pool_size=6)
+    credentials = ["Bearer one"] * 3 if same_credential else [f"Bearer {number}" for number in range(3)]
+    greedy = [
+        await start_reads(upstream, client.bind(credentials[0], caller="a"), 2),
+        await start_reads(upstream, client.bind(credentials[1], caller="b"), 4),
+    ]
+    (thread,) = await client.bind(credentials[2], caller="c").get_threads([T1])
+    assert isinstance(thread, ThreadObject)
+    assert len(upstream.requests) == 5
+    await end(*greedy)
+
+
+@pytest.mark.parametrize("credentials", [("Bearer one", "Bearer one"), ("Bearer one", "Bearer two")])
+async def test_all_operations_of_one_caller_have_one_share(
+    make_client: ClientMaker, upstream: ScriptedUpstream, credentials: tuple[str, str]
+) -> None:
+    upstream.default_response = hang_for_greedy
+    client = make_client(pool_size=6)
+    reading = await start_reads(upstream, client.bind(credentials[0], caller="a"), 2)
+    again = asyncio.create_task(_read(client.bind(credentials[1], caller="a")))
+    (thread,) = await client.bind(None, caller="b").get_threads([T1])
+    assert isinstance(thread, ThreadObject)
+    assert len(upstream.requests) == 3
+    await end(reading, again)
+
+
+async def test_the_probe_needs_none_of_the_connections(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
+    upstream.default_response = hang_for_greedy
+    client = make_client(pool_size=1)
+    reading = await start_reads(upstream, client.bind("Bearer a"), 1)
+    for _ in range(2):
+        assert await client.ping() is None
+    assert upstream.connections == 3, "an idle connection may be lost already"
+    await end(reading)
+
+
+async def test_writes_leave_half_of_a_callers_share_and_of_the_connections(
+    make_client: ClientMaker, upstream: ScriptedUpstream
+) -> None:
+    upstream.default_response = hang_for_greedy
+    client = make_client(pool_size=12, max_concurrency_per_principal=4)
+    apis = [client.bind(None, caller=f"caller {number % 10}") for number in range(30)]
+    writes: list[asyncio.Task[object]] = [asyncio.create_task(_create_thread(api)) for api in apis]
+    await wait_for_requests(upstream, 6)
+    (thread,) = await apis[0].get_threads([T1])
+    assert isinstance(thread, ThreadObject)
+    assert len(upstream.requests) == 7
+    await end(*writes)
+
+
+async def test_a_write_that_never_gets_a_slot_is_not_sent_and_may_be_repeated(
+    make_client: ClientMaker, upstream: ScriptedUpstream
+) -> None:
+    upstream.default_response = hang_for_greedy
+    client = make_client(pool_size=2, timeout_seconds=0.2)
+    results = await asyncio.gather(*(_create_thread(client.bind(None)) for _ in range(2)), return_exceptions=True)
+    sent, unsent = results
+    assert isinstance(sent, GatewayError)
+    assert isinstance(unsent, GatewayError)
+    assert (sent.code, sent.retryable) == (ErrorCode.UPSTREAM_TIMEOUT, False)
+    assert (unsent.code, unsent.retryable) == (ErrorCode.UPSTREAM_TIMEOUT, True)
+    assert unsent.message == "Expected an answer of the upstream within 0.1 s, got none."
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("records", [True, False])
+async def test_one_waiting_write_too_many_is_refused_before_it_is_sent(
+    make_client: ClientMaker, upstream: ScriptedUpstream, *, records: bool
+) -> None:
+    upstream.default_response = hang_for_greedy
+    client = make_client(pool_size=2)
+    api = client.bind(None, StreamRecorder() if records else None)
+    writes = [asyncio.ensure_future(create_run(api)) for _ in range(1 + 500 + 1)]
+    done, _ = await asyncio.wait(writes, return_when=asyncio.FIRST_EXCEPTION)
+    (refused,) = done
+    assert isinstance(error := refused.exception(), GatewayError)
+    assert (error.code, error.retryable) == (ErrorCode.TOO_MANY_OPERATIONS, True)
+    await wait_for_requests(upstream, 1)
+    await end(*writes)
+    assert len(upstream.requests) == 1
+
+
+async def _create_thread(api: BoundThreadsApi) -> object:
+    return await api.create_thread(ThreadBody())
