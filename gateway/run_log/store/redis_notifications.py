@@ -87,6 +87,9 @@ class RedisNotifications:
                     tasks.create_task(self._sync_subscriptions(pubsub))
                     tasks.create_task(self._check_connection(pubsub))
             except Exception as error:
+                # A cancelled task group raises the errors of its tasks, if any, in place of the cancellation.
+                if self._is_closed:
+                    return
                 if self._is_connected:
                     _logger.warning("redis tells no news, trying again: %s", _error_name(error))
                 self._is_connected = False

@@ -238,6 +238,45 @@ async def test_no_listener_is_called_after_close(valkey: Valkey) -> None:
     assert valkey.command("PUBSUB CHANNELS") == []
 
 
+class PubSubFailingOnCancel:
+    """A connection that two tasks use: when both are cancelled, one of them finds it closed by the other."""
+
+    def __init__(self) -> None:
+        self.is_listening = asyncio.Event()
+
+    async def subscribe(self, *channels: str) -> None:
+        pass
+
+    async def ping(self) -> None:
+        pass
+
+    async def listen(self) -> AsyncIterator[dict[str, object]]:
+        self.is_listening.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectionError("connection closed by another task") from None
+        yield {}
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_close_ends_although_a_connection_fails_while_it_is_cancelled() -> None:
+    pubsub = PubSubFailingOnCancel()
+
+    async def open_pubsub() -> PubSub:
+        if pubsub.is_listening.is_set():
+            await asyncio.Event().wait()
+        return pubsub  # type: ignore[return-value]
+
+    notifications = RedisNotifications(open_pubsub, sleep=FakeSleep())
+    notifications.listen("one", FakeListener())
+    async with asyncio.timeout(PATIENT_SECONDS):
+        await pubsub.is_listening.wait()
+        await notifications.close()
+
+
 async def test_without_a_listener_there_is_no_connection(valkey: Valkey) -> None:
     async with open_notifications(valkey.url):
         assert valkey.command("PUBSUB CHANNELS") == []
