@@ -17,6 +17,7 @@ from gateway.emulator.faults.fault_text import parse_fault_rules
 from gateway.emulator.model.model_client import ModelOptions
 from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.principal import Principal, UpstreamIdentity
+from gateway.identity.refused_credentials import RefusedCredentials
 from gateway.run_log.hub import RunLogHub
 from gateway.run_log.run_log_options import RunLogOptions
 from gateway.run_log.store.event_log import EventLog
@@ -29,6 +30,7 @@ from gateway.server.health import ReadinessProbe
 from gateway.server.http.request_limits import RequestLimits, SubscriptionLimits
 from gateway.upstream.threads_api_client import UpstreamClient
 from gateway.upstream.upstream_options import UpstreamOptions
+from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.paging import PagingLimits
 from schema.contract.ports import RunEvents, ThreadsApi
@@ -50,7 +52,8 @@ def build_gateway_app(settings: Settings) -> web.Application:
     # Files are read before connections are made, so that a missing file fails first.
     page, routes = _load_graphiql() if settings.gateway_graphiql else (None, ())
     client = UpstreamClient(options)
-    shared_cache = SharedCache(_cache_options(settings))
+    refused = RefusedCredentials()
+    shared_cache = SharedCache(_cache_options(settings), is_refused=refused.__contains__)
     event_log = _event_log(settings)
 
     async def invalidate_moved(scope: str, key: RunKey | ThreadKey) -> None:
@@ -60,17 +63,32 @@ def build_gateway_app(settings: Settings) -> web.Application:
         event_log,
         run_log_options(settings),
         on_change=invalidate_moved,
+        is_refused=refused.__contains__,
     )
+    own_key = settings.upstream_api_key
+    own_credential = f"Bearer {own_key.get_secret_value()}" if own_key else None
+
+    def record_status(principal: Principal, status: int) -> None:
+        if principal.credential not in {None, own_credential} and refused.record_status(principal.digest, status):
+            hub.end_readers(principal.digest, _refused_error())
 
     def bind(principal: Principal) -> ThreadsApi:
         scope = principal.digest
-        upstream = client.bind(principal.credential, functools.partial(hub.record_stream, scope), caller=scope)
+        upstream = client.bind(
+            principal.credential,
+            functools.partial(hub.record_stream, scope),
+            functools.partial(record_status, principal),
+            caller=scope,
+        )
         return CachedThreadsApi(upstream, shared_cache, scope, functools.partial(hub.poll_soon, scope))
 
     def bind_events(principal: Principal) -> RunEvents:
-        return hub.bind(principal.digest, lambda: client.bind(principal.credential, caller=principal.digest))
+        on_status = functools.partial(record_status, principal)
+        return hub.bind(
+            principal.digest,
+            lambda: client.bind(principal.credential, on_status=on_status, caller=principal.digest),
+        )
 
-    own_key = settings.upstream_api_key
     endpoint = GraphQLEndpoint(
         build_schema(
             max_depth=settings.gateway_max_query_depth,
@@ -79,9 +97,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
         ),
         bind,
         bind_events,
-        credential_policy=CredentialPolicy(
-            f"Bearer {own_key.get_secret_value()}" if own_key else None, settings.upstream_anonymous
-        ),
+        credential_policy=CredentialPolicy(own_credential, settings.upstream_anonymous),
         upstream=UpstreamIdentity(
             options.base_url, options.organization, options.project, options.dialect_name, options.api_version
         ),
@@ -102,6 +118,10 @@ def build_gateway_app(settings: Settings) -> web.Application:
 
     app.cleanup_ctx.append(manage_connections)
     return app
+
+
+def _refused_error() -> GatewayError:
+    return GatewayError(ErrorCode.UNAUTHENTICATED, "The upstream refuses the credential: come again with a new one.")
 
 
 def _upstream_options(settings: Settings) -> UpstreamOptions:

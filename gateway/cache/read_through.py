@@ -58,7 +58,7 @@ class ReadThrough:
                 on_result(key, result)
 
             def forward(key: Any, result: Any) -> None:
-                on_result(key, _replace_failure(lookups[key], result))
+                on_result(key, self._replace_failure(lookups[key], result))
 
         results |= await self._read_misses(misses, UpstreamRead(fetch, read_number, deadline, forward))
         return [results[key] for key in keys]
@@ -98,10 +98,11 @@ class ReadThrough:
         """Add the results that are fresh and current; returns the look-ups whose fresh entry in memory is outdated."""
         outdated = []
         now = self._shared.now_seconds()
+        is_refused = self._shared.is_refused(self._scope)
         for lookup in lookups:
             lookup.set_versions(known)
             lookup.stale_result = None
-            if known is None or not lookup.has_versions:
+            if known is None or not lookup.has_versions or is_refused:
                 continue
             entry = self._find_current_entry(lookup, known, now)
             if entry is not None and entry.is_fresh(now):
@@ -147,9 +148,23 @@ class ReadThrough:
             results = shared | unshared
         for lookup in lookups:
             result = results[lookup.key]
-            results[lookup.key] = returned = _replace_failure(lookup, result)
+            results[lookup.key] = returned = self._replace_failure(lookup, result)
             self._cost.stale_answers += returned is not result
         return results
+
+    def _replace_failure(self, lookup: CacheLookup, result: Any) -> Any:
+        """Return the stale result, if there is one, instead of an error that a retry may solve.
+
+        The upstream may have refused the credential since the look-up, in another call of the same batch.
+        """
+        if (
+            lookup.stale_result is not None
+            and isinstance(result, GatewayError)
+            and result.code in RETRYABLE_CODES
+            and not self._shared.is_refused(self._scope)
+        ):
+            return lookup.stale_result
+        return result
 
     async def _read_unshared(self, lookups: list[CacheLookup], upstream_read: UpstreamRead) -> dict[Any, Any]:
         # Without versions it is unknown whether a write came between two reads, so they share nothing.
@@ -308,13 +323,6 @@ class ReadThrough:
             self._storer.index_page(lookup, page, upstream_read.read_number, stored)
         if batch.values:
             await self._shared.store.store_values(self._scope, batch.values)
-
-
-def _replace_failure(lookup: CacheLookup, result: Any) -> Any:
-    """Return the stale result, if there is one, instead of an error that a retry may solve."""
-    if lookup.stale_result is not None and isinstance(result, GatewayError) and result.code in RETRYABLE_CODES:
-        return lookup.stale_result
-    return result
 
 
 async def _run_together(coroutines: Sequence[Coroutine[Any, Any, None]]) -> None:

@@ -51,7 +51,7 @@ class ResponseRecorder:
         """Return the data of the stored response if it is valid, else remove the response."""
         responses = self._shared.responses
         response = responses.get_response(self._scope, response_key)
-        if response is None:
+        if response is None or self._shared.is_refused(self._scope):
             return None
         if await self._is_valid(response):
             self._cost.cache_hits += len(response.reads)

@@ -47,17 +47,20 @@ class CacheOptions:
 class SharedCache:
     """The shared cache of one process; created inside the running loop, closed by `async with`.
 
-    `now_seconds` returns Unix time; it and `sleep` are arguments so that tests can replace them.
+    `is_refused` tells whether the upstream refuses a principal now: then no stored entry answers its reads, fresh or
+    stale. `now_seconds` returns Unix time; it and `sleep` are arguments so that tests can replace them.
     """
 
     def __init__(
         self,
         options: CacheOptions | None = None,
         *,
+        is_refused: Callable[[str], bool] = lambda _: False,
         now_seconds: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.options = options = options or CacheOptions()
+        self.is_refused = is_refused
         self.now_seconds = now_seconds
         response_bytes = options.memory_bytes // _RESPONSE_MEMORY_DIVISOR
         self.memory = MemoryTier(

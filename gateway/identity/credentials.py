@@ -1,6 +1,7 @@
 """Decides which credential an operation carries upstream. Pure.
 
-A caller's own `Authorization` is passed on unchanged; the upstream judges it. If the configuration has a key, the key
+A caller's own `Authorization` is passed on unchanged; the upstream judges it. A token that has ended is refused before,
+since what is kept for it is read without the upstream. If the configuration has a key, the key
 serves callers without a credential, but only those that could read the configuration anyway: a program on this machine,
 or a page that this gateway served to a browser on this machine. All other callers are refused before any upstream call.
 """
@@ -13,12 +14,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from gateway.identity.token_expiry import has_token_ended
 from schema.contract.errors import ErrorCode, GatewayError
 
 MAX_AUTHORIZATION_LENGTH = 8192
 """Longest `Authorization` that is passed on, in characters. Common servers allow 8 KiB for a header."""
 
-PROXY_HEADERS = frozenset({"cdn-loop", "cf-connecting-ip", "forwarded", "true-client-ip", "via", "x-real-ip"})
+PROXY_HEADERS = frozenset(
+    {
+        "cdn-loop",
+        "cf-connecting-ip",
+        "fly-client-ip",
+        "forwarded",
+        "true-client-ip",
+        "via",
+        "x-amzn-trace-id",
+        "x-client-ip",
+        "x-envoy-external-address",
+        "x-original-forwarded-for",
+        "x-real-ip",
+    }
+)
 """Headers that a proxy adds, besides `X-Forwarded-*`. Behind a proxy, every caller seems to be on this machine."""
 
 _PRINTABLE = re.compile(r"[\t -~\xa0-\xff]+\Z")
@@ -29,6 +45,7 @@ class Caller:
     """The properties of a request that decide about credentials.
 
     `peer` is the address at the other end of the socket. `headers` are the names of all headers, in lower case.
+    `received_at` is the Unix time at which tokens are judged.
     """
 
     peer: str | None
@@ -39,6 +56,7 @@ class Caller:
     origin: str | None = None
     fetch_site: str | None = None
     is_http_1_0: bool = False
+    received_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +86,7 @@ def decide_credential(caller: Caller, policy: CredentialPolicy) -> str | None:
         CredentialRefusedError: The caller's credential is malformed or missing.
     """
     if caller.authorization:
-        return _validated_authorization(caller.authorization)
+        return _validated_authorization(caller.authorization, caller.received_at)
     if policy.own_credential is not None:
         obstacle = own_key_obstacle(caller)
         if obstacle is None:
@@ -93,7 +111,7 @@ def decide_socket_credential(caller: Caller, offered: Sequence[str] | None, poli
         CredentialRefusedError: The credential is malformed or missing.
     """
     if offered is not None:
-        return _validated_authorization(offered)
+        return _validated_authorization(offered, caller.received_at)
     if is_foreign_page(caller):
         raise _unauthenticated("a page of another origin has to bring it in connection_init")
     return decide_credential(caller, policy)
@@ -150,7 +168,7 @@ def is_loopback_host(host: str) -> bool:
     return parts.netloc == host and parts.hostname in {"localhost", "127.0.0.1", "::1"} and "@" not in host
 
 
-def _validated_authorization(authorization: Sequence[str]) -> str:
+def _validated_authorization(authorization: Sequence[str], received_at: float) -> str:
     if len(authorization) > 1:
         raise _malformed(f"one Authorization header, got {len(authorization)}")
     (value,) = authorization
@@ -160,6 +178,8 @@ def _validated_authorization(authorization: Sequence[str]) -> str:
         raise _malformed(f"an Authorization header of at most {MAX_AUTHORIZATION_LENGTH} characters, got {len(value)}")
     if not _PRINTABLE.match(value):
         raise _malformed("an Authorization header of printable Latin-1 characters")
+    if has_token_ended(value, received_at):
+        raise _unauthenticated("the token has expired")
     return value
 
 

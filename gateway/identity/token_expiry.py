@@ -1,7 +1,7 @@
 """Reads the expiry that a credential claims. Pure.
 
 The signature is not verified; that is the upstream's task. The upstream refuses a token that claims too late an expiry,
-and a token that claims too early an expiry only shortens its own subscriptions.
+and a token that claims too early an expiry only shortens its own use.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import binascii
 import math
 
 import orjson
+
+TOKEN_GRACE_SECONDS = 30.0
+"""How long after its expiry a token is still accepted, because clocks differ."""
 
 _LATEST_EXPIRY = 32_503_680_000.0  # the year 3000; a later expiry counts as none
 
@@ -32,6 +35,12 @@ def expiry_from_credential(credential: str | None) -> float | None:
     if isinstance(expiry, bool) or not isinstance(expiry, int | float):
         return None
     return float(expiry) if math.isfinite(expiry) and expiry < _LATEST_EXPIRY else None
+
+
+def has_token_ended(credential: str | None, now_seconds: float) -> bool:
+    """Tell whether a credential is a token whose expiry and the grace after it are over."""
+    expiry = expiry_from_credential(credential)
+    return expiry is not None and now_seconds >= expiry + TOKEN_GRACE_SECONDS
 
 
 def _decode_claims(part: str) -> object:

@@ -28,11 +28,13 @@ from gateway.run_log.follow_session import FollowKind, FollowSession, SharedServ
 from gateway.run_log.log_mirror import LogMirror, stopping_error
 from gateway.run_log.log_writer import LogWriterFactory
 from gateway.run_log.poll_timing import RateLimiter
+from gateway.run_log.poller import single_result
 from gateway.run_log.replay_buffer import EventReader
 from gateway.run_log.run_log_options import RunLogOptions, Sleep
 from gateway.run_log.store.event_log import EventLog, LogName
 from gateway.run_log.store.memory_log import MemoryLog
 from gateway.run_log.stream_recorder import StreamRecorder
+from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.ports import EventFeed, RunEvents, ThreadsApi
 from schema.contract.run_events import Change, MessageCreatedChange, MessageFinishedChange, SnapshotChange, StatusChange
@@ -55,7 +57,9 @@ class RunLogHub:
     """The run events of one process. Create it inside the running loop, and close it before its log.
 
     `on_change` is called with each run or thread that has a new status or a new or finished message, before any reader
-    gets the event. `now_seconds` returns Unix time and `now` is a monotonic clock; tests pass their own, and `sleep`.
+    gets the event. `is_refused` tells whether the upstream refuses a principal now: then a log is followed only after
+    its run or thread could be read. `now_seconds` returns Unix time and `now` is a monotonic clock; tests pass their
+    own, and `sleep`.
     """
 
     def __init__(
@@ -67,9 +71,11 @@ class RunLogHub:
         now: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
         on_change: OnChange = _ignore_change,
+        is_refused: Callable[[str], bool] = lambda _: False,
     ) -> None:
         options = options or RunLogOptions()
         self._on_change = on_change
+        self._is_refused = is_refused
         self._services = SharedServices(
             log=log,
             options=options,
@@ -133,6 +139,8 @@ class RunLogHub:
         position = None if after is None else position_from_cursor(after, key)
         if self._is_stopping:
             raise stopping_error()
+        if self._is_refused(scope):
+            await _check_readable(key, open_api())
         session = self._session_for(LogName(scope, key))
         needed_details = session.needs_details()
         reader = EventReader(session.buffers[kind])
@@ -148,6 +156,12 @@ class RunLogHub:
         else:
             reader.resume_after(session.mirror.entry_number_from_position(position), after)
         return reader
+
+    def end_readers(self, scope: str, error: GatewayError) -> None:
+        """End all readers of one principal with an error. What its streams still bring is recorded."""
+        for session in self._sessions:
+            if session.mirror.name.scope == scope:
+                session.mirror.end_with_error(error)
 
     async def close(self) -> None:
         """End all readers with `GATEWAY_STOPPING`, release all leases and end every task."""
@@ -197,6 +211,14 @@ class RunLogHub:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         return task
+
+
+async def _check_readable(key: RunKey | ThreadKey, api: ThreadsApi) -> None:
+    """Read the subject of a log from the upstream. Raises the `GatewayError` of a failure."""
+    if isinstance(key, RunKey):
+        single_result(await api.get_runs([key]))
+    else:
+        single_result(await api.get_threads([key]))
 
 
 class _PrincipalRunEvents:

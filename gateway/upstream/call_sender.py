@@ -1,6 +1,7 @@
 """Sends one REST call on behalf of one principal and returns its result or its failure."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -35,11 +36,17 @@ class UpstreamCall(Generic[KeyT, ValueT]):
 
 
 class CallSender:
-    """Sends calls with one principal's credential. A call that fails returns a `CallFailure` and does not raise."""
+    """Sends calls with one principal's credential. A call that fails returns a `CallFailure` and does not raise.
 
-    def __init__(self, pool: UpstreamPool, credential: str | None) -> None:
+    `on_status` gets the status of each response, before its body is read.
+    """
+
+    def __init__(
+        self, pool: UpstreamPool, credential: str | None, on_status: Callable[[int], None] = lambda _: None
+    ) -> None:
         self.pool = pool
         self.credential = credential
+        self.on_status = on_status
         self.headers = pool.headers_for(credential)
         self.headers_with_body = CIMultiDict({**self.headers, "Content-Type": "application/json"})
 
@@ -67,6 +74,7 @@ class CallSender:
                 allow_redirects=False,
                 trace_request_ctx=call.send_state,
             ) as response:
+                self.on_status(response.status)
                 response_body = await read_body(response, self.pool.options.max_response_bytes)
             return self.read_response(call, response, response_body)
         except Exception as error:

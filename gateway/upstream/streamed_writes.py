@@ -73,6 +73,7 @@ async def _open_stream(
             allow_redirects=False,
             trace_request_ctx=call.send_state,
         )
+        sender.on_status(response.status)
         first_bytes = b""
         if 200 <= response.status < 300:
             first_bytes, is_stream = await _read_beginning(response, pool.options.max_response_bytes)

@@ -57,20 +57,27 @@ class UpstreamClient(UpstreamPool):
     """The upstream for all principals: the connections, and a bound port for each operation."""
 
     def bind(
-        self, credential: str | None, record_stream: StreamConsumer | None = None, *, caller: str | None = None
+        self,
+        credential: str | None,
+        record_stream: StreamConsumer | None = None,
+        on_status: Callable[[int], None] = lambda _: None,
+        *,
+        caller: str | None = None,
     ) -> "BoundThreadsApi":
         """Create the port of one principal for one GraphQL operation.
 
         `credential` is the value of an Authorization header; the dialect decides how it is sent. `record_stream`
-        receives the streams of the runs that are started. Without it, no streams are requested. `caller` names who
-        shares the connections fairly with others; without it, the credential does.
+        receives the streams of the runs that are started. Without it, no streams are requested. `on_status` gets the
+        status of each response. `caller` names who shares the connections fairly with others; without it, the
+        credential does.
 
         Raises:
             GatewayError: the credential cannot be a header.
         """
         if credential is not None and not is_header_value(credential):
             raise GatewayError(ErrorCode.UNAUTHENTICATED, "Expected a credential without control characters.")
-        return BoundThreadsApi(self, credential, record_stream, caller=credential if caller is None else caller)
+        sender = CallSender(self, credential, on_status)
+        return BoundThreadsApi(self, sender, record_stream, caller=credential if caller is None else caller)
 
 
 class BoundThreadsApi:
@@ -79,14 +86,14 @@ class BoundThreadsApi:
     def __init__(
         self,
         client: UpstreamClient,
-        credential: str | None,
+        sender: CallSender,
         record_stream: StreamConsumer | None = None,
         *,
         caller: str | None = None,
     ) -> None:
         self.cost = Cost()
         self._client = client
-        self._sender = CallSender(client, credential)
+        self._sender = sender
         self._record_stream = record_stream
         self._operation_slots = asyncio.Semaphore(client.options.max_concurrency_per_operation)
         self._call_slots = client.call_slots.slots_for(caller)

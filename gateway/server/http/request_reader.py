@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from urllib.parse import parse_qsl
 
 from aiohttp import HttpVersion11, web
@@ -43,6 +44,7 @@ def caller_from_request(request: web.Request) -> Caller:
         origin=request.headers.get("Origin"),
         fetch_site=request.headers.get("Sec-Fetch-Site"),
         is_http_1_0=request.version < HttpVersion11,
+        received_at=time.time(),
     )
 
 

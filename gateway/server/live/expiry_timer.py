@@ -49,5 +49,5 @@ class ExpiryTimer:
 
 
 def expired_error() -> GatewayError:
-    """Make the error that ends a subscription whose credential has expired."""
-    return GatewayError(ErrorCode.UNAUTHENTICATED, "The credential has expired: subscribe again with a new one.")
+    """Make the error of an operation whose credential has expired."""
+    return GatewayError(ErrorCode.UNAUTHENTICATED, "The credential has expired: come again with a new one.")

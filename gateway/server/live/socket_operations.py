@@ -13,6 +13,7 @@ from strawberry.types.graphql import OperationType
 
 from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.principal import Principal, UpstreamIdentity
+from gateway.identity.token_expiry import has_token_ended
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_json, error_body, result_body
 from gateway.server.http.operation_runner import OperationRunner
@@ -111,6 +112,9 @@ class SocketOperations:
         if len(self._active) + self._abandoned_count >= limit:
             message = f"Expected at most {limit} operations at once on one socket, got one more."
             self.refuse_operation(id_, GatewayError(ErrorCode.TOO_MANY_OPERATIONS, message))
+            return
+        if has_token_ended(self._principal.credential, self._services.now()):
+            self.refuse_operation(id_, expired_error())
             return
         self._active[id_] = self._services.connections.tasks.start(self._run(id_, request, self._principal))
 

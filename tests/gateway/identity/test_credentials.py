@@ -14,6 +14,7 @@ from gateway.identity.credentials import (
     is_loopback_host,
     own_key_obstacle,
 )
+from gateway.identity.token_expiry import TOKEN_GRACE_SECONDS
 from schema.contract.errors import ErrorCode
 
 OWN = CredentialPolicy("Bearer own-secret")
@@ -63,6 +64,11 @@ def test_the_gateways_own_key_serves_callers_on_this_machine(change: dict[str, s
         ({"headers": frozenset({"x-forwarded-proto"})}, "a proxy passed it on"),
         ({"headers": frozenset({"cf-connecting-ip"})}, "a proxy passed it on"),
         ({"headers": frozenset({"forwarded"})}, "a proxy passed it on"),
+        ({"headers": frozenset({"x-client-ip"})}, "a proxy passed it on"),
+        ({"headers": frozenset({"x-envoy-external-address"})}, "a proxy passed it on"),
+        ({"headers": frozenset({"fly-client-ip"})}, "a proxy passed it on"),
+        ({"headers": frozenset({"x-original-forwarded-for"})}, "a proxy passed it on"),
+        ({"headers": frozenset({"x-amzn-trace-id"})}, "a proxy passed it on"),
         ({"origin": "http://localhost:3000"}, "another origin"),
         ({"origin": "https://localhost:8000"}, "another origin"),
         ({"origin": "null"}, "another origin"),
@@ -119,6 +125,18 @@ def test_a_malformed_authorization_is_refused_and_not_shown(
         decide_credential(replace(HERE, authorization=authorization), OWN)
     assert refused.value.status == status
     assert refused.value.error.code is ErrorCode.UNAUTHENTICATED
+
+
+def test_a_token_that_has_ended_is_refused_and_not_shown() -> None:
+    token = "Bearer e30.eyJleHAiOiAxMDAwfQ.c2VjcmV0"  # {"exp": 1000}
+    caller = replace(AWAY, authorization=(token,), received_at=1_000 + TOKEN_GRACE_SECONDS)
+    for offered in (None, (token,)):
+        with pytest.raises(CredentialRefusedError, match="the token has expired") as refused:
+            decide_socket_credential(caller, offered, OWN)
+        assert (refused.value.status, refused.value.error.code) == (401, ErrorCode.UNAUTHENTICATED)
+        assert token not in refused.value.error.message
+    just_before = replace(caller, received_at=caller.received_at - 0.1)
+    assert decide_credential(just_before, OWN) == token
 
 
 def test_an_authorization_of_the_maximum_length_is_passed_on() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.identity.token_expiry import expiry_from_credential
+from gateway.identity.token_expiry import TOKEN_GRACE_SECONDS, expiry_from_credential, has_token_ended
 
 
 def token(claims: Any) -> str:
@@ -51,3 +51,14 @@ def test_other_credentials_have_no_expiry(credential: str | None) -> None:
 @given(st.text(), st.text(), st.text())
 def test_no_text_raises(head: str, claims: str, signature: str) -> None:
     expiry_from_credential(f"Bearer {head}.{claims}.{signature}")
+
+
+def test_a_token_ends_some_time_after_its_expiry() -> None:
+    credential = f"Bearer {token({'exp': 1_000})}"
+    assert not has_token_ended(credential, 1_000 + TOKEN_GRACE_SECONDS - 0.1)
+    assert has_token_ended(credential, 1_000 + TOKEN_GRACE_SECONDS)
+
+
+@pytest.mark.parametrize("credential", [None, "Bearer sk-key", f"Bearer {token({})}"])
+def test_a_credential_without_an_expiry_never_ends(credential: str | None) -> None:
+    assert not has_token_ended(credential, 1e12)

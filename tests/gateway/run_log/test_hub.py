@@ -308,6 +308,31 @@ async def test_a_deleted_thread_ends_its_readers(world: World) -> None:
     await feed.aclose()
 
 
+async def test_a_refused_credential_ends_its_readers_and_reads_a_log_only_if_it_could_read_the_run(
+    world: World,
+) -> None:
+    refused: set[str] = set()
+    hub = RunLogHub(world.log, now=world.clock.now, sleep=world.sleep, is_refused=refused.__contains__)
+    here = hub.bind(SCOPE, lambda: world.api)
+    await hub.record_stream(SCOPE, ScriptedStream(simple_run("a", "b")))
+    await settle()
+    before = await here.follow_run(RUN)
+    refused.add(SCOPE)
+    error = GatewayError(ErrorCode.UNAUTHENTICATED, "refused")
+    hub.end_readers(SCOPE, error)
+    world.api.fail[RUN] = error
+    for _ in range(2):
+        with pytest.raises(GatewayError, match="refused"):
+            await here.follow_run(RUN)
+    await before.aclose()
+    del world.api.fail[RUN]
+    world.put_run("completed")
+    after = await here.follow_run(RUN)
+    assert kinds(await take_all(after))[-1] == "completed"
+    await after.aclose()
+    await hub.close()
+
+
 async def test_a_stopping_hub_starts_nothing(world: World) -> None:
     process = world.process()
     await process.hub.close()

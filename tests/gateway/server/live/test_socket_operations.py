@@ -260,6 +260,15 @@ async def test_all_subscriptions_end_when_the_credential_expires(world: World) -
     assert len(world.connections.fan_out) == 0
 
 
+async def test_an_operation_after_the_end_of_the_credential_is_refused(world: World) -> None:
+    claims = base64.urlsafe_b64encode(b'{"exp": 900}').decode().rstrip("=")
+    world.initialise(f"Bearer e30.{claims}.x")
+    world.now = 930.0
+    world.start("{ __typename }")
+    (message,) = world.output.sent
+    assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "UNAUTHENTICATED")
+
+
 async def test_an_unexpected_failure_is_masked(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.events.refuse = ValueError("private detail")
     world.initialise()
