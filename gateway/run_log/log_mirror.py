@@ -81,6 +81,16 @@ class LogMirror:
         self._stop_listening = log.listen(name, self._on_notification)
 
     @property
+    def epoch(self) -> str | None:
+        """The epoch of the latest entry, or None before the first one."""
+        return None if self._position is None else self._position.epoch
+
+    @property
+    def is_log_lost(self) -> bool:
+        """Whether the log held no entries when it was read last, although it had some before."""
+        return self._is_log_lost
+
+    @property
     def reader_count(self) -> int:
         """The number of readers of all buffers."""
         return sum(len(buffer.readers) for buffer, _ in self._buffers)

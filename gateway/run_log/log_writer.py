@@ -40,18 +40,26 @@ class LogWriterFactory:
                 if failed > 1:
                     await mirror.switch_to_local_log(log)
             else:
-                return None if lease is None else LogWriter(self, mirror, log, lease)
+                return None if lease is None else LogWriter(self, mirror, log, lease, preempts=preempt)
         raise AssertionError("expected to be left by a return")
 
 
 class LogWriter:
-    """The holder of one log's lease; `aclose` releases it. Owns the task that renews the lease."""
+    """The holder of one log's lease; `aclose` releases it. Owns the task that renews the lease.
 
-    def __init__(self, factory: LogWriterFactory, mirror: LogMirror, log: EventLog, lease: WriterLease) -> None:
+    With `preempts`, it takes the lease back from a writer that acquired it because the store had lost the log.
+    """
+
+    def __init__(
+        self, factory: LogWriterFactory, mirror: LogMirror, log: EventLog, lease: WriterLease, *, preempts: bool = False
+    ) -> None:
         self._factory = factory
         self._mirror = mirror
         self._log = log
         self._lease = lease
+        self._preempts = preempts
+        self._epoch: str | None = None
+        """The epoch in which this writer wrote last."""
         self.holds_lease = True
         """Whether this writer still holds the lease, as far as it knows."""
         self._mirrored_after_append: int | None = None
@@ -64,8 +72,18 @@ class LogWriter:
         """Call `before_append`, which invalidates cached data that these changes outdate."""
         await self._factory.before_append(self._mirror, changes)
 
-    async def append(self, provenance: Provenance, changes: Sequence[Change], *, ends: bool = False) -> None:
+    async def append(
+        self,
+        provenance: Provenance,
+        changes: Sequence[Change],
+        *,
+        ends: bool = False,
+        baseline: Callable[[], Sequence[Change]] | None = None,
+    ) -> None:
         """Append changes and mirror them here. With `ends`, the log ends for good.
+
+        `baseline` returns changes for the state with these changes. If the store lost the log and another writer has
+        begun it again without them, they replace what that writer wrote.
 
         Raises:
             LeaseLostError: Another writer holds the lease, or the log has ended. No more was written.
@@ -80,19 +98,33 @@ class LogWriter:
         max_batch = self._factory.snapshot_every_entries
         for first in range(0, len(changes), max_batch):
             batch = changes[first : first + max_batch]
-            await self._append_batch(
-                provenance, batch, mirrored_before, ends=ends and first + max_batch >= len(changes)
-            )
+            is_last = first + max_batch >= len(changes)
+            try:
+                await self._append_batch(provenance, batch, mirrored_before, ends=ends and is_last)
+            except LeaseLostError:
+                if baseline is None or not await self._discard_other_log():
+                    raise
+                await self._append_batch(provenance, baseline(), mirror.mirrored_entries, ends=ends, replaces_log=True)
+                return
             mirrored_before = mirror.mirrored_entries
 
     async def _append_batch(
-        self, provenance: Provenance, changes: Sequence[Change], mirrored_before: int, *, ends: bool
+        self,
+        provenance: Provenance,
+        changes: Sequence[Change],
+        mirrored_before: int,
+        *,
+        ends: bool,
+        replaces_log: bool = False,
     ) -> None:
         mirror = self._mirror
         self._serial += 1
         for attempt in itertools.count():
             log = await self._leased_log()
-            drafts = self._new_drafts(provenance, changes)
+            if replaces_log:
+                drafts = [Draft(provenance, change) for change in changes]
+            else:
+                drafts = self._new_drafts(provenance, changes)
             was_written = True
             try:
                 await log.append(mirror.name, self._lease, drafts, ends=ends, serial=self._serial)
@@ -108,7 +140,7 @@ class LogWriter:
             await mirror.refresh()
             # After a failure of the store only the mirrored entries prove that the batch was written.
             if (was_written and mirror.log is log) or mirror.mirrored_entries - mirrored_before >= len(drafts):
-                self._mirrored_after_append = mirror.mirrored_entries
+                self._mirrored_after_append, self._epoch = mirror.mirrored_entries, mirror.epoch
                 return
 
     async def aclose(self) -> None:
@@ -139,10 +171,30 @@ class LogWriter:
         if mirror.is_over() or mirror.mirrored_entries != mirrored_before:
             raise LeaseLostError
         with contextlib.suppress(LogUnavailableError):
-            lease = await log.acquire_lease(mirror.name)
+            # A writer that has written nothing yet into the lost log has nothing that could be missed.
+            lease = await log.acquire_lease(mirror.name, preempt=self._preempts and mirror.is_log_lost)
             if lease is None:
                 raise LeaseLostError
             self._lease, self.holds_lease = lease, True
+
+    async def _discard_other_log(self) -> bool:
+        """Discard what another writer began after the store had lost the log, and acquire the lease again.
+
+        Returns:
+            False if the log was not lost, has ended, or the store does not answer.
+        """
+        mirror, log = self._mirror, self._log
+        if not self._preempts or self._epoch is None or mirror.is_over() or mirror.log is not log:
+            return False
+        if mirror.epoch is None or mirror.epoch == self._epoch:
+            return False
+        with contextlib.suppress(LogUnavailableError):
+            await log.discard(mirror.name, mirror.epoch)
+            lease = await log.acquire_lease(mirror.name, preempt=True)
+            if lease is not None:
+                self._lease, self.holds_lease = lease, True
+                return True
+        return False
 
     async def _leased_log(self) -> EventLog:
         """Return the log that the mirror follows, with its lease held by this writer."""
@@ -152,6 +204,7 @@ class LogWriter:
             if lease is None:
                 raise LeaseLostError
             self._log, self._lease, self.holds_lease = mirror.log, lease, True
+            self._epoch = mirror.epoch
         return self._log
 
     async def _renew_lease_periodically(self) -> None:

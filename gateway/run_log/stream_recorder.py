@@ -241,7 +241,9 @@ class StreamRecorder:
         if outcome is _Outcome.UNSETTLED and streamed_run.held_end is not None:
             await writer.announce_changes([streamed_run.held_end])
         changes, streamed_run.pending_changes = streamed_run.pending_changes, []
-        await writer.append(Provenance.STREAMED, changes, ends=outcome is _Outcome.ENDED)
+        await writer.append(
+            Provenance.STREAMED, changes, ends=outcome is _Outcome.ENDED, baseline=streamed_run.state.baseline
+        )
         return outcome
 
 

@@ -191,3 +191,20 @@ async def test_with_competing_writers_numbers_have_no_gap_and_no_entry_is_lost_o
     assert list(seen) == list(range(1, len(seen) + 1))
     assert sorted(seen.values()) == sorted(confirmed)
     assert not set(refused) & set(confirmed)
+
+
+async def test_a_discarded_log_begins_again_under_another_epoch(logs: Logs) -> None:
+    old = await written(logs.here, "a")
+    epoch = (await logs.there.read(RUN)).epoch
+    assert epoch is not None
+    await logs.there.discard(RUN, "another epoch")
+    assert texts(await logs.here.read(RUN)) == ["a"]
+    await logs.there.discard(RUN, epoch)
+    assert (await logs.here.read(RUN)).epoch is None
+    with pytest.raises(LeaseLostError):
+        await logs.here.append(RUN, old, [text("old")])
+    new = await acquire_lease(logs.there)
+    assert new.token > old.token
+    await logs.there.append(RUN, new, [text("c")])
+    begun = await logs.here.read(RUN, LogPosition(epoch, 1))
+    assert (texts(begun), begun.is_gap, begun.epoch != epoch) == (["c"], True, True)

@@ -114,6 +114,10 @@ class FrailLog:
         await self._inner.append(name, lease, drafts, ends=ends, serial=serial)
         await self._come_back()
 
+    async def discard(self, name: LogName, epoch: str) -> None:
+        await self._reach()
+        await self._inner.discard(name, epoch)
+
     async def acquire_lease(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
         await self._reach()
         lease = await self._inner.acquire_lease(name, preempt=preempt)

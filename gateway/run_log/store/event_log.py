@@ -119,6 +119,9 @@ class EventLog(Protocol):
             None if another writer holds the lease (unless `preempt`) or if the log has ended.
         """
 
+    async def discard(self, name: LogName, epoch: str) -> None:
+        """Remove the entries and the lease of a log, if it has this epoch. The next entries begin another epoch."""
+
     async def renew_lease(self, name: LogName, lease: WriterLease) -> bool:
         """Extend the lease by `lease_seconds` from now. Returns False if it is no longer held."""
 

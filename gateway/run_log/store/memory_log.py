@@ -143,6 +143,12 @@ class MemoryLog:
         self._evict_logs()
         return WriterLease(log.token, self._lease_seconds)
 
+    async def discard(self, name: LogName, epoch: str) -> None:
+        log = self._find_log(name)
+        if log is not None and log.epoch == epoch:
+            self._drop_log(name)
+            self._listeners.notify(name)
+
     async def renew_lease(self, name: LogName, lease: WriterLease) -> bool:
         log = self._find_log(name)
         if log is None or not self._holds_lease(log, lease):

@@ -110,6 +110,10 @@ class RedisLog:
         token = await self._connection.run_script(ACQUIRE_LEASE, redis_names_from_log(name).keys, arguments)
         return None if token is None else WriterLease(int(token), self._lease_seconds)
 
+    async def discard(self, name: LogName, epoch: str) -> None:
+        names = redis_names_from_log(name)
+        await self._connection.run_script(DISCARD_LOG, names.keys, (epoch, names.channel))
+
     async def renew_lease(self, name: LogName, lease: WriterLease) -> bool:
         arguments = (lease.token, self._lease_ms, self._retention_ms)
         return bool(await self._connection.run_script(RENEW_LEASE, redis_names_from_log(name).keys, arguments))
@@ -159,7 +163,7 @@ class RedisLog:
             return None
         entries = _decode_entries(raw_entries, None if is_gap else position.number + 1)
         if entries is None:
-            await self._connection.run_script(DISCARD_LOG, names.keys, (epoch, names.channel))
+            await self.discard(name, epoch)
             return None
         return _EntryBatch(epoch.decode(errors="replace"), number, bool(has_ended), bool(is_gap), entries)
 
