@@ -75,7 +75,9 @@ class CallSender:
                 trace_request_ctx=call.send_state,
             ) as response:
                 self.on_status(response.status)
-                response_body = await read_body(response, self.pool.options.max_response_bytes)
+                response_body = await read_body(
+                    response, self.pool.options.max_response_bytes, self.pool.large_body_slots
+                )
             return self.read_response(call, response, response_body)
         except Exception as error:
             return self.to_failure(call, error)

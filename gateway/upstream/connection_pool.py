@@ -16,7 +16,7 @@ from gateway.upstream.caller_slots import SlotsByCaller
 from gateway.upstream.fair_share import FairShare
 from gateway.upstream.rest_requests import UpstreamRequest
 from gateway.upstream.retry import CallFailure
-from gateway.upstream.transport_failures import failure_from_exception
+from gateway.upstream.transport_failures import MAX_LARGE_BODIES, failure_from_exception
 from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.errors import ErrorCode, GatewayError
 
@@ -80,6 +80,7 @@ class UpstreamPool:
         # already.
         stream_connector = aiohttp.TCPConnector(limit=options.max_streams, force_close=True)
         self.stream_session = _new_session(stream_connector, timeout, **_write_session_options(trace))
+        self.large_body_slots = asyncio.Semaphore(MAX_LARGE_BODIES)
         self.stream_slots = asyncio.Semaphore(options.max_streams)
         # The probe waits for no other call. It makes a new connection each time, since an idle one may be lost already.
         probe_connector = aiohttp.TCPConnector(limit=1, force_close=True)

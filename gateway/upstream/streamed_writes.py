@@ -88,7 +88,7 @@ async def _open_stream(
                     on_close=pool.stream_slots.release,
                 )
                 return stream
-        body = await read_body(response, pool.options.max_response_bytes, first_bytes)
+        body = await read_body(response, pool.options.max_response_bytes, pool.large_body_slots, first_bytes)
         return _read_whole(sender, call, response, body)
     except Exception as error:
         return sender.to_failure(call, error)

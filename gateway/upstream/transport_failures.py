@@ -3,6 +3,8 @@
 The messages name no host and no address, since a browser may show them.
 """
 
+import asyncio
+import contextlib
 import ssl
 
 import aiohttp
@@ -10,6 +12,12 @@ import aiohttp
 from gateway.upstream.reply_outcome import invalid_response
 from gateway.upstream.retry import CallFailure
 from schema.contract.errors import ErrorCode, GatewayError
+
+LARGE_BODY_BYTES = 1 << 20
+"""Larger bodies are read a few at a time, so that their sum is bounded."""
+
+MAX_LARGE_BODIES = 4
+"""The number of larger bodies that are read at once; the others wait, each within its own deadline."""
 
 
 class BodyTooLargeError(Exception):
@@ -19,11 +27,14 @@ class BodyTooLargeError(Exception):
         super().__init__(f"expected at most {max_bytes} bytes, got more")
 
 
-async def read_body(response: aiohttp.ClientResponse, max_bytes: int, first_bytes: bytes = b"") -> bytes:
+async def read_body(
+    response: aiohttp.ClientResponse, max_bytes: int, large_body_slots: asyncio.Semaphore, first_bytes: bytes = b""
+) -> bytes:
     """Read a decompressed body of at most `max_bytes`.
 
     `first_bytes` are the bytes that were read before. aiohttp decompresses only a bounded piece in advance, so the
-    limit also stops a small body that unpacks to a huge one.
+    limit also stops a small body that unpacks to a huge one. Beyond `LARGE_BODY_BYTES`, a body is read on only with one
+    of `large_body_slots`; the connection is paused until then.
 
     Raises:
         BodyTooLargeError: raised as soon as the body is known to be larger.
@@ -32,15 +43,19 @@ async def read_body(response: aiohttp.ClientResponse, max_bytes: int, first_byte
     if declared is not None and "Content-Encoding" not in response.headers:
         if declared > max_bytes:
             raise BodyTooLargeError(max_bytes)
-        return first_bytes + await response.read()
+        async with large_body_slots if declared > LARGE_BODY_BYTES else contextlib.nullcontext():
+            return first_bytes + await response.read()
     chunks = [first_bytes]
     size = len(first_bytes)
-    async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > max_bytes:
-            raise BodyTooLargeError(max_bytes)
-        chunks.append(chunk)
-    return b"".join(chunks)
+    async with contextlib.AsyncExitStack() as stack:
+        async for chunk in response.content.iter_any():
+            if size <= LARGE_BODY_BYTES < size + len(chunk):
+                await stack.enter_async_context(large_body_slots)
+            size += len(chunk)
+            if size > max_bytes:
+                raise BodyTooLargeError(max_bytes)
+            chunks.append(chunk)
+        return b"".join(chunks)
 
 
 def failure_from_exception(error: Exception, operation: str) -> CallFailure:

@@ -1,8 +1,11 @@
 import asyncio
 import gzip
+import json
+from typing import Literal
 
 import pytest
 
+from gateway.upstream.transport_failures import LARGE_BODY_BYTES
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import ThreadKey
 from schema.contract.paging import Window
@@ -13,6 +16,7 @@ from tests.support.scripted_upstream import (
     Request,
     ScriptedResponse,
     ScriptedUpstream,
+    chunked_response,
     echo,
     response,
 )
@@ -123,3 +127,52 @@ async def test_a_small_body_that_unpacks_to_a_huge_one_is_refused(
     upstream.default_response = response(200, gzip.compress(b" " * 50_000_000), Content_Encoding="gzip")
     error = await read_failure(make_client(max_response_bytes=1_000_000).bind(None))
     assert "expected at most 1000000 bytes" in error.message
+
+
+class CountingSlots(asyncio.Semaphore):
+    """Slots that count how many were held at once at most."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.held = self.max_held = self.total = 0
+
+    async def acquire(self) -> Literal[True]:
+        await super().acquire()
+        self.held += 1
+        self.total += 1
+        self.max_held = max(self.max_held, self.held)
+        return True
+
+    def release(self) -> None:
+        self.held -= 1
+        super().release()
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize(("size", "total"), [(LARGE_BODY_BYTES + 1, 12), (LARGE_BODY_BYTES // 2, 0)])
+async def test_few_large_bodies_are_read_at_once_and_all_arrive(
+    make_client: ClientMaker, upstream: ScriptedUpstream, size: int, total: int, *, is_chunked: bool
+) -> None:
+    def reply(request: Request) -> ScriptedResponse:
+        body = {"id": request.target.rsplit("/", 1)[1], "created_at": 1, "note": "x" * size}
+        text = json.dumps(body).encode()
+        half = size // 2
+        return chunked_response(text[:half], text[half:]) if is_chunked else response(body=text)
+
+    upstream.default_response = reply
+    client = make_client()
+    client.large_body_slots = slots = CountingSlots(2)
+    got = await client.bind(None).get_threads([ThreadKey(f"t{number}") for number in range(12)])
+    assert all(isinstance(thread, ThreadObject) for thread in got)
+    assert (slots.total, slots.held) == (total, 0)
+    assert slots.max_held <= 2
+
+
+async def test_a_refused_large_body_frees_its_slot(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
+    upstream.default_response = chunked_response(b"x" * (LARGE_BODY_BYTES + 1), b"x" * LARGE_BODY_BYTES)
+    client = make_client(max_response_bytes=LARGE_BODY_BYTES + 2)
+    client.large_body_slots = slots = CountingSlots(1)
+    for _ in range(2):
+        (error,) = await client.bind(None).get_threads([T1])
+        assert isinstance(error, GatewayError)
+    assert (slots.total, slots.held) == (2, 0)
