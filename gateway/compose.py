@@ -76,6 +76,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
             max_depth=settings.gateway_max_query_depth,
             max_tokens=settings.gateway_max_query_tokens,
             max_upstream_calls=settings.gateway_max_upstream_calls,
+            max_objects=settings.gateway_max_objects,
         ),
         bind,
         bind_events,

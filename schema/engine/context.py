@@ -37,6 +37,7 @@ class Context:
         self.resume_after = resume_after
         self.reports_cost = reports_cost
         self.predicted_calls = 0
+        self.predicted_objects = 0
         self.capabilities: Capabilities = api.capabilities
         self.limits = limits or PagingLimits()
         self.loaders = Loaders(api, deadline_seconds=deadline_seconds)

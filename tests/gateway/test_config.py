@@ -14,6 +14,7 @@ BAD_VALUES = {
     "gateway_max_query_depth": ("-1", "an integer from 1 to 10000"),
     "gateway_max_query_tokens": ("many", "an integer from 1 to 1000000"),
     "gateway_max_upstream_calls": ("0", "an integer from 1 to 1000000"),
+    "gateway_max_objects": ("0", "an integer from 1 to 1000000"),
     "gateway_cost": ("maybe", "true or false"),
     "gateway_shutdown_seconds": ("nan", "a number of seconds from 0 to 3600"),
     "gateway_log_level": ("loud", "debug, info, warning or error"),

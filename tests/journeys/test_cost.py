@@ -65,6 +65,7 @@ async def test_with_the_setting_every_response_reports_its_cost(demo_emulator: E
             "upstreamMilliseconds": 0.0,
             "longestChain": 0,
             "predictedCalls": 0,
+            "predictedObjects": 0,
         }
 
 
