@@ -108,6 +108,9 @@ class Settings(BaseSettings):
     gateway_max_objects: LargeCount = Field(
         default=20_000, description="Most objects that the response to an operation may be predicted to show."
     )
+    gateway_max_answer_bytes: Bytes = Field(
+        default=32 << 20, description="Largest response to an operation, or to one event of a subscription, about."
+    )
     gateway_run_lease_seconds: Seconds = Field(
         default=3.0,
         description="How long a run stays unread after the gateway that reads it dies, before another one takes over.",

@@ -75,20 +75,25 @@ class PlanExecution:
         "_finished",
         "_postponed",
         "_timer",
+        "answer_bytes",
         "arguments",
         "executor",
         "has_failed",
+        "max_answer_bytes",
         "pending",
         "plans",
         "tasks",
     )
 
-    def __init__(self, executor: Executor[Any], plans: PositionPlans) -> None:
-        """Execute for one operation. `plans` holds the plans of its document."""
+    def __init__(self, executor: Executor[Any], plans: PositionPlans, max_answer_bytes: int) -> None:
+        """Execute for one operation, into at most `max_answer_bytes`. `plans` holds the plans of its document."""
         self.executor = executor
         self.plans = plans
         self.arguments: dict[object, dict[str, Any]] = {}
         """The keyword arguments of the called functions, by field position."""
+        self.answer_bytes = 0
+        """The counted bytes of the values that are complete. The completer of each object holds it to the limit."""
+        self.max_answer_bytes = max_answer_bytes
         self.pending = 0
         """The number of values that are not complete yet."""
         self.has_failed = False
@@ -97,6 +102,11 @@ class PlanExecution:
         self._timer: asyncio.TimerHandle | None = None
         self.tasks: set[asyncio.Task[Any]] = set()
         """The tasks of the coroutines that fields returned, while they run."""
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether the values that are complete are above the limit."""
+        return self.answer_bytes > self.max_answer_bytes
 
     def complete_value(
         self, value: Any, container: Any, key: Any, complete: Completer, *, starts_loads: bool = True

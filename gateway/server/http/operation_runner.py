@@ -151,6 +151,7 @@ class OperationRunner:
             api,
             self.limits.paging,
             deadline_seconds=self.limits.load_deadline_seconds,
+            max_answer_bytes=self.limits.max_answer_bytes,
             reports_cost=report_cost,
             events=self._bind_events(principal) if self._bind_events is not None else None,
             resume_after=resume_after,
