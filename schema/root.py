@@ -12,6 +12,7 @@ from schema.graph.subscriptions import Subscription
 from schema.graph.thread_node import Thread
 from schema.operations.document_limits import depth_limit, repetition_limit
 from schema.operations.gateway_schema import GatewaySchema, OperationLimits
+from schema.operations.introspection import IntrospectionLimitRule
 from schema.operations.operation_budget import OperationBudget
 
 MAX_REPETITIONS = 100
@@ -30,7 +31,7 @@ def build_schema(
     make `max_upstream_calls` upstream calls and to show `max_objects` objects; for a subscription those are the limits
     of each event.
     """
-    rules = (depth_limit(max_depth), repetition_limit(MAX_REPETITIONS))
+    rules = (depth_limit(max_depth), repetition_limit(MAX_REPETITIONS), IntrospectionLimitRule)
     return GatewaySchema(
         Query,
         Mutation,
