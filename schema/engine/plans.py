@@ -50,6 +50,9 @@ _SHORT_TYPES = frozenset({GraphQLID, GraphQLBoolean, GraphQLInt, GraphQLFloat})
 MAX_FIELDS = 10_000
 """Limit of planned fields per operation. A large page of a large frontend selects some hundred."""
 
+MAX_UNPAUSED_ITEMS = 20
+"""The longest list that is completed in one go once it has begun."""
+
 MAX_VARIANTS = 8
 """Limit of condition sets that have plans at a time, per document."""
 
@@ -70,7 +73,7 @@ class Plan(NamedTuple):
         response = {name: complete(parent, execution) for name, complete in self.completers}
         for name, resolve in self.resolvers:
             resolve(parent, execution, response, name)
-        execution.answer_bytes += self.answer_bytes
+        execution.structure_bytes += self.answer_bytes
         return response
 
 
@@ -189,7 +192,7 @@ def _plain_text_field(get: Callable[[Any], Any], complete: Completer) -> Complet
         value = get(parent)
         if type(value) is not str:
             return complete(value, execution)
-        execution.answer_bytes += text_bytes(value)
+        execution.text_bytes += text_bytes(value)
         return value
 
     return complete_field
@@ -270,8 +273,8 @@ def _instance_completer(type_: GraphQLObjectType, class_: type, details: FieldDe
         response = {name: complete_field(value, execution) for name, complete_field in completers}
         for name, resolve in resolvers:
             resolve(value, execution, response, name)
-        execution.answer_bytes += answer_bytes
-        if execution.answer_bytes > execution.max_answer_bytes:
+        execution.structure_bytes += answer_bytes
+        if execution.structure_bytes + execution.text_bytes > execution.max_answer_bytes:
             raise NotCompilableError
         return response
 
@@ -299,13 +302,22 @@ def _list_completer(complete_item: Completer) -> Completer:
     def complete(value: Any, execution: PlanExecution) -> list[Any]:
         if type(value) not in {list, tuple}:
             raise NotCompilableError
-        execution.answer_bytes += ITEM_BYTES * len(value)
+        execution.structure_bytes += ITEM_BYTES * len(value)
         if Deferred in map(type, value):
             items: list[Any] = [None] * len(value)
             for index, item in enumerate(value):
                 execution.complete_value(item, items, index, complete_item)
             return items
-        return [complete_item(item, execution) for item in value]
+        if execution.structure_bytes > execution.turn_ends_at:
+            return execution.pause_list(value, [], complete_item)
+        if len(value) <= MAX_UNPAUSED_ITEMS:
+            return [complete_item(item, execution) for item in value]
+        items = []
+        for item in value:
+            if execution.structure_bytes > execution.turn_ends_at:
+                return execution.pause_list(value, items, complete_item)
+            items.append(complete_item(item, execution))
+        return items
 
     return complete
 
@@ -321,7 +333,7 @@ def _leaf_completer(type_: Any) -> Completer:
         if value is None or coerced is None:
             raise NotCompilableError
         if not is_short:
-            execution.answer_bytes += leaf_bytes(coerced)
+            execution.text_bytes += leaf_bytes(coerced)
         return coerced
 
     return complete
