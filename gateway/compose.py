@@ -94,6 +94,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
             max_depth=settings.gateway_max_query_depth,
             max_tokens=settings.gateway_max_query_tokens,
             max_upstream_calls=settings.gateway_max_upstream_calls,
+            max_objects=settings.gateway_max_objects,
         ),
         bind,
         bind_events,
@@ -189,6 +190,7 @@ def _request_limits(settings: Settings) -> RequestLimits:
         body_timeout_seconds=settings.gateway_body_timeout_seconds,
         # One load may make several calls in a row, each with its own deadline.
         load_deadline_seconds=2 * settings.upstream_timeout_seconds,
+        max_answer_bytes=settings.gateway_max_answer_bytes,
         paging=PagingLimits(settings.gateway_max_page_size),
         subscriptions=SubscriptionLimits(
             max_sockets=settings.gateway_max_sockets,

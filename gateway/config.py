@@ -105,6 +105,12 @@ class Settings(BaseSettings):
     gateway_max_upstream_calls: Annotated[int, _expects("an integer from 1 to 1000000", ge=1, le=1_000_000)] = Field(
         default=1_000, description="Most upstream calls that an operation may be predicted to make."
     )
+    gateway_max_objects: LargeCount = Field(
+        default=20_000, description="Most objects that the response to an operation may be predicted to show."
+    )
+    gateway_max_answer_bytes: Bytes = Field(
+        default=32 << 20, description="Largest response to an operation, or to one event of a subscription, about."
+    )
     gateway_run_lease_seconds: Seconds = Field(
         default=3.0,
         description="How long a run stays unread after the gateway that reads it dies, before another one takes over.",

@@ -12,19 +12,24 @@ from schema.graph.subscriptions import Subscription
 from schema.graph.thread_node import Thread
 from schema.operations.document_limits import depth_limit
 from schema.operations.gateway_schema import GatewaySchema, OperationLimits
+from schema.operations.introspection import IntrospectionLimitRule
+from schema.operations.operation_budget import OperationBudget
 
 
-def build_schema(*, max_depth: int = 30, max_tokens: int = 4_000, max_upstream_calls: int = 1_000) -> GatewaySchema:
+def build_schema(
+    *, max_depth: int = 30, max_tokens: int = 4_000, max_upstream_calls: int = 1_000, max_objects: int = 20_000
+) -> GatewaySchema:
     """Build the schema.
 
     An operation may nest `max_depth` fields, and its document may have `max_tokens` tokens. It may be predicted to
-    make `max_upstream_calls` upstream calls; for a subscription that is the limit of each event.
+    make `max_upstream_calls` upstream calls and to show `max_objects` objects; for a subscription those are the limits
+    of each event.
     """
-    rules = (depth_limit(max_depth),)
+    rules = (depth_limit(max_depth), IntrospectionLimitRule)
     return GatewaySchema(
         Query,
         Mutation,
         Subscription,
         types=[Thread, Message, MessageFile, Run, RunStep, Assistant],
-        limits=OperationLimits(max_tokens, max_upstream_calls, rules),
+        limits=OperationLimits(max_tokens, OperationBudget(max_upstream_calls, max_objects), rules),
     )

@@ -54,7 +54,7 @@ class Cost:
         """Record the span of a call that has ended or failed."""
         self.spans.append(Span(started, self.clock()))
 
-    def to_extension(self, predicted_calls: int) -> dict[str, object]:
+    def to_extension(self, predicted_calls: int, predicted_objects: int) -> dict[str, object]:
         """Render `extensions.cost`."""
         return {
             "upstreamCalls": self.upstream_calls,
@@ -63,6 +63,7 @@ class Cost:
             "upstreamMilliseconds": round(1000 * covered_seconds(self.spans), 1),
             "longestChain": longest_chain(self.spans),
             "predictedCalls": predicted_calls,
+            "predictedObjects": predicted_objects,
         }
 
 

@@ -8,6 +8,7 @@ import strawberry
 
 from schema.contract.paging import PagingLimits
 from schema.contract.ports import Capabilities, RunEvents, ThreadsApi
+from schema.engine.answer_size import DEFAULT_MAX_BYTES, AnswerSize
 from schema.engine.loaders import Loaders
 
 
@@ -23,6 +24,7 @@ class Context:
         limits: PagingLimits | None = None,
         *,
         deadline_seconds: float = 60.0,
+        max_answer_bytes: int = DEFAULT_MAX_BYTES,
         reports_cost: bool = False,
         events: RunEvents | None = None,
         resume_after: str | None = None,
@@ -30,13 +32,16 @@ class Context:
         """Load and write through `api`, which is bound to the principal.
 
         `events` serves subscriptions, for the same principal. `resume_after` is the cursor of the last event that the
-        client received; it wins over a cursor in the document. With `reports_cost` the response reports its cost.
+        client received; it wins over a cursor in the document. The response may have `max_answer_bytes`. With
+        `reports_cost` it reports its cost.
         """
         self.api = api
         self.events = events
         self.resume_after = resume_after
         self.reports_cost = reports_cost
         self.predicted_calls = 0
+        self.predicted_objects = 0
+        self.answer_size = AnswerSize(max_answer_bytes)
         self.capabilities: Capabilities = api.capabilities
         self.limits = limits or PagingLimits()
         self.loaders = Loaders(api, deadline_seconds=deadline_seconds)

@@ -15,11 +15,12 @@ from functools import partial
 from typing import Any, cast
 
 import strawberry
-from graphql import GraphQLObjectType
+from graphql import GraphQLLeafType, GraphQLObjectType
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from schema.contract.errors import GatewayError
+from schema.engine.answer_size import ERROR_BYTES, AnswerSize, leaf_bytes, object_bytes
 from schema.engine.context import Context
 from schema.engine.documents import ParsedDocument
 from schema.engine.plan_execution import PlanExecution, PositionPlans
@@ -43,6 +44,8 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         super().__init__(*args, **kwargs)
         self._position_plans: PositionPlans | None = None
         self._has_failed = False
+        context = self.context_value
+        self._answer_size = context.answer_size if isinstance(context, Context) else AnswerSize()
 
     def execute_fields(
         self,
@@ -53,27 +56,54 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,
     ) -> Any:
         """Execute the fields of one object. Returns their values by response name, or an awaitable of that."""
-        by_core = partial(super().execute_fields, parent_type, source_value, path, grouped_field_set, position_context)
+        by_core = partial(self._execute_by_core, parent_type, source_value, path, grouped_field_set, position_context)
         plans = self._position_plans if self._position_plans is not None else self._find_plans()
         plan = find_plan(parent_type, grouped_field_set, plans)
         if plan is None or (self._has_failed and plan.may_hold_long_list):
             return by_core()
-        execution = PlanExecution(self, plans)
+        execution = PlanExecution(self, plans, self._answer_size.bytes_left)
         try:
             response = plan.execute(source_value, execution)
         except Exception:  # graphql-core meets it again, and reports it
             execution.abort()
             self._has_failed = True
-            return self._wait(execution, {}, by_core) if execution.tasks else by_core()
-        return self._wait(execution, response, by_core) if execution.pending else response
+            return self._wait(execution, {}, by_core) if execution.tasks else self._fall_back(execution, by_core)
+        if execution.pending:
+            return self._wait(execution, response, by_core)
+        self._answer_size.add(execution.answer_bytes)
+        return response
 
     async def _wait(self, execution: PlanExecution, response: dict[str, Any], by_core: Callable[[], Any]) -> Any:
         """Wait for the pending values; after a failure let graphql-core execute the fields."""
         if await execution.wait():
+            self._answer_size.add(execution.answer_bytes)
             return response
         self._has_failed = True
-        result = by_core()
+        result = self._fall_back(execution, by_core)
         return await result if self.is_awaitable(result) else result
+
+    def _fall_back(self, execution: PlanExecution, by_core: Callable[[], Any]) -> Any:
+        """Let graphql-core execute the fields that a plan has given up, unless it was for the size of the response."""
+        if execution.is_too_large:
+            self._answer_size.add(execution.answer_bytes)
+        return by_core()
+
+    def _execute_by_core(
+        self, parent_type: GraphQLObjectType, source_value: Any, path: Any, fields: Any, position_context: Any
+    ) -> Any:
+        self._answer_size.add(object_bytes(fields))
+        return super().execute_fields(parent_type, source_value, path, fields, position_context)
+
+    def complete_leaf_value(self, return_type: GraphQLLeafType, result: Any) -> Any:  # type: ignore[override]
+        """Complete a leaf value and count its bytes."""
+        value = super().complete_leaf_value(return_type, result)
+        self._answer_size.add(leaf_bytes(value))
+        return value
+
+    def handle_field_error(self, *args: Any) -> None:
+        """Count the bytes of a field's error. If the response is too large, every field fails, so execution ends."""
+        self._answer_size.add(ERROR_BYTES)
+        super().handle_field_error(*args)
 
     def _find_plans(self) -> PositionPlans:
         plans = self._position_plans = (self.plans or DocumentPlans()).find_variant(self)

@@ -23,6 +23,12 @@ It raises for a value that graphql-core must handle.
 _FinishedLoad: TypeAlias = tuple[Callable[[Any], Any], Any, Any, Any, Completer]
 """The function that finishes a load, the load, the container and the key of its result, and the completer."""
 
+_PausedList: TypeAlias = tuple[Sequence[Any], list[Any], Completer]
+"""The values of a list, the part of them that is complete, and the completer of an item."""
+
+TURN_BYTES = 1 << 17
+"""The structure that is completed without a turn of the event loop: about 8,000 values, or 10 ms."""
+
 POSTPONE_SECONDS = 0.003
 """How long a value that starts no further load is postponed, so that loads leave first. Longer if the loop is busy."""
 
@@ -73,30 +79,55 @@ class PlanExecution:
 
     __slots__ = (
         "_finished",
+        "_is_paused",
+        "_paused_lists",
         "_postponed",
         "_timer",
         "arguments",
         "executor",
         "has_failed",
+        "max_answer_bytes",
         "pending",
         "plans",
+        "structure_bytes",
         "tasks",
+        "text_bytes",
+        "turn_ends_at",
     )
 
-    def __init__(self, executor: Executor[Any], plans: PositionPlans) -> None:
-        """Execute for one operation. `plans` holds the plans of its document."""
+    def __init__(self, executor: Executor[Any], plans: PositionPlans, max_answer_bytes: int) -> None:
+        """Execute for one operation, into at most `max_answer_bytes`. `plans` holds the plans of its document."""
         self.executor = executor
         self.plans = plans
         self.arguments: dict[object, dict[str, Any]] = {}
         """The keyword arguments of the called functions, by field position."""
+        self.structure_bytes = 0
+        """The counted bytes of complete objects and lists without their texts: a measure of the work, too."""
+        self.text_bytes = 0
+        """The counted bytes of complete texts. The completer of each object holds both to the limit."""
+        self.turn_ends_at = TURN_BYTES
+        """The `structure_bytes` at which lists are completed no further before the event loop had a turn."""
+        self.max_answer_bytes = max_answer_bytes
         self.pending = 0
         """The number of values that are not complete yet."""
         self.has_failed = False
         self._finished: asyncio.Future[None] | None = None
+        self._is_paused = False
+        self._paused_lists: list[_PausedList] = []
         self._postponed: list[_FinishedLoad] = []
         self._timer: asyncio.TimerHandle | None = None
         self.tasks: set[asyncio.Task[Any]] = set()
         """The tasks of the coroutines that fields returned, while they run."""
+
+    @property
+    def answer_bytes(self) -> int:
+        """The counted bytes of the values that are complete."""
+        return self.structure_bytes + self.text_bytes
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether the values that are complete are above the limit."""
+        return self.answer_bytes > self.max_answer_bytes
 
     def complete_value(
         self, value: Any, container: Any, key: Any, complete: Completer, *, starts_loads: bool = True
@@ -120,6 +151,15 @@ class PlanExecution:
         else:
             self.pending += 1
             self._postpone((_identity, value, container, key, complete))
+
+    def pause_list(self, values: Sequence[Any], items: list[Any], complete_item: Completer) -> list[Any]:
+        """Complete the other `values` of a list after a turn of the event loop. Returns the `items`, not yet all."""
+        self.pending += 1
+        self._paused_lists.append((values, items, complete_item))
+        if not self._is_paused:
+            self._is_paused = True
+            asyncio.get_running_loop().call_soon(self._continue_lists)
+        return items
 
     def make_info(self, nodes: Sequence[FieldNode]) -> PositionInfo:
         """Make the `info` argument for a field, from its nodes in the document."""
@@ -147,6 +187,7 @@ class PlanExecution:
         """Complete no more values, and cancel the running tasks. Shared loads go on."""
         self.has_failed = True
         self._postponed.clear()
+        self._paused_lists.clear()
         if self._timer is not None:
             self._timer.cancel()
         for task in self.tasks:
@@ -207,6 +248,30 @@ class PlanExecution:
         except (Exception, asyncio.CancelledError):  # the load was cancelled, not the task that waits here
             self.abort()
             return
+        self._end_pending()
+
+    def _continue_lists(self) -> None:
+        """Complete paused lists for one turn."""
+        self.turn_ends_at = self.structure_bytes + TURN_BYTES
+        while self._paused_lists and self.structure_bytes <= self.turn_ends_at:
+            values, items, complete_item = self._paused_lists.pop()
+            try:
+                while len(items) < len(values) and self.structure_bytes <= self.turn_ends_at:
+                    items.append(complete_item(values[len(items)], self))
+            except (Exception, asyncio.CancelledError):
+                self.abort()
+                return
+            if len(items) < len(values):
+                self._paused_lists.append((values, items, complete_item))
+            else:
+                self._end_pending()
+        self._is_paused = bool(self._paused_lists)
+        if self._is_paused:
+            asyncio.get_running_loop().call_soon(self._continue_lists)
+        elif self._postponed and len(self._postponed) == self.pending:
+            self._complete_postponed()
+
+    def _end_pending(self) -> None:
         self.pending -= 1
         if not self.pending and self._finished is not None and not self._finished.done():
             self._finished.set_result(None)

@@ -13,7 +13,9 @@ from graphql import (
     GraphQLBoolean,
     GraphQLEnumType,
     GraphQLField,
+    GraphQLFloat,
     GraphQLID,
+    GraphQLInt,
     GraphQLInterfaceType,
     GraphQLList,
     GraphQLNonNull,
@@ -22,12 +24,14 @@ from graphql import (
     GraphQLUnionType,
     SelectionSetNode,
     VariableNode,
+    get_named_type,
     get_nullable_type,
     is_leaf_type,
 )
 from graphql.execution import Executor
 from graphql.execution.collect_fields import FieldDetails, GroupedFieldSet
 
+from schema.engine.answer_size import ID_BYTES, ITEM_BYTES, leaf_bytes, object_bytes, text_bytes
 from schema.engine.deferred import Deferred
 from schema.engine.direct_calls import DirectCall, find_direct_call, may_start_loads, python_class
 from schema.engine.plan_execution import Completer, NotCompilableError, PlanExecution, PositionPlans
@@ -37,11 +41,17 @@ FieldDetailsList: TypeAlias = list[FieldDetails]
 ResolveField: TypeAlias = Callable[[Any, PlanExecution, dict[str, Any], str], None]
 """Calls a field's function with the parent object, and completes its value into the response under a name."""
 
-_UNCHANGED_TYPES: Mapping[Any, type] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
-"""GraphQL types whose values of this Python type are complete as they are."""
+_UNCHANGED_TYPES: Mapping[Any, type] = {GraphQLID: str, GraphQLBoolean: bool}
+"""GraphQL types whose values of this Python type are complete as they are, and not counted one by one."""
+
+_SHORT_TYPES = frozenset({GraphQLID, GraphQLBoolean, GraphQLInt, GraphQLFloat})
+"""GraphQL types of short values, which are not counted one by one."""
 
 MAX_FIELDS = 10_000
 """Limit of planned fields per operation. A large page of a large frontend selects some hundred."""
+
+MAX_UNPAUSED_ITEMS = 20
+"""The longest list that is completed in one go once it has begun."""
 
 MAX_VARIANTS = 8
 """Limit of condition sets that have plans at a time, per document."""
@@ -55,12 +65,15 @@ class Plan(NamedTuple):
     resolvers: Sequence[tuple[str, ResolveField]]
     may_hold_long_list: bool
     """Whether the fields may hold a long list. After a failure, graphql-core executes such an object."""
+    answer_bytes: int
+    """The counted bytes of the object, besides those of its texts and of what is below it."""
 
     def execute(self, parent: Any, execution: PlanExecution) -> dict[str, Any]:
         """Execute the fields of an object. Pending values are added to the result when their loads are done."""
         response = {name: complete(parent, execution) for name, complete in self.completers}
         for name, resolve in self.resolvers:
             resolve(parent, execution, response, name)
+        execution.structure_bytes += self.answer_bytes
         return response
 
 
@@ -126,6 +139,7 @@ def _compile_plan(type_: GraphQLObjectType, fields: GroupedFieldSet) -> Plan | N
     completers: list[tuple[str, Completer]] = []
     resolvers: list[tuple[str, ResolveField]] = []
     may_hold_long_list = "nodes" in type_.fields
+    answer_bytes = object_bytes(fields)
     for name, details in fields.items():
         if any(one.defer_usage or one.fragment_variable_values for one in details):
             return None
@@ -138,6 +152,8 @@ def _compile_plan(type_: GraphQLObjectType, fields: GroupedFieldSet) -> Plan | N
         complete = None if field is None else _completer(field.type, details)
         if field is None or call is None or complete is None:
             return None
+        if get_named_type(field.type) is GraphQLID:
+            answer_bytes += ID_BYTES
         if call.is_plain:
             completers.append((name, _plain_field(call.function, field.type, complete)))
         else:
@@ -145,7 +161,7 @@ def _compile_plan(type_: GraphQLObjectType, fields: GroupedFieldSet) -> Plan | N
             resolvers.append((name, _resolved_field(call, field, details, complete)))
             may_hold_long_list = may_hold_long_list or bool(field.args)  # a field with arguments is a page or a lookup
 
-    return Plan(completers, resolvers, may_hold_long_list)
+    return Plan(completers, resolvers, may_hold_long_list, answer_bytes)
 
 
 def _constant_completer(text: str) -> Completer:
@@ -158,6 +174,8 @@ def _placeholder(_parent: Any, _execution: PlanExecution) -> None:
 
 def _plain_field(get: Callable[[Any], Any], type_: Any, complete: Completer) -> Completer:
     """Make the function that completes a plain field of its parent."""
+    if get_nullable_type(type_) is GraphQLString:
+        return _plain_text_field(get, complete)
     unchanged_type = _UNCHANGED_TYPES.get(get_nullable_type(type_))
     if unchanged_type is None:
         return lambda parent, execution: complete(get(parent), execution)
@@ -165,6 +183,17 @@ def _plain_field(get: Callable[[Any], Any], type_: Any, complete: Completer) -> 
     def complete_field(parent: Any, execution: PlanExecution) -> Any:
         value = get(parent)
         return value if type(value) is unchanged_type else complete(value, execution)
+
+    return complete_field
+
+
+def _plain_text_field(get: Callable[[Any], Any], complete: Completer) -> Completer:
+    def complete_field(parent: Any, execution: PlanExecution) -> Any:
+        value = get(parent)
+        if type(value) is not str:
+            return complete(value, execution)
+        execution.text_bytes += text_bytes(value)
+        return value
 
     return complete_field
 
@@ -229,9 +258,10 @@ def _instance_completer(type_: GraphQLObjectType, class_: type, details: FieldDe
     # This does the same as `Plan.execute`, with one call less for each object.
     completers: Sequence[tuple[str, Completer]] | None = None
     resolvers: Sequence[tuple[str, ResolveField]] = ()
+    answer_bytes = 0
 
     def complete(value: Any, execution: PlanExecution) -> dict[str, Any]:
-        nonlocal completers, resolvers
+        nonlocal completers, resolvers, answer_bytes
         if type(value) is not class_:
             raise NotCompilableError
         if completers is None:
@@ -239,10 +269,13 @@ def _instance_completer(type_: GraphQLObjectType, class_: type, details: FieldDe
             plan = find_plan(type_, collected.grouped_field_set, execution.plans)
             if plan is None or collected.new_defer_usages:
                 raise NotCompilableError
-            completers, resolvers, _ = plan
+            completers, resolvers, _, answer_bytes = plan
         response = {name: complete_field(value, execution) for name, complete_field in completers}
         for name, resolve in resolvers:
             resolve(value, execution, response, name)
+        execution.structure_bytes += answer_bytes
+        if execution.structure_bytes + execution.text_bytes > execution.max_answer_bytes:
+            raise NotCompilableError
         return response
 
     return complete
@@ -269,12 +302,22 @@ def _list_completer(complete_item: Completer) -> Completer:
     def complete(value: Any, execution: PlanExecution) -> list[Any]:
         if type(value) not in {list, tuple}:
             raise NotCompilableError
+        execution.structure_bytes += ITEM_BYTES * len(value)
         if Deferred in map(type, value):
             items: list[Any] = [None] * len(value)
             for index, item in enumerate(value):
                 execution.complete_value(item, items, index, complete_item)
             return items
-        return [complete_item(item, execution) for item in value]
+        if execution.structure_bytes > execution.turn_ends_at:
+            return execution.pause_list(value, [], complete_item)
+        if len(value) <= MAX_UNPAUSED_ITEMS:
+            return [complete_item(item, execution) for item in value]
+        items = []
+        for item in value:
+            if execution.structure_bytes > execution.turn_ends_at:
+                return execution.pause_list(value, items, complete_item)
+            items.append(complete_item(item, execution))
+        return items
 
     return complete
 
@@ -283,12 +326,14 @@ def _leaf_completer(type_: Any) -> Completer:
     if isinstance(type_, GraphQLEnumType):
         names = {value.value: name for name, value in type_.values.items()}
         return lambda value, _execution: names[value._value_]
-    coerce = type_.coerce_output_value
+    coerce, is_short = type_.coerce_output_value, type_ in _SHORT_TYPES
 
-    def complete(value: Any, _execution: PlanExecution) -> Any:
+    def complete(value: Any, execution: PlanExecution) -> Any:
         coerced = coerce(value)
         if value is None or coerced is None:
             raise NotCompilableError
+        if not is_short:
+            execution.text_bytes += leaf_bytes(coerced)
         return coerced
 
     return complete

@@ -46,8 +46,8 @@ from schema.graph.id_arguments import read_id, read_node_id
 from schema.graph.nodes import NODE_TYPES
 from schema.graph.queries import MAX_IDS
 from schema.graph.references import PYTHON_ARGUMENT_NAMES
-from schema.operations.call_upper_bound import SNAPSHOT_SIZE, call_upper_bound
 from schema.operations.operation_reader import NODE_INTERFACE, GroupedFields, OperationReader, TooManySelectionsError
+from schema.operations.upper_bounds import SNAPSHOT_SIZE, find_upper_bounds
 
 _KEY_TYPES: Mapping[str, Any] = KEY_TYPES
 """The key types; here their parts may be symbols."""
@@ -65,9 +65,10 @@ _ListSizes: TypeAlias = Mapping["_UnknownId", int]
 def predict_calls(reader: OperationReader, limits: PagingLimits) -> int:
     """Predict the most upstream calls of an operation; of a subscription, those of one event.
 
-    The result is never above `call_upper_bound`, and equal to it if the operation unfolds to too many selections.
+    The result is never above the bound of `find_upper_bounds`, and equal to it if the operation unfolds to too many
+    selections.
     """
-    upper_bound = call_upper_bound(reader, limits.max_page_size)
+    upper_bound = find_upper_bounds(reader, limits.max_page_size).calls
     try:
         return min(upper_bound, _predict(reader, limits))
     except TooManySelectionsError:

@@ -24,9 +24,10 @@ from schema.engine.executor import CompiledExecutor
 from schema.engine.plans import DocumentPlans
 from schema.engine.public_errors import to_graphql_errors, to_public_errors
 from schema.graph.event_types import prime_loaders
-from schema.operations.call_budget import report_cost
 from schema.operations.call_prediction import predict_calls
+from schema.operations.operation_budget import report_cost
 from schema.operations.operation_reader import OperationReader
+from schema.operations.upper_bounds import find_upper_bounds
 
 
 class EventSelectionKey(NamedTuple):
@@ -48,7 +49,7 @@ class EventSelection:
     It holds nothing of one subscriber: all of that is in the context of each execution.
     """
 
-    __slots__ = ("__weakref__", "_event_from_log", "_executor_parts", "_predicted_calls", "_thread_id", "key")
+    __slots__ = ("__weakref__", "_event_from_log", "_executor_parts", "_predicted", "_thread_id", "key")
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class EventSelection:
             event_from_log: Converts an event of that thread to its GraphQL type.
         """
         self.key = key
-        self._predicted_calls: int | None = None
+        self._predicted: tuple[int, int] | None = None
         self._executor_parts = _ExecutorParts.from_executor(executor)
         self._thread_id = thread_id
         self._event_from_log = event_from_log
@@ -81,7 +82,7 @@ class EventSelection:
         if result.errors:
             response["errors"] = [error.formatted for error in to_public_errors(result.errors)]
         if context.reports_cost:
-            context.predicted_calls = self._predict_calls()
+            context.predicted_calls, context.predicted_objects = self._predict()
         if extensions := report_cost(context):
             response["extensions"] = extensions
         return response
@@ -94,11 +95,13 @@ class EventSelection:
         done: ExecutionResult = await result if executor.is_awaitable(result) else result
         return done
 
-    def _predict_calls(self) -> int:
-        if self._predicted_calls is None:
+    def _predict(self) -> tuple[int, int]:
+        """Predict the calls and the objects of one event."""
+        if self._predicted is None:
             reader = OperationReader.from_prepared(self._executor_parts)
-            self._predicted_calls = predict_calls(reader, self.key.limits)
-        return self._predicted_calls
+            objects = find_upper_bounds(reader, self.key.limits.max_page_size).objects
+            self._predicted = (predict_calls(reader, self.key.limits), objects)
+        return self._predicted
 
 
 class _ExecutorParts(NamedTuple):

@@ -21,8 +21,8 @@ from schema.engine.documents import DocumentCache, DocumentReader, ParsedDocumen
 from schema.engine.executor import CompiledExecutor, build_executor
 from schema.engine.public_errors import to_graphql_errors, to_public_errors
 from schema.graph.scalars import SCALARS
-from schema.operations.call_budget import enforce_call_budget, report_cost
 from schema.operations.event_execution import EventSelections
+from schema.operations.operation_budget import OperationBudget, enforce_budget, report_cost
 
 MAX_CACHED_CHARACTERS = 300_000
 """Total length of the cached documents, in characters: about 200 usual ones with their plans, at most some 100 MB."""
@@ -32,10 +32,10 @@ _QUERY_OR_MUTATION = frozenset({OperationType.QUERY, OperationType.MUTATION})
 
 @dataclass(frozen=True, slots=True)
 class OperationLimits:
-    """The limits of every operation, over any transport: of its document, and of its predicted upstream calls."""
+    """The limits of every operation, over any transport: of its document, and of what it is predicted to need."""
 
     max_tokens: int
-    max_upstream_calls: int
+    budget: OperationBudget
     rules: tuple[type[ValidationRule], ...] = ()
     """Validation rules that are checked before GraphQL's own."""
 
@@ -124,7 +124,7 @@ class GatewaySchema(strawberry.Schema):
                 extensions=operation_extensions,
             )
             if context is not None:
-                enforce_call_budget(context, self.limits.max_upstream_calls, executor)
+                enforce_budget(context, self.limits.budget, executor)
             result: Any = executor.execute_operation()
             if optimized_is_awaitable(result):
                 result = await result

@@ -33,9 +33,9 @@ from schema.engine.documents import ParsedDocument
 from schema.engine.executor import build_executor
 from schema.engine.public_errors import OperationRefusedError, to_graphql_errors, to_public_errors
 from schema.graph.subscriptions import TypedFeed
-from schema.operations.call_budget import enforce_call_budget
 from schema.operations.event_execution import EventSelection, EventSelectionKey
 from schema.operations.gateway_schema import GatewaySchema
+from schema.operations.operation_budget import enforce_budget
 
 
 class SubscriptionRefusedError(Exception):
@@ -104,7 +104,7 @@ async def start_subscription(
         key = _selection_key(document, executor.operation, variables, context)
         selection = schema.event_selections.get(key)
         if selection is None:
-            enforce_call_budget(context, schema.limits.max_upstream_calls, executor)
+            enforce_budget(context, schema.limits.budget, executor)
         typed_feed = await _open_typed_feed(executor)
     except (OperationRefusedError, GraphQLError) as refusal:
         errors = to_public_errors(to_graphql_errors(refusal))

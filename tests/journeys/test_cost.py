@@ -65,6 +65,7 @@ async def test_with_the_setting_every_response_reports_its_cost(demo_emulator: E
             "upstreamMilliseconds": 0.0,
             "longestChain": 0,
             "predictedCalls": 0,
+            "predictedObjects": 0,
         }
 
 
@@ -92,3 +93,25 @@ async def test_an_operation_above_the_limit_is_refused_before_any_call(
             "limit": limit,
         }
         assert demo_emulator.counts.total == 0
+
+
+async def test_the_attack_of_pages_within_pages_makes_no_call_and_leaves_the_gateway_free(
+    demo: Gateway, demo_emulator: Emulator
+) -> None:
+    selection = "id"
+    for _ in range(9):
+        selection = f"messages(last: 100) {{ nodes {{ thread {{ {selection} }} }} }}"
+    demo_emulator.counts.reset()
+    answer = (await demo.post({"query": f'{{ thread(id: "thread_demoQuarterlySales000001") {{ {selection} }} }}'})).json
+    (error,) = answer["errors"]
+    assert (error["extensions"]["code"], error["extensions"]["limit"]) == ("TOO_EXPENSIVE", 20_000)
+    assert error["extensions"]["predictedObjects"] > 100**9
+    assert demo_emulator.counts.total == 0
+
+
+async def test_a_response_above_the_limit_has_no_data(demo_emulator: Emulator) -> None:
+    async with running_gateway(demo_emulator.url, upstream_api_key=DEMO_KEY, gateway_max_answer_bytes=500) as gateway:
+        answer = (await gateway.post({"query": EXAMPLES["02-conversation"]})).json
+        assert answer.keys() == {"errors"}
+        assert [error["extensions"]["code"] for error in answer["errors"]] == ["ANSWER_TOO_LARGE"]
+        assert (await gateway.post({"query": "{ upstream { version } }"})).json.keys() == {"data"}

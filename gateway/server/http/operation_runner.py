@@ -14,6 +14,7 @@ from strawberry.types.graphql import OperationType
 from gateway.identity.principal import Principal
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_json, error_body
+from gateway.server.http.introspection_cache import IntrospectionCache
 from gateway.server.http.refusals import unknown_operation_error
 from gateway.server.http.request_limits import RequestLimits
 from schema.contract.ports import ResponseCache, ResponseKey, RunEvents, ThreadsApi
@@ -22,6 +23,7 @@ from schema.engine.context import Context
 from schema.engine.public_errors import mask_error
 from schema.operations import start_subscription
 from schema.operations.gateway_schema import GatewaySchema
+from schema.operations.introspection import is_introspection
 from schema.operations.start_subscription import StartedSubscription
 
 BindApi: TypeAlias = Callable[[Principal], ThreadsApi]
@@ -46,6 +48,7 @@ class OperationRunner:
         self._bind_events = bind_events
         self.limits = limits or RequestLimits()
         self._always_report_cost = always_report_cost
+        self._introspections = IntrospectionCache()
 
     def parse_request(self, request: GraphQLRequest) -> ParsedRequest:
         """Parse the document of a request. A faulty document raises nothing; its errors are reported when it runs."""
@@ -54,7 +57,7 @@ class OperationRunner:
     async def execute(
         self, parsed: ParsedRequest, principal: Principal, allowed: set[OperationType], *, report_cost: bool = False
     ) -> ExecutionResult:
-        """Execute a query or a mutation, or take the data of the same query from the port's response cache.
+        """Execute a query or a mutation, or take the data of the same query from a response cache.
 
         The cache is not used if the cost is reported, since the cost is that of an execution.
 
@@ -68,7 +71,7 @@ class OperationRunner:
         request = parsed.request
         api = self._bind(principal)
         report_cost = report_cost or self._always_report_cost
-        response_cache = api if isinstance(api, ResponseCache) and not report_cost else None
+        response_cache = None if report_cost else self._response_cache(parsed, api)
         response_key = None if response_cache is None else self._response_key(parsed, api, allowed)
         if response_cache is not None and response_key is not None:
             data = await response_cache.find_response(response_key)
@@ -128,6 +131,12 @@ class OperationRunner:
         finally:
             await context.aclose()
 
+    def _response_cache(self, parsed: ParsedRequest, api: ThreadsApi) -> ResponseCache | None:
+        operation = parsed.document.find_operation(parsed.request.operation_name)
+        if operation is not None and is_introspection(operation):
+            return self._introspections
+        return api if isinstance(api, ResponseCache) else None
+
     def _response_key(self, parsed: ParsedRequest, api: ThreadsApi, allowed: set[OperationType]) -> ResponseKey | None:
         """Make the key of a query in the response cache. Returns None if it is no valid query or cannot be encoded."""
         request, document = parsed.request, parsed.document
@@ -151,6 +160,7 @@ class OperationRunner:
             api,
             self.limits.paging,
             deadline_seconds=self.limits.load_deadline_seconds,
+            max_answer_bytes=self.limits.max_answer_bytes,
             reports_cost=report_cost,
             events=self._bind_events(principal) if self._bind_events is not None else None,
             resume_after=resume_after,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from schema.contract.paging import PagingLimits
+from schema.engine.answer_size import DEFAULT_MAX_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class SubscriptionLimits:
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """Limits of one request: its body, one batch of its loads, one page of its connections.
+    """Limits of one request: its body, one batch of its loads, one page of its connections, its response.
 
     `subscriptions` holds the limits of long-lived connections.
     """
@@ -35,5 +36,6 @@ class RequestLimits:
     max_body_bytes: int = 1 << 20
     body_timeout_seconds: float = 10.0
     load_deadline_seconds: float = 60.0
+    max_answer_bytes: int = DEFAULT_MAX_BYTES
     paging: PagingLimits = field(default_factory=PagingLimits)
     subscriptions: SubscriptionLimits = field(default_factory=SubscriptionLimits)

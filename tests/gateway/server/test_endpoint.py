@@ -17,10 +17,11 @@ from gateway.server.health import ReadinessProbe
 from schema.contract.ports import ThreadsApi
 from schema.engine.context import Context
 from schema.operations.gateway_schema import GatewaySchema, OperationLimits
+from schema.operations.operation_budget import OperationBudget
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.graphql import GraphQLClient
 
-LIMITS = OperationLimits(max_tokens=1_000, max_upstream_calls=10)
+LIMITS = OperationLimits(max_tokens=1_000, budget=OperationBudget(max_calls=10))
 HEADERS = {"Authorization": "Bearer x", "Content-Type": "application/json"}
 
 

@@ -56,11 +56,12 @@ async def test_a_call_is_counted_when_it_starts_and_recorded_when_it_ends_or_fai
         async with cost.measure_call():
             raise KeyError
     assert cost.spans == [Span(1.0, 1.25), Span(2.0, 2.5)]
-    assert cost.to_extension(7) == {
+    assert cost.to_extension(7, 9) == {
         "upstreamCalls": 2,
         "cacheHits": 0,
         "sharedCalls": 0,
         "upstreamMilliseconds": 750.0,
         "longestChain": 2,
         "predictedCalls": 7,
+        "predictedObjects": 9,
     }

@@ -9,7 +9,7 @@ from schema.engine.plan_execution import PlanExecution, PositionPlans
 
 def new_execution() -> PlanExecution:
     nothing: Any = None
-    return PlanExecution(nothing, PositionPlans())
+    return PlanExecution(nothing, PositionPlans(), 1_000)
 
 
 def unchanged(value: Any, _: PlanExecution) -> Any:

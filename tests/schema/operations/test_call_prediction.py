@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_global_id
 from schema.contract.paging import CursorScope, PagingLimits
 from schema.engine.context import Context
-from schema.operations.call_upper_bound import call_upper_bound
 from schema.operations.operation_reader import MAX_SELECTIONS
+from schema.operations.upper_bounds import find_upper_bounds
 from tests.schema.builders import SCHEMA, conversation, conversation_with_files, execute
 from tests.schema.operation_helpers import CORE, make_operation_reader, predict
 from tests.schema.random_operations import operations, random_changes, random_threads_api, subscriptions
@@ -286,7 +286,7 @@ def test_the_prediction_is_never_above_the_upper_bound_even_for_pages_of_differe
     long_inside = f"b: messages(first: 1) {{ nodes {{ files(first: 1000) {{ nodes {{ message {runs} }} }} }} }}"
     document = THREAD % f"{long_outside} {long_inside}"
     assert validate(CORE, parse(document)) == []
-    assert predict(document) <= call_upper_bound(make_operation_reader(document), 1000)
+    assert predict(document) <= find_upper_bounds(make_operation_reader(document), 1000).calls
 
 
 @pytest.mark.parametrize("api", [conversation(3), conversation_with_files()])

@@ -7,6 +7,7 @@ from strawberry.types.graphql import OperationType
 
 from schema.engine.context import Context
 from schema.operations.gateway_schema import GatewaySchema, OperationLimits
+from schema.operations.operation_budget import OperationBudget
 from schema.root import build_schema
 from tests.schema.builders import SCHEMA, conversation, data_of, execute
 
@@ -88,7 +89,7 @@ async def test_a_schema_of_other_types_is_executed_alike() -> None:
         def given(self, number: int) -> int:
             return number
 
-    schema = GatewaySchema(Bare, limits=OperationLimits(max_tokens=12, max_upstream_calls=0))
+    schema = GatewaySchema(Bare, limits=OperationLimits(max_tokens=12, budget=OperationBudget(max_calls=0)))
     context = Context(conversation(), reports_cost=True)
     result = await schema.execute("{ given(number: 7) }", context_value=context)
     await context.aclose()

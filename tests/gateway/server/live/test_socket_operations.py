@@ -21,6 +21,7 @@ from gateway.server.live.graphql_transport_ws import CloseCode
 from gateway.server.live.live_connections import LiveConnections
 from gateway.server.live.socket_operations import SocketOperations, SocketServices
 from schema.operations.gateway_schema import GatewaySchema, OperationLimits
+from schema.operations.operation_budget import OperationBudget
 from schema.root import build_schema
 from tests.support.fake_run_events import FakeRunEvents
 from tests.support.fake_threads_api import FakeThreadsApi
@@ -86,7 +87,9 @@ def gated_schema(gate: Gate) -> GatewaySchema:
         async def write(self) -> str:
             return await gate.pass_through()
 
-    return GatewaySchema(Query, Mutation, limits=OperationLimits(max_tokens=1_000, max_upstream_calls=10))
+    return GatewaySchema(
+        Query, Mutation, limits=OperationLimits(max_tokens=1_000, budget=OperationBudget(max_calls=10))
+    )
 
 
 class World:

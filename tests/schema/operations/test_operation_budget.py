@@ -1,4 +1,4 @@
-"""The call budget is enforced for every operation, and the cost is reported on request."""
+"""The budget is enforced for every operation, and the cost is reported on request."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ import pytest
 from graphql import GraphQLError
 
 from schema.engine.context import Context
-from schema.operations.call_budget import enforce_call_budget, too_expensive_error
 from schema.operations.call_prediction import predict_calls
+from schema.operations.operation_budget import OperationBudget, enforce_budget, too_many_calls_error
 from schema.root import build_schema
-from tests.schema.builders import conversation
+from tests.schema.builders import SCHEMA, conversation
 from tests.schema.operation_helpers import build_core_executor
 from tests.support.fake_threads_api import FakeThreadsApi
 
@@ -49,11 +49,62 @@ async def test_a_mutation_above_the_limit_writes_nothing() -> None:
     assert api.calls == []
 
 
+LEVEL = "messages(last: %d) { nodes { thread { %s } } }"
+
+
+def nest_pages(levels: int, size: int) -> str:
+    """Select pages of messages below the thread of each message, so that the objects are a power of the size."""
+    selection = "id"
+    for _ in range(levels):
+        selection = LEVEL % (size, selection)
+    return f'{{ thread(id: "thread_1") {{ {selection} }} }}'
+
+
+@pytest.mark.parametrize(
+    ("levels", "size", "objects"),
+    [(4, 20, 336_840), (9, 100, 2 * sum(100**level for level in range(1, 10)))],
+)
+@pytest.mark.parametrize("reports_cost", [False, True])
+async def test_pages_within_pages_are_refused_by_the_objects_that_they_show(
+    levels: int, size: int, objects: int, reports_cost: bool
+) -> None:
+    api = conversation()
+    result = await run(api, nest_pages(levels, size), schema=SCHEMA, reports_cost=reports_cost)
+    (error,) = result.errors
+    assert (result.data, error.path, api.calls) == (None, None, [])
+    assert f"{objects} objects; expected at most 20000" in error.message
+    assert error.extensions == {
+        "code": "TOO_EXPENSIVE",
+        "retryable": False,
+        "predictedObjects": objects,
+        "limit": 20_000,
+    }
+    if reports_cost:
+        cost = result.extensions["cost"]
+        assert (cost["upstreamCalls"], cost["predictedCalls"], cost["predictedObjects"]) == (0, 1, objects)
+
+
+async def test_an_operation_may_show_exactly_the_limit() -> None:
+    for limit, refused in ((12, False), (11, True)):
+        result = await run(conversation(), nest_pages(2, 2), schema=build_schema(max_objects=limit))
+        assert bool(result.errors) is refused
+
+
+async def test_a_mutation_that_shows_too_much_writes_nothing() -> None:
+    api = conversation()
+    shown = "thread { messages { nodes { id } } }"
+    document = f'mutation {{ updateThread(input: {{ threadId: "thread_1", metadata: {{}} }}) {{ {shown} }} }}'
+    (error,) = (await run(api, document, schema=build_schema(max_objects=20))).errors
+    assert error.extensions["predictedObjects"] == 21
+    assert api.calls == []
+
+
 async def test_the_cost_is_reported_only_on_request() -> None:
     assert not (await run(conversation(), TWO_CALLS)).extensions
     report = (await run(conversation(), TWO_CALLS, reports_cost=True)).extensions["cost"]
     assert report.pop("upstreamMilliseconds") >= 0
-    assert report == {"upstreamCalls": 2, "cacheHits": 0, "sharedCalls": 0, "longestChain": 1, "predictedCalls": 2}
+    counts = {"upstreamCalls": 2, "cacheHits": 0, "sharedCalls": 0, "longestChain": 1}
+    assert report == counts | {"predictedCalls": 2, "predictedObjects": 20}
 
 
 async def test_a_refused_operation_reports_its_cost_too() -> None:
@@ -70,7 +121,7 @@ async def test_a_reported_prediction_is_stored_within_and_above_the_budget() -> 
     for most, refused in ((2, False), (1, True)):
         context, error = Context(conversation(), reports_cost=True), None
         try:
-            enforce_call_budget(context, most, build_core_executor(TWO_CALLS))
+            enforce_budget(context, OperationBudget(max_calls=most), build_core_executor(TWO_CALLS))
         except GraphQLError as raised:
             error = raised
         assert (context.predicted_calls, error is not None) == (2, refused)
@@ -89,11 +140,11 @@ async def test_calls_are_predicted_only_if_the_upper_bound_is_above_the_limit(
         predictions.append(arguments)
         return predict_calls(*arguments)
 
-    monkeypatch.setattr("schema.operations.call_budget.predict_calls", counted)
+    monkeypatch.setattr("schema.operations.operation_budget.predict_calls", counted)
     result = await run(conversation(), SHARED, schema=build_schema(max_upstream_calls=most))
     assert bool(predictions) is is_predicted
     assert bool(result.errors) is refused
 
 
 def test_the_error_says_how_to_make_the_operation_cheaper() -> None:
-    assert too_expensive_error(7, 3).message.endswith("Ask for shorter pages, or for less below each object.")
+    assert too_many_calls_error(7, 3).message.endswith("Ask for shorter pages, or for less below each object.")

@@ -1,0 +1,116 @@
+"""Introspection: a limit of what one operation may ask of the schema, and the operations that ask nothing else."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    ValidationContext,
+    ValidationRule,
+)
+
+SCHEMA_FIELD, TYPE_FIELD = "__schema", "__type"
+
+MAX_ROOT_FIELDS = {SCHEMA_FIELD: 1, TYPE_FIELD: 20}
+"""The most fields of introspection in one operation. A tool that wants more types reads the whole schema."""
+
+LISTS_OF_TYPE = frozenset({"fields", "inputFields", "interfaces", "possibleTypes", "enumValues"})
+"""The lists of a `__Type`. None of them may stand below another one: the usual tools read each type once."""
+
+
+class IntrospectionLimitRule(ValidationRule):
+    """Refuses operations that ask for the schema, or for a part of it, again and again.
+
+    The root may have `MAX_ROOT_FIELDS`. Below them, an object has each field under one name only, and a list of a type
+    is not below another one. So the response is at most a few times as large as the schema. Each fragment is read once.
+    """
+
+    def __init__(self, context: ValidationContext) -> None:
+        super().__init__(context)
+        self._fragment_names: dict[str, dict[str, set[str]]] = {}
+        self._fragment_depths: dict[str, int] = {}
+
+    def enter_field(self, node: FieldNode, *_args: Any) -> None:
+        """Report lists of types that are nested."""
+        if node.name.value in MAX_ROOT_FIELDS and (depth := self._list_depth(node.selection_set)) > 1:
+            message = f"'{node.name.value}' has {depth} nested lists of a type; expected at most 1."
+            self.report_error(GraphQLError(message, [node]))
+
+    def enter_selection_set(self, node: SelectionSetNode, *_args: Any) -> None:
+        """Report a field of introspection that stands too often in one object."""
+        parent = self.context.get_parent_type()
+        if parent is None:
+            return
+        is_inside = parent.name.startswith("__")
+        if not is_inside and parent is not self.context.schema.query_type:
+            return
+        for name, response_names in self._response_names(node).items():
+            most = 1 if is_inside else MAX_ROOT_FIELDS.get(name)
+            if most is not None and len(response_names) > most:
+                place = f"in one object of type '{parent.name}'" if is_inside else "in one operation"
+                message = f"'{name}' is selected under {len(response_names)} names {place}; expected at most {most}."
+                self.report_error(GraphQLError(message, [node]))
+
+    def _response_names(self, selection_set: SelectionSetNode) -> dict[str, set[str]]:
+        """Collect the names in the response of each field, by the field's name."""
+        names: dict[str, set[str]] = defaultdict(set)
+        for selection in selection_set.selections:
+            below: dict[str, set[str]] = {}
+            if isinstance(selection, FieldNode):
+                names[selection.name.value].add((selection.alias or selection.name).value)
+            elif isinstance(selection, InlineFragmentNode):
+                below = self._response_names(selection.selection_set)
+            elif isinstance(selection, FragmentSpreadNode):
+                below = self._names_in_fragment(selection.name.value)
+            for name, response_names in below.items():
+                names[name] |= response_names
+        return names
+
+    def _names_in_fragment(self, name: str) -> dict[str, set[str]]:
+        if name not in self._fragment_names:
+            self._fragment_names[name] = {}  # in case the fragment spreads itself
+            fragment: FragmentDefinitionNode | None = self.context.get_fragment(name)
+            if fragment is not None:
+                self._fragment_names[name] = self._response_names(fragment.selection_set)
+        return self._fragment_names[name]
+
+    def _list_depth(self, selection_set: SelectionSetNode | None) -> int:
+        deepest = 0
+        for selection in selection_set.selections if selection_set else ():
+            if isinstance(selection, FieldNode):
+                depth = (selection.name.value in LISTS_OF_TYPE) + self._list_depth(selection.selection_set)
+            elif isinstance(selection, InlineFragmentNode):
+                depth = self._list_depth(selection.selection_set)
+            else:
+                depth = self._list_depth_of_fragment(selection)
+            deepest = max(deepest, depth)
+        return deepest
+
+    def _list_depth_of_fragment(self, spread: Any) -> int:
+        name = spread.name.value
+        if name not in self._fragment_depths:
+            self._fragment_depths[name] = 0  # in case the fragment spreads itself
+            fragment: FragmentDefinitionNode | None = self.context.get_fragment(name)
+            if fragment is not None:
+                self._fragment_depths[name] = self._list_depth(fragment.selection_set)
+        return self._fragment_depths[name]
+
+
+def is_introspection(operation: OperationDefinitionNode) -> bool:
+    """Whether an operation asks for the schema alone, so that its data is the same for everyone.
+
+    An operation with fragments at its root is not recognised.
+    """
+    return operation.operation is OperationType.QUERY and all(
+        isinstance(selection, FieldNode) and selection.name.value in MAX_ROOT_FIELDS
+        for selection in operation.selection_set.selections
+    )

@@ -1,0 +1,108 @@
+"""Upper bounds of an operation's upstream calls and shown objects, in time linear in its document. Pure.
+
+The bound of calls assumes that no calls are shared, so it is loose. It serves operations that unfold to too many
+selections; the tighter prediction of all others is in `call_prediction.py`.
+
+A shown object is a node in the response, counted each time that it stands there. The sizes of the pages around it are
+multiplied; aliases, `nodes` and `edges` are added. A list without pages counts as `DEFAULT_PAGE_SIZE` objects, or as
+its `ids`. An object that a query looks up by one id is free, because it has a root field of its own in the document.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from graphql import FieldNode, FragmentSpreadNode, GraphQLCompositeType, InlineFragmentNode, SelectionSetNode
+
+from schema.contract.paging import DEFAULT_PAGE_SIZE, UPSTREAM_PAGE_SIZE
+from schema.operations.operation_reader import NODE_INTERFACE, OperationReader
+
+MUTATION = "Mutation"
+QUERY = "Query"
+
+SNAPSHOT_SIZE = UPSTREAM_PAGE_SIZE
+"""The assumed number of messages, and of steps, in a snapshot of a run, for its calls. Hardly any run has so many."""
+
+
+class UpperBounds(NamedTuple):
+    """Upper bounds of the upstream calls and of the shown objects; of a subscription, those of one event."""
+
+    calls: int = 0
+    objects: int = 0
+
+
+def find_upper_bounds(reader: OperationReader, max_page_size: int) -> UpperBounds:
+    """Bound the calls of an operation, as if every field loaded all that it needs by itself, and its shown objects."""
+    root_name = reader.root_name
+    if root_name is None:
+        return UpperBounds()
+    return _BoundsFinder(reader, max_page_size).of_selections(root_name, reader.operation.selection_set)
+
+
+class _BoundsFinder:
+    def __init__(self, reader: OperationReader, max_page_size: int) -> None:
+        self._reader = reader
+        self._max_page_size = max_page_size
+        self._fragment_bounds: dict[tuple[str, str], UpperBounds] = {}
+
+    def of_selections(self, type_name: str, selection_set: SelectionSetNode | None) -> UpperBounds:
+        """Bound the selections on one object. Each fragment is read once for each type."""
+        calls, objects = 0, 0
+        for selection in selection_set.selections if selection_set else ():
+            if not self._reader.is_included(selection):
+                continue
+            bounds = UpperBounds()
+            if isinstance(selection, FieldNode):
+                bounds = self._of_field(type_name, selection)
+            elif isinstance(selection, InlineFragmentNode):
+                condition = selection.type_condition
+                if condition is None or self._reader.fragment_applies(condition.name.value, type_name):
+                    bounds = self.of_selections(type_name, selection.selection_set)
+            elif isinstance(selection, FragmentSpreadNode):
+                bounds = self._of_fragment(type_name, selection.name.value)
+            calls += bounds.calls
+            objects += bounds.objects
+        return UpperBounds(calls, objects)
+
+    def _of_fragment(self, type_name: str, name: str) -> UpperBounds:
+        if (name, type_name) not in self._fragment_bounds:
+            fragment = self._reader.fragments[name]
+            applies = self._reader.fragment_applies(fragment.type_condition.name.value, type_name)
+            bounds = self.of_selections(type_name, fragment.selection_set) if applies else UpperBounds()
+            self._fragment_bounds[name, type_name] = bounds
+        return self._fragment_bounds[name, type_name]
+
+    def _of_field(self, type_name: str, field: FieldNode) -> UpperBounds:
+        target = self._reader.target_type(type_name, field)
+        if target is None:
+            return UpperBounds(calls=2 if type_name == MUTATION else 0)
+        calls, objects = self._below(target, field)
+        if type_name == MUTATION:
+            # One write, and at most one read before it.
+            return UpperBounds(2 + calls, objects)
+        # Coercing arguments takes longer than everything else here, so only the fields that need them do it.
+        if target.name.endswith("Connection"):
+            size = self._page_size(self._reader.argument_values(type_name, field) or {})
+            return UpperBounds(-(-size // UPSTREAM_PAGE_SIZE) + size * calls, size * objects)
+        if not self._is_node(target):
+            return UpperBounds(calls, objects)
+        if type_name.endswith(("Connection", "Edge")):
+            return UpperBounds(calls, 1 + objects)
+        if self._reader.is_list_field(type_name, field):
+            arguments = self._reader.argument_values(type_name, field) or {}
+            ids = len(arguments["ids"]) if "ids" in arguments else None
+            loaded, shown = (SNAPSHOT_SIZE, DEFAULT_PAGE_SIZE) if ids is None else (ids, ids)
+            return UpperBounds(loaded * (1 + calls), shown * (1 + objects))
+        return UpperBounds(1 + calls, objects if type_name == QUERY else 1 + objects)
+
+    def _below(self, target: GraphQLCompositeType, field: FieldNode) -> UpperBounds:
+        """Bound the selections on one object of a field: on the possible type that needs the most."""
+        bounds = [self.of_selections(name, field.selection_set) for name in self._reader.possible_types(target)]
+        return UpperBounds(max(one.calls for one in bounds), max(one.objects for one in bounds))
+
+    def _is_node(self, target: GraphQLCompositeType) -> bool:
+        return target.name == NODE_INTERFACE or self._reader.fragment_applies(NODE_INTERFACE, target.name)
+
+    def _page_size(self, arguments: dict[str, Any]) -> int:
+        size: int = arguments.get("first") or arguments.get("last") or DEFAULT_PAGE_SIZE
+        return size if 0 < size <= self._max_page_size else 1

@@ -1,0 +1,78 @@
+"""A long response is completed in slices, between which the event loop has a turn."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schema.engine import plan_execution
+from schema.engine.context import Context
+from schema.engine.plan_execution import PlanExecution
+from tests.schema.builders import SCHEMA, conversation, execute
+from tests.schema.operation_helpers import predict
+from tests.schema.random_operations import operations, random_threads_api
+
+FIELDS = " ".join(f"t{number}: text" for number in range(50))
+LONG = f'{{ thread(id: "thread_1") {{ messages(first: 200) {{ nodes {{ {FIELDS} }} }} }} }}'
+
+
+async def test_no_more_than_a_slice_is_completed_between_two_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    turn_bytes = 10_000
+    monkeypatch.setattr(plan_execution, "TURN_BYTES", turn_bytes)
+    seen: list[int] = []
+    continue_lists = PlanExecution._continue_lists
+
+    def recorded(execution: PlanExecution) -> None:
+        seen.append(execution.structure_bytes)
+        continue_lists(execution)
+        seen.append(execution.structure_bytes)
+
+    monkeypatch.setattr(PlanExecution, "_continue_lists", recorded)
+    result = await execute(conversation(200), LONG)
+    assert len((result.data or {})["thread"]["messages"]["nodes"]) == 200
+    slices = [after - before for before, after in zip([0, *seen[1::2]], seen, strict=False)]
+    one_object = 2 + 50 * (3 + 4)
+    assert len(seen) >= 2 * 200 * 50 * 6 // turn_bytes
+    assert max(after - before for before, after in zip(seen[::2], seen[1::2], strict=True)) <= turn_bytes + one_object
+    assert max(slices) <= turn_bytes + one_object + 200 * 2
+
+
+async def test_a_cancelled_operation_completes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_execution, "TURN_BYTES", 1_000)
+    paused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    slices: list[PlanExecution] = []
+    continue_lists = PlanExecution._continue_lists
+
+    def recorded(execution: PlanExecution) -> None:
+        slices.append(execution)
+        continue_lists(execution)
+        if not paused.done():
+            paused.set_result(None)
+
+    monkeypatch.setattr(PlanExecution, "_continue_lists", recorded)
+    context = Context(conversation(200))
+    task: asyncio.Task[Any] = asyncio.create_task(SCHEMA.execute(LONG, context_value=context))
+    await paused
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    done = slices[0].structure_bytes
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert slices[0].structure_bytes == done
+    await context.aclose()
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(document=operations(), seed=st.integers(0, 30))
+async def test_slices_change_neither_the_response_nor_the_bound_of_the_calls(document: str, seed: int) -> None:
+    whole = await execute(random_threads_api(seed), document)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan_execution, "TURN_BYTES", 100)
+        api = random_threads_api(seed)
+        sliced = await execute(api, document)
+    assert sliced.data == whole.data
+    assert sorted(map(str, sliced.errors or [])) == sorted(map(str, whole.errors or []))
+    assert api.key_count <= predict(document)

@@ -1,0 +1,82 @@
+"""Introspection is bounded: an operation asks for the schema once, and for each part of it once."""
+
+from typing import Any
+
+import pytest
+from graphql import get_introspection_query
+
+from schema.operations.introspection import is_introspection
+from tests.schema.builders import SCHEMA
+
+DEEP_TYPE_REFERENCE = "name " + "ofType { name " * 9 + "}" * 9
+
+
+def errors(document: str) -> list[str]:
+    return [error.message for error in SCHEMA.documents.parse(document).errors]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        get_introspection_query(),
+        get_introspection_query(
+            descriptions=False, specified_by_url=True, directive_is_repeatable=True, input_value_deprecation=True
+        ),
+        "{ " + " ".join(f't{number}: __type(name: "Run") {{ name }}' for number in range(20)) + " }",
+        "{ __schema { queryType { name } } ...Q ...Q } fragment Q on Query { __schema { types { name } } }",
+        f"{{ __schema {{ types {{ fields {{ args {{ type {{ {DEEP_TYPE_REFERENCE} }} }} }} }} }} }}",
+        '{ a: assistants { nodes { id } } b: assistants { nodes { id } } __type(name: "Run") { a: __typename } }',
+    ],
+)
+def test_the_usual_questions_are_valid(document: str) -> None:
+    assert errors(document) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (
+            "{ " + " ".join(f"s{number}: __schema {{ types {{ name }} }}" for number in range(400)) + " }",
+            "'__schema' is selected under 400 names in one operation; expected at most 1.",
+        ),
+        (
+            "{ __schema { types { name } } ...Q } fragment Q on Query { ... { other: __schema { types { name } } } }",
+            "'__schema' is selected under 2 names in one operation; expected at most 1.",
+        ),
+        (
+            "{ " + " ".join(f't{number}: __type(name: "Run") {{ name }}' for number in range(21)) + " }",
+            "'__type' is selected under 21 names in one operation; expected at most 20.",
+        ),
+        (
+            "{ __schema { types { ...F } } } fragment F on __Type { fields { name } again: fields { name } }",
+            "'fields' is selected under 2 names in one object of type '__Type'; expected at most 1.",
+        ),
+        (
+            "{ __schema { types { fields { type { ...T } } } } } fragment T on __Type { enumValues { name } }",
+            "'__schema' has 2 nested lists of a type; expected at most 1.",
+        ),
+    ],
+)
+def test_a_question_that_repeats_itself_is_refused(document: str, message: str) -> None:
+    assert message in errors(document)
+
+
+def test_a_fragment_that_spreads_itself_is_refused_by_graphql() -> None:
+    (error, *_) = errors("{ __schema { types { ...F } } } fragment F on __Type { ofType { ...F } }")
+    assert "Cannot spread fragment 'F' within itself" in error
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (get_introspection_query(), True),
+        ('{ __schema { types { name } } __type(name: "Run") { name } }', True),
+        ("{ __schema { types { name } } upstream { version } }", False),
+        ("{ __schema { types { name } } ...Q } fragment Q on Query { upstream { version } }", False),
+        ("{ __typename }", False),
+        ("mutation { __typename }", False),
+    ],
+)
+def test_an_operation_that_asks_for_the_schema_alone_is_recognised(document: str, expected: bool) -> None:
+    operation: Any = SCHEMA.documents.parse(document).find_operation(None)
+    assert is_introspection(operation) is expected
