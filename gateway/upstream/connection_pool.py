@@ -12,6 +12,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from gateway.upstream.call_admission import CallAdmission
 from gateway.upstream.caller_slots import SlotsByCaller
 from gateway.upstream.fair_share import FairShare
 from gateway.upstream.rest_requests import UpstreamRequest
@@ -38,7 +39,8 @@ class SendState:
 class UpstreamPool:
     """The connections to one upstream. Create and close it inside the running event loop (`async with`).
 
-    `sleep`, `random_fraction` (0 to 1) and `now_seconds` (Unix time) are arguments so that tests can replace them.
+    `sleep`, `random_fraction` (0 to 1), `now_seconds` (Unix time) and `monotonic_seconds` are arguments so that tests
+    can replace them.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class UpstreamPool:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random_fraction: Callable[[], float] = random.random,
         now_seconds: Callable[[], float] = time.time,
+        monotonic_seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self.options = options
         self.capabilities = options.dialect.capabilities
         self.sleep = sleep
         self.random_fraction = random_fraction
         self.now_seconds = now_seconds
+        self.admission = CallAdmission(monotonic_seconds)
         self.dialect = options.dialect
         base_url = URL(options.base_url)
         self._scheme = base_url.scheme

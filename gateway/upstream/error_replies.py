@@ -98,7 +98,9 @@ def failure_from_error_reply(
         upstream_request_id=request_id_from_headers(headers, credential),
         argument=parameter if code is ErrorCode.BAD_USER_INPUT else None,
     )
-    return CallFailure(error, transient=status in TRANSIENT_STATUSES, refused=_is_refused_for_certain(status))
+    return CallFailure(
+        error, transient=status in TRANSIENT_STATUSES, refused=_is_refused_for_certain(status), status=status
+    )
 
 
 def parse_error_body(content_type: str, body: bytes) -> ErrorDetails:

@@ -6,11 +6,12 @@ from typing import TypeVar
 
 from gateway.upstream import rest_operations
 from gateway.upstream.body_rendering import render_body
+from gateway.upstream.call_admission import CallerAdmission
 from gateway.upstream.call_sender import CallSender, UpstreamCall
 from gateway.upstream.connection_pool import SendState, UpstreamPool, timeout_error
 from gateway.upstream.list_planning import load_through_lists
 from gateway.upstream.rest_operations import ReadOperation, WriteOperation
-from gateway.upstream.retry import CallFailure, delay_before_retry, write_error
+from gateway.upstream.retry import CallFailure, delay_before_first_call, delay_before_retry, write_error
 from gateway.upstream.streamed_writes import send_streamed
 from gateway.upstream.upstream_options import is_header_value
 from schema.contract.bodies import (
@@ -68,8 +69,8 @@ class UpstreamClient(UpstreamPool):
 
         `credential` is the value of an Authorization header; the dialect decides how it is sent. `record_stream`
         receives the streams of the runs that are started. Without it, no streams are requested. `on_status` gets the
-        status of each response. `caller` names who shares the connections fairly with others; without it, the
-        credential does.
+        status of each response. `caller` names the one whose share of connections, retries and failures are counted,
+        since several callers may share a credential; without it, the credential does.
 
         Raises:
             GatewayError: the credential cannot be a header.
@@ -94,6 +95,7 @@ class BoundThreadsApi:
         self.cost = Cost()
         self._client = client
         self._sender = sender
+        self._admission = CallerAdmission(client.admission, caller or "", sender.credential)
         self._record_stream = record_stream
         self._operation_slots = asyncio.Semaphore(client.options.max_concurrency_per_operation)
         self._call_slots = client.call_slots.slots_for(caller)
@@ -238,24 +240,25 @@ class BoundThreadsApi:
         ]
 
     async def _read(self, operation: ReadOperation[KeyT, ValueT], key: KeyT, deadline: float) -> ValueT | GatewayError:
-        """Read one key, and retry as `retry` decides. A failure is returned as a value."""
-        client = self._client
+        """Read one key, and retry as `retry` and the budget decide. A failure is returned as a value."""
+        client, loop = self._client, asyncio.get_running_loop()
         try:
             call = self._sender.prepare_call(operation, key)
         except GatewayError as refused:
             return refused
+        await self._wait_for_end_of_pause(deadline)
         retries_made = 0
         while True:
-            outcome = await self._send_in_slot(lambda: self._sender.send_call(call))
+            outcome = await self._send_in_slot(call.request.operation, lambda: self._sender.send_call(call))
             if not isinstance(outcome, CallFailure):
                 return outcome
             delay = delay_before_retry(
                 outcome,
                 retries_made=retries_made,
-                remaining_seconds=deadline - asyncio.get_running_loop().time(),
+                remaining_seconds=deadline - loop.time(),
                 random_fraction=client.random_fraction,
             )
-            if delay is None:
+            if delay is None or not self._admission.take_retry():
                 return outcome.error
             retries_made += 1
             await client.sleep(delay)
@@ -263,7 +266,9 @@ class BoundThreadsApi:
     async def _write(self, operation: WriteOperation[KeyT, ValueT], key: KeyT, body: Body | None = None) -> ValueT:
         """Send a write once. Raises a `GatewayError` if it fails."""
         call, send_state = self._prepare_write(operation, key, body)
-        return _result_or_raise(await self._send_before_deadline(lambda: self._sender.send_call(call)), send_state)
+        return _result_or_raise(
+            await self._send_before_deadline(call.request.operation, lambda: self._sender.send_call(call)), send_state
+        )
 
     async def _start_run(
         self,
@@ -290,10 +295,13 @@ class BoundThreadsApi:
             return await send_streamed(sender, call, record_stream, thread_id=thread_id, run_id=run_id)
 
         return _result_or_raise(
-            await self._client.finish_if_started(self._send_before_deadline(send), send_state), send_state
+            await self._client.finish_if_started(self._send_before_deadline(call.request.operation, send), send_state),
+            send_state,
         )
 
-    async def _send_before_deadline(self, send: Callable[[], Awaitable[ValueT | CallFailure]]) -> ValueT | CallFailure:
+    async def _send_before_deadline(
+        self, operation: str, send: Callable[[], Awaitable[ValueT | CallFailure]]
+    ) -> ValueT | CallFailure:
         """Send a write in a slot, until the deadline. It is not sent if it gets no slot in half of that time.
 
         Otherwise, writes that wait behind hanging ones would be sent at their last moment, and no outcome be known.
@@ -308,26 +316,56 @@ class BoundThreadsApi:
 
         try:
             async with timeout, self._write_slots:
-                return await self._send_in_slot(send_in_time)
+                await self._wait_for_end_of_pause(deadline)
+                return await self._send_in_slot(operation, send_in_time)
         except TimeoutError:
             return CallFailure(timeout_error(seconds if timeout.when() == deadline else seconds / 2))
 
-    async def _send_in_slot(self, send: Callable[[], Awaitable[ValueT | CallFailure]]) -> ValueT | CallFailure:
-        """Send within the concurrency limits of the operation and of the caller, and count the call."""
+    async def _wait_for_end_of_pause(self, deadline: float) -> None:
+        """Wait if the upstream asked for a pause that ends soon."""
+        pause_seconds = self._admission.pause_seconds
+        if not pause_seconds:
+            return
+        delay = delay_before_first_call(
+            pause_seconds,
+            remaining_seconds=deadline - asyncio.get_running_loop().time(),
+            random_fraction=self._client.random_fraction,
+        )
+        if delay is not None:
+            await self._client.sleep(delay)
+
+    async def _send_in_slot(
+        self, operation: str, send: Callable[[], Awaitable[ValueT | CallFailure]]
+    ) -> ValueT | CallFailure:
+        """Send within the concurrency limits of the operation and of the caller, if the admission agrees."""
         # Nested blocks and not context managers: with many reads, the cost of context managers is measurable.
         await self._operation_slots.acquire()
         try:
             await self._call_slots.acquire()
             try:
-                started_at = self.cost.start_call()
-                try:
-                    return await send()
-                finally:
-                    self.cost.end_call(started_at)
+                refusal = self._admission.refusal(operation)
+                return await self._send_admitted(operation, send) if refusal is None else refusal
             finally:
                 self._call_slots.release()
         finally:
             self._operation_slots.release()
+
+    async def _send_admitted(
+        self, operation: str, send: Callable[[], Awaitable[ValueT | CallFailure]]
+    ) -> ValueT | CallFailure:
+        """Send, count the call, and record its outcome."""
+        started_at = self.cost.start_call()
+        try:
+            outcome = await send()
+        except asyncio.CancelledError:
+            # The deadline may include a wait for a slot, and a caller may leave early. Neither is the upstream's fault.
+            if self.cost.clock() - started_at >= self._client.options.timeout_seconds / 2:
+                self._admission.record_outage(operation)
+            raise
+        finally:
+            self.cost.end_call(started_at)
+        self._admission.record_outcome(operation, outcome if isinstance(outcome, CallFailure) else None)
+        return outcome
 
     def _prepare_write(
         self, operation: WriteOperation[KeyT, ValueT], key: KeyT, body: Body | None, *, stream: bool = False

@@ -14,6 +14,7 @@ from gateway.upstream.upstream_options import UpstreamOptions
 from tests.support.emulator import Emulator
 from tests.support.gateway import running_gateway
 from tests.support.pages import PAGES
+from tests.support.upstream_client import replace_pauses
 
 
 async def test_a_gateway_needs_an_upstream() -> None:
@@ -78,7 +79,8 @@ async def test_the_emulator_has_the_demos_data_under_its_key() -> None:
         assert reply.json["data"]["assistants"]["nodes"]
 
 
-async def test_the_fault_rules_of_the_documentation_work_as_it_says() -> None:
+async def test_the_fault_rules_of_the_documentation_work_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = replace_pauses(monkeypatch)
     page = PAGES["gateway/README.md"].text
     (text,) = re.findall(r"demo --emulator-faults '([^']+)'", page)
     (rules,) = re.findall(r"faults -d '([^']+)'", page)
@@ -96,6 +98,7 @@ async def test_the_fault_rules_of_the_documentation_work_as_it_says() -> None:
         assert (error["extensions"]["code"], error["extensions"]["retryAfterMs"]) == ("RATE_LIMITED", 30_000)
         async with gateway.session.delete(f"{url}/_emulator/faults") as reply:
             assert await reply.json() == {"rules": []}
+        pauses.advance(30)
         assert (await gateway.post(query)).json["data"]["assistants"]["nodes"]
 
 

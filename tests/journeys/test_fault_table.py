@@ -6,7 +6,6 @@ The time limit checks that nothing hangs, and `no_leaks` that no task is left.
 """
 
 import asyncio
-import functools
 import itertools
 import sqlite3
 from collections.abc import AsyncIterator
@@ -17,14 +16,13 @@ from typing import Any
 
 import pytest
 
-from gateway import compose
 from gateway.emulator.clock import ManualClock
-from gateway.upstream.threads_api_client import UpstreamClient
+from gateway.upstream.rate_limit_pauses import MAX_PAUSE_SECONDS
 from schema.contract.keys import RunKey, to_global_id
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import assistant, thread_with_question, waiting_run
-from tests.support.upstream_client import RecordedSleeps
+from tests.support.upstream_client import RecordedSleeps, replace_pauses
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -89,6 +87,8 @@ class Upstream:
     database: Path
 
     def misbehave(self, operation: str, fault: Fault, *options: str) -> None:
+        """Begin a fault. A pause that the upstream asked for before is over by then."""
+        self.pauses.advance(MAX_PAUSE_SECONDS)
         self.emulator.misbehave(":".join((operation, fault.rule, *options)))
 
     @property
@@ -101,9 +101,7 @@ class Upstream:
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> RecordedSleeps:
     """The pauses between retries of every gateway built from here on."""
-    pauses = RecordedSleeps()
-    monkeypatch.setattr(compose, "UpstreamClient", functools.partial(UpstreamClient, sleep=pauses))
-    return pauses
+    return replace_pauses(monkeypatch)
 
 
 @asynccontextmanager

@@ -1,10 +1,14 @@
 """Helpers for a client of a scripted upstream: its principal, sleeps that take no time, and its failures."""
 
 import asyncio
+import functools
 import json
 from collections.abc import Callable
 from typing import TypeAlias
 
+import pytest
+
+from gateway import compose
 from gateway.upstream.threads_api_client import UpstreamClient
 from schema.contract.bodies import RunBody
 from schema.contract.errors import ErrorCode, GatewayError
@@ -23,10 +27,29 @@ ClientMaker: TypeAlias = Callable[..., UpstreamClient]
 
 
 class RecordedSleeps(list[float]):
-    """Replaces sleeping: records the seconds and takes no time."""
+    """Replaces sleeping and the monotonic clock: records the seconds, takes no time, and advances `now`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
 
     async def __call__(self, seconds: float) -> None:
         self.append(seconds)
+        self.advance(seconds)
+
+    def now(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds
+
+
+def replace_pauses(monkeypatch: pytest.MonkeyPatch) -> RecordedSleeps:
+    """Let the upstream client of every gateway built from here on take no time for its pauses."""
+    pauses = RecordedSleeps()
+    client = functools.partial(UpstreamClient, sleep=pauses, monotonic_seconds=pauses.now)
+    monkeypatch.setattr(compose, "UpstreamClient", client)
+    return pauses
 
 
 async def read_failure(api: ThreadsApi) -> GatewayError:

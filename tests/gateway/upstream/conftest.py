@@ -35,6 +35,7 @@ async def make_client(upstream: ScriptedUpstream, pauses: RecordedSleeps) -> Asy
             sleep=pauses,
             random_fraction=lambda: 0.5,
             now_seconds=lambda: 0.0,
+            monotonic_seconds=pauses.now,
         )
         made.append(client)
         return client

@@ -6,6 +6,7 @@ from gateway.upstream.retry import (
     MAX_RETRIES,
     MAY_HAVE_TAKEN_PLACE,
     CallFailure,
+    delay_before_first_call,
     delay_before_retry,
     write_error,
 )
@@ -61,6 +62,49 @@ def test_a_delay_is_above_retry_after_below_its_bound_and_within_the_deadline(
     assert transient
     assert retries_made < MAX_RETRIES
     assert (retry_after_ms or 0) / 1000 <= delay < remaining_seconds
+
+
+@pytest.mark.parametrize(
+    ("pause_seconds", "remaining_seconds", "fraction", "expected"),
+    [
+        (0.5, 30.0, 0.0, 0.5),
+        (0.5, 30.0, 0.5, 0.6),
+        (1.0, 30.0, 1.0, 1.2),
+        (1.01, 30.0, 0.0, None),
+        (0.5, 0.5, 0.0, None),
+    ],
+)
+def test_only_the_end_of_a_short_pause_is_waited_for(
+    pause_seconds: float, remaining_seconds: float, fraction: float, expected: float | None
+) -> None:
+    delay = delay_before_first_call(
+        pause_seconds, remaining_seconds=remaining_seconds, random_fraction=lambda: fraction
+    )
+    assert delay == (expected if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "is_outage", "pause_seconds"),
+    [
+        (ErrorCode.RATE_LIMITED, 429, False, 7.0),
+        (ErrorCode.UPSTREAM_FAILED, 500, True, 0.0),
+        (ErrorCode.UNSUPPORTED_BY_UPSTREAM, 501, False, 0.0),
+        (ErrorCode.UPSTREAM_FAILED, 502, True, 0.0),
+        (ErrorCode.UPSTREAM_FAILED, 503, True, 7.0),
+        (ErrorCode.UPSTREAM_TIMEOUT, 504, True, 0.0),
+        (ErrorCode.UPSTREAM_TIMEOUT, 408, False, 0.0),
+        (ErrorCode.NOT_FOUND, 404, False, 0.0),
+        (ErrorCode.UPSTREAM_UNREACHABLE, None, True, 0.0),
+        (ErrorCode.UPSTREAM_TIMEOUT, None, True, 0.0),
+        (ErrorCode.UPSTREAM_INVALID_RESPONSE, None, False, 0.0),
+        (ErrorCode.INTERNAL, None, False, 0.0),
+    ],
+)
+def test_the_failures_that_open_a_breaker_or_begin_a_pause(
+    code: ErrorCode, status: int | None, is_outage: bool, pause_seconds: float
+) -> None:
+    failed = CallFailure(GatewayError(code, "no", retry_after_ms=7000), status=status)
+    assert (failed.is_outage, failed.pause_seconds) == (is_outage, pause_seconds)
 
 
 @pytest.mark.parametrize(("sent", "refused"), [(False, False), (False, True), (True, True)])
