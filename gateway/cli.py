@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import gc
 import signal
 import sqlite3
@@ -28,6 +29,11 @@ EXIT_REFUSED = 2
 
 GC_THRESHOLDS = (50_000, 20, 50)
 """Garbage collection: new objects, then younger collections, that trigger a collection of each generation."""
+
+M_MMAP_THRESHOLD = -3
+"""The parameter of the C library's `mallopt`: blocks from this size on are given back when they are free."""
+
+LARGE_BLOCK_BYTES = 1 << 20
 
 COMMANDS = {
     "demo": "run the gateway over the bundled emulator with demo data: no key, no network",
@@ -168,6 +174,7 @@ async def _run(command: str, settings: Settings) -> int:
         else:
             await _start_emulator(stack, settings)
         tune_garbage_collector()
+        return_large_blocks()
         await stop.wait()
         _print("Stopping.")
     return 0
@@ -183,6 +190,17 @@ def tune_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+def return_large_blocks() -> None:
+    """Let the C library, where it can, give large blocks of memory back to the system as soon as they are free.
+
+    By its own rule, glibc keeps blocks as large as the largest one that was ever freed. After a few answers of many
+    megabytes, a process stayed that large.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
 
 
 async def _start_demo(stack: AsyncExitStack, settings: Settings) -> None:
@@ -266,9 +284,16 @@ async def _emulator(settings: Settings) -> AsyncIterator[str]:
 async def _serve_part(part: str, settings: Settings, build: Callable[[], web.Application]) -> AsyncIterator[str]:
     """Serve `part`, gateway or emulator, on its address; raises `CannotStartError` if the address cannot be used."""
     from gateway.server.app import listening  # noqa: PLC0415 - see the module's docstring
+    from gateway.server.sockets.connection_limits import raise_file_limit  # noqa: PLC0415 - see the module's docstring
 
+    raise_file_limit()
     host, port = getattr(settings, f"{part}_host"), getattr(settings, f"{part}_port")
-    server = listening(build(), host, port, shutdown_seconds=settings.gateway_shutdown_seconds)
+    server = listening(
+        build(),
+        host,
+        port,
+        shutdown_seconds=settings.gateway_shutdown_seconds,
+    )
     try:
         url = await server.__aenter__()
     except OSError as error:

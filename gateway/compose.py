@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 
 from aiohttp import web
@@ -28,6 +29,7 @@ from gateway.server.endpoint import GraphQLEndpoint
 from gateway.server.graphiql.routes import graphiql_response, graphiql_routes, load_site, locate_queries
 from gateway.server.health import ReadinessProbe
 from gateway.server.http.request_limits import RequestLimits, SubscriptionLimits
+from gateway.server.sockets.connection_limits import FittedCounts, fit_file_limit, read_file_limit
 from gateway.upstream.threads_api_client import UpstreamClient
 from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.errors import ErrorCode, GatewayError
@@ -35,6 +37,8 @@ from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.paging import PagingLimits
 from schema.contract.ports import RunEvents, ThreadsApi
 from schema.root import build_schema
+
+_logger = logging.getLogger(__name__)
 
 DEMO_KEY = "demo-key"
 """Key of the demo's data in the emulator. It gives access to nothing else, so it is no secret."""
@@ -55,6 +59,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
     refused = RefusedCredentials()
     shared_cache = SharedCache(_cache_options(settings), is_refused=refused.__contains__)
     event_log = _event_log(settings)
+    counts = _fit_connections(settings)
 
     async def invalidate_moved(scope: str, key: RunKey | ThreadKey) -> None:
         await shared_cache.store.end_write(scope, tags.change_observed(key))
@@ -102,12 +107,12 @@ def build_gateway_app(settings: Settings) -> web.Application:
         upstream=UpstreamIdentity(
             options.base_url, options.organization, options.project, options.dialect_name, options.api_version
         ),
-        limits=_request_limits(settings),
+        limits=_request_limits(settings, counts.max_sockets),
         page=page,
         always_report_cost=settings.gateway_cost,
     )
     probe = ReadinessProbe(client.ping, is_stopping=lambda: endpoint.operation_tasks.is_stopping)
-    app = create_app(endpoint, probe, routes)
+    app = create_app(endpoint, probe, routes, max_connections=counts.max_connections)
 
     async def manage_connections(_: web.Application) -> AsyncIterator[None]:
         async with client, shared_cache, contextlib.AsyncExitStack() as stack:
@@ -184,7 +189,24 @@ def run_log_options(settings: Settings) -> RunLogOptions:
     )
 
 
-def _request_limits(settings: Settings) -> RequestLimits:
+def _fit_connections(settings: Settings) -> FittedCounts:
+    """Fit the connections into the files that this process may open, and log a warning if that lowers a setting."""
+    max_sockets, max_files = settings.gateway_max_sockets, read_file_limit()
+    upstream_connections = settings.upstream_pool_size + settings.upstream_max_streams
+    counts = fit_file_limit(max_sockets, upstream_connections, max_files)
+    if counts.max_sockets < max_sockets:
+        _logger.warning(
+            "GATEWAY_MAX_SOCKETS is %d, but only %d fit into the %d files that this process may open, among %d "
+            "connections in all: raise its limit of open files (ulimit -n)",
+            max_sockets,
+            counts.max_sockets,
+            max_files,
+            counts.max_connections,
+        )
+    return counts
+
+
+def _request_limits(settings: Settings, max_sockets: int) -> RequestLimits:
     return RequestLimits(
         max_body_bytes=settings.gateway_max_body_bytes,
         body_timeout_seconds=settings.gateway_body_timeout_seconds,
@@ -193,7 +215,7 @@ def _request_limits(settings: Settings) -> RequestLimits:
         max_answer_bytes=settings.gateway_max_answer_bytes,
         paging=PagingLimits(settings.gateway_max_page_size),
         subscriptions=SubscriptionLimits(
-            max_sockets=settings.gateway_max_sockets,
+            max_sockets=max_sockets,
             max_uninitialised_sockets=settings.gateway_max_uninitialised_sockets,
             socket_init_seconds=settings.gateway_socket_init_seconds,
             max_operations_per_socket=settings.gateway_max_operations_per_socket,

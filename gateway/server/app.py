@@ -1,38 +1,42 @@
-"""The aiohttp application and the socket it listens on."""
+"""The aiohttp application and the sockets it listens on."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import cast
 
 from aiohttp import web
 
 from gateway.server.endpoint import GraphQLEndpoint, handle_exceptions
 from gateway.server.health import ReadinessProbe, health_routes
 from gateway.server.http.operation_tasks import OperationTasks
+from gateway.server.sockets.connection import SERVER_NAME
+from gateway.server.sockets.connection_limits import ConnectionLimits
+from gateway.server.sockets.listener import Listener
 
 OPERATION_TASKS = web.AppKey("operations", OperationTasks)
 """The operations in flight. `listening` waits for them before it closes."""
 
-MAX_LINE_BYTES = 32 * 1024
-"""Longest request line, which holds the document of a GET."""
-
-MAX_HEADER_BYTES = 16 * 1024
-"""Longest header. It is above the limit of `Authorization`, so that one too long gets a clear error."""
-
-IDLE_SECONDS = 75.0
-"""How long a connection may be idle: longer than the 60 seconds after which load balancers close it."""
+CONNECTION_LIMITS = web.AppKey("connection_limits", ConnectionLimits)
+"""The limits of all connections. An application without them gets the defaults."""
 
 FLUSH_SECONDS = 1.0
 """How long responses may take to be sent once no operation is in flight."""
 
 
 def create_app(
-    endpoint: GraphQLEndpoint, probe: ReadinessProbe, routes: Iterable[web.AbstractRouteDef] = ()
+    endpoint: GraphQLEndpoint,
+    probe: ReadinessProbe,
+    routes: Iterable[web.AbstractRouteDef] = (),
+    *,
+    max_connections: int = ConnectionLimits().max_connections,
 ) -> web.Application:
     """Make the application: `/graphql`, health, the additional `routes`, and a redirect from `/` to `/graphql`."""
     app = web.Application(middlewares=[_exception_middleware])
     app[OPERATION_TASKS] = endpoint.operation_tasks
+    stalled_client_seconds = endpoint.connections.limits.stalled_client_seconds
+    app[CONNECTION_LIMITS] = ConnectionLimits(max_connections, stalled_client_seconds=stalled_client_seconds)
     app.router.add_route("*", "/graphql", endpoint.handle)
     app.router.add_get("/", _redirect_to_graphql)
     app.add_routes(health_routes(probe))
@@ -56,13 +60,11 @@ async def listening(
     port: int,
     *,
     shutdown_seconds: float = 0.0,
-    idle_seconds: float = IDLE_SECONDS,
 ) -> AsyncIterator[str]:
-    """Serve an application on a socket.
+    """Serve an application on an address.
 
-    A connection that sends nothing, or only a part of its headers, for `idle_seconds` is closed. At the end, operations
-    in flight get `shutdown_seconds`. Meanwhile the socket still answers, so that a load balancer learns from `/readyz`
-    that this process is stopping.
+    At the end, operations in flight get `shutdown_seconds`. Meanwhile the socket still answers, so that a load balancer
+    learns from `/readyz` that this process is stopping.
 
     Yields:
         The base URL, with the port that was taken.
@@ -72,29 +74,30 @@ async def listening(
     """
     runner = web.AppRunner(
         app,
-        access_log=None,
         # A caller that disconnects cancels its operation; `OperationTasks` shields those that write.
         handler_cancellation=True,
         handle_signals=False,
-        # Compressed bodies are refused, so none is unpacked.
-        auto_decompress=False,
-        keepalive_timeout=idle_seconds,
-        max_field_size=MAX_HEADER_BYTES,
-        max_line_size=MAX_LINE_BYTES,
         shutdown_timeout=FLUSH_SECONDS,
     )
+    app.on_response_prepare.append(_complete_headers)
+    listener = None
     try:
         await runner.setup()
-        await web.TCPSite(runner, host, port).start()
-        yield _base_url(runner.addresses[0])
+        listener = Listener(cast("web.Server", runner.server), app.get(CONNECTION_LIMITS) or ConnectionLimits())
+        yield _base_url(*await listener.listen(host, port))
     finally:
         if OPERATION_TASKS in app:
             await app[OPERATION_TASKS].stop(shutdown_seconds)
+        if listener is not None:
+            await listener.close(FLUSH_SECONDS)
         await runner.cleanup()
 
 
-def _base_url(address: tuple[str, int] | tuple[str, int, int, int]) -> str:
-    host, port = address[:2]
+async def _complete_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = SERVER_NAME
+
+
+def _base_url(host: str, port: int) -> str:
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - shown, not bound
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 

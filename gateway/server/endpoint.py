@@ -33,7 +33,12 @@ from gateway.server.http.refusals import (
     stopping_refusal,
 )
 from gateway.server.http.request_limits import RequestLimits
-from gateway.server.http.request_reader import caller_from_request, read_request
+from gateway.server.http.request_reader import (
+    MAX_UNFINISHED_BYTES,
+    UnfinishedBodies,
+    caller_from_request,
+    read_request,
+)
 from gateway.server.live.event_streams import EventStreams, single_event_response
 from gateway.server.live.fan_out import FanOut
 from gateway.server.live.live_connections import LiveConnections
@@ -77,6 +82,7 @@ class GraphQLEndpoint:
         self._page = page
         self._runner = OperationRunner(schema, bind, bind_events, limits=limits, always_report_cost=always_report_cost)
         self.operation_tasks = OperationTasks()
+        self.unfinished_bodies = UnfinishedBodies(max(MAX_UNFINISHED_BYTES, self._runner.limits.max_body_bytes))
         subscription_limits = self._runner.limits.subscriptions
         fan_out = FanOut(self._runner, max_per_principal=subscription_limits.max_subscriptions_per_principal)
         self.connections = LiveConnections(subscription_limits, fan_out)
@@ -125,7 +131,7 @@ class GraphQLEndpoint:
         if self.operation_tasks.is_stopping:
             raise stopping_refusal()
         principal = self._principal(request)
-        graphql_request = await read_request(request, self._runner.limits)
+        graphql_request = await read_request(request, self._runner.limits, self.unfinished_bodies)
         parsed = self._runner.parse_request(graphql_request)
         if (ambiguity := parsed.ambiguity_error) is not None:
             return _not_executed_response(ambiguity, media_type)

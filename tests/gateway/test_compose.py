@@ -4,12 +4,16 @@ import re
 import pytest
 from pydantic import SecretStr
 
+from gateway import compose
 from gateway.compose import DEMO_KEY, build_emulator_app, build_gateway_app, run_log_options
 from gateway.config import Settings
 from gateway.emulator.model.model_client import ModelOptions
 from gateway.emulator.model.model_runs import MODEL_RUNS
 from gateway.run_log.run_log_options import RunLogOptions
-from gateway.server.app import listening
+from gateway.server.app import CONNECTION_LIMITS, listening
+from gateway.server.http.request_limits import SubscriptionLimits
+from gateway.server.live.fan_out import FanOut
+from gateway.server.live.live_connections import LiveConnections
 from gateway.upstream.upstream_options import UpstreamOptions
 from tests.support.emulator import Emulator
 from tests.support.gateway import running_gateway
@@ -20,6 +24,31 @@ from tests.support.upstream_client import replace_pauses
 async def test_a_gateway_needs_an_upstream() -> None:
     with pytest.raises(ValueError, match="expected settings with an upstream_url"):
         build_gateway_app(Settings(upstream_url=None))
+
+
+@pytest.mark.parametrize(("max_files", "max_sockets", "told"), [(65_536, 10_000, 0), (256, 96, 1)])
+async def test_sockets_are_lowered_to_the_files_that_may_be_open_and_that_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, max_files: int, max_sockets: int, told: int
+) -> None:
+    seen: list[SubscriptionLimits] = []
+    init = LiveConnections.__init__
+
+    def recording(self: LiveConnections, limits: SubscriptionLimits, fan_out: FanOut) -> None:
+        seen.append(limits)
+        init(self, limits, fan_out)
+
+    monkeypatch.setattr(LiveConnections, "__init__", recording)
+    monkeypatch.setattr(compose, "read_file_limit", lambda: max_files)
+    app = build_gateway_app(Settings(upstream_url="http://127.0.0.1:1/v1", gateway_stalled_client_seconds=7))
+    async with listening(app, "127.0.0.1", 0):
+        pass
+    assert [limits.max_sockets for limits in seen] == [max_sockets]
+    limits = app[CONNECTION_LIMITS]
+    assert max_sockets < limits.max_connections < max_files
+    assert limits.stalled_client_seconds == 7
+    warnings = [record.getMessage() for record in caplog.records if "GATEWAY_MAX_SOCKETS" in record.getMessage()]
+    assert len(warnings) == told
+    assert all("is 10000, but only 96 fit into the 256 files" in warning for warning in warnings)
 
 
 async def test_a_models_defaults_are_those_of_the_emulator() -> None:

@@ -51,7 +51,7 @@ def interrupted_refusal() -> Refusal:
 
 
 def overload_refusal(message: str) -> Refusal:
-    """Refuse one more long-lived connection."""
+    """Refuse one more long-lived connection, or one more unfinished body."""
     error = GatewayError(ErrorCode.RATE_LIMITED, message, retry_after_ms=1000)
     return Refusal(503, error, (("Retry-After", "1"), ("Connection", "close")))
 

@@ -12,9 +12,9 @@ from schema.engine.answer_size import DEFAULT_MAX_BYTES
 class SubscriptionLimits:
     """Limits of long-lived connections and their subscriptions.
 
-    `max_sockets` counts WebSockets and event streams together. A connection is closed if its client reads nothing of
-    what waits for it for `stalled_client_seconds`, or does not answer a WebSocket's ping within one and a half times
-    `heartbeat_seconds`.
+    `max_sockets` counts WebSockets and event streams together. A connection of any kind is closed if its client reads
+    nothing of what waits for it for `stalled_client_seconds`, and a WebSocket if its client does not answer a ping
+    within one and a half times `heartbeat_seconds`.
     """
 
     max_sockets: int = 10_000

@@ -1,10 +1,8 @@
-"""Back-pressure of one connection: how many bytes may wait for a client, and for how long."""
+"""Back-pressure of one connection: how many bytes may wait for a client."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Callable
 
 from gateway.server.live.fair_queue import FairQueue, QueueMember
 
@@ -18,39 +16,21 @@ _MAX_CHECK_SECONDS = 0.32
 class BackPressure:
     """The send buffer of one connection.
 
-    It is full while more than `MAX_BUFFERED_BYTES` wait. If meanwhile the client reads nothing for `stalled_seconds`,
-    `on_stalled` is called. A timer checks the buffer while there are waiters. aiohttp's own drain is not used: its
-    writers share one future, and a waiter on it must not be cancelled.
+    It is full while more than `MAX_BUFFERED_BYTES` wait. A timer checks the buffer while there are waiters. aiohttp's
+    own drain is not used: its writers share one future, and a waiter on it must not be cancelled.
     """
 
-    __slots__ = (
-        "_buffered_bytes",
-        "_check_seconds",
-        "_members",
-        "_on_stalled",
-        "_queue",
-        "_stalled_at",
-        "_stalled_seconds",
-        "_timer",
-        "_transport",
-        "_waiters",
-    )
+    __slots__ = ("_buffered_bytes", "_check_seconds", "_members", "_queue", "_timer", "_transport", "_waiters")
 
-    def __init__(
-        self, transport: asyncio.Transport, queue: FairQueue, stalled_seconds: float, on_stalled: Callable[[], None]
-    ) -> None:
+    def __init__(self, transport: asyncio.Transport, queue: FairQueue) -> None:
         """Watch a transport. Members are put into `queue` once it has drained."""
         self._transport = transport
         self._queue = queue
-        self._stalled_seconds = stalled_seconds
-        self._on_stalled = on_stalled
         self._members: list[QueueMember] | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._check_seconds = 0.0
         self._buffered_bytes = 0
-        self._stalled_at = 0.0
-        _set_tcp_user_timeout(transport, stalled_seconds)
 
     def is_full(self) -> bool:
         """Whether the client has to read before more is sent."""
@@ -89,14 +69,11 @@ class BackPressure:
 
     def _start_timer(self) -> None:
         if self._timer is None:
-            loop = asyncio.get_running_loop()
             self._buffered_bytes = self._transport.get_write_buffer_size()
-            self._stalled_at = loop.time() + self._stalled_seconds
-            self._check_seconds = min(_MIN_CHECK_SECONDS, self._stalled_seconds)
-            self._timer = loop.call_later(self._check_seconds, self._check_buffer)
+            self._check_seconds = _MIN_CHECK_SECONDS
+            self._timer = asyncio.get_running_loop().call_later(self._check_seconds, self._check_buffer)
 
     def _check_buffer(self) -> None:
-        loop = asyncio.get_running_loop()
         buffered_bytes = self._transport.get_write_buffer_size()
         if buffered_bytes <= MAX_BUFFERED_BYTES:
             self._timer = None
@@ -104,12 +81,8 @@ class BackPressure:
             return
         if buffered_bytes < self._buffered_bytes:
             self._check_seconds = _MIN_CHECK_SECONDS
-            self._stalled_at = loop.time() + self._stalled_seconds
-        elif loop.time() >= self._stalled_at:
-            self._on_stalled()
-            return
         self._buffered_bytes = buffered_bytes
-        self._timer = loop.call_later(self._check_seconds, self._check_buffer)
+        self._timer = asyncio.get_running_loop().call_later(self._check_seconds, self._check_buffer)
         self._check_seconds = min(2 * self._check_seconds, _MAX_CHECK_SECONDS)
 
     def _release_waiters(self) -> None:
@@ -120,11 +93,3 @@ class BackPressure:
         for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
-
-
-def _set_tcp_user_timeout(transport: asyncio.Transport, seconds: float) -> None:
-    """Let the operating system, where it can, close a connection whose peer acknowledges no data for this long."""
-    option = getattr(socket, "TCP_USER_TIMEOUT", None)
-    sock = transport.get_extra_info("socket")
-    if option is not None and sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
-        sock.setsockopt(socket.IPPROTO_TCP, option, max(1, int(1000 * seconds)))

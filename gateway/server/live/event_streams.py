@@ -118,8 +118,7 @@ class EventStream:
         self._writer = writer
         self._connections = connections
         self._transport = transport
-        seconds = connections.limits.stalled_client_seconds
-        self._back_pressure = BackPressure(transport, connections.fan_out.queue, seconds, transport.abort)
+        self._back_pressure = BackPressure(transport, connections.fan_out.queue)
         self._heartbeat_timer: asyncio.TimerHandle | None = None
         self._finished = asyncio.get_running_loop().create_future()
         connections.register(self)

@@ -117,8 +117,7 @@ class WebSocketOutput:
         self._socket = socket
         self._transport = transport
         self._connections = connections
-        queue, stalled_seconds = connections.fan_out.queue, connections.limits.stalled_client_seconds
-        self._back_pressure = BackPressure(transport, queue, stalled_seconds, transport.abort)
+        self._back_pressure = BackPressure(transport, connections.fan_out.queue)
 
     def send_message(self, message: bytes) -> None:
         """Send a message without waiting, or drop it if the socket is closed."""

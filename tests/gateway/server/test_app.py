@@ -1,12 +1,15 @@
 import asyncio
 import socket
 
+import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.server.app import listening
+from gateway.server.app import CONNECTION_LIMITS, listening
+from gateway.server.sockets.connection_limits import ConnectionLimits
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway, running_gateway
+from tests.support.subscription_gateway import until
 
 
 async def test_the_root_redirects_to_graphql(gateway: Gateway) -> None:
@@ -47,9 +50,22 @@ async def test_an_address_in_use_raises() -> None:
             pass
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET"])
-async def test_a_connection_without_a_whole_request_is_closed(sent: bytes) -> None:
-    async with listening(web.Application(), "127.0.0.1", 0, idle_seconds=0.05) as url:
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "limits"),
+    [
+        (b"", ConnectionLimits(header_seconds=0.05)),
+        (REQUEST[:-2], ConnectionLimits(header_seconds=0.05)),
+        (REQUEST, ConnectionLimits(idle_seconds=0.05)),
+        (REQUEST + b"GET", ConnectionLimits(idle_seconds=0.05)),
+    ],
+)
+async def test_a_connection_without_a_whole_request_is_closed(sent: bytes, limits: ConnectionLimits) -> None:
+    app = web.Application()
+    app[CONNECTION_LIMITS] = limits
+    async with listening(app, "127.0.0.1", 0) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         writer.write(sent)
         async with asyncio.timeout(10):
@@ -69,6 +85,32 @@ async def test_the_url_is_one_that_can_be_opened(host: str, shown: str) -> None:
     async with listening(web.Application(), host, 0) as url:
         assert url.startswith(shown)
         assert int(url.rpartition(":")[2]) > 0
+
+
+async def test_no_response_names_a_version(gateway: Gateway) -> None:
+    host, port = gateway.url.removeprefix("http://").split(":")
+    for sent in (REQUEST, REQUEST.replace(b"/", b"/nothing", 1), b"not HTTP\r\n\r\n"):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(sent)
+        headers = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
+        assert [line for line in headers if line.lower().startswith("server:")] == ["Server: threads-gateway"]
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_an_idle_connection_holds_no_response() -> None:
+    sent: list[web.Response] = []
+
+    async def answer(_: web.Request) -> web.Response:
+        sent.append(web.Response(body=b"x" * 100_000))
+        return sent[-1]
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
+        async with session.get(url) as response:
+            assert len(await response.read()) == 100_000
+        await until(lambda: sent[0].body is None)
 
 
 async def test_a_credential_just_over_its_limit_gets_a_clear_error(gateway: Gateway, emulator: Emulator) -> None:

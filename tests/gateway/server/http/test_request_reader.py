@@ -1,6 +1,8 @@
 """Reads requests that a real client sends."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -12,23 +14,27 @@ from gateway.server.app import listening
 from gateway.server.http.graphql_request import GraphQLRequest
 from gateway.server.http.refusals import Refusal
 from gateway.server.http.request_limits import RequestLimits
-from gateway.server.http.request_reader import caller_from_request, read_request
+from gateway.server.http.request_reader import UnfinishedBodies, caller_from_request, read_request
+from tests.support.subscription_gateway import until
 
 JSON = {"Content-Type": "application/json"}
+MAX_UNFINISHED_BYTES = 50
 
 
 class RecordingServer:
     """A server that reads each request and records the outcome."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: RequestLimits) -> None:
+        self._limits = limits
         self.url = ""
         self.outcome: GraphQLRequest | Refusal | None = None
         self.caller: Caller | None = None
+        self.unfinished = UnfinishedBodies(MAX_UNFINISHED_BYTES)
 
     async def handle(self, request: web.Request) -> web.Response:
         self.caller = caller_from_request(request)
         try:
-            self.outcome = await read_request(request, RequestLimits(max_body_bytes=100, body_timeout_seconds=0.05))
+            self.outcome = await read_request(request, self._limits, self.unfinished)
         except Refusal as refused:
             self.outcome = refused
         return web.Response()
@@ -38,12 +44,24 @@ class RecordingServer:
             return self.outcome
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[RecordingServer]:
-    server, app = RecordingServer(), web.Application()
+@asynccontextmanager
+async def running_server(limits: RequestLimits) -> AsyncIterator[RecordingServer]:
+    server, app = RecordingServer(limits), web.Application()
     app.router.add_route("*", "/", server.handle)
     async with listening(app, "127.0.0.1", 0) as url:
         server.url = url
+        yield server
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RecordingServer]:
+    async with running_server(RequestLimits(max_body_bytes=100, body_timeout_seconds=0.05)) as server:
+        yield server
+
+
+@pytest.fixture
+async def slow_server() -> AsyncIterator[RecordingServer]:
+    async with running_server(RequestLimits(max_body_bytes=100)) as server:
         yield server
 
 
@@ -67,6 +85,56 @@ async def test_a_faulty_request_is_refused(server: RecordingServer, method: str,
     outcome = await server.send(method, **options)
     assert isinstance(outcome, Refusal)
     assert outcome.status == status
+
+
+class HalfBody:
+    """A client that has sent the headers of a POST and the first half of its body."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def send(cls, server: RecordingServer, count: int) -> "HalfBody":
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+        writer.write(
+            f"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {2 * count}".encode()
+        )
+        writer.write(b"\r\n\r\n" + b"x" * count)
+        return cls(reader, writer)
+
+    async def close(self) -> None:
+        self._writer.close()
+        await self._writer.wait_closed()
+
+    async def until_answered(self) -> None:
+        await self._reader.readline()
+
+
+async def test_unfinished_bodies_are_bounded_in_sum_and_complete_ones_are_not(slow_server: RecordingServer) -> None:
+    server = slow_server
+    first = await HalfBody.send(server, 40)
+    await until(lambda: server.unfinished.held_bytes == 40)
+    second = await HalfBody.send(server, 20)
+    await second.until_answered()
+    refused = server.outcome
+    assert isinstance(refused, Refusal)
+    assert refused.status == 503
+    assert dict(refused.headers) == {"Retry-After": "1", "Connection": "close"}
+    assert refused.error.message == "Expected at most 50 bytes of unfinished request bodies, got more."
+    complete = {"query": "{ " + "a" * 60 + " }"}
+    assert await server.send("POST", json=complete) == GraphQLRequest(complete["query"])
+    await first.close()
+    await until(lambda: not server.unfinished.held_bytes)
+    await second.close()
+
+
+async def test_a_body_that_takes_too_long_is_no_longer_held(server: RecordingServer) -> None:
+    half = await HalfBody.send(server, 40)
+    await half.until_answered()
+    assert isinstance(server.outcome, Refusal)
+    assert (server.outcome.status, server.unfinished.held_bytes) == (408, 0)
+    await half.close()
 
 
 async def test_the_caller_is_described(server: RecordingServer) -> None:

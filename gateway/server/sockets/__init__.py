@@ -1,0 +1,1 @@
+"""Listening sockets and the connections that they accept, with the limits that hold for every connection."""

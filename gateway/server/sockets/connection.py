@@ -1,0 +1,176 @@
+"""One connection of a client: its deadlines, and the watch over what waits to be read."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from aiohttp import web
+
+from gateway.server.sockets.connection_limits import ConnectionLimits
+
+MAX_LINE_BYTES = 32 * 1024
+"""Longest request line, which holds the document of a GET."""
+
+MAX_HEADER_BYTES = 16 * 1024
+"""Longest header. It is above the limit of `Authorization`, so that one too long gets a clear error."""
+
+READ_BUFFER_BYTES = 64 * 1024
+"""Bytes of a body that are read ahead. About twice as many may wait for a handler that does not read them."""
+
+SERVER_NAME = "threads-gateway"
+"""Value of the `Server` header. It names no version, because that would only help an attacker."""
+
+_END_OF_HEADERS = b"\r\n\r\n"
+_CHECKS_UNTIL_STALLED = 8
+
+
+class StalledClientWatch:
+    """Aborts a connection whose client reads nothing of what waits for it for `stalled_seconds`.
+
+    It runs only while bytes wait. A client that reads slowly is not stalled.
+    """
+
+    __slots__ = ("_stalled_at", "_stalled_seconds", "_timer", "_transport", "_waiting_bytes")
+
+    def __init__(self, transport: asyncio.Transport, stalled_seconds: float) -> None:
+        """Watch a transport. Nothing waits yet."""
+        self._transport = transport
+        self._stalled_seconds = stalled_seconds
+        self._stalled_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiting_bytes = 0
+
+    def start(self) -> None:
+        """Begin to watch, because bytes wait."""
+        self._note_progress()
+        self._start_timer()
+
+    def stop(self) -> None:
+        """Stop watching, because nothing waits any longer or the connection is closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _note_progress(self) -> None:
+        self._stalled_at = asyncio.get_running_loop().time() + self._stalled_seconds
+        self._waiting_bytes = self._transport.get_write_buffer_size()
+
+    def _start_timer(self) -> None:
+        seconds = self._stalled_seconds / _CHECKS_UNTIL_STALLED
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._check)
+
+    def _check(self) -> None:
+        self._timer = None
+        waiting_bytes = self._transport.get_write_buffer_size()
+        if waiting_bytes < self._waiting_bytes:
+            self._note_progress()
+        elif asyncio.get_running_loop().time() >= self._stalled_at:
+            self._transport.abort()
+            return
+        # More bytes than before are no progress: the gateway has written them.
+        self._waiting_bytes = waiting_bytes
+        self._start_timer()
+
+
+class Connection(web.RequestHandler):
+    """One connection, with what aiohttp has no limit for: its first headers, and a client that reads nothing.
+
+    It holds for all that a connection carries: responses, event streams and WebSockets.
+    """
+
+    __slots__ = ("_header_timer", "_last_bytes", "_limits", "_on_lost", "_watch", "first_headers")
+
+    def __init__(self, server: web.Server, limits: ConnectionLimits, on_lost: Callable[[Connection], None]) -> None:
+        """Make the protocol of one connection. `on_lost` is called once it is closed."""
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # aiohttp's own way to have none
+            # Compressed bodies are refused, so none is unpacked.
+            auto_decompress=False,
+            keepalive_timeout=limits.idle_seconds,
+            max_field_size=MAX_HEADER_BYTES,
+            max_line_size=MAX_LINE_BYTES,
+            read_bufsize=READ_BUFFER_BYTES,
+        )
+        self._limits = limits
+        self._on_lost = on_lost
+        # Done once the headers of the first request are here, or will not come.
+        self.first_headers: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._header_timer: asyncio.TimerHandle | None = None
+        self._last_bytes = b""
+        self._watch: StalledClientWatch | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        connected = cast("asyncio.Transport", transport)
+        # `pause_writing` is called as soon as bytes wait, and `resume_writing` when none wait any longer.
+        connected.set_write_buffer_limits(high=0)
+        _set_tcp_user_timeout(connected, self._limits.stalled_client_seconds)
+        self._watch = StalledClientWatch(connected, self._limits.stalled_client_seconds)
+        loop = asyncio.get_running_loop()
+        self._header_timer = loop.call_later(self._limits.header_seconds, connected.abort)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.first_headers.done():
+            received = self._last_bytes + data
+            if _END_OF_HEADERS in received:
+                self._end_first_headers()
+            self._last_bytes = received[1 - len(_END_OF_HEADERS) :]
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._watch is not None:
+            self._watch.start()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._watch is not None:
+            self._watch.stop()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._end_first_headers()
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+        self._on_lost(self)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        finished = await super().finish_response(request, resp, start_time)
+        if isinstance(finished[0], web.Response):
+            # aiohttp keeps the last response of a connection, however long it is idle.
+            finished[0].body = None
+        return finished
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        response = super().handle_error(request, status, exc, message)
+        response.headers["Server"] = SERVER_NAME
+        return response
+
+    def _end_first_headers(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+        if not self.first_headers.done():
+            self.first_headers.set_result(None)
+
+
+def _set_tcp_user_timeout(transport: asyncio.Transport, seconds: float) -> None:
+    """Let the operating system, where it can, close a connection whose peer acknowledges no data for this long."""
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    sock = transport.get_extra_info("socket")
+    if option is not None and sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
+        sock.setsockopt(socket.IPPROTO_TCP, option, max(1, int(1000 * seconds)))

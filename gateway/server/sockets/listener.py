@@ -1,0 +1,140 @@
+"""The listening sockets: they accept as many connections as there may be, and stay calm when one cannot be accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Callable
+
+from aiohttp import web
+
+from gateway.server.live.background_tasks import BackgroundTasks
+from gateway.server.sockets.connection import Connection
+from gateway.server.sockets.connection_limits import ConnectionLimits
+
+_logger = logging.getLogger(__name__)
+
+BACKLOG = 1024
+"""Connections that the operating system holds until they are accepted."""
+
+ACCEPTS_PER_TURN = 32
+"""Connections accepted in one turn of the event loop."""
+
+PAUSE_SECONDS = 0.1
+"""Pause after a connection could not be accepted, most often because the process has too many open files."""
+
+WARNING_SECONDS = 1.0
+"""Shortest time between two warnings of the same kind."""
+
+
+class RareWarning:
+    """A warning that is logged at most once in `WARNING_SECONDS`, with the number of times that it applied."""
+
+    def __init__(self, text: str, *, now: Callable[[], float] = time.monotonic) -> None:
+        """Take the text of the warning, with a place for its detail."""
+        self._text = text
+        self._now = now
+        self._count = 0
+        self._silent_until = float("-inf")
+
+    def give(self, detail: object) -> None:
+        """Count one more time, and log the warning if it is time."""
+        self._count += 1
+        if (now := self._now()) >= self._silent_until:
+            _logger.warning(f"{self._text}; since the last such line: %d", detail, self._count)
+            self._count = 0
+            self._silent_until = now + WARNING_SECONDS
+
+
+class Listener:
+    """Accepts the connections of one server, at most `max_connections` at once. One more is closed at once."""
+
+    def __init__(self, server: web.Server, limits: ConnectionLimits) -> None:
+        """Start without sockets."""
+        self._server = server
+        self._limits = limits
+        self._sockets: list[socket.socket] = []
+        self._connections: set[Connection] = set()
+        self._tasks = BackgroundTasks()
+        self._failure = RareWarning("cannot accept a connection (%s)")
+        self._overload = RareWarning("closed a new connection because %d are open")
+
+    def __len__(self) -> int:
+        """Count the connections."""
+        return len(self._connections)
+
+    async def listen(self, host: str, port: int) -> tuple[str, int]:
+        """Accept connections on an address.
+
+        Returns:
+            The address of the first socket, with the port that was taken.
+
+        Raises:
+            OSError: The address cannot be used.
+        """
+        loop = asyncio.get_running_loop()
+        # asyncio resolves the name and binds its addresses. It would log each failure to accept with a traceback.
+        bound = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+        self._sockets = [each.dup() for each in bound.sockets]
+        bound.close()
+        for each in self._sockets:
+            each.setblocking(False)
+            each.listen(BACKLOG)
+            loop.add_reader(each, self.accept, each)
+        address: tuple[str, int] = self._sockets[0].getsockname()[:2]
+        return address
+
+    def accept(self, listening: socket.socket) -> None:
+        """Accept the connections that wait, a few in each turn of the event loop."""
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                accepted, _ = listening.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionError:
+                continue  # its client has left
+            except OSError as error:
+                self._failure.give(error.strerror)
+                self._pause(listening)
+                return
+            if len(self._connections) >= self._limits.max_connections:
+                accepted.close()
+                self._overload.give(len(self._connections))
+                continue
+            accepted.setblocking(False)
+            connection = Connection(self._server, self._limits, self._connections.discard)
+            self._connections.add(connection)
+            self._tasks.start(self._connect(connection, accepted))
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Accept what waits and no more, and wait for the first requests of new connections.
+
+        A client whose connection was accepted thus gets a response.
+        """
+        loop = asyncio.get_running_loop()
+        sockets, self._sockets = self._sockets, []
+        for each in sockets:
+            self.accept(each)
+            loop.remove_reader(each)
+            each.close()
+        if awaited := [each.first_headers for each in self._connections if not each.first_headers.done()]:
+            await asyncio.wait(awaited, timeout=timeout_seconds)
+        await self._tasks.aclose()
+
+    async def _connect(self, connection: Connection, accepted: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted)
+        except OSError:
+            accepted.close()
+            self._connections.discard(connection)
+
+    def _pause(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listening)
+        loop.call_later(PAUSE_SECONDS, self._resume, listening)
+
+    def _resume(self, listening: socket.socket) -> None:
+        if listening in self._sockets:
+            asyncio.get_running_loop().add_reader(listening, self.accept, listening)

@@ -1,0 +1,116 @@
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+
+from gateway.server.sockets.connection_limits import ConnectionLimits
+from gateway.server.sockets.listener import Listener, RareWarning
+from tests.support.subscription_gateway import until
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class OpenListener:
+    """A listener for two connections at most, over an application without routes."""
+
+    def __init__(self, listener: Listener, port: int) -> None:
+        self.listener = listener
+        self._port = port
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self._port)
+
+    async def until_open(self, count: int) -> None:
+        """Wait until so many connections are open."""
+        await until(lambda: len(self.listener) == count)
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[OpenListener]:
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    listener = Listener(cast("web.Server", runner.server), ConnectionLimits(max_connections=2))
+    _, port = await listener.listen("127.0.0.1", 0)
+    yield OpenListener(listener, port)
+    await listener.close(0)
+    await runner.cleanup()
+
+
+async def test_one_connection_too_many_is_closed_at_once(
+    opened: OpenListener, caplog: pytest.LogCaptureFixture
+) -> None:
+    writers = []
+    for count in (1, 2):
+        _, writer = await opened.connect()
+        writers.append(writer)
+        await opened.until_open(count)
+    for _ in range(3):
+        reader, writer = await opened.connect()
+        assert await reader.read() == b""
+        writers.append(writer)
+    assert len(opened.listener) == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "closed a new connection because 2 are open; since the last such line: 1"
+    ]
+    writers.pop(0).close()
+    await opened.until_open(1)
+    reader, writer = await opened.connect()
+    writer.write(REQUEST)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 404")
+    for each in [*writers, writer]:
+        each.close()
+        await each.wait_closed()
+
+
+async def test_a_failure_to_accept_is_logged_without_a_traceback_and_does_not_end_the_listener(
+    opened: OpenListener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    accept, failures = socket.socket.accept, 5
+
+    def failing(self: socket.socket) -> Any:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept(self)
+
+    monkeypatch.setattr(socket.socket, "accept", failing)
+    reader, writer = await opened.connect()
+    writer.write(REQUEST)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 404")
+    (record,) = caplog.records
+    assert record.getMessage() == "cannot accept a connection (Too many open files); since the last such line: 1"
+    assert (record.levelno, record.exc_info) == (logging.WARNING, None)
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_connection_that_was_accepted_gets_its_response_although_the_listener_closes(
+    opened: OpenListener,
+) -> None:
+    reader, writer = await opened.connect()
+    closing = asyncio.create_task(opened.listener.close(10))
+    await opened.until_open(1)
+    writer.write(REQUEST)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 404")
+    await closing
+    with pytest.raises(ConnectionRefusedError):
+        await opened.connect()
+    writer.close()
+    await writer.wait_closed()
+
+
+def test_a_warning_is_given_once_in_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    times = iter([0.0, 0.5, 0.9, 1.0, 1.5])
+    warning = RareWarning("trouble (%s)", now=lambda: next(times))
+    for number in range(5):
+        warning.give(number)
+    assert [record.getMessage() for record in caplog.records] == [
+        "trouble (0); since the last such line: 1",
+        "trouble (3); since the last such line: 3",
+    ]
