@@ -292,6 +292,7 @@ async def _serve_part(part: str, settings: Settings, build: Callable[[], web.App
         build(),
         host,
         port,
+        drain_seconds=settings.gateway_drain_seconds,
         shutdown_seconds=settings.gateway_shutdown_seconds,
     )
     try:

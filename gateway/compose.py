@@ -111,7 +111,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
         page=page,
         always_report_cost=settings.gateway_cost,
     )
-    probe = ReadinessProbe(client.ping, is_stopping=lambda: endpoint.operation_tasks.is_stopping)
+    probe = ReadinessProbe(client.ping, is_stopping=lambda: endpoint.operation_tasks.is_draining)
     app = create_app(endpoint, probe, routes, max_connections=counts.max_connections)
 
     async def manage_connections(_: web.Application) -> AsyncIterator[None]:

@@ -150,6 +150,9 @@ class Settings(BaseSettings):
         default=60.0,
         description="How long a client may read nothing of what waits for it before its connection is closed.",
     )
+    gateway_drain_seconds: Annotated[float, _expects("a number of seconds from 0 to 3600", ge=0, le=3600)] = Field(
+        default=0.0, description="How long a stopping gateway serves on while `/readyz` says that it stops."
+    )
     gateway_shutdown_seconds: Annotated[float, _expects("a number of seconds from 0 to 3600", ge=0, le=3600)] = Field(
         default=10.0, description="How long a stopping gateway waits for operations in flight."
     )

@@ -59,12 +59,14 @@ async def listening(
     host: str,
     port: int,
     *,
+    drain_seconds: float = 0.0,
     shutdown_seconds: float = 0.0,
 ) -> AsyncIterator[str]:
     """Serve an application on an address.
 
-    At the end, operations in flight get `shutdown_seconds`. Meanwhile the socket still answers, so that a load balancer
-    learns from `/readyz` that this process is stopping.
+    At the end, `/readyz` says for `drain_seconds` that this process is stopping, so that a load balancer looks for
+    another one; requests are still served, and each response closes its connection. Then operations in flight get
+    `shutdown_seconds`, and new ones are refused.
 
     Yields:
         The base URL, with the port that was taken.
@@ -87,14 +89,19 @@ async def listening(
         yield _base_url(*await listener.listen(host, port))
     finally:
         if OPERATION_TASKS in app:
+            await app[OPERATION_TASKS].drain(drain_seconds)
             await app[OPERATION_TASKS].stop(shutdown_seconds)
         if listener is not None:
             await listener.close(FLUSH_SECONDS)
         await runner.cleanup()
 
 
-async def _complete_headers(_: web.Request, response: web.StreamResponse) -> None:
+async def _complete_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = SERVER_NAME
+    tasks = request.app.get(OPERATION_TASKS)
+    if tasks is not None and tasks.is_draining and response.status != 101:
+        response.force_close()
+        response.headers["Connection"] = "close"
 
 
 def _base_url(host: str, port: int) -> str:

@@ -123,11 +123,17 @@ def test_each_service_waits_for_the_health_of_its_dependencies() -> None:
 
 def test_every_service_gets_more_time_to_stop_than_it_needs() -> None:
     for name in (*GATEWAYS, "emulator"):
-        needed = float(SERVICES[name]["environment"]["GATEWAY_SHUTDOWN_SECONDS"])
-        assert seconds(SERVICES[name]["stop_grace_period"]) > needed + 1
+        environment = SERVICES[name]["environment"]
+        needed = float(environment["GATEWAY_SHUTDOWN_SECONDS"]) + float(environment.get("GATEWAY_DRAIN_SECONDS", 0))
+        assert seconds(SERVICES[name]["stop_grace_period"]) > needed + 3
     worker = re.search(r"worker_shutdown_timeout (\d+s);", (DOCKER / "nginx.conf").read_text())
     assert worker
     assert seconds(SERVICES["proxy"]["stop_grace_period"]) > seconds(worker[1])
+
+
+def test_a_load_balancer_has_time_to_notice_that_a_gateway_stops() -> None:
+    assert {SERVICES[name]["environment"]["GATEWAY_DRAIN_SECONDS"] for name in GATEWAYS} == {"5"}
+    assert Settings.model_fields["gateway_drain_seconds"].default == 0
 
 
 def test_gateways_and_proxy_agree_on_the_largest_body() -> None:

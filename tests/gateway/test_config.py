@@ -43,6 +43,7 @@ BAD_VALUES = {
     "gateway_run_polls_per_second": ("0", "an integer from 1 to 10000"),
     "gateway_heartbeat_seconds": ("0", "a number of seconds above 0, at most 3600"),
     "gateway_stalled_client_seconds": ("-1", "a number of seconds above 0, at most 3600"),
+    "gateway_drain_seconds": ("-1", "a number of seconds from 0 to 3600"),
     "gateway_cache": ("perhaps", "true or false"),
     "gateway_cache_bytes": ("0", "a number of bytes from 1 to 1073741824"),
     "gateway_cache_entries": ("0", "an integer from 1 to 10000000"),

@@ -28,7 +28,9 @@ def test_every_setting_belongs_to_a_command() -> None:
 def test_the_table_has_a_row_for_each_setting_with_its_default(name: str) -> None:
     (row,) = [line for line in render_settings_table().splitlines() if f"`{name.upper()}`" in line]
     default = Settings.model_fields[name].default
-    shown = {None: "", True: "true", False: "false"}.get(default, str(default).removesuffix(".0"))
+    shown = "" if default is None else str(default).removesuffix(".0")
+    if isinstance(default, bool):
+        shown = shown.lower()
     assert row.split("|")[3].strip().strip("`") == shown
 
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from gateway.server.app import listening
 from tests.support.gateway import running_command, url_in
 from tests.support.graphql import GraphQLClient
+from tests.support.subscription_gateway import until
 
 BODY = {"query": "{ assistants { nodes { name } } }"}
 HEADERS = {"Authorization": "Bearer x"}
@@ -75,6 +76,39 @@ async def test_requests_in_flight_are_finished_while_readiness_turns_503_at_once
         reply = await pending
         assert (reply.status, reply.json) == (200, {"data": {"assistants": {"nodes": []}}})
         assert await exit_status(process) == 0
+
+
+async def test_no_request_fails_if_the_load_balancer_has_time_to_notice(
+    upstream: SlowUpstream, session: aiohttp.ClientSession
+) -> None:
+    """Eight clients send until the readiness has turned, as a load balancer would let them."""
+    arguments = ("serve", "--port", "0", "--upstream-url", upstream.url, "--drain-seconds", "2", "--cache", "false")
+    upstream.let.set()
+    statuses: list[int] = []
+    served_after_signal = asyncio.Event()
+    is_signalled = False
+
+    async def send_until_unready(client: GraphQLClient) -> None:
+        while (await client.get("/readyz")).status == 200:
+            for _ in range(3):
+                was_signalled = is_signalled
+                statuses.append((await client.post(BODY, headers=HEADERS)).status)
+                if was_signalled:
+                    served_after_signal.set()
+
+    with running_command(*arguments) as (process, printed):
+        client = GraphQLClient(url_in(printed, "GraphQL"), session)
+        assert (await client.get("/readyz")).status == 200
+        load = [asyncio.create_task(send_until_unready(client)) for _ in range(8)]
+        await until(lambda: len(statuses) >= 50)
+        process.send_signal(signal.SIGTERM)
+        is_signalled = True
+        await asyncio.gather(*load)
+        # A request that was on its way when the readiness turned is served too.
+        statuses.append((await client.post(BODY, headers=HEADERS)).status)
+        assert served_after_signal.is_set()
+        assert set(statuses) == {200}
+        assert await status_of(process) == 0
 
 
 async def test_a_request_that_takes_too_long_is_ended_with_a_response(

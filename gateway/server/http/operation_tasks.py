@@ -24,7 +24,13 @@ class OperationTasks:
         """Start without operations."""
         self._tasks: set[asyncio.Task[object]] = set()
         self._stop_callbacks: list[Callable[[], None]] = []
+        self._is_draining = False
         self._is_stopping = False
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the gateway is about to stop or stopping, so that no more requests should come."""
+        return self._is_draining
 
     @property
     def is_stopping(self) -> bool:
@@ -76,9 +82,14 @@ class OperationTasks:
         """Call `callback` once when the stop begins, so that subscriptions end without waiting for operations."""
         self._stop_callbacks.append(callback)
 
+    async def drain(self, seconds: float) -> None:
+        """Say for some time that the gateway will stop. Operations may still start."""
+        self._is_draining = True
+        await asyncio.sleep(seconds)
+
     async def stop(self, timeout_seconds: float) -> None:
         """Refuse new operations, wait for those in flight, and cancel the rest after `timeout_seconds`."""
-        self._is_stopping = True
+        self._is_draining = self._is_stopping = True
         while self._stop_callbacks:
             self._stop_callbacks.pop()()
         if self._tasks and timeout_seconds > 0:

@@ -5,10 +5,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.server.app import CONNECTION_LIMITS, listening
+from gateway.server.app import CONNECTION_LIMITS, OPERATION_TASKS, listening
 from gateway.server.sockets.connection_limits import ConnectionLimits
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway, running_gateway
+from tests.support.subscription_clients import open_socket
 from tests.support.subscription_gateway import until
 
 
@@ -111,6 +112,21 @@ async def test_an_idle_connection_holds_no_response() -> None:
         async with session.get(url) as response:
             assert len(await response.read()) == 100_000
         await until(lambda: sent[0].body is None)
+
+
+async def test_a_draining_gateway_serves_on_and_closes_each_connection(gateway: Gateway) -> None:
+    await gateway.app[OPERATION_TASKS].drain(0)
+    assert (await gateway.get("/readyz")).json == {"status": "not ready", "checks": {"gateway": "stopping"}}
+    reply = await gateway.post({"query": "{ __typename }"}, headers={"Authorization": "Bearer x"})
+    assert (reply.status, reply.json, reply.headers["Connection"]) == (200, {"data": {"__typename": "Query"}}, "close")
+
+
+async def test_a_draining_gateway_still_opens_websockets(gateway: Gateway) -> None:
+    await gateway.app[OPERATION_TASKS].drain(0)
+    async with open_socket(gateway) as socket:
+        reader = await socket.subscribe('subscription { runStatus(runId: "x") { status } }')
+        await reader.wait_for_end()
+        assert reader.errors
 
 
 async def test_a_credential_just_over_its_limit_gets_a_clear_error(gateway: Gateway, emulator: Emulator) -> None:
