@@ -108,7 +108,7 @@ async def test_no_request_fails_if_the_load_balancer_has_time_to_notice(
         statuses.append((await client.post(BODY, headers=HEADERS)).status)
         assert served_after_signal.is_set()
         assert set(statuses) == {200}
-        assert await status_of(process) == 0
+        assert await exit_status(process) == 0
 
 
 async def test_a_request_that_takes_too_long_is_ended_with_a_response(
