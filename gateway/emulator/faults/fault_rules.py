@@ -46,7 +46,7 @@ _SCHEDULES = ("first", "every", "probability")
 
 
 class FaultRuleError(ValueError):
-    """An invalid fault rule. The message says what was expected and what was found."""
+    """An invalid fault rule. The message names the expected and the given value."""
 
 
 class FaultRule(BaseModel):
