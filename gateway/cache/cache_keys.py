@@ -41,7 +41,7 @@ _NAME_PREFIXES: dict[type[Key], str] = {
 
 
 class CacheKey(NamedTuple):
-    """The address of a value, a tag or a lease of one principal; no two keys have the same one."""
+    """The address of a value or a tag of one principal; no two keys have the same one."""
 
     group: str
     name: str

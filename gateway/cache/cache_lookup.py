@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from gateway.cache.cache_keys import CacheKey, Key, to_cache_key
 from gateway.cache.entry import CacheEntry
@@ -47,13 +47,6 @@ class CacheLookup:
     def flight_key(self, scope: str) -> FlightKey:
         """Return the key of the flight that reads it; two reads have the same one if no write came between them."""
         return FlightKey(scope, self.cache_key, tuple(self.versions[tag] for tag in self.tags))
-
-
-class UpstreamResult(NamedTuple):
-    """A result of the upstream, and whether another process fetched it."""
-
-    result: Any
-    from_another_process: bool
 
 
 @dataclass(frozen=True, slots=True)

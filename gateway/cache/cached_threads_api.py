@@ -56,7 +56,7 @@ ValueT = TypeVar("ValueT")
 class CachedThreadsApi:
     """The cached `ThreadsApi` of one principal for one operation, over an inner one of the same principal.
 
-    `scope` names the principal in every key, tag, lease and shared call. A read that begins after a write through any
+    `scope` names the principal in every key, tag and shared call. A read that begins after a write through any
     gateway has ended sees that write. A change made directly at the upstream is seen when the lifetime of the stored
     value is over (`policy`). The calls that the cache saved are counted in the inner port's `cost`. `on_write` is
     called with the run and the thread of each write, even if the write failed.

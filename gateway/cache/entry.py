@@ -19,7 +19,7 @@ WRITE_MARK = "w"
 class CacheEntry:
     """A stored result. `versions` are those of its tags, by name; the tags lie in the value's own group.
 
-    `stored_at` is Unix time in seconds. `fresh_seconds` is 0 for an entry that is only handed to waiting processes.
+    `stored_at` is Unix time in seconds.
     """
 
     value: Result

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.cache import entry_codec
 from gateway.cache.cache_keys import CacheKey
-from gateway.cache.cache_lookup import CacheLookup, Fetch, UpstreamRead, UpstreamResult
+from gateway.cache.cache_lookup import CacheLookup, Fetch, UpstreamRead
 from gateway.cache.entry import CacheEntry
-from gateway.cache.leases import Leases, to_lease_key
 from gateway.cache.policy import Result
 from gateway.cache.redis_link import redis_key
 from gateway.cache.result_storer import ResultStorer, StoredResult
@@ -26,10 +25,9 @@ from schema.contract.wire import Page
 
 @dataclass(slots=True)
 class _FetchedBatch:
-    """A fetched batch: its pages, the encoded results for waiting processes, and the values to store in Redis."""
+    """A fetched batch: its pages, and the values to store in Redis."""
 
     pages: list[tuple[CacheLookup, Page[Any], StoredResult | None]] = field(default_factory=list)
-    encoded: dict[FlightKey, bytes] = field(default_factory=dict)
     values: dict[CacheKey, StoredValue] = field(default_factory=dict)
 
 
@@ -172,17 +170,17 @@ class ReadThrough:
         return dict(zip(keys, await upstream_read.fetch_keys(keys, upstream_read.on_result), strict=True))
 
     async def _read_shared(self, lookups: list[CacheLookup], upstream_read: UpstreamRead) -> dict[Any, Any]:
-        """Read in single flight: once for all callers, in this process and in others."""
+        """Read in single flight: once for all callers in this process."""
         lookups_by_flight = {lookup.flight_key(self._scope): lookup for lookup in lookups}
         started: set[FlightKey] = set()
 
-        async def fetch(flight_keys: list[FlightKey], on_result: OnFlightResult[UpstreamResult]) -> None:
+        async def fetch(flight_keys: list[FlightKey], on_result: OnFlightResult[Any]) -> None:
             own_lookups = {flight_key: lookups_by_flight[flight_key] for flight_key in flight_keys}
-            await self._fetch_or_wait(own_lookups, on_result, upstream_read)
+            await self._fetch_and_store(own_lookups, on_result, upstream_read)
 
-        def forward(flight_key: FlightKey, upstream_result: UpstreamResult) -> None:
+        def forward(flight_key: FlightKey, result: Any) -> None:
             if upstream_read.on_result is not None:
-                upstream_read.on_result(lookups_by_flight[flight_key].key, upstream_result.result)
+                upstream_read.on_result(lookups_by_flight[flight_key].key, result)
 
         results = await self._shared.single_flight.run(
             lookups_by_flight,
@@ -190,92 +188,15 @@ class ReadThrough:
             on_start=started.add,
             on_result=None if upstream_read.on_result is None else forward,
         )
-        self._cost.shared_calls += sum(
-            1
-            for flight_key, upstream_result in results.items()
-            if flight_key not in started or upstream_result.from_another_process
-        )
-        return {lookup.key: results[flight_key].result for flight_key, lookup in lookups_by_flight.items()}
-
-    # Leases: single flight among processes
-
-    async def _fetch_or_wait(
-        self,
-        lookups: dict[FlightKey, CacheLookup],
-        on_result: OnFlightResult[UpstreamResult],
-        upstream_read: UpstreamRead,
-    ) -> None:
-        """Fetch from the upstream, or wait for another process that already does."""
-        leases = self._shared.leases
-        if leases is None:
-            await self._fetch_and_store(lookups, on_result, upstream_read)
-            return
-        flights_by_lease = {
-            to_lease_key(flight_key.cache_key, flight_key.versions): flight_key for flight_key in lookups
-        }
-        token, holders = await leases.acquire_leases(self._scope, flights_by_lease, upstream_read.redis_deadline)
-        ours = {lease: flight_key for lease, flight_key in flights_by_lease.items() if lease not in holders}
-        theirs = {lease: flight_key for lease, flight_key in flights_by_lease.items() if lease in holders}
-        reads: list[Coroutine[Any, Any, None]] = []
-        if ours:
-            reads.append(self._fetch_as_holder(leases, lookups, ours, token, on_result, upstream_read))
-        if theirs:
-            reads.append(self._wait_for_holders(leases, lookups, theirs, holders, on_result, upstream_read))
-        await _run_together(reads)
-
-    async def _fetch_as_holder(
-        self,
-        leases: Leases,
-        lookups: Mapping[FlightKey, CacheLookup],
-        ours: Mapping[CacheKey, FlightKey],
-        token: str,
-        on_result: OnFlightResult[UpstreamResult],
-        upstream_read: UpstreamRead,
-    ) -> None:
-        """Fetch as the holder of leases, and hand the results over to the processes that wait."""
-        batch = _FetchedBatch()
-        own_lookups = {flight_key: lookups[flight_key] for flight_key in ours.values()}
-        work = self._fetch(own_lookups, on_result, upstream_read, batch)
-        try:
-            await leases.run_while_holding(self._scope, ours, token, work)
-        finally:
-            handovers = {
-                lease: batch.encoded[flight_key] for lease, flight_key in ours.items() if flight_key in batch.encoded
-            }
-            await leases.release_leases(self._scope, ours, token, handovers)
-        await self._store_batch(batch, upstream_read)
-
-    async def _wait_for_holders(
-        self,
-        leases: Leases,
-        lookups: Mapping[FlightKey, CacheLookup],
-        theirs: Mapping[CacheKey, FlightKey],
-        holders: Mapping[CacheKey, str],
-        on_result: OnFlightResult[UpstreamResult],
-        upstream_read: UpstreamRead,
-    ) -> None:
-        """Wait for the results of other processes, and fetch those that are not handed over."""
-        handovers = await leases.wait_for_results(self._scope, holders, self._shared.upstream_seconds)
-        missing = {}
-        for lease, flight_key in theirs.items():
-            lookup = lookups[flight_key]
-            entry = self._decode(lookup, handovers[lease]) if lease in handovers else None
-            if entry is None:
-                missing[flight_key] = lookup
-                continue
-            if entry.fresh_seconds:
-                self._shared.memory.store_entry(self._scope, lookup.cache_key, entry, len(handovers[lease]))
-            self._storer.record_ended_runs(lookup.key, entry.value)
-            on_result(flight_key, UpstreamResult(entry.value, from_another_process=True))
-        if missing:
-            await self._fetch_and_store(missing, on_result, upstream_read)
+        self._cost.shared_calls += sum(1 for flight_key in results if flight_key not in started)
+        return {lookup.key: results[flight_key] for flight_key, lookup in lookups_by_flight.items()}
 
     # Upstream
 
     async def _fetch_and_store(
         self,
         lookups: Mapping[FlightKey, CacheLookup],
-        on_result: OnFlightResult[UpstreamResult],
+        on_result: OnFlightResult[Any],
         upstream_read: UpstreamRead,
     ) -> None:
         batch = _FetchedBatch()
@@ -286,14 +207,12 @@ class ReadThrough:
     async def _fetch(
         self,
         lookups: Mapping[FlightKey, CacheLookup],
-        on_result: OnFlightResult[UpstreamResult],
+        on_result: OnFlightResult[Any],
         upstream_read: UpstreamRead,
         batch: _FetchedBatch,
     ) -> None:
         """Fetch from the upstream, store each result in memory as it arrives, and fill `batch`."""
         shared, storer = self._shared, self._storer
-        loop = asyncio.get_running_loop()
-        started_at = loop.time()
         in_flight = {lookup.key: (flight_key, lookup) for flight_key, lookup in lookups.items()}
 
         def add_result(key: Any, result: Any) -> None:
@@ -301,19 +220,14 @@ class ReadThrough:
                 return
             flight_key, lookup = in_flight.pop(key)
             storer.record_ended_runs(key, result)
-            stored = storer.store_result(
-                lookup, result, upstream_read.read_number, for_waiters=shared.leases is not None
-            )
+            stored = storer.store_result(lookup, result, upstream_read.read_number)
             if stored is not None and shared.store.holds_values:
-                batch.encoded[flight_key] = encoded = entry_codec.compress(stored.data)
-                if stored.ttl_seconds:
-                    batch.values[lookup.cache_key] = StoredValue(encoded, stored.ttl_seconds)
+                batch.values[lookup.cache_key] = StoredValue(entry_codec.compress(stored.data), stored.ttl_seconds)
             if isinstance(result, Page):
                 batch.pages.append((lookup, result, stored))
-            on_result(flight_key, UpstreamResult(result, from_another_process=False))
+            on_result(flight_key, result)
 
         results = await upstream_read.fetch_keys(list(in_flight), add_result)
-        shared.record_upstream_seconds(loop.time() - started_at)
         for lookup, result in zip(lookups.values(), results, strict=True):
             add_result(lookup.key, result)
 
@@ -323,16 +237,3 @@ class ReadThrough:
             self._storer.index_page(lookup, page, upstream_read.read_number, stored)
         if batch.values:
             await self._shared.store.store_values(self._scope, batch.values)
-
-
-async def _run_together(coroutines: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Run coroutines concurrently; if one fails, cancel the others and raise its error."""
-    if len(coroutines) == 1:
-        await coroutines[0]
-        return
-    try:
-        async with asyncio.TaskGroup() as group:
-            for coroutine in coroutines:
-                group.create_task(coroutine)
-    except ExceptionGroup as group_error:
-        raise group_error.exceptions[0] from group_error

@@ -116,5 +116,5 @@ class RedisLink:
 
 
 def redis_key(scope: str, kind: str, cache_key: CacheKey) -> str:
-    """Return the Redis key of a cache key; `kind` is `v` (value), `t` (tag version), `l` (lease) or `a` (handover)."""
+    """Return the Redis key of a cache key; `kind` is `v` (value) or `t` (tag version)."""
     return f"{redis_prefix(scope, cache_key.group)}{kind}:{cache_key.name}"

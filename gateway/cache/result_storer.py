@@ -22,7 +22,7 @@ from schema.contract.wire import Page, RunObject
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
-    """An encoded result, its time to live (0 if it may only be handed to waiting processes), and its Unix time."""
+    """An encoded result, its time to live, and its Unix time."""
 
     data: bytes
     ttl_seconds: float
@@ -45,27 +45,16 @@ class ResultStorer:
             for run in result.data:
                 ended_runs.record_status(self._scope, RunKey(key.thread_id, run.id), run.status)
 
-    def store_result(
-        self, lookup: CacheLookup, result: Result, read_number: int, *, for_waiters: bool
-    ) -> StoredResult | None:
-        """Store a result in memory, if its lifetime allows it.
-
-        With `for_waiters`, a result that may not be stored is encoded too, for the processes that already wait for it.
-
-        Returns:
-            The encoded result, or None if it must not be shared.
-        """
+    def store_result(self, lookup: CacheLookup, result: Result, read_number: int) -> StoredResult | None:
+        """Store a result in memory. Returns the encoded result, or None if it may not be stored."""
         now = self._shared.now_seconds()
         entry = self._to_entry(lookup, result, read_number, now)
         if entry is None:
-            if not for_waiters or isinstance(result, GatewayError):
-                return None
-            entry = CacheEntry(result, {}, now, 0.0, 0.0)
+            return None
         data = entry_codec.encode(redis_key(self._scope, "v", lookup.cache_key), entry)
         if data is None:
             return None
-        if entry.fresh_seconds:
-            self._shared.memory.store_entry(self._scope, lookup.cache_key, entry, len(data))
+        self._shared.memory.store_entry(self._scope, lookup.cache_key, entry, len(data))
         return StoredResult(data, entry.fresh_seconds + entry.stale_seconds, now)
 
     def index_page(self, lookup: CacheLookup, page: Page[Any], read_number: int, stored: StoredResult | None) -> None:

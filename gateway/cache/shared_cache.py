@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from gateway.cache.ended_runs import EndedRuns
-from gateway.cache.leases import Leases
 from gateway.cache.memory_tier import MemoryTier
 from gateway.cache.page_index import PageIndex
 from gateway.cache.redis_link import RedisLink
@@ -18,9 +17,6 @@ from gateway.cache.redis_store import RedisVersionStore
 from gateway.cache.response_tier import ResponseTier
 from gateway.cache.single_flight import SingleFlight
 from gateway.cache.version_store import LocalVersionStore, VersionStore
-
-_LATEST_CALL_WEIGHT = 0.2
-"""The weight of the latest call in the moving average of upstream times."""
 
 _RESPONSE_MEMORY_DIVISOR = 8
 """The response cache gets one part in so many of the memory."""
@@ -32,7 +28,7 @@ class CacheOptions:
 
     Without a `redis_url` the gateway counts as the only process. `redis_deadline_seconds` bounds how long a request
     waits for Redis. With `enabled` false, all reads go to the upstream, but writes still invalidate the values of other
-    processes. `initial_upstream_seconds` is the assumed time of an upstream call until the first one was measured.
+    processes.
     """
 
     enabled: bool = True
@@ -41,7 +37,6 @@ class CacheOptions:
     redis_url: str | None = None
     redis_cluster: bool = False
     redis_deadline_seconds: float = 0.05
-    initial_upstream_seconds: float = 0.25
 
 
 class SharedCache:
@@ -70,9 +65,7 @@ class SharedCache:
         self.page_index = PageIndex(options.memory_entries)
         self.single_flight: SingleFlight[Any] = SingleFlight()
         self.ended_runs = EndedRuns()
-        self.upstream_seconds = options.initial_upstream_seconds
         self.store: VersionStore
-        self.leases: Leases | None = None
         self._link: RedisLink | None = None
         self._redis_store: RedisVersionStore | None = None
         if options.redis_url is None:
@@ -82,7 +75,6 @@ class SharedCache:
                 options.redis_url, cluster=options.redis_cluster, deadline_seconds=options.redis_deadline_seconds
             )
             self.store = self._redis_store = RedisVersionStore(self._link, sleep=sleep)
-            self.leases = Leases(self._link, sleep=sleep)
 
     async def __aenter__(self) -> Self:
         if self._link is not None:
@@ -97,10 +89,6 @@ class SharedCache:
     def redis_deadline(self) -> float:
         """Return the time, in the loop's time, until which a read that begins now waits for Redis."""
         return asyncio.get_running_loop().time() + self.options.redis_deadline_seconds
-
-    def record_upstream_seconds(self, seconds: float) -> None:
-        """Record how long an upstream call took, in the moving average `upstream_seconds`."""
-        self.upstream_seconds += _LATEST_CALL_WEIGHT * (seconds - self.upstream_seconds)
 
     async def wait_until_idle(self) -> None:
         """Wait until no read is in flight and every result is stored."""

@@ -110,7 +110,7 @@ async def bind(request: pytest.FixtureRequest, upstream: ScriptedUpstream) -> As
             return
         url = request.getfixturevalue("valkey").url if request.param == "cached in Redis" else None
         enabled = request.param != "cache switched off"
-        options = CacheOptions(enabled=enabled, redis_url=url, redis_deadline_seconds=5, initial_upstream_seconds=60)
+        options = CacheOptions(enabled=enabled, redis_url=url, redis_deadline_seconds=5)
         async with SharedCache(options) as shared:
             yield lambda: CachedThreadsApi(client.bind(None), shared, "partial results")
 

@@ -1,4 +1,4 @@
-"""Tests that no principal gets, shares or invalidates cached data of another: entries, tags, flights, leases."""
+"""Tests that no principal gets, shares or invalidates cached data of another: entries, tags, flights."""
 
 import asyncio
 import itertools
@@ -104,7 +104,7 @@ async def test_nothing_crosses_between_principals(
 
     async with two_processes(server if store == "redis" else None) as shared:
         for owner, process, what in steps:
-            # Both send at once, so that their flights and leases meet if they can.
+            # Both send at once, so that their flights meet if they can.
             other = OWNERS[1 - OWNERS.index(owner)]
             await asyncio.gather(take(shared[process], owner, what), take(shared[process], other, what))
         for owner, process, what in steps:

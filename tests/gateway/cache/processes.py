@@ -27,15 +27,9 @@ async def processes(
     *,
     cluster: bool = False,
     deadline_seconds: float = PATIENT_SECONDS,
-    upstream_seconds: float = 60.0,
 ) -> AsyncIterator[list[SharedCache]]:
-    """Open `count` caches over one Redis; each waits up to `upstream_seconds` for a call of another one."""
-    options = CacheOptions(
-        redis_url=redis_url,
-        redis_cluster=cluster,
-        redis_deadline_seconds=deadline_seconds,
-        initial_upstream_seconds=upstream_seconds,
-    )
+    """Open `count` caches over one Redis."""
+    options = CacheOptions(redis_url=redis_url, redis_cluster=cluster, redis_deadline_seconds=deadline_seconds)
     async with AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(SharedCache(options, now_seconds=clock or Clock())) for _ in range(count)

@@ -137,14 +137,11 @@ async def test_ended_runs_are_recorded_from_runs_and_pages_of_runs() -> None:
         assert ended == [True, False, True]
 
 
-@pytest.mark.parametrize(("for_waiters", "is_encoded"), [(True, True), (False, False)])
-async def test_a_result_that_may_not_be_stored_is_only_encoded_for_waiters(for_waiters: bool, is_encoded: bool) -> None:
+async def test_the_result_of_a_run_that_goes_on_is_not_stored() -> None:
     async with processes(1, None) as (shared,):
         lookup = CacheLookup.for_key(ACTIVE)
         lookup.versions = dict.fromkeys(lookup.tags, "v1")
-        stored = ResultStorer(shared, "ann").store_result(lookup, run(status="queued"), 1, for_waiters=for_waiters)
-        assert (stored is not None) is is_encoded
-        assert stored is None or stored.ttl_seconds == 0
+        assert ResultStorer(shared, "ann").store_result(lookup, run(status="queued"), 1) is None
         assert len(shared.memory) == 0
 
 
@@ -154,7 +151,7 @@ async def test_a_result_read_while_its_tags_were_being_written_is_not_stored() -
         for key, value in ((THREAD, thread()), (ENDED, run())):
             lookup = CacheLookup.for_key(key)
             lookup.versions = dict.fromkeys(lookup.tags, "w1")
-            assert storer.store_result(lookup, value, 1, for_waiters=False) is None
+            assert storer.store_result(lookup, value, 1) is None
         page = CacheLookup.for_key(RunPageKey(T, OPEN))
         page.versions = dict.fromkeys(page.tags, "w1")
         storer.index_page(page, Page([run()]), 1, None)

@@ -19,14 +19,6 @@ async def test_closing_cancels_the_reads_in_flight() -> None:
         await reading
 
 
-async def test_it_measures_how_long_an_upstream_call_takes() -> None:
-    shared = SharedCache(CacheOptions(initial_upstream_seconds=1.0))
-    for _ in range(50):
-        shared.record_upstream_seconds(0.01)
-    assert shared.upstream_seconds == pytest.approx(0.01, abs=0.001)
-    await shared.close()
-
-
 async def test_a_start_without_redis_is_no_error() -> None:
     upstream = Upstream()
     async with SharedCache(CacheOptions(redis_url="unix:///nowhere/valkey.sock")) as shared:
