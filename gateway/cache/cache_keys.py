@@ -7,13 +7,12 @@ its values and their tags on a cluster too.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 from urllib.parse import quote
 
+from gateway.redis.scoped_names import scoped_prefix
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.paging import Window
 from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
@@ -80,8 +79,11 @@ def _to_name_part(part: str | Window | None) -> str:
     return f"{part.limit}/{part.order}/{_to_name_part(part.after)}"
 
 
+def redis_key(scope: str, kind: str, cache_key: CacheKey) -> str:
+    """Return the Redis key of a cache key; `kind` is `v` (value) or `t` (tag version)."""
+    return f"{_redis_prefix(scope, cache_key.group)}{kind}:{cache_key.name}"
+
+
 @lru_cache(maxsize=4096)
-def redis_prefix(scope: str, group: str) -> str:
-    """Return the start of every Redis key of one principal's group; the text in braces is its hash tag."""
-    digest = hashlib.blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=16, person=b"threads-cache")
-    return f"tg:{{{base64.urlsafe_b64encode(digest.digest()).rstrip(b'=').decode()}/{group}}}:"
+def _redis_prefix(scope: str, group: str) -> str:
+    return scoped_prefix("tg", scope, group)

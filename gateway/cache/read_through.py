@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.cache import entry_codec
-from gateway.cache.cache_keys import CacheKey
+from gateway.cache.cache_keys import CacheKey, redis_key
 from gateway.cache.cache_lookup import CacheLookup, Fetch, UpstreamRead
 from gateway.cache.entry import CacheEntry
 from gateway.cache.policy import Result
-from gateway.cache.redis_link import redis_key
 from gateway.cache.result_storer import ResultStorer, StoredResult
 from gateway.cache.shared_cache import SharedCache
 from gateway.cache.single_flight import FlightKey, OnFlightResult
@@ -127,7 +126,7 @@ class ReadThrough:
         return theirs
 
     def _decode(self, lookup: CacheLookup, data: bytes) -> CacheEntry | None:
-        return entry_codec.decode(type(lookup.key), redis_key(self._scope, "v", lookup.cache_key), data)
+        return entry_codec.unpack_entry(type(lookup.key), redis_key(self._scope, "v", lookup.cache_key), data)
 
     # Misses
 
@@ -222,7 +221,9 @@ class ReadThrough:
             storer.record_ended_runs(key, result)
             stored = storer.store_result(lookup, result, upstream_read.read_number)
             if stored is not None and shared.store.holds_values:
-                batch.values[lookup.cache_key] = StoredValue(entry_codec.compress(stored.data), stored.ttl_seconds)
+                name = redis_key(self._scope, "v", lookup.cache_key)
+                packed = entry_codec.pack_entry(name, stored.body)
+                batch.values[lookup.cache_key] = StoredValue(packed, stored.ttl_seconds)
             if isinstance(result, Page):
                 batch.pages.append((lookup, result, stored))
             on_result(flight_key, result)

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from gateway.cache.cache_keys import CacheKey, redis_prefix
+from gateway.cache.cache_keys import CacheKey, redis_key
 from gateway.redis.circuit_breaker import CircuitBreaker
 from gateway.redis.client import CONNECT_SECONDS, RedisClient
+from gateway.redis.deadline import busy_aware_timeout
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 
@@ -55,18 +56,14 @@ class RedisLink:
         if self._closed or deadline <= now() or not (self.breaker.allow_request() or ignore_breaker):
             return None
         try:
-            async with asyncio.timeout_at(deadline):
+            async with busy_aware_timeout(deadline - now()):
                 await self._client.ready()
                 pipeline = self._client.commands.pipeline(transaction=False)
                 for command in commands:
                     pipeline.execute_command(*command)
                 replies = await pipeline.execute(raise_on_error=False)
         except Exception as error:
-            # If the loop itself was busy for this long, the timeout says nothing about Redis.
-            if isinstance(error, TimeoutError) and now() - deadline > self.deadline_seconds / 2:
-                self.breaker.record_abandoned()
-            else:
-                self._record_failure(error)
+            self._record_failure(error)
             return None
         except BaseException:
             self.breaker.record_abandoned()
@@ -113,8 +110,3 @@ class RedisLink:
         if self.breaker.is_closed:
             _logger.warning("redis does not answer, the cache does without it: %s", type(error).__name__)
         self.breaker.record_failure()
-
-
-def redis_key(scope: str, kind: str, cache_key: CacheKey) -> str:
-    """Return the Redis key of a cache key; `kind` is `v` (value) or `t` (tag version)."""
-    return f"{redis_prefix(scope, cache_key.group)}{kind}:{cache_key.name}"

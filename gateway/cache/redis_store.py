@@ -16,10 +16,10 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
-from gateway.cache.cache_keys import CacheKey
+from gateway.cache.cache_keys import CacheKey, redis_key
 from gateway.cache.entry import WRITE_MARK
 from gateway.cache.policy import MAX_LIFETIME_SECONDS
-from gateway.cache.redis_link import Command, RedisLink, redis_key
+from gateway.cache.redis_link import Command, RedisLink
 from gateway.cache.tags import Tag
 from gateway.cache.version_store import KnownVersions, StoredValue
 

@@ -11,7 +11,6 @@ from gateway.cache.cache_lookup import CacheLookup
 from gateway.cache.entry import CacheEntry, may_be_stored
 from gateway.cache.page_index import IndexedPage, to_list_key
 from gateway.cache.policy import MAX_LIFETIME_SECONDS, Lifetime, Result, choose_lifetime
-from gateway.cache.redis_link import redis_key
 from gateway.cache.shared_cache import SharedCache
 from gateway.cache.tags import dependencies
 from schema.contract.errors import GatewayError
@@ -22,9 +21,9 @@ from schema.contract.wire import Page, RunObject
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
-    """An encoded result, its time to live, and its Unix time."""
+    """The entry of a result as JSON, its time to live, and its Unix time."""
 
-    data: bytes
+    body: bytes
     ttl_seconds: float
     stored_at: float
 
@@ -51,11 +50,11 @@ class ResultStorer:
         entry = self._to_entry(lookup, result, read_number, now)
         if entry is None:
             return None
-        data = entry_codec.encode(redis_key(self._scope, "v", lookup.cache_key), entry)
-        if data is None:
+        body = entry_codec.encode_entry(entry)
+        if body is None:
             return None
-        self._shared.memory.store_entry(self._scope, lookup.cache_key, entry, len(data))
-        return StoredResult(data, entry.fresh_seconds + entry.stale_seconds, now)
+        self._shared.memory.store_entry(self._scope, lookup.cache_key, entry, len(body))
+        return StoredResult(body, entry.fresh_seconds + entry.stale_seconds, now)
 
     def index_page(self, lookup: CacheLookup, page: Page[Any], read_number: int, stored: StoredResult | None) -> None:
         """Make a page's objects findable in memory; `stored` is the result of `store_result` for the page.
@@ -75,11 +74,11 @@ class ResultStorer:
         # It is never fresh, so it does not answer a read of the page.
         versions = {tag.name: version for tag, version in lookup.versions.items()}
         entry = CacheEntry(page, versions, now, 0.0, MAX_LIFETIME_SECONDS)
-        data = entry_codec.encode("", entry) if stored is None else stored.data
-        if data is None:
+        body = entry_codec.encode_entry(entry) if stored is None else stored.body
+        if body is None:
             return
         cache_key = CacheKey(lookup.cache_key.group, f"of/{lookup.cache_key.name}")
-        shared.memory.store_entry(self._scope, cache_key, entry, len(data))
+        shared.memory.store_entry(self._scope, cache_key, entry, len(body))
         shared.page_index.add_page(self._scope, list_key, IndexedPage(cache_key, read_number, now))
 
     def find_in_memory(self, key: Key, cache_key: CacheKey) -> CacheEntry | None:
@@ -109,13 +108,12 @@ class ResultStorer:
             return None
         entry = CacheEntry(found, versions, page_entry.stored_at, lifetime.fresh_seconds, lifetime.stale_seconds)
         cache_key = to_cache_key(key)
-        name = redis_key(self._scope, "v", cache_key)
         # The object is encoded and decoded, so that it does not hold the text of the whole page in memory.
-        data = entry_codec.encode(name, entry)
-        own_entry = None if data is None else entry_codec.decode(type(key), name, data)
-        if data is None or own_entry is None or not own_entry.is_usable(self._shared.now_seconds()):
+        body = entry_codec.encode_entry(entry)
+        own_entry = None if body is None else entry_codec.decode_entry(type(key), body)
+        if body is None or own_entry is None or not own_entry.is_usable(self._shared.now_seconds()):
             return None
-        self._shared.memory.store_entry(self._scope, cache_key, own_entry, len(data))
+        self._shared.memory.store_entry(self._scope, cache_key, own_entry, len(body))
         return own_entry
 
     def _to_entry(self, lookup: CacheLookup, result: Result, read_number: int, now: float) -> CacheEntry | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import NoScriptError
 
 from gateway.redis.client import CONNECT_SECONDS, RedisClient
+from gateway.redis.deadline import busy_aware_timeout
 from gateway.run_log.store.event_log import LogUnavailableError
 from gateway.run_log.store.redis_scripts import RedisScript
 
@@ -71,28 +71,3 @@ class RedisConnection:
                 yield
         except Exception as error:
             raise LogUnavailableError(f"{type(error).__name__}: {error}") from error
-
-
-@asynccontextmanager
-async def busy_aware_timeout(seconds: float) -> AsyncIterator[None]:
-    """Raise `TimeoutError` if the body takes longer than `seconds`.
-
-    A loop that was itself blocked for half of that time proves nothing about the other side: then wait once more.
-    """
-    loop = asyncio.get_running_loop()
-    until = loop.time() + seconds
-    timers: list[asyncio.TimerHandle] = []
-    async with asyncio.timeout(None) as scope:
-
-        def give_up() -> None:
-            if len(timers) == 1 and loop.time() - until > seconds / 2:
-                timers.append(loop.call_later(seconds, give_up))
-            else:
-                scope.reschedule(loop.time())
-
-        timers.append(loop.call_at(until, give_up))
-        try:
-            yield
-        finally:
-            for timer in timers:
-                timer.cancel()

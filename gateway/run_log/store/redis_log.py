@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
+from gateway.redis.value_codec import UnencodableValueError
 from gateway.run_log.store import event_codec
 from gateway.run_log.store.event_log import (
     Draft,
@@ -96,7 +97,7 @@ class RedisLog:
         at = self._now_seconds()
         try:
             entries = [event_codec.encode_entry(at, *draft) for draft in drafts]
-        except event_codec.UnencodableChangeError as error:
+        except UnencodableValueError as error:
             raise LogUnavailableError(f"a change cannot be written: {error}") from error
         names = redis_names_from_log(name)
         limits = (self._retention_ms, self._max_entries, int(ends), names.channel, serial or 0)

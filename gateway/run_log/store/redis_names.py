@@ -6,12 +6,11 @@ definitions cannot read each other's entries, so each has its own keys: they fol
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
 
+from gateway.redis.scoped_names import scoped_prefix
 from gateway.run_log.store.event_codec import FINGERPRINT
 from gateway.run_log.store.event_log import LogName
 from schema.contract.keys import TYPE_NAMES
@@ -40,8 +39,7 @@ def redis_names_from_log(name: LogName) -> RedisNames:
 # Cached by text, because keys of different types may be equal.
 @lru_cache(maxsize=8192)
 def _redis_names(scope: str, log_path: str) -> RedisNames:
-    digest = hashlib.blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=16, person=b"threads-events")
-    prefix = f"te:{FINGERPRINT.hex()}:{{{base64.urlsafe_b64encode(digest.digest()).rstrip(b'=').decode()}/{log_path}}}:"
+    prefix = scoped_prefix(f"te:{FINGERPRINT.hex()}", scope, log_path)
     # The texts stay as they are: processes of two versions of the program share the keys.
     return RedisNames(*(prefix + part for part in ("log", "meta", "lease", "wish", "news")))
 

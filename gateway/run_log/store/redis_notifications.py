@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from redis.asyncio.client import PubSub
 
 from gateway.redis.client import CONNECT_SECONDS
+from gateway.redis.deadline import busy_aware_timeout
 from gateway.run_log.store.event_log import StopListening
 from gateway.run_log.store.listeners import Listeners
-from gateway.run_log.store.redis_connection import busy_aware_timeout
 
 REMINDER_SECONDS = 2.0
 FIRST_RETRY_SECONDS = 0.1

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache.cache_keys import quote_id, redis_prefix, to_cache_key, to_group
+from gateway.cache.cache_keys import quote_id, redis_key, to_cache_key
 from schema.contract.keys import MessageKey, RunKey, ThreadKey
 from schema.contract.paging import Window
 from schema.contract.ports import MessagePageKey, RunPageKey
@@ -39,12 +39,14 @@ def test_a_quoted_id_holds_no_separator(text: str) -> None:
 
 @pytest.mark.parametrize(("one", "other"), [*itertools.combinations(["ann", "bob", "ann/thread/x", ""], 2)])
 def test_no_two_principals_share_a_redis_key(one: str, other: str) -> None:
-    group = to_group(ThreadKey("t"))
-    assert redis_prefix(one, group) != redis_prefix(other, group)
+    cache_key = to_cache_key(ThreadKey("t"))
+    assert redis_key(one, "v", cache_key) != redis_key(other, "v", cache_key)
 
 
 def test_one_principals_thread_is_one_hash_tag() -> None:
-    prefix = redis_prefix("ann", to_group(MessageKey("t", "m")))
-    assert prefix == redis_prefix("ann", to_group(RunPageKey("t", Window(1, "asc"))))
-    assert prefix.startswith("tg:{")
-    assert prefix.endswith("/thread/t}:")
+    message, page = [
+        redis_key("ann", "v", to_cache_key(key)) for key in (MessageKey("t", "m"), RunPageKey("t", Window(1, "asc")))
+    ]
+    assert message[: message.index("}")] == page[: page.index("}")]
+    assert message.startswith("tg:{")
+    assert message.endswith("/thread/t}:v:message/t/m")

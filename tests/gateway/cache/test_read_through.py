@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.cache.cache_keys import to_cache_key
+from gateway.cache.cache_keys import redis_key, to_cache_key
 from gateway.cache.cache_lookup import CacheLookup
 from gateway.cache.cached_threads_api import CachedThreadsApi
 from gateway.cache.read_through import ReadThrough
-from gateway.cache.redis_link import redis_key
 from gateway.cache.result_storer import ResultStorer
 from gateway.cache.shared_cache import SharedCache
 from schema.contract.cost import Cost

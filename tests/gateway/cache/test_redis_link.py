@@ -4,8 +4,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.cache.cache_keys import CacheKey
-from gateway.cache.redis_link import Command, RedisLink, redis_key
+from gateway.cache.cache_keys import CacheKey, redis_key
+from gateway.cache.redis_link import Command, RedisLink
 from tests.support.valkey import Valkey, running_valkey
 
 FAR = float("inf")

@@ -2,9 +2,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from gateway.cache.cache_keys import CacheKey
+from gateway.cache.cache_keys import CacheKey, redis_key
 from gateway.cache.entry import may_be_stored
-from gateway.cache.redis_link import RedisLink, redis_key
+from gateway.cache.redis_link import RedisLink
 from gateway.cache.redis_store import WRITE_MARK_MS, RedisVersionStore
 from gateway.cache.tags import Tag
 from tests.gateway.cache.test_version_store import redis_store

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.run_log.store.event_log import LogUnavailableError
-from gateway.run_log.store.redis_connection import RedisConnection, busy_aware_timeout
+from gateway.run_log.store.redis_connection import RedisConnection
 from gateway.run_log.store.redis_scripts import RedisScript
 from tests.support.valkey import Valkey, running_valkey
 
@@ -108,33 +108,3 @@ async def test_closing_during_cluster_discovery_cancels_no_caller() -> None:
             await connection.close()
             with pytest.raises(LogUnavailableError, match="closed"):
                 await waiting
-
-
-async def test_a_body_that_takes_too_long_times_out() -> None:
-    with pytest.raises(TimeoutError):
-        async with busy_aware_timeout(0.01):
-            await asyncio.Event().wait()
-
-
-async def test_a_busy_loop_waits_once_more() -> None:
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[str] = loop.create_future()
-    async with busy_aware_timeout(0.2):
-        # The loop is blocked for longer than the deadline.
-        loop.call_soon(time.sleep, 0.4)
-        loop.call_soon(lambda: loop.call_later(0.02, answer.set_result, "late"))
-        assert await answer == "late"
-
-
-async def test_a_busy_loop_waits_only_once_more() -> None:
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-
-    async def wait_for_ever() -> None:
-        async with busy_aware_timeout(0.1):
-            loop.call_soon(time.sleep, 0.2)
-            await asyncio.Event().wait()
-
-    with pytest.raises(TimeoutError):
-        await wait_for_ever()
-    assert 0.3 <= loop.time() - began < PATIENT_SECONDS

@@ -151,7 +151,7 @@ async def test_garbage_under_a_key_loses_at_most_the_log(
 GARBAGE: list[tuple[str, bytes]] = [
     ("e", b""),
     ("e", b"junk"),
-    ("e", event_codec._HEADER + b"j[]"),
+    ("e", encoded("x")[:18] + b"j[]"),
     ("e", b"TE" + bytes(8) + encoded("of another version")[10:]),
 ]
 
