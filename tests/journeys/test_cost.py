@@ -13,7 +13,7 @@ from tests.support.gateway import Gateway, running_gateway
 
 EXAMPLES = {one.name: one.text for one in load_examples() if OperationType.SUBSCRIPTION not in one.kinds}
 COST_HEADER = {"GraphQL-Cost": "1"}
-INBOX = EXAMPLES["01-inbox"]
+INBOX = EXAMPLES["02-inbox"]
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ async def test_the_attack_of_pages_within_pages_makes_no_call_and_leaves_the_gat
 
 async def test_a_response_above_the_limit_has_no_data(demo_emulator: Emulator) -> None:
     async with running_gateway(demo_emulator.url, upstream_api_key=DEMO_KEY, gateway_max_answer_bytes=500) as gateway:
-        answer = (await gateway.post({"query": EXAMPLES["02-conversation"]})).json
+        answer = (await gateway.post({"query": EXAMPLES["03-conversation"]})).json
         assert answer.keys() == {"errors"}
         assert [error["extensions"]["code"] for error in answer["errors"]] == ["ANSWER_TOO_LARGE"]
         assert (await gateway.post({"query": "{ upstream { version } }"})).json.keys() == {"data"}

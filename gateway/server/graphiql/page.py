@@ -11,6 +11,7 @@ from graphql import GraphQLError, OperationDefinitionNode, parse
 
 TITLE = "Threads gateway"
 _SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
+_STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,7 @@ def render_page(*, tabs: Sequence[Tab], endpoint: str, nonce: str, assets: Mappi
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="{escape(assets["graphiql.css"])}">
 <style>
-html, body, #root {{ height: 100%; margin: 0; }}
-.graphiql-logo {{ white-space: nowrap; }}
-</style>
+{_STYLE}</style>
 </head>
 <body class="no-focus-outline">
 <noscript>GraphiQL needs JavaScript.</noscript>
