@@ -32,12 +32,13 @@ def create_app(
     *,
     max_connections: int = ConnectionLimits().max_connections,
 ) -> web.Application:
-    """Make the application: `/graphql`, health, the additional `routes`, and a redirect from `/` to `/graphql`."""
+    """Make the application: `/graphql`, `/schema.graphql`, health, the additional `routes`, and a redirect from `/`."""
     app = web.Application(middlewares=[_exception_middleware])
     app[OPERATION_TASKS] = endpoint.operation_tasks
     stalled_client_seconds = endpoint.connections.limits.stalled_client_seconds
     app[CONNECTION_LIMITS] = ConnectionLimits(max_connections, stalled_client_seconds=stalled_client_seconds)
     app.router.add_route("*", "/graphql", endpoint.handle)
+    app.router.add_get("/schema.graphql", endpoint.handle_schema)
     app.router.add_get("/", _redirect_to_graphql)
     app.add_routes(health_routes(probe))
     app.add_routes(routes)

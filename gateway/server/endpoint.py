@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from strawberry.types.graphql import OperationType
 
 from gateway.identity.credentials import CredentialPolicy, CredentialRefusedError, decide_credential
 from gateway.identity.principal import Principal, UpstreamIdentity
+from gateway.server.http.graphql_request import ParsedRequest
 from gateway.server.http.graphql_response import error_body, error_response, result_body, result_response
 from gateway.server.http.media_types import (
     EVENT_STREAM,
@@ -54,6 +56,11 @@ RenderPage: TypeAlias = Callable[[web.Request], web.Response]
 
 COST_HEADER = "GraphQL-Cost"
 """Request header: with the value 1, the response reports its cost in `extensions.cost`."""
+
+SCHEMA_HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+
+MAX_INTROSPECTION_BYTES = 16 << 10
+"""Largest body of a caller without a credential. The longest introspection query of the usual tools has 2 KiB."""
 
 
 class GraphQLEndpoint:
@@ -122,6 +129,10 @@ class GraphQLEndpoint:
         )
         return response
 
+    async def handle_schema(self, request: web.Request) -> web.Response:  # noqa: ARG002 - a handler's signature
+        """Respond with the schema as text, as `threads-gateway schema` prints it. Nobody needs a credential for it."""
+        return web.Response(text=self._runner.schema_text, headers=SCHEMA_HEADERS)
+
     async def _open_websocket(self, request: web.Request) -> web.StreamResponse:
         if self.operation_tasks.is_stopping:
             raise stopping_refusal()
@@ -130,9 +141,8 @@ class GraphQLEndpoint:
     async def _respond(self, request: web.Request, media_type: str, accept: str | None) -> web.StreamResponse:
         if self.operation_tasks.is_stopping:
             raise stopping_refusal()
-        principal = self._principal(request)
-        graphql_request = await read_request(request, self._runner.limits, self.unfinished_bodies)
-        parsed = self._runner.parse_request(graphql_request)
+        parsed, principal = await self._read(request)
+        graphql_request = parsed.request
         if (ambiguity := parsed.ambiguity_error) is not None:
             return _not_executed_response(ambiguity, media_type)
         if accepts_event_stream(accept) and parsed.is_subscription:
@@ -155,6 +165,30 @@ class GraphQLEndpoint:
         if media_type == EVENT_STREAM:
             return single_event_response(result_body(result).body)
         return result_response(result, media_type)
+
+    async def _read(self, request: web.Request) -> tuple[ParsedRequest, Principal]:
+        """Read the operation and its principal. An operation that asks for the schema alone needs no credential."""
+        try:
+            principal = self._principal(request)
+        except Refusal as refused:
+            if refused.status == 401 and (parsed := await self._read_introspection(request)) is not None:
+                return parsed, Principal.from_credential(None, self._upstream)
+            raise
+        graphql_request = await read_request(request, self._runner.limits, self.unfinished_bodies)
+        return self._runner.parse_request(graphql_request), principal
+
+    async def _read_introspection(self, request: web.Request) -> ParsedRequest | None:
+        """Read the operation of a caller without a credential. Returns None unless it asks for the schema alone."""
+        limits = self._runner.limits
+        short = replace(limits, max_body_bytes=min(limits.max_body_bytes, MAX_INTROSPECTION_BYTES))
+        try:
+            graphql_request = await read_request(request, short, self.unfinished_bodies)
+        except Refusal:
+            return None
+        if not graphql_request.may_introspect:
+            return None
+        parsed = self._runner.parse_request(graphql_request)
+        return parsed if parsed.needs_no_credential else None
 
     def _principal(self, request: web.Request) -> Principal:
         try:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 from graphql import (
+    DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -114,3 +115,23 @@ def is_introspection(operation: OperationDefinitionNode) -> bool:
         isinstance(selection, FieldNode) and selection.name.value in MAX_ROOT_FIELDS
         for selection in operation.selection_set.selections
     )
+
+
+def asks_nothing_upstream(document: DocumentNode, operation: OperationDefinitionNode) -> bool:
+    """Whether all root fields of an operation are introspection, `__typename` included. Fragments are followed."""
+    fragments = {part.name.value: part for part in document.definitions if isinstance(part, FragmentDefinitionNode)}
+    selection_sets, seen = [operation.selection_set], set()
+    while selection_sets:
+        for selection in selection_sets.pop().selections:
+            if isinstance(selection, FieldNode):
+                if not selection.name.value.startswith("__"):
+                    return False
+            elif isinstance(selection, InlineFragmentNode):
+                selection_sets.append(selection.selection_set)
+            elif isinstance(selection, FragmentSpreadNode) and selection.name.value not in seen:
+                seen.add(selection.name.value)
+                fragment = fragments.get(selection.name.value)
+                if fragment is None:
+                    return False
+                selection_sets.append(fragment.selection_set)
+    return True

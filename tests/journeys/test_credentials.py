@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from graphql import get_introspection_query
 
 from tests.support.emulator import KEY, Emulator
 from tests.support.gateway import Gateway, running_command, running_gateway, url_in
 from tests.support.graphql import GraphQLClient
 
+SCHEMA_FILE = Path(__file__).parents[2] / "schema" / "schema.graphql"
 BODY = {"query": "{ assistants { nodes { name } } }"}
 
 
@@ -27,6 +29,51 @@ async def test_a_caller_without_a_credential_costs_no_upstream_call(gateway: Gat
         assert error["extensions"] == {"code": "UNAUTHENTICATED", "retryable": False}
         assert "Expected an Authorization header" in error["message"]
     assert emulator.counts.total == 0
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        get_introspection_query(),
+        "{ __typename }",
+        '{ ...Q } fragment Q on Query { __type(name: "Run") { name } }',
+        "mutation { __typename }",
+    ],
+)
+async def test_an_operation_that_asks_for_the_schema_alone_needs_no_credential(
+    gateway: Gateway, emulator: Emulator, query: str
+) -> None:
+    for headers in ({}, {"Accept": "text/event-stream"}, {"Authorization": ""}, {"Host": "rebound.example"}):
+        reply = await gateway.post({"query": query}, headers=headers)
+        assert reply.status == 200
+        assert b'"data"' in reply.body
+        assert b'"errors"' not in reply.body
+    assert (await gateway.get(params={"query": query})).status == (405 if query.startswith("mutation") else 200)
+    assert emulator.counts.total == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"query": "{ __typename assistants { nodes { name } } }"},
+        {"query": "query A { __typename } query B { assistants { nodes { name } } }", "operationName": "B"},
+        {"query": "query A { __typename } query B { assistants { nodes { name } } }"},
+        {"query": "{ ...Q __typename } fragment Q on Query { upstream { version } }"},
+        {"query": 'subscription { runStatus(runId: "x") { __typename } }'},
+        {"query": "{ __typename", "variables": {}},
+        {"query": "{ __typename }" + " " * 20_000},
+        {"query": 1},
+    ],
+)
+async def test_any_other_operation_needs_a_credential(gateway: Gateway, body: object) -> None:
+    for headers in ({}, {"Accept": "text/event-stream"}):
+        assert (await gateway.post(body, headers=headers)).status == 401
+
+
+async def test_the_schema_is_a_file_that_needs_no_credential(gateway: Gateway) -> None:
+    reply = await gateway.get("/schema.graphql")
+    assert (reply.status, reply.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+    assert reply.body.decode() == SCHEMA_FILE.read_text()
 
 
 async def test_a_credential_that_the_upstream_refuses_is_reported_by_code(gateway: Gateway) -> None:

@@ -6,6 +6,7 @@ from playwright.async_api import expect
 from gateway.server.graphiql.page import load_tabs
 from gateway.server.graphiql.routes import locate_queries
 from tests.support.browser import open_browser
+from tests.support.gateway import Gateway
 from tests.support.graphiql import choose_tab, open_graphiql, run, tab_titles
 
 pytestmark = pytest.mark.browser
@@ -63,3 +64,13 @@ async def test_the_page_can_be_used_on_a_screen_of_390_pixels(demo_gateway: str)
         await page.get_by_role("button", name="Show Documentation Explorer").click()
         await expect(page.locator(".graphiql-doc-explorer-header")).to_be_in_viewport(ratio=1)
         await browser.save_screenshot("graphiql-390")
+
+
+async def test_the_documentation_is_there_without_a_credential(gateway: Gateway) -> None:
+    async with open_browser() as browser:
+        page = browser.page
+        await open_graphiql(page, f"{gateway.url}/graphql")
+        await page.get_by_role("button", name="Show Documentation Explorer").click()
+        await page.locator(".graphiql-doc-explorer").get_by_text("Query", exact=True).click()
+        await expect(page.locator(".graphiql-doc-explorer")).to_contain_text("threadsByIds")
+        assert browser.console_errors == []

@@ -14,6 +14,7 @@ from graphql import OperationType
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.documents import ParsedDocument
+from schema.operations.introspection import asks_nothing_upstream
 
 PARAMETERS = ("query", "operationName", "variables", "extensions")
 
@@ -32,6 +33,11 @@ class GraphQLRequest:
         """Whether the operation may be a mutation. A document without the word `mutation` has none."""
         return "mutation" in self.query
 
+    @property
+    def may_introspect(self) -> bool:
+        """Whether the operation may be introspection. A document without a name that begins with `__` has none."""
+        return "__" in self.query
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
@@ -45,6 +51,12 @@ class ParsedRequest:
         """Whether the operation is a subscription. False if the request does not name an operation of the document."""
         operation = self.document.find_operation(self.request.operation_name)
         return operation is not None and operation.operation is OperationType.SUBSCRIPTION
+
+    @property
+    def needs_no_credential(self) -> bool:
+        """Whether the operation asks for the schema alone, which is the same for everyone."""
+        operation = self.document.find_operation(self.request.operation_name)
+        return operation is not None and asks_nothing_upstream(self.document.node, operation)
 
     @property
     def ambiguity_error(self) -> GatewayError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
@@ -49,6 +50,11 @@ class OperationRunner:
         self.limits = limits or RequestLimits()
         self._always_report_cost = always_report_cost
         self._introspections = IntrospectionCache()
+
+    @functools.cached_property
+    def schema_text(self) -> str:
+        """The schema in GraphQL's own language."""
+        return self._schema.as_str() + "\n"
 
     def parse_request(self, request: GraphQLRequest) -> ParsedRequest:
         """Parse the document of a request. A faulty document raises nothing; its errors are reported when it runs."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from graphql import get_introspection_query
 
-from schema.operations.introspection import is_introspection
+from schema.operations.introspection import asks_nothing_upstream, is_introspection
 from tests.schema.builders import SCHEMA
 
 DEEP_TYPE_REFERENCE = "name " + "ofType { name " * 9 + "}" * 9
@@ -80,3 +80,25 @@ def test_a_fragment_that_spreads_itself_is_refused_by_graphql() -> None:
 def test_an_operation_that_asks_for_the_schema_alone_is_recognised(document: str, expected: bool) -> None:
     operation: Any = SCHEMA.documents.parse(document).find_operation(None)
     assert is_introspection(operation) is expected
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (get_introspection_query(), True),
+        ("{ __typename }", True),
+        ("mutation { __typename }", True),
+        ("{ ...F ... on Query { a: __typename } } fragment F on Query { __schema { types { name } } }", True),
+        ("{ ...F } fragment F on Query { __typename ...F }", True),
+        ("{ ...F } fragment F on Query { __typename upstream { version } }", False),
+        ("{ ... { upstream { version } } __typename }", False),
+        ("{ ...Missing __typename }", False),
+        ("{ __typename upstream { version } }", False),
+    ],
+)
+def test_an_operation_whose_root_fields_are_all_introspection_asks_nothing_upstream(
+    document: str, expected: bool
+) -> None:
+    parsed = SCHEMA.documents.parse(document)
+    operation: Any = parsed.find_operation(None)
+    assert asks_nothing_upstream(parsed.node, operation) is expected
