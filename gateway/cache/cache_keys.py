@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 from gateway.redis.scoped_names import scoped_prefix
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.kinds import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 from schema.contract.paging import Window
-from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 
 PageKey: TypeAlias = MessagePageKey | RunPageKey | RunStepPageKey | AssistantPageKey | MessageFilePageKey
 Key: TypeAlias = NodeKey | PageKey

@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from gateway.cache.cache_keys import CacheKey, Key, to_cache_key
+from gateway.cache.cache_keys import CacheKey, to_cache_key
 from gateway.cache.entry import CacheEntry
 from gateway.cache.policy import Result
 from gateway.cache.single_flight import FlightKey
 from gateway.cache.tags import Tag, Tags, candidate_tags
 from gateway.cache.version_store import KnownVersions
+from schema.contract.kinds import Key
 
 Fetch: TypeAlias = Callable[..., Awaitable[Sequence[Any]]]
 """Reads keys from the upstream: one result for each, in order. A fetch of lists takes `on_result` too."""

@@ -6,13 +6,12 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from gateway.cache.cache_keys import Key
 from gateway.cache.entry import CacheEntry
 from gateway.redis.value_codec import UnencodableValueError, ValueCodec, decode_body, encode_body
 from schema.contract import wire
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
-from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
+from schema.contract.kinds import AssistantPageKey, Key, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 
 ValueT = TypeVar("ValueT")
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from weakref import ref
 
-from gateway.cache.cache_keys import CacheKey, Key
+from gateway.cache.cache_keys import CacheKey
 from gateway.cache.entry import CacheEntry
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey
-from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
+from schema.contract.kinds import AssistantPageKey, Key, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 
 ListKey: TypeAlias = tuple[type[Key], tuple[Any, ...]]
 """The list that an object belongs to: the type of the object's key, and the key's parts without the object's id."""

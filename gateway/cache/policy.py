@@ -20,10 +20,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-from gateway.cache.cache_keys import Key
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
-from schema.contract.ports import MessagePageKey, RunStepPageKey
+from schema.contract.kinds import Key, MessagePageKey, RunStepPageKey
 from schema.contract.run_events import is_terminal
 from schema.contract.wire import (
     AssistantObject,

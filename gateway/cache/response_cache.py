@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import ref
 
-from gateway.cache.cache_keys import CacheKey, Key, to_cache_key
+from gateway.cache.cache_keys import CacheKey, to_cache_key
 from gateway.cache.response_tier import CachedResponse
 from gateway.cache.result_storer import ResultStorer
 from gateway.cache.shared_cache import SharedCache
 from gateway.cache.tags import Tag
 from schema.contract.cost import Cost
+from schema.contract.kinds import Key
 from schema.contract.ports import ResponseKey
 
 _IN_FLIGHT = object()

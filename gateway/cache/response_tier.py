@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from weakref import ReferenceType
 
-from gateway.cache.cache_keys import CacheKey, Key
+from gateway.cache.cache_keys import CacheKey
 from gateway.cache.entry import CLOCK_SKEW_SECONDS, CacheEntry
 from gateway.cache.tags import Tag
+from schema.contract.kinds import Key
 from schema.contract.ports import ResponseKey
 
 RESPONSE_OVERHEAD_BYTES = 1_000

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.cache import entry_codec
-from gateway.cache.cache_keys import CacheKey, Key, to_cache_key
+from gateway.cache.cache_keys import CacheKey, to_cache_key
 from gateway.cache.cache_lookup import CacheLookup
 from gateway.cache.entry import CacheEntry, may_be_stored
 from gateway.cache.page_index import IndexedPage, to_list_key
@@ -15,7 +15,7 @@ from gateway.cache.shared_cache import SharedCache
 from gateway.cache.tags import dependencies
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey
-from schema.contract.ports import RunPageKey
+from schema.contract.kinds import Key, RunPageKey
 from schema.contract.wire import Page, RunObject
 
 

@@ -25,10 +25,12 @@ from functools import lru_cache
 from itertools import product
 from typing import Any, TypeAlias, cast
 
-from gateway.cache.cache_keys import ASSISTANTS_GROUP, CacheKey, Key, quote_id, to_group, to_thread_group
+from gateway.cache.cache_keys import ASSISTANTS_GROUP, CacheKey, quote_id, to_group, to_thread_group
+from schema.contract import writes
 from schema.contract.bodies import RunBody
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
-from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
+from schema.contract.kinds import AssistantPageKey, Key, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
+from schema.contract.writes import AnyWrite, BodyT, Write, WriteKeyT
 
 Tag: TypeAlias = CacheKey
 Tags: TypeAlias = tuple[Tag, ...]
@@ -122,63 +124,76 @@ _DEPENDENCY_INDEXES = {
 """The indexes of the candidates that are dependencies; they are the same for all keys of a type."""
 
 
-def thread_created(thread_id: str) -> Tags:
-    """A thread was created, with or without a run; a read before that may have stored "not found"."""
-    return (Tag(to_thread_group(thread_id), "all"),)
+def changed_by(write: Write[WriteKeyT, BodyT, Any], key: WriteKeyT, body: BodyT) -> Tags:
+    """List the tags that a write to a key may change, whether it succeeds or not."""
+    return _CHANGES[write](key, body)
 
 
-def thread_updated(key: ThreadKey) -> Tags:
-    """A thread's own object changed."""
-    return (Tag(to_group(key), "thread"),)
+def created_by(write: AnyWrite, result: Any) -> Tags:
+    """List the tags of a thread that a write has created; a read before that may have stored "not found"."""
+    if write is writes.CREATE_THREAD:
+        thread_id = result.id
+    elif write is writes.CREATE_THREAD_AND_RUN:
+        thread_id = result.thread_id
+    else:
+        return ()
+    return () if thread_id is None else (Tag(to_thread_group(thread_id), "all"),)
 
 
-def thread_deleted(key: ThreadKey) -> Tags:
-    """A thread was deleted with all its content."""
-    return (Tag(to_group(key), "all"),)
+def _in_thread(*names: str) -> Callable[[Any, Any], Tags]:
+    return lambda key, _: tuple([Tag(to_group(key), name) for name in names])
 
 
-def message_created(thread: ThreadKey) -> Tags:
-    """A thread has one more message."""
-    return (Tag(to_group(thread), "messages"),)
+def _nothing(*_: object) -> Tags:
+    return ()
 
 
-def message_changed(key: MessageKey) -> Tags:
-    """A message was updated or deleted."""
+def _message_changes(key: MessageKey, *_: object) -> Tags:
     group = to_group(key)
     return (Tag(group, f"message/{quote_id(key.message_id)}"), Tag(group, "message-edits"))
 
 
-def run_created(thread: ThreadKey, body: RunBody) -> Tags:
-    """A thread has one more run, and the messages that came with it."""
+def _new_run_changes(thread: ThreadKey, body: RunBody) -> Tags:
     group = to_group(thread)
     changed = (Tag(group, "runs"), Tag(group, "work"))
     return (*changed, Tag(group, "messages")) if body.additional_messages else changed
 
 
-def run_updated(key: RunKey) -> Tags:
-    """A run's metadata changed."""
+def _run_changes(key: RunKey, *_: object) -> Tags:
     group = to_group(key)
     return (Tag(group, f"run/{quote_id(key.run_id)}"), Tag(group, "run-edits"))
 
 
-def run_progressed(key: RunKey) -> Tags:
-    """A run was cancelled, got its tool outputs, or ended: its steps and the messages that it writes may differ now."""
+def _run_progress(key: RunKey, *_: object) -> Tags:
+    """List the tags of a run that goes on: its steps and the messages that it writes may differ now."""
     group = to_group(key)
-    return (*run_updated(key), Tag(group, f"steps/{quote_id(key.run_id)}"), Tag(group, "work"))
+    return (*_run_changes(key), Tag(group, f"steps/{quote_id(key.run_id)}"), Tag(group, "work"))
 
 
-def assistant_created() -> Tags:
-    """There is one more assistant."""
-    return (_ASSISTANTS,)
-
-
-def assistant_changed(key: AssistantKey) -> Tags:
-    """An assistant was updated or deleted."""
+def _assistant_changes(key: AssistantKey, *_: object) -> Tags:
     return (_assistant_tag(key), _ASSISTANT_EDITS)
+
+
+_CHANGES: dict[AnyWrite, Callable[[Any, Any], Tags]] = {
+    writes.CREATE_THREAD: _nothing,
+    writes.UPDATE_THREAD: _in_thread("thread"),
+    writes.DELETE_THREAD: _in_thread("all"),
+    writes.CREATE_MESSAGE: _in_thread("messages"),
+    writes.UPDATE_MESSAGE: _message_changes,
+    writes.DELETE_MESSAGE: _message_changes,
+    writes.CREATE_RUN: _new_run_changes,
+    writes.CREATE_THREAD_AND_RUN: _nothing,
+    writes.UPDATE_RUN: _run_changes,
+    writes.CANCEL_RUN: _run_progress,
+    writes.SUBMIT_TOOL_OUTPUTS: _run_progress,
+    writes.CREATE_ASSISTANT: lambda *_: (_ASSISTANTS,),
+    writes.UPDATE_ASSISTANT: _assistant_changes,
+    writes.DELETE_ASSISTANT: _assistant_changes,
+}
 
 
 def change_observed(key: RunKey | ThreadKey) -> Tags:
     """A change of a run or a thread was observed, by any cause: also one that no write through the gateway made."""
     group = to_group(key)
     thread_tags = tuple(Tag(group, name) for name in ("messages", "message-edits", "runs", "run-edits", "work"))
-    return tuple(dict.fromkeys((*thread_tags, *run_progressed(key)))) if isinstance(key, RunKey) else thread_tags
+    return tuple(dict.fromkeys((*thread_tags, *_run_progress(key)))) if isinstance(key, RunKey) else thread_tags

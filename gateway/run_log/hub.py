@@ -36,6 +36,7 @@ from gateway.run_log.store.memory_log import MemoryLog
 from gateway.run_log.stream_recorder import StreamRecorder
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey, ThreadKey
+from schema.contract.kinds import RUNS, THREADS
 from schema.contract.ports import EventFeed, RunEvents, ThreadsApi
 from schema.contract.run_events import Change, MessageCreatedChange, MessageFinishedChange, SnapshotChange, StatusChange
 from schema.contract.run_streams import RunStream
@@ -216,9 +217,9 @@ class RunLogHub:
 async def _check_readable(key: RunKey | ThreadKey, api: ThreadsApi) -> None:
     """Read the subject of a log from the upstream. Raises the `GatewayError` of a failure."""
     if isinstance(key, RunKey):
-        single_result(await api.get_runs([key]))
+        single_result(await api.get(RUNS, [key]))
     else:
-        single_result(await api.get_threads([key]))
+        single_result(await api.get(THREADS, [key]))
 
 
 class _PrincipalRunEvents:

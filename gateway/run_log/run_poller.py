@@ -10,8 +10,9 @@ from gateway.run_log.poller import FATAL_CODES, PollDiff, single_result
 from gateway.run_log.run_state import RunState
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey
+from schema.contract.kinds import MESSAGES, RUN_STEPS, RUNS, MessagePageKey, RunStepPageKey
 from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
-from schema.contract.ports import MessagePageKey, RunStepPageKey, ThreadsApi
+from schema.contract.ports import ThreadsApi
 from schema.contract.run_events import FaultChange, is_terminal
 from schema.contract.wire import MessageObject, RunObject, RunStepObject
 
@@ -59,7 +60,7 @@ class RunPoller:
             GatewayError: The run could not be read. Or the run is over and its steps or messages could not be read: its
                 end must not be shown before the events that led to it. After some failures it is shown with a fault.
         """
-        run = single_result(await api.get_runs([self._key]))
+        run = single_result(await api.get(RUNS, [self._key]))
         is_over = is_terminal(run.status)
         if not (with_details or is_over):
             return RunPollResult(self._state, run)
@@ -85,7 +86,7 @@ class RunPoller:
         found: list[RunStepObject] = []
         for _ in range(_MAX_PAGES):
             window = Window(UPSTREAM_PAGE_SIZE, "asc", found[-1].id if found else None)
-            (page,) = await api.list_run_steps([RunStepPageKey(*self._key, window)])
+            (page,) = await api.list(RUN_STEPS, [RunStepPageKey(*self._key, window)])
             if isinstance(page, GatewayError):
                 return page
             found += page.data
@@ -100,7 +101,7 @@ class RunPoller:
         after = None
         for _ in range(_MAX_PAGES):
             window = Window(UPSTREAM_PAGE_SIZE, "desc", after)
-            (page,) = await api.list_messages([MessagePageKey(thread_id, run_id, window)])
+            (page,) = await api.list(MESSAGES, [MessagePageKey(thread_id, run_id, window)])
             if isinstance(page, GatewayError):
                 return page
             found += [message for message in page.data if message.run_id == run_id]

@@ -10,8 +10,9 @@ from gateway.run_log.poller import PollDiff, single_result
 from gateway.run_log.thread_state import PolledThread, ThreadState, diff_thread
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey, ThreadKey
+from schema.contract.kinds import MESSAGES, RUNS, MessagePageKey, RunPageKey
 from schema.contract.paging import Window
-from schema.contract.ports import MessagePageKey, RunPageKey, ThreadsApi
+from schema.contract.ports import ThreadsApi
 from schema.contract.run_events import Provenance
 from schema.contract.wire import MessageObject, Page, RunObject
 
@@ -51,16 +52,16 @@ class ThreadPoller:
         state = self._state
 
         async def run_page(window: Window) -> Page[RunObject]:
-            return single_result(await api.list_runs([RunPageKey(thread_id, window)]))
+            return single_result(await api.list(RUNS, [RunPageKey(thread_id, window)]))
 
         async def message_page(window: Window) -> Page[MessageObject]:
-            return single_result(await api.list_messages([MessagePageKey(thread_id, None, window)]))
+            return single_result(await api.list(MESSAGES, [MessagePageKey(thread_id, None, window)]))
 
         runs = await self._fetch_newest(run_page, lambda run: state.run(run.id) is not None)
         fetched = {run.id for run in runs}
         missing = [RunKey(thread_id, run.id) for run in state.active_runs if run.id not in fetched]
         if missing:
-            runs += [run for run in await api.get_runs(missing) if not isinstance(run, GatewayError)]
+            runs += [run for run in await api.get(RUNS, missing) if not isinstance(run, GatewayError)]
         messages = await self._fetch_newest(message_page, lambda message: state.has_message(message.id))
         return ThreadPollResult(state, PolledThread(runs, messages))
 

@@ -2,53 +2,26 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
-from gateway.upstream import rest_operations
 from gateway.upstream.body_rendering import render_body
 from gateway.upstream.call_admission import CallerAdmission
 from gateway.upstream.call_sender import CallSender, UpstreamCall
 from gateway.upstream.connection_pool import SendState, UpstreamPool, timeout_error
 from gateway.upstream.list_planning import load_through_lists
-from gateway.upstream.rest_operations import ReadOperation, WriteOperation
+from gateway.upstream.rest_operations import GETS, LISTS, PAGES_OF_THREADS, WRITES, ReadOperation, WriteOperation
 from gateway.upstream.retry import CallFailure, delay_before_first_call, delay_before_retry, write_error
 from gateway.upstream.streamed_writes import send_streamed
 from gateway.upstream.upstream_options import is_header_value
-from schema.contract.bodies import (
-    AssistantBody,
-    AssistantUpdateBody,
-    Body,
-    MessageBody,
-    MetadataUpdateBody,
-    RunBody,
-    ThreadAndRunBody,
-    ThreadBody,
-    ThreadUpdateBody,
-    ToolOutputsBody,
-)
+from schema.contract.bodies import Body
 from schema.contract.cost import Cost
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
-from schema.contract.ports import (
-    AssistantPageKey,
-    Capabilities,
-    MessageFilePageKey,
-    MessagePageKey,
-    OnResult,
-    Results,
-    RunPageKey,
-    RunStepPageKey,
-)
+from schema.contract.kinds import Kind, NodeKeyT, ObjectT, PageKeyT
+from schema.contract.ports import Capabilities, OnResult, Results
 from schema.contract.run_streams import StreamConsumer
-from schema.contract.wire import (
-    AssistantObject,
-    MessageFileObject,
-    MessageObject,
-    Page,
-    RunObject,
-    RunStepObject,
-    ThreadObject,
-)
+from schema.contract.wire import Page, RunObject
+from schema.contract.writes import BodyT, ResultT, Write, WriteKeyT
 
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
@@ -105,115 +78,32 @@ class BoundThreadsApi:
     def capabilities(self) -> Capabilities:
         return self._client.capabilities
 
-    async def get_threads(self, keys: Sequence[ThreadKey]) -> Results[ThreadObject]:
-        return await self._read_all(rest_operations.GET_THREAD, keys)
+    async def get(self, kind: Kind[NodeKeyT, ObjectT, Any], keys: Sequence[NodeKeyT]) -> Results[ObjectT]:
+        get_each: Callable[[Sequence[Any]], Awaitable[Results[Any]]] = partial(self._read_all, GETS[kind])
+        if (page_of_thread := PAGES_OF_THREADS.get(kind)) is None:
+            return await get_each(keys)
+        keys_in_threads: Sequence[Any] = keys
+        return await load_through_lists(keys_in_threads, page_of_thread, partial(self.list, kind), get_each)
 
-    async def get_messages(self, keys: Sequence[MessageKey]) -> Results[MessageObject]:
-        return await load_through_lists(
-            keys,
-            lambda thread_id, window: MessagePageKey(thread_id, None, window),
-            self.list_messages,
-            self._get_messages,
-        )
-
-    async def get_runs(self, keys: Sequence[RunKey]) -> Results[RunObject]:
-        return await load_through_lists(keys, RunPageKey, self.list_runs, self._get_runs)
-
-    async def get_run_steps(self, keys: Sequence[RunStepKey]) -> Results[RunStepObject]:
-        return await self._read_all(rest_operations.GET_RUN_STEP, keys)
-
-    async def get_assistants(self, keys: Sequence[AssistantKey]) -> Results[AssistantObject]:
-        return await self._read_all(rest_operations.GET_ASSISTANT, keys)
-
-    async def get_message_files(self, keys: Sequence[MessageFileKey]) -> Results[MessageFileObject]:
-        return await self._read_all(rest_operations.GET_MESSAGE_FILE, keys)
-
-    async def list_messages(
-        self, keys: Sequence[MessagePageKey], *, on_result: OnResult[MessagePageKey, Page[MessageObject]] | None = None
-    ) -> Results[Page[MessageObject]]:
-        return await self._read_all(rest_operations.LIST_MESSAGES, keys, on_result)
-
-    async def list_runs(
-        self, keys: Sequence[RunPageKey], *, on_result: OnResult[RunPageKey, Page[RunObject]] | None = None
-    ) -> Results[Page[RunObject]]:
-        return await self._read_all(rest_operations.LIST_RUNS, keys, on_result)
-
-    async def list_run_steps(
-        self, keys: Sequence[RunStepPageKey], *, on_result: OnResult[RunStepPageKey, Page[RunStepObject]] | None = None
-    ) -> Results[Page[RunStepObject]]:
-        return await self._read_all(rest_operations.LIST_RUN_STEPS, keys, on_result)
-
-    async def list_assistants(
+    async def list(
         self,
-        keys: Sequence[AssistantPageKey],
+        kind: Kind[Any, ObjectT, PageKeyT],
+        keys: Sequence[PageKeyT],
         *,
-        on_result: OnResult[AssistantPageKey, Page[AssistantObject]] | None = None,
-    ) -> Results[Page[AssistantObject]]:
-        return await self._read_all(rest_operations.LIST_ASSISTANTS, keys, on_result)
+        on_result: OnResult[PageKeyT, Page[ObjectT]] | None = None,
+    ) -> Results[Page[ObjectT]]:
+        return await self._read_all(LISTS[kind], keys, on_result)
 
-    async def list_message_files(
-        self,
-        keys: Sequence[MessageFilePageKey],
-        *,
-        on_result: OnResult[MessageFilePageKey, Page[MessageFileObject]] | None = None,
-    ) -> Results[Page[MessageFileObject]]:
-        return await self._read_all(rest_operations.LIST_MESSAGE_FILES, keys, on_result)
-
-    async def create_thread(self, body: ThreadBody) -> ThreadObject:
-        return await self._write(rest_operations.CREATE_THREAD, None, body)
-
-    async def update_thread(self, key: ThreadKey, body: ThreadUpdateBody) -> ThreadObject:
-        return await self._write(rest_operations.UPDATE_THREAD, key, body)
-
-    async def delete_thread(self, key: ThreadKey) -> None:
-        await self._write(rest_operations.DELETE_THREAD, key)
-
-    async def create_message(self, thread: ThreadKey, body: MessageBody) -> MessageObject:
-        return await self._write(rest_operations.CREATE_MESSAGE, thread, body)
-
-    async def update_message(self, key: MessageKey, body: MetadataUpdateBody) -> MessageObject:
-        return await self._write(rest_operations.UPDATE_MESSAGE, key, body)
-
-    async def delete_message(self, key: MessageKey) -> None:
-        await self._write(rest_operations.DELETE_MESSAGE, key)
-
-    async def create_run(self, thread: ThreadKey, body: RunBody) -> RunObject:
-        return await self._start_run(rest_operations.CREATE_RUN, thread, body, thread_id=thread.thread_id)
-
-    async def create_thread_and_run(self, body: ThreadAndRunBody) -> RunObject:
-        return await self._start_run(rest_operations.CREATE_THREAD_AND_RUN, None, body, thread_id=None)
-
-    async def update_run(self, key: RunKey, body: MetadataUpdateBody) -> RunObject:
-        return await self._write(rest_operations.UPDATE_RUN, key, body)
-
-    async def cancel_run(self, key: RunKey) -> RunObject:
-        return await self._write(rest_operations.CANCEL_RUN, key)
-
-    async def submit_tool_outputs(self, key: RunKey, body: ToolOutputsBody) -> RunObject:
-        operation = rest_operations.SUBMIT_TOOL_OUTPUTS
-        return await self._start_run(operation, key, body, thread_id=key.thread_id, run_id=key.run_id)
-
-    async def create_assistant(self, body: AssistantBody) -> AssistantObject:
-        return await self._write(rest_operations.CREATE_ASSISTANT, None, body)
-
-    async def update_assistant(self, key: AssistantKey, body: AssistantUpdateBody) -> AssistantObject:
-        return await self._write(rest_operations.UPDATE_ASSISTANT, key, body)
-
-    async def delete_assistant(self, key: AssistantKey) -> None:
-        await self._write(rest_operations.DELETE_ASSISTANT, key)
-
-    async def _get_messages(self, keys: Sequence[MessageKey]) -> Results[MessageObject]:
-        return await self._read_all(rest_operations.GET_MESSAGE, keys)
-
-    async def _get_runs(self, keys: Sequence[RunKey]) -> Results[RunObject]:
-        return await self._read_all(rest_operations.GET_RUN, keys)
+    async def write(self, operation: Write[WriteKeyT, BodyT, ResultT], key: WriteKeyT, body: BodyT) -> ResultT:
+        row: WriteOperation[WriteKeyT, ResultT] = WRITES[operation]
+        return await (self._start_run(row, key, body) if row.starts_run else self._write(row, key, body))
 
     async def _read_all(
         self,
         operation: ReadOperation[KeyT, ValueT],
         keys: Sequence[KeyT],
         on_result: OnResult[KeyT, ValueT] | None = None,
-    ) -> list[ValueT | GatewayError]:
+    ) -> Results[ValueT]:
         """Read all keys at the same time, each key once, until one deadline for all.
 
         `on_result` gets each result that arrives before the deadline.
@@ -263,22 +153,14 @@ class BoundThreadsApi:
             retries_made += 1
             await client.sleep(delay)
 
-    async def _write(self, operation: WriteOperation[KeyT, ValueT], key: KeyT, body: Body | None = None) -> ValueT:
+    async def _write(self, operation: WriteOperation[KeyT, ValueT], key: KeyT, body: Body | None) -> ValueT:
         """Send a write once. Raises a `GatewayError` if it fails."""
         call, send_state = self._prepare_write(operation, key, body)
         return _result_or_raise(
             await self._send_before_deadline(call.request.operation, lambda: self._sender.send_call(call)), send_state
         )
 
-    async def _start_run(
-        self,
-        operation: WriteOperation[KeyT, RunObject],
-        key: KeyT,
-        body: Body,
-        *,
-        thread_id: str | None,
-        run_id: str | None = None,
-    ) -> RunObject:
+    async def _start_run(self, operation: WriteOperation[KeyT, Any], key: KeyT, body: Body | None) -> Any:
         """Send a write that starts a run, once. It asks for a stream if there is a recorder and a free stream slot.
 
         If the caller is cancelled after the request was sent, the run has started, so its stream is still recorded.
@@ -292,6 +174,7 @@ class BoundThreadsApi:
             if self._client.stream_slots.locked():
                 call.body = self._render(operation, body)
                 return await sender.send_call(call)
+            thread_id, run_id = getattr(key, "thread_id", None), getattr(key, "run_id", None)
             return await send_streamed(sender, call, record_stream, thread_id=thread_id, run_id=run_id)
 
         return _result_or_raise(
@@ -371,13 +254,15 @@ class BoundThreadsApi:
         self, operation: WriteOperation[KeyT, ValueT], key: KeyT, body: Body | None, *, stream: bool = False
     ) -> tuple[UpstreamCall[KeyT, ValueT], SendState]:
         call = self._sender.prepare_call(operation, key)
-        if body is not None:
-            call.body = self._render(operation, body, stream=stream)
+        call.body = self._render(operation, body, stream=stream)
         call.send_state = SendState()
         return call, call.send_state
 
-    def _render(self, operation: WriteOperation[KeyT, ValueT], body: Body, *, stream: bool = False) -> bytes:
-        return render_body(body, self._client.options.dialect, send_nulls=operation.send_nulls, stream=stream)
+    def _render(
+        self, operation: WriteOperation[KeyT, ValueT], body: Body | None, *, stream: bool = False
+    ) -> bytes | None:
+        dialect = self._client.options.dialect
+        return None if body is None else render_body(body, dialect, send_nulls=operation.send_nulls, stream=stream)
 
 
 async def _report_result(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64decode
 from binascii import b2a_base64, crc_hqx
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, get_args
 from urllib.parse import quote, unquote
 
 
@@ -60,17 +60,10 @@ class MessageFileKey(NamedTuple):
 
 NodeKey: TypeAlias = ThreadKey | MessageKey | RunKey | RunStepKey | AssistantKey | MessageFileKey
 
-KEY_TYPES: dict[str, type[NodeKey]] = {
-    "Thread": ThreadKey,
-    "Message": MessageKey,
-    "Run": RunKey,
-    "RunStep": RunStepKey,
-    "Assistant": AssistantKey,
-    "MessageFile": MessageFileKey,
-}
-"""Key types by GraphQL type name."""
+TYPE_NAMES: dict[type[NodeKey], str] = {key: key.__name__.removesuffix("Key") for key in get_args(NodeKey)}
+"""GraphQL type names by key type: a key is named for the type."""
 
-TYPE_NAMES = {key_type: name for name, key_type in KEY_TYPES.items()}
+KEY_TYPES = {name: key_type for key_type, name in TYPE_NAMES.items()}
 
 MAX_ID_LENGTH = 256
 """Limit of an upstream id, in characters. The longest that was seen in real traffic has 40."""

@@ -9,86 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from schema.contract.bodies import (
-    AssistantBody,
-    AssistantUpdateBody,
-    MessageBody,
-    MetadataUpdateBody,
-    RunBody,
-    ThreadAndRunBody,
-    ThreadBody,
-    ThreadUpdateBody,
-    ToolOutputsBody,
-)
 from schema.contract.cost import Cost
 from schema.contract.errors import GatewayError
-from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
-from schema.contract.paging import PagingLimits, Window
+from schema.contract.keys import RunKey, ThreadKey
+from schema.contract.kinds import Kind, NodeKeyT, ObjectT, PageKeyT
+from schema.contract.paging import PagingLimits
 from schema.contract.run_events import RunEvent
-from schema.contract.wire import (
-    AssistantObject,
-    MessageFileObject,
-    MessageObject,
-    Page,
-    RunObject,
-    RunStepObject,
-    ThreadObject,
-)
+from schema.contract.wire import Page
+from schema.contract.writes import BodyT, ResultT, Write, WriteKeyT
 
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
-ValueT_co = TypeVar("ValueT_co", covariant=True)
 Results: TypeAlias = Sequence[ValueT | GatewayError]
 OnResult: TypeAlias = Callable[[KeyT, ValueT | GatewayError], None]
 """Receives the result of a key, or the error in its place, as soon as it arrives. Never raises."""
-
-
-class FetchPages(Protocol[KeyT, ValueT_co]):
-    """A function of the port that reads pages of lists."""
-
-    async def __call__(
-        self, keys: Sequence[KeyT], *, on_result: OnResult[KeyT, ValueT_co] | None = None
-    ) -> Results[ValueT_co]:
-        """Read a batch of pages."""
-
-
-class MessagePageKey(NamedTuple):
-    """A page of a thread's messages, or of the messages that one run wrote."""
-
-    thread_id: str
-    run_id: str | None
-    window: Window
-
-
-class RunPageKey(NamedTuple):
-    """A page of a thread's runs."""
-
-    thread_id: str
-    window: Window
-
-
-class RunStepPageKey(NamedTuple):
-    """A page of a run's steps."""
-
-    thread_id: str
-    run_id: str
-    window: Window
-
-
-class AssistantPageKey(NamedTuple):
-    """A page of the list of assistants."""
-
-    window: Window
-
-
-class MessageFilePageKey(NamedTuple):
-    """A page of a message's files (version 1)."""
-
-    thread_id: str
-    message_id: str
-    window: Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +42,9 @@ class Capabilities:
 class ThreadsApi(Protocol):
     """The upstream API, for one principal.
 
-    Reads are plural and return errors as values. The window of a page key asks for at most `paging.UPSTREAM_PAGE_SIZE`
-    objects.
+    Every operation is a row: a kind of objects (`kinds.py`) or a write (`writes.py`). Its type parameters are the types
+    of keys and results. Reads are plural and return errors as values. The window of a page key asks for at most
+    `paging.UPSTREAM_PAGE_SIZE` objects.
 
     Writes are singular. A write is sent at most once, and raises a `GatewayError` if it failed. If it is unknown
     whether the write took place, the error says so and is not retryable. The `argument` of a refusal is the path in the
@@ -128,96 +65,20 @@ class ThreadsApi(Protocol):
     def cost(self) -> Cost:
         """The cost of all calls through this port so far. A decorator shares the cost of its inner port."""
 
-    async def get_threads(self, keys: Sequence[ThreadKey]) -> Results[ThreadObject]:
-        """Get threads."""
+    async def get(self, kind: Kind[NodeKeyT, ObjectT, Any], keys: Sequence[NodeKeyT]) -> Results[ObjectT]:
+        """Get objects of one kind."""
 
-    async def get_messages(self, keys: Sequence[MessageKey]) -> Results[MessageObject]:
-        """Get messages."""
-
-    async def get_runs(self, keys: Sequence[RunKey]) -> Results[RunObject]:
-        """Get runs."""
-
-    async def get_run_steps(self, keys: Sequence[RunStepKey]) -> Results[RunStepObject]:
-        """Get run steps."""
-
-    async def get_assistants(self, keys: Sequence[AssistantKey]) -> Results[AssistantObject]:
-        """Get assistants."""
-
-    async def get_message_files(self, keys: Sequence[MessageFileKey]) -> Results[MessageFileObject]:
-        """Get files of messages."""
-
-    async def list_messages(
-        self, keys: Sequence[MessagePageKey], *, on_result: OnResult[MessagePageKey, Page[MessageObject]] | None = None
-    ) -> Results[Page[MessageObject]]:
-        """List pages of messages."""
-
-    async def list_runs(
-        self, keys: Sequence[RunPageKey], *, on_result: OnResult[RunPageKey, Page[RunObject]] | None = None
-    ) -> Results[Page[RunObject]]:
-        """List pages of runs."""
-
-    async def list_run_steps(
-        self, keys: Sequence[RunStepPageKey], *, on_result: OnResult[RunStepPageKey, Page[RunStepObject]] | None = None
-    ) -> Results[Page[RunStepObject]]:
-        """List pages of run steps."""
-
-    async def list_assistants(
+    async def list(
         self,
-        keys: Sequence[AssistantPageKey],
+        kind: Kind[Any, ObjectT, PageKeyT],
+        keys: Sequence[PageKeyT],
         *,
-        on_result: OnResult[AssistantPageKey, Page[AssistantObject]] | None = None,
-    ) -> Results[Page[AssistantObject]]:
-        """List pages of assistants."""
+        on_result: OnResult[PageKeyT, Page[ObjectT]] | None = None,
+    ) -> Results[Page[ObjectT]]:
+        """List pages of one kind."""
 
-    async def list_message_files(
-        self,
-        keys: Sequence[MessageFilePageKey],
-        *,
-        on_result: OnResult[MessageFilePageKey, Page[MessageFileObject]] | None = None,
-    ) -> Results[Page[MessageFileObject]]:
-        """List pages of files of messages."""
-
-    async def create_thread(self, body: ThreadBody) -> ThreadObject:
-        """Create a thread, with its first messages."""
-
-    async def update_thread(self, key: ThreadKey, body: ThreadUpdateBody) -> ThreadObject:
-        """Change a thread."""
-
-    async def delete_thread(self, key: ThreadKey) -> None:
-        """Delete a thread with its contents."""
-
-    async def create_message(self, thread: ThreadKey, body: MessageBody) -> MessageObject:
-        """Add a message to a thread."""
-
-    async def update_message(self, key: MessageKey, body: MetadataUpdateBody) -> MessageObject:
-        """Change a message."""
-
-    async def delete_message(self, key: MessageKey) -> None:
-        """Delete a message (version 2)."""
-
-    async def create_run(self, thread: ThreadKey, body: RunBody) -> RunObject:
-        """Start a run on a thread."""
-
-    async def create_thread_and_run(self, body: ThreadAndRunBody) -> RunObject:
-        """Create a thread and start a run on it. The run's `thread_id` names the thread."""
-
-    async def update_run(self, key: RunKey, body: MetadataUpdateBody) -> RunObject:
-        """Change a run."""
-
-    async def cancel_run(self, key: RunKey) -> RunObject:
-        """Request the cancellation of a run."""
-
-    async def submit_tool_outputs(self, key: RunKey, body: ToolOutputsBody) -> RunObject:
-        """Submit the results of the function calls that a run waits for."""
-
-    async def create_assistant(self, body: AssistantBody) -> AssistantObject:
-        """Create an assistant."""
-
-    async def update_assistant(self, key: AssistantKey, body: AssistantUpdateBody) -> AssistantObject:
-        """Change an assistant."""
-
-    async def delete_assistant(self, key: AssistantKey) -> None:
-        """Delete an assistant."""
+    async def write(self, operation: Write[WriteKeyT, BodyT, ResultT], key: WriteKeyT, body: BodyT) -> ResultT:
+        """Send a write to the object of a key (None: to no object), with a body (None: without one)."""
 
 
 class ResponseKey(NamedTuple):

@@ -7,53 +7,25 @@ failed gets its error as a value. Every batch has a deadline, and `Loaders.aclos
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import cached_property, partial
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias, TypeVar, cast
 
 from aiodataloader import DataLoader
 
 from schema.contract.errors import GatewayError
-from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
-from schema.contract.ports import (
-    AssistantPageKey,
-    FetchPages,
-    MessageFilePageKey,
-    MessagePageKey,
-    RunPageKey,
-    RunStepPageKey,
-    ThreadsApi,
-)
-from schema.contract.wire import (
-    AssistantObject,
-    MessageFileObject,
-    MessageObject,
-    Page,
-    RunObject,
-    RunStepObject,
-    ThreadObject,
-)
+from schema.contract.kinds import AnyKind, AssistantPageKey, Kind, NodeKeyT, ObjectT, PageKey, PageKeyT
+from schema.contract.ports import Results, ThreadsApi
+from schema.contract.wire import Page
 from schema.engine.batches import BatchRunner, Fetch, ThreadBarrier
 
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
+FetchPages: TypeAlias = Callable[..., Awaitable[Results[Page[ObjectT]]]]
+"""Fetches pages. Takes `on_result` for partial results."""
 
 
-class HasId(Protocol):
-    """An upstream object with an id."""
-
-    @property
-    def id(self) -> str:
-        """The upstream's id."""
-
-
-ObjectT = TypeVar("ObjectT", bound=HasId)
-
-
-PageKey: TypeAlias = MessagePageKey | RunPageKey | RunStepPageKey | AssistantPageKey | MessageFilePageKey
-PageKeyT = TypeVar("PageKeyT", bound=PageKey)
-ObjectKeyT = TypeVar("ObjectKeyT", bound=tuple[str, ...])
-ParentKey: TypeAlias = tuple[str, ...]
+ParentKey: TypeAlias = tuple[Any, ...]
 """The common part of the keys of one list's objects: all but the object's own id."""
 
 
@@ -99,7 +71,7 @@ class PortLoader(DataLoader[KeyT, ValueT]):
         return results
 
 
-class ObjectLoader(PortLoader[ObjectKeyT, ObjectT]):
+class ObjectLoader(PortLoader[NodeKeyT, ObjectT]):
     """Loads objects. An object on a loaded page needs no load of its own.
 
     A page is indexed only when an object of its list is loaded, which never happens for most pages.
@@ -109,7 +81,7 @@ class ObjectLoader(PortLoader[ObjectKeyT, ObjectT]):
     on chance.
     """
 
-    def __init__(self, fetch: Fetch[ObjectKeyT, ObjectT], batches: BatchRunner) -> None:
+    def __init__(self, fetch: Fetch[NodeKeyT, ObjectT], batches: BatchRunner) -> None:
         """Load through `fetch`, in batches that `batches` runs."""
         super().__init__(fetch, batches)
         self._unindexed_pages: dict[ParentKey, list[Page[ObjectT]]] = {}
@@ -124,7 +96,7 @@ class ObjectLoader(PortLoader[ObjectKeyT, ObjectT]):
         """Prime the loader with a page of the parent's objects. It does not replace loaded or primed objects."""
         self._unindexed_pages.setdefault(parent_key, []).append(page)
 
-    def start_load(self, key: ObjectKeyT) -> asyncio.Future[ObjectT]:
+    def start_load(self, key: NodeKeyT) -> asyncio.Future[ObjectT]:
         """Start a load, unless a loaded page holds the object or an expected page may hold it."""
         if key not in self._cache:
             if (listed := self._find_on_pages(key)) is not None:
@@ -134,11 +106,11 @@ class ObjectLoader(PortLoader[ObjectKeyT, ObjectT]):
                 self._load_after_pages(key, pages)
         return super().start_load(key)
 
-    def peek(self, key: ObjectKeyT) -> ObjectT | None:
+    def peek(self, key: NodeKeyT) -> ObjectT | None:
         """Return an object that is loaded, by itself or on a page."""
         return super().peek(key) if key in self._cache else self._find_on_pages(key)
 
-    def _load_after_pages(self, key: ObjectKeyT, pages: Sequence[asyncio.Future[Page[ObjectT]]]) -> None:
+    def _load_after_pages(self, key: NodeKeyT, pages: Sequence[asyncio.Future[Page[ObjectT]]]) -> None:
         """Wait for all these pages. Then take the object from one of them, or load it."""
         load: asyncio.Future[ObjectT] = self.loop.create_future()
         self._cache[key] = load
@@ -157,7 +129,7 @@ class ObjectLoader(PortLoader[ObjectKeyT, ObjectT]):
         for page in pages:
             page.add_done_callback(on_page_done)
 
-    def _find_on_pages(self, key: ObjectKeyT) -> ObjectT | None:
+    def _find_on_pages(self, key: NodeKeyT) -> ObjectT | None:
         parent_key = key[:-1]
         for page in self._unindexed_pages.pop(parent_key, ()):
             indexed = self._indexed_objects.setdefault(parent_key, {})
@@ -178,7 +150,7 @@ class PageLoader(PortLoader[PageKeyT, Page[ObjectT]]):
 
     def __init__(
         self,
-        fetch: FetchPages[PageKeyT, Page[ObjectT]],
+        fetch: FetchPages[ObjectT],
         batches: BatchRunner,
         objects: ObjectLoader[Any, ObjectT],
         to_parent_key: Callable[[PageKeyT], ParentKey],
@@ -311,63 +283,24 @@ class Loaders:
         """Load through `api`, each batch within the deadline. Earlier loaders of the operation share `batches`."""
         self._api = api
         self._batches = batches or BatchRunner(deadline_seconds)
+        self._objects: dict[AnyKind, ObjectLoader[Any, Any]] = {}
+        self._pages: dict[AnyKind, PageLoader[Any, Any]] = {}
 
-    @cached_property
-    def threads(self) -> PortLoader[ThreadKey, ThreadObject]:
-        """Loads threads."""
-        return PortLoader(self._api.get_threads, self._batches)
+    def objects(self, kind: Kind[NodeKeyT, ObjectT, Any]) -> ObjectLoader[NodeKeyT, ObjectT]:
+        """Return the loader of the objects of a kind."""
+        loader = self._objects.get(kind)
+        if loader is None:
+            loader = self._objects[kind] = ObjectLoader(partial(self._api.get, kind), self._batches)
+        return loader
 
-    @cached_property
-    def messages(self) -> ObjectLoader[MessageKey, MessageObject]:
-        """Loads messages."""
-        return ObjectLoader(self._api.get_messages, self._batches)
-
-    @cached_property
-    def runs(self) -> ObjectLoader[RunKey, RunObject]:
-        """Loads runs."""
-        return ObjectLoader(self._api.get_runs, self._batches)
-
-    @cached_property
-    def run_steps(self) -> ObjectLoader[RunStepKey, RunStepObject]:
-        """Loads run steps."""
-        return ObjectLoader(self._api.get_run_steps, self._batches)
-
-    @cached_property
-    def assistants(self) -> ObjectLoader[AssistantKey, AssistantObject]:
-        """Loads assistants."""
-        return ObjectLoader(self._api.get_assistants, self._batches)
-
-    @cached_property
-    def message_files(self) -> ObjectLoader[MessageFileKey, MessageFileObject]:
-        """Loads files of messages."""
-        return ObjectLoader(self._api.get_message_files, self._batches)
-
-    @cached_property
-    def message_pages(self) -> PageLoader[MessagePageKey, MessageObject]:
-        """Loads pages of messages."""
-        return PageLoader(self._api.list_messages, self._batches, self.messages, lambda page: (page.thread_id,))
-
-    @cached_property
-    def run_pages(self) -> PageLoader[RunPageKey, RunObject]:
-        """Loads pages of runs."""
-        return PageLoader(self._api.list_runs, self._batches, self.runs, lambda page: (page.thread_id,))
-
-    @cached_property
-    def run_step_pages(self) -> PageLoader[RunStepPageKey, RunStepObject]:
-        """Loads pages of run steps."""
-        fetch, objects = self._api.list_run_steps, self.run_steps
-        return PageLoader(fetch, self._batches, objects, lambda page: (page.thread_id, page.run_id))
-
-    @cached_property
-    def assistant_pages(self) -> PageLoader[AssistantPageKey, AssistantObject]:
-        """Loads pages of assistants."""
-        return PageLoader(self._api.list_assistants, self._batches, self.assistants, lambda _: ())
-
-    @cached_property
-    def message_file_pages(self) -> PageLoader[MessageFilePageKey, MessageFileObject]:
-        """Loads pages of files of messages."""
-        fetch, objects = self._api.list_message_files, self.message_files
-        return PageLoader(fetch, self._batches, objects, lambda page: (page.thread_id, page.message_id))
+    def pages(self, kind: Kind[Any, ObjectT, PageKeyT]) -> PageLoader[PageKeyT, ObjectT]:
+        """Return the loader of the pages of a kind."""
+        loader = self._pages.get(kind)
+        if loader is None:
+            fetch = partial(self._api.list, kind)
+            loader = PageLoader(fetch, self._batches, self.objects(kind), kind.to_parent_key)
+            self._pages[kind] = loader
+        return loader
 
     def make_fresh(self) -> Loaders:
         """Make loaders that hold no values. Loads in flight still end with the operation."""

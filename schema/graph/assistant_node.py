@@ -8,11 +8,10 @@ from typing import Any, ClassVar
 import strawberry
 
 from schema.contract.keys import AssistantKey
+from schema.contract.kinds import ASSISTANTS, AssistantPageKey
 from schema.contract.paging import CursorScope, window_from_arguments
-from schema.contract.ports import AssistantPageKey
 from schema.contract.wire import AssistantObject
 from schema.engine.context import Context
-from schema.engine.loaders import PortLoader
 from schema.graph.connections import ConnectionPlan
 from schema.graph.documented_field import deprecated, documented_field
 from schema.graph.from_wire import tool_resources_from_wire, tools_from_wire
@@ -25,7 +24,7 @@ def plan_assistants(context: Context, **paging: Any) -> ConnectionPlan[Assistant
     """Plan a page of the assistants."""
     scope = CursorScope("assistants")
     return ConnectionPlan(
-        context.loaders.assistant_pages,
+        context.loaders.pages(ASSISTANTS),
         AssistantPageKey(window_from_arguments(scope, context.limits, **paging)),
         scope,
         lambda wire: Assistant(key=AssistantKey(wire.id), wire=wire),
@@ -36,18 +35,14 @@ def plan_assistants(context: Context, **paging: Any) -> ConnectionPlan[Assistant
 class Assistant(Node):
     """Source: schema `AssistantObject`."""
 
-    TYPE_NAME: ClassVar = "Assistant"
+    KIND: ClassVar = ASSISTANTS
+    TYPE_NAME: ClassVar = KIND.type_name
     KEY_FIELDS: ClassVar = IDENTITY_FIELDS
     LISTS: ClassVar[Mapping[str, ListPlanner]] = {}
     REFERENCES: ClassVar[Mapping[str, ReferenceTarget]] = {}
 
     key: strawberry.Private[AssistantKey]
     wire: strawberry.Private[AssistantObject] = NOT_LOADED
-
-    @staticmethod
-    def loader(context: Context) -> PortLoader[AssistantKey, AssistantObject]:
-        """Return the loader of assistants."""
-        return context.loaders.assistants
 
     @documented_field
     def upstream_id(self) -> str:

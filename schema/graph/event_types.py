@@ -12,6 +12,7 @@ from typing import Annotated, TypeAlias
 import strawberry
 
 from schema.contract.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_global_id
+from schema.contract.kinds import MESSAGES, RUNS
 from schema.contract.run_events import (
     Change,
     FaultChange,
@@ -237,13 +238,13 @@ def prime_loaders(change: Change, thread_id: str, loaders: Loaders) -> None:
     """Prime the loaders with the objects of a change, so that references back to them need no call."""
     match change:
         case StatusChange():
-            loaders.runs.prime(RunKey(thread_id, change.run.id), change.run)
+            loaders.objects(RUNS).prime(RunKey(thread_id, change.run.id), change.run)
         case MessageCreatedChange() | MessageFinishedChange():
-            loaders.messages.prime(MessageKey(thread_id, change.message.id), change.message)
+            loaders.objects(MESSAGES).prime(MessageKey(thread_id, change.message.id), change.message)
         case SnapshotChange():
-            loaders.runs.prime(RunKey(thread_id, change.run.id), change.run)
+            loaders.objects(RUNS).prime(RunKey(thread_id, change.run.id), change.run)
             for message in change.messages:
-                loaders.messages.prime(MessageKey(thread_id, message.id), message)
+                loaders.objects(MESSAGES).prime(MessageKey(thread_id, message.id), message)
 
 
 def _to_run(thread_id: str, wire: RunObject) -> Run:

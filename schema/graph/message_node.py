@@ -8,12 +8,11 @@ from typing import Any, ClassVar
 import strawberry
 
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, ThreadKey
+from schema.contract.kinds import MESSAGE_FILES, MESSAGES, MessageFilePageKey, MessagePageKey
 from schema.contract.paging import CursorScope, window_from_arguments
-from schema.contract.ports import MessageFilePageKey, MessagePageKey
 from schema.contract.wire import MessageFileObject, MessageObject
 from schema.engine.context import Context, Info
 from schema.engine.deferred import then
-from schema.engine.loaders import PortLoader
 from schema.graph.assistant_node import Assistant
 from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, load_connection
 from schema.graph.documented_field import deprecated, documented_field
@@ -31,7 +30,7 @@ def plan_messages(
     """Plan a page of a thread's messages, or only of those that the run `run_id` wrote."""
     window = window_from_arguments(scope, context.limits, **paging)
     return ConnectionPlan(
-        context.loaders.message_pages,
+        context.loaders.pages(MESSAGES),
         MessagePageKey(thread_id, run_id, window),
         scope,
         lambda wire: Message(key=MessageKey(thread_id, wire.id), wire=wire),
@@ -41,7 +40,7 @@ def plan_messages(
 def _plan_files(context: Context, key: MessageKey, **paging: Any) -> ConnectionPlan[MessageFile]:
     scope = CursorScope("files", key)
     return ConnectionPlan(
-        context.loaders.message_file_pages,
+        context.loaders.pages(MESSAGE_FILES),
         MessageFilePageKey(key.thread_id, key.message_id, window_from_arguments(scope, context.limits, **paging)),
         scope,
         lambda wire: MessageFile(key=MessageFileKey(key.thread_id, key.message_id, wire.id), wire=wire),
@@ -52,7 +51,8 @@ def _plan_files(context: Context, key: MessageKey, **paging: Any) -> ConnectionP
 class Message(Node):
     """Source: schema `MessageObject`."""
 
-    TYPE_NAME: ClassVar = "Message"
+    KIND: ClassVar = MESSAGES
+    TYPE_NAME: ClassVar = KIND.type_name
     KEY_FIELDS: ClassVar = IDENTITY_FIELDS | {"thread", "files"}
     LISTS: ClassVar[Mapping[str, ListPlanner]] = {"files": _plan_files}
     REFERENCES: ClassVar[Mapping[str, ReferenceTarget]] = {"thread": lambda key: (Thread, ThreadKey(key.thread_id))}
@@ -61,11 +61,6 @@ class Message(Node):
     wire: strawberry.Private[MessageObject] = NOT_LOADED
     lacks_attachments: strawberry.Private[bool] = False
     """Whether `wire` does not have the attachments, so that they must be loaded."""
-
-    @staticmethod
-    def loader(context: Context) -> PortLoader[MessageKey, MessageObject]:
-        """Return the loader of messages."""
-        return context.loaders.messages
 
     @documented_field
     def upstream_id(self) -> str:
@@ -121,7 +116,7 @@ class Message(Node):
     def attachments(self, info: Info) -> list[Attachment]:
         """The attached files (version 2 of the API)."""
         if self.lacks_attachments:
-            load = info.context.loaders.messages.start_load(self.key)
+            load = info.context.loaders.objects(MESSAGES).start_load(self.key)
             return then(load, lambda message: attachments_from_wire(message.result().attachments))
         return attachments_from_wire(self.wire.attachments)
 
@@ -169,7 +164,8 @@ class Message(Node):
 class MessageFile(Node):
     """Source: schema `MessageFileObject` of version 1."""
 
-    TYPE_NAME: ClassVar = "MessageFile"
+    KIND: ClassVar = MESSAGE_FILES
+    TYPE_NAME: ClassVar = KIND.type_name
     KEY_FIELDS: ClassVar = IDENTITY_FIELDS | {"message"}
     LISTS: ClassVar[Mapping[str, ListPlanner]] = {}
     REFERENCES: ClassVar[Mapping[str, ReferenceTarget]] = {
@@ -178,11 +174,6 @@ class MessageFile(Node):
 
     key: strawberry.Private[MessageFileKey]
     wire: strawberry.Private[MessageFileObject] = NOT_LOADED
-
-    @staticmethod
-    def loader(context: Context) -> PortLoader[MessageFileKey, MessageFileObject]:
-        """Return the loader of message files."""
-        return context.loaders.message_files
 
     @documented_field
     def upstream_id(self) -> str:

@@ -13,6 +13,7 @@ import strawberry
 from pydantic import ValidationError
 from strawberry import UNSET
 
+from schema.contract import writes
 from schema.contract.bodies import (
     AssistantBody,
     AssistantUpdateBody,
@@ -27,6 +28,7 @@ from schema.contract.bodies import (
 )
 from schema.contract.errors import ErrorCode, GatewayError, format_value
 from schema.contract.keys import AssistantKey, MessageKey, RunKey, ThreadKey, to_global_id
+from schema.contract.kinds import RUNS
 from schema.contract.ports import ThreadsApi
 from schema.contract.wire import RunObject
 from schema.engine.context import Info
@@ -95,7 +97,7 @@ class Mutation:
         """Create a thread, optionally with its first messages."""
 
         async def write(api: ThreadsApi) -> Fields:
-            wire = await api.create_thread(_build_body(ThreadBody, input))
+            wire = await api.write(writes.CREATE_THREAD, None, _build_body(ThreadBody, input))
             return {"thread": Thread(key=ThreadKey(wire.id), wire=wire)}
 
         return await _write_once(info, CreateThreadPayload, input, write)
@@ -106,7 +108,8 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(ThreadKey, input.thread_id, "threadId")
-            wire = await api.update_thread(key, _build_body(ThreadUpdateBody, input, "thread_id", keep_nulls=True))
+            body = _build_body(ThreadUpdateBody, input, "thread_id", keep_nulls=True)
+            wire = await api.write(writes.UPDATE_THREAD, key, body)
             return {"thread": Thread(key=key, wire=wire)}
 
         return await _write_once(info, UpdateThreadPayload, input, write, "threadId")
@@ -117,7 +120,7 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(ThreadKey, input.thread_id, "threadId")
-            await api.delete_thread(key)
+            await api.write(writes.DELETE_THREAD, key, None)
             return {"deleted_id": to_global_id(key)}
 
         return await _write_once(info, DeleteThreadPayload, input, write, "threadId")
@@ -128,7 +131,7 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             thread = read_id(ThreadKey, input.thread_id, "threadId")
-            wire = await api.create_message(thread, _build_body(MessageBody, input, "thread_id"))
+            wire = await api.write(writes.CREATE_MESSAGE, thread, _build_body(MessageBody, input, "thread_id"))
             key = MessageKey(thread.thread_id, wire.id)
             return {"message": Message(key=key, wire=wire), "thread_key": thread}
 
@@ -140,7 +143,8 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(MessageKey, input.message_id, "messageId")
-            wire = await api.update_message(key, _build_body(MetadataUpdateBody, input, "message_id", keep_nulls=True))
+            body = _build_body(MetadataUpdateBody, input, "message_id", keep_nulls=True)
+            wire = await api.write(writes.UPDATE_MESSAGE, key, body)
             # Only in this response version 2 leaves out the attachments: seen in recorded traffic of 2024 and 2025.
             lacks = wire.attachments is None and not api.capabilities.message_files
             return {"message": Message(key=key, wire=wire, lacks_attachments=lacks)}
@@ -153,7 +157,7 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(MessageKey, input.message_id, "messageId")
-            await api.delete_message(key)
+            await api.write(writes.DELETE_MESSAGE, key, None)
             return {"deleted_id": to_global_id(key), "thread_key": ThreadKey(key.thread_id)}
 
         return await _write_once(info, DeleteMessagePayload, input, write, "messageId")
@@ -165,7 +169,7 @@ class Mutation:
         async def write(api: ThreadsApi) -> Fields:
             thread = read_id(ThreadKey, input.thread_id, "threadId")
             body = _build_body(RunBody, input, "thread_id", assistant_id=_assistant_id(input.assistant_id))
-            wire = await api.create_run(thread, body)
+            wire = await api.write(writes.CREATE_RUN, thread, body)
             return {"run": Run(key=RunKey(thread.thread_id, wire.id), wire=wire), "thread_key": thread}
 
         return await _write_once(info, CreateRunPayload, input, write, "threadId")
@@ -178,7 +182,7 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             body = _build_body(ThreadAndRunBody, input, assistant_id=_assistant_id(input.assistant_id))
-            wire = await api.create_thread_and_run(body)
+            wire = await api.write(writes.CREATE_THREAD_AND_RUN, None, body)
             thread_id = _thread_id_from_run(wire)
             return {"run": Run(key=RunKey(thread_id, wire.id), wire=wire), "thread_key": ThreadKey(thread_id)}
 
@@ -190,7 +194,8 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(RunKey, input.run_id, "runId")
-            wire = await api.update_run(key, _build_body(MetadataUpdateBody, input, "run_id", keep_nulls=True))
+            body = _build_body(MetadataUpdateBody, input, "run_id", keep_nulls=True)
+            wire = await api.write(writes.UPDATE_RUN, key, body)
             return {"run": Run(key=key, wire=wire)}
 
         return await _write_once(info, UpdateRunPayload, input, write, "runId")
@@ -201,7 +206,7 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(RunKey, input.run_id, "runId")
-            return {"run": Run(key=key, wire=await api.cancel_run(key))}
+            return {"run": Run(key=key, wire=await api.write(writes.CANCEL_RUN, key, None))}
 
         return await _write_once(info, CancelRunPayload, input, write, "runId")
 
@@ -214,8 +219,8 @@ class Mutation:
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(RunKey, input.run_id, "runId")
             body = _build_body(ToolOutputsBody, input, "run_id")
-            _check_tool_outputs(await info.context.loaders.runs.load(key), body)
-            return {"run": Run(key=key, wire=await api.submit_tool_outputs(key, body))}
+            _check_tool_outputs(await info.context.loaders.objects(RUNS).load(key), body)
+            return {"run": Run(key=key, wire=await api.write(writes.SUBMIT_TOOL_OUTPUTS, key, body))}
 
         return await _write_once(info, SubmitToolOutputsPayload, input, write, "runId")
 
@@ -226,7 +231,7 @@ class Mutation:
         """Create an assistant."""
 
         async def write(api: ThreadsApi) -> Fields:
-            wire = await api.create_assistant(_build_body(AssistantBody, input))
+            wire = await api.write(writes.CREATE_ASSISTANT, None, _build_body(AssistantBody, input))
             return {"assistant": Assistant(key=AssistantKey(wire.id), wire=wire)}
 
         return await _write_once(info, CreateAssistantPayload, input, write)
@@ -242,9 +247,8 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(AssistantKey, input.assistant_id, "assistantId")
-            wire = await api.update_assistant(
-                key, _build_body(AssistantUpdateBody, input, "assistant_id", keep_nulls=True)
-            )
+            body = _build_body(AssistantUpdateBody, input, "assistant_id", keep_nulls=True)
+            wire = await api.write(writes.UPDATE_ASSISTANT, key, body)
             return {"assistant": Assistant(key=key, wire=wire)}
 
         return await _write_once(info, UpdateAssistantPayload, input, write, "assistantId")
@@ -257,7 +261,7 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(AssistantKey, input.assistant_id, "assistantId")
-            await api.delete_assistant(key)
+            await api.write(writes.DELETE_ASSISTANT, key, None)
             return {"deleted_id": to_global_id(key)}
 
         return await _write_once(info, DeleteAssistantPayload, input, write, "assistantId")

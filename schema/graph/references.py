@@ -16,11 +16,11 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 from graphql import FieldNode, GraphQLError, GraphQLField, get_named_type
 
 from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.kinds import AnyKind
 from schema.contract.wire import Page
-from schema.engine.context import Context, Info
+from schema.engine.context import Info
 from schema.engine.deferred import then
 from schema.engine.direct_calls import may_start_loads
-from schema.engine.loaders import PortLoader
 from schema.engine.selection import Arguments, field_names, selected_fields, variables_from_info
 from schema.graph.connections import ConnectionPlan
 
@@ -28,6 +28,7 @@ from schema.graph.connections import ConnectionPlan
 class LoadedNode(Protocol):
     """A node type, as far as loading needs to know it."""
 
+    KIND: ClassVar[AnyKind]
     TYPE_NAME: ClassVar[str]
     KEY_FIELDS: ClassVar[frozenset[str]]
     """Fields that are resolved from the key alone, lists included."""
@@ -41,10 +42,6 @@ class LoadedNode(Protocol):
 
     def __init__(self, key: Any, wire: Any = None) -> None:
         """Make a node of a key and, once it is loaded, its wire object."""
-
-    @staticmethod
-    def loader(context: Context) -> PortLoader[Any, Any]:
-        """Return the loader of the type's wire objects."""
 
 
 NodeT = TypeVar("NodeT", bound=LoadedNode)
@@ -81,7 +78,8 @@ def follow_reference(info: Info, node_type: type[NodeT], key: Any) -> NodeT | No
         _start_loads(info, selection, key)
     if selection.key_is_enough:
         return node_type(key=key)
-    return then(node_type.loader(info.context).start_load(key), lambda load: _node_or_none(node_type, key, load))
+    load = info.context.loaders.objects(node_type.KIND).start_load(key)
+    return then(load, lambda load: _node_or_none(node_type, key, load))
 
 
 def look_up(info: Info, node_type: type[NodeT], key: Any, argument: str = "id") -> NodeT | None:
@@ -116,7 +114,7 @@ def look_up(info: Info, node_type: type[NodeT], key: Any, argument: str = "id") 
 
     if is_proof:
         return then(proofs[0].loader.start_load(proofs[0].first_page_key), finish)
-    return then(node_type.loader(info.context).start_load(key), finish)
+    return then(info.context.loaders.objects(node_type.KIND).start_load(key), finish)
 
 
 def _node_or_none(node_type: type[NodeT], key: Any, load: asyncio.Future[Any]) -> NodeT | None:
@@ -200,7 +198,7 @@ def _start_loads(info: Info, selection: _NodeSelection, key: Any) -> list[Connec
         target, target_key = reference(key)
         target_selection = _node_selection(info, target, [field])
         if not target_selection.key_is_enough:
-            target.loader(info.context).start_load(target_key)
+            info.context.loaders.objects(target.KIND).start_load(target_key)
         _start_loads(info, target_selection, target_key)
     return plans
 

@@ -9,12 +9,11 @@ from typing import Any, ClassVar
 import strawberry
 
 from schema.contract.keys import AssistantKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.kinds import RUN_STEPS, RUNS, RunStepPageKey
 from schema.contract.paging import CursorScope, window_from_arguments
-from schema.contract.ports import RunStepPageKey
 from schema.contract.run_events import is_terminal
 from schema.contract.wire import RunObject
 from schema.engine.context import Context, Info
-from schema.engine.loaders import PortLoader
 from schema.graph.assistant_node import Assistant
 from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, load_connection
 from schema.graph.documented_field import deprecated, documented_field
@@ -36,7 +35,7 @@ from schema.graph.scalars import JSON, DateTime, Metadata, to_date_time, to_json
 def _plan_steps(context: Context, key: RunKey, **paging: Any) -> ConnectionPlan[RunStep]:
     scope = CursorScope("steps", key)
     return ConnectionPlan(
-        context.loaders.run_step_pages,
+        context.loaders.pages(RUN_STEPS),
         RunStepPageKey(key.thread_id, key.run_id, window_from_arguments(scope, context.limits, **paging)),
         scope,
         lambda wire: RunStep(key=RunStepKey(key.thread_id, key.run_id, wire.id), wire=wire),
@@ -53,18 +52,14 @@ def _plan_messages(context: Context, key: RunKey, **paging: Any) -> ConnectionPl
 class Run(Node):
     """Source: schema `RunObject`."""
 
-    TYPE_NAME: ClassVar = "Run"
+    KIND: ClassVar = RUNS
+    TYPE_NAME: ClassVar = KIND.type_name
     KEY_FIELDS: ClassVar = IDENTITY_FIELDS | {"thread", "steps", "messages"}
     LISTS: ClassVar[Mapping[str, ListPlanner]] = {"steps": _plan_steps, "messages": _plan_messages}
     REFERENCES: ClassVar[Mapping[str, ReferenceTarget]] = {"thread": lambda key: (Thread, ThreadKey(key.thread_id))}
 
     key: strawberry.Private[RunKey]
     wire: strawberry.Private[RunObject] = NOT_LOADED
-
-    @staticmethod
-    def loader(context: Context) -> PortLoader[RunKey, RunObject]:
-        """Return the loader of runs."""
-        return context.loaders.runs
 
     @documented_field
     def upstream_id(self) -> str:

@@ -9,9 +9,9 @@ import msgspec
 import strawberry
 
 from schema.contract.keys import AssistantKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.kinds import RUN_STEPS
 from schema.contract.wire import RunStepObject, StepDetailsObject
-from schema.engine.context import Context, Info
-from schema.engine.loaders import PortLoader
+from schema.engine.context import Info
 from schema.graph.assistant_node import Assistant
 from schema.graph.documented_field import documented_field, plain_field
 from schema.graph.enums import RunStepStatus, RunStepType, recognize
@@ -63,7 +63,8 @@ StepDetails: TypeAlias = Annotated[
 class RunStep(Node):
     """Source: schema `RunStepObject`."""
 
-    TYPE_NAME: ClassVar = "RunStep"
+    KIND: ClassVar = RUN_STEPS
+    TYPE_NAME: ClassVar = KIND.type_name
     KEY_FIELDS: ClassVar = IDENTITY_FIELDS | {"thread", "run"}
     LISTS: ClassVar[Mapping[str, ListPlanner]] = {}
     REFERENCES: ClassVar[Mapping[str, ReferenceTarget]] = {
@@ -73,11 +74,6 @@ class RunStep(Node):
 
     key: strawberry.Private[RunStepKey]
     wire: strawberry.Private[RunStepObject] = NOT_LOADED
-
-    @staticmethod
-    def loader(context: Context) -> PortLoader[RunStepKey, RunStepObject]:
-        """Return the loader of run steps."""
-        return context.loaders.run_steps
 
     @documented_field
     def upstream_id(self) -> str:

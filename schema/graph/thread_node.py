@@ -9,13 +9,12 @@ from typing import Annotated, Any, ClassVar
 import strawberry
 
 from schema.contract.keys import RunKey, ThreadKey
+from schema.contract.kinds import RUNS, THREADS, RunPageKey
 from schema.contract.paging import CursorScope, Window, window_from_arguments
-from schema.contract.ports import RunPageKey
 from schema.contract.run_events import is_terminal
 from schema.contract.wire import Page, RunObject, ThreadObject
 from schema.engine.context import Context, Info
 from schema.engine.deferred import then
-from schema.engine.loaders import PortLoader
 from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, load_connection
 from schema.graph.documented_field import documented_field
 from schema.graph.from_wire import tool_resources_from_wire
@@ -46,7 +45,7 @@ def _plan_newest_run(context: Context, key: ThreadKey) -> ConnectionPlan[Run]:
 
 def _plan_run_window(context: Context, key: ThreadKey, scope: CursorScope, window: Window) -> ConnectionPlan[Run]:
     return ConnectionPlan(
-        context.loaders.run_pages,
+        context.loaders.pages(RUNS),
         RunPageKey(key.thread_id, window),
         scope,
         lambda wire: Run(key=RunKey(key.thread_id, wire.id), wire=wire),
@@ -57,7 +56,8 @@ def _plan_run_window(context: Context, key: ThreadKey, scope: CursorScope, windo
 class Thread(Node):
     """Source: schema `ThreadObject`."""
 
-    TYPE_NAME: ClassVar = "Thread"
+    KIND: ClassVar = THREADS
+    TYPE_NAME: ClassVar = KIND.type_name
     KEY_FIELDS: ClassVar = IDENTITY_FIELDS | {"messages", "runs", "activeRun"}
     LISTS: ClassVar[Mapping[str, ListPlanner]] = {
         "runs": _plan_runs,
@@ -68,11 +68,6 @@ class Thread(Node):
 
     key: strawberry.Private[ThreadKey]
     wire: strawberry.Private[ThreadObject] = NOT_LOADED
-
-    @staticmethod
-    def loader(context: Context) -> PortLoader[ThreadKey, ThreadObject]:
-        """Return the loader of threads."""
-        return context.loaders.threads
 
     @documented_field
     def upstream_id(self) -> str:

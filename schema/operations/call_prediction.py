@@ -130,13 +130,6 @@ class _Round:
         self.previous = previous
 
 
-class _LoaderNames:
-    """Replaces the loaders for a planner: each loader is its own name."""
-
-    def __getattr__(self, name: str) -> str:
-        return name
-
-
 def _lists_around(id_or_symbol: object) -> tuple[_UnknownId, ...]:
     return id_or_symbol.lists if isinstance(id_or_symbol, _UnknownId) else ()
 
@@ -150,7 +143,8 @@ class _CallCounter:
 
     def __init__(self, reader: OperationReader, limits: PagingLimits) -> None:
         self._reader = reader
-        self._planner_context: Any = SimpleNamespace(limits=limits, loaders=_LoaderNames())
+        # For a planner, each kind is the loader of its pages.
+        self._planner_context: Any = SimpleNamespace(limits=limits, loaders=SimpleNamespace(pages=lambda kind: kind))
         self._symbols: dict[object, _UnknownId] = {}
         self._calls: dict[object, _Factors] = {}
         self._first_pages: dict[object, dict[_Round, tuple[int, _Factors]]] = {}

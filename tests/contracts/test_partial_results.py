@@ -6,6 +6,7 @@ Besides the demo data, there is an upstream that delays one response, so that a 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,15 +16,20 @@ from gateway.cache.shared_cache import CacheOptions, SharedCache
 from gateway.upstream.threads_api_client import UpstreamClient
 from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.contract.paging import Window
-from schema.contract.ports import (
+from schema.contract.kinds import (
+    ASSISTANTS,
+    MESSAGE_FILES,
+    MESSAGES,
+    RUN_STEPS,
+    RUNS,
     AssistantPageKey,
     MessageFilePageKey,
     MessagePageKey,
     RunPageKey,
     RunStepPageKey,
-    ThreadsApi,
 )
+from schema.contract.paging import Window
+from schema.contract.ports import ThreadsApi
 from tests.contracts.world import World
 from tests.support.scripted_upstream import (
     Request,
@@ -64,11 +70,11 @@ class Recorded:
 async def test_each_partial_result_is_reported_once_and_equals_the_returned_one(api: ThreadsApi, world: World) -> None:
     threads = [key.thread_id for key in world.threads] + ["thread_" + "x" * 24]
     lists: list[tuple[Any, list[Any]]] = [
-        (api.list_messages, [MessagePageKey(thread_id, None, WINDOW) for thread_id in threads]),
-        (api.list_runs, [RunPageKey(thread_id, WINDOW) for thread_id in threads]),
-        (api.list_run_steps, [RunStepPageKey(*key, WINDOW) for key in world.runs]),
-        (api.list_assistants, [AssistantPageKey(WINDOW), AssistantPageKey(Window(1, "desc"))]),
-        (api.list_message_files, [MessageFilePageKey(*key, WINDOW) for key in world.messages]),
+        (partial(api.list, MESSAGES), [MessagePageKey(thread_id, None, WINDOW) for thread_id in threads]),
+        (partial(api.list, RUNS), [RunPageKey(thread_id, WINDOW) for thread_id in threads]),
+        (partial(api.list, RUN_STEPS), [RunStepPageKey(*key, WINDOW) for key in world.runs]),
+        (partial(api.list, ASSISTANTS), [AssistantPageKey(WINDOW), AssistantPageKey(Window(1, "desc"))]),
+        (partial(api.list, MESSAGE_FILES), [MessageFilePageKey(*key, WINDOW) for key in world.messages]),
     ]
     for list_pages, keys in lists:
         assert len(keys) > 1
@@ -148,4 +154,4 @@ async def test_after_cancellation_no_result_is_reported(
 
 
 async def _read(api: ThreadsApi, keys: list[RunPageKey], recorded: Recorded) -> list[Any]:
-    return list(await api.list_runs(keys, on_result=recorded))
+    return list(await api.list(RUNS, keys, on_result=recorded))

@@ -19,9 +19,26 @@ from schema.contract.bodies import (
 )
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, ThreadKey
+from schema.contract.kinds import ASSISTANTS, MESSAGE_FILES, MESSAGES, RUNS, THREADS, MessagePageKey
 from schema.contract.paging import Window
-from schema.contract.ports import MessagePageKey, ThreadsApi
+from schema.contract.ports import ThreadsApi
 from schema.contract.wire import Page, RunObject, ThreadObject
+from schema.contract.writes import (
+    CANCEL_RUN,
+    CREATE_ASSISTANT,
+    CREATE_MESSAGE,
+    CREATE_RUN,
+    CREATE_THREAD,
+    CREATE_THREAD_AND_RUN,
+    DELETE_ASSISTANT,
+    DELETE_MESSAGE,
+    DELETE_THREAD,
+    SUBMIT_TOOL_OUTPUTS,
+    UPDATE_ASSISTANT,
+    UPDATE_MESSAGE,
+    UPDATE_RUN,
+    UPDATE_THREAD,
+)
 from tests.contracts.world import World
 
 UNKNOWN = "x" * 24
@@ -46,12 +63,12 @@ async def get_refusal_code(writing: Awaitable[object]) -> ErrorCode:
 
 
 async def create_thread(api: ThreadsApi, **body: Any) -> ThreadKey:
-    return ThreadKey((await api.create_thread(ThreadBody.model_validate({"messages": [HELLO]} | body))).id)
+    return ThreadKey((await api.write(CREATE_THREAD, None, ThreadBody.model_validate({"messages": [HELLO]} | body))).id)
 
 
 async def create_run(api: ThreadsApi, world: World) -> RunKey:
     thread = await create_thread(api)
-    run = await api.create_run(thread, RunBody(assistant_id=next(iter(world.assistants)).assistant_id))
+    run = await api.write(CREATE_RUN, thread, RunBody(assistant_id=next(iter(world.assistants)).assistant_id))
     return RunKey(thread.thread_id, run.id)
 
 
@@ -70,115 +87,120 @@ def outputs(call_ids: list[str]) -> ToolOutputsBody:
 async def test_a_thread_is_created_with_its_messages_in_order(api: ThreadsApi) -> None:
     answer = HELLO | {"role": "assistant", "content": [{"type": "text", "text": "Hi."}]}
     key = await create_thread(api, messages=[HELLO, answer], metadata={"title": "New"})
-    (thread,) = await api.get_threads([key])
+    (thread,) = await api.get(THREADS, [key])
     assert isinstance(thread, ThreadObject)
     assert (thread.object, thread.metadata) == ("thread", {"title": "New"})
-    (page,) = await api.list_messages([MessagePageKey(key.thread_id, None, Window(10, "asc"))])
+    (page,) = await api.list(MESSAGES, [MessagePageKey(key.thread_id, None, Window(10, "asc"))])
     assert isinstance(page, Page)
     assert [(item.role, to_text(item.content)) for item in page.data] == [("user", "Hello?"), ("assistant", "Hi.")]
 
 
 async def test_an_empty_body_creates_an_empty_thread(api: ThreadsApi) -> None:
-    created = await api.create_thread(ThreadBody())
+    created = await api.write(CREATE_THREAD, None, ThreadBody())
     assert created.metadata == {}
-    (page,) = await api.list_messages([MessagePageKey(created.id, None, Window(10, "asc"))])
+    (page,) = await api.list(MESSAGES, [MessagePageKey(created.id, None, Window(10, "asc"))])
     assert page == Page(data=[])
 
 
 async def test_an_update_changes_only_the_fields_it_has(api: ThreadsApi) -> None:
     key = await create_thread(api, metadata={"title": "Old"})
-    assert (await api.update_thread(key, ThreadUpdateBody())).metadata == {"title": "Old"}
-    assert (await api.update_thread(key, ThreadUpdateBody(metadata={"title": "New"}))).metadata == {"title": "New"}
-    (read,) = await api.get_threads([key])
+    assert (await api.write(UPDATE_THREAD, key, ThreadUpdateBody())).metadata == {"title": "Old"}
+    assert (await api.write(UPDATE_THREAD, key, ThreadUpdateBody(metadata={"title": "New"}))).metadata == {
+        "title": "New"
+    }
+    (read,) = await api.get(THREADS, [key])
     assert isinstance(read, ThreadObject)
     assert read.metadata == {"title": "New"}
 
 
 async def test_a_null_clears_a_field_in_an_update_and_is_ignored_in_a_creation(api: ThreadsApi) -> None:
-    created = await api.create_assistant(AssistantBody(model="gpt-4o", name="Ann", instructions=None))
+    created = await api.write(CREATE_ASSISTANT, None, AssistantBody(model="gpt-4o", name="Ann", instructions=None))
     assert (created.name, created.instructions) == ("Ann", None)
-    changed = await api.update_assistant(
-        AssistantKey(created.id), AssistantUpdateBody(name=None, instructions="Be kind.")
+    changed = await api.write(
+        UPDATE_ASSISTANT, AssistantKey(created.id), AssistantUpdateBody(name=None, instructions="Be kind.")
     )
     assert (changed.id, changed.name, changed.instructions, changed.model) == (created.id, None, "Be kind.", "gpt-4o")
 
 
 async def test_a_new_message_is_the_last_of_its_thread(api: ThreadsApi) -> None:
     key = await create_thread(api)
-    created = await api.create_message(key, MessageBody.model_validate(HELLO | {"metadata": {"a": "b"}}))
+    created = await api.write(CREATE_MESSAGE, key, MessageBody.model_validate(HELLO | {"metadata": {"a": "b"}}))
     assert (created.role, to_text(created.content), created.metadata) == ("user", "Hello?", {"a": "b"})
-    (page,) = await api.list_messages([MessagePageKey(key.thread_id, None, Window(1, "desc"))])
+    (page,) = await api.list(MESSAGES, [MessagePageKey(key.thread_id, None, Window(1, "desc"))])
     assert isinstance(page, Page)
     assert [item.id for item in page.data] == [created.id]
 
 
 async def test_the_metadata_of_messages_and_runs_can_be_updated_at_any_time(api: ThreadsApi, world: World) -> None:
     for key in (next(iter(world.messages)), next(reversed(world.messages))):
-        changed = await api.update_message(key, TAGGED)
+        changed = await api.write(UPDATE_MESSAGE, key, TAGGED)
         assert (changed.id, changed.metadata) == (key.message_id, {"tag": "é"})
     for run_key in world.runs:
-        run = await api.update_run(run_key, TAGGED)
+        run = await api.write(UPDATE_RUN, run_key, TAGGED)
         assert (run.id, run.metadata) == (run_key.run_id, {"tag": "é"})
 
 
 async def test_a_new_run_is_queued_and_locks_its_thread(api: ThreadsApi, world: World) -> None:
     key = await create_run(api, world)
     assistant_id, assistant = next(iter(world.assistants.items()))
-    (run,) = await api.get_runs([key])
+    (run,) = await api.get(RUNS, [key])
     assert isinstance(run, RunObject)
     assert (run.status, run.thread_id, run.model) == ("queued", key.thread_id, assistant.model)
     thread = ThreadKey(key.thread_id)
-    second = await get_refusal(api.create_run(thread, RunBody(assistant_id=assistant_id.assistant_id)))
+    second = await get_refusal(api.write(CREATE_RUN, thread, RunBody(assistant_id=assistant_id.assistant_id)))
     assert second.code is ErrorCode.ACTIVE_RUN
     assert key.run_id in second.message
-    message = await get_refusal(api.create_message(thread, MessageBody.model_validate(HELLO)))
+    message = await get_refusal(api.write(CREATE_MESSAGE, thread, MessageBody.model_validate(HELLO)))
     assert message.code is ErrorCode.ACTIVE_RUN
 
 
 async def test_a_run_can_be_created_with_its_messages_and_its_thread(api: ThreadsApi, world: World) -> None:
     assistant_id = next(iter(world.assistants)).assistant_id
-    thread = ThreadKey((await api.create_thread(ThreadBody())).id)
-    await api.create_run(
-        thread, RunBody.model_validate({"assistant_id": assistant_id, "additional_messages": [HELLO, HELLO]})
+    thread = ThreadKey((await api.write(CREATE_THREAD, None, ThreadBody())).id)
+    await api.write(
+        CREATE_RUN,
+        thread,
+        RunBody.model_validate({"assistant_id": assistant_id, "additional_messages": [HELLO, HELLO]}),
     )
     body = {"assistant_id": assistant_id, "thread": {"messages": [HELLO]}, "temperature": 0.5, "metadata": {"a": "b"}}
-    run = await api.create_thread_and_run(ThreadAndRunBody.model_validate(body))
+    run = await api.write(CREATE_THREAD_AND_RUN, None, ThreadAndRunBody.model_validate(body))
     assert (run.temperature, run.metadata, run.status) == (0.5, {"a": "b"}, "queued")
     assert run.thread_id
-    pages = await api.list_messages(
-        [MessagePageKey(thread_id, None, Window(5, "asc")) for thread_id in (thread.thread_id, run.thread_id)]
+    pages = await api.list(
+        MESSAGES, [MessagePageKey(thread_id, None, Window(5, "asc")) for thread_id in (thread.thread_id, run.thread_id)]
     )
     assert [len(page.data) for page in pages if isinstance(page, Page)] == [2, 1]
 
 
 async def test_a_run_needs_messages_or_instructions(api: ThreadsApi) -> None:
-    assistant = await api.create_assistant(AssistantBody(model="gpt-4o"))
-    thread = ThreadKey((await api.create_thread(ThreadBody())).id)
+    assistant = await api.write(CREATE_ASSISTANT, None, AssistantBody(model="gpt-4o"))
+    thread = ThreadKey((await api.write(CREATE_THREAD, None, ThreadBody())).id)
     assert (
-        await get_refusal_code(api.create_run(thread, RunBody(assistant_id=assistant.id))) is ErrorCode.BAD_USER_INPUT
+        await get_refusal_code(api.write(CREATE_RUN, thread, RunBody(assistant_id=assistant.id)))
+        is ErrorCode.BAD_USER_INPUT
     )
     body = ThreadAndRunBody(assistant_id=assistant.id)
-    assert await get_refusal_code(api.create_thread_and_run(body)) is ErrorCode.BAD_USER_INPUT
-    run = await api.create_run(thread, RunBody(assistant_id=assistant.id, instructions="Say something."))
+    assert await get_refusal_code(api.write(CREATE_THREAD_AND_RUN, None, body)) is ErrorCode.BAD_USER_INPUT
+    run = await api.write(CREATE_RUN, thread, RunBody(assistant_id=assistant.id, instructions="Say something."))
     assert run.instructions == "Say something."
 
 
 async def test_a_run_can_be_cancelled_once(api: ThreadsApi, world: World) -> None:
     key = await create_run(api, world)
-    assert (await api.cancel_run(key)).status == "cancelling"
-    assert await get_refusal_code(api.cancel_run(key)) is ErrorCode.WRONG_STATE
+    assert (await api.write(CANCEL_RUN, key, None)).status == "cancelling"
+    assert await get_refusal_code(api.write(CANCEL_RUN, key, None)) is ErrorCode.WRONG_STATE
     finished = next(key for key, run in world.runs.items() if run.status == "completed")
-    refused = await get_refusal(api.cancel_run(finished))
+    refused = await get_refusal(api.write(CANCEL_RUN, finished, None))
     assert (refused.code, refused.message) == (ErrorCode.WRONG_STATE, "Cannot cancel run with status 'completed'.")
 
 
 async def test_tool_outputs_are_accepted_once_and_only_if_complete(api: ThreadsApi, world: World) -> None:
     key, call_ids = find_waiting_run(world)
-    incomplete = await get_refusal(api.submit_tool_outputs(key, outputs(["call_unknown"])))
+    incomplete = await get_refusal(api.write(SUBMIT_TOOL_OUTPUTS, key, outputs(["call_unknown"])))
     assert (incomplete.code, incomplete.argument) == (ErrorCode.BAD_USER_INPUT, "tool_outputs")
-    run = await api.submit_tool_outputs(key, outputs(call_ids))
+    run = await api.write(SUBMIT_TOOL_OUTPUTS, key, outputs(call_ids))
     assert (run.status, bytes(run.required_action)) == ("queued", b"null")
-    again = await get_refusal(api.submit_tool_outputs(key, outputs(call_ids)))
+    again = await get_refusal(api.write(SUBMIT_TOOL_OUTPUTS, key, outputs(call_ids)))
     assert (again.code, again.message) == (
         ErrorCode.WRONG_STATE,
         'Runs in status "queued" do not accept tool outputs.',
@@ -187,35 +209,35 @@ async def test_tool_outputs_are_accepted_once_and_only_if_complete(api: ThreadsA
 
 async def test_a_deleted_object_is_not_found(api: ThreadsApi, world: World) -> None:
     thread = await create_thread(api)
-    assistant = AssistantKey((await api.create_assistant(AssistantBody(model="gpt-4o"))).id)
-    await api.delete_thread(thread)
-    await api.delete_assistant(assistant)
-    (gone,) = await api.get_threads([thread])
-    (gone_too,) = await api.get_assistants([assistant])
+    assistant = AssistantKey((await api.write(CREATE_ASSISTANT, None, AssistantBody(model="gpt-4o"))).id)
+    await api.write(DELETE_THREAD, thread, None)
+    await api.write(DELETE_ASSISTANT, assistant, None)
+    (gone,) = await api.get(THREADS, [thread])
+    (gone_too,) = await api.get(ASSISTANTS, [assistant])
     for error in (gone, gone_too):
         assert isinstance(error, GatewayError)
         assert error.code is ErrorCode.NOT_FOUND
-    assert await get_refusal_code(api.delete_thread(thread)) is ErrorCode.NOT_FOUND
-    assert await get_refusal_code(api.delete_assistant(assistant)) is ErrorCode.NOT_FOUND
+    assert await get_refusal_code(api.write(DELETE_THREAD, thread, None)) is ErrorCode.NOT_FOUND
+    assert await get_refusal_code(api.write(DELETE_ASSISTANT, assistant, None)) is ErrorCode.NOT_FOUND
 
 
 async def test_deleting_a_thread_deletes_its_messages(api: ThreadsApi, world: World) -> None:
     key = next(iter(world.messages))
-    await api.delete_thread(ThreadKey(key.thread_id))
-    (gone,) = await api.get_messages([key])
+    await api.write(DELETE_THREAD, ThreadKey(key.thread_id), None)
+    (gone,) = await api.get(MESSAGES, [key])
     assert isinstance(gone, GatewayError)
 
 
 async def test_messages_can_be_deleted_in_version_2_only(api: ThreadsApi, world: World, version: str) -> None:
     key = next(iter(world.messages))
     if version == "v1":
-        refused = await get_refusal(api.delete_message(key))
+        refused = await get_refusal(api.write(DELETE_MESSAGE, key, None))
         assert refused.code is ErrorCode.UNSUPPORTED_BY_UPSTREAM
         assert "deleteMessage" in refused.message
         assert "openai-v1" in refused.message
         return
-    await api.delete_message(key)
-    assert await get_refusal_code(api.delete_message(key)) is ErrorCode.NOT_FOUND
+    await api.write(DELETE_MESSAGE, key, None)
+    assert await get_refusal_code(api.write(DELETE_MESSAGE, key, None)) is ErrorCode.NOT_FOUND
 
 
 async def test_a_write_to_a_missing_object_is_not_found(api: ThreadsApi, world: World) -> None:
@@ -225,18 +247,18 @@ async def test_a_write_to_a_missing_object_is_not_found(api: ThreadsApi, world: 
     assistant = AssistantKey(f"asst_{UNKNOWN}")
     new_message, a_run = MessageBody.model_validate(HELLO), RunBody(assistant_id=assistant.assistant_id)
     writings: list[Awaitable[object]] = [
-        api.update_thread(thread, ThreadUpdateBody(metadata={})),
-        api.delete_thread(thread),
-        api.create_message(thread, new_message),
-        api.update_message(message, TAGGED),
-        api.create_run(thread, a_run),
-        api.create_run(next(iter(world.threads)), a_run),
-        api.create_thread_and_run(ThreadAndRunBody(assistant_id=assistant.assistant_id)),
-        api.update_run(run, TAGGED),
-        api.cancel_run(run),
-        api.submit_tool_outputs(run, outputs(["call_1"])),
-        api.update_assistant(assistant, AssistantUpdateBody(name="x")),
-        api.delete_assistant(assistant),
+        api.write(UPDATE_THREAD, thread, ThreadUpdateBody(metadata={})),
+        api.write(DELETE_THREAD, thread, None),
+        api.write(CREATE_MESSAGE, thread, new_message),
+        api.write(UPDATE_MESSAGE, message, TAGGED),
+        api.write(CREATE_RUN, thread, a_run),
+        api.write(CREATE_RUN, next(iter(world.threads)), a_run),
+        api.write(CREATE_THREAD_AND_RUN, None, ThreadAndRunBody(assistant_id=assistant.assistant_id)),
+        api.write(UPDATE_RUN, run, TAGGED),
+        api.write(CANCEL_RUN, run, None),
+        api.write(SUBMIT_TOOL_OUTPUTS, run, outputs(["call_1"])),
+        api.write(UPDATE_ASSISTANT, assistant, AssistantUpdateBody(name="x")),
+        api.write(DELETE_ASSISTANT, assistant, None),
     ]
     for writing in writings:
         assert await get_refusal_code(writing) is ErrorCode.NOT_FOUND
@@ -252,22 +274,38 @@ async def test_a_field_of_the_other_version_is_refused_with_its_path(
 ) -> None:
     thread = next(iter(world.threads))
     cases: list[tuple[str, str, Awaitable[object]]] = [
-        ("v1", "content", api.create_message(thread, MessageBody.model_validate(TWO_TEXTS))),
-        ("v1", "messages.1.attachments", api.create_thread(ThreadBody.model_validate({"messages": [HELLO, ATTACHED]}))),
-        ("v1", "tool_resources", api.update_thread(thread, ThreadUpdateBody.model_validate({"tool_resources": {}}))),
+        ("v1", "content", api.write(CREATE_MESSAGE, thread, MessageBody.model_validate(TWO_TEXTS))),
+        (
+            "v1",
+            "messages.1.attachments",
+            api.write(CREATE_THREAD, None, ThreadBody.model_validate({"messages": [HELLO, ATTACHED]})),
+        ),
+        (
+            "v1",
+            "tool_resources",
+            api.write(UPDATE_THREAD, thread, ThreadUpdateBody.model_validate({"tool_resources": {}})),
+        ),
         (
             "v1",
             "tools.0",
-            api.create_assistant(AssistantBody.model_validate({"model": "m", "tools": [{"type": "file_search"}]})),
+            api.write(
+                CREATE_ASSISTANT, None, AssistantBody.model_validate({"model": "m", "tools": [{"type": "file_search"}]})
+            ),
         ),
-        ("v2", "messages.0.file_ids", api.create_thread(ThreadBody.model_validate({"messages": [WITH_FILES]}))),
+        (
+            "v2",
+            "messages.0.file_ids",
+            api.write(CREATE_THREAD, None, ThreadBody.model_validate({"messages": [WITH_FILES]})),
+        ),
         (
             "v2",
             "tools.1",
-            api.create_assistant(
+            api.write(
+                CREATE_ASSISTANT,
+                None,
                 AssistantBody.model_validate(
                     {"model": "m", "tools": [{"type": "code_interpreter"}, {"type": "retrieval"}]}
-                )
+                ),
             ),
         ),
     ]
@@ -282,10 +320,10 @@ async def test_a_field_of_the_other_version_is_refused_with_its_path(
 async def test_a_message_has_files_in_the_form_of_its_version(api: ThreadsApi, version: str) -> None:
     thread = await create_thread(api)
     body = WITH_FILES if version == "v1" else ATTACHED
-    message = await api.create_message(thread, MessageBody.model_validate(body))
+    message = await api.write(CREATE_MESSAGE, thread, MessageBody.model_validate(body))
     if version == "v1":
         assert message.file_ids == ["file-1"]
-        (file,) = await api.get_message_files([MessageFileKey(thread.thread_id, message.id, "file-1")])
+        (file,) = await api.get(MESSAGE_FILES, [MessageFileKey(thread.thread_id, message.id, "file-1")])
         assert not isinstance(file, GatewayError)
         return
     assert [attachment.file_id for attachment in message.attachments or ()] == ["file-1"]

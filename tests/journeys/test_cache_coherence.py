@@ -22,12 +22,13 @@ from gateway.cache.cached_threads_api import CachedThreadsApi
 from schema.contract.bodies import MessageBody, MetadataUpdateBody, RunBody, ThreadUpdateBody
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import MessageKey
+from schema.contract.kinds import Key, MessagePageKey, RunPageKey
 from schema.contract.paging import Window
-from schema.contract.ports import MessagePageKey, RunPageKey
+from schema.contract.writes import CREATE_MESSAGE, CREATE_RUN, DELETE_THREAD, UPDATE_MESSAGE, UPDATE_RUN, UPDATE_THREAD
 from tests.gateway.cache.cached_queries import response_key as question
 from tests.gateway.cache.processes import processes
-from tests.gateway.cache.upstream import ACTIVE, ENDED, READS, THREAD, USER_MESSAGE, T, Upstream, cached
-from tests.support.fake_threads_api import FakeThreadsApi, Key
+from tests.gateway.cache.upstream import ACTIVE, ENDED, THREAD, USER_MESSAGE, T, Upstream, cached, read
+from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.valkey import running_valkey
 from tests.support.wire_samples import run
 
@@ -54,12 +55,12 @@ def edited(number: int) -> dict[str, str]:
 
 
 WRITES: dict[str, Callable[[Any, int], Awaitable[Any]]] = {
-    "update_thread": lambda api, n: api.update_thread(THREAD, ThreadUpdateBody(metadata=edited(n))),
-    "update_message": lambda api, n: api.update_message(USER_MESSAGE, MetadataUpdateBody(metadata=edited(n))),
-    "create_message": lambda api, _: api.create_message(THREAD, HELLO),
-    "update_run": lambda api, n: api.update_run(ENDED, MetadataUpdateBody(metadata=edited(n))),
-    "create_run": lambda api, _: api.create_run(THREAD, RunBody(assistant_id="asst_1")),
-    "delete_thread": lambda api, _: api.delete_thread(THREAD),
+    "update_thread": lambda api, n: api.write(UPDATE_THREAD, THREAD, ThreadUpdateBody(metadata=edited(n))),
+    "update_message": lambda api, n: api.write(UPDATE_MESSAGE, USER_MESSAGE, MetadataUpdateBody(metadata=edited(n))),
+    "create_message": lambda api, _: api.write(CREATE_MESSAGE, THREAD, HELLO),
+    "update_run": lambda api, n: api.write(UPDATE_RUN, ENDED, MetadataUpdateBody(metadata=edited(n))),
+    "create_run": lambda api, _: api.write(CREATE_RUN, THREAD, RunBody(assistant_id="asst_1")),
+    "delete_thread": lambda api, _: api.write(DELETE_THREAD, THREAD, None),
 }
 
 
@@ -102,7 +103,7 @@ class World(Upstream):
         plain = FakeThreadsApi(threads=self.threads, messages=self.messages, runs=self.runs, assistants=self.assistants)
         state = {}
         for key in KEYS:
-            (answer,) = at_once(getattr(plain, READS[type(key)])([key]))
+            (answer,) = at_once(read(plain, key))
             state[key] = shown(answer)
         self.history.append(state)
 
@@ -123,7 +124,7 @@ class Held:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._world, name)
-        if name in READS.values():
+        if name.startswith(("get_", "list_")):
             return lambda keys: self._call(method, keys)
         return lambda *arguments: self._call(method, *arguments, writes=True)
 
@@ -258,7 +259,7 @@ class Coherence(RuleBasedStateMachine):
             assert answer in right, f"{key}: expected one of {right}, got {answer!r}"
 
     async def _read_batch(self, api: CachedThreadsApi, keys: Sequence[Key]) -> list[bytes]:
-        return [shown(answer) for answer in await getattr(api, READS[type(keys[0])])(keys)]
+        return [shown(answer) for answer in await read(api, *keys)]
 
     async def _read_as_operation(self, api: CachedThreadsApi, keys: Sequence[Key]) -> list[bytes]:
         """Read keys of any type one after another, as one operation whose response may be repeated."""

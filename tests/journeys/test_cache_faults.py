@@ -10,7 +10,8 @@ from gateway.cache.redis_link import OPEN_SECONDS
 from gateway.cache.shared_cache import CacheOptions, SharedCache
 from schema.contract.bodies import MessageBody, ThreadUpdateBody
 from schema.contract.keys import ThreadKey
-from schema.contract.ports import MessagePageKey
+from schema.contract.kinds import MessagePageKey
+from schema.contract.writes import CREATE_MESSAGE, UPDATE_THREAD
 from tests.gateway.cache.processes import PATIENT_SECONDS, processes
 from tests.gateway.cache.upstream import ALL_KEYS, OPEN, THREAD, T, Upstream, cached, read, until
 from tests.support.valkey import Valkey, running_cluster, running_valkey
@@ -23,7 +24,7 @@ MESSAGES = MessagePageKey(T, None, OPEN)
 
 
 async def update(shared: SharedCache, upstream: Upstream, owner: str) -> None:
-    await cached(upstream, shared).update_thread(THREAD, ThreadUpdateBody(metadata={"owner": owner}))
+    await cached(upstream, shared).write(UPDATE_THREAD, THREAD, ThreadUpdateBody(metadata={"owner": owner}))
 
 
 async def owner_seen(shared: SharedCache, upstream: Upstream) -> str:
@@ -208,7 +209,7 @@ async def test_one_server_of_a_cluster_of_three_dies() -> None:
             servers[1].kill()
             for key in keys:
                 body = ThreadUpdateBody(metadata={"owner": "of two"})
-                await cached(upstream, shared).update_thread(key, body)
+                await cached(upstream, shared).write(UPDATE_THREAD, key, body)
                 (found,) = await read(cached(upstream, shared), key)
                 assert found.metadata == {"owner": "of two"}
             servers[2].kill()
@@ -219,6 +220,6 @@ async def test_ten_requests_at_once_while_redis_is_down_all_get_a_response() -> 
     async with processes(1, "unix:///nowhere/valkey.sock") as (shared,):
         hello = MessageBody.model_validate({"role": "user", "content": [{"type": "text", "text": "Hello?"}]})
         upstream.runs.clear()
-        await cached(upstream, shared).create_message(THREAD, hello)
+        await cached(upstream, shared).write(CREATE_MESSAGE, THREAD, hello)
         pages = await asyncio.gather(*(read(cached(upstream, shared), MESSAGES) for _ in range(10)))
         assert {len(page.data) for (page,) in pages} == {3}

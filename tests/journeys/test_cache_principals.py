@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from gateway.cache import tags
 from gateway.cache.shared_cache import SharedCache
 from schema.contract.bodies import AssistantUpdateBody, MetadataUpdateBody, ThreadUpdateBody
+from schema.contract.kinds import Key
+from schema.contract.writes import UPDATE_ASSISTANT, UPDATE_MESSAGE, UPDATE_RUN, UPDATE_THREAD
 from schema.root import build_schema
 from tests.gateway.cache.cached_queries import operation_runner, run_query
 from tests.gateway.cache.processes import processes
@@ -29,7 +31,6 @@ from tests.gateway.cache.upstream import (
     read,
     until,
 )
-from tests.support.fake_threads_api import Key
 from tests.support.valkey import Valkey, running_valkey
 from tests.support.wire_samples import run
 
@@ -76,13 +77,13 @@ def owners_in(answers: list[Any]) -> set[str]:
 async def write(api: Any, name: str, owner: str) -> None:
     metadata = {"owner": owner}
     if name == "update_thread":
-        await api.update_thread(THREAD, ThreadUpdateBody(metadata=metadata))
+        await api.write(UPDATE_THREAD, THREAD, ThreadUpdateBody(metadata=metadata))
     elif name == "update_message":
-        await api.update_message(USER_MESSAGE, MetadataUpdateBody(metadata=metadata))
+        await api.write(UPDATE_MESSAGE, USER_MESSAGE, MetadataUpdateBody(metadata=metadata))
     elif name == "update_run":
-        await api.update_run(ENDED, MetadataUpdateBody(metadata=metadata))
+        await api.write(UPDATE_RUN, ENDED, MetadataUpdateBody(metadata=metadata))
     else:
-        await api.update_assistant(ASSISTANT, AssistantUpdateBody(metadata=metadata))
+        await api.write(UPDATE_ASSISTANT, ASSISTANT, AssistantUpdateBody(metadata=metadata))
 
 
 @pytest.mark.parametrize("store", ["memory", "redis"])

@@ -8,11 +8,12 @@ from strawberry.types.execution import ExecutionResult
 
 from schema.contract.errors import GatewayError
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.kinds import Key
 from schema.contract.paging import PagingLimits
 from schema.contract.ports import Results
 from schema.engine.context import Context
 from schema.root import build_schema
-from tests.support.fake_threads_api import FakeThreadsApi, Key
+from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import assistant, message, message_file, run, run_step, thread
 
 SCHEMA = build_schema()

@@ -8,23 +8,29 @@ found.
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Protocol, TypeAlias, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from gateway.upstream.dialects import DIALECTS, unsupported_operation_error
 from schema.contract.cost import Cost
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
-from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
-from schema.contract.ports import (
-    AssistantPageKey,
-    Capabilities,
-    MessageFilePageKey,
+from schema.contract.kinds import (
+    MESSAGE_FILES,
+    MESSAGES,
+    RUN_STEPS,
+    RUNS,
+    THREADS,
+    AnyKind,
+    Key,
+    Kind,
     MessagePageKey,
-    OnResult,
-    Results,
-    RunPageKey,
-    RunStepPageKey,
+    NodeKeyT,
+    ObjectT,
+    PageKeyT,
 )
+from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
+from schema.contract.ports import Capabilities, OnResult, Results
 from schema.contract.wire import (
     AssistantObject,
     MessageFileObject,
@@ -38,8 +44,8 @@ from schema.contract.wire import (
 from tests.support.fake_writes import FakeWrites, not_found
 
 WRITES = ("create_", "update_", "delete_", "cancel_", "submit_")
-PageKey: TypeAlias = MessagePageKey | RunPageKey | RunStepPageKey | AssistantPageKey | MessageFilePageKey
-Key: TypeAlias = NodeKey | PageKey
+
+PARENTS: Mapping[AnyKind, AnyKind] = {MESSAGES: THREADS, RUNS: THREADS, RUN_STEPS: RUNS, MESSAGE_FILES: MESSAGES}
 
 V1 = DIALECTS["openai-v1"].capabilities
 V2 = DIALECTS["openai-v2"].capabilities
@@ -56,7 +62,6 @@ class Listed(Protocol):
 
 ListedT = TypeVar("ListedT", bound=Listed)
 KeyT = TypeVar("KeyT", bound=Key)
-NodeKeyT = TypeVar("NodeKeyT", bound=NodeKey)
 ValueT = TypeVar("ValueT")
 
 
@@ -105,56 +110,21 @@ class FakeThreadsApi(FakeWrites):
         """The number of keys read plus the number of writes: roughly the calls that a client would send upstream."""
         return sum(1 if name.startswith(WRITES) else len(keys) for name, keys in self.calls)
 
-    async def get_threads(self, keys: Sequence[ThreadKey]) -> Results[ThreadObject]:
-        return await self._answer("get_threads", keys, lambda key: _get(self.threads, key))
+    async def get(self, kind: Kind[NodeKeyT, ObjectT, Any], keys: Sequence[NodeKeyT]) -> Results[ObjectT]:
+        return await self._answer(f"get_{kind.name}", keys, partial(self._find, kind))
 
-    async def get_messages(self, keys: Sequence[MessageKey]) -> Results[MessageObject]:
-        return await self._answer("get_messages", keys, lambda key: _get(self.messages, key))
-
-    async def get_runs(self, keys: Sequence[RunKey]) -> Results[RunObject]:
-        return await self._answer("get_runs", keys, lambda key: _get(self.runs, key))
-
-    async def get_run_steps(self, keys: Sequence[RunStepKey]) -> Results[RunStepObject]:
-        return await self._answer("get_run_steps", keys, lambda key: _get(self.run_steps, key))
-
-    async def get_assistants(self, keys: Sequence[AssistantKey]) -> Results[AssistantObject]:
-        return await self._answer("get_assistants", keys, lambda key: _get(self.assistants, key))
-
-    async def get_message_files(self, keys: Sequence[MessageFileKey]) -> Results[MessageFileObject]:
-        return await self._answer("get_message_files", keys, self._message_file)
-
-    async def list_messages(
-        self, keys: Sequence[MessagePageKey], *, on_result: OnResult[MessagePageKey, Page[MessageObject]] | None = None
-    ) -> Results[Page[MessageObject]]:
-        return await self._list("list_messages", keys, self._message_page, on_result)
-
-    async def list_runs(
-        self, keys: Sequence[RunPageKey], *, on_result: OnResult[RunPageKey, Page[RunObject]] | None = None
-    ) -> Results[Page[RunObject]]:
-        return await self._list("list_runs", keys, self._run_page, on_result)
-
-    async def list_run_steps(
-        self, keys: Sequence[RunStepPageKey], *, on_result: OnResult[RunStepPageKey, Page[RunStepObject]] | None = None
-    ) -> Results[Page[RunStepObject]]:
-        return await self._list("list_run_steps", keys, self._run_step_page, on_result)
-
-    async def list_assistants(
+    async def list(
         self,
-        keys: Sequence[AssistantPageKey],
+        kind: Kind[Any, ObjectT, PageKeyT],
+        keys: Sequence[PageKeyT],
         *,
-        on_result: OnResult[AssistantPageKey, Page[AssistantObject]] | None = None,
-    ) -> Results[Page[AssistantObject]]:
-        return await self._list(
-            "list_assistants", keys, lambda key: _page(self.assistants.values(), key.window), on_result
-        )
-
-    async def list_message_files(
-        self,
-        keys: Sequence[MessageFilePageKey],
-        *,
-        on_result: OnResult[MessageFilePageKey, Page[MessageFileObject]] | None = None,
-    ) -> Results[Page[MessageFileObject]]:
-        return await self._list("list_message_files", keys, self._message_file_page, on_result)
+        on_result: OnResult[PageKeyT, Page[ObjectT]] | None = None,
+    ) -> Results[Page[ObjectT]]:
+        answers = await self._answer(f"list_{kind.name}", keys, partial(self._find_page, kind))
+        if on_result is not None:
+            for key, answer in dict(zip(keys, answers, strict=True)).items():
+                on_result(key, answer)
+        return answers
 
     async def _answer(
         self, name: str, keys: Sequence[KeyT], find: Callable[[KeyT], ValueT | GatewayError]
@@ -165,19 +135,6 @@ class FakeThreadsApi(FakeWrites):
                 await calls.enter_async_context(self.cost.measure_call())
             await asyncio.sleep(0)  # yields like all I/O, so that a test sees which calls run at the same time
         return [self.failure_for(key) or find(key) for key in keys]
-
-    async def _list(
-        self,
-        name: str,
-        keys: Sequence[KeyT],
-        find: Callable[[KeyT], ValueT | GatewayError],
-        on_result: OnResult[KeyT, ValueT] | None,
-    ) -> Results[ValueT]:
-        answers = await self._answer(name, keys, find)
-        if on_result is not None:
-            for key, answer in dict(zip(keys, answers, strict=True)).items():
-                on_result(key, answer)
-        return answers
 
     async def begin_write(self, name: str, key: NodeKey | None) -> None:
         self.calls.append((name, () if key is None else (key,)))
@@ -191,52 +148,26 @@ class FakeThreadsApi(FakeWrites):
         # Keys of different types may be equal, so their types are compared too.
         return next((error for other, error in self.fail.items() if type(other) is type(key) and other == key), None)
 
-    def _message_file(self, key: MessageFileKey) -> MessageFileObject | GatewayError:
-        return (
-            _get(self.message_files, key)
-            if self._capabilities.message_files
-            else unsupported_operation_error(self._capabilities.dialect, "getMessageFile")
-        )
+    def _find(self, kind: Kind[NodeKeyT, ObjectT, Any], key: NodeKeyT) -> ObjectT | GatewayError:
+        if kind is MESSAGE_FILES and not self._capabilities.message_files:
+            return unsupported_operation_error(self._capabilities.dialect, "getMessageFile")
+        found: ObjectT | None = self._table(kind).get(key)
+        return not_found(key) if found is None else found
 
-    def _message_page(self, key: MessagePageKey) -> Page[MessageObject] | GatewayError:
-        if (missing := _missing(self.threads, ThreadKey(key.thread_id))) is not None:
-            return missing
-        return _page(
-            (
-                message
-                for owner, message in self.messages.items()
-                if owner.thread_id == key.thread_id and key.run_id in {None, message.run_id}
-            ),
-            key.window,
-        )
-
-    def _run_page(self, key: RunPageKey) -> Page[RunObject] | GatewayError:
-        if (missing := _missing(self.threads, ThreadKey(key.thread_id))) is not None:
-            return missing
-        return _page((run for owner, run in self.runs.items() if owner.thread_id == key.thread_id), key.window)
-
-    def _run_step_page(self, key: RunStepPageKey) -> Page[RunStepObject] | GatewayError:
-        run_key = RunKey(key.thread_id, key.run_id)
-        if (missing := _missing(self.runs, run_key)) is not None:
-            return missing
-        return _page((step for owner, step in self.run_steps.items() if owner[:2] == run_key), key.window)
-
-    def _message_file_page(self, key: MessageFilePageKey) -> Page[MessageFileObject] | GatewayError:
-        if not self._capabilities.message_files:
+    def _find_page(self, kind: Kind[Any, ObjectT, PageKeyT], key: PageKeyT) -> Page[ObjectT] | GatewayError:
+        if kind is MESSAGE_FILES and not self._capabilities.message_files:
             return unsupported_operation_error(self._capabilities.dialect, "listMessageFiles")
-        message_key = MessageKey(key.thread_id, key.message_id)
-        if (missing := _missing(self.messages, message_key)) is not None:
-            return missing
-        return _page((file for owner, file in self.message_files.items() if owner[:2] == message_key), key.window)
+        parent_key, table = kind.to_parent_key(key), self._table(kind)
+        parent = PARENTS.get(kind)
+        if parent is not None and (owner := parent.key_type(*parent_key)) not in self._table(parent):
+            return not_found(owner)
+        run_id = key.run_id if isinstance(key, MessagePageKey) else None
+        listed = [found for found_key, found in table.items() if found_key[:-1] == parent_key]
+        return _page([found for found in listed if run_id in {None, getattr(found, "run_id", None)}], key.window)
 
-
-def _get(table: Mapping[NodeKeyT, ValueT], key: NodeKeyT) -> ValueT | GatewayError:
-    found = table.get(key)
-    return not_found(key) if found is None else found
-
-
-def _missing(table: Mapping[NodeKeyT, object], key: NodeKeyT) -> GatewayError | None:
-    return None if key in table else not_found(key)
+    def _table(self, kind: AnyKind) -> dict[Any, Any]:
+        table: dict[Any, Any] = getattr(self, kind.name)
+        return table
 
 
 def _page(objects: Iterable[ListedT], window: Window) -> Page[ListedT] | GatewayError:

@@ -36,6 +36,7 @@ from schema.contract.wire import (
     RunStepObject,
     ThreadObject,
 )
+from schema.contract.writes import BodyT, ResultT, Write, WriteKeyT
 
 FIRST_SECOND = 1_900_000_000
 """Later than the objects of any test, so that a created object is the last in its list."""
@@ -63,22 +64,25 @@ class FakeWrites:
     async def begin_write(self, name: str, key: NodeKey | None) -> None:
         """Record a write, and raise the error that the test set for it."""
 
-    async def create_thread(self, body: ThreadBody) -> ThreadObject:
-        await self.begin_write("create_thread", None)
+    async def write(self, operation: Write[WriteKeyT, BodyT, ResultT], key: WriteKeyT, body: BodyT) -> ResultT:
+        await self.begin_write(operation.name, key)
+        result: ResultT = getattr(self, f"_{operation.name}")(*(part for part in (key, body) if part is not None))
+        return result
+
+    def _create_thread(self, body: ThreadBody) -> ThreadObject:
         return self._new_thread(self._sent(body))
 
-    async def update_thread(self, key: ThreadKey, body: ThreadUpdateBody) -> ThreadObject:
-        return await self._update("update_thread", self.threads, key, body)
+    def _update_thread(self, key: ThreadKey, body: ThreadUpdateBody) -> ThreadObject:
+        return self._update(self.threads, key, body)
 
-    async def delete_thread(self, key: ThreadKey) -> None:
-        await self._delete("delete_thread", self.threads, key)
+    def _delete_thread(self, key: ThreadKey) -> None:
+        self._delete(self.threads, key)
         tables: tuple[dict[Any, Any], ...] = (self.messages, self.runs, self.run_steps, self.message_files)
         for table in tables:
             for owned in [one for one in table if one.thread_id == key.thread_id]:
                 del table[owned]
 
-    async def create_message(self, thread: ThreadKey, body: MessageBody) -> MessageObject:
-        await self.begin_write("create_message", thread)
+    def _create_message(self, thread: ThreadKey, body: MessageBody) -> MessageObject:
         wire_body = self._sent(body)
         _find(self.threads, thread)
         if (run_id := self._active_run(thread)) is not None:
@@ -87,16 +91,15 @@ class FakeWrites:
             )
         return self._new_message(thread, wire_body)
 
-    async def update_message(self, key: MessageKey, body: MetadataUpdateBody) -> MessageObject:
-        return await self._update("update_message", self.messages, key, body)
+    def _update_message(self, key: MessageKey, body: MetadataUpdateBody) -> MessageObject:
+        return self._update(self.messages, key, body)
 
-    async def delete_message(self, key: MessageKey) -> None:
+    def _delete_message(self, key: MessageKey) -> None:
         if (unsupported := DIALECTS[self._dialect].unsupported_error("deleteMessage")) is not None:
             raise unsupported
-        await self._delete("delete_message", self.messages, key)
+        self._delete(self.messages, key)
 
-    async def create_run(self, thread: ThreadKey, body: RunBody) -> RunObject:
-        await self.begin_write("create_run", thread)
+    def _create_run(self, thread: ThreadKey, body: RunBody) -> RunObject:
         wire_body = self._sent(body)
         _find(self.threads, thread)
         assistant = _find(self.assistants, AssistantKey(body.assistant_id))
@@ -107,8 +110,7 @@ class FakeWrites:
             self._new_message(thread, message)
         return self._new_run(thread, wire_body, assistant)
 
-    async def create_thread_and_run(self, body: ThreadAndRunBody) -> RunObject:
-        await self.begin_write("create_thread_and_run", None)
+    def _create_thread_and_run(self, body: ThreadAndRunBody) -> RunObject:
         wire_body = self._sent(body)
         assistant = _find(self.assistants, AssistantKey(body.assistant_id))
         thread = ThreadKey(self._new_thread(wire_body.get("thread", {})).id)
@@ -119,18 +121,16 @@ class FakeWrites:
             raise
         return self._new_run(thread, wire_body, assistant)
 
-    async def update_run(self, key: RunKey, body: MetadataUpdateBody) -> RunObject:
-        return await self._update("update_run", self.runs, key, body)
+    def _update_run(self, key: RunKey, body: MetadataUpdateBody) -> RunObject:
+        return self._update(self.runs, key, body)
 
-    async def cancel_run(self, key: RunKey) -> RunObject:
-        await self.begin_write("cancel_run", key)
+    def _cancel_run(self, key: RunKey) -> RunObject:
         run = _find(self.runs, key)
         if run.status not in {"queued", "in_progress", "requires_action"}:
             raise _refused(ErrorCode.WRONG_STATE, f"Cannot cancel run with status '{run.status}'.")
         return self._store(self.runs, key, msgspec.structs.replace(run, status="cancelling", required_action=NULL))
 
-    async def submit_tool_outputs(self, key: RunKey, body: ToolOutputsBody) -> RunObject:
-        await self.begin_write("submit_tool_outputs", key)
+    def _submit_tool_outputs(self, key: RunKey, body: ToolOutputsBody) -> RunObject:
         wire_body = self._sent(body)
         run = _find(self.runs, key)
         if run.status != "requires_action":
@@ -143,16 +143,15 @@ class FakeWrites:
             raise _refused(ErrorCode.BAD_USER_INPUT, words, argument="tool_outputs")
         return self._store(self.runs, key, msgspec.structs.replace(run, status="queued", required_action=NULL))
 
-    async def create_assistant(self, body: AssistantBody) -> AssistantObject:
-        await self.begin_write("create_assistant", None)
+    def _create_assistant(self, body: AssistantBody) -> AssistantObject:
         created = self._make(AssistantObject, "asst", "assistant", {"metadata": {}, "tools": []} | self._sent(body))
         return self._store(self.assistants, AssistantKey(created.id), created)
 
-    async def update_assistant(self, key: AssistantKey, body: AssistantUpdateBody) -> AssistantObject:
-        return await self._update("update_assistant", self.assistants, key, body)
+    def _update_assistant(self, key: AssistantKey, body: AssistantUpdateBody) -> AssistantObject:
+        return self._update(self.assistants, key, body)
 
-    async def delete_assistant(self, key: AssistantKey) -> None:
-        await self._delete("delete_assistant", self.assistants, key)
+    def _delete_assistant(self, key: AssistantKey) -> None:
+        self._delete(self.assistants, key)
 
     @property
     def _dialect(self) -> Any:
@@ -164,8 +163,7 @@ class FakeWrites:
         self.bodies.append(wire_body)
         return wire_body
 
-    async def _update(self, name: str, table: dict[KeyT, ObjectT], key: KeyT, body: Body) -> ObjectT:
-        await self.begin_write(name, key)
+    def _update(self, table: dict[KeyT, ObjectT], key: KeyT, body: Body) -> ObjectT:
         wire_body = self._sent(body, send_nulls=True)
         found = _find(table, key)
         # A field that cannot be null keeps its value.
@@ -173,8 +171,7 @@ class FakeWrites:
         fields = {part: getattr(found, part) for part in found.__struct_fields__}  # type: ignore[attr-defined]
         return self._store(table, key, msgspec.json.decode(msgspec.json.encode(fields | changes), type=type(found)))
 
-    async def _delete(self, name: str, table: dict[KeyT, ObjectT], key: KeyT) -> None:
-        await self.begin_write(name, key)
+    def _delete(self, table: dict[KeyT, ObjectT], key: KeyT) -> None:
         _find(table, key)
         del table[key]
 

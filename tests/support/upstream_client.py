@@ -13,9 +13,11 @@ from gateway.upstream.threads_api_client import UpstreamClient
 from schema.contract.bodies import RunBody
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import ThreadKey
+from schema.contract.kinds import THREADS
 from schema.contract.ports import ThreadsApi
 from schema.contract.run_streams import RunStream, StreamEvent
 from schema.contract.wire import RunObject
+from schema.contract.writes import CREATE_RUN
 
 CREDENTIAL = "Bearer key-of-somebody"
 T1 = ThreadKey("thread_1")
@@ -54,7 +56,7 @@ def replace_pauses(monkeypatch: pytest.MonkeyPatch) -> RecordedSleeps:
 
 async def read_failure(api: ThreadsApi) -> GatewayError:
     """Read `T1` and return the error."""
-    (got,) = await api.get_threads([T1])
+    (got,) = await api.get(THREADS, [T1])
     assert isinstance(got, GatewayError)
     return got
 
@@ -65,7 +67,7 @@ def run_event(status: str) -> bytes:
 
 
 async def create_run(api: ThreadsApi) -> RunObject:
-    return await api.create_run(T1, RunBody(assistant_id="asst_1", model=None))
+    return await api.write(CREATE_RUN, T1, RunBody(assistant_id="asst_1", model=None))
 
 
 class StreamRecorder:

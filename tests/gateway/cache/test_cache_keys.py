@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 
 from gateway.cache.cache_keys import quote_id, redis_key, to_cache_key
 from schema.contract.keys import MessageKey, RunKey, ThreadKey
+from schema.contract.kinds import Key, MessagePageKey, RunPageKey
 from schema.contract.paging import Window
-from schema.contract.ports import MessagePageKey, RunPageKey
 from tests.gateway.cache.upstream import ALL_KEYS
-from tests.support.fake_threads_api import Key
 
 TEXTS = st.text(max_size=8) | st.sampled_from(["", "a/b", "%", "a:b", "{x}", "messages"])
 WINDOWS = st.builds(Window, st.integers(1, 100), st.sampled_from(["asc", "desc"]), st.none() | TEXTS)

@@ -5,7 +5,7 @@ import pytest
 
 from gateway.cache.cached_threads_api import CachedThreadsApi
 from gateway.cache.shared_cache import CacheOptions, SharedCache
-from gateway.cache.tags import change_observed, thread_updated
+from gateway.cache.tags import change_observed, changed_by
 from schema.contract.bodies import (
     AssistantBody,
     AssistantUpdateBody,
@@ -19,7 +19,23 @@ from schema.contract.bodies import (
 )
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, RunStepKey, ThreadKey
-from schema.contract.ports import AssistantPageKey, MessagePageKey, RunPageKey
+from schema.contract.kinds import AssistantPageKey, Key, MessagePageKey, RunPageKey
+from schema.contract.writes import (
+    CANCEL_RUN,
+    CREATE_ASSISTANT,
+    CREATE_MESSAGE,
+    CREATE_RUN,
+    CREATE_THREAD,
+    CREATE_THREAD_AND_RUN,
+    DELETE_ASSISTANT,
+    DELETE_MESSAGE,
+    DELETE_THREAD,
+    SUBMIT_TOOL_OUTPUTS,
+    UPDATE_ASSISTANT,
+    UPDATE_MESSAGE,
+    UPDATE_RUN,
+    UPDATE_THREAD,
+)
 from tests.gateway.cache.processes import processes
 from tests.gateway.cache.upstream import (
     ACTIVE,
@@ -34,7 +50,7 @@ from tests.gateway.cache.upstream import (
     cached,
     read,
 )
-from tests.support.fake_threads_api import V1, V2, Key
+from tests.support.fake_threads_api import V1, V2
 from tests.support.wire_samples import run, run_step
 
 Write: TypeAlias = Callable[[CachedThreadsApi], Awaitable[Any]]
@@ -48,38 +64,50 @@ OUTPUTS = ToolOutputsBody.model_validate({"tool_outputs": [{"tool_call_id": "cal
 
 # (name, write, the keys that are read before it and have to show it afterwards)
 WRITES: list[tuple[str, Write, Sequence[Key]]] = [
-    ("update_thread", lambda api: api.update_thread(THREAD, ThreadUpdateBody(metadata={"owner": "edited"})), [THREAD]),
-    ("delete_thread", lambda api: api.delete_thread(THREAD), [THREAD, USER_MESSAGE, MessagePageKey(T, None, OPEN)]),
+    (
+        "update_thread",
+        lambda api: api.write(UPDATE_THREAD, THREAD, ThreadUpdateBody(metadata={"owner": "edited"})),
+        [THREAD],
+    ),
+    (
+        "delete_thread",
+        lambda api: api.write(DELETE_THREAD, THREAD, None),
+        [THREAD, USER_MESSAGE, MessagePageKey(T, None, OPEN)],
+    ),
     (
         "create_message",
-        lambda api: api.create_message(OTHER_THREAD, MessageBody.model_validate(HELLO)),
+        lambda api: api.write(CREATE_MESSAGE, OTHER_THREAD, MessageBody.model_validate(HELLO)),
         [OTHER_MESSAGES],
     ),
     (
         "update_message",
-        lambda api: api.update_message(USER_MESSAGE, EDITED),
+        lambda api: api.write(UPDATE_MESSAGE, USER_MESSAGE, EDITED),
         [USER_MESSAGE, MessagePageKey(T, None, OPEN)],
     ),
     (
         "delete_message",
-        lambda api: api.delete_message(USER_MESSAGE),
+        lambda api: api.write(DELETE_MESSAGE, USER_MESSAGE, None),
         [USER_MESSAGE, MessagePageKey(T, None, OPEN)],
     ),
     (
         "create_run",
-        lambda api: api.create_run(OTHER_THREAD, RUN_WITH_MESSAGES),
+        lambda api: api.write(CREATE_RUN, OTHER_THREAD, RUN_WITH_MESSAGES),
         [OTHER_MESSAGES, RunPageKey("thread_2", OPEN)],
     ),
-    ("update_run", lambda api: api.update_run(ENDED, EDITED), [ENDED, RunPageKey(T, OPEN)]),
-    ("cancel_run", lambda api: api.cancel_run(ACTIVE), [ACTIVE, RunPageKey(T, OPEN)]),
-    ("submit_tool_outputs", lambda api: api.submit_tool_outputs(WAITING, OUTPUTS), [WAITING]),
-    ("create_assistant", lambda api: api.create_assistant(AssistantBody(model="gpt-4o")), [AssistantPageKey(OPEN)]),
+    ("update_run", lambda api: api.write(UPDATE_RUN, ENDED, EDITED), [ENDED, RunPageKey(T, OPEN)]),
+    ("cancel_run", lambda api: api.write(CANCEL_RUN, ACTIVE, None), [ACTIVE, RunPageKey(T, OPEN)]),
+    ("submit_tool_outputs", lambda api: api.write(SUBMIT_TOOL_OUTPUTS, WAITING, OUTPUTS), [WAITING]),
+    (
+        "create_assistant",
+        lambda api: api.write(CREATE_ASSISTANT, None, AssistantBody(model="gpt-4o")),
+        [AssistantPageKey(OPEN)],
+    ),
     (
         "update_assistant",
-        lambda api: api.update_assistant(ASSISTANT, AssistantUpdateBody(name="New")),
+        lambda api: api.write(UPDATE_ASSISTANT, ASSISTANT, AssistantUpdateBody(name="New")),
         [ASSISTANT, AssistantPageKey(OPEN)],
     ),
-    ("delete_assistant", lambda api: api.delete_assistant(ASSISTANT), [ASSISTANT, AssistantPageKey(OPEN)]),
+    ("delete_assistant", lambda api: api.write(DELETE_ASSISTANT, ASSISTANT, None), [ASSISTANT, AssistantPageKey(OPEN)]),
 ]
 
 
@@ -143,9 +171,9 @@ async def test_a_created_thread_is_found_after_a_stored_not_found(caches: list[S
     for key in created:
         (result,) = await read(cached(upstream, reader), key)
         assert isinstance(result, GatewayError)
-    await cached(upstream, writer).create_thread(ThreadBody())
+    await cached(upstream, writer).write(CREATE_THREAD, None, ThreadBody())
     body = {"assistant_id": "asst_1", "thread": {"messages": [HELLO]}}
-    await cached(upstream, writer).create_thread_and_run(ThreadAndRunBody.model_validate(body))
+    await cached(upstream, writer).write(CREATE_THREAD_AND_RUN, None, ThreadAndRunBody.model_validate(body))
     for key in created:
         (result,) = await read(cached(upstream, reader), key)
         assert result.id == key.thread_id
@@ -158,7 +186,7 @@ async def test_a_new_message_leaves_other_objects_of_its_thread_cached(caches: l
     writer, reader = caches
     for key in keys:
         await read(cached(upstream, reader), key)
-    await cached(upstream, writer).create_message(THREAD, MessageBody.model_validate(HELLO))
+    await cached(upstream, writer).write(CREATE_MESSAGE, THREAD, MessageBody.model_validate(HELLO))
     upstream.calls.clear()
     for key in keys:
         await read(cached(upstream, reader), key)
@@ -192,9 +220,9 @@ async def test_switched_off_all_reads_go_to_the_upstream_and_writes_still_invali
             await read(cached(upstream, shared), THREAD)
         assert len(upstream.calls) == 2
         assert len(shared.memory) == 0
-        tags = thread_updated(THREAD)
+        tags = changed_by(UPDATE_THREAD, THREAD, ThreadUpdateBody(metadata={}))
         before = await shared.store.look_up("ann", tags, [], 0)
-        await cached(upstream, shared).update_thread(THREAD, ThreadUpdateBody(metadata={}))
+        await cached(upstream, shared).write(UPDATE_THREAD, THREAD, ThreadUpdateBody(metadata={}))
         after = await shared.store.look_up("ann", tags, [], 0)
         assert before is not None
         assert after is not None
@@ -206,7 +234,7 @@ async def test_on_write_is_called_for_each_write_even_a_failed_one() -> None:
     async with processes(1, None) as (shared,):
         upstream = Upstream()
         api = CachedThreadsApi(upstream, shared, "ann", written.append)
-        await api.cancel_run(ACTIVE)
+        await api.write(CANCEL_RUN, ACTIVE, None)
         with pytest.raises(GatewayError):
-            await api.cancel_run(RunKey(T, "run_gone"))
+            await api.write(CANCEL_RUN, RunKey(T, "run_gone"), None)
     assert written == [ACTIVE, THREAD, RunKey(T, "run_gone"), THREAD]

@@ -9,10 +9,9 @@ from gateway.cache.entry import CacheEntry
 from schema.contract import wire
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import MessageKey, RunKey, ThreadKey
-from schema.contract.ports import MessagePageKey
+from schema.contract.kinds import Key, MessagePageKey
 from schema.contract.wire import Page
 from tests.gateway.cache.upstream import ALL_KEYS, Upstream, read
-from tests.support.fake_threads_api import Key
 from tests.support.wire_samples import message, raws, run, thread
 
 NAME = "tg:{x}v:thread/1"

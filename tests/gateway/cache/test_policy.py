@@ -15,12 +15,11 @@ from gateway.cache.policy import (
 )
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
+from schema.contract.kinds import AssistantPageKey, Key, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 from schema.contract.paging import Window
-from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 from schema.contract.run_events import TERMINAL_STATUSES
 from schema.contract.wire import Page
 from tests.gateway.cache.upstream import ASSISTANT, ASSISTANT_MESSAGE, ENDED, FILE, STEP, THREAD, T
-from tests.support.fake_threads_api import Key
 from tests.support.wire_samples import assistant, message, message_file, run, run_step, thread
 
 CREATED = 1_699_009_709

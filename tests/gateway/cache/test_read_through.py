@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -13,10 +14,11 @@ from gateway.cache.result_storer import ResultStorer
 from gateway.cache.shared_cache import SharedCache
 from schema.contract.cost import Cost
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.contract.keys import MessageKey, ThreadKey
+from schema.contract.keys import ThreadKey
+from schema.contract.kinds import ASSISTANTS, THREADS, AssistantPageKey, Key
 from schema.contract.paging import Window
-from schema.contract.ports import AssistantPageKey
 from schema.contract.wire import ThreadObject
+from schema.contract.writes import DELETE_THREAD
 from tests.gateway.cache.processes import Clock, processes
 from tests.gateway.cache.upstream import (
     ACTIVE,
@@ -34,7 +36,6 @@ from tests.gateway.cache.upstream import (
     read,
     until,
 )
-from tests.support.fake_threads_api import Key
 from tests.support.valkey import Valkey
 from tests.support.wire_samples import thread
 
@@ -86,7 +87,7 @@ async def test_the_misses_of_a_batch_are_fetched_in_one_call(shared: SharedCache
 
 async def test_an_empty_batch_needs_no_call(shared: SharedCache) -> None:
     upstream = Upstream()
-    assert list(await cached(upstream, shared).get_threads([])) == []
+    assert list(await cached(upstream, shared).get(THREADS, [])) == []
     assert upstream.calls == []
 
 
@@ -137,12 +138,12 @@ async def test_when_the_upstream_fails_a_stale_result_is_returned_and_counted(
 async def test_on_result_gets_the_stale_result_instead_of_a_failure(shared: SharedCache, clock: Clock) -> None:
     upstream = Upstream()
     stale, missing = (AssistantPageKey(Window(size, "asc")) for size in (5, 6))
-    (first,) = await cached(upstream, shared).list_assistants([stale])
+    (first,) = await cached(upstream, shared).list(ASSISTANTS, [stale])
     upstream.fails(stale, missing)
     clock.now += 3000
     api = cached(upstream, shared)
     arrived: dict[AssistantPageKey, object] = {}
-    results = await api.list_assistants([stale, missing], on_result=arrived.__setitem__)
+    results = await api.list(ASSISTANTS, [stale, missing], on_result=arrived.__setitem__)
     assert repr(results[0]) == repr(first)
     assert results[1] is DOWN
     assert arrived == {stale: results[0], missing: DOWN}
@@ -152,7 +153,7 @@ async def test_on_result_gets_the_stale_result_instead_of_a_failure(shared: Shar
 async def test_on_result_gets_stored_results_before_fetched_ones(shared: SharedCache) -> None:
     upstream = Upstream()
     stored, missing = (AssistantPageKey(Window(size, "asc")) for size in (1, 6))
-    await cached(upstream, shared).list_assistants([stored])
+    await cached(upstream, shared).list(ASSISTANTS, [stored])
     await shared.wait_until_idle()
     upstream.gate.clear()
     arrived: dict[AssistantPageKey, object] = {}
@@ -167,7 +168,7 @@ async def test_on_result_gets_stored_results_before_fetched_ones(shared: SharedC
 async def _list_assistants(
     api: CachedThreadsApi, keys: list[AssistantPageKey], arrived: dict[AssistantPageKey, object]
 ) -> list[object]:
-    return list(await api.list_assistants(keys, on_result=arrived.__setitem__))
+    return list(await api.list(ASSISTANTS, keys, on_result=arrived.__setitem__))
 
 
 async def test_a_refusal_is_returned_though_there_is_a_stale_result(shared: SharedCache, clock: Clock) -> None:
@@ -184,7 +185,7 @@ async def test_a_result_invalidated_by_a_write_is_not_used_when_the_upstream_fai
 ) -> None:
     upstream = Upstream()
     await read(cached(upstream, shared), THREAD)
-    await cached(upstream, shared).delete_thread(THREAD)
+    await cached(upstream, shared).write(DELETE_THREAD, THREAD, None)
     upstream.fails(THREAD)
     clock.now += 3600
     assert await read(cached(upstream, shared), THREAD) == [DOWN]
@@ -205,7 +206,7 @@ async def test_the_message_of_a_run_is_stored_once_the_run_is_known_to_have_ende
 
 async def test_an_unexpected_exception_of_the_inner_port_reaches_the_caller(shared: SharedCache) -> None:
     class Broken(Upstream):
-        async def get_messages(self, keys: object) -> list[MessageKey]:  # type: ignore[override]
+        async def get(self, kind: object, keys: object) -> list[Any]:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -233,7 +234,7 @@ async def test_a_newer_value_of_another_process_is_found_though_memory_has_an_ou
             await read(cached(upstream, shared), THREAD)
             await shared.wait_until_idle()
         assert len(upstream.calls) == 1
-        await cached(upstream, one).delete_thread(THREAD)
+        await cached(upstream, one).write(DELETE_THREAD, THREAD, None)
         await read(cached(upstream, one), THREAD)
         await one.wait_until_idle()
         calls = len(upstream.calls)

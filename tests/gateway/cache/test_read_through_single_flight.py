@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from schema.contract.kinds import Key
 from tests.gateway.cache.processes import processes
 from tests.gateway.cache.upstream import ALL_KEYS, THREAD, Upstream, cached, read, until
-from tests.support.fake_threads_api import Key
 from tests.support.valkey import Valkey
 
 

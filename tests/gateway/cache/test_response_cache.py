@@ -13,13 +13,13 @@ from gateway.cache.shared_cache import CacheOptions, SharedCache
 from schema.contract.bodies import ThreadUpdateBody
 from schema.contract.cost import Cost
 from schema.contract.keys import AssistantKey, RunKey, ThreadKey
+from schema.contract.kinds import RUN_STEPS, Key, MessagePageKey, RunPageKey, RunStepPageKey
 from schema.contract.paging import Window
-from schema.contract.ports import MessagePageKey, RunPageKey, RunStepPageKey
 from schema.contract.wire import Page
+from schema.contract.writes import UPDATE_THREAD
 from tests.gateway.cache.cached_queries import response_key
 from tests.gateway.cache.processes import Clock, processes
 from tests.gateway.cache.upstream import ACTIVE, ASSISTANT, ENDED, OPEN, THREAD, T, Upstream, cached, read
-from tests.support.fake_threads_api import Key
 from tests.support.valkey import Valkey, running_valkey
 from tests.support.wire_samples import assistant, run, run_step
 
@@ -53,7 +53,7 @@ async def find(upstream: Upstream, shared: SharedCache, scope: str = "ann") -> b
 
 
 async def update(upstream: Upstream, shared: SharedCache, scope: str = "ann") -> None:
-    await cached(upstream, shared, scope).update_thread(THREAD, ThreadUpdateBody(metadata={"seen": "yes"}))
+    await cached(upstream, shared, scope).write(UPDATE_THREAD, THREAD, ThreadUpdateBody(metadata={"seen": "yes"}))
 
 
 async def test_a_response_is_found_without_a_call_and_counts_cache_hits(two: list[SharedCache]) -> None:
@@ -78,7 +78,7 @@ async def test_a_write_in_any_process_invalidates_a_response(two: list[SharedCac
 async def test_a_write_of_another_object_or_principal_leaves_a_response_valid(two: list[SharedCache]) -> None:
     upstream = Upstream()
     await store(upstream, two[0], *STEADY)
-    await cached(upstream, two[1]).update_thread(ThreadKey("thread_2"), ThreadUpdateBody(metadata={}))
+    await cached(upstream, two[1]).write(UPDATE_THREAD, ThreadKey("thread_2"), ThreadUpdateBody(metadata={}))
     await update(upstream, two[1], "bob")
     assert await find(upstream, two[0]) == DATA
     assert await find(upstream, two[0], "bob") is None
@@ -209,7 +209,7 @@ class EarlyResults(Upstream):
         self.messages.clear()
         self.end = asyncio.Event()
 
-    async def list_run_steps(self, keys: Sequence[RunStepPageKey], *, on_result: Any = None) -> Any:
+    async def list(self, kind: Any, keys: Sequence[Any], *, on_result: Any = None) -> Any:
         pages = {key: Page(data=[run_step("step_1")], has_more=False) for key in keys}
         if on_result is not None:
             for key, page in pages.items():
@@ -229,7 +229,7 @@ async def test_early_results_are_recorded_and_a_missing_result_prevents_storing(
     async with processes(1, None) as (shared,):
         await read(cached(upstream, shared), ENDED, RunKey(T, "run_3"))
         api, arrived = cached(upstream, shared), asyncio.Event()
-        reading = asyncio.create_task(api.list_run_steps(keys, on_result=lambda *_: arrived.set()))
+        reading = asyncio.create_task(api.list(RUN_STEPS, keys, on_result=lambda *_: arrived.set()))
         await arrived.wait()
         api.store_response(KEY, DATA)
         assert len(shared.responses) == stored

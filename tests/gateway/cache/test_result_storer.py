@@ -6,8 +6,8 @@ from gateway.cache.ended_runs import EndedRuns
 from gateway.cache.result_storer import ResultStorer
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey
+from schema.contract.kinds import Key, MessagePageKey, RunPageKey
 from schema.contract.paging import Window
-from schema.contract.ports import MessagePageKey, RunPageKey
 from schema.contract.wire import Page
 from tests.gateway.cache.processes import Clock, processes
 from tests.gateway.cache.upstream import (
@@ -24,7 +24,6 @@ from tests.gateway.cache.upstream import (
     object_key,
     read,
 )
-from tests.support.fake_threads_api import Key
 from tests.support.wire_samples import run, thread
 
 

@@ -3,8 +3,8 @@ import asyncio
 import pytest
 
 from gateway.cache.shared_cache import CacheOptions, SharedCache
+from schema.contract.kinds import RunPageKey
 from schema.contract.paging import Window
-from schema.contract.ports import RunPageKey
 from tests.gateway.cache.upstream import THREAD, T, Upstream, cached, read, until
 
 

@@ -4,14 +4,16 @@ import pytest
 
 from gateway.cache import tags
 from gateway.cache.cache_keys import to_group
-from gateway.cache.tags import Tag, Tags, candidate_tags, dependencies
-from schema.contract.bodies import RunBody
+from gateway.cache.tags import Tag, Tags, candidate_tags, changed_by, dependencies
+from schema.contract import writes
+from schema.contract.bodies import AssistantBody, MessageBody, MetadataUpdateBody, RunBody, ThreadUpdateBody
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
-from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
+from schema.contract.kinds import AssistantPageKey, Key, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 from tests.gateway.cache.upstream import ALL_KEYS, OPEN, T
-from tests.support.fake_threads_api import Key
+from tests.support.wire_samples import thread
 
 HELLO = {"role": "user", "content": [{"type": "text", "text": "Hello?"}]}
+NEW_MESSAGE = MessageBody.model_validate(HELLO)
 PLAIN_RUN = RunBody(assistant_id="asst_1")
 RUN_WITH_MESSAGES = RunBody.model_validate({"assistant_id": "asst_1", "additional_messages": [HELLO]})
 
@@ -54,23 +56,27 @@ THREAD_VALUES = {name for name, (key, *_) in KINDS.items() if to_group(key) == t
 RUN_PROGRESSED = {"run", "listed run", *RUN_PAGES, "no step", "steps", *UNSETTLED}
 
 WRITES: list[tuple[str, Tags, set[str]]] = [
-    ("create_thread", tags.thread_created(T), THREAD_VALUES),
-    ("update_thread", tags.thread_updated(ThreadKey(T)), {"thread", "no thread"}),
-    ("delete_thread", tags.thread_deleted(ThreadKey(T)), THREAD_VALUES),
-    ("create_message", tags.message_created(ThreadKey(T)), MESSAGES_CREATED),
+    ("create_thread", tags.created_by(writes.CREATE_THREAD, thread(T)), THREAD_VALUES),
+    ("update_thread", changed_by(writes.UPDATE_THREAD, ThreadKey(T), ThreadUpdateBody()), {"thread", "no thread"}),
+    ("delete_thread", changed_by(writes.DELETE_THREAD, ThreadKey(T), None), THREAD_VALUES),
+    ("create_message", changed_by(writes.CREATE_MESSAGE, ThreadKey(T), NEW_MESSAGE), MESSAGES_CREATED),
     (
         "update_message",
-        tags.message_changed(MessageKey(T, "m1")),
+        changed_by(writes.UPDATE_MESSAGE, MessageKey(T, "m1"), MetadataUpdateBody()),
         {"message", "listed message", *MESSAGE_PAGES, "file", "files"},
     ),
-    ("create_run", tags.run_created(ThreadKey(T), PLAIN_RUN), {*RUN_PAGES, "no run", *UNSETTLED}),
+    ("create_run", changed_by(writes.CREATE_RUN, ThreadKey(T), PLAIN_RUN), {*RUN_PAGES, "no run", *UNSETTLED}),
     (
         "create_run with messages",
-        tags.run_created(ThreadKey(T), RUN_WITH_MESSAGES),
+        changed_by(writes.CREATE_RUN, ThreadKey(T), RUN_WITH_MESSAGES),
         {*RUN_PAGES, "no run", *UNSETTLED, *MESSAGES_CREATED},
     ),
-    ("update_run", tags.run_updated(RunKey(T, "r1")), {"run", "listed run", *RUN_PAGES}),
-    ("cancel_run", tags.run_progressed(RunKey(T, "r1")), RUN_PROGRESSED),
+    (
+        "update_run",
+        changed_by(writes.UPDATE_RUN, RunKey(T, "r1"), MetadataUpdateBody()),
+        {"run", "listed run", *RUN_PAGES},
+    ),
+    ("cancel_run", changed_by(writes.CANCEL_RUN, RunKey(T, "r1"), None), RUN_PROGRESSED),
     (
         "run change observed",
         tags.change_observed(RunKey(T, "r1")),
@@ -81,8 +87,16 @@ WRITES: list[tuple[str, Tags, set[str]]] = [
         tags.change_observed(ThreadKey(T)),
         {*RUN_PAGES, "listed run", "no run", *UNSETTLED, *MESSAGES_CREATED, *MESSAGE_PAGES, "listed message"},
     ),
-    ("create_assistant", tags.assistant_created(), {"assistants", "no assistant"}),
-    ("update_assistant", tags.assistant_changed(AssistantKey("a1")), {"assistant", "listed assistant", "assistants"}),
+    (
+        "create_assistant",
+        changed_by(writes.CREATE_ASSISTANT, None, AssistantBody(model="m")),
+        {"assistants", "no assistant"},
+    ),
+    (
+        "update_assistant",
+        changed_by(writes.DELETE_ASSISTANT, AssistantKey("a1"), None),
+        {"assistant", "listed assistant", "assistants"},
+    ),
 ]
 
 
@@ -107,4 +121,4 @@ def test_a_result_depends_on_candidates_of_its_own_group(key: Any, flags: tuple[
 
 
 def test_ids_are_quoted_so_that_no_two_tags_are_equal() -> None:
-    assert tags.run_updated(RunKey(T, "a/b"))[0] == Tag(to_group(ThreadKey(T)), "run/a%2Fb")
+    assert changed_by(writes.CANCEL_RUN, RunKey(T, "a/b"), None)[0] == Tag(to_group(ThreadKey(T)), "run/a%2Fb")

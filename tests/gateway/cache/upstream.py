@@ -10,17 +10,18 @@ from gateway.cache.shared_cache import SharedCache
 from schema.contract.cost import Cost
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
-from schema.contract.paging import Window
-from schema.contract.ports import (
+from schema.contract.kinds import (
+    KINDS,
     AssistantPageKey,
+    Key,
     MessageFilePageKey,
     MessagePageKey,
-    Results,
     RunPageKey,
     RunStepPageKey,
-    ThreadsApi,
 )
-from tests.support.fake_threads_api import V1, FakeThreadsApi, Key
+from schema.contract.paging import Window
+from schema.contract.ports import Results, ThreadsApi
+from tests.support.fake_threads_api import V1, FakeThreadsApi
 from tests.support.wire_samples import assistant, message, message_file, run, run_step, thread
 
 T = "thread_1"
@@ -43,20 +44,6 @@ PAGE_KEYS = (
     MessageFilePageKey(T, "msg_1", OPEN),
 )
 ALL_KEYS: tuple[Key, ...] = (*OBJECT_KEYS, *PAGE_KEYS)
-READS = {
-    ThreadKey: "get_threads",
-    MessageKey: "get_messages",
-    RunKey: "get_runs",
-    RunStepKey: "get_run_steps",
-    AssistantKey: "get_assistants",
-    MessageFileKey: "get_message_files",
-    MessagePageKey: "list_messages",
-    RunPageKey: "list_runs",
-    RunStepPageKey: "list_run_steps",
-    AssistantPageKey: "list_assistants",
-    MessageFilePageKey: "list_message_files",
-}
-
 KeyT = TypeVar("KeyT", bound=Key)
 ValueT = TypeVar("ValueT")
 
@@ -120,7 +107,10 @@ def cached(upstream: FakeThreadsApi, shared: SharedCache, scope: str = "ann") ->
 
 async def read(api: ThreadsApi, *keys: Key) -> list[Any]:
     """Read keys of one type."""
-    return list(await getattr(api, READS[type(keys[0])])(keys))
+    key_type = type(keys[0])
+    kind = next(kind for kind in KINDS if key_type in {kind.key_type, kind.page_key_type})
+    results: Sequence[Any] = await (api.get(kind, keys) if key_type is kind.key_type else api.list(kind, keys))
+    return list(results)
 
 
 def object_key(page_key: Key, object_id: str) -> Any:

@@ -14,6 +14,7 @@ from schema.contract.bodies import RunBody
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.ports import RunEvents, ThreadsApi
 from schema.contract.run_events import MessageFinishedChange, Provenance, RunEvent, TextDeltaChange
+from schema.contract.writes import CREATE_RUN
 from tests.support.emulator import AUTHORIZATION, Emulator
 from tests.support.run_log_processes import SCOPE, statuses, take_all
 
@@ -47,7 +48,7 @@ def streamed_text(events: list[RunEvent]) -> str:
 async def test_a_run_created_here_is_followed_by_token_without_a_further_call(emulator: Emulator) -> None:
     async with a_gateway(emulator) as (api, events):
         thread, assistant_id = await a_thread(emulator, "Hello!")
-        run = await api.create_run(thread, RunBody(assistant_id=assistant_id, model=None))
+        run = await api.write(CREATE_RUN, thread, RunBody(assistant_id=assistant_id, model=None))
         calls = emulator.counts.total
         feeds = [await events.follow_run(RunKey(*thread, run.id)) for _ in range(3)]
         emulator.clock.advance(60)

@@ -1,10 +1,12 @@
 """One process polls for all, as often as the run changes. The others stand by."""
 
+from typing import Any
+
 import pytest
 
 from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.kinds import RunStepPageKey
 from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
-from schema.contract.ports import RunStepPageKey
 from tests.support.run_log_processes import (
     RUN,
     SCOPE,
@@ -88,13 +90,13 @@ async def test_a_slow_poll_does_not_lose_the_lease(world: World) -> None:
     world.put_run("queued")
     first = await poller.events.follow_status(RUN)
     second = await world.during(other.events.follow_status(RUN))
-    get_runs = world.api.get_runs
+    get = world.api.get
 
-    async def slowly(keys: list[object]) -> object:
+    async def slowly(kind: Any, keys: list[Any]) -> object:
         await world.sleep(20)
-        return await get_runs(keys)  # type: ignore[arg-type]
+        return await get(kind, keys)
 
-    world.api.get_runs = slowly  # type: ignore[assignment, method-assign]
+    world.api.get = slowly  # type: ignore[assignment, method-assign]
     before = world.polls()
     await world.pass_seconds(65, step=0.5)
     assert world.polls() - before <= 3
@@ -123,7 +125,7 @@ async def test_an_unexpected_error_ends_the_readers(world: World, caplog: pytest
     world.put_run("queued")
     feed = await process.events.follow_status(RUN)
     take_now(feed)
-    world.api.get_runs = None  # type: ignore[assignment, method-assign]
+    world.api.get = None  # type: ignore[assignment, method-assign]
     with pytest.raises(GatewayError) as failed:
         await world.during(take_all(feed))
     assert failed.value.code is ErrorCode.INTERNAL

@@ -1,17 +1,19 @@
 """A poll of a run makes only the calls that are needed, and the end is not shown before the events that led to it."""
 
+from typing import Any
+
 import pytest
 
 from gateway.run_log.run_poller import RunPoller
 from gateway.run_log.run_state import RunState
 from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.kinds import MESSAGES, MessagePageKey, RunStepPageKey
 from schema.contract.paging import Window
-from schema.contract.ports import MessagePageKey, RunStepPageKey
 from schema.contract.run_events import FaultChange, SnapshotChange, StatusChange
 from tests.support.run_log_processes import RUN, World, a_message, a_run, a_step
 
 STEPS = RunStepPageKey(*RUN, Window(100, "asc"))
-MESSAGES = MessagePageKey("thread_1", "run_1", Window(100, "desc"))
+MESSAGE_PAGE = MessagePageKey("thread_1", "run_1", Window(100, "desc"))
 
 
 def started_state() -> RunState:
@@ -49,12 +51,12 @@ async def test_a_server_without_the_run_filter_costs_one_page(world: World) -> N
     for number in range(250):
         world.put_message(a_message("x", None, f"msg_{number:03}", created_at=number, run_id="run_0"))
     world.put_message(a_message("x", None, created_at=999))
-    listed = world.api.list_messages
+    list_pages = world.api.list
 
-    async def unfiltered(keys: list[MessagePageKey]) -> object:
-        return await listed([key._replace(run_id=None) for key in keys])
+    async def unfiltered(kind: Any, keys: list[Any]) -> object:
+        return await list_pages(kind, [key._replace(run_id=None) if kind is MESSAGES else key for key in keys])
 
-    world.api.list_messages = unfiltered  # type: ignore[assignment, method-assign]
+    world.api.list = unfiltered  # type: ignore[assignment, method-assign]
     (change,) = (await RunPoller(RUN, RunState()).poll(world.api, with_details=True)).to_diff().changes
     assert isinstance(change, SnapshotChange)
     assert [message.id for message in change.messages] == ["msg_1"]
@@ -71,7 +73,7 @@ async def test_failed_parts_do_not_hide_the_status_of_an_active_run(world: World
 @pytest.mark.parametrize("code", [ErrorCode.UPSTREAM_FAILED, ErrorCode.UPSTREAM_INVALID_RESPONSE])
 async def test_an_end_waits_for_its_parts_with_a_limit(world: World, code: ErrorCode) -> None:
     world.put_run("completed")
-    world.api.fail = {MESSAGES: GatewayError(code, "No.")}
+    world.api.fail = {MESSAGE_PAGE: GatewayError(code, "No.")}
     poller = RunPoller(RUN, started_state())
     for _ in range(4):
         with pytest.raises(GatewayError):

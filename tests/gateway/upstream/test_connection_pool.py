@@ -9,7 +9,9 @@ from gateway.upstream.threads_api_client import BoundThreadsApi
 from schema.contract.bodies import ThreadBody
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import ThreadKey
+from schema.contract.kinds import THREADS
 from schema.contract.wire import ThreadObject
+from schema.contract.writes import CREATE_THREAD
 from tests.support.scripted_upstream import SILENCE, Request, ScriptedResponse, ScriptedUpstream, echo
 from tests.support.upstream_client import T1, ClientMaker, StreamRecorder, create_run
 
@@ -34,7 +36,7 @@ async def wait_for_requests(upstream: ScriptedUpstream, expected: int) -> None:
 
 
 async def _read(api: BoundThreadsApi) -> object:
-    return await api.get_threads(KEYS)
+    return await api.get(THREADS, KEYS)
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
@@ -54,7 +56,7 @@ async def test_callers_share_the_connections_whatever_their_credential(
         await start_reads(upstream, client.bind(credentials[0], caller="a"), 2),
         await start_reads(upstream, client.bind(credentials[1], caller="b"), 4),
     ]
-    (thread,) = await client.bind(credentials[2], caller="c").get_threads([T1])
+    (thread,) = await client.bind(credentials[2], caller="c").get(THREADS, [T1])
     assert isinstance(thread, ThreadObject)
     assert len(upstream.requests) == 5
     await end(*greedy)
@@ -68,7 +70,7 @@ async def test_all_operations_of_one_caller_have_one_share(
     client = make_client(pool_size=6)
     reading = await start_reads(upstream, client.bind(credentials[0], caller="a"), 2)
     again = asyncio.create_task(_read(client.bind(credentials[1], caller="a")))
-    (thread,) = await client.bind(None, caller="b").get_threads([T1])
+    (thread,) = await client.bind(None, caller="b").get(THREADS, [T1])
     assert isinstance(thread, ThreadObject)
     assert len(upstream.requests) == 3
     await end(reading, again)
@@ -92,7 +94,7 @@ async def test_writes_leave_half_of_a_callers_share_and_of_the_connections(
     apis = [client.bind(None, caller=f"caller {number % 10}") for number in range(30)]
     writes: list[asyncio.Task[object]] = [asyncio.create_task(_create_thread(api)) for api in apis]
     await wait_for_requests(upstream, 6)
-    (thread,) = await apis[0].get_threads([T1])
+    (thread,) = await apis[0].get(THREADS, [T1])
     assert isinstance(thread, ThreadObject)
     assert len(upstream.requests) == 7
     await end(*writes)
@@ -131,4 +133,4 @@ async def test_one_waiting_write_too_many_is_refused_before_it_is_sent(
 
 
 async def _create_thread(api: BoundThreadsApi) -> object:
-    return await api.create_thread(ThreadBody())
+    return await api.write(CREATE_THREAD, None, ThreadBody())

@@ -12,6 +12,7 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import ThreadKey
 from schema.contract.run_streams import StreamEvent
 from schema.contract.wire import MessageObject, RunObject, RunStepObject, ThreadObject
+from schema.contract.writes import CREATE_RUN
 from tests.support.scripted_upstream import ScriptedUpstream, chunked_response, response
 from tests.support.upstream_client import CREDENTIAL, ClientMaker, StreamRecorder
 
@@ -148,7 +149,11 @@ async def test_each_habit_is_read_through_the_client(
         chunked_response(*[habit.sent[start : start + size] for start in range(0, len(habit.sent), size)])
     )
     recorder = StreamRecorder()
-    run = await make_client().bind(CREDENTIAL, recorder).create_run(ThreadKey("thread_1"), RunBody(assistant_id="a"))
+    run = (
+        await make_client()
+        .bind(CREDENTIAL, recorder)
+        .write(CREATE_RUN, ThreadKey("thread_1"), RunBody(assistant_id="a"))
+    )
     assert (run.status, run.thread_id) == (habit.shape[0], "thread_1")
     await recorder.finished()
     assert recorder.failure is None
@@ -163,7 +168,9 @@ async def test_an_error_body_instead_of_a_stream_is_a_refusal(
         response(400, {"error": {"message": "No.", "param": "model"}}, Content_Type="text/event-stream")
     )
     with pytest.raises(GatewayError) as caught:
-        await make_client().bind(CREDENTIAL, recorder).create_run(ThreadKey("thread_1"), RunBody(assistant_id="a"))
+        await (
+            make_client().bind(CREDENTIAL, recorder).write(CREATE_RUN, ThreadKey("thread_1"), RunBody(assistant_id="a"))
+        )
     assert (caught.value.code, caught.value.message) == (ErrorCode.BAD_USER_INPUT, "No.")
     assert not recorder.streams
 
@@ -173,7 +180,7 @@ async def test_a_stream_that_is_cut_when_the_run_fails_gives_its_events_and_then
 ) -> None:
     recorder = StreamRecorder()
     upstream.queue_responses(chunked_response(named(*USUAL[:5]), then="close", whole=False))
-    await make_client().bind(CREDENTIAL, recorder).create_run(ThreadKey("thread_1"), RunBody(assistant_id="a"))
+    await make_client().bind(CREDENTIAL, recorder).write(CREATE_RUN, ThreadKey("thread_1"), RunBody(assistant_id="a"))
     await recorder.finished()
     assert [event_shape(event) for event in recorder.events] == SHAPE[:5]
     assert recorder.failure is not None

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from gateway.upstream.list_planning import MIN_LOADS_FOR_LIST, load_through_lists, plan_lists
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
+from schema.contract.kinds import RunPageKey
 from schema.contract.paging import Window
-from schema.contract.ports import Results, RunPageKey
+from schema.contract.ports import Results
 from schema.contract.wire import Page, RunObject
 
 KEYS = st.lists(st.builds(RunKey, st.sampled_from("ab"), st.sampled_from([f"run_{n}" for n in range(8)])))

@@ -5,16 +5,17 @@ import pytest
 from multidict import CIMultiDict
 
 from gateway.upstream.reply_outcome import UpstreamReply, invalid_response, outcome_from_reply
-from gateway.upstream.rest_operations import GET_THREAD
+from gateway.upstream.rest_operations import GETS
 from gateway.upstream.retry import CallFailure
 from schema.contract.errors import ErrorCode
 from schema.contract.keys import ThreadKey
+from schema.contract.kinds import THREADS
 from schema.contract.wire import ThreadObject
 
 
 def read(status: int, body: object) -> Any:
     return outcome_from_reply(
-        GET_THREAD.reader,
+        GETS[THREADS].reader,
         ThreadKey("thread_1"),
         UpstreamReply(status, CIMultiDict({"X-Request-Id": "req_1"}), json.dumps(body).encode()),
         operation="getThread",

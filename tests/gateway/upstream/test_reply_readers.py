@@ -9,24 +9,14 @@ from multidict import CIMultiDict
 
 from gateway.upstream.reply_outcome import UpstreamReply, outcome_from_reply
 from gateway.upstream.reply_readers import UnexpectedReplyError, fit_page
-from gateway.upstream.rest_operations import (
-    CREATE_MESSAGE,
-    CREATE_RUN,
-    CREATE_THREAD,
-    CREATE_THREAD_AND_RUN,
-    DELETE_THREAD,
-    GET_MESSAGE,
-    GET_RUN,
-    GET_THREAD,
-    LIST_MESSAGES,
-    RestOperation,
-)
+from gateway.upstream.rest_operations import GETS, LISTS, WRITES, RestOperation
 from gateway.upstream.retry import CallFailure
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import MessageKey, RunKey, ThreadKey
+from schema.contract.kinds import MESSAGES, RUNS, THREADS, MessagePageKey
 from schema.contract.paging import Order, Window
-from schema.contract.ports import MessagePageKey
 from schema.contract.wire import MessageObject, Page, RunObject, ThreadObject
+from schema.contract.writes import CREATE_MESSAGE, CREATE_RUN, CREATE_THREAD, CREATE_THREAD_AND_RUN, DELETE_THREAD
 
 CREDENTIAL = "Bearer topsecret1"
 THREAD = {"id": "thread_1", "object": "thread", "created_at": 1, "metadata": {}, "tool_resources": {}}
@@ -42,11 +32,11 @@ def read(what: RestOperation[Any, Any], key: Any, body: bytes, status: int = 200
 
 
 def read_thread(body: object, status: int = 200) -> Any:
-    return read(GET_THREAD, ThreadKey("thread_1"), _bytes(body), status)
+    return read(GETS[THREADS], ThreadKey("thread_1"), _bytes(body), status)
 
 
 def read_page(body: object, key: MessagePageKey = PAGE_KEY) -> Any:
-    return read(LIST_MESSAGES, key, _bytes(body))
+    return read(LISTS[MESSAGES], key, _bytes(body))
 
 
 def refused(outcome: object) -> GatewayError:
@@ -99,12 +89,12 @@ def test_a_foreign_habit_of_threads_is_tolerated(habit: dict[str, Any]) -> None:
 )
 def test_a_foreign_habit_of_runs_is_tolerated(habit: dict[str, Any]) -> None:
     body = _bytes({"id": "run_1", "object": "thread.run", "created_at": 1.0, "status": "queued"} | habit)
-    assert isinstance(read(GET_RUN, RunKey("thread_1", "run_1"), body), RunObject)
+    assert isinstance(read(GETS[RUNS], RunKey("thread_1", "run_1"), body), RunObject)
 
 
 def test_leaving_out_nulls_does_not_change_user_data() -> None:
     body = MESSAGE | {"role": None, "metadata": {"kept": None}, "content": [{"type": "text", "text": None}]}
-    message = read(GET_MESSAGE, MessageKey("thread_1", "msg_1"), _bytes(body))
+    message = read(GETS[MESSAGES], MessageKey("thread_1", "msg_1"), _bytes(body))
     assert isinstance(message, MessageObject)
     assert message.role == ""
     assert message.metadata == {"kept": None}
@@ -285,7 +275,7 @@ def test_a_page_never_breaks_its_window(seconds: list[int], has_more: bool | Non
 
 def test_message_parts_stay_raw_json() -> None:
     body = MESSAGE | {"content": [{"type": "hologram", "hologram": {"x": 1}}]}
-    message = read(GET_MESSAGE, MessageKey("thread_1", "msg_1"), _bytes(body))
+    message = read(GETS[MESSAGES], MessageKey("thread_1", "msg_1"), _bytes(body))
     assert isinstance(message.content[0], msgspec.Raw)
 
 
@@ -316,10 +306,10 @@ def test_a_run_of_another_thread_is_refused() -> None:
     run = {"id": "run_1", "created_at": 1, "object": "thread.run", "status": "queued"}
     key = RunKey("thread_1", "run_1")
     for whole in (run, run | {"thread_id": None}, run | {"thread_id": "thread_1"}):
-        assert isinstance(read(GET_RUN, key, _bytes(whole)), RunObject)
-        assert isinstance(read(CREATE_RUN, ThreadKey("thread_1"), _bytes(whole)), RunObject)
+        assert isinstance(read(GETS[RUNS], key, _bytes(whole)), RunObject)
+        assert isinstance(read(WRITES[CREATE_RUN], ThreadKey("thread_1"), _bytes(whole)), RunObject)
     elsewhere = _bytes(run | {"thread_id": "thread_2"})
-    for outcome in (read(GET_RUN, key, elsewhere), read(CREATE_RUN, ThreadKey("thread_1"), elsewhere)):
+    for outcome in (read(GETS[RUNS], key, elsewhere), read(WRITES[CREATE_RUN], ThreadKey("thread_1"), elsewhere)):
         assert (
             "expected what is in the thread 'thread_1', got what is in the thread 'thread_2'"
             in refused(outcome).message
@@ -328,20 +318,20 @@ def test_a_run_of_another_thread_is_refused() -> None:
 
 def test_a_run_created_with_its_thread_must_have_a_thread_id() -> None:
     run = {"id": "run_1", "created_at": 1, "object": "thread.run", "status": "completed"}
-    assert read(CREATE_THREAD_AND_RUN, None, _bytes(run | {"thread_id": "thread_9"})).thread_id == "thread_9"
+    assert read(WRITES[CREATE_THREAD_AND_RUN], None, _bytes(run | {"thread_id": "thread_9"})).thread_id == "thread_9"
     for nameless in (run, run | {"thread_id": None}, run | {"thread_id": ""}):
         assert (
             "expected a thread.run object with a 'thread_id'"
-            in refused(read(CREATE_THREAD_AND_RUN, None, _bytes(nameless))).message
+            in refused(read(WRITES[CREATE_THREAD_AND_RUN], None, _bytes(nameless))).message
         )
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
 def test_a_created_object_has_the_id_that_the_upstream_chose(status: int) -> None:
-    made = read(CREATE_MESSAGE, ThreadKey("thread_1"), _bytes(MESSAGE | {"id": "65f0c0ffee"}), status)
+    made = read(WRITES[CREATE_MESSAGE], ThreadKey("thread_1"), _bytes(MESSAGE | {"id": "65f0c0ffee"}), status)
     assert made.id == "65f0c0ffee"
-    assert "kind 'thread.message'" in refused(read(CREATE_THREAD, None, _bytes(MESSAGE))).message
-    assert "an empty body" in refused(read(CREATE_THREAD, None, b"", status)).message
+    assert "kind 'thread.message'" in refused(read(WRITES[CREATE_THREAD], None, _bytes(MESSAGE))).message
+    assert "an empty body" in refused(read(WRITES[CREATE_THREAD], None, b"", status)).message
 
 
 @pytest.mark.parametrize(
@@ -361,7 +351,7 @@ def test_a_created_object_has_the_id_that_the_upstream_chose(status: int) -> Non
     ],
 )
 def test_a_deletion_is_confirmed_in_many_formats(body: object) -> None:
-    assert read(DELETE_THREAD, ThreadKey("thread_1"), _bytes(body)) is None
+    assert read(WRITES[DELETE_THREAD], ThreadKey("thread_1"), _bytes(body)) is None
 
 
 @pytest.mark.parametrize(
@@ -378,22 +368,22 @@ def test_a_deletion_is_confirmed_in_many_formats(body: object) -> None:
 def test_a_response_that_contradicts_a_deletion_is_refused(body: object) -> None:
     assert (
         "expected that the thread with id 'thread_1' is deleted"
-        in refused(read(DELETE_THREAD, ThreadKey("thread_1"), _bytes(body))).message
+        in refused(read(WRITES[DELETE_THREAD], ThreadKey("thread_1"), _bytes(body))).message
     )
 
 
 @given(st.binary())
 def test_any_bytes_confirm_a_deletion_or_do_not(body: bytes) -> None:
-    if (outcome := read(DELETE_THREAD, ThreadKey("thread_1"), body)) is not None:
+    if (outcome := read(WRITES[DELETE_THREAD], ThreadKey("thread_1"), body)) is not None:
         refused(outcome)
 
 
 def test_half_a_surrogate_pair_is_not_json_and_not_cut_short() -> None:
     body = b'{"id": "thread_1", "object": "thread", "created_at": 1, "metadata": {"a": "\\ud800"}}'
-    assert not refused(read(GET_THREAD, ThreadKey("thread_1"), body)).retryable
+    assert not refused(read(GETS[THREADS], ThreadKey("thread_1"), body)).retryable
 
 
 @pytest.mark.parametrize("found", ["", "../../x", "a b", "x" * 300])
 def test_a_listed_object_with_an_unusable_id_is_refused(found: str) -> None:
     body = _bytes({"object": "list", "data": [MESSAGE | {"id": found}], "has_more": False})
-    assert "ids that can stand in a URL's path" in refused(read(LIST_MESSAGES, PAGE_KEY, body)).message
+    assert "ids that can stand in a URL's path" in refused(read(LISTS[MESSAGES], PAGE_KEY, body)).message

@@ -5,12 +5,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from gateway.upstream import rest_operations
+from gateway.upstream.rest_operations import GETS, LISTS
 from gateway.upstream.rest_requests import Route, UpstreamRequest, path_segment
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.kinds import (
+    ASSISTANTS,
+    MESSAGE_FILES,
+    MESSAGES,
+    RUN_STEPS,
+    RUNS,
+    THREADS,
+    AssistantPageKey,
+    MessageFilePageKey,
+    MessagePageKey,
+    RunPageKey,
+    RunStepPageKey,
+)
 from schema.contract.paging import Order, Window
-from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 
 NEWEST = Window(100, "desc")
 
@@ -18,43 +30,43 @@ NEWEST = Window(100, "desc")
 @pytest.mark.parametrize(
     ("request_made", "operation", "target"),
     [
-        (rest_operations.GET_THREAD.request(ThreadKey("t")), "getThread", "/threads/t"),
-        (rest_operations.GET_MESSAGE.request(MessageKey("t", "m")), "getMessage", "/threads/t/messages/m"),
-        (rest_operations.GET_RUN.request(RunKey("t", "r")), "getRun", "/threads/t/runs/r"),
-        (rest_operations.GET_RUN_STEP.request(RunStepKey("t", "r", "s")), "getRunStep", "/threads/t/runs/r/steps/s"),
-        (rest_operations.GET_ASSISTANT.request(AssistantKey("a")), "getAssistant", "/assistants/a"),
+        (GETS[THREADS].request(ThreadKey("t")), "getThread", "/threads/t"),
+        (GETS[MESSAGES].request(MessageKey("t", "m")), "getMessage", "/threads/t/messages/m"),
+        (GETS[RUNS].request(RunKey("t", "r")), "getRun", "/threads/t/runs/r"),
+        (GETS[RUN_STEPS].request(RunStepKey("t", "r", "s")), "getRunStep", "/threads/t/runs/r/steps/s"),
+        (GETS[ASSISTANTS].request(AssistantKey("a")), "getAssistant", "/assistants/a"),
         (
-            rest_operations.GET_MESSAGE_FILE.request(MessageFileKey("t", "m", "f")),
+            GETS[MESSAGE_FILES].request(MessageFileKey("t", "m", "f")),
             "getMessageFile",
             "/threads/t/messages/m/files/f",
         ),
         (
-            rest_operations.LIST_MESSAGES.request(MessagePageKey("t", None, NEWEST)),
+            LISTS[MESSAGES].request(MessagePageKey("t", None, NEWEST)),
             "listMessages",
             "/threads/t/messages?limit=100&order=desc",
         ),
         (
-            rest_operations.LIST_MESSAGES.request(MessagePageKey("t", "r", Window(1, "asc", "m"))),
+            LISTS[MESSAGES].request(MessagePageKey("t", "r", Window(1, "asc", "m"))),
             "listMessages",
             "/threads/t/messages?limit=1&order=asc&after=m&run_id=r",
         ),
         (
-            rest_operations.LIST_RUNS.request(RunPageKey("t", NEWEST)),
+            LISTS[RUNS].request(RunPageKey("t", NEWEST)),
             "listRuns",
             "/threads/t/runs?limit=100&order=desc",
         ),
         (
-            rest_operations.LIST_RUN_STEPS.request(RunStepPageKey("t", "r", NEWEST)),
+            LISTS[RUN_STEPS].request(RunStepPageKey("t", "r", NEWEST)),
             "listRunSteps",
             "/threads/t/runs/r/steps?limit=100&order=desc",
         ),
         (
-            rest_operations.LIST_ASSISTANTS.request(AssistantPageKey(Window(20, "asc", "a&b"))),
+            LISTS[ASSISTANTS].request(AssistantPageKey(Window(20, "asc", "a&b"))),
             "listAssistants",
             "/assistants?limit=20&order=asc&after=a%26b",
         ),
         (
-            rest_operations.LIST_MESSAGE_FILES.request(MessageFilePageKey("t", "m", NEWEST)),
+            LISTS[MESSAGE_FILES].request(MessageFilePageKey("t", "m", NEWEST)),
             "listMessageFiles",
             "/threads/t/messages/m/files?limit=100&order=desc",
         ),
@@ -69,7 +81,7 @@ def test_each_key_becomes_the_call_of_the_specification(
 @pytest.mark.parametrize("text", ["", ".", "..", "x" * 257, "\ud800"])
 def test_an_id_that_cannot_be_a_path_segment_is_refused_with_its_parameter(text: str) -> None:
     with pytest.raises(GatewayError) as caught:
-        rest_operations.GET_RUN.request(RunKey("t", text))
+        GETS[RUNS].request(RunKey("t", text))
     assert caught.value.code is ErrorCode.BAD_USER_INPUT
     assert caught.value.argument == "run_id"
 
@@ -91,7 +103,7 @@ def test_an_id_is_encoded_as_one_segment_and_decodes_unchanged(text: str) -> Non
 
 @given(st.integers(1, 100), st.sampled_from(["asc", "desc"]), st.none() | st.text(alphabet="aZ9_&=+ #%é"), st.none())
 def test_a_query_holds_exactly_the_window(limit: int, order: Order, after: str | None, run_id: str | None) -> None:
-    made = rest_operations.LIST_MESSAGES.request(MessagePageKey("t", run_id, Window(limit, order, after)))
+    made = LISTS[MESSAGES].request(MessagePageKey("t", run_id, Window(limit, order, after)))
     said = dict(parse_qsl(made.query, keep_blank_values=True, strict_parsing=True))
     expected = {"limit": str(limit), "order": order} | ({} if after is None else {"after": after})
     assert said == expected

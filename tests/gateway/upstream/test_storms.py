@@ -10,7 +10,9 @@ import pytest
 from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
 from schema.contract.bodies import ThreadBody
 from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.kinds import THREADS
 from schema.contract.wire import ThreadObject
+from schema.contract.writes import CREATE_THREAD
 from tests.support.scripted_upstream import (
     CLOSED,
     RESET,
@@ -77,7 +79,7 @@ async def test_a_storm_is_not_multiplied_and_ends_within_a_second(
     upstream.default_response = echo
     pauses.advance(29.0 if storm == "429 with a long Retry-After" else 1.0)
     for api in apis:
-        (thread,) = await api.get_threads([T1])
+        (thread,) = await api.get(THREADS, [T1])
         assert isinstance(thread, ThreadObject)
 
 
@@ -106,13 +108,13 @@ async def test_calls_that_their_caller_gave_up_open_no_breaker(
         return SILENCE
 
     upstream.default_response = be_silent
-    reads = [asyncio.ensure_future(api.get_threads([T1])) for _ in range(20)]
+    reads = [asyncio.ensure_future(api.get(THREADS, [T1])) for _ in range(20)]
     await all_arrived.wait()
     for read in reads:
         read.cancel()
     await asyncio.gather(*reads, return_exceptions=True)
     upstream.default_response = echo
-    assert isinstance((await api.get_threads([T1]))[0], ThreadObject)
+    assert isinstance((await api.get(THREADS, [T1]))[0], ThreadObject)
 
 
 async def test_a_lone_failing_call_is_retried_while_others_succeed(
@@ -121,7 +123,7 @@ async def test_a_lone_failing_call_is_retried_while_others_succeed(
     for _ in range(20):
         upstream.queue_responses(response(503), *[echo] * 11)
         for _ in range(11):
-            (thread,) = await api.get_threads([T1])
+            (thread,) = await api.get(THREADS, [T1])
             assert isinstance(thread, ThreadObject)
     assert len(upstream.requests) == 20 * 12
 
@@ -135,7 +137,7 @@ async def test_failures_of_one_caller_stop_no_other(make_client: ClientMaker, up
     for _ in range(100):
         await read_failure(attacker)
     for _ in range(100):
-        (thread,) = await victim.get_threads([T1])
+        (thread,) = await victim.get(THREADS, [T1])
         assert isinstance(thread, ThreadObject)
         await read_failure(attacker)
 
@@ -150,7 +152,7 @@ async def test_callers_who_share_a_credential_are_counted_apart(
         await read_failure(attacker)
     assert len(upstream.requests) == 10
     upstream.default_response = echo
-    (thread,) = await victim.get_threads([T1])
+    (thread,) = await victim.get(THREADS, [T1])
     assert isinstance(thread, ThreadObject)
 
 
@@ -160,7 +162,8 @@ async def test_a_breaker_holds_for_its_operation_alone(api: BoundThreadsApi, ups
         await read_failure(api)
     assert len(upstream.requests) == 10
     upstream.default_response = response(body=WHOLE)
-    assert isinstance(await api.create_thread(ThreadBody()), ThreadObject)
+    created = await api.write(CREATE_THREAD, None, ThreadBody())
+    assert isinstance(created, ThreadObject)
 
 
 async def test_a_write_is_refused_while_its_breaker_is_open_and_may_be_sent_again(
@@ -170,14 +173,15 @@ async def test_a_write_is_refused_while_its_breaker_is_open_and_may_be_sent_agai
     errors = []
     for _ in range(11):
         with pytest.raises(GatewayError) as caught:
-            await api.create_thread(ThreadBody())
+            await api.write(CREATE_THREAD, None, ThreadBody())
         errors.append(caught.value)
     assert len(upstream.requests) == api.cost.upstream_calls == 10
     assert [error.retryable for error in errors] == [False] * 10 + [True]
     assert "may have taken place" not in errors[-1].message
     upstream.default_response = response(body=WHOLE)
     pauses.advance(1.0)
-    assert isinstance(await api.create_thread(ThreadBody()), ThreadObject)
+    created = await api.write(CREATE_THREAD, None, ThreadBody())
+    assert isinstance(created, ThreadObject)
 
 
 async def test_a_pause_holds_for_all_callers_of_its_credential(
@@ -191,9 +195,9 @@ async def test_a_pause_holds_for_all_callers_of_its_credential(
     error = await read_failure(second)
     assert error.extensions == {"code": "RATE_LIMITED", "retryable": True, "retryAfterMs": 20_000}
     with pytest.raises(GatewayError, match="asked for a pause"):
-        await second.create_thread(ThreadBody())
+        await second.write(CREATE_THREAD, None, ThreadBody())
     assert len(upstream.requests) == 1
-    assert isinstance((await client.bind("Bearer other").get_threads([T1]))[0], ThreadObject)
+    assert isinstance((await client.bind("Bearer other").get(THREADS, [T1]))[0], ThreadObject)
     assert not pauses
 
 
@@ -203,7 +207,7 @@ async def test_the_end_of_a_short_pause_is_waited_for(
     upstream.queue_responses(LONG_PAUSE)
     await read_failure(api)
     pauses.advance(29.5)
-    assert isinstance((await api.get_threads([T1]))[0], ThreadObject)
+    assert isinstance((await api.get(THREADS, [T1]))[0], ThreadObject)
     assert list(pauses) == [pytest.approx(0.6)]
 
 

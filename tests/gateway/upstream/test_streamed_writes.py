@@ -13,7 +13,9 @@ from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
 from schema.contract.bodies import RunBody, ThreadAndRunBody, ToolOutputsBody
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, ThreadKey
+from schema.contract.kinds import THREADS
 from schema.contract.wire import RunObject
+from schema.contract.writes import CANCEL_RUN, CREATE_RUN, CREATE_THREAD_AND_RUN, SUBMIT_TOOL_OUTPUTS
 from tests.support.scripted_upstream import (
     RESET,
     ScriptedResponse,
@@ -40,11 +42,11 @@ Start = Callable[[BoundThreadsApi], Awaitable[RunObject]]
 
 
 def create_thread_and_run(api: BoundThreadsApi) -> Awaitable[RunObject]:
-    return api.create_thread_and_run(ThreadAndRunBody(assistant_id="asst_1"))
+    return api.write(CREATE_THREAD_AND_RUN, None, ThreadAndRunBody(assistant_id="asst_1"))
 
 
 def submit(api: BoundThreadsApi) -> Awaitable[RunObject]:
-    return api.submit_tool_outputs(RUN, OUTPUTS)
+    return api.write(SUBMIT_TOOL_OUTPUTS, RUN, OUTPUTS)
 
 
 STARTS: list[tuple[Start, str, dict[str, Any], str | None]] = [
@@ -167,10 +169,12 @@ async def test_a_body_that_the_version_does_not_have_is_not_sent(
 ) -> None:
     api = make_client(dialect_name="openai-v1").bind(None, recorder)
     with pytest.raises(GatewayError) as caught:
-        await api.create_run(THREAD, RunBody.model_validate({"assistant_id": "a", "tools": [{"type": "file_search"}]}))
+        await api.write(
+            CREATE_RUN, THREAD, RunBody.model_validate({"assistant_id": "a", "tools": [{"type": "file_search"}]})
+        )
     assert caught.value.code is ErrorCode.UNSUPPORTED_BY_UPSTREAM
     with pytest.raises(GatewayError):
-        await api.create_run(ThreadKey(".."), RunBody(assistant_id="a"))
+        await api.write(CREATE_RUN, ThreadKey(".."), RunBody(assistant_id="a"))
     assert not upstream.requests
 
 
@@ -254,8 +258,8 @@ async def test_all_other_writes_request_no_stream(
     api: BoundThreadsApi, upstream: ScriptedUpstream, recorder: StreamRecorder
 ) -> None:
     upstream.default_response = echo
-    await api.get_threads([T1])
-    await api.cancel_run(RunKey("thread_1", "cancel"))
+    await api.get(THREADS, [T1])
+    await api.write(CANCEL_RUN, RunKey("thread_1", "cancel"), None)
     assert not recorder.streams
 
 

@@ -8,6 +8,7 @@ import pytest
 from gateway.upstream.retry import MAY_HAVE_TAKEN_PLACE
 from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
 from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.kinds import THREADS
 from schema.contract.run_streams import RunStream
 from schema.contract.wire import RunObject, ThreadObject
 from tests.support.scripted_upstream import (
@@ -98,7 +99,7 @@ async def test_streams_do_not_block_reads(
     api = client.bind(CREDENTIAL, recorder)
     for _ in range(3):
         await create_run(api)
-    (thread,) = await api.get_threads([T1])
+    (thread,) = await api.get(THREADS, [T1])
     assert isinstance(thread, ThreadObject)
     more.set()
     await recorder.finished()
@@ -153,7 +154,7 @@ async def test_a_caller_cancelled_before_sending_leaves_nothing(
 
 
 async def _read(api: BoundThreadsApi) -> None:
-    await api.get_threads([T1])
+    await api.get(THREADS, [T1])
 
 
 async def test_closing_the_client_ends_the_writes_in_flight(

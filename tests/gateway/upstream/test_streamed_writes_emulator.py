@@ -12,6 +12,7 @@ from schema.contract.bodies import RunBody, ThreadAndRunBody, ToolOutputsBody
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.wire import RunObject, ThreadObject
+from schema.contract.writes import CREATE_RUN, CREATE_THREAD_AND_RUN, SUBMIT_TOOL_OUTPUTS
 from tests.support.clocks import EagerClock
 from tests.support.emulator import AUTHORIZATION, Emulator, running_emulator
 from tests.support.upstream_client import StreamRecorder
@@ -65,7 +66,7 @@ BEGINNING = ["thread.run.created", "thread.run.queued", "thread.run.in_progress"
 
 async def test_a_run_is_streamed_from_its_creation_to_its_end(emulator: Emulator, bind: Bind) -> None:
     recorder, key = StreamRecorder(), await thread(emulator)
-    run = await bind(recorder).create_run(key, RunBody(assistant_id=await assistant_id(emulator)))
+    run = await bind(recorder).write(CREATE_RUN, key, RunBody(assistant_id=await assistant_id(emulator)))
     assert (run.thread_id, run.status) == (key.thread_id, "queued")
     await recorder.finished()
     assert recorder.failure is None
@@ -78,7 +79,7 @@ async def test_a_thread_created_with_its_run_comes_first(emulator: Emulator, bin
     recorder = StreamRecorder()
     message = {"role": "user", "content": [{"type": "text", "text": "Hi"}]}
     body = {"assistant_id": await assistant_id(emulator), "thread": {"messages": [message]}}
-    run = await bind(recorder).create_thread_and_run(ThreadAndRunBody.model_validate(body))
+    run = await bind(recorder).write(CREATE_THREAD_AND_RUN, None, ThreadAndRunBody.model_validate(body))
     await recorder.finished()
     assert names(recorder) == ["thread.created", *BEGINNING, *ANSWER]
     assert isinstance(recorder.events[0].wire, ThreadObject)
@@ -88,14 +89,14 @@ async def test_a_thread_created_with_its_run_comes_first(emulator: Emulator, bin
 
 async def test_submitting_tool_outputs_returns_a_stream(emulator: Emulator, bind: Bind) -> None:
     before, after, key = StreamRecorder(), StreamRecorder(), await thread(emulator)
-    run = await bind(before).create_run(key, RunBody(assistant_id=await assistant_id(emulator, tools=[WEATHER])))
+    run = await bind(before).write(CREATE_RUN, key, RunBody(assistant_id=await assistant_id(emulator, tools=[WEATHER])))
     await before.finished()
     assert names(before)[-2:] == ["thread.run.requires_action", "done"]
     waiting = before.events[-2].wire
     assert isinstance(waiting, RunObject)
     (call,) = json.loads(bytes(waiting.required_action))["submit_tool_outputs"]["tool_calls"]
     outputs = ToolOutputsBody.model_validate({"tool_outputs": [{"tool_call_id": call["id"], "output": "Rain"}]})
-    again = await bind(after).submit_tool_outputs(RunKey(key.thread_id, run.id), outputs)
+    again = await bind(after).write(SUBMIT_TOOL_OUTPUTS, RunKey(key.thread_id, run.id), outputs)
     assert again.id == run.id
     await after.finished()
     assert after.failure is None
@@ -105,8 +106,8 @@ async def test_submitting_tool_outputs_returns_a_stream(emulator: Emulator, bind
 async def test_a_refusal_is_raised_and_nothing_is_recorded(emulator: Emulator, bind: Bind) -> None:
     recorder = StreamRecorder()
     with pytest.raises(GatewayError) as caught:
-        await bind(recorder).create_run(
-            ThreadKey("thread_of_nobody"), RunBody(assistant_id=await assistant_id(emulator))
+        await bind(recorder).write(
+            CREATE_RUN, ThreadKey("thread_of_nobody"), RunBody(assistant_id=await assistant_id(emulator))
         )
     assert caught.value.code is ErrorCode.NOT_FOUND
     assert not recorder.streams
@@ -116,7 +117,7 @@ async def test_a_refusal_is_raised_and_nothing_is_recorded(emulator: Emulator, b
 async def test_a_stream_that_breaks_in_the_middle_is_reported(emulator: Emulator, bind: Bind, fault: str) -> None:
     recorder, key = StreamRecorder(), await thread(emulator)
     emulator.misbehave(f"createRun:{fault}:events=8")
-    run = await bind(recorder).create_run(key, RunBody(assistant_id=await assistant_id(emulator)))
+    run = await bind(recorder).write(CREATE_RUN, key, RunBody(assistant_id=await assistant_id(emulator)))
     await recorder.finished()
     assert run.status == "queued"
     assert recorder.failure is not None or any(event.decode_error for event in recorder.events)

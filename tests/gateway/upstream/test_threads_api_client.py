@@ -4,8 +4,20 @@ from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
 from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.kinds import (
+    ASSISTANTS,
+    MESSAGE_FILES,
+    MESSAGES,
+    RUN_STEPS,
+    RUNS,
+    THREADS,
+    AssistantPageKey,
+    MessageFilePageKey,
+    MessagePageKey,
+    RunPageKey,
+    RunStepPageKey,
+)
 from schema.contract.paging import Window
-from schema.contract.ports import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 from schema.contract.wire import Page, ThreadObject
 from tests.support.scripted_upstream import (
     RESET,
@@ -23,17 +35,17 @@ async def test_each_function_sends_its_operation(make_client: ClientMaker, upstr
     api = make_client(dialect_name="openai-v1").bind(None)
     newest = Window(5, "desc")
     answers = [
-        *await api.get_threads([T1]),
-        *await api.get_messages([MessageKey("t", "m")]),
-        *await api.get_runs([RunKey("t", "r")]),
-        *await api.get_run_steps([RunStepKey("t", "r", "s")]),
-        *await api.get_assistants([AssistantKey("a")]),
-        *await api.get_message_files([MessageFileKey("t", "m", "f")]),
-        *await api.list_messages([MessagePageKey("t", "r", newest)]),
-        *await api.list_runs([RunPageKey("t", newest)]),
-        *await api.list_run_steps([RunStepPageKey("t", "r", newest)]),
-        *await api.list_assistants([AssistantPageKey(newest)]),
-        *await api.list_message_files([MessageFilePageKey("t", "m", newest)]),
+        *await api.get(THREADS, [T1]),
+        *await api.get(MESSAGES, [MessageKey("t", "m")]),
+        *await api.get(RUNS, [RunKey("t", "r")]),
+        *await api.get(RUN_STEPS, [RunStepKey("t", "r", "s")]),
+        *await api.get(ASSISTANTS, [AssistantKey("a")]),
+        *await api.get(MESSAGE_FILES, [MessageFileKey("t", "m", "f")]),
+        *await api.list(MESSAGES, [MessagePageKey("t", "r", newest)]),
+        *await api.list(RUNS, [RunPageKey("t", newest)]),
+        *await api.list(RUN_STEPS, [RunStepPageKey("t", "r", newest)]),
+        *await api.list(ASSISTANTS, [AssistantPageKey(newest)]),
+        *await api.list(MESSAGE_FILES, [MessageFilePageKey("t", "m", newest)]),
     ]
     assert not [got for got in answers if isinstance(got, GatewayError)]
     assert [isinstance(got, Page) for got in answers] == [False] * 6 + [True] * 5
@@ -55,7 +67,7 @@ async def test_each_function_sends_its_operation(make_client: ClientMaker, upstr
 
 async def test_the_headers_of_a_call(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
     client = make_client(dialect_name="openai-v1", organization="org-1", project="proj_1")
-    await client.bind("Custom  as it  came").get_threads([T1])
+    await client.bind("Custom  as it  came").get(THREADS, [T1])
     headers = upstream.requests[0].headers
     assert headers["authorization"] == "Custom  as it  came"
     assert headers["openai-beta"] == "assistants=v1"
@@ -66,7 +78,7 @@ async def test_the_headers_of_a_call(make_client: ClientMaker, upstream: Scripte
 
 
 async def test_without_a_credential_none_is_sent(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
-    await make_client().bind(None).get_threads([T1])
+    await make_client().bind(None).get(THREADS, [T1])
     headers = upstream.requests[0].headers
     assert not {"authorization", "openai-organization", "openai-project", "cookie"} & headers.keys()
     assert headers["openai-beta"] == "assistants=v2"
@@ -77,8 +89,8 @@ async def test_two_principals_share_connections_but_no_credential_and_no_cookie(
 ) -> None:
     upstream.queue_responses(response(body=WHOLE, Set_Cookie="session=first; Path=/"))
     client = make_client()
-    await client.bind("Bearer first").get_threads([T1])
-    await client.bind("Bearer second").get_threads([T1])
+    await client.bind("Bearer first").get(THREADS, [T1])
+    await client.bind("Bearer second").get(THREADS, [T1])
     assert upstream.connections == 1
     assert [request.headers["authorization"] for request in upstream.requests] == ["Bearer first", "Bearer second"]
     assert "cookie" not in upstream.requests[1].headers
@@ -95,8 +107,8 @@ async def test_every_call_carries_the_query_of_the_base_url(
     make_client: ClientMaker, upstream: ScriptedUpstream
 ) -> None:
     api = make_client(base_url=f"{upstream.url}/?api-version=2024-05-01%2Bpreview").bind(None)
-    await api.get_threads([T1])
-    await api.list_runs([RunPageKey("t", Window(1, "asc"))])
+    await api.get(THREADS, [T1])
+    await api.list(RUNS, [RunPageKey("t", Window(1, "asc"))])
     assert upstream.targets == [
         "/v1/threads/thread_1?api-version=2024-05-01%2Bpreview",
         "/v1/threads/t/runs?limit=1&order=asc&api-version=2024-05-01%2Bpreview",
@@ -104,14 +116,14 @@ async def test_every_call_carries_the_query_of_the_base_url(
 
 
 async def test_an_encoded_id_arrives_unchanged(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
-    await api.get_threads([ThreadKey("a/../b?c=%2F#d é")])
+    await api.get(THREADS, [ThreadKey("a/../b?c=%2F#d é")])
     assert upstream.targets == ["/v1/threads/a%2F..%2Fb%3Fc%3D%252F%23d%20%C3%A9"]
 
 
 async def test_a_key_that_cannot_be_a_path_fails_alone_and_without_a_call(
     api: BoundThreadsApi, upstream: ScriptedUpstream
 ) -> None:
-    bad, good = await api.get_threads([ThreadKey(".."), T1])
+    bad, good = await api.get(THREADS, [ThreadKey(".."), T1])
     assert isinstance(bad, GatewayError)
     assert bad.code is ErrorCode.BAD_USER_INPUT
     assert isinstance(good, ThreadObject)
@@ -119,7 +131,7 @@ async def test_a_key_that_cannot_be_a_path_fails_alone_and_without_a_call(
 
 
 async def test_no_keys_make_no_calls(api: BoundThreadsApi, upstream: ScriptedUpstream) -> None:
-    assert await api.get_threads([]) == []
+    assert await api.get(THREADS, []) == []
     assert not upstream.requests
 
 
@@ -127,7 +139,7 @@ async def test_results_are_in_key_order_and_duplicates_cost_one_call(
     api: BoundThreadsApi, upstream: ScriptedUpstream
 ) -> None:
     names = ["b", "a", "b", "c", "a", "b"]
-    got = await api.get_threads([ThreadKey(name) for name in names])
+    got = await api.get(THREADS, [ThreadKey(name) for name in names])
     assert [thread.id for thread in got if isinstance(thread, ThreadObject)] == names
     assert sorted(upstream.targets) == ["/v1/threads/a", "/v1/threads/b", "/v1/threads/c"]
     assert api.cost.upstream_calls == 3
@@ -138,7 +150,7 @@ async def test_one_failing_key_does_not_affect_the_others(api: BoundThreadsApi, 
         return echo(request) if request.target.endswith("/b") else response(404, {"error": {"message": "No."}})
 
     upstream.default_response = only_b_is_there
-    a, b, c = await api.get_threads([ThreadKey("a"), ThreadKey("b"), ThreadKey("c")])
+    a, b, c = await api.get(THREADS, [ThreadKey("a"), ThreadKey("b"), ThreadKey("c")])
     assert isinstance(b, ThreadObject)
     for missing in (a, c):
         assert isinstance(missing, GatewayError)
@@ -150,8 +162,8 @@ async def test_version_2_has_no_message_files_and_gets_no_call(
 ) -> None:
     api = make_client(dialect_name="openai-v2").bind(None)
     got = [
-        *await api.get_message_files([MessageFileKey("t", "m", "f")] * 2),
-        *await api.list_message_files([MessageFilePageKey("t", "m", Window(1, "asc"))]),
+        *await api.get(MESSAGE_FILES, [MessageFileKey("t", "m", "f")] * 2),
+        *await api.list(MESSAGE_FILES, [MessageFilePageKey("t", "m", Window(1, "asc"))]),
     ]
     assert [error.code for error in got if isinstance(error, GatewayError)] == [ErrorCode.UNSUPPORTED_BY_UPSTREAM] * 3
     assert not upstream.requests
@@ -193,6 +205,6 @@ async def test_ping_after_closing_is_an_error(make_client: ClientMaker) -> None:
 
 async def test_the_client_closes_with_its_block(upstream: ScriptedUpstream) -> None:
     async with UpstreamClient(UpstreamOptions(upstream.url)) as client:
-        await client.bind(None).get_threads([T1])
+        await client.bind(None).get(THREADS, [T1])
         assert upstream.open_connections == 1
     assert client.read_session.closed

@@ -11,6 +11,7 @@ import pytest
 from schema.contract.bodies import ThreadBody
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.ports import ThreadsApi
+from schema.contract.writes import CREATE_THREAD
 from tests.support.ports import free_port
 from tests.support.scripted_upstream import (
     CLOSED,
@@ -104,7 +105,7 @@ FAULTS: dict[str, tuple[ScriptedResponse, ErrorCode, bool, int, bool, bool]] = {
 
 async def write_failure(api: ThreadsApi) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
-        await api.create_thread(ThreadBody())
+        await api.write(CREATE_THREAD, None, ThreadBody())
     return caught.value
 
 

@@ -6,6 +6,7 @@ import pytest
 from gateway.upstream.threads_api_client import BoundThreadsApi
 from schema.contract.errors import ErrorCode
 from schema.contract.keys import ThreadKey
+from schema.contract.kinds import THREADS
 from schema.contract.wire import ThreadObject
 from tests.support.ports import free_port
 from tests.support.scripted_upstream import (
@@ -41,7 +42,7 @@ async def test_a_transient_failure_is_retried(
     api: BoundThreadsApi, upstream: ScriptedUpstream, pauses: RecordedSleeps, passing: ScriptedResponse
 ) -> None:
     upstream.queue_responses(passing, passing)
-    (thread,) = await api.get_threads([T1])
+    (thread,) = await api.get(THREADS, [T1])
     assert isinstance(thread, ThreadObject)
     assert len(upstream.requests) == 3
     assert api.cost.upstream_calls == 3
@@ -92,7 +93,7 @@ async def test_retry_after_is_obeyed(api: BoundThreadsApi, upstream: ScriptedUps
     upstream.queue_responses(
         response(429, b"", Retry_After="3"), response(503, b"", Retry_After="Thu, 01 Jan 1970 00:00:04 GMT")
     )
-    (thread,) = await api.get_threads([T1])
+    (thread,) = await api.get(THREADS, [T1])
     assert isinstance(thread, ThreadObject)
     assert list(pauses) == pytest.approx([3.1, 4.2])
 
@@ -130,7 +131,7 @@ async def test_a_pause_frees_its_slot(make_client: ClientMaker, upstream: Script
     client.sleep = until_the_other_is_done
     upstream.queue_responses(response(503, b""))
     upstream.default_response = serve
-    got = await client.bind(None).get_threads([ThreadKey("a"), ThreadKey("b")])
+    got = await client.bind(None).get(THREADS, [ThreadKey("a"), ThreadKey("b")])
     assert all(isinstance(thread, ThreadObject) for thread in got)
     assert upstream.targets == ["/v1/threads/a", "/v1/threads/b", "/v1/threads/a"]
 

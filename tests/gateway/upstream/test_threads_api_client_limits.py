@@ -8,8 +8,9 @@ import pytest
 from gateway.upstream.transport_failures import LARGE_BODY_BYTES
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import ThreadKey
+from schema.contract.kinds import RUNS, THREADS, RunPageKey
 from schema.contract.paging import Window
-from schema.contract.ports import RunPageKey, ThreadsApi
+from schema.contract.ports import ThreadsApi
 from schema.contract.wire import ThreadObject
 from tests.support.scripted_upstream import (
     SILENCE,
@@ -28,7 +29,7 @@ async def test_an_operation_stays_within_its_concurrency_limit(
     make_client: ClientMaker, upstream: ScriptedUpstream, most: int
 ) -> None:
     api = make_client(max_concurrency_per_operation=most).bind(None)
-    got = await api.get_threads([ThreadKey(f"t{number}") for number in range(40)])
+    got = await api.get(THREADS, [ThreadKey(f"t{number}") for number in range(40)])
     assert all(isinstance(thread, ThreadObject) for thread in got)
     assert upstream.max_concurrent <= most
     assert upstream.connections <= most
@@ -40,7 +41,7 @@ async def test_results_before_the_deadline_are_returned(make_client: ClientMaker
 
     upstream.default_response = only_a
     api = make_client(timeout_seconds=0.2).bind(None)
-    a, b, again = await api.get_threads([ThreadKey("a"), ThreadKey("b"), ThreadKey("b")])
+    a, b, again = await api.get(THREADS, [ThreadKey("a"), ThreadKey("b"), ThreadKey("b")])
     assert isinstance(a, ThreadObject)
     for late in (b, again):
         assert isinstance(late, GatewayError)
@@ -53,7 +54,7 @@ async def test_on_result_is_not_called_after_the_deadline(make_client: ClientMak
     here, late = (RunPageKey(thread_id, Window(5, "asc")) for thread_id in "ab")
     reported: list[object] = []
     api = make_client(timeout_seconds=0.2).bind(None)
-    results = await api.list_runs([here, late, late], on_result=lambda key, result: reported.append((key, result)))
+    results = await api.list(RUNS, [here, late, late], on_result=lambda key, result: reported.append((key, result)))
     assert reported == [(here, results[0])]
     assert [getattr(result, "code", None) for result in results] == [None, *[ErrorCode.UPSTREAM_TIMEOUT] * 2]
 
@@ -63,7 +64,7 @@ async def test_calls_that_wait_for_a_slot_have_the_same_deadline(
 ) -> None:
     upstream.default_response = SILENCE
     api = make_client(timeout_seconds=0.1, max_concurrency_per_operation=1).bind(None)
-    got = await api.get_threads([ThreadKey("a"), ThreadKey("b")])
+    got = await api.get(THREADS, [ThreadKey("a"), ThreadKey("b")])
     assert [error.code for error in got if isinstance(error, GatewayError)] == [ErrorCode.UPSTREAM_TIMEOUT] * 2
     assert len(upstream.requests) == 1
 
@@ -100,7 +101,7 @@ async def test_cancellation_waits_until_every_call_has_ended(
 
 
 async def _load_many(api: ThreadsApi) -> None:
-    await api.get_threads([ThreadKey(f"t{number}") for number in range(10)])
+    await api.get(THREADS, [ThreadKey(f"t{number}") for number in range(10)])
 
 
 async def test_a_body_is_read_up_to_its_limit(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
@@ -113,7 +114,7 @@ async def test_a_body_is_read_up_to_its_limit(make_client: ClientMaker, upstream
         response(200, gzip.compress(body), Content_Encoding="gzip"),
     ):
         upstream.default_response = whole
-        (thread,) = await exactly.get_threads([T1])
+        (thread,) = await exactly.get(THREADS, [T1])
         assert isinstance(thread, ThreadObject)
         error = await read_failure(too_small)
         assert error.code is ErrorCode.UPSTREAM_INVALID_RESPONSE
@@ -162,7 +163,7 @@ async def test_few_large_bodies_are_read_at_once_and_all_arrive(
     upstream.default_response = reply
     client = make_client()
     client.large_body_slots = slots = CountingSlots(2)
-    got = await client.bind(None).get_threads([ThreadKey(f"t{number}") for number in range(12)])
+    got = await client.bind(None).get(THREADS, [ThreadKey(f"t{number}") for number in range(12)])
     assert all(isinstance(thread, ThreadObject) for thread in got)
     assert (slots.total, slots.held) == (total, 0)
     assert slots.max_held <= 2
@@ -173,6 +174,6 @@ async def test_a_refused_large_body_frees_its_slot(make_client: ClientMaker, ups
     client = make_client(max_response_bytes=LARGE_BODY_BYTES + 2)
     client.large_body_slots = slots = CountingSlots(1)
     for _ in range(2):
-        (error,) = await client.bind(None).get_threads([T1])
+        (error,) = await client.bind(None).get(THREADS, [T1])
         assert isinstance(error, GatewayError)
     assert (slots.total, slots.held) == (2, 0)

@@ -1,13 +1,7 @@
 from typing import get_type_hints
 
-from schema.contract.ports import (
-    AssistantPageKey,
-    MessageFilePageKey,
-    MessagePageKey,
-    RunPageKey,
-    RunStepPageKey,
-    ThreadsApi,
-)
+from schema.contract.kinds import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
+from schema.contract.ports import ThreadsApi
 from schema.engine.loaders import Loaders
 from tests.support.fake_threads_api import FakeThreadsApi
 

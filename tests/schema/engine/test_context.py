@@ -1,5 +1,6 @@
 from typing import Any
 
+from schema.contract.kinds import THREADS
 from schema.contract.paging import PagingLimits
 from schema.engine.context import Context
 from tests.schema.builders import GatedThreadsApi, conversation, data_of, execute, run_ready_tasks
@@ -24,7 +25,7 @@ async def test_each_context_loads_again() -> None:
 async def test_closing_a_context_ends_its_loads() -> None:
     api = GatedThreadsApi(conversation())
     context = Context(api)
-    context.loaders.threads.start_load(next(iter(api.threads)))
+    context.loaders.objects(THREADS).start_load(next(iter(api.threads)))
     await run_ready_tasks()
     await context.aclose()
     assert len(api.calls) == 1

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from strawberry.schema.config import StrawberryConfig
 
 from schema.contract.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_global_id
+from schema.contract.kinds import AssistantPageKey
 from schema.contract.paging import Window
-from schema.contract.ports import AssistantPageKey
 from schema.engine import executor
 from schema.engine.context import Context
 from schema.engine.direct_calls import enable_direct_calls

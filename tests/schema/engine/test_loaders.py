@@ -1,6 +1,7 @@
 import asyncio
 import gc
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -8,9 +9,19 @@ from hypothesis import strategies as st
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import AssistantKey, MessageKey, RunKey, RunStepKey
+from schema.contract.kinds import (
+    ASSISTANTS,
+    MESSAGES,
+    RUN_STEPS,
+    RUNS,
+    THREADS,
+    MessagePageKey,
+    RunPageKey,
+    RunStepPageKey,
+)
 from schema.contract.paging import Window
-from schema.contract.ports import MessagePageKey, Results, RunPageKey, RunStepPageKey
-from schema.contract.wire import MessageObject, Page
+from schema.contract.ports import Results
+from schema.contract.wire import Page
 from schema.engine.batches import BatchRunner
 from schema.engine.loaders import Loaders, PortLoader, longest_page_keys
 from tests.schema.builders import THREAD, GatedThreadsApi, conversation, run_ready_tasks
@@ -197,12 +208,12 @@ async def test_nothing_is_fetched_after_closing() -> None:
 async def test_the_loaders_of_one_operation_end_together() -> None:
     api = GatedThreadsApi(conversation())
     loaders = Loaders(api)
-    loaders.threads.start_load(THREAD)
-    loaders.run_pages.start_load(RunPageKey("thread_1", Window(1, "asc")))
+    loaders.objects(THREADS).start_load(THREAD)
+    loaders.pages(RUNS).start_load(RunPageKey("thread_1", Window(1, "asc")))
     await run_ready_tasks()
     assert len(api.calls) == 2
     await loaders.aclose()
-    for waiting in (loaders.threads.load(THREAD), loaders.runs.load(RunKey("thread_1", "run_1"))):
+    for waiting in (loaders.objects(THREADS).load(THREAD), loaders.objects(RUNS).load(RunKey("thread_1", "run_1"))):
         with pytest.raises(GatewayError, match="ended before this was loaded"):
             await waiting
 
@@ -214,7 +225,7 @@ def message_page(limit: int, after: str | None = None) -> MessagePageKey:
 async def test_pages_from_one_position_are_one_call_for_the_longest() -> None:
     api = conversation(messages=5)
     loaders = Loaders(api)
-    pages = await asyncio.gather(*(loaders.message_pages.load(message_page(limit)) for limit in (2, 5, 4)))
+    pages = await asyncio.gather(*(loaders.pages(MESSAGES).load(message_page(limit)) for limit in (2, 5, 4)))
     assert [[item.id[-1] for item in page.data] for page in pages] == [list("12"), list("12345"), list("1234")]
     assert [page.has_more for page in pages] == [True, False, True]
     assert api.calls == [("list_messages", (message_page(5),))]
@@ -225,29 +236,29 @@ async def test_a_page_cut_from_a_failed_page_fails_too() -> None:
     api.fail[message_page(5)] = _not_found("page")
     loaders = Loaders(api)
     failures = await asyncio.gather(
-        *(loaders.message_pages.load(message_page(limit)) for limit in (2, 5)), return_exceptions=True
+        *(loaders.pages(MESSAGES).load(message_page(limit)) for limit in (2, 5)), return_exceptions=True
     )
     assert [str(failure) for failure in failures] == ["no page", "no page"]
 
 
 async def test_a_page_is_cut_to_its_limit_if_the_upstream_returns_more() -> None:
     class Generous(FakeThreadsApi):
-        async def list_messages(self, keys: Sequence[MessagePageKey], **_: object) -> Results[Page[MessageObject]]:
-            return await super().list_messages([key._replace(window=Window(100, "asc")) for key in keys])
+        async def list(self, kind: Any, keys: Sequence[Any], *, on_result: Any = None) -> Any:
+            return await super().list(kind, [key._replace(window=Window(100, "asc")) for key in keys])
 
     api = Generous(threads={THREAD: thread()}, messages=conversation(messages=5).messages)
-    page = await Loaders(api).message_pages.load(message_page(2))
+    page = await Loaders(api).pages(MESSAGES).load(message_page(2))
     assert ([item.id for item in page.data], page.has_more) == (["msg_1", "msg_2"], True)
 
 
 async def test_a_page_primes_the_loader_of_its_objects() -> None:
     api = conversation()
     loaders = Loaders(api)
-    await loaders.message_pages.load(message_page(2))
-    await loaders.run_step_pages.load(RunStepPageKey("thread_1", "run_1", Window(5, "desc")))
-    assert loaders.messages.peek(MessageKey("thread_1", "msg_2")) is not None
-    assert loaders.messages.peek(MessageKey("thread_1", "msg_3")) is None
-    assert (await loaders.run_steps.load(RunStepKey("thread_1", "run_1", "step_1"))).id == "step_1"
+    await loaders.pages(MESSAGES).load(message_page(2))
+    await loaders.pages(RUN_STEPS).load(RunStepPageKey("thread_1", "run_1", Window(5, "desc")))
+    assert loaders.objects(MESSAGES).peek(MessageKey("thread_1", "msg_2")) is not None
+    assert loaders.objects(MESSAGES).peek(MessageKey("thread_1", "msg_3")) is None
+    assert (await loaders.objects(RUN_STEPS).load(RunStepKey("thread_1", "run_1", "step_1"))).id == "step_1"
     assert [name for name, _ in api.calls] == ["list_messages", "list_run_steps"]
 
 
@@ -256,7 +267,7 @@ async def test_keys_of_different_types_with_equal_parts_do_not_mix() -> None:
     api.assistants[AssistantKey("thread_1")] = next(iter(api.assistants.values()))
     loaders = Loaders(api)
     found_thread, found_assistant = await asyncio.gather(
-        loaders.threads.load(THREAD), loaders.assistants.load(AssistantKey("thread_1"))
+        loaders.objects(THREADS).load(THREAD), loaders.objects(ASSISTANTS).load(AssistantKey("thread_1"))
     )
     assert (found_thread.id, found_assistant.id) == ("thread_1", "asst_1")
 
@@ -264,12 +275,12 @@ async def test_keys_of_different_types_with_equal_parts_do_not_mix() -> None:
 async def test_a_page_does_not_replace_a_loaded_object() -> None:
     loaders = Loaders(conversation())
     key = MessageKey("thread_1", "msg_1")
-    first = await loaders.messages.load(key)
+    first = await loaders.objects(MESSAGES).load(key)
     second = first.__class__(id="msg_1", created_at=9)
     for page in (Page(data=[second]), Page(data=[first])):
-        loaders.messages.prime_page(("thread_1",), page)
-    assert loaders.messages.peek(key) is first
-    other = Loaders(conversation()).messages
+        loaders.objects(MESSAGES).prime_page(("thread_1",), page)
+    assert loaders.objects(MESSAGES).peek(key) is first
+    other = Loaders(conversation()).objects(MESSAGES)
     for page in (Page(data=[second]), Page(data=[first])):
         other.prime_page(("thread_1",), page)
         assert other.peek(key) is second

@@ -7,8 +7,9 @@ import pytest
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
+from schema.contract.kinds import RunPageKey
 from schema.contract.paging import Window
-from schema.contract.ports import OnResult, Results, RunPageKey
+from schema.contract.ports import OnResult, Results
 from schema.contract.wire import Page, RunObject
 from schema.engine.batches import BatchRunner
 from schema.engine.loaders import ObjectLoader, PageLoader

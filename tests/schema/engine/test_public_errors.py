@@ -6,8 +6,6 @@ from graphql import GraphQLError, GraphQLSyntaxError, Source
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import ThreadKey
-from schema.contract.ports import Results
-from schema.contract.wire import ThreadObject
 from schema.engine.public_errors import (
     OperationRefusedError,
     is_unexpected,
@@ -23,7 +21,7 @@ SECRET = "sk-very-secret"
 
 
 class BrokenThreadsApi(FakeThreadsApi):
-    async def get_threads(self, keys: Any) -> Results[ThreadObject]:
+    async def get(self, kind: object, keys: Any) -> Any:
         raise RuntimeError(f"broken with {SECRET}")
 
 

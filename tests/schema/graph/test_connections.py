@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_global_id
+from schema.contract.kinds import MessagePageKey
 from schema.contract.paging import CursorScope, Window
-from schema.contract.ports import MessagePageKey, Results
 from schema.contract.wire import MessageObject, Page
 from schema.graph.connections import walk_pages
 from tests.schema.builders import THREAD, conversation, conversation_with_files, data_of, errors_of, execute
@@ -62,8 +62,8 @@ class Stubborn(FakeThreadsApi):
         self._window = window
         self._page = page
 
-    async def list_messages(self, keys: Sequence[MessagePageKey], **_: object) -> Results[Page[MessageObject]]:
-        found = await super().list_messages([key._replace(window=self._window(key.window)) for key in keys])
+    async def list(self, kind: Any, keys: Sequence[Any], *, on_result: Any = None) -> Any:
+        found = await super().list(kind, [key._replace(window=self._window(key.window)) for key in keys])
         return [page if isinstance(page, GatewayError) else self._page(page) for page in found]
 
 
@@ -148,7 +148,7 @@ async def test_a_page_that_is_longer_than_requested_is_cut(wanted: int) -> None:
     everything = [f"msg_{number}" for number in range(180)]
 
     class Unlimited(Stubborn):
-        async def list_messages(self, keys: Sequence[MessagePageKey], **_: object) -> Results[Page[MessageObject]]:
+        async def list(self, kind: Any, keys: Sequence[Any], *, on_result: Any = None) -> Any:
             (key,) = keys
             start = 0 if key.window.after is None else everything.index(key.window.after) + 1
             return [Page(data=list(self.messages.values())[start:], has_more=False)]

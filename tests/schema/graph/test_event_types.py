@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from schema.contract.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_global_id
+from schema.contract.kinds import MESSAGES, RUNS
 from schema.contract.run_events import (
     Change,
     FaultChange,
@@ -184,7 +185,7 @@ async def test_loaders_are_primed_with_the_objects_own_keys() -> None:
     for change in (MessageCreatedChange(message("msg_1")), MessageFinishedChange(message("msg_2")), LaggedChange(1)):
         prime_loaders(change, "thread_1", loaders)
     prime_loaders(StatusChange(run("run_1")), "thread_1", loaders)
-    assert loaders.messages.peek(MessageKey("thread_1", "msg_1")) == message("msg_1")
-    assert loaders.messages.peek(MessageKey("thread_1", "msg_2")) == message("msg_2")
-    assert loaders.runs.peek(RUN_KEY) == run("run_1")
-    assert loaders.runs.peek(RunKey("thread_2", "run_1")) is None
+    assert loaders.objects(MESSAGES).peek(MessageKey("thread_1", "msg_1")) == message("msg_1")
+    assert loaders.objects(MESSAGES).peek(MessageKey("thread_1", "msg_2")) == message("msg_2")
+    assert loaders.objects(RUNS).peek(RUN_KEY) == run("run_1")
+    assert loaders.objects(RUNS).peek(RunKey("thread_2", "run_1")) is None

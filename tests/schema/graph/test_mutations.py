@@ -9,6 +9,7 @@ from strawberry.types.execution import ExecutionResult
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, to_global_id
 from schema.contract.wire import RunObject
+from schema.contract.writes import AnyWrite
 from tests.schema.builders import THREAD, conversation, data_of, execute
 from tests.support.fake_threads_api import FakeThreadsApi
 
@@ -84,7 +85,7 @@ async def test_graphql_itself_enforces_one_of() -> None:
 
 async def test_a_started_run_without_its_thread_is_an_error_that_says_so() -> None:
     class Forgetful(FakeThreadsApi):
-        async def create_thread_and_run(self, body: Any) -> RunObject:
+        async def write(self, operation: AnyWrite, key: Any, body: Any) -> Any:
             return RunObject(id="run_9", created_at=1, status="queued")
 
     query = """mutation { createThreadAndRun(input: { assistantId: "asst_1" }) { run { id } userErrors { code } } }"""
@@ -109,13 +110,9 @@ async def test_a_null_clears_in_an_update_and_is_ignored_in_a_creation() -> None
     seen: list[dict[str, Any]] = []
 
     class Recording(FakeThreadsApi):
-        async def create_assistant(self, body: Any) -> Any:
+        async def write(self, operation: AnyWrite, key: Any, body: Any) -> Any:
             seen.append(body.to_wire())
-            return await super().create_assistant(body)
-
-        async def update_assistant(self, key: Any, body: Any) -> Any:
-            seen.append(body.to_wire())
-            return await super().update_assistant(key, body)
+            return await super().write(operation, key, body)
 
     api = Recording()
     created = await data_of(

@@ -7,8 +7,8 @@ import pytest
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import AssistantKey, MessageKey, RunKey, RunStepKey, ThreadKey, to_global_id
+from schema.contract.kinds import MessagePageKey, RunPageKey, RunStepPageKey
 from schema.contract.paging import Window
-from schema.contract.ports import MessagePageKey, RunPageKey, RunStepPageKey
 from schema.engine.context import Context
 from schema.root import build_schema
 from tests.schema.builders import (

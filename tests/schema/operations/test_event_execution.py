@@ -11,9 +11,7 @@ from graphql.execution import Executor
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, ThreadKey, to_global_id
-from schema.contract.ports import Results
 from schema.contract.run_events import SnapshotChange, StatusChange
-from schema.contract.wire import ThreadObject
 from schema.engine.context import Context
 from tests.schema.builders import SCHEMA, conversation
 from tests.schema.subscription_helpers import RUN, THREAD_KEY, begin_subscription, render_event
@@ -26,7 +24,7 @@ METADATA = f'subscription {{ runStatus(runId: "{RUN}") {{ status run {{ thread {
 
 
 class BrokenThreadsApi(FakeThreadsApi):
-    async def get_threads(self, keys: Any) -> Results[ThreadObject]:
+    async def get(self, kind: object, keys: Any) -> Any:
         raise RuntimeError("broken with a secret")
 
 
