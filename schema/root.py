@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from schema.graph.assistant_node import Assistant
-from schema.graph.message_node import Message, MessageFile
 from schema.graph.mutations import Mutation
+from schema.graph.nodes import NODE_TYPES
 from schema.graph.queries import Query
-from schema.graph.run_node import Run
-from schema.graph.run_step_node import RunStep
 from schema.graph.subscriptions import Subscription
-from schema.graph.thread_node import Thread
 from schema.operations.document_limits import depth_limit
 from schema.operations.gateway_schema import GatewaySchema, OperationLimits
 from schema.operations.introspection import IntrospectionLimitRule
@@ -30,6 +26,6 @@ def build_schema(
         Query,
         Mutation,
         Subscription,
-        types=[Thread, Message, MessageFile, Run, RunStep, Assistant],
+        types=[*NODE_TYPES.values()],
         limits=OperationLimits(max_tokens, OperationBudget(max_upstream_calls, max_objects), rules),
     )

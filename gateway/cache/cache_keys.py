@@ -9,34 +9,20 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from gateway.redis.scoped_names import scoped_prefix
-from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
-from schema.contract.kinds import AssistantPageKey, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
+from schema.contract.keys import AssistantKey
+from schema.contract.kinds import KINDS, KINDS_BY_PAGE_KEY, AssistantPageKey, Key
 from schema.contract.paging import Window
-
-PageKey: TypeAlias = MessagePageKey | RunPageKey | RunStepPageKey | AssistantPageKey | MessageFilePageKey
-Key: TypeAlias = NodeKey | PageKey
 
 ASSISTANTS_GROUP = "assistants"
 
 _UNQUOTED = re.compile(r"[A-Za-z0-9_.~-]+\Z")  # text that `quote` does not change
 
-_NAME_PREFIXES: dict[type[Key], str] = {
-    ThreadKey: "thread",
-    MessageKey: "message",
-    RunKey: "run",
-    RunStepKey: "step",
-    AssistantKey: "assistant",
-    MessageFileKey: "file",
-    MessagePageKey: "messages",
-    RunPageKey: "runs",
-    RunStepPageKey: "steps",
-    AssistantPageKey: "assistants",
-    MessageFilePageKey: "files",
-}
+_NAME_PREFIXES: dict[type[Any], str] = {kind.key_type: kind.type_name for kind in KINDS}
+_NAME_PREFIXES |= {page_key_type: kind.name for page_key_type, kind in KINDS_BY_PAGE_KEY.items()}
 
 
 class CacheKey(NamedTuple):

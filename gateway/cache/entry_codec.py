@@ -10,23 +10,14 @@ from gateway.cache.entry import CacheEntry
 from gateway.redis.value_codec import UnencodableValueError, ValueCodec, decode_body, encode_body
 from schema.contract import wire
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
-from schema.contract.kinds import AssistantPageKey, Key, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
+from schema.contract.kinds import KINDS, KINDS_BY_PAGE_KEY, Key
 
 ValueT = TypeVar("ValueT")
 
-WIRE_TYPES: dict[type[Key], Any] = {
-    ThreadKey: wire.ThreadObject,
-    MessageKey: wire.MessageObject,
-    RunKey: wire.RunObject,
-    RunStepKey: wire.RunStepObject,
-    AssistantKey: wire.AssistantObject,
-    MessageFileKey: wire.MessageFileObject,
-    MessagePageKey: wire.Page[wire.MessageObject],
-    RunPageKey: wire.Page[wire.RunObject],
-    RunStepPageKey: wire.Page[wire.RunStepObject],
-    AssistantPageKey: wire.Page[wire.AssistantObject],
-    MessageFilePageKey: wire.Page[wire.MessageFileObject],
+WIRE_TYPES: dict[type[Key], Any] = {kind.key_type: kind.wire_type for kind in KINDS}
+WIRE_TYPES |= {
+    page_key_type: wire.Page[kind.wire_type]  # type: ignore[name-defined]
+    for page_key_type, kind in KINDS_BY_PAGE_KEY.items()
 }
 """The type of the value of each type of key."""
 

@@ -13,8 +13,7 @@ from weakref import ref
 
 from gateway.cache.cache_keys import CacheKey
 from gateway.cache.entry import CacheEntry
-from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey
-from schema.contract.kinds import AssistantPageKey, Key, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
+from schema.contract.kinds import KINDS_BY_PAGE_KEY, Key
 
 ListKey: TypeAlias = tuple[type[Key], tuple[Any, ...]]
 """The list that an object belongs to: the type of the object's key, and the key's parts without the object's id."""
@@ -105,15 +104,7 @@ class PageIndex:
 
 def to_list_key(page_key: Key) -> ListKey:
     """Return the list that a page is part of."""
-    match page_key:
-        case MessagePageKey(thread_id=thread_id):
-            return MessageKey, (thread_id,)
-        case RunPageKey(thread_id=thread_id):
-            return RunKey, (thread_id,)
-        case RunStepPageKey(thread_id=thread_id, run_id=run_id):
-            return RunStepKey, (thread_id, run_id)
-        case AssistantPageKey():
-            return AssistantKey, ()
-        case MessageFilePageKey(thread_id=thread_id, message_id=message_id):
-            return MessageFileKey, (thread_id, message_id)
-    raise TypeError(f"expected the key of a page, got {page_key!r}")
+    kind = KINDS_BY_PAGE_KEY.get(type(page_key))
+    if kind is None:
+        raise TypeError(f"expected the key of a page, got {page_key!r}")
+    return kind.key_type, kind.to_parent_key(page_key)

@@ -17,12 +17,12 @@ the fresh time. A write through the gateway is seen at once (`tags`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
-from schema.contract.kinds import Key, MessagePageKey, RunStepPageKey
+from schema.contract.kinds import HasId, Key, MessagePageKey, RunStepPageKey
 from schema.contract.run_events import is_terminal
 from schema.contract.wire import (
     AssistantObject,
@@ -34,8 +34,7 @@ from schema.contract.wire import (
     ThreadObject,
 )
 
-CachedObject: TypeAlias = ThreadObject | MessageObject | RunObject | RunStepObject | AssistantObject | MessageFileObject
-Result: TypeAlias = CachedObject | Page[Any] | GatewayError
+Result: TypeAlias = HasId | Page[Any] | GatewayError
 RunHasEnded: TypeAlias = Callable[[RunKey], bool]
 
 FINAL_STEP_STATUSES = frozenset({"completed", "failed", "cancelled", "expired"})
@@ -76,13 +75,13 @@ def choose_lifetime(key: Key, result: Result, run_has_ended: RunHasEnded, now_se
     if isinstance(result, GatewayError):
         return NOT_FOUND if result.code is ErrorCode.NOT_FOUND else None
     if not isinstance(result, Page):
-        return _object_lifetime(key, result, run_has_ended, now_seconds)
+        return OBJECT_LIFETIMES[type(result)](key, result, run_has_ended, now_seconds)
     closed = is_page_closed(key, result, run_has_ended)
     if not closed and _run_may_add_objects(key, result, now_seconds):
         return None
     shortest = latest = SETTLED if closed else SHORT
     for item in result.data:
-        lifetime = _object_lifetime(key, item, run_has_ended, now_seconds)
+        lifetime = OBJECT_LIFETIMES[type(item)](key, item, run_has_ended, now_seconds)
         if lifetime is None:
             return None
         if lifetime is latest:
@@ -125,16 +124,6 @@ def _is_recent(created_at: float, now_seconds: float) -> bool:
     return now_seconds - created_at < RECENT_SECONDS
 
 
-def _object_lifetime(key: Key, value: CachedObject, run_has_ended: RunHasEnded, now_seconds: float) -> Lifetime | None:
-    if isinstance(value, MessageObject):
-        return _message_lifetime(key, value, run_has_ended, now_seconds)
-    if isinstance(value, RunStepObject):
-        return SETTLED if value.status in FINAL_STEP_STATUSES else None
-    if isinstance(value, RunObject):
-        return SETTLED if is_terminal(value.status) else None
-    return EDITABLE
-
-
 def _message_lifetime(
     key: Key, message: MessageObject, run_has_ended: RunHasEnded, now_seconds: float
 ) -> Lifetime | None:
@@ -151,3 +140,26 @@ def _message_lifetime(
     if run_has_ended(RunKey(thread_id, message.run_id)):
         return SETTLED
     return None if _is_recent(message.created_at, now_seconds) else SHORT
+
+
+def _run_lifetime(_key: Key, run: RunObject, _run_has_ended: RunHasEnded, _now_seconds: float) -> Lifetime | None:
+    return SETTLED if is_terminal(run.status) else None
+
+
+def _step_lifetime(_key: Key, step: RunStepObject, _run_has_ended: RunHasEnded, _now_seconds: float) -> Lifetime | None:
+    return SETTLED if step.status in FINAL_STEP_STATUSES else None
+
+
+def _editable_lifetime(*_: object) -> Lifetime:
+    return EDITABLE
+
+
+OBJECT_LIFETIMES: Mapping[type[HasId], Callable[[Key, Any, RunHasEnded, float], Lifetime | None]] = {
+    ThreadObject: _editable_lifetime,
+    MessageObject: _message_lifetime,
+    RunObject: _run_lifetime,
+    RunStepObject: _step_lifetime,
+    AssistantObject: _editable_lifetime,
+    MessageFileObject: _editable_lifetime,
+}
+"""The lifetime of each kind of object, by the type of its wire object."""

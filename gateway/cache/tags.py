@@ -43,7 +43,7 @@ _ASSISTANT_EDITS = Tag(ASSISTANTS_GROUP, "assistant-edits")
 @lru_cache(maxsize=8192, typed=True)
 def candidate_tags(key: Key) -> Tags:
     """List every tag that the value of a key may depend on; their versions are read before the value is."""
-    return _CANDIDATES[type(key)](to_group(key), key)
+    return CANDIDATES[type(key)](to_group(key), key)
 
 
 def dependencies(key: Key, *, found: bool, settled: bool, from_page: bool = False) -> Tags:
@@ -98,7 +98,7 @@ def _assistant_tag(key: AssistantKey) -> Tag:
     return Tag(ASSISTANTS_GROUP, f"assistant/{quote_id(key.assistant_id)}")
 
 
-_CANDIDATES: dict[type[Key], Callable[[str, Any], Tags]] = {
+CANDIDATES: dict[type[Key], Callable[[str, Any], Tags]] = {
     ThreadKey: _named_tags("all", "thread"),
     MessageKey: _message_tags,
     MessagePageKey: _named_tags("all", "messages", "message-edits", "work"),
@@ -118,7 +118,7 @@ _DEPENDENCY_INDEXES = {
         for index, tag in enumerate(candidates("", cast("Any", key_type)(*["some"] * len(key_type._fields))))
         if _is_dependency(tag.name, key_type, found=found, settled=settled, from_page=from_page)
     )
-    for key_type, candidates in _CANDIDATES.items()
+    for key_type, candidates in CANDIDATES.items()
     for found, settled, from_page in product((True, False), repeat=3)
 }
 """The indexes of the candidates that are dependencies; they are the same for all keys of a type."""
@@ -126,7 +126,7 @@ _DEPENDENCY_INDEXES = {
 
 def changed_by(write: Write[WriteKeyT, BodyT, Any], key: WriteKeyT, body: BodyT) -> Tags:
     """List the tags that a write to a key may change, whether it succeeds or not."""
-    return _CHANGES[write](key, body)
+    return CHANGES[write](key, body)
 
 
 def created_by(write: AnyWrite, result: Any) -> Tags:
@@ -174,7 +174,7 @@ def _assistant_changes(key: AssistantKey, *_: object) -> Tags:
     return (_assistant_tag(key), _ASSISTANT_EDITS)
 
 
-_CHANGES: dict[AnyWrite, Callable[[Any, Any], Tags]] = {
+CHANGES: dict[AnyWrite, Callable[[Any, Any], Tags]] = {
     writes.CREATE_THREAD: _nothing,
     writes.UPDATE_THREAD: _in_thread("thread"),
     writes.DELETE_THREAD: _in_thread("all"),

@@ -1,4 +1,8 @@
-"""The kinds of upstream objects, one row each: all rooms derive what they do for a kind from its row."""
+"""The kinds of upstream objects, one row each: all rooms derive what they do for a kind from its row.
+
+A room that knows more of a kind (its paths, its tags) has a table by kind of its own; `tests/test_kinds.py` compares
+each such table with `KINDS`.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +101,7 @@ class Kind(Generic[NodeKeyT, ObjectT, PageKeyT]):
         """The name of the GraphQL type."""
         return TYPE_NAMES[cast("type[NodeKey]", self.key_type)]
 
-    def to_parent_key(self, page_key: PageKey) -> tuple[Any, ...]:
+    def to_parent_key(self, page_key: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the common part of the keys of a page's objects: all but the object's own id."""
         return page_key[: len(self.key_type._fields) - 1]
 
@@ -111,3 +115,4 @@ MESSAGE_FILES = Kind("message_files", MessageFileKey, MessageFileObject, Message
 
 AnyKind: TypeAlias = Kind[Any, Any, Any]
 KINDS: tuple[AnyKind, ...] = (THREADS, MESSAGES, RUNS, RUN_STEPS, ASSISTANTS, MESSAGE_FILES)
+KINDS_BY_PAGE_KEY: dict[type[Any], AnyKind] = {kind.page_key_type: kind for kind in KINDS if kind.page_key_type}

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 from aiodataloader import DataLoader
 
 from schema.contract.errors import GatewayError
-from schema.contract.kinds import AnyKind, AssistantPageKey, Kind, NodeKeyT, ObjectT, PageKey, PageKeyT
+from schema.contract.kinds import AnyKind, Kind, NodeKeyT, ObjectT, PageKey, PageKeyT
 from schema.contract.ports import Results, ThreadsApi
 from schema.contract.wire import Page
 from schema.engine.batches import BatchRunner, Fetch, ThreadBarrier
@@ -244,7 +244,7 @@ def _list_position(key: PageKey) -> Hashable:
 
 def _thread_id(key: PageKey) -> str | None:
     """Return the thread of a page. Assistants belong to no thread."""
-    return None if isinstance(key, AssistantPageKey) else key.thread_id
+    return getattr(key, "thread_id", None)
 
 
 def _cut_future(source: asyncio.Future[Page[ObjectT]], key: PageKey) -> asyncio.Future[Page[ObjectT]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.keys import NodeKey
 from schema.graph.assistant_node import Assistant
 from schema.graph.message_node import Message, MessageFile
 from schema.graph.run_node import Run
@@ -13,11 +13,6 @@ from schema.graph.run_step_node import RunStep
 from schema.graph.thread_node import Thread
 
 NODE_TYPES: Mapping[type[NodeKey], type[Any]] = {
-    ThreadKey: Thread,
-    MessageKey: Message,
-    RunKey: Run,
-    RunStepKey: RunStep,
-    AssistantKey: Assistant,
-    MessageFileKey: MessageFile,
+    node_type.KIND.key_type: node_type for node_type in (Thread, Message, MessageFile, Run, RunStep, Assistant)
 }
 """The node type of each key type."""
