@@ -1,5 +1,6 @@
 """Fixtures of the contract tests: the implementations of the port, each over the same demo data."""
 
+import itertools
 from collections.abc import AsyncIterator
 from typing import Literal
 
@@ -28,12 +29,26 @@ THREADS = [
     seed.THREAD_JOURNAL,
 ]
 Version = Literal["v1", "v2"]
+IMPLEMENTATIONS = ("client on the emulator", "fake", "cached in memory", "cached in Redis")
+VERSIONS: tuple[Version, ...] = ("v1", "v2")
+# The cache treats both versions alike.
+LONG = {("cached in memory", "v1"), ("cached in Redis", "v2")}
 
 
-@pytest.fixture(params=["v1", "v2"])
-def version(request: pytest.FixtureRequest) -> Version:
-    chosen: Version = request.param
+@pytest.fixture(
+    params=[
+        pytest.param(member, id="-".join(member), marks=[pytest.mark.full] if member in LONG else [])
+        for member in itertools.product(IMPLEMENTATIONS, VERSIONS)
+    ]
+)
+def implementation(request: pytest.FixtureRequest) -> tuple[str, Version]:
+    chosen: tuple[str, Version] = request.param
     return chosen
+
+
+@pytest.fixture
+def version(implementation: tuple[str, Version]) -> Version:
+    return implementation[1]
 
 
 @pytest.fixture
@@ -42,24 +57,33 @@ async def emulator() -> AsyncIterator[str]:
         yield str(server.make_url("/v1"))
 
 
+@pytest.fixture(scope="session")
+def _worlds() -> dict[Version, World]:
+    return {}
+
+
 @pytest.fixture
-async def world(emulator: str, version: Version) -> World:
-    return await read_world(emulator, THREADS, CREDENTIAL, version)
+async def world(emulator: str, version: Version, _worlds: dict[Version, World]) -> World:
+    """The demo's objects. They are the same in each emulator, so they are read once."""
+    if version not in _worlds:
+        _worlds[version] = await read_world(emulator, THREADS, CREDENTIAL, version)
+    return World(**{name: dict(objects) for name, objects in vars(_worlds[version]).items()})
 
 
-@pytest.fixture(params=["client on the emulator", "fake", "cached in memory", "cached in Redis"])
+@pytest.fixture
 async def api(
-    request: pytest.FixtureRequest, emulator: str, world: World, version: Version
+    request: pytest.FixtureRequest, emulator: str, world: World, implementation: tuple[str, Version]
 ) -> AsyncIterator[ThreadsApi]:
-    if request.param == "fake":
+    name, version = implementation
+    if name == "fake":
         yield FakeThreadsApi(**vars(world), capabilities={"v1": V1, "v2": V2}[version])
         return
     names: dict[Version, DialectName] = {"v1": "openai-v1", "v2": "openai-v2"}
     async with UpstreamClient(UpstreamOptions(emulator, names[version])) as client:
-        if not request.param.startswith("cached"):
+        if not name.startswith("cached"):
             yield client.bind(CREDENTIAL)
             return
-        redis_url = request.getfixturevalue("valkey").url if request.param == "cached in Redis" else None
+        redis_url = request.getfixturevalue("valkey").url if name == "cached in Redis" else None
         # The deadline is long, so that a busy machine does not make the cache work without Redis.
         async with SharedCache(CacheOptions(redis_url=redis_url, redis_deadline_seconds=5)) as shared:
             yield CachedThreadsApi(client.bind(CREDENTIAL), shared, "contract")

@@ -29,6 +29,7 @@ from tests.gateway.cache.cached_queries import response_key as question
 from tests.gateway.cache.processes import processes
 from tests.gateway.cache.upstream import ACTIVE, ENDED, THREAD, USER_MESSAGE, T, Upstream, cached, read
 from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.full_runs import examples
 from tests.support.valkey import running_valkey
 from tests.support.wire_samples import run
 
@@ -298,9 +299,8 @@ def test_a_read_after_a_write_sees_it(store: str) -> None:
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=60,
+                examples(60),
                 stateful_step_count=30,
-                deadline=None,
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
             ),
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cache import tags
@@ -31,6 +31,7 @@ from tests.gateway.cache.upstream import (
     read,
     until,
 )
+from tests.support.full_runs import examples
 from tests.support.valkey import Valkey, running_valkey
 from tests.support.wire_samples import run
 
@@ -87,7 +88,7 @@ async def write(api: Any, name: str, owner: str) -> None:
 
 
 @pytest.mark.parametrize("store", ["memory", "redis"])
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(30, shared_fixtures=True)
 @given(steps=STEPS)
 async def test_nothing_crosses_between_principals(
     store: str, server: Valkey, steps: list[tuple[str, int, Any]]
@@ -113,7 +114,7 @@ async def test_nothing_crosses_between_principals(
 
 
 @pytest.mark.parametrize("store", ["memory", "redis"])
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(30, shared_fixtures=True)
 @given(
     steps=st.lists(
         st.tuples(

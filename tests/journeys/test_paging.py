@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.emulator.http.partitions import partition_from_key
@@ -15,6 +15,7 @@ from gateway.emulator.objects import Message, TextPart
 from gateway.emulator.state.store import Store
 from schema.contract.keys import RunKey, to_global_id
 from tests.support.emulator import KEY, Emulator, running_emulator
+from tests.support.full_runs import examples
 from tests.support.gateway import Gateway
 
 Order: TypeAlias = Literal["asc", "desc"]
@@ -29,13 +30,9 @@ Window: TypeAlias = tuple[bool, int | None, int | None]
 SMALL_WINDOWS = st.tuples(st.booleans(), st.none() | st.integers(1, 14), PLACES)
 WINDOWS = st.tuples(st.booleans(), st.none() | st.integers(1, 320) | st.sampled_from([99, 100, 101, 200]), PLACES)
 
-few = settings(
-    max_examples=40,
-    deadline=None,
-    # One emulator and one gateway serve all examples: each has a thread or a key of its own, or only reads.
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-many = settings(few, max_examples=100)
+# One emulator and one gateway serve all examples: each has a thread or a key of its own, or only reads.
+few = examples(40, shared_fixtures=True)
+many = examples(100, shared_fixtures=True)
 
 
 @dataclass

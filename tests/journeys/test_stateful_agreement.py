@@ -3,11 +3,12 @@
 import functools
 from typing import TypeAlias, TypeVar
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from schema.contract.keys import AssistantKey, MessageKey, NodeKey, RunKey, ThreadKey, to_global_id
+from tests.support.full_runs import examples
 from tests.support.naive_model import CANCELLABLE, Model, Run, Thread
 from tests.support.rest_and_graphql import NewMessage, PlainObject, RestAndGraphQL, Write, tools_sent
 
@@ -385,14 +386,11 @@ def test_emulator_and_gateway_agree_with_a_naive_model() -> None:
         run_state_machine_as_test(
             functools.partial(Agreement, clients),  # type: ignore[arg-type]  # whatever makes a machine will do
             settings=settings(
-                max_examples=25,
+                examples(25),
                 stateful_step_count=50,
-                deadline=None,
                 derandomize=True,
                 database=None,
                 # A failure is shown as found: shrinking it over sockets would exceed the time limit of the test.
                 phases=[Phase.generate],
-                # Each step is at least one round trip over real sockets.
-                suppress_health_check=[HealthCheck.too_slow],
             ),
         )

@@ -1,5 +1,6 @@
 """A real gateway on a loopback socket, and the demo as a user starts it."""
 
+import functools
 import os
 import re
 import signal
@@ -11,14 +12,19 @@ from pathlib import Path
 from typing import IO, Any
 
 import aiohttp
+import pytest
 from aiohttp import web
 
-from gateway.compose import build_gateway_app
+from gateway import compose
 from gateway.config import Settings
 from gateway.server.app import listening
+from schema.root import build_schema
 from tests.support.graphql import GraphQLClient
 
 ROOT = Path(__file__).parents[2]
+
+# Gateways with the same limits share a schema, since building it is most of the work of a start.
+shared_schema = functools.cache(build_schema)
 
 
 class Gateway(GraphQLClient):
@@ -33,7 +39,9 @@ async def running_gateway(upstream_url: str, **settings: Any) -> AsyncIterator[G
 
     Most journeys write to the upstream directly, and a cache may notice that later.
     """
-    app = build_gateway_app(Settings(**{"upstream_url": upstream_url, "gateway_cache": False, **settings}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compose, "build_schema", shared_schema)
+        app = compose.build_gateway_app(Settings(**{"upstream_url": upstream_url, "gateway_cache": False, **settings}))
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
         gateway = Gateway(url, session)
         gateway.app = app

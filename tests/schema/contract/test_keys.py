@@ -1,7 +1,7 @@
 import string
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.contract.keys import (
@@ -19,6 +19,7 @@ from schema.contract.keys import (
     to_global_id,
     to_opaque,
 )
+from tests.support.full_runs import examples
 
 OPAQUE = string.ascii_letters + string.digits + "-_"
 FIRST = string.ascii_letters + string.digits + "_"
@@ -35,28 +36,28 @@ def keys(draw: st.DrawFn) -> NodeKey:
 
 
 @given(keys())
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_a_global_id_decodes_to_its_key_for_any_upstream_id(key: NodeKey) -> None:
     read = from_global_id(to_global_id(key))
     assert (type(read), read) == (type(key), key)
 
 
 @given(keys(), keys())
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_two_keys_never_share_a_global_id(one: NodeKey, other: NodeKey) -> None:
     same = type(one) is type(other) and one == other
     assert (to_global_id(one) == to_global_id(other)) is same
 
 
 @given(st.lists(st.text(), min_size=1, max_size=5))
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_opaque_parts_of_any_text_decode_unchanged(parts: list[str]) -> None:
     encodable = [part.encode("utf-8", "replace").decode() for part in parts]
     assert from_opaque(to_opaque("kind", *encodable)) == ["kind", *encodable]
 
 
 @given(keys(), st.data())
-@settings(deadline=None, max_examples=400)
+@examples(400)
 def test_a_global_id_with_one_wrong_character_is_refused(key: NodeKey, data: st.DataObject) -> None:
     text = to_global_id(key)
     position = data.draw(st.integers(0, len(text) - 1))
@@ -75,7 +76,7 @@ def test_each_wrong_character_at_each_position_of_one_global_id_is_refused() -> 
 
 
 @given(keys(), st.data())
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_a_truncated_global_id_is_refused(key: NodeKey, data: st.DataObject) -> None:
     text = to_global_id(key)
     with pytest.raises(InvalidOpaqueTextError):
@@ -83,7 +84,7 @@ def test_a_truncated_global_id_is_refused(key: NodeKey, data: st.DataObject) -> 
 
 
 @given(st.text(max_size=60))
-@settings(deadline=None, max_examples=300)
+@examples(300)
 def test_any_other_text_is_refused_with_the_one_expected_exception(text: str) -> None:
     with pytest.raises(InvalidOpaqueTextError):
         from_global_id(text)

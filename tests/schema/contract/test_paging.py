@@ -1,10 +1,11 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import ThreadKey, to_global_id, to_opaque
 from schema.contract.paging import CursorScope, PagingLimits, Window, window_from_arguments
+from tests.support.full_runs import examples
 
 SCOPE = CursorScope("messages", ("thread_1",))
 LIMITS = PagingLimits()
@@ -57,7 +58,7 @@ def test_a_refusal_names_the_argument_and_what_was_expected(arguments: dict[str,
 
 
 @given(sizes, cursors, sizes, cursors)
-@settings(deadline=None, max_examples=500)
+@examples(500)
 def test_any_combination_gives_a_window_or_an_error_that_names_an_argument(
     first: int | None, after: str | None, last: int | None, before: str | None
 ) -> None:
@@ -83,7 +84,7 @@ def test_the_page_size_limit_is_a_setting() -> None:
 
 
 @given(st.text("abcXYZ019_.~:@+-", max_size=40).map(lambda rest: f"m{rest}"))
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_a_cursor_decodes_to_its_object_id(object_id: str) -> None:
     assert SCOPE.object_id_from_cursor(SCOPE.to_cursor(object_id), "after") == object_id
 

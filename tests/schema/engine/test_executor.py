@@ -8,7 +8,7 @@ import orjson
 import pytest
 import strawberry
 from graphql import GraphQLObjectType, OperationType, get_named_type, is_abstract_type, is_leaf_type
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strawberry.schema.config import StrawberryConfig
 
@@ -32,6 +32,7 @@ from schema.graph.thread_node import Thread
 from tests.schema.builders import SCHEMA, GatedThreadsApi, conversation, run_ready_tasks
 from tests.schema.random_operations import operations, random_threads_api
 from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.full_runs import examples
 from tests.support.wire_samples import message, run, run_step, thread
 
 
@@ -148,7 +149,7 @@ def _rich_conversation() -> FakeThreadsApi:
 
 
 @pytest.mark.filterwarnings("ignore:.*is deprecated")  # the test also selects the schema's deprecated fields
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(60)
 @given(document=operations(), seed=st.integers(0, 20))
 async def test_random_operations_have_the_same_result(document: str, seed: int) -> None:
     compiled, core = random_threads_api(seed), random_threads_api(seed)

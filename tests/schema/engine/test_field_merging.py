@@ -14,10 +14,11 @@ from graphql import (
     parse,
     validate,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.engine.field_merging import MAX_MERGED_SELECTIONS, FieldMergingRule
+from tests.support.full_runs import examples
 
 SDL: GraphQLSchema = build_schema(
     """
@@ -106,7 +107,7 @@ def by_core(document: str) -> list[GraphQLError]:
 
 
 @given(documents())
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@examples(200)
 def test_the_rule_refuses_just_the_documents_that_the_rule_of_graphql_core_refuses(document: str) -> None:
     # graphql-core also checks fragments that no operation spreads
     spread = document + " query All { pet { ...A ...B ...C ...D ...E } }"

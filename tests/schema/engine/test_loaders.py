@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.contract.errors import ErrorCode, GatewayError
@@ -26,6 +26,7 @@ from schema.engine.batches import BatchRunner
 from schema.engine.loaders import Loaders, PortLoader, longest_page_keys
 from tests.schema.builders import THREAD, GatedThreadsApi, conversation, run_ready_tasks
 from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.full_runs import examples
 from tests.support.wire_samples import thread
 
 
@@ -296,7 +297,7 @@ page_keys = st.builds(
 
 
 @given(st.lists(page_keys, max_size=12))
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_each_page_is_cut_from_the_longest_one_at_its_position(keys: list[MessagePageKey]) -> None:
     def without_limit(key: MessagePageKey) -> MessagePageKey:
         return key._replace(window=key.window._replace(limit=0))

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.engine import plan_execution
@@ -13,6 +13,7 @@ from schema.engine.plan_execution import PlanExecution
 from tests.schema.builders import SCHEMA, conversation, execute
 from tests.schema.operation_helpers import predict
 from tests.schema.random_operations import operations, random_threads_api
+from tests.support.full_runs import examples
 
 FIELDS = " ".join(f"t{number}: text" for number in range(50))
 LONG = f'{{ thread(id: "thread_1") {{ messages(first: 200) {{ nodes {{ {FIELDS} }} }} }} }}'
@@ -65,7 +66,7 @@ async def test_a_cancelled_operation_completes_nothing_more(monkeypatch: pytest.
     await context.aclose()
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(100)
 @given(document=operations(), seed=st.integers(0, 30))
 async def test_slices_change_neither_the_response_nor_the_bound_of_the_calls(document: str, seed: int) -> None:
     whole = await execute(random_threads_api(seed), document)

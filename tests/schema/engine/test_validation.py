@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from graphql import GraphQLError, parse, specified_rules
 from graphql import validate as validate_by_rules
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strawberry.schema.schema import validate_document as validate_by_strawberry
 
@@ -15,6 +15,7 @@ from schema.engine.field_merging import FieldMergingRule
 from schema.engine.validation import validate_document
 from tests.schema.builders import SCHEMA
 from tests.schema.random_operations import operations
+from tests.support.full_runs import examples
 
 CORE: Any = SCHEMA._schema
 
@@ -24,7 +25,7 @@ def validate(document: str) -> list[GraphQLError]:
 
 
 @given(operations())
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@examples(60)
 def test_random_valid_operations_are_valid(document: str) -> None:
     assert validate(document) == validate_by_strawberry(CORE, parse(document), tuple(specified_rules)) == []
 
@@ -113,7 +114,7 @@ def merging_documents(draw: Callable[..., Any]) -> str:
 
 
 @given(merging_documents(), st.integers(1, 40))
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@examples(60)
 def test_the_fields_merged_for_any_document_are_bounded(document: str, repeats: int) -> None:
     collected: list[int] = []
 

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.contract.errors import ErrorCode, GatewayError
@@ -63,7 +63,6 @@ JSON_VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.text(max_size=2), JSON_VALUES, max_size=4), st.integers(1, 500))
-@settings(deadline=None)
 def test_variables_are_refused_just_if_they_have_too_many_values(variables: dict[str, Any], times: int) -> None:
     repeated = {"x": [variables] * times}
     if count_values(repeated["x"]) <= MAX_INPUT_VALUES:

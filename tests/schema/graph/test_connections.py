@@ -2,7 +2,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.contract.errors import ErrorCode, GatewayError
@@ -13,6 +13,7 @@ from schema.contract.wire import MessageObject, Page
 from schema.graph.connections import walk_pages
 from tests.schema.builders import THREAD, conversation, conversation_with_files, data_of, errors_of, execute
 from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.full_runs import examples
 from tests.support.wire_samples import message, thread
 
 PAGE = """
@@ -72,7 +73,7 @@ class Stubborn(FakeThreadsApi):
     size=st.integers(1, 6),
     forwards=st.booleans(),
 )
-@settings(deadline=None, max_examples=60)
+@examples(60)
 async def test_paging_through_a_list_returns_each_object_once(times: list[int], size: int, forwards: bool) -> None:
     naive = [f"msg_{number}" for number in sorted(range(len(times)), key=lambda number: times[number])]
     api = conversation_at(times)
@@ -97,7 +98,7 @@ async def test_paging_through_a_list_returns_each_object_once(times: list[int], 
 
 
 @given(times=st.lists(st.integers(1, 3), min_size=1, max_size=10), data=st.data())
-@settings(deadline=None, max_examples=60)
+@examples(60)
 async def test_a_page_from_any_cursor_is_a_slice_of_the_list(times: list[int], data: st.DataObject) -> None:
     naive = [f"msg_{number}" for number in sorted(range(len(times)), key=lambda number: times[number])]
     index = data.draw(st.integers(0, len(naive) - 1))

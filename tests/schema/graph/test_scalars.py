@@ -2,11 +2,12 @@ from datetime import UTC, datetime
 
 import pytest
 from graphql import GraphQLError
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.graph.scalars import SCALARS, DateTime, Metadata, to_date_time, to_json, to_metadata, to_rfc3339
+from tests.support.full_runs import examples
 
 LAST_SECOND = 253_402_300_799  # of the year 9999
 
@@ -26,7 +27,7 @@ def test_a_time_is_rfc_3339_in_utc(seconds: float, text: str) -> None:
 
 
 @given(st.integers(0, LAST_SECOND))
-@settings(deadline=None, max_examples=100)
+@examples(100)
 def test_a_whole_second_is_kept_exactly(seconds: int) -> None:
     assert datetime.fromisoformat(to_rfc3339(seconds)) == datetime.fromtimestamp(seconds, UTC)
 

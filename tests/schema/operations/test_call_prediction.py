@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from graphql import parse, validate
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_global_id
@@ -18,6 +18,7 @@ from tests.schema.operation_helpers import CORE, make_operation_reader, predict
 from tests.schema.random_operations import operations, random_changes, random_threads_api, subscriptions
 from tests.schema.subscription_helpers import begin_subscription, render_event
 from tests.support.fake_run_events import FakeRunEvents, run_event
+from tests.support.full_runs import examples
 
 QUERIES = Path(__file__).parents[3] / "queries"
 RUN = to_global_id(RunKey("thread_1", "run_1"))
@@ -209,11 +210,7 @@ def test_every_mutation_counts_its_write(name: str) -> None:
     assert predict(document) == (2 if name == "submitToolOutputs" else 1)
 
 
-@settings(
-    max_examples=200,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@examples(200)
 @given(document=operations(), seed=st.integers(0, 30))
 async def test_no_operation_makes_more_calls_than_predicted(document: str, seed: int) -> None:
     assert validate(CORE, parse(document)) == []
@@ -268,7 +265,7 @@ def test_every_subscription_field_is_predicted() -> None:
     )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(100)
 @given(document=subscriptions(), seed=st.integers(0, 30))
 async def test_no_event_makes_more_calls_than_predicted(document: str, seed: int) -> None:
     assert validate(CORE, parse(document)) == []

@@ -15,7 +15,7 @@ from graphql import (
     validate,
     visit,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.operations.operation_reader import OperationReader
@@ -26,6 +26,7 @@ from tests.schema.random_operations import operations, random_changes, random_th
 from tests.schema.subscription_helpers import begin_subscription, render_event
 from tests.support.examples import load_examples
 from tests.support.fake_run_events import FakeRunEvents, run_event
+from tests.support.full_runs import examples
 
 
 def bound(document: str) -> int:
@@ -60,13 +61,13 @@ def test_every_field_counts_for_itself(document: str, calls: int) -> None:
     assert bound(document) == calls
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(100)
 @given(st.one_of(operations(), subscriptions()))
 def test_it_is_never_below_the_prediction(document: str) -> None:
     assert predict(document) <= bound(document)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(200)
 @given(document=operations(), seed=st.integers(0, 30))
 async def test_no_operation_makes_more_calls(document: str, seed: int) -> None:
     api = random_threads_api(seed)
@@ -150,7 +151,7 @@ def count_nodes(value: Any) -> int:
     return ("isNode" in value) + sum(map(count_nodes, value.values())) if isinstance(value, dict) else 0
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(200)
 @given(document=operations(), seed=st.integers(0, 30))
 async def test_no_operation_shows_more_objects(document: str, seed: int) -> None:
     data = (await execute(random_threads_api(seed), mark_nodes(document))).data or {}
@@ -159,7 +160,7 @@ async def test_no_operation_shows_more_objects(document: str, seed: int) -> None
     assert count_nodes(data) - free <= bound_objects(document)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(50)
 @given(document=subscriptions(), seed=st.integers(0, 30))
 async def test_no_event_shows_more_objects(document: str, seed: int) -> None:
     subscribed = await begin_subscription(FakeRunEvents(), mark_nodes(document))

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.emulator.runs.function_arguments import arguments_from_schema
@@ -83,7 +83,6 @@ KEYWORDS = (
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYWORDS), JSON))
 def test_a_schema_that_is_nonsense_still_makes_an_object(schema: dict[str, Any]) -> None:
     assert isinstance(arguments_from_schema(schema, "Hello"), dict)

@@ -1,7 +1,7 @@
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.emulator.objects import FunctionCall, TextPart, Usage
@@ -28,7 +28,6 @@ WAITING = timeline_from_script(Script((CallFunctions((("f", "{}"), ("g", "{}")))
 STUCK = timeline_from_script(Script((Hang(),)), START, CountingIds())
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 5), max_size=8))
 def test_events_applied_in_any_steps_give_the_same_end(seconds: list[float]) -> None:
     progress, applied = a_progress(), 0

@@ -1,7 +1,7 @@
 import sqlite3
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.emulator.bodies.list_query import ListQuery
@@ -69,7 +69,6 @@ def test_a_mark_is_new_only_once(store: Store) -> None:
     assert [store.mark_once("x"), store.mark_once("x"), store.mark_once("y")] == [True, False, True]
 
 
-@settings(deadline=None)
 @given(
     times=st.lists(st.integers(100, 103), max_size=12),
     run_ids=st.lists(st.sampled_from([None, "run_1"]), min_size=12, max_size=12),

@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.emulator.clock import ManualClock
@@ -18,6 +18,7 @@ from gateway.emulator.state.store import Store
 from gateway.emulator.streams.open_streams import OpenStreams, PartitionedThreadKey
 from gateway.emulator.streams.stream_events import StreamReply, opening_events
 from tests.gateway.emulator.api_client import START, CountingIds, StreamReader, a_run, event_names
+from tests.support.full_runs import examples
 
 THREAD = PartitionedThreadKey("mine", "thread_1")
 CITED = TextPart(
@@ -103,7 +104,7 @@ async def frames_after(actions: tuple[Action, ...], steps: list[float]) -> bytes
     return b"".join(reader.frames)
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(
     st.sampled_from(
         [WRITES, (CallFunctions((("f", '{"a":1}'), ("g", "{}"))),), (RunCode("1 + 1", ()), *WRITES), (Hang(),)]
