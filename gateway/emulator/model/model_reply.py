@@ -34,14 +34,36 @@ _NO_USAGE = Usage(0, 0)
 # own specification such a run ends as incomplete. The name of its reason is assumed to be that of the message.
 _CUT_SHORT = {"length": ("max_tokens", "max_completion_tokens"), "content_filter": ("content_filter", "content_filter")}
 
+_CALLS_REASONS = ("tool_calls", "function_call")
+
 
 @dataclass(slots=True)
 class _OpenCall:
     """A call that the model is still writing. `call_id`, its id in the run, is set once the call's name is known."""
 
     model_call_id: str | None
+    index: int | None
+    name: str | None = None
     call_id: str | None = None
     arguments: str = ""
+    last_character: str = ""
+    is_named_again: bool = False
+
+    def continues_with(self, piece: CallPiece) -> bool:
+        """Return whether a piece with this call's index or id belongs to it.
+
+        Some servers use one index for all calls, or none. Then another id, another name, or the beginning of a second
+        JSON object begins the next call. Other servers repeat id and name in every piece of one call.
+        """
+        has_same_id = piece.id is not None and piece.id == self.model_call_id
+        if piece.id is not None and self.model_call_id is not None and not has_same_id:
+            return False
+        if piece.name is not None and self.name is not None:
+            if piece.name != self.name or (piece.index is None and not has_same_id):
+                return False
+            self.is_named_again = True
+        begins_again = self.last_character == "}" and piece.arguments.lstrip().startswith("{")
+        return not (self.is_named_again and begins_again)
 
 
 class ReplyWriter:
@@ -49,7 +71,8 @@ class ReplyWriter:
 
     A call has the model's own id, since some servers insist on it when they get the output. A call without an id, or
     with one of `used_ids`, gets a new one. `prompt_tokens` is the usage of the request if the model reports none.
-    `failure` is set by an answer with too many calls. The events before it are good.
+    `failure` is set by an answer with too many calls, and by one that says that it failed. The events before it are
+    good.
     """
 
     def __init__(self, new_id: IdFactory, prompt_tokens: int, used_ids: Collection[str] = ()) -> None:
@@ -83,9 +106,12 @@ class ReplyWriter:
                 self._add_call_piece(piece, events)
         except failures.ModelFailedError as failure:
             self.failure = failure.with_traceback(None)
+        if chunk.finish_reason == "error":
+            self.failure = failures.reported()
         self._refusal += chunk.refusal
         self._written += chunk.text + chunk.refusal + "".join(piece.arguments for piece in chunk.calls)
-        self._finish_reason = chunk.finish_reason or self._finish_reason
+        if self._finish_reason not in _CUT_SHORT:
+            self._finish_reason = chunk.finish_reason or self._finish_reason
         self._usage = chunk.usage or self._usage
         return events
 
@@ -93,10 +119,12 @@ class ReplyWriter:
         """Return the events of the answer's end.
 
         Raises:
-            ModelFailedError: The answer failed, or a call has no name.
+            ModelFailedError: The answer failed, a call has no name, or the calls that its reason tells of are missing.
         """
         if self.failure is not None:
             raise self.failure
+        if self._finish_reason in _CALLS_REASONS and not (self._calls or self._written):
+            raise failures.garbled()
         events: list[Event] = []
         usage = self._usage or Usage(self._prompt_tokens, count_tokens(self._written))
         if not self._calls or self._refusal:
@@ -147,36 +175,38 @@ class ReplyWriter:
 
     def _add_call_piece(self, piece: CallPiece, events: list[Event]) -> None:
         call = self._call_for_piece(piece)
+        call.name = call.name or piece.name
+        call.model_call_id = call.model_call_id or piece.id
         call.arguments += piece.arguments
+        call.last_character = piece.arguments.rstrip()[-1:] or call.last_character
+        if call.name is None:
+            return
         if call.call_id is None:
-            if piece.name is None:
-                return
             self._close_message(events, _NO_USAGE)
             if self._calls_step is None:
                 self._calls_step = self._new_id("step")
                 events.append(StepStarted(step_id=self._calls_step))
             call.call_id = self._new_call_id(call.model_call_id)
-            started = FunctionCall(id=call.call_id, name=piece.name)
+            started = FunctionCall(id=call.call_id, name=call.name)
             events.append(ToolCallStarted(step_id=self._calls_step, call=started))
         if call.arguments and self._calls_step is not None:
             events.append(ToolCallGrown(step_id=self._calls_step, call_id=call.call_id, text=call.arguments))
             call.arguments = ""
 
     def _call_for_piece(self, piece: CallPiece) -> _OpenCall:
-        """Return the call that a piece belongs to.
-
-        Some servers use the same index for all calls, or none. Then a new id or a new name begins a new call.
-        """
+        """Return the call that a piece belongs to, by its index, or else by its id, or else the last one."""
         call = self._call_by_index.get(piece.index)
-        if call is not None:
-            has_other_id = piece.id is not None and call.model_call_id is not None and piece.id != call.model_call_id
-            is_another = piece.index is None and piece.name is not None and call.call_id is not None
-            if not (has_other_id or is_another):
-                call.model_call_id = call.model_call_id or piece.id
-                return call
+        if piece.id is not None and (piece.index is None or (call is None and piece.name is None)):
+            call = next((one for one in reversed(self._calls) if one.model_call_id == piece.id), call)
+        if call is None and piece.id is None and piece.name is None and self._calls:
+            call = self._calls[-1] if piece.index is None or self._calls[-1].index is None else None
+        if call is not None and call.continues_with(piece):
+            return call
         if len(self._calls) == MAX_CALLS:
             raise failures.garbled()
-        call = _OpenCall(piece.id)
+        # A second object under a repeated name may come without the name.
+        name = call.name if call is not None and call.is_named_again and piece.id is None else None
+        call = _OpenCall(piece.id, piece.index, name)
         self._calls.append(call)
         self._call_by_index[piece.index] = call
         return call

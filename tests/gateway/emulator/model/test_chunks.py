@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.emulator.model.chunks import CallPiece, Chunk, ChunkReader, chunk_from_json, chunk_from_whole_answer
 from gateway.emulator.model.failures import ModelFailedError
 from gateway.emulator.objects import Usage
-from tests.gateway.emulator.model.chat_server import DONE, call, completion, finish, frame, usage, words
+from tests.gateway.emulator.model.chat_server import DONE, call, chunk, completion, finish, frame, usage, words
 
 STREAM = b"".join(
     [
@@ -73,6 +73,130 @@ def test_data_that_is_no_chunk_is_unreadable(data: bytes) -> None:
         read(b"data: " + data + b"\n\n")
 
 
+LINE_ENDS = (b"\n", b"\r\n", b"\r")
+
+
+@pytest.mark.parametrize("end", LINE_ENDS, ids=["LF", "CRLF", "CR"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "marked"])
+def test_every_line_end_and_a_byte_order_mark_are_read_however_they_are_split(mark: bytes, end: bytes) -> None:
+    stream = mark + STREAM.replace(b"\r\n", b"\n").removeprefix(b": keep-alive\n\n").replace(b"\n", end)
+    assert read(stream) == CHUNKS
+    assert read(*(stream[place : place + 1] for place in range(len(stream)))) == CHUNKS
+    assert read(stream[:2], stream[2:]) == CHUNKS
+
+
+def test_an_event_is_read_as_soon_as_its_last_carriage_return_has_come() -> None:
+    reader = ChunkReader()
+    assert reader.feed(frame(words("Hel")[0]).replace(b"\n", b"\r")) == (Chunk("Hel"),)
+    assert reader.feed(b"\n" + frame(finish())) == (Chunk(finish_reason="stop"),)
+
+
+def test_a_whole_answer_may_begin_with_a_byte_order_mark() -> None:
+    assert chunk_from_whole_answer(b"\xef\xbb\xbf" + encoded(completion({"content": "Hi"}))).text == "Hi"
+
+
+def test_empty_data_is_a_sign_of_life() -> None:
+    assert read(b"data\n\ndata:\n\n", frame(finish())) == (Chunk(finish_reason="stop"),)
+
+
+ERRORS = [
+    b'data: {"object": "error", "message": "out of memory", "code": 500}\n\n',
+    b'data: {"type": "error", "code": 500}\n\n',
+    b'data: {"message": "out of memory"}\n\n',
+    b'data: {"detail": "out of memory"}\n\n',
+    b'data: {"detail": [{"msg": "out of memory"}]}\n\n',
+    b'data: {"errors": ["out of memory"]}\n\n',
+    b'data: {"error": "out of memory"}\n\n',
+    b'data: {"error": "out of memory", "choices": [{"delta": {"content": ""}}]}\n\n',
+    b'data: {"choices": [{"delta": {"content": ""}, "error": {"code": 502}}]}\n\n',
+    b"event: error\ndata: out of memory\n\n",
+    b'event: error\ndata: {"code": 500}\n\n',
+    b"event:error\n\n",
+    b"event: error\ndata: [DONE]\n\n",
+    b'{"error": {"message": "out of memory"}}\n',
+    b'{"detail": "out of memory"}\n\n',
+]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("reason", [None, "stop"])
+def test_an_error_in_any_form_before_the_end_fails_the_answer(error: bytes, reason: str | None) -> None:
+    reader = ChunkReader()
+    chunks = reader.feed(frame(words("Hel")[0]) + frame(chunk(reason, content="lo")) + error + DONE)
+    assert [one.text for one in chunks] == ["Hel", "lo"]
+    with pytest.raises(ModelFailedError, match="in the middle of its answer"):
+        reader.finish()
+
+
+@pytest.mark.parametrize("error", [error for error in ERRORS if error.startswith(b"data: ")])
+def test_an_answer_that_is_only_an_error_fails(error: bytes) -> None:
+    with pytest.raises(ModelFailedError, match="in the middle of its answer"):
+        chunk_from_whole_answer(error.removeprefix(b"data: "))
+
+
+@pytest.mark.parametrize("error", [None, False, ""])
+def test_an_empty_error_beside_a_choice_is_none(error: Any) -> None:
+    assert chunk_from_json(encoded({"error": error, "choices": [{"delta": {"content": "Hi"}, "error": error}]})) == (
+        Chunk("Hi")
+    )
+
+
+@pytest.mark.parametrize("reason", [None, "", " ", "null", "None", "undefined", False, 0, {}])
+def test_a_reason_in_every_chunk_that_is_none_does_not_end_the_answer(reason: Any) -> None:
+    pieces = [*words("Hel", "lo"), call(0, '{"x"', id="c", name="f")]
+    for piece in pieces:
+        piece["choices"][0]["finish_reason"] = reason
+    with pytest.raises(ModelFailedError, match="broke off"):
+        read(*(frame(piece) for piece in pieces))
+
+
+@pytest.mark.parametrize(
+    ("reason", "meaning"),
+    [
+        *((reason, "error") for reason in ("error", "ERROR", "network_error", "abort", "cancelled", "timeout")),
+        *((reason, "error") for reason in ("insufficient_system_resource", "MALFORMED_FUNCTION_CALL", "failed")),
+        *((reason, "length") for reason in ("length", "model_length", "MAX_TOKENS", "max_output_tokens")),
+        *((reason, "content_filter") for reason in ("content_filter", "SAFETY", "sensitive", "PROHIBITED_CONTENT")),
+        *((reason, reason) for reason in ("stop", "STOP", "tool_calls", "end_turn", "eos", "stop_sequence")),
+    ],
+)
+def test_the_reasons_of_compatible_servers_count_by_their_words(reason: str, meaning: str) -> None:
+    assert chunk_from_json(encoded(finish(reason))).finish_reason == meaning
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "refusal"),
+    [
+        ([{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}], "Hello", ""),
+        ([{"text": "Hi"}], "Hi", ""),
+        (["Hel", {"type": "output_text", "text": "lo"}], "Hello", ""),
+        ([{"type": "text", "text": {"value": "Hi"}}], "Hi", ""),
+        (
+            [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]}, {"type": "text", "text": "Hi"}],
+            "Hi",
+            "",
+        ),
+        ([{"type": "reasoning", "text": "Hm"}, {"type": "text", "text": None}, None, 5], "", ""),
+        ([{"type": "refusal", "refusal": "No."}], "", "No."),
+        ([], "", ""),
+    ],
+)
+def test_content_may_be_a_list_of_parts(content: Any, text: str, refusal: str) -> None:
+    for field in ("delta", "message"):
+        assert chunk_from_json(encoded({"choices": [{field: {"content": content}}]})) == Chunk(text, refusal)
+
+
+def test_the_older_function_call_is_a_call() -> None:
+    answer = {"choices": [{"delta": {"function_call": {"name": "f", "arguments": "{}"}}}]}
+    assert chunk_from_json(encoded(answer)).calls == (CallPiece(None, None, "f", "{}"),)
+
+
+def test_calls_of_a_whole_answer_are_numbered_by_their_place() -> None:
+    calls = [{"index": 0, "id": "x", "function": {"name": "f", "arguments": "{}"}}] * 2
+    answer = completion({"content": None, "tool_calls": calls}, "tool_calls")
+    assert [piece.index for piece in chunk_from_whole_answer(encoded(answer)).calls] == [0, 1]
+
+
 def test_an_error_in_a_stream_is_reported_without_its_words() -> None:
     with pytest.raises(ModelFailedError) as failed:
         chunk_from_json(b'{"error": {"message": "at http://10.0.0.1 with sk-secret"}}')
@@ -83,7 +207,7 @@ def test_a_whole_answer_is_one_chunk() -> None:
     calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
     answer = completion({"content": "Hi", "tool_calls": calls}, "tool_calls", usage={"prompt_tokens": 1})
     assert chunk_from_json(encoded(answer)) == Chunk(
-        "Hi", "", (CallPiece(None, "c", "f", "{}"),), "tool_calls", Usage(1, 0)
+        "Hi", "", (CallPiece(0, "c", "f", "{}"),), "tool_calls", Usage(1, 0)
     )
 
 
@@ -111,9 +235,7 @@ def test_differences_of_compatible_servers_are_accepted(answer: Any, chunk: Chun
     assert chunk_from_json(encoded(answer)) == chunk
 
 
-@pytest.mark.parametrize(
-    "data", [b'{"ok": true}', b'{"choices": []}', b'{"detail": "no such model"}', b'{"choices": null}']
-)
+@pytest.mark.parametrize("data", [b'{"ok": true}', b'{"choices": []}', b'{"choices": null}'])
 def test_an_answer_without_a_choice_is_refused(data: bytes) -> None:
     with pytest.raises(ModelFailedError, match="could not be read"):
         chunk_from_whole_answer(data)

@@ -97,12 +97,80 @@ def test_a_call_waits_for_its_name() -> None:
         (CallPiece(None, None, "f", "1"), CallPiece(None, None, "f", "2")),
         (CallPiece(0, "a", "f", "1"), CallPiece(1, "a", "f", "2")),
         (CallPiece(0, None, "f"), CallPiece(0, "a", None, "1"), CallPiece(1, "b", "f", "2")),
+        (CallPiece(0, None, "f", "1"), CallPiece(0, None, "g", "2")),
+        (CallPiece(0, "a", "f", "1"), CallPiece(0, None, "g", "2")),
+        (CallPiece(0, None, "f", ""), CallPiece(0, None, None, "1"), CallPiece(0, None, "g", "2")),
+        (
+            CallPiece(None, "a", "f"),
+            CallPiece(None, "b", "f"),
+            CallPiece(None, "a", arguments="1"),
+            CallPiece(1, "b", arguments="2"),
+        ),
     ],
 )
 def test_calls_with_bad_indexes_are_separated(pieces: tuple[CallPiece, ...]) -> None:
     _, progress = written(*(Chunk(calls=(piece,)) for piece in pieces))
     assert [call.arguments for call in calls(progress)] == ["1", "2"]
     assert len({call.id for call in calls(progress)}) == 2
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (CallPiece(0, None, "f", '{"x":1}'), CallPiece(0, None, "f", '{"y":2}')),
+        (CallPiece(0, None, "f", '{"x":'), CallPiece(0, None, "f", "1}"), CallPiece(0, None, "f", '{"y":2}')),
+        (
+            CallPiece(0, None, "f"),
+            CallPiece(0, None, None, '{"x":1} '),
+            CallPiece(0, None, "f"),
+            CallPiece(0, None, None, ' {"y":2}'),
+        ),
+        (CallPiece(None, "a", "f", '{"x":1}'), CallPiece(None, "a", "f", '{"y":2}')),
+    ],
+)
+def test_a_second_object_of_arguments_under_a_repeated_name_is_a_second_call(pieces: tuple[CallPiece, ...]) -> None:
+    _, progress = written(*(Chunk(calls=(piece,)) for piece in pieces))
+    assert [(call.name, call.arguments.strip()) for call in calls(progress)] == [("f", '{"x":1}'), ("f", '{"y":2}')]
+    assert len({call.id for call in calls(progress)}) == 2
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (CallPiece(None, "a", "f", '{"x"'), CallPiece(None, "a", "f", ":{}}")),
+        (CallPiece(None, "a", "f", '{"x"'), CallPiece(None, "a", None, ":{"), CallPiece(None, "a", None, "}}")),
+        (CallPiece(None, "a", "f", '{"x"'), CallPiece(None, None, None, ":{}}")),
+        (CallPiece(0, "a", "f", '{"x"'), CallPiece(0, "a", "f", ":{}}"), CallPiece(0, "a", "f", "")),
+        (CallPiece(0, None, "f", '{"x"'), CallPiece(0, None, "f", ":{}}"), CallPiece(0, None, "f", "")),
+        (CallPiece(0, "a", "f", '{"x"'), CallPiece(None, None, None, ":{}}")),
+        (CallPiece(None, "a", "f", '{"x"'), CallPiece(0, None, None, ":{}}")),
+        (CallPiece(0, "a", "f", '{"x"'), CallPiece(None, "a", None, ":{}}")),
+    ],
+)
+def test_pieces_that_repeat_an_id_or_a_name_are_one_call(pieces: tuple[CallPiece, ...]) -> None:
+    _, progress = written(*(Chunk(calls=(piece,)) for piece in pieces))
+    assert [(call.name, call.arguments) for call in calls(progress)] == [("f", '{"x":{}}')]
+
+
+def test_an_answer_that_says_that_it_failed_fails_after_its_text() -> None:
+    writer = ReplyWriter(CountingIds(), 0)
+    kinds = [event.kind for event in writer.add_chunk(Chunk("Hel", finish_reason="error"))]
+    assert kinds == ["step_started", "message_started", "part_added", "text_grown"]
+    assert writer.add_chunk(Chunk(finish_reason="stop")) == []
+    with pytest.raises(ModelFailedError, match="in the middle"):
+        writer.finish()
+
+
+def test_an_answer_that_tells_of_calls_without_any_fails() -> None:
+    with pytest.raises(ModelFailedError, match="could not be read"):
+        written(Chunk(finish_reason="tool_calls"))
+    _, progress = written(Chunk("Hi", finish_reason="tool_calls"))
+    assert progress.run.status == "completed"
+
+
+def test_a_limit_counts_although_a_later_chunk_says_stop() -> None:
+    _, progress = written(Chunk("Hel", finish_reason="length"), Chunk(finish_reason="stop"))
+    assert progress.run.status == "incomplete"
 
 
 def test_a_used_id_and_a_too_long_id_are_replaced() -> None:

@@ -155,7 +155,11 @@ async def test_several_calls_are_answered_in_one_request(api: Api, model: ChatSe
 
 @pytest.mark.parametrize(
     ("reason", "run_reason", "message_reason"),
-    [("length", "max_completion_tokens", "max_tokens"), ("content_filter", "content_filter", "content_filter")],
+    [
+        ("length", "max_completion_tokens", "max_tokens"),
+        ("model_length", "max_completion_tokens", "max_tokens"),
+        ("content_filter", "content_filter", "content_filter"),
+    ],
 )
 async def test_an_answer_cut_short_is_incomplete(
     api: Api, model: ChatServer, reason: str, run_reason: str, message_reason: str
@@ -188,6 +192,16 @@ FAILURES: list[tuple[str, Callable[[ChatServer], None], str, str]] = [
     ("garbled", lambda model: model.will_stream(*words("Hel"), b"data: {\n\n"), "server_error", "could not be read"),
     ("nameless", lambda model: model.will_stream(call(0, "{}", id="a")), "server_error", "could not be read"),
     ("cut", lambda model: model.will_stream(*words("Hel"), end="cut"), "server_error", "broke off"),
+    ("error", lambda model: model.will_stream(*words("Hel"), finish("error")), "server_error", "in the middle"),
+    ("whole", lambda model: model.will_answer(completion({"content": "H"}, "error")), "server_error", "in the middle"),
+    ("bare", lambda model: model.will_stream(*words("Hel"), {"message": KEY}), "server_error", "in the middle"),
+    ("event", lambda model: model.will_stream(*words("Hel"), b"event: error\n\n"), "server_error", "in the middle"),
+    (
+        "null",
+        lambda model: model.will_stream(call(0, "{", id="a", name="f"), finish("null"), end="open"),
+        "server_error",
+        "broke off",
+    ),
     ("unfinished", lambda model: model.will_stream(*words("Hel"), end="open"), "server_error", "broke off"),
 ]
 
