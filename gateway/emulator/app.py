@@ -1,7 +1,6 @@
 """The emulator's web application: store, clock, routes and request counts, put together."""
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Final
 
 from aiohttp import web
@@ -11,17 +10,18 @@ from gateway.emulator.demo.seed import seed_demo
 from gateway.emulator.faults.fault_control import FAULTS, add_fault_control
 from gateway.emulator.faults.fault_rules import FaultRule, Faults
 from gateway.emulator.faults.faulty_answers import fault_middleware
-from gateway.emulator.http.api_endpoint import API_PREFIX, api_middleware, operation_handler, refusal_middleware
+from gateway.emulator.http.api_endpoint import ApiServices, api_middleware, operation_handler, refusal_middleware
 from gateway.emulator.http.front_page import REQUESTS_PATH, reset_requests, show_front_page, show_requests
-from gateway.emulator.http.partitions import partition_from_key
+from gateway.emulator.http.partitions import KeyRing, partition_from_key
 from gateway.emulator.http.request_counts import COUNTS, UNKNOWN_OPERATION, RequestCounts
+from gateway.emulator.http.server_paths import BASE_PATHS
 from gateway.emulator.model.model_client import ModelOptions
 from gateway.emulator.model.model_runs import MODEL_RUNS, ModelRuns, fail_interrupted_runs
-from gateway.emulator.objects import ApiVersion
 from gateway.emulator.operations.registry import operations
 from gateway.emulator.state.store import Store
 from gateway.emulator.streams.open_streams import OpenStreams
 
+STORE: Final = web.AppKey("STORE", Store)
 STREAMS: Final = web.AppKey("STREAMS", OpenStreams)
 
 
@@ -30,17 +30,19 @@ def create_app(
     database: str = ":memory:",
     clock: Clock | None = None,
     seed_keys: Sequence[str] = (),
+    keys: Collection[str] = (),
     max_body_bytes: int = 4_194_304,
     faults: Sequence[FaultRule] = (),
     fault_control: bool = False,
     model: ModelOptions | None = None,
 ) -> web.Application:
-    """Return an application that serves the API under `/v1` from the database file.
+    """Return an application that serves the API from the database file: under `/v1`, and as Azure's servers do.
 
     Args:
         database: Path of a SQLite file, or `:memory:`.
         clock: The system's clock if None.
         seed_keys: API keys that see the demo data.
+        keys: The only API keys that are taken. Any key if empty.
         max_body_bytes: Largest request body.
         faults: Fault rules that are active from the start.
         fault_control: Whether a route may change the fault rules.
@@ -61,11 +63,12 @@ def create_app(
     app = web.Application(middlewares=middlewares, client_max_size=max_body_bytes)
     app[COUNTS] = counts
     app[FAULTS] = active_faults
+    app[STORE] = store
     app[STREAMS] = streams
     # Also without a model now: no task continues the requests of an earlier process.
     fail_interrupted_runs(store, clock.now())
     model_runs = None if model is None else ModelRuns(store, clock, streams, model)
-    _add_operations(app, store, clock, streams, model_runs)
+    _add_operations(app, ApiServices(store, clock, streams, KeyRing(keys), model_runs))
     app.router.add_route("GET", "/", show_front_page)
     app.router.add_route("GET", REQUESTS_PATH, show_requests)
     app.router.add_route("DELETE", REQUESTS_PATH, reset_requests)
@@ -98,14 +101,9 @@ def _add_model_runs(app: web.Application, model_runs: ModelRuns) -> None:
     app.cleanup_ctx.append(run_model_runs)
 
 
-def _add_operations(
-    app: web.Application, store: Store, clock: Clock, streams: OpenStreams, model_runs: ModelRuns | None
-) -> None:
-    known_paths: defaultdict[str, set[ApiVersion]] = defaultdict(set)
-    for operation in operations():
-        known_paths[operation.path] |= operation.versions
-    for operation in operations():
-        handler = operation_handler(
-            operation, store, clock, streams, frozenset(known_paths[operation.path]), model_runs
-        )
-        app.router.add_route(operation.method, API_PREFIX + operation.path, handler, name=operation.name)
+def _add_operations(app: web.Application, services: ApiServices) -> None:
+    for kind, base_path in BASE_PATHS.items():
+        for operation in operations():
+            name = operation.name if kind == "openai" else f"{kind}.{operation.name}"
+            handler = operation_handler(operation, kind, services)
+            app.router.add_route(operation.method, base_path + operation.path, handler, name=name)

@@ -24,7 +24,7 @@ class IdFactory(Protocol):
 
 def id_from_name(prefix: str, name: str) -> str:
     """Return the id that belongs to a name: the same on every machine, and different for each name."""
-    separator, length = ("-", _FILE_LENGTH) if prefix == "file" else ("_", _OBJECT_LENGTH)
+    separator, length = _separator(prefix), _FILE_LENGTH if prefix == "file" else _OBJECT_LENGTH
     number = int.from_bytes(hashlib.sha256(f"{prefix}:{name}".encode()).digest())
     characters: list[str] = []
     for _ in range(length):
@@ -35,9 +35,13 @@ def id_from_name(prefix: str, name: str) -> str:
 
 def has_prefix(candidate: str, prefix: str) -> bool:
     """Return whether an id is of the kind that `prefix` names. The rest of the id is not checked."""
-    return candidate.startswith(f"{prefix}_")
+    return candidate.startswith(prefix + _separator(prefix))
 
 
 def is_object_id(candidate: str) -> bool:
     """Return whether a text has the complete form of an object id of the API."""
     return _OBJECT_ID.fullmatch(candidate) is not None
+
+
+def _separator(prefix: str) -> str:
+    return "-" if prefix == "file" else "_"

@@ -5,11 +5,12 @@ The database holds these objects as JSON, so a change of a stored class name or 
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field
 
 ApiVersion: TypeAlias = Literal["v1", "v2"]
+ServerKind: TypeAlias = Literal["openai", "azure", "foundry"]
 JsonObject: TypeAlias = dict[str, Any]
 Metadata: TypeAlias = dict[str, str]
 RunStatus: TypeAlias = Literal[
@@ -30,6 +31,8 @@ FileTool: TypeAlias = Literal["code_interpreter", "file_search"]
 
 TERMINAL_RUN_STATUSES: frozenset[RunStatus] = frozenset({"cancelled", "failed", "completed", "incomplete", "expired"})
 RUN_LIFETIME_SECONDS = 600
+# Seen in a recorded stream of a run whose tool names no options.
+DEFAULT_RANKING: Final[JsonObject] = {"ranker": "default_2024_08_21", "score_threshold": 0.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +129,7 @@ class SearchResult:
     file_name: str
     score: float
     text: str
+    attributes: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +160,7 @@ class SearchCall:
     kind: Literal["file_search"] = "file_search"
     id: str
     results: tuple[SearchResult, ...] = ()
+    ranking_options: JsonObject = field(default_factory=lambda: dict(DEFAULT_RANKING))
 
 
 ToolCall: TypeAlias = Annotated[FunctionCall | CodeCall | SearchCall, Field(discriminator="kind")]
@@ -187,6 +192,17 @@ class Attachment:
 
     file_id: str
     tools: tuple[FileTool, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadedFile:
+    """A file that a client uploaded. The store holds its content apart."""
+
+    id: str
+    created_at: int
+    filename: str
+    purpose: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestServer
 
 from gateway.cache.cached_threads_api import CachedThreadsApi
 from gateway.cache.shared_cache import CacheOptions, SharedCache
-from gateway.emulator.app import create_app
+from gateway.emulator.app import STORE, create_app
 from gateway.emulator.clock import ManualClock
 from gateway.emulator.demo import seed
 from gateway.upstream.dialects import DialectName
@@ -17,6 +17,7 @@ from gateway.upstream.threads_api_client import UpstreamClient
 from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.ports import ThreadsApi
 from tests.contracts.world import World, read_world
+from tests.support.emulator import add_files
 from tests.support.fake_threads_api import V1, V2, FakeThreadsApi
 
 CREDENTIAL = "Bearer contract"
@@ -53,7 +54,9 @@ def version(implementation: tuple[str, Version]) -> Version:
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[str]:
-    async with TestServer(create_app(clock=ManualClock(), seed_keys=["contract"])) as server:
+    app = create_app(clock=ManualClock(), seed_keys=["contract"])
+    add_files(app[STORE], "contract", "file-1")
+    async with TestServer(app) as server:
         yield str(server.make_url("/v1"))
 
 

@@ -34,6 +34,14 @@ class EagerClock(ManualClock):
         await asyncio.sleep(0)
 
 
+class RestlessClock(SteppingClock):
+    """Advances at each reading, and jumps to every instant that a task waits for: neither polls nor streams wait."""
+
+    async def sleep_until(self, when: float) -> None:
+        self.advance(max(0.0, when - ManualClock.now(self)))
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 def shared_clock(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
     """Let the cache use the clock of the test's `emulator`, which does not depend on the machine's load."""

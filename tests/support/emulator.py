@@ -7,16 +7,24 @@ from typing import Any
 
 import aiohttp
 
-from gateway.emulator.app import create_app
+from gateway.emulator.app import STORE, create_app
 from gateway.emulator.clock import ManualClock
 from gateway.emulator.faults.fault_control import FAULTS
 from gateway.emulator.faults.fault_rules import Faults
 from gateway.emulator.faults.fault_text import parse_fault_rules
+from gateway.emulator.http.partitions import partition_from_key
 from gateway.emulator.http.request_counts import COUNTS, RequestCounts
+from gateway.emulator.objects import UploadedFile
+from gateway.emulator.state.store import Store
 from gateway.server.app import listening
 
 KEY = "test-key"
 AUTHORIZATION = f"Bearer {KEY}"
+# Files of `KEY` that exist from the start, so that tests can attach them.
+FILES = tuple(
+    f"file-{name}"
+    for name in ("abc123", "def456", "handbook", "prices", "table", "cat", "notes", "1", "a", "b", "c", "d")
+)
 
 
 @dataclass
@@ -70,5 +78,17 @@ async def running_emulator(
 ) -> AsyncIterator[Emulator]:
     clock = clock or ManualClock()
     app = create_app(database=database, clock=clock, seed_keys=seed_keys)
+    add_files(app[STORE], KEY, *FILES)
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
         yield Emulator(url, app[COUNTS], clock, app[FAULTS], session, version)
+
+
+def add_files(store: Store, key: str, *file_ids: str) -> None:
+    """Store files with these ids, unless they exist."""
+    partition = partition_from_key(key)
+    with store.transaction():
+        for file_id in file_ids:
+            if store.files.get(partition, file_id) is None:
+                name = f"{file_id.removeprefix('file-')}.md"
+                file = UploadedFile(id=file_id, created_at=0, filename=name, purpose="assistants", size=5)
+                store.store_file(partition, file, b"Hello")

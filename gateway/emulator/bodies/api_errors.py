@@ -4,12 +4,12 @@ Source: error bodies in recorded traffic and in reports of developers. Words tha
 "assumed". They follow the API's general style.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 
 class ApiError(Exception):
-    """A refusal: the HTTP status and the four fields of the error body."""
+    """A refusal: the HTTP status, the four fields of the error body, and headers."""
 
     def __init__(
         self,
@@ -18,6 +18,7 @@ class ApiError(Exception):
         status: int = 400,
         param: str | None = None,
         code: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -25,6 +26,7 @@ class ApiError(Exception):
         self.type = "invalid_request_error" if status < 500 else "server_error"
         self.param = param
         self.code = code
+        self.headers = dict(headers or {})
 
     def body(self) -> dict[str, Any]:
         """Return the JSON object of the error response."""
@@ -58,9 +60,10 @@ def invalid_url(method: str, path: str) -> ApiError:
     return ApiError(f"Invalid URL ({method} {path})", status=404)
 
 
-def invalid_method(method: str, path: str) -> ApiError:
+def invalid_method(method: str, path: str, allowed: Collection[str]) -> ApiError:
     """Refuse a method that a known path does not have (words assumed)."""
-    return ApiError(f"Invalid method for URL ({method} {path})", status=405)
+    headers = {"Allow": ", ".join(sorted(allowed))}
+    return ApiError(f"Invalid method for URL ({method} {path})", status=405, headers=headers)
 
 
 def missing_key() -> ApiError:
@@ -99,6 +102,49 @@ def invalid_beta() -> ApiError:
         "header 'OpenAI-Beta: assistants=v2'.",
         code="invalid_beta",
     )
+
+
+class AzureError(ApiError):
+    """A refusal by the servers in front of Azure's API, whose body has two fields only."""
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON object of the error response."""
+        return {"error": {"code": self.code, "message": self.message}}
+
+
+def azure_access_denied() -> ApiError:
+    """Refuse a call to Azure without a key, or with an unknown one."""
+    return AzureError(
+        "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an "
+        "active subscription and use a correct regional API endpoint for your resource.",
+        status=401,
+        code="401",
+    )
+
+
+def azure_resource_not_found() -> ApiError:
+    """Refuse a URL that Azure does not know. A URL without its `api-version` is one of them."""
+    return AzureError("Resource not found", status=404, code="404")
+
+
+def no_such_file(file_id: str) -> ApiError:
+    """Refuse an unknown file of the Files API."""
+    return ApiError(f"No such File object: {file_id}", status=404, param="id")
+
+
+def attached_file_missing(param: str, file_id: str) -> ApiError:
+    """Refuse to attach a file that does not exist (status assumed)."""
+    return ApiError(f"No file found with id '{file_id}'.", param=param)
+
+
+def malformed_form() -> ApiError:
+    """Refuse an upload that is no form (words assumed)."""
+    return ApiError("We could not parse the multipart form of your request.")
+
+
+def missing_parameter(param: str) -> ApiError:
+    """Refuse a request without a required parameter."""
+    return ApiError(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
 
 
 def malformed_json() -> ApiError:

@@ -4,9 +4,19 @@ A check with an error text of its own raises a `PydanticCustomError`. Its contex
 `{param}` for the path of the value, and as `suffix` the rest of the path if only a part of the value is wrong.
 """
 
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from gateway.emulator.objects import JsonObject, Metadata
@@ -33,6 +43,26 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
+# Their contents are the client's own.
+_FREE_FORM = frozenset({"metadata", "parameters", "json_schema", "chunking_strategy"})
+
+
+def file_references(value: Any, param: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each file that a body attaches, with its path in the body: the values of `file_id` and `file_ids`."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            path = f"{param}.{key}" if param else str(key)
+            if key == "file_id":
+                yield path, one
+            elif key == "file_ids":
+                yield from ((f"{path}[{place}]", file_id) for place, file_id in enumerate(one or ()))
+            elif key not in _FREE_FORM:
+                yield from file_references(one, path)
+    elif isinstance(value, list | tuple):
+        for place, one in enumerate(value):
+            yield from file_references(one, f"{param}[{place}]")
+
+
 def json_type_name(value: Any) -> str:
     """Return the API's name for a value's JSON type, with its article."""
     return _JSON_TYPES.get(type(value), "an object")
@@ -56,6 +86,10 @@ def _string_or_object(value: Any) -> str | None:
 
 def _custom_error(code: str, words: str, suffix: str = "") -> PydanticCustomError:
     return PydanticCustomError(code, "{words}", {"words": words, "suffix": suffix})  # type: ignore[arg-type,misc,unused-ignore]
+
+
+def _missing(name: str) -> PydanticCustomError:
+    return _custom_error("missing_required_parameter", "Missing required parameter: '{param}'.", f".{name}")
 
 
 def _checked_metadata(value: Any) -> Any:
@@ -127,15 +161,29 @@ class RetrievalTool(Body):
         return {"type": "file_search"}
 
 
+class RankingOptions(Body):
+    """The way that a file search ranks its results. One without its threshold is refused."""
+
+    ranker: Literal["auto", "default_2024_08_21"] | None = None
+    score_threshold: Annotated[float, Field(ge=0, le=1)]
+
+
+class FileSearchOptions(Body):
+    """The options of a file search."""
+
+    max_num_results: Annotated[int, Field(ge=1, le=50)] | None = None
+    ranking_options: RankingOptions | None = None
+
+
 class FileSearchTool(Body):
-    """The file search. Its options are only echoed."""
+    """The file search."""
 
     type: Literal["file_search"]
-    file_search: JsonObject | None = None
+    file_search: FileSearchOptions | None = None
 
     def to_stored(self) -> JsonObject:
         """Return the tool in its stored form."""
-        return {"type": "file_search"} if self.file_search is None else self.model_dump()
+        return self.model_dump(exclude_none=True)
 
 
 class FunctionDescription(Body):
@@ -227,6 +275,12 @@ class ChosenTool(Body):
     type: Literal["function", "code_interpreter", "file_search"]
     function: ChosenFunction | None = None
 
+    @model_validator(mode="after")
+    def _has_its_function(self) -> Self:
+        if self.type == "function" and self.function is None:
+            raise _missing("function")
+        return self
+
 
 class ChosenRetrieval(Body):
     """The file search of version 1, if the run has to use it. Stored under its later name."""
@@ -262,6 +316,20 @@ class Format(Body):
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonObject | None = None
 
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> Self:
+        if self.type == "json_schema":
+            if self.json_schema is None:
+                raise _missing("json_schema")
+            for name, kind in (("name", str), ("schema", dict)):
+                if self.json_schema.get(name) is None:
+                    raise _missing(f"json_schema.{name}")
+                if not isinstance(self.json_schema[name], kind):
+                    got = json_type_name(self.json_schema[name])
+                    words = f"Invalid type for '{{param}}': expected {_JSON_TYPES[kind]}, but got {got} instead."
+                    raise _custom_error("invalid_type", words, f".json_schema.{name}")
+        return self
+
 
 ResponseFormatV1: TypeAlias = Annotated[
     Annotated[Literal["auto"], Tag("<string>")]
@@ -283,6 +351,12 @@ class Truncation(Body):
 
     type: Literal["auto", "last_messages"]
     last_messages: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _has_its_number(self) -> Self:
+        if self.type == "last_messages" and self.last_messages is None:
+            raise _missing("last_messages")
+        return self
 
 
 STRING_OR_ARRAY = Discriminator(_string_or_array)

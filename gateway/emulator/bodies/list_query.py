@@ -58,7 +58,9 @@ class ListQuery:
         return Bounds(after, before) if self.order == "asc" else Bounds(before, after)
 
 
-def parse_list_query(parameters: Mapping[str, str]) -> ListQuery:
+def parse_list_query(
+    parameters: Mapping[str, str], *, default: int = DEFAULT_LIMIT, maximum: int = MAX_LIMIT
+) -> ListQuery:
     """Return the list query of a query string.
 
     Other parameters are ignored: some servers need `api-version`, and clients send it everywhere.
@@ -70,7 +72,7 @@ def parse_list_query(parameters: Mapping[str, str]) -> ListQuery:
     if order not in {"asc", "desc"}:
         raise unsupported_value("order", order, ("asc", "desc"))
     return ListQuery(
-        limit=_limit(parameters.get("limit")),
+        limit=_limit(parameters.get("limit"), default, maximum),
         order="asc" if order == "asc" else "desc",
         after=parameters.get("after") or None,
         before=parameters.get("before") or None,
@@ -87,9 +89,9 @@ def slice_ids(ids: Sequence[str], query: ListQuery) -> tuple[list[str], bool]:
     return page, len(between) > query.limit
 
 
-def _limit(text: str | None) -> int:
+def _limit(text: str | None, default: int, maximum: int) -> int:
     if text is None:
-        return DEFAULT_LIMIT
+        return default
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit()):
         raise ApiError(
@@ -97,11 +99,10 @@ def _limit(text: str | None) -> int:
             param="limit",
             code="invalid_type",
         )
-    if len(digits) > 9 or int(text) > MAX_LIMIT:
+    if len(digits) > 9 or int(text) > maximum:
         if not text.startswith("-"):
             raise ApiError(
-                f"Invalid 'limit': integer above maximum value. Expected a value <= {MAX_LIMIT}, "
-                f"but got {text} instead.",
+                f"Invalid 'limit': integer above maximum value. Expected a value <= {maximum}, but got {text} instead.",
                 param="limit",
                 code="integer_above_max_value",
             )

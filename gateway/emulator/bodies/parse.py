@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.emulator.bodies.api_errors import ApiError, malformed_json, unsupported_value
+from gateway.emulator.bodies.api_errors import ApiError, malformed_json, missing_parameter, unsupported_value
 from gateway.emulator.bodies.fields import Body, json_type_name
 
 AnyBody = TypeVar("AnyBody", bound=Body)
@@ -49,7 +49,7 @@ def _refusal(details: list[ErrorDetails]) -> ApiError:
         # Replaced, not formatted, since a client's key may hold braces.
         return ApiError(words.replace("{param}", full, 1).replace("{parent}", param, 1), param=full, code=kind)
     if kind == "missing":
-        return ApiError(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
+        return missing_parameter(param)
     if kind == "extra_forbidden":
         return ApiError(f"Unknown parameter: '{param}'.", param=param, code="unknown_parameter")
     if kind in {"literal_error", "union_tag_invalid"}:
@@ -86,9 +86,7 @@ def _missing_type(param: str, value: Any) -> ApiError:
     if isinstance(value, dict):
         if "type" in value:
             return _wrong_type(f"{param}.type", "a string", value["type"])
-        return ApiError(
-            f"Missing required parameter: '{param}.type'.", param=f"{param}.type", code="missing_required_parameter"
-        )
+        return missing_parameter(f"{param}.type")
     expected = "one of a string or array of objects" if param.endswith("content") else "an object"
     return _wrong_type(param, expected, value)
 

@@ -19,6 +19,7 @@ from gateway.emulator.objects import (
     Run,
     Step,
     Thread,
+    UploadedFile,
     Usage,
 )
 
@@ -180,6 +181,21 @@ def render_assistant(assistant: Assistant, version: ApiVersion) -> JsonObject:
         "tool_resources": tool_resources(assistant),
         "metadata": assistant.metadata,
         "response_format": assistant.response_format,
+    }
+
+
+def render_file(file: UploadedFile) -> JsonObject:
+    """Return an uploaded file, without its content."""
+    return {
+        "object": "file",
+        "id": file.id,
+        "purpose": file.purpose,
+        "filename": file.filename,
+        "bytes": file.size,
+        "created_at": file.created_at,
+        "expires_at": None,
+        "status": "processed",
+        "status_details": None,
     }
 
 

@@ -90,11 +90,16 @@ def render_tool_call(call: ToolCall, version: ApiVersion, *, with_search_content
 def _search(call: SearchCall, *, with_content: bool) -> JsonObject:
     results: list[JsonObject] = []
     for result in call.results:
-        rendered: JsonObject = {"file_id": result.file_id, "file_name": result.file_name, "score": result.score}
+        rendered: JsonObject = {
+            "file_id": result.file_id,
+            "file_name": result.file_name,
+            "score": result.score,
+            "attributes": result.attributes,
+        }
         if with_content:
             rendered["content"] = [{"type": "text", "text": result.text}]
         results.append(rendered)
-    return {"ranking_options": {"ranker": "default_2024_08_21", "score_threshold": 0.0}, "results": results}
+    return {"ranking_options": call.ranking_options, "results": results}
 
 
 def render_code_output(output: CodeOutput) -> JsonObject:

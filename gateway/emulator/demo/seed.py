@@ -24,6 +24,7 @@ from gateway.emulator.demo.demo_assistants import (
     FILE_HANDBOOK,
     FILE_SALES,
 )
+from gateway.emulator.demo.demo_files import add_demo_files
 from gateway.emulator.demo.journal import THREAD_JOURNAL
 from gateway.emulator.demo.release import RUN_CANCELLED, RUN_FAILED_HALFWAY, RUN_INCOMPLETE, THREAD_RELEASE
 from gateway.emulator.demo.support import RUN_FAILED, RUN_WAITING, THREAD_REFUND, THREAD_SUPPORT
@@ -61,6 +62,9 @@ _DAY_SECONDS = 86_400
 def seed_demo(store: Store, partition: str, now: float) -> None:
     """Add the demo to a partition, but only once: later changes and deletions stay. All times are before `now`."""
     with store.transaction():
+        # Marked apart: databases of before have the conversations, but not their files.
+        if store.mark_once(f"files:{partition}"):
+            add_demo_files(store, partition, int(now - 90 * _DAY_SECONDS))
         if not store.mark_once(f"seeded:{partition}"):
             return
         created_at = int(now - 90 * _DAY_SECONDS)

@@ -7,6 +7,7 @@ from gateway.emulator.state.store import Store
 
 THREAD_SUPPORT = "thread_demoBrokenTeapot00000001"
 THREAD_REFUND = "thread_demoRefundPending0000001"
+FILE_TEAPOT = "file-demoTeapotPhoto0000001"
 RUN_FAILED = "run_demoBrokenTeapot00000001"
 RUN_WAITING = "run_demoRefundPending0000001"
 # A demo may stay open for months, and its waiting run should not expire.
@@ -24,7 +25,7 @@ def write_teapot_conversation(store: Store, partition: str, started_at: float, s
     )
     story.say(
         "Hi! Order 1047 arrived today, but the lid of the teapot is broken 😢 Here is a picture.",
-        ImageFilePart(file_id="file-demoTeapotPhoto0000001", detail="high"),
+        ImageFilePart(file_id=FILE_TEAPOT, detail="high"),
     )
     story.run(
         support,

@@ -5,65 +5,75 @@ import itertools
 import json
 import logging
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import quote
 
 import orjson
 from aiohttp import web
+from aiohttp.abc import AbstractMatchInfo
 from aiohttp.typedefs import Handler, Middleware
 
 from gateway.emulator.bodies import api_errors
 from gateway.emulator.clock import Clock
 from gateway.emulator.http.event_stream import EventStreamResponse
-from gateway.emulator.http.partitions import partition_from_headers
+from gateway.emulator.http.partitions import KeyRing
 from gateway.emulator.http.request_counts import FAULT_HEADER, UNKNOWN_OPERATION, LoggedRequest, RequestCounts
+from gateway.emulator.http.server_paths import (
+    BASE_PATHS,
+    requested_version,
+    server_kind_from_path,
+    version_from_header,
+)
 from gateway.emulator.model.model_runs import ModelRuns
-from gateway.emulator.objects import ApiVersion, JsonObject
-from gateway.emulator.operations.api_call import ApiCall
-from gateway.emulator.operations.registry import ApiOperation
+from gateway.emulator.objects import JsonObject, ServerKind, UploadedFile
+from gateway.emulator.operations.api_call import ApiCall, FormField
+from gateway.emulator.operations.files import FileContent
+from gateway.emulator.operations.registry import ApiOperation, allowed_methods, operations
 from gateway.emulator.state.store import Store
 from gateway.emulator.streams.open_streams import OpenStreams, PartitionedThreadKey
 from gateway.emulator.streams.stream_events import StreamReply
 
-API_PREFIX = "/v1"
-_BETAS: dict[str, ApiVersion] = {"assistants=v1": "v1", "assistants=v2": "v2"}
+API_PREFIX = BASE_PATHS["openai"]
+_FORM_TYPES = frozenset({"multipart/form-data", "application/x-www-form-urlencoded"})
 _logger = logging.getLogger(__name__)
 
 
-def operation_handler(
-    operation: ApiOperation,
-    store: Store,
-    clock: Clock,
-    streams: OpenStreams,
-    path_versions: frozenset[ApiVersion],
-    model_runs: ModelRuns | None = None,
-) -> Handler:
-    """Return the HTTP handler of an operation.
+@dataclass(frozen=True, slots=True)
+class ApiServices:
+    """The parts of the emulator that all handlers share. If `model_runs` is set, a model answers runs."""
 
-    Args:
-        operation: The operation to perform.
-        store: The objects.
-        clock: The time of each request.
-        streams: The open streams, which are woken by a write.
-        path_versions: The versions in which the operation's path exists at all.
-        model_runs: If set, a model answers the runs that choose no scenario.
-    """
+    store: Store
+    clock: Clock
+    streams: OpenStreams
+    keys: KeyRing
+    model_runs: ModelRuns | None = None
+
+
+def operation_handler(operation: ApiOperation, kind: ServerKind, services: ApiServices) -> Handler:
+    """Return the HTTP handler of an operation on one kind of server."""
+    store, streams, model_runs = services.store, services.streams, services.model_runs
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        partition = partition_from_headers(request.headers)
-        version = _version(request)
-        if version not in operation.versions:
-            refusal = api_errors.invalid_method if version in path_versions else api_errors.invalid_url
-            raise refusal(request.method, request.path)
-        body = await request.read()
+        partition = services.keys.partition_from_headers(request.headers, kind)
+        version = requested_version(request, kind, operation)
+        if not operation.exists_in(version, kind):
+            if allowed := allowed_methods(operation.path, version, kind):
+                raise api_errors.invalid_method(request.method, request.path, allowed)
+            raise api_errors.invalid_url(request.method, request.path)
+        form = await _form_from_request(request) if operation.takes_form else None
         query = request.query
         call = ApiCall(
             store=store,
             partition=partition,
             version=version,
-            now=clock.now(),
+            now=services.clock.now(),
             path=request.match_info,
             query=query,
             includes=frozenset([*query.getall("include[]", []), *query.getall("include", [])]),
-            body=body,
+            body=b"" if form is not None else await request.read(),
+            form=form,
+            server=kind,
             has_model=model_runs is not None,
         )
         with store.transaction():
@@ -75,9 +85,13 @@ def operation_handler(
         if model_runs is not None:
             for run in call.runs_for_model:
                 model_runs.enqueue_run(partition, run)
-        if isinstance(result, StreamReply):
-            return EventStreamResponse(streams.frames(partition, result, version))
-        return json_response(result)
+        match result:
+            case StreamReply():
+                return EventStreamResponse(streams.frames(partition, result, version))
+            case FileContent(file, content):
+                return _file_response(file, content)
+            case _:
+                return json_response(result)
 
     return handle
 
@@ -125,7 +139,13 @@ async def refusal_middleware(request: web.Request, handler: Handler) -> web.Stre
 
 def operation_name(request: web.Request) -> str:
     """Return the name of the operation that a request is for, or `UNKNOWN_OPERATION`."""
-    return request.match_info.route.name or UNKNOWN_OPERATION
+    return operation_name_from_route(request.match_info)
+
+
+def operation_name_from_route(match: AbstractMatchInfo) -> str:
+    """Return the name of a route's operation. Routes of other kinds of servers have the kind before the name."""
+    name = match.route.name if isinstance(match, web.UrlMappingMatchInfo) else None
+    return name.rpartition(".")[2] if name else UNKNOWN_OPERATION
 
 
 def json_response(result: JsonObject, status: int = 200) -> web.Response:
@@ -150,23 +170,58 @@ async def _handle_or_refuse(request: web.Request, handler: Handler) -> web.Strea
         refusal = error
     except web.HTTPRequestEntityTooLarge:
         refusal = api_errors.body_too_large(request.client_max_size)
-    except web.HTTPMethodNotAllowed:
-        refusal = api_errors.invalid_method(request.method, request.path)
+    except web.HTTPMethodNotAllowed as error:
+        allowed = await _allowed_methods(request, error.allowed_methods)
+        if allowed:
+            refusal = api_errors.invalid_method(request.method, request.path, allowed)
+        else:
+            refusal = api_errors.invalid_url(request.method, request.path)
     except web.HTTPNotFound:
         refusal = api_errors.invalid_url(request.method, request.path)
     except Exception:
         _logger.exception("expected an answer to %s %s, got an exception", request.method, request.path)
         refusal = api_errors.internal_error()
-    return json_response(refusal.body(), refusal.status)
+    response = json_response(refusal.body(), refusal.status)
+    response.headers.update(refusal.headers)
+    return response
 
 
-def _version(request: web.Request) -> ApiVersion:
-    # The header may name several beta features, separated by commas.
-    for beta in request.headers.get("OpenAI-Beta", "").split(","):
-        version = _BETAS.get(beta.strip())
-        if version is not None:
-            return version
-    raise api_errors.invalid_beta()
+async def _form_from_request(request: web.Request) -> dict[str, FormField] | None:
+    """Return the fields of a form. None if the body is none."""
+    if request.content_type not in _FORM_TYPES:
+        return None
+    try:
+        form = await request.post()
+    except ValueError:
+        raise api_errors.malformed_form() from None
+    fields: dict[str, FormField] = {}
+    for name, value in form.items():
+        match value:
+            case web.FileField():
+                fields[name] = FormField(value.file.read(), value.filename)
+            case str():
+                fields[name] = FormField(value.encode())
+            case _:
+                fields[name] = FormField(bytes(value))
+    return fields
+
+
+def _file_response(file: UploadedFile, content: bytes) -> web.Response:
+    disposition = f"attachment; filename*=UTF-8''{quote(file.filename, safe='')}"
+    headers = {"Content-Disposition": disposition, "X-Content-Type-Options": "nosniff"}
+    return web.Response(body=content, content_type="application/octet-stream", headers=headers)
+
+
+async def _allowed_methods(request: web.Request, methods: Iterable[str]) -> list[str]:
+    """Return those of the methods that the path has in the request's version of the API."""
+    version = version_from_header(request) or "v2"
+    kind = server_kind_from_path(request.path)
+    allowed: list[str] = []
+    for method in methods:
+        name = operation_name_from_route(await request.app.router.resolve(request.clone(method=method)))
+        if any(one.name == name and one.exists_in(version, kind) for one in operations()):
+            allowed.append(method)
+    return allowed
 
 
 def _request_id(number: int) -> str:

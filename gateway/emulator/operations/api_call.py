@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from gateway.emulator.bodies.api_errors import wrong_prefix
+from gateway.emulator.bodies.api_errors import attached_file_missing, wrong_prefix
+from gateway.emulator.bodies.fields import Body, file_references
+from gateway.emulator.bodies.parse import parse_body
 from gateway.emulator.ids import has_prefix
-from gateway.emulator.objects import ApiVersion, Run
+from gateway.emulator.objects import ApiVersion, Run, ServerKind
 from gateway.emulator.state.store import Store
 
 _PATH_PREFIXES = {
@@ -15,6 +18,15 @@ _PATH_PREFIXES = {
     "step_id": "step",
     "assistant_id": "asst",
 }
+AnyBody = TypeVar("AnyBody", bound=Body)
+
+
+@dataclass(frozen=True, slots=True)
+class FormField:
+    """A field of a form. Only a file has a name."""
+
+    content: bytes
+    filename: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +36,8 @@ class ApiCall:
     Attributes:
         partition: The data of the request's key.
         now: The time of the request in unix seconds.
+        form: The fields of a form, if the operation takes one and the body is one.
+        server: The kind of server that the request was sent to.
         has_model: Whether a model can answer runs.
         runs_for_model: Runs that a model has to answer. They are enqueued after the transaction.
     """
@@ -36,6 +50,8 @@ class ApiCall:
     query: Mapping[str, str]
     includes: frozenset[str]
     body: bytes
+    form: Mapping[str, FormField] | None = None
+    server: ServerKind = "openai"
     has_model: bool = False
     runs_for_model: list[Run] = field(default_factory=list)
 
@@ -46,6 +62,19 @@ class ApiCall:
             ApiError: The id is of another kind.
         """
         return checked_id(name, self.path[name], _PATH_PREFIXES[name])
+
+    def parse_body(self, model: type[AnyBody]) -> AnyBody:
+        """Return the body as its model.
+
+        Raises:
+            ApiError: The body is invalid, or attaches a file that does not exist.
+        """
+        body = parse_body(model, self.body)
+        for param, file_id in file_references(body.model_dump()):
+            checked_id(param, file_id, "file")
+            if self.store.files.get(self.partition, file_id) is None:
+                raise attached_file_missing(param, file_id)
+        return body
 
     @property
     def whole_second(self) -> int:

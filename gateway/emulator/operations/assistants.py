@@ -14,7 +14,6 @@ from gateway.emulator.bodies.assistant_bodies import (
     ModifyAssistantV2,
 )
 from gateway.emulator.bodies.list_query import parse_list_query, slice_ids
-from gateway.emulator.bodies.parse import parse_body
 from gateway.emulator.objects import Assistant, AttachedFile, JsonObject
 from gateway.emulator.operations.api_call import ApiCall
 from gateway.emulator.operations.lookups import checked_cursors, find_assistant, find_page
@@ -32,9 +31,7 @@ def list_assistants(call: ApiCall) -> JsonObject:
 
 def create_assistant(call: ApiCall) -> JsonObject:
     """Create an assistant."""
-    body = (
-        parse_body(CreateAssistantV1, call.body) if call.version == "v1" else parse_body(CreateAssistantV2, call.body)
-    )
+    body = call.parse_body(CreateAssistantV1) if call.version == "v1" else call.parse_body(CreateAssistantV2)
     new = Assistant(id=call.store.new_id("asst"), created_at=call.whole_second, model=body.model)
     assistant = _with_changes(call, new, body)
     call.store.assistants.add(call.partition, assistant)
@@ -48,9 +45,7 @@ def get_assistant(call: ApiCall) -> JsonObject:
 
 def modify_assistant(call: ApiCall) -> JsonObject:
     """Change an assistant. Fields that the body omits stay as they are."""
-    body = (
-        parse_body(ModifyAssistantV1, call.body) if call.version == "v1" else parse_body(ModifyAssistantV2, call.body)
-    )
+    body = call.parse_body(ModifyAssistantV1) if call.version == "v1" else call.parse_body(ModifyAssistantV2)
     assistant = _with_changes(call, find_assistant(call, call.path["assistant_id"]), body)
     call.store.assistants.replace(call.partition, assistant)
     return reply_objects.render_assistant(assistant, call.version)
@@ -72,8 +67,8 @@ def list_assistant_files(call: ApiCall) -> JsonObject:
 
 
 def create_assistant_file(call: ApiCall) -> JsonObject:
-    """Attach a file to an assistant. The emulator has no files, so any id is accepted."""
-    body = parse_body(AssistantFileInput, call.body)
+    """Attach a file to an assistant."""
+    body = call.parse_body(AssistantFileInput)
     assistant = find_assistant(call, call.path["assistant_id"])
     if body.file_id not in reply_objects.assistant_file_ids(assistant):
         assistant = replace(assistant, files=(*assistant.files, AttachedFile(body.file_id, call.whole_second)))

@@ -5,7 +5,6 @@ from dataclasses import replace
 from gateway.emulator.bodies import reply_objects
 from gateway.emulator.bodies.api_errors import message_during_run, not_found
 from gateway.emulator.bodies.list_query import parse_list_query, slice_ids
-from gateway.emulator.bodies.parse import parse_body
 from gateway.emulator.bodies.thread_bodies import MessageV1, MessageV2, ModifyMetadata
 from gateway.emulator.objects import JsonObject
 from gateway.emulator.operations.api_call import ApiCall, checked_id
@@ -28,7 +27,7 @@ def list_messages(call: ApiCall) -> JsonObject:
 
 def create_message(call: ApiCall) -> JsonObject:
     """Add a message to a thread that has no active run."""
-    body = parse_body(MessageV1, call.body) if call.version == "v1" else parse_body(MessageV2, call.body)
+    body = call.parse_body(MessageV1) if call.version == "v1" else call.parse_body(MessageV2)
     thread = find_thread(call)
     if (run_id := call.store.active_run_id(call.partition, thread.id)) is not None:
         raise message_during_run(thread.id, run_id)
@@ -42,7 +41,7 @@ def get_message(call: ApiCall) -> JsonObject:
 
 def modify_message(call: ApiCall) -> JsonObject:
     """Change a message's metadata, at any time (assumed while a run is active)."""
-    body = parse_body(ModifyMetadata, call.body)
+    body = call.parse_body(ModifyMetadata)
     message = find_message(call)
     if body.metadata is not None:
         message = replace(message, metadata=body.metadata)

@@ -4,38 +4,63 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from gateway.emulator.objects import ApiVersion, JsonObject
-from gateway.emulator.operations import assistants, messages, runs, steps, threads
+from gateway.emulator.objects import ApiVersion, JsonObject, ServerKind
+from gateway.emulator.operations import assistants, files, messages, runs, steps, threads
 from gateway.emulator.operations.api_call import ApiCall
+from gateway.emulator.operations.files import FileContent
 from gateway.emulator.streams.stream_events import StreamReply
 
-Perform: TypeAlias = Callable[[ApiCall], JsonObject | StreamReply]
+Perform: TypeAlias = Callable[[ApiCall], JsonObject | StreamReply | FileContent]
 _BOTH: frozenset[ApiVersion] = frozenset({"v1", "v2"})
 _OLDER: frozenset[ApiVersion] = frozenset({"v1"})
 _NEWER: frozenset[ApiVersion] = frozenset({"v2"})
+_ALL_SERVERS: frozenset[ServerKind] = frozenset({"openai", "azure", "foundry"})
+# Source: the dialects of the reference of Azure OpenAI's preview versions, which has no deletion of messages.
+_NOT_AZURE: frozenset[ServerKind] = _ALL_SERVERS - {"azure"}
 
 
 @dataclass(frozen=True, slots=True)
 class ApiOperation:
-    """One operation: its method, its path, its function, and the API versions that have it."""
+    """One operation: its method, its path, its function, and the API versions and kinds of servers that have it.
+
+    Operations on files belong to no version, so they need none.
+    """
 
     name: str
     method: str
     path: str
     perform: Perform
     versions: frozenset[ApiVersion] = _BOTH
+    servers: frozenset[ServerKind] = _ALL_SERVERS
+    needs_version: bool = True
+    takes_form: bool = False
+
+    def exists_in(self, version: ApiVersion, server: ServerKind) -> bool:
+        """Return whether a server of this kind has the operation in this version."""
+        return version in self.versions and server in self.servers
+
+
+def allowed_methods(path: str, version: ApiVersion, server: ServerKind) -> list[str]:
+    """Return the methods that a path has in this version on this kind of server."""
+    return [one.method for one in operations() if one.path == path and one.exists_in(version, server)]
 
 
 def operations() -> tuple[ApiOperation, ...]:
     """Return all operations. Fixed paths come before paths with parameters that would match them too."""
-    return (*_thread_operations(), *_message_operations(), *_run_operations(), *_assistant_operations())
+    return (
+        *_thread_operations(),
+        *_message_operations(),
+        *_run_operations(),
+        *_assistant_operations(),
+        *_file_operations(),
+    )
 
 
 def _thread_operations() -> tuple[ApiOperation, ...]:
     one = "/threads/{thread_id}"
     return (
         # Not in the specification, but the real server has it, only to refuse it.
-        ApiOperation("listThreads", "GET", "/threads", threads.list_threads),
+        ApiOperation("listThreads", "GET", "/threads", threads.list_threads, servers=_NOT_AZURE),
         ApiOperation("createThread", "POST", "/threads", threads.create_thread),
         ApiOperation("createThreadAndRun", "POST", "/threads/runs", runs.create_thread_and_run),
         ApiOperation("getThread", "GET", one, threads.get_thread),
@@ -52,7 +77,7 @@ def _message_operations() -> tuple[ApiOperation, ...]:
         ApiOperation("createMessage", "POST", every, messages.create_message),
         ApiOperation("getMessage", "GET", one, messages.get_message),
         ApiOperation("modifyMessage", "POST", one, messages.modify_message),
-        ApiOperation("deleteMessage", "DELETE", one, messages.delete_message, _NEWER),
+        ApiOperation("deleteMessage", "DELETE", one, messages.delete_message, _NEWER, _NOT_AZURE),
         ApiOperation("listMessageFiles", "GET", f"{one}/files", messages.list_message_files, _OLDER),
         ApiOperation("getMessageFile", "GET", f"{one}/files/{{file_id}}", messages.get_message_file, _OLDER),
     )
@@ -88,4 +113,15 @@ def _assistant_operations() -> tuple[ApiOperation, ...]:
         ApiOperation("createAssistantFile", "POST", files, assistants.create_assistant_file, _OLDER),
         ApiOperation("getAssistantFile", "GET", f"{files}/{{file_id}}", assistants.get_assistant_file, _OLDER),
         ApiOperation("deleteAssistantFile", "DELETE", f"{files}/{{file_id}}", assistants.delete_assistant_file, _OLDER),
+    )
+
+
+def _file_operations() -> tuple[ApiOperation, ...]:
+    one = "/files/{file_id}"
+    return (
+        ApiOperation("listFiles", "GET", "/files", files.list_files, needs_version=False),
+        ApiOperation("createFile", "POST", "/files", files.create_file, needs_version=False, takes_form=True),
+        ApiOperation("retrieveFile", "GET", one, files.get_file, needs_version=False),
+        ApiOperation("deleteFile", "DELETE", one, files.delete_file, needs_version=False),
+        ApiOperation("downloadFile", "GET", f"{one}/content", files.get_file_content, needs_version=False),
     )

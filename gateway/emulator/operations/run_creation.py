@@ -13,10 +13,12 @@ from gateway.emulator.objects import (
     Run,
     TextPart,
     Thread,
+    UploadedFile,
 )
 from gateway.emulator.operations.api_call import ApiCall
 from gateway.emulator.runs.answer_texts import count_content_tokens, count_tokens
-from gateway.emulator.runs.script import SCENARIO_KEY, SCENARIOS, ScriptInput
+from gateway.emulator.runs.made_files import made_files
+from gateway.emulator.runs.script import SCENARIO_KEY, SCENARIOS, Script, ScriptInput
 
 # A run reads only the newest messages, as the "auto" truncation of the API does in its own way.
 _MESSAGES_READ = 100
@@ -68,7 +70,7 @@ def script_input_for_run(call: ApiCall, run: Run) -> ScriptInput:
         tools=run.tools,
         tool_choice=run.tool_choice,
         parallel_tool_calls=run.parallel_tool_calls,
-        files=_searchable_files(run, thread, newest),
+        files=_searchable_files(call, run, thread, newest),
         scenario=run.metadata.get(SCENARIO_KEY),
         prompt_tokens=prompt
         + count_tokens(run.instructions or "")
@@ -76,6 +78,20 @@ def script_input_for_run(call: ApiCall, run: Run) -> ScriptInput:
         max_prompt_tokens=run.max_prompt_tokens,
         max_completion_tokens=run.max_completion_tokens,
     )
+
+
+def store_made_files(call: ApiCall, script: Script) -> None:
+    """Store the files that a script makes, as soon as its run starts. The same question makes the same files."""
+    for made in made_files(script):
+        if call.store.files.get(call.partition, made.file_id) is None:
+            file = UploadedFile(
+                id=made.file_id,
+                created_at=call.whole_second,
+                filename=made.filename,
+                purpose="assistants_output",
+                size=len(made.content),
+            )
+            call.store.store_file(call.partition, file, made.content)
 
 
 def message_text(message: Message) -> str:
@@ -96,8 +112,8 @@ def _resources(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assis
     return {**tool_resources(assistant), **thread.tool_resources}
 
 
-def _searchable_files(run: Run, thread: Thread | None, newest: list[Message]) -> tuple[str, ...]:
-    """Return the ids of the files that a search would read, newest messages first, each once.
+def _searchable_files(call: ApiCall, run: Run, thread: Thread | None, newest: list[Message]) -> dict[str, str | None]:
+    """Return the files that a search would read, by id and with their names, newest messages first.
 
     The emulator does not know the files of a vector store, so each store counts as one file. The exception is the
     assistant's own store, whose files are known.
@@ -112,7 +128,8 @@ def _searchable_files(run: Run, thread: Thread | None, newest: list[Message]) ->
     stores = [one for resource in resources for one in resource.get("file_search", {}).get("vector_store_ids", [])]
     own = own_store_id(run.assistant_id)
     stored = [id_from_name("file", one) for one in stores if one != own]
-    return tuple(dict.fromkeys([*attached, *run.file_ids, *stored]))
+    files = {file_id: call.store.files.get(call.partition, file_id) for file_id in [*attached, *run.file_ids, *stored]}
+    return {file_id: file.filename if file else None for file_id, file in files.items()}
 
 
 def _echoed(option: object, default: object) -> object:

@@ -10,7 +10,6 @@ from gateway.emulator.bodies.api_errors import (
     outputs_incomplete,
     outputs_not_awaited,
 )
-from gateway.emulator.bodies.parse import parse_body
 from gateway.emulator.bodies.run_bodies import (
     RunOptions,
     RunV1,
@@ -29,7 +28,7 @@ from gateway.emulator.operations.lookups import (
     find_run,
     find_thread,
 )
-from gateway.emulator.operations.run_creation import new_run, script_input_for_run
+from gateway.emulator.operations.run_creation import new_run, script_input_for_run, store_made_files
 from gateway.emulator.operations.threads import add_message, add_thread
 from gateway.emulator.runs.answer_texts import count_tokens
 from gateway.emulator.runs.lifecycle import cancellation_events, tool_output_events, waiting_step_usage
@@ -51,7 +50,7 @@ def list_runs(call: ApiCall) -> JsonObject:
 
 def create_run(call: ApiCall) -> JsonObject | StreamReply:
     """Start a run on a thread that has no active run. With `stream`, return its event stream."""
-    body = parse_body(RunV1, call.body) if call.version == "v1" else parse_body(RunV2, call.body)
+    body = call.parse_body(RunV1) if call.version == "v1" else call.parse_body(RunV2)
     thread = find_thread(call)
     assistant = find_assistant(call, body.assistant_id)
     if (run_id := call.store.active_run_id(call.partition, thread.id)) is not None:
@@ -64,7 +63,7 @@ def create_run(call: ApiCall) -> JsonObject | StreamReply:
 
 def create_thread_and_run(call: ApiCall) -> JsonObject | StreamReply:
     """Create a thread and start a run on it. With `stream`, return an event stream of both."""
-    body = parse_body(ThreadAndRunV1, call.body) if call.version == "v1" else parse_body(ThreadAndRunV2, call.body)
+    body = call.parse_body(ThreadAndRunV1) if call.version == "v1" else call.parse_body(ThreadAndRunV2)
     assistant = find_assistant(call, body.assistant_id)
     thread = add_thread(call, body.thread or ThreadV2())
     run = _start_new_run(call, body, thread, assistant)
@@ -78,7 +77,7 @@ def get_run(call: ApiCall) -> JsonObject:
 
 def modify_run(call: ApiCall) -> JsonObject:
     """Change a run's metadata, at any time. Only the API of November 2023 refused it while the run was in flight."""
-    body = parse_body(ModifyMetadata, call.body)
+    body = call.parse_body(ModifyMetadata)
     run = find_run(call)
     if body.metadata is not None:
         run = replace(run, metadata=body.metadata)
@@ -102,7 +101,7 @@ def submit_tool_outputs(call: ApiCall) -> JsonObject | StreamReply:
 
     With `stream`, return an event stream that begins with the completion of the step that waited.
     """
-    body = parse_body(SubmitToolOutputs, call.body)
+    body = call.parse_body(SubmitToolOutputs)
     run = find_run(call)
     if run.status != "requires_action":
         raise outputs_not_awaited(run.status)
@@ -139,7 +138,9 @@ def _start_new_run(call: ApiCall, body: RunOptions, thread: Thread, assistant: A
         start_run(call.store, call.partition, run, ())
         call.runs_for_model.append(run)
     else:
-        timeline = timeline_from_script(script_at_start(script_input), call.now, call.store.new_id)
+        script = script_at_start(script_input)
+        store_made_files(call, script)
+        timeline = timeline_from_script(script, call.now, call.store.new_id)
         start_run(call.store, call.partition, run, timeline)
     return run
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from gateway.emulator.bodies import reply_objects
 from gateway.emulator.bodies.api_errors import session_key_needed
-from gateway.emulator.bodies.parse import parse_body
 from gateway.emulator.bodies.thread_bodies import (
     MessageInput,
     ModifyMetadata,
@@ -15,12 +14,12 @@ from gateway.emulator.bodies.thread_bodies import (
 )
 from gateway.emulator.objects import JsonObject, Message, Thread
 from gateway.emulator.operations.api_call import ApiCall
-from gateway.emulator.operations.lookups import find_thread
+from gateway.emulator.operations.lookups import find_page, find_thread
 
 
 def create_thread(call: ApiCall) -> JsonObject:
     """Create a thread, with the messages of the body."""
-    body = parse_body(ThreadV1, call.body) if call.version == "v1" else parse_body(ThreadV2, call.body)
+    body = call.parse_body(ThreadV1) if call.version == "v1" else call.parse_body(ThreadV2)
     return reply_objects.render_thread(add_thread(call, body), call.version)
 
 
@@ -31,7 +30,7 @@ def get_thread(call: ApiCall) -> JsonObject:
 
 def modify_thread(call: ApiCall) -> JsonObject:
     """Change a thread's metadata or tool resources. Fields that the body omits stay as they are."""
-    body = parse_body(ModifyMetadata, call.body) if call.version == "v1" else parse_body(ModifyThreadV2, call.body)
+    body = call.parse_body(ModifyMetadata) if call.version == "v1" else call.parse_body(ModifyThreadV2)
     thread = find_thread(call)
     if body.metadata is not None:
         thread = replace(thread, metadata=body.metadata)
@@ -48,9 +47,14 @@ def delete_thread(call: ApiCall) -> JsonObject:
     return reply_objects.render_deleted("thread", thread.id)
 
 
-def list_threads(call: ApiCall) -> JsonObject:  # noqa: ARG001 - every operation takes a call
-    """Refuse the request: the API lists threads for its own web pages only."""
-    raise session_key_needed()
+def list_threads(call: ApiCall) -> JsonObject:
+    """Return a page of the threads on Foundry. Elsewhere, refuse: the API lists them for its own web pages only."""
+    if call.server != "foundry":
+        raise session_key_needed()
+    threads, has_more = find_page(call, call.store.threads, None, "thread", "thread")
+    return reply_objects.render_page(
+        [reply_objects.render_thread(one, call.version) for one in threads], has_more=has_more
+    )
 
 
 def add_thread(call: ApiCall, body: ThreadInput) -> Thread:

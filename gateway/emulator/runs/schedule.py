@@ -147,7 +147,8 @@ class _TimelineWriter:
         self.advance(_THINKING_SECONDS)
         self.add_event(StepStarted(step_id=step_id))
         self.advance(_TOOL_SECONDS)
-        self.add_event(ToolCallStarted(step_id=step_id, call=SearchCall(id=call_id, results=action.results)))
+        call = SearchCall(id=call_id, results=action.results, ranking_options=action.ranking_options)
+        self.add_event(ToolCallStarted(step_id=step_id, call=call))
         self.add_event(StepEnded(step_id=step_id, status="completed", usage=self._usage(count_tokens("file_search"))))
 
     def _fail_step(self, step_id: str, failure: Failure) -> None:

@@ -17,10 +17,13 @@ answer quotes their outputs. The run's metadata `{"emulator": SCENARIO}` chooses
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeAlias
 
 from gateway.emulator.objects import (
+    DEFAULT_RANKING,
     CodeImage,
     CodeLogs,
     CodeOutput,
@@ -42,6 +45,8 @@ from gateway.emulator.runs.function_arguments import arguments_from_schema
 
 SCENARIO_KEY = "emulator"
 SCENARIOS = ("fail", "rate_limit", "incomplete", "slow", "stuck", "tool_error", "refusal", "image")
+
+_MAX_PASSAGES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ class SearchFiles:
     """Search files and find these passages."""
 
     results: tuple[SearchResult, ...]
+    ranking_options: JsonObject = field(default_factory=lambda: dict(DEFAULT_RANKING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +115,16 @@ class Script:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptInput:
-    """The input that a run's script depends on. `files` are the ids of the files that a search tool may read."""
+    """The input that a run's script depends on.
+
+    `files` are the ids of the files that a search tool may read, with the names of those that have one.
+    """
 
     question: str
     tools: tuple[JsonObject, ...] = ()
     tool_choice: Any = "auto"
     parallel_tool_calls: bool = True
-    files: tuple[str, ...] = ()
+    files: Mapping[str, str | None] = field(default_factory=dict)
     scenario: str | None = None
     prompt_tokens: int = 0
     max_prompt_tokens: int | None = None
@@ -180,8 +189,9 @@ def _default_actions(script_input: ScriptInput) -> tuple[Action, ...]:
     actions: list[Action] = []
     results: tuple[SearchResult, ...] = ()
     if {"file_search", "retrieval"} & usable.keys() and script_input.files:
-        results = _search_results(script_input)
-        actions.append(SearchFiles(results))
+        search = _search_action(script_input, (usable.get("file_search") or usable["retrieval"])[0])
+        results = search.results
+        actions.append(search)
     if functions := usable.get("function"):
         if not script_input.parallel_tool_calls:
             functions = functions[:1]
@@ -216,16 +226,21 @@ def _function_call(tool: JsonObject, question: str) -> tuple[str, str]:
     return function["name"], json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
 
 
-def _search_results(script_input: ScriptInput) -> tuple[SearchResult, ...]:
-    return tuple(
+def _search_action(script_input: ScriptInput, tool: JsonObject) -> SearchFiles:
+    """Return a search that keeps to the tool's number of results and to its threshold."""
+    options = tool.get("file_search", {})
+    ranking = {**DEFAULT_RANKING, **options.get("ranking_options", {})}
+    results = (
         SearchResult(
             file_id=file_id,
-            file_name=file_name_from_id(file_id),
+            file_name=name or file_name_from_id(file_id),
             score=round(0.95 - 0.07 * index, 2),
             text=f"Passage {index + 1} on: {script_input.question[:120]}",
         )
-        for index, file_id in enumerate(script_input.files[:5])
+        for index, (file_id, name) in enumerate(islice(script_input.files.items(), _MAX_PASSAGES))
     )
+    found = tuple(result for result in results if result.score >= ranking["score_threshold"])
+    return SearchFiles(found[: options.get("max_num_results", _MAX_PASSAGES)], ranking)
 
 
 def _code_actions(script_input: ScriptInput, *, draws: bool) -> tuple[Action, ...]:

@@ -39,6 +39,17 @@ CREATE TABLE counters (
 );
 """
 
+# Came later. Files of before get it when they are opened.
+_LATER_TABLES = """
+CREATE TABLE IF NOT EXISTS file_contents (
+    partition TEXT NOT NULL,
+    file_id   TEXT NOT NULL,
+    content   BLOB NOT NULL,
+    PRIMARY KEY (partition, file_id),
+    FOREIGN KEY (partition, file_id) REFERENCES objects (partition, id) ON DELETE CASCADE
+);
+"""
+
 
 class DatabaseVersionError(Exception):
     """The file was written by another version of the emulator, or by another program."""
@@ -78,5 +89,6 @@ def _prepare(connection: sqlite3.Connection, database: str) -> None:
             "move the file away to start with an empty one"
         )
         raise DatabaseVersionError(message)
+    connection.executescript(_LATER_TABLES)
     # The data can be made again, so a power cut may lose the last write.
     connection.execute("PRAGMA synchronous = NORMAL")

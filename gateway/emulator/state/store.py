@@ -10,12 +10,12 @@ from pydantic import TypeAdapter
 
 from gateway.emulator.bodies.list_query import Bounds, ListPosition, ListQuery
 from gateway.emulator.ids import id_from_name
-from gateway.emulator.objects import Assistant, Message, Run, Step, Thread
+from gateway.emulator.objects import Assistant, Message, Run, Step, Thread, UploadedFile
 from gateway.emulator.runs.lifecycle import next_event_at
 from gateway.emulator.runs.timeline_events import Timeline
 from gateway.emulator.state.database import open_database
 
-Stored = TypeVar("Stored", Thread, Message, Run, Step, Assistant)
+Stored = TypeVar("Stored", Thread, Message, Run, Step, Assistant, UploadedFile)
 
 _TIMELINE: TypeAdapter[Timeline] = TypeAdapter(Timeline)
 _DECODED_TIMELINES = 32
@@ -108,10 +108,10 @@ class ObjectTable(Generic[Stored]):
             found.reverse()
         return found, len(rows) > query.limit
 
-    def list_all(self, partition: str, parent_id: str) -> list[Stored]:
-        """Return every object of a parent, oldest first."""
+    def list_all(self, partition: str, parent_id: str | None) -> list[Stored]:
+        """Return every object of a parent, or of none, oldest first."""
         rows = self._connection.execute(
-            "SELECT document FROM objects WHERE partition = ? AND kind = ? AND parent_id = ? "
+            "SELECT document FROM objects WHERE partition = ? AND kind = ? AND parent_id IS ? "
             "ORDER BY created_at, sequence",
             (partition, self._kind, parent_id),
         ).fetchall()
@@ -131,6 +131,7 @@ class Store:
         self.runs = ObjectTable(self._connection, Run, "thread_id")
         self.steps = ObjectTable(self._connection, Step, "run_id")
         self.assistants = ObjectTable(self._connection, Assistant)
+        self.files = ObjectTable(self._connection, UploadedFile)
         # The last timelines, each with its text in the database. A run of a model reads and writes its timeline at
         # each piece of the answer, and decoding a long one would take more time than everything else.
         self._decoded_timelines: OrderedDict[tuple[str, str], tuple[str, Timeline]] = OrderedDict()
@@ -157,6 +158,20 @@ class Store:
     def mark_once(self, name: str) -> bool:
         """Store a lasting mark, and return whether it is the first one with this name."""
         return self._increment(name) == 1
+
+    def store_file(self, partition: str, file: UploadedFile, content: bytes) -> None:
+        """Store a new file and its content. Both are deleted together."""
+        self.files.add(partition, file)
+        self._connection.execute(
+            "INSERT INTO file_contents (partition, file_id, content) VALUES (?, ?, ?)", (partition, file.id, content)
+        )
+
+    def file_content(self, partition: str, file_id: str) -> bytes:
+        """Return the content of a stored file."""
+        row = self._connection.execute(
+            "SELECT content FROM file_contents WHERE partition = ? AND file_id = ?", (partition, file_id)
+        ).fetchone()
+        return bytes(row[0])
 
     def store_timeline(self, partition: str, run: Run, timeline: Timeline, applied: int) -> None:
         """Store a run's timeline. Its first `applied` events have been applied already."""

@@ -5,10 +5,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from gateway.emulator.app import create_app
+from gateway.emulator.app import STORE, create_app
 from gateway.emulator.clock import ManualClock
 from gateway.emulator.state.store import Store
 from tests.gateway.emulator.api_client import START, Api
+from tests.support.emulator import add_files
 
 
 @pytest.fixture
@@ -21,8 +22,11 @@ async def api(
     aiohttp_client: Callable[[web.Application], Awaitable[TestClient[Any, Any]]],
     clock: ManualClock,
 ) -> Api:
-    """An empty emulator."""
-    return Api(await aiohttp_client(create_app(clock=clock)), clock)
+    """An emulator with two files, `file-1` and `file-2`."""
+    app = create_app(clock=clock)
+    api = Api(await aiohttp_client(app), clock)
+    add_files(app[STORE], api.key, "file-1", "file-2")
+    return api
 
 
 @pytest.fixture

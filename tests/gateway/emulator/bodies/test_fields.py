@@ -68,7 +68,7 @@ def test_version_1_knows_no_json_schema() -> None:
     for form in ('"auto"', '{"type":"text"}', '{"type":"json_object"}'):
         first.validate_json(form)
         second.validate_json(form)
-    schema = '{"type":"json_schema","json_schema":{"name":"s"}}'
+    schema = '{"type":"json_schema","json_schema":{"name":"s","schema":{}}}'
     second.validate_json(schema)
     for form in (schema, '{"type":"text","json_schema":{}}'):
         with pytest.raises(ValidationError):

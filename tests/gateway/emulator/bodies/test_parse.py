@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -85,3 +86,53 @@ def test_an_invalid_body_is_refused_with_its_first_problem(
     assert refused.value.message.startswith(message)
     assert (refused.value.status, refused.value.param) == (400, param)
     assert code is None or refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("field", "param"),
+    [
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        ({"response_format": {"type": "json_schema", "json_schema": None}}, "response_format.json_schema"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}},
+            "response_format.json_schema.name",
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "s"}}},
+            "response_format.json_schema.schema",
+        ),
+        ({"truncation_strategy": {"type": "last_messages"}}, "truncation_strategy.last_messages"),
+        (
+            {"truncation_strategy": {"type": "last_messages", "last_messages": None}},
+            "truncation_strategy.last_messages",
+        ),
+        ({"tool_choice": {"type": "function"}}, "tool_choice.function"),
+        (
+            {"tools": [{"type": "file_search", "file_search": {"ranking_options": {"ranker": "auto"}}}]},
+            "tools[0].file_search.ranking_options.score_threshold",
+        ),
+        ({"tools": [{"type": "function"}]}, "tools[0].function"),
+    ],
+)
+def test_an_option_without_the_value_that_it_needs_is_refused(field: dict[str, Any], param: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        parse_body(RunV2, json.dumps({"assistant_id": "asst_1", **field}).encode())
+    assert refused.value.message == f"Missing required parameter: '{param}'."
+    assert (refused.value.param, refused.value.code) == (param, "missing_required_parameter")
+
+
+def test_a_schema_of_another_type_is_refused() -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "s", "schema": "{}"}}
+    with pytest.raises(ApiError, match="expected an object, but got a string instead") as refused:
+        parse_body(RunV2, json.dumps({"assistant_id": "asst_1", "response_format": form}).encode())
+    assert refused.value.param == "response_format.json_schema.schema"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"max_num_results": 51}, {"max_num_results": 0}, {"ranking_options": {"score_threshold": 1.1}}, {"other": 1}],
+)
+def test_options_of_a_search_are_held_to_their_limits(options: dict[str, Any]) -> None:
+    tools = [{"type": "file_search", "file_search": options}]
+    with pytest.raises(ApiError):
+        parse_body(RunV2, json.dumps({"assistant_id": "asst_1", "tools": tools}).encode())

@@ -67,5 +67,5 @@ def test_a_search_shows_the_text_of_results_only_on_request() -> None:
     }
     brief = render_tool_call(SEARCH, "v2", with_search_content=False)["file_search"]["results"]
     whole = render_tool_call(SEARCH, "v2", with_search_content=True)["file_search"]["results"]
-    assert brief == [{"file_id": "file-1", "file_name": "a.md", "score": 0.5}]
+    assert brief == [{"file_id": "file-1", "file_name": "a.md", "score": 0.5, "attributes": {}}]
     assert whole[0]["content"] == [{"type": "text", "text": "t"}]

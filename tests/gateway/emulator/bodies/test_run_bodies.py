@@ -36,7 +36,7 @@ def test_an_omitted_output_is_empty() -> None:
 
 @pytest.mark.parametrize("model", [RunV2, ThreadAndRunV2])
 def test_version_2_takes_a_json_schema(model: type[BaseModel]) -> None:
-    schema = '{"type":"json_schema","json_schema":{"name":"s"}}'
+    schema = '{"type":"json_schema","json_schema":{"name":"s","schema":{}}}'
     model.model_validate_json('{"assistant_id":"asst_1","response_format":' + schema + "}")
 
 

@@ -70,6 +70,30 @@ async def test_an_operation_of_the_other_version_is_an_unknown_url(
     assert (reply_status, error["message"]) == (status, message.replace("{path}", path))
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "version", "allowed"),
+    [
+        ("PATCH", "/assistants", "v2", "GET, POST"),
+        ("DELETE", "/assistants", "v2", "GET, POST"),
+        ("GET", "/threads/runs/", "v2", None),
+        ("PUT", "/threads/thread_X", "v1", "DELETE, GET, POST"),
+        ("DELETE", "/threads/thread_X/messages/msg_X", "v1", "GET, POST"),
+        ("PUT", "/threads/thread_X/messages/msg_X", "v1", "GET, POST"),
+        ("PUT", "/threads/thread_X/messages/msg_X", "v2", "DELETE, GET, POST"),
+        ("GET", "/threads/thread_X/runs/run_X/cancel", "v2", "POST"),
+        ("PATCH", "/assistants/asst_X/files", "v1", "GET, POST"),
+        ("PATCH", "/assistants/asst_X/files", "v2", None),
+        ("PUT", "/files", "v2", "GET, POST"),
+        ("POST", "/files/file-1/content", "v2", "GET"),
+    ],
+)
+async def test_a_wrong_method_is_refused_with_the_methods_that_the_path_has(
+    api: Api, method: str, path: str, version: str, allowed: str | None
+) -> None:
+    reply = await api.using(version=version).call(method, path)
+    assert (reply.status, reply.headers.get("Allow")) == (404 if allowed is None else 405, allowed)
+
+
 @pytest.mark.parametrize("raw", [b"{", b"{'a': 1}", b'{"metadata":{"a":"\xff"}}', b'{"metadata":{"a":"\\ud800"}}'])
 async def test_a_body_that_is_not_json_is_refused(api: Api, raw: bytes) -> None:
     reply = await api.call("POST", "/threads", raw=raw, headers=NEWER)

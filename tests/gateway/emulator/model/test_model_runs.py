@@ -155,11 +155,7 @@ async def test_several_calls_are_answered_in_one_request(api: Api, model: ChatSe
 
 @pytest.mark.parametrize(
     ("reason", "run_reason", "message_reason"),
-    [
-        ("length", "max_completion_tokens", "max_tokens"),
-        ("model_length", "max_completion_tokens", "max_tokens"),
-        ("content_filter", "content_filter", "content_filter"),
-    ],
+    [("model_length", "max_completion_tokens", "max_tokens"), ("content_filter", "content_filter", "content_filter")],
 )
 async def test_an_answer_cut_short_is_incomplete(
     api: Api, model: ChatServer, reason: str, run_reason: str, message_reason: str
@@ -184,6 +180,7 @@ async def test_a_run_without_remaining_tokens_is_not_answered_again(
     assert len(model.requests) == 1
 
 
+HALF_CALL = call(0, "{", id="a", name="f")
 FAILURES: list[tuple[str, Callable[[ChatServer], None], str, str]] = [
     ("401", lambda model: model.will_answer({"error": KEY}, 401), "server_error", "refused the emulator's own key"),
     ("429", lambda model: model.will_answer({}, 429), "rate_limit_exceeded", "try again later"),
@@ -196,12 +193,7 @@ FAILURES: list[tuple[str, Callable[[ChatServer], None], str, str]] = [
     ("whole", lambda model: model.will_answer(completion({"content": "H"}, "error")), "server_error", "in the middle"),
     ("bare", lambda model: model.will_stream(*words("Hel"), {"message": KEY}), "server_error", "in the middle"),
     ("event", lambda model: model.will_stream(*words("Hel"), b"event: error\n\n"), "server_error", "in the middle"),
-    (
-        "null",
-        lambda model: model.will_stream(call(0, "{", id="a", name="f"), finish("null"), end="open"),
-        "server_error",
-        "broke off",
-    ),
+    ("null", lambda model: model.will_stream(HALF_CALL, finish("null"), end="open"), "server_error", "broke off"),
     ("unfinished", lambda model: model.will_stream(*words("Hel"), end="open"), "server_error", "broke off"),
 ]
 

@@ -38,9 +38,9 @@ def kinds(**fields: Any) -> list[type]:
         ({"tools": (WEATHER_TOOL,), "tool_choice": "none"}, [WriteMessage]),
         ({"tools": (CODE_TOOL,)}, [RunCode, WriteMessage]),
         ({"tools": (SEARCH_TOOL,)}, [WriteMessage]),
-        ({"tools": (SEARCH_TOOL,), "files": ("file-1",)}, [SearchFiles, WriteMessage]),
-        ({"tools": (SEARCH_TOOL, CODE_TOOL), "files": ("file-1",)}, [SearchFiles, RunCode, WriteMessage]),
-        ({"tools": (SEARCH_TOOL, WEATHER_TOOL), "files": ("file-1",)}, [SearchFiles, CallFunctions]),
+        ({"tools": (SEARCH_TOOL,), "files": {"file-1": None}}, [SearchFiles, WriteMessage]),
+        ({"tools": (SEARCH_TOOL, CODE_TOOL), "files": {"file-1": None}}, [SearchFiles, RunCode, WriteMessage]),
+        ({"tools": (SEARCH_TOOL, WEATHER_TOOL), "files": {"file-1": None}}, [SearchFiles, CallFunctions]),
         ({"tools": (CODE_TOOL, WEATHER_TOOL), "tool_choice": {"type": "code_interpreter"}}, [RunCode, WriteMessage]),
         ({"prompt_tokens": 300, "max_prompt_tokens": 256}, [EndIncomplete]),
         ({"scenario": "fail"}, [WriteMessage]),
@@ -112,3 +112,23 @@ def test_a_model_may_answer_without_a_scenario_and_within_the_limit() -> None:
     assert model_may_answer(ScriptInput(question="Why?", prompt_tokens=256, max_prompt_tokens=256))
     assert not model_may_answer(ScriptInput(question="Why?", prompt_tokens=257, max_prompt_tokens=256))
     assert not any(model_may_answer(ScriptInput(question="Why?", scenario=scenario)) for scenario in SCENARIOS)
+
+
+def search_action(**options: object) -> SearchFiles:
+    tool = {"type": "file_search", "file_search": options}
+    files = {f"file-{number}": None for number in range(8)} | {"file-1": "handbook.pdf"}
+    action = script_at_start(ScriptInput(question="Days of leave?", tools=(tool,), files=files)).actions[0]
+    assert isinstance(action, SearchFiles)
+    return action
+
+
+def test_a_search_keeps_to_the_tools_threshold_and_number_of_results() -> None:
+    assert [result.score for result in search_action().results] == [0.95, 0.88, 0.81, 0.74, 0.67]
+    assert search_action().ranking_options == {"ranker": "default_2024_08_21", "score_threshold": 0.0}
+    ranked = search_action(ranking_options={"score_threshold": 0.8}, max_num_results=2)
+    assert [result.score for result in ranked.results] == [0.95, 0.88]
+    assert ranked.ranking_options == {"ranker": "default_2024_08_21", "score_threshold": 0.8}
+
+
+def test_a_result_has_the_name_of_its_file() -> None:
+    assert [result.file_name for result in search_action(max_num_results=2).results] == ["0.md", "handbook.pdf"]
