@@ -206,12 +206,12 @@ def return_large_blocks() -> None:
 async def _start_demo(stack: AsyncExitStack, settings: Settings) -> None:
     from pydantic import SecretStr  # noqa: PLC0415 - see the module's docstring
 
-    from gateway.compose import DEMO_KEY  # noqa: PLC0415 - see the module's docstring
+    from gateway.compose import demo_key  # noqa: PLC0415 - see the module's docstring
 
     emulator_url = await stack.enter_async_context(_emulator(settings))
     overrides = {
         "upstream_url": f"{emulator_url}/v1",
-        "upstream_api_key": SecretStr(DEMO_KEY),
+        "upstream_api_key": SecretStr(demo_key(settings)),
         "upstream_anonymous": False,
     }
     gateway_url = await stack.enter_async_context(_gateway(settings.model_copy(update=overrides)))
@@ -221,7 +221,7 @@ Threads gateway, with demo data from the bundled emulator.
   GraphiQL   {gateway_url}/graphql (its tab Chat starts a run and follows it)
   GraphQL    curl -s {gateway_url}/graphql -H 'Content-Type: application/json' \
 -d '{{"query": "{{ assistants(first: 3) {{ nodes {{ name model }} }} }}"}}'
-  Emulator   {emulator_url}/ (its REST API: {emulator_url}/v1, key: {DEMO_KEY})
+  Emulator   {emulator_url}/ (its REST API: {emulator_url}/v1, key: {_shown_demo_key(settings)})
 
 Press Ctrl+C to stop.""")
 
@@ -241,17 +241,21 @@ Press Ctrl+C to stop.""")
 
 
 async def _start_emulator(stack: AsyncExitStack, settings: Settings) -> None:
-    from gateway.compose import DEMO_KEY  # noqa: PLC0415 - see the module's docstring
-
     emulator_url = await stack.enter_async_context(_emulator(settings))
     _print(f"""\
 Threads API emulator.
 
   Base URL   {emulator_url}/v1
-  Demo key   {DEMO_KEY} (any other key starts with no data)
+  Demo key   {_shown_demo_key(settings)} (any other key starts with no data)
   Page       {emulator_url}/
 
 Press Ctrl+C to stop.""")
+
+
+def _shown_demo_key(settings: Settings) -> str:
+    from gateway.compose import DEMO_KEY  # noqa: PLC0415 - see the module's docstring
+
+    return "the first of EMULATOR_KEYS" if settings.emulator_keys else DEMO_KEY
 
 
 @asynccontextmanager

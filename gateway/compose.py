@@ -41,7 +41,7 @@ from schema.root import build_schema
 _logger = logging.getLogger(__name__)
 
 DEMO_KEY = "demo-key"
-"""Key of the demo's data in the emulator. It gives access to nothing else, so it is no secret."""
+"""Key of the demo's data in the emulator by default. It gives access to nothing else, so it is no secret."""
 
 
 def build_gateway_app(settings: Settings) -> web.Application:
@@ -226,8 +226,18 @@ def _request_limits(settings: Settings, max_sockets: int) -> RequestLimits:
     )
 
 
+def emulator_keys(settings: Settings) -> tuple[str, ...]:
+    """Return the only keys that the emulator takes. Empty if it takes any."""
+    return tuple(settings.emulator_keys.get_secret_value().split(",")) if settings.emulator_keys else ()
+
+
+def demo_key(settings: Settings) -> str:
+    """Return the key of the demo's data in the emulator."""
+    return next(iter(emulator_keys(settings)), DEMO_KEY)
+
+
 def build_emulator_app(settings: Settings) -> web.Application:
-    """Build the bundled emulator with the demo's data under `DEMO_KEY`.
+    """Build the bundled emulator with the demo's data under `demo_key`.
 
     Raises:
         FaultRuleError: The settings have invalid fault rules.
@@ -243,7 +253,8 @@ def build_emulator_app(settings: Settings) -> web.Application:
         )
     return create_emulator_app(
         database=settings.emulator_database,
-        seed_keys=(DEMO_KEY,),
+        seed_keys=(demo_key(settings),),
+        keys=emulator_keys(settings),
         faults=parse_fault_rules(settings.emulator_faults or ""),
         fault_control=settings.emulator_fault_control,
         model=model,

@@ -36,6 +36,12 @@ def _check_header_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _check_header_secrets(secrets: SecretStr) -> SecretStr:
+    for secret in secrets.get_secret_value().split(","):
+        _check_header_word(secret)
+    return secrets
+
+
 def _normalise_upstream_url(text: str) -> str:
     parts = urlsplit(text)
     _ = parts.port  # raises ValueError for a port that is no number
@@ -224,6 +230,17 @@ class Settings(BaseSettings):
     emulator_port: Port = Field(default=8001, description="Port that the emulator listens on; 0 takes a free one.")
     emulator_database: Annotated[str, _expects("the path of a SQLite file, or :memory:", min_length=1)] = Field(
         default=":memory:", description="The emulator's SQLite file, or :memory: to store nothing."
+    )
+    emulator_keys: (
+        Annotated[
+            SecretStr,
+            AfterValidator(_check_header_secrets),
+            _expects("keys of visible ASCII characters without spaces, separated by commas"),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="The only keys that the emulator takes; the first has the demo's data. Any key by default.",
     )
     emulator_faults: (
         Annotated[

@@ -5,7 +5,7 @@ import pytest
 from pydantic import SecretStr
 
 from gateway import compose
-from gateway.compose import DEMO_KEY, build_emulator_app, build_gateway_app, run_log_options
+from gateway.compose import DEMO_KEY, build_emulator_app, build_gateway_app, demo_key, run_log_options
 from gateway.config import Settings
 from gateway.emulator.model.model_client import ModelOptions
 from gateway.emulator.model.model_runs import MODEL_RUNS
@@ -137,3 +137,19 @@ async def test_the_emulator_has_no_faults_and_no_fault_control_by_default(emulat
         emulator.session.get(f"{url}/_emulator/faults") as reply,
     ):
         assert reply.status == 404
+
+
+async def test_the_emulator_takes_only_the_keys_that_it_is_given() -> None:
+    settings = Settings(emulator_keys=SecretStr("sk-first,sk-second"))
+    async with (
+        listening(build_emulator_app(settings), "127.0.0.1", 0) as url,
+        running_gateway(f"{url}/v1", upstream_api_key=demo_key(settings)) as gateway,
+    ):
+        query = "{ assistants(first: 100) { nodes { name } } }"
+        of_demo = await gateway.execute(query, headers={"Authorization": "Bearer sk-first"})
+        assert len(of_demo["data"]["assistants"]["nodes"]) == 4
+        of_second = await gateway.execute(query, headers={"Authorization": "Bearer sk-second"})
+        assert of_second["data"]["assistants"]["nodes"] == []
+        for key in ("sk-third", DEMO_KEY):
+            refused = await gateway.execute(query, headers={"Authorization": f"Bearer {key}"})
+            assert [error["extensions"]["code"] for error in refused["errors"]] == ["UNAUTHENTICATED"]

@@ -187,3 +187,14 @@ def test_a_models_key_has_a_variable_only_and_its_urls_password_is_not_shown(mon
     with pytest.raises(BadSettingsError, match="EMULATOR_MODEL_URL or --emulator-model-url") as refused:
         load_settings({"emulator_model_url": "http://user:secret@host/v1"})
     assert "secret@" not in str(refused.value)
+
+
+def test_the_emulators_keys_have_a_variable_only_and_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config.flag_name("emulator_keys") is None
+    monkeypatch.setenv("EMULATOR_KEYS", "sk-secret,sk-other")
+    assert "sk-secret" not in repr(load_settings())
+    for keys in ("sk-secret, sk-other", "sk-secret,", "sk-sécret"):
+        monkeypatch.setenv("EMULATOR_KEYS", keys)
+        with pytest.raises(BadSettingsError, match="EMULATOR_KEYS: expected keys of visible ASCII") as refused:
+            load_settings()
+        assert "sk-s" not in str(refused.value)
