@@ -207,9 +207,11 @@ async def _start_demo(stack: AsyncExitStack, settings: Settings) -> None:
     from pydantic import SecretStr  # noqa: PLC0415 - see the module's docstring
 
     from gateway.compose import demo_key  # noqa: PLC0415 - see the module's docstring
+    from gateway.identity.allowed_origins import LOCALHOST_PAGES  # noqa: PLC0415 - see the module's docstring
 
     emulator_url = await stack.enter_async_context(_emulator(settings))
     overrides = {
+        "gateway_allowed_origins": settings.gateway_allowed_origins or LOCALHOST_PAGES,
         "upstream_url": f"{emulator_url}/v1",
         "upstream_api_key": SecretStr(demo_key(settings)),
         "upstream_anonymous": False,

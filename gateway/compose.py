@@ -16,6 +16,7 @@ from gateway.config import Settings
 from gateway.emulator.app import create_app as create_emulator_app
 from gateway.emulator.faults.fault_text import parse_fault_rules
 from gateway.emulator.model.model_client import ModelOptions
+from gateway.identity.allowed_origins import AllowedOrigins
 from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.identity.refused_credentials import RefusedCredentials
@@ -103,7 +104,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
         ),
         bind,
         bind_events,
-        credential_policy=CredentialPolicy(own_credential, settings.upstream_anonymous),
+        credential_policy=CredentialPolicy(own_credential, settings.upstream_anonymous, _allowed_origins(settings)),
         upstream=UpstreamIdentity(
             options.base_url, options.organization, options.project, options.dialect_name, options.api_version
         ),
@@ -128,6 +129,11 @@ def build_gateway_app(settings: Settings) -> web.Application:
 
 def _refused_error() -> GatewayError:
     return GatewayError(ErrorCode.UNAUTHENTICATED, "The upstream refuses the credential: come again with a new one.")
+
+
+def _allowed_origins(settings: Settings) -> AllowedOrigins:
+    listed = settings.gateway_allowed_origins
+    return AllowedOrigins.from_names(listed.split(",") if listed else ())
 
 
 def _upstream_options(settings: Settings) -> UpstreamOptions:

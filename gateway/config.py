@@ -6,71 +6,25 @@ counts as unset. No file is read. A secret has no flag, so that it does not appe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.setting_checks import (
+    check_api_version,
+    check_fault_rules,
+    check_header_secret,
+    check_header_secrets,
+    check_header_word,
+    check_redis_url,
+    normalise_origins,
+    normalise_upstream_url,
+)
+
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
-
-MAX_KEY_LENGTH = 8000
-"""Longest upstream key, in characters. With the word `Bearer` it fits into the 8 KiB that servers allow a header."""
-
-_API_VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
-_FAULT_RULE = re.compile(r"\s*[A-Za-z*?]+\s*(:\s*[\w.=-]+\s*)+\Z")
-_VISIBLE_ASCII = re.compile(r"[!-~]+\Z")
-
-
-def _check_header_word(text: str) -> str:
-    if not _VISIBLE_ASCII.match(text) or len(text) > MAX_KEY_LENGTH:
-        raise ValueError
-    return text
-
-
-def _check_header_secret(secret: SecretStr) -> SecretStr:
-    _check_header_word(secret.get_secret_value())
-    return secret
-
-
-def _check_header_secrets(secrets: SecretStr) -> SecretStr:
-    for secret in secrets.get_secret_value().split(","):
-        _check_header_word(secret)
-    return secrets
-
-
-def _normalise_upstream_url(text: str) -> str:
-    parts = urlsplit(text)
-    _ = parts.port  # raises ValueError for a port that is no number
-    malformed = "@" in parts.netloc or "#" in text or not _VISIBLE_ASCII.match(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or malformed:
-        raise ValueError
-    # A query is sent with every call.
-    return text if parts.query else text.rstrip("/")
-
-
-def _check_api_version(text: str, info: ValidationInfo) -> str:
-    has_version = info.data.get("upstream_dialect") in {"azure-openai", "azure-foundry"}
-    in_url = "api-version=" in urlsplit(info.data.get("upstream_url") or "").query
-    if not has_version or in_url or not _API_VERSION.match(text):
-        raise ValueError
-    return text
-
-
-def _check_fault_rules(text: str) -> str:
-    # A check of the form only. The emulator parses the rules.
-    if not all(_FAULT_RULE.match(rule) for rule in text.split(",")):
-        raise ValueError
-    return text
-
-
-def _check_redis_url(secret: SecretStr) -> SecretStr:
-    if urlsplit(secret.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError
-    return secret
 
 
 def _expects(expected: str, **constraints: Any) -> Any:
@@ -85,9 +39,9 @@ Count = Annotated[int, _expects("an integer from 1 to 10000", ge=1, le=10_000)]
 LargeCount = Annotated[int, _expects("an integer from 1 to 1000000", ge=1, le=1_000_000)]
 Bytes = Annotated[int, _expects("a number of bytes from 1 to 1073741824", ge=1, le=1 << 30)]
 Flag = Annotated[bool, _expects("true or false")]
-HeaderWord = Annotated[str, AfterValidator(_check_header_word), _expects("visible ASCII characters without spaces")]
+HeaderWord = Annotated[str, AfterValidator(check_header_word), _expects("visible ASCII characters without spaces")]
 Secret = Annotated[
-    SecretStr, AfterValidator(_check_header_secret), _expects("a key of visible ASCII characters without spaces")
+    SecretStr, AfterValidator(check_header_secret), _expects("a key of visible ASCII characters without spaces")
 ]
 
 
@@ -101,6 +55,18 @@ class Settings(BaseSettings):
     gateway_host: Host = Field(default="127.0.0.1", description="Address that the gateway listens on.")
     gateway_port: Port = Field(default=8000, description="Port that the gateway listens on; 0 takes a free one.")
     gateway_graphiql: Flag = Field(default=True, description="Whether browsers get GraphiQL at /graphql.")
+    gateway_allowed_origins: (
+        Annotated[
+            str,
+            AfterValidator(normalise_origins),
+            _expects("origins as https://app.example.com or http://localhost:*, separated by commas"),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Origins whose pages may call, as https://app.example.com, separated by commas; "
+        "http://localhost:*, the default of `demo`, is any port of this machine.",
+    )
     gateway_max_body_bytes: Bytes = Field(default=1 << 20, description="Largest request body.")
     gateway_body_timeout_seconds: Seconds = Field(default=10.0, description="How long a request body may take.")
     gateway_max_page_size: Count = Field(default=1000, description="Largest `first` or `last` of a connection.")
@@ -173,7 +139,7 @@ class Settings(BaseSettings):
     )
 
     redis_url: (
-        Annotated[SecretStr, AfterValidator(_check_redis_url), _expects("a redis://, rediss:// or unix:// URL")] | None
+        Annotated[SecretStr, AfterValidator(check_redis_url), _expects("a redis://, rediss:// or unix:// URL")] | None
     ) = Field(default=None, description="A Redis or Valkey that all gateways share; it may hold a password.")
     redis_cluster: Flag = Field(default=False, description="Whether REDIS_URL is a cluster.")
     redis_deadline_seconds: Seconds = Field(default=0.05, description="How long a request waits for Redis.")
@@ -181,7 +147,7 @@ class Settings(BaseSettings):
     upstream_url: (
         Annotated[
             str,
-            AfterValidator(_normalise_upstream_url),
+            AfterValidator(normalise_upstream_url),
             _expects("an http(s) URL without credentials or fragment"),
         ]
         | None
@@ -193,7 +159,7 @@ class Settings(BaseSettings):
     upstream_api_version: (
         Annotated[
             str,
-            AfterValidator(_check_api_version),
+            AfterValidator(check_api_version),
             _expects("a version as 2025-04-01-preview, with an azure dialect and none in UPSTREAM_URL"),
         ]
         | None
@@ -234,7 +200,7 @@ class Settings(BaseSettings):
     emulator_keys: (
         Annotated[
             SecretStr,
-            AfterValidator(_check_header_secrets),
+            AfterValidator(check_header_secrets),
             _expects("keys of visible ASCII characters without spaces, separated by commas"),
         ]
         | None
@@ -245,7 +211,7 @@ class Settings(BaseSettings):
     emulator_faults: (
         Annotated[
             str,
-            AfterValidator(_check_fault_rules),
+            AfterValidator(check_fault_rules),
             _expects("fault rules as createRun:503:first=2,list*:latency=500ms,*:429:every=10:retry_after=3"),
         ]
         | None
@@ -256,7 +222,7 @@ class Settings(BaseSettings):
     emulator_model_url: (
         Annotated[
             str,
-            AfterValidator(_normalise_upstream_url),
+            AfterValidator(normalise_upstream_url),
             _expects("an http(s) URL without credentials or fragment"),
         ]
         | None

@@ -151,7 +151,7 @@ async def test_the_shown_first_messages_of_a_socket_say_who_it_is_for(demo_emula
         async with gateway.session.ws_connect(url, protocols=(SUBPROTOCOL,)) as socket:
             await socket.send_json({"type": "connection_init"})
             await socket.receive()
-            assert socket.close_code == CloseCode.FORBIDDEN
+            assert socket.close_code == CloseCode.UNAUTHORIZED
 
 
 def test_every_close_code_is_in_the_table() -> None:

@@ -1,19 +1,21 @@
-"""Decides which credential an operation carries upstream. Pure.
+"""Decides which credential an operation carries upstream, and whether its page may call at all. Pure.
 
 A caller's own `Authorization` is passed on unchanged; the upstream judges it. A token that has ended is refused before,
-since what is kept for it is read without the upstream. If the configuration has a key, the key
-serves callers without a credential, but only those that could read the configuration anyway: a program on this machine,
-or a page that this gateway served to a browser on this machine. All other callers are refused before any upstream call.
+since what is kept for it is read without the upstream. If the configuration has a key, the key serves callers without a
+credential, but only those that could read the configuration anyway: a program on this machine, a page that this gateway
+served to a browser on this machine, or a page of localhost that the configuration allows. A development server between
+them is no obstacle if it says that it was called from this machine. All other callers are refused before any upstream
+call, with the rule that refused them and the setting that changes it.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field, replace
 
+from gateway.identity.allowed_origins import LOCALHOST_PAGES, AllowedOrigins
+from gateway.identity.this_machine import is_loopback_address, is_loopback_host, is_loopback_page
 from gateway.identity.token_expiry import has_token_ended
 from schema.contract.errors import ErrorCode, GatewayError
 
@@ -37,6 +39,8 @@ PROXY_HEADERS = frozenset(
 )
 """Headers that a proxy adds, besides `X-Forwarded-*`. Behind a proxy, every caller seems to be on this machine."""
 
+_SHOWN_ORIGIN_LENGTH = 60
+
 _PRINTABLE = re.compile(r"[\t -~\xa0-\xff]+\Z")
 
 
@@ -45,7 +49,8 @@ class Caller:
     """The properties of a request that decide about credentials.
 
     `peer` is the address at the other end of the socket. `headers` are the names of all headers, in lower case.
-    `received_at` is the Unix time at which tokens are judged.
+    `forwarded_for` and `forwarded_hosts` are the entries of all `X-Forwarded-For` and `X-Forwarded-Host`. `received_at`
+    is the Unix time at which tokens are judged.
     """
 
     peer: str | None
@@ -53,6 +58,8 @@ class Caller:
     host: str
     authorization: Sequence[str] = field(default=(), repr=False)
     headers: frozenset[str] = frozenset()
+    forwarded_for: Sequence[str] = ()
+    forwarded_hosts: Sequence[str] = ()
     origin: str | None = None
     fetch_site: str | None = None
     is_http_1_0: bool = False
@@ -61,19 +68,26 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class CredentialPolicy:
-    """The configuration: the gateway's own credential, and whether calls without any credential are allowed."""
+    """The configuration: the gateway's own credential, whether calls may have none, and the pages that may call."""
 
     own_credential: str | None = field(default=None, repr=False)
     allow_anonymous: bool = False
+    origins: AllowedOrigins = field(default_factory=AllowedOrigins)
 
 
 class CredentialRefusedError(Exception):
-    """The request gets no credential. Holds the HTTP status and the error of the response."""
+    """The request gets no credential. Holds the HTTP status and the error of the response.
 
-    def __init__(self, status: int, error: GatewayError) -> None:
-        super().__init__(error.message)
+    `reason` is short enough for a WebSocket's close frame. `is_final` says that the same caller can never be accepted,
+    so that it need not try again; a token that has ended can be replaced.
+    """
+
+    def __init__(self, status: int, message: str, reason: str, *, is_final: bool = True) -> None:
+        super().__init__(message)
         self.status = status
-        self.error = error
+        self.error = GatewayError(ErrorCode.UNAUTHENTICATED, message)
+        self.reason = reason
+        self.is_final = is_final
 
 
 def decide_credential(caller: Caller, policy: CredentialPolicy) -> str | None:
@@ -88,33 +102,38 @@ def decide_credential(caller: Caller, policy: CredentialPolicy) -> str | None:
     if caller.authorization:
         return _validated_authorization(caller.authorization, caller.received_at)
     if policy.own_credential is not None:
-        obstacle = own_key_obstacle(caller)
+        obstacle = own_key_obstacle(caller, policy.origins)
         if obstacle is None:
             return policy.own_credential
         if not policy.allow_anonymous:
-            raise _unauthenticated(f"the gateway's own key is kept from this request, because {obstacle}")
+            raise _unauthenticated(obstacle)
     if policy.allow_anonymous:
         return None
-    raise _unauthenticated("this gateway holds no key of its own")
+    raise _unauthenticated("this gateway holds no key of its own (UPSTREAM_API_KEY)")
 
 
 def decide_socket_credential(caller: Caller, offered: Sequence[str] | None, policy: CredentialPolicy) -> str | None:
     """Decide the upstream `Authorization` of all operations of a WebSocket.
 
-    `caller` sent the upgrade request. `offered` are the values in `connection_init`, which take precedence. A page of
-    another origin has to offer one there, because a credential in its upgrade request comes from the browser.
+    `caller` sent the upgrade request. `offered` are the values in `connection_init`, which take precedence. If the
+    configuration lists origins, a page of another origin has to be among them. If it lists none, such a page has to
+    offer a credential. The `Authorization` of its upgrade request never counts, because it comes from the browser.
 
     Returns:
         The header's value, or None for calls without a credential.
 
     Raises:
-        CredentialRefusedError: The credential is malformed or missing.
+        CredentialRefusedError: The page may not call, or the credential is malformed or missing.
     """
+    is_foreign = is_foreign_page(caller)
+    if is_foreign and not policy.origins.allows(caller.origin):
+        if policy.origins:
+            raise _unauthenticated(_unlisted_origin(caller))
+        if offered is None:
+            raise _unauthenticated("a page of another origin needs it in connection_init, or GATEWAY_ALLOWED_ORIGINS")
     if offered is not None:
         return _validated_authorization(offered, caller.received_at)
-    if is_foreign_page(caller):
-        raise _unauthenticated("a page of another origin has to bring it in connection_init")
-    return decide_credential(caller, policy)
+    return decide_credential(replace(caller, authorization=()) if is_foreign else caller, policy)
 
 
 def is_foreign_page(caller: Caller) -> bool:
@@ -130,42 +149,50 @@ def is_foreign_page(caller: Caller) -> bool:
     return caller.origin.lower().rpartition("://")[2] != caller.host.lower()
 
 
-def own_key_obstacle(caller: Caller) -> str | None:
-    """Say why the gateway's own key must not serve this caller. Returns None if it may."""
+def own_key_obstacle(caller: Caller, origins: AllowedOrigins) -> str | None:
+    """Say which rule keeps the gateway's own key from this caller, and which setting changes it. None if none does."""
     if not is_loopback_address(caller.peer):
-        return "it comes from another machine"
+        return "the request comes from another machine, which no setting lets use UPSTREAM_API_KEY"
     if not is_loopback_host(caller.host):
-        return "its Host is not localhost"
-    if caller.headers & PROXY_HEADERS or any(name.startswith("x-forwarded-") for name in caller.headers):
-        return "a proxy passed it on"
+        return "the Host is not localhost, and no setting lets it use UPSTREAM_API_KEY"
+    if _comes_through_proxy(caller, origins):
+        return "a proxy passed it on for another machine, which no setting lets use UPSTREAM_API_KEY"
     if caller.is_http_1_0:
-        return "it came by HTTP/1.0, as from a proxy that does not name itself"
+        return "it came by HTTP/1.0, as from an old proxy, which no setting lets use UPSTREAM_API_KEY"
     if caller.origin is not None and caller.origin.lower() != f"{caller.scheme}://{caller.host}".lower():
-        return "it was sent by a page of another origin"
-    if caller.fetch_site not in {None, "same-origin", "none"}:
-        return "it was caused by a page of another origin"
+        if not origins.allows(caller.origin):
+            return _unlisted_origin(caller)
+        if not is_loopback_page(caller.origin):
+            return "the page is not of localhost, and no setting lets it use UPSTREAM_API_KEY"
+    elif caller.fetch_site not in {None, "same-origin", "none"}:
+        return "a page of another origin caused it without CORS, which no setting lets use UPSTREAM_API_KEY"
     return None
 
 
-def is_loopback_address(address: str | None) -> bool:
-    """Tell whether a socket's address can only belong to this machine."""
-    try:
-        ip = ipaddress.ip_address((address or "").partition("%")[0])
-    except ValueError:
+def _comes_through_proxy(caller: Caller, origins: AllowedOrigins) -> bool:
+    """Tell whether a proxy passed the request on for a caller that is not, or not surely, on this machine.
+
+    Development servers do so for this machine. Next's names the `Host` that it was called by, and not its caller's
+    address. That is enough where pages of localhost are allowed.
+    """
+    if caller.headers & PROXY_HEADERS:
+        return True
+    if not any(name.startswith("x-forwarded-") for name in caller.headers):
         return False
-    # Before Python 3.13, `is_loopback` is false for an IPv4 address written as IPv6.
-    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-    return (mapped or ip).is_loopback
+    names_caller = caller.forwarded_for or (caller.forwarded_hosts and origins.localhost_pages)
+    return not (
+        names_caller
+        and all(is_loopback_address(address) for address in caller.forwarded_for)
+        and all(is_loopback_host(host) for host in caller.forwarded_hosts)
+    )
 
 
-def is_loopback_host(host: str) -> bool:
-    """Tell whether a `Host` header names this machine. The DNS name of another site that is rebound to it does not."""
-    try:
-        parts = urlsplit(f"//{host}")
-        _ = parts.port
-    except ValueError:
-        return False
-    return parts.netloc == host and parts.hostname in {"localhost", "127.0.0.1", "::1"} and "@" not in host
+def _unlisted_origin(caller: Caller) -> str:
+    if caller.origin is None or caller.origin == "null":
+        return "the page has no origin that GATEWAY_ALLOWED_ORIGINS could name"
+    # A page of localhost is most likely that of a development server, whose port changes.
+    needed = LOCALHOST_PAGES if is_loopback_page(caller.origin) else repr(caller.origin[:_SHOWN_ORIGIN_LENGTH])
+    return f"the page's origin needs {needed} in GATEWAY_ALLOWED_ORIGINS"
 
 
 def _validated_authorization(authorization: Sequence[str], received_at: float) -> str:
@@ -179,14 +206,14 @@ def _validated_authorization(authorization: Sequence[str], received_at: float) -
     if not _PRINTABLE.match(value):
         raise _malformed("an Authorization header of printable Latin-1 characters")
     if has_token_ended(value, received_at):
-        raise _unauthenticated("the token has expired")
+        raise _unauthenticated("the token has expired", is_final=False)
     return value
 
 
-def _unauthenticated(reason: str) -> CredentialRefusedError:
+def _unauthenticated(reason: str, *, is_final: bool = True) -> CredentialRefusedError:
     message = f"Expected an Authorization header, as 'Authorization: Bearer <key of the upstream>': {reason}."
-    return CredentialRefusedError(401, GatewayError(ErrorCode.UNAUTHENTICATED, message))
+    return CredentialRefusedError(401, message, reason, is_final=is_final)
 
 
 def _malformed(expected: str) -> CredentialRefusedError:
-    return CredentialRefusedError(400, GatewayError(ErrorCode.UNAUTHENTICATED, f"Expected {expected}."))
+    return CredentialRefusedError(400, f"Expected {expected}.", f"expected {expected}")

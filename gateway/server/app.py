@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import cast
 
 from aiohttp import web
 
+from gateway.identity.allowed_origins import AllowedOrigins
 from gateway.server.endpoint import GraphQLEndpoint, handle_exceptions
 from gateway.server.health import ReadinessProbe, health_routes
+from gateway.server.http.cors import add_cors_headers, is_preflight, preflight_response
+from gateway.server.http.graphql_response import error_response
 from gateway.server.http.operation_tasks import OperationTasks
+from gateway.server.http.refusals import Refusal
 from gateway.server.sockets.connection import SERVER_NAME
 from gateway.server.sockets.connection_limits import ConnectionLimits
 from gateway.server.sockets.listener import Listener
@@ -20,6 +24,9 @@ OPERATION_TASKS = web.AppKey("operations", OperationTasks)
 
 CONNECTION_LIMITS = web.AppKey("connection_limits", ConnectionLimits)
 """The limits of all connections. An application without them gets the defaults."""
+
+ALLOWED_ORIGINS = web.AppKey("allowed_origins", AllowedOrigins)
+"""The origins whose pages may call. An application without them has no CORS headers."""
 
 FLUSH_SECONDS = 1.0
 """How long responses may take to be sent once no operation is in flight."""
@@ -33,7 +40,8 @@ def create_app(
     max_connections: int = ConnectionLimits().max_connections,
 ) -> web.Application:
     """Make the application: `/graphql`, `/schema.graphql`, health, the additional `routes`, and a redirect from `/`."""
-    app = web.Application(middlewares=[_exception_middleware])
+    app = web.Application(middlewares=[_preflight_middleware, _exception_middleware])
+    app[ALLOWED_ORIGINS] = endpoint.credential_policy.origins
     app[OPERATION_TASKS] = endpoint.operation_tasks
     stalled_client_seconds = endpoint.connections.limits.stalled_client_seconds
     app[CONNECTION_LIMITS] = ConnectionLimits(max_connections, stalled_client_seconds=stalled_client_seconds)
@@ -99,6 +107,8 @@ async def listening(
 
 async def _complete_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = SERVER_NAME
+    if (origins := request.app.get(ALLOWED_ORIGINS)) is not None:
+        add_cors_headers(response.headers, request.headers.get("Origin"), origins)
     tasks = request.app.get(OPERATION_TASKS)
     if tasks is not None and tasks.is_draining and response.status != 101:
         response.force_close()
@@ -112,6 +122,18 @@ def _base_url(host: str, port: int) -> str:
 
 async def _redirect_to_graphql(request: web.Request) -> web.StreamResponse:  # noqa: ARG001 - a handler's signature
     raise web.HTTPFound("/graphql")
+
+
+@web.middleware
+async def _preflight_middleware(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    if not is_preflight(request):
+        return await handler(request)
+    try:
+        return preflight_response(request, request.app[ALLOWED_ORIGINS])
+    except Refusal as refused:
+        return error_response(refused.status, refused.error)
 
 
 _exception_middleware = web.middleware(handle_exceptions)

@@ -67,8 +67,8 @@ class GraphQLEndpoint:
     """Serves `/graphql` over POST and GET, as GraphQL over HTTP has it, over event streams and over WebSockets.
 
     A POST must be `application/json`, so a browser sends a preflight request before it sends one for a page of another
-    origin. The gateway does not accept the preflight, so such a POST is never sent. `page` renders the response for a
-    browser that asks for HTML.
+    origin. The preflight of an origin that is not allowed is refused, so such a POST is never sent. `page` renders the
+    response for a browser that asks for HTML.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class GraphQLEndpoint:
         always_report_cost: bool = False,
     ) -> None:
         """Run operations of `schema` over the ports that `bind` and `bind_events` make for a principal."""
-        self._credential_policy = credential_policy
+        self.credential_policy = credential_policy
         self._upstream = upstream
         self._page = page
         self._runner = OperationRunner(schema, bind, bind_events, limits=limits, always_report_cost=always_report_cost)
@@ -193,7 +193,7 @@ class GraphQLEndpoint:
     def _principal(self, request: web.Request) -> Principal:
         try:
             return Principal.from_credential(
-                decide_credential(caller_from_request(request), self._credential_policy), self._upstream
+                decide_credential(caller_from_request(request), self.credential_policy), self._upstream
             )
         except CredentialRefusedError as refused:
             challenge = (("WWW-Authenticate", "Bearer"),) if refused.status == 401 else ()

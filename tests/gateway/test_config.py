@@ -8,6 +8,10 @@ BAD_VALUES = {
     "gateway_host": ("a b", "a host name or an IP address"),
     "gateway_port": ("65536", "a port from 0 (any free one) to 65535"),
     "gateway_graphiql": ("maybe", "true or false"),
+    "gateway_allowed_origins": (
+        "https://app.example.com/",
+        "origins as https://app.example.com or http://localhost:*, separated by commas",
+    ),
     "gateway_max_body_bytes": ("1 MiB", "a number of bytes from 1 to 1073741824"),
     "gateway_body_timeout_seconds": ("0", "a number of seconds above 0, at most 3600"),
     "gateway_max_page_size": ("0", "an integer from 1 to 10000"),

@@ -93,7 +93,7 @@ async def test_a_header_of_the_editor_opens_the_socket_of_a_gateway_without_a_ke
         page = browser.page
         await open_graphiql(page, f"{gateway.url}/graphql")
         await choose_tab(page, "Resume")
-        assert "Forbidden" in await run(page, "closed: 4403")
+        assert "UPSTREAM_API_KEY" in await run(page, "closed: 4401 Unauthorized")
         await browser.save_screenshot("graphiql-refused")
 
         await set_headers(page, {"Authorization": f"Bearer {DEMO_KEY}"})

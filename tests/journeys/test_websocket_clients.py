@@ -43,6 +43,17 @@ async def test_it_runs_a_query() -> None:
         await gateway.wait_until_idle()
 
 
+async def test_it_gives_up_where_it_can_never_be_accepted() -> None:
+    async with (
+        running_subscription_gateway() as gateway,
+        run_npm_client("ws", gateway.url, STATUS, authorization="") as received,
+    ):
+        reason = "Unauthorized: the Authorization header is empty"
+        # It would come again up to a hundred times.
+        assert await received == [{"closed": 4401}, {"error": {"code": 4401, "reason": reason}}]
+        await gateway.wait_until_idle()
+
+
 async def test_it_receives_errors() -> None:
     async with running_subscription_gateway() as gateway:
         async with run_npm_client("ws", gateway.url, "subscription { nonsense }") as received:

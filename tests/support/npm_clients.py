@@ -15,13 +15,13 @@ SUPPORT = Path(__file__).parent
 
 @asynccontextmanager
 async def run_npm_client(
-    kind: str, url: str, query: str, *, most: int | None = None
+    kind: str, url: str, query: str, *, most: int | None = None, authorization: str = "Bearer x"
 ) -> AsyncIterator[asyncio.Task[Any]]:
     """Run the client of `kind` (`ws` or `sse`). The task returns the list of all messages that the client received."""
     directory = await asyncio.to_thread(npm_install, PACKAGES)
     script = SUPPORT / f"graphql_{kind}_client.mjs"
     endpoint = f"{url.replace('http', 'ws', 1) if kind == 'ws' else url}/graphql"
-    arguments = [endpoint, query, "Bearer x", *([str(most)] if most is not None else [])]
+    arguments = [endpoint, query, authorization, *([str(most)] if most is not None else [])]
 
     async def received_messages() -> list[Any]:
         done = await asyncio.to_thread(run_node, script, *arguments, directory=directory)

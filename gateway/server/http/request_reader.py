@@ -67,11 +67,17 @@ def caller_from_request(request: web.Request) -> Caller:
         host=hosts[0] if len(hosts) == 1 else "",
         authorization=tuple(request.headers.getall("Authorization", [])),
         headers=frozenset(name.lower() for name in request.headers),
+        forwarded_for=_list_entries(request, "X-Forwarded-For"),
+        forwarded_hosts=_list_entries(request, "X-Forwarded-Host"),
         origin=request.headers.get("Origin"),
         fetch_site=request.headers.get("Sec-Fetch-Site"),
         is_http_1_0=request.version < HttpVersion11,
         received_at=time.time(),
     )
+
+
+def _list_entries(request: web.Request, name: str) -> tuple[str, ...]:
+    return tuple(entry.strip() for value in request.headers.getall(name, ()) for entry in value.split(","))
 
 
 def _query_pairs(request: web.Request) -> list[tuple[str, str]]:

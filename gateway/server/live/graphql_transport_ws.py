@@ -60,10 +60,10 @@ class CloseCode(IntEnum):
     """A message is not text, not JSON, or not a message of this protocol."""
 
     UNAUTHORIZED = 4401
-    """`subscribe` came before the connection was acknowledged."""
+    """`subscribe` came before the acknowledgement, or this client can never be accepted. `graphql-ws` gives up."""
 
     FORBIDDEN = 4403
-    """`connection_init` brought no acceptable credential, or the credential has expired."""
+    """The credential has expired. `graphql-ws` comes again, perhaps with a new one."""
 
     SUBPROTOCOL_NOT_ACCEPTABLE = 4406
     """The client did not offer `graphql-transport-ws`."""

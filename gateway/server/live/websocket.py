@@ -163,7 +163,9 @@ def _initialise_connection(
             caller_from_request(request), authorization_from_payload(decision.payload), services.credential_policy
         )
     except CredentialRefusedError as refused:
-        return CloseSocket(CloseCode.FORBIDDEN, f"Forbidden: {refused.error.message.rpartition(': ')[2]}")
+        if refused.is_final:
+            return CloseSocket(CloseCode.UNAUTHORIZED, f"Unauthorized: {refused.reason}")
+        return CloseSocket(CloseCode.FORBIDDEN, f"Forbidden: {refused.reason}")
     operations.initialise(Principal.from_credential(credential, services.upstream))
     return SendMessage(ACK_MESSAGE)
 

@@ -1,7 +1,9 @@
+import re
 from dataclasses import replace
 
 import pytest
 
+from gateway.identity.allowed_origins import AllowedOrigins
 from gateway.identity.credentials import (
     MAX_AUTHORIZATION_LENGTH,
     Caller,
@@ -10,11 +12,10 @@ from gateway.identity.credentials import (
     decide_credential,
     decide_socket_credential,
     is_foreign_page,
-    is_loopback_address,
-    is_loopback_host,
     own_key_obstacle,
 )
 from gateway.identity.token_expiry import TOKEN_GRACE_SECONDS
+from gateway.server.live.graphql_transport_ws import MAX_REASON_BYTES
 from schema.contract.errors import ErrorCode
 
 OWN = CredentialPolicy("Bearer own-secret")
@@ -62,6 +63,7 @@ def test_the_gateways_own_key_serves_callers_on_this_machine(change: dict[str, s
         ({"host": ""}, "Host is not localhost"),
         ({"headers": frozenset({"x-forwarded-for"})}, "a proxy passed it on"),
         ({"headers": frozenset({"x-forwarded-proto"})}, "a proxy passed it on"),
+        ({"headers": frozenset({"x-forwarded-host"}), "forwarded_hosts": ("localhost:3000",)}, "a proxy passed it on"),
         ({"headers": frozenset({"cf-connecting-ip"})}, "a proxy passed it on"),
         ({"headers": frozenset({"forwarded"})}, "a proxy passed it on"),
         ({"headers": frozenset({"x-client-ip"})}, "a proxy passed it on"),
@@ -69,17 +71,17 @@ def test_the_gateways_own_key_serves_callers_on_this_machine(change: dict[str, s
         ({"headers": frozenset({"fly-client-ip"})}, "a proxy passed it on"),
         ({"headers": frozenset({"x-original-forwarded-for"})}, "a proxy passed it on"),
         ({"headers": frozenset({"x-amzn-trace-id"})}, "a proxy passed it on"),
-        ({"origin": "http://localhost:3000"}, "another origin"),
-        ({"origin": "https://localhost:8000"}, "another origin"),
-        ({"origin": "null"}, "another origin"),
+        ({"origin": "http://localhost:3000"}, "needs http://localhost:* in GATEWAY_ALLOWED_ORIGINS"),
+        ({"origin": "https://localhost:8000"}, "needs http://localhost:* in GATEWAY_ALLOWED_ORIGINS"),
+        ({"origin": "null"}, "no origin that GATEWAY_ALLOWED_ORIGINS could name"),
         ({"fetch_site": "cross-site"}, "another origin"),
         ({"fetch_site": "same-site"}, "another origin"),
     ],
 )
 def test_the_gateways_own_key_is_kept_from_all_other_callers(change: dict[str, object], reason: str) -> None:
     caller = replace(HERE, **change)  # type: ignore[arg-type]
-    assert reason in str(own_key_obstacle(caller))
-    with pytest.raises(CredentialRefusedError, match=reason) as refused:
+    assert reason in str(own_key_obstacle(caller, AllowedOrigins()))
+    with pytest.raises(CredentialRefusedError, match=re.escape(reason)) as refused:
         decide_credential(caller, OWN)
     assert refused.value.status == 401
     assert refused.value.error.code is ErrorCode.UNAUTHENTICATED
@@ -87,7 +89,7 @@ def test_the_gateways_own_key_is_kept_from_all_other_callers(change: dict[str, o
 
 
 def test_the_gateways_own_key_is_kept_from_http_1_0_which_old_proxies_speak() -> None:
-    obstacle = own_key_obstacle(replace(HERE, is_http_1_0=True))
+    obstacle = own_key_obstacle(replace(HERE, is_http_1_0=True), AllowedOrigins())
     assert obstacle is not None
     assert "HTTP/1.0" in obstacle
 
@@ -149,14 +151,6 @@ def test_secrets_are_never_shown() -> None:
     assert "secret" not in repr(OWN)
 
 
-def test_addresses_and_names_of_this_machine() -> None:
-    assert is_loopback_address("127.0.0.1")
-    assert not is_loopback_address("10.0.0.1")
-    assert not is_loopback_address(None)
-    assert is_loopback_host("[::1]")
-    assert not is_loopback_host("0")
-
-
 @pytest.mark.parametrize(
     ("change", "foreign"),
     [
@@ -199,3 +193,86 @@ def test_a_page_of_another_origin_needs_a_credential_in_connection_init(policy: 
 def test_a_malformed_credential_in_connection_init_is_refused(offered: tuple[str, ...]) -> None:
     with pytest.raises(CredentialRefusedError):
         decide_socket_credential(HERE, offered, OWN)
+
+
+LOCALHOST = replace(OWN, origins=AllowedOrigins(localhost_pages=True))
+LISTED = replace(OWN, origins=AllowedOrigins(frozenset({"https://app.example"}), localhost_pages=True))
+FORWARDED = frozenset({"x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"origin": "http://localhost:5173", "fetch_site": "same-site"},
+        {"origin": "http://127.0.0.1:5173", "fetch_site": "cross-site"},
+        {"origin": "http://[::1]:3000"},
+        {"origin": "http://localhost:5173", "fetch_site": "same-origin"},
+    ],
+)
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        {},
+        {"headers": FORWARDED, "forwarded_for": ("127.0.0.1",), "forwarded_hosts": ("localhost:5173",)},
+        {"headers": FORWARDED, "forwarded_for": ("::1", "::ffff:127.0.0.1"), "forwarded_hosts": ()},
+        {"headers": frozenset({"x-forwarded-host"}), "forwarded_hosts": ("localhost:3000",)},  # Next's
+    ],
+)
+def test_the_gateways_own_key_serves_allowed_pages_of_localhost_also_through_their_development_server(
+    change: dict[str, str], proxy: dict[str, object]
+) -> None:
+    caller = replace(HERE, **change, **proxy)  # type: ignore[arg-type]
+    assert decide_credential(caller, LOCALHOST) == "Bearer own-secret"
+    assert decide_socket_credential(caller, None, LOCALHOST) == "Bearer own-secret"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"origin": "https://app.example"}, "the page is not of localhost, and no setting"),
+        ({"origin": "https://localhost.example"}, "needs 'https://localhost.example' in GATEWAY_ALLOWED_ORIGINS"),
+        ({"origin": "http://rebound.example:5173"}, "in GATEWAY_ALLOWED_ORIGINS"),
+        ({"fetch_site": "same-site"}, "without CORS"),
+        ({"peer": "192.0.2.7", "origin": "http://localhost:3000"}, "another machine"),
+        ({"host": "rebound.example", "origin": "http://localhost:3000"}, "Host is not localhost"),
+        ({"headers": FORWARDED}, "a proxy passed it on"),
+        ({"headers": FORWARDED, "forwarded_for": ("",)}, "a proxy passed it on"),
+        ({"headers": FORWARDED, "forwarded_hosts": ("192.0.2.7:3000",)}, "a proxy passed it on"),
+        ({"headers": FORWARDED, "forwarded_for": ("127.0.0.1", "192.0.2.7")}, "a proxy passed it on"),
+        ({"headers": FORWARDED, "forwarded_for": ("192.0.2.7", "127.0.0.1")}, "a proxy passed it on"),
+        (
+            {"headers": FORWARDED, "forwarded_for": ("127.0.0.1",), "forwarded_hosts": ("rebound.example",)},
+            "a proxy passed it on",
+        ),
+        ({"headers": FORWARDED | {"via"}, "forwarded_for": ("127.0.0.1",)}, "a proxy passed it on"),
+    ],
+)
+def test_no_list_of_origins_gives_the_gateways_own_key_to_others(change: dict[str, object], reason: str) -> None:
+    caller = replace(HERE, **change)  # type: ignore[arg-type]
+    with pytest.raises(CredentialRefusedError, match=reason) as refused:
+        decide_credential(caller, LISTED)
+    assert len(f"Unauthorized: {refused.value.reason}".encode()) <= MAX_REASON_BYTES
+    assert refused.value.is_final
+
+
+def test_with_a_list_a_foreign_pages_socket_is_taken_only_from_it() -> None:
+    listed = replace(HERE, host="api.example", origin="https://app.example", fetch_site="cross-site")
+    assert decide_socket_credential(listed, ("Bearer x",), LISTED) == "Bearer x"
+    for origin in ("https://elsewhere.example", "null", "http://app.example", "https://app.example:8443"):
+        with pytest.raises(CredentialRefusedError, match="GATEWAY_ALLOWED_ORIGINS") as refused:
+            decide_socket_credential(replace(listed, origin=origin), ("Bearer x",), LISTED)
+        assert refused.value.is_final
+
+
+def test_an_allowed_pages_socket_does_not_use_a_credential_that_the_browser_added() -> None:
+    caller = replace(HERE, origin="https://app.example", authorization=("Basic dTpw",))
+    with pytest.raises(CredentialRefusedError, match="not of localhost"):
+        decide_socket_credential(caller, None, LISTED)
+    assert decide_socket_credential(caller, None, replace(LISTED, allow_anonymous=True)) is None
+
+
+def test_only_a_token_that_has_ended_may_come_again() -> None:
+    token = "Bearer e30.eyJleHAiOiAxMDAwfQ.c2VjcmV0"  # {"exp": 1000}
+    with pytest.raises(CredentialRefusedError) as refused:
+        decide_credential(replace(HERE, authorization=(token,), received_at=2_000), OWN)
+    assert not refused.value.is_final

@@ -1,0 +1,89 @@
+"""Checks of the values of settings. Pure. Each returns the value to use, or raises ValueError."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, ValidationInfo
+
+MAX_KEY_LENGTH = 8000
+"""Longest upstream key, in characters. With the word `Bearer` it fits into the 8 KiB that servers allow a header."""
+
+_API_VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+_FAULT_RULE = re.compile(r"\s*[A-Za-z*?]+\s*(:\s*[\w.=-]+\s*)+\Z")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?\Z")
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
+_VISIBLE_ASCII = re.compile(r"[!-~]+\Z")
+
+
+def check_header_word(text: str) -> str:
+    """Take visible ASCII characters."""
+    if not _VISIBLE_ASCII.match(text) or len(text) > MAX_KEY_LENGTH:
+        raise ValueError
+    return text
+
+
+def check_header_secret(secret: SecretStr) -> SecretStr:
+    """Take a secret of visible ASCII characters."""
+    check_header_word(secret.get_secret_value())
+    return secret
+
+
+def check_header_secrets(secrets: SecretStr) -> SecretStr:
+    """Take secrets of visible ASCII characters, separated by commas."""
+    for secret in secrets.get_secret_value().split(","):
+        check_header_word(secret)
+    return secrets
+
+
+def normalise_upstream_url(text: str) -> str:
+    """Take a URL without credentials and fragment. A slash at its end is cut off."""
+    parts = urlsplit(text)
+    _ = parts.port  # raises ValueError for a port that is no number
+    malformed = "@" in parts.netloc or "#" in text or not _VISIBLE_ASCII.match(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or malformed:
+        raise ValueError
+    # A query is sent with every call.
+    return text if parts.query else text.rstrip("/")
+
+
+def check_api_version(text: str, info: ValidationInfo) -> str:
+    """Take a version of an azure dialect, unless the URL has one."""
+    has_version = info.data.get("upstream_dialect") in {"azure-openai", "azure-foundry"}
+    in_url = "api-version=" in urlsplit(info.data.get("upstream_url") or "").query
+    if not has_version or in_url or not _API_VERSION.match(text):
+        raise ValueError
+    return text
+
+
+def check_fault_rules(text: str) -> str:
+    """Take fault rules by their form. The emulator parses them."""
+    if not all(_FAULT_RULE.match(rule) for rule in text.split(",")):
+        raise ValueError
+    return text
+
+
+def check_redis_url(secret: SecretStr) -> SecretStr:
+    """Take the URL of a Redis."""
+    if urlsplit(secret.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError
+    return secret
+
+
+def normalise_origins(text: str) -> str:
+    """Take origins, separated by commas, as browsers write them: in lower case, without the scheme's usual port.
+
+    The only pattern is `http://localhost:*`.
+    """
+    return ",".join(dict.fromkeys(_normalise_origin(entry.strip().lower()) for entry in text.split(",")))
+
+
+def _normalise_origin(origin: str) -> str:
+    if origin == "http://localhost:*":
+        return origin
+    if not _ORIGIN.match(origin):
+        raise ValueError
+    _ = urlsplit(origin).port  # raises ValueError for a port that is too large
+    scheme, _, host = origin.partition("://")
+    return f"{scheme}://{host.removesuffix(_USUAL_PORTS.get(scheme, ':'))}"
