@@ -160,7 +160,6 @@ def _cache_options(settings: Settings) -> CacheOptions:
     return CacheOptions(
         enabled=settings.gateway_cache,
         memory_bytes=settings.gateway_cache_bytes,
-        memory_entries=settings.gateway_cache_entries,
         redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
         redis_cluster=settings.redis_cluster,
         redis_deadline_seconds=settings.redis_deadline_seconds,

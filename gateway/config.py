@@ -134,9 +134,6 @@ class Settings(BaseSettings):
 
     gateway_cache: Flag = Field(default=True, description="Whether responses of the upstream are cached.")
     gateway_cache_bytes: Bytes = Field(default=64 << 20, description="Most memory for cached responses, about.")
-    gateway_cache_entries: Annotated[int, _expects("an integer from 1 to 10000000", ge=1, le=10_000_000)] = Field(
-        default=50_000, description="Most cached responses in memory."
-    )
 
     redis_url: (
         Annotated[SecretStr, AfterValidator(check_redis_url), _expects("a redis://, rediss:// or unix:// URL")] | None

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from gateway.cache import tags
 from gateway.cache.read_through import ReadThrough
-from gateway.cache.response_cache import ResponseRecorder
-from gateway.cache.result_storer import ResultStorer
 from gateway.cache.shared_cache import SharedCache
 from schema.contract.cost import Cost
-from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.kinds import Kind, NodeKeyT, ObjectT, PageKeyT
 from schema.contract.ports import Capabilities, OnResult, ResponseKey, Results, ThreadsApi
 from schema.contract.wire import Page
 from schema.contract.writes import BodyT, ResultT, Write, WriteKeyT
-
-KeyT = TypeVar("KeyT")
-ValueT = TypeVar("ValueT")
 
 
 class CachedThreadsApi:
@@ -42,9 +36,7 @@ class CachedThreadsApi:
         self._inner = inner
         self._shared = shared
         self._scope = scope
-        storer = ResultStorer(shared, scope)
-        self._read_through = ReadThrough(shared, storer, scope, inner.cost)
-        self._recorder = ResponseRecorder(shared, storer, scope, inner.cost)
+        self._read_through = ReadThrough(shared, scope, inner.cost)
         self._on_write = on_write
 
     @property
@@ -56,15 +48,22 @@ class CachedThreadsApi:
         return self._inner.cost
 
     async def find_response(self, response_key: ResponseKey) -> bytes | None:
-        return await self._recorder.find_response(response_key) if self._shared.options.enabled else None
+        shared, scope = self._shared, self._scope
+        if not shared.options.enabled or shared.is_refused(scope):
+            return None
+        response = await shared.responses.find_response(scope, response_key, shared.redis_deadline())
+        if response is None:
+            return None
+        self.cost.cache_hits += len(response.reads)
+        return response.data
 
     def store_response(self, response_key: ResponseKey, data: bytes) -> None:
         if self._shared.options.enabled:
-            self._recorder.store_response(response_key, data)
+            self._shared.responses.store_response(self._scope, response_key, data, self._read_through.recorded)
 
     async def get(self, kind: Kind[NodeKeyT, ObjectT, Any], keys: Sequence[NodeKeyT]) -> Results[ObjectT]:
         fetch = partial(self._inner.get, kind)
-        return await (self._read(keys, fetch) if self._shared.options.enabled else fetch(keys))
+        return await (self._read_through.read(keys, fetch) if self._shared.options.enabled else fetch(keys))
 
     async def list(
         self,
@@ -76,15 +75,7 @@ class CachedThreadsApi:
         fetch = partial(self._inner.list, kind)
         if not self._shared.options.enabled:
             return await fetch(keys, on_result=on_result)
-        if on_result is None:
-            return await self._read(keys, fetch)
-
-        def record_and_forward(key: PageKeyT, result: Page[ObjectT] | GatewayError) -> None:
-            # The operation may end before the slowest list arrives, if it does not need that list.
-            self._recorder.record_result(key, result)
-            on_result(key, result)
-
-        return await self._read(keys, fetch, record_and_forward)
+        return await self._read_through.read(keys, fetch, on_result)
 
     async def write(self, operation: Write[WriteKeyT, BodyT, ResultT], key: WriteKeyT, body: BodyT) -> ResultT:
         """Send a write, and invalidate tags in all processes around it: also if it fails, or its outcome is unknown."""
@@ -102,15 +93,3 @@ class CachedThreadsApi:
                 self._on_write(key)
             if (thread_id := getattr(key, "thread_id", None)) is not None:
                 self._on_write(ThreadKey(thread_id))
-
-    async def _read(
-        self,
-        keys: Sequence[KeyT],
-        fetch: Callable[..., Awaitable[Results[ValueT]]],
-        on_result: OnResult[KeyT, ValueT] | None = None,
-    ) -> Results[ValueT]:
-        self._recorder.record_start(keys)
-        results = await self._read_through.read(keys, fetch, on_result)
-        for key, result in zip(keys, results, strict=True):
-            self._recorder.record_result(key, result)
-        return results

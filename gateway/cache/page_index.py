@@ -6,10 +6,11 @@ alone, and an entry for each would be most of the cost of storing (measured: a t
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from weakref import ref
+
+from cachetools import LRUCache
 
 from gateway.cache.cache_keys import CacheKey
 from gateway.cache.entry import CacheEntry
@@ -18,6 +19,7 @@ from schema.contract.kinds import KINDS_BY_PAGE_KEY, Key
 ListKey: TypeAlias = tuple[type[Key], tuple[Any, ...]]
 """The list that an object belongs to: the type of the object's key, and the key's parts without the object's id."""
 
+MAX_PAGES = 50_000
 MAX_PAGES_PER_LIST = 16
 """The number of pages, the latest, that are searched for one object."""
 
@@ -54,52 +56,44 @@ class IndexedPage:
 
 
 class PageIndex:
-    """The pages that were read, latest first, at most `max_pages` of all lists; the memory tier holds their entries."""
+    """The pages that were read, at most `max_pages` of all lists; the entry store holds their entries.
 
-    def __init__(self, max_pages: int) -> None:
-        self._max_pages = max_pages
-        self._pages: OrderedDict[tuple[str, ListKey], dict[CacheKey, IndexedPage]] = OrderedDict()
-        self._count = 0
+    Above the limit, all pages leave of the list that was not used for longest.
+    """
+
+    def __init__(self, max_pages: int = MAX_PAGES) -> None:
+        self._pages: LRUCache[tuple[str, ListKey], dict[CacheKey, IndexedPage]] = LRUCache(max_pages, len)
 
     def __len__(self) -> int:
         """Count the pages."""
-        return self._count
+        return int(self._pages.currsize)
 
     def add_page(self, scope: str, list_key: ListKey, page: IndexedPage) -> None:
-        """Add a page that was read; it replaces one with the same cache key.
-
-        Above the limit, a page leaves of the list whose latest page is the oldest.
-        """
-        pages = self._pages.setdefault((scope, list_key), {})
-        self._pages.move_to_end((scope, list_key))
-        if pages.pop(page.cache_key, None) is None:
-            self._count += 1
+        """Add a page that was read; it replaces one with the same cache key."""
+        # The dict is stored anew, so that its number of pages is counted.
+        pages = self._pages.pop((scope, list_key), {})
+        pages.pop(page.cache_key, None)
         pages[page.cache_key] = page
-        if len(pages) > MAX_PAGES_PER_LIST:
-            self._remove((scope, list_key), next(iter(pages)))
-        if self._count > self._max_pages:
-            oldest, its_pages = next(iter(self._pages.items()))
-            self._remove(oldest, next(iter(its_pages)))
+        if len(pages) > min(MAX_PAGES_PER_LIST, self._pages.maxsize):
+            del pages[next(iter(pages))]
+        self._pages[scope, list_key] = pages
 
     def find_pages(self, scope: str, key: Key, newer_than: float) -> list[IndexedPage]:
         """List the pages that may hold an object and were stored after a Unix time, latest first."""
-        pages = self._pages.get((scope, (type(key), key[:-1])))
-        if pages is None:
+        list_id = (scope, (type(key), key[:-1]))
+        if list_id not in self._pages:
             return []
+        pages = self._pages[list_id]
         return [page for page in reversed(pages.values()) if page.stored_at > newer_than and page.may_contain(key[-1])]
 
     def remove_page(self, scope: str, key: Key, page: IndexedPage) -> None:
         """Remove a page of an object's list that is no longer in memory."""
         list_id = (scope, (type(key), key[:-1]))
-        if self._pages.get(list_id, {}).get(page.cache_key) is page:
-            self._remove(list_id, page.cache_key)
-
-    def _remove(self, list_id: tuple[str, ListKey], cache_key: CacheKey) -> None:
-        pages = self._pages[list_id]
-        del pages[cache_key]
-        self._count -= 1
-        if not pages:
-            del self._pages[list_id]
+        pages = self._pages.pop(list_id, {})
+        if pages.get(page.cache_key) is page:
+            del pages[page.cache_key]
+        if pages:
+            self._pages[list_id] = pages
 
 
 def to_list_key(page_key: Key) -> ListKey:

@@ -1,4 +1,4 @@
-"""The parts of the cache that all operations of one process share: the tiers, the store, the reads in flight."""
+"""The parts of the cache that all operations of one process share: the stores, the responses, the reads in flight."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from gateway.cache.ended_runs import EndedRuns
-from gateway.cache.memory_tier import MemoryTier
-from gateway.cache.page_index import PageIndex
+from gateway.cache.entry_store import EntryStore
 from gateway.cache.redis_link import RedisLink
 from gateway.cache.redis_store import RedisVersionStore
-from gateway.cache.response_tier import ResponseTier
+from gateway.cache.response_cache import ResponseCache
 from gateway.cache.single_flight import SingleFlight
 from gateway.cache.version_store import LocalVersionStore, VersionStore
 
@@ -33,7 +31,6 @@ class CacheOptions:
 
     enabled: bool = True
     memory_bytes: int = 64 << 20
-    memory_entries: int = 50_000
     redis_url: str | None = None
     redis_cluster: bool = False
     redis_deadline_seconds: float = 0.05
@@ -58,13 +55,8 @@ class SharedCache:
         self.is_refused = is_refused
         self.now_seconds = now_seconds
         response_bytes = options.memory_bytes // _RESPONSE_MEMORY_DIVISOR
-        self.memory = MemoryTier(
-            max_bytes=options.memory_bytes - response_bytes, max_entries=options.memory_entries, now_seconds=now_seconds
-        )
-        self.responses = ResponseTier(response_bytes)
-        self.page_index = PageIndex(options.memory_entries)
-        self.single_flight: SingleFlight[Any] = SingleFlight()
-        self.ended_runs = EndedRuns()
+        self.memory = EntryStore(options.memory_bytes - response_bytes, now_seconds)
+        self.single_flight = SingleFlight()
         self.store: VersionStore
         self._link: RedisLink | None = None
         self._redis_store: RedisVersionStore | None = None
@@ -75,6 +67,7 @@ class SharedCache:
                 options.redis_url, cluster=options.redis_cluster, deadline_seconds=options.redis_deadline_seconds
             )
             self.store = self._redis_store = RedisVersionStore(self._link, sleep=sleep)
+        self.responses = ResponseCache(response_bytes, self.memory, self.store, now_seconds=now_seconds)
 
     async def __aenter__(self) -> Self:
         if self._link is not None:

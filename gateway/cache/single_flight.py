@@ -10,11 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
 from gateway.cache.cache_keys import CacheKey
-
-ResultT = TypeVar("ResultT")
 
 
 class FlightKey(NamedTuple):
@@ -25,26 +23,60 @@ class FlightKey(NamedTuple):
     versions: tuple[str, ...]
 
 
-OnFlightResult: TypeAlias = Callable[[FlightKey, ResultT], None]
-FetchFlights: TypeAlias = Callable[[list[FlightKey], OnFlightResult[ResultT]], Awaitable[None]]
-"""Fetches flights, and calls `on_result` for each as soon as its result is known."""
-
-
-@dataclass(slots=True, eq=False)
-class _Batch:
-    waiters: int = 0
-    task: asyncio.Task[None] | None = None
-    flights: dict[FlightKey, _Flight] = field(default_factory=dict)
+OnFlightResult: TypeAlias = Callable[[FlightKey, Any], None]
+FetchFlights: TypeAlias = Callable[[list[FlightKey], OnFlightResult], Awaitable[None]]
+"""Fetches flights, and calls the second argument for each as soon as its result is known."""
 
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    result: asyncio.Future[object]
+    result: asyncio.Future[Any]
     batch: _Batch
-    listeners: list[_Listener] = field(default_factory=list)
+    listeners: list[OnFlightResult] = field(default_factory=list)
 
 
-class SingleFlight(Generic[ResultT]):
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Flights that are fetched together; `in_flight` are those of all batches."""
+
+    in_flight: dict[FlightKey, _Flight]
+    flights: dict[FlightKey, _Flight] = field(default_factory=dict)
+    task: asyncio.Task[None] | None = None
+    waiters: int = 0
+
+    async def run(self, fetch: FetchFlights) -> None:
+        failure: BaseException = asyncio.CancelledError()
+        try:
+            await fetch(list(self.flights), self.end_flight)
+            failure = RuntimeError("expected a result for every flight, got none for some")
+        except Exception as error:
+            failure = error
+        finally:
+            self.leave()
+            for flight in self.flights.values():
+                if not flight.result.done():
+                    _set_failure(flight.result, failure)
+
+    def end_flight(self, key: FlightKey, result: Any) -> None:
+        """Give the result of a flight to its waiters. Later reads begin another flight."""
+        flight = self.flights[key]
+        self._remove(key, flight)
+        if not flight.result.done():
+            flight.result.set_result(result)
+            for listener in flight.listeners:
+                listener(key, result)
+
+    def leave(self) -> None:
+        """Let nobody join any of the flights any more."""
+        for key, flight in self.flights.items():
+            self._remove(key, flight)
+
+    def _remove(self, key: FlightKey, flight: _Flight) -> None:
+        if self.in_flight.get(key) is flight:
+            del self.in_flight[key]
+
+
+class SingleFlight:
     """The reads in flight of all principals; owns their tasks until they end."""
 
     def __init__(self) -> None:
@@ -52,51 +84,36 @@ class SingleFlight(Generic[ResultT]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(
-        self,
-        keys: Collection[FlightKey],
-        fetch: FetchFlights[ResultT],
-        *,
-        on_start: Callable[[FlightKey], None] = lambda _: None,
-        on_result: OnFlightResult[ResultT] | None = None,
-    ) -> dict[FlightKey, ResultT]:
-        """Return the results of all keys: join the flights that exist, and start the others in one batch.
+        self, keys: Collection[FlightKey], fetch: FetchFlights, on_result: OnFlightResult | None = None
+    ) -> dict[FlightKey, Any]:
+        """Return the results of all keys: join the flights that exist, and `fetch` the others in one batch.
 
-        If the caller is cancelled, other waiters still get their results.
-
-        Args:
-            keys: The flights whose results are wanted.
-            fetch: Fetches the flights that this call starts.
-            on_start: Called for each flight that this call starts.
-            on_result: Called for each result as soon as it is known.
+        If the caller is cancelled, other waiters still get their results. `on_result` is called for each result as
+        soon as it is known.
 
         Raises:
             Exception: the error of `fetch`, if a flight has no result yet when it fails.
         """
-        if not keys:
-            return {}
         new_keys = [key for key in keys if key not in self._in_flight]
-        for key in new_keys:
-            on_start(key)
         if new_keys:
             self._start_batch(new_keys, fetch)
         flights = {key: self._in_flight[key] for key in keys}
         batches = {flight.batch for flight in flights.values()}
         for batch in batches:
             batch.waiters += 1
-        listener = None
         if on_result is not None:
-            listener = _Listener(on_result)
             for flight in flights.values():
-                flight.listeners.append(listener)
+                flight.listeners.append(on_result)
         try:
             await asyncio.wait([flight.result for flight in flights.values()])
         finally:
-            if listener is not None:
-                listener.stop()
-            cancelled = [task for batch in batches if (task := self._remove_waiter(batch)) is not None]
+            if on_result is not None:
+                for flight in flights.values():
+                    flight.listeners.remove(on_result)
+            cancelled = [task for batch in batches if (task := _remove_waiter(batch)) is not None]
             if cancelled:
                 await asyncio.wait(cancelled)
-        return {key: flight.result.result() for key, flight in flights.items()}  # type: ignore[misc]
+        return {key: flight.result.result() for key, flight in flights.items()}
 
     async def wait_until_idle(self) -> None:
         """Wait until no read is in flight and every batch has ended."""
@@ -109,67 +126,27 @@ class SingleFlight(Generic[ResultT]):
             task.cancel()
         await self.wait_until_idle()
 
-    def _start_batch(self, keys: list[FlightKey], fetch: FetchFlights[ResultT]) -> None:
-        batch = _Batch()
+    def _start_batch(self, keys: list[FlightKey], fetch: FetchFlights) -> None:
+        batch = _Batch(self._in_flight)
         loop = asyncio.get_running_loop()
         for key in keys:
             self._in_flight[key] = batch.flights[key] = _Flight(loop.create_future(), batch)
-        batch.task = asyncio.create_task(self._run_batch(batch, keys, fetch))
+        batch.task = asyncio.create_task(batch.run(fetch))
         self._tasks.add(batch.task)
         batch.task.add_done_callback(self._tasks.discard)
 
-    async def _run_batch(self, batch: _Batch, keys: list[FlightKey], fetch: FetchFlights[ResultT]) -> None:
-        def on_result(key: FlightKey, result: ResultT) -> None:
-            flight = batch.flights[key]
-            self._remove_flight(key, flight)
-            if not flight.result.done():
-                flight.result.set_result(result)
-                for listener in flight.listeners:
-                    listener.on_result(key, result)
 
-        failure: BaseException = asyncio.CancelledError()
-        try:
-            await fetch(keys, on_result)
-            failure = RuntimeError("expected a result for every flight, got none for some")
-        except Exception as error:
-            failure = error
-        finally:
-            for key, flight in batch.flights.items():
-                self._remove_flight(key, flight)
-                if not flight.result.done():
-                    _set_failure(flight.result, failure)
-
-    def _remove_waiter(self, batch: _Batch) -> asyncio.Task[None] | None:
-        """Remove one waiter. Returns the batch's task, which is cancelled, if it was the last one."""
-        batch.waiters -= 1
-        if batch.waiters or batch.task is None or all(flight.result.done() for flight in batch.flights.values()):
-            return None
-        for key, flight in batch.flights.items():
-            self._remove_flight(key, flight)
-        batch.task.cancel()
-        return batch.task
-
-    def _remove_flight(self, key: FlightKey, flight: _Flight) -> None:
-        if self._in_flight.get(key) is flight:
-            del self._in_flight[key]
+def _remove_waiter(batch: _Batch) -> asyncio.Task[None] | None:
+    """Remove one waiter. Returns the batch's task, which is cancelled, if it was the last one."""
+    batch.waiters -= 1
+    if batch.waiters or batch.task is None or all(flight.result.done() for flight in batch.flights.values()):
+        return None
+    batch.leave()
+    batch.task.cancel()
+    return batch.task
 
 
-class _Listener:
-    """The `on_result` of a waiter; ignores results once the waiter has left."""
-
-    def __init__(self, on_result: Callable[[FlightKey, Any], None]) -> None:
-        self.on_result = on_result
-
-    def stop(self) -> None:
-        """Ignore further results."""
-        self.on_result = _ignore_result
-
-
-def _ignore_result(_: FlightKey, __: object) -> None:
-    pass
-
-
-def _set_failure(future: asyncio.Future[object], failure: BaseException) -> None:
+def _set_failure(future: asyncio.Future[Any], failure: BaseException) -> None:
     if isinstance(failure, asyncio.CancelledError):
         future.cancel()
     else:

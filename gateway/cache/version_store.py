@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from cachetools import FIFOCache
 
 from gateway.cache.cache_keys import CacheKey
 from gateway.cache.tags import Tag
@@ -61,8 +62,8 @@ class LocalVersionStore:
     holds_values = False
 
     def __init__(self, max_tags: int = MAX_LOCAL_TAGS) -> None:
-        self._max_tags = max_tags
-        self._versions: OrderedDict[tuple[str, Tag], str] = OrderedDict()
+        # First in, first out: to keep the order of use would cost more than the rest of a look-up.
+        self._versions: FIFOCache[tuple[str, Tag], str] = FIFOCache(max_tags)
         self._created = 0
 
     async def look_up(
@@ -87,12 +88,9 @@ class LocalVersionStore:
             self._versions.pop((scope, tag), None)
 
     def _get_version(self, scope: str, tag: Tag) -> str:
-        version = self._versions.get((scope, tag))
-        if version is None:
+        try:
+            return self._versions[scope, tag]
+        except KeyError:
             self._created += 1
             version = self._versions[scope, tag] = f"v{self._created}"
-            if len(self._versions) > self._max_tags:
-                self._versions.popitem(last=False)
-        else:
-            self._versions.move_to_end((scope, tag))
-        return version
+            return version

@@ -50,7 +50,6 @@ BAD_VALUES = {
     "gateway_drain_seconds": ("-1", "a number of seconds from 0 to 3600"),
     "gateway_cache": ("perhaps", "true or false"),
     "gateway_cache_bytes": ("0", "a number of bytes from 1 to 1073741824"),
-    "gateway_cache_entries": ("0", "an integer from 1 to 10000000"),
     "redis_cluster": ("perhaps", "true or false"),
     "redis_deadline_seconds": ("0", "a number of seconds above 0, at most 3600"),
     "upstream_connect_timeout_seconds": ("inf", "a number of seconds above 0, at most 3600"),

@@ -118,14 +118,14 @@ def test_the_number_of_pages_of_one_list_is_limited() -> None:
     assert len(pages) == MAX_PAGES_PER_LIST
 
 
-def test_the_number_of_pages_of_all_lists_is_limited_and_those_of_the_oldest_list_leave_first() -> None:
+def test_the_number_of_pages_of_all_lists_is_limited_and_those_of_the_oldest_list_leave_together() -> None:
     pages = PageIndex(max_pages=5)
     for number in range(3):
         pages.add_page("ann", MESSAGES, page(number))
     pages.add_page("ann", (RunKey, ("thread_1",)), page(1))
     for number in range(4):
         pages.add_page("bob", MESSAGES, page(number))
-        assert len(pages) == 5
+        assert len(pages) <= 5
     assert pages.find_pages("ann", USER_MESSAGE, ANY_TIME) == []
     assert len(pages.find_pages("ann", ENDED, ANY_TIME)) == 1
     assert len(pages.find_pages("bob", USER_MESSAGE, ANY_TIME)) == 4

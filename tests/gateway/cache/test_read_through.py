@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from gateway.cache.cache_keys import redis_key, to_cache_key
-from gateway.cache.cache_lookup import CacheLookup
 from gateway.cache.cached_threads_api import CachedThreadsApi
+from gateway.cache.entry_store import CacheLookup
 from gateway.cache.read_through import ReadThrough
-from gateway.cache.result_storer import ResultStorer
 from gateway.cache.shared_cache import SharedCache
 from schema.contract.cost import Cost
 from schema.contract.errors import ErrorCode, GatewayError
@@ -259,7 +258,17 @@ async def test_without_versions_nothing_is_stored_or_found() -> None:
         await read(cached(upstream, shared), THREAD)
         assert len(shared.memory) == 0
         lookup = CacheLookup.for_key(THREAD)
-        read_through = ReadThrough(shared, ResultStorer(shared, "ann"), "ann", Cost())
-        assert await read_through._find_cached([lookup], FAR) == {}
+        assert await ReadThrough(shared, "ann", Cost())._find_cached([lookup], FAR) == {}
         assert not lookup.has_versions
-        assert read_through._decode(lookup, b"garbage") is None
+
+
+async def test_reads_without_versions_share_no_call() -> None:
+    upstream = Upstream()
+    upstream.gate.clear()
+    async with processes(1, "unix:///nowhere/valkey.sock") as (shared,):
+        apis = [cached(upstream, shared) for _ in range(2)]
+        reading = [asyncio.create_task(read(api, THREAD)) for api in apis]
+        await until(lambda: upstream.waiting == 2)
+        upstream.gate.set()
+        await asyncio.gather(*reading)
+        assert [api.cost.shared_calls for api in apis] == [0, 0]

@@ -6,12 +6,9 @@ from typing import Any
 import pytest
 
 from gateway.cache.cache_keys import to_cache_key
-from gateway.cache.response_cache import ResponseRecorder
-from gateway.cache.response_tier import ResponseTier
-from gateway.cache.result_storer import ResultStorer
+from gateway.cache.response_cache import RecordedReads, ResponseCache
 from gateway.cache.shared_cache import CacheOptions, SharedCache
 from schema.contract.bodies import ThreadUpdateBody
-from schema.contract.cost import Cost
 from schema.contract.keys import AssistantKey, RunKey, ThreadKey
 from schema.contract.kinds import RUN_STEPS, Key, MessagePageKey, RunPageKey, RunStepPageKey
 from schema.contract.paging import Window
@@ -244,14 +241,14 @@ async def test_an_operation_with_two_different_results_for_one_key_is_not_stored
     async with processes(1, None) as (shared,):
         (thread,) = await read(cached(upstream, shared), THREAD)
         for second, stored in ((thread, 1), (copy.copy(thread), 0)):
-            recorder = ResponseRecorder(shared, ResultStorer(shared, "ann"), "ann", Cost())
-            recorder.record_start([THREAD])
-            recorder.record_result(THREAD, thread)
-            recorder.record_start([THREAD])
-            recorder.record_result(THREAD, second)
-            shared.responses = ResponseTier(1_000_000)
-            recorder.store_response(KEY, DATA)
-            assert len(shared.responses) == stored
+            recorded = RecordedReads()
+            recorded.record_start([THREAD])
+            recorded.record_result(THREAD, thread)
+            recorded.record_start([THREAD])
+            recorded.record_result(THREAD, second)
+            responses = ResponseCache(1_000_000, shared.memory, shared.store, now_seconds=shared.now_seconds)
+            responses.store_response("ann", KEY, DATA, recorded)
+            assert len(responses) == stored
 
 
 async def test_a_response_without_reads_is_found() -> None:

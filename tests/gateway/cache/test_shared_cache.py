@@ -3,9 +3,7 @@ import asyncio
 import pytest
 
 from gateway.cache.shared_cache import CacheOptions, SharedCache
-from schema.contract.kinds import RunPageKey
-from schema.contract.paging import Window
-from tests.gateway.cache.upstream import THREAD, T, Upstream, cached, read, until
+from tests.gateway.cache.upstream import THREAD, Upstream, cached, read, until
 
 
 async def test_closing_cancels_the_reads_in_flight() -> None:
@@ -28,12 +26,3 @@ async def test_a_start_without_redis_is_no_error() -> None:
 async def test_its_deadline_is_that_of_the_options() -> None:
     async with SharedCache(CacheOptions(redis_deadline_seconds=2.0)) as shared:
         assert shared.redis_deadline() == pytest.approx(asyncio.get_running_loop().time() + 2, abs=0.1)
-
-
-async def test_no_more_pages_are_indexed_than_entries_are_stored() -> None:
-    upstream = Upstream()
-    async with SharedCache(CacheOptions(memory_entries=3)) as shared:
-        for limit in range(1, 6):
-            await read(cached(upstream, shared), RunPageKey(T, Window(limit, "asc")))
-            await shared.wait_until_idle()
-        assert len(shared.page_index) == 3

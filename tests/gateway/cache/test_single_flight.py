@@ -19,7 +19,7 @@ class GatedFetch:
         self.fetched: list[list[str]] = []
         self.cancelled = 0
 
-    async def __call__(self, keys: list[FlightKey], on_result: OnFlightResult[str]) -> None:
+    async def __call__(self, keys: list[FlightKey], on_result: OnFlightResult) -> None:
         self.fetched.append([key.cache_key.name for key in keys])
         try:
             await self.gate.wait()
@@ -31,7 +31,7 @@ class GatedFetch:
 
 
 async def test_identical_reads_in_flight_share_one_call() -> None:
-    flights, fetch = SingleFlight[str](), GatedFetch()
+    flights, fetch = SingleFlight(), GatedFetch()
     first = asyncio.create_task(flights.run([flight("a"), flight("b")], fetch))
     await until(lambda: bool(fetch.fetched))
     second = asyncio.create_task(flights.run([flight("b"), flight("c")], fetch))
@@ -44,17 +44,8 @@ async def test_identical_reads_in_flight_share_one_call() -> None:
     assert fetch.fetched[2:] == [["a"]]
 
 
-async def test_the_caller_learns_which_flights_it_started() -> None:
-    flights, fetch = SingleFlight[str](), GatedFetch()
-    fetch.gate.set()
-    started: list[FlightKey] = []
-    await flights.run([flight("a")], fetch, on_start=started.append)
-    assert started == [flight("a")]
-    assert await flights.run([], fetch) == {}
-
-
 async def test_a_read_that_begins_after_a_write_joins_no_flight_from_before_it() -> None:
-    flights, fetch = SingleFlight[str](), GatedFetch()
+    flights, fetch = SingleFlight(), GatedFetch()
     before = asyncio.create_task(flights.run([flight("a", "v1")], fetch))
     await until(lambda: bool(fetch.fetched))
     after = asyncio.create_task(flights.run([flight("a", "v2")], fetch))
@@ -65,7 +56,7 @@ async def test_a_read_that_begins_after_a_write_joins_no_flight_from_before_it()
 
 @pytest.mark.parametrize("leaver", [0, 1])
 async def test_a_cancelled_caller_does_not_cancel_the_flight_of_others(leaver: int) -> None:
-    flights, fetch = SingleFlight[str](), GatedFetch()
+    flights, fetch = SingleFlight(), GatedFetch()
     callers = [asyncio.create_task(flights.run([flight("a")], fetch)) for _ in range(2)]
     await until(lambda: bool(fetch.fetched))
     callers[leaver].cancel()
@@ -77,7 +68,7 @@ async def test_a_cancelled_caller_does_not_cancel_the_flight_of_others(leaver: i
 
 
 async def test_a_fetch_is_cancelled_when_its_last_waiter_leaves() -> None:
-    flights, fetch = SingleFlight[str](), GatedFetch()
+    flights, fetch = SingleFlight(), GatedFetch()
     callers = [asyncio.create_task(flights.run([flight("a")], fetch)) for _ in range(2)]
     await until(lambda: bool(fetch.fetched))
     for caller in callers:
@@ -92,11 +83,11 @@ async def test_a_fetch_is_cancelled_when_its_last_waiter_leaves() -> None:
 async def test_an_error_of_the_fetch_reaches_all_waiters() -> None:
     gate = asyncio.Event()
 
-    async def fetch(_: list[FlightKey], __: OnFlightResult[str]) -> None:
+    async def fetch(_: list[FlightKey], __: OnFlightResult) -> None:
         await gate.wait()
         raise ValueError("expected an upstream, got none")
 
-    flights = SingleFlight[str]()
+    flights = SingleFlight()
     callers = [asyncio.create_task(flights.run([flight("a")], fetch)) for _ in range(2)]
     await asyncio.sleep(0)
     gate.set()
@@ -105,31 +96,31 @@ async def test_an_error_of_the_fetch_reaches_all_waiters() -> None:
 
 
 async def test_a_fetch_that_leaves_out_a_flight_is_an_error_and_no_waiter_hangs() -> None:
-    async def fetch(keys: list[FlightKey], on_result: OnFlightResult[str]) -> None:
+    async def fetch(keys: list[FlightKey], on_result: OnFlightResult) -> None:
         on_result(keys[0], "<a>")
 
     with pytest.raises(RuntimeError, match="expected a result for every flight"):
-        await SingleFlight[str]().run([flight("a"), flight("b")], fetch)
+        await SingleFlight().run([flight("a"), flight("b")], fetch)
 
 
 async def test_results_do_not_wait_for_the_work_after_them() -> None:
     gate = asyncio.Event()
 
-    async def fetch(keys: list[FlightKey], on_result: OnFlightResult[str]) -> None:
+    async def fetch(keys: list[FlightKey], on_result: OnFlightResult) -> None:
         on_result(keys[0], "<a>")
         await gate.wait()
 
-    flights = SingleFlight[str]()
+    flights = SingleFlight()
     assert await flights.run([flight("a")], fetch) == {flight("a"): "<a>"}
     gate.set()
     await flights.wait_until_idle()
 
 
 async def test_each_waiter_gets_results_as_they_arrive_until_it_leaves() -> None:
-    flights, first_results, second_results = SingleFlight[str](), [], []
+    flights, first_results, second_results = SingleFlight(), [], []
     go_on, failed = asyncio.Event(), asyncio.Event()
 
-    async def fetch(keys: list[FlightKey], on_result: OnFlightResult[str]) -> None:
+    async def fetch(keys: list[FlightKey], on_result: OnFlightResult) -> None:
         on_result(keys[0], "here")
         await go_on.wait()
         on_result(keys[1], "later")
@@ -152,7 +143,7 @@ async def test_each_waiter_gets_results_as_they_arrive_until_it_leaves() -> None
 
 
 async def test_closing_cancels_the_reads_in_flight() -> None:
-    flights, fetch = SingleFlight[str](), GatedFetch()
+    flights, fetch = SingleFlight(), GatedFetch()
     caller = asyncio.create_task(flights.run([flight("a")], fetch))
     await until(lambda: bool(fetch.fetched))
     await flights.close()

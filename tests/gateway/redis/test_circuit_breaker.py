@@ -1,5 +1,5 @@
 from gateway.redis.circuit_breaker import CircuitBreaker
-from tests.gateway.cache.test_memory_tier import Clock
+from tests.gateway.cache.processes import Clock
 
 
 def test_closed_it_allows_every_request() -> None:
