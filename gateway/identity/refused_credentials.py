@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from cachetools import LRUCache
 
 MAX_REFUSED = 100_000
 """The number of refused callers that a process remembers, the latest."""
@@ -12,8 +12,7 @@ class RefusedCredentials:
     """Principals, by their digest, from a refusal by the upstream until it accepts them again."""
 
     def __init__(self, max_refused: int = MAX_REFUSED) -> None:
-        self._max_refused = max_refused
-        self._refused: OrderedDict[str, None] = OrderedDict()
+        self._refused: LRUCache[str, None] = LRUCache(max_refused)
 
     def __contains__(self, digest: str) -> bool:
         """Return whether the upstream refused the principal and has not accepted it since."""
@@ -27,7 +26,4 @@ class RefusedCredentials:
             return False
         is_first = digest not in self._refused
         self._refused[digest] = None
-        self._refused.move_to_end(digest)
-        if len(self._refused) > self._max_refused:
-            self._refused.popitem(last=False)
         return is_first

@@ -1,6 +1,6 @@
 """A budget of retries, so that a storm of failures is not multiplied. Pure, and without a clock."""
 
-from collections import OrderedDict
+from cachetools import LRUCache
 
 CAPACITY = 100
 """A full budget, in tenths of a retry."""
@@ -19,10 +19,10 @@ class RetryBudget:
     """
 
     def __init__(self, *, max_callers: int = MAX_CALLERS) -> None:
-        self._max_callers = max_callers
         self._upstream_level = CAPACITY
-        # Only callers whose bucket is not full.
-        self._levels: OrderedDict[str, int] = OrderedDict()
+        # Only callers whose bucket is not full. One that is forgotten has a full bucket again, but still the upstream's
+        # limit.
+        self._levels: LRUCache[str, int] = LRUCache(max_callers)
 
     def record_answer(self, caller: str) -> None:
         """Put a tenth of a token back after a call of this caller that needs no retry."""
@@ -43,8 +43,4 @@ class RetryBudget:
             return False
         self._upstream_level -= RETRY_PRICE
         self._levels[caller] = level - RETRY_PRICE
-        self._levels.move_to_end(caller)
-        # A caller that is forgotten has a full bucket again, but still the upstream's limit.
-        if len(self._levels) > self._max_callers:
-            self._levels.popitem(last=False)
         return True

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
+from cachetools import LRUCache
 from graphql import (
     DocumentNode,
     GraphQLError,
@@ -72,41 +73,32 @@ class DocumentCache:
 
     def __init__(self, max_characters: int) -> None:
         """Start with an empty cache."""
-        self._max_characters = max_characters
-        self._entries: OrderedDict[str, tuple[ParsedDocument, int]] = OrderedDict()
-        self._characters = 0
+        # Each document with its size.
+        self._entries: LRUCache[str, tuple[ParsedDocument, int]] = LRUCache(max_characters, itemgetter(1))
 
     def get(self, text: str) -> ParsedDocument | None:
         """Return the document of a text if it is in the cache."""
         document, _ = self._entries.get(text, (None, 0))
-        if document is not None:
-            self._touch(document)
         return document
 
     def store(self, document: ParsedDocument) -> None:
         """Store a document and evict the least recently used. A document over a tenth of the limit is not stored."""
-        if len(document.text) * 10 <= self._max_characters and document.text not in self._entries:
-            self._touch(document)
+        if len(document.text) * 10 <= self._entries.maxsize and document.text not in self._entries:
+            self._entries[document.text] = (document, self._measure(document))
 
     def update_size(self, document: ParsedDocument) -> None:
         """Measure a document again after its execution, if it is in the cache."""
-        cached, _ = self._entries.get(document.text, (None, 0))
-        if cached is document:
-            self._touch(document)
+        cached, known_size = self._entries.get(document.text, (None, 0))
+        if cached is document and (size := self._measure(document)) != known_size:
+            self._entries[document.text] = (document, size)
 
-    def _touch(self, document: ParsedDocument) -> None:
-        """Mark a document as just used and measure it. Plans that are too large are dropped, and compiled again."""
+    def _measure(self, document: ParsedDocument) -> int:
+        """Return the size of a document with its plans. Plans that are too large are dropped, and compiled again."""
         planned = CHARACTERS_PER_PLANNED_FIELD * document.plans.size
-        if planned * 10 > self._max_characters:
+        if planned * 10 > self._entries.maxsize:
             document.plans.clear()
             planned = 0
-        _, size_before = self._entries.pop(document.text, (None, 0))
-        size = len(document.text) + planned
-        self._entries[document.text] = (document, size)
-        self._characters += size - size_before
-        while self._characters > self._max_characters and len(self._entries) > 1:
-            _, (_, evicted_size) = self._entries.popitem(last=False)
-            self._characters -= evicted_size
+        return len(document.text) + planned
 
 
 class DocumentReader:

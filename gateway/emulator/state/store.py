@@ -1,11 +1,11 @@
 """The store of all objects in SQLite: a partition for each API key, and lists in a stable order."""
 
 import sqlite3
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
+from cachetools import LRUCache
 from pydantic import TypeAdapter
 
 from gateway.emulator.bodies.list_query import Bounds, ListPosition, ListQuery
@@ -134,7 +134,7 @@ class Store:
         self.files = ObjectTable(self._connection, UploadedFile)
         # The last timelines, each with its text in the database. A run of a model reads and writes its timeline at
         # each piece of the answer, and decoding a long one would take more time than everything else.
-        self._decoded_timelines: OrderedDict[tuple[str, str], tuple[str, Timeline]] = OrderedDict()
+        self._decoded_timelines: LRUCache[tuple[str, str], tuple[str, Timeline]] = LRUCache(_DECODED_TIMELINES)
 
     def close(self) -> None:
         """Close the database. The store cannot be used afterwards."""
@@ -176,7 +176,7 @@ class Store:
     def store_timeline(self, partition: str, run: Run, timeline: Timeline, applied: int) -> None:
         """Store a run's timeline. Its first `applied` events have been applied already."""
         events = _TIMELINE.dump_json(timeline).decode()
-        self._cache_decoded(partition, run.id, events, timeline)
+        self._decoded_timelines[partition, run.id] = (events, timeline)
         self._connection.execute(
             "INSERT INTO timelines (partition, run_id, thread_id, applied, next_due, events) "
             "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (partition, run_id) DO UPDATE "
@@ -203,7 +203,7 @@ class Store:
         known, timeline = self._decoded_timelines.get((partition, run_id), ("", ()))
         if known != events:
             timeline = _TIMELINE.validate_json(events)
-            self._cache_decoded(partition, run_id, events, timeline)
+            self._decoded_timelines[partition, run_id] = (events, timeline)
         return timeline, applied
 
     def due_run_ids(self, partition: str, thread_id: str, now: float) -> list[str]:
@@ -232,12 +232,6 @@ class Store:
             (partition, thread_id),
         ).fetchone()
         return None if row is None else str(row[0])
-
-    def _cache_decoded(self, partition: str, run_id: str, events: str, timeline: Timeline) -> None:
-        self._decoded_timelines[partition, run_id] = (events, timeline)
-        self._decoded_timelines.move_to_end((partition, run_id))
-        while len(self._decoded_timelines) > _DECODED_TIMELINES:
-            self._decoded_timelines.popitem(last=False)
 
     def _increment(self, name: str) -> int:
         row = self._connection.execute(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from cachetools import LRUCache
 
 from schema.contract.ports import ResponseKey
 
@@ -15,17 +15,12 @@ class IntrospectionCache:
 
     def __init__(self) -> None:
         """Start with an empty cache."""
-        self._responses: OrderedDict[ResponseKey, bytes] = OrderedDict()
+        self._responses: LRUCache[ResponseKey, bytes] = LRUCache(MAX_RESPONSES)
 
     async def find_response(self, key: ResponseKey) -> bytes | None:
         """Return the cached data as JSON."""
-        data = self._responses.get(key)
-        if data is not None:
-            self._responses.move_to_end(key)
-        return data
+        return self._responses.get(key)
 
     def store_response(self, key: ResponseKey, data: bytes) -> None:
         """Cache the data of an operation."""
         self._responses[key] = data
-        if len(self._responses) > MAX_RESPONSES:
-            self._responses.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Whatever Redis holds under a key, the codec of cache and run log decodes only what it packed itself."""
+"""The codec of cache and run log decodes only the bytes that it packed itself, under their own name."""
 
 from types import ModuleType
 
