@@ -16,6 +16,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
+from gateway.background_tasks import end_tasks
 from gateway.cache.cache_keys import CacheKey, redis_key
 from gateway.cache.entry import WRITE_MARK
 from gateway.cache.policy import MAX_LIFETIME_SECONDS
@@ -120,9 +121,7 @@ class RedisVersionStore:
 
     async def close(self) -> None:
         """Send the pending invalidations once more, and end."""
-        if self._retrying is not None:
-            self._retrying.cancel()
-            await asyncio.wait([self._retrying])
+        await end_tasks(self._retrying)
         await self._send_invalidations(list(self._pending), self._link.new_deadline())
 
     async def _retry_pending(self) -> None:

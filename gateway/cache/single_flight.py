@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
+from gateway.background_tasks import BackgroundTasks
 from gateway.cache.cache_keys import CacheKey
 
 
@@ -81,7 +82,7 @@ class SingleFlight:
 
     def __init__(self) -> None:
         self._in_flight: dict[FlightKey, _Flight] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
 
     async def run(
         self, keys: Collection[FlightKey], fetch: FetchFlights, on_result: OnFlightResult | None = None
@@ -117,23 +118,18 @@ class SingleFlight:
 
     async def wait_until_idle(self) -> None:
         """Wait until no read is in flight and every batch has ended."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.wait()
 
     async def close(self) -> None:
         """Cancel the reads in flight; their waiters get a `CancelledError`."""
-        for task in self._tasks:
-            task.cancel()
-        await self.wait_until_idle()
+        await self._tasks.aclose()
 
     def _start_batch(self, keys: list[FlightKey], fetch: FetchFlights) -> None:
         batch = _Batch(self._in_flight)
         loop = asyncio.get_running_loop()
         for key in keys:
             self._in_flight[key] = batch.flights[key] = _Flight(loop.create_future(), batch)
-        batch.task = asyncio.create_task(batch.run(fetch))
-        self._tasks.add(batch.task)
-        batch.task.add_done_callback(self._tasks.discard)
+        batch.task = self._tasks.start(batch.run(fetch))
 
 
 def _remove_waiter(batch: _Batch) -> asyncio.Task[None] | None:

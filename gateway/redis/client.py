@@ -10,6 +10,8 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from gateway.background_tasks import end_tasks
+
 CONNECT_SECONDS = 2.0
 """How long the program's start waits for Redis, and how long discovering the nodes of a cluster may take."""
 
@@ -48,9 +50,7 @@ class RedisClient:
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._discovery is not None:
-            self._discovery.cancel()
-            await asyncio.wait([self._discovery])
+        await end_tasks(self._discovery)
         with contextlib.suppress(Exception):
             await self.commands.aclose()
 

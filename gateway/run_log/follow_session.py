@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from gateway.background_tasks import end_tasks, wait_for_first
 from gateway.run_log.log_mirror import LogMirror
 from gateway.run_log.log_writer import LogWriterFactory
 from gateway.run_log.poll_recorder import PollRecorder
@@ -102,17 +103,10 @@ class FollowSession:
                     self._poll_recorder.is_current, self._services.options.open_seconds, self._services.sleep
                 )
             return
-        begun = asyncio.ensure_future(self.mirror.wait_until_begun())
-        timeout = asyncio.ensure_future(self._services.sleep(self._services.options.open_seconds))
-        try:
-            await asyncio.wait([begun, timeout], return_when=asyncio.FIRST_COMPLETED)
-            if not begun.done():
-                raise GatewayError(ErrorCode.UPSTREAM_TIMEOUT, "Nothing could be learned of it in time.")
-            begun.result()
-        finally:
-            for task in (begun, timeout):
-                task.cancel()
-            await asyncio.gather(begun, timeout, return_exceptions=True)
+        timeout = self._services.sleep(self._services.options.open_seconds)
+        await wait_for_first(self.mirror.wait_until_begun(), timeout)
+        if not self.mirror.state.has_begun:
+            raise GatewayError(ErrorCode.UPSTREAM_TIMEOUT, "Nothing could be learned of it in time.")
 
     def ensure_polling(self) -> None:
         """Start polling if needed: the session has readers and no stream of its own, and more events can come."""
@@ -138,8 +132,7 @@ class FollowSession:
         """End polling and release the lease."""
         poll_task = self._poll_task
         if poll_task is not None:
-            poll_task.cancel()
-            await asyncio.wait([poll_task])
+            await end_tasks(poll_task)
             if self._poll_task is poll_task:
                 self._poll_task = self._poll_recorder = None
 

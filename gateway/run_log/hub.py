@@ -20,9 +20,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
 
+from gateway.background_tasks import BackgroundTasks
 from gateway.run_log.event_cursors import position_from_cursor
 from gateway.run_log.follow_session import FollowKind, FollowSession, SharedServices
 from gateway.run_log.log_mirror import LogMirror, stopping_error
@@ -90,8 +91,8 @@ class RunLogHub:
         )
         self._current_sessions: dict[LogName, FollowSession] = {}
         self._sessions: set[FollowSession] = set()
-        self._recorder_tasks: set[asyncio.Task[None]] = set()
-        self._closing_tasks: set[asyncio.Task[None]] = set()
+        self._recorder_tasks = BackgroundTasks()
+        self._closing_tasks = BackgroundTasks()
         self._is_stopping = False
 
     def bind(self, scope: str, open_api: OpenApi) -> RunEvents:
@@ -120,7 +121,7 @@ class RunLogHub:
             open_session=open_session,
             release_session=self._release_session,
         )
-        self._start_task(self._recorder_tasks, recorder.run())
+        self._recorder_tasks.start(recorder.run())
         return await recorder.wait_for_run()
 
     def poll_soon(self, scope: str, key: RunKey | ThreadKey) -> None:
@@ -169,14 +170,10 @@ class RunLogHub:
         self._is_stopping = True
         for session in self._sessions:
             session.mirror.end_with_error(stopping_error())
-        for task in self._recorder_tasks:
-            task.cancel()
-        while self._recorder_tasks:
-            await asyncio.wait(self._recorder_tasks)
+        await self._recorder_tasks.aclose()
         for session in tuple(self._sessions):
             self._close_session(session)
-        while self._closing_tasks:
-            await asyncio.wait(self._closing_tasks)
+        await self._closing_tasks.wait()
 
     def _session_for(self, name: LogName) -> FollowSession:
         session = self._current_sessions.get(name)
@@ -194,7 +191,7 @@ class RunLogHub:
         self._sessions.discard(session)
         if self._current_sessions.get(session.mirror.name) is session:
             del self._current_sessions[session.mirror.name]
-        return self._start_task(self._closing_tasks, session.close())
+        return self._closing_tasks.start(session.close())
 
     async def _before_append(self, mirror: LogMirror, changes: Sequence[Change]) -> None:
         if not any(isinstance(change, _INVALIDATING_CHANGES) for change in changes):
@@ -206,12 +203,6 @@ class RunLogHub:
             _logger.exception("What is kept of %s could not be forgotten.", key)
         if isinstance(key, RunKey):
             self.poll_soon(scope, ThreadKey(key.thread_id))
-
-    def _start_task(self, tasks: set[asyncio.Task[None]], coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(coroutine)
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        return task
 
 
 async def _check_readable(key: RunKey | ThreadKey, api: ThreadsApi) -> None:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from gateway.background_tasks import end_tasks
 from gateway.run_log.event_cursors import to_cursor
 from gateway.run_log.replay_buffer import EventReader, ReplayBuffer
 from gateway.run_log.store.event_log import (
@@ -176,9 +177,7 @@ class LogMirror:
     async def close(self) -> None:
         """Stop following the log. Readers get no more events."""
         self._stop_listening()
-        if self._read_task is not None:
-            self._read_task.cancel()
-            await asyncio.wait([self._read_task])
+        await end_tasks(self._read_task)
         self.fail_waiters(stopping_error())
         if self._local_log is not None:
             await self._local_log.close()

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from gateway.background_tasks import end_tasks
 from gateway.run_log.log_mirror import LogMirror
 from gateway.run_log.run_log_options import Sleep
 from gateway.run_log.store.event_log import Draft, EventLog, LeaseLostError, LogUnavailableError, WriterLease
@@ -145,8 +146,7 @@ class LogWriter:
 
     async def aclose(self) -> None:
         """Stop renewing and release the lease, so that another writer can acquire it at once."""
-        self._renew_task.cancel()
-        await asyncio.wait([self._renew_task])
+        await end_tasks(self._renew_task)
         with contextlib.suppress(LogUnavailableError):
             await self._log.release_lease(self._mirror.name, self._lease)
 

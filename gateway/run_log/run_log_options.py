@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from gateway.background_tasks import wait_for_first
 from gateway.run_log.poll_timing import PollIntervals
 from gateway.run_log.replay_buffer import ReplayBufferLimits
 
@@ -37,11 +38,5 @@ async def wait_for_event(event: asyncio.Event, seconds: float, sleep: Sleep) -> 
     """Wait for an event, but at most `seconds`. Returns whether the event is set."""
     if event.is_set():
         return True
-    tasks = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(sleep(seconds))]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await wait_for_first(event.wait(), sleep(seconds))
     return event.is_set()

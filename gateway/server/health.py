@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import orjson
 from aiohttp import web
 
+from gateway.background_tasks import end_tasks
 from schema.contract.errors import GatewayError
 
 HEALTH_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -60,9 +61,7 @@ class ReadinessProbe:
 
     async def aclose(self) -> None:
         """Cancel the check in flight, if there is one."""
-        if self._check_in_flight is not None:
-            self._check_in_flight.cancel()
-            await asyncio.gather(self._check_in_flight, return_exceptions=True)
+        await end_tasks(self._check_in_flight)
 
     async def _run_check(self) -> Readiness:
         try:

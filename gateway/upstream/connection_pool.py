@@ -12,6 +12,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from gateway.background_tasks import BackgroundTasks
 from gateway.upstream.call_admission import CallAdmission
 from gateway.upstream.caller_slots import SlotsByCaller
 from gateway.upstream.fair_share import FairShare
@@ -89,7 +90,7 @@ class UpstreamPool:
         # The probe waits for no other call. It makes a new connection each time, since an idle one may be lost already.
         probe_connector = aiohttp.TCPConnector(limit=1, force_close=True)
         self._probe_session = _new_session(probe_connector, timeout)
-        self._detached_tasks: set[asyncio.Task[Any]] = set()
+        self._detached_tasks = BackgroundTasks()
 
     async def __aenter__(self) -> Self:
         return self
@@ -101,9 +102,7 @@ class UpstreamPool:
 
     async def close(self) -> None:
         """Close every connection. Calls in flight fail, and streams are cut."""
-        for task in self._detached_tasks:
-            task.cancel()
-        await asyncio.gather(*self._detached_tasks, return_exceptions=True)
+        await self._detached_tasks.aclose()
         await self._probe_session.close()
         await self.stream_session.close()
         await self.write_session.close()
@@ -138,9 +137,7 @@ class UpstreamPool:
 
         Work that goes on alone ends at its own deadline, or when the pool closes.
         """
-        task = asyncio.create_task(work)
-        self._detached_tasks.add(task)
-        task.add_done_callback(self._detached_tasks.discard)
+        task = self._detached_tasks.start(work)
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from redis.asyncio.client import PubSub
 
+from gateway.background_tasks import end_tasks
 from gateway.redis.client import CONNECT_SECONDS
 from gateway.redis.deadline import busy_aware_timeout
 from gateway.run_log.store.event_log import StopListening
@@ -65,9 +66,7 @@ class RedisNotifications:
         """Call no listener any more and close the connection."""
         self._is_closed = True
         self._listeners.close()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await end_tasks(self._task)
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
+from gateway.background_tasks import BackgroundTasks
+
 ResultT = TypeVar("ResultT")
 
 
@@ -22,7 +24,7 @@ class OperationTasks:
 
     def __init__(self) -> None:
         """Start without operations."""
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks = BackgroundTasks(logs_errors=False)
         self._stop_callbacks: list[Callable[[], None]] = []
         self._is_draining = False
         self._is_stopping = False
@@ -62,9 +64,7 @@ class OperationTasks:
         if self._is_stopping:
             operation.close()
             raise OperationStoppedError(started=False)
-        task = asyncio.create_task(operation)
-        self._tasks.add(task)
-        task.add_done_callback(self._on_done)
+        task = self._tasks.start(operation)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -92,14 +92,5 @@ class OperationTasks:
         self._is_draining = self._is_stopping = True
         while self._stop_callbacks:
             self._stop_callbacks.pop()()
-        if self._tasks and timeout_seconds > 0:
-            await asyncio.wait(self._tasks, timeout=timeout_seconds)
-        remaining = list(self._tasks)
-        for task in remaining:
-            task.cancel()
-        await asyncio.gather(*remaining, return_exceptions=True)
-
-    def _on_done(self, task: asyncio.Task[object]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # marked as retrieved: the caller may be gone
+        await self._tasks.wait(timeout_seconds)
+        await self._tasks.aclose()

@@ -6,11 +6,11 @@ import functools
 from collections import Counter
 from typing import Any, Protocol
 
+from gateway.background_tasks import BackgroundTasks
 from gateway.identity.principal import Principal
 from gateway.server.http.graphql_request import ParsedRequest
 from gateway.server.http.graphql_response import error_body
 from gateway.server.http.operation_runner import OperationRunner
-from gateway.server.live.background_tasks import BackgroundTasks
 from gateway.server.live.fair_queue import FairQueue, QueueMember
 from gateway.server.live.shared_renderings import RenderGroup, SharedRendering
 from schema.contract.errors import ErrorCode, GatewayError

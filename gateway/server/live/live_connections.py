@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Protocol
 
+from gateway.background_tasks import BackgroundTasks
 from gateway.server.http.refusals import overload_refusal
 from gateway.server.http.request_limits import SubscriptionLimits
-from gateway.server.live.background_tasks import BackgroundTasks
 from gateway.server.live.fan_out import FanOut
 
 CLOSE_TIMEOUT_SECONDS = 1.0

@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 
-from gateway.server.live.background_tasks import BackgroundTasks
+from gateway.background_tasks import BackgroundTasks
 from gateway.server.live.fair_queue import FairQueue, QueueMember
 from schema.contract.run_events import RunEvent
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from gateway.server.live.background_tasks import BackgroundTasks
+from gateway.background_tasks import BackgroundTasks
 from gateway.server.sockets.connection import Connection
 from gateway.server.sockets.connection_limits import ConnectionLimits
 

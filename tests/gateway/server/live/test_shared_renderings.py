@@ -1,6 +1,6 @@
 import asyncio
 
-from gateway.server.live.background_tasks import BackgroundTasks
+from gateway.background_tasks import BackgroundTasks
 from gateway.server.live.fair_queue import FairQueue
 from gateway.server.live.shared_renderings import MAX_RENDERING_BYTES, MAX_RENDERINGS, RenderGroup, SharedRendering
 from schema.contract.run_events import LaggedChange, RunEvent
