@@ -30,6 +30,13 @@ EXIT_REFUSED = 2
 GC_THRESHOLDS = (50_000, 20, 50)
 """Garbage collection: new objects, then younger collections, that trigger a collection of each generation."""
 
+SWITCH_SECONDS = 0.001
+"""How long the thread that reads long documents may keep the interpreter while the event loop waits for it.
+
+The event loop waits so long after each of its system calls, and a request takes ten or so. Python's own interval is
+five times as long.
+"""
+
 M_MMAP_THRESHOLD = -3
 """The parameter of the C library's `mallopt`: blocks from this size on are given back when they are free."""
 
@@ -174,6 +181,7 @@ async def _run(command: str, settings: Settings) -> int:
         else:
             await _start_emulator(stack, settings)
         tune_garbage_collector()
+        sys.setswitchinterval(SWITCH_SECONDS)
         return_large_blocks()
         await stop.wait()
         _print("Stopping.")

@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     gateway_max_page_size: Count = Field(default=1000, description="Largest `first` or `last` of a connection.")
     gateway_max_query_depth: Count = Field(default=30, description="Deepest nesting of fields in an operation.")
     gateway_max_query_tokens: Annotated[int, _expects("an integer from 1 to 1000000", ge=1, le=1_000_000)] = Field(
-        default=4_000, description="Most lexical tokens in a document."
+        default=2_000, description="Most lexical tokens in a document."
     )
     gateway_max_upstream_calls: Annotated[int, _expects("an integer from 1 to 1000000", ge=1, le=1_000_000)] = Field(
         default=1_000, description="Most upstream calls that an operation may be predicted to make."

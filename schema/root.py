@@ -13,7 +13,7 @@ from schema.operations.operation_budget import OperationBudget
 
 
 def build_schema(
-    *, max_depth: int = 30, max_tokens: int = 4_000, max_upstream_calls: int = 1_000, max_objects: int = 20_000
+    *, max_depth: int = 30, max_tokens: int = 2_000, max_upstream_calls: int = 1_000, max_objects: int = 20_000
 ) -> GatewaySchema:
     """Build the schema.
 

@@ -102,6 +102,7 @@ class GraphQLEndpoint:
     async def aclose(self) -> None:
         """Ask the clients of long-lived connections to reconnect, and end their operations."""
         await self.connections.aclose()
+        self._runner.close()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Respond to a request of any method."""
@@ -175,7 +176,7 @@ class GraphQLEndpoint:
                 return parsed, Principal.from_credential(None, self._upstream)
             raise
         graphql_request = await read_request(request, self._runner.limits, self.unfinished_bodies)
-        return self._runner.parse_request(graphql_request), principal
+        return await self._runner.parse_request(graphql_request), principal
 
     async def _read_introspection(self, request: web.Request) -> ParsedRequest | None:
         """Read the operation of a caller without a credential. Returns None unless it asks for the schema alone."""
@@ -187,7 +188,7 @@ class GraphQLEndpoint:
             return None
         if not graphql_request.may_introspect:
             return None
-        parsed = self._runner.parse_request(graphql_request)
+        parsed = await self._runner.parse_request(graphql_request)
         return parsed if parsed.needs_no_credential else None
 
     def _principal(self, request: web.Request) -> Principal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 
 from cachetools import LRUCache
@@ -21,12 +22,16 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.plans import DocumentPlans
 from schema.engine.public_errors import to_graphql_errors
 from schema.engine.validation import validate_document
+from schema.engine.worker_thread import WorkerThread
 
 MAX_DOCUMENT_CHARACTERS = 100_000
 """The longest document. The lexer takes up to 0.4 microseconds for a character. Long texts belong in variables."""
 
 CHARACTERS_PER_PLANNED_FIELD = 3
 """The size of a planned field, as the characters of a document whose syntax tree is as large. Measured."""
+
+MAX_INLINE_CHARACTERS = 1_000
+"""The longest document that is read on the event loop, which takes a few milliseconds at most."""
 
 MAX_NAME_LENGTH = 200
 """The most characters of a name or a number. Long ones take long to convert and to compare with similar names."""
@@ -50,6 +55,11 @@ class ParsedDocument:
     def is_parsed(self) -> bool:
         """Whether it has definitions, valid or not."""
         return self.node is not _EMPTY_DOCUMENT
+
+    @property
+    def is_long(self) -> bool:
+        """Whether reading and preparing it takes longer than the event loop should wait."""
+        return len(self.text) > MAX_INLINE_CHARACTERS
 
     @property
     def operations(self) -> list[OperationDefinitionNode]:
@@ -112,29 +122,47 @@ class DocumentReader:
         self._cache = cache
         self._max_tokens = max_tokens
         self._rules = rules
+        self.worker = WorkerThread()
+
+    async def read(self, text: str) -> ParsedDocument:
+        """Parse and validate a document as `parse` does: a long one, or one with errors, in the worker thread."""
+        document = self._cache.get(text)
+        if document is None and len(text) <= MAX_INLINE_CHARACTERS:
+            document = self._store(self._parse_uncached(text, hide_suggestions=True))
+        if document is None:
+            return self._store(await self.worker.run(partial(self._parse_uncached, text)))
+        if document.errors and document.is_parsed:
+            return await self.worker.run(partial(self._validate, text, document.node))
+        return document
 
     def parse(self, text: str) -> ParsedDocument:
         """Parse and validate a document, or take it from the cache. Raises nothing; a cache miss takes 5 to 13 ms."""
-        document = self._cache.get(text)
-        if document is None:
-            document = self._parse_uncached(text)
-            if not document.errors:
-                self._cache.store(document)
+        return self._cache.get(text) or self._store(self._parse_uncached(text))
+
+    def _store(self, document: ParsedDocument) -> ParsedDocument:
+        if not document.errors:
+            self._cache.store(document)
         return document
 
     def on_executed(self, document: ParsedDocument) -> None:
         """Update the cached size of a document after its execution, which may have added plans."""
         self._cache.update_size(document)
 
-    def _parse_uncached(self, text: str) -> ParsedDocument:
-        node = _EMPTY_DOCUMENT
+    def _parse_uncached(self, text: str, *, hide_suggestions: bool = False) -> ParsedDocument:
         try:
             _check_length(text)
             node = parse(text, max_tokens=self._max_tokens)
-            _check_names(node)
-            return ParsedDocument(text, node, validate_document(self._schema, node, self._rules))
         except Exception as error:  # a refusal, or an unexpected error that is masked in the response
-            return ParsedDocument(text, node, to_graphql_errors(error))
+            return ParsedDocument(text, _EMPTY_DOCUMENT, to_graphql_errors(error))
+        return self._validate(text, node, hide_suggestions=hide_suggestions)
+
+    def _validate(self, text: str, node: DocumentNode, *, hide_suggestions: bool = False) -> ParsedDocument:
+        try:
+            _check_names(node)
+            errors = validate_document(self._schema, node, self._rules, hide_suggestions=hide_suggestions)
+        except Exception as error:  # as above
+            errors = to_graphql_errors(error)
+        return ParsedDocument(text, node, errors)
 
 
 def _check_length(text: str) -> None:

@@ -13,6 +13,22 @@ MAX_LIST_LENGTH = 1_000
 MAX_INPUT_VALUES = 10_000
 """The most values in all variables, each item of a list and each field of an object counted."""
 
+MAX_INLINE_VALUES = 500
+"""The most values that are coerced on the event loop, which takes a few milliseconds."""
+
+
+def has_many_values(variables: Mapping[str, Any]) -> bool:
+    """Whether coercion of the variables takes longer than the event loop should wait."""
+    values, pending = 0, [*variables.values()]
+    while pending and values + len(pending) <= MAX_INLINE_VALUES:
+        value = pending.pop()
+        values += 1
+        if isinstance(value, (list, tuple)):
+            pending.extend(value)
+        elif isinstance(value, Mapping):
+            pending.extend(value.values())
+    return bool(pending)
+
 
 def check_variables(variables: Mapping[str, Any]) -> int:
     """Check that coercion of the variables takes little time. Returns the number of their characters.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import strawberry
@@ -19,13 +19,17 @@ from schema.engine.context import Context
 from schema.engine.direct_calls import enable_direct_calls
 from schema.engine.documents import DocumentCache, DocumentReader, ParsedDocument
 from schema.engine.executor import CompiledExecutor, build_executor
+from schema.engine.long_inputs import convert_long_inputs_in_thread
 from schema.engine.public_errors import to_graphql_errors, to_public_errors
+from schema.engine.variable_limits import has_many_values
 from schema.graph.scalars import SCALARS
 from schema.operations.event_execution import EventSelections
 from schema.operations.operation_budget import OperationBudget, enforce_budget, report_cost
 
 MAX_CACHED_CHARACTERS = 300_000
 """Total length of the cached documents, in characters: about 200 usual ones with their plans, at most some 100 MB."""
+
+ResultT = TypeVar("ResultT")
 
 _QUERY_OR_MUTATION = frozenset({OperationType.QUERY, OperationType.MUTATION})
 
@@ -69,7 +73,20 @@ class GatewaySchema(strawberry.Schema):
         self.limits = limits
         cache = DocumentCache(MAX_CACHED_CHARACTERS)
         self.documents = DocumentReader(self._schema, cache, max_tokens=limits.max_tokens, rules=limits.rules)
+        convert_long_inputs_in_thread(self, self.documents.worker)
         self.event_selections: EventSelections = WeakValueDictionary()
+
+    def close(self) -> None:
+        """End the thread that reads long documents."""
+        self.documents.worker.close()
+
+    async def prepare(
+        self, document: ParsedDocument, variables: Mapping[str, Any] | None, prepare: Callable[[], ResultT]
+    ) -> ResultT:
+        """Call a function that prepares an operation, in the worker thread if that takes long."""
+        if document.is_long or has_many_values(variables or {}):
+            return await self.documents.worker.run(prepare)
+        return prepare()
 
     async def execute(
         self,
@@ -83,7 +100,7 @@ class GatewaySchema(strawberry.Schema):
     ) -> ExecutionResult:
         """Read a document and execute its query or mutation, as `execute_document` does."""
         return await self.execute_document(
-            self.documents.parse(query or ""),
+            await self.documents.read(query or ""),
             variable_values,
             context_value,
             root_value,
@@ -113,7 +130,8 @@ class GatewaySchema(strawberry.Schema):
         """
         _check_operation_type(document, operation_name, allowed_operation_types)
         context = context_value if isinstance(context_value, Context) else None
-        try:
+
+        def prepare() -> CompiledExecutor:
             executor = build_executor(
                 self,
                 document,
@@ -125,6 +143,10 @@ class GatewaySchema(strawberry.Schema):
             )
             if context is not None:
                 enforce_budget(context, self.limits.budget, executor)
+            return executor
+
+        try:
+            executor = await self.prepare(document, variable_values, prepare)
             result: Any = executor.execute_operation()
             if optimized_is_awaitable(result):
                 result = await result

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from graphql import (
@@ -99,12 +100,16 @@ async def start_subscription(
         SubscriptionRefusedError: The document or the request is refused, or the feed cannot be opened.
     """
     try:
-        executor = build_executor(schema, document, operation_name=operation_name, variables=variables, context=context)
+        build = partial(
+            build_executor, schema, document, operation_name=operation_name, variables=variables, context=context
+        )
+        executor = await schema.prepare(document, variables, build)
         _check_operation_type(executor.operation)
         key = _selection_key(document, executor.operation, variables, context)
         selection = schema.event_selections.get(key)
         if selection is None:
-            enforce_budget(context, schema.limits.budget, executor)
+            enforce = partial(enforce_budget, context, schema.limits.budget, executor)
+            await schema.prepare(document, variables, enforce)
         typed_feed = await _open_typed_feed(executor)
     except (OperationRefusedError, GraphQLError) as refusal:
         errors = to_public_errors(to_graphql_errors(refusal))

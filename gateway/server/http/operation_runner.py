@@ -56,9 +56,13 @@ class OperationRunner:
         """The schema in GraphQL's own language."""
         return self._schema.as_str() + "\n"
 
-    def parse_request(self, request: GraphQLRequest) -> ParsedRequest:
+    def close(self) -> None:
+        """End the thread of the schema."""
+        self._schema.close()
+
+    async def parse_request(self, request: GraphQLRequest) -> ParsedRequest:
         """Parse the document of a request. A faulty document raises nothing; its errors are reported when it runs."""
-        return ParsedRequest(request, self._schema.documents.parse(request.query))
+        return ParsedRequest(request, await self._schema.documents.read(request.query))
 
     async def execute(
         self, parsed: ParsedRequest, principal: Principal, allowed: set[OperationType], *, report_cost: bool = False

@@ -45,7 +45,7 @@ async def run_query(
     report_cost: bool = False,
 ) -> bytes:
     """Run an operation, and return the response body as it is sent."""
-    request = runner.parse_request(GraphQLRequest(query, name, variables))
+    request = await runner.parse_request(GraphQLRequest(query, name, variables))
     result = await runner.execute(request, Principal(None, owner), set(allowed), report_cost=report_cost)
     return encode_json(result_body(result).body)
 
