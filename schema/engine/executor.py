@@ -26,6 +26,7 @@ from schema.engine.documents import ParsedDocument
 from schema.engine.plan_execution import PlanExecution, PositionPlans
 from schema.engine.plans import DocumentPlans, find_plan
 from schema.engine.public_errors import OperationRefusedError, to_graphql_errors
+from schema.engine.turns import Turns
 from schema.engine.variable_limits import check_variables
 
 MAX_SUGGESTED_CHARACTERS = 10_000
@@ -46,6 +47,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         self._has_failed = False
         context = self.context_value
         self._answer_size = context.answer_size if isinstance(context, Context) else AnswerSize()
+        self._turns = Turns(self._answer_size)
 
     def execute_fields(
         self,
@@ -56,6 +58,19 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,
     ) -> Any:
         """Execute the fields of one object. Returns their values by response name, or an awaitable of that."""
+        arguments = (parent_type, source_value, path, grouped_field_set, position_context)
+        if self._turns.is_over:
+            return self._turns.run_later(partial(self._execute_fields, *arguments))
+        return self._execute_fields(*arguments)
+
+    def _execute_fields(
+        self,
+        parent_type: GraphQLObjectType,
+        source_value: Any,
+        path: Any,
+        grouped_field_set: Any,
+        position_context: Any,
+    ) -> Any:
         by_core = partial(self._execute_by_core, parent_type, source_value, path, grouped_field_set, position_context)
         plans = self._position_plans if self._position_plans is not None else self._find_plans()
         plan = find_plan(parent_type, grouped_field_set, plans)

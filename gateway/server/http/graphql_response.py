@@ -60,7 +60,8 @@ def result_response(result: ExecutionResult, media_type: str) -> web.Response:
     """
     body, is_request_error = result_body(result)
     status = 200
-    if is_request_error and any(_error_code(error) == ErrorCode.INTERNAL for error in body["errors"]):
+    codes = {_error_code(error) for error in body["errors"]} if is_request_error else set()
+    if ErrorCode.INTERNAL in codes:
         status = 500
     elif is_request_error and media_type == GRAPHQL_RESPONSE:
         status = 400
@@ -83,12 +84,24 @@ def json_response(
 
 
 def encode_json(body: Mapping[str, Any]) -> bytes:
-    """Encode JSON in UTF-8, on one line."""
+    """Encode JSON in UTF-8, on one line. A member may be encoded already."""
     try:
         return orjson.dumps(body)
     except TypeError:
+        members = {
+            name: member if isinstance(member, orjson.Fragment) else orjson.Fragment(encode_value(member))
+            for name, member in body.items()
+        }
+        return orjson.dumps(members)
+
+
+def encode_value(value: Any) -> bytes:
+    """Encode a value of any type as JSON in UTF-8."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
         # orjson refuses lone surrogates and integers beyond 64 bits, which an upstream's free JSON may hold.
-        return json.dumps(body).encode()
+        return json.dumps(value).encode()
 
 
 def _error_code(error: Mapping[str, Any]) -> object:

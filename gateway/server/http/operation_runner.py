@@ -18,6 +18,7 @@ from gateway.server.http.graphql_response import encode_json, error_body
 from gateway.server.http.introspection_cache import IntrospectionCache
 from gateway.server.http.refusals import unknown_operation_error
 from gateway.server.http.request_limits import RequestLimits
+from gateway.server.http.sliced_encoding import MAX_UNSLICED_BYTES, encode_in_slices
 from schema.contract.ports import ResponseCache, ResponseKey, RunEvents, ThreadsApi
 from schema.contract.run_events import RunEvent
 from schema.engine.context import Context
@@ -100,6 +101,7 @@ class OperationRunner:
             raise unknown_operation_error(request.operation_name) from None
         finally:
             await context.aclose()
+        await _encode_large_data(result, context)
         if response_cache is not None and response_key is not None:
             _store_response(response_cache, response_key, result)
         return result
@@ -135,7 +137,10 @@ class OperationRunner:
         """Execute a subscription's selection on one event. Returns JSON; an unexpected exception is masked in it."""
         context = self._context(self._bind(principal), principal)
         try:
-            return encode_json(await started.render(event, context))
+            response = await started.render(event, context)
+            if context.answer_size.byte_count > MAX_UNSLICED_BYTES:
+                response["data"] = orjson.Fragment(await encode_in_slices(response["data"]))
+            return encode_json(response)
         except Exception as error:
             return encode_json({"data": None, "errors": [error_body(mask_error(error, "rendering an event"))]})
         finally:
@@ -175,6 +180,12 @@ class OperationRunner:
             events=self._bind_events(principal) if self._bind_events is not None else None,
             resume_after=resume_after,
         )
+
+
+async def _encode_large_data(result: ExecutionResult, context: Context) -> None:
+    """Replace large data by its JSON, encoded in slices."""
+    if result.data is not None and context.answer_size.byte_count > MAX_UNSLICED_BYTES:
+        result.data = _encoded_data(await encode_in_slices(result.data))
 
 
 def _store_response(response_cache: ResponseCache, response_key: ResponseKey, result: ExecutionResult) -> None:

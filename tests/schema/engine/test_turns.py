@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schema.engine import plan_execution
+from schema.engine import executor, plan_execution
+from schema.engine.answer_size import AnswerSize
 from schema.engine.context import Context
 from schema.engine.plan_execution import PlanExecution
+from schema.engine.turns import TURN_BYTES, Turns
 from tests.schema.builders import SCHEMA, conversation, execute
 from tests.schema.operation_helpers import predict
 from tests.schema.random_operations import operations, random_threads_api
@@ -77,3 +79,68 @@ async def test_slices_change_neither_the_response_nor_the_bound_of_the_calls(doc
     assert sliced.data == whole.data
     assert sorted(map(str, sliced.errors or [])) == sorted(map(str, whole.errors or []))
     assert api.key_count <= predict(document)
+
+
+async def test_graphql_core_gives_the_event_loop_a_turn_within_a_long_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "find_plan", lambda *_: None)
+    since_turn = most = turns = 0
+    add = AnswerSize.add
+
+    def counted(size: AnswerSize, byte_count: int) -> None:
+        nonlocal since_turn, most
+        since_turn += byte_count
+        most = max(most, since_turn)
+        add(size, byte_count)
+
+    async def count_turns() -> None:
+        nonlocal since_turn, turns
+        while True:
+            await asyncio.sleep(0)
+            since_turn, turns = 0, turns + 1
+
+    monkeypatch.setattr(AnswerSize, "add", counted)
+    counter = asyncio.create_task(count_turns())
+    result = await execute(conversation(200), LONG)
+    counter.cancel()
+    assert len((result.data or {})["thread"]["messages"]["nodes"]) == 200
+    one_object = 2 + 50 * (3 + 4 + 100)
+    assert most <= 2 * TURN_BYTES + one_object
+    assert turns > 200 * 50 * 6 // TURN_BYTES
+
+
+async def test_an_operation_that_is_cancelled_while_it_waits_for_a_turn_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "find_plan", lambda *_: None)
+    waiting = asyncio.Event()
+    run_later = Turns.run_later
+
+    async def recorded(turns: Turns, compute: Any) -> Any:
+        waiting.set()
+        return await run_later(turns, compute)
+
+    monkeypatch.setattr(Turns, "run_later", recorded)
+    context = Context(conversation(200))
+    task: asyncio.Task[Any] = asyncio.create_task(SCHEMA.execute(LONG, context_value=context))
+    await waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    done = context.answer_size.byte_count
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert context.answer_size.byte_count == done
+    await context.aclose()
+
+
+async def test_a_coroutine_that_was_computed_for_a_caller_who_left_is_closed() -> None:
+    turns = Turns(AnswerSize())
+    computed = asyncio.Event()
+
+    def compute() -> Any:
+        computed.set()
+        return asyncio.sleep(0)
+
+    task = asyncio.create_task(turns.run_later(compute))
+    await computed.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -185,7 +186,8 @@ async def test_data_that_orjson_refuses_is_not_stored(caching: OperationRunner, 
     half = msgspec.structs.replace(counting.upstream.threads[THREAD], metadata={"half": "\ud800"})
     counting.upstream.threads[THREAD] = half
     for _ in range(2):
-        assert await run_query(caching, RUN, {"id": T}) == b'{"data": {"thread": {"metadata": {"half": "\\ud800"}}}}'
+        response = json.loads(await run_query(caching, RUN, {"id": T}))
+        assert response == {"data": {"thread": {"metadata": {"half": "\ud800"}}}}
     assert counting.executed == 2
 
 

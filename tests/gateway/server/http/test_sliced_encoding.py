@@ -1,0 +1,63 @@
+"""Large responses are encoded in slices, to the same JSON."""
+
+import asyncio
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.server.http import sliced_encoding
+from gateway.server.http.graphql_response import encode_json, encode_value
+from gateway.server.http.sliced_encoding import SLICE_BYTES, encode_in_slices
+
+PAGE = [{"id": f"message_{number}", "content": [{"text": "a" * 100}]} for number in range(2_000)]
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(),
+    lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(), inner, max_size=8),
+    max_leaves=60,
+)
+
+
+async def test_no_more_than_a_slice_is_encoded_between_two_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded_bytes = turns = 0
+    most = 0
+
+    def counted(value: Any) -> bytes:
+        nonlocal encoded_bytes, most
+        encoded = encode_value(value)
+        encoded_bytes += len(encoded)
+        most = max(most, encoded_bytes)
+        return encoded
+
+    async def count_turns() -> None:
+        nonlocal encoded_bytes, turns
+        while True:
+            await asyncio.sleep(0)
+            encoded_bytes, turns = 0, turns + 1
+
+    monkeypatch.setattr(sliced_encoding, "encode_value", counted)
+    counter = asyncio.create_task(count_turns())
+    await asyncio.sleep(0)
+    encoded = await encode_in_slices({"threads": [{"messages": PAGE}] * 10})
+    counter.cancel()
+    assert json.loads(encoded) == {"threads": [{"messages": PAGE}] * 10}
+    assert most <= SLICE_BYTES + 100 * len(json.dumps(PAGE[0]))
+    assert turns >= len(encoded) // most
+
+
+@given(value=values)
+async def test_slices_are_the_same_json(value: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sliced_encoding, "_PIECE_VALUES", 3)
+        patch.setattr(sliced_encoding, "_ITEMS_PER_PIECE", 2)
+        patch.setattr(sliced_encoding, "SLICE_BYTES", 10)
+        assert json.loads(await encode_in_slices(value)) == json.loads(json.dumps(value))
+
+
+def test_a_body_whose_data_is_encoded_may_hold_what_orjson_refuses() -> None:
+    body = {"data": orjson.Fragment(b'{"a":1}'), "errors": [{"message": "\ud800", "count": 2**70}]}
+    assert json.loads(encode_json(body)) == {"data": {"a": 1}, "errors": [{"message": "\ud800", "count": 2**70}]}
