@@ -217,6 +217,7 @@ def _request_limits(settings: Settings, max_sockets: int) -> RequestLimits:
         body_timeout_seconds=settings.gateway_body_timeout_seconds,
         # One load may make several calls in a row, each with its own deadline.
         load_deadline_seconds=2 * settings.upstream_timeout_seconds,
+        query_timeout_seconds=settings.gateway_query_timeout_seconds,
         max_answer_bytes=settings.gateway_max_answer_bytes,
         paging=PagingLimits(settings.gateway_max_page_size),
         subscriptions=SubscriptionLimits(

@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     gateway_max_upstream_calls: Annotated[int, _expects("an integer from 1 to 1000000", ge=1, le=1_000_000)] = Field(
         default=1_000, description="Most upstream calls that an operation may be predicted to make."
     )
+    gateway_query_timeout_seconds: Seconds = Field(
+        default=120.0, description="How long a query may take as a whole, or one event of a subscription."
+    )
     gateway_max_objects: LargeCount = Field(
         default=20_000, description="Most objects that the response to an operation may be predicted to show."
     )

@@ -18,6 +18,7 @@ BAD_VALUES = {
     "gateway_max_query_depth": ("-1", "an integer from 1 to 10000"),
     "gateway_max_query_tokens": ("many", "an integer from 1 to 1000000"),
     "gateway_max_upstream_calls": ("0", "an integer from 1 to 1000000"),
+    "gateway_query_timeout_seconds": ("0", "a number of seconds above 0, at most 3600"),
     "gateway_max_objects": ("0", "an integer from 1 to 1000000"),
     "gateway_max_answer_bytes": ("0", "a number of bytes from 1 to 1073741824"),
     "gateway_cost": ("maybe", "true or false"),

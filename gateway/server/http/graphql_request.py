@@ -49,8 +49,12 @@ class ParsedRequest:
     @property
     def is_subscription(self) -> bool:
         """Whether the operation is a subscription. False if the request does not name an operation of the document."""
-        operation = self.document.find_operation(self.request.operation_name)
-        return operation is not None and operation.operation is OperationType.SUBSCRIPTION
+        return self._is_of_type(OperationType.SUBSCRIPTION)
+
+    @property
+    def is_mutation(self) -> bool:
+        """Whether the operation is a mutation. False if the request does not name an operation of the document."""
+        return self._is_of_type(OperationType.MUTATION)
 
     @property
     def needs_no_credential(self) -> bool:
@@ -71,6 +75,10 @@ class ParsedRequest:
             f"Expected 'operationName' to choose one of the document's {len(operations)} operations, got none.",
             "operationName",
         )
+
+    def _is_of_type(self, operation_type: OperationType) -> bool:
+        operation = self.document.find_operation(self.request.operation_name)
+        return operation is not None and operation.operation is operation_type
 
 
 def request_from_body(body: bytes) -> GraphQLRequest:

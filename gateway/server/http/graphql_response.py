@@ -54,7 +54,8 @@ def result_response(result: ExecutionResult, media_type: str) -> web.Response:
     """Make the response of an execution's result.
 
     For a request error, the status is 400 with `application/graphql-response+json`. It is 200 with `application/json`,
-    so that a client can tell the response from an error of a proxy. An internal error is 500 with both.
+    so that a client can tell the response from an error of a proxy. An internal error is 500 with both. A query that
+    took too long is 504 in place of 400.
 
     Source: https://graphql.github.io/graphql-over-http/draft/, section "Status Codes".
     """
@@ -63,6 +64,8 @@ def result_response(result: ExecutionResult, media_type: str) -> web.Response:
     codes = {_error_code(error) for error in body["errors"]} if is_request_error else set()
     if ErrorCode.INTERNAL in codes:
         status = 500
+    elif ErrorCode.QUERY_TIMEOUT in codes and media_type == GRAPHQL_RESPONSE:
+        status = 504
     elif is_request_error and media_type == GRAPHQL_RESPONSE:
         status = 400
     return json_response(body, status, media_type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
@@ -16,13 +17,13 @@ from gateway.identity.principal import Principal
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_json, error_body
 from gateway.server.http.introspection_cache import IntrospectionCache
-from gateway.server.http.refusals import unknown_operation_error
+from gateway.server.http.refusals import query_timeout_error, unknown_operation_error
 from gateway.server.http.request_limits import RequestLimits
 from gateway.server.http.sliced_encoding import MAX_UNSLICED_BYTES, encode_in_slices
 from schema.contract.ports import ResponseCache, ResponseKey, RunEvents, ThreadsApi
 from schema.contract.run_events import RunEvent
 from schema.engine.context import Context
-from schema.engine.public_errors import mask_error
+from schema.engine.public_errors import mask_error, to_graphql_errors, to_public_errors
 from schema.operations import start_subscription
 from schema.operations.gateway_schema import GatewaySchema
 from schema.operations.introspection import is_introspection
@@ -90,13 +91,17 @@ class OperationRunner:
                 return ExecutionResult(_encoded_data(data), None, {})
         context = self._context(api, principal, report_cost=report_cost)
         try:
-            result = await self._schema.execute_document(
-                parsed.document,
-                variable_values=dict(request.variables) if request.variables else None,
-                context_value=context,
-                operation_name=request.operation_name,
-                allowed_operation_types=allowed,
-            )
+            async with asyncio.timeout(None if parsed.is_mutation else self.limits.query_timeout_seconds):
+                result = await self._schema.execute_document(
+                    parsed.document,
+                    variable_values=dict(request.variables) if request.variables else None,
+                    context_value=context,
+                    operation_name=request.operation_name,
+                    allowed_operation_types=allowed,
+                )
+        except TimeoutError:
+            timeout = query_timeout_error(self.limits.query_timeout_seconds)
+            return ExecutionResult(None, to_public_errors(to_graphql_errors(timeout)))
         except CannotGetOperationTypeError:
             raise unknown_operation_error(request.operation_name) from None
         finally:
@@ -137,10 +142,14 @@ class OperationRunner:
         """Execute a subscription's selection on one event. Returns JSON; an unexpected exception is masked in it."""
         context = self._context(self._bind(principal), principal)
         try:
-            response = await started.render(event, context)
+            async with asyncio.timeout(self.limits.query_timeout_seconds):
+                response = await started.render(event, context)
             if context.answer_size.byte_count > MAX_UNSLICED_BYTES:
                 response["data"] = orjson.Fragment(await encode_in_slices(response["data"]))
             return encode_json(response)
+        except TimeoutError:
+            timeout = query_timeout_error(self.limits.query_timeout_seconds)
+            return encode_json({"data": None, "errors": [error_body(timeout)]})
         except Exception as error:
             return encode_json({"data": None, "errors": [error_body(mask_error(error, "rendering an event"))]})
         finally:

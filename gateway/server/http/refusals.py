@@ -74,6 +74,12 @@ def operation_type_refusal(method: str, error: InvalidOperationTypeError) -> Ref
     return input_refusal(400, f"Expected a query or a mutation over plain HTTP, got a {error.operation_type.value}.")
 
 
+def query_timeout_error(seconds: float) -> GatewayError:
+    """Make the error of a query, or of an event of a subscription, that took too long as a whole."""
+    message = f"Expected the operation to end within {seconds:g} s, but it did not; ask for less, or again later."
+    return GatewayError(ErrorCode.QUERY_TIMEOUT, message)
+
+
 def unknown_operation_error(name: str | None) -> GatewayError:
     """Make the error of a document without any operation, or without the one named."""
     if name is None:

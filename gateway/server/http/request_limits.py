@@ -30,12 +30,14 @@ class SubscriptionLimits:
 class RequestLimits:
     """Limits of one request: its body, one batch of its loads, one page of its connections, its response.
 
-    `subscriptions` holds the limits of long-lived connections.
+    `query_timeout_seconds` limits a query as a whole, and each event of a subscription. `subscriptions` holds the
+    limits of long-lived connections.
     """
 
     max_body_bytes: int = 1 << 20
     body_timeout_seconds: float = 10.0
     load_deadline_seconds: float = 60.0
+    query_timeout_seconds: float = 120.0
     max_answer_bytes: int = DEFAULT_MAX_BYTES
     paging: PagingLimits = field(default_factory=PagingLimits)
     subscriptions: SubscriptionLimits = field(default_factory=SubscriptionLimits)
