@@ -6,7 +6,7 @@ from schema.graph.mutations import Mutation
 from schema.graph.nodes import NODE_TYPES
 from schema.graph.queries import Query
 from schema.graph.subscriptions import Subscription
-from schema.operations.document_limits import depth_limit
+from schema.operations.document_limits import LiteralLimitRule, depth_limit
 from schema.operations.gateway_schema import GatewaySchema, OperationLimits
 from schema.operations.introspection import IntrospectionLimitRule
 from schema.operations.operation_budget import OperationBudget
@@ -21,7 +21,7 @@ def build_schema(
     make `max_upstream_calls` upstream calls and to show `max_objects` objects; for a subscription those are the limits
     of each event.
     """
-    rules = (depth_limit(max_depth), IntrospectionLimitRule)
+    rules = (depth_limit(max_depth), IntrospectionLimitRule, LiteralLimitRule)
     return GatewaySchema(
         Query,
         Mutation,

@@ -54,7 +54,9 @@ class Cost:
         """Record the span of a call that has ended or failed."""
         self.spans.append(Span(started, self.clock()))
 
-    def to_extension(self, predicted_calls: int, predicted_objects: int) -> dict[str, object]:
+    def to_extension(
+        self, *, predicted_calls: int, predicted_objects: int, shown_objects: int, response_bytes: int
+    ) -> dict[str, object]:
         """Render `extensions.cost`."""
         return {
             "upstreamCalls": self.upstream_calls,
@@ -64,6 +66,8 @@ class Cost:
             "longestChain": longest_chain(self.spans),
             "predictedCalls": predicted_calls,
             "predictedObjects": predicted_objects,
+            "shownObjects": shown_objects,
+            "responseBytes": response_bytes,
         }
 
 

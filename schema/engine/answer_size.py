@@ -34,11 +34,13 @@ class AnswerSize:
     count.
     """
 
-    __slots__ = ("byte_count", "max_bytes")
+    __slots__ = ("byte_count", "max_bytes", "object_count")
 
     def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         """Start with an empty response."""
         self.byte_count = 0
+        self.object_count = 0
+        """The nodes in the response, each counted as often as it stands there."""
         self.max_bytes = max_bytes
 
     @property

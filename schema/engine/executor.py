@@ -24,7 +24,7 @@ from schema.engine.answer_size import ERROR_BYTES, AnswerSize, leaf_bytes, objec
 from schema.engine.context import Context
 from schema.engine.documents import ParsedDocument
 from schema.engine.plan_execution import PlanExecution, PositionPlans
-from schema.engine.plans import DocumentPlans, find_plan
+from schema.engine.plans import DocumentPlans, find_plan, is_node
 from schema.engine.public_errors import OperationRefusedError, to_graphql_errors
 from schema.engine.turns import Turns
 from schema.engine.variable_limits import check_variables
@@ -85,17 +85,22 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             return self._wait(execution, {}, by_core) if execution.tasks else self._fall_back(execution, by_core)
         if execution.pending:
             return self._wait(execution, response, by_core)
-        self._answer_size.add(execution.answer_bytes)
+        self._count(execution)
         return response
 
     async def _wait(self, execution: PlanExecution, response: dict[str, Any], by_core: Callable[[], Any]) -> Any:
         """Wait for the pending values; after a failure let graphql-core execute the fields."""
         if await execution.wait():
-            self._answer_size.add(execution.answer_bytes)
+            self._count(execution)
             return response
         self._has_failed = True
         result = self._fall_back(execution, by_core)
         return await result if self.is_awaitable(result) else result
+
+    def _count(self, execution: PlanExecution) -> None:
+        """Count what a plan has completed."""
+        self._answer_size.object_count += execution.object_count
+        self._answer_size.add(execution.answer_bytes)
 
     def _fall_back(self, execution: PlanExecution, by_core: Callable[[], Any]) -> Any:
         """Let graphql-core execute the fields that a plan has given up, unless it was for the size of the response."""
@@ -106,6 +111,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
     def _execute_by_core(
         self, parent_type: GraphQLObjectType, source_value: Any, path: Any, fields: Any, position_context: Any
     ) -> Any:
+        self._answer_size.object_count += is_node(parent_type)
         self._answer_size.add(object_bytes(fields))
         return super().execute_fields(parent_type, source_value, path, fields, position_context)
 

@@ -87,6 +87,7 @@ class PlanExecution:
         "executor",
         "has_failed",
         "max_answer_bytes",
+        "object_count",
         "pending",
         "plans",
         "structure_bytes",
@@ -103,6 +104,8 @@ class PlanExecution:
         """The keyword arguments of the called functions, by field position."""
         self.structure_bytes = 0
         """The counted bytes of complete objects and lists without their texts: a measure of the work, too."""
+        self.object_count = 0
+        """The number of complete nodes."""
         self.text_bytes = 0
         """The counted bytes of complete texts. The completer of each object holds both to the limit."""
         self.turn_ends_at = TURN_BYTES

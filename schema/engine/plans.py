@@ -35,7 +35,7 @@ from schema.engine.answer_size import ID_BYTES, ITEM_BYTES, leaf_bytes, object_b
 from schema.engine.deferred import Deferred
 from schema.engine.direct_calls import DirectCall, find_direct_call, may_start_loads, python_class
 from schema.engine.plan_execution import Completer, NotCompilableError, PlanExecution, PositionPlans
-from schema.engine.selection import Arguments
+from schema.engine.selection import NODE_INTERFACE, Arguments
 
 FieldDetailsList: TypeAlias = list[FieldDetails]
 ResolveField: TypeAlias = Callable[[Any, PlanExecution, dict[str, Any], str], None]
@@ -67,6 +67,8 @@ class Plan(NamedTuple):
     """Whether the fields may hold a long list. After a failure, graphql-core executes such an object."""
     answer_bytes: int
     """The counted bytes of the object, besides those of its texts and of what is below it."""
+    node_count: int
+    """1 if the object is a node."""
 
     def execute(self, parent: Any, execution: PlanExecution) -> dict[str, Any]:
         """Execute the fields of an object. Pending values are added to the result when their loads are done."""
@@ -74,6 +76,7 @@ class Plan(NamedTuple):
         for name, resolve in self.resolvers:
             resolve(parent, execution, response, name)
         execution.structure_bytes += self.answer_bytes
+        execution.object_count += self.node_count
         return response
 
 
@@ -88,6 +91,8 @@ class DocumentPlans:
         """Start without plans."""
         self._conditions: dict[int, Sequence[str]] = {}
         self._variants: dict[Any, PositionPlans] = {}
+        self.facts: dict[Any, Any] = {}
+        """Facts about an operation that depend on no variable, for each of its readers."""
 
     @property
     def size(self) -> int:
@@ -161,7 +166,12 @@ def _compile_plan(type_: GraphQLObjectType, fields: GroupedFieldSet) -> Plan | N
             resolvers.append((name, _resolved_field(call, field, details, complete)))
             may_hold_long_list = may_hold_long_list or bool(field.args)  # a field with arguments is a page or a lookup
 
-    return Plan(completers, resolvers, may_hold_long_list, answer_bytes)
+    return Plan(completers, resolvers, may_hold_long_list, answer_bytes, is_node(type_))
+
+
+def is_node(type_: GraphQLObjectType) -> bool:
+    """Whether objects of a type are nodes."""
+    return any(interface.name == NODE_INTERFACE for interface in type_.interfaces)
 
 
 def _constant_completer(text: str) -> Completer:
@@ -258,7 +268,7 @@ def _instance_completer(type_: GraphQLObjectType, class_: type, details: FieldDe
     # This does the same as `Plan.execute`, with one call less for each object.
     completers: Sequence[tuple[str, Completer]] | None = None
     resolvers: Sequence[tuple[str, ResolveField]] = ()
-    answer_bytes = 0
+    answer_bytes, node_count = 0, is_node(type_)
 
     def complete(value: Any, execution: PlanExecution) -> dict[str, Any]:
         nonlocal completers, resolvers, answer_bytes
@@ -269,11 +279,12 @@ def _instance_completer(type_: GraphQLObjectType, class_: type, details: FieldDe
             plan = find_plan(type_, collected.grouped_field_set, execution.plans)
             if plan is None or collected.new_defer_usages:
                 raise NotCompilableError
-            completers, resolvers, _, answer_bytes = plan
+            completers, resolvers, _, answer_bytes, _ = plan
         response = {name: complete_field(value, execution) for name, complete_field in completers}
         for name, resolve in resolvers:
             resolve(value, execution, response, name)
         execution.structure_bytes += answer_bytes
+        execution.object_count += node_count
         if execution.structure_bytes + execution.text_bytes > execution.max_answer_bytes:
             raise NotCompilableError
         return response

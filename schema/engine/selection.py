@@ -101,16 +101,17 @@ class Arguments:
             return self._coerced
         values = get_argument_values(self._definition, self._node, variables)
         coerced = {self._names.get(name, name): value for name, value in values.items()}
-        if not any(_has_variable(argument.value) for argument in self._node.arguments or ()):
+        if not any(has_variable(argument.value) for argument in self._node.arguments or ()):
             self._coerced = coerced
         return coerced
 
 
-def _has_variable(value: ValueNode) -> bool:
+def has_variable(value: ValueNode) -> bool:
+    """Whether a value in a document is a variable or holds one."""
     if isinstance(value, ListValueNode):
-        return any(map(_has_variable, value.values))
+        return any(map(has_variable, value.values))
     if isinstance(value, ObjectValueNode):
-        return any(_has_variable(field.value) for field in value.fields)
+        return any(has_variable(field.value) for field in value.fields)
     return isinstance(value, VariableNode)
 
 

@@ -47,7 +47,7 @@ from schema.graph.nodes import NODE_TYPES
 from schema.graph.queries import MAX_IDS
 from schema.graph.references import PYTHON_ARGUMENT_NAMES
 from schema.operations.operation_reader import NODE_INTERFACE, GroupedFields, OperationReader, TooManySelectionsError
-from schema.operations.upper_bounds import SNAPSHOT_SIZE, find_upper_bounds
+from schema.operations.upper_bounds import SNAPSHOT_SIZE
 
 _KEY_TYPES: Mapping[str, Any] = KEY_TYPES
 """The key types; here their parts may be symbols."""
@@ -62,13 +62,12 @@ _ListSizes: TypeAlias = Mapping["_UnknownId", int]
 """The sizes of the lists around a selection, by the symbol of their objects."""
 
 
-def predict_calls(reader: OperationReader, limits: PagingLimits) -> int:
+def predict_calls(reader: OperationReader, limits: PagingLimits, upper_bound: int) -> int:
     """Predict the most upstream calls of an operation; of a subscription, those of one event.
 
-    The result is never above the bound of `find_upper_bounds`, and equal to it if the operation unfolds to too many
-    selections.
+    The result is never above the `upper_bound` of `find_upper_bounds`, and equal to it if the operation unfolds to too
+    many selections.
     """
-    upper_bound = find_upper_bounds(reader, limits.max_page_size).calls
     try:
         return min(upper_bound, _predict(reader, limits))
     except TooManySelectionsError:

@@ -1,4 +1,4 @@
-"""The validation rule that limits the depth of a document, in time linear in the document."""
+"""The validation rules that limit the depth of a document and the values in it, in time linear in the document."""
 
 from __future__ import annotations
 
@@ -10,11 +10,43 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLError,
     InlineFragmentNode,
+    ListValueNode,
+    ObjectValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     ValidationContext,
     ValidationRule,
+    ValueNode,
 )
+
+from schema.engine.variable_limits import MAX_INPUT_VALUES, MAX_LIST_LENGTH
+
+
+class LiteralLimitRule(ValidationRule):
+    """Holds the lists and objects in a document to the limits of those in variables."""
+
+    def __init__(self, context: ValidationContext) -> None:
+        super().__init__(context)
+        self._values = 0
+
+    def enter_list_value(self, node: ListValueNode, *_args: Any) -> None:
+        """Report a list that is too long."""
+        self._check(node, len(node.values), f"a list of at most {MAX_LIST_LENGTH} items")
+
+    def enter_object_value(self, node: ObjectValueNode, *_args: Any) -> None:
+        """Report an object that is too long."""
+        self._check(node, len(node.fields), f"an object of at most {MAX_LIST_LENGTH} fields")
+
+    def leave_document(self, *_args: Any) -> None:
+        """Report a document with too many values in all."""
+        if self._values > MAX_INPUT_VALUES:
+            expected = f"Expected lists and objects of at most {MAX_INPUT_VALUES} values in all the document"
+            self.report_error(GraphQLError(f"{expected}, got {self._values}."))
+
+    def _check(self, node: ValueNode, length: int, expected: str) -> None:
+        self._values += length
+        if length > MAX_LIST_LENGTH:
+            self.report_error(GraphQLError(f"Expected {expected}, got one of {length}.", [node]))
 
 
 def depth_limit(max_depth: int) -> type[ValidationRule]:

@@ -99,8 +99,8 @@ class EventSelection:
         """Predict the calls and the objects of one event."""
         if self._predicted is None:
             reader = OperationReader.from_prepared(self._executor_parts)
-            objects = find_upper_bounds(reader, self.key.limits.max_page_size).objects
-            self._predicted = (predict_calls(reader, self.key.limits), objects)
+            bounds = find_upper_bounds(reader, self.key.limits.max_page_size)
+            self._predicted = (predict_calls(reader, self.key.limits, bounds.calls), bounds.objects)
         return self._predicted
 
 

@@ -24,7 +24,8 @@ from schema.engine.public_errors import to_graphql_errors, to_public_errors
 from schema.engine.variable_limits import has_many_values
 from schema.graph.scalars import SCALARS
 from schema.operations.event_execution import EventSelections
-from schema.operations.operation_budget import OperationBudget, enforce_budget, report_cost
+from schema.operations.introspection import repair_one_of
+from schema.operations.operation_budget import OperationBudget, count_free_objects, enforce_budget, report_cost
 
 MAX_CACHED_CHARACTERS = 300_000
 """Total length of the cached documents, in characters: about 200 usual ones with their plans, at most some 100 MB."""
@@ -70,6 +71,7 @@ class GatewaySchema(strawberry.Schema):
             execution_context_class=CompiledExecutor,
         )
         enable_direct_calls(self._schema)
+        repair_one_of()
         self.limits = limits
         cache = DocumentCache(MAX_CACHED_CHARACTERS)
         self.documents = DocumentReader(self._schema, cache, max_tokens=limits.max_tokens, rules=limits.rules)
@@ -151,6 +153,8 @@ class GatewaySchema(strawberry.Schema):
             if optimized_is_awaitable(result):
                 result = await result
             data, errors = result.data, result.errors
+            if context is not None and context.reports_cost:
+                context.answer_size.object_count -= count_free_objects(executor, data)
         except Exception as error:
             data, errors = None, to_graphql_errors(error)
         finally:

@@ -11,12 +11,14 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
+    GraphQLInputObjectType,
     InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
     ValidationContext,
     ValidationRule,
+    introspection_types,
 )
 
 SCHEMA_FIELD, TYPE_FIELD = "__schema", "__type"
@@ -104,6 +106,15 @@ class IntrospectionLimitRule(ValidationRule):
             if fragment is not None:
                 self._fragment_depths[name] = self._list_depth(fragment.selection_set)
         return self._fragment_depths[name]
+
+
+def repair_one_of() -> None:
+    """Make `isOneOf` null for types that are no input objects. Strawberry's resolver fails on a list or a non-null."""
+    introspection_types["__Type"].fields["isOneOf"].resolve = _is_one_of  # type: ignore[attr-defined]
+
+
+def _is_one_of(type_: Any, _info: Any) -> bool | None:
+    return type_.extensions["strawberry-definition"].is_one_of if isinstance(type_, GraphQLInputObjectType) else None
 
 
 def is_introspection(operation: OperationDefinitionNode) -> bool:

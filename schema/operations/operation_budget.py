@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from graphql import GraphQLError
 from graphql.execution import Executor
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.context import Context
+from schema.engine.executor import CompiledExecutor
 from schema.operations.call_prediction import predict_calls
 from schema.operations.operation_reader import OperationReader
-from schema.operations.upper_bounds import find_upper_bounds
+from schema.operations.upper_bounds import QUERY, UpperBounds, find_upper_bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +34,39 @@ def enforce_budget(context: Context, budget: OperationBudget, executor: Executor
         GraphQLError: A prediction is above the budget.
     """
     reader = OperationReader.from_prepared(executor)
-    bounds = find_upper_bounds(reader, context.limits.max_page_size)
+    bounds = _find_bounds(reader, executor, context.limits.max_page_size)
     context.predicted_objects = bounds.objects
     if context.reports_cost:
-        context.predicted_calls = predict_calls(reader, context.limits)
+        context.predicted_calls = predict_calls(reader, context.limits, bounds.calls)
     if bounds.objects > budget.max_objects:
         raise too_many_objects_error(bounds.objects, budget.max_objects)
     # The prediction is never above the upper bound, which takes a tenth of the time.
     if bounds.calls <= budget.max_calls:
         return
-    calls = context.predicted_calls = context.predicted_calls or predict_calls(reader, context.limits)
+    calls = context.predicted_calls = context.predicted_calls or predict_calls(reader, context.limits, bounds.calls)
     if calls > budget.max_calls:
         raise too_many_calls_error(calls, budget.max_calls)
+
+
+def _find_bounds(reader: OperationReader, executor: Executor[Any], max_page_size: int) -> UpperBounds:
+    """Find the upper bounds of an operation: once for each document, if they depend on no variable."""
+    plans = executor.plans if isinstance(executor, CompiledExecutor) else None
+    key = (UpperBounds, id(executor.operation), max_page_size)
+    if plans is not None and key in plans.facts:
+        return cast("UpperBounds", plans.facts[key])
+    bounds = find_upper_bounds(reader, max_page_size)
+    if plans is not None and not reader.has_read_variables:
+        plans.facts[key] = bounds
+    return bounds
+
+
+def count_free_objects(executor: Executor[Any], data: dict[str, Any] | None) -> int:
+    """Count the objects that a query shows because it looked them up by one id. They are not predicted either."""
+    reader = OperationReader.from_prepared(executor)
+    if data is None or reader.root_name != QUERY:
+        return 0
+    fields = reader.collect_fields(QUERY, [executor.operation])
+    return sum(reader.is_lookup(QUERY, nodes[0]) for name, nodes in fields.items() if data.get(name) is not None)
 
 
 def report_cost(context: Context) -> dict[str, Any]:
@@ -52,7 +74,12 @@ def report_cost(context: Context) -> dict[str, Any]:
     cost = context.api.cost
     extensions: dict[str, Any] = {}
     if context.reports_cost:
-        extensions["cost"] = cost.to_extension(context.predicted_calls, context.predicted_objects)
+        extensions["cost"] = cost.to_extension(
+            predicted_calls=context.predicted_calls,
+            predicted_objects=context.predicted_objects,
+            shown_objects=context.answer_size.object_count,
+            response_bytes=context.answer_size.byte_count,
+        )
     return extensions | {"staleAnswers": cost.stale_answers} if cost.stale_answers else extensions
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
 from graphql import (
+    ArgumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -31,6 +32,8 @@ from graphql import (
     is_list_type,
 )
 from graphql.execution.values import VariableValues
+
+from schema.engine.selection import has_variable
 
 NODE_INTERFACE = "Node"
 
@@ -78,6 +81,8 @@ class OperationReader:
         self.operation = operation
         self.fragments = fragments
         self.types_leading_to_nodes = _types_that_lead_to_nodes(schema)
+        self.has_read_variables = False
+        """Whether an answer so far depended on the variables, so that it holds for them alone."""
         self._variables = variables
         self._selections_left = max_selections
 
@@ -106,6 +111,15 @@ class OperationReader:
         definition = self.field_definition(type_name, field)
         return definition is not None and is_list_type(get_nullable_type(definition.type))
 
+    def is_node(self, target: GraphQLCompositeType) -> bool:
+        """Whether objects of a type are nodes."""
+        return target.name == NODE_INTERFACE or self.fragment_applies(NODE_INTERFACE, target.name)
+
+    def is_lookup(self, type_name: str, field: FieldNode) -> bool:
+        """Whether a field returns a single node."""
+        target = self.target_type(type_name, field)
+        return target is not None and self.is_node(target) and not self.is_list_field(type_name, field)
+
     def target_type(self, type_name: str, field: FieldNode) -> GraphQLCompositeType | None:
         """Return the type of a field without list and non-null, if it is a node or can lead to one; else None."""
         definition = self.field_definition(type_name, field)
@@ -125,6 +139,7 @@ class OperationReader:
         definition = self.field_definition(type_name, field)
         if definition is None:
             return None
+        self._note_variables(field.arguments)
         try:
             return get_argument_values(definition, field, self._variables)
         except GraphQLError:
@@ -143,12 +158,18 @@ class OperationReader:
         """Whether `@skip` and `@include` leave a selection in. A condition that execution will refuse leaves it in."""
         if not selection.directives:
             return True
+        for directive in selection.directives:
+            self._note_variables(directive.arguments)
         try:
             skip = get_directive_values(GraphQLSkipDirective, selection, self._variables)
             include = get_directive_values(GraphQLIncludeDirective, selection, self._variables)
         except GraphQLError:
             return True
         return not (skip and skip["if"]) and (not include or bool(include["if"]))
+
+    def _note_variables(self, arguments: Iterable[ArgumentNode] | None) -> None:
+        if not self.has_read_variables:
+            self.has_read_variables = any(has_variable(argument.value) for argument in arguments or ())
 
     def collect_fields(self, type_name: str, nodes: Iterable[FieldNode | OperationDefinitionNode]) -> GroupedFields:
         """Collect the fields that are selected on an object type below `nodes`. Each fragment is read once.

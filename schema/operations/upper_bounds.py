@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from graphql import FieldNode, FragmentSpreadNode, GraphQLCompositeType, InlineFragmentNode, SelectionSetNode
 
 from schema.contract.paging import DEFAULT_PAGE_SIZE, UPSTREAM_PAGE_SIZE
-from schema.operations.operation_reader import NODE_INTERFACE, OperationReader
+from schema.operations.operation_reader import OperationReader
 
 MUTATION = "Mutation"
 QUERY = "Query"
@@ -84,7 +84,7 @@ class _BoundsFinder:
         if target.name.endswith("Connection"):
             size = self._page_size(self._reader.argument_values(type_name, field) or {})
             return UpperBounds(-(-size // UPSTREAM_PAGE_SIZE) + size * calls, size * objects)
-        if not self._is_node(target):
+        if not self._reader.is_node(target):
             return UpperBounds(calls, objects)
         if type_name.endswith(("Connection", "Edge")):
             return UpperBounds(calls, 1 + objects)
@@ -99,9 +99,6 @@ class _BoundsFinder:
         """Bound the selections on one object of a field: on the possible type that needs the most."""
         bounds = [self.of_selections(name, field.selection_set) for name in self._reader.possible_types(target)]
         return UpperBounds(max(one.calls for one in bounds), max(one.objects for one in bounds))
-
-    def _is_node(self, target: GraphQLCompositeType) -> bool:
-        return target.name == NODE_INTERFACE or self._reader.fragment_applies(NODE_INTERFACE, target.name)
 
     def _page_size(self, arguments: dict[str, Any]) -> int:
         size: int = arguments.get("first") or arguments.get("last") or DEFAULT_PAGE_SIZE

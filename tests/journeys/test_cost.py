@@ -66,6 +66,8 @@ async def test_with_the_setting_every_response_reports_its_cost(demo_emulator: E
             "longestChain": 0,
             "predictedCalls": 0,
             "predictedObjects": 0,
+            "shownObjects": 0,
+            "responseBytes": 29,
         }
 
 

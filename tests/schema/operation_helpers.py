@@ -9,6 +9,7 @@ from graphql.execution import Executor
 from schema.contract.paging import PagingLimits
 from schema.operations.call_prediction import predict_calls
 from schema.operations.operation_reader import MAX_SELECTIONS, OperationReader
+from schema.operations.upper_bounds import find_upper_bounds
 from tests.schema.builders import SCHEMA
 
 CORE: Any = SCHEMA._schema
@@ -50,4 +51,6 @@ def predict(
     limits: PagingLimits | None = None,
 ) -> int:
     """Predict the calls of one operation of a valid document."""
-    return predict_calls(make_operation_reader(document, variables, name=name), limits or PagingLimits())
+    limits = limits or PagingLimits()
+    reader = make_operation_reader(document, variables, name=name)
+    return predict_calls(reader, limits, find_upper_bounds(reader, limits.max_page_size).calls)

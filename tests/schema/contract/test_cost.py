@@ -56,7 +56,7 @@ async def test_a_call_is_counted_when_it_starts_and_recorded_when_it_ends_or_fai
         async with cost.measure_call():
             raise KeyError
     assert cost.spans == [Span(1.0, 1.25), Span(2.0, 2.5)]
-    assert cost.to_extension(7, 9) == {
+    assert cost.to_extension(predicted_calls=7, predicted_objects=9, shown_objects=8, response_bytes=300) == {
         "upstreamCalls": 2,
         "cacheHits": 0,
         "sharedCalls": 0,
@@ -64,4 +64,6 @@ async def test_a_call_is_counted_when_it_starts_and_recorded_when_it_ends_or_fai
         "longestChain": 2,
         "predictedCalls": 7,
         "predictedObjects": 9,
+        "shownObjects": 8,
+        "responseBytes": 300,
     }

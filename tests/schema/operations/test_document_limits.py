@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from graphql import GraphQLError, GraphQLSchema, build_schema, parse, validate
 
-from schema.operations.document_limits import depth_limit
+from schema.operations.document_limits import LiteralLimitRule, depth_limit
 
 SDL: GraphQLSchema = build_schema("type Query { a: Query b: Query leaf: Int }")
 
@@ -21,6 +21,27 @@ def nested(levels: int) -> str:
 def test_a_document_may_be_exactly_as_deep_as_the_limit() -> None:
     assert faults(nested(5), 5) == []
     assert faults(nested(6), 5) == ["The operation is 6 fields deep; expected at most 5."]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("[" + "1 " * 1_000 + "]", []),
+        ("[" + "1 " * 1_001 + "]", ["Expected a list of at most 1000 items, got one of 1001."]),
+        (
+            "{" + " ".join(f"f{number}: 1" for number in range(1_001)) + "}",
+            ["Expected an object of at most 1000 fields, got one of 1001."],
+        ),
+        ("[" + "[1 2 3]" * 1_000 + "] " * 1, []),
+        (
+            "[" + ("[" + "1 " * 999 + "]") * 11 + "]",
+            ["Expected lists and objects of at most 10000 values in all the document, got 11000."],
+        ),
+    ],
+)
+def test_literals_are_as_limited_as_variables(value: str, expected: list[str]) -> None:
+    errors = validate(SDL, parse(f"{{ leaf(value: {value}) }}"), [LiteralLimitRule])
+    assert [error.message for error in errors] == expected
 
 
 def test_fragments_count_by_their_fields_alone() -> None:

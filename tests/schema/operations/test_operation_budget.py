@@ -8,6 +8,7 @@ from graphql import GraphQLError
 from schema.engine.context import Context
 from schema.operations.call_prediction import predict_calls
 from schema.operations.operation_budget import OperationBudget, enforce_budget, too_many_calls_error
+from schema.operations.upper_bounds import UpperBounds, find_upper_bounds
 from schema.root import build_schema
 from tests.schema.builders import SCHEMA, conversation
 from tests.schema.operation_helpers import build_core_executor
@@ -104,7 +105,8 @@ async def test_the_cost_is_reported_only_on_request() -> None:
     report = (await run(conversation(), TWO_CALLS, reports_cost=True)).extensions["cost"]
     assert report.pop("upstreamMilliseconds") >= 0
     counts = {"upstreamCalls": 2, "cacheHits": 0, "sharedCalls": 0, "longestChain": 1}
-    assert report == counts | {"predictedCalls": 2, "predictedObjects": 20}
+    assert report.pop("responseBytes") > 100
+    assert report == counts | {"predictedCalls": 2, "predictedObjects": 20, "shownObjects": 3}
 
 
 async def test_a_refused_operation_reports_its_cost_too() -> None:
@@ -148,3 +150,34 @@ async def test_calls_are_predicted_only_if_the_upper_bound_is_above_the_limit(
 
 def test_the_error_says_how_to_make_the_operation_cheaper() -> None:
     assert too_many_calls_error(7, 3).message.endswith("Ask for shorter pages, or for less below each object.")
+
+
+@pytest.mark.parametrize(
+    ("page", "variables", "found"),
+    [
+        ("first: 5", {}, 1),
+        ("first: $size", {"size": 5}, 2),
+        ("first: 5) @include(if: $shown", {"shown": True}, 2),
+        ("first: 5, after: $cursor", {"cursor": None}, 2),
+    ],
+)
+async def test_bounds_are_found_once_for_a_document_if_they_depend_on_no_variable(
+    monkeypatch: pytest.MonkeyPatch, page: str, variables: dict[str, Any], found: int
+) -> None:
+    count = 0
+
+    def counted(*arguments: Any) -> UpperBounds:
+        nonlocal count
+        count += 1
+        return find_upper_bounds(*arguments)
+
+    monkeypatch.setattr("schema.operations.operation_budget.find_upper_bounds", counted)
+    types = {"size": "Int", "shown": "Boolean!", "cursor": "String"}
+    declared = ", ".join(f"${name}: {types[name]}" for name in variables)
+    document = f"query Q($id: ID!, {declared}) {{ thread(id: $id) {{ messages({page}) {{ nodes {{ id }} }} }} }}"
+    for _ in range(2):
+        context = Context(conversation())
+        result = await SCHEMA.execute(document, {"id": "thread_1", **variables}, context)
+        await context.aclose()
+        assert (result.errors, context.predicted_objects) == (None, 5)
+    assert count == found

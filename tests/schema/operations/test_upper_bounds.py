@@ -18,9 +18,10 @@ from graphql import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schema.engine.context import Context
 from schema.operations.operation_reader import OperationReader
 from schema.operations.upper_bounds import find_upper_bounds
-from tests.schema.builders import execute
+from tests.schema.builders import SCHEMA, execute
 from tests.schema.operation_helpers import CORE, make_operation_reader, predict
 from tests.schema.random_operations import operations, random_changes, random_threads_api, subscriptions
 from tests.schema.subscription_helpers import begin_subscription, render_event
@@ -154,10 +155,17 @@ def count_nodes(value: Any) -> int:
 @examples(200)
 @given(document=operations(), seed=st.integers(0, 30))
 async def test_no_operation_shows_more_objects(document: str, seed: int) -> None:
-    data = (await execute(random_threads_api(seed), mark_nodes(document))).data or {}
+    context = Context(random_threads_api(seed), reports_cost=True)
+    result = await SCHEMA.execute(mark_nodes(document), context_value=context)
+    await context.aclose()
+    data = result.data or {}
     is_query = document.startswith("query")
     free = sum("isNode" in value for value in data.values() if isinstance(value, dict)) if is_query else 0
-    assert count_nodes(data) - free <= bound_objects(document)
+    shown = count_nodes(data) - free
+    assert shown <= bound_objects(document)
+    reported = (result.extensions or {})["cost"]["shownObjects"]
+    # An error may turn an object into null that was counted already.
+    assert reported == shown if not result.errors else reported >= shown
 
 
 @examples(50)
