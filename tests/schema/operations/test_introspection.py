@@ -19,6 +19,13 @@ def errors(document: str) -> list[str]:
     "document",
     [
         get_introspection_query(),
+        get_introspection_query(  # graphql-js, GraphiQL and Rover with all that they may ask
+            specified_by_url=True,
+            directive_is_repeatable=True,
+            schema_description=True,
+            input_value_deprecation=True,
+            one_of=True,
+        ),
         get_introspection_query(
             descriptions=False, specified_by_url=True, directive_is_repeatable=True, input_value_deprecation=True
         ),
