@@ -121,7 +121,8 @@ def _run_may_add_objects(key: Key, page: Page[Any], now_seconds: float) -> bool:
 
 
 def _is_recent(created_at: float, now_seconds: float) -> bool:
-    return now_seconds - created_at < RECENT_SECONDS
+    """Return whether an object was created a short while ago. A time of 0 is not known."""
+    return not created_at or now_seconds - created_at < RECENT_SECONDS
 
 
 def _message_lifetime(

@@ -8,10 +8,10 @@ import msgspec
 from msgspec import Raw
 
 from schema.contract.run_events import TextDeltaChange, ToolCallDeltaChange
+from schema.contract.tolerant_decoder import TolerantDecoder, parse_raw, text_from_json
 from schema.contract.wire import ContentPartObject, MessageObject, RunStepObject, TextBodyObject
 
-_PART = msgspec.json.Decoder(ContentPartObject)
-
+_PART = TolerantDecoder(ContentPartObject, "content part")
 
 # Fills the index of a part without deltas, such as an image, so that the parts behind it keep their index.
 _NO_TEXT = Raw(b'{"type":"text","text":{"value":"","annotations":[]}}')
@@ -78,7 +78,7 @@ class PartialToolCalls:
     def __init__(self, details: Raw) -> None:
         self._memo: Raw | None = None
         self._calls: dict[int, dict[str, Any]] = {}
-        known = msgspec.json.decode(details)
+        known = parse_raw(details)
         calls = known.get("tool_calls") if isinstance(known, dict) else None
         if isinstance(calls, list):
             self._calls = {index: dict(call) for index, call in enumerate(calls) if isinstance(call, dict)}
@@ -110,12 +110,11 @@ class PartialToolCalls:
 
 def text_body_from_part(part: Raw) -> TextBodyObject | None:
     """Return the text of a content part. Returns None for a part of another kind."""
-    try:
-        decoded = _PART.decode(part)
-    except msgspec.ValidationError:
+    decoded = _PART.decode_part(part)
+    if decoded is None or decoded.type not in {"text", ""}:
         return None
-    if decoded.type not in {"text", ""} or decoded.text is None:
-        return None
+    if decoded.text is None:
+        return TextBodyObject() if decoded.type else None
     return TextBodyObject(decoded.text) if isinstance(decoded.text, str) else decoded.text
 
 
@@ -142,6 +141,4 @@ def step_with_tool_calls(step: RunStepObject, partial: PartialToolCalls | None) 
 def _fields(known: object, **missing: str) -> dict[str, Any]:
     """Return a copy of an object's fields in which each of `missing` is a string."""
     fields = dict(known) if isinstance(known, dict) else {}
-    return fields | {
-        name: fields[name] if isinstance(fields.get(name), str) else text for name, text in missing.items()
-    }
+    return fields | {name: text_from_json(fields.get(name)) or text for name, text in missing.items()}

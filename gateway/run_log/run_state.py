@@ -19,6 +19,7 @@ from schema.contract.run_events import (
     ToolCallDeltaChange,
     is_terminal,
 )
+from schema.contract.tolerant_decoder import TolerantDecoder
 from schema.contract.wire import NULL, MessageObject, RunObject, RunStepObject, StepDetailsObject
 
 FINISHED_MESSAGE_STATUSES = frozenset({"completed", "incomplete"})
@@ -27,7 +28,7 @@ FINISHED_MESSAGE_STATUSES = frozenset({"completed", "incomplete"})
 FINAL_STEP_STATUSES = frozenset({"completed", "failed", "cancelled", "expired"})
 """Statuses of a step that cannot change. Source: `RunStepObject.status` in the API's specification."""
 
-_DETAILS = msgspec.json.Decoder(StepDetailsObject)
+_DETAILS = TolerantDecoder(StepDetailsObject, "step's details")
 
 
 class RunState:
@@ -206,11 +207,8 @@ def message_ids_from_completed_steps(steps: Iterable[RunStepObject]) -> frozense
     found = set()
     for step in steps:
         if step.status == "completed" and step.type in {"message_creation", ""}:
-            try:
-                details = _DETAILS.decode(step.step_details)
-            except msgspec.ValidationError:
-                continue
-            if details.message_creation is not None:
+            details = _DETAILS.decode_part(step.step_details)
+            if details is not None and details.message_creation is not None:
                 found.add(details.message_creation.message_id)
     return frozenset(found)
 

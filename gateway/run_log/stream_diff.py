@@ -27,6 +27,7 @@ from schema.contract.run_events import (
     is_terminal,
 )
 from schema.contract.run_streams import StreamEvent
+from schema.contract.tolerant_decoder import parse_raw, text_from_json
 from schema.contract.wire import MessageObject, RunObject, RunStepObject
 
 _MAX_INDEX = 1_000
@@ -126,15 +127,15 @@ def _changes_from_delta(state: RunState, delta: dict[str, Any]) -> Iterator[Chan
 
 
 def _changes_from_message_delta(message_id: str, body: dict[str, Any]) -> Iterator[Change]:
-    for index, part in _indexed_objects(body.get("content")):
+    content = body.get("content")
+    for index, part in _indexed_objects([{"text": content}] if isinstance(content, str) else content):
         text = part.get("text")
         if isinstance(text, str):
             text = {"value": text}
         if not isinstance(text, dict):
             continue
         value = _str_or_none(text.get("value")) or ""
-        listed = text.get("annotations")
-        annotations = [Raw(msgspec.json.encode(item)) for item in listed] if isinstance(listed, list) else []
+        annotations = [Raw(msgspec.json.encode(item)) for item in _listed(text.get("annotations"))]
         if value or annotations:
             yield TextDeltaChange(message_id, index, value, annotations)
 
@@ -148,7 +149,7 @@ def _changes_from_step_delta(step_id: str, body: dict[str, Any]) -> Iterator[Cha
             index,
             call_id=_str_or_none(call.get("id")),
             name=_str_or_none(function.get("name")),
-            arguments=_str_or_none(function.get("arguments")),
+            arguments=None if (sent := function.get("arguments")) is None else text_from_json(sent),
             code=_str_or_none(code.get("input")),
         )
         if change != ToolCallDeltaChange(step_id, index):
@@ -157,11 +158,22 @@ def _changes_from_step_delta(step_id: str, body: dict[str, Any]) -> Iterator[Cha
 
 def _indexed_objects(listed: object) -> Iterator[tuple[int, dict[str, Any]]]:
     """Iterate over the objects of a list, each with its `index` field or else its position."""
-    for position, item in enumerate(listed if isinstance(listed, list) else ()):
+    for position, item in enumerate(_listed(listed)):
         if isinstance(item, dict):
-            index = item.get("index", position)
-            if type(index) is int and 0 <= index < _MAX_INDEX:
+            index = item.get("index")
+            if isinstance(index, float) and index.is_integer():
+                index = int(index)
+            if type(index) is not int:
+                index = position
+            if 0 <= index < _MAX_INDEX:
                 yield index, item
+
+
+def _listed(value: object) -> list[Any]:
+    """Return a list as it is, and an object as the only item of a list. Anything else is no item."""
+    if isinstance(value, dict) and value:
+        return [value]
+    return value if isinstance(value, list) else []
 
 
 def _dict_or_empty(value: object) -> dict[str, Any]:
@@ -173,7 +185,7 @@ def _str_or_none(value: object) -> str | None:
 
 
 def _comparable_fields(step: RunStepObject) -> tuple[object, ...]:
-    return step.status, step.last_error, step.usage, _without_empty_fields(msgspec.json.decode(step.step_details))
+    return step.status, step.last_error, step.usage, _without_empty_fields(parse_raw(step.step_details))
 
 
 def _without_empty_fields(value: Any) -> Any:

@@ -16,20 +16,26 @@ from gateway.upstream.error_replies import parse_error_body
 from gateway.upstream.reply_readers import UnexpectedReplyError, check_id, decode_kind
 from gateway.upstream.safe_text import safe_text
 from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.run_events import TERMINAL_STATUSES
 from schema.contract.run_streams import StreamEvent
+from schema.contract.tolerant_decoder import TolerantDecoder
 from schema.contract.wire import MessageObject, RunObject, RunStepObject, ThreadObject
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """Largest accepted event, in bytes. A message has at most 256,000 characters."""
 
+_EVENTS_OF_OBJECTS = TERMINAL_STATUSES | {"created", "queued", "in_progress", "requires_action", "cancelling"}
+
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
-_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
-    "thread": msgspec.json.Decoder(ThreadObject),
-    "thread.message": msgspec.json.Decoder(MessageObject),
-    "thread.run": msgspec.json.Decoder(RunObject),
-    "thread.run.step": msgspec.json.Decoder(RunStepObject),
+_DECODERS: dict[str, TolerantDecoder[Any]] = {
+    "thread": TolerantDecoder(ThreadObject, "thread"),
+    "thread.message": TolerantDecoder(MessageObject, "thread.message"),
+    "thread.run": TolerantDecoder(RunObject, "thread.run"),
+    "thread.run.step": TolerantDecoder(RunStepObject, "thread.run.step"),
 }
+_DELTA_KINDS = frozenset({"thread.message.delta", "thread.run.step.delta"})
+_KINDS = _DECODERS.keys() | _DELTA_KINDS | {"error"}
 
 
 class StreamDecoder:
@@ -148,12 +154,14 @@ def _parse_json(name: str | None, data: bytes, credential: str | None) -> Stream
 
 def _read_object(name: str | None, parsed: dict[str, Any], data: bytes, credential: str | None) -> StreamEvent:
     kind = parsed.get("object")
-    if not isinstance(kind, str):
-        kind = "error" if parsed.get("error") else _kind_from_event_name(name or "")
+    if not isinstance(kind, str) and parsed.get("error"):
+        kind = "error"
+    elif not (isinstance(kind, str) and kind in _KINDS):
+        kind = _kind_from_event_name(name or "", is_named=isinstance(kind, str))
     if kind == "error":
         return StreamEvent(name, error=_reported_error(data, credential))
-    if kind.endswith(".delta"):
-        return StreamEvent(name, delta=parsed)
+    if kind in _DELTA_KINDS:
+        return StreamEvent(name, delta=parsed | {"object": kind})
     decoder = _DECODERS.get(kind)
     if decoder is None:
         return StreamEvent(name)
@@ -162,9 +170,15 @@ def _read_object(name: str | None, parsed: dict[str, Any], data: bytes, credenti
     return StreamEvent(name, wire=wire)
 
 
-def _kind_from_event_name(name: str) -> str:
-    """Return the kind of an object that does not say its own kind: the event's name without its last part."""
-    return name if name.endswith(".delta") else name.rpartition(".")[0]
+def _kind_from_event_name(name: str, *, is_named: bool) -> str:
+    """Return the kind of an object that does not say its own kind. The name of a known event tells it.
+
+    If the object `is_named` by an unknown word, an unknown event is of that unknown kind.
+    """
+    base, _, word = name.rpartition(".")
+    if name in _DELTA_KINDS:
+        return name
+    return base if word in _EVENTS_OF_OBJECTS or not is_named else ""
 
 
 def _reported_error(data: bytes, credential: str | None) -> GatewayError:

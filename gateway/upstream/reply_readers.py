@@ -1,8 +1,7 @@
 """Reads the body of a successful response into a wire object. Pure.
 
-Tolerated: unknown fields, kinds and enum values, optional keys that are missing or null, lists that are null,
-fractional times, a byte order mark, `metadata_`. Not tolerated: a response that would make the gateway say something
-untrue.
+Tolerated: unknown fields, kinds and enum values, fields that are missing, null or unreadable, fractional times, a byte
+order mark, `metadata_`. Not tolerated: a response that would make the gateway say something untrue.
 """
 
 import json as standard_json
@@ -10,17 +9,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from msgspec import UNSET, DecodeError, Struct, UnsetType, ValidationError, json
+from msgspec import DecodeError, Struct, ValidationError, json
 
 from gateway.upstream.rest_requests import PageKey
 from gateway.upstream.safe_text import safe_text
 from schema.contract.keys import ThreadKey, is_upstream_id
 from schema.contract.paging import Window
+from schema.contract.tolerant_decoder import TolerantDecoder
 from schema.contract.wire import Page, Timestamp
 
 MAX_EXCERPT_LENGTH = 80
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MISSPELT_METADATA = b'"metadata_"'
+_KINDS = frozenset(
+    {"assistant", "list", "error", "thread", "thread.message", "thread.message.file", "thread.run", "thread.run.step"}
+)
+"""Every kind that an object of the API can be, without those that end in `.deleted` or `.delta`."""
 
 
 class WireObject(Protocol):
@@ -58,9 +62,12 @@ class ReplyReader(Protocol[KeyT_contra, ValueT_co]):
 
 
 class _PageReply(Struct, Generic[ValueT]):
-    """A list as servers send it, before it is checked. Servers leave out fields that they do not need."""
+    """A list as servers send it, before it is checked. Servers leave out fields that they do not need.
 
-    data: list[ValueT] | UnsetType | None = UNSET
+    Without `data` nothing shows that this is a list, and an empty page would claim that there are no objects.
+    """
+
+    data: list[ValueT] | None
     object: str | None = None
     has_more: bool | None = None
 
@@ -71,10 +78,10 @@ class ObjectReader(Generic[ObjectT]):
 
     wire_type: type[ObjectT]
     kind: str
-    _decoder: json.Decoder[ObjectT] = field(init=False, repr=False, compare=False)
+    _decoder: TolerantDecoder[ObjectT] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_decoder", json.Decoder(self.wire_type))
+        object.__setattr__(self, "_decoder", TolerantDecoder(self.wire_type, self.kind))
 
     def read_result(self, key: tuple[str, ...], body: bytes) -> ObjectT:
         wire = decode_kind(self._decoder, self.kind, body)
@@ -94,10 +101,10 @@ class CreatedReader(Generic[ObjectT]):
     wire_type: type[ObjectT]
     kind: str
     requires_thread_id: bool = False
-    _decoder: json.Decoder[ObjectT] = field(init=False, repr=False, compare=False)
+    _decoder: TolerantDecoder[ObjectT] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_decoder", json.Decoder(self.wire_type))
+        object.__setattr__(self, "_decoder", TolerantDecoder(self.wire_type, self.kind))
 
     def read_result(self, key: ThreadKey | None, body: bytes) -> ObjectT:
         wire = decode_kind(self._decoder, self.kind, body)
@@ -138,25 +145,23 @@ class PageReader(Generic[ObjectT]):
 
     wire_type: type[ObjectT]
     kind: str
-    _decoder: json.Decoder[_PageReply[ObjectT]] = field(init=False, repr=False, compare=False)
+    _decoder: TolerantDecoder[_PageReply[ObjectT]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # The wire type is known only at run time, so the type checker cannot follow.
-        object.__setattr__(self, "_decoder", json.Decoder(_PageReply[self.wire_type]))  # type: ignore[name-defined]
+        page_type = _PageReply[self.wire_type]  # type: ignore[name-defined]
+        object.__setattr__(self, "_decoder", TolerantDecoder(page_type, f"list of {self.kind}"))
 
     def read_result(self, key: PageKey, body: bytes) -> Page[ObjectT]:
         expected = f"a list of {self.kind} objects"
         page = _decode(self._decoder, body, expected, within_data=True)
-        if page.object is not None and page.object != "list":
-            raise UnexpectedReplyError(expected, f"an object of kind '{page.object}'")
-        if page.data is UNSET:
-            # Nothing shows that this is a list. An empty page would claim that there are no objects.
-            raise UnexpectedReplyError(expected, f"no 'data' in {_excerpt(body)}")
+        check_kind(page.object, "list", expected)
         # Servers written in Go send null for an empty list.
         data = page.data or []
-        for wire in data:
-            if not is_upstream_id(wire.id):
-                check_id(wire.id, expected)
+        if not all(is_upstream_id(wire.id) for wire in data):
+            self._decoder.report("data[].id", "a text that cannot stand in a URL")
+            data = [wire for wire in data if is_upstream_id(wire.id)] or data
+            check_id(data[0].id, expected)
         return fit_page(data, page.has_more, key.window)
 
 
@@ -194,15 +199,20 @@ def check_id(wire_id: str, expected: str) -> None:
         )
 
 
-def decode_kind(decoder: json.Decoder[ObjectT], kind: str, body: bytes) -> ObjectT:
-    """Decode an object that is of this kind or names no kind.
+def check_kind(found: str | None, kind: str, expected: str) -> None:
+    """Refuse what says that it is of another kind. An unknown word says nothing."""
+    if found is not None and found != kind and (found in _KINDS or found.endswith((".deleted", ".delta"))):
+        raise UnexpectedReplyError(expected, f"an object of kind '{found}'")
+
+
+def decode_kind(decoder: TolerantDecoder[ObjectT], kind: str, body: bytes) -> ObjectT:
+    """Decode an object that is of this kind, or names no kind or an unknown one.
 
     Raises:
         UnexpectedReplyError: the body holds something else.
     """
     wire = _decode(decoder, body, f"a {kind} object", within_data=False)
-    if wire.object is not None and wire.object != kind:
-        raise UnexpectedReplyError(f"an object of kind '{kind}'", f"one of kind '{wire.object}'")
+    check_kind(wire.object, kind, f"a {kind} object")
     return wire
 
 
@@ -216,16 +226,12 @@ def check_thread(wire: WireObject, thread_id: str) -> None:
         raise UnexpectedReplyError(f"what is in the thread '{thread_id}'", f"what is in the thread '{wire_thread_id}'")
 
 
-def _decode(decoder: json.Decoder[ValueT], body: bytes, expected: str, *, within_data: bool) -> ValueT:
+def _decode(decoder: TolerantDecoder[ValueT], body: bytes, expected: str, *, within_data: bool) -> ValueT:
     body = body.removeprefix(_BYTE_ORDER_MARK)
     try:
         if _MISSPELT_METADATA in body:
             body = json.encode(_each_object(json.decode(body), _with_metadata, within_data=within_data))
-        try:
-            return decoder.decode(body)
-        except ValidationError:
-            # Rare, so it may be slow: decode again with every null of an object left out.
-            return decoder.decode(json.encode(_each_object(json.decode(body), _without_nulls, within_data=within_data)))
+        return decoder.decode(body)
     except ValidationError as error:
         raise UnexpectedReplyError(expected, f"{_excerpt(body)} ({error})") from None
     except UnicodeDecodeError:
@@ -250,23 +256,11 @@ def _each_object(parsed: Any, transform: Callable[[dict[str, Any]], dict[str, An
     return parsed | {"data": [transform(item) if isinstance(item, dict) else item for item in data]}
 
 
-def _without_nulls(wire: dict[str, Any]) -> dict[str, Any]:
-    """Leave out keys that are null, so that null and missing mean the same if a type allows that."""
-    return {
-        name: _without_nulls(value) if name in _PARTS_WITH_COUNTERS and isinstance(value, dict) else value
-        for name, value in wire.items()
-        if value is not None
-    }
-
-
 def _with_metadata(wire: dict[str, Any]) -> dict[str, Any]:
     """Rename `metadata_` to `metadata`. Some servers send the name that they use in their own code."""
     if wire.get("metadata") is None and "metadata_" in wire:
         return wire | {"metadata": wire["metadata_"]}
     return wire
-
-
-_PARTS_WITH_COUNTERS = {"usage", "truncation_strategy"}
 
 
 def _is_complete_json(body: bytes) -> bool:

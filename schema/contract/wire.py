@@ -1,9 +1,9 @@
 """Wire objects: the upstream's objects in its own names and units, for both versions of the API and its many servers.
 
 An object's envelope is decoded eagerly. Parts of many kinds (content parts, tools, step details, ...) stay raw JSON
-until a query selects them. Then each part is decoded on its own, so that an unknown kind or an unexpected shape costs
-only that part. A usage may be any JSON, so that no object is lost because of it. Unknown fields are ignored. Optional
-keys may be missing or null. Times are Unix seconds, whole or fractional.
+until a query selects them. Then each part is decoded on its own. Every field but an id has a default, which stands for
+null, a missing key and a value that cannot be read (see `tolerant_decoder.py`). Unknown fields are ignored. Times are
+Unix seconds, whole or fractional.
 
 Source: the schemas `ThreadObject`, `MessageObject`, `RunObject`, `RunStepObject` and `AssistantObject` of the API's
 specification, versions 1 and 2, and recorded traffic of several servers.
@@ -11,12 +11,17 @@ specification, versions 1 and 2, and recorded traffic of several servers.
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
-Timestamp: TypeAlias = int | float
-"""Unix time in seconds. The specification says whole seconds; some servers send fractions."""
+_YEARS_1_TO_9999 = Meta(ge=-62_135_596_800, le=253_402_300_799)
+
+Timestamp: TypeAlias = Annotated[int, _YEARS_1_TO_9999] | Annotated[float, _YEARS_1_TO_9999]
+"""Unix time in seconds. The specification says whole seconds; some servers send fractions.
+
+A `created_at` of 0 is not known.
+"""
 
 Count: TypeAlias = int | float
 """A whole number. The specification says integer; some servers write it as `4.0`."""
@@ -56,7 +61,7 @@ class ThreadObject(_Wire, frozen=True):
     """A thread. `object` is `thread`."""
 
     id: str
-    created_at: Timestamp
+    created_at: Timestamp = 0
     object: str | None = None
     metadata: MetadataObject = None
     tool_resources: ToolResourcesObject | None = None
@@ -85,7 +90,7 @@ class MessageObject(_Wire, frozen=True):
     """A message. `object` is `thread.message`."""
 
     id: str
-    created_at: Timestamp
+    created_at: Timestamp = 0
     object: str | None = None
     role: str = ""
     status: str | None = None
@@ -104,7 +109,7 @@ class MessageFileObject(_Wire, frozen=True):
     """A file of a message (version 1). `object` is `thread.message.file`."""
 
     id: str
-    created_at: Timestamp
+    created_at: Timestamp = 0
     object: str | None = None
     message_id: str | None = None
 
@@ -150,7 +155,7 @@ class RunObject(_Wire, frozen=True):
     """A run. `object` is `thread.run`."""
 
     id: str
-    created_at: Timestamp
+    created_at: Timestamp = 0
     object: str | None = None
     thread_id: str | None = None
     assistant_id: str | None = None
@@ -183,7 +188,7 @@ class RunStepObject(_Wire, frozen=True):
     """A step of a run. `object` is `thread.run.step`."""
 
     id: str
-    created_at: Timestamp
+    created_at: Timestamp = 0
     object: str | None = None
     assistant_id: str | None = None
     type: str = ""
@@ -202,7 +207,7 @@ class AssistantObject(_Wire, frozen=True):
     """An assistant. `object` is `assistant`."""
 
     id: str
-    created_at: Timestamp
+    created_at: Timestamp = 0
     object: str | None = None
     name: str | None = None
     description: str | None = None
@@ -258,7 +263,7 @@ class ContentPartObject(_Wire, frozen=True):
     text: TextBodyObject | str | None = None
     image_file: ImageFileBodyObject | None = None
     image_url: ImageUrlBodyObject | None = None
-    refusal: str | None = None
+    refusal: Any = None
 
 
 class CitedFileObject(_Wire, frozen=True):
@@ -282,7 +287,7 @@ class AnnotationObject(_Wire, frozen=True):
 class FunctionObject(_Wire, frozen=True):
     """`function` of a tool."""
 
-    name: str
+    name: str = ""
     description: str | None = None
     parameters: Any = None
     strict: bool | None = None
@@ -303,11 +308,11 @@ class ToolObject(_Wire, frozen=True):
 
 
 class FunctionCallObject(_Wire, frozen=True):
-    """`function` of a tool call."""
+    """`function` of a tool call. The specification says that arguments and output are texts; some servers send JSON."""
 
     name: str = ""
-    arguments: str = ""
-    output: str | None = None
+    arguments: Any = None
+    output: Any = None
 
 
 class CodeInterpreterOutputObject(_Wire, frozen=True):
@@ -341,7 +346,7 @@ class FoundTextObject(_Wire, frozen=True):
 class FileSearchResultObject(_Wire, frozen=True):
     """One result of a file search."""
 
-    file_id: str
+    file_id: str = ""
     file_name: str = ""
     score: float = 0.0
     content: list[FoundTextObject] | None = None

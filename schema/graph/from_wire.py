@@ -1,13 +1,14 @@
 """Conversion of wire objects to the leaf types of the graph. Pure.
 
-A part of an unknown kind, or of a known kind in an unexpected shape, becomes the `Unknown...` member of its union,
-with its JSON. A value that is null or missing upstream becomes an empty list or null.
+A part of an unknown kind, or of a known kind without that which makes it one, becomes the `Unknown...` member of its
+union, with its JSON. A value that is null, missing or unreadable becomes an empty list, an empty text or null.
 """
 
 from __future__ import annotations
 
 import msgspec
 
+from schema.contract.tolerant_decoder import TolerantDecoder, parse_raw, text_from_json
 from schema.contract.wire import (
     AttachmentObject,
     ContentPartObject,
@@ -52,14 +53,15 @@ from schema.graph.leaf_types import (
     UnknownToolCall,
     Usage,
 )
-from schema.graph.lenient_parts import decode_part, unknown_part
+from schema.graph.lenient_parts import part_kind, unknown_part
 from schema.graph.scalars import JSON
 
 # Not strict, because a server may write a whole number as 4.0.
-_CONTENT_PART = msgspec.json.Decoder(ContentPartObject, strict=False)
-_TOOL = msgspec.json.Decoder(ToolObject, strict=False)
-_TOOL_CALL = msgspec.json.Decoder(ToolCallObject, strict=False)
-_REQUIRED_ACTION = msgspec.json.Decoder(RequiredActionObject, strict=False)
+_CONTENT_PART = TolerantDecoder(ContentPartObject, "content part", strict=False)
+_TOOL = TolerantDecoder(ToolObject, "tool", strict=False)
+_TOOL_CALL = TolerantDecoder(ToolCallObject, "tool call", strict=False)
+_REQUIRED_ACTION = TolerantDecoder(RequiredActionObject, "required action", strict=False)
+_USAGE = TolerantDecoder(UsageObject, "usage", strict=False)
 
 
 def text_from_content(content: list[msgspec.Raw] | str | None) -> str:
@@ -75,17 +77,18 @@ def content_from_wire(content: list[msgspec.Raw] | str | None) -> list[MessageCo
 
 
 def _content_part_from_wire(raw: msgspec.Raw) -> MessageContent:
-    match decode_part(_CONTENT_PART, raw):
-        case ContentPartObject(type="text", text=TextBodyObject() as body):
+    part = _CONTENT_PART.decode_part(raw)
+    match part_kind(part, "text", "image_file", "image_url", "refusal"), part:
+        case "text", ContentPartObject(text=TextBodyObject() as body):
             return TextContent(text=body.value, raw_annotations=body.annotations)
-        case ContentPartObject(type="text", text=str() as text):
+        case "text", ContentPartObject(text=str() as text):
             return TextContent(text=text, raw_annotations=None)
-        case ContentPartObject(type="image_file", image_file=image) if image is not None:
+        case "image_file", ContentPartObject(image_file=image) if image is not None:
             return ImageFileContent(file_id=image.file_id, detail=recognize_optional(ImageDetail, image.detail))
-        case ContentPartObject(type="image_url", image_url=image_url) if image_url is not None:
+        case "image_url", ContentPartObject(image_url=image_url) if image_url is not None:
             return ImageUrlContent(url=image_url.url, detail=recognize_optional(ImageDetail, image_url.detail))
-        case ContentPartObject(type="refusal", refusal=str() as refusal):
-            return RefusalContent(refusal=refusal)
+        case "refusal", ContentPartObject(refusal=str() | None as refusal):
+            return RefusalContent(refusal=refusal or "")
         case _:
             kind, value = unknown_part(raw)
             return UnknownContent(type=kind, raw=value)
@@ -97,7 +100,7 @@ def tools_from_wire(tools: RawList) -> list[Tool]:
 
 
 def _tool_from_wire(raw: msgspec.Raw) -> Tool:
-    match decode_part(_TOOL, raw):
+    match _TOOL.decode_part(raw):
         case ToolObject(type="code_interpreter"):
             return CodeInterpreterTool(type="code_interpreter")
         case ToolObject(type="file_search", file_search=options):
@@ -122,15 +125,18 @@ def tool_calls_from_wire(calls: RawList) -> list[ToolCall]:
 
 
 def _tool_call_from_wire(raw: msgspec.Raw) -> ToolCall:
-    call = decode_part(_TOOL_CALL, raw)
-    match call:
-        case ToolCallObject(type="function", id=str() as call_id, function=function) if function is not None:
+    call = _TOOL_CALL.decode_part(raw)
+    match part_kind(call, "function", "code_interpreter", "file_search"), call:
+        case "function", ToolCallObject(id=str() as call_id, function=function) if function is not None:
             return FunctionToolCall(
-                id=call_id, name=function.name, arguments=function.arguments, output=function.output
+                id=call_id,
+                name=function.name,
+                arguments=text_from_json(function.arguments),
+                output=None if function.output is None else text_from_json(function.output),
             )
-        case ToolCallObject(type="code_interpreter", id=str() as call_id, code_interpreter=code) if code is not None:
+        case "code_interpreter", ToolCallObject(id=str() as call_id, code_interpreter=code) if code is not None:
             return CodeInterpreterToolCall(id=call_id, input=code.input, raw_outputs=code.outputs)
-        case ToolCallObject(type="file_search", id=str() as call_id, file_search=search):
+        case "file_search", ToolCallObject(id=str() as call_id, file_search=search):
             ranking = search.ranking_options if search is not None else None
             return FileSearchToolCall(
                 id=call_id,
@@ -146,7 +152,7 @@ def _tool_call_from_wire(raw: msgspec.Raw) -> ToolCall:
                     for result in (search.results if search is not None else None) or ()
                 ],
             )
-        case ToolCallObject(type="retrieval", id=str() as call_id):
+        case "retrieval", ToolCallObject(id=str() as call_id):
             return RetrievalToolCall(id=call_id)
         case _:
             kind, value = unknown_part(raw)
@@ -155,13 +161,17 @@ def _tool_call_from_wire(raw: msgspec.Raw) -> ToolCall:
 
 def required_action_from_wire(raw: msgspec.Raw) -> RequiredAction | None:
     """Convert the required action of a run. Null, and the empty object that some servers send, become None."""
-    action = decode_part(_REQUIRED_ACTION, raw)
-    if action is not None and action.type == "submit_tool_outputs" and action.submit_tool_outputs is not None:
+    action = _REQUIRED_ACTION.decode_part(raw)
+    if (
+        action is not None
+        and part_kind(action, "submit_tool_outputs") == "submit_tool_outputs"
+        and action.submit_tool_outputs is not None
+    ):
         calls = tool_calls_from_wire(action.submit_tool_outputs.tool_calls)
         functions = [call for call in calls if isinstance(call, FunctionToolCall)]
         if len(functions) == len(calls):
             return SubmitToolOutputsAction(tool_calls=functions)
-    if not msgspec.json.decode(raw):
+    if not parse_raw(raw):
         return None
     kind, value = unknown_part(raw)
     return UnknownRequiredAction(type=kind, raw=value)
@@ -207,12 +217,12 @@ def integer_from_wire(count: Count | None) -> int | None:
 
 
 def usage_from_wire(value: object) -> Usage | None:
-    """Convert the token usage; None if it is not known yet or cannot be read."""
+    """Convert the token usage; None if it is not known yet or is no object."""
     try:
         usage = msgspec.convert(value, UsageObject | None, strict=False)
     except msgspec.ValidationError:
-        return None
-    if usage is None:
+        usage = _USAGE.decode_part(msgspec.Raw(msgspec.json.encode(value)))
+    if usage is None or (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (None, None, None):
         return None
     cached = usage.prompt_token_details or usage.prompt_tokens_details
     reasoning = usage.completion_tokens_details

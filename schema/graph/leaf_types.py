@@ -11,14 +11,15 @@ from typing import Annotated, TypeAlias
 import msgspec
 import strawberry
 
+from schema.contract.tolerant_decoder import TolerantDecoder
 from schema.contract.wire import AnnotationObject, CodeInterpreterOutputObject, RawList
 from schema.graph.documented_field import documented_field, plain_field
 from schema.graph.enums import AttachmentTool, ImageDetail
-from schema.graph.lenient_parts import decode_part, unknown_part
+from schema.graph.lenient_parts import part_kind, unknown_part
 from schema.graph.scalars import JSON
 
-_ANNOTATION = msgspec.json.Decoder(AnnotationObject, strict=False)
-_OUTPUT = msgspec.json.Decoder(CodeInterpreterOutputObject, strict=False)
+_ANNOTATION = TolerantDecoder(AnnotationObject, "annotation", strict=False)
+_OUTPUT = TolerantDecoder(CodeInterpreterOutputObject, "code interpreter's output", strict=False)
 
 _KIND = "The upstream's name of the kind. Empty if it sends none."
 _RAW = "The part as the upstream sent it."
@@ -63,9 +64,9 @@ Annotation: TypeAlias = Annotated[
 
 
 def _annotation_from_wire(raw: msgspec.Raw) -> Annotation:
-    part = decode_part(_ANNOTATION, raw)
-    match part:
-        case AnnotationObject(type="file_citation", file_citation=cited) if cited is not None:
+    part = _ANNOTATION.decode_part(raw)
+    match part_kind(part, "file_citation", "file_path"), part:
+        case "file_citation", AnnotationObject(file_citation=cited) if cited is not None:
             return FileCitation(
                 text=part.text,
                 start_index=part.start_index,
@@ -73,7 +74,7 @@ def _annotation_from_wire(raw: msgspec.Raw) -> Annotation:
                 file_id=cited.file_id,
                 quote=cited.quote,
             )
-        case AnnotationObject(type="file_path", file_path=path) if path is not None:
+        case "file_path", AnnotationObject(file_path=path) if path is not None:
             return FilePath(
                 text=part.text, start_index=part.start_index, end_index=part.end_index, file_id=path.file_id
             )
@@ -265,10 +266,11 @@ CodeInterpreterOutput: TypeAlias = Annotated[
 
 
 def _output_from_wire(raw: msgspec.Raw) -> CodeInterpreterOutput:
-    match decode_part(_OUTPUT, raw):
-        case CodeInterpreterOutputObject(type="logs", logs=str() as logs):
+    output = _OUTPUT.decode_part(raw)
+    match part_kind(output, "logs", "image"), output:
+        case "logs", CodeInterpreterOutputObject(logs=str() as logs):
             return CodeInterpreterLogs(logs=logs)
-        case CodeInterpreterOutputObject(type="image", image=image) if image is not None:
+        case "image", CodeInterpreterOutputObject(image=image) if image is not None:
             return CodeInterpreterImage(file_id=image.file_id)
         case _:
             kind, value = unknown_part(raw)

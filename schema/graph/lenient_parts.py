@@ -1,22 +1,24 @@
-"""Raw parts of wire objects, decoded one by one, so that a part of an unknown shape affects no other part."""
+"""Raw parts of wire objects: the kind of a part, and what is shown of a part of an unknown kind or shape."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
+from schema.contract.tolerant_decoder import parse_raw
 from schema.graph.scalars import JSON
 
-PartT = TypeVar("PartT")
 
+def part_kind(part: Any, *kinds: str) -> str:
+    """Return the kind of a decoded part. If it names none, its only field that is named like one of `kinds` tells it.
 
-def decode_part(decoder: msgspec.json.Decoder[PartT], raw: msgspec.Raw) -> PartT | None:
-    """Decode a part. Returns None if it has no known shape."""
-    try:
-        return decoder.decode(raw)
-    except msgspec.ValidationError:
-        return None
+    Returns "" for a part of which neither is known, or that is None.
+    """
+    if part is None or part.type:
+        return "" if part is None else str(part.type)
+    present = [kind for kind in kinds if getattr(part, kind) is not None]
+    return present[0] if len(present) == 1 else ""
 
 
 def unknown_part(raw: msgspec.Raw) -> tuple[str, JSON]:
@@ -24,6 +26,6 @@ def unknown_part(raw: msgspec.Raw) -> tuple[str, JSON]:
 
     A part that is null or missing becomes an empty object, because `raw` is never null in the graph.
     """
-    value: Any = msgspec.json.decode(raw)
+    value = parse_raw(raw)
     kind = value.get("type") if isinstance(value, dict) else None
     return kind if isinstance(kind, str) else "", JSON({} if value is None else value)

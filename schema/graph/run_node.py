@@ -11,7 +11,7 @@ import strawberry
 from schema.contract.keys import AssistantKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.kinds import RUN_STEPS, RUNS, RunStepPageKey
 from schema.contract.paging import CursorScope, window_from_arguments
-from schema.contract.run_events import is_terminal
+from schema.contract.run_events import TERMINAL_STATUSES, is_terminal
 from schema.contract.wire import RunObject
 from schema.engine.context import Context, Info
 from schema.graph.assistant_node import Assistant
@@ -30,6 +30,8 @@ from schema.graph.leaf_types import RequiredAction, RunError, Tool, TruncationSt
 from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, VERSION_1, ListPlanner, Node, ReferenceTarget
 from schema.graph.references import follow_reference
 from schema.graph.scalars import JSON, DateTime, Metadata, to_date_time, to_json, to_metadata
+
+_STATUSES_WITHOUT_ACTION = TERMINAL_STATUSES | {"queued", "in_progress", "cancelling"}
 
 
 def _plan_steps(context: Context, key: RunKey, **paging: Any) -> ConnectionPlan[RunStep]:
@@ -100,6 +102,8 @@ class Run(Node):
     @documented_field
     def required_action(self) -> RequiredAction | None:
         """The action that the run waits for. Null unless the run waits for the client."""
+        if self.wire.status in _STATUSES_WITHOUT_ACTION:
+            return None  # some servers leave the action that was answered
         return required_action_from_wire(self.wire.required_action)
 
     @documented_field
@@ -115,7 +119,7 @@ class Run(Node):
     @documented_field
     def expires_at(self) -> DateTime | None:
         """The time when the run will expire unless it is finished. Null once its status is final."""
-        return to_date_time(self.wire.expires_at)
+        return None if is_terminal(self.wire.status) else to_date_time(self.wire.expires_at)
 
     @documented_field
     def started_at(self) -> DateTime | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, TypeAlias
 
-import msgspec
 import strawberry
 
 from schema.contract.keys import AssistantKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.kinds import RUN_STEPS
+from schema.contract.tolerant_decoder import TolerantDecoder
 from schema.contract.wire import RunStepObject, StepDetailsObject
 from schema.engine.context import Info
 from schema.graph.assistant_node import Assistant
@@ -17,12 +17,12 @@ from schema.graph.documented_field import documented_field, plain_field
 from schema.graph.enums import RunStepStatus, RunStepType, recognize
 from schema.graph.from_wire import run_error_from_wire, tool_calls_from_wire, usage_from_wire
 from schema.graph.leaf_types import RunError, ToolCall, Usage
-from schema.graph.lenient_parts import decode_part, unknown_part
+from schema.graph.lenient_parts import part_kind, unknown_part
 from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, ListPlanner, Node, ReferenceTarget
 from schema.graph.references import follow_reference
 from schema.graph.scalars import JSON, DateTime, Metadata, to_date_time, to_metadata
 
-_STEP_DETAILS = msgspec.json.Decoder(StepDetailsObject, strict=False)
+_STEP_DETAILS = TolerantDecoder(StepDetailsObject, "step's details", strict=False)
 
 
 @strawberry.type(description="Details of a step that wrote a message.")
@@ -120,11 +120,12 @@ class RunStep(Node):
     def details(self) -> StepDetails:
         """The message that the step wrote, or the tool calls that it made."""
         raw = self.wire.step_details
-        match decode_part(_STEP_DETAILS, raw):
-            case StepDetailsObject(type="message_creation", message_creation=created) if created is not None:
+        details = _STEP_DETAILS.decode_part(raw)
+        match part_kind(details, "message_creation", "tool_calls"), details:
+            case "message_creation", StepDetailsObject(message_creation=created) if created is not None:
                 message = MessageKey(self.key.thread_id, created.message_id)
                 return MessageCreationDetails(message_id=created.message_id, key=message)
-            case StepDetailsObject(type="tool_calls", tool_calls=calls):
+            case "tool_calls", StepDetailsObject(tool_calls=calls):
                 return ToolCallsDetails(tool_calls=tool_calls_from_wire(calls))
             case _:
                 kind, value = unknown_part(raw)

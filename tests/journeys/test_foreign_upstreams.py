@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from schema.contract.keys import MessageKey, to_global_id
+from schema.contract.keys import MessageKey, RunKey, to_global_id
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.scripted_upstream import Request, ScriptedResponse, ScriptedUpstream, response, scripted_upstream
 
@@ -112,6 +112,52 @@ async def test_text_without_annotations_and_a_message_without_status(serve: Serv
         nodes = (await gateway.data(query))["thread"]["messages"]["nodes"]
         assert [node["text"] for node in nodes] == ["Hi.\nBare.", "A string."]
         assert all(node["attachments"] == [] for node in nodes)
+
+
+WAITING = {"id": "r", "object": "thread.run", "created_at": 1, "thread_id": "t", "status": "requires_action"}
+
+
+@pytest.mark.parametrize(("sent", "shown"), [(None, ""), ({"a": 1}, '{"a":1}'), ([], "[]"), ("{}", "{}")])
+async def test_a_call_without_arguments_or_with_an_object_can_be_answered(
+    serve: Serve, upstream: ScriptedUpstream, sent: object, shown: str
+) -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "now", "arguments": sent}}
+    action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": [call]}}
+    run = WAITING | {"required_action": action}
+    routes = {"GET /threads/t/runs/r": run, "POST /threads/t/runs/r/submit_tool_outputs": run | {"status": "queued"}}
+    run_id = to_global_id(RunKey("t", "r"))
+    async with serve(routes) as gateway:
+        calls = "requiredAction { ... on SubmitToolOutputsAction { toolCalls { id name arguments } } }"
+        found = (await gateway.data(f'{{ run(id: "{run_id}") {{ {calls} }} }}'))["run"]["requiredAction"]
+        assert found == {"toolCalls": [{"id": "call_1", "name": "now", "arguments": shown}]}
+        outputs = '[{toolCallId: "call_1", output: "12:00"}]'
+        answer = f'submitToolOutputs(input: {{runId: "{run_id}", toolOutputs: {outputs}}})'
+        reply = (await gateway.data(f"mutation {{ {answer} {{ run {{ status }} {ERRORS} }} }}"))["submitToolOutputs"]
+        assert reply == {"run": {"status": "QUEUED"}, "userErrors": []}
+    assert upstream.requests[-1].json["tool_outputs"] == [{"tool_call_id": "call_1", "output": "12:00"}]
+
+
+async def test_one_bad_field_takes_neither_its_object_nor_its_page_along(serve: Serve) -> None:
+    text = [{"type": "text", "text": {"value": "Hi.", "annotations": {}}}]
+    attachment = {"file_id": "f", "tools": [{"type": None}, "file_search"]}
+    messages = [
+        {"id": "m1", "created_at": 1, "role": "user", "content": text, "metadata": [], "attachments": {}},
+        {"id": "m2", "created_at": 2, "role": "user", "content": text, "attachments": [attachment]},
+    ]
+    run = {"id": "r1", "created_at": 1, "status": "incomplete", "last_error": "boom", "temperature": "0.5"}
+    runs = [run | {"incomplete_details": "max", "tools": ["file_search"]}, run | {"id": "r2", "last_error": None}]
+    async with serve({"GET /threads/t/messages": {"data": messages}, "GET /threads/t/runs": {"data": runs}}) as gateway:
+        shown = "nodes { upstreamId text metadata attachments { fileId tools } }"
+        run_fields = "status lastError { code } temperature incompleteReason tools { ... on UnknownTool { raw } }"
+        query = f'{{ thread(id: "t") {{ messages {{ {shown} }} runs {{ nodes {{ {run_fields} }} }} }} }}'
+        thread = (await gateway.data(query))["thread"]
+    attached = [{"fileId": "f", "tools": ["UNRECOGNIZED", "UNRECOGNIZED"]}]
+    assert thread["messages"]["nodes"] == [
+        {"upstreamId": "m1", "text": "Hi.", "metadata": {}, "attachments": []},
+        {"upstreamId": "m2", "text": "Hi.", "metadata": {}, "attachments": attached},
+    ]
+    bare = {"status": "INCOMPLETE", "lastError": None, "temperature": None, "incompleteReason": None}
+    assert thread["runs"]["nodes"] == [bare | {"tools": [{"raw": "file_search"}]}, bare | {"tools": []}]
 
 
 async def test_a_step_that_names_a_message_that_is_not_there(serve: Serve) -> None:

@@ -180,7 +180,7 @@ def test_call_deltas_hold_only_the_new_fields() -> None:
     found = diff_events(
         call_delta("step_1", {"index": 0, "id": "call_1", "function": {"name": "f", "arguments": ""}}),
         call_delta("step_1", {"function": {"arguments": "{"}}, {"index": 1, "code_interpreter": {"input": "1"}}),
-        call_delta("step_1", {"index": 0}, {"index": -1, "id": "x"}, {"index": True, "id": "x"}, "x"),  # type: ignore[arg-type]
+        call_delta("step_1", {"index": 0}, {"index": -1, "id": "x"}, {"index": 1e9, "id": "x"}, "x"),  # type: ignore[arg-type]
         call_delta("step_1", {"index": 2, "type": "file_search", "id": "call_3", "file_search": {}}),
         state=started_state(),
     )
@@ -199,7 +199,6 @@ def test_call_deltas_hold_only_the_new_fields() -> None:
         {"id": 3, "delta": {}},
         {"id": "msg_1", "delta": []},
         {"id": "msg_1", "object": "thread.message.delta", "delta": {"content": 3}},
-        {"id": "msg_1", "object": "thread.message.delta", "delta": {"content": [{"index": "0", "text": "a"}]}},
         {"id": "msg_1", "object": "thread.message.delta", "delta": {"content": [{"text": 3}, 4, {"image_file": {}}]}},
         {"id": "msg_1", "object": "thread.message.delta", "delta": {"content": [{"text": {"value": ""}}]}},
         {"id": "step_1", "object": "thread.run.step.delta", "delta": {"step_details": None}},
@@ -208,6 +207,28 @@ def test_call_deltas_hold_only_the_new_fields() -> None:
 )
 def test_an_unreadable_delta_is_no_change(delta: dict[str, Any]) -> None:
     assert diff_events(StreamEvent(delta=delta), state=started_state()) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"index": 0, "text": {"value": "a"}}],
+        [{"index": "0", "text": "a"}],
+        [{"index": None, "text": {"value": "a", "annotations": {}}}],
+        [{"index": 0.0, "text": {"value": "a", "annotations": None}}],
+        {"index": 0, "text": {"value": "a"}},
+        "a",
+    ],
+)
+def test_text_that_can_be_read_is_never_dropped(content: object) -> None:
+    delta = {"id": "msg_1", "object": "thread.message.delta", "delta": {"content": content}}
+    assert diff_events(StreamEvent(delta=delta), state=started_state()) == [TextDeltaChange("msg_1", 0, "a")]
+
+
+@pytest.mark.parametrize(("sent", "arguments"), [({"a": 1}, '{"a":1}'), ("{", "{"), (None, None)])
+def test_arguments_of_a_delta_are_a_text(sent: object, arguments: str | None) -> None:
+    (change,) = diff_events(call_delta("step_1", {"id": "c", "function": {"arguments": sent}}), state=started_state())
+    assert change == ToolCallDeltaChange("step_1", 0, "c", arguments=arguments)
 
 
 def test_a_text_delta_holds_its_annotations() -> None:

@@ -175,7 +175,15 @@ def test_an_object_without_a_kind_gets_the_kind_of_its_event(name: str, data: ob
     (event,) = read(frame(name, data))
     assert isinstance(event.wire, kind)
     (delta,) = read(frame("thread.run.step.delta", {"id": "step_1", "delta": {}}))
-    assert delta.delta == {"id": "step_1", "delta": {}}
+    assert delta.delta == {"id": "step_1", "object": "thread.run.step.delta", "delta": {}}
+
+
+def test_a_known_event_with_an_object_of_an_unknown_word_is_read_by_its_name() -> None:
+    named, nameless = read(
+        frame("thread.run.completed", RUN | {"object": "run"}) + frame("thread.run.telemetry", RUN | {"object": "run"})
+    )
+    assert isinstance(named.wire, RunObject)
+    assert nameless.wire is None
 
 
 def test_nulls_and_misspelt_metadata_are_read_as_in_responses() -> None:

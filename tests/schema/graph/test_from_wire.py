@@ -1,3 +1,6 @@
+import copy
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -61,6 +64,11 @@ from tests.support.wire_samples import decoded, message, raw, raws
             ImageUrlContent(url="https://x.test", detail=ImageDetail.LOW),
         ),
         ({"type": "refusal", "refusal": "No."}, RefusalContent(refusal="No.")),
+        (
+            {"type": "text", "text": {"value": "hello", "annotations": {}}},
+            TextContent(text="hello", raw_annotations=[]),
+        ),
+        ({"type": None, "text": {"value": "hello"}}, TextContent(text="hello", raw_annotations=None)),
     ],
 )
 def test_a_content_part_of_a_known_kind(sent: object, made: object) -> None:
@@ -71,8 +79,8 @@ def test_a_content_part_of_a_known_kind(sent: object, made: object) -> None:
     "sent",
     [
         {"type": "hologram", "hologram": {"a": [1, None]}},
-        {"type": "text", "text": {"value": None}},
         {"type": "text"},
+        {"type": "text", "text": 7},
         {"type": "image_file", "image_file": {}},
         {"type": "image_url", "image_url": "https://x.test"},
         {"type": "refusal", "refusal": {"reason": "x"}},
@@ -187,7 +195,7 @@ def test_a_tool_call_of_a_known_kind(sent: object, made: object) -> None:
         ({"type": "browser"}, None),
         ({"type": "function", "id": "call_1"}, "call_1"),
         ({"type": "function", "function": {"name": "f"}}, None),
-        ({"type": "function", "id": "call_1", "function": {"name": "f", "arguments": {"a": 1}}}, None),
+        ({"type": "browser", "id": "call_1", "function": 7}, "call_1"),
         ({"type": "retrieval", "id": None}, None),
     ],
 )
@@ -213,7 +221,7 @@ def test_a_required_action_asks_for_the_outputs_of_function_calls() -> None:
         {"type": "submit_tool_approval", "submit_tool_approval": {"tool_calls": [FUNCTION_CALL]}},
         {"type": "submit_tool_outputs"},
         {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": [FUNCTION_CALL, {"type": "mcp"}]}},
-        {"submit_tool_outputs": {"tool_calls": [FUNCTION_CALL]}},
+        {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": "call_1"}},
     ],
 )
 def test_an_unknown_required_action_keeps_its_json(action: dict[str, object]) -> None:
@@ -284,7 +292,7 @@ def test_usage_in_every_spelling(sent: dict[str, object], cached: int | None, re
     )
 
 
-@pytest.mark.parametrize("sent", [None, 7, [], "4", {"prompt_tokens": 4.5}, {"completion_tokens_details": "none"}])
+@pytest.mark.parametrize("sent", [None, 7, [], "4", {}, {"prompt_tokens": 4.5}, {"completion_tokens_details": "none"}])
 def test_a_usage_that_cannot_be_read_is_none(sent: object) -> None:
     assert usage_from_wire(sent) is None
 
@@ -301,3 +309,69 @@ def test_a_counter_may_be_a_float_or_null() -> None:
 def test_a_count_is_an_integer(count: Count | None, made: int | None) -> None:
     assert integer_from_wire(count) == made
     assert not isinstance(integer_from_wire(count), float)
+
+
+@pytest.mark.parametrize(
+    ("sent", "arguments"), [(None, ""), ({"a": [1, None]}, '{"a":[1,null]}'), ([], "[]"), (7, "7"), ("{}", "{}")]
+)
+def test_arguments_of_a_call_are_a_text_and_the_call_can_be_answered(sent: object, arguments: str) -> None:
+    call: dict[str, Any] = {"type": "function", "id": "call_1", "function": {"name": "f", "arguments": sent}}
+    action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": [call]}}
+    shown = FunctionToolCall(id="call_1", name="f", arguments=arguments, output=None)
+    assert required_action_from_wire(raw(action)) == SubmitToolOutputsAction(tool_calls=[shown])
+    answered = {"name": "f", "output": sent}
+    output = None if sent is None else arguments
+    assert tool_calls_from_wire(raws(call | {"function": answered})) == [
+        FunctionToolCall(id="call_1", name="f", arguments="", output=output)
+    ]
+
+
+def citations(raw_annotations: list[msgspec.Raw]) -> list[Any]:
+    return list(TextContent(text="", raw_annotations=raw_annotations).annotations())
+
+
+@pytest.mark.parametrize(
+    ("convert", "sent", "names"),
+    [
+        (content_from_wire, {"type": "text", "text": {"value": "x"}}, ["text.value"]),
+        (content_from_wire, {"type": "refusal", "refusal": "x"}, ["refusal"]),
+        (tools_from_wire, {"type": "function", "function": {"name": "x"}}, ["function.name"]),
+        (
+            tool_calls_from_wire,
+            {"type": "function", "id": "c", "function": {"name": "x", "arguments": "x", "output": "x"}},
+            ["function.name", "function.arguments", "function.output"],
+        ),
+        (
+            tool_calls_from_wire,
+            {"type": "code_interpreter", "id": "c", "code_interpreter": {"input": "x", "outputs": []}},
+            ["code_interpreter.input"],
+        ),
+        (
+            tool_calls_from_wire,
+            {
+                "type": "file_search",
+                "id": "c",
+                "file_search": {"results": [{"file_id": "f", "file_name": "x", "score": 1, "content": []}]},
+            },
+            [f"file_search.results.0.{name}" for name in ("file_id", "file_name", "score", "content")],
+        ),
+        (
+            citations,
+            {"type": "file_citation", "text": "x", "start_index": 1, "end_index": 2, "file_citation": {"file_id": "f"}},
+            ["text", "start_index", "end_index", "file_citation.quote"],
+        ),
+    ],
+)
+def test_null_and_missing_mean_the_same_inside_parts(convert: Any, sent: Any, names: list[str]) -> None:
+    (whole,) = convert(raws(sent))
+    for name in names:
+        *steps, last = name.split(".")
+        changed = copy.deepcopy(sent)
+        parent = changed
+        for step in steps:
+            parent = parent[int(step) if step.isdigit() else step]
+        parent[last] = None
+        (with_null,) = convert(raws(changed))
+        del parent[last]
+        assert convert(raws(changed)) == [with_null]
+        assert type(with_null) is type(whole)

@@ -45,7 +45,6 @@ def test_annotations_of_known_kinds() -> None:
         {"type": "url_citation", "url_citation": {"url": "https://x.test"}},
         {"type": "file_citation", **SPAN},
         {"type": "file_citation", **SPAN, "file_citation": {"quote": "x"}},
-        {"type": "file_path", **SPAN | {"start_index": None}, "file_path": {"file_id": "f"}},
     ],
 )
 def test_an_annotation_of_an_unknown_kind_or_shape_keeps_its_json(sent: dict[str, object]) -> None:

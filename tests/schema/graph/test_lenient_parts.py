@@ -1,21 +1,24 @@
-import msgspec
 import pytest
 
-from schema.contract.wire import KindObject
-from schema.graph.lenient_parts import decode_part, unknown_part
+from schema.contract.wire import ToolCallObject
+from schema.graph.lenient_parts import part_kind, unknown_part
 from schema.graph.scalars import JSON
-from tests.support.wire_samples import raw
-
-DECODER = msgspec.json.Decoder(KindObject)
+from tests.support.wire_samples import decoded, raw
 
 
-def test_a_part_of_the_known_shape_is_decoded_and_unknown_keys_are_ignored() -> None:
-    assert decode_part(DECODER, raw({"type": "a", "more": 1})) == KindObject("a")
-
-
-@pytest.mark.parametrize("sent", [{"type": 5}, {"type": None}, "text", 5, None, [1]])
-def test_a_part_of_another_shape_is_none(sent: object) -> None:
-    assert decode_part(DECODER, raw(sent)) is None
+@pytest.mark.parametrize(
+    ("sent", "kind"),
+    [
+        ({"type": "browser", "function": {}}, "browser"),
+        ({"function": {}}, "function"),
+        ({"function": None, "file_search": {}}, "file_search"),
+        ({"function": {}, "file_search": {}}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_part_without_a_kind_is_of_the_kind_that_its_only_known_field_tells(sent: object, kind: str) -> None:
+    assert part_kind(decoded(ToolCallObject, sent), "function", "file_search") == kind
+    assert part_kind(None, "function") == ""
 
 
 @pytest.mark.parametrize(

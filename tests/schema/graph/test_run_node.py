@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from schema.contract.keys import RunKey, to_global_id
+from schema.contract.run_events import TERMINAL_STATUSES
 from schema.contract.wire import RunObject
 from tests.schema.builders import THREAD, data_of, errors_of, execute
 from tests.support.fake_threads_api import FakeThreadsApi
@@ -100,20 +101,11 @@ async def test_a_run_with_everything() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("sent", "selection", "path"),
-    [
-        (run(completed_at=1_795_329_859_000), "completedAt", "completedAt"),
-        (run(usage={"total_tokens": 2**31}), "usage { totalTokens }", "usage"),
-    ],
-)
-async def test_a_value_that_graphql_cannot_represent_is_an_error_of_its_own_field(
-    sent: RunObject, selection: str, path: str
-) -> None:
-    api = FakeThreadsApi(threads={THREAD: thread()}, runs={RUN: sent})
-    document = f"query ($id: ID!) {{ run(id: $id) {{ upstreamId {selection} }} }}"
+async def test_a_value_that_graphql_cannot_represent_is_an_error_of_its_own_field() -> None:
+    api = FakeThreadsApi(threads={THREAD: thread()}, runs={RUN: run(usage={"total_tokens": 2**31})})
+    document = "query ($id: ID!) { run(id: $id) { upstreamId usage { totalTokens } } }"
     result = await execute(api, document, {"id": to_global_id(RUN)})
-    assert result.data == {"run": {"upstreamId": "run_1", path: None}}
+    assert result.data == {"run": {"upstreamId": "run_1", "usage": None}}
     ((_, code),) = errors_of(result)
     assert code == "UPSTREAM_INVALID_RESPONSE"
 
@@ -122,3 +114,22 @@ async def test_a_whole_float_is_an_integer_and_unreadable_usage_is_null() -> Non
     sent = run(max_prompt_tokens=300.0, max_completion_tokens=400.5, usage={"prompt_tokens": "many"})
     made = await run_with("maxPromptTokens maxCompletionTokens usage { promptTokens }", sent)
     assert repr(made) == repr({"maxPromptTokens": 300, "maxCompletionTokens": None, "usage": None})
+
+
+ACTION = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": []}}
+
+
+@pytest.mark.parametrize(
+    ("status", "waits", "expires"),
+    [
+        *((status, False, False) for status in sorted(TERMINAL_STATUSES)),
+        *((status, False, True) for status in ("queued", "in_progress", "cancelling")),
+        ("requires_action", True, True),
+        ("paused_for_approval", True, True),
+        ("", True, True),
+    ],
+)
+async def test_a_left_over_action_or_expiry_is_not_shown(status: str, waits: bool, expires: bool) -> None:
+    sent = run(status=status, required_action=ACTION, expires_at=5)
+    made = await run_with("requiredAction { __typename } expiresAt", sent)
+    assert (made["requiredAction"] is not None, made["expiresAt"] is not None) == (waits, expires)
