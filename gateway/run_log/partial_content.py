@@ -7,14 +7,15 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from gateway.run_log.delta_merging import merge_delta, merge_items
 from schema.contract.run_events import TextDeltaChange, ToolCallDeltaChange
 from schema.contract.tolerant_decoder import TolerantDecoder, parse_raw, text_from_json
 from schema.contract.wire import ContentPartObject, MessageObject, RunStepObject, TextBodyObject
 
 _PART = TolerantDecoder(ContentPartObject, "content part")
 
-# Fills the index of a part without deltas, such as an image, so that the parts behind it keep their index.
-_NO_TEXT = Raw(b'{"type":"text","text":{"value":"","annotations":[]}}')
+_NO_PART = Raw(b"{}")
+"""Fills the index of a part without deltas, so that the parts behind it keep their index."""
 
 
 class _PartialText:
@@ -24,7 +25,7 @@ class _PartialText:
 
     def __init__(self, body: TextBodyObject) -> None:
         self.pieces = [body.value] if body.value else []
-        self.annotations = list(body.annotations or ())
+        self.annotations = [parse_raw(raw) for raw in body.annotations or ()]
 
     def to_content_part(self) -> Raw:
         text = {"value": "".join(self.pieces), "annotations": self.annotations}
@@ -32,7 +33,7 @@ class _PartialText:
 
 
 class PartialContent:
-    """A message's content built from text deltas. Deltas for a part that is not text are dropped."""
+    """A message's content built from deltas of texts and of other parts."""
 
     __slots__ = ("_memo", "_parts")
 
@@ -45,8 +46,14 @@ class PartialContent:
             self._parts = dict(enumerate(content or ()))
 
     def add_delta(self, delta: TextDeltaChange) -> None:
-        """Append one delta."""
+        """Append one delta. Text for a part that is not text is dropped."""
         part = self._parts.get(delta.index)
+        if delta.rest is not None:
+            known = None if part is None or isinstance(part, _PartialText) else parse_raw(part)
+            merged = merge_delta(known if isinstance(known, dict) else {}, delta.rest)
+            self._parts[delta.index] = Raw(msgspec.json.encode(merged))
+            self._memo = None
+            return
         if not isinstance(part, _PartialText):
             body = TextBodyObject() if part is None else text_body_from_part(part)
             if body is None:
@@ -54,13 +61,14 @@ class PartialContent:
             part = self._parts[delta.index] = _PartialText(body)
         if delta.value:
             part.pieces.append(delta.value)
-        part.annotations += delta.annotations
+        if delta.annotations:
+            part.annotations = merge_items(part.annotations, [parse_raw(raw) for raw in delta.annotations])
         self._memo = None
 
     def to_content_parts(self) -> list[Raw]:
         """Return the parts received so far, in order."""
         if self._memo is None:
-            parts = (self._parts.get(index, _NO_TEXT) for index in range(max(self._parts, default=-1) + 1))
+            parts = (self._parts.get(index, _NO_PART) for index in range(max(self._parts, default=-1) + 1))
             self._memo = [part.to_content_part() if isinstance(part, _PartialText) else part for part in parts]
         return self._memo
 
@@ -71,7 +79,7 @@ class PartialContent:
 
 
 class PartialToolCalls:
-    """A step's tool calls, built from deltas of their arguments and code."""
+    """A step's tool calls, built from deltas of their arguments and code, and of all that other kinds have."""
 
     __slots__ = ("_calls", "_memo")
 
@@ -98,6 +106,8 @@ class PartialToolCalls:
             code = call["code_interpreter"] = _fields(call.get("code_interpreter"), input="")
             code.setdefault("outputs", [])
             code["input"] += delta.code
+        if delta.rest is not None:
+            self._calls[delta.index] = merge_delta(call, delta.rest)
         self._memo = None
 
     def to_step_details(self) -> Raw:
@@ -114,7 +124,7 @@ def text_body_from_part(part: Raw) -> TextBodyObject | None:
     if decoded is None or decoded.type not in {"text", ""}:
         return None
     if decoded.text is None:
-        return TextBodyObject() if decoded.type else None
+        return TextBodyObject() if decoded.type or decoded == ContentPartObject() else None
     return TextBodyObject(decoded.text) if isinstance(decoded.text, str) else decoded.text
 
 

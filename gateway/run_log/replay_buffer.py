@@ -320,9 +320,9 @@ def _is_same_status(change: Change, last: Change | None) -> bool:
 def _change_size_bytes(change: Change) -> int:
     """Estimate the memory of a change in bytes."""
     match change:
-        case TextDeltaChange(value=value, annotations=[]):
+        case TextDeltaChange(value=value, annotations=[], rest=None):
             return _OVERHEAD_BYTES + 4 * len(value)
-        case ToolCallDeltaChange(arguments=arguments, code=code):
+        case ToolCallDeltaChange(arguments=arguments, code=code, rest=None):
             return _OVERHEAD_BYTES + 4 * len(arguments or "") + 4 * len(code or "")
         case _:
             return _OVERHEAD_BYTES + 2 * len(msgspec.json.encode(change))

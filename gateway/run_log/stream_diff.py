@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from gateway.run_log.delta_merging import without_empty_fields
 from gateway.run_log.run_state import FINAL_STEP_STATUSES, FINISHED_MESSAGE_STATUSES, RunState
 from schema.contract.run_events import (
     Change,
@@ -132,18 +133,25 @@ def _changes_from_message_delta(message_id: str, body: dict[str, Any]) -> Iterat
         text = part.get("text")
         if isinstance(text, str):
             text = {"value": text}
-        if not isinstance(text, dict):
-            continue
-        value = _str_or_none(text.get("value")) or ""
-        annotations = [Raw(msgspec.json.encode(item)) for item in _listed(text.get("annotations"))]
-        if value or annotations:
-            yield TextDeltaChange(message_id, index, value, annotations)
+        if isinstance(text, dict):
+            value = _str_or_none(text.get("value")) or ""
+            annotations = [Raw(msgspec.json.encode(item)) for item in _listed(text.get("annotations"))]
+            if value or annotations:
+                yield TextDeltaChange(message_id, index, value, annotations)
+        elif part.get("type") != "text" and (rest := without_empty_fields(_without(part, "index", "text"))):
+            yield TextDeltaChange(message_id, index, "", rest=rest)
 
 
 def _changes_from_step_delta(step_id: str, body: dict[str, Any]) -> Iterator[Change]:
     details = body.get("step_details")
     for index, call in _indexed_objects(details.get("tool_calls") if isinstance(details, dict) else None):
         function, code = _dict_or_empty(call.get("function")), _dict_or_empty(call.get("code_interpreter"))
+        rest = _without(call, "index", "id", "function", "code_interpreter") | {
+            "function": _without(function, "name", "arguments"),
+            "code_interpreter": _without(code, "input"),
+        }
+        if (function or code) and rest.get("type") in {"function", "code_interpreter"}:
+            del rest["type"]  # the field tells the kind
         change = ToolCallDeltaChange(
             step_id,
             index,
@@ -151,9 +159,14 @@ def _changes_from_step_delta(step_id: str, body: dict[str, Any]) -> Iterator[Cha
             name=_str_or_none(function.get("name")),
             arguments=None if (sent := function.get("arguments")) is None else text_from_json(sent),
             code=_str_or_none(code.get("input")),
+            rest=without_empty_fields(rest) or None,
         )
         if change != ToolCallDeltaChange(step_id, index):
             yield change
+
+
+def _without(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in names}
 
 
 def _indexed_objects(listed: object) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -185,12 +198,5 @@ def _str_or_none(value: object) -> str | None:
 
 
 def _comparable_fields(step: RunStepObject) -> tuple[object, ...]:
-    return step.status, step.last_error, step.usage, _without_empty_fields(parse_raw(step.step_details))
-
-
-def _without_empty_fields(value: Any) -> Any:
-    """Drop fields that only some servers write: nulls, empty values, and the index of list items."""
-    if isinstance(value, dict):
-        fields = {name: _without_empty_fields(part) for name, part in value.items() if name != "index"}
-        return {name: part for name, part in fields.items() if part not in (None, "", [], {})}
-    return [_without_empty_fields(part) for part in value] if isinstance(value, list) else value
+    """Return the fields that make a difference. Only some servers write nulls, empty values and indexes."""
+    return step.status, step.last_error, step.usage, without_empty_fields(parse_raw(step.step_details), "index")

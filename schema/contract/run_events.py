@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec import Raw, Struct
 
@@ -60,7 +60,10 @@ class StepChange(_Change, frozen=True, tag="step"):
 
 
 class ToolCallDeltaChange(_Change, frozen=True, tag="tool_call_delta"):
-    """A part to append to a step's tool call number `index`. The first part brings `call_id` and `name`."""
+    """A part to append to a step's tool call number `index`. The first part brings `call_id` and `name`.
+
+    `rest` holds the other fields of the part, such as the kind of a call, its outputs or its results.
+    """
 
     step_id: str
     index: int
@@ -68,6 +71,7 @@ class ToolCallDeltaChange(_Change, frozen=True, tag="tool_call_delta"):
     name: str | None = None
     arguments: str | None = None
     code: str | None = None
+    rest: dict[str, Any] | None = None
 
 
 class MessageCreatedChange(_Change, frozen=True, tag="message_created"):
@@ -77,12 +81,16 @@ class MessageCreatedChange(_Change, frozen=True, tag="message_created"):
 
 
 class TextDeltaChange(_Change, frozen=True, tag="text_delta"):
-    """A piece of text to append to a message's part number `index`, with the annotations that came with it."""
+    """A piece of text to append to a message's part number `index`, with the annotations that came with it.
+
+    `rest` holds the fields of a part that is not text, such as an image. Its text is empty.
+    """
 
     message_id: str
     index: int
     value: str
     annotations: list[Raw] = []
+    rest: dict[str, Any] | None = None
 
 
 class MessageFinishedChange(_Change, frozen=True, tag="message_finished"):

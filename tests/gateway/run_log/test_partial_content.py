@@ -105,7 +105,10 @@ def test_only_a_text_part_has_a_text() -> None:
 def test_an_index_without_deltas_keeps_its_place() -> None:
     partial = PartialContent()
     partial.add_delta(TextDeltaChange("msg_1", 1, "b"))
-    assert shown(partial) == [text(""), text("b")]
+    assert shown(partial) == [{}, text("b")]
+    continued = PartialContent(partial.to_content_parts())
+    continued.add_delta(TextDeltaChange("msg_1", 0, "a"))
+    assert shown(continued) == [text("a"), text("b")]
     calls = PartialToolCalls(NULL)
     calls.add_delta(ToolCallDeltaChange("step_1", 1, call_id="call_2"))
     assert msgspec.json.decode(calls.to_step_details())["tool_calls"] == [{}, {"id": "call_2"}]

@@ -188,7 +188,7 @@ def test_call_deltas_hold_only_the_new_fields() -> None:
         ToolCallDeltaChange("step_1", 0, "call_1", "f", ""),
         ToolCallDeltaChange("step_1", 0, arguments="{"),
         ToolCallDeltaChange("step_1", 1, code="1"),
-        ToolCallDeltaChange("step_1", 2, "call_3"),
+        ToolCallDeltaChange("step_1", 2, "call_3", rest={"type": "file_search"}),
     ]
 
 
