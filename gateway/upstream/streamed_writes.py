@@ -20,6 +20,9 @@ from schema.contract.wire import RunObject
 KeyT = TypeVar("KeyT")
 
 EVENT_STREAM = "text/event-stream"
+_ACCEPTED = f"{EVENT_STREAM}, application/json"
+"""An error is JSON. A strict server answers 406 to a request that accepts only streams."""
+
 _LINE_BEGINNINGS = (b":", b"data:", b"event:", b"id:", b"retry:")
 
 
@@ -68,7 +71,7 @@ async def _open_stream(
             call.request.method,
             call.url,
             # A server that compresses a stream may delay its events.
-            headers=CIMultiDict({**sender.headers_with_body, "Accept": EVENT_STREAM, "Accept-Encoding": "identity"}),
+            headers=CIMultiDict({**sender.headers_with_body, "Accept": _ACCEPTED, "Accept-Encoding": "identity"}),
             data=call.body,
             allow_redirects=False,
             trace_request_ctx=call.send_state,

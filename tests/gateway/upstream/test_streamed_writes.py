@@ -101,7 +101,7 @@ async def test_the_run_is_returned_as_soon_as_its_stream_holds_it(
     (request,) = upstream.requests
     assert (request.method, request.target) == ("POST", target)
     assert request.json == body | {"stream": True}
-    assert request.headers["accept"] == "text/event-stream"
+    assert request.headers["accept"] == "text/event-stream, application/json"
     assert request.headers["content-type"] == "application/json"
     assert request.headers["authorization"] == CREDENTIAL
     assert request.headers["openai-beta"] == "assistants=v2"
