@@ -49,7 +49,13 @@ _BLAMED_PARAMETER = re.compile(
     r"(?:Invalid|Invalid type for|Invalid property name in|Missing required parameter:|Unknown parameter:) '([^']+)'"
     r"|(?:querystring|params|headers|body)/(\S+) must "
 )
-_TRY_AGAIN = re.compile(r"\btry again (?:in|after) (\d{1,9}(?:\.\d{1,9})?) ?(ms|milliseconds?|s|seconds?|m|minutes?)\b")
+# Examples: "try again in 6.937 seconds", "Please retry after 26 seconds.", "try again in 1m30.5s".
+_AMOUNT = (
+    r"(\d{1,9}(?:\.\d{1,9})?) ?(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)(?![a-z])"
+)
+_TRY_AGAIN = re.compile(rf"\b(?:try again|retry) (?:in|after) ((?:{_AMOUNT}(?:,? and |, ?| )?){{1,4}})", re.IGNORECASE)
+_AMOUNTS = re.compile(_AMOUNT, re.IGNORECASE)
+_SECONDS_BY_UNIT = {"ms": 0.001, "mil": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 # Only the message identifies these refusals. Source: error messages of https://api.openai.com/v1, recorded.
 _CODES_BY_SENTENCE: Mapping[re.Pattern[str], ErrorCode] = {
     re.compile(r"already has an active run", re.IGNORECASE): ErrorCode.ACTIVE_RUN,
@@ -107,12 +113,12 @@ def parse_error_body(content_type: str, body: bytes) -> ErrorDetails:
     """Read the details of an error body in any format. Never raises."""
     if len(body) > MAX_ERROR_BODY_BYTES:
         return ErrorDetails()
-    text = body.decode("utf-8", "replace").strip()
+    text = body.decode("utf-8-sig", "replace").strip()
     if "html" in content_type or text[:15].lower().startswith(("<!doctype html", "<html")):
         title = _TITLE.search(text)
         return ErrorDetails(message=html.unescape(title[1]) if title else None, is_html=True)
     try:
-        parsed = msgspec.json.decode(body)
+        parsed = msgspec.json.decode(text)
     except (ValueError, RecursionError):
         return ErrorDetails(message=text or None)
     return _details_from_json(parsed)
@@ -129,8 +135,8 @@ def request_id_from_headers(headers: Mapping[str, str], credential: str | None) 
 def retry_after_ms(headers: Mapping[str, str], message: str, now_seconds: float) -> int | None:
     """Return the delay that the upstream asks for, in milliseconds, from 0 to one day, or None if it asks for none.
 
-    Looks at `retry-after-ms`, then `retry-after` (seconds or an HTTP date), and last at the sentence "try again in 6.9
-    seconds", which is all that some servers send.
+    Looks at `retry-after-ms`, then `retry-after` (seconds or an HTTP date), and last at a sentence such as "try again
+    in 6.9 seconds", which is all that some servers send.
     """
     seconds = _number(headers.get("retry-after-ms"), unit_seconds=0.001)
     if seconds is None and (text := headers.get("retry-after")) is not None:
@@ -138,8 +144,7 @@ def retry_after_ms(headers: Mapping[str, str], message: str, now_seconds: float)
         if seconds is None:
             seconds = _seconds_until(text, now_seconds)
     if seconds is None and (sentence := _TRY_AGAIN.search(message)) is not None:
-        units = {"ms": 0.001, "mi": 60.0 if sentence[2].startswith("minute") else 0.001, "m": 60.0}
-        seconds = float(sentence[1]) * units.get(sentence[2][:2], 1.0)
+        seconds = sum(float(amount) * _unit_seconds(unit.lower()) for amount, unit in _AMOUNTS.findall(sentence[1]))
     return None if seconds is None else math.ceil(min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS) * 1000)
 
 
@@ -230,8 +235,9 @@ def _details_from_sentence(message: str | None, *, is_from_router: bool = False)
 
 
 def _text(parsed: dict[Any, Any], name: str) -> str | None:
+    """Return a text that says something. Some servers write the word of their language for a missing value."""
     value = parsed.get(name)
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value.lower() not in {"", "none", "null"} else None
 
 
 def _number(text: str | None, *, unit_seconds: float) -> float | None:
@@ -240,6 +246,10 @@ def _number(text: str | None, *, unit_seconds: float) -> float | None:
     except ValueError:
         return None
     return value * unit_seconds if math.isfinite(value) else None
+
+
+def _unit_seconds(unit: str) -> float:
+    return next(seconds for start, seconds in _SECONDS_BY_UNIT.items() if unit.startswith(start))
 
 
 def _seconds_until(text: str, now_seconds: float) -> float | None:

@@ -1,5 +1,6 @@
 """Turns the status, headers and body of a response into a result or a failure. Pure."""
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
@@ -12,6 +13,12 @@ from schema.contract.errors import ErrorCode, GatewayError
 
 KeyT_contra = TypeVar("KeyT_contra", contravariant=True)
 ValueT = TypeVar("ValueT")
+
+# Examples: "No thread found with id 'runs'.", "Thread runs not found", "Invalid 'thread_id': 'runs'.".
+_MISSING_THREAD = re.compile(
+    r"\bno thread found\b|\bthread\b.{0,100}\b(?:not found|does not exist)\b|\bthread_id\b|\bthread ['\"]?runs\b",
+    re.IGNORECASE,
+)
 
 
 class UpstreamReply(NamedTuple):
@@ -37,7 +44,7 @@ def outcome_from_reply(
     if not 200 <= status < 300:
         failure = failure_from_error_reply(status, headers, body, credential=credential, now_seconds=now_seconds)
         error = failure.error
-        if error.code is not ErrorCode.UNSUPPORTED_BY_UPSTREAM:
+        if error.code is not ErrorCode.UNSUPPORTED_BY_UPSTREAM and not _took_path_for_thread(operation, failure):
             return failure
         unsupported = unsupported_operation_error(
             dialect, operation, error.message, upstream_request_id=error.upstream_request_id
@@ -52,6 +59,18 @@ def outcome_from_reply(
             credential=credential,
             cut_short=unexpected.cut_short,
         )
+
+
+def _took_path_for_thread(operation: str, failure: CallFailure) -> bool:
+    """Tell whether a server without the path `/threads/runs` took `runs` for the id of a thread.
+
+    The request of createThreadAndRun names no thread, so no other refusal can be about one.
+    """
+    return (
+        operation == "createThreadAndRun"
+        and failure.status in {400, 404, 422}
+        and (failure.error.argument == "thread_id" or _MISSING_THREAD.search(failure.error.message) is not None)
+    )
 
 
 def invalid_response(

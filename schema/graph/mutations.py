@@ -289,7 +289,7 @@ async def _write_once(
     except MutationRefusedError as refused:
         return payload_type(user_errors=refused.errors, client_mutation_id=mutation_id)
     except GatewayError as error:
-        user_error = user_error_from_gateway_error(error, own_field)
+        user_error = user_error_from_gateway_error(error, type(input), own_field)
         if user_error is None:
             raise
         return payload_type(user_errors=[user_error], client_mutation_id=mutation_id)

@@ -14,9 +14,12 @@ import strawberry
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
+from strawberry.types import get_object_definition
+from strawberry.types.base import StrawberryList, StrawberryOptional
 
 from schema.contract.errors import ErrorCode, GatewayError, format_value
 from schema.graph.documented_field import enum_member, plain_field
+from schema.graph.scalars import JSON, Metadata
 
 
 @strawberry.enum(description="The reason why a mutation was refused.")
@@ -74,19 +77,23 @@ _SIZES = {
     "too_short": ("at least", "item", "min_length"),
 }
 _NOT_FOUND = re.compile(r"No (thread|message|run|assistant) found|(Thread|Message|Run|Assistant) \S+ not found")
-_OTHER_OBJECT = re.compile(r"\b(file|vector ?store|step|tool)\b", re.IGNORECASE)
-_QUOTED = re.compile(r"'[^']*'")
+_OTHER_OBJECT = re.compile(r"\b(file|vector ?store|step|tool|model|deployment|engine)s?\b", re.IGNORECASE)
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _INDEX = re.compile(r"\[(\d+)\]")
 _TOO_LONG = re.compile(r"\btoo long\b")
 _TOO_MANY = re.compile(r"\btoo many\b")
 _FREE_NAMES = "metadata"
+_FREE_SCALARS = (Metadata, JSON)
 
 
-def user_error_from_gateway_error(error: GatewayError, own_field: str | None = None) -> UserError | None:
+def user_error_from_gateway_error(
+    error: GatewayError, input_type: type[object], own_field: str | None = None
+) -> UserError | None:
     """Convert an upstream's refusal. Returns None if the client cannot act on it.
 
     `own_field` is the argument that names the mutation's own object. The error names it if the upstream found no
-    object, or the object is in the wrong state, and the upstream does not say more.
+    object, or the object is in the wrong state, and the upstream does not say more. The error names nothing that does
+    not exist in `input_type`, the type of the mutation's input.
     """
     code = _USER_CODES.get(error.code)
     if code is None:
@@ -105,7 +112,28 @@ def user_error_from_gateway_error(error: GatewayError, own_field: str | None = N
             code = UserErrorCode.TOO_LONG
         elif _TOO_MANY.search(error.message):
             code = UserErrorCode.TOO_MANY
-    return UserError(code=code, message=error.message, field=field)
+    return UserError(code=code, message=error.message, field=_existing_path(input_type, field or ()))
+
+
+def _existing_path(input_type: object, path: Sequence[str]) -> list[str] | None:
+    """Return the longest beginning of a path that exists in an input of this type. Returns None if there is none."""
+    found: list[str] = []
+    place = input_type
+    for step in path:
+        while isinstance(place, StrawberryOptional):
+            place = place.of_type
+        if isinstance(place, StrawberryList):
+            following = place.of_type if step.isdigit() else None
+        elif (definition := get_object_definition(place)) is not None:
+            fields = {to_camel(field.python_name): field.type for field in definition.fields}
+            following = fields.get(step)
+        else:
+            following = place if place in _FREE_SCALARS else None
+        if following is None:
+            break
+        found.append(step)
+        place = following
+    return found or None
 
 
 def user_errors_from_validation_error(error: ValidationError) -> list[UserError]:

@@ -116,7 +116,18 @@ def test_the_error_of_a_redirect_gives_the_reason_but_not_the_target() -> None:
         ({}, "Please try again in 20s.", 20_000),
         ({}, "Please try again in 20ms.", 20),
         ({}, "Please try again in 2 minutes.", 120_000),
-        ({}, "Please try again in 2m0s.", None),
+        ({}, "Please try again in 2m0s.", 120_000),
+        ({}, "Try again in 26 seconds.", 26_000),
+        ({}, "Please retry after 26 seconds.", 26_000),
+        ({}, "Please retry after 1 second", 1000),
+        ({}, "Please try again in 1m30.5s. Visit us.", 90_500),
+        ({}, "Please try again in 2h30m0s.", 9_000_000),
+        ({}, "Please try again in 7m12ms.", 420_012),
+        ({}, "TRY AGAIN IN 1 Hour, 2 minutes and 3 secs", 3_723_000),
+        ({}, "Please try again in 3 days.", 86_400_000),
+        ({}, "Please try again in 20 steps.", None),
+        ({}, "Please try again in a moment.", None),
+        ({}, "Do not retry in this thread. 5 seconds", None),
         ({"Retry-After": "1"}, "Please try again in 20s.", 1000),
     ],
 )
@@ -161,3 +172,15 @@ def test_an_html_page_of_unfinished_titles_takes_linear_time() -> None:
     began = time.process_time()
     assert parse_error_body("text/html", b"<title" * 10_000).is_html
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("word", ["None", "null", "NULL", ""])
+def test_the_word_for_a_missing_value_names_no_parameter(word: str) -> None:
+    found = error(400, openai("The model is overloaded.", param=word, code=word, type=word))
+    assert (found.code, found.argument) == (ErrorCode.UPSTREAM_REFUSED, None)
+    assert error(400, openai("Invalid 'limit': 0.", param=word)).argument == "limit"
+
+
+def test_an_error_body_with_a_byte_order_mark_is_read() -> None:
+    found = error(404, b"\xef\xbb\xbf" + openai("No thread found with id 'x'."))
+    assert (found.code, found.message) == (ErrorCode.NOT_FOUND, "No thread found with id 'x'.")

@@ -5,20 +5,26 @@ import pytest
 from multidict import CIMultiDict
 
 from gateway.upstream.reply_outcome import UpstreamReply, invalid_response, outcome_from_reply
-from gateway.upstream.rest_operations import GETS
+from gateway.upstream.rest_operations import GETS, WRITES
 from gateway.upstream.retry import CallFailure
 from schema.contract.errors import ErrorCode
 from schema.contract.keys import ThreadKey
 from schema.contract.kinds import THREADS
 from schema.contract.wire import ThreadObject
+from schema.contract.writes import CREATE_THREAD_AND_RUN
 
 
-def read(status: int, body: object) -> Any:
+THREAD = ThreadKey("thread_1")
+
+
+def read(
+    status: int, body: object, reader: Any = GETS[THREADS].reader, key: Any = THREAD, operation: str = "getThread"
+) -> Any:
     return outcome_from_reply(
-        GETS[THREADS].reader,
-        ThreadKey("thread_1"),
+        reader,
+        key,
         UpstreamReply(status, CIMultiDict({"X-Request-Id": "req_1"}), json.dumps(body).encode()),
-        operation="getThread",
+        operation=operation,
         dialect="lenient",
         credential="Bearer topsecret1",
         now_seconds=0,
@@ -52,6 +58,30 @@ def test_the_error_for_a_missing_operation_names_it_and_the_dialect(status: int,
     assert outcome.error.upstream_request_id == "req_1"
     assert outcome.refused
     assert not outcome.transient
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "unsupported"),
+    [
+        (404, {"error": {"message": "No thread found with id 'runs'.", "param": "None"}}, True),
+        (404, {"detail": "Thread runs not found"}, True),
+        (400, {"error": {"message": "Invalid 'thread_id': 'runs'. Expected an ID that begins with 'thread'."}}, True),
+        (422, {"detail": [{"loc": ["path", "thread_id"], "msg": "Input should be a valid UUID"}]}, True),
+        (405, {"detail": "Method Not Allowed"}, True),
+        (404, {"error": {"message": "No assistant found with id 'asst_1'."}}, False),
+        (400, {"error": {"message": "Run creation requires a Thread with a user message.", "code": "x"}}, False),
+        (500, {"error": {"message": "Thread runs not found"}}, False),
+    ],
+)
+def test_a_server_that_takes_runs_for_a_thread_lacks_the_operation(
+    status: int, body: object, unsupported: bool
+) -> None:
+    outcome = read(status, body, WRITES[CREATE_THREAD_AND_RUN].reader, None, "createThreadAndRun")
+    assert isinstance(outcome, CallFailure)
+    assert (outcome.error.code is ErrorCode.UNSUPPORTED_BY_UPSTREAM) == unsupported
+    other = read(status, body)
+    assert isinstance(other, CallFailure)
+    assert (other.error.code is ErrorCode.UNSUPPORTED_BY_UPSTREAM) == (status == 405)
 
 
 def test_another_object_is_an_invalid_response() -> None:

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from schema.contract.bodies import MessageBody, RunBody
 from schema.contract.errors import ErrorCode, GatewayError
+from schema.graph.inputs import CreateRunInput, DeleteThreadInput
 from schema.graph.user_errors import (
     UserErrorCode,
     field_path,
@@ -27,7 +28,7 @@ from schema.graph.user_errors import (
     ],
 )
 def test_an_error_that_the_client_can_act_on_is_a_user_error(code: ErrorCode, expected: UserErrorCode) -> None:
-    error = user_error_from_gateway_error(GatewayError(code, "Why."))
+    error = user_error_from_gateway_error(GatewayError(code, "Why."), CreateRunInput)
     assert error is not None
     assert (error.code, error.message, error.field) == (expected, "Why.", None)
 
@@ -46,17 +47,20 @@ def test_an_error_that_the_client_can_act_on_is_a_user_error(code: ErrorCode, ex
     ],
 )
 def test_any_other_error_is_no_user_error(code: ErrorCode) -> None:
-    assert user_error_from_gateway_error(GatewayError(code, "Why."), "threadId") is None
+    assert user_error_from_gateway_error(GatewayError(code, "Why."), CreateRunInput, "threadId") is None
 
 
 @pytest.mark.parametrize(
     ("message", "own_field", "field"),
     [
         ("No assistant found with id 'asst_a'.", "threadId", ["assistantId"]),
-        ("No thread found with id 'thread_a'.", "runId", ["threadId"]),
+        ("No thread found with id 'thread_a'.", "threadId", ["threadId"]),
         ("Assistant a1 not found", "threadId", ["assistantId"]),
         ("No file found with id 'thread-file'.", "threadId", None),
         ("Vector store vs_1 not found", "threadId", None),
+        ("The model `gpt-9` does not exist or you do not have access to it.", "threadId", None),
+        ("The API deployment for this resource does not exist.", "threadId", None),
+        ("No thread found with id 'model'.", "threadId", ["threadId"]),
         ("Resource not found", "threadId", ["threadId"]),
         ("Resource not found", None, None),
     ],
@@ -64,7 +68,7 @@ def test_any_other_error_is_no_user_error(code: ErrorCode) -> None:
 def test_not_found_is_reported_for_the_argument_that_names_the_object(
     message: str, own_field: str | None, field: list[str] | None
 ) -> None:
-    error = user_error_from_gateway_error(GatewayError(ErrorCode.NOT_FOUND, message), own_field)
+    error = user_error_from_gateway_error(GatewayError(ErrorCode.NOT_FOUND, message), CreateRunInput, own_field)
     assert error is not None
     assert error.field == field
 
@@ -78,9 +82,40 @@ def test_not_found_is_reported_for_the_argument_that_names_the_object(
     ],
 )
 def test_the_upstreams_message_distinguishes_limits_from_bad_values(message: str, code: UserErrorCode) -> None:
-    error = user_error_from_gateway_error(GatewayError(ErrorCode.BAD_USER_INPUT, message, argument="a.b_c"))
+    refusal = GatewayError(ErrorCode.BAD_USER_INPUT, message, argument="truncation_strategy.last_messages")
+    error = user_error_from_gateway_error(refusal, CreateRunInput)
     assert error is not None
-    assert (error.code, error.field) == (code, ["a", "bC"])
+    assert (error.code, error.field) == (code, ["truncationStrategy", "lastMessages"])
+
+
+@pytest.mark.parametrize(
+    ("argument", "field"),
+    [
+        ("prompt", None),
+        ("stream", None),
+        ("body", None),
+        ("None", None),
+        ("thread_id", ["threadId"]),
+        ("metadata.my_key", ["metadata", "my_key"]),
+        ("additional_messages[1].content[0].text", ["additionalMessages", "1", "content", "0", "text"]),
+        ("additional_messages.first", ["additionalMessages"]),
+        ("tools[0].function.parameters.properties.a", ["tools", "0", "function", "parameters", "properties", "a"]),
+        ("tools[0].kind", ["tools", "0"]),
+        ("instructions.0", ["instructions"]),
+    ],
+)
+def test_a_path_is_given_as_far_as_it_exists_in_the_input(argument: str, field: list[str] | None) -> None:
+    refusal = GatewayError(ErrorCode.BAD_USER_INPUT, "No.", argument=argument)
+    error = user_error_from_gateway_error(refusal, CreateRunInput)
+    assert error is not None
+    assert error.field == field
+
+
+def test_an_object_that_the_input_does_not_name_is_not_blamed_on_it() -> None:
+    refusal = GatewayError(ErrorCode.NOT_FOUND, "No run found with id 'run_1'.")
+    error = user_error_from_gateway_error(refusal, DeleteThreadInput, "threadId")
+    assert error is not None
+    assert error.field is None
 
 
 def test_a_path_is_converted_to_graphql_names_except_metadata_keys() -> None:
