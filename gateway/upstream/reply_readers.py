@@ -168,27 +168,33 @@ class PageReader(Generic[ObjectT]):
 def fit_page(data: list[ObjectT], has_more: bool | None, window: Window) -> Page[ObjectT]:
     """Fit a page to its window, for servers that ignore `limit`, `order` or `after`, or leave `has_more` out.
 
-    A complete list in the wrong order is reversed, and objects beyond the limit are cut off. An empty page ends its
-    list, as in the official SDKs.
+    A complete list in the wrong order is reversed, and objects beyond the limit are cut off. If the page contains the
+    object that it should start after, the objects up to that one are cut off. A page without objects ends its list, as
+    in the official SDKs.
 
     Raises:
-        UnexpectedReplyError: the page cannot be the requested one: a part of a list in the wrong order, or a page that
-            contains the object that it should start after.
+        UnexpectedReplyError: the page cannot be the requested one, since it is a part of a list in the wrong order.
     """
-    if not data:
-        return Page(data=[], has_more=False)
     if has_more is None:
         has_more = len(data) >= window.limit
-    first, last = (data[-1], data[0]) if window.backwards else (data[0], data[-1])
-    if first.created_at > last.created_at:
-        if has_more or window.after is not None:
+    start = next((position for position, wire in enumerate(data) if wire.id == window.after), None)
+    if _is_in_opposite_order(data, window):
+        if has_more and start is None:
             raise UnexpectedReplyError(f"a page in the order '{window.order}'", "one in the opposite order")
         data.reverse()
-    if window.after is not None and any(wire.id == window.after for wire in data):
-        raise UnexpectedReplyError(f"a page after the object '{window.after}'", "one that contains it")
+        has_more = False  # the page begins with the last object of the list
+        start = None if start is None else len(data) - 1 - start
+    if start is not None:
+        data = data[start + 1 :]
     if len(data) > window.limit:
         return Page(data=data[: window.limit], has_more=True)
-    return Page(data=data, has_more=has_more)
+    return Page(data=data, has_more=has_more and bool(data))
+
+
+def _is_in_opposite_order(data: list[ObjectT], window: Window) -> bool:
+    """Tell whether a page is in the opposite order. A time of 0 is not known."""
+    times = [wire.created_at for wire in (data[:1] + data[-1:])]
+    return 0 not in times and times != sorted(times, reverse=window.backwards)
 
 
 def check_id(wire_id: str, expected: str) -> None:

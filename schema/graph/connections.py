@@ -11,7 +11,6 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
 
 import strawberry
 
-from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.paging import UPSTREAM_PAGE_SIZE, CursorScope, Window
 from schema.contract.wire import Page
 from schema.engine.deferred import then
@@ -116,7 +115,7 @@ def load_connection(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
     first_page = plan.loader.start_load(plan.first_page_key)
     if plan.key.window.limit > UPSTREAM_PAGE_SIZE:
         return cast("Connection[NodeT]", _load_all_pages(plan))
-    return then(first_page, lambda page: _to_connection(plan, _check_page(page.result(), after, set())))
+    return then(first_page, lambda page: _to_connection(plan, _without_known(page.result(), after, set())))
 
 
 async def _load_all_pages(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
@@ -126,9 +125,8 @@ async def _load_all_pages(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
 async def walk_pages(load: Callable[[Any], Awaitable[Page[Any]]], key: Any) -> Page[Any]:
     """Load a window page by page: the upstream returns at most 100 objects a page. No page is loaded without need.
 
-    Raises:
-        GatewayError: The error of `load`, or the upstream returned an object twice. An upstream that ignores `after`
-            does so, and paging through it would never end, here and in a frontend.
+    A page that brings nothing new is the last one. An upstream that ignores `after` sends such pages, and paging
+    through them would never end, here and in a frontend.
     """
     window: Window = key.window
     collected: list[Any] = []
@@ -136,25 +134,25 @@ async def walk_pages(load: Callable[[Any], Awaitable[Page[Any]]], key: Any) -> P
     after = window.after
     while True:
         limit = min(window.limit - len(collected), UPSTREAM_PAGE_SIZE)
-        page = _check_page(await load(key._replace(window=Window(limit, window.order, after))), after, seen)
+        page = _without_known(await load(key._replace(window=Window(limit, window.order, after))), after, seen)
         collected += page.data
         if len(collected) >= window.limit or not page.has_more:
             return Page(data=collected[: window.limit], has_more=page.has_more or len(collected) > window.limit)
         after = page.data[-1].id
 
 
-def _check_page(page: Page[Any], after: str | None, seen: set[str]) -> Page[Any]:
-    """Check that a page continues after `after`, and add its ids to `seen`. An empty page is the last one."""
+def _without_known(page: Page[Any], after: str | None, seen: set[str]) -> Page[Any]:
+    """Return a page without `after` and the objects in `seen`, and add its ids to `seen`. An empty page is the last."""
     if after is not None:
         seen.add(after)
+    new_objects = []
     for item in page.data:
-        if item.id in seen:
-            raise GatewayError(
-                ErrorCode.UPSTREAM_INVALID_RESPONSE,
-                f"The upstream listed {item.id!r} twice; it was asked for what comes after {after!r}.",
-            )
-        seen.add(item.id)
-    return page if page.data else Page(data=[], has_more=False)
+        if item.id not in seen:
+            seen.add(item.id)
+            new_objects.append(item)
+    if new_objects and len(new_objects) == len(page.data):
+        return page
+    return Page(data=new_objects, has_more=page.has_more and bool(new_objects))
 
 
 def _to_connection(plan: ConnectionPlan[NodeT], page: Page[Any]) -> Connection[NodeT]:

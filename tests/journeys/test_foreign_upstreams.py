@@ -196,6 +196,52 @@ async def test_lists_without_their_ends_or_in_the_only_order_that_the_server_kno
             assert connection["pageInfo"] == {"hasNextPage": False, "hasPreviousPage": False}
 
 
+def listed(*numbers: int) -> ScriptedResponse:
+    data = [{"id": f"m{number}", "created_at": number} for number in numbers]
+    return response(body={"object": "list", "data": data, "has_more": True})
+
+
+@pytest.mark.parametrize(
+    ("second", "shown"),
+    [
+        ((1, 2), []),
+        ((1, 2, 3), ["m3"]),
+        ((2, 1), []),
+        ((4, 3, 2), ["m3", "m4"]),
+        ((), []),
+    ],
+)
+async def test_paging_ends_at_a_page_that_brings_nothing_new(
+    serve: Serve, upstream: ScriptedUpstream, second: tuple[int, ...], shown: list[str]
+) -> None:
+    query = """
+        query ($after: String) {
+            thread(id: "t") {
+                messages(first: 2, after: $after) { nodes { upstreamId } pageInfo { hasNextPage endCursor } }
+            }
+        }
+    """
+    async with serve({}) as gateway:
+
+        def respond(request: Request) -> ScriptedResponse:
+            if "/messages" not in request.target:
+                return response(body={"id": "t", "object": "thread", "created_at": 1})
+            return listed(*second) if "after=" in request.target else listed(1, 2)
+
+        upstream.default_response = respond
+        found: list[list[str]] = []
+        after = None
+        for _ in range(4):
+            page = (await gateway.data(query, {"after": after}))["thread"]["messages"]
+            found.append([node["upstreamId"] for node in page["nodes"]])
+            after = page["pageInfo"]["endCursor"]
+            if not page["pageInfo"]["hasNextPage"]:
+                break
+    assert found[0] == ["m1", "m2"]
+    assert found[1] == shown
+    assert not page["pageInfo"]["hasNextPage"]
+
+
 async def test_creations_with_status_201_and_a_run_that_is_over_at_once(
     serve: Serve, upstream: ScriptedUpstream
 ) -> None:

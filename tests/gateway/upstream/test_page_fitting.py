@@ -35,6 +35,14 @@ def ids(page: Page[MessageObject]) -> list[str]:
         (page(3, 2, 1), Window(5, "asc"), [1, 2, 3], False),
         (page(1, 2, 3), Window(5, "desc"), [3, 2, 1], False),
         (page(3, 2, 1), Window(2, "asc"), [1, 2], True),
+        (page(5, 4), Window(2, "asc", "msg_3"), [4, 5], False),
+        (page(1, 2, 3, 4, has_more=True), Window(4, "asc", "msg_2"), [3, 4], True),
+        (page(1, 2, 3, 4), Window(1, "asc", "msg_2"), [3], True),
+        (page(1, 2, has_more=True), Window(2, "asc", "msg_2"), [], False),
+        (page(4, 3, 2, has_more=True), Window(5, "asc", "msg_2"), [3, 4], False),
+        (page(2, 1, has_more=True), Window(2, "asc", "msg_2"), [], False),
+        (page(2, 3, 4, has_more=True), Window(5, "desc", "msg_4"), [3, 2], False),
+        (page(0, 5, 0, has_more=True), Window(5, "asc"), [0, 5, 0], True),
         (page(5, 5, 5), Window(5, "desc"), [5, 5, 5], False),
     ],
 )
@@ -50,8 +58,8 @@ def test_a_page_of_a_careless_server_is_fitted_to_its_window(
     ("sent", "window", "said"),
     [
         (page(3, 2, has_more=True), Window(2, "asc"), "expected a page in the order 'asc', got one in the opposite"),
-        (page(3, 2), Window(2, "asc", "msg_9"), "order 'asc'"),
-        (page(1, 2), Window(2, "asc", "msg_1"), "expected a page after the object 'msg_1', got one that contains it"),
+        (page(9, 8, has_more=True), Window(2, "asc", "msg_3"), "order 'asc'"),
+        (page(2, 3, has_more=True), Window(2, "desc", "msg_9"), "order 'desc'"),
     ],
 )
 def test_a_page_that_cannot_be_the_requested_one_is_refused(sent: Sent, window: Window, said: str) -> None:

@@ -13,7 +13,6 @@ from schema.contract.kinds import THREADS
 from schema.contract.wire import ThreadObject
 from schema.contract.writes import CREATE_THREAD_AND_RUN
 
-
 THREAD = ThreadKey("thread_1")
 
 
