@@ -10,8 +10,14 @@ from gateway.emulator.demo.seed import seed_demo
 from gateway.emulator.faults.fault_control import FAULTS, add_fault_control
 from gateway.emulator.faults.fault_rules import FaultRule, Faults
 from gateway.emulator.faults.faulty_answers import fault_middleware
-from gateway.emulator.http.api_endpoint import ApiServices, api_middleware, operation_handler, refusal_middleware
-from gateway.emulator.http.front_page import REQUESTS_PATH, reset_requests, show_front_page, show_requests
+from gateway.emulator.http.api_endpoint import (
+    SERVICES,
+    ApiServices,
+    api_middleware,
+    operation_handler,
+    refusal_middleware,
+)
+from gateway.emulator.http.front_page import add_front_page
 from gateway.emulator.http.partitions import KeyRing, partition_from_key
 from gateway.emulator.http.request_counts import COUNTS, UNKNOWN_OPERATION, RequestCounts
 from gateway.emulator.http.server_paths import BASE_PATHS
@@ -21,7 +27,6 @@ from gateway.emulator.operations.registry import operations
 from gateway.emulator.state.store import Store
 from gateway.emulator.streams.open_streams import OpenStreams
 
-STORE: Final = web.AppKey("STORE", Store)
 STREAMS: Final = web.AppKey("STREAMS", OpenStreams)
 
 
@@ -63,15 +68,13 @@ def create_app(
     app = web.Application(middlewares=middlewares, client_max_size=max_body_bytes)
     app[COUNTS] = counts
     app[FAULTS] = active_faults
-    app[STORE] = store
     app[STREAMS] = streams
     # Also without a model now: no task continues the requests of an earlier process.
     fail_interrupted_runs(store, clock.now())
     model_runs = None if model is None else ModelRuns(store, clock, streams, model)
-    _add_operations(app, ApiServices(store, clock, streams, KeyRing(keys), model_runs))
-    app.router.add_route("GET", "/", show_front_page)
-    app.router.add_route("GET", REQUESTS_PATH, show_requests)
-    app.router.add_route("DELETE", REQUESTS_PATH, reset_requests)
+    app[SERVICES] = ApiServices(store, clock, streams, KeyRing(keys), model_runs)
+    _add_operations(app, app[SERVICES])
+    add_front_page(app, fault_control=fault_control)
     if fault_control:
         add_fault_control(app)
 

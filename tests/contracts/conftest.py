@@ -9,9 +9,10 @@ from aiohttp.test_utils import TestServer
 
 from gateway.cache.cached_threads_api import CachedThreadsApi
 from gateway.cache.shared_cache import CacheOptions, SharedCache
-from gateway.emulator.app import STORE, create_app
+from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
 from gateway.emulator.demo import seed
+from gateway.emulator.http.api_endpoint import SERVICES
 from gateway.upstream.dialects import DialectName
 from gateway.upstream.threads_api_client import UpstreamClient
 from gateway.upstream.upstream_options import UpstreamOptions
@@ -55,7 +56,7 @@ def version(implementation: tuple[str, Version]) -> Version:
 @pytest.fixture
 async def emulator() -> AsyncIterator[str]:
     app = create_app(clock=ManualClock(), seed_keys=["contract"])
-    add_files(app[STORE], "contract", "file-1")
+    add_files(app[SERVICES].store, "contract", "file-1")
     async with TestServer(app) as server:
         yield str(server.make_url("/v1"))
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import aiohttp
 
-from gateway.emulator.app import STORE, create_app
+from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
 from gateway.emulator.faults.fault_control import FAULTS
 from gateway.emulator.faults.fault_rules import Faults
 from gateway.emulator.faults.fault_text import parse_fault_rules
+from gateway.emulator.http.api_endpoint import SERVICES
 from gateway.emulator.http.partitions import partition_from_key
 from gateway.emulator.http.request_counts import COUNTS, RequestCounts
 from gateway.emulator.objects import UploadedFile
@@ -78,7 +79,7 @@ async def running_emulator(
 ) -> AsyncIterator[Emulator]:
     clock = clock or ManualClock()
     app = create_app(database=database, clock=clock, seed_keys=seed_keys)
-    add_files(app[STORE], KEY, *FILES)
+    add_files(app[SERVICES].store, KEY, *FILES)
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
         yield Emulator(url, app[COUNTS], clock, app[FAULTS], session, version)
 

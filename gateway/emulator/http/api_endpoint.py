@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import quote
 
 import orjson
@@ -20,7 +21,6 @@ from gateway.emulator.http.event_stream import EventStreamResponse
 from gateway.emulator.http.partitions import KeyRing
 from gateway.emulator.http.request_counts import FAULT_HEADER, UNKNOWN_OPERATION, LoggedRequest, RequestCounts
 from gateway.emulator.http.server_paths import (
-    BASE_PATHS,
     requested_version,
     server_kind_from_path,
     version_from_header,
@@ -34,7 +34,6 @@ from gateway.emulator.state.store import Store
 from gateway.emulator.streams.open_streams import OpenStreams, PartitionedThreadKey
 from gateway.emulator.streams.stream_events import StreamReply
 
-API_PREFIX = BASE_PATHS["openai"]
 _FORM_TYPES = frozenset({"multipart/form-data", "application/x-www-form-urlencoded"})
 _logger = logging.getLogger(__name__)
 
@@ -48,6 +47,9 @@ class ApiServices:
     streams: OpenStreams
     keys: KeyRing
     model_runs: ModelRuns | None = None
+
+
+SERVICES: Final = web.AppKey("SERVICES", ApiServices)
 
 
 def operation_handler(operation: ApiOperation, kind: ServerKind, services: ApiServices) -> Handler:

@@ -16,6 +16,11 @@ class KeyRing:
     def __init__(self, keys: Collection[str] = ()) -> None:
         self._partitions = frozenset(partition_from_key(key) for key in keys)
 
+    @property
+    def takes_any(self) -> bool:
+        """Return whether every key is taken."""
+        return not self._partitions
+
     def partition_from_headers(self, headers: Mapping[str, str], kind: ServerKind = "openai") -> str:
         """Return the partition of the key in `Authorization: Bearer` or, as Azure's clients send it, in `api-key`.
 

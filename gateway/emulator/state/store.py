@@ -117,6 +117,14 @@ class ObjectTable(Generic[Stored]):
         ).fetchall()
         return [self._adapter.validate_json(row[0]) for row in rows]
 
+    def count(self, partition: str, parent_id: str | None) -> int:
+        """Return the number of a parent's objects, or of those without a parent."""
+        row = self._connection.execute(
+            "SELECT count(*) FROM objects WHERE partition = ? AND kind = ? AND parent_id IS ?",
+            (partition, self._kind, parent_id),
+        ).fetchone()
+        return int(row[0])
+
     def _to_json(self, stored: Stored) -> str:
         return self._adapter.dump_json(stored).decode()
 

@@ -5,8 +5,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from gateway.emulator.app import STORE, create_app
+from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
+from gateway.emulator.http.api_endpoint import SERVICES
 from gateway.emulator.state.store import Store
 from tests.gateway.emulator.api_client import START, Api
 from tests.support.emulator import add_files
@@ -25,7 +26,7 @@ async def api(
     """An emulator with two files, `file-1` and `file-2`."""
     app = create_app(clock=clock)
     api = Api(await aiohttp_client(app), clock)
-    add_files(app[STORE], api.key, "file-1", "file-2")
+    add_files(app[SERVICES].store, api.key, "file-1", "file-2")
     return api
 
 
