@@ -18,7 +18,7 @@ from gateway.emulator.clock import ManualClock
 from tests.support.clocks import EagerClock, SteppingClock
 from tests.support.emulator import KEY, Emulator, running_emulator
 from tests.support.openai_sdk import check_object, ignores_its_deprecation, openai_client
-from tests.support.openai_sdk_v1 import old_openai, run_script
+from tests.support.pinned_packages import old_openai, run_script
 
 __all__ = ["old_openai"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.clocks import SteppingClock
 from tests.support.emulator import KEY, Emulator, running_emulator
-from tests.support.openai_sdk_v1 import old_openai, run_script
+from tests.support.pinned_packages import old_openai, run_script
 
 __all__ = ["old_openai"]
 
