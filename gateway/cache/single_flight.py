@@ -57,6 +57,7 @@ class _Batch:
             for flight in self.flights.values():
                 if not flight.result.done():
                     _set_failure(flight.result, failure)
+            self.flights.clear()  # each of them has the batch
 
     def end_flight(self, key: FlightKey, result: Any) -> None:
         """Give the result of a flight to its waiters. Later reads begin another flight."""

@@ -175,12 +175,14 @@ class LogMirror:
             self.log_changed.set()
 
     async def close(self) -> None:
-        """Stop following the log. Readers get no more events."""
+        """Stop following the log. Readers get no more events. References to and from the mirror are dropped."""
         self._stop_listening()
         await end_tasks(self._read_task)
         self.fail_waiters(stopping_error())
         if self._local_log is not None:
             await self._local_log.close()
+        self._buffers.clear()
+        self._on_reader_closed = _ignore_reader
 
     def _baseline_marker(self) -> Change:
         """Return a change that stands for all entries mirrored so far."""
@@ -270,6 +272,10 @@ class LogMirror:
     def _skip_events(self, count: int | None, number: int) -> None:
         for buffer, _ in self._buffers:
             buffer.skip_events(count, number)
+
+
+async def _ignore_reader(_: LogMirror) -> None:
+    """Do nothing."""
 
 
 def stopping_error() -> GatewayError:

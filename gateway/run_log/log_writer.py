@@ -67,7 +67,7 @@ class LogWriter:
         """The number of mirrored entries after the last append."""
         self._serial = 0
         """Identifies an append, so that a retry after a lost reply writes nothing twice."""
-        self._renew_task = asyncio.create_task(self._renew_lease_periodically())
+        self._renew_task: asyncio.Task[None] | None = asyncio.create_task(self._renew_lease_periodically())
 
     async def announce_changes(self, changes: Sequence[Change]) -> None:
         """Call `before_append`, which invalidates cached data that these changes outdate."""
@@ -146,7 +146,9 @@ class LogWriter:
 
     async def aclose(self) -> None:
         """Stop renewing and release the lease, so that another writer can acquire it at once."""
-        await end_tasks(self._renew_task)
+        # A cancelled task holds its frames, and those hold this writer.
+        renew_task, self._renew_task = self._renew_task, None
+        await end_tasks(renew_task)
         with contextlib.suppress(LogUnavailableError):
             await self._log.release_lease(self._mirror.name, self._lease)
 

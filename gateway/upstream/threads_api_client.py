@@ -275,5 +275,8 @@ async def _report_result(
 
 def _result_or_raise(outcome: ValueT | CallFailure, send_state: SendState) -> ValueT:
     if isinstance(outcome, CallFailure):
-        raise write_error(outcome, sent=send_state.has_started)
+        try:
+            raise write_error(outcome, sent=send_state.has_started)
+        finally:
+            del outcome  # the error's traceback has this frame, so the frame must not have the error
     return outcome

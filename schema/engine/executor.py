@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, cast
 
 import strawberry
-from graphql import GraphQLLeafType, GraphQLObjectType
+from graphql import GraphQLLeafType, GraphQLObjectType, GraphQLResolveInfoHelpers
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
@@ -48,6 +48,19 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         context = self.context_value
         self._answer_size = context.answer_size if isinstance(context, Context) else AnswerSize()
         self._turns = Turns(self._answer_size)
+
+    @property
+    def async_helpers(self) -> GraphQLResolveInfoHelpers:
+        """The helpers for resolvers.
+
+        They are bound to the executor, so it must not hold them: only the garbage collector could free it then, with
+        all that the operation has loaded.
+        """
+        return GraphQLResolveInfoHelpers(gather=self.gather_async_work, track=self.track_async_work)
+
+    @async_helpers.setter
+    def async_helpers(self, helpers: GraphQLResolveInfoHelpers) -> None:
+        """Ignore the helpers that graphql-core makes."""
 
     def execute_fields(
         self,

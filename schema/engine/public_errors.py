@@ -62,9 +62,29 @@ def to_public_errors(errors: Iterable[GraphQLError]) -> list[GraphQLError]:
 
     Errors that are meant for the caller pass: `GatewayError`, and GraphQL's own refusals of a document or its
     variables, cut to `MAX_MESSAGE_LENGTH`. All others are masked, and logged under an id that the caller and the
-    operator can quote.
+    operator can quote. None of them keeps the frames that it was raised through.
     """
-    return [_mask(error) if is_unexpected(error) else _add_code(_cut(error)) for error in errors]
+    public = []
+    for error in errors:
+        public.append(_mask(error) if is_unexpected(error) else _add_code(_cut(error)))
+        _release_frames(error)
+    return public
+
+
+def _release_frames(error: BaseException | None) -> None:
+    """Drop the tracebacks of an error and of those that led to it.
+
+    A frame in them often refers to the error, through a document or a result, so that only the garbage collector could
+    free it, and with it the whole request.
+    """
+    seen: set[int] = set()
+    pending = [error]
+    while pending:
+        one = pending.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            pending += [one.__cause__, one.__context__, getattr(one, "original_error", None)]
 
 
 def _mask(error: GraphQLError) -> GraphQLError:

@@ -35,6 +35,7 @@ class ExpiryTimer:
         """Stop the timer; `on_expired` is not called any more."""
         if self._handle is not None:
             self._handle.cancel()
+        self._on_expired = _do_nothing  # the timer's owner, which has the timer
 
     def _start(self) -> None:
         if self._expiry is not None:
@@ -46,6 +47,10 @@ class ExpiryTimer:
             self._start()
         else:
             self._on_expired()
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def expired_error() -> GatewayError:

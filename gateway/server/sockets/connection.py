@@ -138,6 +138,8 @@ class Connection(web.RequestHandler):
         if self._watch is not None:
             self._watch.stop()
             self._watch = None
+        # A WebSocket's callback, through which aiohttp would hold the connection for the garbage collector.
+        self._data_received_cb = None
         self._on_lost(self)
 
     async def finish_response(

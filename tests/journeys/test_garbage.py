@@ -1,0 +1,120 @@
+"""Tests that what an operation made is freed when it ends, and does not wait in cycles for the garbage collector."""
+
+import asyncio
+import gc
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from tests.support.emulator import AUTHORIZATION, Emulator
+from tests.support.gateway import Gateway, running_gateway
+from tests.support.subscription_gateway import SUBPROTOCOL
+
+START = "mutation ($input: CreateRunInput!) { createRun(input: $input) { run { id } } }"
+EVENTS = """subscription ($id: ID!) {
+  runEvents(runId: $id) { __typename ... on RunStatusChange { run { status assistant { name } } } }
+}"""
+OPERATIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "missing thread": ('{ thread(id: "thread_missing") { createdAt } }', {}),
+    "nested page": ("{ assistants { nodes { id name tools { __typename } } } }", {}),
+    "failed field": ('{ thread(id: "thread_missing") { id messages { nodes { id } } } }', {}),
+    "long document": ("{ " + "a" * 200_000 + " }", {}),
+    "long variable": ("query ($id: ID!) { thread(id: $id) { id } }", {"id": "a" * 200_000}),
+    "long list": ("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", {"ids": ["a"] * 2_000}),
+    "missing operation": ("query A { __typename } query B { __typename }", {}),
+    "refused mutation": ('mutation { deleteThread(input: {threadId: "thread_missing"}) { userErrors { code } } }', {}),
+}
+
+
+@pytest.fixture
+async def gateway(emulator: Emulator) -> AsyncIterator[Gateway]:
+    async with running_gateway(emulator.url, gateway_cache=True) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Nothing is collected but by a test itself."""
+    gc.disable()
+    yield
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.enable()
+
+
+async def own_garbage(action: Callable[[], Awaitable[object]], times: int = 3) -> Mapping[str, int]:
+    """Return the objects of the gateway, and the frames, that only the garbage collector could free after an action."""
+    await action()  # it may fill caches
+    gc.collect()
+    for _ in range(times):
+        await action()
+    for _ in range(5):  # tasks that were cancelled a moment ago have to end
+        await asyncio.sleep(0)
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    gc.collect()
+    return Counter(_name(each) for each in gc.garbage if _is_own(each))
+
+
+def _is_own(each: object) -> bool:
+    module = each.f_globals["__name__"] if isinstance(each, FrameType) else type(each).__module__
+    return module.startswith(("gateway.", "schema.")) and not module.startswith("gateway.emulator.")
+
+
+def _name(each: object) -> str:
+    return each.f_code.co_qualname if isinstance(each, FrameType) else type(each).__qualname__
+
+
+@pytest.mark.usefixtures("collector")
+@pytest.mark.parametrize("name", OPERATIONS)
+async def test_an_operation_leaves_no_garbage(gateway: Gateway, name: str) -> None:
+    query, variables = OPERATIONS[name]
+    assert await own_garbage(lambda: gateway.execute(query, variables)) == {}
+
+
+async def start_run(gateway: Gateway, emulator: Emulator) -> str:
+    assistant = await emulator.post("/assistants", {"model": "m"})
+    thread = await emulator.post("/threads", {"messages": [{"role": "user", "content": "Hello"}]})
+    data = await gateway.data(START, {"input": {"threadId": thread["id"], "assistantId": assistant["id"]}})
+    run_id: str = data["createRun"]["run"]["id"]
+    return run_id
+
+
+async def follow_by_event_stream(gateway: Gateway, run_id: str) -> str:
+    body = {"query": EVENTS, "variables": {"id": run_id}}
+    headers = {"Authorization": AUTHORIZATION, "Accept": "text/event-stream"}
+    reply = await gateway.post(body, headers=headers)
+    return reply.body.decode()
+
+
+async def follow_by_socket(gateway: Gateway, run_id: str) -> str:
+    headers = {"Authorization": AUTHORIZATION}
+    received = ""
+    async with gateway.session.ws_connect(f"{gateway.url}/graphql", protocols=[SUBPROTOCOL], headers=headers) as socket:
+        await socket.send_json({"type": "connection_init"})
+        payload = {"query": EVENTS, "variables": {"id": run_id}}
+        await socket.send_json({"id": "1", "type": "subscribe", "payload": payload})
+        async for message in socket:
+            received += str(message.data)
+            if json.loads(message.data)["type"] == "complete":
+                return received
+    raise AssertionError(received)
+
+
+@pytest.mark.usefixtures("collector")
+@pytest.mark.parametrize("follow", [follow_by_event_stream, follow_by_socket])
+async def test_a_run_and_its_events_leave_no_garbage(
+    gateway: Gateway, emulator: Emulator, follow: Callable[[Gateway, str], Coroutine[Any, Any, str]]
+) -> None:
+    async def watch_run() -> None:
+        run_id = await start_run(gateway, emulator)
+        following = asyncio.create_task(follow(gateway, run_id))
+        while not following.done():
+            emulator.clock.advance(1)
+            await asyncio.sleep(0)
+        assert "COMPLETED" in await following
+
+    assert await own_garbage(watch_run) == {}
