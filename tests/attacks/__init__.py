@@ -1,0 +1,1 @@
+"""Attacks on a running gateway, and the program that measures them."""
