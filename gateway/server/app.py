@@ -13,6 +13,7 @@ from gateway.server.endpoint import GraphQLEndpoint, handle_exceptions
 from gateway.server.health import ReadinessProbe, health_routes
 from gateway.server.http.cors import add_cors_headers, is_preflight, preflight_response
 from gateway.server.http.graphql_response import error_response
+from gateway.server.http.held_bytes import UnfinishedBytes
 from gateway.server.http.operation_tasks import OperationTasks
 from gateway.server.http.refusals import Refusal
 from gateway.server.sockets.connection import SERVER_NAME
@@ -27,6 +28,9 @@ CONNECTION_LIMITS = web.AppKey("connection_limits", ConnectionLimits)
 
 ALLOWED_ORIGINS = web.AppKey("allowed_origins", AllowedOrigins)
 """The origins whose pages may call. An application without them has no CORS headers."""
+
+UNFINISHED_BYTES = web.AppKey("unfinished_bytes", UnfinishedBytes)
+"""What is held of unfinished requests. An application without it does not bound the messages of WebSockets in sum."""
 
 FLUSH_SECONDS = 1.0
 """How long responses may take to be sent once no operation is in flight."""
@@ -43,6 +47,7 @@ def create_app(
     app = web.Application(middlewares=[_preflight_middleware, _exception_middleware])
     app[ALLOWED_ORIGINS] = endpoint.credential_policy.origins
     app[OPERATION_TASKS] = endpoint.operation_tasks
+    app[UNFINISHED_BYTES] = endpoint.unfinished_bytes
     stalled_client_seconds = endpoint.connections.limits.stalled_client_seconds
     app[CONNECTION_LIMITS] = ConnectionLimits(max_connections, stalled_client_seconds=stalled_client_seconds)
     app.router.add_route("*", "/graphql", endpoint.handle)
@@ -94,7 +99,8 @@ async def listening(
     listener = None
     try:
         await runner.setup()
-        listener = Listener(cast("web.Server", runner.server), app.get(CONNECTION_LIMITS) or ConnectionLimits())
+        limits = app.get(CONNECTION_LIMITS) or ConnectionLimits()
+        listener = Listener(cast("web.Server", runner.server), limits, app.get(UNFINISHED_BYTES))
         yield _base_url(*await listener.listen(host, port))
     finally:
         if OPERATION_TASKS in app:

@@ -16,6 +16,7 @@ from gateway.identity.credentials import CredentialPolicy, CredentialRefusedErro
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.server.http.graphql_request import ParsedRequest
 from gateway.server.http.graphql_response import error_body, error_response, result_body, result_response
+from gateway.server.http.held_bytes import UnfinishedBytes
 from gateway.server.http.media_types import (
     EVENT_STREAM,
     GRAPHQL_RESPONSE,
@@ -36,8 +37,6 @@ from gateway.server.http.refusals import (
 )
 from gateway.server.http.request_limits import RequestLimits
 from gateway.server.http.request_reader import (
-    MAX_UNFINISHED_BYTES,
-    UnfinishedBodies,
     caller_from_request,
     read_request,
 )
@@ -53,6 +52,9 @@ from schema.operations.gateway_schema import GatewaySchema
 _logger = logging.getLogger(__name__)
 
 RenderPage: TypeAlias = Callable[[web.Request], web.Response]
+
+MAX_UNFINISHED_BYTES = 64 << 20
+"""Bytes of requests that may be held while the rest of them is awaited, or one body if it may be larger."""
 
 COST_HEADER = "GraphQL-Cost"
 """Request header: with the value 1, the response reports its cost in `extensions.cost`."""
@@ -89,7 +91,7 @@ class GraphQLEndpoint:
         self._page = page
         self._runner = OperationRunner(schema, bind, bind_events, limits=limits, always_report_cost=always_report_cost)
         self.operation_tasks = OperationTasks()
-        self.unfinished_bodies = UnfinishedBodies(max(MAX_UNFINISHED_BYTES, self._runner.limits.max_body_bytes))
+        self.unfinished_bytes = UnfinishedBytes(max(MAX_UNFINISHED_BYTES, self._runner.limits.max_body_bytes))
         subscription_limits = self._runner.limits.subscriptions
         fan_out = FanOut(self._runner, max_per_principal=subscription_limits.max_subscriptions_per_principal)
         self.connections = LiveConnections(subscription_limits, fan_out)
@@ -175,7 +177,7 @@ class GraphQLEndpoint:
             if refused.status == 401 and (parsed := await self._read_introspection(request)) is not None:
                 return parsed, Principal.from_credential(None, self._upstream)
             raise
-        graphql_request = await read_request(request, self._runner.limits, self.unfinished_bodies)
+        graphql_request = await read_request(request, self._runner.limits, self.unfinished_bytes)
         return await self._runner.parse_request(graphql_request), principal
 
     async def _read_introspection(self, request: web.Request) -> ParsedRequest | None:
@@ -183,7 +185,7 @@ class GraphQLEndpoint:
         limits = self._runner.limits
         short = replace(limits, max_body_bytes=min(limits.max_body_bytes, MAX_INTROSPECTION_BYTES))
         try:
-            graphql_request = await read_request(request, short, self.unfinished_bodies)
+            graphql_request = await read_request(request, short, self.unfinished_bytes)
         except Refusal:
             return None
         if not graphql_request.may_introspect:

@@ -1,6 +1,7 @@
 """Tests that what an operation made is freed when it ends, and does not wait in cycles for the garbage collector."""
 
 import asyncio
+import contextlib
 import gc
 import json
 from collections import Counter
@@ -118,3 +119,21 @@ async def test_a_run_and_its_events_leave_no_garbage(
         assert "COMPLETED" in await following
 
     assert await own_garbage(watch_run) == {}
+
+
+@pytest.mark.usefixtures("collector")
+@pytest.mark.parametrize(
+    "sent", [b"no HTTP at all\r\n\r\n", b"GET / HTTP/1.1\r\nX-A: " + b"a" * 400_000], ids=["no HTTP", "long header"]
+)
+async def test_a_request_that_is_no_http_leaves_no_garbage(gateway: Gateway, sent: bytes) -> None:
+    host, port = gateway.url.removeprefix("http://").split(":")
+
+    async def send() -> None:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(sent)
+        with contextlib.suppress(ConnectionError):  # more has come than was read
+            assert b" 400 " in await reader.read() or len(sent) > 1_000
+        writer.close()
+        await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+    assert await own_garbage(send) == {}

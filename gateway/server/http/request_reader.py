@@ -11,39 +11,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.identity.credentials import Caller
 from gateway.server.http.graphql_request import GraphQLRequest, request_from_body, request_from_query_string
+from gateway.server.http.held_bytes import UnfinishedBytes
 from gateway.server.http.media_types import JSON, content_type_fault
 from gateway.server.http.refusals import Refusal, body_size_refusal, input_refusal, overload_refusal
 from gateway.server.http.request_limits import RequestLimits
 from schema.contract.errors import ErrorCode, GatewayError
 
-MAX_UNFINISHED_BYTES = 64 << 20
-"""Bytes of request bodies that may be held while the rest of them is awaited, or one body if it may be larger."""
 
-
-class UnfinishedBodies:
-    """The bytes that are held of all request bodies whose end has not arrived."""
-
-    def __init__(self, max_bytes: int) -> None:
-        """Hold at most `max_bytes`."""
-        self._max_bytes = max_bytes
-        self.held_bytes = 0
-
-    def hold(self, count: int) -> None:
-        """Hold more bytes.
-
-        Raises:
-            Refusal: Too many bytes are held.
-        """
-        if self.held_bytes + count > self._max_bytes:
-            raise overload_refusal(f"Expected at most {self._max_bytes} bytes of unfinished request bodies, got more.")
-        self.held_bytes += count
-
-    def release(self, count: int) -> None:
-        """Hold these bytes no longer."""
-        self.held_bytes -= count
-
-
-async def read_request(request: web.Request, limits: RequestLimits, unfinished: UnfinishedBodies) -> GraphQLRequest:
+async def read_request(request: web.Request, limits: RequestLimits, unfinished: UnfinishedBytes) -> GraphQLRequest:
     """Read the operation of a GET or a POST.
 
     Raises:
@@ -87,7 +62,7 @@ def _query_pairs(request: web.Request) -> list[tuple[str, str]]:
         raise GatewayError(ErrorCode.BAD_USER_INPUT, "Expected a query string in UTF-8, got other bytes.") from None
 
 
-async def _read_bytes(request: web.Request, limits: RequestLimits, unfinished: UnfinishedBodies) -> bytes:
+async def _read_bytes(request: web.Request, limits: RequestLimits, unfinished: UnfinishedBytes) -> bytes:
     if (fault := content_type_fault(request.headers.get("Content-Type"))) is not None:
         raise input_refusal(415, fault[0].upper() + fault[1:] + ".", ("Accept-Post", JSON))
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
@@ -105,7 +80,7 @@ async def _read_bytes(request: web.Request, limits: RequestLimits, unfinished: U
                 if len(body) + len(chunk) > max_bytes:
                     raise body_size_refusal(max_bytes)
                 if not request.content.is_eof():
-                    unfinished.hold(len(chunk))
+                    _hold(unfinished, len(chunk))
                     held_bytes += len(chunk)
                 body += chunk
     except (web.RequestPayloadError, HttpProcessingError):
@@ -116,3 +91,8 @@ async def _read_bytes(request: web.Request, limits: RequestLimits, unfinished: U
     finally:
         unfinished.release(held_bytes)
     return bytes(body)
+
+
+def _hold(unfinished: UnfinishedBytes, count: int) -> None:
+    if not unfinished.hold(count):
+        raise overload_refusal(f"Expected at most {unfinished.max_bytes} bytes of unfinished requests, got more.")

@@ -58,13 +58,13 @@ async def serve_websocket(request: web.Request, services: SocketServices) -> web
             # The loop below waits for the buffer to drain, so aiohttp must not.
             writer_limit=sys.maxsize,
         )
-        await socket.prepare(request)
-        if request.transport is None:
+        transport = await _prepare_socket(socket, request)
+        if transport is None:
             return socket
         if socket.ws_protocol != SUBPROTOCOL:
             await _close_socket(socket, CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
             return socket
-        output = WebSocketOutput(socket, request.transport, connections)
+        output = WebSocketOutput(socket, transport, connections)
         operations = SocketOperations(services, output)
         connections.register(operations)
         init_timer = asyncio.get_running_loop().call_later(
@@ -103,6 +103,15 @@ async def serve_websocket(request: web.Request, services: SocketServices) -> web
             operations.stop_all()
             output.release()
     return socket
+
+
+async def _prepare_socket(socket: web.WebSocketResponse, request: web.Request) -> asyncio.Transport | None:
+    """Send the headers. Returns the transport, or None if the client has left."""
+    try:
+        await socket.prepare(request)
+    except ConnectionError:
+        return None
+    return request.transport
 
 
 class WebSocketOutput:

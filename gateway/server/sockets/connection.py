@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from aiohttp import web
 
+from gateway.server.http.held_bytes import HeldBytes, UnreadBytes
 from gateway.server.sockets.connection_limits import ConnectionLimits
+from gateway.server.sockets.websocket_frames import FrameReader
 
 MAX_LINE_BYTES = 32 * 1024
 """Longest request line, which holds the document of a GET."""
@@ -25,6 +27,7 @@ SERVER_NAME = "threads-gateway"
 
 _END_OF_HEADERS = b"\r\n\r\n"
 _CHECKS_UNTIL_STALLED = 8
+_TRY_AGAIN_LATER = b"\x88\x02" + (1013).to_bytes(2, "big")  # a close frame
 
 
 class StalledClientWatch:
@@ -33,11 +36,12 @@ class StalledClientWatch:
     It runs only while bytes wait. A client that reads slowly is not stalled.
     """
 
-    __slots__ = ("_stalled_at", "_stalled_seconds", "_timer", "_transport", "_waiting_bytes")
+    __slots__ = ("_stalled_at", "_stalled_seconds", "_timer", "_transport", "_unread", "_waiting_bytes")
 
-    def __init__(self, transport: asyncio.Transport, stalled_seconds: float) -> None:
+    def __init__(self, transport: asyncio.Transport, stalled_seconds: float, unread: UnreadBytes) -> None:
         """Watch a transport. Nothing waits yet."""
         self._transport = transport
+        self._unread = unread
         self._stalled_seconds = stalled_seconds
         self._stalled_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -45,18 +49,30 @@ class StalledClientWatch:
 
     def start(self) -> None:
         """Begin to watch, because bytes wait."""
-        self._note_progress()
+        self._record_progress()
         self._start_timer()
+        # More may be written at once.
+        asyncio.get_running_loop().call_soon(self._record_more)
 
     def stop(self) -> None:
         """Stop watching, because nothing waits any longer or the connection is closed."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._unread.remove(self)
 
-    def _note_progress(self) -> None:
+    def let_go(self) -> None:
+        """Abort the connection."""
+        self._transport.abort()
+
+    def _record_progress(self) -> None:
         self._stalled_at = asyncio.get_running_loop().time() + self._stalled_seconds
         self._waiting_bytes = self._transport.get_write_buffer_size()
+        self._unread.record(self, self._waiting_bytes, is_reading=True)
+
+    def _record_more(self) -> None:
+        if self._timer is not None:
+            self._unread.record(self, self._transport.get_write_buffer_size(), is_reading=False)
 
     def _start_timer(self) -> None:
         seconds = self._stalled_seconds / _CHECKS_UNTIL_STALLED
@@ -66,24 +82,41 @@ class StalledClientWatch:
         self._timer = None
         waiting_bytes = self._transport.get_write_buffer_size()
         if waiting_bytes < self._waiting_bytes:
-            self._note_progress()
+            self._record_progress()
         elif asyncio.get_running_loop().time() >= self._stalled_at:
-            self._transport.abort()
+            self.let_go()
             return
         # More bytes than before are no progress: the gateway has written them.
         self._waiting_bytes = waiting_bytes
+        self._unread.record(self, waiting_bytes, is_reading=False)
         self._start_timer()
 
 
 class Connection(web.RequestHandler):
-    """One connection, with what aiohttp has no limit for: its first headers, and a client that reads nothing.
+    """One connection, with what aiohttp has no limit for: first headers, unfinished messages, unread bytes.
 
     It holds for all that a connection carries: responses, event streams and WebSockets.
     """
 
-    __slots__ = ("_header_timer", "_last_bytes", "_limits", "_on_lost", "_watch", "first_headers")
+    __slots__ = (
+        "_frames",
+        "_header_timer",
+        "_held",
+        "_last_bytes",
+        "_limits",
+        "_on_lost",
+        "_unfinished_bytes",
+        "_watch",
+        "first_headers",
+    )
 
-    def __init__(self, server: web.Server, limits: ConnectionLimits, on_lost: Callable[[Connection], None]) -> None:
+    def __init__(
+        self,
+        server: web.Server,
+        limits: ConnectionLimits,
+        held: HeldBytes,
+        on_lost: Callable[[Connection], None],
+    ) -> None:
         """Make the protocol of one connection. `on_lost` is called once it is closed."""
         super().__init__(
             server,
@@ -97,6 +130,9 @@ class Connection(web.RequestHandler):
             read_bufsize=READ_BUFFER_BYTES,
         )
         self._limits = limits
+        self._held = held
+        self._frames: FrameReader | None = None
+        self._unfinished_bytes = 0
         self._on_lost = on_lost
         # Done once the headers of the first request are here, or will not come.
         self.first_headers: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -110,7 +146,7 @@ class Connection(web.RequestHandler):
         # `pause_writing` is called as soon as bytes wait, and `resume_writing` when none wait any longer.
         connected.set_write_buffer_limits(high=0)
         _set_tcp_user_timeout(connected, self._limits.stalled_client_seconds)
-        self._watch = StalledClientWatch(connected, self._limits.stalled_client_seconds)
+        self._watch = StalledClientWatch(connected, self._limits.stalled_client_seconds, self._held.unread)
         loop = asyncio.get_running_loop()
         self._header_timer = loop.call_later(self._limits.header_seconds, connected.abort)
 
@@ -121,6 +157,18 @@ class Connection(web.RequestHandler):
                 self._end_first_headers()
             self._last_bytes = received[1 - len(_END_OF_HEADERS) :]
         super().data_received(data)
+        for message, _ in self._messages:
+            if (error := getattr(message, "exc", None)) is not None:
+                # Its frames hold what was received, and the error itself: only the garbage collector could free them.
+                error.__traceback__ = None
+        if self._frames is not None:
+            self._read_frames(self._frames, data)
+
+    def set_parser(self, *args: Any, **kwargs: Any) -> None:
+        """Hand the bytes to a WebSocket from now on."""
+        received, self._frames = self._message_tail, FrameReader()
+        super().set_parser(*args, **kwargs)
+        self._read_frames(self._frames, received)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -135,6 +183,9 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self._end_first_headers()
+        self._held.unfinished.release(self._unfinished_bytes)
+        self._unfinished_bytes = 0
+        self._frames = None
         if self._watch is not None:
             self._watch.stop()
             self._watch = None
@@ -161,6 +212,19 @@ class Connection(web.RequestHandler):
         response = super().handle_error(request, status, exc, message)
         response.headers["Server"] = SERVER_NAME
         return response
+
+    def _read_frames(self, frames: FrameReader, data: bytes) -> None:
+        """Count the bytes of an unfinished message. Closes the WebSocket if too many of all clients are held."""
+        frames.feed(data)
+        more = frames.unfinished_bytes - self._unfinished_bytes
+        if more > 0 and not self._held.unfinished.hold(more):
+            if self.transport is not None:
+                self.transport.write(_TRY_AGAIN_LATER)
+                self.transport.close()
+            return
+        if more < 0:
+            self._held.unfinished.release(-more)
+        self._unfinished_bytes = frames.unfinished_bytes
 
     def _end_first_headers(self) -> None:
         if self._header_timer is not None:

@@ -22,13 +22,15 @@ class ConnectionLimits:
 
     A new connection has `header_seconds` for the headers of its first request. A connection without a request is closed
     after `idle_seconds`, which is longer than the 60 seconds after which load balancers close it. A connection is
-    aborted if its client reads nothing of what waits for it for `stalled_client_seconds`.
+    aborted if its client reads nothing of what waits for it for `stalled_client_seconds`, or earlier if more than
+    `max_unread_bytes` wait for all clients together.
     """
 
     max_connections: int = 20_000
     header_seconds: float = 5.0
     idle_seconds: float = 75.0
     stalled_client_seconds: float = 60.0
+    max_unread_bytes: int = 256 << 20
 
 
 class FittedCounts(NamedTuple):

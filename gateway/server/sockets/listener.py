@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 import time
 from collections.abc import Callable
 
 from aiohttp import web
 
 from gateway.background_tasks import BackgroundTasks
+from gateway.server.http.held_bytes import HeldBytes, UnfinishedBytes, UnreadBytes
 from gateway.server.sockets.connection import Connection
 from gateway.server.sockets.connection_limits import ConnectionLimits
 
@@ -51,8 +53,9 @@ class RareWarning:
 class Listener:
     """Accepts the connections of one server, at most `max_connections` at once. One more is closed at once."""
 
-    def __init__(self, server: web.Server, limits: ConnectionLimits) -> None:
+    def __init__(self, server: web.Server, limits: ConnectionLimits, unfinished: UnfinishedBytes | None = None) -> None:
         """Start without sockets."""
+        self._held = HeldBytes(unfinished or UnfinishedBytes(sys.maxsize), UnreadBytes(limits.max_unread_bytes))
         self._server = server
         self._limits = limits
         self._sockets: list[socket.socket] = []
@@ -104,7 +107,7 @@ class Listener:
                 self._overload.give(len(self._connections))
                 continue
             accepted.setblocking(False)
-            connection = Connection(self._server, self._limits, self._connections.discard)
+            connection = Connection(self._server, self._limits, self._held, self._connections.discard)
             self._connections.add(connection)
             self._tasks.start(self._connect(connection, accepted))
 

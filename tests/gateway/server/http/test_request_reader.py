@@ -12,9 +12,10 @@ from aiohttp import web
 from gateway.identity.credentials import Caller
 from gateway.server.app import listening
 from gateway.server.http.graphql_request import GraphQLRequest
+from gateway.server.http.held_bytes import UnfinishedBytes
 from gateway.server.http.refusals import Refusal
 from gateway.server.http.request_limits import RequestLimits
-from gateway.server.http.request_reader import UnfinishedBodies, caller_from_request, read_request
+from gateway.server.http.request_reader import caller_from_request, read_request
 from tests.support.subscription_gateway import until
 
 JSON = {"Content-Type": "application/json"}
@@ -29,7 +30,7 @@ class RecordingServer:
         self.url = ""
         self.outcome: GraphQLRequest | Refusal | None = None
         self.caller: Caller | None = None
-        self.unfinished = UnfinishedBodies(MAX_UNFINISHED_BYTES)
+        self.unfinished = UnfinishedBytes(MAX_UNFINISHED_BYTES)
 
     async def handle(self, request: web.Request) -> web.Response:
         self.caller = caller_from_request(request)
@@ -121,7 +122,7 @@ async def test_unfinished_bodies_are_bounded_in_sum_and_complete_ones_are_not(sl
     assert isinstance(refused, Refusal)
     assert refused.status == 503
     assert dict(refused.headers) == {"Retry-After": "1", "Connection": "close"}
-    assert refused.error.message == "Expected at most 50 bytes of unfinished request bodies, got more."
+    assert refused.error.message == "Expected at most 50 bytes of unfinished requests, got more."
     complete = {"query": "{ " + "a" * 60 + " }"}
     assert await server.send("POST", json=complete) == GraphQLRequest(complete["query"])
     await first.close()

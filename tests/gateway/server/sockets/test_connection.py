@@ -3,6 +3,7 @@ from typing import cast
 
 import pytest
 
+from gateway.server.http.held_bytes import UnreadBytes
 from gateway.server.sockets.connection import StalledClientWatch
 
 
@@ -51,7 +52,7 @@ def transport() -> FakeTransport:
 
 def started_watch(transport: FakeTransport) -> StalledClientWatch:
     transport.waiting_bytes = 1_000
-    watch = StalledClientWatch(cast("asyncio.Transport", transport), 60.0)
+    watch = StalledClientWatch(cast("asyncio.Transport", transport), 60.0, UnreadBytes(1_000_000))
     watch.start()
     return watch
 
