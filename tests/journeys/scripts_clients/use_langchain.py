@@ -5,12 +5,11 @@ import sys
 from typing import Any
 
 import openai
-from langchain_classic.agents.openai_assistant import OpenAIAssistantRunnable
-from langchain_core.agents import AgentFinish
-from langchain_core.tools import tool
+from langchain_classic.agents.openai_assistant import OpenAIAssistantRunnable  # type: ignore[import-not-found]
+from langchain_core.agents import AgentFinish  # type: ignore[import-not-found]
+from langchain_core.tools import StructuredTool  # type: ignore[import-not-found]
 
 
-@tool
 def get_weather(city: str) -> str:
     """Return the weather of a city."""
     return f"{city}: 4 degrees"
@@ -24,12 +23,13 @@ def main(url: str, key: str) -> None:
     plain.check_every_ms = 0
     messages: Any = plain.invoke({"content": "What is a heron?"})
     again: Any = plain.invoke({"content": "And an egret?", "thread_id": messages[0].thread_id})
+    weather = StructuredTool.from_function(get_weather)
     agent = OpenAIAssistantRunnable.create_assistant(
-        name="Helper", instructions="", tools=[get_weather], model="gpt-4o", client=client, as_agent=True
+        name="Helper", instructions="", tools=[weather], model="gpt-4o", client=client, as_agent=True
     )
     agent.check_every_ms = 0
     actions: Any = agent.invoke({"content": "The weather in Oslo?"})
-    steps = [(action, get_weather.invoke(action.tool_input)) for action in actions]
+    steps = [(action, weather.invoke(action.tool_input)) for action in actions]
     finish: Any = agent.invoke({"content": "", "intermediate_steps": steps})
     print(  # noqa: T201 - the result
         json.dumps(
