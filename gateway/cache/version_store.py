@@ -70,14 +70,14 @@ class LocalVersionStore:
         self,
         scope: str,
         tags: Collection[Tag],
-        cache_keys: Collection[CacheKey],  # noqa: ARG002 # the memory tier has the values
+        cache_keys: Collection[CacheKey],  # noqa: ARG002 # the entry store has the values
         deadline: float,  # noqa: ARG002 # nothing here takes time
     ) -> KnownVersions:
         """Read versions."""
         return KnownVersions({tag: self._get_version(scope, tag) for tag in tags})
 
     async def store_values(self, scope: str, values: Mapping[CacheKey, StoredValue]) -> None:
-        """Store nothing: the memory tier already has the values."""
+        """Store nothing: the entry store already has the values."""
 
     async def begin_write(self, scope: str, tags: Collection[Tag]) -> None:
         """Do nothing: a process that dies loses its values too."""

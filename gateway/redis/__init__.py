@@ -1,1 +1,1 @@
-"""The Redis client and the circuit breaker that the cache and the run log share."""
+"""Access to Redis, as the cache and the run log share it: client, circuit breaker, deadline, codec, key names."""

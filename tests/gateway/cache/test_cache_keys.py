@@ -48,4 +48,4 @@ def test_one_principals_thread_is_one_hash_tag() -> None:
     ]
     assert message[: message.index("}")] == page[: page.index("}")]
     assert message.startswith("tg:{")
-    assert message.endswith("/thread/t}:v:message/t/m")
+    assert message.endswith("/thread/t}:v:Message/t/m")

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gateway.cache.shared_cache import SharedCache
 from schema.contract.kinds import Key
 from tests.gateway.cache.processes import processes
 from tests.gateway.cache.upstream import ALL_KEYS, THREAD, Upstream, cached, read, until
@@ -26,12 +27,16 @@ async def test_ten_reads_at_once_in_one_process_are_one_call(key: Key) -> None:
         assert sorted(api.cost.shared_calls for api in apis) == [0] + [1] * 9
 
 
+def waiting_reads(shared: SharedCache) -> int:
+    return sum(flight.batch.waiters for flight in shared.single_flight._in_flight.values())
+
+
 async def test_each_of_two_processes_fetches_for_itself_and_later_reads_take_what_either_stored(valkey: Valkey) -> None:
     upstream = Upstream()
     upstream.gate.clear()
     async with processes(2, valkey.url) as caches:
         reading = [asyncio.create_task(read(cached(upstream, shared), THREAD)) for shared in caches for _ in range(5)]
-        await until(lambda: upstream.waiting == 2)
+        await until(lambda: [waiting_reads(shared) for shared in caches] == [5, 5])
         upstream.gate.set()
         await asyncio.gather(*reading)
         for shared in caches:
