@@ -18,7 +18,7 @@ from gateway.cache.tags import Tag, Tags, candidate_tags, dependencies
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.kinds import Key, RunPageKey
-from schema.contract.run_events import is_terminal
+from schema.contract.statuses import is_terminal
 from schema.contract.wire import Page, RunObject
 
 ENTRY_OVERHEAD_BYTES = 600

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TypeAlias
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.kinds import HasId, Key, MessagePageKey, RunStepPageKey
-from schema.contract.run_events import is_terminal
+from schema.contract.statuses import FINAL_STEP_STATUSES, FINISHED_MESSAGE_STATUSES, is_terminal
 from schema.contract.wire import (
     AssistantObject,
     MessageFileObject,
@@ -36,12 +36,6 @@ from schema.contract.wire import (
 
 Result: TypeAlias = HasId | Page[Any] | GatewayError
 RunHasEnded: TypeAlias = Callable[[RunKey], bool]
-
-FINAL_STEP_STATUSES = frozenset({"completed", "failed", "cancelled", "expired"})
-"""Statuses in which a step cannot change. Source: `status` of schema `RunStepObject` in the API's specification."""
-
-FINISHED_MESSAGE_STATUSES = frozenset({"completed", "incomplete"})
-"""Statuses in which a message is complete. Source: `status` of schema `MessageObject` in the API's specification."""
 
 RECENT_SECONDS = 900.0
 """The age below which a run may still change an object: a run lives for 10 minutes, and clocks differ."""

@@ -13,7 +13,8 @@ from schema.contract.keys import RunKey
 from schema.contract.kinds import MESSAGES, RUN_STEPS, RUNS, MessagePageKey, RunStepPageKey
 from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
 from schema.contract.ports import ThreadsApi
-from schema.contract.run_events import FaultChange, is_terminal
+from schema.contract.run_events import FaultChange
+from schema.contract.statuses import is_terminal
 from schema.contract.wire import MessageObject, RunObject, RunStepObject
 
 _MAX_PAGES = 10

@@ -17,16 +17,10 @@ from schema.contract.run_events import (
     StepChange,
     TextDeltaChange,
     ToolCallDeltaChange,
-    is_terminal,
 )
+from schema.contract.statuses import FINAL_STEP_STATUSES, FINISHED_MESSAGE_STATUSES, is_terminal
 from schema.contract.tolerant_decoder import TolerantDecoder
 from schema.contract.wire import NULL, MessageObject, RunObject, RunStepObject, StepDetailsObject
-
-FINISHED_MESSAGE_STATUSES = frozenset({"completed", "incomplete"})
-"""Statuses of a message that is finished. Source: `MessageObject.status` in the API's specification."""
-
-FINAL_STEP_STATUSES = frozenset({"completed", "failed", "cancelled", "expired"})
-"""Statuses of a step that cannot change. Source: `RunStepObject.status` in the API's specification."""
 
 _DETAILS = TolerantDecoder(StepDetailsObject, "step's details")
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.run_log.delta_merging import without_empty_fields
-from gateway.run_log.run_state import FINAL_STEP_STATUSES, FINISHED_MESSAGE_STATUSES, RunState
+from gateway.run_log.run_state import RunState
 from schema.contract.run_events import (
     Change,
     FaultChange,
@@ -25,9 +25,9 @@ from schema.contract.run_events import (
     StepChange,
     TextDeltaChange,
     ToolCallDeltaChange,
-    is_terminal,
 )
 from schema.contract.run_streams import StreamEvent
+from schema.contract.statuses import FINAL_STEP_STATUSES, FINISHED_MESSAGE_STATUSES, is_terminal
 from schema.contract.tolerant_decoder import parse_raw, text_from_json
 from schema.contract.wire import MessageObject, RunObject, RunStepObject
 

@@ -10,13 +10,14 @@ from enum import Enum, auto
 
 from gateway.run_log.follow_session import FollowSession
 from gateway.run_log.log_writer import LogWriter, LogWriterFactory
-from gateway.run_log.run_state import FINAL_STEP_STATUSES, RunState
+from gateway.run_log.run_state import RunState
 from gateway.run_log.store.event_log import LeaseLostError
 from gateway.run_log.stream_diff import diff_stream_event, first_snapshot
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
-from schema.contract.run_events import Change, FaultChange, Provenance, SnapshotChange, StatusChange, is_terminal
+from schema.contract.run_events import Change, FaultChange, Provenance, SnapshotChange, StatusChange
 from schema.contract.run_streams import RunStream, StreamEvent
+from schema.contract.statuses import FINAL_STEP_STATUSES, is_terminal
 from schema.contract.wire import MessageObject, RunObject, RunStepObject, ThreadObject
 
 _logger = logging.getLogger(__name__)

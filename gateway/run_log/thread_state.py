@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gateway.run_log.run_state import FINISHED_MESSAGE_STATUSES
 from gateway.run_log.stream_diff import is_new_status
 from schema.contract.run_events import (
     Change,
@@ -20,8 +19,8 @@ from schema.contract.run_events import (
     Provenance,
     SnapshotChange,
     StatusChange,
-    is_terminal,
 )
+from schema.contract.statuses import FINISHED_MESSAGE_STATUSES, is_terminal
 from schema.contract.wire import MessageObject, RunObject
 
 NO_RUN = RunObject(id="", created_at=0)

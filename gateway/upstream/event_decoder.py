@@ -16,8 +16,8 @@ from gateway.upstream.error_replies import parse_error_body
 from gateway.upstream.reply_readers import UnexpectedReplyError, check_id, decode_kind
 from gateway.upstream.safe_text import safe_text
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.contract.run_events import TERMINAL_STATUSES
 from schema.contract.run_streams import StreamEvent
+from schema.contract.statuses import TERMINAL_STATUSES
 from schema.contract.tolerant_decoder import TolerantDecoder
 from schema.contract.wire import MessageObject, RunObject, RunStepObject, ThreadObject
 

@@ -7,12 +7,13 @@ may hang until the deadline.
 
 from collections.abc import Callable
 
+from gateway.upstream.upstream_options import MAX_TRACKED_CALLERS
+
 WINDOW_SECONDS = 10.0
 TRIAL_SECONDS = 0.4
 """The time between two trials. The same caller makes the next one only after twice this time."""
 
 MIN_FAILURES = 10
-MAX_CALLERS = 1000
 
 
 class OutageBreaker:
@@ -24,7 +25,7 @@ class OutageBreaker:
     answer to any call closes it.
     """
 
-    def __init__(self, monotonic_seconds: Callable[[], float], *, max_callers: int = MAX_CALLERS) -> None:
+    def __init__(self, monotonic_seconds: Callable[[], float], *, max_callers: int = MAX_TRACKED_CALLERS) -> None:
         self._monotonic_seconds = monotonic_seconds
         self._max_callers = max_callers
         self._window_end = 0.0

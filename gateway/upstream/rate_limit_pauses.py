@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+from gateway.upstream.upstream_options import MAX_TRACKED_CALLERS
+
 MAX_PAUSE_SECONDS = 60.0
 """After this time one call is sent again, whatever delay was asked for."""
 
-MAX_CREDENTIALS = 1000
 TOLERANCE_SECONDS = 0.001
 """A rest of a pause that counts as none, since a sleep may end a moment early."""
 
@@ -13,7 +14,7 @@ TOLERANCE_SECONDS = 0.001
 class RateLimitPauses:
     """Stores until when no call is to be sent under a credential."""
 
-    def __init__(self, monotonic_seconds: Callable[[], float], *, max_credentials: int = MAX_CREDENTIALS) -> None:
+    def __init__(self, monotonic_seconds: Callable[[], float], *, max_credentials: int = MAX_TRACKED_CALLERS) -> None:
         self._monotonic_seconds = monotonic_seconds
         self._max_credentials = max_credentials
         self._ends: dict[str | None, float] = {}

@@ -2,12 +2,13 @@
 
 from cachetools import LRUCache
 
+from gateway.upstream.upstream_options import MAX_TRACKED_CALLERS
+
 CAPACITY = 100
 """A full budget, in tenths of a retry."""
 
 RETRY_PRICE = 10
 ANSWER_REWARD = 1
-MAX_CALLERS = 1000
 
 
 class RetryBudget:
@@ -18,7 +19,7 @@ class RetryBudget:
     retried ten times, and afterwards every tenth answer pays for one retry.
     """
 
-    def __init__(self, *, max_callers: int = MAX_CALLERS) -> None:
+    def __init__(self, *, max_callers: int = MAX_TRACKED_CALLERS) -> None:
         self._upstream_level = CAPACITY
         # Only callers whose bucket is not full. One that is forgotten has a full bucket again, but still the upstream's
         # limit.

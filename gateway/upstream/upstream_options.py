@@ -6,6 +6,9 @@ from yarl import URL
 
 from gateway.upstream.dialects import DIALECTS, Dialect, DialectName
 
+MAX_TRACKED_CALLERS = 1000
+"""The number of callers whose retries, failures and pauses are told apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class UpstreamOptions:

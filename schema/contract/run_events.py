@@ -14,14 +14,6 @@ from msgspec import Raw, Struct
 
 from schema.contract.wire import MessageObject, RunObject, RunStepObject
 
-TERMINAL_STATUSES = frozenset({"cancelled", "failed", "completed", "incomplete", "expired"})
-"""Statuses of a run that cannot change. Source: the schema `RunObject`, `status`."""
-
-
-def is_terminal(status: str) -> bool:
-    """Return whether a run in this status can never change again. An unknown status may still change."""
-    return status in TERMINAL_STATUSES
-
 
 class Provenance(StrEnum):
     """The way in which the gateway learned of a change."""

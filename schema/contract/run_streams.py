@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from schema.contract.errors import GatewayError
-from schema.contract.run_events import is_terminal
+from schema.contract.statuses import is_terminal
 from schema.contract.wire import MessageObject, RunObject, RunStepObject, ThreadObject
 
 StreamObject: TypeAlias = ThreadObject | MessageObject | RunObject | RunStepObject

@@ -11,7 +11,7 @@ import strawberry
 from schema.contract.keys import AssistantKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.kinds import RUN_STEPS, RUNS, RunStepPageKey
 from schema.contract.paging import CursorScope, window_from_arguments
-from schema.contract.run_events import TERMINAL_STATUSES, is_terminal
+from schema.contract.statuses import TERMINAL_STATUSES, is_terminal
 from schema.contract.wire import RunObject
 from schema.engine.context import Context, Info
 from schema.graph.assistant_node import Assistant

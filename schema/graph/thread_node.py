@@ -11,7 +11,7 @@ import strawberry
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.kinds import RUNS, THREADS, RunPageKey
 from schema.contract.paging import CursorScope, Window, window_from_arguments
-from schema.contract.run_events import is_terminal
+from schema.contract.statuses import is_terminal
 from schema.contract.wire import Page, RunObject, ThreadObject
 from schema.engine.context import Context, Info
 from schema.engine.deferred import then

@@ -26,7 +26,7 @@ from schema.contract.bodies import (
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.ports import Capabilities
-from schema.contract.run_events import is_terminal
+from schema.contract.statuses import is_terminal
 from schema.contract.wire import (
     NULL,
     AssistantObject,

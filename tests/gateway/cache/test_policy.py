@@ -17,7 +17,7 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.kinds import AssistantPageKey, Key, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 from schema.contract.paging import Window
-from schema.contract.run_events import TERMINAL_STATUSES
+from schema.contract.statuses import TERMINAL_STATUSES
 from schema.contract.wire import Page
 from tests.gateway.cache.upstream import ASSISTANT, ASSISTANT_MESSAGE, ENDED, FILE, STEP, THREAD, T
 from tests.support.wire_samples import assistant, message, message_file, run, run_step, thread

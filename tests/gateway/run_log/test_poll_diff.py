@@ -15,8 +15,8 @@ from schema.contract.run_events import (
     StatusChange,
     StepChange,
     TextDeltaChange,
-    is_terminal,
 )
+from schema.contract.statuses import is_terminal
 from tests.support.run_log_processes import a_message, a_run, a_step, simple_run
 from tests.support.wire_samples import run, run_step
 

@@ -22,9 +22,9 @@ from schema.contract.run_events import (
     StepChange,
     TextDeltaChange,
     ToolCallDeltaChange,
-    is_terminal,
 )
 from schema.contract.run_streams import StreamEvent
+from schema.contract.statuses import is_terminal
 from tests.support.run_log_processes import DONE, a_message, a_run, a_step, said, simple_run, text_delta
 from tests.support.wire_samples import run, run_step, thread
 

@@ -11,8 +11,8 @@ from schema.contract.run_events import (
     MessageFinishedChange,
     SnapshotChange,
     StatusChange,
-    is_terminal,
 )
+from schema.contract.statuses import is_terminal
 from schema.contract.wire import MessageObject, RunObject
 from tests.support.run_log_processes import a_message
 from tests.support.wire_samples import message, run

@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from schema.contract.run_events import (
-    TERMINAL_STATUSES,
     Change,
     FaultChange,
     LaggedChange,
@@ -18,9 +17,7 @@ from schema.contract.run_events import (
     StepChange,
     TextDeltaChange,
     ToolCallDeltaChange,
-    is_terminal,
 )
-from schema.graph.enums import RunStatus
 from tests.support.fake_run_events import run_event
 from tests.support.wire_samples import message, raws, run, run_step
 
@@ -71,14 +68,3 @@ def test_changes_and_events_are_immutable() -> None:
 
 def test_a_provenance_is_a_string() -> None:
     assert [str(one) for one in Provenance] == ["SNAPSHOT", "STREAMED", "POLLED"]
-
-
-@pytest.mark.parametrize("status", ["queued", "in_progress", "requires_action", "cancelling", "", "paused"])
-def test_a_status_that_may_still_change_is_not_terminal(status: str) -> None:
-    assert not is_terminal(status)
-
-
-@pytest.mark.parametrize("status", sorted(TERMINAL_STATUSES))
-def test_each_terminal_status_is_known_to_the_graph(status: str) -> None:
-    assert is_terminal(status)
-    assert RunStatus(status) is not RunStatus.UNRECOGNIZED

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from schema.contract.keys import RunKey, to_global_id
-from schema.contract.run_events import TERMINAL_STATUSES
+from schema.contract.statuses import TERMINAL_STATUSES
 from schema.contract.wire import RunObject
 from tests.schema.builders import THREAD, data_of, errors_of, execute
 from tests.support.fake_threads_api import FakeThreadsApi
