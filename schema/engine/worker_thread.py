@@ -19,12 +19,16 @@ class WorkerThread:
 
     def __init__(self) -> None:
         """Start the thread with the first computation."""
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="worker")
+        self._pool: ThreadPoolExecutor | None = None
 
     async def run(self, compute: Callable[[], ResultT]) -> ResultT:
         """Run a computation and return its result. A computation that has not begun is dropped with its caller."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix="worker")
         return await asyncio.get_running_loop().run_in_executor(self._pool, compute)
 
     def close(self) -> None:
-        """End the thread after the computation that it runs. Those that wait are cancelled."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """End the thread after the computation that it runs. Those that wait are cancelled; a later one starts anew."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
