@@ -16,12 +16,12 @@ Version: TypeAlias = Literal["v1", "v2"]
 DialectName: TypeAlias = Literal["openai-v1", "openai-v2", "azure-openai", "azure-foundry", "lenient"]
 
 # Without this parameter, the results of a file search have no text. Source: specification, parameter `include[]` of
-# getRunStep and listRunSteps.
+# getRunStep, listRunSteps and createRun.
 INCLUDE_SEARCH_CONTENT = "include%5B%5D=step_details.tool_calls%5B*%5D.file_search.results%5B*%5D.content"
 
 _MESSAGE_FILES = frozenset({"getMessageFile", "listMessageFiles"})
 _DELETE_MESSAGE = frozenset({"deleteMessage"})
-_OPERATIONS_WITH_SEARCH_CONTENT = frozenset({"getRunStep", "listRunSteps"})
+_OPERATIONS_WITH_SEARCH_CONTENT = frozenset({"getRunStep", "listRunSteps", "createRun"})
 _BEARER = re.compile(r"bearer +(\S+)\Z", re.IGNORECASE)
 _JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*\Z")
 

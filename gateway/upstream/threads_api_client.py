@@ -12,15 +12,17 @@ from gateway.upstream.connection_pool import SendState, UpstreamPool, timeout_er
 from gateway.upstream.list_planning import load_through_lists
 from gateway.upstream.rest_operations import GETS, LISTS, PAGES_OF_THREADS, WRITES, ReadOperation, WriteOperation
 from gateway.upstream.retry import CallFailure, delay_before_first_call, delay_before_retry, write_error
+from gateway.upstream.search_content import SearchContentStream
 from gateway.upstream.streamed_writes import send_streamed
 from gateway.upstream.upstream_options import is_header_value
 from schema.contract.bodies import Body
 from schema.contract.cost import Cost
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.contract.kinds import Kind, NodeKeyT, ObjectT, PageKeyT
+from schema.contract.keys import RunStepKey
+from schema.contract.kinds import RUN_STEPS, Kind, NodeKeyT, ObjectT, PageKeyT
 from schema.contract.ports import Capabilities, OnResult, Results
-from schema.contract.run_streams import StreamConsumer
-from schema.contract.wire import Page, RunObject
+from schema.contract.run_streams import RunStream, StreamConsumer
+from schema.contract.wire import Page, RunObject, RunStepObject
 from schema.contract.writes import BodyT, ResultT, Write, WriteKeyT
 
 KeyT = TypeVar("KeyT")
@@ -169,18 +171,28 @@ class BoundThreadsApi:
         if record_stream is None or not self.capabilities.streaming:
             return await self._write(operation, key, body)
         call, send_state = self._prepare_write(operation, key, body, stream=True)
+        thread_id, run_id = getattr(key, "thread_id", None), getattr(key, "run_id", None)
+        dialect = self._client.options.dialect
+
+        async def record(stream: RunStream) -> RunObject:
+            if dialect.includes_search_content and not dialect.query_for(call.request.operation):
+                stream = SearchContentStream(stream, run_id, self._read_step)
+            return await record_stream(stream)
 
         async def send() -> RunObject | CallFailure:
             if self._client.stream_slots.locked():
                 call.body = self._render(operation, body)
                 return await sender.send_call(call)
-            thread_id, run_id = getattr(key, "thread_id", None), getattr(key, "run_id", None)
-            return await send_streamed(sender, call, record_stream, thread_id=thread_id, run_id=run_id)
+            return await send_streamed(sender, call, record, thread_id=thread_id, run_id=run_id)
 
         return _result_or_raise(
             await self._client.finish_if_started(self._send_before_deadline(call.request.operation, send), send_state),
             send_state,
         )
+
+    async def _read_step(self, key: RunStepKey) -> RunStepObject | GatewayError:
+        (result,) = await self.get(RUN_STEPS, [key])
+        return result
 
     async def _send_before_deadline(
         self, operation: str, send: Callable[[], Awaitable[ValueT | CallFailure]]

@@ -1,0 +1,72 @@
+"""The text that a file search found, in streams of operations that cannot ask for it.
+
+Only reads and createRun have the parameter `include[]`. In the stream of any other operation, a finished step whose
+results have no text is read once.
+
+Source: specification, version 2: the parameters of getRunStep, listRunSteps, createRun, createThreadAndRun and
+submitToolOuputsToRun.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from schema.contract.errors import GatewayError
+from schema.contract.keys import RunStepKey
+from schema.contract.run_streams import RunStream, StreamEvent
+from schema.contract.tolerant_decoder import TolerantDecoder
+from schema.contract.wire import RunObject, RunStepObject, StepDetailsObject, ToolCallObject
+
+_DETAILS = TolerantDecoder(StepDetailsObject, "step's details", strict=False)
+_CALL = TolerantDecoder(ToolCallObject, "tool call", strict=False)
+
+
+def lacks_search_content(step: RunStepObject) -> bool:
+    """Tell whether a step is finished and some result of its file searches has no text. Pure."""
+    if step.status != "completed" or b"file_search" not in bytes(step.step_details):
+        return False
+    details = _DETAILS.decode_part(step.step_details)
+    calls = [] if details is None else [_CALL.decode_part(raw) for raw in details.tool_calls or ()]
+    searches = [call.file_search for call in calls if call is not None and call.file_search is not None]
+    return any(result.content is None for search in searches for result in search.results or ())
+
+
+class SearchContentStream:
+    """A run's stream whose finished steps have the text that file searches found.
+
+    `run_id` is that of the request, if it names a run.
+    """
+
+    def __init__(
+        self,
+        stream: RunStream,
+        run_id: str | None,
+        read_step: Callable[[RunStepKey], Awaitable[RunStepObject | GatewayError]],
+    ) -> None:
+        self._stream = stream
+        self._read_step = read_step
+        self._run_id = run_id
+        self._thread_id = stream.thread_id
+
+    @property
+    def thread_id(self) -> str | None:
+        return self._stream.thread_id
+
+    async def read_events(self) -> list[StreamEvent]:
+        """Return the next events of the stream, or an empty list at the end. Raises the error of the stream."""
+        return [await self._add_content(event) for event in await self._stream.read_events()]
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def _add_content(self, event: StreamEvent) -> StreamEvent:
+        wire = event.wire
+        if isinstance(wire, RunObject):
+            self._run_id, self._thread_id = wire.id, wire.thread_id or self._thread_id
+        if not isinstance(wire, RunStepObject) or self._run_id is None or self._thread_id is None:
+            return event
+        if not lacks_search_content(wire):
+            return event
+        step = await self._read_step(RunStepKey(self._thread_id, self._run_id, wire.id))
+        if isinstance(step, GatewayError) or step.status != wire.status:
+            return event  # the text can still be read by a query
+        return replace(event, wire=step)
