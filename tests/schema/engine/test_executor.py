@@ -182,9 +182,9 @@ async def test_a_number_has_the_same_result_or_refusal(number: float) -> None:
 
 async def test_a_value_that_its_type_refuses_has_the_same_error() -> None:
     api = FakeThreadsApi()
-    api.threads[ThreadKey("thread_1")] = thread("thread_1", created_at=1e300)
+    api.threads[ThreadKey("thread_1")] = msgspec.structs.replace(thread("thread_1"), created_at=1e300)
     api.runs[RUN] = run("run_1", usage={"prompt_tokens": 2**40}, max_prompt_tokens=2**40)
-    api.messages[MESSAGE] = message("msg_1", created_at=-1e300, role="someone new")
+    api.messages[MESSAGE] = msgspec.structs.replace(message("msg_1", role="someone new"), created_at=-1e300)
     document = f"""{{
         thread(id: "thread_1") {{ id createdAt metadata }}
         run(id: "{to_global_id(RUN)}") {{ maxPromptTokens usage {{ promptTokens completionTokens }} status }}
