@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import cast
@@ -19,6 +20,8 @@ from gateway.server.http.refusals import Refusal
 from gateway.server.sockets.connection import SERVER_NAME
 from gateway.server.sockets.connection_limits import ConnectionLimits
 from gateway.server.sockets.listener import Listener
+
+_logger = logging.getLogger(__name__)
 
 OPERATION_TASKS = web.AppKey("operations", OperationTasks)
 """The operations in flight. `listening` waits for them before it closes."""
@@ -139,6 +142,8 @@ async def _preflight_middleware(
     try:
         return preflight_response(request, request.app[ALLOWED_ORIGINS])
     except Refusal as refused:
+        # A browser does not show its page the response, so the log says too which setting changes it.
+        _logger.info("OPTIONS %s %d: %s", request.rel_url.raw_path, refused.status, refused.error.message)
         return error_response(refused.status, refused.error)
 
 

@@ -222,13 +222,15 @@ async def test_a_preflight_of_an_allowed_page_is_accepted_with_the_headers_that_
 
 @pytest.mark.parametrize("origin", [OTHER, "null", "https://app.example:8443", "x" * 300])
 async def test_a_preflight_of_any_other_page_is_refused_with_the_setting_that_changes_it(
-    gateway: Gateway, origin: str
+    gateway: Gateway, origin: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     headers = {"Access-Control-Request-Method": "POST", "Origin": origin}
-    reply = await gateway.send("OPTIONS", "/graphql", headers=headers)
+    with caplog.at_level("INFO", "gateway.server.app"):
+        reply = await gateway.send("OPTIONS", "/graphql", headers=headers)
     assert reply.status == 403
     (error,) = reply.json["errors"]
     assert error["extensions"] == {"code": "FORBIDDEN", "retryable": False}
     assert error["message"].startswith("Expected an Origin that GATEWAY_ALLOWED_ORIGINS names, got ")
     assert len(error["message"]) < 300
+    assert [record.getMessage() for record in caplog.records] == [f"OPTIONS /graphql 403: {error['message']}"]
     assert "Access-Control-Allow-Origin" not in reply.headers
