@@ -128,3 +128,10 @@ async def test_a_long_input_is_converted_in_the_worker_thread(
 )
 def test_values_are_counted_at_any_depth(variables: dict[str, Any], are_many: bool) -> None:
     assert has_many_values(variables) is are_many
+
+
+async def test_a_worker_that_was_closed_starts_anew() -> None:
+    worker = WorkerThread()
+    for _ in range(2):
+        assert await worker.run(lambda: 1) == 1
+        worker.close()
