@@ -1,6 +1,6 @@
 """Three real gateways, or three stand-ins for them, behind the real proxy."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -41,14 +41,9 @@ class FleetOver(Protocol):
 
 
 class ProxyOver(Protocol):
-    """Starts the proxy over three stand-ins, each with its handler of `/graphql`.
+    """Starts the proxy over three stand-ins, each with its handler of `/graphql`."""
 
-    `changes` apply to the configuration.
-    """
-
-    def __call__(
-        self, *handlers: Handler, changes: Mapping[str, str] | None = None
-    ) -> AbstractAsyncContextManager[Proxy]: ...
+    def __call__(self, *handlers: Handler) -> AbstractAsyncContextManager[Proxy]: ...
 
 
 @pytest.fixture
@@ -61,13 +56,6 @@ def fleet_over(tmp_path: Path) -> FleetOver:
 def proxy_over(tmp_path: Path) -> ProxyOver:
     find_nginx()
     return partial(_proxy, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def emulator_url() -> Iterator[str]:
-    """The base URL of the API of an emulator that runs as a process."""
-    with running_command("emulator", "--port", "0") as (_, printed):
-        yield url_in(printed, "Base URL") + "/v1"
 
 
 @pytest.fixture
@@ -93,11 +81,11 @@ def _gateways(*arguments: str) -> Iterator[list[tuple[Popen[str], str]]]:
 
 
 @asynccontextmanager
-async def _proxy(directory: Path, *handlers: Handler, changes: Mapping[str, str] | None = None) -> AsyncIterator[Proxy]:
+async def _proxy(directory: Path, *handlers: Handler) -> AsyncIterator[Proxy]:
     async with AsyncExitStack() as stack:
         addresses = []
         for handler in handlers:
             app = web.Application(client_max_size=4 << 20)
             app.router.add_route("*", "/graphql", handler)
             addresses.append(urlsplit(await stack.enter_async_context(listening(app, "127.0.0.1", 0))).netloc)
-        yield stack.enter_context(running_proxy(directory, addresses, changes))
+        yield stack.enter_context(running_proxy(directory, addresses))

@@ -4,7 +4,7 @@ Its first two lines are for people. The third is the budget: the upstream calls,
 calls of the same query repeated at once. `test_example_subscriptions` explains the budget of a subscription.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from gateway.compose import DEMO_KEY
 from schema.root import build_schema
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.examples import Example, load_examples
+from tests.support.full_runs import long_except
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.valkey import Valkey
 
@@ -25,10 +26,12 @@ def each_example() -> pytest.MarkDecorator:
     return pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 
 
-def each_query() -> pytest.MarkDecorator:
-    """Return the examples that are one query or mutation."""
-    single = [example for example in EXAMPLES if OperationType.SUBSCRIPTION not in example.kinds]
-    return pytest.mark.parametrize("example", single, ids=lambda example: example.name)
+QUERIES = [example for example in EXAMPLES if OperationType.SUBSCRIPTION not in example.kinds]
+
+
+def each_query(short: Sequence[Example] = QUERIES) -> pytest.MarkDecorator:
+    """Return the examples that are one query or mutation. Those not in `short` run only in a full run."""
+    return pytest.mark.parametrize("example", long_except(QUERIES, short), ids=lambda example: example.name)
 
 
 @pytest.fixture
@@ -175,7 +178,7 @@ async def test_keeps_its_budget_with_a_cache_in_memory(example: Example, emulato
 
 
 @pytest.mark.usefixtures("shared_clock")
-@each_query()
+@each_query(QUERIES[:2])
 async def test_keeps_its_budget_in_two_processes_that_share_redis(
     example: Example, emulator: Emulator, valkey: Valkey
 ) -> None:

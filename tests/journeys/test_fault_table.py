@@ -20,6 +20,7 @@ from gateway.emulator.clock import ManualClock
 from gateway.upstream.rate_limit_pauses import MAX_PAUSE_SECONDS
 from schema.contract.keys import RunKey, to_global_id
 from tests.support.emulator import Emulator, running_emulator
+from tests.support.full_runs import long_except
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import assistant, thread_with_question, waiting_run
 from tests.support.upstream_client import RecordedSleeps, replace_pauses
@@ -62,6 +63,9 @@ FAULTS = {
     "a web page": Fault("html", "UPSTREAM_INVALID_RESPONSE", read_retryable=False),
     "a proxy's web page": Fault("html=502", "UPSTREAM_FAILED", reads=3),
 }
+SHORT = [
+    "latency within the deadline", "latency beyond the deadline", "429, a short wait", "500", "reset", "a web page",
+]  # fmt: skip
 READS = {
     "getThread": "query ($id: ID!) { thread(id: $id) { metadata } }",
     "listMessages": "query ($id: ID!) { thread(id: $id) { messages { nodes { text } } } }",
@@ -117,8 +121,8 @@ async def upstream_with(fault: Fault, pauses: RecordedSleeps, folder: Path) -> A
         yield Upstream(emulator, gateway, pauses, database)
 
 
-@pytest.mark.parametrize("read", READS)
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("read", long_except(READS, ["listMessages"]))
+@pytest.mark.parametrize("name", long_except(FAULTS, SHORT))
 async def test_a_read_meets_a_fault_that_lasts(pauses: RecordedSleeps, tmp_path: Path, name: str, read: str) -> None:
     fault = FAULTS[name]
     async with upstream_with(fault, pauses, tmp_path) as upstream:
@@ -137,7 +141,7 @@ async def test_a_read_meets_a_fault_that_lasts(pauses: RecordedSleeps, tmp_path:
             assert UNCERTAIN not in error["message"]
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", long_except(FAULTS, ["latency beyond the deadline", "429, a short wait", "reset"]))
 async def test_a_read_meets_a_temporary_fault(pauses: RecordedSleeps, tmp_path: Path, name: str) -> None:
     fault = FAULTS[name]
     async with upstream_with(fault, pauses, tmp_path) as upstream:
@@ -152,7 +156,7 @@ async def test_a_read_meets_a_temporary_fault(pauses: RecordedSleeps, tmp_path: 
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", long_except(FAULTS, SHORT))
 async def test_a_write_is_sent_once_despite_any_fault(
     pauses: RecordedSleeps, tmp_path: Path, name: str, when: str
 ) -> None:
@@ -178,7 +182,7 @@ async def test_a_write_is_sent_once_despite_any_fault(
         assert pauses == []
 
 
-@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.code is not None])
+@pytest.mark.parametrize("name", long_except((name for name in FAULTS if FAULTS[name].code), ["500", "a web page"]))
 async def test_one_faulty_part_leaves_its_siblings(pauses: RecordedSleeps, tmp_path: Path, name: str) -> None:
     fault = FAULTS[name]
     async with upstream_with(fault, pauses, tmp_path) as upstream:

@@ -25,6 +25,7 @@ from tests.support.emulator_runs import (
     wait_for_status,
     write_message,
 )
+from tests.support.full_runs import long_except
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import assistant, succeed, thread_with_question
 from tests.support.subscription_clients import LiveSocket, open_socket, open_stream
@@ -144,7 +145,9 @@ async def test_a_selection_below_the_run_shows_the_state_at_each_event(emulator:
     assert active == [{"status": "QUEUED"}, {"status": "IN_PROGRESS"}, None]
 
 
-@pytest.mark.parametrize("scenario", ["fail", "rate_limit", "incomplete", "stuck", "tool_error"])
+@pytest.mark.parametrize(
+    "scenario", long_except(["fail", "rate_limit", "incomplete", "stuck", "tool_error"], ["incomplete", "stuck"])
+)
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["streamed", "polled"])
 async def test_both_subscriptions_end_with_the_run_however_it_ends(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket, scenario: str, elsewhere: bool

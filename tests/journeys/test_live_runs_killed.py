@@ -38,6 +38,7 @@ from tests.support.emulator_runs import (
     wait_for_status,
     write_message,
 )
+from tests.support.full_runs import long_except
 from tests.support.gateway import Gateway, running_command, running_gateway, url_in
 from tests.support.mutations import WEATHER, assistant, mutate, thread_with_question
 from tests.support.subscription_clients import LiveSocket, SubscriptionReader, open_socket
@@ -293,19 +294,22 @@ async def given_outputs(story: Story) -> None:
 
 @pytest.mark.parametrize(
     "stage",
-    [
-        run_not_known_yet,
-        queued,
-        in_progress,
-        first_piece,
-        middle_piece,
-        message_written,
-        end_not_published_yet,
-        waiting_for_outputs,
-        given_outputs,
-        stopped_beyond_its_lease,
-        without_readers,
-    ],
+    long_except(
+        [
+            run_not_known_yet,
+            queued,
+            in_progress,
+            first_piece,
+            middle_piece,
+            message_written,
+            end_not_published_yet,
+            waiting_for_outputs,
+            given_outputs,
+            stopped_beyond_its_lease,
+            without_readers,
+        ],
+        [middle_piece, waiting_for_outputs, stopped_beyond_its_lease],
+    ),
 )
 async def test_the_survivor_sees_each_status_once_and_each_message_complete(
     emulator: Emulator, valkey: Valkey, tmp_path: Path, stage: Callable[[Story], Awaitable[None]]

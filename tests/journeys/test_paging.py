@@ -15,7 +15,7 @@ from gateway.emulator.objects import Message, TextPart
 from gateway.emulator.state.store import Store
 from schema.contract.keys import RunKey, to_global_id
 from tests.support.emulator import KEY, Emulator, running_emulator
-from tests.support.full_runs import examples
+from tests.support.full_runs import examples, long_except
 from tests.support.gateway import Gateway
 
 Order: TypeAlias = Literal["asc", "desc"]
@@ -323,7 +323,7 @@ async def test_the_gateway_walks_many_assistants(
 
 
 @pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
-@pytest.mark.parametrize("size", [7, 100, 101, 250])
+@pytest.mark.parametrize("size", long_except([7, 100, 101, 250], [101]))
 async def test_walking_page_by_page_meets_every_message_once(
     gateway: Gateway, busy: Busy, backwards: bool, size: int
 ) -> None:

@@ -56,4 +56,8 @@ def long_except(members: Iterable[Any], short: Sequence[Any]) -> list[Any]:
     listed = list(members)
     missing = [member for member in short if member not in listed]
     assert missing == [], f"expected members of the matrix, got {missing}"
-    return [member if member in short else pytest.param(member, marks=pytest.mark.full) for member in listed]
+    return [member if member in short else _long(member) for member in listed]
+
+
+def _long(member: Any) -> Any:
+    return pytest.param(*(member if isinstance(member, tuple) else [member]), marks=pytest.mark.full)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,14 +73,13 @@ def find_nginx() -> str:
     return found
 
 
-def local_configuration(directory: Path, port: int, gateways: Sequence[str], changes: Mapping[str, str]) -> Path:
+def local_configuration(directory: Path, port: int, gateways: Sequence[str]) -> Path:
     """Write the configuration with this machine's addresses instead of the containers'. All else is unchanged."""
     text = CONFIGURATION.read_text()
     replaced = {
         "listen 8080 ": f"listen 127.0.0.1:{port} ",
         " /tmp/": f" {directory}/",
         **{f"gateway-{number}:8000": address for number, address in enumerate(gateways, 1)},
-        **changes,
     }
     for old, new in replaced.items():
         assert old in text, f"expected {old!r} in {CONFIGURATION.name}"
@@ -97,14 +96,12 @@ def nginx_command(configuration: Path, *options: str) -> list[str]:
 
 
 @contextmanager
-def running_proxy(
-    directory: Path, gateways: Sequence[str], changes: Mapping[str, str] | None = None
-) -> Iterator[Proxy]:
-    """Run the proxy over three gateways, given as `host:port`. `changes` replaces texts of its configuration."""
+def running_proxy(directory: Path, gateways: Sequence[str]) -> Iterator[Proxy]:
+    """Run the proxy over three gateways, given as `host:port`."""
     with contextlib.ExitStack() as stack:
         for _ in range(ATTEMPTS):
             port = free_port()
-            configuration = local_configuration(directory, port, gateways, changes or {})
+            configuration = local_configuration(directory, port, gateways)
             process = stack.enter_context(_process(configuration))
             if _is_listening(process, port):
                 yield Proxy(f"http://127.0.0.1:{port}", port, directory)

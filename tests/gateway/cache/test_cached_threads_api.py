@@ -51,6 +51,7 @@ from tests.gateway.cache.upstream import (
     read,
 )
 from tests.support.fake_threads_api import V1, V2
+from tests.support.full_runs import long_except
 from tests.support.wire_samples import run, run_step
 
 Write: TypeAlias = Callable[[CachedThreadsApi], Awaitable[Any]]
@@ -111,7 +112,7 @@ WRITES: list[tuple[str, Write, Sequence[Key]]] = [
 ]
 
 
-@pytest.fixture(params=["memory", "redis", "cluster"])
+@pytest.fixture(params=long_except(["memory", "redis", "cluster"], ["memory", "redis"]))
 async def caches(request: pytest.FixtureRequest) -> AsyncIterator[list[SharedCache]]:
     """The caches of a writer and a reader: two processes with Redis, one without."""
     if request.param == "memory":

@@ -7,6 +7,7 @@ import pytest
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import MessageCreatedChange, Provenance, RunEvent
+from tests.support.full_runs import long_except
 from tests.support.run_log_processes import (
     RUN,
     SCOPE,
@@ -27,7 +28,7 @@ from tests.support.run_log_processes import (
 LIFE = ("queued", "in_progress", "requires_action", "queued", "in_progress")
 
 
-@pytest.mark.parametrize("stage", range(1, len(simple_run("a", "b", "c"))))
+@pytest.mark.parametrize("stage", long_except(range(1, len(simple_run("a", "b", "c"))), range(1, 11, 3)))
 @pytest.mark.parametrize("kind", ["status", "run"])
 async def test_a_killed_stream_recorder_loses_no_status(world: World, stage: int, kind: str) -> None:
     here, there = world.process(), world.process()
@@ -59,7 +60,7 @@ async def test_a_killed_stream_recorder_loses_no_status(world: World, stage: int
     await feed.aclose()
 
 
-@pytest.mark.parametrize("stage", range(len(LIFE)))
+@pytest.mark.parametrize("stage", long_except(range(len(LIFE)), [1, 2]))
 async def test_a_killed_poller_loses_no_status(world: World, stage: int) -> None:
     poller, other = world.process(), world.process()
     life = [*LIFE, "completed"]
@@ -107,7 +108,7 @@ async def test_a_killed_poller_of_a_thread_loses_no_message(world: World) -> Non
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("call", range(1, 40))
+@pytest.mark.parametrize("call", long_except(range(1, 40), range(2, 40, 7)))
 async def test_a_stream_recorder_can_die_at_any_store_call(world: World, moment: str, call: int) -> None:
     """The process dies during one store call, before or after the store has carried it out."""
     here, there = world.process(), world.process()
@@ -147,7 +148,7 @@ def _streamed(events: list[RunEvent]) -> bool:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("call", range(1, 38))
+@pytest.mark.parametrize("call", long_except(range(1, 38), range(2, 38, 7)))
 async def test_a_poller_can_die_at_any_store_call(world: World, moment: str, call: int) -> None:
     poller, other = world.process(), world.process()
     setattr(poller.log, f"dies_{moment}", call)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.event_decoder import MAX_EVENT_BYTES, StreamDecoder, parse_event
+from gateway.upstream.event_decoder import StreamDecoder, parse_event
 from schema.contract.errors import ErrorCode
 from schema.contract.run_streams import StreamEvent
 from schema.contract.wire import MessageObject, RunObject, RunStepObject, ThreadObject
@@ -37,6 +37,7 @@ STREAM = (
     + frame("done", "[DONE]")
 )
 EVENTS = read(STREAM)
+SHORT_EVENT = 8192
 
 
 def test_a_stream_holds_objects_deltas_and_an_end() -> None:
@@ -214,19 +215,26 @@ def test_a_carriage_return_ends_a_line_at_once() -> None:
     assert [event.is_done for event in decoder.feed(b"\ndata: [DONE]\r\n\r")] == [True]
 
 
-@pytest.mark.parametrize("piece", [1 << 30, 1 << 16])
+@pytest.mark.parametrize("piece", [1 << 30, 1 << 10])
 @pytest.mark.parametrize(
     "endless",
-    [b"data: " + b"x" * (MAX_EVENT_BYTES + 1), b"data: " + b"x" * MAX_EVENT_BYTES + b"\n\n", b"data\n" * 1_700_000],
+    [b"data: " + b"x" * (SHORT_EVENT + 1), b"data: " + b"x" * SHORT_EVENT + b"\n\n", b"data\n" * (SHORT_EVENT // 4)],
 )
 def test_an_event_that_is_too_large_is_an_error_after_the_events_before_it(endless: bytes, piece: int) -> None:
-    decoder = StreamDecoder()
+    decoder = StreamDecoder(max_event_bytes=SHORT_EVENT)
     whole = STREAM + endless + STREAM
     pieces = [whole[start : start + piece] for start in range(0, len(whole), piece)]
     assert [event for piece in pieces for event in decoder.feed(piece)] == EVENTS
     assert decoder.error is not None
-    assert "at most 8388608 bytes" in decoder.error.message
+    assert f"at most {SHORT_EVENT} bytes" in decoder.error.message
     assert decoder.finish() == []
+
+
+def test_by_default_an_event_may_have_eight_megabytes() -> None:
+    decoder = StreamDecoder()
+    decoder.feed(b"data: " + b"x" * (8 << 20))
+    assert decoder.error is not None
+    assert "at most 8388608 bytes" in decoder.error.message
 
 
 def test_comments_are_not_counted_as_part_of_an_event() -> None:
