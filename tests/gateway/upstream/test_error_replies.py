@@ -1,5 +1,4 @@
 import json
-import time
 from typing import Any
 
 import pytest
@@ -7,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+from gateway.upstream import error_replies
 from gateway.upstream.error_replies import failure_from_error_reply, parse_error_body, retry_after_ms
 from gateway.upstream.retry import CallFailure
 from schema.contract.errors import ErrorCode, GatewayError
@@ -168,10 +168,10 @@ def test_any_bytes_and_headers_become_an_error(status: int, body: bytes, content
     assert parse_error_body(content_type, body) == parse_error_body(content_type, body)
 
 
-def test_an_html_page_of_unfinished_titles_takes_linear_time() -> None:
-    began = time.process_time()
-    assert parse_error_body("text/html", b"<title" * 10_000).is_html
-    assert time.process_time() - began < 1
+def test_an_html_page_of_unfinished_titles_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan that began again at each of them would take hours, beyond the time limit of every test."""
+    monkeypatch.setattr(error_replies, "MAX_ERROR_BODY_BYTES", 1 << 21)
+    assert parse_error_body("text/html", b"<title" * (1 << 18)).is_html
 
 
 @pytest.mark.parametrize("word", ["None", "null", "NULL", ""])

@@ -1,5 +1,3 @@
-import time
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -46,10 +44,9 @@ def test_a_credential_split_by_invisible_characters_is_removed() -> None:
 
 
 @pytest.mark.parametrize("beginning", ["-eyJ", "eyJ", "sk-", "-sk-", "bearer ", "Basic  ", "eyJaaaaaaaa."])
-def test_beginnings_of_credentials_without_an_end_take_linear_time(beginning: str) -> None:
-    began = time.process_time()
-    safe_text(beginning * (64 * 1024 // len(beginning)))
-    assert time.process_time() - began < 1
+def test_beginnings_of_credentials_without_an_end_are_read_once(beginning: str) -> None:
+    """A scan that began again at each of them would take hours, beyond the time limit of every test."""
+    assert safe_text(beginning * ((1 << 20) // len(beginning)))
 
 
 SECRETS = st.text(alphabet="ABCDEFGHJKQXZ0123456789-_.", min_size=8, max_size=60)
