@@ -37,13 +37,7 @@ def tracked_files() -> tuple[Path, ...]:
         listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
-        return tuple(
-            sorted(
-                path
-                for path in found
-                if not (UNTRACKED & set(path.parts) or "__pycache__" in path.parts or "assets" in path.parts)
-            )
-        )
+        return tuple(sorted(path for path in found if not (UNTRACKED & set(path.parts) or "__pycache__" in path.parts)))
     return tuple(sorted(Path(name) for name in listed.split("\0") if name and (ROOT / name).is_file()))
 
 

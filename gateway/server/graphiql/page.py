@@ -126,27 +126,6 @@ YogaGraphiQL.renderYogaGraphiQL(document.getElementById("root"), options);
 """
 
 
-def render_missing_page() -> str:
-    """Render the page of a gateway that was built without GraphiQL's files."""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>{TITLE}</title>
-<link rel="icon" href="data:,">
-</head>
-<body>
-<h1>{TITLE}</h1>
-<p>The GraphQL endpoint is up, but this installation has no GraphiQL: its files come from the npm registry while the
-package is built, and the registry could not be reached then.</p>
-<p>To get them, install again where the registry can be reached:
-<code>pip install --force-reinstall --no-deps .</code> in the source tree, with <code>-e</code> for an editable
-installation.</p>
-</body>
-</html>
-"""
-
-
 def _digest(tabs: Sequence[Tab]) -> str:
     return hashlib.sha256(repr(tuple(tabs)).encode()).hexdigest()[:16]
 

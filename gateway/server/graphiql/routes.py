@@ -1,5 +1,7 @@
 """Serves the GraphiQL page and its assets with aiohttp."""
 
+import asyncio
+import gzip
 import json
 import secrets
 from collections.abc import Mapping
@@ -8,7 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from gateway.server.graphiql.page import Tab, content_security_policy, load_tabs, render_missing_page, render_page
+from gateway.server.graphiql.page import Tab, content_security_policy, load_tabs, render_page
 
 ASSETS_DIRECTORY = Path(__file__).parent / "assets"
 ASSETS_PATH = "/graphiql/assets"
@@ -17,15 +19,12 @@ CONTENT_TYPES = {".css": "text/css", ".js": "text/javascript", ".txt": "text/pla
 
 @dataclass(frozen=True)
 class Site:
-    """The tabs, the asset files, and a version that changes with their bytes.
-
-    `version` is None if the gateway was built without GraphiQL's files.
-    """
+    """The tabs, the asset files, and a version that changes with their bytes."""
 
     tabs: tuple[Tab, ...]
     assets: Path
     files: frozenset[str]
-    version: str | None
+    version: str
 
     @property
     def urls(self) -> Mapping[str, str]:
@@ -40,16 +39,18 @@ def locate_queries() -> Path:
 
 
 def load_site(*, queries: Path, assets: Path = ASSETS_DIRECTORY) -> Site:
-    """Read the tabs and the assets' manifest.
+    """Read the tabs and the assets' manifest, which names the npm package that the files come from.
 
     Raises:
         ValueError: An example file cannot be used by GraphiQL.
     """
-    try:
-        manifest = json.loads((assets / "manifest.json").read_bytes())
-    except FileNotFoundError:
-        return Site(load_tabs(queries), assets, files=frozenset(), version=None)
+    manifest = json.loads((assets / "manifest.json").read_bytes())
     return Site(load_tabs(queries), assets, frozenset(manifest["files"]), manifest["sha512"][:16])
+
+
+def read_asset(assets: Path, name: str) -> bytes:
+    """Read an asset file, which is held compressed."""
+    return gzip.decompress((assets / f"{name}.gz").read_bytes())
 
 
 def graphiql_routes(site: Site) -> list[web.RouteDef]:
@@ -64,6 +65,9 @@ def graphiql_routes(site: Site) -> list[web.RouteDef]:
             "Content-Type": f"{CONTENT_TYPES[Path(name).suffix]}; charset=utf-8",
             "X-Content-Type-Options": "nosniff",
         }
+        if "gzip" not in request.headers.get("Accept-Encoding", "").lower():
+            return web.Response(body=await asyncio.to_thread(read_asset, site.assets, name), headers=headers)
+        # aiohttp finds the file with `.gz` behind its name.
         return web.FileResponse(site.assets / name, headers=headers)
 
     return [web.get(f"{ASSETS_PATH}/{{version}}/{{name}}", asset)]
@@ -75,10 +79,7 @@ def graphiql_response(request: web.Request, site: Site) -> web.Response:
     Each response has its own nonce for the page's script. The page sends its operations to the request's path.
     """
     nonce = secrets.token_urlsafe(16)
-    if site.version is None:
-        text, status = render_missing_page(), 503
-    else:
-        text, status = render_page(tabs=site.tabs, endpoint=request.path, nonce=nonce, assets=site.urls), 200
+    text = render_page(tabs=site.tabs, endpoint=request.path, nonce=nonce, assets=site.urls)
     headers = {
         "Cache-Control": "no-store",
         "Content-Security-Policy": content_security_policy(nonce),
@@ -86,4 +87,4 @@ def graphiql_response(request: web.Request, site: Site) -> web.Response:
         "Vary": "Accept",
         "X-Content-Type-Options": "nosniff",
     }
-    return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=headers)
+    return web.Response(text=text, content_type="text/html", charset="utf-8", headers=headers)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.server.graphiql.page import Tab, content_security_policy, load_tabs, render_missing_page, render_page
+from gateway.server.graphiql.page import Tab, content_security_policy, load_tabs, render_page
 
 ASSETS = {
     name: f"/a/{name}"
@@ -97,7 +97,3 @@ def test_the_policy_permits_only_this_origin_and_the_nonce() -> None:
     assert "default-src 'none'" in policy
     assert "http" not in policy
     assert "unsafe-eval" not in policy
-
-
-def test_the_page_without_assets_says_how_to_get_them() -> None:
-    assert "pip install --force-reinstall" in render_missing_page()

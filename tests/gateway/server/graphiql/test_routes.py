@@ -1,3 +1,5 @@
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -5,10 +7,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestServer, make_mocked_request
+from aiohttp.test_utils import TestServer
 from yarl import URL
 
-from gateway.server.graphiql.routes import Site, graphiql_response, load_site, locate_queries
+from gateway.server.graphiql.routes import ASSETS_DIRECTORY, Site, locate_queries, read_asset
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,18 @@ async def test_each_page_has_its_own_nonce_and_is_not_stored(server: TestServer)
     assert len(nonces) == 2
 
 
-def test_a_gateway_built_without_assets_says_so(queries: Path, tmp_path: Path) -> None:
-    site = load_site(queries=queries, assets=tmp_path / "absent")
-    response = graphiql_response(make_mocked_request("GET", "/graphql"), site)
-    assert response.status == 503
-    assert "npm registry" in (response.text or "")
-    assert [tab.name for tab in site.tabs] == ["Greet", "CountUp"]
+async def test_a_client_that_cannot_unpack_gets_the_plain_file(server: TestServer, site: Site) -> None:
+    answer = await get(server, f"/graphiql/assets/{site.version}/graphiql.js", **{"Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in answer.headers
+    assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert answer.text.encode() == read_asset(ASSETS_DIRECTORY, "graphiql.js")
+
+
+def test_the_files_are_those_of_the_manifest(site: Site) -> None:
+    listed = json.loads((ASSETS_DIRECTORY / "manifest.json").read_bytes())["files"]
+    assert {name: hashlib.sha256(read_asset(ASSETS_DIRECTORY, name)).hexdigest() for name in site.files} == listed
+    names = {f"{name}.gz" for name in listed} | {"manifest.json", "LICENSE.txt"}
+    assert {path.name for path in ASSETS_DIRECTORY.iterdir()} == names
 
 
 def test_the_source_tree_holds_the_examples() -> None:
