@@ -100,14 +100,14 @@ async def execute(
     return result
 
 
-async def data_of(api: FakeThreadsApi, query: str, variables: Mapping[str, Any] | None = None) -> Any:
+async def query_data(api: FakeThreadsApi, query: str, variables: Mapping[str, Any] | None = None) -> Any:
     """Execute an operation and return its data. It must have no errors."""
     result = await execute(api, query, variables)
     assert result.errors is None
     return result.data
 
 
-def errors_of(result: ExecutionResult) -> list[tuple[list[str | int] | None, object]]:
+def paths_and_codes(result: ExecutionResult) -> list[tuple[list[str | int] | None, object]]:
     """Return path and code of each error. Every public error must say whether a retry can help."""
     found = []
     for error in result.errors or []:

@@ -75,7 +75,7 @@ class _Writer:
         self.aliases = 0
         self.fragments: list[str] = []
 
-    def one_of(self, *choices: Any) -> Any:
+    def choose(self, *choices: Any) -> Any:
         return self.draw(st.sampled_from(choices))
 
     def alias(self) -> str:
@@ -83,20 +83,20 @@ class _Writer:
         return f"f{self.aliases}"
 
     def paging(self, name: str, depth: int, *, of_run: bool) -> str:
-        size = self.one_of(*(SIZES if depth == 0 else SIZES[:4]))
-        arguments = self.one_of(f"first: {size}", f"last: {size}", f"first: {size}, last: 1", "first: 0")
+        size = self.choose(*(SIZES if depth == 0 else SIZES[:4]))
+        arguments = self.choose(f"first: {size}", f"last: {size}", f"first: {size}, last: 1", "first: 0")
         parent = LIST_PARENTS.get(name)
-        if parent is not None and self.one_of(True, False, False):
+        if parent is not None and self.choose(True, False, False):
             prefix = {"messages": "msg_", "files": "file-"}.get(name, f"{name[:-1]}_")
-            cursor = CursorScope(name, parent(self.one_of(0, 1, 2))).to_cursor(f"{prefix}{self.one_of(0, 1)}")
+            cursor = CursorScope(name, parent(self.choose(0, 1, 2))).to_cursor(f"{prefix}{self.choose(0, 1)}")
             arguments += f', {"after" if arguments[0] == "f" else "before"}: "{cursor}"'
-        if name == "messages" and not of_run and self.one_of(True, False, False):
-            run_id = self.one_of("run_0", "run_1", to_global_id(RunKey("thread_1", "run_0")))
+        if name == "messages" and not of_run and self.choose(True, False, False):
+            run_id = self.choose("run_0", "run_1", to_global_id(RunKey("thread_1", "run_0")))
             arguments += f', runId: "{run_id}"'
         return f"({arguments})"
 
     def connection(self, name: str, item: str, depth: int, *, of_run: bool = False) -> str:
-        selected = self.one_of("pageInfo { endCursor }", "nodes { %s }", "nodes { %s }", "edges { cursor node { %s } }")
+        selected = self.choose("pageInfo { endCursor }", "nodes { %s }", "nodes { %s }", "edges { cursor node { %s } }")
         if "%s" in selected:
             selected %= self.selection(item, depth + 1)
         return f"{self.alias()}: {name}{self.paging(name, depth, of_run=of_run)} {{ {selected} }}"
@@ -113,8 +113,8 @@ class _Writer:
             "Assistant": ["name"],
             "MessageFile": ["createdAt"],
         }[type_name]
-        parts = [self.one_of("id", "__typename", *plain)]
-        for _ in range(self.one_of(0, 1, 1, 2, 3) if depth < 4 else 0):
+        parts = [self.choose("id", "__typename", *plain)]
+        for _ in range(self.choose(0, 1, 1, 2, 3) if depth < 4 else 0):
             field = self.field(type_name, depth)
             if field is None:
                 break
@@ -123,7 +123,7 @@ class _Writer:
 
     def wrapped(self, field: str, type_name: str) -> str:
         name = f"Part{len(self.fragments)}"
-        wrapping = self.one_of(None, None, f"... on {type_name}", "... @skip(if: $yes)", "... @include(if: $yes)", name)
+        wrapping = self.choose(None, None, f"... on {type_name}", "... @skip(if: $yes)", "... @include(if: $yes)", name)
         if wrapping == name:
             self.fragments.append(f"fragment {name} on {type_name} {{ {field} }}")
             return f"...{name} ...{name}"
@@ -145,7 +145,7 @@ class _Writer:
         choices = [*lists.get(type_name, []), *references.get(type_name, [])]
         if not choices:
             return None
-        name, item = self.one_of(*choices)
+        name, item = self.choose(*choices)
         if name == "details":
             message = f"message {{ {self.selection('Message', depth + 1)} }}"
             return f"{self.alias()}: details {{ ... on MessageCreationDetails {{ {message} }} }}"
@@ -154,18 +154,18 @@ class _Writer:
         return self.reference(name, item, depth)
 
     def root(self) -> str:
-        kind = self.one_of("thread", "thread", "threadsByIds", "node", "nodes", "message", "run", "assistants")
+        kind = self.choose("thread", "thread", "threadsByIds", "node", "nodes", "message", "run", "assistants")
         run_key, message_key = RunKey("thread_1", "run_1"), MessageKey("thread_1", "msg_1")
         if kind == "thread":
-            key = self.one_of(*THREADS)
-            id_ = self.one_of(key.thread_id, to_global_id(key), "not an id")
+            key = self.choose(*THREADS)
+            id_ = self.choose(key.thread_id, to_global_id(key), "not an id")
             return f'{self.alias()}: thread(id: "{id_}") {{ {self.selection("Thread", 0)} }}'
         if kind == "threadsByIds":
-            ids = " ".join(f'"{self.one_of(*THREADS).thread_id}"' for _ in range(self.one_of(0, 1, 2, 4)))
+            ids = " ".join(f'"{self.choose(*THREADS).thread_id}"' for _ in range(self.choose(0, 1, 2, 4)))
             return f"{self.alias()}: threadsByIds(ids: [{ids}]) {{ {self.selection('Thread', 1)} }}"
         if kind in {"node", "nodes"}:
             keys = [THREADS[0], THREADS[1], run_key, RunKey("thread_2", "run_0"), message_key, AssistantKey("asst_1")]
-            ids = " ".join(f'"{to_global_id(self.one_of(*keys))}"' for _ in range(4))
+            ids = " ".join(f'"{to_global_id(self.choose(*keys))}"' for _ in range(4))
             argument = f"ids: [{ids}]" if kind == "nodes" else f"id: {ids.split()[0]}"
             parts = " ".join(
                 f"... on {name} {{ {self.selection(name, 1)} }}" for name in ("Thread", "Run", "Message", "Assistant")
@@ -178,7 +178,7 @@ class _Writer:
 
     def write(self) -> str:
         run_id, message_id = to_global_id(RunKey("thread_1", "run_1")), to_global_id(MessageKey("thread_1", "msg_1"))
-        name, arguments, payload = self.one_of(
+        name, arguments, payload = self.choose(
             ("createMessage", 'threadId: "thread_1", content: [{ text: "x" }]', "message thread"),
             ("createRun", 'threadId: "thread_2", assistantId: "asst_1"', "run thread"),
             ("createThread", "metadata: {}", "thread"),
@@ -196,8 +196,8 @@ class _Writer:
 def operations(draw: Callable[..., Any]) -> str:
     """Draw an operation that validation accepts. Its variable `$yes` is true."""
     writer = _Writer(draw)
-    kind, root = writer.one_of(("query", writer.root), ("query", writer.root), ("mutation", writer.write))
-    fields = " ".join(root() for _ in range(writer.one_of(1, 2, 3)))
+    kind, root = writer.choose(("query", writer.root), ("query", writer.root), ("mutation", writer.write))
+    fields = " ".join(root() for _ in range(writer.choose(1, 2, 3)))
     return "\n".join(
         [f"{kind} ($yes: Boolean! = true) {{ {fields} a: __typename @skip(if: $yes) }}", *writer.fragments]
     )
@@ -219,7 +219,7 @@ def subscriptions(draw: Callable[..., Any]) -> str:
     parts = []
     for event_type, objects in EVENT_OBJECTS.items():
         fields = [
-            writer.reference(name, item, 1) for name, item in (*objects, *objects) if writer.one_of(True, True, False)
+            writer.reference(name, item, 1) for name, item in (*objects, *objects) if writer.choose(True, True, False)
         ]
         parts.append(f"... on {event_type} {{ cursor {' '.join(fields)} }}")
     run_id = to_global_id(RunKey("thread_1", "run_1"))

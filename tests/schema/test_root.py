@@ -16,7 +16,7 @@ from graphql import build_schema as build_from_sdl
 
 from schema.engine.context import Context
 from schema.root import build_schema
-from tests.schema.builders import SCHEMA, conversation, data_of
+from tests.schema.builders import SCHEMA, conversation, query_data
 
 SDL = Path(__file__).parents[2] / "schema" / "schema.graphql"
 
@@ -54,7 +54,7 @@ async def test_an_introspection_client_can_build_the_schema() -> None:
         schema_description=True,
         input_value_deprecation=True,
     )
-    seen = build_client_schema(await data_of(conversation(), query))
+    seen = build_client_schema(await query_data(conversation(), query))
     assert validate_schema(seen) == []
     # This version of the introspection query does not ask which inputs are @oneOf.
     own = print_schema(lexicographic_sort_schema(build_from_sdl(SCHEMA.as_str()))).replace(" @oneOf {", " {")

@@ -298,7 +298,7 @@ async def _iterate(feed: EventFeed) -> Any:
             return
 
 
-def take_now(feed: EventFeed) -> list[RunEvent]:
+def pending_events(feed: EventFeed) -> list[RunEvent]:
     """Read the events that are available."""
     taken = []
     try:

@@ -7,7 +7,17 @@ import pytest
 from gateway.run_log.store.event_log import LogName
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
-from tests.support.run_log_processes import RUN, SCOPE, ScriptedStream, World, a_run, kinds, said, settle, take_now
+from tests.support.run_log_processes import (
+    RUN,
+    SCOPE,
+    ScriptedStream,
+    World,
+    a_run,
+    kinds,
+    pending_events,
+    said,
+    settle,
+)
 
 
 async def test_waiting_for_another_process_ends_with_a_timeout(world: World) -> None:
@@ -50,7 +60,7 @@ async def test_a_run_that_is_streamed_here_is_not_polled(world: World) -> None:
     assert world.polls() == polls
     stream.say([said(a_run("in_progress"))])
     await settle()
-    assert kinds(take_now(before)) == ["snapshot queued", "in_progress"]
+    assert kinds(pending_events(before)) == ["snapshot queued", "in_progress"]
     await before.aclose()
 
 

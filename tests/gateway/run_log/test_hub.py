@@ -22,12 +22,12 @@ from tests.support.run_log_processes import (
     a_run,
     a_step,
     kinds,
+    pending_events,
     said,
     settle,
     simple_run,
     statuses,
     take_all,
-    take_now,
 )
 
 
@@ -74,7 +74,7 @@ async def test_steps_and_messages_are_fetched_for_readers_that_need_them_and_at_
     await world.during(take_all(status))
     assert world.polls("list_run_steps") == before + 1
     late = await other.events.follow_run(RUN)
-    assert kinds(take_now(late)) == [
+    assert kinds(pending_events(late)) == [
         "snapshot in_progress", "MessageCreatedChange", "message finished", "completed",
     ]  # fmt: skip
     for feed in (status, late):
@@ -135,7 +135,7 @@ async def test_a_revoked_credential_ends_its_readers(world: World, code: ErrorCo
     process = world.process()
     world.put_run("queued")
     feed = await world.during(process.events.follow_status(RUN))
-    take_now(feed)
+    pending_events(feed)
     world.api.fail[RUN] = GatewayError(code, "No.")
     with pytest.raises(GatewayError) as ended:
         await world.during(take_all(feed))
@@ -143,7 +143,7 @@ async def test_a_revoked_credential_ends_its_readers(world: World, code: ErrorCo
     await feed.aclose()
     del world.api.fail[RUN]
     again = await world.during(process.events.follow_status(RUN))
-    assert statuses(take_now(again)) == ["queued"]
+    assert statuses(pending_events(again)) == ["queued"]
     await again.aclose()
 
 
@@ -161,9 +161,9 @@ async def test_a_slow_reader_gets_its_lag_and_memory_is_bounded(world: World) ->
     for place in range(4, len(events) - 4, 20):
         stream.say(events[place : min(place + 20, len(events) - 4)])
         await settle()
-        received += len(take_now(quick))
+        received += len(pending_events(quick))
     assert received == 4 + 500
-    behind = take_now(slow)
+    behind = pending_events(slow)
     assert kinds(behind) == ["LaggedChange", "snapshot in_progress"]
     assert behind[0].change.skipped == 4 + 500  # type: ignore[union-attr]
     (shown,) = behind[1].change.messages  # type: ignore[union-attr]
@@ -187,7 +187,7 @@ async def test_the_callback_runs_in_the_loop_and_never_within_take(world: World)
         nonlocal taking
         assert not taking
         taking = True
-        received.extend(kinds(take_now(feed)))
+        received.extend(kinds(pending_events(feed)))
         taking = False
 
     feed.on_available(on_available)
@@ -242,7 +242,7 @@ async def test_without_the_store_a_process_continues_alone(
     stream = ScriptedStream(events[:stage])
     await process.hub.record_stream(SCOPE, stream)
     feed = await process.events.follow_run(RUN)
-    early = take_now(feed)
+    early = pending_events(feed)
     process.log.is_cut_off = True
     stream.say(events[stage:])
     seen = [*early, *await world.during(take_all(feed))]
@@ -252,7 +252,7 @@ async def test_without_the_store_a_process_continues_alone(
     ]  # fmt: skip
     assert len(caplog.records) == 1
     again = await process.events.follow_run(RUN, after=early[-1].cursor)
-    assert kinds(take_now(again))[0] == "CURSOR_EXPIRED"
+    assert kinds(pending_events(again))[0] == "CURSOR_EXPIRED"
     await feed.aclose()
     await again.aclose()
 
@@ -276,12 +276,12 @@ async def test_a_thread_is_followed_on_every_process(world: World) -> None:
     world.put_run("completed")
     for feed in feeds:
         await world.pass_seconds(6)
-        events = take_now(feed)
+        events = pending_events(feed)
         assert kinds(events) == ["in_progress", "MessageCreatedChange", "message finished", "completed"]
         assert events[0].provenance is Provenance.SNAPSHOT
         assert events[-1].change.previous == "in_progress"  # type: ignore[union-attr]
         resumed = await poller.events.follow_thread(THREAD, after=events[1].cursor)
-        assert kinds(take_now(resumed)) == ["message finished", "completed"]
+        assert kinds(pending_events(resumed)) == ["message finished", "completed"]
         await resumed.aclose()
         await feed.aclose()
 
@@ -290,11 +290,11 @@ async def test_a_write_polls_the_thread_at_once(world: World) -> None:
     process = world.process()
     feed = await world.during(process.events.follow_thread(THREAD))
     await world.pass_seconds(30, step=0.5)
-    take_now(feed)
+    pending_events(feed)
     world.put_message(a_message("Hi", None, run_id=None))
     process.hub.poll_soon(SCOPE, THREAD)
     await settle()
-    assert kinds(take_now(feed)) == ["MessageCreatedChange", "message finished"]
+    assert kinds(pending_events(feed)) == ["MessageCreatedChange", "message finished"]
     await feed.aclose()
 
 

@@ -21,11 +21,11 @@ from tests.support.run_log_processes import (
     a_message,
     a_run,
     kinds,
+    pending_events,
     settle,
     simple_run,
     statuses,
     take_all,
-    take_now,
 )
 from tests.support.valkey import Valkey
 
@@ -89,7 +89,7 @@ async def test_a_lost_redis_ends_no_reader(valkey: Valkey, world: World, caplog:
         stream = ScriptedStream(events[:5])
         await hub.record_stream(SCOPE, stream)
         feed = await here.follow_run(RUN)
-        before = take_now(feed)
+        before = pending_events(feed)
         valkey.kill()
         for event in events[5:]:
             stream.say([event])
@@ -126,7 +126,7 @@ async def test_a_stream_goes_on_live_after_redis_lost_its_log(
         world.put_run("in_progress")
         world.put_message(a_message())
         feeds = [await here.follow_run(RUN), await there.follow_run(RUN)]
-        read: list[list[RunEvent]] = [take_now(feed) for feed in feeds]
+        read: list[list[RunEvent]] = [pending_events(feed) for feed in feeds]
         valkey.command("FLUSHALL")
         if is_polled_meanwhile:
             log = RedisLog(valkey.url, deadline_seconds=5.0)
@@ -140,7 +140,7 @@ async def test_a_stream_goes_on_live_after_redis_lost_its_log(
         async def read_until(is_reached: Callable[[], bool]) -> None:
             while not is_reached():
                 for events, feed in zip(read, feeds, strict=True):
-                    events.extend(take_now(feed))
+                    events.extend(pending_events(feed))
                 await asyncio.sleep(0.01)
 
         async with asyncio.timeout(20):

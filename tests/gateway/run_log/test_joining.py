@@ -18,11 +18,11 @@ from tests.support.run_log_processes import (
     World,
     a_message,
     kinds,
+    pending_events,
     settle,
     simple_run,
     statuses,
     take_all,
-    take_now,
 )
 
 ENDS = ("completed", "cancelled", "expired", "failed", "incomplete")
@@ -88,7 +88,7 @@ async def test_a_reader_resumes_behind_its_cursor_on_any_process(world: World) -
     stream = ScriptedStream(events[:6])
     await here.hub.record_stream(SCOPE, stream)
     feed = await here.events.follow_run(RUN)
-    before = take_now(feed)
+    before = pending_events(feed)
     await feed.aclose()
     stream.say(events[6:])
     await settle()
@@ -107,16 +107,16 @@ async def test_a_cursor_of_another_epoch_has_expired(world: World) -> None:
     process = world.process()
     world.put_run("queued")
     feed = await world.during(process.events.follow_run(RUN))
-    (event,) = take_now(feed)
+    (event,) = pending_events(feed)
     await feed.aclose()
     elsewhere = World()
     elsewhere.put_run("in_progress")
     stranger = elsewhere.process()
     resumed = await elsewhere.during(stranger.events.follow_run(RUN, after=event.cursor))
-    assert kinds(take_now(resumed)) == ["CURSOR_EXPIRED", "snapshot in_progress"]
+    assert kinds(pending_events(resumed)) == ["CURSOR_EXPIRED", "snapshot in_progress"]
     await resumed.aclose()
     status = await stranger.events.follow_status(RUN, after=event.cursor)
-    assert statuses(take_now(status)) == ["in_progress"]
+    assert statuses(pending_events(status)) == ["in_progress"]
     await status.aclose()
     await elsewhere.close()
 
@@ -130,7 +130,7 @@ async def test_a_late_reader_of_a_log_shorter_than_one_burst_finds_a_snapshot() 
     await here.hub.record_stream(SCOPE, ScriptedStream(simple_run(*words)[:-4]))
     await settle()
     feed = await world.during(there.events.follow_run(RUN))
-    snapshot, *later = take_now(feed)
+    snapshot, *later = pending_events(feed)
     assert isinstance(snapshot.change, SnapshotChange)
     (message,) = snapshot.change.messages
     assert "".join([*texts_from_message(message), *kinds(later)]) == "".join(words)
@@ -143,7 +143,7 @@ async def test_a_log_that_was_not_polled_for_a_while_begins_with_the_present(wor
     world.put_run("in_progress")
     follows = process.events.follow_status(RUN), process.events.follow_thread(THREAD)
     before = [await world.during(follow) for follow in follows]
-    (status,), (under_way,) = map(take_now, before)
+    (status,), (under_way,) = map(pending_events, before)
     for feed in before:
         await feed.aclose()
     world.put_message(a_message("Old", None))
@@ -154,10 +154,10 @@ async def test_a_log_that_was_not_polled_for_a_while_begins_with_the_present(wor
     assert kinds(await take_all(new)) == ["completed"]
     thread = await world.during(process.events.follow_thread(THREAD))
     await world.pass_seconds(10)
-    assert take_now(thread) == []
-    assert kinds(take_now(await process.events.follow_status(RUN, after=status.cursor))) == ["completed"]
+    assert pending_events(thread) == []
+    assert kinds(pending_events(await process.events.follow_status(RUN, after=status.cursor))) == ["completed"]
     resumed = await process.events.follow_thread(THREAD, after=under_way.cursor)
-    assert kinds(take_now(resumed)) == ["MessageCreatedChange", "message finished", "completed"]
+    assert kinds(pending_events(resumed)) == ["MessageCreatedChange", "message finished", "completed"]
     for feed in (new, thread, resumed):
         await feed.aclose()
 
@@ -169,5 +169,5 @@ async def test_a_log_that_cannot_be_polled_again_begins_with_the_known_state(wor
     await feed.aclose()
     world.api.fail[RUN] = GatewayError(ErrorCode.UPSTREAM_FAILED, "No.")
     feed = await process.events.follow_status(RUN)
-    assert kinds(take_now(feed)) == ["in_progress"]
+    assert kinds(pending_events(feed)) == ["in_progress"]
     await feed.aclose()

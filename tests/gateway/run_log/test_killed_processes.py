@@ -17,11 +17,11 @@ from tests.support.run_log_processes import (
     a_message,
     a_step,
     kinds,
+    pending_events,
     settle,
     simple_run,
     statuses,
     take_all,
-    take_now,
     text_delta,
 )
 
@@ -83,14 +83,14 @@ async def test_a_process_that_stops_hands_over_at_once(world: World) -> None:
     world.put_run("queued")
     first = await world.during(poller.events.follow_status(RUN))
     second = await world.during(other.events.follow_status(RUN))
-    take_now(second)
+    pending_events(second)
     await poller.hub.close()
     with pytest.raises(GatewayError) as stopped:
         await take_all(first)
     assert stopped.value.code is ErrorCode.GATEWAY_STOPPING
     world.put_run("completed")
     await world.pass_seconds(0.5)
-    assert statuses(take_now(second)) == ["completed"]
+    assert statuses(pending_events(second)) == ["completed"]
     await first.aclose()
     await second.aclose()
 
@@ -102,7 +102,7 @@ async def test_a_killed_poller_of_a_thread_loses_no_message(world: World) -> Non
     await poller.kill()
     world.put_message(a_message("Hi", None, run_id=None))
     await world.pass_seconds(10)
-    assert kinds(take_now(second)) == ["MessageCreatedChange", "message finished"]
+    assert kinds(pending_events(second)) == ["MessageCreatedChange", "message finished"]
     await first.aclose()
     await second.aclose()
 

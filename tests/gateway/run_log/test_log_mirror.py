@@ -10,7 +10,7 @@ from gateway.run_log.store.memory_log import MemoryLog
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import Change, Provenance, SnapshotChange, StatusChange
 from tests.support.manual_log_mirror import BEGINNING, NAME, ManualLogMirror
-from tests.support.run_log_processes import World, a_run, a_step, kinds, settle, take_now
+from tests.support.run_log_processes import World, a_run, a_step, kinds, pending_events, settle
 
 
 async def write(log: MemoryLog, *changes: Change, ends: bool = False) -> None:
@@ -27,7 +27,7 @@ async def test_entries_of_any_writer_are_mirrored_at_once(world: World) -> None:
     await settle()
     await write(world.log, StatusChange(a_run("completed"), "queued"), ends=True)
     await settle()
-    assert kinds(take_now(reader)) == ["snapshot queued", "completed"]
+    assert kinds(pending_events(reader)) == ["snapshot queued", "completed"]
     assert manual.mirror.has_ended
     assert manual.state.is_over
     await reader.aclose()
@@ -49,10 +49,10 @@ async def test_a_new_log_in_place_of_a_lost_one_expires_the_cursor(world: World)
     await write(world.log, BEGINNING)
     await manual.mirror.refresh()
     reader = manual.reader()
-    first = take_now(reader)[0]
+    first = pending_events(reader)[0]
     await write(manual.log.lose_all(), SnapshotChange(a_run("in_progress"), [], []))
     await manual.mirror.refresh()
-    assert kinds(take_now(reader)) == ["CURSOR_EXPIRED", "snapshot in_progress"]
+    assert kinds(pending_events(reader)) == ["CURSOR_EXPIRED", "snapshot in_progress"]
     assert first.cursor != reader.buffer.present_events()[0].cursor
     await manual.mirror.close()
 
@@ -62,13 +62,13 @@ async def test_a_reader_that_was_current_when_the_log_was_lost_misses_nothing(wo
     await write(world.log, BEGINNING)
     await manual.mirror.refresh()
     reader = manual.reader()
-    take_now(reader)
+    pending_events(reader)
     store = manual.log.lose_all()
     await manual.mirror.refresh()
     assert manual.mirror.needs_baseline(1_000)
     await write(store, BEGINNING, StatusChange(a_run("in_progress"), "queued"))
     await manual.mirror.refresh()
-    assert kinds(take_now(reader)) == ["in_progress"]
+    assert kinds(pending_events(reader)) == ["in_progress"]
     assert not manual.mirror.needs_baseline(1_000)
     assert manual.mirror.needs_baseline(1)
     assert manual.mirror.entry_number_from_position(LogPosition("other", 1)) is None
@@ -80,12 +80,12 @@ async def test_a_reader_that_was_behind_when_the_log_was_lost_is_told_so(world: 
     await write(world.log, BEGINNING)
     await manual.mirror.refresh()
     reader = manual.reader()
-    take_now(reader)
+    pending_events(reader)
     store = manual.log.lose_all()
     await manual.mirror.refresh()
     await write(store, SnapshotChange(a_run("in_progress"), [a_step()], []), StatusChange(a_run("cancelling")))
     await manual.mirror.refresh()
-    assert kinds(take_now(reader)) == ["CURSOR_EXPIRED", "snapshot cancelling"]
+    assert kinds(pending_events(reader)) == ["CURSOR_EXPIRED", "snapshot cancelling"]
     await manual.mirror.close()
 
 
@@ -104,7 +104,7 @@ async def test_without_its_store_a_mirror_continues_alone_with_new_cursors(
     assert isinstance(local_log, MemoryLog)
     await write(local_log, StatusChange(a_run("in_progress"), "queued"))
     await settle()
-    seen = take_now(reader)
+    seen = pending_events(reader)
     assert kinds(seen) == ["snapshot queued", "in_progress"]
     log_slice = await local_log.read(NAME)
     assert log_slice.epoch is not None

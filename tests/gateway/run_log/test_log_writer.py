@@ -10,7 +10,7 @@ from gateway.run_log.log_writer import LogWriterFactory
 from gateway.run_log.store.event_log import LeaseLostError, LogUnavailableError
 from schema.contract.run_events import Change, Provenance, SnapshotChange, StatusChange, StepChange
 from tests.support.manual_log_mirror import BEGINNING, NAME, ManualLogMirror
-from tests.support.run_log_processes import World, a_run, a_step, kind, kinds, take_now
+from tests.support.run_log_processes import World, a_run, a_step, kind, kinds, pending_events
 
 
 class AnnouncementRecorder:
@@ -108,7 +108,7 @@ async def test_an_emptied_store_gets_the_baseline_and_readers_see_no_repeat(worl
     world.log = manual.log.lose_all()
     await writer.append(Provenance.STREAMED, [StepChange(a_step("step_1"))])
     assert await kinds_in_log(world) == ["snapshot in_progress", "step in_progress"]
-    assert kinds(take_now(reader)) == ["snapshot queued", "in_progress", "step in_progress"]
+    assert kinds(pending_events(reader)) == ["snapshot queued", "in_progress", "step in_progress"]
     await writer.aclose()
     await manual.mirror.close()
 
@@ -135,7 +135,7 @@ async def test_the_baseline_is_repeated_after_enough_entries(world: World) -> No
         await writer.append(Provenance.STREAMED, [StepChange(a_step(f"step_{number}"))])
     names = await kinds_in_log(world)
     assert names == ["snapshot queued", *["step in_progress"] * 3, "snapshot queued", *["step in_progress"] * 2]
-    assert kinds(take_now(reader)) == ["snapshot queued", *["step in_progress"] * 5]
+    assert kinds(pending_events(reader)) == ["snapshot queued", *["step in_progress"] * 5]
     repeated = (await world.log.read(NAME)).entries[4].change
     assert isinstance(repeated, SnapshotChange)
     assert [step.id for step in repeated.steps] == ["step_0", "step_1", "step_2"]
@@ -177,7 +177,7 @@ async def test_a_store_that_refuses_all_appends_is_replaced_by_a_local_log(world
     reader = manual.reader()
     await writer.append(Provenance.POLLED, [BEGINNING])
     await writer.append(Provenance.POLLED, [StatusChange(a_run("in_progress"), "queued")])
-    assert kinds(take_now(reader)) == ["snapshot queued", "in_progress"]
+    assert kinds(pending_events(reader)) == ["snapshot queued", "in_progress"]
     assert manual.mirror.log is not manual.log
     await writer.aclose()
     await manual.mirror.close()

@@ -14,11 +14,11 @@ from tests.support.run_log_processes import (
     World,
     a_run,
     kinds,
+    pending_events,
     said,
     settle,
     statuses,
     take_all,
-    take_now,
 )
 
 
@@ -38,7 +38,7 @@ async def test_polls_come_quickly_after_a_change_and_slowly_without_one(world: W
     changed = world.polls()
     await world.pass_seconds(1.3)
     assert world.polls() > changed
-    assert statuses(take_now(feed)) == ["queued", "in_progress"]
+    assert statuses(pending_events(feed)) == ["queued", "in_progress"]
     await feed.aclose()
 
 
@@ -81,7 +81,7 @@ async def test_failed_polls_end_no_reader_and_are_not_logged_as_events(world: Wo
     del world.api.fail[RUN]
     world.put_run("completed")
     await world.pass_seconds(31, step=0.5)
-    assert kinds(take_now(feed)) == ["snapshot queued", "completed"]
+    assert kinds(pending_events(feed)) == ["snapshot queued", "completed"]
     await feed.aclose()
 
 
@@ -124,7 +124,7 @@ async def test_an_unexpected_error_ends_the_readers(world: World, caplog: pytest
     process = world.process()
     world.put_run("queued")
     feed = await process.events.follow_status(RUN)
-    take_now(feed)
+    pending_events(feed)
     world.api.get = None  # type: ignore[assignment, method-assign]
     with pytest.raises(GatewayError) as failed:
         await world.during(take_all(feed))

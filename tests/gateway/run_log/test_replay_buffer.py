@@ -16,7 +16,7 @@ from schema.contract.run_events import (
     StatusChange,
     TextDeltaChange,
 )
-from tests.support.run_log_processes import a_run, kinds, settle, take_now
+from tests.support.run_log_processes import a_run, kinds, pending_events, settle
 
 SNAPSHOT = SnapshotChange(a_run("queued"), [], [])
 
@@ -64,7 +64,7 @@ def test_a_reader_starts_with_the_present_and_continues() -> None:
     add_events(buffer, 1, 2)
     reader = new_reader(buffer)
     add_events(buffer, 3)
-    assert kinds(take_now(reader)) == ["snapshot queued", "3"]
+    assert kinds(pending_events(reader)) == ["snapshot queued", "3"]
     assert reader.poll_event() is None
 
 
@@ -78,7 +78,7 @@ def test_readers_share_the_present_events_until_the_next_event() -> None:
 
 def test_only_the_last_present_event_is_resumable() -> None:
     buffer = a_buffer(Source(), present=[TextDeltaChange("msg_1", 0, "a"), TextDeltaChange("msg_1", 0, "b")])
-    assert [event.cursor for event in take_now(new_reader(buffer))] == ["nowhere", "here"]
+    assert [event.cursor for event in pending_events(new_reader(buffer))] == ["nowhere", "here"]
 
 
 def test_a_reader_can_start_at_the_oldest_snapshot_and_sees_no_other() -> None:
@@ -88,11 +88,11 @@ def test_a_reader_can_start_at_the_oldest_snapshot_and_sees_no_other() -> None:
     first = new_reader(buffer)
     add_events(buffer, 3, change=SNAPSHOT)
     add_events(buffer, 4)
-    assert kinds(take_now(first)) == ["snapshot queued", "2", "4"]
-    assert kinds(take_now(new_reader(buffer))) == ["snapshot queued", "2", "4"]
+    assert kinds(pending_events(first)) == ["snapshot queued", "2", "4"]
+    assert kinds(pending_events(new_reader(buffer))) == ["snapshot queued", "2", "4"]
     add_events(buffer, 5, 6)
-    assert kinds(take_now(new_reader(buffer))) == ["snapshot queued", "4", "5", "6"]
-    assert kinds(take_now(first)) == ["5", "6"]
+    assert kinds(pending_events(new_reader(buffer))) == ["snapshot queued", "4", "5", "6"]
+    assert kinds(pending_events(first)) == ["5", "6"]
 
 
 def test_a_reader_resumes_behind_an_entry_that_is_held() -> None:
@@ -102,11 +102,11 @@ def test_a_reader_resumes_behind_an_entry_that_is_held() -> None:
     for number, expected in ((2, ["3", "4", "5"]), (4, ["5"]), (5, [])):
         reader = EventReader(buffer)
         reader.resume_after(number, "mine")
-        assert kinds(take_now(reader)) == expected
+        assert kinds(pending_events(reader)) == expected
     for lost in (1, None):
         reader = EventReader(buffer)
         reader.resume_after(lost, "mine")
-        fault, shown = take_now(reader)
+        fault, shown = pending_events(reader)
         assert fault.change is CURSOR_EXPIRED
         assert fault.cursor == "mine"
         assert kinds([shown]) == ["snapshot queued"]
@@ -115,12 +115,12 @@ def test_a_reader_resumes_behind_an_entry_that_is_held() -> None:
 def test_a_buffer_that_does_not_report_lag_shows_the_present() -> None:
     buffer = a_buffer(Source(), entries=2, reports_lag=False)
     reader = new_reader(buffer)
-    take_now(reader)
+    pending_events(reader)
     add_events(buffer, 1, 2, 3)
-    assert kinds(take_now(reader)) == ["snapshot queued"]
+    assert kinds(pending_events(reader)) == ["snapshot queued"]
     resumed = EventReader(buffer)
     resumed.resume_after(None, "mine")
-    assert kinds(take_now(resumed)) == ["snapshot queued"]
+    assert kinds(pending_events(resumed)) == ["snapshot queued"]
 
 
 def test_a_slow_reader_is_told_how_much_it_missed() -> None:
@@ -128,12 +128,12 @@ def test_a_slow_reader_is_told_how_much_it_missed() -> None:
     slow = new_reader(buffer)
     slow.poll_event()
     add_events(buffer, 1, 2, 3, 4)
-    lagged, shown = take_now(slow)
+    lagged, shown = pending_events(slow)
     assert lagged.change == LaggedChange(4)
     assert lagged.cursor == "nowhere"
     assert kinds([shown]) == ["snapshot queued"]
     add_events(buffer, 5)
-    assert kinds(take_now(slow)) == ["5"]
+    assert kinds(pending_events(slow)) == ["5"]
 
 
 def test_a_buffer_is_bounded_in_bytes_but_holds_the_last_event() -> None:
@@ -149,19 +149,19 @@ def test_a_buffer_is_bounded_in_bytes_but_holds_the_last_event() -> None:
 def test_a_gap_in_the_log_is_a_lag_and_a_new_log_is_an_expired_cursor() -> None:
     buffer = a_buffer(Source())
     reader = new_reader(buffer)
-    take_now(reader)
+    pending_events(reader)
     add_events(buffer, 1)
     buffer.skip_events(5, 6)
     add_events(buffer, 7)
-    lagged, _ = take_now(reader)
+    lagged, _ = pending_events(reader)
     assert lagged.change == LaggedChange(7)
     assert buffer.index_after_entry(5) is None
     assert buffer.index_after_entry(6) == buffer.start_index
     buffer.skip_events(None, 0)
     add_events(buffer, 1)
-    assert take_now(reader)[0].change is CURSOR_EXPIRED
+    assert pending_events(reader)[0].change is CURSOR_EXPIRED
     add_events(buffer, 2)
-    assert kinds(take_now(reader)) == ["2"]
+    assert kinds(pending_events(reader)) == ["2"]
 
 
 def test_the_end_comes_after_all_held_events() -> None:
@@ -271,11 +271,11 @@ def test_without_a_report_of_lag_no_status_is_repeated() -> None:
     present: list[Change] = [StatusChange(a_run("in_progress"))]
     buffer = a_buffer(Source(), present=present, reports_lag=False)
     knows, knew_before = new_reader(buffer), new_reader(buffer)
-    assert kinds(take_now(knows)) == kinds(take_now(knew_before)) == ["in_progress"]
+    assert kinds(pending_events(knows)) == kinds(pending_events(knew_before)) == ["in_progress"]
     buffer.skip_events(None, 0)
-    assert kinds(take_now(knows)) == []
+    assert kinds(pending_events(knows)) == []
     present[:] = [StatusChange(a_run("cancelling"))]
     buffer.skip_events(None, 0)
-    assert kinds(take_now(knows)) == kinds(take_now(knew_before)) == ["cancelling"]
+    assert kinds(pending_events(knows)) == kinds(pending_events(knew_before)) == ["cancelling"]
     add_events(buffer, 1, change=StatusChange(a_run("cancelled"), "cancelling"))
-    assert kinds(take_now(knows)) == ["cancelled"]
+    assert kinds(pending_events(knows)) == ["cancelled"]

@@ -17,12 +17,12 @@ from tests.support.run_log_processes import (
     a_run,
     a_step,
     kinds,
+    pending_events,
     said,
     settle,
     simple_run,
     statuses,
     take_all,
-    take_now,
     text_delta,
 )
 from tests.support.wire_samples import run, thread
@@ -36,7 +36,7 @@ CUT = GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "The stream was cut.")
 
 async def read_log(world: World) -> list[str]:
     feed = await world.process().events.follow_run(RUN)
-    received = kinds(take_now(feed))
+    received = kinds(pending_events(feed))
     await feed.aclose()
     return received
 
@@ -112,13 +112,13 @@ async def test_a_broken_stream_is_a_fault_and_polling_takes_over_at_once(
     await process.hub.record_stream(SCOPE, stream)
     feed = await process.events.follow_run(RUN)
     await settle()
-    assert kinds(take_now(feed)) == WHOLE[:5]
+    assert kinds(pending_events(feed)) == WHOLE[:5]
     world.put_step(a_step(status="completed"))
     world.put_message(a_message("Hello", None))
     world.put_run("completed")
     stream.say(ending)
     await settle()
-    fault, *rest = kinds(take_now(feed))
+    fault, *rest = kinds(pending_events(feed))
     assert fault == ("UPSTREAM_UNREACHABLE" if isinstance(ending, list) and ending[0].error else "STREAM_INTERRUPTED")
     assert rest == ["step completed", "TOKENS_LOST", "message finished", "completed"]
     await feed.aclose()
@@ -305,7 +305,7 @@ async def test_readers_see_one_snapshot_of_a_long_log(world: World) -> None:
     stream = ScriptedStream([said(a_run("cancelling"))])
     await process.hub.record_stream(SCOPE, stream)
     feed = await process.events.follow_run(RUN)
-    received = kinds(take_now(feed))
+    received = kinds(pending_events(feed))
     assert received.count("x") == 2500
     assert [name for name in received if name.startswith("snapshot")] == ["snapshot queued"]
     await feed.aclose()

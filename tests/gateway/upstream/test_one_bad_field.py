@@ -38,7 +38,7 @@ from schema.contract.wire import (
     RunStepObject,
     ThreadObject,
 )
-from tests.schema.builders import data_of
+from tests.schema.builders import query_data
 from tests.schema.subscription_helpers import data_from_change
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import (
@@ -236,7 +236,7 @@ async def show(kind: Kind, wire: object) -> dict[str, Any]:
     tables: dict[str, Any] = {kind.table: {kind.key: wire}}
     api = FakeThreadsApi(**tables)
     query = f"query ($id: ID!) {{ node(id: $id) {{ ... on {kind.node} {{ {SELECTIONS[kind.node]} }} }} }}"
-    shown: dict[str, Any] = (await data_of(api, query, {"id": to_global_id(kind.key)}))["node"]
+    shown: dict[str, Any] = (await query_data(api, query, {"id": to_global_id(kind.key)}))["node"]
     return shown
 
 

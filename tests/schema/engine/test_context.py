@@ -3,7 +3,7 @@ from typing import Any
 from schema.contract.kinds import THREADS
 from schema.contract.paging import PagingLimits
 from schema.engine.context import Context
-from tests.schema.builders import GatedThreadsApi, conversation, data_of, execute, run_ready_tasks
+from tests.schema.builders import GatedThreadsApi, conversation, execute, query_data, run_ready_tasks
 from tests.support.fake_threads_api import V1, V2
 
 
@@ -18,7 +18,7 @@ async def test_a_context_has_the_limits_and_the_upstreams_capabilities() -> None
 async def test_each_context_loads_again() -> None:
     api = conversation()
     for _ in range(2):
-        await data_of(api, '{ thread(id: "thread_1") { createdAt } }')
+        await query_data(api, '{ thread(id: "thread_1") { createdAt } }')
     assert [name for name, _ in api.calls] == ["get_threads"] * 2
 
 
@@ -50,7 +50,7 @@ async def test_selections_are_found_for_each_position_and_type_of_a_document() -
         }
         fragment F on Node { id }
     """
-    data: Any = await data_of(conversation(), document, {"thread": "thread_1", "yes": True})
+    data: Any = await query_data(conversation(), document, {"thread": "thread_1", "yes": True})
     assert set(data["a"]) == {"id"}
     assert data["b"]["metadata"] == {"topic": "tea"}
     assert set(data["run"]) == {"id"}

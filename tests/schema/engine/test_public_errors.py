@@ -14,7 +14,7 @@ from schema.engine.public_errors import (
     to_graphql_errors,
     to_public_errors,
 )
-from tests.schema.builders import THREAD, conversation, errors_of, execute
+from tests.schema.builders import THREAD, conversation, execute, paths_and_codes
 from tests.support.fake_threads_api import FakeThreadsApi
 
 SECRET = "sk-very-secret"
@@ -92,7 +92,7 @@ async def test_graphqls_own_refusals_have_a_code_and_are_not_logged(
     for _ in range(2):  # the second result may come from a cache
         result = await execute(api, document, variables)
         assert result.data is None
-        assert {found for _, found in errors_of(result)} == {code}
+        assert {found for _, found in paths_and_codes(result)} == {code}
     assert api.calls == []
     assert caplog.records == []
 
@@ -135,7 +135,7 @@ async def test_data_beside_an_error_stays() -> None:
     api.fail[ThreadKey("thread_2")] = GatewayError(ErrorCode.UPSTREAM_FAILED, "Down.")
     result = await execute(api, '{ a: thread(id: "thread_1") { metadata } b: thread(id: "thread_2") { metadata } }')
     assert result.data == {"a": {"metadata": {"topic": "tea"}}, "b": None}
-    assert errors_of(result) == [(["b"], "UPSTREAM_FAILED")]
+    assert paths_and_codes(result) == [(["b"], "UPSTREAM_FAILED")]
 
 
 def test_a_masked_error_has_the_id_of_its_log_entry(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,7 +1,7 @@
 """The fields of an assistant as servers send it, through the real schema."""
 
 from schema.contract.keys import AssistantKey, to_global_id
-from tests.schema.builders import data_of
+from tests.schema.builders import query_data
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import assistant
 
@@ -23,7 +23,7 @@ async def test_an_assistant_of_either_version() -> None:
         response_format={"type": "json_object"},
         file_ids=None,
     )
-    found = (await data_of(FakeThreadsApi(assistants={AssistantKey("asst_1"): sent}), document))["assistant"]
+    found = (await query_data(FakeThreadsApi(assistants={AssistantKey("asst_1"): sent}), document))["assistant"]
     assert found == dict.fromkeys(found) | {
         "id": to_global_id(AssistantKey("asst_1")),
         "upstreamId": "asst_1",

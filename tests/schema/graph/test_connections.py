@@ -11,7 +11,7 @@ from schema.contract.kinds import MessagePageKey
 from schema.contract.paging import CursorScope, Window
 from schema.contract.wire import MessageObject, Page
 from schema.graph.connections import walk_pages
-from tests.schema.builders import THREAD, conversation, conversation_with_files, data_of, errors_of, execute
+from tests.schema.builders import THREAD, conversation, conversation_with_files, execute, paths_and_codes, query_data
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.full_runs import examples
 from tests.support.wire_samples import message, thread
@@ -46,7 +46,7 @@ def node_ids(connection: Any) -> list[str]:
 
 
 async def load_page(api: FakeThreadsApi, **arguments: object) -> Any:
-    return (await data_of(api, PAGE, arguments))["thread"]["messages"]
+    return (await query_data(api, PAGE, arguments))["thread"]["messages"]
 
 
 class Stubborn(FakeThreadsApi):
@@ -195,7 +195,7 @@ async def test_an_error_of_one_upstream_page_fails_the_whole_connection() -> Non
     )
     result = await execute(api, PAGE, {"first": 150})
     assert result.data == {"thread": {"messages": None}}
-    assert errors_of(result) == [(["thread", "messages"], "UPSTREAM_FAILED")]
+    assert paths_and_codes(result) == [(["thread", "messages"], "UPSTREAM_FAILED")]
 
 
 async def test_the_last_upstream_page_is_only_as_long_as_needed() -> None:
@@ -229,7 +229,7 @@ async def test_the_last_upstream_page_is_only_as_long_as_needed() -> None:
 async def test_a_cursor_of_another_list_is_refused_by_its_own_field(foreign: str, argument: str) -> None:
     result = await execute(conversation(), PAGE, {argument: foreign})
     assert result.data == {"thread": {"messages": None}}
-    assert errors_of(result) == [(["thread", "messages"], "BAD_USER_INPUT")]
+    assert paths_and_codes(result) == [(["thread", "messages"], "BAD_USER_INPUT")]
     (error,) = result.errors or []
     assert error.extensions is not None
     assert error.extensions["argument"] == argument
@@ -241,16 +241,16 @@ async def test_every_connection_pages_by_its_own_cursors() -> None:
             assistants(first: 1, after: $after) { pageInfo { endCursor hasNextPage } nodes { upstreamId } }
         }
     """
-    first = await data_of(conversation(), document)
+    first = await query_data(conversation(), document)
     cursor = first["assistants"]["pageInfo"]["endCursor"]
-    assert (await data_of(conversation(), document, {"after": cursor}))["assistants"]["nodes"] == []
+    assert (await query_data(conversation(), document, {"after": cursor}))["assistants"]["nodes"] == []
     files = """
         query ($id: ID!, $after: String) {
             message(id: $id) { files(first: 1, after: $after) { nodes { upstreamId } pageInfo { endCursor } } }
         }
     """
     variables = {"id": to_global_id(MessageKey("thread_1", "msg_1"))}
-    page = (await data_of(conversation_with_files(), files, variables))["message"]["files"]
+    page = (await query_data(conversation_with_files(), files, variables))["message"]["files"]
     assert page["nodes"] == [{"upstreamId": "file-1"}]
-    rest = await data_of(conversation_with_files(), files, variables | {"after": page["pageInfo"]["endCursor"]})
+    rest = await query_data(conversation_with_files(), files, variables | {"after": page["pageInfo"]["endCursor"]})
     assert rest["message"]["files"]["nodes"] == [{"upstreamId": "file-2"}]

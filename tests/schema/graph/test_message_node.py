@@ -4,7 +4,7 @@ from typing import Any
 
 from schema.contract.keys import MessageKey, to_global_id
 from schema.contract.wire import MessageObject
-from tests.schema.builders import THREAD, data_of
+from tests.schema.builders import THREAD, query_data
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import message, thread
 
@@ -14,7 +14,7 @@ MESSAGE = MessageKey("thread_1", "msg_1")
 async def message_with(selection: str, sent: MessageObject) -> Any:
     api = FakeThreadsApi(threads={THREAD: thread()}, messages={MESSAGE: sent})
     document = f"query ($id: ID!) {{ message(id: $id) {{ {selection} }} }}"
-    return (await data_of(api, document, {"id": to_global_id(MESSAGE)}))["message"]
+    return (await query_data(api, document, {"id": to_global_id(MESSAGE)}))["message"]
 
 
 async def test_a_message_read_by_rest_has_no_status_fields() -> None:

@@ -10,7 +10,7 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, to_global_id
 from schema.contract.wire import RunObject
 from schema.contract.writes import AnyWrite
-from tests.schema.builders import THREAD, conversation, data_of, execute
+from tests.schema.builders import THREAD, conversation, execute, query_data
 from tests.support.fake_threads_api import FakeThreadsApi
 
 CREATE_MESSAGE = """mutation ($input: CreateMessageInput!) { createMessage(input: $input) {
@@ -30,7 +30,7 @@ def calls(api: FakeThreadsApi) -> list[str]:
 
 async def test_a_write_is_sent_once_and_later_reads_are_not_memoised() -> None:
     api = conversation(2)
-    payload = (await data_of(api, CREATE_MESSAGE, {"input": HELLO}))["createMessage"]
+    payload = (await query_data(api, CREATE_MESSAGE, {"input": HELLO}))["createMessage"]
     assert [node["text"] for node in payload["thread"]["messages"]["nodes"]] == ["number 1", "number 2", "hello"]
     assert (payload["message"], payload["clientMutationId"]) == ({"text": "hello"}, "mark")
     assert calls(api) == ["create_message", "list_messages"]
@@ -39,7 +39,7 @@ async def test_a_write_is_sent_once_and_later_reads_are_not_memoised() -> None:
 async def test_a_refusal_has_the_client_mutation_id_and_no_object() -> None:
     api = conversation()
     api.fail_writes["create_message"] = GatewayError(ErrorCode.ACTIVE_RUN, "A run is active.")
-    data = await data_of(api, CREATE_MESSAGE, {"input": HELLO})
+    data = await query_data(api, CREATE_MESSAGE, {"input": HELLO})
     assert data["createMessage"] == {
         "message": None,
         "thread": None,
@@ -65,7 +65,7 @@ async def test_a_fault_is_an_error_and_the_write_is_not_sent_again(code: ErrorCo
 async def test_all_errors_of_an_input_are_reported_together_and_nothing_is_sent() -> None:
     api = conversation()
     bad = {"threadId": "thread_1", "content": [{"text": ""}, {"text": "x" * 256_001}], "metadata": {"k" * 65: ""}}
-    data = await data_of(api, CREATE_MESSAGE, {"input": bad})
+    data = await query_data(api, CREATE_MESSAGE, {"input": bad})
     assert [(error["code"], error["field"]) for error in data["createMessage"]["userErrors"]] == [
         ("INVALID_VALUE", ["content", "0", "text"]),
         ("TOO_LONG", ["content", "1", "text"]),
@@ -99,7 +99,7 @@ async def test_outputs_are_only_sent_to_a_run_that_waits_for_them() -> None:
     api = conversation()
     query = """mutation ($id: ID!) { submitToolOutputs(input: {
         runId: $id, toolOutputs: [{ toolCallId: "call_1", output: "" }] }) { userErrors { code message } } }"""
-    data = await data_of(api, query, {"id": to_global_id(RunKey(THREAD.thread_id, "run_1"))})
+    data = await query_data(api, query, {"id": to_global_id(RunKey(THREAD.thread_id, "run_1"))})
     (error,) = data["submitToolOutputs"]["userErrors"]
     assert error["code"] == "WRONG_STATE"
     assert "got one with status" in error["message"]
@@ -115,7 +115,7 @@ async def test_a_null_clears_in_an_update_and_is_ignored_in_a_creation() -> None
             return await super().write(operation, key, body)
 
     api = Recording()
-    created = await data_of(
+    created = await query_data(
         api, 'mutation { createAssistant(input: { model: "m", name: null }) { assistant { upstreamId } } }'
     )
     made = created["createAssistant"]["assistant"]["upstreamId"]

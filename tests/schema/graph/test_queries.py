@@ -18,9 +18,9 @@ from tests.schema.builders import (
     called_functions,
     conversation,
     conversation_with_files,
-    data_of,
-    errors_of,
     execute,
+    paths_and_codes,
+    query_data,
 )
 from tests.support.fake_threads_api import V1, FakeThreadsApi
 from tests.support.wire_samples import thread
@@ -39,7 +39,7 @@ KEYS: list[NodeKey] = [
 async def test_node_returns_an_object_of_any_type(key: NodeKey) -> None:
     api = conversation()
     name = type(key).__name__.removesuffix("Key")
-    assert await data_of(api, NODE, {"id": to_global_id(key)}) == {
+    assert await query_data(api, NODE, {"id": to_global_id(key)}) == {
         "node": {"__typename": name, "id": to_global_id(key)}
     }
     assert len(api.calls) == 1
@@ -47,30 +47,32 @@ async def test_node_returns_an_object_of_any_type(key: NodeKey) -> None:
 
 async def test_node_finds_a_file_of_a_message() -> None:
     file_id = to_global_id(MessageFileKey("thread_1", "msg_1", "file-2"))
-    data = await data_of(conversation_with_files(), NODE, {"id": file_id})
+    data = await query_data(conversation_with_files(), NODE, {"id": file_id})
     assert data == {"node": {"__typename": "MessageFile", "id": file_id}}
 
 
 @pytest.mark.parametrize("key", [*KEYS, MessageFileKey("thread_1", "msg_1", "file-1")])
 async def test_an_object_that_is_not_there_is_null_without_an_error(key: NodeKey) -> None:
-    assert await data_of(FakeThreadsApi(capabilities=V1), NODE, {"id": to_global_id(key)}) == {"node": None}
+    assert await query_data(FakeThreadsApi(capabilities=V1), NODE, {"id": to_global_id(key)}) == {"node": None}
 
 
 async def test_node_is_only_found_by_a_global_id() -> None:
     result = await execute(conversation(), NODE, {"id": "thread_1"})
-    assert errors_of(result) == [(["node"], "BAD_USER_INPUT")]
+    assert paths_and_codes(result) == [(["node"], "BAD_USER_INPUT")]
 
 
 async def test_nodes_keep_their_order_with_null_for_what_is_not_there() -> None:
     ids = [to_global_id(key) for key in [*KEYS[::-1], ThreadKey("gone"), KEYS[0], RunKey("thread_1", "gone")]]
-    data = await data_of(conversation(), "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", {"ids": ids})
+    data = await query_data(conversation(), "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", {"ids": ids})
     assert [node and node["id"] for node in data["nodes"]] == [*ids[:5], None, ids[6], None]
 
 
 async def test_threads_by_ids_take_both_kinds_of_id_keep_their_order_and_are_one_call() -> None:
     api = FakeThreadsApi(threads={ThreadKey(f"thread_{n}"): thread(f"thread_{n}") for n in range(3)})
     ids = ["thread_2", "gone", to_global_id(ThreadKey("thread_0")), "thread_2"]
-    data = await data_of(api, "query ($ids: [ID!]!) { threadsByIds(ids: $ids) { upstreamId createdAt } }", {"ids": ids})
+    data = await query_data(
+        api, "query ($ids: [ID!]!) { threadsByIds(ids: $ids) { upstreamId createdAt } }", {"ids": ids}
+    )
     assert [found and found["upstreamId"] for found in data["threadsByIds"]] == [
         "thread_2",
         None,
@@ -84,13 +86,13 @@ async def test_threads_by_ids_take_both_kinds_of_id_keep_their_order_and_are_one
 async def test_more_than_a_hundred_ids_are_refused(field: str) -> None:
     document = f"query ($ids: [ID!]!) {{ {field}(ids: $ids) {{ id }} }}"
     global_id = to_global_id(THREAD)
-    assert len((await data_of(conversation(), document, {"ids": [global_id] * 100}))[field]) == 100
+    assert len((await query_data(conversation(), document, {"ids": [global_id] * 100}))[field]) == 100
     api = conversation()
     result = await execute(api, document, {"ids": [global_id] * 101})
-    assert errors_of(result) == [([field], "BAD_USER_INPUT")]
+    assert paths_and_codes(result) == [([field], "BAD_USER_INPUT")]
     assert "'ids': expected at most 100 ids, got 101" in str(result.errors)
     assert api.calls == []
-    assert await data_of(api, document, {"ids": []}) == {field: []}
+    assert await query_data(api, document, {"ids": []}) == {field: []}
 
 
 async def test_one_failing_node_is_null_and_its_error_says_which() -> None:
@@ -99,7 +101,7 @@ async def test_one_failing_node_is_null_and_its_error_says_which() -> None:
     ids = [to_global_id(key) for key in KEYS[:3]]
     result = await execute(api, "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", {"ids": ids})
     assert result.data == {"nodes": [{"id": ids[0]}, None, {"id": ids[2]}]}
-    assert errors_of(result) == [(["nodes", 1], "UPSTREAM_TIMEOUT")]
+    assert paths_and_codes(result) == [(["nodes", 1], "UPSTREAM_TIMEOUT")]
 
 
 @pytest.mark.parametrize("field", ["nodes", "threadsByIds"])
@@ -110,7 +112,7 @@ async def test_a_damaged_id_is_an_error_at_its_own_place_only(field: str) -> Non
     assert result.data is not None
     assert result.data[field] == [{"id": ids[0]}, None, {"id": ids[0]}]
     assert result.data["assistants"]["nodes"]
-    assert errors_of(result) == [([field, 1], "BAD_USER_INPUT")]
+    assert paths_and_codes(result) == [([field, 1], "BAD_USER_INPUT")]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,7 @@ async def test_a_global_id_of_another_type_is_refused(field: str, key: NodeKey) 
     api = conversation()
     result = await execute(api, f"query ($id: ID!) {{ {field}(id: $id) {{ id }} }}", {"id": to_global_id(key)})
     assert result.data == {field: None}
-    assert errors_of(result) == [([field], "BAD_USER_INPUT")]
+    assert paths_and_codes(result) == [([field], "BAD_USER_INPUT")]
     assert result.errors is not None
     expected = f"Argument 'id': expected the global ID of a {field.capitalize()}, not of a"
     assert result.errors[0].message.startswith(expected)
@@ -131,7 +133,7 @@ async def test_a_global_id_of_another_type_is_refused(field: str, key: NodeKey) 
 @pytest.mark.parametrize("field", ["message", "run"])
 async def test_an_upstream_id_that_is_not_enough_is_refused(field: str) -> None:
     result = await execute(conversation(), f'{{ {field}(id: "{field}_1") {{ id }} }}')
-    assert errors_of(result) == [([field], "BAD_USER_INPUT")]
+    assert paths_and_codes(result) == [([field], "BAD_USER_INPUT")]
 
 
 @pytest.mark.parametrize("hostile", ["", "..", "../assistants", "a/b", "thréad", "x" * 10_000, "a\n", "%2e%2e", " "])
@@ -147,13 +149,13 @@ async def test_a_hostile_id_never_reaches_the_upstream(hostile: str) -> None:
         }
     """
     result = await execute(api, document, {"id": hostile})
-    assert [code for _, code in errors_of(result)] == ["BAD_USER_INPUT"] * 5
+    assert [code for _, code in paths_and_codes(result)] == ["BAD_USER_INPUT"] * 5
     assert api.calls == []
 
 
 async def test_a_number_is_an_id_as_everywhere_in_graphql() -> None:
     api = conversation()
-    assert await data_of(api, "{ thread(id: 5) { id } }") == {"thread": None}
+    assert await query_data(api, "{ thread(id: 5) { id } }") == {"thread": None}
     assert api.calls == [("get_threads", (ThreadKey("5"),))]
 
 
@@ -173,12 +175,12 @@ async def test_an_id_that_the_upstream_refuses_is_reported_by_the_graphql_argume
 async def test_the_assistants_and_their_failure() -> None:
     api = conversation()
     document = "{ assistants(last: 5) { nodes { upstreamId name model } } }"
-    assert (await data_of(api, document))["assistants"]["nodes"] == [
+    assert (await query_data(api, document))["assistants"]["nodes"] == [
         {"upstreamId": "asst_1", "name": None, "model": "gpt-4o-mini"}
     ]
     assert called_functions(api) == ["list_assistants"]
     result = await execute(api, "{ a: assistants(first: 0) { nodes { id } } b: assistants(first: 1) { nodes { id } } }")
-    assert errors_of(result) == [(["a"], "BAD_USER_INPUT")]
+    assert paths_and_codes(result) == [(["a"], "BAD_USER_INPUT")]
     data: Any = result.data
     assert len(data["b"]["nodes"]) == 1
 
@@ -186,7 +188,7 @@ async def test_the_assistants_and_their_failure() -> None:
 async def test_the_upstreams_capabilities_cost_no_call() -> None:
     api = conversation_with_files()
     document = "{ upstream { dialect version streaming deletesMessages listsThreads messageFiles } }"
-    assert await data_of(api, document) == {
+    assert await query_data(api, document) == {
         "upstream": {
             "dialect": "openai-v1",
             "version": "v1",

@@ -17,9 +17,9 @@ from tests.schema.builders import (
     called_functions,
     conversation,
     conversation_with_files,
-    data_of,
-    errors_of,
     execute,
+    paths_and_codes,
+    query_data,
     run_ready_tasks,
 )
 from tests.support.wire_samples import message
@@ -107,7 +107,7 @@ async def test_loads_below_a_reference_with_a_known_key_start_at_once() -> None:
 
 async def test_a_page_deeper_in_the_query_is_cut_from_the_longer_one_above_it() -> None:
     api = conversation(5)
-    data = await data_of(
+    data = await query_data(
         api,
         """{ thread(id: "thread_1") { messages(last: 4) { nodes {
              thread { messages(last: 2) { nodes { upstreamId } pageInfo { hasPreviousPage } } } } } } }""",
@@ -119,7 +119,7 @@ async def test_a_page_deeper_in_the_query_is_cut_from_the_longer_one_above_it() 
 
 async def test_a_longer_page_of_a_completely_loaded_list_costs_no_call() -> None:
     api = conversation(3)
-    data = await data_of(
+    data = await query_data(
         api,
         """{ thread(id: "thread_1") { messages(first: 5) { nodes {
              thread { messages(first: 50) { nodes { upstreamId } pageInfo { hasNextPage } } } } } } }""",
@@ -138,7 +138,7 @@ async def test_a_reference_of_which_only_the_key_is_selected_costs_no_call() -> 
             }
         }
     """
-    data = await data_of(api, document)
+    data = await query_data(api, document)
     assert data["thread"]["messages"]["nodes"][1]["run"]["id"] == to_global_id(RUN)
     assert called_functions(api) == ["list_messages"]
 
@@ -146,14 +146,14 @@ async def test_a_reference_of_which_only_the_key_is_selected_costs_no_call() -> 
 async def test_the_same_thread_under_twenty_aliases_is_one_call() -> None:
     api = conversation()
     aliases = " ".join(f't{number}: thread(id: "thread_1") {{ metadata createdAt }}' for number in range(20))
-    assert len(await data_of(api, f"{{ {aliases} }}")) == 20
+    assert len(await query_data(api, f"{{ {aliases} }}")) == 20
     assert api.calls == [("get_threads", (THREAD,))]
 
 
 async def test_a_global_id_and_an_upstream_id_of_one_thread_are_one_call() -> None:
     api = conversation()
     document = 'query ($id: ID!) { a: thread(id: $id) { metadata } b: thread(id: "thread_1") { metadata } }'
-    await data_of(api, document, {"id": to_global_id(THREAD)})
+    await query_data(api, document, {"id": to_global_id(THREAD)})
     assert api.key_count == 1
 
 
@@ -169,7 +169,7 @@ async def test_one_list_under_aliases_of_several_lengths_is_one_call_for_each_di
             }
         }
     """
-    found = (await data_of(api, document))["thread"]
+    found = (await query_data(api, document))["thread"]
     assert [[node["upstreamId"][-1] for node in found[alias]["nodes"]] for alias in "abcd"] == [
         ["1", "2"], ["1", "2", "3", "4", "5"], ["8", "9"], ["9"],
     ]  # fmt: skip
@@ -181,7 +181,7 @@ async def test_one_list_under_aliases_of_several_lengths_is_one_call_for_each_di
 
 async def test_the_active_run_and_the_newest_runs_share_a_page() -> None:
     api = conversation()
-    await data_of(api, '{ thread(id: "thread_1") { activeRun { id } runs(last: 5) { nodes { id } } } }')
+    await query_data(api, '{ thread(id: "thread_1") { activeRun { id } runs(last: 5) { nodes { id } } } }')
     assert api.calls == [("list_runs", (RunPageKey("thread_1", Window(5, "desc")),))]
 
 
@@ -195,7 +195,7 @@ async def test_an_assistant_that_many_refer_to_is_one_call() -> None:
             }
         }
     """
-    await data_of(api, document)
+    await query_data(api, document)
     assert sum(len(keys) for name, keys in api.calls if name == "get_assistants") == 1
 
 
@@ -209,7 +209,7 @@ async def test_listed_objects_are_not_fetched_again() -> None:
         }
         fragment Wrote on MessageCreationDetails { message { id } }
     """
-    await data_of(api, document)
+    await query_data(api, document)
     assert called_functions(api) == ["list_run_steps", "list_runs"]
 
 
@@ -217,7 +217,7 @@ async def test_the_steps_of_all_runs_are_one_call_of_the_port() -> None:
     api = conversation()
     for number in range(2, 6):
         api.runs[RunKey("thread_1", f"run_{number}")] = type(api.runs[RUN])(f"run_{number}", number, status="completed")
-    await data_of(api, '{ thread(id: "thread_1") { runs { nodes { steps(first: 1) { nodes { id } } } } } }')
+    await query_data(api, '{ thread(id: "thread_1") { runs { nodes { steps(first: 1) { nodes { id } } } } } }')
     assert [len(keys) for name, keys in api.calls if name == "list_run_steps"] == [5]
 
 
@@ -226,14 +226,14 @@ async def test_the_steps_of_all_runs_are_one_call_of_the_port() -> None:
 )
 async def test_a_thread_that_is_not_there_is_null_without_an_error_by_every_route(selection: str) -> None:
     document = f'{{ thread(id: "gone") {{ {selection} }} }}'
-    assert await data_of(conversation(), document) == {"thread": None}
+    assert await query_data(conversation(), document) == {"thread": None}
 
 
 @pytest.mark.parametrize("selection", ["status", "steps { nodes { id } }", "id", "messages { nodes { id } }"])
 async def test_a_run_that_is_not_there_is_null_without_an_error_by_every_route(selection: str) -> None:
     # The list of its messages is a filtered list of the thread: an empty page proves nothing.
     document = f"query ($id: ID!) {{ run(id: $id) {{ {selection} }} }}"
-    data = await data_of(conversation(), document, {"id": to_global_id(RunKey("thread_1", "gone"))})
+    data = await query_data(conversation(), document, {"id": to_global_id(RunKey("thread_1", "gone"))})
     assert data == {"run": None}
 
 
@@ -242,11 +242,11 @@ async def test_a_page_behind_a_cursor_that_is_gone_does_not_make_its_thread_null
     behind = MessagePageKey("thread_1", None, Window(20, "asc", "msg_9"))
     api.fail[behind] = GatewayError(ErrorCode.NOT_FOUND, "No message found with id 'msg_9'.")
     document = 'query ($after: String) { thread(id: "thread_1") { id messages(after: $after) { nodes { id } } } }'
-    page = await data_of(conversation(messages=9), '{ thread(id: "thread_1") { messages { edges { cursor } } } }')
+    page = await query_data(conversation(messages=9), '{ thread(id: "thread_1") { messages { edges { cursor } } } }')
     cursor = page["thread"]["messages"]["edges"][-1]["cursor"]
     result = await execute(api, document, {"after": cursor})
     assert result.data == {"thread": {"id": to_global_id(THREAD), "messages": None}}
-    assert errors_of(result) == [(["thread", "messages"], "NOT_FOUND")]
+    assert paths_and_codes(result) == [(["thread", "messages"], "NOT_FOUND")]
 
 
 async def test_a_reference_to_a_missing_object_is_null_without_an_error() -> None:
@@ -262,7 +262,7 @@ async def test_a_reference_to_a_missing_object_is_null_without_an_error() -> Non
         }
         fragment Wrote on MessageCreationDetails { messageId message { text } }
     """
-    data = await data_of(api, document, {"run": to_global_id(RUN)})
+    data = await query_data(api, document, {"run": to_global_id(RUN)})
     assert data["thread"]["messages"]["nodes"] == [
         {"runId": "gone", "run": None, "assistantId": "gone", "assistant": None}
     ]
@@ -271,7 +271,7 @@ async def test_a_reference_to_a_missing_object_is_null_without_an_error() -> Non
 
 async def test_a_reference_that_is_empty_is_null() -> None:
     api = conversation()
-    data = await data_of(
+    data = await query_data(
         api, '{ thread(id: "thread_1") { messages(first: 1) { nodes { run { status } assistant { model } } } } }'
     )
     assert data["thread"]["messages"]["nodes"] == [{"run": None, "assistant": None}]
@@ -287,7 +287,7 @@ async def test_a_failing_page_of_runs_does_not_affect_the_messages() -> None:
     assert result.data is not None
     assert result.data["thread"]["runs"] is None
     assert len(result.data["thread"]["messages"]["nodes"]) == 3
-    assert errors_of(result) == [(["thread", "runs"], "UPSTREAM_FAILED")]
+    assert paths_and_codes(result) == [(["thread", "runs"], "UPSTREAM_FAILED")]
     (error,) = result.errors or []
     assert error.extensions == {"code": "UPSTREAM_FAILED", "retryable": True, "upstreamRequestId": "req_1"}
 
@@ -299,7 +299,7 @@ async def test_an_error_of_the_page_that_proves_a_thread_does_not_affect_the_thr
         api, '{ thread(id: "thread_1") { messages { nodes { id } } runs { nodes { upstreamId } } } }'
     )
     assert result.data == {"thread": {"messages": None, "runs": {"nodes": [{"upstreamId": "run_1"}]}}}
-    assert errors_of(result) == [(["thread", "messages"], "UPSTREAM_FAILED")]
+    assert paths_and_codes(result) == [(["thread", "messages"], "UPSTREAM_FAILED")]
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ async def test_a_failing_reference_does_not_affect_its_message(reference: str, k
     document = f"query ($id: ID!) {{ message(id: $id) {{ upstreamId {reference} {{ createdAt }} text }} }}"
     result = await execute(api, document, {"id": to_global_id(MessageKey("thread_1", "msg_2"))})
     assert result.data == {"message": {"upstreamId": "msg_2", reference: None, "text": "number 2"}}
-    assert errors_of(result) == [(["message", reference], "UPSTREAM_FAILED")]
+    assert paths_and_codes(result) == [(["message", reference], "UPSTREAM_FAILED")]
 
 
 @pytest.mark.parametrize(("reference", "key"), [("thread", THREAD), ("run", RUN)])
@@ -333,7 +333,7 @@ async def test_a_failing_page_of_steps_affects_only_its_own_run() -> None:
         {"upstreamId": "run_2", "steps": {"nodes": []}},
         {"upstreamId": "run_1", "steps": None},
     ]
-    assert errors_of(result) == [(["thread", "runs", "nodes", 1, "steps"], "UPSTREAM_FAILED")]
+    assert paths_and_codes(result) == [(["thread", "runs", "nodes", 1, "steps"], "UPSTREAM_FAILED")]
 
 
 async def test_bad_arguments_are_reported_by_their_own_field_and_start_no_load() -> None:
@@ -343,7 +343,7 @@ async def test_bad_arguments_are_reported_by_their_own_field_and_start_no_load()
         '{ thread(id: "thread_1") { a: messages(first: 0) { nodes { id } } b: runs { nodes { upstreamId } } } }',
     )
     assert result.data == {"thread": {"a": None, "b": {"nodes": [{"upstreamId": "run_1"}]}}}
-    assert errors_of(result) == [(["thread", "a"], "BAD_USER_INPUT")]
+    assert paths_and_codes(result) == [(["thread", "a"], "BAD_USER_INPUT")]
     assert called_functions(api) == ["list_runs"]
 
 
@@ -351,16 +351,16 @@ async def test_a_list_that_the_upstream_does_not_support_affects_no_other_field(
     document = "query ($id: ID!) { message(id: $id) { text files { nodes { id } } } }"
     result = await execute(conversation(), document, {"id": to_global_id(MessageKey("thread_1", "msg_1"))})
     assert result.data == {"message": {"text": "number 1", "files": None}}
-    assert errors_of(result) == [(["message", "files"], "UNSUPPORTED_BY_UPSTREAM")]
+    assert paths_and_codes(result) == [(["message", "files"], "UNSUPPORTED_BY_UPSTREAM")]
 
 
 async def test_a_message_of_which_only_files_are_selected_is_proved_by_them() -> None:
     api = conversation_with_files()
     document = "query ($id: ID!) { message(id: $id) { files { nodes { upstreamId message { upstreamId } } } } }"
-    data = await data_of(api, document, {"id": to_global_id(MessageKey("thread_1", "msg_1"))})
+    data = await query_data(api, document, {"id": to_global_id(MessageKey("thread_1", "msg_1"))})
     assert [node["message"]["upstreamId"] for node in data["message"]["files"]["nodes"]] == ["msg_1", "msg_1"]
     assert called_functions(api) == ["list_message_files"]
-    gone = await data_of(api, document, {"id": to_global_id(MessageKey("thread_1", "gone"))})
+    gone = await query_data(api, document, {"id": to_global_id(MessageKey("thread_1", "gone"))})
     assert gone == {"message": None}
 
 
@@ -383,7 +383,7 @@ async def test_a_cancelled_operation_leaves_no_task_behind() -> None:
 async def test_unknown_threads_are_told_apart_from_known_ones_in_one_document() -> None:
     api = conversation()
     api.threads[ThreadKey("thread_2")] = api.threads[THREAD]
-    data = await data_of(
+    data = await query_data(
         api,
         '{ a: thread(id: "thread_1") { metadata } b: thread(id: "gone") { id } c: thread(id: "thread_2") { id } }',
     )

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from tests.schema.builders import GatedThreadsApi, called_functions, conversation, data_of, execute, run_ready_tasks
+from tests.schema.builders import GatedThreadsApi, called_functions, conversation, execute, query_data, run_ready_tasks
 from tests.support.fake_threads_api import FakeThreadsApi
 
 
@@ -36,12 +36,12 @@ async def test_loads_below_a_page_do_not_wait_for_the_owner_of_the_list() -> Non
 async def test_loads_below_an_active_run_start_only_if_there_is_one() -> None:
     api = conversation()
     document = '{ thread(id: "thread_1") { createdAt activeRun { id steps { nodes { id } } } } }'
-    assert (await data_of(api, document))["thread"]["activeRun"] is None
+    assert (await query_data(api, document))["thread"]["activeRun"] is None
     assert called_functions(api) == ["get_threads", "list_runs"]
 
 
 async def test_a_run_is_not_loaded_while_a_page_that_may_contain_it_is_in_flight() -> None:
     api = conversation()
     document = '{ thread(id: "thread_1") { messages { nodes { run { status } } } runs { nodes { id } } } }'
-    await data_of(api, document)
+    await query_data(api, document)
     assert called_functions(api) == ["list_messages", "list_runs"]

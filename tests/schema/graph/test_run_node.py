@@ -7,7 +7,7 @@ import pytest
 from schema.contract.keys import RunKey, to_global_id
 from schema.contract.statuses import TERMINAL_STATUSES
 from schema.contract.wire import RunObject
-from tests.schema.builders import THREAD, data_of, errors_of, execute
+from tests.schema.builders import THREAD, execute, paths_and_codes, query_data
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import run, thread
 
@@ -17,7 +17,7 @@ RUN = RunKey("thread_1", "run_1")
 async def run_with(selection: str, sent: RunObject) -> Any:
     api = FakeThreadsApi(threads={THREAD: thread()}, runs={RUN: sent})
     document = f"query ($id: ID!) {{ run(id: $id) {{ {selection} }} }}"
-    return (await data_of(api, document, {"id": to_global_id(RUN)}))["run"]
+    return (await query_data(api, document, {"id": to_global_id(RUN)}))["run"]
 
 
 BARE_RUN = """
@@ -106,7 +106,7 @@ async def test_a_value_that_graphql_cannot_represent_is_an_error_of_its_own_fiel
     document = "query ($id: ID!) { run(id: $id) { upstreamId usage { totalTokens } } }"
     result = await execute(api, document, {"id": to_global_id(RUN)})
     assert result.data == {"run": {"upstreamId": "run_1", "usage": None}}
-    ((_, code),) = errors_of(result)
+    ((_, code),) = paths_and_codes(result)
     assert code == "UPSTREAM_INVALID_RESPONSE"
 
 

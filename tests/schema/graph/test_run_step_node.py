@@ -6,7 +6,7 @@ import pytest
 
 from schema.contract.keys import RunKey, RunStepKey, to_global_id
 from schema.contract.wire import RunStepObject
-from tests.schema.builders import THREAD, data_of
+from tests.schema.builders import THREAD, query_data
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import run, run_step, thread
 
@@ -17,7 +17,7 @@ STEP = RunStepKey("thread_1", "run_1", "step_1")
 async def step_with(selection: str, sent: RunStepObject) -> Any:
     api = FakeThreadsApi(threads={THREAD: thread()}, runs={RUN: run()}, run_steps={STEP: sent})
     document = f"query ($id: ID!) {{ node(id: $id) {{ ... on RunStep {{ {selection} }} }} }}"
-    return (await data_of(api, document, {"id": to_global_id(STEP)}))["node"]
+    return (await query_data(api, document, {"id": to_global_id(STEP)}))["node"]
 
 
 STEP_FIELDS = """

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from graphql import GraphQLError, Lexer, Source, TokenKind
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schema.engine.context import Context
@@ -20,6 +20,7 @@ from schema.operations.operation_budget import enforce_budget
 from schema.root import build_schema
 from tests.schema.builders import conversation
 from tests.schema.random_operations import operations
+from tests.support.full_runs import examples
 
 SCHEMA: Any = build_schema(max_tokens=8_000, max_depth=10_000)
 
@@ -158,7 +159,7 @@ def test_work_is_linear_in_the_selections_that_fragments_unfold_to() -> None:
     assert max(calls, prepared) <= MAX_CALLS_TO_UNFOLD * 100 * 80
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(50)
 @given(document=operations())
 def test_work_on_a_random_document_is_below_the_same_bound(document: str) -> None:
     tokens = count_tokens(document)
@@ -205,7 +206,7 @@ def test_work_is_linear_in_the_variables(variables: dict[str, Any]) -> None:
     assert calls <= MAX_CALLS_TO_COERCE * count_values(variables) + 5_000
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(100)
 @given(variables=st.fixed_dictionaries({}, optional={"all": json_values, "input": json_values}))
 def test_work_on_random_variables_is_below_the_same_bound(variables: dict[str, Any]) -> None:
     assert coerce(variables) <= MAX_CALLS_TO_COERCE * count_values(variables) + 5_000

@@ -9,14 +9,14 @@ from schema.engine.context import Context
 from schema.operations.gateway_schema import GatewaySchema, OperationLimits
 from schema.operations.operation_budget import OperationBudget
 from schema.root import build_schema
-from tests.schema.builders import SCHEMA, conversation, data_of, execute
+from tests.schema.builders import SCHEMA, conversation, execute, query_data
 
 
 async def test_a_repeated_document_is_answered_by_its_own_variables() -> None:
     document = "query ($id: ID!) { assistant(id: $id) { upstreamId model } }"
     api = conversation()
-    assert (await data_of(api, document, {"id": "asst_1"}))["assistant"]["upstreamId"] == "asst_1"
-    assert (await data_of(api, document, {"id": "asst_2"}))["assistant"] is None
+    assert (await query_data(api, document, {"id": "asst_1"}))["assistant"]["upstreamId"] == "asst_1"
+    assert (await query_data(api, document, {"id": "asst_2"}))["assistant"] is None
 
 
 async def test_another_schema_validates_the_same_document_anew() -> None:
@@ -29,7 +29,7 @@ async def test_another_schema_validates_the_same_document_anew() -> None:
 async def test_a_document_full_of_aliases_is_one_call_of_the_port() -> None:
     api = conversation()
     aliases = " ".join(f't{number}: thread(id: "thread_{number}") {{ metadata }}' for number in range(150))
-    data = await data_of(api, f"{{ {aliases} }}")
+    data = await query_data(api, f"{{ {aliases} }}")
     assert [alias for alias, found in data.items() if found is not None] == ["t1"]
     assert [(name, len(keys)) for name, keys in api.calls] == [("get_threads", 150)]
 
