@@ -40,6 +40,8 @@ async def test_an_unexpected_error_is_masked_and_logged_under_the_id_that_the_ca
     assert record.levelno == logging.ERROR
     assert str(error.extensions["errorId"]) in record.message
     assert SECRET in caplog.text  # the log says what happened
+    assert record.exc_info is not None
+    assert not isinstance(record.exc_info[1], GraphQLError)  # with the traceback of its cause, not of the wrapper
 
 
 async def test_each_unexpected_error_has_its_own_id(caplog: pytest.LogCaptureFixture) -> None:
