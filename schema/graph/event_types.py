@@ -134,7 +134,7 @@ class StreamError(_Event):
     """Made of `FaultChange`."""
 
     code: str = plain_field("The code of the fault, such as `CURSOR_EXPIRED`, `STREAM_INTERRUPTED` or `TOKENS_LOST`.")
-    message: str = plain_field("The description of the fault for people.")
+    detail: str = plain_field("The description of the fault for people.")
     final: bool = plain_field("False if the lost data can still be read.")
 
 
@@ -227,7 +227,7 @@ def thread_event_from_log(event: RunEvent, key: ThreadKey) -> AnyThreadEvent:
             whole = _to_message(key.thread_id, change.message)
             return MessageFinished(cursor=cursor, at=at, message=whole, provenance=Provenance(event.provenance.value))
         case FaultChange():
-            return StreamError(cursor=cursor, at=at, code=change.code, message=change.message, final=change.final)
+            return StreamError(cursor=cursor, at=at, code=change.code, detail=change.message, final=change.final)
         case LaggedChange():
             return Lagged(cursor=cursor, at=at, skipped=change.skipped)
         case _:

@@ -22,7 +22,7 @@ subscription ($run: ID!, $after: String) {
     ... on MessageCreated { cursor provenance message { id text } }
     ... on TextDelta { cursor messageId index value }
     ... on MessageFinished { cursor provenance message { id text } }
-    ... on StreamError { cursor code reason: message final }
+    ... on StreamError { cursor code detail final }
     ... on Lagged { cursor skipped }
   }
 }"""
@@ -37,7 +37,7 @@ subscription ($thread: ID!, $after: String) {
     ... on RunStatusChange { cursor previous status provenance run { id } }
     ... on MessageCreated { cursor provenance message { id role text } }
     ... on MessageFinished { cursor provenance message { id role text } }
-    ... on StreamError { cursor code reason: message final }
+    ... on StreamError { cursor code detail final }
     ... on Lagged { cursor skipped }
   }
 }"""

@@ -118,8 +118,8 @@ SAMPLES: list[tuple[Change, str, Any]] = [
     (MessageFinishedChange(WRITTEN), "... on MessageFinished { message { text } }", {"message": {"text": "Hello"}}),
     (
         FaultChange("TOKENS_LOST", "Some were lost.", final=True),
-        "... on StreamError { code message final }",
-        {"code": "TOKENS_LOST", "message": "Some were lost.", "final": True},
+        "... on StreamError { code detail final }",
+        {"code": "TOKENS_LOST", "detail": "Some were lost.", "final": True},
     ),
     (LaggedChange(7), "... on Lagged { skipped }", {"skipped": 7}),
 ]
