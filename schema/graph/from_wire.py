@@ -129,17 +129,17 @@ def _tool_call_from_wire(raw: msgspec.Raw) -> ToolCall:
     match part_kind(call, "function", "code_interpreter", "file_search"), call:
         case "function", ToolCallObject(id=str() as call_id, function=function) if function is not None:
             return FunctionToolCall(
-                id=call_id,
+                call_id=call_id,
                 name=function.name,
                 arguments=text_from_json(function.arguments),
                 output=None if function.output is None else text_from_json(function.output),
             )
         case "code_interpreter", ToolCallObject(id=str() as call_id, code_interpreter=code) if code is not None:
-            return CodeInterpreterToolCall(id=call_id, input=code.input, raw_outputs=code.outputs)
+            return CodeInterpreterToolCall(call_id=call_id, input=code.input, raw_outputs=code.outputs)
         case "file_search", ToolCallObject(id=str() as call_id, file_search=search):
             ranking = search.ranking_options if search is not None else None
             return FileSearchToolCall(
-                id=call_id,
+                call_id=call_id,
                 ranker=None if ranking is None else ranking.ranker,
                 score_threshold=None if ranking is None else ranking.score_threshold,
                 results=[
@@ -153,10 +153,10 @@ def _tool_call_from_wire(raw: msgspec.Raw) -> ToolCall:
                 ],
             )
         case "retrieval", ToolCallObject(id=str() as call_id):
-            return RetrievalToolCall(id=call_id)
+            return RetrievalToolCall(call_id=call_id)
         case _:
             kind, value = unknown_part(raw)
-            return UnknownToolCall(id=None if call is None else call.id, type=kind, raw=value)
+            return UnknownToolCall(call_id=None if call is None else call.id, type=kind, raw=value)
 
 
 def required_action_from_wire(raw: msgspec.Raw) -> RequiredAction | None:

@@ -142,7 +142,7 @@ class CancelRunInput:
 class ToolOutputInput:
     """Source: `tool_outputs` of schema `SubmitToolOutputsRunRequest`."""
 
-    tool_call_id: str = plain_field("The id of the call, from `requiredAction`.")
+    tool_call_id: str = strawberry.field(name="callId", description="The `callId` of the call, from `requiredAction`.")
     output: str = plain_field("The output, for the model.")
 
 

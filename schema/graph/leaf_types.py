@@ -277,11 +277,20 @@ def _output_from_wire(raw: msgspec.Raw) -> CodeInterpreterOutput:
             return UnknownCodeInterpreterOutput(type=kind, raw=value)
 
 
+@strawberry.type
+class _ToolCall:
+    """The field of every tool call. It is not named `id`, because clients take that for the key of a cached object."""
+
+    call_id: str | None = plain_field(
+        "The upstream id of the call, to submit its output with. Null if the upstream sends none. On some servers it "
+        "is not unique."
+    )
+
+
 @strawberry.type(description="A call of the code interpreter.")
-class CodeInterpreterToolCall:
+class CodeInterpreterToolCall(_ToolCall):
     """Source: schema `RunStepDetailsToolCallsCodeObject`."""
 
-    id: str = plain_field("The upstream id of the call.")
     input: str = plain_field("The code that was run.")
     raw_outputs: strawberry.Private[RawList]
 
@@ -302,10 +311,9 @@ class FileSearchResult:
 
 
 @strawberry.type(description="A call of the file search.")
-class FileSearchToolCall:
+class FileSearchToolCall(_ToolCall):
     """Source: schema `RunStepDetailsToolCallsFileSearchObject`."""
 
-    id: str = plain_field("The upstream id of the call.")
     ranker: str | None = plain_field("The ranker that was used.")
     score_threshold: float | None = plain_field(
         "The minimum score of a result, from 0 to 1. Results below it are left out."
@@ -314,17 +322,14 @@ class FileSearchToolCall:
 
 
 @strawberry.type(description="A call of the file search of version 1 of the API, which sends no more about it.")
-class RetrievalToolCall:
+class RetrievalToolCall(_ToolCall):
     """Source: schema `RunStepDetailsToolCallsRetrievalObject` of version 1."""
-
-    id: str = plain_field("The upstream id of the call.")
 
 
 @strawberry.type(description="A call of a function that the client provides.")
-class FunctionToolCall:
+class FunctionToolCall(_ToolCall):
     """Source: schemas `RunStepDetailsToolCallsFunctionObject` and `RunToolCallObject`."""
 
-    id: str = plain_field("The upstream id of the call. Use it to submit the output.")
     name: str = plain_field("The name of the function.")
     arguments: str = plain_field("The arguments as text, as the model wrote them.")
     output: str | None = plain_field("The output that the client submitted. Null before that.")
@@ -339,10 +344,9 @@ class FunctionToolCall:
 
 
 @strawberry.type(description="A tool call of a kind that this gateway does not know yet.")
-class UnknownToolCall:
+class UnknownToolCall(_ToolCall):
     """Fallback of `ToolCall`."""
 
-    id: str | None = plain_field("The upstream id of the call, if it has one.")
     type: str = plain_field(_KIND)
     raw: JSON = plain_field(_RAW)
 

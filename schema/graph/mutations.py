@@ -335,14 +335,14 @@ def _check_tool_outputs(run: RunObject, body: ToolOutputsBody) -> None:
         got = "whose required action cannot be read" if run.status == "requires_action" else f"with status {run.status}"
         message = f"expected a run that waits for tool outputs, got one {got}"
         raise MutationRefusedError([UserError(code=UserErrorCode.WRONG_STATE, message=message, field=["runId"])])
-    open_calls = {call.id: call.name for call in action.tool_calls}
+    open_calls = {str(call.call_id): call.name for call in action.tool_calls}
+    expected = ", ".join(open_calls)
     errors = []
     for index, output in enumerate(body.tool_outputs):
         if open_calls.pop(output.tool_call_id, None) is None:
-            expected = ", ".join(call.id for call in action.tool_calls)
             got = format_value(output.tool_call_id)
             message = f"expected one output for each of {expected}, got {got} (once more, or not open)"
-            field = ["toolOutputs", str(index), "toolCallId"]
+            field = ["toolOutputs", str(index), "callId"]
             errors.append(UserError(code=UserErrorCode.INVALID_VALUE, message=message, field=field))
     errors += [
         UserError(

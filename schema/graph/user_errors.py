@@ -83,6 +83,8 @@ _INDEX = re.compile(r"\[(\d+)\]")
 _TOO_LONG = re.compile(r"\btoo long\b")
 _TOO_MANY = re.compile(r"\btoo many\b")
 _FREE_NAMES = "metadata"
+_INPUT_NAMES = {"tool_call_id": "callId"}
+"""Fields of bodies that have another name in the input."""
 _FREE_SCALARS = (Metadata, JSON)
 
 
@@ -125,7 +127,7 @@ def _existing_path(input_type: object, path: Sequence[str]) -> list[str] | None:
         if isinstance(place, StrawberryList):
             following = place.of_type if step.isdigit() else None
         elif (definition := get_object_definition(place)) is not None:
-            fields = {to_camel(field.python_name): field.type for field in definition.fields}
+            fields = {field.graphql_name or to_camel(field.python_name): field.type for field in definition.fields}
             following = fields.get(step)
         else:
             following = place if place in _FREE_SCALARS else None
@@ -162,7 +164,8 @@ def field_path(parts: Sequence[str]) -> list[str]:
     """Convert a path in a body to a path in the input. Keys below `metadata` are the client's own and stay."""
     path: list[str] = []
     for part in parts:
-        path.append(part if _FREE_NAMES in path or part.isdigit() or not part.islower() else to_camel(part))
+        is_as_it_is = _FREE_NAMES in path or part.isdigit() or not part.islower()
+        path.append(part if is_as_it_is else _INPUT_NAMES.get(part) or to_camel(part))
     return path
 
 

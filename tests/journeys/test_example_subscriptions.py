@@ -118,7 +118,7 @@ async def test_tool_calls_come_in_pieces_then_whole(demo: Gateway, emulator: Emu
         *events, last = await read_to_the_end(stream, emulator)
     pieces = [event for event in events if event["__typename"] == "ToolCallDelta"]
     tool_calls = last["run"]["requiredAction"]["toolCalls"]
-    assert [piece["callId"] for piece in pieces if piece["callId"]] == [call["id"] for call in tool_calls]
+    assert [piece["callId"] for piece in pieces if piece["callId"]] == [call["callId"] for call in tool_calls]
     assert [piece["name"] for piece in pieces if piece["name"]] == ["get_weather", "find_trains"]
     assert all(call["parsedArguments"] for call in tool_calls)
 

@@ -215,7 +215,7 @@ async def prepared(emulator: Emulator, write: str) -> tuple[str, dict[str, Any],
     """Return a mutation that makes the gateway send this write, its variables, and its thread and run."""
     if write == "submitToolOuputsToRun":
         about, call_id = await waiting_run(emulator)
-        outputs = [{"toolCallId": call_id, "output": "22 °C"}]
+        outputs = [{"callId": call_id, "output": "22 °C"}]
         return _mutation("submitToolOutputs"), {"input": {"runId": to_global_id(about), "toolOutputs": outputs}}, about
     about = RunKey(await thread_with_question(emulator), "")
     values: dict[str, Any] = {"threadId": about.thread_id}

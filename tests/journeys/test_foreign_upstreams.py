@@ -127,10 +127,10 @@ async def test_a_call_without_arguments_or_with_an_object_can_be_answered(
     routes = {"GET /threads/t/runs/r": run, "POST /threads/t/runs/r/submit_tool_outputs": run | {"status": "queued"}}
     run_id = to_global_id(RunKey("t", "r"))
     async with serve(routes) as gateway:
-        calls = "requiredAction { ... on SubmitToolOutputsAction { toolCalls { id name arguments } } }"
+        calls = "requiredAction { ... on SubmitToolOutputsAction { toolCalls { callId name arguments } } }"
         found = (await gateway.data(f'{{ run(id: "{run_id}") {{ {calls} }} }}'))["run"]["requiredAction"]
-        assert found == {"toolCalls": [{"id": "call_1", "name": "now", "arguments": shown}]}
-        outputs = '[{toolCallId: "call_1", output: "12:00"}]'
+        assert found == {"toolCalls": [{"callId": "call_1", "name": "now", "arguments": shown}]}
+        outputs = '[{callId: "call_1", output: "12:00"}]'
         answer = f'submitToolOutputs(input: {{runId: "{run_id}", toolOutputs: {outputs}}})'
         reply = (await gateway.data(f"mutation {{ {answer} {{ run {{ status }} {ERRORS} }} }}"))["submitToolOutputs"]
         assert reply == {"run": {"status": "QUEUED"}, "userErrors": []}

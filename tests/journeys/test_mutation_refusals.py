@@ -87,7 +87,7 @@ async def test_a_missing_object_is_a_refusal_that_names_the_argument(emulator: E
         await refusal(gateway, "updateThread", threadId=f"thread_{absent}", metadata={}),
         await refusal(gateway, "deleteMessage", messageId=message_id),
         await refusal(gateway, "cancelRun", runId=run_id),
-        await refusal(gateway, "submitToolOutputs", runId=run_id, toolOutputs=[{"toolCallId": "call_a", "output": ""}]),
+        await refusal(gateway, "submitToolOutputs", runId=run_id, toolOutputs=[{"callId": "call_a", "output": ""}]),
         await refusal(gateway, "deleteAssistant", assistantId=to_global_id(AssistantKey(f"asst_{absent}"))),
     ]
     assert {error["code"] for error in refusals} == {"NOT_FOUND"}
@@ -103,7 +103,7 @@ async def test_an_active_run_and_a_wrong_state_are_refusals(emulator: Emulator, 
     message = await refusal(gateway, "createMessage", threadId=thread_id, content=[{"text": "wait"}])
     emulator.clock.advance(60)
     cancel = await refusal(gateway, "cancelRun", runId=run["id"])
-    outputs = [{"toolCallId": "call_a", "output": ""}]
+    outputs = [{"callId": "call_a", "output": ""}]
     submit = await refusal(gateway, "submitToolOutputs", runId=run["id"], toolOutputs=outputs)
     codes = [error["code"] for error in (second, message, cancel, submit)]
     assert codes == ["ACTIVE_RUN", "ACTIVE_RUN", "WRONG_STATE", "WRONG_STATE"]

@@ -164,11 +164,11 @@ async def test_tool_outputs_are_submitted_and_the_run_goes_on(emulator: Emulator
     run_id = to_global_id(run)
     waiting = await gateway.data(
         """query ($id: ID!) { run(id: $id) { requiredAction { ... on SubmitToolOutputsAction {
-             toolCalls { id name arguments parsedArguments } } } } }""",
+             toolCalls { callId name arguments parsedArguments } } } } }""",
         {"id": run_id},
     )
     (call,) = waiting["run"]["requiredAction"]["toolCalls"]
-    assert (call["id"], call["name"]) == (call_id, "get_weather")
+    assert (call["callId"], call["name"]) == (call_id, "get_weather")
     assert isinstance(call["parsedArguments"]["city"], str)
 
     submitted = await succeed(
@@ -176,7 +176,7 @@ async def test_tool_outputs_are_submitted_and_the_run_goes_on(emulator: Emulator
         "submitToolOutputs",
         "run { status requiredAction { __typename } }",
         runId=run_id,
-        toolOutputs=[{"toolCallId": call_id, "output": "22 °C"}],
+        toolOutputs=[{"callId": call_id, "output": "22 °C"}],
     )
     assert submitted["run"] == {"status": "QUEUED", "requiredAction": None}
     emulator.clock.advance(60)
@@ -200,21 +200,21 @@ async def test_outputs_that_are_missing_repeated_or_not_asked_for_are_refused_un
         "submitToolOutputs",
         "run { id }",
         runId=to_global_id(run),
-        toolOutputs=[{"toolCallId": "call_other", "output": ""}],
+        toolOutputs=[{"callId": "call_other", "output": ""}],
     )
     assert payload["run"] is None
     assert [(error["code"], error["field"]) for error in payload["userErrors"]] == [
-        ("INVALID_VALUE", ["toolOutputs", "0", "toolCallId"]),
+        ("INVALID_VALUE", ["toolOutputs", "0", "callId"]),
         ("MISSING_TOOL_OUTPUT", ["toolOutputs"]),
     ]
     twice = await refusal(
         gateway,
         "submitToolOutputs",
         runId=to_global_id(run),
-        toolOutputs=[{"toolCallId": call_id, "output": "1"}, {"toolCallId": call_id, "output": "2"}],
+        toolOutputs=[{"callId": call_id, "output": "1"}, {"callId": call_id, "output": "2"}],
     )
     assert f'got "{call_id}" (once more' in twice["message"]
-    assert (twice["code"], twice["field"]) == ("INVALID_VALUE", ["toolOutputs", "1", "toolCallId"])
+    assert (twice["code"], twice["field"]) == ("INVALID_VALUE", ["toolOutputs", "1", "callId"])
     assert emulator.counts.by_operation == {"getRun": 2}
 
 

@@ -214,7 +214,7 @@ class Agreement(RuleBasedStateMachine):
             refused = "WRONG_STATE" if run else "NOT_FOUND"
         elif answered != calls:
             refused = "MISSING_TOOL_OUTPUT"
-        values = {"toolOutputs": [{"toolCallId": call, "output": "22 °C"} for call in answered]}
+        values = {"toolOutputs": [{"callId": call, "output": "22 °C"} for call in answered]}
         body = {"tool_outputs": [{"tool_call_id": call, "output": "22 °C"} for call in answered]}
         path = f"/threads/{key.thread_id}/runs/{key.run_id}/submit_tool_outputs"
         write = Write("submitToolOutputs", values | {"runId": to_global_id(key)}, "POST", path, body, "run")

@@ -184,7 +184,7 @@ class _Writer:
             ("createThread", "metadata: {}", "thread"),
             ("updateThread", 'threadId: "thread_1", metadata: { a: "b" }', "thread"),
             ("cancelRun", f'runId: "{run_id}"', "run"),
-            ("submitToolOutputs", f'runId: "{run_id}", toolOutputs: [{{ toolCallId: "x", output: "y" }}]', "run"),
+            ("submitToolOutputs", f'runId: "{run_id}", toolOutputs: [{{ callId: "x", output: "y" }}]', "run"),
             ("deleteMessage", f'messageId: "{message_id}"', "thread"),
             ("deleteAssistant", 'assistantId: "asst_2"', ""),
         )

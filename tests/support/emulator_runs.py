@@ -106,7 +106,7 @@ async def submit_outputs(gateway: Gateway, emulator: Emulator, run: StartedRun, 
     """Submit outputs for the function calls that a run waits for."""
     waiting = await emulator.get(run.path)
     calls = waiting["required_action"]["submit_tool_outputs"]["tool_calls"]
-    outputs = [{"toolCallId": call["id"], "output": output} for call in calls]
+    outputs = [{"callId": call["id"], "output": output} for call in calls]
     await succeed(gateway, "submitToolOutputs", "run { status }", runId=run.id, toolOutputs=outputs)
 
 

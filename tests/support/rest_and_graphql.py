@@ -29,7 +29,7 @@ FIELDS = {
     "message": """upstreamId role metadata runId assistantId attachments { fileId tools }
         content { ... on TextContent { text } ... on ImageUrlContent { url detail } }""",
     "run": """upstreamId status metadata assistantId tools { ... on FunctionTool { name } }
-        requiredAction { ... on SubmitToolOutputsAction { toolCalls { id } } }""",
+        requiredAction { ... on SubmitToolOutputsAction { toolCalls { callId } } }""",
     "assistant": "upstreamId name model instructions metadata tools { ... on FunctionTool { name } }",
 }
 
@@ -162,7 +162,7 @@ def _run_from_graphql(got: Any) -> PlainObject:
         "status": got["status"].lower(),
         "metadata": got["metadata"],
         "assistant_id": got["assistantId"],
-        "calls": [] if action is None else [call["id"] for call in action["toolCalls"]],
+        "calls": [] if action is None else [call["callId"] for call in action["toolCalls"]],
         "tools": [tool["name"] for tool in got["tools"]],
     }
 

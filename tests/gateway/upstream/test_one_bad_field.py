@@ -58,9 +58,9 @@ PAGE_KEY = AssistantPageKey(Window(20, "asc"))
 
 CALLS = """
     __typename
-    ... on FunctionToolCall { id name arguments output }
+    ... on FunctionToolCall { callId name arguments output }
     ... on CodeInterpreterToolCall {
-        id
+        callId
         input
         outputs {
             __typename
@@ -69,9 +69,9 @@ CALLS = """
             ... on UnknownCodeInterpreterOutput { type raw }
         }
     }
-    ... on FileSearchToolCall { id ranker scoreThreshold results { fileId fileName score content } }
-    ... on RetrievalToolCall { id }
-    ... on UnknownToolCall { callId: id type raw }
+    ... on FileSearchToolCall { callId ranker scoreThreshold results { fileId fileName score content } }
+    ... on RetrievalToolCall { callId }
+    ... on UnknownToolCall { callId type raw }
 """
 TOOLS = """
     tools {
@@ -111,7 +111,7 @@ SELECTIONS = {
         truncationStrategy {{ type lastMessages }} toolChoice parallelToolCalls responseFormat {USAGE} metadata fileIds
         requiredAction {{
             __typename
-            ... on SubmitToolOutputsAction {{ toolCalls {{ id name arguments output }} }}
+            ... on SubmitToolOutputsAction {{ toolCalls {{ callId name arguments output }} }}
             ... on UnknownRequiredAction {{ type raw }}
         }}
     """,

@@ -148,16 +148,16 @@ def test_tools(sent: object, made: object) -> None:
     [
         (
             {"type": "function", "id": "call_1", "function": {"name": "f", "arguments": "{}"}},
-            FunctionToolCall(id="call_1", name="f", arguments="{}", output=None),
+            FunctionToolCall(call_id="call_1", name="f", arguments="{}", output=None),
         ),
         (
             {"type": "code_interpreter", "id": "call_1", "code_interpreter": {"input": "1", "outputs": None}},
-            CodeInterpreterToolCall(id="call_1", input="1", raw_outputs=None),
+            CodeInterpreterToolCall(call_id="call_1", input="1", raw_outputs=None),
         ),
-        ({"type": "retrieval", "id": "call_1", "retrieval": {}}, RetrievalToolCall(id="call_1")),
+        ({"type": "retrieval", "id": "call_1", "retrieval": {}}, RetrievalToolCall(call_id="call_1")),
         (
             {"type": "file_search", "id": "call_1"},
-            FileSearchToolCall(id="call_1", ranker=None, score_threshold=None, results=[]),
+            FileSearchToolCall(call_id="call_1", ranker=None, score_threshold=None, results=[]),
         ),
         (
             {
@@ -172,7 +172,7 @@ def test_tools(sent: object, made: object) -> None:
                 },
             },
             FileSearchToolCall(
-                id="call_1",
+                call_id="call_1",
                 ranker="auto",
                 score_threshold=0.0,
                 results=[
@@ -200,7 +200,9 @@ def test_a_tool_call_of_a_known_kind(sent: object, made: object) -> None:
     ],
 )
 def test_a_tool_call_of_an_unknown_kind_or_shape_keeps_its_json(sent: dict[str, object], call_id: str | None) -> None:
-    assert tool_calls_from_wire(raws(sent)) == [UnknownToolCall(id=call_id, type=str(sent["type"]), raw=JSON(sent))]
+    assert tool_calls_from_wire(raws(sent)) == [
+        UnknownToolCall(call_id=call_id, type=str(sent["type"]), raw=JSON(sent))
+    ]
 
 
 FUNCTION_CALL = {"type": "function", "id": "call_1", "function": {"name": "f", "arguments": "{}"}}
@@ -209,7 +211,7 @@ FUNCTION_CALL = {"type": "function", "id": "call_1", "function": {"name": "f", "
 def test_a_required_action_asks_for_the_outputs_of_function_calls() -> None:
     action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": [FUNCTION_CALL]}}
     assert required_action_from_wire(raw(action)) == SubmitToolOutputsAction(
-        tool_calls=[FunctionToolCall(id="call_1", name="f", arguments="{}", output=None)]
+        tool_calls=[FunctionToolCall(call_id="call_1", name="f", arguments="{}", output=None)]
     )
     empty = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": None}}
     assert required_action_from_wire(raw(empty)) == SubmitToolOutputsAction(tool_calls=[])
@@ -317,12 +319,12 @@ def test_a_count_is_an_integer(count: Count | None, made: int | None) -> None:
 def test_arguments_of_a_call_are_a_text_and_the_call_can_be_answered(sent: object, arguments: str) -> None:
     call: dict[str, Any] = {"type": "function", "id": "call_1", "function": {"name": "f", "arguments": sent}}
     action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": [call]}}
-    shown = FunctionToolCall(id="call_1", name="f", arguments=arguments, output=None)
+    shown = FunctionToolCall(call_id="call_1", name="f", arguments=arguments, output=None)
     assert required_action_from_wire(raw(action)) == SubmitToolOutputsAction(tool_calls=[shown])
     answered = {"name": "f", "output": sent}
     output = None if sent is None else arguments
     assert tool_calls_from_wire(raws(call | {"function": answered})) == [
-        FunctionToolCall(id="call_1", name="f", arguments="", output=output)
+        FunctionToolCall(call_id="call_1", name="f", arguments="", output=output)
     ]
 
 

@@ -22,12 +22,12 @@ def annotations(*sent: object) -> list[object]:
 
 
 def outputs(*sent: object) -> list[object]:
-    call = CodeInterpreterToolCall(id="call_1", input="", raw_outputs=raws(*sent))
+    call = CodeInterpreterToolCall(call_id="call_1", input="", raw_outputs=raws(*sent))
     return list(call.outputs())
 
 
 def parsed(arguments: str) -> object:
-    call = FunctionToolCall(id="call_1", name="f", arguments=arguments, output=None)
+    call = FunctionToolCall(call_id="call_1", name="f", arguments=arguments, output=None)
     return call.parsed_arguments()
 
 

@@ -98,7 +98,7 @@ async def test_a_started_run_without_its_thread_is_an_error_that_says_so() -> No
 async def test_outputs_are_only_sent_to_a_run_that_waits_for_them() -> None:
     api = conversation()
     query = """mutation ($id: ID!) { submitToolOutputs(input: {
-        runId: $id, toolOutputs: [{ toolCallId: "call_1", output: "" }] }) { userErrors { code message } } }"""
+        runId: $id, toolOutputs: [{ callId: "call_1", output: "" }] }) { userErrors { code message } } }"""
     data = await query_data(api, query, {"id": to_global_id(RunKey(THREAD.thread_id, "run_1"))})
     (error,) = data["submitToolOutputs"]["userErrors"]
     assert error["code"] == "WRONG_STATE"

@@ -62,7 +62,9 @@ async def test_a_run_with_everything() -> None:
     )
     selection = BARE_RUN.replace(
         "requiredAction { __typename }",
-        "requiredAction { ... on SubmitToolOutputsAction { toolCalls { id name arguments parsedArguments output } } }",
+        """requiredAction {
+            ... on SubmitToolOutputsAction { toolCalls { callId name arguments parsedArguments output } }
+        }""",
     ).replace(
         "usage { totalTokens }", "usage { promptTokens completionTokens totalTokens cachedTokens reasoningTokens }"
     )
@@ -71,7 +73,7 @@ async def test_a_run_with_everything() -> None:
         "isTerminal": False,
         "requiredAction": {
             "toolCalls": [
-                {"id": "call_1", "name": "f", "arguments": "not json", "parsedArguments": None, "output": None}
+                {"callId": "call_1", "name": "f", "arguments": "not json", "parsedArguments": None, "output": None}
             ]
         },
         "lastError": {"code": "tool_user_error"},

@@ -28,7 +28,7 @@ STEP_FIELDS = """
         ... on ToolCallsDetails {
             toolCalls {
                 __typename
-                ... on UnknownToolCall { id type raw }
+                ... on UnknownToolCall { callId type raw }
                 ... on CodeInterpreterToolCall { outputs { __typename } }
             }
         }
@@ -63,7 +63,7 @@ async def test_a_step_with_tool_calls_of_every_kind_and_of_none() -> None:
         "__typename": "ToolCallsDetails",
         "toolCalls": [
             {"__typename": "CodeInterpreterToolCall", "outputs": [{"__typename": "CodeInterpreterLogs"}]},
-            {"__typename": "UnknownToolCall", "id": "call_2", "type": "browser", "raw": unknown},
+            {"__typename": "UnknownToolCall", "callId": "call_2", "type": "browser", "raw": unknown},
         ],
     }
     empty = run_step(type="tool_calls", step_details={"type": "tool_calls", "tool_calls": None})
