@@ -21,10 +21,11 @@ _NO_PART = Raw(b"{}")
 class _PartialText:
     """A text part, as the pieces received so far."""
 
-    __slots__ = ("annotations", "pieces")
+    __slots__ = ("annotations", "length", "pieces")
 
     def __init__(self, body: TextBodyObject) -> None:
         self.pieces = [body.value] if body.value else []
+        self.length = utf16_length(body.value)
         self.annotations = [parse_raw(raw) for raw in body.annotations or ()]
 
     def to_content_part(self) -> Raw:
@@ -61,6 +62,7 @@ class PartialContent:
             part = self._parts[delta.index] = _PartialText(body)
         if delta.value:
             part.pieces.append(delta.value)
+            part.length += utf16_length(delta.value)
         if delta.annotations:
             part.annotations = merge_items(part.annotations, [parse_raw(raw) for raw in delta.annotations])
         self._memo = None
@@ -72,6 +74,14 @@ class PartialContent:
             self._memo = [part.to_content_part() if isinstance(part, _PartialText) else part for part in parts]
         return self._memo
 
+    def text_length(self, index: int) -> int:
+        """Return the UTF-16 units of a part's text."""
+        part = self._parts.get(index)
+        if isinstance(part, _PartialText):
+            return part.length
+        body = None if part is None else text_body_from_part(part)
+        return 0 if body is None else utf16_length(body.value)
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing was received yet."""
@@ -81,7 +91,7 @@ class PartialContent:
 class PartialToolCalls:
     """A step's tool calls, built from deltas of their arguments and code, and of all that other kinds have."""
 
-    __slots__ = ("_calls", "_memo")
+    __slots__ = ("_calls", "_lengths", "_memo")
 
     def __init__(self, details: Raw) -> None:
         self._memo: Raw | None = None
@@ -90,6 +100,8 @@ class PartialToolCalls:
         calls = known.get("tool_calls") if isinstance(known, dict) else None
         if isinstance(calls, list):
             self._calls = {index: dict(call) for index, call in enumerate(calls) if isinstance(call, dict)}
+        self._lengths: dict[tuple[int, str, str], int] = {}
+        """The lengths of the texts that were asked for, by call, kind and name."""
 
     def add_delta(self, delta: ToolCallDeltaChange) -> None:
         """Append one delta."""
@@ -100,15 +112,35 @@ class PartialToolCalls:
             call.setdefault("type", "function")
             function = call["function"] = _fields(call.get("function"), name="", arguments="")
             function["name"] = delta.name or function["name"]
-            function["arguments"] += delta.arguments or ""
+            self._append(delta.index, "function", "arguments", function, delta.arguments or "")
         if delta.code is not None:
             call.setdefault("type", "code_interpreter")
             code = call["code_interpreter"] = _fields(call.get("code_interpreter"), input="")
             code.setdefault("outputs", [])
-            code["input"] += delta.code
+            self._append(delta.index, "code_interpreter", "input", code, delta.code)
         if delta.rest is not None:
             self._calls[delta.index] = merge_delta(call, delta.rest)
         self._memo = None
+
+    def arguments_length(self, index: int) -> int:
+        """Return the UTF-16 units of a call's arguments."""
+        return self._length(index, "function", "arguments")
+
+    def code_length(self, index: int) -> int:
+        """Return the UTF-16 units of a call's code."""
+        return self._length(index, "code_interpreter", "input")
+
+    def _length(self, index: int, kind: str, name: str) -> int:
+        length = self._lengths.get((index, kind, name))
+        if length is None:
+            text = _fields(self._calls.get(index, {}).get(kind), **{name: ""})[name]
+            length = self._lengths[index, kind, name] = utf16_length(text)
+        return length
+
+    def _append(self, index: int, kind: str, name: str, fields: dict[str, Any], text: str) -> None:
+        fields[name] += text
+        if (index, kind, name) in self._lengths:
+            self._lengths[index, kind, name] += utf16_length(text)
 
     def to_step_details(self) -> Raw:
         """Return the step's details as received so far."""
@@ -116,6 +148,11 @@ class PartialToolCalls:
             calls = [self._calls.get(index, {}) for index in range(max(self._calls, default=-1) + 1)]
             self._memo = Raw(msgspec.json.encode({"type": "tool_calls", "tool_calls": calls}))
         return self._memo
+
+
+def utf16_length(text: str) -> int:
+    """Return the length of a text as JavaScript counts it."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def text_body_from_part(part: Raw) -> TextBodyObject | None:

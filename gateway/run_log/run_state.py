@@ -121,6 +121,20 @@ class RunState:
         other._is_streamed_so_far = self._is_streamed_so_far
         return other
 
+    def with_offset(self, change: Change) -> Change:
+        """Return a piece of a text with the place where it begins. Any other change is returned as it is."""
+        match change:
+            case TextDeltaChange(rest=None):
+                offset = self._partial_content(change.message_id).text_length(change.index)
+                return msgspec.structs.replace(change, offset=offset) if offset else change
+            case ToolCallDeltaChange() if change.arguments is not None or change.code is not None:
+                calls, index = self._partial_calls(change.step_id), change.index
+                return msgspec.structs.replace(
+                    change, arguments_offset=calls.arguments_length(index), code_offset=calls.code_length(index)
+                )
+            case _:
+                return change
+
     def apply(self, change: Change, provenance: Provenance = Provenance.POLLED) -> None:
         """Apply one change to the state."""
         match change:
@@ -175,25 +189,26 @@ class RunState:
     def _apply_text_delta(self, delta: TextDeltaChange) -> None:
         if delta.message_id in self._finished_message_ids:
             return
-        content = self._partial_contents.get(delta.message_id)
-        if content is None:
-            message = self._messages.get(delta.message_id)
-            content = self._partial_contents[delta.message_id] = PartialContent(
-                None if message is None else message.content
-            )
+        content = self._partial_contents[delta.message_id] = self._partial_content(delta.message_id)
         content.add_delta(delta)
         self._streamed_message_ids.add(delta.message_id)
+
+    def _partial_content(self, message_id: str) -> PartialContent:
+        """Return the partial content of a message. If there is none yet, return one that begins with the message."""
+        content, message = self._partial_contents.get(message_id), self._messages.get(message_id)
+        return content or PartialContent(None if message is None else message.content)
 
     def _apply_tool_call_delta(self, delta: ToolCallDeltaChange) -> None:
         step = self._steps.get(delta.step_id)
         if step is not None and step.status in FINAL_STEP_STATUSES:
             return
-        calls = self._partial_tool_calls.get(delta.step_id)
-        if calls is None:
-            calls = self._partial_tool_calls[delta.step_id] = PartialToolCalls(
-                NULL if step is None else step.step_details
-            )
+        calls = self._partial_tool_calls[delta.step_id] = self._partial_calls(delta.step_id)
         calls.add_delta(delta)
+
+    def _partial_calls(self, step_id: str) -> PartialToolCalls:
+        """Return the partial tool calls of a step. If there are none yet, return ones that begin with the step."""
+        calls, step = self._partial_tool_calls.get(step_id), self._steps.get(step_id)
+        return calls or PartialToolCalls(NULL if step is None else step.step_details)
 
 
 def message_ids_from_completed_steps(steps: Iterable[RunStepObject]) -> frozenset[str]:

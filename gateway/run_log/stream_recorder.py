@@ -82,6 +82,7 @@ class _StreamedRun:
         return _Outcome.CONTINUES
 
     def _add_change(self, change: Change) -> None:
+        change = self.state.with_offset(change)
         self.state.apply(change, Provenance.STREAMED)
         self.pending_changes.append(change)
 

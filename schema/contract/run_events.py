@@ -54,7 +54,8 @@ class StepChange(_Change, frozen=True, tag="step"):
 class ToolCallDeltaChange(_Change, frozen=True, tag="tool_call_delta"):
     """A part to append to a step's tool call number `index`. The first part brings `call_id` and `name`.
 
-    `rest` holds the other fields of the part, such as the kind of a call, its outputs or its results.
+    `rest` holds the other fields of the part, such as the kind of a call, its outputs or its results. The offsets count
+    the UTF-16 units of the arguments and of the code before this part.
     """
 
     step_id: str
@@ -64,6 +65,8 @@ class ToolCallDeltaChange(_Change, frozen=True, tag="tool_call_delta"):
     arguments: str | None = None
     code: str | None = None
     rest: dict[str, Any] | None = None
+    arguments_offset: int = 0
+    code_offset: int = 0
 
 
 class MessageCreatedChange(_Change, frozen=True, tag="message_created"):
@@ -75,7 +78,8 @@ class MessageCreatedChange(_Change, frozen=True, tag="message_created"):
 class TextDeltaChange(_Change, frozen=True, tag="text_delta"):
     """A piece of text to append to a message's part number `index`, with the annotations that came with it.
 
-    `rest` holds the fields of a part that is not text, such as an image. Its text is empty.
+    `rest` holds the fields of a part that is not text, such as an image. Its text is empty. The offset counts the
+    UTF-16 units of this part's text before this piece.
     """
 
     message_id: str
@@ -83,6 +87,7 @@ class TextDeltaChange(_Change, frozen=True, tag="text_delta"):
     value: str
     annotations: list[Raw] = []
     rest: dict[str, Any] | None = None
+    offset: int = 0
 
 
 class MessageFinishedChange(_Change, frozen=True, tag="message_finished"):

@@ -36,6 +36,8 @@ from schema.graph.run_node import Run
 from schema.graph.run_step_node import RunStep
 from schema.graph.scalars import DateTime
 
+_OFFSET = "The number of UTF-16 units (JavaScript's `length`) of"
+
 
 @strawberry.enum(description="The way that the gateway learned of an event.")
 class Provenance(Enum):
@@ -94,7 +96,9 @@ class ToolCallDelta(_Event):
     call_id: str | None = plain_field("The upstream id of the call; only in its first part.")
     name: str | None = plain_field("The name of the function; only in the first part.")
     arguments_delta: str | None = plain_field("Text to append to the arguments of the function.")
+    arguments_offset: int | None = plain_field(f"{_OFFSET} the arguments before this text. Null without such a text.")
     code_delta: str | None = plain_field("Text to append to the input of the code interpreter.")
+    code_offset: int | None = plain_field(f"{_OFFSET} the input before this text. Null without such a text.")
 
 
 @strawberry.type(description="A new message. If a run is writing it, it has no content yet.")
@@ -112,6 +116,10 @@ class TextDelta(_Event):
     message_id: strawberry.ID = plain_field("The global ID of the message.")
     index: int = plain_field("The index of the part in the message's `content`, from 0.")
     value: str = plain_field("Text to append.")
+    offset: int = plain_field(
+        f"{_OFFSET} this part's text before this piece. So `text.slice(0, offset) + value` is right, however often a "
+        "piece is applied."
+    )
     raw_annotations: strawberry.Private[RawList]
 
     @documented_field
@@ -188,7 +196,9 @@ def run_event_from_log(event: RunEvent, key: RunKey) -> AnyRunEvent:
                 call_id=change.call_id,
                 name=change.name,
                 arguments_delta=change.arguments,
+                arguments_offset=None if change.arguments is None else change.arguments_offset,
                 code_delta=change.code,
+                code_offset=None if change.code is None else change.code_offset,
             )
         case TextDeltaChange():
             return TextDelta(
@@ -197,6 +207,7 @@ def run_event_from_log(event: RunEvent, key: RunKey) -> AnyRunEvent:
                 message_id=strawberry.ID(to_global_id(MessageKey(key.thread_id, change.message_id))),
                 index=change.index,
                 value=change.value,
+                offset=change.offset,
                 raw_annotations=change.annotations,
             )
         case _:

@@ -18,9 +18,9 @@ subscription ($run: ID!, $after: String) {
     ... on RunSnapshot { cursor run { status } messages { id text } steps { id status } }
     ... on RunStatusChange { cursor previous status provenance run { lastError { code } incompleteReason } }
     ... on StepChanged { cursor provenance step { id status } }
-    ... on ToolCallDelta { cursor stepId index callId name argumentsDelta codeDelta }
+    ... on ToolCallDelta { cursor stepId index callId name argumentsDelta argumentsOffset codeDelta codeOffset }
     ... on MessageCreated { cursor provenance message { id text } }
-    ... on TextDelta { cursor messageId index value }
+    ... on TextDelta { cursor messageId index offset value }
     ... on MessageFinished { cursor provenance message { id text } }
     ... on StreamError { cursor code detail final }
     ... on Lagged { cursor skipped }
@@ -149,8 +149,8 @@ def check_events_match_messages(events: Sequence[Event], truth: Sequence[Event])
     """Check that the events of a whole run lead a reader to the messages that the upstream has now.
 
     There is one end, as the last event. Each message is created and finished once, with its complete text. The pieces
-    of text make up each message. If the reader received an error before, some pieces may be missing, but none comes
-    twice.
+    of text make up each message, each at its offset. If the reader received an error before, some pieces may be
+    missing, but none comes twice.
     """
     assert [_is_end(event) for event in events] == [False] * (len(events) - 1) + [True], events
     final = {message["id"]: message["text"] for message in truth}
@@ -170,7 +170,9 @@ def check_events_match_messages(events: Sequence[Event], truth: Sequence[Event])
                 assert not event["message"]["text"] or event["provenance"] == "POLLED"
             case "TextDelta":
                 assert event["messageId"] not in finished, f"{event} after the end of its message"
-                pieces.setdefault(event["messageId"], []).append(event["value"])
+                seen = pieces.setdefault(event["messageId"], [])
+                assert event["offset"] == utf16_length("".join(seen)), f"{event} after {seen}"
+                seen.append(event["value"])
             case "MessageFinished":
                 assert event["message"]["id"] not in finished, f"{event} seen twice"
                 finished[event["message"]["id"]] = event["message"]["text"]
@@ -179,6 +181,11 @@ def check_events_match_messages(events: Sequence[Event], truth: Sequence[Event])
     for message_id, seen in pieces.items():
         whole = final[message_id]
         assert "".join(seen) == whole or (is_lossy and _contains_in_order(whole, seen)), f"{seen} of {whole!r}"
+
+
+def utf16_length(text: str) -> int:
+    """Return the length of a text as JavaScript counts it."""
+    return len(text.encode("utf-16-le")) // 2
 
 
 def _contains_in_order(whole: str, parts: Sequence[str]) -> bool:

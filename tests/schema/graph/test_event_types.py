@@ -77,20 +77,22 @@ SAMPLES: list[tuple[Change, str, Any]] = [
     ),
     (
         ToolCallDeltaChange("step_1", 1, "call_1", "weather", '{"city'),
-        "... on ToolCallDelta { stepId index callId name argumentsDelta codeDelta }",
+        "... on ToolCallDelta { stepId index callId name argumentsDelta argumentsOffset codeDelta codeOffset }",
         {
             "stepId": STEP,
             "index": 1,
             "callId": "call_1",
             "name": "weather",
             "argumentsDelta": '{"city',
+            "argumentsOffset": 0,
             "codeDelta": None,
+            "codeOffset": None,
         },
     ),
     (
-        ToolCallDeltaChange("step_1", 0, code="print("),
-        "... on ToolCallDelta { callId codeDelta }",
-        {"callId": None, "codeDelta": "print("},
+        ToolCallDeltaChange("step_1", 0, code="print(", code_offset=7),
+        "... on ToolCallDelta { callId argumentsOffset codeDelta codeOffset }",
+        {"callId": None, "argumentsOffset": None, "codeDelta": "print(", "codeOffset": 7},
     ),
     (
         MessageCreatedChange(message("msg_2", status="in_progress")),
@@ -106,11 +108,12 @@ SAMPLES: list[tuple[Change, str, Any]] = [
         },
     ),
     (
-        TextDeltaChange("msg_2", 0, "lo [1]", raws(QUOTE, {"type": "surprise"})),
-        f"... on TextDelta {{ messageId index value annotations {{ {SEVERAL} }} }}",
+        TextDeltaChange("msg_2", 0, "lo [1]", raws(QUOTE, {"type": "surprise"}), offset=3),
+        f"... on TextDelta {{ messageId index offset value annotations {{ {SEVERAL} }} }}",
         {
             "messageId": MESSAGE,
             "index": 0,
+            "offset": 3,
             "value": "lo [1]",
             "annotations": [{"fileId": "file-1", "startIndex": 5}, {"type": "surprise"}],
         },
