@@ -121,20 +121,10 @@ class Message(Node):
         return attachments_from_wire(self.wire.attachments)
 
     @documented_field
-    def assistant_id(self) -> str | None:
-        """The upstream id of the assistant that wrote the message. Null for a user's message."""
-        return self.wire.assistant_id
-
-    @documented_field
     def assistant(self, info: Info) -> Assistant | None:
         """The assistant that wrote the message. Null for a user's message, or if the assistant no longer exists."""
         assistant_id = self.wire.assistant_id
         return follow_reference(info, Assistant, AssistantKey(assistant_id)) if assistant_id else None
-
-    @documented_field
-    def run_id(self) -> str | None:
-        """The upstream id of the run that wrote the message. Null for a user's message."""
-        return self.wire.run_id
 
     @documented_field
     def run(self, info: Info) -> Run | None:

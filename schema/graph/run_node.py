@@ -79,11 +79,6 @@ class Run(Node):
         return follow_reference(info, Thread, ThreadKey(self.key.thread_id))
 
     @documented_field
-    def assistant_id(self) -> str | None:
-        """The upstream id of the run's assistant."""
-        return self.wire.assistant_id
-
-    @documented_field
     def assistant(self, info: Info) -> Assistant | None:
         """The run's assistant. Null if it no longer exists."""
         assistant_id = self.wire.assistant_id

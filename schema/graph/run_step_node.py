@@ -29,7 +29,6 @@ _STEP_DETAILS = TolerantDecoder(StepDetailsObject, "step's details", strict=Fals
 class MessageCreationDetails:
     """Source: schema `RunStepDetailsMessageCreationObject`."""
 
-    message_id: str = plain_field("The upstream id of the message.")
     key: strawberry.Private[MessageKey]
 
     @documented_field
@@ -96,11 +95,6 @@ class RunStep(Node):
         return follow_reference(info, Run, RunKey(self.key.thread_id, self.key.run_id))
 
     @documented_field
-    def assistant_id(self) -> str | None:
-        """The upstream id of the run's assistant."""
-        return self.wire.assistant_id
-
-    @documented_field
     def assistant(self, info: Info) -> Assistant | None:
         """The run's assistant. Null if it no longer exists."""
         assistant_id = self.wire.assistant_id
@@ -124,7 +118,7 @@ class RunStep(Node):
         match part_kind(details, "message_creation", "tool_calls"), details:
             case "message_creation", StepDetailsObject(message_creation=created) if created is not None:
                 message = MessageKey(self.key.thread_id, created.message_id)
-                return MessageCreationDetails(message_id=created.message_id, key=message)
+                return MessageCreationDetails(key=message)
             case "tool_calls", StepDetailsObject(tool_calls=calls):
                 return ToolCallsDetails(tool_calls=tool_calls_from_wire(calls))
             case _:

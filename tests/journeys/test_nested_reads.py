@@ -34,7 +34,7 @@ async def test_one_query_gives_thread_messages_run_steps_and_assistant(emulator:
                steps(first: 10) { nodes { type status details {
                  ... on ToolCallsDetails { toolCalls {
                    ... on CodeInterpreterToolCall { input outputs { __typename } } } }
-                 ... on MessageCreationDetails { messageId message { text } } } } } } } } } }""",
+                 ... on MessageCreationDetails { message { text } } } } } } } } } }""",
         {"id": thread_id},
     )
     thread = data["thread"]

@@ -107,7 +107,7 @@ class _Writer:
     def selection(self, type_name: str, depth: int) -> str:
         plain = {
             "Thread": ["metadata"],
-            "Message": ["role", "runId"],
+            "Message": ["role", "text"],
             "Run": ["status"],
             "RunStep": ["type"],
             "Assistant": ["name"],

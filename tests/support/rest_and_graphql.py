@@ -26,9 +26,9 @@ REFUSALS = {
 }
 FIELDS = {
     "thread": "upstreamId metadata",
-    "message": """upstreamId role metadata runId assistantId attachments { fileId tools }
+    "message": """upstreamId role metadata run { upstreamId } assistant { upstreamId } attachments { fileId tools }
         content { ... on TextContent { text } ... on ImageUrlContent { url detail } }""",
-    "run": """upstreamId status metadata assistantId tools { ... on FunctionTool { name } }
+    "run": """upstreamId status metadata assistant { upstreamId } tools { ... on FunctionTool { name } }
         requiredAction { ... on SubmitToolOutputsAction { toolCalls { callId } } }""",
     "assistant": "upstreamId name model instructions metadata tools { ... on FunctionTool { name } }",
 }
@@ -148,11 +148,15 @@ def _message_from_graphql(got: Any) -> PlainObject:
         "id": got["upstreamId"],
         "role": got["role"].lower(),
         "metadata": got["metadata"],
-        "run_id": got["runId"],
-        "assistant_id": got["assistantId"],
+        "run_id": _upstream_id(got["run"]),
+        "assistant_id": _upstream_id(got["assistant"]),
         "content": parts,
         "files": [(one["fileId"], [tool.lower() for tool in one["tools"]]) for one in got["attachments"]],
     }
+
+
+def _upstream_id(reference: Any) -> Any:
+    return None if reference is None else reference["upstreamId"]
 
 
 def _run_from_graphql(got: Any) -> PlainObject:
@@ -161,7 +165,7 @@ def _run_from_graphql(got: Any) -> PlainObject:
         "id": got["upstreamId"],
         "status": got["status"].lower(),
         "metadata": got["metadata"],
-        "assistant_id": got["assistantId"],
+        "assistant_id": _upstream_id(got["assistant"]),
         "calls": [] if action is None else [call["callId"] for call in action["toolCalls"]],
         "tools": [tool["name"] for tool in got["tools"]],
     }

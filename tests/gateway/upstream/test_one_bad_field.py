@@ -86,8 +86,8 @@ RESOURCES = "toolResources { codeInterpreterFileIds vectorStoreIds }"
 SELECTIONS = {
     "Thread": f"createdAt metadata {RESOURCES}",
     "Message": """
-        createdAt role status incompleteReason completedAt incompleteAt text assistantId runId metadata fileIds
-        attachments { fileId tools }
+        createdAt role status incompleteReason completedAt incompleteAt text metadata fileIds
+        assistant { upstreamId } run { upstreamId } attachments { fileId tools }
         content {
             __typename
             ... on TextContent {
@@ -106,9 +106,10 @@ SELECTIONS = {
         }
     """,
     "Run": f"""
-        createdAt assistantId status isTerminal lastError {{ code message }} incompleteReason expiresAt startedAt
-        cancelledAt failedAt completedAt model instructions {TOOLS} temperature topP maxPromptTokens maxCompletionTokens
-        truncationStrategy {{ type lastMessages }} toolChoice parallelToolCalls responseFormat {USAGE} metadata fileIds
+        createdAt assistant {{ upstreamId }} status isTerminal lastError {{ code message }} incompleteReason
+        expiresAt startedAt cancelledAt failedAt completedAt model instructions {TOOLS} temperature topP maxPromptTokens
+        maxCompletionTokens truncationStrategy {{ type lastMessages }} toolChoice parallelToolCalls responseFormat
+        {USAGE} metadata fileIds
         requiredAction {{
             __typename
             ... on SubmitToolOutputsAction {{ toolCalls {{ callId name arguments output }} }}
@@ -116,11 +117,11 @@ SELECTIONS = {
         }}
     """,
     "RunStep": f"""
-        createdAt assistantId type status lastError {{ code message }} expiredAt cancelledAt failedAt completedAt
-        {USAGE} metadata
+        createdAt assistant {{ upstreamId }} type status lastError {{ code message }} expiredAt cancelledAt
+        failedAt completedAt {USAGE} metadata
         details {{
             __typename
-            ... on MessageCreationDetails {{ messageId }}
+            ... on MessageCreationDetails {{ message {{ upstreamId }} }}
             ... on ToolCallsDetails {{ toolCalls {{ {CALLS} }} }}
             ... on UnknownStepDetails {{ type raw }}
         }}
@@ -130,6 +131,7 @@ SELECTIONS = {
     "MessageFile": "createdAt",
 }
 SHOWN_AS = {"incomplete_details": {"incompleteReason"}, "step_details": {"details"}, "content": {"content", "text"}}
+SHOWN_AS |= {"assistant_id": {"assistant"}, "run_id": {"run"}}
 """The fields that show a field of another name. All others have their name in camel case."""
 
 

@@ -20,7 +20,7 @@ async def message_with(selection: str, sent: MessageObject) -> Any:
 async def test_a_message_read_by_rest_has_no_status_fields() -> None:
     selection = """
         role status incompleteReason completedAt incompleteAt text content { __typename } attachments { fileId }
-        assistantId runId metadata fileIds
+        assistant { upstreamId } run { upstreamId } metadata fileIds
     """
     assert await message_with(selection, message()) == {
         "role": "USER",
@@ -31,8 +31,8 @@ async def test_a_message_read_by_rest_has_no_status_fields() -> None:
         "text": "",
         "content": [],
         "attachments": [],
-        "assistantId": None,
-        "runId": None,
+        "assistant": None,
+        "run": None,
         "metadata": {},
         "fileIds": [],
     }

@@ -256,17 +256,15 @@ async def test_a_reference_to_a_missing_object_is_null_without_an_error() -> Non
     document = """
         query ($run: ID!) {
             thread(id: "thread_1") {
-                messages(first: 1) { nodes { runId run { status } assistantId assistant { model } } }
+                messages(first: 1) { nodes { run { status } assistant { model } } }
             }
             run(id: $run) { steps { nodes { details { ...Wrote } } } }
         }
-        fragment Wrote on MessageCreationDetails { messageId message { text } }
+        fragment Wrote on MessageCreationDetails { message { text } }
     """
     data = await query_data(api, document, {"run": to_global_id(RUN)})
-    assert data["thread"]["messages"]["nodes"] == [
-        {"runId": "gone", "run": None, "assistantId": "gone", "assistant": None}
-    ]
-    assert data["run"]["steps"]["nodes"][1]["details"] == {"messageId": "msg_2", "message": None}
+    assert data["thread"]["messages"]["nodes"] == [{"run": None, "assistant": None}]
+    assert data["run"]["steps"]["nodes"][1]["details"] == {"message": None}
 
 
 async def test_a_reference_that_is_empty_is_null() -> None:

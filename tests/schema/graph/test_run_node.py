@@ -24,7 +24,7 @@ BARE_RUN = """
     status isTerminal requiredAction { __typename } lastError { code } incompleteReason expiresAt startedAt cancelledAt
     failedAt completedAt model instructions tools { __typename } temperature topP maxPromptTokens maxCompletionTokens
     truncationStrategy { type } toolChoice parallelToolCalls responseFormat usage { totalTokens } metadata fileIds
-    assistantId
+    assistant { upstreamId }
 """
 
 
@@ -99,7 +99,7 @@ async def test_a_run_with_everything() -> None:
         },
         "metadata": {},
         "fileIds": ["file-1"],
-        "assistantId": "asst_1",
+        "assistant": {"upstreamId": "asst_1"},
     }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ async def step_with(selection: str, sent: RunStepObject) -> Any:
 
 STEP_FIELDS = """
     upstreamId type status createdAt expiredAt cancelledAt failedAt completedAt lastError { code message }
-    usage { totalTokens } metadata assistantId
+    usage { totalTokens } metadata assistant { upstreamId }
     details {
         __typename
         ... on ToolCallsDetails {
