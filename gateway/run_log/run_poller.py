@@ -105,8 +105,8 @@ class RunPoller:
             (page,) = await api.list(MESSAGES, [MessagePageKey(thread_id, run_id, window)])
             if isinstance(page, GatewayError):
                 return page
-            found += [message for message in page.data if message.run_id == run_id]
-            if not page.has_more or not page.data or page.data[-1].run_id != run_id:
+            found += page.data
+            if not page.has_more or page.read_until is not None or not page.data:
                 break
             after = page.data[-1].id
         return found[::-1]

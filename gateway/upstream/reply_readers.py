@@ -14,6 +14,7 @@ from msgspec import DecodeError, Struct, ValidationError, json
 from gateway.upstream.rest_requests import PageKey
 from gateway.upstream.safe_text import safe_text
 from schema.contract.keys import ThreadKey, is_upstream_id
+from schema.contract.kinds import MessagePageKey
 from schema.contract.paging import Window
 from schema.contract.tolerant_decoder import TolerantDecoder
 from schema.contract.wire import Page, Timestamp
@@ -162,7 +163,8 @@ class PageReader(Generic[ObjectT]):
             self._decoder.report("data[].id", "a text that cannot stand in a URL")
             data = [wire for wire in data if is_upstream_id(wire.id)] or data
             check_id(data[0].id, expected)
-        return fit_page(data, page.has_more, key.window)
+        fitted = fit_page(data, page.has_more, key.window)
+        return leave_out_other_runs(fitted, key.run_id) if isinstance(key, MessagePageKey) and key.run_id else fitted
 
 
 def fit_page(data: list[ObjectT], has_more: bool | None, window: Window) -> Page[ObjectT]:
@@ -189,6 +191,18 @@ def fit_page(data: list[ObjectT], has_more: bool | None, window: Window) -> Page
     if len(data) > window.limit:
         return Page(data=data[: window.limit], has_more=True)
     return Page(data=data, has_more=has_more and bool(data))
+
+
+def leave_out_other_runs(page: Page[Any], run_id: str) -> Page[Any]:
+    """Leave out what one run did not write, for servers that ignore `run_id`.
+
+    Some servers do not say which run wrote a message. Such messages are believed as long as the page shows nothing that
+    the run cannot have written: no message of another run, and none of a user.
+    """
+    if all(message.run_id == run_id or (message.run_id is None and message.role != "user") for message in page.data):
+        return page
+    own = [message for message in page.data if message.run_id == run_id]
+    return Page(data=own, has_more=page.has_more, read_until=page.data[-1].id)
 
 
 def _is_in_opposite_order(data: list[ObjectT], window: Window) -> bool:

@@ -20,6 +20,10 @@ UPSTREAM_PAGE_SIZE = 100
 """Limit of objects per upstream page. Source: the parameter `limit` of every list operation in the specification."""
 
 
+MAX_FURTHER_PAGES = 4
+"""Limit of the pages read in addition, to fill a page of one run's messages where the upstream ignores `run_id`."""
+
+
 @dataclass(frozen=True, slots=True)
 class PagingLimits:
     """Limits of one connection."""

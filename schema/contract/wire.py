@@ -226,10 +226,14 @@ ObjectT = TypeVar("ObjectT")
 
 
 class Page(_Wire, Generic[ObjectT], frozen=True):
-    """One upstream list reply. The next page starts after the last object's id."""
+    """One upstream list reply. The next page starts after the last object's id.
+
+    If objects that do not belong to the list were left out, it starts after the id `read_until`.
+    """
 
     data: list[ObjectT]
     has_more: bool = False
+    read_until: str | None = None
 
 
 # ---- parts that stay raw until they are selected ----

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator
+from types import CoroutineType
 from typing import Any, Generic, TypeVar, cast
 
 LoadedT = TypeVar("LoadedT")
@@ -11,7 +12,10 @@ ValueT = TypeVar("ValueT")
 
 
 class Deferred(Generic[ValueT]):
-    """A value that `finish` computes when a load is done or has failed. Cancelling a waiter leaves the load running."""
+    """A value that `finish` computes when a load is done or has failed. Cancelling a waiter leaves the load running.
+
+    `finish` may return a coroutine, if the value needs further loads.
+    """
 
     __slots__ = ("finish", "load")
 
@@ -24,7 +28,10 @@ class Deferred(Generic[ValueT]):
         """Wait for the load, then compute the value."""
         if not self.load.done():
             yield from asyncio.wait([self.load]).__await__()
-        return self.finish(self.load)
+        value: Any = self.finish(self.load)
+        if type(value) is CoroutineType:
+            value = yield from value.__await__()
+        return cast("ValueT", value)
 
 
 def then(load: asyncio.Future[LoadedT], finish: Callable[[asyncio.Future[LoadedT]], ValueT]) -> ValueT:

@@ -247,7 +247,11 @@ class PlanExecution:
     def _complete(self, finished: _FinishedLoad) -> None:
         finish, load, container, key, complete = finished
         try:
-            container[key] = complete(finish(load), self)
+            value = finish(load)
+            if type(value) is CoroutineType:
+                self.complete_value(value, container, key, complete)
+            else:
+                container[key] = complete(value, self)
         except (Exception, asyncio.CancelledError):  # the load was cancelled, not the task that waits here
             self.abort()
             return

@@ -5,13 +5,14 @@ Source: the Relay specification "GraphQL Cursor Connections".
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
 
 import strawberry
 
-from schema.contract.paging import UPSTREAM_PAGE_SIZE, CursorScope, Window
+from schema.contract.paging import MAX_FURTHER_PAGES, UPSTREAM_PAGE_SIZE, CursorScope, Window
 from schema.contract.wire import Page
 from schema.engine.deferred import then
 from schema.engine.loaders import PageLoader
@@ -44,17 +45,19 @@ class PageInfo:
     has_next_page: bool = plain_field("Whether newer objects follow this page.")
     has_previous_page: bool = plain_field("Whether older objects precede this page.")
     object_ids: strawberry.Private[list[str]]
+    start_id: strawberry.Private[str | None]
+    end_id: strawberry.Private[str | None]
     scope: strawberry.Private[CursorScope]
 
     @documented_field
     def start_cursor(self) -> str | None:
-        """The cursor of the first edge. Null on an empty page."""
-        return self.scope.to_cursor(self.object_ids[0]) if self.object_ids else None
+        """The cursor of the first edge, for `before`. Null on an empty page, unless older objects precede it."""
+        return None if self.start_id is None else self.scope.to_cursor(self.start_id)
 
     @documented_field
     def end_cursor(self) -> str | None:
-        """The cursor of the last edge. Null on an empty page."""
-        return self.scope.to_cursor(self.object_ids[-1]) if self.object_ids else None
+        """The cursor of the last edge, for `after`. Null on an empty page, unless newer objects follow it."""
+        return None if self.end_id is None else self.scope.to_cursor(self.end_id)
 
 
 @strawberry.type(description="One object in a list, with its cursor.")
@@ -111,11 +114,18 @@ def load_connection(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
 
     Returns the connection if its page is already loaded, else an awaitable, which GraphQL execution awaits.
     """
-    after = plan.key.window.after
+    window: Window = plan.key.window
     first_page = plan.loader.start_load(plan.first_page_key)
-    if plan.key.window.limit > UPSTREAM_PAGE_SIZE:
+    if window.limit > UPSTREAM_PAGE_SIZE:
         return cast("Connection[NodeT]", _load_all_pages(plan))
-    return then(first_page, lambda page: _to_connection(plan, _without_known(page.result(), after, set())))
+
+    def finish(load: asyncio.Future[Page[Any]]) -> Connection[NodeT]:
+        page = load.result()
+        if page.read_until is not None and page.has_more and len(page.data) < window.limit:
+            return cast("Connection[NodeT]", _load_all_pages(plan))
+        return _to_connection(plan, _without_known(page, window.after, set()))
+
+    return then(first_page, finish)
 
 
 async def _load_all_pages(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
@@ -126,33 +136,44 @@ async def walk_pages(load: Callable[[Any], Awaitable[Page[Any]]], key: Any) -> P
     """Load a window page by page: the upstream returns at most 100 objects a page. No page is loaded without need.
 
     A page that brings nothing new is the last one. An upstream that ignores `after` sends such pages, and paging
-    through them would never end, here and in a frontend.
+    through them would never end, here and in a frontend. Where objects were left out of pages, `MAX_FURTHER_PAGES` more
+    are read to fill the window; then it ends short of its limit, with more to follow.
     """
     window: Window = key.window
     collected: list[Any] = []
     seen: set[str] = set()
-    after = window.after
+    after, is_filtered, further_pages = window.after, False, MAX_FURTHER_PAGES
     while True:
-        limit = min(window.limit - len(collected), UPSTREAM_PAGE_SIZE)
+        limit = UPSTREAM_PAGE_SIZE if is_filtered else min(window.limit - len(collected), UPSTREAM_PAGE_SIZE)
         page = _without_known(await load(key._replace(window=Window(limit, window.order, after))), after, seen)
         collected += page.data
-        if len(collected) >= window.limit or not page.has_more:
-            return Page(data=collected[: window.limit], has_more=page.has_more or len(collected) > window.limit)
-        after = page.data[-1].id
+        if len(collected) > window.limit:
+            return Page(data=collected[: window.limit], has_more=True)
+        if len(collected) == window.limit or not page.has_more:
+            return Page(data=collected, has_more=page.has_more, read_until=page.read_until)
+        if page.read_until is not None:
+            if not further_pages:
+                return Page(data=collected, has_more=True, read_until=page.read_until)
+            is_filtered, further_pages = True, further_pages - 1
+        after = page.read_until or page.data[-1].id
 
 
 def _without_known(page: Page[Any], after: str | None, seen: set[str]) -> Page[Any]:
     """Return a page without `after` and the objects in `seen`, and add its ids to `seen`. An empty page is the last."""
     if after is not None:
         seen.add(after)
-    new_objects = []
+    new_objects: list[Any] = []
+    brings_new = page.read_until is not None and page.read_until not in seen
     for item in page.data:
         if item.id not in seen:
             seen.add(item.id)
             new_objects.append(item)
     if new_objects and len(new_objects) == len(page.data):
         return page
-    return Page(data=new_objects, has_more=page.has_more and bool(new_objects))
+    if page.read_until is not None:
+        seen.add(page.read_until)
+    has_more = page.has_more and (brings_new or bool(new_objects))
+    return Page(data=new_objects, has_more=has_more, read_until=page.read_until)
 
 
 def _to_connection(plan: ConnectionPlan[NodeT], page: Page[Any]) -> Connection[NodeT]:
@@ -160,12 +181,17 @@ def _to_connection(plan: ConnectionPlan[NodeT], page: Page[Any]) -> Connection[N
     objects = page.data[::-1] if window.backwards else page.data
     object_ids = [item.id for item in objects]
     has_cursor = window.after is not None
+    start_id, end_id = (object_ids[0], object_ids[-1]) if object_ids else (None, None)
+    if page.has_more and page.read_until is not None:
+        start_id, end_id = (page.read_until, end_id) if window.backwards else (start_id, page.read_until)
     return Connection(
         nodes=[plan.make_node(item) for item in objects],
         page_info=PageInfo(
             has_next_page=has_cursor if window.backwards else page.has_more,
             has_previous_page=page.has_more if window.backwards else has_cursor,
             object_ids=object_ids,
+            start_id=start_id,
+            end_id=end_id,
             scope=plan.scope,
         ),
     )

@@ -17,6 +17,8 @@ Calls that are shared count once:
   to a known key (`message.thread`, `step.run`), is not loaded again;
 - a lookup with only lists selected is proved by a page. `activeRun` is a page of runs.
 
+A page of one run's messages counts `MAX_FURTHER_PAGES` more, since an upstream may ignore which run is asked for.
+
 For a subscription it predicts one event, of the type that needs the most calls. The objects of the event cost nothing;
 the selections below them are loaded again for each event. A snapshot is assumed to hold `SNAPSHOT_SIZE` messages and
 as many steps.
@@ -39,7 +41,8 @@ from graphql import FieldNode, OperationType
 
 from schema.contract.errors import GatewayError
 from schema.contract.keys import KEY_TYPES, TYPE_NAMES, AssistantKey, NodeKey, ThreadKey
-from schema.contract.paging import UPSTREAM_PAGE_SIZE, PagingLimits
+from schema.contract.kinds import MessagePageKey
+from schema.contract.paging import MAX_FURTHER_PAGES, UPSTREAM_PAGE_SIZE, PagingLimits
 from schema.graph.assistant_node import plan_assistants
 from schema.graph.connections import ConnectionPlan
 from schema.graph.id_arguments import read_id, read_node_id
@@ -285,7 +288,11 @@ class _CallCounter:
         owner = None if key is None else key[-1]
         size = plan.key.window.limit
         place = (plan.loader, plan.key._replace(window=plan.key.window._replace(limit=0)), separate)
-        self._count_pages(place, size, round_, tuple(sizes[each] for each in _lists_around(owner)))
+        factors = tuple(sizes[each] for each in _lists_around(owner))
+        self._count_pages(place, size, round_, factors)
+        if isinstance(plan.key, MessagePageKey) and (plan.key.run_id is not None or dict(separate or ()).get("run_id")):
+            walk = (place, "further", size)
+            self._calls[walk] = _largest(self._calls.get(walk), (*factors, MAX_FURTHER_PAGES))
         each = self._symbol(place, owner, is_many=True, is_listed=True)
         node: Any = plan.make_node(SimpleNamespace(id=each))
         next_round, inner_sizes = _Round(round_), {**sizes, each: size}
@@ -296,7 +303,7 @@ class _CallCounter:
 
     def _plan_list(
         self, key: Any, planner: Any, arguments: Mapping[str, Any] | None
-    ) -> tuple[ConnectionPlan[Any] | None, object]:
+    ) -> tuple[ConnectionPlan[Any] | None, tuple[tuple[str, Any], ...] | None]:
         """Plan a list; None if execution will refuse it.
 
         A cursor or a run id belongs to one of many lists at most, so the planner refuses it for a key with symbols.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from graphql import FieldNode, FragmentSpreadNode, GraphQLCompositeType, InlineFragmentNode, SelectionSetNode
 
-from schema.contract.paging import DEFAULT_PAGE_SIZE, UPSTREAM_PAGE_SIZE
+from schema.contract.paging import DEFAULT_PAGE_SIZE, MAX_FURTHER_PAGES, UPSTREAM_PAGE_SIZE
 from schema.operations.operation_reader import OperationReader
 
 MUTATION = "Mutation"
@@ -82,8 +82,11 @@ class _BoundsFinder:
             return UpperBounds(2 + calls, objects)
         # Coercing arguments takes longer than everything else here, so only the fields that need them do it.
         if target.name.endswith("Connection"):
-            size = self._page_size(self._reader.argument_values(type_name, field) or {})
-            return UpperBounds(-(-size // UPSTREAM_PAGE_SIZE) + size * calls, size * objects)
+            arguments = self._reader.argument_values(type_name, field) or {}
+            size = self._page_size(arguments)
+            is_of_run = arguments.get("runId") is not None or (type_name, field.name.value) == ("Run", "messages")
+            pages = -(-size // UPSTREAM_PAGE_SIZE) + (MAX_FURTHER_PAGES if is_of_run else 0)
+            return UpperBounds(pages + size * calls, size * objects)
         if not self._reader.is_node(target):
             return UpperBounds(calls, objects)
         if type_name.endswith(("Connection", "Edge")):

@@ -42,6 +42,7 @@ def random_threads_api(seed: int) -> FakeThreadsApi:
     """Make two small threads and a long one, whose messages, runs and steps refer to each other at random."""
     rng = random.Random(seed)
     api = FakeThreadsApi(capabilities=rng.choice([V1, V2]))
+    api.ignores_run_id = seed % 2 == 1
     for number in range(3):
         api.assistants[AssistantKey(f"asst_{number}")] = assistant(f"asst_{number}", created_at=number)
     for thread_id, length in (("thread_1", rng.randrange(8)), ("thread_2", rng.randrange(4)), ("thread_long", 230)):

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from gateway.upstream.dialects import DIALECTS, unsupported_operation_error
+from gateway.upstream.reply_readers import leave_out_other_runs
 from schema.contract.cost import Cost
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
@@ -99,6 +100,8 @@ class FakeThreadsApi(FakeWrites):
         self.cost = Cost()
         self.calls: list[tuple[str, tuple[Key, ...]]] = []
         self.bodies: list[Any] = []
+        self.ignores_run_id = False
+        """Whether a list of one run's messages is that of its thread, as from a server without the filter."""
         self._capabilities = capabilities or (V1 if message_files else V2)
 
     @property
@@ -163,6 +166,9 @@ class FakeThreadsApi(FakeWrites):
             return not_found(owner)
         run_id = key.run_id if isinstance(key, MessagePageKey) else None
         listed = [found for found_key, found in table.items() if found_key[:-1] == parent_key]
+        if run_id is not None and self.ignores_run_id:
+            page = _page(listed, key.window)
+            return leave_out_other_runs(page, run_id) if isinstance(page, Page) else page
         return _page([found for found in listed if run_id in {None, getattr(found, "run_id", None)}], key.window)
 
     def _table(self, kind: AnyKind) -> dict[Any, Any]:

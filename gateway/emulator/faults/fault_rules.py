@@ -27,6 +27,7 @@ FaultName: TypeAlias = Literal[
     "reset",
     "truncated",
     "html",
+    "unfiltered",
     "cut",
     "garbled",
     "half-character",
@@ -82,6 +83,8 @@ class FaultRule(BaseModel):
             _refuse("expected latency_ms with latency, got none")
         if self.fault in STREAM_FAULTS and self.when == "after":
             _refuse(f"expected no 'when' with {self.fault}, since a stream begins after the write, got after")
+        if self.fault == "unfiltered" and self.when == "after":
+            _refuse("expected no 'when' with unfiltered, since it changes the request, got after")
         schedules = [name for name in _SCHEDULES if getattr(self, name) is not None]
         if len(schedules) > 1:
             _refuse(f"expected at most one of {_listed(_SCHEDULES)}, got {' and '.join(schedules)}")

@@ -90,6 +90,8 @@ async def _respond_or_fail(request: web.Request, handler: Handler, strike: Strik
     rule = strike.rule
     if rule is None:
         response = await handler(request)
+    elif rule.fault == "unfiltered":
+        response = await handler(request.clone(rel_url=request.rel_url.without_query_params("run_id")))
     else:
         response = _response_for_fault(rule, await handler(request) if rule.when == "after" else None)
     if strike.latency_after:

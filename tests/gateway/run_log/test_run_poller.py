@@ -6,6 +6,7 @@ import pytest
 
 from gateway.run_log.run_poller import RunPoller
 from gateway.run_log.run_state import RunState
+from gateway.upstream.reply_readers import leave_out_other_runs
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.kinds import MESSAGES, MessagePageKey, RunStepPageKey
 from schema.contract.paging import Window
@@ -54,7 +55,10 @@ async def test_a_server_without_the_run_filter_costs_one_page(world: World) -> N
     list_pages = world.api.list
 
     async def unfiltered(kind: Any, keys: list[Any]) -> object:
-        return await list_pages(kind, [key._replace(run_id=None) if kind is MESSAGES else key for key in keys])
+        if kind is not MESSAGES:
+            return await list_pages(kind, keys)
+        pages: Any = await list_pages(kind, [key._replace(run_id=None) for key in keys])
+        return [leave_out_other_runs(page, "run_1") for page in pages]
 
     world.api.list = unfiltered  # type: ignore[assignment, method-assign]
     (change,) = (await RunPoller(RUN, RunState()).poll(world.api, with_details=True)).to_diff().changes

@@ -233,6 +233,39 @@ def test_nulls_in_the_objects_of_a_page_are_tolerated() -> None:
     assert ids(read_page({"data": [MESSAGE | {"role": None, "content": None}]})) == ["msg_1"]
 
 
+OF_RUN = MessagePageKey("thread_1", "run_1", Window(4, "asc"))
+
+
+@pytest.mark.parametrize(
+    ("came", "kept", "read_until"),
+    [
+        (["run_1", "run_1"], [0, 1], None),
+        # Some servers do not say which run wrote a message. Without a sign of the contrary, the filter is believed.
+        ([None, "run_1"], [0, 1], None),
+        ([None, None], [0, 1], None),
+        ([], [], None),
+        # Another run's message, or a user's, shows that the server ignores the filter.
+        (["run_1", "run_2", None], [0], "msg_2"),
+        (["run_2"], [], "msg_0"),
+        (["user", "run_1"], [1], "msg_1"),
+        (["user", None], [], "msg_1"),
+    ],
+)
+def test_a_page_of_one_run_has_no_other_runs_messages(
+    came: list[str | None], kept: list[int], read_until: str | None
+) -> None:
+    messages: list[dict[str, Any]] = [
+        {"id": f"msg_{place}", "created_at": 1, "role": "user"}
+        if run == "user"
+        else {"id": f"msg_{place}", "created_at": 1, "role": "assistant", "run_id": run}
+        for place, run in enumerate(came)
+    ]
+    found = read_page({"object": "list", "data": messages, "has_more": True}, OF_RUN)
+    assert ids(found) == [f"msg_{place}" for place in kept]
+    assert (found.read_until, found.has_more) == (read_until, bool(came))
+    assert len(read_page({"object": "list", "data": messages}, OF_RUN._replace(run_id=None)).data) == len(came)
+
+
 def test_message_parts_stay_raw_json() -> None:
     body = MESSAGE | {"content": [{"type": "hologram", "hologram": {"x": 1}}]}
     message = read(GETS[MESSAGES], MessageKey("thread_1", "msg_1"), _bytes(body))

@@ -1,14 +1,15 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.upstream.reply_readers import leave_out_other_runs
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_global_id
 from schema.contract.kinds import MessagePageKey
-from schema.contract.paging import CursorScope, Window
+from schema.contract.paging import CursorScope, Order, Window
 from schema.contract.wire import MessageObject, Page
 from schema.graph.connections import walk_pages
 from tests.schema.builders import THREAD, conversation, conversation_with_files, execute, paths_and_codes, query_data
@@ -209,6 +210,89 @@ async def test_the_last_upstream_page_is_only_as_long_as_needed() -> None:
     page = await walk_pages(load, MessagePageKey("thread_1", None, Window(205, "desc", "msg_x")))
     assert (len(page.data), page.has_more) == (205, True)
     assert windows == [Window(100, "desc", "msg_x"), Window(100, "desc", "msg_1099"), Window(5, "desc", "msg_2099")]
+
+
+OF_RUN = MessagePageKey("thread_1", "run_1", Window(3, "asc"))
+
+
+def pages_of_a_thread(length: int, own: Collection[int], keys: list[MessagePageKey]) -> Any:
+    """Load pages of a server that ignores `run_id`: of so many messages, these are the run's own."""
+    runs = ["run_1" if number in own else "run_2" for number in range(length)]
+    messages = [message(f"msg_{number}", run_id=run_id) for number, run_id in enumerate(runs)]
+
+    async def load(key: MessagePageKey) -> Page[MessageObject]:
+        keys.append(key)
+        ordered = messages[::-1] if key.window.backwards else messages
+        start = next((place + 1 for place, one in enumerate(ordered) if one.id == key.window.after), 0)
+        data = ordered[start : start + key.window.limit]
+        return leave_out_other_runs(Page(data=data, has_more=start + len(data) < length), "run_1")
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ("length", "own", "windows", "shown", "has_more", "read_until"),
+    [
+        # The page is filled by the first pages that have enough, and no further page is read.
+        (9, {0, 1, 2}, [(3, None)], [0, 1, 2], True, None),
+        (9, {1, 4, 5, 7}, [(3, None), (100, "msg_2")], [1, 4, 5], True, None),
+        (9, {8}, [(3, None), (100, "msg_2")], [8], False, "msg_8"),
+        (250, {1, 240}, [(3, None), (100, "msg_2"), (100, "msg_102"), (100, "msg_202")], [1, 240], False, "msg_249"),
+        # After four further pages it ends, with more to follow.
+        (
+            900,
+            {1, 800},
+            [(3, None), (100, "msg_2"), (100, "msg_102"), (100, "msg_202"), (100, "msg_302")],
+            [1],
+            True,
+            "msg_402",
+        ),
+    ],
+)
+async def test_a_page_is_filled_from_further_pages_where_the_upstream_ignores_its_filter(
+    length: int,
+    own: set[int],
+    windows: list[tuple[int, str | None]],
+    shown: list[int],
+    has_more: bool,
+    read_until: str | None,
+) -> None:
+    keys: list[MessagePageKey] = []
+    page = await walk_pages(pages_of_a_thread(length, own, keys), OF_RUN)
+    assert [(key.window.limit, key.window.after) for key in keys] == windows
+    assert {key.run_id for key in keys} == {"run_1"}
+    assert [one.id for one in page.data] == [f"msg_{number}" for number in shown]
+    assert (page.has_more, page.read_until) == (has_more, read_until)
+
+
+@examples(100)
+@given(own=st.sets(st.integers(0, 899), max_size=40), size=st.integers(1, 250), order=st.sampled_from(["asc", "desc"]))
+async def test_paging_through_one_runs_messages_finds_each_once_and_in_order(
+    own: set[int], size: int, order: Order
+) -> None:
+    found: list[str] = []
+    after: str | None = None
+    for _ in range(60):
+        keys: list[MessagePageKey] = []
+        page = await walk_pages(pages_of_a_thread(900, own, keys), OF_RUN._replace(window=Window(size, order, after)))
+        assert len(keys) <= -(-size // 100) + 4
+        found += [one.id for one in page.data]
+        if not page.has_more:
+            break
+        after = page.read_until or page.data[-1].id
+    assert found == [f"msg_{number}" for number in sorted(own, reverse=order == "desc")]
+
+
+async def test_a_server_that_sends_the_same_foreign_page_again_ends_the_walk() -> None:
+    loads = 0
+
+    async def load(_: MessagePageKey) -> Page[MessageObject]:
+        nonlocal loads
+        loads += 1
+        return Page(data=[], has_more=True, read_until="msg_9")
+
+    page = await walk_pages(load, OF_RUN)
+    assert (loads, page.data, page.has_more) == (2, [], False)
 
 
 @pytest.mark.parametrize(

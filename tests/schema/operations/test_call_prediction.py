@@ -68,7 +68,7 @@ THREAD = '{ thread(id: "thread_1") { %s } }'
         (THREAD % "activeRun { status } runs(last: 5) { nodes { status } }", 1),
         ('{ threadsByIds(ids: ["x", "no id", "y"]) { metadata runs { nodes { id } } } }', 4),
         ('{ thread(id: "no id") { metadata } }', 0),
-        (f'{{ run(id: "{RUN}") {{ id messages {{ nodes {{ text }} }} }} }}', 2),
+        (f'{{ run(id: "{RUN}") {{ id messages {{ nodes {{ text }} }} }} }}', 2 + 4),
         (f'{{ run(id: "{RUN}") {{ id steps {{ nodes {{ type }} }} }} }}', 1),
         # ---- shared calls
         (f"{{ {TWENTY_ALIASES} }}", 1),
@@ -82,6 +82,13 @@ THREAD = '{ thread(id: "thread_1") { %s } }'
         (THREAD % "messages(first: 1000) { nodes { id } }", 10),
         (THREAD % "messages(first: 101) { nodes { id } }", 2),
         (THREAD % "a: messages(first: 150) { nodes { id } } b: messages(first: 250) { nodes { id } }", 3 + 1),
+        # ---- pages of one run's messages, of which the upstream may send more pages than are shown
+        (THREAD % 'messages(runId: "run_1") { nodes { id } }', 1 + 4),
+        (THREAD % "messages(runId: null) { nodes { id } }", 1),
+        (THREAD % 'messages(runId: "run_1", first: 250) { nodes { id } }', 3 + 4),
+        (THREAD % 'a: messages(runId: "run_1") { nodes { id } } b: messages(runId: "run_1") { nodes { text } }', 1 + 4),
+        (THREAD % "runs(first: 3) { nodes { messages { nodes { id } } } }", 1 + 3 * 5),
+        (THREAD % "runs(first: 3) { nodes { thread { messages { nodes { id } } } } }", 1 + 1),
         # ---- references
         (THREAD % "messages(last: 3) { nodes { run { id thread { id } } assistant { id } thread { id } } }", 1),
         (THREAD % "messages(last: 3) { nodes { run { status } assistant { name } } }", 1 + 3 + 3),
@@ -235,8 +242,8 @@ ASSISTANTS = "messages { assistant { name } }"
         # ---- loads of the event
         ("... on StepChanged { step { run { status } } }", 1),
         ("... on RunStatusChange { run { thread { metadata } assistant { name } } }", 2),
-        ("... on RunStatusChange { run { messages { nodes { id } } steps { nodes { id } } } }", 2),
-        ("... on RunStatusChange { run { messages(first: 3) { nodes { assistant { name } } } } }", 1 + 3),
+        ("... on RunStatusChange { run { messages { nodes { id } } steps { nodes { id } } } }", 2 + 4),
+        ("... on RunStatusChange { run { messages(first: 3) { nodes { assistant { name } } } } }", 1 + 4 + 3),
         ("... on RunSnapshot { messages { thread { metadata } } run { thread { metadata } } }", 1),
         (f"... on RunSnapshot {{ {ASSISTANTS} }}", 100),
         (f"... on RunSnapshot {{ a: {ASSISTANTS} b: {ASSISTANTS} }}", 100),

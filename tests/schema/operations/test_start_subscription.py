@@ -92,7 +92,7 @@ async def test_the_page_size_limit_is_that_of_each_context() -> None:
     document = FIXED.replace("status }", "run { messages(first: 60) { nodes { assistant { name } } } } }")
     small = await begin_subscription(FakeRunEvents(), document, schema=schema, limits=PagingLimits(50))
     (error,) = await refused_errors(FakeRunEvents(), document, schema=schema)
-    assert error["extensions"] == {"code": "TOO_EXPENSIVE", "retryable": False, "predictedCalls": 61, "limit": 50}
+    assert error["extensions"] == {"code": "TOO_EXPENSIVE", "retryable": False, "predictedCalls": 65, "limit": 50}
     assert small.selection_key in schema.event_selections
 
 

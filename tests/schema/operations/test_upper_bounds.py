@@ -52,6 +52,8 @@ def bound_objects(document: str) -> int:
             "mutation { createThread(input: {}) { thread { activeRun { id } }} deleteThread(input: {}) { deletedId } }",
             6,
         ),
+        ('{ thread(id: "x") { messages(runId: "run_1", first: 2) { nodes { id } } } }', 1 + 1 + 4),
+        ('{ run(id: "x") { messages(first: 150) { nodes { id } } } }', 1 + 2 + 4),
         ('{ thread(id: "x") { runs(first: 2000) @skip(if: false) { nodes { thread { id } } } } }', 1 + 1 + 1),
         ('{ thread(id: "x") { runs @skip(if: true) { nodes { id } } } }', 1),
         ('subscription { runStatus(runId: "x") { run { thread { id } } } }', 1 + 1),
