@@ -33,34 +33,43 @@ LISTS_OF_TYPE = frozenset({"fields", "inputFields", "interfaces", "possibleTypes
 class IntrospectionLimitRule(ValidationRule):
     """Refuses operations that ask for the schema, or for a part of it, again and again.
 
-    The root may have `MAX_ROOT_FIELDS`. Below them, an object has each field under one name only, and a list of a type
-    is not below another one. So the response is at most a few times as large as the schema. Each fragment is read once.
+    The root may have `MAX_ROOT_FIELDS`. Below them, a field of a type has one name only, and a list of a type is not
+    below another one. So the response is at most a few times as large as the schema. Each fragment is read once.
     """
 
     def __init__(self, context: ValidationContext) -> None:
         super().__init__(context)
+        # Of the fields of introspection, by their type and name: the names in the response. They are those of the whole
+        # document, since GraphQL merges the selections of one object from many places.
+        self._names_below: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._fragment_names: dict[str, dict[str, set[str]]] = {}
         self._fragment_depths: dict[str, int] = {}
 
     def enter_field(self, node: FieldNode, *_args: Any) -> None:
-        """Report lists of types that are nested."""
-        if node.name.value in MAX_ROOT_FIELDS and (depth := self._list_depth(node.selection_set)) > 1:
-            message = f"'{node.name.value}' has {depth} nested lists of a type; expected at most 1."
+        """Report lists of types that are nested, and a second name of a field of introspection."""
+        name, parent = node.name.value, self.context.get_parent_type()
+        if name in MAX_ROOT_FIELDS and (depth := self._list_depth(node.selection_set)) > 1:
+            message = f"'{name}' has {depth} nested lists of a type; expected at most 1."
+            self.report_error(GraphQLError(message, [node]))
+        if parent is None or not parent.name.startswith("__"):
+            return
+        names = self._names_below[parent.name, name]
+        known = max(1, len(names))
+        names.add((node.alias or node.name).value)
+        if len(names) > known:
+            place = f"in objects of type '{parent.name}'"
+            message = f"'{name}' is selected under {len(names)} names {place}; expected at most 1."
             self.report_error(GraphQLError(message, [node]))
 
     def enter_selection_set(self, node: SelectionSetNode, *_args: Any) -> None:
-        """Report a field of introspection that stands too often in one object."""
-        parent = self.context.get_parent_type()
-        if parent is None:
-            return
-        is_inside = parent.name.startswith("__")
-        if not is_inside and parent is not self.context.schema.query_type:
+        """Report a field of introspection that stands too often at the root."""
+        if self.context.get_parent_type() is not self.context.schema.query_type:
             return
         for name, response_names in self._response_names(node).items():
-            most = 1 if is_inside else MAX_ROOT_FIELDS.get(name)
+            most = MAX_ROOT_FIELDS.get(name)
             if most is not None and len(response_names) > most:
-                place = f"in one object of type '{parent.name}'" if is_inside else "in one operation"
-                message = f"'{name}' is selected under {len(response_names)} names {place}; expected at most {most}."
+                count = len(response_names)
+                message = f"'{name}' is selected under {count} names in one operation; expected at most {most}."
                 self.report_error(GraphQLError(message, [node]))
 
     def _response_names(self, selection_set: SelectionSetNode) -> dict[str, set[str]]:

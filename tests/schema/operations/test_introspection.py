@@ -56,7 +56,15 @@ def test_the_usual_questions_are_valid(document: str) -> None:
         ),
         (
             "{ __schema { types { ...F } } } fragment F on __Type { fields { name } again: fields { name } }",
-            "'fields' is selected under 2 names in one object of type '__Type'; expected at most 1.",
+            "'fields' is selected under 2 names in objects of type '__Type'; expected at most 1.",
+        ),
+        (
+            "{ __schema { " + " ".join(f"types {{ f{number}: fields {{ name }} }}" for number in range(3)) + " } }",
+            "'fields' is selected under 3 names in objects of type '__Type'; expected at most 1.",
+        ),
+        (
+            "{ __schema { types { name } } __schema { ... { types { again: name } } } }",
+            "'name' is selected under 2 names in objects of type '__Type'; expected at most 1.",
         ),
         (
             "{ __schema { types { fields { type { ...T } } } } } fragment T on __Type { enumValues { name } }",
