@@ -145,7 +145,6 @@ class GraphQLEndpoint:
         if self.operation_tasks.is_stopping:
             raise stopping_refusal()
         parsed, principal = await self._read(request)
-        graphql_request = parsed.request
         if (ambiguity := parsed.ambiguity_error) is not None:
             return _not_executed_response(ambiguity, media_type)
         if accepts_event_stream(accept) and parsed.is_subscription:
@@ -154,15 +153,11 @@ class GraphQLEndpoint:
         report_cost = request.headers.get(COST_HEADER, "").strip() == "1"
         execution = self._runner.execute(parsed, principal, allowed, report_cost=report_cost)
         try:
-            result = await self.operation_tasks.run(
-                execution, shield=request.method == "POST" and graphql_request.may_write
-            )
+            result = await self.operation_tasks.run(execution, shield=parsed.is_mutation)
         except InvalidOperationTypeError as error:
             raise operation_type_refusal(request.method, error) from None
         except OperationStoppedError as stopped:
-            raise (
-                interrupted_refusal() if stopped.started and graphql_request.may_write else stopping_refusal()
-            ) from None
+            raise (interrupted_refusal() if stopped.started and parsed.is_mutation else stopping_refusal()) from None
         except GatewayError as unknown_operation:
             return _not_executed_response(unknown_operation, media_type)
         if media_type == EVENT_STREAM:

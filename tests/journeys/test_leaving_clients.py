@@ -11,7 +11,8 @@ from aiohttp import web
 from gateway.server.app import OPERATION_TASKS, listening
 from tests.support.gateway import Gateway, running_gateway
 
-QUERY = {"query": '{ thread(id: "thread_1") { messages(first: 1000) { nodes { upstreamId } } } }'}
+QUERY = {"query": 'query mutation { thread(id: "thread_1") { messages(first: 1000) { nodes { upstreamId } } } }'}
+"""A query, although its text has the word of an operation that writes and so goes on without its client."""
 HEADERS = {"Authorization": "Bearer key"}
 SUBPROTOCOL = "graphql-transport-ws"
 

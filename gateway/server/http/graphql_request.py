@@ -29,11 +29,6 @@ class GraphQLRequest:
     extensions: Mapping[str, Any] | None = None
 
     @property
-    def may_write(self) -> bool:
-        """Whether the operation may be a mutation. A document without the word `mutation` has none."""
-        return "mutation" in self.query
-
-    @property
     def may_introspect(self) -> bool:
         """Whether the operation may be introspection. A document without a name that begins with `__` has none."""
         return "__" in self.query

@@ -61,8 +61,8 @@ class SocketOperations:
     """Runs a socket's queries and mutations, and holds its subscriptions.
 
     A subscription has a task only while it starts. When the socket closes or the client completes an operation, a
-    query is cancelled. An operation that may write goes on; the gateway's `OperationTasks` owns it, and it still
-    counts among the operations of the socket.
+    query is cancelled. A mutation goes on; the gateway's `OperationTasks` owns it, and it still counts among the
+    operations of the socket.
     """
 
     __slots__ = (
@@ -192,9 +192,7 @@ class SocketOperations:
         self._single_result_count += 1
         try:
             operation_tasks = self._services.operation_tasks
-            result = await operation_tasks.run(
-                execution, shield=parsed.request.may_write, on_abandoned=self._count_abandoned
-            )
+            result = await operation_tasks.run(execution, shield=parsed.is_mutation, on_abandoned=self._count_abandoned)
             body, is_request_error = result_body(result)
             await self._output.drain()
             if is_request_error:
@@ -203,7 +201,7 @@ class SocketOperations:
                 self.send_next(id_, encode_json(body), "")
                 self.send_complete(id_)
         except OperationStoppedError as stopped:
-            raise (interrupted_error() if stopped.started and parsed.request.may_write else stopping_error()) from None
+            raise (interrupted_error() if stopped.started and parsed.is_mutation else stopping_error()) from None
         except InvalidOperationTypeError as error:
             message = f"Expected a query, a mutation or a subscription, got a {error.operation_type.value}."
             raise GatewayError(ErrorCode.BAD_USER_INPUT, message) from None

@@ -86,14 +86,6 @@ def test_a_query_string_of_another_shape_is_refused(pairs: list[tuple[str, str]]
         request_from_query_string(pairs)
 
 
-@pytest.mark.parametrize(
-    ("query", "may_write"),
-    [("{ a }", False), ("query A { a }", False), ("mutation { a }", True), ("query mutation { a }", True)],
-)
-def test_a_document_without_the_word_holds_no_mutation(query: str, may_write: bool) -> None:
-    assert GraphQLRequest(query).may_write is may_write
-
-
 def read(request: GraphQLRequest) -> ParsedRequest:
     return ParsedRequest(request, DOCUMENTS.parse(request.query))
 
