@@ -25,8 +25,13 @@ from gateway.server.http.media_types import (
     accepts_event_stream,
     choose_response_type,
 )
-from gateway.server.http.operation_runner import BindApi, BindEvents, OperationRunner
-from gateway.server.http.operation_tasks import OperationStoppedError, OperationTasks
+from gateway.server.http.operation_runner import (
+    BindApi,
+    BindEvents,
+    OperationRunner,
+    OperationStoppedError,
+    OperationTasks,
+)
 from gateway.server.http.refusals import (
     Refusal,
     input_refusal,

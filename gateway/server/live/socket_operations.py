@@ -16,8 +16,7 @@ from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.identity.token_expiry import has_token_ended
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_json, error_body, result_body
-from gateway.server.http.operation_runner import OperationRunner
-from gateway.server.http.operation_tasks import OperationStoppedError, OperationTasks
+from gateway.server.http.operation_runner import OperationRunner, OperationStoppedError, OperationTasks
 from gateway.server.http.refusals import interrupted_error, stopping_error
 from gateway.server.live.expiry_timer import ExpiryTimer, expired_error
 from gateway.server.live.fair_queue import QueueMember
