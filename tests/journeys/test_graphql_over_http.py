@@ -212,7 +212,7 @@ async def test_without_graphiql_a_browser_gets_json(emulator: Emulator) -> None:
 async def test_no_response_is_cached_or_sniffed(gateway: Gateway) -> None:
     for reply in (await gateway.post({"query": QUERY}), await gateway.post({"query": QUERY}, headers=JSON_HEADERS)):
         assert reply.headers["Cache-Control"] == "private, no-store"
-        assert reply.headers["Vary"] == "Accept, Authorization"
+        assert reply.headers["Vary"] == "Accept, Authorization, Origin"
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
 
 

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from schema.contract.keys import AssistantKey, MessageKey, NodeKey, RunKey, ThreadKey, to_global_id
+from tests.support.emulator import add_files
 from tests.support.full_runs import examples
 from tests.support.naive_model import CANCELLABLE, Model, Run, Thread
 from tests.support.rest_and_graphql import NewMessage, PlainObject, RestAndGraphQL, Write, tools_sent
 
+FILE_IDS = ("file-abc123", "file-def456")
 TEXTS = st.sampled_from(["Hello", "What is 2 + 2?", "Grüße, 世界 🌍", "a\nb", "x" * 300])
 METADATA = st.dictionaries(st.sampled_from(["topic", "from", "ключ"]), st.sampled_from(["", "tea", "web 🌍"]))
 MESSAGES = st.builds(
@@ -19,7 +21,7 @@ MESSAGES = st.builds(
     role=st.sampled_from(["user", "user", "assistant"]),
     texts=st.lists(TEXTS, min_size=1, max_size=3),
     image=st.sampled_from([None, None, "https://example.com/cat.png"]),
-    files=st.lists(st.sampled_from(["file-abc123", "file-def456"]), max_size=2, unique=True),
+    files=st.lists(st.sampled_from(FILE_IDS), max_size=2, unique=True),
     metadata=METADATA,
 )
 TOOLS = st.lists(st.sampled_from(["get_weather", "now"]), max_size=2, unique=True)
@@ -40,6 +42,7 @@ class Agreement(RuleBasedStateMachine):
         self.clients = clients
         Agreement.examples += 1
         clients.key = f"key-{Agreement.examples}"
+        add_files(clients.emulator.store, clients.key, *FILE_IDS)
         self.model = Model(now=int(clients.emulator.clock.now()))
 
     @initialize(first=MESSAGES, tools=TOOLS, by_rest=BY_REST)

@@ -37,6 +37,7 @@ class Emulator:
     clock: ManualClock
     faults: Faults
     session: aiohttp.ClientSession = field(repr=False)
+    store: Store = field(repr=False)
     version: str = "v2"
 
     @property
@@ -79,9 +80,10 @@ async def running_emulator(
 ) -> AsyncIterator[Emulator]:
     clock = clock or ManualClock()
     app = create_app(database=database, clock=clock, seed_keys=seed_keys)
-    add_files(app[SERVICES].store, KEY, *FILES)
+    store = app[SERVICES].store
+    add_files(store, KEY, *FILES)
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
-        yield Emulator(url, app[COUNTS], clock, app[FAULTS], session, version)
+        yield Emulator(url, app[COUNTS], clock, app[FAULTS], session, store, version)
 
 
 def add_files(store: Store, key: str, *file_ids: str) -> None:

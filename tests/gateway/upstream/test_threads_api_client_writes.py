@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gateway.upstream.dialects import INCLUDE_SEARCH_CONTENT
 from gateway.upstream.threads_api_client import BoundThreadsApi
 from schema.contract.bodies import (
     AssistantBody,
@@ -76,7 +77,7 @@ WRITES: list[tuple[Write, object, str, object]] = [
     (
         lambda api: api.write(CREATE_RUN, THREAD, RunBody(assistant_id="a", model=None)),
         made("r", thread_id="t"),
-        "POST /v1/threads/t/runs",
+        f"POST /v1/threads/t/runs?{INCLUDE_SEARCH_CONTENT}",
         {"assistant_id": "a"},
     ),
     (
