@@ -62,7 +62,7 @@ class TolerantDecoder(Generic[ObjectT]):
         """Decode a raw part of an object. Returns None if it has no known shape."""
         try:
             return self.decode(raw)
-        except ValidationError:
+        except (ValidationError, RecursionError):
             return None
         except (DecodeError, UnicodeDecodeError):
             return self.decode_part(Raw(json.encode(parse_raw(raw))))
@@ -154,16 +154,16 @@ def parse_raw(raw: Raw) -> Any:
     """Parse a raw part.
 
     The pass over an object does not look into its raw parts. There, characters that are no UTF-8 and halves of
-    surrogate pairs become U+FFFD, a number that no float can hold becomes null, and an invalid escape makes the part
-    a text.
+    surrogate pairs become U+FFFD, a number that no float can hold becomes null, and an invalid escape or brackets that
+    are nested a thousand deep make the part a text.
     """
     try:
         return json.decode(raw)
-    except (DecodeError, UnicodeDecodeError):
+    except (DecodeError, UnicodeDecodeError, RecursionError):
         text = bytes(raw).decode("utf-8", "replace")
     try:
         parsed = standard_json.loads(text, strict=False, parse_float=_finite_or_none)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return json.decode(_HALF_SURROGATES.sub("\ufffd", standard_json.dumps(parsed, ensure_ascii=False)).encode())
 

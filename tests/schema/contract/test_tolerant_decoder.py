@@ -116,6 +116,7 @@ def test_each_bad_field_is_logged_once_with_its_path_and_no_content(caplog: pyte
         (b'{"a": "smile \\ud83d"}', {"a": "smile \ufffd"}),
         (b'{"a": 1e400}', {"a": None}),
         (b'{"a": "\\q"}', '{"a": "\\q"}'),
+        (b"[" * 2_000 + b"]" * 2_000, "[" * 2_000 + "]" * 2_000),
     ],
 )
 def test_a_raw_part_with_bad_characters_is_parsed_all_the_same(raw: bytes, parsed: object) -> None:
@@ -127,3 +128,8 @@ def test_a_text_that_was_cut_within_a_character_is_shown() -> None:
     part = decoder.decode_part(Raw(b'{"type": "text", "text": "caf\xc3"}'))
     assert part == ContentPartObject(type="text", text="caf\ufffd")
     assert decoder.decode_part(Raw(b'"\\q"')) is None
+
+
+def test_a_part_that_is_nested_too_deep_has_no_known_shape() -> None:
+    nested = b'{"type": "text", "text": ' + b"[" * 2_000 + b"]" * 2_000 + b"}"
+    assert TolerantDecoder(ContentPartObject, "content part").decode_part(Raw(nested)) is None
