@@ -40,7 +40,8 @@ class Turns:
         try:
             result = await computed
         except asyncio.CancelledError:
-            if not computed.cancelled() and isinstance(computed.result(), CoroutineType):
+            is_unused = not computed.cancelled() and computed.exception() is None
+            if is_unused and isinstance(computed.result(), CoroutineType):
                 computed.result().close()
             raise
         return await result if isinstance(result, CoroutineType) else result

@@ -144,3 +144,15 @@ async def test_a_coroutine_that_was_computed_for_a_caller_who_left_is_closed() -
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_caller_who_leaves_as_the_computation_fails_is_cancelled_all_the_same() -> None:
+    turns = Turns(AnswerSize())
+
+    def compute() -> Any:
+        asyncio.get_running_loop().call_soon(task.cancel)  # before the task sees the failure
+        raise ValueError
+
+    task = asyncio.create_task(turns.run_later(compute))
+    with pytest.raises(asyncio.CancelledError):
+        await task
