@@ -15,6 +15,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from schema.contract.errors import format_value
+from schema.contract.keys import InvalidOpaqueTextError, from_file_id
+
 MAX_METADATA_PAIRS = 16
 MAX_METADATA_KEY_LENGTH = 64
 MAX_METADATA_VALUE_LENGTH = 512
@@ -57,9 +60,19 @@ def _find_pair_errors(key: str, value: str) -> Iterator[InitErrorDetails]:
         yield InitErrorDetails(type="string_too_long", loc=(key,), input=value, ctx=limit)
 
 
+def _read_file_id(text: str) -> str:
+    try:
+        return from_file_id(text)
+    except InvalidOpaqueTextError:
+        expected = "expected the global ID or the upstream id of a File, got {text}"
+        raise PydanticCustomError("file_id", expected, {"text": format_value(text)}) from None
+
+
 MetadataBody: TypeAlias = Annotated[dict[str, str], AfterValidator(_check_metadata)]
 Id: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
-FileIds: TypeAlias = Annotated[list[Id], Field(max_length=MAX_TOOL_FILES)]
+FileId: TypeAlias = Annotated[Id, AfterValidator(_read_file_id)]
+"""The upstream id of a file, written as such or as its global ID."""
+FileIds: TypeAlias = Annotated[list[FileId], Field(max_length=MAX_TOOL_FILES)]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 LongText: TypeAlias = Annotated[str, Field(max_length=MAX_CONTENT_LENGTH)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
@@ -82,7 +95,7 @@ class Body(BaseModel):
 class ImageFileBody(Body):
     """`image_file` of a content part."""
 
-    file_id: Id
+    file_id: FileId
     detail: Detail | None = None
 
 
@@ -111,7 +124,7 @@ class KindBody(Body):
 class AttachmentBody(Body):
     """A file attached to a message (version 2)."""
 
-    file_id: Id
+    file_id: FileId
     tools: list[KindBody]
 
 
@@ -121,7 +134,7 @@ class MessageBody(Body):
     role: Literal["user", "assistant"]
     content: Annotated[list[ContentPartBody], Field(min_length=1)]
     attachments: list[AttachmentBody] | None = None
-    file_ids: Annotated[list[Id], Field(max_length=MAX_MESSAGE_FILES)] | None = None
+    file_ids: Annotated[list[FileId], Field(max_length=MAX_MESSAGE_FILES)] | None = None
     metadata: MetadataBody | None = None
 
 
@@ -158,7 +171,7 @@ class ChunkingStrategyBody(Body):
 class VectorStoreBody(Body):
     """A vector store to create together with the object that uses it."""
 
-    file_ids: list[Id] | None = None
+    file_ids: list[FileId] | None = None
     chunking_strategy: ChunkingStrategyBody | None = None
     metadata: MetadataBody | None = None
 

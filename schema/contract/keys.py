@@ -65,6 +65,8 @@ TYPE_NAMES: dict[type[NodeKey], str] = {key: key.__name__.removesuffix("Key") fo
 
 KEY_TYPES = {name: key_type for key_type, name in TYPE_NAMES.items()}
 
+_FILE = "File"
+
 MAX_ID_LENGTH = 256
 """Limit of an upstream id, in characters. The longest that was seen in real traffic has 40."""
 
@@ -120,6 +122,28 @@ def from_global_id(text: str) -> NodeKey:
     return key_type(*parts)
 
 
+def to_file_id(upstream_id: str) -> str:
+    """Make the global ID of a file. Files are no nodes yet: it is only passed on to other fields."""
+    return to_opaque(_FILE, upstream_id)
+
+
+def from_file_id(text: str) -> str:
+    """Return the upstream id of a file from its global ID or upstream id.
+
+    Raises:
+        InvalidOpaqueTextError: The text is the global ID of something else, or a damaged one.
+    """
+    try:
+        type_name, *parts = from_opaque(text)
+    except InvalidOpaqueTextError:
+        if looks_like_damaged_global_id(text):
+            raise
+        return text
+    if type_name != _FILE or len(parts) != 1:
+        raise InvalidOpaqueTextError(text)
+    return parts[0]
+
+
 def looks_like_damaged_global_id(text: str) -> bool:
     """Return whether an invalid global ID starts like a valid one, so that it is not treated as an upstream id."""
     readable = text[: len(text) // 4 * 4]
@@ -127,7 +151,7 @@ def looks_like_damaged_global_id(text: str) -> bool:
         raw = urlsafe_b64decode(readable.encode("ascii"))
     except ValueError:
         return False
-    return any(raw.startswith(f"{type_name}:".encode()) for type_name in KEY_TYPES)
+    return any(raw.startswith(f"{type_name}:".encode()) for type_name in (*KEY_TYPES, _FILE))
 
 
 def _to_url_safe_base64(raw: bytes) -> str:

@@ -17,7 +17,7 @@ from schema.graph.documented_field import deprecated, documented_field
 from schema.graph.from_wire import tool_resources_from_wire, tools_from_wire
 from schema.graph.leaf_types import Tool, ToolResources
 from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, VERSION_1, ListPlanner, Node, ReferenceTarget
-from schema.graph.scalars import JSON, DateTime, Metadata, to_json, to_metadata
+from schema.graph.scalars import JSON, DateTime, Metadata, global_file_ids, to_json, to_metadata
 
 
 def plan_assistants(context: Context, **paging: Any) -> ConnectionPlan[Assistant]:
@@ -105,6 +105,6 @@ class Assistant(Node):
         return to_metadata(self.wire.metadata)
 
     @deprecated(VERSION_1)
-    def file_ids(self) -> list[str]:
-        """The upstream ids of the files that the assistant may read. Empty in version 2 of the API."""
-        return self.wire.file_ids or []
+    def file_ids(self) -> list[strawberry.ID]:
+        """The global IDs of the files that the assistant may read. Empty in version 2 of the API."""
+        return global_file_ids(self.wire.file_ids)

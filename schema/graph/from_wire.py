@@ -54,7 +54,7 @@ from schema.graph.leaf_types import (
     Usage,
 )
 from schema.graph.lenient_parts import part_kind, unknown_part
-from schema.graph.scalars import JSON
+from schema.graph.scalars import JSON, global_file_id, global_file_ids
 
 # Not strict, because a server may write a whole number as 4.0.
 _CONTENT_PART = TolerantDecoder(ContentPartObject, "content part", strict=False)
@@ -84,7 +84,9 @@ def _content_part_from_wire(raw: msgspec.Raw) -> MessageContent:
         case "text", ContentPartObject(text=str() as text):
             return TextContent(text=text, raw_annotations=None)
         case "image_file", ContentPartObject(image_file=image) if image is not None:
-            return ImageFileContent(file_id=image.file_id, detail=recognize_optional(ImageDetail, image.detail))
+            return ImageFileContent(
+                file_id=global_file_id(image.file_id), detail=recognize_optional(ImageDetail, image.detail)
+            )
         case "image_url", ContentPartObject(image_url=image_url) if image_url is not None:
             return ImageUrlContent(url=image_url.url, detail=recognize_optional(ImageDetail, image_url.detail))
         case "refusal", ContentPartObject(refusal=str() | None as refusal):
@@ -144,7 +146,7 @@ def _tool_call_from_wire(raw: msgspec.Raw) -> ToolCall:
                 score_threshold=None if ranking is None else ranking.score_threshold,
                 results=[
                     FileSearchResult(
-                        file_id=result.file_id,
+                        file_id=global_file_id(result.file_id) if result.file_id else None,
                         file_name=result.file_name,
                         score=result.score,
                         content=[found.text for found in result.content or () if found.text is not None],
@@ -181,7 +183,7 @@ def attachments_from_wire(attachments: list[AttachmentObject] | None) -> list[At
     """Convert the attachments of a message; null is an empty list."""
     return [
         Attachment(
-            file_id=attachment.file_id,
+            file_id=None if attachment.file_id is None else global_file_id(attachment.file_id),
             tools=[recognize(AttachmentTool, tool.type) for tool in attachment.tools or ()],
         )
         for attachment in attachments or ()
@@ -194,7 +196,7 @@ def tool_resources_from_wire(resources: ToolResourcesObject | None) -> ToolResou
         return None
     code, search = resources.code_interpreter, resources.file_search
     return ToolResources(
-        code_interpreter_file_ids=list((code.file_ids if code else None) or ()),
+        code_interpreter_file_ids=global_file_ids(code.file_ids if code else None),
         vector_store_ids=list((search.vector_store_ids if search else None) or ()),
     )
 

@@ -116,7 +116,7 @@ class FileSearchRankerInput(Enum):
 class ImageFileInput:
     """Source: `image_file` of schema `MessageContentImageFileObject`."""
 
-    file_id: strawberry.ID = plain_field("The upstream id of the image file, uploaded for vision.")
+    file_id: strawberry.ID = plain_field("The image file, uploaded for vision: its global ID or upstream id.")
     detail: ImageDetailInput | None = optional_field(
         "The detail in which the model sees the image. By default the model chooses."
     )
@@ -150,7 +150,7 @@ class MessageContentInput:
 class AttachmentInput:
     """Source: `attachments[]` of schema `CreateMessageRequest`."""
 
-    file_id: strawberry.ID = plain_field("The upstream id of the file.")
+    file_id: strawberry.ID = plain_field("The file: its global ID or upstream id.")
     tools: list[AttachmentToolInput] = plain_field("The tools that may read the file.")
 
 
@@ -162,7 +162,7 @@ class NewMessageInput:
     content: list[MessageContentInput] = plain_field(_CONTENT)
     attachments: list[AttachmentInput] | None = optional_field("The attached files (version 2 of the API).")
     file_ids: list[strawberry.ID] | None = optional_field(
-        "The upstream ids of the attached files, at most 10.", deprecated=_V1_FILES
+        "The attached files, at most 10: their global IDs or upstream ids.", deprecated=_V1_FILES
     )
     metadata: Metadata | None = optional_field(METADATA)
 
@@ -171,7 +171,7 @@ class NewMessageInput:
 class CodeInterpreterResourcesInput:
     """Source: `tool_resources.code_interpreter` of schema `CreateThreadRequest`."""
 
-    file_ids: list[strawberry.ID] = plain_field("The upstream ids of the files, at most 20.")
+    file_ids: list[strawberry.ID] = plain_field("The files, at most 20: their global IDs or upstream ids.")
 
 
 @strawberry.input(description="The size of the chunks that files are split into for searching.")
@@ -200,7 +200,7 @@ class ChunkingStrategyInput:
 class VectorStoreInput:
     """Source: `tool_resources.file_search.vector_stores[]` of schema `CreateThreadRequest`."""
 
-    file_ids: list[strawberry.ID] | None = optional_field("The upstream ids of the files to search.")
+    file_ids: list[strawberry.ID] | None = optional_field("The files to search: their global IDs or upstream ids.")
     chunking_strategy: ChunkingStrategyInput | None = optional_field(
         "The way that the files are split. By default the upstream chooses."
     )

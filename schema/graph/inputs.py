@@ -168,7 +168,7 @@ class AssistantOptionsInput:
         "Files and vector stores for the tools (version 2 of the API)."
     )
     file_ids: list[strawberry.ID] | None = optional_field(
-        "The upstream ids of the files that the tools may read.", deprecated=_ASSISTANT_FILES
+        "The files that the tools may read: their global IDs or upstream ids.", deprecated=_ASSISTANT_FILES
     )
     temperature: float | None = optional_field(_TEMPERATURE)
     top_p: float | None = optional_field(_TOP_P)

@@ -16,7 +16,7 @@ from schema.contract.wire import AnnotationObject, CodeInterpreterOutputObject, 
 from schema.graph.documented_field import documented_field, plain_field
 from schema.graph.enums import AttachmentTool, ImageDetail
 from schema.graph.lenient_parts import part_kind, unknown_part
-from schema.graph.scalars import JSON
+from schema.graph.scalars import JSON, global_file_id
 
 _ANNOTATION = TolerantDecoder(AnnotationObject, "annotation", strict=False)
 _OUTPUT = TolerantDecoder(CodeInterpreterOutputObject, "code interpreter's output", strict=False)
@@ -43,7 +43,7 @@ class FileCitation:
     text: str = plain_field(_SPAN_TEXT)
     start_index: int = plain_field(_START)
     end_index: int = plain_field(_END)
-    file_id: str = plain_field("The upstream id of the cited file.")
+    file_id: strawberry.ID = plain_field("The global ID of the cited file.")
     quote: str | None = plain_field("The cited words, if the upstream sends them.")
 
 
@@ -54,7 +54,7 @@ class FilePath:
     text: str = plain_field(_SPAN_TEXT)
     start_index: int = plain_field(_START)
     end_index: int = plain_field(_END)
-    file_id: str = plain_field("The upstream id of the file.")
+    file_id: strawberry.ID = plain_field("The global ID of the file.")
 
 
 Annotation: TypeAlias = Annotated[
@@ -71,12 +71,15 @@ def _annotation_from_wire(raw: msgspec.Raw) -> Annotation:
                 text=part.text,
                 start_index=part.start_index,
                 end_index=part.end_index,
-                file_id=cited.file_id,
+                file_id=global_file_id(cited.file_id),
                 quote=cited.quote,
             )
         case "file_path", AnnotationObject(file_path=path) if path is not None:
             return FilePath(
-                text=part.text, start_index=part.start_index, end_index=part.end_index, file_id=path.file_id
+                text=part.text,
+                start_index=part.start_index,
+                end_index=part.end_index,
+                file_id=global_file_id(path.file_id),
             )
         case _:
             kind, value = unknown_part(raw)
@@ -100,7 +103,7 @@ class TextContent:
 class ImageFileContent:
     """Source: schema `MessageContentImageFileObject`."""
 
-    file_id: str = plain_field("The upstream id of the image file.")
+    file_id: strawberry.ID = plain_field("The global ID of the image file.")
     detail: ImageDetail | None = plain_field(
         "The detail in which the model sees the image. Null if the upstream does not send it."
     )
@@ -141,7 +144,7 @@ MessageContent: TypeAlias = Annotated[
 class Attachment:
     """Source: `attachments` of schema `MessageObject`."""
 
-    file_id: str | None = plain_field("The upstream id of the file.")
+    file_id: strawberry.ID | None = plain_field("The global ID of the file.")
     tools: list[AttachmentTool] = plain_field("The tools that may read the file.")
 
 
@@ -151,8 +154,8 @@ class Attachment:
 class ToolResources:
     """Source: `tool_resources` of schemas `ThreadObject` and `AssistantObject`."""
 
-    code_interpreter_file_ids: list[str] = plain_field(
-        "The upstream ids of the files that the code interpreter may read."
+    code_interpreter_file_ids: list[strawberry.ID] = plain_field(
+        "The global IDs of the files that the code interpreter may read."
     )
     vector_store_ids: list[str] = plain_field("The upstream ids of the vector stores that the file search reads.")
 
@@ -248,7 +251,7 @@ class CodeInterpreterLogs:
 class CodeInterpreterImage:
     """Source: schema `RunStepDetailsToolCallsCodeOutputImageObject`."""
 
-    file_id: str = plain_field("The upstream id of the image file.")
+    file_id: strawberry.ID = plain_field("The global ID of the image file.")
 
 
 @strawberry.type(description="An output of a kind that this gateway does not know yet.")
@@ -271,7 +274,7 @@ def _output_from_wire(raw: msgspec.Raw) -> CodeInterpreterOutput:
         case "logs", CodeInterpreterOutputObject(logs=str() as logs):
             return CodeInterpreterLogs(logs=logs)
         case "image", CodeInterpreterOutputObject(image=image) if image is not None:
-            return CodeInterpreterImage(file_id=image.file_id)
+            return CodeInterpreterImage(file_id=global_file_id(image.file_id))
         case _:
             kind, value = unknown_part(raw)
             return UnknownCodeInterpreterOutput(type=kind, raw=value)
@@ -304,7 +307,7 @@ class CodeInterpreterToolCall(_ToolCall):
 class FileSearchResult:
     """Source: schema `RunStepDetailsToolCallsFileSearchResultObject`."""
 
-    file_id: str = plain_field("The upstream id of the file.")
+    file_id: strawberry.ID | None = plain_field("The global ID of the file. Null if the upstream does not send it.")
     file_name: str = plain_field("The name of the file.")
     score: float = plain_field("The relevance of the result, from 0 to 1.")
     content: list[str] = plain_field("The passages that were found. Empty if the upstream does not send them.")

@@ -21,7 +21,7 @@ from schema.graph.from_wire import attachments_from_wire, content_from_wire, tex
 from schema.graph.leaf_types import Attachment, MessageContent
 from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, ListPlanner, Node, ReferenceTarget
 from schema.graph.references import follow_reference
-from schema.graph.scalars import DateTime, Metadata, to_date_time, to_metadata
+from schema.graph.scalars import DateTime, Metadata, global_file_ids, to_date_time, to_metadata
 
 
 def plan_messages(
@@ -145,9 +145,9 @@ class Message(Node):
         return load_connection(_plan_files(info.context, self.key, first=first, after=after, last=last, before=before))
 
     @deprecated("Version 1 of the API; use attachments.")
-    def file_ids(self) -> list[str]:
-        """The upstream ids of the attached files. Empty in version 2 of the API."""
-        return self.wire.file_ids or []
+    def file_ids(self) -> list[strawberry.ID]:
+        """The global IDs of the attached files. Empty in version 2 of the API."""
+        return global_file_ids(self.wire.file_ids)
 
 
 @strawberry.type(description="A file attached to a message (version 1 of the API).")

@@ -29,7 +29,7 @@ from schema.graph.from_wire import (
 from schema.graph.leaf_types import RequiredAction, RunError, Tool, TruncationStrategy, Usage
 from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, VERSION_1, ListPlanner, Node, ReferenceTarget
 from schema.graph.references import follow_reference
-from schema.graph.scalars import JSON, DateTime, Metadata, to_date_time, to_json, to_metadata
+from schema.graph.scalars import JSON, DateTime, Metadata, global_file_ids, to_date_time, to_json, to_metadata
 
 _STATUSES_WITHOUT_ACTION = TERMINAL_STATUSES | {"queued", "in_progress", "cancelling"}
 
@@ -218,9 +218,9 @@ class Run(Node):
         )
 
     @deprecated(VERSION_1)
-    def file_ids(self) -> list[str]:
-        """The upstream ids of the files that the run may read. Empty in version 2 of the API."""
-        return self.wire.file_ids or []
+    def file_ids(self) -> list[strawberry.ID]:
+        """The global IDs of the files that the run may read. Empty in version 2 of the API."""
+        return global_file_ids(self.wire.file_ids)
 
 
 from schema.graph.message_node import Message, plan_messages  # noqa: E402 - the types form a circle, see node.py

@@ -12,6 +12,7 @@ from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
 
 from schema.contract.errors import ErrorCode, GatewayError, format_value
+from schema.contract.keys import to_file_id
 from schema.contract.wire import MetadataObject, Timestamp
 
 DateTime = NewType("DateTime", float)
@@ -35,6 +36,16 @@ def to_rfc3339(seconds: Timestamp) -> str:
 def to_date_time(seconds: Timestamp | None) -> DateTime | None:
     """Convert an optional upstream time."""
     return None if seconds is None else DateTime(seconds)
+
+
+def global_file_id(upstream_id: str) -> strawberry.ID:
+    """Convert the upstream id of a file to its global ID."""
+    return strawberry.ID(to_file_id(upstream_id))
+
+
+def global_file_ids(upstream_ids: list[str] | None) -> list[strawberry.ID]:
+    """Convert the upstream ids of files to their global IDs; null is an empty list."""
+    return [global_file_id(upstream_id) for upstream_id in upstream_ids or ()]
 
 
 def to_metadata(value: MetadataObject) -> Metadata:

@@ -23,6 +23,7 @@ from azure.core.pipeline.policies import SansIOHTTPPolicy
 from openai import AsyncAzureOpenAI, DefaultAsyncHttpxClient
 
 from gateway.config import Settings
+from schema.contract.keys import to_file_id
 from tests.support.clocks import RestlessClock
 from tests.support.emulator import KEY, Emulator, running_emulator
 from tests.support.emulator_runs import (
@@ -198,7 +199,7 @@ async def test_the_gateways_dialects_of_azure_write_and_read(emulator: Emulator,
     )
     thread = made["thread"]
     (message,) = thread["messages"]["nodes"]
-    assert (message["text"], message["attachments"]) == ("Hello", [{"fileId": "file-notes"}])
+    assert (message["text"], message["attachments"]) == ("Hello", [{"fileId": to_file_id("file-notes")}])
     assert (await emulator.get(f"/threads/{thread['upstreamId']}"))["id"] == thread["upstreamId"]
     deleted = await mutate(azure_gateway, "deleteMessage", "deletedId", messageId=message["id"])
     capabilities = await azure_gateway.data("{ upstream { deletesMessages } }")

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from schema.contract.keys import MessageKey, RunKey, to_global_id
+from schema.contract.keys import MessageKey, RunKey, to_file_id, to_global_id
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.scripted_upstream import Request, ScriptedResponse, ScriptedUpstream, response, scripted_upstream
 
@@ -151,7 +151,7 @@ async def test_one_bad_field_takes_neither_its_object_nor_its_page_along(serve: 
         run_fields = "status lastError { code } temperature incompleteReason tools { ... on UnknownTool { raw } }"
         query = f'{{ thread(id: "t") {{ messages {{ {shown} }} runs {{ nodes {{ {run_fields} }} }} }} }}'
         thread = (await gateway.data(query))["thread"]
-    attached = [{"fileId": "f", "tools": ["UNRECOGNIZED", "UNRECOGNIZED"]}]
+    attached = [{"fileId": to_file_id("f"), "tools": ["UNRECOGNIZED", "UNRECOGNIZED"]}]
     assert thread["messages"]["nodes"] == [
         {"upstreamId": "m1", "text": "Hi.", "metadata": {}, "attachments": []},
         {"upstreamId": "m2", "text": "Hi.", "metadata": {}, "attachments": attached},

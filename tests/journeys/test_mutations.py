@@ -1,6 +1,6 @@
 """Tests every write of the REST API through the gateway. Refusals are data that a frontend can act on."""
 
-from schema.contract.keys import AssistantKey, MessageKey, to_global_id
+from schema.contract.keys import AssistantKey, MessageKey, to_file_id, to_global_id
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway
 from tests.support.mutations import assistant, mutate, refusal, succeed, thread_with_question, waiting_run
@@ -33,7 +33,7 @@ async def test_a_thread_is_created_with_its_first_messages_changed_and_deleted(
         ("USER", "Read this."),
     ]
     assert thread["messages"]["nodes"][2]["attachments"] == [
-        {"fileId": "file-abc123", "tools": ["FILE_SEARCH", "CODE_INTERPRETER"]}
+        {"fileId": to_file_id("file-abc123"), "tools": ["FILE_SEARCH", "CODE_INTERPRETER"]}
     ]
 
     updated = await succeed(
@@ -92,7 +92,7 @@ async def test_a_changed_message_shows_its_attachments_which_the_answer_to_the_c
     fields = "message { metadata attachments { fileId tools } }"
     changed = await succeed(gateway, "updateMessage", fields, messageId=key, metadata={"c": "d"})
     assert changed["message"]["metadata"] == {"c": "d"}
-    assert changed["message"]["attachments"] == [{"fileId": "file-abc123", "tools": ["FILE_SEARCH"]}]
+    assert changed["message"]["attachments"] == [{"fileId": to_file_id("file-abc123"), "tools": ["FILE_SEARCH"]}]
     assert emulator.counts.by_operation == {"modifyMessage": 2, "getMessage": 1}
 
 
@@ -238,7 +238,7 @@ async def test_an_assistant_is_created_changed_and_deleted(gateway: Gateway) -> 
         {"__typename": "FileSearchTool", "maxNumResults": 7},
         {"__typename": "CodeInterpreterTool"},
     ]
-    assert made["toolResources"] == {"codeInterpreterFileIds": ["file-abc123"]}
+    assert made["toolResources"] == {"codeInterpreterFileIds": [to_file_id("file-abc123")]}
 
     updated = await succeed(
         gateway,
@@ -275,7 +275,7 @@ async def test_version_1_takes_files_and_refuses_what_it_does_not_have(emulator:
         "thread { id messages { nodes { text fileIds } } }",
         messages=[{"content": [{"text": "Read this."}], "fileIds": ["file-abc123"]}],
     )
-    assert thread["thread"]["messages"]["nodes"] == [{"text": "Read this.", "fileIds": ["file-abc123"]}]
+    assert thread["thread"]["messages"]["nodes"] == [{"text": "Read this.", "fileIds": [to_file_id("file-abc123")]}]
     image = await refusal(
         gateway_v1,
         "createMessage",
@@ -300,10 +300,10 @@ async def test_an_assistants_files_are_its_file_ids_in_version_1(emulator: Emula
         fileIds=["file-abc123"],
     )
     made = created["assistant"]
-    assert (made["fileIds"], made["tools"]) == (["file-abc123"], [{"__typename": "RetrievalTool"}])
+    assert (made["fileIds"], made["tools"]) == ([to_file_id("file-abc123")], [{"__typename": "RetrievalTool"}])
     updated = await succeed(
         gateway_v1, "updateAssistant", "assistant { fileIds }", assistantId=made["id"], fileIds=["file-def456"]
     )
-    assert updated["assistant"]["fileIds"] == ["file-def456"]
+    assert updated["assistant"]["fileIds"] == [to_file_id("file-def456")]
     files = (await emulator.get(f"/assistants/{made['upstreamId']}/files"))["data"]
     assert [file["id"] for file in files] == ["file-def456"]

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from gateway.server.app import listening
-from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_global_id
+from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_file_id, to_global_id
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway, running_gateway
 
@@ -148,14 +148,14 @@ async def test_version_1_shows_files_where_version_2_shows_attachments(
     v1 = await gateway_v1.data(query, {"id": thread["id"]})
     (message,) = v1["thread"]["messages"]["nodes"]
     assert v1["upstream"] == {"version": "v1"}
-    assert message["fileIds"] == ["file-abc123"]
+    assert message["fileIds"] == [to_file_id("file-abc123")]
     assert message["attachments"] == []
     assert [file["upstreamId"] for file in message["files"]["nodes"]] == ["file-abc123"]
 
     v2 = await gateway.execute(query, {"id": thread["id"]})
     (message,) = v2["data"]["thread"]["messages"]["nodes"]
     assert message["fileIds"] == []
-    assert [attachment["fileId"] for attachment in message["attachments"]] == ["file-abc123"]
+    assert [attachment["fileId"] for attachment in message["attachments"]] == [to_file_id("file-abc123")]
     assert message["files"] is None
     assert [error["extensions"]["code"] for error in v2["errors"]] == ["UNSUPPORTED_BY_UPSTREAM"]
 

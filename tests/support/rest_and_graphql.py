@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
+from schema.contract.keys import from_file_id
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.gateway import Gateway, running_gateway
 
@@ -151,7 +152,7 @@ def _message_from_graphql(got: Any) -> PlainObject:
         "run_id": _upstream_id(got["run"]),
         "assistant_id": _upstream_id(got["assistant"]),
         "content": parts,
-        "files": [(one["fileId"], [tool.lower() for tool in one["tools"]]) for one in got["attachments"]],
+        "files": [(from_file_id(one["fileId"]), [tool.lower() for tool in one["tools"]]) for one in got["attachments"]],
     }
 
 

@@ -7,6 +7,7 @@ import pytest
 from gateway.run_log.delta_merging import merge_delta, merge_items
 from gateway.run_log.run_state import RunState
 from gateway.run_log.stream_diff import diff_stream_event
+from schema.contract.keys import to_file_id
 from schema.contract.run_events import Provenance, SnapshotChange
 from schema.contract.run_streams import StreamEvent
 from tests.schema.subscription_helpers import data_from_change
@@ -92,7 +93,11 @@ async def test_a_file_search_and_its_results() -> None:
         {"index": 1, "id": "call_2", "type": "file_search", "file_search": {}},
     )
     assert calls == [
-        {"__typename": "FileSearchToolCall", "ranker": "auto", "results": [{"fileId": "f", "content": ["found"]}]},
+        {
+            "__typename": "FileSearchToolCall",
+            "ranker": "auto",
+            "results": [{"fileId": to_file_id("f"), "content": ["found"]}],
+        },
         {"__typename": "FileSearchToolCall", "ranker": None, "results": []},
     ]
 
@@ -119,7 +124,7 @@ async def test_code_with_its_outputs() -> None:
         {
             "__typename": "CodeInterpreterToolCall",
             "input": "print(1)",
-            "outputs": [{"logs": "line"}, {"fileId": "f"}],
+            "outputs": [{"logs": "line"}, {"fileId": to_file_id("f")}],
         },
         {"__typename": "FunctionToolCall", "name": "f", "arguments": "{"},
     ]
@@ -140,7 +145,7 @@ async def test_an_image_before_the_text_is_no_empty_text() -> None:
         "UnknownContent",
         "RefusalContent",
     ]
-    assert shown["content"][0]["fileId"] == "f"
+    assert shown["content"][0]["fileId"] == to_file_id("f")
     assert shown["content"][3]["refusal"] == "I cannot."
 
 
@@ -156,8 +161,8 @@ async def test_the_pieces_of_an_annotation_are_one_annotation() -> None:
     )
     cited = {"__typename": "FileCitation", "text": "[1]"}
     assert shown["content"][0]["annotations"] == [
-        {**cited, "startIndex": 2, "fileId": "f", "quote": "green"},
-        {**cited, "startIndex": 9, "fileId": "g", "quote": None},
+        {**cited, "startIndex": 2, "fileId": to_file_id("f"), "quote": "green"},
+        {**cited, "startIndex": 9, "fileId": to_file_id("g"), "quote": None},
     ]
 
 

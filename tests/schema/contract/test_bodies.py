@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from schema.contract.bodies import (
     AssistantBody,
+    AttachmentBody,
     Body,
     MessageBody,
     MetadataUpdateBody,
@@ -14,6 +15,7 @@ from schema.contract.bodies import (
     ThreadBody,
     ToolOutputsBody,
 )
+from schema.contract.keys import ThreadKey, to_file_id, to_global_id, to_opaque
 
 TEXT = [{"type": "text", "text": "a"}]
 MESSAGE = {"role": "user", "content": TEXT}
@@ -123,3 +125,21 @@ def test_every_metadata_pair_that_is_too_long_has_its_own_error() -> None:
     with pytest.raises(ValidationError) as error:
         MetadataUpdateBody.model_validate({"metadata": {"a": "v" * 513, "k" * 65: "v" * 513, "b": "", "c": "v" * 600}})
     assert [fault["loc"] for fault in error.value.errors()] == [("metadata", "a"), ("metadata",), ("metadata", "c")]
+
+
+def test_a_file_is_named_by_its_global_id_or_its_upstream_id() -> None:
+    for text in ("file-abc123", "assistant-file", "File:1"):
+        for written in (text, to_file_id(text)):
+            body = AttachmentBody.model_validate({"file_id": written, "tools": []})
+            assert body.file_id == text
+
+
+@pytest.mark.parametrize(
+    "text", [to_global_id(ThreadKey("t")), to_file_id("file-abc123")[:-1], to_opaque("File", "a", "b")]
+)
+def test_an_id_of_something_else_than_a_file_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        AttachmentBody.model_validate({"file_id": text, "tools": []})
+    (fault,) = refused.value.errors()
+    assert fault["loc"] == ("file_id",)
+    assert fault["msg"] == f'expected the global ID or the upstream id of a File, got "{text}"'

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schema.contract.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_global_id
+from schema.contract.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_file_id, to_global_id
 from schema.contract.kinds import MESSAGES, RUNS
 from schema.contract.run_events import (
     Change,
@@ -115,7 +115,7 @@ SAMPLES: list[tuple[Change, str, Any]] = [
             "index": 0,
             "offset": 3,
             "value": "lo [1]",
-            "annotations": [{"fileId": "file-1", "startIndex": 5}, {"type": "surprise"}],
+            "annotations": [{"fileId": to_file_id("file-1"), "startIndex": 5}, {"type": "surprise"}],
         },
     ),
     (MessageFinishedChange(WRITTEN), "... on MessageFinished { message { text } }", {"message": {"text": "Hello"}}),

@@ -44,7 +44,7 @@ from schema.graph.leaf_types import (
     UnknownToolCall,
     Usage,
 )
-from schema.graph.scalars import JSON
+from schema.graph.scalars import JSON, global_file_id, global_file_ids
 from tests.support.wire_samples import decoded, message, raw, raws
 
 
@@ -54,10 +54,13 @@ from tests.support.wire_samples import decoded, message, raw, raws
         ({"type": "text", "text": {"value": "hello"}}, TextContent(text="hello", raw_annotations=None)),
         ({"type": "text", "text": {"value": "", "annotations": []}}, TextContent(text="", raw_annotations=[])),
         ({"type": "text", "text": "hello"}, TextContent(text="hello", raw_annotations=None)),
-        ({"type": "image_file", "image_file": {"file_id": "f"}}, ImageFileContent(file_id="f", detail=None)),
+        (
+            {"type": "image_file", "image_file": {"file_id": "f"}},
+            ImageFileContent(file_id=global_file_id("f"), detail=None),
+        ),
         (
             {"type": "image_file", "image_file": {"file_id": "f", "detail": "ultra"}},
-            ImageFileContent(file_id="f", detail=ImageDetail.UNRECOGNIZED),
+            ImageFileContent(file_id=global_file_id("f"), detail=ImageDetail.UNRECOGNIZED),
         ),
         (
             {"type": "image_url", "image_url": {"url": "https://x.test", "detail": "low"}},
@@ -176,8 +179,8 @@ def test_tools(sent: object, made: object) -> None:
                 ranker="auto",
                 score_threshold=0.0,
                 results=[
-                    FileSearchResult(file_id="f", file_name="n", score=1.0, content=["a"]),
-                    FileSearchResult(file_id="g", file_name="", score=0.0, content=[]),
+                    FileSearchResult(file_id=global_file_id("f"), file_name="n", score=1.0, content=["a"]),
+                    FileSearchResult(file_id=global_file_id("g"), file_name="", score=0.0, content=[]),
                 ],
             ),
         ),
@@ -243,7 +246,8 @@ def test_attachments() -> None:
     )
     assert attachments_from_wire(sent.attachments) == [
         Attachment(
-            file_id="f", tools=[AttachmentTool.FILE_SEARCH, AttachmentTool.UNRECOGNIZED, AttachmentTool.UNRECOGNIZED]
+            file_id=global_file_id("f"),
+            tools=[AttachmentTool.FILE_SEARCH, AttachmentTool.UNRECOGNIZED, AttachmentTool.UNRECOGNIZED],
         ),
         Attachment(file_id=None, tools=[]),
     ]
@@ -260,7 +264,7 @@ def test_attachments() -> None:
 )
 def test_tool_resources(sent: object, files: list[str], stores: list[str]) -> None:
     made = tool_resources_from_wire(decoded(ToolResourcesObject, sent))
-    assert made == ToolResources(code_interpreter_file_ids=files, vector_store_ids=stores)
+    assert made == ToolResources(code_interpreter_file_ids=global_file_ids(files), vector_store_ids=stores)
     assert tool_resources_from_wire(None) is None
 
 

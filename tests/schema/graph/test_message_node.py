@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schema.contract.keys import MessageKey, to_global_id
+from schema.contract.keys import MessageKey, to_file_id, to_global_id
 from schema.contract.wire import MessageObject
 from tests.schema.builders import THREAD, query_data
 from tests.support.fake_threads_api import FakeThreadsApi
@@ -63,9 +63,9 @@ async def test_a_message_of_another_server() -> None:
         "incompleteAt": "2026-11-22T06:44:19Z",
         "text": "a bare string",
         "content": [{"text": "a bare string"}],
-        "attachments": [{"fileId": "file-1", "tools": ["UNRECOGNIZED"]}],
+        "attachments": [{"fileId": to_file_id("file-1"), "tools": ["UNRECOGNIZED"]}],
         "metadata": {"count": "1"},
-        "fileIds": ["file-1"],
+        "fileIds": [to_file_id("file-1")],
     }
 
 
@@ -90,7 +90,7 @@ async def test_content_of_every_kind_and_of_none() -> None:
     unknown_link = {"__typename": "UnknownAnnotation", "type": "url_citation", "raw": link}
     assert (await message_with(selection, sent))["content"] == [
         {"__typename": "TextContent", "text": "é🙂", "annotations": [unknown_link]},
-        {"__typename": "ImageFileContent", "fileId": "file-1", "detail": "UNRECOGNIZED"},
+        {"__typename": "ImageFileContent", "fileId": to_file_id("file-1"), "detail": "UNRECOGNIZED"},
         {"__typename": "UnknownContent", "type": "hologram", "raw": {"type": "hologram", "hologram": [1]}},
         {"__typename": "UnknownContent", "type": "", "raw": {}},
     ]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schema.contract.keys import RunKey, to_global_id
+from schema.contract.keys import RunKey, to_file_id, to_global_id
 from schema.contract.statuses import TERMINAL_STATUSES
 from schema.contract.wire import RunObject
 from tests.schema.builders import THREAD, execute, paths_and_codes, query_data
@@ -98,7 +98,7 @@ async def test_a_run_with_everything() -> None:
             "promptTokens": 1, "completionTokens": 2, "totalTokens": 3, "cachedTokens": None, "reasoningTokens": None,
         },
         "metadata": {},
-        "fileIds": ["file-1"],
+        "fileIds": [to_file_id("file-1")],
         "assistant": {"upstreamId": "asst_1"},
     }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schema.contract.keys import RunKey, to_global_id
+from schema.contract.keys import RunKey, to_file_id, to_global_id
 from tests.schema.builders import THREAD, conversation, execute, paths_and_codes, query_data
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import run, thread
@@ -27,7 +27,7 @@ async def test_a_thread() -> None:
             "upstreamId": "thread_1",
             "createdAt": "2023-11-03T11:08:29Z",
             "metadata": {"a": "b"},
-            "toolResources": {"codeInterpreterFileIds": ["file-1"], "vectorStoreIds": []},
+            "toolResources": {"codeInterpreterFileIds": [to_file_id("file-1")], "vectorStoreIds": []},
         }
     }
     api.threads[THREAD] = thread(metadata=None)
