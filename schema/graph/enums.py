@@ -89,6 +89,44 @@ class RunStepStatus(Enum):
     UNRECOGNIZED = enum_member("", _UNRECOGNIZED)
 
 
+@strawberry.enum(description="The part of its thread that a run reads.")
+class TruncationType(Enum):
+    """Source: `type` of schema `TruncationObject`."""
+
+    AUTO = enum_member("auto", "The run leaves out messages in the middle until the rest fits.")
+    LAST_MESSAGES = enum_member("last_messages", "The run reads the newest messages; `lastMessages` is their number.")
+    UNRECOGNIZED = enum_member("", _UNRECOGNIZED)
+
+
+@strawberry.enum(description="The ranking of the results of a file search.")
+class FileSearchRanker(Enum):
+    """Source: schema `FileSearchRanker`."""
+
+    AUTO = enum_member("auto", "The newest ranker.")
+    DEFAULT_2024_08_21 = enum_member("default_2024_08_21", "The ranker of 2024-08-21.")
+    UNRECOGNIZED = enum_member("", _UNRECOGNIZED)
+
+
+@strawberry.enum(description="The version of the API that the upstream speaks. All of them are known.")
+class UpstreamVersion(Enum):
+    """Source: `Dialect.version` in `gateway/upstream/dialects.py`, and the API that follows."""
+
+    V1 = enum_member("v1", "Version 1 of the Assistants API.")
+    V2 = enum_member("v2", "Version 2 of the Assistants API.")
+    RESPONSES = enum_member("responses", "Responses and Conversations. No dialect speaks it yet.")
+
+
+@strawberry.enum(description="The kind of server behind the gateway. All of them are known.")
+class UpstreamDialect(Enum):
+    """Source: `DIALECTS` in `gateway/upstream/dialects.py`."""
+
+    OPENAI_V1 = enum_member("openai-v1", "OpenAI's API, version 1.")
+    OPENAI_V2 = enum_member("openai-v2", "OpenAI's API, version 2.")
+    AZURE_OPENAI = enum_member("azure-openai", "Azure OpenAI.")
+    AZURE_FOUNDRY = enum_member("azure-foundry", "Azure AI Foundry.")
+    LENIENT = enum_member("lenient", "A self-hosted server.")
+
+
 EnumT = TypeVar("EnumT", bound=Enum)
 
 

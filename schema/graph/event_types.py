@@ -35,6 +35,7 @@ from schema.graph.message_node import Message
 from schema.graph.run_node import Run
 from schema.graph.run_step_node import RunStep
 from schema.graph.scalars import DateTime
+from schema.graph.stream_error_code import StreamErrorCode
 
 _OFFSET = "The number of UTF-16 units (JavaScript's `length`) of"
 
@@ -141,7 +142,7 @@ class MessageFinished(_Event):
 class StreamError(_Event):
     """Made of `FaultChange`."""
 
-    code: str = plain_field("The code of the fault, such as `CURSOR_EXPIRED`, `STREAM_INTERRUPTED` or `TOKENS_LOST`.")
+    code: StreamErrorCode = plain_field("The code of the fault.")
     detail: str = plain_field("The description of the fault for people.")
     final: bool = plain_field("False if the lost data can still be read.")
 
@@ -238,7 +239,13 @@ def thread_event_from_log(event: RunEvent, key: ThreadKey) -> AnyThreadEvent:
             whole = _to_message(key.thread_id, change.message)
             return MessageFinished(cursor=cursor, at=at, message=whole, provenance=Provenance(event.provenance.value))
         case FaultChange():
-            return StreamError(cursor=cursor, at=at, code=change.code, detail=change.message, final=change.final)
+            return StreamError(
+                cursor=cursor,
+                at=at,
+                code=recognize(StreamErrorCode, change.code),
+                detail=change.message,
+                final=change.final,
+            )
         case LaggedChange():
             return Lagged(cursor=cursor, at=at, skipped=change.skipped)
         case _:

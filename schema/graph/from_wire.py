@@ -23,7 +23,14 @@ from schema.contract.wire import (
     TruncationObject,
     UsageObject,
 )
-from schema.graph.enums import AttachmentTool, ImageDetail, recognize, recognize_optional
+from schema.graph.enums import (
+    AttachmentTool,
+    FileSearchRanker,
+    ImageDetail,
+    TruncationType,
+    recognize,
+    recognize_optional,
+)
 from schema.graph.leaf_types import (
     Attachment,
     CodeInterpreterTool,
@@ -142,7 +149,7 @@ def _tool_call_from_wire(raw: msgspec.Raw) -> ToolCall:
             ranking = search.ranking_options if search is not None else None
             return FileSearchToolCall(
                 call_id=call_id,
-                ranker=None if ranking is None else ranking.ranker,
+                ranker=None if ranking is None else recognize_optional(FileSearchRanker, ranking.ranker),
                 score_threshold=None if ranking is None else ranking.score_threshold,
                 results=[
                     FileSearchResult(
@@ -210,7 +217,9 @@ def truncation_from_wire(truncation: TruncationObject | None) -> TruncationStrat
     """Convert the truncation strategy of a run."""
     if truncation is None:
         return None
-    return TruncationStrategy(type=truncation.type, last_messages=integer_from_wire(truncation.last_messages))
+    return TruncationStrategy(
+        type=recognize(TruncationType, truncation.type), last_messages=integer_from_wire(truncation.last_messages)
+    )
 
 
 def integer_from_wire(count: Count | None) -> int | None:

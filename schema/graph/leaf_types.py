@@ -14,7 +14,7 @@ import strawberry
 from schema.contract.tolerant_decoder import TolerantDecoder
 from schema.contract.wire import AnnotationObject, CodeInterpreterOutputObject, RawList
 from schema.graph.documented_field import documented_field, plain_field
-from schema.graph.enums import AttachmentTool, ImageDetail
+from schema.graph.enums import AttachmentTool, FileSearchRanker, ImageDetail, TruncationType
 from schema.graph.lenient_parts import part_kind, unknown_part
 from schema.graph.scalars import JSON, global_file_id
 
@@ -175,7 +175,7 @@ class RunError:
 class TruncationStrategy:
     """Source: schema `TruncationObject`."""
 
-    type: str = plain_field("The strategy: `auto`, `last_messages`, or another word of the upstream.")
+    type: TruncationType = plain_field("The strategy.")
     last_messages: int | None = plain_field("The number of newest messages that the run reads, for `last_messages`.")
 
 
@@ -317,7 +317,7 @@ class FileSearchResult:
 class FileSearchToolCall(_ToolCall):
     """Source: schema `RunStepDetailsToolCallsFileSearchObject`."""
 
-    ranker: str | None = plain_field("The ranker that was used.")
+    ranker: FileSearchRanker | None = plain_field("The ranker that was used. Null if the upstream does not send it.")
     score_threshold: float | None = plain_field(
         "The minimum score of a result, from 0 to 1. Results below it are left out."
     )

@@ -14,6 +14,7 @@ from schema.engine.deferred import deferred_error
 from schema.graph.assistant_node import Assistant, plan_assistants
 from schema.graph.connections import After, Before, Connection, First, Last, load_connection
 from schema.graph.documented_field import documented_field, plain_field
+from schema.graph.enums import UpstreamDialect, UpstreamVersion
 from schema.graph.id_arguments import read_id, read_node_id
 from schema.graph.message_node import Message
 from schema.graph.node import Node
@@ -35,8 +36,8 @@ EitherId = Annotated[strawberry.ID, strawberry.argument(description="The global 
 class Upstream:
     """Source: the dialect in the gateway's configuration."""
 
-    dialect: str = plain_field("The dialect that the gateway uses, such as `openai-v2`.")
-    version: str = plain_field("The version of the API: `v1` or `v2`.")
+    dialect: UpstreamDialect = plain_field("The kind of server.")
+    version: UpstreamVersion = plain_field("The version of the API.")
     streaming: bool = plain_field("Whether the server streams runs.")
     deletes_messages: bool = plain_field("Whether the server can delete a message.")
     lists_threads: bool = plain_field("Whether the server can list threads. The API itself cannot.")
@@ -107,8 +108,8 @@ class Query:
         """The capabilities of the server behind the gateway, so that a frontend can adapt."""
         capabilities = info.context.capabilities
         return Upstream(
-            dialect=capabilities.dialect,
-            version=capabilities.version,
+            dialect=UpstreamDialect(capabilities.dialect),
+            version=UpstreamVersion(capabilities.version),
             streaming=capabilities.streaming,
             deletes_messages=capabilities.deletes_messages,
             lists_threads=capabilities.lists_threads,

@@ -78,7 +78,7 @@ async def test_the_settings_take_effect(emulator: Emulator) -> None:
         gateway_cost=True,
         gateway_graphiql=False,
     ) as gateway:
-        assert await gateway.data("{ upstream { version } }") == {"upstream": {"version": "v1"}}
+        assert await gateway.data("{ upstream { version } }") == {"upstream": {"version": "V1"}}
         page = await gateway.execute("{ assistants(first: 3) { nodes { id } } }")
         assert "1 to 2" in page["errors"][0]["message"]
         deep = await gateway.execute("{ assistants { edges { node { id } } } }")

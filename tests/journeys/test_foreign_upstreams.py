@@ -331,7 +331,7 @@ async def test_azure_gets_its_key_its_version_and_no_beta_header(serve: Serve, u
     async with serve({"GET /threads/t": thread}, "azure-openai") as gateway:
         data = await gateway.data('{ thread(id: "t") { metadata } upstream { dialect version } }')
         assert data["thread"] == {"metadata": {"a": "b"}}
-        assert data["upstream"] == {"dialect": "azure-openai", "version": "v2"}
+        assert data["upstream"] == {"dialect": "AZURE_OPENAI", "version": "V2"}
     (request,) = upstream.requests
     assert request.target == "/v1/threads/t?api-version=2025-04-01-preview"
     assert request.headers["api-key"] == "test-key"

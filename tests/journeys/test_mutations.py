@@ -128,7 +128,7 @@ async def test_a_run_is_started_with_all_its_options_changed_and_cancelled(
     assert (run["model"], run["instructions"], run["assistant"]) == ("gpt-4o-mini", "Be brief.", {"model": "gpt-4o"})
     assert (run["temperature"], run["topP"], run["parallelToolCalls"]) == (0.5, 0.9, False)
     assert (run["maxPromptTokens"], run["maxCompletionTokens"]) == (300, 400)
-    assert run["truncationStrategy"] == {"type": "last_messages", "lastMessages": 5}
+    assert run["truncationStrategy"] == {"type": "LAST_MESSAGES", "lastMessages": 5}
     assert run["toolChoice"] == {"type": "function", "function": {"name": "now"}}
     assert run["responseFormat"]["json_schema"]["schema"] == {"type": "object"}
     assert [tool["__typename"] for tool in run["tools"]] == ["FunctionTool", "CodeInterpreterTool"]

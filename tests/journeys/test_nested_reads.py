@@ -147,7 +147,7 @@ async def test_version_1_shows_files_where_version_2_shows_attachments(
         fileIds attachments { fileId } files { nodes { upstreamId message { id } } } } } } upstream { version } }"""
     v1 = await gateway_v1.data(query, {"id": thread["id"]})
     (message,) = v1["thread"]["messages"]["nodes"]
-    assert v1["upstream"] == {"version": "v1"}
+    assert v1["upstream"] == {"version": "V1"}
     assert message["fileIds"] == [to_file_id("file-abc123")]
     assert message["attachments"] == []
     assert [file["upstreamId"] for file in message["files"]["nodes"]] == ["file-abc123"]

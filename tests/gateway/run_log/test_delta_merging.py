@@ -95,7 +95,7 @@ async def test_a_file_search_and_its_results() -> None:
     assert calls == [
         {
             "__typename": "FileSearchToolCall",
-            "ranker": "auto",
+            "ranker": "AUTO",
             "results": [{"fileId": to_file_id("f"), "content": ["found"]}],
         },
         {"__typename": "FileSearchToolCall", "ranker": None, "results": []},

@@ -7,6 +7,7 @@ from gateway.config import Settings
 from gateway.upstream import rest_operations
 from gateway.upstream.dialects import DIALECTS, INCLUDE_SEARCH_CONTENT, DialectName, unsupported_operation_error
 from schema.contract.errors import ErrorCode, GatewayError
+from schema.graph.enums import UpstreamDialect, UpstreamVersion
 from tests.support.pages import table
 
 ENTRA = "Bearer eyJ0eXAiOiJKV1QifQ.eyJhdWQiOiJ4In0.c2lnbmF0dXJl"
@@ -117,3 +118,8 @@ class _AnyKey:
 
     thread_id = run_id = step_id = message_id = file_id = assistant_id = "x"
     window = (1, "asc", None)
+
+
+def test_every_dialect_and_its_version_are_in_the_schema() -> None:
+    assert {member.value for member in UpstreamDialect} == DIALECTS.keys()
+    assert {dialect.version for dialect in DIALECTS.values()} < {member.value for member in UpstreamVersion}

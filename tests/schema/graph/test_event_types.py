@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from schema.contract.errors import ErrorCode
 from schema.contract.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_file_id, to_global_id
 from schema.contract.kinds import MESSAGES, RUNS
 from schema.contract.run_events import (
@@ -21,6 +22,7 @@ from schema.contract.run_events import (
 from schema.contract.run_events import Provenance as Source
 from schema.engine.loaders import Loaders
 from schema.graph.event_types import Provenance, prime_loaders, run_event_from_log, thread_event_from_log
+from schema.graph.stream_error_code import StreamErrorCode
 from tests.schema.builders import CALLED, called_functions, conversation
 from tests.schema.subscription_helpers import RUN, RUN_KEY, data_from_change
 from tests.support.fake_run_events import run_event
@@ -192,3 +194,12 @@ async def test_loaders_are_primed_with_the_objects_own_keys() -> None:
     assert loaders.objects(MESSAGES).peek(MessageKey("thread_1", "msg_2")) == message("msg_2")
     assert loaders.objects(RUNS).peek(RUN_KEY) == run("run_1")
     assert loaders.objects(RUNS).peek(RunKey("thread_2", "run_1")) is None
+
+
+def test_every_code_of_a_stream_error_is_in_the_schema() -> None:
+    of_following = {"CURSOR_EXPIRED", "STREAM_INTERRUPTED", "TOKENS_LOST"}
+    assert {member.value for member in StreamErrorCode} == {code.value for code in ErrorCode} | of_following | {""}
+
+
+async def test_a_code_that_is_not_known_is_unrecognized() -> None:
+    assert await data_from_change(FaultChange("LATER", ""), "... on StreamError { code }") == {"code": "UNRECOGNIZED"}

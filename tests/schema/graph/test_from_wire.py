@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from schema.contract.wire import Count, ErrorObject, ToolResourcesObject, TruncationObject
-from schema.graph.enums import AttachmentTool, ImageDetail
+from schema.graph.enums import AttachmentTool, FileSearchRanker, ImageDetail, TruncationType
 from schema.graph.from_wire import (
     attachments_from_wire,
     content_from_wire,
@@ -176,7 +176,7 @@ def test_tools(sent: object, made: object) -> None:
             },
             FileSearchToolCall(
                 call_id="call_1",
-                ranker="auto",
+                ranker=FileSearchRanker.AUTO,
                 score_threshold=0.0,
                 results=[
                     FileSearchResult(file_id=global_file_id("f"), file_name="n", score=1.0, content=["a"]),
@@ -277,7 +277,7 @@ def test_an_error_of_a_run_may_be_incomplete() -> None:
 def test_truncation() -> None:
     for count in (5, 5.0):
         strategy = decoded(TruncationObject, {"type": "last_messages", "last_messages": count})
-        assert truncation_from_wire(strategy) == TruncationStrategy(type="last_messages", last_messages=5)
+        assert truncation_from_wire(strategy) == TruncationStrategy(type=TruncationType.LAST_MESSAGES, last_messages=5)
     assert truncation_from_wire(None) is None
 
 

@@ -190,8 +190,8 @@ async def test_the_upstreams_capabilities_cost_no_call() -> None:
     document = "{ upstream { dialect version streaming deletesMessages listsThreads messageFiles } }"
     assert await query_data(api, document) == {
         "upstream": {
-            "dialect": "openai-v1",
-            "version": "v1",
+            "dialect": "OPENAI_V1",
+            "version": "V1",
             "streaming": True,
             "deletesMessages": False,
             "listsThreads": False,

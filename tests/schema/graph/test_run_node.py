@@ -90,7 +90,7 @@ async def test_a_run_with_everything() -> None:
         "topP": 0.5,
         "maxPromptTokens": 256,
         "maxCompletionTokens": 512,
-        "truncationStrategy": {"type": "last_messages"},
+        "truncationStrategy": {"type": "LAST_MESSAGES"},
         "toolChoice": {"type": "function", "function": {"name": "f"}},
         "parallelToolCalls": False,
         "responseFormat": "auto",
