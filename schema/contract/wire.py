@@ -211,7 +211,7 @@ class AssistantObject(_Wire, frozen=True):
     object: str | None = None
     name: str | None = None
     description: str | None = None
-    model: str = ""
+    model: str | None = None
     instructions: str | None = None
     tools: RawList = None
     tool_resources: ToolResourcesObject | None = None
@@ -282,8 +282,8 @@ class AnnotationObject(_Wire, frozen=True):
 
     type: str = ""
     text: str = ""
-    start_index: int = 0
-    end_index: int = 0
+    start_index: int | None = None
+    end_index: int | None = None
     file_citation: CitedFileObject | None = None
     file_path: CitedFileObject | None = None
 
@@ -350,9 +350,9 @@ class FoundTextObject(_Wire, frozen=True):
 class FileSearchResultObject(_Wire, frozen=True):
     """One result of a file search."""
 
-    file_id: str = ""
-    file_name: str = ""
-    score: float = 0.0
+    file_id: str | None = None
+    file_name: str | None = None
+    score: float | None = None
     content: list[FoundTextObject] | None = None
 
 

@@ -17,7 +17,7 @@ from schema.graph.documented_field import deprecated, documented_field
 from schema.graph.from_wire import tool_resources_from_wire, tools_from_wire
 from schema.graph.leaf_types import Tool, ToolResources
 from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, VERSION_1, ListPlanner, Node, ReferenceTarget
-from schema.graph.scalars import JSON, DateTime, Metadata, global_file_ids, to_json, to_metadata
+from schema.graph.scalars import JSON, DateTime, Metadata, global_file_ids, to_date_time, to_json, to_metadata
 
 
 def plan_assistants(context: Context, **paging: Any) -> ConnectionPlan[Assistant]:
@@ -50,9 +50,9 @@ class Assistant(Node):
         return self.key.assistant_id
 
     @documented_field
-    def created_at(self) -> DateTime:
-        """The time when the assistant was created."""
-        return DateTime(self.wire.created_at)
+    def created_at(self) -> DateTime | None:
+        """The time when the assistant was created. Null if the upstream does not send it."""
+        return to_date_time(self.wire.created_at or None)
 
     @documented_field
     def name(self) -> str | None:
@@ -65,8 +65,8 @@ class Assistant(Node):
         return self.wire.description
 
     @documented_field
-    def model(self) -> str:
-        """The model that answers."""
+    def model(self) -> str | None:
+        """The model that answers. Null if the upstream does not send it."""
         return self.wire.model
 
     @documented_field

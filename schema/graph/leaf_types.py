@@ -24,8 +24,10 @@ _OUTPUT = TolerantDecoder(CodeInterpreterOutputObject, "code interpreter's outpu
 _KIND = "The upstream's name of the kind. Empty if it sends none."
 _RAW = "The part as the upstream sent it."
 _SPAN_TEXT = "The placeholder of the file in the message's text, for the frontend to replace."
-_START = "Index of the first character of the placeholder in the text part, from 0."
-_END = "Index after the last character of the placeholder."
+_START = (
+    "Index of the first character of the placeholder in the text part, from 0. Null if the upstream does not send it."
+)
+_END = "Index after the last character of the placeholder. Null if the upstream does not send it."
 
 
 @strawberry.type(description="An annotation of a kind that this gateway does not know yet.")
@@ -41,8 +43,8 @@ class FileCitation:
     """Source: schema `MessageContentTextAnnotationsFileCitationObject`."""
 
     text: str = plain_field(_SPAN_TEXT)
-    start_index: int = plain_field(_START)
-    end_index: int = plain_field(_END)
+    start_index: int | None = plain_field(_START)
+    end_index: int | None = plain_field(_END)
     file_id: strawberry.ID = plain_field("The global ID of the cited file.")
     quote: str | None = plain_field("The cited words, if the upstream sends them.")
 
@@ -52,8 +54,8 @@ class FilePath:
     """Source: schema `MessageContentTextAnnotationsFilePathObject`."""
 
     text: str = plain_field(_SPAN_TEXT)
-    start_index: int = plain_field(_START)
-    end_index: int = plain_field(_END)
+    start_index: int | None = plain_field(_START)
+    end_index: int | None = plain_field(_END)
     file_id: strawberry.ID = plain_field("The global ID of the file.")
 
 
@@ -308,8 +310,10 @@ class FileSearchResult:
     """Source: schema `RunStepDetailsToolCallsFileSearchResultObject`."""
 
     file_id: strawberry.ID | None = plain_field("The global ID of the file. Null if the upstream does not send it.")
-    file_name: str = plain_field("The name of the file.")
-    score: float = plain_field("The relevance of the result, from 0 to 1.")
+    file_name: str | None = plain_field("The name of the file. Null if the upstream does not send it.")
+    score: float | None = plain_field(
+        "The relevance of the result, from 0 to 1. Null if the upstream does not send it."
+    )
     content: list[str] = plain_field("The passages that were found. Empty if the upstream does not send them.")
 
 

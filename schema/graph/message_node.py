@@ -68,9 +68,9 @@ class Message(Node):
         return self.key.message_id
 
     @documented_field
-    def created_at(self) -> DateTime:
-        """The time when the message was created."""
-        return DateTime(self.wire.created_at)
+    def created_at(self) -> DateTime | None:
+        """The time when the message was created. Null if the upstream does not send it."""
+        return to_date_time(self.wire.created_at or None)
 
     @documented_field
     def thread(self, info: Info) -> Thread | None:
@@ -171,9 +171,9 @@ class MessageFile(Node):
         return self.key.file_id
 
     @documented_field
-    def created_at(self) -> DateTime:
-        """The time when the file was attached."""
-        return DateTime(self.wire.created_at)
+    def created_at(self) -> DateTime | None:
+        """The time when the file was attached. Null if the upstream does not send it."""
+        return to_date_time(self.wire.created_at or None)
 
     @documented_field
     def message(self, info: Info) -> Message | None:

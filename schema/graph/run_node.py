@@ -69,9 +69,9 @@ class Run(Node):
         return self.key.run_id
 
     @documented_field
-    def created_at(self) -> DateTime:
-        """The time when the run was created."""
-        return DateTime(self.wire.created_at)
+    def created_at(self) -> DateTime | None:
+        """The time when the run was created. Null if the upstream does not send it."""
+        return to_date_time(self.wire.created_at or None)
 
     @documented_field
     def thread(self, info: Info) -> Thread | None:

@@ -80,9 +80,9 @@ class RunStep(Node):
         return self.key.step_id
 
     @documented_field
-    def created_at(self) -> DateTime:
-        """The time when the step began."""
-        return DateTime(self.wire.created_at)
+    def created_at(self) -> DateTime | None:
+        """The time when the step began. Null if the upstream does not send it."""
+        return to_date_time(self.wire.created_at or None)
 
     @documented_field
     def thread(self, info: Info) -> Thread | None:

@@ -21,7 +21,7 @@ from schema.graph.from_wire import tool_resources_from_wire
 from schema.graph.id_arguments import read_run_id_within
 from schema.graph.leaf_types import ToolResources
 from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, ListPlanner, Node, ReferenceTarget
-from schema.graph.scalars import DateTime, Metadata, to_metadata
+from schema.graph.scalars import DateTime, Metadata, to_date_time, to_metadata
 
 
 def _plan_messages(
@@ -75,9 +75,9 @@ class Thread(Node):
         return self.key.thread_id
 
     @documented_field
-    def created_at(self) -> DateTime:
-        """The time when the thread was created."""
-        return DateTime(self.wire.created_at)
+    def created_at(self) -> DateTime | None:
+        """The time when the thread was created. Null if the upstream does not send it."""
+        return to_date_time(self.wire.created_at or None)
 
     @documented_field
     def metadata(self) -> Metadata:

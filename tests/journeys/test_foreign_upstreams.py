@@ -87,7 +87,7 @@ async def test_null_tools_and_missing_keys(serve: Serve) -> None:
         fields = "model name tools { __typename } metadata temperature toolResources { vectorStoreIds }"
         data = await gateway.data(f'{{ assistant(id: "a") {{ {fields} }} }}')
         assert data["assistant"] == {
-            "model": "",
+            "model": None,
             "name": None,
             "tools": [],
             "metadata": {},

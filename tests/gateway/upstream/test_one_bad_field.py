@@ -300,3 +300,13 @@ async def test_a_subscription_loses_only_the_bad_field(name: str) -> None:
     for case in cases_from_object(sent):
         if case[:2] != (("run_id",), "text"):  # then it is a message of another run
             check_only_that_field_is_lost(case, whole, await snapshot(case.bad))
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("sent", [{}, {"created_at": None}, {"created_at": 0}])
+async def test_a_time_of_creation_that_is_not_sent_is_null(name: str, sent: dict[str, Any]) -> None:
+    whole = {field: value for field, value in SAMPLES[name].items() if field != "created_at"}
+    kind = KINDS[whole["object"]]
+    reader: ObjectReader[Any] = ObjectReader(kind.wire_type, whole["object"])
+    wire = reader.read_result(kind.key, json.dumps(whole | sent).encode())
+    assert (await show(kind, wire))["createdAt"] is None

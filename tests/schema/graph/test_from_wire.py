@@ -180,7 +180,7 @@ def test_tools(sent: object, made: object) -> None:
                 score_threshold=0.0,
                 results=[
                     FileSearchResult(file_id=global_file_id("f"), file_name="n", score=1.0, content=["a"]),
-                    FileSearchResult(file_id=global_file_id("g"), file_name="", score=0.0, content=[]),
+                    FileSearchResult(file_id=global_file_id("g"), file_name=None, score=None, content=[]),
                 ],
             ),
         ),
