@@ -51,9 +51,9 @@ class Provenance(Enum):
     )
 
 
-@strawberry.type
-class _Event:
-    """The fields of every event."""
+@strawberry.interface(description="The fields of every event of a run or a thread.")
+class RunLogEvent:
+    """The place of an event in its log."""
 
     cursor: str = plain_field(
         "The cursor of this event. With it as `after`, a subscription continues with the next event."
@@ -62,7 +62,7 @@ class _Event:
 
 
 @strawberry.type(description="The present state of a run. A subscription to a run begins with it.")
-class RunSnapshot(_Event):
+class RunSnapshot(RunLogEvent):
     """Made of `SnapshotChange`."""
 
     run: Run = plain_field("The run.")
@@ -71,7 +71,7 @@ class RunSnapshot(_Event):
 
 
 @strawberry.type(description="A change of a run's status.")
-class RunStatusChange(_Event):
+class RunStatusChange(RunLogEvent):
     """Made of `StatusChange`."""
 
     previous: RunStatus | None = plain_field("The status before the change. Null if it is not known.")
@@ -81,7 +81,7 @@ class RunStatusChange(_Event):
 
 
 @strawberry.type(description="A new step, or a change of a step.")
-class StepChanged(_Event):
+class StepChanged(RunLogEvent):
     """Made of `StepChange`."""
 
     step: RunStep = plain_field("The step at the time of the event.")
@@ -89,7 +89,7 @@ class StepChanged(_Event):
 
 
 @strawberry.type(description="The next part of a tool call that the model is writing.")
-class ToolCallDelta(_Event):
+class ToolCallDelta(RunLogEvent):
     """Made of `ToolCallDeltaChange`."""
 
     step_id: strawberry.ID = plain_field("The global ID of the step.")
@@ -103,7 +103,7 @@ class ToolCallDelta(_Event):
 
 
 @strawberry.type(description="A new message. If a run is writing it, it has no content yet.")
-class MessageCreated(_Event):
+class MessageCreated(RunLogEvent):
     """Made of `MessageCreatedChange`."""
 
     message: Message = plain_field("The message at the time of the event.")
@@ -111,7 +111,7 @@ class MessageCreated(_Event):
 
 
 @strawberry.type(description="The next part of a text that the model is writing.")
-class TextDelta(_Event):
+class TextDelta(RunLogEvent):
     """Made of `TextDeltaChange`."""
 
     message_id: strawberry.ID = plain_field("The global ID of the message.")
@@ -131,7 +131,7 @@ class TextDelta(_Event):
 
 
 @strawberry.type(description="A message that is finished: nothing is added to it any more.")
-class MessageFinished(_Event):
+class MessageFinished(RunLogEvent):
     """Made of `MessageFinishedChange`."""
 
     message: Message = plain_field("The whole message.")
@@ -139,7 +139,7 @@ class MessageFinished(_Event):
 
 
 @strawberry.type(description="A fault while the gateway was reading the events of a run or a thread.")
-class StreamError(_Event):
+class StreamError(RunLogEvent):
     """Made of `FaultChange`."""
 
     code: StreamErrorCode = plain_field("The code of the fault.")
@@ -148,7 +148,7 @@ class StreamError(_Event):
 
 
 @strawberry.type(description="The subscriber was too slow and missed events. The present state follows.")
-class Lagged(_Event):
+class Lagged(RunLogEvent):
     """Made of `LaggedChange`."""
 
     skipped: int = plain_field("The number of skipped events.")

@@ -282,9 +282,9 @@ def _output_from_wire(raw: msgspec.Raw) -> CodeInterpreterOutput:
             return UnknownCodeInterpreterOutput(type=kind, raw=value)
 
 
-@strawberry.type
-class _ToolCall:
-    """The field of every tool call. It is not named `id`, because clients take that for the key of a cached object."""
+@strawberry.interface(description="The field of every tool call.")
+class ToolCallBase:
+    """The key of a call. It is not named `id`, because clients take that for the key of a cached object."""
 
     call_id: str | None = plain_field(
         "The upstream id of the call, to submit its output with. Null if the upstream sends none. On some servers it "
@@ -293,7 +293,7 @@ class _ToolCall:
 
 
 @strawberry.type(description="A call of the code interpreter.")
-class CodeInterpreterToolCall(_ToolCall):
+class CodeInterpreterToolCall(ToolCallBase):
     """Source: schema `RunStepDetailsToolCallsCodeObject`."""
 
     input: str = plain_field("The code that was run.")
@@ -318,7 +318,7 @@ class FileSearchResult:
 
 
 @strawberry.type(description="A call of the file search.")
-class FileSearchToolCall(_ToolCall):
+class FileSearchToolCall(ToolCallBase):
     """Source: schema `RunStepDetailsToolCallsFileSearchObject`."""
 
     ranker: FileSearchRanker | None = plain_field("The ranker that was used. Null if the upstream does not send it.")
@@ -329,12 +329,12 @@ class FileSearchToolCall(_ToolCall):
 
 
 @strawberry.type(description="A call of the file search of version 1 of the API, which sends no more about it.")
-class RetrievalToolCall(_ToolCall):
+class RetrievalToolCall(ToolCallBase):
     """Source: schema `RunStepDetailsToolCallsRetrievalObject` of version 1."""
 
 
 @strawberry.type(description="A call of a function that the client provides.")
-class FunctionToolCall(_ToolCall):
+class FunctionToolCall(ToolCallBase):
     """Source: schemas `RunStepDetailsToolCallsFunctionObject` and `RunToolCallObject`."""
 
     name: str = plain_field("The name of the function.")
@@ -351,7 +351,7 @@ class FunctionToolCall(_ToolCall):
 
 
 @strawberry.type(description="A tool call of a kind that this gateway does not know yet.")
-class UnknownToolCall(_ToolCall):
+class UnknownToolCall(ToolCallBase):
     """Fallback of `ToolCall`."""
 
     type: str = plain_field(_KIND)

@@ -27,9 +27,9 @@ def _result_field(description: str) -> Any:
 _DELETED = "The global ID of the deleted object."
 
 
-@strawberry.type
+@strawberry.interface(name="MutationPayload", description="The fields of the payload of every mutation.")
 class Payload:
-    """The fields of every payload."""
+    """The refusals, and the client's own text."""
 
     user_errors: list[UserError] = strawberry.field(
         default_factory=list,

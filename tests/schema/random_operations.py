@@ -190,7 +190,8 @@ class _Writer:
             ("deleteAssistant", 'assistantId: "asst_2"', ""),
         )
         parts = " ".join(f"{part} {{ {self.selection(part.title(), 1)} }}" for part in payload.split())
-        return f"{self.alias()}: {name}(input: {{ {arguments} }}) {{ userErrors {{ code }} {parts} }}"
+        refusals = self.choose("userErrors { code }", "... on MutationPayload { userErrors { code } clientMutationId }")
+        return f"{self.alias()}: {name}(input: {{ {arguments} }}) {{ {refusals} {parts} }}"
 
 
 @st.composite
@@ -222,7 +223,8 @@ def subscriptions(draw: Callable[..., Any]) -> str:
         fields = [
             writer.reference(name, item, 1) for name, item in (*objects, *objects) if writer.choose(True, True, False)
         ]
-        parts.append(f"... on {event_type} {{ cursor {' '.join(fields)} }}")
+        part = f"... on {event_type} {{ cursor {' '.join(fields)} }}"
+        parts.append(writer.choose(part, f"... on RunLogEvent {{ at {part} }}"))
     run_id = to_global_id(RunKey("thread_1", "run_1"))
     followed = f'runEvents(runId: "{run_id}") {{ {" ".join(parts)} ... on Lagged @skip(if: $yes) {{ skipped }} }}'
     return "\n".join([f"subscription ($yes: Boolean! = true) {{ {followed} }}", *writer.fragments])

@@ -307,3 +307,26 @@ def test_an_operation_that_cannot_start_is_refused_with_the_reason(
 ) -> None:
     with pytest.raises(OperationRefusedError, match=message):
         build(text, name, variables)
+
+
+async def test_a_selection_on_an_interface_has_the_same_result_without_graphql_core() -> None:
+    document = """query ($id: ID!) { node(id: $id) { ... on RunStep { details { ... on ToolCallsDetails { toolCalls {
+        __typename ... on ToolCallBase { called: callId ...Call ... on FunctionToolCall { name } } } } } } } }
+        fragment Call on ToolCallBase { callId }"""
+    results = [
+        await _execute(schema, document, _rich_conversation(), id=to_global_id(STEP))
+        for schema in (PLANS_ONLY, COMPILED, CORE)
+    ]
+    assert results[0] == results[1] == results[2]
+    calls = orjson.loads(results[0][0])["node"]["details"]["toolCalls"]
+    assert calls[1] == {"__typename": "FunctionToolCall", "called": "c", "callId": "c", "name": "f"}
+    assert calls[2] == {"__typename": "UnknownToolCall", "called": None, "callId": None}
+
+
+async def test_a_payload_is_read_by_its_interface() -> None:
+    document = """mutation { createThread(input: { clientMutationId: "mine" }) {
+        ... on MutationPayload {
+            userErrors { code } clientMutationId ... on CreateThreadPayload { thread { id } } } } }"""
+    compiled = await _execute(COMPILED, document, conversation())
+    assert compiled == await _execute(CORE, document, conversation())
+    assert orjson.loads(compiled[0])["createThread"]["clientMutationId"] == "mine"

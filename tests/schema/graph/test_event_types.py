@@ -203,3 +203,9 @@ def test_every_code_of_a_stream_error_is_in_the_schema() -> None:
 
 async def test_a_code_that_is_not_known_is_unrecognized() -> None:
     assert await data_from_change(FaultChange("LATER", ""), "... on StreamError { code }") == {"code": "UNRECOGNIZED"}
+
+
+@pytest.mark.parametrize("change", [change for change, _, _ in SAMPLES])
+async def test_every_event_is_read_by_the_interface(change: Change) -> None:
+    event = await data_from_change(change, "... on RunLogEvent { cursor at ... on TextDelta { value } }")
+    assert event.keys() == {"cursor", "at"} | ({"value"} if isinstance(change, TextDeltaChange) else set())

@@ -1,0 +1,65 @@
+"""Rules of the public schema that clients rely on, held for every type of `schema.graphql`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from graphql import (
+    GraphQLField,
+    GraphQLID,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLUnionType,
+    build_schema,
+    get_named_type,
+    is_leaf_type,
+)
+
+SDL = (Path(__file__).parents[2] / "schema" / "schema.graphql").read_text()
+SCHEMA = build_schema(SDL)
+TEXTS = {"callId", "clientMutationId", "upstreamId", "vectorStoreIds"}
+"""Fields that are named for an id and hold an upstream's id, or a text of the client."""
+
+
+def output_fields() -> Iterator[tuple[str, str, GraphQLField]]:
+    for type_ in SCHEMA.type_map.values():
+        if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType) and not type_.name.startswith("__"):
+            for name, field in type_.fields.items():
+                yield type_.name, name, field
+
+
+def object_types(*suffixes: str) -> list[GraphQLObjectType]:
+    types = (type_ for type_ in SCHEMA.type_map.values() if isinstance(type_, GraphQLObjectType))
+    return [type_ for type_ in types if type_.name.endswith(suffixes)]
+
+
+def members_of(*unions: str) -> list[GraphQLObjectType]:
+    found: list[GraphQLObjectType] = []
+    for name in unions:
+        union = SCHEMA.type_map[name]
+        assert isinstance(union, GraphQLUnionType)
+        found += union.types
+    return found
+
+
+def test_a_field_named_for_an_id_is_a_global_id() -> None:
+    named = [
+        (owner, name, get_named_type(field.type))
+        for owner, name, field in output_fields()
+        if name.endswith(("Id", "Ids")) and name not in TEXTS and is_leaf_type(get_named_type(field.type))
+    ]
+    assert len(named) >= 12
+    assert [(owner, name) for owner, name, type_ in named if type_ != GraphQLID] == []
+
+
+@pytest.mark.parametrize(
+    ("interface", "implementers"),
+    [
+        ("MutationPayload", object_types("Payload")),
+        ("RunLogEvent", members_of("RunEvent", "ThreadEvent")),
+        ("ToolCallBase", [*members_of("ToolCall"), *object_types("ToolCall")]),
+    ],
+)
+def test_every_member_has_its_interface(interface: str, implementers: list[GraphQLObjectType]) -> None:
+    assert len(implementers) >= 5
+    assert [one.name for one in implementers if interface not in {each.name for each in one.interfaces}] == []
