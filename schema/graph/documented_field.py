@@ -26,6 +26,17 @@ def deprecated(reason: str) -> Callable[[Callable[..., Any]], Any]:
     return decorate
 
 
+def documented_mutation(resolver: Callable[..., Any]) -> Any:
+    """Make a GraphQL mutation of a resolver. The resolver's docstring describes it, and its argument too.
+
+    Tools that make forms and code of a mutation show the description of its argument.
+    """
+    field = documented_field(resolver)
+    for argument in field.base_resolver.arguments:
+        argument.description = field.description
+    return field
+
+
 def documented_subscription(resolver: Callable[..., Any]) -> Any:
     """Make a GraphQL subscription field of a resolver. The resolver's docstring is the description."""
     return strawberry.subscription(resolver=resolver, description=inspect.getdoc(resolver))

@@ -7,7 +7,7 @@ operation, and returns the new state. Refusals that the client can act on are re
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import strawberry
 from pydantic import ValidationError
@@ -33,7 +33,7 @@ from schema.contract.ports import ThreadsApi
 from schema.contract.wire import RunObject
 from schema.engine.context import Info
 from schema.graph.assistant_node import Assistant
-from schema.graph.documented_field import documented_field
+from schema.graph.documented_field import documented_mutation
 from schema.graph.from_wire import required_action_from_wire
 from schema.graph.id_arguments import read_id
 from schema.graph.input_parts import present_fields
@@ -85,15 +85,14 @@ from schema.graph.user_errors import (
 PayloadT = TypeVar("PayloadT", bound=Payload)
 BodyT = TypeVar("BodyT", bound=Body)
 Fields: TypeAlias = dict[str, Any]
-_INPUT = strawberry.argument(description="The input of the mutation.")
 
 
 @strawberry.type(description="Write operations. Each mutation is sent to the upstream at most once.")
 class Mutation:
     """One field for each write of the API."""
 
-    @documented_field
-    async def create_thread(self, info: Info, input: Annotated[CreateThreadInput, _INPUT]) -> CreateThreadPayload:
+    @documented_mutation
+    async def create_thread(self, info: Info, input: CreateThreadInput) -> CreateThreadPayload:
         """Create a thread, optionally with its first messages."""
 
         async def write(api: ThreadsApi) -> Fields:
@@ -102,8 +101,8 @@ class Mutation:
 
         return await _write_once(info, CreateThreadPayload, input, write)
 
-    @documented_field
-    async def update_thread(self, info: Info, input: Annotated[UpdateThreadInput, _INPUT]) -> UpdateThreadPayload:
+    @documented_mutation
+    async def update_thread(self, info: Info, input: UpdateThreadInput) -> UpdateThreadPayload:
         """Change the fields of a thread that are set; all other fields stay the same."""
 
         async def write(api: ThreadsApi) -> Fields:
@@ -114,8 +113,8 @@ class Mutation:
 
         return await _write_once(info, UpdateThreadPayload, input, write, "threadId")
 
-    @documented_field
-    async def delete_thread(self, info: Info, input: Annotated[DeleteThreadInput, _INPUT]) -> DeleteThreadPayload:
+    @documented_mutation
+    async def delete_thread(self, info: Info, input: DeleteThreadInput) -> DeleteThreadPayload:
         """Delete a thread with its messages and runs."""
 
         async def write(api: ThreadsApi) -> Fields:
@@ -125,8 +124,8 @@ class Mutation:
 
         return await _write_once(info, DeleteThreadPayload, input, write, "threadId")
 
-    @documented_field
-    async def create_message(self, info: Info, input: Annotated[CreateMessageInput, _INPUT]) -> CreateMessagePayload:
+    @documented_mutation
+    async def create_message(self, info: Info, input: CreateMessageInput) -> CreateMessagePayload:
         """Add a message to a thread. This is refused while a run is active on the thread."""
 
         async def write(api: ThreadsApi) -> Fields:
@@ -137,8 +136,8 @@ class Mutation:
 
         return await _write_once(info, CreateMessagePayload, input, write, "threadId")
 
-    @documented_field
-    async def update_message(self, info: Info, input: Annotated[UpdateMessageInput, _INPUT]) -> UpdateMessagePayload:
+    @documented_mutation
+    async def update_message(self, info: Info, input: UpdateMessageInput) -> UpdateMessagePayload:
         """Change the metadata of a message."""
 
         async def write(api: ThreadsApi) -> Fields:
@@ -151,8 +150,8 @@ class Mutation:
 
         return await _write_once(info, UpdateMessagePayload, input, write, "messageId")
 
-    @documented_field
-    async def delete_message(self, info: Info, input: Annotated[DeleteMessageInput, _INPUT]) -> DeleteMessagePayload:
+    @documented_mutation
+    async def delete_message(self, info: Info, input: DeleteMessageInput) -> DeleteMessagePayload:
         """Delete a message (version 2 of the API)."""
 
         async def write(api: ThreadsApi) -> Fields:
@@ -162,8 +161,8 @@ class Mutation:
 
         return await _write_once(info, DeleteMessagePayload, input, write, "messageId")
 
-    @documented_field
-    async def create_run(self, info: Info, input: Annotated[CreateRunInput, _INPUT]) -> CreateRunPayload:
+    @documented_mutation
+    async def create_run(self, info: Info, input: CreateRunInput) -> CreateRunPayload:
         """Start a run on a thread. This is refused while another run is active on the thread."""
 
         async def write(api: ThreadsApi) -> Fields:
@@ -174,10 +173,8 @@ class Mutation:
 
         return await _write_once(info, CreateRunPayload, input, write, "threadId")
 
-    @documented_field
-    async def create_thread_and_run(
-        self, info: Info, input: Annotated[CreateThreadAndRunInput, _INPUT]
-    ) -> CreateThreadAndRunPayload:
+    @documented_mutation
+    async def create_thread_and_run(self, info: Info, input: CreateThreadAndRunInput) -> CreateThreadAndRunPayload:
         """Create a thread and start a run on it, in one upstream call."""
 
         async def write(api: ThreadsApi) -> Fields:
@@ -188,8 +185,8 @@ class Mutation:
 
         return await _write_once(info, CreateThreadAndRunPayload, input, write)
 
-    @documented_field
-    async def update_run(self, info: Info, input: Annotated[UpdateRunInput, _INPUT]) -> UpdateRunPayload:
+    @documented_mutation
+    async def update_run(self, info: Info, input: UpdateRunInput) -> UpdateRunPayload:
         """Change the metadata of a run."""
 
         async def write(api: ThreadsApi) -> Fields:
@@ -200,8 +197,8 @@ class Mutation:
 
         return await _write_once(info, UpdateRunPayload, input, write, "runId")
 
-    @documented_field
-    async def cancel_run(self, info: Info, input: Annotated[CancelRunInput, _INPUT]) -> CancelRunPayload:
+    @documented_mutation
+    async def cancel_run(self, info: Info, input: CancelRunInput) -> CancelRunPayload:
         """Stop a run. This is refused if the run has ended."""
 
         async def write(api: ThreadsApi) -> Fields:
@@ -210,10 +207,8 @@ class Mutation:
 
         return await _write_once(info, CancelRunPayload, input, write, "runId")
 
-    @documented_field
-    async def submit_tool_outputs(
-        self, info: Info, input: Annotated[SubmitToolOutputsInput, _INPUT]
-    ) -> SubmitToolOutputsPayload:
+    @documented_mutation
+    async def submit_tool_outputs(self, info: Info, input: SubmitToolOutputsInput) -> SubmitToolOutputsPayload:
         """Submit the outputs of all function calls that a run waits for. The run then continues."""
 
         async def write(api: ThreadsApi) -> Fields:
@@ -224,10 +219,8 @@ class Mutation:
 
         return await _write_once(info, SubmitToolOutputsPayload, input, write, "runId")
 
-    @documented_field
-    async def create_assistant(
-        self, info: Info, input: Annotated[CreateAssistantInput, _INPUT]
-    ) -> CreateAssistantPayload:
+    @documented_mutation
+    async def create_assistant(self, info: Info, input: CreateAssistantInput) -> CreateAssistantPayload:
         """Create an assistant."""
 
         async def write(api: ThreadsApi) -> Fields:
@@ -236,10 +229,8 @@ class Mutation:
 
         return await _write_once(info, CreateAssistantPayload, input, write)
 
-    @documented_field
-    async def update_assistant(
-        self, info: Info, input: Annotated[UpdateAssistantInput, _INPUT]
-    ) -> UpdateAssistantPayload:
+    @documented_mutation
+    async def update_assistant(self, info: Info, input: UpdateAssistantInput) -> UpdateAssistantPayload:
         """Change the fields of an assistant that are set; all other fields stay the same.
 
         Null clears texts and numbers; `{}` and `[]` clear objects and lists.
@@ -253,10 +244,8 @@ class Mutation:
 
         return await _write_once(info, UpdateAssistantPayload, input, write, "assistantId")
 
-    @documented_field
-    async def delete_assistant(
-        self, info: Info, input: Annotated[DeleteAssistantInput, _INPUT]
-    ) -> DeleteAssistantPayload:
+    @documented_mutation
+    async def delete_assistant(self, info: Info, input: DeleteAssistantInput) -> DeleteAssistantPayload:
         """Delete an assistant. Its runs and messages stay."""
 
         async def write(api: ThreadsApi) -> Fields:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import strawberry
-from graphql import ValidationRule
+from graphql import GraphQLObjectType, GraphQLSchema, Undefined, ValidationRule
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -71,6 +71,7 @@ class GatewaySchema(strawberry.Schema):
             execution_context_class=CompiledExecutor,
         )
         enable_direct_calls(self._schema)
+        _drop_null_defaults(self._schema)
         repair_one_of()
         self.limits = limits
         cache = DocumentCache(MAX_CACHED_CHARACTERS)
@@ -161,6 +162,15 @@ class GatewaySchema(strawberry.Schema):
             self.documents.on_executed(document)
         extensions = {} if context is None else report_cost(context)
         return ExecutionResult(data, to_public_errors(errors) if errors else None, extensions)
+
+
+def _drop_null_defaults(schema: GraphQLSchema) -> None:
+    """Leave out the defaults that are null: an argument that is not given is the same, and tools show them as noise."""
+    for type_ in schema.type_map.values():
+        if isinstance(type_, GraphQLObjectType):
+            for argument in (one for field in type_.fields.values() for one in field.args.values()):
+                if argument.default_value is None:
+                    argument.default_value = Undefined
 
 
 def _check_operation_type(document: ParsedDocument, name: str | None, allowed: Iterable[OperationType] | None) -> None:

@@ -52,6 +52,10 @@ def test_a_field_named_for_an_id_is_a_global_id() -> None:
     assert [(owner, name) for owner, name, type_ in named if type_ != GraphQLID] == []
 
 
+def test_no_argument_has_null_as_its_default() -> None:
+    assert "= null" not in SDL
+
+
 @pytest.mark.parametrize(
     ("interface", "implementers"),
     [
