@@ -74,7 +74,7 @@ class Edge(Generic[NodeT]):
         return self.scope.to_cursor(self.object_id)
 
 
-@strawberry.type(description="A page of a list, oldest first.")
+@strawberry.type(description="A page of a list, oldest first. It has no totals, because the API has none.")
 class Connection(Generic[NodeT]):
     """Source: the section "Connection Types" of the Relay specification. `nodes` is the short way without edges."""
 

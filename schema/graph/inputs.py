@@ -23,7 +23,10 @@ from schema.graph.input_parts import (
 from schema.graph.scalars import Metadata
 
 _ASSISTANT_FILES = "Version 1 of the API; use toolResources."
-_CLIENT_MUTATION_ID = "A text of the client's choice. The payload returns it unchanged."
+_CLIENT_MUTATION_ID = (
+    "A text of the client's choice. The payload returns it unchanged. It is no idempotency key: a mutation that is "
+    "sent again takes place again. After a broken connection, look at `activeRun` before running createRun again."
+)
 _TEMPERATURE = "The sampling temperature, from 0 to 2. Higher values make the answer more random."
 _TOP_P = "The share of likely words that the model chooses from (nucleus sampling), from 0 to 1."
 

@@ -80,11 +80,13 @@ SCALARS: dict[object, ScalarDefinition] = {
     Metadata: strawberry.scalar(
         name="Metadata",
         description="A JSON object of at most 16 string values (keys up to 64 characters, values up to 512).",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc8259#section-4",
         parse_value=_parse_metadata,
     ),
     JSON: strawberry.scalar(
         name="JSON",
         description="Any JSON value, as the upstream sent it.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc8259",
         parse_value=JSON,
     ),
 }

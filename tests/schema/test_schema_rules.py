@@ -9,10 +9,12 @@ from graphql import (
     GraphQLID,
     GraphQLInterfaceType,
     GraphQLObjectType,
+    GraphQLScalarType,
     GraphQLUnionType,
     build_schema,
     get_named_type,
     is_leaf_type,
+    is_specified_scalar_type,
 )
 
 SDL = (Path(__file__).parents[2] / "schema" / "schema.graphql").read_text()
@@ -52,6 +54,12 @@ def test_a_field_named_for_an_id_is_a_global_id() -> None:
     assert [(owner, name) for owner, name, type_ in named if type_ != GraphQLID] == []
 
 
+def test_every_connection_says_that_there_are_no_totals() -> None:
+    connections = object_types("Connection")
+    assert len(connections) >= 5
+    assert [one.name for one in connections if "no totals" not in (one.description or "")] == []
+
+
 def test_no_argument_has_null_as_its_default() -> None:
     assert "= null" not in SDL
 
@@ -67,3 +75,13 @@ def test_no_argument_has_null_as_its_default() -> None:
 def test_every_member_has_its_interface(interface: str, implementers: list[GraphQLObjectType]) -> None:
     assert len(implementers) >= 5
     assert [one.name for one in implementers if interface not in {each.name for each in one.interfaces}] == []
+
+
+def test_every_scalar_of_its_own_says_where_it_is_specified() -> None:
+    own = [
+        one
+        for one in SCHEMA.type_map.values()
+        if isinstance(one, GraphQLScalarType) and not is_specified_scalar_type(one)
+    ]
+    assert {one.name for one in own} >= {"DateTime", "JSON", "Metadata"}
+    assert [one.name for one in own if not one.specified_by_url] == []
