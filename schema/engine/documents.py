@@ -57,11 +57,6 @@ class ParsedDocument:
         return self.node is not _EMPTY_DOCUMENT
 
     @property
-    def is_long(self) -> bool:
-        """Whether reading and preparing it takes longer than the event loop should wait."""
-        return len(self.text) > MAX_INLINE_CHARACTERS
-
-    @property
     def operations(self) -> list[OperationDefinitionNode]:
         """The operations, in document order."""
         return [part for part in self.node.definitions if isinstance(part, OperationDefinitionNode)]
@@ -130,9 +125,9 @@ class DocumentReader:
         if document is None and len(text) <= MAX_INLINE_CHARACTERS:
             document = self._store(self._parse_uncached(text, hide_suggestions=True))
         if document is None:
-            return self._store(await self.worker.run(partial(self._parse_uncached, text)))
+            return self._store(await self.worker.run(partial(self._parse_uncached, text), len(text)))
         if document.errors and document.is_parsed:
-            return await self.worker.run(partial(self._validate, text, document.node))
+            return await self.worker.run(partial(self._validate, text, document.node), len(text))
         return document
 
     def parse(self, text: str) -> ParsedDocument:

@@ -11,7 +11,7 @@ from graphql import GraphQLResolveInfo
 from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
-from schema.engine.variable_limits import has_many_values
+from schema.engine.variable_limits import CHARACTERS_PER_VALUE, MAX_INLINE_VALUES, count_values
 from schema.engine.worker_thread import WorkerThread
 
 
@@ -34,13 +34,13 @@ def _resolver(
     )
     resolver = definition.base_resolver
 
-    async def resolve_long(source: Any, info: strawberry.Info, arguments: dict[str, Any]) -> Any:
-        converted = await worker.run(partial(convert, arguments, info=info))
+    async def resolve_long(source: Any, info: strawberry.Info, arguments: dict[str, Any], values: int) -> Any:
+        converted = await worker.run(partial(convert, arguments, info=info), CHARACTERS_PER_VALUE * values)
         return await cast("Any", resolver)(source, info=info, **converted)
 
     def resolve(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
-        if has_many_values(arguments):
-            return resolve_long(source, strawberry.Info(info, definition), arguments)
+        if (values := count_values(arguments)) > MAX_INLINE_VALUES:
+            return resolve_long(source, strawberry.Info(info, definition), arguments, values)
         return resolve_short(source, info, **arguments)
 
     return resolve

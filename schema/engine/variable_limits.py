@@ -16,18 +16,21 @@ MAX_INPUT_VALUES = 10_000
 MAX_INLINE_VALUES = 500
 """The most values that are coerced on the event loop, which takes a few milliseconds."""
 
+CHARACTERS_PER_VALUE = 2
+"""The size of a value, as the characters of a document that take as long to read. Measured."""
 
-def has_many_values(variables: Mapping[str, Any]) -> bool:
-    """Whether coercion of the variables takes longer than the event loop should wait."""
+
+def count_values(variables: Mapping[str, Any]) -> int:
+    """Count the values in all variables, to one above `MAX_INPUT_VALUES` at most."""
     values, pending = 0, [*variables.values()]
-    while pending and values + len(pending) <= MAX_INLINE_VALUES:
+    while pending and values + len(pending) <= MAX_INPUT_VALUES:
         value = pending.pop()
         values += 1
         if isinstance(value, (list, tuple)):
             pending.extend(value)
         elif isinstance(value, Mapping):
             pending.extend(value.values())
-    return bool(pending)
+    return min(values + len(pending), MAX_INPUT_VALUES + 1)
 
 
 def check_variables(variables: Mapping[str, Any]) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -21,14 +22,31 @@ from schema.engine.documents import DocumentCache, DocumentReader, ParsedDocumen
 from schema.engine.executor import CompiledExecutor, build_executor
 from schema.engine.long_inputs import convert_long_inputs_in_thread
 from schema.engine.public_errors import to_graphql_errors, to_public_errors
-from schema.engine.variable_limits import has_many_values
+from schema.engine.variable_limits import CHARACTERS_PER_VALUE, MAX_INLINE_VALUES, count_values
 from schema.graph.scalars import SCALARS
 from schema.operations.event_execution import EventSelections
 from schema.operations.introspection import repair_one_of
-from schema.operations.operation_budget import OperationBudget, count_free_objects, enforce_budget, report_cost
+from schema.operations.operation_budget import (
+    OperationBudget,
+    count_free_objects,
+    enforce_budget,
+    find_bounds,
+    needs_prediction,
+    report_cost,
+)
+from schema.operations.upper_bounds import UpperBounds
 
 MAX_CACHED_CHARACTERS = 300_000
 """Total length of the cached documents, in characters: about 200 usual ones with their plans, at most some 100 MB."""
+
+MAX_PREPARED_CHARACTERS = 5_000
+"""The longest document that is prepared on the event loop: that takes a few milliseconds, a tenth of reading it."""
+
+MAX_PREDICTED_CHARACTERS = 300
+"""The longest document whose calls are predicted on the event loop. A longer one may unfold to 10,000 selections."""
+
+_CHARACTERS_PER_PREDICTED = 10
+"""The size of a character whose calls are predicted, as characters that are read."""
 
 ResultT = TypeVar("ResultT")
 
@@ -87,9 +105,21 @@ class GatewaySchema(strawberry.Schema):
         self, document: ParsedDocument, variables: Mapping[str, Any] | None, prepare: Callable[[], ResultT]
     ) -> ResultT:
         """Call a function that prepares an operation, in the worker thread if that takes long."""
-        if document.is_long or has_many_values(variables or {}):
-            return await self.documents.worker.run(prepare)
+        characters, values = len(document.text), count_values(variables or {})
+        if characters > MAX_PREPARED_CHARACTERS or values > MAX_INLINE_VALUES:
+            return await self.documents.worker.run(prepare, characters + CHARACTERS_PER_VALUE * values)
         return prepare()
+
+    def enforce_budget(
+        self, document: ParsedDocument, context: Context, executor: CompiledExecutor, bounds: UpperBounds
+    ) -> Awaitable[None] | None:
+        """Call `operation_budget.enforce_budget`. Returns its awaitable if it takes long, in the worker thread."""
+        enforce = partial(enforce_budget, context, self.limits.budget, executor, bounds)
+        characters = len(document.text)
+        if characters > MAX_PREDICTED_CHARACTERS and needs_prediction(context, self.limits.budget, bounds):
+            return self.documents.worker.run(enforce, _CHARACTERS_PER_PREDICTED * characters)
+        enforce()
+        return None
 
     async def execute(
         self,
@@ -134,7 +164,7 @@ class GatewaySchema(strawberry.Schema):
         _check_operation_type(document, operation_name, allowed_operation_types)
         context = context_value if isinstance(context_value, Context) else None
 
-        def prepare() -> CompiledExecutor:
+        def prepare() -> tuple[CompiledExecutor, UpperBounds | None]:
             executor = build_executor(
                 self,
                 document,
@@ -144,12 +174,14 @@ class GatewaySchema(strawberry.Schema):
                 root=root_value,
                 extensions=operation_extensions,
             )
-            if context is not None:
-                enforce_budget(context, self.limits.budget, executor)
-            return executor
+            return executor, None if context is None else find_bounds(context, executor)
 
         try:
-            executor = await self.prepare(document, variable_values, prepare)
+            executor, bounds = await self.prepare(document, variable_values, prepare)
+            if context is not None and bounds is not None:
+                enforced = self.enforce_budget(document, context, executor, bounds)
+                if enforced is not None:
+                    await enforced
             result: Any = executor.execute_operation()
             if optimized_is_awaitable(result):
                 result = await result

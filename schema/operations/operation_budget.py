@@ -24,7 +24,26 @@ class OperationBudget:
     max_objects: int = 20_000
 
 
-def enforce_budget(context: Context, budget: OperationBudget, executor: Executor[Any]) -> None:
+def find_bounds(context: Context, executor: Executor[Any]) -> UpperBounds:
+    """Find the upper bounds of an operation: once for each document, if they depend on no variable."""
+    max_page_size = context.limits.max_page_size
+    plans = executor.plans if isinstance(executor, CompiledExecutor) else None
+    key = (UpperBounds, id(executor.operation), max_page_size)
+    if plans is not None and key in plans.facts:
+        return cast("UpperBounds", plans.facts[key])
+    reader = OperationReader.from_prepared(executor)
+    bounds = find_upper_bounds(reader, max_page_size)
+    if plans is not None and not reader.has_read_variables:
+        plans.facts[key] = bounds
+    return bounds
+
+
+def needs_prediction(context: Context, budget: OperationBudget, bounds: UpperBounds) -> bool:
+    """Whether the calls of an operation are predicted, which takes ten times as long as to find its upper bounds."""
+    return context.reports_cost or (bounds.calls > budget.max_calls and bounds.objects <= budget.max_objects)
+
+
+def enforce_budget(context: Context, budget: OperationBudget, executor: Executor[Any], bounds: UpperBounds) -> None:
     """Refuse an operation that is predicted to make too many upstream calls, or to show too many objects.
 
     For a subscription, the calls and the objects of one event count. The predicted objects are stored in the context,
@@ -33,31 +52,15 @@ def enforce_budget(context: Context, budget: OperationBudget, executor: Executor
     Raises:
         GraphQLError: A prediction is above the budget.
     """
-    reader = OperationReader.from_prepared(executor)
-    bounds = _find_bounds(reader, executor, context.limits.max_page_size)
     context.predicted_objects = bounds.objects
-    if context.reports_cost:
-        context.predicted_calls = predict_calls(reader, context.limits, bounds.calls)
+    calls = bounds.calls  # the prediction is never above it
+    if needs_prediction(context, budget, bounds):
+        reader = OperationReader.from_prepared(executor)
+        calls = context.predicted_calls = predict_calls(reader, context.limits, bounds.calls)
     if bounds.objects > budget.max_objects:
         raise too_many_objects_error(bounds.objects, budget.max_objects)
-    # The prediction is never above the upper bound, which takes a tenth of the time.
-    if bounds.calls <= budget.max_calls:
-        return
-    calls = context.predicted_calls = context.predicted_calls or predict_calls(reader, context.limits, bounds.calls)
     if calls > budget.max_calls:
         raise too_many_calls_error(calls, budget.max_calls)
-
-
-def _find_bounds(reader: OperationReader, executor: Executor[Any], max_page_size: int) -> UpperBounds:
-    """Find the upper bounds of an operation: once for each document, if they depend on no variable."""
-    plans = executor.plans if isinstance(executor, CompiledExecutor) else None
-    key = (UpperBounds, id(executor.operation), max_page_size)
-    if plans is not None and key in plans.facts:
-        return cast("UpperBounds", plans.facts[key])
-    bounds = find_upper_bounds(reader, max_page_size)
-    if plans is not None and not reader.has_read_variables:
-        plans.facts[key] = bounds
-    return bounds
 
 
 def count_free_objects(executor: Executor[Any], data: dict[str, Any] | None) -> int:

@@ -36,7 +36,7 @@ from schema.engine.public_errors import OperationRefusedError, to_graphql_errors
 from schema.graph.subscriptions import TypedFeed
 from schema.operations.event_execution import EventSelection, EventSelectionKey
 from schema.operations.gateway_schema import GatewaySchema
-from schema.operations.operation_budget import enforce_budget
+from schema.operations.operation_budget import find_bounds
 
 
 class SubscriptionRefusedError(Exception):
@@ -108,8 +108,10 @@ async def start_subscription(
         key = _selection_key(document, executor.operation, variables, context)
         selection = schema.event_selections.get(key)
         if selection is None:
-            enforce = partial(enforce_budget, context, schema.limits.budget, executor)
-            await schema.prepare(document, variables, enforce)
+            bounds = await schema.prepare(document, variables, partial(find_bounds, context, executor))
+            enforced = schema.enforce_budget(document, context, executor, bounds)
+            if enforced is not None:
+                await enforced
         typed_feed = await _open_typed_feed(executor)
     except (OperationRefusedError, GraphQLError) as refusal:
         errors = to_public_errors(to_graphql_errors(refusal))

@@ -11,15 +11,18 @@ from strawberry.types.arguments import convert_arguments
 
 from schema.engine.context import Context
 from schema.engine.documents import MAX_INLINE_CHARACTERS, DocumentCache, DocumentReader
-from schema.engine.variable_limits import MAX_INLINE_VALUES, has_many_values
+from schema.engine.variable_limits import MAX_INLINE_VALUES, MAX_INPUT_VALUES, count_values
 from schema.engine.worker_thread import WorkerThread
-from schema.operations import gateway_schema
-from schema.operations.operation_budget import enforce_budget
-from tests.schema.builders import SCHEMA, conversation, execute
+from schema.operations import operation_budget
+from schema.operations.call_prediction import predict_calls
+from schema.operations.upper_bounds import find_upper_bounds
+from tests.schema.builders import SCHEMA, conversation
 
 CREATE = (
     "mutation($messages: [NewMessageInput!]) { createThread(input: {messages: $messages}) { userErrors { code } } }"
 )
+
+LONG = [(5_000, False, True), (300, True, True)]
 
 
 @pytest.fixture
@@ -30,11 +33,38 @@ async def worker() -> Any:
 
 
 async def test_computations_run_in_one_other_thread_and_raise_to_their_caller(worker: WorkerThread) -> None:
-    threads = await asyncio.gather(*(worker.run(threading.get_ident) for _ in range(5)))
+    threads = await asyncio.gather(*(worker.run(threading.get_ident, 1) for _ in range(5)))
     assert len(set(threads)) == 1
     assert threads[0] != threading.get_ident()
     with pytest.raises(ZeroDivisionError):
-        await worker.run(lambda: 1 // 0)
+        await worker.run(lambda: 1 // 0, 1)
+
+
+async def test_of_those_that_wait_the_smallest_runs_first_and_of_equal_ones_the_first(worker: WorkerThread) -> None:
+    go_on, ran = threading.Event(), list[str]()
+    blocking = asyncio.create_task(worker.run(go_on.wait, 1))
+    await asyncio.sleep(0)
+    sizes = {"large": 100, "small": 2, "middle": 50, "second middle": 50}
+    waiting = [asyncio.create_task(worker.run(partial(ran.append, name), size)) for name, size in sizes.items()]
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    waiting.append(asyncio.create_task(worker.run(partial(ran.append, "late"), 3)))
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(blocking, *waiting, return_exceptions=True)
+    assert ran == ["late", "middle", "second middle", "large"]
+
+
+async def test_those_that_wait_are_cancelled_with_the_worker(worker: WorkerThread) -> None:
+    go_on = threading.Event()
+    running = asyncio.create_task(worker.run(go_on.wait, 1))
+    waiting = asyncio.create_task(worker.run(lambda: 1, 1))
+    await asyncio.sleep(0)
+    worker.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    go_on.set()
+    assert await running
 
 
 async def test_a_computation_that_has_not_begun_is_dropped_with_its_caller(worker: WorkerThread) -> None:
@@ -44,15 +74,15 @@ async def test_a_computation_that_has_not_begun_is_dropped_with_its_caller(worke
         begun.set()
         go_on.wait()
 
-    first = asyncio.create_task(worker.run(block))
-    second = asyncio.create_task(worker.run(lambda: ran.append("second")))
+    first = asyncio.create_task(worker.run(block, 1))
+    second = asyncio.create_task(worker.run(lambda: ran.append("second"), 1))
     await asyncio.to_thread(begun.wait)
     second.cancel()
     with pytest.raises(asyncio.CancelledError):
         await second
     go_on.set()
     await first
-    await worker.run(lambda: ran.append("third"))
+    await worker.run(lambda: ran.append("third"), 1)
     assert ran == ["third"]
 
 
@@ -80,19 +110,27 @@ async def test_a_long_or_invalid_document_is_read_in_the_worker_thread_and_a_val
     documents.worker.close()
 
 
-@pytest.mark.parametrize("is_long", [False, True])
-async def test_a_long_document_is_prepared_in_the_worker_thread(monkeypatch: pytest.MonkeyPatch, is_long: bool) -> None:
+@pytest.mark.parametrize(("length", "reports_cost", "in_worker"), [(1, True, False), (4_000, False, False), *LONG])
+async def test_a_document_is_prepared_in_the_worker_thread_if_that_takes_long(
+    monkeypatch: pytest.MonkeyPatch, length: int, reports_cost: bool, in_worker: bool
+) -> None:
     threads = []
 
-    def recorded(*arguments: Any) -> None:
+    def recorded(*arguments: Any) -> Any:
         threads.append(threading.get_ident())
-        enforce_budget(*arguments)
+        return find_upper_bounds(*arguments)
 
-    monkeypatch.setattr(gateway_schema, "enforce_budget", recorded)
-    spaces = " " * (MAX_INLINE_CHARACTERS if is_long else 1)
-    result = await execute(conversation(1), '{ thread(id: "thread_1") { upstreamId' + spaces + "} }")
+    def recorded_prediction(*arguments: Any) -> Any:
+        threads[:] = [threading.get_ident()]
+        return predict_calls(*arguments)
+
+    monkeypatch.setattr(operation_budget, "find_upper_bounds", recorded)
+    monkeypatch.setattr(operation_budget, "predict_calls", recorded_prediction)
+    document = '{ thread(id: "thread_1") { upstreamId' + " " * length + "} }"
+    context = Context(conversation(1), reports_cost=reports_cost)
+    result = await SCHEMA.execute(document, context_value=context)
     assert result.data == {"thread": {"upstreamId": "thread_1"}}
-    assert [thread == threading.get_ident() for thread in threads] == [not is_long]
+    assert [thread != threading.get_ident() for thread in threads] == [in_worker]
 
 
 @pytest.mark.parametrize(("count", "is_long"), [(32, False), (1_000, True)])
@@ -102,9 +140,9 @@ async def test_a_long_input_is_converted_in_the_worker_thread(
     in_thread: list[Any] = []
     run = WorkerThread.run
 
-    async def recorded(worker: WorkerThread, compute: Any) -> Any:
+    async def recorded(worker: WorkerThread, compute: Any, size: int) -> Any:
         in_thread.append(compute.func if isinstance(compute, partial) else compute)
-        return await run(worker, compute)
+        return await run(worker, compute, size)
 
     monkeypatch.setattr(WorkerThread, "run", recorded)
     messages = [{"content": {"text": "a"}}] * count
@@ -127,11 +165,15 @@ async def test_a_long_input_is_converted_in_the_worker_thread(
     ],
 )
 def test_values_are_counted_at_any_depth(variables: dict[str, Any], are_many: bool) -> None:
-    assert has_many_values(variables) is are_many
+    assert (count_values(variables) > MAX_INLINE_VALUES) is are_many
+
+
+def test_values_are_counted_no_further_than_to_the_limit() -> None:
+    assert [count_values({"a": [1] * count}) for count in (7, 20_000)] == [8, MAX_INPUT_VALUES + 1]
 
 
 async def test_a_worker_that_was_closed_starts_anew() -> None:
     worker = WorkerThread()
     for _ in range(2):
-        assert await worker.run(lambda: 1) == 1
+        assert await worker.run(lambda: 1, 1) == 1
         worker.close()

@@ -16,7 +16,7 @@ from schema.engine.context import Context
 from schema.engine.documents import ParsedDocument
 from schema.engine.executor import build_executor
 from schema.engine.public_errors import OperationRefusedError
-from schema.operations.operation_budget import enforce_budget
+from schema.operations.operation_budget import enforce_budget, find_bounds
 from schema.root import build_schema
 from tests.schema.builders import conversation
 from tests.schema.random_operations import operations
@@ -64,7 +64,7 @@ def read(document: str) -> tuple[int, ParsedDocument]:
 def prepare(document: ParsedDocument, variables: dict[str, Any], context: Context) -> None:
     try:
         executor = build_executor(SCHEMA, document, operation_name=None, variables=variables, context=context)
-        enforce_budget(context, SCHEMA.limits.budget, executor)
+        enforce_budget(context, SCHEMA.limits.budget, executor, find_bounds(context, executor))
     except (OperationRefusedError, GraphQLError):
         pass  # the work until a refusal counts too
 

@@ -7,7 +7,7 @@ from graphql import GraphQLError
 
 from schema.engine.context import Context
 from schema.operations.call_prediction import predict_calls
-from schema.operations.operation_budget import OperationBudget, enforce_budget, too_many_calls_error
+from schema.operations.operation_budget import OperationBudget, enforce_budget, find_bounds, too_many_calls_error
 from schema.operations.upper_bounds import UpperBounds, find_upper_bounds
 from schema.root import build_schema
 from tests.schema.builders import SCHEMA, conversation
@@ -123,7 +123,8 @@ async def test_a_reported_prediction_is_stored_within_and_above_the_budget() -> 
     for most, refused in ((2, False), (1, True)):
         context, error = Context(conversation(), reports_cost=True), None
         try:
-            enforce_budget(context, OperationBudget(max_calls=most), build_core_executor(TWO_CALLS))
+            executor = build_core_executor(TWO_CALLS)
+            enforce_budget(context, OperationBudget(max_calls=most), executor, find_bounds(context, executor))
         except GraphQLError as raised:
             error = raised
         assert (context.predicted_calls, error is not None) == (2, refused)
