@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import ctypes
 import gc
 import signal
@@ -37,10 +38,8 @@ The event loop waits so long after each of its system calls, and a request takes
 five times as long.
 """
 
-M_MMAP_THRESHOLD = -3
-"""The parameter of the C library's `mallopt`: blocks from this size on are given back when they are free."""
-
-LARGE_BLOCK_BYTES = 1 << 20
+MEMORY_RETURN_SECONDS = 1.0
+"""How often free memory is given back. It takes 0.02 ms when there is none, and 50 ms for 150 MB."""
 
 COMMANDS = {
     "demo": "run the gateway over the bundled emulator with demo data: no key, no network",
@@ -182,8 +181,7 @@ async def _run(command: str, settings: Settings) -> int:
             await _start_emulator(stack, settings)
         tune_garbage_collector()
         sys.setswitchinterval(SWITCH_SECONDS)
-        return_large_blocks()
-        await stop.wait()
+        await return_memory_until(stop)
         _print("Stopping.")
     return 0
 
@@ -200,15 +198,18 @@ def tune_garbage_collector() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-def return_large_blocks() -> None:
-    """Let the C library, where it can, give large blocks of memory back to the system as soon as they are free.
+async def return_memory_until(stop: asyncio.Event) -> None:
+    """Let the C library, where it can, give free memory back to the system now and then, until the process stops.
 
-    By its own rule, glibc keeps blocks as large as the largest one that was ever freed. After a few answers of many
-    megabytes, a process stayed that large.
+    By itself, glibc gives back only what is free above the last block in use. A process that had held 200 bodies of
+    1 MB stayed at 200 MB, nearly all of it free.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
+    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    while not stop.is_set():
+        if give_back is not None:
+            give_back(0)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), MEMORY_RETURN_SECONDS)
 
 
 async def _start_demo(stack: AsyncExitStack, settings: Settings) -> None:

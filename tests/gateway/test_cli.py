@@ -1,8 +1,10 @@
+import asyncio
 import gc
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -189,3 +191,17 @@ def test_the_garbage_collector_skips_present_objects_and_runs_less_often() -> No
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert printed.split("\n")[0] == f"{GC_THRESHOLDS} True True"
     assert gc.get_threshold() == before
+
+
+async def test_free_memory_is_given_back_until_the_process_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, given_back = asyncio.Event(), []
+
+    def give_back(padding: int) -> None:
+        given_back.append(padding)
+        if len(given_back) == 3:
+            stop.set()
+
+    monkeypatch.setattr(cli.ctypes, "CDLL", lambda _: SimpleNamespace(malloc_trim=give_back))
+    monkeypatch.setattr(cli, "MEMORY_RETURN_SECONDS", 0)
+    await cli.return_memory_until(stop)
+    assert given_back == [0, 0, 0]

@@ -1,6 +1,7 @@
 """Tests that what clients together do not finish or do not read is bounded, and is freed when they leave."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -10,6 +11,7 @@ from gateway.compose import DEMO_KEY
 from gateway.server import app as server_app
 from gateway.server import endpoint as server_endpoint
 from gateway.server.app import UNFINISHED_BYTES
+from gateway.server.sockets.connection import Connection
 from gateway.server.sockets.connection_limits import ConnectionLimits
 from tests.attacks.wires import INIT, UPGRADE, frame, post
 from tests.support.emulator import Emulator
@@ -62,6 +64,21 @@ async def test_messages_of_all_sockets_that_do_not_end_are_bounded_together_with
         writer.close()
         await writer.wait_closed()
     await until(lambda: unfinished.held_bytes == 0)
+
+
+def connections() -> int:
+    return sum(isinstance(each, Connection) for each in gc.get_objects())
+
+
+async def test_a_socket_that_left_in_the_middle_of_a_message_is_freed_before_its_next_ping(gateway: Gateway) -> None:
+    before = connections()
+    _, writer = await open_socket(gateway, PART)
+    await until(lambda: gateway.app[UNFINISHED_BYTES].held_bytes == 30_004)
+    writer.transport.abort()
+    await until(lambda: gateway.app[UNFINISHED_BYTES].held_bytes == 0)
+    for _ in range(20):  # turns of the event loop, in which the handler ends
+        await asyncio.sleep(0)
+    assert connections() == before
 
 
 async def test_a_message_in_parts_is_no_longer_held_once_it_has_ended(gateway: Gateway) -> None:

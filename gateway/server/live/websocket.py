@@ -98,6 +98,8 @@ async def serve_websocket(request: web.Request, services: SocketServices) -> web
         except ConnectionError:
             pass  # lost while sending
         finally:
+            # A handler that is cancelled leaves its next ping behind, which would hold the lost connection until then.
+            socket._cancel_heartbeat()
             init_timer.cancel()
             connections.unregister(operations)
             operations.stop_all()
