@@ -7,14 +7,17 @@ import pytest
 from playwright.async_api import Page
 
 from tests.support.browser import open_browser
-from tests.support.dev_servers import running_next, running_vite
+from tests.support.dev_servers import (
+    SHOWN_ADDRESS,
+    SHOWN_NEXT_CONFIG,
+    proxy_config,
+    running_next,
+    running_vite,
+    usual_proxy_configs,
+)
 from tests.support.graphql import GraphQLClient
-from tests.support.pages import PAGES
 
 pytestmark = pytest.mark.browser
-
-SHOWN_ADDRESS = "http://127.0.0.1:8000"
-SHOWN_VITE_CONFIG, SHOWN_NEXT_CONFIG = [block.text for block in PAGES["README.md"].blocks if block.language == "js"]
 
 # One operation by each transport, as a page's own script sends it. Nothing is sent but what every client sends.
 CALLS = """async (endpoint) => {
@@ -46,10 +49,6 @@ CALLS = """async (endpoint) => {
 }"""
 
 
-def proxy_config(gateway_url: str, options: str) -> str:
-    return f'export default {{ server: {{ proxy: {{ "/graphql": {{ target: "{gateway_url}", {options} }} }} }} }}'
-
-
 async def assert_all_transports_work(page: Page, *endpoints: str) -> None:
     for endpoint in endpoints:
         found: dict[str, Any] = await page.evaluate(CALLS, endpoint)
@@ -59,13 +58,7 @@ async def assert_all_transports_work(page: Page, *endpoints: str) -> None:
 
 
 async def test_a_page_of_vites_development_server_works_at_once(demo_gateway: str, tmp_path: Path) -> None:
-    configs = {
-        "readme": SHOWN_VITE_CONFIG.replace(SHOWN_ADDRESS, demo_gateway),
-        "change_origin": proxy_config(demo_gateway, "ws: true, changeOrigin: true"),
-        "forwarded": proxy_config(demo_gateway, "ws: true, xfwd: true"),
-        "change_origin_forwarded": proxy_config(demo_gateway, "ws: true, xfwd: true, changeOrigin: true"),
-    }
-    with running_vite(tmp_path, configs) as servers:
+    with running_vite(tmp_path, usual_proxy_configs(demo_gateway)) as servers:
         async with open_browser() as browser:
             for server in servers.values():
                 await browser.page.goto(server)

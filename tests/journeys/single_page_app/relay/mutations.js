@@ -1,0 +1,77 @@
+import { graphql, useMutation } from "react-relay";
+import { accepted } from "../shared/results.js";
+
+export function useStart() {
+  const commit = usePromise(graphql`
+    mutation mutationsStartMutation($input: CreateThreadAndRunInput!) {
+      createThreadAndRun(input: $input) {
+        thread {
+          upstreamId
+        }
+        userErrors {
+          message
+        }
+      }
+    }
+  `);
+  return async ({ assistantId, text }) => {
+    const thread = { messages: [{ content: [{ text }] }], metadata: { title: text.slice(0, 60) } };
+    return accepted((await commit({ input: { assistantId, thread } })).createThreadAndRun);
+  };
+}
+
+export function useSend({ thread, connectionId }) {
+  const commit = usePromise(graphql`
+    mutation mutationsSendMutation($message: CreateMessageInput!, $run: CreateRunInput!, $connections: [ID!]!) {
+      createMessage(input: $message) {
+        message @appendNode(connections: $connections, edgeTypeName: "MessageEdge") {
+          id
+          role
+          text
+          assistant {
+            name
+          }
+        }
+        userErrors {
+          message
+        }
+      }
+      createRun(input: $run) {
+        run {
+          id
+        }
+        userErrors {
+          message
+        }
+      }
+    }
+  `);
+  return async ({ assistantId, text }) => {
+    const { createMessage, createRun } = await commit({
+      message: { threadId: thread.id, content: [{ text }] },
+      run: { threadId: thread.id, assistantId },
+      connections: [connectionId],
+    });
+    accepted(createMessage);
+    return accepted(createRun);
+  };
+}
+
+export function useAnswer() {
+  const commit = usePromise(graphql`
+    mutation mutationsAnswerMutation($input: SubmitToolOutputsInput!) {
+      submitToolOutputs(input: $input) {
+        userErrors {
+          message
+        }
+      }
+    }
+  `);
+  return async (input) => accepted((await commit({ input })).submitToolOutputs);
+}
+
+function usePromise(mutation) {
+  const [commit] = useMutation(mutation);
+  return (variables) =>
+    new Promise((resolve, reject) => commit({ variables, onCompleted: resolve, onError: reject }));
+}

@@ -1,0 +1,18 @@
+import { Composer } from "./Composer.jsx";
+
+/** An empty conversation, whose first message starts a thread. */
+export function NewConversation({ client, assistantId, openThread }) {
+  const start = client.useStart();
+  return (
+    <main>
+      <h2 className="title">New conversation</h2>
+      <div className="scroller" />
+      <Composer
+        submit={async (text) => {
+          const { thread } = await start({ assistantId, text });
+          openThread(thread.upstreamId);
+        }}
+      />
+    </main>
+  );
+}

@@ -1,0 +1,170 @@
+"""A single-page app, written as a frontend team writes it, works from another origin and through Vite's proxy."""
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, Request, WebSocket, expect
+
+from gateway.compose import DEMO_KEY
+from gateway.identity.allowed_origins import LOCALHOST_PAGES
+from tests.support.browser import open_browser
+from tests.support.dev_servers import running_vite, usual_proxy_configs
+from tests.support.emulator import Emulator, running_emulator
+from tests.support.full_runs import long_except
+from tests.support.gateway import running_gateway
+from tests.support.single_page_app import copy_app, serving_files
+
+# The first run installs the packages and builds the app.
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+JOURNAL = "thread_demoWorkJournal000000001"
+SETTINGS = {"threadIds": [JOURNAL, "thread_demoQuarterlySales000001", "thread_demoTripToKyoto000000001"]}
+ASSISTANTS = ("Travel concierge", "Data analyst 📊", "Release writer", "Support desk")
+TRANSPORTS = ("websocket", "event-stream")
+every_client = pytest.mark.parametrize("client", long_except(("relay",), ["relay"]))
+
+# The emulator's clock moves only here. An answer begins 1.4 seconds after its question, and takes a second.
+SOME_WORDS_SECONDS, MORE_WORDS_SECONDS, LONG_ENOUGH_SECONDS = 1.6, 0.3, 60.0
+
+# Reports each text that a message of an assistant ever shows.
+WATCH_TEXTS = """addEventListener("DOMContentLoaded", () => new MutationObserver(() => {
+    for (const message of document.querySelectorAll(".message.assistant"))
+        noteText(message.dataset.id, message.querySelector("p").textContent);
+}).observe(document, { childList: true, characterData: true, subtree: true }))"""
+
+
+class ChatPage:
+    """The app as a user operates it. Remembers each text that a message showed, and each subscription's transport."""
+
+    def __init__(self, page: Page, emulator: Emulator) -> None:
+        self.page, self.emulator = page, emulator
+        self.messages = page.locator(".message")
+        self.newest_text = self.messages.last.locator("p")
+        self.status = page.get_by_role("status")
+        self.shown_texts: dict[str, list[str]] = {}
+        self.transports: list[str] = []
+
+    async def watch(self) -> None:
+        await self.page.expose_function("noteText", self._on_text)
+        await self.page.add_init_script(WATCH_TEXTS)
+        self.page.on("websocket", self._on_web_socket)
+        self.page.on("request", self._on_request)
+
+    def _on_text(self, message_id: str, text: str) -> None:
+        self.shown_texts.setdefault(message_id, []).append(text)
+
+    def _on_web_socket(self, socket: WebSocket) -> None:
+        if socket.url.endswith("/graphql"):  # a development server's page has a socket of its own too
+            self.transports.append("websocket")
+
+    def _on_request(self, request: Request) -> None:
+        if request.headers.get("accept") == "text/event-stream":
+            self.transports.append("event-stream")
+
+    async def send(self, text: str) -> None:
+        await self.page.get_by_label("Message").fill(text)
+        await self.page.get_by_role("button", name="Send").click()
+        await expect(self.status).to_have_text("queued")
+
+    async def watch_answer_begin(self) -> str:
+        """Return the beginning of an answer after it has grown twice."""
+        self.emulator.clock.advance(SOME_WORDS_SECONDS)
+        await expect(self.newest_text).to_contain_text("Here is")
+        some = await self.newest_text.text_content() or ""
+        self.emulator.clock.advance(MORE_WORDS_SECONDS)
+        await expect(self.newest_text).not_to_have_text(some)
+        await expect(self.status).to_have_text("in progress")
+        return await self.newest_text.text_content() or ""
+
+    async def watch_run_end(self) -> str:
+        """Return the whole answer. No letter was shown twice: all that the page showed is a beginning of it."""
+        self.emulator.clock.advance(LONG_ENOUGH_SECONDS)
+        await expect(self.status).to_have_text("completed")
+        whole = await self.newest_text.text_content() or ""
+        shown = self.shown_texts[await self.messages.last.get_attribute("data-id") or ""]
+        assert [text for text in shown if not whole.startswith(text)] == []
+        return whole
+
+    async def ask_and_reload_in_the_middle(self, transport: str, question: str) -> None:
+        """Send a message, and reload the page once a part of the answer is there."""
+        self.transports.clear()
+        await self.page.get_by_label("Subscriptions over").select_option(transport)
+        await self.page.get_by_label("Release writer").check()
+        await self.send(question)
+        begun = await self.watch_answer_begin()
+        await self.page.reload()
+        await expect(self.status).to_have_text("in progress")
+        await expect(self.newest_text).to_contain_text(begun)
+        whole = await self.watch_run_end()
+        assert whole.startswith(begun)
+        assert len(begun) < len(whole)
+        assert set(self.transports) == {transport}
+
+    async def expect_what_the_api_holds(self, thread_id: str) -> None:
+        """Hold that the newest messages of the page are those of the thread."""
+        page = await self.emulator.get(f"/threads/{thread_id}/messages?limit=4", key=DEMO_KEY)
+        stored = [message["content"][0]["text"]["value"] for message in reversed(page["data"])]
+        assert (await self.messages.locator("p").all_text_contents())[-4:] == stored
+
+
+@every_client
+async def test_a_page_of_another_origin_holds_a_conversation(client: str, tmp_path: Path) -> None:
+    async with (
+        running_emulator(seed_keys=(DEMO_KEY,)) as emulator,
+        serving_files(tmp_path) as origin,
+        running_gateway(emulator.url, gateway_allowed_origins=origin, gateway_cache=True) as gateway,
+        open_browser() as browser,
+    ):
+        copy_app(tmp_path, **SETTINGS, endpoint=f"{gateway.url}/graphql", authorization=f"Bearer {DEMO_KEY}")
+        page, chat = browser.page, ChatPage(browser.page, emulator)
+        await chat.watch()
+        await page.goto(f"{origin}/{client}.html")
+        await expect(page.get_by_role("radio")).to_have_count(len(ASSISTANTS))
+        for name in ASSISTANTS:
+            await expect(page.get_by_label(name)).to_be_visible()
+
+        await page.get_by_role("link", name="Work journal").click()
+        await expect(chat.messages).to_have_count(20)
+        await page.get_by_role("button", name="Show earlier messages").click()
+        await expect(chat.messages).to_have_count(40)
+        await expect(chat.messages.first).to_contain_text("Day 51 ")
+        await expect(chat.newest_text).to_contain_text("Noted for day 70:")
+        await browser.save_screenshot(f"single-page-app-{client}-conversation")
+
+        for transport in TRANSPORTS:
+            await chat.ask_and_reload_in_the_middle(transport, f"What did I do over {transport}? 😀 And next?")
+        await chat.expect_what_the_api_holds(JOURNAL)
+
+        await page.get_by_role("link", name="New conversation").click()
+        await page.get_by_label("Travel concierge").check()
+        await chat.send("A Saturday in Nara, please.")
+        emulator.clock.advance(LONG_ENOUGH_SECONDS)
+        await page.get_by_label("get_weather").fill("sunny, 21 °C")
+        await page.get_by_label("find_trains").fill("9:14 from Kyoto")
+        await browser.save_screenshot(f"single-page-app-{client}-tool-calls")
+        await page.get_by_role("button", name="Submit outputs").click()
+        await expect(page.get_by_role("button", name="Submit outputs")).to_have_count(0)
+        assert "- get_weather: sunny, 21 °C\n- find_trains: 9:14 from Kyoto" in await chat.watch_run_end()
+        await browser.save_screenshot(f"single-page-app-{client}-answered")
+        assert browser.console_errors == []
+        assert browser.foreign_requests == []
+
+
+@every_client
+async def test_the_page_works_through_vites_proxy_in_its_usual_forms(client: str, tmp_path: Path) -> None:
+    async with (
+        running_emulator(seed_keys=(DEMO_KEY,)) as emulator,
+        running_gateway(emulator.url, upstream_api_key=DEMO_KEY, gateway_allowed_origins=LOCALHOST_PAGES) as gateway,
+        open_browser() as browser,
+    ):
+        copy_app(tmp_path, **SETTINGS, endpoint="/graphql")
+        chat = ChatPage(browser.page, emulator)
+        await chat.watch()
+        with running_vite(tmp_path, usual_proxy_configs(gateway.url)) as servers:
+            for form, server in servers.items():
+                await browser.page.goto(f"{server}/{client}.html#{JOURNAL}")
+                for transport in TRANSPORTS:
+                    await chat.ask_and_reload_in_the_middle(transport, f"Does {form} pass on {transport}? Does it?")
+            await chat.expect_what_the_api_holds(JOURNAL)
+        assert browser.console_errors == []
+        assert browser.foreign_requests == []
