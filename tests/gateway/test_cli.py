@@ -1,4 +1,5 @@
 import asyncio
+import ctypes
 import gc
 import sqlite3
 import subprocess
@@ -201,7 +202,7 @@ async def test_free_memory_is_given_back_until_the_process_stops(monkeypatch: py
         if len(given_back) == 3:
             stop.set()
 
-    monkeypatch.setattr(cli.ctypes, "CDLL", lambda _: SimpleNamespace(malloc_trim=give_back))
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(malloc_trim=give_back))
     monkeypatch.setattr(cli, "MEMORY_RETURN_SECONDS", 0)
     await cli.return_memory_until(stop)
     assert given_back == [0, 0, 0]
