@@ -188,3 +188,17 @@ def test_items_are_merged_by_index_unless_they_stand_elsewhere_in_the_text() -> 
         {"text": "c"},
         5,
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "merged"),
+    [
+        ({"index": 0, "logs": "a"}, {"index": 0, "logs": "a"}, {"index": 0, "logs": "aa"}),
+        (CITED, CITED, CITED),
+        (CITED, {"index": 0, "start_index": 2, "quote": "q"}, CITED | {"quote": "q"}),
+    ],
+)
+def test_a_piece_of_an_item_is_merged_unless_it_is_the_same_part_of_a_text_again(
+    first: dict[str, Any], second: dict[str, Any], merged: dict[str, Any]
+) -> None:
+    assert merge_items(merge_items([], [first]), [second]) == [merged]

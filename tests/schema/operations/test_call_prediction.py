@@ -66,6 +66,7 @@ THREAD = '{ thread(id: "thread_1") { %s } }'
         (THREAD % "metadata messages { nodes { text } }", 2),
         (THREAD % "id messages { nodes { text } } runs { nodes { status } }", 2),
         (THREAD % "activeRun { status } runs(last: 5) { nodes { status } }", 1),
+        (THREAD % "__typename id upstreamId activeRun { id } messages { nodes { id } } runs { nodes { id } }", 2),
         ('{ threadsByIds(ids: ["x", "no id", "y"]) { metadata runs { nodes { id } } } }', 4),
         ('{ thread(id: "no id") { metadata } }', 0),
         (f'{{ run(id: "{RUN}") {{ id messages {{ nodes {{ text }} }} }} }}', 2 + 4),
@@ -91,6 +92,7 @@ THREAD = '{ thread(id: "thread_1") { %s } }'
         (THREAD % "runs(first: 3) { nodes { thread { messages { nodes { id } } } } }", 1 + 1),
         # ---- references
         (THREAD % "messages(last: 3) { nodes { run { id thread { id } } assistant { id } thread { id } } }", 1),
+        (THREAD % "messages(last: 3) { nodes { assistant { __typename id upstreamId } } }", 1),
         (THREAD % "messages(last: 3) { nodes { run { status } assistant { name } } }", 1 + 3 + 3),
         (THREAD % "messages(last: 3) { nodes { run { status assistant { name } } } }", 1 + 3 + 3),
         (THREAD % "messages(last: 3) { nodes { thread { metadata runs { nodes { id } } } } }", 1 + 1 + 1),
