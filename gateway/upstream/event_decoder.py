@@ -24,6 +24,9 @@ from schema.contract.wire import MessageObject, RunObject, RunStepObject, Thread
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """Largest accepted event, in bytes. A message has at most 256,000 characters."""
 
+MAX_DELTA_DEPTH = 100
+"""How deep a delta may be nested. Deltas are merged by recursion, and no known one is nested ten deep."""
+
 _EVENTS_OF_OBJECTS = TERMINAL_STATUSES | {"created", "queued", "in_progress", "requires_action", "cancelling"}
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -161,6 +164,8 @@ def _read_object(name: str | None, parsed: dict[str, Any], data: bytes, credenti
     if kind == "error":
         return StreamEvent(name, error=_reported_error(data, credential))
     if kind in _DELTA_KINDS:
+        if data.count(b"{") + data.count(b"[") > MAX_DELTA_DEPTH:
+            _check_depth(parsed)
         return StreamEvent(name, delta=parsed | {"object": kind})
     decoder = _DECODERS.get(kind)
     if decoder is None:
@@ -168,6 +173,16 @@ def _read_object(name: str | None, parsed: dict[str, Any], data: bytes, credenti
     wire = decode_kind(decoder, kind, data)
     check_id(wire.id, f"a {kind} object")
     return StreamEvent(name, wire=wire)
+
+
+def _check_depth(delta: dict[str, Any]) -> None:
+    level: list[Any] = [delta]
+    for _ in range(MAX_DELTA_DEPTH):
+        containers = [part for part in level if isinstance(part, dict | list)]
+        level = [part for one in containers for part in (one.values() if isinstance(one, dict) else one)]
+        if not level:
+            return
+    raise UnexpectedReplyError(f"a delta that is nested at most {MAX_DELTA_DEPTH} deep", "a deeper one")
 
 
 def _kind_from_event_name(name: str, *, is_named: bool) -> str:

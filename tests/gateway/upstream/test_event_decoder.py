@@ -247,3 +247,17 @@ def test_comments_are_not_counted_as_part_of_an_event() -> None:
 def test_any_bytes_are_read_without_an_exception(data: bytes) -> None:
     for event in read(data + b"\n\n"):
         assert isinstance(event, StreamEvent)
+
+
+@pytest.mark.parametrize(("depth", "is_read"), [(1, True), (95, True), (96, False), (900, False)])
+def test_a_delta_that_is_nested_too_deep_to_be_merged_is_unreadable(depth: int, is_read: bool) -> None:
+    call = b'{"index": 0, "mcp": ' + b"[1," * depth + b"1" + b"]" * depth + b"}"
+    delta = b'{"id": "step_1", "delta": {"step_details": {"tool_calls": [' + call + b"]}}}"
+    event = parse_event("thread.run.step.delta", delta)
+    assert (event.delta is not None, event.decode_error is None) == (is_read, is_read)
+
+
+def test_a_delta_of_many_parts_is_read() -> None:
+    parts = [{"index": index, "type": "text", "text": {"value": "a"}} for index in range(200)]
+    event = parse_event("thread.message.delta", json.dumps({"id": "msg_1", "delta": {"content": parts}}).encode())
+    assert event.delta is not None
