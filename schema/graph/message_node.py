@@ -9,7 +9,7 @@ import strawberry
 
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, ThreadKey
 from schema.contract.kinds import MESSAGE_FILES, MESSAGES, MessageFilePageKey, MessagePageKey
-from schema.contract.paging import CursorScope, window_from_arguments
+from schema.contract.paging import CursorScope, Window, window_from_arguments
 from schema.contract.wire import MessageFileObject, MessageObject
 from schema.engine.context import Context, Info
 from schema.engine.deferred import then
@@ -23,6 +23,9 @@ from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, ListPlanner, Node, Re
 from schema.graph.references import follow_reference
 from schema.graph.scalars import DateTime, Metadata, global_file_ids, to_date_time, to_metadata
 
+_MAX_ADDED_AND_WRITTEN = 40
+"""The messages that a run may add, and some that it may have written already."""
+
 
 def plan_messages(
     context: Context, thread_id: str, run_id: str | None, scope: CursorScope, paging: Mapping[str, Any]
@@ -34,6 +37,17 @@ def plan_messages(
         MessagePageKey(thread_id, run_id, window),
         scope,
         lambda wire: Message(key=MessageKey(thread_id, wire.id), wire=wire),
+    )
+
+
+def plan_newest_messages(context: Context, key: ThreadKey) -> ConnectionPlan[Message]:
+    """Plan the page in which a run's additional messages are found: a thread's newest messages."""
+    return ConnectionPlan(
+        context.loaders.pages(MESSAGES),
+        MessagePageKey(key.thread_id, None, Window(_MAX_ADDED_AND_WRITTEN, "desc")),
+        CursorScope("messages", key),
+        lambda wire: Message(key=MessageKey(key.thread_id, wire.id), wire=wire),
+        proves_owner=False,
     )
 
 

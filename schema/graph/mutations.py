@@ -56,6 +56,7 @@ from schema.graph.inputs import (
 from schema.graph.leaf_types import SubmitToolOutputsAction
 from schema.graph.message_node import Message
 from schema.graph.payloads import (
+    AddedMessage,
     CancelRunPayload,
     CreateAssistantPayload,
     CreateMessagePayload,
@@ -169,7 +170,8 @@ class Mutation:
             thread = read_id(ThreadKey, input.thread_id, "threadId")
             body = _build_body(RunBody, input, "thread_id", assistant_id=_assistant_id(input.assistant_id))
             wire = await api.write(writes.CREATE_RUN, thread, body)
-            return {"run": Run(key=RunKey(thread.thread_id, wire.id), wire=wire), "thread_key": thread}
+            run = Run(key=RunKey(thread.thread_id, wire.id), wire=wire)
+            return {"run": run, "thread_key": thread, "added": _added_messages(body)}
 
         return await _write_once(info, CreateRunPayload, input, write, "threadId")
 
@@ -305,6 +307,13 @@ def _build_body(
 
 def _assistant_id(text: str) -> str:
     return read_id(AssistantKey, text, "assistantId").assistant_id
+
+
+def _added_messages(body: RunBody) -> list[AddedMessage]:
+    return [
+        AddedMessage(message.role, "\n".join(part.text for part in message.content if part.text is not None).strip())
+        for message in body.additional_messages or ()
+    ]
 
 
 def _thread_id_from_run(run: RunObject) -> str:

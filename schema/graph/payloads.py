@@ -5,15 +5,18 @@ If the mutation was refused, the object is null and `userErrors` contain the rea
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import strawberry
 
 from schema.contract.keys import ThreadKey
 from schema.engine.context import Info
+from schema.engine.deferred import then
 from schema.graph.assistant_node import Assistant
 from schema.graph.documented_field import documented_field
-from schema.graph.message_node import Message
+from schema.graph.from_wire import text_from_content
+from schema.graph.message_node import Message, plan_newest_messages
 from schema.graph.references import follow_reference
 from schema.graph.run_node import Run
 from schema.graph.thread_node import Thread
@@ -22,6 +25,13 @@ from schema.graph.user_errors import UserError
 
 def _result_field(description: str) -> Any:
     return strawberry.field(default=None, description=f"{description} Null if the mutation was refused.")
+
+
+class AddedMessage(NamedTuple):
+    """An additional message of a run: its author, and its texts joined by newlines."""
+
+    role: str
+    text: str
 
 
 _DELETED = "The global ID of the deleted object."
@@ -96,9 +106,33 @@ class DeleteMessagePayload(_InThreadPayload):
 
 @strawberry.type(description="The payload of createRun.")
 class CreateRunPayload(_InThreadPayload):
-    """Contains the new run."""
+    """Contains the new run and its additional messages."""
 
     run: Run | None = _result_field("The new run.")
+    added: strawberry.Private[Sequence[AddedMessage]] = ()
+
+    @documented_field
+    def messages(self, info: Info) -> list[Message] | None:
+        """The additional messages that the run added, in order. It costs a call if there are any.
+
+        Null if the mutation was refused, or if they could not be read.
+        """
+        if self.thread_key is None or not self.added:
+            return None if self.thread_key is None else []
+        plan = plan_newest_messages(info.context, self.thread_key)
+        return then(
+            plan.loader.start_load(plan.first_page_key),
+            lambda load: _find_added([plan.make_node(wire) for wire in reversed(load.result().data)], self.added),
+        )
+
+
+def _find_added(messages: list[Message], added: Sequence[AddedMessage]) -> list[Message] | None:
+    """Find the newest messages in a row that have these authors and texts, the oldest first."""
+    shown = [AddedMessage(message.wire.role, text_from_content(message.wire.content).strip()) for message in messages]
+    for start in range(len(shown) - len(added), -1, -1):
+        if shown[start : start + len(added)] == list(added):
+            return messages[start : start + len(added)]
+    return None
 
 
 @strawberry.type(description="The payload of createThreadAndRun.")

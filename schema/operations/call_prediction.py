@@ -1,7 +1,5 @@
 """Predicts the most upstream calls that an operation can make, before it is executed. Pure.
 
-The algorithm:
-
 1. It walks the selections of the operation as execution will, and asks the nodes' own planners which pages they show.
 2. An id that only an answer will contain is replaced by a symbol, an `_UnknownId`. So every object, page and
    reference has a key, although most keys have symbols in them.
@@ -16,8 +14,7 @@ Calls that are shared count once:
 - a reference costs nothing if only fields of its key are selected. An object that came in a page, or a reference back
   to a known key (`message.thread`, `step.run`), is not loaded again;
 - a lookup with only lists selected is proved by a page. `activeRun` is a page of runs.
-
-A page of one run's messages counts `MAX_FURTHER_PAGES` more, since an upstream may ignore which run is asked for.
+- a page of one run's messages counts `MAX_FURTHER_PAGES` more, since an upstream may ignore which run is asked for.
 
 For a subscription it predicts one event, of the type that needs the most calls. The objects of the event cost nothing;
 the selections below them are loaded again for each event. A snapshot is assumed to hold `SNAPSHOT_SIZE` messages and
@@ -46,6 +43,7 @@ from schema.contract.paging import MAX_FURTHER_PAGES, UPSTREAM_PAGE_SIZE, Paging
 from schema.graph.assistant_node import plan_assistants
 from schema.graph.connections import ConnectionPlan
 from schema.graph.id_arguments import read_id, read_node_id
+from schema.graph.message_node import plan_newest_messages
 from schema.graph.nodes import NODE_TYPES
 from schema.graph.queries import MAX_IDS
 from schema.graph.references import PYTHON_ARGUMENT_NAMES
@@ -162,7 +160,7 @@ class _CallCounter:
         if target is None or arguments is None:
             return
         if "input" in arguments:
-            self._add_payload(target.name, nodes, round_)
+            self._add_payload(target.name, nodes, round_, has_added=bool(arguments["input"].get("additionalMessages")))
         elif "id" in arguments or "ids" in arguments:
             ids = arguments["ids"] if "ids" in arguments else [arguments["id"]]
             self._add_lookups(target.name, ids, nodes, round_)
@@ -193,7 +191,7 @@ class _CallCounter:
         keys_by_type: dict[type[NodeKey], set[NodeKey]] = {}
         for text in ids:
             try:
-                key = _read_key(type_name, text)
+                key = read_node_id(text) if type_name == NODE_INTERFACE else read_id(KEY_TYPES[type_name], text)
             except GatewayError:  # execution refuses this id alone
                 continue
             keys_by_type.setdefault(type(key), set()).add(key)
@@ -335,13 +333,19 @@ class _CallCounter:
                 selections += self._object_selections(below.name, inner)
         return selections
 
-    def _add_payload(self, payload: str, nodes: Sequence[FieldNode], round_: _Round) -> None:
+    def _add_payload(self, payload: str, nodes: Sequence[FieldNode], round_: _Round, *, has_added: bool) -> None:
         """Add the calls below a mutation's payload: its own object is loaded, the objects it refers to are not."""
         thread, own = self._symbol((payload, "thread"), None), self._symbol((payload, "own"), None)
         for inner in self._reader.collect_fields(payload, nodes).values():
             target = self._reader.target_type(payload, inner[0])
             definition = self._reader.field_definition(payload, inner[0])
             if target is None or definition is None:
+                continue
+            if self._reader.is_list_field(payload, inner[0]):
+                if has_added:
+                    self._add_list(
+                        _KEY_TYPES["Thread"](thread), plan_newest_messages, {}, inner, target.name, round_, {}
+                    )
                 continue
             node_type, key_type = _NODE_TYPES_BY_NAME[target.name], _KEY_TYPES[target.name]
             parts = (thread,) if key_type is ThreadKey else (own,) if key_type is AssistantKey else (thread, own)
@@ -393,7 +397,3 @@ def _count_first_pages(rounds: Mapping[_Round, tuple[int, _Factors]]) -> int:
 
 def _field_names(fields: GroupedFields) -> set[str]:
     return {nodes[0].name.value for nodes in fields.values()}
-
-
-def _read_key(type_name: str, text: str) -> NodeKey:
-    return read_node_id(text) if type_name == NODE_INTERFACE else read_id(KEY_TYPES[type_name], text)

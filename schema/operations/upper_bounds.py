@@ -5,7 +5,8 @@ selections; the tighter prediction of all others is in `call_prediction.py`.
 
 A shown object is a node in the response, counted each time that it stands there. The sizes of the pages around it are
 multiplied; aliases, `nodes` and `edges` are added. A list without pages counts as `DEFAULT_PAGE_SIZE` objects, or as
-its `ids`. An object that a query looks up by one id is free, because it has a root field of its own in the document.
+its `ids`; that of a payload counts as the messages that a run may add. An object that a query looks up by one id is
+free, because it has a root field of its own in the document.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 from graphql import FieldNode, FragmentSpreadNode, GraphQLCompositeType, InlineFragmentNode, SelectionSetNode
 
+from schema.contract.bodies import MAX_FIRST_MESSAGES
 from schema.contract.paging import DEFAULT_PAGE_SIZE, MAX_FURTHER_PAGES, UPSTREAM_PAGE_SIZE
 from schema.operations.operation_reader import OperationReader
 
@@ -91,6 +93,8 @@ class _BoundsFinder:
             return UpperBounds(calls, objects)
         if type_name.endswith(("Connection", "Edge")):
             return UpperBounds(calls, 1 + objects)
+        if type_name.endswith("Payload") and self._reader.is_list_field(type_name, field):
+            return UpperBounds(1 + MAX_FIRST_MESSAGES * calls, MAX_FIRST_MESSAGES * (1 + objects))
         if self._reader.is_list_field(type_name, field):
             arguments = self._reader.argument_values(type_name, field) or {}
             ids = len(arguments["ids"]) if "ids" in arguments else None

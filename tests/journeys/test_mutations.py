@@ -106,6 +106,7 @@ async def test_a_run_is_started_with_all_its_options_changed_and_cancelled(
         """run { id status model instructions temperature topP maxPromptTokens maxCompletionTokens parallelToolCalls
              toolChoice responseFormat metadata truncationStrategy { type lastMessages }
              tools { __typename ... on FunctionTool { name strict parameters } } assistant { model } }
+           messages { role text }
            thread { activeRun { id } messages { nodes { text } } }""",
         threadId=thread_id,
         assistantId=to_global_id(AssistantKey(await assistant(emulator))),
@@ -124,6 +125,7 @@ async def test_a_run_is_started_with_all_its_options_changed_and_cancelled(
         metadata={"a": "b"},
     )
     run = created["run"]
+    assert created["messages"] == [{"role": "USER", "text": "In Celsius."}]
     assert run["status"] == "QUEUED"
     assert (run["model"], run["instructions"], run["assistant"]) == ("gpt-4o-mini", "Be brief.", {"model": "gpt-4o"})
     assert (run["temperature"], run["topP"], run["parallelToolCalls"]) == (0.5, 0.9, False)

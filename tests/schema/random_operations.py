@@ -181,7 +181,12 @@ class _Writer:
         run_id, message_id = to_global_id(RunKey("thread_1", "run_1")), to_global_id(MessageKey("thread_1", "msg_1"))
         name, arguments, payload = self.choose(
             ("createMessage", 'threadId: "thread_1", content: [{ text: "x" }]', "message thread"),
-            ("createRun", 'threadId: "thread_2", assistantId: "asst_1"', "run thread"),
+            ("createRun", 'threadId: "thread_2", assistantId: "asst_1"', "run thread messages"),
+            (
+                "createRun",
+                'threadId: "thread_2", assistantId: "asst_1", additionalMessages: [{ content: [{ text: "a" }] }]',
+                "messages run",
+            ),
             ("createThread", "metadata: {}", "thread"),
             ("updateThread", 'threadId: "thread_1", metadata: { a: "b" }', "thread"),
             ("cancelRun", f'runId: "{run_id}"', "run"),
@@ -189,7 +194,9 @@ class _Writer:
             ("deleteMessage", f'messageId: "{message_id}"', "thread"),
             ("deleteAssistant", 'assistantId: "asst_2"', ""),
         )
-        parts = " ".join(f"{part} {{ {self.selection(part.title(), 1)} }}" for part in payload.split())
+        parts = " ".join(
+            f"{part} {{ {self.selection(part.title().removesuffix('s'), 1)} }}" for part in payload.split()
+        )
         refusals = self.choose("userErrors { code }", "... on MutationPayload { userErrors { code } clientMutationId }")
         return f"{self.alias()}: {name}(input: {{ {arguments} }}) {{ {refusals} {parts} }}"
 

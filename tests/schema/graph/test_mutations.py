@@ -122,3 +122,52 @@ async def test_a_null_clears_in_an_update_and_is_ignored_in_a_creation() -> None
     query = "mutation ($id: ID!) { updateAssistant(input: { assistantId: $id, name: null }) { userErrors { code } } }"
     await execute(api, query, {"id": made})
     assert seen == [{"model": "m"}, {"name": None}]
+
+
+CREATE_RUN = """mutation ($input: CreateRunInput!) { createRun(input: $input) { userErrors { code } run { status }
+    messages { role text thread { id } run { id } } } }"""
+ADDED = [{"content": [{"text": "a"}, {"text": " b "}]}, {"role": "ASSISTANT", "content": [{"text": "c"}]}]
+
+
+async def create_run(api: FakeThreadsApi, document: str = CREATE_RUN, **values: Any) -> Any:
+    values = {"threadId": "thread_1", "assistantId": "asst_1"} | values
+    return (await query_data(api, document, {"input": values}))["createRun"]
+
+
+async def test_the_messages_that_a_run_added_are_shown_in_order_for_one_call() -> None:
+    api = conversation()
+    api.runs.clear()
+    made = await create_run(api, additionalMessages=ADDED)
+    assert [(one["role"], one["text"], one["run"]) for one in made["messages"]] == [
+        ("USER", "a\n b ", None),
+        ("ASSISTANT", "c", None),
+    ]
+    assert calls(api) == ["create_run", "list_messages"]
+
+
+async def test_messages_of_a_run_cost_no_call_if_they_are_not_selected_or_there_are_none() -> None:
+    for document, values, messages in (
+        (CREATE_RUN.replace("messages {", "messages @skip(if: true) {"), {"additionalMessages": ADDED}, None),
+        (CREATE_RUN, {}, []),
+        (CREATE_RUN, {"additionalMessages": []}, []),
+    ):
+        api = conversation()
+        api.runs.clear()
+        assert (await create_run(api, document, **values)).get("messages") == messages
+        assert calls(api) == ["create_run"]
+
+
+async def test_messages_of_a_run_that_cannot_be_told_are_null() -> None:
+    class Forgetful(FakeThreadsApi):
+        async def write(self, operation: AnyWrite, key: Any, body: Any) -> Any:
+            return RunObject(id="run_9", created_at=1, status="queued", thread_id="thread_1")
+
+    api = Forgetful(threads=conversation().threads, messages=conversation().messages)
+    made = await create_run(api, additionalMessages=ADDED)
+    assert (made["userErrors"], made["run"], made["messages"]) == ([], {"status": "QUEUED"}, None)
+
+
+async def test_a_refused_run_has_no_messages() -> None:
+    api = conversation()
+    made = await create_run(api, assistantId="asst_unknown", additionalMessages=ADDED)
+    assert (made["userErrors"], made["messages"]) == ([{"code": "NOT_FOUND"}], None)

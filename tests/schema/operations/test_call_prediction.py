@@ -53,6 +53,8 @@ TWENTY_ALIASES = " ".join(f't{number}: thread(id: "thread_1") {{ metadata }}' fo
 SEVERAL_TYPES = "{ ... on Run { status steps { nodes { id } } } ... on Thread { runs { nodes { id } } } }"
 IN_RUN = f'runId: "{RUN}", toolOutputs: []'
 IN_X = 'threadId: "x", assistantId: "y"'
+ADDED = f'{IN_X}, additionalMessages: [{{ content: [{{ text: "a" }}] }}]'
+SHARED = "{ ... on CreateRunPayload { messages { text } } thread { messages(last: 5) { nodes { id } } } }"
 PARTS = "run { thread { metadata } } thread { metadata }"
 THREAD = '{ thread(id: "thread_1") { %s } }'
 
@@ -121,6 +123,13 @@ THREAD = '{ thread(id: "thread_1") { %s } }'
         ("mutation { createThread(input: {}) { thread { metadata messages { nodes { id } } } } }", 1 + 1),
         (f"mutation {{ createRun(input: {{ {IN_X} }}) {{ run {{ status }} thread {{ id }} }} }}", 1),
         (f"mutation {{ createRun(input: {{ {IN_X} }}) {{ {PARTS} }} }}", 2),
+        (f"mutation {{ createRun(input: {{ {IN_X} }}) {{ messages {{ text }} }} }}", 1),
+        (f"mutation {{ createRun(input: {{ {ADDED} }}) {{ run {{ id }} }} }}", 1),
+        (f"mutation {{ createRun(input: {{ {ADDED} }}) {{ messages {{ text thread {{ id }} }} }} }}", 2),
+        (
+            f"mutation {{ createRun(input: {{ {ADDED} }}) {SHARED} }}",
+            2,
+        ),
         (
             f"mutation {{ submitToolOutputs(input: {{ {IN_RUN} }}) {{ run {{ status assistant {{ name }} }} }} }}",
             1 + 1 + 1,
