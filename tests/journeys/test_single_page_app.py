@@ -1,9 +1,10 @@
 """A single-page app, written as a frontend team writes it, works from another origin and through Vite's proxy."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, Request, WebSocket, expect
+from playwright.async_api import Page, Request, WebSocket, WebSocketRoute, expect
 
 from gateway.compose import DEMO_KEY
 from gateway.identity.allowed_origins import LOCALHOST_PAGES
@@ -21,7 +22,7 @@ JOURNAL = "thread_demoWorkJournal000000001"
 SETTINGS = {"threadIds": [JOURNAL, "thread_demoQuarterlySales000001", "thread_demoTripToKyoto000000001"]}
 ASSISTANTS = ("Travel concierge", "Data analyst 📊", "Release writer", "Support desk")
 TRANSPORTS = ("websocket", "event-stream")
-every_client = pytest.mark.parametrize("client", long_except(("relay",), ["relay"]))
+every_client = pytest.mark.parametrize("client", long_except(("relay", "apollo", "urql"), ["relay"]))
 
 # The emulator's clock moves only here. An answer begins 1.4 seconds after its question, and takes a second.
 SOME_WORDS_SECONDS, MORE_WORDS_SECONDS, LONG_ENOUGH_SECONDS = 1.6, 0.3, 60.0
@@ -85,20 +86,24 @@ class ChatPage:
         assert [text for text in shown if not whole.startswith(text)] == []
         return whole
 
-    async def ask_and_reload_in_the_middle(self, transport: str, question: str) -> None:
-        """Send a message, and reload the page once a part of the answer is there."""
+    async def ask(self, transport: str, question: str) -> str:
+        """Send a message over this transport. Returns the beginning of its answer."""
         self.transports.clear()
         await self.page.get_by_label("Subscriptions over").select_option(transport)
         await self.page.get_by_label("Release writer").check()
         await self.send(question)
-        begun = await self.watch_answer_begin()
+        return await self.watch_answer_begin()
+
+    async def reload_in_the_middle(self, begun: str) -> None:
+        """Reload the page while an answer has begun, and watch the answer to its end over the same transport."""
+        (transport,) = self.transports
         await self.page.reload()
         await expect(self.status).to_have_text("in progress")
         await expect(self.newest_text).to_contain_text(begun)
         whole = await self.watch_run_end()
         assert whole.startswith(begun)
         assert len(begun) < len(whole)
-        assert set(self.transports) == {transport}
+        assert self.transports == [transport] * 2
 
     async def expect_what_the_api_holds(self, thread_id: str) -> None:
         """Hold that the newest messages of the page are those of the thread."""
@@ -129,10 +134,11 @@ async def test_a_page_of_another_origin_holds_a_conversation(client: str, tmp_pa
         await expect(chat.messages).to_have_count(40)
         await expect(chat.messages.first).to_contain_text("Day 51 ")
         await expect(chat.newest_text).to_contain_text("Noted for day 70:")
-        await browser.save_screenshot(f"single-page-app-{client}-conversation")
 
         for transport in TRANSPORTS:
-            await chat.ask_and_reload_in_the_middle(transport, f"What did I do over {transport}? 😀 And next?")
+            begun = await chat.ask(transport, "What did I do last week? 😀 And what comes next?")
+            await browser.save_picture(f"single-page-app-{client}")  # for README.md
+            await chat.reload_in_the_middle(begun)
         await chat.expect_what_the_api_holds(JOURNAL)
 
         await page.get_by_role("link", name="New conversation").click()
@@ -151,6 +157,32 @@ async def test_a_page_of_another_origin_holds_a_conversation(client: str, tmp_pa
 
 
 @every_client
+async def test_an_answer_goes_on_after_a_lost_connection(client: str, tmp_path: Path) -> None:
+    sockets: asyncio.Queue[WebSocketRoute] = asyncio.Queue()
+
+    def connect(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.put_nowait(socket)
+
+    async with (
+        running_emulator(seed_keys=(DEMO_KEY,)) as emulator,
+        running_gateway(emulator.url, upstream_api_key=DEMO_KEY, gateway_allowed_origins=LOCALHOST_PAGES) as gateway,
+        serving_files(tmp_path) as origin,
+        open_browser() as browser,
+    ):
+        copy_app(tmp_path, **SETTINGS, endpoint=f"{gateway.url}/graphql")
+        chat = ChatPage(browser.page, emulator)
+        await chat.watch()
+        await browser.page.route_web_socket(f"{gateway.url.replace('http', 'ws')}/graphql", connect)
+        await browser.page.goto(f"{origin}/{client}.html#{JOURNAL}")
+        begun = await chat.ask("websocket", "Are you still there? Are you?")
+        first = await sockets.get()
+        await first.close(code=1012)  # as from a gateway that stops
+        await sockets.get()  # the client subscribes again, with the variables of the first time
+        assert (await chat.watch_run_end()).startswith(begun)
+
+
+@every_client
 async def test_the_page_works_through_vites_proxy_in_its_usual_forms(client: str, tmp_path: Path) -> None:
     async with (
         running_emulator(seed_keys=(DEMO_KEY,)) as emulator,
@@ -164,7 +196,8 @@ async def test_the_page_works_through_vites_proxy_in_its_usual_forms(client: str
             for form, server in servers.items():
                 await browser.page.goto(f"{server}/{client}.html#{JOURNAL}")
                 for transport in TRANSPORTS:
-                    await chat.ask_and_reload_in_the_middle(transport, f"Does {form} pass on {transport}? Does it?")
+                    begun = await chat.ask(transport, f"Does {form} pass on {transport}? Does it?")
+                    await chat.reload_in_the_middle(begun)
             await chat.expect_what_the_api_holds(JOURNAL)
         assert browser.console_errors == []
         assert browser.foreign_requests == []

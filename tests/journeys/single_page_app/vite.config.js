@@ -4,6 +4,6 @@ export default {
   plugins: [react({ babel: { plugins: ["relay"] } })],
   build: {
     target: "es2022",
-    rollupOptions: { input: ["relay.html"] },
+    rollupOptions: { input: ["relay.html", "apollo.html", "urql.html"] },
   },
 };

@@ -1,9 +1,16 @@
+import { useState } from "react";
+
 /** The function calls that a run waits for, each with a field for its output. */
 export function ToolCalls({ calls, submit }) {
-  const onSubmit = (event) => {
+  const [problem, setProblem] = useState(null);
+  const onSubmit = async (event) => {
     event.preventDefault();
     const outputs = new FormData(event.target);
-    submit(calls.map(({ callId }) => ({ callId, output: outputs.get(callId) })));
+    try {
+      await submit(calls.map(({ callId }) => ({ callId, output: outputs.get(callId) })));
+    } catch (error) {
+      setProblem(error.message);
+    }
   };
   return (
     <form className="tool-calls" onSubmit={onSubmit}>
@@ -16,6 +23,7 @@ export function ToolCalls({ calls, submit }) {
           <input name={callId} aria-label={name} required />
         </label>
       ))}
+      {problem && <p role="alert">{problem}</p>}
       <button>Submit outputs</button>
     </form>
   );

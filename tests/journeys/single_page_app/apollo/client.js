@@ -1,0 +1,36 @@
+import { ApolloClient, ApolloLink, HttpLink, InMemoryCache } from "@apollo/client";
+import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
+import { relayStylePagination } from "@apollo/client/utilities";
+import { credential, endpoint } from "../shared/settings.js";
+import { subscribe } from "../shared/transport.js";
+
+const cache = new InMemoryCache({
+  typePolicies: {
+    Thread: { fields: { messages: relayStylePagination() } },
+    Subscription: { fields: { runEvents: { merge: false } } }, // an event replaces the one before it
+  },
+});
+
+export const client = new ApolloClient({
+  cache,
+  link: ApolloLink.split(
+    ({ operationType }) => operationType === "subscription",
+    new GraphQLWsLink({ subscribe }), // takes any client with this method
+    new HttpLink({ uri: endpoint.href, headers: credential }),
+  ),
+});
+
+/** Appends messages to a thread in the cache, unless they are there. */
+export function appendMessages(threadId, messages) {
+  cache.modify({
+    id: cache.identify({ __typename: "Thread", id: threadId }),
+    fields: {
+      messages(connection, { readField, toReference }) {
+        const shown = new Set(connection.edges.map((edge) => readField("id", edge.node)));
+        const added = messages.filter(({ id }) => !shown.has(id));
+        const edges = added.map((node) => ({ __typename: "MessageEdge", cursor: "", node: toReference(node) }));
+        return { ...connection, edges: [...connection.edges, ...edges] };
+      },
+    },
+  });
+}

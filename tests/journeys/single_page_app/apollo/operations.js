@@ -1,0 +1,79 @@
+import { startTransition } from "react";
+import { gql } from "@apollo/client";
+import { useMutation, useSubscription, useSuspenseQuery } from "@apollo/client/react";
+import * as operations from "../shared/operations.js";
+import { accepted } from "../shared/results.js";
+import { messagesIn } from "../shared/run_events.js";
+import { appendMessages } from "./client.js";
+
+const OVERVIEW = gql(operations.OVERVIEW);
+const CONVERSATION = gql(`
+  query Conversation($threadId: ID!, $before: String) {
+    thread(id: $threadId) {
+      id
+      metadata
+      activeRun { id }
+      messages(last: 20, before: $before) {
+        edges { cursor node { ${operations.MESSAGE_FIELDS} } }
+        pageInfo { hasPreviousPage startCursor }
+      }
+    }
+  }
+`);
+const START = gql(operations.START);
+const SEND = gql(operations.SEND);
+const ANSWER = gql(operations.ANSWER);
+const RUN_EVENTS = gql(operations.RUN_EVENTS);
+
+export function useOverview(threadIds) {
+  const { data } = useSuspenseQuery(OVERVIEW, { variables: { threadIds } });
+  return { assistants: data.assistants.nodes, threads: data.threadsByIds.filter((thread) => thread !== null) };
+}
+
+export function useConversation(threadId) {
+  const { data, fetchMore } = useSuspenseQuery(CONVERSATION, {
+    variables: { threadId },
+    fetchPolicy: "network-only",
+  });
+  const { edges, pageInfo } = data.thread.messages;
+  return {
+    thread: data.thread,
+    messages: edges.map(({ node }) => node),
+    hasEarlier: pageInfo.hasPreviousPage,
+    loadEarlier: () => startTransition(() => void fetchMore({ variables: { before: pageInfo.startCursor } })),
+  };
+}
+
+export function useStart() {
+  const [start] = useMutation(START);
+  return async (message) =>
+    accepted((await start({ variables: operations.startVariables(message) })).data.createThreadAndRun);
+}
+
+export function useSend({ thread }) {
+  const [send] = useMutation(SEND);
+  return async (message) => {
+    const { data } = await send({ variables: operations.sendVariables(thread.id, message) });
+    appendMessages(thread.id, [accepted(data.createMessage).message]);
+    return accepted(data.createRun);
+  };
+}
+
+export function useAnswer() {
+  const [answer] = useMutation(ANSWER);
+  return async (input) => accepted((await answer({ variables: { input } })).data.submitToolOutputs);
+}
+
+/** Follows a run: each event goes to `onEvent`, and its messages to the end of the conversation. */
+export function FollowRun({ runId, conversation, onEvent }) {
+  useSubscription(RUN_EVENTS, {
+    variables: { runId },
+    ignoreResults: true, // no render for each event: `onEvent` decides
+    onData({ data }) {
+      const event = data.data.runEvents;
+      appendMessages(conversation.thread.id, messagesIn(event));
+      onEvent(event);
+    },
+  });
+  return null;
+}

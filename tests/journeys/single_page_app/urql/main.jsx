@@ -1,0 +1,9 @@
+import { Provider } from "urql";
+import { mount } from "../shared/mount.jsx";
+import { client } from "./client.js";
+import { FollowRun, useAnswer, useConversation, useOverview, useSend, useStart } from "./operations.js";
+
+mount(
+  { name: "urql", useOverview, useConversation, useStart, useSend, useAnswer, FollowRun },
+  ({ children }) => <Provider value={client}>{children}</Provider>,
+);

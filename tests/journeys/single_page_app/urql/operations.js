@@ -1,0 +1,78 @@
+import { useEffect, useState } from "react";
+import { gql, useClient, useMutation, useQuery } from "urql";
+import * as operations from "../shared/operations.js";
+import { accepted } from "../shared/results.js";
+
+const CONVERSATION = gql(`
+  query Conversation($threadId: ID!, $before: String) {
+    thread(id: $threadId) {
+      id
+      metadata
+      activeRun { id }
+      messages(last: 20, before: $before) {
+        nodes { ${operations.MESSAGE_FIELDS} }
+        pageInfo { hasPreviousPage startCursor }
+      }
+    }
+  }
+`);
+
+export function useOverview(threadIds) {
+  const [{ data }] = useQuery({ query: operations.OVERVIEW, variables: { threadIds } });
+  return { assistants: data.assistants.nodes, threads: data.threadsByIds.filter((thread) => thread !== null) };
+}
+
+export function useConversation(threadId) {
+  const [before, setBefore] = useState();
+  const [{ data }] = useQuery({
+    query: CONVERSATION,
+    variables: { threadId, before },
+    requestPolicy: "cache-and-network",
+  });
+  const { nodes, pageInfo } = data.thread.messages;
+  return {
+    thread: data.thread,
+    messages: nodes,
+    hasEarlier: pageInfo.hasPreviousPage,
+    loadEarlier: () => setBefore(pageInfo.startCursor),
+  };
+}
+
+export function useStart() {
+  const start = useSender(operations.START);
+  return async (message) => accepted((await start(operations.startVariables(message))).createThreadAndRun);
+}
+
+export function useSend({ thread }) {
+  const send = useSender(operations.SEND);
+  return async (message) => {
+    const { createMessage, createRun } = await send(operations.sendVariables(thread.id, message));
+    accepted(createMessage);
+    return accepted(createRun);
+  };
+}
+
+export function useAnswer() {
+  const answer = useSender(operations.ANSWER);
+  return async (input) => accepted((await answer({ input })).submitToolOutputs);
+}
+
+/** Follows a run: each event goes to `onEvent`. The cache appends its messages to the conversation. */
+export function FollowRun({ runId, onEvent }) {
+  const client = useClient();
+  useEffect(() => {
+    const results = client.subscription(operations.RUN_EVENTS, { runId });
+    const { unsubscribe } = results.subscribe(({ data }) => data && onEvent(data.runEvents));
+    return unsubscribe;
+  }, [client, runId, onEvent]);
+  return null;
+}
+
+function useSender(mutation) {
+  const [, send] = useMutation(mutation);
+  return async (variables) => {
+    const { data, error } = await send(variables);
+    if (error) throw error;
+    return data;
+  };
+}
