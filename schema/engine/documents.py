@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
+from typing import TypeAlias
 
 from cachetools import LRUCache
 from graphql import (
@@ -36,7 +37,13 @@ MAX_INLINE_CHARACTERS = 1_000
 MAX_NAME_LENGTH = 200
 """The most characters of a name or a number. Long ones take long to convert and to compare with similar names."""
 
+MAX_PINNED_CHARACTERS = 1_000_000
+"""The total length of the pinned documents: some thousand usual ones, at most some 300 MB."""
+
 _NAMES_AND_NUMBERS = frozenset({TokenKind.NAME, TokenKind.INT, TokenKind.FLOAT})
+
+Unpinned: TypeAlias = GraphQLError | None
+"""The reason why a document is not pinned: its first error, or None if there is no place for it."""
 
 _EMPTY_DOCUMENT = DocumentNode(definitions=())
 
@@ -110,29 +117,71 @@ class DocumentReader:
     """Parses and validates the documents of one schema by one set of limits, and caches the valid ones."""
 
     def __init__(
-        self, schema: GraphQLSchema, cache: DocumentCache, *, max_tokens: int, rules: Sequence[type[ValidationRule]]
+        self,
+        schema: GraphQLSchema,
+        cache: DocumentCache,
+        *,
+        max_tokens: int,
+        rules: Sequence[type[ValidationRule]],
+        hide_suggestions: bool = False,
     ) -> None:
         """Limit documents to `max_tokens` tokens, and validate by GraphQL's rules and these `rules`."""
         self._schema = schema
         self._cache = cache
+        self._pinned: Mapping[str, ParsedDocument] = {}
+        self._hide_suggestions = hide_suggestions
         self._max_tokens = max_tokens
         self._rules = rules
         self.worker = WorkerThread()
 
     async def read(self, text: str) -> ParsedDocument:
         """Parse and validate a document as `parse` does: a long one, or one with errors, in the worker thread."""
-        document = self._cache.get(text)
+        document = self._find(text)
         if document is None and len(text) <= MAX_INLINE_CHARACTERS:
             document = self._store(self._parse_uncached(text, hide_suggestions=True))
         if document is None:
             return self._store(await self.worker.run(partial(self._parse_uncached, text), len(text)))
-        if document.errors and document.is_parsed:
+        if document.errors and document.is_parsed and not self._hide_suggestions:
             return await self.worker.run(partial(self._validate, text, document.node), len(text))
         return document
 
     def parse(self, text: str) -> ParsedDocument:
         """Parse and validate a document, or take it from the cache. Raises nothing; a cache miss takes 5 to 13 ms."""
-        return self._cache.get(text) or self._store(self._parse_uncached(text))
+        return self._find(text) or self._store(self._parse_uncached(text))
+
+    async def pin(self, texts: Iterable[str], prepare: Callable[[ParsedDocument], None]) -> Mapping[str, Unpinned]:
+        """Keep the valid ones of these documents outside the cache, in place of those that were pinned before.
+
+        Each new one is parsed, validated and prepared in the worker thread.
+
+        Returns:
+            The texts that are not pinned, each with its first error, or None if it has no place.
+        """
+        pinned: dict[str, ParsedDocument] = {}
+        left_out: dict[str, Unpinned] = {}
+        characters = 0
+        for text in texts:
+            document = self._pinned.get(text)
+            if document is None:
+                document = await self.worker.run(partial(self._parse_and_prepare, text, prepare), len(text))
+            if document.errors:
+                left_out[text] = document.errors[0]
+            elif characters + len(text) > MAX_PINNED_CHARACTERS:
+                left_out[text] = None
+            else:
+                pinned[text] = document
+                characters += len(text)
+        self._pinned = pinned
+        return left_out
+
+    def _find(self, text: str) -> ParsedDocument | None:
+        return self._pinned.get(text) or self._cache.get(text)
+
+    def _parse_and_prepare(self, text: str, prepare: Callable[[ParsedDocument], None]) -> ParsedDocument:
+        document = self._parse_uncached(text)
+        if not document.errors:
+            prepare(document)
+        return document
 
     def _store(self, document: ParsedDocument) -> ParsedDocument:
         if not document.errors:
@@ -154,6 +203,7 @@ class DocumentReader:
     def _validate(self, text: str, node: DocumentNode, *, hide_suggestions: bool = False) -> ParsedDocument:
         try:
             _check_names(node)
+            hide_suggestions = hide_suggestions or self._hide_suggestions
             errors = validate_document(self._schema, node, self._rules, hide_suggestions=hide_suggestions)
         except Exception as error:  # as above
             errors = to_graphql_errors(error)

@@ -155,10 +155,12 @@ def build_executor(
     context: Any,
     root: Any = None,
     extensions: dict[str, Any] | None = None,
+    hide_suggestions: bool = False,
 ) -> CompiledExecutor:
     """Make the executor of one operation of a document, with its variables coerced.
 
-    `root` is the parent value of the root fields. `extensions` are those of the request.
+    `root` is the parent value of the root fields. `extensions` are those of the request. With `hide_suggestions`, no
+    error about a variable suggests a similar name.
 
     Raises:
         OperationRefusedError: The document is invalid, names no such operation, or the variables are refused.
@@ -177,7 +179,7 @@ def build_executor(
         raw_variable_values=dict(variables or {}),
         operation_name=operation_name,
         max_coercion_errors=_MAX_COERCION_ERRORS,
-        hide_suggestions=characters > MAX_SUGGESTED_CHARACTERS,
+        hide_suggestions=hide_suggestions or characters > MAX_SUGGESTED_CHARACTERS,
         is_awaitable=cast("Any", optimized_is_awaitable),
         operation_extensions=extensions,
     )

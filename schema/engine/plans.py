@@ -105,14 +105,8 @@ class DocumentPlans:
 
     def find_variant(self, executor: Executor[Any]) -> PositionPlans:
         """Find or make the plans of an operation for the `@skip` and `@include` conditions that its variables set."""
-        operation = id(executor.operation)
-        conditions = self._conditions.get(operation)
-        if conditions is None:
-            fragments = executor.fragment_definitions.values()
-            sets = (part.selection_set for part in (executor.operation, *fragments))
-            conditions = self._conditions[operation] = sorted(_condition_variables(sets))
         values = executor.variable_values.coerced
-        variant = (operation, *(values.get(name) for name in conditions))
+        variant = (id(executor.operation), *(values.get(name) for name in self._find_conditions(executor)))
         plans = self._variants.pop(variant, None)
         if plans is None:
             plans = PositionPlans()
@@ -120,6 +114,19 @@ class DocumentPlans:
                 del self._variants[next(iter(self._variants))]
         self._variants[variant] = plans  # the dictionary is in order of last use
         return plans
+
+    def depends_on_variables(self, executor: Executor[Any]) -> bool:
+        """Whether variables decide, by `@skip` or `@include`, which fields an operation has."""
+        return bool(self._find_conditions(executor))
+
+    def _find_conditions(self, executor: Executor[Any]) -> Sequence[str]:
+        operation = id(executor.operation)
+        conditions = self._conditions.get(operation)
+        if conditions is None:
+            fragments = executor.fragment_definitions.values()
+            sets = (part.selection_set for part in (executor.operation, *fragments))
+            conditions = self._conditions[operation] = sorted(_condition_variables(sets))
+        return conditions
 
 
 def find_plan(type_: GraphQLObjectType, fields: GroupedFieldSet, plans: PositionPlans) -> Plan | None:

@@ -10,7 +10,9 @@ from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
+    KnownDirectivesRule,
     OverlappingFieldsCanBeMergedRule,
+    ScalarLeafsRule,
     ValidationRule,
     ValuesOfCorrectTypeRule,
     VisitorAction,
@@ -52,12 +54,38 @@ class FirstValueErrorRule(ValuesOfCorrectTypeRule):
         return SKIP
 
 
+class UnsuggestedLeafsRule(ScalarLeafsRule):
+    """Suggests no selection below a field that needs one, if suggestions are hidden. GraphQL's own rule always does."""
+
+    def report_error(self, error: GraphQLError) -> None:
+        """Report an error, with or without its suggestion."""
+        if self.context.hide_suggestions:
+            error.message = error.message.partition(" Did you mean ")[0]
+        super().report_error(error)
+
+
+class UnknownDirectivesRule(KnownDirectivesRule):
+    """Reports an unknown directive once, however often it stands in the document."""
+
+    def __init__(self, context: Any) -> None:
+        super().__init__(context)
+        self._messages: set[str] = set()
+
+    def report_error(self, error: GraphQLError) -> None:
+        """Report an error, unless an equal one was reported."""
+        if error.message not in self._messages:
+            self._messages.add(error.message)
+            super().report_error(error)
+
+
 def _raise(error: GraphQLError, path: Sequence[str | int]) -> None:
     raise _FirstError(error, path)
 
 
-_REPLACED: dict[type[Any], type[ValidationRule]] = {
+_REPLACED: dict[type[Any], type[Any]] = {
+    KnownDirectivesRule: UnknownDirectivesRule,
     OverlappingFieldsCanBeMergedRule: FieldMergingRule,
+    ScalarLeafsRule: UnsuggestedLeafsRule,
     ValuesOfCorrectTypeRule: FirstValueErrorRule,
 }
 _RULES = (

@@ -49,6 +49,21 @@ class LiteralLimitRule(ValidationRule):
             self.report_error(GraphQLError(f"Expected {expected}, got one of {length}.", [node]))
 
 
+def selection_limit(max_selections: int) -> type[ValidationRule]:
+    """Make a rule that refuses more than `max_selections` fields and fragments in one pair of braces."""
+
+    class SelectionLimitRule(ValidationRule):
+        """Counts the selections of each object, aliases and repetitions included."""
+
+        def enter_selection_set(self, node: SelectionSetNode, *_args: Any) -> None:
+            """Report an object with too many selections."""
+            if len(node.selections) > max_selections:
+                expected = f"Expected at most {max_selections} selections in one object"
+                self.report_error(GraphQLError(f"{expected}, got {len(node.selections)}.", [node]))
+
+    return SelectionLimitRule
+
+
 def depth_limit(max_depth: int) -> type[ValidationRule]:
     """Make a rule that refuses operations which nest more than `max_depth` fields, counts through fragments.
 

@@ -18,9 +18,10 @@ from strawberry.types.graphql import OperationType
 
 from schema.engine.context import Context
 from schema.engine.direct_calls import enable_direct_calls
-from schema.engine.documents import DocumentCache, DocumentReader, ParsedDocument
+from schema.engine.documents import DocumentCache, DocumentReader, ParsedDocument, Unpinned
 from schema.engine.executor import CompiledExecutor, build_executor
 from schema.engine.long_inputs import convert_long_inputs_in_thread
+from schema.engine.plan_warming import compile_plans
 from schema.engine.public_errors import to_graphql_errors, to_public_errors
 from schema.engine.variable_limits import CHARACTERS_PER_VALUE, MAX_INLINE_VALUES, count_values
 from schema.graph.scalars import SCALARS
@@ -61,6 +62,8 @@ class OperationLimits:
     budget: OperationBudget
     rules: tuple[type[ValidationRule], ...] = ()
     """Validation rules that are checked before GraphQL's own."""
+    hide_suggestions: bool = False
+    """Whether no error suggests a similar name, which would show a part of the schema."""
 
 
 class GatewaySchema(strawberry.Schema):
@@ -93,13 +96,23 @@ class GatewaySchema(strawberry.Schema):
         repair_one_of()
         self.limits = limits
         cache = DocumentCache(MAX_CACHED_CHARACTERS)
-        self.documents = DocumentReader(self._schema, cache, max_tokens=limits.max_tokens, rules=limits.rules)
+        self.documents = DocumentReader(
+            self._schema,
+            cache,
+            max_tokens=limits.max_tokens,
+            rules=limits.rules,
+            hide_suggestions=limits.hide_suggestions,
+        )
         convert_long_inputs_in_thread(self, self.documents.worker)
         self.event_selections: EventSelections = WeakValueDictionary()
 
     def close(self) -> None:
         """End the thread that reads long documents."""
         self.documents.worker.close()
+
+    async def pin_documents(self, texts: Iterable[str]) -> Mapping[str, Unpinned]:
+        """Keep documents parsed, validated and planned. Returns those that are invalid or have no place."""
+        return await self.documents.pin(texts, partial(compile_plans, self))
 
     async def prepare(
         self, document: ParsedDocument, variables: Mapping[str, Any] | None, prepare: Callable[[], ResultT]
@@ -173,6 +186,7 @@ class GatewaySchema(strawberry.Schema):
                 context=context_value,
                 root=root_value,
                 extensions=operation_extensions,
+                hide_suggestions=self.limits.hide_suggestions,
             )
             return executor, None if context is None else find_bounds(context, executor)
 

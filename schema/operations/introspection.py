@@ -117,6 +117,22 @@ class IntrospectionLimitRule(ValidationRule):
         return self._fragment_depths[name]
 
 
+class NoIntrospectionRule(ValidationRule):
+    """Refuses `__schema` and `__type`, each once. `__typename` stays, since clients add it to every object."""
+
+    def __init__(self, context: ValidationContext) -> None:
+        super().__init__(context)
+        self._refused: set[str] = set()
+
+    def enter_field(self, node: FieldNode, *_args: Any) -> None:
+        """Report a field of introspection."""
+        name = node.name.value
+        if name in MAX_ROOT_FIELDS and name not in self._refused:
+            self._refused.add(name)
+            message = f"Expected no introspection, got '{name}'. GATEWAY_INTROSPECTION allows it."
+            self.report_error(GraphQLError(message, [node]))
+
+
 def repair_one_of() -> None:
     """Make `isOneOf` null for types that are no input objects. Strawberry's resolver fails on a list or a non-null."""
     introspection_types["__Type"].fields["isOneOf"].resolve = _is_one_of  # type: ignore[attr-defined]

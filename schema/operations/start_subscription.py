@@ -101,7 +101,13 @@ async def start_subscription(
     """
     try:
         build = partial(
-            build_executor, schema, document, operation_name=operation_name, variables=variables, context=context
+            build_executor,
+            schema,
+            document,
+            operation_name=operation_name,
+            variables=variables,
+            context=context,
+            hide_suggestions=schema.limits.hide_suggestions,
         )
         executor = await schema.prepare(document, variables, build)
         _check_operation_type(executor.operation)

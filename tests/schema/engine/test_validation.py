@@ -55,7 +55,7 @@ def test_the_first_error_is_the_one_of_graphql_and_strawberry(document: str) -> 
     [
         "{ " + " ".join(f"f{n}" for n in range(3_900)) + " }",
         "{ thread(" + " ".join(f"i{n}: 1" for n in range(1_200)) + ") { id } }",
-        "{ __typename " + "@foo " * 1_900 + "}",
+        "{ __typename " + " ".join(f"@d{n}" for n in range(1_900)) + " }",
         "query (" + " ".join(f"$v{n}: ID" for n in range(950)) + ") { __typename }",
         "query (" + " ".join(f"$v{n}: Thred" for n in range(950)) + ") { __typename }",
     ],
@@ -64,6 +64,11 @@ def test_at_most_ten_errors_are_reported(document: str) -> None:
     errors = validate(document)
     assert len(errors) == 10
     assert errors[-1].message.startswith("Too many validation errors")
+
+
+def test_an_unknown_directive_is_reported_once() -> None:
+    (error,) = validate("{ __typename " + "@foo " * 1_900 + "}")
+    assert error.message == "Unknown directive '@foo'."
 
 
 @pytest.mark.parametrize(
