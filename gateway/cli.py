@@ -13,12 +13,12 @@ import gc
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
-from gateway import config
+from gateway import config, setting_docs
 from gateway.config import BadSettingsError, Settings, load_settings
 from gateway.telemetry.logs import configure_logging
 
@@ -93,7 +93,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    documented = {setting.name: setting for setting in config.documented_settings()}
+    documented = {setting.name: setting for setting in setting_docs.documented_settings()}
     for command, summary in COMMANDS.items():
         names = config.COMMAND_SETTINGS[command]
         command_parser = commands.add_parser(
@@ -121,7 +121,7 @@ def _settings_epilog(names: Iterable[str]) -> str:
     name_set = set(names)
     secrets = [
         f"{setting.variable}: {setting.description}"
-        for setting in config.documented_settings()
+        for setting in setting_docs.documented_settings()
         if setting.name in name_set and config.is_secret(setting.name)
     ]
     flags = "Every flag has an environment variable, shown in brackets; the flag wins."
@@ -219,17 +219,23 @@ async def _start_demo(stack: AsyncExitStack, settings: Settings) -> None:
     from gateway.identity.allowed_origins import LOCALHOST_PAGES  # noqa: PLC0415 - see the module's docstring
 
     emulator_url = await stack.enter_async_context(_emulator(settings))
+    profile = settings.gateway_profile if "gateway_profile" in settings.model_fields_set else "development"
     overrides = {
+        "gateway_profile": profile,
         "gateway_allowed_origins": settings.gateway_allowed_origins or LOCALHOST_PAGES,
         "upstream_url": f"{emulator_url}/v1",
         "upstream_api_key": SecretStr(demo_key(settings)),
         "upstream_anonymous": False,
     }
-    gateway_url = await stack.enter_async_context(_gateway(settings.model_copy(update=overrides)))
+    demo_settings = settings.model_copy(update=overrides)
+    gateway_url = await stack.enter_async_context(_gateway(demo_settings))
+    graphiql = ""
+    if demo_settings.is_on("gateway_graphiql"):
+        graphiql = f"\n  GraphiQL   {gateway_url}/graphql (its tab Chat starts a run and follows it)"
     _print(f"""\
 Threads gateway, with demo data from the bundled emulator.
-
-  GraphiQL   {gateway_url}/graphql (its tab Chat starts a run and follows it)
+{_describe_exposure(demo_settings)}
+{graphiql}
   GraphQL    curl -s {gateway_url}/graphql -H 'Content-Type: application/json' \
 -d '{{"query": "{{ assistants(first: 3) {{ nodes {{ name model }} }} }}"}}'
   Emulator   {emulator_url}/ (its REST API: {emulator_url}/v1, key: {_shown_demo_key(settings)})
@@ -241,14 +247,30 @@ async def _start_gateway(stack: AsyncExitStack, settings: Settings) -> None:
     if settings.upstream_url is None:
         raise BadSettingsError([config.describe_fault("upstream_url", None).replace("got None", "got none")])
     gateway_url = await stack.enter_async_context(_gateway(settings))
-    graphiql = f"\n  GraphiQL   {gateway_url}/graphql" if settings.gateway_graphiql else ""
+    graphiql = f"\n  GraphiQL   {gateway_url}/graphql" if settings.is_on("gateway_graphiql") else ""
     _print(f"""\
 Threads gateway over {settings.upstream_url.partition("?")[0]} (dialect {settings.upstream_dialect}).
+{_describe_exposure(settings)}
 {graphiql}
   GraphQL    {gateway_url}/graphql
   Health     {gateway_url}/healthz, {gateway_url}/readyz
 
 Press Ctrl+C to stop.""")
+
+
+def _describe_exposure(settings: Settings) -> str:
+    """Say in a line which profile holds, what it turns off, and which documents run."""
+    names = {
+        "gateway_graphiql": "GraphiQL",
+        "gateway_introspection": "introspection",
+        "gateway_suggestions": "suggestions",
+        "gateway_get_queries": "queries by GET",
+    }
+    off = [text for name, text in names.items() if not settings.is_on(cast("config.ProfileSetting", name))]
+    line = f"Profile {settings.gateway_profile}: {', '.join(off) + ' off' if off else 'nothing off'}."
+    if settings.gateway_documents_only == "on":
+        line += f" Only the documents of {settings.gateway_documents} run."
+    return line
 
 
 async def _start_emulator(stack: AsyncExitStack, settings: Settings) -> None:
@@ -271,9 +293,16 @@ def _shown_demo_key(settings: Settings) -> str:
 
 @asynccontextmanager
 async def _gateway(settings: Settings) -> AsyncIterator[str]:
-    from gateway.compose import build_gateway_app  # noqa: PLC0415 - see the module's docstring
+    from gateway.compose import DOCUMENT_FILES, build_gateway_app  # noqa: PLC0415 - see the module's docstring
+    from gateway.server.documents.manifest import ManifestError  # noqa: PLC0415 - see the module's docstring
 
-    async with _serve_part("gateway", settings, lambda: build_gateway_app(settings)) as url:
+    try:
+        app = build_gateway_app(settings)
+    except ManifestError as error:
+        raise CannotStartError(f"GATEWAY_DOCUMENTS: {error}") from None
+    if (files := app.get(DOCUMENT_FILES)) is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, files.request_reload)
+    async with _serve_part("gateway", settings, app) as url:
         yield url
 
 
@@ -284,7 +313,7 @@ async def _emulator(settings: Settings) -> AsyncIterator[str]:
     from gateway.emulator.state.database import DatabaseVersionError  # noqa: PLC0415 - see the module's docstring
 
     try:
-        async with _serve_part("emulator", settings, lambda: build_emulator_app(settings)) as url:
+        async with _serve_part("emulator", settings, build_emulator_app(settings)) as url:
             yield url
     except (sqlite3.Error, DatabaseVersionError) as error:
         expected = config.describe_fault("emulator_database", settings.emulator_database)
@@ -296,7 +325,7 @@ async def _emulator(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _serve_part(part: str, settings: Settings, build: Callable[[], web.Application]) -> AsyncIterator[str]:
+async def _serve_part(part: str, settings: Settings, app: web.Application) -> AsyncIterator[str]:
     """Serve `part`, gateway or emulator, on its address; raises `CannotStartError` if the address cannot be used."""
     from gateway.server.app import listening  # noqa: PLC0415 - see the module's docstring
     from gateway.server.sockets.connection_limits import raise_file_limit  # noqa: PLC0415 - see the module's docstring
@@ -304,7 +333,7 @@ async def _serve_part(part: str, settings: Settings, build: Callable[[], web.App
     raise_file_limit()
     host, port = getattr(settings, f"{part}_host"), getattr(settings, f"{part}_port")
     server = listening(
-        build(),
+        app,
         host,
         port,
         drain_seconds=settings.gateway_drain_seconds,

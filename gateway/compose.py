@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
 
 from aiohttp import web
 
@@ -26,9 +27,13 @@ from gateway.run_log.store.event_log import EventLog
 from gateway.run_log.store.memory_log import MemoryLog
 from gateway.run_log.store.redis_log import RedisLog
 from gateway.server.app import create_app
+from gateway.server.documents.document_files import DocumentFiles
+from gateway.server.documents.document_policy import DocumentPolicy
+from gateway.server.documents.trusted_documents import DocumentsOnly
 from gateway.server.endpoint import GraphQLEndpoint
 from gateway.server.graphiql.routes import graphiql_response, graphiql_routes, load_site, locate_queries
 from gateway.server.health import ReadinessProbe
+from gateway.server.http.operation_runner import OperationRunner
 from gateway.server.http.request_limits import RequestLimits, SubscriptionLimits
 from gateway.server.sockets.connection_limits import FittedCounts, fit_file_limit, read_file_limit
 from gateway.upstream.threads_api_client import UpstreamClient
@@ -37,12 +42,20 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.paging import PagingLimits
 from schema.contract.ports import RunEvents, ThreadsApi
+from schema.operations.gateway_schema import GatewaySchema
 from schema.root import build_schema
 
 _logger = logging.getLogger(__name__)
 
 DEMO_KEY = "demo-key"
 """Key of the demo's data in the emulator by default. It gives access to nothing else, so it is no secret."""
+
+
+DOCUMENT_FILES = web.AppKey("document_files", DocumentFiles)
+"""The files of trusted documents, if the gateway has any. SIGHUP reads them again."""
+
+MAX_SELECTIONS = 100
+"""The most selections in one object in the production profile. The largest type has some thirty fields."""
 
 
 def build_gateway_app(settings: Settings) -> web.Application:
@@ -52,10 +65,17 @@ def build_gateway_app(settings: Settings) -> web.Application:
 
     Raises:
         ValueError: The settings name no upstream.
+        ManifestError: The trusted documents cannot be read.
     """
     options = _upstream_options(settings)
     # Files are read before connections are made, so that a missing file fails first.
-    page, routes = _load_graphiql() if settings.gateway_graphiql else (None, ())
+    page, routes = _load_graphiql() if settings.is_on("gateway_graphiql") else (None, ())
+    schema = _build_schema(settings)
+    documents = DocumentPolicy(
+        mode=DocumentsOnly(settings.gateway_documents_only),
+        allows_text_by_get=settings.is_on("gateway_get_queries"),
+    )
+    files = _document_files(settings, documents, schema)
     client = UpstreamClient(options)
     refused = RefusedCredentials()
     shared_cache = SharedCache(_cache_options(settings), is_refused=refused.__contains__)
@@ -96,24 +116,28 @@ def build_gateway_app(settings: Settings) -> web.Application:
         )
 
     endpoint = GraphQLEndpoint(
-        build_schema(
-            max_depth=settings.gateway_max_query_depth,
-            max_tokens=settings.gateway_max_query_tokens,
-            max_upstream_calls=settings.gateway_max_upstream_calls,
-            max_objects=settings.gateway_max_objects,
+        OperationRunner(
+            schema,
+            bind,
+            bind_events,
+            limits=_request_limits(settings, counts.max_sockets),
+            always_report_cost=settings.gateway_cost,
         ),
-        bind,
-        bind_events,
         credential_policy=CredentialPolicy(own_credential, settings.upstream_anonymous, _allowed_origins(settings)),
         upstream=UpstreamIdentity(
             options.base_url, options.organization, options.project, options.dialect_name, options.api_version
         ),
-        limits=_request_limits(settings, counts.max_sockets),
+        documents=documents,
         page=page,
-        always_report_cost=settings.gateway_cost,
     )
     probe = ReadinessProbe(client.ping, is_stopping=lambda: endpoint.operation_tasks.is_draining)
-    app = create_app(endpoint, probe, routes, max_connections=counts.max_connections)
+    app = create_app(
+        endpoint,
+        probe,
+        routes,
+        serves_schema=settings.is_on("gateway_introspection"),
+        max_connections=counts.max_connections,
+    )
 
     async def manage_connections(_: web.Application) -> AsyncIterator[None]:
         async with client, shared_cache, contextlib.AsyncExitStack() as stack:
@@ -121,10 +145,32 @@ def build_gateway_app(settings: Settings) -> web.Application:
             if isinstance(event_log, RedisLog):
                 await event_log.connect()
             stack.push_async_callback(hub.close)
+            if files is not None:
+                stack.push_async_callback(files.aclose)
+                await files.start()
             yield
 
     app.cleanup_ctx.append(manage_connections)
+    if files is not None:
+        app[DOCUMENT_FILES] = files
     return app
+
+
+def _build_schema(settings: Settings) -> GatewaySchema:
+    return build_schema(
+        max_depth=settings.gateway_max_query_depth,
+        max_tokens=settings.gateway_max_query_tokens,
+        max_selections=MAX_SELECTIONS if settings.gateway_profile == "production" else None,
+        max_upstream_calls=settings.gateway_max_upstream_calls,
+        max_objects=settings.gateway_max_objects,
+        allows_introspection=settings.is_on("gateway_introspection"),
+        hide_suggestions=not settings.is_on("gateway_suggestions"),
+    )
+
+
+def _document_files(settings: Settings, policy: DocumentPolicy, schema: GatewaySchema) -> DocumentFiles | None:
+    path = settings.gateway_documents
+    return DocumentFiles(Path(path), policy, schema.pin_documents) if path is not None else None
 
 
 def _refused_error() -> GatewayError:

@@ -6,8 +6,7 @@ counts as unset. No file is read. A secret has no flag, so that it does not appe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
@@ -15,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.setting_checks import (
     check_api_version,
+    check_documents_only,
     check_fault_rules,
     check_header_secret,
     check_header_secrets,
@@ -25,6 +25,10 @@ from gateway.setting_checks import (
 )
 
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+Profile: TypeAlias = Literal["development", "production"]
+ProfileSetting: TypeAlias = Literal[
+    "gateway_graphiql", "gateway_introspection", "gateway_suggestions", "gateway_get_queries"
+]
 
 
 def _expects(expected: str, **constraints: Any) -> Any:
@@ -54,7 +58,34 @@ class Settings(BaseSettings):
 
     gateway_host: Host = Field(default="127.0.0.1", description="Address that the gateway listens on.")
     gateway_port: Port = Field(default=8000, description="Port that the gateway listens on; 0 takes a free one.")
-    gateway_graphiql: Flag = Field(default=True, description="Whether browsers get GraphiQL at /graphql.")
+    gateway_profile: Annotated[
+        Profile, BeforeValidator(str.lower), _expects("development, with the next four settings on, or production")
+    ] = Field(
+        default="production",
+        description="`development`, the default of `demo`, turns the next four settings on, `production` off, "
+        "unless they are set; see Profiles.",
+    )
+    gateway_graphiql: Flag | None = Field(default=None, description="Whether browsers get GraphiQL at /graphql.")
+    gateway_introspection: Flag | None = Field(
+        default=None, description="Whether `__schema`, `__type` and /schema.graphql show the schema."
+    )
+    gateway_suggestions: Flag | None = Field(
+        default=None, description="Whether errors suggest similar names (`Did you mean`)."
+    )
+    gateway_get_queries: Flag | None = Field(
+        default=None, description="Whether a GET may hold the text of a query; the id of a trusted document always may."
+    )
+    gateway_documents: Annotated[str, _expects("the path of a file or a folder", min_length=1)] | None = Field(
+        default=None, description="File or folder of documents that run by their ids; see Trusted documents."
+    )
+    gateway_documents_only: Annotated[
+        Literal["off", "log", "on"],
+        BeforeValidator(str.lower),
+        AfterValidator(check_documents_only),
+        _expects("off, log, or on with GATEWAY_DOCUMENTS"),
+    ] = Field(
+        default="off", description="Whether other documents run: `off` all, `log` all with a log line, `on` none."
+    )
     gateway_allowed_origins: (
         Annotated[
             str,
@@ -238,6 +269,11 @@ class Settings(BaseSettings):
         default=60.0, description="Longest wait for the next piece of a model's reply."
     )
 
+    def is_on(self, name: ProfileSetting) -> bool:
+        """Tell whether a setting that follows the profile is on."""
+        value: bool | None = getattr(self, name)
+        return self.gateway_profile == "development" if value is None else value
+
 
 GATEWAY_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("gateway_"))
 UPSTREAM_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("upstream_"))
@@ -260,17 +296,6 @@ COMMAND_SETTINGS: Mapping[str, tuple[str, ...]] = {
 """The settings of each command. Those that are no secrets are its flags."""
 
 
-@dataclass(frozen=True, slots=True)
-class SettingDoc:
-    """The public documentation of a setting. The default is text, empty if there is none."""
-
-    name: str
-    variable: str
-    flag: str | None
-    default: str
-    description: str
-
-
 def is_secret(name: str) -> bool:
     """Tell whether a setting is a secret, whose value is never shown."""
     return "SecretStr" in repr(Settings.model_fields[name].annotation)
@@ -286,23 +311,6 @@ def flag_name(name: str) -> str | None:
     if is_secret(name):
         return None
     return "--" + name.removeprefix("gateway_").replace("_", "-")
-
-
-def documented_settings() -> Iterator[SettingDoc]:
-    """Document each setting, in the order of the model."""
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else _default_text(field.default)
-        yield SettingDoc(name, variable_name(name), flag_name(name), default, field.description or "")
-
-
-def render_settings_table() -> str:
-    """Render the README's table of settings, in Markdown."""
-    rows = ["| variable | flag | default | meaning |", "|---|---|---|---|"]
-    for setting in documented_settings():
-        flag = f"`{setting.flag}`" if setting.flag else "none: a secret"
-        default = f"`{setting.default}`" if setting.default else ""
-        rows.append(f"| `{setting.variable}` | {flag} | {default} | {setting.description} |")
-    return "\n".join(rows) + "\n"
 
 
 class BadSettingsError(Exception):
@@ -346,9 +354,3 @@ def _find_expected(schema: Mapping[str, Any]) -> str | None:
     if "expected" in schema:
         return str(schema["expected"])
     return next((words for part in schema.get("anyOf", ()) if (words := _find_expected(part))), None)
-
-
-def _default_text(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -57,6 +57,13 @@ def check_api_version(text: str, info: ValidationInfo) -> str:
     return text
 
 
+def check_documents_only(text: str, info: ValidationInfo) -> str:
+    """Take whether other documents run. None can run if no documents are trusted."""
+    if text == "on" and info.data.get("gateway_documents") is None:
+        raise ValueError
+    return text
+
+
 def check_fault_rules(text: str) -> str:
     """Take fault rules by their form. The emulator parses them."""
     if not all(_FAULT_RULE.match(rule) for rule in text.split(",")):

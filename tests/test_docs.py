@@ -6,13 +6,13 @@ import shlex
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from gateway.cli import _build_parser
 from gateway.compose import DEMO_KEY
-from gateway.config import COMMAND_SETTINGS, Settings, load_settings
+from gateway.config import COMMAND_SETTINGS, ProfileSetting, Settings, load_settings
 from gateway.emulator.operations.registry import operations
 from gateway.run_log.poll_diff import TOKENS_LOST
 from gateway.run_log.replay_buffer import CURSOR_EXPIRED
@@ -152,6 +152,10 @@ async def test_the_shown_first_messages_of_a_socket_say_who_it_is_for(demo_emula
             await socket.send_json({"type": "connection_init"})
             await socket.receive()
             assert socket.close_code == CloseCode.UNAUTHORIZED
+
+
+def test_every_part_of_a_profile_is_in_the_table() -> None:
+    assert [row[1].strip("`").lower() for row in table("profiles")][:-1] == list(get_args(ProfileSetting))
 
 
 def test_every_close_code_is_in_the_table() -> None:

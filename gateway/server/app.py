@@ -44,6 +44,7 @@ def create_app(
     probe: ReadinessProbe,
     routes: Iterable[web.AbstractRouteDef] = (),
     *,
+    serves_schema: bool = True,
     max_connections: int = ConnectionLimits().max_connections,
 ) -> web.Application:
     """Make the application: `/graphql`, `/schema.graphql`, health, the additional `routes`, and a redirect from `/`."""
@@ -54,7 +55,8 @@ def create_app(
     stalled_client_seconds = endpoint.connections.limits.stalled_client_seconds
     app[CONNECTION_LIMITS] = ConnectionLimits(max_connections, stalled_client_seconds=stalled_client_seconds)
     app.router.add_route("*", "/graphql", endpoint.handle)
-    app.router.add_get("/schema.graphql", endpoint.handle_schema)
+    if serves_schema:
+        app.router.add_get("/schema.graphql", endpoint.handle_schema)
     app.router.add_get("/", _redirect_to_graphql)
     app.add_routes(health_routes(probe))
     app.add_routes(routes)

@@ -14,6 +14,8 @@ from strawberry.types.graphql import OperationType
 
 from gateway.identity.credentials import CredentialPolicy, CredentialRefusedError, decide_credential
 from gateway.identity.principal import Principal, UpstreamIdentity
+from gateway.server.documents.document_policy import DocumentPolicy
+from gateway.server.documents.trusted_documents import DocumentRefusedError
 from gateway.server.http.graphql_request import ParsedRequest
 from gateway.server.http.graphql_response import error_body, error_response, result_body, result_response
 from gateway.server.http.held_bytes import UnfinishedBytes
@@ -25,13 +27,7 @@ from gateway.server.http.media_types import (
     accepts_event_stream,
     choose_response_type,
 )
-from gateway.server.http.operation_runner import (
-    BindApi,
-    BindEvents,
-    OperationRunner,
-    OperationStoppedError,
-    OperationTasks,
-)
+from gateway.server.http.operation_runner import OperationRunner, OperationStoppedError, OperationTasks
 from gateway.server.http.refusals import (
     Refusal,
     input_refusal,
@@ -40,7 +36,6 @@ from gateway.server.http.refusals import (
     operation_type_refusal,
     stopping_refusal,
 )
-from gateway.server.http.request_limits import RequestLimits
 from gateway.server.http.request_reader import (
     caller_from_request,
     read_request,
@@ -52,7 +47,6 @@ from gateway.server.live.socket_operations import SocketServices
 from gateway.server.live.websocket import is_websocket_upgrade, serve_websocket
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.public_errors import mask_error
-from schema.operations.gateway_schema import GatewaySchema
 
 _logger = logging.getLogger(__name__)
 
@@ -70,6 +64,10 @@ MAX_INTROSPECTION_BYTES = 16 << 10
 """Largest body of a caller without a credential. The longest introspection query of the usual tools has 2 KiB."""
 
 
+REFUSED_DOCUMENT_STATUSES = {ErrorCode.PERSISTED_QUERY_HASH_MISMATCH: 400, ErrorCode.DOCUMENT_NOT_TRUSTED: 403}
+"""The statuses of documents that no client may send again. Others are request errors like any."""
+
+
 class GraphQLEndpoint:
     """Serves `/graphql` over POST and GET, as GraphQL over HTTP has it, over event streams and over WebSockets.
 
@@ -80,21 +78,19 @@ class GraphQLEndpoint:
 
     def __init__(
         self,
-        schema: GatewaySchema,
-        bind: BindApi,
-        bind_events: BindEvents | None = None,
+        runner: OperationRunner,
         *,
         credential_policy: CredentialPolicy,
         upstream: UpstreamIdentity,
-        limits: RequestLimits | None = None,
+        documents: DocumentPolicy | None = None,
         page: RenderPage | None = None,
-        always_report_cost: bool = False,
     ) -> None:
-        """Run operations of `schema` over the ports that `bind` and `bind_events` make for a principal."""
+        """Run the operations of all transports with `runner`."""
         self.credential_policy = credential_policy
         self._upstream = upstream
+        self._documents = documents or DocumentPolicy()
         self._page = page
-        self._runner = OperationRunner(schema, bind, bind_events, limits=limits, always_report_cost=always_report_cost)
+        self._runner = runner
         self.operation_tasks = OperationTasks()
         self.unfinished_bytes = UnfinishedBytes(max(MAX_UNFINISHED_BYTES, self._runner.limits.max_body_bytes))
         subscription_limits = self._runner.limits.subscriptions
@@ -103,7 +99,7 @@ class GraphQLEndpoint:
         self.operation_tasks.on_stop(self.connections.request_reconnects)
         self._streams = EventStreams(self.connections)
         self._sockets = SocketServices(
-            self._runner, self.operation_tasks, self.connections, credential_policy, upstream
+            self._runner, self.operation_tasks, self.connections, credential_policy, upstream, documents=self._documents
         )
 
     async def aclose(self) -> None:
@@ -129,6 +125,8 @@ class GraphQLEndpoint:
                 return self._page(request)
             else:
                 response = await self._respond(request, media_type, accept)
+        except DocumentRefusedError as refused_document:
+            response = _not_executed_response(refused_document, media_type or JSON)
         except Refusal as refused:
             error_type = GRAPHQL_RESPONSE if media_type == GRAPHQL_RESPONSE else JSON
             response = error_response(refused.status, refused.error, error_type, dict(refused.headers))
@@ -177,7 +175,7 @@ class GraphQLEndpoint:
             if refused.status == 401 and (parsed := await self._read_introspection(request)) is not None:
                 return parsed, Principal.from_credential(None, self._upstream)
             raise
-        graphql_request = await read_request(request, self._runner.limits, self.unfinished_bytes)
+        graphql_request = await read_request(request, self._runner.limits, self.unfinished_bytes, self._documents)
         return await self._runner.parse_request(graphql_request), principal
 
     async def _read_introspection(self, request: web.Request) -> ParsedRequest | None:
@@ -185,8 +183,8 @@ class GraphQLEndpoint:
         limits = self._runner.limits
         short = replace(limits, max_body_bytes=min(limits.max_body_bytes, MAX_INTROSPECTION_BYTES))
         try:
-            graphql_request = await read_request(request, short, self.unfinished_bytes)
-        except Refusal:
+            graphql_request = await read_request(request, short, self.unfinished_bytes, self._documents)
+        except (Refusal, DocumentRefusedError):
             return None
         if not graphql_request.may_introspect:
             return None
@@ -226,4 +224,5 @@ def _not_executed_response(error: GatewayError, media_type: str) -> web.Response
     """Respond to a request whose operation cannot be chosen, in the form that its media type has for request errors."""
     if media_type == EVENT_STREAM:
         return single_event_response({"errors": [error_body(error)]})
-    return error_response(400 if media_type == GRAPHQL_RESPONSE else 200, error, media_type)
+    status = REFUSED_DOCUMENT_STATUSES.get(error.code, 400 if media_type == GRAPHQL_RESPONSE else 200)
+    return error_response(status, error, media_type)

@@ -25,12 +25,13 @@ MEMORY_BACK = 1.2
 """The part of the memory before an attack at which it counts as given back."""
 
 LIMITS = {
+    "GATEWAY_PROFILE": "development",
     "GATEWAY_STALLED_CLIENT_SECONDS": "2",
     "GATEWAY_BODY_TIMEOUT_SECONDS": "2",
     "GATEWAY_SHUTDOWN_SECONDS": "0",
     "GATEWAY_LOG_LEVEL": "warning",
 }
-"""Deadlines of clients that are short, so that an attack of a few seconds meets them."""
+"""Deadlines of clients that are short, so that an attack of a few seconds meets them, and a schema to introspect."""
 
 MESSAGES = 1_000
 HEADERS = {"Authorization": f"Bearer {DEMO_KEY}", "OpenAI-Beta": "assistants=v2"}

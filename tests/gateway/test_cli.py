@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gateway import cli, config
+from gateway import cli, config, setting_docs
 from gateway.cli import GC_THRESHOLDS, foreign_schema_package, main
 from gateway.config import COMMAND_SETTINGS, Settings
 from schema.root import build_schema
@@ -49,7 +49,7 @@ def test_help_names_every_flag_of_the_command_with_its_variable(
     capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     text = help_text(capsys, command)
-    for setting in config.documented_settings():
+    for setting in setting_docs.documented_settings():
         listed = setting.name in COMMAND_SETTINGS[command] and setting.flag is not None
         assert not listed or f"{setting.flag} VALUE" in text
         assert (f"[{setting.variable}" in text) is listed
@@ -65,8 +65,20 @@ def test_help_lists_the_commands_and_shows_no_secret(
     assert "--upstream-api-key" not in help_text(capsys, "serve")
 
 
+def test_bad_documents_refuse_to_start(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ("serve", "--port", "0", "--upstream-url", "http://127.0.0.1:1/v1", "--documents")
+    (line,) = refused(capsys, *arguments, str(tmp_path / "missing.json"))
+    assert line.startswith("GATEWAY_DOCUMENTS: Expected a readable file")
+    file = tmp_path / "twice.json"
+    file.write_text('{"a": "{ a }", "a": "{ b }"}')
+    (line,) = refused(capsys, *arguments, str(file))
+    assert line.endswith('GATEWAY_DOCUMENTS: Expected one text for each id, got two for "a". See twice.json.')
+    (line,) = refused(capsys, "serve", "--documents-only", "on")
+    assert line.endswith("expected off, log, or on with GATEWAY_DOCUMENTS, got 'on'")
+
+
 def test_help_says_what_the_secrets_are(capsys: pytest.CaptureFixture[str]) -> None:
-    secrets = [setting for setting in config.documented_settings() if config.is_secret(setting.name)]
+    secrets = [setting for setting in setting_docs.documented_settings() if config.is_secret(setting.name)]
     assert len(secrets) >= 3
     taken = {(): tuple(Settings.model_fields)} | {(command,): names for command, names in COMMAND_SETTINGS.items()}
     for command, names in taken.items():

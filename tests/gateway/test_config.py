@@ -7,6 +7,12 @@ from gateway.config import BadSettingsError, Settings, load_settings
 BAD_VALUES = {
     "gateway_host": ("a b", "a host name or an IP address"),
     "gateway_port": ("65536", "a port from 0 (any free one) to 65535"),
+    "gateway_profile": ("staging", "development, with the next four settings on, or production"),
+    "gateway_introspection": ("maybe", "true or false"),
+    "gateway_suggestions": ("maybe", "true or false"),
+    "gateway_get_queries": ("maybe", "true or false"),
+    "gateway_documents": ("", "the path of a file or a folder"),
+    "gateway_documents_only": ("on", "off, log, or on with GATEWAY_DOCUMENTS"),
     "gateway_graphiql": ("maybe", "true or false"),
     "gateway_allowed_origins": (
         "https://app.example.com/",

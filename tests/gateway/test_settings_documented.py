@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from gateway.config import COMMAND_SETTINGS, Settings, documented_settings, is_secret, render_settings_table
+from gateway.config import COMMAND_SETTINGS, Settings, is_secret
+from gateway.setting_docs import documented_settings, render_settings_table
 from tests.support.pages import PAGES, table_text
 
 

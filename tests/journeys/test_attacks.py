@@ -51,7 +51,8 @@ def send(connection: HTTPConnection, method: str, path: str, body: bytes | None 
 def place() -> Iterator[Place]:
     with running_command("emulator", "--port", "0", "--fault-control", "true") as (_, printed):
         emulator_url = url_in(printed, "Base URL")
-        with running_command("serve", "--port", "0", UPSTREAM_URL=f"{emulator_url}/v1") as (_, served):
+        serve = ("serve", "--port", "0", "--profile", "development")
+        with running_command(*serve, UPSTREAM_URL=f"{emulator_url}/v1") as (_, served):
             place = Place(connect(url_in(served, "GraphQL")), connect(emulator_url))
             long = json.dumps({"model": "m", "instructions": "x" * 250_000}).encode()
             send(place.emulator, "POST", "/v1/assistants", long)

@@ -35,13 +35,14 @@ class Gateway(GraphQLClient):
 
 @asynccontextmanager
 async def running_gateway(upstream_url: str, **settings: Any) -> AsyncIterator[Gateway]:
-    """Run a gateway over this upstream, by default without a key of its own and without a cache.
+    """Run a gateway over this upstream, by default for development, without a key of its own and without a cache.
 
     Most journeys write to the upstream directly, and a cache may notice that later.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compose, "build_schema", shared_schema)
-        app = compose.build_gateway_app(Settings(**{"upstream_url": upstream_url, "gateway_cache": False, **settings}))
+        defaults = {"upstream_url": upstream_url, "gateway_cache": False, "gateway_profile": "development"}
+        app = compose.build_gateway_app(Settings(**{**defaults, **settings}))
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
         gateway = Gateway(url, session)
         gateway.app = app

@@ -1,5 +1,5 @@
 // npm's own graphql-sse client: runs one operation and prints everything that it receives, one JSON value per line.
-//   node graphql_sse_client.mjs <url> <operation> <authorization> [events until it stops by itself]
+//   node graphql_sse_client.mjs <url> <operation, or its request as JSON> <authorization> [events until it stops by itself]
 import { createClient } from 'graphql-sse';
 
 const [url, query, authorization, most = 'Infinity'] = process.argv.slice(2);
@@ -16,7 +16,7 @@ const client = createClient({
   },
 });
 const unsubscribe = client.subscribe(
-  { query },
+  query.startsWith('{"') ? JSON.parse(query) : { query },
   {
     next: (result) => {
       print('next', result);

@@ -1,5 +1,5 @@
 // npm's own graphql-ws client: runs one operation and prints everything that it receives, one JSON value per line.
-//   node graphql_ws_client.mjs <ws url> <operation> <authorization> [events until it completes by itself]
+//   node graphql_ws_client.mjs <ws url> <operation, or its request as JSON> <authorization> [events until it completes by itself]
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 
@@ -21,7 +21,7 @@ const client = createClient({
   },
 });
 const unsubscribe = client.subscribe(
-  { query },
+  query.startsWith('{"') ? JSON.parse(query) : { query },
   {
     next: (result) => {
       print('next', result);

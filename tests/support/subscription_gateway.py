@@ -13,8 +13,10 @@ from aiohttp import web
 from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.principal import UpstreamIdentity
 from gateway.server.app import OPERATION_TASKS, create_app, listening
+from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.endpoint import GraphQLEndpoint
 from gateway.server.health import ReadinessProbe
+from gateway.server.http.operation_runner import OperationRunner
 from gateway.server.http.request_limits import RequestLimits, SubscriptionLimits
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey, to_global_id
@@ -133,6 +135,7 @@ async def running_subscription_gateway(
     *,
     limits: SubscriptionLimits | None = None,
     credential_policy: CredentialPolicy | None = None,
+    documents: DocumentPolicy | None = None,
     events: FakeRunEvents | None = None,
     api: Any = None,
     port: int = 0,
@@ -140,13 +143,17 @@ async def running_subscription_gateway(
     """Run a gateway over a fake port. Its subscriptions follow the events that the test pushes."""
     run_events = events or FakeRunEvents()
     bound = api or FakeThreadsApi()
-    endpoint = GraphQLEndpoint(
+    runner = OperationRunner(
         build_schema(),
         lambda _: bound,
         lambda _: run_events,
+        limits=RequestLimits(max_body_bytes=20_000, subscriptions=limits or SubscriptionLimits()),
+    )
+    endpoint = GraphQLEndpoint(
+        runner,
         credential_policy=credential_policy or CredentialPolicy(),
         upstream=UpstreamIdentity("http://upstream.test"),
-        limits=RequestLimits(max_body_bytes=20_000, subscriptions=limits or SubscriptionLimits()),
+        documents=documents,
     )
 
     async def unexpected_check() -> GatewayError | None:

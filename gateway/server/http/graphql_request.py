@@ -1,6 +1,7 @@
 """Reads a GraphQL request from a body, a query string or a WebSocket's payload. Pure.
 
-Source: https://graphql.github.io/graphql-over-http/draft/, sections "Request Parameters", "GET" and "JSON Encoding".
+Source: https://graphql.github.io/graphql-over-http/draft/, sections "Request Parameters", "GET" and "JSON Encoding",
+and appendix "Persisted Documents".
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ from typing import Any
 import orjson
 from graphql import OperationType
 
+from gateway.server.documents.document_policy import DocumentPolicy
+from gateway.server.documents.trusted_documents import DocumentReference, read_hash
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.documents import ParsedDocument
 from schema.operations.introspection import asks_nothing_upstream
 
-PARAMETERS = ("query", "operationName", "variables", "extensions")
+PARAMETERS = ("query", "documentId", "operationName", "variables", "extensions")
 
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
-    """The parameters of one request."""
+    """The parameters of one request. `query` is the text of its document, also if the request names it by an id."""
 
     query: str
     operation_name: str | None = None
@@ -76,11 +79,12 @@ class ParsedRequest:
         return operation is not None and operation.operation is operation_type
 
 
-def request_from_body(body: bytes) -> GraphQLRequest:
+def request_from_body(body: bytes, policy: DocumentPolicy) -> GraphQLRequest:
     """Read the JSON body of a POST.
 
     Raises:
-        GatewayError: The body is no GraphQL request. The message says what was expected and what came.
+        GatewayError: The body is no GraphQL request, or the policy refuses its document. The message says what was
+            expected and what came.
     """
     if not body:
         raise _bad_input("Expected a JSON object with a 'query', got an empty body.")
@@ -96,14 +100,14 @@ def request_from_body(body: bytes) -> GraphQLRequest:
         )
     if not isinstance(parsed, dict):
         raise _bad_input(f"Expected a JSON object, got {_json_type(parsed)}.")
-    return request_from_parameters(parsed)
+    return request_from_parameters(parsed, policy)
 
 
-def request_from_query_string(pairs: Sequence[tuple[str, str]]) -> GraphQLRequest:
+def request_from_query_string(pairs: Sequence[tuple[str, str]], policy: DocumentPolicy) -> GraphQLRequest:
     """Read the parameters of a GET. An empty parameter, except `query`, counts as absent.
 
     Raises:
-        GatewayError: The parameters are no GraphQL request.
+        GatewayError: The parameters are no GraphQL request, or the policy refuses its document.
     """
     parameters: dict[str, Any] = {}
     for name, text in pairs:
@@ -112,7 +116,7 @@ def request_from_query_string(pairs: Sequence[tuple[str, str]]) -> GraphQLReques
         if name in parameters:
             raise _bad_input(f"Expected the parameter '{name}' once, got it more than once.", name)
         parameters[name] = text
-    for name in ("operationName", "variables", "extensions"):
+    for name in PARAMETERS[1:]:
         if parameters.get(name) == "":
             del parameters[name]
     for name in ("variables", "extensions"):
@@ -123,22 +127,42 @@ def request_from_query_string(pairs: Sequence[tuple[str, str]]) -> GraphQLReques
                 raise _bad_input(f"Expected '{name}' to be JSON, got text that fails: {error.msg}.", name) from None
             except UnicodeEncodeError:
                 raise _bad_input(f"Expected '{name}' to be UTF-8.", name) from None
-    return request_from_parameters(parameters)
+    return request_from_parameters(parameters, policy)
 
 
-def request_from_parameters(parameters: Mapping[str, Any]) -> GraphQLRequest:
+def request_from_parameters(parameters: Mapping[str, Any], policy: DocumentPolicy) -> GraphQLRequest:
     """Read the parameters of a request from a JSON object.
 
     Raises:
-        GatewayError: The parameters are no GraphQL request.
+        GatewayError: The parameters are no GraphQL request, or the policy refuses its document.
     """
-    query = parameters.get("query")
+    operation_name = _read_name(parameters)
+    reference = _read_reference(parameters)
+    query = policy.choose_text(reference, operation_name)
+    return GraphQLRequest(query, operation_name, parameters.get("variables"), parameters.get("extensions"))
+
+
+def _read_reference(parameters: Mapping[str, Any]) -> DocumentReference:
+    """Read which document a request means: `query`, `documentId`, `extensions.persistedQuery`, or several of them."""
+    document_id = parameters.get("documentId")
+    if document_id is not None and (not isinstance(document_id, str) or not document_id):
+        got = _json_type(document_id) if document_id != "" else "an empty string"
+        raise _bad_input(f"Expected 'documentId' to be a string with something in it, got {got}.", "documentId")
+    query, sha256_hash = parameters.get("query"), read_hash(parameters.get("extensions"))
+    # npm's graphql-ws sends no request without a text, so beside an id an empty one counts as absent.
+    if query in {None, ""} and (document_id is not None or sha256_hash is not None):
+        return DocumentReference(None, document_id, sha256_hash)
     if "query" not in parameters:
         raise _bad_input("Expected a parameter 'query' with a GraphQL document, got none.", "query")
     if not isinstance(query, str):
         raise _bad_input(f"Expected 'query' to be a string, got {_json_type(query)}.", "query")
     if not query.strip():
         raise _bad_input("Expected 'query' to hold a GraphQL document, got an empty string.", "query")
+    return DocumentReference(query, document_id, sha256_hash)
+
+
+def _read_name(parameters: Mapping[str, Any]) -> str | None:
+    """Read the name of the operation, and check the types of the other parameters."""
     operation_name = parameters.get("operationName")
     if operation_name is not None and not isinstance(operation_name, str):
         raise _bad_input(
@@ -148,7 +172,7 @@ def request_from_parameters(parameters: Mapping[str, Any]) -> GraphQLRequest:
         value = parameters.get(name)
         if value is not None and not isinstance(value, dict):
             raise _bad_input(f"Expected '{name}' to be a JSON object or null, got {_json_type(value)}.", name)
-    return GraphQLRequest(query, operation_name, parameters.get("variables"), parameters.get("extensions"))
+    return operation_name
 
 
 def _json_type(value: object) -> str:

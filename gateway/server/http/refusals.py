@@ -29,6 +29,12 @@ def method_refusal(message: str, allow: str) -> Refusal:
     return input_refusal(405, message, ("Allow", allow))
 
 
+def get_query_refusal() -> Refusal:
+    """Refuse the text of a query by GET."""
+    expected = "Expected a POST, or a GET with the id of a trusted document"
+    return method_refusal(f"{expected}, got a query by GET. GATEWAY_GET_QUERIES allows it.", "POST")
+
+
 def stopping_error() -> GatewayError:
     """Make the error of an operation that was not started, because the gateway stops."""
     return GatewayError(ErrorCode.GATEWAY_STOPPING, "The gateway is stopping; ask again.")

@@ -10,24 +10,40 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.identity.credentials import Caller
+from gateway.server.documents.document_policy import DocumentPolicy
+from gateway.server.documents.trusted_documents import DocumentRefusedError
 from gateway.server.http.graphql_request import GraphQLRequest, request_from_body, request_from_query_string
 from gateway.server.http.held_bytes import UnfinishedBytes
 from gateway.server.http.media_types import JSON, content_type_fault
-from gateway.server.http.refusals import Refusal, body_size_refusal, input_refusal, overload_refusal
+from gateway.server.http.refusals import (
+    Refusal,
+    body_size_refusal,
+    get_query_refusal,
+    input_refusal,
+    overload_refusal,
+)
 from gateway.server.http.request_limits import RequestLimits
 from schema.contract.errors import ErrorCode, GatewayError
 
 
-async def read_request(request: web.Request, limits: RequestLimits, unfinished: UnfinishedBytes) -> GraphQLRequest:
+async def read_request(
+    request: web.Request, limits: RequestLimits, unfinished: UnfinishedBytes, policy: DocumentPolicy
+) -> GraphQLRequest:
     """Read the operation of a GET or a POST.
 
     Raises:
         Refusal: The request is no GraphQL request, or exceeds a limit, or too much of other bodies is held.
+        DocumentRefusedError: The policy refuses the document.
     """
     try:
-        if request.method == "GET":
-            return request_from_query_string(_query_pairs(request))
-        return request_from_body(await _read_bytes(request, limits, unfinished))
+        if request.method != "GET":
+            return request_from_body(await _read_bytes(request, limits, unfinished), policy)
+        pairs = _query_pairs(request)
+        if not policy.allows_text_by_get and any(name == "query" and text for name, text in pairs):
+            raise get_query_refusal()
+        return request_from_query_string(pairs, policy)
+    except DocumentRefusedError:
+        raise
     except GatewayError as error:
         raise Refusal(400, error) from None
 

@@ -5,7 +5,8 @@ Each message is a text frame with a JSON object. `id` names one operation of the
 Messages from the client:
 
 - `connection_init` comes first. Its payload may hold the credential. The gateway replies `connection_ack`, once.
-- `subscribe` starts the operation `id`: a query, a mutation or a subscription. Its payload is a GraphQL request.
+- `subscribe` starts the operation `id`: a query, a mutation or a subscription. Its payload is a GraphQL request, which
+  may name a trusted document in place of its text.
 - `complete` stops the operation `id`. An unknown id is ignored, since the operation may just have ended.
 - `ping`, with any payload, is answered by `pong` with the same payload, also before `connection_init`.
 - `pong` is ignored.
@@ -33,6 +34,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.http.graphql_request import GraphQLRequest, request_from_parameters
 from gateway.server.http.graphql_response import encode_json
 from schema.contract.errors import GatewayError
@@ -133,8 +135,10 @@ Decision: TypeAlias = (
 )
 
 
-def interpret_message(text: str, *, is_initialised: bool, active_ids: Container[str]) -> Decision:
-    """Decide how to react to a text message.
+def interpret_message(
+    text: str, documents: DocumentPolicy, *, is_initialised: bool, active_ids: Container[str]
+) -> Decision:
+    """Decide how to react to a text message. `documents` chooses the text of an operation.
 
     `is_initialised` says whether `connection_init` has been accepted. `active_ids` are the ids of operations in flight.
     """
@@ -143,7 +147,7 @@ def interpret_message(text: str, *, is_initialised: bool, active_ids: Container[
         return message
     type_ = message.get("type")
     if type_ == "subscribe":
-        return _subscribe(message, is_initialised, active_ids)
+        return _subscribe(message, documents, is_initialised, active_ids)
     if type_ == "complete":
         return _id_fault(message) or StopOperation(message["id"])
     if type_ not in ("connection_init", "ping", "pong"):
@@ -170,7 +174,9 @@ def _initialise(payload: Mapping[str, Any] | None, is_initialised: bool) -> Deci
     return InitialiseConnection(payload or {})
 
 
-def _subscribe(message: Mapping[str, Any], is_initialised: bool, active_ids: Container[str]) -> Decision:
+def _subscribe(
+    message: Mapping[str, Any], documents: DocumentPolicy, is_initialised: bool, active_ids: Container[str]
+) -> Decision:
     if (fault := _id_fault(message) or _request_fault(message.get("payload"))) is not None:
         return fault
     if not is_initialised:
@@ -179,7 +185,7 @@ def _subscribe(message: Mapping[str, Any], is_initialised: bool, active_ids: Con
     if id_ in active_ids:
         return CloseSocket(CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {id_} already exists")
     try:
-        return StartOperation(id_, request_from_parameters(message["payload"]))
+        return StartOperation(id_, request_from_parameters(message["payload"], documents))
     except GatewayError as error:
         return RefuseOperation(id_, error)
 
@@ -194,7 +200,8 @@ def _id_fault(message: Mapping[str, Any]) -> CloseSocket | None:
 def _request_fault(payload: object) -> CloseSocket | None:
     if not isinstance(payload, dict):
         return _bad_message("Expected the payload of subscribe to be an object")
-    if not isinstance(payload.get("query"), str):
+    names_document = payload.get("documentId") is not None or "persistedQuery" in (payload.get("extensions") or ())
+    if not isinstance(payload.get("query"), str | None if names_document else str):
         return _bad_message("Expected the query to be a string")
     if not isinstance(payload.get("operationName"), str | None):
         return _bad_message("Expected operationName to be a string or null")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from strawberry.schema.exceptions import InvalidOperationTypeError
@@ -14,6 +14,7 @@ from strawberry.types.graphql import OperationType
 from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.identity.token_expiry import has_token_ended
+from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_json, error_body, result_body
 from gateway.server.http.operation_runner import OperationRunner, OperationStoppedError, OperationTasks
@@ -40,6 +41,7 @@ class SocketServices:
     credential_policy: CredentialPolicy
     upstream: UpstreamIdentity
     now: Callable[[], float] = time.time
+    documents: DocumentPolicy = field(default_factory=DocumentPolicy)
 
 
 class SocketOutput(Protocol):

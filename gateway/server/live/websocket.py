@@ -78,7 +78,10 @@ async def serve_websocket(request: web.Request, services: SocketServices) -> web
                     await _close_socket(socket, CloseCode.BAD_MESSAGE, "Expected a message of text")
                 elif message.type is WSMsgType.TEXT:
                     decision = interpret_message(
-                        message.data, is_initialised=operations.is_initialised, active_ids=operations.active_ids
+                        message.data,
+                        services.documents,
+                        is_initialised=operations.is_initialised,
+                        active_ids=operations.active_ids,
                     )
                     if isinstance(decision, InitialiseConnection):
                         init_timer.cancel()

@@ -14,6 +14,7 @@ from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.server.app import OPERATION_TASKS, create_app, listening
 from gateway.server.endpoint import GraphQLEndpoint
 from gateway.server.health import ReadinessProbe
+from gateway.server.http.operation_runner import OperationRunner
 from schema.contract.ports import ThreadsApi
 from schema.engine.context import Context
 from schema.operations.gateway_schema import GatewaySchema, OperationLimits
@@ -76,7 +77,9 @@ async def serving(
     schema: GatewaySchema, bind: Callable[[Principal], ThreadsApi] = fake_api
 ) -> AsyncIterator[tuple[GraphQLClient, web.Application]]:
     endpoint = GraphQLEndpoint(
-        schema, bind, credential_policy=CredentialPolicy(), upstream=UpstreamIdentity("http://upstream.test")
+        OperationRunner(schema, bind),
+        credential_policy=CredentialPolicy(),
+        upstream=UpstreamIdentity("http://upstream.test"),
     )
 
     async def never_called() -> None:

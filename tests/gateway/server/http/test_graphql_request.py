@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.http.graphql_request import (
     GraphQLRequest,
     ParsedRequest,
@@ -15,17 +16,18 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.root import build_schema
 from tests.support.subscription_gateway import STATUS
 
+POLICY = DocumentPolicy()
 DOCUMENTS = build_schema().documents
 
 
 def test_a_body_with_every_parameter_is_read() -> None:
     body = {"query": "{ a }", "operationName": "A", "variables": {"x": 1}, "extensions": {"y": 2}, "other": 3}
-    assert request_from_body(json.dumps(body).encode()) == GraphQLRequest("{ a }", "A", {"x": 1}, {"y": 2})
+    assert request_from_body(json.dumps(body).encode(), POLICY) == GraphQLRequest("{ a }", "A", {"x": 1}, {"y": 2})
 
 
 def test_null_counts_as_absent() -> None:
     body = {"query": "{ a }", "operationName": None, "variables": None, "extensions": None}
-    assert request_from_body(json.dumps(body).encode()) == GraphQLRequest("{ a }")
+    assert request_from_body(json.dumps(body).encode(), POLICY) == GraphQLRequest("{ a }")
 
 
 @pytest.mark.parametrize(
@@ -54,19 +56,19 @@ def test_null_counts_as_absent() -> None:
 )
 def test_a_body_of_another_shape_is_refused_with_what_was_expected(body: bytes, message: str) -> None:
     with pytest.raises(GatewayError, match=message) as refused:
-        request_from_body(body)
+        request_from_body(body, POLICY)
     assert refused.value.code is ErrorCode.BAD_USER_INPUT
 
 
 @given(st.binary(max_size=40))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     with suppress(GatewayError):
-        assert isinstance(request_from_body(body), GraphQLRequest)
+        assert isinstance(request_from_body(body, POLICY), GraphQLRequest)
 
 
 def test_a_query_string_is_read_and_empty_parameters_count_as_absent() -> None:
     pairs = [("query", "{ a }"), ("variables", '{"x": 1}'), ("operationName", ""), ("extensions", ""), ("other", "1")]
-    assert request_from_query_string(pairs) == GraphQLRequest("{ a }", None, {"x": 1})
+    assert request_from_query_string(pairs, POLICY) == GraphQLRequest("{ a }", None, {"x": 1})
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_a_query_string_is_read_and_empty_parameters_count_as_absent() -> None:
 )
 def test_a_query_string_of_another_shape_is_refused(pairs: list[tuple[str, str]], message: str) -> None:
     with pytest.raises(GatewayError, match=message):
-        request_from_query_string(pairs)
+        request_from_query_string(pairs, POLICY)
 
 
 def read(request: GraphQLRequest) -> ParsedRequest:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from gateway.identity.credentials import Caller
 from gateway.server.app import listening
+from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.http.graphql_request import GraphQLRequest
 from gateway.server.http.held_bytes import UnfinishedBytes
 from gateway.server.http.refusals import Refusal
@@ -35,7 +36,7 @@ class RecordingServer:
     async def handle(self, request: web.Request) -> web.Response:
         self.caller = caller_from_request(request)
         try:
-            self.outcome = await read_request(request, self._limits, self.unfinished)
+            self.outcome = await read_request(request, self._limits, self.unfinished, DocumentPolicy())
         except Refusal as refused:
             self.outcome = refused
         return web.Response()

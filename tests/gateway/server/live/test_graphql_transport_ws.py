@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.http.graphql_request import GraphQLRequest
 from gateway.server.live.graphql_transport_ws import (
     MAX_REASON_BYTES,
@@ -30,7 +31,7 @@ from gateway.server.live.graphql_transport_ws import (
 
 def decided(message: Any, *, is_initialised: bool = True, active_ids: frozenset[str] = frozenset()) -> Decision:
     text = message if isinstance(message, str) else json.dumps(message)
-    return interpret_message(text, is_initialised=is_initialised, active_ids=active_ids)
+    return interpret_message(text, DocumentPolicy(), is_initialised=is_initialised, active_ids=active_ids)
 
 
 def subscribe(**payload: Any) -> dict[str, Any]:
@@ -139,7 +140,7 @@ def test_a_ping_nested_too_deep_to_encode_gets_a_pong_without_payload() -> None:
 
 @given(st.text() | st.recursive(st.none() | st.booleans() | st.text(), st.lists).map(json.dumps))
 def test_every_text_leads_to_a_decision(text: str) -> None:
-    assert isinstance(interpret_message(text, is_initialised=True, active_ids=()), Decision)
+    assert isinstance(interpret_message(text, DocumentPolicy(), is_initialised=True, active_ids=()), Decision)
 
 
 @pytest.mark.parametrize(
