@@ -165,16 +165,20 @@ async def test_each_part_follows_the_profile_and_can_be_set(
     assert not await is_on(**{setting: False})
 
 
-def test_the_commands_say_their_profile() -> None:
-    upstream = "http://127.0.0.1:1/v1"
-    off = "Profile production: GraphiQL, introspection, suggestions, queries by GET off."
-    for arguments, line, has_page in (
-        (("serve",), off, False),
+OFF = "Profile production: GraphiQL, introspection, suggestions, queries by GET off."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line", "has_page"),
+    [
+        (("serve",), OFF, False),
         (("serve", "--profile", "development"), "Profile development: nothing off.", True),
         (("serve", "--graphiql", "true"), "production: introspection, suggestions, queries by GET off.", True),
         (("demo", "--emulator-port", "0"), "Profile development: nothing off.", True),
-        (("demo", "--emulator-port", "0", "--profile", "production"), off, False),
-    ):
-        with running_command(*arguments, "--port", "0", UPSTREAM_URL=upstream) as (_, printed):
-            assert line in printed
-            assert ("GraphiQL   http" in printed) is has_page
+        (("demo", "--emulator-port", "0", "--profile", "production"), OFF, False),
+    ],
+)
+def test_a_command_says_its_profile(arguments: tuple[str, ...], line: str, has_page: bool) -> None:
+    with running_command(*arguments, "--port", "0", UPSTREAM_URL="http://127.0.0.1:1/v1") as (_, printed):
+        assert line in printed
+        assert ("GraphiQL   http" in printed) is has_page

@@ -150,7 +150,7 @@ def _read_reference(parameters: Mapping[str, Any]) -> DocumentReference:
         raise _bad_input(f"Expected 'documentId' to be a string with something in it, got {got}.", "documentId")
     query, sha256_hash = parameters.get("query"), read_hash(parameters.get("extensions"))
     # npm's graphql-ws sends no request without a text, so beside an id an empty one counts as absent.
-    if query in {None, ""} and (document_id is not None or sha256_hash is not None):
+    if query in (None, "") and (document_id is not None or sha256_hash is not None):
         return DocumentReference(None, document_id, sha256_hash)
     if "query" not in parameters:
         raise _bad_input("Expected a parameter 'query' with a GraphQL document, got none.", "query")
