@@ -8,10 +8,14 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway.server.http.graphql_response import error_response
 from gateway.server.http.held_bytes import HeldBytes, UnreadBytes
 from gateway.server.sockets.connection_limits import ConnectionLimits
 from gateway.server.sockets.websocket_frames import FrameReader
+from gateway.telemetry.rare_warning import RareWarning
+from schema.contract.errors import ErrorCode, GatewayError
 
 MAX_LINE_BYTES = 32 * 1024
 """Longest request line, which holds the document of a GET."""
@@ -25,6 +29,10 @@ READ_BUFFER_BYTES = 64 * 1024
 SERVER_NAME = "threads-gateway"
 """Value of the `Server` header. It names no version, because that would only help an attacker."""
 
+_EXPECTED_HTTP = (
+    f"Expected a request of HTTP/1.1, with a first line of at most {MAX_LINE_BYTES} bytes and headers of at most "
+    f"{MAX_HEADER_BYTES}, got something else."
+)
 _END_OF_HEADERS = b"\r\n\r\n"
 _CHECKS_UNTIL_STALLED = 8
 _TRY_AGAIN_LATER = b"\x88\x02" + (1013).to_bytes(2, "big")  # a close frame
@@ -104,6 +112,7 @@ class Connection(web.RequestHandler):
         "_held",
         "_last_bytes",
         "_limits",
+        "_malformed",
         "_on_lost",
         "_unfinished_bytes",
         "_watch",
@@ -115,6 +124,7 @@ class Connection(web.RequestHandler):
         server: web.Server,
         limits: ConnectionLimits,
         held: HeldBytes,
+        malformed: RareWarning,
         on_lost: Callable[[Connection], None],
     ) -> None:
         """Make the protocol of one connection. `on_lost` is called once it is closed."""
@@ -131,6 +141,7 @@ class Connection(web.RequestHandler):
         )
         self._limits = limits
         self._held = held
+        self._malformed = malformed
         self._frames: FrameReader | None = None
         self._unfinished_bytes = 0
         self._on_lost = on_lost
@@ -209,7 +220,15 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        response = super().handle_error(request, status, exc, message)
+        """Respond in JSON. aiohttp would show what came, as text, and log it with a traceback for every request."""
+        if isinstance(exc, HttpProcessingError):
+            self._malformed.give(type(exc).__name__)
+            response = error_response(400, GatewayError(ErrorCode.BAD_USER_INPUT, _EXPECTED_HTTP))
+        else:
+            # Its own check and log, which has no bytes of a request.
+            super().handle_error(request, status, exc, message)
+            response = error_response(status, GatewayError(ErrorCode.INTERNAL, "An unexpected error occurred."))
+        response.force_close()
         response.headers["Server"] = SERVER_NAME
         return response
 

@@ -6,8 +6,6 @@ import asyncio
 import logging
 import socket
 import sys
-import time
-from collections.abc import Callable
 
 from aiohttp import web
 
@@ -15,6 +13,7 @@ from gateway.background_tasks import BackgroundTasks
 from gateway.server.http.held_bytes import HeldBytes, UnfinishedBytes, UnreadBytes
 from gateway.server.sockets.connection import Connection
 from gateway.server.sockets.connection_limits import ConnectionLimits
+from gateway.telemetry.rare_warning import RareWarning
 
 _logger = logging.getLogger(__name__)
 
@@ -26,28 +25,6 @@ ACCEPTS_PER_TURN = 32
 
 PAUSE_SECONDS = 0.1
 """Pause after a connection could not be accepted, most often because the process has too many open files."""
-
-WARNING_SECONDS = 1.0
-"""Shortest time between two warnings of the same kind."""
-
-
-class RareWarning:
-    """A warning that is logged at most once in `WARNING_SECONDS`, with the number of times that it applied."""
-
-    def __init__(self, text: str, *, now: Callable[[], float] = time.monotonic) -> None:
-        """Take the text of the warning, with a place for its detail."""
-        self._text = text
-        self._now = now
-        self._count = 0
-        self._silent_until = float("-inf")
-
-    def give(self, detail: object) -> None:
-        """Count one more time, and log the warning if it is time."""
-        self._count += 1
-        if (now := self._now()) >= self._silent_until:
-            _logger.warning(f"{self._text}; since the last such line: %d", detail, self._count)
-            self._count = 0
-            self._silent_until = now + WARNING_SECONDS
 
 
 class Listener:
@@ -61,8 +38,9 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._connections: set[Connection] = set()
         self._tasks = BackgroundTasks()
-        self._failure = RareWarning("cannot accept a connection (%s)")
-        self._overload = RareWarning("closed a new connection because %d are open")
+        self._failure = RareWarning(_logger, "cannot accept a connection (%s)")
+        self._overload = RareWarning(_logger, "closed a new connection because %d are open")
+        self._malformed = RareWarning(_logger, "refused a request that is no HTTP (%s)")
 
     def __len__(self) -> int:
         """Count the connections."""
@@ -107,7 +85,7 @@ class Listener:
                 self._overload.give(len(self._connections))
                 continue
             accepted.setblocking(False)
-            connection = Connection(self._server, self._limits, self._held, self._connections.discard)
+            connection = Connection(self._server, self._limits, self._held, self._malformed, self._connections.discard)
             self._connections.add(connection)
             self._tasks.start(self._connect(connection, accepted))
 

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from gateway.server.sockets.connection_limits import ConnectionLimits
-from gateway.server.sockets.listener import Listener, RareWarning
+from gateway.server.sockets.listener import Listener
 from tests.support.subscription_gateway import until
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -103,14 +103,3 @@ async def test_a_connection_that_was_accepted_gets_its_response_although_the_lis
         await opened.connect()
     writer.close()
     await writer.wait_closed()
-
-
-def test_a_warning_is_given_once_in_a_second(caplog: pytest.LogCaptureFixture) -> None:
-    times = iter([0.0, 0.5, 0.9, 1.0, 1.5])
-    warning = RareWarning("trouble (%s)", now=lambda: next(times))
-    for number in range(5):
-        warning.give(number)
-    assert [record.getMessage() for record in caplog.records] == [
-        "trouble (0); since the last such line: 1",
-        "trouble (3); since the last such line: 3",
-    ]
