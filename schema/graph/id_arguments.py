@@ -6,7 +6,6 @@ from typing import TypeVar, cast
 
 from schema.contract.errors import bad_argument
 from schema.contract.keys import (
-    KEY_TYPES,
     TYPE_NAMES,
     AssistantKey,
     InvalidOpaqueTextError,
@@ -52,8 +51,7 @@ def read_node_id(text: str, argument: str = "id") -> NodeKey:
     try:
         return from_global_id(text)
     except InvalidOpaqueTextError:
-        type_names = ", ".join(KEY_TYPES)
-        raise bad_argument(argument, f"a global ID, of one of {type_names}", text) from None
+        raise bad_argument(argument, "a global ID", text) from None  # short: `nodes` has one for each of its ids
 
 
 def read_run_id_within(thread: ThreadKey, text: str, argument: str = "runId") -> str:
