@@ -1,6 +1,6 @@
 """Runs the attack corpus against a real gateway, one attack after the other, each on a fresh process.
 
-    python -m tests.attacks [--only NAME] [--seconds 3] [--json]
+    python -m tests.attacks [--only NAME] [--seconds 1.5] [--json]
     python -m tests.attacks --soak MINUTES [--only NAME]
 
 Beside each attack, a victim sends a trivial query all the time over a connection of its own. `--only` takes a part of
@@ -91,7 +91,7 @@ async def run(attacks: Sequence[Attack], seconds: float, *, as_json: bool) -> No
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only")
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--soak", type=float, metavar="MINUTES")
     arguments = parser.parse_args()

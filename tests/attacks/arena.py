@@ -13,8 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from gateway.compose import DEMO_KEY
-from tests.attacks.attack import Attack, Target
+from tests.attacks.attack import ATTACKER_KEY, Attack, Target
 from tests.bench.reads import processor_seconds
 from tests.bench.subscribers import resident_bytes
 from tests.support.gateway import ROOT, clean_environment, running_command, url_in
@@ -34,7 +33,7 @@ LIMITS = {
 """Deadlines of clients that are short, so that an attack of a few seconds meets them, and a schema to introspect."""
 
 MESSAGES = 1_000
-HEADERS = {"Authorization": f"Bearer {DEMO_KEY}", "OpenAI-Beta": "assistants=v2"}
+HEADERS = {"Authorization": f"Bearer {ATTACKER_KEY}", "OpenAI-Beta": "assistants=v2"}
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ class Arena:
 
     async def warm_up(self) -> None:
         """Send what an ordinary client sends, so that later growth is the attack's."""
-        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {DEMO_KEY}"}) as session:
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {ATTACKER_KEY}"}) as session:
             for number in range(30):
                 for query in (
                     "{ __typename }",

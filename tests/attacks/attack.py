@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from gateway.compose import DEMO_KEY
+ATTACKER_KEY = "attacker"
+"""The credential of all attacks. The normal load beside them is another caller."""
 
 THREAD = "THREAD"
 """Stands for the id of a long thread in the documents and variables of the rows."""
@@ -70,7 +71,7 @@ class OperationAttack:
 
     async def play(self, target: Target) -> None:
         headers = {
-            "Authorization": f"Bearer {DEMO_KEY}",
+            "Authorization": f"Bearer {ATTACKER_KEY}",
             "Content-Type": "application/json",
             "Accept": self.accept,
         }

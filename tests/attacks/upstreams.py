@@ -26,6 +26,8 @@ READS = {
 READ = {"query": "query ($id: ID!) { thread(id: $id) { createdAt } }"}
 SLOW_SECONDS = 2.0
 MAX_RECOVERY_SECONDS = 5.0
+FIRST_CALLS = 20
+"""Calls at the beginning of a storm, which use up the budget of retries."""
 
 
 class FaultyUpstream:
@@ -80,7 +82,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class StormAttack:
-    """A number of callers who read through a failing upstream, one call after the other."""
+    """A number of callers who read through a failing upstream, first all at once, then one call after the other."""
 
     name: str
     fault: Fault
@@ -92,19 +94,30 @@ class StormAttack:
         self.upstream.calls.clear()
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as session:
+            # At once, so that the budget of retries is used up, and what follows is what goes on.
+            started = time.monotonic()
+            await asyncio.gather(*(self._send(session, target, "caller-0") for _ in range(FIRST_CALLS)))
+            first = self.upstream.calls.total()
+            target.ends_at += time.monotonic() - started
             await asyncio.gather(*(self._call(session, target, f"caller-{n}") for n in range(self.callers)))
-            ratio = self.upstream.calls.total() / target.rounds
+            ratio = (self.upstream.calls.total() - first) / (target.rounds - FIRST_CALLS)
             self.upstream.fault = None
             recovery = await self._recovery_seconds(session, target.url)
-        target.note = f"{ratio:.2f} upstream calls per call, service again after {recovery:.2f} s"
+        beginning = f"{first / FIRST_CALLS:.1f} upstream calls for each of the first {FIRST_CALLS}"
+        target.note = f"{beginning}, then {ratio:.2f}; service again after {recovery:.2f} s"
 
     async def _call(self, session: aiohttp.ClientSession, target: Target, caller: str) -> None:
-        while not target.is_over:
-            answer = await read_thread(session, target.url, caller)
-            target.rounds += 1
-            target.bytes_out += len(answer)
-            target.codes.update(error_codes(answer))
+        while True:
+            await self._send(session, target, caller)
+            if target.is_over:
+                break
             await asyncio.sleep(0.02)
+
+    async def _send(self, session: aiohttp.ClientSession, target: Target, caller: str) -> None:
+        answer = await read_thread(session, target.url, caller)
+        target.rounds += 1
+        target.bytes_out += len(answer)
+        target.codes.update(error_codes(answer))
 
     async def _recovery_seconds(self, session: aiohttp.ClientSession, url: str) -> float:
         started = time.perf_counter()

@@ -6,10 +6,9 @@ import os
 import struct
 from urllib.parse import quote
 
-from gateway.compose import DEMO_KEY
-from tests.attacks.attack import WireAttack
+from tests.attacks.attack import ATTACKER_KEY, WireAttack
 
-HEAD = f"Host: x\r\nAuthorization: Bearer {DEMO_KEY}\r\n".encode()
+HEAD = f"Host: x\r\nAuthorization: Bearer {ATTACKER_KEY}\r\n".encode()
 TRIVIAL = json.dumps({"query": "{ __typename }"}).encode()
 END = b"\r\n\r\n"
 LONG_RESPONSE = "{ " + " ".join(f"a{n}: assistants(last: 1) {{ nodes {{ instructions }} }}" for n in range(60)) + " }"

@@ -7,12 +7,12 @@ from functools import partial
 
 import pytest
 
-from gateway.compose import DEMO_KEY
 from gateway.server import app as server_app
 from gateway.server import endpoint as server_endpoint
 from gateway.server.app import UNFINISHED_BYTES
 from gateway.server.sockets.connection import Connection
 from gateway.server.sockets.connection_limits import ConnectionLimits
+from tests.attacks.attack import ATTACKER_KEY
 from tests.attacks.wires import INIT, UPGRADE, frame, post
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway, running_gateway
@@ -95,7 +95,7 @@ async def test_responses_that_nobody_reads_are_bounded_in_sum(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_app, "ConnectionLimits", partial(ConnectionLimits, max_unread_bytes=15_000_000))
-    await emulator.post("/assistants", {"model": "m", "instructions": "x" * 250_000}, key=DEMO_KEY)
+    await emulator.post("/assistants", {"model": "m", "instructions": "x" * 250_000}, key=ATTACKER_KEY)
     body = f'{{"query": "{LONG}"}}'.encode()
     async with running_gateway(emulator.url) as gateway:
         stalled = []
