@@ -10,7 +10,8 @@ from msgspec import Raw
 from gateway.run_log.delta_merging import merge_delta, merge_items
 from schema.contract.run_events import TextDeltaChange, ToolCallDeltaChange
 from schema.contract.tolerant_decoder import TolerantDecoder, parse_raw, text_from_json
-from schema.contract.wire import ContentPartObject, MessageObject, RunStepObject, TextBodyObject
+from schema.contract.wire import MessageObject, RunStepObject
+from schema.contract.wire_parts import ContentPartObject, TextBodyObject
 
 _PART = TolerantDecoder(ContentPartObject, "content part")
 

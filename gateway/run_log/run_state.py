@@ -20,7 +20,8 @@ from schema.contract.run_events import (
 )
 from schema.contract.statuses import FINAL_STEP_STATUSES, FINISHED_MESSAGE_STATUSES, is_terminal
 from schema.contract.tolerant_decoder import TolerantDecoder
-from schema.contract.wire import NULL, MessageObject, RunObject, RunStepObject, StepDetailsObject
+from schema.contract.wire import NULL, MessageObject, RunObject, RunStepObject
+from schema.contract.wire_parts import StepDetailsObject
 
 _DETAILS = TolerantDecoder(StepDetailsObject, "step's details")
 

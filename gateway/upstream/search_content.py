@@ -14,7 +14,8 @@ from schema.contract.errors import GatewayError
 from schema.contract.keys import RunStepKey
 from schema.contract.run_streams import RunStream, StreamEvent
 from schema.contract.tolerant_decoder import TolerantDecoder
-from schema.contract.wire import RunObject, RunStepObject, StepDetailsObject, ToolCallObject
+from schema.contract.wire import RunObject, RunStepObject
+from schema.contract.wire_parts import StepDetailsObject, ToolCallObject
 
 _DETAILS = TolerantDecoder(StepDetailsObject, "step's details", strict=False)
 _CALL = TolerantDecoder(ToolCallObject, "tool call", strict=False)

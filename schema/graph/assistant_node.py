@@ -14,6 +14,7 @@ from schema.contract.wire import AssistantObject
 from schema.engine.context import Context
 from schema.graph.connections import ConnectionPlan
 from schema.graph.documented_field import deprecated, documented_field
+from schema.graph.enums import ReasoningEffort, recognize_optional
 from schema.graph.from_wire import tool_resources_from_wire, tools_from_wire
 from schema.graph.leaf_types import Tool, ToolResources
 from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, VERSION_1, ListPlanner, Node, ReferenceTarget
@@ -83,6 +84,11 @@ class Assistant(Node):
     def tool_resources(self) -> ToolResources | None:
         """The files and vector stores that the tools may use. Null in version 1 of the API."""
         return tool_resources_from_wire(self.wire.tool_resources)
+
+    @documented_field
+    def reasoning_effort(self) -> ReasoningEffort | None:
+        """The reasoning effort of a reasoning model. Null if none is set, and in version 1 of the API."""
+        return recognize_optional(ReasoningEffort, self.wire.reasoning_effort)
 
     @documented_field
     def temperature(self) -> float | None:

@@ -98,6 +98,20 @@ class TruncationType(Enum):
     UNRECOGNIZED = enum_member("", _UNRECOGNIZED)
 
 
+@strawberry.enum(description="The reasoning effort of a reasoning model.")
+class ReasoningEffort(Enum):
+    """Source: schema `ReasoningEffort`."""
+
+    NONE = enum_member("none", "No reasoning.")
+    MINIMAL = enum_member("minimal", "The least effort.")
+    LOW = enum_member("low", "Low effort.")
+    MEDIUM = enum_member("medium", "Medium effort.")
+    HIGH = enum_member("high", "High effort.")
+    XHIGH = enum_member("xhigh", "Very high effort.")
+    MAX = enum_member("max", "The most effort.")
+    UNRECOGNIZED = enum_member("", _UNRECOGNIZED)
+
+
 @strawberry.enum(description="The ranking of the results of a file search.")
 class FileSearchRanker(Enum):
     """Source: schema `FileSearchRanker`."""

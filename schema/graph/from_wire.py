@@ -9,19 +9,16 @@ from __future__ import annotations
 import msgspec
 
 from schema.contract.tolerant_decoder import TolerantDecoder, parse_raw, text_from_json
-from schema.contract.wire import (
+from schema.contract.wire import Count, ErrorObject, RawList, TruncationObject, UsageObject
+from schema.contract.wire_parts import (
     AttachmentObject,
     ContentPartObject,
-    Count,
-    ErrorObject,
-    RawList,
+    FileSearchResultObject,
     RequiredActionObject,
     TextBodyObject,
     ToolCallObject,
     ToolObject,
     ToolResourcesObject,
-    TruncationObject,
-    UsageObject,
 )
 from schema.graph.enums import (
     AttachmentTool,
@@ -31,10 +28,18 @@ from schema.graph.enums import (
     recognize,
     recognize_optional,
 )
+from schema.graph.fallback_types import (
+    UnknownAttachmentSource,
+    UnknownContent,
+    UnknownRequiredAction,
+    UnknownTool,
+    UnknownToolResource,
+)
 from schema.graph.leaf_types import (
     Attachment,
     CodeInterpreterTool,
     CodeInterpreterToolCall,
+    FileSearchPassage,
     FileSearchResult,
     FileSearchTool,
     FileSearchToolCall,
@@ -54,20 +59,19 @@ from schema.graph.leaf_types import (
     ToolCall,
     ToolResources,
     TruncationStrategy,
-    UnknownContent,
-    UnknownRequiredAction,
-    UnknownTool,
     UnknownToolCall,
     Usage,
 )
-from schema.graph.lenient_parts import part_kind, unknown_part
-from schema.graph.scalars import JSON, global_file_id, global_file_ids
+from schema.graph.lenient_parts import part_kind, unknown_fields, unknown_part
+from schema.graph.scalars import JSON, global_file_id, global_file_ids, to_metadata
 
 # Not strict, because a server may write a whole number as 4.0.
 _CONTENT_PART = TolerantDecoder(ContentPartObject, "content part", strict=False)
 _TOOL = TolerantDecoder(ToolObject, "tool", strict=False)
 _TOOL_CALL = TolerantDecoder(ToolCallObject, "tool call", strict=False)
 _REQUIRED_ACTION = TolerantDecoder(RequiredActionObject, "required action", strict=False)
+_ATTACHMENT = TolerantDecoder(AttachmentObject, "attachment", strict=False)
+_TOOL_RESOURCES = TolerantDecoder(ToolResourcesObject, "set of tool resources", strict=False)
 _USAGE = TolerantDecoder(UsageObject, "usage", strict=False)
 
 
@@ -113,8 +117,12 @@ def _tool_from_wire(raw: msgspec.Raw) -> Tool:
         case ToolObject(type="code_interpreter"):
             return CodeInterpreterTool(type="code_interpreter")
         case ToolObject(type="file_search", file_search=options):
+            ranking = None if options is None else options.ranking_options
             return FileSearchTool(
-                type="file_search", max_num_results=None if options is None else options.max_num_results
+                type="file_search",
+                max_num_results=None if options is None else options.max_num_results,
+                ranker=None if ranking is None else recognize_optional(FileSearchRanker, ranking.ranker),
+                score_threshold=None if ranking is None else ranking.score_threshold,
             )
         case ToolObject(type="retrieval"):
             return RetrievalTool(type="retrieval")
@@ -152,12 +160,7 @@ def _tool_call_from_wire(raw: msgspec.Raw) -> ToolCall:
                 ranker=None if ranking is None else recognize_optional(FileSearchRanker, ranking.ranker),
                 score_threshold=None if ranking is None else ranking.score_threshold,
                 results=[
-                    FileSearchResult(
-                        file_id=global_file_id(result.file_id) if result.file_id else None,
-                        file_name=result.file_name,
-                        score=result.score,
-                        content=[found.text for found in result.content or () if found.text is not None],
-                    )
+                    _search_result_from_wire(result)
                     for result in (search.results if search is not None else None) or ()
                 ],
             )
@@ -166,6 +169,18 @@ def _tool_call_from_wire(raw: msgspec.Raw) -> ToolCall:
         case _:
             kind, value = unknown_part(raw)
             return UnknownToolCall(call_id=None if call is None else call.id, type=kind, raw=value)
+
+
+def _search_result_from_wire(result: FileSearchResultObject) -> FileSearchResult:
+    passages = [FileSearchPassage(type=found.type, text=found.text) for found in result.content or ()]
+    return FileSearchResult(
+        file_id=global_file_id(result.file_id) if result.file_id else None,
+        file_name=result.file_name,
+        score=result.score,
+        attributes=to_metadata(result.attributes),
+        content=[found.text for found in passages if found.text is not None],
+        passages=passages,
+    )
 
 
 def required_action_from_wire(raw: msgspec.Raw) -> RequiredAction | None:
@@ -186,25 +201,42 @@ def required_action_from_wire(raw: msgspec.Raw) -> RequiredAction | None:
     return UnknownRequiredAction(type=kind, raw=value)
 
 
-def attachments_from_wire(attachments: list[AttachmentObject] | None) -> list[Attachment]:
+def attachments_from_wire(attachments: RawList) -> list[Attachment]:
     """Convert the attachments of a message; null is an empty list."""
-    return [
-        Attachment(
-            file_id=None if attachment.file_id is None else global_file_id(attachment.file_id),
-            tools=[recognize(AttachmentTool, tool.type) for tool in attachment.tools or ()],
-        )
-        for attachment in attachments or ()
-    ]
+    return [_attachment_from_wire(raw) for raw in attachments or ()]
 
 
-def tool_resources_from_wire(resources: ToolResourcesObject | None) -> ToolResources | None:
+def _attachment_from_wire(raw: msgspec.Raw) -> Attachment:
+    attachment = _ATTACHMENT.decode_part(raw) or AttachmentObject()
+    return Attachment(
+        file_id=None if attachment.file_id is None else global_file_id(attachment.file_id),
+        tools=[recognize(AttachmentTool, tool.type) for tool in attachment.tools or ()],
+        other_source=_other_source(raw) if attachment.file_id is None else None,
+    )
+
+
+def _other_source(raw: msgspec.Raw) -> UnknownAttachmentSource | None:
+    value = parse_raw(raw)
+    if isinstance(value, dict):
+        sources = unknown_fields(raw, AttachmentObject)
+        if len(sources) == 1:
+            ((kind, source),) = sources.items()
+            return UnknownAttachmentSource(type=kind, raw=JSON(source))
+        value = sources
+    return UnknownAttachmentSource(type="", raw=JSON(value)) if value else None
+
+
+def tool_resources_from_wire(raw: msgspec.Raw) -> ToolResources | None:
     """Convert tool resources; None if the upstream sends none, as in version 1."""
+    resources = _TOOL_RESOURCES.decode_part(raw)
     if resources is None:
         return None
     code, search = resources.code_interpreter, resources.file_search
+    others = unknown_fields(raw, ToolResourcesObject)
     return ToolResources(
         code_interpreter_file_ids=global_file_ids(code.file_ids if code else None),
         vector_store_ids=list((search.vector_store_ids if search else None) or ()),
+        other=[UnknownToolResource(type=kind, raw=JSON(value)) for kind, value in others.items()],
     )
 
 

@@ -12,30 +12,32 @@ import msgspec
 import strawberry
 
 from schema.contract.tolerant_decoder import TolerantDecoder
-from schema.contract.wire import AnnotationObject, CodeInterpreterOutputObject, RawList
+from schema.contract.wire import RawList
+from schema.contract.wire_parts import AnnotationObject, CodeInterpreterOutputObject
 from schema.graph.documented_field import documented_field, plain_field
 from schema.graph.enums import AttachmentTool, FileSearchRanker, ImageDetail, TruncationType
+from schema.graph.fallback_types import (
+    UNKNOWN_KIND,
+    UNKNOWN_RAW,
+    UnknownAnnotation,
+    UnknownAttachmentSource,
+    UnknownCodeInterpreterOutput,
+    UnknownContent,
+    UnknownRequiredAction,
+    UnknownTool,
+    UnknownToolResource,
+)
 from schema.graph.lenient_parts import part_kind, unknown_part
-from schema.graph.scalars import JSON, global_file_id
+from schema.graph.scalars import JSON, Metadata, global_file_id
 
 _ANNOTATION = TolerantDecoder(AnnotationObject, "annotation", strict=False)
 _OUTPUT = TolerantDecoder(CodeInterpreterOutputObject, "code interpreter's output", strict=False)
 
-_KIND = "The upstream's name of the kind. Empty if it sends none."
-_RAW = "The part as the upstream sent it."
 _SPAN_TEXT = "The placeholder of the file in the message's text, for the frontend to replace."
 _START = (
     "Index of the first character of the placeholder in the text part, from 0. Null if the upstream does not send it."
 )
 _END = "Index after the last character of the placeholder. Null if the upstream does not send it."
-
-
-@strawberry.type(description="An annotation of a kind that this gateway does not know yet.")
-class UnknownAnnotation:
-    """Fallback of `Annotation`."""
-
-    type: str = plain_field(_KIND)
-    raw: JSON = plain_field(_RAW)
 
 
 @strawberry.type(description="An annotation: the message cites a file.")
@@ -128,14 +130,6 @@ class RefusalContent:
     refusal: str = plain_field("The model's text instead of an answer.")
 
 
-@strawberry.type(description="A content part of a kind that this gateway does not know yet.")
-class UnknownContent:
-    """Fallback of `MessageContent`."""
-
-    type: str = plain_field(_KIND)
-    raw: JSON = plain_field(_RAW)
-
-
 MessageContent: TypeAlias = Annotated[
     TextContent | ImageFileContent | ImageUrlContent | RefusalContent | UnknownContent,
     strawberry.union("MessageContent", description="One part of a message."),
@@ -146,12 +140,15 @@ MessageContent: TypeAlias = Annotated[
 class Attachment:
     """Source: `attachments` of schema `MessageObject`."""
 
-    file_id: strawberry.ID | None = plain_field("The global ID of the file.")
+    file_id: strawberry.ID | None = plain_field("The global ID of the file. Null if it is no uploaded file.")
     tools: list[AttachmentTool] = plain_field("The tools that may read the file.")
+    other_source: UnknownAttachmentSource | None = plain_field(
+        "What is attached instead of an uploaded file. Null if `fileId` is not."
+    )
 
 
 @strawberry.type(
-    description="Files and vector stores for the tools of a thread or an assistant (version 2 of the API)."
+    description="Files and vector stores for the tools of a thread, a run or an assistant (version 2 of the API)."
 )
 class ToolResources:
     """Source: `tool_resources` of schemas `ThreadObject` and `AssistantObject`."""
@@ -160,6 +157,7 @@ class ToolResources:
         "The global IDs of the files that the code interpreter may read."
     )
     vector_store_ids: list[str] = plain_field("The upstream ids of the vector stores that the file search reads.")
+    other: list[UnknownToolResource] = plain_field("The resources of all other kinds of tools.")
 
 
 @strawberry.type(description="The error of a run or a step.")
@@ -209,6 +207,10 @@ class FileSearchTool:
 
     type: str = plain_field("Always `file_search`.")
     max_num_results: int | None = plain_field("The most results of one search. Null if it is not set.")
+    ranker: FileSearchRanker | None = plain_field("The ranker of the results. Null if it is not set.")
+    score_threshold: float | None = plain_field(
+        "The minimum score of a result, from 0 to 1. Results below it are left out. Null if it is not set."
+    )
 
 
 @strawberry.type(description="The file search of version 1 of the API.")
@@ -226,14 +228,6 @@ class FunctionTool:
     description: str | None = plain_field("A description of the function for the model.")
     parameters: JSON | None = plain_field("The parameters of the function as a JSON Schema object.")
     strict: bool | None = plain_field("Whether the model must follow the schema exactly.")
-
-
-@strawberry.type(description="A tool of a kind that this gateway does not know yet.")
-class UnknownTool:
-    """Fallback of `Tool`."""
-
-    type: str = plain_field(_KIND)
-    raw: JSON = plain_field(_RAW)
 
 
 Tool: TypeAlias = Annotated[
@@ -254,14 +248,6 @@ class CodeInterpreterImage:
     """Source: schema `RunStepDetailsToolCallsCodeOutputImageObject`."""
 
     file_id: strawberry.ID = plain_field("The global ID of the image file.")
-
-
-@strawberry.type(description="An output of a kind that this gateway does not know yet.")
-class UnknownCodeInterpreterOutput:
-    """Fallback of `CodeInterpreterOutput`."""
-
-    type: str = plain_field(_KIND)
-    raw: JSON = plain_field(_RAW)
 
 
 CodeInterpreterOutput: TypeAlias = Annotated[
@@ -305,6 +291,14 @@ class CodeInterpreterToolCall(ToolCallBase):
         return [_output_from_wire(raw) for raw in self.raw_outputs or ()]
 
 
+@strawberry.type(description="One passage that a file search found.")
+class FileSearchPassage:
+    """Source: `content[]` of schema `RunStepDetailsToolCallsFileSearchResultObject`."""
+
+    type: str = plain_field("The kind of the passage: `text`, or another word of the upstream. Empty if it sends none.")
+    text: str | None = plain_field("The text of the passage. Null if it has none.")
+
+
 @strawberry.type(description="One result of a file search.")
 class FileSearchResult:
     """Source: schema `RunStepDetailsToolCallsFileSearchResultObject`."""
@@ -314,7 +308,9 @@ class FileSearchResult:
     score: float | None = plain_field(
         "The relevance of the result, from 0 to 1. Null if the upstream does not send it."
     )
-    content: list[str] = plain_field("The passages that were found. Empty if the upstream does not send them.")
+    attributes: Metadata = plain_field("Key-value pairs that the client stored with the file, to filter by.")
+    content: list[str] = plain_field("The texts that were found. Empty if the upstream does not send them.")
+    passages: list[FileSearchPassage] = plain_field("The passages that were found, with their kinds.")
 
 
 @strawberry.type(description="A call of the file search.")
@@ -354,8 +350,8 @@ class FunctionToolCall(ToolCallBase):
 class UnknownToolCall(ToolCallBase):
     """Fallback of `ToolCall`."""
 
-    type: str = plain_field(_KIND)
-    raw: JSON = plain_field(_RAW)
+    type: str = plain_field(UNKNOWN_KIND)
+    raw: JSON = plain_field(UNKNOWN_RAW)
 
 
 ToolCall: TypeAlias = Annotated[
@@ -369,14 +365,6 @@ class SubmitToolOutputsAction:
     """Source: `required_action` of schema `RunObject`."""
 
     tool_calls: list[FunctionToolCall] = plain_field("The function calls. Each needs one output.")
-
-
-@strawberry.type(description="An action of a kind that this gateway does not know yet.")
-class UnknownRequiredAction:
-    """Fallback of `RequiredAction`."""
-
-    type: str = plain_field(_KIND)
-    raw: JSON = plain_field(_RAW)
 
 
 RequiredAction: TypeAlias = Annotated[

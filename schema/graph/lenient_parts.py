@@ -29,3 +29,10 @@ def unknown_part(raw: msgspec.Raw) -> tuple[str, JSON]:
     value = parse_raw(raw)
     kind = value.get("type") if isinstance(value, dict) else None
     return kind if isinstance(kind, str) else "", JSON({} if value is None else value)
+
+
+def unknown_fields(raw: msgspec.Raw, known: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the fields of a part that its wire object does not have, without nulls."""
+    value = parse_raw(raw)
+    sent = value.items() if isinstance(value, dict) else ()
+    return {name: field for name, field in sent if name not in known.__struct_fields__ and field is not None}

@@ -17,16 +17,17 @@ from schema.engine.context import Context, Info
 from schema.graph.assistant_node import Assistant
 from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, load_connection
 from schema.graph.documented_field import deprecated, documented_field
-from schema.graph.enums import RunStatus, recognize
+from schema.graph.enums import ReasoningEffort, RunStatus, recognize, recognize_optional
 from schema.graph.from_wire import (
     integer_from_wire,
     required_action_from_wire,
     run_error_from_wire,
+    tool_resources_from_wire,
     tools_from_wire,
     truncation_from_wire,
     usage_from_wire,
 )
-from schema.graph.leaf_types import RequiredAction, RunError, Tool, TruncationStrategy, Usage
+from schema.graph.leaf_types import RequiredAction, RunError, Tool, ToolResources, TruncationStrategy, Usage
 from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, VERSION_1, ListPlanner, Node, ReferenceTarget
 from schema.graph.references import follow_reference
 from schema.graph.scalars import JSON, DateTime, Metadata, global_file_ids, to_date_time, to_json, to_metadata
@@ -150,6 +151,16 @@ class Run(Node):
     def tools(self) -> list[Tool]:
         """The tools that the model may use in this run."""
         return tools_from_wire(self.wire.tools)
+
+    @documented_field
+    def tool_resources(self) -> ToolResources | None:
+        """The files and vector stores that the tools may use in this run. Null in version 1 of the API."""
+        return tool_resources_from_wire(self.wire.tool_resources)
+
+    @documented_field
+    def reasoning_effort(self) -> ReasoningEffort | None:
+        """The reasoning effort of a reasoning model. Null if none is set, and in version 1 of the API."""
+        return recognize_optional(ReasoningEffort, self.wire.reasoning_effort)
 
     @documented_field
     def temperature(self) -> float | None:

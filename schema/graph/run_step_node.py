@@ -10,7 +10,8 @@ import strawberry
 from schema.contract.keys import AssistantKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.kinds import RUN_STEPS
 from schema.contract.tolerant_decoder import TolerantDecoder
-from schema.contract.wire import RunStepObject, StepDetailsObject
+from schema.contract.wire import RunStepObject
+from schema.contract.wire_parts import StepDetailsObject
 from schema.engine.context import Info
 from schema.graph.assistant_node import Assistant
 from schema.graph.documented_field import documented_field, plain_field
@@ -129,6 +130,11 @@ class RunStep(Node):
     def last_error(self) -> RunError | None:
         """The error of a step that failed. Null for any other step."""
         return run_error_from_wire(self.wire.last_error)
+
+    @documented_field
+    def expires_at(self) -> DateTime | None:
+        """The time when the step expires unless it is finished before. Most servers leave it when the step is."""
+        return to_date_time(self.wire.expires_at)
 
     @documented_field
     def expired_at(self) -> DateTime | None:

@@ -326,4 +326,4 @@ async def test_a_message_has_files_in_the_form_of_its_version(api: ThreadsApi, v
         (file,) = await api.get(MESSAGE_FILES, [MessageFileKey(thread.thread_id, message.id, "file-1")])
         assert not isinstance(file, GatewayError)
         return
-    assert [attachment.file_id for attachment in message.attachments or ()] == ["file-1"]
+    assert [msgspec.json.decode(raw)["file_id"] for raw in message.attachments or ()] == ["file-1"]

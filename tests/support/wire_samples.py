@@ -86,6 +86,7 @@ _SEARCH_CALL = {
                 "file_id": "file-search",
                 "file_name": "search-name",
                 "score": 0.375,
+                "attributes": {"search-attribute": "search-attribute-value"},
                 "content": [{"type": "text", "text": "search-text"}],
             }
         ],
@@ -93,7 +94,13 @@ _SEARCH_CALL = {
 }
 _TOOLS = [
     {"type": "code_interpreter"},
-    {"type": "file_search", "file_search": {"max_num_results": 7001}},
+    {
+        "type": "file_search",
+        "file_search": {
+            "max_num_results": 7001,
+            "ranking_options": {"ranker": "default_2024_08_21", "score_threshold": 0.625},
+        },
+    },
     {
         "type": "function",
         "function": {
@@ -144,6 +151,7 @@ WHOLE_THREAD: dict[str, Any] = {
     "tool_resources": {
         "code_interpreter": {"file_ids": ["file-resource"]},
         "file_search": {"vector_store_ids": ["store-resource"]},
+        "azure_ai_search": {"indexes": ["index-resource"]},
     },
 }
 WHOLE_MESSAGE: dict[str, Any] = {
@@ -156,7 +164,10 @@ WHOLE_MESSAGE: dict[str, Any] = {
     "completed_at": CREATED_AT + 1,
     "incomplete_at": CREATED_AT + 2,
     "content": _CONTENT,
-    "attachments": [{"file_id": "file-attached", "tools": [{"type": "file_search"}]}],
+    "attachments": [
+        {"file_id": "file-attached", "tools": [{"type": "file_search"}]},
+        {"data_source": {"type": "uri_asset", "uri": "source-uri"}, "tools": [{"type": "file_search"}]},
+    ],
     "assistant_id": "asst_1",
     "run_id": "run_b",
     "metadata": {"message-key": "message-value"},
@@ -178,6 +189,8 @@ WHOLE_RUN: dict[str, Any] = {
     "model": "run-model",
     "instructions": "run-instructions",
     "tools": _TOOLS,
+    "tool_resources": WHOLE_THREAD["tool_resources"],
+    "reasoning_effort": "high",
     "temperature": 0.25,
     "top_p": 0.5,
     "max_prompt_tokens": 7031,
@@ -198,7 +211,7 @@ WHOLE_STEP: dict[str, Any] = {
     "status": "failed",
     "step_details": {"type": "tool_calls", "tool_calls": [_FUNCTION_CALL, _CODE_CALL, _SEARCH_CALL]},
     "last_error": _ERROR,
-    **{name: CREATED_AT + number for number, name in enumerate(("expired_at", *_TIMES[2:]))},
+    **{name: CREATED_AT + number for number, name in enumerate(("expires_at", "expired_at", *_TIMES[2:]))},
     "usage": _USAGE,
     "metadata": {"step-key": "step-value"},
 }
@@ -216,6 +229,7 @@ WHOLE_ASSISTANT: dict[str, Any] = {
     "instructions": "assistant-instructions",
     "tools": _TOOLS,
     "tool_resources": WHOLE_THREAD["tool_resources"],
+    "reasoning_effort": "high",
     "temperature": 0.25,
     "top_p": 0.5,
     "response_format": {"type": "json_schema", "json_schema": {"name": "format-name"}},
@@ -231,7 +245,14 @@ WHOLE_MESSAGE_FILE: dict[str, Any] = {
 
 def in_version_1(whole: dict[str, Any]) -> dict[str, Any]:
     """Return an object with the fields that it had in version 1 of the API."""
-    foreign = {"attachments", "tool_resources", "response_format", "parallel_tool_calls", "truncation_strategy"}
+    foreign = {
+        "attachments",
+        "tool_resources",
+        "reasoning_effort",
+        "response_format",
+        "parallel_tool_calls",
+        "truncation_strategy",
+    }
     sent = {name: value for name, value in whole.items() if name not in foreign}
     if "tools" in sent:
         sent["tools"] = [{"type": "retrieval"}, _TOOLS[2]]

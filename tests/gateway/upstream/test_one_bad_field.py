@@ -69,25 +69,30 @@ CALLS = """
             ... on UnknownCodeInterpreterOutput { type raw }
         }
     }
-    ... on FileSearchToolCall { callId ranker scoreThreshold results { fileId fileName score content } }
+    ... on FileSearchToolCall {
+        callId
+        ranker
+        scoreThreshold
+        results { fileId fileName score attributes content passages { type text } }
+    }
     ... on RetrievalToolCall { callId }
     ... on UnknownToolCall { callId type raw }
 """
 TOOLS = """
     tools {
         __typename
-        ... on FileSearchTool { maxNumResults }
+        ... on FileSearchTool { maxNumResults ranker scoreThreshold }
         ... on FunctionTool { name description parameters strict }
         ... on UnknownTool { type raw }
     }
 """
 USAGE = "usage { promptTokens completionTokens totalTokens cachedTokens reasoningTokens }"
-RESOURCES = "toolResources { codeInterpreterFileIds vectorStoreIds }"
+RESOURCES = "toolResources { codeInterpreterFileIds vectorStoreIds other { type raw } }"
 SELECTIONS = {
     "Thread": f"createdAt metadata {RESOURCES}",
     "Message": """
         createdAt role status incompleteReason completedAt incompleteAt text metadata fileIds
-        assistant { upstreamId } run { upstreamId } attachments { fileId tools }
+        assistant { upstreamId } run { upstreamId } attachments { fileId tools otherSource { type raw } }
         content {
             __typename
             ... on TextContent {
@@ -107,7 +112,8 @@ SELECTIONS = {
     """,
     "Run": f"""
         createdAt assistant {{ upstreamId }} status isTerminal lastError {{ code message }} incompleteReason
-        expiresAt startedAt cancelledAt failedAt completedAt model instructions {TOOLS} temperature topP maxPromptTokens
+        expiresAt startedAt cancelledAt failedAt completedAt model instructions {TOOLS} {RESOURCES}
+        reasoningEffort temperature topP maxPromptTokens
         maxCompletionTokens truncationStrategy {{ type lastMessages }} toolChoice parallelToolCalls responseFormat
         {USAGE} metadata fileIds
         requiredAction {{
@@ -117,7 +123,7 @@ SELECTIONS = {
         }}
     """,
     "RunStep": f"""
-        createdAt assistant {{ upstreamId }} type status lastError {{ code message }} expiredAt cancelledAt
+        createdAt assistant {{ upstreamId }} type status lastError {{ code message }} expiresAt expiredAt cancelledAt
         failedAt completedAt {USAGE} metadata
         details {{
             __typename
@@ -126,7 +132,8 @@ SELECTIONS = {
             ... on UnknownStepDetails {{ type raw }}
         }}
     """,
-    "Assistant": f"createdAt name description model instructions {TOOLS} {RESOURCES} temperature topP responseFormat "
+    "Assistant": f"createdAt name description model instructions {TOOLS} {RESOURCES} reasoningEffort temperature topP "
+    "responseFormat "
     "metadata fileIds",
     "MessageFile": "createdAt",
 }

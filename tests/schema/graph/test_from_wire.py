@@ -4,25 +4,28 @@ from typing import Any
 import msgspec
 import pytest
 
-from schema.contract.wire import Count, ErrorObject, ToolResourcesObject, TruncationObject
-from schema.graph.enums import AttachmentTool, FileSearchRanker, ImageDetail, TruncationType
+from schema.contract.wire import Count, ErrorObject, TruncationObject
+from schema.graph.enums import FileSearchRanker, ImageDetail, TruncationType
+from schema.graph.fallback_types import (
+    UnknownContent,
+    UnknownRequiredAction,
+    UnknownTool,
+)
 from schema.graph.from_wire import (
-    attachments_from_wire,
     content_from_wire,
     integer_from_wire,
     required_action_from_wire,
     run_error_from_wire,
     text_from_content,
     tool_calls_from_wire,
-    tool_resources_from_wire,
     tools_from_wire,
     truncation_from_wire,
     usage_from_wire,
 )
 from schema.graph.leaf_types import (
-    Attachment,
     CodeInterpreterTool,
     CodeInterpreterToolCall,
+    FileSearchPassage,
     FileSearchResult,
     FileSearchTool,
     FileSearchToolCall,
@@ -36,15 +39,11 @@ from schema.graph.leaf_types import (
     RunError,
     SubmitToolOutputsAction,
     TextContent,
-    ToolResources,
     TruncationStrategy,
-    UnknownContent,
-    UnknownRequiredAction,
-    UnknownTool,
     UnknownToolCall,
     Usage,
 )
-from schema.graph.scalars import JSON, global_file_id, global_file_ids
+from schema.graph.scalars import JSON, Metadata, global_file_id
 from tests.support.wire_samples import decoded, message, raw, raws
 
 
@@ -120,10 +119,17 @@ def test_text_is_the_text_parts_joined_by_newlines() -> None:
     [
         ({"type": "code_interpreter"}, CodeInterpreterTool(type="code_interpreter")),
         ({"type": "retrieval"}, RetrievalTool(type="retrieval")),
-        ({"type": "file_search"}, FileSearchTool(type="file_search", max_num_results=None)),
+        (
+            {"type": "file_search"},
+            FileSearchTool(type="file_search", max_num_results=None, ranker=None, score_threshold=None),
+        ),
         (
             {"type": "file_search", "file_search": {"max_num_results": 5, "ranking_options": {}}},
-            FileSearchTool(type="file_search", max_num_results=5),
+            FileSearchTool(type="file_search", max_num_results=5, ranker=None, score_threshold=None),
+        ),
+        (
+            {"type": "file_search", "file_search": {"ranking_options": {"ranker": "auto", "score_threshold": 0.5}}},
+            FileSearchTool(type="file_search", max_num_results=None, ranker=FileSearchRanker.AUTO, score_threshold=0.5),
         ),
         (
             {"type": "function", "function": {"name": "f"}},
@@ -169,7 +175,13 @@ def test_tools(sent: object, made: object) -> None:
                 "file_search": {
                     "ranking_options": {"ranker": "auto", "score_threshold": 0},
                     "results": [
-                        {"file_id": "f", "file_name": "n", "score": 1, "content": [{"text": "a"}, {}]},
+                        {
+                            "file_id": "f",
+                            "file_name": "n",
+                            "score": 1,
+                            "attributes": {"year": "2024"},
+                            "content": [{"type": "text", "text": "a"}, {"type": "image"}],
+                        },
                         {"file_id": "g"},
                     ],
                 },
@@ -179,8 +191,25 @@ def test_tools(sent: object, made: object) -> None:
                 ranker=FileSearchRanker.AUTO,
                 score_threshold=0.0,
                 results=[
-                    FileSearchResult(file_id=global_file_id("f"), file_name="n", score=1.0, content=["a"]),
-                    FileSearchResult(file_id=global_file_id("g"), file_name=None, score=None, content=[]),
+                    FileSearchResult(
+                        file_id=global_file_id("f"),
+                        file_name="n",
+                        score=1.0,
+                        attributes=Metadata({"year": "2024"}),
+                        content=["a"],
+                        passages=[
+                            FileSearchPassage(type="text", text="a"),
+                            FileSearchPassage(type="image", text=None),
+                        ],
+                    ),
+                    FileSearchResult(
+                        file_id=global_file_id("g"),
+                        file_name=None,
+                        score=None,
+                        attributes=Metadata({}),
+                        content=[],
+                        passages=[],
+                    ),
                 ],
             ),
         ),
@@ -238,34 +267,6 @@ def test_an_unknown_required_action_keeps_its_json(action: dict[str, object]) ->
 @pytest.mark.parametrize("nothing", [b"null", b"{}", b"{ }", b"{\n  }"])
 def test_an_empty_required_action_is_null_however_it_is_spaced(nothing: bytes) -> None:
     assert required_action_from_wire(msgspec.Raw(nothing)) is None
-
-
-def test_attachments() -> None:
-    sent = message(
-        attachments=[{"file_id": "f", "tools": [{"type": "file_search"}, {"type": "new"}, {}]}, {"tools": None}]
-    )
-    assert attachments_from_wire(sent.attachments) == [
-        Attachment(
-            file_id=global_file_id("f"),
-            tools=[AttachmentTool.FILE_SEARCH, AttachmentTool.UNRECOGNIZED, AttachmentTool.UNRECOGNIZED],
-        ),
-        Attachment(file_id=None, tools=[]),
-    ]
-    assert attachments_from_wire(message(attachments=None).attachments) == []
-
-
-@pytest.mark.parametrize(
-    ("sent", "files", "stores"),
-    [
-        ({}, [], []),
-        ({"code_interpreter": None, "file_search": {"vector_store_ids": None}}, [], []),
-        ({"code_interpreter": {"file_ids": ["f"]}, "file_search": {"vector_store_ids": ["v"]}}, ["f"], ["v"]),
-    ],
-)
-def test_tool_resources(sent: object, files: list[str], stores: list[str]) -> None:
-    made = tool_resources_from_wire(decoded(ToolResourcesObject, sent))
-    assert made == ToolResources(code_interpreter_file_ids=global_file_ids(files), vector_store_ids=stores)
-    assert tool_resources_from_wire(None) is None
 
 
 def test_an_error_of_a_run_may_be_incomplete() -> None:
@@ -357,9 +358,11 @@ def citations(raw_annotations: list[msgspec.Raw]) -> list[Any]:
             {
                 "type": "file_search",
                 "id": "c",
-                "file_search": {"results": [{"file_id": "f", "file_name": "x", "score": 1, "content": []}]},
+                "file_search": {
+                    "results": [{"file_id": "f", "file_name": "x", "score": 1, "attributes": {}, "content": []}]
+                },
             },
-            [f"file_search.results.0.{name}" for name in ("file_id", "file_name", "score", "content")],
+            [f"file_search.results.0.{name}" for name in ("file_id", "file_name", "score", "attributes", "content")],
         ),
         (
             citations,

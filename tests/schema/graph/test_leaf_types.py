@@ -1,5 +1,6 @@
 import pytest
 
+from schema.graph.fallback_types import UnknownAnnotation, UnknownCodeInterpreterOutput
 from schema.graph.leaf_types import (
     CodeInterpreterImage,
     CodeInterpreterLogs,
@@ -8,8 +9,6 @@ from schema.graph.leaf_types import (
     FilePath,
     FunctionToolCall,
     TextContent,
-    UnknownAnnotation,
-    UnknownCodeInterpreterOutput,
 )
 from schema.graph.scalars import JSON, global_file_id
 from tests.support.wire_samples import raws

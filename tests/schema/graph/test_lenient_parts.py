@@ -1,6 +1,6 @@
 import pytest
 
-from schema.contract.wire import ToolCallObject
+from schema.contract.wire_parts import ToolCallObject
 from schema.graph.lenient_parts import part_kind, unknown_part
 from schema.graph.scalars import JSON
 from tests.support.wire_samples import decoded, raw
