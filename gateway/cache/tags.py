@@ -186,6 +186,7 @@ CHANGES: dict[AnyWrite, Callable[[Any, Any], Tags]] = {
     writes.UPDATE_RUN: _run_changes,
     writes.CANCEL_RUN: _run_progress,
     writes.SUBMIT_TOOL_OUTPUTS: _run_progress,
+    writes.SUBMIT_TOOL_APPROVALS: _run_progress,
     writes.CREATE_ASSISTANT: lambda *_: (_ASSISTANTS,),
     writes.UPDATE_ASSISTANT: _assistant_changes,
     writes.DELETE_ASSISTANT: _assistant_changes,

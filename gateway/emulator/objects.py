@@ -163,7 +163,20 @@ class SearchCall:
     ranking_options: JsonObject = field(default_factory=lambda: dict(DEFAULT_RANKING))
 
 
-ToolCall: TypeAlias = Annotated[FunctionCall | CodeCall | SearchCall, Field(discriminator="kind")]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpCall:
+    """A call of an MCP server's tool, which a client has to approve (Foundry only)."""
+
+    kind: Literal["mcp"] = "mcp"
+    id: str
+    name: str
+    arguments: str
+    server_label: str
+    output: str | None = None
+
+
+ToolCall: TypeAlias = Annotated[FunctionCall | CodeCall | SearchCall | McpCall, Field(discriminator="kind")]
+AwaitedCall: TypeAlias = Annotated[FunctionCall | McpCall, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +260,7 @@ class Run:
     """An assistant's work on a thread.
 
     Attributes:
-        awaited_calls: The function calls whose outputs a run in `requires_action` waits for.
+        awaited_calls: The calls whose outputs or approvals a run in `requires_action` waits for.
         asks_model: Whether a model answers the run. Otherwise a script does.
     """
 
@@ -276,7 +289,7 @@ class Run:
     cancelled_at: int | None = None
     failed_at: int | None = None
     completed_at: int | None = None
-    awaited_calls: tuple[FunctionCall, ...] = ()
+    awaited_calls: tuple[AwaitedCall, ...] = ()
     last_error: Failure | None = None
     incomplete_reason: str | None = None
     usage: Usage | None = None

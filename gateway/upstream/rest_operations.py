@@ -104,6 +104,13 @@ PAGES_OF_THREADS: Mapping[AnyKind, Callable[[str, Window], Any]] = {
 }
 """The keys of pages of a thread's objects, by the kinds of which many are loaded by one list call."""
 
+_SUBMISSION: WriteOperation[Any, Any] = WriteOperation(
+    Route("submitToolOuputsToRun", "/threads/{thread_id}/runs/{run_id}/submit_tool_outputs", "POST").object_request,
+    ObjectReader(wire.RunObject, "thread.run"),
+    starts_run=True,
+)
+"""Foundry takes outputs and approvals by the same call, with different bodies."""
+
 WRITES: Mapping[AnyWrite, WriteOperation[Any, Any]] = {
     writes.CREATE_THREAD: WriteOperation(
         Route("createThread", "/threads", "POST").object_request,
@@ -150,11 +157,8 @@ WRITES: Mapping[AnyWrite, WriteOperation[Any, Any]] = {
         Route("cancelRun", "/threads/{thread_id}/runs/{run_id}/cancel", "POST").object_request,
         ObjectReader(wire.RunObject, "thread.run"),
     ),
-    writes.SUBMIT_TOOL_OUTPUTS: WriteOperation(
-        Route("submitToolOuputsToRun", "/threads/{thread_id}/runs/{run_id}/submit_tool_outputs", "POST").object_request,
-        ObjectReader(wire.RunObject, "thread.run"),
-        starts_run=True,
-    ),
+    writes.SUBMIT_TOOL_OUTPUTS: _SUBMISSION,
+    writes.SUBMIT_TOOL_APPROVALS: _SUBMISSION,
     writes.CREATE_ASSISTANT: WriteOperation(
         Route("createAssistant", "/assistants", "POST").object_request,
         CreatedReader(wire.AssistantObject, "assistant"),

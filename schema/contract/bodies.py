@@ -334,6 +334,19 @@ class ToolOutputsBody(Body):
     tool_outputs: Annotated[list[ToolOutputBody], Field(min_length=1)]
 
 
+class ToolApprovalBody(Body):
+    """The decision on one call of a tool of an MCP server."""
+
+    tool_call_id: Id
+    approve: bool
+
+
+class ToolApprovalsBody(Body):
+    """submitToolOuputsToRun of Azure AI Foundry, for a run that waits for approvals."""
+
+    tool_approvals: Annotated[list[ToolApprovalBody], Field(min_length=1)]
+
+
 class AssistantUpdateBody(Body):
     """modifyAssistant."""
 

@@ -170,13 +170,16 @@ class FileSearchCallObject(WireStruct, frozen=True):
 
 
 class ToolCallObject(WireStruct, frozen=True):
-    """One tool call, of any kind."""
+    """One tool call, of any kind. Calls of MCP servers have their fields beside the kind."""
 
     type: str = ""
     id: str | None = None
     function: FunctionCallObject | None = None
     code_interpreter: CodeInterpreterCallObject | None = None
     file_search: FileSearchCallObject | None = None
+    name: str | None = None
+    arguments: Any = None
+    server_label: str | None = None
 
 
 class CreatedMessageObject(WireStruct, frozen=True):
@@ -193,8 +196,8 @@ class StepDetailsObject(WireStruct, frozen=True):
     tool_calls: RawList = None
 
 
-class SubmitToolOutputsObject(WireStruct, frozen=True):
-    """`submit_tool_outputs` of a required action."""
+class AwaitedCallsObject(WireStruct, frozen=True):
+    """`submit_tool_outputs` or `submit_tool_approval` of a required action."""
 
     tool_calls: RawList = None
 
@@ -203,4 +206,5 @@ class RequiredActionObject(WireStruct, frozen=True):
     """The action that a run waits for, of any kind."""
 
     type: str = ""
-    submit_tool_outputs: SubmitToolOutputsObject | None = None
+    submit_tool_outputs: AwaitedCallsObject | None = None
+    submit_tool_approval: AwaitedCallsObject | None = None

@@ -15,6 +15,7 @@ from schema.contract.bodies import (
     ThreadAndRunBody,
     ThreadBody,
     ThreadUpdateBody,
+    ToolApprovalsBody,
     ToolOutputsBody,
 )
 from schema.contract.keys import AssistantKey, MessageKey, NodeKey, RunKey, ThreadKey
@@ -44,6 +45,7 @@ CREATE_THREAD_AND_RUN: Write[None, ThreadAndRunBody, RunObject] = Write("create_
 UPDATE_RUN: Write[RunKey, MetadataUpdateBody, RunObject] = Write("update_run")
 CANCEL_RUN: Write[RunKey, None, RunObject] = Write("cancel_run")
 SUBMIT_TOOL_OUTPUTS: Write[RunKey, ToolOutputsBody, RunObject] = Write("submit_tool_outputs")
+SUBMIT_TOOL_APPROVALS: Write[RunKey, ToolApprovalsBody, RunObject] = Write("submit_tool_approvals")
 CREATE_ASSISTANT: Write[None, AssistantBody, AssistantObject] = Write("create_assistant")
 UPDATE_ASSISTANT: Write[AssistantKey, AssistantUpdateBody, AssistantObject] = Write("update_assistant")
 DELETE_ASSISTANT: Write[AssistantKey, None, None] = Write("delete_assistant")
@@ -61,6 +63,7 @@ WRITES: tuple[AnyWrite, ...] = (
     UPDATE_RUN,
     CANCEL_RUN,
     SUBMIT_TOOL_OUTPUTS,
+    SUBMIT_TOOL_APPROVALS,
     CREATE_ASSISTANT,
     UPDATE_ASSISTANT,
     DELETE_ASSISTANT,

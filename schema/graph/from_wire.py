@@ -47,12 +47,14 @@ from schema.graph.leaf_types import (
     FunctionToolCall,
     ImageFileContent,
     ImageUrlContent,
+    McpToolCall,
     MessageContent,
     RefusalContent,
     RequiredAction,
     RetrievalTool,
     RetrievalToolCall,
     RunError,
+    SubmitToolApprovalAction,
     SubmitToolOutputsAction,
     TextContent,
     Tool,
@@ -186,15 +188,16 @@ def _search_result_from_wire(result: FileSearchResultObject) -> FileSearchResult
 def required_action_from_wire(raw: msgspec.Raw) -> RequiredAction | None:
     """Convert the required action of a run. Null, and the empty object that some servers send, become None."""
     action = _REQUIRED_ACTION.decode_part(raw)
-    if (
-        action is not None
-        and part_kind(action, "submit_tool_outputs") == "submit_tool_outputs"
-        and action.submit_tool_outputs is not None
-    ):
-        calls = tool_calls_from_wire(action.submit_tool_outputs.tool_calls)
-        functions = [call for call in calls if isinstance(call, FunctionToolCall)]
-        if len(functions) == len(calls):
-            return SubmitToolOutputsAction(tool_calls=functions)
+    match part_kind(action, "submit_tool_outputs", "submit_tool_approval"), action:
+        case "submit_tool_outputs", RequiredActionObject(submit_tool_outputs=awaited) if awaited is not None:
+            calls = tool_calls_from_wire(awaited.tool_calls)
+            functions = [call for call in calls if isinstance(call, FunctionToolCall)]
+            if len(functions) == len(calls):
+                return SubmitToolOutputsAction(tool_calls=functions)
+        case "submit_tool_approval", RequiredActionObject(submit_tool_approval=awaited) if awaited is not None:
+            mcp_calls = [_mcp_call_from_wire(call) for call in awaited.tool_calls or ()]
+            if None not in mcp_calls:
+                return SubmitToolApprovalAction(tool_calls=[call for call in mcp_calls if call is not None])
     if not parse_raw(raw):
         return None
     kind, value = unknown_part(raw)
@@ -204,6 +207,19 @@ def required_action_from_wire(raw: msgspec.Raw) -> RequiredAction | None:
 def attachments_from_wire(attachments: RawList) -> list[Attachment]:
     """Convert the attachments of a message; null is an empty list."""
     return [_attachment_from_wire(raw) for raw in attachments or ()]
+
+
+def _mcp_call_from_wire(raw: msgspec.Raw) -> McpToolCall | None:
+    """Convert a call of an MCP server's tool; None if it is another call, or has no id to answer it with."""
+    call = _TOOL_CALL.decode_part(raw)
+    if call is None or call.id is None or call.type not in {"", "mcp"}:
+        return None
+    return McpToolCall(
+        call_id=call.id,
+        name=call.name or "",
+        arguments=text_from_json(call.arguments),
+        server_label=call.server_label,
+    )
 
 
 def _attachment_from_wire(raw: msgspec.Raw) -> Attachment:

@@ -158,6 +158,25 @@ class SubmitToolOutputsInput:
     client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
 
 
+@strawberry.input(description="The decision on one call of an MCP server's tool.")
+class ToolApprovalInput:
+    """Source: `ToolApproval` of the official client of Foundry's classic agents (azure-ai-agents)."""
+
+    tool_call_id: str = strawberry.field(name="callId", description="The `callId` of the call, from `requiredAction`.")
+    approve: bool = plain_field("Whether the call may be made.")
+
+
+@strawberry.input(description="The decisions on all calls that a run waits for.")
+class SubmitToolApprovalsInput:
+    """Source: operation `submitToolOuputsToRun`, as the official client of Foundry's classic agents calls it."""
+
+    run_id: strawberry.ID = plain_field("The run: its global ID.")
+    tool_approvals: list[ToolApprovalInput] = strawberry.field(
+        name="approvals", description="One decision for each call."
+    )
+    client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
+
+
 @strawberry.input(description="The options of an assistant.")
 class AssistantOptionsInput:
     """Source: the common fields of schemas `CreateAssistantRequest` and `ModifyAssistantRequest`."""

@@ -367,7 +367,24 @@ class SubmitToolOutputsAction:
     tool_calls: list[FunctionToolCall] = plain_field("The function calls. Each needs one output.")
 
 
+@strawberry.type(description="A call of a tool of an MCP server, which waits for an approval.")
+class McpToolCall(ToolCallBase):
+    """Source: `RequiredMcpToolCall` of the official client of Foundry's classic agents (azure-ai-agents)."""
+
+    # As non-null as those of `FunctionToolCall`, so that one operation can select both.
+    name: str = plain_field("The name of the tool. Empty if the upstream sends none.")
+    arguments: str = plain_field("The arguments as text, as the model wrote them. Empty if the upstream sends none.")
+    server_label: str | None = plain_field("The label of the MCP server.")
+
+
+@strawberry.type(description="The run waits for the approval of calls of MCP servers (Azure AI Foundry).")
+class SubmitToolApprovalAction:
+    """Source: `SubmitToolApprovalAction` of the official client of Foundry's classic agents (azure-ai-agents)."""
+
+    tool_calls: list[McpToolCall] = plain_field("The calls. Each needs one decision.")
+
+
 RequiredAction: TypeAlias = Annotated[
-    SubmitToolOutputsAction | UnknownRequiredAction,
+    SubmitToolOutputsAction | SubmitToolApprovalAction | UnknownRequiredAction,
     strawberry.union("RequiredAction", description="The action that a run waits for."),
 ]

@@ -6,7 +6,7 @@ operation, and returns the new state. Refusals that the client can act on are re
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import strawberry
@@ -24,6 +24,7 @@ from schema.contract.bodies import (
     ThreadAndRunBody,
     ThreadBody,
     ThreadUpdateBody,
+    ToolApprovalsBody,
     ToolOutputsBody,
 )
 from schema.contract.errors import ErrorCode, GatewayError, format_value
@@ -47,13 +48,14 @@ from schema.graph.inputs import (
     DeleteAssistantInput,
     DeleteMessageInput,
     DeleteThreadInput,
+    SubmitToolApprovalsInput,
     SubmitToolOutputsInput,
     UpdateAssistantInput,
     UpdateMessageInput,
     UpdateRunInput,
     UpdateThreadInput,
 )
-from schema.graph.leaf_types import SubmitToolOutputsAction
+from schema.graph.leaf_types import SubmitToolApprovalAction, SubmitToolOutputsAction
 from schema.graph.message_node import Message
 from schema.graph.payloads import (
     AddedMessage,
@@ -67,6 +69,7 @@ from schema.graph.payloads import (
     DeleteMessagePayload,
     DeleteThreadPayload,
     Payload,
+    SubmitToolApprovalsPayload,
     SubmitToolOutputsPayload,
     UpdateAssistantPayload,
     UpdateMessagePayload,
@@ -216,10 +219,26 @@ class Mutation:
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(RunKey, input.run_id, "runId")
             body = _build_body(ToolOutputsBody, input, "run_id")
-            _check_tool_outputs(await info.context.loaders.objects(RUNS).load(key), body)
+            run = await info.context.loaders.objects(RUNS).load(key)
+            answered = [output.tool_call_id for output in body.tool_outputs]
+            _check_answers(run, SubmitToolOutputsAction, "output", answered, "toolOutputs")
             return {"run": Run(key=key, wire=await api.write(writes.SUBMIT_TOOL_OUTPUTS, key, body))}
 
         return await _write_once(info, SubmitToolOutputsPayload, input, write, "runId")
+
+    @documented_mutation
+    async def submit_tool_approvals(self, info: Info, input: SubmitToolApprovalsInput) -> SubmitToolApprovalsPayload:
+        """Approve or deny all calls of MCP servers that a run waits for. The run then continues (Azure AI Foundry)."""
+
+        async def write(api: ThreadsApi) -> Fields:
+            key = read_id(RunKey, input.run_id, "runId")
+            body = _build_body(ToolApprovalsBody, input, "run_id")
+            run = await info.context.loaders.objects(RUNS).load(key)
+            answered = [approval.tool_call_id for approval in body.tool_approvals]
+            _check_answers(run, SubmitToolApprovalAction, "approval", answered, "approvals")
+            return {"run": Run(key=key, wire=await api.write(writes.SUBMIT_TOOL_APPROVALS, key, body))}
+
+        return await _write_once(info, SubmitToolApprovalsPayload, input, write, "runId")
 
     @documented_mutation
     async def create_assistant(self, info: Info, input: CreateAssistantInput) -> CreateAssistantPayload:
@@ -326,27 +345,32 @@ def _thread_id_from_run(run: RunObject) -> str:
     return run.thread_id
 
 
-def _check_tool_outputs(run: RunObject, body: ToolOutputsBody) -> None:
-    """Refuse an output that the run does not wait for, a second output of a call, and a missing output."""
+def _check_answers(
+    run: RunObject,
+    expected_action: type[SubmitToolOutputsAction | SubmitToolApprovalAction],
+    answer: str,
+    answered_ids: Sequence[str],
+    argument: str,
+) -> None:
+    """Refuse an answer that the run does not wait for, a second answer to a call, and a missing answer."""
     action = required_action_from_wire(run.required_action)
-    if run.status != "requires_action" or not isinstance(action, SubmitToolOutputsAction):
-        got = "whose required action cannot be read" if run.status == "requires_action" else f"with status {run.status}"
-        message = f"expected a run that waits for tool outputs, got one {got}"
+    if run.status != "requires_action" or not isinstance(action, expected_action):
+        got = "that waits for something else" if run.status == "requires_action" else f"with status {run.status}"
+        message = f"expected a run that waits for tool {answer}s, got one {got}"
         raise MutationRefusedError([UserError(code=UserErrorCode.WRONG_STATE, message=message, field=["runId"])])
     open_calls = {str(call.call_id): call.name for call in action.tool_calls}
     expected = ", ".join(open_calls)
     errors = []
-    for index, output in enumerate(body.tool_outputs):
-        if open_calls.pop(output.tool_call_id, None) is None:
-            got = format_value(output.tool_call_id)
-            message = f"expected one output for each of {expected}, got {got} (once more, or not open)"
-            field = ["toolOutputs", str(index), "callId"]
+    for index, call_id in enumerate(answered_ids):
+        if open_calls.pop(call_id, None) is None:
+            message = f"expected one {answer} for each of {expected}, got {format_value(call_id)} (again, or not open)"
+            field = [argument, str(index), "callId"]
             errors.append(UserError(code=UserErrorCode.INVALID_VALUE, message=message, field=field))
     errors += [
         UserError(
             code=UserErrorCode.MISSING_TOOL_OUTPUT,
-            message=f"expected an output for call {call_id} of function {name}, got none",
-            field=["toolOutputs"],
+            message=f"expected an {answer} for call {call_id} of {name}, got none",
+            field=[argument],
         )
         for call_id, name in open_calls.items()
     ]

@@ -163,6 +163,13 @@ class SubmitToolOutputsPayload(Payload):
     run: Run | None = _result_field("The run in its new state. It continues a moment later.")
 
 
+@strawberry.type(description="The payload of submitToolApprovals.")
+class SubmitToolApprovalsPayload(Payload):
+    """Contains the run."""
+
+    run: Run | None = _result_field("The run in its new state. It continues a moment later.")
+
+
 @strawberry.type(description="The payload of createAssistant.")
 class CreateAssistantPayload(Payload):
     """Contains the new assistant."""

@@ -32,7 +32,7 @@ class UserErrorCode(Enum):
     TOO_MANY = enum_member("TOO_MANY", "The list or object has too many members.")
     ACTIVE_RUN = enum_member("ACTIVE_RUN", "A run is active on the thread. Wait until it ends, or cancel it.")
     WRONG_STATE = enum_member("WRONG_STATE", "The present status of the run does not allow it.")
-    MISSING_TOOL_OUTPUT = enum_member("MISSING_TOOL_OUTPUT", "An output is missing for a call that the run waits for.")
+    MISSING_TOOL_OUTPUT = enum_member("MISSING_TOOL_OUTPUT", "A call of the run lacks its output or decision.")
     UNSUPPORTED_BY_UPSTREAM = enum_member(
         "UNSUPPORTED_BY_UPSTREAM", "The upstream, or its version, does not support it."
     )
@@ -83,7 +83,7 @@ _INDEX = re.compile(r"\[(\d+)\]")
 _TOO_LONG = re.compile(r"\btoo long\b")
 _TOO_MANY = re.compile(r"\btoo many\b")
 _FREE_NAMES = "metadata"
-_INPUT_NAMES = {"tool_call_id": "callId"}
+_INPUT_NAMES = {"tool_call_id": "callId", "tool_approvals": "approvals"}
 """Fields of bodies that have another name in the input."""
 _FREE_SCALARS = (Metadata, JSON)
 

@@ -54,7 +54,7 @@ _KEY_TYPES: Mapping[str, Any] = KEY_TYPES
 """The key types; here their parts may be symbols."""
 
 _NODE_TYPES_BY_NAME: Mapping[str, type[Any]] = {TYPE_NAMES[key]: node_type for key, node_type in NODE_TYPES.items()}
-_READS_BEFORE_WRITING = {"submitToolOutputs": 1}
+_READS_BEFORE_WRITING = {"submitToolOutputs": 1, "submitToolApprovals": 1}
 
 _Factors: TypeAlias = tuple[int, ...]
 """How many objects a call may be made for: the sizes of the lists around it, from the outermost."""

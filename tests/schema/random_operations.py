@@ -191,6 +191,7 @@ class _Writer:
             ("updateThread", 'threadId: "thread_1", metadata: { a: "b" }', "thread"),
             ("cancelRun", f'runId: "{run_id}"', "run"),
             ("submitToolOutputs", f'runId: "{run_id}", toolOutputs: [{{ callId: "x", output: "y" }}]', "run"),
+            ("submitToolApprovals", f'runId: "{run_id}", approvals: [{{ callId: "x", approve: true }}]', "run"),
             ("deleteMessage", f'messageId: "{message_id}"', "thread"),
             ("deleteAssistant", 'assistantId: "asst_2"', ""),
         )

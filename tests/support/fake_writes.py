@@ -21,6 +21,7 @@ from schema.contract.bodies import (
     ThreadAndRunBody,
     ThreadBody,
     ThreadUpdateBody,
+    ToolApprovalsBody,
     ToolOutputsBody,
 )
 from schema.contract.errors import ErrorCode, GatewayError
@@ -130,14 +131,19 @@ class FakeWrites:
             raise _refused(ErrorCode.WRONG_STATE, f"Cannot cancel run with status '{run.status}'.")
         return self._store(self.runs, key, msgspec.structs.replace(run, status="cancelling", required_action=NULL))
 
-    def _submit_tool_outputs(self, key: RunKey, body: ToolOutputsBody) -> RunObject:
+    def _submit_tool_approvals(self, key: RunKey, body: ToolApprovalsBody) -> RunObject:
+        return self._submit_tool_outputs(key, body)
+
+    def _submit_tool_outputs(self, key: RunKey, body: ToolOutputsBody | ToolApprovalsBody) -> RunObject:
         wire_body = self._sent(body)
         run = _find(self.runs, key)
         if run.status != "requires_action":
             raise _refused(ErrorCode.WRONG_STATE, f'Runs in status "{run.status}" do not accept tool outputs.')
-        calls = json.loads(bytes(run.required_action))["submit_tool_outputs"]["tool_calls"]
-        expected = [call["id"] for call in calls]
-        got = [output["tool_call_id"] for output in wire_body["tool_outputs"]]
+        action = json.loads(bytes(run.required_action))
+        (awaited,) = (part for part in action.values() if isinstance(part, dict))
+        expected = [call["id"] for call in awaited["tool_calls"]]
+        (answers,) = wire_body.values()
+        got = [answer["tool_call_id"] for answer in answers]
         if sorted(expected) != sorted(got):
             words = f"Expected tool outputs for call_ids {expected!r}, got {got!r}"
             raise _refused(ErrorCode.BAD_USER_INPUT, words, argument="tool_outputs")

@@ -202,6 +202,20 @@ WHOLE_RUN: dict[str, Any] = {
     "usage": _USAGE,
     "metadata": {"run-key": "run-value"},
 }
+WHOLE_APPROVAL: dict[str, Any] = {
+    "type": "submit_tool_approval",
+    "submit_tool_approval": {
+        "tool_calls": [
+            {
+                "id": "call_mcp",
+                "type": "mcp",
+                "name": "mcp-name",
+                "arguments": '{"mcp":1}',
+                "server_label": "mcp-server",
+            }
+        ]
+    },
+}
 WHOLE_STEP: dict[str, Any] = {
     "id": "step_b",
     "object": "thread.run.step",

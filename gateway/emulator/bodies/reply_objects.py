@@ -7,7 +7,12 @@ have no metadata, and a terminal run has no expiry.
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.emulator.bodies.reply_parts import render_attachment, render_content_part, render_tool_call
+from gateway.emulator.bodies.reply_parts import (
+    render_attachment,
+    render_awaited_mcp_call,
+    render_content_part,
+    render_tool_call,
+)
 from gateway.emulator.ids import id_from_name
 from gateway.emulator.objects import (
     ApiVersion,
@@ -15,6 +20,7 @@ from gateway.emulator.objects import (
     Failure,
     FunctionCall,
     JsonObject,
+    McpCall,
     Message,
     Run,
     Step,
@@ -244,9 +250,12 @@ def _tool_choice(choice: Any, version: ApiVersion) -> Any:
     return render_tool(choice, version) if isinstance(choice, dict) and choice["type"] == "file_search" else choice
 
 
-def _required_action(calls: Sequence[FunctionCall]) -> JsonObject | None:
+def _required_action(calls: Sequence[FunctionCall | McpCall]) -> JsonObject | None:
     if not calls:
         return None
+    approvals = [render_awaited_mcp_call(call) for call in calls if isinstance(call, McpCall)]
+    if approvals:
+        return {"type": "submit_tool_approval", "submit_tool_approval": {"tool_calls": approvals}}
     tool_calls = [
         {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
         for call in calls

@@ -12,6 +12,7 @@ from gateway.emulator.objects import (
     ImageFilePart,
     ImageUrlPart,
     JsonObject,
+    McpCall,
     RefusalPart,
     SearchCall,
     TextAnnotation,
@@ -70,6 +71,8 @@ def render_tool_call(call: ToolCall, version: ApiVersion, *, with_search_content
         case FunctionCall():
             function = {"name": call.name, "arguments": call.arguments, "output": call.output}
             return {"id": call.id, "type": "function", "function": function}
+        case McpCall():
+            return {**render_awaited_mcp_call(call), "output": call.output}
         case CodeCall():
             outputs = [render_code_output(output) for output in call.outputs]
             return {
@@ -85,6 +88,17 @@ def render_tool_call(call: ToolCall, version: ApiVersion, *, with_search_content
                 "type": "file_search",
                 "file_search": _search(call, with_content=with_search_content),
             }
+
+
+def render_awaited_mcp_call(call: McpCall) -> JsonObject:
+    """Return a call of an MCP server's tool that waits for approval."""
+    return {
+        "id": call.id,
+        "type": "mcp",
+        "arguments": call.arguments,
+        "name": call.name,
+        "server_label": call.server_label,
+    }
 
 
 def _search(call: SearchCall, *, with_content: bool) -> JsonObject:

@@ -97,3 +97,18 @@ class SubmitToolOutputs(Body):
 
     tool_outputs: tuple[ToolOutput, ...]
     stream: bool | None = None
+
+
+class ToolApproval(Body):
+    """The decision on one call of an MCP server's tool."""
+
+    tool_call_id: str
+    approve: bool
+    headers: dict[str, str] | None = None
+
+
+class SubmitToolApprovals(Body):
+    """The decisions on all calls that a run waits for (Foundry only)."""
+
+    tool_approvals: tuple[ToolApproval, ...]
+    stream: bool | None = None

@@ -18,7 +18,7 @@ from gateway.emulator.objects import (
 from gateway.emulator.operations.api_call import ApiCall
 from gateway.emulator.runs.answer_texts import count_content_tokens, count_tokens
 from gateway.emulator.runs.made_files import made_files
-from gateway.emulator.runs.script import SCENARIO_KEY, SCENARIOS, Script, ScriptInput
+from gateway.emulator.runs.script import FOUNDRY_SCENARIOS, SCENARIO_KEY, SCENARIOS, Script, ScriptInput
 
 # A run reads only the newest messages, as the "auto" truncation of the API does in its own way.
 _MESSAGES_READ = 100
@@ -27,8 +27,9 @@ _MESSAGES_READ = 100
 def new_run(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assistant) -> Run:
     """Return a queued run. Options that the request omits come from the assistant or are the API's defaults."""
     scenario = body.metadata.get(SCENARIO_KEY)
-    if scenario is not None and scenario not in SCENARIOS:
-        raise unsupported_value(f"metadata.{SCENARIO_KEY}", scenario, SCENARIOS)
+    scenarios = FOUNDRY_SCENARIOS if call.server == "foundry" else SCENARIOS
+    if scenario is not None and scenario not in scenarios:
+        raise unsupported_value(f"metadata.{SCENARIO_KEY}", scenario, scenarios)
     newer = body if isinstance(body, RunOptionsV2) else None
     return Run(
         id=call.store.new_id("run"),

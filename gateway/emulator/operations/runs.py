@@ -14,12 +14,13 @@ from gateway.emulator.bodies.run_bodies import (
     RunOptions,
     RunV1,
     RunV2,
+    SubmitToolApprovals,
     SubmitToolOutputs,
     ThreadAndRunV1,
     ThreadAndRunV2,
 )
 from gateway.emulator.bodies.thread_bodies import ModifyMetadata, ThreadV2
-from gateway.emulator.objects import Assistant, JsonObject, Run, Thread, Usage
+from gateway.emulator.objects import Assistant, FunctionCall, JsonObject, McpCall, Run, Thread, Usage
 from gateway.emulator.operations.api_call import ApiCall
 from gateway.emulator.operations.lookups import (
     SEARCH_CONTENT,
@@ -97,19 +98,21 @@ def cancel_run(call: ApiCall) -> JsonObject:
 
 
 def submit_tool_outputs(call: ApiCall) -> JsonObject | StreamReply:
-    """Submit the outputs of all function calls that a run waits for. The run is then queued again.
+    """Submit the outputs or approvals of all calls that a run waits for. The run is then queued again.
 
     With `stream`, return an event stream that begins with the completion of the step that waited.
     """
-    body = call.parse_body(SubmitToolOutputs)
+    approves = call.server == "foundry" and b'"tool_approvals"' in call.body
+    body = call.parse_body(SubmitToolApprovals) if approves else call.parse_body(SubmitToolOutputs)
     run = find_run(call)
     if run.status != "requires_action":
         raise outputs_not_awaited(run.status)
-    expected = [function_call.id for function_call in run.awaited_calls]
-    got = [output.tool_call_id for output in body.tool_outputs]
-    if sorted(expected) != sorted(got):
-        raise outputs_incomplete(expected, got)
-    outputs = {output.tool_call_id: output.output for output in body.tool_outputs}
+    expected = [awaited.id for awaited in run.awaited_calls]
+    answers = _answers(body)
+    awaited_kind = McpCall if approves else FunctionCall
+    if sorted(expected) != sorted(one for one, _ in answers) or not isinstance(run.awaited_calls[0], awaited_kind):
+        raise outputs_incomplete(expected, [one for one, _ in answers])
+    outputs = dict(answers)
     progress = load_progress(call.store, call.partition, run)
     timeline, applied = call.store.load_timeline(call.partition, run.id)
     script_input = script_input_for_run(call, run)
@@ -126,6 +129,14 @@ def submit_tool_outputs(call: ApiCall) -> JsonObject | StreamReply:
     if body.stream:
         return StreamReply((), progress, applied, with_search_content=SEARCH_CONTENT in call.includes)
     return reply_objects.render_run(run, call.version)
+
+
+def _answers(body: SubmitToolOutputs | SubmitToolApprovals) -> list[tuple[str, str]]:
+    """Return the ids of the answered calls with their outputs. Those of an MCP server are made up."""
+    if isinstance(body, SubmitToolOutputs):
+        return [(one.tool_call_id, one.output) for one in body.tool_outputs]
+    outputs = {True: "Found 3 documents.", False: "The call was not approved."}
+    return [(one.tool_call_id, outputs[one.approve]) for one in body.tool_approvals]
 
 
 def _start_new_run(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assistant) -> Run:

@@ -8,7 +8,7 @@ second later. A late read loses nothing, since each event has its own time.
 from collections.abc import Iterable
 from typing import Literal
 
-from gateway.emulator.objects import Failure, FunctionCall, Usage
+from gateway.emulator.objects import Failure, FunctionCall, McpCall, Usage
 from gateway.emulator.runs.progress import Progress, apply_events
 from gateway.emulator.runs.timeline_events import (
     Event,
@@ -90,7 +90,7 @@ def tool_output_events(progress: Progress, outputs: dict[str, str], usage: Usage
     """Return the events of submitted tool outputs: the waiting steps complete, and the run is queued again."""
     events: list[Event] = []
     for step in progress.steps.values():
-        calls = [call for call in step.tool_calls if isinstance(call, FunctionCall)]
+        calls = [call for call in step.tool_calls if isinstance(call, FunctionCall | McpCall)]
         if step.status == "in_progress" and calls:
             events += [FunctionOutputGiven(step_id=step.id, call_id=call.id, output=outputs[call.id]) for call in calls]
             events.append(StepEnded(step_id=step.id, status="completed", usage=usage))

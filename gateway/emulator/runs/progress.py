@@ -11,6 +11,7 @@ from gateway.emulator.objects import (
     CodeCall,
     ContentPart,
     FunctionCall,
+    McpCall,
     Message,
     Run,
     Step,
@@ -77,14 +78,14 @@ def apply_event(progress: Progress, timed: TimedEvent) -> Progress:
             assert_never(unknown)
 
 
-def open_function_calls(progress: Progress) -> tuple[FunctionCall, ...]:
-    """Return the function calls of the open steps: those without outputs."""
+def open_calls(progress: Progress) -> tuple[FunctionCall | McpCall, ...]:
+    """Return the calls of the open steps that a client has to answer: those without outputs."""
     return tuple(
         call
         for step in progress.steps.values()
         if step.status == "in_progress"
         for call in step.tool_calls
-        if isinstance(call, FunctionCall)
+        if isinstance(call, FunctionCall | McpCall)
     )
 
 
@@ -101,7 +102,7 @@ def _changed_run(
         case RunStarted():
             return replace(run, status="in_progress", started_at=at)
         case RunRequiresAction():
-            return replace(run, status="requires_action", awaited_calls=open_function_calls(progress))
+            return replace(run, status="requires_action", awaited_calls=open_calls(progress))
         case RunCancelling():
             return replace(run, status="cancelling", awaited_calls=())
         case RunEnded():
@@ -204,7 +205,7 @@ def _extended_call(call: ToolCall, event: ToolCallGrown | CodeOutputAdded | Func
             return replace(call, input=call.input + event.text)
         case CodeCall(), CodeOutputAdded():
             return replace(call, outputs=(*call.outputs, event.output))
-        case FunctionCall(), FunctionOutputGiven():
+        case ((FunctionCall() | McpCall()), FunctionOutputGiven()):
             return replace(call, output=event.output)
     message = f"expected an event that a {call.kind} call can take, got {event.kind}"
     raise TypeError(message)

@@ -7,9 +7,10 @@ seconds more, and a run with a function call waits for outputs about two seconds
 from collections.abc import Iterator
 
 from gateway.emulator.ids import IdFactory
-from gateway.emulator.objects import CodeCall, ContentPart, Failure, FunctionCall, SearchCall, TextPart, Usage
+from gateway.emulator.objects import CodeCall, ContentPart, Failure, FunctionCall, McpCall, SearchCall, TextPart, Usage
 from gateway.emulator.runs.answer_texts import count_content_tokens, count_tokens
 from gateway.emulator.runs.script import (
+    AskForApproval,
     CallFunctions,
     EndIncomplete,
     Fail,
@@ -58,6 +59,8 @@ def timeline_from_script(script: Script, start: float, new_id: IdFactory) -> Tim
                 writer.write_message(action)
             case CallFunctions():
                 writer.call_functions(action)
+            case AskForApproval():
+                writer.ask_for_approval(action)
             case RunCode():
                 writer.run_code(action)
             case SearchFiles():
@@ -124,6 +127,16 @@ class _TimelineWriter:
             call_id = self._new_id("call")
             self.add_event(ToolCallStarted(step_id=step_id, call=FunctionCall(id=call_id, name=name)))
             self._append_call_text(step_id, call_id, arguments)
+        self.advance(_THINKING_SECONDS)
+        self.add_event(RunRequiresAction())
+        self.is_open = False
+
+    def ask_for_approval(self, action: AskForApproval) -> None:
+        step_id, call_id = self._new_id("step"), self._new_id("call")
+        self.advance(_THINKING_SECONDS)
+        self.add_event(StepStarted(step_id=step_id))
+        call = McpCall(id=call_id, name=action.name, arguments=action.arguments, server_label=action.server_label)
+        self.add_event(ToolCallStarted(step_id=step_id, call=call))
         self.advance(_THINKING_SECONDS)
         self.add_event(RunRequiresAction())
         self.is_open = False

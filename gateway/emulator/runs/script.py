@@ -14,6 +14,7 @@ answer quotes their outputs. The run's metadata `{"emulator": SCENARIO}` chooses
 | `tool_error` | a tool call whose step fails, then failed with `tool_user_error` |
 | `refusal`    | a message whose content is a refusal                             |
 | `image`      | the code interpreter draws an image, with or without the tool    |
+| `approval`   | a call of an MCP server's tool that waits for approval (Foundry) |
 """
 
 import json
@@ -45,6 +46,7 @@ from gateway.emulator.runs.function_arguments import arguments_from_schema
 
 SCENARIO_KEY = "emulator"
 SCENARIOS = ("fail", "rate_limit", "incomplete", "slow", "stuck", "tool_error", "refusal", "image")
+FOUNDRY_SCENARIOS = (*SCENARIOS, "approval")
 
 _MAX_PASSAGES = 5
 
@@ -63,6 +65,15 @@ class CallFunctions:
     """Call the client's functions (name, JSON arguments) and wait for their outputs."""
 
     calls: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AskForApproval:
+    """Ask whether the tool of an MCP server may be called, with these JSON arguments."""
+
+    server_label: str
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +112,7 @@ class Hang:
     """Do nothing until the run expires."""
 
 
-Action: TypeAlias = WriteMessage | CallFunctions | RunCode | SearchFiles | EndIncomplete | Fail | Hang
+Action: TypeAlias = WriteMessage | CallFunctions | AskForApproval | RunCode | SearchFiles | EndIncomplete | Fail | Hang
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +157,7 @@ def script_at_start(script_input: ScriptInput) -> Script:
 
 
 def script_after_outputs(script_input: ScriptInput, outputs: tuple[tuple[str, str], ...]) -> Script:
-    """Return the script of a run whose function calls got their outputs (pairs of name and output)."""
+    """Return the script of a run whose calls got their outputs or decisions (pairs of name and output)."""
     return _script(script_input, (_answer_action(script_input, output_quoting_parts(outputs)),))
 
 
@@ -162,26 +173,31 @@ def _script(script_input: ScriptInput, actions: tuple[Action, ...]) -> Script:
 
 def _scenario_actions(script_input: ScriptInput) -> tuple[Action, ...]:
     question = script_input.question
+    actions: tuple[Action, ...] = ()
     match script_input.scenario:
         case "fail":
             failure = Failure("server_error", "Sorry, something went wrong.")
-            return (WriteMessage(answer_parts(question), failure=failure),)
+            actions = (WriteMessage(answer_parts(question), failure=failure),)
         case "rate_limit":
-            return (Fail(Failure("rate_limit_exceeded", "You exceeded your current quota, please try again later.")),)
+            actions = (
+                Fail(Failure("rate_limit_exceeded", "You exceeded your current quota, please try again later.")),
+            )
         case "incomplete":
-            return (WriteMessage(answer_parts(question), incomplete_reason="max_completion_tokens"),)
+            actions = (WriteMessage(answer_parts(question), incomplete_reason="max_completion_tokens"),)
         case "stuck":
-            return (Hang(),)
+            actions = (Hang(),)
         case "tool_error":
             # The API's list of error codes is open: Azure's servers add this one.
             failure = Failure("tool_user_error", "The code interpreter could not run the code.")
-            return (RunCode("raise RuntimeError('no data')", (), failure=failure),)
+            actions = (RunCode("raise RuntimeError('no data')", (), failure=failure),)
         case "refusal":
-            return (WriteMessage(_refusal(question)),)
+            actions = (WriteMessage(_refusal(question)),)
         case "image":
-            return _code_actions(script_input, draws=True)
-        case _:
-            return ()
+            actions = _code_actions(script_input, draws=True)
+        case "approval":
+            arguments = json.dumps({"query": question[:120]}, ensure_ascii=False, separators=(",", ":"))
+            actions = (AskForApproval("docs", "search_docs", arguments),)
+    return actions
 
 
 def _default_actions(script_input: ScriptInput) -> tuple[Action, ...]:

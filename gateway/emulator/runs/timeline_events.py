@@ -31,7 +31,7 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequiresAction:
-    """The run waits for the outputs of its open step's function calls. `usage` belongs to that step, at its end."""
+    """The run waits for the outputs or approvals of its open step's calls. `usage` belongs to that step, at its end."""
 
     kind: Literal["run_requires_action"] = "run_requires_action"
     usage: Usage | None = None
@@ -94,7 +94,7 @@ class CodeOutputAdded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionOutputGiven:
-    """The client submitted a function's output."""
+    """The client submitted a function's output, or decided on the call of an MCP server's tool."""
 
     kind: Literal["function_output_given"] = "function_output_given"
     step_id: str

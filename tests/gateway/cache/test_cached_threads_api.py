@@ -15,6 +15,7 @@ from schema.contract.bodies import (
     ThreadAndRunBody,
     ThreadBody,
     ThreadUpdateBody,
+    ToolApprovalsBody,
     ToolOutputsBody,
 )
 from schema.contract.errors import ErrorCode, GatewayError
@@ -30,6 +31,7 @@ from schema.contract.writes import (
     DELETE_ASSISTANT,
     DELETE_MESSAGE,
     DELETE_THREAD,
+    SUBMIT_TOOL_APPROVALS,
     SUBMIT_TOOL_OUTPUTS,
     UPDATE_ASSISTANT,
     UPDATE_MESSAGE,
@@ -62,6 +64,7 @@ WAITING = RunKey("thread_2", "run_3")
 OTHER_MESSAGES = MessagePageKey("thread_2", None, OPEN)
 RUN_WITH_MESSAGES = RunBody.model_validate({"assistant_id": "asst_1", "additional_messages": [HELLO]})
 OUTPUTS = ToolOutputsBody.model_validate({"tool_outputs": [{"tool_call_id": "call_1", "output": "done"}]})
+APPROVALS = ToolApprovalsBody.model_validate({"tool_approvals": [{"tool_call_id": "call_1", "approve": True}]})
 
 # (name, write, the keys that are read before it and have to show it afterwards)
 WRITES: list[tuple[str, Write, Sequence[Key]]] = [
@@ -98,6 +101,7 @@ WRITES: list[tuple[str, Write, Sequence[Key]]] = [
     ("update_run", lambda api: api.write(UPDATE_RUN, ENDED, EDITED), [ENDED, RunPageKey(T, OPEN)]),
     ("cancel_run", lambda api: api.write(CANCEL_RUN, ACTIVE, None), [ACTIVE, RunPageKey(T, OPEN)]),
     ("submit_tool_outputs", lambda api: api.write(SUBMIT_TOOL_OUTPUTS, WAITING, OUTPUTS), [WAITING]),
+    ("submit_tool_approvals", lambda api: api.write(SUBMIT_TOOL_APPROVALS, WAITING, APPROVALS), [WAITING]),
     (
         "create_assistant",
         lambda api: api.write(CREATE_ASSISTANT, None, AssistantBody(model="gpt-4o")),
@@ -129,7 +133,7 @@ def upstream_for(write: str) -> Upstream:
     upstream = Upstream()
     if write == "delete_message":
         upstream._capabilities = V2
-    if write == "submit_tool_outputs":
+    if write.startswith("submit_tool"):
         calls = {"submit_tool_outputs": {"tool_calls": [{"id": "call_1"}]}}
         upstream.runs[WAITING] = run("run_3", status="requires_action", required_action=calls)
     return upstream

@@ -42,6 +42,7 @@ from tests.schema.builders import query_data
 from tests.schema.subscription_helpers import data_from_change
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import (
+    WHOLE_APPROVAL,
     WHOLE_ASSISTANT,
     WHOLE_MESSAGE,
     WHOLE_MESSAGE_FILE,
@@ -119,6 +120,7 @@ SELECTIONS = {
         requiredAction {{
             __typename
             ... on SubmitToolOutputsAction {{ toolCalls {{ callId name arguments output }} }}
+            ... on SubmitToolApprovalAction {{ toolCalls {{ callId name arguments serverLabel }} }}
             ... on UnknownRequiredAction {{ type raw }}
         }}
     """,
@@ -165,6 +167,7 @@ VERSION_2 = {
     "thread": WHOLE_THREAD,
     "message": WHOLE_MESSAGE,
     "run": WHOLE_RUN,
+    "approval": WHOLE_RUN | {"required_action": WHOLE_APPROVAL},
     "step": WHOLE_STEP,
     "writing-step": WHOLE_WRITING_STEP,
     "assistant": WHOLE_ASSISTANT,

@@ -22,6 +22,7 @@ THREAD, MESSAGE, RUN = ThreadKey("t"), MessageKey("t", "m"), RunKey("t", "r")
         (writes.UPDATE_RUN, RUN, "modifyRun", "POST /threads/t/runs/r"),
         (writes.CANCEL_RUN, RUN, "cancelRun", "POST /threads/t/runs/r/cancel"),
         (writes.SUBMIT_TOOL_OUTPUTS, RUN, "submitToolOuputsToRun", "POST /threads/t/runs/r/submit_tool_outputs"),
+        (writes.SUBMIT_TOOL_APPROVALS, RUN, "submitToolOuputsToRun", "POST /threads/t/runs/r/submit_tool_outputs"),
         (writes.CREATE_ASSISTANT, None, "createAssistant", "POST /assistants"),
         (writes.UPDATE_ASSISTANT, AssistantKey("a"), "modifyAssistant", "POST /assistants/a"),
         (writes.DELETE_ASSISTANT, AssistantKey("a"), "deleteAssistant", "DELETE /assistants/a"),
@@ -39,4 +40,5 @@ def test_only_updates_send_nulls() -> None:
 
 def test_a_write_starts_a_run_if_it_can_ask_for_its_events() -> None:
     starting = {write for write, row in WRITES.items() if row.starts_run}
-    assert starting == {writes.CREATE_RUN, writes.CREATE_THREAD_AND_RUN, writes.SUBMIT_TOOL_OUTPUTS}
+    submitting = {writes.SUBMIT_TOOL_OUTPUTS, writes.SUBMIT_TOOL_APPROVALS}
+    assert starting == {writes.CREATE_RUN, writes.CREATE_THREAD_AND_RUN, *submitting}

@@ -13,6 +13,7 @@ from schema.contract.bodies import (
     MetadataUpdateBody,
     RunBody,
     ThreadBody,
+    ToolApprovalsBody,
     ToolOutputsBody,
 )
 from schema.contract.keys import ThreadKey, to_file_id, to_global_id, to_opaque
@@ -44,6 +45,7 @@ def message(**changes: Any) -> dict[str, Any]:
             {"model": "m", "tools": [{"type": "file_search", "file_search": {"max_num_results": 50}}] * 128},
         ),
         (ToolOutputsBody, {"tool_outputs": [{"tool_call_id": "call_a", "output": ""}]}),
+        (ToolApprovalsBody, {"tool_approvals": [{"tool_call_id": "call_a", "approve": False}]}),
     ],
 )
 def test_a_body_within_the_limits_is_accepted_and_dumped_unchanged(
@@ -86,6 +88,7 @@ def test_a_body_within_the_limits_is_accepted_and_dumped_unchanged(
             "tool_resources.file_search.vector_store_ids",
         ),
         (ToolOutputsBody, {"tool_outputs": []}, "too_short", "tool_outputs"),
+        (ToolApprovalsBody, {"tool_approvals": []}, "too_short", "tool_approvals"),
         (
             AssistantBody,
             {"model": "m", "tools": [{"type": "function", "function": {"name": "f", "parameters": ["x"]}}]},
