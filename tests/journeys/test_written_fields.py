@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from schema.graph.scalars import global_file_id
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import succeed, thread_with_question
@@ -116,5 +117,5 @@ async def test_resources_and_sources_of_unknown_kinds_keep_their_json(dialect: s
     assert found["runs"]["nodes"] == [{"reasoningEffort": "UNRECOGNIZED", "toolResources": shown}]
     assert found["messages"]["nodes"][0]["attachments"] == [
         {"fileId": None, "tools": ["FILE_SEARCH"], "otherSource": {"type": "data_source", "raw": source}},
-        {"fileId": "file-1", "tools": ["FILE_SEARCH"], "otherSource": None},
+        {"fileId": global_file_id("file-1"), "tools": ["FILE_SEARCH"], "otherSource": None},
     ]

@@ -129,7 +129,7 @@ async def test_an_operation_over_the_limit_has_no_plans(monkeypatch: pytest.Monk
 
 
 def test_a_field_without_a_direct_call_has_no_plan() -> None:
-    executor = make_executor(parse("{ __schema { types { name } } __typename }"), {})
+    executor = make_executor(parse("{ __schema { queryType { name } } __typename }"), {})
     result: Any = executor.execute_operation()
     assert result.errors is None
     assert result.data["__typename"] == "Query"
