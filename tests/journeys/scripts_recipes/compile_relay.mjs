@@ -1,0 +1,9 @@
+// Does what a bundler does: imports what relay-compiler wrote in the place of each `graphql` text, by its full file name.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { transformSync } from '@babel/core';
+
+const options = { configFile: false, plugins: [['relay', { eagerEsModules: true }]] };
+for (const name of ['Messages.js', 'use_relay.js', ...readdirSync('__generated__').map((file) => `__generated__/${file}`)]) {
+  const { code } = transformSync(readFileSync(name, 'utf8'), { ...options, filename: name });
+  writeFileSync(name, code.replace(/^(import .*\.graphql)(["'];)$/gm, '$1.js$2'));
+}
