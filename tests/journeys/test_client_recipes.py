@@ -1,10 +1,13 @@
 """The recipes of `schema/README.md` work: each file is taken from the page and run with the real client."""
 
 import asyncio
+import importlib.util
+import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +34,7 @@ from tests.support.full_runs import long_except
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import assistant, succeed
 from tests.support.subscription_clients import SubscriptionReader, open_socket
+from tests.support.subscription_gateway import until
 
 pytestmark = pytest.mark.timeout(300)  # npm installs the packages of a client once
 
@@ -248,3 +252,30 @@ async def test_graphql_codegen_writes_types_that_the_compiler_accepts(gateway: G
     await run_program(tmp_path, "node_modules/@graphql-codegen/cli/cjs/bin.js", "--config", "codegen.js")
     options = ["--noEmit", "--strict", "--module", "preserve", "--target", "esnext", "--skipLibCheck"]
     await run_program(tmp_path, "node_modules/typescript/bin/tsc", *options, "src/use_types.ts")
+
+
+async def test_python_follows_a_run_behind_the_last_event_after_a_dropped_connection(
+    followed: FollowedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_recipes(tmp_path, followed.proxy.url)
+    recipe = load_module(tmp_path / "follow.py")
+    monkeypatch.setattr(recipe, "RETRY_SECONDS", 0.01)
+    printed = io.StringIO()
+    monkeypatch.setattr("sys.stdout", printed)
+    task = asyncio.create_task(recipe.print_answer(followed.run.id))
+    begun = await followed.begin_answer()
+    await until(lambda: printed.getvalue() == begun)
+    followed.proxy.drop()
+    await followed.write_pieces(5)  # perhaps before it is back
+    answer = await followed.end_answer()
+    await task
+    assert printed.getvalue() == answer
+
+
+def load_module(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
