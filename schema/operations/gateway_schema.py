@@ -83,6 +83,7 @@ class GatewaySchema(strawberry.Schema):
         limits: OperationLimits,
     ) -> None:
         """Build the types. Each schema has its own document cache, because documents are validated by its limits."""
+        repair_one_of()
         super().__init__(
             query=query,
             mutation=mutation,
@@ -93,7 +94,6 @@ class GatewaySchema(strawberry.Schema):
         )
         enable_direct_calls(self._schema)
         _drop_null_defaults(self._schema)
-        repair_one_of()
         self.limits = limits
         cache = DocumentCache(MAX_CACHED_CHARACTERS)
         self.documents = DocumentReader(

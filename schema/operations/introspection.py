@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+import strawberry
 from graphql import (
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLBoolean,
     GraphQLError,
+    GraphQLField,
     GraphQLInputObjectType,
     InlineFragmentNode,
     OperationDefinitionNode,
@@ -134,8 +137,15 @@ class NoIntrospectionRule(ValidationRule):
 
 
 def repair_one_of() -> None:
-    """Make `isOneOf` null for types that are no input objects. Strawberry's resolver fails on a list or a non-null."""
-    introspection_types["__Type"].fields["isOneOf"].resolve = _is_one_of  # type: ignore[attr-defined]
+    """Make `isOneOf` null for types that are no input objects. Strawberry's resolver fails on a list or a non-null.
+
+    All schemas share the type `__Type`, and each new one sets this field again. So their class is repaired.
+    """
+    strawberry.Schema._extend_introspection = _extend_introspection  # type: ignore[assignment, method-assign]
+
+
+def _extend_introspection(_schema: strawberry.Schema) -> None:
+    introspection_types["__Type"].fields["isOneOf"] = GraphQLField(GraphQLBoolean, resolve=_is_one_of)  # type: ignore[attr-defined]
 
 
 def _is_one_of(type_: Any, _info: Any) -> bool | None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import strawberry
 from graphql import get_introspection_query
 
 from schema.operations.introspection import asks_nothing_upstream, is_introspection
@@ -119,7 +120,8 @@ def test_an_operation_whose_root_fields_are_all_introspection_asks_nothing_upstr
     assert asks_nothing_upstream(parsed.node, operation) is expected
 
 
-async def test_whether_a_type_is_one_of_is_asked_of_every_kind_of_type() -> None:
+async def test_whether_a_type_is_one_of_is_asked_of_every_kind_of_type_also_beside_another_schema() -> None:
+    strawberry.Schema(strawberry.type(type("Query", (), {"a": 1, "__annotations__": {"a": int}})))
     document = """{ __schema { types { name isOneOf fields { type { isOneOf ofType { isOneOf } } } } } }"""
     result = await SCHEMA.execute(document)
     assert result.errors is None
