@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from msgspec import DecodeError, Struct, ValidationError, json
+from msgspec import DecodeError, Raw, Struct, ValidationError, json
 
 from gateway.upstream.rest_requests import PageKey
 from gateway.upstream.safe_text import safe_text
@@ -71,6 +71,15 @@ class _PageReply(Struct, Generic[ValueT]):
     data: list[ValueT] | None
     object: str | None = None
     has_more: bool | None = None
+
+
+class _SentItems(Struct):
+    """The items of a list that has some, before they are read."""
+
+    data: list[Raw]
+
+
+_ITEMS = json.Decoder(_SentItems)
 
 
 @dataclass(frozen=True)
@@ -159,16 +168,19 @@ class PageReader(Generic[ObjectT]):
         check_kind(page.object, "list", expected)
         # Servers written in Go send null for an empty list.
         data = page.data or []
+        has_more = page.has_more
+        if has_more is None:
+            has_more = len(data) >= key.window.limit or (bool(data) and _count_items(body) >= key.window.limit)
         if not all(is_upstream_id(wire.id) for wire in data):
             self._decoder.report("data[].id", "a text that cannot stand in a URL")
             data = [wire for wire in data if is_upstream_id(wire.id)] or data
             check_id(data[0].id, expected)
-        fitted = fit_page(data, page.has_more, key.window)
+        fitted = fit_page(data, has_more, key.window)
         return leave_out_other_runs(fitted, key.run_id) if isinstance(key, MessagePageKey) and key.run_id else fitted
 
 
-def fit_page(data: list[ObjectT], has_more: bool | None, window: Window) -> Page[ObjectT]:
-    """Fit a page to its window, for servers that ignore `limit`, `order` or `after`, or leave `has_more` out.
+def fit_page(data: list[ObjectT], has_more: bool, window: Window) -> Page[ObjectT]:
+    """Fit a page to its window, for servers that ignore `limit`, `order` or `after`.
 
     A complete list in the wrong order is reversed, and objects beyond the limit are cut off. If the page contains the
     object that it should start after, the objects up to that one are cut off. A page without objects ends its list, as
@@ -177,8 +189,6 @@ def fit_page(data: list[ObjectT], has_more: bool | None, window: Window) -> Page
     Raises:
         UnexpectedReplyError: the page cannot be the requested one, since it is a part of a list in the wrong order.
     """
-    if has_more is None:
-        has_more = len(data) >= window.limit
     start = next((position for position, wire in enumerate(data) if wire.id == window.after), None)
     if _is_in_opposite_order(data, window):
         if has_more and start is None:
@@ -244,6 +254,11 @@ def check_thread(wire: WireObject, thread_id: str) -> None:
     """Refuse an object that names another thread. Most objects name no thread."""
     if (wire_thread_id := _named_thread_id(wire)) and wire_thread_id != thread_id:
         raise UnexpectedReplyError(f"what is in the thread '{thread_id}'", f"what is in the thread '{wire_thread_id}'")
+
+
+def _count_items(body: bytes) -> int:
+    """Count the items of a list as they were sent, with those that cannot be read."""
+    return len(_ITEMS.decode(body.removeprefix(_BYTE_ORDER_MARK)).data)
 
 
 def _decode(decoder: TolerantDecoder[ValueT], body: bytes, expected: str, *, within_data: bool) -> ValueT:

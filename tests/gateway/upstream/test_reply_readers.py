@@ -229,6 +229,15 @@ def test_an_object_that_cannot_be_read_does_not_take_its_page_along(bad: object)
     assert ids(read_page({"data": [MESSAGE, bad]})) == ["msg_1"]
 
 
+@pytest.mark.parametrize("bad", [7, {**MESSAGE, "id": 5}, {**MESSAGE, "id": "a/../b"}, {"object": "thread.message"}])
+@pytest.mark.parametrize(("sent_more", "has_more"), [({}, True), ({"has_more": False}, False)])
+def test_a_full_page_does_not_end_its_list_although_an_object_of_it_cannot_be_read(
+    bad: object, sent_more: dict[str, bool], has_more: bool
+) -> None:
+    page = read_page({"data": [MESSAGE, bad], **sent_more})
+    assert ([message.id for message in page.data], page.has_more) == (["msg_1"], has_more)
+
+
 def test_nulls_in_the_objects_of_a_page_are_tolerated() -> None:
     assert ids(read_page({"data": [MESSAGE | {"role": None, "content": None}]})) == ["msg_1"]
 
