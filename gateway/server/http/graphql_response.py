@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from aiohttp import web
 from strawberry.types.execution import ExecutionResult
 
 from gateway.server.http.media_types import GRAPHQL_RESPONSE, JSON
+from gateway.server.http.sliced_encoding import encode_value
 from schema.contract.errors import ErrorCode, GatewayError
 
 RESPONSE_HEADERS: Mapping[str, str] = {
@@ -96,15 +96,6 @@ def encode_json(body: Mapping[str, Any]) -> bytes:
             for name, member in body.items()
         }
         return orjson.dumps(members)
-
-
-def encode_value(value: Any) -> bytes:
-    """Encode a value of any type as JSON in UTF-8."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        # orjson refuses lone surrogates and integers beyond 64 bits, which an upstream's free JSON may hold.
-        return json.dumps(value).encode()
 
 
 def _error_code(error: Mapping[str, Any]) -> object:

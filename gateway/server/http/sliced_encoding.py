@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
-from gateway.server.http.graphql_response import encode_value
+import orjson
 
 MAX_UNSLICED_BYTES = 4 << 20
 """The largest response that is encoded in one go, which takes some milliseconds."""
@@ -21,12 +22,28 @@ _ITEMS_PER_PIECE = 100
 
 _CONTAINERS = frozenset({dict, list})
 
+_Pieces: TypeAlias = "Iterator[bytes | _Pieces]"
+"""Pieces of JSON, and in the place of some of them what makes more pieces."""
+
+
+def encode_value(value: Any) -> bytes:
+    """Encode a value of any type as JSON in UTF-8."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # orjson refuses lone surrogates, integers beyond 64 bits and deep nesting, which free JSON may hold.
+        pass
+    try:
+        return json.dumps(value).encode()
+    except RecursionError:
+        return b"".join(_encode_pieces(value, max_values=0))
+
 
 async def encode_in_slices(value: Any) -> bytes:
     """Encode a value as `encode_value` does, with turns of the event loop."""
     pieces: list[bytes] = []
     slice_bytes = 0
-    for piece in _encode_pieces(value):
+    for piece in _encode_pieces(value, _PIECE_VALUES):
         pieces.append(piece)
         slice_bytes += len(piece)
         if slice_bytes > SLICE_BYTES:
@@ -35,40 +52,53 @@ async def encode_in_slices(value: Any) -> bytes:
     return b"".join(pieces)
 
 
-def _encode_pieces(value: Any) -> Iterator[bytes]:
-    """Encode a value in pieces: whole where it is small, else part by part, the items of a list some at a time."""
-    if type(value) not in _CONTAINERS or _is_small(value):
+def _encode_pieces(value: Any, max_values: int) -> Iterator[bytes]:
+    """Encode a value in pieces, without recursion: JSON of an upstream may be nested as deep as Python can recurse."""
+    walks = [_walk(value, max_values)]
+    while walks:
+        piece = next(walks[-1], None)
+        if piece is None:
+            walks.pop()
+        elif isinstance(piece, bytes):
+            yield piece
+        else:
+            walks.append(piece)
+
+
+def _walk(value: Any, max_values: int) -> _Pieces:
+    """Encode a value whole where it is small, else part by part, the items of a list some at a time."""
+    if type(value) not in _CONTAINERS or _is_small(value, max_values):
         yield encode_value(value)
     elif isinstance(value, dict):
         separator = b"{"
         for name, member in value.items():
             yield separator + encode_value(name) + b":"
-            yield from _encode_pieces(member)
+            yield _walk(member, max_values)
             separator = b","
         yield b"}"
     else:
         separator = b"["
         for start in range(0, len(value), _ITEMS_PER_PIECE):
             items = value[start : start + _ITEMS_PER_PIECE]
-            for part in [items] if _is_small(items) else [[item] for item in items]:
+            for part in [items] if _is_small(items, max_values) else [[item] for item in items]:
                 yield separator
                 separator = b","
-                if len(part) > 1 or _is_small(part[0]):
+                if len(part) > 1 or _is_small(part[0], max_values):
                     yield encode_value(part)[1:-1]
                 else:
-                    yield from _encode_pieces(part[0])
+                    yield _walk(part[0], max_values)
         yield b"]"
 
 
-def _is_small(value: Any) -> bool:
+def _is_small(value: Any, max_values: int) -> bool:
     """Whether a value holds few other values. Looks at no more of it than that needs."""
     count, containers = 0, [value]
-    while containers and count <= _PIECE_VALUES:
+    while containers and count <= max_values:
         container = containers.pop()
         if type(container) not in _CONTAINERS:
             continue
         members = container.values() if isinstance(container, dict) else container
         count += len(members)
-        if count <= _PIECE_VALUES:
+        if count <= max_values:
             containers += [member for member in members if type(member) in _CONTAINERS]
-    return count <= _PIECE_VALUES
+    return count <= max_values

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.server.http import sliced_encoding
-from gateway.server.http.graphql_response import encode_json, encode_value
-from gateway.server.http.sliced_encoding import SLICE_BYTES, encode_in_slices
+from gateway.server.http.graphql_response import encode_json
+from gateway.server.http.sliced_encoding import SLICE_BYTES, encode_in_slices, encode_value
 
 PAGE = [{"id": f"message_{number}", "content": [{"text": "a" * 100}]} for number in range(2_000)]
 
@@ -56,6 +56,16 @@ async def test_slices_are_the_same_json(value: Any) -> None:
         patch.setattr(sliced_encoding, "_ITEMS_PER_PIECE", 2)
         patch.setattr(sliced_encoding, "SLICE_BYTES", 10)
         assert json.loads(await encode_in_slices(value)) == json.loads(json.dumps(value))
+
+
+@pytest.mark.parametrize("leaf", [["x"] * 3_000, ["\ud800"]])
+async def test_deeper_nesting_than_python_can_recurse_is_encoded(leaf: list[str]) -> None:
+    value: Any = leaf
+    for _ in range(1_000):
+        value = {"a": [value]}
+    expected = '{"a":[' * 1_000 + json.dumps(leaf) + "]}" * 1_000
+    for encoded in (encode_value(value), encode_json({"data": value})[8:-1], await encode_in_slices(value)):
+        assert encoded.decode().replace(" ", "") == expected.replace(" ", "")
 
 
 def test_a_body_whose_data_is_encoded_may_hold_what_orjson_refuses() -> None:
