@@ -60,8 +60,8 @@ COST_HEADER = "GraphQL-Cost"
 
 SCHEMA_HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
 
-MAX_INTROSPECTION_BYTES = 16 << 10
-"""Largest body of a caller without a credential. The longest introspection query of the usual tools has 2 KiB."""
+MAX_INTROSPECTION_BYTES = 4 << 10
+"""The largest body, or document, of a caller without a credential. The longest of the usual tools has 2 KiB."""
 
 
 REFUSED_DOCUMENT_STATUSES = {ErrorCode.PERSISTED_QUERY_HASH_MISMATCH: 400, ErrorCode.DOCUMENT_NOT_TRUSTED: 403}
@@ -186,10 +186,9 @@ class GraphQLEndpoint:
             graphql_request = await read_request(request, short, self.unfinished_bytes, self._documents)
         except (Refusal, DocumentRefusedError):
             return None
-        if not graphql_request.may_introspect:
+        if not graphql_request.may_introspect or len(graphql_request.query) > MAX_INTROSPECTION_BYTES:
             return None
-        parsed = await self._runner.parse_request(graphql_request)
-        return parsed if parsed.needs_no_credential else None
+        return await self._runner.parse_introspection(graphql_request)
 
     def _principal(self, request: web.Request) -> Principal:
         try:

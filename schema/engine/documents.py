@@ -145,6 +145,15 @@ class DocumentReader:
             return await self.worker.run(partial(self._validate, text, document.node), len(text))
         return document
 
+    async def read_if(self, text: str, accepts: Callable[[ParsedDocument], bool]) -> ParsedDocument | None:
+        """Read a document as `read` does, but validate it only if it is accepted once it is parsed."""
+        document = self._find(text)
+        if document is None:
+            parse_text = partial(self._parse_text, text)
+            is_short = len(text) <= MAX_INLINE_CHARACTERS
+            document = parse_text() if is_short else await self.worker.run(parse_text, len(text))
+        return await self.read(text) if accepts(document) else None
+
     def parse(self, text: str) -> ParsedDocument:
         """Parse and validate a document, or take it from the cache. Raises nothing; a cache miss takes 5 to 13 ms."""
         return self._find(text) or self._store(self._parse_uncached(text))
@@ -193,12 +202,17 @@ class DocumentReader:
         self._cache.update_size(document)
 
     def _parse_uncached(self, text: str, *, hide_suggestions: bool = False) -> ParsedDocument:
+        document = self._parse_text(text)
+        if document.errors:
+            return document
+        return self._validate(text, document.node, hide_suggestions=hide_suggestions)
+
+    def _parse_text(self, text: str) -> ParsedDocument:
         try:
             _check_length(text)
-            node = parse(text, max_tokens=self._max_tokens)
+            return ParsedDocument(text, parse(text, max_tokens=self._max_tokens))
         except Exception as error:  # a refusal, or an unexpected error that is masked in the response
             return ParsedDocument(text, _EMPTY_DOCUMENT, to_graphql_errors(error))
-        return self._validate(text, node, hide_suggestions=hide_suggestions)
 
     def _validate(self, text: str, node: DocumentNode, *, hide_suggestions: bool = False) -> ParsedDocument:
         try:

@@ -1,14 +1,20 @@
 """Tests which credential each upstream call carries, seen from the upstream."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 from graphql import get_introspection_query
 
+from gateway.server.http import operation_runner
+from schema.engine import documents
+from schema.engine.validation import validate_document
+from schema.engine.worker_thread import WorkerThread
 from tests.support.emulator import KEY, Emulator
 from tests.support.gateway import Gateway, running_command, running_gateway, url_in
 from tests.support.graphql import GraphQLClient
+from tests.support.subscription_gateway import until
 
 SCHEMA_FILE = Path(__file__).parents[2] / "schema" / "schema.graphql"
 BODY = {"query": "{ assistants { nodes { name } } }"}
@@ -61,13 +67,58 @@ async def test_an_operation_that_asks_for_the_schema_alone_needs_no_credential(
         {"query": "{ ...Q __typename } fragment Q on Query { upstream { version } }"},
         {"query": 'subscription { runStatus(runId: "x") { __typename } }'},
         {"query": "{ __typename", "variables": {}},
-        {"query": "{ __typename }" + " " * 20_000},
+        {"query": "{ __typename }" + " " * 4_100},
         {"query": 1},
     ],
 )
 async def test_any_other_operation_needs_a_credential(gateway: Gateway, body: object) -> None:
     for headers in ({}, {"Accept": "text/event-stream"}):
         assert (await gateway.post(body, headers=headers)).status == 401
+
+
+async def test_a_document_that_needs_a_credential_is_not_validated_without_one(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validated: list[Any] = []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        validated.append(args)
+        return validate_document(*args, **options)
+
+    monkeypatch.setattr(documents, "validate_document", counted)
+    for count in (1, 300):  # read on the event loop, and in the worker thread
+        query = f"{{ assistants {{ nodes {{ {'__typename ' * count} }} }} }}"
+        replies = await asyncio.gather(*(gateway.post({"query": query}) for _ in range(3)))
+        assert [reply.status for reply in replies] == [401] * 3
+    assert (await gateway.get(params={"query": "{ __typename }" + "#" * 4_100})).status == 401
+    assert validated == []
+    assert (await gateway.post({"query": "{ __typename a: __typename }"})).status == 200
+    assert len(validated) == 1
+
+
+async def test_few_documents_without_a_credential_wait_for_the_worker_thread(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operation_runner, "MAX_WAITING_INTROSPECTIONS", 2)
+    opened = asyncio.Event()
+    waiting = 0
+    run = WorkerThread.run
+
+    async def gated(*args: Any) -> Any:
+        nonlocal waiting
+        waiting += 1
+        await opened.wait()
+        return await run(*args)
+
+    monkeypatch.setattr(WorkerThread, "run", gated)
+    query = "{ " + " ".join(f"a{number}: __typename" for number in range(150)) + " }"
+    asked = [asyncio.create_task(gateway.post({"query": query})) for _ in range(2)]
+    await until(lambda: waiting == 2)
+    refused = await gateway.post({"query": query})
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+    opened.set()
+    assert [(await reply).status for reply in asked] == [200, 200]
+    assert (await gateway.post({"query": query})).status == 200
 
 
 async def test_the_schema_is_a_file_that_needs_no_credential(gateway: Gateway) -> None:

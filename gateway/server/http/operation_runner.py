@@ -18,7 +18,7 @@ from gateway.identity.principal import Principal
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_json, error_body
 from gateway.server.http.introspection_cache import IntrospectionCache
-from gateway.server.http.refusals import query_timeout_error, unknown_operation_error
+from gateway.server.http.refusals import overload_refusal, query_timeout_error, unknown_operation_error
 from gateway.server.http.request_limits import RequestLimits
 from gateway.server.http.sliced_encoding import MAX_UNSLICED_BYTES, encode_in_slices
 from schema.contract.ports import ResponseCache, ResponseKey, RunEvents, ThreadsApi
@@ -34,6 +34,9 @@ BindApi: TypeAlias = Callable[[Principal], ThreadsApi]
 BindEvents: TypeAlias = Callable[[Principal], RunEvents]
 
 ResultT = TypeVar("ResultT")
+
+MAX_WAITING_INTROSPECTIONS = 8
+"""The most documents of callers without a credential that are parsed or validated, or wait for it."""
 
 
 class OperationStoppedError(Exception):
@@ -143,6 +146,7 @@ class OperationRunner:
         self.limits = limits or RequestLimits()
         self._always_report_cost = always_report_cost
         self._introspections = IntrospectionCache()
+        self._waiting_introspections = 0
 
     @functools.cached_property
     def schema_text(self) -> str:
@@ -156,6 +160,24 @@ class OperationRunner:
     async def parse_request(self, request: GraphQLRequest) -> ParsedRequest:
         """Parse the document of a request. A faulty document raises nothing; its errors are reported when it runs."""
         return ParsedRequest(request, await self._schema.documents.read(request.query))
+
+    async def parse_introspection(self, request: GraphQLRequest) -> ParsedRequest | None:
+        """Parse a request, and validate it if it asks for the schema alone. Returns None if it does not.
+
+        Raises:
+            Refusal: Too many of such documents wait.
+        """
+        if self._waiting_introspections >= MAX_WAITING_INTROSPECTIONS:
+            expected = f"Expected at most {MAX_WAITING_INTROSPECTIONS} documents without a credential at once"
+            raise overload_refusal(f"{expected}, got one more.")
+        self._waiting_introspections += 1
+        try:
+            document = await self._schema.documents.read_if(
+                request.query, lambda parsed: ParsedRequest(request, parsed).needs_no_credential
+            )
+        finally:
+            self._waiting_introspections -= 1
+        return None if document is None else ParsedRequest(request, document)
 
     async def execute(
         self, parsed: ParsedRequest, principal: Principal, allowed: set[OperationType], *, report_cost: bool = False

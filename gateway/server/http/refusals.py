@@ -57,7 +57,7 @@ def interrupted_refusal() -> Refusal:
 
 
 def overload_refusal(message: str) -> Refusal:
-    """Refuse one more long-lived connection, or one more unfinished body."""
+    """Refuse one more long-lived connection, unfinished request, or document of a caller without a credential."""
     error = GatewayError(ErrorCode.RATE_LIMITED, message, retry_after_ms=1000)
     return Refusal(503, error, (("Retry-After", "1"), ("Connection", "close")))
 
