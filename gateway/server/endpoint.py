@@ -18,7 +18,7 @@ from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.documents.trusted_documents import DocumentRefusedError
 from gateway.server.http.graphql_request import ParsedRequest
 from gateway.server.http.graphql_response import error_body, error_response, result_body, result_response
-from gateway.server.http.held_bytes import UnfinishedBytes
+from gateway.server.http.held_bytes import HeldRequest, UnfinishedBytes
 from gateway.server.http.media_types import (
     EVENT_STREAM,
     GRAPHQL_RESPONSE,
@@ -53,7 +53,7 @@ _logger = logging.getLogger(__name__)
 RenderPage: TypeAlias = Callable[[web.Request], web.Response]
 
 MAX_UNFINISHED_BYTES = 64 << 20
-"""Bytes of requests that may be held while the rest of them is awaited, or one body if it may be larger."""
+"""Bytes of requests that may be held until their operations end, or one body if it may be larger."""
 
 COST_HEADER = "GraphQL-Cost"
 """Request header: with the value 1, the response reports its cost in `extensions.cost`."""
@@ -99,7 +99,13 @@ class GraphQLEndpoint:
         self.operation_tasks.on_stop(self.connections.request_reconnects)
         self._streams = EventStreams(self.connections)
         self._sockets = SocketServices(
-            self._runner, self.operation_tasks, self.connections, credential_policy, upstream, documents=self._documents
+            self._runner,
+            self.operation_tasks,
+            self.connections,
+            credential_policy,
+            upstream,
+            self.unfinished_bytes,
+            documents=self._documents,
         )
 
     async def aclose(self) -> None:
@@ -124,7 +130,8 @@ class GraphQLEndpoint:
             elif media_type == HTML and self._page is not None:
                 return self._page(request)
             else:
-                response = await self._respond(request, media_type, accept)
+                with HeldRequest(self.unfinished_bytes) as held:
+                    response = await self._respond(request, media_type, accept, held)
         except DocumentRefusedError as refused_document:
             response = _not_executed_response(refused_document, media_type or JSON)
         except Refusal as refused:
@@ -144,10 +151,12 @@ class GraphQLEndpoint:
             raise stopping_refusal()
         return await serve_websocket(request, self._sockets)
 
-    async def _respond(self, request: web.Request, media_type: str, accept: str | None) -> web.StreamResponse:
+    async def _respond(
+        self, request: web.Request, media_type: str, accept: str | None, held: HeldRequest
+    ) -> web.StreamResponse:
         if self.operation_tasks.is_stopping:
             raise stopping_refusal()
-        parsed, principal = await self._read(request)
+        parsed, principal = await self._read(request, held)
         if (ambiguity := parsed.ambiguity_error) is not None:
             return _not_executed_response(ambiguity, media_type)
         if accepts_event_stream(accept) and parsed.is_subscription:
@@ -156,7 +165,9 @@ class GraphQLEndpoint:
         report_cost = request.headers.get(COST_HEADER, "").strip() == "1"
         execution = self._runner.execute(parsed, principal, allowed, report_cost=report_cost)
         try:
-            result = await self.operation_tasks.run(execution, shield=parsed.is_mutation)
+            result = await self.operation_tasks.run(
+                execution, shield=parsed.is_mutation, on_abandoned=held.release_after
+            )
         except InvalidOperationTypeError as error:
             raise operation_type_refusal(request.method, error) from None
         except OperationStoppedError as stopped:
@@ -167,23 +178,23 @@ class GraphQLEndpoint:
             return single_event_response(result_body(result).body)
         return result_response(result, media_type)
 
-    async def _read(self, request: web.Request) -> tuple[ParsedRequest, Principal]:
+    async def _read(self, request: web.Request, held: HeldRequest) -> tuple[ParsedRequest, Principal]:
         """Read the operation and its principal. An operation that asks for the schema alone needs no credential."""
         try:
             principal = self._principal(request)
         except Refusal as refused:
-            if refused.status == 401 and (parsed := await self._read_introspection(request)) is not None:
+            if refused.status == 401 and (parsed := await self._read_introspection(request, held)) is not None:
                 return parsed, Principal.from_credential(None, self._upstream)
             raise
-        graphql_request = await read_request(request, self._runner.limits, self.unfinished_bytes, self._documents)
+        graphql_request = await read_request(request, self._runner.limits, held, self._documents)
         return await self._runner.parse_request(graphql_request), principal
 
-    async def _read_introspection(self, request: web.Request) -> ParsedRequest | None:
+    async def _read_introspection(self, request: web.Request, held: HeldRequest) -> ParsedRequest | None:
         """Read the operation of a caller without a credential. Returns None unless it asks for the schema alone."""
         limits = self._runner.limits
         short = replace(limits, max_body_bytes=min(limits.max_body_bytes, MAX_INTROSPECTION_BYTES))
         try:
-            graphql_request = await read_request(request, short, self.unfinished_bytes, self._documents)
+            graphql_request = await read_request(request, short, held, self._documents)
         except (Refusal, DocumentRefusedError):
             return None
         if not graphql_request.may_introspect or len(graphql_request.query) > MAX_INTROSPECTION_BYTES:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -12,6 +13,7 @@ from gateway.server import endpoint as server_endpoint
 from gateway.server.app import UNFINISHED_BYTES
 from gateway.server.sockets.connection import Connection
 from gateway.server.sockets.connection_limits import ConnectionLimits
+from schema.engine.documents import DocumentReader, ParsedDocument
 from tests.attacks.attack import ATTACKER_KEY
 from tests.attacks.wires import INIT, UPGRADE, frame, post
 from tests.support.emulator import Emulator
@@ -21,6 +23,7 @@ from tests.support.subscription_gateway import until
 PART = frame(b" " * 30_000, is_final=False)
 NEXT_PART = frame(b" " * 30_000, opcode=0, is_final=False)
 CLOSED_TO_COME_AGAIN = b"\x88\x02\x03\xf5"
+AUTHORIZED = {"Authorization": f"Bearer {ATTACKER_KEY}"}
 LONG = "{ " + " ".join(f"a{n}: assistants {{ nodes {{ instructions }} }}" for n in range(40)) + " }"
 
 
@@ -63,6 +66,41 @@ async def test_messages_of_all_sockets_that_do_not_end_are_bounded_together_with
     for _, writer in (first, second, third, body):
         writer.close()
         await writer.wait_closed()
+    await until(lambda: unfinished.held_bytes == 0)
+
+
+async def test_complete_requests_in_flight_are_bounded_in_sum_but_for_small_ones(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfinished, opened, read = gateway.app[UNFINISHED_BYTES], asyncio.Event(), DocumentReader.read
+    begun: list[str] = []
+
+    async def gated_read(reader: DocumentReader, text: str) -> ParsedDocument:
+        begun.append(text)
+        await opened.wait()
+        return await read(reader, text)
+
+    monkeypatch.setattr(DocumentReader, "read", gated_read)
+    small = {"query": "{ upstream { version } }"}
+    large = small | {"variables": {"unused": "x" * 60_000}}
+    size = len(json.dumps(large))
+    asked = [asyncio.create_task(gateway.post(large, headers=AUTHORIZED))]
+    await until(lambda: len(begun) == 1)
+    assert unfinished.held_bytes == size
+    assert (await gateway.post(large, headers=AUTHORIZED)).status == 503
+    operation = json.dumps({"id": "1", "type": "subscribe", "payload": large}).encode()
+    reader, writer = await open_socket(gateway, frame(operation))
+    assert b"RATE_LIMITED" in await reader.readuntil(b"}}]}")
+    asked.append(asyncio.create_task(gateway.post(small, headers=AUTHORIZED)))
+    await until(lambda: len(begun) == 2)
+    opened.set()
+    assert [(await reply).status for reply in asked] == [200, 200]
+    assert unfinished.held_bytes == 0
+    opened.clear()
+    writer.write(frame(operation))
+    await until(lambda: len(begun) == 3)
+    assert unfinished.held_bytes == len(operation)
+    writer.transport.abort()
     await until(lambda: unfinished.held_bytes == 0)
 
 

@@ -13,31 +13,30 @@ from gateway.identity.credentials import Caller
 from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.documents.trusted_documents import DocumentRefusedError
 from gateway.server.http.graphql_request import GraphQLRequest, request_from_body, request_from_query_string
-from gateway.server.http.held_bytes import UnfinishedBytes
+from gateway.server.http.held_bytes import HeldRequest
 from gateway.server.http.media_types import JSON, content_type_fault
 from gateway.server.http.refusals import (
     Refusal,
     body_size_refusal,
     get_query_refusal,
     input_refusal,
-    overload_refusal,
 )
 from gateway.server.http.request_limits import RequestLimits
 from schema.contract.errors import ErrorCode, GatewayError
 
 
 async def read_request(
-    request: web.Request, limits: RequestLimits, unfinished: UnfinishedBytes, policy: DocumentPolicy
+    request: web.Request, limits: RequestLimits, held: HeldRequest, policy: DocumentPolicy
 ) -> GraphQLRequest:
     """Read the operation of a GET or a POST.
 
     Raises:
-        Refusal: The request is no GraphQL request, or exceeds a limit, or too much of other bodies is held.
+        Refusal: The request is no GraphQL request, or exceeds a limit, or too much of other requests is held.
         DocumentRefusedError: The policy refuses the document.
     """
     try:
         if request.method != "GET":
-            return request_from_body(await _read_bytes(request, limits, unfinished), policy)
+            return request_from_body(await _read_bytes(request, limits, held), policy)
         pairs = _query_pairs(request)
         if not policy.allows_text_by_get and any(name == "query" and text for name, text in pairs):
             raise get_query_refusal()
@@ -78,7 +77,7 @@ def _query_pairs(request: web.Request) -> list[tuple[str, str]]:
         raise GatewayError(ErrorCode.BAD_USER_INPUT, "Expected a query string in UTF-8, got other bytes.") from None
 
 
-async def _read_bytes(request: web.Request, limits: RequestLimits, unfinished: UnfinishedBytes) -> bytes:
+async def _read_bytes(request: web.Request, limits: RequestLimits, held: HeldRequest) -> bytes:
     if (fault := content_type_fault(request.headers.get("Content-Type"))) is not None:
         raise input_refusal(415, fault[0].upper() + fault[1:] + ".", ("Accept-Post", JSON))
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
@@ -89,26 +88,18 @@ async def _read_bytes(request: web.Request, limits: RequestLimits, unfinished: U
     if (request.content_length or 0) > max_bytes:
         raise body_size_refusal(max_bytes)
     body = bytearray()
-    held_bytes = 0
     try:
         async with asyncio.timeout(limits.body_timeout_seconds):
             async for chunk in request.content.iter_any():
                 if len(body) + len(chunk) > max_bytes:
                     raise body_size_refusal(max_bytes)
                 if not request.content.is_eof():
-                    _hold(unfinished, len(chunk))
-                    held_bytes += len(chunk)
+                    held.hold(len(chunk))
                 body += chunk
     except (web.RequestPayloadError, HttpProcessingError):
         raise input_refusal(400, "Expected a complete HTTP body, got a broken one.", ("Connection", "close")) from None
     except TimeoutError:
         message = f"Expected the whole body within {limits.body_timeout_seconds:g} s, got {len(body)} bytes of it."
         raise input_refusal(408, message, ("Connection", "close")) from None
-    finally:
-        unfinished.release(held_bytes)
+    held.hold_complete(len(body))
     return bytes(body)
-
-
-def _hold(unfinished: UnfinishedBytes, count: int) -> None:
-    if not unfinished.hold(count):
-        raise overload_refusal(f"Expected at most {unfinished.max_bytes} bytes of unfinished requests, got more.")

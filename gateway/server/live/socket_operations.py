@@ -17,8 +17,9 @@ from gateway.identity.token_expiry import has_token_ended
 from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_json, error_body, result_body
+from gateway.server.http.held_bytes import HeldRequest, UnfinishedBytes
 from gateway.server.http.operation_runner import OperationRunner, OperationStoppedError, OperationTasks
-from gateway.server.http.refusals import interrupted_error, stopping_error
+from gateway.server.http.refusals import Refusal, interrupted_error, stopping_error
 from gateway.server.live.expiry_timer import ExpiryTimer, expired_error
 from gateway.server.live.fair_queue import QueueMember
 from gateway.server.live.fan_out import Subscriber
@@ -40,6 +41,7 @@ class SocketServices:
     connections: LiveConnections
     credential_policy: CredentialPolicy
     upstream: UpstreamIdentity
+    unfinished_bytes: UnfinishedBytes
     now: Callable[[], float] = time.time
     documents: DocumentPolicy = field(default_factory=DocumentPolicy)
 
@@ -102,8 +104,8 @@ class SocketOperations:
         """Set the principal that all operations of the socket run for."""
         self._principal = principal
 
-    def start_operation(self, id_: str, request: GraphQLRequest) -> None:
-        """Start an operation, or refuse it if the socket has too many.
+    def start_operation(self, id_: str, request: GraphQLRequest, size: int) -> None:
+        """Start an operation of a message of this size, or refuse it if the socket, or all clients, have too many.
 
         It is ignored after `request_reconnect`: the client sends it again when it has reconnected.
         """
@@ -117,7 +119,15 @@ class SocketOperations:
         if has_token_ended(self._principal.credential, self._services.now()):
             self.refuse_operation(id_, expired_error())
             return
-        self._active[id_] = self._services.connections.tasks.start(self._run(id_, request, self._principal))
+        held = HeldRequest(self._services.unfinished_bytes)
+        try:
+            held.hold_complete(size)
+        except Refusal as refused:
+            self.refuse_operation(id_, refused.error)
+            return
+        task = self._services.connections.tasks.start(self._run(id_, request, self._principal, held))
+        held.release_after(task)
+        self._active[id_] = task
 
     def refuse_operation(self, id_: str, error: GatewayError) -> None:
         """End an operation with an error."""
@@ -162,7 +172,7 @@ class SocketOperations:
         self._active.pop(operation_id, None)
         self._output.send_message(complete_message(operation_id))
 
-    async def _run(self, id_: str, request: GraphQLRequest, principal: Principal) -> None:
+    async def _run(self, id_: str, request: GraphQLRequest, principal: Principal, held: HeldRequest) -> None:
         """Run one operation to its end, or start a subscription. Sends nothing once it is cancelled."""
         try:
             parsed = await self._services.runner.parse_request(request)
@@ -171,7 +181,7 @@ class SocketOperations:
             elif parsed.is_subscription:
                 await self._subscribe(id_, parsed, principal)
             else:
-                await self._execute(id_, parsed, principal)
+                await self._execute(id_, parsed, principal, held)
         except SubscriptionRefusedError as refused:
             self.send_errors(id_, refused.errors)
         except GatewayError as error:
@@ -188,12 +198,16 @@ class SocketOperations:
             self._expiry_timer = ExpiryTimer(principal, self._on_credential_expired, self._services.now)
         subscriber.start(self, id_)
 
-    async def _execute(self, id_: str, parsed: ParsedRequest, principal: Principal) -> None:
+    async def _execute(self, id_: str, parsed: ParsedRequest, principal: Principal, held: HeldRequest) -> None:
+        def on_abandoned(task: asyncio.Task[Any]) -> None:
+            self._count_abandoned(task)
+            held.release_after(task)
+
         execution = self._services.runner.execute(parsed, principal, _SINGLE_RESULT_TYPES)
         self._single_result_count += 1
         try:
             operation_tasks = self._services.operation_tasks
-            result = await operation_tasks.run(execution, shield=parsed.is_mutation, on_abandoned=self._count_abandoned)
+            result = await operation_tasks.run(execution, shield=parsed.is_mutation, on_abandoned=on_abandoned)
             body, is_request_error = result_body(result)
             await self._output.drain()
             if is_request_error:

@@ -90,7 +90,7 @@ async def serve_websocket(request: web.Request, services: SocketServices) -> web
                     if isinstance(decision, CloseSocket):
                         await _close_socket(socket, decision.code, decision.reason)
                     else:
-                        _carry_out(decision, operations, output)
+                        _carry_out(decision, operations, output, len(message.data))
                     if isinstance(decision, StartOperation):
                         # Parsing a document takes time: let other tasks run before the next message is read.
                         await asyncio.sleep(0)
@@ -184,11 +184,11 @@ def _initialise_connection(
     return SendMessage(ACK_MESSAGE)
 
 
-def _carry_out(decision: Decision, operations: SocketOperations, output: WebSocketOutput) -> None:
+def _carry_out(decision: Decision, operations: SocketOperations, output: WebSocketOutput, size: int) -> None:
     if isinstance(decision, SendMessage):
         output.send_message(decision.message)
     elif isinstance(decision, StartOperation):
-        operations.start_operation(decision.id, decision.request)
+        operations.start_operation(decision.id, decision.request, size)
     elif isinstance(decision, StopOperation):
         operations.stop_operation(decision.id)
     elif isinstance(decision, RefuseOperation):

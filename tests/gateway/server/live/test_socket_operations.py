@@ -12,6 +12,7 @@ import strawberry
 from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.server.http.graphql_request import GraphQLRequest
+from gateway.server.http.held_bytes import UnfinishedBytes
 from gateway.server.http.operation_runner import OperationRunner, OperationTasks
 from gateway.server.http.request_limits import SubscriptionLimits
 from gateway.server.live.fair_queue import QueueMember
@@ -97,9 +98,16 @@ class World:
         self.now = now
         runner = OperationRunner(schema or build_schema(), lambda _: FakeThreadsApi(), lambda _: self.events)
         self.operation_tasks = OperationTasks()
+        self.unfinished_bytes = UnfinishedBytes(1_000_000)
         self.connections = LiveConnections(SubscriptionLimits(), FanOut(runner))
         services = SocketServices(
-            runner, self.operation_tasks, self.connections, CredentialPolicy(), UPSTREAM, lambda: self.now
+            runner,
+            self.operation_tasks,
+            self.connections,
+            CredentialPolicy(),
+            UPSTREAM,
+            self.unfinished_bytes,
+            lambda: self.now,
         )
         self.output = FakeOutput()
         self.operations = SocketOperations(services, self.output)
@@ -107,8 +115,8 @@ class World:
     def initialise(self, credential: str = "Bearer x") -> None:
         self.operations.initialise(Principal.from_credential(credential, UPSTREAM))
 
-    def start(self, query: str, id_: str = "1") -> None:
-        self.operations.start_operation(id_, GraphQLRequest(query))
+    def start(self, query: str, id_: str = "1", size: int = 100) -> None:
+        self.operations.start_operation(id_, GraphQLRequest(query), size)
 
 
 @pytest.fixture
@@ -279,3 +287,25 @@ async def test_an_unexpected_failure_is_masked(world: World, caplog: pytest.LogC
     (message,) = world.output.sent
     assert message["payload"][0]["extensions"]["code"] == "INTERNAL"
     assert "private" not in str(message)
+
+
+async def test_a_large_mutation_is_held_until_it_ends_although_its_client_has_completed_it(
+    gated: World, gate: Gate
+) -> None:
+    gated.start("mutation { write }", size=600_000)
+    gated.start("{ wait }", "2", size=600_000)
+    (refused,) = gated.output.sent
+    assert (refused["id"], refused["payload"][0]["extensions"]["code"]) == ("2", "RATE_LIMITED")
+    await gate.started.wait()
+    gated.operations.stop_all()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert gated.unfinished_bytes.held_bytes == 600_000
+    gate.opened.set()
+    await until(lambda: gated.unfinished_bytes.held_bytes == 0)
+
+
+async def test_an_operation_that_is_stopped_before_it_begins_is_held_no_longer(gated: World) -> None:
+    gated.start("{ wait }", size=600_000)
+    gated.operations.stop_operation("1")
+    await until(lambda: gated.unfinished_bytes.held_bytes == 0)
