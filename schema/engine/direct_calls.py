@@ -59,6 +59,13 @@ def find_direct_call(field: GraphQLField) -> DirectCall | None:
     return cast("DirectCall | None", field.extensions.get(_DIRECT))
 
 
+def python_names(field: GraphQLField) -> Mapping[str, str]:
+    """Return the Python names of a field's arguments, by their GraphQL names."""
+    definition: StrawberryField | None = field.extensions.get(_STRAWBERRY)
+    arguments = () if definition is None else definition.arguments
+    return {name: argument.python_name for name, argument in zip(field.args, arguments, strict=True)}
+
+
 def python_class(type_: GraphQLObjectType) -> type | None:
     """Find the Python class whose instances have a GraphQL type. Returns None if the type was not made from a class."""
     definition = type_.extensions.get(_STRAWBERRY)
@@ -75,22 +82,20 @@ def _direct_call_from_field(field: GraphQLField) -> DirectCall | None:
     resolver = definition.base_resolver
     if resolver is None:
         return _plain_call(attrgetter(definition.python_name))
-    return _direct_call_from_resolver(field, definition, resolver)
+    return _direct_call_from_resolver(field, resolver)
 
 
-def _direct_call_from_resolver(
-    field: GraphQLField, definition: StrawberryField, resolver: StrawberryResolver[Any]
-) -> DirectCall | None:
+def _direct_call_from_resolver(field: GraphQLField, resolver: StrawberryResolver[Any]) -> DirectCall | None:
     function = cast("Function", resolver.wrapped_func)
     names = list(inspect.signature(function).parameters)
-    python_names = dict(zip(field.args, (argument.python_name for argument in definition.arguments), strict=True))
+    by_name = python_names(field)
     wants_info = _INFO in names
-    if names != ["self", *([_INFO] if wants_info else []), *python_names.values()]:
+    if names != ["self", *([_INFO] if wants_info else []), *by_name.values()]:
         return None
     if not all(isinstance(get_named_type(argument.type), GraphQLScalarType) for argument in field.args.values()):
         return None  # strawberry makes Python objects of inputs and enums
-    is_plain = not (wants_info or python_names or resolver.is_async)
-    return DirectCall(function, wants_info, python_names, is_plain)
+    is_plain = not (wants_info or by_name or resolver.is_async)
+    return DirectCall(function, wants_info, by_name, is_plain)
 
 
 def _plain_call(function: Function) -> DirectCall:

@@ -1,35 +1,20 @@
-"""The node type `Assistant` and the list of all assistants."""
+"""The node type `Assistant`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import strawberry
 
 from schema.contract.keys import AssistantKey
-from schema.contract.kinds import ASSISTANTS, AssistantPageKey
-from schema.contract.paging import CursorScope, window_from_arguments
+from schema.contract.kinds import ASSISTANTS
 from schema.contract.wire import AssistantObject
-from schema.engine.context import Context
-from schema.graph.connections import ConnectionPlan
 from schema.graph.documented_field import deprecated, documented_field
 from schema.graph.enums import ReasoningEffort, recognize_optional
 from schema.graph.from_wire import tool_resources_from_wire, tools_from_wire
 from schema.graph.leaf_types import Tool, ToolResources
-from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, VERSION_1, ListPlanner, Node, ReferenceTarget
+from schema.graph.node import NOT_LOADED, VERSION_1, Node
 from schema.graph.scalars import JSON, DateTime, Metadata, global_file_ids, to_date_time, to_json, to_metadata
-
-
-def plan_assistants(context: Context, **paging: Any) -> ConnectionPlan[Assistant]:
-    """Plan a page of the assistants."""
-    scope = CursorScope("assistants")
-    return ConnectionPlan(
-        context.loaders.pages(ASSISTANTS),
-        AssistantPageKey(window_from_arguments(scope, context.limits, **paging)),
-        scope,
-        lambda wire: Assistant(key=AssistantKey(wire.id), wire=wire),
-    )
 
 
 @strawberry.type(description="An assistant: a model with instructions and tools.")
@@ -38,9 +23,6 @@ class Assistant(Node):
 
     KIND: ClassVar = ASSISTANTS
     TYPE_NAME: ClassVar = KIND.type_name
-    KEY_FIELDS: ClassVar = IDENTITY_FIELDS
-    LISTS: ClassVar[Mapping[str, ListPlanner]] = {}
-    REFERENCES: ClassVar[Mapping[str, ReferenceTarget]] = {}
 
     key: strawberry.Private[AssistantKey]
     wire: strawberry.Private[AssistantObject] = NOT_LOADED

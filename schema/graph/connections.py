@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 import strawberry
 
+from schema.contract.kinds import AnyKind
 from schema.contract.paging import MAX_FURTHER_PAGES, UPSTREAM_PAGE_SIZE, CursorScope, Window
 from schema.contract.wire import Page
+from schema.engine.context import Info
 from schema.engine.deferred import then
-from schema.engine.loaders import PageLoader
-from schema.graph.documented_field import documented_field, plain_field
+from schema.engine.loaders import Loaders
+from schema.graph.documented_field import documented_field, loading_field, plain_field
 
 NodeT = TypeVar("NodeT")
 
@@ -93,14 +95,16 @@ class Connection(Generic[NodeT]):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionPlan(Generic[NodeT]):
-    """The part of a list that a connection shows, and the conversion of its objects to nodes."""
+    """The part of a list that a field shows, and the conversion of its objects to nodes."""
 
-    loader: PageLoader[Any, Any]
+    kind: AnyKind
     key: Any
     scope: CursorScope
     make_node: Callable[[Any], NodeT]
     proves_owner: bool = True
     """Whether the upstream refuses this list if its owner does not exist. A filtered list may be empty instead."""
+    to_result: Callable[[ConnectionPlan[Any], Page[Any]], Any] | None = None
+    """Makes the field's value of the page. Without it the value is a connection."""
 
     @property
     def first_page_key(self) -> Any:
@@ -108,28 +112,68 @@ class ConnectionPlan(Generic[NodeT]):
         window: Window = self.key.window
         return self.key._replace(window=window._replace(limit=min(window.limit, UPSTREAM_PAGE_SIZE)))
 
+    @property
+    def is_proof(self) -> bool:
+        """Whether the first upstream page proves that the owner exists."""
+        return self.proves_owner and self.key.window.after is None
 
-def load_connection(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
-    """Load a connection.
+    def start_load(self, loaders: Loaders) -> asyncio.Future[Page[Any]]:
+        """Start to load the first upstream page."""
+        return loaders.pages(self.kind).start_load(self.first_page_key)
 
-    Returns the connection if its page is already loaded, else an awaitable, which GraphQL execution awaits.
+
+class ListLoad(NamedTuple):
+    """The load of a list field. It follows from the key of the object that has the field."""
+
+    plan: Callable[..., ConnectionPlan[Any]]
+    """Plans the page from an object of which only the key is needed, the limits, and the field's arguments.
+
+    It returns the field's value instead if that needs no page.
     """
-    window: Window = plan.key.window
-    first_page = plan.loader.start_load(plan.first_page_key)
-    if window.limit > UPSTREAM_PAGE_SIZE:
-        return cast("Connection[NodeT]", _load_all_pages(plan))
 
-    def finish(load: asyncio.Future[Page[Any]]) -> Connection[NodeT]:
+
+def list_field(plan: Callable[..., Any]) -> Any:
+    """Make a GraphQL field of a function that plans a page.
+
+    Execution loads the plan, and so do the fields above it, ahead of time; the prediction of calls counts it.
+    """
+    return loading_field(
+        ListLoad(plan),
+        plan,
+        lambda self, info, **arguments: _load(info, plan(self, info.context.limits, **arguments)),
+        first_argument=2,
+    )
+
+
+def connect(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
+    """Return the plan of a connection in place of the connection, which `list_field` loads."""
+    return cast("Connection[NodeT]", plan)
+
+
+def _load(info: Info, plan: Any) -> Any:
+    """Load the value of a list field.
+
+    Returns the value if its page is already loaded or not needed, else an awaitable, which GraphQL execution awaits.
+    """
+    if not isinstance(plan, ConnectionPlan):
+        return plan
+    window: Window = plan.key.window
+    loaders, to_result = info.context.loaders, plan.to_result or _to_connection
+    first_page = plan.start_load(loaders)
+    if window.limit > UPSTREAM_PAGE_SIZE:
+        return _load_all_pages(loaders, plan)
+
+    def finish(load: asyncio.Future[Page[Any]]) -> Any:
         page = load.result()
         if page.read_until is not None and page.has_more and len(page.data) < window.limit:
-            return cast("Connection[NodeT]", _load_all_pages(plan))
-        return _to_connection(plan, _without_known(page, window.after, set()))
+            return _load_all_pages(loaders, plan)
+        return to_result(plan, _without_known(page, window.after, set()))
 
     return then(first_page, finish)
 
 
-async def _load_all_pages(plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
-    return _to_connection(plan, await walk_pages(plan.loader.load, plan.key))
+async def _load_all_pages(loaders: Loaders, plan: ConnectionPlan[NodeT]) -> Connection[NodeT]:
+    return _to_connection(plan, await walk_pages(loaders.pages(plan.kind).load, plan.key))
 
 
 async def walk_pages(load: Callable[[Any], Awaitable[Page[Any]]], key: Any) -> Page[Any]:

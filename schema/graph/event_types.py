@@ -12,9 +12,7 @@ from typing import Annotated, TypeAlias
 import strawberry
 
 from schema.contract.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_global_id
-from schema.contract.kinds import MESSAGES, RUNS
 from schema.contract.run_events import (
-    Change,
     FaultChange,
     LaggedChange,
     MessageCreatedChange,
@@ -32,6 +30,7 @@ from schema.graph.documented_field import documented_field, enum_member, plain_f
 from schema.graph.enums import RunStatus, recognize, recognize_optional
 from schema.graph.leaf_types import Annotation, TextContent
 from schema.graph.message_node import Message
+from schema.graph.node import Node
 from schema.graph.run_node import Run
 from schema.graph.run_step_node import RunStep
 from schema.graph.scalars import DateTime
@@ -252,17 +251,12 @@ def thread_event_from_log(event: RunEvent, key: ThreadKey) -> AnyThreadEvent:
             raise TypeError(f"expected a change of a thread, got {type(change).__name__}")
 
 
-def prime_loaders(change: Change, thread_id: str, loaders: Loaders) -> None:
-    """Prime the loaders with the objects of a change, so that references back to them need no call."""
-    match change:
-        case StatusChange():
-            loaders.objects(RUNS).prime(RunKey(thread_id, change.run.id), change.run)
-        case MessageCreatedChange() | MessageFinishedChange():
-            loaders.objects(MESSAGES).prime(MessageKey(thread_id, change.message.id), change.message)
-        case SnapshotChange():
-            loaders.objects(RUNS).prime(RunKey(thread_id, change.run.id), change.run)
-            for message in change.messages:
-                loaders.objects(MESSAGES).prime(MessageKey(thread_id, message.id), message)
+def prime_loaders(event: object, loaders: Loaders) -> None:
+    """Prime the loaders with the nodes of an event, so that references back to them need no call."""
+    for value in vars(event).values():
+        for node in value if isinstance(value, list) else [value]:
+            if isinstance(node, Node):
+                loaders.objects(node.KIND).prime(node.key, node.wire)
 
 
 def _to_run(thread_id: str, wire: RunObject) -> Run:

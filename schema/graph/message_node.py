@@ -2,63 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import strawberry
 
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, ThreadKey
 from schema.contract.kinds import MESSAGE_FILES, MESSAGES, MessageFilePageKey, MessagePageKey
-from schema.contract.paging import CursorScope, Window, window_from_arguments
+from schema.contract.paging import CursorScope, PagingLimits, Window, window_from_arguments
 from schema.contract.wire import MessageFileObject, MessageObject
-from schema.engine.context import Context, Info
-from schema.engine.deferred import then
 from schema.graph.assistant_node import Assistant
-from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, load_connection
+from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, connect, list_field
 from schema.graph.documented_field import deprecated, documented_field
 from schema.graph.enums import MessageRole, MessageStatus, recognize, recognize_optional
 from schema.graph.from_wire import attachments_from_wire, content_from_wire, text_from_content
 from schema.graph.leaf_types import Attachment, MessageContent
-from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, ListPlanner, Node, ReferenceTarget
-from schema.graph.references import follow_reference
+from schema.graph.node import NOT_LOADED, Node
+from schema.graph.references import key_reference, loaded_again, refer_to, reference
 from schema.graph.scalars import DateTime, Metadata, global_file_ids, to_date_time, to_metadata
 
 _MAX_ADDED_AND_WRITTEN = 40
 """The messages that a run may add, and some that it may have written already."""
 
 
-def plan_messages(
-    context: Context, thread_id: str, run_id: str | None, scope: CursorScope, paging: Mapping[str, Any]
-) -> ConnectionPlan[Message]:
+def plan_messages(thread_id: str, run_id: str | None, scope: CursorScope, window: Window) -> ConnectionPlan[Message]:
     """Plan a page of a thread's messages, or only of those that the run `run_id` wrote."""
-    window = window_from_arguments(scope, context.limits, **paging)
     return ConnectionPlan(
-        context.loaders.pages(MESSAGES),
+        MESSAGES,
         MessagePageKey(thread_id, run_id, window),
         scope,
         lambda wire: Message(key=MessageKey(thread_id, wire.id), wire=wire),
     )
 
 
-def plan_newest_messages(context: Context, key: ThreadKey) -> ConnectionPlan[Message]:
+def plan_newest_messages(thread_id: str) -> ConnectionPlan[Message]:
     """Plan the page in which a run's additional messages are found: a thread's newest messages."""
-    return ConnectionPlan(
-        context.loaders.pages(MESSAGES),
-        MessagePageKey(key.thread_id, None, Window(_MAX_ADDED_AND_WRITTEN, "desc")),
-        CursorScope("messages", key),
-        lambda wire: Message(key=MessageKey(key.thread_id, wire.id), wire=wire),
-        proves_owner=False,
-    )
-
-
-def _plan_files(context: Context, key: MessageKey, **paging: Any) -> ConnectionPlan[MessageFile]:
-    scope = CursorScope("files", key)
-    return ConnectionPlan(
-        context.loaders.pages(MESSAGE_FILES),
-        MessageFilePageKey(key.thread_id, key.message_id, window_from_arguments(scope, context.limits, **paging)),
-        scope,
-        lambda wire: MessageFile(key=MessageFileKey(key.thread_id, key.message_id, wire.id), wire=wire),
-    )
+    scope = CursorScope("messages", ThreadKey(thread_id))
+    return plan_messages(thread_id, None, scope, Window(_MAX_ADDED_AND_WRITTEN, "desc"))
 
 
 @strawberry.type(description="One message of a thread.")
@@ -67,9 +46,6 @@ class Message(Node):
 
     KIND: ClassVar = MESSAGES
     TYPE_NAME: ClassVar = KIND.type_name
-    KEY_FIELDS: ClassVar = IDENTITY_FIELDS | {"thread", "files"}
-    LISTS: ClassVar[Mapping[str, ListPlanner]] = {"files": _plan_files}
-    REFERENCES: ClassVar[Mapping[str, ReferenceTarget]] = {"thread": lambda key: (Thread, ThreadKey(key.thread_id))}
 
     key: strawberry.Private[MessageKey]
     wire: strawberry.Private[MessageObject] = NOT_LOADED
@@ -86,10 +62,10 @@ class Message(Node):
         """The time when the message was created. Null if the upstream does not send it."""
         return to_date_time(self.wire.created_at or None)
 
-    @documented_field
-    def thread(self, info: Info) -> Thread | None:
+    @key_reference
+    def thread(self) -> Thread | None:
         """The thread of the message. Null if it could not be read."""
-        return follow_reference(info, Thread, ThreadKey(self.key.thread_id))
+        return refer_to(Thread, ThreadKey(self.key.thread_id))
 
     @documented_field
     def role(self) -> MessageRole:
@@ -126,37 +102,43 @@ class Message(Node):
         """All parts of the message, in order."""
         return content_from_wire(self.wire.content)
 
-    @documented_field
-    def attachments(self, info: Info) -> list[Attachment]:
+    @loaded_again("lacks_attachments")
+    def attachments(self) -> list[Attachment]:
         """The attached files (version 2 of the API)."""
-        if self.lacks_attachments:
-            load = info.context.loaders.objects(MESSAGES).start_load(self.key)
-            return then(load, lambda message: attachments_from_wire(message.result().attachments))
         return attachments_from_wire(self.wire.attachments)
 
-    @documented_field
-    def assistant(self, info: Info) -> Assistant | None:
+    @reference
+    def assistant(self) -> Assistant | None:
         """The assistant that wrote the message. Null for a user's message, or if the assistant no longer exists."""
         assistant_id = self.wire.assistant_id
-        return follow_reference(info, Assistant, AssistantKey(assistant_id)) if assistant_id else None
+        return refer_to(Assistant, AssistantKey(assistant_id)) if assistant_id else None
 
-    @documented_field
-    def run(self, info: Info) -> Run | None:
+    @reference
+    def run(self) -> Run | None:
         """The run that wrote the message. Null for a user's message, or if the run no longer exists."""
         run_id = self.wire.run_id
-        return follow_reference(info, Run, RunKey(self.key.thread_id, run_id)) if run_id else None
+        return refer_to(Run, RunKey(self.key.thread_id, run_id)) if run_id else None
 
     @documented_field
     def metadata(self) -> Metadata:
         """Key-value pairs that the client stores with the message."""
         return to_metadata(self.wire.metadata)
 
-    @documented_field
+    @list_field
     def files(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+        self, limits: PagingLimits, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[MessageFile] | None:
         """The attached files, oldest first (version 1 of the API; version 2 has `attachments`)."""
-        return load_connection(_plan_files(info.context, self.key, first=first, after=after, last=last, before=before))
+        key, scope = self.key, CursorScope("files", self.key)
+        window = window_from_arguments(scope, limits, first=first, after=after, last=last, before=before)
+        return connect(
+            ConnectionPlan(
+                MESSAGE_FILES,
+                MessageFilePageKey(key.thread_id, key.message_id, window),
+                scope,
+                lambda wire: MessageFile(key=MessageFileKey(key.thread_id, key.message_id, wire.id), wire=wire),
+            )
+        )
 
     @deprecated("Version 1 of the API; use attachments.")
     def file_ids(self) -> list[strawberry.ID]:
@@ -170,11 +152,6 @@ class MessageFile(Node):
 
     KIND: ClassVar = MESSAGE_FILES
     TYPE_NAME: ClassVar = KIND.type_name
-    KEY_FIELDS: ClassVar = IDENTITY_FIELDS | {"message"}
-    LISTS: ClassVar[Mapping[str, ListPlanner]] = {}
-    REFERENCES: ClassVar[Mapping[str, ReferenceTarget]] = {
-        "message": lambda key: (Message, MessageKey(key.thread_id, key.message_id))
-    }
 
     key: strawberry.Private[MessageFileKey]
     wire: strawberry.Private[MessageFileObject] = NOT_LOADED
@@ -189,10 +166,10 @@ class MessageFile(Node):
         """The time when the file was attached. Null if the upstream does not send it."""
         return to_date_time(self.wire.created_at or None)
 
-    @documented_field
-    def message(self, info: Info) -> Message | None:
+    @key_reference
+    def message(self) -> Message | None:
         """The message that the file is attached to. Null if it could not be read."""
-        return follow_reference(info, Message, MessageKey(self.key.thread_id, self.key.message_id))
+        return refer_to(Message, MessageKey(self.key.thread_id, self.key.message_id))
 
 
 from schema.graph.run_node import Run  # noqa: E402 - the types form a circle, see node.py

@@ -76,6 +76,7 @@ from schema.graph.payloads import (
     UpdateRunPayload,
     UpdateThreadPayload,
 )
+from schema.graph.references import load_before_write, reading_mutation
 from schema.graph.run_node import Run
 from schema.graph.thread_node import Thread
 from schema.graph.user_errors import (
@@ -136,7 +137,7 @@ class Mutation:
             thread = read_id(ThreadKey, input.thread_id, "threadId")
             wire = await api.write(writes.CREATE_MESSAGE, thread, _build_body(MessageBody, input, "thread_id"))
             key = MessageKey(thread.thread_id, wire.id)
-            return {"message": Message(key=key, wire=wire), "thread_key": thread}
+            return {"message": Message(key=key, wire=wire), "thread_id": thread.thread_id}
 
         return await _write_once(info, CreateMessagePayload, input, write, "threadId")
 
@@ -161,7 +162,7 @@ class Mutation:
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(MessageKey, input.message_id, "messageId")
             await api.write(writes.DELETE_MESSAGE, key, None)
-            return {"deleted_id": to_global_id(key), "thread_key": ThreadKey(key.thread_id)}
+            return {"deleted_id": to_global_id(key), "thread_id": key.thread_id}
 
         return await _write_once(info, DeleteMessagePayload, input, write, "messageId")
 
@@ -174,7 +175,7 @@ class Mutation:
             body = _build_body(RunBody, input, "thread_id", assistant_id=_assistant_id(input.assistant_id))
             wire = await api.write(writes.CREATE_RUN, thread, body)
             run = Run(key=RunKey(thread.thread_id, wire.id), wire=wire)
-            return {"run": run, "thread_key": thread, "added": _added_messages(body)}
+            return {"run": run, "thread_id": thread.thread_id, "added": _added_messages(body)}
 
         return await _write_once(info, CreateRunPayload, input, write, "threadId")
 
@@ -186,7 +187,7 @@ class Mutation:
             body = _build_body(ThreadAndRunBody, input, assistant_id=_assistant_id(input.assistant_id))
             wire = await api.write(writes.CREATE_THREAD_AND_RUN, None, body)
             thread_id = _thread_id_from_run(wire)
-            return {"run": Run(key=RunKey(thread_id, wire.id), wire=wire), "thread_key": ThreadKey(thread_id)}
+            return {"run": Run(key=RunKey(thread_id, wire.id), wire=wire), "thread_id": thread_id}
 
         return await _write_once(info, CreateThreadAndRunPayload, input, write)
 
@@ -212,28 +213,28 @@ class Mutation:
 
         return await _write_once(info, CancelRunPayload, input, write, "runId")
 
-    @documented_mutation
+    @reading_mutation(RUNS)
     async def submit_tool_outputs(self, info: Info, input: SubmitToolOutputsInput) -> SubmitToolOutputsPayload:
         """Submit the outputs of all function calls that a run waits for. The run then continues."""
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(RunKey, input.run_id, "runId")
             body = _build_body(ToolOutputsBody, input, "run_id")
-            run = await info.context.loaders.objects(RUNS).load(key)
+            run: RunObject = await load_before_write(info, key)
             answered = [output.tool_call_id for output in body.tool_outputs]
             _check_answers(run, SubmitToolOutputsAction, "output", answered, "toolOutputs")
             return {"run": Run(key=key, wire=await api.write(writes.SUBMIT_TOOL_OUTPUTS, key, body))}
 
         return await _write_once(info, SubmitToolOutputsPayload, input, write, "runId")
 
-    @documented_mutation
+    @reading_mutation(RUNS)
     async def submit_tool_approvals(self, info: Info, input: SubmitToolApprovalsInput) -> SubmitToolApprovalsPayload:
         """Approve or deny all calls of MCP servers that a run waits for. The run then continues (Azure AI Foundry)."""
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(RunKey, input.run_id, "runId")
             body = _build_body(ToolApprovalsBody, input, "run_id")
-            run = await info.context.loaders.objects(RUNS).load(key)
+            run: RunObject = await load_before_write(info, key)
             answered = [approval.tool_call_id for approval in body.tool_approvals]
             _check_answers(run, SubmitToolApprovalAction, "approval", answered, "approvals")
             return {"run": Run(key=key, wire=await api.write(writes.SUBMIT_TOOL_APPROVALS, key, body))}

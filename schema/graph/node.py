@@ -9,26 +9,16 @@ any of the files may then be imported first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, ClassVar
 
 import strawberry
 
 from schema.contract.keys import NodeKey, to_global_id
-from schema.graph.connections import ConnectionPlan
+from schema.contract.kinds import AnyKind
 from schema.graph.documented_field import documented_field
-
-ListPlanner: TypeAlias = Callable[..., ConnectionPlan[Any]]
-"""Plans the page that a list field shows, from the context, the node's key and the field's arguments."""
-
-ReferenceTarget: TypeAlias = Callable[[Any], tuple[type[Any], Any]]
-"""Returns the type and the key of the node that a field refers to, from the key of the node that has the field."""
 
 NOT_LOADED: Any = None
 """The wire object of a node of which only the key is needed."""
-
-IDENTITY_FIELDS = frozenset({"__typename", "id", "upstreamId"})
-"""The fields that every node resolves from its key."""
 
 VERSION_1 = "Version 1 of the API."
 """A deprecation reason."""
@@ -38,7 +28,12 @@ VERSION_1 = "Version 1 of the API."
 class Node:
     """Source: the Object Identification section of the GraphQL Global Object Identification Specification (Relay)."""
 
+    KIND: ClassVar[AnyKind]
+    KEY_FIELDS: ClassVar = frozenset({"__typename", "id", "upstreamId"})
+    """The fields that are resolved from the key alone, beside lists and the fields of `key_reference`."""
+
     key: strawberry.Private[NodeKey]
+    wire: strawberry.Private[Any] = NOT_LOADED
 
     @documented_field
     def id(self) -> strawberry.ID:

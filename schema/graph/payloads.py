@@ -5,26 +5,28 @@ If the mutation was refused, the object is null and `userErrors` contain the rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple, cast
 
 import strawberry
 
 from schema.contract.keys import ThreadKey
-from schema.engine.context import Info
-from schema.engine.deferred import then
+from schema.contract.paging import PagingLimits
+from schema.contract.wire import MessageObject, Page
 from schema.graph.assistant_node import Assistant
-from schema.graph.documented_field import documented_field
+from schema.graph.connections import ConnectionPlan, list_field
 from schema.graph.from_wire import text_from_content
 from schema.graph.message_node import Message, plan_newest_messages
-from schema.graph.references import follow_reference
+from schema.graph.references import AgainLoad, refer_to, reference
 from schema.graph.run_node import Run
 from schema.graph.thread_node import Thread
 from schema.graph.user_errors import UserError
 
 
-def _result_field(description: str) -> Any:
-    return strawberry.field(default=None, description=f"{description} Null if the mutation was refused.")
+def _result_field(description: str, load: AgainLoad | None = None) -> Any:
+    description = f"{description} Null if the mutation was refused."
+    return strawberry.field(default=None, description=description, metadata={"load": load})
 
 
 class AddedMessage(NamedTuple):
@@ -41,6 +43,9 @@ _DELETED = "The global ID of the deleted object."
 class Payload:
     """The refusals, and the client's own text."""
 
+    FROM_INPUT: ClassVar[Mapping[str, str]] = {}
+    """The attributes that the prediction of calls takes from the input, each with the name of the input's field."""
+
     user_errors: list[UserError] = strawberry.field(
         default_factory=list,
         description="The reasons why the mutation was refused, if the client can act on them. Empty on success.",
@@ -54,12 +59,12 @@ class Payload:
 class _InThreadPayload(Payload):
     """The fields of the payload of a mutation that changes a part of a thread."""
 
-    thread_key: strawberry.Private[ThreadKey | None] = None
+    thread_id: strawberry.Private[str | None] = None
 
-    @documented_field
-    def thread(self, info: Info) -> Thread | None:
+    @reference
+    def thread(self) -> Thread | None:
         """The thread of the changed object, in its new state. Null if the mutation was refused."""
-        return follow_reference(info, Thread, self.thread_key) if self.thread_key else None
+        return refer_to(Thread, ThreadKey(self.thread_id)) if self.thread_id else None
 
 
 @strawberry.type(description="The payload of createThread.")
@@ -94,7 +99,7 @@ class CreateMessagePayload(_InThreadPayload):
 class UpdateMessagePayload(Payload):
     """Contains the message."""
 
-    message: Message | None = _result_field("The message in its new state.")
+    message: Message | None = _result_field("The message in its new state.", AgainLoad("lacks_attachments"))
 
 
 @strawberry.type(description="The payload of deleteMessage.")
@@ -108,31 +113,29 @@ class DeleteMessagePayload(_InThreadPayload):
 class CreateRunPayload(_InThreadPayload):
     """Contains the new run and its additional messages."""
 
+    FROM_INPUT: ClassVar = {"added": "additionalMessages"}
+
     run: Run | None = _result_field("The new run.")
     added: strawberry.Private[Sequence[AddedMessage]] = ()
 
-    @documented_field
-    def messages(self, info: Info) -> list[Message] | None:
+    @list_field
+    def messages(self, _: PagingLimits) -> list[Message] | None:
         """The additional messages that the run added, in order. It costs a call if there are any.
 
         Null if the mutation was refused, or if they could not be read.
         """
-        if self.thread_key is None or not self.added:
-            return None if self.thread_key is None else []
-        plan = plan_newest_messages(info.context, self.thread_key)
-        return then(
-            plan.loader.start_load(plan.first_page_key),
-            lambda load: _find_added([plan.make_node(wire) for wire in reversed(load.result().data)], self.added),
-        )
+        if self.thread_id is None or not self.added:
+            return None if self.thread_id is None else []
+        return cast("list[Message]", replace(plan_newest_messages(self.thread_id), to_result=self._find_added))
 
-
-def _find_added(messages: list[Message], added: Sequence[AddedMessage]) -> list[Message] | None:
-    """Find the newest messages in a row that have these authors and texts, the oldest first."""
-    shown = [AddedMessage(message.wire.role, text_from_content(message.wire.content).strip()) for message in messages]
-    for start in range(len(shown) - len(added), -1, -1):
-        if shown[start : start + len(added)] == list(added):
-            return messages[start : start + len(added)]
-    return None
+    def _find_added(self, plan: ConnectionPlan[Message], page: Page[MessageObject]) -> list[Message] | None:
+        """Find the newest messages in a row that have these authors and texts, the oldest first."""
+        wires = page.data[::-1]
+        shown = [AddedMessage(wire.role, text_from_content(wire.content).strip()) for wire in wires]
+        for start in range(len(shown) - len(self.added), -1, -1):
+            if shown[start : start + len(self.added)] == list(self.added):
+                return [plan.make_node(wire) for wire in wires[start : start + len(self.added)]]
+        return None
 
 
 @strawberry.type(description="The payload of createThreadAndRun.")

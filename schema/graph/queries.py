@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import strawberry
 
 from schema.contract.errors import GatewayError, bad_argument
 from schema.contract.keys import AssistantKey, MessageKey, RunKey, ThreadKey
+from schema.contract.kinds import ASSISTANTS, AssistantPageKey
+from schema.contract.paging import CursorScope, PagingLimits, window_from_arguments
 from schema.engine.context import Info
-from schema.engine.deferred import deferred_error
-from schema.graph.assistant_node import Assistant, plan_assistants
-from schema.graph.connections import After, Before, Connection, First, Last, load_connection
+from schema.graph.assistant_node import Assistant
+from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, connect, list_field
 from schema.graph.documented_field import documented_field, plain_field
 from schema.graph.enums import UpstreamDialect, UpstreamVersion
 from schema.graph.id_arguments import read_id, read_node_id
 from schema.graph.message_node import Message
 from schema.graph.node import Node
 from schema.graph.nodes import NODE_TYPES
-from schema.graph.references import look_up
+from schema.graph.references import look_for, lookup
 from schema.graph.run_node import Run
 from schema.graph.thread_node import Thread
 
@@ -48,29 +49,27 @@ class Upstream:
 class Query:
     """Lookups by id, the assistants, and the upstream's capabilities."""
 
-    @documented_field
-    def node(self, info: Info, id: GlobalId) -> Node | None:
+    @lookup
+    def node(self, id: GlobalId) -> Node | None:
         """Return any object by its global ID."""
-        return _find_node(info, id, "id")
+        return _find_node(id, "id")
 
-    @documented_field
+    @lookup
     def nodes(
         self,
-        info: Info,
         ids: Annotated[list[strawberry.ID], strawberry.argument(description="The global IDs, at most 100.")],
     ) -> list[Node | None]:
         """Return objects by their global IDs: one per ID, in the same order. An object that does not exist is null."""
-        return _find_each(_check_id_count(ids), lambda id_: _find_node(info, id_, "ids"))
+        return _find_each(ids, lambda id_: _find_node(id_, "ids"))
 
-    @documented_field
-    def thread(self, info: Info, id: EitherId) -> Thread | None:
+    @lookup
+    def thread(self, id: EitherId) -> Thread | None:
         """Return a thread."""
-        return _find_thread(info, id, "id")
+        return look_for(Thread, read_id(ThreadKey, id))
 
-    @documented_field
+    @lookup
     def threads_by_ids(
         self,
-        info: Info,
         ids: Annotated[
             list[strawberry.ID], strawberry.argument(description="The global IDs or upstream ids, at most 100.")
         ],
@@ -79,29 +78,38 @@ class Query:
 
         The API cannot list threads, so the frontend stores their ids itself.
         """
-        return _find_each(_check_id_count(ids), lambda id_: _find_thread(info, id_, "ids"))
+        return _find_each(ids, lambda id_: look_for(Thread, read_id(ThreadKey, id_, "ids"), "ids"))
 
-    @documented_field
-    def message(self, info: Info, id: GlobalId) -> Message | None:
+    @lookup
+    def message(self, id: GlobalId) -> Message | None:
         """Return a message."""
-        return look_up(info, Message, read_id(MessageKey, id))
+        return look_for(Message, read_id(MessageKey, id))
 
-    @documented_field
-    def run(self, info: Info, id: GlobalId) -> Run | None:
+    @lookup
+    def run(self, id: GlobalId) -> Run | None:
         """Return a run."""
-        return look_up(info, Run, read_id(RunKey, id))
+        return look_for(Run, read_id(RunKey, id))
 
-    @documented_field
-    def assistant(self, info: Info, id: EitherId) -> Assistant | None:
+    @lookup
+    def assistant(self, id: EitherId) -> Assistant | None:
         """Return an assistant."""
-        return look_up(info, Assistant, read_id(AssistantKey, id))
+        return look_for(Assistant, read_id(AssistantKey, id))
 
-    @documented_field
+    @list_field
     def assistants(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+        self, limits: PagingLimits, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[Assistant] | None:
         """The assistants, oldest first."""
-        return load_connection(plan_assistants(info.context, first=first, after=after, last=last, before=before))
+        scope = CursorScope("assistants")
+        window = window_from_arguments(scope, limits, first=first, after=after, last=last, before=before)
+        return connect(
+            ConnectionPlan(
+                ASSISTANTS,
+                AssistantPageKey(window),
+                scope,
+                lambda wire: Assistant(key=AssistantKey(wire.id), wire=wire),
+            )
+        )
 
     @documented_field
     def upstream(self, info: Info) -> Upstream:
@@ -117,27 +125,20 @@ class Query:
         )
 
 
-def _find_node(info: Info, text: str, argument: str) -> Node | None:
+def _find_node(text: str, argument: str) -> Node:
     key = read_node_id(text, argument)
-    return look_up(info, NODE_TYPES[type(key)], key, argument)
+    node: Node = look_for(NODE_TYPES[type(key)], key, argument)
+    return node
 
 
-def _find_thread(info: Info, text: str, argument: str) -> Thread | None:
-    return look_up(info, Thread, read_id(ThreadKey, text, argument), argument)
-
-
-def _find_each(ids: list[strawberry.ID], find_one: Callable[[str], NodeT | None]) -> list[NodeT | None]:
-    """Find each object separately, so that an ID that is refused does not affect the others."""
-    found: list[NodeT | None] = []
+def _find_each(ids: list[strawberry.ID], find_one: Callable[[str], NodeT]) -> list[NodeT | None]:
+    """Find each object separately. An id that is refused becomes an error of its own."""
+    if len(ids) > MAX_IDS:
+        raise bad_argument("ids", f"at most {MAX_IDS} ids", len(ids))
+    found: list[Any] = []
     for id_ in ids:
         try:
             found.append(find_one(id_))
         except GatewayError as error:
-            found.append(deferred_error(error))
+            found.append(error)
     return found
-
-
-def _check_id_count(ids: list[strawberry.ID]) -> list[strawberry.ID]:
-    if len(ids) > MAX_IDS:
-        raise bad_argument("ids", f"at most {MAX_IDS} ids", len(ids))
-    return ids

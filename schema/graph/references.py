@@ -4,6 +4,9 @@ A reference (`message.run`) is trusted: if only fields of the key are selected b
 A lookup (`thread(id:)`) must prove that the object exists, by the object itself or by a page of one of its lists.
 Both start all loads that their selection needs at the same time, so that a nested query takes only as many upstream
 round trips as its data depend on each other.
+
+A field says what it needs in one place: a function that returns a `Reference`, a `Lookup` or a `ConnectionPlan`.
+Execution loads what it returns, and the prediction of calls counts it.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from graphql import FieldNode, GraphQLError, GraphQLField, get_named_type
 
@@ -19,10 +22,11 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.kinds import AnyKind
 from schema.contract.wire import Page
 from schema.engine.context import Info
-from schema.engine.deferred import then
-from schema.engine.direct_calls import may_start_loads
-from schema.engine.selection import Arguments, field_names, selected_fields, variables_from_info
-from schema.graph.connections import ConnectionPlan
+from schema.engine.deferred import deferred_error, then
+from schema.engine.direct_calls import may_start_loads, python_names
+from schema.engine.selection import Arguments, selected_fields, variables_from_info
+from schema.graph.connections import ConnectionPlan, ListLoad
+from schema.graph.documented_field import documented_mutation, find_load, loading_field
 
 
 class LoadedNode(Protocol):
@@ -31,29 +35,115 @@ class LoadedNode(Protocol):
     KIND: ClassVar[AnyKind]
     TYPE_NAME: ClassVar[str]
     KEY_FIELDS: ClassVar[frozenset[str]]
-    """Fields that are resolved from the key alone, lists included."""
-    LISTS: ClassVar[Mapping[str, Callable[..., ConnectionPlan[Any]]]]
-    """Fields that show a page, each with its planner: a function of context, key and arguments.
-
-    Their loads start in this order: lists whose objects have lists, and lists that others refer to, come first.
-    """
-    REFERENCES: ClassVar[Mapping[str, Callable[[Any], tuple[type[LoadedNode], Any]]]]
-    """Fields that refer to a node whose key follows from this node's key, each with that node's type and key."""
+    """Fields that are resolved from the key alone, beside lists and the fields of `key_reference`."""
 
     def __init__(self, key: Any, wire: Any = None) -> None:
         """Make a node of a key and, once it is loaded, its wire object."""
 
 
-NodeT = TypeVar("NodeT", bound=LoadedNode)
+NodeT = TypeVar("NodeT")
 
-PYTHON_ARGUMENT_NAMES = {"runId": "run_id"}
-"""Arguments of lists that have another name in Python than in GraphQL."""
+
+Reference: TypeAlias = tuple[type[Any], Any]
+"""The type and the key of the node that a field refers to."""
+
+
+class Lookup(NamedTuple):
+    """The node that a client names by an id, in an argument."""
+
+    node_type: type[Any]
+    key: Any
+    argument: str = "id"
+
+
+class ReferenceLoad(NamedTuple):
+    """The load of a field that refers to a node."""
+
+    find: Callable[[Any], Reference | None]
+    """Finds the reference of an object. Only its key is needed if `is_by_key`."""
+    is_by_key: bool
+
+
+class LookupLoad(NamedTuple):
+    """The load of a root field that looks up nodes."""
+
+    find: Callable[..., Lookup | Sequence[Lookup | GatewayError]]
+    """Finds one lookup, or one for each of the ids, from no object and the field's arguments."""
+
+
+class AgainLoad(NamedTuple):
+    """The load of a field that an incomplete node lacks, or of one that may return such a node."""
+
+    lacks: str
+    """The attribute of the node that says whether it is incomplete."""
+
+
+class ReadingLoad(NamedTuple):
+    """The load of a mutation, before its write."""
+
+    kind: AnyKind
+
+
+def reference(find: Callable[[Any], Any]) -> Any:
+    """Make a GraphQL field of a function that finds a reference in a loaded object."""
+    return _reference_field(ReferenceLoad(find, is_by_key=False))
+
+
+def key_reference(find: Callable[[Any], Any]) -> Any:
+    """Make a GraphQL field of a function that finds a reference in the key of an object, which may not be loaded."""
+    return _reference_field(ReferenceLoad(find, is_by_key=True))
+
+
+def lookup(find: Callable[..., Any]) -> Any:
+    """Make a GraphQL field of a function that finds lookups in the field's arguments."""
+
+    def resolve(self: Any, info: Info, **arguments: Any) -> Any:
+        found = find(self, **arguments)
+        return _look_up(info, found) if isinstance(found, Lookup) else [_look_up_one(info, one) for one in found]
+
+    return loading_field(LookupLoad(find), find, resolve)
+
+
+def loaded_again(lacks: str) -> Callable[[Callable[[Any], Any]], Any]:
+    """Make a GraphQL field of a function of a node. The node is loaded again if its attribute `lacks` is true."""
+
+    def decorate(get: Callable[[Any], Any]) -> Any:
+        def resolve(self: Any, info: Info) -> Any:
+            if not getattr(self, lacks):
+                return get(self)
+            load = info.context.loaders.objects(self.KIND).start_load(self.key)
+            return then(load, lambda load: get(type(self)(key=self.key, wire=load.result())))
+
+        return loading_field(AgainLoad(lacks), get, resolve)
+
+    return decorate
+
+
+def reading_mutation(kind: AnyKind) -> Callable[[Callable[..., Any]], Any]:
+    """Make a GraphQL field of a mutation that loads an object of a kind before it writes."""
+    return partial(documented_mutation, load=ReadingLoad(kind))
+
+
+async def load_before_write(info: Info, key: Any) -> Any:
+    """Load the object of a `reading_mutation`."""
+    load: ReadingLoad = find_load(info._raw_info.parent_type.fields[info._raw_info.field_name])
+    return await info.context.loaders.objects(load.kind).load(key)
+
+
+def refer_to(node_type: type[NodeT], key: Any) -> NodeT:
+    """Return a reference in place of the node, which the field loads."""
+    return (node_type, key)  # type: ignore[return-value]  # a `cast` would take time for each object
+
+
+def look_for(node_type: type[NodeT], key: Any, argument: str = "id") -> NodeT:
+    """Return a lookup in place of the node, which the field loads. An id that is refused names `argument`."""
+    return cast("NodeT", Lookup(node_type, key, argument))
 
 
 class _SelectedList(NamedTuple):
     """A list that is selected on a node."""
 
-    planner: Callable[..., ConnectionPlan[Any]]
+    load: ListLoad
     arguments: Arguments
     object_fields: Sequence[FieldNode]
     """The fields that return the list's objects; empty if no selection on them needs further loads."""
@@ -64,10 +154,20 @@ class _NodeSelection(NamedTuple):
 
     key_is_enough: bool
     lists: Sequence[_SelectedList]
-    references: Sequence[tuple[Callable[[Any], tuple[type[LoadedNode], Any]], FieldNode]]
+    references: Sequence[tuple[ReferenceLoad, FieldNode]]
 
 
-def follow_reference(info: Info, node_type: type[NodeT], key: Any) -> NodeT | None:
+def _reference_field(load: ReferenceLoad) -> Any:
+    find = load.find
+
+    def resolve(self: Any, info: Info) -> Any:
+        found = find(self)
+        return None if found is None else _follow(info, *found)
+
+    return loading_field(load, load.find, resolve)
+
+
+def _follow(info: Info, node_type: type[Any], key: Any) -> Any:
     """Follow a reference to a node.
 
     Returns the node if no call is needed, else a `Deferred`, which GraphQL execution awaits. The result is None if
@@ -75,14 +175,14 @@ def follow_reference(info: Info, node_type: type[NodeT], key: Any) -> NodeT | No
     """
     selection = _node_selection(info, node_type, info._raw_info.field_nodes)
     if selection.lists or selection.references:
-        _start_loads(info, selection, key)
+        _start_loads(info, selection, node_type(key=key))
     if selection.key_is_enough:
         return node_type(key=key)
     load = info.context.loaders.objects(node_type.KIND).start_load(key)
     return then(load, lambda load: _node_or_none(node_type, key, load))
 
 
-def look_up(info: Info, node_type: type[NodeT], key: Any, argument: str = "id") -> NodeT | None:
+def _look_up(info: Info, wanted: Lookup) -> Any:
     """Look up a node by an id from the client.
 
     If only lists of the node are selected, a page of one of them proves that it exists, and the node itself is not
@@ -93,14 +193,16 @@ def look_up(info: Info, node_type: type[NodeT], key: Any, argument: str = "id") 
         The node or a `Deferred` of it; None if there is no such object.
 
     Raises:
-        GatewayError: The upstream refuses the id; the error names `argument`.
+        GatewayError: The upstream refuses the id; the error names the argument.
     """
+    node_type, key, argument = wanted
+    loaders = info.context.loaders
     selection = _node_selection(info, node_type, info._raw_info.field_nodes)
-    plans = _start_loads(info, selection, key)
-    proofs = [plan for plan in plans if plan.proves_owner and plan.key.window.after is None]
+    plans = _start_loads(info, selection, node_type(key=key))
+    proofs = [plan for plan in plans if plan.is_proof]
     is_proof = bool(proofs) and selection.key_is_enough
 
-    def finish(load: asyncio.Future[Any]) -> NodeT | None:
+    def finish(load: asyncio.Future[Any]) -> Any:
         try:
             wire = load.result()
         except GatewayError as error:
@@ -113,11 +215,19 @@ def look_up(info: Info, node_type: type[NodeT], key: Any, argument: str = "id") 
         return node_type(key=key) if is_proof else node_type(key=key, wire=wire)
 
     if is_proof:
-        return then(proofs[0].loader.start_load(proofs[0].first_page_key), finish)
-    return then(info.context.loaders.objects(node_type.KIND).start_load(key), finish)
+        return then(proofs[0].start_load(loaders), finish)
+    return then(loaders.objects(node_type.KIND).start_load(key), finish)
 
 
-def _node_or_none(node_type: type[NodeT], key: Any, load: asyncio.Future[Any]) -> NodeT | None:
+def _look_up_one(info: Info, wanted: Lookup | GatewayError) -> Any:
+    """Look up one of several nodes. Its error does not affect the others."""
+    try:
+        return deferred_error(wanted) if isinstance(wanted, GatewayError) else _look_up(info, wanted)
+    except GatewayError as error:
+        return deferred_error(error)
+
+
+def _node_or_none(node_type: type[Any], key: Any, load: asyncio.Future[Any]) -> Any:
     try:
         return node_type(key=key, wire=load.result())
     except GatewayError as error:
@@ -137,19 +247,31 @@ def _node_selection(info: Info, node_type: type[LoadedNode], nodes: Sequence[Fie
 
 def _read_node_selection(info: Info, node_type: type[LoadedNode], nodes: Sequence[FieldNode]) -> _NodeSelection:
     raw = info._raw_info
-    fields = selected_fields(raw, node_type.TYPE_NAME, nodes)
-    in_order = sorted(fields, key=lambda field: _list_rank(node_type, field.name.value))
     definitions = _field_definitions(info, node_type.TYPE_NAME)
+    # The loads start in the order in which the type declares its fields.
+    in_order = {name: index for index, name in enumerate(definitions)}
+    fields = [field for field in selected_fields(raw, node_type.TYPE_NAME, nodes) if field.name.value in in_order]
+    fields.sort(key=lambda field: in_order[field.name.value])
     lists, references = [], []
-    for field in in_order:
-        name = field.name.value
-        if (planner := node_type.LISTS.get(name)) is not None:
-            objects = _object_fields(info, definitions[name], field)
+    for field in fields:
+        definition = definitions[field.name.value]
+        load = find_load(definition)
+        if isinstance(load, ListLoad):
+            objects = _object_fields(info, definition, field)
             objects = objects if may_start_loads(raw.schema, objects, raw.fragments) else []
-            lists.append(_SelectedList(planner, Arguments(definitions[name], field, PYTHON_ARGUMENT_NAMES), objects))
-        elif (reference := node_type.REFERENCES.get(name)) is not None:
-            references.append((reference, field))
-    return _NodeSelection(field_names(fields) <= node_type.KEY_FIELDS, lists, references)
+            lists.append(_SelectedList(load, Arguments(definition, field, python_names(definition)), objects))
+        elif isinstance(load, ReferenceLoad) and load.is_by_key:
+            references.append((load, field))
+    key_is_enough = all(needs_only_key(node_type, field.name.value, definitions) for field in fields)
+    return _NodeSelection(key_is_enough, lists, references)
+
+
+def needs_only_key(node_type: type[LoadedNode], name: str, definitions: Mapping[str, GraphQLField]) -> bool:
+    """Whether a field of a node is resolved from the node's key alone."""
+    if name in node_type.KEY_FIELDS:
+        return True
+    load = find_load(definitions[name])
+    return isinstance(load, ListLoad) or (isinstance(load, ReferenceLoad) and load.is_by_key)
 
 
 def _object_fields(info: Info, definition: GraphQLField, field: FieldNode) -> list[FieldNode]:
@@ -171,11 +293,7 @@ def _field_definitions(info: Info, type_name: str) -> Mapping[str, GraphQLField]
     return fields
 
 
-def _list_rank(node_type: type[LoadedNode], name: str) -> int:
-    return list(node_type.LISTS).index(name) if name in node_type.LISTS else len(node_type.LISTS)
-
-
-def _start_loads(info: Info, selection: _NodeSelection, key: Any) -> list[ConnectionPlan[Any]]:
+def _start_loads(info: Info, selection: _NodeSelection, node: Any) -> list[ConnectionPlan[Any]]:
     """Start all loads that follow from the key alone: the first page of each list, and the targets of references.
 
     The loads that follow from the objects of a page start as soon as that page is loaded. Arguments that are refused
@@ -184,22 +302,27 @@ def _start_loads(info: Info, selection: _NodeSelection, key: Any) -> list[Connec
     Returns:
         The plans of the node's own lists.
     """
+    context = info.context
     plans = []
-    for planner, arguments, object_fields in selection.lists:
+    for load, arguments, object_fields in selection.lists:
         try:
-            plan = planner(info.context, key, **arguments.coerce(variables_from_info(info._raw_info)))
+            plan = load.plan(node, context.limits, **arguments.coerce(variables_from_info(info._raw_info)))
         except (GatewayError, GraphQLError):
             continue
-        page = plan.loader.start_load(plan.first_page_key)
+        page = plan.start_load(context.loaders)
         if object_fields:
             page.add_done_callback(partial(_start_loads_of_objects, info, plan, object_fields))
         plans.append(plan)
-    for reference, field in selection.references:
-        target, target_key = reference(key)
+    for reference_load, field in selection.references:
+        found = reference_load.find(node)
+        if found is None:
+            continue
+        target, key = found
         target_selection = _node_selection(info, target, [field])
         if not target_selection.key_is_enough:
-            info.context.loaders.objects(target.KIND).start_load(target_key)
-        _start_loads(info, target_selection, target_key)
+            context.loaders.objects(target.KIND).start_load(key)
+        if target_selection.lists or target_selection.references:
+            _start_loads(info, target_selection, target(key=key))
     return plans
 
 
@@ -213,4 +336,4 @@ def _start_loads_of_objects(
         selection = _node_selection(info, type(node), object_fields)
         if not selection.lists and not selection.references:
             return
-        _start_loads(info, selection, node.key)
+        _start_loads(info, selection, node)

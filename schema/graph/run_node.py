@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import strawberry
 
 from schema.contract.keys import AssistantKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.kinds import RUN_STEPS, RUNS, RunStepPageKey
-from schema.contract.paging import CursorScope, window_from_arguments
+from schema.contract.paging import CursorScope, PagingLimits, window_from_arguments
 from schema.contract.statuses import TERMINAL_STATUSES, is_terminal
 from schema.contract.wire import RunObject
-from schema.engine.context import Context, Info
 from schema.graph.assistant_node import Assistant
-from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, load_connection
+from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, connect, list_field
 from schema.graph.documented_field import deprecated, documented_field
 from schema.graph.enums import ReasoningEffort, RunStatus, recognize, recognize_optional
 from schema.graph.from_wire import (
@@ -28,27 +26,11 @@ from schema.graph.from_wire import (
     usage_from_wire,
 )
 from schema.graph.leaf_types import RequiredAction, RunError, Tool, ToolResources, TruncationStrategy, Usage
-from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, VERSION_1, ListPlanner, Node, ReferenceTarget
-from schema.graph.references import follow_reference
+from schema.graph.node import NOT_LOADED, VERSION_1, Node
+from schema.graph.references import key_reference, refer_to, reference
 from schema.graph.scalars import JSON, DateTime, Metadata, global_file_ids, to_date_time, to_json, to_metadata
 
 _STATUSES_WITHOUT_ACTION = TERMINAL_STATUSES | {"queued", "in_progress", "cancelling"}
-
-
-def _plan_steps(context: Context, key: RunKey, **paging: Any) -> ConnectionPlan[RunStep]:
-    scope = CursorScope("steps", key)
-    return ConnectionPlan(
-        context.loaders.pages(RUN_STEPS),
-        RunStepPageKey(key.thread_id, key.run_id, window_from_arguments(scope, context.limits, **paging)),
-        scope,
-        lambda wire: RunStep(key=RunStepKey(key.thread_id, key.run_id, wire.id), wire=wire),
-    )
-
-
-def _plan_messages(context: Context, key: RunKey, **paging: Any) -> ConnectionPlan[Message]:
-    # This is the thread's list with a filter. For a run that does not exist the upstream returns an empty list.
-    plan = plan_messages(context, key.thread_id, key.run_id, CursorScope("messages", key), paging)
-    return replace(plan, proves_owner=False)
 
 
 @strawberry.type(description="One execution of an assistant on a thread.")
@@ -57,9 +39,6 @@ class Run(Node):
 
     KIND: ClassVar = RUNS
     TYPE_NAME: ClassVar = KIND.type_name
-    KEY_FIELDS: ClassVar = IDENTITY_FIELDS | {"thread", "steps", "messages"}
-    LISTS: ClassVar[Mapping[str, ListPlanner]] = {"steps": _plan_steps, "messages": _plan_messages}
-    REFERENCES: ClassVar[Mapping[str, ReferenceTarget]] = {"thread": lambda key: (Thread, ThreadKey(key.thread_id))}
 
     key: strawberry.Private[RunKey]
     wire: strawberry.Private[RunObject] = NOT_LOADED
@@ -74,16 +53,16 @@ class Run(Node):
         """The time when the run was created. Null if the upstream does not send it."""
         return to_date_time(self.wire.created_at or None)
 
-    @documented_field
-    def thread(self, info: Info) -> Thread | None:
+    @key_reference
+    def thread(self) -> Thread | None:
         """The thread of the run. Null if it could not be read."""
-        return follow_reference(info, Thread, ThreadKey(self.key.thread_id))
+        return refer_to(Thread, ThreadKey(self.key.thread_id))
 
-    @documented_field
-    def assistant(self, info: Info) -> Assistant | None:
+    @reference
+    def assistant(self) -> Assistant | None:
         """The run's assistant. Null if it no longer exists."""
         assistant_id = self.wire.assistant_id
-        return follow_reference(info, Assistant, AssistantKey(assistant_id)) if assistant_id else None
+        return refer_to(Assistant, AssistantKey(assistant_id)) if assistant_id else None
 
     @documented_field
     def status(self) -> RunStatus:
@@ -212,21 +191,31 @@ class Run(Node):
         """Key-value pairs that the client stores with the run."""
         return to_metadata(self.wire.metadata)
 
-    @documented_field
+    @list_field
     def steps(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+        self, limits: PagingLimits, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[RunStep] | None:
         """The steps of the run, oldest first."""
-        return load_connection(_plan_steps(info.context, self.key, first=first, after=after, last=last, before=before))
+        key, scope = self.key, CursorScope("steps", self.key)
+        window = window_from_arguments(scope, limits, first=first, after=after, last=last, before=before)
+        return connect(
+            ConnectionPlan(
+                RUN_STEPS,
+                RunStepPageKey(key.thread_id, key.run_id, window),
+                scope,
+                lambda wire: RunStep(key=RunStepKey(key.thread_id, key.run_id, wire.id), wire=wire),
+            )
+        )
 
-    @documented_field
+    @list_field
     def messages(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+        self, limits: PagingLimits, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[Message] | None:
         """The messages that the run wrote, oldest first."""
-        return load_connection(
-            _plan_messages(info.context, self.key, first=first, after=after, last=last, before=before)
-        )
+        # This is the thread's list with a filter. For a run that does not exist the upstream returns an empty list.
+        scope = CursorScope("messages", self.key)
+        window = window_from_arguments(scope, limits, first=first, after=after, last=last, before=before)
+        return connect(replace(plan_messages(self.key.thread_id, self.key.run_id, scope, window), proves_owner=False))
 
     @deprecated(VERSION_1)
     def file_ids(self) -> list[strawberry.ID]:

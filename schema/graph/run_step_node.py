@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, ClassVar, TypeAlias
 
 import strawberry
@@ -12,15 +11,14 @@ from schema.contract.kinds import RUN_STEPS
 from schema.contract.tolerant_decoder import TolerantDecoder
 from schema.contract.wire import RunStepObject
 from schema.contract.wire_parts import StepDetailsObject
-from schema.engine.context import Info
 from schema.graph.assistant_node import Assistant
 from schema.graph.documented_field import documented_field, plain_field
 from schema.graph.enums import RunStepStatus, RunStepType, recognize
 from schema.graph.from_wire import run_error_from_wire, tool_calls_from_wire, usage_from_wire
 from schema.graph.leaf_types import RunError, ToolCall, Usage
 from schema.graph.lenient_parts import part_kind, unknown_part
-from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, ListPlanner, Node, ReferenceTarget
-from schema.graph.references import follow_reference
+from schema.graph.node import NOT_LOADED, Node
+from schema.graph.references import key_reference, refer_to, reference
 from schema.graph.scalars import JSON, DateTime, Metadata, to_date_time, to_metadata
 
 _STEP_DETAILS = TolerantDecoder(StepDetailsObject, "step's details", strict=False)
@@ -30,12 +28,13 @@ _STEP_DETAILS = TolerantDecoder(StepDetailsObject, "step's details", strict=Fals
 class MessageCreationDetails:
     """Source: schema `RunStepDetailsMessageCreationObject`."""
 
-    key: strawberry.Private[MessageKey]
+    thread_id: strawberry.Private[str]
+    message_id: strawberry.Private[str]
 
-    @documented_field
-    def message(self, info: Info) -> Message | None:
+    @reference
+    def message(self) -> Message | None:
         """The message. Null if it no longer exists."""
-        return follow_reference(info, Message, self.key)
+        return refer_to(Message, MessageKey(self.thread_id, self.message_id))
 
 
 @strawberry.type(description="Details of a step that called tools.")
@@ -65,12 +64,6 @@ class RunStep(Node):
 
     KIND: ClassVar = RUN_STEPS
     TYPE_NAME: ClassVar = KIND.type_name
-    KEY_FIELDS: ClassVar = IDENTITY_FIELDS | {"thread", "run"}
-    LISTS: ClassVar[Mapping[str, ListPlanner]] = {}
-    REFERENCES: ClassVar[Mapping[str, ReferenceTarget]] = {
-        "thread": lambda key: (Thread, ThreadKey(key.thread_id)),
-        "run": lambda key: (Run, RunKey(key.thread_id, key.run_id)),
-    }
 
     key: strawberry.Private[RunStepKey]
     wire: strawberry.Private[RunStepObject] = NOT_LOADED
@@ -85,21 +78,21 @@ class RunStep(Node):
         """The time when the step began. Null if the upstream does not send it."""
         return to_date_time(self.wire.created_at or None)
 
-    @documented_field
-    def thread(self, info: Info) -> Thread | None:
+    @key_reference
+    def thread(self) -> Thread | None:
         """The thread of the step's run. Null if it could not be read."""
-        return follow_reference(info, Thread, ThreadKey(self.key.thread_id))
+        return refer_to(Thread, ThreadKey(self.key.thread_id))
 
-    @documented_field
-    def run(self, info: Info) -> Run | None:
+    @key_reference
+    def run(self) -> Run | None:
         """The run of the step. Null if it could not be read."""
-        return follow_reference(info, Run, RunKey(self.key.thread_id, self.key.run_id))
+        return refer_to(Run, RunKey(self.key.thread_id, self.key.run_id))
 
-    @documented_field
-    def assistant(self, info: Info) -> Assistant | None:
+    @reference
+    def assistant(self) -> Assistant | None:
         """The run's assistant. Null if it no longer exists."""
         assistant_id = self.wire.assistant_id
-        return follow_reference(info, Assistant, AssistantKey(assistant_id)) if assistant_id else None
+        return refer_to(Assistant, AssistantKey(assistant_id)) if assistant_id else None
 
     @documented_field
     def type(self) -> RunStepType:
@@ -118,8 +111,7 @@ class RunStep(Node):
         details = _STEP_DETAILS.decode_part(raw)
         match part_kind(details, "message_creation", "tool_calls"), details:
             case "message_creation", StepDetailsObject(message_creation=created) if created is not None:
-                message = MessageKey(self.key.thread_id, created.message_id)
-                return MessageCreationDetails(key=message)
+                return MessageCreationDetails(message_id=created.message_id, thread_id=self.key.thread_id)
             case "tool_calls", StepDetailsObject(tool_calls=calls):
                 return ToolCallsDetails(tool_calls=tool_calls_from_wire(calls))
             case _:

@@ -63,8 +63,9 @@ class TypedFeed(Generic[EventT]):
         """Return the next event. Data that was loaded for the previous event is dropped."""
         event = await self.feed.__anext__()
         self._context.reset_loaders()
-        prime_loaders(event.change, self.log_key.thread_id, self._context.loaders)
-        return self.event_from_log(event)
+        typed = self.event_from_log(event)
+        prime_loaders(typed, self._context.loaders)
+        return typed
 
     async def aclose(self) -> None:
         """Close the feed."""

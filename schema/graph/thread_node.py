@@ -2,54 +2,38 @@
 
 from __future__ import annotations
 
-from asyncio import Future
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, cast
 
 import strawberry
 
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.kinds import RUNS, THREADS, RunPageKey
-from schema.contract.paging import CursorScope, Window, window_from_arguments
+from schema.contract.paging import CursorScope, PagingLimits, Window, window_from_arguments
 from schema.contract.statuses import is_terminal
 from schema.contract.wire import Page, RunObject, ThreadObject
-from schema.engine.context import Context, Info
-from schema.engine.deferred import then
-from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, load_connection
+from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, connect, list_field
 from schema.graph.documented_field import documented_field
 from schema.graph.from_wire import tool_resources_from_wire
 from schema.graph.id_arguments import read_run_id_within
 from schema.graph.leaf_types import ToolResources
-from schema.graph.node import IDENTITY_FIELDS, NOT_LOADED, ListPlanner, Node, ReferenceTarget
+from schema.graph.node import NOT_LOADED, Node
 from schema.graph.scalars import DateTime, Metadata, to_date_time, to_metadata
 
 
-def _plan_messages(
-    context: Context, key: ThreadKey, *, run_id: str | None = None, **paging: Any
-) -> ConnectionPlan[Message]:
-    upstream_run_id = None if run_id is None else read_run_id_within(key, run_id)
-    owner = key if upstream_run_id is None else RunKey(key.thread_id, upstream_run_id)
-    scope = CursorScope("messages", owner)
-    return plan_messages(context, key.thread_id, upstream_run_id, scope, paging)
-
-
-def _plan_runs(context: Context, key: ThreadKey, **paging: Any) -> ConnectionPlan[Run]:
-    scope = CursorScope("runs", key)
-    window = window_from_arguments(scope, context.limits, **paging)
-    return _plan_run_window(context, key, scope, window)
-
-
-def _plan_newest_run(context: Context, key: ThreadKey) -> ConnectionPlan[Run]:
-    return _plan_run_window(context, key, CursorScope("runs", key), Window(1, "desc"))
-
-
-def _plan_run_window(context: Context, key: ThreadKey, scope: CursorScope, window: Window) -> ConnectionPlan[Run]:
+def _plan_runs(key: ThreadKey, window: Window, to_result: Callable[..., Any] | None = None) -> ConnectionPlan[Run]:
     return ConnectionPlan(
-        context.loaders.pages(RUNS),
+        RUNS,
         RunPageKey(key.thread_id, window),
-        scope,
+        CursorScope("runs", key),
         lambda wire: Run(key=RunKey(key.thread_id, wire.id), wire=wire),
+        to_result=to_result,
     )
+
+
+def _find_active(plan: ConnectionPlan[Run], page: Page[RunObject]) -> Run | None:
+    newest = next(iter(page.data), None)
+    return None if newest is None or is_terminal(newest.status) else plan.make_node(newest)
 
 
 @strawberry.type(description="A conversation: its messages, and the runs that answer them.")
@@ -58,13 +42,6 @@ class Thread(Node):
 
     KIND: ClassVar = THREADS
     TYPE_NAME: ClassVar = KIND.type_name
-    KEY_FIELDS: ClassVar = IDENTITY_FIELDS | {"messages", "runs", "activeRun"}
-    LISTS: ClassVar[Mapping[str, ListPlanner]] = {
-        "runs": _plan_runs,
-        "activeRun": _plan_newest_run,
-        "messages": _plan_messages,
-    }
-    REFERENCES: ClassVar[Mapping[str, ReferenceTarget]] = {}
 
     key: strawberry.Private[ThreadKey]
     wire: strawberry.Private[ThreadObject] = NOT_LOADED
@@ -89,10 +66,28 @@ class Thread(Node):
         """The files and vector stores that tools may use in this thread. Null in version 1 of the API."""
         return tool_resources_from_wire(self.wire.tool_resources)
 
-    @documented_field
+    @list_field
+    def runs(
+        self, limits: PagingLimits, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Connection[Run] | None:
+        """The runs, oldest first."""
+        scope = CursorScope("runs", self.key)
+        window = window_from_arguments(scope, limits, first=first, after=after, last=last, before=before)
+        return connect(_plan_runs(self.key, window))
+
+    @list_field
+    def active_run(self, _: PagingLimits) -> Run | None:
+        """The run that is active on the thread, or null.
+
+        While a run is active, no message and no other run can be added to the thread.
+        """
+        return cast("Run | None", _plan_runs(self.key, Window(1, "desc"), _find_active))
+
+    # The loads start in this order. Messages refer to runs, so a page of runs that is requested first saves calls.
+    @list_field
     def messages(
         self,
-        info: Info,
+        limits: PagingLimits,
         first: First = None,
         after: After = None,
         last: Last = None,
@@ -105,30 +100,11 @@ class Thread(Node):
         ] = None,
     ) -> Connection[Message] | None:
         """The messages, oldest first. `last: 20` returns the newest twenty, still oldest first."""
-        return load_connection(
-            _plan_messages(info.context, self.key, first=first, after=after, last=last, before=before, run_id=run_id)
-        )
-
-    @documented_field
-    def runs(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
-    ) -> Connection[Run] | None:
-        """The runs, oldest first."""
-        return load_connection(_plan_runs(info.context, self.key, first=first, after=after, last=last, before=before))
-
-    @documented_field
-    def active_run(self, info: Info) -> Run | None:
-        """The run that is active on the thread, or null.
-
-        While a run is active, no message and no other run can be added to the thread.
-        """
-        plan = _plan_newest_run(info.context, self.key)
-
-        def active(load: Future[Page[RunObject]]) -> Run | None:
-            newest = next(iter(load.result().data), None)
-            return None if newest is None or is_terminal(newest.status) else plan.make_node(newest)
-
-        return then(plan.loader.start_load(plan.first_page_key), active)
+        upstream_run_id = None if run_id is None else read_run_id_within(self.key, run_id)
+        owner = self.key if upstream_run_id is None else RunKey(self.key.thread_id, upstream_run_id)
+        scope = CursorScope("messages", owner)
+        window = window_from_arguments(scope, limits, first=first, after=after, last=last, before=before)
+        return connect(plan_messages(self.key.thread_id, upstream_run_id, scope, window))
 
 
 from schema.graph.message_node import Message, plan_messages  # noqa: E402 - the types form a circle, see node.py

@@ -1,7 +1,8 @@
 """Predicts the most upstream calls that an operation can make, before it is executed. Pure.
 
-1. It walks the selections of the operation as execution will, and asks the nodes' own planners which pages they show.
-2. An id that only an answer will contain is replaced by a symbol, an `_UnknownId`. So every object, page and
+1. It walks the selections of the operation as execution will. Each field that loads says by the same function as in
+   execution which page it shows or which node it refers to (`find_load`), here for a stand-in of its object.
+2. An id that only an answer will contain is a symbol in a stand-in, an `_UnknownId`. So every object, page and
    reference has a key, although most keys have symbols in them.
 3. It records each call under that key, with the number of objects that the call may be made for: one factor for each
    list around it (`_Factors`). Two selections that need the same call have the same key, so the call counts once.
@@ -29,32 +30,27 @@ none of them, it is one call more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
-from types import SimpleNamespace
-from typing import Any, TypeAlias
+from types import MappingProxyType, SimpleNamespace
+from typing import Any, NamedTuple, TypeAlias
 
-from graphql import FieldNode, OperationType
+from graphql import FieldNode, OperationType, get_named_type, get_nullable_type, is_list_type
 
 from schema.contract.errors import GatewayError
-from schema.contract.keys import KEY_TYPES, TYPE_NAMES, AssistantKey, NodeKey, ThreadKey
+from schema.contract.keys import KEY_TYPES, TYPE_NAMES, NodeKey
 from schema.contract.kinds import MessagePageKey
 from schema.contract.paging import MAX_FURTHER_PAGES, UPSTREAM_PAGE_SIZE, PagingLimits
-from schema.graph.assistant_node import plan_assistants
-from schema.graph.connections import ConnectionPlan
-from schema.graph.id_arguments import read_id, read_node_id
-from schema.graph.message_node import plan_newest_messages
+from schema.graph.connections import ConnectionPlan, ListLoad
+from schema.graph.documented_field import find_load
 from schema.graph.nodes import NODE_TYPES
-from schema.graph.queries import MAX_IDS
-from schema.graph.references import PYTHON_ARGUMENT_NAMES
-from schema.operations.operation_reader import NODE_INTERFACE, GroupedFields, OperationReader, TooManySelectionsError
+from schema.graph.references import AgainLoad, Lookup, LookupLoad, Reference, ReferenceLoad, needs_only_key
+from schema.operations.operation_reader import GroupedFields, OperationReader, TooManySelectionsError
 from schema.operations.upper_bounds import SNAPSHOT_SIZE
 
 _KEY_TYPES: Mapping[str, Any] = KEY_TYPES
 """The key types; here their parts may be symbols."""
 
-_NODE_TYPES_BY_NAME: Mapping[str, type[Any]] = {TYPE_NAMES[key]: node_type for key, node_type in NODE_TYPES.items()}
-_READS_BEFORE_WRITING = {"submitToolOutputs": 1, "submitToolApprovals": 1}
 
 _Factors: TypeAlias = tuple[int, ...]
 """How many objects a call may be made for: the sizes of the lists around it, from the outermost."""
@@ -84,17 +80,15 @@ def _predict(reader: OperationReader, limits: PagingLimits) -> int:
         return sum(_predict_event(reader, limits, root_name, nodes) for nodes in fields.values())
     if operation_type is not OperationType.MUTATION:
         return _predict_reads(reader, limits, root_name, fields)
-    names = [nodes[0].name.value for nodes in fields.values() if reader.field_definition(root_name, nodes[0])]
-    writes = sum(1 + _READS_BEFORE_WRITING.get(name, 0) for name in names)
+    definitions = [reader.field_definition(root_name, nodes[0]) for nodes in fields.values()]
+    writes = sum(1 + (find_load(definition) is not None) for definition in definitions if definition is not None)
     # Each write clears the loaders, so each field loads anew.
     return writes + sum(_predict_reads(reader, limits, root_name, {name: fields[name]}) for name in fields)
 
 
 def _predict_reads(reader: OperationReader, limits: PagingLimits, root_name: str, fields: GroupedFields) -> int:
     counter = _CallCounter(reader, limits)
-    first_round = _Round()
-    for nodes in fields.values():
-        counter.add_root_field(root_name, nodes, first_round)
+    counter.add_fields(root_name, None, fields, _Round(), {})
     return counter.total()
 
 
@@ -138,13 +132,38 @@ def _largest(left: _Factors | None, right: _Factors) -> _Factors:
     return right if left is None else tuple(map(max, left, right))
 
 
+class _StandIn:
+    """A stand-in for what only an answer will contain. Its attributes are what is known, and symbols for all others."""
+
+    def __init__(self, identity: _Identity, to_symbol: Callable[[object, object], _UnknownId]) -> None:
+        self.identity = identity
+        self._to_symbol = to_symbol
+
+    def __getattr__(self, name: str) -> Any:
+        place, known, own_id = self.identity
+        return known[name] if name in known else self._to_symbol((place, name), own_id)
+
+
+class _Identity(NamedTuple):
+    """The identity of an object or of a part of one: its place in the operation, and what is known of it."""
+
+    place: object
+    known: Mapping[str, Any] = MappingProxyType({})
+    own_id: object = None
+
+
+def _find_identity(owner: Any) -> _Identity:
+    if owner is None or isinstance(owner, _StandIn):
+        return _Identity("root") if owner is None else owner.identity
+    return _Identity((type(owner), owner.key), owner.key._asdict(), owner.key[-1])
+
+
 class _CallCounter:
     """Collects the calls of one root selection, each with its factors."""
 
     def __init__(self, reader: OperationReader, limits: PagingLimits) -> None:
         self._reader = reader
-        # For a planner, each kind is the loader of its pages.
-        self._planner_context: Any = SimpleNamespace(limits=limits, loaders=SimpleNamespace(pages=lambda kind: kind))
+        self._limits = limits
         self._symbols: dict[object, _UnknownId] = {}
         self._calls: dict[object, _Factors] = {}
         self._first_pages: dict[object, dict[_Round, tuple[int, _Factors]]] = {}
@@ -153,178 +172,177 @@ class _CallCounter:
         """Return the number of all calls."""
         return sum(map(prod, self._calls.values())) + sum(map(_count_first_pages, self._first_pages.values()))
 
-    def add_root_field(self, root_name: str, nodes: Sequence[FieldNode], round_: _Round) -> None:
-        """Add the calls of one root field of a query or a mutation."""
-        target = self._reader.target_type(root_name, nodes[0])
-        arguments = None if target is None else self._reader.argument_values(root_name, nodes[0])
-        if target is None or arguments is None:
-            return
-        if "input" in arguments:
-            self._add_payload(target.name, nodes, round_, has_added=bool(arguments["input"].get("additionalMessages")))
-        elif "id" in arguments or "ids" in arguments:
-            ids = arguments["ids"] if "ids" in arguments else [arguments["id"]]
-            self._add_lookups(target.name, ids, nodes, round_)
-        else:
-            self._add_list(None, plan_assistants, arguments, nodes, target.name, round_, {})
-
     def add_event(self, event_type: str, nodes: Sequence[FieldNode]) -> None:
-        """Add the calls of one event. The objects that come with it are loaded, as those of a page are."""
-        round_ = _Round()
-        thread = self._symbol("thread", None)
-        # If the run comes with the event, so do the objects of references that lead back to it.
-        run = self._symbol("run", None, is_listed="run" in self._reader.field_definitions(event_type))
-        for inner in self._reader.collect_fields(event_type, nodes).values():
-            name, target = inner[0].name.value, self._reader.target_type(event_type, inner[0])
-            if target is None:
-                continue
-            is_many = self._reader.is_list_field(event_type, inner[0])
-            own = run if target.name == "Run" else self._symbol(name, None, is_many=is_many, is_listed=True)
-            node_type, key_type = _NODE_TYPES_BY_NAME[target.name], _KEY_TYPES[target.name]
-            key = key_type(thread, run, own) if target.name == "RunStep" else key_type(thread, own)
-            sizes = {own: SNAPSHOT_SIZE} if is_many else {}
-            fields = self._reader.collect_fields(target.name, inner)
-            self._add_selection(node_type, key, fields, round_, sizes, is_loaded=True)
+        """Add the calls of one event. References back to the objects that come with it need no call."""
+        ids = {}
+        for name, definition in self._reader.field_definitions(event_type).items():
+            key_type = _KEY_TYPES.get(get_named_type(definition.type).name)
+            if key_type is not None:
+                is_many = is_list_type(get_nullable_type(definition.type))
+                ids[key_type._fields[-1]] = self._symbol(name, None, is_many=is_many, is_listed=True)
+        event = _StandIn(_Identity(event_type, ids), self._symbol)
+        self.add_fields(event_type, event, self._reader.collect_fields(event_type, nodes), _Round(), {})
 
-    def _add_lookups(self, type_name: str, ids: Sequence[str], nodes: Sequence[FieldNode], round_: _Round) -> None:
-        if len(ids) > MAX_IDS:
-            return
-        keys_by_type: dict[type[NodeKey], set[NodeKey]] = {}
-        for text in ids:
-            try:
-                key = read_node_id(text) if type_name == NODE_INTERFACE else read_id(KEY_TYPES[type_name], text)
-            except GatewayError:  # execution refuses this id alone
-                continue
-            keys_by_type.setdefault(type(key), set()).add(key)
-        for key_type, keys in keys_by_type.items():
-            node_type = NODE_TYPES[key_type]
-            if len(keys) == 1:
-                self._add_lookup(node_type, keys.pop(), nodes, round_, {})
-            else:
-                # One symbol for all of them, because the selection on each is the same.
-                each = self._symbol((key_type, frozenset(keys)), None, is_many=True)
-                symbolic_key = _KEY_TYPES[TYPE_NAMES[key_type]]._make([each] * len(key_type._fields))
-                self._add_lookup(node_type, symbolic_key, nodes, round_, {each: len(keys)})
-
-    def _add_lookup(
-        self, node_type: type[Any], key: Any, nodes: Sequence[FieldNode], round_: _Round, sizes: _ListSizes
-    ) -> None:
-        """Count as `references.look_up` loads: the object, unless a page proves that it exists."""
-        fields = self._reader.collect_fields(node_type.TYPE_NAME, nodes)
-        is_proved = self._add_selection(node_type, key, fields, round_, sizes, is_loaded=False)
-        if not is_proved or not _field_names(fields) <= node_type.KEY_FIELDS:
-            self._count_call((node_type, key), key, sizes)
-
-    def _add_reference(
-        self, node_type: type[Any], key: Any, nodes: Sequence[FieldNode], round_: _Round, sizes: _ListSizes
-    ) -> None:
-        """Count as `references.follow_reference` loads: nothing if the key is enough or the object came in a page."""
-        fields = self._reader.collect_fields(node_type.TYPE_NAME, nodes)
-        is_listed = isinstance(key[-1], _UnknownId) and key[-1].is_listed
-        if not is_listed and not _field_names(fields) <= node_type.KEY_FIELDS:
-            self._count_call((node_type, key), key, sizes)
-        self._add_selection(node_type, key, fields, round_, sizes, is_loaded=is_listed)
-
-    def _add_selection(
+    def add_fields(
         self,
-        node_type: type[Any],
-        key: Any,
+        type_name: str,
+        owner: Any,
         fields: GroupedFields,
         round_: _Round,
         sizes: _ListSizes,
         *,
-        is_loaded: bool,
+        is_loaded: bool = True,
     ) -> bool:
-        """Add the calls below a node. Returns whether a page among them proves that the node exists."""
-        type_name, is_proved = node_type.TYPE_NAME, False
+        """Add the calls of some fields of an object, of a part of one, or of the root (`owner` is None).
+
+        Returns whether a page among them proves that the object exists.
+        """
+        is_proved = False
         round_when_loaded = round_ if is_loaded else _Round(round_)
         for nodes in fields.values():
-            name = nodes[0].name.value
-            if (planner := node_type.LISTS.get(name)) is not None:
-                arguments = self._reader.argument_values(type_name, nodes[0])
-                target = self._reader.target_type(type_name, nodes[0])
-                if target is not None:
-                    is_proved |= self._add_list(key, planner, arguments, nodes, target.name, round_, sizes)
-            elif (reference := node_type.REFERENCES.get(name)) is not None:
-                to_type, to_key = reference(key)
-                self._add_reference(to_type, to_key, nodes, round_, sizes)
+            definition = self._reader.field_definition(type_name, nodes[0])
+            load = None if definition is None else find_load(definition)
+            if isinstance(load, ListLoad):
+                is_proved |= self._add_list(type_name, owner, load, nodes, round_, sizes)
+            elif isinstance(load, ReferenceLoad):
+                self._add_reference(load.find(owner), nodes, round_ if load.is_by_key else round_when_loaded, sizes)
+            elif isinstance(load, LookupLoad):
+                self._add_lookups(type_name, load, nodes, round_)
+            elif isinstance(load, AgainLoad) and getattr(owner, load.lacks) is True:
+                self._count_call((type(owner), owner.key), owner.key, sizes)
             else:
-                self._add_object_field(type_name, key, nodes, round_when_loaded, sizes)
+                self._add_parts(type_name, owner, load, nodes, round_when_loaded, sizes)
         return is_proved
 
-    def _add_object_field(
-        self, type_name: str, key: Any, nodes: Sequence[FieldNode], round_: _Round, sizes: _ListSizes
+    def _add_parts(
+        self, type_name: str, owner: Any, load: Any, nodes: Sequence[FieldNode], round_: _Round, sizes: _ListSizes
     ) -> None:
-        """Add the calls of a field of a loaded object: it may refer to a node, itself or in the fields below it."""
+        """Add the calls below a value that comes with its object: a part, or a node in an event or a payload."""
         target = self._reader.target_type(type_name, nodes[0])
-        if target is None:
+        for below in () if target is None else self._reader.possible_types(target):
+            place, known, own_id = _find_identity(owner)
+            known = self._reader.known_from_input(type_name, nodes[0]) if owner is None else known
+            part: Any = _StandIn(_Identity((below, place), known, own_id), self._symbol)
+            sizes_below = sizes
+            if (key_type := _KEY_TYPES.get(below)) is not None:
+                part = self._stand_in_node(key_type(*(getattr(owner, name) for name in key_type._fields)))
+                if isinstance(load, AgainLoad):
+                    setattr(part, load.lacks, True)
+                sizes_below = {**sizes, **dict.fromkeys(_lists_around(part.key[-1]), SNAPSHOT_SIZE)}
+            self.add_fields(below, part, self._reader.collect_fields(below, nodes), round_, sizes_below)
+
+    def _stand_in_node(self, key: Any) -> Any:
+        """Make a node of a key with symbols. Its wire object is a stand-in."""
+        node = NODE_TYPES[type(key)](key=key)
+        node.wire = _StandIn(_find_identity(node), self._symbol)
+        return node
+
+    def _add_lookups(self, type_name: str, load: LookupLoad, nodes: Sequence[FieldNode], round_: _Round) -> None:
+        arguments = self._reader.argument_values(type_name, nodes[0])
+        try:
+            found = load.find(None, **arguments) if arguments is not None else ()
+        except GatewayError:
             return
-        if (node_type := _NODE_TYPES_BY_NAME.get(target.name)) is not None:
-            symbol = self._symbol((type_name, nodes[0].name.value, key), key[-1])
-            key_type = _KEY_TYPES[target.name]
-            outer = (getattr(key, name) for name in key_type._fields[:-1])
-            self._add_reference(node_type, key_type(*outer, symbol), nodes, round_, sizes)
+        keys_by_type: dict[type[NodeKey], set[Any]] = {}
+        for one in [found] if isinstance(found, Lookup) else found:
+            if isinstance(one, Lookup):  # execution refuses the others alone
+                keys_by_type.setdefault(type(one.key), set()).add(one.key)
+        for key_type, keys in keys_by_type.items():
+            if len(keys) == 1:
+                self._add_lookup(keys.pop(), nodes, round_, {})
+            else:
+                # One symbol for all of them, because the selection on each is the same.
+                each = self._symbol((key_type, frozenset(keys)), None, is_many=True)
+                symbolic_key = _KEY_TYPES[TYPE_NAMES[key_type]]._make([each] * len(key_type._fields))
+                self._add_lookup(symbolic_key, nodes, round_, {each: len(keys)})
+
+    def _add_lookup(self, key: Any, nodes: Sequence[FieldNode], round_: _Round, sizes: _ListSizes) -> None:
+        """Count as execution looks up: the object, unless a page proves that it exists."""
+        node, fields, is_key_enough = self._select(key, nodes)
+        is_proved = self.add_fields(node.TYPE_NAME, node, fields, round_, sizes, is_loaded=False)
+        if not (is_proved and is_key_enough):
+            self._count_call((type(node), key), key, sizes)
+
+    def _add_reference(
+        self, found: Reference | None, nodes: Sequence[FieldNode], round_: _Round, sizes: _ListSizes
+    ) -> None:
+        """Count as execution follows a reference: nothing if the key is enough or the object came in a page."""
+        if found is None:
             return
-        for below in self._reader.possible_types(target):
-            for inner in self._reader.collect_fields(below, nodes).values():
-                self._add_object_field(below, key, inner, round_, sizes)
+        _, key = found
+        node, fields, is_key_enough = self._select(key, nodes)
+        is_listed = isinstance(key[-1], _UnknownId) and key[-1].is_listed
+        if not is_listed and not is_key_enough:
+            self._count_call((type(node), key), key, sizes)
+        self.add_fields(node.TYPE_NAME, node, fields, round_, sizes, is_loaded=is_listed)
+
+    def _select(self, key: Any, nodes: Sequence[FieldNode]) -> tuple[Any, GroupedFields, bool]:
+        """Return a node of a key, the fields that are selected on it, and whether its key is enough for them."""
+        node = self._stand_in_node(key)
+        fields = self._reader.collect_fields(node.TYPE_NAME, nodes)
+        definitions = self._reader.field_definitions(node.TYPE_NAME)
+        names = {selected[0].name.value for selected in fields.values()}
+        return node, fields, all(needs_only_key(type(node), name, definitions) for name in names)
 
     def _add_list(
         self,
-        key: Any,
-        planner: Any,
-        arguments: Mapping[str, Any] | None,
+        type_name: str,
+        owner: Any,
+        load: ListLoad,
         nodes: Sequence[FieldNode],
-        target: str,
         round_: _Round,
         sizes: _ListSizes,
     ) -> bool:
         """Add the pages of a list and the calls below its objects. Returns whether a page proves the owner."""
-        plan, separate = self._plan_list(key, planner, arguments)
-        if plan is None:
-            self._count_call(("refused", target, key), key or (None,), sizes)
+        target = self._reader.target_type(type_name, nodes[0])
+        if target is None:
             return False
-        owner = None if key is None else key[-1]
+        own_id = _find_identity(owner).own_id
+        plan, separate = self._plan_list(owner, load, self._reader.argument_values(type_name, nodes[0]))
+        if plan is None:
+            self._count_call(("refused", target.name, _find_identity(owner).place), (own_id,), sizes)
+            return False
+        if not isinstance(plan, ConnectionPlan):
+            return False
         size = plan.key.window.limit
-        place = (plan.loader, plan.key._replace(window=plan.key.window._replace(limit=0)), separate)
-        factors = tuple(sizes[each] for each in _lists_around(owner))
+        place = (plan.kind, plan.key._replace(window=plan.key.window._replace(limit=0)), separate)
+        factors = tuple(sizes[each] for each in _lists_around(own_id))
         self._count_pages(place, size, round_, factors)
         if isinstance(plan.key, MessagePageKey) and (plan.key.run_id is not None or dict(separate or ()).get("run_id")):
             walk = (place, "further", size)
             self._calls[walk] = _largest(self._calls.get(walk), (*factors, MAX_FURTHER_PAGES))
-        each = self._symbol(place, owner, is_many=True, is_listed=True)
-        node: Any = plan.make_node(SimpleNamespace(id=each))
+        each = self._symbol(place, own_id, is_many=True, is_listed=True)
+        node = self._stand_in_node(plan.make_node(SimpleNamespace(id=each)).key)
         next_round, inner_sizes = _Round(round_), {**sizes, each: size}
-        for selected in self._object_selections(target, nodes):
-            fields = self._reader.collect_fields(type(node).TYPE_NAME, selected)
-            self._add_selection(type(node), node.key, fields, next_round, inner_sizes, is_loaded=True)
-        return plan.proves_owner and plan.key.window.after is None and not separate
+        for selected in self._object_selections(target.name, nodes):
+            fields = self._reader.collect_fields(node.TYPE_NAME, selected)
+            self.add_fields(node.TYPE_NAME, node, fields, next_round, inner_sizes)
+        return plan.is_proof and not separate
 
     def _plan_list(
-        self, key: Any, planner: Any, arguments: Mapping[str, Any] | None
-    ) -> tuple[ConnectionPlan[Any] | None, tuple[tuple[str, Any], ...] | None]:
-        """Plan a list; None if execution will refuse it.
+        self, owner: Any, load: ListLoad, arguments: dict[str, Any] | None
+    ) -> tuple[Any, tuple[tuple[str, Any], ...] | None]:
+        """Plan a list, or find the value that needs no page; None if execution will refuse it.
 
-        A cursor or a run id belongs to one of many lists at most, so the planner refuses it for a key with symbols.
+        A cursor or a run id belongs to one of many lists at most, so the plan refuses it for a key with symbols.
         Such arguments are then left out of the plan and returned separately.
         """
         if arguments is None:
             return None, None
-        owner = () if key is None else (key,)
-        by_python_name = {PYTHON_ARGUMENT_NAMES.get(name, name): value for name, value in arguments.items()}
         try:
-            return planner(self._planner_context, *owner, **by_python_name), None
+            return load.plan(owner, self._limits, **arguments), None
         except GatewayError:
-            separate = tuple((name, by_python_name.pop(name, None)) for name in ("after", "before", "run_id"))
-        if key is None or not isinstance(key[-1], _UnknownId) or not any(value for _, value in separate):
+            separate = tuple((name, arguments.pop(name, None)) for name in ("after", "before", "run_id"))
+        if not isinstance(_find_identity(owner).own_id, _UnknownId) or not any(value for _, value in separate):
             return None, None
         try:
-            return planner(self._planner_context, *owner, **by_python_name), separate
+            return load.plan(owner, self._limits, **arguments), separate
         except GatewayError:
             return None, None
 
     def _object_selections(self, target: str, nodes: Sequence[FieldNode]) -> list[Sequence[FieldNode]]:
         """Find the selections on the objects of a list: in `nodes`, in `edges { node }`, or in the field itself."""
-        if target in _NODE_TYPES_BY_NAME:
+        if target in _KEY_TYPES:
             return [nodes]
         selections: list[Sequence[FieldNode]] = []
         for inner in self._reader.collect_fields(target, nodes).values():
@@ -333,30 +351,9 @@ class _CallCounter:
                 selections += self._object_selections(below.name, inner)
         return selections
 
-    def _add_payload(self, payload: str, nodes: Sequence[FieldNode], round_: _Round, *, has_added: bool) -> None:
-        """Add the calls below a mutation's payload: its own object is loaded, the objects it refers to are not."""
-        thread, own = self._symbol((payload, "thread"), None), self._symbol((payload, "own"), None)
-        for inner in self._reader.collect_fields(payload, nodes).values():
-            target = self._reader.target_type(payload, inner[0])
-            definition = self._reader.field_definition(payload, inner[0])
-            if target is None or definition is None:
-                continue
-            if self._reader.is_list_field(payload, inner[0]):
-                if has_added:
-                    self._add_list(
-                        _KEY_TYPES["Thread"](thread), plan_newest_messages, {}, inner, target.name, round_, {}
-                    )
-                continue
-            node_type, key_type = _NODE_TYPES_BY_NAME[target.name], _KEY_TYPES[target.name]
-            parts = (thread,) if key_type is ThreadKey else (own,) if key_type is AssistantKey else (thread, own)
-            key = key_type._make(parts)
-            if definition.extensions["strawberry-definition"].base_resolver is None:
-                fields = self._reader.collect_fields(target.name, inner)
-                self._add_selection(node_type, key, fields, round_, {}, is_loaded=True)
-            else:
-                self._add_reference(node_type, key, inner, round_, {})
-
-    def _symbol(self, identity: object, owner: object, *, is_many: bool = False, is_listed: bool = False) -> _UnknownId:
+    def _symbol(
+        self, identity: object, owner: object = None, *, is_many: bool = False, is_listed: bool = False
+    ) -> _UnknownId:
         if identity not in self._symbols:
             self._symbols[identity] = _UnknownId(owner, is_many=is_many, is_listed=is_listed)
         return self._symbols[identity]
@@ -393,7 +390,3 @@ def _count_first_pages(rounds: Mapping[_Round, tuple[int, _Factors]]) -> int:
         else:
             loaded[size] = _largest(loaded.get(size), factors)
     return sum(map(prod, loaded.values()))
-
-
-def _field_names(fields: GroupedFields) -> set[str]:
-    return {nodes[0].name.value for nodes in fields.values()}

@@ -88,9 +88,10 @@ class EventSelection:
         return response
 
     async def _execute(self, event: RunEvent, context: Context) -> ExecutionResult:
-        prime_loaders(event.change, self._thread_id, context.loaders)
+        typed = self._event_from_log(event)
+        prime_loaders(typed, context.loaders)
         # An executor remembers the fields that it has collected. One executor for all events would grow without end.
-        executor = self._executor_parts.new_executor(self._event_from_log(event), context)
+        executor = self._executor_parts.new_executor(typed, context)
         result: Any = executor.execute_operation(serially=False)
         done: ExecutionResult = await result if executor.is_awaitable(result) else result
         return done

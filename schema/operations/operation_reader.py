@@ -33,6 +33,7 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues
 
+from schema.engine.direct_calls import python_class, python_names
 from schema.engine.selection import has_variable
 
 NODE_INTERFACE = "Node"
@@ -135,15 +136,26 @@ class OperationReader:
         return (composite.name,)
 
     def argument_values(self, type_name: str, field: FieldNode) -> dict[str, Any] | None:
-        """Coerce the arguments of a field as execution will; None if execution will refuse them."""
+        """Coerce the arguments of a field, by their Python names; None if execution will refuse them."""
         definition = self.field_definition(type_name, field)
         if definition is None:
             return None
         self._note_variables(field.arguments)
         try:
-            return get_argument_values(definition, field, self._variables)
+            values = get_argument_values(definition, field, self._variables)
         except GraphQLError:
             return None
+        names = python_names(definition)
+        return {names.get(name, name): value for name, value in values.items()}
+
+    def known_from_input(self, type_name: str, field: FieldNode) -> Mapping[str, Any]:
+        """Return the attributes of a payload that are known from the mutation's input (`Payload.FROM_INPUT`)."""
+        target = self.target_type(type_name, field)
+        payload = python_class(target) if isinstance(target, GraphQLObjectType) else None
+        from_input: Mapping[str, str] = getattr(payload, "FROM_INPUT", {})
+        arguments = self.argument_values(type_name, field) if from_input else None
+        values = {} if arguments is None else arguments["input"]
+        return {attribute: values.get(name) for attribute, name in from_input.items()}
 
     def fragment_applies(self, condition: str, type_name: str) -> bool:
         """Whether a fragment on the type `condition` applies to an object type."""

@@ -80,13 +80,13 @@ class _BoundsFinder:
             return UpperBounds(calls=2 if type_name == MUTATION else 0)
         calls, objects = self._below(target, field)
         if type_name == MUTATION:
-            # One write, and at most one read before it.
+            # One write, and at most one read before it or after it.
             return UpperBounds(2 + calls, objects)
         # Coercing arguments takes longer than everything else here, so only the fields that need them do it.
         if target.name.endswith("Connection"):
             arguments = self._reader.argument_values(type_name, field) or {}
             size = self._page_size(arguments)
-            is_of_run = arguments.get("runId") is not None or (type_name, field.name.value) == ("Run", "messages")
+            is_of_run = arguments.get("run_id") is not None or (type_name, field.name.value) == ("Run", "messages")
             pages = -(-size // UPSTREAM_PAGE_SIZE) + (MAX_FURTHER_PAGES if is_of_run else 0)
             return UpperBounds(pages + size * calls, size * objects)
         if not self._reader.is_node(target):

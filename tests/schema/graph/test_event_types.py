@@ -188,8 +188,8 @@ async def test_a_deeper_selection_is_loaded_in_as_few_calls_as_below_any_list() 
 async def test_loaders_are_primed_with_the_objects_own_keys() -> None:
     loaders = Loaders(FakeThreadsApi())
     for change in (MessageCreatedChange(message("msg_1")), MessageFinishedChange(message("msg_2")), LaggedChange(1)):
-        prime_loaders(change, "thread_1", loaders)
-    prime_loaders(StatusChange(run("run_1")), "thread_1", loaders)
+        prime_loaders(thread_event_from_log(run_event(change), ThreadKey("thread_1")), loaders)
+    prime_loaders(run_event_from_log(run_event(StatusChange(run("run_1"))), RUN_KEY), loaders)
     assert loaders.objects(MESSAGES).peek(MessageKey("thread_1", "msg_1")) == message("msg_1")
     assert loaders.objects(MESSAGES).peek(MessageKey("thread_1", "msg_2")) == message("msg_2")
     assert loaders.objects(RUNS).peek(RUN_KEY) == run("run_1")

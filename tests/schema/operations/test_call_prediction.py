@@ -228,6 +228,19 @@ def test_every_mutation_counts_its_write(name: str) -> None:
     assert predict(document) == (2 if name.startswith("submitTool") else 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "selection", "calls"),
+    [
+        ("updateMessage", "message { metadata }", 1),
+        ("updateMessage", "message { attachments { fileId } again: attachments { tools } }", 2),
+        ("createMessage", "message { attachments { fileId } }", 1),
+    ],
+)
+def test_attachments_that_the_answer_to_a_change_lacks_are_one_more_call(name: str, selection: str, calls: int) -> None:
+    input_type = str(CORE.mutation_type.fields[name].args["input"].type).rstrip("!")
+    assert predict(f"mutation ($in: {input_type}) {{ {name}(input: $in) {{ {selection} }} }}") == calls
+
+
 @examples(200)
 @given(document=operations(), seed=st.integers(0, 30))
 async def test_no_operation_makes_more_calls_than_predicted(document: str, seed: int) -> None:
