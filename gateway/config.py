@@ -23,6 +23,8 @@ from gateway.setting_checks import (
     normalise_origins,
     normalise_upstream_url,
 )
+from schema.contract import cost
+from schema.contract.paging import PagingLimits
 
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 Profile: TypeAlias = Literal["development", "production"]
@@ -100,22 +102,28 @@ class Settings(BaseSettings):
     )
     gateway_max_body_bytes: Bytes = Field(default=1 << 20, description="Largest request body.")
     gateway_body_timeout_seconds: Seconds = Field(default=10.0, description="How long a request body may take.")
-    gateway_max_page_size: Count = Field(default=1000, description="Largest `first` or `last` of a connection.")
-    gateway_max_query_depth: Count = Field(default=30, description="Deepest nesting of fields in an operation.")
+    gateway_max_page_size: Count = Field(
+        default=PagingLimits().max_page_size, description="Largest `first` or `last` of a connection."
+    )
+    gateway_max_query_depth: Count = Field(
+        default=cost.DEFAULT_MAX_DEPTH, description="Deepest nesting of fields in an operation."
+    )
     gateway_max_query_tokens: Annotated[int, _expects("an integer from 1 to 1000000", ge=1, le=1_000_000)] = Field(
-        default=2_000, description="Most lexical tokens in a document."
+        default=cost.DEFAULT_MAX_TOKENS, description="Most lexical tokens in a document."
     )
     gateway_max_upstream_calls: Annotated[int, _expects("an integer from 1 to 1000000", ge=1, le=1_000_000)] = Field(
-        default=1_000, description="Most upstream calls that an operation may be predicted to make."
+        default=cost.DEFAULT_MAX_CALLS, description="Most upstream calls that an operation may be predicted to make."
     )
     gateway_query_timeout_seconds: Seconds = Field(
         default=120.0, description="How long a query may take as a whole, or one event of a subscription."
     )
     gateway_max_objects: LargeCount = Field(
-        default=20_000, description="Most objects that the response to an operation may be predicted to show."
+        default=cost.DEFAULT_MAX_OBJECTS,
+        description="Most objects that the response to an operation may be predicted to show.",
     )
     gateway_max_answer_bytes: Bytes = Field(
-        default=32 << 20, description="Largest response to an operation, or to one event of a subscription, about."
+        default=cost.DEFAULT_MAX_ANSWER_BYTES,
+        description="Largest response to an operation, or to one event of a subscription, about.",
     )
     gateway_run_lease_seconds: Seconds = Field(
         default=3.0,
@@ -274,6 +282,9 @@ class Settings(BaseSettings):
         value: bool | None = getattr(self, name)
         return self.gateway_profile == "development" if value is None else value
 
+
+DEFAULTS = Settings.model_construct()
+"""The defaults, for whatever is made without settings."""
 
 GATEWAY_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("gateway_"))
 UPSTREAM_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("upstream_"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graphql import ValidationRule
 
+from schema.contract import cost
 from schema.graph.mutations import Mutation
 from schema.graph.nodes import NODE_TYPES
 from schema.graph.queries import Query
@@ -16,11 +17,11 @@ from schema.operations.operation_budget import OperationBudget
 
 def build_schema(
     *,
-    max_depth: int = 30,
-    max_tokens: int = 2_000,
+    max_depth: int = cost.DEFAULT_MAX_DEPTH,
+    max_tokens: int = cost.DEFAULT_MAX_TOKENS,
     max_selections: int | None = None,
-    max_upstream_calls: int = 1_000,
-    max_objects: int = 20_000,
+    max_upstream_calls: int = cost.DEFAULT_MAX_CALLS,
+    max_objects: int = cost.DEFAULT_MAX_OBJECTS,
     allows_introspection: bool = True,
     hide_suggestions: bool = False,
 ) -> GatewaySchema:

@@ -15,6 +15,7 @@ from gateway.cache.redis_store import RedisVersionStore
 from gateway.cache.response_cache import ResponseCache
 from gateway.cache.single_flight import SingleFlight
 from gateway.cache.version_store import LocalVersionStore, VersionStore
+from gateway.config import DEFAULTS
 
 _RESPONSE_MEMORY_DIVISOR = 8
 """The response cache gets one part in so many of the memory."""
@@ -29,11 +30,11 @@ class CacheOptions:
     processes.
     """
 
-    enabled: bool = True
-    memory_bytes: int = 64 << 20
+    enabled: bool = DEFAULTS.gateway_cache
+    memory_bytes: int = DEFAULTS.gateway_cache_bytes
     redis_url: str | None = None
-    redis_cluster: bool = False
-    redis_deadline_seconds: float = 0.05
+    redis_cluster: bool = DEFAULTS.redis_cluster
+    redis_deadline_seconds: float = DEFAULTS.redis_deadline_seconds
 
 
 class SharedCache:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from gateway.background_tasks import wait_for_first
+from gateway.config import DEFAULTS
 from gateway.run_log.poll_timing import PollIntervals
 from gateway.run_log.replay_buffer import ReplayBufferLimits
 
@@ -27,7 +28,7 @@ class RunLogOptions:
     mirror: ReplayBufferLimits = field(default_factory=ReplayBufferLimits)
     poll_intervals: PollIntervals = field(default_factory=PollIntervals)
     snapshot_every_entries: int = 1_000
-    polls_per_second: float = 50.0
+    polls_per_second: float = DEFAULTS.gateway_run_polls_per_second
     poll_burst: int = 20
     open_seconds: float = 30.0
     follow_seconds: float = 1.0

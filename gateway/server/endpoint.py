@@ -14,12 +14,7 @@ from strawberry.types.graphql import OperationType
 
 from gateway.identity.credentials import CredentialPolicy, CredentialRefusedError, decide_credential
 from gateway.identity.principal import Principal, UpstreamIdentity
-from gateway.server.documents.document_policy import DocumentPolicy
-from gateway.server.documents.trusted_documents import DocumentRefusedError
-from gateway.server.http.graphql_request import ParsedRequest
-from gateway.server.http.graphql_response import error_body, error_response, result_body, result_response
-from gateway.server.http.held_bytes import HeldRequest, UnfinishedBytes
-from gateway.server.http.media_types import (
+from gateway.media_types import (
     EVENT_STREAM,
     GRAPHQL_RESPONSE,
     HTML,
@@ -27,6 +22,11 @@ from gateway.server.http.media_types import (
     accepts_event_stream,
     choose_response_type,
 )
+from gateway.server.documents.document_policy import DocumentPolicy
+from gateway.server.documents.trusted_documents import DocumentRefusedError
+from gateway.server.http.graphql_request import ParsedRequest
+from gateway.server.http.graphql_response import error_body, error_response, result_body, result_response
+from gateway.server.http.held_bytes import HeldRequest, UnfinishedBytes
 from gateway.server.http.operation_runner import OperationRunner, OperationStoppedError, OperationTasks
 from gateway.server.http.refusals import (
     Refusal,

@@ -11,6 +11,7 @@ import orjson
 from aiohttp import web
 
 from gateway.background_tasks import end_tasks
+from gateway.media_types import JSON
 from schema.contract.errors import GatewayError
 
 HEALTH_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -95,7 +96,7 @@ def health_routes(probe: ReadinessProbe) -> list[web.RouteDef]:
 
 
 def _json_response(status: int, body: dict[str, object]) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json", headers=HEALTH_HEADERS)
+    return web.Response(body=orjson.dumps(body), status=status, content_type=JSON, headers=HEALTH_HEADERS)
 
 
 def _not_ready(reason: str) -> Readiness:

@@ -9,6 +9,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from gateway.media_types import JSON
 from gateway.upstream.connection_pool import SendState, UpstreamPool
 from gateway.upstream.reply_outcome import UpstreamReply, outcome_from_reply
 from gateway.upstream.reply_readers import ReplyReader
@@ -48,7 +49,7 @@ class CallSender:
         self.credential = credential
         self.on_status = on_status
         self.headers = pool.headers_for(credential)
-        self.headers_with_body = CIMultiDict({**self.headers, "Content-Type": "application/json"})
+        self.headers_with_body = CIMultiDict({**self.headers, "Content-Type": JSON})
 
     def prepare_call(self, operation: RestOperation[KeyT, ValueT], key: KeyT) -> UpstreamCall[KeyT, ValueT]:
         """Build the call of an operation for a key.

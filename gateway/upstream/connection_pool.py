@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.background_tasks import BackgroundTasks
+from gateway.media_types import JSON
 from gateway.upstream.call_admission import CallAdmission
 from gateway.upstream.caller_slots import SlotsByCaller
 from gateway.upstream.fair_share import FairShare
@@ -197,7 +198,7 @@ def _new_session(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=timeout,
-        headers={"Accept": "application/json", "User-Agent": USER_AGENT},
+        headers={"Accept": JSON, "User-Agent": USER_AGENT},
         **options,
     )
     # After a lost connection, aiohttp sends a GET or a DELETE again by itself, and the caller does not see it. Here

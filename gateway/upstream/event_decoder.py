@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
+from gateway.media_types import JSON
 from gateway.upstream.error_replies import parse_error_body
-from gateway.upstream.reply_readers import UnexpectedReplyError, check_id, decode_kind
+from gateway.upstream.reply_readers import BYTE_ORDER_MARK, UnexpectedReplyError, check_id, decode_kind
 from gateway.upstream.safe_text import safe_text
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_streams import StreamEvent
@@ -29,7 +30,6 @@ MAX_DELTA_DEPTH = 100
 
 _EVENTS_OF_OBJECTS = TERMINAL_STATUSES | {"created", "queued", "in_progress", "requires_action", "cancelling"}
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DONE = b"[DONE]"
 _DECODERS: dict[str, TolerantDecoder[Any]] = {
     "thread": TolerantDecoder(ThreadObject, "thread"),
@@ -197,7 +197,7 @@ def _kind_from_event_name(name: str, *, is_named: bool) -> str:
 
 
 def _reported_error(data: bytes, credential: str | None) -> GatewayError:
-    message = safe_text(parse_error_body("application/json", data).message or "", credential)
+    message = safe_text(parse_error_body(JSON, data).message or "", credential)
     return GatewayError(ErrorCode.UPSTREAM_FAILED, message or "The upstream reported an error in the stream.")
 
 

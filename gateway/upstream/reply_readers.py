@@ -20,7 +20,7 @@ from schema.contract.tolerant_decoder import TolerantDecoder
 from schema.contract.wire import Page, Timestamp
 
 MAX_EXCERPT_LENGTH = 80
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MISSPELT_METADATA = b'"metadata_"'
 _KINDS = frozenset(
     {"assistant", "list", "error", "thread", "thread.message", "thread.message.file", "thread.run", "thread.run.step"}
@@ -140,7 +140,7 @@ class DeletionReader:
             return
         expected = f"that the {self.kind} with id '{key[-1]}' is deleted"
         try:
-            parsed = json.decode(body.removeprefix(_BYTE_ORDER_MARK))
+            parsed = json.decode(body.removeprefix(BYTE_ORDER_MARK))
         except (DecodeError, RecursionError):
             raise UnexpectedReplyError(expected, f"what is not JSON: {_excerpt(body)}") from None
         if not isinstance(parsed, dict):
@@ -258,11 +258,11 @@ def check_thread(wire: WireObject, thread_id: str) -> None:
 
 def _count_items(body: bytes) -> int:
     """Count the items of a list as they were sent, with those that cannot be read."""
-    return len(_ITEMS.decode(body.removeprefix(_BYTE_ORDER_MARK)).data)
+    return len(_ITEMS.decode(body.removeprefix(BYTE_ORDER_MARK)).data)
 
 
 def _decode(decoder: TolerantDecoder[ValueT], body: bytes, expected: str, *, within_data: bool) -> ValueT:
-    body = body.removeprefix(_BYTE_ORDER_MARK)
+    body = body.removeprefix(BYTE_ORDER_MARK)
     try:
         if _MISSPELT_METADATA in body:
             body = json.encode(_each_object(json.decode(body), _with_metadata, within_data=within_data))

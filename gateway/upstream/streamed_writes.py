@@ -8,8 +8,10 @@ from typing import TypeVar
 import aiohttp
 from multidict import CIMultiDict
 
+from gateway.media_types import EVENT_STREAM, JSON
 from gateway.upstream.call_sender import CallSender, UpstreamCall
-from gateway.upstream.event_decoder import BYTE_ORDER_MARK, parse_event
+from gateway.upstream.event_decoder import parse_event
+from gateway.upstream.reply_readers import BYTE_ORDER_MARK
 from gateway.upstream.retry import CallFailure
 from gateway.upstream.run_stream import UpstreamRunStream
 from gateway.upstream.transport_failures import BodyTooLargeError, read_body
@@ -19,8 +21,7 @@ from schema.contract.wire import RunObject
 
 KeyT = TypeVar("KeyT")
 
-EVENT_STREAM = "text/event-stream"
-_ACCEPTED = f"{EVENT_STREAM}, application/json"
+_ACCEPTED = f"{EVENT_STREAM}, {JSON}"
 """An error is JSON. A strict server answers 406 to a request that accepts only streams."""
 
 _LINE_BEGINNINGS = (b":", b"data:", b"event:", b"id:", b"retry:")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from yarl import URL
 
+from gateway.config import DEFAULTS
 from gateway.upstream.dialects import DIALECTS, Dialect, DialectName
 
 MAX_TRACKED_CALLERS = 1000
@@ -23,18 +24,18 @@ class UpstreamOptions:
     """
 
     base_url: str
-    dialect_name: DialectName = "openai-v2"
+    dialect_name: DialectName = DEFAULTS.upstream_dialect
     api_version: str | None = None
     organization: str | None = None
     project: str | None = None
-    pool_size: int = 300
-    connect_timeout_seconds: float = 5.0
-    timeout_seconds: float = 30.0
-    max_concurrency_per_operation: int = 64
-    max_concurrency_per_principal: int = 100
-    max_response_bytes: int = 64 * 1024 * 1024
-    max_streams: int = 1000
-    stream_idle_seconds: float = 60.0
+    pool_size: int = DEFAULTS.upstream_pool_size
+    connect_timeout_seconds: float = DEFAULTS.upstream_connect_timeout_seconds
+    timeout_seconds: float = DEFAULTS.upstream_timeout_seconds
+    max_concurrency_per_operation: int = DEFAULTS.upstream_concurrency
+    max_concurrency_per_principal: int = DEFAULTS.upstream_concurrency_per_principal
+    max_response_bytes: int = DEFAULTS.upstream_max_response_bytes
+    max_streams: int = DEFAULTS.upstream_max_streams
+    stream_idle_seconds: float = DEFAULTS.upstream_stream_idle_seconds
 
     def __post_init__(self) -> None:
         url = URL(self.base_url)

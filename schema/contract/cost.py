@@ -1,4 +1,4 @@
-"""The cost of one operation: its upstream calls as time spans, and the calls that a cache saved."""
+"""The cost of one operation, and its limits: its upstream calls as time spans, and the calls that a cache saved."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+DEFAULT_MAX_DEPTH = 30
+DEFAULT_MAX_TOKENS = 2_000
+DEFAULT_MAX_CALLS = 1_000
+DEFAULT_MAX_OBJECTS = 20_000
+DEFAULT_MAX_ANSWER_BYTES = 32 << 20
+"""The limits of an operation without settings; the settings have the same defaults."""
 
 
 class Span(NamedTuple):

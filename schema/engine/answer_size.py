@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from schema.contract.cost import DEFAULT_MAX_ANSWER_BYTES
 from schema.contract.errors import ErrorCode, GatewayError
-
-DEFAULT_MAX_BYTES = 32 << 20
 
 ERROR_BYTES = 300
 """The counted bytes of an error: its message, path, locations and extensions."""
@@ -36,7 +35,7 @@ class AnswerSize:
 
     __slots__ = ("byte_count", "max_bytes", "object_count")
 
-    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(self, max_bytes: int = DEFAULT_MAX_ANSWER_BYTES) -> None:
         """Start with an empty response."""
         self.byte_count = 0
         self.object_count = 0

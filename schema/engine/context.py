@@ -6,9 +6,10 @@ from typing import Any, TypeAlias
 
 import strawberry
 
+from schema.contract.cost import DEFAULT_MAX_ANSWER_BYTES
 from schema.contract.paging import PagingLimits
 from schema.contract.ports import Capabilities, RunEvents, ThreadsApi
-from schema.engine.answer_size import DEFAULT_MAX_BYTES, AnswerSize
+from schema.engine.answer_size import AnswerSize
 from schema.engine.loaders import Loaders
 
 
@@ -24,7 +25,7 @@ class Context:
         limits: PagingLimits | None = None,
         *,
         deadline_seconds: float = 60.0,
-        max_answer_bytes: int = DEFAULT_MAX_BYTES,
+        max_answer_bytes: int = DEFAULT_MAX_ANSWER_BYTES,
         reports_cost: bool = False,
         events: RunEvents | None = None,
         resume_after: str | None = None,

@@ -8,6 +8,7 @@ from typing import Any, cast
 from graphql import GraphQLError
 from graphql.execution import Executor
 
+from schema.contract.cost import DEFAULT_MAX_CALLS, DEFAULT_MAX_OBJECTS
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.context import Context
 from schema.engine.executor import CompiledExecutor
@@ -20,8 +21,8 @@ from schema.operations.upper_bounds import QUERY, UpperBounds, find_upper_bounds
 class OperationBudget:
     """The most upstream calls, and the most objects in the response, that an operation may be predicted to need."""
 
-    max_calls: int = 1_000
-    max_objects: int = 20_000
+    max_calls: int = DEFAULT_MAX_CALLS
+    max_objects: int = DEFAULT_MAX_OBJECTS
 
 
 def find_bounds(context: Context, executor: Executor[Any]) -> UpperBounds:

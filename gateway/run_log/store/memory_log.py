@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import msgspec
 
+from gateway.config import DEFAULTS
 from gateway.run_log.store.event_log import (
     Draft,
     LeaseLostError,
@@ -71,10 +72,10 @@ class MemoryLog:
         *,
         now: Callable[[], float] = time.monotonic,
         now_seconds: Callable[[], float] = time.time,
-        lease_seconds: float = 3.0,
-        max_entries: int = 10_000,
-        max_bytes: int = 64 << 20,
-        retention_seconds: float = 3600.0,
+        lease_seconds: float = DEFAULTS.gateway_run_lease_seconds,
+        max_entries: int = DEFAULTS.gateway_run_log_entries,
+        max_bytes: int = DEFAULTS.gateway_run_log_bytes,
+        retention_seconds: float = DEFAULTS.gateway_run_log_seconds,
     ) -> None:
         self._now = now
         self._now_seconds = now_seconds

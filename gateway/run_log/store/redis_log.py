@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
+from gateway.config import DEFAULTS
 from gateway.redis.value_codec import UnencodableValueError
 from gateway.run_log.store import event_codec
 from gateway.run_log.store.event_log import (
@@ -54,11 +55,11 @@ class RedisLog:
         self,
         url: str,
         *,
-        cluster: bool = False,
+        cluster: bool = DEFAULTS.redis_cluster,
         deadline_seconds: float = 0.25,
-        lease_seconds: float = 3.0,
-        max_entries: int = 10_000,
-        retention_seconds: float = 3600.0,
+        lease_seconds: float = DEFAULTS.gateway_run_lease_seconds,
+        max_entries: int = DEFAULTS.gateway_run_log_entries,
+        retention_seconds: float = DEFAULTS.gateway_run_log_seconds,
         now_seconds: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:

@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 from strawberry.types.execution import ExecutionResult
 
-from gateway.server.http.media_types import GRAPHQL_RESPONSE, JSON
+from gateway.media_types import GRAPHQL_RESPONSE, JSON
 from gateway.server.http.sliced_encoding import encode_value
 from schema.contract.errors import ErrorCode, GatewayError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from gateway.server.http.media_types import EVENT_STREAM
+from gateway.media_types import EVENT_STREAM
 from schema.contract.errors import ErrorCode, GatewayError, format_value
 
 

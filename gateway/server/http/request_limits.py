@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gateway.config import DEFAULTS
+from schema.contract.cost import DEFAULT_MAX_ANSWER_BYTES
 from schema.contract.paging import PagingLimits
-from schema.engine.answer_size import DEFAULT_MAX_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +18,13 @@ class SubscriptionLimits:
     within one and a half times `heartbeat_seconds`.
     """
 
-    max_sockets: int = 10_000
-    max_uninitialised_sockets: int = 1_000
-    socket_init_seconds: float = 3.0
-    max_operations_per_socket: int = 100
-    max_subscriptions_per_principal: int = 10_000
-    heartbeat_seconds: float = 15.0
-    stalled_client_seconds: float = 60.0
+    max_sockets: int = DEFAULTS.gateway_max_sockets
+    max_uninitialised_sockets: int = DEFAULTS.gateway_max_uninitialised_sockets
+    socket_init_seconds: float = DEFAULTS.gateway_socket_init_seconds
+    max_operations_per_socket: int = DEFAULTS.gateway_max_operations_per_socket
+    max_subscriptions_per_principal: int = DEFAULTS.gateway_max_subscriptions_per_principal
+    heartbeat_seconds: float = DEFAULTS.gateway_heartbeat_seconds
+    stalled_client_seconds: float = DEFAULTS.gateway_stalled_client_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,10 @@ class RequestLimits:
     limits of long-lived connections.
     """
 
-    max_body_bytes: int = 1 << 20
-    body_timeout_seconds: float = 10.0
+    max_body_bytes: int = DEFAULTS.gateway_max_body_bytes
+    body_timeout_seconds: float = DEFAULTS.gateway_body_timeout_seconds
     load_deadline_seconds: float = 60.0
-    query_timeout_seconds: float = 120.0
-    max_answer_bytes: int = DEFAULT_MAX_BYTES
+    query_timeout_seconds: float = DEFAULTS.gateway_query_timeout_seconds
+    max_answer_bytes: int = DEFAULT_MAX_ANSWER_BYTES
     paging: PagingLimits = field(default_factory=PagingLimits)
     subscriptions: SubscriptionLimits = field(default_factory=SubscriptionLimits)

@@ -10,11 +10,11 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.identity.credentials import Caller
+from gateway.media_types import JSON, content_type_fault
 from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.documents.trusted_documents import DocumentRefusedError
 from gateway.server.http.graphql_request import GraphQLRequest, request_from_body, request_from_query_string
 from gateway.server.http.held_bytes import HeldRequest
-from gateway.server.http.media_types import JSON, content_type_fault
 from gateway.server.http.refusals import (
     Refusal,
     body_size_refusal,

@@ -15,9 +15,9 @@ from aiohttp import web
 from aiohttp.http import StreamWriter
 
 from gateway.identity.principal import Principal
+from gateway.media_types import EVENT_STREAM
 from gateway.server.http.graphql_request import ParsedRequest
 from gateway.server.http.graphql_response import RESPONSE_HEADERS, encode_json, error_body
-from gateway.server.http.media_types import EVENT_STREAM
 from gateway.server.http.refusals import Refusal
 from gateway.server.live.back_pressure import BackPressure
 from gateway.server.live.expiry_timer import ExpiryTimer, expired_error

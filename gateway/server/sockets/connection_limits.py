@@ -6,6 +6,8 @@ import resource
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gateway.config import DEFAULTS
+
 MIN_PLAIN_CONNECTIONS = 1_000
 """Connections beside those for WebSockets and event streams, if files suffice."""
 
@@ -29,7 +31,7 @@ class ConnectionLimits:
     max_connections: int = 20_000
     header_seconds: float = 5.0
     idle_seconds: float = 75.0
-    stalled_client_seconds: float = 60.0
+    stalled_client_seconds: float = DEFAULTS.gateway_stalled_client_seconds
     max_unread_bytes: int = 256 << 20
 
 

@@ -5,8 +5,8 @@ from aiohttp import web
 from graphql import GraphQLError
 from strawberry.types.execution import ExecutionResult
 
+from gateway.media_types import GRAPHQL_RESPONSE, JSON
 from gateway.server.http.graphql_response import error_response, json_response, result_response
-from gateway.server.http.media_types import GRAPHQL_RESPONSE, JSON
 from schema.contract.errors import ErrorCode, GatewayError
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.server.http.media_types import (
+from gateway.media_types import (
     EVENT_STREAM,
     GRAPHQL_RESPONSE,
     HTML,
