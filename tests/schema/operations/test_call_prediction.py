@@ -68,7 +68,7 @@ THREAD = '{ thread(id: "thread_1") { %s } }'
         (THREAD % "metadata messages { nodes { text } }", 2),
         (THREAD % "id messages { nodes { text } } runs { nodes { status } }", 2),
         (THREAD % "activeRun { status } runs(last: 5) { nodes { status } }", 1),
-        (THREAD % "__typename id upstreamId activeRun { id } messages { nodes { id } } runs { nodes { id } }", 2),
+        (THREAD % "__typename id upstreamId activeRun { id } messages { nodes { id } } runs { nodes { id } }", 3),
         ('{ threadsByIds(ids: ["x", "no id", "y"]) { metadata runs { nodes { id } } } }', 4),
         ('{ thread(id: "no id") { metadata } }', 0),
         (f'{{ run(id: "{RUN}") {{ id messages {{ nodes {{ text }} }} }} }}', 2 + 4),
