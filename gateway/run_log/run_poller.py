@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gateway.run_log.poll_diff import diff_poll
 from gateway.run_log.poller import FATAL_CODES, PollDiff, single_result
 from gateway.run_log.run_state import RunState
-from schema.contract.errors import GatewayError
+from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.kinds import MESSAGES, RUN_STEPS, RUNS, MessagePageKey, RunStepPageKey
 from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
@@ -89,7 +89,8 @@ class RunPoller:
             window = Window(UPSTREAM_PAGE_SIZE, "asc", found[-1].id if found else None)
             (page,) = await api.list(RUN_STEPS, [RunStepPageKey(*self._key, window)])
             if isinstance(page, GatewayError):
-                return page
+                # A server that cannot list steps has none that a reader could miss.
+                return found if page.code is ErrorCode.UNSUPPORTED_BY_UPSTREAM else page
             found += page.data
             if not page.has_more or not page.data:
                 break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
@@ -50,20 +50,30 @@ class RunState:
         return self.run is not None and is_terminal(self.run.status)
 
     @property
-    def has_output(self) -> bool:
-        """Whether any step or message of the run is known."""
-        return bool(self._steps or self._messages)
-
-    @property
     def is_fully_streamed(self) -> bool:
         """Whether the run waits for its caller and all that it did until then came from streams."""
-        return self._is_streamed_so_far and self.run is not None and self.run.status == "requires_action"
+        waits = self.run is not None and self.run.status == "requires_action"
+        return self._is_streamed_so_far and waits and any(self._open_steps())
 
     @property
     def is_settled(self) -> bool:
         """Whether no step and no message is in progress."""
-        open_steps = (step for step in self._steps.values() if step.status not in FINAL_STEP_STATUSES)
-        return not any(open_steps) and self._messages.keys() <= self._finished_message_ids
+        return not any(self._open_steps()) and self._messages.keys() <= self._finished_message_ids
+
+    def has_all_output(self, run: RunObject) -> bool:
+        """Return whether all that a run wrote is known, as far as its final object `run` and its steps show.
+
+        Each message belongs to a step. A run that failed or was stopped may have written nothing.
+        """
+        named = {name for step in self._steps.values() if (name := _created_message_id(step)) is not None}
+        if not self.is_settled or self._messages.keys() != named:
+            return False
+        if run.status == "completed":
+            return bool(named)
+        return bool(self._steps) or not (run.status == "incomplete" or _has_written_tokens(run))
+
+    def _open_steps(self) -> Iterator[RunStepObject]:
+        return (step for step in self._steps.values() if step.status not in FINAL_STEP_STATUSES)
 
     def step(self, step_id: str) -> RunStepObject | None:
         """Return a step with its partial tool calls."""
@@ -214,13 +224,20 @@ class RunState:
 
 def message_ids_from_completed_steps(steps: Iterable[RunStepObject]) -> frozenset[str]:
     """Return the ids of the messages whose step is completed."""
-    found = set()
-    for step in steps:
-        if step.status == "completed" and step.type in {"message_creation", ""}:
-            details = _DETAILS.decode_part(step.step_details)
-            if details is not None and details.message_creation is not None:
-                found.add(details.message_creation.message_id)
-    return frozenset(found)
+    created = (_created_message_id(step) for step in steps if step.status == "completed")
+    return frozenset(message_id for message_id in created if message_id is not None)
+
+
+def _created_message_id(step: RunStepObject) -> str | None:
+    """Return the id of the message that a step writes."""
+    if step.type not in {"message_creation", ""}:
+        return None
+    details = _DETAILS.decode_part(step.step_details)
+    return None if details is None or details.message_creation is None else details.message_creation.message_id
+
+
+def _has_written_tokens(run: RunObject) -> bool:
+    return isinstance(run.usage, dict) and bool(run.usage.get("completion_tokens"))
 
 
 def is_message_finished(message: MessageObject, run: RunObject, completed: Collection[str]) -> bool:

@@ -8,6 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum, auto
 
+import msgspec
+
 from gateway.run_log.follow_session import FollowSession
 from gateway.run_log.log_writer import LogWriter, LogWriterFactory
 from gateway.run_log.run_state import RunState
@@ -17,7 +19,7 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.run_events import Change, FaultChange, Provenance, SnapshotChange, StatusChange
 from schema.contract.run_streams import RunStream, StreamEvent
-from schema.contract.statuses import FINAL_STEP_STATUSES, is_terminal
+from schema.contract.statuses import is_terminal
 from schema.contract.wire import MessageObject, RunObject, RunStepObject, ThreadObject
 
 _logger = logging.getLogger(__name__)
@@ -65,8 +67,7 @@ class _StreamedRun:
             else:
                 self._add_change(change)
         if self._held_end is not None:
-            has_output = self.state.has_output or self._held_end.run.status != "completed"
-            if self.state.is_settled and has_output and not self.has_gaps:
+            if self.state.has_all_output(self._held_end.run) and not self.has_gaps:
                 self._add_change(self._held_end)
             elif self.has_gaps or event.is_done or event.error is not None:
                 return _Outcome.UNSETTLED
@@ -215,8 +216,9 @@ class StreamRecorder:
 
     async def _write_finished_run(self, writer: LogWriter, snapshot: SnapshotChange) -> _Outcome:
         """Write a run that was over in its first object."""
-        has_output = snapshot.steps or snapshot.messages or snapshot.run.status != "completed"
-        if not has_output or any(step.status not in FINAL_STEP_STATUSES for step in snapshot.steps):
+        state = RunState()
+        state.apply(msgspec.structs.replace(snapshot, run=msgspec.structs.replace(snapshot.run, status="in_progress")))
+        if not state.has_all_output(snapshot.run):
             return _Outcome.UNSETTLED
         await writer.append(Provenance.STREAMED, [snapshot], ends=True)
         return _Outcome.ENDED
@@ -226,10 +228,10 @@ class StreamRecorder:
         try:
             events = await self._stream.read_events()
         except GatewayError as error:
-            if streamed_run.held_end is not None:
-                return _Outcome.UNSETTLED
-            await writer.append(Provenance.STREAMED, [FaultChange(STREAM_INTERRUPTED, error.message)])
-            return _Outcome.INTERRUPTED
+            if streamed_run.held_end is None:
+                await writer.append(Provenance.STREAMED, [FaultChange(STREAM_INTERRUPTED, error.message)])
+                return _Outcome.INTERRUPTED
+            events = []
         return await self._write_events(writer, streamed_run, events or [StreamEvent(is_done=True)])
 
     async def _write_events(

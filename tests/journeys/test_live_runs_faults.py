@@ -176,6 +176,12 @@ def message_object(status: str | None, text: str = "") -> dict[str, Any]:
     }
 
 
+def step_object(status: str, step_id: str = "step_1", details: dict[str, Any] | None = None) -> dict[str, Any]:
+    details = details or {"type": "message_creation", "message_creation": {"message_id": "msg_1"}}
+    names = {"object": "thread.run.step", "run_id": "run_1", "thread_id": "thread_1", "assistant_id": "asst_1"}
+    return {"id": step_id, "created_at": 2, "status": status, "type": details["type"], "step_details": details} | names
+
+
 def delta(value: str) -> dict[str, Any]:
     content = [{"index": 0, "type": "text", "text": {"value": value}}]
     return {"id": "msg_1", "object": "thread.message.delta", "delta": {"content": content}}
@@ -188,6 +194,8 @@ def frame(name: str, data: Any) -> bytes:
 DONE = b"event: done\ndata: [DONE]\n\n"
 CREATED = frame("thread.run.created", run_object("queued"))
 PROGRESS = frame("thread.run.in_progress", run_object("in_progress"))
+STEP = frame("thread.run.step.created", step_object("in_progress"))
+STEPPED = frame("thread.run.step.completed", step_object("completed"))
 MESSAGE = frame("thread.message.created", message_object("in_progress"))
 PIECES = [frame("thread.message.delta", delta(piece)) for piece in ("Good ", "morning", ".")]
 WRITTEN = frame("thread.message.completed", message_object("completed", TEXT))
@@ -247,7 +255,8 @@ def check_message_and_end(reader: SubscriptionReader, status: str = "COMPLETED")
 
 async def test_unknown_events_are_skipped() -> None:
     async with scripted_upstream() as upstream:
-        frames = [CREATED, *UNKNOWN, PROGRESS, *UNKNOWN, MESSAGE, *PIECES, *UNKNOWN, WRITTEN, COMPLETED, DONE]
+        written = [STEP, MESSAGE, *PIECES, *UNKNOWN, WRITTEN, STEPPED]
+        frames = [CREATED, *UNKNOWN, PROGRESS, *UNKNOWN, *written, COMPLETED, DONE]
         reader = await follow_stream(upstream, *frames)
         check_message_and_end(reader)
         assert "".join(text_pieces(reader)) == TEXT

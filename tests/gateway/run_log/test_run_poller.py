@@ -10,7 +10,13 @@ from gateway.upstream.reply_readers import leave_out_other_runs
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.kinds import MESSAGES, MessagePageKey, RunStepPageKey
 from schema.contract.paging import Window
-from schema.contract.run_events import FaultChange, SnapshotChange, StatusChange
+from schema.contract.run_events import (
+    FaultChange,
+    MessageCreatedChange,
+    MessageFinishedChange,
+    SnapshotChange,
+    StatusChange,
+)
 from tests.support.run_log_processes import RUN, World, a_message, a_run, a_step
 
 STEPS = RunStepPageKey(*RUN, Window(100, "asc"))
@@ -89,8 +95,16 @@ async def test_an_end_waits_for_its_parts_with_a_limit(world: World, code: Error
 
 async def test_an_end_does_not_wait_for_parts_that_fail_for_good(world: World) -> None:
     world.put_run("completed")
-    world.api.fail = {STEPS: GatewayError(ErrorCode.UNSUPPORTED_BY_UPSTREAM, "No.")}
+    world.api.fail = {STEPS: GatewayError(ErrorCode.FORBIDDEN, "No.")}
     diff = (await RunPoller(RUN, started_state()).poll(world.api, with_details=False)).to_diff()
     assert [type(change) for change in diff.changes] == [FaultChange, StatusChange]
     first = (await RunPoller(RUN, RunState()).poll(world.api, with_details=False)).to_diff()
     assert [type(change) for change in first.changes] == [SnapshotChange]
+
+
+async def test_a_server_without_steps_is_no_fault(world: World) -> None:
+    world.put_run("completed")
+    world.put_message(a_message("Hello", None))
+    world.api.fail = {STEPS: GatewayError(ErrorCode.UNSUPPORTED_BY_UPSTREAM, "No.")}
+    diff = (await RunPoller(RUN, started_state()).poll(world.api, with_details=False)).to_diff()
+    assert [type(change) for change in diff.changes] == [MessageCreatedChange, MessageFinishedChange, StatusChange]

@@ -21,6 +21,7 @@ from schema.contract.run_events import (
     TextDeltaChange,
     ToolCallDeltaChange,
 )
+from schema.contract.wire import RunObject
 from tests.support.run_log_processes import a_message, a_run, a_step
 from tests.support.wire_samples import run_step
 
@@ -82,7 +83,6 @@ def test_a_new_state_knows_nothing() -> None:
     assert not state.has_begun
     assert not state.is_over
     assert state.is_settled
-    assert not state.has_output
     assert state.baseline() == []
     assert state.message("msg_1") is None
     assert state.step("step_1") is None
@@ -98,7 +98,6 @@ def test_a_message_shows_its_partial_text_until_it_is_finished() -> None:
     assert texts_from_message(shown) == ["Hello"]
     assert shown.status == "in_progress"
     assert not state.is_settled
-    assert state.has_output
     assert state.was_streamed("msg_1")
     state.apply(MessageFinishedChange(a_message("Hello!", None)), Provenance.STREAMED)
     state.apply(TextDeltaChange("msg_1", 0, "late"), Provenance.STREAMED)
@@ -174,9 +173,11 @@ def test_an_incomplete_message_is_marked_as_incomplete() -> None:
 
 
 def test_a_run_is_fully_streamed_only_from_its_beginning() -> None:
-    waits: list[Change] = [StatusChange(a_run("in_progress")), StatusChange(a_run("requires_action"))]
+    working, waiting = StatusChange(a_run("in_progress")), StatusChange(a_run("requires_action"))
+    waits: list[Change] = [working, StepChange(a_step()), waiting]
     beginning: list[Change] = [SnapshotChange(a_run("queued"), [], [])]
     assert not state_from_changes(beginning).is_fully_streamed
+    assert not state_from_changes([*beginning, working, waiting]).is_fully_streamed
     assert state_from_changes([*beginning, *waits]).is_fully_streamed
     assert state_from_changes([*beginning, *waits]).copy().is_fully_streamed
     assert state_from_changes(
@@ -186,3 +187,26 @@ def test_a_run_is_fully_streamed_only_from_its_beginning() -> None:
     polled = state_from_changes(beginning)
     polled.apply(waits[0], Provenance.POLLED)
     assert not state_from_changes(waits[1:], polled).is_fully_streamed
+
+
+def test_the_steps_and_the_end_of_a_run_tell_what_it_wrote() -> None:
+    working, written = a_run("in_progress"), MessageFinishedChange(a_message("Hi", "completed"))
+    step, called = StepChange(a_step(status="completed")), StepChange(run_step("step_0", status="completed"))
+
+    def has_all(run: RunObject, *changes: Change) -> bool:
+        return state_from_changes([SnapshotChange(working, [], []), *changes]).has_all_output(run)
+
+    assert has_all(a_run("completed"), step, written)
+    assert not has_all(a_run("completed"), step)
+    assert not has_all(a_run("completed"), written)
+    assert not has_all(a_run("completed"), called)
+    assert not has_all(a_run("completed"), called, written)
+    assert not has_all(a_run("completed"), step, MessageCreatedChange(a_message("Hi")))
+    assert not has_all(a_run("completed"))
+    assert has_all(a_run("incomplete"), called)
+    assert not has_all(a_run("incomplete"))
+    assert not has_all(a_run("failed"), step)
+    assert not has_all(a_run("failed", usage={"completion_tokens": 3}))
+    assert has_all(a_run("failed", usage={"completion_tokens": 0}))
+    assert has_all(a_run("cancelled", usage=[3]))
+    assert has_all(a_run("expired"))

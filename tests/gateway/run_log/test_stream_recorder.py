@@ -221,10 +221,12 @@ async def test_output_from_before_the_stream_is_shown_before_the_end(world: Worl
 
 async def test_a_run_that_was_streamed_until_it_waited_is_streamed_to_its_end(world: World) -> None:
     here, there = world.process(), world.process()
-    first = ScriptedStream([said(a_run("queued")), said(a_run("in_progress")), said(a_run("requires_action"))])
+    begun = [said(a_run("queued")), said(a_run("in_progress"))]
+    first = ScriptedStream([*begun, said(a_step("step_0")), said(a_run("requires_action"))])
     await here.hub.record_stream(SCOPE, first)
     await settle()
-    second = ScriptedStream([said(a_run("queued", started_at=1))], simple_run("Hi")[1:])
+    called = said(a_step("step_0", "completed", step_details={"type": "tool_calls"}))
+    second = ScriptedStream([said(a_run("queued", started_at=1)), called], simple_run("Hi")[1:])
     await there.hub.record_stream(SCOPE, second)
     feed = await there.events.follow_run(RUN)
     received = await take_all(feed)
