@@ -46,6 +46,12 @@ class StreamErrorCode(Enum):
     )
     QUERY_TIMEOUT = enum_member("QUERY_TIMEOUT", "The query, or one event of a subscription, took too long as a whole.")
     TOO_MANY_OPERATIONS = enum_member("TOO_MANY_OPERATIONS", "One operation more than may be under way at once.")
+    DOCUMENT_NOT_TRUSTED = enum_member("DOCUMENT_NOT_TRUSTED", "Only trusted documents run here, and this is none.")
+    PERSISTED_QUERY_NOT_FOUND = enum_member("PERSISTED_QUERY_NOT_FOUND", "No document has this id or hash.")
+    PERSISTED_QUERY_NOT_SUPPORTED = enum_member("PERSISTED_QUERY_NOT_SUPPORTED", "This gateway holds no documents.")
+    PERSISTED_QUERY_HASH_MISMATCH = enum_member(
+        "PERSISTED_QUERY_HASH_MISMATCH", "The text of the query is not the one that its hash or id names."
+    )
     GATEWAY_STOPPING = enum_member("GATEWAY_STOPPING", "This process is about to stop; another will answer.")
     INTERNAL = enum_member("INTERNAL", "A fault of the gateway.")
     UNRECOGNIZED = enum_member("", "A code that this gateway does not know.")

@@ -67,7 +67,7 @@ async def test_with_the_setting_every_response_reports_its_cost(demo_emulator: E
             "predictedCalls": 0,
             "predictedObjects": 0,
             "shownObjects": 0,
-            "responseBytes": 29,
+            "responseBytes": 27,
         }
 
 

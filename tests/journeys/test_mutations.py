@@ -215,7 +215,7 @@ async def test_outputs_that_are_missing_repeated_or_not_asked_for_are_refused_un
         runId=to_global_id(run),
         toolOutputs=[{"callId": call_id, "output": "1"}, {"callId": call_id, "output": "2"}],
     )
-    assert f'got "{call_id}" (once more' in twice["message"]
+    assert f'got "{call_id}" (again' in twice["message"]
     assert (twice["code"], twice["field"]) == ("INVALID_VALUE", ["toolOutputs", "1", "callId"])
     assert emulator.counts.by_operation == {"getRun": 2}
 
