@@ -45,6 +45,7 @@ async def test_all_tabs_are_in_sight_on_a_screen_of_1280_pixels(demo_gateway: st
         await open_graphiql(page, f"{demo_gateway}/graphql")
         for tab in await page.locator(".graphiql-tab-button").all():
             await expect(tab).to_be_in_viewport(ratio=1)
+        assert await page.evaluate("document.documentElement.scrollHeight - innerHeight") <= 0
         await browser.save_screenshot("graphiql-1280")
 
 
