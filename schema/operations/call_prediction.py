@@ -133,7 +133,7 @@ def _largest(left: _Factors | None, right: _Factors) -> _Factors:
 
 
 class _StandIn:
-    """A stand-in for what only an answer will contain. Its attributes are what is known, and symbols for all others."""
+    """A stand-in for an object of the response: attributes that are not known before execution are symbols."""
 
     def __init__(self, identity: _Identity, to_symbol: Callable[[object, object], _UnknownId]) -> None:
         self.identity = identity

@@ -1,8 +1,8 @@
 import { ApolloClient, ApolloLink, HttpLink, InMemoryCache } from "@apollo/client";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { relayStylePagination } from "@apollo/client/utilities";
-import { credential, endpoint } from "../shared/settings.js";
-import { subscribe } from "../shared/transport.js";
+import { credential, endpoint } from "../common/settings.js";
+import { subscribe } from "../common/transport.js";
 
 const cache = new InMemoryCache({
   typePolicies: {

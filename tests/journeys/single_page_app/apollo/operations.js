@@ -1,9 +1,9 @@
 import { startTransition } from "react";
 import { gql } from "@apollo/client";
 import { useMutation, useSubscription, useSuspenseQuery } from "@apollo/client/react";
-import * as operations from "../shared/operations.js";
-import { accepted } from "../shared/results.js";
-import { messagesIn } from "../shared/run_events.js";
+import * as operations from "../common/operations.js";
+import { accepted } from "../common/results.js";
+import { messagesIn } from "../common/run_events.js";
 import { appendMessages } from "./client.js";
 
 const OVERVIEW = gql(operations.OVERVIEW);

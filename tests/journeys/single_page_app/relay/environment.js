@@ -1,5 +1,5 @@
 import { Environment, Network, Observable, RecordSource, Store } from "relay-runtime";
-import { execute, subscribe } from "../shared/transport.js";
+import { execute, subscribe } from "../common/transport.js";
 
 const fetchOperation = ({ text }, variables) => execute({ query: text, variables });
 const follow = ({ text }, variables) => Observable.create((sink) => subscribe({ query: text, variables }, sink));

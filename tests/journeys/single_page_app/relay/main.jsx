@@ -1,5 +1,5 @@
 import { RelayEnvironmentProvider } from "react-relay";
-import { mount } from "../shared/mount.jsx";
+import { mount } from "../common/mount.jsx";
 import { environment } from "./environment.js";
 import { FollowRun } from "./FollowRun.jsx";
 import { useAnswer, useSend, useStart } from "./mutations.js";

@@ -1,5 +1,5 @@
 import { graphql, useMutation } from "react-relay";
-import { accepted } from "../shared/results.js";
+import { accepted } from "../common/results.js";
 
 export function useStart() {
   const commit = usePromise(graphql`

@@ -1,9 +1,9 @@
 import { cacheExchange } from "@urql/exchange-graphcache";
 import { relayPagination } from "@urql/exchange-graphcache/extras";
 import { Client, fetchExchange, subscriptionExchange } from "urql";
-import { messagesIn } from "../shared/run_events.js";
-import { credential, endpoint } from "../shared/settings.js";
-import { subscribe } from "../shared/transport.js";
+import { messagesIn } from "../common/run_events.js";
+import { credential, endpoint } from "../common/settings.js";
+import { subscribe } from "../common/transport.js";
 
 const cache = cacheExchange({
   // An object with an `id` is kept under it, any other one with the object that holds it.

@@ -1,5 +1,5 @@
 import { Provider } from "urql";
-import { mount } from "../shared/mount.jsx";
+import { mount } from "../common/mount.jsx";
 import { client } from "./client.js";
 import { FollowRun, useAnswer, useConversation, useOverview, useSend, useStart } from "./operations.js";
 

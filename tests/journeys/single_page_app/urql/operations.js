@@ -1,7 +1,7 @@
 import { useEffect, useState } from "react";
 import { gql, useClient, useMutation, useQuery } from "urql";
-import * as operations from "../shared/operations.js";
-import { accepted } from "../shared/results.js";
+import * as operations from "../common/operations.js";
+import { accepted } from "../common/results.js";
 
 const CONVERSATION = gql(`
   query Conversation($threadId: ID!, $before: String) {
