@@ -200,14 +200,14 @@ def _id_fault(message: Mapping[str, Any]) -> CloseSocket | None:
 def _request_fault(payload: object) -> CloseSocket | None:
     if not isinstance(payload, dict):
         return _bad_message("Expected the payload of subscribe to be an object")
+    for name in ("variables", "extensions"):
+        if not isinstance(payload.get(name), dict | None):
+            return _bad_message(f"Expected {name} to be an object or null")
     names_document = payload.get("documentId") is not None or "persistedQuery" in (payload.get("extensions") or ())
     if not isinstance(payload.get("query"), str | None if names_document else str):
         return _bad_message("Expected the query to be a string")
     if not isinstance(payload.get("operationName"), str | None):
         return _bad_message("Expected operationName to be a string or null")
-    for name in ("variables", "extensions"):
-        if not isinstance(payload.get(name), dict | None):
-            return _bad_message(f"Expected {name} to be an object or null")
     return None
 
 

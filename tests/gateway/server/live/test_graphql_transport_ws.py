@@ -110,6 +110,8 @@ def test_messages_after_the_first_init(message: Any, decision: Decision) -> None
         subscribe(operationName=1),
         subscribe(variables=[]),
         subscribe(extensions="x"),
+        subscribe(extensions=1),
+        subscribe(extensions=True),
     ],
 )
 @pytest.mark.parametrize("is_initialised", [False, True])
