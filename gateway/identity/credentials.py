@@ -117,7 +117,8 @@ def decide_socket_credential(caller: Caller, offered: Sequence[str] | None, poli
 
     `caller` sent the upgrade request. `offered` are the values in `connection_init`, which take precedence. If the
     configuration lists origins, a page of another origin has to be among them. If it lists none, such a page has to
-    offer a credential. The `Authorization` of its upgrade request never counts, because it comes from the browser.
+    offer a credential, or is refused where calls need none: there, one that it makes up would do. The `Authorization`
+    of its upgrade request never counts, because it comes from the browser.
 
     Returns:
         The header's value, or None for calls without a credential.
@@ -127,7 +128,7 @@ def decide_socket_credential(caller: Caller, offered: Sequence[str] | None, poli
     """
     is_foreign = is_foreign_page(caller)
     if is_foreign and not policy.origins.allows(caller.origin):
-        if policy.origins:
+        if policy.origins or policy.allow_anonymous:
             raise _unauthenticated(_unlisted_origin(caller))
         if offered is None:
             raise _unauthenticated("a page of another origin needs it in connection_init, or GATEWAY_ALLOWED_ORIGINS")

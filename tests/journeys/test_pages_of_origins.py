@@ -129,6 +129,16 @@ async def test_without_a_list_a_foreign_pages_socket_brings_its_own_credential(e
             assert await outcome(gateway, "GET of a query, without a credential", page) == "401, unreadable"
 
 
+async def test_a_credential_that_a_foreign_page_makes_up_opens_no_socket_where_calls_need_none(
+    emulator: Emulator,
+) -> None:
+    async with running_gateway(emulator.url, upstream_anonymous=True) as gateway:
+        for page in ("allowed page of localhost", "other origin"):
+            assert await outcome(gateway, "WebSocket, with a credential", page) == "4401"
+        for page in ("same origin", "no browser"):
+            assert await outcome(gateway, "WebSocket, without", page) == "yes"
+
+
 async def test_the_demo_allows_pages_of_localhost_and_no_others(demo_gateway: str, gateway: Gateway) -> None:
     demo = GraphQLClient(demo_gateway, gateway.session)
     for origin, status in (("http://localhost:3000", 204), ("https://app.example", 403), ("null", 403)):

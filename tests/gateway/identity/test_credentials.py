@@ -183,10 +183,21 @@ def test_a_socket_falls_back_to_its_request() -> None:
     assert decide_socket_credential(AWAY, None, CredentialPolicy(allow_anonymous=True)) is None
 
 
-@pytest.mark.parametrize("policy", [CredentialPolicy(), OWN, CredentialPolicy(allow_anonymous=True)])
+@pytest.mark.parametrize("policy", [CredentialPolicy(), OWN])
 def test_a_page_of_another_origin_needs_a_credential_in_connection_init(policy: CredentialPolicy) -> None:
     with pytest.raises(CredentialRefusedError, match="another origin"):
         decide_socket_credential(FOREIGN, None, policy)
+
+
+@pytest.mark.parametrize("offered", [None, ("Bearer made-up",)])
+def test_where_calls_need_no_credential_a_page_of_another_origin_is_taken_only_from_a_list(
+    offered: tuple[str, ...] | None,
+) -> None:
+    policy = CredentialPolicy(allow_anonymous=True)
+    with pytest.raises(CredentialRefusedError, match="in GATEWAY_ALLOWED_ORIGINS"):
+        decide_socket_credential(FOREIGN, offered, policy)
+    listed = replace(policy, origins=AllowedOrigins(frozenset({"https://elsewhere.example"})))
+    assert decide_socket_credential(FOREIGN, offered, listed) == (offered[0] if offered else None)
 
 
 @pytest.mark.parametrize("offered", [("",), ("Bearer a", "Bearer b"), ("Bearer \n",), ("x" * 9_000,)])
