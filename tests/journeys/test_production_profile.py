@@ -106,6 +106,28 @@ async def test_no_error_over_a_websocket_suggests_a_name(gateway: Gateway) -> No
             assert "Did you mean" not in str(message)
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ alias: __schema { queryType { name } } }",
+        "query { ...F } fragment F on Query { ... on Query { __schema { queryType { name } } } }",
+        '{ __typename alias: __type(name: "Query") { name } }',
+        "subscription { __schema { queryType { name } } }",
+    ],
+)
+async def test_no_transport_shows_the_schema(gateway: Gateway, query: str) -> None:
+    stream = await gateway.post({"query": query}, headers={**CREDENTIAL, "Accept": "text/event-stream"})
+    assert b"GATEWAY_INTROSPECTION allows it" in stream.body
+    assert b'"data"' not in stream.body
+    async with gateway.session.ws_connect(f"{gateway.url}/graphql", protocols=(SUBPROTOCOL,)) as socket:
+        await socket.send_json({"type": "connection_init", "payload": CREDENTIAL})
+        await socket.receive_json()
+        await socket.send_json({"type": "subscribe", "id": "1", "payload": {"query": query}})
+        message = await socket.receive_json()
+    assert message["type"] == "error"
+    assert "GATEWAY_INTROSPECTION allows it" in str(message)
+
+
 async def test_queries_and_mutations_by_get_are_refused(gateway: Gateway, headers: dict[str, str]) -> None:
     for query in ("query cop {__typename}", "mutation cop {__typename}", "{__typename}"):
         reply = await gateway.get(params={"query": query}, headers=headers)

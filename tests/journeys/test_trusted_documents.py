@@ -89,8 +89,8 @@ async def test_a_trusted_document_runs_by_its_id_over_every_transport(
 ) -> None:
     assert (await gateway.post(named, headers=CREDENTIAL)).json == KIND
     assert (await get(gateway, named)).json == KIND
-    async with gateway.session.post(f"{gateway.url}/graphql", json=named, headers=EVENTS) as response:
-        assert json.loads((await read_frame(response))["data"]) == KIND
+    for reply in (await gateway.post(named, headers=EVENTS), await get(gateway, named, EVENTS)):
+        assert reply.body.startswith(b'event: next\ndata: {"data":{"__typename":"Query"}}\n')
     async with gateway.initialised() as socket:
         await socket.send(type="subscribe", id="1", payload=named)
         assert await socket.receive() == {"type": "next", "id": "1", "payload": KIND}
@@ -117,10 +117,11 @@ async def test_with_on_no_other_document_runs_by_any_transport(
     for headers in (CREDENTIAL, GRAPHQL_RESPONSE):
         for reply in (await strict.post(other, headers=headers), await get(strict, other, headers)):
             assert (reply.status, code(reply.json)) == (403, "DOCUMENT_NOT_TRUSTED")
-    async with strict.session.post(f"{strict.url}/graphql", json=other, headers=EVENTS) as response:
-        assert response.status == 200
-        assert code(json.loads((await read_frame(response))["data"])) == "DOCUMENT_NOT_TRUSTED"
-        assert (await read_frame(response))["event"] == "complete"
+    for reply in (await strict.post(other, headers=EVENTS), await get(strict, other, EVENTS)):
+        assert reply.status == 200
+        event, end = reply.body.split(b"\n\n", 1)
+        assert code(json.loads(event.partition(b"data: ")[2])) == "DOCUMENT_NOT_TRUSTED"
+        assert end.startswith(b"event: complete")
     async with strict.initialised() as socket:
         await socket.send(type="subscribe", id="1", payload=other)
         refused = await socket.receive()
