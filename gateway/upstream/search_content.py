@@ -34,7 +34,8 @@ def lacks_search_content(step: RunStepObject) -> bool:
 class SearchContentStream:
     """A run's stream whose finished steps have the text that file searches found.
 
-    `run_id` is that of the request, if it names a run.
+    `run_id` is that of the request, if it names a run. No event waits for a step behind it, and no step is read before
+    the run has come: until then the request that opened the stream holds a slot, and the read needs one too.
     """
 
     def __init__(
@@ -47,6 +48,9 @@ class SearchContentStream:
         self._read_step = read_step
         self._run_id = run_id
         self._thread_id = stream.thread_id
+        self._has_run_come = False
+        self._early_steps: list[StreamEvent] = []
+        self._next_events: list[StreamEvent] = []
 
     @property
     def thread_id(self) -> str | None:
@@ -54,18 +58,32 @@ class SearchContentStream:
 
     async def read_events(self) -> list[StreamEvent]:
         """Return the next events of the stream, or an empty list at the end. Raises the error of the stream."""
-        return [await self._add_content(event) for event in await self._stream.read_events()]
+        events, self._next_events = self._next_events or await self._stream.read_events(), []
+        for position, event in enumerate(events):
+            wire = event.wire
+            if isinstance(wire, RunObject):
+                self._has_run_come = True
+                self._run_id, self._thread_id = wire.id, wire.thread_id or self._thread_id
+                if self._early_steps:  # they are repeated with their text
+                    self._next_events = [*self._early_steps, *events[position + 1 :]]
+                    self._early_steps = []
+                    return events[: position + 1]
+            elif isinstance(wire, RunStepObject) and lacks_search_content(wire):
+                if not self._has_run_come:
+                    self._early_steps.append(event)
+                elif position:
+                    self._next_events = events[position:]
+                    return events[:position]
+                else:
+                    self._next_events = events[1:]
+                    return [await self._with_content(event, wire)]
+        return events
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
-    async def _add_content(self, event: StreamEvent) -> StreamEvent:
-        wire = event.wire
-        if isinstance(wire, RunObject):
-            self._run_id, self._thread_id = wire.id, wire.thread_id or self._thread_id
-        if not isinstance(wire, RunStepObject) or self._run_id is None or self._thread_id is None:
-            return event
-        if not lacks_search_content(wire):
+    async def _with_content(self, event: StreamEvent, wire: RunStepObject) -> StreamEvent:
+        if self._run_id is None or self._thread_id is None:
             return event
         step = await self._read_step(RunStepKey(self._thread_id, self._run_id, wire.id))
         if isinstance(step, GatewayError) or step.status != wire.status:

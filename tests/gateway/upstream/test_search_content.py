@@ -1,5 +1,6 @@
 """Streamed runs have the text that a file search found, also where a stream cannot be asked for it."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -32,6 +33,11 @@ WITH_TEXT = step(FOUND | {"content": [{"type": "text", "text": "Steep for two mi
 
 def stream(*objects: dict[str, Any]) -> ScriptedResponse:
     return chunked_response(*(f"data: {json.dumps(one)}\n\n".encode() for one in objects), LAST_EVENT)
+
+
+def at_once(*objects: dict[str, Any]) -> ScriptedResponse:
+    """Return a stream whose events come in one piece."""
+    return chunked_response(b"".join(f"data: {json.dumps(one)}\n\n".encode() for one in objects) + LAST_EVENT)
 
 
 async def steps_of(upstream: ScriptedUpstream, make_client: ClientMaker, write: Any, key: Any, body: Any) -> list[Any]:
@@ -79,6 +85,39 @@ async def test_a_step_that_cannot_be_read_is_shown_as_it_was_streamed(
     upstream.queue_responses(stream(RUN, step(FOUND), RUN | {"status": "completed"}), refusal)
     (shown,) = await steps_of(upstream, make_client, write, key, body)
     assert (shown.id, shown.status) == ("step_1", "completed")
+
+
+@OTHER_STARTS
+async def test_a_run_that_came_with_its_step_does_not_wait_for_the_step(
+    upstream: ScriptedUpstream, make_client: ClientMaker, write: Any, key: Any, body: Any
+) -> None:
+    arrived = asyncio.Event()
+    read = ScriptedResponse(b"", "keep", (arrived, response(200, WITH_TEXT).data))
+    upstream.queue_responses(at_once(RUN, step(FOUND), RUN | {"status": "completed"}), read)
+    recorder = StreamRecorder()
+    # The write holds the only slot until the run has come.
+    client = make_client(max_concurrency_per_operation=1, max_concurrency_per_principal=1)
+    run = await client.bind(CREDENTIAL, recorder).write(write, key, body)
+    assert run.id == "run_1"
+    arrived.set()
+    await recorder.finished()
+    (shown,) = (event.wire for event in recorder.events if isinstance(event.wire, RunStepObject))
+    assert not lacks_search_content(shown)
+
+
+@OTHER_STARTS
+async def test_a_step_before_its_run_is_read_behind_it(
+    upstream: ScriptedUpstream, make_client: ClientMaker, write: Any, key: Any, body: Any
+) -> None:
+    upstream.queue_responses(at_once(step(FOUND), RUN, RUN | {"status": "completed"}), response(200, WITH_TEXT))
+    client = make_client(max_concurrency_per_operation=1, max_concurrency_per_principal=1)
+    recorder = StreamRecorder()
+    await client.bind(CREDENTIAL, recorder).write(write, key, body)
+    await recorder.finished()
+    kinds = [type(event.wire).__name__ for event in recorder.events if event.wire is not None]
+    assert kinds == ["RunStepObject", "RunObject", "RunStepObject", "RunObject"]
+    steps = [event.wire for event in recorder.events if isinstance(event.wire, RunStepObject)]
+    assert [lacks_search_content(one) for one in steps] == [True, False]
 
 
 async def test_a_step_without_results_or_with_their_text_is_not_read(
