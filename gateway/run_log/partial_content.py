@@ -174,6 +174,14 @@ def texts_from_message(message: MessageObject) -> list[str]:
     return [body.value for body in bodies if body is not None and body.value]
 
 
+def says_nothing(message: MessageObject) -> bool:
+    """Return whether a message has no content but empty texts."""
+    if isinstance(message.content, str):
+        return not message.content
+    bodies = (text_body_from_part(part) for part in message.content or ())
+    return all(body is not None and not body.value for body in bodies)
+
+
 def message_with_content(message: MessageObject, partial: PartialContent | None) -> MessageObject:
     """Return the message with its partial content, if any."""
     return message if partial is None else msgspec.structs.replace(message, content=partial.to_content_parts())

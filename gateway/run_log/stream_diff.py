@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.run_log.delta_merging import without_empty_fields
+from gateway.run_log.partial_content import says_nothing
 from gateway.run_log.run_state import RunState
 from schema.contract.run_events import (
     Change,
@@ -111,6 +112,10 @@ def _diff_message(state: RunState, message: MessageObject, name: str) -> list[Ch
         finished = ended or name.endswith((".completed", ".incomplete"))
     else:
         finished = message.status in FINISHED_MESSAGE_STATUSES
+    if finished and says_nothing(message):
+        known = state.message(message.id)
+        # If its deltas said something, a poll tells the whole message.
+        finished = known is None or says_nothing(known)
     return [*changes, MessageFinishedChange(message)] if finished else changes
 
 

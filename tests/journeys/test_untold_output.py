@@ -49,6 +49,7 @@ def tool_step(status: str) -> dict[str, Any]:
 
 CALLS = frame("thread.run.step.created", tool_step("in_progress"))
 CALLED = frame("thread.run.step.completed", tool_step("completed"))
+EMPTIED = frame("thread.message.completed", message_object("completed"))
 
 UNTOLD = {
     "no message events": [CREATED, PROGRESS, STEP, STEPPED, COMPLETED, DONE],
@@ -57,6 +58,7 @@ UNTOLD = {
     "no step events": [CREATED, PROGRESS, MESSAGE, *PIECES, WRITTEN, COMPLETED, DONE],
     "no step of the message": [CREATED, PROGRESS, CALLS, CALLED, MESSAGE, *PIECES, WRITTEN, COMPLETED, DONE],
     "no end of the message": [CREATED, PROGRESS, STEP, MESSAGE, *PIECES, STEPPED, COMPLETED, DONE],
+    "no text in the finished message": [CREATED, PROGRESS, STEP, MESSAGE, *PIECES, EMPTIED, STEPPED, COMPLETED, DONE],
     "no events but the run's": [CREATED, PROGRESS, COMPLETED, DONE],
     "no last words": [CREATED, PROGRESS, STEP, STEPPED, COMPLETED],
     "an incomplete run": [CREATED, PROGRESS, frame("x", run_object("incomplete")), DONE],

@@ -158,6 +158,20 @@ def test_a_message_without_a_status_is_finished_by_its_event_or_its_time() -> No
     assert isinstance(created, MessageCreatedChange)
 
 
+@pytest.mark.parametrize("content", [None, [], "", [{"type": "text", "text": {"value": "", "annotations": []}}]])
+@pytest.mark.parametrize("status", ["completed", "incomplete", None])
+def test_a_message_that_ends_without_the_text_of_its_deltas_is_not_finished(content: Any, status: str | None) -> None:
+    end = said(a_message("", status, content=content), "thread.message.completed")
+    state = started_state()
+    diff_events(said(a_message()), text_delta("a"), state=state)
+    assert diff_events(end, state=state) == []
+    assert not state.is_settled
+    shown = state.message("msg_1")
+    assert shown is not None
+    assert texts_from_message(shown) == ["a"]
+    assert len(diff_events(said(a_message()), end, state=started_state())) == 2
+
+
 def test_a_step_is_a_change_only_if_a_relevant_field_differs() -> None:
     state = started_state()
     assert len(diff_events(said(a_step()), said(a_step()), state=state)) == 1
