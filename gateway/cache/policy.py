@@ -129,12 +129,16 @@ def _message_lifetime(
         return None
     if message.status is not None:
         return SHORT
-    if message.role == "user" or message.run_id is None:
+    if message.role == "user":
         return SETTLED
+    is_recent = _is_recent(message.created_at, now_seconds)
+    if message.run_id is None:
+        # Some servers do not say which run writes a message.
+        return None if is_recent else SETTLED
     thread_id = getattr(key, "thread_id", "")
     if run_has_ended(RunKey(thread_id, message.run_id)):
         return SETTLED
-    return None if _is_recent(message.created_at, now_seconds) else SHORT
+    return None if is_recent else SHORT
 
 
 def _run_lifetime(_key: Key, run: RunObject, _run_has_ended: RunHasEnded, _now_seconds: float) -> Lifetime | None:

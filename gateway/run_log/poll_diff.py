@@ -29,7 +29,7 @@ def diff_poll(
     """
     if state.is_over:
         return []
-    own = [message for message in messages or () if message.run_id == run.id]
+    own = [message for message in messages or () if _is_own(message, run)]
     if state.run is None:
         return [SnapshotChange(run, list(steps or ()), own)]
     if run.id != state.run.id:
@@ -38,6 +38,11 @@ def diff_poll(
     completed = message_ids_from_completed_steps(steps or ())
     known_messages = [change for message in own for change in _diff_message(state, message, run, completed)]
     return [*known_steps, *known_messages, *diff_status(state, run)]
+
+
+def _is_own(message: MessageObject, run: RunObject) -> bool:
+    """Return whether a message of a run's list is the run's. Some servers do not say which run wrote a message."""
+    return message.run_id == run.id or (message.run_id is None and message.role != "user")
 
 
 def _diff_message(

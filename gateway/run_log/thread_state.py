@@ -170,8 +170,15 @@ def _new_messages(state: ThreadState, messages: Sequence[MessageObject]) -> list
 def _is_message_finished(message: MessageObject, runs: dict[str, RunObject]) -> bool:
     if message.role == "user" or message.status in FINISHED_MESSAGE_STATUSES:
         return True
-    run = None if message.run_id is None else runs.get(message.run_id)
+    if message.run_id is None:
+        # Some servers do not say which run writes a message.
+        return message.status is None and not any(_may_be_writing(run) for run in runs.values())
+    run = runs.get(message.run_id)
     return is_terminal(run.status) if run is not None else message.status is None
+
+
+def _may_be_writing(run: RunObject) -> bool:
+    return not is_terminal(run.status) and run.status != "requires_action"
 
 
 def _marked_message(message: MessageObject, *, is_finished: bool) -> MessageObject:

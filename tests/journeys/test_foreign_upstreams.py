@@ -12,6 +12,7 @@ import pytest
 from schema.contract.keys import MessageKey, RunKey, to_file_id, to_global_id
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.scripted_upstream import Request, ScriptedResponse, ScriptedUpstream, response, scripted_upstream
+from tests.support.subscription_clients import open_socket
 
 Serve: TypeAlias = Callable[..., AbstractAsyncContextManager[Gateway]]
 NO_ROUTE = response(404, {"detail": "Not Found"})
@@ -194,6 +195,20 @@ async def test_lists_without_their_ends_or_in_the_only_order_that_the_server_kno
         for connection in data.values():
             assert [node["upstreamId"] for node in connection["nodes"]] == ["m1", "m2"]
             assert connection["pageInfo"] == {"hasNextPage": False, "hasPreviousPage": False}
+
+
+async def test_messages_that_do_not_say_their_run(serve: Serve) -> None:
+    run = {"id": "r", "object": "thread.run", "created_at": 1, "thread_id": "t", "status": "completed"}
+    answer = {"id": "m", "object": "thread.message", "created_at": 2, "role": "assistant", "content": "Hi"}
+    step = {"id": "s", "type": "message_creation", "step_details": {"message_creation": {"message_id": "m"}}}
+    lists = {"messages": {"data": [answer]}, "runs/r/steps": {"data": [step | {"status": "completed"}]}}
+    routes = {"GET /threads/t/runs/r": run} | {f"GET /threads/t/{path}": page for path, page in lists.items()}
+    run_id = to_global_id(RunKey("t", "r"))
+    selection = "messages { text } run { messages { nodes { text } } }"
+    document = f'subscription {{ runEvents(runId: "{run_id}") {{ ... on RunSnapshot {{ {selection} }} }} }}'
+    async with serve(routes) as gateway, open_socket(gateway) as socket:
+        (snapshot,) = await (await socket.subscribe(document)).wait_for_completion()
+    assert snapshot["messages"] == snapshot["run"]["messages"]["nodes"] == [{"text": "Hi"}]
 
 
 def listed(*numbers: int) -> ScriptedResponse:

@@ -166,3 +166,11 @@ def test_objects_that_a_run_may_be_writing_are_not_stored_so_that_its_end_is_not
     assert choose_lifetime(*pages[3], no_run, NOW) is None
     assert choose_lifetime(*pages[1], every_run, CREATED) == SETTLED
     assert choose_lifetime(ASSISTANT_MESSAGE, writing, every_run, CREATED) == SETTLED
+
+
+def test_a_message_that_does_not_say_its_run_is_not_stored_while_one_may_be_writing_it() -> None:
+    for later, lifetime in ((RECENT_SECONDS - 1, None), (RECENT_SECONDS, SETTLED)):
+        written = message(role="assistant", created_at=CREATED)
+        assert choose_lifetime(ASSISTANT_MESSAGE, written, no_run, CREATED + later) == lifetime
+        asked = message(role="user", created_at=CREATED)
+        assert choose_lifetime(ASSISTANT_MESSAGE, asked, no_run, CREATED + later) == SETTLED

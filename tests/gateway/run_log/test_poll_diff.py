@@ -43,6 +43,15 @@ def test_the_first_poll_gives_a_snapshot() -> None:
     assert diff_poll(RunState(), a_run("queued")) == [SnapshotChange(a_run("queued"), [], [])]
 
 
+def test_a_message_without_its_run_is_told_unless_a_user_wrote_it() -> None:
+    answer, question = a_message("a", None, run_id=None), a_message("b", None, "msg_2", run_id=None, role="user")
+    (change,) = diff_poll(RunState(), a_run("completed"), [a_step()], [question, answer])
+    assert change == SnapshotChange(a_run("completed"), [a_step()], [answer])
+    assert poll(started_state(), a_run("completed"), [a_step(status="completed")], [question, answer]) == [
+        StepChange, MessageCreatedChange, MessageFinishedChange, StatusChange,
+    ]  # fmt: skip
+
+
 def test_a_second_poll_without_changes_gives_nothing() -> None:
     state = started_state()
     polled = (a_run("in_progress"), [a_step()], [a_message("a", None)])

@@ -104,7 +104,9 @@ def test_a_message_is_finished_by_its_status_or_its_run_or_without_both() -> Non
         (a_message("Hi", "in_progress"), "in_progress", False),
         (a_message("Hi", "in_progress"), "failed", True),
         (a_message("Hi", None), "in_progress", False),
-        (a_message("Hi", None, run_id=None), "in_progress", True),
+        (a_message("Hi", None, run_id=None), "in_progress", False),
+        (a_message("Hi", None, run_id=None), "requires_action", True),
+        (a_message("Hi", None, run_id=None), "completed", True),
         (a_message("Hi", None, run_id="run_of_old"), "in_progress", True),
     ):
         changes = poll(known_state([run(status="queued")]), [run(status=status)], [answer])
