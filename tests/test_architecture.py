@@ -81,6 +81,11 @@ def test_an_init_file_holds_only_a_docstring() -> None:
             assert len(tree.body) == 1, f"{module} holds more than its docstring"
 
 
+def test_every_test_file_holds_a_test() -> None:
+    files = [path for path in tracked_files() if path.name.startswith("test_") and path.suffix == ".py"]
+    assert [path for path in files if "def test_" not in (ROOT / path).read_text()] == []
+
+
 def test_the_top_level_is_tidy() -> None:
     entries = {path.parts[0] for path in tracked_files()}
     assert {entry for entry in entries if not entry.startswith(".")} - TOP_LEVEL == set()
