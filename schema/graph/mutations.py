@@ -359,11 +359,15 @@ def _check_answers(
         got = "that waits for something else" if run.status == "requires_action" else f"with status {run.status}"
         message = f"expected a run that waits for tool {answer}s, got one {got}"
         raise MutationRefusedError([UserError(code=UserErrorCode.WRONG_STATE, message=message, field=["runId"])])
-    open_calls = {str(call.call_id): call.name for call in action.tool_calls}
-    expected = ", ".join(open_calls)
+    # A list, since on some servers several calls have the same id. Then each of them may have an answer.
+    open_calls = [(str(call.call_id), call.name) for call in action.tool_calls]
+    expected = ", ".join(call_id for call_id, _ in open_calls)
     errors = []
     for index, call_id in enumerate(answered_ids):
-        if open_calls.pop(call_id, None) is None:
+        answered = next((call for call in open_calls if call[0] == call_id), None)
+        if answered is not None:
+            open_calls.remove(answered)
+        else:
             message = f"expected one {answer} for each of {expected}, got {format_value(call_id)} (again, or not open)"
             field = [argument, str(index), "callId"]
             errors.append(UserError(code=UserErrorCode.INVALID_VALUE, message=message, field=field))
@@ -373,7 +377,8 @@ def _check_answers(
             message=f"expected an {answer} for call {call_id} of {name}, got none",
             field=[argument],
         )
-        for call_id, name in open_calls.items()
+        for call_id, name in open_calls
+        if call_id not in answered_ids
     ]
     if errors:
         raise MutationRefusedError(errors)

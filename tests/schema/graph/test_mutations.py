@@ -12,6 +12,7 @@ from schema.contract.wire import RunObject
 from schema.contract.writes import AnyWrite
 from tests.schema.builders import THREAD, conversation, execute, query_data
 from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.wire_samples import run
 
 CREATE_MESSAGE = """mutation ($input: CreateMessageInput!) { createMessage(input: $input) {
     message { text } thread { messages { nodes { text } } } userErrors { code field } clientMutationId } }"""
@@ -104,6 +105,32 @@ async def test_outputs_are_only_sent_to_a_run_that_waits_for_them() -> None:
     assert error["code"] == "WRONG_STATE"
     assert "got one with status" in error["message"]
     assert calls(api) == ["get_runs"]
+
+
+@pytest.mark.parametrize(
+    ("answered", "codes"),
+    [
+        (["call_0", "call_0", "call_1"], []),
+        (["call_0", "call_1"], ["INVALID_VALUE"]),  # the upstream's own refusal
+        (["call_0", "call_0", "call_0", "call_1"], ["INVALID_VALUE"]),
+        (["call_0", "call_0"], ["MISSING_TOOL_OUTPUT"]),
+    ],
+)
+async def test_each_of_two_calls_with_the_same_id_may_have_an_output(answered: list[str], codes: list[str]) -> None:
+    sent = [
+        {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        for call_id in ("call_0", "call_0", "call_1")
+    ]
+    action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": sent}}
+    key = RunKey("thread_1", "run_1")
+    waiting = run(key.run_id, thread_id=key.thread_id, status="requires_action", required_action=action)
+    api = FakeThreadsApi(runs={key: waiting})
+    query = (
+        """mutation ($input: SubmitToolOutputsInput!) { submitToolOutputs(input: $input) { userErrors { code } } }"""
+    )
+    outputs = [{"callId": call_id, "output": "x"} for call_id in answered]
+    data = await query_data(api, query, {"input": {"runId": to_global_id(key), "toolOutputs": outputs}})
+    assert [error["code"] for error in data["submitToolOutputs"]["userErrors"]] == codes
 
 
 async def test_a_null_clears_in_an_update_and_is_ignored_in_a_creation() -> None:
