@@ -13,20 +13,16 @@ from dataclasses import replace
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunStepKey
 from schema.contract.run_streams import RunStream, StreamEvent
-from schema.contract.tolerant_decoder import TolerantDecoder
 from schema.contract.wire import RunObject, RunStepObject
-from schema.contract.wire_parts import StepDetailsObject, ToolCallObject
-
-_DETAILS = TolerantDecoder(StepDetailsObject, "step's details", strict=False)
-_CALL = TolerantDecoder(ToolCallObject, "tool call", strict=False)
+from schema.contract.wire_parts import STEP_DETAILS_DECODER, TOOL_CALL_DECODER
 
 
 def lacks_search_content(step: RunStepObject) -> bool:
     """Tell whether a step is finished and some result of its file searches has no text. Pure."""
     if step.status != "completed" or b"file_search" not in bytes(step.step_details):
         return False
-    details = _DETAILS.decode_part(step.step_details)
-    calls = [] if details is None else [_CALL.decode_part(raw) for raw in details.tool_calls or ()]
+    details = STEP_DETAILS_DECODER.decode_part(step.step_details)
+    calls = [] if details is None else [TOOL_CALL_DECODER.decode_part(raw) for raw in details.tool_calls or ()]
     searches = [call.file_search for call in calls if call is not None and call.file_search is not None]
     return any(result.content is None for search in searches for result in search.results or ())
 

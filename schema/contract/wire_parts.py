@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from schema.contract.tolerant_decoder import TolerantDecoder
 from schema.contract.wire import RawList, StringList, WireStruct
 
 
@@ -208,3 +209,7 @@ class RequiredActionObject(WireStruct, frozen=True):
     type: str = ""
     submit_tool_outputs: AwaitedCallsObject | None = None
     submit_tool_approval: AwaitedCallsObject | None = None
+
+
+STEP_DETAILS_DECODER = TolerantDecoder(StepDetailsObject, "step's details", strict=False)
+TOOL_CALL_DECODER = TolerantDecoder(ToolCallObject, "tool call", strict=False)

@@ -11,6 +11,7 @@ import msgspec
 from schema.contract.tolerant_decoder import TolerantDecoder, parse_raw, text_from_json
 from schema.contract.wire import Count, ErrorObject, RawList, TruncationObject, UsageObject
 from schema.contract.wire_parts import (
+    TOOL_CALL_DECODER,
     AttachmentObject,
     ContentPartObject,
     FileSearchResultObject,
@@ -70,7 +71,6 @@ from schema.graph.scalars import JSON, global_file_id, global_file_ids, to_metad
 # Not strict, because a server may write a whole number as 4.0.
 _CONTENT_PART = TolerantDecoder(ContentPartObject, "content part", strict=False)
 _TOOL = TolerantDecoder(ToolObject, "tool", strict=False)
-_TOOL_CALL = TolerantDecoder(ToolCallObject, "tool call", strict=False)
 _REQUIRED_ACTION = TolerantDecoder(RequiredActionObject, "required action", strict=False)
 _ATTACHMENT = TolerantDecoder(AttachmentObject, "attachment", strict=False)
 _TOOL_RESOURCES = TolerantDecoder(ToolResourcesObject, "set of tool resources", strict=False)
@@ -144,7 +144,7 @@ def tool_calls_from_wire(calls: RawList) -> list[ToolCall]:
 
 
 def _tool_call_from_wire(raw: msgspec.Raw) -> ToolCall:
-    call = _TOOL_CALL.decode_part(raw)
+    call = TOOL_CALL_DECODER.decode_part(raw)
     match part_kind(call, "function", "code_interpreter", "file_search"), call:
         case "function", ToolCallObject(id=str() as call_id, function=function) if function is not None:
             return FunctionToolCall(
@@ -211,7 +211,7 @@ def attachments_from_wire(attachments: RawList) -> list[Attachment]:
 
 def _mcp_call_from_wire(raw: msgspec.Raw) -> McpToolCall | None:
     """Convert a call of an MCP server's tool; None if it is another call, or has no id to answer it with."""
-    call = _TOOL_CALL.decode_part(raw)
+    call = TOOL_CALL_DECODER.decode_part(raw)
     if call is None or call.id is None or call.type not in {"", "mcp"}:
         return None
     return McpToolCall(

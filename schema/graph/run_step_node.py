@@ -8,9 +8,8 @@ import strawberry
 
 from schema.contract.keys import AssistantKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.kinds import RUN_STEPS
-from schema.contract.tolerant_decoder import TolerantDecoder
 from schema.contract.wire import RunStepObject
-from schema.contract.wire_parts import StepDetailsObject
+from schema.contract.wire_parts import STEP_DETAILS_DECODER, StepDetailsObject
 from schema.graph.assistant_node import Assistant
 from schema.graph.documented_field import documented_field, plain_field
 from schema.graph.enums import RunStepStatus, RunStepType, recognize
@@ -20,8 +19,6 @@ from schema.graph.lenient_parts import part_kind, unknown_part
 from schema.graph.node import NOT_LOADED, Node
 from schema.graph.references import key_reference, refer_to, reference
 from schema.graph.scalars import JSON, DateTime, Metadata, to_date_time, to_metadata
-
-_STEP_DETAILS = TolerantDecoder(StepDetailsObject, "step's details", strict=False)
 
 
 @strawberry.type(description="Details of a step that wrote a message.")
@@ -108,7 +105,7 @@ class RunStep(Node):
     def details(self) -> StepDetails:
         """The message that the step wrote, or the tool calls that it made."""
         raw = self.wire.step_details
-        details = _STEP_DETAILS.decode_part(raw)
+        details = STEP_DETAILS_DECODER.decode_part(raw)
         match part_kind(details, "message_creation", "tool_calls"), details:
             case "message_creation", StepDetailsObject(message_creation=created) if created is not None:
                 return MessageCreationDetails(message_id=created.message_id, thread_id=self.key.thread_id)
