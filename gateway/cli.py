@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 from gateway import config, setting_docs
 from gateway.config import BadSettingsError, Settings, load_settings
+from gateway.settings.setting_types import ProfileSetting
 from gateway.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
@@ -266,7 +267,7 @@ def _describe_exposure(settings: Settings) -> str:
         "gateway_suggestions": "suggestions",
         "gateway_get_queries": "queries by GET",
     }
-    off = [text for name, text in names.items() if not settings.is_on(cast("config.ProfileSetting", name))]
+    off = [text for name, text in names.items() if not settings.is_on(cast("ProfileSetting", name))]
     line = f"Profile {settings.gateway_profile}: {', '.join(off) + ' off' if off else 'nothing off'}."
     if settings.gateway_documents_only == "on":
         line += f" Only the documents of {settings.gateway_documents} run."

@@ -12,12 +12,13 @@ import pytest
 
 from gateway.cli import _build_parser
 from gateway.compose import DEMO_KEY
-from gateway.config import COMMAND_SETTINGS, ProfileSetting, Settings, load_settings
+from gateway.config import COMMAND_SETTINGS, Settings, load_settings
 from gateway.emulator.operations.registry import operations
 from gateway.run_log.poll_diff import TOKENS_LOST
 from gateway.run_log.replay_buffer import CURSOR_EXPIRED
 from gateway.run_log.stream_recorder import STREAM_INTERRUPTED
 from gateway.server.live.graphql_transport_ws import SUBPROTOCOL, CloseCode
+from gateway.settings.setting_types import ProfileSetting
 from schema.contract.errors import RETRYABLE_CODES, ErrorCode
 from schema.root import build_schema
 from tests.support.emulator import Emulator, running_emulator

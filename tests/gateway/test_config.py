@@ -5,6 +5,18 @@ from gateway import config
 from gateway.config import BadSettingsError, Settings, load_settings
 
 BAD_VALUES = {
+    "gateway_jwt_issuer": ("a b", "the issuer of the tokens, as https://login.example.com"),
+    "gateway_jwt_audience": ("a b", "the audience of the tokens, without spaces"),
+    "gateway_jwt_jwks_url": ("ftp://keys", "an http(s) URL without credentials or fragment"),
+    "gateway_jwt_public_key_file": ("", "the path of a PEM file"),
+    "gateway_jwt_algorithms": ("RS256,none", "algorithms of signatures as RS256,ES256"),
+    "gateway_jwt_tenant_claim": ("", "a claim, or a path of claims as realm.roles"),
+    "gateway_jwt_roles_claim": (" ", "a claim, or a path of claims as realm.roles"),
+    "gateway_jwt_admin_role": ("", "the name of a role"),
+    "gateway_run_overrides": ("maybe", "true or false"),
+    "gateway_show_instructions": ("maybe", "true or false"),
+    "gateway_ledger_deadline_seconds": ("0", "a number of seconds above 0, at most 3600"),
+    "upstream_api_key_file": ("", "the path of a file"),
     "gateway_host": ("a b", "a host name or an IP address"),
     "gateway_port": ("65536", "a port from 0 (any free one) to 65535"),
     "gateway_profile": ("staging", "development, with the next four settings on, or production"),

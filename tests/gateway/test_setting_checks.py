@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.config import BadSettingsError, load_settings
-from gateway.setting_checks import normalise_origins
+from gateway.settings.setting_checks import normalise_origins
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,15 @@ from pydantic import SecretStr, ValidationInfo
 MAX_KEY_LENGTH = 8000
 """Longest upstream key, in characters. With the word `Bearer` it fits into the 8 KiB that servers allow a header."""
 
+MAX_CLAIM_PATH_LENGTH = 255
+
+SIGNATURE_ALGORITHMS = frozenset(
+    {
+        *("HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+        *("ES256", "ES384", "ES512", "ES256K", "EdDSA"),
+    }
+)
+
 _API_VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _FAULT_RULE = re.compile(r"\s*[A-Za-z*?]+\s*(:\s*[\w.=-]+\s*)+\Z")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?\Z")
@@ -94,3 +103,34 @@ def _normalise_origin(origin: str) -> str:
     _ = urlsplit(origin).port  # raises ValueError for a port that is too large
     scheme, _, host = origin.partition("://")
     return f"{scheme}://{host.removesuffix(_USUAL_PORTS.get(scheme, ':'))}"
+
+
+def check_issuer(text: str) -> str:
+    """Take the issuer of tokens: text that a token holds exactly so. It needs no special form."""
+    return check_header_word(text)
+
+
+def check_algorithms(text: str) -> str:
+    """Take names of signature algorithms, separated by commas. `none` is no signature."""
+    names = [name.strip() for name in text.split(",")]
+    if not names or not all(name in SIGNATURE_ALGORITHMS for name in names):
+        raise ValueError
+    return ",".join(dict.fromkeys(names))
+
+
+def check_claim_path(text: str) -> str:
+    """Take the name of a claim, or a path of names separated by dots. Names may hold any printable character."""
+    if not text.strip() or not text.isprintable() or len(text) > MAX_CLAIM_PATH_LENGTH:
+        raise ValueError
+    return text
+
+
+def check_database_url(secret: SecretStr) -> SecretStr:
+    """Take the URL of a SQLite file by its absolute path, or of a PostgreSQL database."""
+    parts = urlsplit(secret.get_secret_value())
+    _ = parts.port  # raises ValueError for a port that is no number
+    is_file = parts.scheme == "sqlite" and not parts.netloc and parts.path.startswith("//") and len(parts.path) > 2
+    is_server = parts.scheme in {"postgresql", "postgres"} and len(parts.path) > 1
+    if not (is_file or is_server):
+        raise ValueError
+    return secret

@@ -1,0 +1,1 @@
+"""The ledger: the memory of the gateway itself, such as the owner of each thread."""

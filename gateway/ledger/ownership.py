@@ -1,0 +1,41 @@
+"""The port of the ledger for operations: the owners of threads, and the record of new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from gateway.identity.principal import Owner
+
+
+class CreateIntent(Protocol):
+    """A create that was recorded before the upstream was called."""
+
+    async def record_id(self, upstream_id: str) -> None:
+        """Record the id that the upstream gave. Never raises: what cannot be stored now is tried again from memory.
+
+        The owner is known to this process as soon as it is called.
+        """
+
+
+class Ownership(Protocol):
+    """The owners of threads. Fails closed: an owner that cannot be found out is an error, never a guess."""
+
+    async def find_owners(self, thread_ids: Collection[str]) -> Mapping[str, Owner]:
+        """Find the owners of threads, in one look-up. A thread without an owner is left out.
+
+        What this process learned in the last 60 s is taken from memory.
+
+        Raises:
+            GatewayError: `LEDGER_UNAVAILABLE`; an owner is not in memory, and the ledger did not answer in time.
+        """
+
+    async def begin_create(self, owner: Owner) -> CreateIntent:
+        """Record that a thread of an owner is about to be created.
+
+        Raises:
+            GatewayError: `LEDGER_UNAVAILABLE`; the ledger did not answer in time, so the thread must not be created.
+        """
+
+    async def record_deleted(self, thread_id: str) -> None:
+        """Record that a thread was deleted. Never raises: what cannot be stored now is tried again from memory."""

@@ -1,0 +1,1 @@
+"""The settings by group: their names, types, defaults, meanings and checks."""
