@@ -18,6 +18,7 @@ from gateway.emulator.app import create_app as create_emulator_app
 from gateway.emulator.faults.fault_text import parse_fault_rules
 from gateway.emulator.model.model_client import ModelOptions
 from gateway.identity.allowed_origins import AllowedOrigins
+from gateway.identity.authenticator import Authenticator, CredentialAuthenticator
 from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.identity.refused_credentials import RefusedCredentials
@@ -94,14 +95,19 @@ def build_gateway_app(settings: Settings) -> web.Application:
     own_key = settings.upstream_api_key
     own_credential = f"Bearer {own_key.get_secret_value()}" if own_key else None
 
+    def upstream_credential(principal: Principal) -> str | None:
+        return own_credential if principal.uses_own_key else principal.credential
+
     def record_status(principal: Principal, status: int) -> None:
-        if principal.credential not in {None, own_credential} and refused.record_status(principal.digest, status):
+        if principal.credential in {None, own_credential}:
+            return
+        if refused.record_status(principal.digest, status):
             hub.end_readers(principal.digest, _refused_error())
 
     def bind(principal: Principal) -> ThreadsApi:
         scope = principal.digest
         upstream = client.bind(
-            principal.credential,
+            upstream_credential(principal),
             functools.partial(hub.record_stream, scope),
             functools.partial(record_status, principal),
             caller=scope,
@@ -112,7 +118,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
         on_status = functools.partial(record_status, principal)
         return hub.bind(
             principal.digest,
-            lambda: client.bind(principal.credential, on_status=on_status, caller=principal.digest),
+            lambda: client.bind(upstream_credential(principal), on_status=on_status, caller=principal.digest),
         )
 
     endpoint = GraphQLEndpoint(
@@ -123,10 +129,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
             limits=_request_limits(settings, counts.max_sockets),
             always_report_cost=settings.gateway_cost,
         ),
-        credential_policy=CredentialPolicy(own_credential, settings.upstream_anonymous, _allowed_origins(settings)),
-        upstream=UpstreamIdentity(
-            options.base_url, options.organization, options.project, options.dialect_name, options.api_version
-        ),
+        authenticator=_authenticator(settings, options, own_credential),
         documents=documents,
         page=page,
     )
@@ -180,6 +183,14 @@ def _refused_error() -> GatewayError:
 def _allowed_origins(settings: Settings) -> AllowedOrigins:
     listed = settings.gateway_allowed_origins
     return AllowedOrigins.from_names(listed.split(",") if listed else ())
+
+
+def _authenticator(settings: Settings, options: UpstreamOptions, own_credential: str | None) -> Authenticator:
+    upstream = UpstreamIdentity(
+        options.base_url, options.organization, options.project, options.dialect_name, options.api_version
+    )
+    policy = CredentialPolicy(own_credential is not None, settings.upstream_anonymous, _allowed_origins(settings))
+    return CredentialAuthenticator(policy, upstream, own_credential)
 
 
 def _upstream_options(settings: Settings) -> UpstreamOptions:

@@ -13,10 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Final
 
 from gateway.identity.allowed_origins import LOCALHOST_PAGES, AllowedOrigins
 from gateway.identity.this_machine import is_loopback_address, is_loopback_host, is_loopback_page
-from gateway.identity.token_expiry import has_token_ended
+from gateway.identity.token_expiry import expiry_from_credential, has_ended
 from schema.contract.errors import ErrorCode, GatewayError
 
 MAX_AUTHORIZATION_LENGTH = 8192
@@ -44,6 +46,15 @@ _SHOWN_ORIGIN_LENGTH = 60
 _PRINTABLE = re.compile(r"[\t -~\xa0-\xff]+\Z")
 
 
+class OwnKey(Enum):
+    """The gateway's own key, in place of a credential of the caller. Whoever calls the upstream reads its text."""
+
+    OWN_KEY = "the gateway's own key"
+
+
+OWN_KEY: Final = OwnKey.OWN_KEY
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The properties of a request that decide about credentials.
@@ -68,9 +79,9 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class CredentialPolicy:
-    """The configuration: the gateway's own credential, whether calls may have none, and the pages that may call."""
+    """The configuration: whether the gateway has a key, whether calls may have none, and the pages that may call."""
 
-    own_credential: str | None = field(default=None, repr=False)
+    has_own_key: bool = False
     allow_anonymous: bool = False
     origins: AllowedOrigins = field(default_factory=AllowedOrigins)
 
@@ -79,32 +90,36 @@ class CredentialRefusedError(Exception):
     """The request gets no credential. Holds the HTTP status and the error of the response.
 
     `reason` is short enough for a WebSocket's close frame. `is_final` says that the same caller can never be accepted,
-    so that it need not try again; a token that has ended can be replaced.
+    so that it need not try again; a token that has ended can be replaced. `challenge` is the `WWW-Authenticate` of the
+    response.
     """
 
-    def __init__(self, status: int, message: str, reason: str, *, is_final: bool = True) -> None:
+    def __init__(
+        self, status: int, message: str, reason: str, *, is_final: bool = True, challenge: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.error = GatewayError(ErrorCode.UNAUTHENTICATED, message)
         self.reason = reason
         self.is_final = is_final
+        self.challenge = challenge
 
 
-def decide_credential(caller: Caller, policy: CredentialPolicy) -> str | None:
+def decide_credential(caller: Caller, policy: CredentialPolicy) -> str | OwnKey | None:
     """Decide the upstream `Authorization` of an HTTP request.
 
     Returns:
-        The header's value, or None for calls without a credential.
+        The header's value, `OWN_KEY`, or None for calls without a credential.
 
     Raises:
         CredentialRefusedError: The caller's credential is malformed or missing.
     """
     if caller.authorization:
         return _validated_authorization(caller.authorization, caller.received_at)
-    if policy.own_credential is not None:
+    if policy.has_own_key:
         obstacle = own_key_obstacle(caller, policy.origins)
         if obstacle is None:
-            return policy.own_credential
+            return OWN_KEY
         if not policy.allow_anonymous:
             raise _unauthenticated(obstacle)
     if policy.allow_anonymous:
@@ -112,7 +127,9 @@ def decide_credential(caller: Caller, policy: CredentialPolicy) -> str | None:
     raise _unauthenticated("this gateway holds no key of its own (UPSTREAM_API_KEY)")
 
 
-def decide_socket_credential(caller: Caller, offered: Sequence[str] | None, policy: CredentialPolicy) -> str | None:
+def decide_socket_credential(
+    caller: Caller, offered: Sequence[str] | None, policy: CredentialPolicy
+) -> str | OwnKey | None:
     """Decide the upstream `Authorization` of all operations of a WebSocket.
 
     `caller` sent the upgrade request. `offered` are the values in `connection_init`, which take precedence. If the
@@ -121,7 +138,7 @@ def decide_socket_credential(caller: Caller, offered: Sequence[str] | None, poli
     of its upgrade request never counts, because it comes from the browser.
 
     Returns:
-        The header's value, or None for calls without a credential.
+        The header's value, `OWN_KEY`, or None for calls without a credential.
 
     Raises:
         CredentialRefusedError: The page may not call, or the credential is malformed or missing.
@@ -206,14 +223,14 @@ def _validated_authorization(authorization: Sequence[str], received_at: float) -
         raise _malformed(f"an Authorization header of at most {MAX_AUTHORIZATION_LENGTH} characters, got {len(value)}")
     if not _PRINTABLE.match(value):
         raise _malformed("an Authorization header of printable Latin-1 characters")
-    if has_token_ended(value, received_at):
+    if has_ended(expiry_from_credential(value), received_at):
         raise _unauthenticated("the token has expired", is_final=False)
     return value
 
 
 def _unauthenticated(reason: str, *, is_final: bool = True) -> CredentialRefusedError:
     message = f"Expected an Authorization header, as 'Authorization: Bearer <key of the upstream>': {reason}."
-    return CredentialRefusedError(401, message, reason, is_final=is_final)
+    return CredentialRefusedError(401, message, reason, is_final=is_final, challenge="Bearer")
 
 
 def _malformed(expected: str) -> CredentialRefusedError:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, field
 from typing import NamedTuple
 
+from gateway.identity.token_expiry import expiry_from_credential
+
 
 @dataclass(frozen=True, slots=True)
 class UpstreamIdentity:
@@ -41,25 +43,39 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller: the holder of a credential of the upstream, or a signed-in user.
+    """A caller: the holder of a credential of the upstream, one who may use the gateway's own key, or a signed-in user.
 
-    `credential` is the value of the upstream call's `Authorization` header, or None for calls without one. `digest`
-    identifies the principal in the keys of everything that is stored or counted. It does not reveal the credential.
+    `credential` is the caller's own `Authorization`, which the upstream call carries. It is None for calls without one,
+    and for those that carry the gateway's own key (`uses_own_key`), which may change meanwhile. `digest` identifies the
+    principal in the keys of everything that is stored or counted. It does not reveal the credential. `expires_at` is
+    the Unix time, in seconds, at which the caller's token ends, or None if it does not end.
     """
 
     credential: str | None = field(repr=False)
     digest: str
     user: User | None = None
+    expires_at: float | None = None
+    uses_own_key: bool = False
 
     @classmethod
     def from_credential(cls, credential: str | None, upstream: UpstreamIdentity) -> Principal:
         """Make the principal of a credential at an upstream."""
-        return cls(credential, _digest(b"threads-caller", (credential,), upstream))
+        digest = _digest(b"threads-caller", (credential,), upstream)
+        return cls(credential, digest, expires_at=expiry_from_credential(credential))
 
     @classmethod
-    def from_user(cls, user: User, own_credential: str | None, upstream: UpstreamIdentity) -> Principal:
-        """Make the principal of a signed-in user. The gateway's own credential goes upstream."""
-        return cls(own_credential, user.owner.digest(upstream), user)
+    def from_own_key(cls, own_credential: str | None, upstream: UpstreamIdentity) -> Principal:
+        """Make the principal of callers that use the gateway's own key.
+
+        With `own_credential`, a key that stays the same, a caller that brings this key itself is the same principal.
+        """
+        person = b"threads-caller" if own_credential is not None else b"threads-own-key"
+        return cls(None, _digest(person, (own_credential,), upstream), uses_own_key=True)
+
+    @classmethod
+    def from_user(cls, user: User, upstream: UpstreamIdentity, expires_at: float | None = None) -> Principal:
+        """Make the principal of a signed-in user, whose calls carry the gateway's own key."""
+        return cls(None, user.owner.digest(upstream), user, expires_at, uses_own_key=True)
 
     @property
     def visibility(self) -> str:

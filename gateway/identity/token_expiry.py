@@ -37,10 +37,9 @@ def expiry_from_credential(credential: str | None) -> float | None:
     return float(expiry) if math.isfinite(expiry) and expiry < _LATEST_EXPIRY else None
 
 
-def has_token_ended(credential: str | None, now_seconds: float) -> bool:
-    """Tell whether a credential is a token whose expiry and the grace after it are over."""
-    expiry = expiry_from_credential(credential)
-    return expiry is not None and now_seconds >= expiry + TOKEN_GRACE_SECONDS
+def has_ended(expires_at: float | None, now_seconds: float) -> bool:
+    """Tell whether the expiry of a token and the grace after it are over. Without an expiry, it never ends."""
+    return expires_at is not None and now_seconds >= expires_at + TOKEN_GRACE_SECONDS
 
 
 def _decode_claims(part: str) -> object:

@@ -49,7 +49,7 @@ def create_app(
 ) -> web.Application:
     """Make the application: `/graphql`, `/schema.graphql`, health, the additional `routes`, and a redirect from `/`."""
     app = web.Application(middlewares=[_preflight_middleware, _exception_middleware])
-    app[ALLOWED_ORIGINS] = endpoint.credential_policy.origins
+    app[ALLOWED_ORIGINS] = endpoint.authenticator.origins
     app[OPERATION_TASKS] = endpoint.operation_tasks
     app[UNFINISHED_BYTES] = endpoint.unfinished_bytes
     stalled_client_seconds = endpoint.connections.limits.stalled_client_seconds

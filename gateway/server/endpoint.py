@@ -12,8 +12,9 @@ from aiohttp import web
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from gateway.identity.credentials import CredentialPolicy, CredentialRefusedError, decide_credential
-from gateway.identity.principal import Principal, UpstreamIdentity
+from gateway.identity.authenticator import Authenticator
+from gateway.identity.credentials import CredentialRefusedError
+from gateway.identity.principal import Principal
 from gateway.media_types import (
     EVENT_STREAM,
     GRAPHQL_RESPONSE,
@@ -80,14 +81,12 @@ class GraphQLEndpoint:
         self,
         runner: OperationRunner,
         *,
-        credential_policy: CredentialPolicy,
-        upstream: UpstreamIdentity,
+        authenticator: Authenticator,
         documents: DocumentPolicy | None = None,
         page: RenderPage | None = None,
     ) -> None:
         """Run the operations of all transports with `runner`."""
-        self.credential_policy = credential_policy
-        self._upstream = upstream
+        self.authenticator = authenticator
         self._documents = documents or DocumentPolicy()
         self._page = page
         self._runner = runner
@@ -102,8 +101,7 @@ class GraphQLEndpoint:
             self._runner,
             self.operation_tasks,
             self.connections,
-            credential_policy,
-            upstream,
+            authenticator,
             self.unfinished_bytes,
             documents=self._documents,
         )
@@ -181,10 +179,10 @@ class GraphQLEndpoint:
     async def _read(self, request: web.Request, held: HeldRequest) -> tuple[ParsedRequest, Principal]:
         """Read the operation and its principal. An operation that asks for the schema alone needs no credential."""
         try:
-            principal = self._principal(request)
+            principal = await self._authenticate(request)
         except Refusal as refused:
             if refused.status == 401 and (parsed := await self._read_introspection(request, held)) is not None:
-                return parsed, Principal.from_credential(None, self._upstream)
+                return parsed, self.authenticator.stranger
             raise
         graphql_request = await read_request(request, self._runner.limits, held, self._documents)
         return await self._runner.parse_request(graphql_request), principal
@@ -201,13 +199,11 @@ class GraphQLEndpoint:
             return None
         return await self._runner.parse_introspection(graphql_request)
 
-    def _principal(self, request: web.Request) -> Principal:
+    async def _authenticate(self, request: web.Request) -> Principal:
         try:
-            return Principal.from_credential(
-                decide_credential(caller_from_request(request), self.credential_policy), self._upstream
-            )
+            return await self.authenticator.authenticate(caller_from_request(request))
         except CredentialRefusedError as refused:
-            challenge = (("WWW-Authenticate", "Bearer"),) if refused.status == 401 else ()
+            challenge = (("WWW-Authenticate", refused.challenge),) if refused.challenge is not None else ()
             raise Refusal(refused.status, refused.error, challenge) from None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from gateway.identity.authenticator import Authenticator, CredentialAuthenticator
 from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.principal import UpstreamIdentity
 from gateway.server.app import OPERATION_TASKS, create_app, listening
@@ -32,6 +33,11 @@ STATUS = f'subscription {{ runStatus(runId: "{RUN}") {{ status }} }}'
 SUBPROTOCOL = "graphql-transport-ws"
 CREDENTIAL = {"Authorization": "Bearer x"}
 DEADLINE_SECONDS = 20.0
+
+
+def passing_on(policy: CredentialPolicy, own_credential: str | None = None) -> CredentialAuthenticator:
+    """Return an authenticator that passes credentials on."""
+    return CredentialAuthenticator(policy, UpstreamIdentity("http://upstream.test"), own_credential)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -134,7 +140,7 @@ async def read_frame(response: aiohttp.ClientResponse) -> dict[str, str]:
 async def running_subscription_gateway(
     *,
     limits: SubscriptionLimits | None = None,
-    credential_policy: CredentialPolicy | None = None,
+    authenticator: Authenticator | None = None,
     documents: DocumentPolicy | None = None,
     events: FakeRunEvents | None = None,
     api: Any = None,
@@ -151,8 +157,7 @@ async def running_subscription_gateway(
     )
     endpoint = GraphQLEndpoint(
         runner,
-        credential_policy=credential_policy or CredentialPolicy(),
-        upstream=UpstreamIdentity("http://upstream.test"),
+        authenticator=authenticator or passing_on(CredentialPolicy()),
         documents=documents,
     )
 

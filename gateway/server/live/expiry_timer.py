@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 from gateway.identity.principal import Principal
-from gateway.identity.token_expiry import expiry_from_credential
 from schema.contract.errors import ErrorCode, GatewayError
 
 _MAX_TIMER_SECONDS = 86_400.0  # the clock may be set meanwhile, so the expiry is checked again each day
@@ -25,7 +24,7 @@ class ExpiryTimer:
 
         If it has expired already, `on_expired` is called in a later iteration of the loop. `now` is the Unix time.
         """
-        self._expiry = expiry_from_credential(principal.credential)
+        self._expiry = principal.expires_at
         self._on_expired = on_expired
         self._now = now
         self._handle: asyncio.TimerHandle | None = None

@@ -11,9 +11,9 @@ from typing import Any, Protocol, TypeAlias
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from gateway.identity.credentials import CredentialPolicy
-from gateway.identity.principal import Principal, UpstreamIdentity
-from gateway.identity.token_expiry import has_token_ended
+from gateway.identity.authenticator import Authenticator
+from gateway.identity.principal import Principal
+from gateway.identity.token_expiry import has_ended
 from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_json, error_body, result_body
@@ -39,8 +39,7 @@ class SocketServices:
     runner: OperationRunner
     operation_tasks: OperationTasks
     connections: LiveConnections
-    credential_policy: CredentialPolicy
-    upstream: UpstreamIdentity
+    authenticator: Authenticator
     unfinished_bytes: UnfinishedBytes
     now: Callable[[], float] = time.time
     documents: DocumentPolicy = field(default_factory=DocumentPolicy)
@@ -116,7 +115,7 @@ class SocketOperations:
             message = f"Expected at most {limit} operations at once on one socket, got one more."
             self.refuse_operation(id_, GatewayError(ErrorCode.TOO_MANY_OPERATIONS, message))
             return
-        if has_token_ended(self._principal.credential, self._services.now()):
+        if has_ended(self._principal.expires_at, self._services.now()):
             self.refuse_operation(id_, expired_error())
             return
         held = HeldRequest(self._services.unfinished_bytes)

@@ -7,8 +7,7 @@ import sys
 
 from aiohttp import WSMsgType, web
 
-from gateway.identity.credentials import CredentialRefusedError, decide_socket_credential
-from gateway.identity.principal import Principal
+from gateway.identity.credentials import CredentialRefusedError
 from gateway.server.http.request_reader import caller_from_request
 from gateway.server.live.back_pressure import BackPressure
 from gateway.server.live.fair_queue import QueueMember
@@ -86,7 +85,7 @@ async def serve_websocket(request: web.Request, services: SocketServices) -> web
                     if isinstance(decision, InitialiseConnection):
                         init_timer.cancel()
                         slot.mark_initialised()
-                        decision = _initialise_connection(decision, request, services, operations)
+                        decision = await _initialise_connection(decision, request, services, operations)
                     if isinstance(decision, CloseSocket):
                         await _close_socket(socket, decision.code, decision.reason)
                     else:
@@ -169,18 +168,18 @@ async def _close_socket(socket: web.WebSocketResponse, code: CloseCode, reason: 
     await socket.close(code=code, message=encode_close_reason(reason), drain=False)
 
 
-def _initialise_connection(
+async def _initialise_connection(
     decision: InitialiseConnection, request: web.Request, services: SocketServices, operations: SocketOperations
 ) -> Decision:
     try:
-        credential = decide_socket_credential(
-            caller_from_request(request), authorization_from_payload(decision.payload), services.credential_policy
+        principal = await services.authenticator.authenticate_socket(
+            caller_from_request(request), authorization_from_payload(decision.payload)
         )
     except CredentialRefusedError as refused:
         if refused.is_final:
             return CloseSocket(CloseCode.UNAUTHORIZED, f"Unauthorized: {refused.reason}")
         return CloseSocket(CloseCode.FORBIDDEN, f"Forbidden: {refused.reason}")
-    operations.initialise(Principal.from_credential(credential, services.upstream))
+    operations.initialise(principal)
     return SendMessage(ACK_MESSAGE)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.identity.principal import Principal, UpstreamIdentity
+from gateway.identity.principal import Owner, Principal, UpstreamIdentity, User
 
 TEXTS = st.none() | st.text(max_size=5)
 IDENTITIES = st.tuples(TEXTS, st.builds(UpstreamIdentity, st.text(max_size=5), TEXTS, TEXTS, TEXTS, TEXTS))
@@ -34,3 +34,18 @@ def test_a_principal_cannot_be_changed() -> None:
     principal = Principal.from_credential("Bearer a", UpstreamIdentity("https://upstream.test"))
     with pytest.raises(FrozenInstanceError):
         principal.credential = "Bearer b"  # type: ignore[misc]
+
+
+def test_a_principal_knows_when_its_token_ends_and_whose_key_goes_upstream() -> None:
+    upstream = UpstreamIdentity("https://upstream.test")
+    user = Principal.from_user(User(Owner("https://login.test", "alice")), upstream, 900.0)
+    token = Principal.from_credential("Bearer e30.eyJleHAiOiA5MDB9.c2ln", upstream)
+    assert (user.expires_at, user.uses_own_key, user.credential) == (900.0, True, None)
+    assert (token.expires_at, token.uses_own_key) == (900.0, False)
+
+
+def test_who_brings_the_own_key_that_stays_the_same_is_the_principal_of_the_own_key() -> None:
+    upstream = UpstreamIdentity("https://upstream.test")
+    brought = Principal.from_credential("Bearer own", upstream)
+    assert Principal.from_own_key("Bearer own", upstream).digest == brought.digest
+    assert Principal.from_own_key(None, upstream).digest != Principal.from_credential(None, upstream).digest

@@ -10,7 +10,7 @@ import strawberry
 from aiohttp import web
 
 from gateway.identity.credentials import CredentialPolicy
-from gateway.identity.principal import Principal, UpstreamIdentity
+from gateway.identity.principal import Principal
 from gateway.server.app import OPERATION_TASKS, create_app, listening
 from gateway.server.endpoint import GraphQLEndpoint
 from gateway.server.health import ReadinessProbe
@@ -21,6 +21,7 @@ from schema.operations.gateway_schema import GatewaySchema, OperationLimits
 from schema.operations.operation_budget import OperationBudget
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.graphql import GraphQLClient
+from tests.support.subscription_gateway import passing_on
 
 LIMITS = OperationLimits(max_tokens=1_000, budget=OperationBudget(max_calls=10))
 HEADERS = {"Authorization": "Bearer x", "Content-Type": "application/json"}
@@ -78,8 +79,7 @@ async def serving(
 ) -> AsyncIterator[tuple[GraphQLClient, web.Application]]:
     endpoint = GraphQLEndpoint(
         OperationRunner(schema, bind),
-        credential_policy=CredentialPolicy(),
-        upstream=UpstreamIdentity("http://upstream.test"),
+        authenticator=passing_on(CredentialPolicy()),
     )
 
     async def never_called() -> None:

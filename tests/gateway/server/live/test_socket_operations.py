@@ -9,6 +9,7 @@ import orjson
 import pytest
 import strawberry
 
+from gateway.identity.authenticator import CredentialAuthenticator
 from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.server.http.graphql_request import GraphQLRequest
@@ -104,8 +105,7 @@ class World:
             runner,
             self.operation_tasks,
             self.connections,
-            CredentialPolicy(),
-            UPSTREAM,
+            CredentialAuthenticator(CredentialPolicy(), UPSTREAM),
             self.unfinished_bytes,
             lambda: self.now,
         )

@@ -21,6 +21,7 @@ from tests.support.subscription_gateway import (
     STATUS,
     SUBPROTOCOL,
     SubscriptionGateway,
+    passing_on,
     running_subscription_gateway,
     status,
     until,
@@ -194,7 +195,7 @@ async def test_the_credential_may_come_with_the_request(gateway: SubscriptionGat
 
 
 async def test_a_page_of_another_origin_has_to_send_its_credential_in_connection_init() -> None:
-    async with running_subscription_gateway(credential_policy=CredentialPolicy("Bearer own")) as gateway:
+    async with running_subscription_gateway(authenticator=passing_on(CredentialPolicy(has_own_key=True))) as gateway:
         foreign = {**CREDENTIAL, "Origin": "https://elsewhere.example"}
         async with gateway.socket(headers=foreign) as socket:
             await socket.send(type="connection_init")

@@ -1,0 +1,85 @@
+"""Determines the principal of a caller. The endpoint, event streams and WebSockets know no other way.
+
+An implementation over tokens may have to fetch keys, so the methods are coroutines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from gateway.identity.allowed_origins import AllowedOrigins
+from gateway.identity.credentials import (
+    Caller,
+    CredentialPolicy,
+    OwnKey,
+    decide_credential,
+    decide_socket_credential,
+)
+from gateway.identity.principal import Principal, UpstreamIdentity
+
+
+class Authenticator(Protocol):
+    """Determines principals. Its errors are safe to show."""
+
+    @property
+    def origins(self) -> AllowedOrigins:
+        """The origins whose pages may call."""
+
+    @property
+    def stranger(self) -> Principal:
+        """The principal of a caller without a credential, who may ask for the schema alone."""
+
+    async def authenticate(self, caller: Caller) -> Principal:
+        """Determine the principal of an HTTP request.
+
+        Raises:
+            CredentialRefusedError: The caller's credential is missing or refused.
+        """
+
+    async def authenticate_socket(self, caller: Caller, offered: Sequence[str] | None) -> Principal:
+        """Determine the principal of a WebSocket, whose `connection_init` holds the credentials `offered`, if any.
+
+        Raises:
+            CredentialRefusedError: The page may not call, or the credential is missing or refused.
+        """
+
+    async def renew(self, principal: Principal, offered: Sequence[str]) -> Principal:
+        """Determine the principal of a WebSocket anew, from a credential that a `ping` holds.
+
+        Raises:
+            CredentialRefusedError: The credential is refused, or belongs to somebody else.
+        """
+
+
+class CredentialAuthenticator:
+    """Passes the callers' own credentials on, which the upstream judges, and lends the gateway's own key."""
+
+    def __init__(self, policy: CredentialPolicy, upstream: UpstreamIdentity, own_credential: str | None = None) -> None:
+        """Decide by `policy`. `own_credential` is the gateway's own if it has one that stays the same."""
+        self._policy = policy
+        self._upstream = upstream
+        self._own_principal = Principal.from_own_key(own_credential, upstream)
+        self.stranger = Principal.from_credential(None, upstream)
+
+    @property
+    def origins(self) -> AllowedOrigins:
+        """The origins whose pages may call."""
+        return self._policy.origins
+
+    async def authenticate(self, caller: Caller) -> Principal:
+        """Determine the principal of an HTTP request; raises CredentialRefusedError."""
+        return self._to_principal(decide_credential(caller, self._policy))
+
+    async def authenticate_socket(self, caller: Caller, offered: Sequence[str] | None) -> Principal:
+        """Determine the principal of a WebSocket; raises CredentialRefusedError."""
+        return self._to_principal(decide_socket_credential(caller, offered, self._policy))
+
+    async def renew(self, principal: Principal, offered: Sequence[str]) -> Principal:  # noqa: ARG002 - a protocol's
+        """Return the same principal: who holds a credential of the upstream, only the upstream knows."""
+        return principal
+
+    def _to_principal(self, credential: str | OwnKey | None) -> Principal:
+        if isinstance(credential, OwnKey):
+            return self._own_principal
+        return Principal.from_credential(credential, self._upstream)
