@@ -9,13 +9,19 @@ from gateway.identity.principal import Owner
 
 
 class CreateIntent(Protocol):
-    """A create that was recorded before the upstream was called."""
+    """A create that was recorded before the upstream was called. Its end is told by one call of a method, at most.
+
+    Of a create whose outcome is unknown, such as one that timed out, nothing is told: nobody owns what it made.
+    """
 
     async def record_id(self, upstream_id: str) -> None:
         """Record the id that the upstream gave. Never raises: what cannot be stored now is tried again from memory.
 
-        The owner is known to this process as soon as it is called.
+        The owner is known to this process as soon as it is called. A caller that is cancelled has recorded it too.
         """
+
+    def discard(self) -> None:
+        """Remove the record in the background, because the upstream surely created nothing."""
 
 
 class Ownership(Protocol):

@@ -1,0 +1,117 @@
+"""The port of the ledger for storage: what a database, or the memory of the demo, must do.
+
+A store belongs to one upstream. Of another upstream's rows in the same database it sees nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from gateway.identity.principal import Owner
+
+
+class ObjectKind(StrEnum):
+    """A kind of upstream object that has an owner. The values are stored."""
+
+    THREAD = "thread"
+    FILE = "file"
+
+
+class OwnedObject(NamedTuple):
+    """An object that has an owner: its kind, and the upstream's id."""
+
+    kind: ObjectKind
+    object_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIntent:
+    """A create that was recorded before the upstream was called. `created_at` is in Unix seconds."""
+
+    intent_id: str
+    owner: Owner
+    kind: ObjectKind
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """The outcome of adopting objects: how many were adopted, and how many were left as they were, by reason.
+
+    `reassigned` are among the adopted. An owner who was forgotten adopts nothing.
+    """
+
+    adopted: int = 0
+    reassigned: int = 0
+    already_theirs: int = 0
+    anothers: int = 0
+    forgotten: int = 0
+
+    def __add__(self, other: Adoption) -> Adoption:
+        return Adoption(
+            self.adopted + other.adopted,
+            self.reassigned + other.reassigned,
+            self.already_theirs + other.already_theirs,
+            self.anothers + other.anothers,
+            self.forgotten + other.forgotten,
+        )
+
+
+class LedgerUnavailableError(Exception):
+    """The ledger did not answer: it cannot be reached, is too slow, or is busy. The same call may succeed later."""
+
+
+class LedgerStore(Protocol):
+    """The durable rows of the ledger. Each method is one transaction, and may be repeated without harm.
+
+    All raise `LedgerUnavailableError` when the ledger does not answer.
+    """
+
+    async def find_owners(self, kind: ObjectKind, object_ids: Collection[str]) -> dict[str, Owner]:
+        """Find the owners of objects. An object without an owner is left out."""
+
+    async def add_intent(self, intent: StoredIntent) -> None:
+        """Record that an object is about to be created."""
+
+    async def remove_intent(self, intent: StoredIntent) -> None:
+        """Remove an intent whose object was not created."""
+
+    async def add_created(self, intent: StoredIntent, object_id: str) -> bool:
+        """Record the object that an intent led to, and remove the intent.
+
+        Returns:
+            Whether the object is the owner's now. It is not if the owner was forgotten after the intent was recorded,
+            or if it is another's already.
+        """
+
+    async def remove_objects(self, kind: ObjectKind, object_ids: Collection[str]) -> None:
+        """Remove objects, which were deleted upstream."""
+
+    async def adopt_objects(
+        self, kind: ObjectKind, owners: Mapping[str, Owner], created_at: int, *, reassign: bool = False
+    ) -> Adoption:
+        """Give existing objects, by id, to owners. Changes the owner of none that has one, unless `reassign`."""
+
+    async def list_objects(self, owner: Owner, limit: int) -> Sequence[OwnedObject]:
+        """List objects of an owner, at most `limit`."""
+
+    async def count_objects(self, owner: Owner) -> int:
+        """Count the objects of an owner."""
+
+    async def add_tombstone(self, owner: Owner, forgotten_at: int) -> None:
+        """Record that an owner is forgotten, and remove their intents: what those led to is refused from now on.
+
+        Creates that begin later are the owner's as any other's.
+        """
+
+    async def remove_intents_before(self, created_at: int) -> int:
+        """Remove intents that are older, whose objects nobody can reach. Returns their number."""
+
+    async def check(self) -> None:
+        """Check that the ledger answers."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""

@@ -1,0 +1,88 @@
+"""The ledger in memory, for the demo: gone when the process ends."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
+
+from gateway.identity.principal import Owner
+from gateway.ledger.ledger_store import Adoption, ObjectKind, OwnedObject, StoredIntent
+
+
+class MemoryStore:
+    """A ledger store without a database. As the demo's data in the emulator, it grows with what is created."""
+
+    def __init__(self) -> None:
+        self._owners: dict[OwnedObject, Owner] = {}
+        self._intents: dict[str, StoredIntent] = {}
+        self._forgotten: set[Owner] = set()
+
+    async def find_owners(self, kind: ObjectKind, object_ids: Collection[str]) -> dict[str, Owner]:
+        owners = self._owners
+        return {
+            object_id: owner
+            for object_id in object_ids
+            if (owner := owners.get(OwnedObject(kind, object_id))) is not None
+        }
+
+    async def add_intent(self, intent: StoredIntent) -> None:
+        self._intents[intent.intent_id] = intent
+
+    async def remove_intent(self, intent: StoredIntent) -> None:
+        self._intents.pop(intent.intent_id, None)
+
+    async def add_created(self, intent: StoredIntent, object_id: str) -> bool:
+        known = self._intents.pop(intent.intent_id, None) is not None
+        created = OwnedObject(intent.kind, object_id)
+        if created not in self._owners and not known and intent.owner in self._forgotten:
+            return False
+        return self._owners.setdefault(created, intent.owner) == intent.owner
+
+    async def remove_objects(self, kind: ObjectKind, object_ids: Collection[str]) -> None:
+        for object_id in object_ids:
+            self._owners.pop(OwnedObject(kind, object_id), None)
+
+    async def adopt_objects(
+        self,
+        kind: ObjectKind,
+        owners: Mapping[str, Owner],
+        created_at: int,  # noqa: ARG002 - kept by databases only
+        *,
+        reassign: bool = False,
+    ) -> Adoption:
+        outcome = Adoption()
+        for object_id, owner in owners.items():
+            adopted = OwnedObject(kind, object_id)
+            present = self._owners.get(adopted)
+            if present == owner:
+                outcome += Adoption(already_theirs=1)
+            elif owner in self._forgotten:
+                outcome += Adoption(forgotten=1)
+            elif present is not None and not reassign:
+                outcome += Adoption(anothers=1)
+            else:
+                self._owners[adopted] = owner
+                outcome += Adoption(adopted=1, reassigned=int(present is not None))
+        return outcome
+
+    async def list_objects(self, owner: Owner, limit: int) -> Sequence[OwnedObject]:
+        return list(islice((owned for owned, present in self._owners.items() if present == owner), limit))
+
+    async def count_objects(self, owner: Owner) -> int:
+        return sum(present == owner for present in self._owners.values())
+
+    async def add_tombstone(self, owner: Owner, forgotten_at: int) -> None:  # noqa: ARG002 - kept by databases only
+        self._forgotten.add(owner)
+        self._intents = {key: intent for key, intent in self._intents.items() if intent.owner != owner}
+
+    async def remove_intents_before(self, created_at: int) -> int:
+        old = [key for key, intent in self._intents.items() if intent.created_at < created_at]
+        for key in old:
+            del self._intents[key]
+        return len(old)
+
+    async def check(self) -> None:
+        """Do nothing: memory answers."""
+
+    async def aclose(self) -> None:
+        """Do nothing: there is no connection."""
