@@ -97,7 +97,7 @@ class Permissions:
 
     def redact_page(self, kind: AnyKind, page: ValueT) -> ValueT:
         """Return a page of a kind as the user sees it. Errors stay."""
-        if self._sees_all or kind not in KINDS_WITH_HIDDEN_FIELDS or not isinstance(page, Page):
+        if self.sees_all or kind not in KINDS_WITH_HIDDEN_FIELDS or not isinstance(page, Page):
             return page
         return cast("ValueT", msgspec.structs.replace(page, data=[self._redact(obj) for obj in page.data]))
 
@@ -107,17 +107,18 @@ class Permissions:
 
     def redact_event(self, event: RunEvent) -> RunEvent:
         """Return an event of a run or a thread as the user sees it."""
-        if self._sees_all or not isinstance(event.change, SnapshotChange | StatusChange):
+        if self.sees_all or not isinstance(event.change, SnapshotChange | StatusChange):
             return event
         change = msgspec.structs.replace(event.change, run=self._redact(event.change.run))
         return replace(event, change=change)
 
     @property
-    def _sees_all(self) -> bool:
+    def sees_all(self) -> bool:
+        """Whether nothing is hidden from the user."""
         return self.is_admin or self.sees_instructions
 
     def _redact(self, obj: ValueT) -> ValueT:
-        hidden = None if self._sees_all else _HIDDEN.get(type(obj))
+        hidden = None if self.sees_all else _HIDDEN.get(type(obj))
         return obj if hidden is None else cast("ValueT", msgspec.structs.replace(cast("Any", obj), **hidden))
 
 
