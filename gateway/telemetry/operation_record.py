@@ -1,0 +1,126 @@
+"""The record of one operation, from which its log line, its audit lines and its request id are taken.
+
+The record of the current operation is in a context variable, so that each line that is logged in its course has its
+request id. A task that outlives the operation still has the record in its context, but the record has ended by then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+class Transport(StrEnum):
+    """The way on which an operation came."""
+
+    HTTP = "http"
+    SSE = "sse"
+    WEBSOCKET = "websocket"
+
+
+class Outcome(StrEnum):
+    """How an operation ended."""
+
+    OK = "ok"
+    ERRORS = "errors"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+
+
+class AuditedOwner(Protocol):
+    """The identity of a signed-in user."""
+
+    @property
+    def issuer(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def tenant(self) -> str: ...
+
+
+class AuditedUser(Protocol):
+    """A signed-in user."""
+
+    @property
+    def owner(self) -> AuditedOwner: ...
+
+
+class AuditedPrincipal(Protocol):
+    """A caller, as the logs name it."""
+
+    @property
+    def digest(self) -> str: ...
+    @property
+    def user(self) -> AuditedUser | None: ...
+
+
+@dataclass(slots=True, eq=False)
+class OperationRecord:
+    """The facts of one operation, each filled in where it becomes known.
+
+    `clock` returns seconds and never goes back. `operation_name` and `kind` stand in the parsed document; they are None
+    until it is parsed. `objects` are the nodes in the result, or None if they were not counted.
+    """
+
+    request_id: str
+    transport: Transport
+    clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
+    operation_name: str | None = None
+    kind: str | None = None
+    principal: AuditedPrincipal | None = None
+    upstream_calls: int = 0
+    objects: int | None = None
+    events: int = 0
+    outcome: Outcome | None = None
+    codes: tuple[str, ...] = ()
+    is_in_progress: bool = True
+    """Whether what happens now happens for this operation alone. False once it has ended, or its events flow."""
+    is_executing: bool = False
+    """Whether a task executes the operation, which ends the record even if the caller leaves."""
+    started: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
+
+    def end(self, outcome: Outcome, codes: Iterable[str] = ()) -> bool:
+        """End the operation. Returns whether it had not ended before."""
+        self.is_in_progress = False
+        if self.outcome is not None:
+            return False
+        self.outcome = outcome
+        self.codes = tuple(sorted(set(codes)))
+        return True
+
+    @property
+    def duration_ms(self) -> float:
+        """The time since the operation came."""
+        return round(1000 * (self.clock() - self.started), 2)
+
+
+_CURRENT: ContextVar[OperationRecord | None] = ContextVar("current_operation", default=None)
+
+
+def current_record() -> OperationRecord | None:
+    """Return the record of the operation that this code runs for, or None if it runs for none, or for several."""
+    record = _CURRENT.get()
+    return record if record is not None and record.is_in_progress else None
+
+
+def set_current_record(record: OperationRecord) -> None:
+    """Make a record the current one of this task, and of the tasks that it starts from now on."""
+    _CURRENT.set(record)
+
+
+@contextmanager
+def current_operation(record: OperationRecord) -> Iterator[None]:
+    """Make a record the current one, and bring back the former one at the end."""
+    token = _CURRENT.set(record)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
