@@ -1,7 +1,9 @@
-"""Cache keys: where each cached thing of a principal is stored. Pure.
+"""Cache keys: where each cached thing of a scope is stored. Pure.
+
+A scope is a principal, the owner of threads, or the gateway, which has the assistants of signed-in users.
 
 A cache key has a group and a name. A group is one thread with all its content, or all assistants. A value and every
-tag that it depends on lie in the same group. In Redis, one principal's group is one hash tag, so that one MGET finds
+tag that it depends on lie in the same group. In Redis, one scope's group is one hash tag, so that one MGET finds
 its values and their tags on a cluster too.
 """
 
@@ -26,7 +28,7 @@ _NAME_PREFIXES |= {page_key_type: kind.name for page_key_type, kind in KINDS_BY_
 
 
 class CacheKey(NamedTuple):
-    """The address of a value or a tag of one principal; no two keys have the same one."""
+    """The address of a value or a tag of one scope; no two keys have the same one."""
 
     group: str
     name: str

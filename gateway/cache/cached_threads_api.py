@@ -1,13 +1,14 @@
-"""The port over the cache: results of the inner port, stored and shared for one principal."""
+"""The port over the cache: results of the inner port, stored and shared within one scope."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from gateway.cache import tags
 from gateway.cache.read_through import ReadThrough
+from gateway.cache.response_cache import RecordedReads
 from gateway.cache.shared_cache import SharedCache
 from schema.contract.cost import Cost
 from schema.contract.keys import RunKey, ThreadKey
@@ -17,13 +18,49 @@ from schema.contract.wire import Page
 from schema.contract.writes import BodyT, ResultT, Write, WriteKeyT
 
 
-class CachedThreadsApi:
-    """The cached `ThreadsApi` of one principal for one operation, over an inner one of the same principal.
+class OperationResponses:
+    """The response cache as one operation sees it. `caller` names those who may see the same responses."""
 
-    `scope` names the principal in every key, tag and shared call. A read that begins after a write through any
-    gateway has ended sees that write. A change made directly at the upstream is seen when the lifetime of the stored
-    value is over (`policy`). The calls that the cache saved are counted in the inner port's `cost`. `on_write` is
-    called with the run and the thread of each write, even if the write failed.
+    def __init__(self, shared: SharedCache, caller: str, cost: Cost) -> None:
+        self._shared = shared
+        self._caller = caller
+        self._cost = cost
+
+    def find_thread_scopes(self, response_key: ResponseKey) -> Mapping[str, str | None] | None:
+        """Return the scopes of all threads that a stored response depends on, or None if there is no response."""
+        response = self._shared.responses.get_response(self._caller, response_key)
+        return None if response is None else response.thread_scopes
+
+    async def find_data(self, response_key: ResponseKey) -> bytes | None:
+        """Return the data of a response that is still valid, and count its reads as cache hits."""
+        shared, caller = self._shared, self._caller
+        if not shared.options.enabled or shared.is_refused(caller):
+            return None
+        response = await shared.responses.find_response(caller, response_key, shared.redis_deadline())
+        if response is None:
+            return None
+        self._cost.cache_hits += response.read_count
+        return response.data
+
+    def store_data(
+        self,
+        response_key: ResponseKey,
+        data: bytes,
+        recorded: Sequence[RecordedReads],
+        thread_scopes: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """Store the data of the operation, with its reads in each scope."""
+        if self._shared.options.enabled:
+            self._shared.responses.store_response(self._caller, response_key, data, recorded, thread_scopes)
+
+
+class CachedThreadsApi:
+    """The cached `ThreadsApi` of one operation in one scope, over an inner one of the same caller.
+
+    `scope` is in every key, tag and shared call: the caller, or the owner of what is read. A read that begins after a
+    write through any gateway has ended sees that write. A change made directly at the upstream is seen when the
+    lifetime of the stored value is over (`policy`). The calls that the cache saved are counted in the inner port's
+    `cost`. `on_write` is called with the run and the thread of each write, even if the write failed.
     """
 
     def __init__(
@@ -37,6 +74,7 @@ class CachedThreadsApi:
         self._shared = shared
         self._scope = scope
         self._read_through = ReadThrough(shared, scope, inner.cost)
+        self._responses = OperationResponses(shared, scope, inner.cost)
         self._on_write = on_write
 
     @property
@@ -47,19 +85,16 @@ class CachedThreadsApi:
     def cost(self) -> Cost:
         return self._inner.cost
 
+    @property
+    def recorded(self) -> RecordedReads:
+        """The reads through this port so far."""
+        return self._read_through.recorded
+
     async def find_response(self, response_key: ResponseKey) -> bytes | None:
-        shared, scope = self._shared, self._scope
-        if not shared.options.enabled or shared.is_refused(scope):
-            return None
-        response = await shared.responses.find_response(scope, response_key, shared.redis_deadline())
-        if response is None:
-            return None
-        self.cost.cache_hits += len(response.reads)
-        return response.data
+        return await self._responses.find_data(response_key)
 
     def store_response(self, response_key: ResponseKey, data: bytes) -> None:
-        if self._shared.options.enabled:
-            self._shared.responses.store_response(self._scope, response_key, data, self._read_through.recorded)
+        self._responses.store_data(response_key, data, [self.recorded])
 
     async def get(self, kind: Kind[NodeKeyT, ObjectT, Any], keys: Sequence[NodeKeyT]) -> Results[ObjectT]:
         fetch = partial(self._inner.get, kind)

@@ -93,7 +93,7 @@ class EndedRuns:
 
 
 class EntryStore:
-    """Entries of all principals, bounded by bytes, least recently used out first; `now_seconds` returns Unix time."""
+    """Entries of all scopes, bounded by bytes, least recently used out first; `now_seconds` returns Unix time."""
 
     def __init__(self, max_bytes: int, now_seconds: Callable[[], float]) -> None:
         self._now_seconds = now_seconds

@@ -33,13 +33,13 @@ Fetch: TypeAlias = Callable[..., Awaitable[Sequence[Any]]]
 
 
 class ReadThrough:
-    """The reads of one operation. Counts in `cost` the calls that the cache saved, and records the results."""
+    """The reads of one operation in one scope. Counts in `cost` the calls that the cache saved; records the results."""
 
     def __init__(self, shared: SharedCache, scope: str, cost: Cost) -> None:
         self.shared = shared
         self.scope = scope
         self.cost = cost
-        self.recorded = RecordedReads()
+        self.recorded = RecordedReads(scope)
 
     async def read(self, keys: Sequence[Any], fetch: Fetch, on_result: OnResult[Any, Any] | None = None) -> list[Any]:
         """Return one result for each key, in order; `fetch` gets the misses only, in as few calls as possible."""

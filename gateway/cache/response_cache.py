@@ -2,10 +2,13 @@
 
 The data of a query is a function of its response key and of the results of its reads. So a response is valid as long as
 each read would return the very same object: its entry is in memory, fresh, and current.
+
+A response belongs to its caller. Its reads may lie in several scopes: the entries of a thread belong to its owner.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +31,9 @@ RESPONSE_OVERHEAD_BYTES = 1_000
 RECORDED_READ_BYTES = 400
 """The bytes that one recorded read takes: its key, the reference to its entry, its versions."""
 
+THREAD_SCOPE_BYTES = 200
+"""The bytes that the scope of one thread takes."""
+
 MIN_RESPONSES = 10
 """A response is stored only if there is room for so many of its size."""
 
@@ -35,9 +41,10 @@ _IN_FLIGHT = object()
 
 
 class RecordedReads:
-    """The reads of one operation, and their results."""
+    """The reads of one operation in one scope, and their results."""
 
-    def __init__(self) -> None:
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
         # By cache key, since keys of different types may be equal.
         self.by_cache_key: dict[CacheKey, tuple[Key, Any]] = {}
         self.has_conflict = False
@@ -57,20 +64,38 @@ class RecordedReads:
             self.has_conflict = True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CachedResponse:
-    """The data of a query as JSON, its recorded reads, and the versions of all their tags.
+@dataclass(frozen=True, slots=True)
+class ResponseReads:
+    """The recorded reads of a response in one scope, and the versions of all their tags.
 
     A recorded read refers to its entry weakly, so it keeps no entry in memory. An entry that memory evicted is another
     one when it is read again.
     """
 
-    data: bytes
+    scope: str
     reads: tuple[tuple[Key, CacheKey, ReferenceType[CacheEntry]], ...]
     versions: Mapping[Tag, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CachedResponse:
+    """The data of a query as JSON, and its recorded reads by scope.
+
+    `thread_scopes` has the scope of each thread that the query named, or None if the caller may not reach it. The port
+    that knows the owners compares them before the response is used.
+    """
+
+    data: bytes
+    parts: tuple[ResponseReads, ...]
+    thread_scopes: Mapping[str, str | None]
     latest_stored_at: float
     fresh_until: float
     size_bytes: int
+
+    @property
+    def read_count(self) -> int:
+        """The number of recorded reads."""
+        return sum(len(part.reads) for part in self.parts)
 
     def is_fresh(self, now_seconds: float) -> bool:
         """Return whether every entry is fresh, by the same rule as `CacheEntry.is_fresh`."""
@@ -78,7 +103,7 @@ class CachedResponse:
 
 
 class ResponseCache:
-    """The responses of all principals, bounded by bytes, least recently used out first."""
+    """The responses of all callers, bounded by bytes, least recently used out first."""
 
     def __init__(
         self, max_bytes: int, memory: EntryStore, versions: VersionStore, *, now_seconds: Callable[[], float]
@@ -99,60 +124,97 @@ class ResponseCache:
         """About how many bytes all responses take."""
         return int(self._responses.currsize)
 
-    async def find_response(self, scope: str, response_key: ResponseKey, deadline: float) -> CachedResponse | None:
+    def get_response(self, caller: str, response_key: ResponseKey) -> CachedResponse | None:
+        """Return the stored response, valid or not."""
+        return self._responses.get((caller, response_key))
+
+    async def find_response(self, caller: str, response_key: ResponseKey, deadline: float) -> CachedResponse | None:
         """Return the stored response if it is valid, else remove it; wait for Redis until `deadline`."""
-        response = self._responses.get((scope, response_key))
-        if response is None or await self._is_valid(scope, response, deadline):
+        response = self._responses.get((caller, response_key))
+        if response is None or await self._is_valid(response, deadline):
             return response
-        if self._responses.get((scope, response_key)) is response:
-            del self._responses[scope, response_key]
+        if self._responses.get((caller, response_key)) is response:
+            del self._responses[caller, response_key]
         return None
 
-    def store_response(self, scope: str, response_key: ResponseKey, data: bytes, recorded: RecordedReads) -> None:
+    def store_response(
+        self,
+        caller: str,
+        response_key: ResponseKey,
+        data: bytes,
+        recorded: Sequence[RecordedReads],
+        thread_scopes: Mapping[str, str | None] | None = None,
+    ) -> None:
         """Store the data of an operation, if memory holds every result that it read.
 
         A result that is not in memory may soon differ.
         """
-        response = self._to_response(scope, response_key, data, recorded)
+        response = self._to_response(response_key, data, recorded, thread_scopes or {})
         if response is None:
             return
-        self._responses.pop((scope, response_key), None)
+        self._responses.pop((caller, response_key), None)
         if response.size_bytes * MIN_RESPONSES <= self._responses.maxsize:
-            self._responses[scope, response_key] = response
+            self._responses[caller, response_key] = response
 
     def _to_response(
-        self, scope: str, response_key: ResponseKey, data: bytes, recorded: RecordedReads
+        self,
+        response_key: ResponseKey,
+        data: bytes,
+        recorded: Sequence[RecordedReads],
+        thread_scopes: Mapping[str, str | None],
     ) -> CachedResponse | None:
+        parts = []
+        latest_stored_at, fresh_until = float("-inf"), float("inf")
+        text_bytes = sys.getsizeof(response_key.text) + len(response_key.variables) + len(data)
+        size_bytes = RESPONSE_OVERHEAD_BYTES + text_bytes + THREAD_SCOPE_BYTES * len(thread_scopes)
+        for reads_of_scope in recorded:
+            part = self._to_part(reads_of_scope)
+            if part is None:
+                return None
+            parts.append(part)
+            size_bytes += RECORDED_READ_BYTES * max(len(part.reads), len(part.versions))
+            for _, _, entry_ref in part.reads:
+                entry = entry_ref()
+                if entry is None:
+                    return None
+                latest_stored_at = max(latest_stored_at, entry.stored_at)
+                fresh_until = min(fresh_until, entry.stored_at + entry.fresh_seconds)
+        return CachedResponse(data, tuple(parts), thread_scopes, latest_stored_at, fresh_until, size_bytes)
+
+    def _to_part(self, recorded: RecordedReads) -> ResponseReads | None:
+        """Return the reads of one scope with their entries, or None if a result is not the one in memory."""
         if recorded.has_conflict:
             return None
         now = self._now_seconds()
         reads = []
         versions: dict[Tag, str] = {}
-        latest_stored_at, fresh_until = float("-inf"), float("inf")
         for cache_key, (key, result) in recorded.by_cache_key.items():
-            entry = self._memory.get_entry(scope, cache_key)
+            entry = self._memory.get_entry(recorded.scope, cache_key)
             if entry is None or entry.value is not result or not entry.is_fresh(now):
                 return None
             for name, version in entry.versions.items():
                 if versions.setdefault(Tag(cache_key.group, name), version) != version:
                     return None  # a write came between two reads
-            latest_stored_at = max(latest_stored_at, entry.stored_at)
-            fresh_until = min(fresh_until, entry.stored_at + entry.fresh_seconds)
             reads.append((key, cache_key, ref(entry)))
-        text_bytes = sys.getsizeof(response_key.text) + len(response_key.variables) + len(data)
-        size_bytes = RESPONSE_OVERHEAD_BYTES + text_bytes + RECORDED_READ_BYTES * max(len(reads), len(versions))
-        return CachedResponse(data, tuple(reads), versions, latest_stored_at, fresh_until, size_bytes)
+        return ResponseReads(recorded.scope, tuple(reads), versions)
 
-    async def _is_valid(self, scope: str, response: CachedResponse, deadline: float) -> bool:
-        """Check all recorded reads as reads would: first the entries in memory, then all versions in one look-up."""
+    async def _is_valid(self, response: CachedResponse, deadline: float) -> bool:
+        """Check all recorded reads as reads would: first the entries in memory, then all versions of each scope."""
         if not response.is_fresh(self._now_seconds()):
             return False
-        for key, cache_key, entry_ref in response.reads:
-            entry = self._memory.find_entry(scope, key, cache_key)
-            if entry is None or entry is not entry_ref():
-                return False
-        if not response.versions:
-            return True  # it depends on nothing that changes
-        known = await self._versions.look_up(scope, response.versions, (), deadline)
+        for part in response.parts:
+            for key, cache_key, entry_ref in part.reads:
+                entry = self._memory.find_entry(part.scope, key, cache_key)
+                if entry is None or entry is not entry_ref():
+                    return False
+        versioned = [part for part in response.parts if part.versions]  # the others depend on nothing that changes
+        if len(versioned) == 1:
+            are_current = await self._is_current(versioned[0], deadline)
+        else:
+            are_current = all(await asyncio.gather(*(self._is_current(part, deadline) for part in versioned)))
         # The look-up takes time, so the response may have expired.
-        return known is not None and response.is_fresh(self._now_seconds()) and response.versions == known.versions
+        return are_current and response.is_fresh(self._now_seconds())
+
+    async def _is_current(self, part: ResponseReads, deadline: float) -> bool:
+        known = await self._versions.look_up(part.scope, part.versions, (), deadline)
+        return known is not None and part.versions == known.versions

@@ -1,6 +1,6 @@
 """Single flight: identical reads in flight in one process share one call.
 
-A flight is known by its principal, its cache key and the versions under which it began, so a read that begins after a
+A flight is known by its scope, its cache key and the versions under which it began, so a read that begins after a
 write never joins a flight from before it. A batch is the one task that fetches several flights at once; it is
 cancelled when no caller waits for any of its flights any more.
 """
@@ -79,7 +79,7 @@ class _Batch:
 
 
 class SingleFlight:
-    """The reads in flight of all principals; owns their tasks until they end."""
+    """The reads in flight of all scopes; owns their tasks until they end."""
 
     def __init__(self) -> None:
         self._in_flight: dict[FlightKey, _Flight] = {}

@@ -31,7 +31,7 @@ class StoredValue:
 
 
 class VersionStore(Protocol):
-    """Versions and values by principal.
+    """Versions and values by scope.
 
     It never raises: after a failure, versions are unknown or values are not stored. `deadline` is a time of the
     running loop after which the caller does not wait.

@@ -241,13 +241,13 @@ async def test_an_operation_with_two_different_results_for_one_key_is_not_stored
     async with processes(1, None) as (shared,):
         (thread,) = await read(cached(upstream, shared), THREAD)
         for second, stored in ((thread, 1), (copy.copy(thread), 0)):
-            recorded = RecordedReads()
+            recorded = RecordedReads("ann")
             recorded.record_start([THREAD])
             recorded.record_result(THREAD, thread)
             recorded.record_start([THREAD])
             recorded.record_result(THREAD, second)
             responses = ResponseCache(1_000_000, shared.memory, shared.store, now_seconds=shared.now_seconds)
-            responses.store_response("ann", KEY, DATA, recorded)
+            responses.store_response("ann", KEY, DATA, [recorded])
             assert len(responses) == stored
 
 

@@ -12,9 +12,11 @@ from gateway.cache.entry_store import EntryStore
 from gateway.cache.response_cache import (
     MIN_RESPONSES,
     RECORDED_READ_BYTES,
+    THREAD_SCOPE_BYTES,
     CachedResponse,
     RecordedReads,
     ResponseCache,
+    ResponseReads,
 )
 from gateway.cache.version_store import LocalVersionStore
 from schema.contract.ports import ResponseKey
@@ -28,7 +30,7 @@ def response_cache(max_bytes: int = 1_000_000) -> ResponseCache:
 
 
 def store(cache: ResponseCache, key: ResponseKey, data_bytes: int = 10) -> None:
-    cache.store_response("ann", key, b"x" * data_bytes, RecordedReads())
+    cache.store_response("ann", key, b"x" * data_bytes, [RecordedReads("ann")])
 
 
 async def find(cache: ResponseCache, key: ResponseKey, scope: str = "ann") -> bytes | None:
@@ -93,18 +95,21 @@ def test_every_part_of_a_response_counts_in_its_size() -> None:
     assert size_of(response_key(), 11) > least
     assert size_of(response_key("{ __typename #\N{SNOWMAN} }")) > least
     assert size_of(response_key(variables=b'{"a":1}')) > least
-    memory, recorded = EntryStore(100_000, lambda: 0.0), RecordedReads()
+    memory, recorded = EntryStore(100_000, lambda: 0.0), RecordedReads("ann")
     cache = ResponseCache(1_000_000, memory, LocalVersionStore(), now_seconds=lambda: 0.0)
     entry = CacheEntry(thread(), {}, 0.0, 1.0, 1.0)
     memory.store_entry("ann", to_cache_key(THREAD), entry, 10)
     recorded.record_start([THREAD])
     recorded.record_result(THREAD, entry.value)
-    cache.store_response("ann", response_key(), b"x" * 10, recorded)
+    cache.store_response("ann", response_key(), b"x" * 10, [recorded])
     assert cache.size_bytes == least + RECORDED_READ_BYTES
+    cache.store_response("ann", response_key(), b"x" * 10, [recorded], {"thread_1": "ann", "thread_2": None})
+    assert cache.size_bytes == least + RECORDED_READ_BYTES + 2 * THREAD_SCOPE_BYTES
 
 
 def test_it_is_fresh_as_long_as_every_entry_is_and_tolerates_clock_skew() -> None:
     entry = CacheEntry(thread(), {}, 0.0, 1.0, 1.0)
-    stored = CachedResponse(b"x", ((THREAD, to_cache_key(THREAD), ref(entry)),), {}, 100.0, 200.0, 1)
+    part = ResponseReads("ann", ((THREAD, to_cache_key(THREAD), ref(entry)),), {})
+    stored = CachedResponse(b"x", (part,), {}, 100.0, 200.0, 1)
     times = [(94.9, False), (95.0, True), (199.9, True), (200.0, False)]
     assert [stored.is_fresh(now) for now, _ in times] == [fresh for _, fresh in times]
