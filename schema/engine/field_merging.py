@@ -17,13 +17,11 @@ from graphql import (
     SKIP,
     FieldNode,
     FragmentDefinitionNode,
-    FragmentSpreadNode,
     GraphQLError,
     GraphQLField,
     GraphQLInterfaceType,
     GraphQLNamedType,
     GraphQLObjectType,
-    InlineFragmentNode,
     OperationDefinitionNode,
     SelectionSetNode,
     ValidationContext,
@@ -35,6 +33,8 @@ from graphql import (
     print_ast,
 )
 from graphql.utilities.sort_value_node import sort_value_node
+
+from schema.engine.selection_walker import SelectionWalker, TooManySelectionsError
 
 MAX_MERGED_SELECTIONS = 10_000
 """The most selections that are collected for a document. Without reused fragments, each selection counts once."""
@@ -73,25 +73,37 @@ class FieldMergingRule(ValidationRule):
 
     def __init__(self, context: ValidationContext) -> None:
         super().__init__(context)
-        self.merged_selections = 0
+        self._walker: SelectionWalker[GraphQLNamedType | None] = SelectionWalker(
+            context.get_fragment,
+            narrow=lambda _, name: context.schema.get_type(name),
+            max_selections=MAX_MERGED_SELECTIONS,
+        )
+        self._has_too_many = False
         self._seen: set[tuple[frozenset[int], bool, bool]] = set()
         self._printed: dict[int, dict[str, str]] = {}
+
+    @property
+    def merged_selections(self) -> int:
+        """The selections that have been collected."""
+        return self._walker.selection_count
 
     def enter_operation_definition(self, node: OperationDefinitionNode, *_args: Any) -> VisitorAction:
         """Check everything that an operation selects."""
         places = [_Place([(self.context.schema.get_root_type(node.operation), node.selection_set)])]
-        while places and self.merged_selections <= MAX_MERGED_SELECTIONS:
-            place = places.pop()
-            if place.key in self._seen:
-                continue
-            self._seen.add(place.key)
-            for name, fields in self._collect(place.sources).items():
-                places.extend(self._check(name, fields, place))
+        try:
+            while places and not self._has_too_many:
+                place = places.pop()
+                if place.key not in self._seen:
+                    self._seen.add(place.key)
+                    for name, fields in self._collect(place.sources).items():
+                        places.extend(self._check(name, fields, place))
+        except TooManySelectionsError:
+            self._has_too_many = True
         return SKIP
 
     def leave_document(self, *_args: Any) -> None:
         """Report a document that was not checked to its end."""
-        if self.merged_selections > MAX_MERGED_SELECTIONS:
+        if self._has_too_many:
             message = f"Expected fragments that unfold to at most {MAX_MERGED_SELECTIONS} merged fields, got more."
             self.report_error(GraphQLError(message))
 
@@ -102,28 +114,11 @@ class FieldMergingRule(ValidationRule):
     def _collect(self, sources: Iterable[_Source]) -> dict[str, list[_Field]]:
         """Collect the fields of a place by response name, those of each fragment once."""
         fields: dict[str, list[_Field]] = {}
-        seen_fragments: set[str] = set()
-        pending = list(sources)
-        for parent, selection_set in pending:  # which grows meanwhile
-            if self.merged_selections > MAX_MERGED_SELECTIONS:
-                break
-            self.merged_selections += len(selection_set.selections)
-            for selection in selection_set.selections:
-                if isinstance(selection, FieldNode):
-                    name = (selection.alias or selection.name).value
-                    fields.setdefault(name, []).append(_Field(parent, selection, _definition(parent, selection)))
-                elif isinstance(selection, InlineFragmentNode):
-                    pending.append((self._fragment_type(selection) or parent, selection.selection_set))
-                elif isinstance(selection, FragmentSpreadNode) and selection.name.value not in seen_fragments:
-                    seen_fragments.add(selection.name.value)
-                    fragment = self.context.get_fragment(selection.name.value)
-                    if fragment is not None:
-                        pending.append((self._fragment_type(fragment), fragment.selection_set))
+        for parent, node in self._walker.fields(sources):
+            fields.setdefault((node.alias or node.name).value, []).append(
+                _Field(parent, node, _definition(parent, node))
+            )
         return fields
-
-    def _fragment_type(self, fragment: InlineFragmentNode | FragmentDefinitionNode) -> GraphQLNamedType | None:
-        condition = fragment.type_condition
-        return None if condition is None else self.context.schema.get_type(condition.name.value)
 
     def _check(self, name: str, fields: Sequence[_Field], place: _Place) -> list[_Place]:
         """Check the fields of one response name. Returns the places below them."""

@@ -6,7 +6,7 @@ principal, no object and no variables, but for the values of `@skip` and `@inclu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from graphql import (
@@ -22,7 +22,6 @@ from graphql import (
     GraphQLObjectType,
     GraphQLString,
     GraphQLUnionType,
-    SelectionSetNode,
     VariableNode,
     get_named_type,
     get_nullable_type,
@@ -36,6 +35,7 @@ from schema.engine.deferred import Deferred
 from schema.engine.direct_calls import DirectCall, find_direct_call, may_start_loads, python_class
 from schema.engine.plan_execution import Completer, NotCompilableError, PlanExecution, PositionPlans
 from schema.engine.selection import NODE_INTERFACE, Arguments
+from schema.engine.selection_walker import SelectionWalker
 
 FieldDetailsList: TypeAlias = list[FieldDetails]
 ResolveField: TypeAlias = Callable[[Any, PlanExecution, dict[str, Any], str], None]
@@ -123,9 +123,7 @@ class DocumentPlans:
         operation = id(executor.operation)
         conditions = self._conditions.get(operation)
         if conditions is None:
-            fragments = executor.fragment_definitions.values()
-            sets = (part.selection_set for part in (executor.operation, *fragments))
-            conditions = self._conditions[operation] = sorted(_condition_variables(sets))
+            conditions = self._conditions[operation] = sorted(_condition_variables(executor))
         return conditions
 
 
@@ -357,18 +355,13 @@ def _leaf_completer(type_: Any) -> Completer:
     return complete
 
 
-def _condition_variables(sets: Iterable[SelectionSetNode | None]) -> set[str]:
-    """Collect the names of the variables in `@skip` and `@include`, at any depth."""
-    names: set[str] = set()
-    for selections in sets:
-        for selection in selections.selections if selections else ():
-            names.update(
-                argument.value.name.value
-                for directive in selection.directives or ()
-                for argument in directive.arguments or ()
-                if isinstance(argument.value, VariableNode)
-            )
-            below = getattr(selection, "selection_set", None)
-            if below is not None:
-                names |= _condition_variables([below])
-    return names
+def _condition_variables(executor: Executor[Any]) -> set[str]:
+    """Collect the names of the variables in the `@skip` and `@include` of an operation, at any depth."""
+    walker: SelectionWalker[None] = SelectionWalker(executor.fragment_definitions.get)
+    return {
+        argument.value.name.value
+        for _, selection in walker.walk([(None, executor.operation.selection_set)], enters_fields=True)
+        for directive in selection.directives or ()
+        for argument in directive.arguments or ()
+        if isinstance(argument.value, VariableNode)
+    }

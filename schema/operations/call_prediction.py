@@ -41,11 +41,12 @@ from schema.contract.errors import GatewayError
 from schema.contract.keys import KEY_TYPES, TYPE_NAMES, NodeKey
 from schema.contract.kinds import MessagePageKey
 from schema.contract.paging import MAX_FURTHER_PAGES, UPSTREAM_PAGE_SIZE, PagingLimits
+from schema.engine.selection_walker import TooManySelectionsError
 from schema.graph.connections import ConnectionPlan, ListLoad
 from schema.graph.documented_field import find_load
 from schema.graph.nodes import NODE_TYPES
 from schema.graph.references import AgainLoad, Lookup, LookupLoad, Reference, ReferenceLoad, needs_only_key
-from schema.operations.operation_reader import GroupedFields, OperationReader, TooManySelectionsError
+from schema.operations.operation_reader import GroupedFields, OperationReader
 from schema.operations.upper_bounds import SNAPSHOT_SIZE
 
 _KEY_TYPES: Mapping[str, Any] = KEY_TYPES

@@ -6,10 +6,7 @@ from typing import Any
 
 from graphql import (
     FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
     GraphQLError,
-    InlineFragmentNode,
     ListValueNode,
     ObjectValueNode,
     OperationDefinitionNode,
@@ -19,6 +16,7 @@ from graphql import (
     ValueNode,
 )
 
+from schema.engine.selection_walker import SelectionFold, SelectionWalker, deepest
 from schema.engine.variable_limits import MAX_INPUT_VALUES, MAX_LIST_LENGTH
 
 
@@ -67,7 +65,6 @@ def selection_limit(max_selections: int) -> type[ValidationRule]:
 def depth_limit(max_depth: int) -> type[ValidationRule]:
     """Make a rule that refuses operations which nest more than `max_depth` fields, counts through fragments.
 
-    Each fragment is measured once, however often it is spread, so the time is linear in the document.
     A fragment that spreads itself counts as empty here; GraphQL's own rules refuse it.
     """
 
@@ -76,33 +73,18 @@ def depth_limit(max_depth: int) -> type[ValidationRule]:
 
         def __init__(self, context: ValidationContext) -> None:
             super().__init__(context)
-            self._fragment_depths: dict[str, int] = {}
+            walker: SelectionWalker[None] = SelectionWalker(context.get_fragment)
+            self._depths = SelectionFold(walker, self._depth_of_field, deepest)
 
         def enter_operation_definition(self, node: OperationDefinitionNode, *_args: Any) -> None:
             """Report an operation that is too deep."""
-            depth = self._depth(node.selection_set)
+            depth = self._depths.value(None, node.selection_set)
             if depth > max_depth:
                 name = f"Operation '{node.name.value}'" if node.name else "The operation"
                 message = f"{name} is {depth} fields deep; expected at most {max_depth}."
                 self.report_error(GraphQLError(message, [node]))
 
-        def _depth(self, selection_set: SelectionSetNode | None) -> int:
-            deepest = 0
-            for selection in selection_set.selections if selection_set else ():
-                if isinstance(selection, FieldNode):
-                    deepest = max(deepest, 1 + self._depth(selection.selection_set))
-                elif isinstance(selection, InlineFragmentNode):
-                    deepest = max(deepest, self._depth(selection.selection_set))
-                elif isinstance(selection, FragmentSpreadNode):
-                    deepest = max(deepest, self._fragment_depth(selection.name.value))
-            return deepest
-
-        def _fragment_depth(self, name: str) -> int:
-            if name not in self._fragment_depths:
-                self._fragment_depths[name] = 0  # in case the fragment spreads itself
-                fragment: FragmentDefinitionNode | None = self.context.get_fragment(name)
-                if fragment is not None:
-                    self._fragment_depths[name] = self._depth(fragment.selection_set)
-            return self._fragment_depths[name]
+        def _depth_of_field(self, _scope: None, field: FieldNode) -> int:
+            return 1 + self._depths.value(None, field.selection_set)
 
     return DepthLimitRule

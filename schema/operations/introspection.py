@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import strawberry
@@ -15,14 +16,14 @@ from graphql import (
     GraphQLError,
     GraphQLField,
     GraphQLInputObjectType,
-    InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
-    SelectionSetNode,
     ValidationContext,
     ValidationRule,
     introspection_types,
 )
+
+from schema.engine.selection_walker import SelectionFold, SelectionWalker, deepest
 
 SCHEMA_FIELD, TYPE_FIELD = "__schema", "__type"
 
@@ -37,7 +38,7 @@ class IntrospectionLimitRule(ValidationRule):
     """Refuses operations that ask for the schema, or for a part of it, again and again.
 
     The root may have `MAX_ROOT_FIELDS`. Below them, a field of a type has one name only, and a list of a type is not
-    below another one. So the response is at most a few times as large as the schema. Each fragment is read once.
+    below another one. So the response is at most a few times as large as the schema.
     """
 
     def __init__(self, context: ValidationContext) -> None:
@@ -45,13 +46,14 @@ class IntrospectionLimitRule(ValidationRule):
         # Of the fields of introspection, by their type and name: the names in the response. They are those of the whole
         # document, since GraphQL merges the selections of one object from many places.
         self._names_below: dict[tuple[str, str], set[str]] = defaultdict(set)
-        self._fragment_names: dict[str, dict[str, set[str]]] = {}
-        self._fragment_depths: dict[str, int] = {}
+        walker: SelectionWalker[None] = SelectionWalker(context.get_fragment)
+        self._root_names = SelectionFold(walker, _root_name, _union)
+        self._list_depths = SelectionFold(walker, self._list_depth_of_field, deepest)
 
     def enter_field(self, node: FieldNode, *_args: Any) -> None:
         """Report lists of types that are nested, and a second name of a field of introspection."""
         name, parent = node.name.value, self.context.get_parent_type()
-        if name in MAX_ROOT_FIELDS and (depth := self._list_depth(node.selection_set)) > 1:
+        if name in MAX_ROOT_FIELDS and (depth := self._list_depths.value(None, node.selection_set)) > 1:
             message = f"'{name}' has {depth} nested lists of a type; expected at most 1."
             self.report_error(GraphQLError(message, [node]))
         if parent is None or not parent.name.startswith("__"):
@@ -64,60 +66,27 @@ class IntrospectionLimitRule(ValidationRule):
             message = f"'{name}' is selected under {len(names)} names {place}; expected at most 1."
             self.report_error(GraphQLError(message, [node]))
 
-    def enter_selection_set(self, node: SelectionSetNode, *_args: Any) -> None:
+    def enter_operation_definition(self, node: OperationDefinitionNode, *_args: Any) -> None:
         """Report a field of introspection that stands too often at the root."""
-        if self.context.get_parent_type() is not self.context.schema.query_type:
-            return
-        for name, response_names in self._response_names(node).items():
-            most = MAX_ROOT_FIELDS.get(name)
-            if most is not None and len(response_names) > most:
-                count = len(response_names)
-                message = f"'{name}' is selected under {count} names in one operation; expected at most {most}."
+        counts = Counter(name for name, _ in self._root_names.value(None, node.selection_set))
+        for name, count in counts.items():
+            if count > MAX_ROOT_FIELDS[name]:
+                expected = f"expected at most {MAX_ROOT_FIELDS[name]}"
+                message = f"'{name}' is selected under {count} names in one operation; {expected}."
                 self.report_error(GraphQLError(message, [node]))
 
-    def _response_names(self, selection_set: SelectionSetNode) -> dict[str, set[str]]:
-        """Collect the names in the response of each field, by the field's name."""
-        names: dict[str, set[str]] = defaultdict(set)
-        for selection in selection_set.selections:
-            below: dict[str, set[str]] = {}
-            if isinstance(selection, FieldNode):
-                names[selection.name.value].add((selection.alias or selection.name).value)
-            elif isinstance(selection, InlineFragmentNode):
-                below = self._response_names(selection.selection_set)
-            elif isinstance(selection, FragmentSpreadNode):
-                below = self._names_in_fragment(selection.name.value)
-            for name, response_names in below.items():
-                names[name] |= response_names
-        return names
+    def _list_depth_of_field(self, _scope: None, field: FieldNode) -> int:
+        return (field.name.value in LISTS_OF_TYPE) + self._list_depths.value(None, field.selection_set)
 
-    def _names_in_fragment(self, name: str) -> dict[str, set[str]]:
-        if name not in self._fragment_names:
-            self._fragment_names[name] = {}  # in case the fragment spreads itself
-            fragment: FragmentDefinitionNode | None = self.context.get_fragment(name)
-            if fragment is not None:
-                self._fragment_names[name] = self._response_names(fragment.selection_set)
-        return self._fragment_names[name]
 
-    def _list_depth(self, selection_set: SelectionSetNode | None) -> int:
-        deepest = 0
-        for selection in selection_set.selections if selection_set else ():
-            if isinstance(selection, FieldNode):
-                depth = (selection.name.value in LISTS_OF_TYPE) + self._list_depth(selection.selection_set)
-            elif isinstance(selection, InlineFragmentNode):
-                depth = self._list_depth(selection.selection_set)
-            else:
-                depth = self._list_depth_of_fragment(selection)
-            deepest = max(deepest, depth)
-        return deepest
+def _root_name(_scope: None, field: FieldNode) -> frozenset[tuple[str, str]]:
+    """Return the name of a field of introspection with its name in the response."""
+    name = field.name.value
+    return frozenset({(name, (field.alias or field.name).value)}) if name in MAX_ROOT_FIELDS else frozenset()
 
-    def _list_depth_of_fragment(self, spread: Any) -> int:
-        name = spread.name.value
-        if name not in self._fragment_depths:
-            self._fragment_depths[name] = 0  # in case the fragment spreads itself
-            fragment: FragmentDefinitionNode | None = self.context.get_fragment(name)
-            if fragment is not None:
-                self._fragment_depths[name] = self._list_depth(fragment.selection_set)
-        return self._fragment_depths[name]
+
+def _union(sets: Iterable[frozenset[tuple[str, str]]]) -> frozenset[tuple[str, str]]:
+    return frozenset().union(*sets)
 
 
 class NoIntrospectionRule(ValidationRule):
@@ -166,18 +135,10 @@ def is_introspection(operation: OperationDefinitionNode) -> bool:
 def asks_nothing_upstream(document: DocumentNode, operation: OperationDefinitionNode) -> bool:
     """Whether all root fields of an operation are introspection, `__typename` included. Fragments are followed."""
     fragments = {part.name.value: part for part in document.definitions if isinstance(part, FragmentDefinitionNode)}
-    selection_sets, seen = [operation.selection_set], set()
-    while selection_sets:
-        for selection in selection_sets.pop().selections:
-            if isinstance(selection, FieldNode):
-                if not selection.name.value.startswith("__"):
-                    return False
-            elif isinstance(selection, InlineFragmentNode):
-                selection_sets.append(selection.selection_set)
-            elif isinstance(selection, FragmentSpreadNode) and selection.name.value not in seen:
-                seen.add(selection.name.value)
-                fragment = fragments.get(selection.name.value)
-                if fragment is None:
-                    return False
-                selection_sets.append(fragment.selection_set)
+    walker: SelectionWalker[None] = SelectionWalker(fragments.get)
+    for _, selection in walker.walk([(None, operation.selection_set)]):
+        if isinstance(selection, FieldNode) and not selection.name.value.startswith("__"):
+            return False
+        if isinstance(selection, FragmentSpreadNode) and selection.name.value not in fragments:
+            return False
     return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
@@ -10,22 +10,17 @@ from graphql import (
     ArgumentNode,
     FieldNode,
     FragmentDefinitionNode,
-    FragmentSpreadNode,
     GraphQLCompositeType,
     GraphQLError,
     GraphQLField,
-    GraphQLIncludeDirective,
     GraphQLInterfaceType,
     GraphQLNamedType,
     GraphQLObjectType,
     GraphQLSchema,
-    GraphQLSkipDirective,
     GraphQLUnionType,
-    InlineFragmentNode,
     OperationDefinitionNode,
     SelectionNode,
     get_argument_values,
-    get_directive_values,
     get_named_type,
     get_nullable_type,
     is_abstract_type,
@@ -35,6 +30,7 @@ from graphql.execution.values import VariableValues
 
 from schema.engine.direct_calls import python_class, python_names
 from schema.engine.selection import has_variable
+from schema.engine.selection_walker import SelectionWalker, fragment_applies, is_included
 
 NODE_INTERFACE = "Node"
 
@@ -61,10 +57,6 @@ class PreparedOperation(Protocol):
     def variable_values(self) -> VariableValues: ...
 
 
-class TooManySelectionsError(Exception):
-    """The operation's fragments unfold to more selections than allowed."""
-
-
 class OperationReader:
     """One operation with its variables. Its fragments are unfolded to at most `max_selections` selections in all."""
 
@@ -85,7 +77,7 @@ class OperationReader:
         self.has_read_variables = False
         """Whether an answer so far depended on the variables, so that it holds for them alone."""
         self._variables = variables
-        self._selections_left = max_selections
+        self._walker = self.make_walker(max_selections)
 
     @classmethod
     def from_prepared(cls, prepared: PreparedOperation) -> OperationReader:
@@ -114,7 +106,7 @@ class OperationReader:
 
     def is_node(self, target: GraphQLCompositeType) -> bool:
         """Whether objects of a type are nodes."""
-        return target.name == NODE_INTERFACE or self.fragment_applies(NODE_INTERFACE, target.name)
+        return target.name == NODE_INTERFACE or fragment_applies(self.schema, target.name, NODE_INTERFACE)
 
     def is_lookup(self, type_name: str, field: FieldNode) -> bool:
         """Whether a field returns a single node."""
@@ -157,27 +149,23 @@ class OperationReader:
         values = {} if arguments is None else arguments["input"]
         return {attribute: values.get(name) for attribute, name in from_input.items()}
 
-    def fragment_applies(self, condition: str, type_name: str) -> bool:
-        """Whether a fragment on the type `condition` applies to an object type."""
-        if condition == type_name:
-            return True
-        condition_type = self.schema.type_map[condition]
-        return is_abstract_type(condition_type) and any(
-            possible.name == type_name for possible in self.schema.get_possible_types(condition_type)
+    def make_walker(self, max_selections: int | None = None) -> SelectionWalker[str]:
+        """Make a walker over the selections on objects, by the names of their types."""
+        return SelectionWalker(
+            self.fragments.get, narrow=self._narrow, is_included=self._is_included, max_selections=max_selections
         )
 
-    def is_included(self, selection: SelectionNode) -> bool:
-        """Whether `@skip` and `@include` leave a selection in. A condition that execution will refuse leaves it in."""
-        if not selection.directives:
-            return True
-        for directive in selection.directives:
+    def _narrow(self, type_name: str, condition: str) -> str | None:
+        return type_name if fragment_applies(self.schema, type_name, condition) else None
+
+    def _is_included(self, selection: SelectionNode) -> bool:
+        """Whether a selection with directives is left in. A condition that execution will refuse leaves it in."""
+        for directive in selection.directives or ():
             self._note_variables(directive.arguments)
         try:
-            skip = get_directive_values(GraphQLSkipDirective, selection, self._variables)
-            include = get_directive_values(GraphQLIncludeDirective, selection, self._variables)
+            return is_included(selection, self._variables)
         except GraphQLError:
             return True
-        return not (skip and skip["if"]) and (not include or bool(include["if"]))
 
     def _note_variables(self, arguments: Iterable[ArgumentNode] | None) -> None:
         if not self.has_read_variables:
@@ -190,40 +178,9 @@ class OperationReader:
             TooManySelectionsError: The selections are more than `max_selections`.
         """
         fields: GroupedFields = {}
-        visited_fragments: set[str] = set()
-        for node in nodes:
-            if node.selection_set is not None:
-                self._collect(type_name, node.selection_set.selections, fields, visited_fragments)
+        for _, field in self._walker.fields((type_name, node.selection_set) for node in nodes):
+            fields.setdefault((field.alias or field.name).value, []).append(field)
         return fields
-
-    def _collect(
-        self,
-        type_name: str,
-        selections: Sequence[SelectionNode],
-        fields: GroupedFields,
-        visited_fragments: set[str],
-    ) -> None:
-        self._selections_left -= len(selections)
-        if self._selections_left < 0:
-            raise TooManySelectionsError
-        for selection in selections:
-            if not self.is_included(selection):
-                continue
-            if isinstance(selection, FieldNode):
-                name = (selection.alias or selection.name).value
-                fields.setdefault(name, []).append(selection)
-                continue
-            fragment: FragmentDefinitionNode | InlineFragmentNode
-            if isinstance(selection, FragmentSpreadNode):
-                if selection.name.value in visited_fragments:
-                    continue
-                visited_fragments.add(selection.name.value)
-                fragment = self.fragments[selection.name.value]
-            elif isinstance(selection, InlineFragmentNode):
-                fragment = selection
-            condition = fragment.type_condition
-            if condition is None or self.fragment_applies(condition.name.value, type_name):
-                self._collect(type_name, fragment.selection_set.selections, fields, visited_fragments)
 
 
 @lru_cache(maxsize=16)

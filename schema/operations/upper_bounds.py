@@ -11,12 +11,14 @@ free, because it has a root field of its own in the document.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from graphql import FieldNode, FragmentSpreadNode, GraphQLCompositeType, InlineFragmentNode, SelectionSetNode
+from graphql import FieldNode, GraphQLCompositeType, SelectionSetNode
 
 from schema.contract.bodies import MAX_FIRST_MESSAGES
 from schema.contract.paging import DEFAULT_PAGE_SIZE, MAX_FURTHER_PAGES, UPSTREAM_PAGE_SIZE
+from schema.engine.selection_walker import SelectionFold
 from schema.operations.operation_reader import OperationReader
 
 MUTATION = "Mutation"
@@ -45,34 +47,11 @@ class _BoundsFinder:
     def __init__(self, reader: OperationReader, max_page_size: int) -> None:
         self._reader = reader
         self._max_page_size = max_page_size
-        self._fragment_bounds: dict[tuple[str, str], UpperBounds] = {}
+        self._bounds = SelectionFold(reader.make_walker(), self._of_field, _add_bounds)
 
     def of_selections(self, type_name: str, selection_set: SelectionSetNode | None) -> UpperBounds:
-        """Bound the selections on one object. Each fragment is read once for each type."""
-        calls, objects = 0, 0
-        for selection in selection_set.selections if selection_set else ():
-            if not self._reader.is_included(selection):
-                continue
-            bounds = UpperBounds()
-            if isinstance(selection, FieldNode):
-                bounds = self._of_field(type_name, selection)
-            elif isinstance(selection, InlineFragmentNode):
-                condition = selection.type_condition
-                if condition is None or self._reader.fragment_applies(condition.name.value, type_name):
-                    bounds = self.of_selections(type_name, selection.selection_set)
-            elif isinstance(selection, FragmentSpreadNode):
-                bounds = self._of_fragment(type_name, selection.name.value)
-            calls += bounds.calls
-            objects += bounds.objects
-        return UpperBounds(calls, objects)
-
-    def _of_fragment(self, type_name: str, name: str) -> UpperBounds:
-        if (name, type_name) not in self._fragment_bounds:
-            fragment = self._reader.fragments[name]
-            applies = self._reader.fragment_applies(fragment.type_condition.name.value, type_name)
-            bounds = self.of_selections(type_name, fragment.selection_set) if applies else UpperBounds()
-            self._fragment_bounds[name, type_name] = bounds
-        return self._fragment_bounds[name, type_name]
+        """Bound the selections on one object."""
+        return self._bounds.value(type_name, selection_set)
 
     def _of_field(self, type_name: str, field: FieldNode) -> UpperBounds:
         target = self._reader.target_type(type_name, field)
@@ -110,3 +89,11 @@ class _BoundsFinder:
     def _page_size(self, arguments: dict[str, Any]) -> int:
         size: int = arguments.get("first") or arguments.get("last") or DEFAULT_PAGE_SIZE
         return size if 0 < size <= self._max_page_size else 1
+
+
+def _add_bounds(bounds: Iterable[UpperBounds]) -> UpperBounds:
+    calls, objects = 0, 0
+    for one in bounds:
+        calls += one.calls
+        objects += one.objects
+    return UpperBounds(calls, objects)

@@ -2,15 +2,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
     GraphQLObjectType,
     GraphQLSchema,
+    OperationDefinitionNode,
     build_schema,
     graphql_sync,
     parse,
 )
 from graphql.execution.values import VariableValues
 
-from schema.engine.selection import Arguments, field_names, selected_fields, variables_from_info
+from schema.engine.selection import Arguments, selected_fields, selects_any, variables_from_info
+from schema.engine.selection_walker import SelectionFold, SelectionWalker, deepest, fragment_applies
+from tests.schema.builders import SCHEMA
 
 SDL = """
     interface Node { id: ID! }
@@ -90,16 +96,6 @@ def test_all_nodes_that_merge_into_one_field_count() -> None:
     ]
 
 
-def test_field_names_are_unique_and_ignore_aliases() -> None:
-    found: list[frozenset[str]] = []
-    _execute(
-        "{ thread { a: id b: id title } }",
-        None,
-        lambda _, info: found.append(field_names(selected_fields(info, "Thread"))),
-    )
-    assert found == [{"id", "title"}]
-
-
 def test_arguments_are_coerced_and_get_their_python_names() -> None:
     found: list[Mapping[str, Any]] = []
 
@@ -134,3 +130,55 @@ def test_only_arguments_without_variables_are_coerced_once() -> None:
         assert fixed.coerce(variables) == {"first": 3}
         assert varying.coerce(variables) == {"first": first}
     assert fixed.coerce(variables) is fixed.coerce(variables)
+
+
+def read(document: str) -> tuple[OperationDefinitionNode, Mapping[str, FragmentDefinitionNode]]:
+    """Return the first operation of a document, and its fragments."""
+    parsed = parse(document).definitions
+    assert isinstance(parsed[0], OperationDefinitionNode)
+    return parsed[0], {part.name.value: part for part in parsed if isinstance(part, FragmentDefinitionNode)}
+
+
+def test_a_fragment_on_an_interface_or_a_union_applies_to_its_types() -> None:
+    schema = SCHEMA._schema
+    assert fragment_applies(schema, "Thread", "Node")
+    assert fragment_applies(schema, "ToolCallsDetails", "StepDetails")
+    assert not fragment_applies(schema, "Usage", "Node")
+    assert not fragment_applies(schema, "Thread", "Run")
+
+
+def test_a_walk_yields_selections_in_the_order_of_the_document_each_before_what_it_stands_for() -> None:
+    operation, fragments = read("{ a ...F ... { b { c } } ...F ...Unknown } fragment F on Query { d ...F }")
+    walker: SelectionWalker[None] = SelectionWalker(fragments.get)
+
+    def names(*, enters_fields: bool) -> list[str]:
+        found = walker.walk([(None, operation.selection_set)], enters_fields=enters_fields)
+        return [one.name.value if isinstance(one, FieldNode | FragmentSpreadNode) else "..." for _, one in found]
+
+    assert names(enters_fields=False) == ["a", "F", "d", "F", "...", "b", "F", "Unknown"]
+    assert names(enters_fields=True) == ["a", "F", "d", "F", "...", "b", "c", "F", "Unknown"]
+    assert walker.selection_count == 8 + 9
+
+
+def test_a_selected_name_is_found_at_any_depth() -> None:
+    operation, fragments = read("{ a { ...F } b } fragment F on Query { ... { c { d } ...F } }")
+    first, second = operation.selection_set.selections
+    assert isinstance(first, FieldNode)
+    assert isinstance(second, FieldNode)
+    assert selects_any({"d"}, [first], fragments)
+    assert not selects_any({"b"}, [first], fragments)
+    assert not selects_any({"d"}, [second], fragments)
+
+
+def test_a_value_is_computed_once_for_each_fragment_and_scope_and_a_circle_is_empty() -> None:
+    doubling = " ".join(f"fragment F{n} on T {{ a {{ ...F{n + 1} ...F{n + 1} }} ...F{n + 1} }}" for n in range(40))
+    operation, fragments = read(f"{{ x ...F0 b {{ ...F0 }} }} {doubling} fragment F40 on T {{ a {{ c }} ...F40 }}")
+    visited: list[str] = []
+
+    def depth(scope: str, field: FieldNode) -> int:
+        visited.append(field.name.value)
+        return 1 + fold.value("below b" if field.name.value == "b" else scope, field.selection_set)
+
+    fold = SelectionFold(SelectionWalker[str](fragments.get), depth, deepest)
+    assert fold.value("root", operation.selection_set) == 43
+    assert sorted(visited) == ["a"] * 82 + ["b", "c", "c", "x"]

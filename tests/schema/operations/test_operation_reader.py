@@ -4,7 +4,8 @@ import pytest
 from graphql import OperationDefinitionNode, build_schema, parse
 from graphql.execution.values import VariableValues
 
-from schema.operations.operation_reader import OperationReader, TooManySelectionsError
+from schema.engine.selection_walker import TooManySelectionsError
+from schema.operations.operation_reader import OperationReader
 from tests.schema.operation_helpers import make_operation_reader
 
 DOCUMENT = """
@@ -24,14 +25,6 @@ def test_fields_of_one_name_are_merged_and_what_is_skipped_is_left_out() -> None
     arguments = reader.argument_values("Query", fields["b"][0])
     assert arguments is not None
     assert arguments["first"] == 7
-
-
-def test_a_fragment_on_an_interface_is_about_the_types_that_have_it() -> None:
-    reader = make_operation_reader("{ __typename }")
-    assert reader.fragment_applies("Node", "Thread")
-    assert reader.fragment_applies("StepDetails", "ToolCallsDetails")
-    assert not reader.fragment_applies("Node", "Usage")
-    assert not reader.fragment_applies("Run", "Thread")
 
 
 def test_the_types_leading_to_nodes_are_found() -> None:
