@@ -43,7 +43,6 @@ from schema.contract.kinds import MessagePageKey
 from schema.contract.paging import MAX_FURTHER_PAGES, UPSTREAM_PAGE_SIZE, PagingLimits
 from schema.engine.selection_walker import TooManySelectionsError
 from schema.graph.connections import ConnectionPlan, ListLoad
-from schema.graph.documented_field import find_load
 from schema.graph.nodes import NODE_TYPES
 from schema.graph.references import AgainLoad, Lookup, LookupLoad, Reference, ReferenceLoad, needs_only_key
 from schema.operations.operation_reader import GroupedFields, OperationReader
@@ -81,8 +80,8 @@ def _predict(reader: OperationReader, limits: PagingLimits) -> int:
         return sum(_predict_event(reader, limits, root_name, nodes) for nodes in fields.values())
     if operation_type is not OperationType.MUTATION:
         return _predict_reads(reader, limits, root_name, fields)
-    definitions = [reader.field_definition(root_name, nodes[0]) for nodes in fields.values()]
-    writes = sum(1 + (find_load(definition) is not None) for definition in definitions if definition is not None)
+    facts = [reader.field_facts(root_name, nodes[0]) for nodes in fields.values()]
+    writes = sum(1 + (one.load is not None) for one in facts if one is not None)
     # Each write clears the loaders, so each field loads anew.
     return writes + sum(_predict_reads(reader, limits, root_name, {name: fields[name]}) for name in fields)
 
@@ -201,8 +200,10 @@ class _CallCounter:
         is_proved = False
         round_when_loaded = round_ if is_loaded else _Round(round_)
         for nodes in fields.values():
-            definition = self._reader.field_definition(type_name, nodes[0])
-            load = None if definition is None else find_load(definition)
+            facts = self._reader.field_facts(type_name, nodes[0])
+            if facts is None or (facts.load is None and facts.target is None):
+                continue
+            load = facts.load
             if isinstance(load, ListLoad):
                 is_proved |= self._add_list(type_name, owner, load, nodes, round_, sizes)
             elif isinstance(load, ReferenceLoad):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from graphql import (
     ArgumentNode,
@@ -24,6 +24,7 @@ from graphql import (
     get_named_type,
     get_nullable_type,
     is_abstract_type,
+    is_composite_type,
     is_list_type,
 )
 from graphql.execution.values import VariableValues
@@ -31,6 +32,7 @@ from graphql.execution.values import VariableValues
 from schema.engine.direct_calls import python_class, python_names
 from schema.engine.selection import has_variable
 from schema.engine.selection_walker import SelectionWalker, fragment_applies, is_included
+from schema.graph.documented_field import find_load
 
 NODE_INTERFACE = "Node"
 
@@ -57,6 +59,17 @@ class PreparedOperation(Protocol):
     def variable_values(self) -> VariableValues: ...
 
 
+class FieldFacts(NamedTuple):
+    """Facts about a field of the schema, read once."""
+
+    definition: GraphQLField
+    target: GraphQLCompositeType | None
+    """Its type without list and non-null, if that is a node or can lead to one."""
+    is_list: bool
+    load: Any
+    """What it says about its loads (`find_load`)."""
+
+
 class OperationReader:
     """One operation with its variables. Its fragments are unfolded to at most `max_selections` selections in all."""
 
@@ -73,7 +86,7 @@ class OperationReader:
         self.schema = schema
         self.operation = operation
         self.fragments = fragments
-        self.types_leading_to_nodes = _types_that_lead_to_nodes(schema)
+        self._facts = _read_fields(schema)
         self.has_read_variables = False
         """Whether an answer so far depended on the variables, so that it holds for them alone."""
         self._variables = variables
@@ -90,19 +103,18 @@ class OperationReader:
         root = self.schema.get_root_type(self.operation.operation)
         return None if root is None else root.name
 
-    def field_definition(self, type_name: str, field: FieldNode) -> GraphQLField | None:
+    def field_facts(self, type_name: str, field: FieldNode) -> FieldFacts | None:
         """Find the field in the schema; None for `__typename` and the fields of introspection."""
-        return self.field_definitions(type_name).get(field.name.value)
+        return self._facts[type_name].get(field.name.value)
 
     def field_definitions(self, type_name: str) -> Mapping[str, GraphQLField]:
         """Return the fields of a type. A union has none of its own."""
-        fields: Mapping[str, GraphQLField] = getattr(self.schema.type_map[type_name], "fields", {})
-        return fields
+        return _own_fields(self.schema.type_map[type_name])
 
     def is_list_field(self, type_name: str, field: FieldNode) -> bool:
         """Whether a field returns a list."""
-        definition = self.field_definition(type_name, field)
-        return definition is not None and is_list_type(get_nullable_type(definition.type))
+        facts = self.field_facts(type_name, field)
+        return facts is not None and facts.is_list
 
     def is_node(self, target: GraphQLCompositeType) -> bool:
         """Whether objects of a type are nodes."""
@@ -115,11 +127,8 @@ class OperationReader:
 
     def target_type(self, type_name: str, field: FieldNode) -> GraphQLCompositeType | None:
         """Return the type of a field without list and non-null, if it is a node or can lead to one; else None."""
-        definition = self.field_definition(type_name, field)
-        named = None if definition is None else get_named_type(definition.type)
-        if not isinstance(named, (GraphQLObjectType, GraphQLInterfaceType, GraphQLUnionType)):
-            return None
-        return named if named.name in self.types_leading_to_nodes else None
+        facts = self.field_facts(type_name, field)
+        return None if facts is None else facts.target
 
     def possible_types(self, composite: GraphQLCompositeType) -> Collection[str]:
         """Return the names of the object types that a type can be."""
@@ -129,9 +138,10 @@ class OperationReader:
 
     def argument_values(self, type_name: str, field: FieldNode) -> dict[str, Any] | None:
         """Coerce the arguments of a field, by their Python names; None if execution will refuse them."""
-        definition = self.field_definition(type_name, field)
-        if definition is None:
+        facts = self.field_facts(type_name, field)
+        if facts is None:
             return None
+        definition = facts.definition
         self._note_variables(field.arguments)
         try:
             values = get_argument_values(definition, field, self._variables)
@@ -184,7 +194,28 @@ class OperationReader:
 
 
 @lru_cache(maxsize=16)
-def _types_that_lead_to_nodes(schema: GraphQLSchema) -> frozenset[str]:
+def _read_fields(schema: GraphQLSchema) -> Mapping[str, Mapping[str, FieldFacts]]:
+    """Read the fields of all types, by the names of the types and their own."""
+    leading = types_leading_to_nodes(schema)
+    return {
+        type_name: {name: _read_field(field, leading) for name, field in _own_fields(type_).items()}
+        for type_name, type_ in schema.type_map.items()
+        if is_composite_type(type_)
+    }
+
+
+def _read_field(field: GraphQLField, leading: Collection[str]) -> FieldFacts:
+    named = get_named_type(field.type)
+    target = named if is_composite_type(named) and named.name in leading else None
+    return FieldFacts(field, target, is_list_type(get_nullable_type(field.type)), find_load(field))
+
+
+def _own_fields(type_: GraphQLNamedType) -> Mapping[str, GraphQLField]:
+    fields: Mapping[str, GraphQLField] = getattr(type_, "fields", {})
+    return fields
+
+
+def types_leading_to_nodes(schema: GraphQLSchema) -> frozenset[str]:
     """Return the names of the types from which a selection can reach a node: nodes, and types with a field that can."""
     composites = {
         name: named

@@ -5,8 +5,8 @@ from graphql import OperationDefinitionNode, build_schema, parse
 from graphql.execution.values import VariableValues
 
 from schema.engine.selection_walker import TooManySelectionsError
-from schema.operations.operation_reader import OperationReader
-from tests.schema.operation_helpers import make_operation_reader
+from schema.operations.operation_reader import OperationReader, types_leading_to_nodes
+from tests.schema.operation_helpers import CORE, make_operation_reader
 
 DOCUMENT = """
     query ($yes: Boolean! = true, $size: Int = 7) {
@@ -28,11 +28,9 @@ def test_fields_of_one_name_are_merged_and_what_is_skipped_is_left_out() -> None
 
 
 def test_the_types_leading_to_nodes_are_found() -> None:
-    reader = make_operation_reader("{ __typename }")
-    assert {"Thread", "MessageConnection", "StepDetails", "CreateRunPayload"} <= reader.types_leading_to_nodes
-    assert reader.types_leading_to_nodes.isdisjoint(
-        {"Usage", "PageInfo", "Upstream", "MessageContent", "DeleteThreadPayload"}
-    )
+    leading = types_leading_to_nodes(CORE)
+    assert {"Thread", "MessageConnection", "StepDetails", "CreateRunPayload"} <= leading
+    assert leading.isdisjoint({"Usage", "PageInfo", "Upstream", "MessageContent", "DeleteThreadPayload"})
 
 
 def test_list_fields_are_recognised() -> None:
@@ -76,7 +74,4 @@ def test_an_operation_that_the_schema_has_no_type_for_has_no_root() -> None:
 
 
 def test_a_schema_without_nodes_leads_to_none() -> None:
-    bare = build_schema("type Query { a: Query }")
-    (operation,) = parse("{ a { __typename } }").definitions
-    assert isinstance(operation, OperationDefinitionNode)
-    assert OperationReader(bare, operation, {}, VariableValues({}, {})).types_leading_to_nodes == frozenset()
+    assert types_leading_to_nodes(build_schema("type Query { a: Query }")) == frozenset()
