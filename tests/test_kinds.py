@@ -43,10 +43,11 @@ def test_the_key_types_are_those_of_the_kinds() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS_BY_PAGE_KEY.values(), ids=lambda kind: kind.name)
-def test_a_page_key_begins_with_the_common_part_of_its_objects_keys(kind: AnyKind) -> None:
+def test_a_page_key_has_a_window_and_begins_with_the_common_part_of_its_objects_keys(kind: AnyKind) -> None:
     assert kind.page_key_type is not None
     parts = kind.key_type._fields[:-1]
     assert kind.page_key_type._fields[: len(parts)] == parts
+    assert kind.page_key_type._fields[-1] == "window"
     page_key = kind.page_key_type(
         *[Window(1, "asc") if part == "window" else part for part in kind.page_key_type._fields]
     )

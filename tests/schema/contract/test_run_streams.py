@@ -1,9 +1,11 @@
-"""Stream events: each says whether the stream may end after it."""
+"""Stream events say whether the stream may end after them, and statuses whether they are terminal."""
 
 import pytest
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_streams import StreamEvent
+from schema.contract.statuses import TERMINAL_STATUSES, is_terminal
+from schema.graph.enums import RunStatus
 from tests.support.wire_samples import message, run, run_step, thread
 
 
@@ -31,3 +33,14 @@ def test_a_delta_an_unknown_event_and_an_unreadable_one_do_not_end_the_stream() 
     assert not StreamEvent(decode_error=GatewayError(ErrorCode.UPSTREAM_INVALID_RESPONSE, "Unreadable.")).ends_stream
     assert not StreamEvent(name="thread.message.delta", delta={"id": "msg_1"}).ends_stream
     assert not StreamEvent(name="thread.surprise").ends_stream
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress", "requires_action", "cancelling", "", "paused"])
+def test_a_status_that_may_still_change_is_not_terminal(status: str) -> None:
+    assert not is_terminal(status)
+
+
+@pytest.mark.parametrize("status", sorted(TERMINAL_STATUSES))
+def test_each_terminal_status_is_known_to_the_graph(status: str) -> None:
+    assert is_terminal(status)
+    assert RunStatus(status) is not RunStatus.UNRECOGNIZED

@@ -1,13 +1,15 @@
-"""The node types agree with the schema, and each field that leads to a node says what it loads."""
+"""The node types agree with the schema, have global IDs, and each field that leads to a node says what it loads."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from graphql import GraphQLField, GraphQLObjectType, get_named_type
 
-from schema.contract.keys import ThreadKey
+from schema.contract.keys import KEY_TYPES, ThreadKey, from_global_id
 from schema.graph.documented_field import find_load
 from schema.graph.nodes import NODE_TYPES
 from schema.graph.references import ReferenceLoad
@@ -73,3 +75,14 @@ def test_nothing_in_the_graph_loads_by_itself_what_the_prediction_cannot_see() -
     }
     # `subscriptions.py` primes them with the objects of an event.
     assert loading == {"connections.py", "references.py", "subscriptions.py"}
+
+
+@pytest.mark.parametrize("key_type", KEY_TYPES.values())
+def test_the_global_id_of_a_node_names_its_key(key_type: Any) -> None:
+    key = key_type(*[f"part_{number}" for number in range(len(key_type._fields))])
+    assert from_global_id(NODE_TYPES[key_type](key=key).id()) == key
+
+
+@pytest.mark.parametrize("module", ["thread_node", "message_node", "run_node", "run_step_node"])
+def test_any_file_of_the_circle_can_be_imported_first(module: str) -> None:
+    subprocess.run([sys.executable, "-c", f"import schema.graph.{module}"], check=True)

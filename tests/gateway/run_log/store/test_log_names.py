@@ -1,5 +1,5 @@
 from gateway.run_log.store.event_codec import FINGERPRINT
-from gateway.run_log.store.event_log import LogName
+from gateway.run_log.store.event_log import LogName, new_epoch
 from gateway.run_log.store.redis_names import redis_names_from_log
 from schema.contract.keys import RunKey, ThreadKey
 
@@ -33,3 +33,11 @@ def test_a_key_names_the_definitions_and_the_run_but_not_the_principal() -> None
         assert FINGERPRINT.hex() in key
         assert "run/thread_1/run_1}" in key
         assert "scope" not in key
+
+
+def test_epochs_are_unique() -> None:
+    assert len({new_epoch() for _ in range(100)}) == 100
+
+
+def test_a_run_and_its_thread_have_different_logs() -> None:
+    assert LogName("scope", RunKey("thread_1", "run_1")) != LogName("scope", ThreadKey("thread_1"))
