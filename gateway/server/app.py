@@ -114,6 +114,8 @@ async def listening(
         if listener is not None:
             await listener.close(FLUSH_SECONDS)
         await runner.cleanup()
+        if listener is not None:
+            await listener.end_lingering(FLUSH_SECONDS)
 
 
 async def _complete_headers(request: web.Request, response: web.StreamResponse) -> None:

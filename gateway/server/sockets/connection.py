@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from aiohttp import web
@@ -12,7 +13,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.server.http.graphql_response import error_response
 from gateway.server.http.held_bytes import HeldBytes, UnreadBytes
+from gateway.server.sockets.client_transport import ClientTransport
 from gateway.server.sockets.connection_limits import ConnectionLimits
+from gateway.server.sockets.fair_reads import FairReads
+from gateway.server.sockets.lingering_close import LINGER_SECONDS, LingeringCloses
 from gateway.server.sockets.websocket_frames import FrameReader
 from gateway.telemetry.rare_warning import RareWarning
 from schema.contract.errors import ErrorCode, GatewayError
@@ -100,18 +104,22 @@ class StalledClientWatch:
         self._start_timer()
 
 
-class Connection(web.RequestHandler):
+class Connection(web.RequestHandler, asyncio.BufferedProtocol):
     """One connection, with what aiohttp has no limit for: first headers, unfinished messages, unread bytes.
 
-    It holds for all that a connection carries: responses, event streams and WebSockets.
+    It holds for all that a connection carries: responses, event streams and WebSockets. It is read in small pieces and
+    in turns, and closed so that its client gets what was sent last.
     """
 
     __slots__ = (
+        "_client_transport",
+        "_fair_reads",
         "_frames",
         "_header_timer",
         "_held",
         "_last_bytes",
         "_limits",
+        "_lingering",
         "_malformed",
         "_on_lost",
         "_unfinished_bytes",
@@ -125,6 +133,8 @@ class Connection(web.RequestHandler):
         limits: ConnectionLimits,
         held: HeldBytes,
         malformed: RareWarning,
+        fair_reads: FairReads,
+        lingering: LingeringCloses,
         on_lost: Callable[[Connection], None],
     ) -> None:
         """Make the protocol of one connection. `on_lost` is called once it is closed."""
@@ -135,6 +145,8 @@ class Connection(web.RequestHandler):
             # Compressed bodies are refused, so none is unpacked.
             auto_decompress=False,
             keepalive_timeout=limits.idle_seconds,
+            # How long the rest of a body is read that a response did not wait for, before the connection is closed.
+            lingering_time=LINGER_SECONDS,
             max_field_size=MAX_HEADER_BYTES,
             max_line_size=MAX_LINE_BYTES,
             read_bufsize=READ_BUFFER_BYTES,
@@ -142,6 +154,9 @@ class Connection(web.RequestHandler):
         self._limits = limits
         self._held = held
         self._malformed = malformed
+        self._fair_reads = fair_reads
+        self._lingering = lingering
+        self._client_transport: ClientTransport | None = None
         self._frames: FrameReader | None = None
         self._unfinished_bytes = 0
         self._on_lost = on_lost
@@ -152,14 +167,23 @@ class Connection(web.RequestHandler):
         self._watch: StalledClientWatch | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        connected = cast("asyncio.Transport", transport)
+        connected = ClientTransport(cast("asyncio.Transport", transport), self._fair_reads, self._close_transport)
+        self._client_transport = connected
+        super().connection_made(connected)
         # `pause_writing` is called as soon as bytes wait, and `resume_writing` when none wait any longer.
         connected.set_write_buffer_limits(high=0)
         _set_tcp_user_timeout(connected, self._limits.stalled_client_seconds)
         self._watch = StalledClientWatch(connected, self._limits.stalled_client_seconds, self._held.unread)
         loop = asyncio.get_running_loop()
         self._header_timer = loop.call_later(self._limits.header_seconds, connected.abort)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        return self._fair_reads.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._client_transport is not None:
+            self._client_transport.count_read(nbytes)
+        self.data_received(bytes(self._fair_reads.buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         if not self.first_headers.done():
@@ -192,6 +216,25 @@ class Connection(web.RequestHandler):
             self._watch.stop()
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._end(exc)
+        self._on_lost(self)
+
+    def _close_transport(self) -> None:
+        """Close the transport for aiohttp. A connection that waits for a request has nothing on its way to its client.
+
+        Any other connection ends here, so that nothing of it is held, but its client may read on for a while.
+        """
+        connected = self._client_transport
+        if connected is None:
+            return
+        if self._waiter is not None and not connected.get_write_buffer_size():
+            connected.inner.close()
+            return
+        watch, self._watch = self._watch, None
+        self._lingering.start(connected.inner, watch, partial(self._on_lost, self))
+        asyncio.get_running_loop().call_soon(self._end)
+
+    def _end(self, exc: BaseException | None = None) -> None:
         super().connection_lost(exc)
         self._end_first_headers()
         self._held.unfinished.release(self._unfinished_bytes)
@@ -202,7 +245,7 @@ class Connection(web.RequestHandler):
             self._watch = None
         # A WebSocket's callback, through which aiohttp would hold the connection for the garbage collector.
         self._data_received_cb = None
-        self._on_lost(self)
+        self._client_transport = None
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

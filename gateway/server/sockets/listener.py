@@ -13,6 +13,8 @@ from gateway.background_tasks import BackgroundTasks
 from gateway.server.http.held_bytes import HeldBytes, UnfinishedBytes, UnreadBytes
 from gateway.server.sockets.connection import Connection
 from gateway.server.sockets.connection_limits import ConnectionLimits
+from gateway.server.sockets.fair_reads import FairReads
+from gateway.server.sockets.lingering_close import LingeringCloses
 from gateway.telemetry.rare_warning import RareWarning
 
 _logger = logging.getLogger(__name__)
@@ -37,6 +39,9 @@ class Listener:
         self._limits = limits
         self._sockets: list[socket.socket] = []
         self._connections: set[Connection] = set()
+        loop = asyncio.get_running_loop()
+        self._fair_reads = FairReads(loop, loop.time)
+        self._lingering = LingeringCloses()
         self._tasks = BackgroundTasks()
         self._failure = RareWarning(_logger, "cannot accept a connection (%s)")
         self._overload = RareWarning(_logger, "closed a new connection because %d are open")
@@ -85,7 +90,7 @@ class Listener:
                 self._overload.give(len(self._connections))
                 continue
             accepted.setblocking(False)
-            connection = Connection(self._server, self._limits, self._held, self._malformed, self._connections.discard)
+            connection = self._new_connection()
             self._connections.add(connection)
             self._tasks.start(self._connect(connection, accepted))
 
@@ -103,6 +108,21 @@ class Listener:
         if awaited := [each.first_headers for each in self._connections if not each.first_headers.done()]:
             await asyncio.wait(awaited, timeout=timeout_seconds)
         await self._tasks.aclose()
+
+    async def end_lingering(self, timeout_seconds: float) -> None:
+        """Wait until the clients of connections that are being closed have read the last bytes, or the time is over."""
+        await self._lingering.aclose(timeout_seconds)
+
+    def _new_connection(self) -> Connection:
+        return Connection(
+            self._server,
+            self._limits,
+            self._held,
+            self._malformed,
+            self._fair_reads,
+            self._lingering,
+            self._connections.discard,
+        )
 
     async def _connect(self, connection: Connection, accepted: socket.socket) -> None:
         try:
