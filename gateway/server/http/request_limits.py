@@ -15,7 +15,7 @@ class SubscriptionLimits:
 
     `max_sockets` counts WebSockets and event streams together. A connection of any kind is closed if its client reads
     nothing of what waits for it for `stalled_client_seconds`, and a WebSocket if its client does not answer a ping
-    within one and a half times `heartbeat_seconds`.
+    within one and a half times `heartbeat_seconds`, or sends too many of its own for `ping_flood_seconds`.
     """
 
     max_sockets: int = DEFAULTS.gateway_max_sockets
@@ -25,6 +25,7 @@ class SubscriptionLimits:
     max_subscriptions_per_principal: int = DEFAULTS.gateway_max_subscriptions_per_principal
     heartbeat_seconds: float = DEFAULTS.gateway_heartbeat_seconds
     stalled_client_seconds: float = DEFAULTS.gateway_stalled_client_seconds
+    ping_flood_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ Messages from the client:
 - `subscribe` starts the operation `id`: a query, a mutation or a subscription. Its payload is a GraphQL request, which
   may name a trusted document in place of its text.
 - `complete` stops the operation `id`. An unknown id is ignored, since the operation may just have ended.
-- `ping`, with any payload, is answered by `pong` with the same payload, also before `connection_init`.
+- `ping`, with any payload, is answered by `pong` with the same payload, also before `connection_init`. Beyond the rate
+  of `PingLimit`, the answer waits, and so does whatever comes behind it.
 - `pong` is ignored.
 
 Messages from the gateway:
@@ -51,9 +52,13 @@ MAX_REASON_BYTES = 123
 class CloseCode(IntEnum):
     """The codes with which the gateway closes a socket.
 
-    aiohttp adds 1009 for a message that is too long. Source: PROTOCOL.md, except for 1012, which is registered at
+    aiohttp adds 1009 for a message that is too long, and a connection 1013 while too much of all clients is unfinished.
+    Source: PROTOCOL.md, except for 1008 and 1012, which are registered at
     https://www.iana.org/assignments/websocket/websocket.xhtml.
     """
+
+    TOO_MANY_PINGS = 1008
+    """The client has sent more pings than are answered, for a while. The code is that of a violated policy."""
 
     SERVICE_RESTART = 1012
     """The gateway stops. The client should connect again."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
 from gateway.identity.credentials import CredentialRefusedError
 from gateway.server.http.request_reader import caller_from_request
@@ -27,7 +28,14 @@ from gateway.server.live.graphql_transport_ws import (
     interpret_message,
 )
 from gateway.server.live.live_connections import CLOSE_TIMEOUT_SECONDS, LiveConnections, send_without_waiting
+from gateway.server.live.ping_limit import PINGS_PER_SECOND, PingLimit
 from gateway.server.live.socket_operations import SocketOperations, SocketServices
+
+MESSAGES_PER_TURN = 16
+"""Messages that are carried out in one turn of the event loop."""
+
+TOO_MANY_PINGS = f"Expected at most {PINGS_PER_SECOND} pings a second, got more"
+"""Reason of the close frame after a flood of pings."""
 
 _CLOSED_TYPES = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 
@@ -69,34 +77,19 @@ async def serve_websocket(request: web.Request, services: SocketServices) -> web
         init_timer = asyncio.get_running_loop().call_later(
             limits.socket_init_seconds, output.close_soon, CloseCode.INIT_TIMEOUT, "Connection initialisation timeout"
         )
+
+        def on_initialised() -> None:
+            init_timer.cancel()
+            slot.mark_initialised()
+
+        messages = SocketMessages(socket, request, services, operations, output, on_initialised)
         try:
             while (message := await socket.receive()).type not in _CLOSED_TYPES:
-                if message.type is WSMsgType.PING:
-                    await socket.pong(message.data)
-                elif message.type is WSMsgType.BINARY:
-                    await _close_socket(socket, CloseCode.BAD_MESSAGE, "Expected a message of text")
-                elif message.type is WSMsgType.TEXT:
-                    decision = interpret_message(
-                        message.data,
-                        services.documents,
-                        is_initialised=operations.is_initialised,
-                        active_ids=operations.active_ids,
-                    )
-                    if isinstance(decision, InitialiseConnection):
-                        init_timer.cancel()
-                        slot.mark_initialised()
-                        decision = await _initialise_connection(decision, request, services, operations)
-                    if isinstance(decision, CloseSocket):
-                        await _close_socket(socket, decision.code, decision.reason)
-                    else:
-                        _carry_out(decision, operations, output, len(message.data))
-                    if isinstance(decision, StartOperation):
-                        # Parsing a document takes time: let other tasks run before the next message is read.
-                        await asyncio.sleep(0)
-                    del decision
+                await messages.carry_out(message)
                 # A document may be long: free it now, not when the next message arrives.
                 del message
                 await output.drain()
+                await messages.end_turn()
         except ConnectionError:
             pass  # lost while sending
         finally:
@@ -116,6 +109,90 @@ async def _prepare_socket(socket: web.WebSocketResponse, request: web.Request) -
     except ConnectionError:
         return None
     return request.transport
+
+
+class SocketMessages:
+    """Carries out the messages of one client, one after the other."""
+
+    __slots__ = (
+        "_count_in_turn",
+        "_on_initialised",
+        "_operations",
+        "_output",
+        "_pings",
+        "_request",
+        "_services",
+        "_socket",
+    )
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        request: web.Request,
+        services: SocketServices,
+        operations: SocketOperations,
+        output: WebSocketOutput,
+        on_initialised: Callable[[], None],
+    ) -> None:
+        """Call `on_initialised` for each `connection_init`."""
+        self._socket = socket
+        self._request = request
+        self._services = services
+        self._operations = operations
+        self._output = output
+        self._on_initialised = on_initialised
+        self._pings = PingLimit(services.connections.limits.ping_flood_seconds, asyncio.get_running_loop().time)
+        self._count_in_turn = 0
+
+    async def carry_out(self, message: WSMessage) -> None:
+        """Carry out a message, which may have any type."""
+        self._count_in_turn += 1
+        if message.type is WSMsgType.PING:
+            if await self._may_answer_ping():
+                await self._socket.pong(message.data)
+        elif message.type is WSMsgType.BINARY:
+            await _close_socket(self._socket, CloseCode.BAD_MESSAGE, "Expected a message of text")
+        elif message.type is WSMsgType.TEXT:
+            decision = interpret_message(
+                message.data,
+                self._services.documents,
+                is_initialised=self._operations.is_initialised,
+                active_ids=self._operations.active_ids,
+            )
+            if isinstance(decision, InitialiseConnection):
+                self._on_initialised()
+                decision = await _initialise_connection(decision, self._request, self._services, self._operations)
+            elif isinstance(decision, SendMessage) and not await self._may_answer_ping():
+                return
+            await self._carry_out_decision(decision, len(message.data))
+
+    async def end_turn(self) -> None:
+        """Let others have a turn of the event loop, if this client has had enough of it."""
+        if self._count_in_turn >= MESSAGES_PER_TURN:
+            self._count_in_turn = 0
+            await asyncio.sleep(0)
+
+    async def _may_answer_ping(self) -> bool:
+        """Wait until one more ping is answered. Returns False if there are too many, after closing the socket."""
+        delay = self._pings.count()
+        if delay is None:
+            await _close_socket(self._socket, CloseCode.TOO_MANY_PINGS, TOO_MANY_PINGS)
+        elif delay:
+            await asyncio.sleep(delay)
+        return not self._socket.closed
+
+    async def _carry_out_decision(self, decision: Decision, size: int) -> None:
+        if isinstance(decision, CloseSocket):
+            await _close_socket(self._socket, decision.code, decision.reason)
+        elif isinstance(decision, SendMessage):
+            self._output.send_message(decision.message)
+        elif isinstance(decision, StartOperation):
+            self._operations.start_operation(decision.id, decision.request, size)
+            self._count_in_turn = MESSAGES_PER_TURN  # parsing a document takes time
+        elif isinstance(decision, StopOperation):
+            self._operations.stop_operation(decision.id)
+        elif isinstance(decision, RefuseOperation):
+            self._operations.refuse_operation(decision.id, decision.error)
 
 
 class WebSocketOutput:
@@ -181,14 +258,3 @@ async def _initialise_connection(
         return CloseSocket(CloseCode.FORBIDDEN, f"Forbidden: {refused.reason}")
     operations.initialise(principal)
     return SendMessage(ACK_MESSAGE)
-
-
-def _carry_out(decision: Decision, operations: SocketOperations, output: WebSocketOutput, size: int) -> None:
-    if isinstance(decision, SendMessage):
-        output.send_message(decision.message)
-    elif isinstance(decision, StartOperation):
-        operations.start_operation(decision.id, decision.request, size)
-    elif isinstance(decision, StopOperation):
-        operations.stop_operation(decision.id)
-    elif isinstance(decision, RefuseOperation):
-        operations.refuse_operation(decision.id, decision.error)

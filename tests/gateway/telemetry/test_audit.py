@@ -14,7 +14,7 @@ from gateway.telemetry.audit import (
 from gateway.telemetry.operation_record import OperationRecord, Outcome, Transport, current_operation
 
 UPSTREAM = UpstreamIdentity("http://upstream.example/v1")
-ALICE = Principal.from_user(User(Owner("https://issuer.example", "alice", "acme")), "Bearer own-key", UPSTREAM)
+ALICE = Principal.from_user(User(Owner("https://issuer.example", "alice", "acme")), UPSTREAM)
 KEY_HOLDER = Principal.from_credential("Bearer a-private-key", UPSTREAM)
 
 

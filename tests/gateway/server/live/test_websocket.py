@@ -13,6 +13,7 @@ import pytest
 
 from gateway.identity.credentials import CredentialPolicy
 from gateway.server.http.request_limits import SubscriptionLimits
+from gateway.server.live.ping_limit import BURST_PINGS
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import StatusChange
 from tests.support.raw_socket import RawSocket
@@ -312,7 +313,8 @@ async def test_a_client_that_reads_nothing_is_disconnected_and_delays_no_other()
 
 
 async def test_a_client_that_sends_pings_and_reads_nothing_is_not_read_any_further() -> None:
-    async with running_subscription_gateway(limits=replace(LIMITS, stalled_client_seconds=0.2)) as gateway:
+    limits = replace(LIMITS, stalled_client_seconds=0.2, ping_flood_seconds=0.2)
+    async with running_subscription_gateway(limits=limits) as gateway:
         client = await RawSocket.open(gateway.url, limit=1)
         ping = bytes([0x89, 0x80 | 125, 0, 0, 0, 0]) + b"x" * 125
 
@@ -326,6 +328,23 @@ async def test_a_client_that_sends_pings_and_reads_nothing_is_not_read_any_furth
                 await flood()
         await gateway.wait_until_idle()
         await client.aclose()
+
+
+@pytest.mark.parametrize("is_frame", [True, False])
+async def test_a_flood_of_pings_ends_with_a_reason(is_frame: bool) -> None:
+    limits = replace(LIMITS, ping_flood_seconds=0)
+    async with running_subscription_gateway(limits=limits) as gateway, gateway.initialised() as socket:
+        for _ in range(BURST_PINGS + 2):
+            if is_frame:
+                await socket.ws.ping()
+            else:
+                await socket.send(type="ping")
+        pongs = 0
+        while isinstance(received := await socket.receive(), dict):
+            pongs += 1
+        assert received == (1008, "Expected at most 20 pings a second, got more")
+        assert pongs == (0 if is_frame else BURST_PINGS + 1)
+        await gateway.wait_until_idle()
 
 
 async def test_a_stop_closes_every_socket_so_that_its_client_reconnects(gateway: SubscriptionGateway) -> None:
