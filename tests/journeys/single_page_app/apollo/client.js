@@ -1,7 +1,8 @@
 import { ApolloClient, ApolloLink, HttpLink, InMemoryCache } from "@apollo/client";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { relayStylePagination } from "@apollo/client/utilities";
-import { credential, endpoint } from "../common/settings.js";
+import { endpoint } from "../common/settings.js";
+import { fetchAsUser } from "../common/sign_in.js";
 import { subscribe } from "../common/transport.js";
 
 const cache = new InMemoryCache({
@@ -16,7 +17,7 @@ export const client = new ApolloClient({
   link: ApolloLink.split(
     ({ operationType }) => operationType === "subscription",
     new GraphQLWsLink({ subscribe }), // takes any client with this method
-    new HttpLink({ uri: endpoint.href, headers: credential }),
+    new HttpLink({ uri: endpoint.href, fetch: fetchAsUser }),
   ),
 });
 

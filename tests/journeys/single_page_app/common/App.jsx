@@ -1,14 +1,18 @@
 import { Suspense, useState, useSyncExternalStore } from "react";
+import { Boundary } from "./Boundary.jsx";
 import { Conversation } from "./Conversation.jsx";
 import { NewConversation } from "./NewConversation.jsx";
 import { settings } from "./settings.js";
+import { readSubject } from "./sign_in.js";
+import { Account } from "./SignIn.jsx";
 import { readTransport, storeTransport } from "./transport.js";
 
 // The API cannot list threads, so the page remembers those that it started.
-const readOwnThreadIds = () => JSON.parse(localStorage.getItem("threadIds") ?? "[]");
+const storageKey = () => `threadIds ${readSubject() ?? ""}`;
+const readOwnThreadIds = () => JSON.parse(localStorage.getItem(storageKey()) ?? "[]");
 
 function openThread(id) {
-  localStorage.setItem("threadIds", JSON.stringify([...readOwnThreadIds(), id]));
+  localStorage.setItem(storageKey(), JSON.stringify([...readOwnThreadIds(), id]));
   location.hash = id;
 }
 
@@ -57,12 +61,15 @@ function Page({ client, threadId }) {
         </ul>
         <h2>{client.name}</h2>
         <TransportChoice />
+        <Account />
       </nav>
       <Suspense fallback={<p className="loading">Loading …</p>}>
         {threadId === null ? (
           <NewConversation {...{ client, openThread }} assistantId={chosenId} />
         ) : (
-          <Conversation key={threadId} {...{ client, threadId }} assistantId={chosenId} />
+          <Boundary key={threadId} notice="There is no such conversation.">
+            <Conversation {...{ client, threadId }} assistantId={chosenId} />
+          </Boundary>
         )}
       </Suspense>
     </div>

@@ -30,9 +30,10 @@ export const ANSWER = `
 `;
 
 export const RUN_EVENTS = `
-  subscription RunEvents($runId: ID!) {
-    runEvents(runId: $runId) {
+  subscription RunEvents($runId: ID!, $after: String) {
+    runEvents(runId: $runId, after: $after) {
       __typename
+      ... on RunLogEvent { cursor }
       ... on RunSnapshot {
         run { ${RUN_FIELDS} }
         messages { ${MESSAGE_FIELDS} content { ... on TextContent { text } } }

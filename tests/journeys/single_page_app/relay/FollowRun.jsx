@@ -3,9 +3,12 @@ import { graphql, useSubscription } from "react-relay";
 import { ConnectionHandler } from "relay-runtime";
 
 const RUN_EVENTS = graphql`
-  subscription FollowRunSubscription($runId: ID!) {
-    runEvents(runId: $runId) {
+  subscription FollowRunSubscription($runId: ID!, $after: String) {
+    runEvents(runId: $runId, after: $after) {
       __typename
+      ... on RunLogEvent {
+        cursor
+      }
       ... on RunSnapshot {
         run {
           ...FollowRun_state @relay(mask: false)

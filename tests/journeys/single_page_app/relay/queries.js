@@ -30,7 +30,7 @@ export function useConversation(threadId) {
   const { thread } = useLazyLoadQuery(
     graphql`
       query queriesConversationQuery($threadId: ID!) {
-        thread(id: $threadId) {
+        thread(id: $threadId) @required(action: THROW) {
           id
           metadata
           activeRun {

@@ -2,7 +2,8 @@ import { cacheExchange } from "@urql/exchange-graphcache";
 import { relayPagination } from "@urql/exchange-graphcache/extras";
 import { Client, fetchExchange, subscriptionExchange } from "urql";
 import { messagesIn } from "../common/run_events.js";
-import { credential, endpoint } from "../common/settings.js";
+import { endpoint } from "../common/settings.js";
+import { fetchAsUser } from "../common/sign_in.js";
 import { subscribe } from "../common/transport.js";
 
 const cache = cacheExchange({
@@ -21,7 +22,7 @@ const cache = cacheExchange({
 
 export const client = new Client({
   url: endpoint.href,
-  fetchOptions: { headers: credential },
+  fetch: fetchAsUser,
   preferGetMethod: false,
   suspense: true,
   exchanges: [

@@ -24,11 +24,12 @@ export function useOverview(threadIds) {
 
 export function useConversation(threadId) {
   const [before, setBefore] = useState();
-  const [{ data }] = useQuery({
+  const [{ data, error }] = useQuery({
     query: CONVERSATION,
     variables: { threadId, before },
     requestPolicy: "cache-and-network",
   });
+  if (!data?.thread) throw error;
   const { nodes, pageInfo } = data.thread.messages;
   return {
     thread: data.thread,
