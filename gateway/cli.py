@@ -226,6 +226,7 @@ async def _start_demo(stack: AsyncExitStack, settings: Settings) -> None:
         "gateway_allowed_origins": settings.gateway_allowed_origins or LOCALHOST_PAGES,
         "upstream_url": f"{emulator_url}/v1",
         "upstream_api_key": SecretStr(demo_key(settings)),
+        "upstream_api_key_file": None,
         "upstream_anonymous": False,
     }
     demo_settings = settings.model_copy(update=overrides)
@@ -295,10 +296,13 @@ def _shown_demo_key(settings: Settings) -> str:
 @asynccontextmanager
 async def _gateway(settings: Settings) -> AsyncIterator[str]:
     from gateway.compose import DOCUMENT_FILES, build_gateway_app  # noqa: PLC0415 - see the module's docstring
+    from gateway.identity.key_file import KeyFileError  # noqa: PLC0415 - see the module's docstring
     from gateway.server.documents.manifest import ManifestError  # noqa: PLC0415 - see the module's docstring
 
     try:
         app = build_gateway_app(settings)
+    except KeyFileError as error:
+        raise CannotStartError(f"UPSTREAM_API_KEY_FILE: {error}") from None
     except ManifestError as error:
         raise CannotStartError(f"GATEWAY_DOCUMENTS: {error}") from None
     if (files := app.get(DOCUMENT_FILES)) is not None:

@@ -20,6 +20,7 @@ from gateway.emulator.model.model_client import ModelOptions
 from gateway.identity.allowed_origins import AllowedOrigins
 from gateway.identity.authenticator import Authenticator, CredentialAuthenticator
 from gateway.identity.credentials import CredentialPolicy
+from gateway.identity.key_file import KeyFile
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.identity.refused_credentials import RefusedCredentials
 from gateway.run_log.hub import RunLogHub
@@ -67,6 +68,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
     Raises:
         ValueError: The settings name no upstream.
         ManifestError: The trusted documents cannot be read.
+        KeyFileError: The file with the gateway's own key cannot be used.
     """
     options = _upstream_options(settings)
     # Files are read before connections are made, so that a missing file fails first.
@@ -77,6 +79,7 @@ def build_gateway_app(settings: Settings) -> web.Application:
         allows_text_by_get=settings.is_on("gateway_get_queries"),
     )
     files = _document_files(settings, documents, schema)
+    own_credential = _own_credential(settings)
     client = UpstreamClient(options)
     refused = RefusedCredentials()
     shared_cache = SharedCache(_cache_options(settings), is_refused=refused.__contains__)
@@ -92,14 +95,12 @@ def build_gateway_app(settings: Settings) -> web.Application:
         on_change=invalidate_moved,
         is_refused=refused.__contains__,
     )
-    own_key = settings.upstream_api_key
-    own_credential = f"Bearer {own_key.get_secret_value()}" if own_key else None
 
     def upstream_credential(principal: Principal) -> str | None:
-        return own_credential if principal.uses_own_key else principal.credential
+        return own_credential() if principal.uses_own_key else principal.credential
 
     def record_status(principal: Principal, status: int) -> None:
-        if principal.credential in {None, own_credential}:
+        if principal.credential in {None, own_credential()}:
             return
         if refused.record_status(principal.digest, status):
             hub.end_readers(principal.digest, _refused_error())
@@ -185,11 +186,22 @@ def _allowed_origins(settings: Settings) -> AllowedOrigins:
     return AllowedOrigins.from_names(listed.split(",") if listed else ())
 
 
-def _authenticator(settings: Settings, options: UpstreamOptions, own_credential: str | None) -> Authenticator:
+def _own_credential(settings: Settings) -> Callable[[], str | None]:
+    """Make the function that returns the gateway's own credential, which is asked whenever calls are bound."""
+    if settings.upstream_api_key_file is not None:
+        return KeyFile(Path(settings.upstream_api_key_file)).read_credential
+    key = settings.upstream_api_key
+    credential = f"Bearer {key.get_secret_value()}" if key else None
+    return lambda: credential
+
+
+def _authenticator(
+    settings: Settings, options: UpstreamOptions, own_credential: Callable[[], str | None]
+) -> Authenticator:
     upstream = UpstreamIdentity(
         options.base_url, options.organization, options.project, options.dialect_name, options.api_version
     )
-    policy = CredentialPolicy(own_credential is not None, settings.upstream_anonymous, _allowed_origins(settings))
+    policy = CredentialPolicy(own_credential() is not None, settings.upstream_anonymous, _allowed_origins(settings))
     return CredentialAuthenticator(policy, upstream, own_credential)
 
 

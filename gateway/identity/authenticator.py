@@ -5,7 +5,7 @@ An implementation over tokens may have to fetch keys, so the methods are corouti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.identity.allowed_origins import AllowedOrigins
@@ -55,11 +55,19 @@ class Authenticator(Protocol):
 class CredentialAuthenticator:
     """Passes the callers' own credentials on, which the upstream judges, and lends the gateway's own key."""
 
-    def __init__(self, policy: CredentialPolicy, upstream: UpstreamIdentity, own_credential: str | None = None) -> None:
-        """Decide by `policy`. `own_credential` is the gateway's own if it has one that stays the same."""
+    def __init__(
+        self,
+        policy: CredentialPolicy,
+        upstream: UpstreamIdentity,
+        own_credential: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Decide by `policy`. `own_credential` returns the gateway's own, which may change.
+
+        With a new key come a new principal and an empty cache, since the key may be of another account.
+        """
         self._policy = policy
         self._upstream = upstream
-        self._own_principal = Principal.from_own_key(own_credential, upstream)
+        self._own_credential = own_credential
         self.stranger = Principal.from_credential(None, upstream)
 
     @property
@@ -81,5 +89,5 @@ class CredentialAuthenticator:
 
     def _to_principal(self, credential: str | OwnKey | None) -> Principal:
         if isinstance(credential, OwnKey):
-            return self._own_principal
+            return Principal.from_own_key(self._own_credential(), self._upstream)
         return Principal.from_credential(credential, self._upstream)

@@ -67,7 +67,7 @@ class Principal:
     def from_own_key(cls, own_credential: str | None, upstream: UpstreamIdentity) -> Principal:
         """Make the principal of callers that use the gateway's own key.
 
-        With `own_credential`, a key that stays the same, a caller that brings this key itself is the same principal.
+        A caller that brings this key itself is the same principal.
         """
         person = b"threads-caller" if own_credential is not None else b"threads-own-key"
         return cls(None, _digest(person, (own_credential,), upstream), uses_own_key=True)

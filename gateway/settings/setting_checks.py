@@ -66,6 +66,13 @@ def check_api_version(text: str, info: ValidationInfo) -> str:
     return text
 
 
+def check_key_file(text: str, info: ValidationInfo) -> str:
+    """Take the path of a file with a key, unless the key is set too."""
+    if info.data.get("upstream_api_key") is not None:
+        raise ValueError
+    return text
+
+
 def check_documents_only(text: str, info: ValidationInfo) -> str:
     """Take whether other documents run. None can run if no documents are trusted."""
     if text == "on" and info.data.get("gateway_documents") is None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from gateway.settings.setting_checks import check_api_version, check_redis_url, normalise_upstream_url
+from gateway.settings.setting_checks import check_api_version, check_key_file, check_redis_url, normalise_upstream_url
 from gateway.settings.setting_types import Bytes, Count, Flag, HeaderWord, Seconds, Secret, SettingGroup, expects
 
 
@@ -42,7 +42,12 @@ class UpstreamSettings(SettingGroup):
     upstream_api_key: Secret | None = Field(
         default=None, description="The gateway's own key, for callers on this machine that bring none."
     )
-    upstream_api_key_file: Annotated[str, expects("the path of a file", min_length=1)] | None = Field(
+    upstream_api_key_file: (
+        Annotated[
+            str, AfterValidator(check_key_file), expects("the path of a file, and no UPSTREAM_API_KEY", min_length=1)
+        ]
+        | None
+    ) = Field(
         default=None,
         description="File with the gateway's own key, in place of UPSTREAM_API_KEY; read again when it changes.",
     )

@@ -16,7 +16,7 @@ BAD_VALUES = {
     "gateway_run_overrides": ("maybe", "true or false"),
     "gateway_show_instructions": ("maybe", "true or false"),
     "gateway_ledger_deadline_seconds": ("0", "a number of seconds above 0, at most 3600"),
-    "upstream_api_key_file": ("", "the path of a file"),
+    "upstream_api_key_file": ("", "the path of a file, and no UPSTREAM_API_KEY"),
     "gateway_host": ("a b", "a host name or an IP address"),
     "gateway_port": ("65536", "a port from 0 (any free one) to 65535"),
     "gateway_profile": ("staging", "development, with the next four settings on, or production"),
@@ -106,6 +106,19 @@ def test_a_bad_value_is_refused_with_what_was_expected_and_what_came(name: str) 
     with pytest.raises(BadSettingsError) as refused:
         load_settings({name: value})
     assert refused.value.faults == [f"{name.upper()} or {config.flag_name(name)}: expected {expected}, got {value!r}"]
+
+
+def test_a_key_and_a_file_with_a_key_are_one_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSTREAM_API_KEY", "sk-secret")
+    with pytest.raises(BadSettingsError) as refused:
+        load_settings({"upstream_api_key_file": "/run/secrets/key"})
+    (fault,) = refused.value.faults
+    assert fault == (
+        "UPSTREAM_API_KEY_FILE or --upstream-api-key-file: expected the path of a file, and no UPSTREAM_API_KEY, "
+        "got '/run/secrets/key'"
+    )
+    monkeypatch.setenv("UPSTREAM_API_KEY", "")
+    assert load_settings({"upstream_api_key_file": "/run/secrets/key"}).upstream_api_key is None
 
 
 def test_all_bad_values_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ DEADLINE_SECONDS = 20.0
 
 def passing_on(policy: CredentialPolicy, own_credential: str | None = None) -> CredentialAuthenticator:
     """Return an authenticator that passes credentials on."""
-    return CredentialAuthenticator(policy, UpstreamIdentity("http://upstream.test"), own_credential)
+    return CredentialAuthenticator(policy, UpstreamIdentity("http://upstream.test"), lambda: own_credential)
 
 
 async def until(condition: Callable[[], bool]) -> None:
