@@ -83,6 +83,11 @@ class Principal:
         return f"{self.digest}/admin" if self.user is not None and self.user.is_admin else self.digest
 
 
+def gateway_digest(upstream: UpstreamIdentity) -> str:
+    """Return the name of the gateway in the keys of all that belongs to no owner, such as assistants."""
+    return _digest(b"threads-gateway", (), upstream)
+
+
 def _digest(person: bytes, parts: Iterable[str | None], upstream: UpstreamIdentity) -> str:
     key = hashlib.blake2b(digest_size=32, person=b"threads-upstream")
     for part in astuple(upstream):

@@ -165,6 +165,16 @@ class RunLogHub:
             if session.mirror.name.scope == scope:
                 session.mirror.end_with_error(error)
 
+    def list_followed(self) -> list[LogName]:
+        """List the logs that have readers in this process."""
+        return [session.mirror.name for session in self._sessions if session.mirror.reader_count]
+
+    def end_readers_of_log(self, name: LogName, error: GatewayError) -> None:
+        """End all readers of one log with an error. What its stream still brings is recorded."""
+        for session in self._sessions:
+            if session.mirror.name == name:
+                session.mirror.end_with_error(error)
+
     async def close(self) -> None:
         """End all readers with `GATEWAY_STOPPING`, release all leases and end every task."""
         self._is_stopping = True

@@ -1,6 +1,7 @@
 """The upstream client: one connection pool for all principals, and one bound port for each operation."""
 
 import asyncio
+import copy
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -79,6 +80,12 @@ class BoundThreadsApi:
     @property
     def capabilities(self) -> Capabilities:
         return self._client.capabilities
+
+    def with_recorder(self, record_stream: StreamConsumer) -> "BoundThreadsApi":
+        """Return a port with another recorder. Both count in one cost, and wait for the slots of one operation."""
+        port = copy.copy(self)
+        port._record_stream = record_stream
+        return port
 
     async def get(self, kind: Kind[NodeKeyT, ObjectT, Any], keys: Sequence[NodeKeyT]) -> Results[ObjectT]:
         get_each: Callable[[Sequence[Any]], Awaitable[Results[Any]]] = partial(self._read_all, GETS[kind])
