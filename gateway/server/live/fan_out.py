@@ -177,8 +177,7 @@ class FanOut:
 
     def remove_subscriber(self, group: RenderGroup, feed: EventFeed) -> None:
         """Remove a subscriber and close its feed. A group without members is removed too."""
-        digest, _ = group.key
-        self._decrement_count(digest)
+        self._decrement_count(group.digest)
         group.member_count -= 1
         if group.member_count == 0:
             del self._groups[group.key]
@@ -192,11 +191,11 @@ class FanOut:
         await self._tasks.aclose()
 
     def _get_group(self, principal: Principal, started: StartedSubscription) -> RenderGroup:
-        key = (principal.digest, started.selection_key)
+        key = (principal.visibility, started.selection_key)
         group = self._groups.get(key)
         if group is None:
             render = functools.partial(self._runner.render_event, principal, started)
-            group = self._groups[key] = RenderGroup(key, render, self._tasks, self.queue)
+            group = self._groups[key] = RenderGroup(key, principal.digest, render, self._tasks, self.queue)
         return group
 
     def _decrement_count(self, digest: str) -> None:

@@ -32,23 +32,37 @@ class SharedRendering:
 
 
 class RenderGroup:
-    """The subscribers of one principal with one selection, and the renderings that they share.
+    """The subscribers of one caller with one selection, who see the same, and the renderings that they share.
+
+    `key` is what they see and select. `digest` is the principal in whose name they are counted.
 
     Events are told apart by identity: all feeds of a log return the same object. A rendering is dropped once every
     member has been sent it, so an idle group holds none.
     """
 
-    __slots__ = ("_payload_bytes", "_queue", "_render", "_renderings", "_tasks", "key", "member_count", "render_count")
+    __slots__ = (
+        "_payload_bytes",
+        "_queue",
+        "_render",
+        "_renderings",
+        "_tasks",
+        "digest",
+        "key",
+        "member_count",
+        "render_count",
+    )
 
     def __init__(
         self,
         key: tuple[str, Hashable],
+        digest: str,
         render: Callable[[RunEvent], Awaitable[bytes]],
         tasks: BackgroundTasks,
         queue: FairQueue,
     ) -> None:
         """Start without members. `render` must not raise."""
         self.key = key
+        self.digest = digest
         self.member_count = 0
         self.render_count = 0
         self._render = render

@@ -20,7 +20,7 @@ class World:
         self.rendered: list[str] = []
         self.tasks = BackgroundTasks()
         self.payload = payload
-        self.group = RenderGroup(("digest", "selection"), self.render, self.tasks, FairQueue())
+        self.group = RenderGroup(("visibility", "selection"), "digest", self.render, self.tasks, FairQueue())
         self.group.member_count = 2
 
     async def render(self, event: RunEvent) -> bytes:
