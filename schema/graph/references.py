@@ -314,10 +314,7 @@ def _start_loads(info: Info, selection: _NodeSelection, node: Any) -> list[Conne
             page.add_done_callback(partial(_start_loads_of_objects, info, plan, object_fields))
         plans.append(plan)
     for reference_load, field in selection.references:
-        found = reference_load.find(node)
-        if found is None:
-            continue
-        target, key = found
+        target, key = cast("Reference", reference_load.find(node))  # a key always says where it leads
         target_selection = _node_selection(info, target, [field])
         if not target_selection.key_is_enough:
             context.loaders.objects(target.KIND).start_load(key)

@@ -125,8 +125,6 @@ def request_from_query_string(pairs: Sequence[tuple[str, str]], policy: Document
                 parameters[name] = orjson.loads(parameters[name])
             except orjson.JSONDecodeError as error:
                 raise _bad_input(f"Expected '{name}' to be JSON, got text that fails: {error.msg}.", name) from None
-            except UnicodeEncodeError:
-                raise _bad_input(f"Expected '{name}' to be UTF-8.", name) from None
     return request_from_parameters(parameters, policy)
 
 

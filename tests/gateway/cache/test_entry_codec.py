@@ -114,3 +114,12 @@ def test_a_value_of_another_key_or_another_program_version_is_a_miss() -> None:
 def test_a_value_that_cannot_be_encoded_gives_none() -> None:
     assert entry_codec.encode_entry(entry(thread(metadata={"n": 1}))) is not None
     assert entry_codec.encode_entry(entry(wire.ThreadObject("t", 1, metadata={"n": object()}))) is None
+
+
+def test_bytes_that_hold_neither_a_value_nor_an_error_are_no_entry() -> None:
+    body = entry_codec.encode_entry(entry(thread(), tag="v1"))
+    assert body is not None
+    *times_and_versions, value, not_found = msgspec.json.decode(body)
+    assert (value["id"], not_found) == (thread().id, None)
+    assert entry_codec.decode_entry(ThreadKey, body) is not None
+    assert entry_codec.decode_entry(ThreadKey, msgspec.json.encode([*times_and_versions, None, None])) is None

@@ -312,3 +312,20 @@ async def test_responses_take_no_more_than_their_share_of_the_memory() -> None:
         assert 1 < len(shared.responses) < 20
         last = response_key(variables=b"19")
         assert await cached(upstream, shared).find_response(last) is not None
+
+
+async def test_a_response_that_is_stored_while_an_older_one_is_refused_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    upstream = Upstream()
+    async with processes(1, None) as (shared,):
+        await store(upstream, shared, *STEADY)
+        api = cached(upstream, shared)
+        for key in STEADY:
+            await read(api, key)
+
+        async def refuse_meanwhile(*_: Any) -> None:
+            api.store_response(KEY, b'{"b":2}')
+
+        with monkeypatch.context() as patch:
+            patch.setattr(shared.store, "look_up", refuse_meanwhile)
+            assert await find(upstream, shared) is None
+        assert await find(upstream, shared) == b'{"b":2}'

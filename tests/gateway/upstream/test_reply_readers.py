@@ -389,3 +389,8 @@ def test_half_a_surrogate_pair_is_not_json_and_not_cut_short() -> None:
 def test_a_listed_object_with_an_unusable_id_is_refused(found: str) -> None:
     body = _bytes({"object": "list", "data": [MESSAGE | {"id": found}], "has_more": False})
     assert "ids that can stand in a URL's path" in refused(read(LISTS[MESSAGES], PAGE_KEY, body)).message
+
+
+@pytest.mark.parametrize("body", [["metadata_"], "metadata_", {"data": "metadata_"}, {"data": ["metadata_"]}])
+def test_a_misspelt_name_in_a_body_of_another_form_is_refused_like_any_other(body: object) -> None:
+    assert "Expected" in refused(read_page(body)).message

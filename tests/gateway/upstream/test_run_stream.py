@@ -326,3 +326,18 @@ async def test_a_failure_has_the_request_id_but_no_credential(open_stream: Open)
     with pytest.raises(GatewayError) as caught:
         await opened.stream.read_events()
     assert caught.value.upstream_request_id == "req_[removed]"
+
+
+async def test_an_unexpected_break_is_an_error_and_is_logged_with_its_cause(
+    open_stream: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = await open_stream(chunked_response(run("queued"), then="hang", whole=False))
+    assert statuses(await opened.stream.read_events()) == ["queued"]
+    opened.response.content.set_exception(ValueError("a bug"))
+    with pytest.raises(GatewayError, match=CUT) as caught:
+        await opened.stream.read_events()
+    assert caught.value.code is ErrorCode.UPSTREAM_INVALID_RESPONSE
+    (record,) = caplog.records
+    assert record.getMessage() == "a run's stream broke unexpectedly"
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], ValueError)

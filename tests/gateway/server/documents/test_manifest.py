@@ -86,3 +86,15 @@ def test_the_fingerprint_changes_with_a_file(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text("{}")
     seen.add(manifest_fingerprint(tmp_path))
     assert len(seen) == 4
+
+
+def test_the_fingerprint_of_what_cannot_be_read_is_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    assert manifest_fingerprint(tmp_path / "missing.json") != manifest_fingerprint(tmp_path)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    (reason,) = manifest_fingerprint(tmp_path)
+    assert reason == f"Expected a readable folder {tmp_path}, got: Permission denied."
+    with pytest.raises(ManifestError, match="Permission denied"):
+        read_documents(tmp_path)

@@ -1,6 +1,7 @@
 import asyncio
 import errno
 import logging
+import resource
 import socket
 from collections.abc import AsyncIterator
 from typing import Any, cast
@@ -8,7 +9,14 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 
-from gateway.server.sockets.connection_limits import ConnectionLimits, FittedCounts, fit_file_limit
+from gateway.server.sockets.connection_limits import (
+    MAX_FILES,
+    ConnectionLimits,
+    FittedCounts,
+    fit_file_limit,
+    raise_file_limit,
+    read_file_limit,
+)
 from gateway.server.sockets.listener import Listener
 from tests.support.subscription_gateway import until
 
@@ -125,3 +133,38 @@ def test_plain_requests_find_room_at_any_file_limit() -> None:
     for max_files in range(8, 30_000, 7):
         counts = fit_file_limit(10_000, 1_200, max_files)
         assert counts.max_sockets < counts.max_connections < max_files
+
+
+class Limits:
+    """The limits of files of a process, as the system would hold them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, soft: int, hard: int) -> None:
+        self.soft, self.hard = soft, hard
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (self.soft, self.hard))
+        monkeypatch.setattr(resource, "setrlimit", self.set)
+
+    def set(self, _kind: int, limits: tuple[int, int]) -> None:
+        self.soft, self.hard = limits
+
+
+UNLIMITED = resource.RLIM_INFINITY
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "expected"),
+    [
+        (1_024, 4_096, 4_096),
+        (1_024, UNLIMITED, MAX_FILES),
+        (1_024, 2 * MAX_FILES, MAX_FILES),
+        (2 * MAX_FILES, 4 * MAX_FILES, 2 * MAX_FILES),
+        (UNLIMITED, UNLIMITED, MAX_FILES),
+    ],
+)
+def test_the_limit_of_files_is_raised_as_far_as_it_goes_and_never_lowered(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, expected: int
+) -> None:
+    limits = Limits(monkeypatch, soft, hard)
+    raise_file_limit()
+    assert read_file_limit() == expected
+    assert limits.hard == hard
+    assert limits.soft == (UNLIMITED if soft == UNLIMITED else expected)
