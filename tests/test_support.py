@@ -1,10 +1,11 @@
-"""Tests of the test support: skips that CI forbids, Node programs."""
+"""Tests of the test support: skips that CI forbids, floors of coverage, Node programs."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.support.browser import find_chromium
+from tests.support.coverage_floors import FLOORS, find_low_coverage
 from tests.support.node import npm_install, run_node
 
 pytest_plugins = ["pytester"]
@@ -68,3 +69,29 @@ def test_a_node_program_finds_its_packages(tmp_path: Path) -> None:
     script.write_text('import { version } from "graphql"; console.log(version, process.argv[2], process.env.GREETING);')
     done = run_node(script, "one", directory=directory, environment={"GREETING": "hello"})
     assert (done.stdout, done.returncode) == ("17.0.2 one hello\n", 0), done.stderr
+
+
+def covered_file(covered: int, known: int) -> dict[str, dict[str, int]]:
+    return {"summary": {"covered_branches": covered, "num_branches": known}}
+
+
+def test_a_package_below_its_floor_is_named_with_its_coverage() -> None:
+    files = {
+        "gateway/cache/a.py": covered_file(9, 10),
+        "gateway/cache/below/b.py": covered_file(0, 2),
+        "gateway/redis/c.py": covered_file(0, 0),
+        "gateway/cli.py": covered_file(0, 100),
+    }
+    floors = {"gateway/cache": 80.0, "gateway/redis": 100.0, "gateway/run_log": 1.0}
+    assert find_low_coverage({"files": files}, floors) == [
+        "gateway/cache: expected at least 80.0 % of its branches, got 75.0 %",
+        "gateway/run_log: expected at least 1.0 % of its branches, got 0.0 %",
+    ]
+
+
+def test_every_package_has_a_floor() -> None:
+    root = Path(__file__).parents[1]
+    packages = {
+        "/".join(path.parts[-3:-1]) for top in ("schema", "gateway") for path in root.glob(f"{top}/*/__init__.py")
+    }
+    assert set(FLOORS) == packages
