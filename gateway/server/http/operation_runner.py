@@ -219,7 +219,7 @@ class OperationRunner:
             raise unknown_operation_error(request.operation_name) from None
         finally:
             await context.aclose()
-        await _encode_large_data(result, context)
+        result.data = await _encode_if_large(result.data, context)
         if response_cache is not None and response_key is not None:
             _store_response(response_cache, response_key, result)
         return result
@@ -257,8 +257,7 @@ class OperationRunner:
         try:
             async with asyncio.timeout(self.limits.query_timeout_seconds):
                 response = await started.render(event, context)
-            if context.answer_size.byte_count > MAX_UNSLICED_BYTES:
-                response["data"] = orjson.Fragment(await encode_in_slices(response["data"]))
+            response["data"] = await _encode_if_large(response["data"], context)
             return encode_json(response)
         except TimeoutError:
             timeout = query_timeout_error(self.limits.query_timeout_seconds)
@@ -304,10 +303,11 @@ class OperationRunner:
         )
 
 
-async def _encode_large_data(result: ExecutionResult, context: Context) -> None:
-    """Replace large data by its JSON, encoded in slices."""
-    if result.data is not None and context.answer_size.byte_count > MAX_UNSLICED_BYTES:
-        result.data = _encoded_data(await encode_in_slices(result.data))
+async def _encode_if_large(data: dict[str, Any] | None, context: Context) -> dict[str, Any] | None:
+    """Return the data of a result, or their JSON, encoded in slices, if they are large."""
+    if data is None or context.answer_size.byte_count <= MAX_UNSLICED_BYTES:
+        return data
+    return _encoded_data(await encode_in_slices(data))
 
 
 def _store_response(response_cache: ResponseCache, response_key: ResponseKey, result: ExecutionResult) -> None:
