@@ -9,11 +9,14 @@ from gateway.server.http.held_bytes import UnfinishedBytes, UnreadBytes
 from gateway.server.http.request_limits import RequestLimits, SubscriptionLimits
 from gateway.server.live.live_connections import LiveConnections
 
+WITH_SETTING = [name for name in SubscriptionLimits.__slots__ if name != "ping_flood_seconds"]
+"""The limits of subscriptions that have a setting of their name."""
+
 
 def test_the_limits_are_those_of_the_settings() -> None:
     defaults = Settings.model_fields
     limits = SubscriptionLimits()
-    for name in SubscriptionLimits.__slots__:
+    for name in WITH_SETTING:
         assert getattr(limits, name) == defaults[f"gateway_{name}"].default
     assert RequestLimits().subscriptions == limits
 
@@ -27,7 +30,7 @@ async def test_every_setting_reaches_the_connections(monkeypatch: pytest.MonkeyP
         init(self, limits, fan_out)  # type: ignore[arg-type]
 
     monkeypatch.setattr(LiveConnections, "__init__", recording)
-    chosen: dict[str, Any] = {name: number for number, name in enumerate(SubscriptionLimits.__slots__, 2)}
+    chosen: dict[str, Any] = {name: number for number, name in enumerate(WITH_SETTING, 2)}
     variables: dict[str, Any] = {f"gateway_{name}": value for name, value in chosen.items()}
     settings = Settings(upstream_url="http://127.0.0.1:1/v1", **variables)
     async with listening(build_gateway_app(settings), "127.0.0.1", 0):
