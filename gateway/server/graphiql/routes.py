@@ -63,12 +63,16 @@ def graphiql_routes(site: Site) -> list[web.RouteDef]:
         headers = {
             "Cache-Control": "public, max-age=31536000, immutable",
             "Content-Type": f"{CONTENT_TYPES[Path(name).suffix]}; charset=utf-8",
+            "ETag": f'"{site.version}"',
+            "Vary": "Accept-Encoding",
             "X-Content-Type-Options": "nosniff",
         }
+        if any(etag.value == site.version for etag in request.if_none_match or ()):
+            return web.Response(status=304, headers=headers)
         if "gzip" not in request.headers.get("Accept-Encoding", "").lower():
             return web.Response(body=await asyncio.to_thread(read_asset, site.assets, name), headers=headers)
-        # aiohttp finds the file with `.gz` behind its name.
-        return web.FileResponse(site.assets / name, headers=headers)
+        packed = await asyncio.to_thread((site.assets / f"{name}.gz").read_bytes)
+        return web.Response(body=packed, headers={**headers, "Content-Encoding": "gzip"})
 
     return [web.get(f"{ASSETS_PATH}/{{version}}/{{name}}", asset)]
 

@@ -1,4 +1,4 @@
-"""A tiny GraphQL server with the GraphiQL page, and two example operations."""
+"""A tiny GraphQL server on the gateway's sockets, with the GraphiQL page, and two example operations."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import strawberry
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from strawberry.aiohttp.views import GraphQLView
 
+from gateway.server.app import listening
 from gateway.server.graphiql.routes import Site, graphiql_response, graphiql_routes, load_site
 
 
@@ -45,7 +45,7 @@ def site(queries: Path) -> Site:
 
 
 @pytest.fixture
-async def server(site: Site) -> AsyncIterator[TestServer]:
+async def url(site: Site) -> AsyncIterator[str]:
     view = GraphQLView(strawberry.Schema(query=Query, subscription=Subscription), graphql_ide=None)
 
     async def graphql(request: web.Request) -> web.StreamResponse:
@@ -55,7 +55,5 @@ async def server(site: Site) -> AsyncIterator[TestServer]:
 
     app = web.Application()
     app.add_routes([web.route("*", "/graphql", graphql), *graphiql_routes(site)])
-    server = TestServer(app, host="127.0.0.1")
-    await server.start_server()
-    yield server
-    await server.close()
+    async with listening(app, "127.0.0.1", 0) as url:
+        yield url

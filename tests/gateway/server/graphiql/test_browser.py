@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from aiohttp.test_utils import TestServer
 from playwright.async_api import expect
 
 from tests.support.browser import open_browser
@@ -12,9 +11,9 @@ from tests.support.graphiql import choose_tab, open_graphiql, run, tab_titles
 pytestmark = pytest.mark.browser
 
 
-async def test_examples_are_tabs_and_run(server: TestServer) -> None:
+async def test_examples_are_tabs_and_run(url: str) -> None:
     async with open_browser() as browser:
-        await open_graphiql(browser.page, str(server.make_url("/graphql")))
+        await open_graphiql(browser.page, f"{url}/graphql")
         assert await tab_titles(browser.page) == ["Greet", "CountUp"]
         assert '"Hello, Ada"' in await run(browser.page, "Hello, Ada")
 
@@ -27,9 +26,9 @@ async def test_examples_are_tabs_and_run(server: TestServer) -> None:
         assert browser.foreign_requests == []
 
 
-async def test_a_reload_keeps_the_open_tab_and_adds_none(server: TestServer) -> None:
+async def test_a_reload_keeps_the_open_tab_and_adds_none(url: str) -> None:
     async with open_browser() as browser:
-        await open_graphiql(browser.page, str(server.make_url("/graphql")))
+        await open_graphiql(browser.page, f"{url}/graphql")
         await choose_tab(browser.page, "CountUp")
         # GraphiQL writes its tabs half a second after the last change.
         await browser.page.wait_for_function("""() =>

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from gateway.server.graphiql.routes import ASSETS_DIRECTORY, Site, locate_queries, read_asset
@@ -20,36 +19,36 @@ class Answer:
     text: str
 
 
-async def get(server: TestServer, path: str, **headers: str) -> Answer:
-    url = URL(f"http://127.0.0.1:{server.port}{path}", encoded=True)
-    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
+async def get(url: str, path: str, **headers: str) -> Answer:
+    address = URL(url + path, encoded=True)
+    async with aiohttp.ClientSession() as session, session.get(address, headers=headers) as response:
         return Answer(response.status, response.headers, await response.text())
 
 
-async def test_every_asset_of_the_page_is_served_as_immutable(server: TestServer) -> None:
-    page = await get(server, "/graphql", Accept="text/html")
-    urls = re.findall(r'"(/graphiql/assets/[^"]+)"', page.text)
-    assert len(urls) == 5
-    for url in urls:
-        asset = await get(server, url)
+async def test_every_asset_of_the_page_is_served_as_immutable(url: str) -> None:
+    page = await get(url, "/graphql", Accept="text/html")
+    paths = re.findall(r'"(/graphiql/assets/[^"]+)"', page.text)
+    assert len(paths) == 5
+    for path in paths:
+        asset = await get(url, path)
         assert asset.status == 200
         assert asset.headers["Content-Type"] in {"text/javascript; charset=utf-8", "text/css; charset=utf-8"}
         assert asset.headers["Content-Encoding"] == "gzip"
         assert "immutable" in asset.headers["Cache-Control"]
-        again = await get(server, url, **{"If-None-Match": asset.headers["ETag"]})
+        again = await get(url, path, **{"If-None-Match": asset.headers["ETag"]})
         assert again.status == 304
 
 
 @pytest.mark.parametrize("path", ["{version}/manifest.json", "{version}/..%2froutes.py", "0000/graphiql.js"])
-async def test_nothing_else_is_served(server: TestServer, site: Site, path: str) -> None:
-    answer = await get(server, f"/graphiql/assets/{path.format(version=site.version)}")
+async def test_nothing_else_is_served(url: str, site: Site, path: str) -> None:
+    answer = await get(url, f"/graphiql/assets/{path.format(version=site.version)}")
     assert answer.status == 404
 
 
-async def test_each_page_has_its_own_nonce_and_is_not_stored(server: TestServer) -> None:
+async def test_each_page_has_its_own_nonce_and_is_not_stored(url: str) -> None:
     nonces = set()
     for _ in range(2):
-        page = await get(server, "/graphql", Accept="text/html")
+        page = await get(url, "/graphql", Accept="text/html")
         (policy_nonce,) = re.findall(r"'nonce-([^']+)'", page.headers["Content-Security-Policy"])
         assert set(re.findall(r'nonce="([^"]+)"', page.text)) == {policy_nonce}
         assert page.headers["Cache-Control"] == "no-store"
@@ -57,8 +56,8 @@ async def test_each_page_has_its_own_nonce_and_is_not_stored(server: TestServer)
     assert len(nonces) == 2
 
 
-async def test_a_client_that_cannot_unpack_gets_the_plain_file(server: TestServer, site: Site) -> None:
-    answer = await get(server, f"/graphiql/assets/{site.version}/graphiql.js", **{"Accept-Encoding": "identity"})
+async def test_a_client_that_cannot_unpack_gets_the_plain_file(url: str, site: Site) -> None:
+    answer = await get(url, f"/graphiql/assets/{site.version}/graphiql.js", **{"Accept-Encoding": "identity"})
     assert "Content-Encoding" not in answer.headers
     assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
     assert answer.text.encode() == read_asset(ASSETS_DIRECTORY, "graphiql.js")
