@@ -1,4 +1,4 @@
-"""The transport of a connection as aiohttp sees it: it is read in turns, and closing it is up to the connection."""
+"""The transport of a connection as aiohttp sees it: read in turns, written in slices, closed by the connection."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from gateway.server.sockets.fair_reads import FairReads
+from gateway.server.sockets.sliced_writes import SlicedWrites
 
 
 class ClientTransport(asyncio.Transport):
@@ -21,12 +22,24 @@ class ClientTransport(asyncio.Transport):
         "_needs_turn",
         "_on_close",
         "inner",
+        "writes",
     )
 
-    def __init__(self, inner: asyncio.Transport, fair_reads: FairReads, on_close: Callable[[], None]) -> None:
-        """Wrap an open transport. `on_close` is called when it is to be closed, once."""
+    def __init__(
+        self,
+        inner: asyncio.Transport,
+        fair_reads: FairReads,
+        on_close: Callable[[], None],
+        on_wait: Callable[[bool], None],
+    ) -> None:
+        """Wrap an open transport.
+
+        `on_close` is called when it is to be closed, once, and `on_wait` when bytes begin or cease to wait.
+        """
         super().__init__()
+        inner.set_write_buffer_limits(high=0)
         self.inner = inner
+        self.writes = SlicedWrites(inner, on_wait)
         self._fair_reads = fair_reads
         self._allowance = fair_reads.new_allowance()
         self._on_close = on_close
@@ -57,6 +70,7 @@ class ClientTransport(asyncio.Transport):
 
     def abort(self) -> None:
         self._is_closing = True
+        self.writes.clear()
         self.inner.abort()
 
     def is_closing(self) -> bool:
@@ -79,17 +93,14 @@ class ClientTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._is_closing:
-            self.inner.write(data)
+            self.writes.write(data)
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        if not self._is_closing:
-            self.inner.writelines(list_of_data)
+        for data in list_of_data:
+            self.write(data)
 
     def get_write_buffer_size(self) -> int:
-        return self.inner.get_write_buffer_size()
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self.inner.set_write_buffer_limits(high, low)
+        return self.writes.waiting_bytes
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self.inner.get_extra_info(name, default)

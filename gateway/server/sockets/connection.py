@@ -17,6 +17,7 @@ from gateway.server.sockets.client_transport import ClientTransport
 from gateway.server.sockets.connection_limits import ConnectionLimits
 from gateway.server.sockets.fair_reads import FairReads
 from gateway.server.sockets.lingering_close import LINGER_SECONDS, LingeringCloses
+from gateway.server.sockets.sliced_writes import SLICE_BYTES
 from gateway.server.sockets.websocket_frames import FrameReader
 from gateway.telemetry.rare_warning import RareWarning
 from schema.contract.errors import ErrorCode, GatewayError
@@ -167,11 +168,10 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         self._watch: StalledClientWatch | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        connected = ClientTransport(cast("asyncio.Transport", transport), self._fair_reads, self._close_transport)
+        inner = cast("asyncio.Transport", transport)
+        connected = ClientTransport(inner, self._fair_reads, self._close_transport, self._on_wait)
         self._client_transport = connected
         super().connection_made(connected)
-        # `pause_writing` is called as soon as bytes wait, and `resume_writing` when none wait any longer.
-        connected.set_write_buffer_limits(high=0)
         _set_tcp_user_timeout(connected, self._limits.stalled_client_seconds)
         self._watch = StalledClientWatch(connected, self._limits.stalled_client_seconds, self._held.unread)
         loop = asyncio.get_running_loop()
@@ -206,14 +206,23 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         self._read_frames(self._frames, received)
 
     def pause_writing(self) -> None:
-        super().pause_writing()
-        if self._watch is not None:
-            self._watch.start()
+        if self._client_transport is not None:
+            self._client_transport.writes.on_full()
 
     def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._watch is not None:
-            self._watch.stop()
+        if self._client_transport is not None:
+            self._client_transport.writes.on_empty()
+
+    def _on_wait(self, is_waiting: bool) -> None:
+        """Tell aiohttp, which then waits too, and watch the client."""
+        if is_waiting:
+            super().pause_writing()
+            if self._watch is not None:
+                self._watch.start()
+        else:
+            super().resume_writing()
+            if self._watch is not None:
+                self._watch.stop()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._end(exc)
@@ -230,6 +239,7 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         if self._waiter is not None and not connected.get_write_buffer_size():
             connected.inner.close()
             return
+        connected.writes.flush()
         watch, self._watch = self._watch, None
         self._lingering.start(connected.inner, watch, partial(self._on_lost, self))
         asyncio.get_running_loop().call_soon(self._end)
@@ -245,11 +255,17 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
             self._watch = None
         # A WebSocket's callback, through which aiohttp would hold the connection for the garbage collector.
         self._data_received_cb = None
-        self._client_transport = None
+        if self._client_transport is not None:
+            self._client_transport.writes.clear()
+            self._client_transport = None
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
+        if isinstance(resp, web.Response) and isinstance(resp.body, bytes) and len(resp.body) > SLICE_BYTES:
+            # aiohttp would copy the body behind the headers.
+            await resp.prepare(request)
+            request.writer.send_headers()
         finished = await super().finish_response(request, resp, start_time)
         if isinstance(finished[0], web.Response):
             # aiohttp keeps the last response of a connection, however long it is idle.

@@ -103,7 +103,7 @@ class LingeringClose(asyncio.BufferedProtocol):
             return
         self._transport.resume_reading()
         if not self._transport.get_write_buffer_size():
-            self._start_timer()
+            self.resume_writing()
 
     def abort(self) -> None:
         """Close the connection at once."""
