@@ -148,6 +148,26 @@ async def test_a_refresh_token_gives_new_tokens_once(server: OidcServer, user: S
     assert (await user.refresh(second["refresh_token"]))[0] == 200
 
 
+async def test_a_service_signs_in_as_itself_by_its_secret(server: OidcServer, user: SigningIn) -> None:
+    async def fetch(**form: str) -> tuple[int, Any]:
+        return await user.post("/token", grant_type="client_credentials", **form)
+
+    server.services["reporter"] = "s3cret"
+    status, answer = await fetch(client_id="reporter", client_secret="s3cret")
+    assert (status, sorted(answer)) == (200, ["access_token", "expires_in", "token_type"])
+    assert read_claims(answer["access_token"])["sub"] == "reporter"
+    for form in ({"client_id": "reporter", "client_secret": "wrong"}, {"client_id": "alice", "client_secret": ""}):
+        assert await fetch(**form) == (400, {"error": "invalid_client"})
+
+
+async def test_a_user_who_is_forgotten_signs_in_again(server: OidcServer, user: SigningIn) -> None:
+    _, answer = await user.post("/login", user="alice", **AUTHORIZATION)
+    _, tokens = await user.exchange(answer["code"])
+    server.forget("alice")
+    assert (await user.refresh(tokens["refresh_token"]))[0] == 400
+    assert await user.get("/authorize", **AUTHORIZATION) == (200, {})
+
+
 async def test_keys_rotate_and_an_unavailable_path_fails(server: OidcServer, user: SigningIn) -> None:
     async def kids() -> list[str]:
         _, jwks = await user.get("/jwks")

@@ -20,8 +20,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from gateway.server.app import listening
 from tests.support.signing_keys import SigningKey, make_signing_key, read_claims
 
 CLIENT_ID = "single-page-app"
@@ -37,6 +37,7 @@ _DISCOVERY, _JWKS, _AUTHORIZE = "/.well-known/openid-configuration", "/jwks", "/
 _LOGIN, _TOKEN, _LOGOUT = "/login", "/token", "/logout"
 _COOKIE = "oidc_session"
 _ID_TOKEN_SECONDS = 300
+_NO_STORE = {"Cache-Control": "no-store"}
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,15 @@ class _RequestRefusedError(Exception):
 class OidcServer:
     """The provider. `counts` counts the requests by path; a path in `unavailable` is answered with 503.
 
-    `audience`, `token_seconds`, `users` and `redirect_uris` may be changed at any time and hold for what comes next.
+    `services` are programs that sign in as themselves, each with its secret. What a test changes holds for what comes
+    next.
     """
 
     now: Callable[[], float] = time.time
     audience: str = AUDIENCE
     token_seconds: int = 300
     users: dict[str, Mapping[str, Any]] = field(default_factory=lambda: dict(USERS))
+    services: dict[str, str] = field(default_factory=dict, repr=False)
     redirect_uris: set[str] = field(default_factory=set)
     algorithm: str = "RS256"
     issuer: str = ""
@@ -117,6 +120,11 @@ class OidcServer:
         }
         return self.keys[0].sign({name: value for name, value in merged.items() if value is not None})
 
+    def forget(self, subject: str) -> None:
+        """End all sessions of a user: no token is renewed, and the login page asks again."""
+        for session in [session for session, user in self._sessions.items() if user == subject]:
+            self._end_session(session)
+
     def app(self) -> web.Application:
         """Build its application."""
         app = web.Application(middlewares=[self._count])
@@ -151,7 +159,7 @@ class OidcServer:
                 "token_endpoint": self.token_url,
                 "end_session_endpoint": f"{self.issuer}{_LOGOUT}",
                 "response_types_supported": ["code"],
-                "grant_types_supported": ["authorization_code", "refresh_token"],
+                "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": [self.algorithm],
                 "code_challenge_methods_supported": ["S256"],
@@ -187,7 +195,12 @@ class OidcServer:
 
     async def _token(self, request: web.Request) -> web.Response:
         form = await request.post()
-        if form.get("client_id") != CLIENT_ID:
+        client = str(form.get("client_id"))
+        if form.get("grant_type") == "client_credentials":
+            if client not in self.services or form.get("client_secret") != self.services[client]:
+                raise _RequestRefusedError("invalid_client")
+            return web.json_response(self._access_token(client), headers=_NO_STORE)
+        if client != CLIENT_ID:
             raise _RequestRefusedError("invalid_client")
         if form.get("grant_type") == "authorization_code":
             grant = self._codes.pop(str(form.get("code")), None)
@@ -199,19 +212,21 @@ class OidcServer:
                 raise _RequestRefusedError("invalid_grant")
         else:
             raise _RequestRefusedError("unsupported_grant_type")
-        return web.json_response(self._tokens(grant), headers={"Cache-Control": "no-store"})
+        return web.json_response(self._tokens(grant), headers=_NO_STORE)
 
     async def _logout(self, request: web.Request) -> web.Response:
         hint, target = request.query.get("id_token_hint", ""), request.query.get("post_logout_redirect_uri")
         if target is not None and target not in self.redirect_uris:
             raise _RequestRefusedError("invalid_request")
-        session = read_claims(hint)["sid"] if hint else request.cookies.get(_COOKIE, "")
-        self._sessions.pop(session, None)
-        for token in [token for token, grant in self._refresh_tokens.items() if grant.session == session]:
-            del self._refresh_tokens[token]
+        self._end_session(read_claims(hint)["sid"] if hint else request.cookies.get(_COOKIE, ""))
         response = _redirect(target, state=request.query.get("state")) if target else web.Response(text="Signed out.")
         response.del_cookie(_COOKIE)
         return response
+
+    def _end_session(self, session: str) -> None:
+        self._sessions.pop(session, None)
+        for token in [token for token, grant in self._refresh_tokens.items() if grant.session == session]:
+            del self._refresh_tokens[token]
 
     def _check_client(self, query: Mapping[str, str]) -> None:
         # Never redirect to an address that is not registered.
@@ -242,12 +257,17 @@ class OidcServer:
             "exp": issued_at + _ID_TOKEN_SECONDS,
         }
         return {
-            "access_token": self.issue_token(grant.subject),
-            "token_type": "Bearer",
-            "expires_in": self.token_seconds,
+            **self._access_token(grant.subject),
             "refresh_token": refresh_token,
             "id_token": self.keys[0].sign({**id_claims, **({"nonce": grant.nonce} if grant.nonce else {})}),
             "scope": grant.scope,
+        }
+
+    def _access_token(self, subject: str) -> dict[str, Any]:
+        return {
+            "access_token": self.issue_token(subject),
+            "token_type": "Bearer",
+            "expires_in": self.token_seconds,
         }
 
 
@@ -255,8 +275,8 @@ class OidcServer:
 async def running_oidc_server(**options: Any) -> AsyncIterator[OidcServer]:
     """Run a provider on a loopback port, whose base URL is its issuer."""
     server = OidcServer(**options)
-    async with listening(server.app(), "127.0.0.1", 0) as url:
-        server.issuer = url
+    async with TestServer(server.app()) as listening:
+        server.issuer = str(listening.make_url("")).rstrip("/")
         yield server
 
 
