@@ -44,6 +44,7 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.paging import PagingLimits
 from schema.contract.ports import RunEvents, ThreadsApi
+from schema.contract.run_streams import StreamConsumer
 from schema.operations.gateway_schema import GatewaySchema
 from schema.root import build_schema
 
@@ -96,31 +97,28 @@ def build_gateway_app(settings: Settings) -> web.Application:
         is_refused=refused.__contains__,
     )
 
-    def upstream_credential(principal: Principal) -> str | None:
-        return own_credential() if principal.uses_own_key else principal.credential
-
     def record_status(principal: Principal, status: int) -> None:
         if principal.credential in {None, own_credential()}:
             return
         if refused.record_status(principal.digest, status):
             hub.end_readers(principal.digest, _refused_error())
 
+    def bind_upstream(principal: Principal, record_stream: StreamConsumer | None = None) -> ThreadsApi:
+        return client.bind(
+            own_credential() if principal.uses_own_key else principal.credential,
+            record_stream,
+            functools.partial(record_status, principal),
+            caller=principal.digest,
+            is_own_key=principal.uses_own_key,
+        )
+
     def bind(principal: Principal) -> ThreadsApi:
         scope = principal.digest
-        upstream = client.bind(
-            upstream_credential(principal),
-            functools.partial(hub.record_stream, scope),
-            functools.partial(record_status, principal),
-            caller=scope,
-        )
+        upstream = bind_upstream(principal, functools.partial(hub.record_stream, scope))
         return CachedThreadsApi(upstream, shared_cache, scope, functools.partial(hub.poll_soon, scope))
 
     def bind_events(principal: Principal) -> RunEvents:
-        on_status = functools.partial(record_status, principal)
-        return hub.bind(
-            principal.digest,
-            lambda: client.bind(upstream_credential(principal), on_status=on_status, caller=principal.digest),
-        )
+        return hub.bind(principal.digest, functools.partial(bind_upstream, principal))
 
     endpoint = GraphQLEndpoint(
         OperationRunner(
@@ -134,7 +132,9 @@ def build_gateway_app(settings: Settings) -> web.Application:
         documents=documents,
         page=page,
     )
-    probe = ReadinessProbe(client.ping, is_stopping=lambda: endpoint.operation_tasks.is_draining)
+    probe = ReadinessProbe(
+        lambda: client.ping(own_credential()), is_stopping=lambda: endpoint.operation_tasks.is_draining
+    )
     app = create_app(
         endpoint,
         probe,

@@ -13,10 +13,18 @@ WARNING_SECONDS = 1.0
 class RareWarning:
     """A warning that is logged at most once in `WARNING_SECONDS`, with the number of times that it applied."""
 
-    def __init__(self, logger: logging.Logger, text: str, *, now: Callable[[], float] = time.monotonic) -> None:
-        """Take the text of the warning, with a place for its detail."""
+    def __init__(
+        self,
+        logger: logging.Logger,
+        text: str,
+        *,
+        level: int = logging.WARNING,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the text of the warning, with a place for its detail, and its level in the log."""
         self._logger = logger
         self._text = text
+        self._level = level
         self._now = now
         self._count = 0
         self._silent_until = float("-inf")
@@ -25,6 +33,6 @@ class RareWarning:
         """Count one more time, and log the warning if it is time."""
         self._count += 1
         if (now := self._now()) >= self._silent_until:
-            self._logger.warning(f"{self._text}; since the last such line: %d", detail, self._count)
+            self._logger.log(self._level, f"{self._text}; since the last such line: %d", detail, self._count)
             self._count = 0
             self._silent_until = now + WARNING_SECONDS

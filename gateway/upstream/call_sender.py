@@ -17,6 +17,7 @@ from gateway.upstream.rest_operations import RestOperation
 from gateway.upstream.rest_requests import UpstreamRequest
 from gateway.upstream.retry import CallFailure
 from gateway.upstream.transport_failures import BodyTooLargeError, failure_from_exception, read_body
+from schema.contract.errors import OwnKeyRefusedError
 
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
@@ -39,14 +40,21 @@ class UpstreamCall(Generic[KeyT, ValueT]):
 class CallSender:
     """Sends calls with one principal's credential. A call that fails returns a `CallFailure` and does not raise.
 
-    `on_status` gets the status of each response, before its body is read.
+    `on_status` gets the status of each response, before its body is read. With `is_own_key`, the credential is the
+    gateway's own: its refusal by the upstream is logged as an error, and no caller learns more of it.
     """
 
     def __init__(
-        self, pool: UpstreamPool, credential: str | None, on_status: Callable[[int], None] = lambda _: None
+        self,
+        pool: UpstreamPool,
+        credential: str | None,
+        on_status: Callable[[int], None] = lambda _: None,
+        *,
+        is_own_key: bool = False,
     ) -> None:
         self.pool = pool
         self.credential = credential
+        self.is_own_key = is_own_key
         self.on_status = on_status
         self.headers = pool.headers_for(credential)
         self.headers_with_body = CIMultiDict({**self.headers, "Content-Type": JSON})
@@ -87,15 +95,19 @@ class CallSender:
         self, call: UpstreamCall[KeyT, ValueT], response: aiohttp.ClientResponse, response_body: bytes
     ) -> ValueT | CallFailure:
         """Read a complete response."""
-        return outcome_from_reply(
+        outcome = outcome_from_reply(
             call.reader,
             call.key,
             UpstreamReply(response.status, response.headers, response_body),
             operation=call.request.operation,
             dialect=self.pool.dialect.name,
             credential=self.credential,
+            is_own_key=self.is_own_key,
             now_seconds=self.pool.now_seconds(),
         )
+        if isinstance(outcome, CallFailure) and isinstance(outcome.error, OwnKeyRefusedError):
+            self.pool.log_own_key_refusal(response.status, call.request.operation, outcome.error.upstream_request_id)
+        return outcome
 
     def to_failure(self, call: UpstreamCall[KeyT, ValueT], error: Exception) -> CallFailure:
         """Convert an exception to the failure that it means.

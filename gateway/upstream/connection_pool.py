@@ -1,6 +1,7 @@
 """The connections to one upstream: sessions, addresses, headers, and the slots of each caller."""
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -14,19 +15,27 @@ from yarl import URL
 
 from gateway.background_tasks import BackgroundTasks
 from gateway.media_types import JSON
+from gateway.telemetry.rare_warning import RareWarning
 from gateway.upstream.call_admission import CallAdmission
 from gateway.upstream.caller_slots import SlotsByCaller
 from gateway.upstream.fair_share import FairShare
+from gateway.upstream.rest_operations import LISTS
 from gateway.upstream.rest_requests import UpstreamRequest
 from gateway.upstream.retry import CallFailure
 from gateway.upstream.transport_failures import MAX_LARGE_BODIES, failure_from_exception
 from gateway.upstream.upstream_options import UpstreamOptions
-from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
+from schema.contract.kinds import ASSISTANTS, AssistantPageKey
+from schema.contract.paging import Window
 
 ValueT = TypeVar("ValueT")
 
+_logger = logging.getLogger(__name__)
+
 USER_AGENT = "threads-gateway"
 PING_TIMEOUT_SECONDS = 2.0
+_PING = UpstreamRequest("ping", "/")
+_PING_WITH_KEY: UpstreamRequest = LISTS[ASSISTANTS].request(AssistantPageKey(Window(1, "asc")))
 MAX_WAITING_WRITES = 1500
 """Most writes that wait for a slot. They go on waiting when their callers leave, so nothing else bounds them."""
 
@@ -92,6 +101,9 @@ class UpstreamPool:
         probe_connector = aiohttp.TCPConnector(limit=1, force_close=True)
         self._probe_session = _new_session(probe_connector, timeout)
         self._detached_tasks = BackgroundTasks()
+        self._own_key_refusal = RareWarning(
+            _logger, "the upstream refused the gateway's own key (%s)", level=logging.ERROR, now=monotonic_seconds
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -150,26 +162,39 @@ class UpstreamPool:
             return CallFailure(GatewayError(ErrorCode.GATEWAY_STOPPING, "The gateway is stopping."))
         return task.result()
 
-    async def ping(self, *, timeout_seconds: float = PING_TIMEOUT_SECONDS) -> GatewayError | None:
-        """Check that the upstream can be reached. Any response of the base URL with a status below 500 is good.
+    def log_own_key_refusal(self, status: int, operation: str, upstream_request_id: str | None) -> None:
+        """Log that the upstream refused the gateway's own key, without its words."""
+        request_id = f", request id {upstream_request_id}" if upstream_request_id else ""
+        self._own_key_refusal.give(f"status {status} of {operation}{request_id}")
 
-        Sends no credential and reads no body.
+    async def ping(
+        self, own_credential: str | None = None, *, timeout_seconds: float = PING_TIMEOUT_SECONDS
+    ) -> GatewayError | None:
+        """Check that the upstream can be reached, and that it takes the gateway's own key if there is one.
+
+        With a key, one assistant is listed, since the path of the base URL needs no key on many servers. Any response
+        with a status below 500 is good, except a 401 to the key. (A 403 is about what the key may do, and a 501 about
+        what the server can do.) No body is read.
 
         Returns:
             The error, or None if the upstream can be reached.
         """
-        url = self.url_for(UpstreamRequest("ping", "/"))
+        request = _PING if own_credential is None else _PING_WITH_KEY
+        headers = None if own_credential is None else self.headers_for(own_credential)
         try:
             async with (
                 asyncio.timeout(timeout_seconds),
-                self._probe_session.get(url, allow_redirects=False) as response,
+                self._probe_session.get(self.url_for(request), headers=headers, allow_redirects=False) as response,
             ):
                 status = response.status
         except TimeoutError:
             return timeout_error(timeout_seconds)
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             return failure_from_exception(error, "ping").error
-        if status >= 500:
+        if own_credential is not None and status == 401:
+            self.log_own_key_refusal(status, request.operation, None)
+            return OwnKeyRefusedError()
+        if status >= 500 and status != 501:
             return GatewayError(ErrorCode.UPSTREAM_FAILED, f"The upstream answered with status {status}.")
         return None
 

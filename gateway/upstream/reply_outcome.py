@@ -9,10 +9,13 @@ from gateway.upstream.error_replies import failure_from_error_reply, request_id_
 from gateway.upstream.reply_readers import ReplyReader, UnexpectedReplyError
 from gateway.upstream.retry import CallFailure
 from gateway.upstream.safe_text import safe_text
-from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
 
 KeyT_contra = TypeVar("KeyT_contra", contravariant=True)
 ValueT = TypeVar("ValueT")
+
+OWN_KEY_REFUSALS = frozenset({401, 403})
+"""Statuses by which the upstream refuses the gateway's own key, or what the gateway does with it."""
 
 # Examples: "No thread found with id 'runs'.", "Thread runs not found", "Invalid 'thread_id': 'runs'.".
 _MISSING_THREAD = re.compile(
@@ -37,10 +40,17 @@ def outcome_from_reply(
     operation: str,
     dialect: str,
     credential: str | None,
+    is_own_key: bool = False,
     now_seconds: float,
 ) -> ValueT | CallFailure:
-    """Read any response and return its result or its failure. Never raises."""
+    """Read any response and return its result or its failure. Never raises.
+
+    With `is_own_key`, the credential is the gateway's own, so its refusal is not the caller's affair.
+    """
     status, headers, body = reply
+    if is_own_key and status in OWN_KEY_REFUSALS:
+        refusal = OwnKeyRefusedError(upstream_request_id=request_id_from_headers(headers, credential))
+        return CallFailure(refusal, refused=True, status=status)
     if not 200 <= status < 300:
         failure = failure_from_error_reply(status, headers, body, credential=credential, now_seconds=now_seconds)
         error = failure.error

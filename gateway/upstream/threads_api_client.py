@@ -40,20 +40,22 @@ class UpstreamClient(UpstreamPool):
         on_status: Callable[[int], None] = lambda _: None,
         *,
         caller: str | None = None,
+        is_own_key: bool = False,
     ) -> "BoundThreadsApi":
         """Create the port of one principal for one GraphQL operation.
 
         `credential` is the value of an Authorization header; the dialect decides how it is sent. `record_stream`
         receives the streams of the runs that are started. Without it, no streams are requested. `on_status` gets the
         status of each response. `caller` names the one whose share of connections, retries and failures are counted,
-        since several callers may share a credential; without it, the credential does.
+        since several callers may share a credential; without it, the credential does. With `is_own_key`, the
+        credential is the gateway's own, and its refusal is `UPSTREAM_REFUSED` for the caller.
 
         Raises:
             GatewayError: the credential cannot be a header.
         """
         if credential is not None and not is_header_value(credential):
             raise GatewayError(ErrorCode.UNAUTHENTICATED, "Expected a credential without control characters.")
-        sender = CallSender(self, credential, on_status)
+        sender = CallSender(self, credential, on_status, is_own_key=is_own_key)
         return BoundThreadsApi(self, sender, record_stream, caller=credential if caller is None else caller)
 
 

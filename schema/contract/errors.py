@@ -104,6 +104,20 @@ class GatewayError(Exception):
         return rendered
 
 
+class OwnKeyRefusedError(GatewayError):
+    """The upstream refuses the gateway's own key. No caller can act on it, and none has to sign in again for it.
+
+    The upstream's own words stay out, since they may hold a part of the key.
+    """
+
+    def __init__(self, *, upstream_request_id: str | None = None) -> None:
+        super().__init__(
+            ErrorCode.UPSTREAM_REFUSED,
+            "The upstream refuses the gateway itself; its log says more.",
+            upstream_request_id=upstream_request_id,
+        )
+
+
 def format_value(value: object) -> str:
     """Format a value for an error message: as JSON if possible, printable, cut to `MAX_VALUE_LENGTH` characters."""
     try:

@@ -54,7 +54,7 @@ class Assistant(Node):
 
     @documented_field
     def instructions(self) -> str | None:
-        """The instructions for the model."""
+        """The instructions for the model. Null for users who may not see them."""
         return self.wire.instructions
 
     @documented_field
@@ -64,7 +64,10 @@ class Assistant(Node):
 
     @documented_field
     def tool_resources(self) -> ToolResources | None:
-        """The files and vector stores that the tools may use. Null in version 1 of the API."""
+        """The files and vector stores that the tools may use.
+
+        Null in version 1 of the API, and for users who may not see them.
+        """
         return tool_resources_from_wire(self.wire.tool_resources)
 
     @documented_field
@@ -89,10 +92,13 @@ class Assistant(Node):
 
     @documented_field
     def metadata(self) -> Metadata:
-        """Key-value pairs that the client stores with the assistant."""
+        """Key-value pairs that the client stores with the assistant. Empty for users who may not see them."""
         return to_metadata(self.wire.metadata)
 
     @deprecated(VERSION_1)
     def file_ids(self) -> list[strawberry.ID]:
-        """The global IDs of the files that the assistant may read. Empty in version 2 of the API."""
+        """The global IDs of the files that the assistant may read.
+
+        Empty in version 2 of the API, and for users who may not see them.
+        """
         return global_file_ids(self.wire.file_ids)

@@ -123,17 +123,20 @@ class Run(Node):
 
     @documented_field
     def instructions(self) -> str | None:
-        """The instructions for the model in this run."""
+        """The instructions for the model in this run. Null for users who may not see them."""
         return self.wire.instructions
 
     @documented_field
     def tools(self) -> list[Tool]:
-        """The tools that the model may use in this run."""
+        """The tools that the model may use in this run. Empty for users who may not see them."""
         return tools_from_wire(self.wire.tools)
 
     @documented_field
     def tool_resources(self) -> ToolResources | None:
-        """The files and vector stores that the tools may use in this run. Null in version 1 of the API."""
+        """The files and vector stores that the tools may use in this run.
+
+        Null in version 1 of the API, and for users who may not see them.
+        """
         return tool_resources_from_wire(self.wire.tool_resources)
 
     @documented_field
@@ -219,7 +222,10 @@ class Run(Node):
 
     @deprecated(VERSION_1)
     def file_ids(self) -> list[strawberry.ID]:
-        """The global IDs of the files that the run may read. Empty in version 2 of the API."""
+        """The global IDs of the files that the run may read.
+
+        Empty in version 2 of the API, and for users who may not see them.
+        """
         return global_file_ids(self.wire.file_ids)
 
 

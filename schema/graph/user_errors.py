@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from strawberry.types import get_object_definition
 from strawberry.types.base import StrawberryList, StrawberryOptional
 
-from schema.contract.errors import ErrorCode, GatewayError, format_value
+from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError, format_value
 from schema.graph.documented_field import enum_member, plain_field
 from schema.graph.scalars import JSON, Metadata
 
@@ -27,6 +27,7 @@ class UserErrorCode(Enum):
     """New members may be added."""
 
     NOT_FOUND = enum_member("NOT_FOUND", "The object that the argument names does not exist.")
+    FORBIDDEN = enum_member("FORBIDDEN", "The caller may not set the argument.")
     INVALID_VALUE = enum_member("INVALID_VALUE", "The value of the argument is not valid.")
     TOO_LONG = enum_member("TOO_LONG", "The text is too long.")
     TOO_MANY = enum_member("TOO_MANY", "The list or object has too many members.")
@@ -61,6 +62,7 @@ class MutationRefusedError(Exception):
 
 _USER_CODES: Mapping[ErrorCode, UserErrorCode] = {
     ErrorCode.NOT_FOUND: UserErrorCode.NOT_FOUND,
+    ErrorCode.FORBIDDEN: UserErrorCode.FORBIDDEN,
     ErrorCode.BAD_USER_INPUT: UserErrorCode.INVALID_VALUE,
     ErrorCode.ACTIVE_RUN: UserErrorCode.ACTIVE_RUN,
     ErrorCode.WRONG_STATE: UserErrorCode.WRONG_STATE,
@@ -98,8 +100,10 @@ def user_error_from_gateway_error(
     not exist in `input_type`, the type of the mutation's input.
     """
     code = _USER_CODES.get(error.code)
-    if code is None:
+    if code is None or isinstance(error, OwnKeyRefusedError):
         return None
+    if code is UserErrorCode.FORBIDDEN and error.argument is None:
+        return None  # all of it is forbidden, so nothing can be left out
     field = None if error.argument is None else field_path(split_argument(error.argument))
     if code is UserErrorCode.NOT_FOUND:
         named = _NOT_FOUND.match(error.message)

@@ -15,6 +15,7 @@ from aiohttp import WSMsgType, web
 from gateway.compose import DEMO_KEY
 from gateway.config import Settings
 from gateway.server.app import listening
+from gateway.server.http.graphql_response import ERROR_CODE_HEADER
 from tests.docker.conftest import FleetOver, ProxyOver
 from tests.support.graphql import GraphQLClient
 from tests.support.nginx import local_configuration, nginx_command
@@ -158,3 +159,20 @@ async def test_a_post_that_was_sent_is_not_sent_again(proxy_over: ProxyOver, ses
         reply = await GraphQLClient(proxy.url, session).post(WRITE)
     assert (reply.status, reply.json["errors"][0]["extensions"]["retryable"]) == (502, False)
     assert len(bodies) == 1
+
+
+@pytest.mark.parametrize(("code", "retryable"), [("UPSTREAM_REFUSED", False), ("LEDGER_UNAVAILABLE", True)])
+async def test_an_operation_that_no_gateway_can_serve_is_sent_once_and_keeps_its_code(
+    proxy_over: ProxyOver, session: aiohttp.ClientSession, code: str, retryable: bool
+) -> None:
+    requests: list[str] = []
+
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        requests.append(request.path)
+        return web.json_response({"data": None, "errors": []}, status=503, headers={ERROR_CODE_HEADER: code})
+
+    async with proxy_over(refuse, refuse, refuse) as proxy:
+        reply = await GraphQLClient(proxy.url, session).post(WRITE)
+    assert (reply.status, len(requests)) == (503, 1)
+    (error,) = reply.json["errors"]
+    assert error["extensions"] == {"code": code, "retryable": retryable}

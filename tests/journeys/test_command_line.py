@@ -108,6 +108,17 @@ def test_a_bad_variable_refuses_to_start() -> None:
     )
 
 
+def test_a_key_file_without_a_key_refuses_to_start(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for name, got in (("missing", "No such file or directory"), ("empty", "none")):
+        done = run("serve", UPSTREAM_URL="http://127.0.0.1:1/v1", UPSTREAM_API_KEY_FILE=str(tmp_path / name))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            "threads-gateway: UPSTREAM_API_KEY_FILE: expected a file with a key of visible ASCII characters without "
+            f"spaces, got {got}\n"
+        )
+
+
 def test_the_schema_is_printed_as_sdl() -> None:
     done = run("schema")
     assert done.returncode == 0

@@ -139,11 +139,11 @@ class LiveSocket:
 
 
 @asynccontextmanager
-async def open_socket(gateway: GraphQLClient, *, key: str = KEY) -> AsyncIterator[LiveSocket]:
-    """Open a WebSocket for the principal with this key."""
+async def open_socket(gateway: GraphQLClient, *, key: str | None = KEY) -> AsyncIterator[LiveSocket]:
+    """Open a WebSocket for the principal with this key, or without a key of its own."""
     async with gateway.session.ws_connect(f"{gateway.url}/graphql", protocols=(SUBPROTOCOL,)) as ws:
         raw = Socket(ws)
-        await raw.initialise({"Authorization": f"Bearer {key}"})
+        await raw.initialise({} if key is None else {"Authorization": f"Bearer {key}"})
         socket = LiveSocket(raw)
         read_task = asyncio.create_task(socket.dispatch_messages())
         try:

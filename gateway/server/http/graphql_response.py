@@ -11,7 +11,10 @@ from strawberry.types.execution import ExecutionResult
 
 from gateway.media_types import GRAPHQL_RESPONSE, JSON
 from gateway.server.http.sliced_encoding import encode_value
-from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
+
+ERROR_CODE_HEADER = "GraphQL-Error-Code"
+"""The code of the errors of a response with status 503."""
 
 RESPONSE_HEADERS: Mapping[str, str] = {
     # The data depends on the credential, so neither a shared cache nor a browser's may store the response.
@@ -55,12 +58,13 @@ def result_response(result: ExecutionResult, media_type: str) -> web.Response:
 
     For a request error, the status is 400 with `application/graphql-response+json`. It is 200 with `application/json`,
     so that a client can tell the response from an error of a proxy. An internal error is 500 with both. A query that
-    took too long is 504 in place of 400.
+    took too long is 504 in place of 400. An operation that has no data at all, because the gateway itself cannot serve
+    now, is 503 with `application/graphql-response+json`. Its code is in a header too, for a proxy that replaces bodies.
 
     Source: https://graphql.github.io/graphql-over-http/draft/, section "Status Codes".
     """
     body, is_request_error = result_body(result)
-    status = 200
+    status, headers = 200, {}
     codes = {_error_code(error) for error in body["errors"]} if is_request_error else set()
     if ErrorCode.INTERNAL in codes:
         status = 500
@@ -68,7 +72,9 @@ def result_response(result: ExecutionResult, media_type: str) -> web.Response:
         status = 504
     elif is_request_error and media_type == GRAPHQL_RESPONSE:
         status = 400
-    return json_response(body, status, media_type)
+    elif media_type == GRAPHQL_RESPONSE and (code := _code_of_unavailable(result)) is not None:
+        status, headers = 503, {ERROR_CODE_HEADER: code}
+    return json_response(body, status, media_type, headers)
 
 
 def error_response(
@@ -96,6 +102,21 @@ def encode_json(body: Mapping[str, Any]) -> bytes:
             for name, member in body.items()
         }
         return orjson.dumps(members)
+
+
+def _code_of_unavailable(result: ExecutionResult) -> str | None:
+    """Return the code for which there is no data. Returns None if there is some, or an error is of another kind."""
+    if result.data is not None or not result.errors:
+        return None
+    codes = [_unavailable_code(error.original_error) for error in result.errors]
+    return codes[0] if all(codes) else None
+
+
+def _unavailable_code(error: Exception | None) -> str | None:
+    if isinstance(error, OwnKeyRefusedError):
+        return error.code.value
+    is_ledger = isinstance(error, GatewayError) and error.code is ErrorCode.LEDGER_UNAVAILABLE
+    return ErrorCode.LEDGER_UNAVAILABLE.value if is_ledger else None
 
 
 def _error_code(error: Mapping[str, Any]) -> object:

@@ -7,7 +7,7 @@ from multidict import CIMultiDict
 from gateway.upstream.reply_outcome import UpstreamReply, invalid_response, outcome_from_reply
 from gateway.upstream.rest_operations import GETS, WRITES
 from gateway.upstream.retry import CallFailure
-from schema.contract.errors import ErrorCode
+from schema.contract.errors import ErrorCode, OwnKeyRefusedError
 from schema.contract.keys import ThreadKey
 from schema.contract.kinds import THREADS
 from schema.contract.wire import ThreadObject
@@ -17,7 +17,13 @@ THREAD = ThreadKey("thread_1")
 
 
 def read(
-    status: int, body: object, reader: Any = GETS[THREADS].reader, key: Any = THREAD, operation: str = "getThread"
+    status: int,
+    body: object,
+    reader: Any = GETS[THREADS].reader,
+    key: Any = THREAD,
+    operation: str = "getThread",
+    *,
+    is_own_key: bool = False,
 ) -> Any:
     return outcome_from_reply(
         reader,
@@ -26,8 +32,31 @@ def read(
         operation=operation,
         dialect="lenient",
         credential="Bearer topsecret1",
+        is_own_key=is_own_key,
         now_seconds=0,
     )
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_of_the_gateways_own_key_has_none_of_the_upstreams_words(status: int) -> None:
+    body = {"error": {"message": "Incorrect API key provided: tops*****ret1.", "param": "thread_id"}}
+    outcome = read(status, body, is_own_key=True)
+    assert isinstance(outcome, CallFailure)
+    assert isinstance(outcome.error, OwnKeyRefusedError)
+    assert outcome.error.extensions == {
+        "code": "UPSTREAM_REFUSED",
+        "retryable": False,
+        "upstreamRequestId": "req_1",
+    }
+    assert "tops" not in outcome.error.message
+    assert (outcome.refused, outcome.transient, outcome.is_outage, outcome.status) == (True, False, False, status)
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 429, 500])
+def test_all_other_answers_to_the_gateways_own_key_are_those_of_any_key(status: int) -> None:
+    body = {"id": "thread_1", "error": {"message": "No."}}
+    own, other = read(status, body, is_own_key=True), read(status, body)
+    assert str(own) == str(other)
 
 
 def test_a_success_gives_the_result() -> None:

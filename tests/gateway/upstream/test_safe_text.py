@@ -27,6 +27,15 @@ KEY = "sk-proj-0123456789abcdefghij"
         ("one\r\ntwo\tthree\u2028four\x85five", None, "one two three four five"),
         ("a\x00b\x1b[31mc\u202ed\u200be\ufefff\ud800g", None, "ab[31mcdefg"),
         ("", "Bearer abcdef", ""),
+        ("Bad key abcd****wxyz.", "Bearer abcd0123456789wxyz", f"Bad key {REMOVED}."),
+        ("Bad key abcd... given", "Bearer abcd0123456789wxyz", f"Bad key {REMOVED} given"),
+        ("Bad key '\u2022\u2022\u2022wxyz'", "Bearer abcd0123456789wxyz", f"Bad key '{REMOVED}'"),
+        (
+            "Bad keys abcd\u2026, **wxyz and ab****yz",
+            "Bearer abcd0123456789wxyz",
+            f"Bad keys {REMOVED}, {REMOVED} and {REMOVED}",
+        ),
+        ("Wait... 2 ** 3, **really**", "Bearer abcd0123456789wxyz", "Wait... 2 ** 3, **really**"),
     ],
 )
 def test_the_text_that_a_caller_sees(text: str, credential: str | None, expected: str) -> None:
@@ -50,6 +59,27 @@ def test_beginnings_of_credentials_without_an_end_are_read_once(beginning: str) 
 
 
 SECRETS = st.text(alphabet="ABCDEFGHJKQXZ0123456789-_.", min_size=8, max_size=60)
+
+
+def test_a_text_full_of_masks_is_read_once() -> None:
+    for mask in ("**a", "...", "a**", "\u2026b", "**"):
+        assert safe_text(mask * ((1 << 20) // len(mask)), "Bearer abcd0123456789wxyz")
+
+
+@given(
+    st.text("abc *.\u2022\u2026", max_size=20),
+    SECRETS,
+    st.integers(0, 4),
+    st.integers(0, 4),
+    st.sampled_from(["**", "*" * 20, "...", "\u2026"]),
+)
+def test_no_masked_credential_is_left(text: str, secret: str, first: int, last: int, mask: str) -> None:
+    assume(first or last)
+    beginning, end = secret[:first].replace(".", ""), secret[len(secret) - last :].replace(".", "")
+    assume(secret.startswith(beginning) and secret.endswith(end) and (beginning or end))
+    shown = safe_text(f"{text} {beginning}{mask}{end} {text}", f"Bearer {secret}")
+    assert f"{beginning}{mask}{end}" not in shown
+    assert REMOVED in shown
 
 
 @given(st.text(), SECRETS, st.text(), st.sampled_from(["{}", "Bearer {}", "Custom {}"]))

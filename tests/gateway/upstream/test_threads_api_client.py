@@ -2,7 +2,7 @@ import pytest
 
 from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
 from gateway.upstream.upstream_options import UpstreamOptions
-from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.kinds import (
     ASSISTANTS,
@@ -28,7 +28,7 @@ from tests.support.scripted_upstream import (
     echo,
     response,
 )
-from tests.support.upstream_client import T1, WHOLE, ClientMaker
+from tests.support.upstream_client import T1, WHOLE, ClientMaker, RecordedSleeps, create_run, read_failure
 
 
 async def test_each_function_sends_its_operation(make_client: ClientMaker, upstream: ScriptedUpstream) -> None:
@@ -195,6 +195,49 @@ async def test_ping_returns_the_error(
     error = await make_client().ping(timeout_seconds=0.2)
     assert error is not None
     assert error.code is code
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 403, 404, 429, 499, 501])
+async def test_ping_with_a_key_lists_one_assistant(
+    make_client: ClientMaker, upstream: ScriptedUpstream, status: int
+) -> None:
+    upstream.default_response = response(status, b"", Location="/")
+    assert await make_client().ping("Bearer own") is None
+    (request,) = upstream.requests
+    assert (request.method, request.target) == ("GET", "/v1/assistants?limit=1&order=asc")
+    assert request.headers["authorization"] == "Bearer own"
+    assert request.headers["openai-beta"] == "assistants=v2"
+
+
+async def test_ping_fails_if_the_upstream_refuses_the_key(
+    make_client: ClientMaker, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.default_response = response(401, {"error": {"message": "Incorrect key: ow*n"}})
+    error = await make_client().ping("Bearer own")
+    assert isinstance(error, OwnKeyRefusedError)
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert line.startswith("the upstream refused the gateway's own key (status 401 of listAssistants);")
+
+
+async def test_refusals_of_the_gateways_own_key_are_logged_once_a_second(
+    make_client: ClientMaker,
+    upstream: ScriptedUpstream,
+    pauses: RecordedSleeps,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    upstream.default_response = response(403, {"error": {"message": "Secret words."}}, X_Request_Id="req_9")
+    api = make_client().bind("Bearer own", is_own_key=True)
+    for _ in range(3):
+        assert isinstance(await read_failure(api), OwnKeyRefusedError)
+    pauses.advance(1.0)
+    with pytest.raises(OwnKeyRefusedError):
+        await create_run(api)
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    beginning, count = "the upstream refused the gateway's own key (status 403 of", "; since the last such line:"
+    assert lines == [
+        f"{beginning} getThread, request id req_9){count} 1",
+        f"{beginning} createRun, request id req_9){count} 3",
+    ]
 
 
 async def test_ping_after_closing_is_an_error(make_client: ClientMaker) -> None:

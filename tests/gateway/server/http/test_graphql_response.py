@@ -7,7 +7,7 @@ from strawberry.types.execution import ExecutionResult
 
 from gateway.media_types import GRAPHQL_RESPONSE, JSON
 from gateway.server.http.graphql_response import error_response, json_response, result_response
-from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
 
 
 def json_from_response(response: web.Response) -> object:
@@ -34,6 +34,34 @@ def test_an_execution_error_leaves_a_null_and_status_200(media_type: str) -> Non
         ],
         "data": None,
     }
+
+
+OWN_KEY = OwnKeyRefusedError()
+NO_LEDGER = GatewayError(ErrorCode.LEDGER_UNAVAILABLE, "The ledger did not answer in time.")
+REFUSED = GatewayError(ErrorCode.UPSTREAM_REFUSED, "No.")
+
+
+@pytest.mark.parametrize(
+    ("failures", "data", "media_type", "status"),
+    [
+        ([OWN_KEY], None, GRAPHQL_RESPONSE, 503),
+        ([NO_LEDGER, OWN_KEY], None, GRAPHQL_RESPONSE, 503),
+        ([OWN_KEY], None, JSON, 200),
+        ([OWN_KEY], {"thread": None}, GRAPHQL_RESPONSE, 200),
+        ([OWN_KEY, REFUSED], None, GRAPHQL_RESPONSE, 200),
+        ([REFUSED], None, GRAPHQL_RESPONSE, 200),
+    ],
+)
+def test_an_operation_without_data_that_the_gateway_cannot_serve_now_is_503(
+    failures: list[GatewayError], data: dict[str, object] | None, media_type: str, status: int
+) -> None:
+    errors = [
+        GraphQLError(one.message, path=["createThread"], original_error=one, extensions=one.extensions)
+        for one in failures
+    ]
+    response = result_response(ExecutionResult(data=data, errors=errors), media_type)
+    assert response.status == status
+    assert response.headers.get("GraphQL-Error-Code") == (failures[0].code if status == 503 else None)
 
 
 def test_a_masked_failure_before_the_execution_is_500() -> None:
