@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import logging
@@ -10,8 +11,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from gateway.background_tasks import end_tasks
 from gateway.cache import tags
-from gateway.cache.cached_threads_api import CachedThreadsApi
 from gateway.cache.shared_cache import CacheOptions, SharedCache
 from gateway.config import Settings
 from gateway.emulator.app import create_app as create_emulator_app
@@ -23,6 +24,9 @@ from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.key_file import KeyFile
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.identity.refused_credentials import RefusedCredentials
+from gateway.ledger.ownership import Ownership
+from gateway.ledger.user_ports import UserPorts
+from gateway.port_binding import PortBinding
 from gateway.run_log.hub import RunLogHub
 from gateway.run_log.run_log_options import RunLogOptions
 from gateway.run_log.store.event_log import EventLog
@@ -43,8 +47,6 @@ from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.paging import PagingLimits
-from schema.contract.ports import RunEvents, ThreadsApi
-from schema.contract.run_streams import StreamConsumer
 from schema.operations.gateway_schema import GatewaySchema
 from schema.root import build_schema
 
@@ -61,10 +63,13 @@ MAX_SELECTIONS = 100
 """The most selections in one object in the production profile. The largest type has some thirty fields."""
 
 
-def build_gateway_app(settings: Settings) -> web.Application:
+def build_gateway_app(
+    settings: Settings, *, authenticator: Authenticator | None = None, ownership: Ownership | None = None
+) -> web.Application:
     """Build the gateway over the upstream that the settings name.
 
-    Call it in a running event loop. The application opens and closes its own connections.
+    Call it in a running event loop. The application opens and closes its own connections. Callers may bring their own
+    `authenticator`; if it signs users in, they bring the `ownership` of threads too.
 
     Raises:
         ValueError: The settings name no upstream.
@@ -97,38 +102,34 @@ def build_gateway_app(settings: Settings) -> web.Application:
         is_refused=refused.__contains__,
     )
 
+    upstream_identity = UpstreamIdentity(
+        options.base_url, options.organization, options.project, options.dialect_name, options.api_version
+    )
+
     def record_status(principal: Principal, status: int) -> None:
         if principal.credential in {None, own_credential()}:
             return
         if refused.record_status(principal.digest, status):
             hub.end_readers(principal.digest, _refused_error())
 
-    def bind_upstream(principal: Principal, record_stream: StreamConsumer | None = None) -> ThreadsApi:
-        return client.bind(
-            own_credential() if principal.uses_own_key else principal.credential,
-            record_stream,
-            functools.partial(record_status, principal),
-            caller=principal.digest,
-            is_own_key=principal.uses_own_key,
-        )
-
-    def bind(principal: Principal) -> ThreadsApi:
-        scope = principal.digest
-        upstream = bind_upstream(principal, functools.partial(hub.record_stream, scope))
-        return CachedThreadsApi(upstream, shared_cache, scope, functools.partial(hub.poll_soon, scope))
-
-    def bind_events(principal: Principal) -> RunEvents:
-        return hub.bind(principal.digest, functools.partial(bind_upstream, principal))
-
+    user_ports = _user_ports(settings, ownership, upstream_identity, shared_cache)
+    ports = PortBinding(
+        client,
+        shared_cache,
+        hub,
+        find_credential=lambda principal: own_credential() if principal.uses_own_key else principal.credential,
+        on_status=record_status,
+        user_ports=user_ports,
+    )
     endpoint = GraphQLEndpoint(
         OperationRunner(
             schema,
-            bind,
-            bind_events,
+            ports.bind,
+            ports.bind_events,
             limits=_request_limits(settings, counts.max_sockets),
             always_report_cost=settings.gateway_cost,
         ),
-        authenticator=_authenticator(settings, options, own_credential),
+        authenticator=authenticator or _authenticator(settings, upstream_identity, own_credential),
         documents=documents,
         page=page,
     )
@@ -149,6 +150,8 @@ def build_gateway_app(settings: Settings) -> web.Application:
             if isinstance(event_log, RedisLog):
                 await event_log.connect()
             stack.push_async_callback(hub.close)
+            if user_ports is not None:
+                stack.push_async_callback(end_tasks, asyncio.create_task(user_ports.watch_owners(hub)))
             if files is not None:
                 stack.push_async_callback(files.aclose)
                 await files.start()
@@ -195,12 +198,23 @@ def _own_credential(settings: Settings) -> Callable[[], str | None]:
     return lambda: credential
 
 
-def _authenticator(
-    settings: Settings, options: UpstreamOptions, own_credential: Callable[[], str | None]
-) -> Authenticator:
-    upstream = UpstreamIdentity(
-        options.base_url, options.organization, options.project, options.dialect_name, options.api_version
+def _user_ports(
+    settings: Settings, ownership: Ownership | None, upstream: UpstreamIdentity, shared_cache: SharedCache
+) -> UserPorts | None:
+    if ownership is None:
+        return None
+    return UserPorts(
+        ownership,
+        upstream,
+        shared_cache,
+        may_override_runs=settings.gateway_run_overrides,
+        sees_instructions=settings.gateway_show_instructions,
     )
+
+
+def _authenticator(
+    settings: Settings, upstream: UpstreamIdentity, own_credential: Callable[[], str | None]
+) -> Authenticator:
     policy = CredentialPolicy(own_credential() is not None, settings.upstream_anonymous, _allowed_origins(settings))
     return CredentialAuthenticator(policy, upstream, own_credential)
 

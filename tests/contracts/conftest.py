@@ -18,8 +18,11 @@ from gateway.upstream.threads_api_client import UpstreamClient
 from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.ports import ThreadsApi
 from tests.contracts.world import World, read_world
+from tests.gateway.ledger.owned_ports import Ports
 from tests.support.emulator import add_files
+from tests.support.fake_ownership import FakeOwnership
 from tests.support.fake_threads_api import V1, V2, FakeThreadsApi
+from tests.support.signed_in import owner
 
 CREDENTIAL = "Bearer contract"
 THREADS = [
@@ -31,10 +34,10 @@ THREADS = [
     seed.THREAD_JOURNAL,
 ]
 Version = Literal["v1", "v2"]
-IMPLEMENTATIONS = ("client on the emulator", "fake", "cached in memory", "cached in Redis")
+IMPLEMENTATIONS = ("client on the emulator", "fake", "cached in memory", "cached in Redis", "owned")
 VERSIONS: tuple[Version, ...] = ("v1", "v2")
 # The cache treats both versions alike.
-LONG = {("cached in memory", "v1"), ("cached in Redis", "v2")}
+LONG = {("cached in memory", "v1"), ("cached in Redis", "v2"), ("owned", "v1")}
 
 
 @pytest.fixture(
@@ -84,8 +87,13 @@ async def api(
         return
     names: dict[Version, DialectName] = {"v1": "openai-v1", "v2": "openai-v2"}
     async with UpstreamClient(UpstreamOptions(emulator, names[version])) as client:
-        if not name.startswith("cached"):
+        if name == "client on the emulator":
             yield client.bind(CREDENTIAL)
+            return
+        if name == "owned":  # half of the threads are the admin's own, and half are nobody's
+            own = FakeOwnership(dict.fromkeys(THREADS[::2], owner("root")))
+            async with SharedCache() as shared:
+                yield Ports(client.bind(CREDENTIAL), own, shared).bind("root")
             return
         redis_url = request.getfixturevalue("valkey").url if name == "cached in Redis" else None
         # The deadline is long, so that a busy machine does not make the cache work without Redis.

@@ -31,6 +31,8 @@ from schema.contract.kinds import (
 from schema.contract.paging import Window
 from schema.contract.ports import ThreadsApi
 from tests.contracts.world import World
+from tests.gateway.ledger.owned_ports import Ports
+from tests.support.fake_ownership import FakeOwnership
 from tests.support.scripted_upstream import (
     Request,
     ScriptedResponse,
@@ -39,6 +41,7 @@ from tests.support.scripted_upstream import (
     response,
     scripted_upstream,
 )
+from tests.support.signed_in import owner
 
 WINDOW = Window(5, "asc")
 SLOW, QUICK, REFUSED = (RunPageKey(f"thread_{name}", WINDOW) for name in ("slow", "quick", "refused"))
@@ -108,7 +111,7 @@ def release(upstream: ScriptedUpstream) -> asyncio.Event:
     return release
 
 
-@pytest.fixture(params=["client", "cached in memory", "cached in Redis", "cache switched off"])
+@pytest.fixture(params=["client", "cached in memory", "cached in Redis", "cache switched off", "ann", "root"])
 async def bind(request: pytest.FixtureRequest, upstream: ScriptedUpstream) -> AsyncIterator[Bind]:
     async with UpstreamClient(UpstreamOptions(upstream.url)) as client:
         if request.param == "client":
@@ -118,7 +121,13 @@ async def bind(request: pytest.FixtureRequest, upstream: ScriptedUpstream) -> As
         enabled = request.param != "cache switched off"
         options = CacheOptions(enabled=enabled, redis_url=url, redis_deadline_seconds=5)
         async with SharedCache(options) as shared:
-            yield lambda: CachedThreadsApi(client.bind(None), shared, "partial results")
+            if request.param in {"ann", "root"}:
+                # Ann sees runs without their instructions, and the admin reads threads of two owners.
+                slow = owner("bob" if request.param == "root" else "ann")
+                ownership = FakeOwnership({"thread_slow": slow}, others=owner("ann"))
+                yield lambda: Ports(client.bind(None), ownership, shared).bind(request.param)
+            else:
+                yield lambda: CachedThreadsApi(client.bind(None), shared, "partial results")
 
 
 async def test_quick_results_and_errors_are_reported_before_a_slow_result(bind: Bind, release: asyncio.Event) -> None:

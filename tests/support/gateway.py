@@ -37,12 +37,14 @@ class Gateway(GraphQLClient):
 async def running_gateway(upstream_url: str, **settings: Any) -> AsyncIterator[Gateway]:
     """Run a gateway over this upstream, by default for development, without a key of its own and without a cache.
 
-    Most journeys write to the upstream directly, and a cache may notice that later.
+    Most journeys write to the upstream directly, and a cache may notice that later. `authenticator` and `ownership` are
+    no settings: they replace those that the settings choose.
     """
+    replaced = {name: settings.pop(name) for name in ("authenticator", "ownership") if name in settings}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compose, "build_schema", shared_schema)
         defaults = {"upstream_url": upstream_url, "gateway_cache": False, "gateway_profile": "development"}
-        app = compose.build_gateway_app(Settings(**{**defaults, **settings}))
+        app = compose.build_gateway_app(Settings(**{**defaults, **settings}), **replaced)
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
         gateway = Gateway(url, session)
         gateway.app = app

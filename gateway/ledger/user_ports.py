@@ -1,0 +1,65 @@
+"""The ports of the operations of signed-in users, each with its own access to threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.cache.cached_threads_api import OperationResponses
+from gateway.cache.shared_cache import SharedCache
+from gateway.identity.permissions import Permissions
+from gateway.identity.principal import Principal, UpstreamIdentity
+from gateway.identity.redacted_events import RedactedEvents
+from gateway.ledger.owned_run_events import OwnedRunEvents
+from gateway.ledger.owned_threads_api import OpenPort, OwnedThreadsApi
+from gateway.ledger.owner_watch import OwnerWatch
+from gateway.ledger.ownership import Ownership
+from gateway.ledger.thread_access import OwnerScopes, ThreadAccess
+from gateway.run_log.hub import RunLogHub
+from schema.contract.cost import Cost
+from schema.contract.ports import RunEvents
+
+
+class UserPorts:
+    """Makes the ports of signed-in users, over those of a scope.
+
+    `may_override_runs` and `sees_instructions` are the rights of users who are no admins.
+    """
+
+    def __init__(
+        self,
+        ownership: Ownership,
+        upstream: UpstreamIdentity,
+        shared_cache: SharedCache,
+        *,
+        may_override_runs: bool = False,
+        sees_instructions: bool = False,
+    ) -> None:
+        self._owner_scopes = OwnerScopes(upstream)
+        self._ownership = ownership
+        self._shared_cache = shared_cache
+        self._redacted_events = RedactedEvents()
+        self._may_override_runs = may_override_runs
+        self._sees_instructions = sees_instructions
+
+    def bind(self, principal: Principal, cost: Cost, open_port: OpenPort) -> OwnedThreadsApi:
+        """Make the port of one operation, whose calls are counted in `cost`."""
+        access = self._open_access(principal)
+        responses = OperationResponses(self._shared_cache, principal.visibility, cost)
+        return OwnedThreadsApi(
+            principal, access, self._ownership, self._permissions(access), responses=responses, open_port=open_port
+        )
+
+    def bind_events(self, principal: Principal, open_events: Callable[[str], RunEvents]) -> OwnedRunEvents:
+        """Make the port of the run events of one operation."""
+        access = self._open_access(principal)
+        return OwnedRunEvents(access, open_events, self._redacted_events, self._permissions(access))
+
+    async def watch_owners(self, hub: RunLogHub) -> None:
+        """End the readers of logs whose thread has another owner than before. Runs without end."""
+        await OwnerWatch(hub, self._ownership, self._owner_scopes).run()
+
+    def _open_access(self, principal: Principal) -> ThreadAccess:
+        return ThreadAccess(principal, self._ownership, self._owner_scopes)
+
+    def _permissions(self, access: ThreadAccess) -> Permissions:
+        return Permissions(access.user.is_admin, self._may_override_runs, self._sees_instructions)

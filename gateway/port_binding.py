@@ -1,0 +1,87 @@
+"""Binds the ports of each operation to its principal: the cache over the upstream, behind the owners of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from gateway.cache.cached_threads_api import CachedThreadsApi
+from gateway.cache.shared_cache import SharedCache
+from gateway.identity.principal import Principal
+from gateway.ledger.owned_threads_api import WatchStream
+from gateway.ledger.user_ports import UserPorts
+from gateway.run_log.hub import RunLogHub
+from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
+from schema.contract.ports import RunEvents, ThreadsApi
+from schema.contract.run_streams import RunStream
+from schema.contract.wire import RunObject
+
+
+class PortBinding:
+    """Makes the ports of operations.
+
+    All that is kept for the holder of an upstream's credential lies in one scope, their own. What a signed-in user
+    reads lies in the scopes of the threads' owners, as `user_ports` decide. Whoever calls, calls are counted by caller.
+
+    `find_credential` returns the credential that goes upstream; `on_status` gets the status of each response.
+    """
+
+    def __init__(
+        self,
+        client: UpstreamClient,
+        shared_cache: SharedCache,
+        hub: RunLogHub,
+        *,
+        find_credential: Callable[[Principal], str | None],
+        on_status: Callable[[Principal, int], None],
+        user_ports: UserPorts | None = None,
+    ) -> None:
+        self._client = client
+        self._shared_cache = shared_cache
+        self._hub = hub
+        self._find_credential = find_credential
+        self._on_status = on_status
+        self._user_ports = user_ports
+
+    def bind(self, principal: Principal) -> ThreadsApi:
+        """Make the port of one operation."""
+        upstream = self._bind_upstream(principal)
+        open_port = partial(self._open_port, upstream)
+        if principal.user is None:
+            return open_port(principal.digest)
+        return self._expect_user_ports().bind(principal, upstream.cost, open_port)
+
+    def bind_events(self, principal: Principal) -> RunEvents:
+        """Make the port of the run events of one operation."""
+
+        def open_events(scope: str) -> RunEvents:
+            return self._hub.bind(scope, lambda: self._bind_upstream(principal))
+
+        if principal.user is None:
+            return open_events(principal.digest)
+        return self._expect_user_ports().bind_events(principal, open_events)
+
+    def _bind_upstream(self, principal: Principal) -> BoundThreadsApi:
+        on_status = partial(self._on_status, principal)
+        return self._client.bind(
+            self._find_credential(principal),
+            on_status=on_status,
+            caller=principal.digest,
+            is_own_key=principal.uses_own_key,
+        )
+
+    def _open_port(
+        self, upstream: BoundThreadsApi, scope: str, watch_stream: WatchStream | None = None
+    ) -> CachedThreadsApi:
+        hub = self._hub
+
+        async def record_stream(stream: RunStream) -> RunObject:
+            return await hub.record_stream(scope, stream if watch_stream is None else watch_stream(stream))
+
+        recording = upstream.with_recorder(record_stream)
+        return CachedThreadsApi(recording, self._shared_cache, scope, partial(hub.poll_soon, scope))
+
+    def _expect_user_ports(self) -> UserPorts:
+        if self._user_ports is None:
+            raise RuntimeError("expected the owners of threads for a signed-in user, got none")
+        return self._user_ports

@@ -1,0 +1,90 @@
+"""A gateway for signed-in users, who are known by name alone, and its clients."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from gateway.identity.allowed_origins import AllowedOrigins
+from gateway.identity.credentials import Caller, CredentialRefusedError
+from gateway.identity.principal import Owner, Principal, UpstreamIdentity, User
+from gateway.ledger.ledger_link import LedgerLink
+from gateway.ledger.memory_store import MemoryStore
+from gateway.ledger.ownership import Ownership
+from gateway.ledger.stored_ownership import StoredOwnership
+from tests.support.emulator import KEY, Emulator
+from tests.support.gateway import Gateway, running_gateway
+
+ISSUER = "https://issuer.test"
+ADMINS = ("root",)
+
+
+def owner(name: str) -> Owner:
+    return Owner(ISSUER, name)
+
+
+def principal(name: str, upstream: UpstreamIdentity) -> Principal:
+    return Principal.from_user(User(owner(name), is_admin=name in ADMINS), upstream)
+
+
+class NamedUsers:
+    """An authenticator that takes `Bearer ann` as the word of Ann. `root` is an admin."""
+
+    origins = AllowedOrigins()
+
+    def __init__(self, upstream: UpstreamIdentity) -> None:
+        self._upstream = upstream
+        self.stranger = Principal.from_credential(None, upstream)
+
+    async def authenticate(self, caller: Caller) -> Principal:
+        return self._sign_in(caller.authorization)
+
+    async def authenticate_socket(self, caller: Caller, offered: Sequence[str] | None) -> Principal:
+        return self._sign_in(caller.authorization if offered is None else offered)
+
+    async def renew(self, principal: Principal, offered: Sequence[str]) -> Principal:
+        return self._sign_in(offered)
+
+    def _sign_in(self, authorization: Sequence[str]) -> Principal:
+        if not authorization:
+            raise CredentialRefusedError(401, "Expected a name.", "expected a name")
+        return principal(authorization[0].removeprefix("Bearer "), self._upstream)
+
+
+class UserClient(Gateway):
+    """A client that calls a running gateway as one user."""
+
+    def __init__(self, gateway: Gateway, name: str) -> None:
+        super().__init__(gateway.url, gateway.session)
+        self.app = gateway.app
+        self.name = name
+        self.authorization = {"Authorization": f"Bearer {name}"}
+
+    async def execute(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        operation_name: str | None = None,
+    ) -> dict[str, Any]:
+        return await super().execute(query, variables, {**(headers or {}), **self.authorization}, operation_name)
+
+
+@asynccontextmanager
+async def running_ownership(store: MemoryStore | None = None) -> AsyncIterator[StoredOwnership]:
+    """Owners of threads over a ledger in memory."""
+    link = LedgerLink(store or MemoryStore(), deadline_seconds=5)
+    ownership = StoredOwnership(link)
+    yield ownership
+    await ownership.aclose()
+    await link.aclose()
+
+
+@asynccontextmanager
+async def signed_in_gateway(emulator: Emulator, ownership: Ownership, **settings: Any) -> AsyncIterator[Gateway]:
+    """Run a gateway with a key of its own, a cache, and users that sign in by name."""
+    upstream = UpstreamIdentity(emulator.url, dialect="openai-v2")
+    options = {"upstream_api_key": KEY, "upstream_dialect": "openai-v2", "gateway_cache": True, **settings}
+    async with running_gateway(
+        emulator.url, authenticator=NamedUsers(upstream), ownership=ownership, **options
+    ) as gateway:
+        yield gateway
