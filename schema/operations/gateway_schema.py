@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import strawberry
-from graphql import GraphQLObjectType, GraphQLSchema, Undefined, ValidationRule
+from graphql import GraphQLEnumType, GraphQLObjectType, GraphQLSchema, Undefined, ValidationRule
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -36,6 +36,9 @@ from schema.operations.operation_budget import (
     report_cost,
 )
 from schema.operations.upper_bounds import UpperBounds
+
+MAX_SUGGESTED_WORD = 200
+"""The longest word in the place of an enum value for which similar values are searched."""
 
 MAX_CACHED_CHARACTERS = 300_000
 """Total length of the cached documents, in characters: about 200 usual ones with their plans, at most some 100 MB."""
@@ -94,6 +97,7 @@ class GatewaySchema(strawberry.Schema):
         )
         enable_direct_calls(self._schema)
         _drop_null_defaults(self._schema)
+        _suggest_only_for_short_words(self._schema)
         self.limits = limits
         cache = DocumentCache(MAX_CACHED_CHARACTERS)
         self.documents = DocumentReader(
@@ -217,6 +221,17 @@ def _drop_null_defaults(schema: GraphQLSchema) -> None:
             for argument in (one for field in type_.fields.values() for one in field.args.values()):
                 if argument.default_value is None:
                     argument.default_value = Undefined
+
+
+def _suggest_only_for_short_words(schema: GraphQLSchema) -> None:
+    """Search for no enum value like a long word. graphql-core does so also where it is told to suggest nothing."""
+
+    def coerce(coerce_word: Callable[..., Any], word: Any, hide_suggestions: bool = False) -> Any:
+        return coerce_word(word, hide_suggestions or (isinstance(word, str) and len(word) > MAX_SUGGESTED_WORD))
+
+    for type_ in schema.type_map.values():
+        if isinstance(type_, GraphQLEnumType):
+            type_.coerce_input_value = partial(coerce, type_.coerce_input_value)  # type: ignore[method-assign]
 
 
 def _check_operation_type(document: ParsedDocument, name: str | None, allowed: Iterable[OperationType] | None) -> None:

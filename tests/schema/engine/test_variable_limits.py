@@ -103,3 +103,20 @@ def test_similar_names_are_suggested_only_for_short_variables(padding: str, *, s
     with pytest.raises(OperationRefusedError) as raised:
         build_executor(SCHEMA, CREATE_THREAD, operation_name=None, variables={"input": given_input}, context=None)
     assert ("Did you mean 'messages'" in str(raised.value)) is suggested
+
+
+@pytest.mark.parametrize(("role", "is_searched"), [("USR", True), ("A" * 900_000, False)])
+def test_no_enum_value_like_a_long_word_is_searched(
+    monkeypatch: pytest.MonkeyPatch, role: str, *, is_searched: bool
+) -> None:
+    searched: list[str] = []
+
+    def search(word: str, _: Any) -> list[str]:
+        searched.append(word)
+        return []
+
+    monkeypatch.setattr("graphql.type.definition.suggestion_list", search)
+    given_input = {"messages": [{"role": role, "content": []}]}
+    with pytest.raises(OperationRefusedError):
+        build_executor(SCHEMA, CREATE_THREAD, operation_name=None, variables={"input": given_input}, context=None)
+    assert bool(searched) is is_searched
