@@ -185,7 +185,7 @@ class GraphQLEndpoint:
                 return parsed, self.authenticator.stranger
             raise
         graphql_request = await read_request(request, self._runner.limits, held, self._documents)
-        return await self._runner.parse_request(graphql_request), principal
+        return await self._runner.parse_request(graphql_request, principal), principal
 
     async def _read_introspection(self, request: web.Request, held: HeldRequest) -> ParsedRequest | None:
         """Read the operation of a caller without a credential. Returns None unless it asks for the schema alone."""

@@ -29,15 +29,17 @@ class Context:
         reports_cost: bool = False,
         events: RunEvents | None = None,
         resume_after: str | None = None,
+        caller: str = "",
     ) -> None:
         """Load and write through `api`, which is bound to the principal.
 
         `events` serves subscriptions, for the same principal. `resume_after` is the cursor of the last event that the
         client received; it wins over a cursor in the document. The response may have `max_answer_bytes`. With
-        `reports_cost` it reports its cost.
+        `reports_cost` it reports its cost. `caller` names the caller, where callers share what the process can compute.
         """
         self.api = api
         self.events = events
+        self.caller = caller
         self.resume_after = resume_after
         self.reports_cost = reports_cost
         self.predicted_calls = 0

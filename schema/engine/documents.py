@@ -134,15 +134,18 @@ class DocumentReader:
         self._rules = rules
         self.worker = WorkerThread()
 
-    async def read(self, text: str) -> ParsedDocument:
-        """Parse and validate a document as `parse` does: a long one, or one with errors, in the worker thread."""
+    async def read(self, text: str, caller: str = "") -> ParsedDocument:
+        """Parse and validate a document as `parse` does: a long one, or one with errors, in the worker thread.
+
+        The thread is shared fairly by the callers, who are named by `caller`.
+        """
         document = self._find(text)
         if document is None and len(text) <= MAX_INLINE_CHARACTERS:
             document = self._store(self._parse_uncached(text, hide_suggestions=True))
         if document is None:
-            return self._store(await self.worker.run(partial(self._parse_uncached, text), len(text)))
+            return self._store(await self.worker.run(partial(self._parse_uncached, text), len(text), caller))
         if document.errors and document.is_parsed and not self._hide_suggestions:
-            return await self.worker.run(partial(self._validate, text, document.node), len(text))
+            return await self.worker.run(partial(self._validate, text, document.node), len(text), caller)
         return document
 
     async def read_if(self, text: str, accepts: Callable[[ParsedDocument], bool]) -> ParsedDocument | None:

@@ -35,7 +35,8 @@ def _resolver(
     resolver = definition.base_resolver
 
     async def resolve_long(source: Any, info: strawberry.Info, arguments: dict[str, Any], values: int) -> Any:
-        converted = await worker.run(partial(convert, arguments, info=info), CHARACTERS_PER_VALUE * values)
+        size, caller = CHARACTERS_PER_VALUE * values, info.context.caller
+        converted = await worker.run(partial(convert, arguments, info=info), size, caller)
         return await cast("Any", resolver)(source, info=info, **converted)
 
     def resolve(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:

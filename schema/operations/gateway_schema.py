@@ -119,12 +119,16 @@ class GatewaySchema(strawberry.Schema):
         return await self.documents.pin(texts, partial(compile_plans, self))
 
     async def prepare(
-        self, document: ParsedDocument, variables: Mapping[str, Any] | None, prepare: Callable[[], ResultT]
+        self,
+        document: ParsedDocument,
+        variables: Mapping[str, Any] | None,
+        prepare: Callable[[], ResultT],
+        caller: str = "",
     ) -> ResultT:
-        """Call a function that prepares an operation, in the worker thread if that takes long."""
+        """Call a function that prepares an operation of a caller, in the worker thread if that takes long."""
         characters, values = len(document.text), count_values(variables or {})
         if characters > MAX_PREPARED_CHARACTERS or values > MAX_INLINE_VALUES:
-            return await self.documents.worker.run(prepare, characters + CHARACTERS_PER_VALUE * values)
+            return await self.documents.worker.run(prepare, characters + CHARACTERS_PER_VALUE * values, caller)
         return prepare()
 
     def enforce_budget(
@@ -134,7 +138,7 @@ class GatewaySchema(strawberry.Schema):
         enforce = partial(enforce_budget, context, self.limits.budget, executor, bounds)
         characters = len(document.text)
         if characters > MAX_PREDICTED_CHARACTERS and needs_prediction(context, self.limits.budget, bounds):
-            return self.documents.worker.run(enforce, _CHARACTERS_PER_PREDICTED * characters)
+            return self.documents.worker.run(enforce, _CHARACTERS_PER_PREDICTED * characters, context.caller)
         enforce()
         return None
 
@@ -195,7 +199,8 @@ class GatewaySchema(strawberry.Schema):
             return executor, None if context is None else find_bounds(context, executor)
 
         try:
-            executor, bounds = await self.prepare(document, variable_values, prepare)
+            caller = "" if context is None else context.caller
+            executor, bounds = await self.prepare(document, variable_values, prepare, caller)
             if context is not None and bounds is not None:
                 enforced = self.enforce_budget(document, context, executor, bounds)
                 if enforced is not None:

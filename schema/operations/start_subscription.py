@@ -109,12 +109,12 @@ async def start_subscription(
             context=context,
             hide_suggestions=schema.limits.hide_suggestions,
         )
-        executor = await schema.prepare(document, variables, build)
+        executor = await schema.prepare(document, variables, build, context.caller)
         _check_operation_type(executor.operation)
         key = _selection_key(document, executor.operation, variables, context)
         selection = schema.event_selections.get(key)
         if selection is None:
-            bounds = await schema.prepare(document, variables, partial(find_bounds, context, executor))
+            bounds = await schema.prepare(document, variables, partial(find_bounds, context, executor), context.caller)
             enforced = schema.enforce_budget(document, context, executor, bounds)
             if enforced is not None:
                 await enforced

@@ -157,9 +157,9 @@ class OperationRunner:
         """End the thread of the schema."""
         self._schema.close()
 
-    async def parse_request(self, request: GraphQLRequest) -> ParsedRequest:
+    async def parse_request(self, request: GraphQLRequest, principal: Principal) -> ParsedRequest:
         """Parse the document of a request. A faulty document raises nothing; its errors are reported when it runs."""
-        return ParsedRequest(request, await self._schema.documents.read(request.query))
+        return ParsedRequest(request, await self._schema.documents.read(request.query, principal.digest))
 
     async def parse_introspection(self, request: GraphQLRequest) -> ParsedRequest | None:
         """Parse a request, and validate it if it asks for the schema alone. Returns None if it does not.
@@ -300,6 +300,7 @@ class OperationRunner:
             reports_cost=report_cost,
             events=self._bind_events(principal) if self._bind_events is not None else None,
             resume_after=resume_after,
+            caller=principal.digest,
         )
 
 

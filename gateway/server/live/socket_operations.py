@@ -174,7 +174,7 @@ class SocketOperations:
     async def _run(self, id_: str, request: GraphQLRequest, principal: Principal, held: HeldRequest) -> None:
         """Run one operation to its end, or start a subscription. Sends nothing once it is cancelled."""
         try:
-            parsed = await self._services.runner.parse_request(request)
+            parsed = await self._services.runner.parse_request(request, principal)
             if (ambiguity := parsed.ambiguity_error) is not None:
                 self.refuse_operation(id_, ambiguity)
             elif parsed.is_subscription:

@@ -45,8 +45,9 @@ async def run_query(
     report_cost: bool = False,
 ) -> bytes:
     """Run an operation, and return the response body as it is sent."""
-    request = await runner.parse_request(GraphQLRequest(query, name, variables))
-    result = await runner.execute(request, Principal(None, owner), set(allowed), report_cost=report_cost)
+    principal = Principal(None, owner)
+    request = await runner.parse_request(GraphQLRequest(query, name, variables), principal)
+    result = await runner.execute(request, principal, set(allowed), report_cost=report_cost)
     return encode_json(result_body(result).body)
 
 

@@ -12,7 +12,7 @@ from strawberry.types.arguments import convert_arguments
 from schema.engine.context import Context
 from schema.engine.documents import MAX_INLINE_CHARACTERS, DocumentCache, DocumentReader
 from schema.engine.variable_limits import MAX_INLINE_VALUES, MAX_INPUT_VALUES, count_values
-from schema.engine.worker_thread import WorkerThread
+from schema.engine.worker_thread import FairWork, WorkerThread
 from schema.operations import operation_budget
 from schema.operations.call_prediction import predict_calls
 from schema.operations.upper_bounds import find_upper_bounds
@@ -38,6 +38,69 @@ async def test_computations_run_in_one_other_thread_and_raise_to_their_caller(wo
     assert threads[0] != threading.get_ident()
     with pytest.raises(ZeroDivisionError):
         await worker.run(lambda: 1 // 0, 1)
+
+
+def begun(work: FairWork, names: dict[asyncio.Future[None], str], count: int) -> str:
+    """Return the names of the next computations, in their order."""
+    return "".join(names[turn] for _ in range(count) if (turn := work.take()) is not None)
+
+
+async def test_callers_that_wait_get_the_same_work_done() -> None:
+    work, names = FairWork(), dict[asyncio.Future[None], str]()
+
+    def add(caller: str, size: int, count: int = 1) -> None:
+        for _ in range(count):
+            turn = asyncio.get_running_loop().create_future()
+            names[turn] = caller
+            work.add(caller, size, turn)
+
+    add("a", 1_000, count=5)
+    add("b", 1_000, count=5)
+    add("c", 100, count=30)
+    first = begun(work, names, 24)
+    assert (first.count("a"), first.count("b"), first.count("c")) == (2, 2, 20)
+    add("d", 100)
+    add("e", 5_000)
+    assert "d" in begun(work, names, 3)
+    assert begun(work, names, 100).count("e") == 1
+    add("a", 1_000)
+    add("f", 999)
+    assert begun(work, names, 3) == "fa"  # nothing is held against a caller that waits no longer
+
+
+async def test_a_long_computation_does_not_wait_for_all_short_ones_of_others() -> None:
+    work, names = FairWork(), dict[asyncio.Future[None], str]()
+    for number in range(100):
+        turn = asyncio.get_running_loop().create_future()
+        names[turn] = "short "
+        work.add("many", 100, turn)
+        if number == 50:
+            long = asyncio.get_running_loop().create_future()
+            names[long] = "long "
+            work.add("one", 1_000, long)
+    assert begun(work, names, 11).split() == ["short"] * 10 + ["long"]
+
+
+async def test_the_computations_of_callers_that_left_do_not_count() -> None:
+    work, names = FairWork(), dict[asyncio.Future[None], str]()
+    for caller, size in (("a", 1), ("b", 5), ("a", 10)):
+        turn = asyncio.get_running_loop().create_future()
+        names[turn] = f"{caller}{size}"
+        work.add(caller, size, turn)
+    next(iter(names)).cancel()
+    assert begun(work, names, 3) == "b5a10"
+
+
+async def test_a_callers_long_documents_do_not_delay_anothers_short_one(worker: WorkerThread) -> None:
+    go_on, ran = threading.Event(), list[str]()
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(worker.run(go_on.wait, 1_000, "many"))]
+    await asyncio.sleep(0)
+    runs = [("many", 1_000)] * 20 + [("few", 1_500)]
+    tasks += [asyncio.create_task(worker.run(partial(ran.append, name), size, name)) for name, size in runs]
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(*tasks)
+    assert ran.index("few") == 1
 
 
 async def test_of_those_that_wait_the_smallest_runs_first_and_of_equal_ones_the_first(worker: WorkerThread) -> None:
@@ -140,9 +203,9 @@ async def test_a_long_input_is_converted_in_the_worker_thread(
     in_thread: list[Any] = []
     run = WorkerThread.run
 
-    async def recorded(worker: WorkerThread, compute: Any, size: int) -> Any:
+    async def recorded(worker: WorkerThread, compute: Any, size: int, caller: str) -> Any:
         in_thread.append(compute.func if isinstance(compute, partial) else compute)
-        return await run(worker, compute, size)
+        return await run(worker, compute, size, caller)
 
     monkeypatch.setattr(WorkerThread, "run", recorded)
     messages = [{"content": {"text": "a"}}] * count

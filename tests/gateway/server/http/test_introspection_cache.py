@@ -42,7 +42,7 @@ async def ask(
     runner: OperationRunner, text: str, caller: str, variables: Any = None, *, report_cost: bool = False
 ) -> Any:
     principal = Principal.from_credential(f"Bearer {caller}", UpstreamIdentity("http://upstream.test"))
-    request = await runner.parse_request(GraphQLRequest(text, variables=variables))
+    request = await runner.parse_request(GraphQLRequest(text, variables=variables), principal)
     result = await runner.execute(request, principal, {OperationType.QUERY}, report_cost=report_cost)
     assert result.errors is None
     return orjson.loads(encode_json({"data": result.data}))["data"]

@@ -45,11 +45,11 @@ def runner(events: FakeRunEvents) -> OperationRunner:
 async def test_a_document_without_an_operation_is_refused(runner: OperationRunner) -> None:
     request = GraphQLRequest("fragment F on Query { __typename }")
     with pytest.raises(GatewayError, match="got none"):
-        await runner.execute(await runner.parse_request(request), PRINCIPAL, {OperationType.QUERY})
+        await runner.execute(await runner.parse_request(request, PRINCIPAL), PRINCIPAL, {OperationType.QUERY})
 
 
 async def test_an_event_is_rendered_as_json(runner: OperationRunner, events: FakeRunEvents) -> None:
-    started = await runner.subscribe(await runner.parse_request(GraphQLRequest(STATUS)), PRINCIPAL)
+    started = await runner.subscribe(await runner.parse_request(GraphQLRequest(STATUS), PRINCIPAL), PRINCIPAL)
     rendered = await runner.render_event(PRINCIPAL, started, events.push(status("queued")))
     assert rendered == b'{"data":{"runStatus":{"status":"QUEUED"}}}'
 
@@ -81,7 +81,9 @@ async def test_a_subscription_that_is_cancelled_while_it_starts_closes_its_feed(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(Context, "aclose", slow_close)
-    beginning = asyncio.create_task(runner.subscribe(await runner.parse_request(GraphQLRequest(STATUS)), PRINCIPAL))
+    beginning = asyncio.create_task(
+        runner.subscribe(await runner.parse_request(GraphQLRequest(STATUS), PRINCIPAL), PRINCIPAL)
+    )
     await closing.wait()
     beginning.cancel()
     await asyncio.wait([beginning])
@@ -99,7 +101,7 @@ async def test_a_document_is_parsed_once_for_all_uses(runner: OperationRunner, m
 
     monkeypatch.setattr("schema.engine.documents.parse", counted)
     for query in ("{", "{ nonsense }", "query { upstream { version } } #" + "x" * 50_000):  # none of them is cached
-        request = await runner.parse_request(GraphQLRequest(query))
+        request = await runner.parse_request(GraphQLRequest(query), PRINCIPAL)
         assert (request.ambiguity_error, request.is_subscription) == (None, False)
         await runner.execute(request, PRINCIPAL, {OperationType.QUERY})
         assert parsed.pop() == query

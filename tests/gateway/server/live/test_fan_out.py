@@ -56,7 +56,7 @@ class World:
         self.fan_out = FanOut(self.runner, max_per_principal=3)
 
     async def subscribe(self, sink: FakeSink, name: str = "1", principal: Principal = ALICE) -> Subscriber:
-        subscriber = await self.fan_out.subscribe(await self.runner.parse_request(REQUEST), principal)
+        subscriber = await self.fan_out.subscribe(await self.runner.parse_request(REQUEST, ALICE), principal)
         subscriber.start(sink, name)
         return subscriber
 
@@ -135,7 +135,7 @@ async def test_a_full_sink_waits_and_delays_no_other(world: World) -> None:
 
 async def test_a_subscriber_that_is_far_behind_needs_several_slices(world: World) -> None:
     sink = FakeSink()
-    subscriber = await world.fan_out.subscribe(await world.runner.parse_request(REQUEST), ALICE)
+    subscriber = await world.fan_out.subscribe(await world.runner.parse_request(REQUEST, ALICE), ALICE)
     for _ in range(3 * EVENTS_PER_SLICE):
         world.events.push(status("queued"))
     subscriber.start(sink)
@@ -168,7 +168,7 @@ async def test_a_refused_subscription_does_not_count(world: World) -> None:
     world.events.refuse = GatewayError(ErrorCode.NOT_FOUND, "no")
     for _ in range(4):
         with pytest.raises(SubscriptionRefusedError):
-            await world.fan_out.subscribe(await world.runner.parse_request(REQUEST), ALICE)
+            await world.fan_out.subscribe(await world.runner.parse_request(REQUEST, ALICE), ALICE)
     assert len(world.fan_out) == 0
 
 
