@@ -1,4 +1,4 @@
-"""Ends subscriptions when the credential that they run under expires."""
+"""Ends connections when the token that they run under ends."""
 
 from __future__ import annotations
 
@@ -7,24 +7,31 @@ import time
 from collections.abc import Callable
 
 from gateway.identity.principal import Principal
+from gateway.identity.token_expiry import TOKEN_GRACE_SECONDS
 from schema.contract.errors import ErrorCode, GatewayError
 
 _MAX_TIMER_SECONDS = 86_400.0  # the clock may be set meanwhile, so the expiry is checked again each day
 
 
 class ExpiryTimer:
-    """A timer for a credential's expiry. It sets no timer for a credential that does not expire."""
+    """A timer for the end of a principal's token. It sets no timer for one that does not end.
 
-    __slots__ = ("_expiry", "_handle", "_now", "_on_expired")
+    A token that has expired already, but was accepted in its grace, ends with the grace. A connection would otherwise
+    end at once, and its client, whose clock is behind, would come again with the same token.
+    """
+
+    __slots__ = ("_end", "_handle", "_now", "_on_expired")
 
     def __init__(
         self, principal: Principal, on_expired: Callable[[], None], now: Callable[[], float] = time.time
     ) -> None:
-        """Call `on_expired` once when the principal's credential expires.
+        """Call `on_expired` once when the principal's token ends.
 
-        If it has expired already, `on_expired` is called in a later iteration of the loop. `now` is the Unix time.
+        If it has ended already, `on_expired` is called in a later iteration of the loop. `now` is the Unix time.
         """
-        self._expiry = principal.expires_at
+        self._end = principal.expires_at
+        if self._end is not None and now() >= self._end:
+            self._end += TOKEN_GRACE_SECONDS
         self._on_expired = on_expired
         self._now = now
         self._handle: asyncio.TimerHandle | None = None
@@ -37,12 +44,12 @@ class ExpiryTimer:
         self._on_expired = _do_nothing  # the timer's owner, which has the timer
 
     def _start(self) -> None:
-        if self._expiry is not None:
-            seconds = min(max(self._expiry - self._now(), 0.0), _MAX_TIMER_SECONDS)
-            self._handle = asyncio.get_running_loop().call_later(seconds, self._check_expiry)
+        if self._end is not None:
+            seconds = min(max(self._end - self._now(), 0.0), _MAX_TIMER_SECONDS)
+            self._handle = asyncio.get_running_loop().call_later(seconds, self._check_end)
 
-    def _check_expiry(self) -> None:
-        if self._expiry is not None and self._now() < self._expiry:
+    def _check_end(self) -> None:
+        if self._end is not None and self._now() < self._end:
             self._start()
         else:
             self._on_expired()

@@ -8,8 +8,9 @@ Messages from the client:
 - `subscribe` starts the operation `id`: a query, a mutation or a subscription. Its payload is a GraphQL request, which
   may name a trusted document in place of its text.
 - `complete` stops the operation `id`. An unknown id is ignored, since the operation may just have ended.
-- `ping`, with any payload, is answered by `pong` with the same payload, also before `connection_init`. Beyond the rate
-  of `PingLimit`, the answer waits, and so does whatever comes behind it.
+- `ping`, with any payload, is answered by `pong` with the same payload, also before `connection_init`. After it, a
+  payload with a credential renews that of the socket; its `pong` leaves the credential out. Beyond the rate of
+  `PingLimit`, the answer waits, and so does whatever comes behind it.
 - `pong` is ignored.
 
 Messages from the gateway:
@@ -70,7 +71,7 @@ class CloseCode(IntEnum):
     """`subscribe` came before the acknowledgement, or this client can never be accepted. `graphql-ws` gives up."""
 
     FORBIDDEN = 4403
-    """The credential has expired. `graphql-ws` comes again, perhaps with a new one."""
+    """The credential has ended, or a new one may help. `graphql-ws` comes again with fresh `connectionParams`."""
 
     SUBPROTOCOL_NOT_ACCEPTABLE = 4406
     """The client did not offer `graphql-transport-ws`."""
@@ -98,6 +99,14 @@ class InitialiseConnection:
     """Decision: determine the principal from this payload of `connection_init`, then acknowledge."""
 
     payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RenewCredential:
+    """Decision: determine the principal anew from these credentials, then send the pong."""
+
+    authorization: Sequence[str]
+    pong: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +145,14 @@ class IgnoreMessage:
 
 
 Decision: TypeAlias = (
-    CloseSocket | InitialiseConnection | SendMessage | StartOperation | RefuseOperation | StopOperation | IgnoreMessage
+    CloseSocket
+    | InitialiseConnection
+    | RenewCredential
+    | SendMessage
+    | StartOperation
+    | RefuseOperation
+    | StopOperation
+    | IgnoreMessage
 )
 
 
@@ -162,7 +178,7 @@ def interpret_message(
         return _bad_message(f"Expected the payload of {type_} to be an object")
     if type_ == "connection_init":
         return _initialise(payload, is_initialised)
-    return SendMessage(pong_message(payload)) if type_ == "ping" else IgnoreMessage()
+    return _answer_ping(payload, is_initialised) if type_ == "ping" else IgnoreMessage()
 
 
 def _parse_message(text: str) -> dict[str, Any] | CloseSocket:
@@ -177,6 +193,14 @@ def _initialise(payload: Mapping[str, Any] | None, is_initialised: bool) -> Deci
     if is_initialised:
         return CloseSocket(CloseCode.TOO_MANY_INITS, "Too many initialisation requests")
     return InitialiseConnection(payload or {})
+
+
+def _answer_ping(payload: Mapping[str, Any] | None, is_initialised: bool) -> Decision:
+    authorization = authorization_from_payload(payload) if payload and is_initialised else None
+    if payload is None or authorization is None:
+        return SendMessage(pong_message(payload))
+    rest = {name: value for name, value in payload.items() if name.lower() not in {"authorization", "headers"}}
+    return RenewCredential(authorization, pong_message(rest))
 
 
 def _subscribe(
@@ -221,7 +245,7 @@ def _bad_message(reason: str) -> CloseSocket:
 
 
 def authorization_from_payload(payload: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Collect the values of `Authorization` in the payload of `connection_init`.
+    """Collect the values of `Authorization` in the payload of `connection_init`, or of a `ping`.
 
     The name is case-insensitive, at the top of the payload or in an object `headers`. A value that is no string counts
     as an empty credential, which is refused later.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -12,22 +12,30 @@ from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
 from gateway.identity.authenticator import Authenticator
+from gateway.identity.credentials import CredentialRefusedError
 from gateway.identity.principal import Principal
-from gateway.identity.token_expiry import has_ended
 from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_json, error_body, result_body
 from gateway.server.http.held_bytes import HeldRequest, UnfinishedBytes
 from gateway.server.http.operation_runner import OperationRunner, OperationStoppedError, OperationTasks
 from gateway.server.http.refusals import Refusal, interrupted_error, stopping_error
-from gateway.server.live.expiry_timer import ExpiryTimer, expired_error
+from gateway.server.live.expiry_timer import ExpiryTimer
 from gateway.server.live.fair_queue import QueueMember
 from gateway.server.live.fan_out import Subscriber
-from gateway.server.live.graphql_transport_ws import CloseCode, complete_message, error_message, next_message
+from gateway.server.live.graphql_transport_ws import (
+    CloseCode,
+    CloseSocket,
+    complete_message,
+    error_message,
+    next_message,
+)
 from gateway.server.live.live_connections import LiveConnections
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.public_errors import mask_error
 from schema.operations.start_subscription import SubscriptionRefusedError
+
+RESTART = CloseSocket(CloseCode.SERVICE_RESTART, "Service restart")
 
 _SINGLE_RESULT_TYPES = {OperationType.QUERY, OperationType.MUTATION}
 
@@ -65,17 +73,20 @@ class SocketOperations:
     A subscription has a task only while it starts. When the socket closes or the client completes an operation, a
     query is cancelled. A mutation goes on; the gateway's `OperationTasks` owns it, and it still counts among the
     operations of the socket.
+
+    At the end of its credential, the socket is closed without an `error` to its subscriptions: a client that comes
+    again with a new credential goes on with them, where an error would have ended them.
     """
 
     __slots__ = (
         "_abandoned_count",
         "_active",
+        "_close",
         "_expiry_timer",
         "_output",
         "_principal",
         "_services",
         "_single_result_count",
-        "_stopping",
     )
 
     def __init__(self, services: SocketServices, output: SocketOutput) -> None:
@@ -86,7 +97,7 @@ class SocketOperations:
         self._active: dict[str, ActiveOperation] = {}
         self._single_result_count = 0
         self._abandoned_count = 0
-        self._stopping = False
+        self._close: CloseSocket | None = None
         self._expiry_timer: ExpiryTimer | None = None
 
     @property
@@ -99,24 +110,45 @@ class SocketOperations:
         """The ids of the operations in flight."""
         return self._active
 
+    def is_closing(self) -> bool:
+        """Whether the socket is about to close, so that no operation starts any more."""
+        return self._close is not None
+
     def initialise(self, principal: Principal) -> None:
-        """Set the principal that all operations of the socket run for."""
+        """Set the principal that operations run for from now on, and close the socket when its credential ends."""
         self._principal = principal
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
+        self._expiry_timer = ExpiryTimer(principal, self._on_credential_expired, self._services.now)
+
+    async def renew_credential(self, authorization: Sequence[str]) -> bool:
+        """Take a new credential of the same caller. With any other, the socket is closed. Returns whether it was taken.
+
+        Subscriptions go on as they are. A message that comes behind is read afterwards.
+        """
+        if self._principal is None or self.is_closing():
+            return False
+        try:
+            renewed = await self._services.authenticator.renew(self._principal, authorization)
+        except CredentialRefusedError as refused:
+            self._end_credential(refused.reason)
+            return False
+        if self.is_closing():  # the credential has ended meanwhile
+            return False
+        self.initialise(renewed)
+        return True
 
     def start_operation(self, id_: str, request: GraphQLRequest, size: int) -> None:
         """Start an operation of a message of this size, or refuse it if the socket, or all clients, have too many.
 
-        It is ignored after `request_reconnect`: the client sends it again when it has reconnected.
+        It is ignored while the socket is about to close: the client sends it again when it has reconnected.
         """
         limit = self._services.connections.limits.max_operations_per_socket
-        if self._stopping or self._principal is None:
+        if self.is_closing() or self._principal is None:
             return
         if len(self._active) + self._abandoned_count >= limit:
             message = f"Expected at most {limit} operations at once on one socket, got one more."
             self.refuse_operation(id_, GatewayError(ErrorCode.TOO_MANY_OPERATIONS, message))
-            return
-        if has_ended(self._principal.expires_at, self._services.now()):
-            self.refuse_operation(id_, expired_error())
             return
         held = HeldRequest(self._services.unfinished_bytes)
         try:
@@ -138,7 +170,7 @@ class SocketOperations:
 
     def stop_all(self) -> None:
         """Stop all operations, because the socket is closed."""
-        self._stopping = True
+        self._close = self._close or RESTART
         if self._expiry_timer is not None:
             self._expiry_timer.cancel()
         while self._active:
@@ -146,9 +178,7 @@ class SocketOperations:
 
     def request_reconnect(self) -> None:
         """Close the socket with `SERVICE_RESTART`, after the queries and mutations in flight have ended."""
-        self._stopping = True
-        if not self._single_result_count:
-            self._output.close_soon(CloseCode.SERVICE_RESTART, "Service restart")
+        self._close_after_results(RESTART)
 
     def abort(self) -> None:
         """Close the connection at once, without waiting for the client."""
@@ -193,8 +223,9 @@ class SocketOperations:
     async def _subscribe(self, id_: str, parsed: ParsedRequest, principal: Principal) -> None:
         subscriber = await self._services.connections.fan_out.subscribe(parsed, principal)
         self._active[id_] = subscriber
-        if self._expiry_timer is None:
-            self._expiry_timer = ExpiryTimer(principal, self._on_credential_expired, self._services.now)
+        if self._close is not None and self._close.code is CloseCode.FORBIDDEN:
+            self.stop_operation(id_)
+            return
         subscriber.start(self, id_)
 
     async def _execute(self, id_: str, parsed: ParsedRequest, principal: Principal, held: HeldRequest) -> None:
@@ -221,8 +252,8 @@ class SocketOperations:
             raise GatewayError(ErrorCode.BAD_USER_INPUT, message) from None
         finally:
             self._single_result_count -= 1
-            if self._stopping:
-                asyncio.get_running_loop().call_soon(self.request_reconnect)
+            if self._close is not None:
+                asyncio.get_running_loop().call_soon(self._close_after_results, self._close)
 
     def _count_abandoned(self, task: asyncio.Task[Any]) -> None:
         """Count an operation that runs on although its client has completed it: it costs as much as any other."""
@@ -233,12 +264,26 @@ class SocketOperations:
         self._abandoned_count += 1
         task.add_done_callback(on_done)
 
+    def _is_closing(self) -> bool:
+        return self._close is not None
+
     def _on_credential_expired(self) -> None:
+        self._end_credential("the credential has expired")
+
+    def _end_credential(self, reason: str) -> None:
         for id_, active in list(self._active.items()):
             if isinstance(active, Subscriber):
-                active.unsubscribe()
-                self.refuse_operation(id_, expired_error())
-        self._output.close_soon(CloseCode.FORBIDDEN, "Forbidden: the credential has expired")
+                self.stop_operation(id_)
+        self._close_after_results(CloseSocket(CloseCode.FORBIDDEN, f"Forbidden: {reason}"))
+
+    def _close_after_results(self, close: CloseSocket) -> None:
+        """Close the socket once the queries and mutations in flight have ended.
+
+        A client sends an operation without a result again when it has reconnected, and a mutation must not run twice.
+        """
+        self._close = close
+        if not self._single_result_count:
+            self._output.close_soon(close.code, close.reason)
 
 
 def _cancel(active: ActiveOperation | None) -> None:

@@ -18,8 +18,10 @@ from gateway.server.live.graphql_transport_ws import (
     CloseCode,
     CloseSocket,
     Decision,
+    IgnoreMessage,
     InitialiseConnection,
     RefuseOperation,
+    RenewCredential,
     SendMessage,
     StartOperation,
     StopOperation,
@@ -161,9 +163,11 @@ class SocketMessages:
             )
             if isinstance(decision, InitialiseConnection):
                 self._on_initialised()
-                decision = await _initialise_connection(decision, self._request, self._services, self._operations)
-            elif isinstance(decision, SendMessage) and not await self._may_answer_ping():
+                decision = await self._initialise(decision)
+            elif isinstance(decision, SendMessage | RenewCredential) and not await self._may_answer_ping():
                 return
+            if isinstance(decision, RenewCredential):
+                decision = await self._renew(decision)
             await self._carry_out_decision(decision, len(message.data))
 
     async def end_turn(self) -> None:
@@ -180,6 +184,25 @@ class SocketMessages:
         elif delay:
             await asyncio.sleep(delay)
         return not self._socket.closed
+
+    async def _initialise(self, decision: InitialiseConnection) -> Decision:
+        """Determine the principal. The next message is read afterwards, so that it finds the principal."""
+        self._count_in_turn = MESSAGES_PER_TURN  # verifying a signature takes time
+        try:
+            principal = await self._services.authenticator.authenticate_socket(
+                caller_from_request(self._request), authorization_from_payload(decision.payload)
+            )
+        except CredentialRefusedError as refused:
+            if refused.is_final:
+                return CloseSocket(CloseCode.UNAUTHORIZED, f"Unauthorized: {refused.reason}")
+            return CloseSocket(CloseCode.FORBIDDEN, f"Forbidden: {refused.reason}")
+        self._operations.initialise(principal)
+        return SendMessage(ACK_MESSAGE)
+
+    async def _renew(self, decision: RenewCredential) -> Decision:
+        self._count_in_turn = MESSAGES_PER_TURN  # as above
+        is_renewed = await self._operations.renew_credential(decision.authorization)
+        return SendMessage(decision.pong) if is_renewed else IgnoreMessage()
 
     async def _carry_out_decision(self, decision: Decision, size: int) -> None:
         if isinstance(decision, CloseSocket):
@@ -243,18 +266,3 @@ class WebSocketOutput:
 
 async def _close_socket(socket: web.WebSocketResponse, code: CloseCode, reason: str) -> None:
     await socket.close(code=code, message=encode_close_reason(reason), drain=False)
-
-
-async def _initialise_connection(
-    decision: InitialiseConnection, request: web.Request, services: SocketServices, operations: SocketOperations
-) -> Decision:
-    try:
-        principal = await services.authenticator.authenticate_socket(
-            caller_from_request(request), authorization_from_payload(decision.payload)
-        )
-    except CredentialRefusedError as refused:
-        if refused.is_final:
-            return CloseSocket(CloseCode.UNAUTHORIZED, f"Unauthorized: {refused.reason}")
-        return CloseSocket(CloseCode.FORBIDDEN, f"Forbidden: {refused.reason}")
-    operations.initialise(principal)
-    return SendMessage(ACK_MESSAGE)

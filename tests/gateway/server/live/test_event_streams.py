@@ -233,7 +233,7 @@ async def test_a_stop_ends_the_stream_without_complete_so_that_clients_reconnect
 
 
 async def test_a_stream_ends_when_its_credential_expires(gateway: SubscriptionGateway) -> None:
-    claims = base64.urlsafe_b64encode(b'{"exp": %d}' % time.time()).decode().rstrip("=")
+    claims = base64.urlsafe_b64encode(b'{"exp": %.3f}' % (time.time() + 2)).decode().rstrip("=")
     async with gateway.stream(Authorization=f"Bearer e30.{claims}.sig") as response:
         error = json.loads((await read_frame(response))["data"])["errors"][0]
         assert error["extensions"]["code"] == "UNAUTHENTICATED"

@@ -17,6 +17,7 @@ from gateway.server.live.graphql_transport_ws import (
     IgnoreMessage,
     InitialiseConnection,
     RefuseOperation,
+    RenewCredential,
     SendMessage,
     StartOperation,
     StopOperation,
@@ -47,6 +48,10 @@ def subscribe(**payload: Any) -> dict[str, Any]:
         ({"type": "ping"}, SendMessage(b'{"type":"pong"}')),
         ({"type": "ping", "payload": None}, SendMessage(b'{"type":"pong"}')),
         ({"type": "ping", "payload": {"a": [1]}}, SendMessage(b'{"type":"pong","payload":{"a":[1]}}')),
+        (
+            {"type": "ping", "payload": {"Authorization": "x"}},
+            SendMessage(b'{"type":"pong","payload":{"Authorization":"x"}}'),
+        ),
         ({"type": "pong", "payload": {"a": 1}}, IgnoreMessage()),
         ({"type": "complete", "id": "1"}, StopOperation("1")),
         (subscribe(), CloseSocket(CloseCode.UNAUTHORIZED, "Unauthorized")),
@@ -60,6 +65,15 @@ def test_messages_before_the_first_init(message: Any, decision: Decision) -> Non
     ("message", "decision"),
     [
         ({"type": "connection_init"}, CloseSocket(CloseCode.TOO_MANY_INITS, "Too many initialisation requests")),
+        (
+            {"type": "ping", "payload": {"authorization": "Bearer x", "a": 1}},
+            RenewCredential(("Bearer x",), b'{"type":"pong","payload":{"a":1}}'),
+        ),
+        (
+            {"type": "ping", "payload": {"headers": {"Authorization": "Bearer x"}}},
+            RenewCredential(("Bearer x",), b'{"type":"pong"}'),
+        ),
+        ({"type": "ping", "payload": {"Authorization": 5}}, RenewCredential(("",), b'{"type":"pong"}')),
         (subscribe(), StartOperation("1", GraphQLRequest("{ a }"))),
         (
             subscribe(operationName="A", variables={"v": 1}, extensions={"e": 2}),

@@ -358,15 +358,10 @@ async def test_a_stop_closes_every_socket_so_that_its_client_reconnects(gateway:
     await gateway.wait_until_idle()
 
 
-async def test_a_subscription_ends_when_its_credential_expires() -> None:
-    claims = base64.urlsafe_b64encode(b'{"exp": %d}' % time.time()).decode().rstrip("=")
+async def test_a_socket_closes_when_its_credential_expires_so_that_its_client_comes_again() -> None:
+    claims = base64.urlsafe_b64encode(b'{"exp": %.3f}' % (time.time() + 2)).decode().rstrip("=")
     async with running_subscription_gateway() as gateway:
         async with gateway.initialised({"Authorization": f"Bearer e30.{claims}.sig"}) as socket:
-            await socket.subscribe("q", "{ __typename }")
-            assert [(await socket.receive())["type"] for _ in range(2)] == ["next", "complete"]
             await socket.subscribe()
-            message = await socket.receive()
-            assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "UNAUTHENTICATED")
-            code, reason = await socket.wait_for_close()
-            assert (code, reason) == (4403, "Forbidden: the credential has expired")
+            assert await socket.wait_for_close() == (4403, "Forbidden: the credential has expired")
         await gateway.wait_until_idle()
