@@ -24,6 +24,7 @@ from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.key_file import KeyFile
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.identity.refused_credentials import RefusedCredentials
+from gateway.identity.sign_in import token_authenticator
 from gateway.ledger.ownership import Ownership
 from gateway.ledger.user_ports import UserPorts
 from gateway.port_binding import PortBinding
@@ -75,6 +76,7 @@ def build_gateway_app(
         ValueError: The settings name no upstream.
         ManifestError: The trusted documents cannot be read.
         KeyFileError: The file with the gateway's own key cannot be used.
+        BadSettingsError: The settings of sign-in are incomplete, or their key cannot be used.
     """
     options = _upstream_options(settings)
     # Files are read before connections are made, so that a missing file fails first.
@@ -152,6 +154,8 @@ def build_gateway_app(
             stack.push_async_callback(hub.close)
             if user_ports is not None:
                 stack.push_async_callback(end_tasks, asyncio.create_task(user_ports.watch_owners(hub)))
+            stack.push_async_callback(endpoint.authenticator.aclose)
+            await endpoint.authenticator.start()
             if files is not None:
                 stack.push_async_callback(files.aclose)
                 await files.start()
@@ -215,7 +219,10 @@ def _user_ports(
 def _authenticator(
     settings: Settings, upstream: UpstreamIdentity, own_credential: Callable[[], str | None]
 ) -> Authenticator:
-    policy = CredentialPolicy(own_credential() is not None, settings.upstream_anonymous, _allowed_origins(settings))
+    origins = _allowed_origins(settings)
+    if (by_tokens := token_authenticator(settings, origins, upstream)) is not None:
+        return by_tokens
+    policy = CredentialPolicy(own_credential() is not None, settings.upstream_anonymous, origins)
     return CredentialAuthenticator(policy, upstream, own_credential)
 
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from gateway.settings.emulator_settings import EmulatorSettings
 from gateway.settings.gateway_settings import GatewaySettings
+from gateway.settings.sign_in_checks import sign_in_faults
 from gateway.settings.sign_in_settings import SignInSettings
 from gateway.settings.upstream_settings import UpstreamSettings
 
@@ -89,6 +90,16 @@ def load_settings(flags: Mapping[str, str] | None = None) -> Settings:
         # pydantic reports each member of a union. The first error of a setting is enough.
         by_name = {str(detail["loc"][0]).lower(): detail["input"] for detail in reversed(error.errors())}
         raise BadSettingsError([describe_fault(name, value) for name, value in sorted(by_name.items())]) from None
+
+
+def check_sign_in(settings: Settings, *, needs_database: bool = False) -> None:
+    """Check that the settings of sign-in are complete and do not contradict each other.
+
+    Raises:
+        BadSettingsError: They are not.
+    """
+    if faults := list(sign_in_faults(settings, settings, needs_database=needs_database)):
+        raise BadSettingsError(faults)
 
 
 def describe_fault(name: str, value: object) -> str:

@@ -30,6 +30,12 @@ class Authenticator(Protocol):
     def stranger(self) -> Principal:
         """The principal of a caller without a credential, who may ask for the schema alone."""
 
+    async def start(self) -> None:
+        """Begin to fetch keys, if any are needed."""
+
+    async def aclose(self) -> None:
+        """End what `start` began."""
+
     async def authenticate(self, caller: Caller) -> Principal:
         """Determine the principal of an HTTP request.
 
@@ -74,6 +80,12 @@ class CredentialAuthenticator:
     def origins(self) -> AllowedOrigins:
         """The origins whose pages may call."""
         return self._policy.origins
+
+    async def start(self) -> None:
+        """Do nothing: no key is needed."""
+
+    async def aclose(self) -> None:
+        """Do nothing."""
 
     async def authenticate(self, caller: Caller) -> Principal:
         """Determine the principal of an HTTP request; raises CredentialRefusedError."""

@@ -95,11 +95,18 @@ class CredentialRefusedError(Exception):
     """
 
     def __init__(
-        self, status: int, message: str, reason: str, *, is_final: bool = True, challenge: str | None = None
+        self,
+        status: int,
+        message: str,
+        reason: str,
+        *,
+        is_final: bool = True,
+        challenge: str | None = None,
+        code: ErrorCode = ErrorCode.UNAUTHENTICATED,
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.error = GatewayError(ErrorCode.UNAUTHENTICATED, message)
+        self.error = GatewayError(code, message)
         self.reason = reason
         self.is_final = is_final
         self.challenge = challenge
@@ -143,15 +150,26 @@ def decide_socket_credential(
     Raises:
         CredentialRefusedError: The page may not call, or the credential is malformed or missing.
     """
-    is_foreign = is_foreign_page(caller)
-    if is_foreign and not policy.origins.allows(caller.origin):
-        if policy.origins or policy.allow_anonymous:
-            raise _unauthenticated(_unlisted_origin(caller))
-        if offered is None:
-            raise _unauthenticated("a page of another origin needs it in connection_init, or GATEWAY_ALLOWED_ORIGINS")
+    caller = caller_of_socket(caller, policy, offers_credential=offered is not None)
     if offered is not None:
         return _validated_authorization(offered, caller.received_at)
-    return decide_credential(replace(caller, authorization=()) if is_foreign else caller, policy)
+    return decide_credential(caller, policy)
+
+
+def caller_of_socket(caller: Caller, policy: CredentialPolicy, *, offers_credential: bool) -> Caller:
+    """Describe the caller of a WebSocket: the one of its upgrade request, without what a foreign page's browser added.
+
+    Raises:
+        CredentialRefusedError: The page may not call.
+    """
+    if not is_foreign_page(caller):
+        return caller
+    if not policy.origins.allows(caller.origin):
+        if policy.origins or policy.allow_anonymous:
+            raise _unauthenticated(_unlisted_origin(caller))
+        if not offers_credential:
+            raise _unauthenticated("a page of another origin needs it in connection_init, or GATEWAY_ALLOWED_ORIGINS")
+    return replace(caller, authorization=())
 
 
 def is_foreign_page(caller: Caller) -> bool:

@@ -14,10 +14,12 @@ MAX_CLAIM_PATH_LENGTH = 255
 
 SIGNATURE_ALGORITHMS = frozenset(
     {
-        *("HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+        *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
         *("ES256", "ES384", "ES512", "ES256K", "EdDSA"),
     }
 )
+"""Algorithms with a public key. Those with a shared secret (HS256) are left out: with a public key in place of the
+secret, everybody could sign."""
 
 _API_VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _FAULT_RULE = re.compile(r"\s*[A-Za-z*?]+\s*(:\s*[\w.=-]+\s*)+\Z")

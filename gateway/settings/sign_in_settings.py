@@ -48,7 +48,9 @@ class SignInSettings(SettingGroup):
         default=None, description="File with the issuer's public key (PEM), in place of GATEWAY_JWT_JWKS_URL."
     )
     gateway_jwt_algorithms: Annotated[
-        str, AfterValidator(check_algorithms), expects("algorithms of signatures as RS256,ES256")
+        str,
+        AfterValidator(check_algorithms),
+        expects("signature algorithms with a public key, as RS256,ES256 (HS256 would need a shared secret)"),
     ] = Field(default=ASYMMETRIC_ALGORITHMS, description="Algorithms by which a token may be signed.")
     gateway_jwt_tenant_claim: ClaimPath | None = Field(
         default=None, description="Claim of a token that names the user's tenant, or a path as `org.id`."

@@ -36,6 +36,7 @@ class StreamErrorCode(Enum):
     UPSTREAM_UNREACHABLE = enum_member("UPSTREAM_UNREACHABLE", "The upstream could not be reached.")
     UPSTREAM_TIMEOUT = enum_member("UPSTREAM_TIMEOUT", "The upstream did not answer in time.")
     LEDGER_UNAVAILABLE = enum_member("LEDGER_UNAVAILABLE", "The database of the gateway did not answer in time.")
+    SIGN_IN_UNAVAILABLE = enum_member("SIGN_IN_UNAVAILABLE", "The keys that verify tokens are not known yet.")
     UPSTREAM_INVALID_RESPONSE = enum_member(
         "UPSTREAM_INVALID_RESPONSE", "The upstream's answer was not what the API promises."
     )

@@ -9,7 +9,10 @@ BAD_VALUES = {
     "gateway_jwt_audience": ("a b", "the audience of the tokens, without spaces"),
     "gateway_jwt_jwks_url": ("ftp://keys", "an http(s) URL without credentials or fragment"),
     "gateway_jwt_public_key_file": ("", "the path of a PEM file"),
-    "gateway_jwt_algorithms": ("RS256,none", "algorithms of signatures as RS256,ES256"),
+    "gateway_jwt_algorithms": (
+        "RS256,HS256",
+        "signature algorithms with a public key, as RS256,ES256 (HS256 would need a shared secret)",
+    ),
     "gateway_jwt_tenant_claim": ("", "a claim, or a path of claims as realm.roles"),
     "gateway_jwt_roles_claim": (" ", "a claim, or a path of claims as realm.roles"),
     "gateway_jwt_admin_role": ("", "the name of a role"),

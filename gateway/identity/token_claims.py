@@ -1,0 +1,84 @@
+"""Reads a user from the claims of a verified token. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.identity.principal import Owner, User
+
+MAX_SUBJECT_LENGTH = 255
+"""Longest subject, and longest name of a tenant, in characters. Source: OpenID Connect Core 1.0, section 2 (`sub`)."""
+
+_LATEST_EXPIRY = 32_503_680_000  # the year 3000
+
+
+class BadClaimError(Exception):
+    """A claim cannot be used. The message says what was expected and what came."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimNames:
+    """The claims that hold the tenant and the roles of a user, and the role of an admin.
+
+    A name may be a path, as `realm_access.roles`. A claim of the whole name wins.
+    """
+
+    tenant: str | None = None
+    roles: str | None = None
+    admin_role: str = "admin"
+
+
+def user_from_claims(claims: Mapping[str, Any], names: ClaimNames) -> User:
+    """Read the user whom a token is about.
+
+    Raises:
+        BadClaimError: The subject, or the tenant where tokens must have one, is missing or malformed.
+    """
+    subject = _read_text(claims.get("sub"), "sub")
+    if not subject:
+        raise BadClaimError("expected a claim sub of 1 to 255 characters, got an empty one")
+    tenant = "" if names.tenant is None else _read_text(find_claim(claims, names.tenant), names.tenant)
+    roles = () if names.roles is None else roles_from_claim(find_claim(claims, names.roles))
+    return User(Owner(str(claims["iss"]), subject, tenant), is_admin=names.admin_role in roles)
+
+
+def find_claim(claims: Mapping[str, Any], path: str) -> object:
+    """Find a claim by its name or its path. Returns None if there is none."""
+    if path in claims:
+        return claims[path]
+    found: object = claims
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def roles_from_claim(value: object) -> frozenset[str]:
+    """Read roles from a list, or from a text that separates them by spaces. Anything else has none."""
+    entries = value.split(" ") if isinstance(value, str) else value
+    return frozenset(entry for entry in entries if isinstance(entry, str)) if isinstance(entries, list) else frozenset()
+
+
+def expiry_from_claims(claims: Mapping[str, Any]) -> float:
+    """Read the expiry.
+
+    Raises:
+        BadClaimError: It is no number of seconds. PyJWT takes a text too, which the specification does not allow.
+    """
+    expiry = claims.get("exp")
+    if isinstance(expiry, bool) or not isinstance(expiry, int | float) or expiry > _LATEST_EXPIRY:
+        raise BadClaimError("expected a claim exp that is a number of seconds, at most that of the year 3000")
+    return float(expiry)
+
+
+def _read_text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        got = "none" if value is None else type(value).__name__
+        raise BadClaimError(f"expected a claim {name} that is a text, got {got}")
+    if len(value) > MAX_SUBJECT_LENGTH:
+        raise BadClaimError(f"expected a claim {name} of at most {MAX_SUBJECT_LENGTH} characters, got {len(value)}")
+    # A database stores neither NUL nor half of a surrogate pair.
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise BadClaimError(f"expected a claim {name} of Unicode characters without NUL")
+    return value
