@@ -38,14 +38,13 @@ class OneOperation:
 
 @dataclass
 class Ports:
-    """Makes the ports of users' operations. `opened` are the scopes of their ports, `watches` what watches streams."""
+    """Makes the ports of users' operations. `opened` are the scopes of their ports."""
 
     inner: ThreadsApi
     ownership: FakeOwnership
     shared: SharedCache
     options: dict[str, bool] = field(default_factory=dict)
     opened: list[str] = field(default_factory=list)
-    watches: list[WatchStream] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.users = UserPorts(self.ownership, UPSTREAM, self.shared, **self.options)
@@ -54,9 +53,8 @@ class Ports:
         operation: Any = OneOperation(self.inner)
 
         def open_port(scope: str, watch_stream: WatchStream | None = None) -> CachedThreadsApi:
+            del watch_stream  # the fake upstream streams nothing
             self.opened.append(scope)
-            if watch_stream is not None:
-                self.watches.append(watch_stream)
             return CachedThreadsApi(operation, self.shared, scope)
 
         return self.users.bind(principal(name, UPSTREAM), operation.cost, open_port)
