@@ -67,7 +67,7 @@ class SignInSettings(SettingGroup):
     )
     gateway_show_instructions: Flag = Field(
         default=False,
-        description="Whether signed-in users see the instructions, tools and metadata of assistants and runs.",
+        description="Whether signed-in users see instructions, and what goes with them; see What a user may do.",
     )
     gateway_database_url: (
         Annotated[
