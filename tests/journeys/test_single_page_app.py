@@ -4,13 +4,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, Request, WebSocket, WebSocketRoute, expect
+from playwright.async_api import WebSocketRoute, expect
 
 from gateway.compose import DEMO_KEY
 from gateway.identity.allowed_origins import LOCALHOST_PAGES
 from tests.support.browser import open_browser
+from tests.support.chat_page import LONG_ENOUGH_SECONDS, ChatPage
 from tests.support.dev_servers import running_vite, usual_proxy_configs
-from tests.support.emulator import Emulator, running_emulator
+from tests.support.emulator import running_emulator
 from tests.support.full_runs import long_except
 from tests.support.gateway import running_gateway
 from tests.support.single_page_app import copy_app, serving_files
@@ -23,93 +24,6 @@ SETTINGS = {"threadIds": [JOURNAL, "thread_demoQuarterlySales000001", "thread_de
 ASSISTANTS = ("Travel concierge", "Data analyst 📊", "Release writer", "Support desk")
 TRANSPORTS = ("websocket", "event-stream")
 every_client = pytest.mark.parametrize("client", long_except(("relay", "apollo", "urql"), ["relay"]))
-
-# The emulator's clock moves only here. An answer begins 1.4 seconds after its question, and takes a second.
-SOME_WORDS_SECONDS, MORE_WORDS_SECONDS, LONG_ENOUGH_SECONDS = 1.6, 0.3, 60.0
-
-# Reports each text that a message of an assistant ever shows.
-WATCH_TEXTS = """addEventListener("DOMContentLoaded", () => new MutationObserver(() => {
-    for (const message of document.querySelectorAll(".message.assistant"))
-        noteText(message.dataset.id, message.querySelector("p").textContent);
-}).observe(document, { childList: true, characterData: true, subtree: true }))"""
-
-
-class ChatPage:
-    """The app as a user operates it. Remembers each text that a message showed, and each subscription's transport."""
-
-    def __init__(self, page: Page, emulator: Emulator) -> None:
-        self.page, self.emulator = page, emulator
-        self.messages = page.locator(".message")
-        self.newest_text = self.messages.last.locator("p")
-        self.status = page.get_by_role("status")
-        self.shown_texts: dict[str, list[str]] = {}
-        self.transports: list[str] = []
-
-    async def watch(self) -> None:
-        await self.page.expose_function("noteText", self._on_text)
-        await self.page.add_init_script(WATCH_TEXTS)
-        self.page.on("websocket", self._on_web_socket)
-        self.page.on("request", self._on_request)
-
-    def _on_text(self, message_id: str, text: str) -> None:
-        self.shown_texts.setdefault(message_id, []).append(text)
-
-    def _on_web_socket(self, socket: WebSocket) -> None:
-        if socket.url.endswith("/graphql"):  # a development server's page has a socket of its own too
-            self.transports.append("websocket")
-
-    def _on_request(self, request: Request) -> None:
-        if request.headers.get("accept") == "text/event-stream":
-            self.transports.append("event-stream")
-
-    async def send(self, text: str) -> None:
-        await self.page.get_by_label("Message").fill(text)
-        await self.page.get_by_role("button", name="Send").click()
-        await expect(self.status).to_have_text("queued")
-
-    async def watch_answer_begin(self) -> str:
-        """Return the beginning of an answer after it has grown twice."""
-        self.emulator.clock.advance(SOME_WORDS_SECONDS)
-        await expect(self.newest_text).to_contain_text("Here is")
-        some = await self.newest_text.text_content() or ""
-        self.emulator.clock.advance(MORE_WORDS_SECONDS)
-        await expect(self.newest_text).not_to_have_text(some)
-        await expect(self.status).to_have_text("in progress")
-        return await self.newest_text.text_content() or ""
-
-    async def watch_run_end(self) -> str:
-        """Return the whole answer. No letter was shown twice: all that the page showed is a beginning of it."""
-        self.emulator.clock.advance(LONG_ENOUGH_SECONDS)
-        await expect(self.status).to_have_text("completed")
-        whole = await self.newest_text.text_content() or ""
-        shown = self.shown_texts[await self.messages.last.get_attribute("data-id") or ""]
-        assert [text for text in shown if not whole.startswith(text)] == []
-        return whole
-
-    async def ask(self, transport: str, question: str) -> str:
-        """Send a message over this transport. Returns the beginning of its answer."""
-        self.transports.clear()
-        await self.page.get_by_label("Subscriptions over").select_option(transport)
-        await self.page.get_by_label("Release writer").check()
-        await self.send(question)
-        return await self.watch_answer_begin()
-
-    async def reload_in_the_middle(self, begun: str) -> None:
-        """Reload the page while an answer has begun, and watch the answer to its end over the same transport."""
-        (transport,) = self.transports
-        await self.page.reload()
-        await expect(self.status).to_have_text("in progress")
-        await expect(self.newest_text).to_contain_text(begun)
-        whole = await self.watch_run_end()
-        assert whole.startswith(begun)
-        assert len(begun) < len(whole)
-        assert self.transports == [transport] * 2
-
-    async def expect_what_the_api_holds(self, thread_id: str) -> None:
-        """Hold that the newest messages of the page are those of the thread."""
-        page = await self.emulator.get(f"/threads/{thread_id}/messages?limit=4", key=DEMO_KEY)
-        stored = [message["content"][0]["text"]["value"] for message in reversed(page["data"])]
-        assert (await self.messages.locator("p").all_text_contents())[-4:] == stored
 
 
 @every_client

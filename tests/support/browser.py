@@ -53,6 +53,14 @@ class Browser:
         if parts.scheme not in {"data", "blob", "about"} and parts.hostname != "127.0.0.1":
             self.foreign_requests.append(url)
 
+    async def open_profile(self) -> "Browser":
+        """Open a page of another fresh profile of the same browser."""
+        chromium = self.page.context.browser
+        assert chromium is not None
+        other = Browser(await chromium.new_page(viewport=self.page.viewport_size))
+        other.watch()
+        return other
+
     async def save_screenshot(self, name: str) -> Path:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         path = SCREENSHOTS / f"{name}.png"

@@ -2,7 +2,7 @@ import { startTransition } from "react";
 import { gql } from "@apollo/client";
 import { useMutation, useSubscription, useSuspenseQuery } from "@apollo/client/react";
 import * as operations from "../common/operations.js";
-import { accepted } from "../common/results.js";
+import { accepted, existing } from "../common/results.js";
 import { messagesIn } from "../common/run_events.js";
 import { appendMessages } from "./client.js";
 
@@ -35,9 +35,10 @@ export function useConversation(threadId) {
     variables: { threadId },
     fetchPolicy: "network-only",
   });
-  const { edges, pageInfo } = data.thread.messages;
+  const thread = existing(data.thread, "conversation");
+  const { edges, pageInfo } = thread.messages;
   return {
-    thread: data.thread,
+    thread,
     messages: edges.map(({ node }) => node),
     hasEarlier: pageInfo.hasPreviousPage,
     loadEarlier: () => startTransition(() => void fetchMore({ variables: { before: pageInfo.startCursor } })),

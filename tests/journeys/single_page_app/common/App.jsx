@@ -67,7 +67,7 @@ function Page({ client, threadId }) {
         {threadId === null ? (
           <NewConversation {...{ client, openThread }} assistantId={chosenId} />
         ) : (
-          <Boundary key={threadId} notice="There is no such conversation.">
+          <Boundary key={threadId}>
             <Conversation {...{ client, threadId }} assistantId={chosenId} />
           </Boundary>
         )}

@@ -1,14 +1,20 @@
 import { Component } from "react";
 
-/** Shows a notice in the place of a part of the page that cannot be read. */
+/** Shows the reason in the place of a part of the page that cannot be shown. */
 export class Boundary extends Component {
-  state = { hasFailed: false };
+  state = { error: null };
 
-  static getDerivedStateFromError() {
-    return { hasFailed: true };
+  static getDerivedStateFromError(error) {
+    return { error };
   }
 
   render() {
-    return this.state.hasFailed ? <p role="alert">{this.props.notice}</p> : this.props.children;
+    const { error } = this.state;
+    if (!error) return this.props.children;
+    return (
+      <main>
+        <p role="alert">{error.message}</p>
+      </main>
+    );
   }
 }

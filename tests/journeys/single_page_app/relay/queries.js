@@ -1,4 +1,5 @@
 import { graphql, useLazyLoadQuery, usePaginationFragment } from "react-relay";
+import { existing } from "../common/results.js";
 
 const PAGE = 20;
 
@@ -27,10 +28,10 @@ export function useOverview(threadIds) {
 }
 
 export function useConversation(threadId) {
-  const { thread } = useLazyLoadQuery(
+  const data = useLazyLoadQuery(
     graphql`
       query queriesConversationQuery($threadId: ID!) {
-        thread(id: $threadId) @required(action: THROW) {
+        thread(id: $threadId) {
           id
           metadata
           activeRun {
@@ -43,7 +44,8 @@ export function useConversation(threadId) {
     { threadId },
     { fetchPolicy: "network-only" },
   );
-  const { data, hasPrevious, loadPrevious } = usePaginationFragment(
+  const thread = existing(data.thread, "conversation");
+  const { data: page, hasPrevious, loadPrevious } = usePaginationFragment(
     graphql`
       fragment queries_messages on Thread
       @refetchable(queryName: "queriesEarlierMessagesQuery")
@@ -67,8 +69,8 @@ export function useConversation(threadId) {
   );
   return {
     thread,
-    connectionId: data.messages.__id,
-    messages: data.messages.edges.map(({ node }) => node),
+    connectionId: page.messages.__id,
+    messages: page.messages.edges.map(({ node }) => node),
     hasEarlier: hasPrevious,
     loadEarlier: () => loadPrevious(PAGE),
   };

@@ -1,7 +1,7 @@
 import { useEffect, useState } from "react";
 import { gql, useClient, useMutation, useQuery } from "urql";
 import * as operations from "../common/operations.js";
-import { accepted } from "../common/results.js";
+import { accepted, existing } from "../common/results.js";
 
 const CONVERSATION = gql(`
   query Conversation($threadId: ID!, $before: String) {
@@ -29,10 +29,11 @@ export function useConversation(threadId) {
     variables: { threadId, before },
     requestPolicy: "cache-and-network",
   });
-  if (!data?.thread) throw error;
-  const { nodes, pageInfo } = data.thread.messages;
+  if (error) throw error;
+  const thread = existing(data.thread, "conversation");
+  const { nodes, pageInfo } = thread.messages;
   return {
-    thread: data.thread,
+    thread,
     messages: nodes,
     hasEarlier: pageInfo.hasPreviousPage,
     loadEarlier: () => setBefore(pageInfo.startCursor),
