@@ -112,7 +112,8 @@ def build_gateway_app(
         if principal.credential in {None, own_credential()}:
             return
         if refused.record_status(principal.digest, status):
-            hub.end_readers(principal.digest, _refused_error())
+            hub.drop_logs(principal.digest, _refused_error())
+            shared_cache.remove_caller(principal.digest)
 
     user_ports = _user_ports(settings, ownership, upstream_identity, shared_cache)
     ports = PortBinding(

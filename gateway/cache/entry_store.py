@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from cachetools import FIFOCache, LRUCache
+from cachetools import FIFOCache
 
 from gateway.cache import entry_codec
 from gateway.cache.cache_keys import CacheKey, to_cache_key
 from gateway.cache.entry import CacheEntry, may_be_stored
 from gateway.cache.page_index import IndexedPage, PageIndex, to_list_key
 from gateway.cache.policy import MAX_LIFETIME_SECONDS, Lifetime, Result, choose_lifetime
+from gateway.cache.scoped_lru import ScopedLRU
 from gateway.cache.tags import Tag, Tags, candidate_tags, dependencies
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey
@@ -98,7 +99,7 @@ class EntryStore:
     def __init__(self, max_bytes: int, now_seconds: Callable[[], float]) -> None:
         self._now_seconds = now_seconds
         # Each entry with its bytes.
-        self._entries: LRUCache[tuple[str, CacheKey], tuple[CacheEntry, int]] = LRUCache(max_bytes, itemgetter(1))
+        self._entries: ScopedLRU[CacheKey, tuple[CacheEntry, int]] = ScopedLRU(max_bytes, itemgetter(1))
         self.page_index = PageIndex()
         self.ended_runs = EndedRuns()
 
@@ -132,6 +133,10 @@ class EntryStore:
     def remove_entry(self, scope: str, cache_key: CacheKey) -> None:
         """Remove an entry, if there is one."""
         self._entries.pop((scope, cache_key), None)
+
+    def remove_scope(self, scope: str) -> list[CacheKey]:
+        """Remove all entries of a scope. Returns their cache keys."""
+        return self._entries.remove_scope(scope)
 
     def store_result(self, scope: str, lookup: CacheLookup, result: Result, read_number: int) -> StoredResult | None:
         """Store a result under the versions of its look-up. Returns its JSON, or None if it may not be stored."""

@@ -98,6 +98,12 @@ class RedisVersionStore:
         if commands:
             await self._link.send_commands(commands, self._link.new_deadline())
 
+    async def remove_values(self, scope: str, cache_keys: Collection[CacheKey]) -> None:
+        """Remove values, if Redis answers in time."""
+        commands: list[Command] = [("DEL", redis_key(scope, "v", cache_key)) for cache_key in cache_keys]
+        if commands:
+            await self._link.send_commands(commands, self._link.new_deadline())
+
     async def begin_write(self, scope: str, tags: Collection[Tag]) -> None:
         """Mark tags, within half the deadline; the other half is for `end_write`."""
         mark = _new_version(WRITE_MARK)

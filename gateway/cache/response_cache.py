@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import ReferenceType, ref
 
-from cachetools import LRUCache
-
 from gateway.cache.cache_keys import CacheKey, to_cache_key
 from gateway.cache.entry import CLOCK_SKEW_SECONDS, CacheEntry
 from gateway.cache.entry_store import EntryStore
+from gateway.cache.scoped_lru import ScopedLRU
 from gateway.cache.tags import Tag
 from gateway.cache.version_store import VersionStore
 from schema.contract.kinds import Key
@@ -111,7 +110,7 @@ class ResponseCache:
         self._memory = memory
         self._versions = versions
         self._now_seconds = now_seconds
-        self._responses: LRUCache[tuple[str, ResponseKey], CachedResponse] = LRUCache(
+        self._responses: ScopedLRU[ResponseKey, CachedResponse] = ScopedLRU(
             max_bytes, lambda response: response.size_bytes
         )
 
@@ -127,6 +126,10 @@ class ResponseCache:
     def get_response(self, caller: str, response_key: ResponseKey) -> CachedResponse | None:
         """Return the stored response, valid or not."""
         return self._responses.get((caller, response_key))
+
+    def remove_caller(self, caller: str) -> None:
+        """Remove all responses of a caller."""
+        self._responses.remove_scope(caller)
 
     async def find_response(self, caller: str, response_key: ResponseKey, deadline: float) -> CachedResponse | None:
         """Return the stored response if it is valid, else remove it; wait for Redis until `deadline`."""

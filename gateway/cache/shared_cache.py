@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from gateway.background_tasks import BackgroundTasks
 from gateway.cache.entry_store import EntryStore
 from gateway.cache.redis_link import RedisLink
 from gateway.cache.redis_store import RedisVersionStore
@@ -58,6 +59,7 @@ class SharedCache:
         response_bytes = options.memory_bytes // _RESPONSE_MEMORY_DIVISOR
         self.memory = EntryStore(options.memory_bytes - response_bytes, now_seconds)
         self.single_flight = SingleFlight()
+        self._removals = BackgroundTasks()
         self.store: VersionStore
         self._link: RedisLink | None = None
         self._redis_store: RedisVersionStore | None = None
@@ -84,13 +86,22 @@ class SharedCache:
         """Return the time, in the loop's time, until which a read that begins now waits for Redis."""
         return asyncio.get_running_loop().time() + self.options.redis_deadline_seconds
 
+    def remove_caller(self, caller: str) -> None:
+        """Remove what is kept for a caller: all in memory at once, and in Redis what this process knows to be there."""
+        self.responses.remove_caller(caller)
+        cache_keys = self.memory.remove_scope(caller)
+        if cache_keys and self.store.holds_values:
+            self._removals.start(self.store.remove_values(caller, cache_keys))
+
     async def wait_until_idle(self) -> None:
-        """Wait until no read is in flight and every result is stored."""
+        """Wait until no read is in flight, every result is stored, and every removal is done."""
         await self.single_flight.wait_until_idle()
+        await self._removals.wait()
 
     async def close(self) -> None:
         """Cancel the reads in flight, send pending invalidations to Redis, close its connections."""
         await self.single_flight.close()
+        await self._removals.wait()
         if self._redis_store is not None:
             await self._redis_store.close()
         if self._link is not None:

@@ -49,6 +49,9 @@ class VersionStore(Protocol):
     async def store_values(self, scope: str, values: Mapping[CacheKey, StoredValue]) -> None:
         """Store values for all processes."""
 
+    async def remove_values(self, scope: str, cache_keys: Collection[CacheKey]) -> None:
+        """Remove values, if the store can be reached."""
+
     async def begin_write(self, scope: str, tags: Collection[Tag]) -> None:
         """Mark tags as being written: until `end_write`, no value that depends on them is stored."""
 
@@ -78,6 +81,9 @@ class LocalVersionStore:
 
     async def store_values(self, scope: str, values: Mapping[CacheKey, StoredValue]) -> None:
         """Store nothing: the entry store already has the values."""
+
+    async def remove_values(self, scope: str, cache_keys: Collection[CacheKey]) -> None:
+        """Remove nothing: the entry store has the values."""
 
     async def begin_write(self, scope: str, tags: Collection[Tag]) -> None:
         """Do nothing: a process that dies loses its values too."""

@@ -32,7 +32,7 @@ from gateway.run_log.poll_timing import RateLimiter
 from gateway.run_log.poller import single_result
 from gateway.run_log.replay_buffer import EventReader
 from gateway.run_log.run_log_options import RunLogOptions, Sleep
-from gateway.run_log.store.event_log import EventLog, LogName
+from gateway.run_log.store.event_log import EventLog, LogName, LogUnavailableError
 from gateway.run_log.store.memory_log import MemoryLog
 from gateway.run_log.stream_recorder import StreamRecorder
 from schema.contract.errors import GatewayError
@@ -165,6 +165,15 @@ class RunLogHub:
             if session.mirror.name.scope == scope:
                 session.mirror.end_with_error(error)
 
+    def drop_logs(self, scope: str, error: GatewayError) -> None:
+        """End all readers of one principal with an error, and remove its logs.
+
+        On Redis, those that this process does not follow are not found; they stay until their time is over.
+        """
+        self.end_readers(scope, error)
+        names = [session.mirror.name for session in self._sessions if session.mirror.name.scope == scope]
+        self._closing_tasks.start(self._discard_logs(scope, names))
+
     def list_followed(self) -> list[LogName]:
         """List the logs that have readers in this process."""
         return [session.mirror.name for session in self._sessions if session.mirror.reader_count]
@@ -202,6 +211,12 @@ class RunLogHub:
         if self._current_sessions.get(session.mirror.name) is session:
             del self._current_sessions[session.mirror.name]
         return self._closing_tasks.start(session.close())
+
+    async def _discard_logs(self, scope: str, names: Sequence[LogName]) -> None:
+        try:
+            await self._services.log.discard_scope(scope, names)
+        except LogUnavailableError as error:
+            _logger.warning("The logs of a caller whose credential is refused could not be removed: %s", error)
 
     async def _before_append(self, mirror: LogMirror, changes: Sequence[Change]) -> None:
         if not any(isinstance(change, _INVALIDATING_CHANGES) for change in changes):

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from gateway.run_log.store.event_log import LeaseLostError, LogPosition, WriterLease
+from gateway.run_log.store.event_log import LeaseLostError, LogName, LogPosition, WriterLease
 from schema.contract.run_events import TextDeltaChange
 from tests.contracts.event_logs import (
     OTHER,
@@ -191,6 +191,17 @@ async def test_with_competing_writers_numbers_have_no_gap_and_no_entry_is_lost_o
     assert list(seen) == list(range(1, len(seen) + 1))
     assert sorted(seen.values()) == sorted(confirmed)
     assert not set(refused) & set(confirmed)
+
+
+async def test_the_logs_of_a_scope_are_discarded_and_no_others(logs: Logs) -> None:
+    foreign = LogName("another scope", RUN.key)
+    for name in (RUN, OTHER, foreign):
+        lease = await logs.here.acquire_lease(name)
+        assert lease is not None
+        await logs.here.append(name, lease, [text("a")])
+    await logs.there.discard_scope(RUN.scope, [RUN, OTHER])
+    slices = [await logs.here.read(name) for name in (RUN, OTHER, foreign)]
+    assert [len(each.entries) for each in slices] == [0, 0, 1]
 
 
 async def test_a_discarded_log_begins_again_under_another_epoch(logs: Logs) -> None:

@@ -89,8 +89,10 @@ async def test_a_key_that_the_upstream_refuses_reads_nothing_that_is_kept(redis_
             script.status = 200
             assert await read(ASSISTANT) == "kept"
             calls = len(upstream.requests)
-            assert await read(THREAD) == "kept"
-            assert len(upstream.requests) == calls
+            assert [await read(THREAD), await read(THREAD)] == ["kept", "kept"]
+            assert len(upstream.requests) == calls + 1  # what was kept before is gone
+            assert await read(THREAD, "bob") == "kept"
+            assert len(upstream.requests) == calls + 1
 
 
 async def test_no_stale_answer_is_given_to_a_refused_key(valkey: Valkey) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, TypeAlias
 
 from gateway.emulator.clock import ManualClock
@@ -113,6 +113,10 @@ class FrailLog:
         await self._reach()
         await self._inner.append(name, lease, drafts, ends=ends, serial=serial)
         await self._come_back()
+
+    async def discard_scope(self, scope: str, names: Collection[LogName]) -> None:
+        await self._reach()
+        await self._inner.discard_scope(scope, names)
 
     async def discard(self, name: LogName, epoch: str) -> None:
         await self._reach()

@@ -8,7 +8,7 @@ position that the log still holds.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -121,6 +121,9 @@ class EventLog(Protocol):
 
     async def discard(self, name: LogName, epoch: str) -> None:
         """Remove the entries and the lease of a log, if it has this epoch. The next entries begin another epoch."""
+
+    async def discard_scope(self, scope: str, names: Collection[LogName]) -> None:
+        """Remove the logs of a scope: these ones, and all others that the store can find."""
 
     async def renew_lease(self, name: LogName, lease: WriterLease) -> bool:
         """Extend the lease by `lease_seconds` from now. Returns False if it is no longer held."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -84,6 +84,7 @@ class MemoryLog:
         self._max_bytes = max_bytes
         self._retention_seconds = retention_seconds
         self._logs: OrderedDict[LogName, _Log] = OrderedDict()
+        self._names_by_scope: dict[str, set[LogName]] = {}
         self._listeners: Listeners[LogName] = Listeners()
         self._token = 0
         self._sweep_at = now() + retention_seconds
@@ -150,6 +151,11 @@ class MemoryLog:
             self._drop_log(name)
             self._listeners.notify(name)
 
+    async def discard_scope(self, scope: str, names: Collection[LogName]) -> None:  # noqa: ARG002 - it finds all
+        for name in list(self._names_by_scope.get(scope, ())):
+            self._drop_log(name)
+            self._listeners.notify(name)
+
     async def renew_lease(self, name: LogName, lease: WriterLease) -> bool:
         log = self._find_log(name)
         if log is None or not self._holds_lease(log, lease):
@@ -196,6 +202,7 @@ class MemoryLog:
         """Remove all logs and listeners."""
         self._listeners.close()
         self._logs.clear()
+        self._names_by_scope.clear()
         self.size_bytes = 0
 
     def _append_entries(self, log: _Log, entries: Sequence[LogEntry]) -> None:
@@ -226,6 +233,7 @@ class MemoryLog:
         log = self._find_log(name)
         if log is None:
             log = self._logs[name] = _Log(written_at=self._now())
+            self._names_by_scope.setdefault(name.scope, set()).add(name)
             self.size_bytes += log.size_bytes
         return log
 
@@ -237,6 +245,10 @@ class MemoryLog:
 
     def _drop_log(self, name: LogName) -> None:
         self.size_bytes -= self._logs.pop(name).size_bytes
+        names = self._names_by_scope[name.scope]
+        names.discard(name)
+        if not names:
+            del self._names_by_scope[name.scope]
 
     def _evict_logs(self) -> None:
         if self._now() >= self._sweep_at:

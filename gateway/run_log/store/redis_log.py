@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from gateway.config import DEFAULTS
@@ -115,6 +115,10 @@ class RedisLog:
     async def discard(self, name: LogName, epoch: str) -> None:
         names = redis_names_from_log(name)
         await self._connection.run_script(DISCARD_LOG, names.keys, (epoch, names.channel))
+
+    async def discard_scope(self, scope: str, names: Collection[LogName]) -> None:  # noqa: ARG002 - it lists no keys
+        for name in names:
+            await self._connection.execute_command("DEL", *redis_names_from_log(name).keys)
 
     async def renew_lease(self, name: LogName, lease: WriterLease) -> bool:
         arguments = (lease.token, self._lease_ms, self._retention_ms)

@@ -9,6 +9,7 @@ from gateway.run_log.hub import RunLogHub
 from gateway.run_log.partial_content import texts_from_message
 from gateway.run_log.replay_buffer import ReplayBufferLimits
 from gateway.run_log.run_log_options import RunLogOptions
+from gateway.run_log.store.event_log import LogName, LogUnavailableError
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.run_events import Provenance
@@ -331,6 +332,31 @@ async def test_a_refused_credential_ends_its_readers_and_reads_a_log_only_if_it_
     assert kinds(await take_all(after))[-1] == "completed"
     await after.aclose()
     await hub.close()
+
+
+async def test_the_logs_of_a_dropped_principal_are_gone_and_those_of_others_stay(world: World) -> None:
+    process, other = world.process(), "another scope"
+    for scope in (SCOPE, other):
+        await process.hub.record_stream(scope, ScriptedStream(simple_run("a")))
+    await settle()
+    names = [LogName(scope, RUN) for scope in (SCOPE, other)]
+    assert [len((await world.log.read(name)).entries) > 1 for name in names] == [True, True]
+    process.hub.drop_logs(SCOPE, GatewayError(ErrorCode.UNAUTHENTICATED, "refused"))
+    await settle()
+    assert [len((await world.log.read(name)).entries) > 1 for name in names] == [False, True]
+
+
+async def test_logs_that_cannot_be_dropped_are_logged(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: object) -> None:
+        raise LogUnavailableError("no answer")
+
+    monkeypatch.setattr(world.log, "discard_scope", fail)
+    world.process().hub.drop_logs(SCOPE, GatewayError(ErrorCode.UNAUTHENTICATED, "refused"))
+    await settle()
+    (record,) = caplog.records
+    assert record.getMessage().endswith("could not be removed: no answer")
 
 
 async def test_a_stopping_hub_starts_nothing(world: World) -> None:

@@ -13,7 +13,6 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.kinds import THREADS
 from schema.contract.wire import ThreadObject
 from schema.contract.writes import CREATE_THREAD
-from tests.support.full_runs import long_except
 from tests.support.scripted_upstream import (
     CLOSED,
     RESET,
@@ -46,7 +45,7 @@ STORMS = {
 }
 OPENS_BREAKER = {"500", "502", "503", "504", "reset", "closed"}
 LONG_PAUSE = response(429, Retry_After="30")
-EACH_NUMBER_OF_CALLERS = pytest.mark.parametrize("callers", long_except([1, 100], [100]))
+EACH_NUMBER_OF_CALLERS = pytest.mark.parametrize("callers", [1, 100])
 
 
 def bind_callers(client: UpstreamClient, callers: int) -> list[BoundThreadsApi]:
