@@ -87,7 +87,7 @@ class SharedCache:
         return asyncio.get_running_loop().time() + self.options.redis_deadline_seconds
 
     def remove_caller(self, caller: str) -> None:
-        """Remove what is kept for a caller: all in memory at once, and in Redis what this process knows to be there."""
+        """Remove the entries and responses of a caller from memory, and their values from Redis soon."""
         self.responses.remove_caller(caller)
         cache_keys = self.memory.remove_scope(caller)
         if cache_keys and self.store.holds_values:

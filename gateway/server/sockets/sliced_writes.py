@@ -11,7 +11,7 @@ SLICE_BYTES = 64 * 1024
 
 
 class SlicedWrites:
-    """What is written to one connection, in the order in which it was written.
+    """The bytes on their way to one client, in the order in which they were written.
 
     `on_wait` is called with True as soon as bytes wait, and with False when none wait any longer. The protocol of the
     connection hands on what the transport tells it, `on_full` and `on_empty`; its limit of waiting bytes must be 0.

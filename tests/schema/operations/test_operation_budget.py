@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 from graphql import GraphQLError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schema.engine.context import Context
 from schema.operations.call_prediction import predict_calls
@@ -12,10 +14,14 @@ from schema.operations.upper_bounds import UpperBounds, find_upper_bounds
 from schema.root import build_schema
 from tests.schema.builders import SCHEMA, conversation
 from tests.schema.operation_helpers import build_core_executor
+from tests.schema.random_operations import operations, random_threads_api
 from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.full_runs import examples
 
 TWO_CALLS = '{ thread(id: "thread_1") { metadata messages { nodes { text } } } }'
 FIVE = build_schema(max_upstream_calls=5)
+LIMITS = (1, 5, 30, 1_000)
+LIMITED = [build_schema(max_upstream_calls=most, max_objects=10 * most, max_depth=10_000) for most in LIMITS]
 
 
 async def run(api: FakeThreadsApi, document: str, *, schema: Any = FIVE, reports_cost: bool = False) -> Any:
@@ -48,6 +54,20 @@ async def test_a_mutation_above_the_limit_writes_nothing() -> None:
     writes = " ".join(f"w{number}: createThread(input: {{}}) {{ thread {{ id }} }}" for number in range(6))
     assert (await run(api, f"mutation {{ {writes} }}")).data is None
     assert api.calls == []
+
+
+@examples(200)
+@given(document=operations(), seed=st.integers(0, 30), limit=st.integers(0, len(LIMITS) - 1))
+async def test_a_random_operation_that_is_refused_made_no_call_and_any_other_no_more_than_allowed(
+    document: str, seed: int, limit: int
+) -> None:
+    api = random_threads_api(seed)
+    result = await run(api, document, schema=LIMITED[limit])
+    codes = {(error.extensions or {}).get("code") for error in result.errors or ()}
+    if "TOO_EXPENSIVE" in codes:
+        assert (api.calls, result.data, len(codes)) == ([], None, 1)
+    else:
+        assert api.key_count <= LIMITS[limit]
 
 
 LEVEL = "messages(last: %d) { nodes { thread { %s } } }"
