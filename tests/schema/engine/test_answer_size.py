@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schema.contract.keys import MessageKey, ThreadKey
 from schema.contract.run_events import SnapshotChange
-from schema.engine.answer_size import AnswerSize, AnswerTooLargeError, leaf_bytes
+from schema.engine.answer_size import AnswerSize, AnswerTooLargeError, leaf_bytes, object_bytes
 from schema.engine.context import Context
 from tests.schema.builders import SCHEMA, conversation
 from tests.schema.subscription_helpers import RUN, begin_subscription
@@ -139,3 +139,9 @@ JSON = st.recursive(
 def test_free_json_is_counted_about_as_long_as_it_is(value: Any) -> None:
     encoded = len(orjson.dumps(value))
     assert encoded / 8 - 4 <= leaf_bytes(value) <= 2 * encoded + 2
+
+
+def test_an_object_counts_its_names_its_punctuation_and_one_byte_for_each_value() -> None:
+    assert object_bytes({}) == len("{}")
+    assert object_bytes({"a": 1}) == len('{"a":1}')
+    assert object_bytes({"a": 1, "bc": 2}) == len('{"a":1,"bc":2}') - 1  # commas are not counted

@@ -44,6 +44,8 @@ def bound_objects(document: str) -> int:
         ("{ upstream { version } }", 0),
         ('{ thread(id: "x") { metadata } }', 1),
         ('{ thread(id: "x") { messages(first: 250) { nodes { id } } } }', 1 + 3),
+        ('{ thread(id: "x") { messages(first: 200) { nodes { id } } } }', 1 + 2),
+        ('{ thread(id: "x") { messages(first: 201) { nodes { id } } } }', 1 + 3),
         ('{ thread(id: "x") { messages(first: 2) { nodes { run { status } } edges { node { id } } } } }', 1 + 1 + 2),
         ('{ threadsByIds(ids: ["x", "y"]) { activeRun { status } } }', 2 * 2),
         ('{ ...A ...A } fragment A on Query { thread(id: "x") { id } }', 2),
