@@ -55,7 +55,7 @@ class TokenRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """What a token must be: its issuer, its audience, its algorithm, and the claims that describe a user."""
+    """The rules for tokens: issuer, audience, algorithms, and the claims that describe a user."""
 
     issuer: str
     audience: str
