@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from gateway.emulator.objects import CodeImage, CodeLogs, Failure, FileCitation, SearchResult, Step, TextPart
@@ -118,3 +120,15 @@ def test_a_tool_may_fail() -> None:
 
 def test_a_slower_pace_lengthens_every_delay() -> None:
     assert timeline_from(TEXT, pace=10)[-1].at - START == pytest.approx((timeline_from(TEXT)[-1].at - START) * 10)
+
+
+def test_a_message_that_is_cut_short_uses_half_of_its_tokens_and_a_failed_one_says_none() -> None:
+    def completion_tokens(action: WriteMessage) -> int | None:
+        (step,) = apply_events(a_progress(), timeline_from(action)).steps.values()
+        return None if step.usage is None else step.usage.completion_tokens
+
+    whole = completion_tokens(TEXT)
+    assert whole is not None
+    assert whole > 1
+    assert completion_tokens(replace(TEXT, incomplete_reason="max_tokens")) == whole // 2
+    assert completion_tokens(replace(TEXT, failure=FAILURE)) is None

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -65,3 +66,23 @@ async def test_a_waiter_gets_an_error_when_the_connection_closes() -> None:
     back_pressure.close()
     with pytest.raises(ConnectionError):
         await waiters
+
+
+async def test_the_buffer_is_checked_less_and_less_often_until_the_client_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    transport, loop = FakeTransport(), asyncio.get_running_loop()
+    checks: list[tuple[float, Callable[[], None]]] = []
+    monkeypatch.setattr(loop, "call_later", lambda seconds, check: checks.append((seconds, check)))
+
+    def check_with(buffered_bytes: int) -> float:
+        transport.buffered_bytes = buffered_bytes
+        checks[-1][1]()
+        return checks[-1][0]
+
+    transport.buffered_bytes = MAX_BUFFERED_BYTES + 100
+    back_pressure_over(transport).enqueue_after_drain(Member())
+    seconds = [check_with(MAX_BUFFERED_BYTES + 100) for _ in range(8)]
+    assert seconds == [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.32, 0.32]
+    assert check_with(MAX_BUFFERED_BYTES + 50) == 0.01
+    assert check_with(MAX_BUFFERED_BYTES + 50) == 0.02
