@@ -9,9 +9,10 @@ import pytest
 from tests.support.clocks import shared_clock
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.gateway import Gateway, running_command, running_gateway, url_in
+from tests.support.postgresql import postgresql
 from tests.support.valkey import _shared_cluster, _shared_valkey, valkey, valkey_cluster
 
-__all__ = ["_shared_cluster", "_shared_valkey", "shared_clock", "valkey", "valkey_cluster"]  # fixtures
+__all__ = ["_shared_cluster", "_shared_valkey", "postgresql", "shared_clock", "valkey", "valkey_cluster"]  # fixtures
 
 
 @pytest.fixture

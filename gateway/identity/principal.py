@@ -20,6 +20,24 @@ class UpstreamIdentity:
     dialect: str | None = None
     api_version: str | None = None
 
+    @property
+    def digest(self) -> str:
+        """The name of the upstream beside what is stored of it."""
+        return self.key.hex()
+
+    @property
+    def lasting(self) -> UpstreamIdentity:
+        """The upstream as its threads know it, which stay the same by another version or dialect of the API."""
+        return UpstreamIdentity(self.url.partition("?")[0].rstrip("/"), self.organization, self.project)
+
+    @property
+    def key(self) -> bytes:
+        """The key of all digests of identities at the upstream."""
+        key = hashlib.blake2b(digest_size=32, person=b"threads-upstream")
+        for part in astuple(self):
+            key.update(_length_prefixed(part))
+        return key.digest()
+
 
 class Owner(NamedTuple):
     """The one whom threads and files belong to: a subject of an issuer, in a tenant (empty without tenants)."""
@@ -89,10 +107,7 @@ def gateway_digest(upstream: UpstreamIdentity) -> str:
 
 
 def _digest(person: bytes, parts: Iterable[str | None], upstream: UpstreamIdentity) -> str:
-    key = hashlib.blake2b(digest_size=32, person=b"threads-upstream")
-    for part in astuple(upstream):
-        key.update(_length_prefixed(part))
-    digest = hashlib.blake2b(key=key.digest(), digest_size=32, person=person)
+    digest = hashlib.blake2b(key=upstream.key, digest_size=32, person=person)
     for part in parts:
         digest.update(_length_prefixed(part))
     return digest.hexdigest()
@@ -102,5 +117,5 @@ def _length_prefixed(part: str | None) -> bytes:
     """Prefix a part with its length, so that different lists of parts give different bytes. None differs from empty."""
     if part is None:
         return b"-"
-    data = part.encode("utf-8", "surrogateescape")
+    data = part.encode("utf-8", "surrogatepass")
     return b"%d:%b" % (len(data), data)

@@ -17,7 +17,6 @@ class ObjectKind(StrEnum):
     """A kind of upstream object that has an owner. The values are stored."""
 
     THREAD = "thread"
-    FILE = "file"
 
 
 class OwnedObject(NamedTuple):
@@ -95,8 +94,8 @@ class LedgerStore(Protocol):
     ) -> Adoption:
         """Give existing objects, by id, to owners. Changes the owner of none that has one, unless `reassign`."""
 
-    async def list_objects(self, owner: Owner, limit: int) -> Sequence[OwnedObject]:
-        """List objects of an owner, at most `limit`."""
+    async def list_objects(self, owner: Owner, limit: int, after: OwnedObject | None = None) -> Sequence[OwnedObject]:
+        """List objects of an owner, at most `limit`, in an order of the store's own, those after one of them."""
 
     async def count_objects(self, owner: Owner) -> int:
         """Count the objects of an owner."""

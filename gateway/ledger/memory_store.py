@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import islice
 
 from gateway.identity.principal import Owner
 from gateway.ledger.ledger_store import Adoption, ObjectKind, OwnedObject, StoredIntent
@@ -54,10 +53,10 @@ class MemoryStore:
         for object_id, owner in owners.items():
             adopted = OwnedObject(kind, object_id)
             present = self._owners.get(adopted)
-            if present == owner:
-                outcome += Adoption(already_theirs=1)
-            elif owner in self._forgotten:
+            if owner in self._forgotten:
                 outcome += Adoption(forgotten=1)
+            elif present == owner:
+                outcome += Adoption(already_theirs=1)
             elif present is not None and not reassign:
                 outcome += Adoption(anothers=1)
             else:
@@ -65,8 +64,9 @@ class MemoryStore:
                 outcome += Adoption(adopted=1, reassigned=int(present is not None))
         return outcome
 
-    async def list_objects(self, owner: Owner, limit: int) -> Sequence[OwnedObject]:
-        return list(islice((owned for owned, present in self._owners.items() if present == owner), limit))
+    async def list_objects(self, owner: Owner, limit: int, after: OwnedObject | None = None) -> Sequence[OwnedObject]:
+        theirs = sorted(owned for owned, present in self._owners.items() if present == owner)
+        return [owned for owned in theirs if after is None or owned > after][:limit]
 
     async def count_objects(self, owner: Owner) -> int:
         return sum(present == owner for present in self._owners.values())

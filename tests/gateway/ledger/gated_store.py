@@ -25,7 +25,7 @@ class GatedStore(MemoryStore):
 
     @property
     def thread_owners(self) -> dict[str, Owner]:
-        return {owned.object_id: owner for owned, owner in self._owners.items() if owned.kind is ObjectKind.THREAD}
+        return {owned.object_id: owner for owned, owner in self._owners.items()}
 
     @property
     def intents(self) -> list[StoredIntent]:
