@@ -2,53 +2,16 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from gateway.ledger.stored_ownership import StoredOwnership
-from schema.contract.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_global_id
 from tests.support.emulator import Emulator
-from tests.support.emulator_runs import LONG_SECONDS, RUN_EVENTS, RUN_STATUS, THREAD_EVENTS
-from tests.support.gateway import Gateway
-from tests.support.mutations import assistant, succeed
-from tests.support.signed_in import UserClient, running_ownership, signed_in_gateway
+from tests.support.emulator_runs import RUN_EVENTS, RUN_STATUS, THREAD_EVENTS
+from tests.support.gateway import Gateway, running_gateway
+from tests.support.signed_in import UNKNOWN, Ids, UserClient, create_conversation, running_ownership, signed_in_gateway
 from tests.support.subscription_clients import open_socket
-
-SUFFIX = "x" * 24
-
-
-@dataclass(frozen=True)
-class Ids:
-    """The ids of a thread and of the objects in it."""
-
-    thread: str
-    run: str
-    message: str
-    step: str
-
-    @property
-    def global_ids(self) -> dict[str, str]:
-        """The global IDs, by the names of the variables in `READS` and `MUTATIONS`."""
-        return {
-            "thread": to_global_id(ThreadKey(self.thread)),
-            "run": to_global_id(RunKey(self.thread, self.run)),
-            "message": to_global_id(MessageKey(self.thread, self.message)),
-            "step": to_global_id(RunStepKey(self.thread, self.run, self.step)),
-        }
-
-    def hide_in(self, answer: object) -> str:
-        """Return an answer as text, with a name in place of each of these ids."""
-        text = json.dumps(answer)
-        for name, global_id in self.global_ids.items():
-            text = text.replace(global_id, f"<global {name}>")
-        for name in ("thread", "run", "message", "step"):
-            text = text.replace(getattr(self, name), f"<{name}>")
-        return text
-
-
-UNKNOWN = Ids(f"thread_{SUFFIX}", f"run_{SUFFIX}", f"msg_{SUFFIX}", f"step_{SUFFIX}")
 
 FIELDS = """__typename id
     ... on Thread { metadata messages { nodes { text } } runs { nodes { status } } }
@@ -125,24 +88,6 @@ def root(gateway: Gateway) -> UserClient:
     return UserClient(gateway, "root")
 
 
-async def create_conversation(emulator: Emulator, user: UserClient) -> Ids:
-    """Let a user create a thread with a run that has ended."""
-    assistant_id = await assistant(emulator, tools=[{"type": "code_interpreter"}])
-    made = await succeed(
-        user,
-        "createThreadAndRun",
-        "run { upstreamId } thread { upstreamId }",
-        assistantId=assistant_id,
-        thread={"messages": [{"content": [{"text": f"A secret of {user.name}"}]}]},
-    )
-    thread_id, run_id = made["thread"]["upstreamId"], made["run"]["upstreamId"]
-    emulator.clock.advance(LONG_SECONDS)
-    (message,) = (await emulator.get(f"/threads/{thread_id}/messages?limit=1"))["data"]
-    (step, *_) = (await emulator.get(f"/threads/{thread_id}/runs/{run_id}/steps"))["data"]
-    emulator.counts.reset()
-    return Ids(thread_id, run_id, message["id"], step["id"])
-
-
 @pytest.fixture
 async def anns(emulator: Emulator, ann: UserClient) -> Ids:
     return await create_conversation(emulator, ann)
@@ -183,6 +128,22 @@ async def test_a_write_to_anothers_thread_answers_as_one_to_a_thread_that_never_
         assert anns.hide_in(theirs) == UNKNOWN.hide_in(nobodys), name
         (error,) = theirs["data"][name]["userErrors"]
         assert (error["code"], error["message"]) == ("NOT_FOUND", f"No thread found with id '{anns.thread}'."), name
+
+
+async def test_the_answer_is_the_one_that_the_upstream_gives_for_an_unknown_thread(
+    emulator: Emulator, bob: UserClient
+) -> None:
+    """A gateway that passes credentials on asks the upstream, which has a sentence for it."""
+    async with running_gateway(emulator.url, upstream_dialect="openai-v2", gateway_cost=True) as passing_on:
+        for document in (*READS.values(), *map(mutation, MUTATIONS)):
+            theirs = await ask(bob, document, UNKNOWN)
+            upstreams = await passing_on.execute(document, variables_of(document, UNKNOWN))
+            for error in upstreams.get("errors", ()):
+                error["extensions"].pop("upstreamRequestId")
+            assert [theirs.get(part) for part in ("data", "errors")] == [
+                upstreams.get(part) for part in ("data", "errors")
+            ], document
+    assert emulator.counts.total > 0
 
 
 async def test_a_subscription_to_anothers_thread_ends_as_one_to_a_thread_that_never_existed(

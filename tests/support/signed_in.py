@@ -1,7 +1,9 @@
 """A gateway for signed-in users, who are known by name alone, and its clients."""
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.identity.allowed_origins import AllowedOrigins
@@ -11,8 +13,11 @@ from gateway.ledger.ledger_link import LedgerLink
 from gateway.ledger.memory_store import MemoryStore
 from gateway.ledger.ownership import Ownership
 from gateway.ledger.stored_ownership import StoredOwnership
+from schema.contract.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_global_id
 from tests.support.emulator import KEY, Emulator
+from tests.support.emulator_runs import LONG_SECONDS
 from tests.support.gateway import Gateway, running_gateway
+from tests.support.mutations import assistant, succeed
 
 ISSUER = "https://issuer.test"
 ADMINS = ("root",)
@@ -88,3 +93,56 @@ async def signed_in_gateway(emulator: Emulator, ownership: Ownership, **settings
         emulator.url, authenticator=NamedUsers(upstream), ownership=ownership, **options
     ) as gateway:
         yield gateway
+
+
+SUFFIX = "x" * 24
+
+
+@dataclass(frozen=True)
+class Ids:
+    """The ids of a thread and of the objects in it."""
+
+    thread: str
+    run: str
+    message: str
+    step: str
+
+    @property
+    def global_ids(self) -> dict[str, str]:
+        """The global IDs, by the names of variables."""
+        return {
+            "thread": to_global_id(ThreadKey(self.thread)),
+            "run": to_global_id(RunKey(self.thread, self.run)),
+            "message": to_global_id(MessageKey(self.thread, self.message)),
+            "step": to_global_id(RunStepKey(self.thread, self.run, self.step)),
+        }
+
+    def hide_in(self, answer: object) -> str:
+        """Return an answer as text, with a name in place of each of these ids."""
+        text = json.dumps(answer)
+        for name, global_id in self.global_ids.items():
+            text = text.replace(global_id, f"<global {name}>")
+        for name in ("thread", "run", "message", "step"):
+            text = text.replace(getattr(self, name), f"<{name}>")
+        return text
+
+
+UNKNOWN = Ids(f"thread_{SUFFIX}", f"run_{SUFFIX}", f"msg_{SUFFIX}", f"step_{SUFFIX}")
+
+
+async def create_conversation(emulator: Emulator, user: UserClient) -> Ids:
+    """Let a user create a thread with a run that has ended."""
+    assistant_id = await assistant(emulator, tools=[{"type": "code_interpreter"}], instructions="Be brief.")
+    made = await succeed(
+        user,
+        "createThreadAndRun",
+        "run { upstreamId } thread { upstreamId }",
+        assistantId=assistant_id,
+        thread={"messages": [{"content": [{"text": f"A secret of {user.name}"}]}]},
+    )
+    thread_id, run_id = made["thread"]["upstreamId"], made["run"]["upstreamId"]
+    emulator.clock.advance(LONG_SECONDS)
+    (message,) = (await emulator.get(f"/threads/{thread_id}/messages?limit=1"))["data"]
+    (step, *_) = (await emulator.get(f"/threads/{thread_id}/runs/{run_id}/steps"))["data"]
+    emulator.counts.reset()
+    return Ids(thread_id, run_id, message["id"], step["id"])
