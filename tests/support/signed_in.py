@@ -40,6 +40,12 @@ class NamedUsers:
         self._upstream = upstream
         self.stranger = Principal.from_credential(None, upstream)
 
+    async def start(self) -> None:
+        """Do nothing: names need no keys."""
+
+    async def aclose(self) -> None:
+        """Do nothing: nothing was started."""
+
     async def authenticate(self, caller: Caller) -> Principal:
         return self._sign_in(caller.authorization)
 
