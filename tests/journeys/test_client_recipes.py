@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import io
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import pytest
 
 from schema.contract.keys import RunKey
 from tests.support.client_recipes import (
+    SHOWN_PAGE,
+    SHOWN_SERVICE,
     DroppingProxy,
     Program,
     run_program,
@@ -33,21 +36,23 @@ from tests.support.emulator_runs import (
 from tests.support.full_runs import long_except
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import assistant, succeed
+from tests.support.oidc_server import OidcServer, running_oidc_server
+from tests.support.signed_in import sign_in_options
 from tests.support.subscription_clients import SubscriptionReader, open_socket
 from tests.support.subscription_gateway import until
 
 pytestmark = pytest.mark.timeout(300)  # npm installs the packages of a client once
 
-GRAPHQL, GRAPHQL_WS = shown_packages("graphql", "graphql-ws")
+GRAPHQL, *SOCKET = shown_packages("graphql", "graphql-ws", "oidc-client-ts")
 PACKAGES = {
     "relay": (
         *shown_packages("babel-plugin-relay", "react", "react-relay", "relay-compiler", "relay-runtime"),
-        *(GRAPHQL, GRAPHQL_WS, "@babel/core@7.29.13", "react-test-renderer@19.3.1"),
+        *(GRAPHQL, *SOCKET, "@babel/core@7.29.13", "react-test-renderer@19.3.1"),
     ),
-    "apollo": (*shown_packages("@apollo/client", "rxjs"), GRAPHQL, GRAPHQL_WS),
+    "apollo": (*shown_packages("@apollo/client", "rxjs"), GRAPHQL, *SOCKET),
     "urql": (
         *shown_packages("@urql/core", "@urql/exchange-graphcache", "@urql/introspection"),
-        *(GRAPHQL, GRAPHQL_WS),
+        *(GRAPHQL, *SOCKET),
     ),
 }
 CODEGEN = (*shown_packages("@graphql-codegen/cli", "@graphql-codegen/client-preset"), GRAPHQL, "typescript@5.9.3")
@@ -57,15 +62,20 @@ PREPARATIONS = {
     "urql": ["write-introspection.js"],
     "append": [],
 }
-NODE_OPTIONS = ("--import", "./fast_retries.mjs", "--conditions", "development")  # the builds that warn
+# The second one picks the builds that warn.
+NODE_OPTIONS = ("--import", "./fast_retries.mjs", "--conditions", "development", "--import", "./sign_in.mjs")
+USER, (SERVICE, SERVICE_SECRET) = "alice", SHOWN_SERVICE
+SHORT_SECONDS = 4
 QUESTIONS = ["Is it cold?", "Is it warm?", "Is it wet?", "Is it dry?", "Is it windy?", "What is the weather?"]
 
 
 @dataclass
 class FollowedRun:
-    """A run on a thread with questions, a proxy before the gateway, and a reader whose connection is never dropped."""
+    """A run on a user's thread with questions, a proxy before the gateway, and a reader whose connection stays."""
 
     emulator: Emulator
+    provider: OidcServer
+    gateway_options: dict[str, Any]
     gateway: Gateway
     proxy: DroppingProxy
     run: StartedRun
@@ -99,24 +109,40 @@ class FollowedRun:
         return cursor
 
 
+@asynccontextmanager
+async def following_run(emulator: Emulator, owner: str, *, token_seconds: int = 300) -> AsyncIterator[FollowedRun]:
+    """Start a run for a user, and follow it. It is queued."""
+    assistant_id = await assistant(emulator)
+    async with running_oidc_server(token_seconds=token_seconds) as provider, sign_in_options(provider) as options:
+        provider.redirect_uris.add(SHOWN_PAGE)
+        provider.services[SERVICE] = SERVICE_SECRET
+        token = provider.issue_token(owner, exp=int(time.time()) + 3_600)
+        async with running_gateway(emulator.url, **options) as gateway, running_proxy(gateway.url) as proxy:
+            gateway.credential = f"Bearer {token}"
+            messages = [{"content": [{"text": text}]} for text in QUESTIONS]
+            made = await succeed(gateway, "createThread", "thread { upstreamId }", messages=messages)
+            thread_id = made["thread"]["upstreamId"]
+            made = await succeed(
+                gateway, "createRun", "run { upstreamId }", threadId=thread_id, assistantId=assistant_id
+            )
+            run = StartedRun(RunKey(thread_id, made["run"]["upstreamId"]))
+            async with open_socket(gateway, key=token) as socket:
+                witness = await socket.subscribe(RUN_EVENTS, run=run.id)
+                yield FollowedRun(emulator, provider, options, gateway, proxy, run, witness)
+
+
 @pytest.fixture
-async def followed(emulator: Emulator, gateway: Gateway) -> AsyncIterator[FollowedRun]:
-    """A run that is queued."""
-    messages = [{"role": "user", "content": text} for text in QUESTIONS]
-    thread = await emulator.post("/threads", {"messages": messages})
-    made = await succeed(
-        gateway, "createRun", "run { upstreamId }", threadId=thread["id"], assistantId=await assistant(emulator)
-    )
-    run = StartedRun(RunKey(thread["id"], made["run"]["upstreamId"]))
-    async with open_socket(gateway) as socket, running_proxy(gateway.url) as proxy:
-        yield FollowedRun(emulator, gateway, proxy, run, await socket.subscribe(RUN_EVENTS, run=run.id))
+async def followed(emulator: Emulator, request: pytest.FixtureRequest) -> AsyncIterator[FollowedRun]:
+    """A run of the user that the recipes sign in. A test's parameter is how long the tokens last."""
+    async with following_run(emulator, USER, token_seconds=getattr(request, "param", 300)) as followed:
+        yield followed
 
 
 @asynccontextmanager
 async def running_client(followed: FollowedRun, client: str, directory: Path) -> AsyncIterator[Program]:
     """Run the page's recipe for a client, and let its socket print what comes."""
-    packages = PACKAGES.get(client, (GRAPHQL, GRAPHQL_WS))
-    await asyncio.to_thread(write_recipes, directory, followed.proxy.url, packages)
+    packages = PACKAGES.get(client, (GRAPHQL, *SOCKET))
+    await asyncio.to_thread(write_recipes, directory, followed.proxy.url, packages, followed.provider.issuer)
     (directory / "socket.js").rename(directory / "recipe_socket.js")
     (directory / "printing_socket.mjs").rename(directory / "socket.js")
     (directory / "schema.graphql").write_bytes((await followed.gateway.get("/schema.graphql")).body)
@@ -193,7 +219,10 @@ async def test_a_cache_shows_pages_both_ways_and_each_letter_once_after_a_droppe
 async def test_a_cache_takes_a_snapshot_with_messages(client: str, followed: FollowedRun, tmp_path: Path) -> None:
     answer = await followed.end_answer()
     # Another gateway has no log of the run.
-    async with running_gateway(followed.emulator.url) as other, running_proxy(other.url) as proxy:
+    async with (
+        running_gateway(followed.emulator.url, **followed.gateway_options) as other,
+        running_proxy(other.url) as proxy,
+    ):
         followed.proxy = proxy
         async with running_client(followed, client, tmp_path) as program:
             await program.wait_until(lambda program: program.printed("event"))
@@ -245,6 +274,42 @@ async def test_appended_text_doubles_only_without_a_cursor_and_without_starting_
         await program.wait_for("complete")
 
 
+short_tokens = pytest.mark.parametrize("followed", [SHORT_SECONDS], indirect=True, ids=["short"])
+
+
+@short_tokens
+async def test_a_socket_goes_on_under_a_renewed_token(followed: FollowedRun, tmp_path: Path) -> None:
+    async with running_client(followed, "append", tmp_path) as program:
+        first_end = time.time() + SHORT_SECONDS
+        await program.wait_until(shows(await followed.begin_answer()))
+        await until(lambda: time.time() > first_end + 1)
+        answer = await followed.end_answer()
+        await program.wait_for("complete")
+    assert program.printed("connected") == [True]
+    assert program.printed("texts")[-1] == [answer]
+    assert cursors(program) == [event["cursor"] for event in followed.witness.events]
+    assert followed.provider.counts["/token"] > 1
+
+
+@short_tokens
+async def test_a_socket_comes_back_with_a_new_token_behind_the_last_event(
+    followed: FollowedRun, tmp_path: Path
+) -> None:
+    async with running_client(followed, "append", tmp_path) as program:
+        followed.provider.unavailable.add("/token")
+        await program.wait_until(shows(await followed.begin_answer()))
+        await program.wait_for("closed", 4403)
+        await program.wait_until(lambda program: len(program.printed("closed")) > 2)
+        assert program.printed("connected") == [True]  # not by a token that has ended
+        await followed.write_pieces(5)
+        followed.provider.unavailable.clear()
+        await program.wait_until(has_connected_again)
+        await followed.end_answer()
+        await program.wait_for("complete")
+        assert program.printed("warning") == []
+    assert cursors(program) == [event["cursor"] for event in followed.witness.events]
+
+
 async def test_graphql_codegen_writes_types_that_the_compiler_accepts(gateway: Gateway, tmp_path: Path) -> None:
     await asyncio.to_thread(write_recipes, tmp_path, gateway.url, CODEGEN)
     (tmp_path / "src").mkdir()
@@ -254,22 +319,54 @@ async def test_graphql_codegen_writes_types_that_the_compiler_accepts(gateway: G
     await run_program(tmp_path, "node_modules/typescript/bin/tsc", *options, "src/use_types.ts")
 
 
-async def test_python_follows_a_run_behind_the_last_event_after_a_dropped_connection(
-    followed: FollowedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_recipes(tmp_path, followed.proxy.url)
-    recipe = load_module(tmp_path / "follow.py")
+@asynccontextmanager
+async def printing_answer(
+    followed: FollowedRun, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[asyncio.Task[None], io.StringIO]]:
+    """Run the page's recipe for Python. Yields its task and what it prints."""
+    write_recipes(directory, followed.proxy.url, issuer=followed.provider.issuer)
+    recipe = load_module(directory / "follow.py")
     monkeypatch.setattr(recipe, "RETRY_SECONDS", 0.01)
     printed = io.StringIO()
     monkeypatch.setattr("sys.stdout", printed)
     task = asyncio.create_task(recipe.print_answer(followed.run.id))
-    begun = await followed.begin_answer()
-    await until(lambda: printed.getvalue() == begun)
-    followed.proxy.drop()
-    await followed.write_pieces(5)  # perhaps before it is back
-    answer = await followed.end_answer()
+    yield task, printed
     await task
-    assert printed.getvalue() == answer
+
+
+async def test_python_follows_a_run_behind_the_last_event_after_a_dropped_connection(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with following_run(emulator, SERVICE) as followed:
+        async with printing_answer(followed, tmp_path, monkeypatch) as (_, printed):
+            begun = await followed.begin_answer()
+            await until(lambda: printed.getvalue() == begun)
+            followed.proxy.drop()
+            await followed.write_pieces(5)  # perhaps before it is back
+            answer = await followed.end_answer()
+        assert printed.getvalue() == answer
+
+
+async def test_python_renews_its_token_and_comes_back_after_one_has_ended(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with following_run(emulator, SERVICE, token_seconds=SHORT_SECONDS) as followed:
+        async with printing_answer(followed, tmp_path, monkeypatch) as (_, printed):
+            begun = await followed.begin_answer()
+            await until(lambda: printed.getvalue() == begun)
+            first_end = time.time() + SHORT_SECONDS
+            await until(lambda: time.time() > first_end + 1)
+            written = await followed.write_pieces(5)
+            await until(lambda: printed.getvalue() == written)
+            assert followed.proxy.connections == 1
+            followed.provider.unavailable.add("/token")
+            fetches = followed.provider.counts["/token"]
+            await until(lambda: followed.provider.counts["/token"] > fetches + 3)  # the socket has ended
+            await followed.write_pieces(5)
+            followed.provider.unavailable.clear()
+            answer = await followed.end_answer()
+        assert printed.getvalue() == answer
+        assert followed.proxy.connections > 1
 
 
 def load_module(path: Path) -> Any:

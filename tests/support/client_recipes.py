@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.support.dev_servers import NODE
-from tests.support.emulator import KEY
 from tests.support.node import npm_install
 from tests.support.pages import PAGES
 
@@ -19,7 +18,9 @@ PAGE = PAGES["schema/README.md"]
 SCRIPTS = Path(__file__).parents[1] / "journeys" / "scripts_recipes"
 DEADLINE_SECONDS = 30.0
 SHOWN_ADDRESS = "127.0.0.1:8000"
-SHOWN_CREDENTIAL = "Bearer ..."
+SHOWN_ISSUER = "https://login.example.com"
+SHOWN_PAGE = "http://127.0.0.1:5173/"
+SHOWN_SERVICE = ("a-service", "...")
 
 
 def recipe_files() -> dict[str, str]:
@@ -44,14 +45,17 @@ def shown_version(package: str) -> str:
     return found[1]
 
 
-def write_recipes(directory: Path, url: str, packages: Sequence[str] = ()) -> None:
-    """Write the page's files for this gateway to a directory, with the packages that they import and the scripts."""
+def write_recipes(directory: Path, url: str, packages: Sequence[str] = (), issuer: str = SHOWN_ISSUER) -> None:
+    """Write the page's files to a directory, with the packages that they import and the scripts.
+
+    They call the gateway at `url` and sign in at `issuer`.
+    """
     if packages:
         (directory / "node_modules").symlink_to(npm_install(packages) / "node_modules")
     (directory / "package.json").write_text('{"private": true, "type": "module"}', encoding="utf-8")
     for name, text in recipe_files().items():
-        shown = text.replace(SHOWN_ADDRESS, urlsplit(url).netloc).replace(SHOWN_CREDENTIAL, f"Bearer {KEY}")
-        (directory / name).write_text(shown, encoding="utf-8")
+        written = text.replace(SHOWN_ADDRESS, urlsplit(url).netloc).replace(SHOWN_ISSUER, issuer)
+        (directory / name).write_text(written, encoding="utf-8")
     for script in SCRIPTS.iterdir():
         (directory / script.name).write_text(script.read_text(encoding="utf-8"), encoding="utf-8")
 
@@ -138,6 +142,7 @@ class DroppingProxy:
         self._target = urlsplit(target)
         self._writers: set[asyncio.StreamWriter] = set()
         self.url = ""
+        self.connections = 0
 
     def drop(self) -> None:
         """Abort all connections. New ones are passed on as before."""
@@ -146,6 +151,7 @@ class DroppingProxy:
 
     async def serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass the bytes of one connection in both directions until it ends."""
+        self.connections += 1
         upstream_reader, upstream_writer = await asyncio.open_connection(self._target.hostname, self._target.port)
         pair = {writer, upstream_writer}
         self._writers |= pair

@@ -25,6 +25,7 @@ class GraphQLClient:
 
     url: str
     session: aiohttp.ClientSession = field(repr=False)
+    credential: str = field(default=AUTHORIZATION, repr=False, kw_only=True)
 
     async def execute(
         self,
@@ -35,7 +36,7 @@ class GraphQLClient:
     ) -> dict[str, Any]:
         """Return the complete response of one operation: `data`, and `errors` if there are any."""
         body = {"query": query, "variables": variables, "operationName": operation_name}
-        reply = await self.post(body, headers={"Authorization": AUTHORIZATION, **(headers or {})})
+        reply = await self.post(body, headers={"Authorization": self.credential, **(headers or {})})
         assert isinstance(reply.json, dict), reply
         return reply.json
 

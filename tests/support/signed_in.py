@@ -1,4 +1,4 @@
-"""A gateway for signed-in users, who are known by name alone, and its clients."""
+"""Gateways for signed-in users: known by name alone, with clients for them, or by the tokens of a provider."""
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,6 +18,7 @@ from tests.support.emulator import KEY, Emulator
 from tests.support.emulator_runs import LONG_SECONDS
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import assistant, succeed
+from tests.support.oidc_server import OidcServer
 
 ISSUER = "https://issuer.test"
 ADMINS = ("root",)
@@ -152,3 +153,16 @@ async def create_conversation(emulator: Emulator, user: UserClient) -> Ids:
     (step, *_) = (await emulator.get(f"/threads/{thread_id}/runs/{run_id}/steps"))["data"]
     emulator.counts.reset()
     return Ids(thread_id, run_id, message["id"], step["id"])
+
+
+@asynccontextmanager
+async def sign_in_options(provider: OidcServer, *, own_key: str = KEY) -> AsyncIterator[dict[str, Any]]:
+    """Yield options of `running_gateway` for sign-in at a provider. Gateways that get the same ones share a ledger."""
+    async with running_ownership() as ownership:
+        yield {
+            "ownership": ownership,
+            "upstream_api_key": own_key,
+            "gateway_jwt_issuer": provider.issuer,
+            "gateway_jwt_audience": provider.audience,
+            "gateway_jwt_roles_claim": "realm_access.roles",
+        }

@@ -9,6 +9,7 @@ export const onLine = (callback) => createInterface({ input: process.stdin }).on
 
 export const { socket } = recipe;
 socket.on('connected', () => print('connected'));
+socket.on('closed', ({ code }) => print('closed', code));
 console.warn = console.error = (...words) => print('warning', words.map(String).join(' '));
 
 export function subscribe(payload, sink) {
