@@ -1,9 +1,7 @@
 """The protocol over a real socket: each close code and each limit, with nothing left behind."""
 
 import asyncio
-import base64
 import json
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -356,12 +354,3 @@ async def test_a_stop_closes_every_socket_so_that_its_client_reconnects(gateway:
         assert await uninitialised.wait_for_close() == (1012, "Service restart")
         assert await refused_upgrade(gateway) == (503, "1")
     await gateway.wait_until_idle()
-
-
-async def test_a_socket_closes_when_its_credential_expires_so_that_its_client_comes_again() -> None:
-    claims = base64.urlsafe_b64encode(b'{"exp": %.3f}' % (time.time() + 2)).decode().rstrip("=")
-    async with running_subscription_gateway() as gateway:
-        async with gateway.initialised({"Authorization": f"Bearer e30.{claims}.sig"}) as socket:
-            await socket.subscribe()
-            assert await socket.wait_for_close() == (4403, "Forbidden: the credential has expired")
-        await gateway.wait_until_idle()
