@@ -1,4 +1,4 @@
-"""The command line: `threads-gateway demo`, `serve`, `emulator` and `schema`.
+"""The command line: `threads-gateway demo`, `serve`, `emulator`, `schema` and `token`.
 
 Slow imports stand in the functions that need them, so that `--help` is fast.
 """
@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import ctypes
-import gc
 import signal
 import sqlite3
 import sys
@@ -18,22 +15,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import TYPE_CHECKING, NoReturn, cast
 
-from gateway import config, setting_docs
+from gateway import cli_sign_in, config, setting_docs
 from gateway.config import BadSettingsError, Settings, load_settings
+from gateway.process_memory import return_memory_until, tune_garbage_collector
 from gateway.settings.setting_types import ProfileSetting
 from gateway.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from gateway.ledger.ownership import Ownership
+
 EXIT_REFUSED = 2
 """Exit status of a command that refuses to start."""
-
-GC_THRESHOLDS = (10_000, 100, 50)
-"""Garbage collection: new objects, then younger collections, that trigger a collection of each generation.
-
-Nearly all new objects of a long response are alive, so a collection of 50,000 took up to 55 ms of the event loop.
-"""
 
 SWITCH_SECONDS = 0.001
 """How long the thread that reads long documents may keep the interpreter while the event loop waits for it.
@@ -42,14 +36,12 @@ The event loop waits so long after each of its system calls, and a request takes
 five times as long.
 """
 
-MEMORY_RETURN_SECONDS = 1.0
-"""How often free memory is given back. It takes 0.02 ms when there is none, and 50 ms for 150 MB."""
-
 COMMANDS = {
     "demo": "run the gateway over the bundled emulator with demo data: no key, no network",
     "serve": "run the gateway over the Threads API at UPSTREAM_URL",
     "emulator": "run the bundled emulator of the Threads API alone",
     "schema": "print the GraphQL schema in SDL",
+    "token": "print a token for trying sign-in out, as for demo --sign-in",
 }
 
 
@@ -66,12 +58,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _build_parser().parse_args(argv)
     try:
         _check_schema_package()
-        flags = {name: text for name, text in vars(arguments).items() if name != "command" and text is not None}
+        flags = {
+            name: text for name, text in vars(arguments).items() if name in Settings.model_fields and text is not None
+        }
         settings = load_settings(flags)
         configure_logging(settings.gateway_log_level)
         if arguments.command == "schema":
             return _print_schema()
-        return asyncio.run(_run(arguments.command, settings))
+        if arguments.command == "token":
+            _print(cli_sign_in.make_trial_token(arguments, settings))
+            return 0
+        return asyncio.run(_run(arguments, settings))
     except BadSettingsError as error:
         return _print_faults(error.faults)
     except CannotStartError as error:
@@ -117,6 +114,10 @@ def _build_parser() -> argparse.ArgumentParser:
             if command == "emulator" and name.startswith("emulator_"):
                 flags.insert(0, setting.flag.replace("--emulator-", "--"))
             command_parser.add_argument(*flags, dest=name, metavar="VALUE", help=help_text)
+        if command == "demo":
+            cli_sign_in.add_demo_arguments(command_parser)
+        elif command == "token":
+            cli_sign_in.add_token_arguments(command_parser)
     return parser
 
 
@@ -174,12 +175,12 @@ def _print_schema() -> int:
     return 0
 
 
-async def _run(command: str, settings: Settings) -> int:
+async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     stop = _stop_event_on_signals()
     async with AsyncExitStack() as stack:
-        if command == "demo":
-            await _start_demo(stack, settings)
-        elif command == "serve":
+        if arguments.command == "demo":
+            await _start_demo(stack, settings, arguments)
+        elif arguments.command == "serve":
             await _start_gateway(stack, settings)
         else:
             await _start_emulator(stack, settings)
@@ -190,38 +191,13 @@ async def _run(command: str, settings: Settings) -> int:
     return 0
 
 
-def tune_garbage_collector() -> None:
-    """Exclude present objects from garbage collection and collect less often.
-
-    Modules and the schema are loaded by the time a server listens, and they stay until the process ends. A big
-    response creates about 100,000 objects, hardly any of them in cycles. With Python's own thresholds, a fifth of the
-    time for such a response went into collections.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
-
-
-async def return_memory_until(stop: asyncio.Event) -> None:
-    """Let the C library, where it can, give free memory back to the system now and then, until the process stops.
-
-    By itself, glibc gives back only what is free above the last block in use. A process that had held 200 bodies of
-    1 MB stayed at 200 MB, nearly all of it free.
-    """
-    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    while not stop.is_set():
-        if give_back is not None:
-            give_back(0)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), MEMORY_RETURN_SECONDS)
-
-
-async def _start_demo(stack: AsyncExitStack, settings: Settings) -> None:
+async def _start_demo(stack: AsyncExitStack, settings: Settings, arguments: argparse.Namespace) -> None:
     from pydantic import SecretStr  # noqa: PLC0415 - see the module's docstring
 
     from gateway.compose import demo_key  # noqa: PLC0415 - see the module's docstring
     from gateway.identity.allowed_origins import LOCALHOST_PAGES  # noqa: PLC0415 - see the module's docstring
 
+    sign_in = cli_sign_in.trial_settings(arguments, settings)
     emulator_url = await stack.enter_async_context(_emulator(settings))
     profile = settings.gateway_profile if "gateway_profile" in settings.model_fields_set else "development"
     overrides = {
@@ -231,26 +207,44 @@ async def _start_demo(stack: AsyncExitStack, settings: Settings) -> None:
         "upstream_api_key": SecretStr(demo_key(settings)),
         "upstream_api_key_file": None,
         "upstream_anonymous": False,
+        **sign_in,
     }
     demo_settings = settings.model_copy(update=overrides)
-    gateway_url = await stack.enter_async_context(_gateway(demo_settings))
-    graphiql = ""
+    ownership = await _open_demo_ledger(stack, demo_settings)
+    gateway_url = await stack.enter_async_context(_gateway(demo_settings, ownership))
+    graphiql, authorization = "", ""
+    if sign_in:
+        authorization = f' -H "Authorization: Bearer $({cli_sign_in.token_command(arguments)})"'
     if demo_settings.is_on("gateway_graphiql"):
         graphiql = f"\n  GraphiQL   {gateway_url}/graphql (its tab Chat starts a run and follows it)"
     _print(f"""\
 Threads gateway, with demo data from the bundled emulator.
 {_describe_exposure(demo_settings)}
 {graphiql}
-  GraphQL    curl -s {gateway_url}/graphql -H 'Content-Type: application/json' \
+  GraphQL    curl -s {gateway_url}/graphql -H 'Content-Type: application/json'{authorization} \
 -d '{{"query": "{{ assistants(first: 3) {{ nodes {{ name model }} }} }}"}}'
   Emulator   {emulator_url}/ (its REST API: {emulator_url}/v1, key: {_shown_demo_key(settings)})
 
 Press Ctrl+C to stop.""")
 
 
+async def _open_demo_ledger(stack: AsyncExitStack, settings: Settings) -> Ownership | None:
+    """Open the ledger in which the demo's threads belong to `DEMO_SUBJECT`. None if nobody signs in."""
+    from gateway.emulator.demo.seed import DEMO_THREADS  # noqa: PLC0415 - see the module's docstring
+    from gateway.identity.principal import Owner  # noqa: PLC0415 - see the module's docstring
+    from gateway.ledger.demo_ledger import running_demo_ledger  # noqa: PLC0415 - see the module's docstring
+
+    if settings.gateway_jwt_issuer is None:
+        return None
+    owner = Owner(settings.gateway_jwt_issuer, cli_sign_in.DEMO_SUBJECT)
+    deadline_seconds = settings.gateway_ledger_deadline_seconds
+    return await stack.enter_async_context(running_demo_ledger(owner, DEMO_THREADS, deadline_seconds=deadline_seconds))
+
+
 async def _start_gateway(stack: AsyncExitStack, settings: Settings) -> None:
     if settings.upstream_url is None:
         raise BadSettingsError([config.describe_fault("upstream_url", None).replace("got None", "got none")])
+    config.check_sign_in(settings, needs_database=True)
     gateway_url = await stack.enter_async_context(_gateway(settings))
     graphiql = f"\n  GraphiQL   {gateway_url}/graphql" if settings.is_on("gateway_graphiql") else ""
     _print(f"""\
@@ -297,13 +291,13 @@ def _shown_demo_key(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def _gateway(settings: Settings) -> AsyncIterator[str]:
+async def _gateway(settings: Settings, ownership: Ownership | None = None) -> AsyncIterator[str]:
     from gateway.compose import DOCUMENT_FILES, build_gateway_app  # noqa: PLC0415 - see the module's docstring
     from gateway.identity.key_file import KeyFileError  # noqa: PLC0415 - see the module's docstring
     from gateway.server.documents.manifest import ManifestError  # noqa: PLC0415 - see the module's docstring
 
     try:
-        app = build_gateway_app(settings)
+        app = build_gateway_app(settings, ownership=ownership)
     except KeyFileError as error:
         raise CannotStartError(f"UPSTREAM_API_KEY_FILE: {error}") from None
     except ManifestError as error:

@@ -88,6 +88,10 @@ def build_gateway_app(
     )
     files = _document_files(settings, documents, schema)
     own_credential = _own_credential(settings)
+    upstream_identity = UpstreamIdentity(
+        options.base_url, options.organization, options.project, options.dialect_name, options.api_version
+    )
+    authenticator = authenticator or _authenticator(settings, upstream_identity, own_credential)
     client = UpstreamClient(options)
     refused = RefusedCredentials()
     shared_cache = SharedCache(_cache_options(settings), is_refused=refused.__contains__)
@@ -102,10 +106,6 @@ def build_gateway_app(
         run_log_options(settings),
         on_change=invalidate_moved,
         is_refused=refused.__contains__,
-    )
-
-    upstream_identity = UpstreamIdentity(
-        options.base_url, options.organization, options.project, options.dialect_name, options.api_version
     )
 
     def record_status(principal: Principal, status: int) -> None:
@@ -132,7 +132,7 @@ def build_gateway_app(
             limits=_request_limits(settings, counts.max_sockets),
             always_report_cost=settings.gateway_cost,
         ),
-        authenticator=authenticator or _authenticator(settings, upstream_identity, own_credential),
+        authenticator=authenticator,
         documents=documents,
         page=page,
     )
@@ -155,8 +155,8 @@ def build_gateway_app(
             stack.push_async_callback(hub.close)
             if user_ports is not None:
                 stack.push_async_callback(end_tasks, asyncio.create_task(user_ports.watch_owners(hub)))
-            stack.push_async_callback(endpoint.authenticator.aclose)
-            await endpoint.authenticator.start()
+            stack.push_async_callback(authenticator.aclose)
+            await authenticator.start()
             if files is not None:
                 stack.push_async_callback(files.aclose)
                 await files.start()

@@ -49,6 +49,13 @@ COMMAND_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "serve": (*GATEWAY_SETTINGS, *REDIS_SETTINGS, *UPSTREAM_SETTINGS),
     "emulator": (*EMULATOR_SETTINGS, "gateway_log_level", "gateway_shutdown_seconds"),
     "schema": (),
+    "token": (
+        "gateway_jwt_issuer",
+        "gateway_jwt_audience",
+        "gateway_jwt_tenant_claim",
+        "gateway_jwt_roles_claim",
+        "gateway_log_level",
+    ),
 }
 """The settings of each command. Those that are no secrets are its flags."""
 

@@ -107,9 +107,9 @@ def read_header(token: str, algorithms: frozenset[str]) -> TokenHeader:
     try:
         header = jwt.get_unverified_header(token)
     except exceptions.PyJWTError:
-        raise TokenRefusedError("it is no JSON Web Token") from None
+        raise TokenRefusedError("its header is malformed, or has extensions that are not known (crit)") from None
     if "crit" in header:
-        raise TokenRefusedError("it has critical extensions (crit), of which none is known")
+        raise TokenRefusedError("its header has extensions that are not known (crit)")
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in algorithms:
         raise TokenRefusedError("its algorithm is not among GATEWAY_JWT_ALGORITHMS")

@@ -40,7 +40,8 @@ class UpstreamSettings(SettingGroup):
         | None
     ) = Field(default=None, description="Value of `api-version` for an azure dialect, in place of its own default.")
     upstream_api_key: Secret | None = Field(
-        default=None, description="The gateway's own key, for callers on this machine that bring none."
+        default=None,
+        description="The gateway's own key, for signed-in users, and for callers on this machine that bring none.",
     )
     upstream_api_key_file: (
         Annotated[

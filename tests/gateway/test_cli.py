@@ -9,10 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from gateway import cli, config, setting_docs
-from gateway.cli import GC_THRESHOLDS, foreign_schema_package, main
+from gateway import cli, config, process_memory, setting_docs
+from gateway.cli import foreign_schema_package, main
 from gateway.config import COMMAND_SETTINGS, Settings
+from gateway.process_memory import GC_THRESHOLDS
 from schema.root import build_schema
+from tests.support.signing_keys import read_claims
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +135,94 @@ def test_every_bad_value_has_its_line(capsys: pytest.CaptureFixture[str], monkey
     ]
 
 
+SIGN_IN = {
+    "GATEWAY_JWT_ISSUER": "https://login.test",
+    "GATEWAY_JWT_AUDIENCE": "threads",
+    "UPSTREAM_API_KEY": "own",
+    "GATEWAY_DATABASE_URL": "sqlite:////tmp/ledger.db",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"GATEWAY_JWT_AUDIENCE": ""}, "GATEWAY_JWT_AUDIENCE: expected the audience of the tokens, since GATEWAY_JWT_"),
+        ({"UPSTREAM_API_KEY": ""}, "UPSTREAM_API_KEY or UPSTREAM_API_KEY_FILE: expected the gateway's own key, with"),
+        ({"UPSTREAM_ANONYMOUS": "true"}, "UPSTREAM_ANONYMOUS: expected false, since nobody calls without a token"),
+        (
+            {"GATEWAY_JWT_JWKS_URL": "https://login.test/keys", "GATEWAY_JWT_PUBLIC_KEY_FILE": "key.pem"},
+            "GATEWAY_JWT_JWKS_URL and GATEWAY_JWT_PUBLIC_KEY_FILE: expected one of them, got both",
+        ),
+        ({"GATEWAY_JWT_ISSUER": "login"}, "GATEWAY_JWT_ISSUER: expected an http(s) URL, whose discovery document"),
+        ({"GATEWAY_DATABASE_URL": ""}, "GATEWAY_DATABASE_URL: expected sqlite:////path/ledger.db or postgresql://"),
+        ({"GATEWAY_JWT_ALGORITHMS": "HS256"}, "GATEWAY_JWT_ALGORITHMS or --jwt-algorithms: expected signature algor"),
+        (
+            {"GATEWAY_JWT_PUBLIC_KEY_FILE": "/nowhere/key.pem"},
+            "GATEWAY_JWT_PUBLIC_KEY_FILE: expected a file that can be read, got '/nowhere/key.pem', No such file",
+        ),
+        (
+            {"GATEWAY_JWT_PUBLIC_KEY_FILE": __file__},
+            "GATEWAY_JWT_PUBLIC_KEY_FILE: expected a public key in PEM (-----BEGIN PUBLIC KEY-----), got something el",
+        ),
+    ],
+)
+def test_incomplete_sign_in_refuses_to_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], fault: str
+) -> None:
+    for name, value in {**SIGN_IN, **changes}.items():
+        monkeypatch.setenv(name, value)
+    (line,) = refused(capsys, "serve", "--port", "0", "--upstream-url", "http://127.0.0.1:1/v1")
+    assert line.startswith(fault)
+
+
+def test_settings_of_tokens_need_an_issuer(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_JWT_AUDIENCE", "threads")
+    lines = refused(
+        capsys, "serve", "--port", "0", "--upstream-url", "http://127.0.0.1:1/v1", "--jwt-roles-claim", "roles"
+    )
+    assert lines == [
+        f"GATEWAY_JWT_{name}: expected GATEWAY_JWT_ISSUER beside it, got none" for name in ("AUDIENCE", "ROLES_CLAIM")
+    ]
+
+
+def test_the_demo_takes_tokens_of_its_own_key_only_without_another_issuer(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GATEWAY_JWT_ISSUER", "https://login.test")
+    (line,) = refused(capsys, "demo", "--sign-in", "--sign-in-key", str(tmp_path / "key.pem"))
+    assert line == "--sign-in: expected nothing in GATEWAY_JWT_ISSUER, since it takes tokens of its own key"
+    monkeypatch.delenv("GATEWAY_JWT_ISSUER")
+    key = tmp_path / "bad.pem"
+    key.write_text("text")
+    (line,) = refused(capsys, "demo", "--sign-in", "--sign-in-key", str(key))
+    assert line.startswith("--sign-in-key: expected a key that only you can read (chmod 600)")
+
+
+def test_a_token_for_trying_out_is_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert main(["token", "--subject", "alice", "--role", "admin", "--role", "staff", "--tenant", "acme"]) == 0
+    claims = read_claims(capsys.readouterr().out.strip())
+    assert claims.pop("exp") - claims.pop("iat") == 3600
+    assert claims == {
+        "iss": "threads-gateway-trial",
+        "aud": "threads-gateway",
+        "sub": "alice",
+        "roles": ["admin", "staff"],
+        "tenant": "acme",
+    }
+    assert (tmp_path / "threads-gateway" / "trial-key.pem").stat().st_mode & 0o777 == 0o600
+    monkeypatch.setenv("GATEWAY_JWT_ISSUER", "https://login.test")
+    assert main(["token", "--subject", "bob", "--seconds", "5", "--jwt-audience", "other"]) == 0
+    claims = read_claims(capsys.readouterr().out.strip())
+    assert (claims["iss"], claims["aud"], claims["exp"] - claims["iat"]) == ("https://login.test", "other", 5)
+    (line,) = refused(capsys, "token", "--subject", "x" * 256)
+    assert line == "--subject and --tenant: expected a claim sub of at most 255 characters, got 256"
+    (line,) = refused(capsys, "token", "--subject", "x", "--seconds", "0")
+    assert "argument --seconds: expected an integer from 1 to" in line
+
+
 def test_serving_needs_an_upstream(capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = refused(capsys, "serve", "--port", "0")
     assert line == "UPSTREAM_URL or --upstream-url: expected an http(s) URL without credentials or fragment, got none"
@@ -198,7 +288,7 @@ def test_the_garbage_collector_skips_present_objects_and_runs_less_often() -> No
     """Runs in a process of its own, because the settings hold for a whole process."""
     before = gc.get_threshold()
     program = (
-        "import gc; from gateway.cli import tune_garbage_collector; tune_garbage_collector(); "
+        "import gc; from gateway.process_memory import tune_garbage_collector; tune_garbage_collector(); "
         "print(gc.get_threshold(), gc.get_freeze_count() > 1000, gc.isenabled())"
     )
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
@@ -215,6 +305,6 @@ async def test_free_memory_is_given_back_until_the_process_stops(monkeypatch: py
             stop.set()
 
     monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(malloc_trim=give_back))
-    monkeypatch.setattr(cli, "MEMORY_RETURN_SECONDS", 0)
-    await cli.return_memory_until(stop)
+    monkeypatch.setattr(process_memory, "MEMORY_RETURN_SECONDS", 0)
+    await process_memory.return_memory_until(stop)
     assert given_back == [0, 0, 0]

@@ -1,10 +1,12 @@
 """Tests the program as a user starts it, away from the source tree's directory."""
 
 import json
+import os
 import shlex
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,28 @@ def test_the_demo_prints_its_addresses_and_its_curl_line_works() -> None:
             f"{emulator}/v1/assistants", Authorization=f"Bearer {DEMO_KEY}", **{"OpenAI-Beta": "assistants=v2"}
         )
         assert assistants["data"]
+
+
+def test_a_token_signs_in_at_the_demo_and_its_curl_line_works(tmp_path: Path) -> None:
+    state = {"XDG_STATE_HOME": str(tmp_path)}
+    thread = {"query": '{ thread(id: "thread_demoQuarterlySales000001") { createdAt } }'}
+    ports = ("--port", "0", "--emulator-port", "0")
+    with running_command("demo", "--sign-in", *ports, XDG_STATE_HOME=str(tmp_path)) as (_, printed):
+        gateway = url_in(printed, "GraphiQL")
+        (line,) = [line for line in printed.splitlines() if "curl" in line]
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        command = ["sh", "-c", line[line.index("curl") :]]
+        done = subprocess.run(
+            command, env=clean_environment(PATH=path, **state), capture_output=True, text=True, check=True, timeout=30
+        )
+        assert len(json.loads(done.stdout)["data"]["assistants"]["nodes"]) == 3
+        seen = []
+        for subject in (["demo"], ["alice"], ["alice", "--role", "admin"]):
+            token = run("token", "--subject", *subject, **state).stdout.strip()
+            seen.append(fetch(f"{gateway}/graphql", thread, Authorization=f"Bearer {token}")["data"]["thread"])
+        assert [found is not None for found in seen] == [True, False, True]
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            fetch(f"{gateway}/graphql", thread)
 
 
 def test_the_emulator_keeps_its_data_in_a_file_and_the_gateway_serves_it(tmp_path: Path) -> None:

@@ -36,6 +36,12 @@ class SigningKey:
         text = get_default_algorithms()[self.algorithm].to_jwk(self.private_key.public_key())
         return {**json.loads(text), "kid": self.kid, "alg": self.algorithm, "use": "sig"}
 
+    def private_pem(self) -> bytes:
+        """Return the private key as the text of a PEM file."""
+        return self.private_key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+
     def public_pem(self) -> bytes:
         """Return the public key as the text of a PEM file."""
         return self.private_key.public_key().public_bytes(

@@ -36,6 +36,7 @@ __all__ = [
     "ASSISTANT_CONCIERGE",
     "ASSISTANT_SUPPORT",
     "ASSISTANT_WRITER",
+    "DEMO_THREADS",
     "FILE_CHART",
     "FILE_HANDBOOK",
     "FILE_REPORT",
@@ -55,6 +56,9 @@ __all__ = [
     "THREAD_TRIP",
     "seed_demo",
 ]
+
+DEMO_THREADS = (THREAD_TRIP, THREAD_SUPPORT, THREAD_REFUND, THREAD_ANALYSIS, THREAD_RELEASE, THREAD_JOURNAL)
+"""The ids of all threads of the demo."""
 
 _DAY_SECONDS = 86_400
 

@@ -2,7 +2,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 
 from gateway.identity.verification_keys import MAX_KEYS, BadKeysError, find_key, keys_from_jwks, read_public_key_file
 from tests.gateway.identity.tokens import signing_key
@@ -88,10 +87,11 @@ def test_a_file_holds_one_public_key(tmp_path: Path) -> None:
     assert key.algorithms == {"ES256"}
     with pytest.raises(BadKeysError, match=r"expected a key for one of RS256 \(GATEWAY_JWT_ALGORITHMS\), got one for"):
         read_public_key_file(path, frozenset({"RS256"}))
-    private = signing_key().private_key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    for content, expected in ((private, "got a private one"), (b"text", "a public key in PEM"), (b"", "in PEM")):
+    for content, expected in (
+        (signing_key().private_pem(), "got a private one"),
+        (b"text", "a public key in PEM"),
+        (b"", "in PEM"),
+    ):
         path.write_bytes(content)
         with pytest.raises(BadKeysError, match=expected):
             read_public_key_file(path, frozenset({"ES256"}))
