@@ -102,6 +102,7 @@ class LiveSocket:
         self._socket = socket
         self._readers: dict[str, SubscriptionReader] = {}
         self._ids = itertools.count(1)
+        self._pongs: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._closed: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
 
     async def subscribe(self, query: str, **variables: Any) -> SubscriptionReader:
@@ -115,6 +116,13 @@ class LiveSocket:
         await self._socket.send(id=reader.id, type="complete")
         self._readers.pop(reader.id).mark_ended()
 
+    async def send_ping(self, payload: dict[str, Any]) -> None:
+        await self._socket.send(type="ping", payload=payload)
+
+    async def wait_for_pong(self) -> dict[str, Any]:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await self._pongs.get()
+
     async def wait_for_close(self) -> int | None:
         """Wait until the gateway closes the socket. Returns the code, or None if the connection was just lost."""
         async with asyncio.timeout(DEADLINE_SECONDS):
@@ -124,6 +132,9 @@ class LiveSocket:
         """Pass messages to their readers until the socket is closed."""
         async for frame in self._socket.ws:
             message = json.loads(frame.data)
+            if message["type"] == "pong":
+                self._pongs.put_nowait(message)
+                continue
             reader = self._readers.get(message["id"])
             if reader is None:
                 continue  # of a subscription that the client has ended
