@@ -1,4 +1,4 @@
-"""Tests what users of one gateway share, what they never share, and whose a new thread is whatever happens."""
+"""Tests of the things that users of one gateway share and never share, and of the owner of each new thread."""
 
 import asyncio
 import json
