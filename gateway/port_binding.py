@@ -49,7 +49,7 @@ class PortBinding:
         open_port = partial(self._open_port, upstream)
         if principal.user is None:
             return open_port(principal.digest)
-        return self._expect_user_ports().bind(principal, upstream.cost, open_port)
+        return self._expect_user_ports().bind(principal, upstream, open_port)
 
     def bind_events(self, principal: Principal) -> RunEvents:
         """Make the port of the run events of one operation."""

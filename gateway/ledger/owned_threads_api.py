@@ -62,9 +62,12 @@ class OwnedThreadsApi:
         ownership: Ownership,
         permissions: Permissions,
         *,
+        upstream: ThreadsApi,
         responses: OperationResponses,
         open_port: OpenPort,
     ) -> None:
+        """Share the cost of `upstream`, the port below those that `open_port` opens."""
+        self._upstream = upstream
         self._principal = principal
         self._access = access
         self._ownership = ownership
@@ -75,11 +78,11 @@ class OwnedThreadsApi:
 
     @property
     def capabilities(self) -> Capabilities:
-        return self._port(self._access.own_scope).capabilities
+        return self._upstream.capabilities
 
     @property
     def cost(self) -> Cost:
-        return self._port(self._access.own_scope).cost
+        return self._upstream.cost
 
     async def find_response(self, response_key: ResponseKey) -> bytes | None:
         thread_scopes = self._responses.find_thread_scopes(response_key)

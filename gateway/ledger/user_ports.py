@@ -15,8 +15,7 @@ from gateway.ledger.owner_watch import OwnerWatch
 from gateway.ledger.ownership import Ownership
 from gateway.ledger.thread_access import OwnerScopes, ThreadAccess
 from gateway.run_log.hub import RunLogHub
-from schema.contract.cost import Cost
-from schema.contract.ports import RunEvents
+from schema.contract.ports import RunEvents, ThreadsApi
 
 
 class UserPorts:
@@ -41,12 +40,18 @@ class UserPorts:
         self._may_override_runs = may_override_runs
         self._sees_instructions = sees_instructions
 
-    def bind(self, principal: Principal, cost: Cost, open_port: OpenPort) -> OwnedThreadsApi:
-        """Make the port of one operation, whose calls are counted in `cost`."""
+    def bind(self, principal: Principal, upstream: ThreadsApi, open_port: OpenPort) -> OwnedThreadsApi:
+        """Make the port of one operation, over the ports of scopes that `open_port` opens over `upstream`."""
         access = self._open_access(principal)
-        responses = OperationResponses(self._shared_cache, principal.visibility, cost)
+        responses = OperationResponses(self._shared_cache, principal.visibility, upstream.cost)
         return OwnedThreadsApi(
-            principal, access, self._ownership, self._permissions(access), responses=responses, open_port=open_port
+            principal,
+            access,
+            self._ownership,
+            self._permissions(access),
+            upstream=upstream,
+            responses=responses,
+            open_port=open_port,
         )
 
     def bind_events(self, principal: Principal, open_events: Callable[[str], RunEvents]) -> OwnedRunEvents:

@@ -57,7 +57,7 @@ class Ports:
             self.opened.append(scope)
             return CachedThreadsApi(operation, self.shared, scope)
 
-        return self.users.bind(principal(name, UPSTREAM), operation.cost, open_port)
+        return self.users.bind(principal(name, UPSTREAM), operation, open_port)
 
 
 def look_ups_of(ownership: FakeOwnership) -> Sequence[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.identity.principal import Principal, UpstreamIdentity
+from gateway.identity.principal import Owner, Principal, UpstreamIdentity, User
 from gateway.server.http.graphql_request import GraphQLRequest
 from gateway.server.http.operation_runner import OperationRunner
 from gateway.server.live.fair_queue import QueueMember
@@ -162,6 +162,19 @@ async def test_each_principal_has_its_own_limit(world: World) -> None:
     await world.subscribe(FakeSink(), principal=BOB)
     subscribers[0].unsubscribe()
     await world.subscribe(FakeSink())
+
+
+async def test_a_user_who_is_an_admin_now_shares_no_rendering_with_before_and_counts_as_the_same(world: World) -> None:
+    upstream, owner = UpstreamIdentity("http://upstream.test"), Owner("https://issuer.test", "ann")
+    user, admin = (Principal.from_user(User(owner, is_admin), upstream) for is_admin in (False, True))
+    sinks = [FakeSink() for _ in range(3)]
+    for sink, principal in zip(sinks, (user, admin, user), strict=True):
+        await world.subscribe(sink, principal=principal)
+    assert sorted(group.member_count for group in world.fan_out.groups) == [1, 2]
+    for principal in (user, admin):
+        with pytest.raises(GatewayError) as refused:
+            await world.subscribe(FakeSink(), principal=principal)
+        assert refused.value.code is ErrorCode.TOO_MANY_OPERATIONS
 
 
 async def test_a_refused_subscription_does_not_count(world: World) -> None:
