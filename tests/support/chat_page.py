@@ -59,6 +59,7 @@ class ChatPage:
         self.status = page.get_by_role("status")
         self.shown_texts: dict[str, list[str]] = {}
         self.transports: list[str] = []
+        self.stream_variables: list[dict[str, Any]] = []
         self.sockets: list[SocketRecord] = []
         self.close_codes: list[int] = []
 
@@ -69,6 +70,11 @@ class ChatPage:
         await self.page.add_init_script(REPORT_CLOSES)
         self.page.on("websocket", self._on_web_socket)
         self.page.on("request", self._on_request)
+
+    def subscribed_variables(self) -> list[dict[str, Any]]:
+        """Return the variables of each subscription: those over WebSockets, then those over event streams."""
+        payloads = [payload for socket in self.sockets for payload in socket.sent_payloads("subscribe")]
+        return [payload["variables"] for payload in payloads] + self.stream_variables
 
     def _on_text(self, message_id: str, text: str) -> None:
         self.shown_texts.setdefault(message_id, []).append(text)
@@ -84,6 +90,7 @@ class ChatPage:
     def _on_request(self, request: Request) -> None:
         if request.headers.get("accept") == "text/event-stream":
             self.transports.append("event-stream")
+            self.stream_variables.append(json.loads(request.post_data or "{}")["variables"])
 
     async def send(self, text: str) -> None:
         await self.page.get_by_label("Message").fill(text)
