@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Raw, Struct
 
+from schema.contract.thread_records import ThreadRecord
 from schema.contract.wire import MessageObject, RunObject, RunStepObject
 
 
@@ -110,6 +111,22 @@ class LaggedChange(_Change, frozen=True, tag="lagged"):
     skipped: int
 
 
+class ThreadChange(_Change, frozen=True, tag="thread_changed"):
+    """A thread that is new in its viewer's list, or whose record changed. Without the record, it is read when shown.
+
+    It stands in the log of a viewer, not of a thread.
+    """
+
+    thread_id: str
+    record: ThreadRecord | None = None
+
+
+class ThreadRemovedChange(_Change, frozen=True, tag="thread_removed"):
+    """A thread that is gone from its viewer's list. It stands in the log of a viewer, not of a thread."""
+
+    thread_id: str
+
+
 Change: TypeAlias = (
     SnapshotChange
     | StatusChange
@@ -120,6 +137,8 @@ Change: TypeAlias = (
     | MessageFinishedChange
     | FaultChange
     | LaggedChange
+    | ThreadChange
+    | ThreadRemovedChange
 )
 
 

@@ -28,6 +28,7 @@ class StreamErrorCode(Enum):
     ACTIVE_RUN = enum_member("ACTIVE_RUN", "A run still holds the thread.")
     WRONG_STATE = enum_member("WRONG_STATE", "The run's present status does not allow it.")
     RATE_LIMITED = enum_member("RATE_LIMITED", "The upstream wants fewer calls.")
+    UNSUPPORTED = enum_member("UNSUPPORTED", "This gateway is not set up for it; the detail names the setting.")
     UNSUPPORTED_BY_UPSTREAM = enum_member(
         "UNSUPPORTED_BY_UPSTREAM", "This upstream, or this version of the API, cannot do it."
     )

@@ -16,8 +16,11 @@ from schema.contract.run_events import (
     StatusChange,
     StepChange,
     TextDeltaChange,
+    ThreadChange,
+    ThreadRemovedChange,
     ToolCallDeltaChange,
 )
+from schema.contract.thread_records import ThreadRecord, TokenUsage
 from tests.support.fake_run_events import run_event
 from tests.support.wire_samples import message, raws, run, run_step
 
@@ -31,6 +34,8 @@ SAMPLES: list[Change] = [
     MessageFinishedChange(message(content=[{"type": "text", "text": {"value": "Hello"}}])),
     FaultChange("TOKENS_LOST", "Some were lost."),
     LaggedChange(7),
+    ThreadChange("thread_1", ThreadRecord("thread_1", 1_000, 2_000, title="Tea", usage=TokenUsage(1, 2, 3, 0))),
+    ThreadRemovedChange("thread_1"),
 ]
 
 

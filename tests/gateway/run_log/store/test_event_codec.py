@@ -20,8 +20,11 @@ from schema.contract.run_events import (
     StatusChange,
     StepChange,
     TextDeltaChange,
+    ThreadChange,
+    ThreadRemovedChange,
     ToolCallDeltaChange,
 )
+from schema.contract.thread_records import ThreadRecord
 from tests.support.wire_samples import message, raw, raws, run, run_step
 
 WORDS = st.text(max_size=5)
@@ -42,6 +45,8 @@ CHANGES: st.SearchStrategy[Change] = st.one_of(
     st.builds(MessageFinishedChange, st.builds(message, WORDS, content=MAYBE)),
     st.builds(FaultChange, WORDS, WORDS, st.booleans()),
     st.builds(LaggedChange, SMALL),
+    st.builds(ThreadChange, WORDS, st.none() | st.builds(ThreadRecord, WORDS, SMALL, SMALL, MAYBE, st.booleans())),
+    st.builds(ThreadRemovedChange, WORDS),
 )
 DELTA = TextDeltaChange("msg_1", 0, "word")
 LARGE = TextDeltaChange("msg_1", 0, "x" * value_codec.MIN_COMPRESSED_BYTES)
@@ -83,6 +88,8 @@ def _one_of_each() -> list[Change]:
         MessageFinishedChange(message()),
         FaultChange("CODE", "Message."),
         LaggedChange(1),
+        ThreadChange("thread_1"),
+        ThreadRemovedChange("thread_1"),
     ]
 
 
