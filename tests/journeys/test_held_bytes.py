@@ -75,10 +75,10 @@ async def test_complete_requests_in_flight_are_bounded_in_sum_but_for_small_ones
     unfinished, opened, read = gateway.app[UNFINISHED_BYTES], asyncio.Event(), DocumentReader.read
     begun: list[str] = []
 
-    async def gated_read(reader: DocumentReader, text: str) -> ParsedDocument:
+    async def gated_read(reader: DocumentReader, text: str, caller: str) -> ParsedDocument:
         begun.append(text)
         await opened.wait()
-        return await read(reader, text)
+        return await read(reader, text, caller)
 
     monkeypatch.setattr(DocumentReader, "read", gated_read)
     small = {"query": "{ upstream { version } }"}
