@@ -294,18 +294,21 @@ def _shown_demo_key(settings: Settings) -> str:
 async def _gateway(settings: Settings, ownership: Ownership | None = None) -> AsyncIterator[str]:
     from gateway.compose import DOCUMENT_FILES, build_gateway_app  # noqa: PLC0415 - see the module's docstring
     from gateway.identity.key_file import KeyFileError  # noqa: PLC0415 - see the module's docstring
+    from gateway.ledger.ledger_store import CannotOpenError  # noqa: PLC0415 - see the module's docstring
     from gateway.server.documents.manifest import ManifestError  # noqa: PLC0415 - see the module's docstring
 
     try:
         app = build_gateway_app(settings, ownership=ownership)
+        if (files := app.get(DOCUMENT_FILES)) is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, files.request_reload)
+        async with _serve_part("gateway", settings, app) as url:
+            yield url
     except KeyFileError as error:
         raise CannotStartError(f"UPSTREAM_API_KEY_FILE: {error}") from None
     except ManifestError as error:
         raise CannotStartError(f"GATEWAY_DOCUMENTS: {error}") from None
-    if (files := app.get(DOCUMENT_FILES)) is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, files.request_reload)
-    async with _serve_part("gateway", settings, app) as url:
-        yield url
+    except CannotOpenError as error:
+        raise CannotStartError(f"GATEWAY_DATABASE_URL: the database cannot be used: {error}") from None
 
 
 @asynccontextmanager

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -25,7 +26,7 @@ from gateway.identity.key_file import KeyFile
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.identity.refused_credentials import RefusedCredentials
 from gateway.identity.sign_in import token_authenticator
-from gateway.ledger.ownership import Ownership
+from gateway.ledger.ownership import BorrowedLedger, Ledger, Ownership
 from gateway.ledger.user_ports import UserPorts
 from gateway.port_binding import PortBinding
 from gateway.run_log.hub import RunLogHub
@@ -48,6 +49,7 @@ from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.paging import PagingLimits
+from schema.contract.writes import DELETE_THREAD
 from schema.operations.gateway_schema import GatewaySchema
 from schema.root import build_schema
 
@@ -70,13 +72,14 @@ def build_gateway_app(
     """Build the gateway over the upstream that the settings name.
 
     Call it in a running event loop. The application opens and closes its own connections. Callers may bring their own
-    `authenticator`; if it signs users in, they bring the `ownership` of threads too.
+    `authenticator`, and their own `ownership` of threads in place of the one in the database of the settings.
 
     Raises:
         ValueError: The settings name no upstream.
         ManifestError: The trusted documents cannot be read.
         KeyFileError: The file with the gateway's own key cannot be used.
         BadSettingsError: The settings of sign-in are incomplete, or their key cannot be used.
+        CannotOpenError: The URL of the database cannot be used. The start of the application raises it too.
     """
     options = _upstream_options(settings)
     # Files are read before connections are made, so that a missing file fails first.
@@ -92,6 +95,11 @@ def build_gateway_app(
         options.base_url, options.organization, options.project, options.dialect_name, options.api_version
     )
     authenticator = authenticator or _authenticator(settings, upstream_identity, own_credential)
+
+    async def delete_thread(thread_id: str) -> None:
+        await client.bind(own_credential(), is_own_key=True).write(DELETE_THREAD, ThreadKey(thread_id), None)
+
+    ledger = _ledger(settings, ownership, upstream_identity, delete_thread)
     client = UpstreamClient(options)
     refused = RefusedCredentials()
     shared_cache = SharedCache(_cache_options(settings), is_refused=refused.__contains__)
@@ -115,7 +123,7 @@ def build_gateway_app(
             hub.drop_logs(principal.digest, _refused_error())
             shared_cache.remove_caller(principal.digest)
 
-    user_ports = _user_ports(settings, ownership, upstream_identity, shared_cache)
+    user_ports = _user_ports(settings, ledger.ownership, upstream_identity, shared_cache)
     ports = PortBinding(
         client,
         shared_cache,
@@ -137,7 +145,10 @@ def build_gateway_app(
         page=page,
     )
     probe = ReadinessProbe(
-        lambda: client.ping(own_credential()), is_stopping=lambda: endpoint.operation_tasks.is_draining
+        lambda: client.ping(own_credential()),
+        check_ledger=ledger.check,
+        needs_ledger=settings.gateway_jwt_issuer is not None,
+        is_stopping=lambda: endpoint.operation_tasks.is_draining,
     )
     app = create_app(
         endpoint,
@@ -149,6 +160,8 @@ def build_gateway_app(
 
     async def manage_connections(_: web.Application) -> AsyncIterator[None]:
         async with client, shared_cache, contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(ledger.aclose)
+            await ledger.open()
             stack.push_async_callback(event_log.close)
             if isinstance(event_log, RedisLog):
                 await event_log.connect()
@@ -201,6 +214,28 @@ def _own_credential(settings: Settings) -> Callable[[], str | None]:
     key = settings.upstream_api_key
     credential = f"Bearer {key.get_secret_value()}" if key else None
     return lambda: credential
+
+
+def _ledger(
+    settings: Settings,
+    ownership: Ownership | None,
+    upstream: UpstreamIdentity,
+    on_refused: Callable[[str], Coroutine[Any, Any, None]],
+) -> Ledger:
+    if ownership is not None or settings.gateway_database_url is None:
+        return BorrowedLedger(ownership)
+    # Only a gateway with a database takes the time and the memory for SQLAlchemy.
+    from gateway.ledger.database_ledger import DatabaseLedger  # noqa: PLC0415
+
+    url = settings.gateway_database_url.get_secret_value()
+    if settings.redis_url is not None and url.startswith("sqlite:"):
+        _logger.warning(
+            "GATEWAY_DATABASE_URL is a SQLite file beside REDIS_URL: gateways on other machines do not see it, and do "
+            "not know the owners of the threads that are created here; use PostgreSQL for more than one machine"
+        )
+    return DatabaseLedger(
+        url, upstream, deadline_seconds=settings.gateway_ledger_deadline_seconds, on_refused=on_refused
+    )
 
 
 def _user_ports(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]
@@ -41,7 +42,7 @@ class Database:
 
     reader: AsyncEngine
     writer: AsyncEngine
-    password: str | None
+    password: str | None = field(repr=False)
     operation_seconds: float
 
     @property
@@ -75,6 +76,8 @@ class Database:
     def describe_error(self, error: BaseException) -> str:
         """Describe an error in a line without the statement, its values, and the password."""
         cause: object = getattr(error, "orig", None) or error
+        if isinstance(cause, OSError) and cause.strerror:
+            return f"{cause.strerror}: {cause.filename}" if cause.filename else cause.strerror
         words = (str(cause).strip() or type(cause).__name__).splitlines()[0]
         return words.replace(self.password, "***") if self.password else words
 
@@ -189,11 +192,16 @@ def _connect_sqlite(file: SqliteFile, operation_seconds: float) -> Database:
     return Database(reader, writer, None, operation_seconds)
 
 
-def create_private_file(file: SqliteFile) -> None:
-    """Create the file of a new database, so that only this user can read it. SQLite's other files follow it.
+def prepare_file(file: SqliteFile) -> None:
+    """Create the file of a new database, so that only this user can read it, and check that it is a database.
+
+    SQLite's other files follow it.
 
     Raises:
         OSError: It cannot be created.
+        sqlite3.Error: It is no database, or cannot be read.
     """
     with suppress(FileExistsError):
         os.close(os.open(file.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    with closing(sqlite3.connect(file.path)) as connection:
+        connection.execute("PRAGMA schema_version")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 DRIVER_OPTIONS = frozenset(
     {
@@ -69,7 +69,8 @@ def parse_database_url(url: str) -> SqliteFile | PostgresqlServer:
             connect_timeout_seconds = _seconds(value)
         elif value not in _HARMLESS_VALUES.get(name, set()):
             raise DatabaseUrlError(_unknown_option(name, value))
-    dsn = urlunsplit(parts._replace(scheme="postgresql", query=urlencode(kept)))
+    # `urlunsplit` would drop the slashes of an empty host.
+    dsn = f"postgresql://{parts.netloc}{parts.path}" + (f"?{urlencode(kept, safe='/,')}" if kept else "")
     password = dict(kept).get("password") or (unquote(parts.password) if parts.password else None)
     return PostgresqlServer(dsn, password, connect_timeout_seconds)
 

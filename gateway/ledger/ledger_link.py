@@ -76,8 +76,9 @@ class LedgerLink:
         return result
 
     async def aclose(self) -> None:
-        """Refuse further calls, and end those that run."""
+        """Refuse further calls, and end those that run. They have as long as any, to end by themselves."""
         self._closed = True
+        await self._tasks.wait(self._deadline_seconds)
         await self._tasks.aclose()
 
     def _record_answer(self) -> None:

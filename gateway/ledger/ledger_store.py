@@ -63,6 +63,10 @@ class LedgerUnavailableError(Exception):
     """The ledger did not answer: it cannot be reached, is too slow, or is busy. The same call may succeed later."""
 
 
+class CannotOpenError(Exception):
+    """The database cannot be used. The message gives the reason in a line, without a password."""
+
+
 class LedgerStore(Protocol):
     """The durable rows of the ledger. Each method is one transaction, and may be repeated without harm.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import sqlite3
 
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.identity.principal import UpstreamIdentity
-from gateway.ledger.database import connect_database, create_private_file
+from gateway.ledger.database import connect_database, prepare_file
 from gateway.ledger.database_url import DatabaseUrlError, SqliteFile, parse_database_url
+from gateway.ledger.ledger_store import CannotOpenError
 from gateway.ledger.migrate import NewerDatabaseError, migrate_database
 from gateway.ledger.sql_store import SqlStore
 
@@ -21,36 +22,54 @@ PATIENT_SECONDS = 30.0
 """How long a command that a person waits for gives the database for one transaction."""
 
 
-class CannotOpenError(Exception):
-    """The database cannot be used. The message gives the reason in a line, without a password."""
+def make_store(url: str, upstream: UpstreamIdentity, *, operation_seconds: float) -> SqlStore:
+    """Make the store of an upstream over the database at a URL, whose tables are there when it is used.
+
+    Raises:
+        CannotOpenError: The URL has an option that cannot be honoured.
+    """
+    try:
+        return SqlStore(connect_database(url, operation_seconds=operation_seconds), upstream.lasting)
+    except DatabaseUrlError as error:
+        raise CannotOpenError(str(error)) from None
 
 
 async def open_store(url: str, upstream: UpstreamIdentity, *, operation_seconds: float = PATIENT_SECONDS) -> SqlStore:
-    """Open the ledger of an upstream in the database at a URL.
+    """Open the ledger of an upstream in the database at a URL, which is brought to this version before.
 
     Raises:
         CannotOpenError: The database cannot be used.
     """
-    try:
-        # Migrations may take longer than an operation.
-        await _migrate(url)
-        return SqlStore(connect_database(url, operation_seconds=operation_seconds), upstream.lasting)
-    except (DatabaseUrlError, NewerDatabaseError) as error:
-        raise CannotOpenError(str(error)) from None
+    store = make_store(url, upstream, operation_seconds=operation_seconds)
+    await migrate(url)
+    return store
 
 
-async def _migrate(url: str) -> None:
+async def migrate(url: str) -> None:
+    """Bring the database at a URL to the version of this program. It may take longer than any operation.
+
+    Raises:
+        CannotOpenError: The database cannot be used.
+    """
     database = connect_database(url, operation_seconds=OPEN_SECONDS)
     try:
         place = parse_database_url(url)
         if isinstance(place, SqliteFile):
-            create_private_file(place)
+            await asyncio.to_thread(prepare_file, place)
         async with asyncio.timeout(OPEN_SECONDS), database.writer.begin() as connection:
             await connection.run_sync(migrate_database)
+    except NewerDatabaseError as error:
+        raise CannotOpenError(str(error)) from None
     except TimeoutError:
         raise CannotOpenError("it does not answer") from None
-    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+    except (
+        SQLAlchemyError,
+        sqlite3.Error,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        OSError,
+        ValueError,
+    ) as error:
         raise CannotOpenError(database.describe_error(error)) from None
     finally:
-        with suppress(Exception):
-            await database.aclose()
+        await database.aclose()

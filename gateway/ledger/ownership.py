@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.identity.principal import Owner
@@ -45,3 +46,40 @@ class Ownership(Protocol):
 
     async def record_deleted(self, thread_id: str) -> None:
         """Record that a thread was deleted. Never raises: what cannot be stored now is tried again from memory."""
+
+
+class Ledger(Protocol):
+    """The ledger of a gateway: opened before the gateway serves, closed after its last operation."""
+
+    @property
+    def ownership(self) -> Ownership | None:
+        """The owners of threads. None without a ledger."""
+
+    async def open(self) -> None:
+        """Open the ledger.
+
+        Raises:
+            CannotOpenError: It cannot be used.
+        """
+
+    async def check(self) -> bool | None:
+        """Tell whether the ledger answers. None if there is none to ask."""
+
+    async def aclose(self) -> None:
+        """Close the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class BorrowedLedger:
+    """A ledger that somebody else opens and closes, or none."""
+
+    ownership: Ownership | None
+
+    async def open(self) -> None:
+        """Do nothing: it is open."""
+
+    async def check(self) -> None:
+        """Tell nothing."""
+
+    async def aclose(self) -> None:
+        """Do nothing: its owner closes it."""

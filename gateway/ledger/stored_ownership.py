@@ -74,6 +74,11 @@ class StoredOwnership:
         self._look_ups = BackgroundTasks(logs_errors=False)
         self._unsaved = UnsavedChanges(self._store_change, max_unsaved=max_unsaved, sleep=sleep)
 
+    @property
+    def unsaved_count(self) -> int:
+        """The number of threads with a change that the ledger does not have yet."""
+        return len(self._unsaved)
+
     async def find_owners(self, thread_ids: Collection[str]) -> Mapping[str, Owner]:
         owners: dict[str, Owner] = {}
         unknown: list[str] = []

@@ -14,6 +14,8 @@ from gateway.background_tasks import end_tasks
 from gateway.media_types import JSON
 from schema.contract.errors import GatewayError
 
+OK = "ok"
+
 HEALTH_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -26,12 +28,14 @@ class Readiness:
 
 
 class ReadinessProbe:
-    """Checks whether the upstream answers: one check at a time, whose outcome is cached briefly."""
+    """Checks whether upstream and ledger answer: one check at a time, whose outcome is cached briefly."""
 
     def __init__(
         self,
         check_upstream: Callable[[], Awaitable[GatewayError | None]],
         *,
+        check_ledger: Callable[[], Awaitable[bool | None]] | None = None,
+        needs_ledger: bool = False,
         is_stopping: Callable[[], bool] = lambda: False,
         deadline_seconds: float = 2.0,
         cache_seconds: float = 1.0,
@@ -40,9 +44,12 @@ class ReadinessProbe:
         """Configure the probe.
 
         `check_upstream` returns the error that keeps the upstream from being reached, or None. It may take
-        `deadline_seconds`.
+        `deadline_seconds`. `check_ledger` tells whether the ledger answers, or None if there is none; `needs_ledger`
+        says that the gateway cannot serve without.
         """
         self._check_upstream = check_upstream
+        self._check_ledger = check_ledger
+        self._needs_ledger = needs_ledger
         self._is_stopping = is_stopping
         self._deadline_seconds = deadline_seconds
         self._cache_seconds = cache_seconds
@@ -65,20 +72,34 @@ class ReadinessProbe:
         await end_tasks(self._check_in_flight)
 
     async def _run_check(self) -> Readiness:
+        upstream, ledger_answers = await asyncio.gather(self._describe_upstream(), self._find_ledger())
+        checks = {"upstream": upstream}
+        if ledger_answers is not None:
+            checks["ledger"] = OK if ledger_answers else "does not answer"
+        ready = upstream == OK and (ledger_answers is not False or not self._needs_ledger)
+        readiness = Readiness(ready, checks)
+        self._latest = (self._now(), readiness)
+        return readiness
+
+    async def _describe_upstream(self) -> str:
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 failure = await self._check_upstream()
         except TimeoutError:
-            readiness = _not_ready(f"no answer within {self._deadline_seconds:g} s")
+            return f"no answer within {self._deadline_seconds:g} s"
         except Exception as error:
-            readiness = _not_ready(f"failed: {type(error).__name__}")
-        else:
-            if failure is None:
-                readiness = Readiness(ready=True, checks={"upstream": "ok"})
-            else:
-                readiness = _not_ready(f"{failure.code}: {failure.message}")
-        self._latest = (self._now(), readiness)
-        return readiness
+            return f"failed: {type(error).__name__}"
+        return OK if failure is None else f"{failure.code}: {failure.message}"
+
+    async def _find_ledger(self) -> bool | None:
+        """Tell whether the ledger answers. None if there is none."""
+        if self._check_ledger is None:
+            return None
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                return await self._check_ledger()
+        except Exception:
+            return False
 
 
 def health_routes(probe: ReadinessProbe) -> list[web.RouteDef]:
@@ -97,7 +118,3 @@ def health_routes(probe: ReadinessProbe) -> list[web.RouteDef]:
 
 def _json_response(status: int, body: dict[str, object]) -> web.Response:
     return web.Response(body=orjson.dumps(body), status=status, content_type=JSON, headers=HEALTH_HEADERS)
-
-
-def _not_ready(reason: str) -> Readiness:
-    return Readiness(ready=False, checks={"upstream": reason})

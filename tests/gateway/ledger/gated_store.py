@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from gateway.identity.principal import Owner
 from gateway.ledger.ledger_store import LedgerUnavailableError, ObjectKind, StoredIntent
@@ -10,6 +10,9 @@ from gateway.ledger.memory_store import MemoryStore
 
 ALICE = Owner("https://login.example.com", "alice")
 BOB = Owner("https://login.example.com", "bob")
+
+PATIENT_SECONDS = 10.0
+"""A deadline that is long enough on a busy machine."""
 
 
 class GatedStore(MemoryStore):
@@ -66,3 +69,9 @@ class GatedStore(MemoryStore):
         await self.gate.wait()
         if self.error is not None:
             raise self.error
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENT_SECONDS):
+        while not condition():  # noqa: ASYNC110 - the condition is anything
+            await asyncio.sleep(0.001)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -11,9 +11,7 @@ from gateway.ledger.ledger_link import OPEN_SECONDS, LedgerLink
 from gateway.ledger.ledger_store import ObjectKind
 from gateway.ledger.stored_ownership import INTENT_SECONDS, KNOWN_SECONDS, SWEEP_SECONDS, StoredOwnership
 from schema.contract.errors import ErrorCode, GatewayError
-from tests.gateway.ledger.gated_store import ALICE, BOB, GatedStore
-
-PATIENT_SECONDS = 10.0
+from tests.gateway.ledger.gated_store import ALICE, BOB, PATIENT_SECONDS, GatedStore, until
 
 
 class Clock:
@@ -79,12 +77,6 @@ async def opened(
 async def ownership(store: GatedStore, clock: Clock) -> AsyncIterator[StoredOwnership]:
     async with opened(store, clock) as ownership:
         yield ownership
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENT_SECONDS):
-        while not condition():  # noqa: ASYNC110 - the condition is anything
-            await asyncio.sleep(0)
 
 
 async def create(ownership: StoredOwnership, thread_id: str) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -35,6 +36,38 @@ async def test_the_failed_check_is_named() -> None:
     readiness = await ReadinessProbe(upstream.check).check_readiness()
     assert not readiness.ready
     assert readiness.checks == {"upstream": "UPSTREAM_UNREACHABLE: Cannot connect."}
+
+
+@pytest.mark.parametrize("needs_ledger", [True, False])
+async def test_a_ledger_that_is_away_counts_where_it_is_needed(needs_ledger: bool) -> None:
+    async def answers_nothing() -> bool:
+        return False
+
+    probe = ReadinessProbe(Upstream().check, check_ledger=answers_nothing, needs_ledger=needs_ledger)
+    readiness = await probe.check_readiness()
+    assert readiness.ready is not needs_ledger
+    assert readiness.checks == {"upstream": "ok", "ledger": "does not answer"}
+
+
+@pytest.mark.parametrize(("answer", "checks"), [(True, {"upstream": "ok", "ledger": "ok"}), (None, {"upstream": "ok"})])
+async def test_a_ledger_that_answers_is_named(answer: bool | None, checks: dict[str, str]) -> None:
+    async def check() -> bool | None:
+        return answer
+
+    readiness = await ReadinessProbe(Upstream().check, check_ledger=check, needs_ledger=True).check_readiness()
+    assert (readiness.ready, readiness.checks) == (True, checks)
+
+
+async def test_a_check_of_the_ledger_that_fails_or_hangs_is_no_answer() -> None:
+    async def fail() -> bool:
+        raise ValueError("secret")
+
+    async def hang() -> bool:
+        return await asyncio.Event().wait()
+
+    for check in (fail, hang):
+        probe = ReadinessProbe(Upstream().check, check_ledger=check, needs_ledger=True, deadline_seconds=0.01)
+        assert (await probe.check_readiness()).checks == {"upstream": "ok", "ledger": "does not answer"}
 
 
 async def test_an_unexpected_exception_shows_only_its_type() -> None:
