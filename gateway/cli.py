@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 from gateway import cli_sign_in, config, setting_docs
 from gateway.config import BadSettingsError, Settings, load_settings
 from gateway.process_memory import return_memory_until, tune_garbage_collector
-from gateway.settings.setting_types import ProfileSetting
+from gateway.settings.setting_types import Profile, ProfileSetting
 from gateway.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             name: text for name, text in vars(arguments).items() if name in Settings.model_fields and text is not None
         }
         settings = load_settings(flags)
-        configure_logging(settings.gateway_log_level)
+        is_development = _profile(arguments.command, settings) == "development"
+        configure_logging(settings.gateway_log_level, settings.gateway_log_format, is_development=is_development)
         if arguments.command == "schema":
             return _print_schema()
         if arguments.command == "token":
@@ -191,6 +192,12 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _profile(command: str, settings: Settings) -> Profile:
+    """Return the profile of a command. Only `serve` is for production unless told otherwise."""
+    is_chosen = command == "serve" or "gateway_profile" in settings.model_fields_set
+    return settings.gateway_profile if is_chosen else "development"
+
+
 async def _start_demo(stack: AsyncExitStack, settings: Settings, arguments: argparse.Namespace) -> None:
     from pydantic import SecretStr  # noqa: PLC0415 - see the module's docstring
 
@@ -199,9 +206,8 @@ async def _start_demo(stack: AsyncExitStack, settings: Settings, arguments: argp
 
     sign_in = cli_sign_in.trial_settings(arguments, settings)
     emulator_url = await stack.enter_async_context(_emulator(settings))
-    profile = settings.gateway_profile if "gateway_profile" in settings.model_fields_set else "development"
     overrides = {
-        "gateway_profile": profile,
+        "gateway_profile": _profile("demo", settings),
         "gateway_allowed_origins": settings.gateway_allowed_origins or LOCALHOST_PAGES,
         "upstream_url": f"{emulator_url}/v1",
         "upstream_api_key": SecretStr(demo_key(settings)),

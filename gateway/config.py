@@ -47,7 +47,7 @@ COMMAND_SETTINGS: Mapping[str, tuple[str, ...]] = {
         *EMULATOR_SETTINGS,
     ),
     "serve": (*GATEWAY_SETTINGS, *REDIS_SETTINGS, *UPSTREAM_SETTINGS),
-    "emulator": (*EMULATOR_SETTINGS, "gateway_log_level", "gateway_shutdown_seconds"),
+    "emulator": (*EMULATOR_SETTINGS, "gateway_log_level", "gateway_log_format", "gateway_shutdown_seconds"),
     "schema": (),
     "token": (
         "gateway_jwt_issuer",

@@ -13,6 +13,7 @@ from gateway.settings.setting_types import (
     Flag,
     Host,
     LargeCount,
+    LogFormat,
     LogLevel,
     Port,
     Profile,
@@ -142,6 +143,11 @@ class GatewaySettings(SettingGroup):
     )
     gateway_log_level: Annotated[LogLevel, BeforeValidator(str.lower), expects("debug, info, warning or error")] = (
         Field(default="info", description="Least severe log line that is written to standard error.")
+    )
+
+    gateway_log_format: Annotated[LogFormat, BeforeValidator(str.lower), expects("auto, json or text")] = Field(
+        default="auto",
+        description="Form of log lines: `json`, `text`, or `auto`, which is text in a terminal or in development.",
     )
 
     gateway_cache: Flag = Field(default=True, description="Whether responses of the upstream are cached.")

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.settings.setting_checks import check_header_secret, check_header_word
 
+LogFormat: TypeAlias = Literal["auto", "json", "text"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 Profile: TypeAlias = Literal["development", "production"]
 ProfileSetting: TypeAlias = Literal[

@@ -10,7 +10,9 @@ import logging
 from collections.abc import Iterable
 from itertools import islice
 
+from gateway.telemetry.log_fields import CALLER_DIGITS
 from gateway.telemetry.operation_record import AuditedPrincipal, OperationRecord, current_record
+from gateway.telemetry.scrubbing import scrub, to_printable
 
 AUDIT_LOGGER = "gateway.audit"
 
@@ -21,9 +23,6 @@ MAX_AUDITED_IDS = 100
 """The most ids that one line lists."""
 
 MAX_REASON_LENGTH = 200
-
-CALLER_DIGITS = 12
-"""The digits of a caller's digest in a line."""
 
 _logger = logging.getLogger(AUDIT_LOGGER)
 
@@ -42,7 +41,7 @@ def audit_refused_access(
     """
     if not _logger.isEnabledFor(logging.WARNING):
         return
-    fields = describe_caller(principal) | {"reason": reason[:MAX_REASON_LENGTH]}
+    fields = describe_caller(principal) | {"reason": to_printable(scrub(reason))[:MAX_REASON_LENGTH]}
     if kind is not None:
         fields["object"] = kind
     if listed := list(islice(ids, MAX_AUDITED_IDS)):

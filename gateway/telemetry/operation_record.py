@@ -1,7 +1,8 @@
 """The record of one operation, from which its log line, its audit lines and its request id are taken.
 
 The record of the current operation is in a context variable, so that each line that is logged in its course has its
-request id. A task that outlives the operation still has the record in its context, but the record has ended by then.
+request id. A task that outlives the operation still has the record in its context, but then it is not current any more.
+A task that serves several operations, as a shared read does, has the record of the one that started it.
 """
 
 from __future__ import annotations
@@ -78,23 +79,29 @@ class OperationRecord:
     events: int = 0
     outcome: Outcome | None = None
     codes: tuple[str, ...] = ()
-    is_in_progress: bool = True
-    """Whether what happens now happens for this operation alone. False once it has ended, or its events flow."""
     is_executing: bool = False
-    """Whether a task executes the operation, which ends the record even if the caller leaves."""
+    """Whether a task executes the operation, which goes on if the caller of a mutation leaves."""
+    is_shared: bool = False
+    """Whether what happens from now on happens for other operations too: a subscription has started."""
+    has_left: bool = False
+    """Whether the code that took the operation from its client is through with it."""
     started: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.started = self.clock()
 
     def end(self, outcome: Outcome, codes: Iterable[str] = ()) -> bool:
-        """End the operation. Returns whether it had not ended before."""
-        self.is_in_progress = False
+        """Set how the operation ended. Returns whether it had not ended before."""
         if self.outcome is not None:
             return False
         self.outcome = outcome
         self.codes = tuple(sorted(set(codes)))
         return True
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what happens now happens for this operation alone."""
+        return not self.is_shared and (self.is_executing or not self.has_left)
 
     @property
     def duration_ms(self) -> float:
@@ -108,19 +115,15 @@ _CURRENT: ContextVar[OperationRecord | None] = ContextVar("current_operation", d
 def current_record() -> OperationRecord | None:
     """Return the record of the operation that this code runs for, or None if it runs for none, or for several."""
     record = _CURRENT.get()
-    return record if record is not None and record.is_in_progress else None
-
-
-def set_current_record(record: OperationRecord) -> None:
-    """Make a record the current one of this task, and of the tasks that it starts from now on."""
-    _CURRENT.set(record)
+    return record if record is not None and record.is_current else None
 
 
 @contextmanager
 def current_operation(record: OperationRecord) -> Iterator[None]:
-    """Make a record the current one, and bring back the former one at the end."""
+    """Make a record the current one of this code and of the tasks that it starts, until the end."""
     token = _CURRENT.set(record)
     try:
         yield
     finally:
+        record.has_left = True
         _CURRENT.reset(token)

@@ -3,19 +3,14 @@
 import re
 import string
 
+from gateway.telemetry.scrubbing import REMOVED, SECRETS
+
 MAX_MESSAGE_LENGTH = 500
-REMOVED = "[removed]"
 
 _MIN_SECRET_LENGTH = 4
 _LINE_BREAKS = re.compile(r"[\s\x1c-\x1f\x85\u2028\u2029]+")
 # Control and format characters, direction overrides, and halves of surrogate pairs, which cannot be encoded.
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
-_SECRETS = re.compile(
-    r"(?i:\b(?:bearer|basic)\s+)[\w.~+/=*-]{8,}"
-    r"|(?<![A-Za-z0-9])(?:sk|pk|rk|ek|sess)-[\w*.-]{6,}"
-    # The further parts are optional. If a beginning alone did not match, the scan would start again at each next one.
-    r"|(?<![A-Za-z0-9])eyJ[\w-]{8,}(?:\.[\w-]+){0,4}"
-)
 
 
 # The mask in the middle of "abcd****wxyz". The word around it is looked for from there, so that each text is read once.
@@ -35,7 +30,7 @@ def safe_text(text: str, credential: str | None = None, *, max_length: int = MAX
     secrets = _secrets_in(credential)
     for secret in secrets:
         line = line.replace(secret, REMOVED)
-    line = _SECRETS.sub(REMOVED, line)
+    line = SECRETS.sub(REMOVED, line)
     if secrets:
         line = _without_masked(line, secrets, max_length)
     return line if len(line) <= max_length else line[: max_length - 3] + "..."

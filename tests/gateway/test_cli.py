@@ -21,7 +21,7 @@ from tests.support.signing_keys import read_claims
 def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(cli, "configure_logging", lambda level: None)
+    monkeypatch.setattr(cli, "configure_logging", lambda *_, **__: None)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:

@@ -44,6 +44,7 @@ BAD_VALUES = {
     "gateway_max_answer_bytes": ("0", "a number of bytes from 1 to 1073741824"),
     "gateway_cost": ("maybe", "true or false"),
     "gateway_shutdown_seconds": ("nan", "a number of seconds from 0 to 3600"),
+    "gateway_log_format": ("xml", "auto, json or text"),
     "gateway_log_level": ("loud", "debug, info, warning or error"),
     "upstream_url": ("ftp://host", "an http(s) URL without credentials or fragment"),
     "upstream_api_version": (

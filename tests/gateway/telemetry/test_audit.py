@@ -1,3 +1,4 @@
+import contextvars
 import logging
 from typing import Any
 
@@ -11,7 +12,7 @@ from gateway.telemetry.audit import (
     audit_refused_access,
     audit_write,
 )
-from gateway.telemetry.operation_record import OperationRecord, Outcome, Transport, current_operation
+from gateway.telemetry.operation_record import OperationRecord, Transport, current_operation
 
 UPSTREAM = UpstreamIdentity("http://upstream.example/v1")
 ALICE = Principal.from_user(User(Owner("https://issuer.example", "alice", "acme")), UPSTREAM)
@@ -56,8 +57,8 @@ def test_a_refusal_has_bounds(caplog: pytest.LogCaptureFixture) -> None:
 def test_an_operation_that_has_ended_is_not_named(caplog: pytest.LogCaptureFixture) -> None:
     record = OperationRecord("req-1", Transport.HTTP)
     with current_operation(record):
-        record.end(Outcome.OK)
-        audit_refused_access(KEY_HOLDER, "another's thread")
+        left_behind = contextvars.copy_context()
+    left_behind.run(audit_refused_access, KEY_HOLDER, "another's thread")
     assert fields(caplog) == [{"caller": KEY_HOLDER.digest[:12], "reason": "another's thread"}]
 
 

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.upstream.safe_text import REMOVED, safe_text
+from gateway.telemetry.scrubbing import REMOVED
+from gateway.upstream.safe_text import safe_text
 
 KEY = "sk-proj-0123456789abcdefghij"
 
