@@ -44,6 +44,7 @@ from gateway.server.health import ReadinessProbe
 from gateway.server.http.operation_runner import OperationRunner
 from gateway.server.http.request_limits import RequestLimits, SubscriptionLimits
 from gateway.server.sockets.connection_limits import FittedCounts, fit_file_limit, read_file_limit
+from gateway.telemetry.audit import audit_refused_access
 from gateway.upstream.threads_api_client import UpstreamClient
 from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.errors import ErrorCode, GatewayError
@@ -120,6 +121,7 @@ def build_gateway_app(
         if principal.credential in {None, own_credential()}:
             return
         if refused.record_status(principal.digest, status):
+            audit_refused_access(principal, "the upstream refused the credential")
             hub.drop_logs(principal.digest, _refused_error())
             shared_cache.remove_caller(principal.digest)
 

@@ -11,6 +11,7 @@ from gateway.identity.principal import Principal
 from gateway.ledger.owned_threads_api import WatchStream
 from gateway.ledger.user_ports import UserPorts
 from gateway.run_log.hub import RunLogHub
+from gateway.telemetry.call_trace import CallTrace
 from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
 from schema.contract.ports import RunEvents, ThreadsApi
 from schema.contract.run_streams import RunStream
@@ -45,29 +46,34 @@ class PortBinding:
 
     def bind(self, principal: Principal) -> ThreadsApi:
         """Make the port of one operation."""
-        upstream = self._bind_upstream(principal)
+        upstream = self._bind_upstream(principal, CallTrace.from_current(principal))
         open_port = partial(self._open_port, upstream)
         if principal.user is None:
             return open_port(principal.digest)
         return self._expect_user_ports().bind(principal, upstream, open_port)
 
     def bind_events(self, principal: Principal) -> RunEvents:
-        """Make the port of the run events of one operation."""
+        """Make the port of the run events of one operation.
+
+        What follows a run for many subscriptions carries the request id of one that began to follow.
+        """
+        trace = CallTrace.from_current(principal)
 
         def open_events(scope: str) -> RunEvents:
-            return self._hub.bind(scope, lambda: self._bind_upstream(principal))
+            return self._hub.bind(scope, lambda: self._bind_upstream(principal, trace))
 
         if principal.user is None:
             return open_events(principal.digest)
         return self._expect_user_ports().bind_events(principal, open_events)
 
-    def _bind_upstream(self, principal: Principal) -> BoundThreadsApi:
+    def _bind_upstream(self, principal: Principal, trace: CallTrace) -> BoundThreadsApi:
         on_status = partial(self._on_status, principal)
         return self._client.bind(
             self._find_credential(principal),
             on_status=on_status,
             caller=principal.digest,
             is_own_key=principal.uses_own_key,
+            trace=trace,
         )
 
     def _open_port(

@@ -12,11 +12,13 @@ from gateway.identity.allowed_origins import AllowedOrigins
 from gateway.identity.credentials import (
     Caller,
     CredentialPolicy,
+    CredentialRefusedError,
     OwnKey,
     decide_credential,
     decide_socket_credential,
 )
 from gateway.identity.principal import Principal, UpstreamIdentity
+from gateway.telemetry.audit import audit_refused_access
 
 
 class Authenticator(Protocol):
@@ -56,6 +58,12 @@ class Authenticator(Protocol):
         Raises:
             CredentialRefusedError: The credential is refused, or belongs to somebody else.
         """
+
+
+def audit_refused_credential(refused: CredentialRefusedError, principal: Principal | None = None) -> None:
+    """Write the audit line of a refused credential. One that could not be judged is not refused."""
+    if refused.status < 500:
+        audit_refused_access(principal, refused.audit_reason)
 
 
 class CredentialAuthenticator:

@@ -91,7 +91,7 @@ class CredentialRefusedError(Exception):
 
     `reason` is short enough for a WebSocket's close frame. `is_final` says that the same caller can never be accepted,
     so that it need not try again; a token that has ended can be replaced. `challenge` is the `WWW-Authenticate` of the
-    response.
+    response. `audit_reason` is for the log alone; without it, `reason` is.
     """
 
     def __init__(
@@ -103,6 +103,7 @@ class CredentialRefusedError(Exception):
         is_final: bool = True,
         challenge: str | None = None,
         code: ErrorCode = ErrorCode.UNAUTHENTICATED,
+        audit_reason: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -110,6 +111,7 @@ class CredentialRefusedError(Exception):
         self.reason = reason
         self.is_final = is_final
         self.challenge = challenge
+        self.audit_reason = reason if audit_reason is None else audit_reason
 
 
 def decide_credential(caller: Caller, policy: CredentialPolicy) -> str | OwnKey | None:

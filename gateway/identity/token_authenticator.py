@@ -6,7 +6,6 @@ make a token that is accepted.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from gateway.identity.allowed_origins import AllowedOrigins
@@ -23,8 +22,6 @@ from gateway.identity.token_verification import (
 )
 from gateway.identity.verification_keys import VerificationKey
 from schema.contract.errors import ErrorCode, format_value
-
-_logger = logging.getLogger(__name__)
 
 REFUSAL = "Expected an Authorization header with a valid token, as 'Authorization: Bearer <token>'."
 UNAVAILABLE = "Tokens cannot be verified at the moment, because the keys of their issuer are not known; ask again."
@@ -97,8 +94,12 @@ class TokenAuthenticator:
 
 
 def _refused(refused: TokenRefusedError) -> CredentialRefusedError:
-    _logger.info("Refused a token: %s", refused)
     challenge = CHALLENGE if refused.is_missing else f'{CHALLENGE} error="invalid_token"'
     return CredentialRefusedError(
-        401, REFUSAL, "expected a valid token", is_final=not refused.is_replaceable, challenge=challenge
+        401,
+        REFUSAL,
+        "expected a valid token",
+        is_final=not refused.is_replaceable,
+        challenge=challenge,
+        audit_reason=f"a token was refused: {refused}",
     )

@@ -17,9 +17,11 @@ from gateway.server.http.graphql_response import error_response
 from gateway.server.http.held_bytes import UnfinishedBytes
 from gateway.server.http.operation_runner import OperationTasks
 from gateway.server.http.refusals import Refusal
+from gateway.server.http.request_reader import request_id_from
 from gateway.server.sockets.connection import SERVER_NAME
 from gateway.server.sockets.connection_limits import ConnectionLimits
 from gateway.server.sockets.listener import Listener
+from gateway.telemetry.request_ids import REQUEST_ID_HEADER
 
 _logger = logging.getLogger(__name__)
 
@@ -120,6 +122,8 @@ async def listening(
 
 async def _complete_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = SERVER_NAME
+    if ALLOWED_ORIGINS in request.app:
+        response.headers[REQUEST_ID_HEADER] = request_id_from(request)
     if (origins := request.app.get(ALLOWED_ORIGINS)) is not None:
         add_cors_headers(response.headers, request.headers.get("Origin"), origins)
     tasks = request.app.get(OPERATION_TASKS)
@@ -147,8 +151,8 @@ async def _preflight_middleware(
         return preflight_response(request, request.app[ALLOWED_ORIGINS])
     except Refusal as refused:
         # A browser does not show its page the response, so the log says too which setting changes it.
-        _logger.info("OPTIONS %s %d: %s", request.rel_url.raw_path, refused.status, refused.error.message)
-        return error_response(refused.status, refused.error)
+        _logger.info("a preflight request was refused: %s", refused.error.message)
+        return error_response(refused.status, refused.error, request_id=request_id_from(request))
 
 
 _exception_middleware = web.middleware(handle_exceptions)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import time
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeAlias
@@ -12,7 +11,7 @@ from aiohttp import web
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from gateway.identity.authenticator import Authenticator
+from gateway.identity.authenticator import Authenticator, audit_refused_credential
 from gateway.identity.credentials import CredentialRefusedError
 from gateway.identity.principal import Principal
 from gateway.media_types import (
@@ -26,7 +25,13 @@ from gateway.media_types import (
 from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.documents.trusted_documents import DocumentRefusedError
 from gateway.server.http.graphql_request import ParsedRequest
-from gateway.server.http.graphql_response import error_body, error_response, result_body, result_response
+from gateway.server.http.graphql_response import (
+    error_body,
+    error_response,
+    result_body,
+    result_response,
+    with_request_id,
+)
 from gateway.server.http.held_bytes import HeldRequest, UnfinishedBytes
 from gateway.server.http.operation_runner import OperationRunner, OperationStoppedError, OperationTasks
 from gateway.server.http.refusals import (
@@ -40,16 +45,17 @@ from gateway.server.http.refusals import (
 from gateway.server.http.request_reader import (
     caller_from_request,
     read_request,
+    request_id_from,
 )
 from gateway.server.live.event_streams import EventStreams, single_event_response
 from gateway.server.live.fan_out import FanOut
 from gateway.server.live.live_connections import LiveConnections
 from gateway.server.live.socket_operations import SocketServices
 from gateway.server.live.websocket import is_websocket_upgrade, serve_websocket
+from gateway.telemetry.operation_log import log_end
+from gateway.telemetry.operation_record import OperationRecord, Outcome, Transport, current_operation
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.public_errors import mask_error
-
-_logger = logging.getLogger(__name__)
 
 RenderPage: TypeAlias = Callable[[web.Request], web.Response]
 
@@ -112,8 +118,23 @@ class GraphQLEndpoint:
         self._runner.close()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Respond to a request of any method."""
-        started = time.perf_counter()
+        """Respond to a request of any method. Logs the operation, unless it ends in its own time."""
+        record = OperationRecord(request_id_from(request), Transport.HTTP)
+
+        async def respond(request: web.Request) -> web.StreamResponse:
+            return await self._handle(request, record)
+
+        with current_operation(record):
+            try:
+                response = await handle_exceptions(request, respond)
+            except asyncio.CancelledError:
+                if not record.is_executing:
+                    log_end(record, Outcome.CANCELLED)
+                raise
+            log_end(record, Outcome.ERRORS, [ErrorCode.INTERNAL])
+            return response
+
+    async def _handle(self, request: web.Request, record: OperationRecord) -> web.StreamResponse:
         accept = ",".join(request.headers.getall("Accept", [])) or None
         media_type = choose_response_type(accept, html=self._page is not None and request.method == "GET")
         response: web.StreamResponse
@@ -121,42 +142,47 @@ class GraphQLEndpoint:
             if request.method not in {"GET", "POST"}:
                 raise method_refusal(f"Expected GET or POST, got {request.method}.", "GET, POST")
             if is_websocket_upgrade(request):
-                response = await self._open_websocket(request)
+                record.transport = Transport.WEBSOCKET
+                response = await self._open_websocket(request, record)
             elif media_type is None:
                 expected = f"Expected Accept to allow {GRAPHQL_RESPONSE} or {JSON}"
                 raise input_refusal(406, f"{expected}, got {request.headers.get('Accept', '')[:80]!r}.")
             elif media_type == HTML and self._page is not None:
-                return self._page(request)
+                record.end(Outcome.OK)  # a page is no operation
+                response = self._page(request)
             else:
+                if media_type == EVENT_STREAM:
+                    record.transport = Transport.SSE
                 with HeldRequest(self.unfinished_bytes) as held:
-                    response = await self._respond(request, media_type, accept, held)
+                    response = await self._respond(request, media_type, accept, held, record)
         except DocumentRefusedError as refused_document:
-            response = _not_executed_response(refused_document, media_type or JSON)
+            response = _not_executed_response(refused_document, media_type or JSON, record)
         except Refusal as refused:
+            log_end(record, Outcome.REFUSED, [refused.error.code])
             error_type = GRAPHQL_RESPONSE if media_type == GRAPHQL_RESPONSE else JSON
-            response = error_response(refused.status, refused.error, error_type, dict(refused.headers))
-        _logger.info(
-            "%s /graphql %d in %.0f ms", request.method, response.status, 1000 * (time.perf_counter() - started)
-        )
+            headers = dict(refused.headers)
+            response = error_response(refused.status, refused.error, error_type, headers, request_id=record.request_id)
         return response
 
     async def handle_schema(self, request: web.Request) -> web.Response:  # noqa: ARG002 - a handler's signature
         """Respond with the schema as text, as `threads-gateway schema` prints it. Nobody needs a credential for it."""
         return web.Response(text=self._runner.schema_text, headers=SCHEMA_HEADERS)
 
-    async def _open_websocket(self, request: web.Request) -> web.StreamResponse:
+    async def _open_websocket(self, request: web.Request, record: OperationRecord) -> web.StreamResponse:
         if self.operation_tasks.is_stopping:
             raise stopping_refusal()
-        return await serve_websocket(request, self._sockets)
+        response = await serve_websocket(request, self._sockets)
+        record.end(Outcome.OK)  # each of its operations has a record of its own
+        return response
 
     async def _respond(
-        self, request: web.Request, media_type: str, accept: str | None, held: HeldRequest
+        self, request: web.Request, media_type: str, accept: str | None, held: HeldRequest, record: OperationRecord
     ) -> web.StreamResponse:
         if self.operation_tasks.is_stopping:
             raise stopping_refusal()
-        parsed, principal = await self._read(request, held)
+        parsed, principal = await self._read(request, held, record)
         if (ambiguity := parsed.ambiguity_error) is not None:
-            return _not_executed_response(ambiguity, media_type)
+            return _not_executed_response(ambiguity, media_type, record)
         if accepts_event_stream(accept) and parsed.is_subscription:
             return await self._streams.respond(request, parsed, principal)
         allowed = {OperationType.QUERY} if request.method == "GET" else {OperationType.QUERY, OperationType.MUTATION}
@@ -171,19 +197,24 @@ class GraphQLEndpoint:
         except OperationStoppedError as stopped:
             raise (interrupted_refusal() if stopped.started and parsed.is_mutation else stopping_refusal()) from None
         except GatewayError as unknown_operation:
-            return _not_executed_response(unknown_operation, media_type)
+            return _not_executed_response(unknown_operation, media_type, record)
         if media_type == EVENT_STREAM:
-            return single_event_response(result_body(result).body)
-        return result_response(result, media_type)
+            return single_event_response(with_request_id(result_body(result).body, record.request_id))
+        return result_response(result, media_type, record.request_id)
 
-    async def _read(self, request: web.Request, held: HeldRequest) -> tuple[ParsedRequest, Principal]:
+    async def _read(
+        self, request: web.Request, held: HeldRequest, record: OperationRecord
+    ) -> tuple[ParsedRequest, Principal]:
         """Read the operation and its principal. An operation that asks for the schema alone needs no credential."""
         try:
-            principal = await self._authenticate(request)
-        except Refusal as refused:
+            principal = await self.authenticator.authenticate(caller_from_request(request))
+        except CredentialRefusedError as refused:
             if refused.status == 401 and (parsed := await self._read_introspection(request, held)) is not None:
                 return parsed, self.authenticator.stranger
-            raise
+            audit_refused_credential(refused)
+            challenge = (("WWW-Authenticate", refused.challenge),) if refused.challenge is not None else ()
+            raise Refusal(refused.status, refused.error, challenge) from None
+        record.principal = principal
         graphql_request = await read_request(request, self._runner.limits, held, self._documents)
         return await self._runner.parse_request(graphql_request, principal), principal
 
@@ -198,13 +229,6 @@ class GraphQLEndpoint:
         if not graphql_request.may_introspect or len(graphql_request.query) > MAX_INTROSPECTION_BYTES:
             return None
         return await self._runner.parse_introspection(graphql_request)
-
-    async def _authenticate(self, request: web.Request) -> Principal:
-        try:
-            return await self.authenticator.authenticate(caller_from_request(request))
-        except CredentialRefusedError as refused:
-            challenge = (("WWW-Authenticate", refused.challenge),) if refused.challenge is not None else ()
-            raise Refusal(refused.status, refused.error, challenge) from None
 
 
 async def handle_exceptions(
@@ -221,14 +245,16 @@ async def handle_exceptions(
             raise
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         code = ErrorCode.NOT_FOUND if error.status == 404 else ErrorCode.BAD_USER_INPUT
-        return error_response(error.status, GatewayError(code, f"{error.reason}."), headers=headers)
+        reason = GatewayError(code, f"{error.reason}.")
+        return error_response(error.status, reason, headers=headers, request_id=request_id_from(request))
     except Exception as error:
-        return error_response(500, mask_error(error, "answering a request"))
+        return error_response(500, mask_error(error, "answering a request"), request_id=request_id_from(request))
 
 
-def _not_executed_response(error: GatewayError, media_type: str) -> web.Response:
+def _not_executed_response(error: GatewayError, media_type: str, record: OperationRecord) -> web.Response:
     """Respond to a request whose operation cannot be chosen, in the form that its media type has for request errors."""
+    log_end(record, Outcome.REFUSED, [error.code])
     if media_type == EVENT_STREAM:
-        return single_event_response({"errors": [error_body(error)]})
+        return single_event_response(with_request_id({"errors": [error_body(error)]}, record.request_id))
     status = REFUSED_DOCUMENT_STATUSES.get(error.code, 400 if media_type == GRAPHQL_RESPONSE else 200)
-    return error_response(status, error, media_type)
+    return error_response(status, error, media_type, request_id=record.request_id)

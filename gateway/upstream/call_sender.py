@@ -10,6 +10,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.media_types import JSON
+from gateway.telemetry.request_ids import REQUEST_ID_HEADER
 from gateway.upstream.connection_pool import SendState, UpstreamPool
 from gateway.upstream.reply_outcome import UpstreamReply, outcome_from_reply
 from gateway.upstream.reply_readers import ReplyReader
@@ -42,6 +43,7 @@ class CallSender:
 
     `on_status` gets the status of each response, before its body is read. With `is_own_key`, the credential is the
     gateway's own: its refusal by the upstream is logged as an error, and no caller learns more of it.
+    Each call carries `request_id`, if there is one.
     """
 
     def __init__(
@@ -51,12 +53,15 @@ class CallSender:
         on_status: Callable[[int], None] = lambda _: None,
         *,
         is_own_key: bool = False,
+        request_id: str | None = None,
     ) -> None:
         self.pool = pool
         self.credential = credential
         self.is_own_key = is_own_key
         self.on_status = on_status
         self.headers = pool.headers_for(credential)
+        if request_id is not None:
+            self.headers[REQUEST_ID_HEADER] = request_id
         self.headers_with_body = CIMultiDict({**self.headers, "Content-Type": JSON})
 
     def prepare_call(self, operation: RestOperation[KeyT, ValueT], key: KeyT) -> UpstreamCall[KeyT, ValueT]:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from gateway.telemetry.call_trace import CallTrace
 from gateway.upstream.body_rendering import render_body
 from gateway.upstream.call_admission import CallerAdmission
 from gateway.upstream.call_sender import CallSender, UpstreamCall
@@ -41,6 +42,7 @@ class UpstreamClient(UpstreamPool):
         *,
         caller: str | None = None,
         is_own_key: bool = False,
+        trace: CallTrace | None = None,
     ) -> "BoundThreadsApi":
         """Create the port of one principal for one GraphQL operation.
 
@@ -48,15 +50,19 @@ class UpstreamClient(UpstreamPool):
         receives the streams of the runs that are started. Without it, no streams are requested. `on_status` gets the
         status of each response. `caller` names the one whose share of connections, retries and failures are counted,
         since several callers may share a credential; without it, the credential does. With `is_own_key`, the
-        credential is the gateway's own, and its refusal is `UPSTREAM_REFUSED` for the caller.
+        credential is the gateway's own, and its refusal is `UPSTREAM_REFUSED` for the caller. With
+        `trace`, each call carries the request id of its operation, also if it is made for others too, and each write is
+        audited.
 
         Raises:
             GatewayError: the credential cannot be a header.
         """
         if credential is not None and not is_header_value(credential):
             raise GatewayError(ErrorCode.UNAUTHENTICATED, "Expected a credential without control characters.")
-        sender = CallSender(self, credential, on_status, is_own_key=is_own_key)
-        return BoundThreadsApi(self, sender, record_stream, caller=credential if caller is None else caller)
+        request_id = None if trace is None else trace.request_id
+        sender = CallSender(self, credential, on_status, is_own_key=is_own_key, request_id=request_id)
+        caller = credential if caller is None else caller
+        return BoundThreadsApi(self, sender, record_stream, caller=caller, trace=trace)
 
 
 class BoundThreadsApi:
@@ -69,8 +75,10 @@ class BoundThreadsApi:
         record_stream: StreamConsumer | None = None,
         *,
         caller: str | None = None,
+        trace: CallTrace | None = None,
     ) -> None:
         self.cost = Cost()
+        self._trace = trace
         self._client = client
         self._sender = sender
         self._admission = CallerAdmission(client.admission, caller or "", sender.credential)
@@ -107,7 +115,8 @@ class BoundThreadsApi:
 
     async def write(self, operation: Write[WriteKeyT, BodyT, ResultT], key: WriteKeyT, body: BodyT) -> ResultT:
         row: WriteOperation[WriteKeyT, ResultT] = WRITES[operation]
-        return await (self._start_run(row, key, body) if row.starts_run else self._write(row, key, body))
+        sending = self._start_run(row, key, body) if row.starts_run else self._write(row, key, body)
+        return await (sending if self._trace is None else self._trace.audit(operation, key, sending))
 
     async def _read_all(
         self,

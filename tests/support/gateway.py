@@ -60,20 +60,22 @@ def clean_environment(**variables: str) -> Mapping[str, str]:
 
 @contextmanager
 def running_command(
-    *arguments: str, log: Path = Path(os.devnull), **variables: str
+    *arguments: str, log: Path = Path(os.devnull), program: str | None = None, **variables: str
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run `threads-gateway` with these arguments. Yields the process and its output until it was ready.
 
-    Its standard error goes to `log`. The process is ended at the end.
+    Its standard error goes to `log`. `program` is Python that runs in place of the command and calls it. The process is
+    ended at the end.
     """
-    with log.open("w") as errors, _process(*arguments, errors=errors, **variables) as process:
+    command = ("-m", "gateway") if program is None else ("-c", program)
+    with log.open("w") as errors, _process(*command, *arguments, errors=errors, **variables) as process:
         yield process, _read_until_ready(process)
 
 
 @contextmanager
-def _process(*arguments: str, errors: IO[str], **variables: str) -> Iterator[subprocess.Popen[str]]:
+def _process(*command: str, errors: IO[str], **variables: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "gateway", *arguments],
+        [sys.executable, *command],
         cwd="/",
         env=clean_environment(**variables),
         stdout=subprocess.PIPE,

@@ -124,6 +124,7 @@ def api_middleware(counts: RequestCounts) -> Middleware:
                 request.path_qs,
                 response.status,
                 response.headers.get(FAULT_HEADER),
+                request.headers.get("X-Request-ID"),
             )
         )
         return response

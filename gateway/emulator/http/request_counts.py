@@ -15,7 +15,8 @@ UNKNOWN_OPERATION = "unknown"
 class LoggedRequest:
     """One request to the API. The path includes the query string, and never a key.
 
-    `fault` names the injected faults. With a reset, the client did not get the status.
+    `fault` names the injected faults. With a reset, the client did not get the status. `client_request_id` is the
+    `X-Request-ID` that the client sent.
     """
 
     operation: str
@@ -23,6 +24,7 @@ class LoggedRequest:
     path: str
     status: int
     fault: str | None = None
+    client_request_id: str | None = None
 
 
 class RequestCounts:

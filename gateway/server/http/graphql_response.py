@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -53,7 +53,27 @@ def error_body(error: GatewayError) -> dict[str, Any]:
     return {"message": error.message, "extensions": error.extensions}
 
 
-def result_response(result: ExecutionResult, media_type: str) -> web.Response:
+def with_request_id(body: Mapping[str, Any], request_id: str | None) -> Mapping[str, Any]:
+    """Add the request id to the extensions of each error of a body."""
+    errors: Sequence[Mapping[str, Any]] | None = body.get("errors")
+    if not errors or request_id is None:
+        return body
+    return {**body, "errors": identify_errors(errors, request_id)}
+
+
+def identify_errors(errors: Sequence[Mapping[str, Any]], request_id: str) -> list[dict[str, Any]]:
+    """Add a request id, if there is one, to the extensions of errors, so that a person can quote it."""
+    if not request_id:
+        return [dict(error) for error in errors]
+    return [{**error, "extensions": {**(error.get("extensions") or {}), "requestId": request_id}} for error in errors]
+
+
+def error_codes(errors: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the codes of errors."""
+    return [str(code) for error in errors if (code := _error_code(error)) is not None]
+
+
+def result_response(result: ExecutionResult, media_type: str, request_id: str | None = None) -> web.Response:
     """Make the response of an execution's result.
 
     For a request error, the status is 400 with `application/graphql-response+json`. It is 200 with `application/json`,
@@ -74,14 +94,20 @@ def result_response(result: ExecutionResult, media_type: str) -> web.Response:
         status = 400
     elif media_type == GRAPHQL_RESPONSE and (code := _code_of_unavailable(result)) is not None:
         status, headers = 503, {ERROR_CODE_HEADER: code}
-    return json_response(body, status, media_type, headers)
+    return json_response(with_request_id(body, request_id), status, media_type, headers)
 
 
 def error_response(
-    status: int, error: GatewayError, media_type: str = JSON, headers: Mapping[str, str] | None = None
+    status: int,
+    error: GatewayError,
+    media_type: str = JSON,
+    headers: Mapping[str, str] | None = None,
+    *,
+    request_id: str | None = None,
 ) -> web.Response:
     """Make the response of an error that prevented the execution."""
-    return json_response({"errors": [error_body(error)]}, status, media_type, headers)
+    body = with_request_id({"errors": [error_body(error)]}, request_id)
+    return json_response(body, status, media_type, headers)
 
 
 def json_response(

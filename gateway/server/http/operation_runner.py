@@ -18,9 +18,12 @@ from gateway.identity.principal import Principal
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_json, error_body
 from gateway.server.http.introspection_cache import IntrospectionCache
+from gateway.server.http.recorded_results import describe_operation, outcome_from_result
 from gateway.server.http.refusals import overload_refusal, query_timeout_error, unknown_operation_error
 from gateway.server.http.request_limits import RequestLimits
 from gateway.server.http.sliced_encoding import MAX_UNSLICED_BYTES, encode_in_slices
+from gateway.telemetry.operation_log import log_end
+from gateway.telemetry.operation_record import OperationRecord, Outcome, current_record
 from schema.contract.ports import ResponseCache, ResponseKey, RunEvents, ThreadsApi
 from schema.contract.run_events import RunEvent
 from schema.engine.context import Context
@@ -159,7 +162,9 @@ class OperationRunner:
 
     async def parse_request(self, request: GraphQLRequest, principal: Principal) -> ParsedRequest:
         """Parse the document of a request. A faulty document raises nothing; its errors are reported when it runs."""
-        return ParsedRequest(request, await self._schema.documents.read(request.query, principal.digest))
+        parsed = ParsedRequest(request, await self._schema.documents.read(request.query, principal.digest))
+        describe_operation(current_record(), parsed)
+        return parsed
 
     async def parse_introspection(self, request: GraphQLRequest) -> ParsedRequest | None:
         """Parse a request, and validate it if it asks for the schema alone. Returns None if it does not.
@@ -177,14 +182,19 @@ class OperationRunner:
             )
         finally:
             self._waiting_introspections -= 1
-        return None if document is None else ParsedRequest(request, document)
+        if document is None:
+            return None
+        parsed = ParsedRequest(request, document)
+        describe_operation(current_record(), parsed)
+        return parsed
 
     async def execute(
         self, parsed: ParsedRequest, principal: Principal, allowed: set[OperationType], *, report_cost: bool = False
     ) -> ExecutionResult:
         """Execute a query or a mutation, or take the data of the same query from a response cache.
 
-        The cache is not used if the cost is reported, since the cost is that of an execution.
+        The cache is not used if the cost is reported, since the cost is that of an execution. The current record ends
+        with the result, or when this is cancelled, whether its client waits for it or not.
 
         Returns:
             The result. If the response cache was used or filled, its data is JSON that is encoded already.
@@ -193,6 +203,29 @@ class OperationRunner:
             InvalidOperationTypeError: The type of the operation is not among the `allowed` ones.
             GatewayError: The document has no such operation.
         """
+        record = current_record()
+        if record is None:
+            return await self._execute(parsed, principal, allowed, report_cost, None)
+        record.principal = principal
+        record.is_executing = True
+        try:
+            result = await self._execute(parsed, principal, allowed, report_cost, record)
+        except asyncio.CancelledError:
+            log_end(record, Outcome.CANCELLED)
+            raise
+        finally:
+            record.is_executing = False
+        log_end(record, *outcome_from_result(result))
+        return result
+
+    async def _execute(
+        self,
+        parsed: ParsedRequest,
+        principal: Principal,
+        allowed: set[OperationType],
+        report_cost: bool,
+        record: OperationRecord | None,
+    ) -> ExecutionResult:
         request = parsed.request
         api = self._bind(principal)
         report_cost = report_cost or self._always_report_cost
@@ -218,6 +251,9 @@ class OperationRunner:
         except CannotGetOperationTypeError:
             raise unknown_operation_error(request.operation_name) from None
         finally:
+            if record is not None:
+                record.upstream_calls = api.cost.upstream_calls
+                record.objects = context.answer_size.object_count
             await context.aclose()
         result.data = await _encode_if_large(result.data, context)
         if response_cache is not None and response_key is not None:
@@ -233,6 +269,9 @@ class OperationRunner:
             SubscriptionRefusedError: The operation cannot run.
         """
         context = self._context(self._bind(principal), principal, resume_after=resume_after)
+        record = current_record()
+        if record is not None:
+            record.principal = principal
         try:
             started = await start_subscription.start_subscription(
                 self._schema,
@@ -244,6 +283,9 @@ class OperationRunner:
         except BaseException:
             await context.aclose()
             raise
+        finally:
+            if record is not None:
+                record.upstream_calls = context.api.cost.upstream_calls
         try:
             await context.aclose()
         except BaseException:  # cancelled: close the feed here, since the caller does not get it

@@ -22,7 +22,19 @@ from gateway.server.http.refusals import (
     input_refusal,
 )
 from gateway.server.http.request_limits import RequestLimits
+from gateway.telemetry.request_ids import REQUEST_ID_HEADER, choose_request_id
 from schema.contract.errors import ErrorCode, GatewayError
+
+_REQUEST_ID = web.RequestKey("request_id", str)
+
+
+def request_id_from(request: web.Request) -> str:
+    """Return the id of a request: the client's own `X-Request-ID` if it is well formed, else one that is made once."""
+    request_id = request.get(_REQUEST_ID)
+    if request_id is None:
+        request_id = choose_request_id(request.headers.getall(REQUEST_ID_HEADER, ()))
+        request[_REQUEST_ID] = request_id
+    return request_id
 
 
 async def read_request(

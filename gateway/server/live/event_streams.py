@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -17,11 +18,19 @@ from aiohttp.http import StreamWriter
 from gateway.identity.principal import Principal
 from gateway.media_types import EVENT_STREAM
 from gateway.server.http.graphql_request import ParsedRequest
-from gateway.server.http.graphql_response import RESPONSE_HEADERS, encode_json, error_body
+from gateway.server.http.graphql_response import (
+    RESPONSE_HEADERS,
+    encode_json,
+    error_body,
+    identify_errors,
+    with_request_id,
+)
 from gateway.server.http.refusals import Refusal
+from gateway.server.http.request_reader import request_id_from
 from gateway.server.live.back_pressure import BackPressure
 from gateway.server.live.expiry_timer import ExpiryTimer, expired_error
 from gateway.server.live.fair_queue import QueueMember
+from gateway.server.live.fan_out import Subscriber
 from gateway.server.live.live_connections import LiveConnections, send_without_waiting
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.operations.start_subscription import SubscriptionRefusedError
@@ -78,22 +87,23 @@ class EventStreams:
         Raises:
             Refusal: There are too many connections, or too many subscriptions of the principal.
         """
+        request_id = request_id_from(request)
         with self._connections.acquire_slot():
             try:
                 subscriber = await self._connections.fan_out.subscribe(
                     parsed, principal, resume_after=request.headers.get("Last-Event-ID") or None
                 )
             except SubscriptionRefusedError as refused:
-                return single_event_response({"errors": refused.errors})
+                return single_event_response(with_request_id({"errors": refused.errors}, request_id))
             except GatewayError as error:
                 if error.code is ErrorCode.TOO_MANY_OPERATIONS:
                     raise Refusal(429, error, (("Retry-After", "1"),)) from None
-                return single_event_response({"errors": [error_body(error)]})
+                return single_event_response(with_request_id({"errors": [error_body(error)]}, request_id))
             response = web.StreamResponse(headers=STREAM_HEADERS)
             stream = None
             try:
                 stream = await EventStream.open(request, response, self._connections)
-                timer = ExpiryTimer(principal, stream.on_credential_expired, self._now)
+                timer = ExpiryTimer(principal, partial(_end_expired, stream, subscriber, request_id), self._now)
                 try:
                     subscriber.start(stream)
                     await stream.wait_finished()
@@ -106,6 +116,13 @@ class EventStreams:
                 if stream is not None:
                     stream.close()
         return response
+
+
+def _end_expired(stream: EventStream, subscriber: Subscriber, request_id: str) -> None:
+    """End a stream with an error, because the credential has expired."""
+    error = expired_error()
+    subscriber.unsubscribe(error)
+    stream.send_errors("", identify_errors([error_body(error)], request_id))
 
 
 class EventStream:
@@ -161,10 +178,6 @@ class EventStream:
 
     def request_reconnect(self) -> None:
         self._finish(RETRY_FRAME)
-
-    def on_credential_expired(self) -> None:
-        """End the stream with an error, because the credential has expired."""
-        self.send_errors("", [error_body(expired_error())])
 
     def abort(self) -> None:
         self._transport.abort()

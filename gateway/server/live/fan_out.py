@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from gateway.background_tasks import BackgroundTasks
 from gateway.identity.principal import Principal
 from gateway.server.http.graphql_request import ParsedRequest
-from gateway.server.http.graphql_response import error_body
+from gateway.server.http.graphql_response import error_body, error_codes, identify_errors
 from gateway.server.http.operation_runner import OperationRunner
 from gateway.server.live.fair_queue import FairQueue, QueueMember
 from gateway.server.live.shared_renderings import RenderGroup, SharedRendering
+from gateway.telemetry.operation_log import log_end, log_start
+from gateway.telemetry.operation_record import OperationRecord, Outcome, current_record
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.ports import EventFeed
 from schema.contract.run_events import RunEvent
 from schema.engine.public_errors import mask_error
-from schema.operations.start_subscription import StartedSubscription
+from schema.operations.start_subscription import StartedSubscription, SubscriptionRefusedError
 
 EVENTS_PER_SLICE = 8
 """Most events that a subscriber is sent in one slice, so that one that is far behind does not delay the others."""
@@ -49,10 +52,13 @@ class Subscriber:
     has read enough. So a slow client delays only itself.
     """
 
-    __slots__ = ("_busy", "_closed", "_fan_out", "_feed", "_group", "_operation_id", "_rendering", "_sink")
+    __slots__ = ("_busy", "_closed", "_fan_out", "_feed", "_group", "_operation_id", "_record", "_rendering", "_sink")
 
-    def __init__(self, fan_out: FanOut, feed: EventFeed, group: RenderGroup) -> None:
-        """Own the feed, which `unsubscribe` closes."""
+    def __init__(
+        self, fan_out: FanOut, feed: EventFeed, group: RenderGroup, record: OperationRecord | None = None
+    ) -> None:
+        """Own the feed, which `unsubscribe` closes, and the record, whose end it logs."""
+        self._record = record
         self._fan_out = fan_out
         self._feed = feed
         self._group = group
@@ -62,6 +68,11 @@ class Subscriber:
         self._busy = False
         self._closed = False
 
+    @property
+    def request_id(self) -> str:
+        """The request id of the subscription, or an empty text if it is not recorded."""
+        return "" if self._record is None else self._record.request_id
+
     def start(self, sink: EventSink, operation_id: str = "") -> None:
         """Send present and future events to `sink`, under the client's id of the operation."""
         self._sink = sink
@@ -69,11 +80,18 @@ class Subscriber:
         self._feed.on_available(self._schedule)
         self._schedule()
 
-    def unsubscribe(self) -> None:
-        """Stop without a message to the client. Does nothing if the subscription has ended."""
+    def unsubscribe(self, error: GatewayError | None = None) -> None:
+        """Stop without a message to the client. Does nothing if the subscription has ended.
+
+        `error` is what ends it, if the client or the gateway's stop does not.
+        """
+        self._end(Outcome.CANCELLED if error is None else Outcome.ERRORS, () if error is None else [error.code])
+
+    def _end(self, outcome: Outcome, codes: Sequence[str] = ()) -> None:
         if not self._closed:
             self._closed = True
             self._rendering = None
+            log_end(self._record, outcome, codes)
             self._fan_out.remove_subscriber(self._group, self._feed)
 
     def run_slice(self) -> None:
@@ -105,6 +123,8 @@ class Subscriber:
                 return
             self._rendering = None
             self._group.on_sent(rendering)
+            if self._record is not None:
+                self._record.events += 1
             self._sink.send_next(self._operation_id, rendering.payload, rendering.event.cursor)
         self._fan_out.queue.enqueue(self)
 
@@ -112,7 +132,7 @@ class Subscriber:
         try:
             event: RunEvent | None = self._feed.poll_event()
         except StopAsyncIteration:
-            self.unsubscribe()
+            self._end(Outcome.OK)
             self._sink.send_complete(self._operation_id)
             return None
         except GatewayError as error:
@@ -122,8 +142,8 @@ class Subscriber:
 
     def _fail(self, error: GatewayError) -> None:
         if not self._closed:
-            self.unsubscribe()
-            self._sink.send_errors(self._operation_id, [error_body(error)])
+            self.unsubscribe(error)
+            self._sink.send_errors(self._operation_id, identify_errors([error_body(error)], self.request_id))
 
 
 class FanOut:
@@ -159,6 +179,21 @@ class FanOut:
             SubscriptionRefusedError: The operation cannot run.
             GatewayError: The principal has too many subscriptions.
         """
+        record = current_record()
+        try:
+            subscriber = await self._subscribe(parsed, principal, resume_after, record)
+        except SubscriptionRefusedError as refused:
+            log_end(record, Outcome.REFUSED, error_codes(refused.errors))
+            raise
+        except GatewayError as error:
+            log_end(record, Outcome.REFUSED, [error.code])
+            raise
+        log_start(record)
+        return subscriber
+
+    async def _subscribe(
+        self, parsed: ParsedRequest, principal: Principal, resume_after: str | None, record: OperationRecord | None
+    ) -> Subscriber:
         digest = principal.digest
         if self._by_principal[digest] >= self._max_per_principal:
             raise GatewayError(
@@ -173,7 +208,7 @@ class FanOut:
             raise
         group = self._get_group(principal, started)
         group.member_count += 1
-        return Subscriber(self, started.feed, group)
+        return Subscriber(self, started.feed, group, record)
 
     def remove_subscriber(self, group: RenderGroup, feed: EventFeed) -> None:
         """Remove a subscriber and close its feed. A group without members is removed too."""

@@ -11,16 +11,16 @@ from typing import Any, Protocol, TypeAlias
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from gateway.identity.authenticator import Authenticator
+from gateway.identity.authenticator import Authenticator, audit_refused_credential
 from gateway.identity.credentials import CredentialRefusedError
 from gateway.identity.principal import Principal
 from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
-from gateway.server.http.graphql_response import encode_json, error_body, result_body
+from gateway.server.http.graphql_response import encode_json, error_body, identify_errors, result_body, with_request_id
 from gateway.server.http.held_bytes import HeldRequest, UnfinishedBytes
 from gateway.server.http.operation_runner import OperationRunner, OperationStoppedError, OperationTasks
 from gateway.server.http.refusals import Refusal, interrupted_error, stopping_error
-from gateway.server.live.expiry_timer import ExpiryTimer
+from gateway.server.live.expiry_timer import ExpiryTimer, expired_error
 from gateway.server.live.fair_queue import QueueMember
 from gateway.server.live.fan_out import Subscriber
 from gateway.server.live.graphql_transport_ws import (
@@ -31,6 +31,9 @@ from gateway.server.live.graphql_transport_ws import (
     next_message,
 )
 from gateway.server.live.live_connections import LiveConnections
+from gateway.telemetry.operation_log import log_end
+from gateway.telemetry.operation_record import OperationRecord, Outcome, Transport, current_operation
+from gateway.telemetry.request_ids import derive_request_id, is_request_id, new_request_id
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.public_errors import mask_error
 from schema.operations.start_subscription import SubscriptionRefusedError
@@ -83,14 +86,18 @@ class SocketOperations:
         "_active",
         "_close",
         "_expiry_timer",
+        "_operation_count",
         "_output",
         "_principal",
+        "_request_id",
         "_services",
         "_single_result_count",
     )
 
-    def __init__(self, services: SocketServices, output: SocketOutput) -> None:
-        """Start without operations and without a principal."""
+    def __init__(self, services: SocketServices, output: SocketOutput, request_id: str | None = None) -> None:
+        """Start without operations and without a principal. `request_id` is that of the upgrade request."""
+        self._request_id = request_id or new_request_id()
+        self._operation_count = 0
         self._services = services
         self._output = output
         self._principal: Principal | None = None
@@ -131,6 +138,7 @@ class SocketOperations:
         try:
             renewed = await self._services.authenticator.renew(self._principal, authorization)
         except CredentialRefusedError as refused:
+            audit_refused_credential(refused, self._principal)
             self._end_credential(refused.reason)
             return False
         if self.is_closing():  # the credential has ended meanwhile
@@ -146,23 +154,24 @@ class SocketOperations:
         limit = self._services.connections.limits.max_operations_per_socket
         if self.is_closing() or self._principal is None:
             return
+        record = self._new_record(request)
         if len(self._active) + self._abandoned_count >= limit:
             message = f"Expected at most {limit} operations at once on one socket, got one more."
-            self.refuse_operation(id_, GatewayError(ErrorCode.TOO_MANY_OPERATIONS, message))
+            self._refuse(id_, GatewayError(ErrorCode.TOO_MANY_OPERATIONS, message), record)
             return
         held = HeldRequest(self._services.unfinished_bytes)
         try:
             held.hold_complete(size)
         except Refusal as refused:
-            self.refuse_operation(id_, refused.error)
+            self._refuse(id_, refused.error, record)
             return
-        task = self._services.connections.tasks.start(self._run(id_, request, self._principal, held))
+        task = self._services.connections.tasks.start(self._run(id_, request, self._principal, held, record))
         held.release_after(task)
         self._active[id_] = task
 
     def refuse_operation(self, id_: str, error: GatewayError) -> None:
-        """End an operation with an error."""
-        self.send_errors(id_, [error_body(error)])
+        """End an operation with an error, before it has started."""
+        self._refuse(id_, error, self._new_record(None))
 
     def stop_operation(self, id_: str) -> None:
         """Stop an operation that its client has completed."""
@@ -201,24 +210,46 @@ class SocketOperations:
         self._active.pop(operation_id, None)
         self._output.send_message(complete_message(operation_id))
 
-    async def _run(self, id_: str, request: GraphQLRequest, principal: Principal, held: HeldRequest) -> None:
+    def _new_record(self, request: GraphQLRequest | None) -> OperationRecord:
+        """Make the record of an operation. Its client may name its request id in `extensions.requestId`."""
+        self._operation_count += 1
+        offered = None if request is None else (request.extensions or {}).get("requestId")
+        request_id = derive_request_id(self._request_id, self._operation_count)
+        if isinstance(offered, str) and is_request_id(offered):
+            request_id = offered
+        return OperationRecord(request_id, Transport.WEBSOCKET, principal=self._principal)
+
+    def _refuse(self, id_: str, error: GatewayError, record: OperationRecord) -> None:
+        log_end(record, Outcome.REFUSED, [error.code])
+        self.send_errors(id_, identify_errors([error_body(error)], record.request_id))
+
+    async def _run(
+        self, id_: str, request: GraphQLRequest, principal: Principal, held: HeldRequest, record: OperationRecord
+    ) -> None:
         """Run one operation to its end, or start a subscription. Sends nothing once it is cancelled."""
-        try:
-            parsed = await self._services.runner.parse_request(request, principal)
-            if (ambiguity := parsed.ambiguity_error) is not None:
-                self.refuse_operation(id_, ambiguity)
-            elif parsed.is_subscription:
-                await self._subscribe(id_, parsed, principal)
-            else:
-                await self._execute(id_, parsed, principal, held)
-        except SubscriptionRefusedError as refused:
-            self.send_errors(id_, refused.errors)
-        except GatewayError as error:
-            self.refuse_operation(id_, error)
-        except ConnectionError:
-            return
-        except Exception as error:
-            self.refuse_operation(id_, mask_error(error, "running an operation of a socket"))
+        with current_operation(record):
+            try:
+                parsed = await self._services.runner.parse_request(request, principal)
+                if (ambiguity := parsed.ambiguity_error) is not None:
+                    self._refuse(id_, ambiguity, record)
+                elif parsed.is_subscription:
+                    await self._subscribe(id_, parsed, principal)
+                else:
+                    await self._execute(id_, parsed, principal, held, record)
+            except SubscriptionRefusedError as refused:
+                self.send_errors(id_, identify_errors(refused.errors, record.request_id))
+            except GatewayError as error:
+                self._refuse(id_, error, record)
+            except ConnectionError:
+                return
+            except asyncio.CancelledError:
+                if not record.is_executing and not record.is_shared:
+                    log_end(record, Outcome.CANCELLED)
+                raise
+            except Exception as error:
+                masked = mask_error(error, "running an operation of a socket")
+                log_end(record, Outcome.ERRORS, [masked.code])
+                self._refuse(id_, masked, record)
 
     async def _subscribe(self, id_: str, parsed: ParsedRequest, principal: Principal) -> None:
         subscriber = await self._services.connections.fan_out.subscribe(parsed, principal)
@@ -228,7 +259,9 @@ class SocketOperations:
             return
         subscriber.start(self, id_)
 
-    async def _execute(self, id_: str, parsed: ParsedRequest, principal: Principal, held: HeldRequest) -> None:
+    async def _execute(
+        self, id_: str, parsed: ParsedRequest, principal: Principal, held: HeldRequest, record: OperationRecord
+    ) -> None:
         def on_abandoned(task: asyncio.Task[Any]) -> None:
             self._count_abandoned(task)
             held.release_after(task)
@@ -241,9 +274,9 @@ class SocketOperations:
             body, is_request_error = result_body(result)
             await self._output.drain()
             if is_request_error:
-                self.send_errors(id_, body["errors"])
+                self.send_errors(id_, identify_errors(body["errors"], record.request_id))
             else:
-                self.send_next(id_, encode_json(body), "")
+                self.send_next(id_, encode_json(with_request_id(body, record.request_id)), "")
                 self.send_complete(id_)
         except OperationStoppedError as stopped:
             raise (interrupted_error() if stopped.started and parsed.is_mutation else stopping_error()) from None
@@ -273,7 +306,8 @@ class SocketOperations:
     def _end_credential(self, reason: str) -> None:
         for id_, active in list(self._active.items()):
             if isinstance(active, Subscriber):
-                self.stop_operation(id_)
+                del self._active[id_]
+                active.unsubscribe(expired_error())
         self._close_after_results(CloseSocket(CloseCode.FORBIDDEN, f"Forbidden: {reason}"))
 
     def _close_after_results(self, close: CloseSocket) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from aiohttp import WSMessage, WSMsgType, web
 
+from gateway.identity.authenticator import audit_refused_credential
 from gateway.identity.credentials import CredentialRefusedError
-from gateway.server.http.request_reader import caller_from_request
+from gateway.server.http.request_reader import caller_from_request, request_id_from
 from gateway.server.live.back_pressure import BackPressure
 from gateway.server.live.fair_queue import QueueMember
 from gateway.server.live.graphql_transport_ws import (
@@ -74,7 +75,7 @@ async def serve_websocket(request: web.Request, services: SocketServices) -> web
             await _close_socket(socket, CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
             return socket
         output = WebSocketOutput(socket, transport, connections)
-        operations = SocketOperations(services, output)
+        operations = SocketOperations(services, output, request_id_from(request))
         connections.register(operations)
         init_timer = asyncio.get_running_loop().call_later(
             limits.socket_init_seconds, output.close_soon, CloseCode.INIT_TIMEOUT, "Connection initialisation timeout"
@@ -193,6 +194,7 @@ class SocketMessages:
                 caller_from_request(self._request), authorization_from_payload(decision.payload)
             )
         except CredentialRefusedError as refused:
+            audit_refused_credential(refused)
             if refused.is_final:
                 return CloseSocket(CloseCode.UNAUTHORIZED, f"Unauthorized: {refused.reason}")
             return CloseSocket(CloseCode.FORBIDDEN, f"Forbidden: {refused.reason}")

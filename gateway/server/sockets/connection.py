@@ -20,6 +20,7 @@ from gateway.server.sockets.lingering_close import LINGER_SECONDS, LingeringClos
 from gateway.server.sockets.sliced_writes import SLICE_BYTES
 from gateway.server.sockets.websocket_frames import FrameReader
 from gateway.telemetry.rare_warning import RareWarning
+from gateway.telemetry.request_ids import REQUEST_ID_HEADER, new_request_id
 from schema.contract.errors import ErrorCode, GatewayError
 
 MAX_LINE_BYTES = 32 * 1024
@@ -280,15 +281,19 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Respond in JSON. aiohttp would show what came, as text, and log it with a traceback for every request."""
+        request_id = new_request_id()
         if isinstance(exc, HttpProcessingError):
             self._malformed.give(type(exc).__name__)
-            response = error_response(400, GatewayError(ErrorCode.BAD_USER_INPUT, _EXPECTED_HTTP))
+            error = GatewayError(ErrorCode.BAD_USER_INPUT, _EXPECTED_HTTP)
+            response = error_response(400, error, request_id=request_id)
         else:
             # Its own check and log, which has no bytes of a request.
             super().handle_error(request, status, exc, message)
-            response = error_response(status, GatewayError(ErrorCode.INTERNAL, "An unexpected error occurred."))
+            error = GatewayError(ErrorCode.INTERNAL, "An unexpected error occurred.")
+            response = error_response(status, error, request_id=request_id)
         response.force_close()
         response.headers["Server"] = SERVER_NAME
+        response.headers[REQUEST_ID_HEADER] = request_id
         return response
 
     def _read_frames(self, frames: FrameReader, data: bytes) -> None:

@@ -22,9 +22,8 @@ async def test_the_root_redirects_to_graphql(gateway: Gateway) -> None:
 async def test_an_unknown_path_is_answered_in_json(gateway: Gateway, path: str) -> None:
     reply = await gateway.get(path, headers={"Accept": "text/html"})
     assert reply.status == 404
-    assert reply.json == {
-        "errors": [{"message": "Not Found.", "extensions": {"code": "NOT_FOUND", "retryable": False}}]
-    }
+    extensions = {"code": "NOT_FOUND", "retryable": False, "requestId": reply.headers["X-Request-ID"]}
+    assert reply.json == {"errors": [{"message": "Not Found.", "extensions": extensions}]}
 
 
 async def test_a_wrong_method_gets_the_allowed_ones(gateway: Gateway) -> None:

@@ -79,6 +79,7 @@ async def test_a_failed_feed_is_an_error_of_its_operation(gateway: SubscriptionG
         gateway.events.fail(GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "It is away."))
         (error,) = (message := await socket.receive())["payload"]
         assert (message["type"], message["id"]) == ("error", "1")
+        assert error["extensions"].pop("requestId").endswith(".1")
         assert error == {
             "message": "It is away.",
             "extensions": {"code": "UPSTREAM_UNREACHABLE", "retryable": True},
