@@ -267,12 +267,16 @@ def test_the_readme_is_short() -> None:
     assert len(README.text.splitlines()) <= MAX_README_LINES
 
 
+def joined_lines(block: str) -> list[str]:
+    return block.replace("\\\n", " ").splitlines()
+
+
 def test_every_command_line_of_the_pages_is_one_that_the_program_takes() -> None:
-    lines = [line for block in blocks("sh") for line in block.splitlines() if "threads-gateway " in line]
+    lines = [line for block in blocks("sh") for line in joined_lines(block) if "threads-gateway " in line]
     assert len(lines) >= 4
     for line in lines:
         assignments = [word for word in shlex.split(line) if re.match(r"[A-Z_]+=", word)]
         assert {word.partition("=")[0].lower() for word in assignments} <= set(Settings.model_fields), line
-        flags = vars(_build_parser().parse_args(shlex.split(line.partition("threads-gateway ")[2])))
+        flags = vars(_build_parser().parse_args(shlex.split(line.rpartition("threads-gateway ")[2])))
         assert flags.pop("command") in COMMAND_SETTINGS
         load_settings({name: value for name, value in flags.items() if value is not None})  # raises for a bad value
