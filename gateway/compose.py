@@ -14,7 +14,15 @@ from aiohttp import web
 
 from gateway.background_tasks import end_tasks
 from gateway.cache import tags
-from gateway.cache.shared_cache import CacheOptions, SharedCache
+from gateway.cache.shared_cache import SharedCache
+from gateway.compose_options import (
+    cache_options,
+    own_credential,
+    request_limits,
+    run_log_options,
+    upstream_identity,
+    upstream_options,
+)
 from gateway.config import Settings
 from gateway.emulator.app import create_app as create_emulator_app
 from gateway.emulator.faults.fault_text import parse_fault_rules
@@ -22,7 +30,6 @@ from gateway.emulator.model.model_client import ModelOptions
 from gateway.identity.allowed_origins import AllowedOrigins
 from gateway.identity.authenticator import Authenticator, CredentialAuthenticator
 from gateway.identity.credentials import CredentialPolicy
-from gateway.identity.key_file import KeyFile
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.identity.refused_credentials import RefusedCredentials
 from gateway.identity.sign_in import token_authenticator
@@ -30,7 +37,6 @@ from gateway.ledger.ownership import BorrowedLedger, Ledger, Ownership
 from gateway.ledger.user_ports import UserPorts
 from gateway.port_binding import PortBinding
 from gateway.run_log.hub import RunLogHub
-from gateway.run_log.run_log_options import RunLogOptions
 from gateway.run_log.store.event_log import EventLog
 from gateway.run_log.store.memory_log import MemoryLog
 from gateway.run_log.store.redis_log import RedisLog
@@ -42,14 +48,11 @@ from gateway.server.endpoint import GraphQLEndpoint
 from gateway.server.graphiql.routes import graphiql_response, graphiql_routes, load_site, locate_queries
 from gateway.server.health import ReadinessProbe
 from gateway.server.http.operation_runner import OperationRunner
-from gateway.server.http.request_limits import RequestLimits, SubscriptionLimits
 from gateway.server.sockets.connection_limits import FittedCounts, fit_file_limit, read_file_limit
 from gateway.telemetry.audit import audit_refused_access
 from gateway.upstream.threads_api_client import UpstreamClient
-from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, ThreadKey
-from schema.contract.paging import PagingLimits
 from schema.contract.writes import DELETE_THREAD
 from schema.operations.gateway_schema import GatewaySchema
 from schema.root import build_schema
@@ -82,7 +85,7 @@ def build_gateway_app(
         BadSettingsError: The settings of sign-in are incomplete, or their key cannot be used.
         CannotOpenError: The URL of the database cannot be used. The start of the application raises it too.
     """
-    options = _upstream_options(settings)
+    options = upstream_options(settings)
     # Files are read before connections are made, so that a missing file fails first.
     page, routes = _load_graphiql() if settings.is_on("gateway_graphiql") else (None, ())
     schema = _build_schema(settings)
@@ -91,19 +94,17 @@ def build_gateway_app(
         allows_text_by_get=settings.is_on("gateway_get_queries"),
     )
     files = _document_files(settings, documents, schema)
-    own_credential = _own_credential(settings)
-    upstream_identity = UpstreamIdentity(
-        options.base_url, options.organization, options.project, options.dialect_name, options.api_version
-    )
-    authenticator = authenticator or _authenticator(settings, upstream_identity, own_credential)
+    find_own_credential = own_credential(settings)
+    upstream = upstream_identity(options)
+    authenticator = authenticator or _authenticator(settings, upstream, find_own_credential)
 
     async def delete_thread(thread_id: str) -> None:
-        await client.bind(own_credential(), is_own_key=True).write(DELETE_THREAD, ThreadKey(thread_id), None)
+        await client.bind(find_own_credential(), is_own_key=True).write(DELETE_THREAD, ThreadKey(thread_id), None)
 
-    ledger = _ledger(settings, ownership, upstream_identity, delete_thread)
+    ledger = _ledger(settings, ownership, upstream, delete_thread)
     client = UpstreamClient(options)
     refused = RefusedCredentials()
-    shared_cache = SharedCache(_cache_options(settings), is_refused=refused.__contains__)
+    shared_cache = SharedCache(cache_options(settings), is_refused=refused.__contains__)
     event_log = _event_log(settings)
     counts = _fit_connections(settings)
 
@@ -118,19 +119,19 @@ def build_gateway_app(
     )
 
     def record_status(principal: Principal, status: int) -> None:
-        if principal.credential in {None, own_credential()}:
+        if principal.credential in {None, find_own_credential()}:
             return
         if refused.record_status(principal.digest, status):
             audit_refused_access(principal, "the upstream refused the credential")
             hub.drop_logs(principal.digest, _refused_error())
             shared_cache.remove_caller(principal.digest)
 
-    user_ports = _user_ports(settings, ledger.ownership, upstream_identity, shared_cache)
+    user_ports = _user_ports(settings, ledger.ownership, upstream, shared_cache)
     ports = PortBinding(
         client,
         shared_cache,
         hub,
-        find_credential=lambda principal: own_credential() if principal.uses_own_key else principal.credential,
+        find_credential=lambda principal: find_own_credential() if principal.uses_own_key else principal.credential,
         on_status=record_status,
         user_ports=user_ports,
     )
@@ -139,7 +140,7 @@ def build_gateway_app(
             schema,
             ports.bind,
             ports.bind_events,
-            limits=_request_limits(settings, counts.max_sockets),
+            limits=request_limits(settings, counts.max_sockets),
             always_report_cost=settings.gateway_cost,
         ),
         authenticator=authenticator,
@@ -147,7 +148,7 @@ def build_gateway_app(
         page=page,
     )
     probe = ReadinessProbe(
-        lambda: client.ping(own_credential()),
+        lambda: client.ping(find_own_credential()),
         check_ledger=ledger.check,
         needs_ledger=settings.gateway_jwt_issuer is not None,
         is_stopping=lambda: endpoint.operation_tasks.is_draining,
@@ -209,15 +210,6 @@ def _allowed_origins(settings: Settings) -> AllowedOrigins:
     return AllowedOrigins.from_names(listed.split(",") if listed else ())
 
 
-def _own_credential(settings: Settings) -> Callable[[], str | None]:
-    """Make the function that returns the gateway's own credential, which is asked whenever calls are bound."""
-    if settings.upstream_api_key_file is not None:
-        return KeyFile(Path(settings.upstream_api_key_file)).read_credential
-    key = settings.upstream_api_key
-    credential = f"Bearer {key.get_secret_value()}" if key else None
-    return lambda: credential
-
-
 def _ledger(
     settings: Settings,
     ownership: Ownership | None,
@@ -264,36 +256,6 @@ def _authenticator(
     return CredentialAuthenticator(policy, upstream, own_credential)
 
 
-def _upstream_options(settings: Settings) -> UpstreamOptions:
-    if settings.upstream_url is None:
-        raise ValueError("expected settings with an upstream_url, got None")
-    return UpstreamOptions(
-        base_url=settings.upstream_url,
-        dialect_name=settings.upstream_dialect,
-        api_version=settings.upstream_api_version,
-        organization=settings.upstream_organization,
-        project=settings.upstream_project,
-        pool_size=settings.upstream_pool_size,
-        connect_timeout_seconds=settings.upstream_connect_timeout_seconds,
-        timeout_seconds=settings.upstream_timeout_seconds,
-        max_concurrency_per_operation=settings.upstream_concurrency,
-        max_concurrency_per_principal=settings.upstream_concurrency_per_principal,
-        max_response_bytes=settings.upstream_max_response_bytes,
-        max_streams=settings.upstream_max_streams,
-        stream_idle_seconds=settings.upstream_stream_idle_seconds,
-    )
-
-
-def _cache_options(settings: Settings) -> CacheOptions:
-    return CacheOptions(
-        enabled=settings.gateway_cache,
-        memory_bytes=settings.gateway_cache_bytes,
-        redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
-        redis_cluster=settings.redis_cluster,
-        redis_deadline_seconds=settings.redis_deadline_seconds,
-    )
-
-
 def _event_log(settings: Settings) -> EventLog:
     if settings.redis_url is None:
         return MemoryLog(
@@ -308,17 +270,6 @@ def _event_log(settings: Settings) -> EventLog:
         lease_seconds=settings.gateway_run_lease_seconds,
         max_entries=settings.gateway_run_log_entries,
         retention_seconds=settings.gateway_run_log_seconds,
-    )
-
-
-def run_log_options(settings: Settings) -> RunLogOptions:
-    """Make the options of the run log from the settings."""
-    defaults = RunLogOptions()
-    return RunLogOptions(
-        polls_per_second=settings.gateway_run_polls_per_second,
-        # Even the shortest log must hold a snapshot.
-        snapshot_every_entries=min(defaults.snapshot_every_entries, settings.gateway_run_log_entries // 4),
-        follow_seconds=min(defaults.follow_seconds, settings.gateway_run_lease_seconds / 3),
     )
 
 
@@ -337,27 +288,6 @@ def _fit_connections(settings: Settings) -> FittedCounts:
             counts.max_connections,
         )
     return counts
-
-
-def _request_limits(settings: Settings, max_sockets: int) -> RequestLimits:
-    return RequestLimits(
-        max_body_bytes=settings.gateway_max_body_bytes,
-        body_timeout_seconds=settings.gateway_body_timeout_seconds,
-        # One load may make several calls in a row, each with its own deadline.
-        load_deadline_seconds=2 * settings.upstream_timeout_seconds,
-        query_timeout_seconds=settings.gateway_query_timeout_seconds,
-        max_answer_bytes=settings.gateway_max_answer_bytes,
-        paging=PagingLimits(settings.gateway_max_page_size),
-        subscriptions=SubscriptionLimits(
-            max_sockets=max_sockets,
-            max_uninitialised_sockets=settings.gateway_max_uninitialised_sockets,
-            socket_init_seconds=settings.gateway_socket_init_seconds,
-            max_operations_per_socket=settings.gateway_max_operations_per_socket,
-            max_subscriptions_per_principal=settings.gateway_max_subscriptions_per_principal,
-            heartbeat_seconds=settings.gateway_heartbeat_seconds,
-            stalled_client_seconds=settings.gateway_stalled_client_seconds,
-        ),
-    )
 
 
 def emulator_keys(settings: Settings) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ import pytest
 from pydantic import SecretStr
 
 from gateway import compose
-from gateway.compose import DEMO_KEY, build_emulator_app, build_gateway_app, demo_key, run_log_options
+from gateway.compose import DEMO_KEY, build_emulator_app, build_gateway_app, demo_key
+from gateway.compose_options import run_log_options
 from gateway.config import Settings
 from gateway.emulator.model.model_client import ModelOptions
 from gateway.emulator.model.model_runs import MODEL_RUNS
