@@ -9,8 +9,8 @@ import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.identity.principal import UpstreamIdentity
-from gateway.ledger.database import connect_database, prepare_file
 from gateway.ledger.database_url import DatabaseUrlError, SqliteFile, parse_database_url
+from gateway.ledger.ledger_database import connect_database, prepare_file
 from gateway.ledger.ledger_store import CannotOpenError
 from gateway.ledger.migrate import NewerDatabaseError, migrate_database
 from gateway.ledger.sql_store import SqlStore

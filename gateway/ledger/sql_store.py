@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.identity.principal import Owner, UpstreamIdentity
-from gateway.ledger.database import Database
+from gateway.ledger.ledger_database import Database
 from gateway.ledger.ledger_store import Adoption, ObjectKind, OwnedObject, StoredIntent
 from gateway.ledger.storable_text import escape_text
 from gateway.ledger.tables import INTENTS, OBJECTS, TOMBSTONES
@@ -220,7 +220,10 @@ class SqlStore:
         )
 
     async def _lock_forgetting(self, connection: AsyncConnection, *, shared: bool) -> None:
-        """Wait for those who forget an owner, or for those who check. SQLite has one writer anyway."""
+        """Let transactions that forget an owner, and those that record for one, wait for each other.
+
+        SQLite has one writer anyway.
+        """
         if self._database.is_postgresql:
             function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
             await connection.execute(text(f"SELECT {function}(:lock)"), {"lock": FORGETTING_LOCK})

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from gateway.identity.principal import Owner, UpstreamIdentity
-from gateway.ledger.database import connect_database
+from gateway.ledger.ledger_database import connect_database
 from gateway.ledger.ledger_store import LedgerStore, ObjectKind, StoredIntent
 from gateway.ledger.memory_store import MemoryStore
 from gateway.ledger.open_store import PATIENT_SECONDS, open_store

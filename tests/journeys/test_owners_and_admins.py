@@ -1,4 +1,4 @@
-"""Tests of the things that users of one gateway share and never share, and of the owner of each new thread."""
+"""Tests of the objects that users of one gateway share or never share, and of the owner of a new thread."""
 
 import asyncio
 import json

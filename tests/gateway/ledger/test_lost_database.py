@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from gateway.identity.principal import UpstreamIdentity
-from gateway.ledger.database import MAX_CONNECTIONS
 from gateway.ledger.database_ledger import DatabaseLedger
+from gateway.ledger.ledger_database import MAX_CONNECTIONS
 from gateway.ledger.ledger_store import CannotOpenError
 from gateway.ledger.open_store import open_store
 from schema.contract.errors import ErrorCode, GatewayError

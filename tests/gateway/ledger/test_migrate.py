@@ -14,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from gateway.identity.principal import UpstreamIdentity
-from gateway.ledger.database import connect_database
+from gateway.ledger.ledger_database import connect_database
 from gateway.ledger.ledger_store import CannotOpenError, ObjectKind
 from gateway.ledger.migrate import VERSION_TABLE
 from gateway.ledger.open_store import migrate, open_store
