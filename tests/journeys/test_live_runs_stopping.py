@@ -101,16 +101,15 @@ async def test_subscriptions_end_when_the_credential_does(emulator: Emulator, ga
         open_stream(gateway, RUN_EVENTS, key=key, run=run.id) as stream,
         open_socket(gateway) as bystander,
     ):
-        readers = [
-            stream,
-            await socket.subscribe(RUN_STATUS, run=run.id),
-            await socket.subscribe(RUN_EVENTS, run=run.id),
-        ]
+        on_socket = [await socket.subscribe(RUN_STATUS, run=run.id), await socket.subscribe(RUN_EVENTS, run=run.id)]
+        readers = [stream, *on_socket]
         other = await bystander.subscribe(RUN_STATUS, run=(await start_run(emulator, gateway)).id)
         await asyncio.gather(*(reader.wait_until(lambda reader: reader.events) for reader in (*readers, other)))
         for reader in readers:
             await reader.wait_for_end()
-            assert reader.error_codes == ["UNAUTHENTICATED"]
+        assert stream.error_codes == ["UNAUTHENTICATED"]
+        # The close code alone ends those of a socket: after an error, graphql-ws would not start them again.
+        assert [reader.error_codes for reader in on_socket] == [[], []]
         assert time.time() >= ends_at
         assert await socket.wait_for_close() == 4403
         assert not other.is_over
