@@ -98,7 +98,12 @@ class Principal:
     @property
     def visibility(self) -> str:
         """The name of what the principal may see: responses may be shared only by principals with the same one."""
-        return f"{self.digest}/admin" if self.user is not None and self.user.is_admin else self.digest
+        return f"{self.digest}/admin" if self.is_admin else self.digest
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the principal is a signed-in user with the role of an admin."""
+        return self.user is not None and self.user.is_admin
 
 
 def gateway_digest(upstream: UpstreamIdentity) -> str:

@@ -33,6 +33,7 @@ from tests.support.signed_in import UserClient, running_ownership
 from tests.support.signing_keys import read_claims
 from tests.support.subscription_clients import SubscriptionReader, open_socket, open_stream
 
+ADMIN: dict[str, Any] = {"realm_access": {"roles": ["admin"]}}
 SHORT_SECONDS = 3
 NODE_SECONDS = 6
 """Long enough for Node to start and to connect before the token ends."""
@@ -64,12 +65,12 @@ def token_of(issuer: OidcServer, subject: str = "alice", seconds: int = 300, **c
     return issuer.issue_token(subject, exp=int(issuer.now()) + seconds, **{"tenant": "acme", **claims})
 
 
-async def start_run(emulator: Emulator, gateway: Gateway, token: str) -> StartedRun:
+async def start_run(emulator: Emulator, gateway: Gateway, token: str, **of_assistant: Any) -> StartedRun:
     made = await succeed(
         UserClient(gateway, token),
         "createThreadAndRun",
         "run { upstreamId } thread { upstreamId }",
-        assistantId=await assistant(emulator),
+        assistantId=await assistant(emulator, **of_assistant),
         thread={"messages": [{"content": [{"text": "Hello"}]}]},
     )
     return StartedRun(RunKey(made["thread"]["upstreamId"], made["run"]["upstreamId"]))
@@ -149,14 +150,78 @@ async def test_later_operations_have_the_roles_of_the_renewed_token(
         refused = await socket.subscribe(RUN_EVENTS, run=run.id)
         await refused.wait_for_end()
         assert refused.error_codes == ["NOT_FOUND"]
-        admin = token_of(issuer, realm_access={"roles": ["admin"]})
-        await socket.send_ping({"Authorization": f"Bearer {admin}"})
+        await socket.send_ping({"Authorization": f"Bearer {token_of(issuer, **ADMIN)}"})
         allowed = await socket.subscribe(RUN_EVENTS, run=run.id)
         await allowed.wait_for_event("RunSnapshot")
+        await socket.unsubscribe(allowed)
         await socket.send_ping({"Authorization": f"Bearer {token_of(issuer)}"})
         refused = await socket.subscribe(RUN_EVENTS, run=run.id)
         await refused.wait_for_end()
         assert refused.error_codes == ["NOT_FOUND"]
+
+
+async def test_the_subscriptions_of_an_admin_end_with_the_role_and_those_of_a_new_admin_go_on(
+    emulator: Emulator, gateway: Gateway, issuer: OidcServer
+) -> None:
+    bobs = await start_run(emulator, gateway, token_of(issuer, "bob"))
+    own = await start_run(emulator, gateway, token_of(issuer))
+    async with open_socket(gateway, key=token_of(issuer)) as socket:
+        reader = await socket.subscribe(RUN_EVENTS, run=own.id)
+        await reader.wait_for_event("RunSnapshot")
+        await socket.send_ping({"Authorization": f"Bearer {token_of(issuer, **ADMIN)}"})
+        await socket.wait_for_pong()
+        of_bob = await socket.subscribe(RUN_EVENTS, run=bobs.id)
+        await of_bob.wait_for_event("RunSnapshot")
+        await socket.send_ping({"Authorization": f"Bearer {token_of(issuer)}"})
+        assert await socket.wait_for_close() == CloseCode.FORBIDDEN
+        emulator.clock.advance(LONG_SECONDS)
+    assert (len(of_bob.events), of_bob.has_completed) == (1, False)
+    # graphql-ws comes again, and goes on with what the user may see.
+    async with open_socket(gateway, key=token_of(issuer)) as socket:
+        again = await socket.subscribe(RUN_EVENTS, run=own.id, after=reader.cursor)
+        events = reader.events + await again.wait_for_completion()
+        refused = await socket.subscribe(RUN_EVENTS, run=bobs.id, after=of_bob.cursor)
+        await refused.wait_for_end()
+    assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
+    check_events_match_messages(events, await messages_of_run(emulator, own))
+    assert refused.error_codes == ["NOT_FOUND"]
+
+
+async def test_who_is_no_admin_any_more_shares_no_answer_and_no_rendering_with_who_was(
+    emulator: Emulator, issuer: OidcServer
+) -> None:
+    settings = {
+        "upstream_api_key": KEY,
+        "gateway_cache": True,
+        "gateway_jwt_issuer": issuer.issuer,
+        "gateway_jwt_audience": AUDIENCE,
+        "gateway_jwt_roles_claim": "realm_access.roles",
+    }
+    query = "query ($run: ID!) { run(id: $run) { status instructions assistant { instructions metadata } } }"
+    events = "subscription ($run: ID!) { runEvents(runId: $run) { ... on RunSnapshot { run { instructions } } } }"
+    async with (
+        running_ownership() as ownership,
+        running_gateway(emulator.url, ownership=ownership, **settings) as gateway,
+    ):
+        secrets = {"instructions": "Be brief.", "metadata": {"secret": "x"}}
+        own = await start_run(emulator, gateway, issuer.issue_token("alice"), **secrets)
+        bobs = await start_run(emulator, gateway, issuer.issue_token("bob"), **secrets)
+        emulator.clock.advance(86_400)
+        admin, user = issuer.issue_token("alice", **ADMIN), issuer.issue_token("alice")
+        for run in (own, bobs, own, bobs):
+            seen = (await UserClient(gateway, admin).data(query, {"run": run.id}))["run"]
+            assert seen["instructions"] == seen["assistant"]["instructions"] == "Be brief."
+        assert (await UserClient(gateway, user).data(query, {"run": bobs.id})) == {"run": None}
+        seen = (await UserClient(gateway, user).data(query, {"run": own.id}))["run"]
+        assert seen == {
+            "status": "COMPLETED",
+            "instructions": None,
+            "assistant": {"instructions": None, "metadata": {}},
+        }
+        async with open_socket(gateway, key=admin) as admins, open_socket(gateway, key=user) as users:
+            readers = [await socket.subscribe(events, run=own.id) for socket in (admins, users, admins, users)]
+            seen = [(await reader.wait_for_completion())[0]["run"]["instructions"] for reader in readers]
+        assert seen == ["Be brief.", None, "Be brief.", None]
 
 
 async def test_an_event_stream_ends_with_its_token_and_goes_on_under_a_new_one(

@@ -131,7 +131,9 @@ class SocketOperations:
     async def renew_credential(self, authorization: Sequence[str]) -> bool:
         """Take a new credential of the same caller. With any other, the socket is closed. Returns whether it was taken.
 
-        Subscriptions go on as they are. A message that comes behind is read afterwards.
+        Subscriptions go on as they are. Those of an admin who is none any more would keep the rights of one, so the
+        socket is closed, and a client that comes again goes on with what it may see now. A message that comes behind is
+        read afterwards.
         """
         if self._principal is None or self.is_closing():
             return False
@@ -142,6 +144,9 @@ class SocketOperations:
             self._end_credential(refused.reason)
             return False
         if self.is_closing():  # the credential has ended meanwhile
+            return False
+        if self._active and self._principal.is_admin and not renewed.is_admin:
+            self._end_credential("the role of an admin has ended")
             return False
         self.initialise(renewed)
         return True
