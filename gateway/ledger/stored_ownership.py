@@ -165,9 +165,16 @@ class StoredOwnership:
         elif await self._link.call(lambda store: store.add_created(change.intent, thread_id)):
             self._known[thread_id] = change.intent.owner
         else:
-            _logger.warning("thread %s is nobody's: its owner was forgotten while it was created", thread_id)
-            if self._on_refused is not None:
-                self._tasks.start(self._on_refused(thread_id))
+            await self._refuse_created(thread_id)
+
+    async def _refuse_created(self, thread_id: str) -> None:
+        """Tell of a thread that is not its creator's. One that another adopted meanwhile is not to be deleted."""
+        if await self._link.call(lambda store: store.find_owners(ObjectKind.THREAD, [thread_id])):
+            _logger.error("thread %s is another's: it was adopted while it was created", thread_id)
+            return
+        _logger.warning("thread %s is nobody's: its owner was forgotten while it was created", thread_id)
+        if self._on_refused is not None:
+            self._tasks.start(self._on_refused(thread_id))
 
     async def _remove_intent(self, intent: StoredIntent) -> None:
         try:

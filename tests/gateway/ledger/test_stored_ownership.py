@@ -313,6 +313,18 @@ async def test_the_thread_of_an_owner_who_was_forgotten_meanwhile_is_refused(
     await until(lambda: ownership.refused == ["thread_1"])  # type: ignore[attr-defined]
 
 
+async def test_a_thread_that_another_adopted_while_it_was_created_is_theirs_and_is_not_deleted(
+    ownership: StoredOwnership, store: GatedStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    intent = await ownership.begin_create(ALICE)
+    await store.adopt_objects(ObjectKind.THREAD, {"thread_1": BOB}, 0)
+    await intent.record_id("thread_1")
+    assert await ownership.find_owners(["thread_1"]) == {"thread_1": BOB}
+    assert "thread thread_1 is another's" in caplog.text
+    await ownership.aclose()
+    assert ownership.refused == []  # type: ignore[attr-defined]
+
+
 async def test_old_intents_are_swept_at_the_start_and_every_hour(
     store: GatedStore, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
