@@ -1,6 +1,7 @@
 """Gateways for signed-in users: known by name alone, with clients for them, or by the tokens of a provider."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -103,6 +104,7 @@ async def signed_in_gateway(emulator: Emulator, ownership: Ownership, **settings
 
 
 SUFFIX = "x" * 24
+REQUEST_ID = re.compile(r'"requestId": "[^"]*"')
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,8 @@ class Ids:
         }
 
     def hide_in(self, answer: object) -> str:
-        """Return an answer as text, with a name in place of each of these ids."""
-        text = json.dumps(answer)
+        """Return an answer as text, with a name in place of each of these ids, and of the request's."""
+        text = REQUEST_ID.sub('"requestId": "<request>"', json.dumps(answer))
         for name, global_id in self.global_ids.items():
             text = text.replace(global_id, f"<global {name}>")
         for name in ("thread", "run", "message", "step"):
