@@ -78,7 +78,7 @@ def operation_fields(record: OperationRecord, event: OperationEvent) -> dict[str
         if record.outcome is not None:
             fields["outcome"] = record.outcome.value
         if record.codes:
-            fields["codes"] = list(record.codes)
+            fields["codes"] = [str(code) for code in record.codes]
     return fields
 
 

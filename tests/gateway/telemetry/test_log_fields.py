@@ -9,6 +9,7 @@ from gateway.telemetry.log_fields import (
     render_fields_table,
 )
 from gateway.telemetry.operation_record import OperationRecord, Outcome, Transport
+from schema.contract.errors import ErrorCode
 from tests.support.pages import PAGES, table_text
 
 
@@ -30,6 +31,12 @@ def test_only_the_last_line_of_a_subscription_has_its_end() -> None:
     record.end(Outcome.ERRORS, ["B", "A", "B"])
     ended = operation_fields(record, OperationEvent.ENDED)
     assert (ended["events"], ended["outcome"], ended["codes"]) == (0, "errors", ["A", "B"])
+
+
+def test_codes_are_plain_text() -> None:
+    record = OperationRecord("r", Transport.HTTP)
+    record.end(Outcome.REFUSED, [ErrorCode.UNAUTHENTICATED])
+    assert repr(operation_fields(record, OperationEvent.ENDED)["codes"]) == "['UNAUTHENTICATED']"
 
 
 def test_an_operation_ends_once() -> None:
