@@ -1,4 +1,4 @@
-"""Request bodies in the upstream's names, checked before anything is sent. Pure.
+"""Request bodies in the upstream's names, and the body of a record's update, checked before anything is sent. Pure.
 
 A mutation's input is converted to such a body field by field (`inputs.py`), so that the path of a refusal in the body
 is its path in the input, apart from the spelling. A dumped body holds only the fields that were set.
@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from schema.contract.errors import format_value
 from schema.contract.keys import InvalidOpaqueTextError, from_file_id
+from schema.contract.thread_records import MAX_TITLE_LENGTH
 
 MAX_METADATA_PAIRS = 16
 MAX_METADATA_KEY_LENGTH = 64
@@ -74,6 +75,7 @@ FileId: TypeAlias = Annotated[Id, AfterValidator(_read_file_id)]
 """The upstream id of a file, written as such or as its global ID."""
 FileIds: TypeAlias = Annotated[list[FileId], Field(max_length=MAX_TOOL_FILES)]
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Title: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TITLE_LENGTH)]
 LongText: TypeAlias = Annotated[str, Field(max_length=MAX_CONTENT_LENGTH)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 TokenLimit: TypeAlias = Annotated[int, Field(ge=256)]
@@ -280,6 +282,13 @@ class ThreadUpdateBody(Body):
 
     tool_resources: ToolResourcesBody | None = None
     metadata: MetadataBody | None = None
+
+
+class RecordBody(Body):
+    """The fields of a thread that the gateway keeps itself. They are not sent upstream."""
+
+    title: Title | None = None
+    is_archived: bool | None = None
 
 
 class MetadataUpdateBody(Body):

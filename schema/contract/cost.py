@@ -16,6 +16,14 @@ DEFAULT_MAX_ANSWER_BYTES = 32 << 20
 """The limits of an operation without settings; the settings have the same defaults."""
 
 
+@dataclass(frozen=True, slots=True)
+class ExecutionBounds:
+    """The bounds of the execution of an operation: of each batch of loads in time, and of the response in size."""
+
+    deadline_seconds: float = 60.0
+    max_answer_bytes: int = DEFAULT_MAX_ANSWER_BYTES
+
+
 class Span(NamedTuple):
     """A span of time, in seconds of one monotonic clock."""
 

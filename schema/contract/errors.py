@@ -121,6 +121,10 @@ class OwnKeyRefusedError(GatewayError):
         )
 
 
+class RecordsUnavailableError(GatewayError):
+    """The database does not answer. All fields that need it are null for this one reason, so it is reported once."""
+
+
 def format_value(value: object) -> str:
     """Format a value for an error message: as JSON if possible, printable, cut to `MAX_VALUE_LENGTH` characters."""
     try:

@@ -51,7 +51,7 @@ class CursorScope:
     connection: str
     parent_key: tuple[str, ...] = ()
 
-    def to_cursor(self, object_id: str) -> str:
+    def to_cursor(self, object_id: str, /) -> str:
         """Make the cursor of an object in this list."""
         return to_opaque("cursor", self.connection, *self.parent_key, object_id)
 
@@ -67,16 +67,28 @@ class CursorScope:
         return parts[-1]
 
 
-def window_from_arguments(
-    scope: CursorScope,
+class PageArguments(NamedTuple):
+    """Relay's arguments for one page, checked: its size, its direction and its cursor."""
+
+    size: int
+    backwards: bool
+    cursor: str | None
+
+    @property
+    def cursor_argument(self) -> str:
+        """The name of the argument that has the cursor."""
+        return "before" if self.backwards else "after"
+
+
+def read_page_arguments(
     limits: PagingLimits,
     *,
     first: int | None = None,
     after: str | None = None,
     last: int | None = None,
     before: str | None = None,
-) -> Window:
-    """Convert Relay arguments to a window of the upstream's list.
+) -> PageArguments:
+    """Check Relay's arguments. The cursor is not read yet.
 
     At most one of `first` and `last`, from 1 to the limit. `after` goes with `first`, and `before` with `last`.
     Without a size the page holds 20 objects: the last 20 before `before`, else the first 20 after `after`.
@@ -96,7 +108,24 @@ def window_from_arguments(
         if size is not None and not 1 <= size <= limits.max_page_size:
             raise bad_argument(argument, f"an integer from 1 to {limits.max_page_size}", size)
     if last is not None or before is not None:
-        cursor_id = None if before is None else scope.object_id_from_cursor(before, "before")
-        return Window(last or DEFAULT_PAGE_SIZE, "desc", cursor_id)
-    cursor_id = None if after is None else scope.object_id_from_cursor(after, "after")
-    return Window(first or DEFAULT_PAGE_SIZE, "asc", cursor_id)
+        return PageArguments(last or DEFAULT_PAGE_SIZE, True, before)
+    return PageArguments(first or DEFAULT_PAGE_SIZE, False, after)
+
+
+def window_from_arguments(
+    scope: CursorScope,
+    limits: PagingLimits,
+    *,
+    first: int | None = None,
+    after: str | None = None,
+    last: int | None = None,
+    before: str | None = None,
+) -> Window:
+    """Convert Relay's arguments, as `read_page_arguments` checks them, to a window of the upstream's list.
+
+    Raises:
+        GatewayError: An argument is refused; the error names it.
+    """
+    page = read_page_arguments(limits, first=first, after=after, last=last, before=before)
+    cursor_id = None if page.cursor is None else scope.object_id_from_cursor(page.cursor, page.cursor_argument)
+    return Window(page.size, "desc" if page.backwards else "asc", cursor_id)

@@ -138,3 +138,7 @@ class RecordUpdate(NamedTuple):
 
     title: str | UnsetType | None = UNSET
     is_archived: bool | UnsetType = UNSET
+
+    def __bool__(self) -> bool:
+        """Whether anything changes."""
+        return self.title is not UNSET or self.is_archived is not UNSET

@@ -6,11 +6,13 @@ from typing import Any, TypeAlias
 
 import strawberry
 
-from schema.contract.cost import DEFAULT_MAX_ANSWER_BYTES
+from schema.contract.cost import ExecutionBounds
 from schema.contract.paging import PagingLimits
 from schema.contract.ports import Capabilities, RunEvents, ThreadsApi
+from schema.contract.viewer import ViewerApi
 from schema.engine.answer_size import AnswerSize
 from schema.engine.loaders import Loaders
+from schema.engine.viewer_loaders import ViewerLoaders
 
 
 class Context:
@@ -24,19 +26,21 @@ class Context:
         api: ThreadsApi,
         limits: PagingLimits | None = None,
         *,
-        deadline_seconds: float = 60.0,
-        max_answer_bytes: int = DEFAULT_MAX_ANSWER_BYTES,
+        bounds: ExecutionBounds | None = None,
         reports_cost: bool = False,
         events: RunEvents | None = None,
         resume_after: str | None = None,
         caller: str = "",
+        viewer: ViewerApi | None = None,
     ) -> None:
         """Load and write through `api`, which is bound to the principal.
 
         `events` serves subscriptions, for the same principal. `resume_after` is the cursor of the last event that the
-        client received; it wins over a cursor in the document. The response may have `max_answer_bytes`. With
-        `reports_cost` it reports its cost. `caller` names the caller, where callers share what the process can compute.
+        client received; it wins over a cursor in the document. With `reports_cost` the
+        response reports its cost. `caller` names the caller, where callers share what the process can compute.
+        `viewer` is the port of the same principal as a viewer, or None where nobody is known.
         """
+        bounds = bounds or ExecutionBounds()
         self.api = api
         self.events = events
         self.caller = caller
@@ -44,16 +48,26 @@ class Context:
         self.reports_cost = reports_cost
         self.predicted_calls = 0
         self.predicted_objects = 0
-        self.answer_size = AnswerSize(max_answer_bytes)
+        self.answer_size = AnswerSize(bounds.max_answer_bytes)
         self.capabilities: Capabilities = api.capabilities
         self.limits = limits or PagingLimits()
-        self.loaders = Loaders(api, deadline_seconds=deadline_seconds)
+        self.loaders = Loaders(api, deadline_seconds=bounds.deadline_seconds)
+        self.has_read_viewer = False
+        """Whether anything of the viewer was read. Such a response holds for this moment only, so it is not stored."""
+        self._viewer_loaders = None if viewer is None else ViewerLoaders(viewer, self.loaders.batches)
         self.position_plans: dict[Any, Any] = {}
         """Plans and facts by position in the document. The executor sets the dictionary of a cached document here."""
+
+    def read_viewer(self) -> ViewerLoaders | None:
+        """Return the loaders over the viewer's port. Returns None where nobody is known."""
+        self.has_read_viewer = True
+        return self._viewer_loaders
 
     def reset_loaders(self) -> None:
         """Drop the loaded values, so that the same operation reads the new state after a write."""
         self.loaders = self.loaders.make_fresh()
+        if self._viewer_loaders is not None:
+            self._viewer_loaders = self._viewer_loaders.make_fresh()
 
     async def aclose(self) -> None:
         """Cancel the loads in flight."""

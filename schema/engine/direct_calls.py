@@ -14,6 +14,8 @@ from strawberry.types.fields.resolver import StrawberryResolver
 from schema.engine.selection import Fragments, selects_any
 
 Function: TypeAlias = Callable[..., Any]
+ConvertArgument: TypeAlias = Callable[[Any, Any], Any]
+"""Makes the Python object of the value of an argument, and of the argument's type as strawberry knows it."""
 
 _STRAWBERRY = "strawberry-definition"
 _DIRECT = "direct-call"
@@ -32,14 +34,18 @@ class DirectCall(NamedTuple):
     """Whether the parent is its only argument, and it returns its value without a wait."""
 
 
-def enable_direct_calls(schema: GraphQLSchema) -> None:
-    """Store the direct call of each field in the schema, and make graphql-core call the plain fields directly too."""
+def enable_direct_calls(schema: GraphQLSchema, convert: ConvertArgument | None = None) -> None:
+    """Store the direct call of each field in the schema, and make graphql-core call the plain fields directly too.
+
+    `convert` makes Python objects of inputs and enums. Without it, and on the root of mutations, fields that take such
+    arguments have no direct call.
+    """
     loading_fields: set[str] = set()
     roots = {schema.query_type, schema.mutation_type, schema.subscription_type}
     for type_ in schema.type_map.values():
         if isinstance(type_, GraphQLObjectType):
             for name, field in type_.fields.items():
-                call = _direct_call_from_field(field)
+                call = _direct_call_from_field(field, None if type_ is schema.mutation_type else convert)
                 if call is not None:
                     field.extensions[_DIRECT] = call
                     if call.is_plain and field.subscribe is None:
@@ -73,7 +79,7 @@ def python_class(type_: GraphQLObjectType) -> type | None:
     return getattr(generic or definition, "origin", None)
 
 
-def _direct_call_from_field(field: GraphQLField) -> DirectCall | None:
+def _direct_call_from_field(field: GraphQLField, convert: ConvertArgument | None) -> DirectCall | None:
     definition = field.extensions.get(_STRAWBERRY)
     if not isinstance(definition, StrawberryField) or definition.extensions:
         return None
@@ -82,20 +88,41 @@ def _direct_call_from_field(field: GraphQLField) -> DirectCall | None:
     resolver = definition.base_resolver
     if resolver is None:
         return _plain_call(attrgetter(definition.python_name))
-    return _direct_call_from_resolver(field, resolver)
+    return _direct_call_from_resolver(field, resolver, convert)
 
 
-def _direct_call_from_resolver(field: GraphQLField, resolver: StrawberryResolver[Any]) -> DirectCall | None:
+def _direct_call_from_resolver(
+    field: GraphQLField, resolver: StrawberryResolver[Any], convert: ConvertArgument | None
+) -> DirectCall | None:
     function = cast("Function", resolver.wrapped_func)
     names = list(inspect.signature(function).parameters)
     by_name = python_names(field)
     wants_info = _INFO in names
     if names != ["self", *([_INFO] if wants_info else []), *by_name.values()]:
         return None
-    if not all(isinstance(get_named_type(argument.type), GraphQLScalarType) for argument in field.args.values()):
-        return None  # strawberry makes Python objects of inputs and enums
+    converted = {
+        by_name[name]
+        for name, argument in field.args.items()
+        if not isinstance(get_named_type(argument.type), GraphQLScalarType)
+    }
+    if converted:
+        if convert is None:
+            return None
+        types = {one.python_name: one.type for one in resolver.arguments if one.python_name in converted}
+        function = _converting(function, types, convert)
     is_plain = not (wants_info or by_name or resolver.is_async)
     return DirectCall(function, wants_info, by_name, is_plain)
+
+
+def _converting(function: Function, types: Mapping[str, Any], convert: ConvertArgument) -> Function:
+    """Make the function that converts the arguments of these types before it calls another function."""
+
+    def call(parent: Any, **arguments: Any) -> Any:
+        for name in types.keys() & arguments.keys():
+            arguments[name] = convert(arguments[name], types[name])
+        return function(parent, **arguments)
+
+    return call
 
 
 def _plain_call(function: Function) -> DirectCall:

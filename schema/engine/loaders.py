@@ -282,7 +282,7 @@ class Loaders:
     def __init__(self, api: ThreadsApi, *, deadline_seconds: float = 60.0, batches: BatchRunner | None = None) -> None:
         """Load through `api`, each batch within the deadline. Earlier loaders of the operation share `batches`."""
         self._api = api
-        self._batches = batches or BatchRunner(deadline_seconds)
+        self.batches = batches or BatchRunner(deadline_seconds)
         self._objects: dict[AnyKind, ObjectLoader[Any, Any]] = {}
         self._pages: dict[AnyKind, PageLoader[Any, Any]] = {}
 
@@ -290,7 +290,7 @@ class Loaders:
         """Return the loader of the objects of a kind."""
         loader = self._objects.get(kind)
         if loader is None:
-            loader = self._objects[kind] = ObjectLoader(partial(self._api.get, kind), self._batches)
+            loader = self._objects[kind] = ObjectLoader(partial(self._api.get, kind), self.batches)
         return loader
 
     def pages(self, kind: Kind[Any, ObjectT, PageKeyT]) -> PageLoader[PageKeyT, ObjectT]:
@@ -298,14 +298,14 @@ class Loaders:
         loader = self._pages.get(kind)
         if loader is None:
             fetch = partial(self._api.list, kind)
-            loader = PageLoader(fetch, self._batches, self.objects(kind), kind.to_parent_key)
+            loader = PageLoader(fetch, self.batches, self.objects(kind), kind.to_parent_key)
             self._pages[kind] = loader
         return loader
 
     def make_fresh(self) -> Loaders:
         """Make loaders that hold no values. Loads in flight still end with the operation."""
-        return Loaders(self._api, batches=self._batches)
+        return Loaders(self._api, batches=self.batches)
 
     async def aclose(self) -> None:
         """Cancel the loads in flight."""
-        await self._batches.aclose()
+        await self.batches.aclose()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from graphql import GraphQLError, GraphQLSyntaxError
 
-from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.errors import ErrorCode, GatewayError, RecordsUnavailableError
 
 MAX_MESSAGE_LENGTH = 200
 """The longest message of GraphQL itself. Its messages quote names and values of the request whole."""
@@ -62,10 +62,17 @@ def to_public_errors(errors: Iterable[GraphQLError]) -> list[GraphQLError]:
 
     Errors that are meant for the caller pass: `GatewayError`, and GraphQL's own refusals of a document or its
     variables, cut to `MAX_MESSAGE_LENGTH`. All others are masked, and logged under an id that the caller and the
-    operator can quote. None of them keeps the frames that it was raised through.
+    operator can quote. None of them keeps the frames that it was raised through. That the database does not answer is
+    said once, however many fields are null for it.
     """
     public = []
+    is_ledger_reported = False
     for error in errors:
+        if isinstance(error.original_error, RecordsUnavailableError):
+            if is_ledger_reported:
+                _release_frames(error)
+                continue
+            is_ledger_reported = True
         public.append(_mask(error) if is_unexpected(error) else _add_code(_cut(error)))
         _release_frames(error)
     return public

@@ -6,9 +6,9 @@ Source: the Relay specification "GraphQL Cursor Connections".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 import strawberry
 
@@ -40,26 +40,34 @@ Before: TypeAlias = Annotated[
 ]
 
 
+class PositionScope(Protocol):
+    """The list that positions belong to. It makes their cursors."""
+
+    def to_cursor(self, position: Any, /) -> str:
+        """Make the cursor of a position in this list."""
+
+
 @strawberry.type(description="The position of a page in its list.")
 class PageInfo:
     """Source: the section "PageInfo" of the Relay specification."""
 
-    has_next_page: bool = plain_field("Whether newer objects follow this page.")
-    has_previous_page: bool = plain_field("Whether older objects precede this page.")
-    object_ids: strawberry.Private[list[str]]
-    start_id: strawberry.Private[str | None]
-    end_id: strawberry.Private[str | None]
-    scope: strawberry.Private[CursorScope]
+    has_next_page: bool = plain_field("Whether the list goes on after this page: with newer objects, if oldest first.")
+    has_previous_page: bool = plain_field("Whether the list has objects before this page: older ones, if oldest first.")
+    positions: strawberry.Private[Sequence[Any]]
+    """The position of each object of the page, as the scope reads it: the object's id, or more."""
+    start: strawberry.Private[Any]
+    end: strawberry.Private[Any]
+    scope: strawberry.Private[PositionScope]
 
     @documented_field
     def start_cursor(self) -> str | None:
-        """The cursor of the first edge, for `before`. Null on an empty page, unless older objects precede it."""
-        return None if self.start_id is None else self.scope.to_cursor(self.start_id)
+        """The cursor of the first edge, for `before`. Null on an empty page, unless objects precede it."""
+        return None if self.start is None else self.scope.to_cursor(self.start)
 
     @documented_field
     def end_cursor(self) -> str | None:
-        """The cursor of the last edge, for `after`. Null on an empty page, unless newer objects follow it."""
-        return None if self.end_id is None else self.scope.to_cursor(self.end_id)
+        """The cursor of the last edge, for `after`. Null on an empty page, unless objects follow it."""
+        return None if self.end is None else self.scope.to_cursor(self.end)
 
 
 @strawberry.type(description="One object in a list, with its cursor.")
@@ -67,13 +75,13 @@ class Edge(Generic[NodeT]):
     """Source: the section "Edge Types" of the Relay specification."""
 
     node: NodeT = plain_field("The object.")
-    object_id: strawberry.Private[str]
-    scope: strawberry.Private[CursorScope]
+    position: strawberry.Private[Any]
+    scope: strawberry.Private[PositionScope]
 
     @documented_field
     def cursor(self) -> str:
         """The position of the object in the list, for `after` and `before`. Opaque."""
-        return self.scope.to_cursor(self.object_id)
+        return self.scope.to_cursor(self.position)
 
 
 @strawberry.type(description="A page of a list, oldest first. It has no totals, because the API has none.")
@@ -86,10 +94,10 @@ class Connection(Generic[NodeT]):
     @documented_field
     def edges(self) -> list[Edge[NodeT]]:
         """The objects of this page, each with its cursor."""
-        scope, object_ids = self.page_info.scope, self.page_info.object_ids
+        scope, positions = self.page_info.scope, self.page_info.positions
         return [
-            Edge(node=node, object_id=object_id, scope=scope)
-            for object_id, node in zip(object_ids, self.nodes, strict=True)
+            Edge(node=node, position=position, scope=scope)
+            for position, node in zip(positions, self.nodes, strict=True)
         ]
 
 
@@ -233,9 +241,9 @@ def _to_connection(plan: ConnectionPlan[NodeT], page: Page[Any]) -> Connection[N
         page_info=PageInfo(
             has_next_page=has_cursor if window.backwards else page.has_more,
             has_previous_page=page.has_more if window.backwards else has_cursor,
-            object_ids=object_ids,
-            start_id=start_id,
-            end_id=end_id,
+            positions=object_ids,
+            start=start_id,
+            end=end_id,
             scope=plan.scope,
         ),
     )

@@ -24,8 +24,9 @@ from schema.contract.run_events import (
     TextDeltaChange,
     ToolCallDeltaChange,
 )
+from schema.contract.thread_records import ThreadRecord
 from schema.contract.wire import MessageObject, RawList, RunObject
-from schema.engine.loaders import Loaders
+from schema.engine.context import Context
 from schema.graph.documented_field import documented_field, enum_member, plain_field
 from schema.graph.enums import RunStatus, recognize, recognize_optional
 from schema.graph.leaf_types import Annotation, TextContent
@@ -251,12 +252,14 @@ def thread_event_from_log(event: RunEvent, key: ThreadKey) -> AnyThreadEvent:
             raise TypeError(f"expected a change of a thread, got {type(change).__name__}")
 
 
-def prime_loaders(event: object, loaders: Loaders) -> None:
-    """Prime the loaders with the nodes of an event, so that references back to them need no call."""
+def prime_loaders(event: object, context: Context) -> None:
+    """Prime the loaders with the nodes and the record of an event, so that references back to them need no call."""
     for value in vars(event).values():
         for node in value if isinstance(value, list) else [value]:
             if isinstance(node, Node):
-                loaders.objects(node.KIND).prime(node.key, node.wire)
+                context.loaders.objects(node.KIND).prime(node.key, node.wire)
+        if isinstance(value, ThreadRecord) and (viewer := context.read_viewer()) is not None:
+            viewer.records.prime(ThreadKey(value.thread_id), value)
 
 
 def _to_run(thread_id: str, wire: RunObject) -> Run:

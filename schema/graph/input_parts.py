@@ -22,7 +22,16 @@ def optional_field(description: str, *, deprecated: str | None = None) -> Any:
     return strawberry.field(default=UNSET, description=description, deprecation_reason=deprecated)
 
 
+def kept_field(description: str) -> Any:
+    """Make an optional field of an input, which the gateway keeps itself and never sends upstream."""
+    return strawberry.field(default=UNSET, description=description, metadata={_KEPT: True})
+
+
 _V1_FILES = "Version 1 of the API; use attachments."
+_KEPT = "is_kept"
+"""The mark of a field that the gateway keeps itself."""
+
+TITLE = "A title for lists, of 1 to 256 characters. The gateway keeps it; it is not sent upstream."
 METADATA = "Up to 16 key-value pairs; keys up to 64 characters, values up to 512."
 _CONTENT = "The parts of the message, at least one."
 
@@ -330,11 +339,16 @@ class NewThreadInput:
         "Files and vector stores that the tools may use in this thread."
     )
     metadata: Metadata | None = optional_field(METADATA)
+    title: str | None = kept_field(TITLE)
 
 
-def present_fields(source: Any) -> list[tuple[str, Any]]:
-    """List the fields that are set in an input, with the upstream's names and in its shapes."""
-    values = ((field.name, getattr(source, field.name)) for field in dataclasses.fields(source))
+def present_fields(source: Any, *, kept: bool = False) -> list[tuple[str, Any]]:
+    """List the fields that are set in an input, with the upstream's names and in its shapes.
+
+    These are the fields that are sent upstream, or else the `kept` ones, which the gateway keeps itself.
+    """
+    names = (field.name for field in dataclasses.fields(source) if bool(field.metadata.get(_KEPT)) is kept)
+    values = ((name, getattr(source, name)) for name in names)
     return [(name, to_wire(value)) for name, value in values if value is not UNSET]
 
 

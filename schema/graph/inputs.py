@@ -10,6 +10,7 @@ import strawberry
 from schema.graph.documented_field import plain_field
 from schema.graph.input_parts import (
     METADATA,
+    TITLE,
     NewMessageInput,
     NewThreadInput,
     ReasoningEffortInput,
@@ -18,6 +19,7 @@ from schema.graph.input_parts import (
     ToolInput,
     ToolResourcesInput,
     TruncationStrategyInput,
+    kept_field,
     optional_field,
 )
 from schema.graph.scalars import Metadata
@@ -45,6 +47,8 @@ class UpdateThreadInput:
     thread_id: strawberry.ID = plain_field("The thread: its global ID or upstream id.")
     tool_resources: ToolResourcesInput | None = optional_field("The new files and vector stores for the tools.")
     metadata: Metadata | None = optional_field(f"The new metadata. {METADATA}")
+    title: str | None = kept_field(f"{TITLE} Null makes it the first words of the first message again.")
+    is_archived: bool | None = kept_field("Whether the thread is put away from the list. The gateway keeps it.")
     client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
 
 

@@ -37,7 +37,7 @@ from schema.graph.assistant_node import Assistant
 from schema.graph.documented_field import documented_mutation
 from schema.graph.from_wire import required_action_from_wire
 from schema.graph.id_arguments import read_id
-from schema.graph.input_parts import present_fields
+from schema.graph.input_parts import NewThreadInput, present_fields
 from schema.graph.inputs import (
     CancelRunInput,
     CreateAssistantInput,
@@ -76,6 +76,7 @@ from schema.graph.payloads import (
     UpdateRunPayload,
     UpdateThreadPayload,
 )
+from schema.graph.record_writes import read_record_write
 from schema.graph.references import load_before_write, reading_mutation
 from schema.graph.run_node import Run
 from schema.graph.thread_node import Thread
@@ -101,20 +102,29 @@ class Mutation:
         """Create a thread, optionally with its first messages."""
 
         async def write(api: ThreadsApi) -> Fields:
+            record = read_record_write(info, input)
             wire = await api.write(writes.CREATE_THREAD, None, _build_body(ThreadBody, input))
-            return {"thread": Thread(key=ThreadKey(wire.id), wire=wire)}
+            key = ThreadKey(wire.id)
+            return {"thread": Thread(key=key, wire=wire), "user_errors": await record.send_behind(key)}
 
         return await _write_once(info, CreateThreadPayload, input, write)
 
     @documented_mutation
     async def update_thread(self, info: Info, input: UpdateThreadInput) -> UpdateThreadPayload:
-        """Change the fields of a thread that are set; all other fields stay the same."""
+        """Change the fields of a thread that are set; all other fields stay the same.
+
+        A title and `isArchived` alone cost no upstream call.
+        """
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(ThreadKey, input.thread_id, "threadId")
             body = _build_body(ThreadUpdateBody, input, "thread_id", keep_nulls=True)
+            record = read_record_write(info, input, keep_nulls=True)
+            if record and not body.model_fields_set:
+                await record.send(key)
+                return {"updated": Thread(key=key)}
             wire = await api.write(writes.UPDATE_THREAD, key, body)
-            return {"thread": Thread(key=key, wire=wire)}
+            return {"updated": Thread(key=key, wire=wire), "user_errors": await record.send_behind(key)}
 
         return await _write_once(info, UpdateThreadPayload, input, write, "threadId")
 
@@ -185,9 +195,14 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             body = _build_body(ThreadAndRunBody, input, assistant_id=_assistant_id(input.assistant_id))
+            record = read_record_write(info, input.thread or NewThreadInput(), "thread")
             wire = await api.write(writes.CREATE_THREAD_AND_RUN, None, body)
             thread_id = _thread_id_from_run(wire)
-            return {"run": Run(key=RunKey(thread_id, wire.id), wire=wire), "thread_id": thread_id}
+            return {
+                "run": Run(key=RunKey(thread_id, wire.id), wire=wire),
+                "thread_id": thread_id,
+                "user_errors": await record.send_behind(ThreadKey(thread_id)),
+            }
 
         return await _write_once(info, CreateThreadAndRunPayload, input, write)
 

@@ -16,9 +16,10 @@ from schema.contract.paging import PagingLimits
 from schema.contract.wire import MessageObject, Page
 from schema.graph.assistant_node import Assistant
 from schema.graph.connections import ConnectionPlan, list_field
+from schema.graph.field_loads import AgainLoad
 from schema.graph.from_wire import text_from_content
 from schema.graph.message_node import Message, plan_newest_messages
-from schema.graph.references import AgainLoad, refer_to, reference
+from schema.graph.references import loaded_later, refer_to, reference
 from schema.graph.run_node import Run
 from schema.graph.thread_node import Thread
 from schema.graph.user_errors import UserError
@@ -48,7 +49,8 @@ class Payload:
 
     user_errors: list[UserError] = strawberry.field(
         default_factory=list,
-        description="The reasons why the mutation was refused, if the client can act on them. Empty on success.",
+        description="The reasons why the mutation was refused, if the client can act on them. Empty on success. After "
+        "`NOT_KEPT` the object is there: all else has taken place.",
     )
     client_mutation_id: str | None = strawberry.field(
         default=None, description="The `clientMutationId` of the input, unchanged."
@@ -76,9 +78,14 @@ class CreateThreadPayload(Payload):
 
 @strawberry.type(description="The payload of updateThread.")
 class UpdateThreadPayload(Payload):
-    """Contains the thread."""
+    """Contains the thread. It lacks the upstream's object if nothing was sent upstream."""
 
-    thread: Thread | None = _result_field("The thread in its new state.")
+    updated: strawberry.Private[Thread | None] = None
+
+    @loaded_later
+    def thread(self) -> Thread | None:
+        """The thread in its new state. Null if the mutation was refused."""
+        return self.updated
 
 
 @strawberry.type(description="The payload of deleteThread.")

@@ -1,4 +1,4 @@
-"""The root type `Query`: lookups by id, the list of assistants, and the upstream's capabilities."""
+"""The root type `Query`: the viewer, lookups by id, the list of assistants, and the upstream's capabilities."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from schema.graph.nodes import NODE_TYPES
 from schema.graph.references import look_for, lookup
 from schema.graph.run_node import Run
 from schema.graph.thread_node import Thread
+from schema.graph.viewer_type import Viewer, find_viewer
 
 NodeT = TypeVar("NodeT")
 
@@ -47,7 +48,12 @@ class Upstream:
 
 @strawberry.type(description="Read operations. An object that does not exist is null, without an error.")
 class Query:
-    """Lookups by id, the assistants, and the upstream's capabilities."""
+    """The viewer, lookups by id, the assistants, and the upstream's capabilities."""
+
+    @documented_field
+    def viewer(self, info: Info) -> Viewer | None:
+        """The caller, and what is theirs. Null where nobody is known."""
+        return find_viewer(info)
 
     @lookup
     def node(self, id: GlobalId) -> Node | None:
@@ -76,7 +82,7 @@ class Query:
     ) -> list[Thread | None]:
         """Return threads: one per ID, in the same order. A thread that does not exist is null.
 
-        The API cannot list threads, so the frontend stores their ids itself.
+        `viewer.threads` lists the caller's own.
         """
         return _find_each(ids, lambda id_: look_for(Thread, read_id(ThreadKey, id_, "ids"), "ids"))
 

@@ -12,76 +12,32 @@ Execution loads what it returns, and the prediction of calls counts it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from graphql import FieldNode, GraphQLError, GraphQLField, get_named_type
+from graphql import FieldNode, GraphQLError
 
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.kinds import AnyKind
 from schema.contract.wire import Page
 from schema.engine.context import Info
 from schema.engine.deferred import deferred_error, then
-from schema.engine.direct_calls import may_start_loads, python_names
-from schema.engine.selection import Arguments, selected_fields, variables_from_info
-from schema.graph.connections import ConnectionPlan, ListLoad
+from schema.engine.selection import variables_from_info
+from schema.graph.connections import ConnectionPlan
 from schema.graph.documented_field import documented_mutation, find_load, loading_field
-
-
-class LoadedNode(Protocol):
-    """A node type, as far as loading needs to know it."""
-
-    KIND: ClassVar[AnyKind]
-    TYPE_NAME: ClassVar[str]
-    KEY_FIELDS: ClassVar[frozenset[str]]
-    """Fields that are resolved from the key alone, beside lists and the fields of `key_reference`."""
-
-    def __init__(self, key: Any, wire: Any = None) -> None:
-        """Make a node of a key and, once it is loaded, its wire object."""
-
+from schema.graph.field_loads import (
+    AgainLoad,
+    LaterLoad,
+    Lookup,
+    LookupLoad,
+    ReadingLoad,
+    Reference,
+    ReferenceLoad,
+)
+from schema.graph.node_selections import NodeSelection, find_node_selection
 
 NodeT = TypeVar("NodeT")
-
-
-Reference: TypeAlias = tuple[type[Any], Any]
-"""The type and the key of the node that a field refers to."""
-
-
-class Lookup(NamedTuple):
-    """The node that a client names by an id, in an argument."""
-
-    node_type: type[Any]
-    key: Any
-    argument: str = "id"
-
-
-class ReferenceLoad(NamedTuple):
-    """The load of a field that refers to a node."""
-
-    find: Callable[[Any], Reference | None]
-    """Finds the reference of an object. Only its key is needed if `is_by_key`."""
-    is_by_key: bool
-
-
-class LookupLoad(NamedTuple):
-    """The load of a root field that looks up nodes."""
-
-    find: Callable[..., Lookup | Sequence[Lookup | GatewayError]]
-    """Finds one lookup, or one for each of the ids, from no object and the field's arguments."""
-
-
-class AgainLoad(NamedTuple):
-    """The load of a field that an incomplete node lacks, or of one that may return such a node."""
-
-    lacks: str
-    """The attribute of the node that says whether it is incomplete."""
-
-
-class ReadingLoad(NamedTuple):
-    """The load of a mutation, before its write."""
-
-    kind: AnyKind
 
 
 def reference(find: Callable[[Any], Any]) -> Any:
@@ -119,6 +75,30 @@ def loaded_again(lacks: str) -> Callable[[Callable[[Any], Any]], Any]:
     return decorate
 
 
+def sure_reference(find: Callable[[Any], Any]) -> Any:
+    """Make a GraphQL field of a function that finds a reference. The field is never null.
+
+    If the object cannot be loaded, the fields that need it fail, and the others stay.
+    """
+
+    def resolve(self: Any, info: Info) -> Any:
+        node_type, key = find(self)
+        load = start_node(info, node_type, key, info._raw_info.field_nodes)
+        return node_type(key=key) if load is None else then(load, lambda load: node_or_unreadable(node_type, key, load))
+
+    return loading_field(ReferenceLoad(find, is_by_key=False), find, resolve)
+
+
+def loaded_later(get: Callable[[Any], Any]) -> Any:
+    """Make a GraphQL field of a function that returns a node, which may lack its object. It is then loaded."""
+
+    def resolve(self: Any, info: Info) -> Any:
+        node = get(self)
+        return node if node is None or node.wire is not None else _follow(info, type(node), node.key)
+
+    return loading_field(LaterLoad(), get, resolve)
+
+
 def reading_mutation(kind: AnyKind) -> Callable[[Callable[..., Any]], Any]:
     """Make a GraphQL field of a mutation that loads an object of a kind before it writes."""
     return partial(documented_mutation, load=ReadingLoad(kind))
@@ -140,23 +120,6 @@ def look_for(node_type: type[NodeT], key: Any, argument: str = "id") -> NodeT:
     return cast("NodeT", Lookup(node_type, key, argument))
 
 
-class _SelectedList(NamedTuple):
-    """A list that is selected on a node."""
-
-    load: ListLoad
-    arguments: Arguments
-    object_fields: Sequence[FieldNode]
-    """The fields that return the list's objects; empty if no selection on them needs further loads."""
-
-
-class _NodeSelection(NamedTuple):
-    """The selection on a node at one place of a document, as far as loading needs to know it."""
-
-    key_is_enough: bool
-    lists: Sequence[_SelectedList]
-    references: Sequence[tuple[ReferenceLoad, FieldNode]]
-
-
 def _reference_field(load: ReferenceLoad) -> Any:
     find = load.find
 
@@ -173,13 +136,20 @@ def _follow(info: Info, node_type: type[Any], key: Any) -> Any:
     Returns the node if no call is needed, else a `Deferred`, which GraphQL execution awaits. The result is None if
     the object does not exist.
     """
-    selection = _node_selection(info, node_type, info._raw_info.field_nodes)
-    if selection.lists or selection.references:
-        _start_loads(info, selection, node_type(key=key))
-    if selection.key_is_enough:
-        return node_type(key=key)
-    load = info.context.loaders.objects(node_type.KIND).start_load(key)
-    return then(load, lambda load: _node_or_none(node_type, key, load))
+    load = start_node(info, node_type, key, info._raw_info.field_nodes)
+    return node_type(key=key) if load is None else then(load, lambda load: _node_or_none(node_type, key, load))
+
+
+def start_node(info: Info, node_type: type[Any], key: Any, nodes: Sequence[FieldNode]) -> asyncio.Future[Any] | None:
+    """Start all loads of a node that is selected below some fields, and is trusted to exist.
+
+    Returns:
+        The load of its object. None if the key is enough.
+    """
+    selection = find_node_selection(info, node_type, nodes)
+    if selection.starts_loads:
+        start_loads(info, selection, node_type(key=key))
+    return None if selection.key_is_enough else info.context.loaders.objects(node_type.KIND).start_load(key)
 
 
 def _look_up(info: Info, wanted: Lookup) -> Any:
@@ -197,8 +167,8 @@ def _look_up(info: Info, wanted: Lookup) -> Any:
     """
     node_type, key, argument = wanted
     loaders = info.context.loaders
-    selection = _node_selection(info, node_type, info._raw_info.field_nodes)
-    plans = _start_loads(info, selection, node_type(key=key))
+    selection = find_node_selection(info, node_type, info._raw_info.field_nodes)
+    plans = start_loads(info, selection, node_type(key=key))
     proofs = [plan for plan in plans if plan.is_proof]
     is_proof = bool(proofs) and selection.key_is_enough
 
@@ -236,64 +206,25 @@ def _node_or_none(node_type: type[Any], key: Any, load: asyncio.Future[Any]) -> 
         raise
 
 
-def _node_selection(info: Info, node_type: type[LoadedNode], nodes: Sequence[FieldNode]) -> _NodeSelection:
-    """Return the selection on a node below some fields. It is read once for each place of a document."""
-    place = (node_type, *map(id, nodes))
-    selection: _NodeSelection | None = info.context.position_plans.get(place)
-    if selection is None:
-        selection = info.context.position_plans[place] = _read_node_selection(info, node_type, nodes)
-    return selection
+class _UnreadableObject:
+    """An object that could not be loaded: its attributes raise the reason, so each field that needs it fails."""
+
+    def __init__(self, error: GatewayError) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._error
 
 
-def _read_node_selection(info: Info, node_type: type[LoadedNode], nodes: Sequence[FieldNode]) -> _NodeSelection:
-    raw = info._raw_info
-    definitions = _field_definitions(info, node_type.TYPE_NAME)
-    # The loads start in the order in which the type declares its fields.
-    in_order = {name: index for index, name in enumerate(definitions)}
-    fields = [field for field in selected_fields(raw, node_type.TYPE_NAME, nodes) if field.name.value in in_order]
-    fields.sort(key=lambda field: in_order[field.name.value])
-    lists, references = [], []
-    for field in fields:
-        definition = definitions[field.name.value]
-        load = find_load(definition)
-        if isinstance(load, ListLoad):
-            objects = _object_fields(info, definition, field)
-            objects = objects if may_start_loads(raw.schema, objects, raw.fragments) else []
-            lists.append(_SelectedList(load, Arguments(definition, field, python_names(definition)), objects))
-        elif isinstance(load, ReferenceLoad) and load.is_by_key:
-            references.append((load, field))
-    key_is_enough = all(needs_only_key(node_type, field.name.value, definitions) for field in fields)
-    return _NodeSelection(key_is_enough, lists, references)
+def node_or_unreadable(node_type: type[Any], key: Any, load: asyncio.Future[Any]) -> Any:
+    """Make a node of a load that is done. If it failed, the fields of its object fail."""
+    try:
+        return node_type(key=key, wire=load.result())
+    except GatewayError as error:
+        return node_type(key=key, wire=_UnreadableObject(error))
 
 
-def needs_only_key(node_type: type[LoadedNode], name: str, definitions: Mapping[str, GraphQLField]) -> bool:
-    """Whether a field of a node is resolved from the node's key alone."""
-    if name in node_type.KEY_FIELDS:
-        return True
-    load = find_load(definitions[name])
-    return isinstance(load, ListLoad) or (isinstance(load, ReferenceLoad) and load.is_by_key)
-
-
-def _object_fields(info: Info, definition: GraphQLField, field: FieldNode) -> list[FieldNode]:
-    """Find the fields that return a connection's objects: `nodes`, and `node` of `edges`."""
-    connection = get_named_type(definition.type).name
-    raw, fields = info._raw_info, _field_definitions(info, connection)
-    found = []
-    for selected in selected_fields(raw, connection, [field]) if "edges" in fields else ():
-        if selected.name.value == "nodes":
-            found.append(selected)
-        elif selected.name.value == "edges":
-            edge = get_named_type(fields["edges"].type).name
-            found += [below for below in selected_fields(raw, edge, [selected]) if below.name.value == "node"]
-    return found
-
-
-def _field_definitions(info: Info, type_name: str) -> Mapping[str, GraphQLField]:
-    fields: Mapping[str, GraphQLField] = info._raw_info.schema.type_map[type_name].fields  # type: ignore[attr-defined]  # an object type
-    return fields
-
-
-def _start_loads(info: Info, selection: _NodeSelection, node: Any) -> list[ConnectionPlan[Any]]:
+def start_loads(info: Info, selection: NodeSelection, node: Any) -> list[ConnectionPlan[Any]]:
     """Start all loads that follow from the key alone: the first page of each list, and the targets of references.
 
     The loads that follow from the objects of a page start as soon as that page is loaded. Arguments that are refused
@@ -304,6 +235,8 @@ def _start_loads(info: Info, selection: _NodeSelection, node: Any) -> list[Conne
     """
     context = info.context
     plans = []
+    if selection.has_record and (viewer := context.read_viewer()) is not None:
+        viewer.records.start_load(node.key)
     for load, arguments, object_fields in selection.lists:
         try:
             plan = load.plan(node, context.limits, **arguments.coerce(variables_from_info(info._raw_info)))
@@ -315,11 +248,11 @@ def _start_loads(info: Info, selection: _NodeSelection, node: Any) -> list[Conne
         plans.append(plan)
     for reference_load, field in selection.references:
         target, key = cast("Reference", reference_load.find(node))  # a key always says where it leads
-        target_selection = _node_selection(info, target, [field])
+        target_selection = find_node_selection(info, target, [field])
         if not target_selection.key_is_enough:
             context.loaders.objects(target.KIND).start_load(key)
-        if target_selection.lists or target_selection.references:
-            _start_loads(info, target_selection, target(key=key))
+        if target_selection.starts_loads:
+            start_loads(info, target_selection, target(key=key))
     return plans
 
 
@@ -330,7 +263,7 @@ def _start_loads_of_objects(
         return
     for wire in page.result().data:
         node = plan.make_node(wire)
-        selection = _node_selection(info, type(node), object_fields)
-        if not selection.lists and not selection.references:
+        selection = find_node_selection(info, type(node), object_fields)
+        if not selection.starts_loads:
             return
-        _start_loads(info, selection, node)
+        start_loads(info, selection, node)

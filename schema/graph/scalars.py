@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NewType
 
@@ -17,6 +19,8 @@ from schema.contract.wire import MetadataObject, Timestamp
 
 DateTime = NewType("DateTime", float)
 """Unix seconds in Python, RFC 3339 in GraphQL."""
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
 
 Metadata = NewType("Metadata", dict[str, str])
 JSON = NewType("JSON", object)
@@ -58,8 +62,12 @@ def to_json(value: Any) -> JSON | None:
     return None if value is None else JSON(value)
 
 
-def _refuse_input(value: object) -> DateTime:
-    raise GraphQLError(f"A DateTime is never an input, got {format_value(value)}.")
+def _parse_date_time(value: object) -> DateTime:
+    """Read a time as RFC 3339, with any offset."""
+    if isinstance(value, str) and _RFC_3339.match(value):
+        with suppress(ValueError, OverflowError):  # such as February 30
+            return DateTime(datetime.fromisoformat(value.upper()).timestamp())
+    raise GraphQLError(f"Expected a time in RFC 3339, such as 2026-11-23T09:30:00Z, got {format_value(value)}.")
 
 
 def _parse_metadata(value: object) -> Metadata:
@@ -72,10 +80,10 @@ SCALARS: dict[object, ScalarDefinition] = {
     DateTime: strawberry.scalar(
         name="DateTime",
         description="A time in RFC 3339, in UTC, such as `2026-11-23T09:30:00Z`. It has whole seconds, as the upstream "
-        "sends them; if a server sends fractions, it has milliseconds.",
+        "sends them; if a server sends fractions, it has milliseconds. As an input it may have any offset.",
         specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
         serialize=to_rfc3339,
-        parse_value=_refuse_input,
+        parse_value=_parse_date_time,
     ),
     Metadata: strawberry.scalar(
         name="Metadata",

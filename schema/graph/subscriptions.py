@@ -1,4 +1,4 @@
-"""The root type `Subscription`: the events of one run or of one thread."""
+"""The root type `Subscription`: the events of one run, of one thread, or of the viewer's list."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from schema.graph.event_types import (
     thread_event_from_log,
 )
 from schema.graph.id_arguments import read_id
+from schema.graph.viewer_events import AnyViewerEvent, viewer_event_from_log
 
 EventT = TypeVar("EventT")
 
@@ -40,18 +41,16 @@ After: TypeAlias = Annotated[
 class TypedFeed(Generic[EventT]):
     """A feed that converts each event to its GraphQL type and clears the loaders for it."""
 
-    __slots__ = ("_context", "event_from_log", "feed", "log_key")
+    __slots__ = ("_context", "event_from_log", "feed")
 
     def __init__(
         self,
         feed: EventFeed,
-        log_key: RunKey | ThreadKey,
         event_from_log: Callable[[RunEvent], EventT],
         context: Context,
     ) -> None:
-        """Convert the events of `feed`, which come from the log of `log_key`, by `event_from_log`."""
+        """Convert the events of `feed` by `event_from_log`."""
         self.feed = feed
-        self.log_key = log_key
         self.event_from_log = event_from_log
         self._context = context
 
@@ -64,7 +63,7 @@ class TypedFeed(Generic[EventT]):
         event = await self.feed.__anext__()
         self._context.reset_loaders()
         typed = self.event_from_log(event)
-        prime_loaders(typed, self._context.loaders)
+        prime_loaders(typed, self._context)
         return typed
 
     async def aclose(self) -> None:
@@ -74,10 +73,11 @@ class TypedFeed(Generic[EventT]):
 
 @strawberry.type(
     description="Live events. A subscription to a run begins with the run's present state, a subscription to a thread "
-    "with the runs that are active. With `after`, it continues after that cursor instead."
+    "with the runs that are active, and `viewerEvents` with the changes from now on. With `after`, it continues after "
+    "that cursor instead."
 )
 class Subscription:
-    """The status of one run, all events of one run, and the events of one thread."""
+    """The status of one run, all events of one run, those of one thread, and those of the viewer's list."""
 
     @documented_subscription
     async def run_status(self, info: Info, run_id: RunId) -> AsyncIterator[RunStatusChange]:
@@ -86,7 +86,7 @@ class Subscription:
         feed = await _open_feed(_run_events(context).follow_status(key, after=context.resume_after), key, "runId")
         return cast(
             "AsyncIterator[RunStatusChange]",
-            TypedFeed(feed, key, lambda event: run_event_from_log(event, key), context),
+            TypedFeed(feed, lambda event: run_event_from_log(event, key), context),
         )
 
     @documented_subscription
@@ -95,7 +95,7 @@ class Subscription:
         key, context = read_id(RunKey, run_id, "runId"), info.context
         after_cursor = _cursor_to_resume(context, after)
         feed = await _open_feed(_run_events(context).follow_run(key, after=after_cursor), key, "runId")
-        return TypedFeed(feed, key, lambda event: run_event_from_log(event, key), context)
+        return TypedFeed(feed, lambda event: run_event_from_log(event, key), context)
 
     @documented_subscription
     async def thread_events(
@@ -105,7 +105,20 @@ class Subscription:
         key, context = read_id(ThreadKey, thread_id, "threadId"), info.context
         after_cursor = _cursor_to_resume(context, after)
         feed = await _open_feed(_run_events(context).follow_thread(key, after=after_cursor), key, "threadId")
-        return TypedFeed(feed, key, lambda event: thread_event_from_log(event, key), context)
+        return TypedFeed(feed, lambda event: thread_event_from_log(event, key), context)
+
+    @documented_subscription
+    async def viewer_events(self, info: Info, after: After = None) -> AsyncIterator[AnyViewerEvent]:
+        """The caller's list as it changes: threads that are new, changed or gone, and runs whose status changes.
+
+        It begins with the changes from now on. So subscribe first, and then query `viewer` for what is there.
+        """
+        context = info.context
+        viewer = context.read_viewer()
+        if viewer is None:
+            raise GatewayError(ErrorCode.UNAUTHENTICATED, "Nobody is known whose list could be followed.")
+        feed = await viewer.api.follow(after=_cursor_to_resume(context, after))
+        return TypedFeed(feed, viewer_event_from_log, context)
 
 
 def _run_events(context: Context) -> RunEvents:

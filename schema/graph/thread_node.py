@@ -11,13 +11,15 @@ from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.kinds import RUNS, THREADS, RunPageKey
 from schema.contract.paging import CursorScope, PagingLimits, Window, window_from_arguments
 from schema.contract.statuses import is_terminal
+from schema.contract.thread_records import ThreadRecord
 from schema.contract.wire import Page, RunObject, ThreadObject
 from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, connect, list_field
 from schema.graph.documented_field import documented_field
 from schema.graph.from_wire import tool_resources_from_wire
 from schema.graph.id_arguments import read_run_id_within
-from schema.graph.leaf_types import ToolResources
+from schema.graph.leaf_types import ToolResources, Usage
 from schema.graph.node import NOT_LOADED, Node
+from schema.graph.record_fields import date_time_from_ms, record_field, usage_from_tokens
 from schema.graph.scalars import DateTime, Metadata, to_date_time, to_metadata
 
 
@@ -65,6 +67,29 @@ class Thread(Node):
     def tool_resources(self) -> ToolResources | None:
         """The files and vector stores that tools may use in this thread. Null in version 1 of the API."""
         return tool_resources_from_wire(self.wire.tool_resources)
+
+    @record_field
+    def title(self, record: ThreadRecord) -> str | None:
+        """The title for lists: the one that was given, else the first words of the first message.
+
+        The gateway keeps it. Null where it keeps nothing, or the thread has neither.
+        """
+        return record.title
+
+    @record_field
+    def is_archived(self, record: ThreadRecord) -> bool | None:
+        """Whether the thread is put away from the list. The gateway keeps it. Null where it keeps nothing."""
+        return record.is_archived
+
+    @record_field
+    def last_activity_at(self, record: ThreadRecord) -> DateTime | None:
+        """The time when a message or a run was last added, or a run last ended, as far as the gateway saw it."""
+        return date_time_from_ms(record.last_activity_at_ms)
+
+    @record_field
+    def usage(self, record: ThreadRecord) -> Usage | None:
+        """Tokens used by the thread's runs that ended, as far as the gateway saw them."""
+        return usage_from_tokens(record.usage)
 
     @list_field
     def runs(

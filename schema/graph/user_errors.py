@@ -34,6 +34,10 @@ class UserErrorCode(Enum):
     ACTIVE_RUN = enum_member("ACTIVE_RUN", "A run is active on the thread. Wait until it ends, or cancel it.")
     WRONG_STATE = enum_member("WRONG_STATE", "The present status of the run does not allow it.")
     MISSING_TOOL_OUTPUT = enum_member("MISSING_TOOL_OUTPUT", "A call of the run lacks its output or decision.")
+    NOT_KEPT = enum_member(
+        "NOT_KEPT", "The gateway could not keep the value of the argument. All else that was sent has taken place."
+    )
+    UNSUPPORTED = enum_member("UNSUPPORTED", "This gateway is not set up for it; the message names the setting.")
     UNSUPPORTED_BY_UPSTREAM = enum_member(
         "UNSUPPORTED_BY_UPSTREAM", "The upstream, or its version, does not support it."
     )
@@ -67,6 +71,7 @@ _USER_CODES: Mapping[ErrorCode, UserErrorCode] = {
     ErrorCode.ACTIVE_RUN: UserErrorCode.ACTIVE_RUN,
     ErrorCode.WRONG_STATE: UserErrorCode.WRONG_STATE,
     ErrorCode.CONFLICT: UserErrorCode.WRONG_STATE,
+    ErrorCode.UNSUPPORTED: UserErrorCode.UNSUPPORTED,
     ErrorCode.UNSUPPORTED_BY_UPSTREAM: UserErrorCode.UNSUPPORTED_BY_UPSTREAM,
     ErrorCode.UPSTREAM_REFUSED: UserErrorCode.REFUSED,
 }

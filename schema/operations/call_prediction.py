@@ -2,10 +2,10 @@
 
 1. It walks the selections of the operation as execution will. Each field that loads says by the same function as in
    execution which page it shows or which node it refers to (`find_load`), here for a stand-in of its object.
-2. An id that only an answer will contain is a symbol in a stand-in, an `_UnknownId`. So every object, page and
+2. An id that only an answer will contain is a symbol in a stand-in, an `UnknownId`. So every object, page and
    reference has a key, although most keys have symbols in them.
 3. It records each call under that key, with the number of objects that the call may be made for: one factor for each
-   list around it (`_Factors`). Two selections that need the same call have the same key, so the call counts once.
+   list around it (`Factors`). Two selections that need the same call have the same key, so the call counts once.
 4. The prediction is the sum over all calls of the product of their factors.
 
 Calls that are shared count once:
@@ -15,6 +15,8 @@ Calls that are shared count once:
 - a reference costs nothing if only fields of its key are selected. An object that came in a page, or a reference back
   to a known key (`message.thread`, `step.run`), is not loaded again;
 - a lookup with only lists selected is proved by a page. `activeRun` is a page of runs.
+- a list that the gateway keeps costs nothing. Its nodes are references: each one that needs more than its key, and the
+  fields that the gateway keeps, is a call.
 - a page of one run's messages counts `MAX_FURTHER_PAGES` more, since an upstream may ignore which run is asked for.
 
 For a subscription it predicts one event, of the type that needs the most calls. The objects of the event cost nothing;
@@ -30,10 +32,10 @@ none of them, it is one call more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
-from types import MappingProxyType, SimpleNamespace
-from typing import Any, NamedTuple, TypeAlias
+from types import SimpleNamespace
+from typing import Any, TypeAlias
 
 from graphql import FieldNode, OperationType, get_named_type, get_nullable_type, is_list_type
 
@@ -43,19 +45,29 @@ from schema.contract.kinds import MessagePageKey
 from schema.contract.paging import MAX_FURTHER_PAGES, UPSTREAM_PAGE_SIZE, PagingLimits
 from schema.engine.selection_walker import TooManySelectionsError
 from schema.graph.connections import ConnectionPlan, ListLoad
+from schema.graph.documented_field import find_load
+from schema.graph.field_loads import AgainLoad, Lookup, LookupLoad, Reference, ReferenceLoad
+from schema.graph.kept_lists import KeptListLoad
+from schema.graph.node_selections import needs_only_key
 from schema.graph.nodes import NODE_TYPES
-from schema.graph.references import AgainLoad, Lookup, LookupLoad, Reference, ReferenceLoad, needs_only_key
 from schema.operations.operation_reader import GroupedFields, OperationReader
+from schema.operations.stand_ins import (
+    Factors,
+    Identity,
+    Round,
+    StandIn,
+    UnknownId,
+    find_identity,
+    largest_factors,
+    lists_around,
+)
 from schema.operations.upper_bounds import SNAPSHOT_SIZE
 
 _KEY_TYPES: Mapping[str, Any] = KEY_TYPES
 """The key types; here their parts may be symbols."""
 
 
-_Factors: TypeAlias = tuple[int, ...]
-"""How many objects a call may be made for: the sizes of the lists around it, from the outermost."""
-
-_ListSizes: TypeAlias = Mapping["_UnknownId", int]
+_ListSizes: TypeAlias = Mapping["UnknownId", int]
 """The sizes of the lists around a selection, by the symbol of their objects."""
 
 
@@ -88,7 +100,7 @@ def _predict(reader: OperationReader, limits: PagingLimits) -> int:
 
 def _predict_reads(reader: OperationReader, limits: PagingLimits, root_name: str, fields: GroupedFields) -> int:
     counter = _CallCounter(reader, limits)
-    counter.add_fields(root_name, None, fields, _Round(), {})
+    counter.add_fields(root_name, None, fields, Round(), {})
     return counter.total()
 
 
@@ -103,70 +115,15 @@ def _predict_event(reader: OperationReader, limits: PagingLimits, root_name: str
     return most
 
 
-class _UnknownId:
-    """A symbol in a key: the ids, known only from an answer, of all objects at one place of the operation."""
-
-    __slots__ = ("is_listed", "lists")
-
-    def __init__(self, owner: object, *, is_many: bool, is_listed: bool) -> None:
-        self.lists: tuple[_UnknownId, ...] = (*_lists_around(owner), self) if is_many else _lists_around(owner)
-        """The lists that lead to these objects, from the outermost: pages, or lists of ids."""
-        self.is_listed = is_listed
-        """Whether the objects came in a page, so that no other reference to them needs a call."""
-
-
-class _Round:
-    """A round of loads: the calls that start at the same time. The calls that follow an answer are a later round."""
-
-    __slots__ = ("previous",)
-
-    def __init__(self, previous: _Round | None = None) -> None:
-        self.previous = previous
-
-
-def _lists_around(id_or_symbol: object) -> tuple[_UnknownId, ...]:
-    return id_or_symbol.lists if isinstance(id_or_symbol, _UnknownId) else ()
-
-
-def _largest(left: _Factors | None, right: _Factors) -> _Factors:
-    return right if left is None else tuple(map(max, left, right))
-
-
-class _StandIn:
-    """A stand-in for an object of the response: attributes that are not known before execution are symbols."""
-
-    def __init__(self, identity: _Identity, to_symbol: Callable[[object, object], _UnknownId]) -> None:
-        self.identity = identity
-        self._to_symbol = to_symbol
-
-    def __getattr__(self, name: str) -> Any:
-        place, known, own_id = self.identity
-        return known[name] if name in known else self._to_symbol((place, name), own_id)
-
-
-class _Identity(NamedTuple):
-    """The identity of an object or of a part of one: its place in the operation, and what is known of it."""
-
-    place: object
-    known: Mapping[str, Any] = MappingProxyType({})
-    own_id: object = None
-
-
-def _find_identity(owner: Any) -> _Identity:
-    if owner is None or isinstance(owner, _StandIn):
-        return _Identity("root") if owner is None else owner.identity
-    return _Identity((type(owner), owner.key), owner.key._asdict(), owner.key[-1])
-
-
 class _CallCounter:
     """Collects the calls of one root selection, each with its factors."""
 
     def __init__(self, reader: OperationReader, limits: PagingLimits) -> None:
         self._reader = reader
         self._limits = limits
-        self._symbols: dict[object, _UnknownId] = {}
-        self._calls: dict[object, _Factors] = {}
-        self._first_pages: dict[object, dict[_Round, tuple[int, _Factors]]] = {}
+        self._symbols: dict[object, UnknownId] = {}
+        self._calls: dict[object, Factors] = {}
+        self._first_pages: dict[object, dict[Round, tuple[int, Factors]]] = {}
 
     def total(self) -> int:
         """Return the number of all calls."""
@@ -179,16 +136,17 @@ class _CallCounter:
             key_type = _KEY_TYPES.get(get_named_type(definition.type).name)
             if key_type is not None:
                 is_many = is_list_type(get_nullable_type(definition.type))
-                ids[key_type._fields[-1]] = self._symbol(name, None, is_many=is_many, is_listed=True)
-        event = _StandIn(_Identity(event_type, ids), self._symbol)
-        self.add_fields(event_type, event, self._reader.collect_fields(event_type, nodes), _Round(), {})
+                comes_with_event = find_load(definition) is None
+                ids[key_type._fields[-1]] = self._symbol(name, None, is_many=is_many, is_listed=comes_with_event)
+        event = StandIn(Identity(event_type, ids), self._symbol)
+        self.add_fields(event_type, event, self._reader.collect_fields(event_type, nodes), Round(), {})
 
     def add_fields(
         self,
         type_name: str,
         owner: Any,
         fields: GroupedFields,
-        round_: _Round,
+        round_: Round,
         sizes: _ListSizes,
         *,
         is_loaded: bool = True,
@@ -198,7 +156,7 @@ class _CallCounter:
         Returns whether a page among them proves that the object exists.
         """
         is_proved = False
-        round_when_loaded = round_ if is_loaded else _Round(round_)
+        round_when_loaded = round_ if is_loaded else Round(round_)
         for nodes in fields.values():
             facts = self._reader.field_facts(type_name, nodes[0])
             if facts is None or (facts.load is None and facts.target is None):
@@ -210,6 +168,8 @@ class _CallCounter:
                 self._add_reference(load.find(owner), nodes, round_ if load.is_by_key else round_when_loaded, sizes)
             elif isinstance(load, LookupLoad):
                 self._add_lookups(type_name, load, nodes, round_)
+            elif isinstance(load, KeptListLoad):
+                self._add_kept_list(type_name, load, nodes, round_, sizes)
             elif isinstance(load, AgainLoad) and getattr(owner, load.lacks) is True:
                 self._count_call((type(owner), owner.key), owner.key, sizes)
             else:
@@ -217,29 +177,29 @@ class _CallCounter:
         return is_proved
 
     def _add_parts(
-        self, type_name: str, owner: Any, load: Any, nodes: Sequence[FieldNode], round_: _Round, sizes: _ListSizes
+        self, type_name: str, owner: Any, load: Any, nodes: Sequence[FieldNode], round_: Round, sizes: _ListSizes
     ) -> None:
         """Add the calls below a value that comes with its object: a part, or a node in an event or a payload."""
         target = self._reader.target_type(type_name, nodes[0])
         for below in () if target is None else self._reader.possible_types(target):
-            place, known, own_id = _find_identity(owner)
+            place, known, own_id = find_identity(owner)
             known = self._reader.known_from_input(type_name, nodes[0]) if owner is None else known
-            part: Any = _StandIn(_Identity((below, place), known, own_id), self._symbol)
+            part: Any = StandIn(Identity((below, place), known, own_id), self._symbol)
             sizes_below = sizes
             if (key_type := _KEY_TYPES.get(below)) is not None:
                 part = self._stand_in_node(key_type(*(getattr(owner, name) for name in key_type._fields)))
                 if isinstance(load, AgainLoad):
                     setattr(part, load.lacks, True)
-                sizes_below = {**sizes, **dict.fromkeys(_lists_around(part.key[-1]), SNAPSHOT_SIZE)}
+                sizes_below = {**sizes, **dict.fromkeys(lists_around(part.key[-1]), SNAPSHOT_SIZE)}
             self.add_fields(below, part, self._reader.collect_fields(below, nodes), round_, sizes_below)
 
     def _stand_in_node(self, key: Any) -> Any:
         """Make a node of a key with symbols. Its wire object is a stand-in."""
         node = NODE_TYPES[type(key)](key=key)
-        node.wire = _StandIn(_find_identity(node), self._symbol)
+        node.wire = StandIn(find_identity(node), self._symbol)
         return node
 
-    def _add_lookups(self, type_name: str, load: LookupLoad, nodes: Sequence[FieldNode], round_: _Round) -> None:
+    def _add_lookups(self, type_name: str, load: LookupLoad, nodes: Sequence[FieldNode], round_: Round) -> None:
         arguments = self._reader.argument_values(type_name, nodes[0])
         try:
             found = load.find(None, **arguments) if arguments is not None else ()
@@ -258,7 +218,7 @@ class _CallCounter:
                 symbolic_key = _KEY_TYPES[TYPE_NAMES[key_type]]._make([each] * len(key_type._fields))
                 self._add_lookup(symbolic_key, nodes, round_, {each: len(keys)})
 
-    def _add_lookup(self, key: Any, nodes: Sequence[FieldNode], round_: _Round, sizes: _ListSizes) -> None:
+    def _add_lookup(self, key: Any, nodes: Sequence[FieldNode], round_: Round, sizes: _ListSizes) -> None:
         """Count as execution looks up: the object, unless a page proves that it exists."""
         node, fields, is_key_enough = self._select(key, nodes)
         is_proved = self.add_fields(node.TYPE_NAME, node, fields, round_, sizes, is_loaded=False)
@@ -266,14 +226,14 @@ class _CallCounter:
             self._count_call((type(node), key), key, sizes)
 
     def _add_reference(
-        self, found: Reference | None, nodes: Sequence[FieldNode], round_: _Round, sizes: _ListSizes
+        self, found: Reference | None, nodes: Sequence[FieldNode], round_: Round, sizes: _ListSizes
     ) -> None:
         """Count as execution follows a reference: nothing if the key is enough or the object came in a page."""
         if found is None:
             return
         _, key = found
         node, fields, is_key_enough = self._select(key, nodes)
-        is_listed = isinstance(key[-1], _UnknownId) and key[-1].is_listed
+        is_listed = isinstance(key[-1], UnknownId) and key[-1].is_listed
         if not is_listed and not is_key_enough:
             self._count_call((type(node), key), key, sizes)
         self.add_fields(node.TYPE_NAME, node, fields, round_, sizes, is_loaded=is_listed)
@@ -292,34 +252,50 @@ class _CallCounter:
         owner: Any,
         load: ListLoad,
         nodes: Sequence[FieldNode],
-        round_: _Round,
+        round_: Round,
         sizes: _ListSizes,
     ) -> bool:
         """Add the pages of a list and the calls below its objects. Returns whether a page proves the owner."""
         target = self._reader.target_type(type_name, nodes[0])
         if target is None:
             return False
-        own_id = _find_identity(owner).own_id
+        own_id = find_identity(owner).own_id
         plan, separate = self._plan_list(owner, load, self._reader.argument_values(type_name, nodes[0]))
         if plan is None:
-            self._count_call(("refused", target.name, _find_identity(owner).place), (own_id,), sizes)
+            self._count_call(("refused", target.name, find_identity(owner).place), (own_id,), sizes)
             return False
         if not isinstance(plan, ConnectionPlan):
             return False
         size = plan.key.window.limit
         place = (plan.kind, plan.key._replace(window=plan.key.window._replace(limit=0)), separate)
-        factors = tuple(sizes[each] for each in _lists_around(own_id))
+        factors = tuple(sizes[each] for each in lists_around(own_id))
         self._count_pages(place, size, round_, factors)
         if isinstance(plan.key, MessagePageKey) and (plan.key.run_id is not None or dict(separate or ()).get("run_id")):
             walk = (place, "further", size)
-            self._calls[walk] = _largest(self._calls.get(walk), (*factors, MAX_FURTHER_PAGES))
+            self._calls[walk] = largest_factors(self._calls.get(walk), (*factors, MAX_FURTHER_PAGES))
         each = self._symbol(place, own_id, is_many=True, is_listed=True)
         node = self._stand_in_node(plan.make_node(SimpleNamespace(id=each)).key)
-        next_round, inner_sizes = _Round(round_), {**sizes, each: size}
+        next_round, inner_sizes = Round(round_), {**sizes, each: size}
         for selected in self._object_selections(target.name, nodes):
             fields = self._reader.collect_fields(node.TYPE_NAME, selected)
             self.add_fields(node.TYPE_NAME, node, fields, next_round, inner_sizes)
         return plan.is_proof and not separate
+
+    def _add_kept_list(
+        self, type_name: str, load: KeptListLoad, nodes: Sequence[FieldNode], round_: Round, sizes: _ListSizes
+    ) -> None:
+        """Add the calls of the nodes of a list that the gateway keeps. The list itself is none."""
+        arguments = self._reader.argument_values(type_name, nodes[0])
+        size = None if arguments is None else load.page_size(self._limits, arguments)
+        target = self._reader.target_type(type_name, nodes[0])
+        if size is None or target is None:
+            return  # execution will refuse it
+        place = (load, repr(sorted((arguments or {}).items())))
+        each = self._symbol(place, None, is_many=True)
+        *parts, _ = _KEY_TYPES[load.node_type.TYPE_NAME]._fields
+        key = _KEY_TYPES[load.node_type.TYPE_NAME](*(self._symbol((place, part), each) for part in parts), each)
+        for selected in self._object_selections(target.name, nodes):
+            self._add_reference((load.node_type, key), selected, round_, {**sizes, each: size})
 
     def _plan_list(
         self, owner: Any, load: ListLoad, arguments: dict[str, Any] | None
@@ -335,7 +311,7 @@ class _CallCounter:
             return load.plan(owner, self._limits, **arguments), None
         except GatewayError:
             separate = tuple((name, arguments.pop(name, None)) for name in ("after", "before", "run_id"))
-        if not isinstance(_find_identity(owner).own_id, _UnknownId) or not any(value for _, value in separate):
+        if not isinstance(find_identity(owner).own_id, UnknownId) or not any(value for _, value in separate):
             return None, None
         try:
             return load.plan(owner, self._limits, **arguments), separate
@@ -355,33 +331,33 @@ class _CallCounter:
 
     def _symbol(
         self, identity: object, owner: object = None, *, is_many: bool = False, is_listed: bool = False
-    ) -> _UnknownId:
+    ) -> UnknownId:
         if identity not in self._symbols:
-            self._symbols[identity] = _UnknownId(owner, is_many=is_many, is_listed=is_listed)
+            self._symbols[identity] = UnknownId(owner, is_many=is_many, is_listed=is_listed)
         return self._symbols[identity]
 
     def _count_call(self, call: object, key: Sequence[Any], sizes: _ListSizes) -> None:
-        factors = tuple(sizes[each] for each in _lists_around(key[-1]))
-        self._calls[call] = _largest(self._calls.get(call), factors)
+        factors = tuple(sizes[each] for each in lists_around(key[-1]))
+        self._calls[call] = largest_factors(self._calls.get(call), factors)
 
-    def _count_pages(self, place: object, size: int, round_: _Round, factors: _Factors) -> None:
+    def _count_pages(self, place: object, size: int, round_: Round, factors: Factors) -> None:
         first = min(size, UPSTREAM_PAGE_SIZE)
         rounds = self._first_pages.setdefault(place, {})
         same = rounds.get(round_)
-        rounds[round_] = (first, factors) if same is None else (max(first, same[0]), _largest(same[1], factors))
+        rounds[round_] = (first, factors) if same is None else (max(first, same[0]), largest_factors(same[1], factors))
         whole, rest = divmod(size, UPSTREAM_PAGE_SIZE)
         # Two walks request their further pages at different times, so only equal pages are certainly shared.
         if whole > 1:
             call, walk_factors = (place, "whole"), (*factors, whole - 1)
-            self._calls[call] = _largest(self._calls.get(call), walk_factors)
+            self._calls[call] = largest_factors(self._calls.get(call), walk_factors)
         if whole and rest:
             call_of_rest = (place, whole, rest)
-            self._calls[call_of_rest] = _largest(self._calls.get(call_of_rest), factors)
+            self._calls[call_of_rest] = largest_factors(self._calls.get(call_of_rest), factors)
 
 
-def _count_first_pages(rounds: Mapping[_Round, tuple[int, _Factors]]) -> int:
+def _count_first_pages(rounds: Mapping[Round, tuple[int, Factors]]) -> int:
     """Count the first pages of one list from one place. A page is cut from a longer one of an earlier round."""
-    loaded: dict[int, _Factors] = {}
+    loaded: dict[int, Factors] = {}
     for round_, (size, factors) in rounds.items():
         earlier = round_.previous
         while earlier is not None:
@@ -390,5 +366,5 @@ def _count_first_pages(rounds: Mapping[_Round, tuple[int, _Factors]]) -> int:
                 break
             earlier = earlier.previous
         else:
-            loaded[size] = _largest(loaded.get(size), factors)
+            loaded[size] = largest_factors(loaded.get(size), factors)
     return sum(map(prod, loaded.values()))

@@ -33,7 +33,8 @@ from schema.operations.upper_bounds import find_upper_bounds
 class EventSelectionKey(NamedTuple):
     """The identity of a selection: subscriptions with equal keys get equal results for an event.
 
-    It contains neither the principal nor the log of the events, though the text and the variables imply the log.
+    It contains neither the principal nor the log of the events. The text and the variables imply the log, but for that
+    of a viewer, which the principal implies.
     """
 
     text: str
@@ -49,13 +50,12 @@ class EventSelection:
     It holds nothing of one subscriber: all of that is in the context of each execution.
     """
 
-    __slots__ = ("__weakref__", "_event_from_log", "_executor_parts", "_predicted", "_thread_id", "key")
+    __slots__ = ("__weakref__", "_event_from_log", "_executor_parts", "_predicted", "key")
 
     def __init__(
         self,
         key: EventSelectionKey,
         executor: CompiledExecutor,
-        thread_id: str,
         event_from_log: Callable[[RunEvent], Any],
     ) -> None:
         """Copy the parts of an executor.
@@ -63,13 +63,11 @@ class EventSelection:
         Args:
             key: The identity of the selection.
             executor: An executor of the operation with its variables.
-            thread_id: The thread of the events.
-            event_from_log: Converts an event of that thread to its GraphQL type.
+            event_from_log: Converts an event of the log to its GraphQL type.
         """
         self.key = key
         self._predicted: tuple[int, int] | None = None
         self._executor_parts = _ExecutorParts.from_executor(executor)
-        self._thread_id = thread_id
         self._event_from_log = event_from_log
 
     async def execute_on(self, event: RunEvent, context: Context) -> dict[str, Any]:
@@ -89,7 +87,7 @@ class EventSelection:
 
     async def _execute(self, event: RunEvent, context: Context) -> ExecutionResult:
         typed = self._event_from_log(event)
-        prime_loaders(typed, context.loaders)
+        prime_loaders(typed, context)
         # An executor remembers the fields that it has collected. One executor for all events would grow without end.
         executor = self._executor_parts.new_executor(typed, context)
         result: Any = executor.execute_operation(serially=False)

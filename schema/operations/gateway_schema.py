@@ -13,6 +13,7 @@ from graphql import GraphQLEnumType, GraphQLObjectType, GraphQLSchema, Undefined
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.arguments import convert_argument
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
@@ -95,7 +96,8 @@ class GatewaySchema(strawberry.Schema):
             config=StrawberryConfig(scalar_map=SCALARS),
             execution_context_class=CompiledExecutor,
         )
-        enable_direct_calls(self._schema)
+        scalars = self.schema_converter.scalar_registry
+        enable_direct_calls(self._schema, partial(convert_argument, scalar_registry=scalars, config=self.config))
         _drop_null_defaults(self._schema)
         _suggest_only_for_short_words(self._schema)
         self.limits = limits

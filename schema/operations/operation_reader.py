@@ -33,6 +33,7 @@ from schema.engine.direct_calls import python_class, python_names
 from schema.engine.selection import has_variable
 from schema.engine.selection_walker import SelectionWalker, fragment_applies, is_included
 from schema.graph.documented_field import find_load
+from schema.graph.kept_lists import KeptListLoad
 
 NODE_INTERFACE = "Node"
 
@@ -115,6 +116,11 @@ class OperationReader:
         """Whether a field returns a list."""
         facts = self.field_facts(type_name, field)
         return facts is not None and facts.is_list
+
+    def is_kept_list(self, type_name: str, field: FieldNode) -> bool:
+        """Whether a field returns a page of a list that the gateway keeps."""
+        facts = self.field_facts(type_name, field)
+        return facts is not None and isinstance(facts.load, KeptListLoad)
 
     def is_node(self, target: GraphQLCompositeType) -> bool:
         """Whether objects of a type are nodes."""

@@ -123,7 +123,7 @@ async def start_subscription(
         errors = to_public_errors(to_graphql_errors(refusal))
         raise SubscriptionRefusedError([dict(error.formatted) for error in errors]) from None
     if selection is None:
-        new = EventSelection(key, executor, typed_feed.log_key.thread_id, typed_feed.event_from_log)
+        new = EventSelection(key, executor, typed_feed.event_from_log)
         selection = schema.event_selections.setdefault(key, new)  # another task may have stored one meanwhile
     return StartedSubscription(typed_feed.feed, selection)
 

@@ -65,8 +65,11 @@ class _BoundsFinder:
         if target.name.endswith("Connection"):
             arguments = self._reader.argument_values(type_name, field) or {}
             size = self._page_size(arguments)
-            is_of_run = arguments.get("run_id") is not None or (type_name, field.name.value) == ("Run", "messages")
-            pages = -(-size // UPSTREAM_PAGE_SIZE) + (MAX_FURTHER_PAGES if is_of_run else 0)
+            if self._reader.is_kept_list(type_name, field):
+                pages, calls = 0, 1 + calls  # the list costs no call, but each of its objects may take one
+            else:
+                is_of_run = arguments.get("run_id") is not None or (type_name, field.name.value) == ("Run", "messages")
+                pages = -(-size // UPSTREAM_PAGE_SIZE) + (MAX_FURTHER_PAGES if is_of_run else 0)
             return UpperBounds(pages + size * calls, size * objects)
         if not self._reader.is_node(target):
             return UpperBounds(calls, objects)

@@ -14,6 +14,7 @@ from schema.contract.ports import Results
 from schema.engine.context import Context
 from schema.root import build_schema
 from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.fake_viewer_api import FakeViewerApi
 from tests.support.wire_samples import assistant, message, message_file, run, run_step, thread
 
 SCHEMA = build_schema()
@@ -89,9 +90,10 @@ async def execute(
     variables: Mapping[str, Any] | None = None,
     *,
     limits: PagingLimits | None = None,
+    viewer: FakeViewerApi | None = None,
 ) -> ExecutionResult:
     """Execute one operation as the gateway does: with its own context, which is closed afterwards."""
-    context = Context(api, limits)
+    context = Context(api, limits, viewer=viewer)
     try:
         result = await SCHEMA.execute(query, variable_values=dict(variables or {}), context_value=context)
     finally:
@@ -100,9 +102,15 @@ async def execute(
     return result
 
 
-async def query_data(api: FakeThreadsApi, query: str, variables: Mapping[str, Any] | None = None) -> Any:
+async def query_data(
+    api: FakeThreadsApi,
+    query: str,
+    variables: Mapping[str, Any] | None = None,
+    *,
+    viewer: FakeViewerApi | None = None,
+) -> Any:
     """Execute an operation and return its data. It must have no errors."""
-    result = await execute(api, query, variables)
+    result = await execute(api, query, variables, viewer=viewer)
     assert result.errors is None
     return result.data
 

@@ -24,8 +24,10 @@ from gateway.server.http.request_limits import RequestLimits
 from gateway.server.http.sliced_encoding import MAX_UNSLICED_BYTES, encode_in_slices
 from gateway.telemetry.operation_log import log_end
 from gateway.telemetry.operation_record import OperationRecord, Outcome, current_record
+from schema.contract.cost import ExecutionBounds
 from schema.contract.ports import ResponseCache, ResponseKey, RunEvents, ThreadsApi
 from schema.contract.run_events import RunEvent
+from schema.contract.viewer import ViewerApi
 from schema.engine.context import Context
 from schema.engine.public_errors import mask_error, to_graphql_errors, to_public_errors
 from schema.operations import start_subscription
@@ -35,6 +37,7 @@ from schema.operations.start_subscription import StartedSubscription
 
 BindApi: TypeAlias = Callable[[Principal], ThreadsApi]
 BindEvents: TypeAlias = Callable[[Principal], RunEvents]
+BindViewer: TypeAlias = Callable[[Principal], ViewerApi]
 
 ResultT = TypeVar("ResultT")
 
@@ -138,14 +141,16 @@ class OperationRunner:
         schema: GatewaySchema,
         bind: BindApi,
         bind_events: BindEvents | None = None,
+        bind_viewer: BindViewer | None = None,
         *,
         limits: RequestLimits | None = None,
         always_report_cost: bool = False,
     ) -> None:
-        """Run operations of `schema` over the ports that `bind` and `bind_events` make for a principal."""
+        """Run operations of `schema` over the ports that the functions make for a principal."""
         self._schema = schema
         self._bind = bind
         self._bind_events = bind_events
+        self._bind_viewer = bind_viewer
         self.limits = limits or RequestLimits()
         self._always_report_cost = always_report_cost
         self._introspections = IntrospectionCache()
@@ -256,7 +261,7 @@ class OperationRunner:
                 record.objects = context.answer_size.object_count
             await context.aclose()
         result.data = await _encode_if_large(result.data, context)
-        if response_cache is not None and response_key is not None:
+        if response_cache is not None and response_key is not None and not context.has_read_viewer:
             _store_response(response_cache, response_key, result)
         return result
 
@@ -337,12 +342,12 @@ class OperationRunner:
         return Context(
             api,
             self.limits.paging,
-            deadline_seconds=self.limits.load_deadline_seconds,
-            max_answer_bytes=self.limits.max_answer_bytes,
+            bounds=ExecutionBounds(self.limits.load_deadline_seconds, self.limits.max_answer_bytes),
             reports_cost=report_cost,
             events=self._bind_events(principal) if self._bind_events is not None else None,
             resume_after=resume_after,
             caller=principal.digest,
+            viewer=self._bind_viewer(principal) if self._bind_viewer is not None else None,
         )
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schema.contract.cost import ExecutionBounds
 from schema.contract.keys import MessageKey, ThreadKey
 from schema.contract.run_events import SnapshotChange
 from schema.engine.answer_size import AnswerSize, AnswerTooLargeError, leaf_bytes, object_bytes
@@ -36,7 +37,7 @@ def long_texts(text: str, *, messages: int = 3) -> FakeThreadsApi:
 
 
 async def execute_within(max_bytes: int, api: Any, document: str) -> Any:
-    context = Context(api, max_answer_bytes=max_bytes)
+    context = Context(api, bounds=ExecutionBounds(max_answer_bytes=max_bytes))
     try:
         return await SCHEMA.execute(document, context_value=context), context.answer_size.byte_count
     finally:
@@ -114,7 +115,7 @@ async def test_an_event_is_held_to_the_limit() -> None:
     api = long_texts("x" * 1_000)
     event = run_event(SnapshotChange(run(), [], list(api.messages.values())))
     for limit, code in ((1 << 20, None), (50_000, "ANSWER_TOO_LARGE")):
-        context = Context(api, max_answer_bytes=limit)
+        context = Context(api, bounds=ExecutionBounds(max_answer_bytes=limit))
         response = await subscribed.render(event, context)
         await context.aclose()
         assert (response["data"] is None) is (code is not None)

@@ -145,7 +145,7 @@ def test_nearly_every_field_of_the_gateway_is_called_directly() -> None:
         ("messages { edges { cursor node { role } } pageInfo { endCursor } }", False),
         ("messages { nodes { run { id } } }", True),
         ("messages { edges { node { ... on Message { ...Written } } } }", True),
-        ("runs { nodes { ... { usage { totalTokens } } } }", False),
+        ("runs { nodes { ... { lastError { code } } } }", False),
         ("runs { nodes { steps { nodes { id } } } }", True),
     ],
 )

@@ -20,7 +20,7 @@ from schema.contract.run_events import (
     ToolCallDeltaChange,
 )
 from schema.contract.run_events import Provenance as Source
-from schema.engine.loaders import Loaders
+from schema.engine.context import Context
 from schema.graph.event_types import Provenance, prime_loaders, run_event_from_log, thread_event_from_log
 from schema.graph.stream_error_code import StreamErrorCode
 from tests.schema.builders import CALLED, called_functions, conversation
@@ -186,10 +186,11 @@ async def test_a_deeper_selection_is_loaded_in_as_few_calls_as_below_any_list() 
 
 
 async def test_loaders_are_primed_with_the_objects_own_keys() -> None:
-    loaders = Loaders(FakeThreadsApi())
+    context = Context(FakeThreadsApi())
+    loaders = context.loaders
     for change in (MessageCreatedChange(message("msg_1")), MessageFinishedChange(message("msg_2")), LaggedChange(1)):
-        prime_loaders(thread_event_from_log(run_event(change), ThreadKey("thread_1")), loaders)
-    prime_loaders(run_event_from_log(run_event(StatusChange(run("run_1"))), RUN_KEY), loaders)
+        prime_loaders(thread_event_from_log(run_event(change), ThreadKey("thread_1")), context)
+    prime_loaders(run_event_from_log(run_event(StatusChange(run("run_1"))), RUN_KEY), context)
     assert loaders.objects(MESSAGES).peek(MessageKey("thread_1", "msg_1")) == message("msg_1")
     assert loaders.objects(MESSAGES).peek(MessageKey("thread_1", "msg_2")) == message("msg_2")
     assert loaders.objects(RUNS).peek(RUN_KEY) == run("run_1")

@@ -48,7 +48,7 @@ THREAD = NewThreadInput(messages=[MESSAGE], tool_resources=RESOURCES, metadata=M
     ("given", "body_type", "elsewhere"),
     [
         (MESSAGE, MessageBody, set[str]()),
-        (CreateThreadInput(messages=[MESSAGE], tool_resources=RESOURCES), ThreadBody, {"client_mutation_id"}),
+        (CreateThreadInput(messages=[MESSAGE], tool_resources=RESOURCES), ThreadBody, {"title", "client_mutation_id"}),
         (
             CreateRunInput(assistant_id=strawberry.ID("asst_a"), thread_id=strawberry.ID("thread_a")),
             RunBody,

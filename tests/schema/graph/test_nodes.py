@@ -11,8 +11,8 @@ from graphql import GraphQLField, GraphQLObjectType, get_named_type
 
 from schema.contract.keys import KEY_TYPES, ThreadKey, from_global_id
 from schema.graph.documented_field import find_load
+from schema.graph.field_loads import ReferenceLoad
 from schema.graph.nodes import NODE_TYPES
-from schema.graph.references import ReferenceLoad
 from tests.schema.builders import SCHEMA
 
 CORE = SCHEMA._schema
@@ -73,8 +73,8 @@ def test_nothing_in_the_graph_loads_by_itself_what_the_prediction_cannot_see() -
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr == "loaders"
     }
-    # `subscriptions.py` primes them with the objects of an event.
-    assert loading == {"connections.py", "references.py", "subscriptions.py"}
+    # `event_types.py` primes them with the objects of an event.
+    assert loading == {"connections.py", "references.py", "event_types.py"}
 
 
 @pytest.mark.parametrize("key_type", KEY_TYPES.values())

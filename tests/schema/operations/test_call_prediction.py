@@ -216,6 +216,7 @@ def test_every_root_field_is_predicted() -> None:
         "run": f'(id: "{RUN}") {{ status }}',
         "assistant": '(id: "x") { name }',
         "assistants": "{ nodes { name } }",
+        "viewer": "{ threads(first: 1) { nodes { metadata } } }",
     }
     assert samples.keys() | {"upstream"} == CORE.query_type.fields.keys()
     assert {name: predict(f"{{ {name}{rest} }}") for name, rest in samples.items()} == dict.fromkeys(samples, 1)
@@ -289,6 +290,7 @@ def test_every_subscription_field_is_predicted() -> None:
         "runStatus": f'(runId: "{RUN}") {{ run {{ thread {{ metadata }} }} }}',
         "runEvents": f'(runId: "{RUN}") {{ ... on MessageCreated {{ message {{ thread {{ metadata }} }} }} }}',
         "threadEvents": '(threadId: "x") { ... on RunStatusChange { run { thread { metadata } } } }',
+        "viewerEvents": "{ ... on ThreadChanged { thread { title metadata } } }",
     }
     assert samples.keys() == CORE.subscription_type.fields.keys()
     assert {name: predict(f"subscription {{ {name}{rest} }}") for name, rest in samples.items()} == dict.fromkeys(
