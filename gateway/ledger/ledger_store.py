@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from gateway.identity.principal import Owner
+from gateway.ledger.record_store import RecordStore
 
 
 class ObjectKind(StrEnum):
@@ -70,8 +71,13 @@ class CannotOpenError(Exception):
 class LedgerStore(Protocol):
     """The durable rows of the ledger. Each method is one transaction, and may be repeated without harm.
 
-    All raise `LedgerUnavailableError` when the ledger does not answer.
+    All raise `LedgerUnavailableError` when the ledger does not answer. The records of a thread go along with it, when
+    it gets another owner or is removed.
     """
+
+    @property
+    def records(self) -> RecordStore:
+        """The records of threads, in the same database."""
 
     async def find_owners(self, kind: ObjectKind, object_ids: Collection[str]) -> dict[str, Owner]:
         """Find the owners of objects. An object without an owner is left out."""

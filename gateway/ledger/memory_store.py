@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gateway.identity.principal import Owner
 from gateway.ledger.ledger_store import Adoption, ObjectKind, OwnedObject, StoredIntent
+from gateway.ledger.memory_record_store import MemoryRecordStore
+from gateway.ledger.record_store import KeptTexts, RecordStore
 
 
 class MemoryStore:
     """A ledger store without a database. As the demo's data in the emulator, it grows with what is created."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, kept_texts: KeptTexts = KeptTexts.ALL, unix_seconds: Callable[[], float] = time.time) -> None:
         self._owners: dict[OwnedObject, Owner] = {}
         self._intents: dict[str, StoredIntent] = {}
         self._forgotten: set[Owner] = set()
+        self._unix_seconds = unix_seconds
+        self._records = MemoryRecordStore(
+            lambda thread_id: self._owners.get(OwnedObject(ObjectKind.THREAD, thread_id)), kept_texts=kept_texts
+        )
+
+    @property
+    def records(self) -> RecordStore:
+        return self._records
 
     async def find_owners(self, kind: ObjectKind, object_ids: Collection[str]) -> dict[str, Owner]:
         owners = self._owners
@@ -40,6 +51,8 @@ class MemoryStore:
     async def remove_objects(self, kind: ObjectKind, object_ids: Collection[str]) -> None:
         for object_id in object_ids:
             self._owners.pop(OwnedObject(kind, object_id), None)
+        if kind is ObjectKind.THREAD:
+            await self._records.remove_threads(object_ids, int(self._unix_seconds() * 1000))
 
     async def adopt_objects(
         self,
@@ -50,6 +63,7 @@ class MemoryStore:
         reassign: bool = False,
     ) -> Adoption:
         outcome = Adoption()
+        adopted_now: dict[str, Owner] = {}
         for object_id, owner in owners.items():
             adopted = OwnedObject(kind, object_id)
             present = self._owners.get(adopted)
@@ -60,8 +74,10 @@ class MemoryStore:
             elif present is not None and not reassign:
                 outcome += Adoption(anothers=1)
             else:
-                self._owners[adopted] = owner
+                self._owners[adopted] = adopted_now[object_id] = owner
                 outcome += Adoption(adopted=1, reassigned=int(present is not None))
+        if kind is ObjectKind.THREAD:
+            await self._records.move_records(adopted_now)
         return outcome
 
     async def list_objects(self, owner: Owner, limit: int, after: OwnedObject | None = None) -> Sequence[OwnedObject]:

@@ -25,14 +25,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.identity.principal import Owner, UpstreamIdentity
 from gateway.ledger.ledger_database import Database
 from gateway.ledger.ledger_store import Adoption, ObjectKind, OwnedObject, StoredIntent
-from gateway.ledger.storable_text import escape_text
+from gateway.ledger.storable_text import MAX_ID_LENGTH, escape_text
 from gateway.ledger.tables import INTENTS, OBJECTS, TOMBSTONES
 
 FORGETTING_LOCK = 7_391_046_212
 """PostgreSQL's advisory lock: taken alone by who forgets an owner, shared by who checks that one is not forgotten."""
-
-MAX_ID_LENGTH = 512
-"""Longest upstream id that is stored, in characters. An index of PostgreSQL takes no more than some 2,700 bytes."""
 
 
 class SqlStore:

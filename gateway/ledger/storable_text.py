@@ -10,6 +10,9 @@ import re
 from sqlalchemy import Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
+MAX_ID_LENGTH = 512
+"""Longest upstream id that is stored, in characters. An index of PostgreSQL takes no more than some 2,700 bytes."""
+
 _UNSTORABLE = re.compile("[\\\\\0\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\([0-9a-f]{4})")
 

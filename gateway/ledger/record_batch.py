@@ -1,0 +1,149 @@
+"""The merging of many sightings at once into the records that a store has loaded. Pure, but for what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from gateway.identity.principal import Owner
+from gateway.ledger.record_merging import (
+    RunState,
+    TextState,
+    ThreadState,
+    merge_runs,
+    merge_texts,
+    merge_thread,
+    merge_thread_message,
+    merge_thread_run,
+    run_from_sighting,
+)
+from gateway.ledger.record_store import RecordChanges
+from gateway.ledger.search_words import to_words
+from gateway.ledger.sightings import RecordKey, RunRecordKey, SeenMessage, SeenRun, SeenThread, Sighting
+from gateway.ledger.storable_text import MAX_ID_LENGTH
+from schema.contract.keys import MessageKey
+
+ANY_MESSAGE = "*"
+"""The mark that some message of a thread was removed. The upstream has no such id."""
+
+
+@dataclass(slots=True)
+class StoredRecord:
+    """The record of a thread with those of its runs and the words of its messages, by their ids: all, or some."""
+
+    thread: ThreadState
+    runs: dict[str, RunState] = field(default_factory=dict)
+    texts: dict[str, TextState] = field(default_factory=dict)
+
+
+class RecordBatch:
+    """Merges sightings into records, and collects the keys of those that changed.
+
+    `threads`, `runs` and `texts` are what is to be written, `changes` is what the graph now shows in another way.
+    """
+
+    def __init__(
+        self,
+        records: MutableMapping[RecordKey, StoredRecord],
+        removed: Container[MessageKey],
+        find_owner: Callable[[str], Owner | None],
+        *,
+        keeps_messages: bool,
+    ) -> None:
+        """Take the records that are there, and are changed.
+
+        Args:
+            records: The records.
+            removed: The messages that were removed, and threads: with an empty message id, or, if one of their messages
+                was removed, with `ANY_MESSAGE`.
+            find_owner: Finds the user whom a thread belongs to.
+            keeps_messages: Whether the words of messages are kept.
+        """
+        self._records = records
+        self._removed = removed
+        self._find_owner = find_owner
+        self._keeps_messages = keeps_messages
+        self._shown: set[RecordKey] = set()
+        self._new: set[RecordKey] = set()
+        self._shown_runs: set[RunRecordKey] = set()
+        self._unowned: set[RecordKey] = set()
+        self.threads: set[RecordKey] = set()
+        self.runs: set[RunRecordKey] = set()
+        self.texts: set[tuple[RecordKey, str]] = set()
+
+    @property
+    def changes(self) -> RecordChanges:
+        """The outcome for the caller of the store."""
+        return RecordChanges(
+            frozenset(self._shown), frozenset(self._new), frozenset(self._shown_runs), frozenset(self._unowned)
+        )
+
+    def merge(self, sightings: Sequence[Sighting]) -> None:
+        """Merge sightings."""
+        for seen in sightings:
+            if not has_storable_ids(seen) or MessageKey(seen.key.thread_id, "") in self._removed:
+                continue
+            if isinstance(seen.key.owner, Owner) and self._find_owner(seen.key.thread_id) != seen.key.owner:
+                self._unowned.add(seen.key)
+            elif isinstance(seen, SeenThread):
+                self._merge_thread(seen)
+            elif isinstance(seen, SeenRun):
+                self._merge_run(seen)
+            elif MessageKey(seen.key.thread_id, seen.message_id) not in self._removed:
+                self._merge_message(seen)
+
+    def _merge_thread(self, seen: SeenThread) -> None:
+        if MessageKey(seen.key.thread_id, ANY_MESSAGE) in self._removed:
+            # The opening may be the text of the message that was removed.
+            seen = replace(seen, opening=None)
+        self._store_thread(seen.key, merge_thread(self._find_thread(seen.key), seen))
+
+    def _merge_run(self, seen: SeenRun) -> None:
+        record = self._store_thread(seen.key, merge_thread_run(self._find_thread(seen.key), seen))
+        before = record.runs.get(seen.run_id)
+        after = merge_runs(before, run_from_sighting(seen))
+        if after == before:
+            return
+        record.runs[seen.run_id] = after
+        self.runs.add(RunRecordKey(seen.key, seen.run_id))
+        if before is None or before.status != after.status:
+            self._shown_runs.add(RunRecordKey(seen.key, seen.run_id))
+        if after.counted_usage != (None if before is None else before.counted_usage):
+            self._shown.add(seen.key)
+
+    def _merge_message(self, seen: SeenMessage) -> None:
+        record = self._store_thread(seen.key, merge_thread_message(self._find_thread(seen.key), seen))
+        if not self._keeps_messages or seen.text is None:
+            return
+        before = record.texts.get(seen.message_id)
+        after = merge_texts(before, TextState(to_words(seen.text), seen.seen_at_ms))
+        if after != before:
+            record.texts[seen.message_id] = after
+            self.texts.add((seen.key, seen.message_id))
+
+    def _find_thread(self, key: RecordKey) -> ThreadState | None:
+        record = self._records.get(key)
+        return None if record is None else record.thread
+
+    def _store_thread(self, key: RecordKey, after: ThreadState) -> StoredRecord:
+        record = self._records.get(key)
+        if record is None:
+            record = self._records[key] = StoredRecord(after)
+            self._new.add(key)
+        elif record.thread == after:
+            return record
+        self.threads.add(key)
+        if key in self._new or record.thread.shown != after.shown:
+            self._shown.add(key)
+        record.thread = after
+        return record
+
+
+def has_storable_ids(seen: Sighting) -> bool:
+    """Return whether a sighting can be stored. An object with an id of no use costs only itself."""
+    ids = [seen.key.thread_id]
+    if isinstance(seen, SeenRun):
+        ids += [seen.run_id, seen.assistant_id or ""]
+    elif isinstance(seen, SeenMessage):
+        ids.append(seen.message_id)
+    return max(map(len, ids)) <= MAX_ID_LENGTH

@@ -1,0 +1,112 @@
+"""The port for the storage of records: of threads, of their runs, and of the words to search for.
+
+A store belongs to one upstream, and is a part of a `LedgerStore`, which takes the records along when an object gets
+another owner or is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from gateway.ledger.sightings import RecordKey, RecordOwner, RunRecordKey, Sighting
+from schema.contract.keys import MessageKey
+from schema.contract.thread_records import (
+    KeysetPage,
+    RecordFilter,
+    RecordOrder,
+    RecordUpdate,
+    RecordWindow,
+    ThreadRecord,
+    TokenUsage,
+    WaitingRun,
+    WaitingRunWindow,
+)
+
+MAX_SIGHTINGS = 500
+"""Most sightings of one call."""
+
+
+class KeptTexts(StrEnum):
+    """The texts of which a store keeps the words, to search for: titles alone, or messages too."""
+
+    TITLES = "titles"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChanges:
+    """The outcome of recording sightings.
+
+    Attributes:
+        records: The records that are new, or in which the graph shows something else than before.
+        new_records: Those of them that are new.
+        runs: The runs that are new, or whose status changed.
+        unowned: The records that were left as they are because the thread is not the user's by the ledger. It may
+            become theirs, if the id of a new thread is yet to be stored.
+    """
+
+    records: frozenset[RecordKey] = frozenset()
+    new_records: frozenset[RecordKey] = frozenset()
+    runs: frozenset[RunRecordKey] = frozenset()
+    unowned: frozenset[RecordKey] = frozenset()
+
+
+class RecordStore(Protocol):
+    """The durable records. Each method may be repeated without harm; each that writes is one transaction.
+
+    All raise `LedgerUnavailableError` when the ledger does not answer.
+    """
+
+    async def record_sightings(self, sightings: Sequence[Sighting]) -> RecordChanges:
+        """Merge sightings, at most `MAX_SIGHTINGS`, into the records, and write what is new.
+
+        Their order and number make no difference to what is kept, but that a run which waits may be known to do so
+        since a later time. Sightings of threads and messages that were removed are dropped.
+        """
+
+    async def update_record(self, key: RecordKey, update: RecordUpdate, updated_at_ms: int) -> ThreadRecord | None:
+        """Change a record. Returns it in its new state, or None if there is none."""
+
+    async def get_records(self, keys: Collection[RecordKey]) -> dict[RecordKey, ThreadRecord]:
+        """Get records. One that is not there is left out."""
+
+    async def list_records(
+        self, owner: RecordOwner, conditions: RecordFilter, order: RecordOrder, window: RecordWindow
+    ) -> KeysetPage[ThreadRecord]:
+        """List the records of an owner, the newest first."""
+
+    async def list_waiting_runs(
+        self, owner: RecordOwner, window: WaitingRunWindow, now_ms: int
+    ) -> KeysetPage[WaitingRun]:
+        """List the runs of an owner that wait for tool outputs and have not expired, the longest wait first."""
+
+    async def get_usage(self, owner: RecordOwner, since_ms: int | None, until_ms: int | None) -> TokenUsage:
+        """Sum up the tokens of an owner's runs that ended at `since_ms` or later and before `until_ms`."""
+
+    async def remove_threads(self, thread_ids: Collection[str], removed_at_ms: int) -> None:
+        """Remove all that is kept of threads, which were deleted upstream, whosever records they are.
+
+        `LedgerStore.remove_objects` does the same.
+        """
+
+    async def remove_messages(self, keys: Collection[MessageKey], removed_at_ms: int) -> frozenset[RecordKey]:
+        """Remove the text of messages, which were deleted upstream. Returns the records whose title changed.
+
+        A title that was made from such a message goes too.
+        """
+
+    async def move_records(self, owners: Mapping[str, RecordOwner]) -> int:
+        """Give the records of threads, by id, to these owners, whosever they were. Returns the number that moved.
+
+        A record that an owner has already is merged with the one that comes. A thread that is not the user's by the
+        ledger stays where it is.
+        """
+
+    async def remove_message_texts(self, limit: int) -> int:
+        """Remove the words of at most `limit` messages of any owner, but no titles. Returns their number."""
+
+    async def remove_marks_before(self, removed_at_ms: int) -> int:
+        """Remove the marks of older removals, behind which no sighting comes any more. Returns their number."""
