@@ -1,4 +1,4 @@
-"""The command line: `threads-gateway demo`, `serve`, `emulator`, `schema` and `token`.
+"""The command line: `threads-gateway demo`, `serve`, `emulator`, `schema`, `token` and `ledger`.
 
 Slow imports stand in the functions that need them, so that `--help` is fast.
 """
@@ -10,12 +10,13 @@ import asyncio
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
-from typing import TYPE_CHECKING, NoReturn, cast
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from importlib.metadata import packages_distributions
+from typing import TYPE_CHECKING, cast
 
-from gateway import cli_sign_in, config, setting_docs
+from gateway import cli_ledger, cli_sign_in, config
+from gateway.cli_parser import build_parser, print_faults
 from gateway.config import BadSettingsError, Settings, load_settings
 from gateway.process_memory import return_memory_until, tune_garbage_collector
 from gateway.settings.setting_types import Profile, ProfileSetting
@@ -26,23 +27,12 @@ if TYPE_CHECKING:
 
     from gateway.ledger.ownership import Ownership
 
-EXIT_REFUSED = 2
-"""Exit status of a command that refuses to start."""
-
 SWITCH_SECONDS = 0.001
 """How long the thread that reads long documents may keep the interpreter while the event loop waits for it.
 
 The event loop waits so long after each of its system calls, and a request takes ten or so. Python's own interval is
 five times as long.
 """
-
-COMMANDS = {
-    "demo": "run the gateway over the bundled emulator with demo data: no key, no network",
-    "serve": "run the gateway over the Threads API at UPSTREAM_URL",
-    "emulator": "run the bundled emulator of the Threads API alone",
-    "schema": "print the GraphQL schema in SDL",
-    "token": "print a token for trying sign-in out, as for demo --sign-in",
-}
 
 
 class CannotStartError(Exception):
@@ -53,9 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Returns:
-        The exit status: 0 at the end, 2 if the command refused to start.
+        The exit status: 0 at the end, 1 if the command broke off, 2 if it refused to start.
     """
-    arguments = _build_parser().parse_args(argv)
+    arguments = build_parser().parse_args(argv)
     try:
         _check_schema_package()
         flags = {
@@ -69,75 +59,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command == "token":
             _print(cli_sign_in.make_trial_token(arguments, settings))
             return 0
+        if arguments.command == "ledger":
+            return asyncio.run(cli_ledger.run_ledger_command(arguments, settings))
         return asyncio.run(_run(arguments, settings))
     except BadSettingsError as error:
-        return _print_faults(error.faults)
+        return print_faults(error.faults)
     except CannotStartError as error:
-        return _print_faults([str(error)])
+        return print_faults([str(error)])
     except KeyboardInterrupt:
-        # Interrupted before the signal handlers were set: nothing runs yet.
+        # Interrupted before the signal handlers were set, when nothing runs yet, or in a command that has none.
         return 128 + signal.SIGINT
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that reports an error in one line, without the usage text."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(_print_faults([f"{message} (see {self.prog} --help)"]))
-
-
-def _build_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="threads-gateway",
-        description="A GraphQL gateway over the Threads REST API.",
-        epilog=_settings_epilog(config.Settings.model_fields),
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    documented = {setting.name: setting for setting in setting_docs.documented_settings()}
-    for command, summary in COMMANDS.items():
-        names = config.COMMAND_SETTINGS[command]
-        command_parser = commands.add_parser(
-            command,
-            help=summary,
-            description=f"{summary[0].upper()}{summary[1:]}.",
-            epilog=_settings_epilog(names),
-            allow_abbrev=False,
-        )
-        for name in names:
-            setting = documented[name]
-            if setting.flag is None:
-                continue
-            default = f", default {setting.default}" if setting.default else ""
-            help_text = f"{setting.description} [{setting.variable}{default}]".replace("%", "%%")
-            flags = [setting.flag]
-            if command == "emulator" and name.startswith("emulator_"):
-                flags.insert(0, setting.flag.replace("--emulator-", "--"))
-            command_parser.add_argument(*flags, dest=name, metavar="VALUE", help=help_text)
-        if command == "demo":
-            cli_sign_in.add_demo_arguments(command_parser)
-        elif command == "token":
-            cli_sign_in.add_token_arguments(command_parser)
-    return parser
-
-
-def _settings_epilog(names: Iterable[str]) -> str:
-    """Write the end of a help text: the sources of these settings, and the secrets among them."""
-    name_set = set(names)
-    secrets = [
-        f"{setting.variable}: {setting.description}"
-        for setting in setting_docs.documented_settings()
-        if setting.name in name_set and config.is_secret(setting.name)
-    ]
-    flags = "Every flag has an environment variable, shown in brackets; the flag wins."
-    return " ".join([flags, "Secrets have a variable only.", *secrets] if secrets else [flags])
-
-
-def _print_faults(faults: Sequence[str]) -> int:
-    for fault in faults:
-        sys.stderr.write(f"threads-gateway: {fault}\n")
-    return EXIT_REFUSED
 
 
 def _check_schema_package() -> None:
@@ -160,13 +91,6 @@ def foreign_schema_package() -> str | None:
     """
     owners = {name for name in packages_distributions().get("schema", ()) if name != "threads-gateway"}
     return min(owners, default=None)
-
-
-def _version() -> str:
-    try:
-        return version("threads-gateway")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 def _print_schema() -> int:
@@ -235,16 +159,37 @@ Press Ctrl+C to stop.""")
 
 
 async def _open_demo_ledger(stack: AsyncExitStack, settings: Settings) -> Ownership | None:
-    """Open the ledger in which the demo's threads belong to `DEMO_SUBJECT`. None if nobody signs in."""
+    """Let the demo's threads belong to `DEMO_SUBJECT`, in memory where there is no database.
+
+    Returns:
+        The ledger in memory. None if nobody signs in, or if the gateway opens the database.
+    """
+    from gateway.compose_options import upstream_identity, upstream_options  # noqa: PLC0415 - as above
     from gateway.emulator.demo.seed import DEMO_THREADS  # noqa: PLC0415 - see the module's docstring
     from gateway.identity.principal import Owner  # noqa: PLC0415 - see the module's docstring
-    from gateway.ledger.demo_ledger import running_demo_ledger  # noqa: PLC0415 - see the module's docstring
+    from gateway.ledger.demo_ledger import adopt_demo_threads, running_demo_ledger  # noqa: PLC0415 - as above
 
     if settings.gateway_jwt_issuer is None:
         return None
     owner = Owner(settings.gateway_jwt_issuer, cli_sign_in.DEMO_SUBJECT)
+    if settings.gateway_database_url is not None:
+        with _database_errors():
+            url, upstream = settings.gateway_database_url.get_secret_value(), upstream_options(settings)
+            await adopt_demo_threads(url, upstream_identity(upstream), owner, DEMO_THREADS)
+        return None
     deadline_seconds = settings.gateway_ledger_deadline_seconds
     return await stack.enter_async_context(running_demo_ledger(owner, DEMO_THREADS, deadline_seconds=deadline_seconds))
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    """Let a command refuse to start in one line if the database cannot be used."""
+    from gateway.ledger.ledger_store import CannotOpenError  # noqa: PLC0415 - see the module's docstring
+
+    try:
+        yield
+    except CannotOpenError as error:
+        raise CannotStartError(f"GATEWAY_DATABASE_URL: the database cannot be used: {error}") from None
 
 
 async def _start_gateway(stack: AsyncExitStack, settings: Settings) -> None:
@@ -300,21 +245,20 @@ def _shown_demo_key(settings: Settings) -> str:
 async def _gateway(settings: Settings, ownership: Ownership | None = None) -> AsyncIterator[str]:
     from gateway.compose import DOCUMENT_FILES, build_gateway_app  # noqa: PLC0415 - see the module's docstring
     from gateway.identity.key_file import KeyFileError  # noqa: PLC0415 - see the module's docstring
-    from gateway.ledger.ledger_store import CannotOpenError  # noqa: PLC0415 - see the module's docstring
     from gateway.server.documents.manifest import ManifestError  # noqa: PLC0415 - see the module's docstring
 
     try:
-        app = build_gateway_app(settings, ownership=ownership)
+        with _database_errors():
+            app = build_gateway_app(settings, ownership=ownership)
         if (files := app.get(DOCUMENT_FILES)) is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, files.request_reload)
-        async with _serve_part("gateway", settings, app) as url:
-            yield url
+        with _database_errors():
+            async with _serve_part("gateway", settings, app) as url:
+                yield url
     except KeyFileError as error:
         raise CannotStartError(f"UPSTREAM_API_KEY_FILE: {error}") from None
     except ManifestError as error:
         raise CannotStartError(f"GATEWAY_DOCUMENTS: {error}") from None
-    except CannotOpenError as error:
-        raise CannotStartError(f"GATEWAY_DATABASE_URL: the database cannot be used: {error}") from None
 
 
 @asynccontextmanager

@@ -39,6 +39,8 @@ _EXCLUDED_FROM_DEMO = {
     "upstream_anonymous",
 }
 
+_LEDGER_SETTINGS = ("gateway_database_url", "gateway_jwt_issuer", "gateway_log_level", *UPSTREAM_SETTINGS)
+
 COMMAND_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "demo": (
         *GATEWAY_SETTINGS,
@@ -56,6 +58,8 @@ COMMAND_SETTINGS: Mapping[str, tuple[str, ...]] = {
         "gateway_jwt_roles_claim",
         "gateway_log_level",
     ),
+    "ledger import": _LEDGER_SETTINGS,
+    "ledger forget": (*_LEDGER_SETTINGS, "gateway_jwt_tenant_claim", *REDIS_SETTINGS),
 }
 """The settings of each command. Those that are no secrets are its flags."""
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import pytest
 
-from gateway.cli import _build_parser
+from gateway.cli_parser import build_parser
 from gateway.compose import DEMO_KEY
 from gateway.config import COMMAND_SETTINGS, Settings, load_settings
 from gateway.emulator.operations.registry import operations
@@ -277,6 +277,6 @@ def test_every_command_line_of_the_pages_is_one_that_the_program_takes() -> None
     for line in lines:
         assignments = [word for word in shlex.split(line) if re.match(r"[A-Z_]+=", word)]
         assert {word.partition("=")[0].lower() for word in assignments} <= set(Settings.model_fields), line
-        flags = vars(_build_parser().parse_args(shlex.split(line.rpartition("threads-gateway ")[2])))
+        flags = vars(build_parser().parse_args(shlex.split(line.rpartition("threads-gateway ")[2])))
         assert flags.pop("command") in COMMAND_SETTINGS
         load_settings({name: value for name, value in flags.items() if value is not None})  # raises for a bad value

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
+MIGRATIONS = ROOT / "gateway" / "ledger" / "migrations"
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +39,9 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "bin" / "threads-gateway"
 
 
-def run(program: Path, *arguments: str, directory: Path) -> str:
+def run(program: Path, *arguments: str, directory: Path, **variables: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "COVERAGE_FILE"}}
+    environment |= variables
     done = subprocess.run(
         [str(program), *arguments], cwd=directory, capture_output=True, text=True, check=False, env=environment
     )
@@ -56,6 +58,8 @@ def test_the_wheel_holds_examples_assets_and_schema(wheel: Path) -> None:
         "schema/schema.graphql",
         "gateway/server/graphiql/assets/graphiql.js.gz",
         "gateway/server/graphiql/assets/LICENSE.txt",
+        *(f"gateway/ledger/migrations/{path.name}" for path in MIGRATIONS.glob("*.py")),
+        *(f"gateway/ledger/migrations/versions/{path.name}" for path in MIGRATIONS.glob("versions/*.py")),
     } <= names
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"schema", "gateway"}
 
@@ -75,6 +79,21 @@ def test_the_installed_program_prints_the_schema(program: Path, tmp_path: Path) 
 def test_the_installed_program_explains_itself(program: Path, tmp_path: Path) -> None:
     help_text = run(program, "--help", directory=tmp_path)
     assert {"serve", "demo", "emulator", "schema"} <= set(re.findall(r"\w+", help_text))
+
+
+def test_the_installed_program_makes_the_tables_of_a_database(program: Path, tmp_path: Path) -> None:
+    (tmp_path / "threads.csv").write_text("thread_1,alice\n")
+    arguments = (
+        "ledger",
+        "import",
+        "threads.csv",
+        "--issuer",
+        "https://i",
+        "--upstream-url",
+        "https://upstream.test/v1",
+    )
+    variables = {"GATEWAY_DATABASE_URL": f"sqlite:///{tmp_path}/ledger.db"}
+    assert run(program, *arguments, directory=tmp_path, **variables) == "Threads adopted: 1.\n"
 
 
 def test_every_dependency_has_its_version_in_the_constraints() -> None:

@@ -1,4 +1,4 @@
-"""The ledger of the demo: in memory, with the demo's threads as one user's."""
+"""The ledger of the demo, with the demo's threads as one user's: in memory, or in the database of the settings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
-from gateway.identity.principal import Owner
+from gateway.identity.principal import Owner, UpstreamIdentity
 from gateway.ledger.ledger_link import LedgerLink
 from gateway.ledger.ledger_store import ObjectKind
 from gateway.ledger.memory_store import MemoryStore
@@ -29,3 +29,18 @@ async def running_demo_ledger(
     finally:
         await ownership.aclose()
         await link.aclose()
+
+
+async def adopt_demo_threads(url: str, upstream: UpstreamIdentity, owner: Owner, thread_ids: Collection[str]) -> None:
+    """Let threads belong to `owner` in the database at a URL, unless they are somebody's.
+
+    Raises:
+        CannotOpenError: The database cannot be used.
+    """
+    from gateway.ledger.open_store import open_store  # noqa: PLC0415 - slow, and few demos have a database
+
+    store = await open_store(url, upstream)
+    try:
+        await store.adopt_objects(ObjectKind.THREAD, dict.fromkeys(thread_ids, owner), int(time.time()))
+    finally:
+        await store.aclose()

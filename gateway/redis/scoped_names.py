@@ -11,5 +11,14 @@ def scoped_prefix(mark: str, scope: str, path: str) -> str:
 
     Keys with the same hash tag lie on the same node of a cluster. `path` holds no brace.
     """
+    return f"{mark}:{{{_scope_name(scope)}/{path}}}:"
+
+
+def scope_pattern(scope: str) -> str:
+    """Return the pattern of all keys of one principal, of every mark and path."""
+    return f"t[eg]:*{{{_scope_name(scope)}/*"
+
+
+def _scope_name(scope: str) -> str:
     digest = hashlib.blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=16, person=b"threads-gateway")
-    return f"{mark}:{{{base64.urlsafe_b64encode(digest.digest()).rstrip(b'=').decode()}/{path}}}:"
+    return base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()

@@ -6,7 +6,7 @@ Pure. Source: operation ids, methods and paths of the specification, versions 1 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from gateway.upstream.reply_readers import CreatedReader, DeletionReader, ObjectReader, PageReader, ReplyReader
 from gateway.upstream.rest_requests import Route, UpstreamRequest
@@ -97,6 +97,18 @@ LISTS: Mapping[AnyKind, ReadOperation[Any, Any]] = {
     for kind, resource in _RESOURCES.items()
     if resource.list is not None
 }
+
+
+class ThreadPageKey(NamedTuple):
+    """The key of a page of all threads of an account, which only Foundry lists."""
+
+    window: Window
+
+
+LIST_THREADS: ReadOperation[ThreadPageKey, wire.Page[wire.ThreadObject]] = ReadOperation(
+    Route("listThreads", "/threads").page_request, PageReader(wire.ThreadObject, "thread")
+)
+"""Not part of the port: to callers, the upstream's list would be that of everybody."""
 
 PAGES_OF_THREADS: Mapping[AnyKind, Callable[[str, Window], Any]] = {
     MESSAGES: lambda thread_id, window: MessagePageKey(thread_id, None, window),

@@ -12,7 +12,16 @@ from gateway.upstream.call_admission import CallerAdmission
 from gateway.upstream.call_sender import CallSender, UpstreamCall
 from gateway.upstream.connection_pool import SendState, UpstreamPool, timeout_error
 from gateway.upstream.list_planning import load_through_lists
-from gateway.upstream.rest_operations import GETS, LISTS, PAGES_OF_THREADS, WRITES, ReadOperation, WriteOperation
+from gateway.upstream.rest_operations import (
+    GETS,
+    LIST_THREADS,
+    LISTS,
+    PAGES_OF_THREADS,
+    WRITES,
+    ReadOperation,
+    ThreadPageKey,
+    WriteOperation,
+)
 from gateway.upstream.retry import CallFailure, delay_before_first_call, delay_before_retry, write_error
 from gateway.upstream.search_content import SearchContentStream
 from gateway.upstream.streamed_writes import send_streamed
@@ -22,9 +31,10 @@ from schema.contract.cost import Cost
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunStepKey
 from schema.contract.kinds import RUN_STEPS, Kind, NodeKeyT, ObjectT, PageKeyT
+from schema.contract.paging import Window
 from schema.contract.ports import Capabilities, OnResult, Results
 from schema.contract.run_streams import RunStream, StreamConsumer
-from schema.contract.wire import Page, RunObject, RunStepObject
+from schema.contract.wire import Page, RunObject, RunStepObject, ThreadObject
 from schema.contract.writes import BodyT, ResultT, Write, WriteKeyT
 
 KeyT = TypeVar("KeyT")
@@ -117,6 +127,11 @@ class BoundThreadsApi:
         row: WriteOperation[WriteKeyT, ResultT] = WRITES[operation]
         sending = self._start_run(row, key, body) if row.starts_run else self._write(row, key, body)
         return await (sending if self._trace is None else self._trace.audit(operation, key, sending))
+
+    async def list_threads(self, window: Window) -> Page[ThreadObject] | GatewayError:
+        """List threads of the account, where the upstream can. Without the ownership of threads, for operators only."""
+        (page,) = await self._read_all(LIST_THREADS, [ThreadPageKey(window)])
+        return page
 
     async def _read_all(
         self,

@@ -50,7 +50,7 @@ def help_text(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_help_names_every_flag_of_the_command_with_its_variable(
     capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    text = help_text(capsys, command)
+    text = help_text(capsys, *command.split())
     for setting in setting_docs.documented_settings():
         listed = setting.name in COMMAND_SETTINGS[command] and setting.flag is not None
         assert not listed or f"{setting.flag} VALUE" in text
@@ -62,7 +62,7 @@ def test_help_lists_the_commands_and_shows_no_secret(
 ) -> None:
     monkeypatch.setenv("UPSTREAM_API_KEY", "sk-private")
     text = help_text(capsys)
-    assert all(command in text for command in COMMAND_SETTINGS)
+    assert all(command.split()[0] in text for command in COMMAND_SETTINGS)
     assert "sk-private" not in text + help_text(capsys, "serve")
     assert "--upstream-api-key VALUE" not in help_text(capsys, "serve")
 
@@ -82,7 +82,9 @@ def test_bad_documents_refuse_to_start(capsys: pytest.CaptureFixture[str], tmp_p
 def test_help_says_what_the_secrets_are(capsys: pytest.CaptureFixture[str]) -> None:
     secrets = [setting for setting in setting_docs.documented_settings() if config.is_secret(setting.name)]
     assert len(secrets) >= 3
-    taken = {(): tuple(Settings.model_fields)} | {(command,): names for command, names in COMMAND_SETTINGS.items()}
+    taken = {(): tuple(Settings.model_fields)} | {
+        tuple(command.split()): names for command, names in COMMAND_SETTINGS.items()
+    }
     for command, names in taken.items():
         text = " ".join(help_text(capsys, *command).split())
         for setting in secrets:
@@ -308,3 +310,27 @@ async def test_free_memory_is_given_back_until_the_process_stops(monkeypatch: py
     monkeypatch.setattr(process_memory, "MEMORY_RETURN_SECONDS", 0)
     await process_memory.return_memory_until(stop)
     assert given_back == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("sqlite:////nowhere/ledger.db", "No such file or directory: /nowhere/ledger.db"),
+        ("sqlite:////tmp/ledger.db?mode=ro", "expected sqlite:////path/ledger.db without options"),
+        ("postgresql://u:hunter2@127.0.0.1:1/db", "Connect call failed"),
+        ("postgresql://u:hunter2@127.0.0.1:1/db?sslmode=some", "`sslmode` parameter must be one of"),
+        ("postgresql://u:hunter2@127.0.0.1:1/db?charset=latin1", "got 'charset'"),
+    ],
+)
+@pytest.mark.parametrize("command", ["serve", "ledger"])
+def test_a_database_that_cannot_be_used_refuses_to_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str, reason: str, command: str
+) -> None:
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", url)
+    monkeypatch.setenv("UPSTREAM_API_KEY", "sk-1")
+    forget = ("ledger", "forget", "--subject", "alice", "--issuer", "https://issuer.test")
+    arguments = ("serve", "--port", "0") if command == "serve" else forget
+    (line,) = refused(capsys, *arguments, "--upstream-url", "http://127.0.0.1:1/v1")
+    assert line.startswith("GATEWAY_DATABASE_URL: the database cannot be used: ")
+    assert reason in line
+    assert "hunter2" not in line

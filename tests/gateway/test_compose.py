@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -10,6 +11,7 @@ from gateway.compose_options import run_log_options
 from gateway.config import Settings
 from gateway.emulator.model.model_client import ModelOptions
 from gateway.emulator.model.model_runs import MODEL_RUNS
+from gateway.ledger.ledger_store import CannotOpenError
 from gateway.run_log.run_log_options import RunLogOptions
 from gateway.server.app import CONNECTION_LIMITS, listening
 from gateway.server.http.request_limits import SubscriptionLimits
@@ -154,3 +156,28 @@ async def test_the_emulator_takes_only_the_keys_that_it_is_given() -> None:
         for key in ("sk-third", DEMO_KEY):
             refused = await gateway.execute(query, headers={"Authorization": f"Bearer {key}"})
             assert [error["extensions"]["code"] for error in refused["errors"]] == ["UNAUTHENTICATED"]
+
+
+@pytest.mark.parametrize(
+    ("database", "redis", "told"),
+    [
+        ("sqlite:///{}/ledger.db", "redis://127.0.0.1:1", True),
+        ("sqlite:///{}/ledger.db", None, False),
+        (None, "redis://127.0.0.1:1", False),
+    ],
+)
+async def test_a_sqlite_file_beside_redis_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, database: str | None, redis: str | None, told: bool
+) -> None:
+    url = database.format(tmp_path) if database else None
+    async with running_gateway("http://127.0.0.1:1/v1", gateway_database_url=url, redis_url=redis):
+        pass
+    assert ("gateways on other machines do not see it" in caplog.text) is told
+
+
+async def test_a_gateway_whose_database_cannot_be_used_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(CannotOpenError, match="No such file or directory"):
+        async with running_gateway(
+            "http://127.0.0.1:1/v1", gateway_database_url=f"sqlite:///{tmp_path}/none/ledger.db"
+        ):
+            pass

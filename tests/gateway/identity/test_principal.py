@@ -49,3 +49,18 @@ def test_who_brings_the_own_key_that_stays_the_same_is_the_principal_of_the_own_
     brought = Principal.from_credential("Bearer own", upstream)
     assert Principal.from_own_key("Bearer own", upstream).digest == brought.digest
     assert Principal.from_own_key(None, upstream).digest != Principal.from_credential(None, upstream).digest
+
+
+def test_an_upstream_stays_the_same_by_another_version_or_dialect() -> None:
+    first = UpstreamIdentity("https://upstream.test/v1?api-version=1", "org", "project", "openai-v1", "1")
+    assert first.lasting == UpstreamIdentity("https://upstream.test/v1/", "org", "project", "openai-v2").lasting
+    for other in ("https://other.test/v1", "https://upstream.test/v2"):
+        assert UpstreamIdentity(other, "org", "project").lasting.digest != first.lasting.digest
+    assert UpstreamIdentity(first.url, None, "project").lasting.digest != first.lasting.digest
+    assert UpstreamIdentity(first.url, "org").lasting.digest != first.lasting.digest
+
+
+def test_a_digest_takes_any_text() -> None:
+    upstream = UpstreamIdentity("https://upstream.test")
+    texts = ["\ud800", "\udcc3\udca9", "é", "\0"]
+    assert len({Owner("i", text).digest(upstream) for text in texts}) == len(texts)

@@ -1,0 +1,270 @@
+"""The part of the command line that works on the ledger: `threads-gateway ledger import` and `ledger forget`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from gateway.config import BadSettingsError, Settings, describe_fault
+from gateway.identity.principal import Owner
+
+if TYPE_CHECKING:
+    from gateway.ledger.ledger_store import Adoption, LedgerStore
+    from gateway.upstream.threads_api_client import BoundThreadsApi
+
+BROKE_OFF = 1
+"""Exit status of a command that did a part of its work, and can be run again."""
+
+PROGRESS_SECONDS = 0.1
+
+COMMANDS = {
+    "import": "adopt threads that exist: those of a file, or with --owner all that the upstream lists",
+    "forget": "delete all that is kept of a person: threads at the upstream, owners, caches",
+}
+
+
+def add_ledger_arguments(parsers: dict[str, argparse.ArgumentParser]) -> None:
+    """Add the arguments of both commands."""
+    importing, forgetting = parsers["import"], parsers["forget"]
+    importing.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="a line for each thread: id,subject[,tenant[,issuer]] or JSON",
+    )
+    importing.add_argument(
+        "--owner",
+        default="",
+        metavar="SUBJECT",
+        help="the owner of the threads whose line has none; without FILE, of all",
+    )
+    importing.add_argument("--reassign", action="store_true", help="change the owners of threads that have another one")
+    forgetting.add_argument("--subject", required=True, metavar="NAME", help="the person (`sub`)")
+    for parser in parsers.values():
+        parser.add_argument("--issuer", metavar="URL", help="the issuer (`iss`), by default GATEWAY_JWT_ISSUER")
+        parser.add_argument("--tenant", metavar="NAME", help="the person's tenant, by default none")
+
+
+async def run_ledger_command(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Run a command.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        BadSettingsError: A setting or an argument is missing or cannot be used.
+    """
+    from gateway.ledger.import_file import ImportFileError  # noqa: PLC0415 - slow, as in `cli`
+    from gateway.ledger.ledger_store import CannotOpenError, LedgerUnavailableError  # noqa: PLC0415 - as above
+    from schema.contract.errors import GatewayError  # noqa: PLC0415 - as above
+
+    work = _import if arguments.ledger_command == "import" else _forget
+    try:
+        return await work(arguments, settings)
+    except CannotOpenError as error:
+        raise BadSettingsError([f"GATEWAY_DATABASE_URL: the database cannot be used: {error}"]) from None
+    except ImportFileError as error:
+        raise BadSettingsError([str(error)]) from None
+    except LedgerUnavailableError as error:
+        return _report_break(f"the database does not answer: {error}")
+    except GatewayError as error:
+        return _report_break(error.message)
+
+
+async def _import(arguments: argparse.Namespace, settings: Settings) -> int:
+    from gateway.ledger.adoption import Adopter  # noqa: PLC0415 - as above
+    from gateway.ledger.import_file import read_import_file  # noqa: PLC0415 - as above
+
+    owner = Owner(arguments.issuer or settings.gateway_jwt_issuer or "", arguments.owner, arguments.tenant or "")
+    path: Path | None = arguments.file
+    total = None
+    if path is not None:
+        # A malformed line fails before the first change.
+        total = sum(1 for _ in read_import_file(path, owner))
+    elif not owner.subject:
+        raise BadSettingsError(["expected FILE or --owner, got neither"])
+    else:
+        _check_owner(owner)
+        _check_dialect(settings)
+    async with _ledger_store(settings) as store:
+        progress = ProgressLine("threads looked at", total)
+        adopter = Adopter(store, reassign=arguments.reassign, unix_seconds=time.time, on_progress=progress.show)
+        try:
+            if path is not None:
+                await adopter.adopt_all(read_import_file(path, owner))
+            else:
+                async with _upstream_port(settings) as port:
+                    await adopter.adopt_listed(port, owner)
+        finally:
+            progress.end()
+            _print(_describe_adoption(adopter.outcome))
+    return 0
+
+
+async def _forget(arguments: argparse.Namespace, settings: Settings) -> int:
+    from gateway.ledger.forgetting import Forgetter  # noqa: PLC0415 - as above
+    from schema.contract.keys import ThreadKey  # noqa: PLC0415 - as above
+    from schema.contract.writes import DELETE_THREAD  # noqa: PLC0415 - as above
+
+    if arguments.tenant is None and settings.gateway_jwt_tenant_claim is not None:
+        raise BadSettingsError(
+            ["--tenant: expected the person's tenant, since GATEWAY_JWT_TENANT_CLAIM is set, got none"]
+        )
+    owner = Owner(arguments.issuer or settings.gateway_jwt_issuer or "", arguments.subject, arguments.tenant or "")
+    _check_owner(owner)
+    async with _upstream_port(settings) as port, _ledger_store(settings) as store:
+
+        async def delete_thread(thread_id: str) -> None:
+            await port.write(DELETE_THREAD, ThreadKey(thread_id), None)
+
+        progress = ProgressLine("threads deleted", await store.count_objects(owner))
+        forgetter = Forgetter(store, delete_thread, unix_seconds=time.time, on_progress=progress.show)
+        try:
+            await forgetter.forget(owner)
+        finally:
+            progress.end()
+            _print(f"Threads deleted: {forgetter.deleted_count}.")
+    removed = await _remove_from_redis(settings, owner)
+    if removed is not None:
+        _print(f"Keys removed from Redis: {removed}.")
+    if forgetter.failures:
+        thread_id, error = next(iter(forgetter.failures.items()))
+        return _report_break(f"{len(forgetter.failures)} threads stay, {thread_id} because of: {error.message}")
+    return 0
+
+
+async def _remove_from_redis(settings: Settings, owner: Owner) -> int | None:
+    from gateway.compose_options import upstream_identity, upstream_options  # noqa: PLC0415 - as above
+    from gateway.ledger.ledger_store import LedgerUnavailableError  # noqa: PLC0415 - as above
+    from gateway.redis.client import RedisClient  # noqa: PLC0415 - as above
+    from gateway.redis.scope_removal import remove_scopes  # noqa: PLC0415 - as above
+
+    if settings.redis_url is None:
+        return None
+    client = RedisClient(settings.redis_url.get_secret_value(), cluster=settings.redis_cluster)
+    try:
+        return await remove_scopes(client, [owner.digest(upstream_identity(upstream_options(settings)))])
+    except Exception as error:
+        raise LedgerUnavailableError(f"Redis ({type(error).__name__})") from None
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def _ledger_store(settings: Settings) -> AsyncIterator[LedgerStore]:
+    from gateway.compose_options import upstream_identity, upstream_options  # noqa: PLC0415 - as above
+    from gateway.ledger.open_store import open_store  # noqa: PLC0415 - as above
+
+    if settings.gateway_database_url is None:
+        raise BadSettingsError([describe_fault("gateway_database_url", None)])
+    if settings.upstream_url is None:
+        raise BadSettingsError([describe_fault("upstream_url", None)])
+    url = settings.gateway_database_url.get_secret_value()
+    store = await open_store(url, upstream_identity(upstream_options(settings)))
+    try:
+        yield store
+    finally:
+        await store.aclose()
+
+
+@asynccontextmanager
+async def _upstream_port(settings: Settings) -> AsyncIterator[BoundThreadsApi]:
+    from gateway.compose_options import own_credential, upstream_options  # noqa: PLC0415 - as above
+    from gateway.identity.key_file import KeyFileError  # noqa: PLC0415 - as above
+    from gateway.upstream.threads_api_client import UpstreamClient  # noqa: PLC0415 - as above
+
+    if settings.upstream_url is None:
+        raise BadSettingsError([describe_fault("upstream_url", None)])
+    try:
+        credential = own_credential(settings)()
+    except KeyFileError as error:
+        raise BadSettingsError([f"UPSTREAM_API_KEY_FILE: {error}"]) from None
+    if credential is None:
+        raise BadSettingsError([describe_fault("upstream_api_key", None)])
+    async with UpstreamClient(upstream_options(settings)) as client:
+        yield client.bind(credential, is_own_key=True)
+
+
+def _check_owner(owner: Owner) -> None:
+    if not owner.issuer:
+        raise BadSettingsError(
+            ["--issuer: expected the issuer of the person's tokens, or GATEWAY_JWT_ISSUER, got none"]
+        )
+
+
+def _check_dialect(settings: Settings) -> None:
+    from gateway.upstream.dialects import DIALECTS  # noqa: PLC0415 - as above
+
+    name = settings.upstream_dialect
+    if not DIALECTS[name].lists_threads:
+        able = ", ".join(name for name, dialect in DIALECTS.items() if dialect.lists_threads)
+        raise BadSettingsError(
+            [f"FILE: expected a file, since only {able} lists threads, and UPSTREAM_DIALECT is {name}; got none"]
+        )
+
+
+def _describe_adoption(outcome: Adoption) -> str:
+    lines = [f"Threads adopted: {outcome.adopted}."]
+    if outcome.reassigned:
+        lines.append(f"Among them, taken from another owner: {outcome.reassigned}.")
+    if outcome.already_theirs:
+        lines.append(f"Already theirs: {outcome.already_theirs}.")
+    if outcome.anothers:
+        lines.append(f"Left to another owner: {outcome.anothers} (--reassign changes them).")
+    if outcome.forgotten:
+        lines.append(f"Left alone, because their owner was forgotten: {outcome.forgotten}.")
+    return " ".join(lines)
+
+
+def _report_break(reason: str) -> int:
+    sys.stderr.write(f"threads-gateway: broke off: {reason}; run the same command again to go on\n")
+    return BROKE_OFF
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+class ProgressLine:
+    """A line that tells how far a command is, written over and over in a terminal, and never into a file."""
+
+    def __init__(
+        self,
+        label: str,
+        total: int | None,
+        *,
+        stream: TextIO | None = None,
+        now_seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._label = label
+        self._total = total
+        self._stream = sys.stderr if stream is None else stream
+        self._is_shown = self._stream.isatty()
+        self._now_seconds = now_seconds
+        self._next_at = float("-inf")
+        self._latest: int | None = None
+
+    def show(self, count: int) -> None:
+        """Show a count, but not more often than people can read."""
+        self._latest = count
+        if self._is_shown and self._now_seconds() >= self._next_at:
+            self._next_at = self._now_seconds() + PROGRESS_SECONDS
+            self._write(count)
+
+    def end(self) -> None:
+        """Show the last count, and leave the line."""
+        if self._is_shown and self._latest is not None:
+            self._write(self._latest)
+            self._stream.write("\n")
+
+    def _write(self, count: int) -> None:
+        of_total = "" if self._total is None else f" of {self._total:,}"
+        self._stream.write(f"\r{count:,}{of_total} {self._label}")
+        self._stream.flush()

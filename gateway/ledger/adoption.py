@@ -1,0 +1,81 @@
+"""Adopts threads that exist already: those of a file, or all that the upstream lists."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from itertools import islice
+
+from gateway.identity.principal import Owner
+from gateway.ledger.ledger_store import Adoption, LedgerStore, ObjectKind
+from gateway.upstream.threads_api_client import BoundThreadsApi
+from schema.contract.errors import GatewayError
+from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
+
+BATCH_SIZE = 500
+"""Threads of one transaction: short enough that those who create threads meanwhile hardly wait."""
+
+
+class Adopter:
+    """Adopts threads in batches. `outcome` is what has been stored; `on_progress` gets the number of threads so far."""
+
+    def __init__(
+        self,
+        store: LedgerStore,
+        *,
+        reassign: bool,
+        unix_seconds: Callable[[], float],
+        on_progress: Callable[[int], None],
+    ) -> None:
+        self._store = store
+        self._reassign = reassign
+        self._unix_seconds = unix_seconds
+        self._on_progress = on_progress
+        self.outcome = Adoption()
+        self.thread_count = 0
+
+    async def adopt_all(self, threads: Iterable[tuple[str, Owner]]) -> None:
+        """Adopt threads with their owners. Of several owners of a thread, the first one counts.
+
+        Raises:
+            LedgerUnavailableError: The ledger did not answer. What was adopted until then stays.
+        """
+        for batch in _to_batches(iter(threads)):
+            await self._adopt_batch(batch)
+
+    async def adopt_listed(self, port: BoundThreadsApi, owner: Owner) -> None:
+        """Adopt all threads that the upstream lists, oldest first.
+
+        Raises:
+            GatewayError: The upstream did not list them.
+            LedgerUnavailableError: The ledger did not answer.
+        """
+        async for thread_ids in _list_threads(port):
+            await self._adopt_batch(dict.fromkeys(thread_ids, owner))
+
+    async def _adopt_batch(self, owners: dict[str, Owner]) -> None:
+        now = int(self._unix_seconds())
+        self.outcome += await self._store.adopt_objects(ObjectKind.THREAD, owners, now, reassign=self._reassign)
+        self.thread_count += len(owners)
+        self._on_progress(self.thread_count)
+
+
+def _to_batches(threads: Iterator[tuple[str, Owner]]) -> Iterator[dict[str, Owner]]:
+    while taken := list(islice(threads, BATCH_SIZE)):
+        batch: dict[str, Owner] = {}
+        for thread_id, owner in taken:
+            batch.setdefault(thread_id, owner)
+        yield batch
+
+
+async def _list_threads(port: BoundThreadsApi) -> AsyncIterator[list[str]]:
+    after: str | None = None
+    while True:
+        page = await port.list_threads(Window(UPSTREAM_PAGE_SIZE, "asc", after))
+        if isinstance(page, GatewayError):
+            raise page
+        thread_ids = [thread.id for thread in page.data]
+        if thread_ids:
+            yield thread_ids
+        if not thread_ids or not page.has_more:
+            return
+        after = thread_ids[-1]

@@ -1,0 +1,97 @@
+"""The file of `ledger import`: a thread and its owner on each line, as CSV or as JSON.
+
+thread_1,alice
+thread_2,bob,acme,https://login.example.com
+{"id": "thread_3", "subject": "carol", "tenant": "acme"}
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from gateway.identity.principal import Owner
+from schema.contract.errors import format_value
+from schema.contract.keys import is_upstream_id
+
+COLUMNS = ("id", "subject", "tenant", "issuer")
+"""The columns in their order. The first line may name them, in any order."""
+
+MAX_SUBJECT_LENGTH = 255
+
+
+class ImportFileError(Exception):
+    """The file cannot be used. The message says which line, and why."""
+
+
+def read_import_file(path: Path, default_owner: Owner) -> Iterator[tuple[str, Owner]]:
+    """Read the threads and their owners, line by line.
+
+    What a line leaves out is as in `default_owner`, whose empty subject stands for none.
+
+    Raises:
+        ImportFileError: The file cannot be read, or a line is malformed.
+    """
+    try:
+        # A BOM is no part of the first id.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from _read_lines(file, path.name, default_owner)
+    except OSError as error:
+        raise ImportFileError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ImportFileError(f"{path}: expected text in UTF-8") from None
+
+
+def _read_lines(lines: Iterable[str], name: str, default_owner: Owner) -> Iterator[tuple[str, Owner]]:
+    columns: tuple[str, ...] = COLUMNS
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not text:
+            continue
+        try:
+            fields = _read_json(text) if text.startswith("{") else _read_csv(text, columns)
+            if number == 1 and fields.get("id") == "id":
+                columns = _read_header(text)
+                continue
+            yield _read_thread(fields, default_owner)
+        except ValueError as error:
+            raise ImportFileError(f"{name}, line {number}: {error}") from None
+
+
+def _read_header(text: str) -> tuple[str, ...]:
+    columns = tuple(column.strip() for column in next(csv.reader([text])))
+    if len(set(columns)) < len(columns) or not set(columns) <= set(COLUMNS):
+        raise ValueError(f"expected columns among {', '.join(COLUMNS)}, got {format_value(text)}")
+    return columns
+
+
+def _read_csv(text: str, columns: tuple[str, ...]) -> dict[str, str]:
+    values = [value.strip() for value in next(csv.reader([text]))]
+    if len(values) > len(columns):
+        raise ValueError(f"expected at most {', '.join(columns)}, got {format_value(text)}")
+    return dict(zip(columns, values, strict=False))
+
+
+def _read_json(text: str) -> dict[str, str]:
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        raise ValueError(f"expected a JSON object, got {format_value(text)}") from None
+    if not set(fields) <= set(COLUMNS) or not all(isinstance(value, str) for value in fields.values()):
+        raise ValueError(f"expected texts in {', '.join(COLUMNS)}, got {format_value(text)}")
+    return fields  # type: ignore[no-any-return]
+
+
+def _read_thread(fields: dict[str, str], default_owner: Owner) -> tuple[str, Owner]:
+    thread_id = fields.get("id", "")
+    if not is_upstream_id(thread_id):
+        raise ValueError(f"expected the id of a thread, got {format_value(thread_id)}")
+    subject = fields.get("subject") or default_owner.subject
+    if not 0 < len(subject) <= MAX_SUBJECT_LENGTH:
+        raise ValueError(f"expected a subject of 1 to {MAX_SUBJECT_LENGTH} characters, got {format_value(subject)}")
+    issuer, tenant = fields.get("issuer") or default_owner.issuer, fields.get("tenant") or default_owner.tenant
+    if not issuer:
+        raise ValueError("expected an issuer, since neither --issuer nor GATEWAY_JWT_ISSUER gives one, got none")
+    return thread_id, Owner(issuer, subject, tenant)

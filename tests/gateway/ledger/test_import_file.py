@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from gateway.identity.principal import Owner
+from gateway.ledger.import_file import ImportFileError, read_import_file
+
+NOBODY = Owner("https://i", "")
+
+
+def read(directory: Path, content: str | bytes, default_owner: Owner = NOBODY) -> list[tuple[str, Owner]]:
+    path = directory / "threads.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return list(read_import_file(path, default_owner))
+
+
+@pytest.mark.parametrize(
+    ("content", "owners"),
+    [
+        ("thread_1,alice", [("thread_1", Owner("https://i", "alice"))]),
+        ("\ufeffthread_1,alice\r\n", [("thread_1", Owner("https://i", "alice"))]),
+        (" thread_1 , alice , acme ", [("thread_1", Owner("https://i", "alice", "acme"))]),
+        ("thread_1,alice,,https://j", [("thread_1", Owner("https://j", "alice"))]),
+        ('thread_1,"a, ""b"""', [("thread_1", Owner("https://i", 'a, "b"'))]),
+        ("id,issuer,subject\nthread_1,https://j,alice", [("thread_1", Owner("https://j", "alice"))]),
+        ('{"id": "thread_1", "subject": "alice"}', [("thread_1", Owner("https://i", "alice"))]),
+        ("", []),
+    ],
+)
+def test_lines_are_csv_or_json(tmp_path: Path, content: str, owners: list[tuple[str, Owner]]) -> None:
+    assert read(tmp_path, content) == owners
+
+
+def test_what_a_line_leaves_out_is_as_by_default(tmp_path: Path) -> None:
+    default = Owner("https://i", "alice", "acme")
+    assert read(tmp_path, "thread_1\nthread_2,bob,other\n", default) == [
+        ("thread_1", default),
+        ("thread_2", Owner("https://i", "bob", "other")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("thread_1", 'line 1: expected a subject of 1 to 255 characters, got ""'),
+        ("thread_1,alice\n../x,alice", 'line 2: expected the id of a thread, got "../x"'),
+        (",alice", 'line 1: expected the id of a thread, got ""'),
+        ("thread_1,alice,acme,https://i,more", "line 1: expected at most id, subject, tenant, issuer"),
+        ("id,name\nthread_1,alice", "line 1: expected columns among id, subject, tenant, issuer"),
+        ('{"id": "thread_1"', "line 1: expected a JSON object"),
+        ('{"id": 1, "subject": "alice"}', "line 1: expected texts in id, subject, tenant, issuer"),
+        ('{"id": "thread_1", "owner": "alice"}', "line 1: expected texts in id, subject, tenant, issuer"),
+        (f"thread_1,{'x' * 256}", "line 1: expected a subject of 1 to 255 characters"),
+        (b"thread_1,\xff", "expected text in UTF-8"),
+    ],
+)
+def test_a_malformed_line_is_named(tmp_path: Path, content: str | bytes, reason: str) -> None:
+    with pytest.raises(ImportFileError) as refused:
+        read(tmp_path, content)
+    assert reason in str(refused.value)
+
+
+def test_an_issuer_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(ImportFileError, match="line 1: expected an issuer"):
+        read(tmp_path, "thread_1,alice", Owner("", ""))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImportFileError, match=r"none\.csv: No such file"):
+        list(read_import_file(tmp_path / "none.csv", NOBODY))
