@@ -128,7 +128,8 @@ class GraphQLEndpoint:
             try:
                 response = await handle_exceptions(request, respond)
             except asyncio.CancelledError:
-                if not record.is_executing:
+                # Each operation of a WebSocket has a record of its own, and a mutation goes on.
+                if record.transport is not Transport.WEBSOCKET and not record.is_executing:
                     log_end(record, Outcome.CANCELLED)
                 raise
             log_end(record, Outcome.ERRORS, [ErrorCode.INTERNAL])
@@ -172,7 +173,7 @@ class GraphQLEndpoint:
         if self.operation_tasks.is_stopping:
             raise stopping_refusal()
         response = await serve_websocket(request, self._sockets)
-        record.end(Outcome.OK)  # each of its operations has a record of its own
+        record.end(Outcome.OK)
         return response
 
     async def _respond(

@@ -14,6 +14,7 @@ from tests.support.gateway import Gateway, running_gateway
 from tests.support.log_lines import Line, LogLines, collected_lines
 from tests.support.mutations import mutate, succeed, waiting_run
 from tests.support.scripted_upstream import response, scripted_upstream
+from tests.support.signed_in import ISSUER, UserClient, running_ownership, signed_in_gateway
 from tests.support.subscription_gateway import Socket
 
 
@@ -135,3 +136,31 @@ async def test_nothing_is_logged_of_operations_above_their_level(gateway: Gatewa
     await succeed(gateway, "createThread", "thread { id }")
     await gateway.post({"query": "{ assistants { nodes { id } } }"})
     assert [line["event"] for line in lines.all] == ["access refused"]
+
+
+async def test_a_signed_in_user_is_named_with_what_they_write_and_are_refused(
+    emulator: Emulator, lines: LogLines
+) -> None:
+    async with running_ownership() as ownership, signed_in_gateway(emulator, ownership) as gateway:
+        ann, bob = UserClient(gateway, "ann"), UserClient(gateway, "bob")
+        created = await succeed(ann, "createThread", "thread { id upstreamId }")
+        read = "query Peek($id: ID!) { a: thread(id: $id) { createdAt } b: thread(id: $id) { metadata } }"
+        await bob.execute(read, {"id": created["thread"]["id"]})
+        await mutate(bob, "deleteThread", "deletedId", threadId=created["thread"]["id"])
+        await bob.execute('mutation { createAssistant(input: {model: "gpt-4o"}) { assistant { id } } }')
+    write, *refused = lines.audit
+    thread_id = created["thread"]["upstreamId"]
+    assert values(write, "event", "issuer", "subject", "mutation", "ids") == (
+        "write",
+        ISSUER,
+        "ann",
+        "createThread",
+        [thread_id],
+    )
+    assert [values(line, "event", "subject", "operation", "object", "ids") for line in refused] == [
+        ("access refused", "bob", "Peek", "Thread", [thread_id]),
+        ("access refused", "bob", None, "Thread", [thread_id]),
+        ("access refused", "bob", None, None, None),
+    ]
+    assert all(line["reason"] for line in refused)
+    assert "subject" not in {name for line in lines.operations for name in line}
