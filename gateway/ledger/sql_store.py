@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -40,6 +40,12 @@ class SqlStore:
         self._upstream = upstream
         self._upstream_digest = upstream.digest
         self._insert: Any = postgresql.insert if database.is_postgresql else sqlite.insert
+        # The one statement that operations wait for. Building it takes as long as running it.
+        self._select_owners = select(OBJECTS.c.object_id, OBJECTS.c.issuer, OBJECTS.c.subject, OBJECTS.c.tenant).where(
+            OBJECTS.c.upstream == self._upstream_digest,
+            OBJECTS.c.kind == bindparam("its_kind"),
+            self._is_among(OBJECTS.c.object_id, "ids"),
+        )
 
     async def find_owners(self, kind: ObjectKind, object_ids: Collection[str]) -> dict[str, Owner]:
         async def work(connection: AsyncConnection) -> dict[str, Owner]:
@@ -96,7 +102,14 @@ class SqlStore:
 
     async def remove_objects(self, kind: ObjectKind, object_ids: Collection[str]) -> None:
         async def work(connection: AsyncConnection) -> None:
-            await connection.execute(delete(OBJECTS).where(*self._are_objects(kind, object_ids)))
+            await connection.execute(
+                delete(OBJECTS).where(
+                    OBJECTS.c.upstream == self._upstream_digest,
+                    OBJECTS.c.kind == kind.value,
+                    self._is_among(OBJECTS.c.object_id, "ids"),
+                ),
+                {"ids": self._to_parameter(map(escape_text, object_ids))},
+            )
 
         await self._database.write(work)
 
@@ -182,13 +195,16 @@ class SqlStore:
     ) -> dict[str, Owner]:
         if not object_ids:
             return {}
-        statement = select(OBJECTS.c.object_id, OBJECTS.c.issuer, OBJECTS.c.subject, OBJECTS.c.tenant)
-        rows = await connection.execute(statement.where(*self._are_objects(kind, object_ids)))
+        values = {"its_kind": kind.value, "ids": self._to_parameter(map(escape_text, object_ids))}
+        rows = await connection.execute(self._select_owners, values)
         return {object_id: Owner(issuer, subject, tenant) for object_id, issuer, subject, tenant in rows}
 
     async def _find_forgotten(self, connection: AsyncConnection, owners: Collection[Owner]) -> set[Owner]:
         by_digest = {self._digest(owner): owner for owner in owners}
-        rows = await connection.execute(select(TOMBSTONES.c.owner).where(self._is_among(TOMBSTONES.c.owner, by_digest)))
+        rows = await connection.execute(
+            select(TOMBSTONES.c.owner).where(self._is_among(TOMBSTONES.c.owner, "digests")),
+            {"digests": self._to_parameter(by_digest)},
+        )
         return {by_digest[digest] for (digest,) in rows}
 
     async def _insert_objects(self, connection: AsyncConnection, rows: list[dict[str, Any]]) -> set[str]:
@@ -225,19 +241,15 @@ class SqlStore:
             function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
             await connection.execute(text(f"SELECT {function}(:lock)"), {"lock": FORGETTING_LOCK})
 
-    def _are_objects(self, kind: ObjectKind, object_ids: Collection[str]) -> tuple[ColumnElement[bool], ...]:
-        return (
-            OBJECTS.c.upstream == self._upstream_digest,
-            OBJECTS.c.kind == kind.value,
-            self._is_among(OBJECTS.c.object_id, map(escape_text, object_ids)),
-        )
-
-    def _is_among(self, column: ColumnElement[str], texts: Any) -> ColumnElement[bool]:
+    def _is_among(self, column: ColumnElement[str], parameter: str) -> ColumnElement[bool]:
         """Compare with any number of texts by one parameter, so that the statement is always the same."""
         if self._database.is_postgresql:
-            return column == any_(bindparam(None, list(texts), type_=ARRAY(Text)))
-        listed = func.json_each(bindparam(None, json.dumps(list(texts)))).table_valued("value")
+            return column == any_(bindparam(parameter, type_=ARRAY(Text)))
+        listed = func.json_each(bindparam(parameter, type_=Text)).table_valued("value")
         return column.in_(select(listed.c.value))
+
+    def _to_parameter(self, texts: Iterable[str]) -> list[str] | str:
+        return list(texts) if self._database.is_postgresql else json.dumps(list(texts))
 
     def _object_row(self, kind: ObjectKind, object_id: str, owner: Owner, created_at: int) -> dict[str, Any]:
         return {

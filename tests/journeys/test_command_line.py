@@ -67,7 +67,9 @@ def test_the_demo_prints_its_addresses_and_its_curl_line_works() -> None:
 @pytest.mark.parametrize("database", [None, pytest.param("ledger.db", marks=pytest.mark.full)])
 def test_a_token_signs_in_at_the_demo_and_its_curl_line_works(tmp_path: Path, database: str | None) -> None:
     state = {"XDG_STATE_HOME": str(tmp_path)}
-    variables = state | ({"GATEWAY_DATABASE_URL": f"sqlite:///{tmp_path}/{database}"} if database else {})
+    variables: dict[str, Any] = state | (
+        {"GATEWAY_DATABASE_URL": f"sqlite:///{tmp_path}/{database}"} if database else {}
+    )
     thread = {"query": '{ thread(id: "thread_demoQuarterlySales000001") { createdAt } }'}
     ports = ("--port", "0", "--emulator-port", "0")
     with running_command("demo", "--sign-in", *ports, **variables) as (_, printed):
