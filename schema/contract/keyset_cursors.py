@@ -6,11 +6,10 @@ refused, because its position would mean nothing there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import astuple, dataclass
 from hashlib import blake2b
 from typing import Generic
-
-import msgspec
 
 from schema.contract.errors import bad_argument
 from schema.contract.keys import InvalidOpaqueTextError, from_opaque, is_upstream_id, to_opaque
@@ -60,7 +59,7 @@ WAITING_RUNS = KeysetScope("viewer.waitingRuns", WaitingRunPosition)
 
 def record_scope(conditions: RecordFilter, order: RecordOrder) -> KeysetScope[RecordPosition]:
     """Make the scope of the cursors of a list of records. The conditions stand in it as a digest."""
-    digest = blake2b(msgspec.json.encode(conditions), digest_size=8).hexdigest()
+    digest = blake2b(json.dumps(astuple(conditions)).encode(), digest_size=8).hexdigest()
     return KeysetScope("viewer.threads", RecordPosition, (order.value, digest))
 
 
