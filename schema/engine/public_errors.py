@@ -65,17 +65,21 @@ def to_public_errors(errors: Iterable[GraphQLError]) -> list[GraphQLError]:
     operator can quote. None of them keeps the frames that it was raised through. That the database does not answer is
     said once, however many fields are null for it.
     """
+    all_errors = list(errors)
+    unavailable = [error for error in all_errors if isinstance(error.original_error, RecordsUnavailableError)]
+    repeated = {id(error) for error in unavailable} - {id(min(unavailable, key=_by_path, default=None))}
     public = []
-    is_ledger_reported = False
-    for error in errors:
-        if isinstance(error.original_error, RecordsUnavailableError):
-            if is_ledger_reported:
-                _release_frames(error)
-                continue
-            is_ledger_reported = True
-        public.append(_mask(error) if is_unexpected(error) else _add_code(_cut(error)))
+    for error in all_errors:
+        if id(error) not in repeated:
+            public.append(_mask(error) if is_unexpected(error) else _add_code(_cut(error)))
         _release_frames(error)
     return public
+
+
+def _by_path(error: GraphQLError) -> tuple[int, str]:
+    """Return a key by which errors are sorted whenever they were raised: the topmost first."""
+    path = error.path or []
+    return len(path), repr(path)
 
 
 def _release_frames(error: BaseException | None) -> None:

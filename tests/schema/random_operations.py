@@ -26,6 +26,7 @@ from schema.contract.run_events import (
     StepChange,
 )
 from tests.support.fake_threads_api import V1, V2, FakeThreadsApi
+from tests.support.fake_viewer_api import FakeViewerApi
 from tests.support.wire_samples import assistant, message, message_file, run, run_step, thread
 
 THREADS = [ThreadKey("thread_1"), ThreadKey("thread_2"), ThreadKey("thread_long"), ThreadKey("thread_missing")]
@@ -68,6 +69,18 @@ def random_threads_api(seed: int) -> FakeThreadsApi:
     return api
 
 
+def random_viewer_api(seed: int) -> FakeViewerApi:
+    """Make the records of some threads and of one that is gone, and runs that wait. With some seeds it is away."""
+    rng = random.Random(seed)
+    viewer = FakeViewerApi(is_away=seed % 7 == 6, keeps_records=seed % 7 != 5)
+    for thread_id in ("thread_1", "thread_2", "thread_long", "thread_missing"):
+        if rng.randrange(4):
+            viewer.add(thread_id, rng.randrange(3), rng.randrange(3, 6), title=rng.choice([None, "Tea"]))
+    for number in range(rng.randrange(4)):
+        viewer.wait(RunKey(rng.choice(["thread_1", "thread_2"]), f"run_{number}"), rng.randrange(3))
+    return viewer
+
+
 class _Writer:
     """Writes a random operation. Every field with arguments or subfields gets its own alias."""
 
@@ -107,7 +120,7 @@ class _Writer:
 
     def selection(self, type_name: str, depth: int) -> str:
         plain = {
-            "Thread": ["metadata"],
+            "Thread": ["metadata", "title", "isArchived lastActivityAt", "usage { totalTokens }"],
             "Message": ["role", "text"],
             "Run": ["status"],
             "RunStep": ["type"],
@@ -155,7 +168,9 @@ class _Writer:
         return self.reference(name, item, depth)
 
     def root(self) -> str:
-        kind = self.choose("thread", "thread", "threadsByIds", "node", "nodes", "message", "run", "assistants")
+        kind = self.choose(
+            "thread", "thread", "threadsByIds", "node", "nodes", "message", "run", "assistants", "viewer"
+        )
         run_key, message_key = RunKey("thread_1", "run_1"), MessageKey("thread_1", "msg_1")
         if kind == "thread":
             key = self.choose(*THREADS)
@@ -164,6 +179,8 @@ class _Writer:
         if kind == "threadsByIds":
             ids = " ".join(f'"{self.choose(*THREADS).thread_id}"' for _ in range(self.choose(0, 1, 2, 4)))
             return f"{self.alias()}: threadsByIds(ids: [{ids}]) {{ {self.selection('Thread', 1)} }}"
+        if kind == "viewer":
+            return self.viewer()
         if kind in {"node", "nodes"}:
             keys = [THREADS[0], THREADS[1], run_key, RunKey("thread_2", "run_0"), message_key, AssistantKey("asst_1")]
             ids = " ".join(f'"{to_global_id(self.choose(*keys))}"' for _ in range(4))
@@ -177,6 +194,19 @@ class _Writer:
         key, type_name = (run_key, "Run") if kind == "run" else (message_key, "Message")
         return f'{self.alias()}: {kind}(id: "{to_global_id(key)}") {{ {self.selection(type_name, 0)} }}'
 
+    def viewer(self) -> str:
+        lists = [self.kept_list() for _ in range(self.choose(1, 1, 2))]
+        return f"{self.alias()}: viewer {{ id {' '.join(lists)} {self.choose('', 'usage { totalTokens }')} }}"
+
+    def kept_list(self) -> str:
+        name, item = self.choose(("threads", "Thread"), ("threads", "Thread"), ("waitingRuns", "Run"))
+        window = self.choose("first: 1", "first: 3", "last: 2", "first: 250", "first: 0", 'after: "x"')
+        order = self.choose("", ", orderBy: CREATED", ', filter: { text: "tea" }') if name == "threads" else ""
+        selected = self.choose("nodes { %s }", "nodes { %s }", "edges { cursor node { %s } }", "pageInfo { endCursor }")
+        if "%s" in selected:
+            selected %= self.selection(item, 1)
+        return f"{self.alias()}: {name}({window}{order}) {{ {selected} }}"
+
     def write(self) -> str:
         run_id, message_id = to_global_id(RunKey("thread_1", "run_1")), to_global_id(MessageKey("thread_1", "msg_1"))
         name, arguments, payload = self.choose(
@@ -188,7 +218,10 @@ class _Writer:
                 "messages run",
             ),
             ("createThread", "metadata: {}", "thread"),
+            ("createThread", 'title: "Tea"', "thread"),
             ("updateThread", 'threadId: "thread_1", metadata: { a: "b" }', "thread"),
+            ("updateThread", 'threadId: "thread_1", title: "Tea"', "thread"),
+            ("updateThread", 'threadId: "thread_2", metadata: {}, isArchived: true', "thread"),
             ("cancelRun", f'runId: "{run_id}"', "run"),
             ("submitToolOutputs", f'runId: "{run_id}", toolOutputs: [{{ callId: "x", output: "y" }}]', "run"),
             ("submitToolApprovals", f'runId: "{run_id}", approvals: [{{ callId: "x", approve: true }}]', "run"),

@@ -1,6 +1,7 @@
 """Compiled execution gives the same data in the same order, and the same errors, as graphql-core."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from graphql import GraphQLObjectType, OperationType, get_named_type, is_abstrac
 from hypothesis import given
 from hypothesis import strategies as st
 from strawberry.schema.config import StrawberryConfig
+from strawberry.types.arguments import convert_argument
 
 from schema.contract.keys import MessageKey, RunKey, RunStepKey, ThreadKey, to_global_id
 from schema.contract.kinds import AssistantPageKey
@@ -30,8 +32,9 @@ from schema.graph.run_step_node import RunStep
 from schema.graph.scalars import SCALARS
 from schema.graph.thread_node import Thread
 from tests.schema.builders import SCHEMA, GatedThreadsApi, conversation, run_ready_tasks
-from tests.schema.random_operations import operations, random_threads_api
+from tests.schema.random_operations import operations, random_threads_api, random_viewer_api
 from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.fake_viewer_api import FakeViewerApi
 from tests.support.full_runs import examples
 from tests.support.wire_samples import message, run, run_step, thread
 
@@ -52,7 +55,9 @@ def _schema(executor_class: type[CompiledExecutor] | None) -> strawberry.Schema:
         execution_context_class=executor_class,
     )
     if executor_class is not None:
-        enable_direct_calls(schema._schema)
+        scalars = schema.schema_converter.scalar_registry
+        convert = partial(convert_argument, scalar_registry=scalars, config=schema.config)
+        enable_direct_calls(schema._schema, convert)
     return schema
 
 
@@ -66,8 +71,14 @@ MESSAGE, RUN, STEP = (
 )
 
 
-async def _execute(schema: strawberry.Schema, document: str, api: FakeThreadsApi, **variables: Any) -> Any:
-    context = Context(api)
+async def _execute(
+    schema: strawberry.Schema,
+    document: str,
+    api: FakeThreadsApi,
+    viewer: FakeViewerApi | None = None,
+    **variables: Any,
+) -> Any:
+    context = Context(api, viewer=viewer)
     try:
         result = await schema.execute(document, variable_values=variables, context_value=context)
         # Loads below an object that turns out to be missing start ahead of it. The end of an operation cancels those
@@ -153,9 +164,11 @@ def _rich_conversation() -> FakeThreadsApi:
 @given(document=operations(), seed=st.integers(0, 20))
 async def test_random_operations_have_the_same_result(document: str, seed: int) -> None:
     compiled, core = random_threads_api(seed), random_threads_api(seed)
-    result = await _execute(COMPILED, document, compiled, yes=True)
-    assert result == await _execute(CORE, document, core, yes=True)
+    viewer, core_viewer = random_viewer_api(seed), random_viewer_api(seed)
+    result = await _execute(COMPILED, document, compiled, viewer, yes=True)
+    assert result == await _execute(CORE, document, core, core_viewer, yes=True)
     assert _called_keys(compiled) == _called_keys(core)
+    assert sorted(viewer.calls, key=repr) == sorted(core_viewer.calls, key=repr)
 
 
 @pytest.mark.filterwarnings("ignore:.*is deprecated")  # the test also selects the schema's deprecated fields

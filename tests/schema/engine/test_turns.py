@@ -14,7 +14,7 @@ from schema.engine.plan_execution import PlanExecution
 from schema.engine.turns import TURN_BYTES, Turns
 from tests.schema.builders import SCHEMA, conversation, execute
 from tests.schema.operation_helpers import predict
-from tests.schema.random_operations import operations, random_threads_api
+from tests.schema.random_operations import operations, random_threads_api, random_viewer_api
 from tests.support.full_runs import examples
 
 FIELDS = " ".join(f"t{number}: text" for number in range(50))
@@ -71,11 +71,11 @@ async def test_a_cancelled_operation_completes_nothing_more(monkeypatch: pytest.
 @examples(100)
 @given(document=operations(), seed=st.integers(0, 30))
 async def test_slices_change_neither_the_response_nor_the_bound_of_the_calls(document: str, seed: int) -> None:
-    whole = await execute(random_threads_api(seed), document)
+    whole = await execute(random_threads_api(seed), document, viewer=random_viewer_api(seed))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan_execution, "TURN_BYTES", 100)
         api = random_threads_api(seed)
-        sliced = await execute(api, document)
+        sliced = await execute(api, document, viewer=random_viewer_api(seed))
     assert sliced.data == whole.data
     assert sorted(map(str, sliced.errors or [])) == sorted(map(str, whole.errors or []))
     assert api.key_count <= predict(document)

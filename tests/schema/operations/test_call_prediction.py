@@ -15,7 +15,13 @@ from schema.operations.operation_reader import MAX_SELECTIONS
 from schema.operations.upper_bounds import find_upper_bounds
 from tests.schema.builders import SCHEMA, conversation, conversation_with_files, execute
 from tests.schema.operation_helpers import CORE, make_operation_reader, predict
-from tests.schema.random_operations import operations, random_changes, random_threads_api, subscriptions
+from tests.schema.random_operations import (
+    operations,
+    random_changes,
+    random_threads_api,
+    random_viewer_api,
+    subscriptions,
+)
 from tests.schema.subscription_helpers import begin_subscription, render_event
 from tests.support.fake_run_events import FakeRunEvents, run_event
 from tests.support.full_runs import examples
@@ -247,8 +253,45 @@ def test_attachments_that_the_answer_to_a_change_lacks_are_one_more_call(name: s
 async def test_no_operation_makes_more_calls_than_predicted(document: str, seed: int) -> None:
     assert validate(CORE, parse(document)) == []
     api = random_threads_api(seed)
-    await execute(api, document)
+    await execute(api, document, viewer=random_viewer_api(seed))
     assert api.key_count <= predict(document), api.calls
+
+
+THREADS = "{ viewer { threads(first: 5%s) { %s } } }"
+RUNS = "{ viewer { waitingRuns(first: 5) { nodes { %s } } } }"
+
+
+@pytest.mark.parametrize(
+    ("document", "calls"),
+    [
+        ("{ viewer { id subject roles usage { totalTokens } rateLimit { callsLimit } } }", 0),
+        ('{ thread(id: "x") { title } }', 1),
+        ('{ thread(id: "x") { title isArchived messages { nodes { thread { title } } } } }', 1),
+        # ---- a list that is kept costs nothing, nor do what is kept of its threads, and their keys
+        (THREADS % ("", "nodes { id upstreamId title usage { totalTokens } } pageInfo { endCursor }"), 0),
+        (THREADS % ("", "nodes { metadata }"), 5),
+        (THREADS % ("", "nodes { metadata } edges { node { createdAt } }"), 5),
+        (THREADS % ("", "nodes { title messages(last: 1) { nodes { text } } }"), 5),
+        (THREADS % ("", "nodes { messages(last: 2) { nodes { run { status } thread { title } } } }"), 5 + 10),
+        (THREADS % ("", "nodes { messages { nodes { thread { metadata } } } }"), 5 + 5),
+        (THREADS % (", orderBy: CREATED", "nodes { activeRun { steps(first: 3) { nodes { id } } } }"), 5 + 5),
+        ("{ viewer { a: threads { nodes { metadata } } b: threads { nodes { createdAt } } } }", 20),
+        ("{ viewer { a: threads { nodes { metadata } } b: threads(first: 3) { nodes { createdAt } } } }", 20 + 3),
+        ("{ viewer { threads(first: 2000) { nodes { metadata } } } }", 0),
+        (RUNS % "id thread { id title }", 0),
+        (RUNS % "status", 5),
+        (RUNS % "status thread { metadata } steps(first: 2) { nodes { id } }", 5 + 5 + 5),
+        # ---- titles
+        ('mutation { createThread(input: { title: "a" }) { thread { id title metadata } } }', 1),
+        ('mutation { updateThread(input: { threadId: "x", title: "a" }) { thread { metadata } } }', 1),
+        ('mutation { updateThread(input: { threadId: "x", title: "a" }) { thread { runs { nodes { id } } } } }', 2),
+    ],
+)
+def test_what_the_gateway_keeps_costs_nothing_and_the_nodes_of_its_lists_are_references(
+    document: str, calls: int
+) -> None:
+    assert validate(CORE, parse(document)) == []
+    assert predict(document) == calls
 
 
 FOLLOWED = "subscription { " + f'runEvents(runId: "{RUN}")' + " { %s } }"

@@ -14,7 +14,7 @@ from schema.operations.upper_bounds import UpperBounds, find_upper_bounds
 from schema.root import build_schema
 from tests.schema.builders import SCHEMA, conversation
 from tests.schema.operation_helpers import build_core_executor
-from tests.schema.random_operations import operations, random_threads_api
+from tests.schema.random_operations import operations, random_threads_api, random_viewer_api
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.full_runs import examples
 
@@ -24,8 +24,10 @@ LIMITS = (1, 5, 30, 1_000)
 LIMITED = [build_schema(max_upstream_calls=most, max_objects=10 * most, max_depth=10_000) for most in LIMITS]
 
 
-async def run(api: FakeThreadsApi, document: str, *, schema: Any = FIVE, reports_cost: bool = False) -> Any:
-    context = Context(api, reports_cost=reports_cost)
+async def run(
+    api: FakeThreadsApi, document: str, *, schema: Any = FIVE, reports_cost: bool = False, viewer: Any = None
+) -> Any:
+    context = Context(api, reports_cost=reports_cost, viewer=viewer)
     result = await schema.execute(document, context_value=context)
     await context.aclose()
     return result
@@ -62,7 +64,7 @@ async def test_a_random_operation_that_is_refused_made_no_call_and_any_other_no_
     document: str, seed: int, limit: int
 ) -> None:
     api = random_threads_api(seed)
-    result = await run(api, document, schema=LIMITED[limit])
+    result = await run(api, document, schema=LIMITED[limit], viewer=random_viewer_api(seed))
     codes = {(error.extensions or {}).get("code") for error in result.errors or ()}
     if "TOO_EXPENSIVE" in codes:
         assert (api.calls, result.data, len(codes)) == ([], None, 1)

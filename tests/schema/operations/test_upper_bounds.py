@@ -23,7 +23,13 @@ from schema.operations.operation_reader import OperationReader
 from schema.operations.upper_bounds import find_upper_bounds
 from tests.schema.builders import SCHEMA, execute
 from tests.schema.operation_helpers import CORE, make_operation_reader, predict
-from tests.schema.random_operations import operations, random_changes, random_threads_api, subscriptions
+from tests.schema.random_operations import (
+    operations,
+    random_changes,
+    random_threads_api,
+    random_viewer_api,
+    subscriptions,
+)
 from tests.schema.subscription_helpers import begin_subscription, render_event
 from tests.support.examples import load_examples
 from tests.support.fake_run_events import FakeRunEvents, run_event
@@ -58,7 +64,13 @@ def bound_objects(document: str) -> int:
         ('{ run(id: "x") { messages(first: 150) { nodes { id } } } }', 1 + 2 + 4),
         ('{ thread(id: "x") { runs(first: 2000) @skip(if: false) { nodes { thread { id } } } } }', 1 + 1 + 1),
         ('{ thread(id: "x") { runs @skip(if: true) { nodes { id } } } }', 1),
+        (
+            "{ viewer { threads(first: 3) { nodes { title messages(first: 2) { nodes { run { id } } } } } } }",
+            3 * (1 + 3),
+        ),
+        ("{ viewer { waitingRuns { nodes { id } } } }", 20),
         ('subscription { runStatus(runId: "x") { run { thread { id } } } }', 1 + 1),
+        ("subscription { viewerEvents { ... on ThreadChanged { thread { title activeRun { id } } } } }", 1 + 1),
         ('subscription { runEvents(runId: "x") { ... on RunSnapshot { steps { run { id } } run { id } } } }', 201),
     ],
 )
@@ -76,7 +88,7 @@ def test_it_is_never_below_the_prediction(document: str) -> None:
 @given(document=operations(), seed=st.integers(0, 30))
 async def test_no_operation_makes_more_calls(document: str, seed: int) -> None:
     api = random_threads_api(seed)
-    await execute(api, document)
+    await execute(api, document, viewer=random_viewer_api(seed))
     assert api.key_count <= bound(document), api.calls
 
 
@@ -97,6 +109,11 @@ IDS = " ".join(f'"thread_{number}"' for number in range(100))
         ('{ thread(id: "x") { runs(first: 2000) { nodes { id } } } }', 1),
         ('{ thread(id: "x") { runs @skip(if: true) { nodes { id } } } }', 0),
         ("mutation { createThread(input: {}) { thread { messages { nodes { id } } } } }", 1 + 20),
+        (
+            "{ viewer { threads(first: 3) { nodes { messages(first: 2) { nodes { id } } } edges { node { id } } } } }",
+            12,
+        ),
+        ("{ viewer { waitingRuns { nodes { thread { id } } } } }", 40),
         ('subscription { runStatus(runId: "x") { run { thread { id } } } }', 2),
         ('subscription { runEvents(runId: "x") { ... on RunSnapshot { steps { run { id } } run { id } } } }', 41),
         ('subscription { runEvents(runId: "x") { ... on StepChanged { step { id } } ... on Lagged { skipped } } }', 1),
@@ -159,7 +176,7 @@ def count_nodes(value: Any) -> int:
 @examples(200)
 @given(document=operations(), seed=st.integers(0, 30))
 async def test_no_operation_shows_more_objects(document: str, seed: int) -> None:
-    context = Context(random_threads_api(seed), reports_cost=True)
+    context = Context(random_threads_api(seed), reports_cost=True, viewer=random_viewer_api(seed))
     result = await SCHEMA.execute(mark_nodes(document), context_value=context)
     await context.aclose()
     data = result.data or {}
