@@ -12,6 +12,7 @@ from gateway.server.http.graphql_response import encode_json, result_body
 from gateway.server.http.operation_runner import OperationRunner
 from schema.contract.paging import PagingLimits
 from schema.contract.ports import ResponseKey, ThreadsApi
+from schema.contract.viewer import ViewerApi
 from schema.operations.gateway_schema import GatewaySchema
 from tests.gateway.cache.upstream import Upstream, cached
 from tests.support.fake_threads_api import V1, FakeThreadsApi
@@ -23,15 +24,21 @@ def response_key(text: str = "{ __typename }", variables: bytes = b"{}", name: s
 
 
 def operation_runner(
-    schema: GatewaySchema, upstream: Callable[[str], FakeThreadsApi], shared: SharedCache | None = None
+    schema: GatewaySchema,
+    upstream: Callable[[str], FakeThreadsApi],
+    shared: SharedCache | None = None,
+    viewer: ViewerApi | None = None,
 ) -> OperationRunner:
-    """Return a runner of operations, each over its principal's upstream; without `shared`, it has no cache."""
+    """Return a runner of operations, each over its principal's upstream; without `shared`, it has no cache.
+
+    `viewer` is the viewer of all principals.
+    """
 
     def bind(principal: Principal) -> ThreadsApi:
         inner = upstream(principal.digest)
         return inner if shared is None else cached(inner, shared, principal.digest)
 
-    return OperationRunner(schema, bind)
+    return OperationRunner(schema, bind, bind_viewer=None if viewer is None else lambda _: viewer)
 
 
 async def run_query(

@@ -23,6 +23,7 @@ from tests.gateway.cache.processes import Clock, processes
 from tests.gateway.cache.upstream import ENDED, THREAD, T
 from tests.support.fake_run_events import FakeFeed, FakeRunEvents, run_event
 from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.fake_viewer_api import FakeViewerApi
 from tests.support.subscription_gateway import STATUS, status
 
 PRINCIPAL = Principal.from_credential("Bearer x", UpstreamIdentity("http://upstream.test"))
@@ -197,6 +198,44 @@ async def test_a_cached_response_is_not_used_where_no_query_is_allowed(caching: 
     await run_query(caching, RUN, {"id": T})
     with pytest.raises(InvalidOperationTypeError):
         await run_query(caching, RUN, {"id": T}, allowed=frozenset({OperationType.MUTATION}))
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        "viewer { id }",
+        "viewer { threads { nodes { id } } }",
+        'thread(id: "%s") { metadata title }',
+        'thread(id: "%s") { messages { nodes { thread { isArchived } } } }',
+    ],
+)
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_response_that_shows_what_the_gateway_keeps_is_never_stored(
+    counting: ExecutionCounter, selection: str, is_known: bool
+) -> None:
+    viewer = FakeViewerApi()
+    viewer.add(T, 1, title="Old")
+    document = f"{{ {selection.replace('%s', T)} }}"
+    async with processes(1, None) as (shared,):
+        runner = operation_runner(
+            build_schema(), lambda _: counting.upstream, shared, viewer=viewer if is_known else None
+        )
+        first = await run_query(runner, document)
+        assert b"errors" not in first
+        assert await run_query(runner, document) == first
+    assert counting.executed == 2
+
+
+async def test_a_changed_title_shows_at_once(counting: ExecutionCounter) -> None:
+    viewer = FakeViewerApi()
+    viewer.add(T, 1, title="Old")
+    document = f'{{ thread(id: "{T}") {{ metadata title }} }}'
+    async with processes(1, None) as (shared,):
+        runner = operation_runner(build_schema(), lambda _: counting.upstream, shared, viewer=viewer)
+        assert b'"title":"Old"' in await run_query(runner, document)
+        viewer.add(T, 1, title="New")
+        assert b'"title":"New"' in await run_query(runner, document)
+    assert len(counting.upstream.calls) == 1
 
 
 async def test_a_reported_cost_is_that_of_an_execution(caching: OperationRunner, counting: ExecutionCounter) -> None:
