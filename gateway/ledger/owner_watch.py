@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from gateway.ledger.ownership import Ownership
 from gateway.ledger.thread_access import OwnerScopes, thread_not_found
 from gateway.run_log.hub import RunLogHub
-from gateway.run_log.store.event_log import LogName
+from gateway.run_log.store.event_log import LogName, ViewerKey
 from schema.contract.errors import GatewayError
 
 _logger = logging.getLogger(__name__)
@@ -57,8 +57,8 @@ class OwnerWatch:
 
     async def _check(self, names: Sequence[LogName]) -> None:
         with contextlib.suppress(GatewayError):
-            owners = await self._ownership.find_owners({name.key.thread_id for name in names})
-            for name in names:
-                thread_id = name.key.thread_id
+            threads = {name: name.key.thread_id for name in names if not isinstance(name.key, ViewerKey)}
+            owners = await self._ownership.find_owners(set(threads.values()))
+            for name, thread_id in threads.items():
                 if name.scope != self._owner_scopes.to_scope(owners.get(thread_id)):
                     self._hub.end_readers_of_log(name, thread_not_found(thread_id))

@@ -17,12 +17,12 @@ from gateway.run_log.replay_buffer import ReplayBuffer
 from gateway.run_log.run_log_options import RunLogOptions, Sleep, wait_for_event
 from gateway.run_log.run_poller import RunPoller
 from gateway.run_log.run_state import RunState
-from gateway.run_log.store.event_log import EventLog, LogName
+from gateway.run_log.store.event_log import EventLog, LogName, log_kind
 from gateway.run_log.store.memory_log import MemoryLog
 from gateway.run_log.thread_poller import ThreadPoller
 from gateway.run_log.thread_state import ThreadState
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.contract.keys import RunKey
+from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.ports import ThreadsApi
 from schema.contract.run_events import Change, Provenance, RunEvent, SnapshotChange, StatusChange
 
@@ -69,11 +69,13 @@ class FollowSession:
             self.mirror = self._new_mirror(name, run_state, on_reader_closed)
             self._poller = RunPoller(name.key, run_state)
             self._add_run_buffers(run_state)
-        else:
+        elif isinstance(name.key, ThreadKey):
             thread_state = ThreadState()
             self.mirror = self._new_mirror(name, thread_state, on_reader_closed)
             self._poller = ThreadPoller(name.key, thread_state)
             self._add_thread_buffer(thread_state)
+        else:
+            raise TypeError(f"expected the log of a run or a thread, got that of a {log_kind(name.key)}")
 
     @property
     def is_idle(self) -> bool:

@@ -32,7 +32,7 @@ from gateway.run_log.poll_timing import RateLimiter
 from gateway.run_log.poller import single_result
 from gateway.run_log.replay_buffer import EventReader
 from gateway.run_log.run_log_options import RunLogOptions, Sleep
-from gateway.run_log.store.event_log import EventLog, LogName, LogUnavailableError
+from gateway.run_log.store.event_log import EventLog, LogName, LogUnavailableError, ViewerKey
 from gateway.run_log.store.memory_log import MemoryLog
 from gateway.run_log.stream_recorder import StreamRecorder
 from schema.contract.errors import GatewayError
@@ -46,6 +46,7 @@ from schema.contract.wire import RunObject
 _logger = logging.getLogger(__name__)
 
 OnChange: TypeAlias = Callable[[str, RunKey | ThreadKey], Awaitable[None]]
+OnRecorded: TypeAlias = Callable[[str, RunKey | ThreadKey, Sequence[Change]], None]
 OpenApi: TypeAlias = Callable[[], ThreadsApi]
 
 _INVALIDATING_CHANGES = (SnapshotChange, StatusChange, MessageCreatedChange, MessageFinishedChange)
@@ -59,9 +60,9 @@ class RunLogHub:
     """The run events of one process. Create it inside the running loop, and close it before its log.
 
     `on_change` is called with each run or thread that has a new status or a new or finished message, before any reader
-    gets the event. `is_refused` tells whether the upstream refuses a principal now: then a log is followed only after
-    its run or thread could be read. `now_seconds` returns Unix time and `now` is a monotonic clock; tests pass their
-    own, and `sleep`.
+    gets the event, and `on_recorded` with these changes; it never raises. `is_refused` tells whether the upstream
+    refuses a principal now: then a log is followed only after its run or thread could be read. `now_seconds` returns
+    Unix time and `now` is a monotonic clock; tests pass their own, and `sleep`.
     """
 
     def __init__(
@@ -73,10 +74,12 @@ class RunLogHub:
         now: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
         on_change: OnChange = _ignore_change,
+        on_recorded: OnRecorded = lambda _, __, ___: None,
         is_refused: Callable[[str], bool] = lambda _: False,
     ) -> None:
         options = options or RunLogOptions()
         self._on_change = on_change
+        self._on_recorded = on_recorded
         self._is_refused = is_refused
         self._services = SharedServices(
             log=log,
@@ -219,9 +222,10 @@ class RunLogHub:
             _logger.warning("The logs of a caller whose credential is refused could not be removed: %s", error)
 
     async def _before_append(self, mirror: LogMirror, changes: Sequence[Change]) -> None:
-        if not any(isinstance(change, _INVALIDATING_CHANGES) for change in changes):
-            return
         scope, key = mirror.name
+        if isinstance(key, ViewerKey) or not any(isinstance(change, _INVALIDATING_CHANGES) for change in changes):
+            return
+        self._on_recorded(scope, key, changes)
         try:
             await self._on_change(scope, key)
         except Exception:

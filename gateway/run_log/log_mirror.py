@@ -174,6 +174,28 @@ class LogMirror:
             self._stop_listening = local_log.listen(self.name, self._on_notification)
             self.log_changed.set()
 
+    async def return_to_log(self, log: EventLog) -> None:
+        """Follow `log` again, which answers, in place of the log in memory. Readers are told that they missed changes.
+
+        Raises:
+            LogUnavailableError: It does not answer after all.
+        """
+        async with self._switch_lock:
+            local_log = self._local_log
+            if local_log is None:
+                return
+            log_slice = await log.read(self.name)
+            self._stop_listening()
+            self.log, self._local_log = log, None
+            number = log_slice.entries[-1].number if log_slice.entries else 0
+            self._position = None if log_slice.epoch is None else LogPosition(log_slice.epoch, number)
+            self._skip_events(None, number)
+            for buffer, _ in self._buffers:
+                buffer.wake_readers()
+            self._stop_listening = log.listen(self.name, self._on_notification)
+            await local_log.close()
+        self._start_reading()
+
     async def close(self) -> None:
         """Stop following the log. Readers get no more events. References to and from the mirror are dropped."""
         self._stop_listening()

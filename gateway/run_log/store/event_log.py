@@ -1,7 +1,8 @@
-"""The append-only log of the events of one run or one thread. A log has one writer at a time.
+"""The append-only log of the events of one run, of one thread, or of one viewer's list.
 
-A writer holds the log's lease, which lasts a short time and has to be renewed. The lease carries a fencing token that
-grows from writer to writer, so a writer that was thought dead cannot write when it comes back. Readers read from any
+The log of a run or thread has one writer at a time, which holds the log's lease. It lasts a short time and has to be
+renewed, and carries a fencing token that grows from writer to writer, so a writer that was thought dead cannot write
+when it comes back. The log of a viewer has no lease: every process publishes what it changed. Readers read from any
 position that the log still holds.
 """
 
@@ -16,11 +17,26 @@ from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.run_events import Change, Provenance
 
 
+class ViewerKey(NamedTuple):
+    """Identity of a viewer, as the subject of a log."""
+
+    viewer_id: str
+
+
+LogKey: TypeAlias = RunKey | ThreadKey | ViewerKey
+"""The subject of a log."""
+
+
 class LogName(NamedTuple):
     """The owner and the subject of a log; `scope` names the principal."""
 
     scope: str
-    key: RunKey | ThreadKey
+    key: LogKey
+
+
+def log_kind(key: LogKey) -> str:
+    """Return the name of a kind of log."""
+    return type(key).__name__.removesuffix("Key")
 
 
 class LogPosition(NamedTuple):
@@ -110,6 +126,12 @@ class EventLog(Protocol):
         Raises:
             LeaseLostError: The lease is no longer held.
             ValueError: `ends` was set without a change: the end of a log is itself a change.
+        """
+
+    async def publish(self, name: LogName, drafts: Sequence[Draft]) -> None:
+        """Append changes in order, all or none, to a log that many write: without a lease, and it never ends.
+
+        It is not tried again: after a failure, the changes may have been written.
         """
 
     async def acquire_lease(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:

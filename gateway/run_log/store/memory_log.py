@@ -134,6 +134,16 @@ class MemoryLog:
         self._listeners.notify(name)
         self._evict_logs()
 
+    async def publish(self, name: LogName, drafts: Sequence[Draft]) -> None:
+        if not drafts:
+            return
+        log = self._find_or_create_log(name)
+        at = self._now_seconds()
+        log.epoch = log.epoch or new_epoch()
+        self._append_entries(log, [LogEntry(log.number + offset, at, *draft) for offset, draft in enumerate(drafts, 1)])
+        self._listeners.notify(name)
+        self._evict_logs()
+
     async def acquire_lease(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
         log = self._find_or_create_log(name)
         if log.has_ended or (log.leased_until > self._now() and not preempt):

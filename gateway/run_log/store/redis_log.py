@@ -33,6 +33,7 @@ from gateway.run_log.store.redis_scripts import (
     ACQUIRE_LEASE,
     APPEND_ENTRIES,
     DISCARD_LOG,
+    PUBLISH_ENTRIES,
     READ_ENTRIES,
     RELEASE_LEASE,
     RENEW_LEASE,
@@ -95,17 +96,20 @@ class RedisLog:
             if ends:
                 raise ValueError("expected a change that ends the log")
             return
-        at = self._now_seconds()
-        try:
-            entries = [event_codec.encode_entry(at, *draft) for draft in drafts]
-        except UnencodableValueError as error:
-            raise LogUnavailableError(f"a change cannot be written: {error}") from error
+        entries = self._encode(drafts)
         names = redis_names_from_log(name)
         limits = (self._retention_ms, self._max_entries, int(ends), names.channel, serial or 0)
         if not await self._connection.run_script(
             APPEND_ENTRIES, names.keys, (lease.token, new_epoch(), *limits, *entries)
         ):
             raise LeaseLostError
+
+    async def publish(self, name: LogName, drafts: Sequence[Draft]) -> None:
+        if not drafts:
+            return
+        names = redis_names_from_log(name)
+        arguments: list[str | bytes | int] = [new_epoch(), self._retention_ms, self._max_entries, names.channel]
+        await self._connection.run_script(PUBLISH_ENTRIES, names.keys, (*arguments, *self._encode(drafts)))
 
     async def acquire_lease(self, name: LogName, *, preempt: bool = False) -> WriterLease | None:
         arguments = (self._lease_ms, self._retention_ms, int(preempt))
@@ -142,6 +146,13 @@ class RedisLog:
     async def close(self) -> None:
         await self._notifications.close()
         await self._connection.close()
+
+    def _encode(self, drafts: Sequence[Draft]) -> list[bytes]:
+        at = self._now_seconds()
+        try:
+            return [event_codec.encode_entry(at, *draft) for draft in drafts]
+        except UnencodableValueError as error:
+            raise LogUnavailableError(f"a change cannot be written: {error}") from error
 
     async def _read_all(self, name: LogName, after: LogPosition | None) -> LogSlice | None:
         """Read batch by batch. Returns None if the log lost the next entries before they were read."""

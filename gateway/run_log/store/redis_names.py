@@ -12,8 +12,7 @@ from urllib.parse import quote
 
 from gateway.redis.scoped_names import scoped_prefix
 from gateway.run_log.store.event_codec import FINGERPRINT
-from gateway.run_log.store.event_log import LogName
-from schema.contract.keys import TYPE_NAMES
+from gateway.run_log.store.event_log import LogName, log_kind
 
 
 class RedisNames(NamedTuple):
@@ -33,7 +32,7 @@ class RedisNames(NamedTuple):
 
 def redis_names_from_log(name: LogName) -> RedisNames:
     """Return the names of a log's keys and channel."""
-    return _redis_names(name.scope, "/".join([TYPE_NAMES[type(name.key)].lower(), *map(_quoted, name.key)]))
+    return _redis_names(name.scope, "/".join([log_kind(name.key).lower(), *map(_quoted, name.key)]))
 
 
 # Cached by text, because keys of different types may be equal.

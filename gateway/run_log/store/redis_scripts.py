@@ -110,6 +110,24 @@ return 1
 """
 )
 
+PUBLISH_ENTRIES = RedisScript(
+    _STATE
+    + """
+-- ARGV: the epoch of a new log, milliseconds of retention, maximum entries, channel, entries.
+local log = read_state()
+if log.lost then redis.call('DEL', meta, stream) end
+log.epoch = log.epoch or ARGV[1]
+for index = 5, #ARGV do
+  log.number = log.number + 1
+  redis.call('XADD', stream, 'MAXLEN', '=', ARGV[3], to_decimal(log.number) .. '-0', 'e', ARGV[index])
+end
+redis.call('HSET', meta, 'epoch', log.epoch, 'number', to_decimal(log.number))
+extend_expiry(log, ARGV[2])
+redis.call('PUBLISH', ARGV[4], '')
+return 1
+"""
+)
+
 ACQUIRE_LEASE = RedisScript(
     _STATE
     + """

@@ -1,0 +1,151 @@
+"""The logs of viewers' lists: every process publishes what it changed, and each follows those of its own viewers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from gateway.background_tasks import BackgroundTasks, end_tasks
+from gateway.run_log.event_cursors import position_from_cursor
+from gateway.run_log.log_mirror import LogMirror, stopping_error
+from gateway.run_log.replay_buffer import EventReader, ReplayBuffer, ReplayBufferLimits
+from gateway.run_log.store.event_log import Draft, EventLog, LogName, LogUnavailableError
+from gateway.run_log.store.memory_log import MemoryLog
+from gateway.telemetry.rare_warning import RareWarning
+from schema.contract.errors import GatewayError
+from schema.contract.run_events import Change, Provenance
+
+_logger = logging.getLogger(__name__)
+
+RETURN_SECONDS = 2.0
+"""How often a log whose store does not answer is tried again, while its viewers are told of this process's changes."""
+
+
+class _ListState:
+    """The state of a viewer's list as its log knows it: none, since the list is in the ledger."""
+
+    has_begun = True
+
+    def apply(self, change: Change, provenance: Provenance, /) -> None:
+        """Do nothing."""
+
+    def baseline(self) -> list[Change]:
+        """Return no change: a reader begins with those to come."""
+        return []
+
+
+class ViewerHub:
+    """The viewers' logs of one process. Create it inside the running loop, and close it before its log."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        *,
+        limits: ReplayBufferLimits | None = None,
+        now_seconds: Callable[[], float] = time.time,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._log = log
+        self._limits = limits or ReplayBufferLimits(entries=1_000, size_bytes=1 << 20)
+        self._now_seconds = now_seconds
+        self._now = now
+        self._sleep = sleep
+        self._sessions: dict[LogName, tuple[LogMirror, ReplayBuffer]] = {}
+        self._closing_tasks = BackgroundTasks()
+        self._return_task: asyncio.Task[None] | None = None
+        self._is_stopping = False
+        self._lost = RareWarning(_logger, "changes of a viewer's list were not published: %s")
+
+    async def publish(self, name: LogName, changes: Sequence[Change]) -> None:
+        """Publish changes of a list to its viewers at all processes. Never raises.
+
+        If the store does not answer, those at this process are told alone.
+        """
+        drafts = [Draft(Provenance.POLLED, change) for change in changes]
+        session = self._sessions.get(name)
+        try:
+            await self._log.publish(name, drafts)
+        except LogUnavailableError as error:
+            self._lost.give(error)
+            if session is not None:
+                await session[0].switch_to_local_log(self._log)
+        if session is not None and (log := session[0].log) is not self._log:
+            with contextlib.suppress(LogUnavailableError):  # one in memory always answers
+                await log.publish(name, drafts)
+
+    async def follow(self, name: LogName, after: str | None = None) -> EventReader:
+        """Return a new reader of a list, behind the cursor `after` or at the end.
+
+        Raises:
+            GatewayError: The cursor is of another log, or the gateway stops.
+        """
+        position = None if after is None else position_from_cursor(after, name.key)
+        if self._is_stopping:
+            raise stopping_error()
+        mirror, buffer = self._sessions.get(name) or self._open_session(name)
+        reader = EventReader(buffer)
+        try:
+            await mirror.refresh()
+        except BaseException:
+            await reader.aclose()
+            raise
+        if after is None or position is None:
+            reader.start_reading()
+        else:
+            reader.resume_after(mirror.entry_number_from_position(position), after)
+        return reader
+
+    def list_followed(self) -> list[LogName]:
+        """List the logs that have readers in this process."""
+        return list(self._sessions)
+
+    def end_readers(self, name: LogName, error: GatewayError) -> None:
+        """End all readers of a list with an error."""
+        if (session := self._sessions.pop(name, None)) is not None:
+            session[0].end_with_error(error)
+            self._closing_tasks.start(session[0].close())
+
+    async def close(self) -> None:
+        """End all readers with `GATEWAY_STOPPING`, and every task."""
+        self._is_stopping = True
+        for name in list(self._sessions):
+            self.end_readers(name, stopping_error())
+        await end_tasks(self._return_task)
+        await self._closing_tasks.wait()
+
+    def _open_session(self, name: LogName) -> tuple[LogMirror, ReplayBuffer]:
+        mirror = LogMirror(
+            name,
+            self._log,
+            _ListState(),
+            new_local_log=lambda: MemoryLog(now=self._now, now_seconds=self._now_seconds),
+            now_seconds=self._now_seconds,
+            on_reader_closed=self._on_reader_closed,
+        )
+        buffer = ReplayBuffer(mirror, self._limits, list)
+        mirror.add_buffer(buffer, lambda _: True)
+        session = self._sessions[name] = (mirror, buffer)
+        if self._return_task is None or self._return_task.done():
+            self._return_task = asyncio.create_task(self._return_to_log())
+        return session
+
+    async def _on_reader_closed(self, mirror: LogMirror) -> None:
+        session = self._sessions.get(mirror.name)
+        if session is not None and session[0] is mirror and not mirror.reader_count:
+            del self._sessions[mirror.name]
+            await asyncio.shield(self._closing_tasks.start(mirror.close()))
+
+    async def _return_to_log(self) -> None:
+        """Return to the shared log, again and again, whatever mirror had to go on with one in memory."""
+        while self._sessions:
+            await self._sleep(RETURN_SECONDS)
+            for mirror, _ in list(self._sessions.values()):
+                if mirror.log is not self._log:
+                    try:
+                        await mirror.return_to_log(self._log)
+                    except LogUnavailableError:
+                        break
