@@ -78,8 +78,7 @@ class Principal:
     @classmethod
     def from_credential(cls, credential: str | None, upstream: UpstreamIdentity) -> Principal:
         """Make the principal of a credential at an upstream."""
-        digest = _digest(b"threads-caller", (credential,), upstream)
-        return cls(credential, digest, expires_at=expiry_from_credential(credential))
+        return cls(credential, credential_digest(credential, upstream), expires_at=expiry_from_credential(credential))
 
     @classmethod
     def from_own_key(cls, own_credential: str | None, upstream: UpstreamIdentity) -> Principal:
@@ -87,8 +86,7 @@ class Principal:
 
         A caller that brings this key itself is the same principal.
         """
-        person = b"threads-caller" if own_credential is not None else b"threads-own-key"
-        return cls(None, _digest(person, (own_credential,), upstream), uses_own_key=True)
+        return cls(None, own_key_digest(own_credential, upstream), uses_own_key=True)
 
     @classmethod
     def from_user(cls, user: User, upstream: UpstreamIdentity, expires_at: float | None = None) -> Principal:
@@ -104,6 +102,18 @@ class Principal:
     def is_admin(self) -> bool:
         """Whether the principal is a signed-in user with the role of an admin."""
         return self.user is not None and self.user.is_admin
+
+
+def credential_digest(credential: str | None, upstream: UpstreamIdentity) -> str:
+    """Return the name of the holder of a credential in the keys of all that is stored for them."""
+    return _digest(b"threads-caller", (credential,), upstream)
+
+
+def own_key_digest(own_credential: str | None, upstream: UpstreamIdentity) -> str:
+    """Return the name of the callers that use the gateway's own key: that of its holder, if there is one now."""
+    if own_credential is not None:
+        return credential_digest(own_credential, upstream)
+    return _digest(b"threads-own-key", (None,), upstream)
 
 
 def gateway_digest(upstream: UpstreamIdentity) -> str:

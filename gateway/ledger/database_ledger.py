@@ -31,6 +31,7 @@ class DatabaseLedger:
         self._store = make_store(url, upstream, operation_seconds=deadline_seconds)
         self._link = LedgerLink(self._store, deadline_seconds=deadline_seconds)
         self.ownership = StoredOwnership(self._link, on_refused=on_refused)
+        self.records: LedgerLink | None = None
 
     async def open(self) -> None:
         """Connect to the database, and bring it to the version of this program.

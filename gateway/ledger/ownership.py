@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.identity.principal import Owner
+from gateway.ledger.ledger_link import LedgerLink
 
 
 class CreateIntent(Protocol):
@@ -55,6 +56,10 @@ class Ledger(Protocol):
     def ownership(self) -> Ownership | None:
         """The owners of threads. None without a ledger."""
 
+    @property
+    def records(self) -> LedgerLink | None:
+        """The store, for the records of threads. None if the gateway keeps none."""
+
     async def open(self) -> None:
         """Open the ledger.
 
@@ -74,6 +79,7 @@ class BorrowedLedger:
     """A ledger that somebody else opens and closes, or none."""
 
     ownership: Ownership | None
+    records: LedgerLink | None = None
 
     async def open(self) -> None:
         """Do nothing: it is open."""

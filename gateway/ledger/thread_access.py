@@ -34,6 +34,7 @@ class OwnerScopes:
     def __init__(self, upstream: UpstreamIdentity) -> None:
         self._upstream = upstream
         self._by_owner: LRUCache[Owner, str] = LRUCache(MAX_KNOWN_SCOPES)
+        self._owners: LRUCache[str, Owner] = LRUCache(MAX_KNOWN_SCOPES)
         self.gateway_scope = gateway_digest(upstream)
 
     def to_scope(self, owner: Owner | None) -> str:
@@ -43,7 +44,12 @@ class OwnerScopes:
         scope = self._by_owner.get(owner)
         if scope is None:
             scope = self._by_owner[owner] = owner.digest(self._upstream)
+        self._owners[scope] = owner
         return scope
+
+    def find_owner(self, scope: str) -> Owner | None:
+        """Find the owner of a scope that was used lately."""
+        return self._owners.get(scope)
 
 
 class ThreadAccess:

@@ -8,14 +8,14 @@ from gateway.cache.cached_threads_api import OperationResponses
 from gateway.cache.shared_cache import SharedCache
 from gateway.identity.permissions import Permissions
 from gateway.identity.principal import Principal, UpstreamIdentity
-from gateway.identity.redacted_events import RedactedEvents
+from gateway.identity.redacted_events import RedactedEvents, RedactedFeed
 from gateway.ledger.owned_run_events import OwnedRunEvents
 from gateway.ledger.owned_threads_api import OpenPort, OwnedThreadsApi
 from gateway.ledger.owner_watch import OwnerWatch
 from gateway.ledger.ownership import Ownership
 from gateway.ledger.thread_access import OwnerScopes, ThreadAccess
 from gateway.run_log.hub import RunLogHub
-from schema.contract.ports import RunEvents, ThreadsApi
+from schema.contract.ports import EventFeed, RunEvents, ThreadsApi
 
 
 class UserPorts:
@@ -33,7 +33,7 @@ class UserPorts:
         may_override_runs: bool = False,
         sees_instructions: bool = False,
     ) -> None:
-        self._owner_scopes = OwnerScopes(upstream)
+        self.owner_scopes = OwnerScopes(upstream)
         self._ownership = ownership
         self._shared_cache = shared_cache
         self._redacted_events = RedactedEvents()
@@ -42,7 +42,7 @@ class UserPorts:
 
     def bind(self, principal: Principal, upstream: ThreadsApi, open_port: OpenPort) -> OwnedThreadsApi:
         """Make the port of one operation, over the ports of scopes that `open_port` opens over `upstream`."""
-        access = self._open_access(principal)
+        access = self.open_access(principal)
         responses = OperationResponses(self._shared_cache, principal.visibility, upstream.cost)
         return OwnedThreadsApi(
             principal,
@@ -56,15 +56,22 @@ class UserPorts:
 
     def bind_events(self, principal: Principal, open_events: Callable[[str], RunEvents]) -> OwnedRunEvents:
         """Make the port of the run events of one operation."""
-        access = self._open_access(principal)
+        access = self.open_access(principal)
         return OwnedRunEvents(access, open_events, self._redacted_events, self._permissions(access))
+
+    def open_access(self, principal: Principal) -> ThreadAccess:
+        """Open the threads of a user, for one operation."""
+        return ThreadAccess(principal, self._ownership, self.owner_scopes)
+
+    def redact_feed(self, principal: Principal, feed: EventFeed) -> EventFeed:
+        """Return a feed of events as a user may see them."""
+        is_admin = principal.user is not None and principal.user.is_admin
+        permissions = Permissions(is_admin, self._may_override_runs, self._sees_instructions)
+        return feed if permissions.sees_all else RedactedFeed(feed, self._redacted_events, permissions)
 
     async def watch_owners(self, hub: RunLogHub) -> None:
         """End the readers of logs whose thread has another owner than before. Runs without end."""
-        await OwnerWatch(hub, self._ownership, self._owner_scopes).run()
-
-    def _open_access(self, principal: Principal) -> ThreadAccess:
-        return ThreadAccess(principal, self._ownership, self._owner_scopes)
+        await OwnerWatch(hub, self._ownership, self.owner_scopes).run()
 
     def _permissions(self, access: ThreadAccess) -> Permissions:
         return Permissions(access.user.is_admin, self._may_override_runs, self._sees_instructions)

@@ -1,0 +1,169 @@
+"""The records of one process: written behind the requests, read within a deadline, and their changes published."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TypeVar
+
+from gateway.ledger.ledger_link import OPEN_SECONDS, LedgerLink
+from gateway.ledger.ledger_store import LedgerUnavailableError
+from gateway.ledger.record_store import RecordChanges, RecordStore
+from gateway.ledger.sightings import RecordKey, RecordOwner, RunRecordKey, SeenRun, SeenThread, Sighting
+from gateway.run_log.viewer_hub import ViewerHub
+from gateway.viewer.pending_sightings import SightingBatch, SightingId
+from gateway.viewer.record_owners import RecordOwners
+from gateway.viewer.removal_writer import RemovalWriter
+from gateway.viewer.seen_objects import SeenObject, seen_in_changes
+from gateway.viewer.sighting_writer import SightingWriter
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import MessageKey, RunKey, ThreadKey
+from schema.contract.run_events import Change, StatusChange, ThreadChange, ThreadRemovedChange
+from schema.contract.thread_records import RecordUpdate, ThreadRecord
+
+SETTLE_SECONDS = 0.25
+"""How long a viewer's read waits for what the same viewer did just before through this process."""
+
+ResultT = TypeVar("ResultT")
+
+
+class RecordKeeper:
+    """The one keeper of a process. Made inside the running loop, begun by `start`, ended by `aclose`."""
+
+    def __init__(
+        self,
+        link: LedgerLink,
+        hub: ViewerHub,
+        owners: RecordOwners,
+        *,
+        unix_seconds: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._link = link
+        self._hub = hub
+        self._unix_seconds = unix_seconds
+        self.owners = owners
+        self.writer = SightingWriter(self._write_sightings, self._publish_written, sleep=sleep)
+        self.removals = RemovalWriter(self._write_removal, sleep=sleep)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self.writer.start()
+
+    async def aclose(self) -> None:
+        """Write what waits, if the ledger answers."""
+        await self.removals.aclose()
+        await self.writer.aclose()
+
+    def observe(self, owner: RecordOwner, seen: Iterator[SeenObject]) -> None:
+        """Take sightings of an owner's objects. Never waits and never raises."""
+        self.writer.submit(owner, seen)
+
+    def observe_changes(self, scope: str, key: RunKey | ThreadKey, changes: Sequence[Change]) -> None:
+        """Take sightings in the changes of a run or thread that this process records. Never raises."""
+        owner = self.owners.find_owner(scope)
+        if owner is not None:
+            self.writer.submit(owner, seen_in_changes(owner, key, list(changes), self.now_ms()))
+
+    async def read(self, owner: RecordOwner, work: Callable[[RecordStore], Awaitable[ResultT]]) -> ResultT:
+        """Read records of an owner, behind what they did before.
+
+        Raises:
+            GatewayError: `LEDGER_UNAVAILABLE`; the ledger did not answer in time.
+        """
+        await self.writer.settle(owner, SETTLE_SECONDS)
+        return await self._call(work)
+
+    async def update_record(self, key: RecordKey, update: RecordUpdate) -> ThreadRecord | None:
+        """Change a record, and publish it. Returns None if there is none.
+
+        Raises:
+            GatewayError: `LEDGER_UNAVAILABLE`; the ledger did not answer in time.
+        """
+        await self.writer.settle(key.owner, SETTLE_SECONDS)
+        record = await self._call(lambda records: records.update_record(key, update, self.now_ms()))
+        if record is not None:
+            await self._publish(key.owner, [ThreadChange(key.thread_id, record)])
+        return record
+
+    async def record_thread(self, seen: SeenThread) -> bool:
+        """Record a thread at once. Returns whether it could be: it may be gone, or not be the user's.
+
+        Raises:
+            GatewayError: `LEDGER_UNAVAILABLE`; the ledger did not answer in time.
+        """
+        changes = await self._call(lambda records: records.record_sightings([seen]))
+        return seen.key not in changes.unowned
+
+    async def record_thread_removed(self, owner: RecordOwner, key: ThreadKey) -> None:
+        """Remove the record of a thread that was deleted. Never raises: what fails is tried again from memory."""
+        self.writer.drop_thread(key.thread_id)
+        await self.removals.submit(key)
+        await self._publish(owner, [ThreadRemovedChange(key.thread_id)])
+
+    async def record_message_removed(self, owner: RecordOwner, key: MessageKey) -> None:  # noqa: ARG002 - as above
+        """Remove the text of a message that was deleted. Never raises, as above."""
+        await self.removals.submit(key)
+
+    def now_ms(self) -> int:
+        """Return the time."""
+        return int(self._unix_seconds() * 1000)
+
+    async def _call(self, work: Callable[[RecordStore], Awaitable[ResultT]]) -> ResultT:
+        try:
+            return await self._link.call(lambda store: work(store.records))
+        except LedgerUnavailableError:
+            raise records_unavailable_error() from None
+
+    async def _write_sightings(self, sightings: Sequence[Sighting]) -> RecordChanges:
+        return await self._link.call(lambda store: store.records.record_sightings(sightings))
+
+    async def _write_removal(self, key: ThreadKey | MessageKey) -> None:
+        now_ms = self.now_ms()
+        if isinstance(key, ThreadKey):
+            await self._link.call(lambda store: store.records.remove_threads([key.thread_id], now_ms))
+            return
+        changed = await self._link.call(lambda store: store.records.remove_messages([key], now_ms))
+        await self._publish_records(changed, {})
+
+    async def _publish_written(self, changes: RecordChanges, batch: SightingBatch) -> None:
+        statuses: dict[RunRecordKey, StatusChange] = {}
+        for run_key in changes.runs:
+            pending = batch.get(SightingId(SeenRun, run_key.key, run_key.run_id))
+            if pending is not None and pending.seen.run is not None:
+                statuses[run_key] = StatusChange(pending.seen.run)
+        await self._publish_records(changes.records, statuses)
+
+    async def _publish_records(self, keys: frozenset[RecordKey], statuses: dict[RunRecordKey, StatusChange]) -> None:
+        """Publish records that changed, and statuses of runs, to each owner."""
+        changes: dict[RecordOwner, list[Change]] = defaultdict(list)
+        records = await self._read_changed(keys)
+        for key in keys:
+            changes[key.owner].append(ThreadChange(key.thread_id, records.get(key)))
+        for run_key, status in statuses.items():
+            changes[run_key.key.owner].append(status)
+        for owner, theirs in changes.items():
+            await self._publish(owner, theirs)
+
+    async def _read_changed(self, keys: frozenset[RecordKey]) -> dict[RecordKey, ThreadRecord]:
+        """Read records that changed. If that fails, those who are told read them themselves."""
+        if not keys:
+            return {}
+        try:
+            return await self._link.call(lambda store: store.records.get_records(keys))
+        except LedgerUnavailableError:
+            return {}
+
+    async def _publish(self, owner: RecordOwner, changes: Sequence[Change]) -> None:
+        await self._hub.publish(self.owners.to_log_name(owner), changes)
+
+
+def records_unavailable_error() -> GatewayError:
+    """Make the error of what needs the records while the ledger does not answer."""
+    return GatewayError(
+        ErrorCode.LEDGER_UNAVAILABLE,
+        "What the gateway keeps of threads cannot be read or changed at the moment: its database does not answer.",
+        retry_after_ms=int(OPEN_SECONDS * 1000),
+    )

@@ -1,0 +1,127 @@
+"""The viewer of one operation over the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from gateway.ledger.sightings import RecordKey, RecordOwner, SeenThread
+from gateway.viewer.record_keeper import RecordKeeper, records_unavailable_error
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import ThreadKey
+from schema.contract.ports import EventFeed, Results
+from schema.contract.thread_records import (
+    KeysetPage,
+    RecordFilter,
+    RecordOrder,
+    RecordUpdate,
+    RecordWindow,
+    ThreadRecord,
+    TokenUsage,
+    WaitingRun,
+    WaitingRunWindow,
+)
+from schema.contract.viewer import RateLimitState, ViewerIdentity
+
+
+class RecordAccess(Protocol):
+    """The records that one principal may read and write by the thread's id."""
+
+    async def find_keys(self, keys: Sequence[ThreadKey]) -> Sequence[RecordKey | GatewayError | None]:
+        """Find the record of each thread, for reading. None if nothing can be kept of it for the principal."""
+
+    async def find_key_to_update(self, key: ThreadKey) -> RecordKey:
+        """Find the record of a thread, to change it.
+
+        Raises:
+            GatewayError: The thread is not the principal's, or that cannot be found out.
+        """
+
+    async def see_thread(self, key: RecordKey) -> SeenThread:
+        """Find a thread that has no record yet.
+
+        Raises:
+            GatewayError: There is no such thread, or that cannot be found out.
+        """
+
+    async def check(self) -> None:
+        """Check that anything may be read and stored for the principal.
+
+        Raises:
+            GatewayError: It may not.
+        """
+
+
+class RecordedViewer:
+    """The `ViewerApi` of one operation. `owner` is the principal as the owner of records."""
+
+    keeps_records = True
+
+    def __init__(
+        self,
+        identity: ViewerIdentity,
+        owner: RecordOwner,
+        keeper: RecordKeeper,
+        access: RecordAccess,
+        *,
+        get_rate_limit: Callable[[], Awaitable[RateLimitState | None]],
+        follow: Callable[[str | None], Awaitable[EventFeed]],
+    ) -> None:
+        """Follow the list by `follow`, behind a cursor or from now on."""
+        self.identity = identity
+        self._owner = owner
+        self._keeper = keeper
+        self._access = access
+        self._get_rate_limit = get_rate_limit
+        self._follow = follow
+
+    async def get_records(self, keys: Sequence[ThreadKey]) -> Results[ThreadRecord | None]:
+        await self._access.check()
+        found = await self._access.find_keys(keys)
+        wanted = {key for key in found if isinstance(key, RecordKey)}
+        records: dict[RecordKey, ThreadRecord] = {}
+        if wanted:
+            records = await self._keeper.read(self._owner, lambda store: store.get_records(wanted))
+        return [records.get(key) if isinstance(key, RecordKey) else key for key in found]
+
+    async def list_records(
+        self, conditions: RecordFilter, order: RecordOrder, window: RecordWindow
+    ) -> KeysetPage[ThreadRecord]:
+        await self._access.check()
+        owner = self._owner
+        return await self._keeper.read(owner, lambda store: store.list_records(owner, conditions, order, window))
+
+    async def list_waiting_runs(self, window: WaitingRunWindow) -> KeysetPage[WaitingRun]:
+        await self._access.check()
+        owner, now_ms = self._owner, self._keeper.now_ms()
+        return await self._keeper.read(owner, lambda store: store.list_waiting_runs(owner, window, now_ms))
+
+    async def get_usage(self, since_ms: int | None, until_ms: int | None) -> TokenUsage:
+        await self._access.check()
+        owner = self._owner
+        return await self._keeper.read(owner, lambda store: store.get_usage(owner, since_ms, until_ms))
+
+    async def get_rate_limit(self) -> RateLimitState | None:
+        return await self._get_rate_limit()
+
+    async def update_record(self, key: ThreadKey, update: RecordUpdate) -> ThreadRecord:
+        await self._access.check()
+        record_key = await self._access.find_key_to_update(key)
+        record = await self._keeper.update_record(record_key, update)
+        if record is not None:
+            return record
+        if not await self._keeper.record_thread(await self._access.see_thread(record_key)):
+            raise records_unavailable_error()  # its id is on the way to the ledger
+        record = await self._keeper.update_record(record_key, update)
+        if record is None:
+            raise thread_is_gone(key)
+        return record
+
+    async def follow(self, *, after: str | None = None) -> EventFeed:
+        await self._access.check()
+        return await self._follow(after)
+
+
+def thread_is_gone(key: ThreadKey) -> GatewayError:
+    """Make the error of a thread that was deleted while its record was to be changed."""
+    return GatewayError(ErrorCode.NOT_FOUND, f"No thread found with id '{key.thread_id}'.")
