@@ -18,6 +18,8 @@ from gateway.cache.shared_cache import SharedCache
 from gateway.compose_options import (
     cache_options,
     own_credential,
+    rate_limit_options,
+    redis_options,
     request_limits,
     run_log_options,
     upstream_identity,
@@ -27,6 +29,7 @@ from gateway.config import Settings
 from gateway.emulator.app import create_app as create_emulator_app
 from gateway.emulator.faults.fault_text import parse_fault_rules
 from gateway.emulator.model.model_client import ModelOptions
+from gateway.identity.accepted_credentials import AcceptedCredentials
 from gateway.identity.allowed_origins import AllowedOrigins
 from gateway.identity.authenticator import Authenticator, CredentialAuthenticator
 from gateway.identity.credentials import CredentialPolicy
@@ -36,6 +39,8 @@ from gateway.identity.sign_in import token_authenticator
 from gateway.ledger.ownership import BorrowedLedger, Ledger, Ownership
 from gateway.ledger.user_ports import UserPorts
 from gateway.port_binding import PortBinding
+from gateway.rate_limits.caller_limits import CallerLimits
+from gateway.rate_limits.shared_counters import SharedCounters
 from gateway.run_log.hub import RunLogHub
 from gateway.run_log.store.event_log import EventLog
 from gateway.run_log.store.memory_log import MemoryLog
@@ -103,7 +108,8 @@ def build_gateway_app(
 
     ledger = _ledger(settings, ownership, upstream, delete_thread)
     client = UpstreamClient(options)
-    refused = RefusedCredentials()
+    refused, accepted = RefusedCredentials(), AcceptedCredentials()
+    limits = _caller_limits(settings, accepted)
     shared_cache = SharedCache(cache_options(settings), is_refused=refused.__contains__)
     event_log = _event_log(settings)
     counts = _fit_connections(settings)
@@ -118,13 +124,10 @@ def build_gateway_app(
         is_refused=refused.__contains__,
     )
 
-    def record_status(principal: Principal, status: int) -> None:
-        if principal.credential in {None, find_own_credential()}:
-            return
-        if refused.record_status(principal.digest, status):
-            audit_refused_access(principal, "the upstream refused the credential")
-            hub.drop_logs(principal.digest, _refused_error())
-            shared_cache.remove_caller(principal.digest)
+    def drop_refused(principal: Principal) -> None:
+        audit_refused_access(principal, "the upstream refused the credential")
+        hub.drop_logs(principal.digest, _refused_error())
+        shared_cache.remove_caller(principal.digest)
 
     user_ports = _user_ports(settings, ledger.ownership, upstream, shared_cache)
     ports = PortBinding(
@@ -132,8 +135,9 @@ def build_gateway_app(
         shared_cache,
         hub,
         find_credential=lambda principal: find_own_credential() if principal.uses_own_key else principal.credential,
-        on_status=record_status,
+        on_status=_status_recorder(find_own_credential, accepted, refused, drop_refused),
         user_ports=user_ports,
+        caller_limits=limits,
     )
     endpoint = GraphQLEndpoint(
         OperationRunner(
@@ -141,6 +145,7 @@ def build_gateway_app(
             ports.bind,
             ports.bind_events,
             limits=request_limits(settings, counts.max_sockets),
+            caller_limits=limits,
             always_report_cost=settings.gateway_cost,
         ),
         authenticator=authenticator,
@@ -178,10 +183,34 @@ def build_gateway_app(
                 await files.start()
             yield
 
-    app.cleanup_ctx.append(manage_connections)
+    app.cleanup_ctx.extend([manage_connections] if limits is None else [limits.manage, manage_connections])
     if files is not None:
         app[DOCUMENT_FILES] = files
     return app
+
+
+def _caller_limits(settings: Settings, accepted: AcceptedCredentials) -> CallerLimits | None:
+    options = rate_limit_options(settings)
+    if not options:
+        return None
+    counters = SharedCounters(options, redis_options(settings))
+    return CallerLimits(options, counters, accepted, counts_anonymous=settings.upstream_anonymous)
+
+
+def _status_recorder(
+    find_own_credential: Callable[[], str | None],
+    accepted: AcceptedCredentials,
+    refused: RefusedCredentials,
+    on_refused: Callable[[Principal], None],
+) -> Callable[[Principal, int], None]:
+    def record_status(principal: Principal, status: int) -> None:
+        if principal.credential is None:
+            return
+        accepted.record_status(principal.digest, status)
+        if principal.credential != find_own_credential() and refused.record_status(principal.digest, status):
+            on_refused(principal)
+
+    return record_status
 
 
 def _build_schema(settings: Settings) -> GatewaySchema:

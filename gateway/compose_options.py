@@ -9,6 +9,8 @@ from gateway.cache.shared_cache import CacheOptions
 from gateway.config import Settings
 from gateway.identity.key_file import KeyFile
 from gateway.identity.principal import UpstreamIdentity
+from gateway.rate_limits.limit_kinds import RateLimitOptions
+from gateway.rate_limits.shared_counters import RedisOptions
 from gateway.run_log.run_log_options import RunLogOptions
 from gateway.server.http.request_limits import RequestLimits, SubscriptionLimits
 from gateway.upstream.upstream_options import UpstreamOptions
@@ -54,6 +56,24 @@ def own_credential(settings: Settings) -> Callable[[], str | None]:
     key = settings.upstream_api_key
     credential = f"Bearer {key.get_secret_value()}" if key else None
     return lambda: credential
+
+
+def rate_limit_options(settings: Settings) -> RateLimitOptions:
+    """Make the options of the rate limits."""
+    return RateLimitOptions(
+        calls=settings.gateway_rate_limit_calls,
+        operations=settings.gateway_rate_limit_operations,
+        runs=settings.gateway_rate_limit_runs,
+        window_seconds=settings.gateway_rate_limit_seconds,
+    )
+
+
+def redis_options(settings: Settings) -> RedisOptions | None:
+    """Make the options of the Redis that all gateways share, if there is one."""
+    if settings.redis_url is None:
+        return None
+    url = settings.redis_url.get_secret_value()
+    return RedisOptions(url, is_cluster=settings.redis_cluster, deadline_seconds=settings.redis_deadline_seconds)
 
 
 def cache_options(settings: Settings) -> CacheOptions:

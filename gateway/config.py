@@ -13,13 +13,14 @@ from pydantic import ValidationError
 
 from gateway.settings.emulator_settings import EmulatorSettings
 from gateway.settings.gateway_settings import GatewaySettings
+from gateway.settings.rate_limit_settings import RateLimitSettings
 from gateway.settings.sign_in_checks import sign_in_faults
 from gateway.settings.sign_in_settings import SignInSettings
 from gateway.settings.upstream_settings import UpstreamSettings
 
 
 # Fields stand in the order of the groups from right to left.
-class Settings(EmulatorSettings, UpstreamSettings, SignInSettings, GatewaySettings):
+class Settings(EmulatorSettings, UpstreamSettings, SignInSettings, RateLimitSettings, GatewaySettings):
     """The settings of all commands. `COMMAND_SETTINGS` says which command takes which."""
 
 

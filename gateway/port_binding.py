@@ -10,6 +10,7 @@ from gateway.cache.shared_cache import SharedCache
 from gateway.identity.principal import Principal
 from gateway.ledger.owned_threads_api import WatchStream
 from gateway.ledger.user_ports import UserPorts
+from gateway.rate_limits.caller_limits import CallerLimits
 from gateway.run_log.hub import RunLogHub
 from gateway.telemetry.call_trace import CallTrace
 from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
@@ -24,7 +25,8 @@ class PortBinding:
     All that is kept for the holder of an upstream's credential lies in one scope, their own. What a signed-in user
     reads lies in the scopes of the threads' owners, as `user_ports` decide. Whoever calls, calls are counted by caller.
 
-    `find_credential` returns the credential that goes upstream; `on_status` gets the status of each response.
+    `find_credential` returns the credential that goes upstream; `on_status` gets the status of each response. The calls
+    of polls count among the `caller_limits` of the caller who follows.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class PortBinding:
         find_credential: Callable[[Principal], str | None],
         on_status: Callable[[Principal, int], None],
         user_ports: UserPorts | None = None,
+        caller_limits: CallerLimits | None = None,
     ) -> None:
         self._client = client
         self._shared_cache = shared_cache
@@ -43,6 +46,7 @@ class PortBinding:
         self._find_credential = find_credential
         self._on_status = on_status
         self._user_ports = user_ports
+        self._caller_limits = caller_limits
 
     def bind(self, principal: Principal) -> ThreadsApi:
         """Make the port of one operation."""
@@ -60,11 +64,15 @@ class PortBinding:
         trace = CallTrace.from_current(principal)
 
         def open_events(scope: str) -> RunEvents:
-            return self._hub.bind(scope, lambda: self._bind_upstream(principal, trace))
+            return self._hub.bind(scope, lambda: self._bind_poller(principal, trace))
 
         if principal.user is None:
             return open_events(principal.digest)
         return self._expect_user_ports().bind_events(principal, open_events)
+
+    def _bind_poller(self, principal: Principal, trace: CallTrace) -> ThreadsApi:
+        upstream, limits = self._bind_upstream(principal, trace), self._caller_limits
+        return upstream if limits is None else limits.meter(principal, upstream)
 
     def _bind_upstream(self, principal: Principal, trace: CallTrace) -> BoundThreadsApi:
         on_status = partial(self._on_status, principal)

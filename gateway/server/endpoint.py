@@ -33,13 +33,15 @@ from gateway.server.http.graphql_response import (
     with_request_id,
 )
 from gateway.server.http.held_bytes import HeldRequest, UnfinishedBytes
-from gateway.server.http.operation_runner import OperationRunner, OperationStoppedError, OperationTasks
+from gateway.server.http.operation_runner import OperationRunner
+from gateway.server.http.operation_tasks import OperationStoppedError, OperationTasks
 from gateway.server.http.refusals import (
     Refusal,
     input_refusal,
     interrupted_refusal,
     method_refusal,
     operation_type_refusal,
+    rate_limit_refusal,
     stopping_refusal,
 )
 from gateway.server.http.request_reader import (
@@ -55,6 +57,7 @@ from gateway.server.live.websocket import is_websocket_upgrade, serve_websocket
 from gateway.telemetry.operation_log import log_end
 from gateway.telemetry.operation_record import OperationRecord, Outcome, Transport, current_operation
 from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.rate_limits import RateLimitedError
 from schema.engine.public_errors import mask_error
 
 RenderPage: TypeAlias = Callable[[web.Request], web.Response]
@@ -197,6 +200,8 @@ class GraphQLEndpoint:
             raise operation_type_refusal(request.method, error) from None
         except OperationStoppedError as stopped:
             raise (interrupted_refusal() if stopped.started and parsed.is_mutation else stopping_refusal()) from None
+        except RateLimitedError as limited:
+            raise rate_limit_refusal(limited) from None
         except GatewayError as unknown_operation:
             return _not_executed_response(unknown_operation, media_type, record)
         if media_type == EVENT_STREAM:

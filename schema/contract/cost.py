@@ -41,6 +41,7 @@ class Cost:
         cache_hits: Keys that a cache served.
         shared_calls: Keys that a call of another operation, already in flight, served.
         stale_answers: Keys that an expired entry served, because the upstream failed.
+        on_call: Is called when a call starts. Set for calls that start after the operation was accounted for.
     """
 
     clock: Callable[[], float] = field(default=time.perf_counter, repr=False)
@@ -48,6 +49,7 @@ class Cost:
     cache_hits: int = 0
     shared_calls: int = 0
     stale_answers: int = 0
+    on_call: Callable[[], None] | None = field(default=None, repr=False)
     spans: list[Span] = field(default_factory=list)
     """The spans of the calls that have ended."""
 
@@ -63,6 +65,8 @@ class Cost:
     def start_call(self) -> float:
         """Count an upstream call that starts now. Returns its start time, for `end_call`."""
         self.upstream_calls += 1
+        if self.on_call is not None:
+            self.on_call()
         return self.clock()
 
     def end_call(self, started: float) -> None:

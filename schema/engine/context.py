@@ -9,6 +9,7 @@ import strawberry
 from schema.contract.cost import ExecutionBounds
 from schema.contract.paging import PagingLimits
 from schema.contract.ports import Capabilities, RunEvents, ThreadsApi
+from schema.contract.rate_limits import Admission
 from schema.contract.viewer import ViewerApi
 from schema.engine.answer_size import AnswerSize
 from schema.engine.loaders import Loaders
@@ -46,7 +47,10 @@ class Context:
         self.caller = caller
         self.resume_after = resume_after
         self.reports_cost = reports_cost
+        self.admission: Admission | None = None
+        """Is asked before the first upstream call, if the caller has limits."""
         self.predicted_calls = 0
+        self.predicted_runs = 0
         self.predicted_objects = 0
         self.answer_size = AnswerSize(bounds.max_answer_bytes)
         self.capabilities: Capabilities = api.capabilities

@@ -71,25 +71,27 @@ _ListSizes: TypeAlias = Mapping["UnknownId", int]
 """The sizes of the lists around a selection, by the symbol of their objects."""
 
 
-def predict_calls(reader: OperationReader, limits: PagingLimits, upper_bound: int) -> int:
-    """Predict the most upstream calls of an operation; of a subscription, those of one event.
+def predict_calls(
+    reader: OperationReader, limits: PagingLimits, upper_bound: int, event_type: str | None = None
+) -> int:
+    """Predict the most upstream calls of an operation; of a subscription, those of one event, of a type if it is given.
 
     The result is never above the `upper_bound` of `find_upper_bounds`, and equal to it if the operation unfolds to too
     many selections.
     """
     try:
-        return min(upper_bound, _predict(reader, limits))
+        return min(upper_bound, _predict(reader, limits, event_type))
     except TooManySelectionsError:
         return upper_bound
 
 
-def _predict(reader: OperationReader, limits: PagingLimits) -> int:
+def _predict(reader: OperationReader, limits: PagingLimits, event_type: str | None) -> int:
     root_name, operation_type = reader.root_name, reader.operation.operation
     if root_name is None:
         return 0
     fields = reader.collect_fields(root_name, [reader.operation])
     if operation_type is OperationType.SUBSCRIPTION:
-        return sum(_predict_event(reader, limits, root_name, nodes) for nodes in fields.values())
+        return sum(_predict_event(reader, limits, root_name, nodes, event_type) for nodes in fields.values())
     if operation_type is not OperationType.MUTATION:
         return _predict_reads(reader, limits, root_name, fields)
     facts = [reader.field_facts(root_name, nodes[0]) for nodes in fields.values()]
@@ -104,11 +106,14 @@ def _predict_reads(reader: OperationReader, limits: PagingLimits, root_name: str
     return counter.total()
 
 
-def _predict_event(reader: OperationReader, limits: PagingLimits, root_name: str, nodes: Sequence[FieldNode]) -> int:
+def _predict_event(
+    reader: OperationReader, limits: PagingLimits, root_name: str, nodes: Sequence[FieldNode], type_name: str | None
+) -> int:
     """Predict the calls of one event, of the type that needs the most. Each event has loaders of its own."""
     target = reader.target_type(root_name, nodes[0])
+    possible = () if target is None else reader.possible_types(target)
     most = 0
-    for event_type in () if target is None else reader.possible_types(target):
+    for event_type in possible if type_name is None else (type_name,):
         counter = _CallCounter(reader, limits)
         counter.add_event(event_type, nodes)
         most = max(most, counter.total())

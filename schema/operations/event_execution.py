@@ -50,7 +50,14 @@ class EventSelection:
     It holds nothing of one subscriber: all of that is in the context of each execution.
     """
 
-    __slots__ = ("__weakref__", "_event_from_log", "_executor_parts", "_predicted", "key")
+    __slots__ = (
+        "__weakref__",
+        "_event_from_log",
+        "_executor_parts",
+        "_predicted",
+        "_predicted_by_type",
+        "key",
+    )
 
     def __init__(
         self,
@@ -67,6 +74,7 @@ class EventSelection:
         """
         self.key = key
         self._predicted: tuple[int, int] | None = None
+        self._predicted_by_type: dict[str, int] = {}
         self._executor_parts = _ExecutorParts.from_executor(executor)
         self._event_from_log = event_from_log
 
@@ -84,6 +92,16 @@ class EventSelection:
         if extensions := report_cost(context):
             response["extensions"] = extensions
         return response
+
+    def predict_calls(self, event: RunEvent) -> int:
+        """Predict the most upstream calls that the execution on an event makes: once for each type of event."""
+        event_type = type(self._event_from_log(event)).__strawberry_definition__.name
+        if event_type not in self._predicted_by_type:
+            reader = OperationReader.from_prepared(self._executor_parts)
+            calls = find_upper_bounds(reader, self.key.limits.max_page_size).calls
+            calls = calls and predict_calls(reader, self.key.limits, calls, event_type)
+            self._predicted_by_type[event_type] = calls
+        return self._predicted_by_type[event_type]
 
     async def _execute(self, event: RunEvent, context: Context) -> ExecutionResult:
         typed = self._event_from_log(event)

@@ -17,6 +17,7 @@ from strawberry.types.arguments import convert_argument
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from schema.contract.rate_limits import RateLimitedError
 from schema.engine.context import Context
 from schema.engine.direct_calls import enable_direct_calls
 from schema.engine.documents import DocumentCache, DocumentReader, ParsedDocument, Unpinned
@@ -183,6 +184,7 @@ class GatewaySchema(strawberry.Schema):
         Raises:
             CannotGetOperationTypeError: The document does not have the operation.
             InvalidOperationTypeError: The operation's type is not allowed, whether the document is valid or not.
+            RateLimitedError: The caller has used up a limit.
         """
         _check_operation_type(document, operation_name, allowed_operation_types)
         context = context_value if isinstance(context_value, Context) else None
@@ -207,12 +209,16 @@ class GatewaySchema(strawberry.Schema):
                 enforced = self.enforce_budget(document, context, executor, bounds)
                 if enforced is not None:
                     await enforced
+                if context.admission is not None:
+                    await context.admission.admit(calls=context.predicted_calls, runs=context.predicted_runs)
             result: Any = executor.execute_operation()
             if optimized_is_awaitable(result):
                 result = await result
             data, errors = result.data, result.errors
             if context is not None and context.reports_cost:
                 context.answer_size.object_count -= count_free_objects(executor, data)
+        except RateLimitedError:
+            raise
         except Exception as error:
             data, errors = None, to_graphql_errors(error)
         finally:

@@ -14,7 +14,10 @@ from schema.engine.context import Context
 from schema.engine.executor import CompiledExecutor
 from schema.operations.call_prediction import predict_calls
 from schema.operations.operation_reader import OperationReader
-from schema.operations.upper_bounds import QUERY, UpperBounds, find_upper_bounds
+from schema.operations.upper_bounds import MUTATION, QUERY, UpperBounds, find_upper_bounds
+
+RUN_STARTING_FIELDS = frozenset({"createRun", "createThreadAndRun"})
+"""The mutations that start a run each. One that answers a waiting run starts none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +44,17 @@ def find_bounds(context: Context, executor: Executor[Any]) -> UpperBounds:
 
 def needs_prediction(context: Context, budget: OperationBudget, bounds: UpperBounds) -> bool:
     """Whether the calls of an operation are predicted, which takes ten times as long as to find its upper bounds."""
-    return context.reports_cost or (bounds.calls > budget.max_calls and bounds.objects <= budget.max_objects)
+    if context.reports_cost:
+        return True
+    has_limit = context.admission is not None and context.admission.max_calls is not None
+    return bounds.calls > (0 if has_limit else budget.max_calls) and bounds.objects <= budget.max_objects
 
 
 def enforce_budget(context: Context, budget: OperationBudget, executor: Executor[Any], bounds: UpperBounds) -> None:
     """Refuse an operation that is predicted to make too many upstream calls, or to show too many objects.
 
-    For a subscription, the calls and the objects of one event count. The predicted objects are stored in the context,
-    and so are the predicted calls if the cost is reported.
+    For a subscription, the calls and the objects of one event count. What a caller may not cause in a whole window is
+    too much too. The predictions are stored in the context; the calls only if they were predicted.
 
     Raises:
         GraphQLError: A prediction is above the budget.
@@ -60,8 +66,24 @@ def enforce_budget(context: Context, budget: OperationBudget, executor: Executor
         calls = context.predicted_calls = predict_calls(reader, context.limits, bounds.calls)
     if bounds.objects > budget.max_objects:
         raise too_many_objects_error(bounds.objects, budget.max_objects)
-    if calls > budget.max_calls:
-        raise too_many_calls_error(calls, budget.max_calls)
+    max_calls, max_runs = budget.max_calls, None
+    if context.admission is not None:
+        max_calls = min(max_calls, context.admission.max_calls or max_calls)
+        max_runs = context.admission.max_runs
+    if calls > max_calls:
+        raise too_many_calls_error(calls, max_calls)
+    if max_runs is not None:
+        context.predicted_runs = count_started_runs(OperationReader.from_prepared(executor))
+        if context.predicted_runs > max_runs:
+            raise too_many_runs_error(context.predicted_runs, max_runs)
+
+
+def count_started_runs(reader: OperationReader) -> int:
+    """Count the runs that a mutation starts."""
+    if reader.root_name != MUTATION:
+        return 0
+    fields = reader.collect_fields(MUTATION, [reader.operation])
+    return sum(nodes[0].name.value in RUN_STARTING_FIELDS for nodes in fields.values())
 
 
 def count_free_objects(executor: Executor[Any], data: dict[str, Any] | None) -> int:
@@ -99,7 +121,14 @@ def too_many_objects_error(predicted: int, limit: int) -> GraphQLError:
     return _too_expensive_error(message, predictedObjects=predicted, limit=limit)
 
 
-def _too_expensive_error(message: str, **extensions: int) -> GraphQLError:
-    advice = "Ask for shorter pages, or for less below each object."
+def too_many_runs_error(predicted: int, limit: int) -> GraphQLError:
+    """Build the error that names the number of runs that a mutation starts, and the allowed number."""
+    message = f"The operation starts {predicted} runs; expected at most {limit}."
+    return _too_expensive_error(message, "Start them one after the other.", predictedRuns=predicted, limit=limit)
+
+
+def _too_expensive_error(
+    message: str, advice: str = "Ask for shorter pages, or for less below each object.", **extensions: int
+) -> GraphQLError:
     error = GatewayError(ErrorCode.TOO_EXPENSIVE, f"{message} {advice}")
     return GraphQLError(error.message, extensions={**error.extensions, **extensions})

@@ -69,6 +69,10 @@ class StartedSubscription:
         """
         return self._selection.key
 
+    def predict_calls(self, event: RunEvent) -> int:
+        """Predict the most upstream calls of rendering one event."""
+        return self._selection.predict_calls(event)
+
     async def render(self, event: RunEvent, context: Context) -> dict[str, Any]:
         """Execute the selection on one event. Raises nothing.
 

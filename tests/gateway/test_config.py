@@ -5,6 +5,10 @@ from gateway import config
 from gateway.config import BadSettingsError, Settings, load_settings
 
 BAD_VALUES = {
+    "gateway_rate_limit_calls": ("0", "an integer from 1 to 1000000"),
+    "gateway_rate_limit_operations": ("many", "an integer from 1 to 1000000"),
+    "gateway_rate_limit_runs": ("1000001", "an integer from 1 to 1000000"),
+    "gateway_rate_limit_seconds": ("0.5", "a whole number of seconds from 1 to 86400"),
     "gateway_jwt_issuer": ("a b", "the issuer of the tokens, as https://login.example.com"),
     "gateway_jwt_audience": ("a b", "the audience of the tokens, without spaces"),
     "gateway_jwt_jwks_url": ("ftp://keys", "an http(s) URL without credentials or fragment"),

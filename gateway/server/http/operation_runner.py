@@ -1,11 +1,11 @@
-"""Runs the operations of all transports over one schema, each with its own context, and owns their tasks."""
+"""Runs the operations of all transports over one schema, each with its own context."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeAlias, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, TypeAlias, cast
 
 import orjson
 from graphql import OperationType as DocumentOperationType
@@ -13,8 +13,9 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from gateway.background_tasks import BackgroundTasks
 from gateway.identity.principal import Principal
+from gateway.rate_limits.caller_limits import CallerLimits, count_nothing
+from gateway.rate_limits.reservation import Reservation
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_json, error_body
 from gateway.server.http.introspection_cache import IntrospectionCache
@@ -26,6 +27,7 @@ from gateway.telemetry.operation_log import log_end
 from gateway.telemetry.operation_record import OperationRecord, Outcome, current_record
 from schema.contract.cost import ExecutionBounds
 from schema.contract.ports import ResponseCache, ResponseKey, RunEvents, ThreadsApi
+from schema.contract.rate_limits import RateLimitedError
 from schema.contract.run_events import RunEvent
 from schema.contract.viewer import ViewerApi
 from schema.engine.context import Context
@@ -39,98 +41,8 @@ BindApi: TypeAlias = Callable[[Principal], ThreadsApi]
 BindEvents: TypeAlias = Callable[[Principal], RunEvents]
 BindViewer: TypeAlias = Callable[[Principal], ViewerApi]
 
-ResultT = TypeVar("ResultT")
-
 MAX_WAITING_INTROSPECTIONS = 8
 """The most documents of callers without a credential that are parsed or validated, or wait for it."""
-
-
-class OperationStoppedError(Exception):
-    """The gateway stops, and the operation was cancelled or, if not `started`, never began."""
-
-    def __init__(self, *, started: bool) -> None:
-        super().__init__("the gateway stops")
-        self.started = started
-
-
-class OperationTasks:
-    """Owns the tasks of all operations, one each.
-
-    An operation is cancelled if its caller leaves, unless it writes, and awaited when the gateway stops.
-    """
-
-    def __init__(self) -> None:
-        """Start without operations."""
-        self._tasks = BackgroundTasks(logs_errors=False)
-        self._stop_callbacks: list[Callable[[], None]] = []
-        self._is_draining = False
-        self._is_stopping = False
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether the gateway is about to stop or stopping, so that no more requests should come."""
-        return self._is_draining
-
-    @property
-    def is_stopping(self) -> bool:
-        """Whether the gateway is stopping, so that no new operation may start."""
-        return self._is_stopping
-
-    def __len__(self) -> int:
-        """Count the operations in flight."""
-        return len(self._tasks)
-
-    async def run(
-        self,
-        operation: Coroutine[object, object, ResultT],
-        *,
-        shield: bool,
-        on_abandoned: Callable[[asyncio.Task[ResultT]], None] | None = None,
-    ) -> ResultT:
-        """Run an operation as a task and await it.
-
-        If the caller is cancelled, the operation is cancelled too. With `shield` it goes on instead, and its task is
-        passed to `on_abandoned`.
-
-        Returns:
-            The result of the operation; its exception is raised.
-
-        Raises:
-            OperationStoppedError: `stop` cancelled the operation, or was called before.
-        """
-        if self._is_stopping:
-            operation.close()
-            raise OperationStoppedError(started=False)
-        task = self._tasks.start(operation)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if task.cancelled() and (caller is None or not caller.cancelling()):
-                raise OperationStoppedError(started=True) from None
-            if not shield:
-                task.cancel()
-                await asyncio.wait([task])
-            elif on_abandoned is not None and not task.done():
-                on_abandoned(task)
-            raise
-
-    def on_stop(self, callback: Callable[[], None]) -> None:
-        """Call `callback` once when the stop begins, so that subscriptions end without waiting for operations."""
-        self._stop_callbacks.append(callback)
-
-    async def drain(self, seconds: float) -> None:
-        """Say for some time that the gateway will stop. Operations may still start."""
-        self._is_draining = True
-        await asyncio.sleep(seconds)
-
-    async def stop(self, timeout_seconds: float) -> None:
-        """Refuse new operations, wait for those in flight, and cancel the rest after `timeout_seconds`."""
-        self._is_draining = self._is_stopping = True
-        while self._stop_callbacks:
-            self._stop_callbacks.pop()()
-        await self._tasks.wait(timeout_seconds)
-        await self._tasks.aclose()
 
 
 class OperationRunner:
@@ -144,14 +56,21 @@ class OperationRunner:
         bind_viewer: BindViewer | None = None,
         *,
         limits: RequestLimits | None = None,
+        caller_limits: CallerLimits | None = None,
         always_report_cost: bool = False,
     ) -> None:
-        """Run operations of `schema` over the ports that the functions make for a principal."""
+        """Run operations of `schema` over the ports that the functions make for a principal.
+
+        Without `caller_limits`, no caller has limits in a window of time.
+        """
         self._schema = schema
         self._bind = bind
         self._bind_events = bind_events
         self._bind_viewer = bind_viewer
         self.limits = limits or RequestLimits()
+        self._caller_limits = caller_limits
+        self._count_operation = count_nothing if caller_limits is None else caller_limits.count_operation
+        self._count_event = count_nothing if caller_limits is None else caller_limits.count_event
         self._always_report_cost = always_report_cost
         self._introspections = IntrospectionCache()
         self._waiting_introspections = 0
@@ -207,6 +126,7 @@ class OperationRunner:
         Raises:
             InvalidOperationTypeError: The type of the operation is not among the `allowed` ones.
             GatewayError: The document has no such operation.
+            RateLimitedError: The caller has used up a limit.
         """
         record = current_record()
         if record is None:
@@ -231,16 +151,34 @@ class OperationRunner:
         report_cost: bool,
         record: OperationRecord | None,
     ) -> ExecutionResult:
+        api, report_cost = self._bind(principal), report_cost or self._always_report_cost
+        async with self._count_operation(principal, api.cost) as reservation:
+            result = await self._execute_over(api, principal, reservation, parsed, allowed, report_cost, record)
+        if self._caller_limits is not None and report_cost and result.extensions:
+            result.extensions["cost"] |= await self._caller_limits.report(principal)
+        return result
+
+    async def _execute_over(
+        self,
+        api: ThreadsApi,
+        principal: Principal,
+        reservation: Reservation | None,
+        parsed: ParsedRequest,
+        allowed: set[OperationType],
+        report_cost: bool,
+        record: OperationRecord | None,
+    ) -> ExecutionResult:
         request = parsed.request
-        api = self._bind(principal)
-        report_cost = report_cost or self._always_report_cost
         response_cache = None if report_cost else self._response_cache(parsed, api)
         response_key = None if response_cache is None else self._response_key(parsed, api, allowed)
         if response_cache is not None and response_key is not None:
             data = await response_cache.find_response(response_key)
             if data is not None:
+                if reservation is not None and response_cache is not self._introspections:
+                    reservation.was_accepted = True
                 return ExecutionResult(_encoded_data(data), None, {})
         context = self._context(api, principal, report_cost=report_cost)
+        context.admission = reservation
         try:
             async with asyncio.timeout(None if parsed.is_mutation else self.limits.query_timeout_seconds):
                 result = await self._schema.execute_document(
@@ -272,8 +210,17 @@ class OperationRunner:
 
         Raises:
             SubscriptionRefusedError: The operation cannot run.
+            RateLimitedError: The caller has used up a limit.
         """
-        context = self._context(self._bind(principal), principal, resume_after=resume_after)
+        api = self._bind(principal)
+        async with self._count_operation(principal, api.cost) as reservation:
+            context = self._context(api, principal, resume_after=resume_after)
+            context.admission = reservation
+            return await self._start_subscription(parsed, principal, context)
+
+    async def _start_subscription(
+        self, parsed: ParsedRequest, principal: Principal, context: Context
+    ) -> StartedSubscription:
         record = current_record()
         if record is not None:
             record.principal = principal
@@ -299,16 +246,26 @@ class OperationRunner:
         return started
 
     async def render_event(self, principal: Principal, started: StartedSubscription, event: RunEvent) -> bytes:
-        """Execute a subscription's selection on one event. Returns JSON; an unexpected exception is masked in it."""
+        """Execute a subscription's selection on one event. Returns JSON; an unexpected exception is masked in it.
+
+        Raises:
+            RateLimitedError: The caller has too few calls left for this event.
+        """
         context = self._context(self._bind(principal), principal)
+        calls = 0 if self._caller_limits is None else started.predict_calls(event)
         try:
-            async with asyncio.timeout(self.limits.query_timeout_seconds):
+            async with (
+                asyncio.timeout(self.limits.query_timeout_seconds),
+                self._count_event(principal, context.api.cost, calls),
+            ):
                 response = await started.render(event, context)
             response["data"] = await _encode_if_large(response["data"], context)
             return encode_json(response)
         except TimeoutError:
             timeout = query_timeout_error(self.limits.query_timeout_seconds)
             return encode_json({"data": None, "errors": [error_body(timeout)]})
+        except RateLimitedError:
+            raise
         except Exception as error:
             return encode_json({"data": None, "errors": [error_body(mask_error(error, "rendering an event"))]})
         finally:

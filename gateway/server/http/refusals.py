@@ -7,6 +7,7 @@ from strawberry.types.graphql import OperationType
 
 from gateway.media_types import EVENT_STREAM
 from schema.contract.errors import ErrorCode, GatewayError, format_value
+from schema.contract.rate_limits import RateLimitedError
 
 
 class Refusal(Exception):  # noqa: N818 - a response, not a fault
@@ -60,6 +61,12 @@ def overload_refusal(message: str) -> Refusal:
     """Refuse one more long-lived connection, unfinished request, or document of a caller without a credential."""
     error = GatewayError(ErrorCode.RATE_LIMITED, message, retry_after_ms=1000)
     return Refusal(503, error, (("Retry-After", "1"), ("Connection", "close")))
+
+
+def rate_limit_refusal(error: RateLimitedError) -> Refusal:
+    """Refuse an operation of a caller that has used up a limit. `Retry-After` is in whole seconds, rounded up."""
+    seconds = -(-(error.retry_after_ms or 0) // 1000)
+    return Refusal(429, error, (("Retry-After", str(seconds)),))
 
 
 def body_size_refusal(max_bytes: int) -> Refusal:

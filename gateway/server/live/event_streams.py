@@ -25,7 +25,7 @@ from gateway.server.http.graphql_response import (
     identify_errors,
     with_request_id,
 )
-from gateway.server.http.refusals import Refusal
+from gateway.server.http.refusals import Refusal, rate_limit_refusal
 from gateway.server.http.request_reader import request_id_from
 from gateway.server.live.back_pressure import BackPressure
 from gateway.server.live.expiry_timer import ExpiryTimer, expired_error
@@ -33,6 +33,7 @@ from gateway.server.live.fair_queue import QueueMember
 from gateway.server.live.fan_out import Subscriber
 from gateway.server.live.live_connections import LiveConnections, send_without_waiting
 from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.rate_limits import RateLimitedError
 from schema.operations.start_subscription import SubscriptionRefusedError
 
 STREAM_HEADERS: Mapping[str, str] = {
@@ -85,7 +86,8 @@ class EventStreams:
         The client's `Last-Event-ID` is the cursor of the last event that it has received.
 
         Raises:
-            Refusal: There are too many connections, or too many subscriptions of the principal.
+            Refusal: There are too many connections, or too many subscriptions of the principal, or it has used up a
+                limit.
         """
         request_id = request_id_from(request)
         with self._connections.acquire_slot():
@@ -95,6 +97,8 @@ class EventStreams:
                 )
             except SubscriptionRefusedError as refused:
                 return single_event_response(with_request_id({"errors": refused.errors}, request_id))
+            except RateLimitedError as limited:
+                raise rate_limit_refusal(limited) from None
             except GatewayError as error:
                 if error.code is ErrorCode.TOO_MANY_OPERATIONS:
                     raise Refusal(429, error, (("Retry-After", "1"),)) from None

@@ -117,6 +117,9 @@ class Subscriber:
             if rendering is None:
                 self._busy = False
                 return
+            if rendering.refusal is not None:
+                self._fail(rendering.refusal)
+                return
             if rendering.payload is None:
                 self._rendering = rendering
                 rendering.waiters.append(self)
@@ -177,7 +180,7 @@ class FanOut:
 
         Raises:
             SubscriptionRefusedError: The operation cannot run.
-            GatewayError: The principal has too many subscriptions.
+            GatewayError: The principal has too many subscriptions, or has used up a limit.
         """
         record = current_record()
         try:

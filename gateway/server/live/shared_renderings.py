@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Hashable
 
 from gateway.background_tasks import BackgroundTasks
 from gateway.server.live.fair_queue import FairQueue, QueueMember
+from schema.contract.rate_limits import RateLimitedError
 from schema.contract.run_events import RunEvent
 
 MAX_RENDERINGS = 64
@@ -18,14 +19,18 @@ MAX_RENDERING_BYTES = 1 << 20
 
 
 class SharedRendering:
-    """One event as JSON. `payload` is None until it is rendered; then the `waiters` are put into the fair queue."""
+    """One event as JSON. `payload` is None until it is rendered; then the `waiters` are put into the fair queue.
 
-    __slots__ = ("event", "payload", "sent_count", "task", "waiters")
+    If the caller has too few calls left to render it, `refusal` is set in place of the payload.
+    """
+
+    __slots__ = ("event", "payload", "refusal", "sent_count", "task", "waiters")
 
     def __init__(self, event: RunEvent) -> None:
         """Start with nothing rendered."""
         self.event = event
         self.payload: bytes | None = None
+        self.refusal: RateLimitedError | None = None
         self.sent_count = 0
         self.task: asyncio.Task[None] | None = None
         self.waiters: list[QueueMember] = []
@@ -60,7 +65,7 @@ class RenderGroup:
         tasks: BackgroundTasks,
         queue: FairQueue,
     ) -> None:
-        """Start without members. `render` must not raise."""
+        """Start without members. `render` raises nothing but `RateLimitedError`."""
         self.key = key
         self.digest = digest
         self.member_count = 0
@@ -110,11 +115,17 @@ class RenderGroup:
             self._evict(next(iter(self._renderings.values())))
 
     async def _render_payload(self, rendering: SharedRendering) -> None:
-        rendering.payload = payload = await self._render(rendering.event)
+        try:
+            payload = await self._render(rendering.event)
+        except RateLimitedError as refusal:
+            rendering.refusal = refusal
+            self._evict(rendering)  # whoever comes again after the time that it names gets the event
+        else:
+            rendering.payload = payload
+            if self._renderings is not None and self._renderings.get(id(rendering.event)) is rendering:
+                self._payload_bytes += len(payload)
+                self._evict_oldest()
         rendering.task = None
-        if self._renderings is not None and self._renderings.get(id(rendering.event)) is rendering:
-            self._payload_bytes += len(payload)
-            self._evict_oldest()
         waiters, rendering.waiters = rendering.waiters, []
         for member in waiters:
             self._queue.enqueue(member)
