@@ -105,6 +105,10 @@ class LiveSocket:
         self._pongs: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._closed: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closed.done()
+
     async def subscribe(self, query: str, **variables: Any) -> SubscriptionReader:
         reader = SubscriptionReader()
         reader.id = str(next(self._ids))
@@ -150,9 +154,13 @@ class LiveSocket:
 
 
 @asynccontextmanager
-async def open_socket(gateway: GraphQLClient, *, key: str | None = KEY) -> AsyncIterator[LiveSocket]:
+async def open_socket(
+    gateway: GraphQLClient, *, key: str | None = KEY, request_id: str | None = None
+) -> AsyncIterator[LiveSocket]:
     """Open a WebSocket for the principal with this key, or without a key of its own."""
-    async with gateway.session.ws_connect(f"{gateway.url}/graphql", protocols=(SUBPROTOCOL,)) as ws:
+    headers = {} if request_id is None else {"X-Request-ID": request_id}
+    url = f"{gateway.url}/graphql"
+    async with gateway.session.ws_connect(url, protocols=(SUBPROTOCOL,), headers=headers) as ws:
         raw = Socket(ws)
         await raw.initialise({} if key is None else {"Authorization": f"Bearer {key}"})
         socket = LiveSocket(raw)
@@ -166,12 +174,21 @@ async def open_socket(gateway: GraphQLClient, *, key: str | None = KEY) -> Async
 
 @asynccontextmanager
 async def open_stream(
-    gateway: GraphQLClient, query: str, /, *, key: str = KEY, last_event_id: str | None = None, **variables: Any
+    gateway: GraphQLClient,
+    query: str,
+    /,
+    *,
+    key: str = KEY,
+    last_event_id: str | None = None,
+    request_id: str | None = None,
+    **variables: Any,
 ) -> AsyncIterator[SubscriptionReader]:
     """Open an event stream of one subscription."""
     headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {key}"}
     if last_event_id is not None:
         headers["Last-Event-ID"] = last_event_id
+    if request_id is not None:
+        headers["X-Request-ID"] = request_id
     body = {"query": query, "variables": variables}
     async with gateway.session.post(f"{gateway.url}/graphql", json=body, headers=headers) as response:
         assert (response.status, response.content_type) == (200, "text/event-stream"), await response.text()
