@@ -173,16 +173,16 @@ def _look_up(info: Info, wanted: Lookup) -> Any:
     is_proof = bool(proofs) and selection.key_is_enough
 
     def finish(load: asyncio.Future[Any]) -> Any:
-        try:
-            wire = load.result()
-        except GatewayError as error:
+        # An error that is raised here and not reported would live in a cycle: its traceback holds the load.
+        error = load.exception()
+        if isinstance(error, GatewayError):
             if error.code is ErrorCode.NOT_FOUND:
                 return None
             if error.code is ErrorCode.BAD_USER_INPUT and error.argument in key._fields:
                 raise error.with_argument(argument) from error
-            if not is_proof:
-                raise
-        return node_type(key=key) if is_proof else node_type(key=key, wire=wire)
+        if error is not None and not (is_proof and isinstance(error, GatewayError)):
+            raise error
+        return node_type(key=key) if is_proof else node_type(key=key, wire=load.result())
 
     if is_proof:
         return then(proofs[0].start_load(loaders), finish)
@@ -198,12 +198,10 @@ def _look_up_one(info: Info, wanted: Lookup | GatewayError) -> Any:
 
 
 def _node_or_none(node_type: type[Any], key: Any, load: asyncio.Future[Any]) -> Any:
-    try:
-        return node_type(key=key, wire=load.result())
-    except GatewayError as error:
-        if error.code is ErrorCode.NOT_FOUND:
-            return None
-        raise
+    error = load.exception()
+    if isinstance(error, GatewayError) and error.code is ErrorCode.NOT_FOUND:
+        return None
+    return node_type(key=key, wire=load.result())
 
 
 class _UnreadableObject:
@@ -218,10 +216,10 @@ class _UnreadableObject:
 
 def node_or_unreadable(node_type: type[Any], key: Any, load: asyncio.Future[Any]) -> Any:
     """Make a node of a load that is done. If it failed, the fields of its object fail."""
-    try:
-        return node_type(key=key, wire=load.result())
-    except GatewayError as error:
+    error = load.exception()
+    if isinstance(error, GatewayError):
         return node_type(key=key, wire=_UnreadableObject(error))
+    return node_type(key=key, wire=load.result())
 
 
 def start_loads(info: Info, selection: NodeSelection, node: Any) -> list[ConnectionPlan[Any]]:

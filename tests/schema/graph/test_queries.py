@@ -13,6 +13,8 @@ from schema.contract.keys import (
     ThreadKey,
     to_global_id,
 )
+from schema.contract.kinds import MessagePageKey
+from schema.contract.paging import Window
 from tests.schema.builders import (
     THREAD,
     called_functions,
@@ -54,6 +56,19 @@ async def test_node_finds_a_file_of_a_message() -> None:
 @pytest.mark.parametrize("key", [*KEYS, MessageFileKey("thread_1", "msg_1", "file-1")])
 async def test_an_object_that_is_not_there_is_null_without_an_error(key: NodeKey) -> None:
     assert await query_data(FakeThreadsApi(capabilities=V1), NODE, {"id": to_global_id(key)}) == {"node": None}
+
+
+@pytest.mark.parametrize("fields", ["createdAt", "id messages { nodes { id } }"])
+async def test_the_error_of_a_missing_object_holds_nothing_of_the_operation(fields: str) -> None:
+    """A traceback would hold frames, and these the error again: a cycle, with all of the operation in it."""
+    missing = GatewayError(ErrorCode.NOT_FOUND, "No thread found with id 'thread_9'.")
+    fail: dict[Any, GatewayError] = {
+        ThreadKey("thread_9"): missing,
+        MessagePageKey("thread_9", None, Window(20, "asc")): missing,
+    }
+    found = await query_data(FakeThreadsApi(fail=fail), f'{{ thread(id: "thread_9") {{ {fields} }} }}')
+    assert found == {"thread": None}
+    assert missing.__traceback__ is None
 
 
 async def test_node_is_only_found_by_a_global_id() -> None:
