@@ -6,15 +6,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from gateway.identity.principal import Owner
-from gateway.ledger.record_batch import ANY_MESSAGE, RecordBatch, StoredRecord
-from gateway.ledger.record_merging import (
-    merge_runs,
-    merge_texts,
-    merge_threads,
-    remove_first_words,
-    sum_usage,
-    update_thread,
+from gateway.ledger.record_batch import (
+    ANY_MESSAGE,
+    RecordBatch,
+    StoredRecord,
+    check_count,
+    is_message_id,
+    merge_records,
 )
+from gateway.ledger.record_merging import remove_first_words, sum_usage, update_thread
 from gateway.ledger.record_store import KeptTexts, RecordChanges
 from gateway.ledger.search_words import SearchQuery, parse_search, to_words
 from gateway.ledger.sightings import RecordKey, RecordOwner, Sighting
@@ -49,8 +49,9 @@ class MemoryRecordStore:
         self._removed: dict[MessageKey, int] = {}
 
     async def record_sightings(self, sightings: Sequence[Sighting]) -> RecordChanges:
+        check_count(sightings)
         keeps_messages = self._kept_texts is KeptTexts.ALL
-        batch = RecordBatch(self._records, self._removed, self._find_owner, keeps_messages=keeps_messages)
+        batch = RecordBatch(self._records, self._removed, self._is_theirs, keeps_messages=keeps_messages)
         batch.merge(sightings)
         return batch.changes
 
@@ -119,7 +120,7 @@ class MemoryRecordStore:
 
     async def remove_messages(self, keys: Collection[MessageKey], removed_at_ms: int) -> frozenset[RecordKey]:
         retitled: set[RecordKey] = set()
-        for message in keys:
+        for message in filter(lambda key: is_message_id(key.message_id), keys):
             self._removed[message] = self._removed[MessageKey(message.thread_id, ANY_MESSAGE)] = removed_at_ms
             for key, record in self._records.items():
                 if key.thread_id == message.thread_id:
@@ -136,14 +137,20 @@ class MemoryRecordStore:
             for key in self._records
             if (owner := owners.get(key.thread_id)) is not None
             and owner != key.owner
-            and (not isinstance(owner, Owner) or self._find_owner(key.thread_id) == owner)
+            and self._is_theirs(RecordKey(owner, key.thread_id))
         ]
         for source, target in moved:
             record = self._records.pop(source)
             present = self._records.setdefault(target, record)
             if present is not record:
-                _merge_records(present, record)
+                merge_records(present, record)
         return len(moved)
+
+    async def welcome_threads(self, owners: Mapping[str, Owner]) -> None:
+        """Give the records of threads, which exist, to the users who own them now."""
+        for thread_id in owners:
+            self._removed.pop(MessageKey(thread_id, ""), None)
+        await self.move_records(owners)
 
     async def remove_message_texts(self, limit: int) -> int:
         found = [(record, message_id) for record in self._records.values() for message_id in record.texts][:limit]
@@ -157,13 +164,8 @@ class MemoryRecordStore:
             del self._removed[key]
         return len(old)
 
-
-def _merge_records(record: StoredRecord, other: StoredRecord) -> None:
-    record.thread = merge_threads(record.thread, other.thread)
-    for run_id, run in other.runs.items():
-        record.runs[run_id] = merge_runs(record.runs.get(run_id), run)
-    for message_id, text in other.texts.items():
-        record.texts[message_id] = merge_texts(record.texts.get(message_id), text)
+    def _is_theirs(self, key: RecordKey) -> bool:
+        return not isinstance(key.owner, Owner) or self._find_owner(key.thread_id) == key.owner
 
 
 def _meets(record: StoredRecord, conditions: RecordFilter, query: SearchQuery | None) -> bool:

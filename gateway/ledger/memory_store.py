@@ -77,7 +77,7 @@ class MemoryStore:
                 self._owners[adopted] = adopted_now[object_id] = owner
                 outcome += Adoption(adopted=1, reassigned=int(present is not None))
         if kind is ObjectKind.THREAD:
-            await self._records.move_records(adopted_now)
+            await self._records.welcome_threads(adopted_now)
         return outcome
 
     async def list_objects(self, owner: Owner, limit: int, after: OwnedObject | None = None) -> Sequence[OwnedObject]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Container, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from gateway.identity.principal import Owner
 from gateway.ledger.record_merging import (
     RunState,
     TextState,
@@ -15,9 +14,10 @@ from gateway.ledger.record_merging import (
     merge_thread,
     merge_thread_message,
     merge_thread_run,
+    merge_threads,
     run_from_sighting,
 )
-from gateway.ledger.record_store import RecordChanges
+from gateway.ledger.record_store import MAX_SIGHTINGS, RecordChanges
 from gateway.ledger.search_words import to_words
 from gateway.ledger.sightings import RecordKey, RunRecordKey, SeenMessage, SeenRun, SeenThread, Sighting
 from gateway.ledger.storable_text import MAX_ID_LENGTH
@@ -46,7 +46,7 @@ class RecordBatch:
         self,
         records: MutableMapping[RecordKey, StoredRecord],
         removed: Container[MessageKey],
-        find_owner: Callable[[str], Owner | None],
+        is_theirs: Callable[[RecordKey], bool],
         *,
         keeps_messages: bool,
     ) -> None:
@@ -56,12 +56,12 @@ class RecordBatch:
             records: The records.
             removed: The messages that were removed, and threads: with an empty message id, or, if one of their messages
                 was removed, with `ANY_MESSAGE`.
-            find_owner: Finds the user whom a thread belongs to.
+            is_theirs: Tells whether the thread of a record may be its owner's.
             keeps_messages: Whether the words of messages are kept.
         """
         self._records = records
         self._removed = removed
-        self._find_owner = find_owner
+        self._is_theirs = is_theirs
         self._keeps_messages = keeps_messages
         self._shown: set[RecordKey] = set()
         self._new: set[RecordKey] = set()
@@ -83,7 +83,7 @@ class RecordBatch:
         for seen in sightings:
             if not has_storable_ids(seen) or MessageKey(seen.key.thread_id, "") in self._removed:
                 continue
-            if isinstance(seen.key.owner, Owner) and self._find_owner(seen.key.thread_id) != seen.key.owner:
+            if not self._is_theirs(seen.key):
                 self._unowned.add(seen.key)
             elif isinstance(seen, SeenThread):
                 self._merge_thread(seen)
@@ -139,11 +139,33 @@ class RecordBatch:
         return record
 
 
+def merge_records(record: StoredRecord, other: StoredRecord) -> None:
+    """Merge the record of another owner into a record of the same thread."""
+    record.thread = merge_threads(record.thread, other.thread)
+    for run_id, run in other.runs.items():
+        record.runs[run_id] = merge_runs(record.runs.get(run_id), run)
+    for message_id, text in other.texts.items():
+        record.texts[message_id] = merge_texts(record.texts.get(message_id), text)
+
+
+def check_count(sightings: Sequence[Sighting]) -> None:
+    """Raise `ValueError` for more sightings than one call may bring."""
+    if len(sightings) > MAX_SIGHTINGS:
+        raise ValueError(f"expected at most {MAX_SIGHTINGS} sightings, got {len(sightings)}")
+
+
 def has_storable_ids(seen: Sighting) -> bool:
     """Return whether a sighting can be stored. An object with an id of no use costs only itself."""
     ids = [seen.key.thread_id]
     if isinstance(seen, SeenRun):
         ids += [seen.run_id, seen.assistant_id or ""]
     elif isinstance(seen, SeenMessage):
+        if not is_message_id(seen.message_id):
+            return False
         ids.append(seen.message_id)
     return max(map(len, ids)) <= MAX_ID_LENGTH
+
+
+def is_message_id(text: str) -> bool:
+    """Return whether a text can be the id of a message. Two others stand for all messages and for any."""
+    return text not in {"", ANY_MESSAGE}

@@ -45,7 +45,7 @@ class FirstWords:
 
 @dataclass(frozen=True, slots=True)
 class ThreadState:
-    """What is kept of a thread, but for its runs and its words."""
+    """The record of a thread, without its runs and its words."""
 
     created_at_ms: int
     last_activity_at_ms: int
@@ -69,7 +69,7 @@ class ThreadState:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """What is kept of a run. `waiting_since_ms` is the time when it was first seen waiting, None if it does not."""
+    """The record of a run. `waiting_since_ms` is the time when it was first seen waiting, None if it does not."""
 
     status: str
     seen_at_ms: int
@@ -139,7 +139,7 @@ def run_from_sighting(seen: SeenRun) -> RunState:
 
 
 def merge_runs(state: RunState | None, other: RunState) -> RunState:
-    """Merge what is kept of a run with what was seen of it, or kept elsewhere."""
+    """Merge the record of a run with a sighting of it, or with the record of another owner."""
     if state is None:
         return other
     latest, waiting_since_ms = state, state.waiting_since_ms

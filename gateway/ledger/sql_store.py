@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    ColumnElement,
-    Text,
-    any_,
-    bindparam,
-    delete,
-    func,
-    select,
-    text,
-    tuple_,
-    update,
-)
+from sqlalchemy import ARRAY, ColumnElement, Text, any_, bindparam, delete, func, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.identity.principal import Owner, UpstreamIdentity
 from gateway.ledger.ledger_database import Database
 from gateway.ledger.ledger_store import Adoption, ObjectKind, OwnedObject, StoredIntent
+from gateway.ledger.record_store import KeptTexts, RecordStore
+from gateway.ledger.sql_record_store import SqlRecordStore
 from gateway.ledger.storable_text import MAX_ID_LENGTH, escape_text
 from gateway.ledger.tables import INTENTS, OBJECTS, TOMBSTONES
 
@@ -35,7 +26,14 @@ FORGETTING_LOCK = 7_391_046_212
 class SqlStore:
     """A ledger store over a database whose tables are there. Ended by `aclose`."""
 
-    def __init__(self, database: Database, upstream: UpstreamIdentity) -> None:
+    def __init__(
+        self,
+        database: Database,
+        upstream: UpstreamIdentity,
+        *,
+        kept_texts: KeptTexts = KeptTexts.ALL,
+        unix_seconds: Callable[[], float] = time.time,
+    ) -> None:
         self._database = database
         self._upstream = upstream
         self._upstream_digest = upstream.digest
@@ -46,6 +44,12 @@ class SqlStore:
             OBJECTS.c.kind == bindparam("its_kind"),
             self._is_among(OBJECTS.c.object_id, "ids"),
         )
+        self._unix_seconds = unix_seconds
+        self._records = SqlRecordStore(database, upstream, kept_texts=kept_texts)
+
+    @property
+    def records(self) -> RecordStore:
+        return self._records
 
     async def find_owners(self, kind: ObjectKind, object_ids: Collection[str]) -> dict[str, Owner]:
         async def work(connection: AsyncConnection) -> dict[str, Owner]:
@@ -101,7 +105,12 @@ class SqlStore:
         return await self._database.write(work)
 
     async def remove_objects(self, kind: ObjectKind, object_ids: Collection[str]) -> None:
+        removed_at_ms = int(self._unix_seconds() * 1000)
+
         async def work(connection: AsyncConnection) -> None:
+            if kind is ObjectKind.THREAD:
+                await self._records.lock_threads(connection, object_ids)
+                await self._records.remove_threads_within(connection, object_ids, removed_at_ms)
             await connection.execute(
                 delete(OBJECTS).where(
                     OBJECTS.c.upstream == self._upstream_digest,
@@ -121,6 +130,8 @@ class SqlStore:
 
         async def work(connection: AsyncConnection) -> Adoption:
             await self._lock_forgetting(connection, shared=True)
+            if kind is ObjectKind.THREAD:
+                await self._records.lock_threads(connection, owners)
             forgotten = await self._find_forgotten(connection, set(owners.values()))
             # In this order, two that adopt the same objects do not wait for each other in a circle.
             wanted = {object_id: owner for object_id, owner in sorted(owners.items()) if owner not in forgotten}
@@ -131,6 +142,9 @@ class SqlStore:
             others = [object_id for object_id in left if present.get(object_id) != wanted[object_id]]
             if reassign and others:
                 await self._change_owners(connection, [row for row in rows if row["object_id"] in set(others)])
+            if kind is ObjectKind.THREAD:
+                changed = {*inserted, *(others if reassign else ())}
+                await self._records.welcome_threads_within(connection, {each: wanted[each] for each in changed})
             reassigned = len(others) if reassign else 0
             return Adoption(
                 adopted=len(inserted) + reassigned,

@@ -13,9 +13,10 @@ from gateway.ledger.ledger_database import connect_database
 from gateway.ledger.ledger_store import LedgerStore, ObjectKind, StoredIntent
 from gateway.ledger.memory_store import MemoryStore
 from gateway.ledger.open_store import PATIENT_SECONDS, open_store
+from gateway.ledger.record_store import KeptTexts, RecordStore
 from gateway.ledger.sql_store import SqlStore
 
-__all__ = ["open_ledger", "store"]  # fixtures
+__all__ = ["open_ledger", "records", "store"]  # fixtures
 
 UPSTREAM = UpstreamIdentity("https://upstream.test/v1")
 ALICE = Owner("https://login.example.com", "alice")
@@ -26,7 +27,9 @@ THREAD = ObjectKind.THREAD
 class OpenLedger(Protocol):
     """Opens the ledger of an upstream, always in the same database."""
 
-    async def __call__(self, upstream: UpstreamIdentity = UPSTREAM) -> LedgerStore: ...
+    async def __call__(
+        self, upstream: UpstreamIdentity = UPSTREAM, kept_texts: KeptTexts = KeptTexts.ALL
+    ) -> LedgerStore: ...
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
@@ -41,11 +44,11 @@ async def open_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIt
         await (await open_store(url, UPSTREAM)).aclose()
     async with AsyncExitStack() as stack:
 
-        async def open_one(upstream: UpstreamIdentity = UPSTREAM) -> LedgerStore:
+        async def open_one(upstream: UpstreamIdentity = UPSTREAM, kept_texts: KeptTexts = KeptTexts.ALL) -> LedgerStore:
             if not url:
-                return in_memory.setdefault(upstream, MemoryStore())
+                return in_memory.setdefault(upstream, MemoryStore(kept_texts=kept_texts))
             # The tables are there.
-            store = SqlStore(connect_database(url, operation_seconds=PATIENT_SECONDS), upstream)
+            store = SqlStore(connect_database(url, operation_seconds=PATIENT_SECONDS), upstream, kept_texts=kept_texts)
             stack.push_async_callback(store.aclose)
             return store
 
@@ -55,6 +58,11 @@ async def open_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIt
 @pytest.fixture
 async def store(open_ledger: OpenLedger) -> LedgerStore:
     return await open_ledger()
+
+
+@pytest.fixture
+def records(store: LedgerStore) -> RecordStore:
+    return store.records
 
 
 def intent_of(owner: Owner, intent_id: str = "intent_1", created_at: int = 1000) -> StoredIntent:

@@ -1,0 +1,250 @@
+"""The statements that load and write records, on a connection whose transaction holds the lock of their threads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+from sqlalchemy import ARRAY, Integer, Text, bindparam, delete, func, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.ledger.record_batch import ANY_MESSAGE, StoredRecord
+from gateway.ledger.record_merging import TextState
+from gateway.ledger.record_rows import RowKey, run_from_row, thread_from_row, to_run_row, to_thread_row
+from gateway.ledger.record_tables import REMOVALS, RUNS, TEXTS, THREADS
+from gateway.ledger.search_words import OWNER_MARK_LENGTH, mark_words, to_owner_mark, to_words
+from gateway.ledger.sql_conditions import is_among
+from schema.contract.keys import MessageKey
+
+RECORD_LOCK = 739_104_621
+"""The class of PostgreSQL's advisory locks of threads."""
+
+LOCKS = 64
+"""Number of locks that all threads share, so that a transaction takes no more than so many."""
+
+_TITLE = ""
+
+_POSTGRESQL_REMARK = """
+    UPDATE ledger_texts SET words = array_to_tsvector(ARRAY(
+        SELECT CAST(:new AS text) || substr(word, length(:old) + 1) FROM unnest(tsvector_to_array(words)) AS word
+    )) WHERE record_id = :record_id
+"""
+
+_SQLITE_REMARK = """
+    UPDATE ledger_texts SET words = replace(words, ' ' || :old, ' ' || :new) WHERE record_id = :record_id
+"""
+
+
+@dataclass
+class LoadedRecords:
+    """Records as they are in the database, and the numbers of their rows. `titles` are those that were loaded."""
+
+    records: dict[RowKey, StoredRecord] = field(default_factory=dict)
+    numbers: dict[RowKey, int] = field(default_factory=dict)
+    titles: dict[RowKey, str | None] = field(default_factory=dict)
+
+
+class RecordWrites:
+    """Loads and writes records of an upstream, given by its digest."""
+
+    def __init__(self, upstream: str, *, is_postgresql: bool) -> None:
+        self._upstream = upstream
+        self._is_postgresql = is_postgresql
+        self._insert: Any = postgresql.insert if is_postgresql else sqlite.insert
+
+    async def lock_threads(self, connection: AsyncConnection, thread_ids: Collection[str]) -> None:
+        """Wait for the others who write records of these threads, or their owners. SQLite has one writer anyway.
+
+        Who locks rows of the same threads too, takes this lock before.
+        """
+        if self._is_postgresql and thread_ids:
+            names = (f"{self._upstream}/{thread_id}".encode("utf-8", "surrogatepass") for thread_id in thread_ids)
+            # In this order, two that lock the same threads do not wait for each other in a circle.
+            locks = sorted({crc32(name) % LOCKS for name in names})
+            statement = text("SELECT pg_advisory_xact_lock(:class, number) FROM unnest(:locks) AS number")
+            typed = statement.bindparams(bindparam("class", type_=Integer), bindparam("locks", type_=ARRAY(Integer)))
+            await connection.execute(typed, {"class": RECORD_LOCK, "locks": locks})
+
+    async def load_removed(self, connection: AsyncConnection, thread_ids: Collection[str]) -> set[MessageKey]:
+        """Load the marks of threads and their messages that were removed."""
+        statement = select(REMOVALS.c.thread_id, REMOVALS.c.message_id)
+        marks = await connection.execute(
+            statement.where(REMOVALS.c.upstream == self._upstream, self.is_among(REMOVALS.c.thread_id, thread_ids))
+        )
+        return {MessageKey(thread_id, message_id) for thread_id, message_id in marks}
+
+    async def load_threads(self, connection: AsyncConnection, thread_ids: Collection[str]) -> LoadedRecords:
+        """Load the records of threads, whosever they are, without runs and words."""
+        loaded = LoadedRecords()
+        of_threads = (THREADS.c.upstream == self._upstream, self.is_among(THREADS.c.thread_id, thread_ids))
+        for row in await connection.execute(select(THREADS).where(*of_threads)):
+            key = RowKey(row.owner, row.thread_id)
+            loaded.numbers[key] = row.record_id
+            loaded.records[key] = StoredRecord(thread_from_row(row))
+            loaded.titles[key] = loaded.records[key].thread.title
+        return loaded
+
+    async def load_runs(
+        self, connection: AsyncConnection, loaded: LoadedRecords, run_ids: Collection[str] | None = None
+    ) -> None:
+        """Load the runs of loaded records: all, or those of these ids."""
+        keys = {number: key for key, number in loaded.numbers.items()}
+        if not keys or (run_ids is not None and not run_ids):
+            return
+        statement = select(RUNS).where(self.is_among(RUNS.c.record_id, keys))
+        if run_ids is not None:
+            statement = statement.where(self.is_among(RUNS.c.run_id, run_ids))
+        for row in await connection.execute(statement):
+            loaded.records[keys[row.record_id]].runs[row.run_id] = run_from_row(row)
+
+    async def load_texts(
+        self, connection: AsyncConnection, loaded: LoadedRecords, message_ids: Collection[str] | None = None
+    ) -> None:
+        """Load the words of messages of loaded records: of all, or of those of these ids."""
+        keys = {number: key for key, number in loaded.numbers.items()}
+        if not keys or (message_ids is not None and not message_ids):
+            return
+        words: Any = func.tsvector_to_array(TEXTS.c.words, type_=ARRAY(Text)) if self._is_postgresql else TEXTS.c.words
+        statement = select(TEXTS.c.record_id, TEXTS.c.message_id, TEXTS.c.seen_at_ms, words.label("marked"))
+        statement = statement.where(self.is_among(TEXTS.c.record_id, keys), TEXTS.c.message_id != _TITLE)
+        if message_ids is not None:
+            statement = statement.where(self.is_among(TEXTS.c.message_id, message_ids))
+        for row in await connection.execute(statement):
+            marked = row.marked if self._is_postgresql else row.marked.split()
+            found = TextState(frozenset(word[OWNER_MARK_LENGTH:] for word in marked), row.seen_at_ms)
+            loaded.records[keys[row.record_id]].texts[row.message_id] = found
+
+    async def store_threads(self, connection: AsyncConnection, loaded: LoadedRecords, keys: Iterable[RowKey]) -> None:
+        """Store these of the records, with the words of their titles."""
+        rows = {key: to_thread_row(key, loaded.records[key].thread) for key in keys}
+        new = [row | {"upstream": self._upstream} for key, row in rows.items() if key not in loaded.numbers]
+        changed = [
+            {"its_id": loaded.numbers[key], **{f"new_{name}": value for name, value in row.items()}}
+            for key, row in rows.items()
+            if key in loaded.numbers
+        ]
+        if changed:
+            values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in next(iter(rows.values()))}
+            await connection.execute(
+                update(THREADS).where(THREADS.c.record_id == bindparam("its_id")).values(values), changed
+            )
+        if new:
+            columns = (THREADS.c.record_id, THREADS.c.owner, THREADS.c.thread_id)
+            for record_id, owner, thread_id in await connection.execute(self._insert(THREADS).returning(*columns), new):
+                loaded.numbers[RowKey(owner, thread_id)] = record_id
+        await self._store_titles(connection, loaded, rows)
+
+    async def store_runs(
+        self, connection: AsyncConnection, loaded: LoadedRecords, runs: Iterable[tuple[RowKey, str]]
+    ) -> None:
+        """Store these runs of the records, whose threads are stored."""
+        rows = [to_run_row(loaded.numbers[key], key, run_id, loaded.records[key].runs[run_id]) for key, run_id in runs]
+        if rows:
+            statement = self._insert(RUNS)
+            values = {name: statement.excluded[name] for name in rows[0] if name not in {"record_id", "run_id"}}
+            upsert = statement.on_conflict_do_update(index_elements=["record_id", "run_id"], set_=values)
+            await connection.execute(upsert, rows)
+
+    async def store_texts(
+        self, connection: AsyncConnection, loaded: LoadedRecords, texts: Iterable[tuple[RowKey, str]]
+    ) -> None:
+        """Store the words of these messages of the records, whose threads are stored."""
+        rows = [
+            self._to_text_row(loaded, key, message_id, loaded.records[key].texts[message_id])
+            for key, message_id in texts
+        ]
+        await self._upsert_texts(connection, rows)
+
+    async def add_marks(self, connection: AsyncConnection, keys: Collection[MessageKey], removed_at_ms: int) -> None:
+        """Mark messages as removed, or threads: those with an empty message id."""
+        marked = set(keys) | {MessageKey(key.thread_id, ANY_MESSAGE) for key in keys if key.message_id}
+        rows = [{"upstream": self._upstream, **key._asdict(), "removed_at_ms": removed_at_ms} for key in sorted(marked)]
+        if rows:
+            await connection.execute(self._insert(REMOVALS).on_conflict_do_nothing(), rows)
+
+    async def remove_threads(
+        self, connection: AsyncConnection, thread_ids: Collection[str], removed_at_ms: int
+    ) -> None:
+        """Remove the records of threads, and mark them as removed."""
+        await self.add_marks(connection, [MessageKey(thread_id, "") for thread_id in thread_ids], removed_at_ms)
+        of_threads = (THREADS.c.upstream == self._upstream, self.is_among(THREADS.c.thread_id, thread_ids))
+        # Their runs and words follow.
+        await connection.execute(delete(THREADS).where(*of_threads))
+
+    async def remove_marks(self, connection: AsyncConnection, thread_ids: Collection[str]) -> None:
+        """Remove the marks of threads that turn out to exist."""
+        of_threads = (REMOVALS.c.upstream == self._upstream, self.is_among(REMOVALS.c.thread_id, thread_ids))
+        await connection.execute(delete(REMOVALS).where(*of_threads, REMOVALS.c.message_id == ""))
+
+    async def remove_texts(
+        self, connection: AsyncConnection, loaded: LoadedRecords, messages: Collection[MessageKey]
+    ) -> None:
+        """Remove the words of these messages from the loaded records."""
+        threads = {number: key.thread_id for key, number in loaded.numbers.items()}
+        found = await connection.execute(
+            select(TEXTS.c.text_id, TEXTS.c.record_id, TEXTS.c.message_id).where(
+                self.is_among(TEXTS.c.record_id, threads),
+                self.is_among(TEXTS.c.message_id, {key.message_id for key in messages}),
+            )
+        )
+        wanted = set(messages)
+        text_ids = [
+            text_id for text_id, record_id, message_id in found if MessageKey(threads[record_id], message_id) in wanted
+        ]
+        await connection.execute(delete(TEXTS).where(self.is_among(TEXTS.c.text_id, text_ids)))
+
+    async def change_owner(self, connection: AsyncConnection, record_id: int, source: str, target: str) -> None:
+        """Give a record to another owner, who has none of its thread. Its words get the other's mark."""
+        for table in (THREADS, RUNS):
+            await connection.execute(update(table).where(table.c.record_id == record_id).values(owner=target))
+        marks = {"old": to_owner_mark(source), "new": to_owner_mark(target)}
+        statement = text(_POSTGRESQL_REMARK if self._is_postgresql else _SQLITE_REMARK)
+        await connection.execute(statement, {"record_id": record_id, **marks})
+
+    async def delete_record(self, connection: AsyncConnection, record_id: int) -> None:
+        """Delete a record with its runs and words."""
+        await connection.execute(delete(THREADS).where(THREADS.c.record_id == record_id))
+
+    def is_among(self, column: Any, values: Iterable[Any]) -> Any:
+        """Compare with any number of texts or numbers."""
+        return is_among(column, values, postgresql=self._is_postgresql)
+
+    async def _store_titles(self, connection: AsyncConnection, loaded: LoadedRecords, keys: Iterable[RowKey]) -> None:
+        retitled = {key: title for key in keys if (title := loaded.records[key].thread.title) != loaded.titles.get(key)}
+        untitled = [loaded.numbers[key] for key, title in retitled.items() if title is None]
+        if untitled:
+            are_titles = (self.is_among(TEXTS.c.record_id, untitled), TEXTS.c.message_id == _TITLE)
+            await connection.execute(delete(TEXTS).where(*are_titles))
+        rows = [
+            self._to_text_row(loaded, key, _TITLE, TextState(to_words(title), 0))
+            for key, title in retitled.items()
+            if title is not None
+        ]
+        await self._upsert_texts(connection, rows)
+        loaded.titles.update(retitled)
+
+    async def _upsert_texts(self, connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        marked: Any = bindparam("marked")
+        if self._is_postgresql:
+            marked = func.array_to_tsvector(bindparam("marked", type_=ARRAY(Text)))
+        names = ("record_id", "message_id", "seen_at_ms")
+        statement = self._insert(TEXTS).values({**{name: bindparam(name) for name in names}, "words": marked})
+        values = {name: statement.excluded[name] for name in ("seen_at_ms", "words")}
+        upsert = statement.on_conflict_do_update(index_elements=["record_id", "message_id"], set_=values)
+        await connection.execute(upsert, rows)
+
+    def _to_text_row(self, loaded: LoadedRecords, key: RowKey, message_id: str, state: TextState) -> dict[str, Any]:
+        words = mark_words(state.words, to_owner_mark(key.owner))
+        # The blank before each word is where its mark is found again.
+        marked = words if self._is_postgresql else "".join(f" {word}" for word in words)
+        return {
+            "record_id": loaded.numbers[key],
+            "message_id": message_id,
+            "seen_at_ms": state.seen_at_ms,
+            "marked": marked,
+        }
