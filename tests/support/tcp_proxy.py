@@ -10,7 +10,10 @@ Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 @dataclass
 class TcpProxy:
-    """A proxy on a loopback port. `connections` counts those that it has accepted."""
+    """A proxy on a loopback port. `connections` counts those that it has accepted.
+
+    What waits while bytes are swallowed is passed on late, when they flow again, unless its connection was cut.
+    """
 
     _connect: Connect
     port: int = 0
@@ -19,6 +22,17 @@ class TcpProxy:
     _accepts: bool = True
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _fault: Callable[[], None] | None = None
+    _chunks_before_fault: int = 0
+
+    def arm(self, chunk: int, fault: Callable[[], None]) -> None:
+        """Call `fault` in place of passing on one chunk of bytes: the one with this number, from 0, of either side."""
+        self._chunks_before_fault, self._fault = chunk, fault
+
+    def disarm(self) -> bool:
+        """Cause no fault any more. Returns whether there was one."""
+        fault, self._fault = self._fault, None
+        return fault is None
 
     def swallow(self) -> None:
         """Take bytes of both sides from now on, and pass none on: neither side sees an end."""
@@ -54,10 +68,20 @@ class TcpProxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _count_chunk(self) -> None:
+        if self._fault is not None:
+            self._chunks_before_fault -= 1
+            if self._chunks_before_fault < 0:
+                fault, self._fault = self._fault, None
+                fault()
+
     async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         try:
             with suppress(OSError):
                 while data := await source.read(65536):
+                    self._count_chunk()
+                    if not self._accepts:
+                        break
                     await self._flows.wait()
                     target.write(data)
                     await target.drain()
