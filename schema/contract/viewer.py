@@ -83,6 +83,7 @@ class ViewerApi(Protocol):
         """Get the records of threads: one value or error per key, in their order.
 
         A value is None if nothing is kept of the thread, or if it is not the principal's. An admin gets those of all.
+        There may be thousands of keys.
         """
 
     async def list_records(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,6 +26,10 @@ from schema.engine.loaders import PortLoader
 
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
+
+
+MAX_READS = 20
+"""The most lists and sums of one operation. They are no upstream calls, so no budget of calls holds them."""
 
 
 class RecordPageKey(NamedTuple):
@@ -55,6 +59,7 @@ class ViewerLoaders:
     def __init__(self, api: ViewerApi, batches: BatchRunner) -> None:
         self.api = api
         self._batches = batches
+        self._reads_left = MAX_READS
 
     @cached_property
     def records(self) -> PortLoader[ThreadKey, ThreadRecord | None]:
@@ -64,22 +69,32 @@ class ViewerLoaders:
     @cached_property
     def record_pages(self) -> PortLoader[RecordPageKey, KeysetPage[ThreadRecord]]:
         """The loader of lists of records."""
-        return PortLoader(_one_by_one(lambda key: self.api.list_records(*key)), self._batches)
+        return PortLoader(_one_by_one(lambda key: self._count_read(self.api.list_records(*key))), self._batches)
 
     @cached_property
     def waiting_run_pages(self) -> PortLoader[WaitingRunPageKey, KeysetPage[WaitingRun]]:
         """The loader of lists of waiting runs."""
-        return PortLoader(_one_by_one(lambda key: self.api.list_waiting_runs(*key)), self._batches)
+        return PortLoader(_one_by_one(lambda key: self._count_read(self.api.list_waiting_runs(*key))), self._batches)
 
     @cached_property
     def usage(self) -> PortLoader[UsageKey, TokenUsage]:
         """The loader of sums of used tokens."""
-        return PortLoader(_one_by_one(lambda key: self.api.get_usage(*key)), self._batches)
+        return PortLoader(_one_by_one(lambda key: self._count_read(self.api.get_usage(*key))), self._batches)
 
     @cached_property
     def rate_limits(self) -> PortLoader[tuple[()], RateLimitState | None]:
         """The loader of the limits. There is one state of them, so its key is empty."""
         return PortLoader(_one_by_one(lambda _: self.api.get_rate_limit()), self._batches)
+
+    async def _count_read(self, read: Coroutine[Any, Any, ValueT]) -> ValueT:
+        self._reads_left -= 1
+        if self._reads_left < 0:
+            read.close()
+            expected = (
+                f"Expected at most {MAX_READS} different lists and sums of the viewer in one operation, got more."
+            )
+            raise GatewayError(ErrorCode.TOO_EXPENSIVE, expected)
+        return await read
 
     def make_fresh(self) -> ViewerLoaders:
         """Make loaders that hold no values."""

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from graphql import GraphQLError, GraphQLSyntaxError, Source
 
-from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.errors import ErrorCode, GatewayError, RecordsUnavailableError
 from schema.contract.keys import ThreadKey
 from schema.engine.public_errors import (
     OperationRefusedError,
@@ -184,3 +184,14 @@ def test_the_message_of_a_gateway_error_is_not_cut() -> None:
     original = GatewayError(ErrorCode.UPSTREAM_REFUSED, "a" * 300)
     (error,) = to_public_errors([GraphQLError(original.message, original_error=original)])
     assert error.message == original.message
+
+
+def test_of_the_fields_that_a_database_away_leaves_null_the_topmost_is_reported() -> None:
+    away = RecordsUnavailableError(ErrorCode.LEDGER_UNAVAILABLE, "Away.")
+    other = GatewayError(ErrorCode.LEDGER_UNAVAILABLE, "Whose is it?")
+    paths: list[list[Any]] = [["thread", "title"], ["viewer", "threads"], ["thread"], ["a", 0, "title"]]
+    errors = [GraphQLError("x", path=path, original_error=away) for path in (paths[0], paths[3], paths[1])]
+    errors.insert(1, GraphQLError("y", path=paths[2], original_error=other))
+    assert [error.path for error in to_public_errors(errors)] == [["thread", "title"], ["thread"]]
+    assert [error.path for error in to_public_errors(reversed(errors))] == [["thread"], ["thread", "title"]]
+    assert to_public_errors([]) == []
