@@ -18,9 +18,9 @@ from gateway.ledger.record_queries import USAGE_SUMS, select_records, select_usa
 from gateway.ledger.record_rows import RowKey, thread_from_row, usage_from_numbers
 from gateway.ledger.record_store import KeptTexts, RecordChanges
 from gateway.ledger.record_tables import REMOVALS, RUNS, TEXTS, THREADS
-from gateway.ledger.record_writes import LoadedRecords, RecordWrites
 from gateway.ledger.search_words import parse_search
 from gateway.ledger.sightings import CredentialOwner, RecordKey, RecordOwner, SeenMessage, SeenRun, Sighting
+from gateway.ledger.sql_record_writes import LoadedRecords, RecordWrites
 from gateway.ledger.storable_text import MAX_ID_LENGTH
 from gateway.ledger.tables import OBJECTS
 from schema.contract.keys import MessageKey, RunKey

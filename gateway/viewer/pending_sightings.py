@@ -41,7 +41,7 @@ SightingBatch: TypeAlias = dict[SightingId, PendingSighting]
 
 
 class PendingSightings:
-    """What waits to be written, the oldest first. An object that is seen again waits once."""
+    """The sightings that wait to be written, the oldest first. An object that is seen again waits once."""
 
     def __init__(self, max_pending: int = MAX_PENDING, max_bytes: int = MAX_PENDING_BYTES) -> None:
         self._max_pending = max_pending

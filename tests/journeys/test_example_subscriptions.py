@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from graphql import OperationType
 
-from gateway import compose
+from gateway import compose_options
 from gateway.compose import DEMO_KEY
 from gateway.run_log.poll_timing import PollIntervals
 from gateway.run_log.run_log_options import RunLogOptions
@@ -58,7 +58,7 @@ def polls_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prevent further polls, so that only the calls of the subscription itself are counted."""
     hour = 3600.0
     rarely = PollIntervals(hour, hour, waiting_min_seconds=hour, waiting_max_seconds=hour)
-    monkeypatch.setattr(compose, "RunLogOptions", functools.partial(RunLogOptions, poll_intervals=rarely))
+    monkeypatch.setattr(compose_options, "RunLogOptions", functools.partial(RunLogOptions, poll_intervals=rarely))
 
 
 async def start(gateway: Gateway, example: Example) -> str:

@@ -57,7 +57,7 @@ SUBJECTS = tuple(Subject(number, tenant) for number in range(NAMES) for tenant i
 
 @dataclass(frozen=True)
 class KnownIds:
-    """What can be known of a thread: the upstream ids of its objects, and cursors of its lists and logs."""
+    """The ids of a thread's objects, and cursors of its lists and logs, as anybody may come to know them."""
 
     messages: Sequence[str] = ()
     runs: Sequence[str] = ()

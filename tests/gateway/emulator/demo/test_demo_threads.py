@@ -32,7 +32,7 @@ from gateway.emulator.runs.script import WriteMessage
 from gateway.emulator.state.store import Store
 from tests.gateway.emulator.api_client import START, Api
 
-IDS = {name: getattr(seed, name) for name in seed.__all__ if name.isupper()}
+IDS = {name: value for name in seed.__all__ if name.isupper() and isinstance(value := getattr(seed, name), str)}
 THREADS = [value for name, value in IDS.items() if name.startswith("THREAD_")]
 
 
