@@ -25,7 +25,7 @@ from gateway.telemetry.logs import configure_logging
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from gateway.ledger.ownership import Ownership
+    from gateway.ledger.ownership import Ledger
 
 SWITCH_SECONDS = 0.001
 """How long the thread that reads long documents may keep the interpreter while the event loop waits for it.
@@ -140,8 +140,8 @@ async def _start_demo(stack: AsyncExitStack, settings: Settings, arguments: argp
         **sign_in,
     }
     demo_settings = settings.model_copy(update=overrides)
-    ownership = await _open_demo_ledger(stack, demo_settings)
-    gateway_url = await stack.enter_async_context(_gateway(demo_settings, ownership))
+    ledger = await stack.enter_async_context(_demo_ledger(demo_settings))
+    gateway_url = await stack.enter_async_context(_gateway(demo_settings, ledger))
     graphiql, authorization = "", ""
     if sign_in:
         authorization = f' -H "Authorization: Bearer $({cli_sign_in.token_command(arguments)})"'
@@ -158,27 +158,18 @@ Threads gateway, with demo data from the bundled emulator.
 Press Ctrl+C to stop.""")
 
 
-async def _open_demo_ledger(stack: AsyncExitStack, settings: Settings) -> Ownership | None:
-    """Let the demo's threads belong to `DEMO_SUBJECT`, in memory where there is no database.
-
-    Returns:
-        The ledger in memory. None if nobody signs in, or if the gateway opens the database.
-    """
-    from gateway.compose_options import upstream_identity, upstream_options  # noqa: PLC0415 - as above
+@asynccontextmanager
+async def _demo_ledger(settings: Settings) -> AsyncIterator[Ledger | None]:
+    """Run the demo's ledger, whose threads are those of `DEMO_SUBJECT`, or of the key if nobody signs in."""
+    from gateway.compose_demo import running_demo_ledger  # noqa: PLC0415 - see the module's docstring
     from gateway.emulator.demo.seed import DEMO_THREADS  # noqa: PLC0415 - see the module's docstring
     from gateway.identity.principal import Owner  # noqa: PLC0415 - see the module's docstring
-    from gateway.ledger.demo_ledger import adopt_demo_threads, running_demo_ledger  # noqa: PLC0415 - as above
 
-    if settings.gateway_jwt_issuer is None:
-        return None
-    owner = Owner(settings.gateway_jwt_issuer, cli_sign_in.DEMO_SUBJECT)
-    if settings.gateway_database_url is not None:
-        with _database_errors():
-            url, upstream = settings.gateway_database_url.get_secret_value(), upstream_options(settings)
-            await adopt_demo_threads(url, upstream_identity(upstream), owner, DEMO_THREADS)
-        return None
-    deadline_seconds = settings.gateway_ledger_deadline_seconds
-    return await stack.enter_async_context(running_demo_ledger(owner, DEMO_THREADS, deadline_seconds=deadline_seconds))
+    issuer = settings.gateway_jwt_issuer
+    user = None if issuer is None else Owner(issuer, cli_sign_in.DEMO_SUBJECT)
+    with _database_errors():
+        async with running_demo_ledger(settings, user, DEMO_THREADS) as ledger:
+            yield ledger
 
 
 @contextmanager
@@ -242,14 +233,14 @@ def _shown_demo_key(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def _gateway(settings: Settings, ownership: Ownership | None = None) -> AsyncIterator[str]:
+async def _gateway(settings: Settings, ledger: Ledger | None = None) -> AsyncIterator[str]:
     from gateway.compose import DOCUMENT_FILES, build_gateway_app  # noqa: PLC0415 - see the module's docstring
     from gateway.identity.key_file import KeyFileError  # noqa: PLC0415 - see the module's docstring
     from gateway.server.documents.manifest import ManifestError  # noqa: PLC0415 - see the module's docstring
 
     try:
         with _database_errors():
-            app = build_gateway_app(settings, ownership=ownership)
+            app = build_gateway_app(settings, ledger=ledger)
         if (files := app.get(DOCUMENT_FILES)) is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, files.request_reload)
         with _database_errors():

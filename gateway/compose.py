@@ -7,6 +7,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ from gateway.server.http.operation_runner import OperationRunner
 from gateway.server.sockets.connection_limits import FittedCounts, fit_file_limit, read_file_limit
 from gateway.telemetry.audit import audit_refused_access
 from gateway.upstream.threads_api_client import UpstreamClient
+from gateway.viewer.viewer_ports import no_rate_limit
+from gateway.viewer.viewer_services import ViewerServices
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.writes import DELETE_THREAD
@@ -76,12 +79,12 @@ MAX_SELECTIONS = 100
 
 
 def build_gateway_app(
-    settings: Settings, *, authenticator: Authenticator | None = None, ownership: Ownership | None = None
+    settings: Settings, *, authenticator: Authenticator | None = None, ledger: Ledger | None = None
 ) -> web.Application:
     """Build the gateway over the upstream that the settings name.
 
     Call it in a running event loop. The application opens and closes its own connections. Callers may bring their own
-    `authenticator`, and their own `ownership` of threads in place of the one in the database of the settings.
+    `authenticator`, and their own `ledger` in place of the one in the database of the settings.
 
     Raises:
         ValueError: The settings name no upstream.
@@ -106,7 +109,7 @@ def build_gateway_app(
     async def delete_thread(thread_id: str) -> None:
         await client.bind(find_own_credential(), is_own_key=True).write(DELETE_THREAD, ThreadKey(thread_id), None)
 
-    ledger = _ledger(settings, ownership, upstream, delete_thread)
+    ledger = ledger or _ledger(settings, upstream, delete_thread)
     client = UpstreamClient(options)
     refused, accepted = RefusedCredentials(), AcceptedCredentials()
     limits = _caller_limits(settings, accepted)
@@ -117,10 +120,21 @@ def build_gateway_app(
     async def invalidate_moved(scope: str, key: RunKey | ThreadKey) -> None:
         await shared_cache.store.end_write(scope, tags.change_observed(key))
 
+    user_ports = _user_ports(settings, ledger.ownership, upstream, shared_cache)
+    viewers = ViewerServices(
+        upstream,
+        ledger.records,
+        event_log,
+        user_ports=user_ports,
+        find_own_credential=find_own_credential,
+        accepted=accepted,
+        get_rate_limit=no_rate_limit if limits is None else limits.state,
+    )
     hub = RunLogHub(
         event_log,
         run_log_options(settings),
         on_change=invalidate_moved,
+        on_recorded=viewers.observe_changes,
         is_refused=refused.__contains__,
     )
 
@@ -128,8 +142,8 @@ def build_gateway_app(
         audit_refused_access(principal, "the upstream refused the credential")
         hub.drop_logs(principal.digest, _refused_error())
         shared_cache.remove_caller(principal.digest)
+        viewers.end_caller(principal, _refused_error())
 
-    user_ports = _user_ports(settings, ledger.ownership, upstream, shared_cache)
     ports = PortBinding(
         client,
         shared_cache,
@@ -138,12 +152,14 @@ def build_gateway_app(
         on_status=_status_recorder(find_own_credential, accepted, refused, drop_refused),
         user_ports=user_ports,
         caller_limits=limits,
+        viewers=viewers,
     )
     endpoint = GraphQLEndpoint(
         OperationRunner(
             schema,
             ports.bind,
             ports.bind_events,
+            ports.bind_viewer,
             limits=request_limits(settings, counts.max_sockets),
             caller_limits=limits,
             always_report_cost=settings.gateway_cost,
@@ -166,24 +182,8 @@ def build_gateway_app(
         max_connections=counts.max_connections,
     )
 
-    async def manage_connections(_: web.Application) -> AsyncIterator[None]:
-        async with client, shared_cache, contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(ledger.aclose)
-            await ledger.open()
-            stack.push_async_callback(event_log.close)
-            if isinstance(event_log, RedisLog):
-                await event_log.connect()
-            stack.push_async_callback(hub.close)
-            if user_ports is not None:
-                stack.push_async_callback(end_tasks, asyncio.create_task(user_ports.watch_owners(hub)))
-            stack.push_async_callback(authenticator.aclose)
-            await authenticator.start()
-            if files is not None:
-                stack.push_async_callback(files.aclose)
-                await files.start()
-            yield
-
-    app.cleanup_ctx.extend([manage_connections] if limits is None else [limits.manage, manage_connections])
+    parts = _Parts(client, shared_cache, ledger, event_log, viewers, hub, user_ports, authenticator, files)
+    app.cleanup_ctx.extend([parts.run] if limits is None else [limits.manage, parts.run])
     if files is not None:
         app[DOCUMENT_FILES] = files
     return app
@@ -211,6 +211,42 @@ def _status_recorder(
             on_refused(principal)
 
     return record_status
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The parts of a gateway that are opened before it serves, and closed after its last operation."""
+
+    client: UpstreamClient
+    shared_cache: SharedCache
+    ledger: Ledger
+    event_log: EventLog
+    viewers: ViewerServices
+    hub: RunLogHub
+    user_ports: UserPorts | None
+    authenticator: Authenticator
+    files: DocumentFiles | None
+
+    async def run(self, _: web.Application) -> AsyncIterator[None]:
+        """Open all parts, and close them in the opposite order."""
+        async with self.client, self.shared_cache, contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self.ledger.aclose)
+            await self.ledger.open()
+            stack.push_async_callback(self.event_log.close)
+            if isinstance(self.event_log, RedisLog):
+                await self.event_log.connect()
+            stack.push_async_callback(self.viewers.aclose)
+            self.viewers.start()
+            stack.push_async_callback(self.hub.close)
+            if self.user_ports is not None:
+                watching = asyncio.create_task(self.user_ports.watch_owners(self.hub))
+                stack.push_async_callback(end_tasks, watching)
+            stack.push_async_callback(self.authenticator.aclose)
+            await self.authenticator.start()
+            if self.files is not None:
+                stack.push_async_callback(self.files.aclose)
+                await self.files.start()
+            yield
 
 
 def _build_schema(settings: Settings) -> GatewaySchema:
@@ -241,12 +277,11 @@ def _allowed_origins(settings: Settings) -> AllowedOrigins:
 
 def _ledger(
     settings: Settings,
-    ownership: Ownership | None,
     upstream: UpstreamIdentity,
     on_refused: Callable[[str], Coroutine[Any, Any, None]],
 ) -> Ledger:
-    if ownership is not None or settings.gateway_database_url is None:
-        return BorrowedLedger(ownership)
+    if settings.gateway_database_url is None:
+        return BorrowedLedger(None)
     # Only a gateway with a database takes the time and the memory for SQLAlchemy.
     from gateway.ledger.database_ledger import DatabaseLedger  # noqa: PLC0415
 

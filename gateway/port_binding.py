@@ -14,8 +14,11 @@ from gateway.rate_limits.caller_limits import CallerLimits
 from gateway.run_log.hub import RunLogHub
 from gateway.telemetry.call_trace import CallTrace
 from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
+from gateway.viewer.viewer_services import ViewerServices
+from schema.contract.cost import Cost
 from schema.contract.ports import RunEvents, ThreadsApi
 from schema.contract.run_streams import RunStream
+from schema.contract.viewer import ViewerApi
 from schema.contract.wire import RunObject
 
 
@@ -39,6 +42,7 @@ class PortBinding:
         on_status: Callable[[Principal, int], None],
         user_ports: UserPorts | None = None,
         caller_limits: CallerLimits | None = None,
+        viewers: ViewerServices,
     ) -> None:
         self._client = client
         self._shared_cache = shared_cache
@@ -47,12 +51,14 @@ class PortBinding:
         self._on_status = on_status
         self._user_ports = user_ports
         self._caller_limits = caller_limits
+        self._viewers = viewers
 
     def bind(self, principal: Principal) -> ThreadsApi:
         """Make the port of one operation."""
         upstream = self._bind_upstream(principal, CallTrace.from_current(principal))
         open_port = partial(self._open_port, upstream)
         if principal.user is None:
+            self._viewers.owners.from_principal(principal)  # whose the objects of this scope are
             return open_port(principal.digest)
         return self._expect_user_ports().bind(principal, upstream, open_port)
 
@@ -74,6 +80,16 @@ class PortBinding:
         upstream, limits = self._bind_upstream(principal, trace), self._caller_limits
         return upstream if limits is None else limits.meter(principal, upstream)
 
+    def bind_viewer(self, principal: Principal, cost: Cost) -> ViewerApi | None:
+        """Make the viewer of one operation, whose upstream calls count in `cost`. None if nobody is known."""
+
+        def open_upstream() -> ThreadsApi:
+            upstream = self._bind_upstream(principal, CallTrace.from_current(principal))
+            upstream.cost = cost
+            return upstream
+
+        return self._viewers.ports.bind(principal, open_upstream)
+
     def _bind_upstream(self, principal: Principal, trace: CallTrace) -> BoundThreadsApi:
         on_status = partial(self._on_status, principal)
         return self._client.bind(
@@ -92,7 +108,7 @@ class PortBinding:
         async def record_stream(stream: RunStream) -> RunObject:
             return await hub.record_stream(scope, stream if watch_stream is None else watch_stream(stream))
 
-        recording = upstream.with_recorder(record_stream)
+        recording = self._viewers.observe(scope, upstream.with_recorder(record_stream))
         return CachedThreadsApi(recording, self._shared_cache, scope, partial(hub.poll_soon, scope))
 
     def _expect_user_ports(self) -> UserPorts:

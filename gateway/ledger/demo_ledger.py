@@ -1,46 +1,44 @@
-"""The ledger of the demo, with the demo's threads as one user's: in memory, or in the database of the settings."""
+"""The threads of the demo in a ledger, and the ledger in memory that most demos have."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 
-from gateway.identity.principal import Owner, UpstreamIdentity
+from gateway.identity.principal import Owner
 from gateway.ledger.ledger_link import LedgerLink
-from gateway.ledger.ledger_store import ObjectKind
+from gateway.ledger.ledger_store import LedgerStore, ObjectKind
 from gateway.ledger.memory_store import MemoryStore
-from gateway.ledger.ownership import Ownership
+from gateway.ledger.ownership import BorrowedLedger
+from gateway.ledger.record_store import MAX_SIGHTINGS
+from gateway.ledger.sightings import RecordOwner, Sighting
 from gateway.ledger.stored_ownership import StoredOwnership
 
 
 @asynccontextmanager
-async def running_demo_ledger(
-    owner: Owner, thread_ids: Collection[str], *, deadline_seconds: float
-) -> AsyncIterator[Ownership]:
-    """Run a ledger in memory in which these threads belong to `owner`."""
+async def running_memory_ledger(
+    owner: RecordOwner, thread_ids: Collection[str], sightings: Sequence[Sighting], *, deadline_seconds: float
+) -> AsyncIterator[BorrowedLedger]:
+    """Run a ledger in memory with threads of an owner. The holder of a credential needs no record of who owns them."""
     store = MemoryStore()
-    await store.adopt_objects(ObjectKind.THREAD, dict.fromkeys(thread_ids, owner), int(time.time()))
-    link = LedgerLink(store, deadline_seconds=deadline_seconds)
+    await add_demo_threads(store, owner, thread_ids, sightings)
+    link, records = (LedgerLink(store, deadline_seconds=deadline_seconds) for _ in range(2))
     ownership = StoredOwnership(link)
     ownership.start()
     try:
-        yield ownership
+        yield BorrowedLedger(ownership if isinstance(owner, Owner) else None, records)
     finally:
         await ownership.aclose()
+        await records.aclose()
         await link.aclose()
 
 
-async def adopt_demo_threads(url: str, upstream: UpstreamIdentity, owner: Owner, thread_ids: Collection[str]) -> None:
-    """Let threads belong to `owner` in the database at a URL, unless they are somebody's.
-
-    Raises:
-        CannotOpenError: The database cannot be used.
-    """
-    from gateway.ledger.open_store import open_store  # noqa: PLC0415 - slow, and few demos have a database
-
-    store = await open_store(url, upstream)
-    try:
+async def add_demo_threads(
+    store: LedgerStore, owner: RecordOwner, thread_ids: Collection[str], sightings: Sequence[Sighting]
+) -> None:
+    """Let threads belong to a user, unless they are somebody's, and record what was seen of them."""
+    if isinstance(owner, Owner):
         await store.adopt_objects(ObjectKind.THREAD, dict.fromkeys(thread_ids, owner), int(time.time()))
-    finally:
-        await store.aclose()
+    for start in range(0, len(sightings), MAX_SIGHTINGS):
+        await store.records.record_sightings(sightings[start : start + MAX_SIGHTINGS])

@@ -9,10 +9,10 @@ from gateway.identity.principal import Owner
 from gateway.ledger.sightings import CredentialOwner, RecordKey, SeenThread
 from gateway.ledger.thread_access import OwnerScopes, ThreadAccess
 from gateway.viewer.seen_objects import seen_thread
+from gateway.viewer.upstream_acceptance import OpenUpstream
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import ThreadKey
 from schema.contract.kinds import THREADS
-from schema.contract.ports import ThreadsApi
 
 
 class UserRecords:
@@ -59,19 +59,19 @@ class UserRecords:
 class CredentialRecords:
     """The records of the holder of a credential. The upstream decides what they may reach.
 
-    `check_accepted` raises a `GatewayError` unless the upstream has accepted the credential a moment ago. `api` asks
-    the upstream, without a cache.
+    `check_accepted` raises a `GatewayError` unless the upstream has accepted the credential a moment ago.
+    `open_upstream` opens a port without a cache.
     """
 
     def __init__(
         self,
         owner: CredentialOwner,
-        api: ThreadsApi,
+        open_upstream: OpenUpstream,
         check_accepted: Callable[[], Awaitable[None]],
         now_ms: Callable[[], int],
     ) -> None:
         self._owner = owner
-        self._api = api
+        self._open_upstream = open_upstream
         self._check_accepted = check_accepted
         self._now_ms = now_ms
 
@@ -87,7 +87,7 @@ class CredentialRecords:
     async def see_thread(self, key: RecordKey) -> SeenThread:
         """Read the thread from the upstream."""
         began_ms = self._now_ms()
-        (thread,) = await self._api.get(THREADS, [ThreadKey(key.thread_id)])
+        (thread,) = await self._open_upstream().get(THREADS, [ThreadKey(key.thread_id)])
         if isinstance(thread, GatewayError):
             raise thread.with_traceback(None)
         return cast("SeenThread", seen_thread(self._owner, thread, began_ms).sighting)

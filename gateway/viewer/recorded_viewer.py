@@ -59,7 +59,7 @@ class RecordedViewer:
 
     def __init__(
         self,
-        identity: ViewerIdentity,
+        get_identity: Callable[[], ViewerIdentity],
         owner: RecordOwner,
         keeper: RecordKeeper,
         access: RecordAccess,
@@ -68,12 +68,16 @@ class RecordedViewer:
         follow: Callable[[str | None], Awaitable[EventFeed]],
     ) -> None:
         """Follow the list by `follow`, behind a cursor or from now on."""
-        self.identity = identity
+        self._get_identity = get_identity
         self._owner = owner
         self._keeper = keeper
         self._access = access
         self._get_rate_limit = get_rate_limit
         self._follow = follow
+
+    @property
+    def identity(self) -> ViewerIdentity:
+        return self._get_identity()
 
     async def get_records(self, keys: Sequence[ThreadKey]) -> Results[ThreadRecord | None]:
         await self._access.check()

@@ -28,10 +28,17 @@ class RecordlessViewer:
     keeps_records = False
 
     def __init__(
-        self, identity: ViewerIdentity, *, get_rate_limit: Callable[[], Awaitable[RateLimitState | None]]
+        self,
+        get_identity: Callable[[], ViewerIdentity],
+        *,
+        get_rate_limit: Callable[[], Awaitable[RateLimitState | None]],
     ) -> None:
-        self.identity = identity
+        self._get_identity = get_identity
         self._get_rate_limit = get_rate_limit
+
+    @property
+    def identity(self) -> ViewerIdentity:
+        return self._get_identity()
 
     async def get_records(self, keys: Sequence[ThreadKey]) -> Results[ThreadRecord | None]:
         return [None] * len(keys)

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from gateway import compose
 from gateway.config import Settings
+from gateway.ledger.ownership import BorrowedLedger
 from gateway.server.app import listening
 from schema.root import build_schema
 from tests.support.graphql import GraphQLClient
@@ -37,10 +38,12 @@ class Gateway(GraphQLClient):
 async def running_gateway(upstream_url: str, **settings: Any) -> AsyncIterator[Gateway]:
     """Run a gateway over this upstream, by default for development, without a key of its own and without a cache.
 
-    Most journeys write to the upstream directly, and a cache may notice that later. `authenticator` and `ownership` are
-    no settings: they replace those that the settings choose.
+    Most journeys write to the upstream directly, and a cache may notice that later. `authenticator`, `ledger` and
+    `ownership` (a ledger without records) are no settings: they replace those that the settings choose.
     """
-    replaced = {name: settings.pop(name) for name in ("authenticator", "ownership") if name in settings}
+    replaced = {name: settings.pop(name) for name in ("authenticator", "ledger") if name in settings}
+    if "ownership" in settings:
+        replaced["ledger"] = BorrowedLedger(settings.pop("ownership"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compose, "build_schema", shared_schema)
         defaults = {"upstream_url": upstream_url, "gateway_cache": False, "gateway_profile": "development"}

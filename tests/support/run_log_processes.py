@@ -114,6 +114,11 @@ class FrailLog:
         await self._inner.append(name, lease, drafts, ends=ends, serial=serial)
         await self._come_back()
 
+    async def publish(self, name: LogName, drafts: Sequence[Draft]) -> None:
+        await self._reach()
+        await self._inner.publish(name, drafts)
+        await self._come_back()
+
     async def discard_scope(self, scope: str, names: Collection[LogName]) -> None:
         await self._reach()
         await self._inner.discard_scope(scope, names)

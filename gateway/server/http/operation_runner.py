@@ -25,7 +25,7 @@ from gateway.server.http.request_limits import RequestLimits
 from gateway.server.http.sliced_encoding import MAX_UNSLICED_BYTES, encode_in_slices
 from gateway.telemetry.operation_log import log_end
 from gateway.telemetry.operation_record import OperationRecord, Outcome, current_record
-from schema.contract.cost import ExecutionBounds
+from schema.contract.cost import Cost, ExecutionBounds
 from schema.contract.ports import ResponseCache, ResponseKey, RunEvents, ThreadsApi
 from schema.contract.rate_limits import RateLimitedError
 from schema.contract.run_events import RunEvent
@@ -39,7 +39,7 @@ from schema.operations.start_subscription import StartedSubscription
 
 BindApi: TypeAlias = Callable[[Principal], ThreadsApi]
 BindEvents: TypeAlias = Callable[[Principal], RunEvents]
-BindViewer: TypeAlias = Callable[[Principal], ViewerApi]
+BindViewer: TypeAlias = Callable[[Principal, Cost], ViewerApi | None]
 
 MAX_WAITING_INTROSPECTIONS = 8
 """The most documents of callers without a credential that are parsed or validated, or wait for it."""
@@ -61,7 +61,8 @@ class OperationRunner:
     ) -> None:
         """Run operations of `schema` over the ports that the functions make for a principal.
 
-        Without `caller_limits`, no caller has limits in a window of time.
+        Without `caller_limits`, no caller has limits in a window of time. The viewer counts its calls in the cost of
+        the operation.
         """
         self._schema = schema
         self._bind = bind
@@ -304,7 +305,7 @@ class OperationRunner:
             events=self._bind_events(principal) if self._bind_events is not None else None,
             resume_after=resume_after,
             caller=principal.digest,
-            viewer=self._bind_viewer(principal) if self._bind_viewer is not None else None,
+            viewer=self._bind_viewer(principal, api.cost) if self._bind_viewer is not None else None,
         )
 
 

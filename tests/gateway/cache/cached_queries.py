@@ -38,7 +38,7 @@ def operation_runner(
         inner = upstream(principal.digest)
         return inner if shared is None else cached(inner, shared, principal.digest)
 
-    return OperationRunner(schema, bind, bind_viewer=None if viewer is None else lambda _: viewer)
+    return OperationRunner(schema, bind, bind_viewer=None if viewer is None else lambda _, __: viewer)
 
 
 async def run_query(
