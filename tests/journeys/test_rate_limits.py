@@ -3,7 +3,8 @@
 import asyncio
 import functools
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import assistant, thread_with_question
 from tests.support.npm_clients import run_npm_client
 from tests.support.scripted_upstream import response, scripted_upstream
-from tests.support.subscription_clients import open_socket, open_stream
+from tests.support.subscription_clients import SubscriptionReader, open_socket, open_stream
 
 ONE_CALL = "{ assistants(first: 1) { nodes { id } } }"
 NO_CALL = "{ __typename }"
@@ -213,6 +214,16 @@ subscription ($run: ID!, $after: String) {
 }"""
 
 
+@asynccontextmanager
+async def followed(gateway: Gateway, transport: str, run_id: str) -> AsyncIterator[SubscriptionReader]:
+    if transport == "stream":
+        async with open_stream(gateway, EXPENSIVE_EVENTS, run=run_id) as reader:
+            yield reader
+    else:
+        async with open_socket(gateway) as socket:
+            yield await socket.subscribe(EXPENSIVE_EVENTS, run=run_id)
+
+
 @pytest.mark.parametrize("transport", ["socket", "stream"])
 async def test_an_event_that_cannot_be_loaded_ends_its_subscription_and_is_not_lost(
     emulator: Emulator, limit_clock: ManualClock, transport: str
@@ -220,9 +231,7 @@ async def test_an_event_that_cannot_be_loaded_ends_its_subscription_and_is_not_l
     async with running_gateway(emulator.url, gateway_rate_limit_calls=5) as gateway:
         assert await code(gateway, ONE_CALL) is None
         run = await start_run(emulator, gateway)
-        open_it = open_stream(gateway, EXPENSIVE_EVENTS, run=run.id) if transport == "stream" else open_socket(gateway)
-        async with open_it as opened:
-            reader = opened if transport == "stream" else await opened.subscribe(EXPENSIVE_EVENTS, run=run.id)  # type: ignore[union-attr]
+        async with followed(gateway, transport, run.id) as reader:
             await reader.wait_for_event("RunSnapshot")
             while (await left(gateway))["callsRemaining"]:
                 assert await code(gateway, ONE_CALL) is None

@@ -19,6 +19,7 @@ FLOORS: Mapping[str, float] = {
     "gateway/emulator": 97,
     "gateway/identity": 98,
     "gateway/ledger": 85,
+    "gateway/rate_limits": 85,
     "gateway/redis": 99,
     "gateway/run_log": 95,
     "gateway/server": 94,

@@ -3,6 +3,7 @@ import asyncio
 from gateway.background_tasks import BackgroundTasks
 from gateway.server.live.fair_queue import FairQueue
 from gateway.server.live.shared_renderings import MAX_RENDERING_BYTES, MAX_RENDERINGS, RenderGroup, SharedRendering
+from schema.contract.rate_limits import RateLimitedError
 from schema.contract.run_events import LaggedChange, RunEvent
 from tests.support.fake_run_events import run_event
 
@@ -94,3 +95,20 @@ async def test_cancelling_a_group_cancels_its_renderings() -> None:
     world.group.cancel()
     await world.tasks.wait(10)
     assert (found.payload, len(world.tasks)) == (None, 0)
+
+
+async def test_a_rendering_that_is_refused_wakes_its_waiters_and_is_tried_again_for_the_next() -> None:
+    world, member, one = World(), Member(), event()
+    refusal = RateLimitedError("This gateway lets a caller have 1.", retry_after_ms=5)
+
+    async def refuse(_: RunEvent) -> bytes:
+        raise refusal
+
+    world.group._render = refuse
+    found = world.group.get_rendering(one)
+    found.waiters.append(member)
+    await world.tasks.wait(10)
+    await asyncio.sleep(0)
+    assert (found.refusal, found.payload, member.slices) == (refusal, None, 1)
+    world.group._render = world.render
+    assert await world.ready(one) is not found

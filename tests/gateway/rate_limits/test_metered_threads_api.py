@@ -1,0 +1,54 @@
+"""Tests that the calls of a poller are taken from its caller's limit, and refused once it has none left."""
+
+import asyncio
+from collections import Counter
+
+from gateway.rate_limits.limit_kinds import LimitKind
+from gateway.rate_limits.metered_threads_api import MeteredThreadsApi
+from schema.contract.cost import Cost
+from schema.contract.errors import GatewayError
+from schema.contract.keys import RunKey, ThreadKey
+from schema.contract.kinds import RUNS, RunPageKey
+from schema.contract.paging import Window
+from schema.contract.ports import ThreadsApi
+from schema.contract.rate_limits import RateLimitedError
+from schema.contract.wire import RunObject
+from tests.gateway.rate_limits.limit_world import ANN, LimitWorld
+from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.wire_samples import run, thread
+
+KEY = RunKey("thread_1", "run_1")
+PAGE = RunPageKey("thread_1", Window(10, "desc", None))
+
+
+def metered(world: LimitWorld) -> tuple[ThreadsApi, FakeThreadsApi]:
+    inner = FakeThreadsApi(threads={ThreadKey("thread_1"): thread()}, runs={KEY: run()})
+    return world.limits.meter(ANN, inner), inner
+
+
+async def test_calls_are_taken_until_none_is_left_and_then_refused_as_values() -> None:
+    world = LimitWorld(calls=3)
+    api, inner = metered(world)
+    for _ in range(2):
+        (result,) = await api.get(RUNS, [KEY])
+        assert isinstance(result, RunObject)
+    assert (await world.state()).calls_remaining == 3 - inner.cost.upstream_calls
+    await world.limits.charge(ANN, Counter({LimitKind.CALLS: 5}))
+    results = [*await api.get(RUNS, [KEY, KEY]), *await api.list(RUNS, [PAGE])]
+    assert [isinstance(result, RateLimitedError) for result in results] == [True] * 3
+    assert all(isinstance(result, GatewayError) and result.retry_after_ms for result in results)
+
+
+async def test_reads_at_the_same_time_give_back_together_what_they_did_not_send() -> None:
+    world = LimitWorld(calls=20)
+    api, inner = metered(world)
+    await asyncio.gather(api.get(RUNS, [KEY, RunKey("thread_1", "run_2")]), api.list(RUNS, [PAGE]))
+    assert (await world.state()).calls_remaining == 20 - inner.cost.upstream_calls
+
+
+async def test_without_limits_for_the_caller_the_port_is_as_it_was() -> None:
+    inner = FakeThreadsApi(threads={ThreadKey("thread_1"): thread()}, runs={KEY: run()})
+    api = MeteredThreadsApi(inner, lambda: None)
+    assert await api.get(RUNS, [KEY]) == await inner.get(RUNS, [KEY])
+    assert (api.cost, api.capabilities) == (inner.cost, inner.capabilities)
+    assert isinstance(api.cost, Cost)
