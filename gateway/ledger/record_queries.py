@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Select, cast, exists, func, literal, literal_column, or_, select, tuple_
+from sqlalchemy import Boolean, ColumnElement, Select, cast, func, literal, literal_column, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from gateway.ledger.record_tables import RUNS, TEXTS, THREADS, WORDS
@@ -38,9 +38,8 @@ def select_records(
     if conditions.active_since_ms is not None:
         statement = statement.where(THREADS.c.last_activity_at_ms >= conditions.active_since_ms)
     if conditions.assistant_id is not None:
-        statement = statement.where(
-            exists().where(RUNS.c.record_id == THREADS.c.record_id, RUNS.c.assistant_id == conditions.assistant_id)
-        )
+        by_assistant = (RUNS.c.owner == owner, RUNS.c.assistant_id == conditions.assistant_id)
+        statement = statement.where(THREADS.c.record_id.in_(select(RUNS.c.record_id).where(*by_assistant)))
     if query is not None:
         statement = statement.where(THREADS.c.record_id.in_(_select_found(owner, query, postgresql=postgresql)))
     if window.position is not None:

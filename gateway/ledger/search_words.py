@@ -26,7 +26,7 @@ OWNER_MARK_LENGTH = 8
 
 # Thai to Burmese, Khmer, Kana, and the ideographs of all planes.
 _UNSPACED = "\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
+_WORD = re.compile(rf"(?=[{_UNSPACED}])[^\W_]|[^\W_{_UNSPACED}]+")
 
 
 class SearchQuery(NamedTuple):

@@ -67,7 +67,7 @@ def upgrade() -> None:
             ["record_id"], ["ledger_threads.record_id"], name="ledger_runs_record_fkey", ondelete="CASCADE"
         ),
     )
-    op.create_index("ledger_runs_assistant_idx", "ledger_runs", ["record_id", "assistant_id"])
+    op.create_index("ledger_runs_assistant_idx", "ledger_runs", ["owner", "assistant_id", "record_id"])
     op.create_index("ledger_runs_ended_idx", "ledger_runs", ["owner", "ended_at_ms"])
     waiting = sa.text("waiting_since_ms IS NOT NULL")
     op.create_index(
