@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from gateway.settings.sign_in_settings import SignInSettings
 from gateway.settings.upstream_settings import UpstreamSettings
 
+_DEFAULT_ADMIN_ROLE = SignInSettings.model_fields["gateway_jwt_admin_role"].default
+
 _NEEDS_ISSUER = (
     "gateway_jwt_audience",
     "gateway_jwt_jwks_url",
@@ -15,8 +17,10 @@ _NEEDS_ISSUER = (
     "gateway_jwt_tenant_claim",
     "gateway_jwt_roles_claim",
     "gateway_jwt_admin_role",
+    "gateway_run_overrides",
+    "gateway_show_instructions",
 )
-"""Settings that say how tokens are verified, and so do nothing without sign-in."""
+"""Settings that say how tokens are verified and what users may do, and so do nothing without sign-in."""
 
 
 def sign_in_faults(settings: SignInSettings, upstream: UpstreamSettings, *, needs_database: bool) -> Iterator[str]:
@@ -28,6 +32,8 @@ def sign_in_faults(settings: SignInSettings, upstream: UpstreamSettings, *, need
         return
     if settings.gateway_jwt_audience is None:
         yield "GATEWAY_JWT_AUDIENCE: expected the audience of the tokens, since GATEWAY_JWT_ISSUER is set, got none"
+    if settings.gateway_jwt_admin_role != _DEFAULT_ADMIN_ROLE and settings.gateway_jwt_roles_claim is None:
+        yield "GATEWAY_JWT_ADMIN_ROLE: expected GATEWAY_JWT_ROLES_CLAIM beside it, which lists the roles, got none"
     if upstream.upstream_api_key is None and upstream.upstream_api_key_file is None:
         yield (
             "UPSTREAM_API_KEY or UPSTREAM_API_KEY_FILE: expected the gateway's own key, with which it calls the "

@@ -155,6 +155,10 @@ SIGN_IN = {
             {"GATEWAY_JWT_JWKS_URL": "https://login.test/keys", "GATEWAY_JWT_PUBLIC_KEY_FILE": "key.pem"},
             "GATEWAY_JWT_JWKS_URL and GATEWAY_JWT_PUBLIC_KEY_FILE: expected one of them, got both",
         ),
+        (
+            {"GATEWAY_JWT_ADMIN_ROLE": "boss"},
+            "GATEWAY_JWT_ADMIN_ROLE: expected GATEWAY_JWT_ROLES_CLAIM beside it, which lists the roles, got none",
+        ),
         ({"GATEWAY_JWT_ISSUER": "login"}, "GATEWAY_JWT_ISSUER: expected an http(s) URL, whose discovery document"),
         ({"GATEWAY_DATABASE_URL": ""}, "GATEWAY_DATABASE_URL: expected sqlite:////path/ledger.db or postgresql://"),
         ({"GATEWAY_JWT_ALGORITHMS": "HS256"}, "GATEWAY_JWT_ALGORITHMS or --jwt-algorithms: expected signature algor"),
@@ -179,11 +183,13 @@ def test_incomplete_sign_in_refuses_to_start(
 
 def test_settings_of_tokens_need_an_issuer(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_JWT_AUDIENCE", "threads")
+    monkeypatch.setenv("GATEWAY_SHOW_INSTRUCTIONS", "true")
     lines = refused(
         capsys, "serve", "--port", "0", "--upstream-url", "http://127.0.0.1:1/v1", "--jwt-roles-claim", "roles"
     )
     assert lines == [
-        f"GATEWAY_JWT_{name}: expected GATEWAY_JWT_ISSUER beside it, got none" for name in ("AUDIENCE", "ROLES_CLAIM")
+        f"GATEWAY_{name}: expected GATEWAY_JWT_ISSUER beside it, got none"
+        for name in ("JWT_AUDIENCE", "JWT_ROLES_CLAIM", "SHOW_INSTRUCTIONS")
     ]
 
 
