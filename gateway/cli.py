@@ -185,7 +185,7 @@ def _database_errors() -> Iterator[None]:
 
 async def _start_gateway(stack: AsyncExitStack, settings: Settings) -> None:
     if settings.upstream_url is None:
-        raise BadSettingsError([config.describe_fault("upstream_url", None).replace("got None", "got none")])
+        raise BadSettingsError([config.describe_fault("upstream_url", None)])
     config.check_sign_in(settings, needs_database=True)
     gateway_url = await stack.enter_async_context(_gateway(settings))
     graphiql = f"\n  GraphiQL   {gateway_url}/graphql" if settings.is_on("gateway_graphiql") else ""

@@ -79,17 +79,19 @@ async def run_ledger_command(arguments: argparse.Namespace, settings: Settings) 
 
 async def _import(arguments: argparse.Namespace, settings: Settings) -> int:
     from gateway.ledger.adoption import Adopter  # noqa: PLC0415 - as above
-    from gateway.ledger.import_file import read_import_file  # noqa: PLC0415 - as above
+    from gateway.ledger.import_file import count_threads, read_import_file  # noqa: PLC0415 - as above
 
     owner = Owner(arguments.issuer or settings.gateway_jwt_issuer or "", arguments.owner, arguments.tenant or "")
     path: Path | None = arguments.file
+    needs_tenant = arguments.tenant is None and settings.gateway_jwt_tenant_claim is not None
     total = None
     if path is not None:
         # A malformed line fails before the first change.
-        total = sum(1 for _ in read_import_file(path, owner))
+        total = count_threads(path, owner, needs_tenant=needs_tenant)
     elif not owner.subject:
         raise BadSettingsError(["expected FILE or --owner, got neither"])
     else:
+        _check_tenant(arguments, settings)
         _check_owner(owner)
         _check_dialect(settings)
     async with _ledger_store(settings) as store:
@@ -97,7 +99,7 @@ async def _import(arguments: argparse.Namespace, settings: Settings) -> int:
         adopter = Adopter(store, reassign=arguments.reassign, unix_seconds=time.time, on_progress=progress.show)
         try:
             if path is not None:
-                await adopter.adopt_all(read_import_file(path, owner))
+                await adopter.adopt_all(read_import_file(path, owner, needs_tenant=needs_tenant))
             else:
                 async with _upstream_port(settings) as port:
                     await adopter.adopt_listed(port, owner)
@@ -112,10 +114,7 @@ async def _forget(arguments: argparse.Namespace, settings: Settings) -> int:
     from schema.contract.keys import ThreadKey  # noqa: PLC0415 - as above
     from schema.contract.writes import DELETE_THREAD  # noqa: PLC0415 - as above
 
-    if arguments.tenant is None and settings.gateway_jwt_tenant_claim is not None:
-        raise BadSettingsError(
-            ["--tenant: expected the person's tenant, since GATEWAY_JWT_TENANT_CLAIM is set, got none"]
-        )
+    _check_tenant(arguments, settings)
     owner = Owner(arguments.issuer or settings.gateway_jwt_issuer or "", arguments.subject, arguments.tenant or "")
     _check_owner(owner)
     async with _upstream_port(settings) as port, _ledger_store(settings) as store:
@@ -191,7 +190,21 @@ async def _upstream_port(settings: Settings) -> AsyncIterator[BoundThreadsApi]:
         yield client.bind(credential, is_own_key=True)
 
 
+def _check_tenant(arguments: argparse.Namespace, settings: Settings) -> None:
+    if arguments.tenant is None and settings.gateway_jwt_tenant_claim is not None:
+        raise BadSettingsError(
+            ["--tenant: expected the person's tenant, since GATEWAY_JWT_TENANT_CLAIM is set, got none"]
+        )
+
+
 def _check_owner(owner: Owner) -> None:
+    from gateway.identity.token_claims import BadClaimError, check_subject, check_user_text  # noqa: PLC0415 - as above
+
+    try:
+        check_subject(owner.subject, "a subject")
+        check_user_text(owner.tenant, "a tenant")
+    except BadClaimError as error:
+        raise BadSettingsError([f"--owner, --subject or --tenant: {error}"]) from None
     if not owner.issuer:
         raise BadSettingsError(
             ["--issuer: expected the issuer of the person's tokens, or GATEWAY_JWT_ISSUER, got none"]

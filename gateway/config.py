@@ -40,7 +40,13 @@ _EXCLUDED_FROM_DEMO = {
     "upstream_anonymous",
 }
 
-_LEDGER_SETTINGS = ("gateway_database_url", "gateway_jwt_issuer", "gateway_log_level", *UPSTREAM_SETTINGS)
+_LEDGER_SETTINGS = (
+    "gateway_database_url",
+    "gateway_jwt_issuer",
+    "gateway_jwt_tenant_claim",
+    "gateway_log_level",
+    *UPSTREAM_SETTINGS,
+)
 
 COMMAND_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "demo": (
@@ -60,7 +66,7 @@ COMMAND_SETTINGS: Mapping[str, tuple[str, ...]] = {
         "gateway_log_level",
     ),
     "ledger import": _LEDGER_SETTINGS,
-    "ledger forget": (*_LEDGER_SETTINGS, "gateway_jwt_tenant_claim", *REDIS_SETTINGS),
+    "ledger forget": (*_LEDGER_SETTINGS, *REDIS_SETTINGS),
 }
 """The settings of each command. Those that are no secrets are its flags."""
 
@@ -117,8 +123,8 @@ def check_sign_in(settings: Settings, *, needs_database: bool = False) -> None:
 def describe_fault(name: str, value: object) -> str:
     """Describe the expected and the actual value of a setting. A secret, or a URL with a password, is not shown."""
     names = " or ".join(filter(None, (variable_name(name), flag_name(name))))
-    shown = repr(value)
-    if is_secret(name) or (name.endswith("_url") and "@" in str(value)):
+    shown = "none" if value is None else repr(value)
+    if value is not None and (is_secret(name) or (name.endswith("_url") and "@" in str(value))):
         shown = "something else (not shown: it may hold a secret)"
     elif len(shown) > 80:
         shown = shown[:77] + "..."

@@ -36,12 +36,34 @@ def user_from_claims(claims: Mapping[str, Any], names: ClaimNames) -> User:
     Raises:
         BadClaimError: The subject, or the tenant where tokens must have one, is missing or malformed.
     """
-    subject = _read_text(claims.get("sub"), "sub")
-    if not subject:
-        raise BadClaimError("expected a claim sub of 1 to 255 characters, got an empty one")
+    subject = check_subject(_read_text(claims.get("sub"), "sub"), "a claim sub")
     tenant = "" if names.tenant is None else _read_text(find_claim(claims, names.tenant), names.tenant)
     roles = () if names.roles is None else roles_from_claim(find_claim(claims, names.roles))
     return User(Owner(str(claims["iss"]), subject, tenant), is_admin=names.admin_role in roles)
+
+
+def check_subject(subject: str, label: str) -> str:
+    """Check the subject of a user, which `label` names in errors.
+
+    Raises:
+        BadClaimError: It is empty or malformed.
+    """
+    if not subject:
+        raise BadClaimError(f"expected {label} of 1 to {MAX_SUBJECT_LENGTH} characters, got an empty one")
+    return check_user_text(subject, label)
+
+
+def check_user_text(text: str, label: str) -> str:
+    """Check a subject, or the name of a tenant, which `label` names in errors.
+
+    Raises:
+        BadClaimError: It is too long, or has characters that no database stores: NUL, or half of a surrogate pair.
+    """
+    if len(text) > MAX_SUBJECT_LENGTH:
+        raise BadClaimError(f"expected {label} of at most {MAX_SUBJECT_LENGTH} characters, got {len(text)}")
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise BadClaimError(f"expected {label} of Unicode characters without NUL")
+    return text
 
 
 def find_claim(claims: Mapping[str, Any], path: str) -> object:
@@ -76,9 +98,4 @@ def _read_text(value: object, name: str) -> str:
     if not isinstance(value, str):
         got = "none" if value is None else type(value).__name__
         raise BadClaimError(f"expected a claim {name} that is a text, got {got}")
-    if len(value) > MAX_SUBJECT_LENGTH:
-        raise BadClaimError(f"expected a claim {name} of at most {MAX_SUBJECT_LENGTH} characters, got {len(value)}")
-    # A database stores neither NUL nor half of a surrogate pair.
-    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        raise BadClaimError(f"expected a claim {name} of Unicode characters without NUL")
-    return value
+    return check_user_text(value, f"a claim {name}")

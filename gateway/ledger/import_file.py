@@ -13,38 +13,56 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gateway.identity.principal import Owner
+from gateway.identity.token_claims import BadClaimError, check_subject, check_user_text
 from schema.contract.errors import format_value
 from schema.contract.keys import is_upstream_id
 
 COLUMNS = ("id", "subject", "tenant", "issuer")
 """The columns in their order. The first line may name them, in any order."""
 
-MAX_SUBJECT_LENGTH = 255
-
 
 class ImportFileError(Exception):
     """The file cannot be used. The message says which line, and why."""
 
 
-def read_import_file(path: Path, default_owner: Owner) -> Iterator[tuple[str, Owner]]:
+def count_threads(path: Path, default_owner: Owner, *, needs_tenant: bool = False) -> int:
+    """Check the whole file, before anything is changed. Returns how many threads it names.
+
+    Raises:
+        ImportFileError: As `read_import_file`, or a thread has two owners.
+    """
+    # Hashes, since a file may name millions of threads.
+    owners: dict[int, int] = {}
+    for thread_id, owner in read_import_file(path, default_owner, needs_tenant=needs_tenant):
+        if owners.setdefault(hash(thread_id), hash(owner)) != hash(owner):
+            raise ImportFileError(f"{path.name}: expected one owner of each thread, got two of {thread_id}")
+    return len(owners)
+
+
+def read_import_file(path: Path, default_owner: Owner, *, needs_tenant: bool = False) -> Iterator[tuple[str, Owner]]:
     """Read the threads and their owners, line by line.
 
-    What a line leaves out is as in `default_owner`, whose empty subject stands for none.
+    What a line leaves out is as in `default_owner`, whose empty subject stands for none. `needs_tenant` says that a
+    line may not leave the tenant out.
 
     Raises:
         ImportFileError: The file cannot be read, or a line is malformed.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ImportFileError(f"{path}: expected a file, since it is read twice, got something else")
         # A BOM is no part of the first id.
         with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from _read_lines(file, path.name, default_owner)
+            yield from _read_lines(file, path.name, default_owner, needs_tenant=needs_tenant)
     except OSError as error:
         raise ImportFileError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise ImportFileError(f"{path}: expected text in UTF-8") from None
 
 
-def _read_lines(lines: Iterable[str], name: str, default_owner: Owner) -> Iterator[tuple[str, Owner]]:
+def _read_lines(
+    lines: Iterable[str], name: str, default_owner: Owner, *, needs_tenant: bool
+) -> Iterator[tuple[str, Owner]]:
     columns: tuple[str, ...] = COLUMNS
     for number, line in enumerate(lines, start=1):
         text = line.strip()
@@ -52,18 +70,18 @@ def _read_lines(lines: Iterable[str], name: str, default_owner: Owner) -> Iterat
             continue
         try:
             fields = _read_json(text) if text.startswith("{") else _read_csv(text, columns)
-            if number == 1 and fields.get("id") == "id":
+            if number == 1 and fields.get("id") in COLUMNS and not text.startswith("{"):
                 columns = _read_header(text)
                 continue
-            yield _read_thread(fields, default_owner)
-        except ValueError as error:
+            yield _read_thread(fields, default_owner, needs_tenant=needs_tenant)
+        except (ValueError, BadClaimError) as error:
             raise ImportFileError(f"{name}, line {number}: {error}") from None
 
 
 def _read_header(text: str) -> tuple[str, ...]:
     columns = tuple(column.strip() for column in next(csv.reader([text])))
-    if len(set(columns)) < len(columns) or not set(columns) <= set(COLUMNS):
-        raise ValueError(f"expected columns among {', '.join(COLUMNS)}, got {format_value(text)}")
+    if len(set(columns)) < len(columns) or not {"id"} <= set(columns) <= set(COLUMNS):
+        raise ValueError(f"expected columns among {', '.join(COLUMNS)}, and id, got {format_value(text)}")
     return columns
 
 
@@ -84,14 +102,15 @@ def _read_json(text: str) -> dict[str, str]:
     return fields  # type: ignore[no-any-return]
 
 
-def _read_thread(fields: dict[str, str], default_owner: Owner) -> tuple[str, Owner]:
+def _read_thread(fields: dict[str, str], default_owner: Owner, *, needs_tenant: bool) -> tuple[str, Owner]:
     thread_id = fields.get("id", "")
     if not is_upstream_id(thread_id):
         raise ValueError(f"expected the id of a thread, got {format_value(thread_id)}")
-    subject = fields.get("subject") or default_owner.subject
-    if not 0 < len(subject) <= MAX_SUBJECT_LENGTH:
-        raise ValueError(f"expected a subject of 1 to {MAX_SUBJECT_LENGTH} characters, got {format_value(subject)}")
-    issuer, tenant = fields.get("issuer") or default_owner.issuer, fields.get("tenant") or default_owner.tenant
+    subject = check_subject(fields.get("subject") or default_owner.subject, "a subject")
+    if needs_tenant and not fields.get("tenant"):
+        raise ValueError("expected a tenant, since GATEWAY_JWT_TENANT_CLAIM is set and --tenant is not, got none")
+    tenant = check_user_text(fields.get("tenant") or default_owner.tenant, "a tenant")
+    issuer = fields.get("issuer") or default_owner.issuer
     if not issuer:
         raise ValueError("expected an issuer, since neither --issuer nor GATEWAY_JWT_ISSUER gives one, got none")
     return thread_id, Owner(issuer, subject, tenant)

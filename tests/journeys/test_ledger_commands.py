@@ -139,7 +139,9 @@ async def test_ids_alone_are_adopted_for_one_owner(operator: Operator) -> None:
 async def test_a_malformed_line_is_named_and_nothing_is_adopted(operator: Operator) -> None:
     status, output, errors = await operator.run("import", operator.write("thread_1,alice\nthread_2\n"))
     assert (status, output) == (2, "")
-    assert errors == ('threads-gateway: threads.csv, line 2: expected a subject of 1 to 255 characters, got ""\n')
+    assert errors == (
+        "threads-gateway: threads.csv, line 2: expected a subject of 1 to 255 characters, got an empty one\n"
+    )
     assert await operator.find_owners("thread_1") == {}
 
 
@@ -232,7 +234,14 @@ async def test_a_redis_that_is_away_is_told(emulator: Emulator, operator: Operat
     ("removed", "added", "arguments", "expected"),
     [
         ("GATEWAY_DATABASE_URL", {}, ["import", "/none"], "/none: No such file or directory"),
-        ("GATEWAY_DATABASE_URL", {}, ["forget", "--subject", "alice"], "GATEWAY_DATABASE_URL: expected sqlite:"),
+        (
+            "GATEWAY_DATABASE_URL",
+            {},
+            ["forget", "--subject", "alice"],
+            "sqlite:////path/ledger.db or postgresql://user:password@host/database, got none",
+        ),
+        ("", {"GATEWAY_JWT_TENANT_CLAIM": "org"}, ["import", "--owner", "alice"], "--tenant: expected"),
+        ("", {}, ["forget", "--subject", ""], "expected a subject of 1 to 255 characters, got an empty one"),
         ("UPSTREAM_API_KEY", {}, ["forget", "--subject", "alice"], "UPSTREAM_API_KEY: expected a key"),
         ("GATEWAY_JWT_ISSUER", {}, ["forget", "--subject", "alice"], "--issuer: expected the issuer"),
         ("", {"GATEWAY_JWT_TENANT_CLAIM": "org"}, ["forget", "--subject", "alice"], "--tenant: expected"),
