@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +27,6 @@ from tests.support.mutations import assistant, succeed
 from tests.support.node import npm_install, run_node
 from tests.support.npm_clients import PACKAGES, SUPPORT
 from tests.support.oidc_server import AUDIENCE, OidcServer, running_oidc_server
-from tests.support.pages import PAGES
 from tests.support.signed_in import UserClient, running_ownership
 from tests.support.signing_keys import read_claims
 from tests.support.subscription_clients import SubscriptionReader, open_socket, open_stream
@@ -243,12 +241,10 @@ async def test_an_event_stream_ends_with_its_token_and_goes_on_under_a_new_one(
 
 @pytest.mark.parametrize("renews", [True, False])
 async def test_npms_client_follows_a_run_beyond_the_end_of_its_token(
-    emulator: Emulator, gateway: Gateway, issuer: OidcServer, tmp_path: Path, renews: bool
+    emulator: Emulator, gateway: Gateway, issuer: OidcServer, renews: bool
 ) -> None:
     """By a ping on the same connection, or by coming again after 4403 with fresh `connectionParams`."""
-    (recipe,) = (one.text for one in PAGES["gateway/README.md"].blocks if "createRenewingClient" in one.text)
-    script = tmp_path / "renewing.mjs"
-    script.write_text(recipe + (SUPPORT / "graphql_ws_renewing_client.mjs").read_text())
+    script = SUPPORT / "graphql_ws_renewing_client.mjs"
     directory = await asyncio.to_thread(npm_install, PACKAGES)
     run = await start_run(emulator, gateway, token_of(issuer))
     async with open_socket(gateway, key=token_of(issuer)) as witness:

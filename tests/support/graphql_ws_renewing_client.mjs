@@ -1,6 +1,7 @@
-// Runs below the client of gateway/README.md that renews its token, and prints everything that it receives, one JSON
-// value per line.
+// Follows a subscription by npm's graphql-ws, renews its token by a ping, and prints everything that it receives, one
+// JSON value per line.
 //   node ... <ws url> <request as JSON> <tokens as JSON> <number of the event after which it renews>
+import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 
 const [url, request, tokens, renewAfter] = process.argv.slice(2);
@@ -10,13 +11,19 @@ const print = (kind, value) => console.log(JSON.stringify({ [kind]: value ?? nul
 let events = 0;
 let after;
 
-const client = createRenewingClient({
+const authorize = () => ({ Authorization: `Bearer ${remaining.shift()}` });
+let socket;
+
+const client = createClient({
   url,
-  getToken: async () => remaining.shift(),
+  connectionParams: authorize,
   webSocketImpl: WebSocket,
   retryWait: async () => undefined,
 });
-client.on('connected', () => print('connected'));
+client.on('connected', (connected) => {
+  socket = connected;
+  print('connected');
+});
 client.on('closed', ({ code }) => print('closed', code));
 client.on('pong', () => print('pong'));
 client.subscribe(
@@ -26,7 +33,7 @@ client.subscribe(
       print('next', result);
       after = Object.values(result.data)[0].cursor ?? after;
       events += 1;
-      if (events === Number(renewAfter)) client.renew();
+      if (events === Number(renewAfter)) socket.send(JSON.stringify({ type: 'ping', payload: authorize() }));
     },
     error: (error) => print('error', Array.isArray(error) ? error : { code: error.code, reason: error.reason }),
     complete: () => print('complete'),
