@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from gateway.ledger.database import Database, connect_database
+from gateway.ledger.ledger_database import Database, connect_database
 from gateway.ledger.open_store import PATIENT_SECONDS, open_store
 from gateway.ledger.record_store import RecordStore
 from gateway.ledger.sql_store import SqlStore
