@@ -1,4 +1,4 @@
-"""Tests what an operation takes and gives back, who is counted, and what a refusal says."""
+"""The share that an operation takes and gives back, the callers that are counted, and the words of a refusal."""
 
 import asyncio
 from dataclasses import dataclass

@@ -48,10 +48,8 @@ async def operate(admission: RecordingAdmission, document: str) -> tuple[Any, in
     [
         ("{ __typename }", (0, 0)),
         (TWO_CALLS, (2, 0)),
-        (
-            f"mutation {{ a: {START} ...F }} fragment F on Mutation {{ b: {START} ... @skip(if: true) {{ c: {START} }} }}",
-            (2, 2),
-        ),
+        (f"mutation {{ a: {START} ...F }} fragment F on Mutation {{ b: {START} }}", (2, 2)),
+        (f"mutation {{ a: {START} ... @skip(if: true) {{ b: {START} }} }}", (1, 1)),
         ('mutation { deleteThread(input: {threadId: "thread_1"}) { deletedId } }', (1, 0)),
     ],
 )
