@@ -38,6 +38,7 @@ from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.identity.refused_credentials import RefusedCredentials
 from gateway.identity.sign_in import token_authenticator
 from gateway.ledger.ownership import BorrowedLedger, Ledger, Ownership
+from gateway.ledger.record_store import KeptTexts
 from gateway.ledger.user_ports import UserPorts
 from gateway.port_binding import PortBinding
 from gateway.rate_limits.caller_limits import CallerLimits
@@ -292,7 +293,11 @@ def _ledger(
             "not know the owners of the threads that are created here; use PostgreSQL for more than one machine"
         )
     return DatabaseLedger(
-        url, upstream, deadline_seconds=settings.gateway_ledger_deadline_seconds, on_refused=on_refused
+        url,
+        upstream,
+        deadline_seconds=settings.gateway_ledger_deadline_seconds,
+        kept_texts=KeptTexts(settings.gateway_ledger_text),
+        on_refused=on_refused,
     )
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from gateway.background_tasks import end_tasks
 from gateway.identity.principal import UpstreamIdentity
 from gateway.ledger.ledger_link import LedgerLink
 from gateway.ledger.open_store import make_store, migrate
+from gateway.ledger.record_store import KeptTexts
+from gateway.ledger.record_sweep import RecordSweep
 from gateway.ledger.stored_ownership import StoredOwnership
+
+MAX_RECORD_CALLS = 200
+"""Most reads and writes of records at once."""
 
 
 class DatabaseLedger:
-    """The owners of threads in the database at a URL. `on_refused` is that of `StoredOwnership`."""
+    """The owners of threads, and their records, in the database at a URL. `on_refused` is that of `StoredOwnership`."""
 
     def __init__(
         self,
@@ -20,6 +27,7 @@ class DatabaseLedger:
         upstream: UpstreamIdentity,
         *,
         deadline_seconds: float,
+        kept_texts: KeptTexts = KeptTexts.ALL,
         on_refused: Callable[[str], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         """Read the URL.
@@ -28,10 +36,13 @@ class DatabaseLedger:
             CannotOpenError: It has an option that cannot be honoured.
         """
         self._url = url
-        self._store = make_store(url, upstream, operation_seconds=deadline_seconds)
+        self._store = make_store(url, upstream, operation_seconds=deadline_seconds, kept_texts=kept_texts)
         self._link = LedgerLink(self._store, deadline_seconds=deadline_seconds)
         self.ownership = StoredOwnership(self._link, on_refused=on_refused)
-        self.records: LedgerLink | None = None
+        # A search that takes too long opens no circuit breaker before the owners of threads.
+        self.records = LedgerLink(self._store, deadline_seconds=deadline_seconds, max_calls=MAX_RECORD_CALLS)
+        self._sweep = RecordSweep(self.records, kept_texts)
+        self._sweep_task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Connect to the database, and bring it to the version of this program.
@@ -41,6 +52,7 @@ class DatabaseLedger:
         """
         await migrate(self._url)
         self.ownership.start()
+        self._sweep_task = asyncio.create_task(self._sweep.run())
 
     async def check(self) -> bool:
         """Tell whether the database answers."""
@@ -48,6 +60,8 @@ class DatabaseLedger:
 
     async def aclose(self) -> None:
         """Store what is unsaved, if the database answers, and close all connections."""
+        await end_tasks(self._sweep_task)
         await self.ownership.aclose()
+        await self.records.aclose()
         await self._link.aclose()
         await self._store.aclose()

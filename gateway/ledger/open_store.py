@@ -13,6 +13,7 @@ from gateway.ledger.database_url import DatabaseUrlError, SqliteFile, parse_data
 from gateway.ledger.ledger_database import connect_database, prepare_file
 from gateway.ledger.ledger_store import CannotOpenError
 from gateway.ledger.migrate import NewerDatabaseError, migrate_database
+from gateway.ledger.record_store import KeptTexts
 from gateway.ledger.sql_store import SqlStore
 
 OPEN_SECONDS = 60.0
@@ -22,16 +23,19 @@ PATIENT_SECONDS = 30.0
 """How long a command that a person waits for gives the database for one transaction."""
 
 
-def make_store(url: str, upstream: UpstreamIdentity, *, operation_seconds: float) -> SqlStore:
+def make_store(
+    url: str, upstream: UpstreamIdentity, *, operation_seconds: float, kept_texts: KeptTexts = KeptTexts.ALL
+) -> SqlStore:
     """Make the store of an upstream over the database at a URL, whose tables are there when it is used.
 
     Raises:
         CannotOpenError: The URL has an option that cannot be honoured.
     """
     try:
-        return SqlStore(connect_database(url, operation_seconds=operation_seconds), upstream.lasting)
+        database = connect_database(url, operation_seconds=operation_seconds)
     except DatabaseUrlError as error:
         raise CannotOpenError(str(error)) from None
+    return SqlStore(database, upstream.lasting, kept_texts=kept_texts)
 
 
 async def open_store(url: str, upstream: UpstreamIdentity, *, operation_seconds: float = PATIENT_SECONDS) -> SqlStore:

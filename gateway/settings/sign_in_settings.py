@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -79,4 +79,8 @@ class SignInSettings(SettingGroup):
     ) = Field(default=None, description="Database of the ledger, which remembers whose each thread is.")
     gateway_ledger_deadline_seconds: Seconds = Field(
         default=0.5, description="How long a request waits for the database."
+    )
+    gateway_ledger_text: Annotated[Literal["all", "titles"], expects("all or titles")] = Field(
+        default="all",
+        description="The texts whose words are kept for search: of titles and messages, or of `titles` alone.",
     )

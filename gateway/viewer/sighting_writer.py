@@ -140,6 +140,7 @@ class SightingWriter:
     async def _run(self) -> None:
         while True:
             await self._work_arrived.wait()
+            self._work_arrived.clear()
             pause = FIRST_PAUSE_SECONDS
             while self.pending_count:
                 self._work_arrived.clear()

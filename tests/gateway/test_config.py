@@ -22,6 +22,7 @@ BAD_VALUES = {
     "gateway_jwt_admin_role": ("", "the name of a role"),
     "gateway_run_overrides": ("maybe", "true or false"),
     "gateway_show_instructions": ("maybe", "true or false"),
+    "gateway_ledger_text": ("some", "all or titles"),
     "gateway_ledger_deadline_seconds": ("0", "a number of seconds above 0, at most 3600"),
     "upstream_api_key_file": ("", "the path of a file, and no UPSTREAM_API_KEY"),
     "gateway_host": ("a b", "a host name or an IP address"),

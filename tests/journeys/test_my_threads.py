@@ -1,0 +1,157 @@
+"""Tests of the viewer's list over databases: writes, runs and deletions are shown, searched and summed up."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from schema.contract.keys import RunKey, to_global_id
+from tests.support.emulator import Emulator
+from tests.support.emulator_runs import LONG_SECONDS
+from tests.support.gateway import Gateway
+from tests.support.mutations import WEATHER, assistant, refusal, succeed
+from tests.support.record_gateways import (
+    USAGE,
+    VIEWER_EVENTS,
+    database_url,
+    eventually,
+    record_gateway,
+    threads,
+    titles,
+    waiting,
+)
+from tests.support.signed_in import UserClient
+from tests.support.subscription_clients import open_socket
+
+__all__ = ["database_url"]  # a fixture
+
+QUESTION = "When was the lighthouse\n of  Alexandria built, and by whom?"
+
+
+@pytest.fixture
+async def gateway(emulator: Emulator, database_url: str) -> AsyncIterator[Gateway]:
+    async with record_gateway(emulator, database_url) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def ann(gateway: Gateway) -> UserClient:
+    return UserClient(gateway, "ann")
+
+
+@pytest.fixture
+def bob(gateway: Gateway) -> UserClient:
+    return UserClient(gateway, "bob")
+
+
+async def create(client: UserClient, *texts: str, **fields: Any) -> str:
+    """Create a thread with messages, and return its upstream id."""
+    messages = [{"content": [{"text": text}]} for text in texts]
+    made = await succeed(client, "createThread", "thread { upstreamId }", messages=messages, **fields)
+    thread_id: str = made["thread"]["upstreamId"]
+    return thread_id
+
+
+async def test_threads_are_listed_titled_renamed_archived_and_deleted(ann: UserClient, bob: UserClient) -> None:
+    first = await create(ann, QUESTION)
+    second = await create(ann, "Hello", title="Greetings")
+    assert await titles(ann) == ["Greetings", "When was the lighthouse of Alexandria built, and by whom?"]
+    assert await titles(bob) == []
+    renamed = await succeed(ann, "updateThread", "thread { title }", threadId=first, title="Lighthouses")
+    assert renamed["thread"]["title"] == "Lighthouses"
+    await succeed(ann, "updateThread", "thread { isArchived }", threadId=second, isArchived=True)
+    assert await titles(ann) == ["Lighthouses"]
+    assert await titles(ann, isArchived=True) == ["Greetings"]
+    assert await titles(ann, isArchived=None) == ["Greetings", "Lighthouses"]
+    assert (await refusal(bob, "updateThread", threadId=first, title="Mine"))["code"] == "NOT_FOUND"
+    await succeed(ann, "updateThread", "thread { title }", threadId=first, title=None)
+    assert await titles(ann) == ["When was the lighthouse of Alexandria built, and by whom?"]
+    await succeed(ann, "deleteThread", "deletedId", threadId=first)
+    assert await titles(ann, isArchived=None) == ["Greetings"]
+
+
+async def test_titles_and_messages_that_passed_are_found_by_their_owner_alone(ann: UserClient, bob: UserClient) -> None:
+    first = await create(ann, "Tell me of Alexandria")
+    await create(bob, "Alexandria, too")
+    await create(ann, "Something else")
+    await succeed(ann, "createMessage", "message { id }", threadId=first, content=[{"text": "And of the Pharos tower"}])
+    await eventually(lambda: titles(ann, text="pharos"), ["Tell me of Alexandria"])
+    assert await titles(ann, text="ALEXANDRIA tell") == ["Tell me of Alexandria"]
+    assert await titles(bob, text="alexandria") == ["Alexandria, too"]
+    assert await titles(bob, text="pharos") == []
+
+
+async def test_a_deleted_message_takes_its_text_and_the_title_that_it_gave_out_at_once(ann: UserClient) -> None:
+    thread_id = await create(ann)
+    made = [
+        await succeed(ann, "createMessage", "message { id }", threadId=thread_id, content=[{"text": text}])
+        for text in ("A secret", "Another word")
+    ]
+    assert await titles(ann, text="secret") == ["A secret"]
+    await succeed(ann, "deleteMessage", "deletedId", messageId=made[0]["message"]["id"])
+    assert await titles(ann, text="secret") == []
+    assert "A secret" not in await titles(ann)
+    # The next read of the thread shows which message is the first one now.
+    await ann.data("query ($id: ID!) { thread(id: $id) { messages(first: 5) { nodes { text } } } }", {"id": thread_id})
+    await eventually(lambda: titles(ann), ["Another word"])
+
+
+async def run_to_its_end(emulator: Emulator, client: UserClient, thread_id: str, **options: Any) -> str:
+    """Start a run, let it end, and return its upstream id."""
+    made = await succeed(
+        client,
+        "createRun",
+        "run { id upstreamId }",
+        threadId=thread_id,
+        assistantId=await assistant(emulator, **options),
+    )
+    emulator.clock.advance(LONG_SECONDS)
+    run_id: str = made["run"]["upstreamId"]
+    return run_id
+
+
+async def test_a_run_brings_activity_its_answer_s_words_and_its_usage(
+    emulator: Emulator, ann: UserClient, bob: UserClient
+) -> None:
+    thread_id = await create(ann, "First")
+    await create(ann, "Second")
+    run_id = await run_to_its_end(emulator, ann, thread_id)
+    run = await emulator.get(f"/threads/{thread_id}/runs/{run_id}")
+
+    async def usage_of_first() -> object:
+        return next(thread["usage"]["totalTokens"] for thread in await threads(ann))
+
+    await eventually(usage_of_first, run["usage"]["total_tokens"])
+    assert [thread["title"] for thread in await threads(ann)] == ["First", "Second"]
+    total = (await ann.data(USAGE))["viewer"]["usage"]
+    assert total["totalTokens"] == run["usage"]["total_tokens"]
+    assert (await bob.data(USAGE))["viewer"]["usage"]["totalTokens"] == 0
+    (answer,) = (await emulator.get(f"/threads/{thread_id}/messages?limit=1"))["data"]
+    word = max(answer["content"][0]["text"]["value"].split(), key=len).strip(".,:;!?\"'()")
+    await eventually(lambda: titles(ann, text=word), ["First"])
+
+
+async def test_a_waiting_run_is_in_the_inbox_until_it_is_answered(
+    emulator: Emulator, ann: UserClient, bob: UserClient
+) -> None:
+    thread_id = await create(ann, "What is the weather?")
+    async with open_socket(ann, key="ann") as socket:
+        reader = await socket.subscribe(VIEWER_EVENTS)
+        run_id = await run_to_its_end(emulator, ann, thread_id, tools=[WEATHER])
+        await reader.wait_for_event("RunStatusChange", status="REQUIRES_ACTION")
+        assert await waiting(ann) == [run_id]
+        assert await waiting(bob) == []
+        run = await emulator.get(f"/threads/{thread_id}/runs/{run_id}")
+        (call,) = run["required_action"]["submit_tool_outputs"]["tool_calls"]
+        await succeed(
+            ann,
+            "submitToolOutputs",
+            "run { status }",
+            runId=to_global_id(RunKey(thread_id, run_id)),
+            toolOutputs=[{"callId": call["id"], "output": "Rain"}],
+        )
+        assert await waiting(ann) == []
+        emulator.clock.advance(LONG_SECONDS)
+        await reader.wait_for_event("RunStatusChange", status="COMPLETED")
+        statuses = [event["status"] for event in reader.of_type("RunStatusChange")]
+        assert statuses.count("REQUIRES_ACTION") == 1
