@@ -51,7 +51,14 @@ async def test_the_steps_lead_to_the_tables_that_the_program_uses(url: str) -> N
     await migrate(url)
 
     def compare(connection: Connection) -> Any:
-        return compare_metadata(MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}), METADATA)
+        # SQLite has an index of words of its own kind, with inner tables, in place of PostgreSQL's.
+        of_words = ("ledger_words", "ledger_texts_words_idx") if connection.dialect.name == "sqlite" else ()
+        options = {
+            "version_table": VERSION_TABLE,
+            "include_name": lambda name, *_: not str(name).startswith(of_words),
+            "include_object": lambda _, name, *__: not str(name).startswith(of_words),
+        }
+        return compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
 
     assert await run_sync(url, compare) == []
 
@@ -84,7 +91,7 @@ def test_two_processes_start_at_once_on_an_empty_database(url: str) -> None:
 async def test_a_database_of_a_newer_program_is_refused_and_left_as_it_is(url: str) -> None:
     await migrate(url)
     await run_sync(url, lambda connection: connection.execute(text("UPDATE ledger_version SET version_num = '9999'")))
-    with pytest.raises(CannotOpenError, match="it has version 9999, this program knows 0001: a newer program"):
+    with pytest.raises(CannotOpenError, match="it has version 9999, this program knows 0002: a newer program"):
         await open_store(url, UPSTREAM)
 
 
