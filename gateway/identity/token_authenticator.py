@@ -21,6 +21,7 @@ from gateway.identity.token_verification import (
     verify_token,
 )
 from gateway.identity.verification_keys import VerificationKey
+from gateway.identity.verified_tokens import AcceptedToken, VerifiedTokens
 from schema.contract.errors import ErrorCode, format_value
 
 REFUSAL = "Expected an Authorization header with a valid token, as 'Authorization: Bearer <token>'."
@@ -35,8 +36,17 @@ MAX_SHOWN_KEY_ID_LENGTH = 40
 class TokenAuthenticator:
     """Verifies tokens. The upstream call of a signed-in user carries the gateway's own key."""
 
-    def __init__(self, rules: TokenRules, keys: KeySource, origins: AllowedOrigins, upstream: UpstreamIdentity) -> None:
+    def __init__(
+        self,
+        rules: TokenRules,
+        keys: KeySource,
+        origins: AllowedOrigins,
+        upstream: UpstreamIdentity,
+        *,
+        verified: VerifiedTokens | None = None,
+    ) -> None:
         """Accept tokens by `rules` and `keys`, from pages of these origins."""
+        self._verified = VerifiedTokens() if verified is None else verified
         self._rules = rules
         self._keys = keys
         self._policy = CredentialPolicy(origins=origins)
@@ -75,14 +85,20 @@ class TokenAuthenticator:
     async def _verify(self, authorization: Sequence[str]) -> Principal:
         try:
             token = token_from_authorization(authorization)
-            header = read_header(token, self._rules.algorithms)
-            verified = verify_token(token, header, await self._find_key(header), self._rules)
+            known = self._verified.find_token(token)
+            header = read_header(token, self._rules.algorithms) if known is None else known.header
+            key = await self._find_key(header)
+            if known is not None and known.key is key:
+                return known.principal
+            verified = verify_token(token, header, key, self._rules)
         except TokenRefusedError as refused:
             raise _refused(refused) from None
         except KeysUnavailableError:
             code = ErrorCode.SIGN_IN_UNAVAILABLE
             raise CredentialRefusedError(503, UNAVAILABLE, "ask again", is_final=False, code=code) from None
-        return Principal.from_user(verified.user, self._upstream, verified.expires_at)
+        principal = Principal.from_user(verified.user, self._upstream, verified.expires_at)
+        self._verified.add_token(token, AcceptedToken(principal, header, key))
+        return principal
 
     async def _find_key(self, header: TokenHeader) -> VerificationKey:
         key = await self._keys.find_key(header.key_id, header.algorithm)
