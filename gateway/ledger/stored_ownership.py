@@ -16,6 +16,7 @@ from gateway.background_tasks import BackgroundTasks
 from gateway.identity.principal import Owner
 from gateway.ledger.ledger_link import OPEN_SECONDS, LedgerLink
 from gateway.ledger.ledger_store import LedgerUnavailableError, ObjectKind, StoredIntent
+from gateway.ledger.look_up_batches import LookUpBatches
 from gateway.ledger.unsaved_changes import MAX_UNSAVED, ThreadCreated, ThreadDeleted, UnsavedChanges
 from schema.contract.errors import ErrorCode, GatewayError
 
@@ -70,8 +71,7 @@ class StoredOwnership:
         self._known: TTLCache[str, Owner] = TTLCache(MAX_KNOWN, KNOWN_SECONDS, timer=now_seconds)
         self._flights: dict[str, asyncio.Task[dict[str, Owner]]] = {}
         self._tasks = BackgroundTasks()
-        # Those who wait for a look-up are told of its failure.
-        self._look_ups = BackgroundTasks(logs_errors=False)
+        self._look_ups = LookUpBatches(self._look_up)
         self._unsaved = UnsavedChanges(self._store_change, max_unsaved=max_unsaved, sleep=sleep)
 
     @property
@@ -93,8 +93,7 @@ class StoredOwnership:
         if not unknown:
             return owners
         if new := [thread_id for thread_id in unknown if thread_id not in self._flights]:
-            flight = self._look_ups.start(self._look_up(new))
-            self._flights.update(dict.fromkeys(new, flight))
+            self._flights.update(dict.fromkeys(new, self._look_ups.add_threads(new)))
         try:
             for flight in {self._flights[thread_id] for thread_id in unknown}:
                 found = await asyncio.shield(flight)
