@@ -6,10 +6,20 @@ from typing import Any
 
 import pytest
 
+from gateway.ledger.ledger_store import ObjectKind
+from gateway.ledger.memory_store import MemoryStore
 from gateway.ledger.stored_ownership import StoredOwnership
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway, running_gateway
-from tests.support.signed_in import UNKNOWN, Ids, UserClient, create_conversation, running_ownership, signed_in_gateway
+from tests.support.signed_in import (
+    UNKNOWN,
+    Ids,
+    UserClient,
+    create_conversation,
+    owner,
+    running_ownership,
+    signed_in_gateway,
+)
 from tests.support.subscription_clients import open_socket
 from tests.support.thread_documents import MUTATIONS, READS, SUBSCRIPTIONS, mutation, variables_of
 
@@ -108,3 +118,30 @@ async def test_a_subscription_to_anothers_thread_ends_as_one_to_a_thread_that_ne
                 ends.append(ids.hide_in(reader.errors))
             assert ends[0] == ends[1], name
     assert emulator.counts.total == 0
+
+
+async def test_a_cold_read_makes_the_upstream_calls_that_it_makes_without_sign_in(emulator: Emulator) -> None:
+    """The owner costs a look-up in the ledger, in memory or not, and never a call or a longer chain."""
+    document = """query Q1($id: ID!) { thread(id: $id) { id createdAt messages(first: 20) {
+        edges { cursor node { id role createdAt content { ... on TextContent { text } } } }
+        pageInfo { hasNextPage endCursor } } } }"""
+    body = {"messages": [{"role": "user", "content": f"Question {number}"} for number in range(20)]}
+    thread_id = (await emulator.post("/threads", body))["id"]
+    store = MemoryStore()
+    await store.adopt_objects(ObjectKind.THREAD, {thread_id: owner("ann")}, 0)
+    settings: dict[str, Any] = {"gateway_cost": True, "gateway_cache": False}
+    async with (
+        running_ownership(store) as ownership,
+        running_gateway(emulator.url, upstream_dialect="openai-v2", **settings) as plain,
+        signed_in_gateway(emulator, ownership, **settings) as signed_in,
+    ):
+        calls, costs = [], []
+        ann = UserClient(signed_in, "ann")
+        for client in (plain, ann, ann):
+            emulator.counts.reset()
+            answer = await client.execute(document, {"id": thread_id})
+            assert len(answer["data"]["thread"]["messages"]["edges"]) == 20
+            calls.append(dict(emulator.counts.by_operation))
+            costs.append((answer["extensions"]["cost"]["upstreamCalls"], answer["extensions"]["cost"]["longestChain"]))
+    assert calls == [{"getThread": 1, "listMessages": 1}] * 3
+    assert costs == [(2, 1)] * 3
