@@ -14,6 +14,7 @@ REFUSALS = frozenset(
         ErrorCode.FORBIDDEN,
         ErrorCode.NOT_FOUND,
         ErrorCode.UNSUPPORTED_BY_UPSTREAM,
+        ErrorCode.UPSTREAM_REFUSED,
     }
 )
 """Codes of errors that mean that the upstream created nothing."""

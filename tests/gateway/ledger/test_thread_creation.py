@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.ledger.thread_creation import ThreadCreation
-from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
 from schema.contract.run_streams import StreamEvent
 from tests.support.fake_ownership import FakeIntent, FakeOwnership
 from tests.support.signed_in import owner
@@ -98,6 +98,7 @@ async def test_closing_it_closes_the_stream() -> None:
         (DOWN, True),
         (GatewayError(ErrorCode.BAD_USER_INPUT, "No."), True),
         (GatewayError(ErrorCode.NOT_FOUND, "No assistant found with id 'asst_1'."), True),
+        (OwnKeyRefusedError(), True),
         (MAY_HAVE_HAPPENED, False),
         (GatewayError(ErrorCode.UPSTREAM_INVALID_RESPONSE, "What?"), False),
     ],
