@@ -9,7 +9,7 @@ from gateway.compose import DEMO_KEY
 from tests.schema.operation_helpers import predict
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.examples import load_examples
-from tests.support.gateway import Gateway, running_gateway
+from tests.support.gateway import Gateway, running_demo_gateway, running_gateway
 
 EXAMPLES = {one.name: one.text for one in load_examples() if OperationType.SUBSCRIPTION not in one.kinds}
 COST_HEADER = {"GraphQL-Cost": "1"}
@@ -24,7 +24,7 @@ async def demo_emulator() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def demo(demo_emulator: Emulator) -> AsyncIterator[Gateway]:
-    async with running_gateway(demo_emulator.url, upstream_api_key=DEMO_KEY) as gateway:
+    async with running_demo_gateway(demo_emulator) as gateway:
         yield gateway
 
 

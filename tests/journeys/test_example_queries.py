@@ -15,7 +15,7 @@ from schema.root import build_schema
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.examples import Example, load_examples
 from tests.support.full_runs import long_except
-from tests.support.gateway import Gateway, running_gateway
+from tests.support.gateway import Gateway, running_demo_gateway
 from tests.support.valkey import Valkey
 
 EXAMPLES = load_examples()
@@ -43,7 +43,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def demo(emulator: Emulator) -> AsyncIterator[Gateway]:
-    async with running_gateway(emulator.url, upstream_api_key=DEMO_KEY) as gateway:
+    async with running_demo_gateway(emulator) as gateway:
         yield gateway
 
 
@@ -96,6 +96,18 @@ async def test_runs_on_the_demo_without_an_error_and_without_a_null_at_its_root(
 ) -> None:
     data = await run(demo, example)
     assert all(value is not None for value in data.values())
+
+
+async def test_my_threads_are_titled_and_come_newest_first_beside_the_run_that_waits(demo: Gateway) -> None:
+    viewer = (await run(demo, query("my-threads")))["viewer"]
+    threads = viewer["threads"]["nodes"]
+    assert len(threads) == 6
+    assert all(thread["title"] and thread["messages"]["nodes"] for thread in threads)
+    assert threads == sorted(threads, key=lambda thread: thread["lastActivityAt"], reverse=True)
+    (waiting,) = viewer["waitingRuns"]["nodes"]
+    assert [call["name"] for call in waiting["requiredAction"]["toolCalls"]] == ["issue_refund"]
+    assert waiting["thread"] in [{"id": thread["id"], "title": thread["title"]} for thread in threads]
+    assert viewer["usage"]["totalTokens"] == sum(thread["usage"]["totalTokens"] for thread in threads) > 0
 
 
 async def test_inbox_holds_newest_messages_with_runs_and_steps(demo: Gateway) -> None:
@@ -172,8 +184,7 @@ async def check_budget(example: Example, emulator: Emulator, first: Gateway, aga
 @pytest.mark.usefixtures("shared_clock")
 @each_query()
 async def test_keeps_its_budget_with_a_cache_in_memory(example: Example, emulator: Emulator) -> None:
-    options = {"upstream_api_key": DEMO_KEY, "gateway_cache": True, "gateway_cost": True}
-    async with running_gateway(emulator.url, **options) as gateway:
+    async with running_demo_gateway(emulator, gateway_cache=True, gateway_cost=True) as gateway:
         await check_budget(example, emulator, gateway, gateway)
 
 
@@ -184,9 +195,9 @@ async def test_keeps_its_budget_in_two_processes_that_share_redis(
 ) -> None:
     # On a busy machine, a slow response of Redis must not become a cache miss.
     redis = {"redis_url": valkey.url, "redis_deadline_seconds": 5}
-    options = {"upstream_api_key": DEMO_KEY, "gateway_cache": True, "gateway_cost": True, **redis}
+    options = {"gateway_cache": True, "gateway_cost": True, **redis}
     async with (
-        running_gateway(emulator.url, **options) as first,
-        running_gateway(emulator.url, **options) as second,
+        running_demo_gateway(emulator, **options) as first,
+        running_demo_gateway(emulator, **options) as second,
     ):
         await check_budget(example, emulator, first, second)

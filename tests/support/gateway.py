@@ -16,10 +16,14 @@ import pytest
 from aiohttp import web
 
 from gateway import compose
+from gateway.compose import DEMO_KEY
+from gateway.compose_demo import running_demo_ledger
 from gateway.config import Settings
+from gateway.emulator.demo.seed import DEMO_THREADS
 from gateway.ledger.ownership import BorrowedLedger
 from gateway.server.app import listening
 from schema.root import build_schema
+from tests.support.emulator import Emulator
 from tests.support.graphql import GraphQLClient
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +55,22 @@ async def running_gateway(upstream_url: str, **settings: Any) -> AsyncIterator[G
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
         gateway = Gateway(url, session)
         gateway.app = app
+        yield gateway
+
+
+@asynccontextmanager
+async def running_demo_gateway(emulator: Emulator, **settings: Any) -> AsyncIterator[Gateway]:
+    """Run a gateway over an emulator with the demo's data, as `demo` does: with its key, and a ledger of its threads.
+
+    The emulator has counted no call so far.
+    """
+    options = {"upstream_api_key": DEMO_KEY, **settings}
+    demo_settings = Settings(upstream_url=emulator.url, **options)
+    async with (
+        running_demo_ledger(demo_settings, None, DEMO_THREADS) as ledger,
+        running_gateway(emulator.url, **options, ledger=ledger) as gateway,
+    ):
+        emulator.counts.reset()
         yield gateway
 
 

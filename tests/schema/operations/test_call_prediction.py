@@ -32,6 +32,7 @@ RUN = to_global_id(RunKey("thread_1", "run_1"))
 
 EXAMPLES = {
     # In a document with two operations, the first one counts: the mutation.
+    "00-my-threads": 5 + 10,
     "01-chat": 1,
     "02-inbox": 4 * (1 + 1 + 1) + 12 * (1 + 1),
     "03-conversation": 2 + 20,
