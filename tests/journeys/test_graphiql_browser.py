@@ -12,13 +12,16 @@ from tests.support.graphiql import choose_tab, open_graphiql, run, tab_titles
 pytestmark = pytest.mark.browser
 
 
-async def test_the_first_example_is_a_chat_and_runs_in_graphiql(demo_gateway: str) -> None:
+async def test_the_first_examples_are_the_viewers_threads_and_a_chat_and_run_in_graphiql(demo_gateway: str) -> None:
     examples = load_tabs(locate_queries())
     async with open_browser() as browser:
         await open_graphiql(browser.page, f"{demo_gateway}/graphql")
 
         assert await tab_titles(browser.page) == [example.name for example in examples]
-        assert examples[0].name == "Chat"
+        assert [example.name for example in examples[:2]] == ["MyThreads", "Chat"]
+        answer = await run(browser.page, '"threads"')
+        assert '"errors"' not in answer
+        await choose_tab(browser.page, "Chat")
         answer = await run(browser.page, '"data"', operation="Chat")
         assert '"errors"' not in answer
 
