@@ -44,7 +44,8 @@ def audit_refused_access(
     fields = describe_caller(principal) | {"reason": to_printable(scrub(reason))[:MAX_REASON_LENGTH]}
     if kind is not None:
         fields["object"] = kind
-    if listed := list(islice(ids, MAX_AUDITED_IDS)):
+    # A key that is pasted in place of an id is refused as one.
+    if listed := [scrub(upstream_id) for upstream_id in islice(ids, MAX_AUDITED_IDS)]:
         fields["ids"] = listed
     _logger.warning(REFUSED_EVENT, extra={"fields": _describe_operation(current_record()) | fields})
 

@@ -54,6 +54,11 @@ def test_a_refusal_has_bounds(caplog: pytest.LogCaptureFixture) -> None:
     assert len(fields(caplog)[0]["ids"]) == MAX_AUDITED_IDS
 
 
+def test_a_key_in_place_of_an_id_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    audit_refused_access(ALICE, "nobody's thread", kind="Thread", ids=["thread_1", "sk-proj-abcdefghijkl"])
+    assert fields(caplog)[0]["ids"] == ["thread_1", "[removed]"]
+
+
 def test_an_operation_that_has_ended_is_not_named(caplog: pytest.LogCaptureFixture) -> None:
     record = OperationRecord("req-1", Transport.HTTP)
     with current_operation(record):
