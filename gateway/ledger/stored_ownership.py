@@ -197,6 +197,6 @@ def unavailable_error() -> GatewayError:
     """Make the error of a caller whose operation needs the ledger."""
     return GatewayError(
         ErrorCode.LEDGER_UNAVAILABLE,
-        "The gateway cannot find out whose the thread is at the moment: its database does not answer.",
+        "The gateway cannot look up or record whose a thread is at the moment: its database does not answer.",
         retry_after_ms=int(OPEN_SECONDS * 1000),
     )
