@@ -28,6 +28,10 @@ COMMANDS = {
 }
 
 
+class RedisUnavailableError(Exception):
+    """Redis does not answer. The message is the kind of the error, since its text may hold the password."""
+
+
 def add_ledger_arguments(parsers: dict[str, argparse.ArgumentParser]) -> None:
     """Add the arguments of both commands."""
     importing, forgetting = parsers["import"], parsers["forget"]
@@ -73,6 +77,8 @@ async def run_ledger_command(arguments: argparse.Namespace, settings: Settings) 
         raise BadSettingsError([str(error)]) from None
     except LedgerUnavailableError as error:
         return _report_break(f"the database does not answer: {error}")
+    except RedisUnavailableError as error:
+        return _report_break(f"Redis does not answer: {error}")
     except GatewayError as error:
         return _report_break(error.message)
 
@@ -140,7 +146,6 @@ async def _forget(arguments: argparse.Namespace, settings: Settings) -> int:
 
 async def _remove_from_redis(settings: Settings, owner: Owner) -> int | None:
     from gateway.compose_options import upstream_identity, upstream_options  # noqa: PLC0415 - as above
-    from gateway.ledger.ledger_store import LedgerUnavailableError  # noqa: PLC0415 - as above
     from gateway.redis.client import RedisClient  # noqa: PLC0415 - as above
     from gateway.redis.scope_removal import remove_scopes  # noqa: PLC0415 - as above
 
@@ -150,7 +155,7 @@ async def _remove_from_redis(settings: Settings, owner: Owner) -> int | None:
     try:
         return await remove_scopes(client, [owner.digest(upstream_identity(upstream_options(settings)))])
     except Exception as error:
-        raise LedgerUnavailableError(f"Redis ({type(error).__name__})") from None
+        raise RedisUnavailableError(type(error).__name__) from None
     finally:
         await client.close()
 

@@ -226,7 +226,7 @@ async def test_a_redis_that_is_away_is_told(emulator: Emulator, operator: Operat
     operator.variables["REDIS_URL"] = "redis://:hunter2@127.0.0.1:1/0"
     status, _, errors = await operator.run("forget", "--subject", "alice")
     assert status == 1
-    assert "broke off: the database does not answer: Redis" in errors
+    assert "broke off: Redis does not answer: " in errors
     assert "hunter2" not in errors
 
 
