@@ -71,7 +71,7 @@ class Scene:
         return {"assistant": self.assistant_id} if mutation == "createThreadAndRun" else {}
 
     async def check_thread(self, thread_id: str) -> bool:
-        """Check that a thread is Ann's or nobody's, and who reaches it. Returns whether it is hers."""
+        """Check the owner of a thread, Ann or none, and that no other user reaches it. Returns whether Ann owns it."""
         owners = await self.store.find_owners(ObjectKind.THREAD, [thread_id])
         assert owners in ({}, {thread_id: self.ann})
         is_reachable = bool(owners) and thread_id in self.upstream_threads

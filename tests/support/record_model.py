@@ -175,7 +175,7 @@ class RecordModel:
                 self.gone_words.update(thread.words.values())
 
     async def read_all(self, client: UserClient) -> None:
-        """Read all threads that are listed, so that what nobody followed is seen."""
+        """Read all threads that are listed, so that those without a follower are seen."""
         listed = (await read_page(client, first=100, filter={}))["nodes"]
         for thread_id in {*(thread.id for thread in self.present), *(node["upstreamId"] for node in listed)}:
             await client.data(WHOLE_THREAD, {"id": thread_id})
@@ -201,7 +201,7 @@ class RecordModel:
         return {"threads": threads, "waiting": sorted(waiting), "usage": sum_upstream_usage(ended)}
 
     async def check_titles(self, client: UserClient) -> None:
-        """Check titles and archiving, and fix what two writes left open to what is shown."""
+        """Check titles and archiving, and take the shown value where two writes left it open."""
         nodes = {node["upstreamId"]: node for node in (await read_page(client, first=100, filter={}))["nodes"]}
         for thread in self.present:
             listed = await self._emulator.get(f"/threads/{thread.id}/messages?limit=1&order=asc")
