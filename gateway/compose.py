@@ -129,6 +129,7 @@ def build_gateway_app(
         user_ports=user_ports,
         find_own_credential=find_own_credential,
         accepted=accepted,
+        lists_threads=client.capabilities.lists_threads,
         get_rate_limit=no_rate_limit if limits is None else limits.state,
     )
     hub = RunLogHub(

@@ -83,12 +83,15 @@ class PortBinding:
     def bind_viewer(self, principal: Principal, cost: Cost) -> ViewerApi | None:
         """Make the viewer of one operation, whose upstream calls count in `cost`. None if nobody is known."""
 
-        def open_upstream() -> ThreadsApi:
+        def open_upstream() -> BoundThreadsApi:
             upstream = self._bind_upstream(principal, CallTrace.from_current(principal))
             upstream.cost = cost
             return upstream
 
-        return self._viewers.ports.bind(principal, open_upstream)
+        def open_poller() -> ThreadsApi:
+            return self._bind_poller(principal, CallTrace.from_current(principal))
+
+        return self._viewers.ports.bind(principal, open_upstream, open_poller)
 
     def _bind_upstream(self, principal: Principal, trace: CallTrace) -> BoundThreadsApi:
         on_status = partial(self._on_status, principal)

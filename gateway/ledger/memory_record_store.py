@@ -118,6 +118,9 @@ class MemoryRecordStore:
         self._removed.update((MessageKey(thread_id, ""), removed_at_ms) for thread_id in removed)
         self._records = {key: record for key, record in self._records.items() if key.thread_id not in removed}
 
+    async def remove_records(self, keys: Collection[RecordKey]) -> frozenset[RecordKey]:
+        return frozenset(key for key in keys if self._records.pop(key, None) is not None)
+
     async def remove_messages(self, keys: Collection[MessageKey], removed_at_ms: int) -> frozenset[RecordKey]:
         retitled: set[RecordKey] = set()
         for message in filter(lambda key: is_message_id(key.message_id), keys):

@@ -92,6 +92,12 @@ class RecordStore(Protocol):
         `LedgerStore.remove_objects` does the same.
         """
 
+    async def remove_records(self, keys: Collection[RecordKey]) -> frozenset[RecordKey]:
+        """Remove records of threads that the upstream shows their owners no more. Returns those that were there.
+
+        A thread that is seen again gets a new one.
+        """
+
     async def remove_messages(self, keys: Collection[MessageKey], removed_at_ms: int) -> frozenset[RecordKey]:
         """Remove the text of messages, which were deleted upstream. Returns the records whose title changed.
 

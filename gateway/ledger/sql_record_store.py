@@ -158,6 +158,20 @@ class SqlRecordStore:
 
         await self._database.write(work)
 
+    async def remove_records(self, keys: Collection[RecordKey]) -> frozenset[RecordKey]:
+        rows = {self._to_row_key(key): key for key in keys if _is_storable(key.thread_id)}
+        thread_ids = {row.thread_id for row in rows}
+
+        async def work(connection: AsyncConnection) -> frozenset[RecordKey]:
+            await self._writes.lock_threads(connection, thread_ids)
+            loaded = await self._writes.load_threads(connection, thread_ids)
+            removed = [row for row in rows if row in loaded.records]
+            for row in removed:
+                await self._writes.delete_record(connection, loaded.numbers[row])
+            return frozenset(rows[row] for row in removed)
+
+        return await self._database.write(work) if rows else frozenset()
+
     async def remove_messages(self, keys: Collection[MessageKey], removed_at_ms: int) -> frozenset[RecordKey]:
         messages = [key for key in keys if is_message_id(key.message_id) and _is_storable(*key)]
         thread_ids = {key.thread_id for key in messages}

@@ -12,7 +12,7 @@ from gateway.background_tasks import BackgroundTasks, end_tasks
 from gateway.run_log.event_cursors import position_from_cursor
 from gateway.run_log.log_mirror import LogMirror, stopping_error
 from gateway.run_log.replay_buffer import EventReader, ReplayBuffer, ReplayBufferLimits
-from gateway.run_log.store.event_log import Draft, EventLog, LogName, LogUnavailableError
+from gateway.run_log.store.event_log import Draft, EventLog, LogName, LogUnavailableError, ViewerKey
 from gateway.run_log.store.memory_log import MemoryLog
 from gateway.telemetry.rare_warning import RareWarning
 from schema.contract.errors import GatewayError
@@ -99,9 +99,19 @@ class ViewerHub:
             reader.resume_after(mirror.entry_number_from_position(position), after)
         return reader
 
-    def list_followed(self) -> list[LogName]:
-        """List the logs that have readers in this process."""
-        return list(self._sessions)
+    def is_followed(self, name: LogName) -> bool:
+        """Return whether a list has readers in this process."""
+        return name in self._sessions
+
+    async def acquire_watch(self, name: LogName) -> bool:
+        """Acquire the right to watch a list for a moment. Returns False if another process has it.
+
+        Without the shared store, each process has it.
+        """
+        try:
+            return await self._log.acquire_lease(_watch_name(name)) is not None
+        except LogUnavailableError:
+            return True
 
     def end_readers(self, name: LogName, error: GatewayError) -> None:
         """End all readers of a list with an error."""
@@ -149,3 +159,8 @@ class ViewerHub:
                         await mirror.return_to_log(self._log)
                     except LogUnavailableError:
                         break
+
+
+def _watch_name(name: LogName) -> LogName:
+    """Return the name of the log, which stays empty, whose lease is the right to watch a list."""
+    return LogName(name.scope, ViewerKey(f"watch:{'/'.join(name.key)}"))

@@ -10,8 +10,20 @@ from gateway.ledger.sightings import RecordOwner
 from gateway.viewer.record_keeper import RecordKeeper
 from gateway.viewer.seen_objects import seen_in_read, seen_in_write
 from schema.contract.cost import Cost
-from schema.contract.errors import GatewayError
-from schema.contract.kinds import MESSAGES, RUNS, THREADS, AnyKind, Kind, NodeKeyT, ObjectT, PageKeyT
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import ThreadKey
+from schema.contract.kinds import (
+    MESSAGES,
+    RUNS,
+    THREADS,
+    AnyKind,
+    Kind,
+    MessagePageKey,
+    NodeKeyT,
+    ObjectT,
+    PageKeyT,
+    RunPageKey,
+)
 from schema.contract.ports import Capabilities, OnResult, Results, ThreadsApi
 from schema.contract.wire import Page
 from schema.contract.writes import DELETE_MESSAGE, DELETE_THREAD, BodyT, ResultT, Write, WriteKeyT
@@ -79,6 +91,13 @@ class ObservingThreadsApi:
         for key, result in zip(keys, results, strict=True):
             if not isinstance(result, GatewayError):
                 self._keeper.observe(self._owner, seen_in_read(self._owner, key, result, began_ms))
+            elif result.code is ErrorCode.NOT_FOUND and _names_thread(key):
+                self._keeper.observe_missing(self._owner, key.thread_id)
 
     def _now_ms(self) -> int:
         return int(self._unix_seconds() * 1000)
+
+
+def _names_thread(key: object) -> bool:
+    """Return whether a key that is not found means that its thread is not."""
+    return isinstance(key, ThreadKey | RunPageKey) or (isinstance(key, MessagePageKey) and key.run_id is None)

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar
 
+from gateway.background_tasks import BackgroundTasks
 from gateway.ledger.ledger_link import OPEN_SECONDS, LedgerLink
 from gateway.ledger.ledger_store import LedgerUnavailableError
 from gateway.ledger.record_store import RecordChanges, RecordStore
@@ -25,6 +26,9 @@ from schema.contract.thread_records import RecordUpdate, ThreadRecord
 
 SETTLE_SECONDS = 0.25
 """How long a viewer's read waits for what the same viewer did just before through this process."""
+
+MAX_MISSING = 1_000
+"""Most threads at once whose records are being removed because the upstream did not show them."""
 
 ResultT = TypeVar("ResultT")
 
@@ -46,6 +50,8 @@ class RecordKeeper:
         self._unix_seconds = unix_seconds
         self.owners = owners
         self.writer = SightingWriter(self._write_sightings, self._publish_written, sleep=sleep)
+        self._missing: set[RecordKey] = set()
+        self._tasks = BackgroundTasks()
         self.removals = RemovalWriter(self._write_removal, sleep=sleep)
 
     def start(self) -> None:
@@ -54,6 +60,7 @@ class RecordKeeper:
 
     async def aclose(self) -> None:
         """Write what waits, if the ledger answers."""
+        await self._tasks.aclose()
         await self.removals.aclose()
         await self.writer.aclose()
 
@@ -103,6 +110,16 @@ class RecordKeeper:
         await self.removals.submit(key)
         await self._publish(owner, [ThreadRemovedChange(key.thread_id)])
 
+    def observe_missing(self, owner: RecordOwner, thread_id: str) -> None:
+        """Remove the record of a thread that the upstream does not show its owner any more, behind the request.
+
+        What fails is made good when the thread is not found again. So is what comes too much.
+        """
+        key = RecordKey(owner, thread_id)
+        if key not in self._missing and len(self._missing) < MAX_MISSING:
+            self._missing.add(key)
+            self._tasks.start(self._remove_missing(key))
+
     async def record_message_removed(self, owner: RecordOwner, key: MessageKey) -> None:  # noqa: ARG002 - as above
         """Remove the text of a message that was deleted. Never raises, as above."""
         await self.removals.submit(key)
@@ -110,6 +127,17 @@ class RecordKeeper:
     def now_ms(self) -> int:
         """Return the time."""
         return int(self._unix_seconds() * 1000)
+
+    async def _remove_missing(self, key: RecordKey) -> None:
+        try:
+            removed = await self._link.call(lambda store: store.records.remove_records([key]))
+        except LedgerUnavailableError:
+            return
+        finally:
+            self._missing.discard(key)
+        if removed:
+            self.writer.drop_thread(key.thread_id)
+            await self._publish(key.owner, [ThreadRemovedChange(key.thread_id)])
 
     async def _call(self, work: Callable[[RecordStore], Awaitable[ResultT]]) -> ResultT:
         try:

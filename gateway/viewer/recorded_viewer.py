@@ -66,14 +66,21 @@ class RecordedViewer:
         *,
         get_rate_limit: Callable[[], Awaitable[RateLimitState | None]],
         follow: Callable[[str | None], Awaitable[EventFeed]],
+        on_waiting: Callable[[Sequence[WaitingRun]], None],
+        fill_list: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Follow the list by `follow`, behind a cursor or from now on."""
+        """Follow the list by `follow`, behind a cursor or from now on.
+
+        `on_waiting` is called with runs that wait. `fill_list` fills in what the list lacks, before it is read.
+        """
         self._get_identity = get_identity
         self._owner = owner
         self._keeper = keeper
         self._access = access
         self._get_rate_limit = get_rate_limit
         self._follow = follow
+        self._on_waiting = on_waiting
+        self._fill_list = fill_list
 
     @property
     def identity(self) -> ViewerIdentity:
@@ -92,13 +99,17 @@ class RecordedViewer:
         self, conditions: RecordFilter, order: RecordOrder, window: RecordWindow
     ) -> KeysetPage[ThreadRecord]:
         await self._access.check()
+        if self._fill_list is not None:
+            await self._fill_list()
         owner = self._owner
         return await self._keeper.read(owner, lambda store: store.list_records(owner, conditions, order, window))
 
     async def list_waiting_runs(self, window: WaitingRunWindow) -> KeysetPage[WaitingRun]:
         await self._access.check()
         owner, now_ms = self._owner, self._keeper.now_ms()
-        return await self._keeper.read(owner, lambda store: store.list_waiting_runs(owner, window, now_ms))
+        page = await self._keeper.read(owner, lambda store: store.list_waiting_runs(owner, window, now_ms))
+        self._on_waiting(page.items)
+        return page
 
     async def get_usage(self, since_ms: int | None, until_ms: int | None) -> TokenUsage:
         await self._access.check()

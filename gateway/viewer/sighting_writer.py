@@ -71,6 +71,7 @@ class SightingWriter:
         self._pending = pending or PendingSightings()
         self._in_flight: SightingBatch = {}
         self._known: TTLCache[SightingId, int] = TTLCache(MAX_KNOWN, KNOWN_SECONDS, timer=now_seconds)
+        self._dropped_threads: TTLCache[str, None] = TTLCache(MAX_KNOWN, KNOWN_SECONDS, timer=now_seconds)
         self._work_arrived = asyncio.Event()
         self._progress = asyncio.Condition()
         self._worker: asyncio.Task[None] | None = None
@@ -117,8 +118,7 @@ class SightingWriter:
     def drop_thread(self, thread_id: str) -> None:
         """Drop what waits of a thread, which is gone, and write it again if it is seen all the same."""
         self._pending.remove_thread(thread_id)
-        for sighting_id in [each for each in self._known if each.key.thread_id == thread_id]:
-            self._known.pop(sighting_id, None)
+        self._dropped_threads[thread_id] = None
 
     def drop_owner(self, owner: RecordOwner) -> None:
         """Drop what waits of an owner, for whom nothing may be stored any more."""
@@ -180,7 +180,7 @@ class SightingWriter:
             owner, objects = self._results.popleft()
             try:
                 for seen in objects:
-                    if _fingerprint(seen.sighting) != self._known.get(sighting_id_from(seen.sighting), 0):
+                    if not self._is_known(seen.sighting):
                         self._add(seen)
                     count += 1
                     if not count % _OBJECTS_PER_SLICE:
@@ -190,6 +190,15 @@ class SightingWriter:
             self._result_owners[owner] -= 1
             if not self._result_owners[owner]:
                 del self._result_owners[owner]
+
+    def _is_known(self, sighting: Sighting) -> bool:
+        """Return whether the same was written a moment ago."""
+        known = self._known.get(sighting_id_from(sighting))
+        return (
+            known is not None
+            and known == _fingerprint(sighting)
+            and sighting.key.thread_id not in self._dropped_threads
+        )
 
     def _add(self, seen: SeenObject, ownerless_since: float | None = None) -> None:
         if not self._pending.add(seen, ownerless_since):
@@ -215,8 +224,10 @@ class SightingWriter:
             return sum([await self._write(half, is_last=is_last) for half in halves])
         ownerless = 0 if is_last else self._keep_ownerless(batch, changes)
         for sighting_id, pending in batch.items():
-            if sighting_id.key not in changes.unowned and (known := _fingerprint(pending.seen.sighting)):
-                self._known[sighting_id] = known
+            if sighting_id.key not in changes.unowned:
+                known = _fingerprint(pending.seen.sighting)
+                if known is not None:
+                    self._known[sighting_id] = known
         await self._on_written(changes, batch)
         return ownerless
 
@@ -236,10 +247,10 @@ def _fingerprint(sighting: Sighting) -> int | None:
     """Return a number for what a sighting says, but for its time. None if the object may say the same again later."""
     match sighting:
         case SeenThread():
-            return hash((sighting.created_at_ms, sighting.opening, sighting.title)) or 1
+            return hash((sighting.created_at_ms, sighting.opening, sighting.title))
         case SeenRun() if is_terminal(sighting.status):
-            return hash((sighting.status, sighting.ended_at_ms, sighting.usage)) or 1
+            return hash((sighting.status, sighting.ended_at_ms, sighting.usage))
         case SeenMessage() if sighting.text is not None:
-            return hash((sighting.text, sighting.is_first)) or 1
+            return hash((sighting.text, sighting.is_first))
         case _:
             return None

@@ -9,13 +9,17 @@ from gateway.identity.principal import Principal
 from gateway.ledger.sightings import CredentialOwner, RecordOwner
 from gateway.ledger.user_ports import UserPorts
 from gateway.run_log.viewer_hub import ViewerHub
+from gateway.upstream.threads_api_client import BoundThreadsApi
+from gateway.viewer.list_watch import ListWatch
+from gateway.viewer.observing_threads_api import ObservingThreadsApi
 from gateway.viewer.record_access import CredentialRecords, UserRecords
 from gateway.viewer.record_keeper import RecordKeeper
 from gateway.viewer.record_owners import RecordOwners
 from gateway.viewer.recorded_viewer import RecordAccess, RecordedViewer
 from gateway.viewer.recordless_viewer import RecordlessViewer
 from gateway.viewer.upstream_acceptance import OpenUpstream, UpstreamAcceptance
-from schema.contract.ports import EventFeed
+from gateway.viewer.upstream_list import UpstreamList
+from schema.contract.ports import EventFeed, ThreadsApi
 from schema.contract.viewer import RateLimitState, ViewerApi, ViewerIdentity, ViewerRole
 
 
@@ -25,12 +29,14 @@ async def no_rate_limit(_: Principal) -> RateLimitState | None:
 
 
 class ViewerPorts:
-    """Makes the viewer of each operation. Without a `keeper`, the gateway keeps no records."""
+    """Makes the viewer of each operation. Without a `keeper` and its `watch`, the gateway keeps no records."""
 
     def __init__(
         self,
         owners: RecordOwners,
         keeper: RecordKeeper | None,
+        watch: ListWatch | None,
+        upstream_list: UpstreamList | None,
         hub: ViewerHub,
         *,
         acceptance: UpstreamAcceptance,
@@ -39,23 +45,37 @@ class ViewerPorts:
     ) -> None:
         self._owners = owners
         self._keeper = keeper
+        self._watch = watch
+        self._upstream_list = upstream_list
         self._hub = hub
         self._acceptance = acceptance
         self._user_ports = user_ports
         self._get_rate_limit = get_rate_limit
 
-    def bind(self, principal: Principal, open_upstream: OpenUpstream) -> ViewerApi | None:
-        """Make the viewer of one operation. `open_upstream` opens its port without a cache. None if nobody is known."""
+    def bind(
+        self, principal: Principal, open_upstream: Callable[[], BoundThreadsApi], open_poller: OpenUpstream
+    ) -> ViewerApi | None:
+        """Make the viewer of one operation. None if nobody is known.
+
+        `open_upstream` opens the operation's port without a cache, `open_poller` one for what is read besides.
+        """
         owner = self._owners.from_principal(principal)
         if owner is None:
             return None
         get_identity = partial(self._identify, principal, owner)
         get_rate_limit = partial(self._get_rate_limit, principal)
-        keeper = self._keeper
-        if keeper is None:
+        keeper, watch = self._keeper, self._watch
+        if keeper is None or watch is None:
             return RecordlessViewer(get_identity, get_rate_limit=get_rate_limit)
+
+        def open_observed_poller() -> ThreadsApi:
+            return ObservingThreadsApi(open_poller(), keeper, owner)
+
+        fill_list: Callable[[], Awaitable[None]] | None = None
         if isinstance(owner, CredentialOwner):
             check_accepted = partial(self._acceptance.check, principal, open_upstream)
+            if self._upstream_list is not None:
+                fill_list = partial(self._upstream_list.fill, owner, open_upstream)
             access: RecordAccess = CredentialRecords(owner, open_upstream, check_accepted, keeper.now_ms)
         else:
             user_ports = self._expect_user_ports()
@@ -66,7 +86,9 @@ class ViewerPorts:
             keeper,
             access,
             get_rate_limit=get_rate_limit,
-            follow=partial(self._follow, principal, owner),
+            follow=partial(self._follow, principal, owner, access, open_observed_poller),
+            fill_list=fill_list,
+            on_waiting=lambda runs: watch.check_soon(owner, runs, open_observed_poller),
         )
 
     def _identify(self, principal: Principal, owner: RecordOwner) -> ViewerIdentity:
@@ -77,8 +99,18 @@ class ViewerPorts:
             frozenset({ViewerRole.ADMIN} if user is not None and user.is_admin else ()),
         )
 
-    async def _follow(self, principal: Principal, owner: RecordOwner, after: str | None) -> EventFeed:
-        feed = await self._hub.follow(self._owners.to_log_name(owner), after)
+    async def _follow(
+        self,
+        principal: Principal,
+        owner: RecordOwner,
+        access: RecordAccess,
+        open_poller: OpenUpstream,
+        after: str | None,
+    ) -> EventFeed:
+        name = self._owners.to_log_name(owner)
+        feed = await self._hub.follow(name, after)
+        if self._watch is not None:
+            self._watch.follow(owner, name, open_poller, access.check)
         return feed if principal.user is None else self._expect_user_ports().redact_feed(principal, feed)
 
     def _expect_user_ports(self) -> UserPorts:

@@ -12,10 +12,12 @@ from gateway.ledger.thread_access import OwnerScopes
 from gateway.ledger.user_ports import UserPorts
 from gateway.run_log.store.event_log import EventLog
 from gateway.run_log.viewer_hub import ViewerHub
+from gateway.viewer.list_watch import ListWatch
 from gateway.viewer.observing_threads_api import ObservingThreadsApi
 from gateway.viewer.record_keeper import RecordKeeper
 from gateway.viewer.record_owners import RecordOwners
 from gateway.viewer.upstream_acceptance import UpstreamAcceptance
+from gateway.viewer.upstream_list import UpstreamList
 from gateway.viewer.viewer_ports import ViewerPorts, no_rate_limit
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey, ThreadKey
@@ -27,7 +29,7 @@ from schema.contract.viewer import RateLimitState
 class ViewerServices:
     """The one set of a process. Made inside the running loop, begun by `start`, ended by `aclose` before the log.
 
-    Without `records`, the gateway keeps no records.
+    Without `records`, the gateway keeps no records. `lists_threads` says whether the upstream can list threads.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class ViewerServices:
         user_ports: UserPorts | None = None,
         find_own_credential: Callable[[], str | None] = lambda: None,
         accepted: AcceptedCredentials,
+        lists_threads: bool = False,
         get_rate_limit: Callable[[Principal], Awaitable[RateLimitState | None]] = no_rate_limit,
     ) -> None:
         owner_scopes = OwnerScopes(upstream) if user_ports is None else user_ports.owner_scopes
@@ -46,9 +49,13 @@ class ViewerServices:
         self.acceptance = UpstreamAcceptance(accepted)
         self._hub = ViewerHub(event_log)
         self.keeper = None if records is None else RecordKeeper(records, self._hub, self.owners)
+        self._watch = None if self.keeper is None else ListWatch(self.keeper, self._hub)
+        self._upstream_list = UpstreamList(self.keeper) if self.keeper is not None and lists_threads else None
         self.ports = ViewerPorts(
             self.owners,
             self.keeper,
+            self._watch,
+            self._upstream_list,
             self._hub,
             acceptance=self.acceptance,
             user_ports=user_ports,
@@ -62,6 +69,10 @@ class ViewerServices:
 
     async def aclose(self) -> None:
         """Write what waits, end all readers, and end every task."""
+        if self._watch is not None:
+            await self._watch.aclose()
+        if self._upstream_list is not None:
+            await self._upstream_list.aclose()
         if self.keeper is not None:
             await self.keeper.aclose()
         await self._hub.close()

@@ -87,7 +87,7 @@ async def test_a_deleted_message_takes_its_text_and_the_title_that_it_gave_out_a
         await succeed(ann, "createMessage", "message { id }", threadId=thread_id, content=[{"text": text}])
         for text in ("A secret", "Another word")
     ]
-    assert await titles(ann, text="secret") == ["A secret"]
+    await eventually(lambda: titles(ann, text="secret"), ["A secret"])
     await succeed(ann, "deleteMessage", "deletedId", messageId=made[0]["message"]["id"])
     assert await titles(ann, text="secret") == []
     assert "A secret" not in await titles(ann)

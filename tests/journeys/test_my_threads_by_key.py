@@ -1,0 +1,155 @@
+"""Tests of the viewer behind a credential of the upstream: records are its holder's, as long as it is accepted."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from gateway.viewer.upstream_acceptance import ACCEPTED_SECONDS
+from tests.support.emulator import KEY, Emulator
+from tests.support.gateway import Gateway, running_gateway
+from tests.support.mutations import succeed
+from tests.support.record_gateways import LIST, VIEWER_EVENTS, database_url, eventually, titles
+from tests.support.scripted_upstream import Request, ScriptedResponse, response, scripted_upstream
+from tests.support.subscription_clients import open_socket
+
+__all__ = ["database_url"]  # a fixture
+
+WHO = "{ viewer { id subject roles } }"
+
+
+class KeyClient(Gateway):
+    """A client with a key of its own."""
+
+    def __init__(self, gateway: Gateway, key: str) -> None:
+        super().__init__(gateway.url, gateway.session)
+        self.app = gateway.app
+        self.credential = f"Bearer {key}"
+
+
+@pytest.fixture
+async def gateway(emulator: Emulator, database_url: str) -> AsyncIterator[Gateway]:
+    async with running_gateway(
+        emulator.url, gateway_database_url=database_url, gateway_ledger_deadline_seconds=5.0
+    ) as gateway:
+        yield gateway
+
+
+async def create(client: Gateway, text: str) -> str:
+    made = await succeed(client, "createThread", "thread { id }", messages=[{"content": [{"text": text}]}])
+    thread_id: str = made["thread"]["id"]
+    return thread_id
+
+
+async def test_the_holders_of_two_keys_have_a_list_each(gateway: Gateway) -> None:
+    ours, others = KeyClient(gateway, "key-one"), KeyClient(gateway, "key-two")
+    thread_id = await create(ours, "Mine")
+    assert await titles(ours) == ["Mine"]
+    assert await titles(others) == []
+    who = [(await client.data(WHO))["viewer"] for client in (ours, others, ours)]
+    assert who[0] == who[2] != who[1]
+    assert (who[0]["subject"], who[0]["roles"]) == (None, [])
+    await succeed(ours, "updateThread", "thread { id }", threadId=thread_id, title="Named")
+    assert await titles(ours) == ["Named"]
+    await succeed(ours, "deleteThread", "deletedId", threadId=thread_id)
+    assert await titles(ours) == []
+
+
+async def test_what_is_read_by_id_is_listed_and_what_is_gone_is_not(emulator: Emulator, gateway: Gateway) -> None:
+    client = KeyClient(gateway, KEY)
+    made = await emulator.post("/threads", {"messages": [{"role": "user", "content": "Made elsewhere"}]})
+    read = "query ($id: ID!) { thread(id: $id) { messages(first: 5) { nodes { text } } } }"
+    await client.data(read, {"id": made["id"]})
+    await eventually(lambda: titles(client), ["Made elsewhere"])
+    await emulator.delete(f"/threads/{made['id']}")
+    await client.execute(read, {"id": made["id"]})
+    await eventually(lambda: titles(client), [])
+
+
+async def test_a_title_of_a_thread_that_nobody_has_seen_costs_one_call_that_finds_it(
+    emulator: Emulator, gateway: Gateway
+) -> None:
+    client = KeyClient(gateway, KEY)
+    made = await emulator.post("/threads")
+    await client.data(LIST, {"first": 1})
+    emulator.counts.reset()
+    await succeed(client, "updateThread", "thread { title }", threadId=made["id"], title="Found")
+    assert emulator.counts.by_operation == {"getThread": 1}
+    assert await titles(client) == ["Found"]
+    stranger = KeyClient(gateway, "key-of-another")
+    answer = await stranger.execute(
+        'mutation ($id: ID!) { updateThread(input: {threadId: $id, title: "Mine"}) { userErrors { code } } }',
+        {"id": made["id"]},
+    )
+    assert answer["data"]["updateThread"]["userErrors"] == [{"code": "NOT_FOUND"}]
+
+
+async def test_one_cheap_read_asks_whether_a_credential_is_accepted(emulator: Emulator, gateway: Gateway) -> None:
+    client = KeyClient(gateway, KEY)
+    answer = await client.execute(LIST, {"first": 1}, headers={"X-Request-Cost": "1"})
+    assert "errors" not in answer
+    assert emulator.counts.by_operation == {"listAssistants": 1}
+    await client.data(LIST, {"first": 1})
+    assert emulator.counts.total == 1
+    assert ACCEPTED_SECONDS == 300
+
+
+class JudgingUpstream:
+    """An upstream without data that accepts one key."""
+
+    def __init__(self) -> None:
+        self.accepted = "Bearer one"
+
+    def __call__(self, request: Request) -> ScriptedResponse:
+        if request.headers["authorization"] != self.accepted:
+            return response(401, {"error": {"message": "no"}})
+        if request.method == "POST":
+            return response(body={"id": "thread_1", "object": "thread", "created_at": 1})
+        return response(body={"object": "list", "data": [], "has_more": False})
+
+
+async def test_a_credential_that_the_upstream_refuses_reads_and_stores_nothing(database_url: str) -> None:
+    judge = JudgingUpstream()
+    options = {"gateway_database_url": database_url, "gateway_ledger_deadline_seconds": 5.0}
+    async with scripted_upstream() as upstream, running_gateway(upstream.url, **options) as gateway:
+        upstream.default_response = judge
+        client, stranger = KeyClient(gateway, "one"), KeyClient(gateway, "invented")
+        await create(client, "Mine")
+        assert await titles(client) == ["Mine"]
+        for document in (LIST, "{ viewer { usage { totalTokens } } }"):
+            refused = await stranger.execute(document, {"first": 1} if document is LIST else None)
+            assert [error["extensions"]["code"] for error in refused["errors"]] == ["UNAUTHENTICATED"]
+        async with open_socket(stranger, key="invented") as socket, open_socket(client, key="one") as followed:
+            reader = await socket.subscribe(VIEWER_EVENTS)
+            await reader.wait_for_end()
+            assert reader.error_codes == ["UNAUTHENTICATED"]
+            reader = await followed.subscribe(VIEWER_EVENTS)
+            # A key that is revoked ends what is followed by it with its next call, and reads nothing more.
+            judge.accepted = "Bearer two"
+            refused = await client.execute("{ assistants { nodes { id } } }")
+            assert [error["extensions"]["code"] for error in refused["errors"]] == ["UNAUTHENTICATED"]
+            await reader.wait_for_end()
+            assert reader.error_codes == ["UNAUTHENTICATED"]
+        refused = await client.execute(LIST, {"first": 1})
+        assert [error["extensions"]["code"] for error in refused["errors"]] == ["UNAUTHENTICATED"]
+        judge.accepted = "Bearer one"
+        assert await titles(client) == ["Mine"]
+
+
+async def test_a_caller_without_a_credential_is_nobody(emulator: Emulator) -> None:
+    async with running_gateway(emulator.url, upstream_anonymous=True) as gateway:
+        answer: dict[str, Any] = await gateway.execute(WHO, headers={"Authorization": ""})
+    assert answer.get("data", {}).get("viewer") is None
+
+
+async def test_the_list_of_foundry_is_filled_in_from_the_upstream_s_own(emulator: Emulator, database_url: str) -> None:
+    made = [(await emulator.post("/threads", {"messages": [{"role": "user", "content": "x"}]}))["id"] for _ in range(3)]
+    options = {"gateway_database_url": database_url, "gateway_ledger_deadline_seconds": 5.0}
+    url = f"{emulator.root_url}/api/projects/demo"
+    async with running_gateway(url, upstream_dialect="azure-foundry", **options) as gateway:
+        client = KeyClient(gateway, KEY)
+        listed = (await client.data(LIST, {"first": 10}))["viewer"]["threads"]["nodes"]
+        assert {thread["upstreamId"] for thread in listed} == set(made)
+        assert emulator.counts.by_operation["listThreads"] == 1
+        await client.data(LIST, {"first": 10})
+        assert emulator.counts.by_operation["listThreads"] == 1
