@@ -52,7 +52,11 @@ def build_app() -> Path:
         )
         if done.returncode != 0:
             raise RuntimeError(f"expected npm to build the app, but it said: {done.stdout!s}{done.stderr!s}")
-        Path(scratch, "dist").rename(built)
+        try:
+            Path(scratch, "dist").rename(built)
+        except OSError:
+            if not built.is_dir():  # else another process has built the same meanwhile
+                raise
     return built
 
 
