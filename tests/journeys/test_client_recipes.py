@@ -14,10 +14,14 @@ import pytest
 
 from schema.contract.keys import RunKey
 from tests.support.client_recipes import (
+    GRAPHQL,
+    NODE_OPTIONS,
+    PACKAGES,
     SHOWN_PAGE,
     SHOWN_SERVICE,
     DroppingProxy,
     Program,
+    prepare_client,
     run_program,
     running_program,
     running_proxy,
@@ -43,27 +47,7 @@ from tests.support.subscription_gateway import until
 
 pytestmark = pytest.mark.timeout(300)  # npm installs the packages of a client once
 
-GRAPHQL, *SOCKET = shown_packages("graphql", "graphql-ws", "oidc-client-ts")
-PACKAGES = {
-    "relay": (
-        *shown_packages("babel-plugin-relay", "react", "react-relay", "relay-compiler", "relay-runtime"),
-        *(GRAPHQL, *SOCKET, "@babel/core@7.29.13", "react-test-renderer@19.3.1"),
-    ),
-    "apollo": (*shown_packages("@apollo/client", "rxjs"), GRAPHQL, *SOCKET),
-    "urql": (
-        *shown_packages("@urql/core", "@urql/exchange-graphcache", "@urql/introspection"),
-        *(GRAPHQL, *SOCKET),
-    ),
-}
 CODEGEN = (*shown_packages("@graphql-codegen/cli", "@graphql-codegen/client-preset"), GRAPHQL, "typescript@5.9.3")
-PREPARATIONS = {
-    "relay": ["node_modules/relay-compiler/cli.js", "compile_relay.mjs"],
-    "apollo": ["write-possible-types.js"],
-    "urql": ["write-introspection.js"],
-    "append": [],
-}
-# The second one picks the builds that warn.
-NODE_OPTIONS = ("--import", "./fast_retries.mjs", "--conditions", "development", "--import", "./sign_in.mjs")
 USER, (SERVICE, SERVICE_SECRET) = "alice", SHOWN_SERVICE
 SHORT_SECONDS = 4
 QUESTIONS = ["Is it cold?", "Is it warm?", "Is it wet?", "Is it dry?", "Is it windy?", "What is the weather?"]
@@ -141,13 +125,7 @@ async def followed(emulator: Emulator, request: pytest.FixtureRequest) -> AsyncI
 @asynccontextmanager
 async def running_client(followed: FollowedRun, client: str, directory: Path) -> AsyncIterator[Program]:
     """Run the page's recipe for a client, and let its socket print what comes."""
-    packages = PACKAGES.get(client, (GRAPHQL, *SOCKET))
-    await asyncio.to_thread(write_recipes, directory, followed.proxy.url, packages, followed.provider.issuer)
-    (directory / "socket.js").rename(directory / "recipe_socket.js")
-    (directory / "printing_socket.mjs").rename(directory / "socket.js")
-    (directory / "schema.graphql").write_bytes((await followed.gateway.get("/schema.graphql")).body)
-    for preparation in PREPARATIONS[client]:
-        await run_program(directory, preparation)
+    await prepare_client(directory, client, followed.gateway, followed.proxy, followed.provider)
     ids = (followed.run.thread_id, followed.run.id, await followed.cursor_of_second_message())
     async with running_program(directory, *NODE_OPTIONS, f"use_{client}.js", *ids) as program:
         await program.wait_for("connected")

@@ -11,7 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.support.dev_servers import NODE
+from tests.support.gateway import Gateway
 from tests.support.node import npm_install
+from tests.support.oidc_server import OidcServer
 from tests.support.pages import PAGES
 
 PAGE = PAGES["schema/README.md"]
@@ -58,6 +60,41 @@ def write_recipes(directory: Path, url: str, packages: Sequence[str] = (), issue
         (directory / name).write_text(written, encoding="utf-8")
     for script in SCRIPTS.iterdir():
         (directory / script.name).write_text(script.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+GRAPHQL, *SOCKET = shown_packages("graphql", "graphql-ws", "oidc-client-ts")
+PACKAGES = {
+    "relay": (
+        *shown_packages("babel-plugin-relay", "react", "react-relay", "relay-compiler", "relay-runtime"),
+        *(GRAPHQL, *SOCKET, "@babel/core@7.29.13", "react-test-renderer@19.3.1"),
+    ),
+    "apollo": (*shown_packages("@apollo/client", "rxjs"), GRAPHQL, *SOCKET),
+    "urql": (
+        *shown_packages("@urql/core", "@urql/exchange-graphcache", "@urql/introspection"),
+        *(GRAPHQL, *SOCKET),
+    ),
+}
+PREPARATIONS = {
+    "relay": ["node_modules/relay-compiler/cli.js", "compile_relay.mjs"],
+    "apollo": ["write-possible-types.js"],
+    "urql": ["write-introspection.js"],
+    "append": [],
+}
+# The second one picks the builds that warn.
+NODE_OPTIONS = ("--import", "./fast_retries.mjs", "--conditions", "development", "--import", "./sign_in.mjs")
+
+
+async def prepare_client(
+    directory: Path, client: str, gateway: Gateway, proxy: "DroppingProxy", provider: OidcServer
+) -> None:
+    """Write the page's files for a client, which calls a gateway through a proxy, and let its socket print events."""
+    packages = PACKAGES.get(client, (GRAPHQL, *SOCKET))
+    await asyncio.to_thread(write_recipes, directory, proxy.url, packages, provider.issuer)
+    (directory / "socket.js").rename(directory / "recipe_socket.js")
+    (directory / "printing_socket.mjs").rename(directory / "socket.js")
+    (directory / "schema.graphql").write_bytes((await gateway.get("/schema.graphql")).body)
+    for preparation in PREPARATIONS[client]:
+        await run_program(directory, preparation)
 
 
 @dataclass
