@@ -13,17 +13,29 @@ from tests.support.chat_page import LONG_ENOUGH_SECONDS, ChatPage
 from tests.support.dev_servers import running_vite, usual_proxy_configs
 from tests.support.emulator import running_emulator
 from tests.support.full_runs import long_except
-from tests.support.gateway import running_gateway
+from tests.support.gateway import Gateway, running_gateway
 from tests.support.single_page_app import copy_app, serving_files
 
 # The first run installs the packages and builds the app.
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 JOURNAL = "thread_demoWorkJournal000000001"
-SETTINGS = {"threadIds": [JOURNAL, "thread_demoQuarterlySales000001", "thread_demoTripToKyoto000000001"]}
+TITLES = {
+    JOURNAL: "Work journal",
+    "thread_demoQuarterlySales000001": "Quarterly sales",
+    "thread_demoTripToKyoto000000001": "Trip to Kyoto",
+}
 ASSISTANTS = ("Travel concierge", "Data analyst 📊", "Release writer", "Support desk")
 TRANSPORTS = ("websocket", "event-stream")
 every_client = pytest.mark.parametrize("client", long_except(("relay", "apollo", "urql"), ["relay"]))
+
+
+async def name_threads(gateway: Gateway, **headers: str) -> None:
+    """Give the demo's threads their titles, so that they are in the caller's list."""
+    rename = "mutation ($input: UpdateThreadInput!) { updateThread(input: $input) { userErrors { message } } }"
+    for thread_id, title in TITLES.items():
+        answer = await gateway.execute(rename, {"input": {"threadId": thread_id, "title": title}}, headers=headers)
+        assert answer == {"data": {"updateThread": {"userErrors": []}}}
 
 
 @every_client
@@ -31,10 +43,16 @@ async def test_a_page_of_another_origin_holds_a_conversation(client: str, tmp_pa
     async with (
         running_emulator(seed_keys=(DEMO_KEY,)) as emulator,
         serving_files(tmp_path) as origin,
-        running_gateway(emulator.url, gateway_allowed_origins=origin, gateway_cache=True) as gateway,
+        running_gateway(
+            emulator.url,
+            gateway_allowed_origins=origin,
+            gateway_cache=True,
+            gateway_database_url=f"sqlite:///{tmp_path / 'ledger.db'}",
+        ) as gateway,
         open_browser() as browser,
     ):
-        copy_app(tmp_path, **SETTINGS, endpoint=f"{gateway.url}/graphql", authorization=f"Bearer {DEMO_KEY}")
+        copy_app(tmp_path, endpoint=f"{gateway.url}/graphql", authorization=f"Bearer {DEMO_KEY}")
+        await name_threads(gateway, Authorization=f"Bearer {DEMO_KEY}")
         page, chat = browser.page, ChatPage(browser.page, emulator)
         await chat.watch()
         await page.goto(f"{origin}/{client}.html")
@@ -84,7 +102,7 @@ async def test_an_answer_goes_on_after_a_lost_connection(client: str, tmp_path: 
         serving_files(tmp_path) as origin,
         open_browser() as browser,
     ):
-        copy_app(tmp_path, **SETTINGS, endpoint=f"{gateway.url}/graphql")
+        copy_app(tmp_path, endpoint=f"{gateway.url}/graphql")
         chat = ChatPage(browser.page, emulator)
         await chat.watch()
         await browser.page.route_web_socket(f"{gateway.url.replace('http', 'ws')}/graphql", connect)
@@ -103,7 +121,7 @@ async def test_the_page_works_through_vites_proxy_in_its_usual_forms(client: str
         running_gateway(emulator.url, upstream_api_key=DEMO_KEY, gateway_allowed_origins=LOCALHOST_PAGES) as gateway,
         open_browser() as browser,
     ):
-        copy_app(tmp_path, **SETTINGS, endpoint="/graphql")
+        copy_app(tmp_path, endpoint="/graphql")
         chat = ChatPage(browser.page, emulator)
         await chat.watch()
         with running_vite(tmp_path, usual_proxy_configs(gateway.url)) as servers:

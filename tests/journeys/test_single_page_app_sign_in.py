@@ -1,25 +1,18 @@
 """Users of the single-page app sign in at a provider, work, keep their tokens fresh, and sign out."""
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.async_api import Page, Response, expect
 
 from gateway.compose import DEMO_KEY
-from tests.support.browser import Browser, open_browser
 from tests.support.chat_page import ChatPage, SocketRecord
-from tests.support.emulator import Emulator, running_emulator
+from tests.support.emulator import Emulator
 from tests.support.full_runs import long_except
-from tests.support.gateway import Gateway, running_gateway
-from tests.support.oidc_server import CLIENT_ID, OidcServer, running_oidc_server
-from tests.support.signed_in import sign_in_options
 from tests.support.signing_keys import read_claims
-from tests.support.single_page_app import copy_app, serving_files
+from tests.support.single_page_app_users import running_world
 from tests.support.subscription_gateway import until
 
 # The first run installs the packages and builds the app.
@@ -45,68 +38,6 @@ FOLLOW = """([url, token, runId]) => new Promise((resolve) => {
     };
     socket.onclose = () => resolve(messages);
 })"""
-
-
-@dataclass
-class SignInWorld:
-    """An emulator, a provider, a gateway that takes only its tokens, and a browser with the app of one client."""
-
-    emulator: Emulator
-    provider: OidcServer
-    gateway: Gateway
-    browser: Browser
-    page_url: str
-
-    async def open_page(self, page: Page, user: str) -> ChatPage:
-        """Sign a user in."""
-        chat = ChatPage(page, self.emulator)
-        await chat.watch()
-        await page.goto(self.page_url)
-        await self.sign_in(page, user)
-        return chat
-
-    async def sign_in(self, page: Page, user: str) -> None:
-        await page.get_by_role("button", name="Sign in").click()
-        await page.get_by_role("button", name=user).click()
-        await expect(page.get_by_role("button", name="Sign out")).to_be_visible()
-
-    async def data(self, query: str, user: str, **variables: Any) -> Any:
-        """Read by a token of a user."""
-        headers = {"Authorization": f"Bearer {self.provider.issue_token(user)}"}
-        answer = await self.gateway.execute(query, variables, headers=headers)
-        assert "errors" not in answer, answer
-        return answer["data"]
-
-
-@asynccontextmanager
-async def running_world(
-    client: str, directory: Path, *, token_seconds: int = 300, renewal_seconds: int = 60
-) -> AsyncIterator[SignInWorld]:
-    """Run all of it. The page renews a token `renewal_seconds` before its end."""
-    app = directory / "app"
-    app.mkdir()
-    async with (
-        running_emulator(seed_keys=(DEMO_KEY,)) as emulator,
-        running_oidc_server(token_seconds=token_seconds) as provider,
-        sign_in_options(provider, own_key=DEMO_KEY) as options,
-        serving_files(app) as origin,
-        running_gateway(
-            emulator.url,
-            gateway_allowed_origins=origin,
-            gateway_cache=True,
-            **options,
-        ) as gateway,
-        open_browser() as browser,
-    ):
-        world = SignInWorld(emulator, provider, gateway, browser, f"{origin}/{client}.html")
-        provider.redirect_uris.add(world.page_url)
-        sign_in = {
-            "authority": provider.issuer,
-            "client_id": CLIENT_ID,
-            "accessTokenExpiringNotificationTimeInSeconds": renewal_seconds,
-        }
-        copy_app(app, threadIds=[], endpoint=f"{gateway.url}/graphql", signIn=sign_in)
-        yield world
 
 
 def is_answer_about(id_: str) -> Callable[[Response], bool]:
@@ -202,7 +133,7 @@ async def test_a_token_is_renewed_in_the_middle_of_an_answer(client: str, tmp_pa
         expect_each_word_once(chat, whole)
         assert chat.sockets == [socket]
         assert [message["type"] for message in socket.sent if message["type"] != "ping"] == [
-            *("connection_init", "subscribe"),
+            *("connection_init", "subscribe", "subscribe"),  # to the lists, and to the run
         ]
         assert world.browser.console_errors == []
 

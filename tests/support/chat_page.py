@@ -1,6 +1,7 @@
 """The single-page app as a user operates it in a browser, and what it sent and showed meanwhile."""
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from playwright.async_api import Page, Request, WebSocket, expect
@@ -29,10 +30,11 @@ REPORT_CLOSES = """WebSocket = class extends WebSocket {
 class SocketRecord:
     """The messages of one WebSocket in both directions."""
 
-    def __init__(self, socket: WebSocket) -> None:
+    def __init__(self, socket: WebSocket, on_sent: Callable[[dict[str, Any]], None]) -> None:
         self.sent: list[dict[str, Any]] = []
         self.received: list[dict[str, Any]] = []
-        socket.on("framesent", lambda frame: self.sent.append(json.loads(frame)))
+        self._on_sent = on_sent
+        socket.on("framesent", self._on_frame_sent)
         socket.on("framereceived", lambda frame: self.received.append(json.loads(frame)))
 
     def sent_payloads(self, type_name: str) -> list[Any]:
@@ -42,14 +44,30 @@ class SocketRecord:
     def events(self, type_name: str) -> list[dict[str, Any]]:
         """Return the run events of a type that came."""
         payloads = [message["payload"] for message in self.received if message["type"] == "next"]
-        events = [payload["data"]["runEvents"] for payload in payloads if payload.get("data")]
-        return [event for event in events if event["__typename"] == type_name]
+        events = [payload["data"].get("runEvents") for payload in payloads if payload.get("data")]
+        return [event for event in events if event and event["__typename"] == type_name]
+
+    def _on_frame_sent(self, frame: str | bytes) -> None:
+        message = json.loads(frame)
+        self.sent.append(message)
+        self._on_sent(message)
+
+
+def follows_a_run(operation: Mapping[str, Any]) -> bool:
+    """Return whether a sent operation subscribes to the events of a run."""
+    return "runEvents(" in operation["query"]
+
+
+def follows_the_lists(operation: Mapping[str, Any]) -> bool:
+    """Return whether a sent operation subscribes to the events of the user's lists."""
+    return "viewerEvents(" in operation["query"]
 
 
 class ChatPage:
     """The app as a user operates it.
 
-    Remembers each text that a message showed, each subscription's transport, and each WebSocket with its close code.
+    Remembers each text that a message showed, the transport of each subscription to a run, and each WebSocket with its
+    close code.
     """
 
     def __init__(self, page: Page, emulator: Emulator) -> None:
@@ -71,10 +89,15 @@ class ChatPage:
         self.page.on("websocket", self._on_web_socket)
         self.page.on("request", self._on_request)
 
-    def subscribed_variables(self) -> list[dict[str, Any]]:
-        """Return the variables of each subscription: those over WebSockets, then those over event streams."""
+    def follows_lists(self) -> bool:
+        """Return whether the page has subscribed to the events of the user's lists over a WebSocket."""
         payloads = [payload for socket in self.sockets for payload in socket.sent_payloads("subscribe")]
-        return [payload["variables"] for payload in payloads] + self.stream_variables
+        return any(map(follows_the_lists, payloads))
+
+    def subscribed_variables(self) -> list[dict[str, Any]]:
+        """Return the variables of each subscription to a run: over WebSockets, then over event streams."""
+        payloads = [payload for socket in self.sockets for payload in socket.sent_payloads("subscribe")]
+        return [payload["variables"] for payload in payloads if follows_a_run(payload)] + self.stream_variables
 
     def _on_text(self, message_id: str, text: str) -> None:
         self.shown_texts.setdefault(message_id, []).append(text)
@@ -84,13 +107,18 @@ class ChatPage:
 
     def _on_web_socket(self, socket: WebSocket) -> None:
         if socket.url.endswith("/graphql"):  # a development server's page has a socket of its own too
+            self.sockets.append(SocketRecord(socket, self._on_message_sent))
+
+    def _on_message_sent(self, message: dict[str, Any]) -> None:
+        if message["type"] == "subscribe" and follows_a_run(message["payload"]):
             self.transports.append("websocket")
-            self.sockets.append(SocketRecord(socket))
 
     def _on_request(self, request: Request) -> None:
         if request.headers.get("accept") == "text/event-stream":
-            self.transports.append("event-stream")
-            self.stream_variables.append(json.loads(request.post_data or "{}")["variables"])
+            operation = json.loads(request.post_data or "{}")
+            if follows_a_run(operation):
+                self.transports.append("event-stream")
+                self.stream_variables.append(operation["variables"])
 
     async def send(self, text: str) -> None:
         await self.page.get_by_label("Message").fill(text)

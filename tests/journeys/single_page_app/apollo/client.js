@@ -7,8 +7,9 @@ import { subscribe } from "../common/transport.js";
 
 const cache = new InMemoryCache({
   typePolicies: {
+    Viewer: { fields: { threads: relayStylePagination(["filter"]), waitingRuns: { merge: false } } },
     Thread: { fields: { messages: relayStylePagination() } },
-    Subscription: { fields: { runEvents: { merge: false } } }, // an event replaces the one before it
+    Subscription: { fields: { runEvents: { merge: false }, viewerEvents: { merge: false } } }, // the latest event only
   },
 });
 

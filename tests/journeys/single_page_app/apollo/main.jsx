@@ -1,9 +1,10 @@
 import { ApolloProvider } from "@apollo/client/react";
 import { mount } from "../common/mount.jsx";
 import { client } from "./client.js";
-import { FollowRun, useAnswer, useConversation, useOverview, useSend, useStart } from "./operations.js";
+import * as operations from "./operations.js";
+import * as viewer from "./viewer.js";
 
 mount(
-  { name: "Apollo Client", useOverview, useConversation, useStart, useSend, useAnswer, FollowRun },
+  { name: "Apollo Client", ...operations, ...viewer },
   ({ children }) => <ApolloProvider client={client}>{children}</ApolloProvider>,
 );

@@ -6,12 +6,13 @@ import { accepted, existing } from "../common/results.js";
 import { messagesIn } from "../common/run_events.js";
 import { appendMessages } from "./client.js";
 
-const OVERVIEW = gql(operations.OVERVIEW);
+const ASSISTANTS = gql(operations.ASSISTANTS);
 const CONVERSATION = gql(`
   query Conversation($threadId: ID!, $before: String) {
     thread(id: $threadId) {
       id
-      metadata
+      title
+      isArchived
       activeRun { id }
       messages(last: 20, before: $before) {
         edges { cursor node { ${operations.MESSAGE_FIELDS} } }
@@ -23,12 +24,10 @@ const CONVERSATION = gql(`
 const START = gql(operations.START);
 const SEND = gql(operations.SEND);
 const ANSWER = gql(operations.ANSWER);
+const UPDATE_THREAD = gql(operations.UPDATE_THREAD);
 const RUN_EVENTS = gql(operations.RUN_EVENTS);
 
-export function useOverview(threadIds) {
-  const { data } = useSuspenseQuery(OVERVIEW, { variables: { threadIds } });
-  return { assistants: data.assistants.nodes, threads: data.threadsByIds.filter((thread) => thread !== null) };
-}
+export const useAssistants = () => useSuspenseQuery(ASSISTANTS).data.assistants.nodes;
 
 export function useConversation(threadId) {
   const { data, fetchMore } = useSuspenseQuery(CONVERSATION, {
@@ -63,6 +62,11 @@ export function useSend({ thread }) {
 export function useAnswer() {
   const [answer] = useMutation(ANSWER);
   return async (input) => accepted((await answer({ variables: { input } })).data.submitToolOutputs);
+}
+
+export function useUpdateThread() {
+  const [update] = useMutation(UPDATE_THREAD);
+  return async (input) => accepted((await update({ variables: { input } })).data.updateThread);
 }
 
 /** Follows a run: each event goes to `onEvent`, and its messages to the end of the conversation. */

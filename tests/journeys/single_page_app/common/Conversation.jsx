@@ -2,20 +2,28 @@ import { useReducer, useState } from "react";
 import { Composer } from "./Composer.jsx";
 import { applyRunEvent, isUnderWay, liveText, NO_RUN } from "./run_events.js";
 import { ToolCalls } from "./ToolCalls.jsx";
+import { titleOf } from "./viewer.js";
 
 /** A thread: its newest messages, earlier ones on request, and its run as it goes on. */
 export function Conversation({ client, threadId, assistantId }) {
   const conversation = client.useConversation(threadId);
   const { thread, messages, hasEarlier, loadEarlier } = conversation;
   const [startedRunId, setStartedRunId] = useState(null);
-  const [run, onEvent] = useReducer(applyRunEvent, NO_RUN);
+  const [followed, onEvent] = useReducer(applyRunEvent, NO_RUN);
   const send = client.useSend(conversation);
   const answer = client.useAnswer();
+  const update = client.useUpdateThread();
   // After a reload the thread itself says which run goes on.
   const runId = startedRunId ?? thread.activeRun?.id;
+  const run = runId ? followed : NO_RUN; // a cache may have told of a run that has ended
   return (
     <main>
-      <h2 className="title">{thread.metadata.title ?? "Untitled"}</h2>
+      <h2 className="title">{titleOf(thread)}</h2>
+      {thread.isArchived && (
+        <p>
+          Archived. <button onClick={() => update({ threadId: thread.id, isArchived: false })}>Put it back</button>
+        </p>
+      )}
       <div className="scroller">
         <ol className="messages">
           {hasEarlier && (

@@ -1,12 +1,38 @@
 // The operations of the clients that read them as they run. Relay compiles its own. How a client pages differs.
 
 export const MESSAGE_FIELDS = "id role text thread { id } assistant { id name }";
+export const THREAD_FIELDS = "id upstreamId title isArchived lastActivityAt";
 const RUN_FIELDS = "id status requiredAction { ... on SubmitToolOutputsAction { toolCalls { callId name arguments } } }";
 
-export const OVERVIEW = `
-  query Overview($threadIds: [ID!]!) {
+const WAITING_RUN_FIELDS = `${RUN_FIELDS} thread { id upstreamId title }`;
+
+export const ASSISTANTS = `
+  query Assistants {
     assistants(first: 20) { nodes { id name description } }
-    threadsByIds(ids: $threadIds) { id upstreamId metadata }
+  }
+`;
+
+export const WAITING_RUNS = `
+  query WaitingRuns {
+    viewer { id waitingRuns(first: 100) { nodes { ${WAITING_RUN_FIELDS} } } }
+  }
+`;
+
+export const UPDATE_THREAD = `
+  mutation UpdateThread($input: UpdateThreadInput!) {
+    updateThread(input: $input) { thread { id title isArchived } userErrors { message } }
+  }
+`;
+
+export const VIEWER_EVENTS = `
+  subscription ViewerEvents($after: String) {
+    viewerEvents(after: $after) {
+      __typename
+      ... on RunLogEvent { cursor }
+      ... on ThreadChanged { thread { ${THREAD_FIELDS} } }
+      ... on ThreadRemoved { deletedId }
+      ... on RunStatusChange { run { ${WAITING_RUN_FIELDS} } }
+    }
   }
 `;
 
@@ -51,7 +77,7 @@ export const RUN_EVENTS = `
 export const startVariables = ({ assistantId, text }) => ({
   input: {
     assistantId,
-    thread: { messages: [{ content: [{ text }] }], metadata: { title: text.slice(0, 60) } },
+    thread: { messages: [{ content: [{ text }] }] },
   },
 });
 

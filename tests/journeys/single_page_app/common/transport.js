@@ -49,7 +49,8 @@ export function subscribe({ query, variables }, sink) {
     next(result) {
       // An event stream ends so with its token. Its client connects again after this error.
       if (result.errors?.some(isSignInNeeded)) throw new NetworkError("the token has ended");
-      after = result.data?.runEvents?.cursor ?? after;
+      const [event] = Object.values(result.data ?? {});
+      after = event?.cursor ?? after;
       sink.next(result);
     },
     error: (error) => sink.error(error),

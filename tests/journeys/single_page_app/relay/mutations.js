@@ -15,7 +15,7 @@ export function useStart() {
     }
   `);
   return async ({ assistantId, text }) => {
-    const thread = { messages: [{ content: [{ text }] }], metadata: { title: text.slice(0, 60) } };
+    const thread = { messages: [{ content: [{ text }] }] };
     return accepted((await commit({ input: { assistantId, thread } })).createThreadAndRun);
   };
 }
@@ -68,6 +68,23 @@ export function useAnswer() {
     }
   `);
   return async (input) => accepted((await commit({ input })).submitToolOutputs);
+}
+
+export function useUpdateThread() {
+  const commit = usePromise(graphql`
+    mutation mutationsUpdateThreadMutation($input: UpdateThreadInput!) {
+      updateThread(input: $input) {
+        thread {
+          title
+          isArchived
+        }
+        userErrors {
+          message
+        }
+      }
+    }
+  `);
+  return async (input) => accepted((await commit({ input })).updateThread);
 }
 
 function usePromise(mutation) {

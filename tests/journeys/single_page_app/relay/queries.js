@@ -3,10 +3,10 @@ import { existing } from "../common/results.js";
 
 const PAGE = 20;
 
-export function useOverview(threadIds) {
-  const { assistants, threadsByIds } = useLazyLoadQuery(
+export function useAssistants() {
+  const { assistants } = useLazyLoadQuery(
     graphql`
-      query queriesOverviewQuery($threadIds: [ID!]!) {
+      query queriesAssistantsQuery {
         assistants(first: 20) {
           nodes {
             id
@@ -14,17 +14,11 @@ export function useOverview(threadIds) {
             description
           }
         }
-        threadsByIds(ids: $threadIds) {
-          id
-          upstreamId
-          metadata
-        }
       }
     `,
-    { threadIds },
-    { fetchPolicy: "store-and-network" },
+    {},
   );
-  return { assistants: assistants.nodes, threads: threadsByIds.filter((thread) => thread !== null) };
+  return assistants.nodes;
 }
 
 export function useConversation(threadId) {
@@ -33,7 +27,8 @@ export function useConversation(threadId) {
       query queriesConversationQuery($threadId: ID!) {
         thread(id: $threadId) {
           id
-          metadata
+          title
+          isArchived
           activeRun {
             id
           }

@@ -1,9 +1,10 @@
 import { Provider } from "urql";
 import { mount } from "../common/mount.jsx";
 import { client } from "./client.js";
-import { FollowRun, useAnswer, useConversation, useOverview, useSend, useStart } from "./operations.js";
+import * as operations from "./operations.js";
+import * as viewer from "./viewer.js";
 
 mount(
-  { name: "urql", useOverview, useConversation, useStart, useSend, useAnswer, FollowRun },
+  { name: "urql", ...operations, ...viewer },
   ({ children }) => <Provider value={client}>{children}</Provider>,
 );

@@ -7,7 +7,8 @@ const CONVERSATION = gql(`
   query Conversation($threadId: ID!, $before: String) {
     thread(id: $threadId) {
       id
-      metadata
+      title
+      isArchived
       activeRun { id }
       messages(last: 20, before: $before) {
         nodes { ${operations.MESSAGE_FIELDS} }
@@ -17,10 +18,7 @@ const CONVERSATION = gql(`
   }
 `);
 
-export function useOverview(threadIds) {
-  const [{ data }] = useQuery({ query: operations.OVERVIEW, variables: { threadIds } });
-  return { assistants: data.assistants.nodes, threads: data.threadsByIds.filter((thread) => thread !== null) };
-}
+export const useAssistants = () => useQuery({ query: operations.ASSISTANTS })[0].data.assistants.nodes;
 
 export function useConversation(threadId) {
   const [before, setBefore] = useState();
@@ -57,6 +55,11 @@ export function useSend({ thread }) {
 export function useAnswer() {
   const answer = useSender(operations.ANSWER);
   return async (input) => accepted((await answer({ input })).submitToolOutputs);
+}
+
+export function useUpdateThread() {
+  const update = useSender(operations.UPDATE_THREAD);
+  return async (input) => accepted((await update({ input })).updateThread);
 }
 
 /** Follows a run: each event goes to `onEvent`. The cache appends its messages to the conversation. */
