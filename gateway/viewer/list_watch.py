@@ -41,7 +41,7 @@ MAX_CHECKS = 500
 
 @dataclass(slots=True)
 class _Follower:
-    """The latest caller who follows a list: what watches it calls as that one."""
+    """The latest caller who follows a list. Its watcher calls as that one."""
 
     open_poller: Callable[[], ThreadsApi]
     check_accepted: Callable[[], Awaitable[None]]
