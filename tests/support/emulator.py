@@ -74,12 +74,13 @@ class Emulator:
 async def running_emulator(
     *,
     seed_keys: tuple[str, ...] = (),
+    keys: tuple[str, ...] = (),
     version: str = "v2",
     clock: ManualClock | None = None,
     database: str = ":memory:",
 ) -> AsyncIterator[Emulator]:
     clock = clock or ManualClock()
-    app = create_app(database=database, clock=clock, seed_keys=seed_keys)
+    app = create_app(database=database, clock=clock, seed_keys=seed_keys, keys=keys)
     store = app[SERVICES].store
     add_files(store, KEY, *FILES)
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:

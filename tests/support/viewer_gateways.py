@@ -32,11 +32,12 @@ THREADS = f"""query ($first: Int, $after: String, $last: Int, $before: String, $
     nodes {{ upstreamId title isArchived usage {{ {USAGE_FIELDS} }} }}
     pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }} }} }}"""
 USAGE = f"query ($since: DateTime) {{ viewer {{ usage(since: $since) {{ {USAGE_FIELDS} }} }} }}"
+UNKNOWN_THREAD = '{ thread(id: "thread_unknown") { id createdAt } }'
 WAITING_RUNS = "{ viewer { waitingRuns(first: 100) { nodes { upstreamId } } } }"
 
 
 @asynccontextmanager
-async def clocked_emulator() -> AsyncIterator[Emulator]:
+async def clocked_emulator(keys: tuple[str, ...] = ()) -> AsyncIterator[Emulator]:
     """Run an emulator from the present time on. When a test moves its clock, the clock of the records moves too."""
     start = time.time()
     clock = ManualClock(start)
@@ -47,7 +48,7 @@ async def clocked_emulator() -> AsyncIterator[Emulator]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("RecordKeeper", "ObservingThreadsApi"):
             patch.setattr(viewer_services, name, partial(getattr(viewer_services, name), unix_seconds=unix_seconds))
-        async with running_emulator(clock=clock) as emulator:
+        async with running_emulator(clock=clock, keys=keys) as emulator:
             yield emulator
 
 
@@ -112,7 +113,8 @@ async def wait_for_database(client: Gateway) -> None:
     """Wait until a gateway reaches its database again."""
 
     async def answers() -> bool:
-        return "errors" not in await client.execute(USAGE)
+        answers = [await client.execute(query) for query in (USAGE, UNKNOWN_THREAD)]
+        return not any("errors" in answer for answer in answers)
 
     async def yes() -> bool:
         return True
@@ -143,3 +145,18 @@ async def eventually_equal(read: Callable[[], Awaitable[Any]], expected: Callabl
     while (found := await read()) != (wanted := await expected()):
         assert loop.time() < deadline, f"expected {wanted}, got {found}"
         await asyncio.sleep(0.05)
+
+
+async def eventually_passes(check: Callable[[], Awaitable[None]]) -> None:
+    """Wait until a check passes, for so long as records may be late."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + LATE_SECONDS
+    while True:
+        try:
+            await check()
+        except AssertionError:
+            if loop.time() >= deadline:
+                raise
+        else:
+            return
+        await asyncio.sleep(0.2)
