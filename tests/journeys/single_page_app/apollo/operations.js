@@ -30,10 +30,12 @@ const RUN_EVENTS = gql(operations.RUN_EVENTS);
 export const useAssistants = () => useSuspenseQuery(ASSISTANTS).data.assistants.nodes;
 
 export function useConversation(threadId) {
-  const { data, fetchMore } = useSuspenseQuery(CONVERSATION, {
+  const { data, error, fetchMore } = useSuspenseQuery(CONVERSATION, {
     variables: { threadId },
     fetchPolicy: "network-only",
+    errorPolicy: "all", // a part that is away takes nothing else along
   });
+  if (!data?.thread && error) throw error;
   const thread = existing(data.thread, "conversation");
   const { edges, pageInfo } = thread.messages;
   return {

@@ -27,7 +27,7 @@ export function useConversation(threadId) {
     variables: { threadId, before },
     requestPolicy: "cache-and-network",
   });
-  if (error) throw error;
+  if (!data?.thread && error) throw error;
   const thread = existing(data.thread, "conversation");
   const { nodes, pageInfo } = thread.messages;
   return {
