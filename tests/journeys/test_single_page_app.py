@@ -48,6 +48,7 @@ async def test_a_page_of_another_origin_holds_a_conversation(client: str, tmp_pa
             gateway_allowed_origins=origin,
             gateway_cache=True,
             gateway_database_url=f"sqlite:///{tmp_path / 'ledger.db'}",
+            gateway_ledger_deadline_seconds=10,  # a busy machine is no fault
         ) as gateway,
         open_browser() as browser,
     ):

@@ -49,6 +49,7 @@ async def test_a_cache_lists_all_pages_searches_and_follows_what_changes(
         running_gateway(
             emulator.url,
             gateway_database_url=f"sqlite:///{tmp_path / 'ledger.db'}",
+            gateway_ledger_deadline_seconds=10,  # a busy machine is no fault
             gateway_jwt_issuer=provider.issuer,
             gateway_jwt_audience=provider.audience,
             upstream_api_key=KEY,
