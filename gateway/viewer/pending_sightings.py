@@ -131,10 +131,14 @@ def merge_seen(one: SeenObject, other: SeenObject) -> SeenObject:
         case SeenRun() as before, SeenRun() as after:
             state = merge_runs(run_from_sighting(before), run_from_sighting(after))
             shows_earlier = (state.status, state.seen_at_ms) == (before.status, before.seen_at_ms)
+            ended_at_ms = _earliest(before.ended_at_ms, after.ended_at_ms)
+            # Without an end, the earliest time of seeing a run that is over stands for it.
+            stands_for_end = state.ended_at_ms if ended_at_ms is None else None
             merged = replace(
                 before if shows_earlier else after,
+                seen_at_ms=state.seen_at_ms if stands_for_end is None else stands_for_end,
                 created_at_ms=state.created_at_ms,
-                ended_at_ms=state.ended_at_ms,
+                ended_at_ms=ended_at_ms,
                 expires_at_ms=state.expires_at_ms,
                 assistant_id=state.assistant_id,
                 usage=state.usage,

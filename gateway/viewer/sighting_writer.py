@@ -68,7 +68,7 @@ class SightingWriter:
         self._now_seconds = now_seconds
         self._results: deque[tuple[RecordOwner, Iterator[SeenObject]]] = deque()
         self._result_owners: Counter[RecordOwner] = Counter()
-        self._pending = pending or PendingSightings()
+        self._pending = PendingSightings() if pending is None else pending
         self._in_flight: SightingBatch = {}
         self._known: TTLCache[SightingId, int] = TTLCache(MAX_KNOWN, KNOWN_SECONDS, timer=now_seconds)
         self._dropped_threads: TTLCache[str, None] = TTLCache(MAX_KNOWN, KNOWN_SECONDS, timer=now_seconds)
