@@ -12,7 +12,7 @@ from gateway.background_tasks import BackgroundTasks, end_tasks
 from gateway.run_log.event_cursors import position_from_cursor
 from gateway.run_log.log_mirror import LogMirror, stopping_error
 from gateway.run_log.replay_buffer import EventReader, ReplayBuffer, ReplayBufferLimits
-from gateway.run_log.store.event_log import Draft, EventLog, LogName, LogUnavailableError, ViewerKey
+from gateway.run_log.store.event_log import Draft, EventLog, LogName, LogUnavailableError, ViewerKey, WriterLease
 from gateway.run_log.store.memory_log import MemoryLog
 from gateway.telemetry.rare_warning import RareWarning
 from schema.contract.errors import GatewayError
@@ -56,6 +56,7 @@ class ViewerHub:
         self._sleep = sleep
         self._sessions: dict[LogName, tuple[LogMirror, ReplayBuffer]] = {}
         self._closing_tasks = BackgroundTasks()
+        self._watches: dict[LogName, WriterLease] = {}
         self._return_task: asyncio.Task[None] | None = None
         self._is_stopping = False
         self._lost = RareWarning(_logger, "changes of a viewer's list were not published: %s")
@@ -104,14 +105,27 @@ class ViewerHub:
         return name in self._sessions
 
     async def acquire_watch(self, name: LogName) -> bool:
-        """Acquire the right to watch a list for a moment. Returns False if another process has it.
+        """Acquire or keep the right to watch a list for a moment. Returns False if another process has it.
 
         Without the shared store, each process has it.
         """
+        watch_name = _watch_name(name)
+        lease = self._watches.pop(name, None)
         try:
-            return await self._log.acquire_lease(_watch_name(name)) is not None
+            if lease is None or not await self._log.renew_lease(watch_name, lease):
+                lease = await self._log.acquire_lease(watch_name)
         except LogUnavailableError:
             return True
+        if lease is not None:
+            self._watches[name] = lease
+        return lease is not None
+
+    async def release_watch(self, name: LogName) -> None:
+        """Release the right to watch a list, so that another process can acquire it at once."""
+        lease = self._watches.pop(name, None)
+        if lease is not None:
+            with contextlib.suppress(LogUnavailableError):
+                await self._log.release_lease(_watch_name(name), lease)
 
     def end_readers(self, name: LogName, error: GatewayError) -> None:
         """End all readers of a list with an error."""

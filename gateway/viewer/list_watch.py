@@ -72,6 +72,11 @@ class ListWatch:
         self._tasks = BackgroundTasks()
         self._rounds = BackgroundTasks()
 
+    @property
+    def followed_count(self) -> int:
+        """The number of lists that are watched for those who follow them."""
+        return len(self._followers)
+
     def check_soon(self, owner: RecordOwner, runs: Sequence[WaitingRun], open_poller: Callable[[], ThreadsApi]) -> None:
         """Read the runs of a page of the inbox again, in the background, those that are due."""
         if len(self._tasks) < MAX_CHECKS:
@@ -108,6 +113,7 @@ class ListWatch:
                 await self._sleep(BUSY_ROUND_SECONDS if waiting else IDLE_ROUND_SECONDS)
         finally:
             del self._followers[owner]
+            await self._hub.release_watch(name)
 
     async def _do_round(
         self, owner: RecordOwner, name: LogName, waited: Collection[RunRecordKey]

@@ -221,3 +221,18 @@ async def test_many_gateways_record_the_same_at_once(open_ledger: OpenLedger) ->
     assert (found.prompt_tokens, moved.prompt_tokens) in {(4 * 21, 0), (3 * 21, 21), (4 * 21, 21)}
     assert await stores[0].get_usage(KEY, None, None) == usage(3 * 21, 3 * 7)
     assert await stores[0].get_usage(OTHER_KEY, None, None) == usage(21, 7)
+
+
+async def test_a_record_that_is_removed_alone_leaves_those_of_others_and_may_come_back(records: RecordStore) -> None:
+    await records.record_sightings(
+        [seen_thread(opening="mine"), seen_run("requires_action"), seen_message("words"), seen_thread(owner=OTHER_KEY)]
+    )
+    unknown, too_long = record_key("thread_2"), record_key("x" * 600)
+    assert await records.remove_records([record_key(), unknown, too_long]) == frozenset({record_key()})
+    assert await records.remove_records([record_key()]) == frozenset()
+    assert await records.remove_records([]) == frozenset()
+    assert await rows_of(records, KEY, OTHER_KEY) == [[], ["thread_1"]]
+    assert await search(records, "words") == set()
+    assert await list_waiting(records) == []
+    await records.record_sightings([seen_message("again")])
+    assert await search(records, "again") == {"thread_1"}

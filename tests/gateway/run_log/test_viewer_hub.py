@@ -209,7 +209,13 @@ async def test_a_hub_that_stops_ends_all_readers_and_takes_no_more(hub: ViewerHu
 
 async def test_one_process_at_a_time_watches_a_list(frail: FrailLog, hub: ViewerHub, other: ViewerHub) -> None:
     assert await hub.acquire_watch(LIST)
+    assert await hub.acquire_watch(LIST), "it goes on"
     assert not await other.acquire_watch(LIST)
+    await hub.release_watch(LIST)
+    await hub.release_watch(LIST)
+    assert await other.acquire_watch(LIST)
+    await other.release_watch(LIST)
+    assert await hub.acquire_watch(LIST)
     assert await other.acquire_watch(OTHERS)
     await hub.publish(LIST, [changed("one")])
     frail.is_cut_off = True
