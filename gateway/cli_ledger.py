@@ -49,6 +49,12 @@ def add_ledger_arguments(parsers: dict[str, argparse.ArgumentParser]) -> None:
         help="the owner of the threads whose line has none; without FILE, of all",
     )
     importing.add_argument("--reassign", action="store_true", help="change the owners of threads that have another one")
+    importing.add_argument(
+        "--from-viewer",
+        metavar="ID",
+        help="the viewer.id under a key that was changed, whose records go to --to-viewer; in place of FILE",
+    )
+    importing.add_argument("--to-viewer", metavar="ID", help="the viewer.id under the new key")
     forgetting.add_argument("--subject", required=True, metavar="NAME", help="the person (`sub`)")
     for parser in parsers.values():
         parser.add_argument("--issuer", metavar="URL", help="the issuer (`iss`), by default GATEWAY_JWT_ISSUER")
@@ -69,6 +75,8 @@ async def run_ledger_command(arguments: argparse.Namespace, settings: Settings) 
     from schema.contract.errors import GatewayError  # noqa: PLC0415 - as above
 
     work = _import if arguments.ledger_command == "import" else _forget
+    if arguments.ledger_command == "import" and (arguments.from_viewer or arguments.to_viewer):
+        work = _move_viewer
     try:
         return await work(arguments, settings)
     except CannotOpenError as error:
@@ -112,6 +120,29 @@ async def _import(arguments: argparse.Namespace, settings: Settings) -> int:
         finally:
             progress.end()
             _print(_describe_adoption(adopter.outcome))
+    return 0
+
+
+async def _move_viewer(arguments: argparse.Namespace, settings: Settings) -> int:
+    from gateway.ledger.record_moving import ViewerIdError, move_all_records, viewer_from_id  # noqa: PLC0415 - as above
+
+    if not (arguments.from_viewer and arguments.to_viewer) or arguments.file or arguments.owner or arguments.reassign:
+        raise BadSettingsError(
+            ["--from-viewer, --to-viewer: expected both, without FILE, --owner and --reassign, got something else"]
+        )
+    try:
+        source, target = viewer_from_id(arguments.from_viewer), viewer_from_id(arguments.to_viewer)
+    except ViewerIdError as error:
+        raise BadSettingsError([f"--from-viewer, --to-viewer: {error}"]) from None
+    if source == target:
+        raise BadSettingsError(["--from-viewer, --to-viewer: expected two viewers, got the same twice"])
+    async with _ledger_store(settings) as store:
+        progress = ProgressLine("records moved", None)
+        try:
+            moved = await move_all_records(store, source, target, progress.show)
+        finally:
+            progress.end()
+    _print(f"Records moved: {moved}.")
     return 0
 
 

@@ -299,3 +299,28 @@ async def test_the_owners_of_threads_outlive_the_gateway(emulator: Emulator, ope
                 answer = await UserClient(second, reader).execute(READ, {"id": thread_id})
                 found = answer["data"]["node"] is not None
                 assert found is (reader == name)
+
+
+async def test_the_records_of_a_changed_key_move_to_its_new_viewer(emulator: Emulator, operator: Operator) -> None:
+    who, listed = "{ viewer { id } }", "{ viewer { threads(first: 500) { nodes { title } } } }"
+    create = 'mutation { createThread(input: {title: "Mine"}) { thread { id } } }'
+    async with running_gateway(emulator.url, gateway_database_url=operator.url) as gateway:
+        old, new = {"Authorization": "Bearer old"}, {"Authorization": "Bearer new"}
+        for _ in range(3):
+            assert "errors" not in await gateway.execute(create, headers=old)
+        ids = [(await gateway.execute(who, headers=headers))["data"]["viewer"]["id"] for headers in (old, new)]
+        moving = ("import", "--from-viewer", ids[0], "--to-viewer", ids[1])
+        assert await operator.run(*moving) == (0, "Records moved: 3.\n", "")
+        assert await operator.run(*moving) == (0, "Records moved: 0.\n", "")
+        for headers, expected in ((old, []), (new, [{"title": "Mine"}] * 3)):
+            answer = await gateway.execute(listed, headers=headers)
+            assert answer["data"]["viewer"]["threads"]["nodes"] == expected
+    for arguments, fault in {
+        (): "expected both",
+        ("--to-viewer", ids[0]): "expected two viewers",
+        ("--to-viewer", "alice"): "expected the value of viewer.id, got 'alice'",
+        ("--to-viewer", ids[1], "--owner", "alice"): "without FILE",
+    }.items():
+        status, _, errors = await operator.run("import", "--from-viewer", ids[0], *arguments)
+        assert status == 2
+        assert fault in errors
