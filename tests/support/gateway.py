@@ -22,6 +22,7 @@ from gateway.config import Settings
 from gateway.emulator.demo.seed import DEMO_THREADS
 from gateway.ledger.ownership import BorrowedLedger
 from gateway.server.app import listening
+from gateway.viewer.list_watch import ListWatch
 from schema.root import build_schema
 from tests.support.emulator import Emulator
 from tests.support.graphql import GraphQLClient
@@ -62,7 +63,8 @@ async def running_gateway(upstream_url: str, **settings: Any) -> AsyncIterator[G
 async def running_demo_gateway(emulator: Emulator, **settings: Any) -> AsyncIterator[Gateway]:
     """Run a gateway over an emulator with the demo's data, as `demo` does: with its key, and a ledger of its threads.
 
-    The emulator has counted no call so far.
+    The emulator has counted no call so far. Runs that wait are not read again in the background, so that only the calls
+    of operations are counted.
     """
     options = {"upstream_api_key": DEMO_KEY, **settings}
     demo_settings = Settings(upstream_url=emulator.url, **options)
@@ -71,7 +73,9 @@ async def running_demo_gateway(emulator: Emulator, **settings: Any) -> AsyncIter
         running_gateway(emulator.url, **options, ledger=ledger) as gateway,
     ):
         emulator.counts.reset()
-        yield gateway
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ListWatch, "check_soon", lambda *_: None)
+            yield gateway
 
 
 def clean_environment(**variables: str) -> Mapping[str, str]:
