@@ -48,7 +48,7 @@ async def test_what_changes_at_one_gateway_is_told_and_listed_at_the_other(
             await reader.wait_until(
                 lambda one: any(event["thread"]["title"] == "Hello" for event in one.of_type("ThreadChanged"))
             )
-            assert await titles(there) == ["Hello"]
+            await eventually(lambda: titles(there), ["Hello"])
             await succeed(here, "updateThread", "thread { id }", threadId=thread_id, title="Named", isArchived=True)
             await reader.wait_until(
                 lambda one: any(event["thread"]["isArchived"] for event in one.of_type("ThreadChanged"))
@@ -79,7 +79,7 @@ async def test_a_waiting_run_is_told_once_and_answered_at_the_other_gateway(
             emulator.clock.advance(LONG_SECONDS)
             for reader in readers:
                 await reader.wait_for_event("RunStatusChange", status="REQUIRES_ACTION")
-            assert await waiting(there) == [run_id]
+            await eventually(lambda: waiting(there), [run_id])
             run = await emulator.get(f"/threads/{thread_id}/runs/{run_id}")
             (call,) = run["required_action"]["submit_tool_outputs"]["tool_calls"]
             await succeed(
@@ -89,7 +89,7 @@ async def test_a_waiting_run_is_told_once_and_answered_at_the_other_gateway(
                 runId=to_global_id(RunKey(thread_id, run_id)),
                 toolOutputs=[{"callId": call["id"], "output": "Rain"}],
             )
-            assert await waiting(there) == []
+            await eventually(lambda: waiting(there), [])
             emulator.clock.advance(LONG_SECONDS)
             for reader in readers:
                 await reader.wait_for_event("RunStatusChange", status="COMPLETED")
