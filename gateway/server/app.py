@@ -15,7 +15,7 @@ from gateway.server.health import ReadinessProbe, health_routes
 from gateway.server.http.cors import add_cors_headers, is_preflight, preflight_response
 from gateway.server.http.graphql_response import error_response
 from gateway.server.http.held_bytes import UnfinishedBytes
-from gateway.server.http.operation_tasks import OperationTasks
+from gateway.server.http.operation_runner import OperationTasks
 from gateway.server.http.refusals import Refusal
 from gateway.server.http.request_reader import request_id_from
 from gateway.server.sockets.connection import SERVER_NAME

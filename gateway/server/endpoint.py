@@ -33,8 +33,7 @@ from gateway.server.http.graphql_response import (
     with_request_id,
 )
 from gateway.server.http.held_bytes import HeldRequest, UnfinishedBytes
-from gateway.server.http.operation_runner import OperationRunner
-from gateway.server.http.operation_tasks import OperationStoppedError, OperationTasks
+from gateway.server.http.operation_runner import OperationRunner, OperationStoppedError, OperationTasks
 from gateway.server.http.refusals import (
     Refusal,
     input_refusal,

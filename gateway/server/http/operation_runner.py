@@ -1,32 +1,31 @@
-"""Runs the operations of all transports over one schema, each with its own context."""
+"""Runs the operations of all transports over one schema, each with its own context, and owns their tasks."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from collections.abc import Callable, Coroutine
+from typing import TypeAlias, TypeVar
 
-import orjson
-from graphql import OperationType as DocumentOperationType
 from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from gateway.background_tasks import BackgroundTasks
 from gateway.identity.principal import Principal
 from gateway.rate_limits.caller_limits import CallerLimits, count_nothing
 from gateway.rate_limits.reservation import Reservation
+from gateway.server.http.cacheable_responses import encode_if_large, store_response, to_encoded_data, to_response_key
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_json, error_body
 from gateway.server.http.introspection_cache import IntrospectionCache
 from gateway.server.http.recorded_results import describe_operation, outcome_from_result
 from gateway.server.http.refusals import overload_refusal, query_timeout_error, unknown_operation_error
 from gateway.server.http.request_limits import RequestLimits
-from gateway.server.http.sliced_encoding import MAX_UNSLICED_BYTES, encode_in_slices
 from gateway.telemetry.operation_log import log_end
 from gateway.telemetry.operation_record import OperationRecord, Outcome, current_record
 from schema.contract.cost import Cost, ExecutionBounds
-from schema.contract.ports import ResponseCache, ResponseKey, RunEvents, ThreadsApi
+from schema.contract.ports import ResponseCache, RunEvents, ThreadsApi
 from schema.contract.rate_limits import RateLimitedError
 from schema.contract.run_events import RunEvent
 from schema.contract.viewer import ViewerApi
@@ -37,12 +36,102 @@ from schema.operations.gateway_schema import GatewaySchema
 from schema.operations.introspection import is_introspection
 from schema.operations.start_subscription import StartedSubscription
 
+ResultT = TypeVar("ResultT")
+
 BindApi: TypeAlias = Callable[[Principal], ThreadsApi]
 BindEvents: TypeAlias = Callable[[Principal], RunEvents]
 BindViewer: TypeAlias = Callable[[Principal, Cost], ViewerApi | None]
 
 MAX_WAITING_INTROSPECTIONS = 8
 """The most documents of callers without a credential that are parsed or validated, or wait for it."""
+
+
+class OperationStoppedError(Exception):
+    """The gateway stops, and the operation was cancelled or, if not `started`, never began."""
+
+    def __init__(self, *, started: bool) -> None:
+        super().__init__("the gateway stops")
+        self.started = started
+
+
+class OperationTasks:
+    """Owns the tasks of all operations, one each.
+
+    An operation is cancelled if its caller leaves, unless it writes, and awaited when the gateway stops.
+    """
+
+    def __init__(self) -> None:
+        """Start without operations."""
+        self._tasks = BackgroundTasks(logs_errors=False)
+        self._stop_callbacks: list[Callable[[], None]] = []
+        self._is_draining = False
+        self._is_stopping = False
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the gateway is about to stop or stopping, so that no more requests should come."""
+        return self._is_draining
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the gateway is stopping, so that no new operation may start."""
+        return self._is_stopping
+
+    def __len__(self) -> int:
+        """Count the operations in flight."""
+        return len(self._tasks)
+
+    async def run(
+        self,
+        operation: Coroutine[object, object, ResultT],
+        *,
+        shield: bool,
+        on_abandoned: Callable[[asyncio.Task[ResultT]], None] | None = None,
+    ) -> ResultT:
+        """Run an operation as a task and await it.
+
+        If the caller is cancelled, the operation is cancelled too. With `shield` it goes on instead, and its task is
+        passed to `on_abandoned`.
+
+        Returns:
+            The result of the operation; its exception is raised.
+
+        Raises:
+            OperationStoppedError: `stop` cancelled the operation, or was called before.
+        """
+        if self._is_stopping:
+            operation.close()
+            raise OperationStoppedError(started=False)
+        task = self._tasks.start(operation)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if task.cancelled() and (caller is None or not caller.cancelling()):
+                raise OperationStoppedError(started=True) from None
+            if not shield:
+                task.cancel()
+                await asyncio.wait([task])
+            elif on_abandoned is not None and not task.done():
+                on_abandoned(task)
+            raise
+
+    def on_stop(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once when the stop begins, so that subscriptions end without waiting for operations."""
+        self._stop_callbacks.append(callback)
+
+    async def drain(self, seconds: float) -> None:
+        """Say for some time that the gateway will stop. Operations may still start."""
+        self._is_draining = True
+        await asyncio.sleep(seconds)
+
+    async def stop(self, timeout_seconds: float) -> None:
+        """Refuse new operations, wait for those in flight, and cancel the rest after `timeout_seconds`."""
+        self._is_draining = self._is_stopping = True
+        while self._stop_callbacks:
+            self._stop_callbacks.pop()()
+        await self._tasks.wait(timeout_seconds)
+        await self._tasks.aclose()
 
 
 class OperationRunner:
@@ -171,13 +260,17 @@ class OperationRunner:
     ) -> ExecutionResult:
         request = parsed.request
         response_cache = None if report_cost else self._response_cache(parsed, api)
-        response_key = None if response_cache is None else self._response_key(parsed, api, allowed)
+        response_key = (
+            None
+            if response_cache is None
+            else to_response_key(parsed, self._schema, self.limits.paging, api.capabilities, allowed)
+        )
         if response_cache is not None and response_key is not None:
             data = await response_cache.find_response(response_key)
             if data is not None:
                 if reservation is not None and response_cache is not self._introspections:
                     reservation.was_accepted = True
-                return ExecutionResult(_encoded_data(data), None, {})
+                return ExecutionResult(to_encoded_data(data), None, {})
         context = self._context(api, principal, report_cost=report_cost)
         context.admission = reservation
         try:
@@ -199,9 +292,9 @@ class OperationRunner:
                 record.upstream_calls = api.cost.upstream_calls
                 record.objects = context.answer_size.object_count
             await context.aclose()
-        result.data = await _encode_if_large(result.data, context)
+        result.data = await encode_if_large(result.data, context)
         if response_cache is not None and response_key is not None and not context.has_read_viewer:
-            _store_response(response_cache, response_key, result)
+            store_response(response_cache, response_key, result)
         return result
 
     async def subscribe(
@@ -260,7 +353,7 @@ class OperationRunner:
                 self._count_event(principal, context.api.cost, calls),
             ):
                 response = await started.render(event, context)
-            response["data"] = await _encode_if_large(response["data"], context)
+            response["data"] = await encode_if_large(response["data"], context)
             return encode_json(response)
         except TimeoutError:
             timeout = query_timeout_error(self.limits.query_timeout_seconds)
@@ -278,22 +371,6 @@ class OperationRunner:
             return self._introspections
         return api if isinstance(api, ResponseCache) else None
 
-    def _response_key(self, parsed: ParsedRequest, api: ThreadsApi, allowed: set[OperationType]) -> ResponseKey | None:
-        """Make the key of a query in the response cache. Returns None if it is no valid query or cannot be encoded."""
-        request, document = parsed.request, parsed.document
-        operation = document.find_operation(request.operation_name)
-        if document.errors or operation is None or operation.operation is not DocumentOperationType.QUERY:
-            return None
-        if OperationType.QUERY not in allowed:
-            return None
-        try:
-            variables = orjson.dumps(request.variables or {}, option=orjson.OPT_SORT_KEYS)
-        except TypeError:  # orjson refuses lone surrogates and integers beyond 64 bits
-            return None
-        return ResponseKey(
-            self._schema, document.text, request.operation_name, variables, self.limits.paging, api.capabilities
-        )
-
     def _context(
         self, api: ThreadsApi, principal: Principal, *, report_cost: bool = False, resume_after: str | None = None
     ) -> Context:
@@ -307,27 +384,3 @@ class OperationRunner:
             caller=principal.digest,
             viewer=self._bind_viewer(principal, api.cost) if self._bind_viewer is not None else None,
         )
-
-
-async def _encode_if_large(data: dict[str, Any] | None, context: Context) -> dict[str, Any] | None:
-    """Return the data of a result, or their JSON, encoded in slices, if they are large."""
-    if data is None or context.answer_size.byte_count <= MAX_UNSLICED_BYTES:
-        return data
-    return _encoded_data(await encode_in_slices(data))
-
-
-def _store_response(response_cache: ResponseCache, response_key: ResponseKey, result: ExecutionResult) -> None:
-    """Store a result that has only data in the response cache, and replace its data by the encoded JSON."""
-    if result.errors or result.extensions:
-        return
-    try:
-        data = orjson.dumps(result.data)
-    except TypeError:  # `encode_json` encodes it in another way
-        return
-    response_cache.store_response(response_key, data)
-    result.data = _encoded_data(data)
-
-
-def _encoded_data(data: bytes) -> dict[str, Any]:
-    """Wrap data that is JSON already. Only `encode_json` reads the data of a result, so the type does not matter."""
-    return cast("dict[str, Any]", orjson.Fragment(data))

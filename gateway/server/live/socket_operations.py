@@ -18,8 +18,7 @@ from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_json, error_body, identify_errors, result_body, with_request_id
 from gateway.server.http.held_bytes import HeldRequest, UnfinishedBytes
-from gateway.server.http.operation_runner import OperationRunner
-from gateway.server.http.operation_tasks import OperationStoppedError, OperationTasks
+from gateway.server.http.operation_runner import OperationRunner, OperationStoppedError, OperationTasks
 from gateway.server.http.refusals import Refusal, interrupted_error, stopping_error
 from gateway.server.live.expiry_timer import ExpiryTimer, expired_error
 from gateway.server.live.fair_queue import QueueMember

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from gateway.server.http.operation_tasks import OperationStoppedError, OperationTasks
+from gateway.server.http.operation_runner import OperationStoppedError, OperationTasks
 
 
 class Gate:

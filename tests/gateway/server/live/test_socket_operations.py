@@ -14,8 +14,7 @@ from gateway.identity.credentials import CredentialPolicy, CredentialRefusedErro
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.server.http.graphql_request import GraphQLRequest
 from gateway.server.http.held_bytes import UnfinishedBytes
-from gateway.server.http.operation_runner import OperationRunner
-from gateway.server.http.operation_tasks import OperationTasks
+from gateway.server.http.operation_runner import OperationRunner, OperationTasks
 from gateway.server.http.request_limits import SubscriptionLimits
 from gateway.server.live.fair_queue import QueueMember
 from gateway.server.live.fan_out import FanOut
