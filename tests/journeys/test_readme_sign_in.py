@@ -21,6 +21,9 @@ SHOWN_SETTINGS, SHOWN_CLAIMS = [
     block.text for block in PAGES["README.md"].blocks if block.language == "sh" and "GATEWAY_JWT_" in block.text
 ]
 SECRET_TEXT, NAME, ADDRESS = "the password is swordfish", "Alice Liddell", "alice@wonderland.example"
+MESSAGE = f"Please remember this for me, and show it to nobody, whoever asks you: {SECRET_TEXT}"
+"""The title of the thread is its beginning."""
+
 CREATE = """mutation ($text: String!) {
   createThread(input: { messages: [{ content: [{ text: $text }] }] }) { thread { id upstreamId } }
 }"""
@@ -77,19 +80,19 @@ async def test_the_shown_settings_give_each_user_their_own_threads(emulator: Emu
             return User(url, session, credential=f"Bearer {token}")
 
         alice = user("alice", name=NAME, email=ADDRESS)
-        made = (await alice.data(CREATE, {"text": SECRET_TEXT}))["createThread"]["thread"]
-        assert await alice.read(made["id"]) == [SECRET_TEXT]
+        made = (await alice.data(CREATE, {"text": MESSAGE}))["createThread"]["thread"]
+        assert await alice.read(made["id"]) == [MESSAGE]
         assert await user("bob").read(made["id"]) is None
         assert await user("alice", tenant="another").read(made["id"]) is None
         assert await user("bob", realm_access={"roles": ["admin"]}).read(made["id"]) is None
-        assert await user("bob", realm_access={"roles": ["threads-admin"]}).read(made["id"]) == [SECRET_TEXT]
+        assert await user("bob", realm_access={"roles": ["threads-admin"]}).read(made["id"]) == [MESSAGE]
         for headers in ({}, {"Authorization": f"Bearer {KEY}"}):
             assert (await alice.post({"query": "{ assistants { nodes { id } } }"}, headers=headers)).status == 401
         thread_id = made["upstreamId"]
         assert (await emulator.get(f"/threads/{thread_id}"))["id"] == thread_id
     kept = database_bytes(tmp_path)
-    words = ("alice", "acme", thread_id, SECRET_TEXT, NAME, ADDRESS)
-    assert [word for word in words if word.encode() in kept] == ["alice", "acme", thread_id]
+    words = ("alice", "acme", thread_id, "Please remember this for me", "swordfish", SECRET_TEXT, NAME, ADDRESS)
+    assert [word for word in words if word.encode() in kept] == list(words[:5])
     logged = log.read_text()
     assert [word for word in (SECRET_TEXT, NAME, ADDRESS, KEY, "eyJ") if word in logged] == []
     lines = [line for line in logged.splitlines() if "alice" in line]
