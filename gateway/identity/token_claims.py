@@ -15,7 +15,7 @@ _LATEST_EXPIRY = 32_503_680_000  # the year 3000
 
 
 class BadClaimError(Exception):
-    """A claim cannot be used. The message says what was expected and what came."""
+    """A claim cannot be used. The message names the expected and the actual value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ _ALGORITHM = "EdDSA"
 
 
 class TrialKeyError(Exception):
-    """The key pair cannot be used. The message says what was expected and what came."""
+    """The key pair cannot be used. The message names the reason."""
 
 
 @dataclass(frozen=True, slots=True)

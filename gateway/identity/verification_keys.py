@@ -32,7 +32,7 @@ _CURVE_ALGORITHMS = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "E
 
 
 class BadKeysError(Exception):
-    """The keys cannot be used. The message says what was expected and what came."""
+    """The keys cannot be used. The message names the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,7 @@ def merge_texts(state: TextState | None, other: TextState) -> TextState:
 
 
 def update_thread(state: ThreadState, update: RecordUpdate, updated_at_ms: int) -> ThreadState:
-    """Make a change that somebody asked for. It is later than whatever the record holds, whatever the clocks say."""
+    """Make a requested change. It counts as later than the state of the record, also if clocks differ."""
     if isinstance(update.is_archived, bool):
         state = replace(state, is_archived=update.is_archived)
     if update.title is None or isinstance(update.title, str):
@@ -184,7 +184,7 @@ def remove_first_words(state: ThreadState, message_id: str) -> ThreadState:
 
 
 def merge_threads(state: ThreadState, other: ThreadState) -> ThreadState:
-    """Merge what two owners had of a thread. The first keeps what it has of its own: a title, and the archiving."""
+    """Merge the records that two owners had of one thread. The first keeps its own title and archiving."""
     first_words = state.first_words
     if other.first_words is not None:
         first_words = _choose_first(first_words, other.first_words)

@@ -85,7 +85,7 @@ class ObservingThreadsApi:
         return result
 
     def _observe(self, kind: AnyKind, keys: Sequence[Any], results: Sequence[object], began_ms: int) -> None:
-        """Observe what was read. What the upstream showed is at least as new as the beginning of the read."""
+        """Observe the results of a read. They are at least as new as its beginning."""
         if kind not in OBSERVED_KINDS:
             return
         for key, result in zip(keys, results, strict=True):

@@ -52,7 +52,7 @@ class Query:
 
     @documented_field
     def viewer(self, info: Info) -> Viewer | None:
-        """The caller, and what is theirs. Null where nobody is known."""
+        """The caller, with their threads, runs and limits. Null if the caller is not known."""
         return find_viewer(info)
 
     @lookup

@@ -94,7 +94,7 @@ class LingeringClose(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Send what waits, and then the end. Begin to throw away what comes."""
+        """Send the waiting bytes and then the end of the stream. Discard further input."""
         self._transport.set_protocol(self)
         try:
             self._transport.write_eof()
