@@ -139,8 +139,9 @@ class ChatPage:
         """Return the whole answer. No letter was shown twice: all that the page showed is a beginning of it."""
         self.emulator.clock.advance(LONG_ENOUGH_SECONDS)
         await expect(self.status).to_have_text("completed")
+        # What was shown so far is read first: the page may still show more, which only the whole has then.
+        shown = list(self.shown_texts[await self.messages.last.get_attribute("data-id") or ""])
         whole = await self.newest_text.text_content() or ""
-        shown = self.shown_texts[await self.messages.last.get_attribute("data-id") or ""]
         assert [text for text in shown if not whole.startswith(text)] == []
         return whole
 

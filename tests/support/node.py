@@ -52,7 +52,11 @@ def npm_install(packages: Sequence[str], *, overrides: Mapping[str, str] | None 
         )
         if done.returncode != 0:
             raise RuntimeError(f"expected npm to install {', '.join(packages)}, but it said: {done.stderr!s}")
-        made.replace(directory)
+        try:
+            made.replace(directory)
+        except OSError:
+            if not directory.is_dir():  # another process of the tests was first, with the same packages
+                raise
     return directory
 
 
