@@ -2,9 +2,9 @@
 
 A scope is a principal, the owner of threads, or the gateway, which has the assistants of signed-in users.
 
-A cache key has a group and a name. A group is one thread with all its content, or all assistants. A value and every
-tag that it depends on lie in the same group. In Redis, one scope's group is one hash tag, so that one MGET finds
-its values and their tags on a cluster too.
+A cache key has a group and a name. A group is one thread with all its content, all assistants, or all files.
+A value and every tag that it depends on lie in the same group. In Redis, one scope's group is one hash tag, so that
+one MGET finds its values and their tags on a cluster too.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from gateway.redis.scoped_names import scoped_prefix
-from schema.contract.keys import AssistantKey
+from schema.contract.keys import AssistantKey, FileKey
 from schema.contract.kinds import KINDS, KINDS_BY_PAGE_KEY, AssistantPageKey, Key
 from schema.contract.paging import Window
 
 ASSISTANTS_GROUP = "assistants"
+FILES_GROUP = "files"
 
 _UNQUOTED = re.compile(r"[A-Za-z0-9_.~-]+\Z")  # text that `quote` does not change
 
@@ -38,6 +39,8 @@ def to_group(key: Key) -> str:
     """Return the group of a key."""
     if isinstance(key, AssistantKey | AssistantPageKey):
         return ASSISTANTS_GROUP
+    if isinstance(key, FileKey):
+        return FILES_GROUP
     return to_thread_group(key.thread_id)
 
 

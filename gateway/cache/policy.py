@@ -2,7 +2,7 @@
 
 | result | fresh | usable when the upstream fails, until |
 |---|---|---|
-| a terminal run, a final step, a settled message | 10 minutes | 6 hours |
+| a terminal run, a final step, a settled message, a file | 10 minutes | 6 hours |
 | a thread, an assistant, a file of a message | 1 minute | 6 hours |
 | a closed page of such objects | as its objects | as its objects |
 | a page that can still grow, with nothing recent in it | 2 seconds | 1 hour |
@@ -26,6 +26,7 @@ from schema.contract.kinds import HasId, Key, MessagePageKey, RunStepPageKey
 from schema.contract.statuses import FINAL_STEP_STATUSES, FINISHED_MESSAGE_STATUSES, is_terminal
 from schema.contract.wire import (
     AssistantObject,
+    FileObject,
     MessageFileObject,
     MessageObject,
     Page,
@@ -149,6 +150,10 @@ def _step_lifetime(_key: Key, step: RunStepObject, _run_has_ended: RunHasEnded, 
     return SETTLED if step.status in FINAL_STEP_STATUSES else None
 
 
+def _settled_lifetime(*_: object) -> Lifetime:
+    return SETTLED
+
+
 def _editable_lifetime(*_: object) -> Lifetime:
     return EDITABLE
 
@@ -160,5 +165,6 @@ OBJECT_LIFETIMES: Mapping[type[HasId], Callable[[Key, Any, RunHasEnded, float], 
     RunStepObject: _step_lifetime,
     AssistantObject: _editable_lifetime,
     MessageFileObject: _editable_lifetime,
+    FileObject: _settled_lifetime,
 }
 """The lifetime of each kind of object, by the type of its wire object."""

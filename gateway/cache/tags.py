@@ -16,6 +16,7 @@ read began, and is valid only while they still have them: a result in flight dur
 | `run/ID` | that run is updated or progresses | the run |
 | `steps/ID` | that run progresses | its unsettled steps and pages of steps |
 | `assistants`, `assistant-edits`, `assistant/ID` | one is created; any is changed; that one is | as for runs |
+| `file/ID` | that file is deleted | the file |
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from functools import lru_cache
 from itertools import product
 from typing import Any, TypeAlias, cast
 
-from gateway.cache.cache_keys import ASSISTANTS_GROUP, CacheKey, quote_id, to_group, to_thread_group
+from gateway.cache.cache_keys import ASSISTANTS_GROUP, FILES_GROUP, CacheKey, quote_id, to_group, to_thread_group
 from schema.contract import writes
 from schema.contract.bodies import RunBody
-from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.keys import AssistantKey, FileKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.kinds import AssistantPageKey, Key, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 from schema.contract.writes import AnyWrite, BodyT, Write, WriteKeyT
 
@@ -98,6 +99,10 @@ def _assistant_tag(key: AssistantKey) -> Tag:
     return Tag(ASSISTANTS_GROUP, f"assistant/{quote_id(key.assistant_id)}")
 
 
+def _file_tags(_: str, key: FileKey) -> Tags:
+    return (Tag(FILES_GROUP, f"file/{quote_id(key.file_id)}"),)
+
+
 CANDIDATES: dict[type[Key], Callable[[str, Any], Tags]] = {
     ThreadKey: _named_tags("all", "thread"),
     MessageKey: _message_tags,
@@ -110,6 +115,7 @@ CANDIDATES: dict[type[Key], Callable[[str, Any], Tags]] = {
     AssistantPageKey: _named_tags("assistants", "assistant-edits"),
     MessageFileKey: _message_tags,
     MessageFilePageKey: _message_tags,
+    FileKey: _file_tags,
 }
 
 _DEPENDENCY_INDEXES = {
@@ -190,6 +196,7 @@ CHANGES: dict[AnyWrite, Callable[[Any, Any], Tags]] = {
     writes.CREATE_ASSISTANT: lambda *_: (_ASSISTANTS,),
     writes.UPDATE_ASSISTANT: _assistant_changes,
     writes.DELETE_ASSISTANT: _assistant_changes,
+    writes.DELETE_FILE: lambda key, _: _file_tags(FILES_GROUP, key),
 }
 
 

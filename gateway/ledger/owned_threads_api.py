@@ -10,12 +10,12 @@ from gateway.cache.cached_threads_api import CachedThreadsApi, OperationResponse
 from gateway.identity.permissions import KINDS_WITH_HIDDEN_FIELDS, Permissions
 from gateway.identity.principal import Principal
 from gateway.ledger.ownership import Ownership
-from gateway.ledger.thread_access import ThreadAccess, ThreadScope
+from gateway.ledger.thread_access import ThreadAccess, ThreadScope, file_not_found
 from gateway.ledger.thread_creation import ThreadCreation
 from gateway.telemetry.audit import audit_refused_access
 from schema.contract.cost import Cost
 from schema.contract.errors import GatewayError
-from schema.contract.keys import AssistantKey
+from schema.contract.keys import AssistantKey, FileKey
 from schema.contract.kinds import AnyKind, AssistantPageKey, Kind, NodeKeyT, ObjectT, PageKeyT
 from schema.contract.ports import Capabilities, OnResult, ResponseKey, Results, ThreadsApi
 from schema.contract.run_streams import RunStream
@@ -144,6 +144,11 @@ class OwnedThreadsApi:
             result = await self._create_thread(operation, key, body)
         elif key is None or isinstance(key, AssistantKey):
             result = await self._port(self._access.gateway_scope).write(operation, key, body)
+        elif isinstance(key, FileKey):
+            (file_scope,) = self._find_file_scopes([key])
+            if isinstance(file_scope, GatewayError):
+                raise file_scope
+            result = await self._port(file_scope).write(operation, key, body)
         else:
             scope = await self._access.find_scope(key.thread_id)
             result = await self._port(scope).write(operation, key, body)
@@ -194,8 +199,16 @@ class OwnedThreadsApi:
     async def _find_scopes(self, keys: Sequence[Any]) -> Sequence[ThreadScope]:
         if not keys or isinstance(keys[0], AssistantKey | AssistantPageKey):
             return [self._access.gateway_scope] * len(keys)
+        if isinstance(keys[0], FileKey):
+            return self._find_file_scopes(keys)
         found = await self._access.find_scopes([key.thread_id for key in keys])
         return [found[key.thread_id] for key in keys]
+
+    def _find_file_scopes(self, keys: Sequence[FileKey]) -> Sequence[ThreadScope]:
+        """Find the scopes of files. They have no owners yet, so all files are an admin's."""
+        if self._access.user.is_admin:
+            return [self._access.gateway_scope] * len(keys)
+        return [file_not_found(key.file_id) for key in keys]
 
     def _hides_fields(self, kind: AnyKind) -> bool:
         return kind in KINDS_WITH_HIDDEN_FIELDS and not self._permissions.sees_all

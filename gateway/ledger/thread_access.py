@@ -28,6 +28,11 @@ def thread_not_found(thread_id: str) -> GatewayError:
     return GatewayError(ErrorCode.NOT_FOUND, f"No thread found with id '{thread_id}'.")
 
 
+def file_not_found(file_id: str) -> GatewayError:
+    """Make the error of an unknown file. Source: the message of `GET /files/{file_id}` with status 404."""
+    return GatewayError(ErrorCode.NOT_FOUND, f"No such File object: {file_id}")
+
+
 class OwnerScopes:
     """The scopes at one upstream: one for each owner, and the gateway's for all that has no owner."""
 

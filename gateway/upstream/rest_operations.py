@@ -13,6 +13,7 @@ from gateway.upstream.rest_requests import Route, UpstreamRequest
 from schema.contract import wire, writes
 from schema.contract.kinds import (
     ASSISTANTS,
+    FILES,
     MESSAGE_FILES,
     MESSAGES,
     RUN_STEPS,
@@ -78,6 +79,7 @@ _RESOURCES: Mapping[AnyKind, _Resource] = {
         "getMessageFile",
         "listMessageFiles",
     ),
+    FILES: _Resource("file", "/files", "retrieveFile"),
 }
 
 GETS: Mapping[AnyKind, ReadOperation[Any, Any]] = {
@@ -183,5 +185,9 @@ WRITES: Mapping[AnyWrite, WriteOperation[Any, Any]] = {
     writes.DELETE_ASSISTANT: WriteOperation(
         Route("deleteAssistant", "/assistants/{assistant_id}", "DELETE").object_request,
         DeletionReader("assistant"),
+    ),
+    writes.DELETE_FILE: WriteOperation(
+        Route("deleteFile", "/files/{file_id}", "DELETE").object_request,
+        DeletionReader("file"),
     ),
 }

@@ -58,14 +58,18 @@ class MessageFileKey(NamedTuple):
     file_id: str
 
 
-NodeKey: TypeAlias = ThreadKey | MessageKey | RunKey | RunStepKey | AssistantKey | MessageFileKey
+class FileKey(NamedTuple):
+    """Identity of an uploaded or generated file."""
+
+    file_id: str
+
+
+NodeKey: TypeAlias = ThreadKey | MessageKey | RunKey | RunStepKey | AssistantKey | MessageFileKey | FileKey
 
 TYPE_NAMES: dict[type[NodeKey], str] = {key: key.__name__.removesuffix("Key") for key in get_args(NodeKey)}
 """GraphQL type names by key type: a key is named for the type."""
 
 KEY_TYPES = {name: key_type for key_type, name in TYPE_NAMES.items()}
-
-_FILE = "File"
 
 MAX_ID_LENGTH = 256
 """Limit of an upstream id, in characters. The longest that was seen in real traffic has 40."""
@@ -123,8 +127,8 @@ def from_global_id(text: str) -> NodeKey:
 
 
 def to_file_id(upstream_id: str) -> str:
-    """Make the global ID of a file. Files are no nodes yet: it is only passed on to other fields."""
-    return to_opaque(_FILE, upstream_id)
+    """Make the global ID of a file."""
+    return to_global_id(FileKey(upstream_id))
 
 
 def from_file_id(text: str) -> str:
@@ -139,7 +143,7 @@ def from_file_id(text: str) -> str:
         if looks_like_damaged_global_id(text):
             raise
         return text
-    if type_name != _FILE or len(parts) != 1:
+    if type_name != TYPE_NAMES[FileKey] or len(parts) != 1:
         raise InvalidOpaqueTextError(text)
     return parts[0]
 
@@ -151,7 +155,7 @@ def looks_like_damaged_global_id(text: str) -> bool:
         raw = urlsafe_b64decode(readable.encode("ascii"))
     except ValueError:
         return False
-    return any(raw.startswith(f"{type_name}:".encode()) for type_name in (*KEY_TYPES, _FILE))
+    return any(raw.startswith(f"{type_name}:".encode()) for type_name in KEY_TYPES)
 
 
 def _to_url_safe_base64(raw: bytes) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, Never, Protocol, TypeAlias, TypeVar
 from schema.contract.keys import (
     TYPE_NAMES,
     AssistantKey,
+    FileKey,
     MessageFileKey,
     MessageKey,
     NodeKey,
@@ -22,6 +23,7 @@ from schema.contract.keys import (
 from schema.contract.paging import Window
 from schema.contract.wire import (
     AssistantObject,
+    FileObject,
     MessageFileObject,
     MessageObject,
     RunObject,
@@ -112,7 +114,8 @@ RUNS = Kind("runs", RunKey, RunObject, RunPageKey)
 RUN_STEPS = Kind("run_steps", RunStepKey, RunStepObject, RunStepPageKey)
 ASSISTANTS = Kind("assistants", AssistantKey, AssistantObject, AssistantPageKey)
 MESSAGE_FILES = Kind("message_files", MessageFileKey, MessageFileObject, MessageFilePageKey)
+FILES: Kind[FileKey, FileObject, Never] = Kind("files", FileKey, FileObject)
 
 AnyKind: TypeAlias = Kind[Any, Any, Any]
-KINDS: tuple[AnyKind, ...] = (THREADS, MESSAGES, RUNS, RUN_STEPS, ASSISTANTS, MESSAGE_FILES)
+KINDS: tuple[AnyKind, ...] = (THREADS, MESSAGES, RUNS, RUN_STEPS, ASSISTANTS, MESSAGE_FILES, FILES)
 KINDS_BY_PAGE_KEY: dict[type[Any], AnyKind] = {kind.page_key_type: kind for kind in KINDS if kind.page_key_type}

@@ -82,6 +82,20 @@ class MessageFileObject(WireStruct, frozen=True):
     message_id: str | None = None
 
 
+class FileObject(WireStruct, frozen=True):
+    """An uploaded or generated file, without its content. `object` is `file`.
+
+    Source: schema `OpenAIFile` of the specification of the Files API, which both versions share.
+    """
+
+    id: str
+    created_at: Timestamp = 0
+    object: str | None = None
+    filename: str | None = None
+    bytes: Count | None = None
+    purpose: str | None = None
+
+
 class ErrorObject(WireStruct, frozen=True):
     """`last_error` of a run or a step. The code is an open set: servers add their own."""
 

@@ -18,7 +18,7 @@ from schema.contract.bodies import (
     ToolApprovalsBody,
     ToolOutputsBody,
 )
-from schema.contract.keys import AssistantKey, MessageKey, NodeKey, RunKey, ThreadKey
+from schema.contract.keys import AssistantKey, FileKey, MessageKey, NodeKey, RunKey, ThreadKey
 from schema.contract.wire import AssistantObject, MessageObject, RunObject, ThreadObject
 
 WriteKeyT = TypeVar("WriteKeyT", bound=NodeKey | None)
@@ -49,6 +49,7 @@ SUBMIT_TOOL_APPROVALS: Write[RunKey, ToolApprovalsBody, RunObject] = Write("subm
 CREATE_ASSISTANT: Write[None, AssistantBody, AssistantObject] = Write("create_assistant")
 UPDATE_ASSISTANT: Write[AssistantKey, AssistantUpdateBody, AssistantObject] = Write("update_assistant")
 DELETE_ASSISTANT: Write[AssistantKey, None, None] = Write("delete_assistant")
+DELETE_FILE: Write[FileKey, None, None] = Write("delete_file")
 
 AnyWrite: TypeAlias = Write[Any, Any, Any]
 WRITES: tuple[AnyWrite, ...] = (
@@ -67,4 +68,5 @@ WRITES: tuple[AnyWrite, ...] = (
     CREATE_ASSISTANT,
     UPDATE_ASSISTANT,
     DELETE_ASSISTANT,
+    DELETE_FILE,
 )

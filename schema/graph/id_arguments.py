@@ -8,6 +8,7 @@ from schema.contract.errors import bad_argument
 from schema.contract.keys import (
     TYPE_NAMES,
     AssistantKey,
+    FileKey,
     InvalidOpaqueTextError,
     NodeKey,
     RunKey,
@@ -19,7 +20,7 @@ from schema.contract.keys import (
 
 KeyT = TypeVar("KeyT", bound=NodeKey)
 
-UPSTREAM_ID_SUFFICES = frozenset({ThreadKey, AssistantKey})
+UPSTREAM_ID_SUFFICES = frozenset({ThreadKey, AssistantKey, FileKey})
 """Key types with one part: the upstream finds these objects by their id alone."""
 
 

@@ -225,3 +225,11 @@ class DeleteAssistantInput:
 
     assistant_id: strawberry.ID = plain_field("The assistant: its global ID or upstream id.")
     client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)
+
+
+@strawberry.input(description="The file to delete.")
+class DeleteFileInput:
+    """Source: operation `deleteFile`."""
+
+    file_id: strawberry.ID = plain_field("The file: its global ID or upstream id.")
+    client_mutation_id: str | None = optional_field(_CLIENT_MUTATION_ID)

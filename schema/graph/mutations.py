@@ -6,18 +6,14 @@ operation, and returns the new state. Refusals that the client can act on are re
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Sequence
 
 import strawberry
-from pydantic import ValidationError
-from strawberry import UNSET
 
 from schema.contract import writes
 from schema.contract.bodies import (
     AssistantBody,
     AssistantUpdateBody,
-    Body,
     MessageBody,
     MetadataUpdateBody,
     RunBody,
@@ -28,7 +24,7 @@ from schema.contract.bodies import (
     ToolOutputsBody,
 )
 from schema.contract.errors import ErrorCode, GatewayError, format_value
-from schema.contract.keys import AssistantKey, MessageKey, RunKey, ThreadKey, to_global_id
+from schema.contract.keys import AssistantKey, FileKey, MessageKey, RunKey, ThreadKey, to_global_id
 from schema.contract.kinds import RUNS
 from schema.contract.ports import ThreadsApi
 from schema.contract.wire import RunObject
@@ -37,7 +33,7 @@ from schema.graph.assistant_node import Assistant
 from schema.graph.documented_field import documented_mutation
 from schema.graph.from_wire import required_action_from_wire
 from schema.graph.id_arguments import read_id
-from schema.graph.input_parts import NewThreadInput, present_fields
+from schema.graph.input_parts import NewThreadInput
 from schema.graph.inputs import (
     CancelRunInput,
     CreateAssistantInput,
@@ -46,6 +42,7 @@ from schema.graph.inputs import (
     CreateThreadAndRunInput,
     CreateThreadInput,
     DeleteAssistantInput,
+    DeleteFileInput,
     DeleteMessageInput,
     DeleteThreadInput,
     SubmitToolApprovalsInput,
@@ -66,9 +63,9 @@ from schema.graph.payloads import (
     CreateThreadAndRunPayload,
     CreateThreadPayload,
     DeleteAssistantPayload,
+    DeleteFilePayload,
     DeleteMessagePayload,
     DeleteThreadPayload,
-    Payload,
     SubmitToolApprovalsPayload,
     SubmitToolOutputsPayload,
     UpdateAssistantPayload,
@@ -79,18 +76,9 @@ from schema.graph.payloads import (
 from schema.graph.record_writes import read_record_write
 from schema.graph.references import load_before_write, reading_mutation
 from schema.graph.run_node import Run
+from schema.graph.sent_writes import Fields, build_body, delete_once, write_once
 from schema.graph.thread_node import Thread
-from schema.graph.user_errors import (
-    MutationRefusedError,
-    UserError,
-    UserErrorCode,
-    user_error_from_gateway_error,
-    user_errors_from_validation_error,
-)
-
-PayloadT = TypeVar("PayloadT", bound=Payload)
-BodyT = TypeVar("BodyT", bound=Body)
-Fields: TypeAlias = dict[str, Any]
+from schema.graph.user_errors import MutationRefusedError, UserError, UserErrorCode
 
 
 @strawberry.type(description="Write operations. Each mutation is sent to the upstream at most once.")
@@ -103,11 +91,11 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             record = read_record_write(info, input)
-            wire = await api.write(writes.CREATE_THREAD, None, _build_body(ThreadBody, input))
+            wire = await api.write(writes.CREATE_THREAD, None, build_body(ThreadBody, input))
             key = ThreadKey(wire.id)
             return {"thread": Thread(key=key, wire=wire), "user_errors": await record.send_behind(key)}
 
-        return await _write_once(info, CreateThreadPayload, input, write)
+        return await write_once(info, CreateThreadPayload, input, write)
 
     @documented_mutation
     async def update_thread(self, info: Info, input: UpdateThreadInput) -> UpdateThreadPayload:
@@ -118,7 +106,7 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(ThreadKey, input.thread_id, "threadId")
-            body = _build_body(ThreadUpdateBody, input, "thread_id", keep_nulls=True)
+            body = build_body(ThreadUpdateBody, input, "thread_id", keep_nulls=True)
             record = read_record_write(info, input, keep_nulls=True)
             if record and not body.model_fields_set:
                 await record.send(key)
@@ -126,18 +114,12 @@ class Mutation:
             wire = await api.write(writes.UPDATE_THREAD, key, body)
             return {"updated": Thread(key=key, wire=wire), "user_errors": await record.send_behind(key)}
 
-        return await _write_once(info, UpdateThreadPayload, input, write, "threadId")
+        return await write_once(info, UpdateThreadPayload, input, write, "threadId")
 
     @documented_mutation
     async def delete_thread(self, info: Info, input: DeleteThreadInput) -> DeleteThreadPayload:
         """Delete a thread with its messages and runs."""
-
-        async def write(api: ThreadsApi) -> Fields:
-            key = read_id(ThreadKey, input.thread_id, "threadId")
-            await api.write(writes.DELETE_THREAD, key, None)
-            return {"deleted_id": to_global_id(key)}
-
-        return await _write_once(info, DeleteThreadPayload, input, write, "threadId")
+        return await delete_once(info, DeleteThreadPayload, input, writes.DELETE_THREAD, ThreadKey)
 
     @documented_mutation
     async def create_message(self, info: Info, input: CreateMessageInput) -> CreateMessagePayload:
@@ -145,11 +127,11 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             thread = read_id(ThreadKey, input.thread_id, "threadId")
-            wire = await api.write(writes.CREATE_MESSAGE, thread, _build_body(MessageBody, input, "thread_id"))
+            wire = await api.write(writes.CREATE_MESSAGE, thread, build_body(MessageBody, input, "thread_id"))
             key = MessageKey(thread.thread_id, wire.id)
             return {"message": Message(key=key, wire=wire), "thread_id": thread.thread_id}
 
-        return await _write_once(info, CreateMessagePayload, input, write, "threadId")
+        return await write_once(info, CreateMessagePayload, input, write, "threadId")
 
     @documented_mutation
     async def update_message(self, info: Info, input: UpdateMessageInput) -> UpdateMessagePayload:
@@ -157,13 +139,13 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(MessageKey, input.message_id, "messageId")
-            body = _build_body(MetadataUpdateBody, input, "message_id", keep_nulls=True)
+            body = build_body(MetadataUpdateBody, input, "message_id", keep_nulls=True)
             wire = await api.write(writes.UPDATE_MESSAGE, key, body)
             # Only in this response version 2 leaves out the attachments: seen in recorded traffic of 2024 and 2025.
             lacks = wire.attachments is None and not api.capabilities.message_files
             return {"message": Message(key=key, wire=wire, lacks_attachments=lacks)}
 
-        return await _write_once(info, UpdateMessagePayload, input, write, "messageId")
+        return await write_once(info, UpdateMessagePayload, input, write, "messageId")
 
     @documented_mutation
     async def delete_message(self, info: Info, input: DeleteMessageInput) -> DeleteMessagePayload:
@@ -174,7 +156,7 @@ class Mutation:
             await api.write(writes.DELETE_MESSAGE, key, None)
             return {"deleted_id": to_global_id(key), "thread_id": key.thread_id}
 
-        return await _write_once(info, DeleteMessagePayload, input, write, "messageId")
+        return await write_once(info, DeleteMessagePayload, input, write, "messageId")
 
     @documented_mutation
     async def create_run(self, info: Info, input: CreateRunInput) -> CreateRunPayload:
@@ -182,19 +164,19 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             thread = read_id(ThreadKey, input.thread_id, "threadId")
-            body = _build_body(RunBody, input, "thread_id", assistant_id=_assistant_id(input.assistant_id))
+            body = build_body(RunBody, input, "thread_id", assistant_id=_assistant_id(input.assistant_id))
             wire = await api.write(writes.CREATE_RUN, thread, body)
             run = Run(key=RunKey(thread.thread_id, wire.id), wire=wire)
             return {"run": run, "thread_id": thread.thread_id, "added": _added_messages(body)}
 
-        return await _write_once(info, CreateRunPayload, input, write, "threadId")
+        return await write_once(info, CreateRunPayload, input, write, "threadId")
 
     @documented_mutation
     async def create_thread_and_run(self, info: Info, input: CreateThreadAndRunInput) -> CreateThreadAndRunPayload:
         """Create a thread and start a run on it, in one upstream call."""
 
         async def write(api: ThreadsApi) -> Fields:
-            body = _build_body(ThreadAndRunBody, input, assistant_id=_assistant_id(input.assistant_id))
+            body = build_body(ThreadAndRunBody, input, assistant_id=_assistant_id(input.assistant_id))
             record = read_record_write(info, input.thread or NewThreadInput(), "thread")
             wire = await api.write(writes.CREATE_THREAD_AND_RUN, None, body)
             thread_id = _thread_id_from_run(wire)
@@ -204,7 +186,7 @@ class Mutation:
                 "user_errors": await record.send_behind(ThreadKey(thread_id)),
             }
 
-        return await _write_once(info, CreateThreadAndRunPayload, input, write)
+        return await write_once(info, CreateThreadAndRunPayload, input, write)
 
     @documented_mutation
     async def update_run(self, info: Info, input: UpdateRunInput) -> UpdateRunPayload:
@@ -212,11 +194,11 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(RunKey, input.run_id, "runId")
-            body = _build_body(MetadataUpdateBody, input, "run_id", keep_nulls=True)
+            body = build_body(MetadataUpdateBody, input, "run_id", keep_nulls=True)
             wire = await api.write(writes.UPDATE_RUN, key, body)
             return {"run": Run(key=key, wire=wire)}
 
-        return await _write_once(info, UpdateRunPayload, input, write, "runId")
+        return await write_once(info, UpdateRunPayload, input, write, "runId")
 
     @documented_mutation
     async def cancel_run(self, info: Info, input: CancelRunInput) -> CancelRunPayload:
@@ -226,7 +208,7 @@ class Mutation:
             key = read_id(RunKey, input.run_id, "runId")
             return {"run": Run(key=key, wire=await api.write(writes.CANCEL_RUN, key, None))}
 
-        return await _write_once(info, CancelRunPayload, input, write, "runId")
+        return await write_once(info, CancelRunPayload, input, write, "runId")
 
     @reading_mutation(RUNS)
     async def submit_tool_outputs(self, info: Info, input: SubmitToolOutputsInput) -> SubmitToolOutputsPayload:
@@ -234,13 +216,13 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(RunKey, input.run_id, "runId")
-            body = _build_body(ToolOutputsBody, input, "run_id")
+            body = build_body(ToolOutputsBody, input, "run_id")
             run: RunObject = await load_before_write(info, key)
             answered = [output.tool_call_id for output in body.tool_outputs]
             _check_answers(run, SubmitToolOutputsAction, "output", answered, "toolOutputs")
             return {"run": Run(key=key, wire=await api.write(writes.SUBMIT_TOOL_OUTPUTS, key, body))}
 
-        return await _write_once(info, SubmitToolOutputsPayload, input, write, "runId")
+        return await write_once(info, SubmitToolOutputsPayload, input, write, "runId")
 
     @reading_mutation(RUNS)
     async def submit_tool_approvals(self, info: Info, input: SubmitToolApprovalsInput) -> SubmitToolApprovalsPayload:
@@ -248,23 +230,23 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(RunKey, input.run_id, "runId")
-            body = _build_body(ToolApprovalsBody, input, "run_id")
+            body = build_body(ToolApprovalsBody, input, "run_id")
             run: RunObject = await load_before_write(info, key)
             answered = [approval.tool_call_id for approval in body.tool_approvals]
             _check_answers(run, SubmitToolApprovalAction, "approval", answered, "approvals")
             return {"run": Run(key=key, wire=await api.write(writes.SUBMIT_TOOL_APPROVALS, key, body))}
 
-        return await _write_once(info, SubmitToolApprovalsPayload, input, write, "runId")
+        return await write_once(info, SubmitToolApprovalsPayload, input, write, "runId")
 
     @documented_mutation
     async def create_assistant(self, info: Info, input: CreateAssistantInput) -> CreateAssistantPayload:
         """Create an assistant."""
 
         async def write(api: ThreadsApi) -> Fields:
-            wire = await api.write(writes.CREATE_ASSISTANT, None, _build_body(AssistantBody, input))
+            wire = await api.write(writes.CREATE_ASSISTANT, None, build_body(AssistantBody, input))
             return {"assistant": Assistant(key=AssistantKey(wire.id), wire=wire)}
 
-        return await _write_once(info, CreateAssistantPayload, input, write)
+        return await write_once(info, CreateAssistantPayload, input, write)
 
     @documented_mutation
     async def update_assistant(self, info: Info, input: UpdateAssistantInput) -> UpdateAssistantPayload:
@@ -275,69 +257,21 @@ class Mutation:
 
         async def write(api: ThreadsApi) -> Fields:
             key = read_id(AssistantKey, input.assistant_id, "assistantId")
-            body = _build_body(AssistantUpdateBody, input, "assistant_id", keep_nulls=True)
+            body = build_body(AssistantUpdateBody, input, "assistant_id", keep_nulls=True)
             wire = await api.write(writes.UPDATE_ASSISTANT, key, body)
             return {"assistant": Assistant(key=key, wire=wire)}
 
-        return await _write_once(info, UpdateAssistantPayload, input, write, "assistantId")
+        return await write_once(info, UpdateAssistantPayload, input, write, "assistantId")
 
     @documented_mutation
     async def delete_assistant(self, info: Info, input: DeleteAssistantInput) -> DeleteAssistantPayload:
         """Delete an assistant. Its runs and messages stay."""
+        return await delete_once(info, DeleteAssistantPayload, input, writes.DELETE_ASSISTANT, AssistantKey)
 
-        async def write(api: ThreadsApi) -> Fields:
-            key = read_id(AssistantKey, input.assistant_id, "assistantId")
-            await api.write(writes.DELETE_ASSISTANT, key, None)
-            return {"deleted_id": to_global_id(key)}
-
-        return await _write_once(info, DeleteAssistantPayload, input, write, "assistantId")
-
-
-async def _write_once(
-    info: Info,
-    payload_type: type[PayloadT],
-    input: Any,
-    write: Callable[[ThreadsApi], Awaitable[Fields]],
-    own_field: str | None = None,
-) -> PayloadT:
-    """Send one write. Returns the payload with the result, or with the refusals that the client can act on.
-
-    In any case the loaders are cleared, because a write that failed may still have taken place.
-
-    Raises:
-        GatewayError: The client cannot act on the error.
-    """
-    mutation_id = None if input.client_mutation_id is UNSET else input.client_mutation_id
-    try:
-        fields = await write(info.context.api)
-    except ValidationError as error:
-        return payload_type(user_errors=user_errors_from_validation_error(error), client_mutation_id=mutation_id)
-    except MutationRefusedError as refused:
-        return payload_type(user_errors=refused.errors, client_mutation_id=mutation_id)
-    except GatewayError as error:
-        user_error = user_error_from_gateway_error(error, type(input), own_field)
-        if user_error is None:
-            raise
-        return payload_type(user_errors=[user_error], client_mutation_id=mutation_id)
-    finally:
-        info.context.reset_loaders()
-    return payload_type(client_mutation_id=mutation_id, **fields)
-
-
-def _build_body(
-    body_type: type[BodyT], input: Any, *excluded: str, keep_nulls: bool = False, **overrides: Any
-) -> BodyT:
-    """Build the body of the fields that are set in an input.
-
-    Raises:
-        ValidationError: pydantic refuses a value.
-    """
-    wire = {
-        name: value
-        for name, value in present_fields(input)
-        if name not in {*excluded, "client_mutation_id"} and (keep_nulls or value is not None)
-    }
-    return body_type.model_validate(wire | overrides)
+    @documented_mutation
+    async def delete_file(self, info: Info, input: DeleteFileInput) -> DeleteFilePayload:
+        """Delete a file with its content. Messages and steps that name it stay."""
+        return await delete_once(info, DeleteFilePayload, input, writes.DELETE_FILE, FileKey)
 
 
 def _assistant_id(text: str) -> str:

@@ -199,3 +199,10 @@ class DeleteAssistantPayload(Payload):
     """Contains the ID of the deleted object."""
 
     deleted_id: strawberry.ID | None = _result_field(_DELETED)
+
+
+@strawberry.type(description="The payload of deleteFile.")
+class DeleteFilePayload(Payload):
+    """Contains the ID of the deleted object."""
+
+    deleted_id: strawberry.ID | None = _result_field(_DELETED)

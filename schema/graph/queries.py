@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 import strawberry
 
 from schema.contract.errors import GatewayError, bad_argument
-from schema.contract.keys import AssistantKey, MessageKey, RunKey, ThreadKey
+from schema.contract.keys import AssistantKey, FileKey, MessageKey, RunKey, ThreadKey
 from schema.contract.kinds import ASSISTANTS, AssistantPageKey
 from schema.contract.paging import CursorScope, PagingLimits, window_from_arguments
 from schema.engine.context import Info
@@ -16,6 +16,7 @@ from schema.graph.assistant_node import Assistant
 from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, connect, list_field
 from schema.graph.documented_field import documented_field, plain_field
 from schema.graph.enums import UpstreamDialect, UpstreamVersion
+from schema.graph.file_node import File
 from schema.graph.id_arguments import read_id, read_node_id
 from schema.graph.message_node import Message
 from schema.graph.node import Node
@@ -100,6 +101,11 @@ class Query:
     def assistant(self, id: EitherId) -> Assistant | None:
         """Return an assistant."""
         return look_for(Assistant, read_id(AssistantKey, id))
+
+    @lookup
+    def file(self, id: EitherId) -> File | None:
+        """Return a file."""
+        return look_for(File, read_id(FileKey, id))
 
     @list_field
     def assistants(

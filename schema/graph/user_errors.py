@@ -83,7 +83,10 @@ _SIZES = {
     "too_long": ("at most", "item", "max_length"),
     "too_short": ("at least", "item", "min_length"),
 }
-_NOT_FOUND = re.compile(r"No (thread|message|run|assistant) found|(Thread|Message|Run|Assistant) \S+ not found")
+_NOT_FOUND = re.compile(
+    r"No (thread|message|run|assistant) found|(Thread|Message|Run|Assistant) \S+ not found"
+    r"|No such (File) object"
+)
 _OTHER_OBJECT = re.compile(r"\b(file|vector ?store|step|tool|model|deployment|engine)s?\b", re.IGNORECASE)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _INDEX = re.compile(r"\[(\d+)\]")
@@ -113,8 +116,12 @@ def user_error_from_gateway_error(
     if code is UserErrorCode.NOT_FOUND:
         named = _NOT_FOUND.match(error.message)
         if named:
-            field = [f"{(named[1] or named[2]).lower()}Id"]
-        elif field is None and own_field and not _OTHER_OBJECT.search(_QUOTED.sub("", error.message)):
+            field = [f"{(named[1] or named[2] or named[3]).lower()}Id"]
+        elif (
+            field is None
+            and own_field
+            and (own_field == "fileId" or not _OTHER_OBJECT.search(_QUOTED.sub("", error.message)))
+        ):
             field = [own_field]
     elif code is UserErrorCode.WRONG_STATE and field is None and own_field:
         field = [own_field]

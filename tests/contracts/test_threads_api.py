@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.keys import AssistantKey, FileKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.kinds import (
     ASSISTANTS,
+    FILES,
     MESSAGE_FILES,
     MESSAGES,
     RUN_STEPS,
@@ -54,6 +55,7 @@ async def test_each_object_is_found_by_its_key_in_the_order_of_the_keys(
         (partial(api.get, RUNS), world.runs),
         (partial(api.get, RUN_STEPS), world.run_steps),
         (partial(api.get, ASSISTANTS), world.assistants),
+        (partial(api.get, FILES), world.files),
     ]
     if version == "v1":
         gets.append((partial(api.get, MESSAGE_FILES), world.message_files))
@@ -83,6 +85,7 @@ async def test_a_missing_object_is_not_found_and_affects_only_its_key(api: Threa
     assert codes(await api.get(MESSAGES, [MessageKey(thread_id, f"msg_{UNKNOWN}")])) == [missing]
     assert codes(await api.get(RUN_STEPS, [RunStepKey(thread_id, run_id, f"step_{UNKNOWN}")])) == [missing]
     assert codes(await api.get(ASSISTANTS, [AssistantKey(f"asst_{UNKNOWN}")])) == [missing]
+    assert codes(await api.get(FILES, [FileKey(f"file-{UNKNOWN}"), next(iter(world.files))])) == [missing, None]
 
 
 async def test_a_list_of_a_missing_thread_or_run_is_not_found(api: ThreadsApi, world: World) -> None:

@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 import aiohttp
 import msgspec
 
-from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.keys import AssistantKey, FileKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.wire import (
     AssistantObject,
+    FileObject,
     MessageFileObject,
     MessageObject,
     RunObject,
@@ -30,6 +31,7 @@ class World:
     run_steps: dict[RunStepKey, RunStepObject] = field(default_factory=dict)
     assistants: dict[AssistantKey, AssistantObject] = field(default_factory=dict)
     message_files: dict[MessageFileKey, MessageFileObject] = field(default_factory=dict)
+    files: dict[FileKey, FileObject] = field(default_factory=dict)
 
     @property
     def longest_thread(self) -> str:
@@ -61,13 +63,15 @@ class _Reader:
 
 
 async def read_world(base_url: str, thread_ids: list[str], credential: str, version: str) -> World:
-    """Read all objects of the threads in `thread_ids`, and all assistants."""
+    """Read all objects of the threads in `thread_ids`, all assistants and all files."""
     headers = {"Authorization": credential, "OpenAI-Beta": f"assistants={version}"}
     async with aiohttp.ClientSession(headers=headers) as session:
         reader = _Reader(session, base_url)
         world = World()
         for assistant in await reader.get_all("/assistants", AssistantObject):
             world.assistants[AssistantKey(assistant.id)] = assistant
+        for file in await reader.get_all("/files", FileObject):
+            world.files[FileKey(file.id)] = file
         for thread_id in thread_ids:
             await _read_thread(reader, world, thread_id, version)
     return world

@@ -35,6 +35,7 @@ class GatedThreadsApi(FakeThreadsApi):
             run_steps=source.run_steps,
             assistants=source.assistants,
             message_files=source.message_files,
+            files=source.files,
             capabilities=source.capabilities,
         )
         self.gate = asyncio.Event()

@@ -227,6 +227,7 @@ class _Writer:
             ("submitToolApprovals", f'runId: "{run_id}", approvals: [{{ callId: "x", approve: true }}]', "run"),
             ("deleteMessage", f'messageId: "{message_id}"', "thread"),
             ("deleteAssistant", 'assistantId: "asst_2"', ""),
+            ("deleteFile", 'fileId: "file-1"', ""),
         )
         parts = " ".join(
             f"{part} {{ {self.selection(part.title().removesuffix('s'), 1)} }}" for part in payload.split()

@@ -15,7 +15,16 @@ from gateway.upstream.dialects import DIALECTS, unsupported_operation_error
 from gateway.upstream.reply_readers import leave_out_other_runs
 from schema.contract.cost import Cost
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.keys import (
+    AssistantKey,
+    FileKey,
+    MessageFileKey,
+    MessageKey,
+    NodeKey,
+    RunKey,
+    RunStepKey,
+    ThreadKey,
+)
 from schema.contract.kinds import (
     MESSAGE_FILES,
     MESSAGES,
@@ -34,6 +43,7 @@ from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
 from schema.contract.ports import Capabilities, OnResult, Results
 from schema.contract.wire import (
     AssistantObject,
+    FileObject,
     MessageFileObject,
     MessageObject,
     Page,
@@ -85,6 +95,7 @@ class FakeThreadsApi(FakeWrites):
         run_steps: Mapping[RunStepKey, RunStepObject] | None = None,
         assistants: Mapping[AssistantKey, AssistantObject] | None = None,
         message_files: Mapping[MessageFileKey, MessageFileObject] | None = None,
+        files: Mapping[FileKey, FileObject] | None = None,
         fail: Mapping[Key, GatewayError] | None = None,
         fail_writes: Mapping[str, GatewayError] | None = None,
         capabilities: Capabilities | None = None,
@@ -95,6 +106,7 @@ class FakeThreadsApi(FakeWrites):
         self.run_steps = dict(run_steps or {})
         self.assistants = dict(assistants or {})
         self.message_files = dict(message_files or {})
+        self.files = dict(files or {})
         self.fail: dict[Key, GatewayError] = dict(fail or {})
         self.fail_writes = dict(fail_writes or {})
         self.cost = Cost()

@@ -25,12 +25,22 @@ from schema.contract.bodies import (
     ToolOutputsBody,
 )
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.keys import (
+    AssistantKey,
+    FileKey,
+    MessageFileKey,
+    MessageKey,
+    NodeKey,
+    RunKey,
+    RunStepKey,
+    ThreadKey,
+)
 from schema.contract.ports import Capabilities
 from schema.contract.statuses import is_terminal
 from schema.contract.wire import (
     NULL,
     AssistantObject,
+    FileObject,
     MessageFileObject,
     MessageObject,
     RunObject,
@@ -55,6 +65,7 @@ class FakeWrites:
     run_steps: dict[RunStepKey, RunStepObject]
     assistants: dict[AssistantKey, AssistantObject]
     message_files: dict[MessageFileKey, MessageFileObject]
+    files: dict[FileKey, FileObject]
     bodies: list[Any]
     _made = 0
 
@@ -158,6 +169,9 @@ class FakeWrites:
 
     def _delete_assistant(self, key: AssistantKey) -> None:
         self._delete(self.assistants, key)
+
+    def _delete_file(self, key: FileKey) -> None:
+        self._delete(self.files, key)
 
     @property
     def _dialect(self) -> Any:

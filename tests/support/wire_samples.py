@@ -7,6 +7,7 @@ import msgspec
 
 from schema.contract.wire import (
     AssistantObject,
+    FileObject,
     MessageFileObject,
     MessageObject,
     RunObject,
@@ -59,6 +60,11 @@ def assistant(id: str = "asst_1", **fields: object) -> AssistantObject:
 
 def message_file(id: str = "file-1", **fields: object) -> MessageFileObject:
     return decoded(MessageFileObject, {"id": id, "created_at": CREATED_AT} | fields)
+
+
+def file(id: str = "file-1", **fields: object) -> FileObject:
+    sent = {"id": id, "created_at": CREATED_AT, "object": "file", "filename": f"{id}.txt", "bytes": 7}
+    return decoded(FileObject, sent | {"purpose": "assistants"} | fields)
 
 
 # ---- whole objects, with every field that a query can show; each value of an open set stands only once ----

@@ -19,8 +19,8 @@ from schema.contract.kinds import AssistantPageKey, Key, MessageFilePageKey, Mes
 from schema.contract.paging import Window
 from schema.contract.statuses import TERMINAL_STATUSES
 from schema.contract.wire import Page
-from tests.gateway.cache.upstream import ASSISTANT, ASSISTANT_MESSAGE, ENDED, FILE, STEP, THREAD, T
-from tests.support.wire_samples import assistant, message, message_file, run, run_step, thread
+from tests.gateway.cache.upstream import ASSISTANT, ASSISTANT_MESSAGE, ENDED, FILE, MESSAGE_FILE, STEP, THREAD, T
+from tests.support.wire_samples import assistant, file, message, message_file, run, run_step, thread
 
 CREATED = 1_699_009_709
 NOW = CREATED + 2 * RECENT_SECONDS
@@ -85,9 +85,15 @@ def test_the_run_of_a_message_is_looked_up_in_its_own_thread() -> None:
     assert choose_lifetime(ASSISTANT_MESSAGE, value, lambda key: key == RunKey(T, "run_9"), NOW) == SETTLED
 
 
-@pytest.mark.parametrize(("key", "value"), [(THREAD, thread()), (ASSISTANT, assistant()), (FILE, message_file())])
+@pytest.mark.parametrize(
+    ("key", "value"), [(THREAD, thread()), (ASSISTANT, assistant()), (MESSAGE_FILE, message_file())]
+)
 def test_objects_that_can_be_edited_are_fresh_for_a_minute(key: Key, value: Result) -> None:
     assert choose_lifetime(key, value, no_run, NOW) == EDITABLE
+
+
+def test_a_file_never_changes() -> None:
+    assert choose_lifetime(FILE, file(), no_run, NOW) == SETTLED
 
 
 @pytest.mark.parametrize("code", ErrorCode)

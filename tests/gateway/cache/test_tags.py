@@ -7,7 +7,7 @@ from gateway.cache.cache_keys import to_group
 from gateway.cache.tags import Tag, Tags, candidate_tags, changed_by, dependencies
 from schema.contract import writes
 from schema.contract.bodies import AssistantBody, MessageBody, MetadataUpdateBody, RunBody, ThreadUpdateBody
-from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.keys import AssistantKey, FileKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.kinds import AssistantPageKey, Key, MessageFilePageKey, MessagePageKey, RunPageKey, RunStepPageKey
 from tests.gateway.cache.upstream import ALL_KEYS, OPEN, T
 from tests.support.wire_samples import thread
@@ -37,19 +37,22 @@ KINDS: dict[str, tuple[Key, bool, bool, bool]] = {
     "no step": (RunStepKey(T, "r1", "t"), False, False, False),
     "steps": (RunStepPageKey(T, "r1", OPEN), True, False, False),
     "other steps": (RunStepPageKey(T, "r2", OPEN), True, False, False),
-    "file": (MessageFileKey(T, "m1", "f"), True, True, False),
-    "files": (MessageFilePageKey(T, "m1", OPEN), True, True, False),
-    "no files": (MessageFilePageKey(T, "m3", OPEN), False, False, False),
+    "message file": (MessageFileKey(T, "m1", "f"), True, True, False),
+    "message files": (MessageFilePageKey(T, "m1", OPEN), True, True, False),
+    "no message files": (MessageFilePageKey(T, "m3", OPEN), False, False, False),
     "assistant": (AssistantKey("a1"), True, True, False),
     "other assistant": (AssistantKey("a2"), True, True, False),
     "listed assistant": (AssistantKey("a1"), True, True, True),
     "no assistant": (AssistantKey("a3"), False, False, False),
     "assistants": (AssistantPageKey(OPEN), True, False, False),
+    "file": (FileKey("f1"), True, True, False),
+    "no file": (FileKey("f1"), False, False, False),
+    "other file": (FileKey("f2"), True, True, False),
     "thread elsewhere": (ThreadKey("thread_2"), True, True, False),
     "messages elsewhere": (MessagePageKey("thread_2", None, OPEN), True, False, False),
 }
 MESSAGE_PAGES = {"closed messages", "open messages"}
-MESSAGES_CREATED = {*MESSAGE_PAGES, "no message", "no files"}
+MESSAGES_CREATED = {*MESSAGE_PAGES, "no message", "no message files"}
 UNSETTLED = {"unsettled message", "no message", "open messages"}
 RUN_PAGES = {"runs"}
 THREAD_VALUES = {name for name, (key, *_) in KINDS.items() if to_group(key) == to_group(ThreadKey(T))}
@@ -63,7 +66,7 @@ WRITES: list[tuple[str, Tags, set[str]]] = [
     (
         "update_message",
         changed_by(writes.UPDATE_MESSAGE, MessageKey(T, "m1"), MetadataUpdateBody()),
-        {"message", "listed message", *MESSAGE_PAGES, "file", "files"},
+        {"message", "listed message", *MESSAGE_PAGES, "message file", "message files"},
     ),
     ("create_run", changed_by(writes.CREATE_RUN, ThreadKey(T), PLAIN_RUN), {*RUN_PAGES, "no run", *UNSETTLED}),
     (
@@ -97,6 +100,7 @@ WRITES: list[tuple[str, Tags, set[str]]] = [
         changed_by(writes.DELETE_ASSISTANT, AssistantKey("a1"), None),
         {"assistant", "listed assistant", "assistants"},
     ),
+    ("delete_file", changed_by(writes.DELETE_FILE, FileKey("f1"), None), {"file", "no file"}),
 ]
 
 

@@ -9,7 +9,16 @@ from gateway.cache.page_index import to_list_key
 from gateway.cache.shared_cache import SharedCache
 from schema.contract.cost import Cost
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, NodeKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.keys import (
+    AssistantKey,
+    FileKey,
+    MessageFileKey,
+    MessageKey,
+    NodeKey,
+    RunKey,
+    RunStepKey,
+    ThreadKey,
+)
 from schema.contract.kinds import (
     KINDS,
     AssistantPageKey,
@@ -22,7 +31,7 @@ from schema.contract.kinds import (
 from schema.contract.paging import Window
 from schema.contract.ports import Results, ThreadsApi
 from tests.support.fake_threads_api import V1, FakeThreadsApi
-from tests.support.wire_samples import assistant, message, message_file, run, run_step, thread
+from tests.support.wire_samples import assistant, file, message, message_file, run, run_step, thread
 
 T = "thread_1"
 THREAD, OTHER_THREAD = ThreadKey(T), ThreadKey("thread_2")
@@ -31,10 +40,21 @@ USER_MESSAGE, ASSISTANT_MESSAGE = MessageKey(T, "msg_1"), MessageKey(T, "msg_2")
 ENDED, ACTIVE = RunKey(T, "run_1"), RunKey(T, "run_2")
 STEP = RunStepKey(T, "run_1", "step_1")
 ASSISTANT = AssistantKey("asst_1")
-FILE = MessageFileKey(T, "msg_1", "file-1")
+MESSAGE_FILE = MessageFileKey(T, "msg_1", "file-1")
+FILE = FileKey("file-1")
 DOWN = GatewayError(ErrorCode.UPSTREAM_UNREACHABLE, "The upstream is down.")
 
-OBJECT_KEYS: tuple[NodeKey, ...] = (THREAD, USER_MESSAGE, ASSISTANT_MESSAGE, ENDED, ACTIVE, STEP, ASSISTANT, FILE)
+OBJECT_KEYS: tuple[NodeKey, ...] = (
+    THREAD,
+    USER_MESSAGE,
+    ASSISTANT_MESSAGE,
+    ENDED,
+    ACTIVE,
+    STEP,
+    ASSISTANT,
+    MESSAGE_FILE,
+    FILE,
+)
 PAGE_KEYS = (
     MessagePageKey(T, None, OPEN),
     MessagePageKey(T, "run_1", OPEN),
@@ -65,7 +85,8 @@ class Upstream(FakeThreadsApi):
             },
             run_steps={STEP: run_step("step_1", metadata=metadata, step_details={"type": "tool_calls"})},
             assistants={ASSISTANT: assistant("asst_1", metadata=metadata)},
-            message_files={FILE: message_file("file-1", message_id=owner)},
+            message_files={MESSAGE_FILE: message_file("file-1", message_id=owner)},
+            files={FILE: file("file-1", filename=owner)},
             capabilities=V1,
         )
         self.gate = asyncio.Event()

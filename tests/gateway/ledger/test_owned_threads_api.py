@@ -17,6 +17,7 @@ from schema.contract.writes import (
     CREATE_MESSAGE,
     CREATE_RUN,
     CREATE_THREAD,
+    DELETE_FILE,
     DELETE_MESSAGE,
     DELETE_THREAD,
     UPDATE_MESSAGE,
@@ -30,6 +31,7 @@ from tests.gateway.cache.upstream import (
     ASSISTANT,
     DOWN,
     ENDED,
+    FILE,
     OPEN,
     OTHER_THREAD,
     THREAD,
@@ -45,7 +47,7 @@ from tests.support.signed_in import owner
 from tests.support.wire_samples import assistant, run
 
 ASSISTANT_PAGE = AssistantPageKey(OPEN)
-IN_THREADS: tuple[Key, ...] = tuple(key for key in ALL_KEYS if key not in {ASSISTANT, ASSISTANT_PAGE})
+IN_THREADS: tuple[Key, ...] = tuple(key for key in ALL_KEYS if key not in {ASSISTANT, ASSISTANT_PAGE, FILE})
 KEY, DATA = response_key(), b'{"a":1}'
 HELLO = MessageBody.model_validate({"role": "user", "content": [{"type": "text", "text": "Hello?"}]})
 EDITED = ThreadUpdateBody(metadata={"edited": "yes"})
@@ -89,6 +91,19 @@ async def test_a_key_in_anothers_thread_is_the_missing_thread_without_a_call(
         assert (error.code, error.message) == (ErrorCode.NOT_FOUND, f"No thread found with id '{T}'.")
         assert error.extensions == {"code": "NOT_FOUND", "retryable": False}
     assert upstream.calls == []
+
+
+async def test_files_are_an_admins(ports: Ports, upstream: Upstream) -> None:
+    (error,) = await read(ports.bind("ann"), FILE)
+    assert isinstance(error, GatewayError)
+    assert (error.code, error.message) == (ErrorCode.NOT_FOUND, "No such File object: file-1")
+    with pytest.raises(GatewayError, match="No such File object: file-1"):
+        await ports.bind("ann").write(DELETE_FILE, FILE, None)
+    assert upstream.calls == []
+    (found,) = await read(ports.bind("root"), FILE)
+    assert found.id == "file-1"
+    await ports.bind("root").write(DELETE_FILE, FILE, None)
+    assert isinstance((await read(ports.bind("root"), FILE))[0], GatewayError)
 
 
 async def test_a_batch_has_results_and_refusals_in_the_order_of_its_keys(ports: Ports) -> None:

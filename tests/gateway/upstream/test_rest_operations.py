@@ -2,7 +2,7 @@ import pytest
 
 from gateway.upstream.rest_operations import WRITES
 from schema.contract import writes
-from schema.contract.keys import AssistantKey, MessageKey, RunKey, ThreadKey
+from schema.contract.keys import AssistantKey, FileKey, MessageKey, RunKey, ThreadKey
 from schema.contract.writes import AnyWrite
 
 THREAD, MESSAGE, RUN = ThreadKey("t"), MessageKey("t", "m"), RunKey("t", "r")
@@ -26,6 +26,7 @@ THREAD, MESSAGE, RUN = ThreadKey("t"), MessageKey("t", "m"), RunKey("t", "r")
         (writes.CREATE_ASSISTANT, None, "createAssistant", "POST /assistants"),
         (writes.UPDATE_ASSISTANT, AssistantKey("a"), "modifyAssistant", "POST /assistants/a"),
         (writes.DELETE_ASSISTANT, AssistantKey("a"), "deleteAssistant", "DELETE /assistants/a"),
+        (writes.DELETE_FILE, FileKey("f"), "deleteFile", "DELETE /files/f"),
     ],
 )
 def test_each_write_builds_its_call(write: AnyWrite, key: object, operation: str, call: str) -> None:

@@ -37,7 +37,7 @@ def test_every_node_type_names_its_own_fields() -> None:
 
 def test_a_key_of_each_type_finds_its_node_type() -> None:
     assert NODE_TYPES[ThreadKey].TYPE_NAME == "Thread"
-    assert len(NODE_TYPES) == 6
+    assert len(NODE_TYPES) == 7
 
 
 def leads_to_nodes(field: GraphQLField) -> bool:

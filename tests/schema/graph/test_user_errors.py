@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from schema.contract.bodies import MessageBody, RunBody
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.graph.inputs import CreateRunInput, DeleteThreadInput
+from schema.graph.inputs import CreateRunInput, DeleteFileInput, DeleteThreadInput
 from schema.graph.user_errors import (
     UserErrorCode,
     field_path,
@@ -71,6 +71,13 @@ def test_not_found_is_reported_for_the_argument_that_names_the_object(
     error = user_error_from_gateway_error(GatewayError(ErrorCode.NOT_FOUND, message), CreateRunInput, own_field)
     assert error is not None
     assert error.field == field
+
+
+@pytest.mark.parametrize("message", ["No such File object: file-1", "File file-1 not found", "Resource not found"])
+def test_a_file_that_is_not_found_is_that_of_the_input(message: str) -> None:
+    error = user_error_from_gateway_error(GatewayError(ErrorCode.NOT_FOUND, message), DeleteFileInput, "fileId")
+    assert error is not None
+    assert error.field == ["fileId"]
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,7 @@ THREAD = '{ thread(id: "thread_1") { %s } }'
         ('{ threadsByIds(ids: ["x", "y", "x"]) { metadata messages(last: 5) { nodes { run { status } } } } }', 2 * 7),
         # ---- writes
         ('mutation { deleteAssistant(input: { assistantId: "asst_1" }) { deletedId } }', 1),
+        ('mutation { deleteFile(input: { fileId: "file-1" }) { deletedId } }', 1),
         ("mutation { createThread(input: {}) { thread { metadata messages { nodes { id } } } } }", 1 + 1),
         (f"mutation {{ createRun(input: {{ {IN_X} }}) {{ run {{ status }} thread {{ id }} }} }}", 1),
         (f"mutation {{ createRun(input: {{ {IN_X} }}) {{ {PARTS} }} }}", 2),
@@ -223,6 +224,7 @@ def test_every_root_field_is_predicted() -> None:
         "run": f'(id: "{RUN}") {{ status }}',
         "assistant": '(id: "x") { name }',
         "assistants": "{ nodes { name } }",
+        "file": '(id: "x") { filename }',
         "viewer": "{ threads(first: 1) { nodes { metadata } } }",
     }
     assert samples.keys() | {"upstream"} == CORE.query_type.fields.keys()
