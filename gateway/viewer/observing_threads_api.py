@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.ledger.sightings import RecordOwner
 from gateway.viewer.record_keeper import RecordKeeper
-from gateway.viewer.seen_objects import seen_in_read, seen_in_write
+from gateway.viewer.seen_objects import seen_in_write
 from schema.contract.cost import Cost
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import ThreadKey
@@ -90,7 +90,7 @@ class ObservingThreadsApi:
             return
         for key, result in zip(keys, results, strict=True):
             if not isinstance(result, GatewayError):
-                self._keeper.observe(self._owner, seen_in_read(self._owner, key, result, began_ms))
+                self._keeper.observe_read(self._owner, key, result, began_ms)
             elif result.code is ErrorCode.NOT_FOUND and _names_thread(key):
                 self._keeper.observe_missing(self._owner, key.thread_id)
 

@@ -105,13 +105,18 @@ class PendingSightings:
 
 def sighting_id_from(sighting: Sighting) -> SightingId:
     """Return the identity of the object of a sighting."""
+    return SightingId(type(sighting), sighting.key, object_id_from(sighting))
+
+
+def object_id_from(sighting: Sighting) -> str:
+    """Return the upstream's id of the object of a sighting."""
     match sighting:
         case SeenThread():
-            return SightingId(SeenThread, sighting.key, "")
+            return sighting.key.thread_id
         case SeenRun():
-            return SightingId(SeenRun, sighting.key, sighting.run_id)
+            return sighting.run_id
         case SeenMessage():
-            return SightingId(SeenMessage, sighting.key, sighting.message_id)
+            return sighting.message_id
 
 
 def merge_seen(one: SeenObject, other: SeenObject) -> SeenObject:
@@ -126,7 +131,8 @@ def merge_seen(one: SeenObject, other: SeenObject) -> SeenObject:
                     created_at_ms=_earliest(before.created_at_ms, after.created_at_ms),
                     title=max(titles, key=lambda title: title.given_at_ms, default=None),
                     opening=after.opening if after.opening is not None else before.opening,
-                )
+                ),
+                fingerprint=later.fingerprint,
             )
         case SeenRun() as before, SeenRun() as after:
             state = merge_runs(run_from_sighting(before), run_from_sighting(after))
@@ -143,7 +149,8 @@ def merge_seen(one: SeenObject, other: SeenObject) -> SeenObject:
                 assistant_id=state.assistant_id,
                 usage=state.usage,
             )
-            return SeenObject(merged, earlier.run if shows_earlier else later.run)
+            shown = earlier if shows_earlier else later
+            return SeenObject(merged, shown.run, shown.fingerprint)
         case SeenMessage() as before, SeenMessage() as after:
             return SeenObject(
                 replace(
@@ -151,7 +158,8 @@ def merge_seen(one: SeenObject, other: SeenObject) -> SeenObject:
                     created_at_ms=_earliest(before.created_at_ms, after.created_at_ms),
                     text=after.text if after.text is not None else before.text,
                     is_first=before.is_first or after.is_first,
-                )
+                ),
+                fingerprint=later.fingerprint,
             )
         case _:
             raise TypeError("expected two sightings of one object")

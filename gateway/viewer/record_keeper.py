@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway.background_tasks import BackgroundTasks
 from gateway.ledger.ledger_link import OPEN_SECONDS, LedgerLink
@@ -17,7 +17,7 @@ from gateway.run_log.viewer_hub import ViewerHub
 from gateway.viewer.pending_sightings import SightingBatch, SightingId
 from gateway.viewer.record_owners import RecordOwners
 from gateway.viewer.removal_writer import RemovalWriter
-from gateway.viewer.seen_objects import SeenObject, seen_in_changes
+from gateway.viewer.seen_objects import SeenObject, objects_in_read, seen_in_changes, seen_in_read
 from gateway.viewer.sighting_writer import SightingWriter
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import MessageKey, RunKey, ThreadKey
@@ -67,6 +67,11 @@ class RecordKeeper:
     def observe(self, owner: RecordOwner, seen: Iterator[SeenObject]) -> None:
         """Take sightings of an owner's objects. Never waits and never raises."""
         self.writer.submit(owner, seen)
+
+    def observe_read(self, owner: RecordOwner, key: Any, result: object, seen_at_ms: int) -> None:
+        """Take sightings of what the upstream showed for a key, unless they say nothing new. Never waits."""
+        if not self.writer.is_known(owner, objects_in_read(key, result)):
+            self.writer.submit(owner, seen_in_read(owner, key, result, seen_at_ms), is_patient=True)
 
     def observe_changes(self, scope: str, key: RunKey | ThreadKey, changes: Sequence[Change]) -> None:
         """Take sightings in the changes of a run or thread that this process records. Never raises."""

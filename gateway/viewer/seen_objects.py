@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -30,18 +30,27 @@ _CONTENT_PART = TolerantDecoder(ContentPartObject, "content part", strict=False)
 _USAGE = TolerantDecoder(UsageObject, "usage", strict=False)
 
 
+PassedObject: TypeAlias = tuple[str, ThreadObject | MessageObject | RunObject, bool]
+"""An object that was read, behind the id of its thread, and whether it is known to be the thread's first message."""
+
+
 @dataclass(frozen=True, slots=True)
 class SeenObject:
-    """A sighting, and the run itself if it is of one, for those who follow the list."""
+    """A sighting, and the run itself if it is of one, for those who follow the list.
+
+    `fingerprint` stands for all that the sighting says, but for its time. It is None if the same object may be seen
+    again with the same fingerprint and has to be written all the same.
+    """
 
     sighting: Sighting
     run: RunObject | None = None
+    fingerprint: int | None = None
 
 
 def seen_thread(owner: RecordOwner, thread: ThreadObject, seen_at_ms: int, opening: str | None = None) -> SeenObject:
     """Return the sighting of a thread. `opening` is the text of the message that it was created with."""
-    key = RecordKey(owner, thread.id)
-    return SeenObject(SeenThread(key, seen_at_ms, _to_ms(thread.created_at), opening=opening))
+    sighting = SeenThread(RecordKey(owner, thread.id), seen_at_ms, _to_ms(thread.created_at), opening=opening)
+    return SeenObject(sighting, fingerprint=fingerprint_from(thread) if opening is None else None)
 
 
 def seen_run(owner: RecordOwner, thread_id: str, run: RunObject, seen_at_ms: int) -> SeenObject:
@@ -59,34 +68,65 @@ def seen_run(owner: RecordOwner, thread_id: str, run: RunObject, seen_at_ms: int
         assistant_id=run.assistant_id,
         usage=usage_from_run(run),
     )
-    return SeenObject(sighting, run)
+    return SeenObject(sighting, run, fingerprint_from(run))
 
 
 def seen_message(
     owner: RecordOwner, thread_id: str, message: MessageObject, seen_at_ms: int, *, is_first: bool = False
 ) -> SeenObject:
     """Return the sighting of a message of a thread. One that is still written, or has no content, has no text yet."""
-    is_written = message.status != "in_progress" and message.content is not None
-    return SeenObject(
-        SeenMessage(
-            RecordKey(owner, thread_id),
-            message.id,
-            seen_at_ms,
-            created_at_ms=_to_ms(message.created_at),
-            text=text_from_message(message)[:MAX_TEXT_LENGTH] if is_written else None,
-            is_first=is_first,
-        )
+    sighting = SeenMessage(
+        RecordKey(owner, thread_id),
+        message.id,
+        seen_at_ms,
+        created_at_ms=_to_ms(message.created_at),
+        text=text_from_message(message)[:MAX_TEXT_LENGTH] if _is_written(message) else None,
+        is_first=is_first,
     )
+    return SeenObject(sighting, fingerprint=fingerprint_from(message))
+
+
+def objects_in_read(key: Any, result: object) -> Iterator[PassedObject]:
+    """Return the objects in the object or the page of a key. Errors and other kinds have none."""
+    if isinstance(result, Page):
+        first = _first_message_id(key, result)
+        for item in result.data:
+            if isinstance(item, MessageObject):
+                yield key.thread_id, item, item.id == first
+            elif isinstance(item, RunObject):
+                yield key.thread_id, item, False
+            elif isinstance(item, ThreadObject):
+                yield item.id, item, False
+    elif isinstance(result, ThreadObject):
+        yield result.id, result, False
+    elif isinstance(result, MessageObject | RunObject):
+        yield key.thread_id, result, False
 
 
 def seen_in_read(owner: RecordOwner, key: Any, result: object, seen_at_ms: int) -> Iterator[SeenObject]:
     """Return the sightings in the object or the page of a key. Errors and other kinds have none."""
-    if isinstance(result, Page):
-        first = _first_message_id(key, result)
-        for item in result.data:
-            yield from _seen_item(owner, key, item, seen_at_ms, is_first=item.id == first)
-    else:
-        yield from _seen_item(owner, key, result, seen_at_ms)
+    for thread_id, item, is_first in objects_in_read(key, result):
+        if isinstance(item, ThreadObject):
+            yield seen_thread(owner, item, seen_at_ms)
+        elif isinstance(item, RunObject):
+            yield seen_run(owner, thread_id, item, seen_at_ms)
+        else:
+            yield seen_message(owner, thread_id, item, seen_at_ms, is_first=is_first)
+
+
+def fingerprint_from(item: ThreadObject | MessageObject | RunObject) -> int | None:
+    """Return a number for what an object says to its record. None if it is not in its last state yet."""
+    if isinstance(item, MessageObject):
+        content = item.content
+        if content is None or not _is_written(item):
+            return None
+        return hash((item.created_at, content if isinstance(content, str) else b"".join(content)))
+    if isinstance(item, ThreadObject):
+        return hash((item.created_at,))
+    if not is_terminal(item.status):
+        return None
+    times = (item.created_at, item.completed_at, item.failed_at, item.cancelled_at, item.expires_at)
+    return hash((item.status, times, item.assistant_id, msgspec.json.encode(item.usage)))
 
 
 def seen_in_write(
@@ -102,7 +142,7 @@ def seen_in_write(
             yield seen_thread(owner, thread, seen_at_ms, opening_from_body(body.thread))
             yield seen_run(owner, result.thread_id, result, seen_at_ms)
     else:
-        yield from _seen_item(owner, key, result, seen_at_ms)
+        yield from seen_in_read(owner, key, result, seen_at_ms)
 
 
 def seen_in_changes(
@@ -163,15 +203,9 @@ def usage_from_run(run: RunObject) -> TokenUsage | None:
     )
 
 
-def _seen_item(
-    owner: RecordOwner, key: Any, item: object, seen_at_ms: int, *, is_first: bool = False
-) -> Iterator[SeenObject]:
-    if isinstance(item, ThreadObject):
-        yield seen_thread(owner, item, seen_at_ms)
-    elif isinstance(item, RunObject):
-        yield seen_run(owner, key.thread_id, item, seen_at_ms)
-    elif isinstance(item, MessageObject):
-        yield seen_message(owner, key.thread_id, item, seen_at_ms, is_first=is_first)
+def _is_written(message: MessageObject) -> bool:
+    """Return whether a message has all of its text."""
+    return message.status != "in_progress" and message.content is not None
 
 
 def _first_message_id(key: Any, page: Page[Any]) -> str | None:

@@ -6,19 +6,17 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
-
-from cachetools import TTLCache
 
 from gateway.background_tasks import end_tasks, wait_for_first
 from gateway.ledger.ledger_store import LedgerUnavailableError
 from gateway.ledger.record_store import MAX_SIGHTINGS, RecordChanges
-from gateway.ledger.sightings import RecordOwner, SeenMessage, SeenRun, SeenThread, Sighting
+from gateway.ledger.sightings import RecordOwner, SeenMessage, Sighting
 from gateway.telemetry.rare_warning import RareWarning
-from gateway.viewer.pending_sightings import PendingSightings, SightingBatch, SightingId, sighting_id_from
-from gateway.viewer.seen_objects import SeenObject
-from schema.contract.statuses import is_terminal
+from gateway.viewer.known_objects import KnownObjects
+from gateway.viewer.pending_sightings import PendingSightings, SightingBatch, object_id_from
+from gateway.viewer.seen_objects import PassedObject, SeenObject
 
 _logger = logging.getLogger(__name__)
 
@@ -28,17 +26,15 @@ MAX_RESULTS = 2_000
 MERGE_SECONDS = 0.02
 """How long a batch waits for more."""
 
+READ_SECONDS = 0.2
+"""How long the results of reads wait before, since most say nothing new. Nobody waits so long for their own."""
+
 FIRST_PAUSE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 2.0
 """Longest pause between two tries, so that a ledger that comes back has what waited within a few seconds."""
 
 OWNERLESS_SECONDS = 20.0
 """How long a sighting waits whose thread is not the user's: its id may be on the way to the ledger."""
-
-KNOWN_SECONDS = 60.0
-"""How long what was written is not written again. So long a change by another program may go unnoticed."""
-
-MAX_KNOWN = 50_000
 
 _OBJECTS_PER_SLICE = 20
 
@@ -70,9 +66,11 @@ class SightingWriter:
         self._result_owners: Counter[RecordOwner] = Counter()
         self._pending = PendingSightings() if pending is None else pending
         self._in_flight: SightingBatch = {}
-        self._known: TTLCache[SightingId, int] = TTLCache(MAX_KNOWN, KNOWN_SECONDS, timer=now_seconds)
-        self._dropped_threads: TTLCache[str, None] = TTLCache(MAX_KNOWN, KNOWN_SECONDS, timer=now_seconds)
+        self._known = KnownObjects(now_seconds=now_seconds)
+        self._dropped_in_flight: set[str] = set()
         self._work_arrived = asyncio.Event()
+        self._urged = asyncio.Event()
+        self._waiters = 0
         self._progress = asyncio.Condition()
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
@@ -87,8 +85,15 @@ class SightingWriter:
         """Begin to write."""
         self._worker = asyncio.create_task(self._run())
 
-    def submit(self, owner: RecordOwner, seen: Iterator[SeenObject]) -> None:
-        """Take the sightings of one owner's objects, which are read from `seen` later. Never waits and never raises."""
+    def is_known(self, owner: RecordOwner, passed: Iterable[PassedObject]) -> bool:
+        """Return whether all that objects of an owner say was written a moment ago."""
+        return self._known.has_all(owner, passed)
+
+    def submit(self, owner: RecordOwner, seen: Iterator[SeenObject], *, is_patient: bool = False) -> None:
+        """Take the sightings of one owner's objects, which are read from `seen` later. Never waits and never raises.
+
+        Those that are patient are written together with more.
+        """
         if self._closed:
             return
         if len(self._results) >= MAX_RESULTS:
@@ -97,6 +102,8 @@ class SightingWriter:
         self._results.append((owner, seen))
         self._result_owners[owner] += 1
         self._work_arrived.set()
+        if not is_patient or len(self._results) >= MAX_RESULTS / 4:
+            self._urged.set()
 
     def has_pending(self, owner: RecordOwner) -> bool:
         """Return whether sightings of an owner's objects wait."""
@@ -118,7 +125,8 @@ class SightingWriter:
     def drop_thread(self, thread_id: str) -> None:
         """Drop what waits of a thread, which is gone, and write it again if it is seen all the same."""
         self._pending.remove_thread(thread_id)
-        self._dropped_threads[thread_id] = None
+        self._known.drop_thread(thread_id)
+        self._dropped_in_flight.add(thread_id)
 
     def drop_owner(self, owner: RecordOwner) -> None:
         """Drop what waits of an owner, for whom nothing may be stored any more."""
@@ -144,7 +152,7 @@ class SightingWriter:
             pause = FIRST_PAUSE_SECONDS
             while self.pending_count:
                 self._work_arrived.clear()
-                await self._sleep(MERGE_SECONDS)
+                await self._wait_for_more()
                 await self._take_apart()
                 self._in_flight = self._pending.take(MAX_SIGHTINGS)
                 try:
@@ -163,9 +171,23 @@ class SightingWriter:
                 else:
                     pause = FIRST_PAUSE_SECONDS
 
+    async def _wait_for_more(self) -> None:
+        """Wait for what is written with the next batch, unless there is enough for one."""
+        if len(self._pending) >= MAX_SIGHTINGS:
+            return
+        if not self._urged.is_set() and not self._waiters:
+            await wait_for_first(self._urged.wait(), self._sleep(READ_SECONDS))
+        self._urged.clear()
+        await self._sleep(MERGE_SECONDS)
+
     async def _wait_until(self, is_so: Callable[[], bool]) -> None:
-        async with self._progress:
-            await self._progress.wait_for(is_so)
+        self._waiters += 1
+        self._urged.set()
+        try:
+            async with self._progress:
+                await self._progress.wait_for(is_so)
+        finally:
+            self._waiters -= 1
 
     def _put_back(self) -> None:
         """Let a batch wait again. It goes behind what came meanwhile, since the order makes no difference."""
@@ -180,7 +202,7 @@ class SightingWriter:
             owner, objects = self._results.popleft()
             try:
                 for seen in objects:
-                    if not self._is_known(seen.sighting):
+                    if not self._is_known(seen):
                         self._add(seen)
                     count += 1
                     if not count % _OBJECTS_PER_SLICE:
@@ -191,13 +213,12 @@ class SightingWriter:
             if not self._result_owners[owner]:
                 del self._result_owners[owner]
 
-    def _is_known(self, sighting: Sighting) -> bool:
+    def _is_known(self, seen: SeenObject) -> bool:
         """Return whether the same was written a moment ago."""
-        known = self._known.get(sighting_id_from(sighting))
-        return (
-            known is not None
-            and known == _fingerprint(sighting)
-            and sighting.key.thread_id not in self._dropped_threads
+        sighting, fingerprint = seen.sighting, seen.fingerprint
+        is_first = isinstance(sighting, SeenMessage) and sighting.is_first
+        return fingerprint is not None and self._known.has(
+            sighting.key, object_id_from(sighting), fingerprint, is_first=is_first
         )
 
     def _add(self, seen: SeenObject, ownerless_since: float | None = None) -> None:
@@ -211,6 +232,7 @@ class SightingWriter:
         """
         if not batch:
             return 0
+        self._dropped_in_flight.clear()
         try:
             changes = await self._write_batch([pending.seen.sighting for pending in batch.values()])
         except LedgerUnavailableError:
@@ -223,13 +245,17 @@ class SightingWriter:
             halves = (dict(items[: len(items) // 2]), dict(items[len(items) // 2 :]))
             return sum([await self._write(half, is_last=is_last) for half in halves])
         ownerless = 0 if is_last else self._keep_ownerless(batch, changes)
-        for sighting_id, pending in batch.items():
-            if sighting_id.key not in changes.unowned:
-                known = _fingerprint(pending.seen.sighting)
-                if known is not None:
-                    self._known[sighting_id] = known
+        self._record_known(batch, changes)
         await self._on_written(changes, batch)
         return ownerless
+
+    def _record_known(self, batch: SightingBatch, changes: RecordChanges) -> None:
+        """Remember what was written, but for threads that were dropped meanwhile."""
+        for sighting_id, pending in batch.items():
+            key, sighting, fingerprint = sighting_id.key, pending.seen.sighting, pending.seen.fingerprint
+            if fingerprint is not None and key not in changes.unowned and key.thread_id not in self._dropped_in_flight:
+                is_first = isinstance(sighting, SeenMessage) and sighting.is_first
+                self._known.add(key, object_id_from(sighting), fingerprint, is_first=is_first)
 
     def _keep_ownerless(self, batch: SightingBatch, changes: RecordChanges) -> int:
         """Let the sightings wait again whose thread may become the user's. Returns their number."""
@@ -241,16 +267,3 @@ class SightingWriter:
                     self._add(pending.seen, since)
                     count += 1
         return count
-
-
-def _fingerprint(sighting: Sighting) -> int | None:
-    """Return a number for what a sighting says, but for its time. None if the object may say the same again later."""
-    match sighting:
-        case SeenThread():
-            return hash((sighting.created_at_ms, sighting.opening, sighting.title))
-        case SeenRun() if is_terminal(sighting.status):
-            return hash((sighting.status, sighting.ended_at_ms, sighting.usage))
-        case SeenMessage() if sighting.text is not None:
-            return hash((sighting.text, sighting.is_first))
-        case _:
-            return None

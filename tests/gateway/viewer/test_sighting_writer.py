@@ -12,9 +12,10 @@ from gateway.ledger.ledger_store import LedgerUnavailableError
 from gateway.ledger.record_store import RecordChanges
 from gateway.ledger.sightings import CredentialOwner, RecordKey, SeenMessage, SeenRun, SeenThread, Sighting
 from gateway.viewer import sighting_writer
+from gateway.viewer.known_objects import KNOWN_SECONDS
 from gateway.viewer.pending_sightings import PendingSightings, SightingBatch
 from gateway.viewer.seen_objects import SeenObject
-from gateway.viewer.sighting_writer import KNOWN_SECONDS, OWNERLESS_SECONDS, SightingWriter
+from gateway.viewer.sighting_writer import OWNERLESS_SECONDS, READ_SECONDS, SightingWriter
 from tests.support.subscription_gateway import until
 
 ANN, BOB = CredentialOwner("ann"), CredentialOwner("bob")
@@ -22,7 +23,7 @@ ANN, BOB = CredentialOwner("ann"), CredentialOwner("bob")
 
 def thread(number: int, owner: CredentialOwner = ANN, **values: Any) -> SeenObject:
     fields = {"seen_at_ms": 1, "created_at_ms": 1} | values
-    return SeenObject(SeenThread(RecordKey(owner, f"thread_{number}"), **fields))
+    return SeenObject(SeenThread(RecordKey(owner, f"thread_{number}"), **fields), fingerprint=number)
 
 
 @dataclass
@@ -165,15 +166,15 @@ async def test_what_was_written_a_moment_ago_is_not_written_again(ledger: FakeLe
     key = RecordKey(ANN, "thread_1")
     same = [
         thread(1),
-        SeenObject(SeenRun(key, "run_1", "completed", 1)),
-        SeenObject(SeenMessage(key, "msg_1", 1, text="Hello")),
+        SeenObject(SeenRun(key, "run_1", "completed", 1), fingerprint=10),
+        SeenObject(SeenMessage(key, "msg_1", 1, text="Hello"), fingerprint=11),
     ]
     may_return = [SeenObject(SeenRun(key, "run_2", "requires_action", 1)), SeenObject(SeenMessage(key, "msg_2", 1))]
     for _ in range(2):
         submit(writer, *same, *may_return)
         await writer.wait_until_idle()
     assert [len(batch) for batch in ledger.batches] == [5, 2]
-    submit(writer, SeenObject(SeenMessage(key, "msg_1", 2, text="Changed")))
+    submit(writer, SeenObject(SeenMessage(key, "msg_1", 2, text="Changed"), fingerprint=12))
     await writer.wait_until_idle()
     assert len(ledger.batches) == 3
     writer.drop_thread("thread_1")
@@ -184,6 +185,58 @@ async def test_what_was_written_a_moment_ago_is_not_written_again(ledger: FakeLe
     submit(writer, thread(1))
     await writer.wait_until_idle()
     assert len(ledger.batches) == 5
+
+
+async def test_a_thread_that_is_dropped_while_it_is_written_is_not_known(ledger: FakeLedger) -> None:
+    writer: SightingWriter
+
+    async def write_and_drop(sightings: Sequence[Sighting]) -> RecordChanges:
+        changes = await ledger.write(sightings)
+        if len(ledger.batches) == 1:
+            writer.drop_thread("thread_1")
+        return changes
+
+    writer = SightingWriter(write_and_drop, ledger.on_written, sleep=ledger.sleep, now_seconds=lambda: ledger.now)
+    writer.start()
+    for _ in range(3):
+        submit(writer, thread(1), thread(2))
+        await writer.wait_until_idle()
+    assert [[seen.key.thread_id for seen in batch] for batch in ledger.batches] == [
+        ["thread_1", "thread_2"],
+        ["thread_1"],
+    ]
+    await writer.aclose()
+
+
+async def test_what_was_read_waits_for_more_unless_somebody_waits_for_it(ledger: FakeLedger) -> None:
+    read_waits = asyncio.Queue[asyncio.Event]()
+
+    async def sleep(seconds: float) -> None:
+        if seconds == READ_SECONDS:
+            over = asyncio.Event()
+            read_waits.put_nowait(over)
+            await over.wait()
+        elif seconds != 5:  # which is longer than the test
+            await ledger.sleep(seconds)
+        else:
+            await asyncio.Event().wait()
+
+    writer = SightingWriter(ledger.write, ledger.on_written, sleep=sleep, now_seconds=lambda: ledger.now)
+    writer.start()
+    writer.submit(ANN, iter([thread(1)]), is_patient=True)
+    over = await read_waits.get()
+    writer.submit(ANN, iter([thread(2)]), is_patient=True)
+    assert ledger.batches == []
+    over.set()
+    await until(lambda: [len(batch) for batch in ledger.batches] == [2])
+    writer.submit(ANN, iter([thread(3)]), is_patient=True)
+    await read_waits.get()
+    await writer.settle(ANN, 5)
+    writer.submit(ANN, iter([thread(4)]), is_patient=True)
+    await read_waits.get()
+    submit(writer, thread(5, BOB))
+    await until(lambda: [len(batch) for batch in ledger.batches] == [2, 1, 2])
+    await writer.aclose()
 
 
 async def test_what_comes_too_much_is_dropped_and_made_good_when_it_is_seen_again(
