@@ -13,6 +13,7 @@ from gateway.emulator.faults.faulty_answers import fault_middleware
 from gateway.emulator.http.api_endpoint import (
     SERVICES,
     ApiServices,
+    BodyLimits,
     api_middleware,
     operation_handler,
     refusal_middleware,
@@ -36,7 +37,7 @@ def create_app(
     clock: Clock | None = None,
     seed_keys: Sequence[str] = (),
     keys: Collection[str] = (),
-    max_body_bytes: int = 4_194_304,
+    limits: BodyLimits | None = None,
     faults: Sequence[FaultRule] = (),
     fault_control: bool = False,
     model: ModelOptions | None = None,
@@ -48,7 +49,7 @@ def create_app(
         clock: The system's clock if None.
         seed_keys: API keys that see the demo data.
         keys: The only API keys that are taken. Any key if empty.
-        max_body_bytes: Largest request body.
+        limits: The largest bodies of requests. The usual ones if None.
         faults: Fault rules that are active from the start.
         fault_control: Whether a route may change the fault rules.
         model: The model that answers runs. Without it, scripts answer.
@@ -57,7 +58,7 @@ def create_app(
         DatabaseVersionError: The file was written by another version.
         FaultRuleError: A rule matches no operation.
     """
-    clock = clock or SystemClock()
+    clock, limits = clock or SystemClock(), limits or BodyLimits()
     counts = RequestCounts()
     active_faults = Faults(faults, [*(operation.name for operation in operations()), UNKNOWN_OPERATION])
     store = Store(database)
@@ -65,14 +66,14 @@ def create_app(
         seed_demo(store, partition_from_key(key), clock.now())
     streams = OpenStreams(store, clock)
     middlewares = [api_middleware(counts), fault_middleware(active_faults, streams, clock), refusal_middleware]
-    app = web.Application(middlewares=middlewares, client_max_size=max_body_bytes)
+    app = web.Application(middlewares=middlewares, client_max_size=limits.other_bytes)
     app[COUNTS] = counts
     app[FAULTS] = active_faults
     app[STREAMS] = streams
     # Also without a model now: no task continues the requests of an earlier process.
     fail_interrupted_runs(store, clock.now())
     model_runs = None if model is None else ModelRuns(store, clock, streams, model)
-    app[SERVICES] = ApiServices(store, clock, streams, KeyRing(keys), model_runs)
+    app[SERVICES] = ApiServices(store, clock, streams, KeyRing(keys), model_runs, limits)
     _add_operations(app, app[SERVICES])
     add_front_page(app, fault_control=fault_control)
     if fault_control:

@@ -14,8 +14,8 @@ from gateway.emulator.bodies import api_errors
 from gateway.emulator.clock import Clock
 from gateway.emulator.faults.fault_rules import FaultRule, Faults, Strike
 from gateway.emulator.http.api_endpoint import is_api_path, json_response, operation_name
-from gateway.emulator.http.event_stream import EventStreamResponse
 from gateway.emulator.http.request_counts import add_fault_header
+from gateway.emulator.http.streamed_response import StreamedResponse
 from gateway.emulator.streams.open_streams import OpenStreams
 
 DEFAULT_STREAM_EVENTS = 5
@@ -43,7 +43,7 @@ def fault_middleware(faults: Faults, streams: OpenStreams, clock: Clock) -> Midd
         response = await _respond_or_fail(request, handler, strike, clock)
         if strike.name:
             add_fault_header(response, strike.name)
-        if isinstance(response, EventStreamResponse) and (rule := faults.fault_for_stream(name, request.method)):
+        if isinstance(response, StreamedResponse) and (rule := faults.fault_for_stream(name, request.method)):
             add_fault_header(response, rule.fault)
             response.frames = _spoil_frames(response.frames, rule, request, streams)
         return response

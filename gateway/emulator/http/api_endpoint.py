@@ -6,9 +6,9 @@ import json
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import quote
 
 import orjson
 from aiohttp import web
@@ -17,7 +17,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from gateway.emulator.bodies import api_errors
 from gateway.emulator.clock import Clock
-from gateway.emulator.http.event_stream import EventStreamResponse
+from gateway.emulator.http.file_response import FileResponse
 from gateway.emulator.http.partitions import KeyRing
 from gateway.emulator.http.request_counts import FAULT_HEADER, UNKNOWN_OPERATION, LoggedRequest, RequestCounts
 from gateway.emulator.http.server_paths import (
@@ -25,17 +25,29 @@ from gateway.emulator.http.server_paths import (
     server_kind_from_path,
     version_from_header,
 )
+from gateway.emulator.http.streamed_response import StreamedResponse
+from gateway.emulator.http.upload_form import received_form
 from gateway.emulator.model.model_runs import ModelRuns
-from gateway.emulator.objects import JsonObject, ServerKind, UploadedFile
-from gateway.emulator.operations.api_call import ApiCall, FormField
+from gateway.emulator.objects import JsonObject, ServerKind
+from gateway.emulator.operations.api_call import ApiCall
 from gateway.emulator.operations.files import FileContent
 from gateway.emulator.operations.registry import ApiOperation, allowed_methods, operations
 from gateway.emulator.state.store import Store
 from gateway.emulator.streams.open_streams import OpenStreams, PartitionedThreadKey
-from gateway.emulator.streams.stream_events import StreamReply
+from gateway.emulator.streams.stream_events import CONTENT_TYPE, StreamReply
 
-_FORM_TYPES = frozenset({"multipart/form-data", "application/x-www-form-urlencoded"})
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """The largest body of an upload, and that of any other request.
+
+    Source: https://platform.openai.com/docs/api-reference/files/create (uploads).
+    """
+
+    upload_bytes: int = 512 << 20
+    other_bytes: int = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,7 @@ class ApiServices:
     streams: OpenStreams
     keys: KeyRing
     model_runs: ModelRuns | None = None
+    limits: BodyLimits = field(default_factory=BodyLimits)
 
 
 SERVICES: Final = web.AppKey("SERVICES", ApiServices)
@@ -63,23 +76,24 @@ def operation_handler(operation: ApiOperation, kind: ServerKind, services: ApiSe
             if allowed := allowed_methods(operation.path, version, kind):
                 raise api_errors.invalid_method(request.method, request.path, allowed)
             raise api_errors.invalid_url(request.method, request.path)
-        form = await _form_from_request(request) if operation.takes_form else None
         query = request.query
-        call = ApiCall(
-            store=store,
-            partition=partition,
-            version=version,
-            now=services.clock.now(),
-            path=request.match_info,
-            query=query,
-            includes=frozenset([*query.getall("include[]", []), *query.getall("include", [])]),
-            body=b"" if form is not None else await request.read(),
-            form=form,
-            server=kind,
-            has_model=model_runs is not None,
-        )
-        with store.transaction():
-            result = operation.perform(call)
+        form = received_form(request, services.limits.upload_bytes) if operation.takes_form else nullcontext()
+        async with form as fields:
+            call = ApiCall(
+                store=store,
+                partition=partition,
+                version=version,
+                now=services.clock.now(),
+                path=request.match_info,
+                query=query,
+                includes=frozenset([*query.getall("include[]", []), *query.getall("include", [])]),
+                body=b"" if operation.takes_form else await request.read(),
+                form=fields,
+                server=kind,
+                has_model=model_runs is not None,
+            )
+            with store.transaction():
+                result = operation.perform(call)
         if operation.method != "GET" and (thread_id := request.match_info.get("thread_id")):
             streams.wake_streams(PartitionedThreadKey(partition, thread_id))
             if model_runs is not None:
@@ -89,9 +103,9 @@ def operation_handler(operation: ApiOperation, kind: ServerKind, services: ApiSe
                 model_runs.enqueue_run(partition, run)
         match result:
             case StreamReply():
-                return EventStreamResponse(streams.frames(partition, result, version))
-            case FileContent(file, content):
-                return _file_response(file, content)
+                return StreamedResponse(streams.frames(partition, result, version), {"Content-Type": CONTENT_TYPE})
+            case FileContent(file):
+                return FileResponse(request, file, store.file_pieces, partition)
             case _:
                 return json_response(result)
 
@@ -187,32 +201,6 @@ async def _handle_or_refuse(request: web.Request, handler: Handler) -> web.Strea
     response = json_response(refusal.body(), refusal.status)
     response.headers.update(refusal.headers)
     return response
-
-
-async def _form_from_request(request: web.Request) -> dict[str, FormField] | None:
-    """Return the fields of a form. None if the body is none."""
-    if request.content_type not in _FORM_TYPES:
-        return None
-    try:
-        form = await request.post()
-    except ValueError:
-        raise api_errors.malformed_form() from None
-    fields: dict[str, FormField] = {}
-    for name, value in form.items():
-        match value:
-            case web.FileField():
-                fields[name] = FormField(value.file.read(), value.filename)
-            case str():
-                fields[name] = FormField(value.encode())
-            case _:
-                fields[name] = FormField(bytes(value))
-    return fields
-
-
-def _file_response(file: UploadedFile, content: bytes) -> web.Response:
-    disposition = f"attachment; filename*=UTF-8''{quote(file.filename, safe='')}"
-    headers = {"Content-Disposition": disposition, "X-Content-Type-Options": "nosniff"}
-    return web.Response(body=content, content_type="application/octet-stream", headers=headers)
 
 
 async def _allowed_methods(request: web.Request, methods: Iterable[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from gateway.emulator.bodies.api_errors import attached_file_missing, wrong_prefix
 from gateway.emulator.bodies.fields import Body, file_references
@@ -23,10 +23,15 @@ AnyBody = TypeVar("AnyBody", bound=Body)
 
 @dataclass(frozen=True, slots=True)
 class FormField:
-    """A field of a form. Only a file has a name."""
+    """A field of a form. Only a file has a name, and its content may lie on the disk."""
 
-    content: bytes
+    content: IO[bytes]
+    size: int
     filename: str | None = None
+
+    def to_text(self) -> str:
+        """Return the content as text."""
+        return self.content.read().decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)

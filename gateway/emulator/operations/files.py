@@ -20,10 +20,9 @@ PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """A reply that is the content of a file."""
+    """A reply that is the content of a file, read from the store piece by piece."""
 
     file: UploadedFile
-    content: bytes
 
 
 def list_files(call: ApiCall) -> JsonObject:
@@ -49,7 +48,7 @@ def create_file(call: ApiCall) -> JsonObject:
         raise missing_parameter("file")
     if purpose is None:
         raise missing_parameter("purpose")
-    name = purpose.content.decode(errors="replace")
+    name = purpose.to_text()
     if name not in PURPOSES:
         raise unsupported_value("purpose", name[:200], PURPOSES)
     # Foundry's client may send the name as a field of its own.
@@ -57,9 +56,9 @@ def create_file(call: ApiCall) -> JsonObject:
     file = UploadedFile(
         id=call.store.new_id("file"),
         created_at=call.whole_second,
-        filename=upload.filename or (named.content.decode(errors="replace") if named else "") or "file",
+        filename=upload.filename or (named.to_text() if named else "") or "file",
         purpose=name,
-        size=len(upload.content),
+        size=upload.size,
     )
     call.store.store_file(call.partition, file, upload.content)
     return reply_objects.render_file(file)
@@ -72,8 +71,7 @@ def get_file(call: ApiCall) -> JsonObject:
 
 def get_file_content(call: ApiCall) -> FileContent:
     """Return the content of a file."""
-    file = _found_file(call)
-    return FileContent(file, call.store.file_content(call.partition, file.id))
+    return FileContent(_found_file(call))
 
 
 def delete_file(call: ApiCall) -> JsonObject:

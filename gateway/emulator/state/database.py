@@ -39,15 +39,24 @@ CREATE TABLE counters (
 );
 """
 
-# Came later. Files of before get it when they are opened.
+# Came later. Databases of before get it when they are opened.
 _LATER_TABLES = """
-CREATE TABLE IF NOT EXISTS file_contents (
+CREATE TABLE IF NOT EXISTS file_pieces (
     partition TEXT NOT NULL,
     file_id   TEXT NOT NULL,
+    start     INTEGER NOT NULL,
     content   BLOB NOT NULL,
-    PRIMARY KEY (partition, file_id),
+    PRIMARY KEY (partition, file_id, start),
     FOREIGN KEY (partition, file_id) REFERENCES objects (partition, id) ON DELETE CASCADE
 );
+"""
+# The table of before `file_pieces`, which held each file as a whole.
+_FIND_WHOLE_FILES = "SELECT 1 FROM sqlite_master WHERE name = 'file_contents'"
+_MOVE_WHOLE_FILES = """
+BEGIN;
+INSERT INTO file_pieces (partition, file_id, start, content) SELECT partition, file_id, 0, content FROM file_contents;
+DROP TABLE file_contents;
+COMMIT;
 """
 
 
@@ -90,5 +99,7 @@ def _prepare(connection: sqlite3.Connection, database: str) -> None:
         )
         raise DatabaseVersionError(message)
     connection.executescript(_LATER_TABLES)
+    if connection.execute(_FIND_WHOLE_FILES).fetchone():
+        connection.executescript(_MOVE_WHOLE_FILES)
     # The data can be made again, so a power cut may lose the last write.
     connection.execute("PRAGMA synchronous = NORMAL")

@@ -1,9 +1,10 @@
 """The store of all objects in SQLite: a partition for each API key, and lists in a stable order."""
 
+import io
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 from cachetools import LRUCache
 from pydantic import TypeAdapter
@@ -14,6 +15,7 @@ from gateway.emulator.objects import Assistant, Message, Run, Step, Thread, Uplo
 from gateway.emulator.runs.lifecycle import next_event_at
 from gateway.emulator.runs.timeline_events import Timeline
 from gateway.emulator.state.database import open_database
+from gateway.emulator.state.file_pieces import FilePieces
 
 Stored = TypeVar("Stored", Thread, Message, Run, Step, Assistant, UploadedFile)
 
@@ -140,6 +142,7 @@ class Store:
         self.steps = ObjectTable(self._connection, Step, "run_id")
         self.assistants = ObjectTable(self._connection, Assistant)
         self.files = ObjectTable(self._connection, UploadedFile)
+        self.file_pieces = FilePieces(self._connection)
         # The last timelines, each with its text in the database. A run of a model reads and writes its timeline at
         # each piece of the answer, and decoding a long one would take more time than everything else.
         self._decoded_timelines: LRUCache[tuple[str, str], tuple[str, Timeline]] = LRUCache(_DECODED_TIMELINES)
@@ -167,19 +170,12 @@ class Store:
         """Store a lasting mark, and return whether it is the first one with this name."""
         return self._increment(name) == 1
 
-    def store_file(self, partition: str, file: UploadedFile, content: bytes) -> None:
+    def store_file(self, partition: str, file: UploadedFile, content: IO[bytes] | bytes) -> None:
         """Store a new file and its content. Both are deleted together."""
         self.files.add(partition, file)
-        self._connection.execute(
-            "INSERT INTO file_contents (partition, file_id, content) VALUES (?, ?, ?)", (partition, file.id, content)
+        self.file_pieces.store_content(
+            partition, file.id, io.BytesIO(content) if isinstance(content, bytes) else content
         )
-
-    def file_content(self, partition: str, file_id: str) -> bytes:
-        """Return the content of a stored file."""
-        row = self._connection.execute(
-            "SELECT content FROM file_contents WHERE partition = ? AND file_id = ?", (partition, file_id)
-        ).fetchone()
-        return bytes(row[0])
 
     def store_timeline(self, partition: str, run: Run, timeline: Timeline, applied: int) -> None:
         """Store a run's timeline. Its first `applied` events have been applied already."""

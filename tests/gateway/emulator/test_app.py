@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestClient
 
 from gateway.emulator.app import create_app
 from gateway.emulator.clock import ManualClock
+from gateway.emulator.http.api_endpoint import BodyLimits
 from gateway.emulator.http.request_counts import COUNTS
 from gateway.emulator.state.database import DatabaseVersionError
 from tests.gateway.emulator.api_client import Api
@@ -63,7 +64,7 @@ async def test_the_request_counts_can_be_read_in_the_process(aiohttp_client: Con
 
 
 async def test_a_smaller_body_limit_is_enforced(aiohttp_client: Connect, clock: ManualClock) -> None:
-    api = Api(await aiohttp_client(create_app(clock=clock, max_body_bytes=50)), clock)
+    api = Api(await aiohttp_client(create_app(clock=clock, limits=BodyLimits(other_bytes=50))), clock)
     assert (await api.call("POST", "/threads", {"metadata": {"k": "v" * 60}})).status == 413
 
 

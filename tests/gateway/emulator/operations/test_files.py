@@ -1,12 +1,22 @@
+import asyncio
 import io
+import random
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from aiohttp import FormData
+from aiohttp import FormData, web
+from aiohttp.test_utils import TestClient, make_mocked_request
 
+from gateway.emulator.app import create_app
+from gateway.emulator.clock import ManualClock
 from gateway.emulator.demo.seed import THREAD_ANALYSIS, THREAD_SUPPORT
+from gateway.emulator.http.api_endpoint import BodyLimits
+from gateway.emulator.http.file_response import FileResponse
+from gateway.emulator.objects import UploadedFile
 from gateway.emulator.operations.files import PURPOSES
+from gateway.emulator.state.store import Store
 from tests.gateway.emulator.api_client import Api
 
 HEADERS = {"Authorization": "Bearer sk-test"}
@@ -97,10 +107,121 @@ async def test_an_upload_that_is_no_form_is_refused(api: Api) -> None:
     assert (await api.call("POST", "/files", raw=b"--x", headers=form)).status == 400
 
 
-async def test_a_file_above_the_limit_is_refused(api: Api) -> None:
-    status, answer = await upload(api, bytes(4_194_305))
-    assert status == 413
-    assert answer["error"]["message"] == "Request body is too large. Expected at most 4194304 bytes."
+@pytest.fixture
+async def small(
+    aiohttp_client: Callable[[web.Application], Awaitable[TestClient[Any, Any]]], clock: ManualClock
+) -> Api:
+    """An emulator that takes uploads of 2 MiB, form included, and no other bodies above 50 bytes."""
+    limits = BodyLimits(upload_bytes=2 << 20, other_bytes=50)
+    return Api(await aiohttp_client(create_app(clock=clock, limits=limits)), clock)
+
+
+async def test_an_upload_has_a_limit_of_its_own(small: Api) -> None:
+    content = random.Random(1).randbytes((2 << 20) - 1000)
+    status, made = await upload(small, content)
+    assert (status, made["bytes"]) == (200, len(content))
+    assert await content_of(small, made["id"]) == content
+    status, answer = await upload(small, bytes(2 << 20))
+    assert (status, answer["error"]["message"]) == (413, "Request body is too large. Expected at most 2097152 bytes.")
+
+
+async def test_an_upload_that_breaks_off_leaves_nothing(small: Api, caplog: pytest.LogCaptureFixture) -> None:
+    """The file is large enough to be on the disk already."""
+    _, writer = await asyncio.open_connection("127.0.0.1", small.client.port)
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="half.bin"\r\n\r\n'
+    request = (
+        "POST /v1/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-test\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 2000000\r\n\r\n"
+    )
+    writer.write(request.encode() + head + bytes(1_900_000))
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    server = small.client.server.handler
+    assert server is not None
+    async with asyncio.timeout(10):
+        while server.connections:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0)
+    assert (await small.ok("GET", "/files"))["data"] == []
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def content_of(api: Api, file_id: str) -> bytes:
+    async with api.client.get(f"/v1/files/{file_id}/content", headers=HEADERS) as response:
+        assert response.status == 200
+        return await response.read()
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "end"),
+    [
+        ("bytes=0-0", 0, 1),
+        ("bytes=65530-65541", 65_530, 65_542),
+        ("bytes=199990-", 199_990, 200_000),
+        ("bytes=-7", 199_993, 200_000),
+        ("bytes=100-999999", 100, 200_000),
+        ("bytes=-999999", 0, 200_000),
+    ],
+)
+async def test_a_range_of_a_file_is_sent(api: Api, asked: str, start: int, end: int) -> None:
+    content = random.Random(2).randbytes(200_000)
+    _, made = await upload(api, content)
+    async with api.client.get(f"/v1/files/{made['id']}/content", headers={**HEADERS, "Range": asked}) as response:
+        assert (response.status, await response.read()) == (206, content[start:end])
+        assert response.headers["Content-Range"] == f"bytes {start}-{end - 1}/200000"
+        assert response.headers["Content-Length"] == str(end - start)
+
+
+async def test_a_range_beyond_the_end_is_refused(api: Api) -> None:
+    _, made = await upload(api, b"Hello")
+    async with api.client.get(f"/v1/files/{made['id']}/content", headers={**HEADERS, "Range": "bytes=5-"}) as response:
+        assert (response.status, await response.read()) == (416, b"")
+        assert response.headers["Content-Range"] == "bytes */5"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Range": "bytes=0-1,3-4"},
+        {"Range": "lines=1-2"},
+        {"Range": "bytes=4-1"},
+        {"Range": "bytes=0-1", "If-Range": "x"},
+    ],
+)
+async def test_other_ranges_are_ignored(api: Api, headers: dict[str, str]) -> None:
+    _, made = await upload(api, b"Hello")
+    async with api.client.get(f"/v1/files/{made['id']}/content", headers=HEADERS | headers) as response:
+        assert (response.status, await response.read()) == (200, b"Hello")
+        assert (response.headers["Accept-Ranges"], response.headers.get("Content-Length")) == ("bytes", None)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", bytes(65_536), bytes(65_537), bytes(range(256)) * 1000])
+async def test_a_file_of_any_length_comes_back(api: Api, content: bytes) -> None:
+    _, made = await upload(api, content)
+    assert (made["bytes"], await content_of(api, made["id"])) == (len(content), content)
+
+
+async def test_a_download_ends_when_its_file_is_deleted(store: Store) -> None:
+    file = UploadedFile(id="file-x", created_at=1, filename="x", purpose="vision", size=100_000)
+    store.store_file("mine", file, bytes(100_000))
+    frames = FileResponse(make_mocked_request("GET", "/"), file, store.file_pieces, "mine").frames
+    assert len(await anext(frames)) == 65_536
+    store.files.delete("mine", "file-x")
+    with pytest.raises(ConnectionResetError, match="deleted"):
+        await anext(frames)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("image.png", 'attachment; filename="image.png"'),
+        ("Übersicht 1.bin", "attachment; filename*=UTF-8''%C3%9Cbersicht%201.bin"),
+    ],
+)
+async def test_a_name_is_shown_as_the_recorded_traffic_shows_it(api: Api, name: str, shown: str) -> None:
+    _, made = await upload(api, name=name)
+    async with api.client.get(f"/v1/files/{made['id']}/content", headers=HEADERS) as response:
+        assert response.headers["Content-Disposition"] == shown
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)

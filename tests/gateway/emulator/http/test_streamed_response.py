@@ -8,8 +8,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.emulator.app import STREAMS, create_app
 from gateway.emulator.clock import ManualClock, SystemClock
-from gateway.emulator.http.event_stream import EventStreamResponse
 from gateway.emulator.http.request_counts import COUNTS
+from gateway.emulator.http.streamed_response import StreamedResponse
 from tests.gateway.emulator.api_client import Api, event_names
 
 Connect = Callable[[web.Application], Awaitable[TestClient[Any, Any]]]
@@ -127,7 +127,7 @@ async def test_a_slow_reader_delays_only_its_own_stream(aiohttp_client: Connect)
             yield chunk
 
     async def stream(_: web.Request) -> web.StreamResponse:
-        return EventStreamResponse(endless())
+        return StreamedResponse(endless(), {"Content-Type": "text/event-stream"})
 
     async def other(_: web.Request) -> web.StreamResponse:
         return web.Response(text="here")
