@@ -11,6 +11,7 @@ from gateway.cache.read_through import ReadThrough
 from gateway.cache.response_cache import RecordedReads
 from gateway.cache.shared_cache import SharedCache
 from schema.contract.cost import Cost
+from schema.contract.encoded_json import EncodedJson
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.kinds import Kind, NodeKeyT, ObjectT, PageKeyT
 from schema.contract.ports import Capabilities, OnResult, ResponseKey, Results, ThreadsApi
@@ -31,7 +32,7 @@ class OperationResponses:
         response = self._shared.responses.get_response(self._caller, response_key)
         return None if response is None else response.thread_scopes
 
-    async def find_data(self, response_key: ResponseKey) -> bytes | None:
+    async def find_data(self, response_key: ResponseKey) -> EncodedJson | None:
         """Return the data of a response that is still valid, and count its reads as cache hits."""
         shared, caller = self._shared, self._caller
         if not shared.options.enabled or shared.is_refused(caller):
@@ -45,7 +46,7 @@ class OperationResponses:
     def store_data(
         self,
         response_key: ResponseKey,
-        data: bytes,
+        data: EncodedJson,
         recorded: Sequence[RecordedReads],
         thread_scopes: Mapping[str, str | None] | None = None,
     ) -> None:
@@ -90,10 +91,10 @@ class CachedThreadsApi:
         """The reads through this port so far."""
         return self._read_through.recorded
 
-    async def find_response(self, response_key: ResponseKey) -> bytes | None:
+    async def find_response(self, response_key: ResponseKey) -> EncodedJson | None:
         return await self._responses.find_data(response_key)
 
-    def store_response(self, response_key: ResponseKey, data: bytes) -> None:
+    def store_response(self, response_key: ResponseKey, data: EncodedJson) -> None:
         self._responses.store_data(response_key, data, [self.recorded])
 
     async def get(self, kind: Kind[NodeKeyT, ObjectT, Any], keys: Sequence[NodeKeyT]) -> Results[ObjectT]:

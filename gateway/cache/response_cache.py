@@ -21,6 +21,7 @@ from gateway.cache.entry_store import EntryStore
 from gateway.cache.scoped_lru import ScopedLRU
 from gateway.cache.tags import Tag
 from gateway.cache.version_store import VersionStore
+from schema.contract.encoded_json import EncodedJson
 from schema.contract.kinds import Key
 from schema.contract.ports import ResponseKey
 
@@ -84,7 +85,7 @@ class CachedResponse:
     that knows the owners compares them before the response is used.
     """
 
-    data: bytes
+    data: EncodedJson
     parts: tuple[ResponseReads, ...]
     thread_scopes: Mapping[str, str | None]
     latest_stored_at: float
@@ -144,7 +145,7 @@ class ResponseCache:
         self,
         caller: str,
         response_key: ResponseKey,
-        data: bytes,
+        data: EncodedJson,
         recorded: Sequence[RecordedReads],
         thread_scopes: Mapping[str, str | None] | None = None,
     ) -> None:
@@ -162,7 +163,7 @@ class ResponseCache:
     def _to_response(
         self,
         response_key: ResponseKey,
-        data: bytes,
+        data: EncodedJson,
         recorded: Sequence[RecordedReads],
         thread_scopes: Mapping[str, str | None],
     ) -> CachedResponse | None:

@@ -14,6 +14,7 @@ from gateway.ledger.thread_access import ThreadAccess, ThreadScope, file_not_fou
 from gateway.ledger.thread_creation import ThreadCreation
 from gateway.telemetry.audit import audit_refused_access
 from schema.contract.cost import Cost
+from schema.contract.encoded_json import EncodedJson
 from schema.contract.errors import GatewayError
 from schema.contract.keys import AssistantKey, FileKey
 from schema.contract.kinds import AnyKind, AssistantPageKey, Kind, NodeKeyT, ObjectT, PageKeyT
@@ -84,13 +85,13 @@ class OwnedThreadsApi:
     def cost(self) -> Cost:
         return self._upstream.cost
 
-    async def find_response(self, response_key: ResponseKey) -> bytes | None:
+    async def find_response(self, response_key: ResponseKey) -> EncodedJson | None:
         thread_scopes = self._responses.find_thread_scopes(response_key)
         if thread_scopes is None or not await self._access.are_unchanged(thread_scopes):
             return None
         return await self._responses.find_data(response_key)
 
-    def store_response(self, response_key: ResponseKey, data: bytes) -> None:
+    def store_response(self, response_key: ResponseKey, data: EncodedJson) -> None:
         thread_scopes = self._access.to_thread_scopes()
         if thread_scopes is not None:
             recorded = [port.recorded for port in self._ports.values()]

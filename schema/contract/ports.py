@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from schema.contract.cost import Cost
+from schema.contract.encoded_json import EncodedJson
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.kinds import Kind, NodeKeyT, ObjectT, PageKeyT
@@ -99,13 +100,13 @@ class ResponseKey(NamedTuple):
 class ResponseCache(Protocol):
     """A port of one operation and one principal that also caches whole responses."""
 
-    async def find_response(self, key: ResponseKey) -> bytes | None:
+    async def find_response(self, key: ResponseKey) -> EncodedJson | None:
         """Return the cached data of a query as JSON, if all its reads would still have the same results.
 
         Sends no request upstream.
         """
 
-    def store_response(self, key: ResponseKey, data: bytes) -> None:
+    def store_response(self, key: ResponseKey, data: EncodedJson) -> None:
         """Cache the data of the query that was executed over this port, if its reads can be checked later.
 
         The query must have had no errors and no writes.

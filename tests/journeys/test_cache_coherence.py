@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from gateway.cache.cached_threads_api import CachedThreadsApi
 from schema.contract.bodies import MessageBody, MetadataUpdateBody, RunBody, ThreadUpdateBody
+from schema.contract.encoded_json import to_pieces
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import MessageKey
 from schema.contract.kinds import Key, MessagePageKey, RunPageKey
@@ -268,7 +269,7 @@ class Coherence(RuleBasedStateMachine):
         data = await api.find_response(asked)
         if data is not None:
             type(self).given_again += 1
-            return data.split(b"\n")
+            return b"".join(to_pieces(data)).split(b"\n")
         answers = [answer for key in keys for answer in await self._read_batch(api, [key])]
         api.store_response(asked, b"\n".join(answers))
         return answers

@@ -12,6 +12,7 @@ from strawberry.types.graphql import OperationType
 
 from gateway.server.http.graphql_request import ParsedRequest
 from gateway.server.http.sliced_encoding import MAX_UNSLICED_BYTES, encode_in_slices
+from schema.contract.encoded_json import EncodedJson, JsonPieces
 from schema.contract.paging import PagingLimits
 from schema.contract.ports import Capabilities, ResponseCache, ResponseKey
 from schema.engine.context import Context
@@ -49,14 +50,16 @@ def store_response(response_cache: ResponseCache, response_key: ResponseKey, res
     """Store a result that has only data in the response cache, and replace its data by the encoded JSON."""
     if result.errors or result.extensions:
         return
-    try:
-        data = orjson.dumps(result.data)
-    except TypeError:  # `encode_json` encodes it in another way
-        return
+    data: Any = result.data
+    if not isinstance(data, JsonPieces):
+        try:
+            data = orjson.dumps(data)
+        except TypeError:  # `encode_json` encodes it in another way
+            return
+        result.data = to_encoded_data(data)
     response_cache.store_response(response_key, data)
-    result.data = to_encoded_data(data)
 
 
-def to_encoded_data(data: bytes) -> dict[str, Any]:
-    """Wrap data that is JSON already. Only `encode_json` reads the data of a result, so the type does not matter."""
-    return cast("dict[str, Any]", orjson.Fragment(data))
+def to_encoded_data(data: EncodedJson) -> dict[str, Any]:
+    """Wrap data that is JSON already. Only `encode_body` reads the data of a result, so the type does not matter."""
+    return cast("dict[str, Any]", orjson.Fragment(data) if isinstance(data, bytes) else data)

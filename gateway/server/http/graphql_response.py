@@ -10,7 +10,9 @@ from aiohttp import web
 from strawberry.types.execution import ExecutionResult
 
 from gateway.media_types import GRAPHQL_RESPONSE, JSON
+from gateway.server.http.pieces_payload import to_body
 from gateway.server.http.sliced_encoding import encode_value
+from schema.contract.encoded_json import EncodedJson, JsonPieces, wrap_json
 from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
 
 ERROR_CODE_HEADER = "GraphQL-Error-Code"
@@ -115,7 +117,17 @@ def json_response(
 ) -> web.Response:
     """Make a response of JSON in UTF-8."""
     all_headers = {**RESPONSE_HEADERS, **(headers or {}), "Content-Type": f"{media_type}; charset=utf-8"}
-    return web.Response(body=encode_json(body), status=status, headers=all_headers)
+    return web.Response(body=to_body(encode_body(body)), status=status, headers=all_headers)
+
+
+def encode_body(body: Mapping[str, Any]) -> EncodedJson:
+    """Encode the body of a response, whose data may be encoded already, and in pieces."""
+    data = body.get("data")
+    if not isinstance(data, JsonPieces):
+        return encode_json(body)
+    others = {name: member for name, member in body.items() if name != "data"}
+    separator = b"," if others else b""
+    return wrap_json(encode_json(others)[:-1] + separator + b'"data":', data, b"}")
 
 
 def encode_json(body: Mapping[str, Any]) -> bytes:

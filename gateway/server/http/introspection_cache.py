@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cachetools import LRUCache
 
+from schema.contract.encoded_json import EncodedJson
 from schema.contract.ports import ResponseKey
 
 MAX_RESPONSES = 8
@@ -15,12 +16,12 @@ class IntrospectionCache:
 
     def __init__(self) -> None:
         """Start with an empty cache."""
-        self._responses: LRUCache[ResponseKey, bytes] = LRUCache(MAX_RESPONSES)
+        self._responses: LRUCache[ResponseKey, EncodedJson] = LRUCache(MAX_RESPONSES)
 
-    async def find_response(self, key: ResponseKey) -> bytes | None:
+    async def find_response(self, key: ResponseKey) -> EncodedJson | None:
         """Return the cached data as JSON."""
         return self._responses.get(key)
 
-    def store_response(self, key: ResponseKey, data: bytes) -> None:
+    def store_response(self, key: ResponseKey, data: EncodedJson) -> None:
         """Cache the data of an operation."""
         self._responses[key] = data

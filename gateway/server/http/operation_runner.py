@@ -17,7 +17,7 @@ from gateway.rate_limits.caller_limits import CallerLimits, count_nothing
 from gateway.rate_limits.reservation import Reservation
 from gateway.server.http.cacheable_responses import encode_if_large, store_response, to_encoded_data, to_response_key
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
-from gateway.server.http.graphql_response import encode_json, error_body
+from gateway.server.http.graphql_response import encode_body, encode_json, error_body
 from gateway.server.http.introspection_cache import IntrospectionCache
 from gateway.server.http.recorded_results import describe_operation, outcome_from_result
 from gateway.server.http.refusals import overload_refusal, query_timeout_error, unknown_operation_error
@@ -25,6 +25,7 @@ from gateway.server.http.request_limits import RequestLimits
 from gateway.telemetry.operation_log import log_end
 from gateway.telemetry.operation_record import OperationRecord, Outcome, current_record
 from schema.contract.cost import Cost, ExecutionBounds
+from schema.contract.encoded_json import EncodedJson
 from schema.contract.ports import ResponseCache, RunEvents, ThreadsApi
 from schema.contract.rate_limits import RateLimitedError
 from schema.contract.run_events import RunEvent
@@ -339,7 +340,7 @@ class OperationRunner:
             raise
         return started
 
-    async def render_event(self, principal: Principal, started: StartedSubscription, event: RunEvent) -> bytes:
+    async def render_event(self, principal: Principal, started: StartedSubscription, event: RunEvent) -> EncodedJson:
         """Execute a subscription's selection on one event. Returns JSON; an unexpected exception is masked in it.
 
         Raises:
@@ -354,7 +355,7 @@ class OperationRunner:
             ):
                 response = await started.render(event, context)
             response["data"] = await encode_if_large(response["data"], context)
-            return encode_json(response)
+            return encode_body(response)
         except TimeoutError:
             timeout = query_timeout_error(self.limits.query_timeout_seconds)
             return encode_json({"data": None, "errors": [error_body(timeout)]})

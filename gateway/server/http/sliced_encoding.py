@@ -9,14 +9,19 @@ from typing import Any, TypeAlias
 
 import orjson
 
-MAX_UNSLICED_BYTES = 4 << 20
-"""The largest response that is encoded in one go, which takes some milliseconds."""
+from schema.contract.encoded_json import JsonPieces
+
+MAX_UNSLICED_BYTES = 1 << 20
+"""The largest response that is encoded in one go. This and the copies of it take some milliseconds."""
 
 SLICE_BYTES = 1 << 18
 """The JSON that is encoded without a turn of the event loop, or one text if that is longer."""
 
 _PIECE_VALUES = 2_000
 """The most values that are encoded by one call, in about a tenth of a millisecond."""
+
+_TEXT_SHIFT = 5
+"""A text counts as one value more for each 2^5 of its characters, so 64,000 characters fill a piece."""
 
 _ITEMS_PER_PIECE = 100
 
@@ -39,17 +44,22 @@ def encode_value(value: Any) -> bytes:
         return b"".join(_encode_pieces(value, max_values=0))
 
 
-async def encode_in_slices(value: Any) -> bytes:
-    """Encode a value as `encode_value` does, with turns of the event loop."""
+async def encode_in_slices(value: Any) -> JsonPieces:
+    """Encode a value as `encode_value` does, with a turn of the event loop after each slice."""
+    slices: list[bytes] = []
     pieces: list[bytes] = []
     slice_bytes = 0
     for piece in _encode_pieces(value, _PIECE_VALUES):
         pieces.append(piece)
         slice_bytes += len(piece)
         if slice_bytes > SLICE_BYTES:
+            slices.append(b"".join(pieces))
+            pieces.clear()
             slice_bytes = 0
             await asyncio.sleep(0)
-    return b"".join(pieces)
+    if pieces:
+        slices.append(b"".join(pieces))
+    return JsonPieces(tuple(slices))
 
 
 def _encode_pieces(value: Any, max_values: int) -> Iterator[bytes]:
@@ -91,7 +101,7 @@ def _walk(value: Any, max_values: int) -> _Pieces:
 
 
 def _is_small(value: Any, max_values: int) -> bool:
-    """Whether a value holds few other values. Looks at no more of it than that needs."""
+    """Whether a value holds few other values, and no long texts. Looks at no more of it than that needs."""
     count, containers = 0, [value]
     while containers and count <= max_values:
         container = containers.pop()
@@ -101,4 +111,5 @@ def _is_small(value: Any, max_values: int) -> bool:
         count += len(members)
         if count <= max_values:
             containers += [member for member in members if type(member) in _CONTAINERS]
+            count += sum(len(member) >> _TEXT_SHIFT for member in members if type(member) is str)
     return count <= max_values

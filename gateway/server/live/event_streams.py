@@ -20,11 +20,13 @@ from gateway.media_types import EVENT_STREAM
 from gateway.server.http.graphql_request import ParsedRequest
 from gateway.server.http.graphql_response import (
     RESPONSE_HEADERS,
+    encode_body,
     encode_json,
     error_body,
     identify_errors,
     with_request_id,
 )
+from gateway.server.http.pieces_payload import to_body
 from gateway.server.http.refusals import Refusal, rate_limit_refusal
 from gateway.server.http.request_reader import request_id_from
 from gateway.server.live.back_pressure import BackPressure
@@ -32,6 +34,7 @@ from gateway.server.live.expiry_timer import ExpiryTimer, expired_error
 from gateway.server.live.fair_queue import QueueMember
 from gateway.server.live.fan_out import Subscriber
 from gateway.server.live.live_connections import LiveConnections, send_without_waiting
+from schema.contract.encoded_json import EncodedJson, to_pieces, wrap_json
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.rate_limits import RateLimitedError
 from schema.operations.start_subscription import SubscriptionRefusedError
@@ -56,20 +59,21 @@ RETRY_FRAME = b"retry: %d\n\n" % RETRY_MS
 """The last frame of a gateway that stops. A client reopens a stream that ends without `complete`."""
 
 
-def next_frame(payload: bytes, cursor: str | None = None) -> bytes:
+def next_frame(payload: EncodedJson, cursor: str | None = None) -> EncodedJson:
     """Encode one result as a `next` frame.
 
     `payload` is JSON on one line. `cursor` becomes the frame's id, which a client that reconnects sends back in
     `Last-Event-ID`.
     """
-    if cursor is None:
-        return b"event: next\ndata: %b\n\n" % payload
-    return b"event: next\nid: %b\ndata: %b\n\n" % (cursor.encode(), payload)
+    before = b"event: next\ndata: " if cursor is None else b"event: next\nid: %b\ndata: " % cursor.encode()
+    return wrap_json(before, payload, b"\n\n")
 
 
 def single_event_response(body: Mapping[str, Any]) -> web.Response:
     """Make a response of one `next` and `complete`: for a query, a mutation, or the errors of a request."""
-    return web.Response(body=next_frame(encode_json(body)) + COMPLETE_FRAME, headers=STREAM_HEADERS)
+    return web.Response(
+        body=to_body(wrap_json(b"", next_frame(encode_body(body)), COMPLETE_FRAME)), headers=STREAM_HEADERS
+    )
 
 
 class EventStreams:
@@ -170,7 +174,7 @@ class EventStream:
     def enqueue_after_drain(self, member: QueueMember) -> None:
         self._back_pressure.enqueue_after_drain(member)
 
-    def send_next(self, operation_id: str, payload: bytes, cursor: str) -> None:  # noqa: ARG002 - a stream has only one
+    def send_next(self, operation_id: str, payload: EncodedJson, cursor: str) -> None:  # noqa: ARG002 - a stream has only one
         self._send(next_frame(payload, cursor))
 
     def send_errors(self, operation_id: str, errors: list[dict[str, Any]]) -> None:
@@ -198,9 +202,10 @@ class EventStream:
         if not self._finished.done():
             self._finished.set_result(None)
 
-    def _send(self, frames: bytes) -> None:
+    def _send(self, frames: EncodedJson) -> None:
         if not self._finished.done():
-            send_without_waiting(self._writer.write(frames, drain=False))
+            for piece in to_pieces(frames):
+                send_without_waiting(self._writer.write(piece, drain=False))
 
     def _send_heartbeat(self) -> None:
         if not self._back_pressure.is_full():

@@ -16,6 +16,7 @@ from gateway.server.live.fair_queue import FairQueue, QueueMember
 from gateway.server.live.shared_renderings import RenderGroup, SharedRendering
 from gateway.telemetry.operation_log import log_end, log_start
 from gateway.telemetry.operation_record import OperationRecord, Outcome, current_record
+from schema.contract.encoded_json import EncodedJson
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.ports import EventFeed
 from schema.contract.run_events import RunEvent
@@ -35,7 +36,7 @@ class EventSink(Protocol):
     def enqueue_after_drain(self, member: QueueMember) -> None:
         """Put a member into the fair queue once the connection is no longer full."""
 
-    def send_next(self, operation_id: str, payload: bytes, cursor: str) -> None:
+    def send_next(self, operation_id: str, payload: EncodedJson, cursor: str) -> None:
         """Send one result. The cursor of its event is sent too if the transport has a field for it."""
 
     def send_errors(self, operation_id: str, errors: list[dict[str, Any]]) -> None:

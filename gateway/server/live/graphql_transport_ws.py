@@ -39,6 +39,7 @@ import orjson
 from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.http.graphql_request import GraphQLRequest, request_from_parameters
 from gateway.server.http.graphql_response import encode_json
+from schema.contract.encoded_json import EncodedJson, wrap_json
 from schema.contract.errors import GatewayError
 
 SUBPROTOCOL = "graphql-transport-ws"
@@ -281,9 +282,9 @@ def pong_message(payload: Mapping[str, Any] | None) -> bytes:
     return b'{"type":"pong"}'
 
 
-def next_message(id_: str, payload: bytes) -> bytes:
+def next_message(id_: str, payload: EncodedJson) -> EncodedJson:
     """Encode a `next` with one result. `payload` is JSON."""
-    return b'{"type":"next","id":%b,"payload":%b}' % (orjson.dumps(id_), payload)
+    return wrap_json(b'{"type":"next","id":%b,"payload":' % orjson.dumps(id_), payload, b"}")
 
 
 def error_message(id_: str, errors: Sequence[Mapping[str, Any]]) -> bytes:

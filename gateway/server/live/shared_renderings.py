@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Hashable
 
 from gateway.background_tasks import BackgroundTasks
 from gateway.server.live.fair_queue import FairQueue, QueueMember
+from schema.contract.encoded_json import EncodedJson
 from schema.contract.rate_limits import RateLimitedError
 from schema.contract.run_events import RunEvent
 
@@ -29,7 +30,7 @@ class SharedRendering:
     def __init__(self, event: RunEvent) -> None:
         """Start with nothing rendered."""
         self.event = event
-        self.payload: bytes | None = None
+        self.payload: EncodedJson | None = None
         self.refusal: RateLimitedError | None = None
         self.sent_count = 0
         self.task: asyncio.Task[None] | None = None
@@ -61,7 +62,7 @@ class RenderGroup:
         self,
         key: tuple[str, Hashable],
         digest: str,
-        render: Callable[[RunEvent], Awaitable[bytes]],
+        render: Callable[[RunEvent], Awaitable[EncodedJson]],
         tasks: BackgroundTasks,
         queue: FairQueue,
     ) -> None:

@@ -16,7 +16,7 @@ from gateway.identity.credentials import CredentialRefusedError
 from gateway.identity.principal import Principal
 from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
-from gateway.server.http.graphql_response import encode_json, error_body, identify_errors, result_body, with_request_id
+from gateway.server.http.graphql_response import encode_body, error_body, identify_errors, result_body, with_request_id
 from gateway.server.http.held_bytes import HeldRequest, UnfinishedBytes
 from gateway.server.http.operation_runner import OperationRunner, OperationStoppedError, OperationTasks
 from gateway.server.http.refusals import Refusal, interrupted_error, stopping_error
@@ -34,6 +34,7 @@ from gateway.server.live.live_connections import LiveConnections
 from gateway.telemetry.operation_log import log_end
 from gateway.telemetry.operation_record import OperationRecord, Outcome, Transport, current_operation
 from gateway.telemetry.request_ids import derive_request_id, is_request_id, new_request_id
+from schema.contract.encoded_json import EncodedJson
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.public_errors import mask_error
 from schema.operations.start_subscription import SubscriptionRefusedError
@@ -59,7 +60,7 @@ class SocketServices:
 class SocketOutput(Protocol):
     """The sending side of a socket. Sending never waits; after the socket is closed, messages are dropped."""
 
-    def send_message(self, message: bytes) -> None: ...
+    def send_message(self, message: EncodedJson) -> None: ...
     def is_full(self) -> bool: ...
     def enqueue_after_drain(self, member: QueueMember) -> None: ...
     async def drain(self) -> None: ...
@@ -204,7 +205,7 @@ class SocketOperations:
     def enqueue_after_drain(self, member: QueueMember) -> None:
         self._output.enqueue_after_drain(member)
 
-    def send_next(self, operation_id: str, payload: bytes, cursor: str) -> None:  # noqa: ARG002 - clients select it
+    def send_next(self, operation_id: str, payload: EncodedJson, cursor: str) -> None:  # noqa: ARG002 - clients select it
         self._output.send_message(next_message(operation_id, payload))
 
     def send_errors(self, operation_id: str, errors: list[dict[str, Any]]) -> None:
@@ -281,7 +282,7 @@ class SocketOperations:
             if is_request_error:
                 self.send_errors(id_, identify_errors(body["errors"], record.request_id))
             else:
-                self.send_next(id_, encode_json(with_request_id(body, record.request_id)), "")
+                self.send_next(id_, encode_body(with_request_id(body, record.request_id)), "")
                 self.send_complete(id_)
         except OperationStoppedError as stopped:
             raise (interrupted_error() if stopped.started and parsed.is_mutation else stopping_error()) from None

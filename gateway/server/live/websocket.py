@@ -33,12 +33,16 @@ from gateway.server.live.graphql_transport_ws import (
 from gateway.server.live.live_connections import CLOSE_TIMEOUT_SECONDS, LiveConnections, send_without_waiting
 from gateway.server.live.ping_limit import PINGS_PER_SECOND, PingLimit
 from gateway.server.live.socket_operations import SocketOperations, SocketServices
+from schema.contract.encoded_json import EncodedJson
 
 MESSAGES_PER_TURN = 16
 """Messages that are carried out in one turn of the event loop."""
 
 TOO_MANY_PINGS = f"Expected at most {PINGS_PER_SECOND} pings a second, got more"
 """Reason of the close frame after a flood of pings."""
+
+_LONG_TEXT = b"\x81\x7f"
+"""Beginning of a frame with a whole message of text; eight bytes of its length follow. Source: RFC 6455 section 5.2."""
 
 _CLOSED_TYPES = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 
@@ -234,10 +238,15 @@ class WebSocketOutput:
         self._connections = connections
         self._back_pressure = BackPressure(transport, connections.fan_out.queue)
 
-    def send_message(self, message: bytes) -> None:
+    def send_message(self, message: EncodedJson) -> None:
         """Send a message without waiting, or drop it if the socket is closed."""
-        if not self._socket.closed:
+        if self._socket.closed:
+            return
+        if isinstance(message, bytes):
             send_without_waiting(self._socket.send_frame(message, WSMsgType.TEXT))
+        else:
+            for piece in (_LONG_TEXT + len(message).to_bytes(8, "big"), *message.pieces):
+                self._transport.write(piece)
 
     def is_full(self) -> bool:
         """Whether the client has to read before more is sent."""

@@ -9,6 +9,7 @@ from gateway.cache.cache_keys import to_cache_key
 from gateway.cache.response_cache import RecordedReads, ResponseCache
 from gateway.cache.shared_cache import CacheOptions, SharedCache
 from schema.contract.bodies import ThreadUpdateBody
+from schema.contract.encoded_json import EncodedJson
 from schema.contract.keys import AssistantKey, RunKey, ThreadKey
 from schema.contract.kinds import RUN_STEPS, Key, MessagePageKey, RunPageKey, RunStepPageKey
 from schema.contract.paging import Window
@@ -45,7 +46,7 @@ async def store(upstream: Upstream, shared: SharedCache, *keys: Key, scope: str 
     await shared.wait_until_idle()
 
 
-async def find(upstream: Upstream, shared: SharedCache, scope: str = "ann") -> bytes | None:
+async def find(upstream: Upstream, shared: SharedCache, scope: str = "ann") -> EncodedJson | None:
     return await cached(upstream, shared, scope).find_response(KEY)
 
 

@@ -19,6 +19,7 @@ from gateway.cache.response_cache import (
     ResponseReads,
 )
 from gateway.cache.version_store import LocalVersionStore
+from schema.contract.encoded_json import EncodedJson
 from schema.contract.ports import ResponseKey
 from tests.gateway.cache.cached_queries import response_key
 from tests.gateway.cache.upstream import THREAD
@@ -33,7 +34,7 @@ def store(cache: ResponseCache, key: ResponseKey, data_bytes: int = 10) -> None:
     cache.store_response("ann", key, b"x" * data_bytes, [RecordedReads("ann")])
 
 
-async def find(cache: ResponseCache, key: ResponseKey, scope: str = "ann") -> bytes | None:
+async def find(cache: ResponseCache, key: ResponseKey, scope: str = "ann") -> EncodedJson | None:
     response = await cache.find_response(scope, key, float("inf"))
     return None if response is None else response.data
 

@@ -10,6 +10,7 @@ from gateway.cache.cached_threads_api import OperationResponses
 from gateway.cache.shared_cache import SharedCache
 from schema.contract.bodies import AssistantUpdateBody, ThreadUpdateBody
 from schema.contract.cost import Cost
+from schema.contract.encoded_json import EncodedJson
 from schema.contract.kinds import Key
 from schema.contract.writes import UPDATE_ASSISTANT, UPDATE_THREAD
 from tests.gateway.cache.cached_queries import response_key
@@ -38,7 +39,7 @@ async def store(upstream: Upstream, shared: SharedCache, caller: str = "root/adm
     responses.store_data(KEY, DATA, [port.recorded for port in ports.values()], {THREAD.thread_id: OWNER})
 
 
-async def find(shared: SharedCache, caller: str = "root/admin") -> bytes | None:
+async def find(shared: SharedCache, caller: str = "root/admin") -> EncodedJson | None:
     return await OperationResponses(shared, caller, Cost()).find_data(KEY)
 
 

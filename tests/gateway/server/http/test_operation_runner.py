@@ -13,6 +13,7 @@ from strawberry.types.graphql import OperationType
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.server.http.graphql_request import GraphQLRequest
 from gateway.server.http.operation_runner import OperationRunner
+from schema.contract.encoded_json import to_pieces
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import LaggedChange
 from schema.engine.context import Context
@@ -65,7 +66,8 @@ async def test_an_unexpected_exception_of_a_rendering_is_masked(
         async def render(self, event: object, context: Context) -> dict[str, Any]:
             raise ValueError("private detail")
 
-    answer = orjson.loads(await runner.render_event(PRINCIPAL, Broken(), run_event(LaggedChange(skipped=1))))
+    rendered = await runner.render_event(PRINCIPAL, Broken(), run_event(LaggedChange(skipped=1)))
+    answer = orjson.loads(b"".join(to_pieces(rendered)))
     (error,) = answer["errors"]
     assert error["extensions"]["code"] == "INTERNAL"
     assert error["extensions"]["errorId"] in caplog.text

@@ -9,6 +9,7 @@ from gateway.server.http.graphql_request import GraphQLRequest
 from gateway.server.http.operation_runner import OperationRunner
 from gateway.server.live.fair_queue import QueueMember
 from gateway.server.live.fan_out import EVENTS_PER_SLICE, FanOut, Subscriber
+from schema.contract.encoded_json import EncodedJson, to_pieces
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.operations.start_subscription import SubscriptionRefusedError
 from schema.root import build_schema
@@ -36,10 +37,10 @@ class FakeSink:
     def enqueue_after_drain(self, member: QueueMember) -> None:
         self.waiting.append(member)
 
-    def send_next(self, operation_id: str, payload: bytes, cursor: str) -> None:
+    def send_next(self, operation_id: str, payload: EncodedJson, cursor: str) -> None:
         if self.breaks:
             raise ValueError("broken")
-        self.sent.append((operation_id, payload.decode(), cursor))
+        self.sent.append((operation_id, b"".join(to_pieces(payload)).decode(), cursor))
 
     def send_errors(self, operation_id: str, errors: list[dict[str, Any]]) -> None:
         self.sent.append((operation_id, [error["extensions"]["code"] for error in errors]))

@@ -28,6 +28,7 @@ from gateway.server.live.graphql_transport_ws import (
     interpret_message,
     next_message,
 )
+from schema.contract.encoded_json import to_pieces
 
 
 def decided(message: Any, *, is_initialised: bool = True, active_ids: frozenset[str] = frozenset()) -> Decision:
@@ -188,7 +189,12 @@ def test_a_reason_fits_into_a_close_frame_and_is_text(reason: str) -> None:
 
 def test_the_messages_of_an_operation() -> None:
     id_ = 'a"b'
-    assert json.loads(next_message(id_, b'{"data":1}')) == {"type": "next", "id": id_, "payload": {"data": 1}}
+    sent = b"".join(to_pieces(next_message(id_, b'{"data":1}')))
+    assert json.loads(sent) == {
+        "type": "next",
+        "id": id_,
+        "payload": {"data": 1},
+    }
     assert json.loads(error_message(id_, [{"message": "no"}])) == {
         "type": "error",
         "id": id_,

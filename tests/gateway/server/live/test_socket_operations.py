@@ -21,6 +21,7 @@ from gateway.server.live.fan_out import FanOut
 from gateway.server.live.graphql_transport_ws import CloseCode
 from gateway.server.live.live_connections import LiveConnections
 from gateway.server.live.socket_operations import SocketOperations, SocketServices
+from schema.contract.encoded_json import EncodedJson, to_pieces
 from schema.operations.gateway_schema import GatewaySchema, OperationLimits
 from schema.operations.operation_budget import OperationBudget
 from schema.root import build_schema
@@ -38,8 +39,8 @@ class FakeOutput:
         self.sent: list[Any] = []
         self.closed: list[int] = []
 
-    def send_message(self, message: bytes) -> None:
-        self.sent.append(orjson.loads(message))
+    def send_message(self, message: EncodedJson) -> None:
+        self.sent.append(orjson.loads(b"".join(to_pieces(message))))
 
     def is_full(self) -> bool:
         return False
