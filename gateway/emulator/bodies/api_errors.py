@@ -132,6 +132,11 @@ def no_such_file(file_id: str) -> ApiError:
     return ApiError(f"No such File object: {file_id}", status=404, param="id")
 
 
+def content_not_allowed(purpose: str) -> ApiError:
+    """Refuse to give the content of a file out."""
+    return ApiError(f"Not allowed to download files of purpose: {purpose}")
+
+
 def attached_file_missing(param: str, file_id: str) -> ApiError:
     """Refuse to attach a file that does not exist (status assumed)."""
     return ApiError(f"No file found with id '{file_id}'.", param=param)

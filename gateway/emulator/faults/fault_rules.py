@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -28,12 +28,16 @@ FaultName: TypeAlias = Literal[
     "truncated",
     "html",
     "unfiltered",
+    "upload-only",
     "cut",
     "garbled",
     "half-character",
     "silent",
 ]
-STREAM_FAULTS: Final[frozenset[str]] = frozenset({"cut", "garbled", "half-character", "silent"})
+# An upload or a download of a file is a stream whose events are its pieces.
+FILE_STREAM_FAULTS: Final[frozenset[str]] = frozenset({"cut", "silent"})
+STREAM_FAULTS: Final[frozenset[str]] = FILE_STREAM_FAULTS | {"garbled", "half-character"}
+_REQUEST_FAULTS: Final[frozenset[str]] = frozenset(get_args(FaultName)) - STREAM_FAULTS
 _MAX_LATENCY_MS = 600_000
 _MAX_COUNT = 1_000_000
 # The faults that accept an option. With all other faults the option is refused.
@@ -42,6 +46,11 @@ _ONLY_FOR: Final[dict[str, frozenset[str]]] = {
     "status": frozenset({"html"}),
     "retry_after": frozenset({"429", "503"}),
     "events": STREAM_FAULTS,
+}
+_NEVER_AFTER: Final[dict[str, str]] = {
+    **dict.fromkeys(STREAM_FAULTS, "since a stream begins after the write"),
+    "unfiltered": "since it changes the request",
+    "upload-only": "since it decides by the file that is found",
 }
 _SCHEDULES = ("first", "every", "probability")
 
@@ -81,19 +90,12 @@ class FaultRule(BaseModel):
                 _refuse(f"expected {option} only with {_listed(faults)}, got it with {self.fault}")
         if self.fault == "latency" and self.latency_ms is None:
             _refuse("expected latency_ms with latency, got none")
-        if self.fault in STREAM_FAULTS and self.when == "after":
-            _refuse(f"expected no 'when' with {self.fault}, since a stream begins after the write, got after")
-        if self.fault == "unfiltered" and self.when == "after":
-            _refuse("expected no 'when' with unfiltered, since it changes the request, got after")
+        if self.fault in _NEVER_AFTER and self.when == "after":
+            _refuse(f"expected no 'when' with {self.fault}, {_NEVER_AFTER[self.fault]}, got after")
         schedules = [name for name in _SCHEDULES if getattr(self, name) is not None]
         if len(schedules) > 1:
             _refuse(f"expected at most one of {_listed(_SCHEDULES)}, got {' and '.join(schedules)}")
         return self
-
-    @property
-    def is_stream_fault(self) -> bool:
-        """Return whether the fault strikes an open stream."""
-        return self.fault in STREAM_FAULTS
 
     def matches(self, operation: str, method: str) -> bool:
         """Return whether the rule is about requests of this operation or method."""
@@ -167,7 +169,7 @@ class Faults:
 
     def decide_for_request(self, operation: str, method: str) -> Strike:
         """Count a request, and return the faults that it meets. Call this before the request is handled."""
-        struck = self._struck(operation, method, for_streams=False)
+        struck = self._struck(operation, method, _REQUEST_FAULTS)
         latencies = [rule for rule in struck if rule.latency_ms is not None]
         return Strike(
             latency_before=sum((rule.latency_ms or 0) for rule in latencies if rule.when == "before") / 1000,
@@ -175,14 +177,16 @@ class Faults:
             rule=next((rule for rule in struck if rule.latency_ms is None), None),
         )
 
-    def fault_for_stream(self, operation: str, method: str) -> FaultRule | None:
-        """Count a stream that begins, and return the rule whose fault it meets, if any."""
-        return next(iter(self._struck(operation, method, for_streams=True)), None)
+    def fault_for_stream(
+        self, operation: str, method: str, possible: Collection[str] = STREAM_FAULTS
+    ) -> FaultRule | None:
+        """Count a stream that begins, and return the rule whose fault it meets, if any, of those that are possible."""
+        return next(iter(self._struck(operation, method, possible)), None)
 
-    def _struck(self, operation: str, method: str, *, for_streams: bool) -> list[FaultRule]:
+    def _struck(self, operation: str, method: str, possible: Collection[str]) -> list[FaultRule]:
         struck: list[FaultRule] = []
         for rule, count in self.rules_with_counts:
-            if rule.is_stream_fault is not for_streams or not rule.matches(operation, method):
+            if rule.fault not in possible or not rule.matches(operation, method):
                 continue
             count.seen += 1
             # A rule has not struck if an earlier one replaces the response.

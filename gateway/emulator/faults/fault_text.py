@@ -8,12 +8,14 @@ The form is `RULE,RULE,...`, where a rule is `OPERATION:FAULT` and any number of
 |-------------|----------------------------------------------------------------------------------------|
 | OPERATION   | an operation of the API (`createRun`), a pattern (`list*`), or `GET`, `POST`, `DELETE` |
 | FAULT       | `latency=500ms` (or `2s`), `429`, `500`, `502`, `503`, `reset`, `truncated`,           |
-|             | `html` (status 200) or `html=502`, `unfiltered` (the filter of a list is ignored); of  |
-|             | streams: `cut`, `garbled`, `half-character`, `silent`                                  |
+|             | `html` (status 200) or `html=502`, `unfiltered` (the filter of a list, or the range of |
+|             | a download, is ignored), `upload-only` (content that the real service keeps to itself  |
+|             | is refused); of streams: `cut`, `garbled`, `half-character`, `silent`. Uploads and     |
+|             | downloads of files are streams too: `cut`, `silent`                                    |
 | which ones  | `first=N`, `every=N` or `probability=0.5` (with `seed=N`); none of them: all           |
 | when        | `when=after`: the request takes effect, its answer is lost (`when=before` otherwise)   |
 | retry_after | seconds in `Retry-After`, with `429` and `503`                                         |
-| events      | number of good events before a stream fault (default 5)                                |
+| events      | number of good events before a stream fault, or pieces of 64 KiB of a file (default 5) |
 """
 
 import re

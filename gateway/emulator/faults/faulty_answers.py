@@ -1,26 +1,33 @@
 """Faulty responses: the middleware that injects the faults that the rules choose."""
 
+import asyncio
 import socket
 import struct
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from functools import partial
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_request import BaseRequest
+from multidict import CIMultiDict
 
 from gateway.emulator.bodies import api_errors
 from gateway.emulator.clock import Clock
-from gateway.emulator.faults.fault_rules import FaultRule, Faults, Strike
+from gateway.emulator.faults.fault_rules import FILE_STREAM_FAULTS, STREAM_FAULTS, FaultRule, Faults, Strike
 from gateway.emulator.http.api_endpoint import is_api_path, json_response, operation_name
+from gateway.emulator.http.file_response import FileResponse
 from gateway.emulator.http.request_counts import add_fault_header
 from gateway.emulator.http.streamed_response import StreamedResponse
+from gateway.emulator.operations.files import UPLOAD_ONLY_PURPOSES
+from gateway.emulator.state.file_pieces import PIECE_BYTES
 from gateway.emulator.streams.open_streams import OpenStreams
 
 DEFAULT_STREAM_EVENTS = 5
 # Two of the three bytes of one character.
 HALF_CHARACTER = "€".encode()[:2]
+_UPLOAD = "createFile"
 _HTML = "<html>\r\n<head><title>{0}</title></head>\r\n<body>\r\n<center><h1>{0}</h1></center>\r\n</body>\r\n</html>\r\n"
 _PARTIAL_BODY = b'{\n  "id": "'
 _FULL_LENGTH = 512
@@ -40,12 +47,18 @@ def fault_middleware(faults: Faults, streams: OpenStreams, clock: Clock) -> Midd
             return await handler(request)
         name = operation_name(request)
         strike = faults.decide_for_request(name, request.method)
+        if name == _UPLOAD and strike.rule is None:
+            rule = faults.fault_for_stream(name, request.method, FILE_STREAM_FAULTS)
+            handler = handler if rule is None else partial(_break_off_upload, rule=rule, streams=streams)
         response = await _respond_or_fail(request, handler, strike, clock)
         if strike.name:
             add_fault_header(response, strike.name)
-        if isinstance(response, StreamedResponse) and (rule := faults.fault_for_stream(name, request.method)):
-            add_fault_header(response, rule.fault)
-            response.frames = _spoil_frames(response.frames, rule, request, streams)
+        if isinstance(response, StreamedResponse):
+            possible = FILE_STREAM_FAULTS if isinstance(response, FileResponse) else STREAM_FAULTS
+            rule = faults.fault_for_stream(name, request.method, possible)
+            if rule is not None:
+                add_fault_header(response, rule.fault)
+                response.frames = _spoil_frames(response.frames, rule, request, streams)
         return response
 
     return inject_faults
@@ -91,12 +104,37 @@ async def _respond_or_fail(request: web.Request, handler: Handler, strike: Strik
     if rule is None:
         response = await handler(request)
     elif rule.fault == "unfiltered":
-        response = await handler(request.clone(rel_url=request.rel_url.without_query_params("run_id")))
+        headers = CIMultiDict(request.headers)
+        headers.popall("Range", None)
+        filtered = request.rel_url.without_query_params("run_id")
+        response = await handler(request.clone(rel_url=filtered, headers=headers))
+    elif rule.fault == "upload-only":
+        response = _refuse_content(await handler(request))
     else:
         response = _response_for_fault(rule, await handler(request) if rule.when == "after" else None)
     if strike.latency_after:
         await clock.sleep_until(clock.now() + strike.latency_after)
     return response
+
+
+async def _break_off_upload(request: web.Request, rule: FaultRule, streams: OpenStreams) -> web.StreamResponse:
+    """Receive a part of an upload and no more: close the connection, or leave it open."""
+    good_bytes = PIECE_BYTES * (DEFAULT_STREAM_EVENTS if rule.events is None else rule.events)
+    with suppress(asyncio.IncompleteReadError):
+        await request.content.readexactly(good_bytes)
+    if rule.fault == "silent":
+        await streams.wait_stopped()
+    response = ResetResponse()
+    add_fault_header(response, rule.fault)
+    return response
+
+
+def _refuse_content(original: web.StreamResponse) -> web.StreamResponse:
+    """Return the refusal of a download whose file has a purpose that the real service keeps to itself."""
+    if not isinstance(original, FileResponse) or original.file.purpose not in UPLOAD_ONLY_PURPOSES:
+        return original
+    refusal = api_errors.content_not_allowed(original.file.purpose)
+    return json_response(refusal.body(), refusal.status)
 
 
 def _response_for_fault(rule: FaultRule, original: web.StreamResponse | None) -> web.StreamResponse:

@@ -1,6 +1,7 @@
 """The operations on files. They need no `OpenAI-Beta` header, and are the same in both versions.
 
-The content of every file can be read. The real service refuses it for files of the purpose `assistants`.
+The content of every file can be read. OpenAI's own service keeps that of `UPLOAD_ONLY_PURPOSES` to itself, as this one
+does with the fault `upload-only`.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from gateway.emulator.operations.lookups import checked_cursors
 MAX_FILES_PAGE = 10_000
 # Source: https://platform.openai.com/docs/api-reference/files/create
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+# Source: https://community.openai.com/t/1357013
+UPLOAD_ONLY_PURPOSES = frozenset({"assistants", "user_data", "fine-tune", "evals"})
 
 
 @dataclass(frozen=True, slots=True)

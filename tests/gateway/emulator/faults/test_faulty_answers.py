@@ -1,4 +1,5 @@
 import asyncio
+import io
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,6 +11,7 @@ from aiohttp.test_utils import TestClient
 
 from gateway.emulator.app import STREAMS, create_app
 from gateway.emulator.clock import ManualClock
+from gateway.emulator.faults.fault_control import FAULTS
 from gateway.emulator.faults.fault_text import parse_fault_rules
 from gateway.emulator.faults.faulty_answers import garble_frame, insert_half_character
 from gateway.emulator.http.request_counts import COUNTS
@@ -18,6 +20,7 @@ from tests.gateway.emulator.api_client import Api, Stream, event_names, parse_ev
 
 Connect = Callable[[web.Application], Awaitable[TestClient[Any, Any]]]
 Faulty = Callable[[str], Awaitable[Api]]
+AUTHORIZED = {"Authorization": "Bearer sk-test"}
 WHOLE = ["run.created", "run.queued", "run.in_progress"]
 
 
@@ -200,6 +203,71 @@ async def test_a_silent_stream_stays_open_until_the_server_stops(faulty: Faulty)
 async def test_a_stream_that_ends_before_the_fault_is_complete(faulty: Faulty) -> None:
     api = await faulty("*:cut:events=500")
     assert event_names(await api.streamed_run())[-1] == "done"
+
+
+async def upload(api: Api, content: bytes = bytes(400_000), purpose: str = "vision") -> str:
+    form = aiohttp.FormData({"purpose": purpose})
+    form.add_field("file", io.BytesIO(content), filename="a.bin")
+    async with api.client.post("/v1/files", headers=AUTHORIZED, data=form) as response:
+        assert response.status == 200
+        return str((await response.json())["id"])
+
+
+async def test_an_upload_is_cut_in_the_middle_and_leaves_nothing(faulty: Faulty) -> None:
+    api = await faulty("createFile:cut:events=2:first=1,createFile:garbled")
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await upload(api)
+    assert (await api.ok("GET", "/files"))["data"] == []
+    assert fault_counts(api) == {"cut": 1}
+    await upload(api)
+
+
+async def test_a_silent_upload_stays_open_until_the_server_stops(faulty: Faulty) -> None:
+    api = await faulty("createFile:silent:events=0")
+    sent = asyncio.create_task(upload(api))
+    app = api.client.app
+    assert app is not None
+    async with asyncio.timeout(10):
+        while not app[FAULTS].rules_with_counts[0][1].struck:
+            assert (await api.ok("GET", "/files"))["data"] == []
+    assert not sent.done()
+    app[STREAMS].stop_all()
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await sent
+
+
+async def test_a_download_is_cut_in_the_middle(faulty: Faulty) -> None:
+    api = await faulty("downloadFile:cut:events=2:first=1,downloadFile:half-character")
+    path = f"/v1/files/{await upload(api)}/content"
+    async with api.client.get(path, headers=AUTHORIZED) as response:
+        assert response.status == 200
+        assert await response.content.readexactly(131_072) == bytes(131_072)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.content.read()
+    async with api.client.get(path, headers=AUTHORIZED) as response:
+        assert await response.read() == bytes(400_000)
+    assert fault_counts(api) == {"cut": 1}
+
+
+async def test_the_range_of_a_download_is_ignored(faulty: Faulty) -> None:
+    api = await faulty("downloadFile:unfiltered")
+    headers = {**AUTHORIZED, "Range": "bytes=1-2"}
+    async with api.client.get(f"/v1/files/{await upload(api, b'Hello')}/content", headers=headers) as response:
+        assert (response.status, await response.read()) == (200, b"Hello")
+
+
+@pytest.mark.parametrize(("purpose", "status"), [("assistants", 400), ("user_data", 400), ("vision", 200)])
+async def test_content_that_the_real_service_keeps_to_itself_is_refused(
+    faulty: Faulty, purpose: str, status: int
+) -> None:
+    api = await faulty("downloadFile:upload-only")
+    file_id = await upload(api, b"Hello", purpose)
+    async with api.client.get(f"/v1/files/{file_id}/content", headers=AUTHORIZED) as response:
+        assert response.status == status
+        if status == 400:
+            message = (await response.json())["error"]["message"]
+            assert message == f"Not allowed to download files of purpose: {purpose}"
+    assert (await api.call("GET", "/files/file-none/content")).status == 404
 
 
 async def test_a_streamed_write_takes_effect_though_its_response_is_lost(faulty: Faulty) -> None:
