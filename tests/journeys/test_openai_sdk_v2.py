@@ -4,6 +4,7 @@ The emulator's clock advances by one second per request, so polling ends without
 """
 
 import json
+import random
 from collections.abc import AsyncIterator
 
 import openai
@@ -249,6 +250,22 @@ async def test_a_code_interpreter_shows_its_code_and_output(client: AsyncOpenAI)
     assert text.type == "text"
     (path,) = text.text.annotations
     assert (path.type, text.text.value[path.start_index : path.end_index]) == ("file_path", path.text)
+
+
+async def test_files_are_uploaded_listed_read_and_deleted(client: AsyncOpenAI) -> None:
+    content = random.Random(1).randbytes(200_000)
+    made = check_object(await client.files.create(file=("Füße 1.png", content), purpose="vision"))
+    assert (made.filename, made.bytes, made.purpose) == ("Füße 1.png", len(content), "vision")
+    assert [one.id for one in (await client.files.list(purpose="vision")).data] == [made.id]
+    assert check_object(await client.files.retrieve(made.id)) == made
+    assert (await client.files.content(made.id)).content == content
+    async with client.files.with_streaming_response.content(made.id, extra_headers={"Range": "bytes=-9"}) as part:
+        assert (part.status_code, await part.read()) == (206, content[-9:])
+    image: NewMessage = {"role": "user", "content": [{"type": "image_file", "image_file": {"file_id": made.id}}]}
+    check_object(await client.beta.threads.create(messages=[image]))
+    assert check_object(await client.files.delete(made.id)).deleted
+    with pytest.raises(openai.NotFoundError, match="No such File object"):
+        await client.files.content(made.id)
 
 
 async def test_a_file_search_cites_and_shows_its_results_on_request(client: AsyncOpenAI) -> None:

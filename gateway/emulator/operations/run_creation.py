@@ -2,9 +2,8 @@
 
 from gateway.emulator.bodies.api_errors import unsupported_value
 from gateway.emulator.bodies.list_query import ListQuery
-from gateway.emulator.bodies.reply_objects import assistant_file_ids, own_store_id, tool_resources
+from gateway.emulator.bodies.reply_objects import assistant_file_ids, tool_resources
 from gateway.emulator.bodies.run_bodies import RunOptions, RunOptionsV2, RunV1, RunV2, ThreadAndRunV2
-from gateway.emulator.ids import id_from_name
 from gateway.emulator.objects import (
     RUN_LIFETIME_SECONDS,
     Assistant,
@@ -13,12 +12,11 @@ from gateway.emulator.objects import (
     Run,
     TextPart,
     Thread,
-    UploadedFile,
 )
 from gateway.emulator.operations.api_call import ApiCall
+from gateway.emulator.operations.run_files import read_data_files, read_images, searchable_files
 from gateway.emulator.runs.answer_texts import count_content_tokens, count_tokens
-from gateway.emulator.runs.made_files import made_files
-from gateway.emulator.runs.script import FOUNDRY_SCENARIOS, SCENARIO_KEY, SCENARIOS, Script, ScriptInput
+from gateway.emulator.runs.script import FOUNDRY_SCENARIOS, SCENARIO_KEY, SCENARIOS, ScriptInput
 
 # A run reads only the newest messages, as the "auto" truncation of the API does in its own way.
 _MESSAGES_READ = 100
@@ -64,14 +62,17 @@ def script_input_for_run(call: ApiCall, run: Run) -> ScriptInput:
     thread = call.store.threads.get(call.partition, run.thread_id)
     limit = run.truncation_strategy["last_messages"] or _MESSAGES_READ
     newest, _ = call.store.messages.page(call.partition, run.thread_id, ListQuery(limit=min(limit, _MESSAGES_READ)))
-    question = next((message_text(message) for message in newest if message.role == "user"), "")
+    asked = next((message for message in newest if message.role == "user"), None)
     prompt = sum(count_content_tokens(message.content) for message in newest)
     return ScriptInput(
-        question=question,
+        question=message_text(asked) if asked else "",
+        run_id=run.id,
+        images=read_images(call, asked),
+        data_files=read_data_files(call, asked),
         tools=run.tools,
         tool_choice=run.tool_choice,
         parallel_tool_calls=run.parallel_tool_calls,
-        files=_searchable_files(call, run, thread, newest),
+        files=searchable_files(call, run, thread, newest),
         scenario=run.metadata.get(SCENARIO_KEY),
         prompt_tokens=prompt
         + count_tokens(run.instructions or "")
@@ -79,20 +80,6 @@ def script_input_for_run(call: ApiCall, run: Run) -> ScriptInput:
         max_prompt_tokens=run.max_prompt_tokens,
         max_completion_tokens=run.max_completion_tokens,
     )
-
-
-def store_made_files(call: ApiCall, script: Script) -> None:
-    """Store the files that a script makes, as soon as its run starts. The same question makes the same files."""
-    for made in made_files(script):
-        if call.store.files.get(call.partition, made.file_id) is None:
-            file = UploadedFile(
-                id=made.file_id,
-                created_at=call.whole_second,
-                filename=made.filename,
-                purpose="assistants_output",
-                size=len(made.content),
-            )
-            call.store.store_file(call.partition, file, made.content)
 
 
 def message_text(message: Message) -> str:
@@ -111,26 +98,6 @@ def _resources(call: ApiCall, body: RunOptions, thread: Thread, assistant: Assis
         return body.tool_resources.to_stored(call.store.new_id("vs"))
     # A thread's resources take precedence over its assistant's (assumed).
     return {**tool_resources(assistant), **thread.tool_resources}
-
-
-def _searchable_files(call: ApiCall, run: Run, thread: Thread | None, newest: list[Message]) -> dict[str, str | None]:
-    """Return the files that a search would read, by id and with their names, newest messages first.
-
-    The emulator does not know the files of a vector store, so each store counts as one file. The exception is the
-    assistant's own store, whose files are known.
-    """
-    attached = [
-        attachment.file_id
-        for message in newest
-        for attachment in message.attachments
-        if "file_search" in attachment.tools
-    ]
-    resources = (run.tool_resources, thread.tool_resources if thread else {})
-    stores = [one for resource in resources for one in resource.get("file_search", {}).get("vector_store_ids", [])]
-    own = own_store_id(run.assistant_id)
-    stored = [id_from_name("file", one) for one in stores if one != own]
-    files = {file_id: call.store.files.get(call.partition, file_id) for file_id in [*attached, *run.file_ids, *stored]}
-    return {file_id: file.filename if file else None for file_id, file in files.items()}
 
 
 def _echoed(option: object, default: object) -> object:

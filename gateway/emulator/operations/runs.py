@@ -29,7 +29,8 @@ from gateway.emulator.operations.lookups import (
     find_run,
     find_thread,
 )
-from gateway.emulator.operations.run_creation import new_run, script_input_for_run, store_made_files
+from gateway.emulator.operations.run_creation import new_run, script_input_for_run
+from gateway.emulator.operations.run_files import store_made_files
 from gateway.emulator.operations.threads import add_message, add_thread
 from gateway.emulator.runs.answer_texts import count_tokens
 from gateway.emulator.runs.lifecycle import cancellation_events, tool_output_events, waiting_step_usage

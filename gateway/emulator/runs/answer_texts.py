@@ -3,14 +3,12 @@
 Indexes count Unicode code points, as Python does. The number of tokens is a quarter of the number of characters.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from gateway.emulator.ids import id_from_name
+from gateway.emulator.content.read_file import ReadFile
 from gateway.emulator.objects import (
     ContentPart,
     FileCitation,
-    FilePath,
-    ImageFilePart,
     RefusalPart,
     SearchResult,
     TextAnnotation,
@@ -18,18 +16,6 @@ from gateway.emulator.objects import (
 )
 
 _CHARACTERS_PER_TOKEN = 4
-_DRAWING_WORDS = ("chart", "plot", "graph", "diagram", "image", "draw")
-_FILE_WORDS = ("csv", "file", "export", "spreadsheet", "download")
-
-
-@dataclass(frozen=True, slots=True)
-class CodeAnswer:
-    """A piece of code, its outputs, and the answer that uses them."""
-
-    code: str
-    logs: str
-    image_file_id: str | None
-    parts: tuple[ContentPart, ...]
 
 
 def count_tokens(text: str) -> int:
@@ -51,9 +37,12 @@ def count_content_tokens(parts: tuple[ContentPart, ...]) -> int:
     return total
 
 
-def answer_parts(question: str) -> tuple[ContentPart, ...]:
-    """Return an answer with one paragraph for each sentence of the question."""
+def answer_parts(question: str, images: Sequence[ReadFile] = ()) -> tuple[ContentPart, ...]:
+    """Return an answer with one paragraph for each sentence of the question, and one about its images."""
     sentences = [sentence for sentence in _sentences(question) if sentence]
+    seen = [" ".join(image.describe() for image in images)] if images else []
+    if not sentences and seen:
+        return (TextPart(value=seen[0]),)
     if not sentences:
         return (TextPart(value="Hello! How can I help you today?"),)
     lead = f"Here is what I can say about “{_shortened(sentences[0])}”."
@@ -61,7 +50,7 @@ def answer_parts(question: str) -> tuple[ContentPart, ...]:
         f"{number}. {_shortened(sentence)}: the short answer is yes, and the details follow from what you wrote."
         for number, sentence in enumerate(sentences, start=1)
     ]
-    return (TextPart(value="\n\n".join([lead, *points, "Is there anything else you would like to know?"])),)
+    return (TextPart(value="\n\n".join([lead, *points, *seen, "Is there anything else you would like to know?"])),)
 
 
 def output_quoting_parts(outputs: tuple[tuple[str, str], ...]) -> tuple[ContentPart, ...]:
@@ -90,36 +79,9 @@ def cited_text_part(question: str, results: tuple[SearchResult, ...]) -> TextPar
     return TextPart(value=value, annotations=tuple(annotations))
 
 
-def code_answer(question: str, *, draws: bool) -> CodeAnswer:
-    """Return code about the question. It draws an image if `draws` or if the question asks for one.
-
-    It writes a file if the question asks for one.
-    """
-    words = question.casefold()
-    count = len(question.split())
-    code = f"words = {count}\nprint(f'{{words}} words, {{words ** 2}} pairs')"
-    image_file_id = None
-    parts: tuple[ContentPart, ...] = ()
-    if draws or any(word in words for word in _DRAWING_WORDS):
-        code += "\nplt.bar(['words', 'pairs'], [words, words ** 2])\nplt.savefig('/mnt/data/chart.png')"
-        image_file_id = id_from_name("file", f"chart:{question}")
-        parts = (ImageFilePart(file_id=image_file_id),)
-    text = TextPart(value=f"Your question has {count} words, which makes {count**2} pairs.")
-    if any(word in words for word in _FILE_WORDS):
-        code += "\npd.DataFrame({'words': [words]}).to_csv('/mnt/data/result.csv')"
-        text = _with_file_path(text.value, "sandbox:/mnt/data/result.csv", id_from_name("file", f"result:{question}"))
-    return CodeAnswer(code, f"{count} words, {count**2} pairs\n", image_file_id, (*parts, text))
-
-
 def file_name_from_id(file_id: str) -> str:
     """Return a file name for a file whose id alone is known."""
     return f"{file_id.removeprefix('file-')[:8]}.md"
-
-
-def _with_file_path(value: str, path: str, file_id: str) -> TextPart:
-    before = f"{value} You can download the [result]("
-    annotation = FilePath(text=path, start_index=len(before), end_index=len(before) + len(path), file_id=file_id)
-    return TextPart(value=f"{before}{path}).", annotations=(annotation,))
 
 
 def _sentences(text: str) -> list[str]:

@@ -1,8 +1,9 @@
 """The script of a run: its actions, chosen by its tools and the latest user message. Pure and deterministic.
 
 Without tools a run writes one answer. A search tool with files searches them, and the answer cites them. The code
-interpreter runs a few lines, and draws if the question mentions a chart. Function tools are called once each, and an
-answer quotes their outputs. The run's metadata `{"emulator": SCENARIO}` chooses another script:
+interpreter ranks and draws the table that the question attaches, or runs a few lines about its words. Function tools
+are called once each, and an answer quotes their outputs. An answer without functions describes the images that it saw.
+The run's metadata `{"emulator": SCENARIO}` chooses another script:
 
 | scenario     | result                                                           |
 |--------------|------------------------------------------------------------------|
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeAlias
 
+from gateway.emulator.content.read_file import ReadFile
 from gateway.emulator.objects import (
     DEFAULT_RANKING,
     CodeImage,
@@ -37,11 +39,11 @@ from gateway.emulator.objects import (
 from gateway.emulator.runs.answer_texts import (
     answer_parts,
     cited_text_part,
-    code_answer,
     count_content_tokens,
     file_name_from_id,
     output_quoting_parts,
 )
+from gateway.emulator.runs.code_answers import MadeFile, code_answer
 from gateway.emulator.runs.function_arguments import arguments_from_schema
 
 SCENARIO_KEY = "emulator"
@@ -78,11 +80,12 @@ class AskForApproval:
 
 @dataclass(frozen=True, slots=True)
 class RunCode:
-    """Run code. With a failure, the step fails after the code was written."""
+    """Run code that makes files. With a failure, the step fails after the code was written."""
 
     input: str
     outputs: tuple[CodeOutput, ...]
     failure: Failure | None = None
+    files: tuple[MadeFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +126,27 @@ class Script:
     pace: float = 1.0
     prompt_tokens: int = 0
 
+    @property
+    def made_files(self) -> tuple[MadeFile, ...]:
+        """Return the files that the actions make."""
+        return tuple(file for action in self.actions if isinstance(action, RunCode) for file in action.files)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptInput:
     """The input that a run's script depends on.
 
-    `files` are the ids of the files that a search tool may read, with the names of those that have one.
+    Attributes:
+        run_id: The run, whose files have ids of their own.
+        images: The images of the question.
+        data_files: The files that the question hands to the code interpreter.
+        files: The ids of the files that a search tool may read, with the names of those that have one.
     """
 
     question: str
+    run_id: str = ""
+    images: tuple[ReadFile, ...] = ()
+    data_files: tuple[ReadFile, ...] = ()
     tools: tuple[JsonObject, ...] = ()
     tool_choice: Any = "auto"
     parallel_tool_calls: bool = True
@@ -217,7 +232,7 @@ def _default_actions(script_input: ScriptInput) -> tuple[Action, ...]:
         return (*actions, *_code_actions(script_input, draws=False))
     if results:
         return (*actions, _answer_action(script_input, (cited_text_part(script_input.question, results),)))
-    return (*actions, _answer_action(script_input, answer_parts(script_input.question)))
+    return (*actions, _answer_action(script_input, answer_parts(script_input.question, script_input.images)))
 
 
 def _usable_tools(script_input: ScriptInput) -> dict[str, list[JsonObject]]:
@@ -260,11 +275,12 @@ def _search_action(script_input: ScriptInput, tool: JsonObject) -> SearchFiles:
 
 
 def _code_actions(script_input: ScriptInput, *, draws: bool) -> tuple[Action, ...]:
-    answer = code_answer(script_input.question, draws=draws)
+    read = (*script_input.data_files, *script_input.images)
+    answer = code_answer(script_input.run_id, script_input.question, read, draws=draws)
     outputs: tuple[CodeOutput, ...] = (CodeLogs(logs=answer.logs),)
     if answer.image_file_id:
         outputs = (*outputs, CodeImage(file_id=answer.image_file_id))
-    return (RunCode(answer.code, outputs), _answer_action(script_input, answer.parts))
+    return (RunCode(answer.code, outputs, files=answer.files), _answer_action(script_input, answer.parts))
 
 
 def _answer_action(script_input: ScriptInput, parts: tuple[ContentPart, ...]) -> WriteMessage:

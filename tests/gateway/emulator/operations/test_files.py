@@ -24,13 +24,18 @@ MISSING = "No file found with id 'file-none'."
 
 
 async def upload(
-    api: Api, content: bytes = b"Hello", name: str | None = "notes.md", *, purpose: str = "assistants"
+    api: Api,
+    content: bytes = b"Hello",
+    name: str | None = "notes.md",
+    *,
+    purpose: str = "assistants",
+    key: str = "sk-test",
 ) -> tuple[int, Any]:
     form = FormData(quote_fields=False)
     form.add_field("purpose", purpose)
     if name is not None:
         form.add_field("file", io.BytesIO(content), filename=name)
-    response = await api.client.post("/v1/files", data=form, headers=HEADERS)
+    response = await api.client.post("/v1/files", data=form, headers={"Authorization": f"Bearer {key}"})
     return response.status, await response.json()
 
 
@@ -146,8 +151,9 @@ async def test_an_upload_that_breaks_off_leaves_nothing(small: Api, caplog: pyte
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-async def content_of(api: Api, file_id: str) -> bytes:
-    async with api.client.get(f"/v1/files/{file_id}/content", headers=HEADERS) as response:
+async def content_of(api: Api, file_id: str, *, key: str = "sk-test") -> bytes:
+    headers = {"Authorization": f"Bearer {key}"}
+    async with api.client.get(f"/v1/files/{file_id}/content", headers=headers) as response:
         assert response.status == 200
         return await response.read()
 
@@ -307,12 +313,15 @@ async def test_the_files_that_a_run_makes_can_be_read(api: Api) -> None:
     (annotation,) = text["text"]["annotations"]
     for file_id, name, start in (
         (image["image_file"]["file_id"], "chart.png", b"\x89PNG"),
-        (annotation["file_path"]["file_id"], "result.csv", b"Your question"),
+        (annotation["file_path"]["file_id"], "result.csv", b"words\n10\n"),
     ):
         assert (await api.ok("GET", f"/files/{file_id}"))["filename"] == name
         response = await api.client.get(f"/v1/files/{file_id}/content", headers=HEADERS)
         assert (await response.read()).startswith(start)
+    before = {one["id"] for one in (await api.ok("GET", "/files"))["data"]}
     await api.new_run("Draw a chart, and save it as a CSV file.", tools=tools)
+    made = {one["id"] for one in (await api.ok("GET", "/files"))["data"]} - before
+    assert len(made) == 2, "each run makes files of its own"
 
 
 async def test_every_file_that_the_demo_names_exists(demo: Api) -> None:

@@ -1,11 +1,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.emulator.content.canvas import Canvas
+from gateway.emulator.content.read_file import ReadFile
 from gateway.emulator.objects import ImageFilePart, RefusalPart, SearchResult, TextPart
 from gateway.emulator.runs.answer_texts import (
     answer_parts,
     cited_text_part,
-    code_answer,
     count_content_tokens,
     count_tokens,
     output_quoting_parts,
@@ -42,20 +43,12 @@ def test_citations_are_at_their_indexes(question: str, passages: list[str]) -> N
         assert part.value[annotation.start_index : annotation.end_index] == annotation.text
 
 
-def test_code_draws_when_the_question_asks_for_a_chart() -> None:
-    assert code_answer("How many?", draws=False).image_file_id is None
-    drawn = code_answer("Draw a CHART 📈", draws=False)
-    assert isinstance(drawn.parts[0], ImageFilePart)
-    assert drawn.parts[0].file_id == drawn.image_file_id
-
-
-def test_a_file_to_download_is_annotated_at_its_indexes() -> None:
-    (part,) = code_answer("Ça va? Make a csv 🎉", draws=False).parts
-    assert isinstance(part, TextPart)
-    (annotation,) = part.annotations
-    assert (
-        part.value[annotation.start_index : annotation.end_index] == annotation.text == "sandbox:/mnt/data/result.csv"
-    )
+def test_an_answer_describes_the_images_of_the_question() -> None:
+    image = ReadFile("lid.png", 5000, Canvas(30, 20, [(0, 0, 0)]).to_png())
+    for question in ("What is this?", ""):
+        (part,) = answer_parts(question, [image])
+        assert isinstance(part, TextPart)
+        assert "lid.png is an image of 30 × 20 pixels and 5000 bytes." in part.value  # noqa: RUF001
 
 
 def test_tokens_are_a_quarter_of_the_characters() -> None:

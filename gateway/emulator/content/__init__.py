@@ -1,0 +1,1 @@
+"""The contents of files that the emulator makes itself, or reads. Pure."""
