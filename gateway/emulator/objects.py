@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import Field
 
 ApiVersion: TypeAlias = Literal["v1", "v2"]
-ServerKind: TypeAlias = Literal["openai", "azure", "foundry"]
+ServerKind: TypeAlias = Literal["openai", "azure", "foundry", "azure_v1", "foundry_v1"]
 JsonObject: TypeAlias = dict[str, Any]
 Metadata: TypeAlias = dict[str, str]
 RunStatus: TypeAlias = Literal[
@@ -159,6 +159,7 @@ class SearchCall:
 
     kind: Literal["file_search"] = "file_search"
     id: str
+    query: str = ""
     results: tuple[SearchResult, ...] = ()
     ranking_options: JsonObject = field(default_factory=lambda: dict(DEFAULT_RANKING))
 

@@ -44,7 +44,19 @@ class Body(BaseModel):
 
 
 # Their contents are the client's own.
-_FREE_FORM = frozenset({"metadata", "parameters", "json_schema", "chunking_strategy"})
+_FREE_FORM = frozenset(
+    {
+        "metadata",
+        "parameters",
+        "json_schema",
+        "chunking_strategy",
+        "annotations",
+        "results",
+        "outputs",
+        "text",
+        "schema",
+    }
+)
 
 
 def file_references(value: Any, param: str = "") -> Iterator[tuple[str, str]]:

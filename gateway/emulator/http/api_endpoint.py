@@ -5,9 +5,9 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Iterable
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import orjson
@@ -32,6 +32,7 @@ from gateway.emulator.objects import JsonObject, ServerKind
 from gateway.emulator.operations.api_call import ApiCall
 from gateway.emulator.operations.files import FileContent
 from gateway.emulator.operations.registry import ApiOperation, allowed_methods, operations
+from gateway.emulator.operations.responses import AwaitedResponse, cancel_abandoned_response, finished_response
 from gateway.emulator.state.store import Store
 from gateway.emulator.streams.open_streams import OpenStreams, PartitionedThreadKey
 from gateway.emulator.streams.stream_events import CONTENT_TYPE, StreamReply
@@ -61,8 +62,16 @@ class ApiServices:
     model_runs: ModelRuns | None = None
     limits: BodyLimits = field(default_factory=BodyLimits)
 
+    def announce_change(self, thread: PartitionedThreadKey) -> None:
+        """Let the streams and the requests to a model see that the runs of a thread have changed."""
+        self.streams.wake_streams(thread)
+        if self.model_runs is not None:
+            self.model_runs.cancel_ended_runs(thread)
+
 
 SERVICES: Final = web.AppKey("SERVICES", ApiServices)
+IGNORES_LOCKS: Final = "emulator.ignores_locks"
+"""The key of a request that a fault rule has let through a conversation's lock."""
 
 
 def operation_handler(operation: ApiOperation, kind: ServerKind, services: ApiServices) -> Handler:
@@ -91,25 +100,52 @@ def operation_handler(operation: ApiOperation, kind: ServerKind, services: ApiSe
                 form=fields,
                 server=kind,
                 has_model=model_runs is not None,
+                origin=str(request.url.origin()),
+                ignores_locks=request.get(IGNORES_LOCKS, False),
             )
             with store.transaction():
                 result = operation.perform(call)
         if operation.method != "GET" and (thread_id := request.match_info.get("thread_id")):
-            streams.wake_streams(PartitionedThreadKey(partition, thread_id))
-            if model_runs is not None:
-                model_runs.cancel_ended_runs(PartitionedThreadKey(partition, thread_id))
+            call.changed_threads.append(thread_id)
+        for thread_id in call.changed_threads:
+            services.announce_change(PartitionedThreadKey(partition, thread_id))
         if model_runs is not None:
             for run in call.runs_for_model:
                 model_runs.enqueue_run(partition, run)
         match result:
+            case StreamReply(ends_when_dropped=True):
+                return _event_stream(_frames_of_foreground(services, partition, result))
             case StreamReply():
-                return StreamedResponse(streams.frames(partition, result, version), {"Content-Type": CONTENT_TYPE})
+                return _event_stream(streams.frames(partition, result))
+            case AwaitedResponse(stream=stream):
+                await streams.wait_for_end(partition, stream)
+                return json_response(finished_response(replace(call, now=services.clock.now()), result))
             case FileContent(file):
                 return FileResponse(request, file, store.file_pieces, partition)
             case _:
                 return json_response(result)
 
     return handle
+
+
+def _event_stream(frames: AsyncGenerator[bytes, None]) -> StreamedResponse:
+    return StreamedResponse(frames, {"Content-Type": CONTENT_TYPE})
+
+
+async def _frames_of_foreground(
+    services: ApiServices, partition: str, reply: StreamReply
+) -> AsyncGenerator[bytes, None]:
+    """Yield the frames of a response in the foreground. It is cancelled if its client leaves before the end."""
+    try:
+        async with aclosing(services.streams.frames(partition, reply)) as frames:
+            async for frame in frames:
+                yield frame
+    finally:
+        run = reply.progress.run
+        with services.store.transaction():
+            is_changed = cancel_abandoned_response(services.store, partition, run.id, services.clock.now())
+        if is_changed:
+            services.announce_change(PartitionedThreadKey(partition, run.thread_id))
 
 
 def api_middleware(counts: RequestCounts) -> Middleware:

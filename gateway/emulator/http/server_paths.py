@@ -6,6 +6,9 @@
 | `azure`   | `/openai`                 | 2; the query needs `api-version`   | `api-key`, or a token as bearer  |
 | `foundry` | `/api/projects/{project}` | 2; the query needs `api-version`   | a token as bearer                |
 
+`azure_v1` and `foundry_v1` are the same servers at `/openai/v1` below these base paths: they have the successor, with
+conversations and responses, and need no `api-version`.
+
 All credentials are taken on all paths, since none of them is more than a name here.
 
 Source: https://github.com/openai/openai-python (`AzureOpenAI`), https://github.com/Azure/azure-sdk-for-python
@@ -25,6 +28,8 @@ BASE_PATHS: Final[Mapping[ServerKind, str]] = {
     "openai": "/v1",
     "azure": "/openai",
     "foundry": "/api/projects/{project}",
+    "azure_v1": "/openai/v1",
+    "foundry_v1": "/api/projects/{project}/openai/v1",
 }
 _BETAS: Final[Mapping[str, ApiVersion]] = {"assistants=v1": "v1", "assistants=v2": "v2"}
 
@@ -32,8 +37,10 @@ _BETAS: Final[Mapping[str, ApiVersion]] = {"assistants=v1": "v1", "assistants=v2
 def server_kind_from_path(path: str) -> ServerKind:
     """Return the kind of server that a path belongs to. An unknown path belongs to the API's own server."""
     if path.startswith("/openai/"):
-        return "azure"
-    return "foundry" if path.startswith("/api/projects/") else "openai"
+        return "azure_v1" if path.startswith("/openai/v1/") else "azure"
+    if not path.startswith("/api/projects/"):
+        return "openai"
+    return "foundry_v1" if path.split("/")[4:6] == ["openai", "v1"] else "foundry"
 
 
 def missing_key_error(kind: ServerKind) -> api_errors.ApiError:
@@ -53,7 +60,7 @@ def requested_version(request: web.Request, kind: ServerKind, operation: ApiOper
         ApiError: The request lacks the header or the parameter that this kind of server needs.
     """
     if kind != "openai":
-        if not request.query.get("api-version"):
+        if kind in {"azure", "foundry"} and not request.query.get("api-version"):
             raise api_errors.azure_resource_not_found()
         return "v2"
     version = version_from_header(request)

@@ -1,8 +1,8 @@
 """The request to a model for a run, in the form of the chat-completions API. Pure.
 
-The run's instructions are the system message. Then follow the thread's messages, and then the run's own messages, calls
-and outputs so far. Only function tools are offered: the code interpreter and the file search are the emulator's own,
-and it has no files. Uploaded images are omitted for the same reason.
+The run's instructions are the system message. Then follow the thread's messages, or the items that a response reads,
+and then the run's own messages, calls and outputs so far. Only function tools are offered: the code interpreter and the
+file search are the emulator's own, and it has no files. Uploaded images are omitted for the same reason.
 
 Source: https://platform.openai.com/docs/api-reference/chat/create
 """
@@ -24,19 +24,23 @@ from gateway.emulator.runs.answer_texts import count_content_tokens, count_token
 from gateway.emulator.runs.progress import Progress
 
 
-def chat_request(progress: Progress, messages: Sequence[Message], model: str | None = None) -> JsonObject:
+def chat_messages(messages: Sequence[Message]) -> list[JsonObject]:
+    """Return the messages of a thread, oldest first, without those of which nothing can be sent."""
+    return [{"role": message.role, "content": content} for message in messages if (content := _content(message))]
+
+
+def chat_request(progress: Progress, before: Sequence[JsonObject], model: str | None = None) -> JsonObject:
     """Return the body of the request.
 
     Options with the API's default value are omitted, since some servers do not know all of them.
 
     Args:
         progress: The run so far.
-        messages: The thread's messages before the run, oldest first.
+        before: The messages before the run, oldest first, in the form of the request.
         model: The model to ask. The run's own model if None.
     """
     run = progress.run
     system = [{"role": "system", "content": run.instructions}] if run.instructions else []
-    before = [{"role": message.role, "content": content} for message in messages if (content := _content(message))]
     return {
         "model": model or run.model,
         "messages": [*system, *before, *_run_messages(progress)],
@@ -55,12 +59,15 @@ def remaining_tokens(progress: Progress) -> int | None:
     return limit - sum(step.usage.completion_tokens for step in progress.steps.values() if step.usage)
 
 
-def estimate_prompt_tokens(progress: Progress, messages: Sequence[Message]) -> int:
-    """Return the estimated prompt tokens of the request, for servers that report no usage."""
+def estimate_prompt_tokens(progress: Progress, tokens_before: int) -> int:
+    """Return the estimated prompt tokens of the request, for servers that report no usage.
+
+    `tokens_before` is the estimate for the messages before the run.
+    """
     run = progress.run
-    own = [message.content for message in progress.messages.values()]
     return (
-        sum(count_content_tokens(content) for content in [*(message.content for message in messages), *own])
+        tokens_before
+        + sum(count_content_tokens(message.content) for message in progress.messages.values())
         + count_tokens(run.instructions or "")
         + sum(count_tokens(str(tool)) for tool in _functions(run))
         + sum(count_tokens(call.arguments + (call.output or "")) for call in function_calls(progress))

@@ -1,4 +1,4 @@
-"""The runs that a model answers: one task for each, which adds the model's answer to the run piece by piece.
+"""The runs and responses that a model answers: one task for each, which adds the model's answer piece by piece.
 
 No event is scheduled: each piece becomes events with the time at which it came, so every reader sees the answer so far.
 If the run is cancelled, deleted or expired meanwhile, the request to the model ends.
@@ -20,14 +20,24 @@ from gateway.emulator.clock import Clock
 from gateway.emulator.model import failures
 from gateway.emulator.model.chunks import Chunk
 from gateway.emulator.model.failures import ModelFailedError
+from gateway.emulator.model.item_messages import chat_messages_from_items
 from gateway.emulator.model.model_client import ModelClient, ModelOptions
 from gateway.emulator.model.model_reply import ReplyWriter
-from gateway.emulator.model.model_request import chat_request, estimate_prompt_tokens, function_calls, remaining_tokens
+from gateway.emulator.model.model_request import (
+    chat_messages,
+    chat_request,
+    estimate_prompt_tokens,
+    function_calls,
+    remaining_tokens,
+)
 from gateway.emulator.objects import JsonObject, Message, Run
+from gateway.emulator.runs.answer_texts import count_content_tokens
+from gateway.emulator.runs.item_texts import count_item_tokens
 from gateway.emulator.runs.lifecycle import early_end_events
 from gateway.emulator.runs.progress import Progress
 from gateway.emulator.runs.timeline_events import Event, RunEnded, RunStarted
-from gateway.emulator.state.run_timelines import append_events, apply_due_events, load_progress
+from gateway.emulator.state.response_state import context_items
+from gateway.emulator.state.run_timelines import append_events, apply_due_events, load_progress, load_run
 from gateway.emulator.state.store import Store
 from gateway.emulator.streams.open_streams import OpenStreams, PartitionedThreadKey
 
@@ -118,10 +128,11 @@ class ModelRuns:
                 key, lambda _: [RunEnded(status="incomplete", incomplete_reason="max_completion_tokens")]
             )
             return
-        messages = self._load_messages(key, progress)
+        before, tokens_before = self._load_context(key, progress)
         used_ids = [call.id for call in function_calls(progress)]
-        writer = ReplyWriter(self._store.new_id, estimate_prompt_tokens(progress, messages), used_ids)
-        body: JsonObject = chat_request(progress, messages, self._options.name)
+        used_ids += [call["id"] for message in before for call in message.get("tool_calls", ())]
+        writer = ReplyWriter(self._store.new_id, estimate_prompt_tokens(progress, tokens_before), used_ids)
+        body: JsonObject = chat_request(progress, before, self._options.name)
         async with aclosing(self._client.stream_reply(body)) as pieces:
             while (chunks := await self._next_in_time(anext(pieces, None), progress.run.expires_at)) is not None:
                 if not self._append_events(key, partial(_events_from_chunks, writer, chunks)):
@@ -175,7 +186,7 @@ class ModelRuns:
         return True
 
     def _waiting_run(self, key: _PartitionedRunKey) -> Run | None:
-        run = self._store.runs.get(key.thread.partition, key.run_id)
+        run = load_run(self._store, key.thread.partition, key.run_id)
         return run if run is not None and run.status in _AWAITING_MODEL else None
 
     def _load_progress(self, key: _PartitionedRunKey) -> Progress:
@@ -184,6 +195,15 @@ class ModelRuns:
             message = f"expected run {key.run_id} to wait for its answer, got one that does not"
             raise ValueError(message)
         return load_progress(self._store, key.thread.partition, run)
+
+    def _load_context(self, key: _PartitionedRunKey, progress: Progress) -> tuple[list[JsonObject], int]:
+        """Return the messages before the run in the form of the request, and their estimated tokens."""
+        response = self._store.responses.get(key.thread.partition, key.run_id)
+        if response is not None:
+            items = context_items(self._store, key.thread.partition, response)
+            return chat_messages_from_items(items), sum(count_item_tokens(item) for item in items)
+        messages = self._load_messages(key, progress)
+        return chat_messages(messages), sum(count_content_tokens(message.content) for message in messages)
 
     def _load_messages(self, key: _PartitionedRunKey, progress: Progress) -> list[Message]:
         """Return the thread's messages that the run reads, without its own, oldest first."""
@@ -206,7 +226,7 @@ def fail_interrupted_runs(store: Store, now: float) -> None:
     for partition, thread_id, run_id in store.runs_in_flight():
         with store.transaction():
             apply_due_events(store, partition, thread_id, now)
-            run = store.runs.get(partition, run_id)
+            run = load_run(store, partition, run_id)
             if run is not None and run.asks_model and run.status in _AWAITING_MODEL:
                 progress = load_progress(store, partition, run)
                 events = early_end_events(progress, "failed", failures.restarted().failure)

@@ -17,6 +17,8 @@ _PATH_PREFIXES = {
     "run_id": "run",
     "step_id": "step",
     "assistant_id": "asst",
+    "conversation_id": "conv",
+    "response_id": "resp",
 }
 AnyBody = TypeVar("AnyBody", bound=Body)
 
@@ -44,7 +46,10 @@ class ApiCall:
         form: The fields of a form, if the operation takes one and the body is one.
         server: The kind of server that the request was sent to.
         has_model: Whether a model can answer runs.
+        origin: The address that the request was sent to, as in `http://127.0.0.1:8001`.
+        ignores_locks: Whether a conversation may have two responses at once, as on some servers.
         runs_for_model: Runs that a model has to answer. They are enqueued after the transaction.
+        changed_threads: Threads, or what stands for them, whose streams have to read their timelines again.
     """
 
     store: Store
@@ -58,7 +63,10 @@ class ApiCall:
     form: Mapping[str, FormField] | None = None
     server: ServerKind = "openai"
     has_model: bool = False
+    origin: str = "http://127.0.0.1:8001"
+    ignores_locks: bool = False
     runs_for_model: list[Run] = field(default_factory=list)
+    changed_threads: list[str] = field(default_factory=list)
 
     def path_id(self, name: str) -> str:
         """Return an id of the path.
@@ -75,7 +83,7 @@ class ApiCall:
             ApiError: The body is invalid, or attaches a file that does not exist.
         """
         body = parse_body(model, self.body)
-        for param, file_id in file_references(body.model_dump()):
+        for param, file_id in file_references(body.model_dump(exclude_none=True)):
             checked_id(param, file_id, "file")
             if self.store.files.get(self.partition, file_id) is None:
                 raise attached_file_missing(param, file_id)

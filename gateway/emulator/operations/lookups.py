@@ -1,6 +1,8 @@
 """Lookups of the objects that a path or a cursor names. A missing object raises `ApiError` (404)."""
 
-from gateway.emulator.bodies.api_errors import not_found
+from collections.abc import Callable
+
+from gateway.emulator.bodies.api_errors import ApiError, not_found
 from gateway.emulator.bodies.list_query import ListPosition, ListQuery, parse_list_query
 from gateway.emulator.objects import Assistant, Message, Run, Thread
 from gateway.emulator.operations.api_call import ApiCall, checked_id
@@ -56,19 +58,21 @@ def find_page(
     prefix: str,
     noun: str,
     run_id: str | None = None,
+    refuse: Callable[[str, str], ApiError] = not_found,
 ) -> tuple[list[Stored], bool]:
     """Return the page that the query string asks for, and whether more objects lie in its direction.
 
-    A cursor to a missing or deleted object is refused like an unknown object (assumed).
+    A cursor to a missing or deleted object is refused like an unknown object (assumed). The kinds of objects that are
+    no kind of their own in the ids (items) have an empty `prefix`.
     """
     query = parse_list_query(call.query)
 
     def find_position(name: str, cursor: str | None) -> ListPosition | None:
         if cursor is None:
             return None
-        position = table.position(call.partition, checked_id(name, cursor, prefix), parent_id)
+        position = table.position(call.partition, checked_id(name, cursor, prefix) if prefix else cursor, parent_id)
         if position is None:
-            raise not_found(noun, cursor)
+            raise refuse(noun, cursor)
         return position
 
     bounds = query.bounds(find_position("after", query.after), find_position("before", query.before))

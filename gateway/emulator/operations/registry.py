@@ -2,19 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from gateway.emulator.objects import ApiVersion, JsonObject, ServerKind
-from gateway.emulator.operations import assistants, files, messages, runs, steps, threads
+from gateway.emulator.operations import assistants, conversations, files, messages, responses, runs, steps, threads
 from gateway.emulator.operations.api_call import ApiCall
 from gateway.emulator.operations.files import FileContent
+from gateway.emulator.operations.responses import AwaitedResponse
 from gateway.emulator.streams.stream_events import StreamReply
 
-Perform: TypeAlias = Callable[[ApiCall], JsonObject | StreamReply | FileContent]
+Perform: TypeAlias = Callable[[ApiCall], JsonObject | StreamReply | FileContent | AwaitedResponse]
 _BOTH: frozenset[ApiVersion] = frozenset({"v1", "v2"})
 _OLDER: frozenset[ApiVersion] = frozenset({"v1"})
 _NEWER: frozenset[ApiVersion] = frozenset({"v2"})
 _ALL_SERVERS: frozenset[ServerKind] = frozenset({"openai", "azure", "foundry"})
+# The servers of the successor, which needs no version of the API. Azure's have it below a path of its own.
+_AZURE_V1: frozenset[ServerKind] = frozenset({"azure_v1", "foundry_v1"})
+_SUCCESSORS: frozenset[ServerKind] = _AZURE_V1 | {"openai"}
 # Source: the dialects of the reference of Azure OpenAI's preview versions, which has no deletion of messages.
 _NOT_AZURE: frozenset[ServerKind] = _ALL_SERVERS - {"azure"}
 
@@ -23,7 +28,7 @@ _NOT_AZURE: frozenset[ServerKind] = _ALL_SERVERS - {"azure"}
 class ApiOperation:
     """One operation: its method, its path, its function, and the API versions and kinds of servers that have it.
 
-    Operations on files belong to no version, so they need none.
+    Operations on files, conversations and responses belong to no version, so they need none.
     """
 
     name: str
@@ -53,6 +58,8 @@ def operations() -> tuple[ApiOperation, ...]:
         *_run_operations(),
         *_assistant_operations(),
         *_file_operations(),
+        *_conversation_operations(),
+        *_response_operations(),
     )
 
 
@@ -118,10 +125,46 @@ def _assistant_operations() -> tuple[ApiOperation, ...]:
 
 def _file_operations() -> tuple[ApiOperation, ...]:
     one = "/files/{file_id}"
+    add = partial(ApiOperation, servers=_ALL_SERVERS | _SUCCESSORS, needs_version=False)
     return (
-        ApiOperation("listFiles", "GET", "/files", files.list_files, needs_version=False),
-        ApiOperation("createFile", "POST", "/files", files.create_file, needs_version=False, takes_form=True),
-        ApiOperation("retrieveFile", "GET", one, files.get_file, needs_version=False),
-        ApiOperation("deleteFile", "DELETE", one, files.delete_file, needs_version=False),
-        ApiOperation("downloadFile", "GET", f"{one}/content", files.get_file_content, needs_version=False),
+        add("listFiles", "GET", "/files", files.list_files),
+        add("createFile", "POST", "/files", files.create_file, takes_form=True),
+        add("retrieveFile", "GET", one, files.get_file),
+        add("deleteFile", "DELETE", one, files.delete_file),
+        add("downloadFile", "GET", f"{one}/content", files.get_file_content),
+    )
+
+
+def _conversation_operations() -> tuple[ApiOperation, ...]:
+    every = "/conversations"
+    one = f"{every}/{{conversation_id}}"
+    items = f"{one}/items"
+    item = f"{items}/{{item_id}}"
+    add = partial(ApiOperation, servers=_SUCCESSORS, needs_version=False)
+    return (
+        # Not in the specification, but in that of Foundry.
+        add("listConversations", "GET", every, conversations.list_conversations, servers=_AZURE_V1),
+        add("createConversation", "POST", every, conversations.create_conversation),
+        add("getConversation", "GET", one, conversations.get_conversation),
+        add("updateConversation", "POST", one, conversations.update_conversation),
+        add("deleteConversation", "DELETE", one, conversations.delete_conversation),
+        add("listConversationItems", "GET", items, conversations.list_items),
+        add("createConversationItems", "POST", items, conversations.create_items),
+        add("getConversationItem", "GET", item, conversations.get_item),
+        add("deleteConversationItem", "DELETE", item, conversations.delete_item),
+    )
+
+
+def _response_operations() -> tuple[ApiOperation, ...]:
+    every = "/responses"
+    one = f"{every}/{{response_id}}"
+    add = partial(ApiOperation, servers=_SUCCESSORS, needs_version=False)
+    return (
+        # Not in the specification, but in that of Foundry.
+        add("listResponses", "GET", every, responses.list_responses, servers=_AZURE_V1),
+        add("createResponse", "POST", every, responses.create_response),
+        add("getResponse", "GET", one, responses.get_response),
+        add("deleteResponse", "DELETE", one, responses.delete_response),
+        add("cancelResponse", "POST", f"{one}/cancel", responses.cancel_response),
+        add("listInputItems", "GET", f"{one}/input_items", responses.list_input_items),
     )

@@ -38,7 +38,7 @@ from gateway.emulator.runs.progress import Progress
 from gateway.emulator.runs.schedule import timeline_from_script
 from gateway.emulator.runs.script import model_may_answer, script_after_outputs, script_at_start
 from gateway.emulator.state.run_timelines import load_progress, replace_pending_events, start_run
-from gateway.emulator.streams.stream_events import StreamReply, opening_events
+from gateway.emulator.streams.stream_events import RunStream, StreamReply, opening_events
 
 _CANCELLABLE = frozenset({"queued", "in_progress", "requires_action"})
 
@@ -128,7 +128,7 @@ def submit_tool_outputs(call: ApiCall) -> JsonObject | StreamReply:
     if asks_model:
         call.runs_for_model.append(run)
     if body.stream:
-        return StreamReply((), progress, applied, with_search_content=SEARCH_CONTENT in call.includes)
+        return StreamReply((), progress, applied, _stream_form(call))
     return reply_objects.render_run(run, call.version)
 
 
@@ -158,9 +158,8 @@ def _start_new_run(call: ApiCall, body: RunOptions, thread: Thread, assistant: A
 
 
 def _stream_run(call: ApiCall, run: Run, thread: Thread | None = None) -> StreamReply:
-    return StreamReply(
-        opening_events(run, call.version, thread),
-        Progress(run, {}, {}),
-        0,
-        with_search_content=SEARCH_CONTENT in call.includes,
-    )
+    return StreamReply(opening_events(run, call.version, thread), Progress(run, {}, {}), 0, _stream_form(call))
+
+
+def _stream_form(call: ApiCall) -> RunStream:
+    return RunStream(call.version, with_search_content=SEARCH_CONTENT in call.includes)

@@ -127,9 +127,7 @@ class _TimelineWriter:
             call_id = self._new_id("call")
             self.add_event(ToolCallStarted(step_id=step_id, call=FunctionCall(id=call_id, name=name)))
             self._append_call_text(step_id, call_id, arguments)
-        self.advance(_THINKING_SECONDS)
-        self.add_event(RunRequiresAction())
-        self.is_open = False
+        self._wait_for_client(sum(count_tokens(arguments) for _, arguments in action.calls))
 
     def ask_for_approval(self, action: AskForApproval) -> None:
         step_id, call_id = self._new_id("step"), self._new_id("call")
@@ -137,9 +135,7 @@ class _TimelineWriter:
         self.add_event(StepStarted(step_id=step_id))
         call = McpCall(id=call_id, name=action.name, arguments=action.arguments, server_label=action.server_label)
         self.add_event(ToolCallStarted(step_id=step_id, call=call))
-        self.advance(_THINKING_SECONDS)
-        self.add_event(RunRequiresAction())
-        self.is_open = False
+        self._wait_for_client(count_tokens(action.arguments))
 
     def run_code(self, action: RunCode) -> None:
         step_id, call_id = self._new_id("step"), self._new_id("call")
@@ -160,9 +156,16 @@ class _TimelineWriter:
         self.advance(_THINKING_SECONDS)
         self.add_event(StepStarted(step_id=step_id))
         self.advance(_TOOL_SECONDS)
-        call = SearchCall(id=call_id, results=action.results, ranking_options=action.ranking_options)
+        call = SearchCall(
+            id=call_id, query=action.query, results=action.results, ranking_options=action.ranking_options
+        )
         self.add_event(ToolCallStarted(step_id=step_id, call=call))
         self.add_event(StepEnded(step_id=step_id, status="completed", usage=self._usage(count_tokens("file_search"))))
+
+    def _wait_for_client(self, completion_tokens: int) -> None:
+        self.advance(_THINKING_SECONDS)
+        self.add_event(RunRequiresAction(usage=self._usage(completion_tokens)))
+        self.is_open = False
 
     def _fail_step(self, step_id: str, failure: Failure) -> None:
         self.add_event(StepEnded(step_id=step_id, status="failed", error=failure))

@@ -94,6 +94,7 @@ class SearchFiles:
 
     results: tuple[SearchResult, ...]
     ranking_options: JsonObject = field(default_factory=lambda: dict(DEFAULT_RANKING))
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +272,7 @@ def _search_action(script_input: ScriptInput, tool: JsonObject) -> SearchFiles:
         for index, (file_id, name) in enumerate(islice(script_input.files.items(), _MAX_PASSAGES))
     )
     found = tuple(result for result in results if result.score >= ranking["score_threshold"])
-    return SearchFiles(found[: options.get("max_num_results", _MAX_PASSAGES)], ranking)
+    return SearchFiles(found[: options.get("max_num_results", _MAX_PASSAGES)], ranking, script_input.question[:120])
 
 
 def _code_actions(script_input: ScriptInput, *, draws: bool) -> tuple[Action, ...]:

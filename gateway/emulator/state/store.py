@@ -12,12 +12,15 @@ from pydantic import TypeAdapter
 from gateway.emulator.bodies.list_query import Bounds, ListPosition, ListQuery
 from gateway.emulator.ids import id_from_name
 from gateway.emulator.objects import Assistant, Message, Run, Step, Thread, UploadedFile
+from gateway.emulator.response_objects import Conversation, ConversationItem, Response
 from gateway.emulator.runs.lifecycle import next_event_at
 from gateway.emulator.runs.timeline_events import Timeline
 from gateway.emulator.state.database import open_database
 from gateway.emulator.state.file_pieces import FilePieces
 
-Stored = TypeVar("Stored", Thread, Message, Run, Step, Assistant, UploadedFile)
+Stored = TypeVar(
+    "Stored", Thread, Message, Run, Step, Assistant, UploadedFile, Conversation, ConversationItem, Response
+)
 
 _TIMELINE: TypeAdapter[Timeline] = TypeAdapter(Timeline)
 _DECODED_TIMELINES = 32
@@ -35,18 +38,21 @@ _NEWEST_FIRST = f"{_SELECT} {_BOUNDS} ORDER BY created_at DESC, sequence DESC LI
 
 
 class ObjectTable(Generic[Stored]):
-    """The objects of one kind."""
+    """The objects of one kind. `parent` and `group` name fields: the object that owns one, and a filter of lists."""
 
-    def __init__(self, connection: sqlite3.Connection, kind: type[Stored], parent: str | None = None) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, kind: type[Stored], parent: str | None = None, group: str = "run_id"
+    ) -> None:
         self._connection = connection
         self._kind = kind.__name__
         self._parent = parent
+        self._group = group
         self._adapter: TypeAdapter[Stored] = TypeAdapter(kind)
 
     def add(self, partition: str, stored: Stored) -> None:
         """Store a new object."""
         parent_id = getattr(stored, self._parent) if self._parent else None
-        run_id = getattr(stored, "run_id", None)
+        run_id = getattr(stored, self._group, None)
         self._connection.execute(
             "INSERT INTO objects (partition, kind, id, parent_id, run_id, created_at, document) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -88,7 +94,10 @@ class ObjectTable(Generic[Stored]):
         bounds: Bounds | None = None,
         run_id: str | None = None,
     ) -> tuple[list[Stored], bool]:
-        """Return the page that the query asks for, in its order, and whether more objects lie in its direction."""
+        """Return the page that the query asks for, in its order, and whether more objects lie in its direction.
+
+        With a `run_id`, the page holds the objects of that group only.
+        """
         bounds = bounds or Bounds()
         rows = self._connection.execute(
             _OLDEST_FIRST if query.reads_oldest_first else _NEWEST_FIRST,
@@ -143,6 +152,10 @@ class Store:
         self.assistants = ObjectTable(self._connection, Assistant)
         self.files = ObjectTable(self._connection, UploadedFile)
         self.file_pieces = FilePieces(self._connection)
+        self.conversations = ObjectTable(self._connection, Conversation)
+        self.items = ObjectTable(self._connection, ConversationItem, "conversation_id")
+        # A response outlives its conversation, so that it belongs to none.
+        self.responses = ObjectTable(self._connection, Response, group="conversation_id")
         # The last timelines, each with its text in the database. A run of a model reads and writes its timeline at
         # each piece of the answer, and decoding a long one would take more time than everything else.
         self._decoded_timelines: LRUCache[tuple[str, str], tuple[str, Timeline]] = LRUCache(_DECODED_TIMELINES)

@@ -1,28 +1,22 @@
 """The open event streams of runs. A stream sends each event when it is due, and sees changes by other requests.
 
-A stream only observes: its run goes on by the clock with or without a reader, so closing a stream stops nothing.
+A stream only observes: its run goes on by the clock with or without a reader, so closing a stream stops nothing by
+itself.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.emulator.bodies.api_errors import not_found
 from gateway.emulator.clock import Clock
-from gateway.emulator.objects import ApiVersion, Message
+from gateway.emulator.objects import Message
 from gateway.emulator.runs.lifecycle import due_events, next_event_at
 from gateway.emulator.runs.progress import Progress, apply_event
 from gateway.emulator.state.store import Store
-from gateway.emulator.streams.stream_events import (
-    DONE_FRAME,
-    ServerSentEvent,
-    StreamReply,
-    ends_stream,
-    events_to_stream,
-)
+from gateway.emulator.streams.stream_events import StreamReply, ends_stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +55,19 @@ class OpenStreams:
         """Return once `stop_all` has been called."""
         await self._stopped.wait()
 
-    async def frames(self, partition: str, streamed: StreamReply, version: ApiVersion) -> AsyncGenerator[bytes, None]:
+    async def wait_for_end(self, partition: str, streamed: StreamReply) -> None:
+        """Return at the end of a run's stream, or once the server stops, without showing the stream."""
+        async with aclosing(self.frames(partition, streamed)) as frames:
+            async for _ in frames:
+                pass
+
+    async def frames(self, partition: str, streamed: StreamReply) -> AsyncGenerator[bytes, None]:
         """Yield the frames of a run's stream, each when it is due, until the run ends or waits for its client.
 
         Raises:
             ValueError: The run's timeline has no end.
         """
-        progress, applied = streamed.progress, streamed.applied
+        progress, applied, form = streamed.progress, streamed.applied, streamed.form
         run_id = progress.run.id
         thread = PartitionedThreadKey(partition, progress.run.thread_id)
         for event in streamed.opening_events:
@@ -83,17 +83,15 @@ class OpenStreams:
                     progress = self._with_metadata(partition, progress)
                 if not timeline:
                     # The thread was deleted while its stream was open. That a stream ends like this is assumed.
-                    yield ServerSentEvent("error", not_found("run", run_id).body()).to_frame()
-                    yield DONE_FRAME
+                    yield form.render_missing(run_id).to_frame()
+                    yield form.done_frame
                     return
                 for timed in due_events(timeline, applied, self._clock.now()):
                     before, progress, applied = progress, apply_event(progress, timed), applied + 1
-                    for event in events_to_stream(
-                        before, timed.event, progress, version, with_search_content=streamed.with_search_content
-                    ):
+                    for event in form.render_event(before, timed.event, progress):
                         yield event.to_frame()
                     if ends_stream(timed.event):
-                        yield DONE_FRAME
+                        yield form.done_frame
                         return
                 next_at = next_event_at(timeline, applied)
                 if next_at is None:

@@ -8,11 +8,12 @@ heartbeats, so no client can resume a stream. Source: recorded streams.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Protocol, assert_never
 
 import orjson
 
 from gateway.emulator.bodies import reply_objects
+from gateway.emulator.bodies.api_errors import not_found
 from gateway.emulator.objects import ApiVersion, JsonObject, Message, Run, Thread
 from gateway.emulator.runs.progress import Progress
 from gateway.emulator.runs.timeline_events import (
@@ -57,17 +58,57 @@ class ServerSentEvent:
         return b"event: " + self.name.encode() + b"\ndata: " + line + b"\n\n"
 
 
+class StreamForm(Protocol):
+    """The form in which a stream shows the events of a timeline."""
+
+    @property
+    def done_frame(self) -> bytes:
+        """Return the last frame of the stream."""
+        ...
+
+    def render_event(self, before: Progress, event: Event, after: Progress) -> Sequence[ServerSentEvent]:
+        """Return the stream's events for a timeline event that led from the progress `before` to `after`."""
+        ...
+
+    def render_missing(self, run_id: str) -> ServerSentEvent:
+        """Return the event of a run that was deleted while its stream was open."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunStream:
+    """The form of a run's stream in a version of the API."""
+
+    version: ApiVersion
+    with_search_content: bool = False
+    done_frame: bytes = DONE_FRAME
+
+    def render_event(self, before: Progress, event: Event, after: Progress) -> Sequence[ServerSentEvent]:
+        """Return the stream's events for a timeline event that led from the progress `before` to `after`."""
+        return events_to_stream(before, event, after, self.version, with_search_content=self.with_search_content)
+
+    def render_missing(self, run_id: str) -> ServerSentEvent:
+        """Return the event of a run that was deleted with its thread (assumed)."""
+        return ServerSentEvent("error", not_found("run", run_id).body())
+
+
 @dataclass(frozen=True, slots=True)
 class StreamReply:
     """A reply that is a stream: its first events, and the run whose later events it shows.
 
-    `applied` is the number of the timeline's events that `progress` already contains.
+    Attributes:
+        opening_events: The first events.
+        progress: The run as it was before the events that follow.
+        applied: The number of the timeline's events that `progress` already contains.
+        form: The form of the events.
+        ends_when_dropped: Whether the run ends if the client leaves before the stream's end.
     """
 
-    opening_events: tuple[ServerSentEvent, ...]
+    opening_events: Sequence[ServerSentEvent]
     progress: Progress
     applied: int
-    with_search_content: bool = False
+    form: StreamForm
+    ends_when_dropped: bool = False
 
 
 def opening_events(run: Run, version: ApiVersion, thread: Thread | None = None) -> tuple[ServerSentEvent, ...]:

@@ -25,15 +25,35 @@ def test_each_version_has_as_many_operations_as_its_specification() -> None:
     assert sum("v2" in operation.versions for operation in of_threads) == 23 + 1
 
 
-def test_operations_on_files_need_no_version() -> None:
+FILE_OPERATIONS = {"listFiles", "createFile", "retrieveFile", "deleteFile", "downloadFile"}
+# The names of the specification, and the two lists that only Foundry has.
+SUCCESSOR_OPERATIONS = {
+    *("createConversation", "getConversation", "updateConversation", "deleteConversation", "listConversations"),
+    *("createConversationItems", "listConversationItems", "getConversationItem", "deleteConversationItem"),
+    *("createResponse", "getResponse", "deleteResponse", "cancelResponse", "listInputItems", "listResponses"),
+}
+
+
+def test_operations_on_files_conversations_and_responses_need_no_version() -> None:
     names = {operation.name for operation in operations() if not operation.needs_version}
-    assert names == {"listFiles", "createFile", "retrieveFile", "deleteFile", "downloadFile"}
+    assert names == FILE_OPERATIONS | SUCCESSOR_OPERATIONS
 
 
 def test_azure_lacks_the_operations_that_its_reference_lacks() -> None:
     lacking = {operation.name for operation in operations() if "azure" not in operation.servers}
-    assert lacking == {"listThreads", "deleteMessage"}
-    assert all({"openai", "foundry"} <= operation.servers for operation in operations())
+    assert lacking - SUCCESSOR_OPERATIONS == {"listThreads", "deleteMessage"}
+    of_threads = [operation for operation in operations() if operation.name not in SUCCESSOR_OPERATIONS]
+    assert all({"openai", "foundry"} <= operation.servers for operation in of_threads)
+
+
+def test_the_successor_is_where_its_servers_have_it() -> None:
+    by_name = {operation.name: operation.servers for operation in operations()}
+    for name in SUCCESSOR_OPERATIONS:
+        own = set() if name in {"listConversations", "listResponses"} else {"openai"}
+        assert by_name[name] == own | {"azure_v1", "foundry_v1"}
+    assert {name for name, servers in by_name.items() if "azure_v1" in servers} == (
+        SUCCESSOR_OPERATIONS | FILE_OPERATIONS
+    )
 
 
 def test_operations_of_only_one_version_are_marked() -> None:

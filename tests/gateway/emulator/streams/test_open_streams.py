@@ -16,7 +16,7 @@ from gateway.emulator.runs.script import Action, CallFunctions, Hang, RunCode, S
 from gateway.emulator.state.run_timelines import apply_due_events, load_progress, replace_pending_events, start_run
 from gateway.emulator.state.store import Store
 from gateway.emulator.streams.open_streams import OpenStreams, PartitionedThreadKey
-from gateway.emulator.streams.stream_events import StreamReply, opening_events
+from gateway.emulator.streams.stream_events import RunStream, StreamReply, opening_events
 from tests.gateway.emulator.api_client import START, CountingIds, StreamReader, a_run, event_names
 from tests.support.full_runs import examples
 
@@ -39,8 +39,8 @@ class Setup:
         self.readers: list[StreamReader] = []
 
     def open_stream(self) -> StreamReader:
-        streamed = StreamReply(opening_events(a_run(), "v2"), Progress(a_run(), {}, {}), 0)
-        reader = StreamReader(self.streams.frames("mine", streamed, "v2"))
+        streamed = StreamReply(opening_events(a_run(), "v2"), Progress(a_run(), {}, {}), 0, RunStream("v2"))
+        reader = StreamReader(self.streams.frames("mine", streamed))
         self.readers.append(reader)
         return reader
 
