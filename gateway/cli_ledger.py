@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -24,7 +25,7 @@ PROGRESS_SECONDS = 0.1
 
 COMMANDS = {
     "import": "adopt threads that exist: those of a file, or with --owner all that the upstream lists",
-    "forget": "delete all that is kept of a person: threads at the upstream, owners, caches",
+    "forget": "delete all that is kept of a person: files and threads at the upstream, owners, caches",
 }
 
 
@@ -147,31 +148,30 @@ async def _move_viewer(arguments: argparse.Namespace, settings: Settings) -> int
 
 
 async def _forget(arguments: argparse.Namespace, settings: Settings) -> int:
-    from gateway.ledger.forgetting import Forgetter  # noqa: PLC0415 - as above
-    from schema.contract.keys import ThreadKey  # noqa: PLC0415 - as above
-    from schema.contract.writes import DELETE_THREAD  # noqa: PLC0415 - as above
+    from gateway.ledger.forgetting import Forgetter, delete_owned  # noqa: PLC0415 - as above
+    from gateway.ledger.ledger_store import ObjectKind  # noqa: PLC0415 - as above
 
     _check_tenant(arguments, settings)
     owner = Owner(arguments.issuer or settings.gateway_jwt_issuer or "", arguments.subject, arguments.tenant or "")
     _check_owner(owner)
     async with _upstream_port(settings) as port, _ledger_store(settings) as store:
-
-        async def delete_thread(thread_id: str) -> None:
-            await port.write(DELETE_THREAD, ThreadKey(thread_id), None)
-
-        progress = ProgressLine("threads deleted", await store.count_objects(owner))
-        forgetter = Forgetter(store, delete_thread, unix_seconds=time.time, on_progress=progress.show)
+        progress = ProgressLine("files and threads deleted", await store.count_objects(owner))
+        forgetter = Forgetter(
+            store, functools.partial(delete_owned, port), unix_seconds=time.time, on_progress=progress.show
+        )
         try:
             await forgetter.forget(owner)
         finally:
             progress.end()
-            _print(f"Threads deleted: {forgetter.deleted_count}.")
+            deleted = forgetter.deleted
+            _print(f"Files deleted: {deleted[ObjectKind.FILE]}. Threads deleted: {deleted[ObjectKind.THREAD]}.")
     removed = await _remove_from_redis(settings, owner)
     if removed is not None:
         _print(f"Keys removed from Redis: {removed}.")
     if forgetter.failures:
-        thread_id, error = next(iter(forgetter.failures.items()))
-        return _report_break(f"{len(forgetter.failures)} threads stay, {thread_id} because of: {error.message}")
+        owned, error = next(iter(forgetter.failures.items()))
+        count = len(forgetter.failures)
+        return _report_break(f"{count} files or threads stay, {owned.object_id} because of: {error.message}")
     return 0
 
 

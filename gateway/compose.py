@@ -37,6 +37,8 @@ from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.identity.refused_credentials import RefusedCredentials
 from gateway.identity.sign_in import token_authenticator
+from gateway.ledger.forgetting import delete_owned
+from gateway.ledger.ledger_store import OwnedObject
 from gateway.ledger.ownership import BorrowedLedger, Ledger, Ownership
 from gateway.ledger.record_store import KeptTexts
 from gateway.ledger.user_ports import UserPorts
@@ -62,7 +64,6 @@ from gateway.viewer.viewer_ports import no_rate_limit
 from gateway.viewer.viewer_services import ViewerServices
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey, ThreadKey
-from schema.contract.writes import DELETE_THREAD
 from schema.operations.gateway_schema import GatewaySchema
 from schema.root import build_schema
 
@@ -70,7 +71,6 @@ _logger = logging.getLogger(__name__)
 
 DEMO_KEY = "demo-key"
 """Key of the demo's data in the emulator by default. It gives access to nothing else, so it is no secret."""
-
 
 DOCUMENT_FILES = web.AppKey("document_files", DocumentFiles)
 """The files of trusted documents, if the gateway has any. SIGHUP reads them again."""
@@ -107,10 +107,10 @@ def build_gateway_app(
     upstream = upstream_identity(options)
     authenticator = authenticator or _authenticator(settings, upstream, find_own_credential)
 
-    async def delete_thread(thread_id: str) -> None:
-        await client.bind(find_own_credential(), is_own_key=True).write(DELETE_THREAD, ThreadKey(thread_id), None)
+    async def delete_refused(refused: OwnedObject) -> None:
+        await delete_owned(client.bind(find_own_credential(), is_own_key=True), refused)
 
-    ledger = ledger or _ledger(settings, upstream, delete_thread)
+    ledger = ledger or _ledger(settings, upstream, delete_refused)
     client = UpstreamClient(options)
     refused, accepted = RefusedCredentials(), AcceptedCredentials()
     limits = _caller_limits(settings, accepted)
@@ -280,7 +280,7 @@ def _allowed_origins(settings: Settings) -> AllowedOrigins:
 def _ledger(
     settings: Settings,
     upstream: UpstreamIdentity,
-    on_refused: Callable[[str], Coroutine[Any, Any, None]],
+    on_refused: Callable[[OwnedObject], Coroutine[Any, Any, None]],
 ) -> Ledger:
     if settings.gateway_database_url is None:
         return BorrowedLedger(None)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from gateway.cache import tags
 from gateway.cache.read_through import ReadThrough
-from gateway.cache.response_cache import RecordedReads
+from gateway.cache.response_cache import ObjectScopes, RecordedReads
 from gateway.cache.shared_cache import SharedCache
 from schema.contract.cost import Cost
 from schema.contract.encoded_json import EncodedJson
@@ -27,10 +27,10 @@ class OperationResponses:
         self._caller = caller
         self._cost = cost
 
-    def find_thread_scopes(self, response_key: ResponseKey) -> Mapping[str, str | None] | None:
-        """Return the scopes of all threads that a stored response depends on, or None if there is no response."""
+    def find_object_scopes(self, response_key: ResponseKey) -> ObjectScopes | None:
+        """Return the scopes of all threads and files that a stored response named, or None if there is no response."""
         response = self._shared.responses.get_response(self._caller, response_key)
-        return None if response is None else response.thread_scopes
+        return None if response is None else response.object_scopes
 
     async def find_data(self, response_key: ResponseKey) -> EncodedJson | None:
         """Return the data of a response that is still valid, and count its reads as cache hits."""
@@ -48,11 +48,11 @@ class OperationResponses:
         response_key: ResponseKey,
         data: EncodedJson,
         recorded: Sequence[RecordedReads],
-        thread_scopes: Mapping[str, str | None] | None = None,
+        object_scopes: ObjectScopes | None = None,
     ) -> None:
         """Store the data of the operation, with its reads in each scope."""
         if self._shared.options.enabled:
-            self._shared.responses.store_response(self._caller, response_key, data, recorded, thread_scopes)
+            self._shared.responses.store_response(self._caller, response_key, data, recorded, object_scopes)
 
 
 class CachedThreadsApi:

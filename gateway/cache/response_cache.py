@@ -12,7 +12,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import ReferenceType, ref
 
 from gateway.cache.cache_keys import CacheKey, to_cache_key
@@ -31,11 +31,14 @@ RESPONSE_OVERHEAD_BYTES = 1_000
 RECORDED_READ_BYTES = 400
 """The bytes that one recorded read takes: its key, the reference to its entry, its versions."""
 
-THREAD_SCOPE_BYTES = 200
-"""The bytes that the scope of one thread takes."""
+OBJECT_SCOPE_BYTES = 200
+"""The bytes that the scope of one thread or file takes."""
 
 MIN_RESPONSES = 10
 """A response is stored only if there is room for so many of its size."""
+
+ObjectScopes: TypeAlias = Mapping[Any, str | None]
+"""The scope of each object whose owner was looked up, None for those that the caller may not reach."""
 
 _IN_FLIGHT = object()
 
@@ -81,13 +84,13 @@ class ResponseReads:
 class CachedResponse:
     """The data of a query as JSON, and its recorded reads by scope.
 
-    `thread_scopes` has the scope of each thread that the query named, or None if the caller may not reach it. The port
-    that knows the owners compares them before the response is used.
+    `object_scopes` are those of the threads and files that the query named. The port that knows the owners compares
+    them before the response is used.
     """
 
     data: EncodedJson
     parts: tuple[ResponseReads, ...]
-    thread_scopes: Mapping[str, str | None]
+    object_scopes: ObjectScopes
     latest_stored_at: float
     fresh_until: float
     size_bytes: int
@@ -147,13 +150,13 @@ class ResponseCache:
         response_key: ResponseKey,
         data: EncodedJson,
         recorded: Sequence[RecordedReads],
-        thread_scopes: Mapping[str, str | None] | None = None,
+        object_scopes: ObjectScopes | None = None,
     ) -> None:
         """Store the data of an operation, if memory holds every result that it read.
 
         A result that is not in memory may soon differ.
         """
-        response = self._to_response(response_key, data, recorded, thread_scopes or {})
+        response = self._to_response(response_key, data, recorded, object_scopes or {})
         if response is None:
             return
         self._responses.pop((caller, response_key), None)
@@ -165,12 +168,12 @@ class ResponseCache:
         response_key: ResponseKey,
         data: EncodedJson,
         recorded: Sequence[RecordedReads],
-        thread_scopes: Mapping[str, str | None],
+        object_scopes: ObjectScopes,
     ) -> CachedResponse | None:
         parts = []
         latest_stored_at, fresh_until = float("-inf"), float("inf")
         text_bytes = sys.getsizeof(response_key.text) + len(response_key.variables) + len(data)
-        size_bytes = RESPONSE_OVERHEAD_BYTES + text_bytes + THREAD_SCOPE_BYTES * len(thread_scopes)
+        size_bytes = RESPONSE_OVERHEAD_BYTES + text_bytes + OBJECT_SCOPE_BYTES * len(object_scopes)
         for reads_of_scope in recorded:
             part = self._to_part(reads_of_scope)
             if part is None:
@@ -183,7 +186,7 @@ class ResponseCache:
                     return None
                 latest_stored_at = max(latest_stored_at, entry.stored_at)
                 fresh_until = min(fresh_until, entry.stored_at + entry.fresh_seconds)
-        return CachedResponse(data, tuple(parts), thread_scopes, latest_stored_at, fresh_until, size_bytes)
+        return CachedResponse(data, tuple(parts), object_scopes, latest_stored_at, fresh_until, size_bytes)
 
     def _to_part(self, recorded: RecordedReads) -> ResponseReads | None:
         """Return the reads of one scope with their entries, or None if a result is not the one in memory."""

@@ -1,7 +1,8 @@
-"""The rights of a signed-in user beyond the ownership of threads: files, options of runs, instructions. Pure.
+"""The rights of a signed-in user beyond the ownership of threads and files: options of runs, instructions. Pure.
 
-Threads, and all that is found through a thread, are checked by their keys. This module decides the rest: files and
-vector stores that a body names, options of a run, writes of assistants, and the instructions behind the answers.
+Threads, all that is found through a thread, and files are checked by their keys. This module decides the rest: vector
+stores that a body names, options of a run, writes of assistants, and the instructions behind the answers. It finds the
+files that a body names, whose owners are to be looked up.
 """
 
 from __future__ import annotations
@@ -68,11 +69,10 @@ class Permissions:
     sees_instructions: bool = False
 
     def check_write(self, operation: AnyWrite, body: Body | None) -> None:
-        """Check a write before any call. The owner of the thread in its key is not checked here.
+        """Check a write before any call. The owners of the thread in its key and of named files are not checked here.
 
         Raises:
-            GatewayError: `FORBIDDEN` for a write or a field that is an admin's; `NOT_FOUND` for a file that is not the
-                user's, in the upstream's own sentence. Files have no owners yet, so all files are an admin's.
+            GatewayError: `FORBIDDEN` for a write or a field that is an admin's.
         """
         if self.is_admin:
             return
@@ -87,9 +87,12 @@ class Permissions:
         for named in find_named_objects(body):
             if named.field in VECTOR_STORE_FIELDS:
                 raise _admin_field_error(named.path, to_camel(named.field))
-            raise GatewayError(
-                ErrorCode.NOT_FOUND, f"No file found with id '{named.upstream_id}'.", argument=named.path
-            )
+
+    def find_named_files(self, body: Body | None) -> list[NamedObject]:
+        """Find the files that a body names, whose owners are to be checked. Empty for an admin, who may name all."""
+        if self.is_admin or body is None:
+            return []
+        return [named for named in find_named_objects(body) if named.field in FILE_FIELDS]
 
     def redact_object(self, kind: AnyKind, obj: ValueT) -> ValueT:
         """Return an object of a kind as the user sees it: without instructions and their like. Errors stay."""

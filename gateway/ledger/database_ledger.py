@@ -9,6 +9,7 @@ from typing import Any
 from gateway.background_tasks import end_tasks
 from gateway.identity.principal import UpstreamIdentity
 from gateway.ledger.ledger_link import LedgerLink
+from gateway.ledger.ledger_store import OwnedObject
 from gateway.ledger.open_store import make_store, migrate
 from gateway.ledger.record_store import KeptTexts
 from gateway.ledger.record_sweep import RecordSweep
@@ -19,7 +20,10 @@ MAX_RECORD_CALLS = 200
 
 
 class DatabaseLedger:
-    """The owners of threads, and their records, in the database at a URL. `on_refused` is that of `StoredOwnership`."""
+    """The owners of objects, and the records of threads, in the database at a URL.
+
+    `on_refused` is that of `StoredOwnership`.
+    """
 
     def __init__(
         self,
@@ -28,7 +32,7 @@ class DatabaseLedger:
         *,
         deadline_seconds: float,
         kept_texts: KeptTexts = KeptTexts.ALL,
-        on_refused: Callable[[str], Coroutine[Any, Any, None]] | None = None,
+        on_refused: Callable[[OwnedObject], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         """Read the URL.
 

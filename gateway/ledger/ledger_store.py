@@ -18,6 +18,7 @@ class ObjectKind(StrEnum):
     """A kind of upstream object that has an owner. The values are stored."""
 
     THREAD = "thread"
+    FILE = "file"
 
 
 class OwnedObject(NamedTuple):
@@ -25,6 +26,14 @@ class OwnedObject(NamedTuple):
 
     kind: ObjectKind
     object_id: str
+
+
+class MadeFile(NamedTuple):
+    """A file that a run made in a thread of an owner's."""
+
+    file_id: str
+    thread_id: str
+    owner: Owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,15 @@ class LedgerStore(Protocol):
         Returns:
             Whether the object is the owner's now. It is not if the owner was forgotten after the intent was recorded,
             or if it is another's already.
+        """
+
+    async def add_made_files(self, files: Collection[MadeFile], created_at: int) -> dict[str, Owner]:
+        """Give files that runs made to the owners of their threads. Changes the owner of none that has one.
+
+        A file stays nobody's if its thread is not the owner's any more, since the thread or the person is gone.
+
+        Returns:
+            The owners of these files afterwards.
         """
 
     async def remove_objects(self, kind: ObjectKind, object_ids: Collection[str]) -> None:

@@ -13,7 +13,7 @@ MAX_WAIT_SECONDS = 0.005
 """How long a batch waits for one that is being asked. A look-up that takes longer does not delay the next ones."""
 
 MAX_BATCH = 1000
-"""The number of threads at which a batch takes no more."""
+"""The number of objects at which a batch takes no more."""
 
 Owners: TypeAlias = dict[str, Owner]
 
@@ -38,12 +38,12 @@ class LookUpBatches:
         self._next: asyncio.Task[Owners] | None = None
         self._asking: set[asyncio.Task[Owners]] = set()
 
-    def add_threads(self, thread_ids: Sequence[str]) -> asyncio.Task[Owners]:
-        """Add threads to the next batch. Returns its task, whose result has the owners of all its threads."""
+    def add_objects(self, object_ids: Sequence[str]) -> asyncio.Task[Owners]:
+        """Add objects to the next batch. Returns its task, whose result has the owners of all its objects."""
         if self._next is None or len(self._gathered) >= self._max_batch:
             self._gathered = []
             self._next = self._tasks.start(self._ask(self._gathered))
-        self._gathered += thread_ids
+        self._gathered += object_ids
         return self._next
 
     async def aclose(self) -> None:

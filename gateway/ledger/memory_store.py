@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gateway.identity.principal import Owner
-from gateway.ledger.ledger_store import Adoption, ObjectKind, OwnedObject, StoredIntent
+from gateway.ledger.ledger_store import Adoption, MadeFile, ObjectKind, OwnedObject, StoredIntent
 from gateway.ledger.memory_record_store import MemoryRecordStore
 from gateway.ledger.record_store import KeptTexts, RecordStore
 
@@ -28,12 +28,7 @@ class MemoryStore:
         return self._records
 
     async def find_owners(self, kind: ObjectKind, object_ids: Collection[str]) -> dict[str, Owner]:
-        owners = self._owners
-        return {
-            object_id: owner
-            for object_id in object_ids
-            if (owner := owners.get(OwnedObject(kind, object_id))) is not None
-        }
+        return self._find_owners(kind, object_ids)
 
     async def add_intent(self, intent: StoredIntent) -> None:
         self._intents[intent.intent_id] = intent
@@ -47,6 +42,16 @@ class MemoryStore:
         if created not in self._owners and not known and intent.owner in self._forgotten:
             return False
         return self._owners.setdefault(created, intent.owner) == intent.owner
+
+    async def add_made_files(
+        self,
+        files: Collection[MadeFile],
+        created_at: int,  # noqa: ARG002 - kept by databases only
+    ) -> dict[str, Owner]:
+        for made in files:
+            if self._owners.get(OwnedObject(ObjectKind.THREAD, made.thread_id)) == made.owner:
+                self._owners.setdefault(OwnedObject(ObjectKind.FILE, made.file_id), made.owner)
+        return self._find_owners(ObjectKind.FILE, [made.file_id for made in files])
 
     async def remove_objects(self, kind: ObjectKind, object_ids: Collection[str]) -> None:
         for object_id in object_ids:
@@ -96,6 +101,14 @@ class MemoryStore:
         for key in old:
             del self._intents[key]
         return len(old)
+
+    def _find_owners(self, kind: ObjectKind, object_ids: Collection[str]) -> dict[str, Owner]:
+        owners = self._owners
+        return {
+            object_id: owner
+            for object_id in object_ids
+            if (owner := owners.get(OwnedObject(kind, object_id))) is not None
+        }
 
     async def check(self) -> None:
         """Do nothing: memory answers."""

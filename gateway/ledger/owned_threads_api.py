@@ -1,29 +1,34 @@
-"""The port of signed-in users: it checks the owner of every thread, before the cache and before any upstream call."""
+"""The port of signed-in users: it checks the owner of all they reach, before the cache and before any upstream call."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from gateway.cache.cached_threads_api import CachedThreadsApi, OperationResponses
 from gateway.identity.permissions import KINDS_WITH_HIDDEN_FIELDS, Permissions
 from gateway.identity.principal import Principal
+from gateway.ledger.file_access import FileAccess
+from gateway.ledger.ledger_store import MadeFile, ObjectKind
 from gateway.ledger.ownership import Ownership
-from gateway.ledger.thread_access import ThreadAccess, ThreadScope, file_not_found
+from gateway.ledger.seen_files import find_made_files
+from gateway.ledger.thread_access import Scope, ThreadAccess
 from gateway.ledger.thread_creation import ThreadCreation
 from gateway.telemetry.audit import audit_refused_access
+from schema.contract.bodies import Body
 from schema.contract.cost import Cost
 from schema.contract.encoded_json import EncodedJson
-from schema.contract.errors import GatewayError
+from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import AssistantKey, FileKey
-from schema.contract.kinds import AnyKind, AssistantPageKey, Kind, NodeKeyT, ObjectT, PageKeyT
+from schema.contract.kinds import MESSAGES, RUN_STEPS, AnyKind, AssistantPageKey, Kind, NodeKeyT, ObjectT, PageKeyT
 from schema.contract.ports import Capabilities, OnResult, ResponseKey, Results, ThreadsApi
 from schema.contract.run_streams import RunStream
 from schema.contract.wire import Page
 from schema.contract.writes import (
     CREATE_THREAD,
     CREATE_THREAD_AND_RUN,
+    DELETE_FILE,
     DELETE_THREAD,
     AnyWrite,
     BodyT,
@@ -35,7 +40,12 @@ from schema.contract.writes import (
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
+OnPage: TypeAlias = OnResult[PageKeyT, Page[ObjectT]] | None
+
 WatchStream: TypeAlias = Callable[[RunStream], RunStream]
+
+FILE_MAKERS: frozenset[AnyKind] = frozenset({MESSAGES, RUN_STEPS})
+"""The kinds of objects that may name files which runs made."""
 
 THREAD_CREATIONS: frozenset[AnyWrite] = frozenset({CREATE_THREAD, CREATE_THREAD_AND_RUN})
 
@@ -50,16 +60,19 @@ class OpenPort(Protocol):
 class OwnedThreadsApi:
     """The `ThreadsApi` of one operation of a signed-in user.
 
-    A key of a thread that the user may not reach has the error of an unknown thread. Every other key goes to the port
-    of its scope: that of the thread's owner, whoever calls, or the gateway's for assistants. What the user may not see
+    A key of a thread or a file that the user may not reach has the error of an unknown one. Every other key goes to
+    the port of its scope: that of the owner, whoever calls, or the gateway's for assistants. What the user may not see
     is removed behind these ports, so that all users share them. `responses` are the user's own; one is used only while
-    each of its threads would be found as before.
+    each of its threads and files would be found as before.
+
+    Files that runs made are recorded as their thread's owner's before anybody is shown what names them.
     """
 
     def __init__(
         self,
         principal: Principal,
         access: ThreadAccess,
+        files: FileAccess,
         ownership: Ownership,
         permissions: Permissions,
         *,
@@ -71,6 +84,7 @@ class OwnedThreadsApi:
         self._upstream = upstream
         self._principal = principal
         self._access = access
+        self._files = files
         self._ownership = ownership
         self._permissions = permissions
         self._responses = responses
@@ -86,22 +100,31 @@ class OwnedThreadsApi:
         return self._upstream.cost
 
     async def find_response(self, response_key: ResponseKey) -> EncodedJson | None:
-        thread_scopes = self._responses.find_thread_scopes(response_key)
-        if thread_scopes is None or not await self._access.are_unchanged(thread_scopes):
+        scopes = self._responses.find_object_scopes(response_key)
+        if (
+            scopes is None
+            or not await self._access.are_unchanged(scopes)
+            or not await self._files.are_unchanged(scopes)
+        ):
             return None
         return await self._responses.find_data(response_key)
 
     def store_response(self, response_key: ResponseKey, data: EncodedJson) -> None:
-        thread_scopes = self._access.to_thread_scopes()
-        if thread_scopes is not None:
+        thread_scopes, file_scopes = self._access.to_object_scopes(), self._files.to_object_scopes()
+        if thread_scopes is not None and file_scopes is not None:
             recorded = [port.recorded for port in self._ports.values()]
-            self._responses.store_data(response_key, data, recorded, thread_scopes)
+            self._responses.store_data(response_key, data, recorded, thread_scopes | file_scopes)
+
+    def record_cited(self, file_ids: Iterable[str]) -> None:
+        self._files.record_cited(file_ids)
 
     async def get(self, kind: Kind[NodeKeyT, ObjectT, Any], keys: Sequence[NodeKeyT]) -> Results[ObjectT]:
         def get_in_scope(port: ThreadsApi, some: Sequence[NodeKeyT]) -> Awaitable[Results[ObjectT]]:
             return port.get(kind, some)
 
         results = await self._read(keys, get_in_scope)
+        if kind in FILE_MAKERS:
+            await self._wait_for_all(map(self._record_made_files, keys, results))
         if not self._hides_fields(kind):
             return results
         return [self._permissions.redact_object(kind, result) for result in results]
@@ -113,55 +136,49 @@ class OwnedThreadsApi:
         *,
         on_result: OnResult[PageKeyT, Page[ObjectT]] | None = None,
     ) -> Results[Page[ObjectT]]:
-        redacted: dict[PageKeyT, Page[ObjectT] | GatewayError] = {}
-
-        def redact(key: PageKeyT, result: Page[ObjectT] | GatewayError) -> Page[ObjectT] | GatewayError:
-            if key not in redacted:  # a result that is reported early is the one that is returned
-                redacted[key] = self._permissions.redact_page(kind, result)
-            return redacted[key]
-
-        listener = on_result
-        if on_result is not None and self._hides_fields(kind):
-
-            def listener(key: PageKeyT, result: Page[ObjectT] | GatewayError) -> None:
-                on_result(key, redact(key, result))
-
-        def list_in_scope(port: ThreadsApi, some: Sequence[PageKeyT]) -> Awaitable[Results[Page[ObjectT]]]:
-            return port.list(kind, some, on_result=listener)
-
-        results = await self._read(keys, list_in_scope, listener)
-        if not self._hides_fields(kind):
-            return results
-        return [redact(key, result) for key, result in zip(keys, results, strict=True)]
+        if kind in FILE_MAKERS:
+            return await self._list_file_makers(kind, keys, on_result)
+        if kind in KINDS_WITH_HIDDEN_FIELDS and not self._permissions.sees_all:
+            return await self._list_redacted(kind, keys, on_result)
+        return await self._list(kind, keys, on_result)
 
     async def write(self, operation: Write[WriteKeyT, BodyT, ResultT], key: WriteKeyT, body: BodyT) -> ResultT:
         """Send a write in the scope of what it changes. Raises a `GatewayError` before any call if it is refused."""
-        try:
-            self._permissions.check_write(operation, body)
-        except GatewayError:
-            audit_refused_access(self._principal, f"{operation.name} with what only an admin may write or name")
-            raise
+        await self._check_write(operation, body)
         if operation in THREAD_CREATIONS:
             result = await self._create_thread(operation, key, body)
         elif key is None or isinstance(key, AssistantKey):
             result = await self._port(self._access.gateway_scope).write(operation, key, body)
         elif isinstance(key, FileKey):
-            (file_scope,) = self._find_file_scopes([key])
-            if isinstance(file_scope, GatewayError):
-                raise file_scope
-            result = await self._port(file_scope).write(operation, key, body)
+            file_id = key.file_id
+            result = await self._port(await self._files.find_scope(file_id)).write(operation, key, body)
+            if operation is DELETE_FILE:
+                self._files.record_deleted(file_id)
+                await self._ownership.record_deleted(ObjectKind.FILE, file_id)
         else:
             scope = await self._access.find_scope(key.thread_id)
             result = await self._port(scope).write(operation, key, body)
+            await self._wait_for_all([self._record_made_files(key, result)])
             if operation is DELETE_THREAD:
                 self._access.record_deleted(key.thread_id)
-                await self._ownership.record_deleted(key.thread_id)
+                await self._ownership.record_deleted(ObjectKind.THREAD, key.thread_id)
         return self._permissions.redact_result(operation, result)
+
+    async def _check_write(self, operation: AnyWrite, body: Body | None) -> None:
+        """Check a write and the files that its body names, before any call."""
+        try:
+            self._permissions.check_write(operation, body)
+            if named_files := self._permissions.find_named_files(body):
+                await self._files.check_named(named_files)
+        except GatewayError as error:
+            if error.code is not ErrorCode.LEDGER_UNAVAILABLE:
+                audit_refused_access(self._principal, f"{operation.name} with what only an admin may write or name")
+            raise
 
     async def _create_thread(self, operation: Write[WriteKeyT, BodyT, ResultT], key: WriteKeyT, body: BodyT) -> ResultT:
         """Send a write that creates a thread, once the intent is recorded. Its owner is recorded before the answer."""
         access = self._access
-        creation = ThreadCreation(await self._ownership.begin_create(access.user.owner))
+        creation = ThreadCreation(await self._ownership.begin_create(access.user.owner, ObjectKind.THREAD))
         try:
             result = await self._open_port(access.own_scope, creation.watch_stream).write(operation, key, body)
         except GatewayError as error:
@@ -171,6 +188,64 @@ class OwnedThreadsApi:
         if creation.thread_id is not None:
             access.record_created(creation.thread_id)
         return result
+
+    async def _list(
+        self, kind: Kind[Any, ObjectT, PageKeyT], keys: Sequence[PageKeyT], on_result: OnPage[PageKeyT, ObjectT]
+    ) -> Results[Page[ObjectT]]:
+        def list_in_scope(port: ThreadsApi, some: Sequence[PageKeyT]) -> Awaitable[Results[Page[ObjectT]]]:
+            return port.list(kind, some, on_result=on_result)
+
+        return await self._read(keys, list_in_scope, on_result)
+
+    async def _list_redacted(
+        self, kind: Kind[Any, ObjectT, PageKeyT], keys: Sequence[PageKeyT], on_result: OnPage[PageKeyT, ObjectT]
+    ) -> Results[Page[ObjectT]]:
+        redacted: dict[PageKeyT, Page[ObjectT] | GatewayError] = {}
+
+        def redact(key: PageKeyT, result: Page[ObjectT] | GatewayError) -> Page[ObjectT] | GatewayError:
+            if key not in redacted:  # a result that is reported early is the one that is returned
+                redacted[key] = self._permissions.redact_page(kind, result)
+            return redacted[key]
+
+        def report(key: PageKeyT, result: Page[ObjectT] | GatewayError) -> None:
+            if on_result is not None:
+                on_result(key, redact(key, result))
+
+        results = await self._list(kind, keys, report)
+        return [redact(key, result) for key, result in zip(keys, results, strict=True)]
+
+    async def _list_file_makers(
+        self, kind: Kind[Any, ObjectT, PageKeyT], keys: Sequence[PageKeyT], on_result: OnPage[PageKeyT, ObjectT]
+    ) -> Results[Page[ObjectT]]:
+        """List pages that may name files which runs made. A page with new ones is reported once they are recorded."""
+        recordings: dict[PageKeyT, Awaitable[None] | None] = {}
+
+        def record(key: PageKeyT, result: Page[ObjectT] | GatewayError) -> Awaitable[None] | None:
+            if key not in recordings:
+                recordings[key] = self._record_made_files(key, result)
+            return recordings[key]
+
+        def report(key: PageKeyT, result: Page[ObjectT] | GatewayError) -> None:
+            if record(key, result) is None and on_result is not None:
+                on_result(key, result)
+
+        results = await self._list(kind, keys, report)
+        await self._wait_for_all(map(record, keys, results))
+        return results
+
+    def _record_made_files(self, key: Any, result: object) -> Awaitable[None] | None:
+        """Record the files that runs made, in a result in a thread. Returns the end of the first try, if any."""
+        if not (file_ids := list(find_made_files(result))):
+            return None
+        owner = self._access.get_owner(key.thread_id)
+        if owner is None:
+            return None
+        return self._ownership.record_made_files([MadeFile(each, key.thread_id, owner) for each in file_ids])
+
+    async def _wait_for_all(self, recordings: Iterable[Awaitable[None] | None]) -> None:
+        for recording in list(recordings):
+            if recording is not None:
+                await recording
 
     async def _read(
         self,
@@ -197,19 +272,14 @@ class OwnedThreadsApi:
             results.update(zip(some, part, strict=True))
         return [results[key] for key in keys]
 
-    async def _find_scopes(self, keys: Sequence[Any]) -> Sequence[ThreadScope]:
+    async def _find_scopes(self, keys: Sequence[Any]) -> Sequence[Scope]:
         if not keys or isinstance(keys[0], AssistantKey | AssistantPageKey):
             return [self._access.gateway_scope] * len(keys)
         if isinstance(keys[0], FileKey):
-            return self._find_file_scopes(keys)
+            files = await self._files.find_scopes([key.file_id for key in keys])
+            return [files[key.file_id] for key in keys]
         found = await self._access.find_scopes([key.thread_id for key in keys])
         return [found[key.thread_id] for key in keys]
-
-    def _find_file_scopes(self, keys: Sequence[FileKey]) -> Sequence[ThreadScope]:
-        """Find the scopes of files. They have no owners yet, so all files are an admin's."""
-        if self._access.user.is_admin:
-            return [self._access.gateway_scope] * len(keys)
-        return [file_not_found(key.file_id) for key in keys]
 
     def _hides_fields(self, kind: AnyKind) -> bool:
         return kind in KINDS_WITH_HIDDEN_FIELDS and not self._permissions.sees_all

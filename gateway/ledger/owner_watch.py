@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
+from gateway.ledger.ledger_store import ObjectKind
 from gateway.ledger.ownership import Ownership
 from gateway.ledger.thread_access import OwnerScopes, thread_not_found
 from gateway.run_log.hub import RunLogHub
@@ -58,7 +59,7 @@ class OwnerWatch:
     async def _check(self, names: Sequence[LogName]) -> None:
         with contextlib.suppress(GatewayError):
             threads = {name: name.key.thread_id for name in names if not isinstance(name.key, ViewerKey)}
-            owners = await self._ownership.find_owners(set(threads.values()))
+            owners = await self._ownership.find_owners(ObjectKind.THREAD, set(threads.values()))
             for name, thread_id in threads.items():
                 if name.scope != self._owner_scopes.to_scope(owners.get(thread_id)):
                     self._hub.end_readers_of_log(name, thread_not_found(thread_id))

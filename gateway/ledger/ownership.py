@@ -1,13 +1,14 @@
-"""The port of the ledger for operations: the owners of threads, and the record of new ones."""
+"""The port of the ledger for operations: the owners of threads and files, and the record of new ones."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.identity.principal import Owner
 from gateway.ledger.ledger_link import LedgerLink
+from gateway.ledger.ledger_store import MadeFile, ObjectKind
 
 
 class CreateIntent(Protocol):
@@ -27,10 +28,10 @@ class CreateIntent(Protocol):
 
 
 class Ownership(Protocol):
-    """The owners of threads. Fails closed: an owner that cannot be found out is an error, never a guess."""
+    """The owners of objects. Fails closed: an owner that cannot be found out is an error, never a guess."""
 
-    async def find_owners(self, thread_ids: Collection[str]) -> Mapping[str, Owner]:
-        """Find the owners of threads, in one look-up. A thread without an owner is left out.
+    async def find_owners(self, kind: ObjectKind, object_ids: Collection[str]) -> Mapping[str, Owner]:
+        """Find the owners of objects, in one look-up. An object without an owner is left out.
 
         What this process learned in the last 60 s is taken from memory.
 
@@ -38,15 +39,25 @@ class Ownership(Protocol):
             GatewayError: `LEDGER_UNAVAILABLE`; an owner is not in memory, and the ledger did not answer in time.
         """
 
-    async def begin_create(self, owner: Owner) -> CreateIntent:
-        """Record that a thread of an owner is about to be created.
+    async def begin_create(self, owner: Owner, kind: ObjectKind) -> CreateIntent:
+        """Record that an object of an owner is about to be created.
 
         Raises:
-            GatewayError: `LEDGER_UNAVAILABLE`; the ledger did not answer in time, so the thread must not be created.
+            GatewayError: `LEDGER_UNAVAILABLE`; the ledger did not answer in time, so the object must not be created.
         """
 
-    async def record_deleted(self, thread_id: str) -> None:
-        """Record that a thread was deleted. Never raises: what cannot be stored now is tried again from memory."""
+    async def record_deleted(self, kind: ObjectKind, object_id: str) -> None:
+        """Record that an object was deleted. Never raises: what cannot be stored now is tried again from memory."""
+
+    def record_made_files(self, files: Collection[MadeFile]) -> Awaitable[None] | None:
+        """Record files that runs made in threads of their owners. Never changes the owner of a file that has one.
+
+        The owner is known to this process as soon as it is called. What cannot be stored now is tried again from
+        memory.
+
+        Returns:
+            The end of the first try, which never raises. None if there is nothing to wait for.
+        """
 
 
 class Ledger(Protocol):
@@ -54,7 +65,7 @@ class Ledger(Protocol):
 
     @property
     def ownership(self) -> Ownership | None:
-        """The owners of threads. None without a ledger."""
+        """The owners of objects. None without a ledger."""
 
     @property
     def records(self) -> LedgerLink | None:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.identity.principal import Owner, UpstreamIdentity
 from gateway.ledger.ledger_database import Database
-from gateway.ledger.ledger_store import Adoption, ObjectKind, OwnedObject, StoredIntent
+from gateway.ledger.ledger_store import Adoption, MadeFile, ObjectKind, OwnedObject, StoredIntent
 from gateway.ledger.record_store import KeptTexts, RecordStore
 from gateway.ledger.sql_record_store import SqlRecordStore
 from gateway.ledger.storable_text import MAX_ID_LENGTH, escape_text
@@ -101,6 +101,24 @@ class SqlStore:
                 return True
             found = await self._find_owners(connection, intent.kind, [object_id])
             return found.get(object_id) == intent.owner
+
+        return await self._database.write(work)
+
+    async def add_made_files(self, files: Collection[MadeFile], created_at: int) -> dict[str, Owner]:
+        wanted = [made for made in files if len(made.file_id) <= MAX_ID_LENGTH]
+        thread_ids = {made.thread_id for made in wanted}
+
+        async def work(connection: AsyncConnection) -> dict[str, Owner]:
+            await self._records.lock_threads(connection, thread_ids)  # as those do who give or remove threads
+            threads = await self._find_owners(connection, ObjectKind.THREAD, thread_ids)
+            owners: dict[str, Owner] = {}
+            for made in wanted:
+                if threads.get(made.thread_id) == made.owner:
+                    owners.setdefault(made.file_id, made.owner)
+            # In this order, two that add the same files do not wait for each other in a circle.
+            rows = [self._object_row(ObjectKind.FILE, *each, created_at) for each in sorted(owners.items())]
+            await self._insert_objects(connection, rows)
+            return await self._find_owners(connection, ObjectKind.FILE, {made.file_id for made in wanted})
 
         return await self._database.write(work)
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gateway.background_tasks import BackgroundTasks, end_tasks
-from gateway.ledger.ledger_store import LedgerUnavailableError, StoredIntent
+from gateway.ledger.ledger_store import LedgerUnavailableError, OwnedObject, StoredIntent
 from gateway.telemetry.rare_warning import RareWarning
 
 FIRST_PAUSE_SECONDS = 0.1
@@ -22,31 +22,31 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadCreated:
-    """A thread was created upstream, as an intent said."""
+class ObjectCreated:
+    """An object was created upstream, as an intent said."""
 
-    thread_id: str
+    owned: OwnedObject
     intent: StoredIntent
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadDeleted:
-    """A thread was deleted upstream."""
+class ObjectDeleted:
+    """An object was deleted upstream."""
 
-    thread_id: str
+    owned: OwnedObject
 
 
 class UnsavedChanges:
-    """The latest unsaved change of each thread. One worker tries again, oldest first, with growing pauses.
+    """The latest unsaved change of each object. One worker tries again, oldest first, with growing pauses.
 
-    A thread's changes are stored one after another. A full memory refuses no thread that exists: the caller asks
-    `is_full` before it creates one. A deletion that comes too much is dropped, because its row then names a thread that
-    the upstream does not have.
+    An object's changes are stored one after another. A full memory refuses no object that exists: the caller asks
+    `is_full` before it creates one. A deletion that comes too much is dropped, because its row then names what the
+    upstream does not have.
     """
 
     def __init__(
         self,
-        store_change: Callable[[ThreadCreated | ThreadDeleted], Awaitable[None]],
+        store_change: Callable[[ObjectCreated | ObjectDeleted], Awaitable[None]],
         *,
         max_unsaved: int = MAX_UNSAVED,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -55,15 +55,15 @@ class UnsavedChanges:
         self._store_change = store_change
         self._max_unsaved = max_unsaved
         self._sleep = sleep
-        self._changes: dict[str, ThreadCreated | ThreadDeleted] = {}
-        self._waiting: dict[str, None] = {}
+        self._changes: dict[OwnedObject, ObjectCreated | ObjectDeleted] = {}
+        self._waiting: dict[OwnedObject, None] = {}
         self._first_tries = BackgroundTasks()
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
         self._dropped = RareWarning(_logger, "too many unsaved changes: the deletion of %s is not recorded")
 
     def __len__(self) -> int:
-        """Count the threads with an unsaved change."""
+        """Count the objects with an unsaved change."""
         return len(self._changes)
 
     @property
@@ -71,37 +71,37 @@ class UnsavedChanges:
         """Whether no further create may begin."""
         return len(self._changes) >= self._max_unsaved
 
-    def find_change(self, thread_id: str) -> ThreadCreated | ThreadDeleted | None:
-        """Return the unsaved change of a thread."""
-        return self._changes.get(thread_id)
+    def find_change(self, owned: OwnedObject) -> ObjectCreated | ObjectDeleted | None:
+        """Return the unsaved change of an object."""
+        return self._changes.get(owned)
 
-    async def submit(self, change: ThreadCreated | ThreadDeleted) -> None:
+    async def submit(self, change: ObjectCreated | ObjectDeleted) -> None:
         """Store a change, and return after the first try. A failed one is tried again in the background."""
-        thread_id = change.thread_id
-        is_under_way = thread_id in self._changes
-        if isinstance(change, ThreadDeleted) and self.is_full and not is_under_way:
-            self._dropped.give(thread_id)
+        owned = change.owned
+        is_under_way = owned in self._changes
+        if isinstance(change, ObjectDeleted) and self.is_full and not is_under_way:
+            self._dropped.give(owned.object_id)
             return
-        self._changes[thread_id] = change
+        self._changes[owned] = change
         if not is_under_way:
-            await asyncio.shield(self._first_tries.start(self._try_first(thread_id)))
+            await asyncio.shield(self._first_tries.start(self._try_first(owned)))
 
     async def aclose(self) -> None:
         """Try once more, then give up what cannot be stored, and log it."""
         self._closed = True
         await self._first_tries.wait()
         await end_tasks(self._worker)
-        for thread_id in list(self._waiting):
-            if not await self._store_latest(thread_id):
+        for owned in list(self._waiting):
+            if not await self._store_latest(owned):
                 break
         if self._changes:
-            count, listed = len(self._changes), ", ".join(sorted(self._changes)[:20])
-            _logger.error("changes of threads that never reached the ledger: %d, among them %s", count, listed)
+            count, listed = len(self._changes), ", ".join(owned.object_id for owned in sorted(self._changes)[:20])
+            _logger.error("changes that never reached the ledger: %d, among them of %s", count, listed)
 
-    async def _try_first(self, thread_id: str) -> None:
-        if await self._store_latest(thread_id):
+    async def _try_first(self, owned: OwnedObject) -> None:
+        if await self._store_latest(owned):
             return
-        self._waiting[thread_id] = None
+        self._waiting[owned] = None
         if (self._worker is None or self._worker.done()) and not self._closed:
             self._worker = asyncio.create_task(self._try_again())
 
@@ -110,20 +110,20 @@ class UnsavedChanges:
         while self._waiting:
             await self._sleep(pause)
             pause = min(pause * 2, MAX_PAUSE_SECONDS)
-            while self._waiting and await self._store_latest(thread_id := next(iter(self._waiting))):
-                del self._waiting[thread_id]
+            while self._waiting and await self._store_latest(owned := next(iter(self._waiting))):
+                del self._waiting[owned]
                 pause = FIRST_PAUSE_SECONDS
 
-    async def _store_latest(self, thread_id: str) -> bool:
-        """Store the change of a thread, and those that replace it meanwhile. Returns whether none is left."""
-        while (change := self._changes.get(thread_id)) is not None:
+    async def _store_latest(self, owned: OwnedObject) -> bool:
+        """Store the change of an object, and those that replace it meanwhile. Returns whether none is left."""
+        while (change := self._changes.get(owned)) is not None:
             try:
                 await self._store_change(change)
             except LedgerUnavailableError:
                 return False
             except Exception:
                 # The ledger refuses it, and would again.
-                _logger.exception("the change of thread %s cannot be stored", thread_id)
-            if self._changes[thread_id] is change:
-                del self._changes[thread_id]
+                _logger.exception("the change of %s %s cannot be stored", *owned)
+            if self._changes[owned] is change:
+                del self._changes[owned]
         return True

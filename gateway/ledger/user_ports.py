@@ -1,21 +1,26 @@
-"""The ports of the operations of signed-in users, each with its own access to threads."""
+"""The ports of the operations of signed-in users, each with its own access to threads and files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.cache.cached_threads_api import OperationResponses
 from gateway.cache.shared_cache import SharedCache
 from gateway.identity.permissions import Permissions
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.identity.redacted_events import RedactedEvents, RedactedFeed
+from gateway.ledger.file_access import FileAccess
+from gateway.ledger.ledger_store import MadeFile, ObjectKind
 from gateway.ledger.owned_run_events import OwnedRunEvents
 from gateway.ledger.owned_threads_api import OpenPort, OwnedThreadsApi
 from gateway.ledger.owner_watch import OwnerWatch
-from gateway.ledger.ownership import Ownership
+from gateway.ledger.ownership import CreateIntent, Ownership
+from gateway.ledger.seen_files import find_files_made_in_changes
 from gateway.ledger.thread_access import OwnerScopes, ThreadAccess
 from gateway.run_log.hub import RunLogHub
+from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.ports import EventFeed, RunEvents, ThreadsApi
+from schema.contract.run_events import Change
 
 
 class UserPorts:
@@ -47,6 +52,7 @@ class UserPorts:
         return OwnedThreadsApi(
             principal,
             access,
+            self.open_files(principal),
             self._ownership,
             self._permissions(access),
             upstream=upstream,
@@ -62,6 +68,26 @@ class UserPorts:
     def open_access(self, principal: Principal) -> ThreadAccess:
         """Open the threads of a user, for one operation."""
         return ThreadAccess(principal, self._ownership, self.owner_scopes)
+
+    def open_files(self, principal: Principal) -> FileAccess:
+        """Open the files of a user, for one operation."""
+        return FileAccess(principal, self._ownership, self.owner_scopes)
+
+    async def begin_upload(self, principal: Principal) -> CreateIntent:
+        """Record that a user is about to upload a file, before the upstream is called.
+
+        Raises:
+            GatewayError: `LEDGER_UNAVAILABLE`; the file must not be uploaded.
+        """
+        return await self._ownership.begin_create(self.open_files(principal).user.owner, ObjectKind.FILE)
+
+    async def record_made_files(self, scope: str, key: RunKey | ThreadKey, changes: Sequence[Change]) -> None:
+        """Record the files that runs made, from the changes of a log in a scope. Never raises."""
+        owner = self.owner_scopes.find_owner(scope)
+        files = find_files_made_in_changes(changes)
+        made = [] if owner is None else [MadeFile(file_id, key.thread_id, owner) for file_id in files]
+        if made and (recording := self._ownership.record_made_files(made)) is not None:
+            await recording
 
     def redact_feed(self, principal: Principal, feed: EventFeed) -> EventFeed:
         """Return a feed of events as a user may see them."""

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.identity.principal import Owner, UpstreamIdentity
-from gateway.ledger.ledger_store import Adoption, LedgerStore, OwnedObject, StoredIntent
+from gateway.ledger.ledger_store import Adoption, LedgerStore, MadeFile, ObjectKind, OwnedObject, StoredIntent
 from gateway.ledger.memory_store import MemoryStore
 from tests.contracts.ledger_stores import ALICE, BOB, THREAD, OpenLedger, create, intent_of, open_ledger, store
 from tests.support.full_runs import examples
 
 __all__ = ["open_ledger", "store"]  # fixtures
 
+FILE = ObjectKind.FILE
 OTHER_UPSTREAM = UpstreamIdentity("https://other.test/v1")
 
 
@@ -158,6 +159,56 @@ async def test_adopting_changes_no_owner_unless_told_to(store: LedgerStore) -> N
     assert await store.adopt_objects(THREAD, {}, 1000) == Adoption()
 
 
+async def test_an_id_of_one_kind_is_no_id_of_another(store: LedgerStore) -> None:
+    await create(store, ALICE, "same")
+    assert await store.find_owners(FILE, ["same"]) == {}
+    await store.adopt_objects(FILE, {"same": BOB}, 1000)
+    await store.remove_objects(THREAD, ["same"])
+    assert await store.find_owners(THREAD, ["same"]) == {}
+    assert await store.find_owners(FILE, ["same"]) == {"same": BOB}
+
+
+async def test_a_file_that_a_run_made_is_the_owners_of_the_thread(store: LedgerStore) -> None:
+    await create(store, ALICE, "thread_1")
+    made = [MadeFile("file_1", "thread_1", ALICE), MadeFile("file_2", "thread_1", ALICE)]
+    for _ in range(2):
+        assert await store.add_made_files(made, 1000) == {"file_1": ALICE, "file_2": ALICE}
+    assert await store.find_owners(FILE, ["file_1", "file_2"]) == {"file_1": ALICE, "file_2": ALICE}
+    assert await store.add_made_files([], 1000) == {}
+
+
+async def test_a_file_of_somebody_does_not_change_its_owner_by_a_run(store: LedgerStore) -> None:
+    await create(store, ALICE, "thread_1")
+    await store.adopt_objects(FILE, {"file_1": BOB}, 1000)
+    made = [MadeFile(name, "thread_1", ALICE) for name in ("file_1", "file_2")]
+    assert await store.add_made_files(made, 1000) == {"file_1": BOB, "file_2": ALICE}
+
+
+async def test_a_file_whose_thread_is_not_its_owners_any_more_stays_nobodys(store: LedgerStore) -> None:
+    await create(store, ALICE, "thread_1", "thread_2")
+    await create(store, BOB, "thread_3")
+    await store.add_tombstone(ALICE, 1000)
+    await store.remove_objects(THREAD, ["thread_1"])
+    made = [MadeFile(f"file_{number}", f"thread_{number}", ALICE) for number in (1, 2, 3, 4)]
+    assert await store.add_made_files(made, 1000) == {"file_2": ALICE}
+
+
+async def test_files_and_removals_of_the_same_threads_at_once_leave_no_file_without_its_thread(
+    open_ledger: OpenLedger,
+) -> None:
+    """Forgetting relies on it: once the thread is gone, no file of it can be added, so the last pass finds all."""
+    stores = [await open_ledger() for _ in range(2)]
+    threads = [f"thread_{number}" for number in range(20)]
+    await create(stores[0], ALICE, *threads)
+    made = [MadeFile(f"file_{thread}", thread, ALICE) for thread in threads]
+    added, _ = await asyncio.gather(
+        stores[0].add_made_files(made, 1000), stores[1].remove_objects(THREAD, list(reversed(threads)))
+    )
+    assert await stores[1].find_owners(FILE, [each.file_id for each in made]) == added
+    assert added in ({}, {each.file_id: ALICE for each in made})
+    assert await stores[1].add_made_files([MadeFile("file_late", "thread_1", ALICE)], 1000) == {}
+
+
 async def test_a_list_goes_over_all_objects_page_by_page(store: LedgerStore) -> None:
     ids = [f"thread_{number}" for number in range(25)]
     await store.adopt_objects(THREAD, dict.fromkeys(ids, ALICE), 1000)
@@ -207,6 +258,8 @@ _STEPS = st.one_of(
     st.tuples(st.just("discard"), st.integers(0, 3)),
     st.tuples(st.just("delete"), st.lists(_SOME_ID, max_size=3)),
     st.tuples(st.just("adopt"), st.dictionaries(_SOME_ID, _SOME_OWNER, max_size=4), st.booleans()),
+    st.tuples(st.just("make"), st.lists(st.builds(MadeFile, _SOME_ID, _SOME_ID, _SOME_OWNER), max_size=4)),
+    st.tuples(st.just("delete file"), st.lists(_SOME_ID, max_size=3)),
     st.tuples(st.just("forget"), _SOME_OWNER),
     st.tuples(st.just("sweep"), st.integers(0, 6)),
 )
@@ -223,7 +276,8 @@ async def test_a_database_does_what_the_memory_does(open_ledger: OpenLedger, ste
         if step[0] == "begin":
             begun.append(intent_of(step[1], uuid4().hex, created_at=len(begun)))
         assert await take_step(memory, step, begun) == await take_step(database, step, begun), step
-        assert await memory.find_owners(THREAD, _IDS) == await database.find_owners(THREAD, _IDS), step
+        for kind in (THREAD, FILE):
+            assert await memory.find_owners(kind, _IDS) == await database.find_owners(kind, _IDS), step
     for owner in _OWNERS:
         assert await list_all(memory, owner) == sorted(await list_all(database, owner, limit=2))
         assert await memory.count_objects(owner) == await database.count_objects(owner)
@@ -240,6 +294,10 @@ async def take_step(store: LedgerStore, step: tuple[Any, ...], begun: list[Store
             await store.remove_intent(begun[number % len(begun)])
         case ("delete", thread_ids):
             await store.remove_objects(THREAD, thread_ids)
+        case ("make", files):
+            return await store.add_made_files(files, 1000)
+        case ("delete file", file_ids):
+            await store.remove_objects(FILE, file_ids)
         case ("adopt", owners, reassign):
             return await store.adopt_objects(THREAD, owners, 1000, reassign=reassign)
         case ("forget", owner):

@@ -17,13 +17,13 @@ from gateway.ledger.open_store import open_store
 from gateway.ledger.sql_store import SqlStore
 from gateway.redis.scoped_names import scoped_prefix
 from schema.contract.keys import ThreadKey, to_global_id
-from tests.support.emulator import KEY, Emulator
+from tests.support.emulator import KEY, Emulator, add_files
 from tests.support.gateway import Gateway, clean_environment, running_gateway
 from tests.support.signed_in import ISSUER, NamedUsers, UserClient
 from tests.support.valkey import Valkey
 
 ALICE, BOB = Owner(ISSUER, "alice"), Owner(ISSUER, "bob")
-THREAD = ObjectKind.THREAD
+THREAD, FILE = ObjectKind.THREAD, ObjectKind.FILE
 
 
 @dataclass
@@ -176,6 +176,8 @@ async def test_a_person_is_forgotten_upstream_in_the_ledger_and_in_redis(
     (of_bob,) = await create_threads(emulator, 1)
     await operator.adopt(ALICE, *threads)
     await operator.adopt(BOB, of_bob)
+    add_files(emulator.store, KEY, "file-alice", "file-bob")
+    await operator.store.adopt_objects(FILE, {"file-alice": ALICE, "file-bob": BOB, "file-gone": ALICE}, 0)
     intent = StoredIntent("intent", ALICE, THREAD, 0)
     await operator.store.add_intent(intent)
     await emulator.delete(f"/threads/{threads[0]}")
@@ -191,19 +193,22 @@ async def test_a_person_is_forgotten_upstream_in_the_ledger_and_in_redis(
 
     assert await operator.run("forget", "--subject", "alice") == (
         0,
-        "Threads deleted: 70.\nKeys removed from Redis: 2.\n",
+        "Files deleted: 2. Threads deleted: 70.\nKeys removed from Redis: 2.\n",
         "",
     )
     assert not any([await exists(emulator, thread) for thread in threads])
     assert await operator.find_owners(*threads, of_bob) == {of_bob: BOB}
     assert await exists(emulator, of_bob)
+    assert await operator.store.find_owners(FILE, ["file-alice", "file-bob", "file-gone"]) == {"file-bob": BOB}
+    stored = {file["id"] for file in (await emulator.get("/files"))["data"]}
+    assert stored & {"file-alice", "file-bob"} == {"file-bob"}
     assert valkey.command("KEYS", "*") == [kept.encode()]
     assert not await operator.store.add_created(intent, "thread_late"), "a late id brings nothing back"
     _, imported, _ = await operator.run("import", operator.write(f"{threads[1]},alice\n"))
     assert imported == "Threads adopted: 0. Left alone, because their owner was forgotten: 1.\n"
     assert await operator.run("forget", "--subject", "alice") == (
         0,
-        "Threads deleted: 0.\nKeys removed from Redis: 0.\n",
+        "Files deleted: 0. Threads deleted: 0.\nKeys removed from Redis: 0.\n",
         "",
     )
 
@@ -214,11 +219,12 @@ async def test_forgetting_that_broke_off_goes_on(emulator: Emulator, operator: O
     emulator.misbehave("deleteThread:html:every=2")
     status, output, errors = await operator.run("forget", "--subject", "alice")
     left = await operator.find_owners(*threads)
-    assert (status, output) == (1, f"Threads deleted: {20 - len(left)}.\n")
+    assert (status, output) == (1, f"Files deleted: 0. Threads deleted: {20 - len(left)}.\n")
     assert 0 < len(left) < 20
-    assert f"broke off: {len(left)} threads stay, " in errors
+    assert f"broke off: {len(left)} files or threads stay, " in errors
     emulator.misbehave("")
-    assert await operator.run("forget", "--subject", "alice") == (0, f"Threads deleted: {len(left)}.\n", "")
+    output = f"Files deleted: 0. Threads deleted: {len(left)}.\n"
+    assert await operator.run("forget", "--subject", "alice") == (0, output, "")
     assert await operator.find_owners(*threads) == {}
 
 

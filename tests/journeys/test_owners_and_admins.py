@@ -164,14 +164,14 @@ async def test_a_thread_is_its_creators_although_they_left_before_the_answer(
     with pytest.raises(asyncio.CancelledError):
         await leaving
     (intent,) = ownership.intents
-    assert intent.thread_id is None
+    assert intent.object_id is None
 
     def is_recorded() -> bool:
         emulator.clock.advance(0.1)  # the delay of the answer, which begins when the request has arrived
-        return intent.thread_id is not None
+        return intent.object_id is not None
 
     await until(is_recorded)
-    assert ownership.owners == {intent.thread_id: owner("ann")}
+    assert ownership.owners == {intent.object_id: owner("ann")}
 
 
 async def test_a_create_whose_outcome_is_unknown_leaves_an_intent_and_a_thread_that_nobody_reaches(
@@ -181,7 +181,7 @@ async def test_a_create_whose_outcome_is_unknown_leaves_an_intent_and_a_thread_t
     (error,) = (await ann.execute(CREATE))["errors"]
     assert (error["extensions"]["code"], error["extensions"]["retryable"]) == ("UPSTREAM_UNREACHABLE", False)
     (intent,) = ownership.intents
-    assert (intent.thread_id, intent.is_discarded) == (None, False)
+    assert (intent.object_id, intent.is_discarded) == (None, False)
     emulator.misbehave("createThread:429")
     (error,) = (await ann.execute(CREATE))["errors"]
     assert error["extensions"]["code"] == "RATE_LIMITED"

@@ -10,7 +10,7 @@ from schema.contract.errors import GatewayError
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.kinds import Key
 from schema.contract.paging import PagingLimits
-from schema.contract.ports import Results
+from schema.contract.ports import Results, ThreadsApi
 from schema.engine.context import Context
 from schema.root import build_schema
 from tests.support.fake_threads_api import FakeThreadsApi
@@ -86,7 +86,7 @@ def conversation_with_files() -> FakeThreadsApi:
 
 
 async def execute(
-    api: FakeThreadsApi,
+    api: ThreadsApi,
     query: str,
     variables: Mapping[str, Any] | None = None,
     *,

@@ -11,8 +11,8 @@ from gateway.cache.entry import CacheEntry
 from gateway.cache.entry_store import EntryStore
 from gateway.cache.response_cache import (
     MIN_RESPONSES,
+    OBJECT_SCOPE_BYTES,
     RECORDED_READ_BYTES,
-    THREAD_SCOPE_BYTES,
     CachedResponse,
     RecordedReads,
     ResponseCache,
@@ -105,7 +105,7 @@ def test_every_part_of_a_response_counts_in_its_size() -> None:
     cache.store_response("ann", response_key(), b"x" * 10, [recorded])
     assert cache.size_bytes == least + RECORDED_READ_BYTES
     cache.store_response("ann", response_key(), b"x" * 10, [recorded], {"thread_1": "ann", "thread_2": None})
-    assert cache.size_bytes == least + RECORDED_READ_BYTES + 2 * THREAD_SCOPE_BYTES
+    assert cache.size_bytes == least + RECORDED_READ_BYTES + 2 * OBJECT_SCOPE_BYTES
 
 
 def test_it_is_fresh_as_long_as_every_entry_is_and_tolerates_clock_skew() -> None:

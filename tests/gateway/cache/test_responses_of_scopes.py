@@ -93,8 +93,8 @@ async def test_it_tells_the_scopes_of_its_threads_without_a_look_up(valkey: Valk
         await store(Upstream(), shared)
         valkey.command("CONFIG", "RESETSTAT")
         responses = OperationResponses(shared, "root/admin", Cost())
-        assert responses.find_thread_scopes(KEY) == {THREAD.thread_id: OWNER}
-        assert responses.find_thread_scopes(response_key("{ b: __typename }")) is None
+        assert responses.find_object_scopes(KEY) == {THREAD.thread_id: OWNER}
+        assert responses.find_object_scopes(response_key("{ b: __typename }")) is None
         assert "cmdstat_mget" not in valkey.command("INFO", "commandstats")
 
 

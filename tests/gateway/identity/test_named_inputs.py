@@ -1,6 +1,6 @@
 """Walks the schema: every input field that names an object is covered by a check.
 
-An object is covered by the key of its write (whose owner is checked at the port), or by `Permissions.check_write`.
+The mutations go through the port of a signed-in user, which may let nothing of another's through to the upstream.
 """
 
 from collections.abc import Iterator
@@ -20,12 +20,14 @@ from graphql import (
     get_named_type,
 )
 
-from gateway.identity.permissions import Permissions
 from schema.contract.errors import GatewayError
-from schema.contract.keys import AssistantKey, MessageKey, NodeKey, RunKey, ThreadKey, to_global_id
-from schema.contract.writes import BodyT, ResultT, Write, WriteKeyT
+from schema.contract.keys import AssistantKey, FileKey, MessageKey, NodeKey, RunKey, ThreadKey, to_global_id
+from tests.gateway.cache.processes import processes
+from tests.gateway.ledger.owned_ports import Ports
 from tests.schema.builders import execute
+from tests.support.fake_ownership import FakeOwnership
 from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.signed_in import owner
 
 InputPath: TypeAlias = tuple[str, ...]
 """The names of the fields from the input of a mutation to a field, each list followed by the index 0."""
@@ -37,6 +39,7 @@ KEYS: dict[str, NodeKey] = {
     "messageId": MessageKey(PLANTED, "msg_1"),
     "runId": RunKey(PLANTED, "run_1"),
     "assistantId": AssistantKey(PLANTED),
+    "fileId": FileKey(PLANTED),
 }
 OTHER_IDS = {name: to_global_id(key._replace(**{key._fields[0]: "other"})) for name, key in KEYS.items()}
 NAMES_NOTHING_TO_CHECK = {
@@ -44,6 +47,9 @@ NAMES_NOTHING_TO_CHECK = {
     "callId": "a call of the run in the key",
     "assistantId": "assistants are readable by all; those of writes are in the key",
 }
+NAMES_A_THREAD_TOO = {"messageId", "runId"}
+"""Their thread is what is not found, and no field of the input names it alone."""
+
 SCALARS = {"String": "text", "ID": "id-1", "Int": 800, "Float": 0.5, "Boolean": True, "JSON": {}, "Metadata": {}}
 
 
@@ -105,18 +111,6 @@ def _field_value(name: str, field: GraphQLInputField, path: InputPath | None) ->
     return OTHER_IDS[name] if name in OTHER_IDS else smallest_value(field.type, path or ())
 
 
-class CheckedApi(FakeThreadsApi):
-    """A port that checks what a user writes, as the port of signed-in users does."""
-
-    has_passed = False
-
-    async def write(self, operation: Write[WriteKeyT, BodyT, ResultT], key: WriteKeyT, body: BodyT) -> ResultT:
-        self.calls.append((operation.name, () if key is None else (key,)))
-        Permissions(may_override_runs=True).check_write(operation, body)
-        self.has_passed = True
-        return await super().write(operation, key, body)
-
-
 NAMED = sorted(named_input_fields())
 
 
@@ -128,11 +122,10 @@ async def test_an_input_field_that_names_an_object_is_covered_by_a_check(mutatio
     argument = SDL.mutation_type.fields[mutation].args["input"]
     type_name = get_named_type(argument.type).name
     query = f"mutation ($input: {type_name}!) {{ {mutation}(input: $input) {{ userErrors {{ code field }} }} }}"
-    api = CheckedApi()
-    result = await execute(api, query, {"input": smallest_value(argument.type, path)})
-    keys = [key for _, called in api.calls for key in called]
-    if any(PLANTED in key for key in keys):
-        return  # the owner of the key is checked
+    upstream, ownership = FakeThreadsApi(), FakeOwnership({"other": owner("ann"), PLANTED: owner("bob")})
+    async with processes(1, None) as (cache,):
+        api = Ports(upstream, ownership, cache, {"may_override_runs": True}).bind("ann")
+        result = await execute(api, query, {"input": smallest_value(argument.type, path)})
     name = next(step for step in reversed(path) if step != "0")
     if result.errors:
         (error,) = result.errors
@@ -142,8 +135,10 @@ async def test_an_input_field_that_names_an_object_is_covered_by_a_check(mutatio
     elif name not in NAMES_NOTHING_TO_CHECK:
         assert result.data is not None
         refusals = [(one["code"], one["field"]) for one in result.data[mutation]["userErrors"]]
-        assert refusals == [("FORBIDDEN" if name == "vectorStoreIds" else "NOT_FOUND", list(path))]
-        assert not api.has_passed
+        field = None if name in NAMES_A_THREAD_TOO else list(path)
+        assert refusals == [("FORBIDDEN" if name == "vectorStoreIds" else "NOT_FOUND", field)]
+        assert upstream.calls == []
+        assert not ownership.intents
 
 
 def test_the_walk_reaches_every_place_that_names_a_file() -> None:

@@ -65,14 +65,14 @@ def refusal(operation: AnyWrite, body: Body | None, permissions: Permissions = U
     return raised.value
 
 
-def test_a_file_of_nobody_is_missing_in_the_words_of_the_upstream() -> None:
+def test_the_files_that_a_body_names_are_to_be_checked_but_for_an_admin() -> None:
     body = MessageBody.model_validate(
         {"role": "user", "content": [{"type": "image_file", "image_file": {"file_id": "file-a"}}]}
     )
-    error = refusal(CREATE_MESSAGE, body)
-    assert error.code is ErrorCode.NOT_FOUND
-    assert error.message == "No file found with id 'file-a'."
-    assert error.argument == "content.0.image_file.file_id"
+    USER.check_write(CREATE_MESSAGE, body)
+    assert USER.find_named_files(body) == [NamedObject("file_id", "file-a", "content.0.image_file.file_id")]
+    assert ADMIN.find_named_files(body) == []
+    assert USER.find_named_files(None) == []
 
 
 def test_a_vector_store_is_for_admins() -> None:
@@ -94,10 +94,14 @@ def test_an_option_that_replaces_the_assistants_is_for_admins(name: str) -> None
 
 
 def test_overrides_may_be_allowed_without_the_files_and_vector_stores_in_them() -> None:
+    user = replace(USER, may_override_runs=True)
     resources: dict[str, Any] = {"code_interpreter": {"file_ids": ["file-a"]}}
     body = ThreadAndRunBody.model_validate({"assistant_id": "asst_1", "tool_resources": resources})
-    error = refusal(CREATE_THREAD_AND_RUN, body, replace(USER, may_override_runs=True))
-    assert (error.code, error.argument) == (ErrorCode.NOT_FOUND, "tool_resources.code_interpreter.file_ids.0")
+    user.check_write(CREATE_THREAD_AND_RUN, body)
+    assert [named.path for named in user.find_named_files(body)] == ["tool_resources.code_interpreter.file_ids.0"]
+    resources = {"file_search": {"vector_store_ids": ["vs_1"]}}
+    body = ThreadAndRunBody.model_validate({"assistant_id": "asst_1", "tool_resources": resources})
+    assert refusal(CREATE_THREAD_AND_RUN, body, user).code is ErrorCode.FORBIDDEN
 
 
 def test_other_options_of_a_run_and_the_resources_of_a_thread_are_free() -> None:
@@ -219,10 +223,12 @@ def test_every_named_object_is_found_at_any_depth(body: Body) -> None:
     else:
         operation = UPDATE_ASSISTANT if isinstance(body, AssistantBody) else CREATE_MESSAGE
     user = Permissions(may_override_runs=True)
-    if expected or operation is UPDATE_ASSISTANT:
-        assert refusal(operation, body, user).code in {ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN}
+    files = [named for named in expected if named.field != "vector_store_ids"]
+    if len(files) < len(expected) or operation is UPDATE_ASSISTANT:
+        assert refusal(operation, body, user).code is ErrorCode.FORBIDDEN
     else:
         user.check_write(operation, body)
+    assert sorted(user.find_named_files(body)) == sorted(files)
     ADMIN.check_write(operation, body)
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 
 from gateway.identity.principal import Owner
-from gateway.ledger.ledger_store import LedgerUnavailableError, ObjectKind, StoredIntent
+from gateway.ledger.ledger_store import LedgerUnavailableError, MadeFile, ObjectKind, StoredIntent
 from gateway.ledger.memory_store import MemoryStore
 
 ALICE = Owner("https://login.example.com", "alice")
@@ -28,7 +28,11 @@ class GatedStore(MemoryStore):
 
     @property
     def thread_owners(self) -> dict[str, Owner]:
-        return {owned.object_id: owner for owned, owner in self._owners.items()}
+        return self._owners_of(ObjectKind.THREAD)
+
+    @property
+    def file_owners(self) -> dict[str, Owner]:
+        return self._owners_of(ObjectKind.FILE)
 
     @property
     def intents(self) -> list[StoredIntent]:
@@ -61,8 +65,15 @@ class GatedStore(MemoryStore):
         await self._pass("remove_objects")
         await super().remove_objects(kind, object_ids)
 
+    async def add_made_files(self, files: Collection[MadeFile], created_at: int) -> dict[str, Owner]:
+        await self._pass("add_made_files")
+        return await super().add_made_files(files, created_at)
+
     async def check(self) -> None:
         await self._pass("check")
+
+    def _owners_of(self, kind: ObjectKind) -> dict[str, Owner]:
+        return {owned.object_id: owner for owned, owner in self._owners.items() if owned.kind is kind}
 
     async def _pass(self, call: str) -> None:
         self.calls[call] += 1

@@ -40,16 +40,16 @@ async def batches(ledger: SlowLedger) -> AsyncIterator[LookUpBatches]:
 
 
 async def test_a_look_up_alone_is_asked_at_once(ledger: SlowLedger, batches: LookUpBatches) -> None:
-    look_up = batches.add_threads(["thread_1"])
+    look_up = batches.add_objects(["thread_1"])
     await until(lambda: ledger.asked == [("thread_1",)])
     ledger.answers[0].set_result(None)
     assert await look_up == {"thread_1": ALICE}
 
 
 async def test_look_ups_that_come_meanwhile_are_asked_together(ledger: SlowLedger, batches: LookUpBatches) -> None:
-    first = batches.add_threads(["thread_1"])
+    first = batches.add_objects(["thread_1"])
     await until(lambda: len(ledger.asked) == 1)
-    later = [batches.add_threads([f"thread_{number}"]) for number in (2, 3)]
+    later = [batches.add_objects([f"thread_{number}"]) for number in (2, 3)]
     ledger.answers[0].set_result(None)
     await first
     await until(lambda: len(ledger.asked) == 2)
@@ -57,14 +57,14 @@ async def test_look_ups_that_come_meanwhile_are_asked_together(ledger: SlowLedge
     ledger.answers[1].set_result(None)
     assert [await look_up for look_up in later] == [{"thread_2": ALICE, "thread_3": ALICE}] * 2
     # The next one is not added to what was asked.
-    batches.add_threads(["thread_4"])
+    batches.add_objects(["thread_4"])
     await until(lambda: ledger.asked[2:] == [("thread_4",)])
 
 
 async def test_a_look_up_that_takes_long_holds_no_other_up(ledger: SlowLedger, batches: LookUpBatches) -> None:
-    slow = batches.add_threads(["thread_1"])
+    slow = batches.add_objects(["thread_1"])
     await until(lambda: len(ledger.asked) == 1)
-    quick = batches.add_threads(["thread_2"])
+    quick = batches.add_objects(["thread_2"])
     await until(lambda: len(ledger.asked) == 2)
     ledger.answers[1].set_result(None)
     assert await quick == {"thread_2": ALICE}
@@ -72,7 +72,7 @@ async def test_a_look_up_that_takes_long_holds_no_other_up(ledger: SlowLedger, b
 
 
 async def test_a_batch_is_bounded_and_its_failure_is_its_own(ledger: SlowLedger, batches: LookUpBatches) -> None:
-    look_ups = [batches.add_threads([f"thread_{number}"]) for number in range(5)]
+    look_ups = [batches.add_objects([f"thread_{number}"]) for number in range(5)]
     await until(lambda: len(ledger.asked) == 2)
     assert [len(asked) for asked in ledger.asked] == [3, 2]
     ledger.answers[0].set_exception(LedgerUnavailableError("gone"))

@@ -12,7 +12,7 @@ import pytest
 from gateway.identity.principal import UpstreamIdentity
 from gateway.ledger.database_ledger import DatabaseLedger
 from gateway.ledger.ledger_database import MAX_CONNECTIONS
-from gateway.ledger.ledger_store import CannotOpenError
+from gateway.ledger.ledger_store import CannotOpenError, ObjectKind
 from gateway.ledger.open_store import open_store
 from schema.contract.errors import ErrorCode, GatewayError
 from tests.gateway.ledger.gated_store import ALICE, until
@@ -37,7 +37,7 @@ class Ledgers:
         return self.ledger._store
 
     async def find(self, *thread_ids: str) -> object:
-        return await self.ledger.ownership.find_owners(thread_ids)
+        return await self.ledger.ownership.find_owners(ObjectKind.THREAD, thread_ids)
 
 
 @asynccontextmanager
@@ -68,12 +68,12 @@ async def until_answered(ledgers: Ledgers) -> None:
 
 
 async def test_a_database_that_hangs_costs_each_caller_the_deadline_and_no_more(ledgers: Ledgers) -> None:
-    await (await ledgers.ledger.ownership.begin_create(ALICE)).record_id("thread_1")
+    await (await ledgers.ledger.ownership.begin_create(ALICE, ObjectKind.THREAD)).record_id("thread_1")
     ledgers.proxy.swallow()
     start = time.monotonic()
     outcomes = await asyncio.gather(
         *(ledgers.find(f"thread_x{number}") for number in range(200)),
-        ledgers.ledger.ownership.begin_create(ALICE),
+        ledgers.ledger.ownership.begin_create(ALICE, ObjectKind.THREAD),
         return_exceptions=True,
     )
     assert {outcome.code for outcome in outcomes if isinstance(outcome, GatewayError)} == {ErrorCode.LEDGER_UNAVAILABLE}
@@ -88,11 +88,11 @@ async def test_a_database_that_hangs_costs_each_caller_the_deadline_and_no_more(
 
 
 async def test_a_database_that_comes_back_gets_what_was_not_stored(ledgers: Ledgers, postgresql: PostgreSQL) -> None:
-    intent = await ledgers.ledger.ownership.begin_create(ALICE)
+    intent = await ledgers.ledger.ownership.begin_create(ALICE, ObjectKind.THREAD)
     ledgers.proxy.cut()
     await intent.record_id("thread_1")
     with pytest.raises(GatewayError):
-        await ledgers.ledger.ownership.begin_create(ALICE)
+        await ledgers.ledger.ownership.begin_create(ALICE, ObjectKind.THREAD)
     assert await ledgers.find("thread_1") == {"thread_1": ALICE}
     ledgers.proxy.restore()
     await until_answered(ledgers)
@@ -121,7 +121,7 @@ async def test_no_password_is_shown_by_what_fails(
 async def test_a_killed_database_is_used_again_when_it_is_back() -> None:
     with running_postgresql() as server:
         async with behind_proxy(server, server.create_database()) as ledgers:
-            intents = [await ledgers.ledger.ownership.begin_create(ALICE) for _ in range(10)]
+            intents = [await ledgers.ledger.ownership.begin_create(ALICE, ObjectKind.THREAD) for _ in range(10)]
             await asyncio.to_thread(server.kill)
             for number, intent in enumerate(intents):
                 await intent.record_id(f"thread_{number}")

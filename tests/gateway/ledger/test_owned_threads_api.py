@@ -229,7 +229,7 @@ async def test_a_thread_is_its_creators_before_they_learn_of_it(ports: Ports) ->
     ann = ports.bind("ann")
     created = await ann.write(CREATE_THREAD, None, ThreadBody())
     (intent,) = ports.ownership.intents
-    assert (intent.owner, intent.thread_id) == (owner("ann"), created.id)
+    assert (intent.owner, intent.object_id) == (owner("ann"), created.id)
     assert not isinstance((await read(ann, ThreadKey(created.id)))[0], GatewayError)
     assert look_ups_of(ports.ownership) == []
     (theirs,) = await read(ports.bind("bob"), ThreadKey(created.id))

@@ -69,7 +69,7 @@ class Gateways:
 
     async def create(self, gateway: int, owner: Owner) -> None:
         try:
-            intent = await self.alive[gateway].begin_create(owner)
+            intent = await self.alive[gateway].begin_create(owner, ObjectKind.THREAD)
         except GatewayError as error:
             self._expect_unavailable(error)
             return
@@ -77,7 +77,7 @@ class Gateways:
         self.true_owners[thread_id] = owner
         self._recorded_by[gateway].add(thread_id)
         await intent.record_id(thread_id)
-        assert await self.alive[gateway].find_owners([thread_id]) == {thread_id: owner}
+        assert await self.alive[gateway].find_owners(ObjectKind.THREAD, [thread_id]) == {thread_id: owner}
 
     async def delete(self, gateway: int, number: int) -> None:
         if self.true_owners:
@@ -85,12 +85,12 @@ class Gateways:
             # A gateway that has not stored yet what another one deletes leaves a row that names no thread.
             self.deleted[thread_id] = self.deleted.get(thread_id, False) or thread_id in self._recorded_by[gateway]
             self._recorded_by[gateway].add(thread_id)
-            await self.alive[gateway].record_deleted(thread_id)
+            await self.alive[gateway].record_deleted(ObjectKind.THREAD, thread_id)
 
     async def read(self, gateway: int) -> None:
         for thread_id, owner in self.true_owners.items():
             try:
-                found = await self.alive[gateway].find_owners([thread_id])
+                found = await self.alive[gateway].find_owners(ObjectKind.THREAD, [thread_id])
             except GatewayError as error:
                 self._expect_unavailable(error)
             else:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.identity.principal import Principal
+from gateway.ledger.ledger_store import ObjectKind, OwnedObject
 from gateway.ledger.thread_access import ThreadAccess
 from gateway.telemetry.audit import AUDIT_LOGGER
 from schema.contract.errors import ErrorCode, GatewayError
@@ -126,8 +127,9 @@ async def test_what_the_operation_creates_and_deletes_is_known_without_a_look_up
 async def test_the_scopes_of_a_response_hold_until_an_owner_changes(access: Access, ownership: FakeOwnership) -> None:
     ann = access("ann")
     await ann.find_scopes([ANNS, BOBS, NOBODYS])
-    scopes = ann.to_thread_scopes()
-    assert scopes == {ANNS: scope_of("ann"), BOBS: None, NOBODYS: None}
+    scopes = ann.to_object_scopes()
+    by_id = {ANNS: scope_of("ann"), BOBS: None, NOBODYS: None}
+    assert scopes == {OwnedObject(ObjectKind.THREAD, thread_id): scope for thread_id, scope in by_id.items()}
     assert await access("ann").are_unchanged(scopes)
     for thread_id, changed in ((ANNS, owner("bob")), (NOBODYS, owner("ann")), (BOBS, owner("ann"))):
         before = ownership.owners.copy()
@@ -146,7 +148,7 @@ async def test_an_operation_that_could_not_find_an_owner_has_no_scopes_for_a_res
     ann = access("ann")
     ownership.unknown = {BOBS}
     await ann.find_scopes([ANNS, BOBS])
-    assert ann.to_thread_scopes() is None
+    assert ann.to_object_scopes() is None
 
 
 async def test_each_refusal_is_audited_once_with_its_reason(access: Access, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from gateway.ledger.ledger_store import ObjectKind
 from gateway.ledger.thread_creation import ThreadCreation
 from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
 from schema.contract.run_streams import StreamEvent
@@ -33,7 +34,7 @@ class Stream:
 
 async def begin() -> tuple[ThreadCreation, FakeIntent]:
     ownership = FakeOwnership()
-    creation = ThreadCreation(await ownership.begin_create(owner("ann")))
+    creation = ThreadCreation(await ownership.begin_create(owner("ann"), ObjectKind.THREAD))
     (intent,) = ownership.intents
     return creation, intent
 
@@ -50,7 +51,7 @@ async def begin() -> tuple[ThreadCreation, FakeIntent]:
 async def test_a_response_names_the_thread(result: Any, expected: str | None) -> None:
     creation, intent = await begin()
     await creation.record_result(result)
-    assert creation.thread_id == intent.thread_id == expected
+    assert creation.thread_id == intent.object_id == expected
 
 
 @pytest.mark.parametrize("first", [thread("thread_1"), run("run_1", thread_id="thread_1")])
@@ -60,7 +61,7 @@ async def test_the_first_event_that_names_the_thread_comes_after_the_record(firs
     recorded = []
     for _ in range(2):
         await stream.read_events()
-        recorded.append(intent.thread_id)
+        recorded.append(intent.object_id)
     assert recorded == [None, "thread_1"]
     assert stream.thread_id is None
     # The response and later events record nothing again: the fake intent refuses a second record.
