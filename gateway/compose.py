@@ -16,6 +16,7 @@ from aiohttp import web
 from gateway.background_tasks import end_tasks
 from gateway.cache import tags
 from gateway.cache.shared_cache import SharedCache
+from gateway.compose_ledger import make_ledger, make_user_ports
 from gateway.compose_options import (
     cache_options,
     own_credential,
@@ -39,13 +40,12 @@ from gateway.identity.refused_credentials import RefusedCredentials
 from gateway.identity.sign_in import token_authenticator
 from gateway.ledger.forgetting import delete_owned
 from gateway.ledger.ledger_store import OwnedObject
-from gateway.ledger.ownership import BorrowedLedger, Ledger, Ownership
-from gateway.ledger.record_store import KeptTexts
+from gateway.ledger.ownership import Ledger
 from gateway.ledger.user_ports import UserPorts
 from gateway.port_binding import PortBinding
 from gateway.rate_limits.caller_limits import CallerLimits
 from gateway.rate_limits.shared_counters import SharedCounters
-from gateway.run_log.hub import RunLogHub
+from gateway.run_log.hub import ChangeListeners, RunLogHub
 from gateway.run_log.store.event_log import EventLog
 from gateway.run_log.store.memory_log import MemoryLog
 from gateway.run_log.store.redis_log import RedisLog
@@ -107,10 +107,10 @@ def build_gateway_app(
     upstream = upstream_identity(options)
     authenticator = authenticator or _authenticator(settings, upstream, find_own_credential)
 
-    async def delete_refused(refused: OwnedObject) -> None:
-        await delete_owned(client.bind(find_own_credential(), is_own_key=True), refused)
+    def delete_refused(refused: OwnedObject) -> Coroutine[Any, Any, None]:
+        return delete_owned(client.bind(find_own_credential(), is_own_key=True), refused)
 
-    ledger = ledger or _ledger(settings, upstream, delete_refused)
+    ledger = ledger or make_ledger(settings, upstream, delete_refused)
     client = UpstreamClient(options)
     refused, accepted = RefusedCredentials(), AcceptedCredentials()
     limits = _caller_limits(settings, accepted)
@@ -121,7 +121,7 @@ def build_gateway_app(
     async def invalidate_moved(scope: str, key: RunKey | ThreadKey) -> None:
         await shared_cache.store.end_write(scope, tags.change_observed(key))
 
-    user_ports = _user_ports(settings, ledger.ownership, upstream, shared_cache)
+    user_ports = make_user_ports(settings, ledger.ownership, upstream, shared_cache)
     viewers = ViewerServices(
         upstream,
         ledger.records,
@@ -135,8 +135,11 @@ def build_gateway_app(
     hub = RunLogHub(
         event_log,
         run_log_options(settings),
-        on_change=invalidate_moved,
-        on_recorded=viewers.observe_changes,
+        listeners=ChangeListeners(
+            invalidate_moved,
+            viewers.observe_changes,
+            None if user_ports is None else user_ports.record_made_files,
+        ),
         is_refused=refused.__contains__,
     )
 
@@ -275,45 +278,6 @@ def _refused_error() -> GatewayError:
 def _allowed_origins(settings: Settings) -> AllowedOrigins:
     listed = settings.gateway_allowed_origins
     return AllowedOrigins.from_names(listed.split(",") if listed else ())
-
-
-def _ledger(
-    settings: Settings,
-    upstream: UpstreamIdentity,
-    on_refused: Callable[[OwnedObject], Coroutine[Any, Any, None]],
-) -> Ledger:
-    if settings.gateway_database_url is None:
-        return BorrowedLedger(None)
-    # Only a gateway with a database takes the time and the memory for SQLAlchemy.
-    from gateway.ledger.database_ledger import DatabaseLedger  # noqa: PLC0415
-
-    url = settings.gateway_database_url.get_secret_value()
-    if settings.redis_url is not None and url.startswith("sqlite:"):
-        _logger.warning(
-            "GATEWAY_DATABASE_URL is a SQLite file beside REDIS_URL: gateways on other machines do not see it, and do "
-            "not know the owners of the threads that are created here; use PostgreSQL for more than one machine"
-        )
-    return DatabaseLedger(
-        url,
-        upstream,
-        deadline_seconds=settings.gateway_ledger_deadline_seconds,
-        kept_texts=KeptTexts(settings.gateway_ledger_text),
-        on_refused=on_refused,
-    )
-
-
-def _user_ports(
-    settings: Settings, ownership: Ownership | None, upstream: UpstreamIdentity, shared_cache: SharedCache
-) -> UserPorts | None:
-    if ownership is None:
-        return None
-    return UserPorts(
-        ownership,
-        upstream,
-        shared_cache,
-        may_override_runs=settings.gateway_run_overrides,
-        sees_instructions=settings.gateway_show_instructions,
-    )
 
 
 def _authenticator(

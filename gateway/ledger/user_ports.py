@@ -83,10 +83,11 @@ class UserPorts:
 
     async def record_made_files(self, scope: str, key: RunKey | ThreadKey, changes: Sequence[Change]) -> None:
         """Record the files that runs made, from the changes of a log in a scope. Never raises."""
-        owner = self.owner_scopes.find_owner(scope)
-        files = find_files_made_in_changes(changes)
-        made = [] if owner is None else [MadeFile(file_id, key.thread_id, owner) for file_id in files]
-        if made and (recording := self._ownership.record_made_files(made)) is not None:
+        file_ids = list(find_files_made_in_changes(changes))
+        if not file_ids or (owner := self.owner_scopes.find_owner(scope)) is None:
+            return
+        made = [MadeFile(file_id, key.thread_id, owner) for file_id in file_ids]
+        if (recording := self._ownership.record_made_files(made)) is not None:
             await recording
 
     def redact_feed(self, principal: Principal, feed: EventFeed) -> EventFeed:

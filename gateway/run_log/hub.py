@@ -21,6 +21,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from gateway.background_tasks import BackgroundTasks
@@ -47,6 +48,7 @@ _logger = logging.getLogger(__name__)
 
 OnChange: TypeAlias = Callable[[str, RunKey | ThreadKey], Awaitable[None]]
 OnRecorded: TypeAlias = Callable[[str, RunKey | ThreadKey, Sequence[Change]], None]
+BeforeShown: TypeAlias = Callable[[str, RunKey | ThreadKey, Sequence[Change]], Awaitable[None]]
 OpenApi: TypeAlias = Callable[[], ThreadsApi]
 
 _INVALIDATING_CHANGES = (SnapshotChange, StatusChange, MessageCreatedChange, MessageFinishedChange)
@@ -56,11 +58,23 @@ async def _ignore_change(_: str, __: RunKey | ThreadKey) -> None:
     """Do nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class ChangeListeners:
+    """Those who learn of the changes of runs and threads that this process writes into logs.
+
+    `on_change` is called with each run or thread that has a new status or a new or finished message, and `on_recorded`
+    with these changes. `before_shown` is awaited with all changes, deltas too. But `on_change`, none may raise.
+    """
+
+    on_change: OnChange = _ignore_change
+    on_recorded: OnRecorded = lambda _, __, ___: None
+    before_shown: BeforeShown | None = None
+
+
 class RunLogHub:
     """The run events of one process. Create it inside the running loop, and close it before its log.
 
-    `on_change` is called with each run or thread that has a new status or a new or finished message, before any reader
-    gets the event, and `on_recorded` with these changes; it never raises. `is_refused` tells whether the upstream
+    `listeners` learn of changes before any reader gets the event. `is_refused` tells whether the upstream
     refuses a principal now: then a log is followed only after its run or thread could be read. `now_seconds` returns
     Unix time and `now` is a monotonic clock; tests pass their own, and `sleep`.
     """
@@ -73,13 +87,11 @@ class RunLogHub:
         now_seconds: Callable[[], float] = time.time,
         now: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
-        on_change: OnChange = _ignore_change,
-        on_recorded: OnRecorded = lambda _, __, ___: None,
+        listeners: ChangeListeners | None = None,
         is_refused: Callable[[str], bool] = lambda _: False,
     ) -> None:
         options = options or RunLogOptions()
-        self._on_change = on_change
-        self._on_recorded = on_recorded
+        self._listeners = listeners or ChangeListeners()
         self._is_refused = is_refused
         self._services = SharedServices(
             log=log,
@@ -223,11 +235,16 @@ class RunLogHub:
 
     async def _before_append(self, mirror: LogMirror, changes: Sequence[Change]) -> None:
         scope, key = mirror.name
-        if isinstance(key, ViewerKey) or not any(isinstance(change, _INVALIDATING_CHANGES) for change in changes):
+        if isinstance(key, ViewerKey):
             return
-        self._on_recorded(scope, key, changes)
+        listeners = self._listeners
+        if listeners.before_shown is not None:
+            await listeners.before_shown(scope, key, changes)
+        if not any(isinstance(change, _INVALIDATING_CHANGES) for change in changes):
+            return
+        listeners.on_recorded(scope, key, changes)
         try:
-            await self._on_change(scope, key)
+            await listeners.on_change(scope, key)
         except Exception:
             _logger.exception("What is kept of %s could not be forgotten.", key)
         if isinstance(key, RunKey):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, TypeAlias
 
 from gateway.emulator.clock import ManualClock
-from gateway.run_log.hub import RunLogHub
+from gateway.run_log.hub import ChangeListeners, RunLogHub
 from gateway.run_log.run_log_options import RunLogOptions
 from gateway.run_log.store.event_log import (
     Draft,
@@ -169,7 +169,7 @@ class Process:
             now_seconds=world.clock.now,
             now=world.clock.now,
             sleep=world.sleep,
-            on_change=self._on_moved,
+            listeners=ChangeListeners(on_change=self._on_moved),
         )
         self.events: RunEvents = self.hub.bind(SCOPE, lambda: world.api)
 

@@ -368,16 +368,3 @@ async def test_a_stopping_hub_starts_nothing(world: World) -> None:
             await begin
         assert stopped.value.code is ErrorCode.GATEWAY_STOPPING
     assert stream.is_closed
-
-
-async def test_a_failing_invalidation_delays_no_event(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    async def fail(_: str, __: object) -> None:
-        raise RuntimeError
-
-    hub = RunLogHub(world.log, now_seconds=world.clock.now, now=world.clock.now, sleep=world.sleep, on_change=fail)
-    await hub.record_stream(SCOPE, ScriptedStream(simple_run("a")))
-    feed = await hub.bind(SCOPE, lambda: world.api).follow_status(RUN)
-    assert statuses(await world.during(take_all(feed)))[-1] == "completed"
-    await feed.aclose()
-    await hub.close()
-    assert caplog.records
