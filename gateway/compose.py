@@ -16,9 +16,11 @@ from aiohttp import web
 from gateway.background_tasks import end_tasks
 from gateway.cache import tags
 from gateway.cache.shared_cache import SharedCache
+from gateway.compose_files import file_parts
 from gateway.compose_ledger import make_ledger, make_user_ports
 from gateway.compose_options import (
     cache_options,
+    fit_connections,
     own_credential,
     rate_limit_options,
     redis_options,
@@ -57,7 +59,6 @@ from gateway.server.endpoint import GraphQLEndpoint
 from gateway.server.graphiql.routes import graphiql_response, graphiql_routes, load_site, locate_queries
 from gateway.server.health import ReadinessProbe
 from gateway.server.http.operation_runner import OperationRunner
-from gateway.server.sockets.connection_limits import FittedCounts, fit_file_limit, read_file_limit
 from gateway.telemetry.audit import audit_refused_access
 from gateway.upstream.threads_api_client import UpstreamClient
 from gateway.viewer.viewer_ports import no_rate_limit
@@ -116,12 +117,13 @@ def build_gateway_app(
     limits = _caller_limits(settings, accepted)
     shared_cache = SharedCache(cache_options(settings), is_refused=refused.__contains__)
     event_log = _event_log(settings)
-    counts = _fit_connections(settings)
+    counts = fit_connections(settings)
 
     async def invalidate_moved(scope: str, key: RunKey | ThreadKey) -> None:
         await shared_cache.store.end_write(scope, tags.change_observed(key))
 
     user_ports = make_user_ports(settings, ledger.ownership, upstream, shared_cache)
+    contents = file_parts(settings, upstream, authenticator, find_own_credential, None)
     viewers = ViewerServices(
         upstream,
         ledger.records,
@@ -189,6 +191,7 @@ def build_gateway_app(
 
     parts = _Parts(client, shared_cache, ledger, event_log, viewers, hub, user_ports, authenticator, files)
     app.cleanup_ctx.extend([parts.run] if limits is None else [limits.manage, parts.run])
+    contents.add_routes(app, settings, endpoint, ports, limits)
     if files is not None:
         app[DOCUMENT_FILES] = files
     return app
@@ -305,23 +308,6 @@ def _event_log(settings: Settings) -> EventLog:
         max_entries=settings.gateway_run_log_entries,
         retention_seconds=settings.gateway_run_log_seconds,
     )
-
-
-def _fit_connections(settings: Settings) -> FittedCounts:
-    """Fit the connections into the files that this process may open, and log a warning if that lowers a setting."""
-    max_sockets, max_files = settings.gateway_max_sockets, read_file_limit()
-    upstream_connections = settings.upstream_pool_size + settings.upstream_max_streams
-    counts = fit_file_limit(max_sockets, upstream_connections, max_files)
-    if counts.max_sockets < max_sockets:
-        _logger.warning(
-            "GATEWAY_MAX_SOCKETS is %d, but only %d fit into the %d files that this process may open, among %d "
-            "connections in all: raise its limit of open files (ulimit -n)",
-            max_sockets,
-            counts.max_sockets,
-            max_files,
-            counts.max_connections,
-        )
-    return counts
 
 
 def emulator_keys(settings: Settings) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from gateway.rate_limits.limit_kinds import RateLimitOptions
 from gateway.rate_limits.shared_counters import RedisOptions
 from gateway.run_log.run_log_options import RunLogOptions
 from gateway.server.http.request_limits import RequestLimits, SubscriptionLimits
+from gateway.server.sockets.connection_limits import FittedCounts, fit_file_limit, read_file_limit
+from gateway.upstream.connection_pool import MAX_TRANSFERS
 from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.paging import PagingLimits
+
+_logger = logging.getLogger(__name__)
 
 
 def upstream_options(settings: Settings) -> UpstreamOptions:
@@ -118,3 +123,20 @@ def request_limits(settings: Settings, max_sockets: int) -> RequestLimits:
             stalled_client_seconds=settings.gateway_stalled_client_seconds,
         ),
     )
+
+
+def fit_connections(settings: Settings) -> FittedCounts:
+    """Fit the connections into the files that this process may open, and log a warning if that lowers a setting."""
+    max_sockets, max_files = settings.gateway_max_sockets, read_file_limit()
+    upstream_connections = settings.upstream_pool_size + settings.upstream_max_streams + MAX_TRANSFERS
+    counts = fit_file_limit(max_sockets, upstream_connections, max_files)
+    if counts.max_sockets < max_sockets:
+        _logger.warning(
+            "GATEWAY_MAX_SOCKETS is %d, but only %d fit into the %d files that this process may open, among %d "
+            "connections in all: raise its limit of open files (ulimit -n)",
+            max_sockets,
+            counts.max_sockets,
+            max_files,
+            counts.max_connections,
+        )
+    return counts

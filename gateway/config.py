@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gateway.settings.emulator_settings import EmulatorSettings
+from gateway.settings.file_settings import FileSettings
 from gateway.settings.gateway_settings import GatewaySettings
 from gateway.settings.rate_limit_settings import RateLimitSettings
 from gateway.settings.sign_in_checks import sign_in_faults
@@ -20,7 +21,7 @@ from gateway.settings.upstream_settings import UpstreamSettings
 
 
 # Fields stand in the order of the groups from right to left.
-class Settings(EmulatorSettings, UpstreamSettings, SignInSettings, RateLimitSettings, GatewaySettings):
+class Settings(EmulatorSettings, UpstreamSettings, SignInSettings, RateLimitSettings, FileSettings, GatewaySettings):
     """The settings of all commands. `COMMAND_SETTINGS` says which command takes which."""
 
 
@@ -118,6 +119,17 @@ def check_sign_in(settings: Settings, *, needs_database: bool = False) -> None:
     """
     if faults := list(sign_in_faults(settings, settings, needs_database=needs_database)):
         raise BadSettingsError(faults)
+
+
+def check_url_secret_shared(settings: Settings) -> None:
+    """Check that gateways which share a Redis share the secret of addresses, since any of them may get a request.
+
+    Raises:
+        BadSettingsError: There is none.
+    """
+    if settings.redis_url is not None and settings.gateway_url_secret is None:
+        expected = "expected the same secret for all gateways that share REDIS_URL, as `openssl rand -hex 32` makes one"
+        raise BadSettingsError([f"GATEWAY_URL_SECRET: {expected}, got none"])
 
 
 def describe_fault(name: str, value: object) -> str:

@@ -13,6 +13,7 @@ from gateway.ledger.user_ports import UserPorts
 from gateway.rate_limits.caller_limits import CallerLimits
 from gateway.run_log.hub import RunLogHub
 from gateway.telemetry.call_trace import CallTrace
+from gateway.upstream.file_transfers import BoundFileTransfers
 from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
 from gateway.viewer.viewer_services import ViewerServices
 from schema.contract.cost import Cost
@@ -92,6 +93,16 @@ class PortBinding:
             return self._bind_poller(principal, CallTrace.from_current(principal))
 
         return self._viewers.ports.bind(principal, open_upstream, open_poller)
+
+    def bind_transfers(self, principal: Principal) -> BoundFileTransfers:
+        """Make the port of the contents of files, for one transfer. Whose they are is checked before."""
+        return self._client.bind_transfers(
+            self._find_credential(principal),
+            on_status=partial(self._on_status, principal),
+            caller=principal.digest,
+            is_own_key=principal.uses_own_key,
+            request_id=CallTrace.from_current(principal).request_id,
+        )
 
     def _bind_upstream(self, principal: Principal, trace: CallTrace) -> BoundThreadsApi:
         on_status = partial(self._on_status, principal)

@@ -12,6 +12,7 @@ from aiohttp import web
 from gateway.identity.allowed_origins import AllowedOrigins
 from gateway.server.endpoint import GraphQLEndpoint, handle_exceptions
 from gateway.server.health import ReadinessProbe, health_routes
+from gateway.server.http.called_address import remember_called_address
 from gateway.server.http.cors import add_cors_headers, is_preflight, preflight_response
 from gateway.server.http.graphql_response import error_response
 from gateway.server.http.held_bytes import UnfinishedBytes
@@ -146,6 +147,7 @@ async def _preflight_middleware(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     if not is_preflight(request):
+        remember_called_address(request)
         return await handler(request)
     try:
         return preflight_response(request, request.app[ALLOWED_ORIGINS])

@@ -11,7 +11,7 @@ from aiohttp import web
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from gateway.identity.authenticator import Authenticator, audit_refused_credential
+from gateway.identity.authenticator import Authenticator
 from gateway.identity.credentials import CredentialRefusedError
 from gateway.identity.principal import Principal
 from gateway.media_types import (
@@ -36,6 +36,7 @@ from gateway.server.http.held_bytes import HeldRequest, UnfinishedBytes
 from gateway.server.http.operation_runner import OperationRunner, OperationStoppedError, OperationTasks
 from gateway.server.http.refusals import (
     Refusal,
+    credential_refusal,
     input_refusal,
     interrupted_refusal,
     method_refusal,
@@ -216,9 +217,7 @@ class GraphQLEndpoint:
         except CredentialRefusedError as refused:
             if refused.status == 401 and (parsed := await self._read_introspection(request, held)) is not None:
                 return parsed, self.authenticator.stranger
-            audit_refused_credential(refused)
-            challenge = (("WWW-Authenticate", refused.challenge),) if refused.challenge is not None else ()
-            raise Refusal(refused.status, refused.error, challenge) from None
+            raise credential_refusal(refused) from None
         record.principal = principal
         graphql_request = await read_request(request, self._runner.limits, held, self._documents)
         return await self._runner.parse_request(graphql_request, principal), principal

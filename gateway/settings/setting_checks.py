@@ -12,6 +12,9 @@ MAX_KEY_LENGTH = 8000
 
 MAX_CLAIM_PATH_LENGTH = 255
 
+MIN_SECRET_LENGTH = 32
+"""Shortest secret, in characters."""
+
 SIGNATURE_ALGORITHMS = frozenset(
     {
         *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
@@ -57,6 +60,21 @@ def normalise_upstream_url(text: str) -> str:
         raise ValueError
     # A query is sent with every call.
     return text if parts.query else text.rstrip("/")
+
+
+def normalise_public_url(text: str) -> str:
+    """Take a URL without credentials, query and fragment. A slash at its end is cut off."""
+    if "?" in text:
+        raise ValueError
+    return normalise_upstream_url(text)
+
+
+def check_url_secret(secret: SecretStr) -> SecretStr:
+    """Take a secret that nobody guesses: long enough, and not one character again and again."""
+    text = secret.get_secret_value()
+    if len(text) < MIN_SECRET_LENGTH or len(set(text)) < MIN_SECRET_LENGTH // 4:
+        raise ValueError
+    return secret
 
 
 def check_api_version(text: str, info: ValidationInfo) -> str:

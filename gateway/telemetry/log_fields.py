@@ -32,7 +32,8 @@ LINE_FIELDS: Mapping[str, str] = {
 
 OPERATION_FIELDS: Mapping[str, str] = {
     "operation": "The operation's name in its document; null if it has none, or if the document was not read.",
-    "kind": "`query`, `mutation` or `subscription`; null if the document was not read.",
+    "kind": "`query`, `mutation` or `subscription`, null if the document was not read; `upload` or `download` of a "
+    "file.",
     "transport": "`http`, `sse` or `websocket`.",
     "caller": f"The first {CALLER_DIGITS} digits of the caller's digest; null before the caller is known.",
     "duration_ms": "Milliseconds from the request until its result is known, of a subscription until its end.",
@@ -50,7 +51,7 @@ AUDIT_FIELDS: Mapping[str, str] = {
     "issuer": "The issuer of a signed-in user.",
     "subject": "The subject of a signed-in user.",
     "tenant": "The tenant of a signed-in user, if tenants are configured.",
-    "mutation": "The field of a write, as `createThread`.",
+    "mutation": "The field of a write, as `createThread`; `uploadFile` of an upload.",
     "object": "The GraphQL type of what was written or refused.",
     "ids": "The upstream ids: of a write from its thread's to its own, of a refused access all that were refused.",
     "outcome": "Of a write: `ok`, the code of its error, or `cancelled`. After a timeout or a broken connection it may "

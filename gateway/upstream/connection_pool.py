@@ -36,6 +36,12 @@ USER_AGENT = "threads-gateway"
 PING_TIMEOUT_SECONDS = 2.0
 _PING = UpstreamRequest("ping", "/")
 _PING_WITH_KEY: UpstreamRequest = LISTS[ASSISTANTS].request(AssistantPageKey(Window(1, "asc")))
+MAX_TRANSFERS = 64
+"""Most uploads and downloads of files at once. Each holds a few hundred kilobytes."""
+
+MAX_TRANSFERS_PER_CALLER = 16
+MAX_WAITING_TRANSFERS = 256
+
 MAX_WAITING_WRITES = 1500
 """Most writes that wait for a slot. They go on waiting when their callers leave, so nothing else bounds them."""
 
@@ -95,6 +101,12 @@ class UpstreamPool:
         # already.
         stream_connector = aiohttp.TCPConnector(limit=options.max_streams, force_close=True)
         self.stream_session = _new_session(stream_connector, timeout, **_write_session_options(trace))
+        # Transfers of files have connections of their own too, and a new one each, for the same reasons.
+        transfer_connector = aiohttp.TCPConnector(limit=MAX_TRANSFERS, force_close=True)
+        self.transfer_session = _new_session(transfer_connector, timeout, skip_auto_headers=["Content-Type"])
+        self.transfer_slots = SlotsByCaller(
+            FairShare(MAX_TRANSFERS, MAX_TRANSFERS_PER_CALLER, max_waiting=MAX_WAITING_TRANSFERS)
+        )
         self.large_body_slots = asyncio.Semaphore(MAX_LARGE_BODIES)
         self.stream_slots = asyncio.Semaphore(options.max_streams)
         # The probe waits for no other call. It makes a new connection each time, since an idle one may be lost already.
@@ -117,6 +129,7 @@ class UpstreamPool:
         """Close every connection. Calls in flight fail, and streams are cut."""
         await self._detached_tasks.aclose()
         await self._probe_session.close()
+        await self.transfer_session.close()
         await self.stream_session.close()
         await self.write_session.close()
         await self.read_session.close()

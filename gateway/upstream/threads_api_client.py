@@ -11,6 +11,7 @@ from gateway.upstream.body_rendering import render_body
 from gateway.upstream.call_admission import CallerAdmission
 from gateway.upstream.call_sender import CallSender, UpstreamCall
 from gateway.upstream.connection_pool import SendState, UpstreamPool, timeout_error
+from gateway.upstream.file_transfers import BoundFileTransfers
 from gateway.upstream.list_planning import load_through_lists
 from gateway.upstream.rest_operations import (
     GETS,
@@ -73,6 +74,19 @@ class UpstreamClient(UpstreamPool):
         sender = CallSender(self, credential, on_status, is_own_key=is_own_key, request_id=request_id)
         caller = credential if caller is None else caller
         return BoundThreadsApi(self, sender, record_stream, caller=caller, trace=trace)
+
+    def bind_transfers(
+        self,
+        credential: str | None,
+        *,
+        on_status: Callable[[int], None] = lambda _: None,
+        caller: str,
+        is_own_key: bool = False,
+        request_id: str | None = None,
+    ) -> BoundFileTransfers:
+        """Create the port of the contents of files, for one transfer of one principal."""
+        sender = CallSender(self, credential, on_status, is_own_key=is_own_key, request_id=request_id)
+        return BoundFileTransfers(sender, caller=caller)
 
 
 class BoundThreadsApi:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from gateway import compose
+from gateway import compose_options
 from gateway.compose import DEMO_KEY, build_emulator_app, build_gateway_app, demo_key
 from gateway.compose_options import run_log_options
 from gateway.config import Settings
@@ -41,7 +41,7 @@ async def test_sockets_are_lowered_to_the_files_that_may_be_open_and_that_is_tol
         init(self, limits, fan_out)
 
     monkeypatch.setattr(LiveConnections, "__init__", recording)
-    monkeypatch.setattr(compose, "read_file_limit", lambda: max_files)
+    monkeypatch.setattr(compose_options, "read_file_limit", lambda: max_files)
     app = build_gateway_app(Settings(upstream_url="http://127.0.0.1:1/v1", gateway_stalled_client_seconds=7))
     async with listening(app, "127.0.0.1", 0):
         pass

@@ -197,7 +197,7 @@ async def test_every_answer_tells_an_allowed_page_that_it_may_read_it(gateway: G
         assert "Origin" in vary.split(", ")
         if origin in {ALLOWED, "http://localhost:3000"}:
             assert reply.headers["Access-Control-Allow-Origin"] == origin
-            assert reply.headers["Access-Control-Expose-Headers"] == "Retry-After, X-Request-ID"
+            assert reply.headers["Access-Control-Expose-Headers"].endswith("Retry-After, X-Request-ID")
         else:
             assert "Access-Control-Allow-Origin" not in reply.headers
         assert "Access-Control-Allow-Credentials" not in reply.headers

@@ -29,6 +29,8 @@ from tests.support.graphql import GraphQLClient
 
 ROOT = Path(__file__).parents[2]
 
+URL_SECRET = "a secret of the tests, 0123456789abcdef"
+
 # Gateways with the same limits share a schema, since building it is most of the work of a start.
 shared_schema = functools.cache(build_schema)
 
@@ -51,7 +53,12 @@ async def running_gateway(upstream_url: str, **settings: Any) -> AsyncIterator[G
         replaced["ledger"] = BorrowedLedger(settings.pop("ownership"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compose, "build_schema", shared_schema)
-        defaults = {"upstream_url": upstream_url, "gateway_cache": False, "gateway_profile": "development"}
+        defaults = {
+            "upstream_url": upstream_url,
+            "gateway_cache": False,
+            "gateway_profile": "development",
+            "gateway_url_secret": URL_SECRET,
+        }
         app = compose.build_gateway_app(Settings(**{**defaults, **settings}), **replaced)
     async with listening(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
         gateway = Gateway(url, session)
@@ -82,7 +89,13 @@ def clean_environment(**variables: str) -> Mapping[str, str]:
     """Return this process's environment without the gateway's settings, so that a developer's own do not interfere."""
     setting_names = {name.upper() for name in Settings.model_fields}
     environment = {name: value for name, value in os.environ.items() if name not in setting_names}
-    return {**environment, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **variables}
+    return {
+        **environment,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "error",
+        "GATEWAY_URL_SECRET": URL_SECRET,
+        **variables,
+    }
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Cross-origin requests: the headers of every response, and the responses to preflight requests.
 
 There is no credentials mode: a browser adds no cookie and no stored password to a request of another origin's page.
-Whatever changes something needs `Content-Type: application/json`, so a browser sends a preflight request first.
+Whatever changes something needs `Content-Type: application/json`, or for an upload a header of its own, so a browser
+sends a preflight request first.
 
 Source: https://fetch.spec.whatwg.org/#http-cors-protocol.
 """
@@ -16,7 +17,7 @@ from gateway.server.http.refusals import Refusal
 from schema.contract.errors import ErrorCode, GatewayError, format_value
 
 ALLOWED_METHODS = "GET, POST"
-EXPOSED_HEADERS = "Retry-After, X-Request-ID"
+EXPOSED_HEADERS = "Accept-Ranges, Content-Disposition, Content-Range, Retry-After, X-Request-ID"
 MAX_AGE_SECONDS = 600
 """How long a browser remembers a preflight. Chromium's limit is 7200, Safari's is 600."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
+from gateway.identity.authenticator import audit_refused_credential
+from gateway.identity.credentials import CredentialRefusedError
 from gateway.media_types import EVENT_STREAM
 from schema.contract.errors import ErrorCode, GatewayError, format_value
 from schema.contract.rate_limits import RateLimitedError
@@ -34,6 +36,13 @@ def get_query_refusal() -> Refusal:
     """Refuse the text of a query by GET."""
     expected = "Expected a POST, or a GET with the id of a trusted document"
     return method_refusal(f"{expected}, got a query by GET. GATEWAY_GET_QUERIES allows it.", "POST")
+
+
+def credential_refusal(refused: CredentialRefusedError) -> Refusal:
+    """Refuse a caller whose credential is missing or refused, and write the audit line of it."""
+    audit_refused_credential(refused)
+    challenge = (("WWW-Authenticate", refused.challenge),) if refused.challenge is not None else ()
+    return Refusal(refused.status, refused.error, challenge)
 
 
 def stopping_error() -> GatewayError:

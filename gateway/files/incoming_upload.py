@@ -1,0 +1,74 @@
+"""An upload as it arrives: no faster than the upstream takes it, and only while its client moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from gateway.files.file_form import UploadForm
+from gateway.server.http.refusals import input_refusal
+
+_CLOSE = ("Connection", "close")
+
+
+class IncomingUpload:
+    """The form of one request, read once. An `OutgoingForm`."""
+
+    def __init__(self, request: web.Request, form: UploadForm, silence_seconds: float) -> None:
+        """Refuse a client that sends nothing for `silence_seconds` while its next bytes are awaited."""
+        self.form = form
+        self.content_type = form.content_type
+        self.fault: Exception | None = None
+        self._request = request
+        self._silence_seconds = silence_seconds
+        self._pieces: list[bytes] = []
+        self._is_at_end = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last piece was given."""
+        return self.form.is_complete
+
+    @property
+    def client_has_left(self) -> bool:
+        """Whether nobody waits for an answer any more."""
+        return self._request.transport is None or self._request.transport.is_closing()
+
+    async def read_beginning(self) -> None:
+        """Read until the first bytes of the file, so that the upstream is called for a file only.
+
+        Raises:
+            Refusal: The form is not good.
+        """
+        while not (self._pieces or self._is_at_end):
+            self._pieces = await self._read_more()
+
+    async def read_pieces(self) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                pieces, self._pieces = self._pieces, []
+                for piece in pieces:
+                    yield piece
+                if self._is_at_end:
+                    return
+                self._pieces = await self._read_more()
+        except Exception as fault:
+            self.fault = fault
+            raise
+
+    async def _read_more(self) -> list[bytes]:
+        try:
+            async with asyncio.timeout(self._silence_seconds):
+                data = await self._request.content.readany()
+        except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
+            raise input_refusal(400, "Expected a complete HTTP body, got a broken one.", _CLOSE) from None
+        except TimeoutError:
+            message = f"Expected more of the body within {self._silence_seconds:g} s, got nothing."
+            raise input_refusal(408, message, _CLOSE) from None
+        if data:
+            return self.form.feed(data)
+        self._is_at_end = True
+        return self.form.finish()
