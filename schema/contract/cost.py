@@ -15,6 +15,12 @@ DEFAULT_MAX_OBJECTS = 20_000
 DEFAULT_MAX_ANSWER_BYTES = 32 << 20
 """The limits of an operation without settings; the settings have the same defaults."""
 
+CITED_FILES_PER_OBJECT = 20
+"""The files that one field of a message, a step or an event is expected to cite, such as its attachments."""
+
+MAX_CITED_FILES = 100
+"""The most files that an operation, or an event, loads because objects cite them. One more is refused by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExecutionBounds:

@@ -7,7 +7,7 @@ to one principal: a key does not say whose data it names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -111,6 +111,14 @@ class ResponseCache(Protocol):
 
         The query must have had no errors and no writes.
         """
+
+
+@runtime_checkable
+class FileCitations(Protocol):
+    """A port of one operation and one principal that lets a file be read because an object that is shown cites it."""
+
+    def record_cited(self, file_ids: Iterable[str]) -> None:
+        """Record that objects which this operation shows cite these files, before the files are read."""
 
 
 class EventFeed(Protocol):

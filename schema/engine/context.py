@@ -6,13 +6,15 @@ from typing import Any, TypeAlias
 
 import strawberry
 
+from schema.contract.content_urls import ContentUrls
 from schema.contract.cost import ExecutionBounds
 from schema.contract.paging import PagingLimits
 from schema.contract.ports import Capabilities, RunEvents, ThreadsApi
 from schema.contract.rate_limits import Admission
 from schema.contract.viewer import ViewerApi
 from schema.engine.answer_size import AnswerSize
-from schema.engine.loaders import Loaders
+from schema.engine.cited_files import CitedFiles
+from schema.engine.loaders import Loaders, PortLoader
 from schema.engine.viewer_loaders import ViewerLoaders
 
 
@@ -56,20 +58,33 @@ class Context:
         self.capabilities: Capabilities = api.capabilities
         self.limits = limits or PagingLimits()
         self.loaders = Loaders(api, deadline_seconds=bounds.deadline_seconds)
-        self.has_read_viewer = False
-        """Whether anything of the viewer was read. Such a response holds for this moment only, so it is not stored."""
+        self.cited_files = CitedFiles(api)
+        self.is_storable = True
+        """Whether the response may be stored. One that shows the viewer, or an address, holds for this moment only."""
         self._viewer_loaders = None if viewer is None else ViewerLoaders(viewer, self.loaders.batches)
+        self.content_urls: ContentUrls | None = None
+        """Makes addresses of files for the same principal. None where no files are served."""
+        self._url_loader: PortLoader[str, str | None] | None = None
         self.position_plans: dict[Any, Any] = {}
         """Plans and facts by position in the document. The executor sets the dictionary of a cached document here."""
 
     def read_viewer(self) -> ViewerLoaders | None:
         """Return the loaders over the viewer's port. Returns None where nobody is known."""
-        self.has_read_viewer = True
+        self.is_storable = False
         return self._viewer_loaders
+
+    def read_content_urls(self) -> PortLoader[str, str | None] | None:
+        """Return the loader of the addresses of files, by upstream ids. Returns None where no files are served."""
+        self.is_storable = False
+        if self._url_loader is None and self.content_urls is not None:
+            self._url_loader = PortLoader(self.content_urls.make_urls, self.loaders.batches)
+        return self._url_loader
 
     def reset_loaders(self) -> None:
         """Drop the loaded values, so that the same operation reads the new state after a write."""
         self.loaders = self.loaders.make_fresh()
+        self.cited_files.expect_new_loads()
+        self._url_loader = None
         if self._viewer_loaders is not None:
             self._viewer_loaders = self._viewer_loaders.make_fresh()
 

@@ -24,7 +24,7 @@ from schema.engine.answer_size import ERROR_BYTES, AnswerSize, leaf_bytes, objec
 from schema.engine.context import Context
 from schema.engine.documents import ParsedDocument
 from schema.engine.plan_execution import PlanExecution, PositionPlans
-from schema.engine.plans import DocumentPlans, find_plan, is_node
+from schema.engine.plans import DocumentPlans, counts_as_object, find_plan
 from schema.engine.public_errors import OperationRefusedError, to_graphql_errors
 from schema.engine.turns import Turns
 from schema.engine.variable_limits import check_variables
@@ -124,7 +124,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
     def _execute_by_core(
         self, parent_type: GraphQLObjectType, source_value: Any, path: Any, fields: Any, position_context: Any
     ) -> Any:
-        self._answer_size.object_count += is_node(parent_type)
+        self._answer_size.object_count += counts_as_object(parent_type)
         self._answer_size.add(object_bytes(fields))
         return super().execute_fields(parent_type, source_value, path, fields, position_context)
 

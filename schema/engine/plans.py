@@ -67,8 +67,8 @@ class Plan(NamedTuple):
     """Whether the fields may hold a long list. After a failure, graphql-core executes such an object."""
     answer_bytes: int
     """The counted bytes of the object, besides those of its texts and of what is below it."""
-    node_count: int
-    """1 if the object is a node."""
+    is_counted: bool
+    """Whether the object counts among the shown objects."""
 
     def execute(self, parent: Any, execution: PlanExecution) -> dict[str, Any]:
         """Execute the fields of an object. Pending values are added to the result when their loads are done."""
@@ -76,7 +76,7 @@ class Plan(NamedTuple):
         for name, resolve in self.resolvers:
             resolve(parent, execution, response, name)
         execution.structure_bytes += self.answer_bytes
-        execution.object_count += self.node_count
+        execution.object_count += self.is_counted
         return response
 
 
@@ -171,12 +171,13 @@ def _compile_plan(type_: GraphQLObjectType, fields: GroupedFieldSet) -> Plan | N
             resolvers.append((name, _resolved_field(call, field, details, complete)))
             may_hold_long_list = may_hold_long_list or bool(field.args)  # a field with arguments is a page or a lookup
 
-    return Plan(completers, resolvers, may_hold_long_list, answer_bytes, is_node(type_))
+    return Plan(completers, resolvers, may_hold_long_list, answer_bytes, counts_as_object(type_))
 
 
-def is_node(type_: GraphQLObjectType) -> bool:
-    """Whether objects of a type are nodes."""
-    return any(interface.name == NODE_INTERFACE for interface in type_.interfaces)
+def counts_as_object(type_: GraphQLObjectType) -> bool:
+    """Whether objects of a type count among the shown objects: nodes, but for those that have nothing below them."""
+    is_node = any(interface.name == NODE_INTERFACE for interface in type_.interfaces)
+    return is_node and not all(is_leaf_type(get_named_type(field.type)) for field in type_.fields.values())
 
 
 def _constant_completer(text: str) -> Completer:
@@ -273,7 +274,7 @@ def _instance_completer(type_: GraphQLObjectType, class_: type, details: FieldDe
     # This does the same as `Plan.execute`, with one call less for each object.
     completers: Sequence[tuple[str, Completer]] | None = None
     resolvers: Sequence[tuple[str, ResolveField]] = ()
-    answer_bytes, node_count = 0, is_node(type_)
+    answer_bytes, is_counted = 0, counts_as_object(type_)
 
     def complete(value: Any, execution: PlanExecution) -> dict[str, Any]:
         nonlocal completers, resolvers, answer_bytes
@@ -289,7 +290,7 @@ def _instance_completer(type_: GraphQLObjectType, class_: type, details: FieldDe
         for name, resolve in resolvers:
             resolve(value, execution, response, name)
         execution.structure_bytes += answer_bytes
-        execution.object_count += node_count
+        execution.object_count += is_counted
         if execution.structure_bytes + execution.text_bytes > execution.max_answer_bytes:
             raise NotCompilableError
         return response

@@ -41,6 +41,13 @@ class ReferenceLoad(NamedTuple):
     is_by_key: bool
 
 
+class CitedFileLoad(NamedTuple):
+    """The load of the file that an object cites.
+
+    How many files there are is known only from the objects, so the number is predicted by the place in the document.
+    """
+
+
 class LookupLoad(NamedTuple):
     """The load of a root field that looks up nodes."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar
 
 import strawberry
@@ -9,9 +10,11 @@ import strawberry
 from schema.contract.keys import FileKey
 from schema.contract.kinds import FILES
 from schema.contract.wire import FileObject
+from schema.engine.context import Info
+from schema.engine.deferred import then
 from schema.graph.documented_field import documented_field
 from schema.graph.node import NOT_LOADED, Node
-from schema.graph.scalars import DateTime, to_date_time
+from schema.graph.scalars import URL, DateTime, to_date_time
 
 
 @strawberry.type(description="An uploaded or generated file.")
@@ -20,6 +23,7 @@ class File(Node):
 
     KIND: ClassVar = FILES
     TYPE_NAME: ClassVar = KIND.type_name
+    KEY_FIELDS: ClassVar = Node.KEY_FIELDS | {"contentUrl"}
 
     key: strawberry.Private[FileKey]
     wire: strawberry.Private[FileObject] = NOT_LOADED
@@ -49,3 +53,17 @@ class File(Node):
     def created_at(self) -> DateTime | None:
         """The time when the file was uploaded or made. Null if the upstream does not send it."""
         return to_date_time(self.wire.created_at or None)
+
+    @documented_field
+    def content_url(self, info: Info) -> URL | None:
+        """A short-lived address of the content that a browser can use as it is, in an image or a link.
+
+        Null where the caller may not read the content. It is made for the caller, and costs no call.
+        """
+        urls = info.context.read_content_urls()
+        return None if urls is None else then(urls.start_load(self.key.file_id), _to_url)
+
+
+def _to_url(load: asyncio.Future[str | None]) -> URL | None:
+    url = load.result()
+    return None if url is None else URL(url)

@@ -66,7 +66,7 @@ from schema.graph.leaf_types import (
     Usage,
 )
 from schema.graph.lenient_parts import part_kind, unknown_fields, unknown_part
-from schema.graph.scalars import JSON, global_file_id, global_file_ids, to_metadata
+from schema.graph.scalars import JSON, global_file_ids, to_metadata
 
 # Not strict, because a server may write a whole number as 4.0.
 _CONTENT_PART = TolerantDecoder(ContentPartObject, "content part", strict=False)
@@ -98,7 +98,7 @@ def _content_part_from_wire(raw: msgspec.Raw) -> MessageContent:
             return TextContent(text=text, raw_annotations=None)
         case "image_file", ContentPartObject(image_file=image) if image is not None:
             return ImageFileContent(
-                file_id=global_file_id(image.file_id), detail=recognize_optional(ImageDetail, image.detail)
+                upstream_file_id=image.file_id, detail=recognize_optional(ImageDetail, image.detail)
             )
         case "image_url", ContentPartObject(image_url=image_url) if image_url is not None:
             return ImageUrlContent(url=image_url.url, detail=recognize_optional(ImageDetail, image_url.detail))
@@ -176,7 +176,7 @@ def _tool_call_from_wire(raw: msgspec.Raw) -> ToolCall:
 def _search_result_from_wire(result: FileSearchResultObject) -> FileSearchResult:
     passages = [FileSearchPassage(type=found.type, text=found.text) for found in result.content or ()]
     return FileSearchResult(
-        file_id=global_file_id(result.file_id) if result.file_id else None,
+        upstream_file_id=result.file_id or None,
         file_name=result.file_name,
         score=result.score,
         attributes=to_metadata(result.attributes),
@@ -224,10 +224,11 @@ def _mcp_call_from_wire(raw: msgspec.Raw) -> McpToolCall | None:
 
 def _attachment_from_wire(raw: msgspec.Raw) -> Attachment:
     attachment = _ATTACHMENT.decode_part(raw) or AttachmentObject()
+    file_id = attachment.file_id or None
     return Attachment(
-        file_id=None if attachment.file_id is None else global_file_id(attachment.file_id),
+        upstream_file_id=file_id,
         tools=[recognize(AttachmentTool, tool.type) for tool in attachment.tools or ()],
-        other_source=_other_source(raw) if attachment.file_id is None else None,
+        other_source=_other_source(raw) if file_id is None else None,
     )
 
 

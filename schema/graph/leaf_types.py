@@ -27,8 +27,9 @@ from schema.graph.fallback_types import (
     UnknownTool,
     UnknownToolResource,
 )
+from schema.graph.file_citing import FileCiting, MaybeFileCiting
 from schema.graph.lenient_parts import part_kind, unknown_part
-from schema.graph.scalars import JSON, Metadata, global_file_id
+from schema.graph.scalars import JSON, Metadata
 
 _ANNOTATION = TolerantDecoder(AnnotationObject, "annotation", strict=False)
 _OUTPUT = TolerantDecoder(CodeInterpreterOutputObject, "code interpreter's output", strict=False)
@@ -41,24 +42,22 @@ _END = "Index after the last character of the placeholder. Null if the upstream 
 
 
 @strawberry.type(description="An annotation: the message cites a file.")
-class FileCitation:
+class FileCitation(FileCiting):
     """Source: schema `MessageContentTextAnnotationsFileCitationObject`."""
 
     text: str = plain_field(_SPAN_TEXT)
     start_index: int | None = plain_field(_START)
     end_index: int | None = plain_field(_END)
-    file_id: strawberry.ID = plain_field("The global ID of the cited file.")
     quote: str | None = plain_field("The cited words, if the upstream sends them.")
 
 
 @strawberry.type(description="An annotation: the message links to a file that a tool made.")
-class FilePath:
+class FilePath(FileCiting):
     """Source: schema `MessageContentTextAnnotationsFilePathObject`."""
 
     text: str = plain_field(_SPAN_TEXT)
     start_index: int | None = plain_field(_START)
     end_index: int | None = plain_field(_END)
-    file_id: strawberry.ID = plain_field("The global ID of the file.")
 
 
 Annotation: TypeAlias = Annotated[
@@ -75,7 +74,7 @@ def _annotation_from_wire(raw: msgspec.Raw) -> Annotation:
                 text=part.text,
                 start_index=part.start_index,
                 end_index=part.end_index,
-                file_id=global_file_id(cited.file_id),
+                upstream_file_id=cited.file_id,
                 quote=cited.quote,
             )
         case "file_path", AnnotationObject(file_path=path) if path is not None:
@@ -83,7 +82,7 @@ def _annotation_from_wire(raw: msgspec.Raw) -> Annotation:
                 text=part.text,
                 start_index=part.start_index,
                 end_index=part.end_index,
-                file_id=global_file_id(path.file_id),
+                upstream_file_id=path.file_id,
             )
         case _:
             kind, value = unknown_part(raw)
@@ -104,10 +103,9 @@ class TextContent:
 
 
 @strawberry.type(description="An uploaded image in a message.")
-class ImageFileContent:
+class ImageFileContent(FileCiting):
     """Source: schema `MessageContentImageFileObject`."""
 
-    file_id: strawberry.ID = plain_field("The global ID of the image file.")
     detail: ImageDetail | None = plain_field(
         "The detail in which the model sees the image. Null if the upstream does not send it."
     )
@@ -137,10 +135,9 @@ MessageContent: TypeAlias = Annotated[
 
 
 @strawberry.type(description="A file attached to a message (version 2 of the API).")
-class Attachment:
+class Attachment(MaybeFileCiting):
     """Source: `attachments` of schema `MessageObject`."""
 
-    file_id: strawberry.ID | None = plain_field("The global ID of the file. Null if it is no uploaded file.")
     tools: list[AttachmentTool] = plain_field("The tools that may read the file.")
     other_source: UnknownAttachmentSource | None = plain_field(
         "What is attached instead of an uploaded file. Null if `fileId` is not."
@@ -244,10 +241,8 @@ class CodeInterpreterLogs:
 
 
 @strawberry.type(description="An image that the code made.")
-class CodeInterpreterImage:
+class CodeInterpreterImage(FileCiting):
     """Source: schema `RunStepDetailsToolCallsCodeOutputImageObject`."""
-
-    file_id: strawberry.ID = plain_field("The global ID of the image file.")
 
 
 CodeInterpreterOutput: TypeAlias = Annotated[
@@ -262,7 +257,7 @@ def _output_from_wire(raw: msgspec.Raw) -> CodeInterpreterOutput:
         case "logs", CodeInterpreterOutputObject(logs=str() as logs):
             return CodeInterpreterLogs(logs=logs)
         case "image", CodeInterpreterOutputObject(image=image) if image is not None:
-            return CodeInterpreterImage(file_id=global_file_id(image.file_id))
+            return CodeInterpreterImage(upstream_file_id=image.file_id)
         case _:
             kind, value = unknown_part(raw)
             return UnknownCodeInterpreterOutput(type=kind, raw=value)
@@ -300,10 +295,9 @@ class FileSearchPassage:
 
 
 @strawberry.type(description="One result of a file search.")
-class FileSearchResult:
+class FileSearchResult(MaybeFileCiting):
     """Source: schema `RunStepDetailsToolCallsFileSearchResultObject`."""
 
-    file_id: strawberry.ID | None = plain_field("The global ID of the file. Null if the upstream does not send it.")
     file_name: str | None = plain_field("The name of the file. Null if the upstream does not send it.")
     score: float | None = plain_field(
         "The relevance of the result, from 0 to 1. Null if the upstream does not send it."

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import strawberry
 
-from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, ThreadKey
+from schema.contract.keys import AssistantKey, FileKey, MessageFileKey, MessageKey, RunKey, ThreadKey
 from schema.contract.kinds import MESSAGE_FILES, MESSAGES, MessageFilePageKey, MessagePageKey
 from schema.contract.paging import CursorScope, PagingLimits, Window, window_from_arguments
 from schema.contract.wire import MessageFileObject, MessageObject
@@ -14,6 +14,8 @@ from schema.graph.assistant_node import Assistant
 from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, connect, list_field
 from schema.graph.documented_field import deprecated, documented_field
 from schema.graph.enums import MessageRole, MessageStatus, recognize, recognize_optional
+from schema.graph.file_citing import cited_file
+from schema.graph.file_node import File
 from schema.graph.from_wire import attachments_from_wire, content_from_wire, text_from_content
 from schema.graph.leaf_types import Attachment, MessageContent
 from schema.graph.node import NOT_LOADED, Node
@@ -152,6 +154,7 @@ class MessageFile(Node):
 
     KIND: ClassVar = MESSAGE_FILES
     TYPE_NAME: ClassVar = KIND.type_name
+    KEY_FIELDS: ClassVar = Node.KEY_FIELDS | {"file"}
 
     key: strawberry.Private[MessageFileKey]
     wire: strawberry.Private[MessageFileObject] = NOT_LOADED
@@ -170,6 +173,11 @@ class MessageFile(Node):
     def message(self) -> Message | None:
         """The message that the file is attached to. Null if it could not be read."""
         return refer_to(Message, MessageKey(self.key.thread_id, self.key.message_id))
+
+    @cited_file
+    def file(self) -> File | None:
+        """The file itself. Null if it no longer exists."""
+        return refer_to(File, FileKey(self.key.file_id))
 
 
 from schema.graph.run_node import Run  # noqa: E402 - the types form a circle, see node.py

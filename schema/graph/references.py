@@ -94,7 +94,7 @@ def loaded_later(get: Callable[[Any], Any]) -> Any:
 
     def resolve(self: Any, info: Info) -> Any:
         node = get(self)
-        return node if node is None or node.wire is not None else _follow(info, type(node), node.key)
+        return node if node is None or node.wire is not None else follow_reference(info, type(node), node.key)
 
     return loading_field(LaterLoad(), get, resolve)
 
@@ -125,12 +125,12 @@ def _reference_field(load: ReferenceLoad) -> Any:
 
     def resolve(self: Any, info: Info) -> Any:
         found = find(self)
-        return None if found is None else _follow(info, *found)
+        return None if found is None else follow_reference(info, *found)
 
     return loading_field(load, load.find, resolve)
 
 
-def _follow(info: Info, node_type: type[Any], key: Any) -> Any:
+def follow_reference(info: Info, node_type: type[Any], key: Any) -> Any:
     """Follow a reference to a node.
 
     Returns the node if no call is needed, else a `Deferred`, which GraphQL execution awaits. The result is None if

@@ -1,4 +1,4 @@
-"""The custom scalars: `DateTime`, `Metadata` and `JSON`."""
+"""The custom scalars: `DateTime`, `Metadata`, `URL` and `JSON`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ DateTime = NewType("DateTime", float)
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
 
 Metadata = NewType("Metadata", dict[str, str])
+URL = NewType("URL", str)
 JSON = NewType("JSON", object)
 
 
@@ -90,6 +91,11 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="A JSON object of at most 16 string values (keys up to 64 characters, values up to 512).",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc8259#section-4",
         parse_value=_parse_metadata,
+    ),
+    URL: strawberry.scalar(
+        name="URL",
+        description="An absolute URL.",
+        specified_by_url="https://url.spec.whatwg.org/",
     ),
     JSON: strawberry.scalar(
         name="JSON",

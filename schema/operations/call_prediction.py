@@ -15,6 +15,7 @@ Calls that are shared count once:
 - a reference costs nothing if only fields of its key are selected. An object that came in a page, or a reference back
   to a known key (`message.thread`, `step.run`), is not loaded again;
 - a lookup with only lists selected is proved by a page. `activeRun` is a page of runs.
+- files that objects cite count together, by their upper bound (`upper_bounds.py`).
 - a list that the gateway keeps costs nothing. Its nodes are references: each one that needs more than its key, and the
   fields that the gateway keeps, is a call.
 - a page of one run's messages counts `MAX_FURTHER_PAGES` more, since an upstream may ignore which run is asked for.
@@ -46,7 +47,7 @@ from schema.contract.paging import MAX_FURTHER_PAGES, UPSTREAM_PAGE_SIZE, Paging
 from schema.engine.selection_walker import TooManySelectionsError
 from schema.graph.connections import ConnectionPlan, ListLoad
 from schema.graph.documented_field import find_load
-from schema.graph.field_loads import AgainLoad, Lookup, LookupLoad, Reference, ReferenceLoad
+from schema.graph.field_loads import AgainLoad, CitedFileLoad, Lookup, LookupLoad, Reference, ReferenceLoad
 from schema.graph.kept_lists import KeptListLoad
 from schema.graph.node_selections import needs_only_key
 from schema.graph.nodes import NODE_TYPES
@@ -61,7 +62,7 @@ from schema.operations.stand_ins import (
     largest_factors,
     lists_around,
 )
-from schema.operations.upper_bounds import SNAPSHOT_SIZE
+from schema.operations.upper_bounds import SNAPSHOT_SIZE, UpperBounds
 
 _KEY_TYPES: Mapping[str, Any] = KEY_TYPES
 """The key types; here their parts may be symbols."""
@@ -72,17 +73,17 @@ _ListSizes: TypeAlias = Mapping["UnknownId", int]
 
 
 def predict_calls(
-    reader: OperationReader, limits: PagingLimits, upper_bound: int, event_type: str | None = None
+    reader: OperationReader, limits: PagingLimits, bounds: UpperBounds, event_type: str | None = None
 ) -> int:
     """Predict the most upstream calls of an operation; of a subscription, those of one event, of a type if it is given.
 
-    The result is never above the `upper_bound` of `find_upper_bounds`, and equal to it if the operation unfolds to too
-    many selections.
+    The result is never above the `bounds` of `find_upper_bounds`, and equal to it if the operation unfolds to too many
+    selections.
     """
     try:
-        return min(upper_bound, _predict(reader, limits, event_type))
+        return min(bounds.calls, _predict(reader, limits, event_type) + bounds.files)
     except TooManySelectionsError:
-        return upper_bound
+        return bounds.calls
 
 
 def _predict(reader: OperationReader, limits: PagingLimits, event_type: str | None) -> int:
@@ -164,7 +165,7 @@ class _CallCounter:
         round_when_loaded = round_ if is_loaded else Round(round_)
         for nodes in fields.values():
             facts = self._reader.field_facts(type_name, nodes[0])
-            if facts is None or (facts.load is None and facts.target is None):
+            if facts is None or (facts.load is None and facts.target is None) or isinstance(facts.load, CitedFileLoad):
                 continue
             load = facts.load
             if isinstance(load, ListLoad):

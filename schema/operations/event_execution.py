@@ -27,7 +27,7 @@ from schema.graph.event_types import prime_loaders
 from schema.operations.call_prediction import predict_calls
 from schema.operations.operation_budget import report_cost
 from schema.operations.operation_reader import OperationReader
-from schema.operations.upper_bounds import find_upper_bounds
+from schema.operations.upper_bounds import UpperBounds, find_upper_bounds
 
 
 class EventSelectionKey(NamedTuple):
@@ -52,6 +52,7 @@ class EventSelection:
 
     __slots__ = (
         "__weakref__",
+        "_bounds_by_type",
         "_event_from_log",
         "_executor_parts",
         "_predicted",
@@ -74,6 +75,7 @@ class EventSelection:
         """
         self.key = key
         self._predicted: tuple[int, int] | None = None
+        self._bounds_by_type: dict[str, UpperBounds] = {}
         self._predicted_by_type: dict[str, int] = {}
         self._executor_parts = _ExecutorParts.from_executor(executor)
         self._event_from_log = event_from_log
@@ -95,17 +97,26 @@ class EventSelection:
 
     def predict_calls(self, event: RunEvent) -> int:
         """Predict the most upstream calls that the execution on an event makes: once for each type of event."""
-        event_type = type(self._event_from_log(event)).__strawberry_definition__.name
+        event_type = _type_name(self._event_from_log(event))
         if event_type not in self._predicted_by_type:
-            reader = OperationReader.from_prepared(self._executor_parts)
-            calls = find_upper_bounds(reader, self.key.limits.max_page_size).calls
-            calls = calls and predict_calls(reader, self.key.limits, calls, event_type)
+            reader, bounds = OperationReader.from_prepared(self._executor_parts), self._find_bounds(event_type)
+            calls = bounds.calls and predict_calls(reader, self.key.limits, bounds, event_type)
             self._predicted_by_type[event_type] = calls
         return self._predicted_by_type[event_type]
+
+    def _find_bounds(self, event_type: str) -> UpperBounds:
+        """Find the upper bounds of an event of a type: once for each type."""
+        bounds = self._bounds_by_type.get(event_type)
+        if bounds is None:
+            reader = OperationReader.from_prepared(self._executor_parts)
+            bounds = find_upper_bounds(reader, self.key.limits.max_page_size, event_type)
+            self._bounds_by_type[event_type] = bounds
+        return bounds
 
     async def _execute(self, event: RunEvent, context: Context) -> ExecutionResult:
         typed = self._event_from_log(event)
         prime_loaders(typed, context)
+        context.cited_files.most = self._find_bounds(_type_name(typed)).files
         # An executor remembers the fields that it has collected. One executor for all events would grow without end.
         executor = self._executor_parts.new_executor(typed, context)
         result: Any = executor.execute_operation(serially=False)
@@ -117,8 +128,13 @@ class EventSelection:
         if self._predicted is None:
             reader = OperationReader.from_prepared(self._executor_parts)
             bounds = find_upper_bounds(reader, self.key.limits.max_page_size)
-            self._predicted = (predict_calls(reader, self.key.limits, bounds.calls), bounds.objects)
+            self._predicted = (predict_calls(reader, self.key.limits, bounds), bounds.objects)
         return self._predicted
+
+
+def _type_name(event: Any) -> str:
+    name: str = type(event).__strawberry_definition__.name
+    return name
 
 
 class _ExecutorParts(NamedTuple):

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast
 
-from graphql import GraphQLError
+from graphql import FieldNode, GraphQLError
 from graphql.execution import Executor
 
 from schema.contract.cost import DEFAULT_MAX_CALLS, DEFAULT_MAX_OBJECTS
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.context import Context
 from schema.engine.executor import CompiledExecutor
+from schema.graph.field_loads import Lookup, LookupLoad
+from schema.graph.file_node import File
 from schema.operations.call_prediction import predict_calls
 from schema.operations.operation_reader import OperationReader
 from schema.operations.upper_bounds import MUTATION, QUERY, UpperBounds, find_upper_bounds
@@ -59,11 +61,11 @@ def enforce_budget(context: Context, budget: OperationBudget, executor: Executor
     Raises:
         GraphQLError: A prediction is above the budget.
     """
-    context.predicted_objects = bounds.objects
+    context.predicted_objects, context.cited_files.most = bounds.objects, bounds.files
     calls = bounds.calls  # the prediction is never above it
     if needs_prediction(context, budget, bounds):
         reader = OperationReader.from_prepared(executor)
-        calls = context.predicted_calls = predict_calls(reader, context.limits, bounds.calls)
+        calls = context.predicted_calls = predict_calls(reader, context.limits, bounds)
     if bounds.objects > budget.max_objects:
         raise too_many_objects_error(bounds.objects, budget.max_objects)
     max_calls, max_runs = budget.max_calls, None
@@ -87,12 +89,23 @@ def count_started_runs(reader: OperationReader) -> int:
 
 
 def count_free_objects(executor: Executor[Any], data: dict[str, Any] | None) -> int:
-    """Count the objects that a query shows because it looked them up by one id. They are not predicted either."""
+    """Count the objects that a query shows because it looked them up by one id. They are not predicted either.
+
+    A file is none: it is not among the shown objects.
+    """
     reader = OperationReader.from_prepared(executor)
     if data is None or reader.root_name != QUERY:
         return 0
     fields = reader.collect_fields(QUERY, [executor.operation])
-    return sum(reader.is_lookup(QUERY, nodes[0]) for name, nodes in fields.items() if data.get(name) is not None)
+    return sum(_looks_up_object(reader, nodes[0]) for name, nodes in fields.items() if data.get(name) is not None)
+
+
+def _looks_up_object(reader: OperationReader, field: FieldNode) -> bool:
+    facts = reader.field_facts(QUERY, field)
+    if facts is None or not isinstance(facts.load, LookupLoad):
+        return False
+    found = facts.load.find(None, **(reader.argument_values(QUERY, field) or {}))
+    return isinstance(found, Lookup) and found.node_type is not File
 
 
 def report_cost(context: Context) -> dict[str, Any]:

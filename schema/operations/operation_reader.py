@@ -33,6 +33,7 @@ from schema.engine.direct_calls import python_class, python_names
 from schema.engine.selection import has_variable
 from schema.engine.selection_walker import SelectionWalker, fragment_applies, is_included
 from schema.graph.documented_field import find_load
+from schema.graph.field_loads import CitedFileLoad
 from schema.graph.kept_lists import KeptListLoad
 
 NODE_INTERFACE = "Node"
@@ -122,14 +123,14 @@ class OperationReader:
         facts = self.field_facts(type_name, field)
         return facts is not None and isinstance(facts.load, KeptListLoad)
 
+    def is_cited_file(self, type_name: str, field: FieldNode) -> bool:
+        """Whether a field returns the file that an object cites."""
+        facts = self.field_facts(type_name, field)
+        return facts is not None and isinstance(facts.load, CitedFileLoad)
+
     def is_node(self, target: GraphQLCompositeType) -> bool:
         """Whether objects of a type are nodes."""
         return target.name == NODE_INTERFACE or fragment_applies(self.schema, target.name, NODE_INTERFACE)
-
-    def is_lookup(self, type_name: str, field: FieldNode) -> bool:
-        """Whether a field returns a single node."""
-        target = self.target_type(type_name, field)
-        return target is not None and self.is_node(target) and not self.is_list_field(type_name, field)
 
     def target_type(self, type_name: str, field: FieldNode) -> GraphQLCompositeType | None:
         """Return the type of a field without list and non-null, if it is a node or can lead to one; else None."""

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from strawberry.types.execution import ExecutionResult
 
+from schema.contract.content_urls import ContentUrls
 from schema.contract.errors import GatewayError
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.kinds import Key
@@ -92,9 +93,11 @@ async def execute(
     *,
     limits: PagingLimits | None = None,
     viewer: FakeViewerApi | None = None,
+    content_urls: ContentUrls | None = None,
 ) -> ExecutionResult:
     """Execute one operation as the gateway does: with its own context, which is closed afterwards."""
     context = Context(api, limits, viewer=viewer)
+    context.content_urls = content_urls
     try:
         result = await SCHEMA.execute(query, variable_values=dict(variables or {}), context_value=context)
     finally:
@@ -109,9 +112,10 @@ async def query_data(
     variables: Mapping[str, Any] | None = None,
     *,
     viewer: FakeViewerApi | None = None,
+    content_urls: ContentUrls | None = None,
 ) -> Any:
     """Execute an operation and return its data. It must have no errors."""
-    result = await execute(api, query, variables, viewer=viewer)
+    result = await execute(api, query, variables, viewer=viewer, content_urls=content_urls)
     assert result.errors is None
     return result.data
 

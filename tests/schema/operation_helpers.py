@@ -53,4 +53,4 @@ def predict(
     """Predict the calls of one operation of a valid document."""
     limits = limits or PagingLimits()
     reader = make_operation_reader(document, variables, name=name)
-    return predict_calls(reader, limits, find_upper_bounds(reader, limits.max_page_size).calls)
+    return predict_calls(reader, limits, find_upper_bounds(reader, limits.max_page_size))

@@ -6,8 +6,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import (
     AssistantKey,
+    FileKey,
     MessageFileKey,
     MessageKey,
     NodeKey,
@@ -25,9 +27,10 @@ from schema.contract.run_events import (
     StatusChange,
     StepChange,
 )
+from tests.support.fake_content_urls import FakeContentUrls
 from tests.support.fake_threads_api import V1, V2, FakeThreadsApi
 from tests.support.fake_viewer_api import FakeViewerApi
-from tests.support.wire_samples import assistant, message, message_file, run, run_step, thread
+from tests.support.wire_samples import assistant, file, message, message_file, run, run_step, thread
 
 THREADS = [ThreadKey("thread_1"), ThreadKey("thread_2"), ThreadKey("thread_long"), ThreadKey("thread_missing")]
 SIZES = [1, 2, 3, 5, 20, 100, 101, 150, 250]
@@ -53,9 +56,9 @@ def random_threads_api(seed: int) -> FakeThreadsApi:
             fields = {"created_at": number, "status": status, "assistant_id": f"asst_{rng.randrange(4)}"}
             api.runs[RunKey(thread_id, f"run_{number}")] = run(f"run_{number}", **fields)
             for step in range(rng.randrange(3)):
-                wrote = {"type": "message_creation", "message_creation": {"message_id": f"msg_{rng.randrange(9)}"}}
+                details = rng.choice([_wrote(f"msg_{rng.randrange(9)}"), _called(rng)])
                 api.run_steps[RunStepKey(thread_id, f"run_{number}", f"step_{step}")] = run_step(
-                    f"step_{step}", created_at=step, assistant_id="asst_1", type="message_creation", step_details=wrote
+                    f"step_{step}", created_at=step, assistant_id="asst_1", type=details["type"], step_details=details
                 )
         for number in range(length):
             api.messages[MessageKey(thread_id, f"msg_{number}")] = message(
@@ -63,10 +66,51 @@ def random_threads_api(seed: int) -> FakeThreadsApi:
                 created_at=number,
                 run_id=rng.choice([None, "run_0", "run_1", "run_2", "run_gone"]),
                 assistant_id=rng.choice([None, "asst_0", "asst_1", "asst_gone"]),
+                content=[_image(rng), _cited_text(rng)][: rng.randrange(3)],
+                attachments=[{"file_id": _file_id(rng)} for _ in range(rng.randrange(3))],
             )
     for number in range(2):
         api.message_files[MessageFileKey("thread_1", "msg_1", f"file-{number}")] = message_file(f"file-{number}")
+    for number in range(FILES - 1):
+        api.files[FileKey(f"file-{number}")] = file(f"file-{number}")
     return api
+
+
+FILES = 30
+"""The number of files that random objects cite; the last one does not exist."""
+
+
+def _file_id(rng: random.Random) -> str:
+    return f"file-{rng.randrange(FILES)}"
+
+
+def _image(rng: random.Random) -> dict[str, Any]:
+    return {"type": "image_file", "image_file": {"file_id": _file_id(rng)}}
+
+
+def _cited_text(rng: random.Random) -> dict[str, Any]:
+    kinds = [rng.choice(["file_citation", "file_path"]) for _ in range(rng.randrange(4))]
+    annotations = [{"type": kind, "text": "[]", kind: {"file_id": _file_id(rng)}} for kind in kinds]
+    return {"type": "text", "text": {"value": "[]", "annotations": annotations}}
+
+
+def _wrote(message_id: str) -> dict[str, Any]:
+    return {"type": "message_creation", "message_creation": {"message_id": message_id}}
+
+
+def _called(rng: random.Random) -> dict[str, Any]:
+    outputs = [{"type": "image", "image": {"file_id": _file_id(rng)}} for _ in range(rng.randrange(3))]
+    results = [{"file_id": rng.choice([None, _file_id(rng)]), "score": 1} for _ in range(rng.randrange(3))]
+    code = {"type": "code_interpreter", "id": "a", "code_interpreter": {"input": "", "outputs": outputs}}
+    search = {"type": "file_search", "id": "b", "file_search": {"results": results}}
+    return {"type": "tool_calls", "tool_calls": [code, search]}
+
+
+def random_content_urls(seed: int) -> FakeContentUrls:
+    """Make addresses of some files, none of others, and a failure of one."""
+    rng = random.Random(seed)
+    away = GatewayError(ErrorCode.LEDGER_UNAVAILABLE, "The ledger did not answer in time.")
+    return FakeContentUrls({f"file-{number}" for number in range(FILES) if rng.randrange(2)}, {_file_id(rng): away})
 
 
 def random_viewer_api(seed: int) -> FakeViewerApi:
@@ -79,6 +123,22 @@ def random_viewer_api(seed: int) -> FakeViewerApi:
     for number in range(rng.randrange(4)):
         viewer.wait(RunKey(rng.choice(["thread_1", "thread_2"]), f"run_{number}"), rng.randrange(3))
     return viewer
+
+
+CALLS = "details { ... on ToolCallsDetails { toolCalls { ... on %s } } }"
+CITING = {
+    "Message": [
+        ("attachments { fileId %s }", "File"),
+        ("content { ... on ImageFileContent { %s } }", "File"),
+        ("content { ... on TextContent { annotations { ... on FileCitation { %s } } } }", "File"),
+        ("content { ... on TextContent { annotations { ... on FilePath { fileId %s } } } }", "File"),
+    ],
+    "RunStep": [
+        (CALLS % "CodeInterpreterToolCall { outputs { ... on CodeInterpreterImage { %s } } }", "File"),
+        (CALLS % "FileSearchToolCall { results { score %s } }", "File"),
+    ],
+}
+"""Fields of nodes that lead to the files that their parts cite."""
 
 
 class _Writer:
@@ -126,6 +186,7 @@ class _Writer:
             "RunStep": ["type"],
             "Assistant": ["name"],
             "MessageFile": ["createdAt"],
+            "File": ["filename", "bytes createdAt", "contentUrl", "purpose contentUrl"],
         }[type_name]
         parts = [self.choose("id", "__typename", *plain)]
         for _ in range(self.choose(0, 1, 1, 2, 3) if depth < 4 else 0):
@@ -151,15 +212,23 @@ class _Writer:
         }
         references = {
             "Thread": [("activeRun", "Run")],
-            "Message": [("thread", "Thread"), ("run", "Run"), ("assistant", "Assistant")],
-            "MessageFile": [("message", "Message")],
+            "Message": [("thread", "Thread"), ("run", "Run"), ("assistant", "Assistant"), *CITING["Message"]],
+            "MessageFile": [("message", "Message"), ("file", "File")],
             "Run": [("thread", "Thread"), ("assistant", "Assistant")],
-            "RunStep": [("thread", "Thread"), ("run", "Run"), ("assistant", "Assistant"), ("details", "Message")],
+            "RunStep": [
+                ("thread", "Thread"),
+                ("run", "Run"),
+                ("assistant", "Assistant"),
+                ("details", "Message"),
+                *CITING["RunStep"],
+            ],
         }
         choices = [*lists.get(type_name, []), *references.get(type_name, [])]
         if not choices:
             return None
         name, item = self.choose(*choices)
+        if "%s" in name:
+            return f"{self.alias()}: {name % f'file {{ {self.selection(item, depth + 1)} }}'}"
         if name == "details":
             message = f"message {{ {self.selection('Message', depth + 1)} }}"
             return f"{self.alias()}: details {{ ... on MessageCreationDetails {{ {message} }} }}"
@@ -169,7 +238,7 @@ class _Writer:
 
     def root(self) -> str:
         kind = self.choose(
-            "thread", "thread", "threadsByIds", "node", "nodes", "message", "run", "assistants", "viewer"
+            "thread", "thread", "threadsByIds", "node", "nodes", "message", "run", "assistants", "viewer", "file"
         )
         run_key, message_key = RunKey("thread_1", "run_1"), MessageKey("thread_1", "msg_1")
         if kind == "thread":
@@ -181,12 +250,16 @@ class _Writer:
             return f"{self.alias()}: threadsByIds(ids: [{ids}]) {{ {self.selection('Thread', 1)} }}"
         if kind == "viewer":
             return self.viewer()
+        if kind == "file":
+            return f'{self.alias()}: file(id: "file-{self.choose(0, 1, 29)}") {{ {self.selection("File", 0)} }}'
         if kind in {"node", "nodes"}:
             keys = [THREADS[0], THREADS[1], run_key, RunKey("thread_2", "run_0"), message_key, AssistantKey("asst_1")]
+            keys += [FileKey("file-0"), FileKey("file-29")]
             ids = " ".join(f'"{to_global_id(self.choose(*keys))}"' for _ in range(4))
             argument = f"ids: [{ids}]" if kind == "nodes" else f"id: {ids.split()[0]}"
             parts = " ".join(
-                f"... on {name} {{ {self.selection(name, 1)} }}" for name in ("Thread", "Run", "Message", "Assistant")
+                f"... on {name} {{ {self.selection(name, 1)} }}"
+                for name in ("Thread", "Run", "Message", "Assistant", "File")
             )
             return f"{self.alias()}: {kind}({argument}) {{ {parts} }}"
         if kind == "assistants":

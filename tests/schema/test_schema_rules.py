@@ -121,5 +121,5 @@ def test_every_mutation_takes_one_input_with_a_client_mutation_id(mutation: str)
 
 def test_deletions_return_the_id_of_the_deleted_object() -> None:
     deletions = [payload for mutation, payload in PAYLOADS.items() if mutation.startswith("delete")]
-    assert len(deletions) == 3
+    assert len(deletions) == 4
     assert all(str(payload.fields["deletedId"].type) == "ID" for payload in deletions)

@@ -24,6 +24,7 @@ from gateway.server.http.refusals import overload_refusal, query_timeout_error, 
 from gateway.server.http.request_limits import RequestLimits
 from gateway.telemetry.operation_log import log_end
 from gateway.telemetry.operation_record import OperationRecord, Outcome, current_record
+from schema.contract.content_urls import ContentUrls
 from schema.contract.cost import Cost, ExecutionBounds
 from schema.contract.encoded_json import EncodedJson
 from schema.contract.ports import ResponseCache, RunEvents, ThreadsApi
@@ -42,6 +43,7 @@ ResultT = TypeVar("ResultT")
 BindApi: TypeAlias = Callable[[Principal], ThreadsApi]
 BindEvents: TypeAlias = Callable[[Principal], RunEvents]
 BindViewer: TypeAlias = Callable[[Principal, Cost], ViewerApi | None]
+BindContentUrls: TypeAlias = Callable[[Principal], ContentUrls]
 
 MAX_WAITING_INTROSPECTIONS = 8
 """The most documents of callers without a credential that are parsed or validated, or wait for it."""
@@ -144,6 +146,7 @@ class OperationRunner:
         bind: BindApi,
         bind_events: BindEvents | None = None,
         bind_viewer: BindViewer | None = None,
+        bind_content_urls: BindContentUrls | None = None,
         *,
         limits: RequestLimits | None = None,
         caller_limits: CallerLimits | None = None,
@@ -158,6 +161,7 @@ class OperationRunner:
         self._bind = bind
         self._bind_events = bind_events
         self._bind_viewer = bind_viewer
+        self._bind_content_urls = bind_content_urls
         self.limits = limits or RequestLimits()
         self._caller_limits = caller_limits
         self._count_operation = count_nothing if caller_limits is None else caller_limits.count_operation
@@ -294,7 +298,7 @@ class OperationRunner:
                 record.objects = context.answer_size.object_count
             await context.aclose()
         result.data = await encode_if_large(result.data, context)
-        if response_cache is not None and response_key is not None and not context.has_read_viewer:
+        if response_cache is not None and response_key is not None and context.is_storable:
             store_response(response_cache, response_key, result)
         return result
 
@@ -375,7 +379,7 @@ class OperationRunner:
     def _context(
         self, api: ThreadsApi, principal: Principal, *, report_cost: bool = False, resume_after: str | None = None
     ) -> Context:
-        return Context(
+        context = Context(
             api,
             self.limits.paging,
             bounds=ExecutionBounds(self.limits.load_deadline_seconds, self.limits.max_answer_bytes),
@@ -385,3 +389,5 @@ class OperationRunner:
             caller=principal.digest,
             viewer=self._bind_viewer(principal, api.cost) if self._bind_viewer is not None else None,
         )
+        context.content_urls = self._bind_content_urls(principal) if self._bind_content_urls is not None else None
+        return context

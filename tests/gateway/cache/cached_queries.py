@@ -10,6 +10,7 @@ from gateway.identity.principal import Principal
 from gateway.server.http.graphql_request import GraphQLRequest
 from gateway.server.http.graphql_response import encode_json, result_body
 from gateway.server.http.operation_runner import OperationRunner
+from schema.contract.content_urls import ContentUrls
 from schema.contract.paging import PagingLimits
 from schema.contract.ports import ResponseKey, ThreadsApi
 from schema.contract.viewer import ViewerApi
@@ -28,17 +29,23 @@ def operation_runner(
     upstream: Callable[[str], FakeThreadsApi],
     shared: SharedCache | None = None,
     viewer: ViewerApi | None = None,
+    content_urls: ContentUrls | None = None,
 ) -> OperationRunner:
     """Return a runner of operations, each over its principal's upstream; without `shared`, it has no cache.
 
-    `viewer` is the viewer of all principals.
+    `viewer` is the viewer of all principals, and `content_urls` makes the addresses of files for all of them.
     """
 
     def bind(principal: Principal) -> ThreadsApi:
         inner = upstream(principal.digest)
         return inner if shared is None else cached(inner, shared, principal.digest)
 
-    return OperationRunner(schema, bind, bind_viewer=None if viewer is None else lambda _, __: viewer)
+    return OperationRunner(
+        schema,
+        bind,
+        bind_viewer=None if viewer is None else lambda _, __: viewer,
+        bind_content_urls=None if content_urls is None else lambda _: content_urls,
+    )
 
 
 async def run_query(

@@ -23,16 +23,13 @@ from schema.engine.direct_calls import enable_direct_calls
 from schema.engine.executor import CompiledExecutor, build_executor
 from schema.engine.plan_execution import PlanExecution
 from schema.engine.public_errors import OperationRefusedError, to_public_errors
-from schema.graph.assistant_node import Assistant
-from schema.graph.message_node import Message, MessageFile
 from schema.graph.mutations import Mutation
+from schema.graph.nodes import NODE_TYPES
 from schema.graph.queries import Query
-from schema.graph.run_node import Run
-from schema.graph.run_step_node import RunStep
 from schema.graph.scalars import SCALARS
-from schema.graph.thread_node import Thread
 from tests.schema.builders import SCHEMA, GatedThreadsApi, conversation, run_ready_tasks
-from tests.schema.random_operations import operations, random_threads_api, random_viewer_api
+from tests.schema.random_operations import operations, random_content_urls, random_threads_api, random_viewer_api
+from tests.support.fake_content_urls import FakeContentUrls
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.fake_viewer_api import FakeViewerApi
 from tests.support.full_runs import examples
@@ -50,7 +47,7 @@ def _schema(executor_class: type[CompiledExecutor] | None) -> strawberry.Schema:
     schema = strawberry.Schema(
         query=Query,
         mutation=Mutation,
-        types=[Thread, Message, MessageFile, Run, RunStep, Assistant],
+        types=[*NODE_TYPES.values()],
         config=StrawberryConfig(scalar_map=SCALARS),
         execution_context_class=executor_class,
     )
@@ -76,9 +73,11 @@ async def _execute(
     document: str,
     api: FakeThreadsApi,
     viewer: FakeViewerApi | None = None,
+    content_urls: FakeContentUrls | None = None,
     **variables: Any,
 ) -> Any:
     context = Context(api, viewer=viewer)
+    context.content_urls = content_urls
     try:
         result = await schema.execute(document, variable_values=variables, context_value=context)
         # Loads below an object that turns out to be missing start ahead of it. The end of an operation cancels those
@@ -165,10 +164,12 @@ def _rich_conversation() -> FakeThreadsApi:
 async def test_random_operations_have_the_same_result(document: str, seed: int) -> None:
     compiled, core = random_threads_api(seed), random_threads_api(seed)
     viewer, core_viewer = random_viewer_api(seed), random_viewer_api(seed)
-    result = await _execute(COMPILED, document, compiled, viewer, yes=True)
-    assert result == await _execute(CORE, document, core, core_viewer, yes=True)
+    urls, core_urls = random_content_urls(seed), random_content_urls(seed)
+    result = await _execute(COMPILED, document, compiled, viewer, urls, yes=True)
+    assert result == await _execute(CORE, document, core, core_viewer, core_urls, yes=True)
     assert _called_keys(compiled) == _called_keys(core)
     assert sorted(viewer.calls, key=repr) == sorted(core_viewer.calls, key=repr)
+    assert sorted(id_ for call in urls.calls for id_ in call) == sorted(id_ for call in core_urls.calls for id_ in call)
 
 
 @pytest.mark.filterwarnings("ignore:.*is deprecated")  # the test also selects the schema's deprecated fields

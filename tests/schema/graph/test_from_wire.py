@@ -43,7 +43,7 @@ from schema.graph.leaf_types import (
     UnknownToolCall,
     Usage,
 )
-from schema.graph.scalars import JSON, Metadata, global_file_id
+from schema.graph.scalars import JSON, Metadata
 from tests.support.wire_samples import decoded, message, raw, raws
 
 
@@ -55,11 +55,11 @@ from tests.support.wire_samples import decoded, message, raw, raws
         ({"type": "text", "text": "hello"}, TextContent(text="hello", raw_annotations=None)),
         (
             {"type": "image_file", "image_file": {"file_id": "f"}},
-            ImageFileContent(file_id=global_file_id("f"), detail=None),
+            ImageFileContent(upstream_file_id="f", detail=None),
         ),
         (
             {"type": "image_file", "image_file": {"file_id": "f", "detail": "ultra"}},
-            ImageFileContent(file_id=global_file_id("f"), detail=ImageDetail.UNRECOGNIZED),
+            ImageFileContent(upstream_file_id="f", detail=ImageDetail.UNRECOGNIZED),
         ),
         (
             {"type": "image_url", "image_url": {"url": "https://x.test", "detail": "low"}},
@@ -192,7 +192,7 @@ def test_tools(sent: object, made: object) -> None:
                 score_threshold=0.0,
                 results=[
                     FileSearchResult(
-                        file_id=global_file_id("f"),
+                        upstream_file_id="f",
                         file_name="n",
                         score=1.0,
                         attributes=Metadata({"year": "2024"}),
@@ -203,7 +203,7 @@ def test_tools(sent: object, made: object) -> None:
                         ],
                     ),
                     FileSearchResult(
-                        file_id=global_file_id("g"),
+                        upstream_file_id="g",
                         file_name=None,
                         score=None,
                         attributes=Metadata({}),

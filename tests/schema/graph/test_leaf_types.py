@@ -10,7 +10,7 @@ from schema.graph.leaf_types import (
     FunctionToolCall,
     TextContent,
 )
-from schema.graph.scalars import JSON, global_file_id
+from schema.graph.scalars import JSON
 from tests.support.wire_samples import raws
 
 SPAN = {"text": "[0]", "start_index": 3, "end_index": 6}
@@ -31,11 +31,11 @@ def parsed(arguments: str) -> object:
 
 
 def test_annotations_of_known_kinds() -> None:
-    citation = FileCitation(text="[0]", start_index=3, end_index=6, file_id=global_file_id("f"), quote=None)
+    citation = FileCitation(text="[0]", start_index=3, end_index=6, upstream_file_id="f", quote=None)
     assert annotations(
         {"type": "file_citation", **SPAN, "file_citation": {"file_id": "f"}},
         {"type": "file_path", **SPAN, "file_path": {"file_id": "f"}},
-    ) == [citation, FilePath(text="[0]", start_index=3, end_index=6, file_id=global_file_id("f"))]
+    ) == [citation, FilePath(text="[0]", start_index=3, end_index=6, upstream_file_id="f")]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_outputs_of_code() -> None:
         {"type": "logs", "logs": "1"}, {"type": "image", "image": {"file_id": "f"}}, unknown, {"type": "logs"}
     ) == [
         CodeInterpreterLogs(logs="1"),
-        CodeInterpreterImage(file_id=global_file_id("f")),
+        CodeInterpreterImage(upstream_file_id="f"),
         UnknownCodeInterpreterOutput(type="video", raw=JSON(unknown)),
         UnknownCodeInterpreterOutput(type="logs", raw=JSON({"type": "logs"})),
     ]

@@ -8,7 +8,7 @@ from schema.graph.fallback_types import UnknownAttachmentSource, UnknownRequired
 from schema.graph.from_wire import attachments_from_wire, required_action_from_wire, tool_resources_from_wire
 from schema.graph.leaf_types import Attachment, McpToolCall, SubmitToolApprovalAction, ToolResources
 from schema.graph.lenient_parts import part_kind, unknown_part
-from schema.graph.scalars import JSON, global_file_id, global_file_ids
+from schema.graph.scalars import JSON, global_file_ids
 from tests.support.wire_samples import decoded, message, raw
 
 
@@ -18,11 +18,11 @@ def test_attachments() -> None:
     )
     assert attachments_from_wire(sent.attachments) == [
         Attachment(
-            file_id=global_file_id("f"),
+            upstream_file_id="f",
             tools=[AttachmentTool.FILE_SEARCH, AttachmentTool.UNRECOGNIZED, AttachmentTool.UNRECOGNIZED],
             other_source=None,
         ),
-        Attachment(file_id=None, tools=[], other_source=None),
+        Attachment(upstream_file_id=None, tools=[], other_source=None),
     ]
     assert attachments_from_wire(message(attachments=None).attachments) == []
 
@@ -62,7 +62,9 @@ def test_tool_resources_of_unknown_kinds_keep_their_json() -> None:
 )
 def test_a_source_of_an_attachment_that_is_no_file_keeps_its_json(sent: object, kind: str, source: object) -> None:
     (made,) = attachments_from_wire(message(attachments=[sent]).attachments)
-    assert made == Attachment(file_id=None, tools=[], other_source=UnknownAttachmentSource(type=kind, raw=JSON(source)))
+    assert made == Attachment(
+        upstream_file_id=None, tools=[], other_source=UnknownAttachmentSource(type=kind, raw=JSON(source))
+    )
 
 
 @pytest.mark.parametrize(

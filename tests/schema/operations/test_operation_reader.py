@@ -29,8 +29,8 @@ def test_fields_of_one_name_are_merged_and_what_is_skipped_is_left_out() -> None
 
 def test_the_types_leading_to_nodes_are_found() -> None:
     leading = types_leading_to_nodes(CORE)
-    assert {"Thread", "MessageConnection", "StepDetails", "CreateRunPayload"} <= leading
-    assert leading.isdisjoint({"Usage", "PageInfo", "Upstream", "MessageContent", "DeleteThreadPayload"})
+    assert {"Thread", "MessageConnection", "StepDetails", "CreateRunPayload", "MessageContent"} <= leading
+    assert leading.isdisjoint({"Usage", "PageInfo", "Upstream", "ToolResources", "DeleteThreadPayload"})
 
 
 def test_list_fields_are_recognised() -> None:

@@ -22,6 +22,7 @@ from schema.root import build_schema
 from tests.gateway.cache.cached_queries import ExecutionCounter, operation_runner, run_query
 from tests.gateway.cache.processes import Clock, processes
 from tests.gateway.cache.upstream import ENDED, THREAD, T
+from tests.support.fake_content_urls import FakeContentUrls
 from tests.support.fake_run_events import FakeFeed, FakeRunEvents, run_event
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.fake_viewer_api import FakeViewerApi
@@ -226,6 +227,20 @@ async def test_a_response_that_shows_what_the_gateway_keeps_is_never_stored(
         assert b"errors" not in first
         assert await run_query(runner, document) == first
     assert counting.executed == 2
+
+
+@pytest.mark.parametrize(("selection", "executed"), [("filename", 1), ("filename contentUrl", 2)])
+async def test_a_response_that_shows_an_address_is_never_stored(
+    counting: ExecutionCounter, selection: str, executed: int
+) -> None:
+    urls = FakeContentUrls()
+    async with processes(1, None) as (shared,):
+        runner = operation_runner(build_schema(), lambda _: counting.upstream, shared, content_urls=urls)
+        for _ in range(2):
+            response = await run_query(runner, f'{{ file(id: "file-1") {{ {selection} }} }}')
+            assert (b"https://gateway.example/files/file-1" in response) is ("contentUrl" in selection)
+    assert counting.executed == executed
+    assert len(counting.upstream.calls) == 1
 
 
 async def test_a_changed_title_shows_at_once(counting: ExecutionCounter) -> None:
