@@ -10,7 +10,7 @@ import pytest
 
 from gateway.ledger.ledger_store import ObjectKind
 from gateway.ledger.stored_ownership import StoredOwnership
-from schema.contract.keys import AssistantKey, FileKey, MessageKey, ThreadKey, from_global_id, to_global_id
+from schema.contract.keys import AssistantKey, FileKey, MessageKey, NodeKey, ThreadKey, from_global_id, to_global_id
 from tests.support.emulator import KEY, Emulator, add_files
 from tests.support.emulator_runs import LONG_SECONDS
 from tests.support.file_documents import DELETE_FILE, FILE_NAMERS, FILE_READS, naming_mutation
@@ -75,7 +75,11 @@ class Place:
     assistant: str
 
     def variables_of(self, document: str, file_id: str) -> dict[str, str]:
-        ids = {"file": FileKey(file_id), "thread": ThreadKey(self.thread), "assistant": AssistantKey(self.assistant)}
+        ids: dict[str, NodeKey] = {
+            "file": FileKey(file_id),
+            "thread": ThreadKey(self.thread),
+            "assistant": AssistantKey(self.assistant),
+        }
         return {name: to_global_id(key) for name, key in ids.items() if f"${name}:" in document}
 
 
