@@ -167,6 +167,7 @@ def build_gateway_app(
             ports.bind,
             ports.bind_events,
             ports.bind_viewer,
+            contents.bind_content_urls,
             limits=request_limits(settings, counts.max_sockets),
             caller_limits=limits,
             always_report_cost=settings.gateway_cost,
