@@ -162,13 +162,13 @@ Press Ctrl+C to stop.""")
 async def _demo_ledger(settings: Settings) -> AsyncIterator[Ledger | None]:
     """Run the demo's ledger, whose threads are those of `DEMO_SUBJECT`, or of the key if nobody signs in."""
     from gateway.compose_demo import running_demo_ledger  # noqa: PLC0415 - see the module's docstring
-    from gateway.emulator.demo.seed import DEMO_THREADS  # noqa: PLC0415 - see the module's docstring
+    from gateway.emulator.demo.seed import DEMO_THREADS, DEMO_UPLOADS  # noqa: PLC0415 - see the module's docstring
     from gateway.identity.principal import Owner  # noqa: PLC0415 - see the module's docstring
 
     issuer = settings.gateway_jwt_issuer
     user = None if issuer is None else Owner(issuer, cli_sign_in.DEMO_SUBJECT)
     with _database_errors():
-        async with running_demo_ledger(settings, user, DEMO_THREADS) as ledger:
+        async with running_demo_ledger(settings, user, DEMO_THREADS, DEMO_UPLOADS) as ledger:
             yield ledger
 
 

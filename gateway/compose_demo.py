@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from gateway.compose_options import own_credential, upstream_identity, upstream_options
 from gateway.config import Settings
 from gateway.identity.principal import Owner, UpstreamIdentity, own_key_digest
-from gateway.ledger.demo_ledger import add_demo_threads, running_memory_ledger
+from gateway.ledger.demo_ledger import add_demo_objects, add_demo_records, running_memory_ledger
 from gateway.ledger.ledger_store import LedgerStore
 from gateway.ledger.ownership import Ledger
 from gateway.ledger.sightings import CredentialOwner, RecordOwner
@@ -19,9 +19,9 @@ from gateway.viewer.seen_threads import read_threads
 
 @contextlib.asynccontextmanager
 async def running_demo_ledger(
-    settings: Settings, user: Owner | None, thread_ids: Sequence[str]
+    settings: Settings, user: Owner | None, thread_ids: Sequence[str], file_ids: Sequence[str]
 ) -> AsyncIterator[Ledger | None]:
-    """Run a ledger that has these threads, with their titles: as a user's, or as those of the gateway's own key.
+    """Run a ledger that has these threads, with their titles, and files: as a user's, or as the gateway's own key's.
 
     The emulator must run already. Yields None if the ledger is in the database of the settings, which the gateway opens
     itself.
@@ -38,13 +38,16 @@ async def running_demo_ledger(
     if settings.gateway_database_url is not None:
         store = await _open_store(settings.gateway_database_url.get_secret_value(), upstream)
         try:
-            await add_demo_threads(store, owner, thread_ids, sightings)
+            await add_demo_objects(store, owner, thread_ids, file_ids)
+            await add_demo_records(store, sightings)
         finally:
             await store.aclose()
         yield None
         return
     deadline_seconds = settings.gateway_ledger_deadline_seconds
-    async with running_memory_ledger(owner, thread_ids, sightings, deadline_seconds=deadline_seconds) as ledger:
+    async with running_memory_ledger(owner, deadline_seconds=deadline_seconds) as (store, ledger):
+        await add_demo_objects(store, owner, thread_ids, file_ids)
+        await add_demo_records(store, sightings)
         yield ledger
 
 

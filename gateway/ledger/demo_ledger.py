@@ -1,4 +1,4 @@
-"""The threads of the demo in a ledger, and the ledger in memory that most demos have."""
+"""The threads and files of the demo in a ledger, and the ledger in memory that most demos have."""
 
 from __future__ import annotations
 
@@ -18,27 +18,31 @@ from gateway.ledger.stored_ownership import StoredOwnership
 
 @asynccontextmanager
 async def running_memory_ledger(
-    owner: RecordOwner, thread_ids: Collection[str], sightings: Sequence[Sighting], *, deadline_seconds: float
-) -> AsyncIterator[BorrowedLedger]:
-    """Run a ledger in memory with threads of an owner. The holder of a credential needs no record of who owns them."""
+    owner: RecordOwner, *, deadline_seconds: float
+) -> AsyncIterator[tuple[LedgerStore, BorrowedLedger]]:
+    """Run a ledger in memory. It has owners of objects if the demo has a user."""
     store = MemoryStore()
-    await add_demo_threads(store, owner, thread_ids, sightings)
     link, records = (LedgerLink(store, deadline_seconds=deadline_seconds) for _ in range(2))
     ownership = StoredOwnership(link)
     ownership.start()
     try:
-        yield BorrowedLedger(ownership if isinstance(owner, Owner) else None, records)
+        yield store, BorrowedLedger(ownership if isinstance(owner, Owner) else None, records)
     finally:
         await ownership.aclose()
         await records.aclose()
         await link.aclose()
 
 
-async def add_demo_threads(
-    store: LedgerStore, owner: RecordOwner, thread_ids: Collection[str], sightings: Sequence[Sighting]
+async def add_demo_objects(
+    store: LedgerStore, owner: RecordOwner, thread_ids: Collection[str], file_ids: Collection[str]
 ) -> None:
-    """Let threads belong to a user, unless they are somebody's, and record what was seen of them."""
+    """Let objects belong to a user, unless they are somebody's. The holder of a credential needs no such record."""
     if isinstance(owner, Owner):
-        await store.adopt_objects(ObjectKind.THREAD, dict.fromkeys(thread_ids, owner), int(time.time()))
+        for kind, object_ids in ((ObjectKind.THREAD, thread_ids), (ObjectKind.FILE, file_ids)):
+            await store.adopt_objects(kind, dict.fromkeys(object_ids, owner), int(time.time()))
+
+
+async def add_demo_records(store: LedgerStore, sightings: Sequence[Sighting]) -> None:
+    """Record what was seen of threads."""
     for start in range(0, len(sightings), MAX_SIGHTINGS):
         await store.records.record_sightings(sightings[start : start + MAX_SIGHTINGS])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -64,6 +65,16 @@ def test_the_demo_prints_its_addresses_and_its_curl_line_works() -> None:
         assert assistants["data"]
 
 
+FILES_OF_DEMO = """{ thread(id: "thread_demoQuarterlySales000001") { messages(last: 100) { nodes {
+    attachments { file { ...Named } }
+    content {
+        ... on ImageFileContent { file { ...Named } }
+        ... on TextContent { annotations {
+            ... on FilePath { file { ...Named } } ... on FileCitation { file { ...Named } } } } } } } } }
+    fragment Named on File { filename contentUrl }"""
+FILES = re.compile(r'"filename": "([^"]+)", "contentUrl": ([^}]+)\}')
+
+
 @pytest.mark.parametrize("database", [None, pytest.param("ledger.db", marks=pytest.mark.full)])
 def test_a_token_signs_in_at_the_demo_and_its_curl_line_works(tmp_path: Path, database: str | None) -> None:
     state = {"XDG_STATE_HOME": str(tmp_path)}
@@ -86,6 +97,11 @@ def test_a_token_signs_in_at_the_demo_and_its_curl_line_works(tmp_path: Path, da
             token = run("token", "--subject", *subject, **state).stdout.strip()
             seen.append(fetch(f"{gateway}/graphql", thread, Authorization=f"Bearer {token}")["data"]["thread"])
         assert [found is not None for found in seen] == [True, False, True]
+        token = run("token", "--subject", "demo", **state).stdout.strip()
+        shown = json.dumps(fetch(f"{gateway}/graphql", {"query": FILES_OF_DEMO}, Authorization=f"Bearer {token}"))
+        opened = {name: address != "null" for name, address in FILES.findall(shown)}
+        # The handbook is the assistant's: it is cited, and nobody's who signs in.
+        assert opened == {"sales.csv": True, "chart.png": True, "report.csv": True, "handbook.pdf": False}
         with pytest.raises(urllib.error.HTTPError, match="401"):
             fetch(f"{gateway}/graphql", thread)
 

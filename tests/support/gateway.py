@@ -19,7 +19,7 @@ from gateway import compose
 from gateway.compose import DEMO_KEY
 from gateway.compose_demo import running_demo_ledger
 from gateway.config import Settings
-from gateway.emulator.demo.seed import DEMO_THREADS
+from gateway.emulator.demo.seed import DEMO_THREADS, DEMO_UPLOADS
 from gateway.ledger.ownership import BorrowedLedger
 from gateway.server.app import listening
 from gateway.viewer.list_watch import ListWatch
@@ -76,7 +76,7 @@ async def running_demo_gateway(emulator: Emulator, **settings: Any) -> AsyncIter
     options = {"upstream_api_key": DEMO_KEY, **settings}
     demo_settings = Settings(upstream_url=emulator.url, **options)
     async with (
-        running_demo_ledger(demo_settings, None, DEMO_THREADS) as ledger,
+        running_demo_ledger(demo_settings, None, DEMO_THREADS, DEMO_UPLOADS) as ledger,
         running_gateway(emulator.url, **options, ledger=ledger) as gateway,
     ):
         emulator.counts.reset()

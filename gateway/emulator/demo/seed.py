@@ -27,7 +27,7 @@ from gateway.emulator.demo.demo_assistants import (
 from gateway.emulator.demo.demo_files import add_demo_files
 from gateway.emulator.demo.journal import THREAD_JOURNAL
 from gateway.emulator.demo.release import RUN_CANCELLED, RUN_FAILED_HALFWAY, RUN_INCOMPLETE, THREAD_RELEASE
-from gateway.emulator.demo.support import RUN_FAILED, RUN_WAITING, THREAD_REFUND, THREAD_SUPPORT
+from gateway.emulator.demo.support import FILE_TEAPOT, RUN_FAILED, RUN_WAITING, THREAD_REFUND, THREAD_SUPPORT
 from gateway.emulator.demo.trip import THREAD_TRIP
 from gateway.emulator.state.store import Store
 
@@ -37,6 +37,7 @@ __all__ = [
     "ASSISTANT_SUPPORT",
     "ASSISTANT_WRITER",
     "DEMO_THREADS",
+    "DEMO_UPLOADS",
     "FILE_CHART",
     "FILE_HANDBOOK",
     "FILE_REPORT",
@@ -59,6 +60,9 @@ __all__ = [
 
 DEMO_THREADS = (THREAD_TRIP, THREAD_SUPPORT, THREAD_REFUND, THREAD_ANALYSIS, THREAD_RELEASE, THREAD_JOURNAL)
 """The ids of all threads of the demo."""
+
+DEMO_UPLOADS = (FILE_TEAPOT, FILE_SALES)
+"""The ids of the files that the user of the demo sent. The other files are the assistants', or made by runs."""
 
 _DAY_SECONDS = 86_400
 
