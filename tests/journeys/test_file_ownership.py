@@ -289,3 +289,43 @@ async def test_a_file_of_a_run_may_be_named_in_an_input_by_its_owner_alone(
             "NOT_FOUND",
             ["messages", "0", "content", "0", "imageFile", "fileId"],
         )
+
+
+CITED = "annotations { ... on FileCitation { file { id filename contentUrl } } }"
+CITATIONS = f"content {{ ... on TextContent {{ {CITED} }} }}"
+
+
+async def test_a_cited_file_of_an_assistant_shows_its_name_and_not_its_content(
+    emulator: Emulator, ann: UserClient, root: UserClient
+) -> None:
+    resources = {"file_search": {"vector_store_ids": ["vs_1"]}}
+    librarian = await assistant(emulator, tools=[{"type": "file_search"}], tool_resources=resources)
+    question = {"messages": [{"content": [{"text": "Well?"}]}]}
+    made = await succeed(ann, "createThreadAndRun", "run { id } thread { id }", assistantId=librarian, thread=question)
+    event_document = f"""subscription ($run: ID!) {{ runEvents(runId: $run) {{
+        type: __typename ... on RunStatusChange {{ status }} ... on TextDelta {{ {CITED} }}
+        ... on RunSnapshot {{ run {{ status }} }} ... on MessageFinished {{ message {{ {CITATIONS} }} }} }} }}"""
+    async with open_socket(ann, key="ann") as socket:
+        reader = await socket.subscribe(event_document, run=made["run"]["id"])
+        await reader.wait_for_event("RunSnapshot")
+        emulator.clock.advance(LONG_SECONDS)
+        await reader.wait_for_completion()
+    document = f"query ($id: ID!) {{ thread(id: $id) {{ messages(last: 5) {{ nodes {{ {CITATIONS} }} }} }} }}"
+    (message,) = (event["message"] for event in reader.of_type("MessageFinished"))
+    seen = {"as an event": json.dumps(message)}
+    for name, user in (("as its reader", ann), ("as an admin", root)):
+        seen[name] = json.dumps(await user.execute(document, {"id": made["thread"]["id"]}))
+    cited = {name: re.findall(r'"file": ({[^}]+})', text) for name, text in seen.items()}
+    ((as_event,), (as_read,), (as_admin,)) = ([json.loads(file) for file in files] for files in cited.values())
+    assert as_event == as_read
+    assert (as_read["filename"], as_read["contentUrl"]) == (as_admin["filename"], None)
+    assert as_read["filename"]
+    assert as_admin["contentUrl"]
+
+    emulator.counts.reset()
+    assert (await ann.execute(FILE_READS["file"], {"file": as_read["id"]}))["data"] == {"file": None}
+    assert (await ann.execute(FILE_READS["node"], {"file": as_read["id"]}))["data"] == {"node": None}
+    content = [{"imageFile": {"fileId": as_read["id"]}}]
+    assert (await refusal(ann, "createThread", messages=[{"content": content}]))["code"] == "NOT_FOUND"
+    assert (await refusal(ann, "deleteFile", fileId=as_read["id"]))["code"] == "NOT_FOUND"
+    assert emulator.counts.total == 0
