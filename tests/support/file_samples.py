@@ -1,5 +1,6 @@
 """Small files of every kind that matters to a browser, and forms that hold them."""
 
+import io
 import struct
 import zlib
 from typing import Any
@@ -38,7 +39,9 @@ def form(content: bytes, filename: str = "a.bin", content_type: str | None = Non
     made = FormData(quote_fields=False)
     for name, value in fields.items():
         made.add_field(name, value)
-    made.add_field("file", content, filename=filename, content_type=content_type or "application/octet-stream")
+    made.add_field(
+        "file", io.BytesIO(content), filename=filename, content_type=content_type or "application/octet-stream"
+    )
     return made
 
 
