@@ -33,10 +33,7 @@ class FileParts:
 
     def bind_content_urls(self, principal: Principal) -> ContentUrls:
         """Make the addresses of one operation."""
-        reader = None
-        if self.user_files is not None and principal.user is not None:
-            reader = self.user_files.open_files(principal)
-        return CallersContentUrls(self.addresses, principal, reader)
+        return CallersContentUrls(self.addresses, principal, self.user_files)
 
     def add_routes(
         self,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.files.address_seal import AddressSeal, BrokenSealError, Holder, SealedContents
-from gateway.files.user_files import FileReader
+from gateway.files.user_files import UserFiles
 from gateway.identity.allowed_origins import AllowedOrigins
 from gateway.identity.credentials import Caller, own_key_obstacle
 from gateway.identity.principal import Principal, UpstreamIdentity
@@ -124,15 +124,17 @@ class FileAddresses:
 class CallersContentUrls:
     """The `ContentUrls` of one operation."""
 
-    def __init__(self, addresses: FileAddresses, principal: Principal, reader: FileReader | None) -> None:
-        """Make addresses for a principal. With a `reader`, only of files whose content the principal may read."""
+    def __init__(self, addresses: FileAddresses, principal: Principal, user_files: UserFiles | None) -> None:
+        """Make addresses for a principal; for a signed-in user, only of files whose content the user may read."""
         self._addresses = addresses
         self._principal = principal
-        self._reader = reader
+        self._user_files = None if principal.user is None else user_files
 
     async def make_urls(self, file_ids: Sequence[str]) -> Results[str | None]:
         try:
-            readable = file_ids if self._reader is None else await self._reader.find_readable(file_ids)
+            readable: Collection[str] = file_ids
+            if self._user_files is not None:
+                readable = await self._user_files.open_files(self._principal).find_readable(file_ids)
         except GatewayError as error:
             return [error] * len(file_ids)
         return [

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import pytest
@@ -7,6 +9,7 @@ from gateway.files.address_seal import AddressSeal
 from gateway.files.file_addresses import TOKEN_PARAMETER, AddressRules, CallersContentUrls, FileAddresses
 from gateway.identity.credentials import Caller
 from gateway.identity.principal import Owner, Principal, UpstreamIdentity, User
+from gateway.ledger.ownership import CreateIntent
 from gateway.server.http.refusals import Refusal
 from schema.contract.errors import ErrorCode, GatewayError
 
@@ -111,6 +114,12 @@ def test_the_id_is_one_part_of_the_path(file_id: str, expected: str | None) -> N
 class Readers:
     def __init__(self, *readable: str, is_down: bool = False) -> None:
         self.readable, self.is_down = readable, is_down
+
+    def open_files(self, _: Principal) -> Readers:
+        return self
+
+    async def begin_upload(self, _: Principal) -> CreateIntent:
+        raise NotImplementedError
 
     async def find_readable(self, file_ids: object) -> tuple[str, ...]:
         if self.is_down:
