@@ -25,9 +25,9 @@ from schema.engine.plans import DocumentPlans
 from schema.engine.public_errors import to_graphql_errors, to_public_errors
 from schema.graph.event_types import prime_loaders
 from schema.operations.call_prediction import predict_calls
-from schema.operations.operation_budget import report_cost
+from schema.operations.operation_budget import find_bounds, report_cost
 from schema.operations.operation_reader import OperationReader
-from schema.operations.upper_bounds import UpperBounds, find_upper_bounds
+from schema.operations.upper_bounds import UpperBounds
 
 
 class EventSelectionKey(NamedTuple):
@@ -52,6 +52,7 @@ class EventSelection:
 
     __slots__ = (
         "__weakref__",
+        "_bounds",
         "_bounds_by_type",
         "_event_from_log",
         "_executor_parts",
@@ -64,6 +65,7 @@ class EventSelection:
         self,
         key: EventSelectionKey,
         executor: CompiledExecutor,
+        bounds: UpperBounds,
         event_from_log: Callable[[RunEvent], Any],
     ) -> None:
         """Copy the parts of an executor.
@@ -71,10 +73,12 @@ class EventSelection:
         Args:
             key: The identity of the selection.
             executor: An executor of the operation with its variables.
+            bounds: The upper bounds of one event of any type.
             event_from_log: Converts an event of the log to its GraphQL type.
         """
         self.key = key
         self._predicted: tuple[int, int] | None = None
+        self._bounds = bounds
         self._bounds_by_type: dict[str, UpperBounds] = {}
         self._predicted_by_type: dict[str, int] = {}
         self._executor_parts = _ExecutorParts.from_executor(executor)
@@ -108,15 +112,13 @@ class EventSelection:
         """Find the upper bounds of an event of a type: once for each type."""
         bounds = self._bounds_by_type.get(event_type)
         if bounds is None:
-            reader = OperationReader.from_prepared(self._executor_parts)
-            bounds = find_upper_bounds(reader, self.key.limits.max_page_size, event_type)
-            self._bounds_by_type[event_type] = bounds
+            bounds = self._bounds_by_type[event_type] = find_bounds(self.key.limits, self._executor_parts, event_type)
         return bounds
 
     async def _execute(self, event: RunEvent, context: Context) -> ExecutionResult:
         typed = self._event_from_log(event)
         prime_loaders(typed, context)
-        context.cited_files.most = self._find_bounds(_type_name(typed)).files
+        context.cited_files.most = self._bounds.files and self._find_bounds(_type_name(typed)).files
         # An executor remembers the fields that it has collected. One executor for all events would grow without end.
         executor = self._executor_parts.new_executor(typed, context)
         result: Any = executor.execute_operation(serially=False)
@@ -127,8 +129,7 @@ class EventSelection:
         """Predict the calls and the objects of one event."""
         if self._predicted is None:
             reader = OperationReader.from_prepared(self._executor_parts)
-            bounds = find_upper_bounds(reader, self.key.limits.max_page_size)
-            self._predicted = (predict_calls(reader, self.key.limits, bounds), bounds.objects)
+            self._predicted = (predict_calls(reader, self.key.limits, self._bounds), self._bounds.objects)
         return self._predicted
 
 

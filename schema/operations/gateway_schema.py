@@ -200,7 +200,7 @@ class GatewaySchema(strawberry.Schema):
                 extensions=operation_extensions,
                 hide_suggestions=self.limits.hide_suggestions,
             )
-            return executor, None if context is None else find_bounds(context, executor)
+            return executor, None if context is None else find_bounds(context.limits, executor)
 
         try:
             caller = "" if context is None else context.caller

@@ -10,12 +10,13 @@ from graphql.execution import Executor
 
 from schema.contract.cost import DEFAULT_MAX_CALLS, DEFAULT_MAX_OBJECTS
 from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.paging import PagingLimits
 from schema.engine.context import Context
-from schema.engine.executor import CompiledExecutor
+from schema.engine.plans import DocumentPlans
 from schema.graph.field_loads import Lookup, LookupLoad
 from schema.graph.file_node import File
 from schema.operations.call_prediction import predict_calls
-from schema.operations.operation_reader import OperationReader
+from schema.operations.operation_reader import OperationReader, PreparedOperation
 from schema.operations.upper_bounds import MUTATION, QUERY, UpperBounds, find_upper_bounds
 
 RUN_STARTING_FIELDS = frozenset({"createRun", "createThreadAndRun"})
@@ -30,15 +31,17 @@ class OperationBudget:
     max_objects: int = DEFAULT_MAX_OBJECTS
 
 
-def find_bounds(context: Context, executor: Executor[Any]) -> UpperBounds:
-    """Find the upper bounds of an operation: once for each document, if they depend on no variable."""
-    max_page_size = context.limits.max_page_size
-    plans = executor.plans if isinstance(executor, CompiledExecutor) else None
-    key = (UpperBounds, id(executor.operation), max_page_size)
+def find_bounds(limits: PagingLimits, prepared: PreparedOperation, event_type: str | None = None) -> UpperBounds:
+    """Find the upper bounds of an operation: once for each document, if they depend on no variable.
+
+    Of a subscription, those of one event, of a type if it is given.
+    """
+    plans: DocumentPlans | None = getattr(prepared, "plans", None)
+    key = (UpperBounds, id(prepared.operation), limits.max_page_size, event_type)
     if plans is not None and key in plans.facts:
         return cast("UpperBounds", plans.facts[key])
-    reader = OperationReader.from_prepared(executor)
-    bounds = find_upper_bounds(reader, max_page_size)
+    reader = OperationReader.from_prepared(prepared)
+    bounds = find_upper_bounds(reader, limits.max_page_size, event_type)
     if plans is not None and not reader.has_read_variables:
         plans.facts[key] = bounds
     return bounds

@@ -118,7 +118,8 @@ async def start_subscription(
         key = _selection_key(document, executor.operation, variables, context)
         selection = schema.event_selections.get(key)
         if selection is None:
-            bounds = await schema.prepare(document, variables, partial(find_bounds, context, executor), context.caller)
+            find = partial(find_bounds, context.limits, executor)
+            bounds = await schema.prepare(document, variables, find, context.caller)
             enforced = schema.enforce_budget(document, context, executor, bounds)
             if enforced is not None:
                 await enforced
@@ -127,7 +128,7 @@ async def start_subscription(
         errors = to_public_errors(to_graphql_errors(refusal))
         raise SubscriptionRefusedError([dict(error.formatted) for error in errors]) from None
     if selection is None:
-        new = EventSelection(key, executor, typed_feed.event_from_log)
+        new = EventSelection(key, executor, bounds, typed_feed.event_from_log)
         selection = schema.event_selections.setdefault(key, new)  # another task may have stored one meanwhile
     return StartedSubscription(typed_feed.feed, selection)
 

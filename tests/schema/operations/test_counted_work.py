@@ -70,7 +70,7 @@ def read(document: str) -> tuple[int, ParsedDocument]:
 def prepare(document: ParsedDocument, variables: dict[str, Any], context: Context) -> None:
     try:
         executor = build_executor(SCHEMA, document, operation_name=None, variables=variables, context=context)
-        enforce_budget(context, SCHEMA.limits.budget, executor, find_bounds(context, executor))
+        enforce_budget(context, SCHEMA.limits.budget, executor, find_bounds(context.limits, executor))
     except (OperationRefusedError, GraphQLError):
         pass  # the work until a refusal counts too
 

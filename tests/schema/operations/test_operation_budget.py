@@ -146,7 +146,7 @@ async def test_a_reported_prediction_is_stored_within_and_above_the_budget() -> 
         context, error = Context(conversation(), reports_cost=True), None
         try:
             executor = build_core_executor(TWO_CALLS)
-            enforce_budget(context, OperationBudget(max_calls=most), executor, find_bounds(context, executor))
+            enforce_budget(context, OperationBudget(max_calls=most), executor, find_bounds(context.limits, executor))
         except GraphQLError as raised:
             error = raised
         assert (context.predicted_calls, error is not None) == (2, refused)
