@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from schema.contract.cost import MAX_CITED_FILES
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import FileKey
@@ -18,9 +20,13 @@ class CitedFiles:
     def __init__(self, api: ThreadsApi) -> None:
         """Start without files, and with the highest number that is ever predicted."""
         self.most = MAX_CITED_FILES
-        self._citations = api if isinstance(api, FileCitations) else None
+        self._api = api
         self._count = 0
         self._loaded: set[FileKey] = set()
+
+    @cached_property
+    def _citations(self) -> FileCitations | None:
+        return self._api if isinstance(self._api, FileCitations) else None
 
     def add(self, key: FileKey, *, is_loaded: bool) -> None:
         """Add a cited file, before it is loaded if it is. One that was loaded already counts once.

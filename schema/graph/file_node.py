@@ -42,7 +42,7 @@ class File(Node):
     def bytes(self) -> int | None:
         """The size of the content in bytes. Null if the upstream does not send it, or if it is 2 GiB or more."""
         size = self.wire.bytes
-        return int(size) if size is not None and 0 <= size < 2**31 else None
+        return int(size) if size is not None and size == int(size) and 0 <= size < 2**31 else None
 
     @documented_field
     def purpose(self) -> str | None:

@@ -19,7 +19,7 @@ from schema.contract.bodies import (
 )
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, ThreadKey
-from schema.contract.kinds import ASSISTANTS, MESSAGE_FILES, MESSAGES, RUNS, THREADS, MessagePageKey
+from schema.contract.kinds import ASSISTANTS, FILES, MESSAGE_FILES, MESSAGES, RUNS, THREADS, MessagePageKey
 from schema.contract.paging import Window
 from schema.contract.ports import ThreadsApi
 from schema.contract.wire import Page, RunObject, ThreadObject
@@ -31,6 +31,7 @@ from schema.contract.writes import (
     CREATE_THREAD,
     CREATE_THREAD_AND_RUN,
     DELETE_ASSISTANT,
+    DELETE_FILE,
     DELETE_MESSAGE,
     DELETE_THREAD,
     SUBMIT_TOOL_OUTPUTS,
@@ -212,13 +213,17 @@ async def test_a_deleted_object_is_not_found(api: ThreadsApi, world: World) -> N
     assistant = AssistantKey((await api.write(CREATE_ASSISTANT, None, AssistantBody(model="gpt-4o"))).id)
     await api.write(DELETE_THREAD, thread, None)
     await api.write(DELETE_ASSISTANT, assistant, None)
-    (gone,) = await api.get(THREADS, [thread])
-    (gone_too,) = await api.get(ASSISTANTS, [assistant])
-    for error in (gone, gone_too):
+    file = next(iter(world.files))
+    (found,) = await api.get(FILES, [file])
+    assert not isinstance(found, GatewayError)
+    await api.write(DELETE_FILE, file, None)
+    gone = await api.get(THREADS, [thread]), await api.get(ASSISTANTS, [assistant]), await api.get(FILES, [file])
+    for (error,) in gone:
         assert isinstance(error, GatewayError)
         assert error.code is ErrorCode.NOT_FOUND
     assert await get_refusal_code(api.write(DELETE_THREAD, thread, None)) is ErrorCode.NOT_FOUND
     assert await get_refusal_code(api.write(DELETE_ASSISTANT, assistant, None)) is ErrorCode.NOT_FOUND
+    assert await get_refusal_code(api.write(DELETE_FILE, file, None)) is ErrorCode.NOT_FOUND
 
 
 async def test_deleting_a_thread_deletes_its_messages(api: ThreadsApi, world: World) -> None:

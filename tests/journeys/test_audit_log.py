@@ -54,6 +54,7 @@ async def test_each_mutation_has_an_audit_line(emulator: Emulator, gateway: Gate
     await succeed(gateway, "deleteMessage", "deletedId", messageId=message["id"])
     await succeed(gateway, "deleteAssistant", "deletedId", assistantId=assistant_id)
     await succeed(gateway, "deleteThread", "deletedId", threadId=thread)
+    await succeed(gateway, "deleteFile", "deletedId", fileId="file-notes")
     assert [(line["mutation"], line["object"], line["ids"]) for line in lines.audit] == [
         ("createThread", "Thread", [thread]),
         ("createAssistant", "Assistant", [assistant_id]),
@@ -69,6 +70,7 @@ async def test_each_mutation_has_an_audit_line(emulator: Emulator, gateway: Gate
         ("deleteMessage", "Message", [thread, message["upstreamId"]]),
         ("deleteAssistant", "Assistant", [assistant_id]),
         ("deleteThread", "Thread", [thread]),
+        ("deleteFile", "File", ["file-notes"]),
     ]
     assert len(lines.audit) == len(WRITES) - 1  # all but the approvals of Azure AI Foundry
     assert {line["outcome"] for line in lines.audit} == {"ok"}

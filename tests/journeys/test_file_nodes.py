@@ -97,6 +97,16 @@ async def test_a_file_of_a_message_in_version_1_leads_to_the_file_itself(
     assert node["files"]["nodes"] == [{"upstreamId": "file-handbook", "file": file}]
 
 
+async def test_another_callers_files_are_not_there(gateway: Gateway) -> None:
+    assert await gateway.data(HANDBOOK) == {"file": {"filename": "handbook.md"}}
+    other = {"Authorization": "Bearer another-key"}
+    assert await gateway.execute(HANDBOOK, headers=other) == {"data": {"file": None}}
+    delete = 'mutation { deleteFile(input: { fileId: "file-handbook" }) { deletedId userErrors { code field } } }'
+    refused = {"deletedId": None, "userErrors": [{"code": "NOT_FOUND", "field": ["fileId"]}]}
+    assert await gateway.execute(delete, headers=other) == {"data": {"deleteFile": refused}}
+    assert await gateway.data(HANDBOOK) == {"file": {"filename": "handbook.md"}}
+
+
 async def test_a_deleted_file_is_gone_at_once(gateway: Gateway) -> None:
     assert await gateway.data(HANDBOOK) == {"file": {"filename": "handbook.md"}}
     assert (await succeed(gateway, "deleteFile", "deletedId", fileId=FILE_ID))["deletedId"] == FILE_ID

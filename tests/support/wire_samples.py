@@ -263,6 +263,16 @@ WHOLE_MESSAGE_FILE: dict[str, Any] = {
 }
 
 
+WHOLE_FILE: dict[str, Any] = {
+    "id": "file-b",
+    "object": "file",
+    "created_at": CREATED_AT,
+    "filename": "b.csv",
+    "bytes": 1234,
+    "purpose": "assistants_output",
+}
+
+
 def in_version_1(whole: dict[str, Any]) -> dict[str, Any]:
     """Return an object with the fields that it had in version 1 of the API."""
     foreign = {

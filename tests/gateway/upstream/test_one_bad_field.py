@@ -20,6 +20,7 @@ from gateway.upstream.event_decoder import StreamDecoder
 from gateway.upstream.reply_readers import ObjectReader, PageReader
 from schema.contract.keys import (
     AssistantKey,
+    FileKey,
     MessageFileKey,
     MessageKey,
     RunKey,
@@ -32,6 +33,7 @@ from schema.contract.paging import Window
 from schema.contract.run_events import Provenance
 from schema.contract.wire import (
     AssistantObject,
+    FileObject,
     MessageFileObject,
     MessageObject,
     RunObject,
@@ -44,6 +46,7 @@ from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import (
     WHOLE_APPROVAL,
     WHOLE_ASSISTANT,
+    WHOLE_FILE,
     WHOLE_MESSAGE,
     WHOLE_MESSAGE_FILE,
     WHOLE_RUN,
@@ -138,6 +141,7 @@ SELECTIONS = {
     "responseFormat "
     "metadata fileIds",
     "MessageFile": "createdAt",
+    "File": "createdAt filename bytes purpose",
 }
 SHOWN_AS = {"incomplete_details": {"incompleteReason"}, "step_details": {"details"}, "content": {"content", "text"}}
 SHOWN_AS |= {"assistant_id": {"assistant"}, "run_id": {"run"}}
@@ -162,6 +166,7 @@ KINDS = {
     "thread.message.file": Kind(
         "MessageFile", MessageFileObject, MessageFileKey("thread_1", "msg_b", "file-b"), "message_files"
     ),
+    "file": Kind("File", FileObject, FileKey("file-b"), "files"),
 }
 VERSION_2 = {
     "thread": WHOLE_THREAD,
@@ -173,7 +178,7 @@ VERSION_2 = {
     "assistant": WHOLE_ASSISTANT,
 }
 VERSION_1 = {f"{name}-v1": in_version_1(sent) for name, sent in VERSION_2.items()} | {"file-v1": WHOLE_MESSAGE_FILE}
-SAMPLES = VERSION_2 | VERSION_1
+SAMPLES = VERSION_2 | VERSION_1 | {"file": WHOLE_FILE}
 STREAMED = [name for name, sent in SAMPLES.items() if sent["object"] in {"thread.message", "thread.run"}]
 STREAMED += ["step", "writing-step", "step-v1"]
 

@@ -8,9 +8,10 @@ from yarl import URL
 from gateway.upstream.rest_operations import GETS, LISTS
 from gateway.upstream.rest_requests import Route, UpstreamRequest, path_segment
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.contract.keys import AssistantKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
+from schema.contract.keys import AssistantKey, FileKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.kinds import (
     ASSISTANTS,
+    FILES,
     MESSAGE_FILES,
     MESSAGES,
     RUN_STEPS,
@@ -35,6 +36,7 @@ NEWEST = Window(100, "desc")
         (GETS[RUNS].request(RunKey("t", "r")), "getRun", "/threads/t/runs/r"),
         (GETS[RUN_STEPS].request(RunStepKey("t", "r", "s")), "getRunStep", "/threads/t/runs/r/steps/s"),
         (GETS[ASSISTANTS].request(AssistantKey("a")), "getAssistant", "/assistants/a"),
+        (GETS[FILES].request(FileKey("file/1")), "retrieveFile", "/files/file%2F1"),
         (
             GETS[MESSAGE_FILES].request(MessageFileKey("t", "m", "f")),
             "getMessageFile",
