@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.identity.token_expiry import expiry_from_credential
@@ -19,6 +19,14 @@ class UpstreamIdentity:
     project: str | None = None
     dialect: str | None = None
     api_version: str | None = None
+    key: bytes = field(init=False, repr=False, compare=False)
+    """The key of all digests of identities at the upstream."""
+
+    def __post_init__(self) -> None:
+        key = hashlib.blake2b(digest_size=32, person=b"threads-upstream")
+        for part in (self.url, self.organization, self.project, self.dialect, self.api_version):
+            key.update(_length_prefixed(part))
+        object.__setattr__(self, "key", key.digest())
 
     @property
     def digest(self) -> str:
@@ -29,14 +37,6 @@ class UpstreamIdentity:
     def lasting(self) -> UpstreamIdentity:
         """The upstream as its threads know it, which stay the same by another version or dialect of the API."""
         return UpstreamIdentity(self.url.partition("?")[0].rstrip("/"), self.organization, self.project)
-
-    @property
-    def key(self) -> bytes:
-        """The key of all digests of identities at the upstream."""
-        key = hashlib.blake2b(digest_size=32, person=b"threads-upstream")
-        for part in astuple(self):
-            key.update(_length_prefixed(part))
-        return key.digest()
 
 
 class Owner(NamedTuple):

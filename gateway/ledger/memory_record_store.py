@@ -15,7 +15,7 @@ from gateway.ledger.record_batch import (
     merge_records,
 )
 from gateway.ledger.record_merging import remove_first_words, sum_usage, update_thread
-from gateway.ledger.record_store import KeptTexts, RecordChanges
+from gateway.ledger.record_store import KeptTexts, RecordChanges, WrittenRecord
 from gateway.ledger.search_words import SearchQuery, parse_search, to_words
 from gateway.ledger.sightings import RecordKey, RecordOwner, Sighting
 from schema.contract.keys import MessageKey, RunKey
@@ -54,6 +54,18 @@ class MemoryRecordStore:
         batch = RecordBatch(self._records, self._removed, self._is_theirs, keeps_messages=keeps_messages)
         batch.merge(sightings)
         return batch.changes
+
+    async def find_written(self, messages: Mapping[RecordKey, Collection[str]]) -> dict[RecordKey, WrittenRecord]:
+        written: dict[RecordKey, WrittenRecord] = {}
+        for key, message_ids in messages.items():
+            if (record := self._records.get(key)) is not None:
+                thread, texts = record.thread, record.texts
+                found = {each: texts[each].text_digest for each in message_ids if each in texts}
+                digests = found if self._kept_texts is KeptTexts.ALL else None
+                written[key] = WrittenRecord(
+                    thread.created_at_ms, thread.last_activity_at_ms, thread.first_message_id, digests
+                )
+        return written
 
     async def update_record(self, key: RecordKey, update: RecordUpdate, updated_at_ms: int) -> ThreadRecord | None:
         record = self._records.get(key)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Container, MutableMapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from gateway.ledger.record_merging import (
     RunState,
     TextState,
     ThreadState,
+    is_new_text,
     merge_runs,
     merge_texts,
     merge_thread,
@@ -18,7 +20,7 @@ from gateway.ledger.record_merging import (
     run_from_sighting,
 )
 from gateway.ledger.record_store import MAX_SIGHTINGS, RecordChanges
-from gateway.ledger.search_words import to_words
+from gateway.ledger.search_words import to_text_digest, to_words
 from gateway.ledger.sightings import RecordKey, RunRecordKey, SeenMessage, SeenRun, SeenThread, Sighting
 from gateway.ledger.storable_text import MAX_ID_LENGTH
 from schema.contract.keys import MessageKey
@@ -80,22 +82,33 @@ class RecordBatch:
 
     def merge(self, sightings: Sequence[Sighting]) -> None:
         """Merge sightings."""
+        by_record: dict[RecordKey, list[Sighting]] = defaultdict(list)
         for seen in sightings:
-            if not has_storable_ids(seen) or MessageKey(seen.key.thread_id, "") in self._removed:
+            if has_storable_ids(seen):
+                by_record[seen.key].append(seen)
+        for key, of_record in by_record.items():
+            if MessageKey(key.thread_id, "") in self._removed:
                 continue
-            if not self._is_theirs(seen.key):
-                self._unowned.add(seen.key)
-            elif isinstance(seen, SeenThread):
-                self._merge_thread(seen)
-            elif isinstance(seen, SeenRun):
-                self._merge_run(seen)
-            elif MessageKey(seen.key.thread_id, seen.message_id) not in self._removed:
-                self._merge_message(seen)
+            if not self._is_theirs(key):
+                self._unowned.add(key)
+                continue
+            # The order makes no difference, but in this one, most messages change nothing of their thread.
+            of_record.sort(key=_by_weight, reverse=True)
+            for seen in of_record:
+                self._merge_sighting(seen)
+
+    def _merge_sighting(self, seen: Sighting) -> None:
+        if isinstance(seen, SeenThread):
+            self._merge_thread(seen)
+        elif isinstance(seen, SeenRun):
+            self._merge_run(seen)
+        elif MessageKey(seen.key.thread_id, seen.message_id) not in self._removed:
+            self._merge_message(seen)
 
     def _merge_thread(self, seen: SeenThread) -> None:
         if MessageKey(seen.key.thread_id, ANY_MESSAGE) in self._removed:
             # The opening may be the text of the message that was removed.
-            seen = replace(seen, opening=None)
+            seen = seen._replace(opening=None)
         self._store_thread(seen.key, merge_thread(self._find_thread(seen.key), seen))
 
     def _merge_run(self, seen: SeenRun) -> None:
@@ -115,10 +128,9 @@ class RecordBatch:
         record = self._store_thread(seen.key, merge_thread_message(self._find_thread(seen.key), seen))
         if not self._keeps_messages or seen.text is None:
             return
-        before = record.texts.get(seen.message_id)
-        after = merge_texts(before, TextState(to_words(seen.text), seen.seen_at_ms))
-        if after != before:
-            record.texts[seen.message_id] = after
+        text_digest = to_text_digest(seen.text)
+        if is_new_text(record.texts.get(seen.message_id), text_digest, seen.seen_at_ms):
+            record.texts[seen.message_id] = TextState(to_words(seen.text), seen.seen_at_ms, text_digest)
             self.texts.add((seen.key, seen.message_id))
 
     def _find_thread(self, key: RecordKey) -> ThreadState | None:
@@ -130,13 +142,17 @@ class RecordBatch:
         if record is None:
             record = self._records[key] = StoredRecord(after)
             self._new.add(key)
-        elif record.thread == after:
+        elif record.thread is after or record.thread == after:
             return record
         self.threads.add(key)
         if key in self._new or record.thread.shown != after.shown:
             self._shown.add(key)
         record.thread = after
         return record
+
+
+def _by_weight(seen: Sighting) -> tuple[bool, int]:
+    return (not isinstance(seen, SeenMessage) or seen.is_first, seen.created_at_ms or 0)
 
 
 def merge_records(record: StoredRecord, other: StoredRecord) -> None:
@@ -156,14 +172,11 @@ def check_count(sightings: Sequence[Sighting]) -> None:
 
 def has_storable_ids(seen: Sighting) -> bool:
     """Return whether a sighting can be stored. An object with an id of no use costs only itself."""
-    ids = [seen.key.thread_id]
+    if len(seen.key.thread_id) > MAX_ID_LENGTH:
+        return False
     if isinstance(seen, SeenRun):
-        ids += [seen.run_id, seen.assistant_id or ""]
-    elif isinstance(seen, SeenMessage):
-        if not is_message_id(seen.message_id):
-            return False
-        ids.append(seen.message_id)
-    return max(map(len, ids)) <= MAX_ID_LENGTH
+        return max(len(seen.run_id), len(seen.assistant_id or "")) <= MAX_ID_LENGTH
+    return isinstance(seen, SeenThread) or (len(seen.message_id) <= MAX_ID_LENGTH and is_message_id(seen.message_id))
 
 
 def is_message_id(text: str) -> bool:

@@ -62,6 +62,12 @@ class ThreadState:
         return (self.first_words.words or None) if self.first_words is not None else None
 
     @property
+    def first_message_id(self) -> str | None:
+        """The message that is known to be the first one and gave its words."""
+        first = self.first_words
+        return first.message_id if first is not None and first.rank == _FIRST else None
+
+    @property
     def shown(self) -> tuple[object, ...]:
         """The values that the graph shows."""
         return (self.title, self.is_archived, self.created_at_ms, self.last_activity_at_ms)
@@ -88,10 +94,11 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class TextState:
-    """The words of a message, and the time when it was seen with them."""
+    """The words of a message, the time when it was seen with them, and the digest of its text if that is known."""
 
     words: frozenset[str]
     seen_at_ms: int
+    text_digest: int | None = None
 
 
 def merge_thread(state: ThreadState | None, seen: SeenThread) -> ThreadState:
@@ -112,10 +119,13 @@ def merge_thread_message(state: ThreadState | None, seen: SeenMessage) -> Thread
     if seen.text is None:
         return state
     created_at_ms = seen.seen_at_ms if seen.created_at_ms is None else seen.created_at_ms
-    words = to_first_words(seen.text)
     rank = _FIRST if seen.is_first else _ANY
-    found = FirstWords(words, rank, created_at_ms, seen.message_id, seen.seen_at_ms)
-    return replace(state, first_words=_choose_first(state.first_words, found))
+    present = state.first_words
+    if present is not None and present.rank > rank and present.message_id != seen.message_id:
+        return state  # as most messages, which are not the first one
+    found = FirstWords(to_first_words(seen.text), rank, created_at_ms, seen.message_id, seen.seen_at_ms)
+    chosen = _choose_first(present, found)
+    return state if chosen == present else replace(state, first_words=chosen)
 
 
 def merge_thread_run(state: ThreadState | None, seen: SeenRun) -> ThreadState:
@@ -160,10 +170,16 @@ def merge_runs(state: RunState | None, other: RunState) -> RunState:
 
 
 def merge_texts(state: TextState | None, other: TextState) -> TextState:
-    """Return the words that were seen later. Words that did not change are not written again."""
-    if state is None or (other.seen_at_ms > state.seen_at_ms and other.words != state.words):
-        return other
-    return state
+    """Return the words that were seen later."""
+    return other if is_new_text(state, other.text_digest, other.seen_at_ms) else state or other
+
+
+def is_new_text(state: TextState | None, text_digest: int | None, seen_at_ms: int) -> bool:
+    """Return whether a text is to be stored. One that did not change is not."""
+    if state is None:
+        return True
+    is_same = text_digest is not None and text_digest == state.text_digest
+    return seen_at_ms > state.seen_at_ms and not is_same
 
 
 def update_thread(state: ThreadState, update: RecordUpdate, updated_at_ms: int) -> ThreadState:
@@ -232,6 +248,8 @@ def _with_times(
     latest = max([earliest, *known])
     if state is None:
         return ThreadState(earliest, latest)
+    if state.created_at_ms <= earliest and (not known or latest <= state.last_activity_at_ms):
+        return state
     return replace(
         state,
         created_at_ms=min(state.created_at_ms, earliest),
@@ -241,6 +259,8 @@ def _with_times(
 
 def _choose_first(present: FirstWords | None, found: FirstWords) -> FirstWords | None:
     if present is not None and present.message_id == found.message_id:
+        if (found.words, found.created_at_ms) == (present.words, present.created_at_ms) and found.rank <= present.rank:
+            return present  # as texts, it is not written again
         latest = found if found.seen_at_ms >= present.seen_at_ms else present
         return replace(latest, rank=max(present.rank, found.rank))
     if not found.words:

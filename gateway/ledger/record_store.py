@@ -54,6 +54,24 @@ class RecordChanges:
     unowned: frozenset[RecordKey] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenRecord:
+    """The parts of a record that tell whether a sighting says nothing new.
+
+    Attributes:
+        created_at_ms: The earliest time of creation that was seen.
+        last_activity_at_ms: The latest activity that was seen.
+        first_message_id: The message that is known to be the first one and gave its words, if there is one.
+        text_digests: The digests of the texts of those messages that were asked for, by their ids. None if the store
+            keeps no texts of messages.
+    """
+
+    created_at_ms: int
+    last_activity_at_ms: int
+    first_message_id: str | None
+    text_digests: Mapping[str, int | None] | None
+
+
 class RecordStore(Protocol):
     """The durable records. Each method may be repeated without harm; each that writes is one transaction.
 
@@ -66,6 +84,9 @@ class RecordStore(Protocol):
         Their order and number make no difference to what is kept, but that a run which waits may be known to do so
         since a later time. Sightings of threads and messages that were removed are dropped.
         """
+
+    async def find_written(self, messages: Mapping[RecordKey, Collection[str]]) -> dict[RecordKey, WrittenRecord]:
+        """Find out what records say already, of themselves and of these of their messages."""
 
     async def update_record(self, key: RecordKey, update: RecordUpdate, updated_at_ms: int) -> ThreadRecord | None:
         """Change a record. Returns it in its new state, or None if there is none."""

@@ -95,13 +95,17 @@ TEXTS = Table(
     Column("message_id", StorableText, nullable=False),
     Column("seen_at_ms", BigInteger, nullable=False),
     Column("words", Text().with_variant(TSVECTOR(), "postgresql"), nullable=False),
+    Column("text_digest", BigInteger),
     UniqueConstraint("record_id", "message_id", name="ledger_texts_message_key"),
     ForeignKeyConstraint(
         ["record_id"], ["ledger_threads.record_id"], name="ledger_texts_record_fkey", ondelete="CASCADE"
     ),
     Index("ledger_texts_words_idx", "words", postgresql_using="gin"),
 )
-"""The words of titles (with an empty message id) and of messages. A `tsvector` in PostgreSQL, in SQLite a text."""
+"""The words of titles (with an empty message id) and of messages. A `tsvector` in PostgreSQL, in SQLite a text.
+
+`text_digest` tells whether a text is the one that the words are of. It is null for titles, and in rows of before.
+"""
 
 WORDS = Table("ledger_words", MetaData(), Column("rowid", Integer, primary_key=True), Column("words", Text))
 """SQLite's index of the words, whose rows have the numbers of `ledger_texts`."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
+from hashlib import blake2b
+from itertools import islice
 from typing import NamedTuple
 
 MAX_TEXT_LENGTH = 100_000
@@ -26,6 +28,7 @@ OWNER_MARK_LENGTH = 8
 
 # Thai to Burmese, Khmer, Kana, and the ideographs of all planes.
 _UNSPACED = "\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
+_ASCII_WORD = re.compile(r"[^\W_]+")
 _WORD = re.compile(rf"(?=[{_UNSPACED}])[^\W_]|[^\W_{_UNSPACED}]+")
 
 
@@ -51,6 +54,12 @@ def parse_search(text: str) -> SearchQuery | None:
     return SearchQuery(frozenset(words[:-1]), words[-1]) if words else None
 
 
+def to_text_digest(text: str) -> int:
+    """Return a number that fits into a column and tells whether a text is the same. It does not depend on the owner."""
+    data = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(data, digest_size=8, person=b"threads-text").digest(), "big", signed=True)
+
+
 def to_owner_mark(owner_digest: str) -> str:
     """Return the mark of an owner, which stands before each of their words in a database."""
     return owner_digest[:OWNER_MARK_LENGTH]
@@ -61,13 +70,11 @@ def mark_words(words: Iterable[str], owner_mark: str) -> list[str]:
     return sorted(owner_mark + word for word in words)
 
 
-def _distinct_words(text: str) -> dict[str, None]:
-    words: dict[str, None] = {}
-    for match in _WORD.finditer(_fold(text[:MAX_TEXT_LENGTH])):
-        words[match[0][:MAX_WORD_LENGTH]] = None
-        if len(words) == MAX_WORDS:
-            break
-    return words
+def _distinct_words(text: str) -> Collection[str]:
+    folded = _fold(text[:MAX_TEXT_LENGTH])
+    found = (_ASCII_WORD if folded.isascii() else _WORD).findall(folded)
+    words = dict.fromkeys(word[:MAX_WORD_LENGTH] for word in found)
+    return words if len(words) <= MAX_WORDS else list(islice(words, MAX_WORDS))
 
 
 def _fold(text: str) -> str:

@@ -6,7 +6,6 @@ the object in this state. Times of the upstream that are not known are None.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from gateway.identity.principal import Owner
@@ -47,8 +46,7 @@ class GivenTitle(NamedTuple):
     given_at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class SeenThread:
+class SeenThread(NamedTuple):
     """A thread that exists.
 
     Attributes:
@@ -66,8 +64,7 @@ class SeenThread:
     opening: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SeenRun:
+class SeenRun(NamedTuple):
     """A state of a run.
 
     Attributes:
@@ -93,8 +90,7 @@ class SeenRun:
     usage: TokenUsage | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SeenMessage:
+class SeenMessage(NamedTuple):
     """A state of a message.
 
     Attributes:

@@ -16,7 +16,7 @@ from gateway.ledger.record_batch import RecordBatch, check_count, has_storable_i
 from gateway.ledger.record_merging import ThreadState, remove_first_words, update_thread
 from gateway.ledger.record_queries import USAGE_SUMS, select_records, select_usage, select_waiting_runs
 from gateway.ledger.record_rows import RowKey, thread_from_row, usage_from_numbers
-from gateway.ledger.record_store import KeptTexts, RecordChanges
+from gateway.ledger.record_store import KeptTexts, RecordChanges, WrittenRecord
 from gateway.ledger.record_tables import REMOVALS, RUNS, TEXTS, THREADS
 from gateway.ledger.search_words import parse_search
 from gateway.ledger.sightings import CredentialOwner, RecordKey, RecordOwner, SeenMessage, SeenRun, Sighting
@@ -54,7 +54,7 @@ class SqlRecordStore:
     async def record_sightings(self, sightings: Sequence[Sighting]) -> RecordChanges:
         check_count(sightings)
         storable = [seen for seen in sightings if has_storable_ids(seen)]
-        rows = {seen.key: self._to_row_key(seen.key) for seen in storable}
+        rows = {key: self._to_row_key(key) for key in {seen.key for seen in storable}}
         thread_ids = {key.thread_id for key in rows}
         run_ids = {seen.run_id for seen in storable if isinstance(seen, SeenRun)}
         message_ids = {seen.message_id for seen in storable if isinstance(seen, SeenMessage) and seen.text is not None}
@@ -82,6 +82,26 @@ class SqlRecordStore:
             return batch.changes
 
         return await self._database.write(work) if storable else RecordChanges()
+
+    async def find_written(self, messages: Mapping[RecordKey, Collection[str]]) -> dict[RecordKey, WrittenRecord]:
+        rows = {self._to_row_key(key): key for key in messages if _is_storable(key.thread_id)}
+
+        async def work(connection: AsyncConnection) -> dict[RecordKey, WrittenRecord]:
+            found = await self._writes.load_threads(connection, {row.thread_id for row in rows}, rows)
+            if self._keeps_messages:
+                wanted = {each for row in found.records for each in messages[rows[row]] if _is_storable(each)}
+                await self._writes.load_texts(connection, found, wanted)
+            return {
+                rows[row]: WrittenRecord(
+                    record.thread.created_at_ms,
+                    record.thread.last_activity_at_ms,
+                    record.thread.first_message_id,
+                    {each: text.text_digest for each, text in record.texts.items()} if self._keeps_messages else None,
+                )
+                for row, record in found.records.items()
+            }
+
+        return await self._database.read(work) if rows else {}
 
     async def update_record(self, key: RecordKey, update: RecordUpdate, updated_at_ms: int) -> ThreadRecord | None:
         row_key = self._to_row_key(key)

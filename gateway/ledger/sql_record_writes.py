@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 from zlib import crc32
 
+import msgspec
 from sqlalchemy import ARRAY, Integer, Text, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,6 +18,7 @@ from gateway.ledger.record_rows import RowKey, run_from_row, thread_from_row, to
 from gateway.ledger.record_tables import REMOVALS, RUNS, TEXTS, THREADS
 from gateway.ledger.search_words import OWNER_MARK_LENGTH, mark_words, to_owner_mark, to_words
 from gateway.ledger.sql_conditions import is_among
+from gateway.ledger.storable_text import escape_text
 from schema.contract.keys import MessageKey
 
 RECORD_LOCK = 739_104_621
@@ -36,6 +38,25 @@ _POSTGRESQL_REMARK = """
 _SQLITE_REMARK = """
     UPDATE ledger_texts SET words = replace(words, ' ' || :old, ' ' || :new) WHERE record_id = :record_id
 """
+
+
+_POSTGRESQL_UPSERT = """
+    INSERT INTO ledger_texts (record_id, message_id, seen_at_ms, text_digest, words)
+    SELECT (each ->> 0)::bigint, each ->> 1, (each ->> 2)::bigint, (each ->> 3)::bigint,
+        array_to_tsvector(string_to_array(each ->> 4, ' '))
+    FROM json_array_elements($1::json) AS each
+    ON CONFLICT (record_id, message_id) DO UPDATE
+    SET seen_at_ms = excluded.seen_at_ms, text_digest = excluded.text_digest, words = excluded.words
+"""
+
+_SQLITE_UPSERT = """
+    INSERT INTO ledger_texts (record_id, message_id, seen_at_ms, text_digest, words) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (record_id, message_id) DO UPDATE
+    SET seen_at_ms = excluded.seen_at_ms, text_digest = excluded.text_digest, words = excluded.words
+"""
+
+_TextRow: TypeAlias = tuple[int, str, int, int | None, str]
+"""The values of a text: record, message, time, digest, and the words, joined."""
 
 
 @dataclass
@@ -76,12 +97,16 @@ class RecordWrites:
         )
         return {MessageKey(thread_id, message_id) for thread_id, message_id in marks}
 
-    async def load_threads(self, connection: AsyncConnection, thread_ids: Collection[str]) -> LoadedRecords:
-        """Load the records of threads, whosever they are, without runs and words."""
+    async def load_threads(
+        self, connection: AsyncConnection, thread_ids: Collection[str], wanted: Container[RowKey] | None = None
+    ) -> LoadedRecords:
+        """Load the records of threads, whosever they are or those that are wanted, without runs and words."""
         loaded = LoadedRecords()
         of_threads = (THREADS.c.upstream == self._upstream, self.is_among(THREADS.c.thread_id, thread_ids))
         for row in await connection.execute(select(THREADS).where(*of_threads)):
             key = RowKey(row.owner, row.thread_id)
+            if wanted is not None and key not in wanted:
+                continue
             loaded.numbers[key] = row.record_id
             loaded.records[key] = StoredRecord(thread_from_row(row))
             loaded.titles[key] = loaded.records[key].thread.title
@@ -103,19 +128,24 @@ class RecordWrites:
     async def load_texts(
         self, connection: AsyncConnection, loaded: LoadedRecords, message_ids: Collection[str] | None = None
     ) -> None:
-        """Load the words of messages of loaded records: of all, or of those of these ids."""
+        """Load the texts of messages of loaded records: all with their words, or those of these ids, without words."""
         keys = {number: key for key, number in loaded.numbers.items()}
         if not keys or (message_ids is not None and not message_ids):
             return
-        words: Any = func.tsvector_to_array(TEXTS.c.words, type_=ARRAY(Text)) if self._is_postgresql else TEXTS.c.words
-        statement = select(TEXTS.c.record_id, TEXTS.c.message_id, TEXTS.c.seen_at_ms, words.label("marked"))
-        statement = statement.where(self.is_among(TEXTS.c.record_id, keys), TEXTS.c.message_id != _TITLE)
+        columns = [TEXTS.c.record_id, TEXTS.c.message_id, TEXTS.c.seen_at_ms, TEXTS.c.text_digest]
+        are_theirs = [self.is_among(TEXTS.c.record_id, keys), TEXTS.c.message_id != _TITLE]
         if message_ids is not None:
-            statement = statement.where(self.is_among(TEXTS.c.message_id, message_ids))
-        for row in await connection.execute(statement):
+            statement = select(*columns).where(*are_theirs, self.is_among(TEXTS.c.message_id, message_ids))
+            for record_id, message_id, seen_at_ms, text_digest in await connection.execute(statement):
+                loaded.records[keys[record_id]].texts[message_id] = TextState(frozenset(), seen_at_ms, text_digest)
+            return
+        words: Any = func.tsvector_to_array(TEXTS.c.words, type_=ARRAY(Text)) if self._is_postgresql else TEXTS.c.words
+        for row in await connection.execute(select(*columns, words.label("marked")).where(*are_theirs)):
             marked = row.marked if self._is_postgresql else row.marked.split()
-            found = TextState(frozenset(word[OWNER_MARK_LENGTH:] for word in marked), row.seen_at_ms)
-            loaded.records[keys[row.record_id]].texts[row.message_id] = found
+            found = frozenset(word[OWNER_MARK_LENGTH:] for word in marked)
+            loaded.records[keys[row.record_id]].texts[row.message_id] = TextState(
+                found, row.seen_at_ms, row.text_digest
+            )
 
     async def store_threads(self, connection: AsyncConnection, loaded: LoadedRecords, keys: Iterable[RowKey]) -> None:
         """Store these of the records, with the words of their titles."""
@@ -226,25 +256,17 @@ class RecordWrites:
         await self._upsert_texts(connection, rows)
         loaded.titles.update(retitled)
 
-    async def _upsert_texts(self, connection: AsyncConnection, rows: list[dict[str, Any]]) -> None:
+    async def _upsert_texts(self, connection: AsyncConnection, rows: Sequence[_TextRow]) -> None:
+        """Store texts by one statement, past SQLAlchemy: there are many of them, and each costs little more than it."""
         if not rows:
             return
-        marked: Any = bindparam("marked")
         if self._is_postgresql:
-            marked = func.array_to_tsvector(bindparam("marked", type_=ARRAY(Text)))
-        names = ("record_id", "message_id", "seen_at_ms")
-        statement = self._insert(TEXTS).values({**{name: bindparam(name) for name in names}, "words": marked})
-        values = {name: statement.excluded[name] for name in ("seen_at_ms", "words")}
-        upsert = statement.on_conflict_do_update(index_elements=["record_id", "message_id"], set_=values)
-        await connection.execute(upsert, rows)
+            await connection.exec_driver_sql(_POSTGRESQL_UPSERT, (msgspec.json.encode(rows).decode(),))
+        else:
+            await connection.exec_driver_sql(_SQLITE_UPSERT, rows)
 
-    def _to_text_row(self, loaded: LoadedRecords, key: RowKey, message_id: str, state: TextState) -> dict[str, Any]:
+    def _to_text_row(self, loaded: LoadedRecords, key: RowKey, message_id: str, state: TextState) -> _TextRow:
         words = mark_words(state.words, to_owner_mark(key.owner))
-        # The blank before each word is where its mark is found again.
-        marked = words if self._is_postgresql else "".join(f" {word}" for word in words)
-        return {
-            "record_id": loaded.numbers[key],
-            "message_id": message_id,
-            "seen_at_ms": state.seen_at_ms,
-            "marked": marked,
-        }
+        # The blank before each word is where SQLite's mark is found again.
+        marked = " ".join(words) if self._is_postgresql else "".join([f" {word}" for word in words])
+        return (loaded.numbers[key], escape_text(message_id), state.seen_at_ms, state.text_digest, marked)

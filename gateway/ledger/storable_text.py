@@ -37,4 +37,4 @@ class StorableText(TypeDecorator[str]):
         return None if value is None else escape_text(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - as SQLAlchemy calls it
-        return None if value is None else unescape_text(value)
+        return value if value is None or "\\" not in value else unescape_text(value)

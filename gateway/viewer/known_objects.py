@@ -54,14 +54,6 @@ class KnownObjects:
                 return False
         return True
 
-    def has(self, key: RecordKey, object_id: str, fingerprint: int, *, is_first: bool = False) -> bool:
-        """Return whether the same was written of one object."""
-        self._age()
-        young, old = (each.get(key.thread_id, {}).get(key.owner, {}) for each in (self._young, self._old))
-        return (young.get(object_id) or old.get(object_id)) == fingerprint and (
-            not is_first or (young.get(_FIRST) or old.get(_FIRST)) == hash(object_id)
-        )
-
     def add(self, key: RecordKey, object_id: str, fingerprint: int, *, is_first: bool = False) -> None:
         """Remember what was written of an object of a record."""
         self._age()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
@@ -29,11 +28,14 @@ class SightingId(NamedTuple):
     object_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class PendingSighting:
-    """A sighting that waits. `ownerless_since` is the time when its thread was first found not to be the user's."""
+class PendingSighting(NamedTuple):
+    """A sighting that waits, and the estimate of its memory.
+
+    `ownerless_since` is the time when its thread was first found not to be the user's.
+    """
 
     seen: SeenObject
+    size_bytes: int
     ownerless_since: float | None = None
 
 
@@ -63,14 +65,16 @@ class PendingSightings:
         sighting_id = sighting_id_from(seen.sighting)
         present = self._pending.get(sighting_id)
         if present is not None:
-            merged = PendingSighting(merge_seen(present.seen, seen), present.ownerless_since or ownerless_since)
-            self.size_bytes += _size_bytes(merged.seen) - _size_bytes(present.seen)
-            self._pending[sighting_id] = merged
+            merged = merge_seen(present.seen, seen)
+            size_bytes = _size_bytes(merged)
+            self.size_bytes += size_bytes - present.size_bytes
+            since = present.ownerless_since or ownerless_since
+            self._pending[sighting_id] = PendingSighting(merged, size_bytes, since)
             return True
         size_bytes = _size_bytes(seen)
         if len(self._pending) >= self._max_pending or self.size_bytes + size_bytes > self._max_bytes:
             return False
-        self._pending[sighting_id] = PendingSighting(seen, ownerless_since)
+        self._pending[sighting_id] = PendingSighting(seen, size_bytes, ownerless_since)
         self._owners[sighting_id.key.owner] += 1
         self.size_bytes += size_bytes
         return True
@@ -95,7 +99,7 @@ class PendingSightings:
 
     def _remove(self, sighting_id: SightingId) -> PendingSighting:
         pending = self._pending.pop(sighting_id)
-        self.size_bytes -= _size_bytes(pending.seen)
+        self.size_bytes -= pending.size_bytes
         owner = sighting_id.key.owner
         self._owners[owner] -= 1
         if not self._owners[owner]:
@@ -126,8 +130,7 @@ def merge_seen(one: SeenObject, other: SeenObject) -> SeenObject:
         case SeenThread() as before, SeenThread() as after:
             titles = [title for title in (before.title, after.title) if title is not None]
             return SeenObject(
-                replace(
-                    after,
+                after._replace(
                     created_at_ms=_earliest(before.created_at_ms, after.created_at_ms),
                     title=max(titles, key=lambda title: title.given_at_ms, default=None),
                     opening=after.opening if after.opening is not None else before.opening,
@@ -140,8 +143,7 @@ def merge_seen(one: SeenObject, other: SeenObject) -> SeenObject:
             ended_at_ms = _earliest(before.ended_at_ms, after.ended_at_ms)
             # Without an end, the earliest time of seeing a run that is over stands for it.
             stands_for_end = state.ended_at_ms if ended_at_ms is None else None
-            merged = replace(
-                before if shows_earlier else after,
+            merged = (before if shows_earlier else after)._replace(
                 seen_at_ms=state.seen_at_ms if stands_for_end is None else stands_for_end,
                 created_at_ms=state.created_at_ms,
                 ended_at_ms=ended_at_ms,
@@ -153,8 +155,7 @@ def merge_seen(one: SeenObject, other: SeenObject) -> SeenObject:
             return SeenObject(merged, shown.run, shown.fingerprint)
         case SeenMessage() as before, SeenMessage() as after:
             return SeenObject(
-                replace(
-                    after,
+                after._replace(
                     created_at_ms=_earliest(before.created_at_ms, after.created_at_ms),
                     text=after.text if after.text is not None else before.text,
                     is_first=before.is_first or after.is_first,

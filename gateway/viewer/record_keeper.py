@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from gateway.background_tasks import BackgroundTasks
 from gateway.ledger.ledger_link import OPEN_SECONDS, LedgerLink
 from gateway.ledger.ledger_store import LedgerUnavailableError
-from gateway.ledger.record_store import RecordChanges, RecordStore
+from gateway.ledger.record_store import RecordChanges, RecordStore, WrittenRecord
 from gateway.ledger.sightings import RecordKey, RecordOwner, RunRecordKey, SeenRun, SeenThread, Sighting
 from gateway.run_log.viewer_hub import ViewerHub
+from gateway.viewer.passed_reads import PassedRead
 from gateway.viewer.pending_sightings import SightingBatch, SightingId
 from gateway.viewer.record_owners import RecordOwners
 from gateway.viewer.removal_writer import RemovalWriter
-from gateway.viewer.seen_objects import SeenObject, objects_in_read, seen_in_changes, seen_in_read
+from gateway.viewer.seen_objects import SeenObject, seen_in_changes
 from gateway.viewer.sighting_writer import SightingWriter
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import MessageKey, RunKey, ThreadKey
@@ -49,7 +50,9 @@ class RecordKeeper:
         self._hub = hub
         self._unix_seconds = unix_seconds
         self.owners = owners
-        self.writer = SightingWriter(self._write_sightings, self._publish_written, sleep=sleep)
+        self.writer = SightingWriter(
+            self._write_sightings, self._publish_written, find_written=self._find_written, sleep=sleep
+        )
         self._missing: set[RecordKey] = set()
         self._tasks = BackgroundTasks()
         self.removals = RemovalWriter(self._write_removal, sleep=sleep)
@@ -70,8 +73,7 @@ class RecordKeeper:
 
     def observe_read(self, owner: RecordOwner, key: Any, result: object, seen_at_ms: int) -> None:
         """Take sightings of what the upstream showed for a key, unless they say nothing new. Never waits."""
-        if not self.writer.is_known(owner, objects_in_read(key, result)):
-            self.writer.submit(owner, seen_in_read(owner, key, result, seen_at_ms), is_patient=True)
+        self.writer.submit_read(PassedRead(owner, key, result, seen_at_ms))
 
     def observe_changes(self, scope: str, key: RunKey | ThreadKey, changes: Sequence[Change]) -> None:
         """Take sightings in the changes of a run or thread that this process records. Never raises."""
@@ -149,6 +151,9 @@ class RecordKeeper:
             return await self._link.call(lambda store: work(store.records))
         except LedgerUnavailableError:
             raise records_unavailable_error() from None
+
+    async def _find_written(self, messages: Mapping[RecordKey, Collection[str]]) -> Mapping[RecordKey, WrittenRecord]:
+        return await self._link.call(lambda store: store.records.find_written(messages))
 
     async def _write_sightings(self, sightings: Sequence[Sighting]) -> RecordChanges:
         return await self._link.call(lambda store: store.records.record_sightings(sightings))

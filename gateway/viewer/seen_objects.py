@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -34,8 +33,7 @@ PassedObject: TypeAlias = tuple[str, ThreadObject | MessageObject | RunObject, b
 """An object that was read, behind the id of its thread, and whether it is known to be the thread's first message."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeenObject:
+class SeenObject(NamedTuple):
     """A sighting, and the run itself if it is of one, for those who follow the list.
 
     `fingerprint` stands for all that the sighting says, but for its time. It is None if the same object may be seen
@@ -49,7 +47,7 @@ class SeenObject:
 
 def seen_thread(owner: RecordOwner, thread: ThreadObject, seen_at_ms: int, opening: str | None = None) -> SeenObject:
     """Return the sighting of a thread. `opening` is the text of the message that it was created with."""
-    sighting = SeenThread(RecordKey(owner, thread.id), seen_at_ms, _to_ms(thread.created_at), opening=opening)
+    sighting = SeenThread(RecordKey(owner, thread.id), seen_at_ms, to_ms(thread.created_at), opening=opening)
     return SeenObject(sighting, fingerprint=fingerprint_from(thread) if opening is None else None)
 
 
@@ -62,9 +60,9 @@ def seen_run(owner: RecordOwner, thread_id: str, run: RunObject, seen_at_ms: int
         run.id,
         run.status,
         seen_at_ms,
-        created_at_ms=_to_ms(run.created_at),
+        created_at_ms=to_ms(run.created_at),
         ended_at_ms=_ended_at_ms(run),
-        expires_at_ms=_to_ms(run.expires_at),
+        expires_at_ms=to_ms(run.expires_at),
         assistant_id=run.assistant_id,
         usage=usage_from_run(run),
     )
@@ -79,7 +77,7 @@ def seen_message(
         RecordKey(owner, thread_id),
         message.id,
         seen_at_ms,
-        created_at_ms=_to_ms(message.created_at),
+        created_at_ms=to_ms(message.created_at),
         text=text_from_message(message)[:MAX_TEXT_LENGTH] if _is_written(message) else None,
         is_first=is_first,
     )
@@ -185,6 +183,11 @@ def text_from_message(message: MessageObject) -> str:
     return "\n".join(text for raw in content if (text := _text_from_part(raw)) is not None)
 
 
+def to_ms(seconds: float | None) -> int | None:
+    """Return a time of the upstream in milliseconds. 0 is not known."""
+    return int(seconds * 1000) if seconds else None
+
+
 def usage_from_run(run: RunObject) -> TokenUsage | None:
     """Return the tokens that a run used. None if they are not known."""
     if run.usage is None:
@@ -230,9 +233,4 @@ def _ended_at_ms(run: RunObject) -> int | None:
     times = [time for time in (run.completed_at, run.failed_at, run.cancelled_at) if time is not None]
     if run.status == "expired":
         times = [time for time in (run.expires_at,) if time is not None]
-    return _to_ms(max(times, default=None))
-
-
-def _to_ms(seconds: float | None) -> int | None:
-    """Return a time of the upstream in milliseconds. 0 is not known."""
-    return int(seconds * 1000) if seconds else None
+    return to_ms(max(times, default=None))

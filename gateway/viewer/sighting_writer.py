@@ -6,17 +6,19 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TypeAlias
 
 from gateway.background_tasks import end_tasks, wait_for_first
 from gateway.ledger.ledger_store import LedgerUnavailableError
-from gateway.ledger.record_store import MAX_SIGHTINGS, RecordChanges
-from gateway.ledger.sightings import RecordOwner, SeenMessage, Sighting
+from gateway.ledger.record_store import MAX_SIGHTINGS, RecordChanges, WrittenRecord
+from gateway.ledger.sightings import RecordKey, RecordOwner, SeenMessage, Sighting
 from gateway.telemetry.rare_warning import RareWarning
 from gateway.viewer.known_objects import KnownObjects
+from gateway.viewer.passed_reads import PassedRead, messages_in_reads, new_in_read
 from gateway.viewer.pending_sightings import PendingSightings, SightingBatch, object_id_from
-from gateway.viewer.seen_objects import PassedObject, SeenObject
+from gateway.viewer.seen_objects import PassedObject, SeenObject, fingerprint_from
 
 _logger = logging.getLogger(__name__)
 
@@ -36,9 +38,11 @@ MAX_PAUSE_SECONDS = 2.0
 OWNERLESS_SECONDS = 20.0
 """How long a sighting waits whose thread is not the user's: its id may be on the way to the ledger."""
 
+_RESULTS_AT_ONCE = 100
 _OBJECTS_PER_SLICE = 20
 
 WriteBatch: TypeAlias = Callable[[Sequence[Sighting]], Awaitable[RecordChanges]]
+FindWritten: TypeAlias = Callable[[Mapping[RecordKey, Collection[str]]], Awaitable[Mapping[RecordKey, WrittenRecord]]]
 OnWritten: TypeAlias = Callable[[RecordChanges, SightingBatch], Awaitable[None]]
 
 
@@ -46,7 +50,8 @@ class SightingWriter:
     """The one writer of a process. Made inside the running loop, begun by `start`, ended by `aclose`.
 
     `write_batch` raises `LedgerUnavailableError` if the batch is to be written again. `on_written` gets the outcome of
-    each batch. A sighting for which there is no room is dropped: the next read of the object brings another.
+    each batch. `find_written` finds out what is written, so that only what a read says beyond that is written. A
+    sighting for which there is no room is dropped: the next read of the object brings another.
     """
 
     def __init__(
@@ -54,15 +59,17 @@ class SightingWriter:
         write_batch: WriteBatch,
         on_written: OnWritten,
         *,
+        find_written: FindWritten,
         pending: PendingSightings | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now_seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write_batch = write_batch
         self._on_written = on_written
+        self._find_written = find_written
         self._sleep = sleep
         self._now_seconds = now_seconds
-        self._results: deque[tuple[RecordOwner, Iterator[SeenObject]]] = deque()
+        self._results: deque[tuple[RecordOwner, Iterator[SeenObject] | PassedRead]] = deque()
         self._result_owners: Counter[RecordOwner] = Counter()
         self._pending = PendingSightings() if pending is None else pending
         self._in_flight: SightingBatch = {}
@@ -85,25 +92,28 @@ class SightingWriter:
         """Begin to write."""
         self._worker = asyncio.create_task(self._run())
 
-    def is_known(self, owner: RecordOwner, passed: Iterable[PassedObject]) -> bool:
-        """Return whether all that objects of an owner say was written a moment ago."""
-        return self._known.has_all(owner, passed)
+    def submit(self, owner: RecordOwner, seen: Iterator[SeenObject]) -> None:
+        """Take the sightings of one owner's objects, which are read from `seen` later. Never waits and never raises."""
+        if self._submit(owner, seen):
+            self._urged.set()
 
-    def submit(self, owner: RecordOwner, seen: Iterator[SeenObject], *, is_patient: bool = False) -> None:
-        """Take the sightings of one owner's objects, which are read from `seen` later. Never waits and never raises.
+    def submit_read(self, read: PassedRead) -> None:
+        """Take what was read, unless all of it was written a moment ago. It is written together with more."""
+        if not self._known.has_all(read.owner, read.objects):
+            self._submit(read.owner, read)
 
-        Those that are patient are written together with more.
-        """
+    def _submit(self, owner: RecordOwner, result: Iterator[SeenObject] | PassedRead) -> bool:
         if self._closed:
-            return
+            return False
         if len(self._results) >= MAX_RESULTS:
             self._dropped.give("a result")
-            return
-        self._results.append((owner, seen))
+            return False
+        self._results.append((owner, result))
         self._result_owners[owner] += 1
         self._work_arrived.set()
-        if not is_patient or len(self._results) >= MAX_RESULTS / 4:
+        if len(self._results) >= MAX_RESULTS / 4:
             self._urged.set()
+        return True
 
     def has_pending(self, owner: RecordOwner) -> bool:
         """Return whether sightings of an owner's objects wait."""
@@ -153,6 +163,7 @@ class SightingWriter:
             while self.pending_count:
                 self._work_arrived.clear()
                 await self._wait_for_more()
+                self._dropped_in_flight.clear()
                 await self._take_apart()
                 self._in_flight = self._pending.take(MAX_SIGHTINGS)
                 try:
@@ -198,28 +209,49 @@ class SightingWriter:
     async def _take_apart(self) -> None:
         """Take the results apart that have arrived, a few objects at a time."""
         count = 0
-        while self._results:
-            owner, objects = self._results.popleft()
-            try:
-                for seen in objects:
-                    if not self._is_known(seen):
+        while some := list(islice(self._results, _RESULTS_AT_ONCE)):
+            written = await self._find_written_in([each for _, each in some if isinstance(each, PassedRead)])
+            for owner, result in some:
+                try:
+                    for seen in self._to_sightings(result, written):
                         self._add(seen)
-                    count += 1
-                    if not count % _OBJECTS_PER_SLICE:
-                        await asyncio.sleep(0)
-            except Exception:
-                _logger.exception("an object that passed through could not be read for its record")
-            self._result_owners[owner] -= 1
-            if not self._result_owners[owner]:
-                del self._result_owners[owner]
+                        count += 1
+                        if not count % _OBJECTS_PER_SLICE:
+                            await asyncio.sleep(0)
+                except Exception:
+                    _logger.exception("an object that passed through could not be read for its record")
+                self._results.popleft()
+                self._result_owners[owner] -= 1
+                if not self._result_owners[owner]:
+                    del self._result_owners[owner]
 
-    def _is_known(self, seen: SeenObject) -> bool:
-        """Return whether the same was written a moment ago."""
-        sighting, fingerprint = seen.sighting, seen.fingerprint
-        is_first = isinstance(sighting, SeenMessage) and sighting.is_first
-        return fingerprint is not None and self._known.has(
-            sighting.key, object_id_from(sighting), fingerprint, is_first=is_first
-        )
+    def _to_sightings(
+        self, result: Iterator[SeenObject] | PassedRead, written: Mapping[RecordKey, WrittenRecord]
+    ) -> Iterator[SeenObject]:
+        if isinstance(result, PassedRead):
+            return new_in_read(result, written, self._is_known, self._on_found)
+        return result
+
+    async def _find_written_in(self, reads: Sequence[PassedRead]) -> Mapping[RecordKey, WrittenRecord]:
+        """Find out what the ledger has of what was read. Without an answer, all of it is written."""
+        try:
+            return await self._find_written(messages_in_reads(reads)) if reads else {}
+        except LedgerUnavailableError:
+            return {}
+        except Exception:
+            _logger.exception("what is kept of objects that passed through could not be found out")
+            return {}
+
+    def _is_known(self, key: RecordKey, passed: PassedObject) -> bool:
+        """Return whether all that an object says was written a moment ago."""
+        return self._known.has_all(key.owner, (passed,))
+
+    def _on_found(self, key: RecordKey, passed: PassedObject) -> None:
+        """Remember an object that was found to be written, unless its thread was dropped meanwhile."""
+        thread_id, item, is_first = passed
+        fingerprint = fingerprint_from(item)
+        if fingerprint is not None and thread_id not in self._dropped_in_flight:
+            self._known.add(key, item.id, fingerprint, is_first=is_first)
 
     def _add(self, seen: SeenObject, ownerless_since: float | None = None) -> None:
         if not self._pending.add(seen, ownerless_since):
@@ -232,7 +264,6 @@ class SightingWriter:
         """
         if not batch:
             return 0
-        self._dropped_in_flight.clear()
         try:
             changes = await self._write_batch([pending.seen.sighting for pending in batch.values()])
         except LedgerUnavailableError:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateway.ledger.record_store import MAX_SIGHTINGS, RecordChanges, RecordStore
+from gateway.ledger.record_store import MAX_SIGHTINGS, RecordChanges, RecordStore, WrittenRecord
+from gateway.ledger.search_words import to_text_digest
 from gateway.ledger.sightings import GivenTitle, RunRecordKey, Sighting
 from schema.contract.keys import MessageKey
 from schema.contract.thread_records import RecordUpdate, ThreadRecord, TokenUsage
@@ -248,6 +249,39 @@ async def test_records_may_be_many_at_once(records: RecordStore) -> None:
     assert len(await records.get_records(keys)) == MAX_SIGHTINGS
     await records.remove_threads([key.thread_id for key in keys], 1)
     assert await list_ids(records) == []
+
+
+async def test_what_is_written_of_records_and_their_messages_is_found(records: RecordStore) -> None:
+    first = seen_message("Plan a trip", created_at_ms=1200, is_first=True)
+    await records.record_sightings(
+        [
+            seen_thread(),
+            first,
+            seen_message("To\0 Rome", "msg_\0"),
+            seen_message(None, "msg_3"),
+            seen_thread("thread_2"),
+        ]
+    )
+    await records.record_sightings([seen_message("Another's", owner=OTHER_KEY)])
+    wanted = {record_key(f"thread_{number}"): ["msg_1", "msg_\0", "msg_3", "x" * 600] for number in (1, 2, 3)}
+    digests = {"msg_1": to_text_digest("Plan a trip"), "msg_\0": to_text_digest("To\0 Rome")}
+    assert await records.find_written(wanted) == {
+        record_key(): WrittenRecord(1000, 1500, "msg_1", digests),
+        record_key("thread_2"): WrittenRecord(1000, 1000, None, {}),
+    }
+    assert await records.find_written({record_key(): ["msg_1"]}) == {
+        record_key(): WrittenRecord(1000, 1500, "msg_1", {"msg_1": digests["msg_1"]})
+    }
+    assert await records.find_written({}) == await records.find_written({record_key("x" * 600): []}) == {}
+
+
+async def test_a_text_is_written_again_if_it_changed(records: RecordStore) -> None:
+    for at_ms, text in ((1, "Rome"), (3, "Paris"), (2, "Oslo"), (4, "Paris")):
+        await records.record_sightings([seen_message(text, seen_at_ms=at_ms)])
+    (written,) = (await records.find_written({record_key(): ["msg_1"]})).values()
+    assert written.text_digests == {"msg_1": to_text_digest("Paris")}
+    assert await list_ids(records, text="paris") == ["thread_1"]
+    assert await list_ids(records, text="oslo") == []
 
 
 async def test_more_sightings_than_allowed_are_refused(records: RecordStore) -> None:

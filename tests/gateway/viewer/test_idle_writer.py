@@ -1,10 +1,10 @@
 """Tests that the writer of sightings waits where nothing is to be written, and leaves the event loop to others."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 
-from gateway.ledger.record_store import RecordChanges
+from gateway.ledger.record_store import RecordChanges, WrittenRecord
 from gateway.ledger.sightings import CredentialOwner, RecordKey, SeenThread, Sighting
 from gateway.viewer.pending_sightings import SightingBatch
 from gateway.viewer.seen_objects import SeenObject
@@ -35,7 +35,10 @@ async def test_what_arrives_while_a_batch_is_collected_is_written_with_it_and_th
     async def on_written(_: RecordChanges, __: SightingBatch) -> None:
         pass
 
-    writer = SightingWriter(write_batch, on_written, sleep=sleep)
+    async def find_written(_: Mapping[RecordKey, Collection[str]]) -> dict[RecordKey, WrittenRecord]:
+        return {}
+
+    writer = SightingWriter(write_batch, on_written, find_written=find_written, sleep=sleep)
     writer.start()
     writer.submit(ANN, iter([seen(1)]))
     await writer.wait_until_idle()

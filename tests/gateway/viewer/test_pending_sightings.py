@@ -1,7 +1,6 @@
 """Tests that what waits for the ledger is merged, and bounded in number and in size."""
 
 import itertools
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -101,7 +100,7 @@ RUNS = st.builds(
     expires_at_ms=TIMES,
     assistant_id=st.just("asst_1"),
     usage=USAGES,
-).map(lambda seen: seen if is_terminal(seen.status) else replace(seen, ended_at_ms=None))
+).map(lambda seen: seen if is_terminal(seen.status) else seen._replace(ended_at_ms=None))
 THREADS = st.builds(
     SeenThread,
     st.just(KEY),

@@ -2,28 +2,35 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from gateway.ledger.ledger_store import LedgerUnavailableError
-from gateway.ledger.record_store import RecordChanges
-from gateway.ledger.sightings import CredentialOwner, RecordKey, SeenMessage, SeenRun, SeenThread, Sighting
+from gateway.ledger.record_store import RecordChanges, WrittenRecord
+from gateway.ledger.search_words import to_text_digest
+from gateway.ledger.sightings import CredentialOwner, RecordKey, SeenMessage, SeenThread, Sighting
 from gateway.viewer import sighting_writer
 from gateway.viewer.known_objects import KNOWN_SECONDS
+from gateway.viewer.passed_reads import PassedRead
 from gateway.viewer.pending_sightings import PendingSightings, SightingBatch
 from gateway.viewer.seen_objects import SeenObject
 from gateway.viewer.sighting_writer import OWNERLESS_SECONDS, READ_SECONDS, SightingWriter
+from schema.contract.kinds import MessagePageKey
+from schema.contract.paging import Window
+from schema.contract.wire import MessageObject, Page
 from tests.support.subscription_gateway import until
+from tests.support.wire_samples import message
 
 ANN, BOB = CredentialOwner("ann"), CredentialOwner("bob")
+KEY = RecordKey(ANN, "thread_1")
 
 
 def thread(number: int, owner: CredentialOwner = ANN, **values: Any) -> SeenObject:
     fields = {"seen_at_ms": 1, "created_at_ms": 1} | values
-    return SeenObject(SeenThread(RecordKey(owner, f"thread_{number}"), **fields), fingerprint=number)
+    return SeenObject(SeenThread(RecordKey(owner, f"thread_{number}"), **fields))
 
 
 @dataclass
@@ -36,6 +43,8 @@ class FakeLedger:
     first_owner_after: int | None = None
     batches: list[list[Sighting]] = field(default_factory=list)
     told: list[SightingBatch] = field(default_factory=list)
+    found: dict[RecordKey, WrittenRecord] = field(default_factory=dict)
+    asked: list[list[RecordKey]] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     now: float = 0.0
 
@@ -48,6 +57,12 @@ class FakeLedger:
         if len(self.batches) == self.first_owner_after:
             self.ownerless.discard("thread_1")
         return RecordChanges(unowned=frozenset(seen.key for seen in sightings if seen.key.thread_id in self.ownerless))
+
+    async def find_written(self, messages: Mapping[RecordKey, Collection[str]]) -> dict[RecordKey, WrittenRecord]:
+        if self.is_away:
+            raise LedgerUnavailableError("away")
+        self.asked.append(list(messages))
+        return {key: record for key, record in self.found.items() if key in messages}
 
     async def on_written(self, _: RecordChanges, batch: SightingBatch) -> None:
         self.told.append(batch)
@@ -78,8 +93,18 @@ async def writer(ledger: FakeLedger) -> AsyncIterator[SightingWriter]:
 
 def new_writer(ledger: FakeLedger, pending: PendingSightings | None = None) -> SightingWriter:
     return SightingWriter(
-        ledger.write, ledger.on_written, pending=pending, sleep=ledger.sleep, now_seconds=lambda: ledger.now
+        ledger.write,
+        ledger.on_written,
+        find_written=ledger.find_written,
+        pending=pending,
+        sleep=ledger.sleep,
+        now_seconds=lambda: ledger.now,
     )
+
+
+def read(*messages: MessageObject, at_ms: int = 1) -> PassedRead:
+    key = MessagePageKey("thread_1", None, Window(10, "desc", "msg_9"))
+    return PassedRead(ANN, key, Page(list(messages), has_more=True), at_ms)
 
 
 def submit(writer: SightingWriter, *seen: SeenObject) -> None:
@@ -163,28 +188,43 @@ async def test_a_thread_whose_owner_is_on_the_way_is_written_again_but_not_for_e
 
 
 async def test_what_was_written_a_moment_ago_is_not_written_again(ledger: FakeLedger, writer: SightingWriter) -> None:
-    key = RecordKey(ANN, "thread_1")
-    same = [
-        thread(1),
-        SeenObject(SeenRun(key, "run_1", "completed", 1), fingerprint=10),
-        SeenObject(SeenMessage(key, "msg_1", 1, text="Hello"), fingerprint=11),
-    ]
-    may_return = [SeenObject(SeenRun(key, "run_2", "requires_action", 1)), SeenObject(SeenMessage(key, "msg_2", 1))]
+    hello, unfinished = message(content="Hello"), message("msg_2", content="Half", status="in_progress")
     for _ in range(2):
-        submit(writer, *same, *may_return)
+        writer.submit_read(read(hello, unfinished))
         await writer.wait_until_idle()
-    assert [len(batch) for batch in ledger.batches] == [5, 2]
-    submit(writer, SeenObject(SeenMessage(key, "msg_1", 2, text="Changed"), fingerprint=12))
+        ledger.found = {KEY: WrittenRecord(0, 2**60, "msg_0", {})}
+    assert [len(batch) for batch in ledger.batches] == [2, 1]
+    writer.submit_read(read(hello))
+    assert writer.pending_count == 0
+    for change in ("of the text", "of the thread", "of the time"):
+        before = len(ledger.batches)
+        if change == "of the thread":
+            writer.drop_thread("thread_1")
+        elif change == "of the time":
+            ledger.now += KNOWN_SECONDS
+        writer.submit_read(read(message(content="Changed")))
+        await writer.wait_until_idle()
+        assert len(ledger.batches) == before + 1
+
+
+async def test_what_the_ledger_has_is_not_written_and_then_known(ledger: FakeLedger, writer: SightingWriter) -> None:
+    hello, there = message(content="Hello"), message("msg_2", content="there")
+    ledger.found = {KEY: WrittenRecord(0, 2**60, "msg_0", {"msg_1": to_text_digest("Hello")})}
+    writer.submit_read(read(hello, there))
     await writer.wait_until_idle()
-    assert len(ledger.batches) == 3
-    writer.drop_thread("thread_1")
-    submit(writer, thread(1))
+    assert [seen.message_id for batch in ledger.batches for seen in batch if isinstance(seen, SeenMessage)] == ["msg_2"]
+    writer.submit_read(read(hello, there))
+    assert (writer.pending_count, len(ledger.asked)) == (0, 1)
+
+
+async def test_what_was_read_waits_while_the_ledger_is_away(ledger: FakeLedger, writer: SightingWriter) -> None:
+    ledger.is_away = True
+    writer.submit_read(read(message(content="Hello")))
+    await until(lambda: len(ledger.pauses) > 5)
+    assert writer.has_pending(ANN)
+    ledger.is_away = False
     await writer.wait_until_idle()
-    assert len(ledger.batches) == 4
-    ledger.now += KNOWN_SECONDS
-    submit(writer, thread(1))
-    await writer.wait_until_idle()
-    assert len(ledger.batches) == 5
+    assert ledger.written == ["thread_1"]
 
 
 async def test_a_thread_that_is_dropped_while_it_is_written_is_not_known(ledger: FakeLedger) -> None:
@@ -196,15 +236,30 @@ async def test_a_thread_that_is_dropped_while_it_is_written_is_not_known(ledger:
             writer.drop_thread("thread_1")
         return changes
 
-    writer = SightingWriter(write_and_drop, ledger.on_written, sleep=ledger.sleep, now_seconds=lambda: ledger.now)
+    writer = SightingWriter(
+        write_and_drop, ledger.on_written, find_written=ledger.find_written, sleep=ledger.sleep, now_seconds=lambda: 0
+    )
     writer.start()
     for _ in range(3):
-        submit(writer, thread(1), thread(2))
+        writer.submit_read(read(message(content="Hello")))
         await writer.wait_until_idle()
-    assert [[seen.key.thread_id for seen in batch] for batch in ledger.batches] == [
-        ["thread_1", "thread_2"],
-        ["thread_1"],
-    ]
+    assert [len(batch) for batch in ledger.batches] == [1, 1]
+    await writer.aclose()
+
+
+async def test_a_thread_that_is_dropped_while_it_is_looked_up_is_not_known(ledger: FakeLedger) -> None:
+    writer: SightingWriter
+
+    async def find_and_drop(_: Mapping[RecordKey, Collection[str]]) -> dict[RecordKey, WrittenRecord]:
+        writer.drop_thread("thread_1")
+        return {KEY: WrittenRecord(0, 2**60, "msg_0", {"msg_1": to_text_digest("Hello")})}
+
+    writer = SightingWriter(ledger.write, ledger.on_written, find_written=find_and_drop, sleep=ledger.sleep)
+    writer.start()
+    writer.submit_read(read(message(content="Hello")))
+    await writer.wait_until_idle()
+    writer.submit_read(read(message(content="Hello")))
+    assert writer.pending_count == 1
     await writer.aclose()
 
 
@@ -221,18 +276,18 @@ async def test_what_was_read_waits_for_more_unless_somebody_waits_for_it(ledger:
         else:
             await asyncio.Event().wait()
 
-    writer = SightingWriter(ledger.write, ledger.on_written, sleep=sleep, now_seconds=lambda: ledger.now)
+    writer = SightingWriter(ledger.write, ledger.on_written, find_written=ledger.find_written, sleep=sleep)
     writer.start()
-    writer.submit(ANN, iter([thread(1)]), is_patient=True)
+    writer.submit_read(read(message("msg_1", content="1")))
     over = await read_waits.get()
-    writer.submit(ANN, iter([thread(2)]), is_patient=True)
+    writer.submit_read(read(message("msg_2", content="2")))
     assert ledger.batches == []
     over.set()
     await until(lambda: [len(batch) for batch in ledger.batches] == [2])
-    writer.submit(ANN, iter([thread(3)]), is_patient=True)
+    writer.submit_read(read(message("msg_3", content="3")))
     await read_waits.get()
     await writer.settle(ANN, 5)
-    writer.submit(ANN, iter([thread(4)]), is_patient=True)
+    writer.submit_read(read(message("msg_4", content="4")))
     await read_waits.get()
     submit(writer, thread(5, BOB))
     await until(lambda: [len(batch) for batch in ledger.batches] == [2, 1, 2])
