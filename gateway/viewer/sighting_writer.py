@@ -233,7 +233,7 @@ class SightingWriter:
         return result
 
     async def _find_written_in(self, reads: Sequence[PassedRead]) -> Mapping[RecordKey, WrittenRecord]:
-        """Find out what the ledger has of what was read. Without an answer, all of it is written."""
+        """Find the records that reads tell of. Without an answer, everything in them is written."""
         try:
             return await self._find_written(messages_in_reads(reads)) if reads else {}
         except LedgerUnavailableError:
