@@ -57,7 +57,11 @@ class _Batch:
             for flight in self.flights.values():
                 if not flight.result.done():
                     _set_failure(flight.result, failure)
-            self.flights.clear()  # each of them has the batch
+            # Cycles would hold it for the garbage collector: each flight has the batch, and the task's error has the
+            # frame of this method.
+            self.flights.clear()
+            self.task = None
+            del failure
 
     def end_flight(self, key: FlightKey, result: Any) -> None:
         """Give the result of a flight to its waiters. Later reads begin another flight."""

@@ -247,6 +247,7 @@ async def handle_exceptions(
     except web.HTTPException as error:
         if error.status < 400:
             raise
+        error.__traceback__ = None  # its frames have the request, which has the error
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         code = ErrorCode.NOT_FOUND if error.status == 404 else ErrorCode.BAD_USER_INPUT
         reason = GatewayError(code, f"{error.reason}.")

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.server import app as server_app
 from gateway.server.sockets.listener import Listener
 from tests.support.emulator import AUTHORIZATION, Emulator
 from tests.support.gateway import Gateway, running_gateway
+from tests.support.recorded_listeners import record_listeners
 from tests.support.subscription_gateway import until
 
 ALIASES = "".join(f"a{number}: assistants {{ nodes {{ instructions }} }} " for number in range(60))
@@ -22,15 +22,7 @@ QUERY = f"{{ {ALIASES} }}"
 @pytest.fixture
 def listeners(monkeypatch: pytest.MonkeyPatch) -> list[Listener]:
     """The listeners that a test starts."""
-    made: list[Listener] = []
-
-    class RecordedListener(Listener):
-        async def listen(self, host: str, port: int) -> tuple[str, int]:
-            made.append(self)
-            return await super().listen(host, port)
-
-    monkeypatch.setattr(server_app, "Listener", RecordedListener)
-    return made
+    return record_listeners(monkeypatch)
 
 
 @pytest.fixture

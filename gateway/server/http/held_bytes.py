@@ -79,6 +79,8 @@ class HeldRequest:
 
     def _on_task_done(self, task: asyncio.Future[Any]) -> None:
         if task is self._last_task:
+            # The error of a task has the frame that has this request.
+            self._last_task = None
             self._release()
 
     def _release(self) -> None:

@@ -109,8 +109,7 @@ class OperationTasks:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if task.cancelled() and (caller is None or not caller.cancelling()):
+            if task.cancelled() and not _is_caller_cancelled():
                 raise OperationStoppedError(started=True) from None
             if not shield:
                 task.cancel()
@@ -135,6 +134,12 @@ class OperationTasks:
             self._stop_callbacks.pop()()
         await self._tasks.wait(timeout_seconds)
         await self._tasks.aclose()
+
+
+def _is_caller_cancelled() -> bool:
+    """Whether the current task is cancelled. A frame that had the task would be a cycle with the task's error."""
+    caller = asyncio.current_task()
+    return caller is not None and caller.cancelling() > 0
 
 
 class OperationRunner:

@@ -97,9 +97,11 @@ async def serve_websocket(request: web.Request, services: SocketServices) -> web
                 del message
                 await output.drain()
                 await messages.end_turn()
+            _forget_frames(message.data)
         except ConnectionError:
             pass  # lost while sending
         finally:
+            _forget_frames(socket.exception())
             # A handler that is cancelled leaves its next ping behind, which would hold the lost connection until then.
             socket._cancel_heartbeat()
             init_timer.cancel()
@@ -107,6 +109,12 @@ async def serve_websocket(request: web.Request, services: SocketServices) -> web
             operations.stop_all()
             output.release()
     return socket
+
+
+def _forget_frames(error: object) -> None:
+    """Drop the traceback of what ended a socket, if it is an error: its frames have the socket, which has the error."""
+    if isinstance(error, BaseException):
+        error.__traceback__ = None
 
 
 async def _prepare_socket(socket: web.WebSocketResponse, request: web.Request) -> asyncio.Transport | None:
@@ -277,3 +285,4 @@ class WebSocketOutput:
 
 async def _close_socket(socket: web.WebSocketResponse, code: CloseCode, reason: str) -> None:
     await socket.close(code=code, message=encode_close_reason(reason), drain=False)
+    _forget_frames(socket.exception())

@@ -251,6 +251,7 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         self._held.unfinished.release(self._unfinished_bytes)
         self._unfinished_bytes = 0
         self._frames = None
+        self._messages.clear()  # requests that were sent ahead: the body of each has the connection
         if self._watch is not None:
             self._watch.stop()
             self._watch = None

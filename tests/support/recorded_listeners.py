@@ -1,0 +1,19 @@
+"""The listeners that a test starts, so that it can wait for their connections to end."""
+
+import pytest
+
+from gateway.server import app as server_app
+from gateway.server.sockets.listener import Listener
+
+
+def record_listeners(patch: pytest.MonkeyPatch) -> list[Listener]:
+    """Return a list of the listeners that begin to listen from now on."""
+    made: list[Listener] = []
+
+    class RecordedListener(Listener):
+        async def listen(self, host: str, port: int) -> tuple[str, int]:
+            made.append(self)
+            return await super().listen(host, port)
+
+    patch.setattr(server_app, "Listener", RecordedListener)
+    return made
