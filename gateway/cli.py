@@ -237,6 +237,7 @@ async def _gateway(settings: Settings, ledger: Ledger | None = None) -> AsyncIte
     from gateway.compose import DOCUMENT_FILES, build_gateway_app  # noqa: PLC0415 - see the module's docstring
     from gateway.identity.key_file import KeyFileError  # noqa: PLC0415 - see the module's docstring
     from gateway.server.documents.manifest import ManifestError  # noqa: PLC0415 - see the module's docstring
+    from gateway.telemetry.tracing import TracingSettingsError  # noqa: PLC0415 - see the module's docstring
 
     try:
         with _database_errors():
@@ -244,12 +245,14 @@ async def _gateway(settings: Settings, ledger: Ledger | None = None) -> AsyncIte
         if (files := app.get(DOCUMENT_FILES)) is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, files.request_reload)
         with _database_errors():
-            async with _serve_part("gateway", settings, app) as url:
+            async with _metrics(settings, app), _serve_part("gateway", settings, app) as url:
                 yield url
     except KeyFileError as error:
         raise CannotStartError(f"UPSTREAM_API_KEY_FILE: {error}") from None
     except ManifestError as error:
         raise CannotStartError(f"GATEWAY_DOCUMENTS: {error}") from None
+    except TracingSettingsError as error:
+        raise CannotStartError(str(error)) from None
 
 
 @asynccontextmanager
@@ -271,6 +274,36 @@ async def _emulator(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
+async def _metrics(settings: Settings, app: web.Application) -> AsyncIterator[None]:
+    """Serve the metrics of a gateway, if there are any."""
+    if settings.gateway_metrics_port is None:
+        yield
+        return
+    from gateway.telemetry.metrics_site import METRICS, serving_metrics  # noqa: PLC0415 - see the module's docstring
+
+    host, port = settings.gateway_metrics_host, settings.gateway_metrics_port
+    site = serving_metrics(app[METRICS], host, port)
+    with _address_errors("GATEWAY_METRICS", host, port):
+        url = await site.__aenter__()
+    try:
+        _print(f"Metrics at {url}")
+        yield
+    finally:
+        await site.__aexit__(None, None, None)
+
+
+@contextmanager
+def _address_errors(setting: str, host: str, port: int) -> Iterator[None]:
+    """Let a command refuse to start in one line if it cannot listen on an address."""
+    try:
+        yield
+    except OSError as error:
+        flags = f"{setting}_HOST and {setting}_PORT"
+        reason = error.strerror or str(error)
+        raise CannotStartError(f"{flags}: expected an address to listen on, got {host}:{port}, {reason}") from None
+
+
+@asynccontextmanager
 async def _serve_part(part: str, settings: Settings, app: web.Application) -> AsyncIterator[str]:
     """Serve `part`, gateway or emulator, on its address; raises `CannotStartError` if the address cannot be used."""
     from gateway.server.app import listening  # noqa: PLC0415 - see the module's docstring
@@ -285,12 +318,8 @@ async def _serve_part(part: str, settings: Settings, app: web.Application) -> As
         drain_seconds=settings.gateway_drain_seconds,
         shutdown_seconds=settings.gateway_shutdown_seconds,
     )
-    try:
+    with _address_errors(part.upper(), host, port):
         url = await server.__aenter__()
-    except OSError as error:
-        flags = f"{part.upper()}_HOST and {part.upper()}_PORT"
-        reason = error.strerror or str(error)
-        raise CannotStartError(f"{flags}: expected an address to listen on, got {host}:{port}, {reason}") from None
     try:
         yield url
     finally:

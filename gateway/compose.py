@@ -29,6 +29,7 @@ from gateway.compose_options import (
     upstream_identity,
     upstream_options,
 )
+from gateway.compose_telemetry import attach_observer, list_state_gauges, make_observer
 from gateway.config import Settings
 from gateway.emulator.app import create_app as create_emulator_app
 from gateway.emulator.faults.fault_text import parse_fault_rules
@@ -50,6 +51,7 @@ from gateway.rate_limits.shared_counters import SharedCounters
 from gateway.run_log.hub import ChangeListeners, RunLogHub
 from gateway.run_log.store.event_log import EventLog
 from gateway.run_log.store.memory_log import MemoryLog
+from gateway.run_log.store.redis_connection import RedisConnection
 from gateway.run_log.store.redis_log import RedisLog
 from gateway.server.app import create_app
 from gateway.server.documents.document_files import DocumentFiles
@@ -58,8 +60,11 @@ from gateway.server.documents.trusted_documents import DocumentsOnly
 from gateway.server.endpoint import GraphQLEndpoint
 from gateway.server.graphiql.routes import graphiql_response, graphiql_routes, load_site, locate_queries
 from gateway.server.health import ReadinessProbe
+from gateway.server.http.operation_contexts import OperationContexts
 from gateway.server.http.operation_runner import OperationRunner
 from gateway.telemetry.audit import audit_refused_access
+from gateway.telemetry.metrics import GatewayMetrics
+from gateway.telemetry.operation_observer import OperationObserver
 from gateway.upstream.threads_api_client import UpstreamClient
 from gateway.viewer.viewer_ports import no_rate_limit
 from gateway.viewer.viewer_services import ViewerServices
@@ -81,12 +86,16 @@ MAX_SELECTIONS = 100
 
 
 def build_gateway_app(
-    settings: Settings, *, authenticator: Authenticator | None = None, ledger: Ledger | None = None
+    settings: Settings,
+    *,
+    authenticator: Authenticator | None = None,
+    ledger: Ledger | None = None,
+    observer: OperationObserver | None = None,
 ) -> web.Application:
     """Build the gateway over the upstream that the settings name.
 
     Call it in a running event loop. The application opens and closes its own connections. Callers may bring their own
-    `authenticator`, and their own `ledger` in place of the one in the database of the settings.
+    `authenticator` and `observer`, and their own `ledger` in place of the one in the database of the settings.
 
     Raises:
         ValueError: The settings name no upstream.
@@ -94,8 +103,11 @@ def build_gateway_app(
         KeyFileError: The file with the gateway's own key cannot be used.
         BadSettingsError: The settings of sign-in are incomplete, or their key cannot be used.
         CannotOpenError: The URL of the database cannot be used. The start of the application raises it too.
+        TracingSettingsError: The variables of OpenTelemetry ask for what this program cannot do.
     """
     options = upstream_options(settings)
+    observer = observer or make_observer(settings)
+    metrics = observer.metrics
     # Files are read before connections are made, so that a missing file fails first.
     page, routes = _load_graphiql() if settings.is_on("gateway_graphiql") else (None, ())
     schema = _build_schema(settings)
@@ -111,12 +123,12 @@ def build_gateway_app(
     def delete_refused(refused: OwnedObject) -> Coroutine[Any, Any, None]:
         return delete_owned(client.bind(find_own_credential(), is_own_key=True), refused)
 
-    ledger = ledger or make_ledger(settings, upstream, delete_refused)
-    client = UpstreamClient(options)
+    ledger = ledger or make_ledger(settings, upstream, delete_refused, metrics)
+    client = UpstreamClient(options, metrics=metrics, tracing=observer.tracing)
     refused, accepted = RefusedCredentials(), AcceptedCredentials()
     limits = _caller_limits(settings, accepted)
-    shared_cache = SharedCache(cache_options(settings), is_refused=refused.__contains__)
-    event_log = _event_log(settings)
+    shared_cache = SharedCache(cache_options(settings), is_refused=refused.__contains__, metrics=metrics)
+    event_log = _event_log(settings, metrics)
     counts = fit_connections(settings)
 
     async def invalidate_moved(scope: str, key: RunKey | ThreadKey) -> None:
@@ -164,13 +176,16 @@ def build_gateway_app(
     endpoint = GraphQLEndpoint(
         OperationRunner(
             schema,
-            ports.bind,
-            ports.bind_events,
-            ports.bind_viewer,
-            contents.bind_content_urls,
-            limits=request_limits(settings, counts.max_sockets),
+            OperationContexts(
+                ports.bind,
+                ports.bind_events,
+                ports.bind_viewer,
+                contents.bind_content_urls,
+                limits=request_limits(settings, counts.max_sockets),
+            ),
             caller_limits=limits,
             always_report_cost=settings.gateway_cost,
+            observer=observer,
         ),
         authenticator=authenticator,
         documents=documents,
@@ -195,6 +210,7 @@ def build_gateway_app(
     contents.add_routes(app, settings, endpoint, ports, limits)
     if files is not None:
         app[DOCUMENT_FILES] = files
+    attach_observer(app, observer, list_state_gauges(endpoint, hub, client))
     return app
 
 
@@ -294,7 +310,7 @@ def _authenticator(
     return CredentialAuthenticator(policy, upstream, own_credential)
 
 
-def _event_log(settings: Settings) -> EventLog:
+def _event_log(settings: Settings, metrics: GatewayMetrics | None) -> EventLog:
     if settings.redis_url is None:
         return MemoryLog(
             lease_seconds=settings.gateway_run_lease_seconds,
@@ -302,9 +318,9 @@ def _event_log(settings: Settings) -> EventLog:
             max_bytes=settings.gateway_run_log_bytes,
             retention_seconds=settings.gateway_run_log_seconds,
         )
+    url = settings.redis_url.get_secret_value()
     return RedisLog(
-        settings.redis_url.get_secret_value(),
-        cluster=settings.redis_cluster,
+        RedisConnection(url, cluster=settings.redis_cluster, metrics=metrics),
         lease_seconds=settings.gateway_run_lease_seconds,
         max_entries=settings.gateway_run_log_entries,
         retention_seconds=settings.gateway_run_log_seconds,

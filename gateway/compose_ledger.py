@@ -13,6 +13,7 @@ from gateway.ledger.ledger_store import OwnedObject
 from gateway.ledger.ownership import BorrowedLedger, Ledger, Ownership
 from gateway.ledger.record_store import KeptTexts
 from gateway.ledger.user_ports import UserPorts
+from gateway.telemetry.metrics import GatewayMetrics
 
 _logger = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ def make_ledger(
     settings: Settings,
     upstream: UpstreamIdentity,
     on_refused: Callable[[OwnedObject], Coroutine[Any, Any, None]],
+    metrics: GatewayMetrics | None = None,
 ) -> Ledger:
     """Make the ledger in the database of the settings, or none. `on_refused` is that of `StoredOwnership`.
 
@@ -44,6 +46,7 @@ def make_ledger(
         deadline_seconds=settings.gateway_ledger_deadline_seconds,
         kept_texts=KeptTexts(settings.gateway_ledger_text),
         on_refused=on_refused,
+        metrics=metrics,
     )
 
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from gateway.settings.emulator_settings import EmulatorSettings
 from gateway.settings.file_settings import FileSettings
 from gateway.settings.gateway_settings import GatewaySettings
+from gateway.settings.metrics_settings import MetricsSettings
 from gateway.settings.rate_limit_settings import RateLimitSettings
 from gateway.settings.sign_in_checks import sign_in_faults
 from gateway.settings.sign_in_settings import SignInSettings
@@ -21,7 +22,15 @@ from gateway.settings.upstream_settings import UpstreamSettings
 
 
 # Fields stand in the order of the groups from right to left.
-class Settings(EmulatorSettings, UpstreamSettings, SignInSettings, RateLimitSettings, FileSettings, GatewaySettings):
+class Settings(
+    EmulatorSettings,
+    UpstreamSettings,
+    SignInSettings,
+    MetricsSettings,
+    RateLimitSettings,
+    FileSettings,
+    GatewaySettings,
+):
     """The settings of all commands. `COMMAND_SETTINGS` says which command takes which."""
 
 

@@ -103,8 +103,11 @@ def test_every_dependency_has_its_version_in_the_constraints() -> None:
         canonicalize_name(pin.name): next(iter(pin.specifier)).version
         for pin in map(Requirement, (line for line in lines if not line.startswith("#")))
     }
-    requirements = [Requirement(text) for text in (*project["dependencies"], *project["optional-dependencies"]["test"])]
+    optional = project["optional-dependencies"]
+    requirements = map(Requirement, (*project["dependencies"], *optional["traces"], *optional["test"]))
     for requirement in requirements:
+        if requirement.name == "threads-gateway":
+            continue
         version = pins.get(canonicalize_name(requirement.name))
         assert version is not None, f"{requirement.name} has no version in constraints.txt"
         assert requirement.specifier.contains(version), f"{requirement} excludes {version} of constraints.txt"

@@ -13,7 +13,7 @@ from gateway.cache.shared_cache import SharedCache
 from schema.contract.cost import Cost
 from schema.contract.encoded_json import EncodedJson
 from schema.contract.keys import RunKey, ThreadKey
-from schema.contract.kinds import Kind, NodeKeyT, ObjectT, PageKeyT
+from schema.contract.kinds import AnyKind, Kind, NodeKeyT, ObjectT, PageKeyT
 from schema.contract.ports import Capabilities, OnResult, ResponseKey, Results, ThreadsApi
 from schema.contract.wire import Page
 from schema.contract.writes import BodyT, ResultT, Write, WriteKeyT
@@ -99,6 +99,7 @@ class CachedThreadsApi:
 
     async def get(self, kind: Kind[NodeKeyT, ObjectT, Any], keys: Sequence[NodeKeyT]) -> Results[ObjectT]:
         fetch = partial(self._inner.get, kind)
+        self._record_batch(kind, keys)
         return await (self._read_through.read(keys, fetch) if self._shared.options.enabled else fetch(keys))
 
     async def list(
@@ -109,6 +110,7 @@ class CachedThreadsApi:
         on_result: OnResult[PageKeyT, Page[ObjectT]] | None = None,
     ) -> Results[Page[ObjectT]]:
         fetch = partial(self._inner.list, kind)
+        self._record_batch(kind, keys)
         if not self._shared.options.enabled:
             return await fetch(keys, on_result=on_result)
         return await self._read_through.read(keys, fetch, on_result)
@@ -129,3 +131,7 @@ class CachedThreadsApi:
                 self._on_write(key)
             if (thread_id := getattr(key, "thread_id", None)) is not None:
                 self._on_write(ThreadKey(thread_id))
+
+    def _record_batch(self, kind: AnyKind, keys: Sequence[Any]) -> None:
+        if self._shared.metrics is not None:
+            self._shared.metrics.record_batch(kind.name, len(keys))

@@ -23,6 +23,7 @@ from gateway.cache.response_cache import RecordedReads
 from gateway.cache.shared_cache import SharedCache
 from gateway.cache.single_flight import FlightKey, OnFlightResult
 from gateway.cache.version_store import KnownVersions, StoredValue
+from gateway.telemetry.metrics import CacheTier, GatewayMetrics
 from schema.contract.cost import Cost
 from schema.contract.errors import RETRYABLE_CODES, GatewayError
 from schema.contract.ports import OnResult
@@ -48,6 +49,8 @@ class ReadThrough:
         lookups = {key: CacheLookup.for_key(key) for key in keys}
         results = await self._find_cached(list(lookups.values()), deadline)
         self.cost.cache_hits += len(results)
+        if self.shared.metrics is not None:
+            _record_hits(self.shared.metrics, lookups, results)
         misses = [lookup for key, lookup in lookups.items() if key not in results]
         if misses:
             if on_result is not None:
@@ -125,6 +128,20 @@ class ReadThrough:
         return theirs
 
 
+def to_metric_label(key: Any) -> str:
+    """Return the name of a key's type in metrics, as `Message` and `MessagePage`."""
+    return type(key).__name__.removesuffix("Key")
+
+
+def _record_hits(metrics: GatewayMetrics, lookups: dict[Any, CacheLookup], results: dict[Any, Result]) -> None:
+    if results:
+        name = to_metric_label(next(iter(results)))
+        entries = ((lookups[key].memory_entry, result) for key, result in results.items())
+        in_memory = sum(entry is not None and entry.value is result for entry, result in entries)
+        metrics.record_cache_reads(name, CacheTier.MEMORY, in_memory)
+        metrics.record_cache_reads(name, CacheTier.REDIS, len(results) - in_memory)
+
+
 class _MissedRead:
     """The keys of a read that are not cached. The fetch goes on without its caller while others wait for a result.
 
@@ -160,11 +177,17 @@ class _MissedRead:
         results = await self._shared.single_flight.run(self._lookups, self._fetch_flights, listener)
         cost = self._through.cost
         cost.shared_calls += len(results) - self._begun
+        stale_before = cost.stale_answers
         by_key = {}
         for flight_key, result in results.items():
             lookup = self._lookups[flight_key]
             by_key[lookup.key] = returned = self._replace_failure(lookup, result)
             cost.stale_answers += returned is not result
+        if self._shared.metrics is not None:
+            name = to_metric_label(next(iter(by_key)))
+            self._shared.metrics.record_cache_reads(name, CacheTier.FLIGHT, len(results) - self._begun)
+            self._shared.metrics.record_cache_reads(name, CacheTier.UPSTREAM, self._begun)
+            self._shared.metrics.record_stale_answers(name, cost.stale_answers - stale_before)
         return by_key
 
     def _flight_key(self, lookup: CacheLookup) -> FlightKey:

@@ -11,11 +11,15 @@ from gateway.cache.cache_keys import CacheKey, redis_key
 from gateway.redis.circuit_breaker import CircuitBreaker
 from gateway.redis.client import CONNECT_SECONDS, RedisClient
 from gateway.redis.deadline import busy_aware_timeout
+from gateway.telemetry.metrics import GatewayMetrics
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 
 OPEN_SECONDS = 1.0
 """How long the circuit breaker stays open after Redis did not answer."""
+
+STORE_NAME = "redis_cache"
+"""The name of this Redis in metrics."""
 
 _logger = logging.getLogger(__name__)
 
@@ -27,10 +31,13 @@ class RedisLink:
     answer in time, `send_commands` returns None, and then returns None at once while the circuit breaker is open.
     """
 
-    def __init__(self, url: str, *, cluster: bool, deadline_seconds: float) -> None:
+    def __init__(
+        self, url: str, *, cluster: bool, deadline_seconds: float, metrics: GatewayMetrics | None = None
+    ) -> None:
         self.deadline_seconds = deadline_seconds
         self.breaker = CircuitBreaker(asyncio.get_running_loop().time, open_seconds=OPEN_SECONDS)
         self._client = RedisClient(url, cluster=cluster)
+        self._metrics = metrics
         self._closed = False
 
     def new_deadline(self) -> float:
@@ -55,6 +62,8 @@ class RedisLink:
         now = asyncio.get_running_loop().time
         if self._closed or deadline <= now() or not (self.breaker.allow_request() or ignore_breaker):
             return None
+        started = 0.0 if self._metrics is None else self._metrics.clock()
+        has_answered = False
         try:
             async with busy_aware_timeout(deadline - now()):
                 await self._client.ready()
@@ -62,12 +71,17 @@ class RedisLink:
                 for command in commands:
                     pipeline.execute_command(*command)
                 replies = await pipeline.execute(raise_on_error=False)
+            has_answered = True
         except Exception as error:
             self._record_failure(error)
             return None
         except BaseException:
             self.breaker.record_abandoned()
+            has_answered = True  # nobody waited for the answer
             raise
+        finally:
+            if self._metrics is not None:
+                self._metrics.record_store(STORE_NAME, started, has_answered=has_answered)
         if replies and all(isinstance(reply, Exception) for reply in replies):
             self._record_failure(replies[0])
             return None

@@ -17,6 +17,7 @@ from gateway.cache.response_cache import ResponseCache
 from gateway.cache.single_flight import SingleFlight
 from gateway.cache.version_store import LocalVersionStore, VersionStore
 from gateway.config import DEFAULTS
+from gateway.telemetry.metrics import GatewayMetrics
 
 _RESPONSE_MEMORY_DIVISOR = 8
 """The response cache gets one part in so many of the memory."""
@@ -42,7 +43,8 @@ class SharedCache:
     """The shared cache of one process; created inside the running loop, closed by `async with`.
 
     `is_refused` tells whether the upstream refuses a principal now: then no stored entry answers its reads, fresh or
-    stale. `now_seconds` returns Unix time; it and `sleep` are arguments so that tests can replace them.
+    stale. `now_seconds` returns Unix time; it and `sleep` are arguments so that tests can replace them. Without
+    `metrics`, nothing is measured.
     """
 
     def __init__(
@@ -52,9 +54,11 @@ class SharedCache:
         is_refused: Callable[[str], bool] = lambda _: False,
         now_seconds: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        metrics: GatewayMetrics | None = None,
     ) -> None:
         self.options = options = options or CacheOptions()
         self.is_refused = is_refused
+        self.metrics = metrics
         self.now_seconds = now_seconds
         response_bytes = options.memory_bytes // _RESPONSE_MEMORY_DIVISOR
         self.memory = EntryStore(options.memory_bytes - response_bytes, now_seconds)
@@ -67,7 +71,10 @@ class SharedCache:
             self.store = LocalVersionStore()
         else:
             self._link = RedisLink(
-                options.redis_url, cluster=options.redis_cluster, deadline_seconds=options.redis_deadline_seconds
+                options.redis_url,
+                cluster=options.redis_cluster,
+                deadline_seconds=options.redis_deadline_seconds,
+                metrics=metrics,
             )
             self.store = self._redis_store = RedisVersionStore(self._link, sleep=sleep)
         self.responses = ResponseCache(response_bytes, self.memory, self.store, now_seconds=now_seconds)

@@ -14,6 +14,7 @@ from gateway.ledger.open_store import make_store, migrate
 from gateway.ledger.record_store import KeptTexts
 from gateway.ledger.record_sweep import RecordSweep
 from gateway.ledger.stored_ownership import StoredOwnership
+from gateway.telemetry.metrics import GatewayMetrics
 
 MAX_RECORD_CALLS = 200
 """Most reads and writes of records at once."""
@@ -33,6 +34,7 @@ class DatabaseLedger:
         deadline_seconds: float,
         kept_texts: KeptTexts = KeptTexts.ALL,
         on_refused: Callable[[OwnedObject], Coroutine[Any, Any, None]] | None = None,
+        metrics: GatewayMetrics | None = None,
     ) -> None:
         """Read the URL.
 
@@ -41,10 +43,12 @@ class DatabaseLedger:
         """
         self._url = url
         self._store = make_store(url, upstream, operation_seconds=deadline_seconds, kept_texts=kept_texts)
-        self._link = LedgerLink(self._store, deadline_seconds=deadline_seconds)
+        self._link = LedgerLink(self._store, deadline_seconds=deadline_seconds, metrics=metrics)
         self.ownership = StoredOwnership(self._link, on_refused=on_refused)
         # A search that takes too long opens no circuit breaker before the owners of threads.
-        self.records = LedgerLink(self._store, deadline_seconds=deadline_seconds, max_calls=MAX_RECORD_CALLS)
+        self.records = LedgerLink(
+            self._store, deadline_seconds=deadline_seconds, max_calls=MAX_RECORD_CALLS, metrics=metrics
+        )
         self._sweep = RecordSweep(self.records, kept_texts)
         self._sweep_task: asyncio.Task[None] | None = None
 

@@ -12,12 +12,16 @@ from gateway.background_tasks import BackgroundTasks
 from gateway.ledger.ledger_store import LedgerStore, LedgerUnavailableError
 from gateway.redis.circuit_breaker import CircuitBreaker
 from gateway.redis.deadline import busy_aware_timeout
+from gateway.telemetry.metrics import GatewayMetrics
 
 OPEN_SECONDS = 0.5
 """How long the circuit breaker stays open after the ledger did not answer."""
 
 MAX_CALLS = 1000
 """Most calls at once. A call whose caller has given up counts until the store has ended it."""
+
+STORE_NAME = "ledger"
+"""The name of the ledger in metrics."""
 
 ResultT = TypeVar("ResultT")
 
@@ -38,12 +42,14 @@ class LedgerLink:
         deadline_seconds: float,
         now_seconds: Callable[[], float] = time.monotonic,
         max_calls: int = MAX_CALLS,
+        metrics: GatewayMetrics | None = None,
     ) -> None:
         self._store = store
         self._deadline_seconds = deadline_seconds
         self._max_calls = max_calls
         self._breaker = CircuitBreaker(now_seconds, open_seconds=OPEN_SECONDS)
         self._tasks = BackgroundTasks(logs_errors=False)
+        self._metrics = metrics
         self._closed = False
 
     async def call(self, work: Callable[[LedgerStore], Awaitable[ResultT]]) -> ResultT:
@@ -56,14 +62,18 @@ class LedgerLink:
             raise LedgerUnavailableError("closed")
         if len(self._tasks) >= self._max_calls or not self._breaker.allow_request():
             raise LedgerUnavailableError("did not answer a moment ago")
+        started = 0.0 if self._metrics is None else self._metrics.clock()
+        has_answered = True
         try:
             async with busy_aware_timeout(self._deadline_seconds):
                 result = await asyncio.shield(self._tasks.start(_run(work, self._store)))
         except TimeoutError:
+            has_answered = False
             error = LedgerUnavailableError(f"did not answer within {self._deadline_seconds:g} s")
             self._record_failure(error)
             raise error from None
         except LedgerUnavailableError as error:
+            has_answered = False
             self._record_failure(error)
             raise
         except Exception:
@@ -72,6 +82,9 @@ class LedgerLink:
         except BaseException:
             self._breaker.record_abandoned()
             raise
+        finally:
+            if self._metrics is not None:
+                self._metrics.record_store(STORE_NAME, started, has_answered=has_answered)
         self._record_answer()
         return result
 

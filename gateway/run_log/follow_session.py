@@ -110,12 +110,17 @@ class FollowSession:
         if not self.mirror.state.has_begun:
             raise GatewayError(ErrorCode.UPSTREAM_TIMEOUT, "Nothing could be learned of it in time.")
 
+    @property
+    def is_polling(self) -> bool:
+        """Whether this process polls it, or waits for the lease to do so."""
+        return self._poll_task is not None and not self._poll_task.done()
+
     def ensure_polling(self) -> None:
         """Start polling if needed: the session has readers and no stream of its own, and more events can come."""
         mirror = self.mirror
         if mirror.is_over() or self.stream_count or not mirror.reader_count or self._open_api is None:
             return
-        if self._poll_task is not None and not self._poll_task.done():
+        if self.is_polling:
             return
         services = self._services
         self._poll_recorder = PollRecorder(

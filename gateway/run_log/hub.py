@@ -20,9 +20,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from gateway.background_tasks import BackgroundTasks
 from gateway.run_log.event_cursors import position_from_cursor
@@ -56,6 +57,20 @@ _INVALIDATING_CHANGES = (SnapshotChange, StatusChange, MessageCreatedChange, Mes
 
 async def _ignore_change(_: str, __: RunKey | ThreadKey) -> None:
     """Do nothing."""
+
+
+class FollowedCounts(NamedTuple):
+    """The logs that a process follows, their readers, and how they are recorded: by a stream or by polls.
+
+    Of all readers so far, those that began after a cursor and missed nothing, and those whose cursor had expired.
+    """
+
+    logs: int
+    readers: int
+    streams: int
+    polls: int
+    complete_resumes: int
+    expired_resumes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +108,7 @@ class RunLogHub:
         options = options or RunLogOptions()
         self._listeners = listeners or ChangeListeners()
         self._is_refused = is_refused
+        self._resumes = Counter[bool]()
         self._services = SharedServices(
             log=log,
             options=options,
@@ -171,7 +187,8 @@ class RunLogHub:
         if after is None or position is None:
             reader.start_reading()
         else:
-            reader.resume_after(session.mirror.entry_number_from_position(position), after)
+            was_complete = reader.resume_after(session.mirror.entry_number_from_position(position), after)
+            self._resumes[was_complete] += 1
         return reader
 
     def end_readers(self, scope: str, error: GatewayError) -> None:
@@ -188,6 +205,18 @@ class RunLogHub:
         self.end_readers(scope, error)
         names = [session.mirror.name for session in self._sessions if session.mirror.name.scope == scope]
         self._closing_tasks.start(self._discard_logs(scope, names))
+
+    def count_followed(self) -> FollowedCounts:
+        """Count what this process follows now, and the readers that resumed."""
+        sessions = self._sessions
+        return FollowedCounts(
+            logs=len(sessions),
+            readers=sum(session.mirror.reader_count for session in sessions),
+            streams=sum(session.stream_count for session in sessions),
+            polls=sum(session.is_polling for session in sessions),
+            complete_resumes=self._resumes[True],
+            expired_resumes=self._resumes[False],
+        )
 
     def list_followed(self) -> list[LogName]:
         """List the logs that have readers in this process."""

@@ -219,20 +219,24 @@ class EventReader:
             index = self._buffer.end_index
         self._next_index = self._first_index = index
 
-    def resume_after(self, number: int | None, cursor: str) -> None:
+    def resume_after(self, number: int | None, cursor: str) -> bool:
         """Start behind entry `number`.
 
         If `number` is None or the events behind it are gone, start with the present state. If the buffer `reports_lag`,
         `CURSOR_EXPIRED` comes first, with the caller's `cursor`.
+
+        Returns:
+            Whether the reader misses nothing.
         """
         index = None if number is None else self._buffer.index_after_entry(number)
         if index is not None:
             self._next_index, self._first_index = index, -1
-            return
+            return True
         if self._buffer.reports_lag:
             event = self._buffer.source.present_event(CURSOR_EXPIRED, resumable=False)
             self._prelude = (RunEvent(cursor, event.at, event.provenance, event.change),)
         self.start_reading()
+        return False
 
     def poll_event(self) -> RunEvent | None:
         if self._is_closed:

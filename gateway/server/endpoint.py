@@ -123,6 +123,7 @@ class GraphQLEndpoint:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Respond to a request of any method. Logs the operation, unless it ends in its own time."""
         record = OperationRecord(request_id_from(request), Transport.HTTP)
+        self._runner.observer.begin(record, request.headers)
 
         async def respond(request: web.Request) -> web.StreamResponse:
             return await self._handle(request, record)

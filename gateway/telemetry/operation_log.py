@@ -22,6 +22,8 @@ def log_end(record: OperationRecord | None, outcome: Outcome, codes: Iterable[st
     """Log how an operation ended. Does nothing if that was logged, or if the operation is not recorded."""
     if record is not None and record.end(outcome, codes):
         _log(record, OperationEvent.ENDED)
+        if record.on_end is not None:
+            record.on_end(record)
 
 
 def _log(record: OperationRecord, event: OperationEvent) -> None:

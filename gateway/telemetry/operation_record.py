@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Transport(StrEnum):
@@ -65,7 +65,10 @@ class OperationRecord:
     """The facts of one operation, each filled in where it becomes known.
 
     `clock` returns seconds and never goes back. `operation_name` and `kind` stand in the parsed document; they are None
-    until it is parsed. `objects` are the nodes in the result, or None if they were not counted.
+    until it is parsed. `objects` are the nodes in the result, or None if they were not counted. The admitted calls and
+    objects are those that were predicted, or an upper bound. `is_trusted` tells whether the document is a trusted one.
+    `on_end` is called when the end is logged. `span` is that of its trace, if it is traced; `enter_span` makes it the
+    current one.
     """
 
     request_id: str
@@ -77,8 +80,14 @@ class OperationRecord:
     upstream_calls: int = 0
     objects: int | None = None
     events: int = 0
+    admitted_calls: int = 0
+    admitted_objects: int = 0
+    is_trusted: bool = False
     outcome: Outcome | None = None
     codes: tuple[str, ...] = ()
+    on_end: Callable[[OperationRecord], None] | None = field(default=None, repr=False)
+    span: Any = field(default=None, repr=False)
+    enter_span: Callable[[], AbstractContextManager[object]] | None = field(default=None, repr=False)
     is_executing: bool = False
     """Whether a task executes the operation, which goes on if the caller of a mutation leaves."""
     is_shared: bool = False
@@ -123,7 +132,8 @@ def current_operation(record: OperationRecord) -> Iterator[None]:
     """Make a record the current one of this code and of the tasks that it starts, until the end."""
     token = _CURRENT.set(record)
     try:
-        yield
+        with nullcontext() if record.enter_span is None else record.enter_span():
+            yield
     finally:
         record.has_left = True
         _CURRENT.reset(token)

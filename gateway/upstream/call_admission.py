@@ -19,6 +19,10 @@ class CallAdmission:
         self.pauses = RateLimitPauses(monotonic_seconds)
         self._breakers: dict[str, OutageBreaker] = {}
 
+    def list_open_breakers(self) -> list[str]:
+        """List the operations whose breaker is open."""
+        return [operation for operation, breaker in self._breakers.items() if breaker.is_open]
+
     def breaker(self, operation: str) -> OutageBreaker:
         """Return the breaker of an operation, by its id in the specification."""
         breaker = self._breakers.get(operation)

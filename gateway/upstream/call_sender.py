@@ -1,7 +1,7 @@
 """Sends one REST call on behalf of one principal and returns its result or its failure."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -24,6 +24,33 @@ KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
 _logger = logging.getLogger(__name__)
+
+
+class ObservedCall:
+    """A call that is being sent, from now until its `end`. `status` is None until there is a response.
+
+    `headers` carry its trace on to the upstream; they are empty without one.
+    """
+
+    __slots__ = ("_metrics", "_operation", "_span", "_started", "_tracing", "headers", "status")
+
+    def __init__(self, pool: UpstreamPool, request: UpstreamRequest) -> None:
+        """Start to measure and to trace, as far as the pool does."""
+        self._metrics = pool.metrics
+        self._tracing = pool.tracing
+        self._operation = request.operation
+        self._started = 0.0 if pool.metrics is None else pool.metrics.clock()
+        self.status: int | None = None
+        self.headers: Mapping[str, str] = {}
+        if pool.tracing is not None:
+            self._span, self.headers = pool.tracing.start_call(request.operation, request.method)
+
+    def end(self) -> None:
+        """Record the call."""
+        if self._metrics is not None:
+            self._metrics.record_call(self._operation, self.status, self._started)
+        if self._tracing is not None:
+            self._tracing.end_call(self._span, self.status)
 
 
 @dataclass(slots=True)
@@ -79,6 +106,9 @@ class CallSender:
         """Send a call once and read its response."""
         session = self.pool.read_session if call.send_state is None else self.pool.write_session
         headers = self.headers if call.body is None else self.headers_with_body
+        observed = ObservedCall(self.pool, call.request)
+        if observed.headers:
+            headers = CIMultiDict({**headers, **observed.headers})
         try:
             async with session.request(
                 call.request.method,
@@ -89,12 +119,15 @@ class CallSender:
                 trace_request_ctx=call.send_state,
             ) as response:
                 self.on_status(response.status)
+                observed.status = response.status
                 response_body = await read_body(
                     response, self.pool.options.max_response_bytes, self.pool.large_body_slots
                 )
             return self.read_response(call, response, response_body)
         except Exception as error:
             return self.to_failure(call, error)
+        finally:
+            observed.end()
 
     def read_response(
         self, call: UpstreamCall[KeyT, ValueT], response: aiohttp.ClientResponse, response_body: bytes

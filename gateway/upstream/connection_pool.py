@@ -15,7 +15,9 @@ from yarl import URL
 
 from gateway.background_tasks import BackgroundTasks
 from gateway.media_types import JSON
+from gateway.telemetry.metrics import GatewayMetrics
 from gateway.telemetry.rare_warning import RareWarning
+from gateway.telemetry.tracing import Tracing
 from gateway.upstream.call_admission import CallAdmission
 from gateway.upstream.caller_slots import SlotsByCaller
 from gateway.upstream.fair_share import FairShare
@@ -57,7 +59,7 @@ class UpstreamPool:
     """The connections to one upstream. Create and close it inside the running event loop (`async with`).
 
     `sleep`, `random_fraction` (0 to 1), `now_seconds` (Unix time) and `monotonic_seconds` are arguments so that tests
-    can replace them.
+    can replace them. Without `metrics`, nothing is measured, and without `tracing`, traced.
     """
 
     def __init__(
@@ -68,10 +70,14 @@ class UpstreamPool:
         random_fraction: Callable[[], float] = random.random,
         now_seconds: Callable[[], float] = time.time,
         monotonic_seconds: Callable[[], float] = time.monotonic,
+        metrics: GatewayMetrics | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.options = options
         self.capabilities = options.dialect.capabilities
         self.sleep = sleep
+        self.metrics = metrics
+        self.tracing = tracing
         self.random_fraction = random_fraction
         self.now_seconds = now_seconds
         self.admission = CallAdmission(monotonic_seconds)

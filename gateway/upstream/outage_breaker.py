@@ -36,6 +36,11 @@ class OutageBreaker:
         self._next_trial_at: float | None = None
         self._last_trial_caller: str | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the breaker holds calls back, at least those of one caller."""
+        return self._next_trial_at is not None
+
     def admit_call(self, caller: str) -> float:
         """Decide about a call that is about to be sent.
 

@@ -9,7 +9,7 @@ import aiohttp
 from multidict import CIMultiDict
 
 from gateway.media_types import EVENT_STREAM, JSON
-from gateway.upstream.call_sender import CallSender, UpstreamCall
+from gateway.upstream.call_sender import CallSender, ObservedCall, UpstreamCall
 from gateway.upstream.event_decoder import parse_event
 from gateway.upstream.reply_readers import BYTE_ORDER_MARK
 from gateway.upstream.retry import CallFailure
@@ -21,7 +21,8 @@ from schema.contract.wire import RunObject
 
 KeyT = TypeVar("KeyT")
 
-_ACCEPTED = f"{EVENT_STREAM}, {JSON}"
+# A server that compresses a stream may delay its events.
+_STREAM_HEADERS = {"Accept": f"{EVENT_STREAM}, {JSON}", "Accept-Encoding": "identity"}
 """An error is JSON. A strict server answers 406 to a request that accepts only streams."""
 
 _LINE_BEGINNINGS = (b":", b"data:", b"event:", b"id:", b"retry:")
@@ -67,17 +68,18 @@ async def _open_stream(
     await pool.stream_slots.acquire()
     response: aiohttp.ClientResponse | None = None
     stream: UpstreamRunStream | None = None
+    observed = ObservedCall(pool, call.request)
     try:
         response = await pool.stream_session.request(
             call.request.method,
             call.url,
-            # A server that compresses a stream may delay its events.
-            headers=CIMultiDict({**sender.headers_with_body, "Accept": _ACCEPTED, "Accept-Encoding": "identity"}),
+            headers=CIMultiDict({**sender.headers_with_body, **_STREAM_HEADERS, **observed.headers}),
             data=call.body,
             allow_redirects=False,
             trace_request_ctx=call.send_state,
         )
         sender.on_status(response.status)
+        observed.status = response.status
         first_bytes = b""
         if 200 <= response.status < 300:
             first_bytes, is_stream = await _read_beginning(response, pool.options.max_response_bytes)
@@ -97,6 +99,7 @@ async def _open_stream(
     except Exception as error:
         return sender.to_failure(call, error)
     finally:
+        observed.end()
         if stream is None:
             if response is not None:
                 response.close()

@@ -140,7 +140,10 @@ class BoundThreadsApi:
     async def write(self, operation: Write[WriteKeyT, BodyT, ResultT], key: WriteKeyT, body: BodyT) -> ResultT:
         row: WriteOperation[WriteKeyT, ResultT] = WRITES[operation]
         sending = self._start_run(row, key, body) if row.starts_run else self._write(row, key, body)
-        return await (sending if self._trace is None else self._trace.audit(operation, key, sending))
+        result = await (sending if self._trace is None else self._trace.audit(operation, key, sending))
+        if row.starts_run and self._client.tracing is not None and isinstance(result, RunObject):
+            self._client.tracing.remember_run(result.id)
+        return result
 
     async def list_threads(self, window: Window) -> Page[ThreadObject] | GatewayError:
         """List threads of the account, where the upstream can. Without the ownership of threads, for operators only."""
@@ -200,6 +203,8 @@ class BoundThreadsApi:
             if delay is None or not self._admission.take_retry():
                 return outcome.error
             retries_made += 1
+            if client.metrics is not None:
+                client.metrics.record_retry(call.request.operation)
             await client.sleep(delay)
 
     async def _write(self, operation: WriteOperation[KeyT, ValueT], key: KeyT, body: Body | None) -> ValueT:
@@ -280,13 +285,21 @@ class BoundThreadsApi:
         self, operation: str, send: Callable[[], Awaitable[ValueT | CallFailure]]
     ) -> ValueT | CallFailure:
         """Send within the concurrency limits of the operation and of the caller, if the admission agrees."""
+        metrics = self._client.metrics
+        started = 0.0 if metrics is None else metrics.clock()
         # Nested blocks and not context managers: with many reads, the cost of context managers is measurable.
         await self._operation_slots.acquire()
         try:
             await self._call_slots.acquire()
             try:
+                if metrics is not None:
+                    metrics.record_slot_wait(started)
                 refusal = self._admission.refusal(operation)
-                return await self._send_admitted(operation, send) if refusal is None else refusal
+                if refusal is None:
+                    return await self._send_admitted(operation, send)
+                if metrics is not None:
+                    metrics.record_refused_call(operation, refusal.error.code.value)
+                return refusal
             finally:
                 self._call_slots.release()
         finally:

@@ -54,6 +54,8 @@ class Context:
         self.predicted_calls = 0
         self.predicted_runs = 0
         self.predicted_objects = 0
+        self.admitted_calls = 0
+        """The predicted calls, or an upper bound where it was within the limit already."""
         self.answer_size = AnswerSize(bounds.max_answer_bytes)
         self.capabilities: Capabilities = api.capabilities
         self.limits = limits or PagingLimits()

@@ -161,6 +161,10 @@ class DocumentReader:
         """Parse and validate a document, or take it from the cache. Raises nothing; a cache miss takes 5 to 13 ms."""
         return self._find(text) or self._store(self._parse_uncached(text))
 
+    def is_pinned(self, text: str) -> bool:
+        """Return whether a document is kept outside the cache."""
+        return text in self._pinned
+
     async def pin(self, texts: Iterable[str], prepare: Callable[[ParsedDocument], None]) -> Mapping[str, Unpinned]:
         """Keep the valid ones of these documents outside the cache, in place of those that were pinned before.
 

@@ -69,6 +69,7 @@ def enforce_budget(context: Context, budget: OperationBudget, executor: Executor
     if needs_prediction(context, budget, bounds):
         reader = OperationReader.from_prepared(executor)
         calls = context.predicted_calls = predict_calls(reader, context.limits, bounds)
+    context.admitted_calls = calls
     if bounds.objects > budget.max_objects:
         raise too_many_objects_error(bounds.objects, budget.max_objects)
     max_calls, max_runs = budget.max_calls, None

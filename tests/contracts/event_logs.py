@@ -10,6 +10,7 @@ import pytest
 
 from gateway.run_log.store.event_log import Draft, EventLog, LogName, LogSlice, WriterLease
 from gateway.run_log.store.memory_log import MemoryLog
+from gateway.run_log.store.redis_connection import RedisConnection
 from gateway.run_log.store.redis_log import RedisLog
 from schema.contract.keys import RunKey
 from schema.contract.run_events import Provenance, TextDeltaChange
@@ -48,9 +49,7 @@ async def begin(request: pytest.FixtureRequest) -> AsyncIterator[Begin]:
         def redis_log(lease_seconds: float, max_entries: int) -> RedisLog:
             url = request.getfixturevalue("valkey").url if request.param == "redis" else cluster_url()
             log = RedisLog(
-                url,
-                cluster=request.param == "cluster",
-                deadline_seconds=PATIENT_SECONDS,
+                RedisConnection(url, cluster=request.param == "cluster", deadline_seconds=PATIENT_SECONDS),
                 lease_seconds=lease_seconds,
                 max_entries=max_entries,
             )

@@ -27,6 +27,8 @@ BAD_VALUES = {
     "upstream_api_key_file": ("", "the path of a file, and no UPSTREAM_API_KEY"),
     "gateway_host": ("a b", "a host name or an IP address"),
     "gateway_port": ("65536", "a port from 0 (any free one) to 65535"),
+    "gateway_metrics_host": ("a b", "a host name or an IP address"),
+    "gateway_metrics_port": ("65536", "a port from 0 (any free one) to 65535"),
     "gateway_profile": ("staging", "development, with the next four settings on, or production"),
     "gateway_introspection": ("maybe", "true or false"),
     "gateway_suggestions": ("maybe", "true or false"),

@@ -45,10 +45,10 @@ class Gateway(GraphQLClient):
 async def running_gateway(upstream_url: str, **settings: Any) -> AsyncIterator[Gateway]:
     """Run a gateway over this upstream, by default for development, without a key of its own and without a cache.
 
-    Most journeys write to the upstream directly, and a cache may notice that later. `authenticator`, `ledger` and
-    `ownership` (a ledger without records) are no settings: they replace those that the settings choose.
+    Most journeys write to the upstream directly, and a cache may notice that later. `authenticator`, `ledger`,
+    `ownership` (a ledger without records) and `observer` are no settings: they replace what the settings choose.
     """
-    replaced = {name: settings.pop(name) for name in ("authenticator", "ledger") if name in settings}
+    replaced = {name: settings.pop(name) for name in ("authenticator", "ledger", "observer") if name in settings}
     if "ownership" in settings:
         replaced["ledger"] = BorrowedLedger(settings.pop("ownership"))
     with pytest.MonkeyPatch.context() as patch:

@@ -17,6 +17,7 @@ from gateway.server.app import OPERATION_TASKS, create_app, listening
 from gateway.server.documents.document_policy import DocumentPolicy
 from gateway.server.endpoint import GraphQLEndpoint
 from gateway.server.health import ReadinessProbe
+from gateway.server.http.operation_contexts import OperationContexts
 from gateway.server.http.operation_runner import OperationRunner
 from gateway.server.http.request_limits import RequestLimits, SubscriptionLimits
 from schema.contract.errors import GatewayError
@@ -151,9 +152,11 @@ async def running_subscription_gateway(
     bound = api or FakeThreadsApi()
     runner = OperationRunner(
         build_schema(),
-        lambda _: bound,
-        lambda _: run_events,
-        limits=RequestLimits(max_body_bytes=20_000, subscriptions=limits or SubscriptionLimits()),
+        OperationContexts(
+            lambda _: bound,
+            lambda _: run_events,
+            limits=RequestLimits(max_body_bytes=20_000, subscriptions=limits or SubscriptionLimits()),
+        ),
     )
     endpoint = GraphQLEndpoint(
         runner,

@@ -175,6 +175,7 @@ def api_middleware(counts: RequestCounts) -> Middleware:
                 response.status,
                 response.headers.get(FAULT_HEADER),
                 request.headers.get("X-Request-ID"),
+                request.headers.get("traceparent"),
             )
         )
         return response

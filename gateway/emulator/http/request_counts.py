@@ -15,8 +15,8 @@ UNKNOWN_OPERATION = "unknown"
 class LoggedRequest:
     """One request to the API. The path includes the query string, and never a key.
 
-    `fault` names the injected faults. With a reset, the client did not get the status. `client_request_id` is the
-    `X-Request-ID` that the client sent.
+    `fault` names the injected faults. With a reset, the client did not get the status. `client_request_id` and
+    `traceparent` are the `X-Request-ID` and the `traceparent` that the client sent.
     """
 
     operation: str
@@ -25,6 +25,7 @@ class LoggedRequest:
     status: int
     fault: str | None = None
     client_request_id: str | None = None
+    traceparent: str | None = None
 
 
 class RequestCounts:

@@ -10,10 +10,18 @@ from typing import Any
 from redis.asyncio.client import PubSub
 from redis.exceptions import NoScriptError
 
+from gateway.config import DEFAULTS
 from gateway.redis.client import CONNECT_SECONDS, RedisClient
 from gateway.redis.deadline import busy_aware_timeout
 from gateway.run_log.store.event_log import LogUnavailableError
 from gateway.run_log.store.redis_scripts import RedisScript
+from gateway.telemetry.metrics import GatewayMetrics
+
+DEADLINE_SECONDS = 0.25
+"""How long a command may take."""
+
+STORE_NAME = "redis_run_log"
+"""The name of this Redis in metrics."""
 
 
 class RedisConnection:
@@ -22,9 +30,17 @@ class RedisConnection:
     No command is retried: a script whose reply was lost may have run.
     """
 
-    def __init__(self, url: str, *, cluster: bool, deadline_seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        cluster: bool = DEFAULTS.redis_cluster,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        metrics: GatewayMetrics | None = None,
+    ) -> None:
         self._deadline_seconds = deadline_seconds
         self._client = RedisClient(url, cluster=cluster)
+        self._metrics = metrics
         self._is_closed = False
 
     async def connect(self) -> None:
@@ -65,9 +81,15 @@ class RedisConnection:
     async def _within_deadline(self, deadline_seconds: float) -> AsyncIterator[None]:
         if self._is_closed:
             raise LogUnavailableError("the log was closed")
+        started = 0.0 if self._metrics is None else self._metrics.clock()
+        has_answered = True
         try:
             async with busy_aware_timeout(deadline_seconds):
                 await self._client.ready()
                 yield
         except Exception as error:
+            has_answered = False
             raise LogUnavailableError(f"{type(error).__name__}: {error}") from error
+        finally:
+            if self._metrics is not None:
+                self._metrics.record_store(STORE_NAME, started, has_answered=has_answered)

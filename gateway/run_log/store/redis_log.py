@@ -54,10 +54,8 @@ class RedisLog:
 
     def __init__(
         self,
-        url: str,
+        connection: RedisConnection,
         *,
-        cluster: bool = DEFAULTS.redis_cluster,
-        deadline_seconds: float = 0.25,
         lease_seconds: float = DEFAULTS.gateway_run_lease_seconds,
         max_entries: int = DEFAULTS.gateway_run_log_entries,
         retention_seconds: float = DEFAULTS.gateway_run_log_seconds,
@@ -69,7 +67,7 @@ class RedisLog:
         self._retention_ms = max(1, int(retention_seconds * 1000))
         self._max_entries = max_entries
         self._now_seconds = now_seconds
-        self._connection = RedisConnection(url, cluster=cluster, deadline_seconds=deadline_seconds)
+        self._connection = connection
         self._notifications = RedisNotifications(self._connection.open_pubsub, sleep=sleep)
 
     async def connect(self) -> None:

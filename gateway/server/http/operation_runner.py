@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Coroutine
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.types.execution import ExecutionResult
@@ -19,18 +19,16 @@ from gateway.server.http.cacheable_responses import encode_if_large, store_respo
 from gateway.server.http.graphql_request import GraphQLRequest, ParsedRequest
 from gateway.server.http.graphql_response import encode_body, encode_json, error_body
 from gateway.server.http.introspection_cache import IntrospectionCache
-from gateway.server.http.recorded_results import describe_operation, outcome_from_result
+from gateway.server.http.operation_contexts import OperationContexts
+from gateway.server.http.recorded_results import describe_operation, outcome_from_result, record_cost
 from gateway.server.http.refusals import overload_refusal, query_timeout_error, unknown_operation_error
-from gateway.server.http.request_limits import RequestLimits
 from gateway.telemetry.operation_log import log_end
+from gateway.telemetry.operation_observer import OperationObserver
 from gateway.telemetry.operation_record import OperationRecord, Outcome, current_record
-from schema.contract.content_urls import ContentUrls
-from schema.contract.cost import Cost, ExecutionBounds
 from schema.contract.encoded_json import EncodedJson
-from schema.contract.ports import ResponseCache, RunEvents, ThreadsApi
+from schema.contract.ports import ResponseCache, ThreadsApi
 from schema.contract.rate_limits import RateLimitedError
 from schema.contract.run_events import RunEvent
-from schema.contract.viewer import ViewerApi
 from schema.engine.context import Context
 from schema.engine.public_errors import mask_error, to_graphql_errors, to_public_errors
 from schema.operations import start_subscription
@@ -39,11 +37,6 @@ from schema.operations.introspection import is_introspection
 from schema.operations.start_subscription import StartedSubscription
 
 ResultT = TypeVar("ResultT")
-
-BindApi: TypeAlias = Callable[[Principal], ThreadsApi]
-BindEvents: TypeAlias = Callable[[Principal], RunEvents]
-BindViewer: TypeAlias = Callable[[Principal, Cost], ViewerApi | None]
-BindContentUrls: TypeAlias = Callable[[Principal], ContentUrls]
 
 MAX_WAITING_INTROSPECTIONS = 8
 """The most documents of callers without a credential that are parsed or validated, or wait for it."""
@@ -148,26 +141,21 @@ class OperationRunner:
     def __init__(
         self,
         schema: GatewaySchema,
-        bind: BindApi,
-        bind_events: BindEvents | None = None,
-        bind_viewer: BindViewer | None = None,
-        bind_content_urls: BindContentUrls | None = None,
+        contexts: OperationContexts,
         *,
-        limits: RequestLimits | None = None,
         caller_limits: CallerLimits | None = None,
         always_report_cost: bool = False,
+        observer: OperationObserver | None = None,
     ) -> None:
-        """Run operations of `schema` over the ports that the functions make for a principal.
+        """Run operations of `schema`, each in a context of its own.
 
-        Without `caller_limits`, no caller has limits in a window of time. The viewer counts its calls in the cost of
-        the operation.
+        Without `caller_limits`, no caller has limits in a window of time; without an `observer`, nothing is measured.
         """
         self._schema = schema
-        self._bind = bind
-        self._bind_events = bind_events
-        self._bind_viewer = bind_viewer
-        self._bind_content_urls = bind_content_urls
-        self.limits = limits or RequestLimits()
+        self._contexts = contexts
+        self.limits = contexts.limits
+        self.observer = observer or OperationObserver()
+        self._metrics = self.observer.metrics
         self._caller_limits = caller_limits
         self._count_operation = count_nothing if caller_limits is None else caller_limits.count_operation
         self._count_event = count_nothing if caller_limits is None else caller_limits.count_event
@@ -187,7 +175,10 @@ class OperationRunner:
     async def parse_request(self, request: GraphQLRequest, principal: Principal) -> ParsedRequest:
         """Parse the document of a request. A faulty document raises nothing; its errors are reported when it runs."""
         parsed = ParsedRequest(request, await self._schema.documents.read(request.query, principal.digest))
-        describe_operation(current_record(), parsed)
+        record = current_record()
+        describe_operation(record, parsed)
+        if record is not None:
+            record.is_trusted = self._schema.documents.is_pinned(request.query)
         return parsed
 
     async def parse_introspection(self, request: GraphQLRequest) -> ParsedRequest | None:
@@ -251,7 +242,7 @@ class OperationRunner:
         report_cost: bool,
         record: OperationRecord | None,
     ) -> ExecutionResult:
-        api, report_cost = self._bind(principal), report_cost or self._always_report_cost
+        api, report_cost = self._contexts.bind_api(principal), report_cost or self._always_report_cost
         async with self._count_operation(principal, api.cost) as reservation:
             result = await self._execute_over(api, principal, reservation, parsed, allowed, report_cost, record)
         if self._caller_limits is not None and report_cost and result.extensions:
@@ -277,11 +268,13 @@ class OperationRunner:
         )
         if response_cache is not None and response_key is not None:
             data = await response_cache.find_response(response_key)
+            if self._metrics is not None:
+                self._metrics.record_response_look_up(was_found=data is not None)
             if data is not None:
                 if reservation is not None and response_cache is not self._introspections:
                     reservation.was_accepted = True
                 return ExecutionResult(to_encoded_data(data), None, {})
-        context = self._context(api, principal, report_cost=report_cost)
+        context = self._contexts.make_context(api, principal, report_cost=report_cost)
         context.admission = reservation
         try:
             async with asyncio.timeout(None if parsed.is_mutation else self.limits.query_timeout_seconds):
@@ -299,7 +292,7 @@ class OperationRunner:
             raise unknown_operation_error(request.operation_name) from None
         finally:
             if record is not None:
-                record.upstream_calls = api.cost.upstream_calls
+                record_cost(record, context)
                 record.objects = context.answer_size.object_count
             await context.aclose()
         result.data = await encode_if_large(result.data, context)
@@ -316,9 +309,9 @@ class OperationRunner:
             SubscriptionRefusedError: The operation cannot run.
             RateLimitedError: The caller has used up a limit.
         """
-        api = self._bind(principal)
+        api = self._contexts.bind_api(principal)
         async with self._count_operation(principal, api.cost) as reservation:
-            context = self._context(api, principal, resume_after=resume_after)
+            context = self._contexts.make_context(api, principal, resume_after=resume_after)
             context.admission = reservation
             return await self._start_subscription(parsed, principal, context)
 
@@ -341,7 +334,7 @@ class OperationRunner:
             raise
         finally:
             if record is not None:
-                record.upstream_calls = context.api.cost.upstream_calls
+                record_cost(record, context)
         try:
             await context.aclose()
         except BaseException:  # cancelled: close the feed here, since the caller does not get it
@@ -355,11 +348,12 @@ class OperationRunner:
         Raises:
             RateLimitedError: The caller has too few calls left for this event.
         """
-        context = self._context(self._bind(principal), principal)
+        context = self._contexts.make_context(self._contexts.bind_api(principal), principal)
         calls = 0 if self._caller_limits is None else started.predict_calls(event)
         try:
             async with (
                 asyncio.timeout(self.limits.query_timeout_seconds),
+                self.observer.show_event(event),
                 self._count_event(principal, context.api.cost, calls),
             ):
                 response = await started.render(event, context)
@@ -380,19 +374,3 @@ class OperationRunner:
         if operation is not None and is_introspection(operation):
             return self._introspections
         return api if isinstance(api, ResponseCache) else None
-
-    def _context(
-        self, api: ThreadsApi, principal: Principal, *, report_cost: bool = False, resume_after: str | None = None
-    ) -> Context:
-        context = Context(
-            api,
-            self.limits.paging,
-            bounds=ExecutionBounds(self.limits.load_deadline_seconds, self.limits.max_answer_bytes),
-            reports_cost=report_cost,
-            events=self._bind_events(principal) if self._bind_events is not None else None,
-            resume_after=resume_after,
-            caller=principal.digest,
-            viewer=self._bind_viewer(principal, api.cost) if self._bind_viewer is not None else None,
-        )
-        context.content_urls = self._bind_content_urls(principal) if self._bind_content_urls is not None else None
-        return context

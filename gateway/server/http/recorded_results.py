@@ -10,6 +10,7 @@ from gateway.server.http.graphql_request import ParsedRequest
 from gateway.server.http.graphql_response import error_codes, result_body
 from gateway.telemetry.operation_record import OperationRecord, Outcome
 from schema.contract.errors import ErrorCode
+from schema.engine.context import Context
 
 MAX_LOGGED_NAME = 100
 """The longest name of an operation that is logged, in characters."""
@@ -24,6 +25,12 @@ def describe_operation(record: OperationRecord | None, parsed: ParsedRequest) ->
     if record is not None and operation is not None:
         record.operation_name = None if operation.name is None else operation.name.value[:MAX_LOGGED_NAME]
         record.kind = operation.operation.value
+
+
+def record_cost(record: OperationRecord, context: Context) -> None:
+    """Record the calls of an operation, and what it was admitted with."""
+    record.upstream_calls = context.api.cost.upstream_calls
+    record.admitted_calls, record.admitted_objects = context.admitted_calls, context.predicted_objects
 
 
 def outcome_from_result(result: ExecutionResult) -> tuple[Outcome, Sequence[str]]:

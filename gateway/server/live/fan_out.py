@@ -15,6 +15,7 @@ from gateway.server.http.operation_runner import OperationRunner
 from gateway.server.live.fair_queue import FairQueue, QueueMember
 from gateway.server.live.shared_renderings import RenderGroup, SharedRendering
 from gateway.telemetry.operation_log import log_end, log_start
+from gateway.telemetry.operation_observer import event_label
 from gateway.telemetry.operation_record import OperationRecord, Outcome, current_record
 from schema.contract.encoded_json import EncodedJson
 from schema.contract.errors import ErrorCode, GatewayError
@@ -130,6 +131,8 @@ class Subscriber:
             if self._record is not None:
                 self._record.events += 1
             self._sink.send_next(self._operation_id, rendering.payload, rendering.event.cursor)
+            if self._fan_out.metrics is not None:
+                self._fan_out.metrics.record_event(event_label(rendering.event))
         self._fan_out.queue.enqueue(self)
 
     def _next_rendering(self) -> SharedRendering | None:
@@ -156,6 +159,7 @@ class FanOut:
     def __init__(self, runner: OperationRunner, *, max_per_principal: int = 10_000) -> None:
         """Start subscriptions and render their events with `runner`."""
         self._runner = runner
+        self.metrics = runner.observer.metrics
         self._max_per_principal = max_per_principal
         self._by_principal: Counter[str] = Counter()
         self._groups: dict[tuple[str, Any], RenderGroup] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -34,6 +34,7 @@ from gateway.server.live.live_connections import LiveConnections
 from gateway.telemetry.operation_log import log_end
 from gateway.telemetry.operation_record import OperationRecord, Outcome, Transport, current_operation
 from gateway.telemetry.request_ids import derive_request_id, is_request_id, new_request_id
+from gateway.telemetry.tracing import TRACEPARENT
 from schema.contract.encoded_json import EncodedJson
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.engine.public_errors import mask_error
@@ -87,6 +88,7 @@ class SocketOperations:
         "_active",
         "_close",
         "_expiry_timer",
+        "_headers",
         "_operation_count",
         "_output",
         "_principal",
@@ -95,9 +97,16 @@ class SocketOperations:
         "_single_result_count",
     )
 
-    def __init__(self, services: SocketServices, output: SocketOutput, request_id: str | None = None) -> None:
-        """Start without operations and without a principal. `request_id` is that of the upgrade request."""
+    def __init__(
+        self,
+        services: SocketServices,
+        output: SocketOutput,
+        request_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start without operations and without a principal. `request_id` and `headers` are the upgrade request's."""
         self._request_id = request_id or new_request_id()
+        self._headers = headers or {}
         self._operation_count = 0
         self._services = services
         self._output = output
@@ -217,13 +226,19 @@ class SocketOperations:
         self._output.send_message(complete_message(operation_id))
 
     def _new_record(self, request: GraphQLRequest | None) -> OperationRecord:
-        """Make the record of an operation. Its client may name its request id in `extensions.requestId`."""
+        """Make the record of an operation. Its client may name its request id in `extensions.requestId`.
+
+        It may also name its trace in `extensions.traceparent`, or in the upgrade request for all.
+        """
         self._operation_count += 1
         offered = None if request is None else (request.extensions or {}).get("requestId")
         request_id = derive_request_id(self._request_id, self._operation_count)
         if isinstance(offered, str) and is_request_id(offered):
             request_id = offered
-        return OperationRecord(request_id, Transport.WEBSOCKET, principal=self._principal)
+        record = OperationRecord(request_id, Transport.WEBSOCKET, principal=self._principal)
+        extensions = {} if request is None else request.extensions or {}
+        self._services.runner.observer.begin(record, extensions if TRACEPARENT in extensions else self._headers)
+        return record
 
     def _refuse(self, id_: str, error: GatewayError, record: OperationRecord) -> None:
         log_end(record, Outcome.REFUSED, [error.code])

@@ -79,7 +79,7 @@ async def serve_websocket(request: web.Request, services: SocketServices) -> web
             await _close_socket(socket, CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
             return socket
         output = WebSocketOutput(socket, transport, connections)
-        operations = SocketOperations(services, output, request_id_from(request))
+        operations = SocketOperations(services, output, request_id_from(request), request.headers)
         connections.register(operations)
         init_timer = asyncio.get_running_loop().call_later(
             limits.socket_init_seconds, output.close_soon, CloseCode.INIT_TIMEOUT, "Connection initialisation timeout"

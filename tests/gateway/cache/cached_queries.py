@@ -9,6 +9,7 @@ from gateway.cache.shared_cache import SharedCache
 from gateway.identity.principal import Principal
 from gateway.server.http.graphql_request import GraphQLRequest
 from gateway.server.http.graphql_response import encode_json, result_body
+from gateway.server.http.operation_contexts import OperationContexts
 from gateway.server.http.operation_runner import OperationRunner
 from schema.contract.content_urls import ContentUrls
 from schema.contract.paging import PagingLimits
@@ -42,9 +43,11 @@ def operation_runner(
 
     return OperationRunner(
         schema,
-        bind,
-        bind_viewer=None if viewer is None else lambda _, __: viewer,
-        bind_content_urls=None if content_urls is None else lambda _: content_urls,
+        OperationContexts(
+            bind,
+            bind_viewer=None if viewer is None else lambda _, __: viewer,
+            bind_content_urls=None if content_urls is None else lambda _: content_urls,
+        ),
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from gateway.run_log.hub import RunLogHub
 from gateway.run_log.partial_content import texts_from_message
 from gateway.run_log.store.event_log import Draft, LogName
+from gateway.run_log.store.redis_connection import RedisConnection
 from gateway.run_log.store.redis_log import RedisLog
 from schema.contract.ports import RunEvents
 from schema.contract.run_events import Provenance, RunEvent, SnapshotChange, TextDeltaChange
@@ -35,7 +36,7 @@ WORDS = [str(number) for number in range(2_000)]
 @asynccontextmanager
 async def a_process(url: str, world: World) -> AsyncIterator[tuple[RunLogHub, RunEvents]]:
     # A long deadline, because the test machine may be busy.
-    log = RedisLog(url, deadline_seconds=5.0)
+    log = RedisLog(RedisConnection(url, deadline_seconds=5.0))
     await log.connect()
     hub = RunLogHub(log)
     try:
@@ -129,7 +130,7 @@ async def test_a_stream_goes_on_live_after_redis_lost_its_log(
         read: list[list[RunEvent]] = [pending_events(feed) for feed in feeds]
         valkey.command("FLUSHALL")
         if is_polled_meanwhile:
-            log = RedisLog(valkey.url, deadline_seconds=5.0)
+            log = RedisLog(RedisConnection(valkey.url, deadline_seconds=5.0))
             name = LogName(SCOPE, RUN)
             lease = await log.acquire_lease(name)
             assert lease is not None

@@ -14,6 +14,7 @@ from gateway.identity.principal import Principal
 from gateway.server.app import OPERATION_TASKS, create_app, listening
 from gateway.server.endpoint import GraphQLEndpoint
 from gateway.server.health import ReadinessProbe
+from gateway.server.http.operation_contexts import OperationContexts
 from gateway.server.http.operation_runner import OperationRunner
 from gateway.telemetry.log_fields import OPERATION_LOGGER
 from schema.contract.ports import ThreadsApi
@@ -79,7 +80,7 @@ async def serving(
     schema: GatewaySchema, bind: Callable[[Principal], ThreadsApi] = fake_api
 ) -> AsyncIterator[tuple[GraphQLClient, web.Application]]:
     endpoint = GraphQLEndpoint(
-        OperationRunner(schema, bind),
+        OperationRunner(schema, OperationContexts(bind)),
         authenticator=passing_on(CredentialPolicy()),
     )
 

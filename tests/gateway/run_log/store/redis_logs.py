@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.run_log.store.event_log import Draft, LogName, LogSlice, WriterLease
+from gateway.run_log.store.redis_connection import RedisConnection
 from gateway.run_log.store.redis_log import RedisLog
 from schema.contract.keys import RunKey
 from schema.contract.run_events import Provenance, TextDeltaChange
@@ -15,7 +16,7 @@ RUN = LogName("scope", RunKey("thread_1", "run_1"))
 
 @asynccontextmanager
 async def open_log(url: str, *, deadline_seconds: float = PATIENT_SECONDS, **options: Any) -> AsyncIterator[RedisLog]:
-    log = RedisLog(url, deadline_seconds=deadline_seconds, **options)
+    log = RedisLog(RedisConnection(url, deadline_seconds=deadline_seconds), **options)
     try:
         yield log
     finally:

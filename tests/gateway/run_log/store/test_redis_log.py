@@ -6,6 +6,7 @@ import pytest
 
 from gateway.run_log.store import event_codec, redis_log
 from gateway.run_log.store.event_log import LeaseLostError, LogName, LogPosition, LogSlice, LogUnavailableError
+from gateway.run_log.store.redis_connection import RedisConnection
 from gateway.run_log.store.redis_log import RedisLog
 from gateway.run_log.store.redis_names import redis_names_from_log
 from tests.gateway.run_log.store.redis_logs import (
@@ -63,7 +64,7 @@ class _InterruptedLog(RedisLog):
 
 @pytest.fixture
 async def interrupted_log(valkey: Valkey) -> AsyncIterator[_InterruptedLog]:
-    log = _InterruptedLog(valkey.url, deadline_seconds=PATIENT_SECONDS, lease_seconds=600)
+    log = _InterruptedLog(RedisConnection(valkey.url, deadline_seconds=PATIENT_SECONDS), lease_seconds=600)
     log.between = lambda batch: None
     yield log
     await log.close()

@@ -11,6 +11,7 @@ from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.server.http.graphql_request import GraphQLRequest
 from gateway.server.http.graphql_response import encode_json
 from gateway.server.http.introspection_cache import MAX_RESPONSES
+from gateway.server.http.operation_contexts import OperationContexts
 from gateway.server.http.operation_runner import OperationRunner
 from schema.operations.gateway_schema import GatewaySchema
 from schema.root import build_schema
@@ -35,7 +36,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def runner() -> OperationRunner:
-    return OperationRunner(build_schema(), lambda _: FakeThreadsApi())
+    return OperationRunner(build_schema(), OperationContexts(lambda _: FakeThreadsApi()))
 
 
 async def ask(

@@ -12,6 +12,7 @@ from strawberry.types.graphql import OperationType
 
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.server.http.graphql_request import GraphQLRequest
+from gateway.server.http.operation_contexts import OperationContexts
 from gateway.server.http.operation_runner import OperationRunner
 from schema.contract.encoded_json import to_pieces
 from schema.contract.errors import ErrorCode, GatewayError
@@ -42,7 +43,7 @@ def events() -> FakeRunEvents:
 
 @pytest.fixture
 def runner(events: FakeRunEvents) -> OperationRunner:
-    return OperationRunner(build_schema(), lambda _: FakeThreadsApi(), lambda _: events)
+    return OperationRunner(build_schema(), OperationContexts(lambda _: FakeThreadsApi(), lambda _: events))
 
 
 async def test_a_document_without_an_operation_is_refused(runner: OperationRunner) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.identity.principal import Owner, Principal, UpstreamIdentity, User
 from gateway.server.http.graphql_request import GraphQLRequest
+from gateway.server.http.operation_contexts import OperationContexts
 from gateway.server.http.operation_runner import OperationRunner
 from gateway.server.live.fair_queue import QueueMember
 from gateway.server.live.fan_out import EVENTS_PER_SLICE, FanOut, Subscriber
@@ -53,7 +54,7 @@ class World:
     def __init__(self) -> None:
         self.events = FakeRunEvents()
         api = FakeThreadsApi()
-        self.runner = OperationRunner(build_schema(), lambda _: api, lambda _: self.events)
+        self.runner = OperationRunner(build_schema(), OperationContexts(lambda _: api, lambda _: self.events))
         self.fan_out = FanOut(self.runner, max_per_principal=3)
 
     async def subscribe(self, sink: FakeSink, name: str = "1", principal: Principal = ALICE) -> Subscriber:

@@ -3,6 +3,7 @@ from typing import Any, cast
 
 import pytest
 
+from gateway.server.http.operation_contexts import OperationContexts
 from gateway.server.http.operation_runner import OperationRunner
 from gateway.server.http.refusals import Refusal
 from gateway.server.http.request_limits import SubscriptionLimits
@@ -14,7 +15,7 @@ from tests.support.subscription_gateway import until
 
 
 def connections(**limits: Any) -> LiveConnections:
-    runner = OperationRunner(build_schema(), lambda _: FakeThreadsApi())
+    runner = OperationRunner(build_schema(), OperationContexts(lambda _: FakeThreadsApi()))
     return LiveConnections(SubscriptionLimits(**limits), FanOut(runner))
 
 

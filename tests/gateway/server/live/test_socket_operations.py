@@ -14,6 +14,7 @@ from gateway.identity.credentials import CredentialPolicy, CredentialRefusedErro
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.server.http.graphql_request import GraphQLRequest
 from gateway.server.http.held_bytes import UnfinishedBytes
+from gateway.server.http.operation_contexts import OperationContexts
 from gateway.server.http.operation_runner import OperationRunner, OperationTasks
 from gateway.server.http.request_limits import SubscriptionLimits
 from gateway.server.live.fair_queue import QueueMember
@@ -115,7 +116,9 @@ class World:
     def __init__(self, schema: GatewaySchema | None = None, now: float = 0.0) -> None:
         self.events = FakeRunEvents()
         self.now = now
-        runner = OperationRunner(schema or build_schema(), lambda _: FakeThreadsApi(), lambda _: self.events)
+        runner = OperationRunner(
+            schema or build_schema(), OperationContexts(lambda _: FakeThreadsApi(), lambda _: self.events)
+        )
         self.operation_tasks = OperationTasks()
         self.unfinished_bytes = UnfinishedBytes(1_000_000)
         self.authenticator = RenewingAuthenticator()
