@@ -135,7 +135,7 @@ def build_gateway_app(
         await shared_cache.store.end_write(scope, tags.change_observed(key))
 
     user_ports = make_user_ports(settings, ledger.ownership, upstream, shared_cache)
-    contents = file_parts(settings, upstream, authenticator, find_own_credential, None)
+    contents = file_parts(settings, upstream, authenticator, find_own_credential, user_ports)
     viewers = ViewerServices(
         upstream,
         ledger.records,

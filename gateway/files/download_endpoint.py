@@ -16,6 +16,7 @@ from gateway.files.image_types import SNIFFED_BYTES, sniff_image
 from gateway.files.transfer_requests import handle_transfer
 from gateway.files.upload_endpoint import FileServices
 from gateway.identity.principal import Principal
+from gateway.ledger.file_access import file_not_found
 from gateway.server.http.refusals import Refusal, method_refusal, stopping_refusal
 from gateway.server.http.request_reader import caller_from_request
 from gateway.telemetry.operation_log import log_end
@@ -68,7 +69,7 @@ class DownloadEndpoint:
         if principal.user is None or users is None:
             return
         if file_id not in await users.open_files(principal).find_readable([file_id]):
-            raise GatewayError(ErrorCode.NOT_FOUND, f"No such File object: {file_id}")
+            raise file_not_found(file_id)
 
     async def _pass_on(
         self,
