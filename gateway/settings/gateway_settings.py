@@ -72,7 +72,9 @@ class GatewaySettings(SettingGroup):
         "http://localhost:*, the default of `demo`, is any port of this machine.",
     )
     gateway_max_body_bytes: Bytes = Field(default=1 << 20, description="Largest request body.")
-    gateway_body_timeout_seconds: Seconds = Field(default=10.0, description="How long a request body may take.")
+    gateway_body_timeout_seconds: Seconds = Field(
+        default=10.0, description="How long a request body may take; of an upload, how long nothing may come."
+    )
     gateway_max_page_size: Count = Field(
         default=PagingLimits().max_page_size, description="Largest `first` or `last` of a connection."
     )

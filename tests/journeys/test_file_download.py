@@ -1,6 +1,7 @@
 """Downloads at sealed addresses: whole and in parts, for browsers that send no credential, and for nobody else."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 
@@ -83,6 +84,47 @@ async def test_one_range_is_passed_on_and_others_give_the_whole(
     reply = await fetch(gateway, await address_of(gateway, LONG), Range=wanted)
     assert (reply.status, reply.body) == (200 if content_range is None else 206, expected)
     assert reply.headers.get("Content-Range") == content_range
+
+
+async def test_an_upstream_without_ranges_gives_the_whole(gateway: Gateway, emulator: Emulator) -> None:
+    address = await address_of(gateway, LONG)
+    emulator.misbehave("downloadFile:unfiltered")
+    reply = await fetch(gateway, address, Range="bytes=0-99")
+    assert (reply.status, reply.body, "Content-Range" in reply.headers) == (200, LONG, False)
+
+
+async def test_a_part_that_nobody_asked_for_is_no_content(upstream: FileUpstream) -> None:
+    upstream.contents["file-1"], upstream.content_status = LONG, 206
+    async with running_gateway(upstream.url) as gateway:
+        address = await address_of(gateway, PNG)
+        for headers in ({}, {"Content-Range": "bytes 0-9/100"}, {"Content-Range": "bytes 9-0/*"}):
+            upstream.content_headers = headers
+            assert error_of(await fetch(gateway, address))[:2] == (502, "UPSTREAM_INVALID_RESPONSE")
+        upstream.content_headers = {"Content-Range": f"bytes 5-{len(LONG) + 4}/999999"}
+        reply = await fetch(gateway, address)
+        assert (reply.status, reply.body, reply.headers["Content-Type"]) == (206, LONG, "application/octet-stream")
+
+
+async def test_a_content_that_the_upstream_compresses_arrives_as_it_was(upstream: FileUpstream) -> None:
+    upstream.contents["file-1"] = gzip.compress(LONG)
+    upstream.content_headers = {"Content-Encoding": "gzip"}
+    async with running_gateway(upstream.url) as gateway:
+        reply = await fetch(gateway, await address_of(gateway, PNG))
+        assert (reply.body, "Content-Length" in reply.headers, "Content-Encoding" in reply.headers) == (
+            LONG,
+            False,
+            False,
+        )
+        assert upstream.requests[-1][2]["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "path"),
+    [("azure-openai", "/openai"), ("azure-foundry", "/api/projects/one"), ("openai-v1", "/v1"), ("lenient", "/v1")],
+)
+async def test_every_dialect_has_files(emulator: Emulator, dialect: str, path: str) -> None:
+    async with running_gateway(emulator.root_url + path, upstream_dialect=dialect) as gateway:
+        assert (await fetch(gateway, await address_of(gateway, PNG))).body == PNG
 
 
 async def test_a_range_beyond_the_end_is_refused_with_the_length(gateway: Gateway) -> None:

@@ -41,6 +41,7 @@ class FileUpstream:
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     contents: dict[str, bytes] = field(default_factory=dict)
     content_headers: dict[str, str] = field(default_factory=dict)
+    content_status: int = 200
     content_bytes: int = 1 << 20
     sent_bytes: int = 0
     first_bytes: int = 0
@@ -91,7 +92,7 @@ class FileUpstream:
         self._note(request)
         whole = self.contents.get(request.match_info["file_id"])
         if whole is not None:
-            return web.Response(body=whole, headers=self.content_headers)
+            return web.Response(body=whole, headers=self.content_headers, status=self.content_status)
         response = web.StreamResponse(headers=self.content_headers)
         response.content_length = len(PNG) + self.content_bytes
         await response.prepare(request)
