@@ -1,5 +1,7 @@
 import { useReducer, useState } from "react";
 import { Composer } from "./Composer.jsx";
+import { withoutPaths } from "./files.js";
+import { MessageFiles } from "./MessageFiles.jsx";
 import { applyRunEvent, isUnderWay, liveText, NO_RUN } from "./run_events.js";
 import { ToolCalls } from "./ToolCalls.jsx";
 import { titleOf } from "./viewer.js";
@@ -31,10 +33,11 @@ export function Conversation({ client, threadId, assistantId }) {
               <button onClick={loadEarlier}>Show earlier messages</button>
             </li>
           )}
-          {messages.map(({ id, role, text, assistant }) => (
-            <li key={id} className={`message ${role.toLowerCase()}`} data-id={id}>
-              {role !== "USER" && <small>{assistant?.name ?? "Assistant"}</small>}
-              <p>{liveText(run, id) ?? text}</p>
+          {messages.map((message) => (
+            <li key={message.id} className={`message ${message.role.toLowerCase()}`} data-id={message.id}>
+              {message.role !== "USER" && <small>{message.assistant?.name ?? "Assistant"}</small>}
+              <p>{withoutPaths(liveText(run, message.id) ?? message.text)}</p>
+              <MessageFiles message={message} />
             </li>
           ))}
         </ol>
@@ -46,7 +49,7 @@ export function Conversation({ client, threadId, assistantId }) {
       <p role="status">{run.status && run.status.toLowerCase().replaceAll("_", " ")}</p>
       <Composer
         disabled={isUnderWay(run)}
-        submit={async (text) => setStartedRunId((await send({ assistantId, text })).run.id)}
+        submit={async (message) => setStartedRunId((await send({ assistantId, ...message })).run.id)}
       />
       {runId && <client.FollowRun key={runId} {...{ runId, conversation, onEvent }} />}
     </main>

@@ -8,8 +8,8 @@ export function NewConversation({ client, assistantId, openThread }) {
       <h2 className="title">New conversation</h2>
       <div className="scroller" />
       <Composer
-        submit={async (text) => {
-          const { thread } = await start({ assistantId, text });
+        submit={async (message) => {
+          const { thread } = await start({ assistantId, ...message });
           openThread(thread.upstreamId);
         }}
       />

@@ -1,6 +1,23 @@
 // The operations of the clients that read them as they run. Relay compiles its own. How a client pages differs.
+import { messageInput } from "./files.js";
 
-export const MESSAGE_FIELDS = "id role text thread { id } assistant { id name }";
+const FILE_FIELDS = "id filename contentUrl";
+export const MESSAGE_FIELDS = `
+  id role text thread { id } assistant { id name }
+  content {
+    __typename
+    ... on TextContent {
+      text
+      annotations {
+        __typename
+        ... on FilePath { file { ${FILE_FIELDS} } }
+        ... on FileCitation { file { ${FILE_FIELDS} } }
+      }
+    }
+    ... on ImageFileContent { file { ${FILE_FIELDS} } }
+  }
+  attachments { file { ${FILE_FIELDS} } }
+`;
 export const THREAD_FIELDS = "id upstreamId title isArchived lastActivityAt";
 const RUN_FIELDS = "id status requiredAction { ... on SubmitToolOutputsAction { toolCalls { callId name arguments } } }";
 
@@ -62,7 +79,7 @@ export const RUN_EVENTS = `
       ... on RunLogEvent { cursor }
       ... on RunSnapshot {
         run { ${RUN_FIELDS} }
-        messages { ${MESSAGE_FIELDS} content { ... on TextContent { text } } }
+        messages { ${MESSAGE_FIELDS} }
       }
       ... on RunStatusChange { run { ${RUN_FIELDS} } }
       ... on MessageCreated { message { ${MESSAGE_FIELDS} } }
@@ -74,15 +91,15 @@ export const RUN_EVENTS = `
 `;
 
 /** The variables of `START`. */
-export const startVariables = ({ assistantId, text }) => ({
+export const startVariables = ({ assistantId, ...message }) => ({
   input: {
     assistantId,
-    thread: { messages: [{ content: [{ text }] }] },
+    thread: { messages: [messageInput(message)] },
   },
 });
 
 /** The variables of `SEND`. */
-export const sendVariables = (threadId, { assistantId, text }) => ({
-  message: { threadId, content: [{ text }] },
+export const sendVariables = (threadId, { assistantId, ...message }) => ({
+  message: { threadId, ...messageInput(message) },
   run: { threadId, assistantId },
 });

@@ -15,11 +15,6 @@ const RUN_EVENTS = graphql`
         }
         messages {
           ...FollowRun_message @relay(mask: false)
-          content {
-            ... on TextContent {
-              text
-            }
-          }
         }
       }
       ... on RunStatusChange {
@@ -73,6 +68,43 @@ graphql`
     assistant {
       name
     }
+    content {
+      __typename
+      ... on TextContent {
+        text
+        annotations {
+          __typename
+          ... on FilePath {
+            file {
+              ...FollowRun_file @relay(mask: false)
+            }
+          }
+          ... on FileCitation {
+            file {
+              ...FollowRun_file @relay(mask: false)
+            }
+          }
+        }
+      }
+      ... on ImageFileContent {
+        file {
+          ...FollowRun_file @relay(mask: false)
+        }
+      }
+    }
+    attachments {
+      file {
+        ...FollowRun_file @relay(mask: false)
+      }
+    }
+  }
+`;
+
+graphql`
+  fragment FollowRun_file on File {
+    id
+    filename
+    contentUrl
   }
 `;
 

@@ -1,4 +1,5 @@
 import { graphql, useMutation } from "react-relay";
+import { messageInput } from "../common/files.js";
 import { accepted } from "../common/results.js";
 
 export function useStart() {
@@ -14,8 +15,8 @@ export function useStart() {
       }
     }
   `);
-  return async ({ assistantId, text }) => {
-    const thread = { messages: [{ content: [{ text }] }] };
+  return async ({ assistantId, ...message }) => {
+    const thread = { messages: [messageInput(message)] };
     return accepted((await commit({ input: { assistantId, thread } })).createThreadAndRun);
   };
 }
@@ -25,12 +26,7 @@ export function useSend({ thread, connectionId }) {
     mutation mutationsSendMutation($message: CreateMessageInput!, $run: CreateRunInput!, $connections: [ID!]!) {
       createMessage(input: $message) {
         message @appendNode(connections: $connections, edgeTypeName: "MessageEdge") {
-          id
-          role
-          text
-          assistant {
-            name
-          }
+          ...FollowRun_message @relay(mask: false)
         }
         userErrors {
           message
@@ -46,9 +42,9 @@ export function useSend({ thread, connectionId }) {
       }
     }
   `);
-  return async ({ assistantId, text }) => {
+  return async ({ assistantId, ...message }) => {
     const { createMessage, createRun } = await commit({
-      message: { threadId: thread.id, content: [{ text }] },
+      message: { threadId: thread.id, ...messageInput(message) },
       run: { threadId: thread.id, assistantId },
       connections: [connectionId],
     });

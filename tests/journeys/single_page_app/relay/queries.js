@@ -49,12 +49,7 @@ export function useConversation(threadId) {
           __id
           edges {
             node {
-              id
-              role
-              text
-              assistant {
-                name
-              }
+              ...FollowRun_message @relay(mask: false)
             }
           }
         }
