@@ -63,7 +63,24 @@ async def test_a_page_of_vites_development_server_works_at_once(demo_gateway: st
             for server in servers.values():
                 await browser.page.goto(server)
                 await assert_all_transports_work(browser.page, "/graphql", f"{demo_gateway}/graphql")
+            await browser.page.goto(servers["readme"])
+            await assert_files_work(browser.page, "/files", f"{demo_gateway}/files")
             assert browser.console_errors == []
+
+
+# A page sends a file, and reads it by its address as an image does.
+SEND = """async (files) => {
+    const body = new FormData();
+    body.append("file", new File(["Hello."], "hello.txt"));
+    const response = await fetch(files, { method: "POST", headers: { "GraphQL-Require-Preflight": "1" }, body });
+    const { contentUrl } = await response.json();
+    return [response.status, await (await fetch(contentUrl)).text()];
+}"""
+
+
+async def assert_files_work(page: Page, *addresses: str) -> None:
+    for address in addresses:
+        assert await page.evaluate(SEND, address) == [201, "Hello."], (page.url, address)
 
 
 async def test_a_page_of_nexts_development_server_works_at_once(demo_gateway: str, tmp_path: Path) -> None:
@@ -71,6 +88,7 @@ async def test_a_page_of_nexts_development_server_works_at_once(demo_gateway: st
         async with open_browser() as browser:
             await browser.page.goto(f"{server}/app.html")
             await assert_all_transports_work(browser.page, "/graphql", f"{demo_gateway}/graphql")
+            await assert_files_work(browser.page, "/files", f"{demo_gateway}/files")
             assert browser.console_errors == []
 
 
