@@ -4,7 +4,7 @@ Its first two lines are for people. The third is the budget: the upstream calls,
 calls of the same query repeated at once. `test_example_subscriptions` explains the budget of a subscription.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -127,6 +127,32 @@ async def test_conversation_shows_citations_at_their_text(demo: Gateway) -> None
     spans = [(part["text"], span) for part in texts for span in part["annotations"]]
     assert {span["__typename"] for _, span in spans} == {"FileCitation", "FilePath"}
     assert all(text[span["startIndex"] : span["endIndex"]] == span["text"] for text, span in spans)
+
+
+async def test_files_have_names_and_addresses_that_need_no_header(demo: Gateway) -> None:
+    data = await run(demo, query("17-files"))
+    files = {file["filename"]: file for file in iter_objects(data, "contentUrl")}
+    assert {name: file["purpose"] for name, file in files.items()} == {
+        "sales.csv": "assistants",
+        "chart.png": "assistants_output",
+        "report.csv": "assistants_output",
+        "handbook.pdf": "assistants",
+    }
+    for name, media_type in (("chart.png", "image/png"), ("report.csv", "application/octet-stream")):
+        async with demo.session.get(files[name]["contentUrl"]) as response:
+            assert (response.status, response.content_type) == (200, media_type)
+            assert len(await response.read()) == files[name]["bytes"]
+
+
+def iter_objects(value: Any, key: str) -> Iterator[Any]:
+    """Yield the objects within a result that have a key."""
+    if isinstance(value, dict):
+        if key in value:
+            yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            yield from iter_objects(one, key)
 
 
 async def test_run_with_steps_shows_code_and_its_output(demo: Gateway) -> None:

@@ -111,6 +111,22 @@ async def test_chat_is_followed_word_by_word(demo: Gateway, emulator: Emulator) 
     assert events[-1] == {"__typename": "RunStatusChange", "previous": "IN_PROGRESS", "status": "COMPLETED"}
 
 
+async def test_what_a_run_made_of_files_can_be_opened(demo: Gateway, emulator: Emulator) -> None:
+    sending = named("send-files")
+    run = await start(demo, sending)
+    async with following(demo, sending.text, operation_name=sending.named(SUBSCRIPTION), run=run) as stream:
+        events = await read_to_the_end(stream, emulator)
+    (message,) = [event["message"] for event in events if event["__typename"] == "MessageFinished"]
+    assert "The largest revenue is 142700 (region Île-de-France)." in message["text"]
+    assert "teapot.png is an image of 320" in message["text"]
+    image, text = message["content"]
+    made = [image["file"], *(annotation["file"] for annotation in text["annotations"])]
+    assert [file["filename"] for file in made] == ["chart.png", "result.csv"]
+    for file, beginning in zip(made, (b"\x89PNG", b"region,revenue\n"), strict=True):
+        async with demo.session.get(file["contentUrl"]) as response:
+            assert (await response.read()).startswith(beginning)
+
+
 async def test_tool_calls_come_in_pieces_then_whole(demo: Gateway, emulator: Emulator) -> None:
     trip = named("tool-calls")
     run = await start(demo, trip)
