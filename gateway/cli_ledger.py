@@ -120,7 +120,7 @@ async def _import(arguments: argparse.Namespace, settings: Settings) -> int:
                     await adopter.adopt_listed(port, owner)
         finally:
             progress.end()
-            _print(_describe_adoption(adopter.outcome))
+            _print(_describe_adoption(adopter.outcome, adopter.too_new_count))
     return 0
 
 
@@ -258,7 +258,7 @@ def _check_dialect(settings: Settings) -> None:
         )
 
 
-def _describe_adoption(outcome: Adoption) -> str:
+def _describe_adoption(outcome: Adoption, too_new_count: int) -> str:
     lines = [f"Threads adopted: {outcome.adopted}."]
     if outcome.reassigned:
         lines.append(f"Among them, taken from another owner: {outcome.reassigned}.")
@@ -268,6 +268,11 @@ def _describe_adoption(outcome: Adoption) -> str:
         lines.append(f"Left to another owner: {outcome.anothers} (--reassign changes them).")
     if outcome.forgotten:
         lines.append(f"Left alone, because their owner was forgotten: {outcome.forgotten}.")
+    if too_new_count:
+        lines.append(
+            f"Left alone, because a gateway may be about to record their owner: {too_new_count}, less than 5 minutes "
+            "old or without a time (run the same command again later)."
+        )
     return " ".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from gateway.identity.principal import Owner
@@ -10,13 +10,22 @@ from gateway.ledger.ledger_store import Adoption, LedgerStore, ObjectKind
 from gateway.upstream.threads_api_client import BoundThreadsApi
 from schema.contract.errors import GatewayError
 from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
+from schema.contract.wire import ThreadObject
 
 BATCH_SIZE = 500
 """Threads of one transaction: short enough that those who create threads meanwhile hardly wait."""
 
 
+IN_FLIGHT_SECONDS = 300.0
+"""Age at which a thread that is listed is adopted. Of a younger one, the id may still be on the way to the ledger."""
+
+
 class Adopter:
-    """Adopts threads in batches. `outcome` is what has been stored; `on_progress` gets the number of threads so far."""
+    """Adopts threads in batches.
+
+    `outcome` is what has been stored, `too_new_count` the number of threads that were listed and left alone because
+    somebody may be about to own them. `on_progress` gets the number of threads so far.
+    """
 
     def __init__(
         self,
@@ -32,6 +41,7 @@ class Adopter:
         self._on_progress = on_progress
         self.outcome = Adoption()
         self.thread_count = 0
+        self.too_new_count = 0
 
     async def adopt_all(self, threads: Iterable[tuple[str, Owner]]) -> None:
         """Adopt threads with their owners. Of several owners of a thread, the first one counts.
@@ -43,14 +53,22 @@ class Adopter:
             await self._adopt_batch(batch)
 
     async def adopt_listed(self, port: BoundThreadsApi, owner: Owner) -> None:
-        """Adopt all threads that the upstream lists, oldest first.
+        """Adopt all threads that the upstream lists, oldest first, but for those that are new.
+
+        A gateway that runs meanwhile records the owner of a new thread a moment after the upstream shows it. So a
+        thread is adopted only if it was there some time before this began, by the upstream's clock.
 
         Raises:
             GatewayError: The upstream did not list them.
             LedgerUnavailableError: The ledger did not answer.
         """
-        async for thread_ids in _list_threads(port):
-            await self._adopt_batch(dict.fromkeys(thread_ids, owner))
+        newest = self._unix_seconds() - IN_FLIGHT_SECONDS
+        async for threads in _list_threads(port):
+            # A time of 0 is not known.
+            old = [thread.id for thread in threads if 0 < thread.created_at <= newest]
+            self.too_new_count += len(threads) - len(old)
+            if old:
+                await self._adopt_batch(dict.fromkeys(old, owner))
 
     async def _adopt_batch(self, owners: dict[str, Owner]) -> None:
         now = int(self._unix_seconds())
@@ -67,15 +85,14 @@ def _to_batches(threads: Iterator[tuple[str, Owner]]) -> Iterator[dict[str, Owne
         yield batch
 
 
-async def _list_threads(port: BoundThreadsApi) -> AsyncIterator[list[str]]:
+async def _list_threads(port: BoundThreadsApi) -> AsyncIterator[Sequence[ThreadObject]]:
     after: str | None = None
     while True:
         page = await port.list_threads(Window(UPSTREAM_PAGE_SIZE, "asc", after))
         if isinstance(page, GatewayError):
             raise page
-        thread_ids = [thread.id for thread in page.data]
-        if thread_ids:
-            yield thread_ids
-        if not thread_ids or not page.has_more:
+        if page.data:
+            yield page.data
+        if not page.data or not page.has_more:
             return
-        after = thread_ids[-1]
+        after = page.data[-1].id

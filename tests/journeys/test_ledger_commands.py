@@ -4,6 +4,7 @@ import asyncio
 import os
 import pty
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -11,19 +12,21 @@ from pathlib import Path
 
 import pytest
 
+from gateway.emulator.clock import ManualClock
 from gateway.identity.principal import Owner, UpstreamIdentity
 from gateway.ledger.ledger_store import ObjectKind, StoredIntent
 from gateway.ledger.open_store import open_store
 from gateway.ledger.sql_store import SqlStore
 from gateway.redis.scoped_names import scoped_prefix
 from schema.contract.keys import ThreadKey, to_global_id
-from tests.support.emulator import KEY, Emulator, add_files
+from tests.support.emulator import KEY, Emulator, add_files, running_emulator
 from tests.support.gateway import Gateway, clean_environment, running_gateway
 from tests.support.signed_in import ISSUER, NamedUsers, UserClient
 from tests.support.valkey import Valkey
 
 ALICE, BOB = Owner(ISSUER, "alice"), Owner(ISSUER, "bob")
 THREAD, FILE = ObjectKind.THREAD, ObjectKind.FILE
+HOUR = 3600
 
 
 @dataclass
@@ -59,6 +62,13 @@ class Operator:
 
     async def adopt(self, owner: Owner, *thread_ids: str) -> None:
         await self.store.adopt_objects(THREAD, dict.fromkeys(thread_ids, owner), 0)
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """An emulator whose clock is an hour behind that of the commands, so that what it creates is old."""
+    async with running_emulator(clock=ManualClock(time.time() - HOUR)) as emulator:
+        yield emulator
 
 
 @pytest.fixture
@@ -149,6 +159,23 @@ async def test_all_that_foundry_lists_is_adopted(emulator: Emulator, on_foundry:
     threads = await create_threads(emulator, 130)
     assert await on_foundry.run("import", "--owner", "alice") == (0, "Threads adopted: 130.\n", "")
     assert await on_foundry.find_owners(*threads) == dict.fromkeys(threads, ALICE)
+
+
+async def test_a_thread_whose_creation_may_be_under_way_is_left_to_its_creator(
+    emulator: Emulator, on_foundry: Operator
+) -> None:
+    (old,) = await create_threads(emulator, 1)
+    intent = StoredIntent("intent", BOB, THREAD, int(time.time()))
+    await on_foundry.store.add_intent(intent)
+    emulator.clock.advance(HOUR)
+    (new,) = await create_threads(emulator, 1)
+    status, output, _ = await on_foundry.run("import", "--owner", "alice", "--reassign")
+    assert status == 0
+    assert output.startswith(
+        "Threads adopted: 1. Left alone, because a gateway may be about to record their owner: 1, less than 5 minutes"
+    )
+    assert await on_foundry.store.add_created(intent, new)
+    assert await on_foundry.find_owners(old, new) == {old: ALICE, new: BOB}
 
 
 async def test_an_upstream_that_lists_no_threads_needs_a_file(operator: Operator) -> None:
